@@ -1,0 +1,74 @@
+/**
+ * Each way we foresaw failing, with the exit code scripts may rely on.
+ * A code is never given a new meaning; new ones may appear, and an unknown one means failure.
+ *
+ * 2 the call itself; 10 to 19 the source or its configuration; 20 to 29 the bundle; 30 to 39 programs and the
+ * machine; 40 to 49 the target; 50 to 59 passphrases. 1 is for what nobody foresaw, 128 + N for a signal.
+ */
+export const EXIT_CODES = {
+  "bad-usage": 2,
+  "config-unreadable": 10,
+  "signing-key-missing": 11,
+  "database-unreachable": 12,
+  "database-unsupported": 13,
+  "homeserver-running": 14,
+  "media-missing": 15,
+  "source-changed": 16,
+  "file-missing": 17,
+  "bundle-damaged": 20,
+  "bundle-locked": 21,
+  "bundle-foreign": 22,
+  "bundle-unfinished": 23,
+  "bundle-too-new": 24,
+  "rehearsal-refused": 25,
+  "program-failed": 30,
+  "program-missing": 31,
+  "program-too-old": 32,
+  "disk-full": 33,
+  "permission-denied": 34,
+  "file-failed": 35,
+  "output-closed": 36,
+  "target-not-empty": 40,
+  "target-unsuitable": 41,
+  "restore-failed": 42,
+  "gate-failed": 43,
+  "start-failed": 44,
+  "already-opened": 45,
+  "passphrase-unusable": 50,
+  "passphrase-wrong": 51,
+} as const;
+
+export type ErrorCode = keyof typeof EXIT_CODES;
+
+/** A failure we foresaw. The message says what failed and on what; the hint says what to try. Neither holds a secret. */
+export class MigrationError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, more: { hint?: string | undefined; cause?: unknown } = {}) {
+    super(message, { cause: more.cause });
+    this.name = "MigrationError";
+    this.code = code;
+    this.hint = more.hint;
+  }
+}
+
+/** The reason given to an AbortSignal when the person or the machine asks us to stop. */
+export class Interrupted extends Error {
+  readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP";
+
+  constructor(signal: "SIGINT" | "SIGTERM" | "SIGHUP") {
+    super(`stopped by ${signal}`);
+    this.name = "Interrupted";
+    this.signal = signal;
+  }
+}
+
+const SIGNAL_EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** 1 is for what we did not foresee: a bug of ours, until shown otherwise. */
+export function exitCodeFor(error: unknown): number {
+  if (error instanceof MigrationError) return EXIT_CODES[error.code];
+  if (error instanceof Interrupted) return SIGNAL_EXIT_CODES[error.signal];
+  return 1;
+}

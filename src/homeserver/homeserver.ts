@@ -1,0 +1,64 @@
+/** A Synapse on this host as its configuration describes it. Made by `read.ts` alone; nothing past that door checks again. */
+export interface Homeserver {
+  readonly serverName: string;
+  /** What `-c` was given, absolute, in order: files and folders. */
+  readonly configPaths: readonly string[];
+  /** The files that were read, in the order in which Synapse merges them. */
+  readonly configFiles: readonly ConfigFile[];
+  /** The merged top-level settings as Synapse sees them: later files replace whole top-level keys. */
+  readonly settings: Settings;
+  /** Synapse's `config_dir_path`: the folder of the last `-c`, or that itself when it is a folder. */
+  readonly configFolder: string;
+  /** Where Synapse's process runs: relative paths in the configuration start here. */
+  readonly workingFolder: string;
+  readonly signingKey: { readonly kind: "file"; readonly path: string } | { readonly kind: "inline"; readonly text: string };
+  readonly database: DatabaseSetting;
+  /** Absolute path of the media store. */
+  readonly mediaStore: string;
+  readonly listeners: readonly Listener[];
+  /** Secrets that must be the same on both hosts, where the configuration has them. Never printed. */
+  readonly secrets: readonly Secret[];
+  /** Files and folders that the settings name and that must travel. */
+  readonly referenced: readonly Referenced[];
+}
+
+export type Settings = Readonly<Record<string, unknown>>;
+
+export interface ConfigFile {
+  readonly path: string;
+  readonly text: string;
+  /** The top-level keys that it sets. */
+  readonly keys: readonly string[];
+}
+
+export type DatabaseSetting =
+  | { readonly kind: "postgres"; readonly args: Readonly<Record<string, string | number | boolean>> }
+  | { readonly kind: "sqlite"; readonly path: string }
+  /** The `databases:` map, with its labels. */
+  | { readonly kind: "several"; readonly labels: readonly string[] };
+
+export interface Listener {
+  readonly port?: number;
+  readonly addresses: readonly string[];
+  /** A unix socket. */
+  readonly path?: string;
+  readonly tls: boolean;
+  /** "client", "federation", "media", … as far as it is an HTTP listener. */
+  readonly resources: readonly string[];
+}
+
+export interface Secret {
+  /** The setting: "password_config.pepper". */
+  readonly setting: string;
+  readonly value: string;
+}
+
+export interface Referenced {
+  /** The setting that names it: "app_service_config_files[0]". */
+  readonly setting: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly role: "signing-key" | "secret" | "appservice" | "tls" | "log-config" | "templates" | "other";
+  /** Without it the new server would be another, or would not start. One that is not required is only warned of. */
+  readonly required: boolean;
+}

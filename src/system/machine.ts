@@ -1,0 +1,94 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { availableParallelism, hostname, tmpdir, userInfo } from "node:os";
+
+/** Facts about the host and the process that everything else needs, so that tests can hand in others. */
+export interface Machine {
+  /** Milliseconds since 1970, UTC. */
+  now(): number;
+  /** Milliseconds from an arbitrary start that never jump when the clock is set. */
+  elapsed(): number;
+  wait(milliseconds: number, signal?: AbortSignal): Promise<void>;
+  readonly hostname: string;
+  readonly pid: number;
+  /** The name of the user this process runs as. */
+  readonly user: string;
+  readonly isRoot: boolean;
+  readonly cores: number;
+  /** The working directory: relative paths on the command line start here. */
+  readonly folder: string;
+  /** Where temporary folders are made. */
+  readonly temporary: string;
+  random(bytes: number): Uint8Array;
+  uuid(): string;
+  /** When the process with this id began, in the kernel's ticks since boot; undefined when there is none. */
+  processStart(pid: number): string | undefined;
+  /** The ids of an account of this host, or undefined when it has none by that name. */
+  account(name: string): Account | undefined;
+}
+
+export interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+}
+
+export function realMachine(pid: number, folder: string): Machine {
+  const user = userInfo();
+  return {
+    now: () => Date.now(),
+    elapsed: () => performance.now(),
+    wait: (milliseconds, signal) => wait(milliseconds, signal),
+    hostname: hostname(),
+    pid,
+    user: user.username,
+    isRoot: user.uid === 0,
+    cores: availableParallelism(),
+    folder,
+    temporary: tmpdir(),
+    random: (bytes) => randomBytes(bytes),
+    uuid: () => randomUUID(),
+    processStart,
+    account: accountOf,
+  };
+}
+
+function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** proc(5): field 22 of /proc/PID/stat; the command in field 2 may itself hold spaces and brackets. */
+function processStart(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Through getent, as accounts may live in a directory service and not in /etc/passwd. */
+function accountOf(name: string): Account | undefined {
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$/.test(name)) return undefined;
+  try {
+    const line = execFileSync("getent", ["passwd", name], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    const [account, , uid, gid, , home] = line.trim().split(":");
+    if (!account || !uid || !gid) return undefined;
+    return { name: account, uid: Number(uid), gid: Number(gid), home: home ?? "/" };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,22 @@
+import type { Files } from "./files.ts";
+import type { Http } from "./http.ts";
+import type { Machine } from "./machine.ts";
+import type { Postgres } from "./postgres.ts";
+import type { Gpg, Programs } from "./programs.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Bytes on the move. They are pulled, so a slow disk slows the reader and memory stays flat. */
+export type Bytes = AsyncIterable<Uint8Array>;
+
+/** The outside world, each part an interface with one real version, handed down from `main.ts`. */
+export interface System {
+  readonly files: Files;
+  readonly programs: Programs;
+  readonly gpg: Gpg;
+  readonly postgres: Postgres;
+  readonly http: Http;
+  readonly machine: Machine;
+  readonly terminal: Terminal;
+  /** Aborted, with an `Interrupted` as its reason, when the run is to stop. */
+  readonly signal: AbortSignal;
+}
