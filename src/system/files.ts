@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -117,12 +118,17 @@ export const realFiles: Files = {
   begin: (path, mode = 0o600) => beginFile(path, mode),
 
   async createNew(path, content) {
+    // Linked into place with its content: nobody ever sees it empty.
+    const beside = `${path}.${randomUUID()}`;
     try {
-      await fs.writeFile(path, content, { flag: "wx", mode: 0o600 });
+      await fs.writeFile(beside, content, { flag: "wx", mode: 0o600 });
+      await fs.link(beside, path);
       return true;
     } catch (error) {
       if (codeOf(error) === "EEXIST") return false;
       throw foreseen(error, "create", path);
+    } finally {
+      await fs.rm(beside, { force: true });
     }
   },
 

@@ -72,7 +72,7 @@ function mustBeInteractive(interactive: boolean, question: string): void {
   });
 }
 
-function answered<T>(answer: T | symbol): T {
+function answered<T>(answer: T): Exclude<T, symbol> {
   if (isCancel(answer)) throw new Interrupted("SIGINT");
-  return answer as T;
+  return answer as Exclude<T, symbol>;
 }

@@ -1,0 +1,127 @@
+import { join } from "node:path";
+import { MigrationError } from "../errors.ts";
+import type { Lock } from "../pipeline/encrypt.ts";
+import { meter, Tally } from "../pipeline/measure.ts";
+import { drain } from "../pipeline/stage.ts";
+import type { Finding } from "../report/finding.ts";
+import type { Files } from "../system/files.ts";
+import type { Progress } from "../system/progress.ts";
+import type { Inventory } from "./inventory.ts";
+import { belongsTo } from "./layout.ts";
+import type { Artifact, Part } from "./manifest.ts";
+import type { Bundle } from "./reader.ts";
+
+/** Is every part there and unhurt? Reads all of them; needs no key. */
+export async function checkParts(bundle: Bundle, files: Files, progress: Progress): Promise<Finding[]> {
+  const { folder, manifest } = bundle;
+  const { artifacts, inventory } = manifest;
+  const found: Finding[] = [];
+  const id = "check/parts";
+  progress.begin({ id, label: "sizes and hashes", unit: "bytes", total: artifacts.reduce((sum, { size }) => sum + size, inventory.size) });
+  const tell = (bytes: number) => {
+    progress.advance(id, bytes);
+  };
+  for (const artifact of artifacts) {
+    const whole = new Tally();
+    const faults: Finding[] = [];
+    for (const part of artifact.parts) faults.push(...(await checkPart(folder, part, files, tell, whole)));
+    if (faults.length === 0 && whole.result().sha256 !== artifact.sha256) {
+      faults.push(damage("artifact-hash", `${artifact.name}: its parts are unhurt, but together they are not what the manifest says`));
+    }
+    found.push(...(faults.length > 0 ? faults : [fine(artifact)]));
+  }
+  found.push(...(await checkPart(folder, inventory, files, tell)));
+  found.push(...(await strayParts(bundle, files)));
+  progress.end(id);
+  return found;
+}
+
+/** Does the encrypted list agree with the manifest, which anybody could have edited? */
+export function checkManifest({ manifest }: Bundle, inventory: Inventory): Finding[] {
+  const say = (list: readonly { name: string; size: number; sha256: string; parts: readonly Part[] }[]) =>
+    JSON.stringify(
+      [...list]
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+        .map(({ name, size, sha256, parts }) => [name, size, sha256, parts.map((part) => [part.name, part.size, part.sha256])]),
+    );
+  if (say(manifest.artifacts) !== say(inventory.artifacts)) {
+    return [damage("manifest-forged", "the manifest lists other artifacts or hashes than the encrypted inventory")];
+  }
+  if (manifest.rehearsal !== inventory.rehearsal) {
+    return [damage("manifest-forged", "manifest and encrypted inventory differ on whether this is a rehearsal")];
+  }
+  return [{ id: "manifest", level: "ok", sentence: "the manifest agrees with the encrypted inventory" }];
+}
+
+/** Decrypts and unpacks every artifact and compares the content with what was packed. Writes nothing. */
+export async function checkContents(bundle: Bundle, inventory: Inventory, lock: Lock, progress: Progress): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for (const artifact of bundle.manifest.artifacts) {
+    const recorded = inventory.artifacts.find(({ name }) => name === artifact.name);
+    const id = `check/${artifact.name}`;
+    progress.begin({ id, label: artifact.name, unit: "bytes", ...(recorded ? { total: recorded.plain.size } : {}) });
+    const tell = meter((bytes) => {
+      progress.advance(id, bytes);
+    });
+    try {
+      await drain(tell(bundle.plain(artifact, lock, recorded?.plain)));
+      found.push({ id: "contents", level: "ok", sentence: `${artifact.name} opens, and holds what was packed` });
+    } catch (error) {
+      if (!(error instanceof MigrationError) || error.code !== "bundle-damaged") throw error;
+      found.push(damage("contents", error.message));
+    }
+    progress.end(id);
+  }
+  return found;
+}
+
+/** Throws the first blocker as an error, for those who cannot go on with a damaged bundle. */
+export function refuseDamage(findings: readonly Finding[]): void {
+  const blockers = findings.filter(({ level }) => level === "blocker");
+  const [first] = blockers;
+  if (!first) return;
+  const more = blockers.length > 1 ? ` (and ${blockers.length - 1} more)` : "";
+  throw new MigrationError("bundle-damaged", `${first.sentence}${more}`, { hint: first.hint });
+}
+
+async function checkPart(folder: string, part: Part, files: Files, tell: (bytes: number) => void, whole?: Tally): Promise<Finding[]> {
+  const path = join(folder, part.name);
+  const entry = await files.look(path);
+  if (entry?.kind !== "file") return [damage("part-missing", `${path} is missing`)];
+  if (entry.size !== part.size) return [damage("part-size", `${path} has ${entry.size} bytes, the manifest says ${part.size}`)];
+  const tally = new Tally();
+  for await (const chunk of files.read(path)) {
+    tally.add(chunk);
+    whole?.add(chunk);
+    tell(chunk.length);
+  }
+  const same = tally.result().sha256 === part.sha256;
+  return same ? [] : [damage("part-hash", `${path} is damaged: its hash is not what the manifest says`)];
+}
+
+/** `cat NAME.part-*` takes what lies there, so a file too many would spoil what is opened by hand. */
+async function strayParts({ folder, manifest }: Bundle, files: Files): Promise<Finding[]> {
+  const known = new Set(manifest.artifacts.flatMap(({ parts }) => parts.map(({ name }) => name)));
+  const stray = (await files.list(folder)).filter(
+    (name) => !known.has(name) && manifest.artifacts.some((artifact) => belongsTo(artifact.name, name)),
+  );
+  return stray.map((name) => ({
+    id: "part-stray",
+    level: "warning",
+    sentence: `${join(folder, name)} is no part of this bundle, though its name says so`,
+    hint: "remove it before anybody joins the parts by hand",
+  }));
+}
+
+const damage = (id: string, sentence: string): Finding => ({
+  id,
+  level: "blocker",
+  sentence,
+  hint: "copy it again from where the bundle was made; if it is damaged there too, run the export again",
+});
+
+const fine = (artifact: Artifact): Finding => ({
+  id: "artifact",
+  level: "ok",
+  sentence: `${artifact.name} is there and unhurt, ${artifact.parts.length === 1 ? "in one part" : `in ${artifact.parts.length} parts`}`,
+});

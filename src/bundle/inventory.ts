@@ -1,0 +1,132 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { MigrationError } from "../errors.ts";
+import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
+import { measure, type Measure } from "../pipeline/measure.ts";
+import type { Files } from "../system/files.ts";
+import type { Machine } from "../system/machine.ts";
+import type { Bytes } from "../system/system.ts";
+import { INVENTORY } from "./layout.ts";
+
+const measureSchema = z.object({ size: z.number(), sha256: z.string() });
+
+const recordedSchema = z.object({
+  name: z.string(),
+  format: z.enum(["sql", "tar"]),
+  size: z.number(),
+  sha256: z.string(),
+  parts: z.array(measureSchema.extend({ name: z.string() })),
+  /** Decrypted and gunzipped. */
+  plain: measureSchema,
+});
+
+const contentSchema = z.object({
+  format: z.literal("synlift-inventory"),
+  version: z.literal(1),
+  id: z.string(),
+  created: z.string(),
+  rehearsal: z.boolean(),
+  /** Hex. Fingerprints of secrets are HMACs under it. */
+  salt: z.string(),
+  artifacts: z.record(z.string(), recordedSchema),
+  sections: z.record(z.string(), z.unknown()),
+});
+
+type Content = z.infer<typeof contentSchema>;
+export type Recorded = z.infer<typeof recordedSchema>;
+
+/**
+ * What was counted at the source, in sections that this room carries and doesn't understand, and the list of hashes
+ * that makes the manifest hard to forge. Encrypted like the artifacts, written whole after each change.
+ */
+export class Inventory {
+  #content: Content;
+
+  constructor(content: Content) {
+    this.#content = content;
+  }
+
+  static begin(machine: Machine, rehearsal: boolean): Inventory {
+    return new Inventory({
+      format: "synlift-inventory",
+      version: 1,
+      id: machine.uuid(),
+      created: new Date(machine.now()).toISOString(),
+      rehearsal,
+      salt: Buffer.from(machine.random(32)).toString("hex"),
+      artifacts: {},
+      sections: {},
+    });
+  }
+
+  /** Throws `passphrase-wrong`, or `bundle-damaged` when it is not an inventory. */
+  static async read(source: Bytes, lock: Lock, path: string): Promise<Inventory> {
+    const chunks: Uint8Array[] = [];
+    try {
+      for await (const chunk of decryptWith(lock)(source)) chunks.push(chunk);
+      return new Inventory(contentSchema.parse(JSON.parse(Buffer.concat(chunks).toString("utf8"))));
+    } catch (error) {
+      if (error instanceof MigrationError && error.code !== "program-failed") throw error;
+      if (error instanceof MigrationError || error instanceof SyntaxError || error instanceof z.ZodError) {
+        throw new MigrationError("bundle-damaged", `${path} is not an inventory that can be read`, {
+          hint: "copy the bundle again from where it was made",
+          cause: error instanceof MigrationError ? error : undefined,
+        });
+      }
+      throw error;
+    }
+  }
+
+  get id(): string {
+    return this.#content.id;
+  }
+
+  get created(): string {
+    return this.#content.created;
+  }
+
+  get rehearsal(): boolean {
+    return this.#content.rehearsal;
+  }
+
+  get salt(): Uint8Array {
+    return Buffer.from(this.#content.salt, "hex");
+  }
+
+  get artifacts(): readonly Recorded[] {
+    return Object.values(this.#content.artifacts);
+  }
+
+  /** What a section holds, as whoever wrote it knows it; undefined when there is none. */
+  section(name: string): unknown {
+    return this.#content.sections[name];
+  }
+
+  setSection(name: string, section: unknown): void {
+    this.#content.sections[name] = section;
+  }
+
+  setArtifact(artifact: Recorded): void {
+    this.#content.artifacts[artifact.name] = artifact;
+  }
+
+  /** Writes it into a folder, encrypted, whole or not at all. */
+  async save(folder: string, lock: Lock, files: Files): Promise<Measure> {
+    const path = join(folder, INVENTORY);
+    const text = Buffer.from(`${JSON.stringify(this.#content)}\n`);
+    let seen: Measure | undefined;
+    const sealed = measure((measured) => (seen = measured))(encryptWith(lock)(once(text)));
+    const file = await files.begin(path);
+    try {
+      for await (const chunk of sealed) await file.write(chunk);
+      await file.finish();
+    } finally {
+      await file.abandon();
+    }
+    return seen!;
+  }
+}
+
+async function* once(bytes: Uint8Array): Bytes {
+  yield bytes;
+}

@@ -1,0 +1,71 @@
+import { z } from "zod";
+import { MigrationError } from "../errors.ts";
+import { SAFE_NAME } from "./layout.ts";
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const size = z.int().nonnegative();
+const name = z.string().regex(SAFE_NAME);
+
+const partSchema = z.object({ name, size, sha256 });
+
+const artifactSchema = z
+  .object({
+    /** With its suffix: "customer_db_export.sql.gz.gpg". */
+    name,
+    /** What comes out after decrypting and gunzipping. */
+    format: z.enum(["sql", "tar"]),
+    /** Of all parts together. */
+    size,
+    sha256,
+    /** In order. One part, with the artifact's own name, when it was not split. */
+    parts: z.array(partSchema).min(1),
+  })
+  .refine((artifact) => artifact.parts.reduce((sum, part) => sum + part.size, 0) === artifact.size, {
+    error: "the sizes of the parts do not add up",
+  });
+
+export const manifestSchema = z.object({
+  format: z.literal("synlift-bundle"),
+  version: z.literal(1),
+  /** The same in the encrypted inventory. */
+  id: z.string(),
+  /** ISO 8601. */
+  created: z.string(),
+  program: z.string(),
+  /** Whose bundle it is: the homeserver's name. */
+  subject: z.string(),
+  /** Made from a running server, for practice. */
+  rehearsal: z.boolean(),
+  /** When the outage began, as far as it is known; ISO 8601. */
+  outageSince: z.string().nullable(),
+  encryption: z.literal("openpgp-passphrase"),
+  artifacts: z.array(artifactSchema),
+  inventory: partSchema,
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type Artifact = Manifest["artifacts"][number];
+export type Part = Artifact["parts"][number];
+
+/** Throws `bundle-too-new` for a format of later versions, `bundle-damaged` for anything that is not a manifest. */
+export function parseManifest(text: string, path: string): Manifest {
+  const damaged = (why: string) =>
+    new MigrationError("bundle-damaged", `${path} is not a manifest: ${why}`, { hint: "copy the bundle again from where it was made" });
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    throw damaged("it is not JSON");
+  }
+  const version = z.object({ format: z.literal("synlift-bundle"), version: z.number() }).safeParse(raw);
+  if (version.success && version.data.version > 1) {
+    throw new MigrationError("bundle-too-new", `${path} has format version ${version.data.version}, this synlift reads version 1`, {
+      hint: "use the synlift that made it, or a newer one",
+    });
+  }
+  const parsed = manifestSchema.safeParse(raw);
+  if (!parsed.success) throw damaged(parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+  const names = [...parsed.data.artifacts.flatMap((artifact) => artifact.parts), parsed.data.inventory].map((part) => part.name);
+  if (new Set(names).size !== names.length) throw damaged("a name stands in it twice");
+  return parsed.data;
+}

@@ -1,0 +1,93 @@
+import { join } from "node:path";
+import { MigrationError } from "../errors.ts";
+import { decompress } from "../pipeline/compress.ts";
+import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
+import { measure, type Measure } from "../pipeline/measure.ts";
+import { joined } from "../pipeline/split.ts";
+import { through, type Bytes } from "../pipeline/stage.ts";
+import type { Files } from "../system/files.ts";
+import { wholeContents } from "./contents.ts";
+import { Inventory } from "./inventory.ts";
+import { MANIFEST, sealedName } from "./layout.ts";
+import { parseManifest, type Artifact, type Manifest } from "./manifest.ts";
+
+/** A sealed bundle in a folder. */
+export class Bundle {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  #files: Files;
+
+  private constructor(folder: string, manifest: Manifest, files: Files) {
+    this.folder = folder;
+    this.manifest = manifest;
+    this.#files = files;
+  }
+
+  /** Throws `bundle-unfinished` without a manifest, and as `parseManifest` does. Looks at nothing else. */
+  static async open(folder: string, files: Files): Promise<Bundle> {
+    const path = join(folder, MANIFEST);
+    if (!(await files.look(folder))) throw new MigrationError("file-missing", `there is no folder ${folder}`);
+    if (!(await files.look(path))) {
+      throw new MigrationError("bundle-unfinished", `${folder} is no finished bundle: it has no ${MANIFEST}`, {
+        hint: "run the export again until it ends well, or copy the bundle again, all of it",
+      });
+    }
+    return new Bundle(folder, parseManifest(await files.readText(path), path), files);
+  }
+
+  /** Throws `passphrase-wrong`, `bundle-damaged`; also when the inventory is that of another bundle. */
+  async inventory(lock: Lock): Promise<Inventory> {
+    const path = join(this.folder, this.manifest.inventory.name);
+    const inventory = await Inventory.read(this.#files.read(path), lock, path);
+    if (inventory.id !== this.manifest.id) {
+      throw new MigrationError("bundle-damaged", `${path} belongs to another bundle`, {
+        hint: "copy the bundle again, all of it, into an empty folder",
+      });
+    }
+    return inventory;
+  }
+
+  /** By its plain name: "customer_db_export.sql.gz". */
+  artifact(plainName: string): Artifact | undefined {
+    return this.manifest.artifacts.find(({ name }) => name === sealedName(plainName));
+  }
+
+  /** An artifact's bytes as they lie there, all parts in order. */
+  sealed(artifact: Artifact): Bytes {
+    return joined(artifact.parts.map((part) => this.#files.read(join(this.folder, part.name))));
+  }
+
+  /**
+   * What an artifact holds, decrypted and gunzipped. It comes out before it is proven: trust nothing of it until the
+   * stream has ended well, which it does only if it is whole and, where `expected` is given, what was packed.
+   */
+  plain(artifact: Artifact, lock: Lock, expected?: Measure): Bytes {
+    const stages = through(
+      decryptWith(lock),
+      decompress,
+      wholeContents(artifact.format),
+      measure((seen) => {
+        if (expected && seen.sha256 !== expected.sha256) {
+          throw new MigrationError("bundle-damaged", `${artifact.name} does not hold what was packed`, {
+            hint: "copy the bundle again from where it was made",
+          });
+        }
+      }),
+    );
+    return named(artifact.name, stages(this.sealed(artifact)));
+  }
+}
+
+/** Says in which artifact something was found to be wrong. */
+async function* named(name: string, source: Bytes): Bytes {
+  try {
+    yield* source;
+  } catch (error) {
+    if (error instanceof MigrationError && ["bundle-damaged", "program-failed"].includes(error.code) && !error.message.includes(name)) {
+      // gpg(1): 2 is a message that is damaged or was cut off. A gpg that was killed says nothing about the message.
+      const gpg = error.message.startsWith("gpg failed with exit code 2");
+      throw new MigrationError(gpg ? "bundle-damaged" : error.code, `${name}: ${error.message}`, { hint: error.hint, cause: error });
+    }
+    throw error;
+  }
+}

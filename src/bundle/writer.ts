@@ -1,0 +1,142 @@
+import { join } from "node:path";
+import { MigrationError } from "../errors.ts";
+import { compress, decompress } from "../pipeline/compress.ts";
+import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
+import { measure, meter, Tally, type Measure } from "../pipeline/measure.ts";
+import { joined, splitInto } from "../pipeline/split.ts";
+import { drain, through, type Bytes } from "../pipeline/stage.ts";
+import type { Files, Unfinished } from "../system/files.ts";
+import type { Progress } from "../system/progress.ts";
+import { wholeContents } from "./contents.ts";
+import type { Recorded } from "./inventory.ts";
+import { belongsTo, MANIFEST, partName, sealedName } from "./layout.ts";
+import type { Artifact, Part } from "./manifest.ts";
+
+export interface ArtifactPlan {
+  /** Its plain name: "customer_db_export.sql.gz". */
+  readonly name: string;
+  readonly format: Artifact["format"];
+  /** gzip's level; 0 stores what is compressed already. */
+  readonly level: number;
+  readonly label: string;
+  /** Bytes of the source, when somebody knows. */
+  readonly total?: number;
+}
+
+export interface WriterOptions {
+  readonly folder: string;
+  readonly lock: Lock;
+  readonly files: Files;
+  readonly progress: Progress;
+  readonly cores: number;
+  /** Bytes of a part; artifacts stay whole when left out. */
+  readonly partSize?: number;
+}
+
+/** Puts artifacts into a bundle's folder. */
+export class BundleWriter {
+  #options: WriterOptions;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Compresses, encrypts and writes an artifact, then reads it back to the last byte. A part gets its name only when
+   * it is complete on disk; if anything fails nothing of the artifact is left. Any earlier artifact of that name goes first.
+   */
+  async add(plan: ArtifactPlan, source: Bytes): Promise<Recorded> {
+    const { lock, progress, cores } = this.#options;
+    const name = sealedName(plan.name);
+    await this.#clear(name);
+
+    let plain: Measure | undefined;
+    let sealed: Measure | undefined;
+    progress.begin({ id: `write/${name}`, label: plan.label, unit: "bytes", ...(plan.total === undefined ? {} : { total: plan.total }) });
+    const pipeline = through(
+      wholeContents(plan.format),
+      meter((bytes) => {
+        progress.advance(`write/${name}`, bytes);
+      }),
+      measure((seen) => (plain = seen)),
+      compress(plan.level, cores),
+      encryptWith(lock),
+      measure((seen) => (sealed = seen)),
+    );
+    const parts = await this.#write(name, pipeline(source));
+    progress.end(`write/${name}`);
+
+    const recorded: Recorded = { name, format: plan.format, ...sealed!, parts, plain: plain! };
+    try {
+      await this.#readBack(plan, recorded);
+    } catch (error) {
+      await this.#clear(name);
+      throw error;
+    }
+    return recorded;
+  }
+
+  async #write(name: string, source: Bytes): Promise<Part[]> {
+    const { folder, files, partSize } = this.#options;
+    const parts: Part[] = [];
+    const begun: Unfinished[] = [];
+    try {
+      await splitInto(source, partSize, async (index) => {
+        const part = partName(name, index, partSize !== undefined);
+        const file = await files.begin(join(folder, part));
+        begun.push(file);
+        const chunks = new Tally();
+        return {
+          write: async (chunk) => {
+            chunks.add(chunk);
+            await file.write(chunk);
+          },
+          finish: async () => {
+            await file.finish();
+            parts.push({ name: part, ...chunks.result() });
+          },
+        };
+      });
+      return parts;
+    } catch (error) {
+      for (const file of begun) await file.abandon();
+      await this.#clear(name);
+      throw error;
+    }
+  }
+
+  /** Proves what lies on the disk: the hash of each part, that it decrypts and gunzips, and that the same comes out as went in. */
+  async #readBack(plan: ArtifactPlan, recorded: Recorded): Promise<void> {
+    const { folder, files, lock, progress } = this.#options;
+    const id = `check/${recorded.name}`;
+    progress.begin({ id, label: `${plan.label}, read back`, unit: "bytes", total: recorded.size });
+    let sealed: Measure | undefined;
+    let plain: Measure | undefined;
+    const stages = through(
+      meter((bytes) => {
+        progress.advance(id, bytes);
+      }),
+      measure((seen) => (sealed = seen)),
+      decryptWith(lock),
+      decompress,
+      wholeContents(plan.format),
+      measure((seen) => (plain = seen)),
+    );
+    await drain(stages(joined(recorded.parts.map((part) => files.read(join(folder, part.name))))));
+    if (sealed?.sha256 !== recorded.sha256 || plain?.sha256 !== recorded.plain.sha256) {
+      throw new MigrationError("file-failed", `${join(folder, recorded.name)} reads back other than it was written`, {
+        hint: "the disk or the memory of this host is not to be trusted: choose another folder, and look at its kernel log",
+      });
+    }
+    progress.end(id);
+  }
+
+  /** Removes an artifact with all its parts, and first the manifest, as the bundle is none without it. */
+  async #clear(name: string): Promise<void> {
+    const { folder, files } = this.#options;
+    await files.remove(join(folder, MANIFEST));
+    for (const found of await files.list(folder)) {
+      if (belongsTo(name, found)) await files.remove(join(folder, found));
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import { createHash } from "node:crypto";
+import type { Stage } from "./stage.ts";
+
+export interface Measure {
+  /** Bytes. */
+  readonly size: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+/**
+ * Passes bytes on untouched and reports what went by.
+ *
+ * `report` is called once, after the last byte. If the stream breaks it is not
+ * called at all, so a half-written part can't get into the manifest.
+ */
+export function measure(report: (seen: Measure) => void): Stage {
+  return async function* (source) {
+    const tally = new Tally();
+    for await (const chunk of source) {
+      tally.add(chunk);
+      yield chunk;
+    }
+    report(tally.result());
+  };
+}
+
+/** Passes bytes on untouched and tells the size of each chunk as it goes by. */
+export function meter(tell: (bytes: number) => void): Stage {
+  return async function* (source) {
+    for await (const chunk of source) {
+      tell(chunk.length);
+      yield chunk;
+    }
+  };
+}
+
+/** Counts and hashes chunks that somebody else moves. */
+export class Tally {
+  #hash = createHash("sha256");
+  #size = 0;
+
+  add(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#size += chunk.length;
+  }
+
+  /** To be called once, at the end. */
+  result(): Measure {
+    return { size: this.#size, sha256: this.#hash.digest("hex") };
+  }
+}

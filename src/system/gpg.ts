@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { MigrationError } from "../errors.ts";
+import type { Gpg, Programs } from "./programs.ts";
+
+/** gpg in a home of its own, without an agent: it never sees a person's keys, and a stuck agent never matters. */
+export interface OwnGpg {
+  readonly gpg: Gpg;
+  /** Removes the home. May be called twice. */
+  close(): void;
+}
+
+/**
+ * `--s2k-count` is given because gpg would otherwise ask an agent to measure one, and would fail without
+ * an agent although the message is good (seen with 2.2.40).
+ */
+const ALWAYS = [
+  "--batch",
+  "--no-tty",
+  "--quiet",
+  "--no-options",
+  "--no-autostart",
+  "--pinentry-mode",
+  "loopback",
+  "--no-symkey-cache",
+  "--s2k-count",
+  "65011712",
+  "--passphrase-fd",
+  "3",
+];
+
+export function ownGpg(programs: Programs, temporary: string): OwnGpg {
+  let home: string | undefined;
+  return {
+    gpg: (args, passphrase, source) => {
+      home ??= mkdtempSync(join(temporary, "synlift-gpg-"));
+      return blamed(programs.through({ name: "gpg", args: ["--homedir", home, ...ALWAYS, ...args], secret: passphrase }, source));
+    },
+    close() {
+      if (home) rmSync(home, { recursive: true, force: true });
+      home = undefined;
+    },
+  };
+}
+
+async function* blamed(output: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    yield* output;
+  } catch (error) {
+    // "Bad session key" is all that gpg says to a wrong passphrase on a symmetric message.
+    if (error instanceof MigrationError && /Bad session key|bad passphrase/i.test(error.message)) {
+      throw new MigrationError("passphrase-wrong", "the passphrase does not open this bundle", {
+        hint: "give the passphrase that was shown, or written to a file, when the bundle was made",
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}

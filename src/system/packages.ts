@@ -1,0 +1,14 @@
+/** Debian's package for each program that we call. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  gpg: "gnupg",
+  pg_dump: "postgresql-client",
+  psql: "postgresql-client",
+  sh: "dash",
+};
+
+/** What to type to get a program. */
+export function packageFor(program: string): string {
+  const name = program.split("/").at(-1)!;
+  const found = PACKAGES[name];
+  return found ? `install it: apt-get install ${found}` : `install ${name}, or give its path`;
+}

@@ -1,0 +1,198 @@
+import { MigrationError } from "../errors.ts";
+import type { Account } from "./machine.ts";
+import type { Call, Conversation, Programs } from "./programs.ts";
+import type { Bytes } from "./system.ts";
+
+/**
+ * PostgreSQL through its own programs. They and Synapse's driver share libpq, so what Synapse reaches (sockets,
+ * peer authentication, password files, services, TLS) these reach in the same way.
+ */
+export interface Postgres {
+  /** Throws `database-unreachable` with the server's own reason, `program-missing` without psql. */
+  connect(to: PostgresAddress): Promise<PostgresSession>;
+}
+
+export interface PostgresAddress {
+  /** libpq's connection keywords, none of them secret. What is left out has libpq's default. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly password?: string;
+  /** The account of this host to run the programs as: peer authentication goes by it. */
+  readonly account?: Account;
+}
+
+/** One connection. Statements run one after another; the first that fails ends it. */
+export interface PostgresSession {
+  /** Each row as an object of its columns, as JSON has them: cast what does not fit a double to text. Memory stays flat. */
+  rows<Row>(sql: string): AsyncIterable<Row>;
+  all<Row>(sql: string): Promise<Row[]>;
+  /** The only row. */
+  one<Row>(sql: string): Promise<Row>;
+  run(sql: string): Promise<void>;
+  /** May be called twice. */
+  close(): Promise<void>;
+}
+
+/** A call of one of PostgreSQL's programs on a database; the password goes by the environment of that program alone. */
+export function postgresCall(name: string, to: PostgresAddress, args: readonly string[]): Call {
+  return {
+    name,
+    args: ["--no-password", `--dbname=${connectionString(to.parameters)}`, ...args],
+    env: to.password === undefined ? {} : { PGPASSWORD: to.password },
+    ...(to.account ? { account: to.account, folder: "/" } : {}),
+  };
+}
+
+/** libpq's keyword form, quoted (PostgreSQL documentation, 34.1.1.1). */
+export function connectionString(parameters: Readonly<Record<string, string>>): string {
+  return Object.entries(parameters)
+    .map(([key, value]) => `${key}='${value.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`)
+    .join(" ");
+}
+
+/** For people: "synapse on db.example:5432". Holds no secret. */
+export function describeAddress({ parameters }: PostgresAddress): string {
+  const { dbname, host, hostaddr, port, service } = parameters;
+  const where = host ?? hostaddr ?? (service === undefined ? "the local socket" : `service ${service}`);
+  return `${dbname ?? parameters["user"] ?? "the default database"} on ${where}${port === undefined ? "" : `:${port}`}`;
+}
+
+export const sqlText = (text: string) => `'${text.replaceAll("'", "''")}'`;
+export const sqlName = (name: string) => `"${name.replaceAll('"', '""')}"`;
+
+const SET_UP = `
+\\set ON_ERROR_STOP 1
+\\set VERBOSITY terse
+\\set SHOW_CONTEXT never
+\\set FETCH_COUNT 5000
+SET client_encoding = 'UTF8';
+SET statement_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET lock_timeout = '60s';
+SET application_name = 'synlift';
+`;
+
+export function realPostgres(programs: Programs): Postgres {
+  return {
+    async connect(to) {
+      const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
+      const psql = postgresCall("psql", { ...to, parameters: kept }, ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
+      const session = new PsqlSession(await programs.open(psql), describeAddress(to));
+      await session.run(SET_UP);
+      return session;
+    },
+  };
+}
+
+class PsqlSession implements PostgresSession {
+  #psql: Conversation;
+  #where: string;
+  #lines: AsyncIterator<string>;
+  #turn: Promise<void> = Promise.resolve();
+  #asked = 0;
+  #closed = false;
+
+  constructor(psql: Conversation, where: string) {
+    this.#psql = psql;
+    this.#where = where;
+    this.#lines = linesOf(psql.output)[Symbol.asyncIterator]();
+  }
+
+  async *rows<Row>(sql: string): AsyncIterable<Row> {
+    const bare = sql.trim().replace(/;$/, "");
+    for await (const line of this.#ask(`SELECT row_to_json(answer) FROM (${bare}\n) answer;`)) yield JSON.parse(line) as Row;
+  }
+
+  async all<Row>(sql: string): Promise<Row[]> {
+    const rows: Row[] = [];
+    for await (const row of this.rows<Row>(sql)) rows.push(row);
+    return rows;
+  }
+
+  async one<Row>(sql: string): Promise<Row> {
+    const [row, ...more] = await this.all<Row>(sql);
+    if (row === undefined || more.length > 0) throw new Error(`expected one row from: ${sql}`);
+    return row;
+  }
+
+  async run(sql: string): Promise<void> {
+    for await (const line of this.#ask(sql)) void line;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#psql.close();
+  }
+
+  async *#ask(sql: string): AsyncIterable<string> {
+    const before = this.#turn;
+    let next = () => {};
+    this.#turn = new Promise((resolve) => (next = resolve));
+    await before;
+    const mark = `synlift-answer-${++this.#asked}`;
+    let complete = false;
+    try {
+      await this.#psql.write(`${sql}\n\\echo ${mark}\n`);
+      for (;;) {
+        const { value, done } = await this.#lines.next();
+        if (done === true) throw await this.#failure();
+        if (value === mark) {
+          complete = true;
+          return;
+        }
+        if (value !== "") yield value;
+      }
+    } finally {
+      // A reader that left in the middle of an answer cannot be given the next one: the connection is over.
+      if (!complete) this.#psql.kill();
+      next();
+    }
+  }
+
+  async #failure(): Promise<Error> {
+    const { code, complaint } = await this.#psql.close();
+    const reason = reasonIn(complaint);
+    // psql(1), EXIT STATUS: 2 the connection went bad, 3 a statement failed.
+    if (code === 3) return new MigrationError("program-failed", `a query on ${this.#where} failed: ${reason}`);
+    return new MigrationError("database-unreachable", `cannot use database ${this.#where}: ${reason}`, { hint: hintFor(reason) });
+  }
+}
+
+/** The server's sentence without psql's prefixes. DETAIL and CONTEXT, which may quote rows, are not there: VERBOSITY is terse. */
+export function reasonIn(complaint: string): string {
+  const lines = complaint.split("\n").map((line) => line.trim());
+  const found = lines.filter((line) => /\b(ERROR|FATAL|error):/.test(line));
+  const line = (found[0] ?? lines.filter(Boolean).at(-1) ?? "it closed the connection").replace(/^psql:(<stdin>:\d+:)?\s*/, "");
+  return hideValues(line.replace(/^(ERROR|FATAL|error):\s*/, ""));
+}
+
+/** "invalid input syntax for type integer: "…"" quotes what it could not read. */
+function hideValues(sentence: string): string {
+  return sentence.replace(/(invalid (?:input syntax|byte sequence)[^:]*): .*/, "$1");
+}
+
+function hintFor(reason: string): string {
+  if (/Peer authentication failed/.test(reason)) return "run synlift as root, or as the account that the database knows";
+  if (/password authentication failed|no password supplied/.test(reason)) return "check user and password in the database settings";
+  if (/does not exist/.test(reason)) return "check the names of database and user in the database settings";
+  if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
+  return "check host and port in the database settings, and that the server runs";
+}
+
+async function* linesOf(output: Bytes): AsyncIterable<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of output) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
+
+/** The major and minor version in a line such as "pg_dump (PostgreSQL) 15.18 (Debian …)". */
+export async function postgresProgramVersion(name: string, programs: Programs): Promise<{ major: number; text: string }> {
+  const said = await programs.run({ name, args: ["--version"] });
+  const found = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)*/.exec(said.replace(/^.*PostgreSQL\)/, ""));
+  if (!found) throw new MigrationError("program-failed", `${name} does not say which version it is: ${said.trim()}`);
+  return { major: Number(found[1]), text: found[0] };
+}
