@@ -1,0 +1,53 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { programPath, Refusal, reasonIn, run } from "./run.mjs";
+import { python, synapse } from "./synapse.mjs";
+
+export const debianPackages = { what: "Debian packages", there: () => missing().length === 0, bring };
+
+/** What the tests run beside Synapse, and how to see that it is there. */
+function missing() {
+  const packages = [
+    ["postgresql", postgresHas("initdb")],
+    ["postgresql-client", postgresHas("pg_dump") && programPath("psql")],
+    ["gnupg", programPath("gpg") && programPath("gpg-agent")],
+    ["tar", programPath("tar")],
+    ["gzip", programPath("gunzip")],
+    ["util-linux", programPath("setpriv") && programPath("flock")],
+    ["python3", synapse.there() || python()],
+    ["python3-venv", synapse.there() || python()],
+  ];
+  return packages.filter(([, there]) => !there).map(([name]) => name);
+}
+
+async function bring() {
+  const packages = missing();
+  const install = ["apt-get", "install", "-y", "--no-install-recommends", ...packages];
+  const isRoot = process.getuid() === 0;
+  const byHand = `type: ${isRoot ? "" : "sudo "}${install.join(" ")}`;
+  if (!programPath("apt-get")) throw refusal(packages, "there is no apt-get here", "install them by hand");
+  if (!isRoot && (await run("sudo", ["-n", "true"])).code !== 0) {
+    throw refusal(packages, "only root may install them", byHand);
+  }
+  const [program, ...args] = [...(isRoot ? [] : ["sudo", "-n"]), "env", "DEBIAN_FRONTEND=noninteractive"];
+  // Its failure says nothing by itself: with an older list the packages may be had all the same.
+  await run(program, [...args, "apt-get", "update"]);
+  const { output } = await run(program, [...args, ...install]);
+  const left = missing();
+  if (left.length > 0) throw refusal(left, reasonIn(output, /^E: /), byHand);
+}
+
+/** Without PostgreSQL the demo takes SQLite, and without Python a sample homeserver. */
+function refusal(packages, reason, advice) {
+  const serious = packages.some((name) => !/^(postgresql|python3)/.test(name));
+  return new Refusal(`the Debian packages ${packages.join(", ")} are missing (${reason}); ${advice}`, {
+    serious,
+  });
+}
+
+function postgresHas(program) {
+  const all = "/usr/lib/postgresql";
+  return (
+    existsSync(all) && readdirSync(all).some((version) => existsSync(join(all, version, "bin", program)))
+  );
+}
