@@ -68,7 +68,7 @@ async function addEntry(pack: tar.Pack, entry: TarEntry): Promise<void> {
       hint: "run the same command again; what is finished is kept",
     });
   }
-  sink.end();
+  sink.end(undefined);
   await done;
 }
 

@@ -1,0 +1,75 @@
+import { MigrationError } from "../../errors.ts";
+import { parseConnection } from "../../system/conninfo.ts";
+import type { Files } from "../../system/files.ts";
+import type { Machine } from "../../system/machine.ts";
+import type { Postgres, PostgresAddress, PostgresSession } from "../../system/postgres.ts";
+import type { Homeserver } from "../homeserver.ts";
+
+/** psycopg2's own arguments: they are not libpq's (psycopg2, `connect`). */
+const NOT_LIBPQ = new Set(["dsn", "connection_factory", "cursor_factory", "async", "async_"]);
+
+/** Where Synapse's database is, by its own settings. Throws `database-unsupported` for what cannot be moved yet. */
+export function databaseAddress({ database, serverName }: Homeserver): PostgresAddress {
+  if (database.kind === "sqlite") {
+    throw new MigrationError("database-unsupported", `${serverName} keeps its database in SQLite, at ${database.path}`, {
+      hint: "port it to PostgreSQL first, with Synapse's synapse_port_db",
+    });
+  }
+  if (database.kind === "several") {
+    throw new MigrationError("database-unsupported", `${serverName} has several databases (${database.labels.join(", ")})`, {
+      hint: "this version moves a homeserver with one database",
+    });
+  }
+  const { dsn } = database.args;
+  const parameters: Record<string, string> = typeof dsn === "string" ? parseConnection(dsn) : {};
+  // psycopg2 merges like this: keyword arguments win over the dsn (psycopg2/extensions.py, make_dsn).
+  for (const [key, value] of Object.entries(database.args)) {
+    if (!NOT_LIBPQ.has(key)) parameters[key] = String(value);
+  }
+  return addressOf(parameters);
+}
+
+/** Splits off what must not be seen. Throws `bad-usage` for a secret that libpq takes on the command line only. */
+export function addressOf({ password, ...parameters }: Record<string, string>): PostgresAddress {
+  if (parameters["sslpassword"] !== undefined) {
+    throw new MigrationError("bad-usage", "the database settings have an sslpassword, which cannot be handed to pg_dump unseen", {
+      hint: "use a client key without a passphrase, readable by its owner only",
+    });
+  }
+  return { parameters, ...(password === undefined ? {} : { password }) };
+}
+
+/**
+ * Connects. Peer authentication goes by the account that asks, and Synapse's is seldom ours: as root, the account
+ * named like the database user is tried next, then the one that owns the media store.
+ */
+export async function connect(
+  address: PostgresAddress,
+  { postgres, machine, files }: { postgres: Postgres; machine: Machine; files: Files },
+  mediaStore?: string,
+): Promise<{ session: PostgresSession; address: PostgresAddress }> {
+  try {
+    return { session: await postgres.connect(address), address };
+  } catch (error) {
+    if (!isPeerFailure(error) || !machine.isRoot) throw error;
+    for (const name of await likelyAccounts(address, files, mediaStore)) {
+      const account = machine.account(name);
+      if (!account) continue;
+      const other = { ...address, account };
+      try {
+        return { session: await postgres.connect(other), address: other };
+      } catch (again) {
+        if (!isPeerFailure(again)) throw again;
+      }
+    }
+    throw error;
+  }
+}
+
+const isPeerFailure = (error: unknown) => error instanceof MigrationError && /Peer authentication failed|role ".*" does not exist/.test(error.message);
+
+async function likelyAccounts({ parameters }: PostgresAddress, files: Files, mediaStore?: string): Promise<string[]> {
+  const owner = mediaStore === undefined ? undefined : await files.follow(mediaStore);
+  // getent answers to a number as well as to a name.
+  return [parameters["user"], owner && owner.uid !== 0 ? String(owner.uid) : undefined].filter((name) => name !== undefined);
+}

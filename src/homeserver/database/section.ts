@@ -1,0 +1,21 @@
+import { z } from "zod";
+
+/** What was counted in the dump's own snapshot. */
+export const databaseSectionSchema = z.object({
+  /** PostgreSQL's server_version_num: 150018. */
+  serverVersion: z.number(),
+  /** Rows per table that the dump holds: "public.events". */
+  rows: z.record(z.string(), z.number()),
+  /** Rows that stay once what was left behind is removed, for the tables where that differs by rule. */
+  staying: z.record(z.string(), z.number()),
+  /** Rows at the source that are not in the dump. */
+  leftOut: z.record(z.string(), z.number()),
+  /** last_value as text, and whether it was handed out: "public.events_stream_seq". */
+  sequences: z.record(z.string(), z.object({ last: z.string(), called: z.boolean() })),
+  /** Synapse's own record of how far each stream is: stream name → highest id, as text. */
+  streams: z.record(z.string(), z.string()),
+  schemaVersion: z.number(),
+  compatVersion: z.number(),
+});
+
+export type DatabaseSection = z.infer<typeof databaseSectionSchema>;
