@@ -1,0 +1,92 @@
+import { resolve } from "node:path";
+import { MigrationError } from "../../errors.ts";
+import type { Files } from "../../system/files.ts";
+import type { Secret, Settings } from "../homeserver.ts";
+import { findSettings } from "./setting.ts";
+
+/** A setting with a secret, and the one that names a file with it instead. Giving both is an error to Synapse. */
+interface Place {
+  readonly inline: string;
+  readonly file?: string;
+}
+
+/**
+ * The secrets that both hosts must share. The passwords of the database and of Redis are not among them: these belong
+ * to the host. Sources: `read_config` in synapse/config/key.py, auth.py, registration.py, workers.py, voip.py, mas.py,
+ * experimental.py, oidc.py, jwt.py, emailconfig.py, captcha.py.
+ */
+const PLACES: readonly Place[] = [
+  { inline: "macaroon_secret_key", file: "macaroon_secret_key_path" },
+  { inline: "password_config.pepper" },
+  { inline: "form_secret", file: "form_secret_path" },
+  { inline: "registration_shared_secret", file: "registration_shared_secret_path" },
+  { inline: "worker_replication_secret", file: "worker_replication_secret_path" },
+  { inline: "turn_shared_secret", file: "turn_shared_secret_path" },
+  { inline: "turn_password" },
+  { inline: "matrix_authentication_service.secret", file: "matrix_authentication_service.secret_path" },
+  {
+    inline: "experimental_features.msc3861.client_secret",
+    file: "experimental_features.msc3861.client_secret_path",
+  },
+  {
+    inline: "experimental_features.msc3861.admin_token",
+    file: "experimental_features.msc3861.admin_token_path",
+  },
+  { inline: "oidc_providers[*].client_secret", file: "oidc_providers[*].client_secret_path" },
+  {
+    inline: "oidc_providers[*].client_secret_jwt_key.key",
+    file: "oidc_providers[*].client_secret_jwt_key.key_file",
+  },
+  { inline: "oidc_config.client_secret", file: "oidc_config.client_secret_path" },
+  { inline: "oidc_config.client_secret_jwt_key.key", file: "oidc_config.client_secret_jwt_key.key_file" },
+  { inline: "jwt_config.secret" },
+  { inline: "email.smtp_pass" },
+  { inline: "recaptcha_private_key", file: "recaptcha_private_key_path" },
+  { inline: "recaptcha_public_key", file: "recaptcha_public_key_path" },
+];
+
+/** The settings that name a file with a secret in it. */
+export const SECRET_FILE_SETTINGS: readonly string[] = PLACES.flatMap(({ file }) => file ?? []);
+
+/** Synapse makes this file itself when it is missing (synapse/config/registration.py). */
+export const MADE_BY_SYNAPSE = "registration_shared_secret_path";
+
+/**
+ * The secrets and their values, under the name of the inline setting wherever they stand. A file that is not there gives
+ * no secret: whoever packs or inspects reports it. What is wrong goes into `faults`.
+ */
+export async function secretsOf(
+  settings: Settings,
+  workingFolder: string,
+  files: Files,
+  faults: string[],
+): Promise<Secret[]> {
+  const secrets = new Map<string, string>();
+  for (const { inline } of PLACES) {
+    for (const { setting, value } of findSettings(settings, inline)) {
+      // A number is no text to Synapse either, but then it is the same number on both hosts.
+      if (typeof value !== "string" && typeof value !== "number") faults.push(`${setting} is not a text`);
+      else if (value !== "") secrets.set(setting, String(value));
+    }
+  }
+  for (const { setting, value } of SECRET_FILE_SETTINGS.flatMap((pattern) =>
+    findSettings(settings, pattern),
+  )) {
+    if (typeof value !== "string" || value === "") continue;
+    const name = setting.replace(/_(?:path|file)$/, "");
+    if (secrets.has(name)) faults.push(`${name} and ${setting} are both set, Synapse takes only one`);
+    const content = await contentOf(resolve(workingFolder, value), files);
+    if (content !== undefined && content !== "") secrets.set(name, content);
+  }
+  return [...secrets].map(([setting, value]) => ({ setting, value }));
+}
+
+/** Without white space around it, as Synapse strips it. */
+async function contentOf(path: string, files: Files): Promise<string | undefined> {
+  try {
+    return (await files.readText(path)).trim();
+  } catch (error) {
+    if (error instanceof MigrationError && error.code === "file-missing") return undefined;
+    throw error;
+  }
+}

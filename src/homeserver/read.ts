@@ -1,0 +1,134 @@
+import { dirname, join, resolve } from "node:path";
+import { MigrationError } from "../errors.ts";
+import type { Files } from "../system/files.ts";
+import { databaseSetting } from "./config/database-setting.ts";
+import { listenersOf } from "./config/listeners.ts";
+import { referencedBy, signingKeyOf } from "./config/referenced.ts";
+import { secretsOf } from "./config/secrets.ts";
+import { isMapping } from "./config/setting.ts";
+import { parseYaml, YamlFault } from "./config/yaml.ts";
+import type { ConfigFile, Homeserver, Settings } from "./homeserver.ts";
+
+export interface ConfigSource {
+  /** What Synapse is given with `-c`, in order: files and folders. Relative ones start at `workingFolder`. */
+  readonly configPaths: readonly string[];
+  /** Where Synapse's process runs. Absolute. */
+  readonly workingFolder: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Reads a homeserver's configuration by Synapse's own rules (synapse/config/_base.py): later files replace whole
+ * top-level settings of earlier ones, and relative paths start at the working folder. Only looks.
+ *
+ * Throws `config-unreadable` with all that is wrong in one list, or what reading a file throws.
+ */
+export async function readHomeserver(
+  { configPaths, workingFolder, signal }: ConfigSource,
+  files: Files,
+): Promise<Homeserver> {
+  const faults: string[] = [];
+  const paths = configPaths.map((path) => resolve(workingFolder, path));
+  const found = await filesIn(paths, files, faults);
+  const configFiles: ConfigFile[] = [];
+  const parts: Settings[] = [];
+  for (const path of found) {
+    signal?.throwIfAborted();
+    const read = await readMapping(path, files, faults);
+    if (!read) continue;
+    configFiles.push({ path, text: read.text, keys: Object.keys(read.settings) });
+    parts.push(read.settings);
+  }
+  // What is wrong with the settings can only be told when all of them were read.
+  refuse(faults, paths);
+  // An empty folder is fine beside a file with settings: Debian's conf.d may be one.
+  if (parts.length === 0) faults.push("no file in it, and no *.yaml file of a folder, holds a setting");
+  refuse(faults, paths);
+
+  const settings: Settings = Object.assign({}, ...parts) as Settings;
+  const serverName = serverNameOf(settings, faults);
+  if (!("report_stats" in settings))
+    faults.push("report_stats is not set, Synapse does not start without it");
+  const configFolder = dirname(found.at(-1)!);
+  const signingKey = signingKeyOf(settings, serverName, configFolder, workingFolder, faults);
+  const homeserver: Homeserver = {
+    serverName,
+    configPaths: paths,
+    configFiles,
+    settings,
+    configFolder,
+    workingFolder,
+    signingKey,
+    database: databaseSetting(settings, workingFolder, faults),
+    mediaStore: mediaStoreOf(settings, workingFolder, faults),
+    listeners: listenersOf(settings, faults),
+    secrets: await secretsOf(settings, workingFolder, files, faults),
+    referenced: referencedBy(settings, signingKey, workingFolder, faults),
+  };
+  refuse(faults, paths);
+  return homeserver;
+}
+
+/** A folder gives its own `*.yaml` files, sorted by name; anything else given is taken for a file. */
+async function filesIn(paths: readonly string[], files: Files, faults: string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of paths) {
+    const kind = (await files.follow(path))?.kind;
+    if (kind === undefined) faults.push(`there is no configuration file or folder at ${path}`);
+    if (kind !== "folder") {
+      found.push(path);
+      continue;
+    }
+    const inside: string[] = [];
+    for (const name of await files.list(path)) {
+      const entry = join(path, name);
+      if (name.endsWith(".yaml") && (await files.follow(entry))?.kind === "file") inside.push(entry);
+    }
+    found.push(...inside);
+  }
+  return found;
+}
+
+/** Undefined for a file that Synapse ignores, as it is empty or no mapping, and for one with a fault. */
+async function readMapping(
+  path: string,
+  files: Files,
+  faults: string[],
+): Promise<{ text: string; settings: Settings } | undefined> {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(await files.readWhole(path));
+    const value = parseYaml(text);
+    return isMapping(value) ? { text, settings: value } : undefined;
+  } catch (error) {
+    if (error instanceof YamlFault) faults.push(`${path}, ${error.message}`);
+    else if (error instanceof TypeError) faults.push(`${path} is not written in UTF-8`);
+    // A missing one is in the list already.
+    else if (!(error instanceof MigrationError && error.code === "file-missing")) throw error;
+    return undefined;
+  }
+}
+
+function serverNameOf(settings: Settings, faults: string[]): string {
+  const { server_name: name } = settings;
+  if (typeof name === "string" && name !== "") return name;
+  faults.push(name === undefined ? "server_name is not set" : "server_name is not a text");
+  return "";
+}
+
+function mediaStoreOf(settings: Settings, workingFolder: string, faults: string[]): string {
+  const { media_store_path: path = "media_store" } = settings;
+  if (typeof path !== "string") faults.push("media_store_path is not a path");
+  return resolve(workingFolder, typeof path === "string" ? path : ".");
+}
+
+function refuse(faults: readonly string[], paths: readonly string[]): void {
+  if (faults.length === 0) return;
+  const list = faults.length === 1 ? faults[0]! : faults.map((fault) => `\n- ${fault}`).join("");
+  throw new MigrationError(
+    "config-unreadable",
+    `cannot use the configuration in ${paths.join(", ")}: ${list}`,
+    {
+      hint: "give every -c that Synapse is started with, in the same order, and the folder it runs in",
+    },
+  );
+}
