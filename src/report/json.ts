@@ -1,0 +1,56 @@
+import { exitCodeFor, Interrupted, MigrationError } from "../errors.ts";
+import { worst, type Finding } from "./finding.ts";
+import { tally } from "./tally.ts";
+
+/** What JSON can hold. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+
+/** How a command ended, for scripts. */
+export interface Result {
+  /** The command's name, as it is typed. */
+  readonly command: string;
+  readonly exitCode: number;
+  readonly findings: readonly Finding[];
+  /** What this command has to tell besides; its names are part of the contract of that command. Never a secret. */
+  readonly details?: { readonly [name: string]: Json };
+}
+
+/** A finding with every field, also the empty ones: a script needs no case for what is left out. */
+export function findingJson({ id, level, sentence, evidence = [], hint }: Finding) {
+  return { id, level, sentence, evidence: [...evidence], hint: hint ?? null };
+}
+
+/** The last object that a command prints on standard output. */
+export function resultJson({ command, exitCode, findings, details = {} }: Result) {
+  return {
+    type: "result" as const,
+    command,
+    exitCode,
+    level: worst(findings),
+    counts: tally(findings),
+    findings: findings.map(findingJson),
+    details,
+  };
+}
+
+/** A failure at `now` (milliseconds since 1970). `code` is one of `EXIT_CODES`, or "interrupted", or "unforeseen". */
+export function errorJson(error: unknown, now: number) {
+  return {
+    type: "error" as const,
+    time: new Date(now).toISOString(),
+    code:
+      error instanceof MigrationError
+        ? error.code
+        : error instanceof Interrupted
+          ? "interrupted"
+          : "unforeseen",
+    message: error instanceof Error ? error.message : String(error),
+    hint: error instanceof MigrationError ? (error.hint ?? null) : null,
+    exitCode: exitCodeFor(error),
+  };
+}
+
+/** One object on one line. A number that JSON can't write, such as NaN, becomes null. */
+export function jsonLine(object: { readonly type: string; readonly [name: string]: Json }): string {
+  return `${JSON.stringify(object)}\n`;
+}

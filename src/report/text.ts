@@ -1,0 +1,73 @@
+import { Interrupted, MigrationError } from "../errors.ts";
+import { clean, pad, wrap } from "./cells.ts";
+import { LEVEL_PAINT, paint } from "./colour.ts";
+import type { Finding, Level } from "./finding.ts";
+import { LEVELS, tallyText } from "./tally.ts";
+
+/** What the text is shown on. */
+export interface Look {
+  /** Width in characters. */
+  readonly columns: number;
+  readonly colour: boolean;
+}
+
+/**
+ * Findings for eyes, with a summary as the last line; ends with a line break.
+ *
+ * The gravest come last, as the end is what a person sees. Warnings and blockers show their id, since that is what
+ * they are accepted by. Of long evidence the first lines are shown; the JSON view has all of it.
+ */
+export function findingsText(findings: readonly Finding[], look: Look): string {
+  const ordered = LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
+  const blocks = ordered.map((finding) => findingText(finding, look));
+  return `${blocks.join("")}${blocks.length > 0 ? "\n" : ""}${tallyText(findings)}\n`;
+}
+
+/** One finding, ending with a line break. */
+export function findingText(finding: Finding, { columns, colour }: Look): string {
+  const { id, level, sentence, evidence = [], hint } = finding;
+  const width = textWidth(columns) - GUTTER;
+  const named = level === "warning" || level === "blocker" ? `${sentence} [${id}]` : sentence;
+  const shown = evidence.length > EVIDENCE_LINES ? evidence.slice(0, EVIDENCE_LINES - 1) : evidence;
+  const hidden = evidence.length - shown.length;
+  const lines = [
+    ...wrap(clean(named), width),
+    ...shown.flatMap((line) => hanging("- ", clean(line), width)),
+    ...(hidden > 0 ? [`- … and ${hidden} more`] : []),
+    ...(hint === undefined ? [] : hanging("hint: ", clean(hint), width)),
+  ];
+  const word = paint(pad(WORDS[level], GUTTER), LEVEL_PAINT[level], colour);
+  return lines.map((line, index) => `${index === 0 ? word : " ".repeat(GUTTER)}${line}\n`).join("");
+}
+
+/** A failure in words, with its hint as a line of its own; ends with a line break. */
+export function errorText(error: unknown, { columns, colour }: Look): string {
+  const width = textWidth(columns);
+  const message = error instanceof Error ? error.message : String(error);
+  const what = error instanceof Interrupted ? message : `error: ${message}`;
+  const hint = error instanceof MigrationError ? error.hint : undefined;
+  const [first, ...rest] = wrap(clean(what), width);
+  const lines = [paint(first ?? "", "red", colour), ...rest];
+  return [...lines, ...(hint === undefined ? [] : hanging("hint: ", clean(hint), width))]
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+function hanging(mark: string, text: string, width: number): string[] {
+  return wrap(text, width - mark.length).map(
+    (line, index) => (index === 0 ? mark : " ".repeat(mark.length)) + line,
+  );
+}
+
+// Wider lines are hard to read, and narrower ones leave no room beside the level.
+const textWidth = (columns: number) => Math.min(100, Math.max(30, columns));
+
+/** The longest level word and two spaces. */
+const GUTTER = 9;
+const EVIDENCE_LINES = 8;
+const WORDS: Readonly<Record<Level, string>> = {
+  ok: "ok",
+  note: "note",
+  warning: "warning",
+  blocker: "BLOCKER",
+};
