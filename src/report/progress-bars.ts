@@ -1,0 +1,106 @@
+import { barLines, type DrawnLine } from "./bar-lines.ts";
+import { clean, fit, widthOf, wrap } from "./cells.ts";
+import { paint } from "./colour.ts";
+import type { ProgressView, Screen } from "./progress-view.ts";
+import { endWords, outageOverWords, outageWords } from "./progress-words.ts";
+import { RunningWorks } from "./running-works.ts";
+
+/**
+ * For a terminal: a line per running work, drawn over in place at most ten times a second. What is finished, remarked
+ * or noted becomes a line that stays, above them.
+ *
+ * Between two calls the cursor stands at the start of the line below, so that a run that is killed leaves a usable
+ * prompt. Nothing else may be written to the same terminal before `stop`.
+ */
+export function progressBars({ write, clock, every, columns, colour }: Screen): ProgressView {
+  const works = new RunningWorks(() => clock.elapsed());
+  let drawn: readonly DrawnLine[] = [];
+  let drawnAt = -Infinity;
+  let outageSince: number | undefined;
+  let stopped = false;
+  const stopTimer = every?.(TICK, () => {
+    if ((works.size > 0 || outageSince !== undefined) && isDue()) draw();
+  });
+
+  /** One write, so that no half-drawn state shows: back up, the lines that stay, the lines that run. */
+  function draw(lasting: readonly string[] = []): void {
+    const width = usableWidth();
+    const back = eraseSequence(drawn, columns());
+    drawn = stopped ? [] : frame(width);
+    drawnAt = clock.elapsed();
+    write(back + [...lasting, ...drawn.map(({ text }) => text)].map((line) => `${line}\n`).join(""));
+  }
+
+  function frame(width: number): DrawnLine[] {
+    const running = works.all();
+    const hidden = running.length > MOST_LINES ? running.length - (MOST_LINES - 1) : 0;
+    const lines = barLines(running.slice(0, running.length - hidden), width, colour);
+    if (hidden > 0) lines.push(plainLine(`… and ${hidden} more`, width));
+    if (outageSince !== undefined) {
+      const { text, cells } = plainLine(outageWords(outageSince, clock.now()), width);
+      lines.push({ text: paint(text, "yellow", colour), cells });
+    }
+    return lines;
+  }
+
+  function keep(sentence: string): void {
+    const [first = "", ...rest] = wrap(clean(sentence), usableWidth());
+    draw([first, ...rest.map((line) => `  ${line}`)]);
+  }
+
+  const isDue = () => clock.elapsed() - drawnAt >= SHORTEST;
+  // Writing into the last column makes some terminals wrap.
+  const usableWidth = () => Math.max(1, columns() - 1);
+
+  return {
+    begin(work) {
+      works.begin(work);
+      if (!stopped) draw();
+    },
+    advance(id, units) {
+      if (works.advance(id, units) && !stopped && isDue()) draw();
+    },
+    end(id) {
+      const last = works.end(id);
+      if (last) keep(endWords(last));
+    },
+    remark(id, why) {
+      keep(`${works.find(id)?.work.label ?? id}: ${why}`);
+    },
+    note(sentence) {
+      keep(sentence);
+    },
+    outage(since) {
+      const before = outageSince;
+      outageSince = since;
+      if (since === undefined && before !== undefined) keep(outageOverWords(before, clock.now()));
+      else if (!stopped) draw();
+    },
+    stop() {
+      if (stopped) return;
+      stopped = true;
+      stopTimer?.();
+      if (drawn.length > 0) draw();
+    },
+  };
+}
+
+/** Terminals wrap lines anew when the window gets narrower: what was one line may be three by now. */
+function eraseSequence(drawn: readonly DrawnLine[], columns: number): string {
+  const rows = drawn.reduce(
+    (sum, { cells }) => sum + Math.max(1, Math.ceil(cells / Math.max(1, columns))),
+    0,
+  );
+  return rows === 0 ? "" : `\u001b[${rows}A\r\u001b[J`;
+}
+
+function plainLine(sentence: string, width: number): DrawnLine {
+  const text = fit(sentence, width);
+  return { text, cells: widthOf(text) };
+}
+
+/** Milliseconds. */
+const SHORTEST = 100;
+const TICK = 250;
+/** More would not fit a small window, and lines that scrolled away can't be drawn over. */
+const MOST_LINES = 8;

@@ -1,0 +1,63 @@
+import { jsonLine, type Json } from "./json.ts";
+import type { Outlet, ProgressView } from "./progress-view.ts";
+import { RunningWorks, type RunningWork } from "./running-works.ts";
+
+/** For scripts: an object per line, at most one `progress` per second and work. What the fields mean is in docs/json.md. */
+export function progressJson({ write, clock }: Outlet): ProgressView {
+  const works = new RunningWorks(() => clock.elapsed());
+  const told = new Map<string, number>();
+  let outageSince: number | undefined;
+  let stopped = false;
+
+  function tell(type: string, fields: Readonly<Record<string, Json>>): void {
+    write(jsonLine({ type, time: new Date(clock.now()).toISOString(), ...fields }));
+  }
+
+  function tellWork(type: string, running: RunningWork, more: Readonly<Record<string, Json>> = {}): void {
+    told.set(running.work.id, clock.elapsed());
+    tell(type, { ...workFields(running), ...more });
+  }
+
+  return {
+    begin(work) {
+      const running = works.begin(work);
+      if (!stopped) tellWork("begin", running);
+    },
+    advance(id, units) {
+      if (!works.advance(id, units) || stopped) return;
+      if (clock.elapsed() - (told.get(id) ?? -Infinity) >= SHORTEST) tellWork("progress", works.find(id)!);
+    },
+    end(id) {
+      const last = works.end(id);
+      if (last)
+        tellWork("end", { ...last, rate: last.meanRate, remaining: 0 }, { seconds: tidy(last.seconds) });
+      told.delete(id);
+    },
+    remark(id, why) {
+      tell("remark", { id, label: works.find(id)?.work.label ?? id, why });
+    },
+    note(sentence) {
+      tell("note", { sentence });
+    },
+    outage(since) {
+      const from = since ?? outageSince;
+      outageSince = since;
+      if (from === undefined) return;
+      const seconds = tidy(Math.max(0, clock.now() - from) / 1000);
+      tell("outage", { since: new Date(from).toISOString(), seconds, over: since === undefined });
+    },
+    stop() {
+      stopped = true;
+    },
+  };
+}
+
+function workFields({ work: { id, label, unit, total }, done, rate, remaining }: RunningWork) {
+  return { id, label, unit, done, total: total ?? null, rate: tidy(rate), remaining: tidy(remaining) };
+}
+
+/** Thousandths are enough, and keep lines short. */
+const tidy = (value: number | undefined) => (value === undefined ? null : Math.round(value * 1000) / 1000);
+
+/** Milliseconds. */
+const SHORTEST = 1000;

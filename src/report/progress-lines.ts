@@ -1,0 +1,66 @@
+import { clean } from "./cells.ts";
+import type { Outlet, ProgressView } from "./progress-view.ts";
+import { beginWords, endWords, outageOverWords, outageWords, progressWords } from "./progress-words.ts";
+import { RunningWorks } from "./running-works.ts";
+
+/**
+ * For logs and pipes: a line when a work begins, one 10 seconds later and then every 30, one when it ends.
+ * With a timer, a work that hangs goes on telling that it does.
+ */
+export function progressLines({ write, clock, every }: Outlet): ProgressView {
+  const works = new RunningWorks(() => clock.elapsed());
+  /** When each work's next line is due. */
+  const due = new Map<string, number>();
+  let outageSince: number | undefined;
+  let stopped = false;
+  const stopTimer = every?.(1000, () => {
+    for (const { work } of works.all()) tellWhenDue(work.id);
+  });
+
+  const say = (line: string) => {
+    write(`${clean(line)}\n`);
+  };
+
+  function tellWhenDue(id: string): void {
+    if (stopped || clock.elapsed() < (due.get(id) ?? Infinity)) return;
+    due.set(id, clock.elapsed() + LATER);
+    const outage = outageSince === undefined ? "" : `, ${outageWords(outageSince, clock.now())}`;
+    say(`${progressWords(works.find(id)!)}${outage}`);
+  }
+
+  return {
+    begin(work) {
+      const running = works.begin(work);
+      due.set(work.id, clock.elapsed() + FIRST);
+      if (!stopped) say(beginWords(running));
+    },
+    advance(id, units) {
+      if (works.advance(id, units)) tellWhenDue(id);
+    },
+    end(id) {
+      const last = works.end(id);
+      due.delete(id);
+      if (last) say(endWords(last));
+    },
+    remark(id, why) {
+      say(`${works.find(id)?.work.label ?? id}: ${why}`);
+    },
+    note(sentence) {
+      say(sentence);
+    },
+    outage(since) {
+      const before = outageSince;
+      outageSince = since;
+      if (since === undefined && before !== undefined) say(outageOverWords(before, clock.now()));
+      if (since !== undefined && before === undefined) say(outageWords(since, clock.now()));
+    },
+    stop() {
+      stopped = true;
+      stopTimer?.();
+    },
+  };
+}
+
+/** Milliseconds. */
+const FIRST = 10_000;
+const LATER = 30_000;

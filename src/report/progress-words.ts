@@ -1,0 +1,42 @@
+import { clean } from "./cells.ts";
+import type { RunningWork } from "./running-works.ts";
+import { formatAmount, formatClock, formatDuration, formatRate, formatShare, percentOf } from "./units.ts";
+
+/** "media: begins, 2.7 GiB". */
+export function beginWords({ work: { label, unit, total } }: RunningWork): string {
+  return clean(total === undefined ? `${label}: begins` : `${label}: begins, ${formatAmount(total, unit)}`);
+}
+
+/** "media: 45%, 1.2 / 2.7 GiB, 212 MiB/s, 12 s left". */
+export function progressWords(running: RunningWork): string {
+  const { label, unit, total } = running.work;
+  const { done, rate } = running;
+  const percent = percentOf(done, total);
+  const amount =
+    percent === undefined ? formatAmount(done, unit) : `${percent}%, ${formatShare(done, total!, unit)}`;
+  return clean(`${label}: ${amount}, ${formatRate(rate, unit)}, ${timeWords(running)}`);
+}
+
+/** "media: done, 2.7 GiB in 13 s, 212 MiB/s". */
+export function endWords({ work: { label, unit }, done, seconds, meanRate }: RunningWork): string {
+  const amount = done > 0 ? `${formatAmount(done, unit)} ` : "";
+  const rate = meanRate === undefined ? "" : `, ${formatRate(meanRate, unit)}`;
+  return clean(`${label}: done, ${amount}in ${formatDuration(seconds)}${rate}`);
+}
+
+/** "outage so far 0 min 42 s". */
+export function outageWords(since: number, now: number): string {
+  return `outage so far ${formatClock((now - since) / 1000)}`;
+}
+
+/** "outage over after 4 min 02 s". */
+export function outageOverWords(since: number, now: number): string {
+  return `outage over after ${formatDuration(Math.max(0, now - since) / 1000)}`;
+}
+
+/** "12 s left", "- left" while nobody can tell; "for 12 s" where there is no whole to be left of. */
+export function timeWords({ work: { total }, seconds, remaining }: RunningWork): string {
+  // Tenths of a second would claim more than an estimate knows.
+  if (total === undefined) return `for ${formatDuration(Math.floor(seconds))}`;
+  return `${formatDuration(remaining === undefined ? undefined : Math.ceil(remaining))} left`;
+}
