@@ -1,0 +1,160 @@
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { chmodSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { freePort, ServerProcess, type Account } from "./server-process.ts";
+import { removeFolder, temporaryFolder } from "./temporary-folder.ts";
+
+export interface ClusterOptions {
+  /** Lines of pg_hba.conf. Left out, everybody on this host may log in as anybody. */
+  readonly access?: readonly string[];
+  /** Further settings of postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface ClusterAddress {
+  readonly host: string;
+  readonly port: number;
+  /** The folder of the unix socket: what libpq takes as a host. */
+  readonly socketFolder: string;
+  readonly superuser: string;
+}
+
+const ALL_MAY_LOG_IN = ["local all all trust", "host all all 127.0.0.1/32 trust"];
+
+/** The lab's own way in, whatever the access lines of a test say about "postgres" and the rest. */
+const LAB_ROLE = "lab";
+
+/** A throw-away PostgreSQL on loopback and on a unix socket, quick since it need not survive a power cut. */
+export class PostgresCluster {
+  readonly address: ClusterAddress;
+  /** Where this version's psql, pg_dump and their like are. */
+  readonly programs: string;
+  readonly #folder: string;
+  readonly #server: ServerProcess;
+
+  private constructor(folder: string, programs: string, address: ClusterAddress, server: ServerProcess) {
+    this.#folder = folder;
+    this.programs = programs;
+    this.address = address;
+    this.#server = server;
+  }
+
+  static async start({
+    access = ALL_MAY_LOG_IN,
+    settings = {},
+  }: ClusterOptions = {}): Promise<PostgresCluster> {
+    const programs = newestPrograms();
+    const account = unprivilegedAccount();
+    const folder = temporaryFolder("pg", account);
+    chmodSync(folder, 0o711);
+    const data = join(folder, "data");
+    const initialised = ["--pgdata", data, "--username", LAB_ROLE, "--auth", "trust", "--encoding", "UTF8"];
+    await run(join(programs, "initdb"), [...initialised, "--locale", "C", "--no-sync"], {
+      cwd: folder,
+      ...account,
+    });
+    writeFileSync(join(data, "pg_hba.conf"), [`local all ${LAB_ROLE} trust`, ...access, ""].join("\n"));
+
+    const port = await freePort();
+    const address = { host: "127.0.0.1", port, socketFolder: folder, superuser: "postgres" };
+    const all = {
+      ...QUICK,
+      ...settings,
+      listen_addresses: address.host,
+      port: `${port}`,
+      unix_socket_directories: folder,
+    };
+    const args = Object.entries(all).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+    // SIGQUIT is its immediate shutdown: it takes its own children and shared memory along, which SIGKILL leaves behind.
+    const command = {
+      program: join(programs, "postgres"),
+      args: ["-D", data, ...args],
+      lastSignal: "SIGQUIT",
+    } as const;
+    const server = new ServerProcess({ ...command, folder, account });
+    const cluster = new PostgresCluster(folder, programs, address, server);
+    await server.untilReady(() => cluster.#answers(), 60);
+    await cluster.sql("postgres", "create role postgres superuser createdb createrole replication login");
+    return cluster;
+  }
+
+  /** Runs SQL as a superuser and hands back the rows as psql prints them: one per line, columns parted by tabs. */
+  sql(database: string, text: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const { socketFolder, port } = this.address;
+      const login = ["-h", socketFolder, "-p", `${port}`, "-U", LAB_ROLE, "-d", database];
+      const quiet = ["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"];
+      const psql = spawn(join(this.programs, "psql"), [...quiet, ...login], {
+        env: { PATH: process.env.PATH },
+      });
+      let rows = "";
+      let words = "";
+      psql.stdout.setEncoding("utf8").on("data", (text: string) => (rows += text));
+      psql.stderr.setEncoding("utf8").on("data", (text: string) => (words += text));
+      psql.on("error", reject);
+      psql.on("close", (code) => {
+        if (code === 0) resolve(rows.trimEnd());
+        else reject(new Error(`psql on ${database}: ${words.trim()}`));
+      });
+      // It may end before it has read all; its exit code says why.
+      psql.stdin.on("error", () => undefined);
+      psql.stdin.end(text);
+    });
+  }
+
+  /** A database as Synapse demands it, unless another locale is asked for. */
+  async createDatabase(
+    name: string,
+    { owner, locale = "C" }: { owner?: string; locale?: string } = {},
+  ): Promise<void> {
+    const belongs = owner === undefined ? "" : `owner "${owner}"`;
+    const letters = `encoding 'UTF8' lc_collate '${locale}' lc_ctype '${locale}'`;
+    await this.sql("postgres", `create database "${name}" ${belongs} ${letters} template template0`);
+  }
+
+  async createRole(name: string, password: string): Promise<void> {
+    await this.sql("postgres", `create role "${name}" login password '${password.replaceAll("'", "''")}'`);
+  }
+
+  /** Ends it, with all connections, and removes its folder. May be called twice. */
+  async stop(): Promise<void> {
+    await this.#server.stop("SIGINT", 20);
+    removeFolder(this.#folder);
+  }
+
+  async #answers(): Promise<boolean> {
+    const { socketFolder, port } = this.address;
+    return run(join(this.programs, "pg_isready"), ["-q", "-h", socketFolder, "-p", `${port}`]).then(
+      () => true,
+      () => false,
+    );
+  }
+}
+
+const QUICK = {
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+  shared_buffers: "32MB",
+  max_connections: "60",
+  unix_socket_permissions: "0777",
+};
+
+const run = promisify(execFile);
+
+function newestPrograms(): string {
+  const all = "/usr/lib/postgresql";
+  const [newest] = readdirSync(all)
+    .filter((version) => readdirSync(join(all, version, "bin")).includes("initdb"))
+    .sort((one, other) => Number(other) - Number(one));
+  if (newest === undefined) throw new Error(`no PostgreSQL server below ${all}: run "npm run setup"`);
+  return join(all, newest, "bin");
+}
+
+/** PostgreSQL refuses to run as root. */
+function unprivilegedAccount(): Account | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const [, , uid, gid] = execFileSync("getent", ["passwd", "postgres"], { encoding: "utf8" }).split(":");
+  return { uid: Number(uid), gid: Number(gid) };
+}
