@@ -12,7 +12,7 @@ import { RunningWorks } from "./running-works.ts";
  * Between two calls the cursor stands at the start of the line below, so that a run that is killed leaves a usable
  * prompt. Nothing else may be written to the same terminal before `stop`.
  */
-export function progressBars({ write, clock, every, columns, colour }: Screen): ProgressView {
+export function progressBars({ write, clock, every, columns, rows, colour }: Screen): ProgressView {
   const works = new RunningWorks(() => clock.elapsed());
   let drawn: readonly DrawnLine[] = [];
   let drawnAt = -Infinity;
@@ -33,7 +33,9 @@ export function progressBars({ write, clock, every, columns, colour }: Screen): 
 
   function frame(width: number): DrawnLine[] {
     const running = works.all();
-    const hidden = running.length > MOST_LINES ? running.length - (MOST_LINES - 1) : 0;
+    // The cursor's line and the outage clock's are taken; lines that scrolled away can't be drawn over.
+    const room = Math.min(MOST_LINES, Math.max(1, (rows?.() ?? 24) - (outageSince === undefined ? 1 : 2)));
+    const hidden = running.length > room ? running.length - (room - 1) : 0;
     const lines = barLines(running.slice(0, running.length - hidden), width, colour);
     if (hidden > 0) lines.push(plainLine(`… and ${hidden} more`, width));
     if (outageSince !== undefined) {
@@ -85,13 +87,17 @@ export function progressBars({ write, clock, every, columns, colour }: Screen): 
   };
 }
 
-/** Terminals wrap lines anew when the window gets narrower: what was one line may be three by now. */
+/**
+ * Row by row, since some terminals take "clear to the end" from the top row for `clear` and keep a copy of each frame.
+ * Terminals wrap lines anew when the window gets narrower: what was one line may be three by now.
+ */
 function eraseSequence(drawn: readonly DrawnLine[], columns: number): string {
   const rows = drawn.reduce(
     (sum, { cells }) => sum + Math.max(1, Math.ceil(cells / Math.max(1, columns))),
     0,
   );
-  return rows === 0 ? "" : `\u001b[${rows}A\r\u001b[J`;
+  const up = `\u001b[${rows}A\r`;
+  return rows === 0 ? "" : `${up}${"\u001b[2K\n".repeat(rows)}${up}`;
 }
 
 function plainLine(sentence: string, width: number): DrawnLine {
@@ -102,5 +108,5 @@ function plainLine(sentence: string, width: number): DrawnLine {
 /** Milliseconds. */
 const SHORTEST = 100;
 const TICK = 250;
-/** More would not fit a small window, and lines that scrolled away can't be drawn over. */
+/** More than anybody reads at once. */
 const MOST_LINES = 8;

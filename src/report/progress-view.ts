@@ -22,5 +22,7 @@ export interface Outlet {
 export interface Screen extends Outlet {
   /** Asked each time something is drawn, since windows change their size. */
   readonly columns: () => number;
+  /** Its height; 24 when nobody knows. */
+  readonly rows?: () => number;
   readonly colour: boolean;
 }

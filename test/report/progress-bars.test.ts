@@ -140,7 +140,7 @@ test("a window that gets narrower is wiped of what its lines became", () => {
   resize(40);
   pass(1_000);
   // A line of 79 cells became two of 40: two up, not one.
-  assert.match(take(), /^\u001b\[2A\r\u001b\[J/);
+  assert.match(take(), /^\u001b\[2A\r\u001b\[2K\n\u001b\[2K\n\u001b\[2A\r/);
 });
 
 test("of many works the first are shown and the rest counted", () => {
@@ -151,6 +151,19 @@ test("of many works the first are shown and the rest counted", () => {
   const lines = shown(take()).trimEnd().split("\n");
   assert.equal(lines.length, 8);
   assert.equal(lines[7], "… and 5 more");
+});
+
+test("in a window of four lines two works at most are shown beside the outage clock", () => {
+  const { screen, take } = stage(60);
+  const bars = progressBars({ ...screen, rows: () => 4 });
+  bars.outage(START);
+  for (let index = 1; index <= 3; index += 1)
+    bars.begin({ ...media, id: `${index}`, label: `part ${index}` });
+  const lines = shown(take()).trimEnd().split("\n");
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, 6)),
+    ["part 1", "… and ", "outage"],
+  );
 });
 
 test("a label from outside can't command the terminal", () => {

@@ -54,12 +54,13 @@ export function shown(bytes: string): string {
   for (const [part] of bytes.matchAll(/\u001b\[[0-9;]*[A-Za-z]|[\n\r]|[^\u001b\n\r]+|\u001b/g)) {
     const up = /^\u001b\[(\d+)A$/.exec(part);
     if (up) row = Math.max(0, row - Number(up[1]));
-    else if (part === "\u001b[J") rows.splice(row, rows.length, "");
+    else if (part === "\u001b[2K") rows[row] = "";
     else if (part === "\n") rows[++row] ??= "";
     else if (part === "\r") continue;
     else if (part.startsWith("\u001b"))
       throw new Error(`an escape sequence nobody expected: ${JSON.stringify(part)}`);
     else rows[row] = part;
   }
-  return rows.join("\n");
+  if (rows.slice(row + 1).some((text) => text !== "")) throw new Error("something was left below the cursor");
+  return rows.slice(0, row + 1).join("\n");
 }
