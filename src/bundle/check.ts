@@ -17,7 +17,12 @@ export async function checkParts(bundle: Bundle, files: Files, progress: Progres
   const { artifacts, inventory } = manifest;
   const found: Finding[] = [];
   const id = "check/parts";
-  progress.begin({ id, label: "sizes and hashes", unit: "bytes", total: artifacts.reduce((sum, { size }) => sum + size, inventory.size) });
+  progress.begin({
+    id,
+    label: "sizes and hashes",
+    unit: "bytes",
+    total: artifacts.reduce((sum, { size }) => sum + size, inventory.size),
+  });
   const tell = (bytes: number) => {
     progress.advance(id, bytes);
   };
@@ -26,7 +31,12 @@ export async function checkParts(bundle: Bundle, files: Files, progress: Progres
     const faults: Finding[] = [];
     for (const part of artifact.parts) faults.push(...(await checkPart(folder, part, files, tell, whole)));
     if (faults.length === 0 && whole.result().sha256 !== artifact.sha256) {
-      faults.push(damage("artifact-hash", `${artifact.name}: its parts are unhurt, but together they are not what the manifest says`));
+      faults.push(
+        damage(
+          "artifact-hash",
+          `${artifact.name}: its parts are unhurt, but together they are not what the manifest says`,
+        ),
+      );
     }
     found.push(...(faults.length > 0 ? faults : [fine(artifact)]));
   }
@@ -42,30 +52,53 @@ export function checkManifest({ manifest }: Bundle, inventory: Inventory): Findi
     JSON.stringify(
       [...list]
         .sort((a, b) => (a.name < b.name ? -1 : 1))
-        .map(({ name, size, sha256, parts }) => [name, size, sha256, parts.map((part) => [part.name, part.size, part.sha256])]),
+        .map(({ name, size, sha256, parts }) => [
+          name,
+          size,
+          sha256,
+          parts.map((part) => [part.name, part.size, part.sha256]),
+        ]),
     );
   if (say(manifest.artifacts) !== say(inventory.artifacts)) {
-    return [damage("manifest-forged", "the manifest lists other artifacts or hashes than the encrypted inventory")];
+    return [
+      damage("manifest-forged", "the manifest lists other artifacts or hashes than the encrypted inventory"),
+    ];
   }
   if (manifest.rehearsal !== inventory.rehearsal) {
-    return [damage("manifest-forged", "manifest and encrypted inventory differ on whether this is a rehearsal")];
+    return [
+      damage("manifest-forged", "manifest and encrypted inventory differ on whether this is a rehearsal"),
+    ];
   }
   return [{ id: "manifest", level: "ok", sentence: "the manifest agrees with the encrypted inventory" }];
 }
 
 /** Decrypts and unpacks every artifact and compares the content with what was packed. Writes nothing. */
-export async function checkContents(bundle: Bundle, inventory: Inventory, lock: Lock, progress: Progress): Promise<Finding[]> {
+export async function checkContents(
+  bundle: Bundle,
+  inventory: Inventory,
+  lock: Lock,
+  progress: Progress,
+): Promise<Finding[]> {
   const found: Finding[] = [];
   for (const artifact of bundle.manifest.artifacts) {
     const recorded = inventory.artifacts.find(({ name }) => name === artifact.name);
     const id = `check/${artifact.name}`;
-    progress.begin({ id, label: artifact.name, unit: "bytes", ...(recorded ? { total: recorded.plain.size } : {}) });
+    progress.begin({
+      id,
+      label: artifact.name,
+      unit: "bytes",
+      ...(recorded ? { total: recorded.plain.size } : {}),
+    });
     const tell = meter((bytes) => {
       progress.advance(id, bytes);
     });
     try {
       await drain(tell(bundle.plain(artifact, lock, recorded?.plain)));
-      found.push({ id: "contents", level: "ok", sentence: `${artifact.name} opens, and holds what was packed` });
+      found.push({
+        id: "contents",
+        level: "ok",
+        sentence: `${artifact.name} opens, and holds what was packed`,
+      });
     } catch (error) {
       if (!(error instanceof MigrationError) || error.code !== "bundle-damaged") throw error;
       found.push(damage("contents", error.message));
@@ -84,11 +117,18 @@ export function refuseDamage(findings: readonly Finding[]): void {
   throw new MigrationError("bundle-damaged", `${first.sentence}${more}`, { hint: first.hint });
 }
 
-async function checkPart(folder: string, part: Part, files: Files, tell: (bytes: number) => void, whole?: Tally): Promise<Finding[]> {
+async function checkPart(
+  folder: string,
+  part: Part,
+  files: Files,
+  tell: (bytes: number) => void,
+  whole?: Tally,
+): Promise<Finding[]> {
   const path = join(folder, part.name);
   const entry = await files.look(path);
   if (entry?.kind !== "file") return [damage("part-missing", `${path} is missing`)];
-  if (entry.size !== part.size) return [damage("part-size", `${path} has ${entry.size} bytes, the manifest says ${part.size}`)];
+  if (entry.size !== part.size)
+    return [damage("part-size", `${path} has ${entry.size} bytes, the manifest says ${part.size}`)];
   const tally = new Tally();
   for await (const chunk of files.read(path)) {
     tally.add(chunk);

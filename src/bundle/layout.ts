@@ -20,7 +20,8 @@ export const partName = (artifact: string, index: number, split: boolean) =>
 
 /** Whether a name in the folder belongs to an artifact: whole, or as a part. */
 export const belongsTo = (artifact: string, name: string) =>
-  name === artifact || (name.startsWith(`${artifact}.part-`) && /^[a-z]{2,}$/.test(name.slice(artifact.length + 6)));
+  name === artifact ||
+  (name.startsWith(`${artifact}.part-`) && /^[a-z]{2,}$/.test(name.slice(artifact.length + 6)));
 
 /** Names that a manifest may hold: nothing that could lead out of the folder. */
 export const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;

@@ -50,7 +50,9 @@ export type Part = Artifact["parts"][number];
 /** Throws `bundle-too-new` for a format of later versions, `bundle-damaged` for anything that is not a manifest. */
 export function parseManifest(text: string, path: string): Manifest {
   const damaged = (why: string) =>
-    new MigrationError("bundle-damaged", `${path} is not a manifest: ${why}`, { hint: "copy the bundle again from where it was made" });
+    new MigrationError("bundle-damaged", `${path} is not a manifest: ${why}`, {
+      hint: "copy the bundle again from where it was made",
+    });
   let raw: unknown;
   try {
     raw = JSON.parse(text);
@@ -59,13 +61,20 @@ export function parseManifest(text: string, path: string): Manifest {
   }
   const version = z.object({ format: z.literal("synlift-bundle"), version: z.number() }).safeParse(raw);
   if (version.success && version.data.version > 1) {
-    throw new MigrationError("bundle-too-new", `${path} has format version ${version.data.version}, this synlift reads version 1`, {
-      hint: "use the synlift that made it, or a newer one",
-    });
+    throw new MigrationError(
+      "bundle-too-new",
+      `${path} has format version ${version.data.version}, this synlift reads version 1`,
+      {
+        hint: "use the synlift that made it, or a newer one",
+      },
+    );
   }
   const parsed = manifestSchema.safeParse(raw);
-  if (!parsed.success) throw damaged(parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
-  const names = [...parsed.data.artifacts.flatMap((artifact) => artifact.parts), parsed.data.inventory].map((part) => part.name);
+  if (!parsed.success)
+    throw damaged(parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+  const names = [...parsed.data.artifacts.flatMap((artifact) => artifact.parts), parsed.data.inventory].map(
+    (part) => part.name,
+  );
   if (new Set(names).size !== names.length) throw damaged("a name stands in it twice");
   return parsed.data;
 }

@@ -1,8 +1,8 @@
 import { CHECKSUMS, INVENTORY } from "./layout.ts";
 import type { Artifact, Manifest } from "./manifest.ts";
 
-/** How to open a bundle by hand, with plain programs: the text that lies in it. */
-export function openingText(manifest: Manifest): string {
+/** How to open a bundle by hand, with plain programs: the text that lies in it. `afterwards` is what to do then. */
+export function openingText(manifest: Manifest, afterwards: string): string {
   const { subject, created, program, rehearsal, artifacts } = manifest;
   return `This is the homeserver ${subject}, packed by ${program} on ${created}.
 ${
@@ -28,25 +28,7 @@ ${artifacts.length + 2}. What was counted at the source (JSON):
 
   gpg --batch --passphrase-file P -d ${INVENTORY}
 
-Then, before the new server is started:
-- The signing key must be in place, at signing_key_path. Without it Synapse makes
-  a new one without a word, and other servers no longer believe this one.
-- The table e2e_one_time_keys_json must be empty. It is: its rows were left out
-  of the dump on purpose, as used keys that come back break encrypted messages.
-- Only local media is in the bundle. Rows about remote media and about URL
-  previews have no file here; remove them, or they answer 404 for ever:
-
-    DELETE FROM remote_media_cache_thumbnails t WHERE NOT EXISTS (
-      SELECT FROM remote_media_cache r WHERE r.media_origin = t.media_origin
-      AND r.media_id = t.media_id AND r.quarantined_by IS NOT NULL);
-    DELETE FROM remote_media_cache WHERE quarantined_by IS NULL;
-    DELETE FROM local_media_repository_url_cache;
-    DELETE FROM local_media_repository_thumbnails WHERE media_id IN (
-      SELECT media_id FROM local_media_repository WHERE url_cache IS NOT NULL);
-    DELETE FROM local_media_repository WHERE url_cache IS NOT NULL;
-
-- The old server must never be started again.
-`;
+${afterwards}`;
 }
 
 function howTo({ name, format, parts }: Artifact): string {

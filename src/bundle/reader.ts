@@ -28,9 +28,13 @@ export class Bundle {
     const path = join(folder, MANIFEST);
     if (!(await files.look(folder))) throw new MigrationError("file-missing", `there is no folder ${folder}`);
     if (!(await files.look(path))) {
-      throw new MigrationError("bundle-unfinished", `${folder} is no finished bundle: it has no ${MANIFEST}`, {
-        hint: "run the export again until it ends well, or copy the bundle again, all of it",
-      });
+      throw new MigrationError(
+        "bundle-unfinished",
+        `${folder} is no finished bundle: it has no ${MANIFEST}`,
+        {
+          hint: "run the export again until it ends well, or copy the bundle again, all of it",
+        },
+      );
     }
     return new Bundle(folder, parseManifest(await files.readText(path), path), files);
   }
@@ -83,10 +87,17 @@ async function* named(name: string, source: Bytes): Bytes {
   try {
     yield* source;
   } catch (error) {
-    if (error instanceof MigrationError && ["bundle-damaged", "program-failed"].includes(error.code) && !error.message.includes(name)) {
+    if (
+      error instanceof MigrationError &&
+      ["bundle-damaged", "program-failed"].includes(error.code) &&
+      !error.message.includes(name)
+    ) {
       // gpg(1): 2 is a message that is damaged or was cut off. A gpg that was killed says nothing about the message.
       const gpg = error.message.startsWith("gpg failed with exit code 2");
-      throw new MigrationError(gpg ? "bundle-damaged" : error.code, `${name}: ${error.message}`, { hint: error.hint, cause: error });
+      throw new MigrationError(gpg ? "bundle-damaged" : error.code, `${name}: ${error.message}`, {
+        hint: error.hint,
+        cause: error,
+      });
     }
     throw error;
   }

@@ -16,13 +16,24 @@ export interface Sealing {
   /** "synlift 0.1.0". */
   readonly program: string;
   readonly outageSince: string | null;
+  /** For those who open it by hand: what to do then. */
+  readonly afterwards: string;
 }
 
 /**
  * Makes a bundle of finished artifacts. Cheap, so never remembered: it is done at the end of every run, and sees
  * every artifact each time. The manifest comes last; without it there is no bundle.
  */
-export async function seal({ folder, inventory, lock, files, subject, program, outageSince }: Sealing): Promise<Manifest> {
+export async function seal({
+  folder,
+  inventory,
+  lock,
+  files,
+  subject,
+  program,
+  outageSince,
+  afterwards,
+}: Sealing): Promise<Manifest> {
   const measured = await inventory.save(folder, lock, files);
   const manifest: Manifest = {
     format: "synlift-bundle",
@@ -34,10 +45,16 @@ export async function seal({ folder, inventory, lock, files, subject, program, o
     rehearsal: inventory.rehearsal,
     outageSince,
     encryption: "openpgp-passphrase",
-    artifacts: inventory.artifacts.map(({ name, format, size, sha256, parts }) => ({ name, format, size, sha256, parts })),
+    artifacts: inventory.artifacts.map(({ name, format, size, sha256, parts }) => ({
+      name,
+      format,
+      size,
+      sha256,
+      parts,
+    })),
     inventory: { name: INVENTORY, ...measured },
   };
-  const opening = openingText(manifest);
+  const opening = openingText(manifest, afterwards);
   await files.writeWhole(join(folder, OPENING), opening);
   await files.writeWhole(join(folder, CHECKSUMS), checksums(manifest, opening));
   await files.writeWhole(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
@@ -49,6 +66,8 @@ function checksums(manifest: Manifest, opening: string): string {
   const text = new Tally();
   text.add(Buffer.from(opening));
   const parts = [...manifest.artifacts.flatMap((artifact) => artifact.parts), manifest.inventory];
-  const lines = [...parts, { name: OPENING, ...text.result() }].map(({ name, sha256 }) => `${sha256}  ${name}\n`);
+  const lines = [...parts, { name: OPENING, ...text.result() }].map(
+    ({ name, sha256 }) => `${sha256}  ${name}\n`,
+  );
   return lines.join("");
 }

@@ -52,7 +52,12 @@ export class BundleWriter {
 
     let plain: Measure | undefined;
     let sealed: Measure | undefined;
-    progress.begin({ id: `write/${name}`, label: plan.label, unit: "bytes", ...(plan.total === undefined ? {} : { total: plan.total }) });
+    progress.begin({
+      id: `write/${name}`,
+      label: plan.label,
+      unit: "bytes",
+      ...(plan.total === undefined ? {} : { total: plan.total }),
+    });
     const pipeline = through(
       wholeContents(plan.format),
       meter((bytes) => {
@@ -124,9 +129,13 @@ export class BundleWriter {
     );
     await drain(stages(joined(recorded.parts.map((part) => files.read(join(folder, part.name))))));
     if (sealed?.sha256 !== recorded.sha256 || plain?.sha256 !== recorded.plain.sha256) {
-      throw new MigrationError("file-failed", `${join(folder, recorded.name)} reads back other than it was written`, {
-        hint: "the disk or the memory of this host is not to be trusted: choose another folder, and look at its kernel log",
-      });
+      throw new MigrationError(
+        "file-failed",
+        `${join(folder, recorded.name)} reads back other than it was written`,
+        {
+          hint: "the disk or the memory of this host is not to be trusted: choose another folder, and look at its kernel log",
+        },
+      );
     }
     progress.end(id);
   }

@@ -37,10 +37,19 @@ export class Journal {
   }
 
   /** Reads it, or begins a new one with these facts. Throws `bundle-damaged` when it cannot be read. */
-  static async open(path: string, files: Files, facts: Readonly<Record<string, string>> = {}): Promise<Journal> {
+  static async open(
+    path: string,
+    files: Files,
+    facts: Readonly<Record<string, string>> = {},
+  ): Promise<Journal> {
     const found = await Journal.read(path, files);
     if (found) return found;
-    return new Journal(path, files, { format: "synlift-journal", version: 1, facts: { ...facts }, steps: {} });
+    return new Journal(path, files, {
+      format: "synlift-journal",
+      version: 1,
+      facts: { ...facts },
+      steps: {},
+    });
   }
 
   /** Undefined when there is none. */
@@ -72,13 +81,19 @@ export class Journal {
   }
 
   async record(id: string, inputs: Inputs, outcome: Outcome, at: number): Promise<void> {
-    this.#content.steps[id] = { inputs: { ...inputs }, outcome: { ...outcome }, at: new Date(at).toISOString() };
+    this.#content.steps[id] = {
+      inputs: { ...inputs },
+      outcome: { ...outcome },
+      at: new Date(at).toISOString(),
+    };
     await this.#save();
   }
 
   async forget(id: string): Promise<void> {
     if (!(id in this.#content.steps)) return;
-    this.#content.steps = Object.fromEntries(Object.entries(this.#content.steps).filter(([key]) => key !== id));
+    this.#content.steps = Object.fromEntries(
+      Object.entries(this.#content.steps).filter(([key]) => key !== id),
+    );
     await this.#save();
   }
 

@@ -17,7 +17,11 @@ export type Holder = z.infer<typeof holderSchema>;
  * One run at a time. Throws `bundle-locked`, naming who holds it. A lock whose process is gone is taken over;
  * one of another host cannot be judged from here and is respected.
  */
-export async function takeLock(path: string, files: Files, machine: Machine): Promise<{ release(): Promise<void> }> {
+export async function takeLock(
+  path: string,
+  files: Files,
+  machine: Machine,
+): Promise<{ release(): Promise<void> }> {
   const me: Holder = {
     pid: machine.pid,
     host: machine.hostname,
@@ -54,7 +58,12 @@ export function isGone(holder: Holder, machine: Machine): boolean {
 }
 
 /** Two runs may find the same stale lock: only the one whose rename succeeds removes it, and only if it is still that one. */
-async function removeStale(path: string, seen: Holder | undefined, files: Files, machine: Machine): Promise<void> {
+async function removeStale(
+  path: string,
+  seen: Holder | undefined,
+  files: Files,
+  machine: Machine,
+): Promise<void> {
   const aside = `${path}.stale-${machine.pid}`;
   try {
     await files.rename(path, aside);
@@ -71,7 +80,11 @@ async function removeStale(path: string, seen: Holder | undefined, files: Files,
 }
 
 function held(path: string, { pid, host, since }: Holder): MigrationError {
-  return new MigrationError("bundle-locked", `process ${pid} on ${host} works on this bundle since ${since}`, {
-    hint: `wait until it has ended; if ${host} is gone for good, remove ${path}`,
-  });
+  return new MigrationError(
+    "bundle-locked",
+    `process ${pid} on ${host} works on this bundle since ${since}`,
+    {
+      hint: `wait until it has ended; if ${host} is gone for good, remove ${path}`,
+    },
+  );
 }

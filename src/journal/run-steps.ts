@@ -10,7 +10,10 @@ export interface StepsRun {
 }
 
 /** Runs what is not done yet, in order, and remembers it. What is done again says why. */
-export async function runSteps(steps: readonly Step[], { journal, progress, signal, now }: StepsRun): Promise<void> {
+export async function runSteps(
+  steps: readonly Step[],
+  { journal, progress, signal, now }: StepsRun,
+): Promise<void> {
   for (const step of steps) {
     signal.throwIfAborted();
     const done = journal.steps[step.id];

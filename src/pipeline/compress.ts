@@ -50,7 +50,11 @@ export const decompress: Stage = async function* (source) {
   } catch (error) {
     if (sourceError) throw sourceError.error;
     if (String((error as NodeJS.ErrnoException).code).startsWith("Z_")) {
-      throw new MigrationError("bundle-damaged", `the compressed data is damaged: ${(error as Error).message}`, { cause: error });
+      throw new MigrationError(
+        "bundle-damaged",
+        `the compressed data is damaged: ${(error as Error).message}`,
+        { cause: error },
+      );
     }
     throw error;
   }

@@ -9,7 +9,15 @@ export interface Lock {
 
 /** Makes one OpenPGP message (AES-256) that only who has the passphrase can read. gpg's own compression is off: what it gets is compressed. */
 export function encryptWith({ gpg, passphrase }: Lock): Stage {
-  const args = ["--compress-algo", "none", "--cipher-algo", "AES256", "--s2k-digest-algo", "SHA512", "--symmetric"];
+  const args = [
+    "--compress-algo",
+    "none",
+    "--cipher-algo",
+    "AES256",
+    "--s2k-digest-algo",
+    "SHA512",
+    "--symmetric",
+  ];
   return (source) => gpg(args, passphrase, source);
 }
 

@@ -30,7 +30,11 @@ export interface PartSink {
  * Writes a stream as parts of `size` bytes, the last one shorter. There is always at least one part, even of nothing,
  * and never an empty one after the others. Without a size everything is one part.
  */
-export async function splitInto(source: Bytes, size: number | undefined, open: (index: number) => Promise<PartSink>): Promise<void> {
+export async function splitInto(
+  source: Bytes,
+  size: number | undefined,
+  open: (index: number) => Promise<PartSink>,
+): Promise<void> {
   let index = 0;
   let part = await open(index);
   let room = size ?? Infinity;

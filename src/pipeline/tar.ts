@@ -99,15 +99,25 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
   try {
     for await (const entry of extract) {
       const { name, type, size, mode, mtime } = entry.header;
-      const kind = type === "file" || type === "contiguous-file" ? "file" : type === "directory" ? "folder" : "other";
-      yield { name, kind, size: size ?? 0, mode: mode ?? 0o600, mtimeMs: mtime?.getTime() ?? 0, content: entry as Bytes };
+      const kind =
+        type === "file" || type === "contiguous-file" ? "file" : type === "directory" ? "folder" : "other";
+      yield {
+        name,
+        kind,
+        size: size ?? 0,
+        mode: mode ?? 0o600,
+        mtimeMs: mtime?.getTime() ?? 0,
+        content: entry as Bytes,
+      };
       entry.resume();
     }
     await feeding;
   } catch (error) {
     if (sourceError) throw sourceError.error;
     if (error instanceof MigrationError) throw error;
-    throw new MigrationError("bundle-damaged", `the archive is damaged: ${(error as Error).message}`, { cause: error });
+    throw new MigrationError("bundle-damaged", `the archive is damaged: ${(error as Error).message}`, {
+      cause: error,
+    });
   } finally {
     extract.destroy(new Error("nobody reads the archive any more"));
   }

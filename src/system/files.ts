@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { MigrationError } from "../errors.ts";
 import type { Bytes } from "./system.ts";
 
@@ -21,7 +23,9 @@ export interface Files {
   /** Written whole or not at all: beside it, synced, renamed, folder synced. Replaces what was there, keeping no link. */
   writeWhole(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /** Begins a file that gets its name only when `finish` is called. Whoever began it calls `finish` or `abandon`. */
-  begin(path: string, mode?: number): Promise<Unfinished>;
+  begin(path: string, mode?: number, options?: BeginOptions): Promise<Unfinished>;
+  /** Makes everything written to the file system of this path last. */
+  syncAll(path: string): Promise<void>;
   /** Creates a file that must not exist yet; false when it does. For locks. */
   createNew(path: string, content: string): Promise<boolean>;
   /** A folder and its parents, private (0700) where made now. */
@@ -52,6 +56,11 @@ export interface Entry {
   readonly gid: number;
 }
 
+export interface BeginOptions {
+  /** False: `finish` does not wait for the disk. For many small files, followed by one `syncAll`. */
+  readonly sync?: boolean;
+}
+
 /** A file that nobody can take for a finished one: it has a temporary name beside its later one. */
 export interface Unfinished {
   write(chunk: Uint8Array): Promise<void>;
@@ -72,7 +81,10 @@ export const realFiles: Files = {
 
   async *read(path, { from, to } = {}) {
     if (to !== undefined && to <= (from ?? 0)) return;
-    const range = { ...(from === undefined ? {} : { start: from }), ...(to === undefined ? {} : { end: to - 1 }) };
+    const range = {
+      ...(from === undefined ? {} : { start: from }),
+      ...(to === undefined ? {} : { end: to - 1 }),
+    };
     const stream = createReadStream(path, { highWaterMark: 1024 * 1024, ...range });
     try {
       for await (const chunk of stream) yield chunk as Uint8Array;
@@ -86,7 +98,11 @@ export const realFiles: Files = {
       const file = await fs.open(path, "r");
       try {
         const { size } = await file.stat();
-        if (size > limit) throw new MigrationError("file-failed", `${path} is too large to be what it should be: ${size} bytes`);
+        if (size > limit)
+          throw new MigrationError(
+            "file-failed",
+            `${path} is too large to be what it should be: ${size} bytes`,
+          );
         return await file.readFile();
       } finally {
         await file.close();
@@ -115,7 +131,11 @@ export const realFiles: Files = {
     }
   },
 
-  begin: (path, mode = 0o600) => beginFile(path, mode),
+  begin: (path, mode = 0o600, { sync = true } = {}) => beginFile(path, mode, sync),
+
+  async syncAll(path) {
+    await attempt("sync", path, () => promisify(execFile)("sync", ["-f", path]));
+  },
 
   async createNew(path, content) {
     // Linked into place with its content: nobody ever sees it empty.
@@ -136,13 +156,15 @@ export const realFiles: Files = {
     await attempt("create", path, () => fs.mkdir(path, { recursive: true, mode }));
   },
 
-  makeTemporary: (parent, prefix) => attempt("create a folder in", parent, () => fs.mkdtemp(join(parent, prefix))),
+  makeTemporary: (parent, prefix) =>
+    attempt("create a folder in", parent, () => fs.mkdtemp(join(parent, prefix))),
   rename: (from, to) => attempt("rename", from, () => fs.rename(from, to)),
   remove: (path) => attempt("remove", path, () => fs.rm(path, { force: true })),
   removeTree: (path) => attempt("remove", path, () => fs.rm(path, { force: true, recursive: true })),
   setMode: (path, mode) => attempt("set the mode of", path, () => fs.chmod(path, mode)),
   setOwner: (path, uid, gid) => attempt("set the owner of", path, () => fs.lchown(path, uid, gid)),
-  setTimes: (path, mtimeMs) => attempt("set the time of", path, () => fs.utimes(path, mtimeMs / 1000, mtimeMs / 1000)),
+  setTimes: (path, mtimeMs) =>
+    attempt("set the time of", path, () => fs.utimes(path, mtimeMs / 1000, mtimeMs / 1000)),
   syncFolder,
 
   async space(path) {
@@ -153,7 +175,7 @@ export const realFiles: Files = {
   real: (path) => attempt("resolve", path, () => fs.realpath(path)),
 };
 
-async function beginFile(path: string, mode: number): Promise<Unfinished> {
+async function beginFile(path: string, mode: number, sync: boolean): Promise<Unfinished> {
   const temporary = join(dirname(path), `.${basename(path)}${UNFINISHED_SUFFIX}`);
   // Left by a run that was killed. Whoever writes here holds the lock, so it is nobody's.
   await attempt("remove", temporary, () => fs.rm(temporary, { force: true }));
@@ -172,7 +194,7 @@ async function beginFile(path: string, mode: number): Promise<Unfinished> {
       return size;
     },
     async write(chunk) {
-      for (let offset = 0; offset < chunk.length; ) {
+      for (let offset = 0; offset < chunk.length;) {
         const { bytesWritten } = await attempt("write", path, () => file.write(chunk, offset));
         offset += bytesWritten;
         size += bytesWritten;
@@ -182,16 +204,19 @@ async function beginFile(path: string, mode: number): Promise<Unfinished> {
       await attempt("write", path, async () => {
         const { size: onDisk } = await file.stat();
         if (onDisk !== size) {
-          throw new MigrationError("file-failed", `${path} has ${onDisk} bytes on disk, ${size} were written`);
+          throw new MigrationError(
+            "file-failed",
+            `${path} has ${onDisk} bytes on disk, ${size} were written`,
+          );
         }
         // The mode given to open() was cut by the umask; this one is meant.
         await file.chmod(mode);
-        await file.sync();
+        if (sync) await file.sync();
         await close();
         await fs.rename(temporary, path);
       });
       finished = true;
-      await syncFolder(dirname(path));
+      if (sync) await syncFolder(dirname(path));
     },
     async abandon() {
       if (finished) return;
@@ -215,10 +240,19 @@ async function syncFolder(path: string): Promise<void> {
   });
 }
 
-async function entryOf(path: string, ask: () => Promise<import("node:fs").Stats>): Promise<Entry | undefined> {
+async function entryOf(
+  path: string,
+  ask: () => Promise<import("node:fs").Stats>,
+): Promise<Entry | undefined> {
   try {
     const found = await ask();
-    const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : found.isSymbolicLink() ? "link" : "other";
+    const kind = found.isFile()
+      ? "file"
+      : found.isDirectory()
+        ? "folder"
+        : found.isSymbolicLink()
+          ? "link"
+          : "other";
     const { size, mtimeMs, uid, gid } = found;
     return { kind, size, mode: found.mode & 0o777, mtimeMs, uid, gid };
   } catch (error) {
@@ -243,7 +277,11 @@ function foreseen(error: unknown, verb: string, path: string): unknown {
   switch (codeOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
-      return new MigrationError("file-missing", `cannot ${verb} ${path}: there is no such file or folder`, more);
+      return new MigrationError(
+        "file-missing",
+        `cannot ${verb} ${path}: there is no such file or folder`,
+        more,
+      );
     case "ENOSPC":
     case "EDQUOT":
     case "EFBIG":

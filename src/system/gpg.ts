@@ -34,7 +34,12 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
   return {
     gpg: (args, passphrase, source) => {
       home ??= mkdtempSync(join(temporary, "synlift-gpg-"));
-      return blamed(programs.through({ name: "gpg", args: ["--homedir", home, ...ALWAYS, ...args], secret: passphrase }, source));
+      return blamed(
+        programs.through(
+          { name: "gpg", args: ["--homedir", home, ...ALWAYS, ...args], secret: passphrase },
+          source,
+        ),
+      );
     },
     close() {
       if (home) rmSync(home, { recursive: true, force: true });

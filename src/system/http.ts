@@ -25,7 +25,11 @@ export const realHttp: Http = {
   async get(url, { headers = {}, timeout = 10_000, signal } = {}) {
     const limits = [AbortSignal.timeout(timeout), ...(signal ? [signal] : [])];
     const answer = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.any(limits) });
-    return { status: answer.status, headers: answer.headers, body: new Uint8Array(await answer.arrayBuffer()) };
+    return {
+      status: answer.status,
+      headers: answer.headers,
+      body: new Uint8Array(await answer.arrayBuffer()),
+    };
   },
 
   accepts(host, port, milliseconds) {

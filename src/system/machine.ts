@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, hostname, tmpdir, userInfo } from "node:os";
 
 /** Facts about the host and the process that everything else needs, so that tests can hand in others. */
@@ -24,8 +24,16 @@ export interface Machine {
   uuid(): string;
   /** When the process with this id began, in the kernel's ticks since boot; undefined when there is none. */
   processStart(pid: number): string | undefined;
+  /** Every process that we may see, with its arguments and, where we may know it, its working folder. */
+  processes(): readonly Running[];
   /** The ids of an account of this host, or undefined when it has none by that name. */
   account(name: string): Account | undefined;
+}
+
+export interface Running {
+  readonly pid: number;
+  readonly args: readonly string[];
+  readonly folder: string | undefined;
 }
 
 export interface Account {
@@ -51,6 +59,7 @@ export function realMachine(pid: number, folder: string): Machine {
     random: (bytes) => randomBytes(bytes),
     uuid: () => randomUUID(),
     processStart,
+    processes,
     account: accountOf,
   };
 }
@@ -72,9 +81,25 @@ function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
 
 /** proc(5): field 22 of /proc/PID/stat; the command in field 2 may itself hold spaces and brackets. */
 function processStart(pid: number): string | undefined {
+  const stat = optional(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+}
+
+function processes(): Running[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      const args = optional(() => readFileSync(`/proc/${name}/cmdline`, "utf8"));
+      if (!args) return [];
+      const folder = optional(() => readlinkSync(`/proc/${name}/cwd`));
+      return [{ pid: Number(name), args: args.split("\0").filter(Boolean), folder }];
+    });
+}
+
+/** A process may be gone, or not ours to look at. */
+function optional<T>(read: () => T): T | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    return read();
   } catch {
     return undefined;
   }
@@ -84,7 +109,10 @@ function processStart(pid: number): string | undefined {
 function accountOf(name: string): Account | undefined {
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$/.test(name)) return undefined;
   try {
-    const line = execFileSync("getent", ["passwd", name], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    const line = execFileSync("getent", ["passwd", name], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     const [account, , uid, gid, , home] = line.trim().split(":");
     if (!account || !uid || !gid) return undefined;
     return { name: account, uid: Number(uid), gid: Number(gid), home: home ?? "/" };

@@ -75,7 +75,12 @@ export function realPostgres(programs: Programs): Postgres {
   return {
     async connect(to) {
       const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
-      const psql = postgresCall("psql", { ...to, parameters: kept }, ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
+      const psql = postgresCall("psql", { ...to, parameters: kept }, [
+        "--no-psqlrc",
+        "--quiet",
+        "--no-align",
+        "--tuples-only",
+      ]);
       const session = new PsqlSession(await programs.open(psql), describeAddress(to));
       await session.run(SET_UP);
       return session;
@@ -99,7 +104,8 @@ class PsqlSession implements PostgresSession {
 
   async *rows<Row>(sql: string): AsyncIterable<Row> {
     const bare = sql.trim().replace(/;$/, "");
-    for await (const line of this.#ask(`SELECT row_to_json(answer) FROM (${bare}\n) answer;`)) yield JSON.parse(line) as Row;
+    for await (const line of this.#ask(`SELECT row_to_json(answer) FROM (${bare}\n) answer;`))
+      yield JSON.parse(line) as Row;
   }
 
   async all<Row>(sql: string): Promise<Row[]> {
@@ -153,8 +159,11 @@ class PsqlSession implements PostgresSession {
     const { code, complaint } = await this.#psql.close();
     const reason = reasonIn(complaint);
     // psql(1), EXIT STATUS: 2 the connection went bad, 3 a statement failed.
-    if (code === 3) return new MigrationError("program-failed", `a query on ${this.#where} failed: ${reason}`);
-    return new MigrationError("database-unreachable", `cannot use database ${this.#where}: ${reason}`, { hint: hintFor(reason) });
+    if (code === 3)
+      return new MigrationError("program-failed", `a query on ${this.#where} failed: ${reason}`);
+    return new MigrationError("database-unreachable", `cannot use database ${this.#where}: ${reason}`, {
+      hint: hintFor(reason),
+    });
   }
 }
 
@@ -162,7 +171,10 @@ class PsqlSession implements PostgresSession {
 export function reasonIn(complaint: string): string {
   const lines = complaint.split("\n").map((line) => line.trim());
   const found = lines.filter((line) => /\b(ERROR|FATAL|error):/.test(line));
-  const line = (found[0] ?? lines.filter(Boolean).at(-1) ?? "it closed the connection").replace(/^psql:(<stdin>:\d+:)?\s*/, "");
+  const line = (found[0] ?? lines.filter(Boolean).at(-1) ?? "it closed the connection").replace(
+    /^psql:(<stdin>:\d+:)?\s*/,
+    "",
+  );
   return hideValues(line.replace(/^(ERROR|FATAL|error):\s*/, ""));
 }
 
@@ -172,8 +184,10 @@ function hideValues(sentence: string): string {
 }
 
 function hintFor(reason: string): string {
-  if (/Peer authentication failed/.test(reason)) return "run synlift as root, or as the account that the database knows";
-  if (/password authentication failed|no password supplied/.test(reason)) return "check user and password in the database settings";
+  if (/Peer authentication failed/.test(reason))
+    return "run synlift as root, or as the account that the database knows";
+  if (/password authentication failed|no password supplied/.test(reason))
+    return "check user and password in the database settings";
   if (/does not exist/.test(reason)) return "check the names of database and user in the database settings";
   if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
   return "check host and port in the database settings, and that the server runs";
@@ -190,9 +204,13 @@ async function* linesOf(output: Bytes): AsyncIterable<string> {
 }
 
 /** The major and minor version in a line such as "pg_dump (PostgreSQL) 15.18 (Debian …)". */
-export async function postgresProgramVersion(name: string, programs: Programs): Promise<{ major: number; text: string }> {
+export async function postgresProgramVersion(
+  name: string,
+  programs: Programs,
+): Promise<{ major: number; text: string }> {
   const said = await programs.run({ name, args: ["--version"] });
   const found = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)*/.exec(said.replace(/^.*PostgreSQL\)/, ""));
-  if (!found) throw new MigrationError("program-failed", `${name} does not say which version it is: ${said.trim()}`);
+  if (!found)
+    throw new MigrationError("program-failed", `${name} does not say which version it is: ${said.trim()}`);
   return { major: Number(found[1]), text: found[0] };
 }

@@ -18,6 +18,11 @@ export interface Programs {
   through(call: Call, source?: Bytes): Bytes;
   /** Runs a program whose output is small. Throws as `through` does. */
   run(call: Call, input?: string): Promise<string>;
+  /**
+   * Runs a program that may leave others running behind it, such as one that starts a server, and waits for itself
+   * only. Its output is not read. Throws as `run` does.
+   */
+  launch(call: Call): Promise<void>;
   /** Starts a program to talk with. Throws `program-missing`. */
   open(call: Call): Promise<Conversation>;
   /** The path of a program, or undefined when it is not installed. */
@@ -34,7 +39,12 @@ export interface Call {
   readonly secret?: string;
   readonly folder?: string;
   /** Run as another account of this host; only root may. */
-  readonly account?: { readonly uid: number; readonly gid: number; readonly name: string; readonly home: string };
+  readonly account?: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly name: string;
+    readonly home: string;
+  };
 }
 
 /** A program that is asked and answers, until it is closed or dies. */
@@ -59,16 +69,28 @@ export type Gpg = (args: readonly string[], passphrase: string, source: Bytes) =
 /** Variables that programs need to work at all; nothing else of ours is passed on, as it may hold secrets. */
 const PASSED_ON = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR"];
 
-export function realPrograms(environment: Readonly<Record<string, string | undefined>>, signal: AbortSignal): Programs {
-  const base = Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])));
+export function realPrograms(
+  environment: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal,
+): Programs {
+  const base = Object.fromEntries(
+    PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+  );
+
+  // Messages are read by us and shown to people: one language.
+  const environmentOf = ({ account, env }: Call) => ({
+    ...base,
+    ...(account ? { HOME: account.home, USER: account.name, LOGNAME: account.name } : {}),
+    LC_MESSAGES: "C",
+    ...env,
+  });
 
   function start(call: Call): Started {
     signal.throwIfAborted();
     const account = call.account;
     const child = spawn(call.name, call.args, {
       stdio: ["pipe", "pipe", "pipe", ...(call.secret === undefined ? [] : (["pipe"] as const))],
-      // Messages are read by us and shown to people: one language, and no surprises in numbers.
-      env: { ...base, ...(account ? { HOME: account.home, USER: account.name, LOGNAME: account.name } : {}), LC_MESSAGES: "C", ...call.env },
+      env: environmentOf(call),
       ...(call.folder === undefined ? {} : { cwd: call.folder }),
       ...(account ? { uid: account.uid, gid: account.gid } : {}),
     });
@@ -106,6 +128,8 @@ export function realPrograms(environment: Readonly<Record<string, string | undef
       return Buffer.concat(chunks).toString("utf8");
     },
 
+    launch: (call) => launched(call, environmentOf(call), signal),
+
     async open(call) {
       const program = start(call);
       await program.running;
@@ -129,11 +153,51 @@ export function realPrograms(environment: Readonly<Record<string, string | undef
     async find(name) {
       for (const folder of (base["PATH"] ?? "").split(":").filter(Boolean)) {
         const path = join(folder, name);
-        if (await access(path, modes.X_OK).then(() => true, () => false)) return path;
+        if (
+          await access(path, modes.X_OK).then(
+            () => true,
+            () => false,
+          )
+        )
+          return path;
       }
       return undefined;
     },
   };
+}
+
+function launched(call: Call, env: Record<string, string | undefined>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    // In a group of its own: what it starts must outlive us, and a Ctrl-C at our terminal.
+    const child = spawn(call.name, call.args, {
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+      env,
+      ...(call.folder === undefined ? {} : { cwd: call.folder }),
+      ...(call.account ? { uid: call.account.uid, gid: call.account.gid } : {}),
+    });
+    let complaint = "";
+    child.stderr
+      .setEncoding("utf8")
+      .on("data", (text: string) => (complaint = (complaint + text).slice(-4000)));
+    child.once("error", (error) => {
+      reject(cannotStart(call, error));
+    });
+    child.once("exit", (code, killedBy) => {
+      child.stderr.destroy();
+      child.unref();
+      if (code === 0) resolve();
+      else
+        reject(
+          failed(
+            call.name,
+            killedBy ? `was killed by ${killedBy}` : `failed with exit code ${code ?? "unknown"}`,
+            complaint.trim(),
+          ),
+        );
+    });
+  });
 }
 
 /** A running program, and what has become of it. */
@@ -228,7 +292,8 @@ class Started {
     const name = this.#call.name;
     if (signal) return failed(name, `was killed by ${signal}`, complaint);
     if (code !== 0) return failed(name, `failed with exit code ${code ?? "unknown"}`, complaint);
-    if (this.#leftEarly) return failed(name, "stopped reading before everything was written to it", complaint);
+    if (this.#leftEarly)
+      return failed(name, "stopped reading before everything was written to it", complaint);
     return undefined;
   }
 
@@ -242,9 +307,16 @@ class Started {
 
 function cannotStart({ name }: Call, error: NodeJS.ErrnoException): MigrationError {
   if (error.code === "ENOENT") {
-    return new MigrationError("program-missing", `${name} is not installed`, { hint: packageFor(name), cause: error });
+    return new MigrationError("program-missing", `${name} is not installed`, {
+      hint: packageFor(name),
+      cause: error,
+    });
   }
-  return new MigrationError("program-failed", `${name} could not be started: ${error.code ?? "unknown error"}`, { cause: error });
+  return new MigrationError(
+    "program-failed",
+    `${name} could not be started: ${error.code ?? "unknown error"}`,
+    { cause: error },
+  );
 }
 
 function failed(name: string, how: string, complaint: string): MigrationError {

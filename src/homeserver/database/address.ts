@@ -11,14 +11,22 @@ const NOT_LIBPQ = new Set(["dsn", "connection_factory", "cursor_factory", "async
 /** Where Synapse's database is, by its own settings. Throws `database-unsupported` for what cannot be moved yet. */
 export function databaseAddress({ database, serverName }: Homeserver): PostgresAddress {
   if (database.kind === "sqlite") {
-    throw new MigrationError("database-unsupported", `${serverName} keeps its database in SQLite, at ${database.path}`, {
-      hint: "port it to PostgreSQL first, with Synapse's synapse_port_db",
-    });
+    throw new MigrationError(
+      "database-unsupported",
+      `${serverName} keeps its database in SQLite, at ${database.path}`,
+      {
+        hint: "port it to PostgreSQL first, with Synapse's synapse_port_db",
+      },
+    );
   }
   if (database.kind === "several") {
-    throw new MigrationError("database-unsupported", `${serverName} has several databases (${database.labels.join(", ")})`, {
-      hint: "this version moves a homeserver with one database",
-    });
+    throw new MigrationError(
+      "database-unsupported",
+      `${serverName} has several databases (${database.labels.join(", ")})`,
+      {
+        hint: "this version moves a homeserver with one database",
+      },
+    );
   }
   const { dsn } = database.args;
   const parameters: Record<string, string> = typeof dsn === "string" ? parseConnection(dsn) : {};
@@ -32,9 +40,13 @@ export function databaseAddress({ database, serverName }: Homeserver): PostgresA
 /** Splits off what must not be seen. Throws `bad-usage` for a secret that libpq takes on the command line only. */
 export function addressOf({ password, ...parameters }: Record<string, string>): PostgresAddress {
   if (parameters["sslpassword"] !== undefined) {
-    throw new MigrationError("bad-usage", "the database settings have an sslpassword, which cannot be handed to pg_dump unseen", {
-      hint: "use a client key without a passphrase, readable by its owner only",
-    });
+    throw new MigrationError(
+      "bad-usage",
+      "the database settings have an sslpassword, which cannot be handed to pg_dump unseen",
+      {
+        hint: "use a client key without a passphrase, readable by its owner only",
+      },
+    );
   }
   return { parameters, ...(password === undefined ? {} : { password }) };
 }
@@ -66,10 +78,18 @@ export async function connect(
   }
 }
 
-const isPeerFailure = (error: unknown) => error instanceof MigrationError && /Peer authentication failed|role ".*" does not exist/.test(error.message);
+const isPeerFailure = (error: unknown) =>
+  error instanceof MigrationError &&
+  /Peer authentication failed|role ".*" does not exist/.test(error.message);
 
-async function likelyAccounts({ parameters }: PostgresAddress, files: Files, mediaStore?: string): Promise<string[]> {
+async function likelyAccounts(
+  { parameters }: PostgresAddress,
+  files: Files,
+  mediaStore?: string,
+): Promise<string[]> {
   const owner = mediaStore === undefined ? undefined : await files.follow(mediaStore);
   // getent answers to a number as well as to a name.
-  return [parameters["user"], owner && owner.uid !== 0 ? String(owner.uid) : undefined].filter((name) => name !== undefined);
+  return [parameters["user"], owner && owner.uid !== 0 ? String(owner.uid) : undefined].filter(
+    (name) => name !== undefined,
+  );
 }

@@ -1,5 +1,5 @@
 import { sqlName, type PostgresSession } from "../../system/postgres.ts";
-import { LEFT_BEHIND, ONE_TIME_KEYS } from "./left-behind.ts";
+import { LEFT_BEHIND, ONE_TIME_KEYS } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
 
 interface Named {
@@ -22,7 +22,9 @@ export function tables(session: PostgresSession): Promise<Named[]> {
 export async function countRows(session: PostgresSession): Promise<Record<string, number>> {
   const rows: Record<string, number> = {};
   for (const { schema, name } of await tables(session)) {
-    const { count } = await session.one<{ count: number }>(`SELECT count(*) AS count FROM ${sqlName(schema)}.${sqlName(name)}`);
+    const { count } = await session.one<{ count: number }>(
+      `SELECT count(*) AS count FROM ${sqlName(schema)}.${sqlName(name)}`,
+    );
     rows[`${schema}.${name}`] = count;
   }
   return rows;
@@ -59,7 +61,9 @@ export async function countDatabase(session: PostgresSession): Promise<DatabaseS
   }
   const staying: Record<string, number> = {};
   for (const { table, keep } of LEFT_BEHIND) {
-    const { count } = await session.one<{ count: number }>(`SELECT count(*) AS count FROM ${table} WHERE ${keep}`);
+    const { count } = await session.one<{ count: number }>(
+      `SELECT count(*) AS count FROM ${table} WHERE ${keep}`,
+    );
     const { name } = await session.one<{ name: string }>(`
       SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE c.oid = to_regclass('${table}')`);

@@ -32,18 +32,26 @@ export async function mustBeSynapse(session: PostgresSession, serverName: string
     WHERE tablename IN ('schema_version', 'schema_compat_version', 'users', 'events', 'local_media_repository', 'e2e_one_time_keys_json')`);
   const { name } = await session.one<{ name: string }>("SELECT current_database() AS name");
   if (tables < 6) {
-    throw new MigrationError("database-unsupported", `database ${name} is not that of a Synapse: it lacks Synapse's tables`, {
-      hint: "check the database settings; very old Synapses (before 1.37) must be upgraded first",
-    });
+    throw new MigrationError(
+      "database-unsupported",
+      `database ${name} is not that of a Synapse: it lacks Synapse's tables`,
+      {
+        hint: "check the database settings; very old Synapses (before 1.37) must be upgraded first",
+      },
+    );
   }
   // synapse/storage/databases/main/__init__.py, check_database_before_upgrade, asks one row of users in the same way.
   const [stranger] = await session.all<{ name: string }>(
     `SELECT name FROM users WHERE right(name, length(${sqlText(serverName)}) + 1) <> ':' || ${sqlText(serverName)} LIMIT 1`,
   );
   if (stranger) {
-    throw new MigrationError("database-unsupported", `database ${name} holds users of another server than ${serverName}`, {
-      hint: "check that configuration and database belong together; a server_name can never be changed",
-    });
+    throw new MigrationError(
+      "database-unsupported",
+      `database ${name} holds users of another server than ${serverName}`,
+      {
+        hint: "check that configuration and database belong together; a server_name can never be changed",
+      },
+    );
   }
 }
 
@@ -61,7 +69,9 @@ export async function connections(session: PostgresSession): Promise<Finding[]> 
       id: "database-in-use",
       level: "blocker",
       sentence: "somebody is still connected to the homeserver's database",
-      evidence: others.map(({ who, count }) => `${who}: ${count} ${count === 1 ? "connection" : "connections"}`),
+      evidence: others.map(
+        ({ who, count }) => `${who}: ${count} ${count === 1 ? "connection" : "connections"}`,
+      ),
       hint: "stop Synapse, its workers and whatever else uses the database",
     },
   ];

@@ -1,0 +1,65 @@
+import { MigrationError } from "../errors.ts";
+import type { System } from "../system/system.ts";
+
+/** Where the passphrase is to come from. At most one; never the command line itself, which everybody can read. */
+export interface PassphraseSource {
+  readonly file?: string | undefined;
+  /** A file descriptor that we inherited. */
+  readonly descriptor?: number | undefined;
+  /** A command whose first line of output it is. */
+  readonly command?: string | undefined;
+}
+
+/** The passphrase, from the source named, else by asking. Throws `bad-usage`, `passphrase-unusable`. */
+export async function readPassphrase(source: PassphraseSource, system: System): Promise<string> {
+  return (
+    (await fromSource(source, system)) ??
+    usable(await system.terminal.askSecret("Passphrase of the bundle"), "what you typed")
+  );
+}
+
+/** The passphrase from the source named; undefined when none was. */
+export async function fromSource(
+  { file, descriptor, command }: PassphraseSource,
+  { files, programs }: System,
+): Promise<string | undefined> {
+  const given = [file, descriptor, command].filter((source) => source !== undefined);
+  if (given.length > 1) {
+    throw new MigrationError("bad-usage", "the passphrase is given in more than one way", {
+      hint: "choose one of --passphrase-file, --passphrase-fd and --passphrase-command",
+    });
+  }
+  if (file !== undefined) return usable(await files.readText(file), file);
+  if (descriptor !== undefined)
+    return usable(await files.readText(`/dev/fd/${descriptor}`), `file descriptor ${descriptor}`);
+  if (command !== undefined)
+    return usable(await programs.run({ name: "sh", args: ["-c", command] }), "the passphrase command");
+  return undefined;
+}
+
+/** What can be typed at the prompt of gpg's agent (gnupg, agent/agent.h, MAX_PASSPHRASE_LEN): somebody may have to open it by hand. */
+const LIMIT = 255;
+
+function usable(text: string, origin: string): string {
+  const passphrase = text.replace(/\r?\n$/, "");
+  const unusable = (why: string) =>
+    new MigrationError("passphrase-unusable", `${origin}: the passphrase ${why}`, {
+      hint: "a passphrase is one line of text; leave the option out to have one of 64 characters made",
+    });
+  if (passphrase === "") throw unusable("is empty");
+  if (/[\n\r\0]/.test(passphrase)) throw unusable("has more than one line");
+  if (Buffer.byteLength(passphrase) > LIMIT) throw unusable(`is longer than ${LIMIT} bytes`);
+  return passphrase;
+}
+
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/** 64 letters and digits: some 381 bits. */
+export function makePassphrase(random: (bytes: number) => Uint8Array): string {
+  let made = "";
+  while (made.length < 64) {
+    // 248 is the largest multiple of 62 in a byte: what lies above would favour some letters.
+    for (const byte of random(128)) if (byte < 248 && made.length < 64) made += LETTERS[byte % 62]!;
+  }
+  return made;
+}

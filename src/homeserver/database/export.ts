@@ -1,0 +1,95 @@
+import type { Inventory } from "../../bundle/inventory.ts";
+import type { BundleWriter } from "../../bundle/writer.ts";
+import type { Step } from "../../journal/step.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
+import {
+  postgresCall,
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+} from "../../system/postgres.ts";
+import type { Programs } from "../../system/programs.ts";
+import { countDatabase } from "./count.ts";
+import { ONE_TIME_KEYS } from "../left-behind.ts";
+
+export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
+export const DATABASE_SECTION = "database";
+
+/** gzip's fastest level: the dump is made while the server is down, and level 6 saves little more. */
+const LEVEL = 1;
+
+export interface DatabaseExport {
+  readonly address: PostgresAddress;
+  readonly pgDump: string;
+  /** The state of the database as `databaseMarker` tells it: an input of the step. */
+  readonly marker: string;
+  readonly inputs: Readonly<Record<string, string>>;
+  readonly into: BundleWriter;
+  readonly inventory: Inventory;
+  readonly postgres: Postgres;
+  readonly programs: Programs;
+  saved(): Promise<void>;
+  check: Step["check"];
+}
+
+/** Dumps the database, and counts in the very snapshot that is dumped. */
+export function exportDatabase(from: DatabaseExport): Step {
+  return {
+    id: "export/database",
+    inputs: { ...from.inputs, database: from.marker },
+    check: from.check,
+    async run() {
+      const session = await from.postgres.connect(from.address);
+      try {
+        const recorded = await dumpAndCount(session, from);
+        from.inventory.setSection(DATABASE_SECTION, recorded.section);
+        from.inventory.setArtifact(recorded.artifact);
+        await from.saved();
+        const { name, size, sha256, parts } = recorded.artifact;
+        return { name, size, sha256, parts };
+      } finally {
+        await session.close();
+      }
+    },
+  };
+}
+
+async function dumpAndCount(session: PostgresSession, { into, address, pgDump, programs }: DatabaseExport) {
+  await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+  const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
+  const dump = programs.through(postgresCall(pgDump, address, dumpArguments(snapshot)));
+  // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
+  const counting = countDatabase(session);
+  counting.catch(() => undefined);
+  const plan = { name: DATABASE_ARTIFACT, format: "sql", level: LEVEL, label: "database" } as const;
+  const artifact = await into.add(plan, opened(dump));
+  return { artifact, section: await counting };
+}
+
+/** pg_dump(1). The new host has other roles and tablespaces; what is not Synapse's data only stands in the way there. */
+const dumpArguments = (snapshot: string) => [
+  "--format=plain",
+  "--no-owner",
+  "--no-privileges",
+  "--no-tablespaces",
+  "--no-security-labels",
+  "--no-publications",
+  "--no-subscriptions",
+  "--encoding=UTF8",
+  "--lock-wait-timeout=60s",
+  `--snapshot=${snapshot}`,
+  `--exclude-table-data=*.${ONE_TIME_KEYS}`,
+];
+
+/** Lines before pg_dump's own: whoever restores this with a bare psql stops at the first error too. */
+export const DUMP_OPENING = `--
+-- Made by synlift. The rows of ${ONE_TIME_KEYS} are left out on purpose.
+-- Restore into an empty database only.
+--
+\\set ON_ERROR_STOP on
+`;
+
+async function* opened(dump: Bytes): Bytes {
+  yield Buffer.from(DUMP_OPENING);
+  yield* dump;
+}

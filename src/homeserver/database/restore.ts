@@ -1,0 +1,188 @@
+import { MigrationError } from "../../errors.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
+import { drain } from "../../pipeline/stage.ts";
+import {
+  postgresCall,
+  reasonIn,
+  sqlName,
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+} from "../../system/postgres.ts";
+import type { Programs } from "../../system/programs.ts";
+import { guarded } from "./guard.ts";
+import { databaseFacts, majorOf } from "./inspect.ts";
+import { REMOVE_LEFT_BEHIND } from "../left-behind.ts";
+import type { DatabaseSection } from "./section.ts";
+
+export interface Target {
+  readonly address: PostgresAddress;
+  readonly section: DatabaseSection;
+}
+
+/**
+ * Looks whether the dump can go there, and changes nothing. True when the database is there, empty and right; false
+ * when it does not exist yet but may be made.
+ * Throws `target-not-empty`, `target-unsuitable`, `database-unreachable`.
+ */
+export async function inspectTarget({ address, section }: Target, postgres: Postgres): Promise<boolean> {
+  let session: PostgresSession;
+  try {
+    session = await postgres.connect(address);
+  } catch (error) {
+    if (!(error instanceof MigrationError) || !/database ".*" does not exist/.test(error.message))
+      throw error;
+    await mayCreate(address, section, postgres);
+    return false;
+  }
+  try {
+    await mustBeSuitable(session, section);
+    return true;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). */
+export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
+  const session = await postgres.connect(maintenance(address));
+  try {
+    const name = sqlName(address.parameters["dbname"]!);
+    await session.run(
+      `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
+    );
+  } finally {
+    await session.close();
+  }
+}
+
+/**
+ * Fills an empty database, all of it or nothing: one transaction, whose COMMIT is only sent once `dump` has ended
+ * well, so once gpg has proven the last byte. Throws `restore-failed`; then the database is as it was.
+ */
+export async function restoreDatabase(
+  address: PostgresAddress,
+  dump: Bytes,
+  { programs, psql, guardKey }: { programs: Programs; psql: string; guardKey: string | undefined },
+): Promise<void> {
+  const script = async function* (): Bytes {
+    yield Buffer.from("BEGIN;\n");
+    yield* guarded(guardKey)(dump);
+    // The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does.
+    yield Buffer.from(`\nRESET search_path;\n${REMOVE_LEFT_BEHIND.join("\n")}\nCOMMIT;\n`);
+  };
+  const call = postgresCall(psql, address, [
+    "--no-psqlrc",
+    "--quiet",
+    "--tuples-only",
+    "--output=/dev/null",
+    ...QUIETLY,
+  ]);
+  try {
+    await drain(programs.through(call, script()));
+  } catch (error) {
+    if (
+      error instanceof MigrationError &&
+      error.code === "program-failed" &&
+      error.message.startsWith(psql)
+    ) {
+      throw new MigrationError(
+        "restore-failed",
+        `the database could not be filled: ${reasonIn(error.message)}`,
+        {
+          hint: "nothing was kept: the database is as empty as before; run the same command again once the cause is gone",
+          cause: error,
+        },
+      );
+    }
+    throw error;
+  }
+}
+
+/** Plans made on an empty table are bad plans: without this the first hours are slow. */
+export async function analyze(address: PostgresAddress, postgres: Postgres): Promise<void> {
+  const session = await postgres.connect(address);
+  await session.run("ANALYZE;").finally(() => session.close());
+}
+
+/** Nothing of a row may come out in an error. */
+const QUIETLY = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];
+
+async function mustBeSuitable(session: PostgresSession, section: DatabaseSection): Promise<void> {
+  const facts = await databaseFacts(session);
+  const { name, relations, create } = await session.one<{
+    name: string;
+    relations: number;
+    create: boolean;
+  }>(`
+    SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create,
+      (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS relations`);
+  if (relations > 0) {
+    throw new MigrationError(
+      "target-not-empty",
+      `database ${name} is not empty: it has ${relations} tables, indexes and sequences`,
+      {
+        hint: "restoring over what is there duplicates rows without a sound: name a new database, or drop this one if nothing in it is needed",
+      },
+    );
+  }
+  if (facts.encoding !== "UTF8" || facts.collate !== "C" || facts.ctype !== "C") {
+    throw new MigrationError(
+      "target-unsuitable",
+      `database ${name} has encoding ${facts.encoding}, collation ${facts.collate} and character type ${facts.ctype}; Synapse wants UTF8, C and C`,
+      {
+        hint: "drop it and let synlift make it, or: createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME",
+      },
+    );
+  }
+  if (!create) {
+    throw new MigrationError("target-unsuitable", `this user may not create tables in database ${name}`, {
+      hint: `make it the database's owner: ALTER DATABASE ${sqlName(name)} OWNER TO …`,
+    });
+  }
+  mustNotBeOlder(facts.serverVersion, section);
+}
+
+async function mayCreate(
+  address: PostgresAddress,
+  section: DatabaseSection,
+  postgres: Postgres,
+): Promise<void> {
+  const session = await postgres.connect(maintenance(address));
+  try {
+    const { may, user } = await session.one<{ may: boolean; user: string }>(
+      "SELECT rolcreatedb OR rolsuper AS may, rolname AS user FROM pg_roles WHERE rolname = current_user",
+    );
+    mustNotBeOlder((await databaseFacts(session)).serverVersion, section);
+    if (may) return;
+    const name = address.parameters["dbname"]!;
+    throw new MigrationError(
+      "target-unsuitable",
+      `there is no database ${name}, and user ${user} may not create it`,
+      {
+        hint: `as a superuser: createdb --encoding=UTF8 --locale=C --template=template0 --owner=${user} ${name}`,
+      },
+    );
+  } finally {
+    await session.close();
+  }
+}
+
+function mustNotBeOlder(serverVersion: number, section: DatabaseSection): void {
+  const [here, there] = [majorOf(serverVersion), majorOf(section.serverVersion)];
+  if (here >= there) return;
+  throw new MigrationError(
+    "target-unsuitable",
+    `the target's PostgreSQL ${here} is older than the source's ${there}`,
+    {
+      hint: `install PostgreSQL ${there} or newer on the new host: a dump only goes upwards`,
+    },
+  );
+}
+
+const maintenance = (address: PostgresAddress): PostgresAddress => ({
+  ...address,
+  parameters: { ...address.parameters, dbname: "postgres" },
+});

@@ -1,0 +1,141 @@
+import type { Finding } from "../../report/finding.ts";
+import type { PostgresSession } from "../../system/postgres.ts";
+import { countRows, readSequences, readStreams } from "./count.ts";
+import { ONE_TIME_KEYS } from "../left-behind.ts";
+import type { DatabaseSection } from "./section.ts";
+
+/** The gates of the database: is what is here what was counted there? Reads only, in one snapshot. */
+export async function verifyDatabase(section: DatabaseSection, session: PostgresSession): Promise<Finding[]> {
+  await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+  const rows = await countRows(session);
+  const findings = [
+    sameRows(section, rows),
+    sequences(section, await readSequences(session)),
+    await streams(section, session),
+    await schema(section, session),
+    oneTimeKeys(rows),
+  ];
+  await session.run("COMMIT;");
+  return findings;
+}
+
+function sameRows(section: DatabaseSection, found: Readonly<Record<string, number>>): Finding {
+  const expected = { ...section.rows, ...section.staying };
+  const names = [...new Set([...Object.keys(expected), ...Object.keys(found)])].sort();
+  const differing = names.filter((name) => expected[name] !== found[name]);
+  if (differing.length === 0) {
+    const total = Object.values(found).reduce((sum, count) => sum + count, 0);
+    return ok(
+      "row-counts",
+      `all ${names.length} tables hold the rows that were counted at the source, ${total} in all`,
+    );
+  }
+  return {
+    id: "row-counts",
+    level: "blocker",
+    sentence: `${differing.length} of ${names.length} tables hold other rows than were counted at the source`,
+    evidence: differing.map(
+      (name) => `${name}: ${said(expected[name])} expected, ${said(found[name])} found`,
+    ),
+    hint: "has a server been started on this database? drop it and restore again",
+  };
+}
+
+/** Sequences are not part of a snapshot: a dump of a running server may hold a later value than was counted. Never an earlier one. */
+function sequences(section: DatabaseSection, found: DatabaseSection["sequences"]): Finding {
+  const behind = Object.entries(section.sequences).filter(([name, { last }]) => {
+    const here = found[name];
+    return here === undefined || BigInt(here.last) < BigInt(last);
+  });
+  if (behind.length === 0)
+    return ok(
+      "sequences",
+      `all ${Object.keys(section.sequences).length} sequences stand where they stood at the source`,
+    );
+  return {
+    id: "sequences",
+    level: "blocker",
+    sentence: `${behind.length} sequences are behind the source's: ids would be given out twice`,
+    evidence: behind.map(
+      ([name, { last }]) => `${name}: ${last} at the source, ${found[name]?.last ?? "missing"} here`,
+    ),
+    hint: "drop the database and restore again",
+  };
+}
+
+/** Which sequence a stream is numbered by (synapse/storage/util/id_generators.py and the stores that use it). */
+const SEQUENCE_OF_STREAM: Readonly<Record<string, string>> = {
+  account_data: "account_data_sequence",
+  backfill: "events_backfill_stream_seq",
+  caches: "cache_invalidation_stream_seq",
+  device_lists_stream: "device_lists_sequence",
+  e2e_cross_signing_keys: "e2e_cross_signing_keys_sequence",
+  events: "events_stream_seq",
+  presence_stream: "presence_stream_sequence",
+  push_rules_stream: "push_rules_stream_sequence",
+  pushers: "pushers_sequence",
+  quarantined_media: "quarantined_media_id_seq",
+  receipts: "receipts_sequence",
+  to_device: "device_inbox_sequence",
+};
+
+/** Synapse refuses to start when a stream is ahead of its sequence (synapse/storage/util/sequence.py, `check_consistency`). */
+async function streams(section: DatabaseSection, session: PostgresSession): Promise<Finding> {
+  const found = await readStreams(session);
+  const values = await readSequences(session);
+  const faults: string[] = [];
+  for (const [stream, position] of Object.entries(section.streams)) {
+    if (found[stream] !== position)
+      faults.push(`${stream}: ${position} at the source, ${found[stream] ?? "missing"} here`);
+  }
+  for (const [stream, position] of Object.entries(found)) {
+    const name = SEQUENCE_OF_STREAM[stream] ?? `${stream}_sequence`;
+    const sequence = Object.entries(values).find(([full]) => full.endsWith(`.${name}`))?.[1];
+    if (sequence === undefined) continue;
+    const last = BigInt(sequence.last) - (sequence.called ? 0n : 1n);
+    if (BigInt(position) > last)
+      faults.push(`${stream} stands at ${position}, its sequence ${name} only at ${last.toString()}`);
+  }
+  if (faults.length === 0)
+    return ok("stream-positions", "every stream stands where it stood, and none is ahead of its sequence");
+  return {
+    id: "stream-positions",
+    level: "blocker",
+    sentence: "streams and sequences do not fit together: Synapse would refuse to start",
+    evidence: faults,
+    hint: "if the source was so too, set the sequences there (setval) and export again; else drop the database and restore again",
+  };
+}
+
+async function schema(section: DatabaseSection, session: PostgresSession): Promise<Finding> {
+  const { version, compat } = await session.one<{ version: number; compat: number }>(
+    "SELECT (SELECT version FROM schema_version) AS version, (SELECT compat_version FROM schema_compat_version) AS compat",
+  );
+  if (version === section.schemaVersion && compat === section.compatVersion) {
+    return ok("schema", `the schema is version ${version}, compatible down to ${compat}, as at the source`);
+  }
+  return {
+    id: "schema",
+    level: "blocker",
+    sentence: `the schema is version ${version}/${compat}, at the source it was ${section.schemaVersion}/${section.compatVersion}`,
+    hint: "has a server been started on this database? drop it and restore again",
+  };
+}
+
+function oneTimeKeys(rows: Readonly<Record<string, number>>): Finding {
+  const left = Object.entries(rows).filter(
+    ([name, count]) => name.endsWith(`.${ONE_TIME_KEYS}`) && count > 0,
+  );
+  if (left.length === 0)
+    return ok("one-time-keys", `${ONE_TIME_KEYS} is empty: clients will upload new keys`);
+  return {
+    id: "one-time-keys",
+    level: "blocker",
+    sentence: `${ONE_TIME_KEYS} holds old one-time keys: encrypted messages would break`,
+    evidence: left.map(([name, count]) => `${name}: ${count} rows`),
+    hint: `TRUNCATE ${ONE_TIME_KEYS};`,
+  };
+}
+
+const ok = (id: string, sentence: string): Finding => ({ id, level: "ok", sentence });
+const said = (count: number | undefined) => (count === undefined ? "no such table" : String(count));

@@ -1,0 +1,122 @@
+import { createHash } from "node:crypto";
+import { dirname, join } from "node:path";
+import { MigrationError } from "../../errors.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
+import { unpackTar, type Unpacked } from "../../pipeline/tar.ts";
+import type { Files } from "../../system/files.ts";
+import { isStorePath } from "./layout.ts";
+
+export interface MediaTarget {
+  readonly store: string;
+  /** Whom the files are to belong to; ourselves when left out. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+export interface MediaRestored {
+  readonly written: number;
+  /** Found there already, byte for byte. */
+  readonly kept: number;
+  readonly bytes: number;
+}
+
+/**
+ * Unpacks local media below the store and nowhere else. What is there already and the same is kept; what is there and
+ * differs is never overwritten (`target-not-empty`). May be run again after a break.
+ */
+export async function restoreMedia(
+  archive: Bytes,
+  target: MediaTarget,
+  files: Files,
+): Promise<MediaRestored> {
+  let written = 0;
+  let kept = 0;
+  let bytes = 0;
+  const folders = new Folders(target, files);
+  await folders.make(target.store);
+  for await (const entry of unpackTar(archive)) {
+    if (entry.kind === "folder" && isStorePath(`${entry.name.replace(/\/$/, "")}/x`)) continue;
+    if (entry.kind !== "file" || !isStorePath(entry.name)) {
+      throw new MigrationError(
+        "bundle-damaged",
+        `the media archive holds ${JSON.stringify(entry.name)}, which is no local media`,
+        {
+          hint: "nothing was written outside the media store; ask whoever made the bundle",
+        },
+      );
+    }
+    const path = join(target.store, entry.name);
+    await folders.make(dirname(path));
+    if (await files.look(path)) {
+      await mustBeSame(path, entry, files);
+      kept += 1;
+    } else {
+      await write(path, entry, target, files);
+      written += 1;
+    }
+    bytes += entry.size;
+  }
+  return { written, kept, bytes };
+}
+
+async function write(path: string, entry: Unpacked, { owner }: MediaTarget, files: Files): Promise<void> {
+  const file = await files.begin(path, 0o640, { sync: false });
+  try {
+    for await (const chunk of entry.content) await file.write(chunk);
+    await file.finish();
+  } finally {
+    await file.abandon();
+  }
+  await files.setTimes(path, entry.mtimeMs);
+  if (owner) await files.setOwner(path, owner.uid, owner.gid);
+}
+
+async function mustBeSame(path: string, entry: Unpacked, files: Files): Promise<void> {
+  const incoming = createHash("sha256");
+  for await (const chunk of entry.content) incoming.update(chunk);
+  const there = createHash("sha256");
+  const found = await files.look(path);
+  if (found?.kind === "file" && found.size === entry.size) {
+    for await (const chunk of files.read(path)) there.update(chunk);
+    if (there.digest("hex") === incoming.digest("hex")) return;
+  }
+  throw new MigrationError(
+    "target-not-empty",
+    `${path} is there already and is another file than the one in the bundle`,
+    {
+      hint: "restore into an empty media folder",
+    },
+  );
+}
+
+/** Makes each folder once, private and with the owner asked for, and never through a symbolic link. */
+class Folders {
+  #made = new Set<string>();
+  #target: MediaTarget;
+  #files: Files;
+
+  constructor(target: MediaTarget, files: Files) {
+    this.#target = target;
+    this.#files = files;
+  }
+
+  async make(path: string): Promise<void> {
+    if (this.#made.has(path)) return;
+    if (path !== this.#target.store) await this.make(dirname(path));
+    const found = await this.#files.look(path);
+    if (
+      found &&
+      found.kind !== "folder" &&
+      !(path === this.#target.store && (await this.#files.follow(path))?.kind === "folder")
+    ) {
+      throw new MigrationError("target-not-empty", `${path} is there already and is no folder`, {
+        hint: "restore into an empty media folder",
+      });
+    }
+    if (!found) {
+      await this.#files.makeFolder(path);
+      const { owner } = this.#target;
+      if (owner) await this.#files.setOwner(path, owner.uid, owner.gid);
+    }
+    this.#made.add(path);
+  }
+}

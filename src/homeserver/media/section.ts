@@ -1,0 +1,23 @@
+import { z } from "zod";
+
+const differingSchema = z.object({
+  mediaId: z.string(),
+  /** Bytes by its row. */
+  expected: z.number(),
+  /** Bytes on disk; null when there is no file. */
+  found: z.number().nullable(),
+});
+
+/** What was packed of the media store, and how it fits the rows. */
+export const mediaSectionSchema = z.object({
+  files: z.number(),
+  bytes: z.number(),
+  /** Rows of local uploads, and their bytes. */
+  rows: z.number(),
+  rowBytes: z.number(),
+  /** Uploads whose file was missing or of another size at the source already; somebody accepted it. */
+  differing: z.array(differingSchema),
+});
+
+export type MediaSection = z.infer<typeof mediaSectionSchema>;
+export type Differing = z.infer<typeof differingSchema>;

@@ -1,0 +1,77 @@
+import { resolve } from "node:path";
+import type { Finding } from "../../report/finding.ts";
+import type { Http } from "../../system/http.ts";
+import type { Machine, Running } from "../../system/machine.ts";
+import type { Homeserver, Listener } from "../homeserver.ts";
+
+/** Signs that Synapse or one of its workers is up: processes that read this configuration, listeners that answer. */
+export async function signsOfLife(
+  homeserver: Homeserver,
+  { machine, http }: { machine: Machine; http: Http },
+): Promise<Finding[]> {
+  return [...processesOf(homeserver, machine), ...(await answers(homeserver, http))];
+}
+
+/** The programs of main process and workers (synapse/app/, and the console scripts in pyproject.toml). */
+const SYNAPSE = /synapse\.app\.|synapse_homeserver$|synapse_worker$|synapse\/app\/\w+\.py$/;
+
+function processesOf(homeserver: Homeserver, machine: Machine): Finding[] {
+  const ours = new Set([...homeserver.configPaths, ...homeserver.configFiles.map(({ path }) => path)]);
+  const reads = ({ args, folder }: Running) =>
+    args.some((arg) => ours.has(resolve(folder ?? "/", arg.replace(/^(-c|--config-path=)/, ""))));
+  const running = machine
+    .processes()
+    .filter((process) => process.args.some((arg) => SYNAPSE.test(arg)) && reads(process));
+  if (running.length === 0) return [];
+  return [
+    {
+      id: "homeserver-process",
+      level: "blocker",
+      sentence: `Synapse runs with this configuration, as process ${running.map(({ pid }) => pid).join(", ")}`,
+      hint: "stop it with what started it, workers too: systemctl stop matrix-synapse",
+    },
+  ];
+}
+
+async function answers({ listeners, serverName }: Homeserver, http: Http): Promise<Finding[]> {
+  const found: string[] = [];
+  for (const url of listeners.flatMap(urlsOf)) {
+    const answer = await http.get(`${url}/_matrix/key/v2/server`, { timeout: 3000 }).catch(() => undefined);
+    const health =
+      answer?.status === 200
+        ? undefined
+        : await http.get(`${url}/health`, { timeout: 3000 }).catch(() => undefined);
+    if (answer?.status === 200 && nameIn(answer.body) === serverName)
+      found.push(`${url} shows the key of ${serverName}`);
+    else if (health?.status === 200 && Buffer.from(health.body).toString() === "OK")
+      found.push(`${url}/health says OK`);
+  }
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "homeserver-answers",
+      level: "blocker",
+      sentence: `${serverName} still answers on this host`,
+      evidence: found,
+      hint: "stop Synapse and its workers: systemctl stop matrix-synapse",
+    },
+  ];
+}
+
+/** Where an unencrypted HTTP listener of this host can be asked from here. */
+export function urlsOf({ port, addresses, tls, resources }: Listener): string[] {
+  if (port === undefined || tls || resources.length === 0) return [];
+  const hosts = addresses.length === 0 ? ["127.0.0.1"] : addresses;
+  return hosts.map((host) => {
+    const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+    return `http://${local.includes(":") ? `[${local}]` : local}:${port}`;
+  });
+}
+
+function nameIn(body: Uint8Array): string | undefined {
+  try {
+    return (JSON.parse(Buffer.from(body).toString()) as { server_name?: string }).server_name;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,54 @@
+import { MigrationError } from "../../errors.ts";
+import type { Http } from "../../system/http.ts";
+import type { Machine } from "../../system/machine.ts";
+import type { Programs } from "../../system/programs.ts";
+
+/** Runs what a person gave to start the server. It must come back once the server is started, as `systemctl start` does. */
+export async function start(command: string, programs: Programs): Promise<void> {
+  await runCommand(command, "start", programs);
+}
+
+/** The way back, when the started server gives a wrong answer. */
+export async function stop(command: string, programs: Programs): Promise<void> {
+  await runCommand(command, "stop", programs);
+}
+
+async function runCommand(command: string, verb: string, programs: Programs): Promise<void> {
+  try {
+    await programs.launch({ name: "sh", args: ["-c", command], folder: "/" });
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    throw new MigrationError(
+      "start-failed",
+      `the command that should ${verb} the server failed: ${error.message.replace(/^sh /, "")}`,
+      {
+        hint: "look at the server's own log",
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Waits until the server says that it is well. Throws `start-failed` when it does not in time (milliseconds). */
+export async function waitUntilUp(
+  url: string,
+  limit: number,
+  { http, machine, signal }: { http: Http; machine: Machine; signal: AbortSignal },
+): Promise<void> {
+  const until = machine.elapsed() + limit;
+  for (;;) {
+    const answer = await http.get(`${url}/health`, { timeout: 5000, signal }).catch(() => undefined);
+    if (answer?.status === 200) return;
+    signal.throwIfAborted();
+    if (machine.elapsed() > until) {
+      throw new MigrationError(
+        "start-failed",
+        `the new server does not answer at ${url} after ${Math.round(limit / 1000)} seconds`,
+        {
+          hint: "look at the server's own log; --url says where else to ask",
+        },
+      );
+    }
+    await machine.wait(250, signal);
+  }
+}
