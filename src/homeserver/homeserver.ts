@@ -11,7 +11,8 @@ export interface Homeserver {
   readonly configFolder: string;
   /** Where Synapse's process runs: relative paths in the configuration start here. */
   readonly workingFolder: string;
-  readonly signingKey: { readonly kind: "file"; readonly path: string } | { readonly kind: "inline"; readonly text: string };
+  readonly signingKey:
+    { readonly kind: "file"; readonly path: string } | { readonly kind: "inline"; readonly text: string };
   readonly database: DatabaseSetting;
   /** Absolute path of the media store. */
   readonly mediaStore: string;

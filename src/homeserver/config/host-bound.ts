@@ -1,0 +1,139 @@
+import { basename, join } from "node:path";
+import { MigrationError } from "../../errors.ts";
+import type { Settings } from "../homeserver.ts";
+import { databaseKey, databaseSetting } from "./database-setting.ts";
+import type { FileRecord } from "./packed-file.ts";
+import { isMapping, settingAt, stepsOf } from "./setting.ts";
+
+/** Where the configuration is to live on the new host, and what belongs to that host. */
+export interface ConfigTarget {
+  /** Absolute; nothing is written outside of it. */
+  readonly folder: string;
+  readonly mediaStore: string;
+  /** The whole of the new database's `args`, for PostgreSQL or `{ database: path }` for SQLite. May hold a password. */
+  readonly database: Readonly<Record<string, string | number>>;
+  /** For the first listener that clients use; others are left alone. */
+  readonly listen?: { readonly address: string; readonly port: number };
+  readonly pidFile?: string;
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  /** What the name of the first configuration ends in until the server may start: ".fenced". */
+  readonly fencedSuffix: string;
+}
+
+/** A setting that is bound to the host, and its new value; undefined takes it away. */
+export interface SettingChange {
+  /** As messages write it: `database.args.host`. */
+  readonly setting: string;
+  readonly value: unknown;
+}
+
+/** Every setting that must differ on the new host. Throws `database-unsupported` for several databases. */
+export function hostBound(
+  settings: Settings,
+  files: readonly FileRecord[],
+  target: ConfigTarget,
+): SettingChange[] {
+  const changes = [
+    ...databaseChanges(settings, target),
+    { setting: "media_store_path", value: target.mediaStore },
+    ...pathChanges(files, target.folder),
+    ...pidFile(settings, target),
+    ...listenChanges(settings, target),
+  ];
+  return changes.filter(({ setting, value }) => settingAt(settings, setting) !== value);
+}
+
+/** A line for people. What may be secret in the connection to a database is hidden. */
+export function describe(settings: Settings, { setting, value }: SettingChange): string {
+  return `${setting}: ${shown(setting, settingAt(settings, setting))} -> ${shown(setting, value)}`;
+}
+
+/** Of a database's args, these alone are shown: any other may be a password or hold one. */
+const HARMLESS =
+  /^(?:user|dbname|database|host|hostaddr|port|sslmode|sslcert|sslkey|sslrootcert|passfile|connect_timeout)$/;
+
+function shown(setting: string, value: unknown): string {
+  if (value === undefined) return "(none)";
+  const isArg = /^databases?\./.test(setting);
+  if (isArg && !HARMLESS.test(setting.slice(setting.lastIndexOf(".") + 1))) return "<hidden>";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function databaseChanges(settings: Settings, { database }: ConfigTarget): SettingChange[] {
+  const old = databaseSetting(settings, "/", []);
+  if (old.kind === "several") {
+    throw new MigrationError(
+      "database-unsupported",
+      "the configuration in the bundle names several databases",
+      {
+        hint: "move a homeserver with one database, or write the configuration by hand",
+      },
+    );
+  }
+  const key = databaseKey(settings);
+  if (old.kind === "sqlite" && (key === undefined || settings["database_path"])) {
+    return [{ setting: "database_path", value: database["database"] }];
+  }
+  const given = settingAt(settings, `${key!}.args`);
+  // The pool's own settings stay; all that says where the old database was goes.
+  const gone = Object.keys(isMapping(given) ? given : {}).filter(
+    (name) => !name.startsWith("cp_") && !(name in database),
+  );
+  return [
+    ...gone.map((name) => ({ setting: `${key!}.args.${name}`, value: undefined })),
+    ...Object.entries(database).map(([name, value]) => ({ setting: `${key!}.args.${name}`, value })),
+  ];
+}
+
+/** Every setting that names a file which was carried; those of the old database's connection went with it. */
+function pathChanges(files: readonly FileRecord[], folder: string): SettingChange[] {
+  const paths = new Map<string, string>();
+  for (const { role, setting, name } of files) {
+    if (role === "config" || setting.startsWith("database.")) continue;
+    const within = role === "templates" ? name.split("/").slice(0, 2).join("/") : name;
+    paths.set(setting, join(folder, within));
+  }
+  return [...paths].map(([setting, value]) => ({ setting, value }));
+}
+
+function pidFile(settings: Settings, { pidFile: path, folder }: ConfigTarget): SettingChange[] {
+  const old = settings["pid_file"];
+  if (path !== undefined) return [{ setting: "pid_file", value: path }];
+  return typeof old === "string" && old !== ""
+    ? [{ setting: "pid_file", value: join(folder, basename(old)) }]
+    : [];
+}
+
+function listenChanges(settings: Settings, { listen }: ConfigTarget): SettingChange[] {
+  const listeners = settings["listeners"];
+  if (!listen || !Array.isArray(listeners)) return [];
+  const position = listeners.findIndex(servesClients);
+  if (position === -1) return [];
+  const changed = {
+    port: listen.port,
+    bind_addresses: [listen.address],
+    bind_address: undefined,
+    path: undefined,
+  };
+  return Object.entries(changed).map(([key, value]) => ({ setting: `listeners[${position}].${key}`, value }));
+}
+
+function servesClients(listener: unknown): boolean {
+  const resources = isMapping(listener) && listener["type"] === "http" ? listener["resources"] : undefined;
+  if (!Array.isArray(resources)) return false;
+  return resources.some(
+    (one) => isMapping(one) && Array.isArray(one["names"]) && one["names"].includes("client"),
+  );
+}
+
+/** Settings that name places of the old host and are left as they are: nobody can tell where these are on the new one. */
+export const LEFT_ALONE = [
+  "backup_media_store_path",
+  "media_storage_providers[*].config.directory",
+  "listeners[*].path",
+  "instance_map.*.path",
+  "redis.path",
+  "redis.ca_path",
+] as const;
+
+export const editOf = ({ setting, value }: SettingChange) => ({ steps: stepsOf(setting), value });

@@ -1,0 +1,49 @@
+import { basename, extname, join } from "node:path";
+import { editYaml } from "./edit.ts";
+import { findSettings, isMapping, stepsOf } from "./setting.ts";
+import { parseYaml, YamlFault } from "./yaml.ts";
+
+/**
+ * A log configuration (Python's `logging.config.dictConfig`) with its files in another folder, as the old one may not
+ * exist on the new host. One that is no YAML mapping is left as it is: Synapse says itself what it thinks of it.
+ */
+export function moveLogs(text: string, folder: string, path: string): { text: string; changes: string[] } {
+  const settings = readable(text);
+  const taken = new Set<string>();
+  const moves = findSettings(settings, "handlers.*.filename").flatMap(({ setting, value }) => {
+    if (typeof value !== "string") return [];
+    const moved = join(folder, untaken(basename(value), taken));
+    return moved === value ? [] : [{ setting, value: moved, old: value }];
+  });
+  if (moves.length === 0) return { text, changes: [] };
+  // A handler's name may hold a dot, so the steps are not taken from its written form.
+  const edits = moves.map(({ setting, value }) => ({ steps: stepsOfHandler(setting), value }));
+  return {
+    text: editYaml(text, edits, path),
+    changes: moves.map(({ setting, value, old }) => `${setting}: ${old} -> ${value}`),
+  };
+}
+
+function readable(text: string): Record<string, unknown> {
+  try {
+    const value = parseYaml(text);
+    return isMapping(value) ? value : {};
+  } catch (error) {
+    if (error instanceof YamlFault) return {};
+    throw error;
+  }
+}
+
+function stepsOfHandler(setting: string): (string | number)[] {
+  const found = /^handlers\.(.*)\.filename$/.exec(setting);
+  return found ? ["handlers", found[1]!, "filename"] : stepsOf(setting);
+}
+
+function untaken(name: string, taken: Set<string>): string {
+  const end = extname(name);
+  let free = name;
+  for (let number = 2; taken.has(free); number++)
+    free = `${name.slice(0, name.length - end.length)}-${number}${end}`;
+  taken.add(free);
+  return free;
+}

@@ -1,0 +1,28 @@
+import { basename, extname } from "node:path";
+import { PATHS_NAME } from "./packed-file.ts";
+
+/** The folders of the archive, by what is in them. A configuration folder must not get one of these names. */
+const FOLDERS = ["appservices", "secrets", "tls", "files", "templates"];
+
+/** Gives out names inside the archive, each only once: the file's own name, with `-2`, `-3` before its ending when taken. */
+export class Names {
+  readonly #taken = new Set([PATHS_NAME, ...FOLDERS]);
+
+  take(folder: string, path: string): string {
+    const own = cleaned(basename(path));
+    const end = extname(own);
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? own : `${own.slice(0, own.length - end.length)}-${number}${end}`;
+      const whole = folder === "" ? name : `${folder}/${name}`;
+      if (this.#taken.has(whole)) continue;
+      this.#taken.add(whole);
+      return whole;
+    }
+  }
+}
+
+/** A name that restoring will accept, also for a file with an odd one. */
+export function cleaned(name: string): string {
+  const safe = name.replaceAll(/[\0-\x1f\x7f\\/]/g, "_");
+  return safe === "" || safe === "." || safe === ".." ? "config" : safe;
+}

@@ -1,0 +1,257 @@
+import { dirname, join } from "node:path";
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Files } from "../../system/files.ts";
+import type { Settings } from "../homeserver.ts";
+import type { Fence } from "../service/fence.ts";
+import { keepSigningKey } from "../signing-key/restore.ts";
+import { editYaml } from "./edit.ts";
+import {
+  describe,
+  editOf,
+  hostBound,
+  LEFT_ALONE,
+  type ConfigTarget,
+  type SettingChange,
+} from "./host-bound.ts";
+import { moveLogs } from "./log-config.ts";
+import { parsePackedPaths, PATHS_NAME, type FileRecord, type PackedPaths } from "./packed-file.ts";
+import { findSettings, isMapping } from "./setting.ts";
+import { parseYaml, YamlFault } from "./yaml.ts";
+
+export type { ConfigTarget } from "./host-bound.ts";
+
+export interface PlannedFile {
+  /** Absolute, with the fence's ending where it has one. */
+  readonly path: string;
+  readonly content: Uint8Array;
+  readonly mode: number;
+  readonly role: FileRecord["role"];
+  /** For people, a line each: `key: old -> new`. */
+  readonly changes: readonly string[];
+}
+
+export interface ConfigPlan {
+  readonly folder: string;
+  readonly files: readonly PlannedFile[];
+  readonly fence: Fence;
+  /** What to give to Synapse with `-c`, in order, once the fence is lifted. */
+  readonly configPaths: readonly string[];
+  /** The configuration files one by one, by the names they have while the fence is set: for reading it before. */
+  readonly fencedPaths: readonly string[];
+  /** What still names a place of the old host. */
+  readonly findings: readonly Finding[];
+  readonly owner?: ConfigTarget["owner"];
+}
+
+/**
+ * What the packed configuration becomes on the new host: the same files with their comments, and only what is bound to
+ * the host rewritten, in the file whose value counts. Nothing is written yet.
+ *
+ * Throws `bundle-damaged` for an archive that is not one of ours or that reaches out of the folder.
+ */
+export function planConfig({
+  packed,
+  target,
+}: {
+  packed: ReadonlyMap<string, Uint8Array>;
+  target: ConfigTarget;
+}): ConfigPlan {
+  const paths = parsePackedPaths(packed.get(PATHS_NAME));
+  checkNames(packed, paths);
+  const { folder, owner } = target;
+  const { texts, keys, settings } = readConfig(packed, paths);
+  const changes = hostBound(settings, paths.files, target);
+  const fence = fenceOf(paths, target);
+  const placed = (name: string) => join(folder, fence.names.includes(name) ? name + fence.suffix : name);
+
+  const files = [...new Map(paths.files.map((record) => [record.name, record])).values()].map(
+    (record): PlannedFile => {
+      const { name, role } = record;
+      const path = placed(name);
+      const mode = role === "templates" || role === "log-config" ? 0o640 : 0o600;
+      const content = packed.get(name)!;
+      if (role === "log-config") {
+        const moved = moveLogs(new TextDecoder().decode(content), folder, path);
+        return { path, role, mode, content: new TextEncoder().encode(moved.text), changes: moved.changes };
+      }
+      const mine =
+        role === "config"
+          ? changes.filter((change) => fileFor(change, keys, paths.configFiles) === name)
+          : [];
+      if (mine.length === 0) return { path, role, mode, content, changes: [] };
+      const text = editYaml(texts.get(name)!, mine.map(editOf), path);
+      return {
+        path,
+        role,
+        mode,
+        content: new TextEncoder().encode(text),
+        changes: mine.map((one) => describe(settings, one)),
+      };
+    },
+  );
+  return {
+    folder,
+    files,
+    fence,
+    configPaths: paths.order.map((name) => join(folder, name)),
+    fencedPaths: paths.configFiles.map(placed),
+    findings: leftAlone(settings, paths, target),
+    ...(owner ? { owner } : {}),
+  };
+}
+
+/**
+ * Writes what was planned. May be called again: what is there already with the same bytes is left.
+ *
+ * Throws `target-not-empty`, before the first byte is written, when anything else is in the way.
+ */
+export async function writeConfig(plan: ConfigPlan, files: Files): Promise<void> {
+  const todo: PlannedFile[] = [];
+  for (const name of plan.fence.names) await refuseUnfenced(join(plan.folder, name), files);
+  for (const file of plan.files) if (!(await isThere(file, plan.folder, files))) todo.push(file);
+  for (const { path, content, mode } of todo) {
+    await makeFolders(dirname(path), plan, files);
+    await files.writeWhole(path, content, mode);
+    if (plan.owner) await files.setOwner(path, plan.owner.uid, plan.owner.gid);
+  }
+}
+
+/** Names come from the archive, and an archive may be made by anybody who has the key. */
+function checkNames(
+  packed: ReadonlyMap<string, Uint8Array>,
+  { files, order, configFiles }: PackedPaths,
+): void {
+  const folders = order.map((name) => name.replace(/\/$/, ""));
+  for (const name of [...packed.keys(), ...files.map((record) => record.name), ...folders, ...configFiles]) {
+    const safe = name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+    if (!safe || /[\\\0]/.test(name)) {
+      throw damaged(`holds a name that leads out of its folder: ${JSON.stringify(name)}`);
+    }
+  }
+  for (const { name } of files) if (!packed.has(name)) throw damaged(`lacks ${name}`);
+  const known = new Set([PATHS_NAME, ...files.map(({ name }) => name)]);
+  for (const name of packed.keys())
+    if (!known.has(name)) throw damaged(`holds ${name}, which its list does not have`);
+  const roles = new Map(files.map(({ name, role }) => [name, role]));
+  for (const name of configFiles)
+    if (roles.get(name) !== "config") throw damaged(`lacks the configuration ${name}`);
+}
+
+const damaged = (what: string) =>
+  new MigrationError("bundle-damaged", `the configuration in the bundle ${what}`);
+
+/** The texts, and what they mean together by the rule of `readHomeserver`. */
+function readConfig(packed: ReadonlyMap<string, Uint8Array>, { configFiles }: PackedPaths) {
+  const texts = new Map<string, string>();
+  const keys = new Map<string, readonly string[]>();
+  const settings: Settings = {};
+  for (const name of configFiles) {
+    const text = new TextDecoder().decode(packed.get(name));
+    texts.set(name, text);
+    try {
+      const value = parseYaml(text);
+      keys.set(name, isMapping(value) ? Object.keys(value) : []);
+      Object.assign(settings, value);
+    } catch (error) {
+      if (!(error instanceof YamlFault)) throw error;
+      throw damaged(`has a file that cannot be read: ${name}, ${error.message}`);
+    }
+  }
+  return { texts, keys, settings };
+}
+
+/** The file whose value counts: the last that has the top-level key; for a new key, the first file of all. */
+function fileFor(
+  { setting }: SettingChange,
+  keys: ReadonlyMap<string, readonly string[]>,
+  order: readonly string[],
+): string {
+  const [key] = setting.split(/[.[]/);
+  return order.findLast((name) => keys.get(name)?.includes(key!)) ?? order[0]!;
+}
+
+/** A file that is given first is enough: Synapse stops when it is not there. A folder is read without what is not there. */
+function fenceOf({ order, configFiles }: PackedPaths, { folder, fencedSuffix: suffix }: ConfigTarget): Fence {
+  const [first] = order;
+  return { folder, suffix, names: first === undefined || first.endsWith("/") ? configFiles : [first] };
+}
+
+function leftAlone(settings: Settings, { missing }: PackedPaths, { listen }: ConfigTarget): Finding[] {
+  const findings: Finding[] = [];
+  const left = LEFT_ALONE.flatMap((pattern) => findSettings(settings, pattern));
+  if (left.length > 0) {
+    findings.push({
+      id: "config-left-alone",
+      level: "warning",
+      sentence: "some settings still name places of the old host",
+      evidence: left.map(({ setting, value }) => `${setting}: ${String(value)}`),
+      hint: "check that these are right on the new host before you open it",
+    });
+  }
+  if (missing.length > 0) {
+    findings.push({
+      id: "config-files-not-carried",
+      level: "warning",
+      sentence: "some files that the settings name were not at the source and did not travel",
+      evidence: missing.map(({ setting, path }) => `${setting}: ${path}`),
+      hint: "put them in place, or take the settings out",
+    });
+  }
+  if (listen && hasNoClients(settings)) {
+    findings.push({
+      id: "config-no-client-listener",
+      level: "warning",
+      sentence: "no listener of type http has the client resource, so none was given the new address",
+      hint: "set listeners by hand",
+    });
+  }
+  return findings;
+}
+
+const hasNoClients = (settings: Settings) =>
+  !findSettings(settings, "listeners[*].resources[*].names[*]").some(({ value }) => value === "client");
+
+async function refuseUnfenced(path: string, files: Files): Promise<void> {
+  if (!(await files.look(path))) return;
+  throw new MigrationError(
+    "target-not-empty",
+    `there is a configuration at ${path} already, without a fence`,
+    {
+      hint: "if a homeserver runs here, restore into another folder; else take the file away",
+    },
+  );
+}
+
+/** Whether the very same file is there. Anything else in its place is refused, and so is a link on the way to it. */
+async function isThere({ path, content, role }: PlannedFile, folder: string, files: Files): Promise<boolean> {
+  for (let above = dirname(path); above.startsWith(folder) && above !== folder; above = dirname(above)) {
+    const kind = (await files.look(above))?.kind;
+    if (kind !== undefined && kind !== "folder") throw inTheWay(above);
+  }
+  if (role === "signing-key") return (await keepSigningKey(path, content, files)) === "same";
+  const found = await files.look(path);
+  if (!found) return false;
+  if (found.kind !== "file" || !Buffer.from(content).equals(await files.readWhole(path)))
+    throw inTheWay(path);
+  return true;
+}
+
+const inTheWay = (path: string) =>
+  new MigrationError("target-not-empty", `${path} is there already and is not what the bundle holds`, {
+    hint: "restore into an empty folder, or take the file away",
+  });
+
+/** Folders made here belong to whoever runs the server, as it writes its logs there. */
+async function makeFolders(folder: string, plan: ConfigPlan, files: Files): Promise<void> {
+  const made: string[] = [];
+  for (
+    let above = folder;
+    above.startsWith(plan.folder) && !(await files.look(above));
+    above = dirname(above)
+  ) {
+    made.push(above);
+  }
+  await files.makeFolder(folder);
+  if (plan.owner) for (const one of made) await files.setOwner(one, plan.owner.uid, plan.owner.gid);
+}
