@@ -29,7 +29,8 @@ h1, h2, h3, p, dl, dd, ul, ol { margin: 0; padding: 0; }
 ul, ol { list-style: none; }
 h1 { font-size: clamp(1.6rem, 1.2rem + 1.8vw, 2.3rem); line-height: 1.2; font-weight: 650; letter-spacing: -0.015em; text-wrap: balance; }
 h2 { font-size: 1.15rem; line-height: 1.3; font-weight: 650; }
-h3 { font-size: 0.95rem; line-height: 1.3; font-weight: 650; display: inline; }
+h3 { font-size: 0.95rem; line-height: 1.3; font-weight: 650; }
+summary h3 { display: inline; }
 .lead { margin-top: 0.6rem; max-width: 44rem; color: var(--quiet); font-size: 1.05rem; }
 main { display: grid; grid-template-columns: minmax(0, 1fr); gap: 2.25rem; margin-top: 1.75rem; }
 main > section { min-width: 0; }
@@ -56,6 +57,7 @@ main > section { min-width: 0; }
 .facts dt { color: var(--quiet); font-size: 0.875rem; }
 .facts dd { font-size: 1.1rem; line-height: 1.35; font-weight: 550; font-variant-numeric: tabular-nums; }
 
+.facts .long { grid-column: 1 / -1; }
 @media (min-width: 40.01rem) { .facts .long { grid-column: span 2; } }
 
 .heading { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; align-items: baseline; justify-content: space-between; margin-bottom: 0.9rem; }
@@ -64,7 +66,7 @@ main > section { min-width: 0; }
 .text { color: var(--quiet); font-variant-numeric: tabular-nums; }
 
 .bars { display: grid; gap: 0.55rem; }
-.bars > div { display: grid; grid-template-columns: minmax(0, 20rem) minmax(0, 1fr); gap: 0.25rem 1.25rem; align-items: center; }
+.bars > div { display: grid; grid-template-columns: minmax(0, 21rem) minmax(0, 1fr); gap: 0.25rem 1.25rem; align-items: center; }
 .bars dt { font-size: 0.95rem; line-height: 1.35; }
 .bars dd { display: grid; grid-template-columns: minmax(0, 1fr) 8rem; gap: 1rem; align-items: center; }
 .bars .text { order: 1; text-align: right; font-size: 0.9rem; line-height: 1.35; }
@@ -109,9 +111,10 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line
 @media (max-width: 40rem) {
   .verdict, .figure { padding: 1rem; }
   .bars { gap: 0.9rem; }
-  .bars > div { grid-template-columns: minmax(0, 1fr); }
-  .bars dd { grid-template-columns: minmax(0, 1fr); gap: 0.3rem; }
-  .bars .text { order: 0; text-align: left; }
+  .bars > div { grid-template-columns: minmax(0, 1fr) fit-content(45%); align-items: end; }
+  .bars dd { display: contents; }
+  .bars .text { order: 0; }
+  .bars .track { grid-column: 1 / -1; }
   .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: 0.9rem 1.25rem; }
 }
 @media print {
