@@ -15,9 +15,9 @@ import {
   type SettingChange,
 } from "./host-bound.ts";
 import { moveLogs } from "./log-config.ts";
-import { parsePackedPaths, PATHS_NAME, type FileRecord, type PackedPaths } from "./packed-file.ts";
-import { findSettings, isMapping } from "./setting.ts";
-import { parseYaml, YamlFault } from "./yaml.ts";
+import type { FileRecord, PackedPaths } from "./packed-file.ts";
+import { findSettings } from "./setting.ts";
+import { openPacked } from "./unpack.ts";
 
 export type { ConfigTarget } from "./host-bound.ts";
 
@@ -57,10 +57,8 @@ export function planConfig({
   packed: ReadonlyMap<string, Uint8Array>;
   target: ConfigTarget;
 }): ConfigPlan {
-  const paths = parsePackedPaths(packed.get(PATHS_NAME));
-  checkNames(packed, paths);
   const { folder, owner } = target;
-  const { texts, keys, settings } = readConfig(packed, paths);
+  const { paths, texts, keys, settings } = openPacked(packed);
   const changes = hostBound(settings, paths.files, target);
   const fence = fenceOf(paths, target);
   const placed = (name: string) => join(folder, fence.names.includes(name) ? name + fence.suffix : name);
@@ -115,50 +113,6 @@ export async function writeConfig(plan: ConfigPlan, files: Files): Promise<void>
     await files.writeWhole(path, content, mode);
     if (plan.owner) await files.setOwner(path, plan.owner.uid, plan.owner.gid);
   }
-}
-
-/** Names come from the archive, and an archive may be made by anybody who has the key. */
-function checkNames(
-  packed: ReadonlyMap<string, Uint8Array>,
-  { files, order, configFiles }: PackedPaths,
-): void {
-  const folders = order.map((name) => name.replace(/\/$/, ""));
-  for (const name of [...packed.keys(), ...files.map((record) => record.name), ...folders, ...configFiles]) {
-    const safe = name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
-    if (!safe || /[\\\0]/.test(name)) {
-      throw damaged(`holds a name that leads out of its folder: ${JSON.stringify(name)}`);
-    }
-  }
-  for (const { name } of files) if (!packed.has(name)) throw damaged(`lacks ${name}`);
-  const known = new Set([PATHS_NAME, ...files.map(({ name }) => name)]);
-  for (const name of packed.keys())
-    if (!known.has(name)) throw damaged(`holds ${name}, which its list does not have`);
-  const roles = new Map(files.map(({ name, role }) => [name, role]));
-  for (const name of configFiles)
-    if (roles.get(name) !== "config") throw damaged(`lacks the configuration ${name}`);
-}
-
-const damaged = (what: string) =>
-  new MigrationError("bundle-damaged", `the configuration in the bundle ${what}`);
-
-/** The texts, and what they mean together by the rule of `readHomeserver`. */
-function readConfig(packed: ReadonlyMap<string, Uint8Array>, { configFiles }: PackedPaths) {
-  const texts = new Map<string, string>();
-  const keys = new Map<string, readonly string[]>();
-  const settings: Settings = {};
-  for (const name of configFiles) {
-    const text = new TextDecoder().decode(packed.get(name));
-    texts.set(name, text);
-    try {
-      const value = parseYaml(text);
-      keys.set(name, isMapping(value) ? Object.keys(value) : []);
-      Object.assign(settings, value);
-    } catch (error) {
-      if (!(error instanceof YamlFault)) throw error;
-      throw damaged(`has a file that cannot be read: ${name}, ${error.message}`);
-    }
-  }
-  return { texts, keys, settings };
 }
 
 /** The file whose value counts: the last that has the top-level key; for a new key, the first file of all. */
