@@ -111,10 +111,11 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line
 @media (max-width: 40rem) {
   .verdict, .figure { padding: 1rem; }
   .bars { gap: 0.9rem; }
-  .bars > div { grid-template-columns: minmax(0, 1fr) fit-content(45%); align-items: end; }
+  .bars > div { display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; align-items: baseline; justify-content: space-between; }
   .bars dd { display: contents; }
-  .bars .text { order: 0; }
-  .bars .track { grid-column: 1 / -1; }
+  .bars dt, .bars .text { max-width: 100%; }
+  .bars .text { order: 0; text-align: left; }
+  .bars .track { flex: 0 0 100%; order: 1; }
   .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: 0.9rem 1.25rem; }
 }
 @media print {

@@ -32,7 +32,8 @@ export class Rate {
   /** Seconds until `left` more units are done; undefined in the first five seconds, while nothing moves, and beyond 99 days. */
   remaining(left: number, now: number): number | undefined {
     const rate = this.perSecond(now);
-    if (rate === undefined || rate <= 0 || now - this.#began < FORESEEN_AFTER) return undefined;
+    if (rate === undefined || now - this.#began < FORESEEN_AFTER) return undefined;
+    // At a rate of 0 this is Infinity or NaN, and neither is between the two.
     const seconds = left / rate;
     return seconds >= 0 && seconds <= LONGEST ? seconds : undefined;
   }

@@ -35,5 +35,5 @@ export const HOSTILE: Finding = {
   level: "warning",
   sentence: `<script>alert("1")</script> & 'quotes' \u001b[2J and photo_\u202egpj.exe`,
   evidence: [`"><img src=x onerror=alert(1)>`, "</details></body>", "line\nbreak", "שלום עולם.txt"],
-  hint: "`${process}` <!-- --> ]]>",
+  hint: "`${process}` <!-- --> ]]> \u0007",
 };
