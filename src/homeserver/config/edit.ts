@@ -44,6 +44,11 @@ export function editYaml(text: string, edits: readonly Edit[], path: string): st
   for (const result of [spliced(text, whole, edited) + appended, whole + appended]) {
     if (means(result, wanted)) return result;
   }
+  // Nothing can be put below settings that stand in braces.
+  for (const key of added) document.set(key, nodeOf(document, wanted[key]));
+  document.contents.flow = false;
+  const rewritten = write(document, text);
+  if (means(rewritten, wanted)) return rewritten;
   throw cannotEdit(path);
 }
 

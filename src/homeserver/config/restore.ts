@@ -99,20 +99,29 @@ export function planConfig({
   };
 }
 
+/** Throws `target-not-empty` when anything else than what was planned is in the way. Only looks. */
+export async function refuseConflicts(plan: ConfigPlan, files: Files): Promise<void> {
+  await filesToWrite(plan, files);
+}
+
 /**
  * Writes what was planned. May be called again: what is there already with the same bytes is left.
  *
  * Throws `target-not-empty`, before the first byte is written, when anything else is in the way.
  */
 export async function writeConfig(plan: ConfigPlan, files: Files): Promise<void> {
-  const todo: PlannedFile[] = [];
-  for (const name of plan.fence.names) await refuseUnfenced(join(plan.folder, name), files);
-  for (const file of plan.files) if (!(await isThere(file, plan.folder, files))) todo.push(file);
-  for (const { path, content, mode } of todo) {
+  for (const { path, content, mode } of await filesToWrite(plan, files)) {
     await makeFolders(dirname(path), plan, files);
     await files.writeWhole(path, content, mode);
     if (plan.owner) await files.setOwner(path, plan.owner.uid, plan.owner.gid);
   }
+}
+
+async function filesToWrite(plan: ConfigPlan, files: Files): Promise<PlannedFile[]> {
+  for (const name of plan.fence.names) await refuseUnfenced(join(plan.folder, name), files);
+  const todo: PlannedFile[] = [];
+  for (const file of plan.files) if (!(await isThere(file, plan.folder, files))) todo.push(file);
+  return todo;
 }
 
 /** The file whose value counts: the last that has the top-level key; for a new key, the first file of all. */

@@ -1,6 +1,21 @@
 import type { Scalar, ScalarTag, Tags } from "yaml";
 import { stringifyString } from "yaml/util";
 
+const INTEGER =
+  /^(?:[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$/;
+
+const FLOAT = new RegExp(
+  [
+    /^[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?$/,
+    /^\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?$/,
+    /^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*$/,
+    /^[-+]?\.(?:inf|Inf|INF)$/,
+    /^\.(?:nan|NaN|NAN)$/,
+  ]
+    .map((pattern) => pattern.source)
+    .join("|"),
+);
+
 const TIMESTAMP =
   /^(\d{4})-(\d\d)-(\d\d)$|^(\d{4})-(\d\d?)-(\d\d?)(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.(\d*))?(?:[ \t]*(?:Z|([-+])(\d\d?)(?::(\d\d))?))?$/;
 
@@ -11,7 +26,7 @@ const TIMESTAMP =
  * true and `1e3` a number; to PyYAML both are text). As the same rules decide what must be quoted when writing,
  * what we write means the same to Synapse.
  */
-export const PYYAML_TAGS: Tags = ["map", "seq", "null", "merge", ...scalars()];
+export const PYYAML_TAGS: Tags = ["map", "seq", "null", ...scalars(), "merge"];
 
 function scalars(): ScalarTag[] {
   return [
@@ -36,27 +51,17 @@ function scalars(): ScalarTag[] {
       identify: (value) => typeof value === "number",
       default: true,
       tag: "tag:yaml.org,2002:float",
-      test: new RegExp(
-        [
-          /^[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?$/,
-          /^\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?$/,
-          /^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*$/,
-          /^[-+]?\.(?:inf|Inf|INF)$/,
-          /^\.(?:nan|NaN|NAN)$/,
-        ]
-          .map((pattern) => pattern.source)
-          .join("|"),
-      ),
+      test: FLOAT,
       resolve: floatOf,
-      stringify: (item) => asWritten(item, floatOf),
+      stringify: (item) => asWritten(item, numberOf),
     },
     {
       identify: (value) => typeof value === "bigint" || Number.isInteger(value),
       default: true,
       tag: "tag:yaml.org,2002:int",
-      test: /^(?:[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$/,
+      test: INTEGER,
       resolve: integerOf,
-      stringify: (item) => asWritten(item, integerOf),
+      stringify: (item) => asWritten(item, numberOf),
     },
     {
       identify: (value) => value instanceof Date,
@@ -100,6 +105,12 @@ function floatOf(text: string): number {
   return sign * bare.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
 }
 
+/** A whole float cannot be told from an integer once it is a number here, so what is written decides. */
+function numberOf(text: string): number | bigint | undefined {
+  if (INTEGER.test(text)) return integerOf(text);
+  return FLOAT.test(text) ? floatOf(text) : undefined;
+}
+
 function timeOf(text: string): Date {
   const found = TIMESTAMP.exec(text)!;
   const [year, month, day] = found[1] === undefined ? found.slice(4, 7) : found.slice(1, 4);
@@ -127,6 +138,7 @@ function timeOf(text: string): Date {
 function asWritten(item: Scalar, meaning: (text: string) => unknown): string {
   const { source, value } = item;
   if (source !== undefined && Object.is(meaning(source), value)) return source;
+  if (Object.is(value, -0)) return "-0.0";
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
   if (!Number.isFinite(value)) return Number.isNaN(value) ? ".nan" : value > 0 ? ".inf" : "-.inf";
   // PyYAML wants a dot and a signed exponent: Python reads 1e-7 as text.
