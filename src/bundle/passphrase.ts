@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { MigrationError } from "../errors.ts";
 import type { System } from "../system/system.ts";
 
@@ -61,5 +62,34 @@ export function makePassphrase(random: (bytes: number) => Uint8Array): string {
     // 248 is the largest multiple of 62 in a byte: what lies above would favour some letters.
     for (const byte of random(128)) if (byte < 248 && made.length < 64) made += LETTERS[byte % 62]!;
   }
+  return made;
+}
+
+/** Where a passphrase that we make is written: beside the bundle's folder, never in it. */
+export const passphraseFileOf = (folder: string) => `${folder}.passphrase`;
+
+/**
+ * The passphrase for a bundle that is being made: from the source named, else the one made in an earlier run of the
+ * same bundle, else a new one, written to a file of its own (0600) and shown once where a person can see it.
+ */
+export async function passphraseFor(
+  folder: string,
+  source: PassphraseSource,
+  system: System,
+  note: (sentence: string) => void,
+): Promise<string> {
+  const given = await fromSource(source, system);
+  if (given !== undefined) return given;
+  const path = passphraseFileOf(folder);
+  if (await system.files.look(path)) {
+    note(`the passphrase is the one in ${path}`);
+    return usable(await system.files.readText(path), path);
+  }
+  const made = makePassphrase(system.machine.random);
+  await system.files.makeFolder(dirname(path));
+  await system.files.writeWhole(path, `${made}\n`);
+  note(`a passphrase was made and written to ${path}: keep it, and send it by another road than the bundle`);
+  // Only to a person's eyes: elsewhere standard error may be a log.
+  if (system.terminal.drawable) system.terminal.err(`passphrase: ${made}\n`);
   return made;
 }

@@ -18,5 +18,8 @@ const ORDER: readonly Level[] = ["ok", "note", "warning", "blocker"];
 
 /** The gravest level among the findings; "ok" when there are none. */
 export function worst(findings: readonly Finding[]): Level {
-  return findings.reduce<Level>((level, finding) => (ORDER.indexOf(finding.level) > ORDER.indexOf(level) ? finding.level : level), "ok");
+  return findings.reduce<Level>(
+    (level, finding) => (ORDER.indexOf(finding.level) > ORDER.indexOf(level) ? finding.level : level),
+    "ok",
+  );
 }

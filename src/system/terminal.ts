@@ -15,6 +15,8 @@ export interface Terminal {
   readonly colour: boolean;
   /** Width in characters; 80 when nobody knows. */
   readonly columns: number;
+  /** Height in lines; 24 when nobody knows. */
+  readonly rows: number;
   /** True once standard output was closed by whoever read it. */
   readonly outputClosed: boolean;
   /** Asks without showing what is typed. Throws `bad-usage` when there is nobody to ask. */
@@ -26,7 +28,7 @@ export interface Terminal {
 export interface Streams {
   readonly stdin: Readable & { isTTY?: boolean };
   readonly stdout: Writable & { isTTY?: boolean; columns?: number };
-  readonly stderr: Writable & { isTTY?: boolean; columns?: number };
+  readonly stderr: Writable & { isTTY?: boolean; columns?: number; rows?: number };
   readonly noColour: boolean;
 }
 
@@ -50,6 +52,9 @@ export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Term
     colour: stderr.isTTY === true && !noColour,
     get columns() {
       return stderr.columns ?? 80;
+    },
+    get rows() {
+      return stderr.rows ?? 24;
     },
     get outputClosed() {
       return closed.out;

@@ -1,0 +1,15 @@
+import { entry, type Entry } from "./command.ts";
+import { exportCommand } from "./export.ts";
+import { openCommand } from "./open.ts";
+import { restoreCommand } from "./restore.ts";
+import { statusCommand } from "./status.ts";
+import { verifyCommand } from "./verify.ts";
+
+/** The menu, in the order of a move. */
+export const COMMANDS: readonly Entry[] = [
+  entry(exportCommand),
+  entry(statusCommand),
+  entry(verifyCommand),
+  entry(restoreCommand),
+  entry(openCommand),
+];

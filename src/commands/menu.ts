@@ -1,0 +1,58 @@
+import { Command as Commander, Option as CommanderOption } from "commander";
+import { EXIT_CODES } from "../errors.ts";
+import { VERSION } from "../system/version.ts";
+import type { Entry, Given } from "./command.ts";
+
+export interface Chosen {
+  readonly entry: Entry;
+  readonly given: Given;
+}
+
+/**
+ * The command line of all commands, as commander understands it. `choose` is called with what was typed. Commander
+ * throws a `CommanderError` for help, for the version, and for what it does not understand.
+ */
+export function commandLine(
+  entries: readonly Entry[],
+  choose: (chosen: Chosen) => void,
+  write: { out(text: string): void; err(text: string): void },
+): Commander {
+  const program = new Commander("synlift")
+    .description("Moves a self-hosted Synapse homeserver to another host.")
+    .version(VERSION)
+    .exitOverride()
+    .configureOutput({
+      writeOut: write.out,
+      writeErr: write.err,
+      outputError: (text, put) => {
+        put(text);
+      },
+    })
+    .showHelpAfterError("(--help shows an example)")
+    .addHelpText(
+      "after",
+      `\nExit codes: 0 for success, ${EXIT_CODES["bad-usage"]} for a wrong call; the others are in docs/exit-codes.md.`,
+    );
+  for (const entry of entries) program.addCommand(lineOf(entry, choose));
+  for (const command of program.commands) command.exitOverride().configureOutput(program.configureOutput());
+  return program;
+}
+
+function lineOf(entry: Entry, choose: (chosen: Chosen) => void): Commander {
+  const command = new Commander(entry.name)
+    .description(entry.summary)
+    .showHelpAfterError("(--help shows an example)");
+  if (entry.argument) command.argument(`<${entry.argument.name}>`, entry.argument.about);
+  for (const { flags, about, many } of entry.options) {
+    const option = new CommanderOption(flags, about);
+    if (many) option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+    command.addOption(option);
+  }
+  command.option("--json", "events and result as JSON, a line each (docs/json.md)");
+  command.addHelpText("after", `\nExample:\n  ${entry.example}`);
+  command.action(() => {
+    const [argument] = command.args;
+    choose({ entry, given: { ...command.opts(), ...(argument === undefined ? {} : { argument }) } });
+  });
+  return command;
+}

@@ -1,0 +1,164 @@
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { Inventory } from "../bundle/inventory.ts";
+import { REPORT } from "../bundle/layout.ts";
+import { readPassphrase } from "../bundle/passphrase.ts";
+import { MigrationError } from "../errors.ts";
+import { acceptFindings, gates, mustPass } from "../homeserver/gates.ts";
+import { openFence } from "../homeserver/opening.ts";
+import { openPage } from "../homeserver/pages.ts";
+import { readHomeserver } from "../homeserver/read.ts";
+import { readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
+import { inventoryCopy } from "../homeserver/restore.ts";
+import type { Finding } from "../report/finding.ts";
+import { pageHtml } from "../report/html.ts";
+import { formatDuration } from "../report/units.ts";
+import type { Files } from "../system/files.ts";
+import type { System } from "../system/system.ts";
+import type { Command, Outcome } from "./command.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  checked,
+  DRY_RUN,
+  dryRunSchema,
+  PASSPHRASE_OPTIONS,
+  passphraseSchema,
+  passphraseSource,
+} from "./options.ts";
+
+const schema = z.object({
+  configDir: z.string().min(1),
+  workingDirectory: z.string().optional(),
+  startCommand: z.string().optional(),
+  stopCommand: z.string().optional(),
+  url: z.url().optional(),
+  tokenFile: z.string().optional(),
+  rehearsalOk: z.boolean().default(false),
+  ...passphraseSchema,
+  ...acceptSchema,
+  ...dryRunSchema,
+});
+
+type OpenOptions = z.infer<typeof schema>;
+
+export const openCommand: Command<OpenOptions> = {
+  name: "open",
+  summary: "Prove that the restored server is the old one; only then let it start. Point of no return.",
+  options: [
+    { flags: "--config-dir <folder>", about: "the folder given to restore" },
+    {
+      flags: "--working-directory <folder>",
+      about: "where Synapse will run: relative paths in its configuration start there",
+    },
+    {
+      flags: "--start-command <command>",
+      about: "what starts the server and comes back, such as 'systemctl start matrix-synapse'",
+    },
+    { flags: "--stop-command <command>", about: "what stops it again, should it give a wrong answer" },
+    { flags: "--url <url>", about: "where to ask the started server; else its first plain listener" },
+    { flags: "--token-file <file>", about: "file with an access token from before the move, to be tried" },
+    { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
+    ...PASSPHRASE_OPTIONS,
+    ACCEPT,
+    DRY_RUN,
+  ],
+  example:
+    "synlift open --config-dir /etc/matrix-synapse --passphrase-file /root/move.passphrase " +
+    "--start-command 'systemctl start matrix-synapse' --stop-command 'systemctl stop matrix-synapse'",
+  parse: (given) => checked(schema, given),
+
+  async run(options, system, view) {
+    const { files, machine, gpg } = system;
+    const folder = resolve(machine.folder, options.configDir);
+    const record = await readRecord(folder, files);
+    mayOpen(record, options);
+    const path = inventoryCopy(recordFolder(folder));
+    const lock = { gpg, passphrase: await readPassphrase(passphraseSource(options), system) };
+    const inventory = await Inventory.read(files.read(path), lock, path);
+    if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
+
+    const workingFolder = resolve(machine.folder, options.workingDirectory ?? ".");
+    const homeserver = await readHomeserver(
+      { configPaths: record.fencedPaths, workingFolder, signal: system.signal },
+      files,
+    );
+    const found = await gates({ inventory, homeserver, mediaStore: record.mediaStore }, system, view);
+    const accepted = acceptFindings(found, options.accept);
+    const failure = mustPass(accepted);
+    if (failure || options.dryRun) {
+      view.outage(undefined);
+      return {
+        findings: accepted,
+        details: { opened: false },
+        lines: failure ? [] : ["every gate is passed; a dry run: nothing was opened"],
+        failure,
+      };
+    }
+
+    const started = await openFence(
+      { record, inventory, homeserver, ...options, token: await tokenIn(options, files) },
+      system,
+    );
+    const wrong = mustPass(started);
+    if (wrong)
+      return { findings: [...accepted, ...started], details: { opened: false }, lines: [], failure: wrong };
+    view.outage(undefined);
+    return finish(folder, record, inventory, [...accepted, ...started], options, system);
+  },
+};
+
+function mayOpen({ opened, rehearsal, serverName }: RestoreRecord, { rehearsalOk }: OpenOptions): void {
+  if (opened !== null) {
+    throw new MigrationError("already-opened", `${serverName} was opened on ${opened} already`, {
+      hint: "start and stop it as any server",
+    });
+  }
+  if (rehearsal && !rehearsalOk) {
+    throw new MigrationError(
+      "rehearsal-refused",
+      `what was restored is a rehearsal of ${serverName}: its people went on writing elsewhere`,
+      {
+        hint: "make a real export with the old server stopped; to try this one out of everybody's reach: --rehearsal-ok",
+      },
+    );
+  }
+}
+
+async function tokenIn({ tokenFile }: OpenOptions, files: Files): Promise<string | undefined> {
+  return tokenFile === undefined ? undefined : (await files.readText(tokenFile)).trim();
+}
+
+async function finish(
+  folder: string,
+  record: RestoreRecord,
+  inventory: Inventory,
+  findings: readonly Finding[],
+  { accept: accepted, startCommand }: OpenOptions,
+  { files, machine }: System,
+): Promise<Outcome> {
+  const now = machine.now();
+  await writeRecord(folder, { ...record, opened: new Date(now).toISOString(), accepted }, files);
+  const outageSeconds =
+    record.outageSince === null ? undefined : (now - Date.parse(record.outageSince)) / 1000;
+  const report = join(recordFolder(folder), REPORT);
+  await files.writeWhole(
+    report,
+    pageHtml(openPage({ subject: record.serverName, inventory, findings, accepted, outageSeconds, now })),
+  );
+  const lines = [
+    startCommand === undefined
+      ? `${record.serverName} may start now: give Synapse ${record.configPaths.map((path) => `-c ${path}`).join(" ")}`
+      : `${record.serverName} is open on its new host`,
+    ...(outageSeconds === undefined
+      ? []
+      : [`outage: ${formatDuration(outageSeconds)}, from the old server's end to now`]),
+    `report: ${report}`,
+    "the old server must never be started again",
+  ];
+  return {
+    findings,
+    details: { opened: true, serverName: record.serverName, outageSeconds: outageSeconds ?? null, report },
+    lines,
+  };
+}

@@ -1,0 +1,100 @@
+import { z } from "zod";
+import { MigrationError } from "../errors.ts";
+import type { PassphraseSource } from "../bundle/passphrase.ts";
+import { addressOf } from "../homeserver/database/address.ts";
+import { parseConnection } from "../system/conninfo.ts";
+import type { PostgresAddress } from "../system/postgres.ts";
+import type { System } from "../system/system.ts";
+import type { Given, Option } from "./command.ts";
+
+/** Options that several commands have, spelled once. */
+export const PASSPHRASE_OPTIONS: readonly Option[] = [
+  { flags: "--passphrase-file <file>", about: "file whose only line is the passphrase" },
+  { flags: "--passphrase-fd <number>", about: "inherited file descriptor to read the passphrase from" },
+  { flags: "--passphrase-command <command>", about: "command that prints the passphrase" },
+];
+
+export const DRY_RUN: Option = {
+  flags: "--dry-run",
+  about: "look at everything, say what would be done, change nothing",
+};
+
+export const ACCEPT: Option = {
+  flags: "--accept <id>",
+  about: "go on in spite of the finding with this id; may be given several times",
+  many: true,
+};
+
+export const passphraseSchema = {
+  passphraseFile: z.string().optional(),
+  passphraseFd: z.coerce.number().int().min(3).optional(),
+  passphraseCommand: z.string().optional(),
+};
+
+export const acceptSchema = { accept: z.array(z.string()).default([]) };
+export const dryRunSchema = { dryRun: z.boolean().default(false) };
+
+/** What was typed, checked. Throws `bad-usage` naming each option that is wrong. */
+export function checked<Shape extends z.ZodType>(schema: Shape, given: Given): z.infer<Shape> {
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map(({ path, message, code }) => {
+    const name =
+      path[0] === "argument"
+        ? "the bundle"
+        : `--${String(path[0]).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return `${name}: ${code === "invalid_type" && given[String(path[0])] === undefined ? "must be given" : message.toLowerCase()}`;
+  });
+  throw new MigrationError("bad-usage", faults.join("; "), { hint: "--help shows an example" });
+}
+
+export const passphraseSource = (options: {
+  passphraseFile?: string | undefined;
+  passphraseFd?: number | undefined;
+  passphraseCommand?: string | undefined;
+}): PassphraseSource => ({
+  file: options.passphraseFile,
+  descriptor: options.passphraseFd,
+  command: options.passphraseCommand,
+});
+
+/** "100m" as GNU split reads it: k, m, g are powers of 1024; a bare number is bytes. */
+export function sizeOf(text: string): number {
+  const found = /^(\d{1,12})([kmgt]?)$/i.exec(text);
+  const bytes = found
+    ? Number(found[1]) * 1024 ** ["", "k", "m", "g", "t"].indexOf(found[2]!.toLowerCase())
+    : 0;
+  if (bytes < 1 || !Number.isSafeInteger(bytes)) {
+    throw new MigrationError("bad-usage", `--split: ${text} is no size`, {
+      hint: "write bytes, or a number with k, m or g: 100m",
+    });
+  }
+  return bytes;
+}
+
+/** A database's address as typed; its password comes from a file, as everybody on the host can read what is typed. */
+export async function typedDatabase(
+  text: string,
+  passwordFile: string | undefined,
+  { files, machine }: System,
+): Promise<PostgresAddress> {
+  const { password, ...parameters } = parseConnection(text);
+  if (password !== undefined) {
+    throw new MigrationError(
+      "bad-usage",
+      "--database holds a password, which every user of this host could read",
+      {
+        hint: "leave it out there and put it into a file: --database-password-file",
+      },
+    );
+  }
+  if (parameters["dbname"] === undefined)
+    throw new MigrationError("bad-usage", "--database names no database", { hint: "add dbname=…" });
+  const given =
+    passwordFile === undefined ? undefined : (await files.readText(passwordFile)).replace(/\r?\n$/, "");
+  return addressOf({
+    user: machine.user,
+    ...parameters,
+    ...(given === undefined ? {} : { password: given }),
+  });
+}

@@ -1,0 +1,220 @@
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { checkManifest, checkParts, refuseDamage } from "../bundle/check.ts";
+import { readPassphrase } from "../bundle/passphrase.ts";
+import { Bundle } from "../bundle/reader.ts";
+import { MigrationError } from "../errors.ts";
+import { CONFIG_SECTION } from "../homeserver/config/artifact.ts";
+import { parseConfigSection } from "../homeserver/config/packed-file.ts";
+import { planConfig, refuseConflicts, writeConfig, type ConfigPlan } from "../homeserver/config/restore.ts";
+import { DATABASE_SECTION } from "../homeserver/database/export.ts";
+import { inspectTarget } from "../homeserver/database/restore.ts";
+import { databaseSectionSchema } from "../homeserver/database/section.ts";
+import { MEDIA_SECTION } from "../homeserver/media/export.ts";
+import { mediaSectionSchema } from "../homeserver/media/section.ts";
+import { findRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
+import { databaseStep, mediaStep, readConfigArtifact } from "../homeserver/restore.ts";
+import { Journal } from "../journal/journal.ts";
+import { takeLock } from "../journal/lock.ts";
+import { runSteps } from "../journal/run-steps.ts";
+import type { Finding } from "../report/finding.ts";
+import type { Files } from "../system/files.ts";
+import type { Account } from "../system/machine.ts";
+import { describeAddress } from "../system/postgres.ts";
+import type { System } from "../system/system.ts";
+import type { Command, Outcome } from "./command.ts";
+import {
+  checked,
+  DRY_RUN,
+  dryRunSchema,
+  PASSPHRASE_OPTIONS,
+  passphraseSchema,
+  passphraseSource,
+  typedDatabase,
+} from "./options.ts";
+
+const schema = z.object({
+  argument: z.string().min(1),
+  database: z.string().min(1),
+  databasePasswordFile: z.string().optional(),
+  configDir: z.string().min(1),
+  mediaDir: z.string().min(1),
+  owner: z.string().optional(),
+  listen: z
+    .string()
+    .regex(/^.+:\d{1,5}$/, "write ADDRESS:PORT")
+    .optional(),
+  ...passphraseSchema,
+  ...dryRunSchema,
+});
+
+/** What the first configuration file's name ends in until `open` lifts the fence. */
+const FENCED = ".fenced";
+
+export const restoreCommand: Command<z.infer<typeof schema>> = {
+  name: "restore",
+  summary:
+    "Unpack a bundle into an empty database and two folders. The new server stays fenced until `open`.",
+  argument: { name: "BUNDLE", about: "folder of the bundle" },
+  options: [
+    {
+      flags: "--database <address>",
+      about: "empty PostgreSQL database, or one to be made: 'host=… user=… dbname=…'; no password",
+    },
+    { flags: "--database-password-file <file>", about: "file whose only line is that user's password" },
+    { flags: "--config-dir <folder>", about: "where configuration and signing key go" },
+    { flags: "--media-dir <folder>", about: "where the media store goes" },
+    { flags: "--owner <user>", about: "account that will run Synapse: files are made to belong to it" },
+    {
+      flags: "--listen <address:port>",
+      about: "where the new server listens for clients, when not where the old one did",
+    },
+    ...PASSPHRASE_OPTIONS,
+    DRY_RUN,
+  ],
+  example:
+    "synlift restore /srv/move --passphrase-file /root/move.passphrase --database 'dbname=synapse user=synapse host=127.0.0.1' " +
+    "--database-password-file /root/db.password --config-dir /etc/matrix-synapse --media-dir /var/lib/matrix-synapse/media --owner matrix-synapse",
+  parse: (given) => checked(schema, given),
+
+  async run(options, system, view) {
+    const { files, machine, gpg, signal } = system;
+    const folder = resolve(machine.folder, options.configDir);
+    const store = resolve(machine.folder, options.mediaDir);
+    const owner = ownerOf(options.owner, system);
+    const address = await typedDatabase(options.database, options.databasePasswordFile, system);
+
+    // Everything that can be known is looked at before the target is touched.
+    const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
+    const lock = { gpg, passphrase: await readPassphrase(passphraseSource(options), system) };
+    refuseDamage(await checkParts(bundle, files, view));
+    const inventory = await bundle.inventory(lock);
+    refuseDamage(checkManifest(bundle, inventory));
+    const config = parseConfigSection(inventory.section(CONFIG_SECTION));
+    const database = databaseSectionSchema.parse(inventory.section(DATABASE_SECTION));
+    const media = mediaSectionSchema.parse(inventory.section(MEDIA_SECTION));
+    const opened = { bundle, inventory, lock };
+    await refuseOpened(folder, bundle, files);
+    const plan = planConfig({
+      packed: await readConfigArtifact(opened),
+      target: {
+        folder,
+        mediaStore: store,
+        database: {
+          ...address.parameters,
+          ...(address.password === undefined ? {} : { password: address.password }),
+        },
+        fencedSuffix: FENCED,
+        ...(options.listen === undefined ? {} : { listen: listenOf(options.listen) }),
+        ...(owner ? { owner } : {}),
+      },
+    });
+    await refuseConflicts(plan, files);
+    const journal = await Journal.open(join(recordFolder(folder), "journal.json"), files);
+    const filled = journal.steps["restore/database"]?.inputs["bundle"] === bundle.manifest.id;
+    if (!filled) await inspectTarget({ address, section: database }, system.postgres);
+    if (options.dryRun) return said(plan, ["a dry run: nothing was written"], { dryRun: true });
+
+    await files.makeFolder(recordFolder(folder));
+    const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
+    try {
+      await runSteps(
+        [
+          databaseStep(opened, address, database, system, view),
+          // After the database, whose rows say which files must be there.
+          mediaStep(opened, { store, owner }, media, address, system, view),
+        ],
+        { journal, progress: view, signal, now: () => machine.now() },
+      );
+      // Last, and under its fenced name: without it no server can start on what was just filled.
+      await writeConfig(plan, files);
+      await inventory.save(recordFolder(folder), lock, files);
+      await writeRecord(
+        folder,
+        {
+          format: "synlift-restored",
+          version: 1,
+          bundle: inventory.id,
+          serverName: config.serverName,
+          rehearsal: inventory.rehearsal,
+          mediaStore: store,
+          configPaths: [...plan.configPaths],
+          fencedPaths: [...plan.fencedPaths],
+          fence: { ...plan.fence, names: [...plan.fence.names] },
+          outageSince: bundle.manifest.outageSince,
+          restored: new Date(machine.now()).toISOString(),
+          opened: null,
+          accepted: [],
+        },
+        files,
+      );
+    } finally {
+      await held.release();
+    }
+    const lines = [
+      `${config.serverName} is restored: database ${describeAddress(address)}, media in ${store}, configuration in ${folder}`,
+      `it cannot start yet: prove it first, with synlift open --config-dir ${folder}`,
+    ];
+    return said(plan, lines, {
+      serverName: config.serverName,
+      bundle: inventory.id,
+      configDir: folder,
+      mediaDir: store,
+    });
+  },
+};
+
+/** What was rewritten is told as notes; how the rest went, by the lines. */
+function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {
+  const changed = plan.files.filter(({ changes }) => changes.length > 0);
+  const rewritten = changed.map(({ path, changes }): Finding => ({
+    id: "config-rewritten",
+    level: "note",
+    sentence: `${path} is the old file with what belongs to the host rewritten`,
+    evidence: changes,
+  }));
+  return { findings: [...rewritten, ...plan.findings], details, lines };
+}
+
+async function refuseOpened(folder: string, bundle: Bundle, files: Files): Promise<void> {
+  const record = await findRecord(folder, files);
+  if (record && record.bundle !== bundle.manifest.id) {
+    throw new MigrationError(
+      "target-not-empty",
+      `${folder} holds another restored homeserver: ${record.serverName}`,
+      {
+        hint: "choose another --config-dir",
+      },
+    );
+  }
+  if (record?.opened == null) return;
+  throw new MigrationError(
+    "already-opened",
+    `${record.serverName} in ${folder} was opened on ${record.opened}`,
+    {
+      hint: "it lives: restoring over it would lose what was written since",
+    },
+  );
+}
+
+function ownerOf(name: string | undefined, { machine }: System): Account | undefined {
+  if (name === undefined) return undefined;
+  const account = machine.account(name);
+  if (!account)
+    throw new MigrationError("bad-usage", `--owner: this host has no account ${name}`, {
+      hint: "install Synapse first, or create the account",
+    });
+  if (!machine.isRoot && account.name !== machine.user) {
+    throw new MigrationError("permission-denied", `only root can give files to ${name}`, {
+      hint: "run synlift as root, or as that account without --owner",
+    });
+  }
+  return account;
+}
+
+function listenOf(text: string): { address: string; port: number } {
+  const cut = text.lastIndexOf(":");
+  const port = Number(text.slice(cut + 1));
+  if (port < 1 || port > 65_535) throw new MigrationError("bad-usage", `--listen: ${port} is no port`);
+  return { address: text.slice(0, cut).replace(/^\[|\]$/g, ""), port };
+}

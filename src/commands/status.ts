@@ -1,0 +1,72 @@
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { JOURNAL, LOCK, MANIFEST } from "../bundle/layout.ts";
+import { MigrationError } from "../errors.ts";
+import { Journal } from "../journal/journal.ts";
+import { isGone, lockHolder } from "../journal/lock.ts";
+import type { Finding } from "../report/finding.ts";
+import { formatBytes } from "../report/units.ts";
+import type { Command } from "./command.ts";
+import { checked } from "./options.ts";
+
+const schema = z.object({ out: z.string().min(1) });
+
+export const statusCommand: Command<z.infer<typeof schema>> = {
+  name: "status",
+  summary: "Say how far an export has come. Reads only; may be asked while it runs.",
+  options: [{ flags: "--out <folder>", about: "folder of the bundle" }],
+  example: "synlift status --out /srv/move",
+  parse: (given) => checked(schema, given),
+
+  async run({ out }, { files, machine }) {
+    const folder = resolve(machine.folder, out);
+    const journal = await Journal.read(join(folder, JOURNAL), files);
+    if (!journal) {
+      throw new MigrationError("bundle-unfinished", `no export was begun in ${folder}`, {
+        hint: "name the folder given to export with --out",
+      });
+    }
+    const holder = await lockHolder(join(folder, LOCK), files);
+    const running = holder !== undefined && !isGone(holder, machine);
+    const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
+    const { subject = "", kind = "move", outageSince } = journal.facts;
+    const steps = Object.entries(journal.steps);
+    const findings: Finding[] = [
+      ...steps.map(([id, { outcome, at }]) => {
+        const size = typeof outcome["size"] === "number" ? `, ${formatBytes(outcome["size"])}` : "";
+        return {
+          id,
+          level: "ok" as const,
+          sentence: `${String(outcome["name"])} is finished${size}, since ${at}`,
+        };
+      }),
+      running
+        ? {
+            id: "running",
+            level: "note",
+            sentence: `process ${holder.pid} on ${holder.host} works on it since ${holder.since}`,
+          }
+        : sealed
+          ? { id: "sealed", level: "ok", sentence: "the bundle is sealed: it is complete" }
+          : {
+              id: "interrupted",
+              level: "warning",
+              sentence: "nothing works on it, and it is not complete",
+              hint: "run the same export again: it goes on where it stopped",
+            },
+    ];
+    return {
+      findings,
+      details: {
+        folder,
+        subject,
+        kind,
+        running,
+        sealed,
+        outageSince: outageSince ?? null,
+        steps: steps.map(([id]) => id),
+      },
+      lines: [`${kind === "rehearsal" ? "a rehearsal of " : "the move of "}${subject}, in ${folder}`],
+    };
+  },
+};

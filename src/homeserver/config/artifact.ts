@@ -1,0 +1,90 @@
+import type { Inventory } from "../../bundle/inventory.ts";
+import type { BundleWriter } from "../../bundle/writer.ts";
+import { MigrationError } from "../../errors.ts";
+import type { Step } from "../../journal/step.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
+import { packTar, unpackTar, type TarEntry } from "../../pipeline/tar.ts";
+import { configInputs, type PackedConfig } from "./export.ts";
+import type { PackedFile } from "./packed-file.ts";
+
+export const CONFIG_ARTIFACT = "customer_config_export.tar.gz";
+export const CONFIG_SECTION = "config";
+
+export interface ConfigExport {
+  readonly packed: PackedConfig;
+  /** What goes into the inventory beside the files: section name → section. */
+  readonly sections: Readonly<Record<string, unknown>>;
+  readonly inputs: Readonly<Record<string, string>>;
+  readonly into: BundleWriter;
+  readonly inventory: Inventory;
+  saved(): Promise<void>;
+  check: Step["check"];
+}
+
+/** Packs what is small and cannot be had again: the configuration, the signing key, and the files that they name. */
+export function exportConfig({
+  packed,
+  sections,
+  inputs,
+  into,
+  inventory,
+  saved,
+  check,
+}: ConfigExport): Step {
+  return {
+    id: "export/config",
+    inputs: { ...inputs, ...configInputs(packed.entries, inventory.salt) },
+    check,
+    async run() {
+      const plan = {
+        name: CONFIG_ARTIFACT,
+        format: "tar",
+        level: 6,
+        label: "configuration and signing key",
+      } as const;
+      const artifact = await into.add(plan, packTar(packed.entries.map(tarEntry)));
+      for (const [name, section] of Object.entries(sections)) inventory.setSection(name, section);
+      inventory.setArtifact(artifact);
+      await saved();
+      const { name, size, sha256, parts } = artifact;
+      return { name, size, sha256, parts };
+    },
+  };
+}
+
+/** A configuration is small; what is larger is something else. Bytes. */
+const LIMIT = 64 * 1024 * 1024;
+
+/** Undoes the packing: every file of the archive by its name. Throws `bundle-damaged`. */
+export async function unpackConfig(archive: Bytes): Promise<ReadonlyMap<string, Uint8Array>> {
+  const found = new Map<string, Uint8Array>();
+  let total = 0;
+  for await (const { name, kind, content } of unpackTar(archive)) {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of content) {
+      total += chunk.length;
+      if (total > LIMIT) throw damaged("holds more than a configuration can");
+      chunks.push(chunk);
+    }
+    if (kind === "folder") continue;
+    if (kind !== "file") throw damaged(`holds ${JSON.stringify(name)}, which is no file`);
+    if (found.has(name)) throw damaged(`holds ${JSON.stringify(name)} twice`);
+    found.set(name, Buffer.concat(chunks));
+  }
+  return found;
+}
+
+const damaged = (why: string) =>
+  new MigrationError("bundle-damaged", `the configuration archive ${why}`, {
+    hint: "ask whoever made the bundle",
+  });
+
+const tarEntry = ({ name, mode, mtimeMs, content }: PackedFile): TarEntry => ({
+  name,
+  mode,
+  mtimeMs,
+  size: content.length,
+  async *content() {
+    yield content;
+  },
+});

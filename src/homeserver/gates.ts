@@ -1,0 +1,99 @@
+import type { Inventory } from "../bundle/inventory.ts";
+import { MigrationError } from "../errors.ts";
+import type { Finding } from "../report/finding.ts";
+import type { Progress } from "../system/progress.ts";
+import type { System } from "../system/system.ts";
+import { CONFIG_SECTION } from "./config/artifact.ts";
+import { parseConfigSection } from "./config/packed-file.ts";
+import { verifyConfig } from "./config/verify.ts";
+import { connect, databaseAddress } from "./database/address.ts";
+import { DATABASE_SECTION } from "./database/export.ts";
+import { databaseSectionSchema } from "./database/section.ts";
+import { verifyDatabase } from "./database/verify.ts";
+import type { Homeserver } from "./homeserver.ts";
+import { MEDIA_SECTION } from "./media/export.ts";
+import { mediaSectionSchema } from "./media/section.ts";
+import { verifyMedia } from "./media/verify.ts";
+import { KEY_SECTION, parseSigningKeySection } from "./signing-key/export.ts";
+import { verifySigningKey } from "./signing-key/verify.ts";
+
+export interface Restored {
+  readonly inventory: Inventory;
+  /** Read from the restored configuration. */
+  readonly homeserver: Homeserver;
+  readonly mediaStore: string;
+}
+
+/** Every gate, against what was counted at the source. Changes nothing. */
+export async function gates(
+  { inventory, homeserver, mediaStore }: Restored,
+  system: System,
+  progress: Progress,
+): Promise<Finding[]> {
+  const findings = [
+    ...verifyConfig(parseConfigSection(inventory.section(CONFIG_SECTION)), homeserver, inventory.salt),
+    ...(await verifySigningKey(
+      parseSigningKeySection(inventory.section(KEY_SECTION)),
+      homeserver,
+      system.files,
+    )),
+    sameStore(homeserver, mediaStore),
+  ];
+  const media = mediaSectionSchema.parse(inventory.section(MEDIA_SECTION));
+  const { session } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);
+  try {
+    const section = databaseSectionSchema.parse(inventory.section(DATABASE_SECTION));
+    findings.push(...(await verifyDatabase(section, session)));
+    const id = "gate/media";
+    progress.begin({ id, label: "media against rows", unit: "bytes", total: media.rowBytes });
+    const tell = (bytes: number) => {
+      progress.advance(id, bytes);
+    };
+    findings.push(
+      ...(await verifyMedia(media, { session, store: homeserver.mediaStore, files: system.files, tell })),
+    );
+    progress.end(id);
+  } finally {
+    await session.close();
+  }
+  return findings;
+}
+
+/** Without these the new server is another one, whatever somebody accepts. */
+const NEVER_ACCEPTED = new Set(["signing-key", "signing-key-published", "server-name", "row-counts"]);
+
+/** Turns what somebody accepted by id into notes. Throws `bad-usage` for what cannot be accepted away. */
+export function acceptFindings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
+  const never = accepted.find((id) => NEVER_ACCEPTED.has(id));
+  if (never !== undefined) {
+    throw new MigrationError("bad-usage", `--accept ${never}: this gate cannot be accepted away`, {
+      hint: "restore again; a server that fails it is not the old one",
+    });
+  }
+  return findings.map((finding) =>
+    finding.level === "blocker" && accepted.includes(finding.id)
+      ? { ...finding, level: "note", sentence: `${finding.sentence} (accepted)` }
+      : finding,
+  );
+}
+
+/** The error to end with when a gate is not passed; undefined when all are. */
+export function mustPass(findings: readonly Finding[]): MigrationError | undefined {
+  const failed = findings.filter(({ level }) => level === "blocker").map(({ id }) => id);
+  if (failed.length === 0) return undefined;
+  return new MigrationError("gate-failed", `the new server stays closed: ${failed.join(", ")}`, {
+    hint: "the findings say what would clear each; nobody can reach the server until then",
+  });
+}
+
+function sameStore(homeserver: Homeserver, mediaStore: string): Finding {
+  const id = "media-store";
+  if (homeserver.mediaStore === mediaStore)
+    return { id, level: "ok", sentence: `media_store_path is ${mediaStore}, where the media was restored` };
+  return {
+    id,
+    level: "blocker",
+    sentence: `media_store_path is ${homeserver.mediaStore}, but the media was restored to ${mediaStore}`,
+    hint: "set media_store_path to where the media is: Synapse would make an empty store without a word",
+  };
+}

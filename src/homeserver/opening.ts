@@ -1,0 +1,80 @@
+import type { Inventory } from "../bundle/inventory.ts";
+import { MigrationError } from "../errors.ts";
+import type { Finding } from "../report/finding.ts";
+import type { System } from "../system/system.ts";
+import type { Homeserver } from "./homeserver.ts";
+import type { RestoreRecord } from "./record.ts";
+import { liftFence, setFence } from "./service/fence.ts";
+import { urlsOf } from "./service/inspect.ts";
+import { start, stop, waitUntilUp } from "./service/start.ts";
+import { askServer } from "./service/verify.ts";
+import { KEY_SECTION, parseSigningKeySection } from "./signing-key/export.ts";
+import { verifySigningKey } from "./signing-key/verify.ts";
+
+export interface Opening {
+  readonly record: RestoreRecord;
+  readonly inventory: Inventory;
+  readonly homeserver: Homeserver;
+  readonly startCommand?: string | undefined;
+  readonly stopCommand?: string | undefined;
+  /** Where to ask the started server. */
+  readonly url?: string | undefined;
+  /** An access token from before the move. */
+  readonly token: string | undefined;
+}
+
+/** Milliseconds that a server gets to come up: a large one reads its caches first. */
+const PATIENCE = 120_000;
+
+/**
+ * Lifts the fence, and where a command was given starts the server and asks it who it is. If it does not come up or
+ * gives a wrong answer it is stopped and fenced again, and the answers come back as blockers or the error is thrown.
+ */
+export async function openFence(opening: Opening, system: System): Promise<readonly Finding[]> {
+  const { record, homeserver, startCommand } = opening;
+  const url = opening.url ?? homeserver.listeners.flatMap(urlsOf)[0];
+  if (startCommand !== undefined && url === undefined) {
+    throw new MigrationError(
+      "bad-usage",
+      "the configuration has no plain HTTP listener to ask the started server at",
+      {
+        hint: "say where: --url https://…",
+      },
+    );
+  }
+  await liftFence(record.fence, system.files);
+  if (startCommand === undefined || url === undefined) return [];
+  let findings: readonly Finding[];
+  try {
+    await start(startCommand, system.programs);
+    await waitUntilUp(url, PATIENCE, system);
+    findings = await ask(url, opening, system);
+  } catch (error) {
+    await close(opening, system);
+    throw error;
+  }
+  if (findings.some(({ level }) => level === "blocker")) await close(opening, system);
+  return findings;
+}
+
+async function ask(
+  url: string,
+  { record, inventory, homeserver, token }: Opening,
+  { http, files }: System,
+): Promise<Finding[]> {
+  const { findings, published } = await askServer({ url, serverName: record.serverName, token }, http);
+  const section = parseSigningKeySection(inventory.section(KEY_SECTION));
+  const key = await verifySigningKey(section, homeserver, files, published);
+  return [...findings, ...key.filter(({ id }) => id === "signing-key-published")];
+}
+
+async function close({ record, stopCommand }: Opening, { files, programs, terminal }: System): Promise<void> {
+  if (stopCommand === undefined) {
+    terminal.err("the new server may be running: stop it now (no --stop-command was given)\n");
+  } else {
+    await stop(stopCommand, programs).catch((error: unknown) => {
+      terminal.err(`the new server could not be stopped, stop it by hand: ${(error as Error).message}\n`);
+    });
+  }
+  await setFence(record.fence, files);
+}

@@ -1,0 +1,122 @@
+import type { Inventory } from "../bundle/inventory.ts";
+import type { Manifest } from "../bundle/manifest.ts";
+import type { Finding } from "../report/finding.ts";
+import type { Bars, Fact, Page } from "../report/page.ts";
+import { formatBytes, formatCount, formatDuration } from "../report/units.ts";
+import { worst } from "../report/finding.ts";
+import { PROGRAM } from "../system/version.ts";
+import { DATABASE_SECTION } from "./database/export.ts";
+import { databaseSectionSchema } from "./database/section.ts";
+import { MEDIA_SECTION } from "./media/export.ts";
+import { mediaSectionSchema } from "./media/section.ts";
+
+/** The report that lies in the bundle: what was packed. It is not encrypted, so it has names and numbers, and nothing secret. */
+export function exportPage(made: {
+  manifest: Manifest;
+  inventory: Inventory;
+  findings: readonly Finding[];
+  now: number;
+}): Page {
+  const { manifest, inventory, findings, now } = made;
+  const { subject, rehearsal, artifacts, outageSince } = manifest;
+  const size = artifacts.reduce((sum, artifact) => sum + artifact.size, 0);
+  return {
+    title: rehearsal ? `A rehearsal of ${subject}` : `${subject}, packed for its move`,
+    lead: rehearsal
+      ? "Made while the server went on running, for practice. What was written since is not in it."
+      : "Database, media, configuration and signing key, each one encrypted file. The old server must not be started again.",
+    verdict: {
+      level: worst(findings),
+      sentence: "every artifact was read back to its last byte, and holds what was packed",
+    },
+    facts: [
+      { label: "Homeserver", value: subject },
+      { label: "Size of the bundle", value: formatBytes(size) },
+      ...contentFacts(inventory),
+      { label: "Down since", value: outageSince === null ? "still running" : outageSince },
+      { label: "Bundle", value: manifest.id },
+    ],
+    findings,
+    bars: [
+      {
+        title: "Artifacts",
+        rows: artifacts.map(({ name, size: bytes }) => ({
+          label: name,
+          value: bytes,
+          text: formatBytes(bytes),
+        })),
+      },
+      largestTables(inventory),
+    ],
+    foot: `${PROGRAM}, ${new Date(now).toISOString()}`,
+  };
+}
+
+/** The report of the opening: every gate, who accepted what, and how long people were without their server. */
+export function openPage(opened: {
+  subject: string;
+  inventory: Inventory;
+  findings: readonly Finding[];
+  accepted: readonly string[];
+  outageSeconds: number | undefined;
+  now: number;
+}): Page {
+  const { subject, inventory, findings, accepted, outageSeconds, now } = opened;
+  return {
+    title: `${subject} is open on its new host`,
+    lead: "Every gate was passed before the server could start: it is the one that was packed, with its rows, media, names and keys.",
+    verdict: {
+      level: worst(findings),
+      sentence: `the new server is the old one${outageSeconds === undefined ? "" : `, after ${formatDuration(outageSeconds)}`}`,
+    },
+    facts: [
+      { label: "Homeserver", value: subject },
+      { label: "Outage", value: outageSeconds === undefined ? "not known" : formatDuration(outageSeconds) },
+      ...contentFacts(inventory),
+      { label: "Accepted", value: accepted.length === 0 ? "nothing" : accepted.join(", ") },
+      { label: "Opened", value: new Date(now).toISOString() },
+    ],
+    findings,
+    bars: [largestTables(inventory)],
+    foot: `${PROGRAM}, ${new Date(now).toISOString()}`,
+  };
+}
+
+function contentFacts(inventory: Inventory): Fact[] {
+  const database = databaseSectionSchema.safeParse(inventory.section(DATABASE_SECTION)).data;
+  const media = mediaSectionSchema.safeParse(inventory.section(MEDIA_SECTION)).data;
+  return [
+    ...(database
+      ? [
+          {
+            label: "Rows",
+            value: formatCount(Object.values(database.rows).reduce((sum, rows) => sum + rows, 0)),
+          },
+          { label: "Users", value: formatCount(rowsOf(database.rows, "users")) },
+          { label: "Rooms", value: formatCount(rowsOf(database.rows, "rooms")) },
+          { label: "Events", value: formatCount(rowsOf(database.rows, "events")) },
+        ]
+      : []),
+    ...(media
+      ? [{ label: "Media files", value: `${formatCount(media.files)}, ${formatBytes(media.bytes)}` }]
+      : []),
+  ];
+}
+
+const rowsOf = (rows: Readonly<Record<string, number>>, table: string) =>
+  Object.entries(rows).find(([name]) => name.endsWith(`.${table}`))?.[1] ?? 0;
+
+function largestTables(inventory: Inventory): Bars {
+  const database = databaseSectionSchema.safeParse(inventory.section(DATABASE_SECTION)).data;
+  const rows = Object.entries(database?.rows ?? {}).sort(([, a], [, b]) => b - a);
+  return {
+    title: "Tables with the most rows",
+    rows: rows
+      .slice(0, 10)
+      .map(([name, count]) => ({
+        label: name.replace(/^public\./, ""),
+        value: count,
+        text: formatCount(count),
+      })),
+  };
+}

@@ -1,0 +1,61 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { MigrationError } from "../errors.ts";
+import type { Files } from "../system/files.ts";
+
+/** What `restore` leaves beside the new configuration for `open`. Holds no secret. */
+const recordSchema = z.object({
+  format: z.literal("synlift-restored"),
+  version: z.literal(1),
+  bundle: z.string(),
+  serverName: z.string(),
+  rehearsal: z.boolean(),
+  mediaStore: z.string(),
+  /** What Synapse is to be given with `-c`, once the fence is lifted. */
+  configPaths: z.array(z.string()),
+  /** The same files by the names they have while the fence is set. */
+  fencedPaths: z.array(z.string()),
+  fence: z.object({ folder: z.string(), names: z.array(z.string()), suffix: z.string() }),
+  /** ISO 8601, or null when nobody knows. */
+  outageSince: z.string().nullable(),
+  restored: z.string(),
+  /** Set by `open`, once. */
+  opened: z.string().nullable(),
+  /** Which findings somebody accepted when it was opened. */
+  accepted: z.array(z.string()),
+});
+
+export type RestoreRecord = z.infer<typeof recordSchema>;
+
+/** Where synlift keeps its own things beside a restored configuration. */
+export const recordFolder = (configFolder: string) => join(configFolder, ".synlift");
+const recordPath = (configFolder: string) => join(recordFolder(configFolder), "restored.json");
+
+export async function writeRecord(configFolder: string, record: RestoreRecord, files: Files): Promise<void> {
+  await files.makeFolder(recordFolder(configFolder));
+  await files.writeWhole(recordPath(configFolder), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Undefined when nothing was restored there. Throws `bundle-damaged`. */
+export async function findRecord(configFolder: string, files: Files): Promise<RestoreRecord | undefined> {
+  const path = recordPath(configFolder);
+  if (!(await files.look(path))) return undefined;
+  try {
+    return recordSchema.parse(JSON.parse(await files.readText(path)));
+  } catch (error) {
+    if (error instanceof MigrationError) throw error;
+    throw new MigrationError("bundle-damaged", `${path} is not readable`, {
+      hint: "run the restore again",
+      cause: error,
+    });
+  }
+}
+
+/** Throws `bundle-unfinished` when nothing was restored there. */
+export async function readRecord(configFolder: string, files: Files): Promise<RestoreRecord> {
+  const record = await findRecord(configFolder, files);
+  if (record) return record;
+  throw new MigrationError("bundle-unfinished", `no finished restore is known in ${configFolder}`, {
+    hint: "name the folder given to restore with --config-dir, after the restore has ended well",
+  });
+}

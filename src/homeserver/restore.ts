@@ -1,0 +1,135 @@
+import { join } from "node:path";
+import type { Inventory } from "../bundle/inventory.ts";
+import { sealedName } from "../bundle/layout.ts";
+import type { Bundle } from "../bundle/reader.ts";
+import { MigrationError } from "../errors.ts";
+import type { Step } from "../journal/step.ts";
+import type { Lock } from "../pipeline/encrypt.ts";
+import { meter } from "../pipeline/measure.ts";
+import type { Bytes } from "../pipeline/stage.ts";
+import type { Progress } from "../system/progress.ts";
+import { describeAddress, postgresProgramVersion, type PostgresAddress } from "../system/postgres.ts";
+import type { System } from "../system/system.ts";
+import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
+import { DATABASE_ARTIFACT } from "./database/export.ts";
+import { findProgram } from "./database/program.ts";
+import { knowsRestrict } from "./database/guard.ts";
+import { analyze, createDatabase, inspectTarget, restoreDatabase } from "./database/restore.ts";
+import type { DatabaseSection } from "./database/section.ts";
+import { compareMedia } from "./media/compare.ts";
+import { MEDIA_ARTIFACT } from "./media/export.ts";
+import { restoreMedia, type MediaTarget } from "./media/restore.ts";
+import type { MediaSection } from "./media/section.ts";
+
+/** A bundle that was checked, opened with its key, and is about to be unpacked. */
+export interface Opened {
+  readonly bundle: Bundle;
+  readonly inventory: Inventory;
+  readonly lock: Lock;
+}
+
+/** The packed configuration, by name. Throws `bundle-damaged`. */
+export function readConfigArtifact(opened: Opened): Promise<ReadonlyMap<string, Uint8Array>> {
+  return unpackConfig(contents(opened, CONFIG_ARTIFACT));
+}
+
+/** Fills the database. Done when it was filled by this very bundle. */
+export function databaseStep(
+  opened: Opened,
+  address: PostgresAddress,
+  section: DatabaseSection,
+  system: System,
+  progress: Progress,
+): Step {
+  const { bundle } = opened;
+  return {
+    id: "restore/database",
+    inputs: { bundle: bundle.manifest.id, database: describeAddress(address) },
+    async check() {
+      const session = await system.postgres.connect(address);
+      try {
+        const { there } = await session.one<{ there: boolean }>(
+          "SELECT to_regclass('schema_version') IS NOT NULL AS there",
+        );
+        return there ? undefined : "the database was emptied";
+      } finally {
+        await session.close();
+      }
+    },
+    async run() {
+      const psql = await findProgram({ program: "psql", major: 0, versionText: "" }, system);
+      const { text } = await postgresProgramVersion(psql, system.programs);
+      const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
+      if (!(await inspectTarget({ address, section }, system.postgres)))
+        await createDatabase(address, system.postgres);
+      const dump = shown(opened, DATABASE_ARTIFACT, "database", progress);
+      await restoreDatabase(address, dump, { programs: system.programs, psql, guardKey });
+      await analyze(address, system.postgres);
+      return { database: describeAddress(address) };
+    },
+  };
+}
+
+/** Unpacks the media. Run again when files are missing since. */
+export function mediaStep(
+  opened: Opened,
+  target: MediaTarget,
+  section: MediaSection,
+  address: PostgresAddress,
+  system: System,
+  progress: Progress,
+): Step {
+  const { files, postgres } = system;
+  return {
+    id: "restore/media",
+    inputs: { bundle: opened.bundle.manifest.id, store: target.store },
+    async check() {
+      const session = await postgres.connect(address);
+      try {
+        const { differing } = await compareMedia(session, target.store, files, {
+          hashes: false,
+          tell: () => undefined,
+        });
+        const lost = differing.filter(
+          ({ mediaId }) => !section.differing.some((known) => known.mediaId === mediaId),
+        );
+        return lost.length === 0 ? undefined : `${lost.length} files are missing`;
+      } finally {
+        await session.close();
+      }
+    },
+    async run() {
+      const archive = shown(opened, MEDIA_ARTIFACT, "media", progress);
+      const restored = await restoreMedia(archive, target, files);
+      // Each file was not waited for by itself: a million small waits.
+      await files.syncAll(target.store);
+      return { ...restored };
+    },
+  };
+}
+
+/** An artifact's content, which ends well only if all of it is what was packed. */
+function contents({ bundle, inventory, lock }: Opened, plainName: string): Bytes {
+  const artifact = bundle.artifact(plainName);
+  if (!artifact) {
+    throw new MigrationError("bundle-damaged", `${bundle.folder} has no ${sealedName(plainName)}`, {
+      hint: "copy the bundle again, all of it; or it was made by a version that packs other things",
+    });
+  }
+  const recorded = inventory.artifacts.find(({ name }) => name === artifact.name);
+  return bundle.plain(artifact, lock, recorded?.plain);
+}
+
+async function* shown(opened: Opened, plainName: string, label: string, progress: Progress): Bytes {
+  const id = `restore/${label}`;
+  const recorded = opened.inventory.artifacts.find(({ name }) => name === sealedName(plainName));
+  progress.begin({ id, label, unit: "bytes", ...(recorded ? { total: recorded.plain.size } : {}) });
+  const tell = meter((bytes) => {
+    progress.advance(id, bytes);
+  });
+  yield* tell(contents(opened, plainName));
+  progress.end(id);
+}
+
+/** Where `open` finds the inventory when the bundle itself is gone. */
+export const inventoryCopy = (recordFolder: string) => join(recordFolder, "inventory.json.gpg");

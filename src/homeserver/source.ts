@@ -1,0 +1,135 @@
+import { dirname } from "node:path";
+import { MigrationError } from "../errors.ts";
+import type { Finding } from "../report/finding.ts";
+import { formatBytes, formatCount } from "../report/units.ts";
+import type { Files } from "../system/files.ts";
+import type { PostgresAddress } from "../system/postgres.ts";
+import type { System } from "../system/system.ts";
+import { connect, databaseAddress } from "./database/address.ts";
+import { databaseMarker } from "./database/count.ts";
+import {
+  connections,
+  databaseFacts,
+  majorOf,
+  mustBeSynapse,
+  type DatabaseFacts,
+} from "./database/inspect.ts";
+import { findProgram } from "./database/program.ts";
+import type { Homeserver } from "./homeserver.ts";
+import { storeState, type StoreState } from "./media/store.ts";
+import { signsOfLife } from "./service/inspect.ts";
+
+/** What an export must know of its source before anything is written. */
+export interface Source {
+  readonly address: PostgresAddress;
+  readonly pgDump: string;
+  readonly database: DatabaseFacts;
+  /** See `databaseMarker`. */
+  readonly marker: string;
+  readonly media: StoreState;
+  /** Signs that the server is not down. */
+  readonly alive: readonly Finding[];
+}
+
+/**
+ * Looks at everything that could fail later, and changes nothing.
+ * Throws `program-missing`, `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
+ */
+export async function inspectSource(homeserver: Homeserver, system: System): Promise<Source> {
+  const { programs, files } = system;
+  if ((await programs.find("gpg")) === undefined) {
+    throw new MigrationError("program-missing", "gpg is not installed", {
+      hint: "install it: apt-get install gnupg",
+    });
+  }
+  await mustBeFolder(homeserver, system);
+  const alive = await signsOfLife(homeserver, system);
+  const { session, address } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);
+  try {
+    const database = await databaseFacts(session);
+    await mustBeSynapse(session, homeserver.serverName);
+    const needs = { major: majorOf(database.serverVersion), versionText: database.serverVersionText };
+    const pgDump = await findProgram({ program: "pg_dump", ...needs }, system);
+    const inUse = await connections(session);
+    const marker = await databaseMarker(session);
+    const media = await storeState(homeserver.mediaStore, files);
+    return { address, pgDump, database, marker, media, alive: [...alive, ...inUse] };
+  } finally {
+    await session.close();
+  }
+}
+
+async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {
+  const found = await files.follow(mediaStore);
+  if (found?.kind === "folder") return;
+  throw new MigrationError(
+    "file-missing",
+    `the media store ${mediaStore} ${found ? "is no folder" : "is not there"}`,
+    {
+      hint: `check media_store_path; relative paths start where Synapse runs, taken to be ${workingFolder}: --working-directory says otherwise`,
+    },
+  );
+}
+
+/** Throws `homeserver-running`: what is written after the dump would be lost. */
+export function mustBeDown(alive: readonly Finding[]): void {
+  if (alive.length === 0) return;
+  const seen = alive.map(({ sentence, evidence = [] }) => [sentence, ...evidence].join(": "));
+  throw new MigrationError("homeserver-running", `the homeserver is not down: ${seen.join("; ")}`, {
+    hint: "stop it first, workers too (systemctl stop matrix-synapse), or practise on the running one: --rehearse",
+  });
+}
+
+/** Throws `disk-full` when what is certain to be written does not fit where the bundle goes. Media is not compressed. */
+export async function mustFit({ media }: Source, folder: string, files: Files): Promise<void> {
+  let there = folder;
+  while (!(await files.follow(there))) there = dirname(there);
+  const { free } = await files.space(there);
+  if (free >= media.bytes) return;
+  throw new MigrationError(
+    "disk-full",
+    `${there} has ${formatBytes(free)} free, the media alone takes ${formatBytes(media.bytes)}`,
+    {
+      hint: "choose a folder on a larger disk: --out",
+    },
+  );
+}
+
+/** What was seen of the source, for the report and for a dry run. */
+export function sourceFindings(homeserver: Homeserver, { database, media, alive }: Source): Finding[] {
+  const { serverName, mediaStore } = homeserver;
+  return [
+    {
+      id: "source-database",
+      level: "ok",
+      sentence: `the database of ${serverName} is on PostgreSQL ${database.serverVersionText}, ${formatBytes(database.size)}`,
+    },
+    {
+      id: "source-media",
+      level: "ok",
+      sentence: `${formatCount(media.files)} local media files, ${formatBytes(media.bytes)}, in ${mediaStore}`,
+    },
+    alive.length === 0
+      ? {
+          id: "source-down",
+          level: "ok",
+          sentence: `${serverName} is down: no process, no answer, no connection to its database`,
+        }
+      : {
+          id: "source-up",
+          level: "note",
+          sentence: `${serverName} was running: this bundle is for practice only`,
+        },
+    ...(media.odd.length === 0
+      ? []
+      : [
+          {
+            id: "media-odd",
+            level: "warning" as const,
+            sentence: `${formatCount(media.odd.length)} things in the media store are no regular files and were not packed`,
+            evidence: media.odd.slice(0, 20),
+            hint: "a link in a media store was made by hand: copy what it leads to into its place",
+          },
+        ]),
+  ];
+}

@@ -1,0 +1,125 @@
+import { CommanderError } from "commander";
+import { COMMANDS } from "./commands/index.ts";
+import { commandLine, type Chosen } from "./commands/menu.ts";
+import { EXIT_CODES, exitCodeFor, Interrupted, MigrationError } from "./errors.ts";
+import { errorJson, jsonLine, resultJson } from "./report/json.ts";
+import { progressBars } from "./report/progress-bars.ts";
+import { progressJson } from "./report/progress-json.ts";
+import { progressLines } from "./report/progress-lines.ts";
+import type { ProgressView } from "./report/progress-view.ts";
+import { errorText, findingsText } from "./report/text.ts";
+import { realFiles } from "./system/files.ts";
+import { ownGpg } from "./system/gpg.ts";
+import { realHttp } from "./system/http.ts";
+import { realMachine, type Machine } from "./system/machine.ts";
+import { realPostgres } from "./system/postgres.ts";
+import { realPrograms } from "./system/programs.ts";
+import type { System } from "./system/system.ts";
+import { realTerminal, type Terminal } from "./system/terminal.ts";
+import { PROGRAM } from "./system/version.ts";
+
+/** Builds the real system, runs a command, and turns whatever happens into words and an exit code. */
+async function main(): Promise<number> {
+  // Every file we or a program of ours makes is for our eyes only, unless somebody says otherwise.
+  process.umask(0o077);
+  const { stdin, stdout, stderr, env } = process;
+  const terminal = realTerminal({
+    stdin,
+    stdout,
+    stderr,
+    noColour: Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb",
+  });
+  let chosen: Chosen | undefined;
+  try {
+    const line = commandLine(COMMANDS, (choice) => (chosen = choice), terminal);
+    await line.parseAsync(process.argv.slice(2), { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES["bad-usage"];
+    throw error;
+  }
+  return chosen ? run(chosen, terminal) : 0;
+}
+
+async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number> {
+  const json = given["json"] === true;
+  const machine = realMachine(process.pid, process.cwd());
+  const signal = stopSignal();
+  const programs = realPrograms(process.env, signal);
+  const { gpg, close } = ownGpg(programs, machine.temporary);
+  const system: System = {
+    files: realFiles,
+    programs,
+    gpg,
+    postgres: realPostgres(programs),
+    http: realHttp,
+    machine,
+    terminal,
+    signal,
+  };
+  const view = viewFor(json, terminal, machine);
+  try {
+    const { findings, details, lines, failure } = await entry.run(given, system, view);
+    view.stop();
+    const exitCode = failure ? exitCodeFor(failure) : 0;
+    if (json) terminal.out(jsonLine(resultJson({ command: entry.name, exitCode, findings, details })));
+    else terminal.out(`${findingsText(findings, terminal)}${lines.map((line) => `${line}\n`).join("")}`);
+    if (failure) tell(failure, json, terminal, machine);
+    if (!failure && terminal.outputClosed) throw outputClosed();
+    return exitCode;
+  } catch (error) {
+    view.stop();
+    tell(error, json, terminal, machine);
+    return exitCodeFor(error);
+  } finally {
+    close();
+  }
+}
+
+function viewFor(json: boolean, terminal: Terminal, machine: Machine): ProgressView {
+  const every = (milliseconds: number, act: () => void) => {
+    const timer = setInterval(act, milliseconds).unref();
+    return () => {
+      clearInterval(timer);
+    };
+  };
+  const outlet = { write: terminal.err, clock: machine, every };
+  if (json) return progressJson(outlet);
+  if (!terminal.drawable) return progressLines(outlet);
+  return progressBars({
+    ...outlet,
+    columns: () => terminal.columns,
+    rows: () => terminal.rows,
+    colour: terminal.colour,
+  });
+}
+
+/** The first signal asks the run to stop and clean up; the second ends it at once. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(name, () => {
+      controller.abort(new Interrupted(name));
+    });
+  }
+  return controller.signal;
+}
+
+function tell(error: unknown, json: boolean, terminal: Terminal, machine: Machine): void {
+  terminal.err(json ? jsonLine(errorJson(error, machine.now())) : errorText(error, terminal));
+  if (error instanceof MigrationError || error instanceof Interrupted || json) return;
+  // Nobody foresaw this: it is a bug until shown otherwise, and the stack is what finds it.
+  terminal.err(
+    `this is a bug in ${PROGRAM}; please report it with these lines:\n${error instanceof Error ? (error.stack ?? "") : ""}\n`,
+  );
+}
+
+const outputClosed = () =>
+  new MigrationError(
+    "output-closed",
+    "the work is done, but whoever read the result went away before it was written",
+    {
+      hint: "run synlift status or synlift verify to see it again",
+    },
+  );
+
+process.exitCode = await main();
