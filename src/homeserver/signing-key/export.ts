@@ -19,7 +19,7 @@ const SigningKeySection = z.object({
 export type SigningKeySection = z.infer<typeof SigningKeySection>;
 
 /** Throws `signing-key-missing` when there is none, or none that Synapse could use. */
-export async function signingKeySection(homeserver: Homeserver, files: Files): Promise<SigningKeySection> {
+export async function packSigningKey(homeserver: Homeserver, files: Files): Promise<SigningKeySection> {
   const { signingKey } = homeserver;
   const { keys, badLines } = await readSigningKey(homeserver, files);
   const where = signingKey.kind === "file" ? signingKey.path : "signing_key";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
-import { signingKeySection } from "../../../src/homeserver/signing-key/export.ts";
+import { packSigningKey } from "../../../src/homeserver/signing-key/export.ts";
 import { inspectSigningKey } from "../../../src/homeserver/signing-key/inspect.ts";
 import { parseKeyFile } from "../../../src/homeserver/signing-key/key-file.ts";
 import { keepSigningKey } from "../../../src/homeserver/signing-key/restore.ts";
@@ -59,9 +59,9 @@ test("a line that signedjson refuses is a bad line", () => {
 });
 
 test("the inventory gets the public half and nothing of the private one", async (t) => {
-  const section = await signingKeySection(await withKey(t, `${FIRST.line}\n`), realFiles);
+  const section = await packSigningKey(await withKey(t, `${FIRST.line}\n`), realFiles);
   assert.deepEqual(section, { keys: [FIRST.key], kind: "file", name: "example.org.signing.key" });
-  const inline = await signingKeySection(
+  const inline = await packSigningKey(
     await withKey(t, undefined, `signing_key: ${SECOND.line}\n`),
     realFiles,
   );
@@ -70,7 +70,7 @@ test("the inventory gets the public half and nothing of the private one", async 
 
 test("a missing key says that Synapse would make another one", async (t) => {
   const homeserver = await withKey(t, undefined);
-  await assert.rejects(signingKeySection(homeserver, realFiles), {
+  await assert.rejects(packSigningKey(homeserver, realFiles), {
     code: "signing-key-missing",
     hint: /silently make a new key/,
   });
@@ -98,11 +98,11 @@ test("a line that cannot be read is told by its number, never by what it holds",
   assert.deepEqual(levels(findings), ["signing-key blocker"]);
   assert.match(findings[0]!.sentence, /line 2$/);
   assert.doesNotMatch(JSON.stringify(findings), /ZGVm|c3Vy/);
-  await assert.rejects(signingKeySection(homeserver, realFiles), { code: "signing-key-missing" });
+  await assert.rejects(packSigningKey(homeserver, realFiles), { code: "signing-key-missing" });
 });
 
 test("the gates pass for the same key and stop for another", async (t) => {
-  const section = await signingKeySection(await withKey(t, FIRST.line), realFiles);
+  const section = await packSigningKey(await withKey(t, FIRST.line), realFiles);
   const same = await withKey(t, `\n${FIRST.line}\n`);
   const shown = { [FIRST.key.id]: FIRST.key.publicKey };
   assert.deepEqual(levels(await verifySigningKey(section, same, realFiles, shown)), [
