@@ -45,11 +45,11 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
   const machine = realMachine(process.pid, process.cwd());
   const signal = stopSignal();
   const programs = realPrograms(process.env, signal);
-  const { gpg, close } = ownGpg(programs, machine.temporary);
+  const ownedGpg = ownGpg(programs, machine.temporary);
   const system: System = {
     files: realFiles,
     programs,
-    gpg,
+    gpg: ownedGpg.gpg,
     postgres: realPostgres(programs),
     http: realHttp,
     machine,
@@ -71,7 +71,7 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
     tell(error, json, terminal, machine);
     return exitCodeFor(error);
   } finally {
-    close();
+    ownedGpg.close();
   }
 }
 

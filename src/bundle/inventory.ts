@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
@@ -115,7 +116,7 @@ export class Inventory {
     const path = join(folder, INVENTORY);
     const text = Buffer.from(`${JSON.stringify(this.#content)}\n`);
     let seen: Measure | undefined;
-    const sealed = measure((measured) => (seen = measured))(encryptWith(lock)(once(text)));
+    const sealed = measure((measured) => (seen = measured))(encryptWith(lock)(Readable.from([text])));
     const file = await files.begin(path);
     try {
       for await (const chunk of sealed) await file.write(chunk);
@@ -125,8 +126,4 @@ export class Inventory {
     }
     return seen!;
   }
-}
-
-async function* once(bytes: Uint8Array): Bytes {
-  yield bytes;
 }

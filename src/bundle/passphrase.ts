@@ -85,7 +85,7 @@ export async function passphraseFor(
     note(`the passphrase is the one in ${path}`);
     return usable(await system.files.readText(path), path);
   }
-  const made = makePassphrase(system.machine.random);
+  const made = makePassphrase((bytes) => system.machine.random(bytes));
   await system.files.makeFolder(dirname(path));
   await system.files.writeWhole(path, `${made}\n`);
   note(`a passphrase was made and written to ${path}: keep it, and send it by another road than the bundle`);

@@ -111,7 +111,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         into,
         inventory,
         inputs: placeInputs(inventory.id, options.split),
-        saved: place.save,
+        saved: () => place.save(),
         check: place.check,
       };
       const { address, pgDump, marker, media } = source;

@@ -1,5 +1,6 @@
 import { Command as Commander, Option as CommanderOption } from "commander";
 import { EXIT_CODES } from "../errors.ts";
+import type { Terminal } from "../system/terminal.ts";
 import { VERSION } from "../system/version.ts";
 import type { Entry, Given } from "./command.ts";
 
@@ -15,7 +16,7 @@ export interface Chosen {
 export function commandLine(
   entries: readonly Entry[],
   choose: (chosen: Chosen) => void,
-  write: { out(text: string): void; err(text: string): void },
+  write: Pick<Terminal, "out" | "err">,
 ): Commander {
   const program = new Commander("synlift")
     .description("Moves a self-hosted Synapse homeserver to another host.")

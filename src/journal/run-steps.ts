@@ -6,7 +6,7 @@ export interface StepsRun {
   readonly journal: Journal;
   readonly progress: Progress;
   readonly signal: AbortSignal;
-  now(): number;
+  readonly now: () => number;
 }
 
 /** Runs what is not done yet, in order, and remembers it. What is done again says why. */

@@ -12,5 +12,5 @@ export function through(...stages: Stage[]): Stage {
 
 /** Pulls everything through and keeps nothing: for stages that only look. */
 export async function drain(source: Bytes): Promise<void> {
-  for await (const chunk of source) void chunk;
+  for await (const _ of source);
 }

@@ -104,9 +104,9 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
       yield {
         name,
         kind,
-        size: size ?? 0,
-        mode: mode ?? 0o600,
-        mtimeMs: mtime?.getTime() ?? 0,
+        size,
+        mode,
+        mtimeMs: mtime.getTime(),
         content: entry as Bytes,
       };
       entry.resume();

@@ -121,7 +121,7 @@ class PsqlSession implements PostgresSession {
   }
 
   async run(sql: string): Promise<void> {
-    for await (const line of this.#ask(sql)) void line;
+    for await (const _ of this.#ask(sql));
   }
 
   async close(): Promise<void> {
@@ -140,8 +140,9 @@ class PsqlSession implements PostgresSession {
     try {
       await this.#psql.write(`${sql}\n\\echo ${mark}\n`);
       for (;;) {
-        const { value, done } = await this.#lines.next();
-        if (done === true) throw await this.#failure();
+        const next = await this.#lines.next();
+        if (next.done === true) throw await this.#failure();
+        const value = next.value;
         if (value === mark) {
           complete = true;
           return;

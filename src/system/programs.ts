@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { constants as modes } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import type { Writable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
 import { Interrupted, MigrationError } from "../errors.ts";
 import { packageFor } from "./packages.ts";
 import type { Bytes } from "./system.ts";
@@ -124,7 +124,7 @@ export function realPrograms(
 
     async run(call, input = "") {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of streamed(call, once(input))) chunks.push(chunk);
+      for await (const chunk of streamed(call, Readable.from([Buffer.from(input)]))) chunks.push(chunk);
       return Buffer.concat(chunks).toString("utf8");
     },
 
@@ -286,8 +286,8 @@ class Started {
   }
 
   /** Why this ending is not a good one, or undefined when it is. */
-  failure({ code, signal, complaint }: Ending): unknown {
-    if (this.#sourceError) return this.#sourceError.error;
+  failure({ code, signal, complaint }: Ending): Error | undefined {
+    if (this.#sourceError) return this.#sourceError.error as Error;
     if (this.#notStarted) return this.#notStarted;
     const name = this.#call.name;
     if (signal) return failed(name, `was killed by ${signal}`, complaint);
@@ -327,7 +327,3 @@ function failed(name: string, how: string, complaint: string): MigrationError {
 }
 
 async function* nothing(): Bytes {}
-
-async function* once(text: string): Bytes {
-  if (text) yield Buffer.from(text);
-}

@@ -5,9 +5,9 @@ import { Interrupted, MigrationError } from "../errors.ts";
 /** Where results and remarks go, and where a person may be asked. */
 export interface Terminal {
   /** The result, for eyes or for a pipe: standard output. */
-  out(text: string): void;
+  readonly out: (text: string) => void;
   /** Everything else: standard error. */
-  err(text: string): void;
+  readonly err: (text: string) => void;
   /** A person can read and answer: standard input and standard error are both a terminal. */
   readonly interactive: boolean;
   /** Standard error is a terminal: lines may be drawn over. */

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import type { Inventory } from "../../bundle/inventory.ts";
 import type { BundleWriter } from "../../bundle/writer.ts";
 import { MigrationError } from "../../errors.ts";
@@ -17,7 +18,7 @@ export interface ConfigExport {
   readonly inputs: Readonly<Record<string, string>>;
   readonly into: BundleWriter;
   readonly inventory: Inventory;
-  saved(): Promise<void>;
+  readonly saved: () => Promise<void>;
   check: Step["check"];
 }
 
@@ -84,7 +85,5 @@ const tarEntry = ({ name, mode, mtimeMs, content }: PackedFile): TarEntry => ({
   mode,
   mtimeMs,
   size: content.length,
-  async *content() {
-    yield content;
-  },
+  content: () => Readable.from([content]),
 });

@@ -28,7 +28,7 @@ export interface DatabaseExport {
   readonly inventory: Inventory;
   readonly postgres: Postgres;
   readonly programs: Programs;
-  saved(): Promise<void>;
+  readonly saved: () => Promise<void>;
   check: Step["check"];
 }
 

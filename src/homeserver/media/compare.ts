@@ -29,7 +29,7 @@ export async function compareMedia(
   session: PostgresSession,
   store: string,
   files: Files,
-  { hashes, tell }: { hashes: boolean; tell(bytes: number): void },
+  { hashes, tell }: { hashes: boolean; tell: (bytes: number) => void },
 ): Promise<Comparison> {
   // Hashes are kept since schema 91.
   const { known } = await session.one<{ known: boolean }>(`

@@ -26,7 +26,7 @@ export interface MediaExport {
   readonly files: Files;
   readonly into: BundleWriter;
   readonly inventory: Inventory;
-  saved(): Promise<void>;
+  readonly saved: () => Promise<void>;
   check: Step["check"];
 }
 

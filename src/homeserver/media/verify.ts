@@ -16,7 +16,7 @@ export async function verifyMedia(
     store,
     files,
     tell,
-  }: { session: PostgresSession; store: string; files: Files; tell(bytes: number): void },
+  }: { session: PostgresSession; store: string; files: Files; tell: (bytes: number) => void },
 ): Promise<Finding[]> {
   const { rows, bytes, differing, changed, hashed } = await compareMedia(session, store, files, {
     hashes: true,
