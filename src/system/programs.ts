@@ -85,11 +85,11 @@ export function realPrograms(
     ...env,
   });
 
-  function start(call: Call): Started {
+  function start(call: Call, input: "pipe" | "ignore"): Started {
     signal.throwIfAborted();
     const account = call.account;
     const child = spawn(call.name, call.args, {
-      stdio: ["pipe", "pipe", "pipe", ...(call.secret === undefined ? [] : (["pipe"] as const))],
+      stdio: [input, "pipe", "pipe", ...(call.secret === undefined ? [] : (["pipe"] as const))],
       env: environmentOf(call),
       ...(call.folder === undefined ? {} : { cwd: call.folder }),
       ...(account ? { uid: account.uid, gid: account.gid } : {}),
@@ -97,13 +97,14 @@ export function realPrograms(
     return new Started(call, child);
   }
 
-  async function* streamed(call: Call, source: Bytes): Bytes {
-    const program = start(call);
+  async function* streamed(call: Call, source: Bytes | undefined): Bytes {
+    const program = start(call, source ? "pipe" : "ignore");
     const stop = () => {
       program.kill();
     };
     signal.addEventListener("abort", stop, { once: true });
-    const feeding = program.feed(source);
+    // Without a source there is no pipe either: a program that never reads must not look like one that left early.
+    const feeding = source ? program.feed(source) : Promise.resolve();
     try {
       yield* program.output();
       await feeding;
@@ -120,18 +121,22 @@ export function realPrograms(
   }
 
   return {
-    through: (call, source = nothing()) => streamed(call, source),
+    through: streamed,
 
-    async run(call, input = "") {
+    async run(call, input) {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of streamed(call, Readable.from([Buffer.from(input)]))) chunks.push(chunk);
+      for await (const chunk of streamed(
+        call,
+        input === undefined ? undefined : Readable.from([Buffer.from(input)]),
+      ))
+        chunks.push(chunk);
       return Buffer.concat(chunks).toString("utf8");
     },
 
     launch: (call) => launched(call, environmentOf(call), signal),
 
     async open(call) {
-      const program = start(call);
+      const program = start(call, "pipe");
       await program.running;
       const stop = () => {
         program.kill();
@@ -216,7 +221,7 @@ class Started {
   constructor(call: Call, child: ChildProcess) {
     this.#call = call;
     this.#child = child;
-    child.stdin!.on("error", () => (this.#leftEarly = true));
+    child.stdin?.on("error", () => (this.#leftEarly = true));
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
       this.#complaint = (this.#complaint + text).slice(-4000);
     });
@@ -325,5 +330,3 @@ function failed(name: string, how: string, complaint: string): MigrationError {
     hint: "nothing unfinished was kept; run the same command again once the cause is gone",
   });
 }
-
-async function* nothing(): Bytes {}
