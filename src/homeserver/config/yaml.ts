@@ -1,6 +1,7 @@
 import {
   LineCounter,
   parseDocument,
+  visit,
   type Document,
   type DocumentOptions,
   type ParseOptions,
@@ -38,6 +39,16 @@ export function parseYamlDocument(text: string): Document.Parsed {
   // A type that nobody knows is only a warning to the parser; PyYAML refuses it.
   const fault = document.errors[0] ?? document.warnings.find(({ code }) => code === "TAG_RESOLVE_FAILED");
   if (fault) throw new YamlFault(`${place(lines, fault)}: ${WORDS[fault.code] ?? "this is not valid YAML"}`);
+  // To PyYAML a block at the very end of a file that does not end its line has no line end either.
+  if (!text.endsWith("\n")) {
+    visit(document, {
+      Scalar: (_, scalar) => {
+        const isBlock = scalar.type === "BLOCK_LITERAL" || scalar.type === "BLOCK_FOLDED";
+        if (isBlock && scalar.range![1] >= text.length)
+          scalar.value = String(scalar.value).replace(/\n$/, "");
+      },
+    });
+  }
   return document;
 }
 

@@ -155,3 +155,8 @@ test("a file of any shape means the same after an edit, but for what was edited"
     { numRuns: 300 },
   );
 });
+
+test("a file that does not end its last line keeps its last value as it was", () => {
+  const edited = editYaml("a: 1\nsecret: |\n  hunter2", [{ steps: ["b"], value: 2 }], "x");
+  assert.deepEqual(parseYaml(edited), { a: 1, secret: "hunter2", b: 2 });
+});

@@ -301,3 +301,15 @@ test("a fault is told by its place and kind, never by what stands there", () => 
     );
   }
 });
+
+test("a block at the end of a file that does not end its line has no line end", () => {
+  for (const [text, value] of [
+    ["a: |\n  x", "x"],
+    ["a: |\n  x\n", "x\n"],
+    ["a: >\n  x\n  y", "x y"],
+    ["a: |\n  x\n\n", "x\n"],
+    ["a: |-\n  x", "x"],
+  ] as const) {
+    assert.deepEqual(parseYaml(text), { a: value }, text);
+  }
+});
