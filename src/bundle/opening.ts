@@ -4,7 +4,7 @@ import type { Artifact, Manifest } from "./manifest.ts";
 /** How to open a bundle by hand, with plain programs: the text that lies in it. `afterwards` is what to do then. */
 export function openingText(manifest: Manifest, afterwards: string): string {
   const { subject, created, program, rehearsal, artifacts } = manifest;
-  return `This is the homeserver ${subject}, packed by ${program} on ${created}.
+  return `This is ${subject}, packed by ${program} on ${created}.
 ${
   rehearsal
     ? `

@@ -111,12 +111,10 @@ function largestTables(inventory: Inventory): Bars {
   const rows = Object.entries(database?.rows ?? {}).sort(([, a], [, b]) => b - a);
   return {
     title: "Tables with the most rows",
-    rows: rows
-      .slice(0, 10)
-      .map(([name, count]) => ({
-        label: name.replace(/^public\./, ""),
-        value: count,
-        text: formatCount(count),
-      })),
+    rows: rows.slice(0, 10).map(([name, count]) => ({
+      label: name.replace(/^public\./, ""),
+      value: count,
+      text: formatCount(count),
+    })),
   };
 }

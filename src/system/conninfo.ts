@@ -58,5 +58,5 @@ function decoded(text: string): string {
 
 const unreadable = () =>
   new MigrationError("bad-usage", "the database's address cannot be read", {
-    hint: "write it as 'host=db.example user=synapse dbname=synapse' or postgresql://synapse@db.example/synapse",
+    hint: "write it as 'host=db.example user=me dbname=mine' or postgresql://me@db.example/mine",
   });

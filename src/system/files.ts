@@ -1,11 +1,15 @@
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
+import { createReadStream, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { MigrationError } from "../errors.ts";
+import { attempt, codeOf, foreseen } from "./file-faults.ts";
 import type { Bytes } from "./system.ts";
+import { beginFile, syncFolder, type BeginOptions, type Unfinished } from "./unfinished.ts";
+
+export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
 
 /** The file system. Failures a person can do something about come as `MigrationError`s that name the path. */
 export interface Files {
@@ -55,25 +59,6 @@ export interface Entry {
   readonly uid: number;
   readonly gid: number;
 }
-
-export interface BeginOptions {
-  /** False: `finish` does not wait for the disk. For many small files, followed by one `syncAll`. */
-  readonly sync?: boolean;
-}
-
-/** A file that nobody can take for a finished one: it has a temporary name beside its later one. */
-export interface Unfinished {
-  write(chunk: Uint8Array): Promise<void>;
-  /** Bytes written so far. */
-  readonly size: number;
-  /** Checks the byte count, syncs, renames, syncs the folder. */
-  finish(): Promise<void>;
-  /** Removes it. May be called after a failure, twice, and after `finish`, where it does nothing. */
-  abandon(): Promise<void>;
-}
-
-/** How temporary names end, so that what a killed run left can be found and removed. */
-export const UNFINISHED_SUFFIX = ".unfinished";
 
 export const realFiles: Files = {
   look: (path) => entryOf(path, () => fs.lstat(path)),
@@ -175,75 +160,7 @@ export const realFiles: Files = {
   real: (path) => attempt("resolve", path, () => fs.realpath(path)),
 };
 
-async function beginFile(path: string, mode: number, sync: boolean): Promise<Unfinished> {
-  const temporary = join(dirname(path), `.${basename(path)}${UNFINISHED_SUFFIX}`);
-  // Left by a run that was killed. Whoever writes here holds the lock, so it is nobody's.
-  await attempt("remove", temporary, () => fs.rm(temporary, { force: true }));
-  const file = await attempt("create", temporary, () => fs.open(temporary, "wx", mode));
-  let size = 0;
-  let open = true;
-  let finished = false;
-  const close = async () => {
-    if (!open) return;
-    open = false;
-    await file.close();
-  };
-
-  return {
-    get size() {
-      return size;
-    },
-    async write(chunk) {
-      for (let offset = 0; offset < chunk.length;) {
-        const { bytesWritten } = await attempt("write", path, () => file.write(chunk, offset));
-        offset += bytesWritten;
-        size += bytesWritten;
-      }
-    },
-    async finish() {
-      await attempt("write", path, async () => {
-        const { size: onDisk } = await file.stat();
-        if (onDisk !== size) {
-          throw new MigrationError(
-            "file-failed",
-            `${path} has ${onDisk} bytes on disk, ${size} were written`,
-          );
-        }
-        // The mode given to open() was cut by the umask; this one is meant.
-        await file.chmod(mode);
-        if (sync) await file.sync();
-        await close();
-        await fs.rename(temporary, path);
-      });
-      finished = true;
-      if (sync) await syncFolder(dirname(path));
-    },
-    async abandon() {
-      if (finished) return;
-      await close().catch(() => undefined);
-      await fs.rm(temporary, { force: true });
-    },
-  };
-}
-
-async function syncFolder(path: string): Promise<void> {
-  await attempt("sync", path, async () => {
-    const folder = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      await folder.sync();
-    } catch (error) {
-      // Some network file systems cannot sync a folder and say so; anything else is a real failure.
-      if (codeOf(error) !== "EINVAL" && codeOf(error) !== "ENOTSUP") throw error;
-    } finally {
-      await folder.close();
-    }
-  });
-}
-
-async function entryOf(
-  path: string,
-  ask: () => Promise<import("node:fs").Stats>,
-): Promise<Entry | undefined> {
+async function entryOf(path: string, ask: () => Promise<Stats>): Promise<Entry | undefined> {
   try {
     const found = await ask();
     const kind = found.isFile()
@@ -258,47 +175,5 @@ async function entryOf(
   } catch (error) {
     if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
     throw foreseen(error, "look at", path);
-  }
-}
-
-async function attempt<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    throw foreseen(error, verb, path);
-  }
-}
-
-const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code;
-
-function foreseen(error: unknown, verb: string, path: string): unknown {
-  if (error instanceof MigrationError) return error;
-  const more = { cause: error };
-  switch (codeOf(error)) {
-    case "ENOENT":
-    case "ENOTDIR":
-      return new MigrationError(
-        "file-missing",
-        `cannot ${verb} ${path}: there is no such file or folder`,
-        more,
-      );
-    case "ENOSPC":
-    case "EDQUOT":
-    case "EFBIG":
-      return new MigrationError("disk-full", `cannot ${verb} ${path}: no space left`, {
-        hint: "free space there or choose another folder, then run the same command again: finished work is kept",
-        ...more,
-      });
-    case "EACCES":
-    case "EPERM":
-    case "EROFS":
-      return new MigrationError("permission-denied", `cannot ${verb} ${path}: permission denied`, {
-        hint: "run synlift as a user who may, often root",
-        ...more,
-      });
-    case undefined:
-      return error;
-    default:
-      return new MigrationError("file-failed", `cannot ${verb} ${path}: ${(error as Error).message}`, more);
   }
 }

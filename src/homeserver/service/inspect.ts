@@ -21,7 +21,7 @@ function processesOf(homeserver: Homeserver, machine: Machine): Finding[] {
     args.some((arg) => ours.has(resolve(folder ?? "/", arg.replace(/^(-c|--config-path=)/, ""))));
   const running = machine
     .processes()
-    .filter((process) => process.args.some((arg) => SYNAPSE.test(arg)) && reads(process));
+    .filter((one) => one.args.some((arg) => SYNAPSE.test(arg)) && reads(one));
   if (running.length === 0) return [];
   return [
     {

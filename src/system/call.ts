@@ -1,0 +1,56 @@
+import type { Account } from "./machine.ts";
+import type { Bytes } from "./system.ts";
+
+/** Runs other programs. No secret ever goes into `args`: anybody on the host can read them. */
+export interface Programs {
+  /**
+   * Feeds `source` to a program and yields what it prints. The stream ends well only if the program did: it was
+   * there, read everything, was not killed and said 0. If `source` breaks, the program is killed and the source's
+   * error is thrown; if the reader stops early, the program is killed.
+   * Throws `program-missing` or `program-failed`.
+   */
+  through(call: Call, source?: Bytes): Bytes;
+  /** Runs a program whose output is small. Throws as `through` does. */
+  run(call: Call, input?: string): Promise<string>;
+  /**
+   * Runs a program that may leave others running behind it, such as one that starts a server, and waits for itself
+   * only. Its output is not read. Throws as `run` does.
+   */
+  launch(call: Call): Promise<void>;
+  /** Starts a program to talk with. Throws `program-missing`. */
+  open(call: Call): Promise<Conversation>;
+  /** The path of a program, or undefined when it is not installed. */
+  find(name: string): Promise<string | undefined>;
+}
+
+export interface Call {
+  /** A name to be found in PATH, or a path. */
+  readonly name: string;
+  readonly args: readonly string[];
+  /** Added to the few variables that every program gets (PATH, HOME, LANG, TMPDIR, …). */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Text handed over on file descriptor 3: the road for secrets. */
+  readonly secret?: string;
+  readonly folder?: string;
+  /** Run as another account of this host; only root may. */
+  readonly account?: Account;
+}
+
+/** A program that is asked and answers, until it is closed or dies. */
+export interface Conversation {
+  readonly output: Bytes;
+  write(text: string): Promise<void>;
+  /** Says that there is no more to come, and resolves when the program has ended; never rejects. */
+  close(): Promise<Ending>;
+  kill(): void;
+}
+
+/** How a program ended. */
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The end of what it said on standard error: at most some 4,000 characters. */
+  readonly complaint: string;
+}
+
+export type Gpg = (args: readonly string[], passphrase: string, source: Bytes) => Bytes;

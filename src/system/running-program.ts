@@ -1,0 +1,132 @@
+import type { ChildProcess } from "node:child_process";
+import type { Writable } from "node:stream";
+import { Interrupted, MigrationError } from "../errors.ts";
+import { packageFor } from "./packages.ts";
+import type { Call, Ending } from "./call.ts";
+import type { Bytes } from "./system.ts";
+
+/** A running program, and what has become of it. */
+export class RunningProgram {
+  /** Resolves once it runs; rejects with `program-missing` when it cannot be started. */
+  readonly running: Promise<void>;
+  /** Resolves once it is gone and its output is read; never rejects. */
+  readonly ended: Promise<Ending>;
+  #call: Call;
+  #child: ChildProcess;
+  #complaint = "";
+  #notStarted: MigrationError | undefined;
+  #sourceError: { error: unknown } | undefined;
+  #leftEarly = false;
+
+  constructor(call: Call, child: ChildProcess) {
+    this.#call = call;
+    this.#child = child;
+    child.stdin?.on("error", () => (this.#leftEarly = true));
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.#complaint = (this.#complaint + text).slice(-4000);
+    });
+    const secret = child.stdio[3] as Writable | undefined;
+    secret?.on("error", () => undefined);
+    secret?.end(call.secret);
+    this.running = new Promise((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", (error) => {
+        this.#notStarted = cannotStart(call, error);
+        reject(this.#notStarted);
+      });
+    });
+    this.running.catch(() => undefined);
+    this.ended = new Promise((resolve) => {
+      const done = (code: number | null, signal: NodeJS.Signals | null) => {
+        resolve({ code, signal, complaint: this.#complaint.trim() });
+      };
+      child.once("close", done);
+      child.once("error", () => {
+        done(null, null);
+      });
+    });
+  }
+
+  async *output(): Bytes {
+    await this.running;
+    for await (const chunk of this.#child.stdout!) yield chunk as Uint8Array;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    const stdin = this.#child.stdin!;
+    if (this.#leftEarly || stdin.destroyed) return;
+    if (stdin.write(chunk)) return;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        stdin.off("drain", go).off("close", go).off("error", go);
+        resolve();
+      };
+      stdin.on("drain", go).on("close", go).on("error", go);
+    });
+  }
+
+  endInput(): void {
+    this.#child.stdin!.end();
+  }
+
+  /** Pumps a source into the program. Never rejects: what went wrong is told by `failure` and `blame`. */
+  async feed(source: Bytes): Promise<void> {
+    try {
+      for await (const chunk of source) {
+        if (this.#leftEarly || this.#child.stdin!.destroyed) {
+          this.#leftEarly = true;
+          return;
+        }
+        await this.write(chunk);
+      }
+      this.endInput();
+    } catch (error) {
+      this.#sourceError = { error };
+      this.kill();
+    }
+  }
+
+  kill(): void {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGKILL");
+  }
+
+  /** Why this ending is not a good one, or undefined when it is. */
+  failure({ code, signal, complaint }: Ending): Error | undefined {
+    if (this.#sourceError) return this.#sourceError.error as Error;
+    if (this.#notStarted) return this.#notStarted;
+    const name = this.#call.name;
+    if (signal) return failed(name, `was killed by ${signal}`, complaint);
+    if (code !== 0) return failed(name, `failed with exit code ${code ?? "unknown"}`, complaint);
+    if (this.#leftEarly)
+      return failed(name, "stopped reading before everything was written to it", complaint);
+    return undefined;
+  }
+
+  /** Which error to show when reading its output failed: the one that came first in time, not the last in line. */
+  async blame(error: unknown, signal: AbortSignal): Promise<unknown> {
+    if (signal.aborted && signal.reason instanceof Interrupted) return signal.reason;
+    if (error instanceof MigrationError) return error;
+    return this.#sourceError?.error ?? this.failure(await this.ended) ?? error;
+  }
+}
+
+export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): MigrationError {
+  if (error.code === "ENOENT") {
+    return new MigrationError("program-missing", `${name} is not installed`, {
+      hint: packageFor(name),
+      cause: error,
+    });
+  }
+  return new MigrationError(
+    "program-failed",
+    `${name} could not be started: ${error.code ?? "unknown error"}`,
+    { cause: error },
+  );
+}
+
+export function failed(name: string, how: string, complaint: string): MigrationError {
+  const said = complaint.split("\n").filter(Boolean).slice(-6).join("; ");
+  return new MigrationError("program-failed", `${name} ${how}${said ? `: ${said}` : ""}`, {
+    hint: "nothing unfinished was kept; run the same command again once the cause is gone",
+  });
+}

@@ -1,0 +1,91 @@
+import { constants } from "node:fs";
+import * as fs from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { MigrationError } from "../errors.ts";
+import { attempt, codeOf } from "./file-faults.ts";
+
+export interface BeginOptions {
+  /** False: `finish` does not wait for the disk. For many small files, followed by one `syncAll`. */
+  readonly sync?: boolean;
+}
+
+/** A file that nobody can take for a finished one: it has a temporary name beside its later one. */
+export interface Unfinished {
+  write(chunk: Uint8Array): Promise<void>;
+  /** Bytes written so far. */
+  readonly size: number;
+  /** Checks the byte count, syncs, renames, syncs the folder. */
+  finish(): Promise<void>;
+  /** Removes it. May be called after a failure, twice, and after `finish`, where it does nothing. */
+  abandon(): Promise<void>;
+}
+
+/** How temporary names end, so that what a killed run left can be found and removed. */
+export const UNFINISHED_SUFFIX = ".unfinished";
+
+/** See `Files.begin`. */
+export async function beginFile(path: string, mode: number, sync: boolean): Promise<Unfinished> {
+  const temporary = join(dirname(path), `.${basename(path)}${UNFINISHED_SUFFIX}`);
+  // Left by a run that was killed. Whoever writes here holds the lock, so it is nobody's.
+  await attempt("remove", temporary, () => fs.rm(temporary, { force: true }));
+  const file = await attempt("create", temporary, () => fs.open(temporary, "wx", mode));
+  let size = 0;
+  let open = true;
+  let finished = false;
+  const close = async () => {
+    if (!open) return;
+    open = false;
+    await file.close();
+  };
+
+  return {
+    get size() {
+      return size;
+    },
+    async write(chunk) {
+      for (let offset = 0; offset < chunk.length;) {
+        const { bytesWritten } = await attempt("write", path, () => file.write(chunk, offset));
+        offset += bytesWritten;
+        size += bytesWritten;
+      }
+    },
+    async finish() {
+      await attempt("write", path, async () => {
+        const { size: onDisk } = await file.stat();
+        if (onDisk !== size) {
+          throw new MigrationError(
+            "file-failed",
+            `${path} has ${onDisk} bytes on disk, ${size} were written`,
+          );
+        }
+        // The mode given to open() was cut by the umask; this one is meant.
+        await file.chmod(mode);
+        if (sync) await file.sync();
+        await close();
+        await fs.rename(temporary, path);
+      });
+      finished = true;
+      if (sync) await syncFolder(dirname(path));
+    },
+    async abandon() {
+      if (finished) return;
+      await close().catch(() => undefined);
+      await fs.rm(temporary, { force: true });
+    },
+  };
+}
+
+/** Makes the names in a folder last. */
+export async function syncFolder(path: string): Promise<void> {
+  await attempt("sync", path, async () => {
+    const folder = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await folder.sync();
+    } catch (error) {
+      // Some network file systems cannot sync a folder and say so; anything else is a real failure.
+      if (codeOf(error) !== "EINVAL" && codeOf(error) !== "ENOTSUP") throw error;
+    } finally {
+      await folder.close();
+    }
+  });
+}
