@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { Refusal, ROOT, reasonIn, run } from "./run.mjs";
+import { Refusal, ROOT, reasonIn, runWithUs } from "./run.mjs";
 
 const NODE_MAJOR = 24;
 const MODULES = join(ROOT, "node_modules");
@@ -49,7 +49,7 @@ async function bringPackages() {
   // npm must not run on the Node inside node_modules, which it is about to remove.
   const PATH = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== join(MODULES, ".bin"));
   const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1"];
-  const { code, output } = await run("npm", args, { PATH: PATH.join(delimiter) });
+  const { code, output } = await runWithUs("npm", args, { PATH: PATH.join(delimiter) });
   if (code === 0 && packagesThere()) return;
   const reason = reasonIn(output, /^npm error (?!code|syscall|errno|A complete log|\s*$)/);
   throw new Refusal(`the project's packages cannot be had (${reason}); check the network, then run it again`);

@@ -13,6 +13,12 @@ export class Refusal extends Error {
   }
 }
 
+/** As `run`, for a program that must not go on alone, writing where the next set-up writes, when this one is killed. */
+export function runWithUs(program, args, environment) {
+  if (!programPath("setpriv")) return run(program, args, environment);
+  return run("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], environment);
+}
+
 /** Runs a program quietly; its words are kept for the sentence that says why it failed. */
 export function run(program, args, environment = {}) {
   return new Promise((resolve) => {
@@ -42,10 +48,15 @@ export function run(program, args, environment = {}) {
   });
 }
 
-/** The last line that tells the reason, without the program's own prefix. */
+const NO_NETWORK =
+  /ENOTFOUND|EAI_AGAIN|ENETUNREACH|ETIMEDOUT|ECONNREFUSED|resolution|resolving|unreachable|refused|timed out/;
+
+/** Why a program failed: that there is no network, or the last line that starts in a telling way, or just the last one. */
 export function reasonIn(output, telling) {
+  if (NO_NETWORK.test(output)) return "no connection to where it comes from";
   const lines = output.split("\n").filter((line) => line.trim() !== "");
-  const line = lines.findLast((line) => telling.test(line)) ?? lines.at(-1) ?? "no reason given";
+  const line =
+    lines.findLast((line) => telling.test(line) && !line.endsWith(":")) ?? lines.at(-1) ?? "no reason given";
   return line.replace(telling, "").trim().slice(0, 300);
 }
 

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Refusal, ROOT, reasonIn, run } from "./run.mjs";
+import { Refusal, ROOT, reasonIn, runWithUs } from "./run.mjs";
 
 const REQUIREMENTS = join(ROOT, "scripts/synapse-requirements.txt");
 const VERSION = /^matrix-synapse==(.+)$/m.exec(readFileSync(REQUIREMENTS, "utf8"))[1];
@@ -38,7 +38,7 @@ async function bring() {
   if (!chosen)
     throw refusal("no Python from 3.10 to 3.14 that has its venv module", "install python3 and python3-venv");
   rmSync(ENVIRONMENT, { recursive: true, force: true, maxRetries: 5 });
-  const made = await run(chosen, ["-m", "venv", ENVIRONMENT]);
+  const made = await runWithUs(chosen, ["-m", "venv", ENVIRONMENT]);
   if (made.code !== 0)
     throw refusal(reasonIn(made.output, /error: /i), "install python3-venv, then run it again");
   // Without --only-binary a missing wheel would need a compiler, a Rust one included.
@@ -52,7 +52,7 @@ async function bring() {
     "--retries",
     "2",
   ];
-  const pip = await run(join(ENVIRONMENT, "bin/python"), [
+  const pip = await runWithUs(join(ENVIRONMENT, "bin/python"), [
     ...args,
     "--only-binary=:all:",
     "-r",
