@@ -1,0 +1,194 @@
+// Writes docs/commands/*.md from the commands themselves and docs/exit-codes.md from src/errors.ts.
+//   no argument: writes what differs;  --check: writes nothing, names what differs, and fails
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command as Commander } from "commander";
+import { format, resolveConfig } from "prettier";
+import type { Entry } from "../src/commands/command.ts";
+import { COMMANDS } from "../src/commands/index.ts";
+import { commandLine } from "../src/commands/menu.ts";
+import { EXIT_CODES, MigrationError, type ErrorCode } from "../src/errors.ts";
+import type { ProgressView } from "../src/report/progress-view.ts";
+import type { System } from "../src/system/system.ts";
+import { ANY_COMMAND, BY_COMMAND, MEANINGS } from "./exit-code-meanings.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const PAGES = "docs/commands";
+const MARK = "<!-- Written by scripts/docs.ts. Change the source it is made from, then: npm run docs -->";
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<number> {
+  const check = args[0] === "--check";
+  if (args.length > (check ? 1 : 0)) {
+    console.error("error: the only argument is --check");
+    return 2;
+  }
+  const wanted = await generated();
+  const differing = [...wanted].filter(([path, text]) => found(path) !== text);
+  const left = readdirSync(join(ROOT, PAGES))
+    .map((name) => `${PAGES}/${name}`)
+    .filter((path) => !wanted.has(path));
+  for (const [path, text] of check ? [] : differing) {
+    mkdirSync(dirname(join(ROOT, path)), { recursive: true });
+    writeFileSync(join(ROOT, path), text);
+  }
+  for (const path of check ? [] : left) rmSync(join(ROOT, path));
+  for (const [path] of differing) console.log(`${check ? "not up to date" : "written"}: ${path}`);
+  for (const path of left) console.log(`${check ? "belongs to no command" : "removed"}: ${path}`);
+  if (!check || differing.length + left.length === 0) return 0;
+  console.error("error: the docs differ from the program they are made from; hint: npm run docs");
+  return 1;
+}
+
+/** Path below the project → text, as prettier wants it. */
+async function generated(): Promise<ReadonlyMap<string, string>> {
+  // commander's own view of the menu: the pages show what it accepts.
+  const menu = commandLine(COMMANDS, () => undefined, { out: () => undefined, err: () => undefined });
+  const pages: [string, string][] = [
+    [`${PAGES}/README.md`, overview()],
+    ["docs/exit-codes.md", exitCodes()],
+  ];
+  for (const entry of COMMANDS) {
+    const line = menu.commands.find((command) => command.name() === entry.name);
+    if (!line) throw new Error(`the menu has no ${entry.name}`);
+    pages.push([`${PAGES}/${entry.name}.md`, await page(entry, line)]);
+  }
+  const options = await resolveConfig(join(ROOT, PAGES, "README.md"));
+  const formatted = pages.map(async ([path, text]): Promise<[string, string]> => [
+    path,
+    await format(text, { ...options, parser: "markdown" }),
+  ]);
+  return new Map(await Promise.all(formatted));
+}
+
+function overview(): string {
+  const rows = COMMANDS.map(({ name, summary }) => [`[${name}](${name}.md)`, summary]);
+  return `${MARK}
+
+# The commands, in the order of a move
+
+${table(["command", "what it does"], rows)}
+
+Every command has \`--help\` with an example, and \`--json\` for scripts ([what they can read](../json.md)). The exit
+codes are in [one list](../exit-codes.md).
+`;
+}
+
+async function page(entry: Entry, line: Commander): Promise<string> {
+  const needed = await mustBeGiven(entry);
+  const options = line.createHelp().visibleOptions(line);
+  const argument = entry.argument ? [[code(`<${entry.argument.name}>`), entry.argument.about, "yes"]] : [];
+  const rows = options.map(({ flags, long, description }) => [
+    code(flags),
+    description,
+    long && needed.has(long) ? "yes" : "",
+  ]);
+  const codes = BY_COMMAND[entry.name];
+  if (!codes) throw new Error(`scripts/exit-code-meanings.ts does not say how ${entry.name} may end`);
+  return `${MARK}
+
+# synlift ${entry.name}
+
+${entry.summary}
+
+\`\`\`text
+synlift ${entry.name} ${line.usage()}
+\`\`\`
+
+## Options
+
+${table(["option", "what it is for", "must be given"], [...argument, ...rows])}
+
+## Example
+
+\`\`\`sh
+${folded(entry.example)}
+\`\`\`
+
+## Exit codes
+
+0 for success, ${ANY_COMMAND.map((name) => `${EXIT_CODES[name]} (\`${name}\`)`).join(", ")} as from any command, and:
+
+${table(
+  ["code", "name", "what it means"],
+  codes.map((name) => [String(EXIT_CODES[name]), code(name), MEANINGS[name].means]),
+)}
+
+What to do about each, and the codes of signals: [exit codes](../exit-codes.md).
+`;
+}
+
+function exitCodes(): string {
+  const groups: readonly [string, number, number][] = [
+    ["The call", 2, 9],
+    ["The source and its configuration", 10, 19],
+    ["The bundle", 20, 29],
+    ["Programs and the machine", 30, 39],
+    ["The target", 40, 49],
+    ["The passphrase", 50, 59],
+  ];
+  const names = Object.keys(EXIT_CODES) as ErrorCode[];
+  const homeless = names.filter((name) => !groups.some(([, from, to]) => isIn(EXIT_CODES[name], from, to)));
+  if (homeless.length > 0) throw new Error(`no group of exit codes for ${homeless.join(", ")}`);
+  const sections = groups.map(([title, from, to]) => {
+    const rows = names
+      .filter((name) => isIn(EXIT_CODES[name], from, to))
+      .map((name) => [String(EXIT_CODES[name]), code(name), MEANINGS[name].means, MEANINGS[name].then]);
+    return `## ${title}\n\n${table(["code", "name", "what it means", "what to do"], rows)}`;
+  });
+  return `${MARK}
+
+# Exit codes
+
+A code is never given a new meaning. New ones may appear: a script treats a code that it doesn't know as a failure.
+The name stands in the error that \`--json\` prints ([what scripts can read](json.md)).
+
+0 is success. 1 is what nobody foresaw: most likely a bug, and the lines to report are printed with it. A run that a
+signal ended has 128 and the signal's number: 129 (SIGHUP), 130 (SIGINT, Ctrl-C), 143 (SIGTERM); the same command goes
+on where it stopped.
+
+${sections.join("\n\n")}
+`;
+}
+
+/** The options without which a command refuses to begin, as its own check of an empty call tells them. */
+async function mustBeGiven(entry: Entry): Promise<ReadonlySet<string>> {
+  try {
+    // What was typed is checked before the system is touched, so none is needed here.
+    await entry.run({}, {} as System, {} as ProgressView);
+  } catch (error) {
+    if (error instanceof MigrationError && error.code === "bad-usage")
+      return new Set([...error.message.matchAll(/(--[a-z-]+): must be given/g)].map(([, name]) => name!));
+    if (!(error instanceof TypeError)) throw error;
+  }
+  return new Set();
+}
+
+/** A long line of a shell, folded before its options. */
+function folded(example: string): string {
+  return example.length <= 100 ? example : example.replaceAll(/ (?=--)/g, " \\\n  ");
+}
+
+function found(path: string): string | undefined {
+  try {
+    return readFileSync(join(ROOT, path), "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}
+
+function isIn(number: number, from: number, to: number): boolean {
+  return number >= from && number <= to;
+}
