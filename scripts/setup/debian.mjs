@@ -14,8 +14,7 @@ function missing() {
     ["tar", programPath("tar")],
     ["gzip", programPath("gunzip")],
     ["util-linux", programPath("setpriv") && programPath("flock")],
-    ["python3", synapse.there() || python()],
-    ["python3-venv", synapse.there() || python()],
+    ["python3-venv", synapse.there() || python()], // brings python3 itself as well
   ];
   return packages.filter(([, there]) => !there).map(([name]) => name);
 }
