@@ -79,6 +79,8 @@ export class RunningProgram {
         }
         await this.write(chunk);
       }
+      // It went before it was told that there is no more: what lay in the pipe was read by nobody.
+      if (this.#child.stdin!.destroyed) this.#leftEarly = true;
       this.endInput();
     } catch (error) {
       this.#sourceError = { error };
