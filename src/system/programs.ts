@@ -12,6 +12,9 @@ export type { Call, Conversation, Ending, Gpg, Programs } from "./call.ts";
 /** Variables that programs need to work at all; nothing else of ours is passed on, as it may hold secrets. */
 const PASSED_ON = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR"];
 
+/** Milliseconds in which the last words of a launched program that failed must have come. */
+const LAST_WORDS = 200;
+
 export function realPrograms(
   environment: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
@@ -86,7 +89,7 @@ export function realPrograms(
       };
       signal.addEventListener("abort", stop, { once: true });
       return {
-        output: program.output(),
+        output: unlessStopped(program.output(), signal),
         write: (text) => program.write(Buffer.from(text)),
         async close() {
           program.endInput();
@@ -114,6 +117,12 @@ export function realPrograms(
   };
 }
 
+/** A program that was killed because the run is to stop just ends: the reason is the signal, not the program. */
+async function* unlessStopped(output: Bytes, signal: AbortSignal): Bytes {
+  yield* output;
+  signal.throwIfAborted();
+}
+
 function launched(call: Call, env: Record<string, string | undefined>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
@@ -133,17 +142,17 @@ function launched(call: Call, env: Record<string, string | undefined>, signal: A
       reject(cannotStart(call, error));
     });
     child.once("exit", (code, killedBy) => {
-      child.stderr.destroy();
       child.unref();
-      if (code === 0) resolve();
-      else
-        reject(
-          failed(
-            call.name,
-            killedBy ? `was killed by ${killedBy}` : `failed with exit code ${code ?? "unknown"}`,
-            complaint.trim(),
-          ),
-        );
+      const how = killedBy ? `was killed by ${killedBy}` : `failed with exit code ${code ?? "unknown"}`;
+      const done = () => {
+        clearTimeout(timer);
+        child.stderr.destroy();
+        if (code === 0) resolve();
+        else reject(failed(call.name, how, complaint.trim()));
+      };
+      // Its last words may still be on their way; what it left running may hold the pipe open for ever.
+      const timer = setTimeout(done, code === 0 ? 0 : LAST_WORDS);
+      child.stderr.once("close", done);
     });
   });
 }
