@@ -1,0 +1,36 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import type { Lock } from "../../src/pipeline/encrypt.ts";
+import { ownGpg } from "../../src/system/gpg.ts";
+import { realPrograms, type Programs } from "../../src/system/programs.ts";
+import { temporaryFolder } from "./lab/temporary-folder.ts";
+
+/** Real programs, with an environment and a signal of the test's own. */
+export function programsWith(
+  env: Readonly<Record<string, string>> = {},
+  signal: AbortSignal = new AbortController().signal,
+): Programs {
+  return realPrograms({ PATH: process.env["PATH"], HOME: process.env["HOME"], ...env }, signal);
+}
+
+/** Real programs, among which those of `scripts` (name → shell script) are found first. */
+export function programsBefore(scripts: Readonly<Record<string, string>>): Programs {
+  return programsWith({ PATH: `${scriptsIn(scripts)}${delimiter}${process.env["PATH"] ?? ""}` });
+}
+
+/** A folder of small shell scripts that can be run. */
+export function scriptsIn(scripts: Readonly<Record<string, string>>): string {
+  const folder = temporaryFolder("scripts");
+  for (const [name, script] of Object.entries(scripts)) {
+    writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+  return folder;
+}
+
+export const PASSPHRASE = "correct horse battery staple / 'ünd' \"more\"";
+
+/** A real gpg, whose homes go away with the test process. */
+export function lockWith(passphrase = PASSPHRASE, programs: Programs = programsWith()): Lock {
+  return { gpg: ownGpg(programs, temporaryFolder("gpg-homes")).gpg, passphrase };
+}
