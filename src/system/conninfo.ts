@@ -12,19 +12,21 @@ export function parseConnection(text: string): Record<string, string> {
 }
 
 function parseUri(text: string): Record<string, string> {
-  const found = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^/?#]*)(?:\/([^?#]*))?(?:\?(.*))?$/.exec(text);
+  // libpq knows no fragment: a # or a ? before the @ is part of the password.
+  const found = /^postgres(?:ql)?:\/\/(?:([^@/]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(text);
   if (!found) throw unreadable();
   const [, login, hosts = "", dbname, query] = found;
   const out: Record<string, string> = {};
   const [user, ...password] = (login ?? "").split(":");
   if (user) out["user"] = decoded(user);
-  if (password.length > 0) out["password"] = decoded(password.join(":"));
+  if (password.join(":") !== "") out["password"] = decoded(password.join(":"));
   const places = hosts === "" ? [] : hosts.split(",").map(hostAndPort);
   if (places.length > 0) out["host"] = places.map(({ host }) => host).join(",");
   if (places.some(({ port }) => port !== "")) out["port"] = places.map(({ port }) => port).join(",");
   if (dbname) out["dbname"] = decoded(dbname);
   for (const pair of (query ?? "").split("&").filter(Boolean)) {
     const [key, ...value] = pair.split("=");
+    if (value.length !== 1) throw unreadable();
     out[decoded(key!)] = decoded(value.join("="));
   }
   return out;
@@ -38,12 +40,12 @@ function hostAndPort(place: string): { host: string; port: string } {
 
 function parseKeywords(text: string): Record<string, string> {
   const out: Record<string, string> = {};
-  const pair = /\s*([A-Za-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)*))(?=\s|$)/gy;
+  const pair = /\s*([A-Za-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(?!')((?:[^\s\\]|\\.)*))(?=\s|$)/gsy;
   for (let end = 0; text.slice(end).trim() !== ""; end = pair.lastIndex) {
     pair.lastIndex = end;
     const found = pair.exec(text);
     if (!found) throw unreadable();
-    out[found[1]!] = (found[2] ?? found[3] ?? "").replace(/\\(.)/g, "$1");
+    out[found[1]!] = (found[2] ?? found[3] ?? "").replace(/\\(.)/gs, "$1");
   }
   return out;
 }
