@@ -179,9 +179,13 @@ export function reasonIn(complaint: string): string {
   return hideValues(line.replace(/^(ERROR|FATAL|error):\s*/, ""));
 }
 
-/** "invalid input syntax for type integer: "…"" quotes what it could not read. */
+/** The server quotes what it could not read, which may be out of a row. Names of tables and columns are quoted too, and stay. */
 function hideValues(sentence: string): string {
-  return sentence.replace(/(invalid (?:input syntax|byte sequence)[^:]*): .*/, "$1");
+  return sentence
+    .replace(/^([^:"]*): ".*$/, "$1")
+    .replace(/(invalid byte sequence[^:]*): .*/, "$1")
+    .replace(/\bvalue ".*" (is out of range)/, "value $1")
+    .replace(/( at or near) ".*"/, "$1 something in it");
 }
 
 function hintFor(reason: string): string {
