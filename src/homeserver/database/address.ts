@@ -32,7 +32,8 @@ export function databaseAddress({ database, serverName }: Homeserver): PostgresA
   const parameters: Record<string, string> = typeof dsn === "string" ? parseConnection(dsn) : {};
   // psycopg2 merges like this: keyword arguments win over the dsn (psycopg2/extensions.py, make_dsn).
   for (const [key, value] of Object.entries(database.args)) {
-    if (!NOT_LIBPQ.has(key)) parameters[key] = String(value);
+    // psycopg2 still takes the name that libpq's dbname had in its first versions.
+    if (!NOT_LIBPQ.has(key)) parameters[key === "database" ? "dbname" : key] = String(value);
   }
   return addressOf(parameters);
 }

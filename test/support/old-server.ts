@@ -1,0 +1,100 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeHomeserverFolder, type HomeserverFolder } from "./lab/homeserver-folder.ts";
+import { populate, type Population } from "./lab/populate.ts";
+import { PostgresCluster } from "./lab/postgres-cluster.ts";
+import { SynapseServer, synapsePython } from "./lab/synapse-server.ts";
+import { temporaryFolder } from "./lab/temporary-folder.ts";
+
+/** A password with everything that breaks careless connection strings. */
+export const DATABASE_PASSWORD = "p@ss/w#r%d: 'it''s' \\ ünd spaces";
+
+/** Passwords count, and nobody gets in without one. */
+const ACCESS = ["local all postgres trust", "host all all 127.0.0.1/32 scram-sha-256"];
+
+/** A homeserver that people lived on, with its PostgreSQL. */
+export interface OldServer {
+  readonly cluster: PostgresCluster;
+  readonly home: HomeserverFolder;
+  readonly server: SynapseServer;
+  readonly people: Population;
+  /** What export is given with --config. */
+  readonly configPaths: readonly string[];
+}
+
+/** Makes it, fills it through the client API, and leaves it running. Its configuration is a file and a folder. */
+export async function makeOldServer(): Promise<OldServer> {
+  const cluster = await PostgresCluster.start({ access: ACCESS });
+  await cluster.createRole("old", DATABASE_PASSWORD);
+  await cluster.createDatabase("old", { owner: "old" });
+  const { host, port } = cluster.address;
+  const args = {
+    user: "old",
+    password: DATABASE_PASSWORD,
+    database: "old",
+    host,
+    port,
+    cp_min: 1,
+    cp_max: 5,
+  };
+  const home = await makeHomeserverFolder({ database: { name: "psycopg2", args } });
+  // As Debian has it: settings of their own in a folder beside the file.
+  const folder = join(home.configFile, "../conf.d");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "limits.yaml"), "max_upload_size: 20M\nenable_registration: no\n");
+  const configPaths = [home.configFile, folder];
+  const server = new SynapseServer({
+    configFiles: [home.configFile, join(folder, "limits.yaml")],
+    folder: home.dataFolder,
+  });
+  await server.start();
+  const people = await populate(server.baseUrl, home.registrationSharedSecret);
+  return { cluster, home, server, people, configPaths };
+}
+
+/** Where a bundle is to be unpacked on the same machine: an empty place of its own. */
+export interface NewPlace {
+  readonly folder: string;
+  readonly configDir: string;
+  readonly mediaDir: string;
+  readonly passwordFile: string;
+  readonly password: string;
+  readonly database: string;
+  readonly port: number;
+  readonly url: string;
+  /** Arguments of `restore` after the bundle and the passphrase. */
+  readonly restoreArgs: readonly string[];
+  readonly startCommand: string;
+  readonly stopCommand: string;
+}
+
+/** Makes a role that may create its database, and the paths; the database itself is left to `restore`. */
+export async function makeNewPlace(cluster: PostgresCluster, name: string, port: number): Promise<NewPlace> {
+  const folder = temporaryFolder("new");
+  const password = `${DATABASE_PASSWORD} ${randomBytes(4).toString("hex")}`;
+  await cluster.createRole(name, password);
+  await cluster.sql("postgres", `alter role "${name}" createdb`);
+  const passwordFile = join(folder, "database.password");
+  writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
+  const { host, port: databasePort } = cluster.address;
+  const [configDir, mediaDir] = [join(folder, "config"), join(folder, "media")];
+  const config = join(configDir, "homeserver.yaml");
+  const database = `host=${host} port=${databasePort} user=${name} dbname=${name}`;
+  return {
+    folder,
+    configDir,
+    mediaDir,
+    passwordFile,
+    password,
+    database: name,
+    port,
+    url: `http://127.0.0.1:${port}`,
+    restoreArgs: [
+      ...["--database", database, "--database-password-file", passwordFile],
+      ...["--config-dir", configDir, "--media-dir", mediaDir, "--listen", `127.0.0.1:${port}`],
+    ],
+    startCommand: `cd ${folder} && ${synapsePython()} -m synapse.app.homeserver -c ${config} -c ${join(configDir, "conf.d")} -D`,
+    stopCommand: `kill $(cat ${join(configDir, "homeserver.pid")})`,
+  };
+}

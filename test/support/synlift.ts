@@ -1,0 +1,74 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** The program as people run it, in a process of its own. */
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+export interface Ran {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly folder?: string;
+  /** Looks at standard error as it grows; true ends the process with SIGKILL, as a power cut would. */
+  readonly killWhen?: (stderr: string) => boolean;
+  /** Called once, with the process that runs. */
+  readonly started?: (child: { pid: number | undefined; kill(signal: NodeJS.Signals): boolean }) => unknown;
+}
+
+export function synlift(
+  args: readonly string[],
+  { env = {}, folder, killWhen, started }: RunOptions = {},
+): Promise<Ran> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, NODE_TEST_CONTEXT: "", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(folder === undefined ? {} : { cwd: folder }),
+  });
+  started?.(child);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+    if (killWhen?.(stderr) === true) child.kill("SIGKILL");
+  });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+}
+
+/** Runs it and throws, with all it said, when it does not end well. */
+export async function synliftWell(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const ran = await synlift(args, options);
+  if (ran.code !== 0)
+    throw new Error(
+      `synlift ${args[0] ?? ""} ended with ${ran.code ?? ran.signal ?? "?"}:\n${ran.stdout}\n${ran.stderr}`,
+    );
+  return ran;
+}
+
+/** The object that ends the output of `--json`. */
+export function resultOf({ stdout }: Ran): {
+  findings: { id: string; level: string }[];
+  details: Record<string, unknown>;
+} {
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as ReturnType<typeof resultOf>;
+}
+
+/** The events of `--json`, and the error that ended it. */
+export function eventsOf({
+  stderr,
+}: Ran): { type: string; id?: string; code?: string; message?: string; hint?: string; why?: string }[] {
+  return stderr
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as ReturnType<typeof eventsOf>[number]);
+}
