@@ -44,6 +44,7 @@ export async function* packTar(entries: AsyncIterable<TarEntry> | Iterable<TarEn
   } finally {
     // A reader that stopped early: nothing more is to be packed.
     pack.destroy(new Error("nobody reads the archive any more"));
+    await feeding;
   }
   if (failure) throw failure.error;
 }
@@ -62,6 +63,8 @@ async function addEntry(pack: tar.Pack, entry: TarEntry): Promise<void> {
     written += chunk.length;
     if (written > size) break;
     if (!sink.write(chunk)) await drained(sink);
+    // Nobody reads any more: a closed sink never drains, and the file is to be closed.
+    if (sink.destroyed) throw new Error(`${name} was not packed to its end`);
   }
   if (written !== size) {
     throw new MigrationError("source-changed", `${name} changed while it was read: it had ${size} bytes`, {
@@ -123,14 +126,16 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
   }
 }
 
-/** tar(5): an archive ends with two blocks of zeros. Passes bytes on, and throws `bundle-damaged` when it does not end so. */
+/** tar(5): an archive is made of blocks of 512 bytes and ends with two of zeros. Passes bytes on, and throws `bundle-damaged` when it does not end so. */
 export const wholeTar: Stage = async function* (source) {
   let tail: Uint8Array = new Uint8Array();
+  let size = 0;
   for await (const chunk of source) {
+    size += chunk.length;
     tail = chunk.length >= 1024 ? chunk.subarray(-1024) : Buffer.concat([tail, chunk]).subarray(-1024);
     yield chunk;
   }
-  if (tail.length < 1024 || tail.some((byte) => byte !== 0)) {
+  if (size % 512 !== 0 || tail.length < 1024 || tail.some((byte) => byte !== 0)) {
     throw new MigrationError("bundle-damaged", "the archive ends too early: its end mark is missing");
   }
 };
