@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
 import { realMachine } from "../../src/system/machine.ts";
-import { postgresCall, realPostgres, type PostgresAddress } from "../../src/system/postgres.ts";
+import { realPostgres, type PostgresAddress } from "../../src/system/postgres.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -253,10 +253,4 @@ test("a server that goes away in the middle is an error and never a short answer
     { code: /database-unreachable|program-failed/ },
   );
   assert.ok(seen < 3_000_000);
-});
-
-test("the password is in the environment of the one program and in no command line", () => {
-  const call = postgresCall("psql", overTcp(), ["--quiet"]);
-  assert.doesNotMatch(call.args.join(" "), /p@ss/);
-  assert.deepEqual(call.env, { PGPASSWORD: PASSWORD });
 });

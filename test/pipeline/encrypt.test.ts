@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { decryptWith, encryptWith } from "../../src/pipeline/encrypt.ts";
+import { measure, type Measure } from "../../src/pipeline/measure.ts";
+import { through } from "../../src/pipeline/stage.ts";
+import { ownGpg } from "../../src/system/gpg.ts";
+import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../support/bytes.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { lockWith, PASSPHRASE, programsWith } from "../support/real-world.ts";
+
+const lock = lockWith();
+const thereAndBack = through(encryptWith(lock), decryptWith(lock));
+
+test("what goes in comes back, however it was cut into chunks", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 70_000 }), { maxLength: 4 }), async (chunks) => {
+      assert.deepEqual(await collect(thereAndBack(chunked(...chunks))), Buffer.concat(chunks));
+    }),
+    { numRuns: 5 },
+  );
+});
+
+test("passphrases with spaces, quotes, letters of all scripts and of the greatest length open what they closed", async () => {
+  for (const passphrase of [
+    " leading and trailing ",
+    "ünïcödé 密码 🦊",
+    "-",
+    "a".repeat(255),
+    '$(touch /tmp/x) `id` "\\n',
+  ]) {
+    const own = lockWith(passphrase);
+    assert.equal(
+      (await collect(through(encryptWith(own), decryptWith(own))(chunked("open")))).toString(),
+      "open",
+    );
+  }
+});
+
+test("what is written is ciphertext: nothing of the plain text is in it", async () => {
+  const secret = "a line that must not be seen anywhere";
+  const sealed = await collect(encryptWith(lock)(chunked(`${secret}\n`.repeat(3000))));
+  assert.equal(sealed.includes(secret), false);
+  assert.equal(sealed.includes(secret.slice(0, 12)), false);
+  assert.ok(sealed.length > secret.length * 3000, "gpg does not compress what is compressed already");
+});
+
+test("a plain gpg opens it, with nothing of ours", async () => {
+  const folder = temporaryFolder("plain-gpg");
+  writeFileSync(join(folder, "P"), `${PASSPHRASE}\n`);
+  writeFileSync(join(folder, "message.gpg"), await collect(encryptWith(lock)(chunked("for everybody\n"))));
+  const args = [
+    "--homedir",
+    folder,
+    "--batch",
+    "--pinentry-mode",
+    "loopback",
+    "--passphrase-file",
+    join(folder, "P"),
+  ];
+  assert.equal(
+    execFileSync("gpg", [...args, "-d", join(folder, "message.gpg")], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    }),
+    "for everybody\n",
+  );
+  const { stderr } = spawnSync("gpg", [...args, "--list-packets", "--verbose", join(folder, "message.gpg")], {
+    encoding: "utf8",
+  });
+  assert.match(stderr, /AES256/);
+  spawnSync("gpgconf", ["--homedir", folder, "--kill", "all"]);
+});
+
+test("a wrong passphrase says so and gives nothing away", async () => {
+  const sealed = await collect(encryptWith(lock)(chunked("secret")));
+  const wrong = lockWith("another one entirely");
+  await assert.rejects(
+    collect(decryptWith(wrong)(chunked(sealed))),
+    (error: Error & { code: string; hint: string }) => {
+      assert.equal(error.code, "passphrase-wrong");
+      assert.doesNotMatch(
+        `${error.stack ?? ""} ${error.hint} ${String(error.cause)}`,
+        /another one|correct horse/,
+      );
+      return true;
+    },
+  );
+});
+
+test("a flipped bit is an error, though the bytes before it have come out", async () => {
+  const sealed = flipped(await collect(encryptWith(lock)(chunked(noise(600_000)))), 400_000);
+  const out: Uint8Array[] = [];
+  await assert.rejects(
+    async () => {
+      for await (const chunk of decryptWith(lock)(chunked(sealed))) out.push(chunk);
+    },
+    { code: "program-failed", message: /gpg failed with exit code 2/ },
+  );
+  assert.ok(out.length > 0);
+});
+
+test("a message that was cut off is an error, wherever it was cut", async () => {
+  const sealed = await collect(encryptWith(lock)(cut(noise(200_000), 10_000)));
+  for (const length of [0, 1, 50, 100_000, sealed.length - 20, sealed.length - 1])
+    await assert.rejects(
+      collect(decryptWith(lock)(chunked(sealed.subarray(0, length)))),
+      { code: "program-failed" },
+      `${length} bytes`,
+    );
+});
+
+test("a message with more bytes after its end is an error", async () => {
+  const sealed = await collect(encryptWith(lock)(chunked("well")));
+  await assert.rejects(collect(decryptWith(lock)(chunked(sealed, noise(500)))), { code: "program-failed" });
+});
+
+test("a source that breaks breaks the pipeline, and nothing is measured", async () => {
+  const seen: Measure[] = [];
+  const pipeline = through(
+    measure((m) => seen.push(m)),
+    encryptWith(lock),
+    measure((m) => seen.push(m)),
+  );
+  await assert.rejects(collect(pipeline(breaksAfter("half a dump"))), new Error(BROKEN));
+  assert.equal(seen.length, 0);
+  await collect(pipeline(chunked("a whole dump")));
+  assert.equal(seen.length, 2);
+  assert.equal(seen[0]!.size, 12);
+});
+
+test("no agent is started, and nothing of a person's own gpg is touched", async () => {
+  const [temporary, person] = [temporaryFolder("gpg-temporary"), temporaryFolder("person")];
+  mkdirSync(join(person, ".gnupg"), { mode: 0o700 });
+  writeFileSync(join(person, ".gnupg", "gpg.conf"), "this option does not exist\n");
+  const owned = ownGpg(programsWith({ HOME: person }), temporary);
+  const own = { gpg: owned.gpg, passphrase: PASSPHRASE };
+  assert.equal((await collect(through(encryptWith(own), decryptWith(own))(chunked("x")))).toString(), "x");
+
+  const [home] = readdirSync(temporary);
+  assert.ok(home, "gpg had a home of its own");
+  const left = readdirSync(join(temporary, home), { recursive: true, encoding: "utf8" });
+  assert.deepEqual(
+    left.filter((name) => /^S\.|\.lock$|secring|private-keys/.test(name)),
+    [],
+  );
+  const agents = spawnSync("pgrep", ["-f", temporary], { encoding: "utf8" }).stdout;
+  assert.equal(agents, "", "no process knows of that home");
+  assert.deepEqual(readdirSync(join(person, ".gnupg")), ["gpg.conf"]);
+
+  owned.close();
+  owned.close();
+  assert.deepEqual(readdirSync(temporary), []);
+});
