@@ -28,11 +28,10 @@ export async function takeLock(
     start: machine.processStart(machine.pid) ?? "",
     since: new Date(machine.now()).toISOString(),
   };
-  for (let tries = 0; ; tries++) {
-    if (await files.createNew(path, `${JSON.stringify(me)}\n`)) break;
-    const holder = await lockHolder(path, files);
-    if (holder && (tries > 3 || !isGone(holder, machine))) throw held(path, holder);
-    await removeStale(path, holder, files, machine);
+  while (!(await files.createNew(path, `${JSON.stringify(me)}\n`))) {
+    const found = await read(path, files);
+    if (typeof found === "object" && !isGone(found, machine)) throw held(path, found);
+    if (found !== "none") await removeStale(path, files, machine);
   }
   return {
     release: async () => {
@@ -44,11 +43,18 @@ export async function takeLock(
 
 /** Who holds the lock; undefined when nobody does or the file is unreadable. */
 export async function lockHolder(path: string, files: Files): Promise<Holder | undefined> {
-  if (!(await files.look(path))) return undefined;
+  const found = await read(path, files).catch(() => "unreadable" as const);
+  return typeof found === "object" ? found : undefined;
+}
+
+/** What a machine leaves that lost its power is not readable. */
+async function read(path: string, files: Files): Promise<Holder | "none" | "unreadable"> {
   try {
     return holderSchema.parse(JSON.parse(await files.readText(path)));
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (!(error instanceof MigrationError)) return "unreadable";
+    if (error.code === "file-missing") return "none";
+    throw error;
   }
 }
 
@@ -57,26 +63,18 @@ export function isGone(holder: Holder, machine: Machine): boolean {
   return holder.host === machine.hostname && machine.processStart(holder.pid) !== holder.start;
 }
 
-/** Two runs may find the same stale lock: only the one whose rename succeeds removes it, and only if it is still that one. */
-async function removeStale(
-  path: string,
-  seen: Holder | undefined,
-  files: Files,
-  machine: Machine,
-): Promise<void> {
-  const aside = `${path}.stale-${machine.pid}`;
+/**
+ * Two runs may find the same stale lock, and one of them may have it already when the other gets to remove it. So
+ * whoever removes a lock that is not its own holds a second one while it looks again and removes. Throws as `takeLock`.
+ */
+async function removeStale(path: string, files: Files, machine: Machine): Promise<void> {
+  const only = await takeLock(`${path}.stale`, files, machine);
   try {
-    await files.rename(path, aside);
-  } catch {
-    return;
+    const found = await read(path, files);
+    if (found === "unreadable" || (found !== "none" && isGone(found, machine))) await files.remove(path);
+  } finally {
+    await only.release();
   }
-  const moved = await lockHolder(aside, files);
-  if (moved && seen?.pid !== moved.pid) {
-    // In between somebody else took it: it is theirs, so it goes back.
-    if (!(await files.look(path))) await files.rename(aside, path);
-    throw held(path, moved);
-  }
-  await files.remove(aside);
 }
 
 function held(path: string, { pid, host, since }: Holder): MigrationError {
