@@ -64,6 +64,7 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
     if (json) terminal.out(jsonLine(resultJson({ command: entry.name, exitCode, findings, details })));
     else terminal.out(`${findingsText(findings, terminal)}${lines.map((line) => `${line}\n`).join("")}`);
     if (failure) tell(failure, json, terminal, machine);
+    await terminal.settled();
     if (!failure && terminal.outputClosed) throw outputClosed();
     return exitCode;
   } catch (error) {

@@ -68,7 +68,9 @@ export class BundleWriter {
       encryptWith(lock),
       measure((seen) => (sealed = seen)),
     );
-    const parts = await this.#write(name, pipeline(source));
+    const parts = await this.#write(name, pipeline(source)).catch((error: unknown) => {
+      throw isDamage(error) ? endedEarly(plan.label, error) : error;
+    });
     progress.end(`write/${name}`);
 
     const recorded: Recorded = { name, format: plan.format, ...sealed!, parts, plain: plain! };
@@ -76,7 +78,7 @@ export class BundleWriter {
       await this.#readBack(plan, recorded);
     } catch (error) {
       await this.#clear(name);
-      throw error;
+      throw isDamage(error) ? readsOtherwise(join(this.#options.folder, name), error) : error;
     }
     return recorded;
   }
@@ -129,13 +131,7 @@ export class BundleWriter {
     );
     await drain(stages(joined(recorded.parts.map((part) => files.read(join(folder, part.name))))));
     if (sealed?.sha256 !== recorded.sha256 || plain?.sha256 !== recorded.plain.sha256) {
-      throw new MigrationError(
-        "file-failed",
-        `${join(folder, recorded.name)} reads back other than it was written`,
-        {
-          hint: "the disk or the memory of this host is not to be trusted: choose another folder, and look at its kernel log",
-        },
-      );
+      throw readsOtherwise(join(folder, recorded.name));
     }
     progress.end(id);
   }
@@ -149,3 +145,22 @@ export class BundleWriter {
     }
   }
 }
+
+const isDamage = (error: unknown) => error instanceof MigrationError && error.code === "bundle-damaged";
+
+/** A program that said that all is well, and had not given everything. */
+const endedEarly = (label: string, cause: unknown) =>
+  new MigrationError("program-failed", `${label}: ${(cause as Error).message}`, {
+    hint: "a program ended before its work was done and did not say so: look at this host's memory and kernel log, then run the same command again",
+    cause,
+  });
+
+const readsOtherwise = (path: string, cause?: unknown) =>
+  new MigrationError(
+    "file-failed",
+    `${path} reads back other than it was written${cause ? `: ${(cause as Error).message}` : ""}`,
+    {
+      hint: "look at this host's memory, disk and kernel log, then run the same command again; if it stays so, choose another folder",
+      cause,
+    },
+  );

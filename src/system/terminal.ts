@@ -17,6 +17,8 @@ export interface Terminal {
   readonly columns: number;
   /** Height in lines; 24 when nobody knows. */
   readonly rows: number;
+  /** Resolves when everything given to `out` has been taken, or refused. */
+  settled(): Promise<void>;
   /** True once standard output was closed by whoever read it. */
   readonly outputClosed: boolean;
   /** Asks without showing what is typed. Throws `bad-usage` when there is nobody to ask. */
@@ -37,12 +39,19 @@ export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Term
   // A reader that goes away (`| head`) must not end a run that is writing a bundle.
   stdout.on("error", () => (closed.out = true));
   stderr.on("error", () => (closed.err = true));
+  let written = Promise.resolve();
   const interactive = stdin.isTTY === true && stderr.isTTY === true;
   const asked = { input: stdin, output: stderr };
 
   return {
     out: (text) => {
-      if (!closed.out) stdout.write(text);
+      if (closed.out) return;
+      written = new Promise((resolve) => {
+        stdout.write(text, (error) => {
+          if (error) closed.out = true;
+          resolve();
+        });
+      });
     },
     err: (text) => {
       if (!closed.err) stderr.write(text);
@@ -56,6 +65,7 @@ export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Term
     get rows() {
       return stderr.rows ?? 24;
     },
+    settled: () => written,
     get outputClosed() {
       return closed.out;
     },

@@ -1,0 +1,247 @@
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import {
+  existsSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { freePort } from "../support/lab/server-process.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { makeNewPlace, makeOldServer, type OldServer } from "../support/old-server.ts";
+import { rowCounts } from "../support/row-counts.ts";
+import { eventsOf, resultOf, synlift, synliftWell, type Ran } from "../support/synlift.ts";
+
+// A move cut in half, at places we chose and at one that nobody chose.
+
+let old: OldServer;
+let work: string;
+let expectedRows: ReadonlyMap<string, number>;
+
+const exportTo = (out: string) => [
+  ...[
+    "export",
+    ...old.configPaths.flatMap((path) => ["--config", path]),
+    "--working-directory",
+    old.home.dataFolder,
+  ],
+  ...["--out", out, "--json"],
+];
+
+before(async () => {
+  old = await makeOldServer();
+  await old.server.stop();
+  work = temporaryFolder("cut");
+  expectedRows = new Map([...(await rowCounts(old.cluster, "old")), ["public.e2e_one_time_keys_json", 0]]);
+});
+
+after(async () => {
+  await old.server.stop();
+  await old.cluster.stop();
+});
+
+const STATIONS = [
+  "customer_config_export.tar.gz.gpg",
+  "customer_db_export.sql.gz.gpg",
+  "customer_backup_media_export.tar.gz.gpg",
+];
+
+for (const [index, station] of STATIONS.entries()) {
+  for (const moment of ["write", "check"]) {
+    test(`an export killed when it began to ${moment} ${station} goes on where it stopped`, async () => {
+      const out = join(work, `${moment}-${index}`);
+      const killed = await synlift(exportTo(out), {
+        killWhen: (said) => said.includes(`"begin"`) && said.includes(`"${moment}/${station}"`),
+      });
+      assert.equal(killed.signal, "SIGKILL", killed.stderr);
+      assert.equal(existsSync(join(out, "manifest.json")), false, "an unfinished bundle has no manifest");
+      const verified = await synlift(["verify", out, "--without-key"]);
+      assert.equal(verified.code, 23, verified.stderr);
+      assert.equal(
+        (
+          await synlift([
+            "restore",
+            out,
+            "--passphrase-file",
+            `${out}.passphrase`,
+            "--database",
+            "dbname=x",
+            "--config-dir",
+            join(work, "x"),
+            "--media-dir",
+            join(work, "y"),
+          ])
+        ).code,
+        23,
+      );
+      const status = resultOf(await synliftWell(["status", "--out", out, "--json"]));
+      assert.equal(status.details["running"], false);
+      assert.equal((status.details["steps"] as string[]).length, index);
+
+      const again = await synliftWell(exportTo(out));
+      assert.deepEqual(packed(again), STATIONS.slice(index), "what was finished is not packed again");
+      await mustBeWhole(out);
+    });
+  }
+}
+
+test("an export killed at a moment that nobody chose ends in a bundle that restores to the same rows", async () => {
+  const milliseconds = Number(process.env["SYNLIFT_KILL_AFTER"] ?? randomInt(300, 3000));
+  // To see it again: SYNLIFT_KILL_AFTER=… with this number.
+  console.log(`killed after ${milliseconds} ms`);
+  const out = join(work, "random");
+  await synlift(exportTo(out), {
+    started: (child) =>
+      setTimeout(() => {
+        child.kill("SIGKILL");
+      }, milliseconds),
+  });
+  await synliftWell(exportTo(out));
+  await mustBeWhole(out);
+
+  const place = await makeNewPlace(old.cluster, "moved", await freePort());
+  await synliftWell(["restore", out, "--passphrase-file", `${out}.passphrase`, ...place.restoreArgs]);
+  assert.deepEqual(await rowCounts(old.cluster, "moved"), expectedRows);
+  const opened = resultOf(
+    await synliftWell([
+      "open",
+      "--config-dir",
+      place.configDir,
+      "--passphrase-file",
+      `${out}.passphrase`,
+      "--dry-run",
+      "--json",
+    ]),
+  );
+  assert.ok(opened.findings.every(({ level }) => level === "ok"));
+});
+
+test("a part that was damaged, shortened or removed meanwhile is named and packed again", async () => {
+  const out = join(work, "damaged");
+  await synliftWell(exportTo(out));
+  const path = join(out, STATIONS[1]!);
+  const damages: [string, () => void][] = [
+    [
+      "flipped",
+      () => {
+        flip(path);
+      },
+    ],
+    [
+      "shortened",
+      () => {
+        truncateSync(path, statSync(path).size - 1);
+      },
+    ],
+    [
+      "removed",
+      () => {
+        rmSync(path);
+      },
+    ],
+  ];
+  for (const [name, damage] of damages) {
+    damage();
+    const again = await synliftWell(exportTo(out));
+    assert.deepEqual(packed(again), [STATIONS[1]], name);
+    const remark = eventsOf(again).find(({ type, id }) => type === "remark" && id === "export/database");
+    assert.match(JSON.stringify(remark), /done again: .*customer_db_export/, name);
+    await mustBeWhole(out);
+  }
+});
+
+test("a configuration that changed meanwhile is packed again, and only that", async () => {
+  const out = join(work, "changed");
+  await synliftWell(exportTo(out));
+  const path = join(old.configPaths[1]!, "limits.yaml");
+  const before = readFileSync(path);
+  writeFileSync(path, `${before.toString()}max_upload_size: 30M\n`);
+  const again = await synliftWell(exportTo(out));
+  writeFileSync(path, before);
+  assert.deepEqual(packed(again), [STATIONS[0]]);
+  await mustBeWhole(out);
+});
+
+test("a database that was written to after its dump is dumped again", async () => {
+  const out = join(work, "written");
+  await synliftWell(exportTo(out));
+  await old.cluster.sql("old", "select nextval('events_stream_seq')");
+  const again = await synliftWell(exportTo(out));
+  assert.deepEqual(packed(again), [STATIONS[1]]);
+  assert.match(again.stderr, /database changed since it was made/);
+});
+
+test("another passphrase is refused, and what is finished stays as it is", async () => {
+  const out = join(work, "passphrase");
+  await synliftWell(exportTo(out));
+  const other = join(work, "other.passphrase");
+  writeFileSync(other, "another one\n");
+  const ran = await synlift([...exportTo(out), "--passphrase-file", other]);
+  assert.equal(ran.code, 51, ran.stderr);
+  await mustBeWhole(out);
+});
+
+test("of two exports at once the second says who is at work, and the first ends well", async () => {
+  const out = join(work, "two");
+  const first = synlift(exportTo(out));
+  let second: Ran;
+  do second = await synlift(["status", "--out", out]);
+  while (second.code !== 0);
+  second = await synlift(exportTo(out));
+  assert.equal(second.code, 21, second.stderr);
+  assert.match(second.stderr, /process \d+ on .* works on this bundle since/);
+  assert.equal((await first).code, 0);
+  await mustBeWhole(out);
+});
+
+test("an export that is asked to stop says so, leaves nothing half, and goes on later", async () => {
+  const out = join(work, "asked");
+  let child: { kill(signal: NodeJS.Signals): boolean } | undefined;
+  const ran = await synlift(exportTo(out), {
+    started: (started) => (child = started),
+    killWhen: (said) => {
+      if (!said.includes(`"write/${STATIONS[1]!}"`)) return false;
+      // Once: a second signal would end it without a word.
+      child?.kill("SIGTERM");
+      child = undefined;
+      return false;
+    },
+  });
+  assert.equal(ran.code, 143, ran.stderr);
+  assert.equal(eventsOf(ran).at(-1)?.code, "interrupted");
+  assert.deepEqual(
+    readdirSync(out).filter(
+      (name) => name.includes("unfinished") || name === "lock" || name === "manifest.json",
+    ),
+    [],
+  );
+  await synliftWell(exportTo(out));
+  await mustBeWhole(out);
+});
+
+async function mustBeWhole(out: string): Promise<void> {
+  const verified = resultOf(
+    await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`, "--json"]),
+  );
+  assert.equal(verified.findings.filter(({ id }) => id === "contents").length, STATIONS.length);
+  assert.ok(verified.findings.every(({ level }) => level === "ok"));
+  const left = readdirSync(out).filter((name) => name.startsWith(".") || name === "lock");
+  assert.deepEqual(left, [], "nothing unfinished is left");
+}
+
+/** The artifacts that a run wrote. */
+const packed = (ran: Ran) =>
+  eventsOf(ran).flatMap(({ type, id }) =>
+    type === "begin" && id?.startsWith("write/") === true ? [id.slice("write/".length)] : [],
+  );
+
+function flip(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[Math.floor(bytes.length / 2)]! ^= 1;
+  writeFileSync(path, bytes);
+}
