@@ -12,7 +12,8 @@ import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../s
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, PASSPHRASE, programsWith } from "../support/real-world.ts";
 
-const lock = lockWith();
+// As it is in life.
+const lock = lockWith(PASSPHRASE, programsWith());
 const thereAndBack = through(encryptWith(lock), decryptWith(lock));
 
 test("what goes in comes back, however it was cut into chunks", async () => {
@@ -52,15 +53,7 @@ test("a plain gpg opens it, with nothing of ours", async () => {
   const folder = temporaryFolder("plain-gpg");
   writeFileSync(join(folder, "P"), `${PASSPHRASE}\n`);
   writeFileSync(join(folder, "message.gpg"), await collect(encryptWith(lock)(chunked("for everybody\n"))));
-  const args = [
-    "--homedir",
-    folder,
-    "--batch",
-    "--pinentry-mode",
-    "loopback",
-    "--passphrase-file",
-    join(folder, "P"),
-  ];
+  const args = ["--homedir", folder, "--batch", "--passphrase-file", join(folder, "P")];
   assert.equal(
     execFileSync("gpg", [...args, "-d", join(folder, "message.gpg")], {
       encoding: "utf8",

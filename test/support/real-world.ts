@@ -30,7 +30,14 @@ export function scriptsIn(scripts: Readonly<Record<string, string>>): string {
 
 export const PASSPHRASE = "correct horse battery staple / 'ünd' \"more\"";
 
-/** A real gpg, whose homes go away with the test process. */
-export function lockWith(passphrase = PASSPHRASE, programs: Programs = programsWith()): Lock {
+/** gpg's work on a passphrase is slow on purpose. Here it is the same work, less often: a message holds how often. */
+const QUICK_GPG =
+  'for a; do shift; [ "$a" = 65011712 ] && a=1024; set -- "$@" "$a"; done; exec /usr/bin/gpg "$@"';
+
+/** A real gpg, whose homes go away with the test process; quicker than life unless programs are given. */
+export function lockWith(
+  passphrase = PASSPHRASE,
+  programs: Programs = programsBefore({ gpg: QUICK_GPG }),
+): Lock {
   return { gpg: ownGpg(programs, temporaryFolder("gpg-homes")).gpg, passphrase };
 }

@@ -1,0 +1,236 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { cpSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { checkContents, checkManifest, checkParts, refuseDamage } from "../../src/bundle/check.ts";
+import type { Manifest } from "../../src/bundle/manifest.ts";
+import type { Finding } from "../../src/report/finding.ts";
+import { realFiles as files } from "../../src/system/files.ts";
+import { silent } from "../../src/system/progress.ts";
+import { flipped } from "../support/bytes.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { lockWith } from "../support/real-world.ts";
+import { makeSmallBundle, openBundle } from "../support/small-bundle.ts";
+
+const lock = lockWith();
+const DUMP = "customer_db_export.sql.gz.gpg";
+const MEDIA = "customer_backup_media_export.tar.gz.gpg";
+let good: string;
+
+before(async () => {
+  good = temporaryFolder("bundle");
+  // The dump fits into one part, the media does not.
+  await makeSmallBundle({ folder: good, lock, partSize: 1500 });
+});
+
+/** A copy of the good bundle, to be damaged. */
+function copy(): string {
+  const folder = temporaryFolder("bundle");
+  cpSync(good, folder, { recursive: true });
+  return folder;
+}
+
+const blockers = (findings: readonly Finding[]) =>
+  findings
+    .filter(({ level }) => level !== "ok")
+    .map(({ id, level, sentence }) => `${level} ${id}: ${sentence}`);
+const looked = async (folder: string) => blockers(await checkParts(await openBundle(folder), files, silent));
+
+function editManifest(folder: string, edit: (manifest: Manifest) => unknown): void {
+  const path = join(folder, "manifest.json");
+  const manifest = JSON.parse(readFileSync(path, "utf8")) as Manifest;
+  writeFileSync(path, JSON.stringify(edit(manifest) ?? manifest));
+}
+
+test("a bundle that nobody touched passes every look, part by part, hash by hash and content by content", async () => {
+  const bundle = await openBundle(good);
+  const inventory = await bundle.inventory(lock);
+  const findings = [
+    ...(await checkParts(bundle, files, silent)),
+    ...checkManifest(bundle, inventory),
+    ...(await checkContents(bundle, inventory, lock, silent)),
+  ];
+  assert.deepEqual(blockers(findings), []);
+  assert.deepEqual(
+    findings.map(({ id }) => id),
+    ["artifact", "artifact", "manifest", "contents", "contents"],
+  );
+  assert.deepEqual(inventory.section("database"), { rows: { "public.events": 7 } });
+  refuseDamage(findings);
+});
+
+test("a part that is missing is named", async () => {
+  const folder = copy();
+  rmSync(join(folder, `${MEDIA}.part-ac`));
+  assert.deepEqual(await looked(folder), [`blocker part-missing: ${folder}/${MEDIA}.part-ac is missing`]);
+  assert.throws(
+    () => {
+      refuseDamage([
+        { id: "part-missing", level: "blocker", sentence: "x is missing", hint: "copy it again" },
+      ]);
+    },
+    { code: "bundle-damaged", message: "x is missing", hint: "copy it again" },
+  );
+});
+
+test("a link in the place of a part is not followed", async () => {
+  const folder = copy();
+  rmSync(join(folder, `${MEDIA}.part-ac`));
+  symlinkSync(join(good, `${MEDIA}.part-ac`), join(folder, `${MEDIA}.part-ac`));
+  assert.deepEqual(await looked(folder), [`blocker part-missing: ${folder}/${MEDIA}.part-ac is missing`]);
+});
+
+test("a part that is too short or too long is named with both sizes", async () => {
+  const folder = copy();
+  truncateSync(join(folder, `${MEDIA}.part-ab`), 1499);
+  writeFileSync(join(folder, `${MEDIA}.part-aa`), "x", { flag: "a" });
+  assert.deepEqual(await looked(folder), [
+    `blocker part-size: ${folder}/${MEDIA}.part-aa has 1501 bytes, the manifest says 1500`,
+    `blocker part-size: ${folder}/${MEDIA}.part-ab has 1499 bytes, the manifest says 1500`,
+  ]);
+});
+
+test("one flipped bit anywhere in a part is found, also in the inventory", async () => {
+  for (const name of [`${MEDIA}.part-ab`, `${DUMP}.part-aa`, "inventory.json.gpg"]) {
+    const path = join(copy(), name);
+    writeFileSync(path, flipped(readFileSync(path), 100));
+    assert.deepEqual(await looked(join(path, "..")), [
+      `blocker part-hash: ${path} is damaged: its hash is not what the manifest says`,
+    ]);
+  }
+});
+
+test("parts that changed places are both named", async () => {
+  const folder = copy();
+  const [aa, ab] = [join(folder, `${MEDIA}.part-aa`), join(folder, `${MEDIA}.part-ab`)];
+  renameSync(aa, `${aa}.x`);
+  renameSync(ab, aa);
+  renameSync(`${aa}.x`, ab);
+  assert.deepEqual(
+    (await looked(folder)).map((line) => line.split(": ")[0]),
+    ["blocker part-hash", "blocker part-hash"],
+  );
+});
+
+test("a part too many is warned of, as it would spoil what is joined by hand", async () => {
+  const folder = copy();
+  writeFileSync(join(folder, `${MEDIA}.part-zz`), "x");
+  writeFileSync(
+    join(folder, `${MEDIA}.part-notes.txt`),
+    "cat does not take it for a part of its own, and neither do we",
+  );
+  assert.deepEqual(await looked(folder), [
+    `warning part-stray: ${folder}/${MEDIA}.part-zz is no part of this bundle, though its name says so`,
+  ]);
+});
+
+test("somebody who changes a file and its hash in the manifest is found out by whoever has the key", async () => {
+  const folder = copy();
+  const path = join(folder, `${DUMP}.part-aa`);
+  const other = flipped(readFileSync(path), 100);
+  writeFileSync(path, other);
+  const sha256 = createHash("sha256").update(other).digest("hex");
+  editManifest(folder, ({ artifacts }) => {
+    Object.assign(artifacts[0]!, { sha256 });
+    Object.assign(artifacts[0]!.parts[0]!, { sha256 });
+  });
+  assert.deepEqual(await looked(folder), [], "without the key nobody can tell");
+  const bundle = await openBundle(folder);
+  assert.deepEqual(
+    checkManifest(bundle, await bundle.inventory(lock)).map(({ id, level }) => `${level} ${id}`),
+    ["blocker manifest-forged"],
+  );
+});
+
+test("a manifest that leaves out an artifact, or calls a rehearsal a move, is found out by whoever has the key", async () => {
+  for (const edit of [
+    (manifest: Manifest) => ({ ...manifest, rehearsal: true }),
+    (manifest: Manifest) => ({ ...manifest, artifacts: manifest.artifacts.slice(1) }),
+    (manifest: Manifest) => ({ ...manifest, artifacts: [] }),
+  ]) {
+    const folder = copy();
+    editManifest(folder, edit);
+    const bundle = await openBundle(folder);
+    assert.equal(checkManifest(bundle, await bundle.inventory(lock))[0]?.id, "manifest-forged");
+  }
+});
+
+test("the inventory of another bundle is refused", async () => {
+  const folder = copy();
+  editManifest(folder, (manifest) => ({ ...manifest, id: "another" }));
+  await assert.rejects((await openBundle(folder)).inventory(lock), {
+    code: "bundle-damaged",
+    message: /belongs to another bundle/,
+  });
+});
+
+test("damage inside an artifact is found by its contents too, and by its name", async () => {
+  const folder = copy();
+  const path = join(folder, `${MEDIA}.part-ab`);
+  writeFileSync(path, flipped(readFileSync(path), 1000));
+  const bundle = await openBundle(folder);
+  const found = await checkContents(bundle, await bundle.inventory(lock), lock, silent);
+  assert.deepEqual(
+    found.map(({ id, level }) => `${level} ${id}`),
+    ["ok contents", "blocker contents"],
+  );
+  assert.match(found[1]!.sentence, new RegExp(`^${MEDIA}: `));
+});
+
+const MANIFESTS = [
+  [
+    "a newer format",
+    { version: 2, anything: "else" },
+    "bundle-too-new",
+    /format version 2, this synlift reads version 1/,
+  ],
+  ["another format", { format: "other" }, "bundle-damaged", /is not a manifest/],
+  ["no artifacts", { artifacts: undefined }, "bundle-damaged", /artifacts/],
+] as const;
+
+test("a manifest that this version cannot read is refused, and a newer one is told from a damaged one", async () => {
+  for (const [what, change, code, message] of MANIFESTS) {
+    const folder = copy();
+    editManifest(folder, (manifest) => ({ ...manifest, ...change }));
+    await assert.rejects(openBundle(folder), { code, message }, what);
+  }
+  for (const text of ["", "{", "[]", readFileSync(join(good, "manifest.json"), "utf8").slice(0, -10)]) {
+    const folder = copy();
+    writeFileSync(join(folder, "manifest.json"), text);
+    await assert.rejects(openBundle(folder), { code: "bundle-damaged" });
+  }
+});
+
+test("a manifest whose names lead out of the folder, stand twice or do not add up is refused", async () => {
+  for (const name of ["../../etc/passwd", "/etc/passwd", "a/b", "..", ".hidden", "", "a\0b", "-rf", "a\nb"]) {
+    const folder = copy();
+    editManifest(folder, ({ artifacts }) => void Object.assign(artifacts[0]!.parts[0]!, { name }));
+    await assert.rejects(openBundle(folder), { code: "bundle-damaged" }, name);
+  }
+  const twice = copy();
+  editManifest(
+    twice,
+    ({ artifacts }) => void Object.assign(artifacts[1]!.parts[0]!, { name: artifacts[0]!.parts[0]!.name }),
+  );
+  await assert.rejects(openBundle(twice), { code: "bundle-damaged", message: /twice/ });
+  const sizes = copy();
+  editManifest(sizes, ({ artifacts }) => void Object.assign(artifacts[0]!, { size: 1 }));
+  await assert.rejects(openBundle(sizes), { code: "bundle-damaged", message: /do not add up/ });
+});
+
+test("without a manifest it is no bundle, and without a folder it is nothing", async () => {
+  const folder = copy();
+  rmSync(join(folder, "manifest.json"));
+  await assert.rejects(openBundle(folder), { code: "bundle-unfinished", message: /no manifest.json/ });
+  await assert.rejects(openBundle(join(folder, "nowhere")), { code: "file-missing" });
+});
+
+test("a wrong passphrase is said to be wrong, and not that the bundle is damaged", async () => {
+  const bundle = await openBundle(good);
+  const wrong = lockWith("wrong");
+  await assert.rejects(bundle.inventory(wrong), { code: "passphrase-wrong" });
+  await assert.rejects(checkContents(bundle, await bundle.inventory(lock), wrong, silent), {
+    code: "passphrase-wrong",
+  });
+});
