@@ -32,7 +32,7 @@ export const PASSPHRASE = "correct horse battery staple / 'ünd' \"more\"";
 
 /** gpg's work on a passphrase is slow on purpose. Here it is the same work, less often: a message holds how often. */
 const QUICK_GPG =
-  'for a; do shift; [ "$a" = 65011712 ] && a=1024; set -- "$@" "$a"; done; exec /usr/bin/gpg "$@"';
+  'for a; do shift; [ "$a" = 65011712 ] && a=65536; set -- "$@" "$a"; done; exec /usr/bin/gpg "$@"';
 
 /** A real gpg, whose homes go away with the test process; quicker than life unless programs are given. */
 export function lockWith(
