@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { checkContents, checkManifest, checkParts, refuseDamage } from "../../src/bundle/check.ts";
+import { MigrationError } from "../../src/errors.ts";
+import type { Finding } from "../../src/report/finding.ts";
+import { realFiles } from "../../src/system/files.ts";
+import { silent } from "../../src/system/progress.ts";
+import { collect } from "../support/bytes.ts";
+import { lockWith } from "../support/real-world.ts";
+import { DUMP, openBundle } from "../support/small-bundle.ts";
+
+const VECTORS = fileURLToPath(new URL("../vectors/v1/", import.meta.url));
+const lock = lockWith("these vectors must open for ever");
+const names = existsSync(VECTORS) ? readdirSync(VECTORS) : [];
+
+interface Expected {
+  readonly code: string | null;
+  readonly finding?: string;
+}
+
+/** Everything that can be looked at with the key, as verify does it. */
+async function lookAtAll(folder: string): Promise<Finding[]> {
+  const bundle = await openBundle(folder);
+  const findings = await checkParts(bundle, realFiles, silent);
+  const inventory = await bundle.inventory(lock);
+  findings.push(...checkManifest(bundle, inventory));
+  if (findings.every(({ level }) => level === "ok"))
+    findings.push(...(await checkContents(bundle, inventory, lock, silent)));
+  return findings;
+}
+
+test("there are bundles to be held against", () => {
+  assert.ok(names.length >= 10, `only ${names.length} in ${VECTORS}`);
+  assert.ok(names.includes("good"));
+});
+
+for (const name of names) {
+  const { code, finding } = JSON.parse(
+    readFileSync(join(VECTORS, name, "expected.json"), "utf8"),
+  ) as Expected;
+  test(`the bundle "${name}" ${code === null ? "opens" : `is refused with ${code}`}`, async () => {
+    const folder = join(VECTORS, name, "bundle");
+    let findings: readonly Finding[] = [];
+    const outcome = await lookAtAll(folder)
+      .then((found) => {
+        findings = found;
+        refuseDamage(found);
+        return null;
+      })
+      .catch((error: unknown) => {
+        assert.ok(error instanceof MigrationError, String(error));
+        return error.code;
+      });
+    assert.equal(outcome, code);
+    if (finding !== undefined)
+      assert.ok(
+        findings.some(({ id, level }) => id === finding && level === "blocker"),
+        JSON.stringify(findings),
+      );
+  });
+}
+
+test("what is in the good one is what was packed when it was made", async () => {
+  const bundle = await openBundle(join(VECTORS, "good", "bundle"));
+  const inventory = await bundle.inventory(lock);
+  assert.equal(bundle.manifest.subject, "example.org");
+  assert.deepEqual(inventory.section("database"), { rows: { "public.events": 7 } });
+  const dump = bundle.artifact("customer_db_export.sql.gz")!;
+  assert.equal((await collect(bundle.plain(dump, lock))).toString(), DUMP);
+  assert.equal(bundle.artifact("customer_backup_media_export.tar.gz")!.parts.length, 5);
+});
