@@ -1,7 +1,7 @@
 import { CommanderError } from "commander";
 import { COMMANDS } from "./commands/index.ts";
 import { commandLine, type Chosen } from "./commands/menu.ts";
-import { EXIT_CODES, exitCodeFor, Interrupted, MigrationError } from "./errors.ts";
+import { exitCodeFor, Interrupted, MigrationError } from "./errors.ts";
 import { errorJson, jsonLine, resultJson } from "./report/json.ts";
 import { progressBars } from "./report/progress-bars.ts";
 import { progressJson } from "./report/progress-json.ts";
@@ -30,12 +30,22 @@ async function main(): Promise<number> {
     noColour: Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb",
   });
   let chosen: Chosen | undefined;
+  const json = process.argv.includes("--json");
   try {
-    const line = commandLine(COMMANDS, (choice) => (chosen = choice), terminal);
+    const line = commandLine(
+      COMMANDS,
+      (choice) => (chosen = choice),
+      json ? { out: terminal.out, err: () => undefined } : terminal,
+    );
     await line.parseAsync(process.argv.slice(2), { from: "user" });
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES["bad-usage"];
-    throw error;
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return 0;
+    const wrong = new MigrationError("bad-usage", error.message.replace(/^error: /, ""), {
+      hint: "--help shows an example",
+    });
+    if (json) terminal.err(jsonLine(errorJson(wrong, Date.now())));
+    return exitCodeFor(wrong);
   }
   return chosen ? run(chosen, terminal) : 0;
 }

@@ -11,6 +11,7 @@ import { Tally } from "../pipeline/measure.ts";
 import { Inventory } from "./inventory.ts";
 import { INVENTORY, JOURNAL, LOCK, MANIFEST } from "./layout.ts";
 import type { Part } from "./manifest.ts";
+import { KeptProgress } from "./progress-file.ts";
 import { BundleWriter } from "./writer.ts";
 
 export interface WorkplaceOptions {
@@ -78,6 +79,7 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
     if (name.endsWith(UNFINISHED_SUFFIX)) await files.remove(join(folder, name));
   }
   const inventory = await inventoryIn(options, rehearsal);
+  const kept = new KeptProgress(folder, progress, files, machine);
   return {
     journal,
     inventory,
@@ -86,7 +88,7 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
       folder,
       lock,
       files,
-      progress,
+      progress: kept,
       cores: machine.cores,
       ...(partSize === undefined ? {} : { partSize }),
     }),
@@ -94,7 +96,10 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
       await inventory.save(folder, lock, files);
     },
     check: (outcome) => checkArtifact(outcome, folder, files),
-    leave,
+    leave: async () => {
+      await kept.clear();
+      await leave();
+    },
   };
 }
 

@@ -99,8 +99,10 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     });
     try {
       const { journal, inventory, writer: into } = place;
-      // A later run goes on with the outage that the first one found.
-      if (!options.rehearse && !journal.facts["outageSince"])
+      // A later run goes on with the outage that the first one found, unless the server ran again in between.
+      const dumped = journal.steps["export/database"]?.inputs["database"];
+      const ranAgain = dumped !== undefined && dumped !== source.marker;
+      if (!options.rehearse && (!journal.facts["outageSince"] || ranAgain))
         await journal.setFact("outageSince", new Date(machine.now()).toISOString());
       const outageSince = journal.facts["outageSince"] ?? null;
       if (outageSince !== null) view.outage(Date.parse(outageSince));
@@ -154,7 +156,6 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       );
       return sealed(folder, manifest, findings, report);
     } finally {
-      view.outage(undefined);
       await place.leave();
     }
   },

@@ -5,13 +5,16 @@ import { REPORT } from "../bundle/layout.ts";
 import { readPassphrase } from "../bundle/passphrase.ts";
 import { MigrationError } from "../errors.ts";
 import { acceptFindings, gates, mustPass } from "../homeserver/gates.ts";
-import { openFence } from "../homeserver/opening.ts";
+import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
 import { openPage } from "../homeserver/pages.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import { readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
 import { inventoryCopy } from "../homeserver/restore.ts";
+import { isFenced } from "../homeserver/service/fence.ts";
+import { takeLock } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
+import type { ProgressView } from "../report/progress-view.ts";
 import { formatDuration } from "../report/units.ts";
 import type { Files } from "../system/files.ts";
 import type { System } from "../system/system.ts";
@@ -69,44 +72,66 @@ export const openCommand: Command<OpenOptions> = {
   parse: (given) => checked(schema, given),
 
   async run(options, system, view) {
-    const { files, machine, gpg } = system;
+    const { files, machine } = system;
     const folder = resolve(machine.folder, options.configDir);
-    const record = await readRecord(folder, files);
-    mayOpen(record, options);
-    const path = inventoryCopy(recordFolder(folder));
-    const lock = { gpg, passphrase: await readPassphrase(passphraseSource(options), system) };
-    const inventory = await Inventory.read(files.read(path), lock, path);
-    if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
-
-    const workingFolder = resolve(machine.folder, options.workingDirectory ?? ".");
-    const homeserver = await readHomeserver(
-      { configPaths: record.fencedPaths, workingFolder, signal: system.signal },
-      files,
-    );
-    const found = await gates({ inventory, homeserver, mediaStore: record.mediaStore }, system, view);
-    const accepted = acceptFindings(found, options.accept);
-    const failure = mustPass(accepted);
-    if (failure || options.dryRun) {
-      view.outage(undefined);
-      return {
-        findings: accepted,
-        details: { opened: false },
-        lines: failure ? [] : ["every gate is passed; a dry run: nothing was opened"],
-        failure,
-      };
+    mayOpen(await readRecord(folder, files), options);
+    const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
+    try {
+      return await proveAndOpen(folder, options, system, view);
+    } finally {
+      await held.release();
     }
-
-    const started = await openFence(
-      { record, inventory, homeserver, ...options, token: await tokenIn(options, files) },
-      system,
-    );
-    const wrong = mustPass(started);
-    if (wrong)
-      return { findings: [...accepted, ...started], details: { opened: false }, lines: [], failure: wrong };
-    view.outage(undefined);
-    return finish(folder, record, inventory, [...accepted, ...started], options, system);
   },
 };
+
+async function proveAndOpen(
+  folder: string,
+  options: OpenOptions,
+  system: System,
+  view: ProgressView,
+): Promise<Outcome> {
+  const { files, machine, gpg } = system;
+  const record = await readRecord(folder, files);
+  mayOpen(record, options);
+  const path = inventoryCopy(recordFolder(folder));
+  const lock = { gpg, passphrase: await readPassphrase(passphraseSource(options), system) };
+  const inventory = await Inventory.read(files.read(path), lock, path);
+  if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
+
+  const workingFolder = resolve(machine.folder, options.workingDirectory ?? ".");
+  const fenced = await isFenced(record.fence, files);
+  const configPaths = fenced ? record.fencedPaths : record.configPaths;
+  const homeserver = await readHomeserver({ configPaths, workingFolder, signal: system.signal }, files);
+  if (!fenced && (await wasLeftOpen(record, homeserver, system))) {
+    view.outage(undefined);
+    return finish(folder, record, inventory, [leftOpen(record)], options, system);
+  }
+  const found = await gates({ inventory, homeserver, record }, system, view);
+  const accepted = acceptFindings(found, options.accept);
+  const failure = mustPass(accepted);
+  if (failure || options.dryRun) {
+    return {
+      findings: accepted,
+      details: { opened: false },
+      lines: failure ? [] : ["every gate is passed; a dry run: nothing was opened"],
+      failure,
+    };
+  }
+
+  // From here on the server may run: should this run be killed, the next one must know that every gate was passed.
+  await writeRecord(folder, { ...record, opening: new Date(machine.now()).toISOString() }, files);
+  const started = await openFence(
+    { record, inventory, homeserver, ...options, token: await tokenIn(options, files) },
+    system,
+  );
+  const wrong = mustPass(started);
+  if (wrong) {
+    await writeRecord(folder, record, files);
+    return { findings: [...accepted, ...started], details: { opened: false }, lines: [], failure: wrong };
+  }
+  view.outage(undefined);
+  return finish(folder, record, inventory, [...accepted, ...started], options, system);
+}
 
 function mayOpen({ opened, rehearsal, serverName }: RestoreRecord, { rehearsalOk }: OpenOptions): void {
   if (opened !== null) {
@@ -124,6 +149,12 @@ function mayOpen({ opened, rehearsal, serverName }: RestoreRecord, { rehearsalOk
     );
   }
 }
+
+const leftOpen = ({ opening }: RestoreRecord): Finding => ({
+  id: "left-open",
+  level: "note",
+  sentence: `every gate was passed on ${opening ?? "an earlier run"}, and the server runs: the run that opened it was stopped before it could say so`,
+});
 
 async function tokenIn({ tokenFile }: OpenOptions, files: Files): Promise<string | undefined> {
   return tokenFile === undefined ? undefined : (await files.readText(tokenFile)).trim();

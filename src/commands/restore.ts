@@ -12,15 +12,16 @@ import { inspectTarget } from "../homeserver/database/restore.ts";
 import { databaseSectionSchema } from "../homeserver/database/section.ts";
 import { MEDIA_SECTION } from "../homeserver/media/export.ts";
 import { mediaSectionSchema } from "../homeserver/media/section.ts";
+import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
 import { findRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
-import { databaseStep, mediaStep, readConfigArtifact } from "../homeserver/restore.ts";
+import { databaseStep, mediaStep, readConfigArtifact, wasFilling } from "../homeserver/restore.ts";
 import { Journal } from "../journal/journal.ts";
 import { takeLock } from "../journal/lock.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files.ts";
 import type { Account } from "../system/machine.ts";
-import { describeAddress } from "../system/postgres.ts";
+import { describeAddress, type PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
@@ -100,10 +101,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       target: {
         folder,
         mediaStore: store,
-        database: {
-          ...address.parameters,
-          ...(address.password === undefined ? {} : { password: address.password }),
-        },
+        database: argsOf(address),
         fencedSuffix: FENCED,
         ...(options.listen === undefined ? {} : { listen: listenOf(options.listen) }),
         ...(owner ? { owner } : {}),
@@ -112,15 +110,17 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     await refuseConflicts(plan, files);
     const journal = await Journal.open(join(recordFolder(folder), "journal.json"), files);
     const filled = journal.steps["restore/database"]?.inputs["bundle"] === bundle.manifest.id;
-    if (!filled) await inspectTarget({ address, section: database }, system.postgres);
+    if (!filled && !wasFilling(opened, address, journal))
+      await inspectTarget({ address, section: database }, system.postgres);
     if (options.dryRun) return said(plan, ["a dry run: nothing was written"], { dryRun: true });
 
+    await makeOwnedFolder(folder, owner, files);
     await files.makeFolder(recordFolder(folder));
     const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
     try {
       await runSteps(
         [
-          databaseStep(opened, address, database, system, view),
+          databaseStep(opened, address, database, journal, system, view),
           // After the database, whose rows say which files must be there.
           mediaStep(opened, { store, owner }, media, address, system, view),
         ],
@@ -143,6 +143,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
           fence: { ...plan.fence, names: [...plan.fence.names] },
           outageSince: bundle.manifest.outageSince,
           restored: new Date(machine.now()).toISOString(),
+          opening: null,
           opened: null,
           accepted: [],
         },
@@ -174,6 +175,20 @@ function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): O
     evidence: changes,
   }));
   return { findings: [...rewritten, ...plan.findings], details, lines };
+}
+
+/** As Synapse's `database.args` has them. */
+function argsOf({ parameters, password }: PostgresAddress): Record<string, string | number> {
+  const { port, ...others } = parameters;
+  return {
+    ...others,
+    ...(port !== undefined && /^\d+$/.test(port)
+      ? { port: Number(port) }
+      : port === undefined
+        ? {}
+        : { port }),
+    ...(password === undefined ? {} : { password }),
+  };
 }
 
 async function refuseOpened(folder: string, bundle: Bundle, files: Files): Promise<void> {

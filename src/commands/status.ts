@@ -1,11 +1,12 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { JOURNAL, LOCK, MANIFEST } from "../bundle/layout.ts";
+import { readProgress, type Now } from "../bundle/progress-file.ts";
 import { MigrationError } from "../errors.ts";
 import { Journal } from "../journal/journal.ts";
 import { isGone, lockHolder } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
-import { formatBytes } from "../report/units.ts";
+import { formatAmount, formatBytes, formatShare } from "../report/units.ts";
 import type { Command } from "./command.ts";
 import { checked } from "./options.ts";
 
@@ -28,6 +29,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
     }
     const holder = await lockHolder(join(folder, LOCK), files);
     const running = holder !== undefined && !isGone(holder, machine);
+    const now = running ? await readProgress(folder, files) : undefined;
     const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
     const { subject = "", kind = "move", outageSince } = journal.facts;
     const steps = Object.entries(journal.steps);
@@ -41,11 +43,17 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
         };
       }),
       running
-        ? {
-            id: "running",
-            level: "note",
-            sentence: `process ${holder.pid} on ${holder.host} works on it since ${holder.since}`,
-          }
+        ? now
+          ? {
+              id: "running",
+              level: "note",
+              sentence: `process ${holder.pid} on ${holder.host} works on it: ${nowWords(now)}`,
+            }
+          : {
+              id: "running",
+              level: "note",
+              sentence: `process ${holder.pid} on ${holder.host} works on it since ${holder.since}`,
+            }
         : sealed
           ? { id: "sealed", level: "ok", sentence: "the bundle is sealed: it is complete" }
           : {
@@ -64,9 +72,13 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
         running,
         sealed,
         outageSince: outageSince ?? null,
+        now: now ?? null,
         steps: steps.map(([id]) => id),
       },
       lines: [`${kind === "rehearsal" ? "a rehearsal of " : "the move of "}${subject}, in ${folder}`],
     };
   },
 };
+
+const nowWords = ({ label, unit, done, total }: Now) =>
+  `${label}, ${total === null ? formatAmount(done, unit) : formatShare(done, total, unit)}`;

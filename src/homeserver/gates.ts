@@ -5,12 +5,14 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { CONFIG_SECTION } from "./config/artifact.ts";
 import { parseConfigSection } from "./config/packed-file.ts";
+import { verifyNoStray } from "./config/stray.ts";
 import { verifyConfig } from "./config/verify.ts";
 import { connect, databaseAddress } from "./database/address.ts";
 import { DATABASE_SECTION } from "./database/export.ts";
 import { databaseSectionSchema } from "./database/section.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import type { Homeserver } from "./homeserver.ts";
+import type { RestoreRecord } from "./record.ts";
 import { MEDIA_SECTION } from "./media/export.ts";
 import { mediaSectionSchema } from "./media/section.ts";
 import { verifyMedia } from "./media/verify.ts";
@@ -21,12 +23,12 @@ export interface Restored {
   readonly inventory: Inventory;
   /** Read from the restored configuration. */
   readonly homeserver: Homeserver;
-  readonly mediaStore: string;
+  readonly record: RestoreRecord;
 }
 
 /** Every gate, against what was counted at the source. Changes nothing. */
 export async function gates(
-  { inventory, homeserver, mediaStore }: Restored,
+  { inventory, homeserver, record }: Restored,
   system: System,
   progress: Progress,
 ): Promise<Finding[]> {
@@ -37,7 +39,8 @@ export async function gates(
       homeserver,
       system.files,
     )),
-    sameStore(homeserver, mediaStore),
+    await verifyNoStray(record, system.files),
+    sameStore(homeserver, record.mediaStore),
   ];
   const media = mediaSectionSchema.parse(inventory.section(MEDIA_SECTION));
   const { session } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);

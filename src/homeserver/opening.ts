@@ -5,7 +5,7 @@ import type { System } from "../system/system.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { RestoreRecord } from "./record.ts";
 import { liftFence, setFence } from "./service/fence.ts";
-import { urlsOf } from "./service/inspect.ts";
+import { signsOfLife, urlsOf } from "./service/inspect.ts";
 import { start, stop, waitUntilUp } from "./service/start.ts";
 import { askServer } from "./service/verify.ts";
 import { KEY_SECTION, parseSigningKeySection } from "./signing-key/export.ts";
@@ -55,6 +55,30 @@ export async function openFence(opening: Opening, system: System): Promise<reado
   }
   if (findings.some(({ level }) => level === "blocker")) await close(opening, system);
   return findings;
+}
+
+/**
+ * Whether the server runs although nobody recorded that it was opened: an earlier `open` was stopped in between. If it
+ * does not run, the fence is set again and all begins anew. Throws `gate-failed` when it runs and was never proven.
+ */
+export async function wasLeftOpen(
+  record: RestoreRecord,
+  homeserver: Homeserver,
+  system: System,
+): Promise<boolean> {
+  const alive = await signsOfLife(homeserver, system);
+  if (alive.length === 0) {
+    await setFence(record.fence, system.files);
+    return false;
+  }
+  if (record.opening !== null) return true;
+  throw new MigrationError(
+    "gate-failed",
+    `${record.serverName} runs already, and was never proven: ${alive[0]!.sentence}`,
+    {
+      hint: "stop it, drop its database and restore again: it may have written to it",
+    },
+  );
 }
 
 async function ask(

@@ -19,6 +19,8 @@ const recordSchema = z.object({
   /** ISO 8601, or null when nobody knows. */
   outageSince: z.string().nullable(),
   restored: z.string(),
+  /** When every gate was passed and the fence was about to be lifted. */
+  opening: z.string().nullable(),
   /** Set by `open`, once. */
   opened: z.string().nullable(),
   /** Which findings somebody accepted when it was opened. */

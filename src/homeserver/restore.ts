@@ -3,12 +3,18 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { sealedName } from "../bundle/layout.ts";
 import type { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Step } from "../journal/step.ts";
 import type { Lock } from "../pipeline/encrypt.ts";
 import { meter } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Progress } from "../system/progress.ts";
-import { describeAddress, postgresProgramVersion, type PostgresAddress } from "../system/postgres.ts";
+import {
+  describeAddress,
+  postgresProgramVersion,
+  type PostgresAddress,
+  type PostgresSession,
+} from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
 import { DATABASE_ARTIFACT } from "./database/export.ts";
@@ -16,6 +22,7 @@ import { findProgram } from "./database/program.ts";
 import { knowsRestrict } from "./database/guard.ts";
 import { analyze, createDatabase, inspectTarget, restoreDatabase } from "./database/restore.ts";
 import type { DatabaseSection } from "./database/section.ts";
+import { verifyDatabase } from "./database/verify.ts";
 import { compareMedia } from "./media/compare.ts";
 import { MEDIA_ARTIFACT } from "./media/export.ts";
 import { restoreMedia, type MediaTarget } from "./media/restore.ts";
@@ -33,11 +40,21 @@ export function readConfigArtifact(opened: Opened): Promise<ReadonlyMap<string, 
   return unpackConfig(contents(opened, CONFIG_ARTIFACT));
 }
 
+/** What the journal says while a database is being filled: by which bundle, and which database. */
+const FILLING = "filling";
+const fillingFact = ({ bundle }: Opened, address: PostgresAddress) =>
+  `${bundle.manifest.id} ${describeAddress(address)}`;
+
+/** Whether an earlier run began to fill this database from this bundle. */
+export const wasFilling = (opened: Opened, address: PostgresAddress, journal: Journal) =>
+  journal.facts[FILLING] === fillingFact(opened, address);
+
 /** Fills the database. Done when it was filled by this very bundle. */
 export function databaseStep(
   opened: Opened,
   address: PostgresAddress,
   section: DatabaseSection,
+  journal: Journal,
   system: System,
   progress: Progress,
 ): Step {
@@ -59,15 +76,47 @@ export function databaseStep(
     async run() {
       const psql = await findProgram({ program: "psql", major: 0, versionText: "" }, system);
       const { text } = await postgresProgramVersion(psql, system.programs);
+      if (!knowsRestrict(text)) {
+        progress.note(
+          `psql ${text} cannot be kept from commands in a dump: restore only what you trust, or update it`,
+        );
+      }
       const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
+      if (wasFilling(opened, address, journal) && (await isFilled(address, section, system))) {
+        await analyze(address, system.postgres);
+        return { database: describeAddress(address) };
+      }
       if (!(await inspectTarget({ address, section }, system.postgres)))
         await createDatabase(address, system.postgres);
+      await journal.setFact(FILLING, fillingFact(opened, address));
       const dump = shown(opened, DATABASE_ARTIFACT, "database", progress);
       await restoreDatabase(address, dump, { programs: system.programs, psql, guardKey });
       await analyze(address, system.postgres);
       return { database: describeAddress(address) };
     },
   };
+}
+
+/** Whether every gate of the database is passed already: a run that was stopped after its COMMIT could not say so. */
+async function isFilled(
+  address: PostgresAddress,
+  section: DatabaseSection,
+  { postgres }: System,
+): Promise<boolean> {
+  let session: PostgresSession | undefined;
+  try {
+    session = await postgres.connect(address);
+    const { there } = await session.one<{ there: boolean }>(
+      "SELECT to_regclass('schema_version') IS NOT NULL AS there",
+    );
+    return there && (await verifyDatabase(section, session)).every(({ level }) => level !== "blocker");
+  } catch (error) {
+    // Not there yet, or not what it should be: what comes next says so in its own words.
+    if (error instanceof MigrationError) return false;
+    throw error;
+  } finally {
+    await session?.close();
+  }
 }
 
 /** Unpacks the media. Run again when files are missing since. */

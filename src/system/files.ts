@@ -32,8 +32,8 @@ export interface Files {
   syncAll(path: string): Promise<void>;
   /** Creates a file that must not exist yet; false when it does. For locks. */
   createNew(path: string, content: string): Promise<boolean>;
-  /** A folder and its parents, private (0700) where made now. */
-  makeFolder(path: string, mode?: number): Promise<void>;
+  /** A folder and its parents, private (0700) where made now. Answers the first that had to be made; undefined when none had. */
+  makeFolder(path: string, mode?: number): Promise<string | undefined>;
   /** A new private folder below `parent`, with a name of its own. */
   makeTemporary(parent: string, prefix: string): Promise<string>;
   rename(from: string, to: string): Promise<void>;
@@ -137,9 +137,8 @@ export const realFiles: Files = {
     }
   },
 
-  async makeFolder(path, mode = 0o700) {
-    await attempt("create", path, () => fs.mkdir(path, { recursive: true, mode }));
-  },
+  makeFolder: (path, mode = 0o700) =>
+    attempt("create", path, () => fs.mkdir(path, { recursive: true, mode })),
 
   makeTemporary: (parent, prefix) =>
     attempt("create a folder in", parent, () => fs.mkdtemp(join(parent, prefix))),

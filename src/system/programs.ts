@@ -9,8 +9,25 @@ import type { Bytes } from "./system.ts";
 
 export type { Call, Conversation, Ending, Gpg, Programs } from "./call.ts";
 
+/** What libpq takes from the environment and is no secret: a server that relies on it was started with it too. */
+const LIBPQ = [
+  ...["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE"],
+  ...["PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "KRB5CCNAME"],
+];
+
 /** Variables that programs need to work at all; nothing else of ours is passed on, as it may hold secrets. */
-const PASSED_ON = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR"];
+const PASSED_ON = [
+  "PATH",
+  "HOME",
+  "USER",
+  "LOGNAME",
+  "TMPDIR",
+  "LANG",
+  "LC_ALL",
+  "TZ",
+  "XDG_RUNTIME_DIR",
+  ...LIBPQ,
+];
 
 /** Milliseconds in which the last words of a launched program that failed must have come. */
 const LAST_WORDS = 200;

@@ -3,6 +3,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files.ts";
 import type { Settings } from "../homeserver.ts";
+import { makeOwnedFolder } from "../owned-folder.ts";
 import type { Fence } from "../service/fence.ts";
 import { keepSigningKey } from "../signing-key/restore.ts";
 import { editYaml } from "./edit.ts";
@@ -17,6 +18,7 @@ import {
 import { moveLogs } from "./log-config.ts";
 import type { FileRecord, PackedPaths } from "./packed-file.ts";
 import { findSettings } from "./setting.ts";
+import { straySettings } from "./stray.ts";
 import { openPacked } from "./unpack.ts";
 
 export type { ConfigTarget } from "./host-bound.ts";
@@ -102,6 +104,16 @@ export function planConfig({
 /** Throws `target-not-empty` when anything else than what was planned is in the way. Only looks. */
 export async function refuseConflicts(plan: ConfigPlan, files: Files): Promise<void> {
   await filesToWrite(plan, files);
+  const [stray] = await straySettings(plan, files);
+  if (stray !== undefined) {
+    throw new MigrationError(
+      "target-not-empty",
+      `${stray} would be read beside the restored configuration, and change it`,
+      {
+        hint: "take it away: a package that was installed on the new host may have put it there",
+      },
+    );
+  }
 }
 
 /**
@@ -111,7 +123,7 @@ export async function refuseConflicts(plan: ConfigPlan, files: Files): Promise<v
  */
 export async function writeConfig(plan: ConfigPlan, files: Files): Promise<void> {
   for (const { path, content, mode } of await filesToWrite(plan, files)) {
-    await makeFolders(dirname(path), plan, files);
+    await makeOwnedFolder(dirname(path), plan.owner, files);
     await files.writeWhole(path, content, mode);
     if (plan.owner) await files.setOwner(path, plan.owner.uid, plan.owner.gid);
   }
@@ -204,17 +216,3 @@ const inTheWay = (path: string) =>
   new MigrationError("target-not-empty", `${path} is there already and is not what the bundle holds`, {
     hint: "restore into an empty folder, or take the file away",
   });
-
-/** Folders made here belong to whoever runs the server, as it writes its logs there. */
-async function makeFolders(folder: string, plan: ConfigPlan, files: Files): Promise<void> {
-  const made: string[] = [];
-  for (
-    let above = folder;
-    above.startsWith(plan.folder) && !(await files.look(above));
-    above = dirname(above)
-  ) {
-    made.push(above);
-  }
-  await files.makeFolder(folder);
-  if (plan.owner) for (const one of made) await files.setOwner(one, plan.owner.uid, plan.owner.gid);
-}

@@ -4,12 +4,13 @@ import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import { unpackTar, type Unpacked } from "../../pipeline/tar.ts";
 import type { Files } from "../../system/files.ts";
+import { makeOwnedFolder, type Owner } from "../owned-folder.ts";
 import { isStorePath } from "./layout.ts";
 
 export interface MediaTarget {
   readonly store: string;
   /** Whom the files are to belong to; ourselves when left out. */
-  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner?: Owner;
 }
 
 export interface MediaRestored {
@@ -113,9 +114,7 @@ class Folders {
       });
     }
     if (!found) {
-      await this.#files.makeFolder(path);
-      const { owner } = this.#target;
-      if (owner) await this.#files.setOwner(path, owner.uid, owner.gid);
+      await makeOwnedFolder(path, this.#target.owner, this.#files);
     }
     this.#made.add(path);
   }

@@ -1,0 +1,89 @@
+import { join } from "node:path";
+import { z } from "zod";
+import type { Files } from "../system/files.ts";
+import type { Machine } from "../system/machine.ts";
+import type { Progress, Work } from "../system/progress.ts";
+import { PROGRESS } from "./layout.ts";
+
+const nowSchema = z.object({
+  label: z.string(),
+  unit: z.enum(["bytes", "files", "rows"]),
+  done: z.number(),
+  total: z.number().nullable(),
+  /** ISO 8601. */
+  at: z.string(),
+});
+
+/** What a run is doing at this moment, for those who look from outside. */
+export type Now = z.infer<typeof nowSchema>;
+
+/** Undefined when nothing is known. */
+export async function readProgress(folder: string, files: Files): Promise<Now | undefined> {
+  try {
+    return nowSchema.parse(JSON.parse(await files.readText(join(folder, PROGRESS))));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Passes progress on, and keeps the newest of it in the bundle's folder, at most once a second. Nothing depends on that file. */
+export class KeptProgress implements Progress {
+  #path: string;
+  #inner: Progress;
+  #files: Files;
+  #clock: Pick<Machine, "now" | "elapsed">;
+  #work: Work | undefined;
+  #done = 0;
+  #written = -Infinity;
+  #writing: Promise<unknown> = Promise.resolve();
+
+  constructor(folder: string, inner: Progress, files: Files, clock: Pick<Machine, "now" | "elapsed">) {
+    this.#path = join(folder, PROGRESS);
+    this.#inner = inner;
+    this.#files = files;
+    this.#clock = clock;
+  }
+
+  begin(work: Work): void {
+    this.#work = work;
+    this.#done = 0;
+    this.#keep();
+    this.#inner.begin(work);
+  }
+
+  advance(id: string, units: number): void {
+    if (id === this.#work?.id) this.#done += units;
+    this.#keep();
+    this.#inner.advance(id, units);
+  }
+
+  end(id: string): void {
+    this.#inner.end(id);
+  }
+
+  remark(id: string, why: string): void {
+    this.#inner.remark(id, why);
+  }
+
+  note(sentence: string): void {
+    this.#inner.note(sentence);
+  }
+
+  /** Takes the file away; to be called at the end, however it came. */
+  async clear(): Promise<void> {
+    this.#work = undefined;
+    await this.#writing;
+    await this.#files.remove(this.#path);
+  }
+
+  #keep(): void {
+    if (!this.#work || this.#clock.elapsed() - this.#written < 1000) return;
+    this.#written = this.#clock.elapsed();
+    const { label, unit, total = null } = this.#work;
+    const now: Now = { label, unit, done: this.#done, total, at: new Date(this.#clock.now()).toISOString() };
+    // A full disk is not found out here: whoever writes the bundle will find it, and say so.
+    this.#writing = this.#writing
+      .then(() => this.#files.writeWhole(this.#path, `${JSON.stringify(now)}\n`))
+      .catch(() => undefined);
+  }
+}
