@@ -64,9 +64,18 @@ export function checkManifest({ manifest }: Bundle, inventory: Inventory): Findi
       damage("manifest-forged", "the manifest lists other artifacts or hashes than the encrypted inventory"),
     ];
   }
-  if (manifest.rehearsal !== inventory.rehearsal) {
+  const { subject, outageSince, created, rehearsal } = manifest;
+  const stated: Record<string, unknown> = {
+    ...inventory.stated,
+    created: inventory.created,
+    rehearsal: inventory.rehearsal,
+  };
+  const differing = Object.entries({ subject, outageSince, created, rehearsal })
+    .filter(([name, value]) => stated[name] !== value)
+    .map(([name]) => name);
+  if (differing.length > 0) {
     return [
-      damage("manifest-forged", "manifest and encrypted inventory differ on whether this is a rehearsal"),
+      damage("manifest-forged", `the manifest and the encrypted inventory differ on ${differing.join(", ")}`),
     ];
   }
   return [{ id: "manifest", level: "ok", sentence: "the manifest agrees with the encrypted inventory" }];

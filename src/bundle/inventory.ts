@@ -27,6 +27,8 @@ const contentSchema = z.object({
   id: z.string(),
   created: z.string(),
   rehearsal: z.boolean(),
+  /** What the manifest says in the clear, set when the bundle is sealed. */
+  stated: z.object({ subject: z.string(), outageSince: z.string().nullable() }).optional(),
   /** Hex. Fingerprints of secrets are HMACs under it. */
   salt: z.string(),
   artifacts: z.record(z.string(), recordedSchema),
@@ -65,7 +67,9 @@ export class Inventory {
     const chunks: Uint8Array[] = [];
     try {
       for await (const chunk of decryptWith(lock)(source)) chunks.push(chunk);
-      return new Inventory(contentSchema.parse(JSON.parse(Buffer.concat(chunks).toString("utf8"))));
+      const raw: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+      refuseNewer(raw, path);
+      return new Inventory(contentSchema.parse(raw));
     } catch (error) {
       if (error instanceof MigrationError && error.code !== "program-failed") throw error;
       if (error instanceof MigrationError || error instanceof SyntaxError || error instanceof z.ZodError) {
@@ -88,6 +92,15 @@ export class Inventory {
 
   get rehearsal(): boolean {
     return this.#content.rehearsal;
+  }
+
+  /** What the manifest must say too; undefined in a bundle that was never sealed. */
+  get stated(): Content["stated"] {
+    return this.#content.stated;
+  }
+
+  state(subject: string, outageSince: string | null): void {
+    this.#content.stated = { subject, outageSince };
   }
 
   get salt(): Uint8Array {
@@ -126,4 +139,16 @@ export class Inventory {
     }
     return seen!;
   }
+}
+
+function refuseNewer(raw: unknown, path: string): void {
+  const found = z.object({ format: z.literal("synlift-inventory"), version: z.number() }).safeParse(raw);
+  if (!found.success || found.data.version <= 1) return;
+  throw new MigrationError(
+    "bundle-too-new",
+    `${path} has format version ${found.data.version}, this synlift reads version 1`,
+    {
+      hint: "use the synlift that made it, or a newer one",
+    },
+  );
 }

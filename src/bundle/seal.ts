@@ -34,6 +34,7 @@ export async function seal({
   outageSince,
   afterwards,
 }: Sealing): Promise<Manifest> {
+  inventory.state(subject, outageSince);
   const measured = await inventory.save(folder, lock, files);
   const manifest: Manifest = {
     format: "synlift-bundle",

@@ -172,17 +172,14 @@ class PsqlSession implements PostgresSession {
 export function reasonIn(complaint: string): string {
   const lines = complaint.split("\n").map((line) => line.trim());
   const found = lines.filter((line) => /\b(ERROR|FATAL|error):/.test(line));
-  const line = (found[0] ?? lines.filter(Boolean).at(-1) ?? "it closed the connection").replace(
-    /^psql:(<stdin>:\d+:)?\s*/,
-    "",
-  );
-  return hideValues(line.replace(/^(ERROR|FATAL|error):\s*/, ""));
+  const line = found[0] ?? lines.filter(Boolean).at(-1) ?? "it closed the connection";
+  return hideValues(line.replace(/^.*?\b(ERROR|FATAL|error):\s*/, ""));
 }
 
 /** The server quotes what it could not read, which may be out of a row. Names of tables and columns are quoted too, and stay. */
 function hideValues(sentence: string): string {
   return sentence
-    .replace(/^([^:"]*): ".*$/, "$1")
+    .replace(/: ".*$/, "")
     .replace(/(invalid byte sequence[^:]*): .*/, "$1")
     .replace(/\bvalue ".*" (is out of range)/, "value $1")
     .replace(/( at or near) ".*"/, "$1 something in it");

@@ -1,6 +1,5 @@
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import { drain } from "../../pipeline/stage.ts";
 import {
   postgresCall,
   reasonIn,
@@ -69,7 +68,9 @@ export async function restoreDatabase(
     yield Buffer.from("BEGIN;\n");
     yield* guarded(guardKey)(dump);
     // The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does.
-    yield Buffer.from(`\nRESET search_path;\n${REMOVE_LEFT_BEHIND.join("\n")}\nCOMMIT;\n`);
+    yield Buffer.from(
+      `\nRESET search_path;\n${REMOVE_LEFT_BEHIND.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`,
+    );
   };
   const call = postgresCall(psql, address, [
     "--no-psqlrc",
@@ -78,26 +79,30 @@ export async function restoreDatabase(
     "--output=/dev/null",
     ...QUIETLY,
   ]);
+  let said = "";
   try {
-    await drain(programs.through(call, script()));
+    for await (const chunk of programs.through(call, script())) said += Buffer.from(chunk).toString();
   } catch (error) {
     if (
       error instanceof MigrationError &&
       error.code === "program-failed" &&
       error.message.startsWith(psql)
     ) {
-      throw new MigrationError(
-        "restore-failed",
-        `the database could not be filled: ${reasonIn(error.message)}`,
-        {
-          hint: "nothing was kept: the database is as empty as before; run the same command again once the cause is gone",
-          cause: error,
-        },
-      );
+      throw notFilled(reasonIn(error.message), error);
     }
     throw error;
   }
+  // An exit code of 0 does not say how far psql came.
+  if (!said.split("\n").includes(COMMITTED)) throw notFilled("psql ended before the last statement");
 }
+
+const COMMITTED = "synlift-committed";
+
+const notFilled = (reason: string, cause?: unknown) =>
+  new MigrationError("restore-failed", `the database could not be filled: ${reason}`, {
+    hint: "nothing was kept: the database is as empty as before; run the same command again once the cause is gone",
+    cause,
+  });
 
 /** Plans made on an empty table are bad plans: without this the first hours are slow. */
 export async function analyze(address: PostgresAddress, postgres: Postgres): Promise<void> {
