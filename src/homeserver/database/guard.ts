@@ -80,7 +80,7 @@ function stripped(bytes: Uint8Array): Uint8Array {
   const kept = lines.filter(
     (line) => !/^\\(restrict|unrestrict) [A-Za-z0-9]+\s*$/.test(line) && line !== "\\set ON_ERROR_STOP on",
   );
-  if (kept.some((line) => line.startsWith("\\"))) throw notADump();
+  if (kept.some((line) => line.trimStart().startsWith("\\"))) throw notADump();
   return Buffer.from(kept.join("\n"), "latin1");
 }
 

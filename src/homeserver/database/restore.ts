@@ -88,7 +88,8 @@ export async function restoreDatabase(
       error.code === "program-failed" &&
       error.message.startsWith(psql)
     ) {
-      throw notFilled(reasonIn(error.message), error);
+      // Not as its cause: what psql said may hold a value out of a row.
+      throw notFilled(reasonIn(error.message));
     }
     throw error;
   }
@@ -98,10 +99,9 @@ export async function restoreDatabase(
 
 const COMMITTED = "synlift-committed";
 
-const notFilled = (reason: string, cause?: unknown) =>
+const notFilled = (reason: string) =>
   new MigrationError("restore-failed", `the database could not be filled: ${reason}`, {
     hint: "nothing was kept: the database is as empty as before; run the same command again once the cause is gone",
-    cause,
   });
 
 /** Plans made on an empty table are bad plans: without this the first hours are slow. */
