@@ -1,0 +1,64 @@
+import { Inventory } from "../../src/bundle/inventory.ts";
+import type { Artifact } from "../../src/bundle/manifest.ts";
+import type { Measure } from "../../src/pipeline/measure.ts";
+import { Bundle } from "../../src/bundle/reader.ts";
+import { seal } from "../../src/bundle/seal.ts";
+import { databaseSectionSchema, type DatabaseSection } from "../../src/homeserver/database/section.ts";
+import { DATABASE_ARTIFACT, exportDatabase } from "../../src/homeserver/database/export.ts";
+import { realFiles } from "../../src/system/files.ts";
+import { realPostgres, type PostgresAddress } from "../../src/system/postgres.ts";
+import type { Programs } from "../../src/system/programs.ts";
+import { temporaryFolder } from "./lab/temporary-folder.ts";
+import { lockWith, programsWith } from "./real-world.ts";
+import { still, writerIn } from "./small-bundle.ts";
+
+export const lock = lockWith();
+export const programs = programsWith();
+export const postgres = realPostgres(programs);
+
+export interface Packed {
+  readonly bundle: Bundle;
+  readonly artifact: Artifact;
+  readonly section: DatabaseSection;
+  /** What decrypted and gunzipped comes out. */
+  readonly plain: Measure;
+}
+
+/** Packs a database as export does. */
+export async function pack(
+  address: PostgresAddress,
+  given: { pgDump?: string; programs?: Programs; folder?: string } = {},
+): Promise<Packed> {
+  const folder = given.folder ?? temporaryFolder("bundle");
+  const inventory = Inventory.begin(still, false);
+  const step = exportDatabase({
+    address,
+    pgDump: given.pgDump ?? "pg_dump",
+    marker: "as it was",
+    inputs: {},
+    into: writerIn(folder, lock),
+    inventory,
+    postgres,
+    programs: given.programs ?? programs,
+    saved: () => Promise.resolve(),
+    check: () => Promise.resolve(undefined),
+  });
+  await step.run();
+  await seal({
+    folder,
+    inventory,
+    lock,
+    files: realFiles,
+    subject: "example.org",
+    program: "p",
+    outageSince: null,
+    afterwards: "",
+  });
+  const bundle = await Bundle.open(folder, realFiles);
+  return {
+    bundle,
+    artifact: bundle.artifact(DATABASE_ARTIFACT)!,
+    section: databaseSectionSchema.parse(inventory.section("database")),
+    plain: inventory.artifacts[0]!.plain,
+  };
+}
