@@ -222,8 +222,8 @@ test("open names each gate that is broken on purpose", async () => {
     ),
     sequences: sql("select setval('events_stream_seq', 2)", "select setval('events_stream_seq', 100000)"),
     "stream-positions": sql(
-      "update stream_positions set stream_id = stream_id + 100000 where stream_name = 'account_data'",
-      "update stream_positions set stream_id = stream_id - 100000 where stream_name = 'account_data'",
+      "insert into stream_positions values ('account_data', 'another', 999999)",
+      "delete from stream_positions where instance_name = 'another'",
     ),
     schema: sql(
       "update schema_version set version = version + 1",
