@@ -20,7 +20,7 @@ const FIRST_MINOR: Readonly<Record<number, number>> = { 13: 22, 14: 19, 15: 14, 
 
 /** Whether a psql of this version ("15.18") can be restricted. One that cannot is only given what was cut off at both ends. */
 export function knowsRestrict(version: string): boolean {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part, 10));
   return major >= 18 || minor >= (FIRST_MINOR[major] ?? Infinity);
 }
 
