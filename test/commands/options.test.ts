@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { z } from "zod";
+import { fromSource, makePassphrase, passphraseFileOf, passphraseFor } from "../../src/bundle/passphrase.ts";
+import {
+  acceptSchema,
+  checked,
+  dryRunSchema,
+  passphraseSchema,
+  passphraseSource,
+  sizeOf,
+  typedDatabase,
+} from "../../src/commands/options.ts";
+import { realFiles } from "../../src/system/files.ts";
+import type { System } from "../../src/system/system.ts";
+import { noise } from "../support/bytes.ts";
+import { machineWith } from "../support/fake-machine.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { programsWith } from "../support/real-world.ts";
+
+/** A system with nobody in front of it. */
+function systemWith(drawable = false): { system: System; said: string[] } {
+  const said: string[] = [];
+  const terminal = { drawable, interactive: false, err: (text: string) => void said.push(text) };
+  return {
+    said,
+    system: {
+      files: realFiles,
+      programs: programsWith(),
+      machine: machineWith({ user: "me" }),
+      terminal,
+    } as unknown as System,
+  };
+}
+const { system } = systemWith();
+
+function fileWith(content: string | Uint8Array): string {
+  const path = join(temporaryFolder("options"), "file");
+  writeFileSync(path, content, { mode: 0o600 });
+  return path;
+}
+
+test("sizes are read as GNU split reads them", () => {
+  for (const [text, bytes] of [
+    ["1", 1],
+    ["100", 100],
+    ["1k", 1024],
+    ["100m", 104_857_600],
+    ["100M", 104_857_600],
+    ["2g", 2_147_483_648],
+    ["1t", 1_099_511_627_776],
+  ] as const)
+    assert.equal(sizeOf(text), bytes, text);
+  for (const text of [
+    "",
+    "0",
+    "0m",
+    "-1",
+    "1.5m",
+    "m",
+    "10 m",
+    "10mb",
+    "1e3",
+    "9999999999999",
+    "999999999999t",
+    "0x10",
+  ])
+    assert.throws(() => sizeOf(text), { code: "bad-usage", message: `--split: ${text} is no size` }, text);
+});
+
+test("an address with a password in it is refused, without repeating it", async () => {
+  for (const text of [
+    "host=db dbname=x password=hunter2",
+    "postgresql://me:hunter2@db/x",
+    "postgresql://db/x?password=hunter2",
+    "dbname=x sslpassword=hunter2",
+    "password='hunter2",
+  ]) {
+    await assert.rejects(
+      typedDatabase(text, undefined, system),
+      (error: Error & { code: string; hint: string }) => {
+        assert.equal(error.code, "bad-usage", text);
+        assert.doesNotMatch(`${error.stack ?? ""} ${error.hint}`, /hunter2/);
+        return true;
+      },
+    );
+  }
+});
+
+test("a database's password is the one line of its file, and the user is ours when none is named", async () => {
+  const to = await typedDatabase("host=db dbname=x", fileWith("p@ss 'word' \\ \n"), system);
+  assert.deepEqual(to, { parameters: { user: "me", host: "db", dbname: "x" }, password: "p@ss 'word' \\ " });
+  assert.deepEqual(await typedDatabase("postgresql://you@db/x", undefined, system), {
+    parameters: { user: "you", host: "db", dbname: "x" },
+  });
+  await assert.rejects(typedDatabase("host=db", undefined, system), {
+    code: "bad-usage",
+    message: /names no database/,
+  });
+  await assert.rejects(typedDatabase("dbname=x", "/nonexistent/password", system), { code: "file-missing" });
+});
+
+test("what was typed wrong is named by its option, all of it at once", () => {
+  const schema = z.object({
+    argument: z.string(),
+    bundleFolder: z.string(),
+    ...passphraseSchema,
+    ...acceptSchema,
+    ...dryRunSchema,
+  });
+  assert.throws(
+    () => checked(schema, { passphraseFd: "two" }),
+    (error: Error & { code: string; hint: string }) => {
+      assert.equal(error.code, "bad-usage");
+      assert.equal(error.hint, "--help shows an example");
+      const [argument, folder, descriptor] = error.message.split("; ");
+      assert.equal(argument, "the bundle: must be given");
+      assert.equal(folder, "--bundle-folder: must be given");
+      assert.match(descriptor!, /^--passphrase-fd: /);
+      return true;
+    },
+  );
+  assert.deepEqual(checked(schema, { argument: "b", bundleFolder: "f", passphraseFd: "3" }), {
+    argument: "b",
+    bundleFolder: "f",
+    passphraseFd: 3,
+    accept: [],
+    dryRun: false,
+  });
+  for (const passphraseFd of ["0", "1", "2", "-1", "3.5"])
+    assert.throws(
+      () => checked(z.object(passphraseSchema), { passphraseFd }),
+      { code: "bad-usage" },
+      passphraseFd,
+    );
+});
+
+test("a passphrase comes from a file, a descriptor or a command, without its line end", async () => {
+  const path = fileWith("my secret words\r\n");
+  assert.equal(await fromSource({ file: path }, system), "my secret words");
+  const descriptor = openSync(path, "r");
+  assert.equal(await fromSource(passphraseSource({ passphraseFd: descriptor }), system), "my secret words");
+  closeSync(descriptor);
+  assert.equal(await fromSource({ command: "printf 'from a %s\\n' command" }, system), "from a command");
+  assert.equal(await fromSource({}, system), undefined);
+  assert.equal(await fromSource({ file: fileWith("é".repeat(127)) }, system), "é".repeat(127));
+});
+
+test("a passphrase that is empty, has two lines or is too long for gpg's own prompt is refused, and not shown", async () => {
+  for (const [content, why] of [
+    ["", /is empty/],
+    ["\n", /is empty/],
+    ["hunter2\nhunter3\n", /more than one line/],
+    ["hunter2\n\n", /more than one line/],
+    ["hunter2\0x", /more than one line/],
+    ["hunter2" + "x".repeat(249), /longer than 255 bytes/],
+    ["é".repeat(128), /longer than 255 bytes/],
+  ] as const) {
+    const file = fileWith(content);
+    await assert.rejects(fromSource({ file }, system), (error: Error & { code: string; hint: string }) => {
+      assert.equal(error.code, "passphrase-unusable");
+      assert.match(error.message, why);
+      assert.doesNotMatch(`${error.stack ?? ""} ${error.hint}`, /hunter/);
+      return true;
+    });
+  }
+  await assert.rejects(fromSource({ command: "true" }, system), {
+    code: "passphrase-unusable",
+    message: /^the passphrase command/,
+  });
+  await assert.rejects(fromSource({ command: "exit 3" }, system), { code: "program-failed" });
+});
+
+test("two sources of a passphrase are one too many", async () => {
+  const file = fileWith("x");
+  for (const source of [
+    { file, descriptor: 3 },
+    { file, command: "echo x" },
+    { descriptor: 3, command: "echo x" },
+    { file, descriptor: 3, command: "x" },
+  ])
+    await assert.rejects(fromSource(source, system), {
+      code: "bad-usage",
+      message: /more than one way/,
+      hint: /choose one/,
+    });
+});
+
+test("a passphrase that is made has 64 letters and digits, each as likely as the other", () => {
+  const made = makePassphrase((bytes) => noise(bytes, 77));
+  assert.match(made, /^[A-Za-z0-9]{64}$/);
+  let all = "";
+  for (let seed = 1; seed <= 300; seed++) all += makePassphrase((bytes) => noise(bytes, seed));
+  const counts = [...new Set(all)].map((letter) => all.split(letter).length - 1);
+  assert.equal(counts.length, 62);
+  const expected = all.length / 62;
+  assert.ok(
+    Math.min(...counts) > expected * 0.7 && Math.max(...counts) < expected * 1.3,
+    `${Math.min(...counts)} to ${Math.max(...counts)}`,
+  );
+  assert.match(
+    makePassphrase((bytes) => new Uint8Array(bytes).fill(247)),
+    /^9{64}$/,
+  );
+});
+
+test("a passphrase that is made is written once, privately, beside the bundle, and found again", async () => {
+  const folder = join(temporaryFolder("out"), "bundle");
+  const notes: string[] = [];
+  const made = await passphraseFor(folder, {}, system, (note) => notes.push(note));
+  const path = passphraseFileOf(folder);
+  assert.equal(path, `${folder}.passphrase`);
+  assert.equal(execFileSync("stat", ["-c", "%a", path], { encoding: "utf8" }).trim(), "600");
+  assert.equal(await passphraseFor(folder, {}, system, (note) => notes.push(note)), made);
+  assert.match(notes[0]!, /was made and written to/);
+  assert.match(notes[1]!, /is the one in/);
+  assert.equal(notes.join().includes(made), false, "a note may end up in a log");
+});
+
+test("a passphrase that is made is shown to a person once, and never to a log", async () => {
+  for (const drawable of [true, false]) {
+    const seen = systemWith(drawable);
+    const folder = join(temporaryFolder("out"), "bundle");
+    const made = await passphraseFor(folder, {}, seen.system, () => undefined);
+    await passphraseFor(folder, {}, seen.system, () => undefined);
+    assert.deepEqual(seen.said, drawable ? [`passphrase: ${made}\n`] : []);
+  }
+});

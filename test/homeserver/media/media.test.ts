@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { Inventory } from "../../../src/bundle/inventory.ts";
+import { compareMedia } from "../../../src/homeserver/media/compare.ts";
+import { exportMedia } from "../../../src/homeserver/media/export.ts";
+import { isStorePath, uploadPath } from "../../../src/homeserver/media/layout.ts";
+import { mediaSectionSchema, type MediaSection } from "../../../src/homeserver/media/section.ts";
+import { storeState, walkStore } from "../../../src/homeserver/media/store.ts";
+import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
+import { realFiles as files } from "../../../src/system/files.ts";
+import type { PostgresAddress } from "../../../src/system/postgres.ts";
+import { flipped } from "../../support/bytes.ts";
+import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
+import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
+import { makeMiniSynapse, uploadBytes, UPLOADS } from "../../support/mini-synapse.ts";
+import { lock, postgres } from "../../support/moved-database.ts";
+import { still, writerIn } from "../../support/small-bundle.ts";
+
+let cluster: PostgresCluster;
+let address: PostgresAddress;
+
+before(async () => {
+  cluster = await PostgresCluster.start();
+  address = await makeMiniSynapse(cluster, "synapse");
+  const sha256 = createHash("sha256").update(uploadBytes(1)).digest("hex");
+  await cluster.sql(
+    "synapse",
+    `update local_media_repository set sha256 = '${sha256}' where media_id = '${UPLOADS[1]}'`,
+  );
+});
+after(() => cluster.stop());
+
+const pathOf = (store: string, index: number) => join(store, uploadPath(UPLOADS[index]!)!);
+
+function put(path: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+}
+
+/** A store with every upload in its place, a thumbnail, and remote media that stays behind. */
+function newStore(): string {
+  const store = temporaryFolder("store");
+  UPLOADS.forEach((_, index) => {
+    put(pathOf(store, index), uploadBytes(index));
+  });
+  put(join(store, "local_thumbnails/AA/aa/FirstUpload/32-32-image-png-crop"), "thumb");
+  put(join(store, "remote_content/far.example/re/mo/te"), "stays behind");
+  put(join(store, "url_cache/2026-01-02/x"), "stays behind");
+  return store;
+}
+
+async function withSession<T>(
+  act: (session: Awaited<ReturnType<typeof postgres.connect>>) => Promise<T>,
+): Promise<T> {
+  const session = await postgres.connect(address);
+  return act(session).finally(() => session.close());
+}
+
+const compared = (store: string) =>
+  withSession((session) => compareMedia(session, store, files, { hashes: true, tell: () => undefined }));
+
+const NOTHING_LOST: MediaSection = { files: 4, bytes: 6005, rows: 3, rowBytes: 6000, differing: [] };
+const verified = (store: string, section = NOTHING_LOST) =>
+  withSession((session) => verifyMedia(section, { session, store, files, tell: () => undefined }));
+
+async function namesIn(store: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of walkStore(store, files)) names.push(name);
+  return names;
+}
+
+test("only local media is walked, in the same order everywhere", async () => {
+  assert.deepEqual(await namesIn(newStore()), [
+    ...UPLOADS.map((id) => uploadPath(id)!),
+    "local_thumbnails/AA/aa/FirstUpload/32-32-image-png-crop",
+  ]);
+  assert.deepEqual(await namesIn(temporaryFolder("empty-store")), []);
+});
+
+test("links and other oddities in a store are told and never followed", async () => {
+  const store = newStore();
+  const elsewhere = temporaryFolder("elsewhere");
+  put(join(elsewhere, "private"), "not media");
+  symlinkSync(elsewhere, join(store, "local_content/folder-link"));
+  symlinkSync(join(elsewhere, "private"), join(store, "local_content/AA/file-link"));
+  symlinkSync(join(store, "local_content"), join(store, "local_content/loop"));
+  const state = await storeState(store, files);
+  assert.equal(state.files, 4);
+  assert.deepEqual(state.odd, [
+    "local_content/AA/file-link",
+    "local_content/folder-link",
+    "local_content/loop",
+  ]);
+});
+
+test("a store's digest changes when a file comes, goes, grows or is written again", async () => {
+  const store = newStore();
+  const seen = new Set<string>();
+  const look = async () => seen.add((await storeState(store, files)).digest).size;
+  assert.equal(await look(), 1);
+  assert.equal(await look(), 1, "and not by itself");
+  put(join(store, "local_content/zz/zz/new"), "x");
+  assert.equal(await look(), 2);
+  put(join(store, "local_content/zz/zz/new"), "xy");
+  assert.equal(await look(), 3);
+  await files.setTimes(join(store, "local_content/zz/zz/new"), 1_000_000);
+  assert.equal(await look(), 4);
+  rmSync(pathOf(store, 0));
+  assert.equal(await look(), 5);
+});
+
+test("a whole store fits its rows, and reserved ids and previews are no fault", async () => {
+  assert.deepEqual(await compared(newStore()), {
+    rows: 3,
+    bytes: 6000,
+    differing: [],
+    changed: [],
+    hashed: 1,
+  });
+});
+
+test("missing, truncated, replaced and changed uploads are found by their id", async () => {
+  const store = newStore();
+  rmSync(pathOf(store, 0));
+  writeFileSync(pathOf(store, 1), flipped(uploadBytes(1), 5));
+  truncateSync(pathOf(store, 2), 2999);
+  const found = await compared(store);
+  assert.deepEqual(found.differing, [
+    { mediaId: UPLOADS[0], expected: 1000, found: null },
+    { mediaId: UPLOADS[2], expected: 3000, found: 2999 },
+  ]);
+  assert.deepEqual(found.changed, [UPLOADS[1]]);
+  rmSync(pathOf(store, 2));
+  symlinkSync("/etc/passwd", pathOf(store, 2));
+  assert.equal((await compared(store)).differing[1]?.found, null, "a link is no upload");
+});
+
+test("the gate for media names each upload that is not as it was", async () => {
+  const store = newStore();
+  const [fine] = await verified(store);
+  assert.deepEqual([fine?.id, fine?.level], ["media", "ok"]);
+  rmSync(pathOf(store, 0));
+  writeFileSync(pathOf(store, 1), flipped(uploadBytes(1), 5));
+  const [media] = await verified(store);
+  assert.equal(media?.level, "blocker");
+  assert.deepEqual(media.evidence, [
+    `${UPLOADS[0]}: 1000 bytes by its row, no file`,
+    `${UPLOADS[1]}: its hash is not the one in its row`,
+  ]);
+  const known = { ...NOTHING_LOST, differing: [{ mediaId: UPLOADS[0], expected: 1000, found: null }] };
+  writeFileSync(pathOf(store, 1), uploadBytes(1));
+  assert.deepEqual((await verified(store, known)).map(({ id, level }) => `${level} ${id}`).slice(0, 2), [
+    "ok media",
+    "note media-missing",
+  ]);
+});
+
+test("the gate for remote media stops while rows are left whose files stayed behind", async () => {
+  const store = newStore();
+  const remote = (await verified(store)).find(({ id }) => id === "remote-media");
+  assert.equal(remote?.level, "blocker");
+  assert.deepEqual(remote.evidence?.map((line) => line.replace(/:.*/, "")).sort(), [
+    "local_media_repository",
+    "local_media_repository_thumbnails",
+    "local_media_repository_url_cache",
+    "remote_media_cache",
+    "remote_media_cache_thumbnails",
+  ]);
+});
+
+async function exported(store: string, accepted: boolean): Promise<MediaSection> {
+  const inventory = Inventory.begin(still, false);
+  const folder = temporaryFolder("bundle");
+  const state = await storeState(store, files);
+  const step = exportMedia({
+    store,
+    state,
+    inputs: {},
+    accepted,
+    address,
+    postgres,
+    files,
+    into: writerIn(folder, lock),
+    inventory,
+    saved: () => Promise.resolve(),
+    check: () => Promise.resolve(undefined),
+  });
+  await step.run();
+  assert.deepEqual(readdirSync(folder), ["customer_backup_media_export.tar.gz.gpg"]);
+  return mediaSectionSchema.parse(inventory.section("media"));
+}
+
+test("an export stops when uploads are missing, and goes on when somebody accepted it", async () => {
+  const store = newStore();
+  assert.deepEqual(await exported(store, false), NOTHING_LOST);
+  rmSync(pathOf(store, 0));
+  await assert.rejects(exported(store, false), {
+    code: "media-missing",
+    message: new RegExp(`1 of 3 uploads.*${UPLOADS[0]}: 1000 bytes by its row, no file`),
+    hint: /--accept media-missing/,
+  });
+  const section = await exported(store, true);
+  assert.deepEqual(section.differing, [{ mediaId: UPLOADS[0], expected: 1000, found: null }]);
+  assert.equal(section.files, 3);
+});
+
+test("where an upload lies is where Synapse puts it, and no id leads anywhere else", () => {
+  assert.equal(uploadPath("AbCdEfGhIj"), "local_content/Ab/Cd/EfGhIj");
+  for (const id of [
+    "",
+    "abcd",
+    "../../etc",
+    "ab/cd/ef",
+    "....x",
+    "ab..",
+    "abcd..",
+    "ab..x\0",
+    "a b c d e",
+    "äbcdef",
+  ]) {
+    const path = uploadPath(id);
+    assert.ok(path === undefined || isStorePath(path), id);
+    if (/[/\0 ä]/.test(id) || id.length < 5) assert.equal(path, undefined, id);
+  }
+  assert.equal(uploadPath("....x"), undefined);
+});
