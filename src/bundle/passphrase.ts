@@ -13,10 +13,14 @@ export interface PassphraseSource {
 
 /** The passphrase, from the source named, else by asking. Throws `bad-usage`, `passphrase-unusable`. */
 export async function readPassphrase(source: PassphraseSource, system: System): Promise<string> {
-  return (
-    (await fromSource(source, system)) ??
-    usable(await system.terminal.askSecret("Passphrase of the bundle"), "what you typed")
-  );
+  const given = await fromSource(source, system);
+  if (given !== undefined) return given;
+  if (!system.terminal.interactive) {
+    throw new MigrationError("bad-usage", "the passphrase of the bundle must be given", {
+      hint: "use --passphrase-file, --passphrase-fd or --passphrase-command, or run this in a terminal to be asked",
+    });
+  }
+  return usable(await system.terminal.askSecret("Passphrase of the bundle"), "what you typed");
 }
 
 /** The passphrase from the source named; undefined when none was. */
