@@ -16,7 +16,7 @@ export interface Programs {
    * Runs a program that may leave others running behind it, such as one that starts a server, and waits for itself
    * only. Its output is not read. Throws as `run` does.
    */
-  launch(call: Call): Promise<void>;
+  launch(call: Call, options?: LaunchOptions): Promise<void>;
   /** Starts a program to talk with. Throws `program-missing`. */
   open(call: Call): Promise<Conversation>;
   /** The path of a program, or undefined when it is not installed. */
@@ -34,6 +34,11 @@ export interface Call {
   readonly folder?: string;
   /** Run as another account of this host; only root may. */
   readonly account?: Account;
+}
+
+export interface LaunchOptions {
+  /** Run it also when this run was asked to stop: for the way back. Else it ends with the run, with all its group. */
+  readonly always?: boolean;
 }
 
 /** A program that is asked and answers, until it is closed or dies. */

@@ -96,7 +96,8 @@ export function realPrograms(
       return Buffer.concat(chunks).toString("utf8");
     },
 
-    launch: (call) => launched(call, environmentOf(call), signal),
+    launch: (call, { always = false } = {}) =>
+      launched(call, environmentOf(call), always ? undefined : signal),
 
     async open(call) {
       const program = start(call, "pipe");
@@ -140,9 +141,13 @@ async function* unlessStopped(output: Bytes, signal: AbortSignal): Bytes {
   signal.throwIfAborted();
 }
 
-function launched(call: Call, env: Record<string, string | undefined>, signal: AbortSignal): Promise<void> {
+function launched(
+  call: Call,
+  env: Record<string, string | undefined>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     // In a group of its own: what it starts must outlive us, and a Ctrl-C at our terminal.
     const child = spawn(call.name, call.args, {
       stdio: ["ignore", "ignore", "pipe"],
@@ -151,6 +156,11 @@ function launched(call: Call, env: Record<string, string | undefined>, signal: A
       ...(call.folder === undefined ? {} : { cwd: call.folder }),
       ...(call.account ? { uid: call.account.uid, gid: call.account.gid } : {}),
     });
+    const stop = () => {
+      endGroup(child.pid);
+      reject(signal?.reason as Error);
+    };
+    signal?.addEventListener("abort", stop, { once: true });
     let complaint = "";
     child.stderr
       .setEncoding("utf8")
@@ -160,6 +170,7 @@ function launched(call: Call, env: Record<string, string | undefined>, signal: A
     });
     child.once("exit", (code, killedBy) => {
       child.unref();
+      signal?.removeEventListener("abort", stop);
       const how = killedBy ? `was killed by ${killedBy}` : `failed with exit code ${code ?? "unknown"}`;
       const done = () => {
         clearTimeout(timer);
@@ -172,4 +183,9 @@ function launched(call: Call, env: Record<string, string | undefined>, signal: A
       child.stderr.once("close", done);
     });
   });
+}
+
+/** Ends everything in the group of a detached program, as a shell would. */
+function endGroup(leader: number | undefined): void {
+  if (leader !== undefined) spawn("sh", ["-c", `kill -TERM -${leader}`], { stdio: "ignore" });
 }

@@ -17,7 +17,10 @@ export interface RunOptions {
   /** Looks at standard error as it grows; true ends the process with SIGKILL, as a power cut would. */
   readonly killWhen?: (stderr: string) => boolean;
   /** Called once, with the process that runs. */
-  readonly started?: (child: { pid: number | undefined; kill(signal: NodeJS.Signals): boolean }) => unknown;
+  readonly started?: (child: {
+    readonly pid?: number | undefined;
+    kill(signal: NodeJS.Signals): boolean;
+  }) => unknown;
 }
 
 export function synlift(

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Interrupted } from "../../src/errors.ts";
@@ -228,4 +228,20 @@ test("programs get a short list of our variables and nothing else", async () => 
 test("a program is found in the first folder of PATH that has it", async () => {
   assert.equal(await programsWith({ PATH: "/nonexistent:/bin:/usr/bin" }).find("sh"), "/bin/sh");
   assert.equal(await programsWith({ PATH: "/bin" }).find("nobody-has-this"), undefined);
+});
+
+test("a launched program that hangs ends with the run, all its group; one that leads back runs all the same", async () => {
+  const asked = new AbortController();
+  const stoppable = programsWith({}, asked.signal);
+  const folder = temporaryFolder("launch");
+  const started = stoppable.launch(sh(`echo $$ > ${folder}/pid; sleep 600 & sleep 600`));
+  started.catch(() => undefined);
+  await until("it runs", () => existsSync(`${folder}/pid`) && readFileSync(`${folder}/pid`, "utf8") !== "");
+  const pid = Number(readFileSync(`${folder}/pid`, "utf8"));
+  asked.abort(new Interrupted("SIGINT"));
+  await assert.rejects(started, { name: "Interrupted" });
+  await until("it is gone", () => stateOf(pid) === "gone");
+  await assert.rejects(stoppable.launch(sh("true")), { name: "Interrupted" });
+  await stoppable.launch(sh(`touch ${folder}/stopped`), { always: true });
+  assert.ok(existsSync(`${folder}/stopped`));
 });

@@ -1,21 +1,27 @@
 import { MigrationError } from "../../errors.ts";
 import type { Http } from "../../system/http.ts";
 import type { Machine } from "../../system/machine.ts";
+import type { LaunchOptions } from "../../system/call.ts";
 import type { Programs } from "../../system/programs.ts";
 
 /** Runs what a person gave to start the server. It must come back once the server is started, as `systemctl start` does. */
 export async function start(command: string, programs: Programs): Promise<void> {
-  await runCommand(command, "start", programs);
+  await runCommand(command, "start", programs, { always: false });
 }
 
-/** The way back, when the started server gives a wrong answer. */
+/** The way back, when the started server gives a wrong answer; also when this run was asked to stop meanwhile. */
 export async function stop(command: string, programs: Programs): Promise<void> {
-  await runCommand(command, "stop", programs);
+  await runCommand(command, "stop", programs, { always: true });
 }
 
-async function runCommand(command: string, verb: string, programs: Programs): Promise<void> {
+async function runCommand(
+  command: string,
+  verb: string,
+  programs: Programs,
+  options: LaunchOptions,
+): Promise<void> {
   try {
-    await programs.launch({ name: "sh", args: ["-c", command], folder: "/" });
+    await programs.launch({ name: "sh", args: ["-c", command], folder: "/" }, options);
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     throw new MigrationError(
