@@ -20,7 +20,7 @@ import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
 import { DATABASE_ARTIFACT } from "./database/export.ts";
 import { findProgram } from "./database/program.ts";
 import { knowsRestrict } from "./database/guard.ts";
-import { analyze, createDatabase, inspectTarget, restoreDatabase } from "./database/restore.ts";
+import { analyze, createDatabase, inspectTarget, isSuperuser, restoreDatabase } from "./database/restore.ts";
 import type { DatabaseSection } from "./database/section.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import { compareMedia } from "./media/compare.ts";
@@ -88,6 +88,11 @@ export function databaseStep(
       }
       if (!(await inspectTarget({ address, section }, system.postgres)))
         await createDatabase(address, system.postgres);
+      if (await isSuperuser(address, system.postgres)) {
+        progress.note(
+          "this database user is a superuser: give the homeserver one of its own, and restore only bundles that you trust",
+        );
+      }
       await journal.setFact(FILLING, fillingFact(opened, address));
       const dump = shown(opened, DATABASE_ARTIFACT, "database", progress);
       await restoreDatabase(address, dump, { programs: system.programs, psql, guardKey });

@@ -104,6 +104,15 @@ const notFilled = (reason: string) =>
     hint: "nothing was kept: the database is as empty as before; run the same command again once the cause is gone",
   });
 
+/** Whether this user may do anything to the server: then a dump that somebody else made could run programs there. */
+export async function isSuperuser(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
+  const session = await postgres.connect(address);
+  const asked = session.one<{ super: boolean }>(
+    "SELECT rolsuper AS super FROM pg_roles WHERE rolname = current_user",
+  );
+  return (await asked.finally(() => session.close())).super;
+}
+
 /** Plans made on an empty table are bad plans: without this the first hours are slow. */
 export async function analyze(address: PostgresAddress, postgres: Postgres): Promise<void> {
   const session = await postgres.connect(address);
