@@ -93,12 +93,13 @@ async function move(
   );
   const bytes = people.media.reduce((sum, { size }) => sum + size, 0);
   console.log(`
+the whole demo took ${formatDuration((performance.now() - began) / 1000)}
+
 moved:   ${server.serverName}: 4 people, 4 rooms, ${formatCount(rows)} rows, ${people.media.length} uploads (${formatBytes(bytes)}), its signing key
 outage:  ${outage.toFixed(1)} seconds, from stopping the old server to the new one's first answers
 bundle:  ${bundle}
 report:  ${join(bundle, "report.html")} (what was packed)
-         ${proof} (what was proven)
-the whole demo took ${formatDuration((performance.now() - began) / 1000)}`);
+         ${proof} (what was proven)`);
 }
 
 async function step<Result>(what: string, act: () => Promise<Result>): Promise<Result> {
