@@ -12,8 +12,9 @@ import { exportDatabase } from "../homeserver/database/export.ts";
 import { exportMedia, MEDIA_MISSING } from "../homeserver/media/export.ts";
 import { exportPage } from "../homeserver/pages.ts";
 import { readHomeserver } from "../homeserver/read.ts";
+import { mustHaveRoom } from "../homeserver/room.ts";
 import { KEY_SECTION, packSigningKey } from "../homeserver/signing-key/export.ts";
-import { inspectSource, mustBeDown, mustFit, sourceFindings } from "../homeserver/source.ts";
+import { inspectSource, mustBeDown, sourceFindings } from "../homeserver/source.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
@@ -80,7 +81,8 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     );
     const source = await inspectSource(homeserver, system);
     if (!options.rehearse) mustBeDown(source.alive);
-    await mustFit(source, folder, files);
+    // Media is not compressed: as much as this is certain.
+    await mustHaveRoom(folder, source.media.bytes, "the media", "--out", files);
     if (options.dryRun) return rehearsed(folder, sourceFindings(homeserver, source));
 
     const passphrase = await passphraseFor(folder, passphraseSource(options), system, (sentence) => {

@@ -3,6 +3,7 @@ import { MigrationError } from "../errors.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
 import { addressOf } from "../homeserver/database/address.ts";
 import { parseConnection } from "../system/conninfo.ts";
+import type { Account } from "../system/machine.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import type { Given, Option } from "./command.ts";
@@ -97,4 +98,28 @@ export async function typedDatabase(
     ...parameters,
     ...(given === undefined ? {} : { password: given }),
   });
+}
+
+/** The account that restored files are to belong to. Throws `bad-usage`, `permission-denied`. */
+export function ownerOf(name: string | undefined, { machine }: System): Account | undefined {
+  if (name === undefined) return undefined;
+  const account = machine.account(name);
+  if (!account)
+    throw new MigrationError("bad-usage", `--owner: this host has no account ${name}`, {
+      hint: "install Synapse first, or create the account",
+    });
+  if (!machine.isRoot && account.name !== machine.user) {
+    throw new MigrationError("permission-denied", `only root can give files to ${name}`, {
+      hint: "run synlift as root, or as that account without --owner",
+    });
+  }
+  return account;
+}
+
+/** "127.0.0.1:8008", "[::1]:8008". */
+export function listenOf(text: string): { address: string; port: number } {
+  const cut = text.lastIndexOf(":");
+  const port = Number(text.slice(cut + 1));
+  if (port < 1 || port > 65_535) throw new MigrationError("bad-usage", `--listen: ${port} is no port`);
+  return { address: text.slice(0, cut).replace(/^\[|\]$/g, ""), port };
 }

@@ -4,30 +4,27 @@ import { checkManifest, checkParts, refuseDamage } from "../bundle/check.ts";
 import { readPassphrase } from "../bundle/passphrase.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
-import { CONFIG_SECTION } from "../homeserver/config/artifact.ts";
-import { parseConfigSection } from "../homeserver/config/packed-file.ts";
 import { planConfig, refuseConflicts, writeConfig, type ConfigPlan } from "../homeserver/config/restore.ts";
-import { DATABASE_SECTION } from "../homeserver/database/export.ts";
+import { synapseArgs } from "../homeserver/database/address.ts";
 import { inspectTarget } from "../homeserver/database/restore.ts";
-import { databaseSectionSchema } from "../homeserver/database/section.ts";
-import { MEDIA_SECTION } from "../homeserver/media/export.ts";
-import { mediaSectionSchema } from "../homeserver/media/section.ts";
 import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
-import { findRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
-import { databaseStep, mediaStep, readConfigArtifact, wasFilling } from "../homeserver/restore.ts";
+import { findRecord, newRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
+import { databaseStep, mediaStep, readConfigArtifact, wasBegun } from "../homeserver/restore.ts";
+import { mustHaveRoom } from "../homeserver/room.ts";
+import { sectionsOf } from "../homeserver/sections.ts";
 import { Journal } from "../journal/journal.ts";
 import { takeLock } from "../journal/lock.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files.ts";
-import type { Account } from "../system/machine.ts";
-import { describeAddress, type PostgresAddress } from "../system/postgres.ts";
-import type { System } from "../system/system.ts";
+import { describeAddress } from "../system/postgres.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   checked,
   DRY_RUN,
   dryRunSchema,
+  listenOf,
+  ownerOf,
   PASSPHRASE_OPTIONS,
   passphraseSchema,
   passphraseSource,
@@ -91,9 +88,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     refuseDamage(await checkParts(bundle, files, view));
     const inventory = await bundle.inventory(lock);
     refuseDamage(checkManifest(bundle, inventory));
-    const config = parseConfigSection(inventory.section(CONFIG_SECTION));
-    const database = databaseSectionSchema.parse(inventory.section(DATABASE_SECTION));
-    const media = mediaSectionSchema.parse(inventory.section(MEDIA_SECTION));
+    const { config, database, media } = sectionsOf(inventory);
     const opened = { bundle, inventory, lock };
     await refuseOpened(folder, bundle, files);
     const plan = planConfig({
@@ -101,23 +96,25 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       target: {
         folder,
         mediaStore: store,
-        database: argsOf(address),
+        database: synapseArgs(address),
         fencedSuffix: FENCED,
         ...(options.listen === undefined ? {} : { listen: listenOf(options.listen) }),
         ...(owner ? { owner } : {}),
       },
     });
     await refuseConflicts(plan, files);
-    const journal = await Journal.open(join(recordFolder(folder), "journal.json"), files);
-    const filled = journal.steps["restore/database"]?.inputs["bundle"] === bundle.manifest.id;
-    if (!filled && !wasFilling(opened, address, journal))
+    const journalPath = join(recordFolder(folder), "journal.json");
+    if (!wasBegun(opened, address, await Journal.open(journalPath, files))) {
       await inspectTarget({ address, section: database }, system.postgres);
+      await mustHaveRoom(store, media.bytes, "the media", "--media-dir", files);
+    }
     if (options.dryRun) return said(plan, ["a dry run: nothing was written"], { dryRun: true });
 
     await makeOwnedFolder(folder, owner, files);
     await files.makeFolder(recordFolder(folder));
     const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
     try {
+      const journal = await Journal.open(journalPath, files);
       await runSteps(
         [
           databaseStep(opened, address, database, journal, system, view),
@@ -129,24 +126,11 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       // Last, and under its fenced name: without it no server can start on what was just filled.
       await writeConfig(plan, files);
       await inventory.save(recordFolder(folder), lock, files);
+      const { manifest } = bundle;
+      const { serverName } = config;
       await writeRecord(
         folder,
-        {
-          format: "synlift-restored",
-          version: 1,
-          bundle: inventory.id,
-          serverName: config.serverName,
-          rehearsal: inventory.rehearsal,
-          mediaStore: store,
-          configPaths: [...plan.configPaths],
-          fencedPaths: [...plan.fencedPaths],
-          fence: { ...plan.fence, names: [...plan.fence.names] },
-          outageSince: bundle.manifest.outageSince,
-          restored: new Date(machine.now()).toISOString(),
-          opening: null,
-          opened: null,
-          accepted: [],
-        },
+        newRecord({ manifest, serverName, plan, mediaStore: store, now: machine.now() }),
         files,
       );
     } finally {
@@ -177,20 +161,6 @@ function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): O
   return { findings: [...rewritten, ...plan.findings], details, lines };
 }
 
-/** As Synapse's `database.args` has them. */
-function argsOf({ parameters, password }: PostgresAddress): Record<string, string | number> {
-  const { port, ...others } = parameters;
-  return {
-    ...others,
-    ...(port !== undefined && /^\d+$/.test(port)
-      ? { port: Number(port) }
-      : port === undefined
-        ? {}
-        : { port }),
-    ...(password === undefined ? {} : { password }),
-  };
-}
-
 async function refuseOpened(folder: string, bundle: Bundle, files: Files): Promise<void> {
   const record = await findRecord(folder, files);
   if (record && record.bundle !== bundle.manifest.id) {
@@ -210,26 +180,4 @@ async function refuseOpened(folder: string, bundle: Bundle, files: Files): Promi
       hint: "it lives: restoring over it would lose what was written since",
     },
   );
-}
-
-function ownerOf(name: string | undefined, { machine }: System): Account | undefined {
-  if (name === undefined) return undefined;
-  const account = machine.account(name);
-  if (!account)
-    throw new MigrationError("bad-usage", `--owner: this host has no account ${name}`, {
-      hint: "install Synapse first, or create the account",
-    });
-  if (!machine.isRoot && account.name !== machine.user) {
-    throw new MigrationError("permission-denied", `only root can give files to ${name}`, {
-      hint: "run synlift as root, or as that account without --owner",
-    });
-  }
-  return account;
-}
-
-function listenOf(text: string): { address: string; port: number } {
-  const cut = text.lastIndexOf(":");
-  const port = Number(text.slice(cut + 1));
-  if (port < 1 || port > 65_535) throw new MigrationError("bad-usage", `--listen: ${port} is no port`);
-  return { address: text.slice(0, cut).replace(/^\[|\]$/g, ""), port };
 }

@@ -3,20 +3,14 @@ import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
-import { CONFIG_SECTION } from "./config/artifact.ts";
-import { parseConfigSection } from "./config/packed-file.ts";
 import { verifyNoStray } from "./config/stray.ts";
 import { verifyConfig } from "./config/verify.ts";
 import { connect, databaseAddress } from "./database/address.ts";
-import { DATABASE_SECTION } from "./database/export.ts";
-import { databaseSectionSchema } from "./database/section.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { RestoreRecord } from "./record.ts";
-import { MEDIA_SECTION } from "./media/export.ts";
-import { mediaSectionSchema } from "./media/section.ts";
 import { verifyMedia } from "./media/verify.ts";
-import { KEY_SECTION, parseSigningKeySection } from "./signing-key/export.ts";
+import { sectionsOf } from "./sections.ts";
 import { verifySigningKey } from "./signing-key/verify.ts";
 
 export interface Restored {
@@ -32,21 +26,16 @@ export async function gates(
   system: System,
   progress: Progress,
 ): Promise<Finding[]> {
+  const { config, key, database, media } = sectionsOf(inventory);
   const findings = [
-    ...verifyConfig(parseConfigSection(inventory.section(CONFIG_SECTION)), homeserver, inventory.salt),
-    ...(await verifySigningKey(
-      parseSigningKeySection(inventory.section(KEY_SECTION)),
-      homeserver,
-      system.files,
-    )),
+    ...verifyConfig(config, homeserver, inventory.salt),
+    ...(await verifySigningKey(key, homeserver, system.files)),
     await verifyNoStray(record, system.files),
     sameStore(homeserver, record.mediaStore),
   ];
-  const media = mediaSectionSchema.parse(inventory.section(MEDIA_SECTION));
   const { session } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);
   try {
-    const section = databaseSectionSchema.parse(inventory.section(DATABASE_SECTION));
-    findings.push(...(await verifyDatabase(section, session)));
+    findings.push(...(await verifyDatabase(database, session)));
     const id = "gate/media";
     progress.begin({ id, label: "media against rows", unit: "bytes", total: media.rowBytes });
     const tell = (bytes: number) => {

@@ -4,11 +4,11 @@ import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { RestoreRecord } from "./record.ts";
+import { sectionsOf } from "./sections.ts";
 import { liftFence, setFence } from "./service/fence.ts";
 import { signsOfLife, urlsOf } from "./service/inspect.ts";
 import { start, stop, waitUntilUp } from "./service/start.ts";
 import { askServer } from "./service/verify.ts";
-import { KEY_SECTION, parseSigningKeySection } from "./signing-key/export.ts";
 import { verifySigningKey } from "./signing-key/verify.ts";
 
 export interface Opening {
@@ -87,8 +87,7 @@ async function ask(
   { http, files }: System,
 ): Promise<Finding[]> {
   const { findings, published } = await askServer({ url, serverName: record.serverName, token }, http);
-  const section = parseSigningKeySection(inventory.section(KEY_SECTION));
-  const key = await verifySigningKey(section, homeserver, files, published);
+  const key = await verifySigningKey(sectionsOf(inventory).key, homeserver, files, published);
   return [...findings, ...key.filter(({ id }) => id === "signing-key-published")];
 }
 

@@ -5,10 +5,7 @@ import type { Bars, Fact, Page } from "../report/page.ts";
 import { formatBytes, formatCount, formatDuration } from "../report/units.ts";
 import { worst } from "../report/finding.ts";
 import { PROGRAM } from "../system/version.ts";
-import { DATABASE_SECTION } from "./database/export.ts";
-import { databaseSectionSchema } from "./database/section.ts";
-import { MEDIA_SECTION } from "./media/export.ts";
-import { mediaSectionSchema } from "./media/section.ts";
+import { sectionsOf, type Sections } from "./sections.ts";
 
 /** The report that lies in the bundle: what was packed. It is not encrypted, so it has names and numbers, and nothing secret. */
 export function exportPage(made: {
@@ -32,8 +29,11 @@ export function exportPage(made: {
     facts: [
       { label: "Homeserver", value: subject },
       { label: "Size of the bundle", value: formatBytes(size) },
-      ...contentFacts(inventory),
-      { label: "Down since", value: outageSince === null ? "still running" : outageSince },
+      ...contentFacts(sectionsOf(inventory)),
+      {
+        label: "Down since",
+        value: outageSince === null ? "still running" : moment(Date.parse(outageSince)),
+      },
       { label: "Bundle", value: manifest.id },
     ],
     findings,
@@ -46,9 +46,9 @@ export function exportPage(made: {
           text: formatBytes(bytes),
         })),
       },
-      largestTables(inventory),
+      largestTables(sectionsOf(inventory)),
     ],
-    foot: `${PROGRAM}, ${new Date(now).toISOString()}`,
+    foot: `${PROGRAM}, ${moment(now)}`,
   };
 }
 
@@ -72,43 +72,31 @@ export function openPage(opened: {
     facts: [
       { label: "Homeserver", value: subject },
       { label: "Outage", value: outageSeconds === undefined ? "not known" : formatDuration(outageSeconds) },
-      ...contentFacts(inventory),
+      ...contentFacts(sectionsOf(inventory)),
       { label: "Accepted", value: accepted.length === 0 ? "nothing" : accepted.join(", ") },
-      { label: "Opened", value: new Date(now).toISOString() },
+      { label: "Opened", value: moment(now) },
     ],
     findings,
-    bars: [largestTables(inventory)],
-    foot: `${PROGRAM}, ${new Date(now).toISOString()}`,
+    bars: [largestTables(sectionsOf(inventory))],
+    foot: `${PROGRAM}, ${moment(now)}`,
   };
 }
 
-function contentFacts(inventory: Inventory): Fact[] {
-  const database = databaseSectionSchema.safeParse(inventory.section(DATABASE_SECTION)).data;
-  const media = mediaSectionSchema.safeParse(inventory.section(MEDIA_SECTION)).data;
+function contentFacts({ database, media }: Sections): Fact[] {
   return [
-    ...(database
-      ? [
-          {
-            label: "Rows",
-            value: formatCount(Object.values(database.rows).reduce((sum, rows) => sum + rows, 0)),
-          },
-          { label: "Users", value: formatCount(rowsOf(database.rows, "users")) },
-          { label: "Rooms", value: formatCount(rowsOf(database.rows, "rooms")) },
-          { label: "Events", value: formatCount(rowsOf(database.rows, "events")) },
-        ]
-      : []),
-    ...(media
-      ? [{ label: "Media files", value: `${formatCount(media.files)}, ${formatBytes(media.bytes)}` }]
-      : []),
+    { label: "Rows", value: formatCount(Object.values(database.rows).reduce((sum, rows) => sum + rows, 0)) },
+    { label: "Users", value: formatCount(rowsOf(database.rows, "users")) },
+    { label: "Rooms", value: formatCount(rowsOf(database.rows, "rooms")) },
+    { label: "Events", value: formatCount(rowsOf(database.rows, "events")) },
+    { label: "Media files", value: `${formatCount(media.files)}, ${formatBytes(media.bytes)}` },
   ];
 }
 
 const rowsOf = (rows: Readonly<Record<string, number>>, table: string) =>
   Object.entries(rows).find(([name]) => name.endsWith(`.${table}`))?.[1] ?? 0;
 
-function largestTables(inventory: Inventory): Bars {
-  const database = databaseSectionSchema.safeParse(inventory.section(DATABASE_SECTION)).data;
-  const rows = Object.entries(database?.rows ?? {}).sort(([, a], [, b]) => b - a);
+function largestTables({ database }: Sections): Bars {
+  const rows = Object.entries(database.rows).sort(([, a], [, b]) => b - a);
   return {
     title: "Tables with the most rows",
     rows: rows.slice(0, 10).map(([name, count]) => ({
@@ -118,3 +106,7 @@ function largestTables(inventory: Inventory): Bars {
     })),
   };
 }
+
+/** To the second, in UTC: "2026-11-23 10:33:48 UTC". */
+const moment = (milliseconds: number) =>
+  `${new Date(milliseconds).toISOString().slice(0, 19).replace("T", " ")} UTC`;

@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
+import type { Manifest } from "../bundle/manifest.ts";
 import type { Files } from "../system/files.ts";
+import type { ConfigPlan } from "./config/restore.ts";
 
 /** What `restore` leaves beside the new configuration for `open`. Holds no secret. */
 const recordSchema = z.object({
@@ -32,6 +34,33 @@ export type RestoreRecord = z.infer<typeof recordSchema>;
 /** Where synlift keeps its own things beside a restored configuration. */
 export const recordFolder = (configFolder: string) => join(configFolder, ".synlift");
 const recordPath = (configFolder: string) => join(recordFolder(configFolder), "restored.json");
+
+/** What is known once everything is in its place and nothing is opened yet. */
+export function newRecord(made: {
+  manifest: Manifest;
+  serverName: string;
+  plan: ConfigPlan;
+  mediaStore: string;
+  now: number;
+}): RestoreRecord {
+  const { manifest, serverName, plan, mediaStore, now } = made;
+  return {
+    format: "synlift-restored",
+    version: 1,
+    bundle: manifest.id,
+    serverName,
+    rehearsal: manifest.rehearsal,
+    mediaStore,
+    configPaths: [...plan.configPaths],
+    fencedPaths: [...plan.fencedPaths],
+    fence: { ...plan.fence, names: [...plan.fence.names] },
+    outageSince: manifest.outageSince,
+    restored: new Date(now).toISOString(),
+    opening: null,
+    opened: null,
+    accepted: [],
+  };
+}
 
 export async function writeRecord(configFolder: string, record: RestoreRecord, files: Files): Promise<void> {
   await files.makeFolder(recordFolder(configFolder));

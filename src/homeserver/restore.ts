@@ -40,13 +40,19 @@ export function readConfigArtifact(opened: Opened): Promise<ReadonlyMap<string, 
   return unpackConfig(contents(opened, CONFIG_ARTIFACT));
 }
 
+const DATABASE_STEP = "restore/database";
+
 /** What the journal says while a database is being filled: by which bundle, and which database. */
 const FILLING = "filling";
 const fillingFact = ({ bundle }: Opened, address: PostgresAddress) =>
   `${bundle.manifest.id} ${describeAddress(address)}`;
 
-/** Whether an earlier run began to fill this database from this bundle. */
-export const wasFilling = (opened: Opened, address: PostgresAddress, journal: Journal) =>
+/** Whether an earlier run began to fill this database from this bundle, or has filled it. */
+export const wasBegun = (opened: Opened, address: PostgresAddress, journal: Journal) =>
+  journal.steps[DATABASE_STEP]?.inputs["bundle"] === opened.bundle.manifest.id ||
+  wasFilling(opened, address, journal);
+
+const wasFilling = (opened: Opened, address: PostgresAddress, journal: Journal) =>
   journal.facts[FILLING] === fillingFact(opened, address);
 
 /** Fills the database. Done when it was filled by this very bundle. */
@@ -60,7 +66,7 @@ export function databaseStep(
 ): Step {
   const { bundle } = opened;
   return {
-    id: "restore/database",
+    id: DATABASE_STEP,
     inputs: { bundle: bundle.manifest.id, database: describeAddress(address) },
     async check() {
       const session = await system.postgres.connect(address);

@@ -1,8 +1,6 @@
-import { dirname } from "node:path";
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes, formatCount } from "../report/units.ts";
-import type { Files } from "../system/files.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import { connect, databaseAddress } from "./database/address.ts";
@@ -78,21 +76,6 @@ export function mustBeDown(alive: readonly Finding[]): void {
   throw new MigrationError("homeserver-running", `the homeserver is not down: ${seen.join("; ")}`, {
     hint: "stop it first, workers too (systemctl stop matrix-synapse), or practise on the running one: --rehearse",
   });
-}
-
-/** Throws `disk-full` when what is certain to be written does not fit where the bundle goes. Media is not compressed. */
-export async function mustFit({ media }: Source, folder: string, files: Files): Promise<void> {
-  let there = folder;
-  while (!(await files.follow(there))) there = dirname(there);
-  const { free } = await files.space(there);
-  if (free >= media.bytes) return;
-  throw new MigrationError(
-    "disk-full",
-    `${there} has ${formatBytes(free)} free, the media alone takes ${formatBytes(media.bytes)}`,
-    {
-      hint: "choose a folder on a larger disk: --out",
-    },
-  );
 }
 
 /** What was seen of the source, for the report and for a dry run. */

@@ -52,6 +52,14 @@ export function addressOf({ password, ...parameters }: Record<string, string>): 
   return { parameters, ...(password === undefined ? {} : { password }) };
 }
 
+/** As Synapse's `database.args` has an address. */
+export function synapseArgs({ parameters, password }: PostgresAddress): Record<string, string | number> {
+  const args: Record<string, string | number> = { ...parameters };
+  if (/^\d+$/.test(parameters["port"] ?? "")) args["port"] = Number(parameters["port"]);
+  if (password !== undefined) args["password"] = password;
+  return args;
+}
+
 /**
  * Connects. Peer authentication goes by the account that asks, and Synapse's is seldom ours: as root, the account
  * named like the database user is tried next, then the one that owns the media store.

@@ -1,0 +1,36 @@
+import type { z } from "zod";
+import type { Inventory } from "../bundle/inventory.ts";
+import { MigrationError } from "../errors.ts";
+import { CONFIG_SECTION } from "./config/artifact.ts";
+import { parseConfigSection, type ConfigSection } from "./config/packed-file.ts";
+import { DATABASE_SECTION } from "./database/export.ts";
+import { databaseSectionSchema, type DatabaseSection } from "./database/section.ts";
+import { MEDIA_SECTION } from "./media/export.ts";
+import { mediaSectionSchema, type MediaSection } from "./media/section.ts";
+import { KEY_SECTION, parseSigningKeySection, type SigningKeySection } from "./signing-key/export.ts";
+
+/** What each thing counted at the source. */
+export interface Sections {
+  readonly config: ConfigSection;
+  readonly key: SigningKeySection;
+  readonly database: DatabaseSection;
+  readonly media: MediaSection;
+}
+
+/** Throws `bundle-damaged` when one is missing or is not what its writer writes. */
+export function sectionsOf(inventory: Inventory): Sections {
+  return {
+    config: parseConfigSection(inventory.section(CONFIG_SECTION)),
+    key: parseSigningKeySection(inventory.section(KEY_SECTION)),
+    database: parsed("database", databaseSectionSchema, inventory.section(DATABASE_SECTION)),
+    media: parsed("media", mediaSectionSchema, inventory.section(MEDIA_SECTION)),
+  };
+}
+
+function parsed<Shape extends z.ZodType>(name: string, schema: Shape, value: unknown): z.infer<Shape> {
+  const found = schema.safeParse(value);
+  if (found.success) return found.data;
+  throw new MigrationError("bundle-damaged", `the inventory's section on the ${name} is not readable`, {
+    hint: "the bundle may have been made by another program: ask whoever made it",
+  });
+}
