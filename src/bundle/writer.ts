@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
-import { compress, decompress } from "../pipeline/compress.ts";
+import { blocks, compress, decompress } from "../pipeline/compress.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure, meter, Tally, type Measure } from "../pipeline/measure.ts";
 import { joined, splitInto } from "../pipeline/split.ts";
@@ -33,6 +33,9 @@ export interface WriterOptions {
   readonly partSize?: number;
 }
 
+/** Bytes that are written at once. */
+const WRITE_SIZE = 1024 * 1024;
+
 /** Puts artifacts into a bundle's folder. */
 export class BundleWriter {
   #options: WriterOptions;
@@ -51,7 +54,6 @@ export class BundleWriter {
     await this.#clear(name);
 
     let plain: Measure | undefined;
-    let sealed: Measure | undefined;
     progress.begin({
       id: `write/${name}`,
       label: plan.label,
@@ -66,14 +68,13 @@ export class BundleWriter {
       measure((seen) => (plain = seen)),
       compress(plan.level, cores),
       encryptWith(lock),
-      measure((seen) => (sealed = seen)),
     );
-    const parts = await this.#write(name, pipeline(source)).catch((error: unknown) => {
+    const { parts, sealed } = await this.#write(name, pipeline(source)).catch((error: unknown) => {
       throw isDamage(error) ? endedEarly(plan.label, error) : error;
     });
     progress.end(`write/${name}`);
 
-    const recorded: Recorded = { name, format: plan.format, ...sealed!, parts, plain: plain! };
+    const recorded: Recorded = { name, format: plan.format, ...sealed, parts, plain: plain! };
     try {
       await this.#readBack(plan, recorded);
     } catch (error) {
@@ -83,12 +84,15 @@ export class BundleWriter {
     return recorded;
   }
 
-  async #write(name: string, source: Bytes): Promise<Part[]> {
+  async #write(name: string, source: Bytes): Promise<{ parts: Part[]; sealed: Measure }> {
     const { folder, files, partSize } = this.#options;
     const parts: Part[] = [];
     const begun: Unfinished[] = [];
+    // A part that is the whole needs no second hash.
+    const whole = partSize === undefined ? undefined : new Tally();
     try {
-      await splitInto(source, partSize, async (index) => {
+      // gpg gives 64 KiB at a time: written one by one, waiting for the disk costs more than writing.
+      await splitInto(blocks(source, WRITE_SIZE), partSize, async (index) => {
         const part = partName(name, index, partSize !== undefined);
         const file = await files.begin(join(folder, part));
         begun.push(file);
@@ -96,6 +100,7 @@ export class BundleWriter {
         return {
           write: async (chunk) => {
             chunks.add(chunk);
+            whole?.add(chunk);
             await file.write(chunk);
           },
           finish: async () => {
@@ -104,7 +109,7 @@ export class BundleWriter {
           },
         };
       });
-      return parts;
+      return { parts, sealed: whole?.result() ?? { size: parts[0]!.size, sha256: parts[0]!.sha256 } };
     } catch (error) {
       for (const file of begun) await file.abandon();
       await this.#clear(name);
