@@ -104,12 +104,18 @@ function viewFor(json: boolean, terminal: Terminal, machine: Machine): ProgressV
   });
 }
 
+/** Milliseconds that a run has to end by itself once it was asked to stop. */
+const LAST_MOMENTS = 20_000;
+
 /** The first signal asks the run to stop and clean up; the second ends it at once. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(name, () => {
-      controller.abort(new Interrupted(name));
+      const reason = new Interrupted(name);
+      controller.abort(reason);
+      // Something that does not listen must not keep us: a person pressed Ctrl-C, or the machine goes down.
+      setTimeout(() => process.exit(exitCodeFor(reason)), LAST_MOMENTS).unref();
     });
   }
   return controller.signal;

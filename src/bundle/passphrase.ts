@@ -26,7 +26,7 @@ export async function readPassphrase(source: PassphraseSource, system: System): 
 /** The passphrase from the source named; undefined when none was. */
 export async function fromSource(
   { file, descriptor, command }: PassphraseSource,
-  { files, programs }: System,
+  { files, programs, signal }: System,
 ): Promise<string | undefined> {
   const given = [file, descriptor, command].filter((source) => source !== undefined);
   if (given.length > 1) {
@@ -36,7 +36,7 @@ export async function fromSource(
   }
   if (file !== undefined) return usable(await files.readText(file), file);
   if (descriptor !== undefined)
-    return usable(await files.readText(`/dev/fd/${descriptor}`), `file descriptor ${descriptor}`);
+    return usable(await files.readDescriptor(descriptor, signal), `file descriptor ${descriptor}`);
   if (command !== undefined)
     return usable(await programs.run({ name: "sh", args: ["-c", command] }), "the passphrase command");
   return undefined;

@@ -5,6 +5,7 @@ import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { MigrationError } from "../errors.ts";
+import { readLine } from "./descriptor.ts";
 import { attempt, codeOf, foreseen } from "./file-faults.ts";
 import type { Bytes } from "./system.ts";
 import { beginFile, syncFolder, type BeginOptions, type Unfinished } from "./unfinished.ts";
@@ -22,6 +23,8 @@ export interface Files {
   /** The whole of a small file. Throws `file-missing`, or `file-failed` when it is longer than `limit` bytes (16 MiB). */
   readWhole(path: string, limit?: number): Promise<Uint8Array>;
   readText(path: string): Promise<string>;
+  /** See `readLine`: what an inherited descriptor says, up to the end of its first line. */
+  readDescriptor(descriptor: number, signal: AbortSignal): Promise<string>;
   /** Names in a folder, sorted by code unit; throws `file-missing` when there is no such folder. */
   list(folder: string): Promise<string[]>;
   /** Written whole or not at all: beside it, synced, renamed, folder synced. Replaces what was there, keeping no link. */
@@ -100,6 +103,8 @@ export const realFiles: Files = {
   async readText(path) {
     return new TextDecoder().decode(await realFiles.readWhole(path));
   },
+
+  readDescriptor: readLine,
 
   async list(folder) {
     const names = await attempt("list", folder, () => fs.readdir(folder));
