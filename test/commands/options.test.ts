@@ -32,6 +32,7 @@ function systemWith(drawable = false): { system: System; said: string[] } {
       programs: programsWith(),
       machine: machineWith({ user: "me" }),
       terminal,
+      signal: new AbortController().signal,
     } as unknown as System,
   };
 }
