@@ -1,6 +1,6 @@
-import { createReadStream, fstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { fstatSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { Socket } from "node:net";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { isatty, ReadStream } from "node:tty";
 import { MigrationError } from "../errors.ts";
 
@@ -34,7 +34,7 @@ function open(descriptor: number): Readable {
   try {
     const kind = fstatSync(descriptor);
     if (isatty(descriptor)) return new ReadStream(descriptor);
-    if (kind.isFile()) return createReadStream("", { fd: descriptor, autoClose: false });
+    if (kind.isFile()) return Readable.from([startOf(descriptor)]);
     if ((kind.isFIFO() || kind.isSocket()) && !isOurOwn(descriptor)) {
       return new Socket({ fd: descriptor, readable: true, writable: false });
     }
@@ -44,6 +44,12 @@ function open(descriptor: number): Readable {
   throw new MigrationError("file-missing", `file descriptor ${descriptor} is not open for reading`, {
     hint: `open it in the shell: synlift … ${descriptor}< FILE`,
   });
+}
+
+/** A file never keeps us waiting, and is not ours to close. */
+function startOf(descriptor: number): Uint8Array {
+  const bytes = Buffer.alloc(LIMIT);
+  return bytes.subarray(0, readSync(descriptor, bytes));
 }
 
 /** Node has pipes of its own, and holds their writing end too; of one that we inherited somebody else holds it. */
