@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
-import { makeOldServer, type OldServer } from "../support/old-server.ts";
+import { exportTo as exportOf, makeOldServer, type OldServer } from "../support/old-server.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { eventsOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -15,15 +15,7 @@ import { eventsOf, synlift, synliftWell } from "../support/synlift.ts";
 let old: OldServer;
 let work: string;
 
-const exportTo = (out: string) => [
-  ...[
-    "export",
-    ...old.configPaths.flatMap((path) => ["--config", path]),
-    "--working-directory",
-    old.home.dataFolder,
-  ],
-  ...["--out", out, "--json"],
-];
+const exportTo = (out: string) => exportOf(old, out);
 
 before(async () => {
   old = await makeOldServer();

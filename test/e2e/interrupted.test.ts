@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
-import { makeNewPlace, makeOldServer, type OldServer } from "../support/old-server.ts";
+import { exportTo as exportOf, makeNewPlace, makeOldServer, type OldServer } from "../support/old-server.ts";
 import { rowCounts } from "../support/row-counts.ts";
 import { eventsOf, resultOf, synlift, synliftWell, type Ran } from "../support/synlift.ts";
 
@@ -23,15 +23,7 @@ let old: OldServer;
 let work: string;
 let expectedRows: ReadonlyMap<string, number>;
 
-const exportTo = (out: string) => [
-  ...[
-    "export",
-    ...old.configPaths.flatMap((path) => ["--config", path]),
-    "--working-directory",
-    old.home.dataFolder,
-  ],
-  ...["--out", out, "--json"],
-];
+const exportTo = (out: string) => exportOf(old, out);
 
 before(async () => {
   old = await makeOldServer();

@@ -10,6 +10,7 @@ import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import {
   DATABASE_PASSWORD,
+  exportTo,
   makeNewPlace,
   makeOldServer,
   type NewPlace,
@@ -29,13 +30,6 @@ let passphraseFile: string;
 let publishedBefore: unknown;
 let rowsBefore: ReadonlyMap<string, number>;
 
-const exportArgs = () => [
-  "export",
-  ...old.configPaths.flatMap((path) => ["--config", path]),
-  "--working-directory",
-  old.home.dataFolder,
-];
-
 before(async () => {
   old = await makeOldServer();
   place = await makeNewPlace(old.cluster, "new", await freePort());
@@ -52,7 +46,7 @@ after(async () => {
 });
 
 test("a server that still runs is not exported for good, and nothing is left behind", async () => {
-  const ran = await synlift([...exportArgs(), "--out", bundle]);
+  const ran = await synlift(exportTo(old, bundle));
   assert.equal(ran.code, 14, ran.stderr);
   assert.match(ran.stderr, /not down/);
   assert.match(ran.stderr, /--rehearse/);
@@ -64,7 +58,7 @@ test("a stopped server is packed, and no secret shows while it happens", async (
   await old.server.stop();
   rowsBefore = await rowCounts(old.cluster, "old");
   const seen = watchProcesses();
-  const ran = await synliftWell([...exportArgs(), "--out", bundle, "--json"]);
+  const ran = await synliftWell(exportTo(old, bundle));
   const commandLines = seen.stop();
   assert.ok(
     commandLines.some((line) => line.includes("pg_dump")),
@@ -91,7 +85,7 @@ test("a stopped server is packed, and no secret shows while it happens", async (
 
 test("running it again does nothing again, and says so", async () => {
   const before = statSync(join(bundle, "customer_db_export.sql.gz.gpg"));
-  const ran = await synliftWell([...exportArgs(), "--out", bundle, "--json"]);
+  const ran = await synliftWell(exportTo(old, bundle));
   assert.deepEqual(
     eventsOf(ran).flatMap(({ type, id }) => (type === "begin" ? [id] : [])),
     [],

@@ -53,6 +53,12 @@ export async function makeOldServer(): Promise<OldServer> {
   return { cluster, home, server, people, configPaths };
 }
 
+/** What export is to be told of it, for a bundle in that folder. */
+export const exportTo = ({ configPaths, home }: OldServer, out: string): string[] => [
+  ...["export", ...configPaths.flatMap((path) => ["--config", path]), "--working-directory", home.dataFolder],
+  ...["--out", out, "--json"],
+];
+
 /** Where a bundle is to be unpacked on the same machine: an empty place of its own. */
 export interface NewPlace {
   readonly folder: string;
