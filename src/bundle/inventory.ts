@@ -5,6 +5,7 @@ import { MigrationError } from "../errors.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure, type Measure } from "../pipeline/measure.ts";
 import type { Files } from "../system/files.ts";
+import { saysDamaged } from "../system/gpg.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Bytes } from "../system/system.ts";
 import { INVENTORY } from "./layout.ts";
@@ -71,7 +72,7 @@ export class Inventory {
       refuseNewer(raw, path);
       return new Inventory(contentSchema.parse(raw));
     } catch (error) {
-      if (error instanceof MigrationError && error.code !== "program-failed") throw error;
+      if (error instanceof MigrationError && !saysDamaged(error)) throw error;
       if (error instanceof MigrationError || error instanceof SyntaxError || error instanceof z.ZodError) {
         throw new MigrationError("bundle-damaged", `${path} is not an inventory that can be read`, {
           hint: "copy the bundle again from where it was made",

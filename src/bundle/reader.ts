@@ -6,6 +6,7 @@ import { measure, type Measure } from "../pipeline/measure.ts";
 import { joined } from "../pipeline/split.ts";
 import { through, type Bytes } from "../pipeline/stage.ts";
 import type { Files } from "../system/files.ts";
+import { saysDamaged } from "../system/gpg.ts";
 import { wholeContents } from "./contents.ts";
 import { Inventory } from "./inventory.ts";
 import { MANIFEST, sealedName } from "./layout.ts";
@@ -93,7 +94,7 @@ async function* named(name: string, source: Bytes): Bytes {
       !error.message.includes(name)
     ) {
       // gpg(1): 2 is a message that is damaged or was cut off. A gpg that was killed says nothing about the message.
-      const gpg = error.message.startsWith("gpg failed with exit code 2");
+      const gpg = saysDamaged(error);
       throw new MigrationError(gpg ? "bundle-damaged" : error.code, `${name}: ${error.message}`, {
         hint: error.hint,
         cause: error,

@@ -14,7 +14,13 @@ import { exportPage } from "../homeserver/pages.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import { mustHaveRoom } from "../homeserver/room.ts";
 import { KEY_SECTION, packSigningKey } from "../homeserver/signing-key/export.ts";
-import { inspectSource, mustBeDown, sourceFindings } from "../homeserver/source.ts";
+import {
+  inspectSource,
+  mustBeDown,
+  mustBePlain,
+  mustHaveStayedDown,
+  sourceFindings,
+} from "../homeserver/source.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
@@ -81,9 +87,15 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     );
     const source = await inspectSource(homeserver, system);
     if (!options.rehearse) mustBeDown(source.alive);
+    mustBePlain(source.media, homeserver.mediaStore, options.accept);
     // Media is not compressed: as much as this is certain.
     await mustHaveRoom(folder, source.media.bytes, "the media", "--out", files);
-    if (options.dryRun) return rehearsed(folder, sourceFindings(homeserver, source));
+    if (options.dryRun) {
+      // What would refuse it later is found out now.
+      await packConfig(homeserver, files, machine.random(32));
+      await packSigningKey(homeserver, files);
+      return rehearsed(folder, sourceFindings(homeserver, source));
+    }
 
     const passphrase = await passphraseFor(folder, passphraseSource(options), system, (sentence) => {
       view.note(sentence);
@@ -138,6 +150,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         }),
       ];
       await runSteps(steps, { journal, progress: view, signal, now: () => machine.now() });
+      if (!options.rehearse) await mustHaveStayedDown(homeserver, source, system);
       const subject = homeserver.serverName;
       // Not a step: it's cheap, and it must see every artifact each time.
       const manifest = await seal({

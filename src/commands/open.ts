@@ -4,7 +4,7 @@ import { Inventory } from "../bundle/inventory.ts";
 import { REPORT } from "../bundle/layout.ts";
 import { readPassphrase } from "../bundle/passphrase.ts";
 import { MigrationError } from "../errors.ts";
-import { acceptFindings, gates, mustPass } from "../homeserver/gates.ts";
+import { acceptFindings, excuseStart, gates, mustPass } from "../homeserver/gates.ts";
 import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
 import { openPage } from "../homeserver/pages.ts";
 import { readHomeserver } from "../homeserver/read.ts";
@@ -107,7 +107,7 @@ async function proveAndOpen(
     return finish(folder, record, inventory, [leftOpen(record)], options, system);
   }
   const found = await gates({ inventory, homeserver, record }, system, view);
-  const accepted = acceptFindings(found, options.accept);
+  const accepted = acceptFindings(excuseStart(found, record), options.accept);
   const failure = mustPass(accepted);
   if (failure || options.dryRun) {
     return {
@@ -120,13 +120,17 @@ async function proveAndOpen(
 
   // From here on the server may run: should this run be killed, the next one must know that every gate was passed.
   await writeRecord(folder, { ...record, opening: new Date(machine.now()).toISOString() }, files);
-  const started = await openFence(
-    { record, inventory, homeserver, ...options, token: await tokenIn(options, files) },
-    system,
-  );
+  const token = await tokenIn(options, files);
+  const wasStarted = () =>
+    writeRecord(folder, { ...record, started: new Date(machine.now()).toISOString() }, files);
+  const opening = openFence({ record, inventory, homeserver, ...options, token }, system);
+  const started = await opening.catch(async (error: unknown) => {
+    await wasStarted();
+    throw error;
+  });
   const wrong = mustPass(started);
   if (wrong) {
-    await writeRecord(folder, record, files);
+    await wasStarted();
     return { findings: [...accepted, ...started], details: { opened: false }, lines: [], failure: wrong };
   }
   view.outage(undefined);

@@ -5,7 +5,7 @@ import { readPassphrase } from "../bundle/passphrase.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import { planConfig, refuseConflicts, writeConfig, type ConfigPlan } from "../homeserver/config/restore.ts";
-import { synapseArgs } from "../homeserver/database/address.ts";
+import { asWhoMay, synapseArgs } from "../homeserver/database/address.ts";
 import { inspectTarget } from "../homeserver/database/restore.ts";
 import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
@@ -80,7 +80,8 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const folder = resolve(machine.folder, options.configDir);
     const store = resolve(machine.folder, options.mediaDir);
     const owner = ownerOf(options.owner, system);
-    const address = await typedDatabase(options.database, options.databasePasswordFile, system);
+    const typed = await typedDatabase(options.database, options.databasePasswordFile, system);
+    const address = await asWhoMay(typed, [typed.parameters["user"], options.owner], system);
 
     // Everything that can be known is looked at before the target is touched.
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);

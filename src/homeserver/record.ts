@@ -23,6 +23,8 @@ const recordSchema = z.object({
   restored: z.string(),
   /** When every gate was passed and the fence was about to be lifted. */
   opening: z.string().nullable(),
+  /** When an earlier `open` had passed every gate, started the server, and had to stop it again. */
+  started: z.string().nullable(),
   /** Set by `open`, once. */
   opened: z.string().nullable(),
   /** Which findings somebody accepted when it was opened. */
@@ -57,6 +59,7 @@ export function newRecord(made: {
     outageSince: manifest.outageSince,
     restored: new Date(now).toISOString(),
     opening: null,
+    started: null,
     opened: null,
     accepted: [],
   };

@@ -20,7 +20,14 @@ import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
 import { DATABASE_ARTIFACT } from "./database/export.ts";
 import { findProgram } from "./database/program.ts";
 import { knowsRestrict } from "./database/guard.ts";
-import { analyze, createDatabase, inspectTarget, isSuperuser, restoreDatabase } from "./database/restore.ts";
+import {
+  analyze,
+  createDatabase,
+  inspectTarget,
+  isMissingDatabase,
+  isSuperuser,
+  restoreDatabase,
+} from "./database/restore.ts";
 import type { DatabaseSection } from "./database/section.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import { compareMedia } from "./media/compare.ts";
@@ -68,17 +75,7 @@ export function databaseStep(
   return {
     id: DATABASE_STEP,
     inputs: { bundle: bundle.manifest.id, database: describeAddress(address) },
-    async check() {
-      const session = await system.postgres.connect(address);
-      try {
-        const { there } = await session.one<{ there: boolean }>(
-          "SELECT to_regclass('schema_version') IS NOT NULL AS there",
-        );
-        return there ? undefined : "the database was emptied";
-      } finally {
-        await session.close();
-      }
-    },
+    check: () => whatIsGone(address, system),
     async run() {
       const psql = await findProgram({ program: "psql", major: 0, versionText: "" }, system);
       const { text } = await postgresProgramVersion(psql, system.programs);
@@ -106,6 +103,20 @@ export function databaseStep(
       return { database: describeAddress(address) };
     },
   };
+}
+
+/** What became of a database that was filled; undefined when it is still there. */
+async function whatIsGone(address: PostgresAddress, { postgres }: System): Promise<string | undefined> {
+  try {
+    const session = await postgres.connect(address);
+    const asked = session.one<{ there: boolean }>(
+      "SELECT to_regclass('schema_version') IS NOT NULL AS there",
+    );
+    return (await asked.finally(() => session.close())).there ? undefined : "the database was emptied";
+  } catch (error) {
+    if (isMissingDatabase(error)) return "the database was dropped";
+    throw error;
+  }
 }
 
 /** Whether every gate of the database is passed already: a run that was stopped after its COMMIT could not say so. */

@@ -69,6 +69,22 @@ async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }
   );
 }
 
+/** The id by which a person accepts that links and the like in the media store stay behind. */
+export const MEDIA_ODD = "media-odd";
+
+/** Throws `media-missing` for what is no regular file: a folder that is a link takes all its uploads out of the bundle. */
+export function mustBePlain({ odd }: StoreState, store: string, accepted: readonly string[]): void {
+  if (odd.length === 0 || accepted.includes(MEDIA_ODD)) return;
+  const more = odd.length > 3 ? ` and ${odd.length - 3} more` : "";
+  throw new MigrationError(
+    "media-missing",
+    `the media store ${store} holds links or other things that are no regular files: ${odd.slice(0, 3).join(", ")}${more}`,
+    {
+      hint: `put what they lead to in their place, or go on without it: --accept ${MEDIA_ODD}`,
+    },
+  );
+}
+
 /** Throws `homeserver-running`: what is written after the dump would be lost. */
 export function mustBeDown(alive: readonly Finding[]): void {
   if (alive.length === 0) return;
@@ -76,6 +92,32 @@ export function mustBeDown(alive: readonly Finding[]): void {
   throw new MigrationError("homeserver-running", `the homeserver is not down: ${seen.join("; ")}`, {
     hint: "stop it first, workers too (systemctl stop matrix-synapse), or practise on the running one: --rehearse",
   });
+}
+
+/**
+ * Looks once more, when everything is packed: a server that came back meanwhile, by its own unit or by a person, wrote
+ * what no dump has. Throws `homeserver-running`, `source-changed`.
+ */
+export async function mustHaveStayedDown(
+  homeserver: Homeserver,
+  source: Source,
+  system: System,
+): Promise<void> {
+  const alive = await signsOfLife(homeserver, system);
+  const session = await system.postgres.connect(source.address);
+  try {
+    mustBeDown([...alive, ...(await connections(session))]);
+    if ((await databaseMarker(session)) === source.marker) return;
+  } finally {
+    await session.close();
+  }
+  throw new MigrationError(
+    "source-changed",
+    `the database of ${homeserver.serverName} was written to while it was packed`,
+    {
+      hint: "something started the server in between: stop it for good, then run the same command again; only the database is packed anew",
+    },
+  );
 }
 
 /** What was seen of the source, for the report and for a dry run. */
@@ -107,7 +149,7 @@ export function sourceFindings(homeserver: Homeserver, { database, media, alive 
       ? []
       : [
           {
-            id: "media-odd",
+            id: MEDIA_ODD,
             level: "warning" as const,
             sentence: `${formatCount(media.odd.length)} things in the media store are no regular files and were not packed`,
             evidence: media.odd.slice(0, 20),

@@ -33,7 +33,7 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
   let home: string | undefined;
   return {
     gpg: (args, passphrase, source) => {
-      home ??= mkdtempSync(join(temporary, "synlift-gpg-"));
+      home ??= makeHome(temporary);
       return blamed(
         programs.through(
           { name: "gpg", args: ["--homedir", home, ...ALWAYS, ...args], secret: passphrase },
@@ -47,6 +47,27 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
     },
   };
 }
+
+function makeHome(temporary: string): string {
+  try {
+    return mkdtempSync(join(temporary, "synlift-gpg-"));
+  } catch (error) {
+    throw new MigrationError(
+      "file-failed",
+      `no temporary folder can be made in ${temporary}: ${(error as Error).message}`,
+      {
+        hint: "name another one: TMPDIR=/var/tmp",
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Whether this is gpg's word that the message is damaged or was cut off, and not that it could not work here (gpg(1): 2 for all). */
+export const saysDamaged = (error: unknown) =>
+  error instanceof MigrationError &&
+  error.message.startsWith("gpg failed with exit code 2") &&
+  !/No space left|can't (?:create|open)|Permission denied|error (?:writing|creating)/i.test(error.message);
 
 async function* blamed(output: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   try {

@@ -8,6 +8,8 @@ import {
   statSync,
   truncateSync,
   writeFileSync,
+  renameSync,
+  symlinkSync,
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -166,6 +168,40 @@ test("a database that was written to after its dump is dumped again", async () =
   const again = await synliftWell(exportTo(out));
   assert.deepEqual(packed(again), [STATIONS[1]]);
   assert.match(again.stderr, /database changed since it was made/);
+});
+
+test("a server that writes while it is packed is noticed before the bundle is sealed", async () => {
+  const out = join(work, "meanwhile");
+  let written: Promise<unknown> | undefined;
+  const ran = await synlift(exportTo(out), {
+    killWhen: (said) => {
+      if (said.includes(`"write/${STATIONS[2]!}"`))
+        written ??= old.cluster.sql("old", "select nextval('events_stream_seq')");
+      return false;
+    },
+  });
+  await written;
+  assert.equal(ran.code, 16, ran.stderr);
+  assert.equal(existsSync(join(out, "manifest.json")), false);
+  const again = await synliftWell(exportTo(out));
+  assert.deepEqual(packed(again), [STATIONS[1]]);
+  await mustBeWhole(out);
+});
+
+test("a folder of uploads that is a link elsewhere is refused, not left out without a word", async () => {
+  const out = join(work, "linked");
+  const store = join(old.home.mediaStorePath, "local_content");
+  const folder = join(store, readdirSync(store)[0]!);
+  renameSync(folder, `${work}/elsewhere`);
+  symlinkSync(`${work}/elsewhere`, folder);
+  try {
+    const ran = await synlift(exportTo(out));
+    assert.equal(ran.code, 15, ran.stderr);
+    assert.match(eventsOf(ran).at(-1)!.hint!, /--accept media-odd/);
+  } finally {
+    rmSync(folder);
+    renameSync(`${work}/elsewhere`, folder);
+  }
 });
 
 test("another passphrase is refused, and what is finished stays as it is", async () => {

@@ -194,6 +194,32 @@ test("a server that does not come up, or is another one, is stopped and fenced a
   }
 });
 
+test("a server that was started and had to be stopped again can be opened when the cause is gone", async () => {
+  const place = await newPlace();
+  await synliftWell(restore(place));
+  const wrongToken = join(place.folder, "token");
+  writeFileSync(wrongToken, "syt_nobody_has_this\n");
+  const open = ["open", "--config-dir", place.configDir, ...key, "--json"];
+  const commands = ["--start-command", place.startCommand, "--stop-command", `${place.stopCommand}; sleep 2`];
+  const refused = await synlift([...open, ...commands, "--token-file", wrongToken]);
+  assert.equal(refused.code, 43, refused.stderr);
+  assert.deepEqual(
+    resultOf(refused).findings.flatMap(({ id, level }) => (level === "blocker" ? [id] : [])),
+    ["old-session"],
+  );
+  const again = resultOf(await synliftWell([...open, ...commands]));
+  execFileSync("sh", ["-c", place.stopCommand]);
+  assert.equal(again.details["opened"], true);
+});
+
+test("a database that was dropped is made and filled again", async () => {
+  const place = await newPlace();
+  await synliftWell(restore(place));
+  await old.cluster.sql("postgres", `drop database "${place.database}"`);
+  await synliftWell(restore(place));
+  await mustBeRestored(place);
+});
+
 test("open names each gate that is broken on purpose", async () => {
   const place = await newPlace();
   await synliftWell(restore(place));

@@ -61,44 +61,44 @@ export function synapseArgs({ parameters, password }: PostgresAddress): Record<s
 }
 
 /**
- * Connects. Peer authentication goes by the account that asks, and Synapse's is seldom ours: as root, the account
- * named like the database user is tried next, then the one that owns the media store.
+ * The address with the account to use it as. Peer authentication goes by the account that asks, and Synapse's is seldom
+ * ours: as root, the others named are tried in turn. Throws what the first attempt said when none of them may.
  */
+export async function asWhoMay(
+  address: PostgresAddress,
+  names: readonly (string | undefined)[],
+  { postgres, machine }: { postgres: Postgres; machine: Machine },
+): Promise<PostgresAddress> {
+  const accounts = machine.isRoot
+    ? names.flatMap((name) => (name === undefined ? [] : (machine.account(name) ?? [])))
+    : [];
+  let refusal: unknown;
+  for (const one of [address, ...accounts.map((account) => ({ ...address, account }))]) {
+    try {
+      await (await postgres.connect(one)).close();
+      return one;
+    } catch (error) {
+      refusal ??= error;
+      // Anything else, such as a database that is not there yet, is no question of who asks.
+      if (!isPeerFailure(error)) return one;
+    }
+  }
+  throw refusal;
+}
+
+/** Connects; as root, if need be, as the account named like the database user or the one that owns the media store. */
 export async function connect(
   address: PostgresAddress,
-  { postgres, machine, files }: { postgres: Postgres; machine: Machine; files: Files },
+  system: { postgres: Postgres; machine: Machine; files: Files },
   mediaStore?: string,
 ): Promise<{ session: PostgresSession; address: PostgresAddress }> {
-  try {
-    return { session: await postgres.connect(address), address };
-  } catch (error) {
-    if (!isPeerFailure(error) || !machine.isRoot) throw error;
-    for (const name of await likelyAccounts(address, files, mediaStore)) {
-      const account = machine.account(name);
-      if (!account) continue;
-      const other = { ...address, account };
-      try {
-        return { session: await postgres.connect(other), address: other };
-      } catch (again) {
-        if (!isPeerFailure(again)) throw again;
-      }
-    }
-    throw error;
-  }
+  const owner = mediaStore === undefined ? undefined : await system.files.follow(mediaStore);
+  // getent answers to a number as well as to a name.
+  const names = [address.parameters["user"], owner && owner.uid !== 0 ? String(owner.uid) : undefined];
+  const may = await asWhoMay(address, names, system);
+  return { session: await system.postgres.connect(may), address: may };
 }
 
 const isPeerFailure = (error: unknown) =>
   error instanceof MigrationError &&
-  /Peer authentication failed|role ".*" does not exist/.test(error.message);
-
-async function likelyAccounts(
-  { parameters }: PostgresAddress,
-  files: Files,
-  mediaStore?: string,
-): Promise<string[]> {
-  const owner = mediaStore === undefined ? undefined : await files.follow(mediaStore);
-  // getent answers to a number as well as to a name.
-  return [parameters["user"], owner && owner.uid !== 0 ? String(owner.uid) : undefined].filter(
-    (name) => name !== undefined,
-  );
-}
+  /Peer authentication failed|role ".*" does not exist|no password supplied/.test(error.message);

@@ -51,8 +51,11 @@ export async function readStreams(session: PostgresSession): Promise<Record<stri
   return Object.fromEntries(rows.map(({ stream, position }) => [stream, position]));
 }
 
-/** Everything that the gates will compare, in the session's own snapshot. */
-export async function countDatabase(session: PostgresSession): Promise<DatabaseSection> {
+/** Everything that the gates will compare, in the session's own snapshot; sequences as they were read before the dump. */
+export async function countDatabase(
+  session: PostgresSession,
+  sequences: DatabaseSection["sequences"],
+): Promise<DatabaseSection> {
   const rows = await countRows(session);
   const leftOut: Record<string, number> = {};
   for (const table of Object.keys(rows).filter((name) => name.endsWith(`.${ONE_TIME_KEYS}`))) {
@@ -76,7 +79,6 @@ export async function countDatabase(session: PostgresSession): Promise<DatabaseS
   }>(`SELECT (SELECT version FROM schema_version) AS "schemaVersion",
         (SELECT compat_version FROM schema_compat_version) AS "compatVersion",
         current_setting('server_version_num')::int AS "serverVersion"`);
-  const sequences = await readSequences(session);
   const streams = await readStreams(session);
   return { serverVersion, rows, staying, leftOut, sequences, streams, schemaVersion, compatVersion };
 }

@@ -9,7 +9,7 @@ import {
   type PostgresSession,
 } from "../../system/postgres.ts";
 import type { Programs } from "../../system/programs.ts";
-import { countDatabase } from "./count.ts";
+import { countDatabase, readSequences } from "./count.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
@@ -57,9 +57,11 @@ export function exportDatabase(from: DatabaseExport): Step {
 async function dumpAndCount(session: PostgresSession, { into, address, pgDump, programs }: DatabaseExport) {
   await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
+  // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
+  const sequences = await readSequences(session);
   const dump = programs.through(postgresCall(pgDump, address, dumpArguments(snapshot)));
   // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
-  const counting = countDatabase(session);
+  const counting = countDatabase(session, sequences);
   counting.catch(() => undefined);
   const plan = { name: DATABASE_ARTIFACT, format: "sql", level: LEVEL, label: "database" } as const;
   const artifact = await into.add(plan, opened(dump));

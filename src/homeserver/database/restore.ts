@@ -29,8 +29,7 @@ export async function inspectTarget({ address, section }: Target, postgres: Post
   try {
     session = await postgres.connect(address);
   } catch (error) {
-    if (!(error instanceof MigrationError) || !/database ".*" does not exist/.test(error.message))
-      throw error;
+    if (!isMissingDatabase(error)) throw error;
     await mayCreate(address, section, postgres);
     return false;
   }
@@ -41,6 +40,9 @@ export async function inspectTarget({ address, section }: Target, postgres: Post
     await session.close();
   }
 }
+
+export const isMissingDatabase = (error: unknown) =>
+  error instanceof MigrationError && /database ".*" does not exist/.test(error.message);
 
 /** Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). */
 export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
