@@ -85,7 +85,9 @@ export const realFiles: Files = {
     try {
       const file = await fs.open(path, "r");
       try {
-        // Not by its size: a pipe or a device says that it has none.
+        const { size } = await file.stat();
+        if (size > limit) throw tooLarge(path, size);
+        // A pipe or a device says that it has no size, and may never end.
         const start = Buffer.alloc(Math.min(limit + 1, 64 * 1024));
         const chunks: Uint8Array[] = [];
         for (let total = 0; ;) {
@@ -93,8 +95,7 @@ export const realFiles: Files = {
           if (bytesRead === 0) return Buffer.concat(chunks);
           chunks.push(Uint8Array.from(start.subarray(0, bytesRead)));
           total += bytesRead;
-          if (total > limit)
-            throw new MigrationError("file-failed", `${path} is too large to be what it should be`);
+          if (total > limit) throw tooLarge(path, total);
         }
       } finally {
         await file.close();
@@ -185,3 +186,6 @@ async function entryOf(path: string, ask: () => Promise<Stats>): Promise<Entry |
     throw foreseen(error, "look at", path);
   }
 }
+
+const tooLarge = (path: string, size: number) =>
+  new MigrationError("file-failed", `${path} is too large to be what it should be: ${size} bytes`);

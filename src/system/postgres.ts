@@ -187,7 +187,7 @@ function hideValues(sentence: string): string {
 
 function hintFor(reason: string): string {
   if (/Peer authentication failed/.test(reason))
-    return "run synlift as the account that the database knows, or as root on a host that has an account of that name; or use a password over TCP";
+    return "run synlift as root, or as the account that the database knows; where this host has no account of that name, use a password over TCP";
   if (/password authentication failed|no password supplied/.test(reason))
     return "check user and password in the database settings";
   if (/does not exist/.test(reason)) return "check the names of database and user in the database settings";
