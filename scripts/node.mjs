@@ -15,8 +15,18 @@ if (isNewEnough || existsSync(own)) {
   process.exitCode = 1;
 }
 
+/** "inherit" passes on three descriptors; one that a passphrase is to be read from has to go along too. */
+function named() {
+  const at = process.argv.findIndex((word) => /^--passphrase-fd(=|$)/.test(word));
+  const descriptor = at < 0 ? NaN : Number(process.argv[at].split("=")[1] ?? process.argv[at + 1]);
+  if (!Number.isInteger(descriptor) || descriptor < 3 || descriptor > 99) return [];
+  return Array.from({ length: descriptor - 2 }, (_, index) =>
+    index + 3 === descriptor ? descriptor : "ignore",
+  );
+}
+
 function runWith(node) {
-  const child = spawn(node, process.argv.slice(2), { stdio: "inherit" });
+  const child = spawn(node, process.argv.slice(2), { stdio: ["inherit", "inherit", "inherit", ...named()] });
   // A terminal sends its signals to the whole group: passed on as well, one Ctrl-C would count as two.
   const atTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {

@@ -179,7 +179,17 @@ async function finish(
   const report = join(recordFolder(folder), REPORT);
   await files.writeWhole(
     report,
-    pageHtml(openPage({ subject: record.serverName, inventory, findings, accepted, outageSeconds, now })),
+    pageHtml(
+      openPage({
+        rehearsal: record.rehearsal,
+        subject: record.serverName,
+        inventory,
+        findings,
+        accepted,
+        outageSeconds,
+        now,
+      }),
+    ),
   );
   const lines = [
     startCommand === undefined
@@ -189,7 +199,9 @@ async function finish(
       ? []
       : [`outage: ${formatDuration(outageSeconds)}, from the old server's end to now`]),
     `report: ${report}`,
-    "the old server must never be started again",
+    record.rehearsal
+      ? "this is a rehearsal: the real server is the one that went on running; let nobody reach this one"
+      : "the old server must never be started again",
   ];
   return {
     findings,

@@ -54,6 +54,7 @@ export function exportPage(made: {
 
 /** The report of the opening: every gate, who accepted what, and how long people were without their server. */
 export function openPage(opened: {
+  rehearsal: boolean;
   subject: string;
   inventory: Inventory;
   findings: readonly Finding[];
@@ -61,10 +62,12 @@ export function openPage(opened: {
   outageSeconds: number | undefined;
   now: number;
 }): Page {
-  const { subject, inventory, findings, accepted, outageSeconds, now } = opened;
+  const { rehearsal, subject, inventory, findings, accepted, outageSeconds, now } = opened;
   return {
-    title: `${subject} is open on its new host`,
-    lead: "Every gate was passed before the server could start: it is the one that was packed, with its rows, media, names and keys.",
+    title: rehearsal ? `A rehearsal of ${subject}, opened for a trial` : `${subject} is open on its new host`,
+    lead: rehearsal
+      ? "Every gate was passed, for practice: the real server is the one that went on running."
+      : "Every gate was passed before the server could start: it is the one that was packed, with its rows, media, names and keys.",
     verdict: {
       level: worst(findings),
       sentence: `the new server is the old one${outageSeconds === undefined ? "" : `, after ${formatDuration(outageSeconds)}`}`,

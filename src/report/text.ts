@@ -44,7 +44,8 @@ export function findingText(finding: Finding, { columns, colour }: Look): string
 export function errorText(error: unknown, { columns, colour }: Look): string {
   const width = textWidth(columns);
   const message = error instanceof Error ? error.message : String(error);
-  const what = error instanceof Interrupted ? message : `error: ${message}`;
+  const what =
+    error instanceof Interrupted ? `${message}; run the same command again to go on` : `error: ${message}`;
   const hint = error instanceof MigrationError ? error.hint : undefined;
   const [first, ...rest] = wrap(clean(what), width);
   const lines = [paint(first ?? "", "red", colour), ...rest];

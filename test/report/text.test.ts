@@ -45,7 +45,10 @@ test("an error is told with its hint on a line of its own", () => {
 });
 
 test("being stopped is no error", () => {
-  assert.equal(errorText(new Interrupted("SIGINT"), plain), "stopped by SIGINT\n");
+  assert.equal(
+    errorText(new Interrupted("SIGINT"), plain),
+    "stopped by SIGINT; run the same command again to go on\n",
+  );
 });
 
 test("whatever was thrown can be told", () => {
