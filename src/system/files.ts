@@ -2,7 +2,6 @@ import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { createReadStream, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
-import { join } from "node:path";
 import { promisify } from "node:util";
 import { MigrationError } from "../errors.ts";
 import { readLine } from "./descriptor.ts";
@@ -37,12 +36,9 @@ export interface Files {
   createNew(path: string, content: string): Promise<boolean>;
   /** A folder and its parents, private (0700) where made now. Answers the first that had to be made; undefined when none had. */
   makeFolder(path: string, mode?: number): Promise<string | undefined>;
-  /** A new private folder below `parent`, with a name of its own. */
-  makeTemporary(parent: string, prefix: string): Promise<string>;
   rename(from: string, to: string): Promise<void>;
   /** Nothing happens when it is not there. */
   remove(path: string): Promise<void>;
-  removeTree(path: string): Promise<void>;
   setMode(path: string, mode: number): Promise<void>;
   setOwner(path: string, uid: number, gid: number): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
@@ -150,11 +146,8 @@ export const realFiles: Files = {
   makeFolder: (path, mode = 0o700) =>
     attempt("create", path, () => fs.mkdir(path, { recursive: true, mode })),
 
-  makeTemporary: (parent, prefix) =>
-    attempt("create a folder in", parent, () => fs.mkdtemp(join(parent, prefix))),
   rename: (from, to) => attempt("rename", from, () => fs.rename(from, to)),
   remove: (path) => attempt("remove", path, () => fs.rm(path, { force: true })),
-  removeTree: (path) => attempt("remove", path, () => fs.rm(path, { force: true, recursive: true })),
   setMode: (path, mode) => attempt("set the mode of", path, () => fs.chmod(path, mode)),
   setOwner: (path, uid, gid) => attempt("set the owner of", path, () => fs.lchown(path, uid, gid)),
   setTimes: (path, mtimeMs) =>
