@@ -128,6 +128,7 @@ function exitCodes(): string {
     ["Programs and the machine", 30, 39],
     ["The target", 40, 49],
     ["The passphrase", 50, 59],
+    ["The look before the move", 60, 69],
   ];
   const names = Object.keys(EXIT_CODES) as ErrorCode[];
   const homeless = names.filter((name) => !groups.some(([, from, to]) => isIn(EXIT_CODES[name], from, to)));

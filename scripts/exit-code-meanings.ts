@@ -132,6 +132,18 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "The passphrase is not the one the bundle was made with.",
     then: "Give the one that was shown, or written to a file, when the export began.",
   },
+  "found-warnings": {
+    means: "The look was made, and there are warnings that nobody has accepted.",
+    then: "Follow the hints, or take each on by its id: `--accept ID`.",
+  },
+  "found-blockers": {
+    means: "The look was made, and something would keep the move from working.",
+    then: "Clear each blocker as its hint says, then look again.",
+  },
+  "notices-unsent": {
+    means: "Some of the notices could not be sent.",
+    then: "Run the same command again: nobody gets a second copy.",
+  },
 };
 
 /** What any command may end with: the call, and the machine it runs on. */

@@ -15,6 +15,7 @@ import { realMachine, type Machine } from "./system/machine.ts";
 import { realPostgres } from "./system/postgres.ts";
 import { realPrograms } from "./system/programs.ts";
 import type { System } from "./system/system.ts";
+import { realSqlite } from "./system/sqlite.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
 import { PROGRAM } from "./system/version.ts";
 
@@ -61,6 +62,7 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
     programs,
     gpg: ownedGpg.gpg,
     postgres: realPostgres(programs),
+    sqlite: realSqlite(realFiles, signal),
     http: realHttp,
     machine,
     terminal,

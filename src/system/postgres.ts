@@ -1,7 +1,10 @@
 import { MigrationError } from "../errors.ts";
 import type { Account } from "./machine.ts";
 import type { Call, Conversation, Programs } from "./programs.ts";
+import { gather, only, type QuerySession } from "./query.ts";
 import type { Bytes } from "./system.ts";
+
+export { sqlName, sqlText } from "./query.ts";
 
 /**
  * PostgreSQL through its own programs. They and Synapse's driver share libpq, so what Synapse reaches (sockets,
@@ -9,7 +12,12 @@ import type { Bytes } from "./system.ts";
  */
 export interface Postgres {
   /** Throws `database-unreachable` with the server's own reason, `program-missing` without psql. */
-  connect(to: PostgresAddress): Promise<PostgresSession>;
+  connect(to: PostgresAddress, options?: ConnectOptions): Promise<PostgresSession>;
+}
+
+export interface ConnectOptions {
+  /** The server itself refuses every statement that would write, for as long as the connection lasts. */
+  readonly readOnly?: boolean;
 }
 
 export interface PostgresAddress {
@@ -21,15 +29,9 @@ export interface PostgresAddress {
 }
 
 /** One connection. Statements run one after another; the first that fails ends it. */
-export interface PostgresSession {
-  /** Each row as an object of its columns, as JSON has them: cast what does not fit a double to text. Memory stays flat. */
-  rows<Row>(sql: string): AsyncIterable<Row>;
-  all<Row>(sql: string): Promise<Row[]>;
-  /** The only row. */
-  one<Row>(sql: string): Promise<Row>;
+export interface PostgresSession extends QuerySession {
+  readonly engine: "postgres";
   run(sql: string): Promise<void>;
-  /** May be called twice. */
-  close(): Promise<void>;
 }
 
 /** A call of one of PostgreSQL's programs on a database; the password goes by the environment of that program alone. */
@@ -56,9 +58,6 @@ export function describeAddress({ parameters }: PostgresAddress): string {
   return `${dbname ?? parameters["user"] ?? "the default database"} on ${where}${port === undefined ? "" : `:${port}`}`;
 }
 
-export const sqlText = (text: string) => `'${text.replaceAll("'", "''")}'`;
-export const sqlName = (name: string) => `"${name.replaceAll('"', '""')}"`;
-
 const SET_UP = `
 \\set ON_ERROR_STOP 1
 \\set VERBOSITY terse
@@ -71,9 +70,12 @@ SET lock_timeout = '60s';
 SET application_name = 'synlift';
 `;
 
+/** Sequences too: nextval and setval are refused as well (PostgreSQL documentation, SET TRANSACTION). */
+const READ_ONLY = "SET default_transaction_read_only = on;";
+
 export function realPostgres(programs: Programs): Postgres {
   return {
-    async connect(to) {
+    async connect(to, { readOnly = false } = {}) {
       const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
       const psql = postgresCall("psql", { ...to, parameters: kept }, [
         "--no-psqlrc",
@@ -83,12 +85,14 @@ export function realPostgres(programs: Programs): Postgres {
       ]);
       const session = new PsqlSession(await programs.open(psql), describeAddress(to));
       await session.run(SET_UP);
+      if (readOnly) await session.run(READ_ONLY);
       return session;
     },
   };
 }
 
 class PsqlSession implements PostgresSession {
+  readonly engine = "postgres";
   #psql: Conversation;
   #where: string;
   #lines: AsyncIterator<string>;
@@ -108,16 +112,12 @@ class PsqlSession implements PostgresSession {
       yield JSON.parse(line) as Row;
   }
 
-  async all<Row>(sql: string): Promise<Row[]> {
-    const rows: Row[] = [];
-    for await (const row of this.rows<Row>(sql)) rows.push(row);
-    return rows;
+  all<Row>(sql: string): Promise<Row[]> {
+    return gather(this.rows<Row>(sql));
   }
 
-  async one<Row>(sql: string): Promise<Row> {
-    const [row, ...more] = await this.all<Row>(sql);
-    if (row === undefined || more.length > 0) throw new Error(`expected one row from: ${sql}`);
-    return row;
+  one<Row>(sql: string): Promise<Row> {
+    return only(this.rows<Row>(sql), sql);
   }
 
   async run(sql: string): Promise<void> {

@@ -3,6 +3,7 @@ import type { Http } from "./http.ts";
 import type { Machine } from "./machine.ts";
 import type { Postgres } from "./postgres.ts";
 import type { Gpg, Programs } from "./programs.ts";
+import type { Sqlite } from "./sqlite.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Bytes on the move. They are pulled, so a slow disk slows the reader and memory stays flat. */
@@ -14,6 +15,7 @@ export interface System {
   readonly programs: Programs;
   readonly gpg: Gpg;
   readonly postgres: Postgres;
+  readonly sqlite: Sqlite;
   readonly http: Http;
   readonly machine: Machine;
   readonly terminal: Terminal;
