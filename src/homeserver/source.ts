@@ -5,13 +5,9 @@ import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import { connect, databaseAddress } from "./database/address.ts";
 import { databaseMarker } from "./database/count.ts";
-import {
-  connections,
-  databaseFacts,
-  majorOf,
-  mustBeSynapse,
-  type DatabaseFacts,
-} from "./database/inspect.ts";
+import { mustBeSynapse } from "./database/belongs.ts";
+import { databaseFacts, majorOf, type DatabaseFacts } from "./database/facts.ts";
+import { connections } from "./database/in-use.ts";
 import { findProgram } from "./database/program.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { storeState, type StoreState } from "./media/store.ts";

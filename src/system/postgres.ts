@@ -18,6 +18,8 @@ export interface Postgres {
 export interface ConnectOptions {
   /** The server itself refuses every statement that would write, for as long as the connection lasts. */
   readonly readOnly?: boolean;
+  /** Milliseconds that the server may say nothing while it is asked; then the connection is over. No limit when left out. */
+  readonly patience?: number;
 }
 
 export interface PostgresAddress {
@@ -75,7 +77,7 @@ const READ_ONLY = "SET default_transaction_read_only = on;";
 
 export function realPostgres(programs: Programs): Postgres {
   return {
-    async connect(to, { readOnly = false } = {}) {
+    async connect(to, { readOnly = false, patience } = {}) {
       const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
       const psql = postgresCall("psql", { ...to, parameters: kept }, [
         "--no-psqlrc",
@@ -83,7 +85,7 @@ export function realPostgres(programs: Programs): Postgres {
         "--no-align",
         "--tuples-only",
       ]);
-      const session = new PsqlSession(await programs.open(psql), describeAddress(to));
+      const session = new PsqlSession(await programs.open(psql), describeAddress(to), patience);
       await session.run(SET_UP);
       if (readOnly) await session.run(READ_ONLY);
       return session;
@@ -97,12 +99,15 @@ class PsqlSession implements PostgresSession {
   #where: string;
   #lines: AsyncIterator<string>;
   #turn: Promise<void> = Promise.resolve();
+  readonly #patience: number | undefined;
   #asked = 0;
   #closed = false;
+  #tooSlow = false;
 
-  constructor(psql: Conversation, where: string) {
+  constructor(psql: Conversation, where: string, patience: number | undefined) {
     this.#psql = psql;
     this.#where = where;
+    this.#patience = patience;
     this.#lines = linesOf(psql.output)[Symbol.asyncIterator]();
   }
 
@@ -140,7 +145,7 @@ class PsqlSession implements PostgresSession {
     try {
       await this.#psql.write(`${sql}\n\\echo ${mark}\n`);
       for (;;) {
-        const next = await this.#lines.next();
+        const next = await this.#nextLine();
         if (next.done === true) throw await this.#failure();
         const value = next.value;
         if (value === mark) {
@@ -156,7 +161,27 @@ class PsqlSession implements PostgresSession {
     }
   }
 
+  async #nextLine(): Promise<IteratorResult<string>> {
+    if (this.#patience === undefined) return this.#lines.next();
+    const timer = setTimeout(() => {
+      this.#tooSlow = true;
+      this.#psql.kill();
+    }, this.#patience);
+    try {
+      return await this.#lines.next();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   async #failure(): Promise<Error> {
+    if (this.#tooSlow) {
+      return new MigrationError(
+        "database-unreachable",
+        `database ${this.#where} said nothing for ${Math.round(this.#patience! / 1000)} seconds`,
+        { hint: "look at what the database server is doing: locks, disk, memory" },
+      );
+    }
     const { code, complaint } = await this.#psql.close();
     const reason = reasonIn(complaint);
     // psql(1), EXIT STATUS: 2 the connection went bad, 3 a statement failed.

@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { parseConnection } from "../../system/conninfo.ts";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
-import type { Postgres, PostgresAddress, PostgresSession } from "../../system/postgres.ts";
+import type { ConnectOptions, Postgres, PostgresAddress, PostgresSession } from "../../system/postgres.ts";
 import type { Homeserver } from "../homeserver.ts";
 
 /** psycopg2's own arguments: they are not libpq's (psycopg2, `connect`). */
@@ -91,12 +91,13 @@ export async function connect(
   address: PostgresAddress,
   system: { postgres: Postgres; machine: Machine; files: Files },
   mediaStore?: string,
+  options?: ConnectOptions,
 ): Promise<{ session: PostgresSession; address: PostgresAddress }> {
   const owner = mediaStore === undefined ? undefined : await system.files.follow(mediaStore);
   // getent answers to a number as well as to a name.
   const names = [address.parameters["user"], owner && owner.uid !== 0 ? String(owner.uid) : undefined];
   const may = await asWhoMay(address, names, system);
-  return { session: await system.postgres.connect(may), address: may };
+  return { session: await system.postgres.connect(may, options), address: may };
 }
 
 const isPeerFailure = (error: unknown) =>

@@ -1,4 +1,4 @@
-import { sqlName, type PostgresSession } from "../../system/postgres.ts";
+import { sqlName, type QuerySession } from "../../system/query.ts";
 import { LEFT_BEHIND, ONE_TIME_KEYS } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
 
@@ -10,7 +10,7 @@ interface Named {
 const OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'";
 
 /** Tables of people and of Synapse, in a stable order; what belongs to an extension is the extension's. */
-export function tables(session: PostgresSession): Promise<Named[]> {
+export function tables(session: QuerySession): Promise<Named[]> {
   return session.all<Named>(`
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND ${OURS}
@@ -19,7 +19,7 @@ export function tables(session: PostgresSession): Promise<Named[]> {
 }
 
 /** Rows per table, counted, not estimated. */
-export async function countRows(session: PostgresSession): Promise<Record<string, number>> {
+export async function countRows(session: QuerySession): Promise<Record<string, number>> {
   const rows: Record<string, number> = {};
   for (const { schema, name } of await tables(session)) {
     const { count } = await session.one<{ count: number }>(
@@ -30,7 +30,7 @@ export async function countRows(session: PostgresSession): Promise<Record<string
   return rows;
 }
 
-export async function readSequences(session: PostgresSession): Promise<DatabaseSection["sequences"]> {
+export async function readSequences(session: QuerySession): Promise<DatabaseSection["sequences"]> {
   const names = await session.all<Named>(`
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'S' AND ${OURS} ORDER BY 1, 2`);
@@ -44,7 +44,7 @@ export async function readSequences(session: PostgresSession): Promise<DatabaseS
 }
 
 /** Backfilled events count downwards and are stored negative (synapse/storage/util/id_generators.py): hence the absolute value. */
-export async function readStreams(session: PostgresSession): Promise<Record<string, string>> {
+export async function readStreams(session: QuerySession): Promise<Record<string, string>> {
   const rows = await session.all<{ stream: string; position: string }>(
     "SELECT stream_name AS stream, max(abs(stream_id))::text AS position FROM stream_positions GROUP BY 1 ORDER BY 1",
   );
@@ -53,7 +53,7 @@ export async function readStreams(session: PostgresSession): Promise<Record<stri
 
 /** Everything that the gates will compare, in the session's own snapshot; sequences as they were read before the dump. */
 export async function countDatabase(
-  session: PostgresSession,
+  session: QuerySession,
   sequences: DatabaseSection["sequences"],
 ): Promise<DatabaseSection> {
   const rows = await countRows(session);
@@ -87,7 +87,7 @@ export async function countDatabase(
  * Changes whenever Synapse writes anything that matters: nearly all it writes takes an id from a sequence.
  * Cheap, however large the tables are.
  */
-export async function databaseMarker(session: PostgresSession): Promise<string> {
+export async function databaseMarker(session: QuerySession): Promise<string> {
   const { marker } = await session.one<{ marker: string }>(`
     SELECT md5(string_agg(line, E'\\n' ORDER BY line)) AS marker FROM (
       SELECT schemaname || '.' || sequencename || '=' || coalesce(last_value::text, '-') AS line FROM pg_sequences

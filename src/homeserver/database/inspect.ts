@@ -1,78 +1,157 @@
-import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
-import { sqlText, type PostgresSession } from "../../system/postgres.ts";
+import { formatBytes } from "../../report/units.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { QuerySession } from "../../system/query.ts";
+import type { System } from "../../system/system.ts";
+import { describeAddress, type PostgresSession } from "../../system/postgres.ts";
+import { databaseFacts, type DatabaseFacts } from "./facts.ts";
+import { duplicateRows } from "./duplicates.ts";
+import { reasonOf, type Look } from "./look.ts";
+import { catalogueFindings, localeFindings } from "./postgres-findings.ts";
+import {
+  backgroundUpdates,
+  partialRooms,
+  schemaOf,
+  sequenceFindings,
+  unknownTables,
+  type Schema,
+} from "./readiness.ts";
+import { tableSizes, type TableSize } from "./sizes.ts";
+import { READ_WHOLE, sqliteFindings } from "./sqlite-findings.ts";
+import { unreadableText } from "./text-check.ts";
+import { foreignDatabase, foreignUsers, tableNames } from "./whose.ts";
 
-export interface DatabaseFacts {
-  /** server_version_num: 150018. */
-  readonly serverVersion: number;
-  readonly serverVersionText: string;
+export interface DatabaseInspection {
+  readonly findings: readonly Finding[];
+  readonly facts: DatabaseLookFacts;
+}
+
+/** What is known of a database once it was looked at. Holds no secret. */
+export interface DatabaseLookFacts {
+  readonly engine: "postgres" | "sqlite";
+  /** "15.18"; SQLite's own version there. */
+  readonly version: string;
+  /** server_version_num; null for SQLite. */
+  readonly serverVersion: number | null;
+  /** Bytes on disk. */
+  readonly bytes: number;
   readonly encoding: string;
   readonly collate: string;
-  readonly ctype: string;
-  /** Bytes. */
-  readonly size: number;
+  /** The largest first; empty where it was not measured. */
+  readonly tables: readonly TableSize[];
+  /** Null when it is no database of a Synapse. */
+  readonly schema: Schema | null;
 }
 
-/** What PostgreSQL says of itself and of this database. */
-export async function databaseFacts(session: PostgresSession): Promise<DatabaseFacts> {
-  return session.one<DatabaseFacts>(`
-    SELECT current_setting('server_version_num')::int AS "serverVersion", current_setting('server_version') AS "serverVersionText",
-      pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
-      pg_database_size(oid) AS size
-    FROM pg_database WHERE datname = current_database()`);
+export interface DatabaseQuestions {
+  readonly serverName: string;
+  /** Read everything: duplicates, text, integrity. */
+  readonly deep: boolean;
+  readonly running: boolean;
 }
 
-/** PostgreSQL's major version out of server_version_num. */
-export const majorOf = (serverVersion: number) => Math.floor(serverVersion / 10_000);
-
-/** Throws `database-unsupported` when this is not the database of that homeserver. */
-export async function mustBeSynapse(session: PostgresSession, serverName: string): Promise<void> {
-  const { tables } = await session.one<{ tables: number }>(`
-    SELECT count(*) AS tables FROM pg_tables
-    WHERE tablename IN ('schema_version', 'schema_compat_version', 'users', 'events', 'local_media_repository', 'e2e_one_time_keys_json')`);
-  const { name } = await session.one<{ name: string }>("SELECT current_database() AS name");
-  if (tables < 6) {
-    throw new MigrationError(
-      "database-unsupported",
-      `database ${name} is not that of a Synapse: it lacks Synapse's tables`,
-      {
-        hint: "check the database settings; very old Synapses (before 1.37) must be upgraded first",
-      },
-    );
+/**
+ * Everything about the database that could keep a move from working. Reads only. A question that fails becomes a
+ * finding, and ends the questions on that session; what was found before stays. Throws only when the run is to stop.
+ */
+export async function inspectDatabase(
+  look: Look,
+  questions: DatabaseQuestions,
+  system: Pick<System, "files" | "programs" | "signal">,
+  progress: Progress,
+): Promise<DatabaseInspection> {
+  const findings: Finding[] = [];
+  const facts = await generalFacts(look, system);
+  let schema: Schema | null = null;
+  let tables: readonly TableSize[] = [];
+  const where = look.engine === "sqlite" ? look.path : describeAddress(look.address);
+  findings.push({
+    id: "database",
+    level: "ok",
+    sentence: `the database ${where} is ${look.engine === "sqlite" ? "SQLite" : "PostgreSQL"} ${facts.version}, ${formatBytes(facts.bytes)}`,
+  });
+  try {
+    const names = await tableNames(look.session);
+    const foreign = foreignDatabase(names, where);
+    findings.push(...foreign);
+    if (look.engine === "postgres" || questions.deep || facts.bytes <= READ_WHOLE)
+      tables = await tableSizes(look.session);
+    if (look.engine === "postgres")
+      findings.push(...(await postgresFindings(look.session, facts.server!, questions.deep)));
+    else
+      findings.push(...(await sqliteFindings({ ...look, ...questions, bytes: facts.bytes }, system.files)));
+    if (foreign.length === 0) {
+      schema = await schemaOf(look.session);
+      findings.push(...(await synapseFindings(look.session, questions, names, schema)));
+    }
+    if (look.engine === "postgres" && questions.deep) {
+      const { programs } = system;
+      findings.push(
+        ...(await duplicateRows(look.session, progress)),
+        ...(await unreadableText(
+          look.session,
+          { address: look.address, encoding: facts.encoding, programs },
+          progress,
+        )),
+      );
+    }
+  } catch (error) {
+    system.signal.throwIfAborted();
+    findings.push(unanswered(where, reasonOf(error)));
   }
-  // synapse/storage/databases/main/__init__.py, check_database_before_upgrade, asks one row of users in the same way.
-  const [stranger] = await session.all<{ name: string }>(
-    `SELECT name FROM users WHERE right(name, length(${sqlText(serverName)}) + 1) <> ':' || ${sqlText(serverName)} LIMIT 1`,
-  );
-  if (stranger) {
-    throw new MigrationError(
-      "database-unsupported",
-      `database ${name} holds users of another server than ${serverName}`,
-      {
-        hint: "check that configuration and database belong together; a server_name can never be changed",
-      },
-    );
-  }
+  const { server: _, ...known } = facts;
+  return { findings, facts: { ...known, tables, schema } };
 }
 
-/** Who else is connected: a server that is down is connected to nothing. */
-export async function connections(session: PostgresSession): Promise<Finding[]> {
-  const others = await session.all<{ who: string; count: number }>(`
-    SELECT usename || CASE WHEN application_name <> '' THEN ' (' || application_name || ')' ELSE '' END AS who, count(*) AS count
-    FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-      AND application_name NOT IN ('pg_dump', 'synlift')
-    GROUP BY 1 ORDER BY 1`);
-  if (others.length === 0) return [];
+type General = Omit<DatabaseLookFacts, "tables" | "schema"> & { readonly server?: DatabaseFacts };
+
+async function generalFacts(look: Look, { files }: Pick<System, "files">): Promise<General> {
+  if (look.engine === "postgres") {
+    const server = await databaseFacts(look.session);
+    const { serverVersionText, serverVersion, size: bytes, encoding, collate } = server;
+    // Debian adds its package's version in brackets.
+    const version = serverVersionText.split(" ")[0]!;
+    return { engine: "postgres", version, serverVersion, bytes, encoding, collate, server };
+  }
+  const { version } = await look.session.one<{ version: string }>("SELECT sqlite_version() AS version");
+  const bytes = (await files.follow(look.path))?.size ?? 0;
+  const wal = (await files.follow(`${look.path}-wal`))?.size ?? 0;
+  return {
+    engine: "sqlite",
+    version,
+    serverVersion: null,
+    bytes: bytes + wal,
+    encoding: "UTF8",
+    collate: "C",
+  };
+}
+
+async function postgresFindings(
+  session: PostgresSession,
+  facts: DatabaseFacts,
+  deep: boolean,
+): Promise<Finding[]> {
+  return [...localeFindings(facts, deep), ...(await catalogueFindings(session, facts))];
+}
+
+async function synapseFindings(
+  session: QuerySession,
+  { serverName }: DatabaseQuestions,
+  names: ReadonlySet<string>,
+  schema: Schema,
+): Promise<Finding[]> {
   return [
-    {
-      id: "database-in-use",
-      level: "blocker",
-      sentence: "somebody is still connected to the homeserver's database",
-      evidence: others.map(
-        ({ who, count }) => `${who}: ${count} ${count === 1 ? "connection" : "connections"}`,
-      ),
-      hint: "stop Synapse, its workers and whatever else uses the database",
-    },
+    await foreignUsers(session, serverName),
+    await backgroundUpdates(session),
+    ...(session.engine === "postgres" ? [await sequenceFindings(session)] : []),
+    ...(await partialRooms(session, names)),
+    ...unknownTables(names, schema),
   ];
 }
+
+const unanswered = (where: string, reason: string): Finding => ({
+  id: "database-look",
+  level: "blocker",
+  sentence: `the database ${where} could not be looked at to the end: ${reason}`,
+  hint: "an export would meet the same: clear it, then plan again",
+});

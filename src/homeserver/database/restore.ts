@@ -10,7 +10,7 @@ import {
 } from "../../system/postgres.ts";
 import type { Programs } from "../../system/programs.ts";
 import { guarded } from "./guard.ts";
-import { databaseFacts, majorOf } from "./inspect.ts";
+import { databaseFacts, majorOf } from "./facts.ts";
 import { REMOVE_LEFT_BEHIND } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
 

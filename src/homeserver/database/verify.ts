@@ -3,6 +3,7 @@ import type { PostgresSession } from "../../system/postgres.ts";
 import { countRows, readSequences, readStreams } from "./count.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
+import { describeAhead, streamsAhead } from "./streams.ts";
 
 /** The gates of the database: is what is here what was counted there? Reads only, in one snapshot. */
 export async function verifyDatabase(section: DatabaseSection, session: PostgresSession): Promise<Finding[]> {
@@ -63,23 +64,6 @@ function sequences(section: DatabaseSection, found: DatabaseSection["sequences"]
   };
 }
 
-/** Which sequence a stream is numbered by (synapse/storage/util/id_generators.py and the stores that use it). */
-const SEQUENCE_OF_STREAM: Readonly<Record<string, string>> = {
-  account_data: "account_data_sequence",
-  backfill: "events_backfill_stream_seq",
-  caches: "cache_invalidation_stream_seq",
-  device_lists_stream: "device_lists_sequence",
-  e2e_cross_signing_keys: "e2e_cross_signing_keys_sequence",
-  events: "events_stream_seq",
-  presence_stream: "presence_stream_sequence",
-  push_rules_stream: "push_rules_stream_sequence",
-  pushers: "pushers_sequence",
-  quarantined_media: "quarantined_media_id_seq",
-  receipts: "receipts_sequence",
-  to_device: "device_inbox_sequence",
-};
-
-/** Synapse refuses to start when a stream is ahead of its sequence (synapse/storage/util/sequence.py, `check_consistency`). */
 async function streams(section: DatabaseSection, session: PostgresSession): Promise<Finding> {
   const found = await readStreams(session);
   const values = await readSequences(session);
@@ -88,14 +72,7 @@ async function streams(section: DatabaseSection, session: PostgresSession): Prom
     if (found[stream] !== position)
       faults.push(`${stream}: ${position} at the source, ${found[stream] ?? "missing"} here`);
   }
-  for (const [stream, position] of Object.entries(found)) {
-    const name = SEQUENCE_OF_STREAM[stream] ?? `${stream}_sequence`;
-    const sequence = Object.entries(values).find(([full]) => full.endsWith(`.${name}`))?.[1];
-    if (sequence === undefined) continue;
-    const last = BigInt(sequence.last) - (sequence.called ? 0n : 1n);
-    if (BigInt(position) > last)
-      faults.push(`${stream} stands at ${position}, its sequence ${name} only at ${last.toString()}`);
-  }
+  faults.push(...streamsAhead(found, values).map(describeAhead));
   if (faults.length === 0)
     return ok("stream-positions", "every stream stands where it stood, and none is ahead of its sequence");
   return {

@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { databaseMarker } from "../../../src/homeserver/database/count.ts";
-import { connections, mustBeSynapse } from "../../../src/homeserver/database/inspect.ts";
+import { mustBeSynapse } from "../../../src/homeserver/database/belongs.ts";
+import { connections } from "../../../src/homeserver/database/in-use.ts";
 import {
   analyze,
   createDatabase,

@@ -1,0 +1,24 @@
+import type { Finding } from "../../report/finding.ts";
+import type { PostgresSession } from "../../system/postgres.ts";
+
+/** Who else is connected: a server that is down is connected to nothing. */
+export async function connections(session: PostgresSession): Promise<Finding[]> {
+  const others = await session.all<{ who: string; count: number }>(`
+    SELECT usename || CASE WHEN application_name <> '' THEN ' (' || application_name || ')' ELSE '' END AS who, count(*) AS count
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+      AND application_name NOT IN ('pg_dump', 'synlift')
+    GROUP BY 1 ORDER BY 1`);
+  if (others.length === 0) return [];
+  return [
+    {
+      id: "database-in-use",
+      level: "blocker",
+      sentence: "somebody is still connected to the homeserver's database",
+      evidence: others.map(
+        ({ who, count }) => `${who}: ${count} ${count === 1 ? "connection" : "connections"}`,
+      ),
+      hint: "stop Synapse, its workers and whatever else uses the database",
+    },
+  ];
+}

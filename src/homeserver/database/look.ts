@@ -1,0 +1,40 @@
+import { MigrationError } from "../../errors.ts";
+import type { PostgresAddress, PostgresSession } from "../../system/postgres.ts";
+import type { QuerySession } from "../../system/query.ts";
+import type { System } from "../../system/system.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { connect, databaseAddress } from "./address.ts";
+
+/** A homeserver's database, opened to be looked at. Whoever opened it closes the session. */
+export type Look =
+  | { readonly engine: "postgres"; readonly session: PostgresSession; readonly address: PostgresAddress }
+  | { readonly engine: "sqlite"; readonly session: QuerySession; readonly path: string };
+
+/** Milliseconds that the server may stay silent: what a look asks is answered in seconds, unless it reads everything. */
+const PATIENCE = { quick: 120_000, deep: 6 * 3600_000 };
+
+/**
+ * Opens the database so that nothing can be written by it. Throws `database-unreachable`, `file-missing`, and
+ * `database-unsupported` for several databases.
+ */
+export async function openForLooking(
+  homeserver: Homeserver,
+  deep: boolean,
+  system: Pick<System, "postgres" | "sqlite" | "machine" | "files">,
+): Promise<Look> {
+  const { database, mediaStore } = homeserver;
+  if (database.kind === "sqlite") {
+    return {
+      engine: "sqlite",
+      session: await system.sqlite.connect(database.path),
+      path: database.path,
+    };
+  }
+  const options = { readOnly: true, patience: deep ? PATIENCE.deep : PATIENCE.quick };
+  const { session, address } = await connect(databaseAddress(homeserver), system, mediaStore, options);
+  return { engine: "postgres", session, address };
+}
+
+/** What a query that failed has to say, for a finding: never a value out of a row. */
+export const reasonOf = (error: unknown) =>
+  error instanceof MigrationError ? error.message : `an unexpected answer: ${(error as Error).message}`;

@@ -1,0 +1,177 @@
+import type { Finding } from "../../report/finding.ts";
+import { formatCount } from "../../report/units.ts";
+import type { QuerySession } from "../../system/query.ts";
+import type { DatabaseFacts } from "./facts.ts";
+
+/** Synapse's own demand on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
+export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
+  const findings: Finding[] = [];
+  if (encoding === "UTF8" && collate === "C" && ctype === "C")
+    findings.push({
+      id: "database-locale",
+      level: "ok",
+      sentence: "the database's encoding is UTF8 and its locale C, as Synapse wants it",
+    });
+  if (encoding !== "UTF8") {
+    findings.push({
+      id: "database-encoding",
+      level: "warning",
+      sentence: `the database's encoding is ${encoding}; the new one must be UTF8`,
+      hint: deep
+        ? "the dump is converted; rows that cannot be are told as database-text"
+        : "rows may be in it that a UTF8 database refuses: --deep reads every row and names their tables",
+    });
+  }
+  if (collate !== "C" || ctype !== "C") {
+    findings.push({
+      id: "database-locale",
+      level: "warning",
+      sentence: `the database's locale is ${collate === ctype ? collate : `${collate} and ${ctype}`}, not C: its indexes may have been corrupted when the system's sort order changed`,
+      hint: deep
+        ? "duplicates that such an index hides would be told as duplicate-rows; the new database is made with locale C, which ends this"
+        : "look for duplicates that such an index hides with --deep; the new database is made with locale C, which ends this",
+    });
+  }
+  return findings;
+}
+
+interface Named {
+  readonly name: string;
+}
+
+/** What the server itself knows to be wrong, and what would stop a dump or a restore half way. */
+export async function catalogueFindings(
+  session: QuerySession,
+  { serverVersion }: DatabaseFacts,
+): Promise<Finding[]> {
+  return [
+    ...(await changedCollation(session, serverVersion)),
+    ...(await invalidIndexes(session)),
+    ...(await checksumFailures(session)),
+    ...(await unreadableTables(session)),
+    ...(await otherSchemas(session)),
+    ...(await extensions(session)),
+    ...(await standby(session)),
+  ];
+}
+
+/** Since PostgreSQL 15 a database remembers the version of the library that it sorts by. */
+async function changedCollation(session: QuerySession, serverVersion: number): Promise<Finding[]> {
+  if (serverVersion < 150_000) return [];
+  const { was, is } = await session.one<{ was: string | null; is: string | null }>(
+    `SELECT datcollversion AS was, pg_database_collation_actual_version(oid) AS is FROM pg_database WHERE datname = current_database()`,
+  );
+  if (was === null || is === null || was === is) return [];
+  return [
+    {
+      id: "collation-changed",
+      level: "warning",
+      sentence: `the system's sort order has changed under the database, from version ${was} to ${is}: indexes on text may be corrupt`,
+      hint: "look for duplicates with --deep; REINDEX DATABASE repairs indexes, and the move to locale C ends this for good",
+    },
+  ];
+}
+
+async function invalidIndexes(session: QuerySession): Promise<Finding[]> {
+  const found = await session.all<Named>(
+    `SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class c ON c.oid = indrelid
+     WHERE NOT indisvalid AND c.relnamespace <> 'pg_toast'::regnamespace ORDER BY 1`,
+  );
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "indexes-invalid",
+      level: "warning",
+      sentence: `${found.length} ${found.length === 1 ? "index is" : "indexes are"} not valid: building it failed once`,
+      evidence: found.map(({ name }) => name),
+      hint: "the dump makes it anew and fails if rows contradict it: REINDEX it now, or drop it if Synapse is not just building it",
+    },
+  ];
+}
+
+async function checksumFailures(session: QuerySession): Promise<Finding[]> {
+  const { failures } = await session.one<{ failures: number | null }>(
+    "SELECT checksum_failures AS failures FROM pg_stat_database WHERE datname = current_database()",
+  );
+  if (!failures) return [];
+  return [
+    {
+      id: "database-checksums",
+      level: "blocker",
+      sentence: `PostgreSQL has met ${formatCount(failures)} damaged pages in this database`,
+      hint: "look at the disk and at PostgreSQL's log; a dump that reads such a page fails: repair or restore the database first",
+    },
+  ];
+}
+
+/** pg_dump needs to read each table, whoever owns it. */
+async function unreadableTables(session: QuerySession): Promise<Finding[]> {
+  const found = await session.all<Named>(`
+    SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
+      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind WHEN 'r' THEN has_table_privilege(c.oid, 'SELECT')
+        ELSE has_sequence_privilege(c.oid, 'SELECT') END) ORDER BY 1`);
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "tables-unreadable",
+      level: "blocker",
+      sentence: `${found.length} ${found.length === 1 ? "table or sequence" : "tables or sequences"} may not be read by Synapse's database user, so no dump can be made`,
+      evidence: found.map(({ name }) => name),
+      hint: "as a superuser: GRANT SELECT ON … TO that user, or drop what is not Synapse's",
+    },
+  ];
+}
+
+/** A restored database finds tables only in the schemas of its own search_path. */
+async function otherSchemas(session: QuerySession): Promise<Finding[]> {
+  const found = await session.all<{ schema: string; tables: number }>(`
+    SELECT n.nspname AS schema, count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'public') AND n.nspname !~ '^pg_'
+    GROUP BY 1 ORDER BY 1`);
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "schemas",
+      level: "warning",
+      sentence: "the database has tables outside the schema public",
+      evidence: found.map(
+        ({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`,
+      ),
+      hint: "if they are Synapse's, set the same search_path for the new database's user (ALTER ROLE … SET search_path); else drop them or leave them to their owner",
+    },
+  ];
+}
+
+/** Extensions that an ordinary role may create (PostgreSQL documentation, CREATE EXTENSION: trusted), and plpgsql, which is there. */
+async function extensions(session: QuerySession): Promise<Finding[]> {
+  const found = await session.all<Named>(`
+    SELECT e.extname AS name FROM pg_extension e
+    WHERE e.extname <> 'plpgsql' AND NOT EXISTS (
+      SELECT FROM pg_available_extension_versions v WHERE v.name = e.extname AND v.version = e.extversion AND v.trusted)
+    ORDER BY 1`);
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "extensions",
+      level: "warning",
+      sentence: `the database has extensions that only a superuser may create: ${found.map(({ name }) => name).join(", ")}`,
+      hint: "Synapse needs none: drop them before the export (DROP EXTENSION), or the restore fails as an ordinary user",
+    },
+  ];
+}
+
+async function standby(session: QuerySession): Promise<Finding[]> {
+  const { recovering } = await session.one<{ recovering: boolean }>(
+    "SELECT pg_is_in_recovery() AS recovering",
+  );
+  if (!recovering) return [];
+  return [
+    {
+      id: "database-standby",
+      level: "blocker",
+      sentence: "the database server is a standby: no snapshot can be exported from it",
+      hint: "give the primary's address in the database settings",
+    },
+  ];
+}

@@ -1,0 +1,106 @@
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes } from "../../report/units.ts";
+import type { Files } from "../../system/files.ts";
+import type { QuerySession } from "../../system/query.ts";
+
+/** Bytes up to which a file is read whole without being asked to: some seconds. */
+export const READ_WHOLE = 1024 ** 3;
+
+export interface SqliteLook {
+  readonly session: QuerySession;
+  readonly path: string;
+  readonly deep: boolean;
+  /** Whether the server runs: then a -wal file is its own affair. */
+  readonly running: boolean;
+  readonly bytes: number;
+}
+
+export async function sqliteFindings(look: SqliteLook, files: Files): Promise<Finding[]> {
+  return [
+    port(look),
+    ...(await leftWal(look, files)),
+    ...(await autoVacuum(look)),
+    ...(look.deep || look.bytes <= READ_WHOLE ? await integrity(look) : [unread(look)]),
+    ...(look.deep ? await foreignKeys(look) : []),
+  ];
+}
+
+const port = ({ path }: SqliteLook): Finding => ({
+  id: "database-sqlite",
+  level: "blocker",
+  sentence: `the database is SQLite, at ${path}, which this version of synlift does not move`,
+  hint: "port it to PostgreSQL first, days before the move: synapse_port_db --sqlite-database … --postgres-config …, in two passes (Synapse's documentation, postgres.md); then plan again",
+});
+
+async function leftWal({ path, running }: SqliteLook, files: Files): Promise<Finding[]> {
+  const wal = await files.look(`${path}-wal`);
+  if (running || !wal || wal.size === 0) return [];
+  return [
+    {
+      id: "sqlite-wal",
+      level: "warning",
+      sentence: `${path}-wal holds ${formatBytes(wal.size)} that a killed Synapse never put into the database`,
+      hint: "start Synapse and stop it in the ordinary way; whoever copies the .db file alone loses what is in the -wal",
+    },
+  ];
+}
+
+/** synapse/_scripts/synapse_port_db.py refuses such a database. */
+async function autoVacuum({ session, path }: SqliteLook): Promise<Finding[]> {
+  const [row] = await session.all<{ auto_vacuum: number }>("PRAGMA auto_vacuum");
+  if (!row?.auto_vacuum) return [];
+  return [
+    {
+      id: "sqlite-auto-vacuum",
+      level: "warning",
+      sentence: `auto_vacuum is on in ${path}, with which synapse_port_db refuses to work`,
+      hint: "with Synapse stopped: sqlite3 FILE 'PRAGMA auto_vacuum = 0; VACUUM;'",
+    },
+  ];
+}
+
+async function integrity({ session, path, deep }: SqliteLook): Promise<Finding[]> {
+  const pragma = deep ? "integrity_check" : "quick_check";
+  const said = (await session.all<Record<string, string>>(`PRAGMA ${pragma}(50)`)).map(
+    (row) => Object.values(row)[0]!,
+  );
+  if (said.length === 1 && said[0] === "ok")
+    return [{ id: "sqlite-integrity", level: "ok", sentence: `SQLite finds no damage in ${path}` }];
+  return [
+    {
+      id: "sqlite-integrity",
+      level: "blocker",
+      sentence: `SQLite finds damage in ${path}`,
+      // Names of tables and indexes, numbers of pages and rows; never what stands in a row.
+      evidence: said,
+      hint: "stop Synapse and keep a copy; REINDEX heals indexes, `sqlite3 FILE .recover` saves what can be saved of tables",
+    },
+  ];
+}
+
+const unread = ({ path, bytes }: SqliteLook): Finding => ({
+  id: "sqlite-integrity",
+  level: "note",
+  sentence: `${path} was not checked for damage: reading ${formatBytes(bytes)} takes a while`,
+  hint: "check it with --deep",
+});
+
+async function foreignKeys({ session }: SqliteLook): Promise<Finding[]> {
+  const broken = new Map<string, number>();
+  for await (const { table, parent } of session.rows<{ table: string; parent: string }>(
+    "PRAGMA foreign_key_check",
+  )) {
+    const key = `${table} refers to rows of ${parent} that are not there`;
+    broken.set(key, (broken.get(key) ?? 0) + 1);
+  }
+  if (broken.size === 0) return [];
+  return [
+    {
+      id: "sqlite-foreign-keys",
+      level: "warning",
+      sentence: "rows refer to others that do not exist, which PostgreSQL refuses",
+      evidence: [...broken].map(([what, count]) => `${what}: ${count} times`),
+      hint: "remove or mend these rows before porting: synapse_port_db stops at them",
+    },
+  ];
+}
