@@ -1,3 +1,5 @@
+import type { PathPair } from "./path-map.ts";
+
 /** A Synapse on this host as its configuration describes it. Made by `read.ts` alone; nothing past that door checks again. */
 export interface Homeserver {
   readonly serverName: string;
@@ -11,6 +13,8 @@ export interface Homeserver {
   readonly configFolder: string;
   /** Where Synapse's process runs: relative paths in the configuration start here. */
   readonly workingFolder: string;
+  /** Which places of this host Synapse sees under other names, as it does in a container. All paths here are this host's. */
+  readonly map: readonly PathPair[];
   readonly signingKey:
     { readonly kind: "file"; readonly path: string } | { readonly kind: "inline"; readonly text: string };
   readonly database: DatabaseSetting;
@@ -22,6 +26,9 @@ export interface Homeserver {
   /** Files and folders that the settings name and that must travel. */
   readonly referenced: readonly Referenced[];
 }
+
+/** Where a path that the settings name lies on this host; relative ones start at the working folder. */
+export type PlaceOf = (path: string) => string;
 
 export type Settings = Readonly<Record<string, unknown>>;
 

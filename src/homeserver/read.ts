@@ -7,13 +7,21 @@ import { referencedBy, signingKeyOf } from "./config/referenced.ts";
 import { secretsOf } from "./config/secrets.ts";
 import { isMapping } from "./config/setting.ts";
 import { parseYaml, YamlFault } from "./config/yaml.ts";
-import type { ConfigFile, Homeserver, Settings } from "./homeserver.ts";
+import type { ConfigFile, Homeserver, PlaceOf, Settings } from "./homeserver.ts";
+import { onThisHost, type PathPair } from "./path-map.ts";
 
 export interface ConfigSource {
   /** What Synapse is given with `-c`, in order: files and folders. Relative ones start at `workingFolder`. */
   readonly configPaths: readonly string[];
   /** Where Synapse's process runs. Absolute. */
   readonly workingFolder: string;
+  /**
+   * For a Synapse in a container: where its folders lie on this host. All paths above and in the configuration are taken
+   * for those inside; one that no pair leads to is taken as it is.
+   */
+  readonly map?: readonly PathPair[];
+  /** What Synapse is given with `--keys-directory`, if anything: where its signing key is when no setting says so. */
+  readonly keysFolder?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -24,15 +32,17 @@ export interface ConfigSource {
  * Throws `config-unreadable` with all that is wrong in one list, or what reading a file throws.
  */
 export async function readHomeserver(
-  { configPaths, workingFolder, signal }: ConfigSource,
+  { configPaths, workingFolder, map = [], keysFolder, signal }: ConfigSource,
   files: Files,
 ): Promise<Homeserver> {
   const faults: string[] = [];
-  const paths = configPaths.map((path) => resolve(workingFolder, path));
-  const found = await filesIn(paths, files, faults);
+  const placeOf: PlaceOf = (path) => onThisHost(resolve(workingFolder, path), map);
+  const inside = configPaths.map((path) => resolve(workingFolder, path));
+  const paths = inside.map(placeOf);
+  const found = await filesIn(inside, placeOf, files, faults);
   const configFiles: ConfigFile[] = [];
   const parts: Settings[] = [];
-  for (const path of found) {
+  for (const path of found.map(placeOf)) {
     signal?.throwIfAborted();
     const read = await readMapping(path, files, faults);
     if (!read) continue;
@@ -49,42 +59,48 @@ export async function readHomeserver(
   const serverName = serverNameOf(settings, faults);
   if (!("report_stats" in settings))
     faults.push("report_stats is not set, Synapse does not start without it");
-  const configFolder = dirname(found.at(-1)!);
-  const signingKey = signingKeyOf(settings, serverName, configFolder, workingFolder, faults);
+  const configFolder = keysFolder ?? dirname(found.at(-1)!);
+  const signingKey = signingKeyOf(settings, serverName, configFolder, placeOf, faults);
   const homeserver: Homeserver = {
     serverName,
     configPaths: paths,
     configFiles,
     settings,
-    configFolder,
-    workingFolder,
+    configFolder: placeOf(configFolder),
+    workingFolder: placeOf(workingFolder),
+    map,
     signingKey,
-    database: databaseSetting(settings, workingFolder, faults),
-    mediaStore: mediaStoreOf(settings, workingFolder, faults),
+    database: databaseSetting(settings, placeOf, faults),
+    mediaStore: mediaStoreOf(settings, placeOf, faults),
     listeners: listenersOf(settings, faults),
-    secrets: await secretsOf(settings, workingFolder, files, faults),
-    referenced: referencedBy(settings, signingKey, workingFolder, faults),
+    secrets: await secretsOf(settings, placeOf, files, faults),
+    referenced: referencedBy(settings, signingKey, placeOf, faults),
   };
   refuse(faults, paths);
   return homeserver;
 }
 
-/** A folder gives its own `*.yaml` files, sorted by name; anything else given is taken for a file. */
-async function filesIn(paths: readonly string[], files: Files, faults: string[]): Promise<string[]> {
+/** A folder gives its own `*.yaml` files, sorted by name; anything else given is taken for a file. As Synapse sees them. */
+async function filesIn(
+  paths: readonly string[],
+  placeOf: PlaceOf,
+  files: Files,
+  faults: string[],
+): Promise<string[]> {
   const found: string[] = [];
   for (const path of paths) {
-    const kind = (await files.follow(path))?.kind;
-    if (kind === undefined) faults.push(`there is no configuration file or folder at ${path}`);
+    const here = placeOf(path);
+    const kind = (await files.follow(here))?.kind;
+    if (kind === undefined) faults.push(`there is no configuration file or folder at ${here}`);
     if (kind !== "folder") {
       found.push(path);
       continue;
     }
-    const inside: string[] = [];
-    for (const name of await files.list(path)) {
+    for (const name of await files.list(here)) {
       const entry = join(path, name);
-      if (name.endsWith(".yaml") && (await files.follow(entry))?.kind === "file") inside.push(entry);
+      const isFile = (await files.follow(placeOf(entry)))?.kind === "file";
+      if (name.endsWith(".yaml") && isFile) found.push(entry);
     }
-    found.push(...inside);
   }
   return found;
 }
@@ -115,10 +131,10 @@ function serverNameOf(settings: Settings, faults: string[]): string {
   return "";
 }
 
-function mediaStoreOf(settings: Settings, workingFolder: string, faults: string[]): string {
+function mediaStoreOf(settings: Settings, placeOf: PlaceOf, faults: string[]): string {
   const { media_store_path: path = "media_store" } = settings;
   if (typeof path !== "string") faults.push("media_store_path is not a path");
-  return resolve(workingFolder, typeof path === "string" ? path : ".");
+  return placeOf(typeof path === "string" ? path : ".");
 }
 
 function refuse(faults: readonly string[], paths: readonly string[]): void {

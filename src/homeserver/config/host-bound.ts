@@ -60,7 +60,7 @@ function shown(setting: string, value: unknown): string {
 }
 
 function databaseChanges(settings: Settings, { database }: ConfigTarget): SettingChange[] {
-  const old = databaseSetting(settings, "/", []);
+  const old = databaseSetting(settings, (path) => path, []);
   if (old.kind === "several") {
     throw new MigrationError(
       "database-unsupported",

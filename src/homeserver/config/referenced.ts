@@ -1,5 +1,5 @@
-import { join, resolve } from "node:path";
-import type { Homeserver, Referenced, Settings } from "../homeserver.ts";
+import { join } from "node:path";
+import type { Homeserver, PlaceOf, Referenced, Settings } from "../homeserver.ts";
 import { MADE_BY_SYNAPSE, SECRET_FILE_SETTINGS } from "./secrets.ts";
 import { findSettings } from "./setting.ts";
 
@@ -44,7 +44,7 @@ const PLACES: readonly (readonly [role: Role, pattern: string, required?: "requi
 export function referencedBy(
   settings: Settings,
   signingKey: Homeserver["signingKey"],
-  workingFolder: string,
+  placeOf: PlaceOf,
   faults: string[],
 ): Referenced[] {
   const referenced: Referenced[] = [];
@@ -59,8 +59,7 @@ export function referencedBy(
   const add = (role: Role, pattern: string, required: boolean) => {
     for (const { setting, value } of findSettings(settings, pattern)) {
       if (typeof value !== "string") faults.push(`${setting} is not a path`);
-      else if (value !== "")
-        referenced.push({ setting, path: resolve(workingFolder, value), role, required });
+      else if (value !== "") referenced.push({ setting, path: placeOf(value), role, required });
     }
   };
   for (const pattern of SECRET_FILE_SETTINGS) add("secret", pattern, pattern !== MADE_BY_SYNAPSE);
@@ -73,7 +72,7 @@ export function signingKeyOf(
   settings: Settings,
   serverName: string,
   configFolder: string,
-  workingFolder: string,
+  placeOf: PlaceOf,
   faults: string[],
 ): Homeserver["signingKey"] {
   if ("signing_key" in settings) {
@@ -83,5 +82,5 @@ export function signingKeyOf(
   }
   const path = settings["signing_key_path"] ?? join(configFolder, `${serverName}.signing.key`);
   if (typeof path !== "string") faults.push("signing_key_path is not a path");
-  return { kind: "file", path: resolve(workingFolder, typeof path === "string" ? path : ".") };
+  return { kind: "file", path: placeOf(typeof path === "string" ? path : ".") };
 }

@@ -1,7 +1,6 @@
-import { resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
-import type { Secret, Settings } from "../homeserver.ts";
+import type { PlaceOf, Secret, Settings } from "../homeserver.ts";
 import { findSettings } from "./setting.ts";
 
 /** A setting with a secret, and the one that names a file with it instead. Giving both is an error to Synapse. */
@@ -57,7 +56,7 @@ export const MADE_BY_SYNAPSE = "registration_shared_secret_path";
  */
 export async function secretsOf(
   settings: Settings,
-  workingFolder: string,
+  placeOf: PlaceOf,
   files: Files,
   faults: string[],
 ): Promise<Secret[]> {
@@ -75,7 +74,7 @@ export async function secretsOf(
     if (typeof value !== "string" || value === "") continue;
     const name = setting.replace(/_(?:path|file)$/, "");
     if (secrets.has(name)) faults.push(`${name} and ${setting} are both set, Synapse takes only one`);
-    const content = await contentOf(resolve(workingFolder, value), files);
+    const content = await contentOf(placeOf(value), files);
     if (content !== undefined && content !== "") secrets.set(name, content);
   }
   return [...secrets].map(([setting, value]) => ({ setting, value }));
