@@ -43,10 +43,13 @@ export interface Files {
   setOwner(path: string, uid: number, gid: number): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
   syncFolder(path: string): Promise<void>;
-  /** Bytes that we may still write where this path lies. */
-  space(path: string): Promise<{ free: number; total: number }>;
+  /** Bytes that we may still write where this path lies, and what keeps them. */
+  space(path: string): Promise<{ free: number; total: number; kind: FileSystemKind }>;
   real(path: string): Promise<string>;
 }
+
+/** "memory" is gone after a reboot and takes the programs' memory; "network" is another host's disk. */
+export type FileSystemKind = "disk" | "memory" | "network";
 
 export interface Entry {
   readonly kind: "file" | "folder" | "link" | "other";
@@ -155,12 +158,17 @@ export const realFiles: Files = {
   syncFolder,
 
   async space(path) {
-    const { bavail, blocks, bsize } = await attempt("look at", path, () => fs.statfs(path));
-    return { free: bavail * bsize, total: blocks * bsize };
+    const { bavail, blocks, bsize, type } = await attempt("look at", path, () => fs.statfs(path));
+    const kind = MEMORY.has(type) ? "memory" : NETWORK.has(type) ? "network" : "disk";
+    return { free: bavail * bsize, total: blocks * bsize, kind };
   },
 
   real: (path) => attempt("resolve", path, () => fs.realpath(path)),
 };
+
+/** statfs(2): tmpfs and ramfs; NFS, SMB in its two forms, Ceph, 9p. */
+const MEMORY = new Set([0x01021994, 0x858458f6]);
+const NETWORK = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x517b, 0x00c36400, 0x01021997]);
 
 async function entryOf(path: string, ask: () => Promise<Stats>): Promise<Entry | undefined> {
   try {

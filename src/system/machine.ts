@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { availableParallelism, hostname, tmpdir, userInfo } from "node:os";
+import { availableParallelism, freemem, hostname, tmpdir, totalmem, userInfo } from "node:os";
 
 /** Facts about the host and the process that everything else needs, so that tests can hand in others. */
 export interface Machine {
@@ -26,6 +26,10 @@ export interface Machine {
   processStart(pid: number): string | undefined;
   /** Every process that we may see, with its arguments and, where we may know it, its working folder. */
   processes(): readonly Running[];
+  /** The names of the processes above this one, its own parent first: what ends when a connection is lost. */
+  ancestors(): readonly string[];
+  /** Bytes of memory: what there is, and what a new program may take without others being swapped out. */
+  memory(): { readonly total: number; readonly available: number };
   /** The ids of an account of this host, or undefined when it has none by that name. */
   account(name: string): Account | undefined;
 }
@@ -60,6 +64,8 @@ export function realMachine(pid: number, folder: string): Machine {
     uuid: () => randomUUID(),
     processStart,
     processes,
+    ancestors: () => ancestorsOf(pid),
+    memory,
     account: accountOf,
   };
 }
@@ -94,6 +100,32 @@ function processes(): Running[] {
       const folder = optional(() => readlinkSync(`/proc/${name}/cwd`));
       return [{ pid: Number(name), args: args.split("\0").filter(Boolean), folder }];
     });
+}
+
+/** proc(5): fields 2 and 4 of /proc/PID/stat. */
+function ancestorsOf(pid: number): string[] {
+  const names: string[] = [];
+  for (let at = pid; at > 1;) {
+    const found = /^\d+ \((.*)\) \S (\d+)/s.exec(
+      optional(() => readFileSync(`/proc/${at}/stat`, "utf8")) ?? "",
+    );
+    if (!found) break;
+    if (at !== pid) names.push(found[1]!);
+    at = Number(found[2]);
+  }
+  return names;
+}
+
+/** proc(5), meminfo: in KiB. A container's own limit is not looked at. */
+function memory(): { total: number; available: number } {
+  const text = optional(() => readFileSync("/proc/meminfo", "utf8")) ?? "";
+  const kibibytes = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1] ?? NaN);
+  const [total, available] = [kibibytes("MemTotal") * 1024, kibibytes("MemAvailable") * 1024];
+  return {
+    total: Number.isNaN(total) ? totalmem() : total,
+    available: Number.isNaN(available) ? freemem() : available,
+  };
 }
 
 /** A process may be gone, or not ours to look at. */

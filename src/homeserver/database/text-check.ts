@@ -2,9 +2,10 @@ import { isUtf8 } from "node:buffer";
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
-import { postgresCall, reasonIn, type PostgresAddress, type PostgresSession } from "../../system/postgres.ts";
+import { reasonIn, type PostgresAddress, type PostgresSession } from "../../system/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
-import type { Call, Programs } from "../../system/programs.ts";
+import type { Programs } from "../../system/programs.ts";
+import { copyOut } from "./copy.ts";
 
 interface Table {
   readonly name: string;
@@ -35,22 +36,24 @@ export async function unreadableText(
   const broken: string[] = [];
   for (let next = 0; next < tables.length;) {
     const left = tables.slice(next);
-    let at = -1;
+    let at = 0;
     try {
-      for await (const { table, rows, first } of badRows(programs.through(copyOf(left, address, encoding)))) {
-        if (at >= 0) progress.advance(id, left[at]!.bytes);
-        at = table;
-        if (rows > 0)
-          refused.push(
-            `${left[at]!.name}: ${formatCount(rows)} ${rows === 1 ? "row" : "rows"}, the first at ctid ${first}`,
-          );
+      let count = { rows: 0, first: "" };
+      const queries = left.map(({ name }) => `SELECT ctid, * FROM ONLY ${name}`);
+      for await (const { lines, last } of copyOut(queries, { address, encoding }, programs)) {
+        lookAt(lines, count);
+        if (!last) continue;
+        const { name, bytes } = left[at]!;
+        if (count.rows > 0) refused.push(describe(name, count));
+        progress.advance(id, bytes);
+        count = { rows: 0, first: "" };
+        at += 1;
       }
       next = tables.length;
     } catch (error) {
-      if (!(error instanceof MigrationError && error.code === "program-failed")) throw error;
-      // It stopped in the table after the last one that came to its end.
-      at += 1;
-      if (at >= left.length) throw error;
+      // Beyond the last table it is not a table that failed.
+      if (!(error instanceof MigrationError && error.code === "program-failed") || at >= left.length)
+        throw error;
       broken.push(`${left[at]!.name}: ${reasonIn(error.message)}`);
       next += at + 1;
     }
@@ -63,23 +66,8 @@ export async function unreadableText(
   ];
 }
 
-/** One psql for all of them: a connection for each small table would take longer than reading it. */
-function copyOf(tables: readonly Table[], address: PostgresAddress, encoding: string): Call {
-  const commands = tables.flatMap(({ name }) => [
-    `--command=COPY (SELECT ctid, * FROM ONLY ${name}) TO STDOUT`,
-    `--command=\\echo ${MARK}`,
-  ]);
-  const quiet = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse"];
-  const call = postgresCall("psql", address, [...quiet, ...commands]);
-  // A server that knows no encoding must not be asked to convert; any other converts, as pg_dump --encoding=UTF8 does.
-  const PGCLIENTENCODING = encoding === "SQL_ASCII" ? "SQL_ASCII" : "UTF8";
-  return { ...call, env: { ...call.env, PGCLIENTENCODING, PGOPTIONS: READ_ONLY } };
-}
-
-/** Ends a table. No row looks like this, as each begins with where it lies: "(0,1)". */
-const MARK = "synlift-end-of-table";
-
-const READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=0";
+const describe = (name: string, { rows, first }: { rows: number; first: string }) =>
+  `${name}: ${formatCount(rows)} ${rows === 1 ? "row" : "rows"}, the first at ctid ${first}`;
 
 const FINE: Finding = {
   id: "database-text",
@@ -113,48 +101,7 @@ function brokenFinding(evidence: readonly string[]): Finding[] {
   ];
 }
 
-interface Counted {
-  /** Its position among those that were asked for. */
-  readonly table: number;
-  readonly rows: number;
-  /** Where the first of them lies. */
-  readonly first: string;
-}
-
 const NEWLINE = 10;
-const MARK_LINE = Buffer.from(`${MARK}\n`);
-
-/** For each table that came to its end: how many of its lines are no UTF-8. */
-async function* badRows(source: AsyncIterable<Uint8Array>): AsyncIterable<Counted> {
-  let table = 0;
-  let count = { rows: 0, first: "" };
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of source) {
-    const end = chunk.lastIndexOf(NEWLINE) + 1;
-    const block = Buffer.concat([rest, chunk.subarray(0, end)]);
-    rest = Buffer.from(chunk.subarray(end));
-    if (end === 0) {
-      rest = Buffer.concat([block, rest]);
-      continue;
-    }
-    let from = 0;
-    for (let mark = endOfTable(block, from); mark !== -1; mark = endOfTable(block, from)) {
-      lookAt(block.subarray(from, mark), count);
-      yield { table, ...count };
-      table += 1;
-      count = { rows: 0, first: "" };
-      from = mark + MARK_LINE.length;
-    }
-    lookAt(block.subarray(from), count);
-  }
-}
-
-function endOfTable(block: Buffer, from: number): number {
-  const found = block.indexOf(MARK_LINE, from);
-  return found === -1 || found === from || block[found - 1] === NEWLINE
-    ? found
-    : endOfTable(block, found + 1);
-}
 
 function lookAt(block: Uint8Array, count: { rows: number; first: string }): void {
   if (isUtf8(block)) return;

@@ -1,0 +1,54 @@
+import { compress, decompress } from "../pipeline/compress.ts";
+import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
+import { measure } from "../pipeline/measure.ts";
+import { drain, through, type Bytes } from "../pipeline/stage.ts";
+import type { Machine } from "../system/machine.ts";
+
+/** How fast this machine packs, as the writer does it, but for its disk: nothing is written. */
+export interface Pace {
+  /** Bytes per second of what goes in. */
+  readonly packing: number;
+  /** The same, for reading back what was packed. */
+  readonly readingBack: number;
+  /** Seconds that an artifact takes however small it is: gpg makes a key from the passphrase, slowly on purpose, twice. */
+  readonly each: number;
+  /** Bytes that come out for each that goes in. */
+  readonly ratio: number;
+}
+
+/** Packs a sample in memory. The sample is small: it and what is made of it are held. */
+export async function measurePace(
+  sample: readonly Uint8Array[],
+  { level, lock, machine }: { level: number; lock: Lock; machine: Pick<Machine, "elapsed" | "cores"> },
+): Promise<Pace> {
+  const pack = (source: Bytes) =>
+    through(measure(nothing), compress(level, machine.cores), encryptWith(lock), measure(nothing))(source);
+  const unpack = (source: Bytes) =>
+    through(measure(nothing), decryptWith(lock), decompress, measure(nothing))(source);
+  const timed = async (chunks: readonly Uint8Array[]) => {
+    const began = machine.elapsed();
+    const packed: Uint8Array[] = [];
+    for await (const chunk of pack(given(chunks))) packed.push(chunk);
+    const between = machine.elapsed();
+    await drain(unpack(given(packed)));
+    const seconds = { packing: (between - began) / 1000, readingBack: (machine.elapsed() - between) / 1000 };
+    return { ...seconds, size: packed.reduce((sum, { length }) => sum + length, 0) };
+  };
+  const least = await timed([new Uint8Array(1)]);
+  const whole = await timed(sample);
+  const size = sample.reduce((sum, { length }) => sum + length, 0);
+  const rate = (seconds: number, fixed: number) => size / Math.max(0.001, seconds - fixed);
+  return {
+    packing: rate(whole.packing, least.packing),
+    readingBack: rate(whole.readingBack, least.readingBack),
+    each: least.packing + least.readingBack,
+    ratio: size === 0 ? 1 : whole.size / size,
+  };
+}
+
+const nothing = () => undefined;
+
+// eslint-disable-next-line @typescript-eslint/require-await -- stages pull
+async function* given(chunks: readonly Uint8Array[]): Bytes {
+  yield* chunks;
+}
