@@ -34,6 +34,8 @@ export interface Call {
   readonly folder?: string;
   /** Run as another account of this host; only root may. */
   readonly account?: Account;
+  /** Milliseconds after which it is killed and has failed. For questions that should be answered at once. */
+  readonly limit?: number;
 }
 
 export interface LaunchOptions {

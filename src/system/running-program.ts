@@ -17,6 +17,7 @@ export class RunningProgram {
   #notStarted: MigrationError | undefined;
   #sourceError: { error: unknown } | undefined;
   #leftEarly = false;
+  #tooSlow = false;
 
   constructor(call: Call, child: ChildProcess) {
     this.#call = call;
@@ -44,6 +45,20 @@ export class RunningProgram {
       child.once("error", () => {
         done(null, null);
       });
+    });
+    if (call.limit !== undefined) this.#endAfter(call.limit);
+  }
+
+  #endAfter(milliseconds: number): void {
+    const timer = setTimeout(() => {
+      this.#tooSlow = true;
+      this.kill();
+      // What it started itself may hold the pipes open.
+      this.#child.stdout?.destroy();
+      this.#child.stderr?.destroy();
+    }, milliseconds);
+    void this.ended.then(() => {
+      clearTimeout(timer);
     });
   }
 
@@ -97,6 +112,8 @@ export class RunningProgram {
     if (this.#sourceError) return this.#sourceError.error as Error;
     if (this.#notStarted) return this.#notStarted;
     const name = this.#call.name;
+    if (this.#tooSlow)
+      return failed(name, `did not end within ${(this.#call.limit ?? 0) / 1000} seconds`, complaint);
     if (signal) return failed(name, `was killed by ${signal}`, complaint);
     if (code !== 0) return failed(name, `failed with exit code ${code ?? "unknown"}`, complaint);
     if (this.#leftEarly)

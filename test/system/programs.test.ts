@@ -166,6 +166,18 @@ test("when the run is stopped a conversation ends, with the signal as its reason
   assert.equal((await talk.close()).signal, "SIGKILL");
 });
 
+test("a program that takes longer than it may is ended and told, also when it left another one holding its output", async () => {
+  for (const script of ["exec sleep 60", "sleep 60 & sleep 60"]) {
+    const began = performance.now();
+    await assert.rejects(programs.run({ ...sh(script), limit: 300 }), {
+      code: "program-failed",
+      message: "sh did not end within 0.3 seconds",
+    });
+    assert.ok(performance.now() - began < 5000, script);
+  }
+  assert.equal(await programs.run({ ...sh("echo quick"), limit: 60_000 }), "quick\n");
+});
+
 test("a secret travels on file descriptor 3 and can be seen nowhere else", async () => {
   const secret = "a secret nobody should see";
   const look = `cat <&3; echo; tr '\\0' '\\n' </proc/$$/cmdline; tr '\\0' '\\n' </proc/$$/environ; tr '\\0' '\\n' </proc/self/environ`;
