@@ -1,9 +1,9 @@
 import { markup, type Markup } from "./markup.ts";
-import type { Bars, Timeline } from "./page.ts";
+import type { Bars, Stage, Timeline } from "./page.ts";
 import { formatDuration } from "./units.ts";
 
 /** Horizontal bars, drawn as shares of the greatest value. The figures beside them carry the meaning. */
-export function barsFigure({ title, rows }: Bars): Markup {
+export function barsFigure({ title, note, rows }: Bars): Markup {
   const greatest = Math.max(0, ...rows.map(({ value }) => sane(value)));
   const items = rows.map(({ label, value, text }) => {
     const share = greatest > 0 ? (sane(value) / greatest) * 100 : 0;
@@ -17,33 +17,55 @@ export function barsFigure({ title, rows }: Bars): Markup {
 <div class="heading"><h2 dir="auto">${title}</h2></div>
 <dl class="bars">
 ${items}</dl>
-</section>
+${noteLine(note)}</section>
 `;
 }
 
-/** One bar made of the stages in their order, with a legend that says in words what the bar shows. */
-export function timelineFigure({ title, stages }: Timeline): Markup {
-  const total = stages.reduce((sum, { seconds }) => sum + sane(seconds), 0);
+/** A bar made of the stages in their order, and one for what comes before; their legends say in words what they show. */
+export function timelineFigure({ title, note, before = [], stages }: Timeline): Markup {
+  const outage = `${formatDuration(sumOf(stages))}${before.length > 0 ? " of outage" : " in all"}`;
+  const parts =
+    before.length === 0
+      ? stagesBar(stages, 0)
+      : markup`<div class="before">
+<h3>Before, while everything runs: ${formatDuration(sumOf(before))}</h3>
+${stagesBar(before, 0)}</div>
+<div class="during">
+<h3>The outage: ${formatDuration(sumOf(stages))}</h3>
+${stagesBar(stages, before.length)}</div>
+`;
+  return markup`<section class="figure">
+<div class="heading"><h2 dir="auto">${title}</h2><p>${outage}</p></div>
+${parts}${noteLine(note)}</section>
+`;
+}
+
+function stagesBar(stages: readonly Stage[], first: number): Markup {
+  const total = sumOf(stages);
   const segments = stages.map(({ seconds }, index) => {
     const share = total > 0 ? (sane(seconds) / total) * 100 : 0;
-    const number = share >= LEGIBLE && markup`${index + 1}`;
+    const number = share >= LEGIBLE && markup`${first + index + 1}`;
     return markup`<span class="${hue(index)}" style="flex-grow:${share.toFixed(2)}">${number}</span>`;
   });
   const legend = stages.map(({ label, seconds }, index) => {
-    const swatch = markup`<span class="swatch ${hue(index)}" aria-hidden="true">${index + 1}</span>`;
+    const swatch = markup`<span class="swatch ${hue(index)}" aria-hidden="true">${first + index + 1}</span>`;
     const name = markup`<span class="name" dir="auto">${label}</span>`;
     return markup`<li>${swatch} ${name} <span class="text">${formatDuration(seconds)}</span></li>\n`;
   });
-  return markup`<section class="figure">
-<div class="heading"><h2 dir="auto">${title}</h2><p>${formatDuration(total)} in all</p></div>
-<div class="timeline" aria-hidden="true">${segments}</div>
+  return markup`<div class="timeline" aria-hidden="true">${segments}</div>
 <ol class="legend">
 ${legend}</ol>
-</section>
 `;
 }
 
-const sane = (value: number) => (Number.isFinite(value) && value > 0 ? value : 0);
+/** What a figure rests on, in small print below it. */
+export const noteLine = (note: string | undefined) =>
+  note !== undefined && markup`<p class="remark" dir="auto">${note}</p>\n`;
+
+/** What can be drawn: no NaN, nothing endless, nothing below zero. */
+export const sane = (value: number) => (Number.isFinite(value) && value > 0 ? value : 0);
+
+const sumOf = (stages: readonly Stage[]) => stages.reduce((sum, { seconds }) => sum + sane(seconds), 0);
 const hue = (index: number) => `hue-${index % HUES}`;
 
 /** Percent: below it a number has no room in its segment, on a phone. */

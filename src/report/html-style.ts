@@ -1,3 +1,6 @@
+import { FIGURES_STYLE } from "./html-style-figures.ts";
+import { PRINT_STYLE } from "./html-style-print.ts";
+
 /**
  * The one style sheet of a report page. Text reaches a contrast of 4.5 to 1 in light and in dark; colour never says
  * anything that the words don't. No fonts and no images of its own, since nothing may be fetched.
@@ -6,14 +9,14 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --paper: #f7f5f1; --card: #fffefb; --ink: #23262a; --quiet: #5f656c; --line: #e2ded6; --track: #ece8e0;
-  --accent: #3f6f9f;
+  --accent: #3f6f9f; --accent-soft: #a9c3dc;
   --ok: #1c6b43; --note: #28598f; --warning: #85560a; --blocker: #a92a22;
   --ok-soft: #e8f3ec; --note-soft: #e8f0f8; --warning-soft: #fbf1dc; --blocker-soft: #fbe9e6;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15181b; --card: #1d2125; --ink: #e4e5e6; --quiet: #a3aab1; --line: #32383e; --track: #2a2f35;
-    --accent: #6fa3d6;
+    --accent: #6fa3d6; --accent-soft: #365272;
     --ok: #74cd9c; --note: #8abaf0; --warning: #eab95c; --blocker: #ff9a90;
     --ok-soft: #1a2b22; --note-soft: #1b2836; --warning-soft: #302716; --blocker-soft: #361e1c;
   }
@@ -52,35 +55,13 @@ main > section { min-width: 0; }
 .verdict .word { color: var(--tone); font-weight: 650; font-size: 0.95rem; line-height: 1.3; }
 .verdict .sentence { font-size: 1.2rem; line-height: 1.4; font-weight: 550; }
 
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13rem), 1fr)); gap: 1.1rem 1.75rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 12rem), 1fr)); grid-auto-flow: row dense; gap: 1.1rem 1.75rem; }
 .facts div { min-width: 0; padding-top: 0.6rem; border-top: 1px solid var(--line); }
 .facts dt { color: var(--quiet); font-size: 0.875rem; }
 .facts dd { font-size: 1.1rem; line-height: 1.35; font-weight: 550; font-variant-numeric: tabular-nums; }
 
 .facts .long { grid-column: 1 / -1; }
 @media (min-width: 40.01rem) { .facts .long { grid-column: span 2; } }
-
-.heading { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; align-items: baseline; justify-content: space-between; margin-bottom: 0.9rem; }
-.heading p { color: var(--quiet); font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-.figure { padding: 1.25rem 1.4rem 1.4rem; background: var(--card); border: 1px solid var(--line); border-radius: 0.75rem; }
-.text { color: var(--quiet); font-variant-numeric: tabular-nums; }
-
-.bars { display: grid; gap: 0.55rem; }
-.bars > div { display: grid; grid-template-columns: minmax(0, 21rem) minmax(0, 1fr); gap: 0.25rem 1.25rem; align-items: center; }
-.bars dt { font-size: 0.95rem; line-height: 1.35; }
-.bars dd { display: grid; grid-template-columns: minmax(0, 1fr) 8rem; gap: 1rem; align-items: center; }
-.bars .text { order: 1; text-align: right; font-size: 0.9rem; line-height: 1.35; }
-.track { display: block; height: 0.75rem; border-radius: 0.2rem; background: var(--track); overflow: hidden; }
-.fill { display: block; height: 100%; background: var(--accent); border-radius: 0.2rem; }
-.some { min-width: 3px; }
-
-.timeline { display: flex; gap: 2px; height: 2.25rem; border-radius: 0.35rem; overflow: hidden; background: var(--track); }
-.timeline span { display: grid; place-items: center; flex: 0 1 0; min-width: 3px; overflow: hidden; color: #fff; font-size: 0.85rem; font-weight: 600; }
-.legend { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 0.5rem 2rem; margin-top: 1.1rem; }
-.legend li { display: grid; grid-template-columns: auto minmax(0, 1fr) auto; gap: 0.65rem; align-items: baseline; font-size: 0.95rem; line-height: 1.35; }
-.swatch { display: grid; place-items: center; width: 1.35rem; height: 1.35rem; border-radius: 0.3rem; color: #fff; font-size: 0.78rem; font-weight: 600; line-height: 1; }
-.hue-0 { background: #3b6ea5; } .hue-1 { background: #9a5f14; } .hue-2 { background: #3a7d58; } .hue-3 { background: #8a5a9e; }
-.hue-4 { background: #b04a42; } .hue-5 { background: #2f7884; } .hue-6 { background: #6d6d28; } .hue-7 { background: #666b73; }
 
 .level + .level { margin-top: 1.5rem; }
 .count { display: inline-block; min-width: 1.5em; padding: 0 0.45em; margin-left: 0.15em; border-radius: 1em; background: var(--track); color: var(--quiet); font-size: 0.85em; font-weight: 550; text-align: center; }
@@ -101,37 +82,15 @@ summary { cursor: pointer; width: fit-content; }
 .evidence summary { color: var(--quiet); font-size: 0.9rem; }
 summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; border-radius: 0.2rem; }
 details.level .group { gap: 0; background: var(--card); border: 1px solid var(--line); border-radius: 0.6rem; }
-.finding.ok { padding: 0.6rem 1.1rem; background: none; border: 0; border-radius: 0; }
-.finding.ok + .finding.ok { border-top: 1px solid var(--line); }
+.finding.ok, .finding.note { padding: 0.6rem 1.1rem; background: none; border: 0; border-radius: 0; }
+.finding + .finding.ok, .finding + .finding.note { border-top: 1px solid var(--line); }
 .finding.ok .mark { background: none; color: var(--tone); font-size: 1rem; }
 .finding.ok .id { display: none; }
 
 footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--quiet); font-size: 0.875rem; }
 
 @media (max-width: 40rem) {
-  .verdict, .figure { padding: 1rem; }
-  .bars { gap: 0.9rem; }
-  .bars > div { display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; align-items: baseline; justify-content: space-between; }
-  .bars dd { display: contents; }
-  .bars dt, .bars .text { max-width: 100%; }
-  .bars .text { order: 0; text-align: left; }
-  .bars .track { flex: 0 0 100%; order: 1; }
+  .verdict { padding: 1rem; }
   .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: 0.9rem 1.25rem; }
 }
-@media print {
-  :root {
-    color-scheme: light;
-    --paper: #fff; --card: #fff; --ink: #000; --quiet: #444; --line: #bbb; --track: #e6e6e6; --accent: #3f6f9f;
-    --ok: #1c6b43; --note: #28598f; --warning: #85560a; --blocker: #a92a22;
-    --ok-soft: #fff; --note-soft: #fff; --warning-soft: #fff; --blocker-soft: #fff;
-  }
-  @page { margin: 16mm 14mm; }
-  body { max-width: none; padding: 0; font-size: 10.5pt; }
-  main { gap: 1.5rem; }
-  .mark, .fill, .track, .timeline, .timeline span, .swatch { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-  .verdict, .figure, .finding, .facts div { break-inside: avoid; }
-  .heading, h3 { break-after: avoid; }
-  details::details-content { content-visibility: visible; display: block; block-size: auto; }
-  .finding.ok .id { display: block; }
-}
-`;
+${FIGURES_STYLE}${PRINT_STYLE}`;

@@ -55,6 +55,8 @@ export interface Column {
   readonly label: string;
   /** One per series, in its order. */
   readonly values: readonly Amount[];
+  /** All of the column, as a person reads it. Said where there are two values; one speaks for itself. */
+  readonly total?: string;
 }
 
 /** What came after what, and how long each took. */

@@ -1,0 +1,48 @@
+import { noteLine } from "./html-figures.ts";
+import { markup, Markup } from "./markup.ts";
+import type { Agenda, Moment } from "./page.ts";
+
+/** What is done and when, as a line that leads from moment to moment; commands are there to be copied. */
+export function agendaFigure({ title, note, moments }: Agenda): Markup {
+  const hasCommands = moments.some(({ commands = [] }) => commands.length > 0);
+  return markup`<section class="agenda">
+<div class="heading"><h2 dir="auto">${title}</h2></div>
+${noteLine(note)}${hasCommands && markup`<p class="remark on-screen">A click on a command selects all of it.</p>\n`}<ol class="moments">
+${moments.map(momentItem)}</ol>
+</section>
+`;
+}
+
+function momentItem({ when, title, where, text, commands = [], tone }: Moment): Markup {
+  const time = when !== undefined && markup`<p class="when" dir="auto">${when}</p>\n`;
+  const chip = tone && markup` <span class="chip">${TONES[tone]}</span>`;
+  const place = where !== undefined && markup`<p class="where" dir="auto">${where}</p>\n`;
+  const words = text !== undefined && markup`<p dir="auto">${text}</p>\n`;
+  return markup`<li class="moment ${tone ?? "later"}">
+${time}<div>
+<h3><span dir="auto">${title}</span>${chip}</h3>
+${words}${place}${commands.map(commandBlock)}</div>
+</li>
+`;
+}
+
+/** Its lines stay lines, and no word of it is broken at a hyphen: what is read and pasted must be what was meant. */
+function commandBlock(command: string): Markup {
+  const lines = command.split(/\r?\n/).map((line) => {
+    const words = line.split(/( +)/).filter((part) => part !== "");
+    return words.map((word) => (word.startsWith(" ") ? word : wordMarkup(word))).join("");
+  });
+  return markup`<pre dir="ltr"><code>${new Markup(lines.join("\n"))}</code></pre>\n`;
+}
+
+/** One that is longer than a line may go on in the next after a slash and the like. */
+function wordMarkup(word: string): string {
+  const parts = word.split(/(?<=[/=:,@])/).map((part) => markup`${part}`.text);
+  return `<span>${parts.join("<wbr>")}</span>`;
+}
+
+const TONES: Readonly<Record<NonNullable<Moment["tone"]>, string>> = {
+  now: "can be done now",
+  outage: "outage",
+  "no-return": "point of no return",
+};

@@ -1,0 +1,82 @@
+import { clean, fit } from "./cells.ts";
+import { noteLine, sane } from "./html-figures.ts";
+import { markup, type Markup } from "./markup.ts";
+import type { Column, Columns } from "./page.ts";
+
+/** Columns over time, drawn as shares of the tallest. The figures themselves are in a table below, for every reader. */
+export function columnsFigure({ title, note, series, columns }: Columns): Markup {
+  const heights = columns.map(({ values }) => values.reduce((sum, { value }) => sum + sane(value), 0));
+  const tallest = Math.max(0, ...heights);
+  const legend = series.map(
+    (name, index) =>
+      markup`<li><span class="swatch series-${index}" aria-hidden="true"></span> <span dir="auto">${name}</span></li>`,
+  );
+  const drawn = columns.map((column, index) => {
+    const share = tallest > 0 ? heights[index]! / tallest : 0;
+    const isFirstTallest = share === 1 && heights.indexOf(tallest) === index;
+    return columnMarkup(column, share, isFirstTallest && sideOf(index, columns.length));
+  });
+  const density = columns.length <= ROOMY ? "roomy" : "dense";
+  return markup`<section class="figure">
+<div class="heading"><h2 dir="auto">${title}</h2>${series.length > 1 && markup`<ul class="series">${legend}</ul>`}</div>
+<div class="chart ${density}" aria-hidden="true" style="grid-template-columns:repeat(${Math.max(1, columns.length)},minmax(0,1fr))">
+${drawn}${ticks(columns)}</div>
+${figuresTable(series, columns)}${noteLine(note)}</section>
+`;
+}
+
+/** What stands above the tallest column must not leave the chart: it grows away from the nearer edge. */
+const sideOf = (index: number, count: number) => {
+  const place = (index + 0.5) / count;
+  return place < 0.25 ? "tallest first" : place > 0.75 ? "tallest last" : "tallest";
+};
+
+function columnMarkup({ values, total }: Column, share: number, side: string | false): Markup {
+  const parts = values.map(({ value }, index) => {
+    const kind = sane(value) > 0 ? "some " : "";
+    return markup`<span class="${kind}series-${index}" style="flex-grow:${sane(value)}"></span>`;
+  });
+  const text = fit(clean(total ?? values.map((amount) => amount.text).join(" + ")), VALUE_CELLS);
+  const kind = side === false ? "" : ` ${side}`;
+  // Drawn from the top down, and named from the bottom up.
+  return markup`<span class="column${kind}"><span class="value">${text}</span><span class="stack" style="--share:${share.toFixed(4)}">${parts.toReversed()}</span></span>\n`;
+}
+
+/** Labels stand below their column where all have room; else below each second, third, … on a phone and elsewhere. */
+function ticks(columns: readonly Column[]): Markup[] {
+  return (["narrow", "wide"] as const).flatMap((size) => {
+    const step = Math.max(1, Math.ceil(columns.length / LABELS[size]));
+    return columns.flatMap(({ label }, index) => {
+      const room = Math.min(step, columns.length - index);
+      if (index % step !== 0 || (index > 0 && room * 2 <= step)) return [];
+      const kind = step === 1 ? "centred" : "spread";
+      return [
+        markup`<span class="tick ${size} ${kind}" style="grid-column:${index + 1}/span ${room}">${fit(clean(label), LABEL_CELLS)}</span>\n`,
+      ];
+    });
+  });
+}
+
+function figuresTable(series: readonly string[], columns: readonly Column[]): Markup {
+  const hasTotals = series.length > 1 && columns.some(({ total }) => total !== undefined);
+  const names = [...series, ...(hasTotals ? ["together"] : [])];
+  const rows = columns.map(({ label, values, total }) => {
+    const texts = [...values.map(({ text }) => text), ...(hasTotals ? [total ?? ""] : [])];
+    const cells = texts.map((text) => markup`<td>${text}</td>`);
+    return markup`<tr><th scope="row" dir="auto">${label}</th>${cells}</tr>\n`;
+  });
+  return markup`<details class="numbers"><summary>The figures</summary>
+<table>
+<thead><tr><td></td>${names.map((name) => markup`<th scope="col" dir="auto">${name}</th>`)}</tr></thead>
+<tbody>
+${rows}</tbody>
+</table></details>
+`;
+}
+
+/** How many labels have room beside each other. */
+const LABELS = { narrow: 6, wide: 12 } as const;
+/** How many columns can each have its value above it. */
+const ROOMY = 8;
+const LABEL_CELLS = 20;
+const VALUE_CELLS = 20;
