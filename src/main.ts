@@ -8,6 +8,7 @@ import { progressJson } from "./report/progress-json.ts";
 import { progressLines } from "./report/progress-lines.ts";
 import type { ProgressView } from "./report/progress-view.ts";
 import { errorText, findingsText } from "./report/text.ts";
+import { realDns } from "./system/dns.ts";
 import { realFiles } from "./system/files.ts";
 import { ownGpg } from "./system/gpg.ts";
 import { realHttp } from "./system/http.ts";
@@ -64,6 +65,7 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
     postgres: realPostgres(programs),
     sqlite: realSqlite(realFiles, signal),
     http: realHttp,
+    dns: realDns(),
     machine,
     terminal,
     signal,

@@ -1,18 +1,40 @@
-import { createConnection } from "node:net";
+import { request as requestPlain, type IncomingMessage } from "node:http";
+import { request as requestSecure } from "node:https";
+import { createConnection, isIP } from "node:net";
+import { certificateAt, trustedRoots, type Certificate } from "./certificate.ts";
+import { noAnswer, NoAnswer } from "./no-answer.ts";
 
-/** Small questions to a homeserver: always with a time limit, never following a redirect to somewhere else. */
+/** Small questions to other servers: always with a time limit, never following a redirect. */
 export interface Http {
-  /** Rejects only when there was no answer at all; any status is an answer. */
+  /**
+   * Rejects with a `NoAnswer` when there was no whole answer, and with the signal's reason when that was given; any
+   * status is an answer. A redirect is handed back as it came.
+   */
   get(url: string, options?: HttpOptions): Promise<HttpAnswer>;
   /** Whether something accepts connections there. Never rejects. */
   accepts(host: string, port: number, milliseconds: number): Promise<boolean>;
+  /** What certificate is shown there, whether it can be trusted or not. Rejects as `get` does. */
+  certificate(name: string, at: Place, options?: TimeLimit): Promise<Certificate>;
 }
 
-export interface HttpOptions {
-  readonly headers?: Readonly<Record<string, string>>;
+export interface TimeLimit {
   /** Milliseconds for the whole answer; 10,000 when left out. */
   readonly timeout?: number;
   readonly signal?: AbortSignal;
+}
+
+export interface HttpOptions extends TimeLimit {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Where to connect to, whatever DNS says; the Host header and the certificate's name stay those of the URL. */
+  readonly at?: Place;
+  /** Bytes that the body may have, 8 MiB when left out: more is `too-large`. */
+  readonly limit?: number;
+}
+
+export interface Place {
+  /** An IP address. */
+  readonly address: string;
+  readonly port: number;
 }
 
 export interface HttpAnswer {
@@ -21,33 +43,108 @@ export interface HttpAnswer {
   readonly body: Uint8Array;
 }
 
-export const realHttp: Http = {
-  async get(url, { headers = {}, timeout = 10_000, signal } = {}) {
-    const limits = [AbortSignal.timeout(timeout), ...(signal ? [signal] : [])];
-    const answer = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.any(limits) });
-    return {
-      status: answer.status,
-      headers: answer.headers,
-      body: new Uint8Array(await answer.arrayBuffer()),
-    };
-  },
+export interface HttpRoad {
+  /** PEM certificates of authorities that are trusted beside the usual ones. */
+  readonly authorities?: readonly string[];
+  /** The port to connect to in the place of another; the Host header does not show it. */
+  readonly portFor?: (port: number) => number;
+}
 
-  accepts(host, port, milliseconds) {
-    return new Promise((resolve) => {
-      const socket = createConnection({ host, port });
-      const done = (answer: boolean) => {
-        socket.destroy();
-        resolve(answer);
-      };
-      socket.setTimeout(milliseconds, () => {
-        done(false);
-      });
-      socket.on("connect", () => {
-        done(true);
-      });
-      socket.on("error", () => {
-        done(false);
-      });
+const TIMEOUT = 10_000;
+const LIMIT = 8 * 1024 * 1024;
+
+/** Http over real sockets. */
+export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoad = {}): Http {
+  const ca = trustedRoots(authorities);
+  return {
+    get: (url, options = {}) => {
+      const { hostname, port, protocol } = new URL(url);
+      const usual = protocol === "https:" ? 443 : 80;
+      const place = options.at ?? { address: withoutBrackets(hostname), port: port ? Number(port) : usual };
+      return exchange(new URL(url), { ...options, at: { ...place, port: portFor(place.port) } }, ca);
+    },
+
+    certificate: (name, { address, port }, { timeout = TIMEOUT, signal } = {}) =>
+      certificateAt(name, { address, port: portFor(port) }, { timeout, signal, ca }),
+
+    accepts: (host, port, milliseconds) =>
+      new Promise((resolve) => {
+        const socket = createConnection({ host, port: portFor(port) });
+        const done = (answer: boolean) => {
+          socket.destroy();
+          resolve(answer);
+        };
+        socket.setTimeout(milliseconds, () => {
+          done(false);
+        });
+        socket.on("connect", () => {
+          done(true);
+        });
+        socket.on("error", () => {
+          done(false);
+        });
+      }),
+  };
+}
+
+export const realHttp: Http = httpOver();
+
+async function exchange(
+  url: URL,
+  { at, headers = {}, timeout = TIMEOUT, limit = LIMIT, signal }: HttpOptions & { at: Place },
+  ca: readonly string[] | undefined,
+): Promise<HttpAnswer> {
+  signal?.throwIfAborted();
+  const time = AbortSignal.timeout(timeout);
+  const secure = url.protocol === "https:";
+  const name = withoutBrackets(url.hostname);
+  const request = (secure ? requestSecure : requestPlain)({
+    host: at.address,
+    port: at.port,
+    path: `${url.pathname}${url.search}`,
+    headers: { host: url.host, ...headers },
+    // A connection of its own: what one address answers must not come from a connection to another.
+    agent: false,
+    signal: signal ? AbortSignal.any([time, signal]) : time,
+    // An IP address is never sent as the name of a server (RFC 6066, section 3).
+    ...(secure && ca ? { ca: [...ca] } : {}),
+    ...(secure ? { servername: isIP(name) ? "" : name } : {}),
+  });
+  try {
+    const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+      request.on("response", resolve).on("error", reject).end();
     });
-  },
-};
+    return {
+      status: incoming.statusCode ?? 0,
+      headers: headersOf(incoming),
+      body: await bodyOf(incoming, limit),
+    };
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw time.aborted
+      ? new NoAnswer("timed-out", `no whole answer within ${timeout / 1000} s`)
+      : noAnswer(error);
+  } finally {
+    request.destroy();
+  }
+}
+
+async function bodyOf(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > limit) throw new NoAnswer("too-large", `the answer has more than ${limit} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function headersOf({ rawHeaders }: IncomingMessage): Headers {
+  const headers = new Headers();
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2)
+    headers.append(rawHeaders[index]!, rawHeaders[index + 1]!);
+  return headers;
+}
+
+const withoutBrackets = (host: string) => host.replace(/^\[(.*)\]$/, "$1");

@@ -1,3 +1,4 @@
+import type { Dns } from "./dns.ts";
 import type { Files } from "./files.ts";
 import type { Http } from "./http.ts";
 import type { Machine } from "./machine.ts";
@@ -17,6 +18,8 @@ export interface System {
   readonly postgres: Postgres;
   readonly sqlite: Sqlite;
   readonly http: Http;
+  /** Through this host's own resolvers. */
+  readonly dns: Dns;
   readonly machine: Machine;
   readonly terminal: Terminal;
   /** Aborted, with an `Interrupted` as its reason, when the run is to stop. */

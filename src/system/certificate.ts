@@ -1,0 +1,97 @@
+import { isIP } from "node:net";
+import {
+  checkServerIdentity,
+  connect,
+  getCACertificates,
+  type PeerCertificate,
+  type TLSSocket,
+} from "node:tls";
+import { noAnswer, NoAnswer } from "./no-answer.ts";
+
+/** A certificate as a server showed it. */
+export interface Certificate {
+  /** The host names and addresses that it is for, from its subjectAltName alone: the only place that still counts. */
+  readonly names: readonly string[];
+  /** Who signed it, as far as it says: "Let's Encrypt, R11". */
+  readonly issuer: string;
+  /** Milliseconds since 1970. */
+  readonly validFrom: number;
+  readonly validTo: number;
+  /** Whether it is for the name that was asked for. */
+  readonly fits: boolean;
+  /** Whether an authority that is trusted stands behind it, now. */
+  readonly trusted: boolean;
+  /** Why it is not trusted, in a few words; left out when it is. */
+  readonly distrust?: string;
+}
+
+/** Node's own authorities and those handed in. Without any handed in: none, which lets Node take its own. */
+export function trustedRoots(authorities: readonly string[]): readonly string[] | undefined {
+  return authorities.length === 0 ? undefined : [...getCACertificates("default"), ...authorities];
+}
+
+interface Look {
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  readonly ca: readonly string[] | undefined;
+}
+
+/** Looks at the certificate for `name` at a place, without trusting it. Rejects with a `NoAnswer`. */
+export async function certificateAt(
+  name: string,
+  { address, port }: { readonly address: string; readonly port: number },
+  { timeout, signal, ca }: Look,
+): Promise<Certificate> {
+  signal?.throwIfAborted();
+  const time = AbortSignal.timeout(timeout);
+  const socket = connect({
+    host: address,
+    port,
+    rejectUnauthorized: false,
+    ...(isIP(name) ? {} : { servername: name }),
+    ...(ca ? { ca: [...ca] } : {}),
+  });
+  const stop = () => socket.destroy(new Error("stopped"));
+  const limit = signal ? AbortSignal.any([time, signal]) : time;
+  limit.addEventListener("abort", stop, { once: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.on("secureConnect", resolve).on("error", reject);
+      socket.on("close", () => {
+        reject(new NoAnswer("broken", "the connection was broken off"));
+      });
+    });
+    return shown(name, socket);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw time.aborted ? new NoAnswer("timed-out", `no answer within ${timeout / 1000} s`) : noAnswer(error);
+  } finally {
+    limit.removeEventListener("abort", stop);
+    socket.destroy();
+  }
+}
+
+function shown(name: string, socket: TLSSocket): Certificate {
+  const certificate = socket.getPeerCertificate();
+  const names = namesOf(certificate);
+  // Node looks at the names last, and stops at the first fault: theirs says that the rest is in order.
+  const fault = socket.authorized ? "" : String(socket.authorizationError);
+  const distrust = fault === "" || fault.includes("ALTNAME") ? undefined : noAnswer(withCode(fault)).message;
+  return {
+    names,
+    issuer: [certificate.issuer.O, certificate.issuer.CN].filter(Boolean).join(", "),
+    validFrom: Date.parse(certificate.valid_from),
+    validTo: Date.parse(certificate.valid_to),
+    fits: names.length > 0 && checkServerIdentity(name, certificate) === undefined,
+    trusted: distrust === undefined,
+    ...(distrust === undefined ? {} : { distrust }),
+  };
+}
+
+const withCode = (code: string) =>
+  Object.assign(new Error(code.toLowerCase().replaceAll("_", " ")), { code });
+
+/** "DNS:example.org, IP Address:192.0.2.1"; names that hold commas are quoted, and no host has such a name. */
+function namesOf({ subjectaltname = "" }: PeerCertificate): string[] {
+  return [...subjectaltname.matchAll(/(?:DNS|IP Address):([^\s,"]+)/g)].map(([, name]) => name!);
+}
