@@ -1,5 +1,5 @@
 import type { Page } from "../../src/report/page.ts";
-import { FINDINGS, HOSTILE } from "./samples.ts";
+import { FINDINGS, HOSTILE, mediaByAge, PLAN_PAGE } from "./samples.ts";
 
 /** A page with something of everything. */
 export const PAGE: Page = {
@@ -84,4 +84,131 @@ export const HOSTILE_PAGE: Page = {
     ],
   },
   foot: "<!-- -->",
+};
+
+const { title, lead, verdict, foot } = PLAN_PAGE;
+
+/** Pages at the edges of what a page may have to show, each by a name for it. */
+export const EDGES: Readonly<Record<string, Page>> = {
+  plan: PLAN_PAGE,
+  export: PAGE,
+  hostile: {
+    ...HOSTILE_PAGE,
+    agenda: {
+      title: "<ol>",
+      note: `<p>${"note".repeat(100)}`,
+      moments: [
+        {
+          when: "w".repeat(80),
+          title: "t".repeat(200),
+          where: "h".repeat(120),
+          text: "</li></ol>",
+          commands: [
+            `</code></pre><script>alert(1)</script> ${"-x ".repeat(80)}`,
+            "c".repeat(500),
+            "\u202e\u0000\n".repeat(3),
+          ],
+          tone: "no-return",
+        },
+        { title: "" },
+      ],
+    },
+    columns: [
+      {
+        title: "c".repeat(150),
+        note: "n".repeat(300),
+        series: ["s".repeat(90), `<td>`],
+        columns: Array.from({ length: 24 }, (_, index) => ({
+          label: "label".repeat(index),
+          values: [
+            { value: index % 2 === 0 ? NaN : 1e300, text: "v".repeat(index * 4) },
+            { value: -1, text: "-1" },
+          ],
+          total: "total".repeat(index),
+        })),
+      },
+    ],
+  },
+  healthy: {
+    ...PLAN_PAGE,
+    verdict: { level: "ok", sentence: "the move can begin" },
+    findings: PLAN_PAGE.findings.filter(({ level }) => level === "ok"),
+  },
+  "long paths": {
+    ...PLAN_PAGE,
+    facts: [
+      { label: "Bundle", value: `/srv/${"a-very-long-folder_name.d/".repeat(9)}bundle` },
+      { label: "Media", value: `/mnt/${"x".repeat(120)}` },
+    ],
+    findings: PLAN_PAGE.findings.map((finding) => ({
+      ...finding,
+      sentence: `${finding.sentence}: /var/lib/${"0123456789abcdef".repeat(6)}/${"some-folder/".repeat(8)}`,
+      evidence: Array.from(
+        { length: 9 },
+        (_, index) => `/mnt/${"deep/".repeat(30)}${"f".repeat(90)}.${index}`,
+      ),
+    })),
+    bars: PLAN_PAGE.bars.map((bars) => ({
+      ...bars,
+      rows: bars.rows.map((row) => ({ ...row, label: `/${row.label.repeat(5)}`, text: row.text.repeat(2) })),
+    })),
+  },
+  "60 findings": {
+    ...PLAN_PAGE,
+    findings: Array.from(
+      { length: 60 },
+      (_, index) => PLAN_PAGE.findings[index % PLAN_PAGE.findings.length]!,
+    ),
+  },
+  "one column": { ...PLAN_PAGE, columns: [mediaByAge(1)] },
+  "six columns": { ...PLAN_PAGE, columns: [mediaByAge(6)] },
+  "thirteen columns": { ...PLAN_PAGE, columns: [mediaByAge(13)] },
+  "ages in words": {
+    ...PLAN_PAGE,
+    columns: [
+      {
+        title: "Media by age",
+        series: ["all"],
+        columns: ["this week", "this month", "3 to 6 months", "up to a year", "1 to 2 years", "older"].map(
+          (label, index) => ({ label, values: [{ value: 6 - index, text: `${6 - index},123.4 MiB` }] }),
+        ),
+      },
+    ],
+  },
+  "right to left": {
+    title: "המעבר של example.org",
+    lead: "مرحبا بكم. هذه الصفحة تقول ما الذي يقف في الطريق.",
+    verdict: { level: "warning", sentence: "אפשר להתחיל, בזהירות" },
+    facts: [{ label: "מאגר", value: "1.1 GiB" }],
+    findings: [{ ...HOSTILE, sentence: "קובץ /etc/שלום/ملف.yaml לא נמצא", hint: "חפשו אותו" }],
+    timeline: {
+      title: "כמה זמן",
+      note: "הערה",
+      before: [{ label: "לפני", seconds: 30 }],
+      stages: [{ label: "בזמן", seconds: 60 }],
+    },
+    agenda: {
+      title: "צעד אחר צעד",
+      moments: [
+        { when: "היום", title: "עכשיו", where: "כאן", commands: ["cp /srv/שלום/ملف /tmp"], tone: "now" },
+      ],
+    },
+    bars: [{ title: "טבלאות", rows: [{ label: "أحداث", value: 3, text: "3" }] }],
+    columns: [
+      {
+        title: "גיל",
+        series: ["שלנו"],
+        columns: ["ינואר", "פברואר"].map((label) => ({ label, values: [{ value: 2, text: "שתיים" }] })),
+      },
+    ],
+    foot: "סוף",
+  },
+  empty: { title, lead, verdict, facts: [], findings: [], bars: [], foot },
+  "nothing in it": {
+    ...{ title: "", lead: "", verdict: { level: "note", sentence: "" }, facts: [], findings: [], foot: "" },
+    bars: [{ title: "", rows: [] }],
+    columns: [{ title: "", series: [], columns: [] }],
+    timeline: { title: "", before: [], stages: [] },
+    agenda: { title: "", moments: [] },
+  },
 };
