@@ -16,7 +16,7 @@ export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";
 
 /** gzip's fastest level: the dump is made while the server is down, and level 6 saves little more. */
-const LEVEL = 1;
+export const LEVEL = 1;
 
 export interface DatabaseExport {
   readonly address: PostgresAddress;

@@ -1,0 +1,90 @@
+import { measurePace } from "../../bundle/pace.ts";
+import type { Lock } from "../../pipeline/encrypt.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { LEVEL } from "../database/export.ts";
+import type { DatabaseLookFacts } from "../database/inspect.ts";
+import type { Look } from "../database/look.ts";
+import { sampleDump } from "../database/sample.ts";
+import type { Rates } from "./estimate.ts";
+
+export interface Measured {
+  /** All but the road, which is not measured. */
+  readonly rates: Omit<Rates, "link">;
+  /** Bytes of text that a dump will have, about. */
+  readonly dumpBytes: number;
+  /** The same by table; empty for SQLite. */
+  readonly byTable: ReadonlyMap<string, number>;
+}
+
+/** Made-up media: noise, as what is compressed already looks, the same block several times since it is only stored. */
+const MEDIA_SAMPLE = { bytes: 4 * 1024 * 1024, times: 6 };
+/** Bytes of a SQLite file that are read of it. */
+const FILE_SAMPLE = 16 * 1024 * 1024;
+
+/**
+ * A short sample of dumping, compressing and encrypting on this machine: some seconds, nothing written. The passphrase
+ * is made up and thrown away. Throws `program-missing` without gpg, `program-failed` when a program fails.
+ */
+export async function measureRates(
+  look: Look,
+  facts: DatabaseLookFacts,
+  system: Pick<System, "programs" | "files" | "machine" | "gpg">,
+  progress: Progress,
+): Promise<Measured> {
+  const { machine } = system;
+  const lock: Lock = { gpg: system.gpg, passphrase: Buffer.from(machine.random(24)).toString("hex") };
+  progress.note("measuring how fast this machine dumps, compresses and encrypts: a sample, nothing is kept");
+  const dump =
+    look.engine === "postgres"
+      ? await postgresSample(look, facts, system)
+      : await fileSample(look.path, facts, system);
+  const database = await measurePace(dump.text, { level: LEVEL, lock, machine });
+  const noise = machine.random(MEDIA_SAMPLE.bytes);
+  const media = await measurePace(Array<Uint8Array>(MEDIA_SAMPLE.times).fill(noise), {
+    level: 0,
+    lock,
+    machine,
+  });
+  return {
+    rates: { reading: dump.bytesPerSecond, database, media },
+    dumpBytes: dump.dumpBytes,
+    byTable: dump.byTable,
+  };
+}
+
+async function postgresSample(
+  { address }: Extract<Look, { engine: "postgres" }>,
+  { tables, encoding }: DatabaseLookFacts,
+  system: Pick<System, "programs" | "machine">,
+) {
+  const sample = await sampleDump(tables, { address, encoding }, system);
+  return sample ?? { text: [], dumpBytes: 0, byTable: new Map<string, number>(), bytesPerSecond: USUAL };
+}
+
+/** Where nothing can be read, nothing takes long. */
+const USUAL = 200e6;
+
+/** A SQLite database travels as its file: what counts is how fast that is read, and how it compresses. */
+async function fileSample(
+  path: string,
+  { bytes }: DatabaseLookFacts,
+  { files, machine }: Pick<System, "files" | "machine">,
+) {
+  const text: Uint8Array[] = [];
+  let read = 0;
+  const began = machine.elapsed();
+  // Not the beginning alone: what lies there is older and differs.
+  const from = Math.max(0, Math.floor(bytes / 2) - FILE_SAMPLE / 2);
+  for await (const chunk of files.read(path, { from, to: Math.min(bytes, from + FILE_SAMPLE) })) {
+    text.push(chunk);
+    read += chunk.length;
+  }
+  const seconds = Math.max(0.001, (machine.elapsed() - began) / 1000);
+  return {
+    text,
+    dumpBytes: bytes,
+    byTable: new Map<string, number>(),
+    bytesPerSecond: Math.max(1, read / seconds),
+  };
+}

@@ -1,0 +1,80 @@
+import { formatBytes, formatDuration } from "../../report/units.ts";
+import type { Estimate, Load, Rates } from "./estimate.ts";
+import { estimateMove } from "./estimate.ts";
+
+/** Something that would make the outage shorter. */
+export interface Saving {
+  readonly id: string;
+  /** What to do, in words. */
+  readonly what: string;
+  /** Seconds less, at most. */
+  readonly seconds: number;
+}
+
+/** A table that can be made smaller, how, and which part of it may go at most. */
+const SHRINKABLE: readonly { table: string; id: string; share: number; how: string }[] = [
+  {
+    table: "state_groups_state",
+    id: "compress-state",
+    share: 0.9,
+    how: "compress the state with rust-synapse-compress-state, days before (synapse_auto_compressor works on the running server)",
+  },
+  {
+    table: "received_transactions",
+    id: "received-transactions",
+    share: 1,
+    how: "let Synapse clean received_transactions: it deletes those older than a month by itself, so a large table means that it does not get to it",
+  },
+  {
+    table: "event_push_actions",
+    id: "push-actions",
+    share: 0.5,
+    how: "ask people to read what they have not: event_push_actions keeps a row for each unread message and person",
+  },
+];
+
+/** What would shorten the outage, the greatest first, and by how much at most; nothing below a second or a hundredth. */
+export function savings(load: Load, rates: Rates, byTable: ReadonlyMap<string, number>): Saving[] {
+  const now = estimateMove(load, rates);
+  const less = (other: Load, otherRates: Rates = rates) =>
+    now.outageSeconds - estimateMove(other, otherRates).outageSeconds;
+  const found: Saving[] = [];
+  for (const { table, id, share, how } of SHRINKABLE) {
+    const bytes = (byTable.get(table) ?? 0) * share;
+    const seconds = less({
+      ...load,
+      dumpBytes: load.dumpBytes - bytes,
+      databaseBytes: load.databaseBytes * (1 - bytes / Math.max(1, load.dumpBytes)),
+    });
+    found.push({
+      id,
+      what: `${how}: up to ${formatBytes(bytes)} of the dump's ${formatBytes(load.dumpBytes)}`,
+      seconds,
+    });
+  }
+  found.push({
+    id: "faster-link",
+    what: `a road between the hosts that is twice as fast, or a bundle folder that both hosts can reach`,
+    seconds: less(load, { ...rates, link: rates.link * 2 }),
+  });
+  found.push({
+    id: "less-media",
+    what: `delete old uploads that nobody needs, for good (admin API, media/delete with before_ts and size_gt): each GiB less`,
+    seconds: load.mediaBytes < GIB ? 0 : less({ ...load, mediaBytes: load.mediaBytes - GIB }),
+  });
+  const least = Math.max(1, now.outageSeconds / 100);
+  return found.filter(({ seconds }) => seconds >= least).toSorted((a, b) => b.seconds - a.seconds);
+}
+
+const GIB = 1024 ** 3;
+
+/** "carry the bundle 8 min 20 s (58 %)", the longest first. */
+export function contributors({ outage, outageSeconds }: Estimate, most: number): string[] {
+  return outage
+    .toSorted((a, b) => b.seconds - a.seconds)
+    .slice(0, most)
+    .map(
+      ({ label, seconds }) =>
+        `${label}: ${formatDuration(seconds)}, ${Math.round((100 * seconds) / outageSeconds)} %`,
+    );
+}
