@@ -10,10 +10,11 @@ import { newEnoughNode, projectPackages } from "./setup/packages.mjs";
 import { programPath, Refusal, ROOT } from "./setup/run.mjs";
 import { synapse } from "./setup/synapse.mjs";
 
-/** In this order: Synapse's environment is made with a Python that the Debian packages may have brought. */
-const NEEDS = [projectPackages, newEnoughNode, debianPackages, synapse];
-
 const forDemo = process.argv.includes("demo");
+
+/** In this order: Synapse's environment is made with a Python that the Debian packages may have brought. */
+const NEEDS = [projectPackages, newEnoughNode, debianPackages(forDemo), synapse];
+
 const hasLock = process.argv.includes("--locked");
 
 if (NEEDS.some((need) => !need.there())) process.exitCode = hasLock ? await bringAll() : runAgainLocked();

@@ -3,7 +3,11 @@ import { join } from "node:path";
 import { programPath, Refusal, reasonIn, run } from "./run.mjs";
 import { python, synapse } from "./synapse.mjs";
 
-export const debianPackages = { what: "Debian packages", there: () => missing().length === 0, bring };
+/** The demo looks at no pages: it can do without a browser, which is larger than all the rest. */
+export const debianPackages = (forDemo) => {
+  const needed = () => missing().filter((name) => !forDemo || name !== "chromium");
+  return { what: "Debian packages", there: () => needed().length === 0, bring: () => bring(needed) };
+};
 
 /** What the tests run beside Synapse, and how to see that it is there. */
 function missing() {
@@ -13,14 +17,15 @@ function missing() {
     ["gnupg", programPath("gpg") && programPath("gpg-agent")],
     ["tar", programPath("tar")],
     ["gzip", programPath("gunzip")],
+    ["chromium", programPath("chromium")],
     ["util-linux", programPath("setpriv") && programPath("flock")],
     ["python3-venv", synapse.there() || python()], // brings python3 itself as well
   ];
   return packages.filter(([, there]) => !there).map(([name]) => name);
 }
 
-async function bring() {
-  const packages = missing();
+async function bring(needed) {
+  const packages = needed();
   const install = ["apt-get", "install", "-y", "--no-install-recommends", ...packages];
   const isRoot = process.getuid() === 0;
   const byHand = `type: ${isRoot ? "" : "sudo "}${install.join(" ")}`;
@@ -32,7 +37,7 @@ async function bring() {
   // Its failure says nothing by itself: with an older list the packages may be had all the same.
   await run(program, [...args, "apt-get", "update"]);
   const { output } = await run(program, [...args, ...install]);
-  const left = missing();
+  const left = needed();
   if (left.length > 0) throw refusal(left, reasonIn(output, /^E: /), byHand);
 }
 
