@@ -8,8 +8,10 @@ import { readLine } from "./descriptor.ts";
 import { attempt, codeOf, foreseen } from "./file-faults.ts";
 import type { Bytes } from "./system.ts";
 import { beginFile, syncFolder, type BeginOptions, type Unfinished } from "./unfinished.ts";
+import { walkFolder, type Walked } from "./walk.ts";
 
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
+export { type Walked } from "./walk.ts";
 
 /** The file system. Failures a person can do something about come as `MigrationError`s that name the path. */
 export interface Files {
@@ -26,6 +28,8 @@ export interface Files {
   readDescriptor(descriptor: number, signal: AbortSignal): Promise<string>;
   /** Names in a folder, sorted by code unit; throws `file-missing` when there is no such folder. */
   list(folder: string): Promise<string[]>;
+  /** All that lies below a folder, in batches, sorted folder by folder; for millions of files. See `walkFolder`. */
+  walk(folder: string, signal?: AbortSignal): AsyncIterable<readonly Walked[]>;
   /** Written whole or not at all: beside it, synced, renamed, folder synced. Replaces what was there, keeping no link. */
   writeWhole(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /** Begins a file that gets its name only when `finish` is called. Whoever began it calls `finish` or `abandon`. */
@@ -114,6 +118,8 @@ export const realFiles: Files = {
     const names = await attempt("list", folder, () => fs.readdir(folder));
     return names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   },
+
+  walk: walkFolder,
 
   async writeWhole(path, content, mode = 0o600) {
     const file = await realFiles.begin(path, mode);

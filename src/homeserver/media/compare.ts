@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Files } from "../../system/files.ts";
-import type { PostgresSession } from "../../system/postgres.ts";
-import { uploadPath } from "./layout.ts";
+import type { QuerySession } from "../../system/query.ts";
+import { UPLOAD_KEYS, UPLOADS, uploadPath } from "./layout.ts";
+import { meet } from "./meet.ts";
+import { hasHashes, uploadRows } from "./rows.ts";
 import type { Differing } from "./section.ts";
+import { failToOpen } from "./store.ts";
 
 export interface Comparison {
   readonly rows: number;
@@ -15,50 +18,56 @@ export interface Comparison {
   readonly hashed: number;
 }
 
-interface Row {
-  readonly id: string;
-  readonly length: number;
-  readonly sha256: string | null;
-}
-
 /**
  * Rows of local uploads against files. A row without a length is an id that was reserved and never used; rows of URL
- * previews have their files elsewhere (synapse/storage/databases/main/media_repository.py). Memory does not grow with the rows.
+ * previews have their files elsewhere (synapse/storage/databases/main/media_repository.py). Memory grows with what
+ * differs alone. Throws `permission-denied` or `file-failed` for a folder that cannot be looked into.
  */
 export async function compareMedia(
-  session: PostgresSession,
+  session: QuerySession,
   store: string,
   files: Files,
   { hashes, tell }: { hashes: boolean; tell: (bytes: number) => void },
 ): Promise<Comparison> {
-  // Hashes are kept since schema 91.
-  const { known } = await session.one<{ known: boolean }>(`
-    SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = 'sha256') AS known`);
-  const query = `
-    SELECT media_id AS id, media_length AS length, ${known ? "sha256" : "NULL"} AS sha256 FROM local_media_repository
-    WHERE url_cache IS NULL AND media_length IS NOT NULL ORDER BY media_id`;
+  const known = hashes && (await hasHashes(session, "local_media_repository"));
   const differing: Differing[] = [];
   const changed: string[] = [];
+  let closed: string | undefined;
   let rows = 0;
   let bytes = 0;
   let hashed = 0;
-  for await (const { id, length, sha256 } of session.rows<Row>(query)) {
+  const count = (length: number) => {
     rows += 1;
     bytes += length;
-    const path = uploadPath(id);
-    const entry = path === undefined ? undefined : await files.look(join(store, path));
-    if (entry?.kind !== "file" || entry.size !== length) {
-      differing.push({ mediaId: id, expected: length, found: entry?.kind === "file" ? entry.size : null });
-    } else if (hashes && sha256 !== null) {
-      hashed += 1;
-      if ((await hashOf(join(store, path!), files)) !== sha256) changed.push(id);
-    }
     tell(length);
-  }
+  };
+  const compareHash = async (id: string, sha256: string) => {
+    hashed += 1;
+    if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.push(id);
+  };
+  await meet(uploadRows(session, { hashes: known }), files.walk(join(store, UPLOADS)), {
+    ...UPLOAD_KEYS,
+    both({ key, length, sha256 }, { size }) {
+      if (length === null) return undefined;
+      count(length);
+      if (size !== length) differing.push({ mediaId: key, expected: length, found: size });
+      else if (sha256) return compareHash(key, sha256);
+      return undefined;
+    },
+    rowOnly({ key, length }) {
+      if (length === null) return;
+      count(length);
+      differing.push({ mediaId: key, expected: length, found: null });
+    },
+    fileOnly({ kind, name }) {
+      if (kind === "closed") closed ??= name;
+    },
+  });
+  if (closed !== undefined) await failToOpen(join(store, UPLOADS, closed), files);
   return { rows, bytes, differing, changed, hashed };
 }
 
-async function hashOf(path: string, files: Files): Promise<string> {
+export async function hashOf(path: string, files: Files): Promise<string> {
   const hash = createHash("sha256");
   for await (const chunk of files.read(path)) hash.update(chunk);
   return hash.digest("hex");

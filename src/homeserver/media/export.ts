@@ -78,8 +78,13 @@ async function compare({ postgres, address, store, files }: MediaExport): Promis
 }
 
 async function* entries(store: string, files: Files): AsyncIterable<TarEntry> {
-  for await (const { name, size, mode, mtimeMs } of walkStore(store, files)) {
-    yield { name, size, mode, mtimeMs, content: () => files.read(join(store, name)) };
+  for await (const { name } of walkStore(store, files)) {
+    const path = join(store, name);
+    // The walk is ahead of the packing: with the server running, a file may be gone by now.
+    const found = await files.look(path);
+    if (found?.kind !== "file") continue;
+    const { size, mode, mtimeMs } = found;
+    yield { name, size, mode, mtimeMs, content: () => files.read(path) };
   }
 }
 

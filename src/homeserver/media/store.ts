@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
@@ -11,31 +12,32 @@ export interface StoredFile {
   readonly mtimeMs: number;
 }
 
-/** Every local file of a media store, sorted within each folder. Links and other oddities are told, and not followed. */
+/**
+ * Every local file of a media store, sorted within each folder. Links and other oddities are told, and not followed.
+ * Throws `permission-denied` or `file-failed` for what cannot be looked at: it would be left out.
+ */
 export async function* walkStore(
   store: string,
   files: Files,
   odd: (name: string) => void = () => undefined,
 ): AsyncIterable<StoredFile> {
   for (const folder of LOCAL_FOLDERS) {
-    if (await files.look(join(store, folder))) yield* walk(store, folder, files, odd);
+    for await (const batch of files.walk(join(store, folder))) {
+      for (const { name, kind, size, mode, mtimeMs } of batch) {
+        const path = `${folder}/${name}`;
+        if (kind === "file") yield { name: path, size, mode, mtimeMs };
+        else if (kind === "closed") await failToOpen(join(store, folder, name), files);
+        else odd(path);
+      }
+    }
   }
 }
 
-async function* walk(
-  store: string,
-  folder: string,
-  files: Files,
-  odd: (name: string) => void,
-): AsyncIterable<StoredFile> {
-  for (const name of await files.list(join(store, folder))) {
-    const path = `${folder}/${name}`;
-    const entry = await files.look(join(store, path));
-    if (entry?.kind === "folder") yield* walk(store, path, files, odd);
-    else if (entry?.kind === "file")
-      yield { name: path, size: entry.size, mode: entry.mode, mtimeMs: entry.mtimeMs };
-    else if (entry) odd(path);
-  }
+/** Throws what makes a path that is there impossible to look at or into. */
+export async function failToOpen(path: string, files: Files): Promise<never> {
+  const found = await files.look(path);
+  if (found?.kind !== "file") await files.list(path);
+  throw new MigrationError("file-failed", `${path} could not be looked at a moment ago`);
 }
 
 export interface StoreState {

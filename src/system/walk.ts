@@ -1,0 +1,159 @@
+import { availableParallelism } from "node:os";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { Descent, namesIn, unpacked, type Packed, type Walked } from "./descent.ts";
+
+export type { Walked } from "./descent.ts";
+
+/** From so many names on, threads are worth their start. */
+const MANY = 100;
+
+/** Entries that a thread may be ahead of the reader: some 4 MB. */
+const AHEAD = 50_000;
+
+/**
+ * All that lies below a folder, depth first, the names in each folder sorted by code unit. Never throws for what it
+ * finds, and leaves out what goes away meanwhile: a folder that is not there holds nothing. No link is followed but
+ * one at `folder` itself. Memory grows with the largest single folder, not with the number of files.
+ *
+ * Where there is much, threads of their own do the work: asked one by one, a million files take a minute.
+ */
+export async function* walkFolder(folder: string, signal?: AbortSignal): AsyncIterable<readonly Walked[]> {
+  signal?.throwIfAborted();
+  const names = namesIn(folder);
+  if (names === "closed") yield [{ name: "", kind: "closed", size: 0, mode: 0, mtimeMs: 0 }];
+  else if (names !== "gone") {
+    const batches =
+      names.length < MANY ? walkHere(folder, names, signal) : walkInThreads(folder, names, signal);
+    for await (const packed of batches) if (packed.numbers.length > 0) yield unpacked(packed);
+  }
+}
+
+async function* walkHere(
+  folder: string,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+): AsyncIterable<Packed> {
+  for (const name of names) {
+    const descent = new Descent(folder, name);
+    for (let last = false; !last;) {
+      await nextTurn();
+      signal?.throwIfAborted();
+      const packed = descent.take();
+      last = packed.last;
+      yield packed;
+    }
+  }
+}
+
+/** Each thread takes every n-th name, so that the reader has them in order by asking the threads in turn. */
+async function* walkInThreads(
+  folder: string,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+): AsyncIterable<Packed> {
+  const count = Math.min(4, Math.max(2, availableParallelism()));
+  const threads = Array.from(
+    { length: count },
+    (_, first) =>
+      new Thread(
+        folder,
+        names.filter((_, index) => index % count === first),
+      ),
+  );
+  const stop = () => {
+    for (const thread of threads) thread.fail(signal?.reason);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    for (const index of names.keys()) {
+      for (let last = false; !last;) {
+        const packed = await threads[index % count]!.next();
+        signal?.throwIfAborted();
+        last = packed.last;
+        yield packed;
+      }
+    }
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    for (const thread of threads) thread.end();
+  }
+}
+
+/** What a thread is started with. */
+interface Order {
+  readonly task: typeof TASK;
+  readonly folder: string;
+  readonly names: readonly string[];
+}
+
+const TASK = "walk a folder";
+
+/** A thread as its reader sees it. It runs this very file, and says one `Packed` after another. */
+class Thread {
+  readonly #worker: Worker;
+  readonly #waiting: Packed[] = [];
+  #failure: { readonly reason: unknown } | undefined;
+  #wake = () => {};
+
+  constructor(folder: string, names: readonly string[]) {
+    const order: Order = { task: TASK, folder, names };
+    this.#worker = new Worker(new URL(import.meta.url), { workerData: order, env: {}, execArgv: [] });
+    this.#worker.on("message", (packed: Packed) => {
+      this.#waiting.push(packed);
+      this.#wake();
+    });
+    this.#worker.on("error", (reason) => {
+      this.fail(reason);
+    });
+    this.#worker.on("exit", () => {
+      this.fail(new Error("a thread that walks a folder ended too soon"));
+    });
+  }
+
+  async next(): Promise<Packed> {
+    for (;;) {
+      const packed = this.#waiting.shift();
+      if (packed) {
+        this.#worker.postMessage(packed.numbers.length / 4);
+        return packed;
+      }
+      if (this.#failure) throw this.#failure.reason;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  fail(reason: unknown): void {
+    this.#failure ??= { reason };
+    this.#wake();
+  }
+
+  /** Not waited for: a disk that does not answer would keep it, and whoever asked to stop. */
+  end(): void {
+    this.#worker.unref();
+    void this.#worker.terminate();
+  }
+}
+
+/** What runs in the thread. */
+async function serve({ folder, names }: Order, port: NonNullable<typeof parentPort>): Promise<void> {
+  let room = AHEAD;
+  let wake = () => {};
+  port.on("message", (read: number) => {
+    room += read;
+    wake();
+  });
+  for (const name of names) {
+    const descent = new Descent(folder, name);
+    for (let last = false; !last;) {
+      while (room <= 0) await new Promise<void>((resolve) => (wake = resolve));
+      const packed = descent.take();
+      last = packed.last;
+      room -= packed.numbers.length / 4;
+      port.postMessage(packed, [packed.numbers.buffer as ArrayBuffer]);
+    }
+  }
+}
+
+const order = workerData as Partial<Order> | null;
+if (!isMainThread && parentPort && order?.task === TASK) void serve(order as Order, parentPort);
