@@ -1,12 +1,33 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files.ts";
+import type { Http } from "../../system/http.ts";
 import type { Homeserver } from "../homeserver.ts";
+import { urlsOf } from "../service/inspect.ts";
 import { readSigningKey } from "./export.ts";
-import type { KeyFile } from "./key-file.ts";
+import type { KeyFile, SigningKey } from "./key-file.ts";
+import { oldKeyFindings, refreshFindings } from "./old-keys.ts";
+import { publishedKeys, type Published } from "./published.ts";
 
-/** Is the key there, can Synapse read it, can too many others? Only looks, and never shows more than the public half. */
-export async function inspectSigningKey(homeserver: Homeserver, files: Files): Promise<Finding[]> {
+/** Whom to ask for the keys that other servers see. */
+export interface KeyQuestions {
+  readonly http: Http;
+  readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** The base address of the running server, if its own listeners are not to be asked. */
+  readonly url?: string | undefined;
+}
+
+/**
+ * Is the key there, can Synapse read it, can too many others? And with `live`: is it the one that the running server
+ * shows, and are its old ones in order? Only looks, and never shows more than the public half.
+ */
+export async function inspectSigningKey(
+  homeserver: Homeserver,
+  files: Files,
+  live?: KeyQuestions,
+): Promise<Finding[]> {
   const { signingKey } = homeserver;
   const where = signingKey.kind === "file" ? signingKey.path : "the setting signing_key";
   let read: KeyFile;
@@ -17,7 +38,12 @@ export async function inspectSigningKey(homeserver: Homeserver, files: Files): P
     const hint = error.hint === undefined ? {} : { hint: error.hint };
     return [{ id: "signing-key", level: "blocker", sentence: error.message, ...hint }];
   }
-  return [keyFinding(read, where), ...weakFindings(read, where), ...(await modeFindings(homeserver, files))];
+  return [
+    keyFinding(read, where),
+    ...weakFindings(read, where),
+    ...(await modeFindings(homeserver, files)),
+    ...(live ? await liveFindings(homeserver, read, live) : []),
+  ];
 }
 
 function keyFinding({ keys, badLines }: KeyFile, where: string): Finding {
@@ -47,6 +73,90 @@ function weakFindings({ keys }: KeyFile, where: string): Finding[] {
     },
   ];
 }
+
+async function liveFindings(
+  homeserver: Homeserver,
+  { keys, badLines }: KeyFile,
+  { http, signal, now, url }: KeyQuestions,
+): Promise<Finding[]> {
+  const urls = url === undefined ? homeserver.listeners.flatMap(urlsOf) : [url];
+  const published = await publishedKeys(urls, { http, signal });
+  const readable = badLines.length === 0 && keys.length > 0;
+  return [
+    ...(readable ? publishedFindings(homeserver, keys, published) : []),
+    ...oldKeyFindings(homeserver.settings, keys, now),
+    ...refreshFindings(homeserver.settings),
+  ];
+}
+
+function publishedFindings(
+  { serverName }: Homeserver,
+  keys: readonly SigningKey[],
+  published: Published | undefined,
+): Finding[] {
+  const id = "signing-key-published";
+  if (!published) {
+    return [
+      {
+        id,
+        level: "note",
+        sentence: "no running server shows its signing key here, so it could not be compared",
+        hint: "look again while the server runs, or say where it is: --url",
+      },
+    ];
+  }
+  const { url } = published;
+  if (published.serverName !== serverName) {
+    return [
+      {
+        id,
+        level: "warning",
+        sentence: `the server at ${url} is ${published.serverName}, so the signing key of ${serverName} could not be compared`,
+        hint: "see which server listens there; --url says where to ask the right one",
+      },
+    ];
+  }
+  const lines = (all: readonly SigningKey[]) => all.map((key) => `${key.id} ${key.publicKey}`);
+  const [ours, theirs] = [lines(keys), lines(published.keys)];
+  const evidence = [
+    ...ours.map((line) => `in the file: ${line}`),
+    ...theirs.map((line) => `at ${url}: ${line}`),
+  ];
+  if (theirs.some((line) => !ours.includes(line))) {
+    return [
+      {
+        id,
+        level: "blocker",
+        sentence: `the running server shows a signing key that its configuration does not have`,
+        evidence,
+        hint: "the key was replaced since the server started, or this is not its configuration: find the file with the published key before anything is stopped",
+      },
+    ];
+  }
+  if (ours.length > theirs.length) {
+    return [
+      {
+        id,
+        level: "warning",
+        sentence: "the configuration has a signing key that the running server does not show yet",
+        evidence,
+        hint: "restart the server and see that it is well before it is moved",
+      },
+    ];
+  }
+  const unproven = published.unproven.length > 0;
+  return [
+    { id, level: "ok", sentence: "the running server shows the same signing key", evidence: ours },
+    ...(unproven ? [notSigned(published)] : []),
+  ];
+}
+
+const notSigned = ({ url, unproven }: Published): Finding => ({
+  id: "signing-key-signature",
+  level: "warning",
+  sentence: `the answer of ${url} is not signed with the key that it shows: ${unproven.join(", ")}`,
+  hint: "a proxy or a cache may answer in the server's place; other servers refuse such an answer",
+});
 
 async function modeFindings({ signingKey }: Homeserver, files: Files): Promise<Finding[]> {
   if (signingKey.kind === "inline") return [];

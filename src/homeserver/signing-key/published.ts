@@ -1,0 +1,64 @@
+import { createPublicKey, verify } from "node:crypto";
+import { answerOf, jsonOf } from "../ask-server.ts";
+import { isMapping } from "../config/setting.ts";
+import type { Http } from "../../system/http.ts";
+import type { SigningKey } from "./key-file.ts";
+
+/** What a running server shows other servers: the answer to `/_matrix/key/v2/server`. */
+export interface Published {
+  /** Where it was asked. */
+  readonly url: string;
+  readonly serverName: string;
+  readonly keys: readonly SigningKey[];
+  /** Ids of keys whose signature of the answer is there and wrong, or is not there at all. */
+  readonly unproven: readonly string[];
+}
+
+/** The first of these addresses that shows signing keys; undefined when none does. Rejects only when the run is to stop. */
+export async function publishedKeys(
+  urls: readonly string[],
+  asked: { http: Http; signal: AbortSignal },
+): Promise<Published | undefined> {
+  for (const url of urls) {
+    const answer = jsonOf(await answerOf(`${url}/_matrix/key/v2/server`, asked));
+    if (!answer || typeof answer["server_name"] !== "string" || !isMapping(answer["verify_keys"])) continue;
+    const serverName = answer["server_name"];
+    const keys = Object.entries(answer["verify_keys"]).flatMap(([id, value]) => {
+      const key = isMapping(value) ? value["key"] : undefined;
+      return typeof key === "string" ? [{ id, publicKey: key.replace(/=+$/, "") }] : [];
+    });
+    return {
+      url,
+      serverName,
+      keys,
+      unproven: keys.filter((key) => !isSigned(answer, serverName, key)).map(({ id }) => id),
+    };
+  }
+  return undefined;
+}
+
+/** The Matrix specification's appendices, "Signing JSON": over the canonical form, without signatures and unsigned. */
+function isSigned(
+  answer: Record<string, unknown>,
+  serverName: string,
+  { id, publicKey }: SigningKey,
+): boolean {
+  const { signatures, unsigned: _, ...signed } = answer;
+  const all = isMapping(signatures) ? signatures[serverName] : undefined;
+  const signature = isMapping(all) ? all[id] : undefined;
+  const x = Buffer.from(publicKey, "base64");
+  if (typeof signature !== "string" || x.length !== 32) return false;
+  const key = createPublicKey({
+    key: { kty: "OKP", crv: "Ed25519", x: x.toString("base64url") },
+    format: "jwk",
+  });
+  return verify(undefined, Buffer.from(canonical(signed)), key, Buffer.from(signature, "base64"));
+}
+
+/** Keys sorted by code point, no spaces. The specification's appendices, "Canonical JSON"; integers only. */
+export function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (!isMapping(value)) return JSON.stringify(value);
+  const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join(",")}}`;
+}
