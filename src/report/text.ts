@@ -1,5 +1,5 @@
 import { Interrupted, MigrationError } from "../errors.ts";
-import { clean, pad, wrap } from "./cells.ts";
+import { clean, fit, pad, widthOf, wrap } from "./cells.ts";
 import { LEVEL_PAINT, paint } from "./colour.ts";
 import type { Finding, Level } from "./finding.ts";
 import { LEVELS, tallyText } from "./tally.ts";
@@ -38,6 +38,22 @@ export function findingText(finding: Finding, { columns, colour }: Look): string
   ];
   const word = paint(pad(WORDS[level], GUTTER), LEVEL_PAINT[level], colour);
   return lines.map((line, index) => `${index === 0 ? word : " ".repeat(GUTTER)}${line}\n`).join("");
+}
+
+/** A part of a longer text, below its title; ends with a line break. One with nothing in it is left out whole. */
+export function sectionText(title: string, body: string, { columns, colour }: Look): string {
+  if (body.trim() === "") return "";
+  const heading = fit(clean(title), textWidth(columns));
+  const rule = "-".repeat(widthOf(heading));
+  const ending = body.endsWith("\n") ? "" : "\n";
+  return `${paint(heading, "bold", colour)}\n${paint(rule, "dim", colour)}\n${body}${ending}`;
+}
+
+/** Sentences, wrapped; ends with a line break. */
+export function noteText(note: string, { columns }: Look): string {
+  return wrap(clean(note), textWidth(columns))
+    .map((line) => `${line}\n`)
+    .join("");
 }
 
 /** A failure in words, with its hint as a line of its own; ends with a line break. */

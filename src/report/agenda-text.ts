@@ -1,0 +1,68 @@
+import { barsText } from "./bars-text.ts";
+import { clean, wrap } from "./cells.ts";
+import { paint, type Paint } from "./colour.ts";
+import type { Agenda, Moment, Stage, Timeline } from "./page.ts";
+import { noteText, type Look } from "./text.ts";
+import { formatDuration } from "./units.ts";
+
+/** What is done when, as numbered steps. Commands stand on lines of their own and are never broken, to be copied. */
+export function agendaText({ note, moments }: Pick<Agenda, "note" | "moments">, look: Look): string {
+  const steps = moments.map((moment, index) => momentText(moment, index + 1, look));
+  return [...(note === undefined ? [] : [noteText(note, look)]), ...steps].join("\n");
+}
+
+/** The stages of an outage and of what comes before it, as two lots of bars with their sums. */
+export function timelineText(timeline: Pick<Timeline, "note" | "before" | "stages">, look: Look): string {
+  const { note, before = [], stages } = timeline;
+  const lots = [
+    ...(before.length > 0 ? [["before, while everything runs", before] as const] : []),
+    ["the outage", stages] as const,
+  ];
+  return [
+    ...lots.map(([name, lot]) => `${name}: ${formatDuration(sumOf(lot))}\n${stagesText(lot, look)}`),
+    ...(note === undefined ? [] : [noteText(note, look)]),
+  ].join("\n");
+}
+
+function momentText(
+  { when, title, where, text, commands = [], tone }: Moment,
+  nr: number,
+  look: Look,
+): string {
+  const number = `${nr}. `;
+  const indent = " ".repeat(number.length);
+  const width = Math.min(100, Math.max(30, look.columns)) - indent.length;
+  const plain = (words: string | undefined) => (words === undefined ? [] : wrap(clean(words), width));
+  const [first = "", ...rest] = plain(when === undefined ? title : `${when}: ${title}`);
+  const lines = [
+    ...(tone === undefined ? [] : [paint(TONES[tone].words, TONES[tone].paint, look.colour)]),
+    ...plain(text),
+    // What follows it is what is done there.
+    ...plain(where === undefined || commands.length === 0 ? where : `${where}:`),
+    ...commands.flatMap((command) => command.split(/\r?\n/).map((line) => `  ${cleanCommand(line)}`)),
+  ];
+  return [
+    `${number}${paint(first, "bold", look.colour)}`,
+    ...rest.map((line) => `${indent}${paint(line, "bold", look.colour)}`),
+    ...lines.map((line) => `${indent}${line}`),
+  ]
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+function stagesText(stages: readonly Stage[], look: Look): string {
+  return barsText(
+    stages.map(({ label, seconds }) => ({ label, value: seconds, text: formatDuration(seconds) })),
+    look,
+  );
+}
+
+const cleanCommand = (line: string) => clean(line).trimEnd();
+const sumOf = (stages: readonly Stage[]) =>
+  stages.reduce((sum, { seconds }) => sum + (Number.isFinite(seconds) && seconds > 0 ? seconds : 0), 0);
+
+const TONES: Readonly<Record<NonNullable<Moment["tone"]>, { words: string; paint: Paint }>> = {
+  now: { words: "can be done now", paint: "cyan" },
+  outage: { words: "OUTAGE", paint: "yellow" },
+  "no-return": { words: "POINT OF NO RETURN", paint: "red" },
+};

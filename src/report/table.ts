@@ -1,0 +1,83 @@
+import { clean, fit, pad, widthOf, wrap } from "./cells.ts";
+import { paint } from "./colour.ts";
+import type { Look } from "./text.ts";
+
+export interface TableColumn {
+  readonly name: string;
+  /** Numbers and sizes stand at the right, and are never shortened. */
+  readonly align?: "left" | "right";
+}
+
+/**
+ * A table for eyes; every line ends with a line break and is no wider than `look.columns`.
+ *
+ * Where there is too little room the widest texts end in an ellipsis. Where there is far too little each row becomes
+ * a block of "name: value" lines, in which nothing is shortened, and empty cells are left out. There a word that is
+ * longer than a line stays whole. Cells that a row lacks are empty.
+ */
+export function tableText(
+  columns: readonly TableColumn[],
+  rows: readonly (readonly string[])[],
+  look: Look,
+): string {
+  const names = columns.map(({ name }) => clean(name));
+  const cells = rows.map((row) => columns.map((_, index) => clean(row[index] ?? "").trim()));
+  // Not Math.max(...): a table may have more rows than a call can have arguments.
+  const natural = names.map((name, index) =>
+    cells.reduce((most, row) => Math.max(most, widthOf(row[index]!)), widthOf(name)),
+  );
+  const widths = shrunk(natural, columns, look.columns - GAP.length * (columns.length - 1));
+  if (widths === undefined) return blocks(names, cells, look);
+
+  const line = (row: readonly string[], how: (text: string) => string = (text) => text) =>
+    `${row
+      .map((text, index) => {
+        const side = columns[index]!.align === "right" ? "left" : "right";
+        const isLast = index === row.length - 1;
+        const cell = fit(text, widths[index]!);
+        // No spaces at the end of a line: they would be copied along.
+        return how(isLast && side === "right" ? cell : pad(cell, widths[index]!, side));
+      })
+      .join(GAP)
+      .trimEnd()}\n`;
+  const rule = widths.map((width) => "-".repeat(width));
+  return [
+    line(names, (text) => paint(text, "bold", look.colour)),
+    line(rule, (text) => paint(text, "dim", look.colour)),
+    ...cells.map((row) => line(row)),
+  ].join("");
+}
+
+/** Takes from the widest text column, cell by cell; undefined when they would become too narrow to say anything. */
+function shrunk(
+  natural: readonly number[],
+  columns: readonly TableColumn[],
+  room: number,
+): readonly number[] | undefined {
+  const widths = [...natural];
+  for (let over = widths.reduce((sum, width) => sum + width, 0) - room; over > 0; over -= 1) {
+    const texts = [...widths.keys()].filter((index) => columns[index]!.align !== "right");
+    const widest = texts.reduce((best, index) => (widths[index]! > (widths[best] ?? 0) ? index : best), -1);
+    if (widest < 0 || widths[widest]! <= LEAST) return undefined;
+    widths[widest]! -= 1;
+  }
+  return widths;
+}
+
+function blocks(names: readonly string[], cells: readonly (readonly string[])[], look: Look): string {
+  const lines = (text: string, index: number): string[] => {
+    if (text === "") return [];
+    const name = `${fit(names[index]!, look.columns - 1)}:`;
+    const painted = paint(name, "bold", look.colour);
+    if (widthOf(name) + 1 + widthOf(text) <= look.columns) return [`${painted} ${text}\n`];
+    const parts = wrap(text, Math.max(1, look.columns - INDENT.length));
+    return [`${painted}\n`, ...parts.map((part) => `${INDENT}${part}\n`)];
+  };
+  const rows = cells.map((row) => row.flatMap(lines).join(""));
+  return rows.filter((row) => row !== "").join("\n");
+}
+
+const GAP = "  ";
+const INDENT = "  ";
+/** Cells of a text column that still say something. */
+const LEAST = 12;
