@@ -1,7 +1,8 @@
 import { request as requestPlain, type IncomingMessage } from "node:http";
 import { request as requestSecure } from "node:https";
 import { createConnection, isIP } from "node:net";
-import { certificateAt, trustedRoots, type Certificate } from "./certificate.ts";
+import type { SecureContext } from "node:tls";
+import { certificateAt, trusting, type Certificate } from "./certificate.ts";
 import { noAnswer, NoAnswer } from "./no-answer.ts";
 
 /** Small questions to other servers: always with a time limit, never following a redirect. */
@@ -11,6 +12,8 @@ export interface Http {
    * status is an answer. A redirect is handed back as it came.
    */
   get(url: string, options?: HttpOptions): Promise<HttpAnswer>;
+  /** Sends JSON. Rejects as `get` does; it may have arrived all the same. */
+  put(url: string, body: JsonBody, options?: HttpOptions): Promise<HttpAnswer>;
   /** Whether something accepts connections there. Never rejects. */
   accepts(host: string, port: number, milliseconds: number): Promise<boolean>;
   /** What certificate is shown there, whether it can be trusted or not. Rejects as `get` does. */
@@ -30,6 +33,9 @@ export interface HttpOptions extends TimeLimit {
   /** Bytes that the body may have, 8 MiB when left out: more is `too-large`. */
   readonly limit?: number;
 }
+
+/** What JSON.stringify makes an object of. */
+export type JsonBody = Readonly<Record<string, unknown>>;
 
 export interface Place {
   /** An IP address. */
@@ -55,17 +61,19 @@ const LIMIT = 8 * 1024 * 1024;
 
 /** Http over real sockets. */
 export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoad = {}): Http {
-  const ca = trustedRoots(authorities);
+  const trust = trusting(authorities);
+  const ask = (url: string, options: HttpOptions, body?: JsonBody) => {
+    const { hostname, port, protocol } = new URL(url);
+    const usual = protocol === "https:" ? 443 : 80;
+    const place = options.at ?? { address: withoutBrackets(hostname), port: port ? Number(port) : usual };
+    return exchange(new URL(url), { ...options, at: { ...place, port: portFor(place.port) } }, trust, body);
+  };
   return {
-    get: (url, options = {}) => {
-      const { hostname, port, protocol } = new URL(url);
-      const usual = protocol === "https:" ? 443 : 80;
-      const place = options.at ?? { address: withoutBrackets(hostname), port: port ? Number(port) : usual };
-      return exchange(new URL(url), { ...options, at: { ...place, port: portFor(place.port) } }, ca);
-    },
+    get: (url, options = {}) => ask(url, options),
+    put: (url, body, options = {}) => ask(url, options, body),
 
     certificate: (name, { address, port }, { timeout = TIMEOUT, signal } = {}) =>
-      certificateAt(name, { address, port: portFor(port) }, { timeout, signal, ca }),
+      certificateAt(name, { address, port: portFor(port) }, { timeout, signal, trust }),
 
     accepts: (host, port, milliseconds) =>
       new Promise((resolve) => {
@@ -92,27 +100,31 @@ export const realHttp: Http = httpOver();
 async function exchange(
   url: URL,
   { at, headers = {}, timeout = TIMEOUT, limit = LIMIT, signal }: HttpOptions & { at: Place },
-  ca: readonly string[] | undefined,
+  trust: SecureContext | undefined,
+  body?: JsonBody,
 ): Promise<HttpAnswer> {
   signal?.throwIfAborted();
   const time = AbortSignal.timeout(timeout);
   const secure = url.protocol === "https:";
   const name = withoutBrackets(url.hostname);
+  const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+  const about = sent && { "content-type": "application/json", "content-length": sent.length };
   const request = (secure ? requestSecure : requestPlain)({
     host: at.address,
     port: at.port,
     path: `${url.pathname}${url.search}`,
-    headers: { host: url.host, ...headers },
+    method: sent ? "PUT" : "GET",
+    headers: { host: url.host, ...about, ...headers },
     // A connection of its own: what one address answers must not come from a connection to another.
     agent: false,
     signal: signal ? AbortSignal.any([time, signal]) : time,
     // An IP address is never sent as the name of a server (RFC 6066, section 3).
-    ...(secure && ca ? { ca: [...ca] } : {}),
+    ...(secure && trust ? { secureContext: trust } : {}),
     ...(secure ? { servername: isIP(name) ? "" : name } : {}),
   });
   try {
     const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
-      request.on("response", resolve).on("error", reject).end();
+      request.on("response", resolve).on("error", reject).end(sent);
     });
     return {
       status: incoming.statusCode ?? 0,

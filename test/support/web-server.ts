@@ -1,0 +1,72 @@
+import { createServer as createPlain, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createSecure } from "node:https";
+import { createSecureContext } from "node:tls";
+import type { KeyAndCertificate } from "./test-authority.ts";
+
+export interface Page {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** A page; or a server that takes the question and never answers, or breaks off in the middle. */
+export type WebAnswer = Page | "hang" | "break";
+
+export interface WebOptions {
+  readonly address?: string;
+  /** A free one when left out. */
+  readonly port?: number;
+  /** By the name that is asked for in TLS; "" for who gives none, or another. Plain HTTP when left out. */
+  readonly certificates?: Readonly<Record<string, KeyAndCertificate>>;
+  /** Asked with the Host header and the path, both as they came. */
+  readonly answer: (host: string, path: string) => WebAnswer | undefined;
+}
+
+/** A web server on loopback. */
+export interface WebServer extends AsyncDisposable {
+  readonly port: number;
+  /** "name in TLS, Host header, path" of each request. */
+  readonly asked: string[];
+}
+
+export async function startWeb({ address, port, certificates, answer }: WebOptions): Promise<WebServer> {
+  const asked: string[] = [];
+  const handle = (request: IncomingMessage, response: ServerResponse) => {
+    const { host = "" } = request.headers;
+    const path = request.url ?? "";
+    const name = (request.socket as { servername?: string | false }).servername;
+    asked.push(`${typeof name === "string" ? name : "-"} ${host} ${path}`);
+    const page = answer(host, path) ?? { status: 404, body: "no such page" };
+    if (page === "hang") return;
+    if (page === "break") {
+      response.writeHead(200, { "content-length": "1000" });
+      response.write("half", () => request.socket.destroy());
+      return;
+    }
+    response.writeHead(page.status ?? 200, page.headers).end(page.body ?? "");
+  };
+  const server = certificates
+    ? createSecure(
+        {
+          ...certificates[""],
+          SNICallback(name, done) {
+            const own = certificates[name] ?? certificates[""];
+            done(null, own && createSecureContext(own));
+          },
+        },
+        handle,
+      )
+    : createPlain(handle);
+  await new Promise<void>((resolve, reject) => {
+    server.on("error", reject).listen(port ?? 0, address ?? "127.0.0.1", resolve);
+  });
+  return {
+    asked,
+    port: (server.address() as { port: number }).port,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
