@@ -7,7 +7,7 @@ import { PROGRESS } from "./layout.ts";
 
 const nowSchema = z.object({
   label: z.string(),
-  unit: z.enum(["bytes", "files", "rows"]),
+  unit: z.enum(["bytes", "files", "rows", "notices"]),
   done: z.number(),
   total: z.number().nullable(),
   /** ISO 8601. */

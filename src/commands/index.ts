@@ -3,10 +3,12 @@ import { exportCommand } from "./export.ts";
 import { openCommand } from "./open.ts";
 import { restoreCommand } from "./restore.ts";
 import { statusCommand } from "./status.ts";
+import { usersCommand } from "./users.ts";
 import { verifyCommand } from "./verify.ts";
 
 /** The menu, in the order of a move. */
 export const COMMANDS: readonly Entry[] = [
+  entry(usersCommand),
   entry(exportCommand),
   entry(statusCommand),
   entry(verifyCommand),

@@ -17,7 +17,7 @@ export interface Work {
   readonly id: string;
   /** For people: "database". */
   readonly label: string;
-  readonly unit: "bytes" | "files" | "rows";
+  readonly unit: "bytes" | "files" | "rows" | "notices";
   readonly total?: number;
 }
 

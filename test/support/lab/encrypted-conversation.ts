@@ -1,6 +1,7 @@
 // The SDK keeps keys in IndexedDB only; this one lives in this process, and outlives the clients that use it.
 import "fake-indexeddb/auto";
-import { createClient, type MatrixClient as SdkClient, type Room } from "matrix-js-sdk";
+import { createClient, Method, type MatrixClient as SdkClient, type Room } from "matrix-js-sdk";
+import type { CryptoCallbacks } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { logger as moduleLogger, type Logger } from "matrix-js-sdk/lib/logger.js";
 import { setTimeout as wait } from "node:timers/promises";
 import type { MatrixClient, Session } from "./matrix-client.ts";
@@ -23,7 +24,8 @@ export class EncryptedClient {
     ignoreLongTimers();
     const hasStopped = new AbortController();
     const fetchFn = fetchUntil(hasStopped.signal);
-    const sdk = createClient({ baseUrl, ...session, logger: SILENT, fetchFn });
+    const cryptoCallbacks = rememberingKeys();
+    const sdk = createClient({ baseUrl, ...session, logger: SILENT, fetchFn, cryptoCallbacks });
     await sdk.initRustCrypto({ cryptoDatabasePrefix: `${session.userId}|${session.deviceId}` });
     await sdk.startClient({ initialSyncLimit: 100 });
     await until("the first sync", () => sdk.isInitialSyncComplete());
@@ -60,6 +62,30 @@ export class EncryptedClient {
   /** Waits until a text has come in and could be decrypted. */
   async hears(roomId: string, text: string): Promise<void> {
     await until(`"${text}"`, async () => (await this.texts(roomId)).includes(text));
+  }
+
+  /** Sets up cross-signing, secret storage and a key backup, as a client does when it is asked to. */
+  async backUpKeys(): Promise<void> {
+    const crypto = this.#sdk.getCrypto()!;
+    await crypto.bootstrapCrossSigning({
+      authUploadDeviceSigningKeys: (upload) => upload(null),
+    });
+    await crypto.bootstrapSecretStorage({
+      createSecretStorageKey: () => crypto.createRecoveryKeyFromPassphrase(),
+      setupNewKeyBackup: true,
+      setupNewSecretStorage: true,
+    });
+  }
+
+  /** Waits until the server's backup holds so many keys. The client takes its time: ten seconds at random. */
+  async hasBackedUp(keys: number): Promise<void> {
+    await until(`${keys} keys to be in the backup`, async () => {
+      const { count } = await this.#sdk.http.authedRequest<{ count: number }>(
+        Method.Get,
+        "/room_keys/version",
+      );
+      return count >= keys;
+    });
   }
 
   /** The device's own key, as it has to stay. */
@@ -145,6 +171,18 @@ async function until(what: string, isTrue: () => boolean | Promise<boolean>): Pr
     if (performance.now() > limit) throw new Error(`waited ${PATIENCE / 1000} s for ${what}`);
     await wait(20);
   }
+}
+
+/** The keys of secret storage that this client made, as a person's note with the recovery key. */
+function rememberingKeys(): CryptoCallbacks {
+  const known = new Map<string, Uint8Array<ArrayBuffer>>();
+  return {
+    cacheSecretStorageKey: (id, _info, key) => void known.set(id, key),
+    getSecretStorageKey: ({ keys }) => {
+      const found = Object.keys(keys).find((id) => known.has(id));
+      return Promise.resolve(found === undefined ? null : [found, known.get(found)!]);
+    },
+  };
 }
 
 const nothing = () => undefined;

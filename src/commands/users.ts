@@ -1,0 +1,192 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import { MigrationError } from "../errors.ts";
+import { announce } from "../homeserver/people/announce.ts";
+import { textForThoseAtRisk } from "../homeserver/people/announcement.ts";
+import { campaignOf } from "../homeserver/people/campaign.ts";
+import { peopleFindings } from "../homeserver/people/findings.ts";
+import { readText, readToken, readUrl } from "../homeserver/people/notice-inputs.ts";
+import {
+  deliverNotices,
+  deliveryFinding,
+  leftWithout,
+  prepareNotices,
+  recordIn,
+} from "../homeserver/people/notify.ts";
+import { usersDetails, usersLines } from "../homeserver/people/result.ts";
+import { surveyPeople } from "../homeserver/people/survey.ts";
+import { readHomeserver } from "../homeserver/read.ts";
+import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import type { System } from "../system/system.ts";
+import type { Command } from "./command.ts";
+import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options.ts";
+
+/** What only means something together with another option. */
+const GOES_WITH = {
+  when: ["announce", "notify"],
+  outage: ["announce", "notify"],
+  text: ["notify"],
+  url: ["notify"],
+  tokenFile: ["notify"],
+  rate: ["notify"],
+  record: ["notify"],
+} as const;
+
+const oneLine = z.string().regex(/^[^\r\n]+$/, "write one line");
+
+const schema = z
+  .object({
+    config: z.array(z.string()).min(1),
+    workingDirectory: z.string().optional(),
+    all: z.boolean().default(false),
+    coverageDays: z.coerce.number().int().min(0).max(3650).default(90),
+    csv: z.string().min(1).optional(),
+    announce: z.string().min(1).optional(),
+    when: oneLine.optional(),
+    outage: oneLine.optional(),
+    notify: z.boolean().default(false),
+    text: z.string().min(1).optional(),
+    url: z.string().transform(readUrl).optional(),
+    tokenFile: z.string().min(1).optional(),
+    rate: z.coerce.number().positive().max(100).optional(),
+    record: z.string().min(1).optional(),
+    ...acceptSchema,
+    ...dryRunSchema,
+  })
+  .superRefine((options, context) => {
+    const wrong = (name: string, message: string) => {
+      context.addIssue({ code: "custom", path: [name], message });
+    };
+    for (const [name, others] of Object.entries(GOES_WITH)) {
+      const given = options[name as keyof typeof GOES_WITH] !== undefined;
+      if (given && !others.some((other) => options[other]))
+        wrong(name, `goes with ${others.map((other) => `--${other}`).join(" or ")}`);
+    }
+    if (!options.notify) return;
+    if (options.tokenFile === undefined) wrong("tokenFile", "must be given with --notify");
+    if (options.record === undefined && options.announce === undefined)
+      wrong("record", "must be given with --notify, unless --announce names a folder for it");
+  });
+
+type UsersOptions = z.infer<typeof schema>;
+
+export const usersCommand: Command<UsersOptions> = {
+  name: "users",
+  summary:
+    "Say who would lose encrypted messages at a sign-out, and tell them. Changes nothing on the server.",
+  options: [
+    {
+      flags: "--config <path>",
+      about: "configuration file or folder, as Synapse gets it with -c; in the same order",
+      many: true,
+    },
+    {
+      flags: "--working-directory <folder>",
+      about: "where Synapse runs: relative paths in its configuration start there",
+    },
+    { flags: "--all", about: "list every account, not only the people at risk" },
+    {
+      flags: "--coverage-days <number>",
+      about: "measure key backups by the messages of so many days; 90 when left out, 0 measures nothing",
+    },
+    { flags: "--csv <file>", about: "write every account into a table for spreadsheets" },
+    { flags: "--announce <folder>", about: "write two texts there: for everybody, and for those at risk" },
+    {
+      flags: "--when <text>",
+      about: "when the move begins, as people are to read it: '2026-12-01 02:00 UTC'",
+    },
+    { flags: "--outage <text>", about: "how long it takes, as people are to read it: 'about an hour'" },
+    {
+      flags: "--notify",
+      about: "send the text for those at risk to them, as server notices of the running Synapse",
+    },
+    { flags: "--text <file>", about: "send what this file says instead" },
+    { flags: "--token-file <file>", about: "file whose only line is an administrator's access token" },
+    { flags: "--url <url>", about: "where Synapse answers; its first plain listener when left out" },
+    { flags: "--rate <number>", about: "notices per second, at most; 2 when left out" },
+    {
+      flags: "--record <file>",
+      about: "keep here who got which notice; in the folder of --announce when left out",
+    },
+    ACCEPT,
+    DRY_RUN,
+  ],
+  example:
+    "synlift users --config /etc/matrix-synapse/homeserver.yaml --announce /root/move --when '2026-12-01 02:00 UTC' --outage 'about an hour'",
+  parse: (given) => checked(schema, given),
+
+  async run(options, system, view) {
+    const { machine, files, signal } = system;
+    const at = (path: string) => resolve(machine.folder, path);
+    const homeserver = await readHomeserver(
+      {
+        configPaths: options.config.map(at),
+        workingFolder: at(options.workingDirectory ?? "."),
+        signal,
+      },
+      files,
+    );
+    const { serverName, settings } = homeserver;
+    // What could keep us from sending is found out before the long look at the database.
+    const mailing = options.notify
+      ? await prepareNotices(await noticeOptions(options, system), homeserver, system)
+      : undefined;
+    const occasion = { serverName, when: options.when, outage: options.outage };
+    const announced =
+      options.announce === undefined
+        ? undefined
+        : await announce(at(options.announce), occasion, options.dryRun, files);
+    const text = options.text === undefined ? undefined : await readText(at(options.text), files);
+    const campaign = campaignOf(text ?? announced?.atRisk ?? textForThoseAtRisk(occasion));
+
+    const { tally, roll, noticed } = await surveyPeople(
+      homeserver,
+      {
+        coverageDays: options.coverageDays,
+        everybody: options.all,
+        csv: options.csv === undefined || options.dryRun ? undefined : at(options.csv),
+        letter: mailing && { campaign, from: mailing.from },
+      },
+      system,
+      view,
+    );
+    const delivery =
+      mailing &&
+      (await deliverNotices(
+        mailing,
+        { campaign, people: roll.atRisk, noticed, dryRun: options.dryRun },
+        system,
+        view,
+      ));
+    const findings = acceptWarnings(
+      [...peopleFindings(tally, serverName, settings), ...(delivery ? [deliveryFinding(delivery)] : [])],
+      options.accept,
+    );
+    const left = delivery ? leftWithout(delivery) : 0;
+    const result = { serverName, tally, roll, everybody: options.all, csv: options.csv, announced, delivery };
+    return {
+      findings,
+      details: usersDetails(result),
+      lines: usersLines(result, system.terminal),
+      failure: left > 0 ? unsent(left) : lookFailure(findings),
+    };
+  },
+};
+
+async function noticeOptions({ tokenFile, url, rate, record, announce }: UsersOptions, system: System) {
+  const at = (path: string) => resolve(system.machine.folder, path);
+  return {
+    token: await readToken(at(tokenFile!), system.files),
+    url,
+    rate: rate ?? RATE,
+    recordPath: record === undefined ? recordIn(at(announce!)) : at(record),
+  };
+}
+
+/** Notices per second: making a room for each is work for a server that people use. */
+const RATE = 2;
+
+const unsent = (left: number) =>
+  new MigrationError("notices-unsent", `${left} of the notices could not be sent`, {
+    hint: "clear what is in the way and run the same command again: nobody gets a second copy",
+  });

@@ -1,0 +1,15 @@
+import { MigrationError } from "../../errors.ts";
+import { describeAddress } from "../../system/postgres.ts";
+import type { Look } from "../database/look.ts";
+import { foreignDatabase, foreignUsers, tableNames } from "../database/whose.ts";
+
+/** Throws `database-unsupported` when it is empty, no Synapse's, or another server's. */
+export async function mustBeItsDatabase(look: Look, serverName: string): Promise<void> {
+  const where = look.engine === "sqlite" ? look.path : describeAddress(look.address);
+  const [fault = await foreignUsers(look.session, serverName)] = foreignDatabase(
+    await tableNames(look.session),
+    where,
+  );
+  if (fault.level !== "blocker") return;
+  throw new MigrationError("database-unsupported", fault.sentence, { hint: fault.hint });
+}

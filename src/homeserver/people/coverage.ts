@@ -1,0 +1,89 @@
+import { sqlText, type QuerySession } from "../../system/query.ts";
+import type { Coverage } from "./person.ts";
+
+/** By user id, for each person with a backup who was in a room where somebody said something. */
+export type Coverages = ReadonlyMap<string, Coverage>;
+
+/**
+ * How much of what was said since `since` (milliseconds since 1970) each backup can unlock: of the sessions of encrypted
+ * messages in rooms and times in which the person was joined, those whose key is in the newest backup.
+ *
+ * A lower bound: some sessions were never shared with everybody. Reads every encrypted event since then with its JSON,
+ * and keeps two numbers for each person with a backup.
+ */
+export async function measureCoverage(session: QuerySession, since: number): Promise<Coverages> {
+  const found = new Map<string, Coverage>();
+  // Translating this one question takes PostgreSQL seconds, and spares it none.
+  if (session.engine === "postgres") await session.all("SELECT set_config('jit', 'off', false)");
+  for (const part of await partsOf(session, since)) {
+    for await (const row of session.rows<Row>(coverageSql(session.engine, part))) {
+      const before = found.get(row.userId) ?? { sessions: 0, saved: 0 };
+      const { sessions, saved } = row;
+      found.set(row.userId, { sessions: before.sessions + sessions, saved: before.saved + saved });
+    }
+  }
+  return found;
+}
+
+interface Row {
+  readonly userId: string;
+  readonly sessions: number;
+  readonly saved: number;
+}
+
+/**
+ * What events to look at, as conditions. PostgreSQL answers for all at once. SQLite works in this process, which has to
+ * hear a signal now and then: room by room.
+ */
+async function partsOf(session: QuerySession, since: number): Promise<string[]> {
+  // Events that came as history of a room have a stream_ordering below 0: nobody of this server was there.
+  const { first } = await session.one<{ first: number | null }>(
+    `SELECT MIN(e.stream_ordering) AS "first" FROM events e WHERE e.origin_server_ts >= ${since} AND e.stream_ordering > 0`,
+  );
+  if (first === null) return [];
+  const recent = `e.type = 'm.room.encrypted' AND e.stream_ordering >= ${first} AND e.origin_server_ts >= ${since} AND NOT e.outlier`;
+  if (session.engine === "postgres") return [recent];
+  const rooms = await session.all<{ room: string }>(
+    `SELECT DISTINCT e.room_id AS room FROM events e WHERE ${recent}`,
+  );
+  return rooms.map(({ room }) => `${recent} AND e.room_id = ${sqlText(room)}`);
+}
+
+/**
+ * A message counts for those who were in the room when it came. Of a session its first and its last message are looked
+ * at: a session does not outlive somebody's leaving, so one between the two tells nothing more.
+ */
+const coverageSql = (engine: QuerySession["engine"], events: string) => `
+WITH spoken AS (
+  SELECT e.room_id, ${SESSION_ID[engine]} AS session_id,
+    MIN(e.stream_ordering) AS first_at, MAX(e.stream_ordering) AS last_at
+  FROM events e JOIN event_json j ON j.event_id = e.event_id WHERE ${events} GROUP BY 1, 2
+), backups AS (
+  SELECT user_id, MAX(version) AS version FROM e2e_room_keys_versions WHERE deleted = 0 GROUP BY user_id
+), moves AS (
+  SELECT m.room_id, m.user_id, b.version, m.membership, e.stream_ordering AS since,
+    LEAD(e.stream_ordering) OVER (PARTITION BY m.room_id, m.user_id ORDER BY e.stream_ordering) AS until
+  FROM room_memberships m
+  JOIN backups b ON b.user_id = m.user_id
+  JOIN events e ON e.event_id = m.event_id AND NOT e.outlier
+  WHERE m.room_id IN (SELECT room_id FROM spoken)
+), heard AS (
+  SELECT DISTINCT m.user_id, m.version, s.room_id, s.session_id
+  FROM moves m JOIN spoken s ON s.room_id = m.room_id AND s.session_id IS NOT NULL
+  WHERE m.membership = 'join'
+    AND ((s.first_at >= m.since AND (m.until IS NULL OR s.first_at < m.until))
+      OR (s.last_at >= m.since AND (m.until IS NULL OR s.last_at < m.until)))
+)
+SELECT h.user_id AS "userId", COUNT(*) AS sessions, COUNT(k.session_id) AS saved
+FROM heard h LEFT JOIN e2e_room_keys k
+  ON k.user_id = h.user_id AND k.version = h.version AND k.room_id = h.room_id AND k.session_id = h.session_id
+GROUP BY h.user_id`;
+
+/**
+ * PostgreSQL refuses some JSON that Synapse takes: a text that holds \u0000, a number that is NaN. One such event must
+ * not spoil the answer for all, and what a client encrypts has none of these: such events are passed over.
+ */
+const SESSION_ID = {
+  postgres: `CASE WHEN j.json !~ '[\\\\]u|[,:[]-?(NaN|Infinity)' THEN j.json::json -> 'content' ->> 'session_id' END`,
+  sqlite: "CASE WHEN json_valid(j.json) THEN json_extract(j.json, '$.content.session_id') END",
+};

@@ -1,0 +1,96 @@
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import type { Unfinished } from "../../system/unfinished.ts";
+import { openForLooking } from "../database/look.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { mustBeItsDatabase } from "./belongs.ts";
+import type { Campaign } from "./campaign.ts";
+import { inspectPeople } from "./inspect.ts";
+import { noticedBefore } from "./noticed.ts";
+import { Roll } from "./roll.ts";
+import { CSV_HEAD, personCsv } from "./spreadsheet.ts";
+import type { PeopleTally } from "./tally.ts";
+
+export interface SurveyOptions {
+  /** 0: how far backups have come is not measured. */
+  readonly coverageDays: number;
+  /** List everybody, not only those at risk. */
+  readonly everybody: boolean;
+  /** A table of every account goes here: whole, or not at all. */
+  readonly csv?: string | undefined;
+  /** Look who was sent this text, by this account, before. */
+  readonly letter?: { readonly campaign: Campaign; readonly from: string } | undefined;
+}
+
+export interface Survey {
+  readonly tally: PeopleTally;
+  readonly roll: Roll;
+  readonly noticed: ReadonlySet<string>;
+}
+
+/**
+ * Opens the homeserver's database, looks at everybody in it, and closes it again. Changes nothing there.
+ * Throws `database-unreachable`, `database-unsupported`, `file-missing`, `program-failed`, and what writing a file throws.
+ */
+export async function surveyPeople(
+  homeserver: Homeserver,
+  { coverageDays, everybody, csv, letter }: SurveyOptions,
+  system: System,
+  progress: Progress,
+): Promise<Survey> {
+  const { files, machine } = system;
+  const { serverName } = homeserver;
+  const file = csv === undefined ? undefined : await files.begin(csv);
+  try {
+    // Patient: the encrypted events of months are read in one go.
+    const look = await openForLooking(homeserver, true, system);
+    try {
+      await mustBeItsDatabase(look, serverName);
+      const { session } = look;
+      const noticed = letter ? await noticedBefore(session, letter.campaign, letter.from) : new Set<string>();
+      const { people, tally } = await inspectPeople(
+        { serverName, now: machine.now(), coverageDays, progress },
+        session,
+      );
+      const roll = new Roll(everybody);
+      const rows = file && new Rows(file);
+      for await (const person of people) {
+        roll.add(person);
+        await rows?.add(personCsv(person));
+      }
+      await rows?.end();
+      return { tally, roll, noticed };
+    } finally {
+      await look.session.close();
+    }
+  } finally {
+    await file?.abandon();
+  }
+}
+
+/** Characters that are gathered before they are written. */
+const GATHERED = 64 * 1024;
+
+class Rows {
+  readonly #file: Unfinished;
+  #text = CSV_HEAD;
+
+  constructor(file: Unfinished) {
+    this.#file = file;
+  }
+
+  async add(row: string): Promise<void> {
+    this.#text += row;
+    if (this.#text.length >= GATHERED) await this.#write();
+  }
+
+  async end(): Promise<void> {
+    await this.#write();
+    await this.#file.finish();
+  }
+
+  async #write(): Promise<void> {
+    await this.#file.write(new TextEncoder().encode(this.#text));
+    this.#text = "";
+  }
+}
