@@ -17,13 +17,19 @@ interface UniqueIndex {
 /**
  * Rows that a unique index should have refused. An index on text whose sort order changed under it lets them in and
  * hides them afterwards, so every index is left out of the reading; a dump restores the rows and then cannot make the
- * index. Reads every table once for each of its unique indexes.
+ * index. Reads every table once for each of its unique indexes, but for those
+ * that are known to be `broken`: the first failure ends a session.
  */
-export async function duplicateRows(session: PostgresSession, progress: Progress): Promise<Finding[]> {
+export async function duplicateRows(
+  session: PostgresSession,
+  broken: readonly string[],
+  progress: Progress,
+): Promise<Finding[]> {
   await session.run(
     "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off;",
   );
-  const indexes = await session.all<UniqueIndex>(UNIQUE_INDEXES);
+  const all = await session.all<UniqueIndex>(UNIQUE_INDEXES);
+  const indexes = all.filter(({ table }) => !broken.includes(table));
   const id = "plan/duplicates";
   const total = indexes.reduce((sum, { rows }) => sum + rows, 0);
   progress.begin({ id, label: "duplicates", unit: "rows", total });

@@ -74,26 +74,22 @@ export async function inspectDatabase(
     const names = await tableNames(look.session);
     const foreign = foreignDatabase(names, where);
     findings.push(...foreign);
-    if (look.engine === "postgres" || questions.deep || facts.bytes <= READ_WHOLE)
-      tables = await tableSizes(look.session);
-    if (look.engine === "postgres")
+    if (look.engine === "postgres") {
       findings.push(...(await postgresFindings(look.session, facts.server!, questions.deep)));
-    else
+    } else {
       findings.push(...(await sqliteFindings({ ...look, ...questions, bytes: facts.bytes }, system.files)));
+    }
+    const readable = !findings.some(({ id, level }) => id === "sqlite-integrity" && level === "blocker");
+    if (readable && (look.engine === "postgres" || questions.deep || facts.bytes <= READ_WHOLE))
+      tables = await tableSizes(look.session);
     if (foreign.length === 0) {
       schema = await schemaOf(look.session);
       findings.push(...(await synapseFindings(look.session, questions, names, schema)));
     }
     if (look.engine === "postgres" && questions.deep) {
-      const { programs } = system;
-      findings.push(
-        ...(await duplicateRows(look.session, progress)),
-        ...(await unreadableText(
-          look.session,
-          { address: look.address, encoding: facts.encoding, programs },
-          progress,
-        )),
-      );
+      const from = { address: look.address, encoding: facts.encoding, programs: system.programs };
+      const text = await unreadableText(look.session, from, progress);
+      findings.push(...text.findings, ...(await duplicateRows(look.session, text.broken, progress)));
     }
   } catch (error) {
     system.signal.throwIfAborted();

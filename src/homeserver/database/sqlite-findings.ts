@@ -1,3 +1,4 @@
+import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
@@ -61,9 +62,7 @@ async function autoVacuum({ session, path }: SqliteLook): Promise<Finding[]> {
 
 async function integrity({ session, path, deep }: SqliteLook): Promise<Finding[]> {
   const pragma = deep ? "integrity_check" : "quick_check";
-  const said = (await session.all<Record<string, string>>(`PRAGMA ${pragma}(50)`)).map(
-    (row) => Object.values(row)[0]!,
-  );
+  const said = await saidBy(session, `PRAGMA ${pragma}(50)`);
   if (said.length === 1 && said[0] === "ok")
     return [{ id: "sqlite-integrity", level: "ok", sentence: `SQLite finds no damage in ${path}` }];
   return [
@@ -76,6 +75,18 @@ async function integrity({ session, path, deep }: SqliteLook): Promise<Finding[]
       hint: "stop Synapse and keep a copy; REINDEX heals indexes, `sqlite3 FILE .recover` saves what can be saved of tables",
     },
   ];
+}
+
+/** Damage can be such that SQLite cannot even look for it to the end. */
+async function saidBy(session: QuerySession, pragma: string): Promise<string[]> {
+  const lines: string[] = [];
+  try {
+    for await (const row of session.rows<Record<string, string>>(pragma)) lines.push(Object.values(row)[0]!);
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    lines.push(error.message);
+  }
+  return lines;
 }
 
 const unread = ({ path, bytes }: SqliteLook): Finding => ({

@@ -20,7 +20,7 @@ export async function unreadableText(
   session: PostgresSession,
   { address, encoding, programs }: { address: PostgresAddress; encoding: string; programs: Programs },
   progress: Progress,
-): Promise<Finding[]> {
+): Promise<{ findings: Finding[]; broken: readonly string[] }> {
   const tables = await session.all<Table>(`
     SELECT c.oid::regclass::text AS name, pg_table_size(c.oid) AS bytes FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
@@ -34,6 +34,7 @@ export async function unreadableText(
   });
   const refused: string[] = [];
   const broken: string[] = [];
+  const reasons: string[] = [];
   for (let next = 0; next < tables.length;) {
     const left = tables.slice(next);
     let at = 0;
@@ -54,16 +55,14 @@ export async function unreadableText(
       // Beyond the last table it is not a table that failed.
       if (!(error instanceof MigrationError && error.code === "program-failed") || at >= left.length)
         throw error;
-      broken.push(`${left[at]!.name}: ${reasonIn(error.message)}`);
+      broken.push(left[at]!.name);
+      reasons.push(`${left[at]!.name}: ${reasonIn(error.message)}`);
       next += at + 1;
     }
   }
   progress.end(id);
-  return [
-    ...refusedFinding(refused),
-    ...brokenFinding(broken),
-    ...(refused.length + broken.length === 0 ? [FINE] : []),
-  ];
+  const fine = refused.length + broken.length === 0 ? [FINE] : [];
+  return { findings: [...refusedFinding(refused), ...brokenFinding(reasons), ...fine], broken };
 }
 
 const describe = (name: string, { rows, first }: { rows: number; first: string }) =>
