@@ -11,8 +11,57 @@ async function inspected(t: TestContext, contents: Record<string, string>) {
   return inspectConfig(await readHomeserver({ configPaths, workingFolder: folder }, realFiles), realFiles);
 }
 
+/** What is told of every configuration is left out, unless it is what a test is about. */
+const USUAL = /^(?:secrets|macaroon-fallback|listeners|host-rewritten) /;
+
 const told = (findings: readonly { id: string; level: string }[]) =>
-  findings.map(({ id, level }) => `${id} ${level}`);
+  findings.map(({ id, level }) => `${id} ${level}`).filter((line) => !USUAL.test(line));
+
+test("a configuration with nothing wrong in it has nothing above a note", async (t) => {
+  const findings = await inspected(t, {
+    "a.yaml": `${MINIMUM}macaroon_secret_key: dark
+form_secret: darker
+password_config: {pepper: salty}
+registration_shared_secret_path: secret
+pid_file: hs.pid
+listeners: [{port: 8008, bind_addresses: [127.0.0.1], resources: [{names: [client, federation]}]}]
+`,
+    secret: "darkest\n",
+  });
+  assert.deepEqual(
+    findings.map(({ id, level }) => `${id} ${level}`),
+    ["server-name ok", "database-sqlite note", "secrets note", "listeners ok", "host-rewritten note"],
+  );
+  assert.deepEqual(
+    findings[2]!.evidence?.map((line) => line.replace(/ in .*\//, " in …/")),
+    [
+      "macaroon_secret_key: in the configuration",
+      "password_config.pepper: in the configuration",
+      "form_secret: in the configuration",
+      "registration_shared_secret: in …/secret",
+    ],
+  );
+  assert.deepEqual(findings[3]!.evidence, ["port 8008 on 127.0.0.1: client, federation"]);
+  assert.deepEqual(findings[4]!.evidence, [
+    "database.args",
+    "media_store_path",
+    "signing_key_path",
+    "registration_shared_secret_path",
+    "pid_file",
+  ]);
+  assert.doesNotMatch(JSON.stringify(findings), /dark|salty/);
+});
+
+test("what stands in for a macaroon secret is told", async (t) => {
+  const fallback = async (more: string) =>
+    (await inspected(t, { "a.yaml": MINIMUM + more })).find(({ id }) => id === "macaroon-fallback")?.sentence;
+  assert.match(
+    (await fallback("registration_shared_secret: a\n"))!,
+    /uses registration_shared_secret in its place/,
+  );
+  assert.match((await fallback(""))!, /a hash of the signing key/);
+  assert.equal(await fallback("macaroon_secret_key: a\n"), undefined);
+});
 
 test("a pepper that a later file throws away is found", async (t) => {
   const findings = await inspected(t, {
@@ -38,6 +87,7 @@ test("a setting given twice is a note, and one that loses parts of it a warning"
     "config-overridden:public_baseurl note",
     "config-overridden:email warning",
     "database-sqlite note",
+    "host-left note",
   ]);
   assert.ok(findings[2]!.evidence!.some((line) => line.startsWith("email.smtp_user is given")));
 });
@@ -57,6 +107,7 @@ templates: {custom_template_directory: a.yaml}
     "file-missing:app_service_config_files[0] blocker",
     "file-missing:tls_certificate_path warning",
     "file-missing:templates.custom_template_directory warning",
+    "appservice-broken:app_service_config_files[1] blocker",
   ]);
 });
 
@@ -73,8 +124,79 @@ databases:
   });
   assert.deepEqual(told(findings), [
     "server-name blocker",
-    "config-msc3861 warning",
     "database-several blocker",
     "media-elsewhere warning",
+    "config-removed:experimental_features.msc3861 warning",
   ]);
+});
+
+test("what else changes a move is told: a port, a separate sign-in, retention, an unsafe locale, a daemon", async (t) => {
+  const findings = await inspected(t, {
+    "a.yaml": `server_name: example.org:8448
+report_stats: no
+database: {name: psycopg2, allow_unsafe_locale: true, args: {dbname: a}}
+matrix_authentication_service: {enabled: true, endpoint: "http://me:geheim@127.0.0.1:8080/", secret: geheim}
+retention: {enabled: true}
+media_retention: {local_media_lifetime: 90d, remote_media_lifetime: null}
+daemonize: true
+`,
+  });
+  assert.deepEqual(told(findings), [
+    "server-name ok",
+    "server-name-port note",
+    "unsafe-locale note",
+    "mas warning",
+    "retention note",
+    "media-retention note",
+    "host-left note",
+    "daemonize note",
+  ]);
+  assert.deepEqual(findings.find(({ id }) => id === "media-retention")?.evidence, [
+    "local_media_lifetime: 90d",
+  ]);
+  assert.doesNotMatch(JSON.stringify(findings), /geheim/);
+  assert.match(findings.find(({ id }) => id === "mas")!.sentence, /at http:\/\/127\.0\.0\.1:8080\/,/);
+});
+
+test("neighbours of the host are listed, without the passwords in their addresses", async (t) => {
+  const findings = await inspected(t, {
+    "a.yaml": `${MINIMUM}macaroon_secret_key: dark
+redis: {enabled: true, host: redis, password: geheim}
+email: {smtp_host: localhost, smtp_pass: geheim}
+http_proxy: http://me:geheim@proxy:3128
+https_proxy: me:geheim@proxy:3128
+turn_uris: ["turn:turn.example.org"]
+instance_map: {main: {host: 127.0.0.1, port: 9093}}
+listeners: [{path: /run/hs.sock, type: http, tls: true, resources: [{names: [client]}]}, {port: 9000, type: manhole}]
+`,
+  });
+  const left = findings.find(({ id }) => id === "host-left");
+  assert.deepEqual(left?.evidence, [
+    "listeners[0].path: /run/hs.sock",
+    "redis.host: redis",
+    "instance_map.main.host: 127.0.0.1",
+    "email.smtp_host: localhost",
+    "turn_uris[0]: turn:turn.example.org",
+    "http_proxy: http://proxy:3128",
+    "https_proxy: proxy:3128",
+  ]);
+  const listeners = findings.find(({ id }) => id === "listeners");
+  assert.equal(listeners?.level, "note");
+  assert.deepEqual(listeners.evidence, [
+    "/run/hs.sock, with TLS: client",
+    "port 9000 on :: and 0.0.0.0: no HTTP",
+  ]);
+  assert.doesNotMatch(JSON.stringify(findings), /geheim/);
+});
+
+test("a file that only a container has is told to be fetched from there", async (t) => {
+  const folder = folderWith(t, { "a.yaml": `${MINIMUM}tls_certificate_path: /certs/a.pem\n` });
+  const homeserver = await readHomeserver(
+    { configPaths: ["/data/a.yaml"], workingFolder: "/data", map: [{ inside: "/data", outside: folder }] },
+    realFiles,
+  );
+  const finding = (await inspectConfig(homeserver, realFiles)).find(({ id }) =>
+    id.startsWith("file-missing"),
+  );
+  assert.match(finding!.hint!, /docker cp/);
 });

@@ -1,0 +1,82 @@
+import type { Finding } from "../../report/finding.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { authenticationService } from "./inspect-host.ts";
+import { isMapping, settingAt } from "./setting.ts";
+
+/** What kind of homeserver this is, as far as that changes the move. */
+export function kindFindings(homeserver: Homeserver): Finding[] {
+  const { settings, database } = homeserver;
+  const findings: (Finding | undefined)[] = [
+    database.kind === "sqlite" ? sqlite(database.path) : undefined,
+    database.kind === "several" ? several(database.labels) : undefined,
+    settings["enable_media_repo"] === false ? MEDIA_ELSEWHERE : undefined,
+    settingAt(settings, "database.allow_unsafe_locale") === true ? UNSAFE_LOCALE : undefined,
+    authentication(authenticationService(settings)),
+    settingAt(settings, "retention.enabled") === true ? RETENTION : undefined,
+    mediaRetention(settings["media_retention"]),
+  ];
+  return findings.filter((finding) => finding !== undefined);
+}
+
+const sqlite = (path: string): Finding => ({
+  id: "database-sqlite",
+  level: "note",
+  sentence: `the database is SQLite, at ${path}`,
+});
+
+const several = (labels: readonly string[]): Finding => ({
+  id: "database-several",
+  level: "blocker",
+  sentence: `there are several databases: ${labels.join(", ")}`,
+  hint: "synlift moves a homeserver with one database",
+});
+
+const MEDIA_ELSEWHERE: Finding = {
+  id: "media-elsewhere",
+  level: "warning",
+  sentence: "enable_media_repo is off: a worker or another program keeps the media",
+  hint: "if it is a worker of Synapse, its media is in media_store_path all the same; anything else must be moved by itself",
+};
+
+const UNSAFE_LOCALE: Finding = {
+  id: "unsafe-locale",
+  level: "note",
+  sentence: "database.allow_unsafe_locale is set: the database has a locale that can spoil its indexes",
+  hint: "give the new database the locale C, which a dump can be restored into; then this setting can go",
+};
+
+/** docs/usage/configuration/matrix_authentication_service of Synapse, and the service's own pages on configuration. */
+function authentication(endpoint: string | undefined): Finding | undefined {
+  if (endpoint === undefined) return undefined;
+  return {
+    id: "mas",
+    level: "warning",
+    sentence: `people sign in through a Matrix Authentication Service at ${endpoint}, which does not travel`,
+    evidence: [
+      "its own PostgreSQL database has the accounts, passwords and sessions",
+      "secrets.encryption must stay the same, or all that it encrypted is lost; secrets.keys too",
+      "matrix.secret must stay equal to matrix_authentication_service.secret",
+      "http.public_base and issuer must stay the same for clients",
+    ],
+    hint: "stop it together with Synapse, dump its database, and take its configuration along unchanged but for database and matrix.endpoint",
+  };
+}
+
+const RETENTION: Finding = {
+  id: "retention",
+  level: "note",
+  sentence: "retention is on: the server deletes old messages by itself",
+  hint: "the settings travel; if the new host had its clock wrong, it would delete too much",
+};
+
+function mediaRetention(block: unknown): Finding | undefined {
+  const kept = isMapping(block) ? Object.keys(block).filter((key) => block[key] !== null) : [];
+  if (!isMapping(block) || kept.length === 0) return undefined;
+  return {
+    id: "media-retention",
+    level: "note",
+    sentence: "media_retention is set: the server deletes media that was not looked at for long",
+    evidence: kept.map((key) => `${key}: ${String(block[key])}`),
+    hint: "media that it deletes while it is packed is missing in the bundle: practise with a rehearsal, or take the setting out until after the move",
+  };
+}
