@@ -1,0 +1,150 @@
+import { isAnyCase, StandIns, type Hidden } from "./stand-ins.ts";
+
+/** What else is left out, beside the given names and what looks like a person's id or an address. */
+export interface RedactOptions {
+  /** The folders and files in absolute paths, but for those that every system has, and for these. */
+  readonly paths?: { readonly keep: readonly string[] };
+}
+
+/**
+ * Leaves names out of texts, the same name always by the same stand-in.
+ *
+ * - The given names, the longest first, as whole words: "old" is not touched in "older". A name with a dot, a colon or
+ *   an @ in it says whose it is wherever it stands: a longer word around it gets a stand-in of its own.
+ * - What looks like an id (`@user:host`, `#name:host`, `!name:host`), like `user@host`, or like an address of IPv4 or
+ *   IPv6, given or not. Loopback and "any" addresses stay, since they are everybody's, and so does `root@`.
+ * - If asked, the parts of paths that a person chose.
+ */
+export function textRedactor(
+  hidden: readonly Hidden[],
+  options: RedactOptions = {},
+): (text: string) => string {
+  const standIns = new StandIns(hidden.filter(({ text }) => text !== ""));
+  const names = namesPattern(hidden);
+  const everything = new RegExp(
+    [...LOOKS, ...(options.paths ? [pathPattern(hidden)] : []), ...(names === undefined ? [] : [names])].join(
+      "|",
+    ),
+    "gu",
+  );
+  const namesAlone = names === undefined ? undefined : new RegExp(names, "gu");
+
+  const word = (match: string, groups: Groups) =>
+    (groups["longer"] === undefined ? standIns.given(match) : undefined) ??
+    standIns.for("name", match.toLowerCase());
+  const replaceNames = (text: string): string =>
+    namesAlone === undefined ? text : text.replace(namesAlone, (...all) => word(all[0], groupsOf(all)));
+  const host = (name: string) => standIns.for("host", name.toLowerCase());
+  const address = (match: string, canonical: string | undefined) => {
+    if (canonical === undefined) return replaceNames(match);
+    const given = standIns.given(match) ?? standIns.given(canonical);
+    return given ?? (EVERYBODYS.test(canonical) ? canonical : standIns.for("address", canonical));
+  };
+  const kept = new Set([...SYSTEM_FOLDERS, ...(options.paths?.keep ?? [])]);
+
+  return (text) =>
+    text.replace(everything, (...all) => {
+      const match = all[0];
+      const groups = groupsOf(all);
+      const { sign, name, server, port = "", user, domain, v4, v6, path } = groups;
+      if (name !== undefined && server !== undefined) {
+        const given = standIns.given(`${sign!}${name}:${server}`);
+        if (given !== undefined) return given + port;
+        const kind = sign === "@" ? "user" : "name";
+        const person = standIns.given(name) ?? standIns.for(kind, `${name}:${server}`.toLowerCase());
+        return `${sign!}${person}:${host(server)}${port}`;
+      }
+      if (user !== undefined && domain !== undefined) {
+        const person = user === "root" ? user : standIns.for("user", `${user}@${domain}`.toLowerCase());
+        return standIns.given(match) ?? `${standIns.given(user) ?? person}@${host(domain)}`;
+      }
+      if (v4 !== undefined) return address(v4, canonicalV4(v4));
+      if (v6 !== undefined) return address(v6, canonicalV6(v6));
+      if (path !== undefined) return redactPath(path, standIns, kept);
+      return word(match, groups);
+    });
+}
+
+/** The longest given name that it begins with goes first; then each part that is not known to be everybody's. */
+function redactPath(path: string, standIns: StandIns, kept: ReadonlySet<string>): string {
+  const [, body = "", ending = ""] = /^(.*?)([.!]*)$/su.exec(path)!;
+  const parts = body.split("/");
+  for (let count = parts.length; count > 1; count -= 1) {
+    const given = standIns.given(parts.slice(0, count).join("/"));
+    if (given !== undefined)
+      return [given, ...partsOf(parts.slice(count), standIns, kept)].join("/") + ending;
+  }
+  return partsOf(parts, standIns, kept).join("/") + ending;
+}
+
+function partsOf(parts: readonly string[], standIns: StandIns, kept: ReadonlySet<string>): string[] {
+  return parts.map((part, index) => {
+    const given = standIns.given(part);
+    if (given !== undefined) return given;
+    if (part === "" || part === "~" || part === ".." || kept.has(part)) return part;
+    // What kind of file it is says nothing about whose it is.
+    const ending = index === parts.length - 1 ? /.\.([a-z]{1,5}[0-9]?)$/.exec(part)?.[1] : undefined;
+    if (ending === undefined) return standIns.for("folder", part);
+    return `${standIns.for("file", part)}.${standIns.given(ending) ?? ending}`;
+  });
+}
+
+function namesPattern(hidden: readonly Hidden[]): string | undefined {
+  const ordered = hidden.filter(({ text }) => text !== "").sort(longestFirst);
+  if (ordered.length === 0) return undefined;
+  const whole = ordered.map((one) => {
+    const begins = new RegExp(`^${LETTER}`, "u").test(one.text) ? BEGINNING : "";
+    const ends = new RegExp(`${LETTER}$`, "u").test(one.text) ? `(?!${LETTER})` : "";
+    return `${begins}${spelled(one)}${ends}`;
+  });
+  const telling = ordered.filter(({ text }) => /[.:@]/.test(text)).map(spelled);
+  if (telling.length === 0) return `(?:${whole.join("|")})`;
+  const any = `(?:${telling.join("|")})`;
+  const longer = `(?<longer>(?<![%\\\\]|${LETTER})${LETTER}+${any}${LETTER}*|${any}${LETTER}+)`;
+  return `(?:${whole.join("|")})|${longer}|${any}`;
+}
+
+/** Not what comes behind a host in a URL: a path begins where a word does. A given one may have spaces in it. */
+function pathPattern(hidden: readonly Hidden[]): string {
+  const given = hidden.filter(({ text }) => text.startsWith("/")).sort(longestFirst);
+  const begins = given.map((one) => `${spelled(one)}(?!${LETTER})(?:${PART})*|`).join("");
+  return `(?<![\\p{L}\\p{N}\\p{M}._~/\\-])(?<path>(?:${begins}~?(?:${PART})+)/?)`;
+}
+
+const longestFirst = (a: Hidden, b: Hidden) => b.text.length - a.text.length;
+const spelled = (one: Hidden) => (isAnyCase(one) ? `(?i:${escaped(one.text)})` : escaped(one.text));
+const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+
+type Groups = Readonly<Record<string, string | undefined>>;
+const groupsOf = (all: readonly unknown[]) => all.at(-1) as Groups;
+
+/** Undefined for what only looks like one. */
+function canonicalV4(text: string): string | undefined {
+  return text.split(".").every((part) => Number(part) <= 255) ? text : undefined;
+}
+
+function canonicalV6(text: string): string | undefined {
+  const address = URL.canParse(`http://[${text}]`) ? new URL(`http://[${text}]`).hostname : undefined;
+  return address?.slice(1, -1);
+}
+
+const LETTER = "[\\p{L}\\p{N}\\p{M}]";
+/** Where a word begins: also behind "%3A" and "\n", which end in a letter that is not theirs. */
+const BEGINNING = `(?:(?<!${LETTER})|(?<=%[0-9A-Fa-f]{2}|\\\\[bfnrt]))`;
+const V4 = "(?:\\d{1,3}\\.){3}\\d{1,3}";
+const HOST = "(?:\\[[0-9A-Fa-f:.]+\\]|[\\p{L}\\p{N}](?:[\\p{L}\\p{N}.\\-]*[\\p{L}\\p{N}])?)";
+const DOMAIN = `(?:(?:[\\p{L}\\p{N}\\-]+\\.)+\\p{L}(?:[\\p{L}\\p{N}\\-]*[\\p{L}\\p{N}])?|${V4}(?!${LETTER}|\\.\\d)|\\[[0-9A-Fa-f:.]+\\])`;
+/** "worker@one.service" is a unit of systemd and nobody's mail. */
+const UNIT = "(?![\\p{L}\\p{N}_.\\-]*\\.(?:service|socket|timer|target|mount|slice)(?![\\p{L}\\p{N}]))";
+const LOOKS = [
+  `${BEGINNING}(?<sign>[@#!])(?<name>[^\\s:"'\`<>()\\[\\]{},;@#]+):(?<server>${HOST})(?<port>:\\d+(?![\\p{L}\\p{N}]|\\.\\d))?`,
+  `(?<![\\p{L}\\p{N}._%+\\-])(?<user>[\\p{L}\\p{N}._%+\\-]+)@${UNIT}(?<domain>${DOMAIN})`,
+  `${BEGINNING}(?=[0-9A-Fa-f]*:[0-9A-Fa-f]*:)(?<v6>[0-9A-Fa-f:]{2,39}(?:${V4})?)(?![\\p{L}\\p{N}:]|\\.\\d)`,
+  `${BEGINNING}(?<!\\.)(?<v4>${V4})(?![\\p{L}\\p{N}]|\\.\\d)`,
+];
+const PART = "/[^\\s/\"'`<>|;,()\\[\\]{}:=*?]+";
+const EVERYBODYS = /^(127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1?|)$/;
+const SYSTEM_FOLDERS =
+  "bin boot dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var local share cache log backups systemd system user conf.d www".split(
+    " ",
+  );

@@ -1,0 +1,66 @@
+import type { Finding } from "./finding.ts";
+import type { Page } from "./page.ts";
+import { textRedactor, type RedactOptions } from "./redact-text.ts";
+import type { Hidden } from "./stand-ins.ts";
+
+/** Leaves names out of all that is told in one report; the same name gets the same stand-in in every part of it. */
+export interface Redactor {
+  readonly text: (text: string) => string;
+  /**
+   * Every string in it, however deep. Names of fields that are one plain word in camelCase are ours and stay; whoever
+   * has people's names as names of fields must not let them look like that.
+   */
+  readonly value: <T>(value: T) => T;
+  /** Their ids and levels stay: they are ours, and what `--accept` refers to. */
+  readonly findings: (findings: readonly Finding[]) => Finding[];
+  readonly page: (page: Page) => Page;
+}
+
+/** A redactor for one report; `textRedactor` says what it finds beside the given names. */
+export function redactor(hidden: readonly Hidden[], options: RedactOptions = {}): Redactor {
+  const text = textRedactor(hidden, options);
+
+  function value<T>(given: T): T {
+    if (typeof given === "string") return text(given) as T;
+    if (Array.isArray(given)) return given.map(value) as T;
+    if (typeof given !== "object" || given === null) return given;
+    const named = new Map<string, unknown>();
+    for (const [name, inside] of Object.entries(given)) {
+      named.set(freeName(OURS.test(name) ? name : text(name), named), value(inside));
+    }
+    return Object.fromEntries(named) as T;
+  }
+
+  const findings = (given: readonly Finding[]) =>
+    given.map((finding) => ({ ...value(finding), id: finding.id, level: finding.level }));
+
+  function page(given: Page): Page {
+    const { agenda, verdict } = given;
+    const redacted = value(given);
+    return {
+      ...redacted,
+      verdict: { ...redacted.verdict, level: verdict.level },
+      findings: findings(given.findings),
+      ...(agenda && {
+        agenda: {
+          ...value(agenda),
+          moments: agenda.moments.map((moment) => ({
+            ...value(moment),
+            ...(moment.tone && { tone: moment.tone }),
+          })),
+        },
+      }),
+    };
+  }
+
+  return { text, value, findings, page };
+}
+
+/** Two names may come to the same stand-in, such as those that differ in case; neither of their values may get lost. */
+function freeName(name: string, taken: ReadonlyMap<string, unknown>): string {
+  let free = name;
+  for (let number = 2; taken.has(free); number += 1) free = `${name} (${number})`;
+  return free;
+}
+
+const OURS = /^[a-z][A-Za-z0-9]*$/;
