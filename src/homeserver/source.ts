@@ -10,7 +10,7 @@ import { databaseFacts, majorOf, type DatabaseFacts } from "./database/facts.ts"
 import { connections } from "./database/in-use.ts";
 import { findProgram } from "./database/program.ts";
 import type { Homeserver } from "./homeserver.ts";
-import { storeState, type StoreState } from "./media/store.ts";
+import { MEDIA_ODD, storeState, type StoreState } from "./media/store.ts";
 import { signsOfLife } from "./service/inspect.ts";
 
 /** What an export must know of its source before anything is written. */
@@ -64,9 +64,6 @@ async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }
     },
   );
 }
-
-/** The id by which a person accepts that links and the like in the media store stay behind. */
-export const MEDIA_ODD = "media-odd";
 
 /** Throws `media-missing` for what is no regular file: a folder that is a link takes all its uploads out of the bundle. */
 export function mustBePlain({ odd }: StoreState, store: string, accepted: readonly string[]): void {

@@ -7,10 +7,12 @@ export const LOCAL_FOLDERS = ["local_content", "local_thumbnails"] as const;
 /** Where uploads lie, below the store. */
 export const UPLOADS = LOCAL_FOLDERS[0];
 
+/** synapse/media/filepath.py, ALLOWED_CHARACTERS: nothing else makes a part of a path. */
+const GOOD = /^[A-Za-z0-9_\-.[\]:]+$/;
+
 /** The path of a local upload below the store, or undefined when no file can have that id. */
 export function uploadPath(mediaId: string): string | undefined {
-  // synapse/media/filepath.py, GOOD_CHARACTERS: nothing else makes a path component.
-  if (!/^[A-Za-z0-9_\-.[\]:]{5,}$/.test(mediaId)) return undefined;
+  if (mediaId.length < 5 || !GOOD.test(mediaId)) return undefined;
   const parts = [mediaId.slice(0, 2), mediaId.slice(2, 4), mediaId.slice(4)];
   if (parts.some((part) => part === "." || part === "..")) return undefined;
   return `${UPLOADS}/${parts.join("/")}`;
@@ -27,6 +29,26 @@ export function uploadIdAt(name: string): string | undefined {
 export const UPLOAD_KEYS = {
   keyAt: uploadIdAt,
   prefixAt: (name: string) => name.replaceAll("/", ""),
+};
+
+/** Where media of other servers lies, below the store. */
+export const REMOTE = "remote_content";
+
+/** Sorts before all that a server's name may hold, so that keys come in the order of the folders. */
+export const REMOTE_SEPARATOR = " ";
+
+/** How names below remote_content and "origin filesystem_id" belong together. */
+export const REMOTE_KEYS = {
+  keyAt(name: string): string | undefined {
+    const [origin, ...rest] = name.split("/");
+    const id = rest.length === 3 ? uploadIdAt(rest.join("/")) : undefined;
+    return id === undefined || !GOOD.test(origin!) ? undefined : `${origin!}${REMOTE_SEPARATOR}${id}`;
+  },
+  prefixAt(name: string): string {
+    if (name === "") return "";
+    const [origin, ...rest] = name.split("/");
+    return `${origin!}${REMOTE_SEPARATOR}${rest.join("")}`;
+  },
 };
 
 /** Whether a name may be unpacked below a media store: nothing that leads out of it, nothing but local media. */

@@ -4,6 +4,9 @@ import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
+/** The id by which a person accepts that links and the like in the media store stay behind. */
+export const MEDIA_ODD = "media-odd";
+
 export interface StoredFile {
   /** Below the store: "local_content/aa/bb/…". */
   readonly name: string;

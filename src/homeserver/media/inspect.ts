@@ -1,0 +1,230 @@
+import { join } from "node:path";
+import type { Finding } from "../../report/finding.ts";
+import type { Files } from "../../system/files.ts";
+import type { Http } from "../../system/http.ts";
+import type { Machine } from "../../system/machine.ts";
+import type { Progress, Work } from "../../system/progress.ts";
+import type { QuerySession } from "../../system/query.ts";
+import { reasonOf } from "../database/look.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { Ages } from "./age.ts";
+import { countMedia } from "./count.ts";
+import type { MediaFacts } from "./facts.ts";
+import { LOCAL_FOLDERS } from "./layout.ts";
+import { askMediaRepo, type MediaRepo } from "./media-repo.ts";
+import { caseFindings, inspectPlace } from "./place.ts";
+import { providerFindings, storageProviders } from "./providers.ts";
+import { firstGlance, readAll, type AllRead } from "./read-all.ts";
+import { compareRemote, remoteFacts, remoteFindings } from "./remote.ts";
+import { obstacleFindings, uploadFindings } from "./upload-findings.ts";
+import { elsewhere, largestFindings, sizeFindings } from "./size-findings.ts";
+import { compareUploads, Listed } from "./uploads.ts";
+
+export interface MediaQuestions {
+  readonly homeserver: Homeserver;
+  /** Read every file: hashes, what cannot be read, remote media too. */
+  readonly deep: boolean;
+  /** The largest upload that the target takes, in bytes. */
+  readonly uploadLimit?: number;
+  readonly mediaRepo?: MediaRepo;
+}
+
+export interface MediaTools {
+  /** Reads only. Left out when the database cannot be reached: then only the files are looked at. */
+  readonly session: QuerySession | undefined;
+  readonly files: Files;
+  readonly http: Http;
+  readonly machine: Pick<Machine, "now">;
+  readonly signal: AbortSignal;
+}
+
+export interface MediaInspection {
+  readonly findings: readonly Finding[];
+  readonly facts: MediaFacts;
+}
+
+/**
+ * Everything about media that a move must know of: where it lives, how much there is, whether rows and files fit, and
+ * what leaving remote media behind costs. Reads only. A question that fails becomes a finding, and ends those that
+ * need the database; what was found before stays. Throws only when the run is to stop.
+ */
+export async function inspectMedia(
+  questions: MediaQuestions,
+  tools: MediaTools,
+  progress: Progress,
+): Promise<MediaInspection> {
+  const { homeserver, mediaRepo } = questions;
+  const { session, files, http, signal } = tools;
+  const { mediaStore: store, workingFolder, serverName } = homeserver;
+  const place = await inspectPlace(store, workingFolder, files);
+  const repo = mediaRepo && (await askMediaRepo(mediaRepo, serverName, http, signal));
+  const look = new MediaLook(questions, tools, progress);
+  const { facts, findings } = look;
+  facts.mediaRepo = repo?.usage ?? null;
+  findings.push(...place.findings);
+  try {
+    if (session) await look.atRows(session);
+    if (place.usable) {
+      findings.push(...(await caseFindings(store, session, files)));
+      if (session) await look.atUploads(session);
+      else await look.atFiles();
+      if (session && questions.deep) await look.atRemote(session);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    findings.push(unanswered(reasonOf(error)));
+    if (place.usable && !facts.packed) await look.atFiles();
+  }
+  findings.push(
+    ...sizeFindings(facts, homeserver),
+    ...largestFindings(facts, look.tooLarge, questions.uploadLimit),
+    ...(facts.remote ? remoteFindings(facts.remote, facts.kinds?.quarantinedRemote ?? 0) : []),
+    ...providerFindings(homeserver, facts.providers),
+    ...elsewhere(homeserver, facts),
+    ...(repo ? [repo.finding] : []),
+  );
+  return { findings, facts };
+}
+
+type Draft = { -readonly [name in keyof MediaFacts]: MediaFacts[name] };
+
+/** One look, which gathers facts and findings as far as it comes. */
+class MediaLook {
+  readonly findings: Finding[] = [];
+  readonly facts: Draft;
+  /** Uploads over the target's limit. */
+  tooLarge = 0;
+  readonly #questions: MediaQuestions;
+  readonly #tools: MediaTools;
+  readonly #progress: Progress;
+
+  constructor(questions: MediaQuestions, tools: MediaTools, progress: Progress) {
+    this.#questions = questions;
+    this.#tools = tools;
+    this.#progress = progress;
+    this.facts = {
+      store: questions.homeserver.mediaStore,
+      ...{ kinds: null, byAge: [], largest: [], packed: null, compared: null, remote: null, mediaRepo: null },
+      providers: storageProviders(questions.homeserver),
+    };
+  }
+
+  async atRows(session: QuerySession): Promise<void> {
+    const now = this.#tools.machine.now();
+    const ages = new Ages();
+    const { kinds, largest, tooLarge } = await countMedia(session, ages, this.#questions.uploadLimit);
+    this.tooLarge = tooLarge;
+    this.facts.kinds = kinds;
+    this.facts.largest = largest;
+    this.facts.byAge = ages.columns(now);
+    this.facts.remote = await remoteFacts(session, now);
+  }
+
+  async atUploads(session: QuerySession): Promise<void> {
+    const { facts, findings } = this;
+    const { files, signal } = this.#tools;
+    const { store, providers } = facts;
+    const { localUploads, localThumbnails } = facts.kinds!;
+    const place = { session, store, files, signal };
+    const work = { id: "plan/media", label: "media", unit: "files", total: localUploads.files } as const;
+    const look = await this.#with(work, (tell) => compareUploads(place, tell));
+    const read = this.#questions.deep ? await this.#readAll(session) : undefined;
+    const { files: thumbnails, bytes } = read?.thumbnails ?? localThumbnails;
+    facts.packed = { files: look.files + thumbnails, bytes: look.bytes + bytes, exact: read !== undefined };
+    facts.compared = {
+      missing: look.missing.count,
+      differing: look.differing.count + (read?.changed.count ?? 0),
+      unknownFiles: look.unknown.count,
+      unknownBytes: look.unknown.bytes,
+      hashed: read?.hashed ?? null,
+      unreadable: read?.unreadable.count ?? null,
+    };
+    findings.push(...(await uploadFindings(look, read, { store, providers, files })));
+    const beside = read ?? (await firstGlance(store, look.example, files));
+    look.closed.addAll(beside.unreadable);
+    look.odd.addAll(beside.odd);
+    findings.push(...obstacleFindings(look, store));
+  }
+
+  /** Without a database. */
+  async atFiles(): Promise<void> {
+    const { files, signal } = this.#tools;
+    const { store } = this.facts;
+    const closed = new Listed();
+    const odd = new Listed();
+    const packed = { files: 0, bytes: 0, exact: true };
+    for (const folder of LOCAL_FOLDERS) {
+      for await (const batch of files.walk(join(store, folder), signal)) {
+        for (const { name, kind, size } of batch) {
+          if (kind === "closed") closed.add(join(folder, name));
+          else if (kind !== "file") odd.add(join(folder, name));
+          else {
+            packed.files += 1;
+            packed.bytes += size;
+          }
+        }
+      }
+    }
+    this.facts.packed = packed;
+    this.findings.push(...obstacleFindings({ closed, odd, unseen: 0 }, store));
+  }
+
+  async atRemote(session: QuerySession): Promise<void> {
+    const { kinds, remote, store } = this.facts;
+    const { files, signal } = this.#tools;
+    const total = kinds!.remoteMedia.files;
+    const work = { id: "plan/remote-media", label: "media of other servers", unit: "files", total } as const;
+    const compared = await this.#with(work, (tell) => compareRemote(session, store, files, signal, tell));
+    this.facts.remote = { ...remote!, ...compared };
+  }
+
+  #readAll(session: QuerySession): Promise<AllRead> {
+    const { files, signal } = this.#tools;
+    const { kinds, store } = this.facts;
+    const total = kinds!.localUploads.bytes + kinds!.localThumbnails.bytes;
+    const work = { id: "plan/media-read", label: "media, every file", unit: "bytes", total } as const;
+    return this.#with(work, (tell) => readAll({ session, store, files, signal }, tell));
+  }
+
+  async #with<T>(work: Work, act: (tell: (units: number) => void) => Promise<T>): Promise<T> {
+    this.#progress.begin(work);
+    const steps = new Steps(work.unit === "bytes" ? 1024 * 1024 : 1000, (units) => {
+      this.#progress.advance(work.id, units);
+    });
+    const done = await act((units) => {
+      steps.add(units);
+    });
+    steps.end();
+    this.#progress.end(work.id);
+    return done;
+  }
+}
+
+/** Tells now and then, not for each of a million. */
+class Steps {
+  #units = 0;
+  readonly #step: number;
+  readonly #tell: (units: number) => void;
+
+  constructor(step: number, tell: (units: number) => void) {
+    this.#step = step;
+    this.#tell = tell;
+  }
+
+  add(units: number): void {
+    this.#units += units;
+    if (this.#units >= this.#step) this.end();
+  }
+
+  end(): void {
+    if (this.#units > 0) this.#tell(this.#units);
+    this.#units = 0;
+  }
+}
+
+const unanswered = (reason: string): Finding => ({
+  id: "media-look",
+  level: "blocker",
+  sentence: `media could not be looked at to the end: ${reason}`,
+  hint: "an export would meet the same: clear it, then plan again",
+});

@@ -1,0 +1,122 @@
+import { join } from "node:path";
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes, formatCount } from "../../report/units.ts";
+import type { Files } from "../../system/files.ts";
+import type { QuerySession } from "../../system/query.ts";
+import type { Origin, RemoteFacts } from "./facts.ts";
+import { REMOTE, REMOTE_KEYS, REMOTE_SEPARATOR } from "./layout.ts";
+import { meet } from "./meet.ts";
+import { bytewise, inOneScan } from "./rows.ts";
+
+/** Days without an answer after which a server is taken to be gone. */
+const PATIENCE = 30;
+const SHOWN = 10;
+
+/**
+ * What it costs to leave remote media behind, as far as the database tells: `destinations` knows since when a server
+ * has not answered (synapse/storage/databases/main/transactions.py). Quarantined media is not fetched again.
+ */
+export async function remoteFacts(session: QuerySession, now: number): Promise<RemoteFacts> {
+  const fetchedAgain = { files: 0, bytes: 0 };
+  const gone = { origins: 0, files: 0, bytes: 0 };
+  const largest: Origin[] = [];
+  const largestGone: Origin[] = [];
+  let origins = 0;
+  const rows = session.rows<Origin & { unreachable: number }>(`
+    SELECT o.origin, o.files, o.bytes,
+      CASE WHEN d.retry_interval > 0 AND d.failure_ts < ${now - PATIENCE * 86_400_000} THEN 1 ELSE 0 END AS unreachable
+    FROM (SELECT media_origin AS origin, COUNT(*) AS files, COALESCE(SUM(media_length), 0) AS bytes
+      FROM remote_media_cache WHERE quarantined_by IS NULL GROUP BY media_origin) o
+    LEFT JOIN destinations d ON d.destination = o.origin`);
+  for await (const { origin, files, bytes, unreachable } of rows) {
+    origins += 1;
+    fetchedAgain.files += files;
+    fetchedAgain.bytes += bytes;
+    keepLargest(largest, { origin, files, bytes });
+    if (!unreachable) continue;
+    gone.origins += 1;
+    gone.files += files;
+    gone.bytes += bytes;
+    keepLargest(largestGone, { origin, files, bytes });
+  }
+  return {
+    fetchedAgain,
+    origins,
+    largestOrigins: largest,
+    unreachable: { ...gone, largestOrigins: largestGone },
+    rowsWithoutFile: null,
+    filesWithoutRow: null,
+  };
+}
+
+function keepLargest(largest: Origin[], origin: Origin): void {
+  if (largest.length === SHOWN && largest.at(-1)!.bytes >= origin.bytes) return;
+  largest.push(origin);
+  largest.sort((a, b) => b.bytes - a.bytes || (a.origin < b.origin ? -1 : 1));
+  if (largest.length > SHOWN) largest.pop();
+}
+
+/** Counts rows of remote media without a file, and files without a row. `tell` is called with 1 for each row. */
+export async function compareRemote(
+  session: QuerySession,
+  store: string,
+  files: Files,
+  signal: AbortSignal,
+  tell: (rows: number) => void,
+): Promise<{ rowsWithoutFile: number; filesWithoutRow: number }> {
+  let rowsWithoutFile = 0;
+  let filesWithoutRow = 0;
+  const key = `media_origin || '${REMOTE_SEPARATOR}' || filesystem_id`;
+  const rows = session.rows<{ key: string }>(`
+    SELECT ${key} AS key FROM ${inOneScan(session, "remote_media_cache")}
+    WHERE filesystem_id IS NOT NULL ORDER BY ${bytewise(session, `(${key})`)}`);
+  await meet(rows, files.walk(join(store, REMOTE), signal), {
+    ...REMOTE_KEYS,
+    both() {
+      tell(1);
+      return undefined;
+    },
+    rowOnly(_, unseen) {
+      tell(1);
+      if (!unseen) rowsWithoutFile += 1;
+    },
+    fileOnly({ kind }) {
+      if (kind === "file") filesWithoutRow += 1;
+    },
+  });
+  return { rowsWithoutFile, filesWithoutRow };
+}
+
+export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding[] {
+  const { fetchedAgain, origins, unreachable, largestOrigins, rowsWithoutFile, filesWithoutRow } = facts;
+  const line = ({ origin, files, bytes }: Origin) =>
+    `${origin}: ${formatCount(files)} files, ${formatBytes(bytes)}`;
+  const findings: Finding[] = [
+    {
+      id: "media-remote",
+      level: fetchedAgain.files === 0 ? "ok" : "note",
+      sentence:
+        fetchedAgain.files === 0
+          ? "there is no media of other servers to leave behind"
+          : `media of ${formatCount(origins)} other servers stays behind, ${formatCount(fetchedAgain.files)} files, ${formatBytes(fetchedAgain.bytes)}: the new server fetches each again when somebody asks for it`,
+      evidence: [
+        ...largestOrigins.slice(0, 5).map(line),
+        ...(quarantined > 0
+          ? [`${formatCount(quarantined)} more are quarantined: they stay blocked, and are not fetched again`]
+          : []),
+        ...(rowsWithoutFile ? [`${formatCount(rowsWithoutFile)} have no file here either`] : []),
+        ...(filesWithoutRow ? [`${formatCount(filesWithoutRow)} files have no row`] : []),
+      ],
+    },
+  ];
+  if (unreachable.files > 0) {
+    findings.push({
+      id: "media-remote-lost",
+      level: "warning",
+      sentence: `${formatCount(unreachable.files)} files of other servers, ${formatBytes(unreachable.bytes)}, will hardly be had again: their ${formatCount(unreachable.origins)} servers have not answered for ${PATIENCE} days or longer`,
+      evidence: unreachable.largestOrigins.slice(0, 5).map(line),
+      hint: "who still needs something from those servers' rooms should save it before the move",
+    });
+  }
+  return findings;
+}

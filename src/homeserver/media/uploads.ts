@@ -1,0 +1,145 @@
+import { join } from "node:path";
+import type { Files, Walked } from "../../system/files.ts";
+import type { QuerySession } from "../../system/query.ts";
+import { UPLOAD_KEYS, UPLOADS } from "./layout.ts";
+import { meet, type Meeting } from "./meet.ts";
+import { uploadRows, type UploadRow } from "./rows.ts";
+import { judgeAgain, Suspects, type Judged } from "./suspects.ts";
+
+/** How uploads and files fit, and what lies in local_content. */
+export interface UploadsLook {
+  /** Rows of uploads that a file is expected for. */
+  readonly rows: number;
+  /** Regular files, whosever they are: an export packs them all. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly missing: Faults;
+  readonly differing: Faults;
+  readonly unknown: Faults;
+  /** Links and other things that are no regular files, below the store. */
+  readonly odd: Listed;
+  /** What cannot be looked at, below the store. */
+  readonly closed: Listed;
+  /** Rows whose files may lie in what is closed. */
+  readonly unseen: number;
+  /** A file that fits its row, below the store: to try whether it can be read. */
+  readonly example: string | undefined;
+}
+
+export interface Faults {
+  readonly count: number;
+  /** Bytes on disk. */
+  readonly bytes: number;
+  /** The first of them. */
+  readonly some: readonly Judged[];
+}
+
+/** Names of which the first are kept. */
+export class Listed {
+  count = 0;
+  readonly some: string[] = [];
+
+  add(name: string): void {
+    this.count += 1;
+    if (this.some.length < KEPT) this.some.push(name);
+  }
+
+  addAll({ count, some }: Listed): void {
+    this.count += count;
+    this.some.push(...some.slice(0, KEPT - this.some.length));
+  }
+}
+
+const KEPT = 100;
+
+/**
+ * Compares the rows of uploads with the files by existence and size, and looks again at what does not fit. Memory
+ * stays flat. `tell` is called with 1 for each row.
+ */
+export async function compareUploads(
+  {
+    session,
+    store,
+    files,
+    signal,
+  }: { session: QuerySession; store: string; files: Files; signal: AbortSignal },
+  tell: (rows: number) => void,
+): Promise<UploadsLook> {
+  const seen = new Seen(tell);
+  await meet(uploadRows(session, { hashes: false }), files.walk(join(store, UPLOADS), signal), seen);
+  const judged: Judged[] = [];
+  for (const suspects of [seen.missing, seen.differing, seen.unknown])
+    judged.push(...(await judgeAgain(suspects.first, session, store, files)));
+  const those = (verdict: Judged["verdict"], { rest }: Suspects): Faults => {
+    const found = judged.filter((one) => one.verdict === verdict);
+    return {
+      count: found.length + rest.files,
+      bytes: found.reduce((sum, one) => sum + (one.found ?? 0), rest.bytes),
+      some: found.slice(0, KEPT),
+    };
+  };
+  return {
+    rows: seen.rows,
+    files: seen.files,
+    bytes: seen.bytes,
+    missing: those("missing", seen.missing),
+    differing: those("differing", seen.differing),
+    unknown: those("unknown", seen.unknown),
+    odd: seen.odd,
+    closed: seen.closed,
+    unseen: seen.unseen,
+    example: seen.example,
+  };
+}
+
+class Seen implements Meeting<UploadRow> {
+  rows = 0;
+  files = 0;
+  bytes = 0;
+  unseen = 0;
+  example: string | undefined;
+  readonly missing = new Suspects();
+  readonly differing = new Suspects();
+  readonly unknown = new Suspects();
+  readonly odd = new Listed();
+  readonly closed = new Listed();
+  readonly keyAt = UPLOAD_KEYS.keyAt;
+  readonly prefixAt = UPLOAD_KEYS.prefixAt;
+  readonly #tell: (rows: number) => void;
+
+  constructor(tell: (rows: number) => void) {
+    this.#tell = tell;
+  }
+
+  both({ key, length }: UploadRow, { name, size }: Walked): undefined {
+    this.#file(size);
+    if (length === null) return;
+    this.#row();
+    if (size !== length) this.differing.addUpload(key);
+    else if (size > 0) this.example ??= `${UPLOADS}/${name}`;
+  }
+
+  rowOnly({ key, length }: UploadRow, unseen: boolean): void {
+    if (length === null) return;
+    this.#row();
+    if (unseen) this.unseen += 1;
+    else this.missing.addUpload(key);
+  }
+
+  fileOnly({ name, kind, size }: Walked): void {
+    if (kind === "file") {
+      this.#file(size);
+      this.unknown.addFile(name, size);
+    } else (kind === "closed" ? this.closed : this.odd).add(join(UPLOADS, name));
+  }
+
+  #row(): void {
+    this.rows += 1;
+    this.#tell(1);
+  }
+
+  #file(size: number): void {
+    this.files += 1;
+    this.bytes += size;
+  }
+}
