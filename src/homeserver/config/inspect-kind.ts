@@ -9,7 +9,6 @@ export function kindFindings(homeserver: Homeserver): Finding[] {
   const findings: (Finding | undefined)[] = [
     database.kind === "sqlite" ? sqlite(database.path) : undefined,
     database.kind === "several" ? several(database.labels) : undefined,
-    settings["enable_media_repo"] === false ? MEDIA_ELSEWHERE : undefined,
     settingAt(settings, "database.allow_unsafe_locale") === true ? UNSAFE_LOCALE : undefined,
     authentication(authenticationService(settings)),
     settingAt(settings, "retention.enabled") === true ? RETENTION : undefined,
@@ -30,13 +29,6 @@ const several = (labels: readonly string[]): Finding => ({
   sentence: `there are several databases: ${labels.join(", ")}`,
   hint: "synlift moves a homeserver with one database",
 });
-
-const MEDIA_ELSEWHERE: Finding = {
-  id: "media-elsewhere",
-  level: "warning",
-  sentence: "enable_media_repo is off: a worker or another program keeps the media",
-  hint: "if it is a worker of Synapse, its media is in media_store_path all the same; anything else must be moved by itself",
-};
 
 const UNSAFE_LOCALE: Finding = {
   id: "unsafe-locale",

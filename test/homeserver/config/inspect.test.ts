@@ -111,11 +111,10 @@ templates: {custom_template_directory: a.yaml}
   ]);
 });
 
-test("what a move needs to know of is told: several databases, media elsewhere, a removed experiment, a bad name", async (t) => {
+test("what a move needs to know of is told: several databases, a removed experiment, a bad name", async (t) => {
   const findings = await inspected(t, {
     "a.yaml": `server_name: "not a name"
 report_stats: no
-enable_media_repo: off
 experimental_features: {msc3861: {enabled: true}}
 databases:
   main: {name: psycopg2, args: {dbname: a}}
@@ -125,7 +124,6 @@ databases:
   assert.deepEqual(told(findings), [
     "server-name blocker",
     "database-several blocker",
-    "media-elsewhere warning",
     "config-removed:experimental_features.msc3861 warning",
   ]);
 });

@@ -1,13 +1,10 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { uploadPath } from "../../../src/homeserver/media/layout.ts";
-import { MigrationError } from "../../../src/errors.ts";
 import { realFiles, type Files } from "../../../src/system/files.ts";
-import { asNobody } from "../../support/as-nobody.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
-import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { mediaInPostgres, mediaInSqlite, type MediaDatabase } from "../../support/media-database.ts";
 import { Recorder } from "../../support/recorder.ts";
 import { findingOf, MediaHome, told } from "./inspected-media.ts";
@@ -175,12 +172,9 @@ for (const kind of ["postgres old", "postgres new", "sqlite old", "sqlite new"])
       writeFileSync(join(one.store, uploadPath("AAaaFirst")!), "fir5t");
       assert.deepEqual(told(await one.inspect()), HEALTHY);
       const looked = await one.inspect({ deep: true });
-      if (!hashes) return assert.deepEqual(told(looked), HEALTHY);
-      assert.deepEqual(told(looked), ["media-differing warning", ...HEALTHY.slice(1)]);
-      assert.deepEqual(findingOf(looked, "media-differing")?.evidence, [
-        "AAaaFirst: its hash is not the one in its row",
-      ]);
-      return undefined;
+      assert.deepEqual(told(looked), hashes ? ["media-differing warning", ...HEALTHY.slice(1)] : HEALTHY);
+      const evidence = hashes ? ["AAaaFirst: its hash is not the one in its row"] : undefined;
+      assert.deepEqual(findingOf(looked, "media-differing")?.evidence, evidence);
     });
 
     test("files that belong to no upload are a note, wherever they lie", async () => {
