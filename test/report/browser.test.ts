@@ -54,6 +54,9 @@ test("on paper everything is open, on white, and no command or figure is cut in 
   await using visit = await browser.visit(pageHtml(PLAN_PAGE));
   await visit.look({ width: 688, scheme: "dark", printed: true });
   assert.equal(await visit.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)");
+  await visit.look({ width: 688, scheme: "dark" });
+  assert.equal(await visit.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(21, 24, 27)");
+  await visit.look({ width: 688, scheme: "dark", printed: true });
   const shown = (await visit.evaluate(
     "[...document.querySelectorAll('td, .evidence li, .finding')].every((one) => one.checkVisibility())",
   )) as boolean;

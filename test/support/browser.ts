@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import puppeteer, { type Browser, type Page } from "puppeteer-core";
+import puppeteer, { type Browser, type CDPSession, type Page } from "puppeteer-core";
 import { PAGE_FAULTS } from "./page-faults.ts";
 
 /** How a page is looked at. */
@@ -59,6 +59,7 @@ export class Visit implements AsyncDisposable {
   /** Addresses that the document asked for, beside itself. */
   readonly requests: string[] = [];
   readonly #page: Page;
+  #session: CDPSession | undefined;
 
   constructor(page: Page, address: string) {
     this.#page = page;
@@ -78,8 +79,12 @@ export class Visit implements AsyncDisposable {
     printed = false,
   }: Sight): Promise<readonly string[]> {
     await this.#page.setViewport({ width, height: 900 });
-    await this.#page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    await this.#page.emulateMediaType(printed ? "print" : "screen");
+    // In one call: each of Puppeteer's two would undo the other.
+    this.#session ??= await this.#page.createCDPSession();
+    await this.#session.send("Emulation.setEmulatedMedia", {
+      media: printed ? "print" : "screen",
+      features: [{ name: "prefers-color-scheme", value: scheme }],
+    });
     if (opened) await this.evaluate(OPEN_ALL);
     return (await this.evaluate(PAGE_FAULTS)) as string[];
   }
