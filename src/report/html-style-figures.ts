@@ -49,7 +49,7 @@ export const FIGURES_STYLE = `
 .chart { display: grid; column-gap: 2px; row-gap: 0.4rem; padding-top: 0.25rem; }
 .chart.roomy { column-gap: 0.75rem; }
 .column { grid-row: 1; position: relative; display: flex; flex-direction: column; justify-content: flex-end; align-items: center; min-width: 0; padding-top: 1.4rem; border-bottom: 1px solid var(--quiet); }
-.stack { display: flex; flex-direction: column; justify-content: flex-end; width: 100%; max-width: 4rem; height: calc(var(--share) * 10rem); }
+.stack { display: flex; flex-direction: column; gap: 1px; justify-content: flex-end; width: 100%; max-width: 4rem; height: calc(var(--share) * 10rem); }
 .stack span { flex: 0 1 0; }
 .stack .some { min-height: 2px; }
 .stack span:first-child { border-radius: 2px 2px 0 0; }

@@ -3,7 +3,7 @@ export const PRINT_STYLE = `
 @media print {
   :root {
     color-scheme: light;
-    --paper: #fff; --card: #fff; --ink: #000; --quiet: #444; --line: #bbb; --track: #e6e6e6; --accent: #3f6f9f; --accent-soft: #a9c3dc;
+    --paper: #fff; --card: #fff; --ink: #000; --quiet: #444; --line: #bbb; --track: #e6e6e6; --accent: #3f6f9f; --accent-soft: #8cadcd;
     --ok: #1c6b43; --note: #28598f; --warning: #85560a; --blocker: #a92a22;
     --ok-soft: #fff; --note-soft: #fff; --warning-soft: #fff; --blocker-soft: #fff;
   }

@@ -9,14 +9,14 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --paper: #f7f5f1; --card: #fffefb; --ink: #23262a; --quiet: #5f656c; --line: #e2ded6; --track: #ece8e0;
-  --accent: #3f6f9f; --accent-soft: #a9c3dc;
+  --accent: #3f6f9f; --accent-soft: #8cadcd;
   --ok: #1c6b43; --note: #28598f; --warning: #85560a; --blocker: #a92a22;
   --ok-soft: #e8f3ec; --note-soft: #e8f0f8; --warning-soft: #fbf1dc; --blocker-soft: #fbe9e6;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15181b; --card: #1d2125; --ink: #e4e5e6; --quiet: #a3aab1; --line: #32383e; --track: #2a2f35;
-    --accent: #6fa3d6; --accent-soft: #365272;
+    --accent: #6fa3d6; --accent-soft: #48698f;
     --ok: #74cd9c; --note: #8abaf0; --warning: #eab95c; --blocker: #ff9a90;
     --ok-soft: #1a2b22; --note-soft: #1b2836; --warning-soft: #302716; --blocker-soft: #361e1c;
   }
