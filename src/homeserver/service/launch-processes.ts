@@ -22,7 +22,10 @@ export async function processLaunches(
 ): Promise<Processes> {
   const known = [...before];
   const alone: Launch[] = [];
-  const findings: Finding[] = [];
+  const lost: number[] = [];
+  const contained: number[] = [];
+  // Within a container all processes are in one, we too, and then it says nothing.
+  const weAreInside = CONTAINER.test(await textOf(join(root, `/proc/${machine.pid}/cgroup`), files));
   for (const running of machine.processes()) {
     const command = synapseCommand(running.args);
     // synctl ends when it has started the server, and a shell around it is not the server.
@@ -32,19 +35,19 @@ export async function processLaunches(
     const at = known.findIndex((launch) => isOf(launch, running, group));
     const owner = known[at];
     if (owner?.kind === "container") continue;
-    if (owner === undefined && CONTAINER.test(group)) {
-      findings.push(unknownContainer(running.pid));
+    if (owner === undefined && !weAreInside && CONTAINER.test(group)) {
+      contained.push(running.pid);
       continue;
     }
     const launch = await launchOf(running, command, owner, files, root);
-    if (!launch) findings.push(lostFolder(running.pid));
+    if (!launch) lost.push(running.pid);
     else if (owner && sameFiles(owner, launch)) known[at] = { ...owner, isRunning: true, pid: running.pid };
     else {
       if (owner) known[at] = { ...owner, isRunning: true };
       alone.push(launch);
     }
   }
-  return { known, alone, findings };
+  return { known, alone, findings: [...unknownContainer(contained), ...lostFolder(lost)] };
 }
 
 function isOf({ kind, name, container, pid, app }: Launch, running: Running, group: string): boolean {
@@ -93,19 +96,29 @@ async function launchOf(
   };
 }
 
-const unknownContainer = (pid: number): Finding => ({
-  id: `launch-container:${pid}`,
-  level: "note",
-  sentence: `process ${pid} is a Synapse in a container that nobody here could tell more of`,
-  hint: "if it is the one to move: --config FILE for each of its files, and --map INSIDE=OUTSIDE for each of its folders",
-});
+function unknownContainer(pids: readonly number[]): Finding[] {
+  if (pids.length === 0) return [];
+  return [
+    {
+      id: "launch-container",
+      level: "note",
+      sentence: `a Synapse runs in a container that nobody here could tell more of, as process ${pids.join(", ")}`,
+      hint: "if it is the one to move: --config FILE for each of its files, and --map INSIDE=OUTSIDE for each of its folders",
+    },
+  ];
+}
 
-const lostFolder = (pid: number): Finding => ({
-  id: `launch-folder:${pid}`,
-  level: "note",
-  sentence: `process ${pid} is a Synapse that was given relative paths, and where they begin is not to be seen`,
-  hint: "run synlift as root, or give --config and --working-directory",
-});
+function lostFolder(pids: readonly number[]): Finding[] {
+  if (pids.length === 0) return [];
+  return [
+    {
+      id: "launch-folder",
+      level: "note",
+      sentence: `a Synapse was given relative paths, and where they begin is not to be seen: process ${pids.join(", ")}`,
+      hint: "run synlift as root, or give --config and --working-directory",
+    },
+  ];
+}
 
 async function textOf(path: string, files: Files): Promise<string> {
   try {

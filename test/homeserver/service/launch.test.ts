@@ -97,7 +97,7 @@ test("relative paths of a daemon, or of a process that we may not look at, lead 
   for (const folder of ["/", undefined]) {
     const { main: servers, findings } = await found(t, { processes: [main(9, ["-c", "hs.yaml"], folder)] });
     assert.deepEqual(servers, []);
-    assert.deepEqual(told(findings), ["launch-folder:9 note"]);
+    assert.deepEqual(told(findings), ["launch-folder note"]);
   }
 });
 
@@ -352,8 +352,20 @@ test("a process in a container that no engine tells of is noted", async (t) => {
     processes: [main(6, ["-c", "/data/homeserver.yaml"], "/")],
   });
   assert.deepEqual(servers, []);
-  assert.deepEqual(told(findings), ["launch-container:6 note"]);
+  assert.deepEqual(told(findings), ["launch-container note"]);
   assert.match(findings[0]!.hint!, /--map/);
+});
+
+test("where everything is in one container, so are we, and its processes are taken as they are", async (t) => {
+  const inside = "0::/lxc/101\n";
+  const { main: servers } = await found(t, {
+    files: { "proc/6/cgroup": inside, [`proc/${process.pid}/cgroup`]: inside },
+    processes: [main(6, ["-c", "/data/homeserver.yaml"], "/")],
+  });
+  assert.deepEqual(
+    servers.map(({ configPaths }) => configPaths),
+    [["/data/homeserver.yaml"]],
+  );
 });
 
 test("a folder with the name of a unit changes nothing", async (t) => {
