@@ -159,6 +159,16 @@ export const ANY_COMMAND: readonly ErrorCode[] = [
 
 /** What a command may end with besides. `scripts/docs.ts` refuses a command that has no entry here. */
 export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
+  users: [
+    "config-unreadable",
+    "database-unreachable",
+    "database-unsupported",
+    "file-missing",
+    "bundle-damaged",
+    "bundle-locked",
+    "found-warnings",
+    "notices-unsent",
+  ],
   export: [
     "config-unreadable",
     "signing-key-missing",

@@ -72,8 +72,7 @@ type UsersOptions = z.infer<typeof schema>;
 
 export const usersCommand: Command<UsersOptions> = {
   name: "users",
-  summary:
-    "Say who would lose encrypted messages at a sign-out, and tell them. Changes nothing on the server.",
+  summary: "Say who would lose encrypted messages at a sign-out and, if asked to, tell them.",
   options: [
     {
       flags: "--config <path>",

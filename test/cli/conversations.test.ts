@@ -21,6 +21,7 @@ writeFileSync(join(folder, "passphrase"), "these vectors must open for ever\n");
 writeFileSync(join(folder, "wrong"), "these vectors must never open\n");
 writeFileSync(join(folder, "two-lines"), "one\ntwo\n");
 writeFileSync(join(folder, "empty"), "");
+writeFileSync(join(folder, "token"), "syt_an-administrators-token\n");
 writeFileSync(join(folder, "broken.yaml"), 'server_name: a.example\npassword_config:\n  pepper: "secret\n');
 writeFileSync(
   join(folder, "sqlite.yaml"),
@@ -31,6 +32,21 @@ const CONVERSATIONS: Record<string, string[]> = {
   "no-command": [],
   "unknown-command": ["migrate"],
   help: ["--help"],
+  "users-notify-without-token": ["users", "--config", "sqlite.yaml", "--notify"],
+  "users-when-for-nobody": [
+    "users",
+    "--config",
+    "sqlite.yaml",
+    "--when",
+    "tomorrow",
+    "--coverage-days",
+    "-1",
+  ],
+  "users-without-database": ["users", "--config", "sqlite.yaml"],
+  "users-notices-not-set-up": [
+    ...["users", "--config", "sqlite.yaml", "--notify", "--announce", "announced"],
+    ...["--token-file", "token"],
+  ],
   "export-without-anything": ["export"],
   "export-broken-configuration": ["export", "--config", "broken.yaml", "--out", "out"],
   "export-without-configuration": ["export", "--config", "no.yaml", "--out", "out"],

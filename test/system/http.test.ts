@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createServer as createWebServer } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
 import { test } from "node:test";
 import { httpOver } from "../../src/system/http.ts";
@@ -159,4 +160,29 @@ test("where no TLS is spoken there is no certificate to look at", async () => {
     kind: "timed-out",
   });
   silent.close();
+});
+
+test("JSON is put with its length and type, and what is answered comes back whatever it is", async () => {
+  const server = createWebServer((request, response) => {
+    const chunks: Uint8Array[] = [];
+    request.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+    request.on("end", () => {
+      const { method, headers } = request;
+      const seen = [method, headers["content-type"], headers["content-length"], headers["authorization"]];
+      response
+        .writeHead(429, { "retry-after": "2" })
+        .end(`${seen.join(" ")} ${Buffer.concat(chunks).toString()}`);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const answer = await httpOver().put(url, { ü: 1 }, { headers: { authorization: "Bearer t" } });
+    assert.deepEqual(
+      [answer.status, answer.headers.get("retry-after"), Buffer.from(answer.body).toString()],
+      [429, "2", 'PUT application/json 8 Bearer t {"ü":1}'],
+    );
+  } finally {
+    server.close();
+  }
 });

@@ -1,3 +1,4 @@
+import { csvLine } from "../../report/csv.ts";
 import { coveragePercent, type Person } from "./person.ts";
 
 /** The columns of the table for spreadsheets, in their order. Names are added at the end only. */
@@ -28,14 +29,10 @@ const CSV_COLUMNS: readonly [name: string, value: (person: Person) => string | n
 
 export const CSV_HEAD = csvLine(CSV_COLUMNS.map(([name]) => name));
 
-export const personCsv = (person: Person) => csvLine(CSV_COLUMNS.map(([, value]) => value(person)));
-
-/** RFC 4180. A spreadsheet takes a cell that begins like a formula for one: it gets an apostrophe before it. */
-function csvLine(cells: readonly (string | number | boolean | null)[]): string {
-  const quoted = cells.map((cell) => {
-    const text = cell === null ? "" : String(cell);
-    const safe = typeof cell === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  });
-  return `${quoted.join(",")}\r\n`;
-}
+export const personCsv = (person: Person) =>
+  csvLine(
+    CSV_COLUMNS.map(([, valueOf]) => {
+      const value = valueOf(person);
+      return typeof value === "number" ? value : String(value ?? "");
+    }),
+  );
