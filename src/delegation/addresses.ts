@@ -1,0 +1,118 @@
+import type { Certificate } from "../system/certificate.ts";
+import type { HttpAnswer } from "../system/http.ts";
+import { NoAnswer } from "../system/no-answer.ts";
+import type { AddressFact, ClientFact, FederationFact } from "./facts.ts";
+import type { HostAddress } from "./lookups.ts";
+import type { Asking } from "./reach.ts";
+import type { Endpoint } from "./walk.ts";
+import { asObject, jsonObject } from "./well-known.ts";
+
+/** Bytes that an answer may have: a server's keys and its versions have some hundred. */
+const LARGEST = 1024 * 1024;
+
+interface Question {
+  /** What the certificate must be valid for; undefined where no TLS is spoken. */
+  readonly certificateName: string | undefined;
+  readonly url: string;
+  readonly hostHeader: string;
+}
+
+interface Seen {
+  readonly fact: AddressFact;
+  readonly answer?: HttpAnswer;
+}
+
+/** Connects to every address of every target as another server would. */
+export async function lookAtFederation(endpoint: Endpoint, asking: Asking): Promise<FederationFact> {
+  const { hostHeader, certificateName } = endpoint;
+  const url = `https://${hostHeader}/_matrix/key/v2/server`;
+  const seen = await Promise.all(
+    endpoint.targets.map(({ host, port }) =>
+      lookAtAll(host, port, { certificateName, url, hostHeader }, asking),
+    ),
+  );
+  const all = seen.flat();
+  const published = all.map(({ answer }) => publishedIn(answer)).find((keys) => keys !== undefined);
+  const addresses = all.map((one) =>
+    publishedIn(one.answer) || one.fact.state !== "answers"
+      ? one.fact
+      : notIt(one, "publishes no signing key"),
+  );
+  return { ...endpoint, addresses, ...(published ? { published } : {}) };
+}
+
+/** Connects to every address of the base URL as a client would. */
+export async function lookAtClient(
+  baseUrl: string,
+  source: ClientFact["source"],
+  asking: Asking,
+): Promise<ClientFact> {
+  const url = new URL(baseUrl);
+  const secure = url.protocol === "https:";
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const port = url.port === "" ? (secure ? 443 : 80) : Number(url.port);
+  const question = {
+    certificateName: secure ? host : undefined,
+    url: `${baseUrl.replace(/\/+$/, "")}/_matrix/client/versions`,
+    hostHeader: url.host,
+  };
+  const all = await lookAtAll(host, port, question, asking);
+  const addresses = all.map((one) =>
+    hasVersions(one.answer) || one.fact.state !== "answers" ? one.fact : notIt(one, "is no homeserver"),
+  );
+  return {
+    baseUrl,
+    source,
+    host,
+    port,
+    addresses,
+    answers: addresses.some(({ state }) => state === "answers"),
+  };
+}
+
+async function lookAtAll(host: string, port: number, question: Question, asking: Asking): Promise<Seen[]> {
+  const found = await asking.lookups.addressesOf(host);
+  return Promise.all(found.map((address) => lookAt(address, port, question, asking)));
+}
+
+async function lookAt(
+  place: HostAddress,
+  port: number,
+  { certificateName, url, hostHeader }: Question,
+  { http, timeout, signal }: Asking,
+): Promise<Seen> {
+  const at = { address: place.address, port };
+  const base = { ...place, port };
+  let certificate: Certificate | undefined;
+  try {
+    if (certificateName !== undefined)
+      certificate = await http.certificate(certificateName, at, { timeout, signal });
+    const headers = { host: hostHeader };
+    const answer = await http.get(url, { at, headers, timeout, signal, limit: LARGEST });
+    return { fact: { ...base, state: "answers", ...(certificate ? { certificate } : {}) }, answer };
+  } catch (error) {
+    if (!(error instanceof NoAnswer)) throw error;
+    const state = error.kind === "no-route" ? "untried" : "unanswered";
+    return { fact: { ...base, state, problem: error.message, ...(certificate ? { certificate } : {}) } };
+  }
+}
+
+const notIt = ({ fact, answer }: Seen, what: string): AddressFact => ({
+  ...fact,
+  state: "unanswered",
+  problem: `what answers ${what} (status ${answer?.status ?? 0})`,
+});
+
+const hasVersions = (answer: HttpAnswer | undefined) =>
+  answer?.status === 200 && Array.isArray(jsonObject(answer.body)?.["versions"]);
+
+function publishedIn(answer: HttpAnswer | undefined): FederationFact["published"] {
+  const body = answer?.status === 200 ? jsonObject(answer.body) : undefined;
+  const [serverName, keys] = [body?.["server_name"], asObject(body?.["verify_keys"])];
+  if (typeof serverName !== "string" || !keys) return undefined;
+  const verifyKeys = Object.entries(keys).flatMap(([id, value]) => {
+    const key = asObject(value)?.["key"];
+    return typeof key === "string" ? [[id, key]] : [];
+  });
+  return { serverName, verifyKeys: Object.fromEntries(verifyKeys) as Record<string, string> };
+}

@@ -1,0 +1,54 @@
+/** Seconds. synapse/http/federation/well_known_resolver.py: how long Synapse keeps what a well-known file said. */
+export const KEPT_BY_DEFAULT = 24 * 3600;
+export const KEPT_AT_LEAST = 300;
+export const KEPT_AT_MOST = 48 * 3600;
+
+/**
+ * For how long another homeserver goes on with an `m.server` that it fetched just now: `max-age`, else `Expires`, else a
+ * day; never less than 5 minutes, `no-store` included, and never more than 48 hours. The specification recommends the
+ * same day and the same limit.
+ */
+export function serverFileSeconds(headers: Headers, now: number): number {
+  const said = saidSeconds(headers, now);
+  const kept = said === undefined ? KEPT_BY_DEFAULT : Math.min(Math.max(said, KEPT_AT_LEAST), KEPT_AT_MOST);
+  return kept + sharedSeconds(headers);
+}
+
+/**
+ * For how long a browser may go on with a file that it fetched just now (RFC 9111, section 4.2). Without any word on it
+ * a tenth of the file's age is what browsers take.
+ */
+export function clientFileSeconds(headers: Headers, now: number): number {
+  if (directives(headers).has("no-cache")) return 0;
+  const modified = Date.parse(headers.get("last-modified") ?? "");
+  const guessed = Number.isNaN(modified) ? 0 : Math.floor((now - modified) / 10_000);
+  return Math.max(0, saidSeconds(headers, now) ?? guessed) + sharedSeconds(headers);
+}
+
+/** What the headers say to whoever asked; undefined when they say nothing. */
+function saidSeconds(headers: Headers, now: number): number | undefined {
+  const given = directives(headers);
+  if (given.has("no-store")) return 0;
+  const maxAge = seconds(given.get("max-age"));
+  if (maxAge !== undefined) return maxAge;
+  const expires = headers.get("expires");
+  if (expires === null) return undefined;
+  const until = Date.parse(expires);
+  // A date that is none, "0" above all, is one in the past (RFC 9111, section 5.3).
+  return Number.isNaN(until) ? 0 : Math.max(0, Math.ceil((until - now) / 1000));
+}
+
+/** What a cache on the way may add before: `s-maxage`, or `max-age` where a cache shows itself by an `Age`. */
+function sharedSeconds(headers: Headers): number {
+  const given = directives(headers);
+  if (given.has("no-store") || given.has("private")) return 0;
+  return seconds(given.get("s-maxage")) ?? (headers.has("age") ? (seconds(given.get("max-age")) ?? 0) : 0);
+}
+
+const seconds = (text: string | undefined) =>
+  text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+
+function directives(headers: Headers): Map<string, string> {
+  const parts = (headers.get("cache-control") ?? "").split(",").map((part) => part.trim().split("="));
+  return new Map(parts.map(([name = "", value = ""]) => [name.toLowerCase(), value.replaceAll('"', "")]));
+}

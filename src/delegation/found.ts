@@ -1,0 +1,76 @@
+import type { Finding } from "../report/finding.ts";
+import type { DelegationFacts, DiscoveryStep, StepId } from "./facts.ts";
+import type { ServerName } from "./server-name.ts";
+
+/** Where the walk of other servers ends, in one finding, and what a name of this kind means for a move. */
+export function foundFindings(name: ServerName, facts: DelegationFacts): Finding[] {
+  return [...nameFindings(name), walkFinding(facts)];
+}
+
+function nameFindings({ text, host, port, family }: ServerName): Finding[] {
+  if (family !== 0)
+    return [
+      {
+        id: "server-name-address",
+        level: "warning",
+        sentence: `the server name ${text} is an IP address, so other servers find it only there`,
+        hint: "a server name can never be changed: the move works only if the new host takes over this address",
+      },
+    ];
+  if (port === undefined) return [];
+  return [
+    {
+      id: "server-name-port",
+      level: "warning",
+      sentence: `the server name ${text} has a port, so other servers look at no well-known file and no SRV record`,
+      hint: `the new host must itself answer at port ${port} of ${host}, with a certificate for that name; only the address records can lead there`,
+    },
+  ];
+}
+
+function walkFinding({ serverName, steps, federation }: DelegationFacts): Finding {
+  const evidence = steps.map(stepText);
+  if (!federation)
+    return {
+      id: "address-unfound",
+      level: "warning",
+      sentence: `other servers cannot find ${serverName}: ${steps.at(-1)?.answer ?? "there is no way to it"}`,
+      evidence,
+      hint: "put the record in order, or take it away; only a record that is not there leads on to the next step",
+    };
+  const places = federation.targets.map(({ host, port }) => `${host} port ${port}`).join(", then ");
+  const whereTo = federation.addresses.map(
+    ({ host, address, port }) => `${host} is ${address}, port ${port}`,
+  );
+  if (federation.addresses.length === 0)
+    return {
+      id: "address-unfound",
+      level: "warning",
+      sentence: `other servers look for ${serverName} at ${places}, which has no address`,
+      evidence,
+      hint: "add an A or AAAA record for it, or change what points to it",
+    };
+  const names = `Host header ${federation.hostHeader}, certificate for ${federation.certificateName}`;
+  return {
+    id: "address-found",
+    level: "ok",
+    sentence: `other servers find ${serverName} at ${places}, ${WAYS[federation.step]}`,
+    evidence: [...evidence, ...whereTo, names],
+  };
+}
+
+const stepText = ({ id, asked, answer }: DiscoveryStep) => `step ${id}: ${asked}: ${answer}`;
+
+const WAYS: Readonly<Record<StepId, string>> = {
+  "1": "as the server name is an IP address",
+  "2": "as the server name says",
+  "3": "through its well-known file",
+  "3.1": "through its well-known file",
+  "3.2": "through its well-known file",
+  "3.3": "through its well-known file and an SRV record",
+  "3.4": "through its well-known file and a deprecated SRV record",
+  "3.5": "through its well-known file",
+  "4": "through an SRV record",
+  "5": "through a deprecated SRV record",
+  "6": "as nothing says otherwise",
+};

@@ -1,0 +1,177 @@
+import type { Finding } from "../report/finding.ts";
+import type { Dns } from "../system/dns.ts";
+import type { Http } from "../system/http.ts";
+import type { Progress } from "../system/progress.ts";
+import { lookAtClient, lookAtFederation } from "./addresses.ts";
+import { caaFindings, relevantCaa, type CaaSet } from "./caa.ts";
+import { dnsFindings, dnsIsSilent } from "./dns-findings.ts";
+import type { ClientFact, DelegationFacts, FederationFact, WellKnownFact } from "./facts.ts";
+import { foundFindings } from "./found.ts";
+import { leftoverFindings } from "./leftovers.ts";
+import { Lookups } from "./lookups.ts";
+import { movingHosts, movingRecords, toLower, waitsFor, type Moving } from "./moving.ts";
+import type { Asking } from "./reach.ts";
+import { reachableFindings } from "./reachable.ts";
+import { safeFrom } from "./safe-from.ts";
+import { parseServerName, type ServerName } from "./server-name.ts";
+import { timeFindings } from "./time-findings.ts";
+import { walk, type Walk } from "./walk.ts";
+import { wellKnownFindings } from "./well-known-findings.ts";
+import { fetchClientFile } from "./well-known.ts";
+
+export interface DelegationQuestion {
+  readonly serverName: string;
+  /** The configuration's `public_baseurl`, where it has one: compared with the well-known file, and used without one. */
+  readonly publicBaseUrl?: string;
+  /** When the times were lowered, in milliseconds since 1970: counts if nothing is left to be lowered. */
+  readonly loweredAt?: number;
+  /** Milliseconds for one answer of a web server; 10,000 when left out. */
+  readonly timeout?: number;
+}
+
+/** What of the outside world is asked. */
+export interface World {
+  readonly dns: Dns;
+  readonly http: Http;
+  readonly machine: { now(): number };
+  readonly signal: AbortSignal;
+}
+
+export interface Delegation {
+  readonly findings: readonly Finding[];
+  readonly facts: DelegationFacts;
+}
+
+/**
+ * How the world finds a server, and from when on it can be moved. Only asks, each question with a time limit, and changes
+ * nothing. Whatever cannot be found out is a finding; rejects only with the signal's reason.
+ */
+export async function inspectDelegation(
+  question: DelegationQuestion,
+  world: World,
+  progress: Progress,
+): Promise<Delegation> {
+  const { dns, http, machine, signal } = world;
+  const asking: Asking = {
+    lookups: new Lookups(dns, signal),
+    http,
+    now: () => machine.now(),
+    timeout: question.timeout ?? 10_000,
+    signal,
+  };
+  const name = parseServerName(question.serverName);
+  if (!name) return unusable(question, machine.now());
+  progress.note(`asking DNS and web servers how others find ${name.text}`);
+  if (await dnsIsSilent(name, asking.lookups)) return silent(name, question, asking);
+
+  const [walked, clientFile] = await Promise.all([walk(name, asking), fetchClientFile(name, asking)]);
+  const [federation, client] = await Promise.all([
+    walked.endpoint && lookAtFederation(walked.endpoint, asking),
+    clientAt(clientFile, question.publicBaseUrl, asking),
+  ]);
+  return told({ name, question, walked, clientFile, federation, client }, asking);
+}
+
+interface Seen {
+  readonly name: ServerName;
+  readonly question: DelegationQuestion;
+  readonly walked: Walk;
+  readonly clientFile: WellKnownFact | undefined;
+  readonly federation: FederationFact | undefined;
+  readonly client: ClientFact | undefined;
+}
+
+/** Puts what was seen into facts and findings. Asks for what is left: CAA, leftovers, hints. */
+async function told(seen: Seen, asking: Asking): Promise<Delegation> {
+  const { name, question, walked, clientFile, federation, client } = seen;
+  const { lookups } = asking;
+  const files = [walked.serverFile, clientFile];
+  const addresses = [...(federation?.addresses ?? []), ...(client?.addresses ?? [])];
+  const moving = movingHosts(name.host, addresses, files);
+  const leftovers = await leftoverFindings(name, walked, moving.hosts, lookups);
+  const caa = await caaSets(seen, moving, lookups);
+  const records = await lookups.records(await movingRecords(moving, walked, lookups));
+  const lowerings = toLower(records, files);
+  const lowered = lowerings.length === 0 ? question.loweredAt : undefined;
+  const facts: DelegationFacts = {
+    serverName: name.text,
+    steps: walked.steps,
+    ...(federation ? { federation } : {}),
+    ...(client ? { client } : {}),
+    wellKnown: {
+      ...(walked.serverFile ? { server: walked.serverFile } : {}),
+      ...(clientFile ? { client: clientFile } : {}),
+    },
+    records,
+    unanswered: await lookups.unanswered(),
+    negative: await lookups.negative(),
+    caa: caa.map(({ fact }) => fact),
+    ...safeFrom(lowered ?? asking.now(), waitsFor(records, files)),
+    toLower: lowerings,
+  };
+  const findings = [
+    ...foundFindings(name, facts),
+    ...dnsFindings(facts),
+    ...reachableFindings(facts, asking.now()),
+    ...wellKnownFindings(facts, moving, question.publicBaseUrl),
+    ...leftovers,
+    ...(caa.length > 0 ? caaFindings(caa) : []),
+    ...timeFindings(facts),
+  ];
+  return { findings, facts };
+}
+
+/** The file's word counts before the configuration's: it is what people's clients see. */
+function clientAt(
+  file: WellKnownFact,
+  publicBaseUrl: string | undefined,
+  asking: Asking,
+): Promise<ClientFact | undefined> {
+  if (file.state === "valid") return lookAtClient(file.value!, "well-known", asking);
+  if (publicBaseUrl === undefined || !/^https?:$/.test(URL.parse(publicBaseUrl)?.protocol ?? ""))
+    return Promise.resolve(undefined);
+  return lookAtClient(publicBaseUrl, "public_baseurl", asking);
+}
+
+/** For each name that the new host will need a certificate for. */
+async function caaSets(
+  { name, federation, client }: Seen,
+  moving: Moving,
+  lookups: Lookups,
+): Promise<CaaSet[]> {
+  const names = new Set<string>();
+  if (federation && federation.sni !== null) names.add(federation.certificateName);
+  if (client?.baseUrl.startsWith("https:") === true) names.add(client.host);
+  if (moving.wellKnown) names.add(name.host);
+  const hosts = [...names].filter((host) => parseServerName(host)?.family === 0);
+  return Promise.all(hosts.map((host) => relevantCaa(host, lookups)));
+}
+
+const nothing = (serverName: string, now: number): DelegationFacts => ({
+  serverName,
+  steps: [],
+  wellKnown: {},
+  records: [],
+  unanswered: [],
+  negative: [],
+  caa: [],
+  ...safeFrom(now, []),
+  toLower: [],
+});
+
+function unusable({ serverName }: DelegationQuestion, now: number): Delegation {
+  const sentence = `${serverName} is no server name, so nobody can find it`;
+  const hint = "check server_name in the configuration";
+  return {
+    findings: [{ id: "address-unfound", level: "warning", sentence, hint }],
+    facts: nothing(serverName, now),
+  };
+}
+
+async function silent(name: ServerName, question: DelegationQuestion, asking: Asking): Promise<Delegation> {
+  const facts = {
+    ...nothing(question.serverName, asking.now()),
+    unanswered: await asking.lookups.unanswered(),
+  };
+  return { findings: [...foundFindings(name, facts).slice(0, -1), ...dnsFindings(facts)], facts };
+}

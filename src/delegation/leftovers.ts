@@ -1,0 +1,93 @@
+import type { Finding } from "../report/finding.ts";
+import { answerText, type Walk } from "./walk.ts";
+import { keyOf, type Lookups } from "./lookups.ts";
+import type { ServerName } from "./server-name.ts";
+
+/**
+ * Records that a walk does not need, and that others may still follow: looked up whether the walk came by or not.
+ * `moving` are the hosts whose addresses a move changes.
+ */
+export async function leftoverFindings(
+  name: ServerName,
+  walk: Walk,
+  moving: readonly string[],
+  lookups: Lookups,
+): Promise<Finding[]> {
+  return [...(await services(name, walk, lookups)), ...(await addressHints(moving, lookups))];
+}
+
+/** Browsers connect to the addresses in an HTTPS record before they ask for others (RFC 9460, section 7.3). */
+async function addressHints(hosts: readonly string[], lookups: Lookups): Promise<Finding[]> {
+  const answers = await Promise.all(hosts.map((host) => lookups.of(host, "HTTPS")));
+  const hints = answers.flatMap(({ records }) =>
+    records.flatMap((record) =>
+      record.type === "HTTPS" && record.hints.length > 0
+        ? [`${record.name} HTTPS: ${record.hints.join(", ")}`]
+        : [],
+    ),
+  );
+  if (hints.length === 0) return [];
+  return [
+    {
+      id: "https-hints",
+      level: "note",
+      sentence: "an HTTPS record holds addresses, which browsers use before they ask for others",
+      evidence: hints,
+      hint: "change it together with the A and AAAA records",
+    },
+  ];
+}
+
+async function services(name: ServerName, walk: Walk, lookups: Lookups): Promise<Finding[]> {
+  const hosts = new Set(
+    [name, ...(walk.delegated ? [walk.delegated] : [])].flatMap(({ host, family }) =>
+      family === 0 ? [host] : [],
+    ),
+  );
+  const deprecated: string[] = [];
+  const unused: string[] = [];
+  const aliases: string[] = [];
+  for (const host of hosts) {
+    for (const service of [`_matrix-fed._tcp.${host}`, `_matrix._tcp.${host}`]) {
+      const answer = await lookups.of(service, "SRV");
+      if (answer.outcome !== "found") continue;
+      const text = `${service} SRV ${answerText(answer)}`;
+      const used = walk.steps.some(({ asked, outcome }) => outcome === "taken" && asked === `SRV ${service}`);
+      if (service.startsWith("_matrix._tcp."))
+        deprecated.push(`${text}${used ? ", in use" : ", not in use"}`);
+      else if (!used) unused.push(text);
+      for (const record of answer.records) {
+        if (record.type !== "SRV" || record.target === ".") continue;
+        const { chain } = await lookups.of(record.target, "A");
+        if (chain.length > 0) aliases.push(`${text}: ${chain.map((link) => keyOf(link)).join(", ")}`);
+      }
+    }
+  }
+  const findings: Finding[] = [];
+  if (deprecated.length > 0)
+    findings.push({
+      id: "srv-deprecated",
+      level: "note",
+      sentence: "there is an SRV record of the deprecated service _matrix._tcp",
+      evidence: deprecated,
+      hint: "change it along with the address, or take it away: one that is in use can become _matrix-fed._tcp",
+    });
+  if (unused.length > 0)
+    findings.push({
+      id: "srv-unused",
+      level: "note",
+      sentence: "there is an SRV record that other servers do not come to",
+      evidence: unused,
+      hint: "change it along with the address, or take it away: it counts as soon as the well-known file fails",
+    });
+  if (aliases.length > 0)
+    findings.push({
+      id: "srv-alias",
+      level: "warning",
+      sentence:
+        "an SRV record points to an alias, which is forbidden and which some servers refuse (RFC 2782)",
+      evidence: aliases,
+      hint: "let it name a host that has addresses itself",
+    });
+  return findings;
+}

@@ -1,0 +1,88 @@
+import type { AddressFact, Lowering, RecordFact, Wait, WellKnownFact } from "./facts.ts";
+import { keyOf, type Lookups } from "./lookups.ts";
+import type { Walk } from "./walk.ts";
+
+/** Seconds to which times are lowered before a move: Synapse keeps a well-known file for no less. */
+export const LOW = 300;
+
+/** The host names whose addresses a move changes: where federation and clients connect to, and what shares their host. */
+export interface Moving {
+  readonly hosts: readonly string[];
+  /** A well-known file comes from an address of the server that moves. */
+  readonly wellKnown: boolean;
+}
+
+export function movingHosts(
+  serverHost: string,
+  addresses: readonly AddressFact[],
+  files: readonly (WellKnownFact | undefined)[],
+): Moving {
+  const moving = new Set(addresses.map(({ address }) => address));
+  const served = files.flatMap((file) => file?.addresses ?? []);
+  const wellKnown = served.some((address) => moving.has(address));
+  const hosts = new Set(addresses.map(({ host }) => host));
+  if (wellKnown) hosts.add(serverHost);
+  return { hosts: [...hosts], wellKnown };
+}
+
+/** Which records a move changes, as `keyOf` writes them: all that lead to these hosts' addresses, and the SRV in use. */
+export async function movingRecords(
+  { hosts }: Moving,
+  { endpoint, steps }: Walk,
+  lookups: Lookups,
+): Promise<Set<string>> {
+  const keys = new Set<string>();
+  const asked = hosts.flatMap((host) => (["A", "AAAA", "HTTPS"] as const).map((type) => ({ host, type })));
+  const service = steps.find(({ id, outcome }) => id === endpoint?.step && outcome === "taken");
+  const srv = /^SRV (.+)$/.exec(service?.asked ?? "")?.[1];
+  const answers = await Promise.all([
+    ...asked.map(({ host, type }) => lookups.of(host, type)),
+    ...(srv === undefined ? [] : [lookups.of(srv, "SRV")]),
+  ]);
+  for (const { chain, records } of answers) {
+    for (const record of chain) keys.add(keyOf(record));
+    // Of the HTTPS records only the addresses in them would have to change.
+    for (const record of records)
+      if (record.type !== "HTTPS" || record.hints.length > 0) keys.add(keyOf(record));
+  }
+  return keys;
+}
+
+/** What to lower: the records that move, one entry for all of a name and type, and the two files. */
+export function toLower(
+  records: readonly RecordFact[],
+  files: readonly (WellKnownFact | undefined)[],
+): Lowering[] {
+  const sets = Map.groupBy(
+    records.filter(({ moves }) => moves),
+    (record) => keyOf(record),
+  );
+  const lowerings: Lowering[] = [...sets.values()].flatMap((set) => {
+    const { name, type } = set[0]!;
+    const from = Math.max(...set.map(({ ttl }) => ttl));
+    if (from <= LOW) return [];
+    return [{ kind: "record", name, type, values: set.map(({ value }) => value), from, to: LOW }];
+  });
+  for (const file of files) {
+    if (file?.state !== "valid" || (file.cacheSeconds ?? 0) <= LOW) continue;
+    const header = { kind: "header", url: file.url, now: file.cacheControl } as const;
+    lowerings.push({ ...header, from: file.cacheSeconds!, to: LOW });
+  }
+  return lowerings;
+}
+
+/** What has to pass after lowering: every record that moves, and what is remembered of both files. */
+export function waitsFor(
+  records: readonly RecordFact[],
+  files: readonly (WellKnownFact | undefined)[],
+): Wait[] {
+  const moving = records.filter(({ moves }) => moves);
+  const waits = moving.map(({ name, type, ttl }) => ({ what: `${name} ${type}`, seconds: ttl }));
+  const kept = files.flatMap((file) =>
+    file?.cacheSeconds === undefined ? [] : [{ what: file.url, seconds: file.cacheSeconds }],
+  );
+  return [...new Map([...waits, ...kept].map((wait) => [`${wait.what} ${wait.seconds}`, wait])).values()];
+}
+
+export const addressesOf = (facts: readonly ({ readonly addresses: readonly AddressFact[] } | undefined)[]) =>
+  facts.flatMap((fact) => fact?.addresses ?? []);

@@ -1,0 +1,144 @@
+import type { Finding } from "../report/finding.ts";
+import type { AddressFact, ClientFact, FederationFact } from "./facts.ts";
+
+const DAY = 86_400_000;
+/** Milliseconds before its end at which a certificate should have been renewed. */
+const SOON = 14 * DAY;
+
+/** Whether every address answers, as what it should, with a certificate that will do for the time of a move. */
+export function reachableFindings(
+  { federation, client }: { readonly federation?: FederationFact; readonly client?: ClientFact },
+  now: number,
+): Finding[] {
+  const findings: Finding[] = [];
+  if (federation && federation.addresses.length > 0)
+    findings.push(...answering(federation.addresses, FEDERATION));
+  if (client) findings.push(...answering(client.addresses, CLIENT, client.baseUrl));
+  const all = [...(federation?.addresses ?? []), ...(client?.addresses ?? [])];
+  return [...findings, ...untried(all), ...certificates(all, federation, client, now)];
+}
+
+const FEDERATION = { id: "federation", who: "other servers", ending: "federation" } as const;
+const CLIENT = { id: "client", who: "clients", ending: "the client API" } as const;
+
+function answering(
+  addresses: readonly AddressFact[],
+  { id, who, ending }: typeof FEDERATION | typeof CLIENT,
+  url?: string,
+): Finding[] {
+  const wrong = addresses.filter(({ state, certificate }) => state === "unanswered" && !isBad(certificate));
+  const answers = addresses.some(({ state }) => state === "answers");
+  const evidence = wrong.map((fact) => `${placeText(fact)}: ${fact.problem ?? "no answer"}`);
+  if (url !== undefined && addresses.length === 0)
+    return [
+      {
+        id: "client-unanswered",
+        level: "warning",
+        sentence: `clients are sent to ${url}, which has no address`,
+        hint: "add an A or AAAA record for it, or change m.homeserver.base_url",
+      },
+    ];
+  if (wrong.length > 0 && !answers)
+    return [
+      {
+        id: `${id}-unanswered`,
+        level: "warning",
+        sentence: `no address where ${who} look for it answers${url === undefined ? "" : `: ${url}`}`,
+        evidence,
+        hint: "some routers do not lead a host back to its own public address: then look from another machine; else start the server, or open the port",
+      },
+    ];
+  if (wrong.length > 0) {
+    const onlySix = wrong.every(({ family }) => family === 6);
+    return [
+      {
+        id: `${id}-address-unanswered`,
+        level: "warning",
+        sentence: `${onlySix ? "an IPv6 address" : "an address"} where ${who} look for it does not answer`,
+        evidence,
+        hint: `let every address answer for ${ending}, or take its ${onlySix ? "AAAA " : ""}record away: whoever gets this one gets nothing`,
+      },
+    ];
+  }
+  if (!answers) return [];
+  const sentence =
+    url === undefined
+      ? "every address where other servers look for it answers"
+      : `clients are sent to ${url}, and every address there answers`;
+  return [{ id: `${id}-answers`, level: "ok", sentence, evidence: addresses.map(placeText) }];
+}
+
+function untried(addresses: readonly AddressFact[]): Finding[] {
+  const places = new Set(addresses.filter(({ state }) => state === "untried").map(placeText));
+  if (places.size === 0) return [];
+  return [
+    {
+      id: "address-untried",
+      level: "note",
+      sentence: "this host has no way to an address of the server, so it was not tried",
+      evidence: [...places],
+      hint: "most often this host has no IPv6: try these from one that has",
+    },
+  ];
+}
+
+function certificates(
+  addresses: readonly AddressFact[],
+  federation: FederationFact | undefined,
+  client: ClientFact | undefined,
+  now: number,
+): Finding[] {
+  const shown = addresses.filter(({ certificate }) => certificate !== undefined);
+  const invalid = shown.filter(({ certificate }) => isBad(certificate));
+  const ending = shown.filter(({ certificate }) => !isBad(certificate) && certificate!.validTo < now + SOON);
+  const findings: Finding[] = [];
+  if (invalid.length > 0)
+    findings.push({
+      id: "certificate-invalid",
+      level: "warning",
+      sentence: "a certificate that the server shows is not accepted by others",
+      evidence: unique(invalid),
+      hint: certificateHint(federation, client),
+    });
+  if (ending.length > 0)
+    findings.push({
+      id: "certificate-expiring",
+      level: "warning",
+      sentence: `a certificate ends in ${days(Math.min(...ending.map(({ certificate }) => certificate!.validTo)), now)}`,
+      evidence: unique(ending),
+      hint: "renew it before the move: for a name that points to another host already, renewing over HTTP fails",
+    });
+  if (findings.length > 0 || shown.length === 0) return findings;
+  return [
+    { id: "certificate", level: "ok", sentence: "the certificates are valid", evidence: unique(shown) },
+  ];
+}
+
+const isBad = (certificate: AddressFact["certificate"]) =>
+  certificate !== undefined && (!certificate.trusted || !certificate.fits);
+
+const placeText = ({ host, address, port }: AddressFact) =>
+  host === address ? `${address} port ${port}` : `${host}, ${address} port ${port}`;
+
+function unique(facts: readonly AddressFact[]): string[] {
+  return [
+    ...new Set(
+      facts.map((fact) => {
+        const { names, issuer, validTo, distrust, fits } = fact.certificate!;
+        const wrong = distrust ?? (fits ? undefined : "it is for other names");
+        const until = new Date(validTo).toISOString().slice(0, 10);
+        return `${placeText(fact)}: ${wrong === undefined ? "" : `${wrong}; `}for ${names.join(", ") || "no name"}, by ${issuer}, until ${until}`;
+      }),
+    ),
+  ];
+}
+
+function certificateHint(federation: FederationFact | undefined, client: ClientFact | undefined): string {
+  const names = [federation?.certificateName, client?.host].filter((name) => name !== undefined);
+  return `it must be valid for ${[...new Set(names)].join(" and ")}, not for the target of an SRV record, and come with its whole chain`;
+}
+
+function days(validTo: number, now: number): string {
+  const left = Math.max(0, Math.floor((validTo - now) / DAY));
+  return left === 1 ? "1 day" : `${left} days`;
+}

@@ -1,0 +1,74 @@
+import type { Finding } from "../report/finding.ts";
+import { formatDuration } from "../report/units.ts";
+import type { DelegationFacts, Lowering } from "./facts.ts";
+
+/** Seconds above which a record should be lowered long before a move, and not on its eve. */
+const LONG = 3600;
+
+/** For how long others remember the old address, and what to do about it. */
+export function timeFindings(facts: DelegationFacts): Finding[] {
+  return [...ttlFindings(facts), ...negativeFindings(facts), ...sourceFindings(facts), safeFinding(facts)];
+}
+
+function ttlFindings({ records, toLower }: DelegationFacts): Finding[] {
+  const moving = records.filter(({ moves }) => moves);
+  if (moving.length === 0) return [];
+  const lowerings = toLower.filter((each) => each.kind === "record");
+  if (lowerings.length === 0) {
+    const evidence = moving.map(({ name, type, ttl, value }) => `${name} ${ttl} ${type} ${value}`);
+    const sentence = "the records that a move changes are remembered for 5 minutes at most";
+    return [{ id: "dns-ttl", level: "ok", sentence, evidence }];
+  }
+  const longest = lowerings.toSorted((a, b) => b.from - a.from)[0]!;
+  return [
+    {
+      id: "dns-ttl",
+      level: longest.from > LONG ? "warning" : "note",
+      sentence: `resolvers remember ${longest.name} ${longest.type} for ${formatDuration(longest.from)}`,
+      evidence: lowerings.map(lowerText),
+      hint: "lower these times to live at the DNS provider, at least 48 hours before the move; only those of records that will change",
+    },
+  ];
+}
+
+const lowerText = ({ name, type, values, from, to }: Extract<Lowering, { kind: "record" }>) =>
+  `${name} ${type} (now ${values.join(", ")}): from ${from} to ${to}`;
+
+function negativeFindings({ negative }: DelegationFacts): Finding[] {
+  const long = negative.filter(({ seconds }) => seconds > LONG);
+  if (long.length === 0) return [];
+  return [
+    {
+      id: "dns-negative-ttl",
+      level: "note",
+      sentence: "resolvers remember for more than an hour that a record does not exist",
+      evidence: long.map(({ zone, seconds }) => `${zone}: ${formatDuration(seconds)}`),
+      hint: "add records that are new, such as an AAAA or SRV record, well before they are needed",
+    },
+  ];
+}
+
+/** A time to live from a resolver may be what is left of a longer one. */
+function sourceFindings({ records }: DelegationFacts): Finding[] {
+  const counted = records.filter(({ authoritative, moves }) => !authoritative && moves);
+  if (counted.length === 0) return [];
+  return [
+    {
+      id: "dns-not-authoritative",
+      level: "note",
+      sentence:
+        "some times to live are a resolver's, and may be longer in truth: no name server of the zone answered",
+      evidence: counted.map(({ name, type, ttl, from }) => `${name} ${type}: ${ttl} s, by ${from}`),
+      hint: "look them up at the DNS provider, or look from a network that lets DNS out",
+    },
+  ];
+}
+
+function safeFinding({ safeFrom, waits }: DelegationFacts): Finding {
+  return {
+    id: "safe-from",
+    level: "note",
+    sentence: `the address can be moved safely from ${new Date(safeFrom).toISOString().slice(0, 16).replace("T", " ")} UTC, if times are lowered now`,
+    evidence: waits.map(({ what, seconds }) => `${formatDuration(seconds)}: ${what}`),
+  };
+}

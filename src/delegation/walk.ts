@@ -1,0 +1,121 @@
+import type { DnsAnswer } from "../system/dns-answer.ts";
+import { valueText } from "../system/dns-message.ts";
+import type { DiscoveryStep, StepId, WellKnownFact } from "./facts.ts";
+import type { Asking } from "./reach.ts";
+import type { ServerName } from "./server-name.ts";
+import { fetchServerFile } from "./well-known.ts";
+
+/** Where other servers connect to, and as what. */
+export interface Endpoint {
+  readonly step: StepId;
+  readonly targets: readonly { readonly host: string; readonly port: number }[];
+  readonly hostHeader: string;
+  readonly certificateName: string;
+  readonly sni: string | null;
+}
+
+export interface Walk {
+  readonly steps: readonly DiscoveryStep[];
+  readonly endpoint?: Endpoint;
+  readonly serverFile?: WellKnownFact;
+  readonly delegated?: ServerName;
+}
+
+/** The port of federation when nothing names another. */
+const USUAL_PORT = 8448;
+
+/**
+ * Finds a server as other servers do: server-server API, "Resolving server names", step by step, as Synapse does it
+ * (synapse/http/federation/matrix_federation_agent.py, srv_resolver.py). Only a record that is not there leads on to the
+ * next step: one that cannot be looked up, and one that says "no service here", end the walk.
+ */
+export async function walk(name: ServerName, asking: Asking): Promise<Walk> {
+  const direct = directly(name, { address: "1", port: "2" });
+  if (direct) return direct;
+
+  const { fact: serverFile, delegated } = await fetchServerFile(name, asking);
+  const asked = serverFile.url;
+  if (!delegated) {
+    const step = { id: "3", asked, answer: serverFile.problem ?? "nothing", outcome: "passed" } as const;
+    const rest = await byService(name, ["4", "5", "6"], asking);
+    return { ...rest, steps: [step, ...rest.steps], serverFile };
+  }
+  const step = { id: "3", asked, answer: `m.server is ${delegated.text}`, outcome: "passed" } as const;
+  const rest =
+    directly(delegated, { address: "3.1", port: "3.2" }) ??
+    (await byService(delegated, ["3.3", "3.4", "3.5"], asking));
+  return { ...rest, steps: [step, ...rest.steps], serverFile, delegated };
+}
+
+/** A name that needs no further question: an address, or one with a port. */
+function directly(
+  name: ServerName,
+  ids: { readonly address: StepId; readonly port: StepId },
+): Walk | undefined {
+  if (name.family === 0 && name.port === undefined) return undefined;
+  const id = name.family === 0 ? ids.port : ids.address;
+  const port = name.port ?? USUAL_PORT;
+  const answer = name.family === 0 ? `port ${port}` : `it is an IP address, port ${port}`;
+  return {
+    steps: [{ id, asked: name.text, answer, outcome: "taken" }],
+    endpoint: endpointAt(name, id, [{ host: name.host, port }]),
+  };
+}
+
+async function byService(
+  name: ServerName,
+  [current, deprecated, last]: readonly [StepId, StepId, StepId],
+  { lookups }: Asking,
+): Promise<Walk> {
+  const steps: DiscoveryStep[] = [];
+  for (const [id, service] of [
+    [current, `_matrix-fed._tcp.${name.host}`],
+    [deprecated, `_matrix._tcp.${name.host}`],
+  ] as const) {
+    const found = await lookups.of(service, "SRV");
+    const targets = targetsOf(found);
+    const outcome = targets.length > 0 ? "taken" : isAbsent(found) ? "passed" : "stopped";
+    // A single target of "." says so (RFC 2782).
+    const closed = outcome === "stopped" && found.outcome === "found";
+    const answer = `${closed ? "the service is not offered: " : ""}${answerText(found)}`;
+    steps.push({ id, asked: `SRV ${service}`, answer, outcome });
+    if (outcome === "stopped") return { steps };
+    if (outcome === "taken") return { steps, endpoint: endpointAt(name, id, targets) };
+  }
+  steps.push({ id: last, asked: name.host, answer: `port ${USUAL_PORT}`, outcome: "taken" });
+  return { steps, endpoint: endpointAt(name, last, [{ host: name.host, port: USUAL_PORT }]) };
+}
+
+const endpointAt = (name: ServerName, step: StepId, targets: Endpoint["targets"]): Endpoint => ({
+  step,
+  targets,
+  hostHeader: name.text,
+  certificateName: name.host,
+  sni: name.family === 0 ? name.host : null,
+});
+
+const isAbsent = ({ outcome }: DnsAnswer) => outcome === "no-name" || outcome === "no-data";
+
+/** In the order of RFC 2782: by priority; within one, those with more weight are likelier to come first. */
+function targetsOf({ records }: DnsAnswer): { host: string; port: number }[] {
+  return records
+    .flatMap((record) => (record.type === "SRV" && record.target !== "." ? [record] : []))
+    .sort((a, b) => a.priority - b.priority || b.weight - a.weight)
+    .map(({ target, port }) => ({ host: target, port }));
+}
+
+/** What DNS said, in words. */
+export function answerText({ outcome, records }: DnsAnswer): string {
+  const said = records.map((record) => valueText(record)).join(", ");
+  return outcome === "found" ? said : OUTCOME_WORDS[outcome];
+}
+
+export const OUTCOME_WORDS = {
+  "no-data": "no such record",
+  "no-name": "no such name",
+  failed: "the name servers report a failure",
+  refused: "the name servers refuse to answer",
+  silent: "no name server answers",
+  garbled: "the name servers' answer cannot be read",
+  loop: "its aliases go round in a circle",
+} as const;

@@ -1,0 +1,149 @@
+import type { Finding } from "../report/finding.ts";
+import { formatDuration } from "../report/units.ts";
+import { KEPT_AT_MOST } from "./cache-time.ts";
+import type { ClientFact, FederationFact, WellKnownFact } from "./facts.ts";
+import { LOW, type Moving } from "./moving.ts";
+
+interface Found {
+  readonly wellKnown: { readonly server?: WellKnownFact; readonly client?: WellKnownFact };
+  readonly federation?: FederationFact;
+  readonly client?: ClientFact;
+}
+
+/** What is wrong with the two files, for how long they are kept, and whether they move along. */
+export function wellKnownFindings(found: Found, moving: Moving, publicBaseUrl?: string): Finding[] {
+  const { server, client } = found.wellKnown;
+  const served = found.federation?.addresses.some(({ state }) => state === "answers") ?? false;
+  return [
+    ...(server ? [...stateFindings("server", server, served), ...cacheFindings("server", server)] : []),
+    ...(server ? roadFindings(server) : []),
+    ...(client ? [...stateFindings("client", client, true), ...cacheFindings("client", client)] : []),
+    ...(client ? clientFindings(client, publicBaseUrl) : []),
+    ...(moving.wellKnown ? [movesAlong([server, client])] : []),
+  ];
+}
+
+type Kind = "server" | "client";
+
+/** `fine`: the server is found and answers without the file. */
+function stateFindings(kind: Kind, file: WellKnownFact, fine: boolean): Finding[] {
+  const problem = file.problem ?? "";
+  const evidence = [`${file.url}: ${problem}`, ...redirectLines(file)];
+  if (file.state === "broken")
+    return [
+      {
+        id: `well-known-broken:${kind}`,
+        level: "warning",
+        sentence: `the well-known file for ${AUDIENCE[kind]} cannot be used: ${problem}`,
+        evidence,
+        hint:
+          kind === "server"
+            ? 'serve {"m.server": "HOST:PORT"} with status 200 over valid TLS, or 404 if there is to be none'
+            : 'serve {"m.homeserver": {"base_url": "https://HOST"}} with status 200 over valid TLS, or 404 if there is to be none',
+      },
+    ];
+  if (file.state === "unreachable")
+    return [
+      {
+        id: `well-known-unreachable:${kind}`,
+        level: fine ? "note" : "warning",
+        sentence: `nothing answers where ${AUDIENCE[kind]} look for the well-known file: ${file.url}`,
+        evidence,
+        hint: "if there is to be a file, start its web server; some routers do not lead a host back to its own public address: then look from another machine",
+      },
+    ];
+  if (file.state === "absent" && kind === "client")
+    return [
+      {
+        id: "well-known-absent:client",
+        level: "note",
+        sentence: `there is no well-known file for clients at ${file.url} (${problem})`,
+        hint: "with one, people need only know the server name when they sign in again",
+      },
+    ];
+  return [];
+}
+
+function cacheFindings(kind: Kind, file: WellKnownFact): Finding[] {
+  if (file.state !== "valid" || file.cacheSeconds === undefined) return [];
+  const seconds = file.cacheSeconds;
+  const sentence = `the well-known file for ${AUDIENCE[kind]} may be kept for ${formatDuration(seconds)}: ${file.url}`;
+  const evidence = [`Cache-Control: ${file.cacheControl ?? "none"}`];
+  if (seconds <= LOW) return [{ id: `well-known-cache:${kind}`, level: "ok", sentence, evidence }];
+  return [
+    {
+      id: `well-known-cache:${kind}`,
+      level: seconds > KEPT_AT_MOST ? "warning" : "note",
+      sentence,
+      evidence,
+      hint: `serve it with Cache-Control: max-age=${LOW}, at least 48 hours before anything in it changes`,
+    },
+  ];
+}
+
+/** What happens on the way to the file. */
+function roadFindings(file: WellKnownFact): Finding[] {
+  const findings: Finding[] = [];
+  if (file.redirects.some(({ status }) => status === 308))
+    findings.push({
+      id: "well-known-redirect",
+      level: "note",
+      sentence:
+        "the well-known file for other servers is behind a redirect with status 308, which old servers do not follow",
+      evidence: redirectLines(file),
+      hint: "use 301, 302 or 307",
+    });
+  if (file.redirects.some(({ to }) => to.startsWith("http:")))
+    findings.push({
+      id: "well-known-insecure",
+      level: "warning",
+      sentence: "the well-known file for other servers is redirected to an address without TLS",
+      evidence: redirectLines(file),
+      hint: "redirect to https: on this way anybody can say where the server is",
+    });
+  return findings;
+}
+
+function clientFindings(file: WellKnownFact, publicBaseUrl: string | undefined): Finding[] {
+  const findings: Finding[] = [];
+  if (file.state === "valid" && file.cors === false)
+    findings.push({
+      id: "well-known-cors",
+      level: "warning",
+      sentence: `clients in browsers cannot read ${file.url}: Access-Control-Allow-Origin is missing`,
+      evidence: redirectLines(file),
+      hint: "serve it with Access-Control-Allow-Origin: *, redirects to it included",
+    });
+  if (file.slidingSyncProxy === true)
+    findings.push({
+      id: "sliding-sync-proxy",
+      level: "warning",
+      sentence: `${file.url} still names a sliding sync proxy (org.matrix.msc3575.proxy)`,
+      hint: "take the key out: clients no longer use such a proxy, Synapse has its own sliding sync",
+    });
+  if (file.state === "valid" && publicBaseUrl !== undefined && !isSameUrl(file.value!, publicBaseUrl))
+    findings.push({
+      id: "base-url-differs",
+      level: "warning",
+      sentence: "the well-known file and public_baseurl send clients to different addresses",
+      evidence: [`${file.url}: ${file.value!}`, `public_baseurl: ${publicBaseUrl}`],
+      hint: "clients go where the answer to their login says, which is public_baseurl: make both the same",
+    });
+  return findings;
+}
+
+const movesAlong = (files: readonly (WellKnownFact | undefined)[]): Finding => ({
+  id: "well-known-moves",
+  level: "note",
+  sentence: "a well-known file is served from an address of the server that moves",
+  evidence: files.flatMap((file) => (file ? [`${file.url} (${file.addresses.join(", ")})`] : [])),
+  hint: "serve both files on the new host from its first minute, and on the old one until nobody asks it any more, also where it answers nothing else",
+});
+
+const AUDIENCE = { server: "other servers", client: "clients" } as const;
+
+const redirectLines = ({ redirects }: WellKnownFact) =>
+  redirects.map(({ status, to, cors }) => `status ${status} to ${to}${cors ? "" : ", without CORS"}`);
+
+const isSameUrl = (one: string, other: string) => trimmed(one) === trimmed(other);
+const trimmed = (url: string) => (URL.parse(url)?.href ?? url).replace(/\/+$/, "");
