@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Finding } from "../../report/finding.ts";
-import { formatBytes, formatCount } from "../../report/units.ts";
+import { formatAmount, formatBytes } from "../../report/units.ts";
 import type { Http, HttpAnswer } from "../../system/http.ts";
 import { NoAnswer } from "../../system/no-answer.ts";
 import type { MediaRepoUsage } from "./facts.ts";
@@ -109,9 +109,9 @@ const failed = (where: string, what: string, hint = "check the URL and the token
 const holds = (where: string, { media, thumbnails }: MediaRepoUsage, serverName: string): Finding => ({
   id: "media-repo",
   level: "note",
-  sentence: `${where} holds ${formatCount(media.files)} files of ${serverName}, ${formatBytes(media.bytes)}`,
+  sentence: `${where} holds ${formatAmount(media.files, "files")} of ${serverName}, ${formatBytes(media.bytes)}`,
   evidence: [
-    `thumbnails: ${formatCount(thumbnails.files)}, ${formatBytes(thumbnails.bytes)}; what is stored once may be counted several times`,
+    `thumbnails: ${formatAmount(thumbnails.files, "files")}, ${formatBytes(thumbnails.bytes)}; what is stored once may be counted several times`,
   ],
   hint: "a bundle does not hold them: export them there, with its gdpr_export",
 });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Finding } from "../../report/finding.ts";
-import { formatBytes, formatCount } from "../../report/units.ts";
+import { formatAmount, formatBytes, formatCount } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { Origin, RemoteFacts } from "./facts.ts";
@@ -90,7 +90,7 @@ export async function compareRemote(
 export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding[] {
   const { fetchedAgain, origins, unreachable, largestOrigins, rowsWithoutFile, filesWithoutRow } = facts;
   const line = ({ origin, files, bytes }: Origin) =>
-    `${origin}: ${formatCount(files)} files, ${formatBytes(bytes)}`;
+    `${origin}: ${formatAmount(files, "files")}, ${formatBytes(bytes)}`;
   const findings: Finding[] = [
     {
       id: "media-remote",
@@ -98,14 +98,16 @@ export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding
       sentence:
         fetchedAgain.files === 0
           ? "there is no media of other servers to leave behind"
-          : `media of ${formatCount(origins)} other servers stays behind, ${formatCount(fetchedAgain.files)} files, ${formatBytes(fetchedAgain.bytes)}: the new server fetches each again when somebody asks for it`,
+          : `media of other servers stays behind, ${formatAmount(fetchedAgain.files, "files")}, ${formatBytes(fetchedAgain.bytes)}, from servers: ${formatCount(origins)}; the new server fetches each file again when somebody asks for it`,
       evidence: [
         ...largestOrigins.slice(0, 5).map(line),
         ...(quarantined > 0
-          ? [`${formatCount(quarantined)} more are quarantined: they stay blocked, and are not fetched again`]
+          ? [
+              `quarantined, which stays as it is and is not fetched again: ${formatAmount(quarantined, "files")}`,
+            ]
           : []),
-        ...(rowsWithoutFile ? [`${formatCount(rowsWithoutFile)} have no file here either`] : []),
-        ...(filesWithoutRow ? [`${formatCount(filesWithoutRow)} files have no row`] : []),
+        ...(rowsWithoutFile ? [`without a file here as well: ${formatCount(rowsWithoutFile)}`] : []),
+        ...(filesWithoutRow ? [`files without a row: ${formatCount(filesWithoutRow)}`] : []),
       ],
     },
   ];
@@ -113,7 +115,7 @@ export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding
     findings.push({
       id: "media-remote-lost",
       level: "warning",
-      sentence: `${formatCount(unreachable.files)} files of other servers, ${formatBytes(unreachable.bytes)}, will hardly be had again: their ${formatCount(unreachable.origins)} servers have not answered for ${PATIENCE} days or longer`,
+      sentence: `${formatAmount(unreachable.files, "files")} of other servers, ${formatBytes(unreachable.bytes)}, can hardly be fetched again: servers that have not answered for ${PATIENCE} days or longer: ${formatCount(unreachable.origins)}`,
       evidence: unreachable.largestOrigins.slice(0, 5).map(line),
       hint: "who still needs something from those servers' rooms should save it before the move",
     });

@@ -1,5 +1,5 @@
 import type { Finding } from "../../report/finding.ts";
-import { formatBytes, formatCount } from "../../report/units.ts";
+import { formatAmount, formatBytes, formatCount } from "../../report/units.ts";
 import type { Homeserver } from "../homeserver.ts";
 import type { Amount, MediaFacts } from "./facts.ts";
 
@@ -47,7 +47,7 @@ export function largestFindings(
     {
       id: "media-largest",
       level: "warning",
-      sentence: `${formatCount(tooLarge)} uploads are larger than the ${formatBytes(limit)} that the target takes; ${sentence}`,
+      sentence: `uploads larger than the ${formatBytes(limit)} that the target takes: ${formatCount(tooLarge)}; ${sentence}`,
       evidence: largest
         .filter(({ bytes }) => bytes > limit)
         .map(({ mediaId, bytes }) => `${mediaId}: ${formatBytes(bytes)}`),
@@ -92,4 +92,4 @@ export function elsewhere(
   ];
 }
 
-const sized = ({ files, bytes }: Amount) => `${formatCount(files)} files, ${formatBytes(bytes)}`;
+const sized = ({ files, bytes }: Amount) => `${formatAmount(files, "files")}, ${formatBytes(bytes)}`;

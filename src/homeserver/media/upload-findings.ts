@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Finding } from "../../report/finding.ts";
-import { formatBytes, formatCount } from "../../report/units.ts";
+import { formatAmount, formatBytes, formatCount } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
 import { describeDiffering } from "./compare.ts";
 import { MEDIA_MISSING } from "./export.ts";
@@ -27,7 +27,7 @@ export async function uploadFindings(
     findings.push({
       id: "media-compared",
       level: "ok",
-      sentence: `every one of ${formatCount(look.rows)} uploads has its file in ${store}, as long as its row says`,
+      sentence: `every upload has its file in ${store}, as long as its row says: ${formatCount(look.rows)}`,
       ...(read ? { evidence: [`hashes compared: ${formatCount(read.hashed)}`] } : {}),
     });
   }
@@ -46,7 +46,7 @@ async function missingFindings(
     const folder = found.get(one);
     return folder === undefined ? describe(one) : `${describe(one)}; it is in ${folder}`;
   });
-  const sentence = `${formatCount(missing.count)} of ${formatCount(rows)} uploads have no file in ${store}`;
+  const sentence = `uploads without a file in ${store}: ${formatCount(missing.count)} of ${formatCount(rows)}`;
   if (mayBeElsewhere(providers)) {
     return [
       {
@@ -105,7 +105,7 @@ function differingFindings(
     {
       id: "media-differing",
       level: "warning",
-      sentence: `${formatCount(count)} of ${formatCount(rows)} uploads are not as their rows say, in ${store}`,
+      sentence: `uploads in ${store} that are not as their rows say: ${formatCount(count)} of ${formatCount(rows)}`,
       evidence: [
         ...differing.some.map(describe),
         ...(changed?.some ?? []).map((id) => `${id}: its hash is not the one in its row`),
@@ -121,7 +121,7 @@ function unknownFindings({ unknown }: UploadsLook, store: string): Finding[] {
     {
       id: "media-unknown-files",
       level: "note",
-      sentence: `${formatCount(unknown.count)} files in ${store} belong to no upload, ${formatBytes(unknown.bytes)}: they travel with the others`,
+      sentence: `in ${store} lie files that belong to no upload and travel with the others: ${formatAmount(unknown.count, "files")}, ${formatBytes(unknown.bytes)}`,
       evidence: unknown.some.slice(0, SHOWN).map(({ path, found }) => `${path!}: ${found ?? 0} bytes`),
     },
   ];
@@ -137,7 +137,7 @@ export function obstacleFindings(
     findings.push({
       id: "media-unreadable",
       level: "blocker",
-      sentence: `${formatCount(closed.count)} files or folders in ${store} cannot be read`,
+      sentence: `files or folders in ${store} that cannot be read: ${formatCount(closed.count)}`,
       evidence: [
         ...closed.some.slice(0, SHOWN),
         ...(unseen > 0 ? [`uploads whose files may lie there: ${formatCount(unseen)}`] : []),
@@ -149,7 +149,7 @@ export function obstacleFindings(
     findings.push({
       id: MEDIA_ODD,
       level: "warning",
-      sentence: `${formatCount(odd.count)} things in ${store} are links, or otherwise no regular files, and would not be packed`,
+      sentence: `links and the like in ${store}, which would not be packed: ${formatCount(odd.count)}`,
       evidence: odd.some.slice(0, SHOWN),
       hint: `put what they lead to in their place, or leave them out: synlift export --accept ${MEDIA_ODD}`,
     });

@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { uploadPath } from "../../../src/homeserver/media/layout.ts";
+import { realHttp, type Http } from "../../../src/system/http.ts";
+import { mediaInSqlite } from "../../support/media-database.ts";
+import { findingOf, MediaHome, told } from "./inspected-media.ts";
+
+const database = mediaInSqlite("new");
+
+const home = () => new MediaHome(database).upload("AAaaFirst", "first").upload("BBbbSecond", "second one");
+
+const HEALTHY = ["media-compared ok", "media-size ok", "media-largest ok", "media-remote ok"];
+
+const S3 = `media_storage_providers:
+- module: s3_storage_provider.S3StorageProviderBackend
+  store_local: true
+  store_remote: true
+  store_synchronous: true
+  config: {bucket: media, access_key_id: geheim, secret_access_key: geheimer}
+`;
+
+test("an upload that is not here may be in a storage provider: a note, and no key is shown", async () => {
+  const one = home();
+  const full = await one.inspect({ settings: S3 });
+  assert.deepEqual(told(full), [...HEALTHY, "media-provider note"]);
+  rmSync(join(one.store, uploadPath("AAaaFirst")!));
+  const looked = await one.inspect({ settings: S3 });
+  assert.deepEqual(told(looked), ["media-missing note", ...HEALTHY.slice(1), "media-provider note"]);
+  assert.deepEqual(looked.facts.providers, [
+    {
+      module: "s3_storage_provider.S3StorageProviderBackend",
+      storeLocal: true,
+      storeRemote: true,
+      folder: null,
+    },
+  ]);
+  assert.doesNotMatch(JSON.stringify(looked), /geheim/);
+});
+
+test("where Synapse keeps a second copy in a folder, missing uploads are looked for there", async () => {
+  const settings = {
+    "backup_media_store_path: backup\n": "file_system",
+    "media_storage_providers: [{module: file_system, store_local: true, config: {directory: backup}}]\n":
+      "file_system",
+  };
+  for (const [lines, module] of Object.entries(settings)) {
+    const one = home();
+    rmSync(join(one.store, uploadPath("AAaaFirst")!));
+    one.file("../backup/local_content/AA/aa/First", "first");
+    const looked = await one.inspect({ settings: lines });
+    assert.deepEqual(told(looked), ["media-missing warning", ...HEALTHY.slice(1), "media-provider note"]);
+    const finding = findingOf(looked, "media-missing");
+    assert.match(finding!.evidence![0]!, /; it is in .*\/backup$/);
+    assert.match(finding!.hint!, /^copy what is in .*\/backup to the same place/);
+    assert.equal(looked.facts.providers[0]?.module, module);
+    rmSync(join(one.folder, "backup"), { recursive: true });
+    assert.match(
+      findingOf(await one.inspect({ settings: lines }), "media-missing")!.hint!,
+      /backup; if they are lost/,
+    );
+  }
+});
+
+test("providers that are none, in a broken configuration, are passed over", async () => {
+  const looked = await home().inspect({
+    settings: "media_storage_providers: [1, {module: 2}, [x], {config: {}}]\n",
+  });
+  assert.deepEqual(told(looked), HEALTHY);
+});
+
+test("media that Synapse does not keep here at all is a warning", async () => {
+  const one = home();
+  const off = await one.inspect({ settings: `${S3}enable_local_media_storage: false\n` });
+  assert.deepEqual(told(off), [...HEALTHY, "media-provider note", "media-elsewhere warning"]);
+  const worker = await one.inspect({ settings: "enable_media_repo: false\n" });
+  assert.deepEqual(told(worker), [...HEALTHY, "media-elsewhere note"], "a worker keeps it in the same place");
+  const none = await new MediaHome(database).inspect({ settings: "enable_media_repo: false\n" });
+  assert.equal(findingOf(none, "media-elsewhere")?.level, "warning");
+});
+
+/** Speaks HTTP as matrix-media-repo does; answers with its address. */
+async function mediaRepo(t: TestContext, answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const TOKEN = "syt_geheim";
+const USAGE = {
+  raw_bytes: { total: 5446, media: 5000, thumbnails: 446 },
+  raw_counts: { total: 7, media: 4, thumbnails: 3 },
+};
+
+const quick: Http = { ...realHttp, get: (url, options) => realHttp.get(url, { ...options, timeout: 300 }) };
+
+/** What is told of a matrix-media-repo; the token in nothing of it. */
+async function asked(url: string, token = TOKEN) {
+  const looked = await new MediaHome(database).inspect({
+    mediaRepo: { url, token },
+    settings: "enable_media_repo: false\n",
+    tools: { http: quick },
+  });
+  assert.doesNotMatch(JSON.stringify(looked), /geheim/);
+  return { looked, finding: findingOf(looked, "media-repo")!, usage: looked.facts.mediaRepo };
+}
+
+test("a matrix-media-repo tells how much it holds, asked with the token and, if need be, by the server's name", async (t) => {
+  const hosts: string[] = [];
+  const url = await mediaRepo(t, (request, response) => {
+    hosts.push(request.headers.host!);
+    assert.equal(request.url, "/_matrix/media/unstable/admin/usage/example.org");
+    assert.equal(request.headers.authorization, `Bearer ${TOKEN}`);
+    if (request.headers.host === "example.org") response.end(JSON.stringify(USAGE));
+    else response.writeHead(502).end('{"errcode":"M_UNKNOWN","error":"Review server logs to continue"}');
+  });
+  const { looked, finding, usage } = await asked(`${url}/`);
+  assert.deepEqual(hosts, [new URL(url).host, "example.org"]);
+  assert.equal(finding.level, "note");
+  assert.equal(finding.sentence, `matrix-media-repo at ${url} holds 4 files of example.org, 4.9 KiB`);
+  assert.deepEqual(usage, { media: { files: 4, bytes: 5000 }, thumbnails: { files: 3, bytes: 446 } });
+  assert.equal(findingOf(looked, "media-elsewhere")?.level, "note");
+});
+
+test("a matrix-media-repo that fails is a warning with its reason, and the rest is told", async (t) => {
+  const url = await mediaRepo(t, ({ url }, response) => {
+    const [, how] = url!.split("/");
+    if (how === "hang") return;
+    if (how === "half") response.writeHead(200, { "content-length": "99" }).write('{"raw_bytes"');
+    else if (how === "reset") response.destroy();
+    else if (how === "garbage") response.end("<html>hello</html>");
+    else if (how === "lies")
+      response.end(JSON.stringify({ ...USAGE, raw_counts: { media: -1, thumbnails: "x" } }));
+    else if (how === "endless") response.end(`[${"1,".repeat(100_000)}1]`);
+    else if (how === "redirect") response.writeHead(302, { location: "http://192.0.2.1/" }).end();
+    else response.writeHead(Number(how)).end(`{"error":"token ${TOKEN}"}`);
+  });
+  const reasons: Record<string, RegExp> = {
+    hang: /gave no answer: no whole answer within 0.3 s/,
+    half: /gave no answer: no whole answer within 0.3 s/,
+    reset: /gave no answer: /,
+    garbage: /something else than its usage/,
+    lies: /something else than its usage/,
+    endless: /gave no answer: the answer has more than/,
+    redirect: /answered with status 302/,
+    401: /refused the access token/,
+    403: /refused the access token/,
+    404: /does not know the question/,
+    500: /answered with status 500/,
+    502: /does not serve example.org/,
+  };
+  for (const [how, reason] of Object.entries(reasons)) {
+    const { looked, finding, usage } = await asked(`${url}/${how}`);
+    assert.equal(finding.level, "warning", how);
+    assert.match(finding.sentence, reason);
+    assert.ok(finding.hint);
+    assert.equal(usage, null);
+    assert.equal(findingOf(looked, "media-elsewhere")?.level, "warning");
+    assert.ok(findingOf(looked, "media-size"));
+  }
+});
+
+test("an address or a token that is none is not tried", async () => {
+  for (const url of ["", "media.example", "ftp://media.example", "http://", "file:///etc/passwd"])
+    assert.match((await asked(url)).finding.sentence, /no http or https URL/, url);
+  for (const token of ["", "geheim geheim", "geheim\r\nX-Evil: yes", "gehéim"])
+    assert.match((await asked("http://127.0.0.1:9", token)).finding.sentence, /was not asked/);
+  assert.match(
+    (await asked("http://me:geheim@127.0.0.1:9/")).finding.sentence,
+    /127\.0\.0\.1:9 gave no answer/,
+  );
+});
