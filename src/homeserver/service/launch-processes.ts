@@ -34,7 +34,12 @@ export async function processLaunches(
     const group = await textOf(join(root, `/proc/${running.pid}/cgroup`), files);
     const at = known.findIndex((launch) => isOf(launch, running, group));
     const owner = known[at];
-    if (owner?.kind === "container") continue;
+    if (owner?.kind === "container") {
+      const inside = insideOf(owner, running, command);
+      if (inside?.app === owner.app) known[at] = { ...owner, configPaths: inside.configPaths };
+      else if (inside) alone.push(inside);
+      continue;
+    }
     if (owner === undefined && !weAreInside && CONTAINER.test(group)) {
       contained.push(running.pid);
       continue;
@@ -61,6 +66,20 @@ export const sameFiles = (one: Launch, other: Launch) =>
 const trimmed = (path: string) => path.replace(/(?<=.)\/+$/, "");
 
 const CONTAINER = /docker|libpod|kubepods|containerd|lxc|machine\.slice/;
+
+/** What runs in a known container tells better what is read than how the container was made; a worker may run beside it. */
+function insideOf(owner: Launch, { pid }: Running, command: SynapseCommand): Launch | undefined {
+  const configPaths = absolute(command.configPaths, owner.workingFolder);
+  if (configPaths === undefined || configPaths.length === 0) return undefined;
+  const { app, program, overrides } = command;
+  return {
+    ...owner,
+    ...{ app, program, overrides, configPaths, pid },
+    from: `process ${pid} in ${owner.from}`,
+    name: `process ${pid}`,
+    startedBy: owner.name,
+  };
+}
 
 async function launchOf(
   running: Running,

@@ -306,6 +306,27 @@ test("a container for a worker is a worker", async (t) => {
   );
 });
 
+test("what runs in a container tells what it reads, and which workers run beside it", async (t) => {
+  const group = `0::/system.slice/docker-${container("synapse").Id}.scope\n`;
+  const args = ["-c", "homeserver.yaml", "-c", "/data/workers/one.yaml"];
+  const { main: servers, workers } = await found(t, {
+    programs: docker(container("synapse", config({ WorkingDir: "/data" }))),
+    processes: [
+      main(4242, ["-c", "/data/homeserver.yaml", "-c", "/data/conf.d"], "/"),
+      { pid: 4300, args: [PYTHON, "-m", "synapse.app.generic_worker", ...args], folder: "/" },
+    ],
+    files: { "proc/4300/cgroup": group },
+  });
+  assert.deepEqual(
+    servers.map(({ kind, configPaths }) => [kind, configPaths]),
+    [["container", ["/data/homeserver.yaml", "/data/conf.d"]]],
+  );
+  assert.deepEqual(
+    workers.map(({ configPaths, map, startedBy }) => [configPaths, map.length, startedBy]),
+    [[["/data/homeserver.yaml", "/data/workers/one.yaml"], 2, "synapse"]],
+  );
+});
+
 test("a container that runs is preferred to one that was left behind", async (t) => {
   const stopped = { State: { Running: false, Pid: 0 }, Mounts: [] };
   const { launch } = await chosen(t, { programs: docker(container("old", stopped), container("new")) });

@@ -146,6 +146,11 @@ ExecStart=/a \${CONFIG} $MORE $EMPTY x\${PLAIN}y $$HOME \${NOWHERE}`;
   ]);
 });
 
+test("files with variables can be taken back too", async (t) => {
+  const service = "EnvironmentFile=/etc/default/hs\nEnvironmentFile=\nExecStart=/a ${PLAIN} $MORE";
+  assert.deepEqual(await commandOf(t, service, { "etc/default/hs": "PLAIN=q\nMORE=r\n" }), ["/a", ""]);
+});
+
 test("a host without systemd has no units", async (t) => {
   assert.deepEqual(await units(folderWith(t, { x: "" })), []);
 });
