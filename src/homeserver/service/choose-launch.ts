@@ -11,6 +11,7 @@ export interface GivenSource {
   /** `--config`, in order; none when the host is to be asked. Relative ones start at `workingFolder`, or else at `folder`. */
   readonly configPaths: readonly string[];
   readonly workingFolder?: string | undefined;
+  /** None, too, leaves it to what the host says. */
   readonly map?: readonly PathPair[] | undefined;
   /** Where the person is. */
   readonly folder: string;
@@ -129,7 +130,7 @@ function sourceOf(
   return {
     configPaths,
     workingFolder: given.workingFolder ?? launch?.workingFolder ?? given.folder,
-    map: given.map ?? launch?.map ?? [],
+    map: given.map?.length ? given.map : (launch?.map ?? []),
     ...(launch?.keysFolder === undefined ? {} : { keysFolder: launch.keysFolder }),
   };
 }

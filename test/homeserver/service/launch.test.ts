@@ -334,7 +334,7 @@ test("a container that runs is preferred to one that was left behind", async (t)
 });
 
 test("a file on this host is known to be the one that a container reads", async (t) => {
-  const given = { configPaths: ["/srv/synapse/homeserver.yaml"] };
+  const given = { configPaths: ["/srv/synapse/homeserver.yaml"], map: [] };
   const { source, findings } = await chosen(t, { programs: docker(container("synapse")) }, given);
   assert.deepEqual(told(findings), ["launch ok"]);
   assert.equal(source.map?.length, 2);
