@@ -138,12 +138,13 @@ export const usersCommand: Command<UsersOptions> = {
     const text = options.text === undefined ? undefined : await readText(at(options.text), files);
     const campaign = campaignOf(text ?? announced?.atRisk ?? textForThoseAtRisk(occasion));
 
+    const csv = options.csv === undefined || options.dryRun ? undefined : at(options.csv);
     const { tally, roll, noticed } = await surveyPeople(
       homeserver,
       {
         coverageDays: options.coverageDays,
         everybody: options.all,
-        csv: options.csv === undefined || options.dryRun ? undefined : at(options.csv),
+        csv,
         letter: mailing && { campaign, from: mailing.from },
       },
       system,
@@ -162,7 +163,7 @@ export const usersCommand: Command<UsersOptions> = {
       options.accept,
     );
     const left = delivery ? leftWithout(delivery) : 0;
-    const result = { serverName, tally, roll, everybody: options.all, csv: options.csv, announced, delivery };
+    const result = { serverName, tally, roll, everybody: options.all, csv, announced, delivery };
     return {
       findings,
       details: usersDetails(result),
