@@ -116,7 +116,7 @@ async function told(seen: Seen, asking: Asking): Promise<Delegation> {
     ...wellKnownFindings(facts, moving, question.publicBaseUrl),
     ...leftovers,
     ...(caa.length > 0 ? caaFindings(caa) : []),
-    ...timeFindings(facts),
+    ...timeFindings(facts, asking.now()),
   ];
   return { findings, facts };
 }

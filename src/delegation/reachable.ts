@@ -15,7 +15,7 @@ export function reachableFindings(
     findings.push(...answering(federation.addresses, FEDERATION));
   if (client) findings.push(...answering(client.addresses, CLIENT, client.baseUrl));
   const all = [...(federation?.addresses ?? []), ...(client?.addresses ?? [])];
-  return [...findings, ...untried(all), ...certificates(all, federation, client, now)];
+  return [...findings, ...untried(all), ...hidden(all), ...certificates(all, federation, client, now)];
 }
 
 const FEDERATION = { id: "federation", who: "other servers", ending: "federation" } as const;
@@ -61,11 +61,12 @@ function answering(
     ];
   }
   if (!answers) return [];
+  const tried = addresses.filter(({ state }) => state === "answers");
   const sentence =
     url === undefined
-      ? "every address where other servers look for it answers"
-      : `clients are sent to ${url}, and every address there answers`;
-  return [{ id: `${id}-answers`, level: "ok", sentence, evidence: addresses.map(placeText) }];
+      ? "the server answers where other servers look for it"
+      : `clients are sent to ${url}, which answers`;
+  return [{ id: `${id}-answers`, level: "ok", sentence, evidence: tried.map(placeText) }];
 }
 
 function untried(addresses: readonly AddressFact[]): Finding[] {
@@ -78,6 +79,24 @@ function untried(addresses: readonly AddressFact[]): Finding[] {
       sentence: "this host has no way to an address of the server, so it was not tried",
       evidence: [...places],
       hint: "most often this host has no IPv6: try these from one that has",
+    },
+  ];
+}
+
+/** RFC 1918 and RFC 4193. */
+const PRIVATE = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|f[cd][0-9a-f]{2}:)/i;
+
+/** A resolver that knows the inside of a network shows another world than others see. */
+function hidden(addresses: readonly AddressFact[]): Finding[] {
+  const places = new Set(addresses.filter(({ address }) => PRIVATE.test(address)).map(placeText));
+  if (places.size === 0) return [];
+  return [
+    {
+      id: "address-private",
+      level: "note",
+      sentence: "DNS gives this host a private address of the server, which nobody outside can use",
+      evidence: [...places],
+      hint: "look through a resolver outside of this network to see what others see",
     },
   ];
 }

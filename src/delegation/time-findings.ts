@@ -6,8 +6,13 @@ import type { DelegationFacts, Lowering } from "./facts.ts";
 const LONG = 3600;
 
 /** For how long others remember the old address, and what to do about it. */
-export function timeFindings(facts: DelegationFacts): Finding[] {
-  return [...ttlFindings(facts), ...negativeFindings(facts), ...sourceFindings(facts), safeFinding(facts)];
+export function timeFindings(facts: DelegationFacts, now: number): Finding[] {
+  return [
+    ...ttlFindings(facts),
+    ...negativeFindings(facts),
+    ...sourceFindings(facts),
+    safeFinding(facts, now),
+  ];
 }
 
 function ttlFindings({ records, toLower }: DelegationFacts): Finding[] {
@@ -64,11 +69,16 @@ function sourceFindings({ records }: DelegationFacts): Finding[] {
   ];
 }
 
-function safeFinding({ safeFrom, waits }: DelegationFacts): Finding {
+function safeFinding({ safeFrom, waits, toLower }: DelegationFacts, now: number): Finding {
+  const evidence = waits.map(({ what, seconds }) => `${formatDuration(seconds)}: ${what}`);
+  if (safeFrom <= now)
+    return { id: "safe-from", level: "ok", sentence: "the address can be moved safely now", evidence };
+  const time = new Date(safeFrom).toISOString().slice(0, 16).replace("T", " ");
+  const condition = toLower.length > 0 ? ", if times are lowered now" : "";
   return {
     id: "safe-from",
     level: "note",
-    sentence: `the address can be moved safely from ${new Date(safeFrom).toISOString().slice(0, 16).replace("T", " ")} UTC, if times are lowered now`,
-    evidence: waits.map(({ what, seconds }) => `${formatDuration(seconds)}: ${what}`),
+    sentence: `the address can be moved safely from ${time} UTC${condition}`,
+    evidence,
   };
 }
