@@ -169,6 +169,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "found-warnings",
     "notices-unsent",
   ],
+  plan: ["config-unreadable", "file-missing", "found-warnings", "found-blockers"],
   export: [
     "config-unreadable",
     "signing-key-missing",

@@ -72,11 +72,16 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
   };
   const view = viewFor(json, terminal, machine);
   try {
-    const { findings, details, lines, failure } = await entry.run(given, system, view);
+    const { opening, brief, findings, details, lines, failure } = await entry.run(given, system, view);
     view.stop();
     const exitCode = failure ? exitCodeFor(failure) : 0;
     if (json) terminal.out(jsonLine(resultJson({ command: entry.name, exitCode, findings, details })));
-    else terminal.out(`${findingsText(findings, terminal)}${lines.map((line) => `${line}\n`).join("")}`);
+    else {
+      const before = opening === undefined ? "" : `${opening}\n`;
+      terminal.out(
+        `${before}${findingsText(findings, terminal, brief)}${lines.map((line) => `${line}\n`).join("")}`,
+      );
+    }
     if (failure) tell(failure, json, terminal, machine);
     await terminal.settled();
     if (!failure && terminal.outputClosed) throw outputClosed();

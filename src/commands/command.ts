@@ -35,6 +35,10 @@ export interface Outcome {
   readonly findings: readonly Finding[];
   /** For scripts; part of this command's contract. No secrets. */
   readonly details: Readonly<Record<string, Json>>;
+  /** For people, before the findings, ending with a line break: what is too long to stand at the end, where eyes are. */
+  readonly opening?: string | undefined;
+  /** There are so many findings that of good ones the sentence is enough for eyes. */
+  readonly brief?: boolean;
   /** For people, after the findings. */
   readonly lines: readonly string[];
   /** Why this is no success although the command did its work: its code is the exit code. */

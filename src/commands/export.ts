@@ -44,7 +44,10 @@ const schema = z.object({
   out: z.string().min(1),
   workingDirectory: z.string().optional(),
   rehearse: z.boolean().default(false),
-  split: z.string().transform(sizeOf).optional(),
+  split: z
+    .string()
+    .transform((text) => sizeOf(text))
+    .optional(),
   ...passphraseSchema,
   ...acceptSchema,
   ...dryRunSchema,

@@ -1,6 +1,7 @@
 import { entry, type Entry } from "./command.ts";
 import { exportCommand } from "./export.ts";
 import { openCommand } from "./open.ts";
+import { planCommand } from "./plan.ts";
 import { restoreCommand } from "./restore.ts";
 import { statusCommand } from "./status.ts";
 import { usersCommand } from "./users.ts";
@@ -8,6 +9,7 @@ import { verifyCommand } from "./verify.ts";
 
 /** The menu, in the order of a move. */
 export const COMMANDS: readonly Entry[] = [
+  entry(planCommand),
   entry(usersCommand),
   entry(exportCommand),
   entry(statusCommand),

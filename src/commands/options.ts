@@ -2,6 +2,7 @@ import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
 import { addressOf } from "../homeserver/database/address.ts";
+import type { PathPair } from "../homeserver/path-map.ts";
 import { parseConnection } from "../system/conninfo.ts";
 import type { Account } from "../system/machine.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
@@ -14,6 +15,29 @@ export const PASSPHRASE_OPTIONS: readonly Option[] = [
   { flags: "--passphrase-fd <number>", about: "inherited file descriptor to read the passphrase from" },
   { flags: "--passphrase-command <command>", about: "command that prints the passphrase" },
 ];
+
+/** Where the configuration is, as Synapse is started with it. */
+export const CONFIG_OPTIONS: readonly Option[] = [
+  {
+    flags: "--config <path>",
+    about: "configuration file or folder, as Synapse gets it with -c; in the same order",
+    many: true,
+  },
+  {
+    flags: "--working-directory <folder>",
+    about: "where Synapse runs: relative paths in its configuration start there",
+  },
+  {
+    flags: "--map <inside=outside>",
+    about: "where a folder of a container lies on this host: /data=/srv/synapse",
+    many: true,
+  },
+];
+
+export const configSchema = {
+  workingDirectory: z.string().optional(),
+  map: z.array(z.string().transform(pathPairOf)).default([]),
+};
 
 export const DRY_RUN: Option = {
   flags: "--dry-run",
@@ -59,18 +83,27 @@ export const passphraseSource = (options: {
   command: options.passphraseCommand,
 });
 
-/** "100m" as GNU split reads it: k, m, g are powers of 1024; a bare number is bytes. */
-export function sizeOf(text: string): number {
+/** "100m" as GNU split reads it: k, m, g are powers of 1024; a bare number is bytes. Throws `bad-usage`. */
+export function sizeOf(text: string, option = "--split"): number {
   const found = /^(\d{1,12})([kmgt]?)$/i.exec(text);
   const bytes = found
     ? Number(found[1]) * 1024 ** ["", "k", "m", "g", "t"].indexOf(found[2]!.toLowerCase())
     : 0;
   if (bytes < 1 || !Number.isSafeInteger(bytes)) {
-    throw new MigrationError("bad-usage", `--split: ${text} is no size`, {
+    throw new MigrationError("bad-usage", `${option}: ${text} is no size`, {
       hint: "write bytes, or a number with k, m or g: 100m",
     });
   }
   return bytes;
+}
+
+/** "/data=/srv/synapse". Throws `bad-usage`. */
+function pathPairOf(text: string): PathPair {
+  const [inside, outside, ...more] = text.split("=");
+  if (inside?.startsWith("/") && outside?.startsWith("/") && more.length === 0) return { inside, outside };
+  throw new MigrationError("bad-usage", `--map: ${text} is not two absolute paths`, {
+    hint: "write it as --map /data=/srv/synapse: the path in the container, then the one on this host",
+  });
 }
 
 /** A database's address as typed; its password comes from a file, as everybody on the host can read what is typed. */

@@ -15,11 +15,14 @@ export interface Look {
  * Findings for eyes, with a summary as the last line; ends with a line break.
  *
  * The gravest come last, as the end is what a person sees. Warnings and blockers show their id, since that is what
- * they are accepted by. Of long evidence the first lines are shown; the JSON view has all of it.
+ * they are accepted by. Of long evidence the first lines are shown, and if it is to be `brief` none where all is well; the JSON view
+ * has all of it.
  */
-export function findingsText(findings: readonly Finding[], look: Look): string {
+export function findingsText(findings: readonly Finding[], look: Look, brief = false): string {
   const ordered = LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
-  const blocks = ordered.map((finding) => findingText(finding, look));
+  const blocks = ordered.map((finding) =>
+    findingText(brief && finding.level === "ok" ? { ...finding, evidence: [] } : finding, look),
+  );
   return `${blocks.join("")}${blocks.length > 0 ? "\n" : ""}${tallyText(findings)}\n`;
 }
 

@@ -1,0 +1,246 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import type { DelegationFacts } from "../delegation/facts.ts";
+import { inspectDelegation, type Delegation } from "../delegation/inspect.ts";
+import { changeWords, loweringWords } from "../delegation/words.ts";
+import { MigrationError } from "../errors.ts";
+import type { Homeserver } from "../homeserver/homeserver.ts";
+import { readToken } from "../homeserver/people/notice-inputs.ts";
+import { agendaOf } from "../homeserver/plan/agenda.ts";
+import { parseDate, roundedUp } from "../homeserver/plan/dates.ts";
+import { lookAtHomeserver, unseen, workroom, type Looked } from "../homeserver/plan/look.ts";
+import { namesLeftOut, USUAL_PATHS } from "../homeserver/plan/names-left-out.ts";
+import { planDetails } from "../homeserver/plan/plan-details.ts";
+import { planPage } from "../homeserver/plan/plan-page.ts";
+import { planText } from "../homeserver/plan/plan-text.ts";
+import type { PlanQuestions } from "../homeserver/plan/questions.ts";
+import { timeFindings } from "../homeserver/plan/time-findings.ts";
+import { readHomeserver } from "../homeserver/read.ts";
+import { chooseSource, type ChosenSource } from "../homeserver/service/choose-launch.ts";
+import { findLaunches } from "../homeserver/service/find-launches.ts";
+import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import type { Finding } from "../report/finding.ts";
+import { pageHtml } from "../report/html.ts";
+import type { Json } from "../report/json.ts";
+import { redactor, type Redactor } from "../report/redact.ts";
+import { parseDnsServer } from "../system/dns.ts";
+import type { ProgressView } from "../report/progress-view.ts";
+import type { System } from "../system/system.ts";
+import type { Command } from "./command.ts";
+import { ACCEPT, acceptSchema, checked, CONFIG_OPTIONS, configSchema, sizeOf } from "./options.ts";
+
+/** Bytes per second that are assumed between the hosts where nobody says so: 100 Mbit/s. */
+const USUAL_LINK = 100;
+
+const schema = z.object({
+  config: z.array(z.string()).default([]),
+  ...configSchema,
+  deep: z.boolean().default(false),
+  out: z.string().min(1).default("/srv/move"),
+  split: z.string().optional(),
+  newHost: z.string().min(1).default("root@new.example.org"),
+  link: z.coerce.number().positive().max(1_000_000).optional(),
+  when: z.string().transform(parseDate).optional(),
+  target: z.url({ protocol: /^https?$/, error: "write a base address: https://new.example.org" }).optional(),
+  targetUploadLimit: z
+    .string()
+    .transform((text) => sizeOf(text, "--target-upload-limit"))
+    .optional(),
+  url: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8008" }).optional(),
+  mediaRepo: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8000" }).optional(),
+  mediaRepoTokenFile: z.string().min(1).optional(),
+  resolver: z.string().transform(parseDnsServer).optional(),
+  html: z.string().min(1).optional(),
+  redact: z.boolean().default(false),
+  ...acceptSchema,
+});
+
+type PlanOptions = z.infer<typeof schema>;
+
+export const planCommand: Command<PlanOptions> = {
+  name: "plan",
+  summary:
+    "Look before the move: whether it will work, how long the outage will be, what to do when. Changes nothing.",
+  options: [
+    ...CONFIG_OPTIONS,
+    {
+      flags: "--deep",
+      about: "read every row and every file: finds hidden duplicates, damage and changed media",
+    },
+    { flags: "--out <folder>", about: "where the bundle will go; /srv/move when left out" },
+    { flags: "--split <size>", about: "the parts that the bundle will be cut into, such as 100m" },
+    {
+      flags: "--new-host <login>",
+      about: "the new host as ssh takes it, for the commands: root@new.example.org",
+    },
+    { flags: "--link <mbit>", about: "megabits per second between the two hosts; 100 is assumed" },
+    {
+      flags: "--when <date>",
+      about: "when the move is to begin: '2026-12-01 02:00 UTC'; else as early as is safe",
+    },
+    { flags: "--target <url>", about: "base address of the new server, if a Synapse answers there already" },
+    {
+      flags: "--target-upload-limit <size>",
+      about: "the largest upload that the new server takes, such as 50m",
+    },
+    { flags: "--url <url>", about: "where the old server answers; its own listeners when left out" },
+    { flags: "--media-repo <url>", about: "base address of a matrix-media-repo that keeps the media" },
+    {
+      flags: "--media-repo-token-file <file>",
+      about: "file whose only line is a token of one of its admins",
+    },
+    {
+      flags: "--resolver <address>",
+      about: "ask this DNS server, at its port also the zones' own; else this host's",
+    },
+    { flags: "--html <file>", about: "write the plan as a page for a browser, too" },
+    { flags: "--redact", about: "leave out names, so that the plan can be handed on" },
+    ACCEPT,
+  ],
+  example:
+    "synlift plan --target https://new.example.org --new-host root@new.example.org --html /root/plan.html",
+  parse: (given) => checked(schema, given),
+
+  async run(options, system, view) {
+    const { machine, files, signal } = system;
+    const questions = await questionsOf(options, system);
+    const launches = await findLaunches(system);
+    const chosen = await chooseSource(
+      launches,
+      {
+        configPaths: options.config,
+        workingFolder: options.workingDirectory,
+        map: options.map,
+        folder: machine.folder,
+      },
+      files,
+    );
+    const read = await readOrSay(chosen, system);
+    const homeserver = read.homeserver;
+    const looked =
+      homeserver &&
+      (await lookAtHomeserver({ homeserver, launch: chosen.launch, launches }, questions, system, view));
+    const address = homeserver && (await addressOf(homeserver, options, system, view));
+
+    const now = machine.now();
+    const safeFrom = address?.facts.safeFrom;
+    const when = options.when ?? roundedUp(safeFrom ?? now);
+    const times = { now, when, named: options.when !== undefined };
+    const found = [
+      ...chosen.findings,
+      ...read.findings,
+      ...(looked?.findings ?? (await workroom(undefined, questions, undefined, system))),
+      ...(address?.findings ?? []),
+      ...timeFindings(times, safeFrom),
+    ];
+    const findings = acceptWarnings(found, options.accept);
+    const agenda =
+      homeserver &&
+      agendaOf({
+        ...times,
+        homeserver,
+        launch: chosen.launch,
+        workers: launches.workers,
+        out: questions.out,
+        newHost: options.newHost,
+        split: options.split,
+        address: address && wordsOf(address.facts),
+        estimate: looked?.estimate,
+        blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),
+        sqlite: homeserver.database.kind === "sqlite",
+        rsync: (await system.programs.find("rsync")) !== undefined,
+        version: looked?.version?.version.numbers.join("."),
+        atRisk: looked?.people?.atRisk ?? 0,
+      });
+    const serverName = homeserver?.serverName ?? "a homeserver";
+    const shown = { serverName, looked, questions, findings, agenda, safeFrom, now };
+    const names = options.redact ? leavingOut(homeserver, looked, findings, options, system) : undefined;
+    const page = names ? names.page(planPage(shown)) : planPage(shown);
+    const details = planDetails(shown, (address?.facts ?? null) as Json);
+    const lines: string[] = [];
+    if (options.html !== undefined) {
+      const path = resolve(machine.folder, options.html);
+      await files.writeWhole(path, pageHtml(page));
+      lines.push(`the plan as a page: ${path}`);
+    }
+    signal.throwIfAborted();
+    return {
+      opening: planText(page, system.terminal),
+      brief: true,
+      findings: page.findings,
+      details: names ? names.value(details) : details,
+      lines: [page.verdict.sentence, ...lines],
+      failure: lookFailure(findings),
+    };
+  },
+};
+
+async function questionsOf(options: PlanOptions, { machine, files }: System): Promise<PlanQuestions> {
+  const { mediaRepo, mediaRepoTokenFile } = options;
+  if ((mediaRepo === undefined) !== (mediaRepoTokenFile === undefined))
+    throw new MigrationError("bad-usage", "--media-repo and --media-repo-token-file go together", {
+      hint: "its usage is told to its admins only: give both",
+    });
+  const token =
+    mediaRepoTokenFile === undefined
+      ? ""
+      : await readToken(resolve(machine.folder, mediaRepoTokenFile), files);
+  return {
+    deep: options.deep,
+    target: options.target,
+    url: options.url,
+    uploadLimit: options.targetUploadLimit,
+    mediaRepo: mediaRepo === undefined ? undefined : { url: mediaRepo, token },
+    out: resolve(machine.folder, options.out),
+    link: ((options.link ?? USUAL_LINK) * 1e6) / 8,
+    linkNamed: options.link !== undefined,
+  };
+}
+
+/** A configuration that cannot be read is a finding: what has nothing to do with it still comes. */
+async function readOrSay(
+  { source }: ChosenSource,
+  { files }: System,
+): Promise<{ homeserver?: Homeserver; findings: Finding[] }> {
+  try {
+    return { homeserver: await readHomeserver(source, files), findings: [] };
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    return { findings: [unseen("config", error)] };
+  }
+}
+
+function addressOf(
+  { serverName, settings }: Homeserver,
+  { resolver }: PlanOptions,
+  { dns, http, machine, signal }: System,
+  view: ProgressView,
+): Promise<Delegation> {
+  const base = settings["public_baseurl"];
+  return inspectDelegation(
+    { serverName, ...(typeof base === "string" ? { publicBaseUrl: base } : {}) },
+    { dns: resolver ? dns.through(resolver) : dns, http, machine, signal },
+    view,
+  );
+}
+
+const wordsOf = (facts: DelegationFacts) => ({
+  toLower: facts.toLower.map(loweringWords),
+  toChange: changeWords(facts),
+  safeFrom: facts.safeFrom,
+});
+
+function leavingOut(
+  homeserver: Homeserver | undefined,
+  looked: Looked | undefined,
+  findings: readonly Finding[],
+  { newHost, target }: PlanOptions,
+  { machine }: System,
+): Redactor {
+  const hosts = [newHost.replace(/^.*@/, ""), ...(target === undefined ? [] : [new URL(target).hostname])];
+  const others = [
+    ["this-host", machine.hostname] as const,
+    ...hosts.map((host) => ["new-host", host] as const),
+  ];
+  return redactor(namesLeftOut(homeserver, looked, findings, others), { paths: { keep: USUAL_PATHS } });
+}

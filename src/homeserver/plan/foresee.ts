@@ -1,0 +1,41 @@
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import type { DatabaseLookFacts } from "../database/inspect.ts";
+import type { Look } from "../database/look.ts";
+import { estimateMove, type Estimate, type Load, type Rates } from "../estimate/estimate.ts";
+import { measureRates } from "../estimate/measure.ts";
+import { savings, type Saving } from "../estimate/savings.ts";
+import type { MediaFacts } from "../media/facts.ts";
+import type { PlanQuestions } from "./questions.ts";
+
+export interface Foreseen {
+  readonly estimate: Estimate;
+  readonly load: Load;
+  readonly rates: Rates;
+  readonly savings: readonly Saving[];
+}
+
+/** Measures a sample on this machine and reckons with it. Throws as `measureRates` does. */
+export async function foresee(
+  opened: Look,
+  facts: DatabaseLookFacts,
+  media: MediaFacts,
+  { link }: PlanQuestions,
+  system: System,
+  progress: Progress,
+): Promise<Foreseen> {
+  const measured = await measureRates(opened, facts, system, progress);
+  const rates: Rates = { ...measured.rates, link };
+  const load: Load = {
+    dumpBytes: measured.dumpBytes,
+    databaseBytes: facts.bytes,
+    mediaBytes: media.packed?.bytes ?? 0,
+    mediaFiles: media.packed?.files ?? 0,
+  };
+  return {
+    estimate: estimateMove(load, rates),
+    load,
+    rates,
+    savings: savings(load, rates, measured.byTable),
+  };
+}

@@ -1,0 +1,215 @@
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { inspectConfig } from "../config/inspect.ts";
+import { inspectDatabase, type DatabaseLookFacts } from "../database/inspect.ts";
+import { openForLooking } from "../database/look.ts";
+import type { Estimate, Load, Rates } from "../estimate/estimate.ts";
+import type { Saving } from "../estimate/savings.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { inspectVersions } from "../inspect-versions.ts";
+import type { MediaFacts } from "../media/facts.ts";
+import { inspectMedia } from "../media/inspect.ts";
+import { peopleSummary, type PeopleSummary } from "../people/summary.ts";
+import { signsOfLife } from "../service/inspect.ts";
+import { inspectWorkers } from "../service/inspect-workers.ts";
+import type { FoundLaunches, Launch } from "../service/launch.ts";
+import { findWorkers } from "../service/workers.ts";
+import { inspectSigningKey } from "../signing-key/inspect.ts";
+import { sourceVersion, type FoundVersion } from "../source-version.ts";
+import { askTarget, type Target } from "../target-version.ts";
+import { clockFindings } from "../workroom/clock.ts";
+import { diskFindings } from "../workroom/disk.ts";
+import { programFindings } from "../workroom/programs.ts";
+import { shellFindings } from "../workroom/shell.ts";
+import { estimateFindings } from "./estimate-findings.ts";
+import { foresee, type Foreseen } from "./foresee.ts";
+import type { PlanQuestions } from "./questions.ts";
+
+export interface Source {
+  readonly homeserver: Homeserver;
+  readonly launch: Launch | undefined;
+  readonly launches: FoundLaunches;
+}
+
+/** All that was found out about a homeserver; what could not be is undefined, and a finding says why. */
+export interface Looked {
+  readonly findings: readonly Finding[];
+  readonly running: boolean;
+  readonly version: FoundVersion | undefined;
+  readonly target: Target | undefined;
+  readonly database: DatabaseLookFacts | undefined;
+  readonly media: MediaFacts | undefined;
+  readonly people: PeopleSummary["counts"] | undefined;
+  readonly estimate: Estimate | undefined;
+  readonly rates: Rates | undefined;
+  readonly load: Load | undefined;
+  readonly savings: readonly Saving[];
+}
+
+/** Looks at everything of a homeserver, in an order in which the quickest answers come first. Changes nothing. */
+export async function lookAtHomeserver(
+  { homeserver, launch, launches }: Source,
+  questions: PlanQuestions,
+  system: System,
+  progress: Progress,
+): Promise<Looked> {
+  const { files, http, machine, programs, signal } = system;
+  const findings: Finding[] = [];
+  const look = attempts(findings, signal);
+
+  const alive = (await look("service", () => signsOfLife(homeserver, system))) ?? [];
+  const running = alive.length > 0;
+  findings.push(runningFinding(homeserver, running));
+  const version = await look("source-version", () =>
+    sourceVersion(homeserver, launch, { http, programs, files, signal }, questions.url),
+  );
+  const target = questions.target === undefined ? undefined : await askTarget(questions.target, system);
+  const between = { source: version?.version, target: target?.version };
+  findings.push(...((await look("config", () => inspectConfig(homeserver, files, between))) ?? []));
+  findings.push(
+    ...((await look("workers", async () =>
+      inspectWorkers(homeserver, await findWorkers(homeserver, launches, files), between),
+    )) ?? []),
+  );
+  const live = {
+    http,
+    signal,
+    now: machine.now(),
+    ...(questions.url === undefined ? {} : { url: questions.url }),
+  };
+  findings.push(...((await look("signing-key", () => inspectSigningKey(homeserver, files, live))) ?? []));
+
+  const opened = await look("database", () => openForLooking(homeserver, questions.deep, system));
+  try {
+    const database =
+      opened &&
+      (await look("database", () =>
+        inspectDatabase(
+          opened,
+          { ...questions, serverName: homeserver.serverName, running },
+          system,
+          progress,
+        ),
+      ));
+    findings.push(...(database?.findings ?? []));
+    const facts = database?.facts;
+    const { version: schemaVersion, compat: compatVersion } = facts?.schema ?? {};
+    findings.push(...inspectVersions({ source: version, schemaVersion, compatVersion, target }));
+    // A session that met a failure is over.
+    const usable = facts?.schema && !database?.findings.some(({ id }) => id === "database-look");
+    const session = usable ? opened?.session : undefined;
+    const media = await look("media", () =>
+      inspectMedia(
+        {
+          homeserver,
+          deep: questions.deep,
+          ...(questions.uploadLimit === undefined ? {} : { uploadLimit: questions.uploadLimit }),
+          ...(questions.mediaRepo === undefined ? {} : { mediaRepo: questions.mediaRepo }),
+        },
+        { session, files, http, machine, signal },
+        progress,
+      ),
+    );
+    findings.push(...(media?.findings ?? []));
+    const people =
+      session &&
+      (await look("people", () =>
+        peopleSummary(session, {
+          serverName: homeserver.serverName,
+          settings: homeserver.settings,
+          now: machine.now(),
+        }),
+      ));
+    findings.push(...(people?.findings ?? []));
+
+    const server =
+      facts?.serverVersion == null
+        ? undefined
+        : { serverVersion: facts.serverVersion, versionText: facts.version };
+    findings.push(...((await look("programs", () => programFindings(server, system))) ?? []));
+    const foreseen =
+      opened && usable && media
+        ? await look("estimate", () => foresee(opened, facts, media.facts, questions, system, progress))
+        : undefined;
+    findings.push(...estimateFindings(foreseen, questions));
+    findings.push(
+      ...((await look("workroom", () => workroom(homeserver, questions, foreseen, system))) ?? []),
+    );
+    return {
+      findings,
+      running,
+      version,
+      target,
+      database: facts,
+      media: media?.facts,
+      people: people?.counts,
+      estimate: foreseen?.estimate,
+      rates: foreseen?.rates,
+      load: foreseen?.load,
+      savings: foreseen?.savings ?? [],
+    };
+  } finally {
+    await opened?.session.close();
+  }
+}
+
+/** What has to do with this host alone, and can be looked at also where the configuration cannot be read. */
+export async function workroom(
+  homeserver: Homeserver | undefined,
+  { out }: Pick<PlanQuestions, "out">,
+  foreseen: Foreseen | undefined,
+  system: System,
+): Promise<Finding[]> {
+  const needs = {
+    out,
+    bundleBytes: foreseen?.estimate.bundleBytes ?? 0,
+    restoredBytes: (foreseen?.load.databaseBytes ?? 0) + (foreseen?.load.mediaBytes ?? 0),
+    mediaStore: homeserver?.mediaStore,
+  };
+  return [
+    ...(await diskFindings(needs, system)),
+    ...(await clockFindings(system.programs)),
+    ...(await shellFindings(system)),
+  ];
+}
+
+/** Runs one look after another. One that fails for a foreseen reason becomes a finding, and the others still come. */
+function attempts(findings: Finding[], signal: AbortSignal) {
+  return async <Answer>(what: string, ask: () => Promise<Answer>): Promise<Answer | undefined> => {
+    signal.throwIfAborted();
+    try {
+      return await ask();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof MigrationError)) throw error;
+      findings.push(unseen(what, error));
+      return undefined;
+    }
+  };
+}
+
+/** A failure as a finding: its code is the id where an export would fail with it too. */
+export function unseen(what: string, { code, message, hint }: MigrationError): Finding {
+  const id =
+    code === "file-failed" || code === "permission-denied" || code === "program-failed"
+      ? `${what}-look`
+      : code;
+  return {
+    id,
+    level: "blocker",
+    sentence: message,
+    hint: hint ?? "an export would meet the same: clear it, then plan again",
+  };
+}
+
+function runningFinding({ serverName }: Homeserver, running: boolean): Finding {
+  return running
+    ? { id: "service", level: "ok", sentence: `${serverName} runs on this host` }
+    : {
+        id: "service",
+        level: "note",
+        sentence: `${serverName} does not run on this host now: what it would say of itself is not in this plan`,
+      };
+}

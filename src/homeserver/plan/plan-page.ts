@@ -1,0 +1,65 @@
+import type { Finding } from "../../report/finding.ts";
+import { worst } from "../../report/finding.ts";
+import type { Agenda, Page } from "../../report/page.ts";
+import { formatDuration } from "../../report/units.ts";
+import { PROGRAM } from "../../system/version.ts";
+import { dateWords } from "./dates.ts";
+import { mediaBars, mediaColumns, outageTimeline, planFacts, tableBars } from "./figures.ts";
+import type { Looked } from "./look.ts";
+import type { PlanQuestions } from "./questions.ts";
+
+export interface PlanShown {
+  readonly serverName: string;
+  readonly looked: Looked | undefined;
+  readonly questions: PlanQuestions;
+  readonly findings: readonly Finding[];
+  readonly agenda: Agenda | undefined;
+  /** Milliseconds since 1970; undefined when the address could not be looked at. */
+  readonly safeFrom: number | undefined;
+  readonly now: number;
+}
+
+/** The plan as a page for people. Holds names and numbers, and nothing secret. */
+export function planPage({
+  serverName,
+  looked,
+  questions,
+  findings,
+  agenda,
+  safeFrom,
+  now,
+}: PlanShown): Page {
+  const timeline = looked && outageTimeline(looked, questions);
+  const bars = looked ? [tableBars(looked), mediaBars(looked)].filter((one) => one !== undefined) : [];
+  const columns = looked && mediaColumns(looked);
+  return {
+    title: `Moving ${serverName}`,
+    lead: "Looked at without changing anything: whether the move will work, how long people will be without their server, and what to do when.",
+    verdict: { level: worst(findings), sentence: verdictOf(findings, looked) },
+    facts: [
+      ...(looked ? planFacts(looked) : []),
+      ...(safeFrom === undefined ? [] : [{ label: "Address safe to move from", value: dateWords(safeFrom) }]),
+    ],
+    findings,
+    ...(timeline ? { timeline } : {}),
+    ...(agenda ? { agenda } : {}),
+    bars,
+    ...(columns ? { columns: [columns] } : {}),
+    foot: `${PROGRAM}, ${dateWords(now)}`,
+  };
+}
+
+/** What a person should take away who reads nothing else. */
+export function verdictOf(findings: readonly Finding[], looked: Looked | undefined): string {
+  const count = (level: Finding["level"]) => findings.filter((finding) => finding.level === level).length;
+  const [blockers, warnings] = [count("blocker"), count("warning")];
+  const outage =
+    looked?.estimate === undefined
+      ? ""
+      : `, with an outage of about ${formatDuration(Math.ceil(looked.estimate.outageSeconds))}`;
+  if (blockers > 0)
+    return `${blockers === 1 ? "one thing keeps" : `${blockers} things keep`} the move from working; clear ${blockers === 1 ? "it" : "them"} first`;
+  if (warnings > 0)
+    return `the move will work${outage}; ${warnings === 1 ? "one warning wants" : `${warnings} warnings want`} a decision`;
+  return `the move will work${outage}`;
+}

@@ -1,0 +1,41 @@
+import { agendaText, timelineText } from "../../report/agenda-text.ts";
+import { barsText } from "../../report/bars-text.ts";
+import type { Bars, Page } from "../../report/page.ts";
+import { tableText } from "../../report/table.ts";
+import { noteText, sectionText, type Look } from "../../report/text.ts";
+
+/**
+ * The plan for a terminal, but for its findings: the same facts, figures and steps as the page has. Ends with a line
+ * break. Commands are never broken, so that they can be copied.
+ */
+export function planText({ facts, timeline, agenda, bars, columns = [] }: Page, look: Look): string {
+  const sections = [
+    sectionText(
+      "In short",
+      tableText(
+        [{ name: "what" }, { name: "how much" }],
+        facts.map(({ label, value }) => [label, value]),
+        look,
+      ),
+      look,
+    ),
+    ...bars.map((one) => sectionText(one.title, barsBody(one, look), look)),
+    ...columns.map(({ title, series, columns: periods }) =>
+      sectionText(
+        title,
+        tableText(
+          [{ name: "period" }, ...series.map((name) => ({ name, align: "right" as const }))],
+          periods.map(({ label, values }) => [label, ...values.map(({ text }) => text)]),
+          look,
+        ),
+        look,
+      ),
+    ),
+    ...(timeline ? [sectionText(timeline.title, timelineText(timeline, look), look)] : []),
+    ...(agenda ? [sectionText(agenda.title, agendaText(agenda, look), look)] : []),
+  ];
+  return sections.filter((section) => section !== "").join("\n");
+}
+
+const barsBody = ({ note, rows }: Bars, look: Look) =>
+  `${barsText(rows, look)}${note === undefined ? "" : noteText(note, look)}`;

@@ -1,0 +1,26 @@
+/** A word as a shell reads it back, quoted only where it must be, so that commands stay readable. */
+export function shellWord(text: string): string {
+  if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(text)) return text;
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A command, folded before its options where it is long: it can be pasted as it is. */
+export function shellCommand(words: readonly string[], width = 76): string {
+  const whole = words.join(" ");
+  if (whole.length <= width) return whole;
+  const lines: string[] = [];
+  let line = "";
+  for (const [index, word] of words.entries()) {
+    // An option and its value stay on one line.
+    const breaks = word.startsWith("-") || (index > 1 && !words[index - 1]!.startsWith("-"));
+    const unit =
+      word.startsWith("--") && words[index + 1] !== undefined ? `${word} ${words[index + 1]!}` : word;
+    if (breaks && line !== "" && line.length + 1 + unit.length > width - 2) {
+      lines.push(line);
+      line = `  ${word}`;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].join(" \\\n");
+}
