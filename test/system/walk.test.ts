@@ -18,7 +18,7 @@ function treeOf(count: number): { folder: string; names: string[] } {
   const folder = temporaryFolder("walk");
   for (let index = 0; index < count; index += 1) {
     const place = `${index.toString(36)}/${(index % 7).toString()}`;
-    for (const name of ["B", "a", "é", "10", "9", "a-", "a/b"]) {
+    for (const name of ["B", "a", "é", "10", "9", "a-", "a/b", "\uFFEE", "🦊"]) {
       if (name !== "a" || index % 2 === 0)
         put(join(folder, place, index % 2 === 0 ? name.replace("/", "+") : name), name);
     }

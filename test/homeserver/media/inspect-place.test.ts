@@ -134,6 +134,8 @@ test("a file system that takes upper and lower case for the same is found withou
   const looked = await home().upload("aaaafirst", "first").inspect({ tools: { files } });
   assert.deepEqual(told(looked), ["media-case warning", ...HEALTHY]);
   assert.deepEqual(findingOf(looked, "media-case")?.evidence, ["ids that differ in case alone: 1"]);
+  const both = home().file("LOCAL_CONTENT/notes", "a folder of its own");
+  assert.deepEqual(told(await both.inspect()), HEALTHY);
 });
 
 test("a media store in memory or on another host is a note", async () => {

@@ -208,11 +208,13 @@ for (const kind of ["postgres old", "postgres new", "sqlite old", "sqlite new"])
           if (!folder.endsWith("local_content")) return;
           one.file("local_content/zz/zz/Came", "came after the rows were read");
           yield [{ name: "zz/zz/Came", kind: "file", size: 29, mode: 0o640, mtimeMs: 0 }];
+          one.file("local_content/zz/zz/Coming", "its row has no length yet");
+          yield [{ name: "zz/zz/Coming", kind: "file", size: 9, mode: 0o640, mtimeMs: 0 }];
           yield [{ name: "zz/zz/Went", kind: "file", size: 29, mode: 0o640, mtimeMs: 0 }];
           for (const id of going) rmSync(join(one.store, uploadPath(id)!), { force: true });
           await one.database.run(`
             DELETE FROM local_media_repository WHERE media_id IN ('AAaaFirst', 'zz-_Third.[x]:1');
-            INSERT INTO local_media_repository (media_id, media_length, created_ts) VALUES ('zzzzCame', 29, 1);`);
+            INSERT INTO local_media_repository (media_id, media_length, created_ts) VALUES ('zzzzCame', 29, 1), ('zzzzComing', NULL, 1);`);
         },
       };
       rmSync(join(one.store, uploadPath("AAaaFirst")!));
