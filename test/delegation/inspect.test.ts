@@ -90,6 +90,10 @@ test("a healthy server gives nothing above a note, and the whole picture", async
   assert.deepEqual([facts.wellKnown.server!.cacheSeconds, facts.wellKnown.client!.cacheSeconds], [300, 300]);
   assert.equal(facts.safeFrom, NOW + 48 * 3_600_000);
   assert.deepEqual(facts.toLower, []);
+  assert.deepEqual(
+    facts.caa.map(({ name, at }) => `${name}: ${at ?? "none"}`),
+    ["matrix.example.org: example.org", "example.org: example.org"],
+  );
   assert.deepEqual(JSON.parse(JSON.stringify(facts)), facts, "the facts are plain values");
 });
 

@@ -106,7 +106,7 @@ const CASES: Readonly<Record<string, Case>> = {
   "several SRV records, by priority and then by weight": {
     zones: zone(
       HOST,
-      "_matrix-fed._tcp.example.org 300 SRV 20 0 1 example.org",
+      "_matrix-fed._tcp.example.org 300 SRV 20 99 1 example.org",
       "_matrix-fed._tcp.example.org 300 SRV 10 5 2 example.org",
       "_matrix-fed._tcp.example.org 300 SRV 10 50 3 example.org",
     ),

@@ -106,6 +106,29 @@ for (const [title, [pages, problem]] of Object.entries(BROKEN)) {
   });
 }
 
+test("a circle of redirects is left at its first turn", async () => {
+  await using world = await startWorld({
+    zones: ZONES,
+    pages: { ...HOMESERVER, [FILE]: moved("/one"), "example.org/one": moved("/one") },
+  });
+  const { facts } = await world.inspect();
+  assert.equal(facts.wellKnown.server!.redirects.length, 2);
+});
+
+test("a file is fetched from the next address when the first does not answer", async () => {
+  const zones = {
+    "example.org": [
+      "example.org 300 A 127.0.0.9",
+      "example.org 300 A 127.0.0.1",
+      "matrix.example.org 300 A 127.0.0.1",
+    ],
+  };
+  await using world = await startWorld({ zones, pages: { ...HOMESERVER, [FILE]: GOOD } });
+  const found = await world.inspect();
+  assert.equal(step(found), "3.2");
+  assert.deepEqual(found.facts.wellKnown.server!.addresses, ["127.0.0.9", "127.0.0.1"]);
+});
+
 test("a file of 50 KiB is read", async () => {
   const text = (more: string) => JSON.stringify({ "m.server": "matrix.example.org:443", more });
   const body = text("x".repeat(50 * 1024 - text("").length));
