@@ -18,6 +18,7 @@ function missing() {
     ["tar", programPath("tar")],
     ["gzip", programPath("gunzip")],
     ["chromium", programPath("chromium")],
+    ["openssl", programPath("openssl")],
     ["util-linux", programPath("setpriv") && programPath("flock")],
     ["python3-venv", synapse.there() || python()], // brings python3 itself as well
   ];
