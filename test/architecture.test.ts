@@ -19,15 +19,16 @@ const VERBS = {
   config: ["inspect", "export", "restore", "verify"],
   "signing-key": ["inspect", "export", "restore", "verify"],
   database: ["inspect", "export", "restore", "verify"],
-  // Nothing to inspect before a move yet but that it is a folder: export compares rows and files itself.
-  media: ["export", "restore", "verify"],
+  media: ["inspect", "export", "restore", "verify"],
   // Stopping the old server is still a person's: it is only looked at.
   service: ["inspect", "fence", "start", "verify"],
+  // They travel inside the database.
+  people: ["inspect"],
 };
 
 /** Built-in modules and packages that reach the outside world, and the global that does. */
 const OUTSIDE =
-  /from "(node:(fs|fs\/promises|child_process|net|tls|dgram|dns|dns\/promises|http|https|http2|sqlite|readline|worker_threads|os)|@clack\/prompts)"|(?<![.\w])fetch\(/;
+  /from "(node:(fs|fs\/promises|child_process|net|tls|dgram|dns|dns\/promises|http|https|http2|sqlite|readline|worker_threads|os)|@clack\/prompts|dns-packet)"|(?<![.\w])fetch\(/;
 
 /** What is main.ts's alone: the process, the console, and imports that this test can't see through. */
 const INSIDE = /(?<![.\w])(process|console)\.|(?<![.\w])import\(/;
