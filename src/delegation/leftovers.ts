@@ -57,7 +57,7 @@ async function services(name: ServerName, walk: Walk, lookups: Lookups): Promise
         deprecated.push(`${text}${used ? ", in use" : ", not in use"}`);
       else if (!used) unused.push(text);
       for (const record of answer.records) {
-        if (record.type !== "SRV" || record.target === ".") continue;
+        if (!used || record.type !== "SRV" || record.target === ".") continue;
         const { chain } = await lookups.of(record.target, "A");
         if (chain.length > 0) aliases.push(`${text}: ${chain.map((link) => keyOf(link)).join(", ")}`);
       }

@@ -20,8 +20,11 @@ export function parseServerName(text: string): ServerName | undefined {
   const [, bracketed, plain, digits] = SHAPE.exec(text) ?? [];
   const host = (bracketed ?? plain ?? "").toLowerCase();
   const family = addressFamily(host);
-  if (bracketed === undefined ? family === 6 || !isDnsName(host) : family !== 6) return undefined;
+  if (bracketed === undefined ? family === 6 || !isName(host) : family !== 6) return undefined;
   if (digits === undefined) return { text, host, family };
   const port = Number(digits);
   return port > 0 && port < 0x10000 ? { text, host, port, family } : undefined;
 }
+
+/** A name that can be asked for in DNS, and that a URL takes for what it is: "example.123" is half an address there. */
+const isName = (host: string) => isDnsName(host) && URL.parse(`https://${host}/`)?.hostname === host;

@@ -17,3 +17,19 @@ export function changeWords({ records }: DelegationFacts): string[] {
   }
   return [...moving].map(([what, found]) => `${what}, now ${found.map(({ value }) => value).join(" and ")}`);
 }
+
+/** Every host name that is told of, for whoever leaves them out. */
+export function hostsIn({ records, federation, client }: DelegationFacts): string[] {
+  const named = [
+    ...records.flatMap(({ name, type, value }) =>
+      type === "CNAME" || type === "NS"
+        ? [name, value]
+        : type === "SRV"
+          ? [name, value.split(" ").at(-1)!]
+          : [name],
+    ),
+    ...(federation?.targets ?? []).map(({ host }) => host),
+    ...(client ? [client.host] : []),
+  ];
+  return [...new Set(named.map((name) => name.replace(/\.$/, "")))].filter((name) => /[a-z]/i.test(name));
+}

@@ -62,11 +62,14 @@ const LIMIT = 8 * 1024 * 1024;
 /** Http over real sockets. */
 export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoad = {}): Http {
   const trust = trusting(authorities);
-  const ask = (url: string, options: HttpOptions, body?: JsonBody) => {
-    const { hostname, port, protocol } = new URL(url);
-    const usual = protocol === "https:" ? 443 : 80;
-    const place = options.at ?? { address: withoutBrackets(hostname), port: port ? Number(port) : usual };
-    return exchange(new URL(url), { ...options, at: { ...place, port: portFor(place.port) } }, trust, body);
+  const ask = async (address: string, options: HttpOptions, body?: JsonBody) => {
+    const url = URL.parse(address);
+    if (url?.protocol !== "https:" && url?.protocol !== "http:")
+      throw new NoAnswer("broken", "that is no address of a web server");
+    const usual = url.protocol === "https:" ? 443 : 80;
+    const port = url.port === "" ? usual : Number(url.port);
+    const place = options.at ?? { address: withoutBrackets(url.hostname), port };
+    return exchange(url, { ...options, at: { ...place, port: portFor(place.port) } }, trust, body);
   };
   return {
     get: (url, options = {}) => ask(url, options),

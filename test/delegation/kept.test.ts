@@ -102,6 +102,11 @@ test("a port that no server can have is no port, though Synapse lets it pass", (
   for (const port of [0, 65536, 123456]) assert.equal(parseServerName(`example.org:${port}`), undefined);
 });
 
+test("a name that no web address can hold is none", () => {
+  for (const text of ["example.123", "300.1.1.1", "0x7f.1", "example..org", `${"x".repeat(64)}.org`])
+    assert.equal(parseServerName(text), undefined, text);
+});
+
 test("a cache on the way keeps the file as well, before the other server does", () => {
   const kept = (headers: Record<string, string>) => serverFileSeconds(new Headers(headers), NOW);
   assert.equal(kept({ "cache-control": "max-age=600, s-maxage=7200" }), 600 + 7200);

@@ -92,6 +92,11 @@ test("each way of not answering has its name", async () => {
   await rejected("/", "not-tls", { at: { address: "127.0.0.1", port: plain.port } });
 });
 
+test("what is no web address is rejected like a server that does not answer", async () => {
+  for (const url of ["", "example.org", "ftp://example.org/", "http://"])
+    await assert.rejects(httpOver().get(url), { name: "NoAnswer", kind: "broken" });
+});
+
 test("a server that drips is cut off when the time is over", async () => {
   const server = createServer((socket) => {
     socket.write("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
