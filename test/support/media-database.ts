@@ -51,7 +51,7 @@ export function mediaInSqlite(age: Age): MediaDatabase {
 }
 
 /** Out of the Synapse in the lab: what it makes a new database of, and the changes to media since. */
-function schemaOf(engine: QuerySession["engine"], age: Age): string {
+export function schemaOf(engine: QuerySession["engine"], age: Age): string {
   const [schema] = globSync(
     join(dirname(synapsePython()), "../lib/python3*/site-packages/synapse/storage/schema"),
   );
