@@ -2,29 +2,29 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { DelegationFacts } from "../delegation/facts.ts";
 import { inspectDelegation, type Delegation } from "../delegation/inspect.ts";
-import { changeWords, loweringWords } from "../delegation/words.ts";
+import { changeWords, hostsIn, loweringWords } from "../delegation/words.ts";
 import { MigrationError } from "../errors.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 import { readToken } from "../homeserver/people/notice-inputs.ts";
 import { agendaOf } from "../homeserver/plan/agenda.ts";
 import { parseDate, roundedUp } from "../homeserver/plan/dates.ts";
-import { lookAtHomeserver, unseen, workroom, type Looked } from "../homeserver/plan/look.ts";
-import { namesLeftOut, USUAL_PATHS } from "../homeserver/plan/names-left-out.ts";
+import { lookAtHomeserver, workroom } from "../homeserver/plan/look.ts";
+import { planRedactor } from "../homeserver/plan/names-left-out.ts";
 import { planDetails } from "../homeserver/plan/plan-details.ts";
 import { planPage } from "../homeserver/plan/plan-page.ts";
 import { planText } from "../homeserver/plan/plan-text.ts";
+import { readOrSay } from "../homeserver/plan/read-or-say.ts";
 import type { PlanQuestions } from "../homeserver/plan/questions.ts";
 import { timeFindings } from "../homeserver/plan/time-findings.ts";
-import { readHomeserver } from "../homeserver/read.ts";
-import { chooseSource, type ChosenSource } from "../homeserver/service/choose-launch.ts";
+import { chooseSource } from "../homeserver/service/choose-launch.ts";
 import { findLaunches } from "../homeserver/service/find-launches.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
 import type { Json } from "../report/json.ts";
-import { redactor, type Redactor } from "../report/redact.ts";
 import { parseDnsServer } from "../system/dns.ts";
 import type { ProgressView } from "../report/progress-view.ts";
+import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import { ACCEPT, acceptSchema, checked, CONFIG_OPTIONS, configSchema, sizeOf } from "./options.ts";
@@ -115,7 +115,7 @@ export const planCommand: Command<PlanOptions> = {
       },
       files,
     );
-    const read = await readOrSay(chosen, system);
+    const read = await readOrSay(chosen.source, files);
     const homeserver = read.homeserver;
     const looked =
       homeserver &&
@@ -154,7 +154,9 @@ export const planCommand: Command<PlanOptions> = {
       });
     const serverName = homeserver?.serverName ?? "a homeserver";
     const shown = { serverName, looked, questions, findings, agenda, safeFrom, now };
-    const names = options.redact ? leavingOut(homeserver, looked, findings, options, system) : undefined;
+    const names = options.redact
+      ? planRedactor({ homeserver, looked, findings, hosts: hostNames(options, address?.facts, machine) })
+      : undefined;
     const page = names ? names.page(planPage(shown)) : planPage(shown);
     const details = planDetails(shown, (address?.facts ?? null) as Json);
     const lines: string[] = [];
@@ -197,19 +199,6 @@ async function questionsOf(options: PlanOptions, { machine, files }: System): Pr
   };
 }
 
-/** A configuration that cannot be read is a finding: what has nothing to do with it still comes. */
-async function readOrSay(
-  { source }: ChosenSource,
-  { files }: System,
-): Promise<{ homeserver?: Homeserver; findings: Finding[] }> {
-  try {
-    return { homeserver: await readHomeserver(source, files), findings: [] };
-  } catch (error) {
-    if (!(error instanceof MigrationError)) throw error;
-    return { findings: [unseen("config", error)] };
-  }
-}
-
 function addressOf(
   { serverName, settings }: Homeserver,
   { resolver }: PlanOptions,
@@ -230,17 +219,16 @@ const wordsOf = (facts: DelegationFacts) => ({
   safeFrom: facts.safeFrom,
 });
 
-function leavingOut(
-  homeserver: Homeserver | undefined,
-  looked: Looked | undefined,
-  findings: readonly Finding[],
+/** Host names that a plan tells of and that are not the homeserver's own, by what they are. */
+function hostNames(
   { newHost, target }: PlanOptions,
-  { machine }: System,
-): Redactor {
-  const hosts = [newHost.replace(/^.*@/, ""), ...(target === undefined ? [] : [new URL(target).hostname])];
-  const others = [
-    ["this-host", machine.hostname] as const,
-    ...hosts.map((host) => ["new-host", host] as const),
+  address: DelegationFacts | undefined,
+  { hostname }: Machine,
+): (readonly [kind: string, name: string])[] {
+  const others = [newHost.replace(/^.*@/, ""), ...(target === undefined ? [] : [new URL(target).hostname])];
+  return [
+    ["this-host", hostname],
+    ...others.map((host) => ["new-host", host] as const),
+    ...(address ? hostsIn(address) : []).map((host) => ["host", host] as const),
   ];
-  return redactor(namesLeftOut(homeserver, looked, findings, others), { paths: { keep: USUAL_PATHS } });
 }

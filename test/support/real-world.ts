@@ -31,7 +31,7 @@ export function scriptsIn(scripts: Readonly<Record<string, string>>): string {
 export const PASSPHRASE = "correct horse battery staple / 'ünd' \"more\"";
 
 /** gpg's work on a passphrase is slow on purpose. Here it is the same work, less often: a message holds how often. */
-const QUICK_GPG =
+export const QUICK_GPG =
   'for a; do shift; [ "$a" = 65011712 ] && a=65536; set -- "$@" "$a"; done; exec /usr/bin/gpg "$@"';
 
 /** A real gpg, whose homes go away with the test process; quicker than life unless programs are given. */

@@ -45,16 +45,5 @@ function nameFindings({ serverName, configFiles }: Homeserver): Finding[] {
     const hint = "it cannot be changed for a server that has users: find the configuration that it runs with";
     return [{ id, level: "blocker", sentence: "server_name is not a host name", evidence, hint }];
   }
-  const name: Finding = { id, level: "ok", sentence: `the server name is ${serverName}`, evidence };
-  const port = /:(\d+)$/.exec(serverName)?.[1];
-  if (port === undefined) return [name];
-  return [
-    name,
-    {
-      id: "server-name-port",
-      level: "note",
-      sentence: `the server name has a port: other servers connect to exactly ${serverName}, without .well-known or SRV`,
-      hint: `the new host must answer under this very name at port ${port}, with a certificate for it`,
-    },
-  ];
+  return [{ id, level: "ok", sentence: `the server name is ${serverName}`, evidence }];
 }

@@ -128,9 +128,11 @@ export async function lookAtHomeserver(
       facts?.serverVersion == null
         ? undefined
         : { serverVersion: facts.serverVersion, versionText: facts.version };
-    findings.push(...((await look("programs", () => programFindings(server, system))) ?? []));
+    const needed = (await look("programs", () => programFindings(server, system))) ?? [];
+    findings.push(...needed);
+    const canPack = needed.some(({ id, level }) => id === "gpg" && level === "ok");
     const foreseen =
-      opened && usable && media
+      opened && usable && media && canPack
         ? await look("estimate", () => foresee(opened, facts, media.facts, questions, system, progress))
         : undefined;
     findings.push(...estimateFindings(foreseen, questions));

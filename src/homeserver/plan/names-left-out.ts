@@ -1,11 +1,12 @@
 import type { Finding } from "../../report/finding.ts";
+import { redactor, type Redactor } from "../../report/redact.ts";
 import type { Hidden } from "../../report/stand-ins.ts";
 import { describeAddress } from "../../system/postgres.ts";
 import type { Homeserver } from "../homeserver.ts";
 import type { Looked } from "./look.ts";
 
 /** Path components that say nothing about whose they are: every Synapse has them. */
-export const USUAL_PATHS = [
+const USUAL_PATHS = [
   ...[
     "matrix-synapse",
     "homeserver.yaml",
@@ -20,23 +21,30 @@ export const USUAL_PATHS = [
   ...["move.passphrase", "db.password", "client", "server", "_matrix", "well-known", ".well-known"],
 ];
 
-/** What must not stand in a plan that is handed on: this server's names, this host's, those of other servers. */
-export function namesLeftOut(
-  homeserver: Homeserver | undefined,
-  looked: Looked | undefined,
-  findings: readonly Finding[],
-  others: readonly (readonly [kind: string, name: string])[],
-): Hidden[] {
+export interface Told {
+  readonly homeserver: Homeserver | undefined;
+  readonly looked: Looked | undefined;
+  readonly findings: readonly Finding[];
+  /** Other host names, by what they are: "new-host". */
+  readonly hosts: readonly (readonly [kind: string, name: string])[];
+}
+
+/** For a plan that is handed on: leaves out this server's names, its people's and its keys', and those of other hosts. */
+export const planRedactor = (told: Told): Redactor =>
+  redactor(namesLeftOut(told), { paths: { keep: USUAL_PATHS } });
+
+function namesLeftOut({ homeserver, looked, findings, hosts }: Told): Hidden[] {
   const hidden = new Map<string, string>();
   const count = new Map<string, number>();
   const hide = (text: string, kind: string) => {
     if (text === "" || hidden.has(text)) return;
     const number = (count.get(kind) ?? 0) + 1;
     count.set(kind, number);
-    hidden.set(text, number === 1 && kind === "this-server" ? kind : `${kind}-${number}`);
+    hidden.set(text, kind === "this-server" ? kind : `${kind}-${number}`);
   };
   if (homeserver) {
     hide(homeserver.serverName, "this-server");
+    hide(homeserver.serverName.replace(/:\d+$/, ""), "this-server");
     const { database } = homeserver;
     if (database.kind === "postgres") {
       // Short names stand in ordinary sentences too: only where they mean the database they are left out.
@@ -50,7 +58,7 @@ export function namesLeftOut(
     hide(origin.origin, "other-server");
   for (const upload of looked?.media?.largest ?? []) hide(upload.mediaId, "upload");
   for (const key of keysIn(findings)) hide(key, "key");
-  for (const [kind, name] of others) hide(name, kind);
+  for (const [kind, name] of hosts) hide(name, kind);
   return [...hidden].map(([name, as]) => ({ text: name, as }));
 }
 

@@ -128,7 +128,7 @@ databases:
   ]);
 });
 
-test("what else changes a move is told: a port, a separate sign-in, retention, an unsafe locale, a daemon", async (t) => {
+test("what else changes a move is told: a separate sign-in, retention, an unsafe locale, a daemon", async (t) => {
   const findings = await inspected(t, {
     "a.yaml": `server_name: example.org:8448
 report_stats: no
@@ -141,7 +141,6 @@ daemonize: true
   });
   assert.deepEqual(told(findings), [
     "server-name ok",
-    "server-name-port note",
     "unsafe-locale note",
     "mas warning",
     "retention note",
