@@ -19,7 +19,6 @@ import { timeFindings } from "../homeserver/plan/time-findings.ts";
 import { chooseSource } from "../homeserver/service/choose-launch.ts";
 import { findLaunches } from "../homeserver/service/find-launches.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
-import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
 import type { Json } from "../report/json.ts";
 import { parseDnsServer } from "../system/dns.ts";
