@@ -58,13 +58,13 @@ WITH spoken AS (
   SELECT e.room_id, ${SESSION_ID[engine]} AS session_id,
     MIN(e.stream_ordering) AS first_at, MAX(e.stream_ordering) AS last_at
   FROM events e JOIN event_json j ON j.event_id = e.event_id WHERE ${events} GROUP BY 1, 2
-), backups AS (
-  SELECT user_id, MAX(version) AS version FROM e2e_room_keys_versions WHERE deleted = 0 GROUP BY user_id
 ), moves AS (
   SELECT m.room_id, m.user_id, b.version, m.membership, e.stream_ordering AS since,
     LEAD(e.stream_ordering) OVER (PARTITION BY m.room_id, m.user_id ORDER BY e.stream_ordering) AS until
   FROM room_memberships m
-  JOIN backups b ON b.user_id = m.user_id
+  JOIN e2e_room_keys_versions b ON b.user_id = m.user_id AND b.deleted = 0 AND NOT EXISTS (
+    SELECT 1 FROM e2e_room_keys_versions n WHERE n.user_id = b.user_id AND n.deleted = 0 AND n.version > b.version
+  )
   JOIN events e ON e.event_id = m.event_id AND NOT e.outlier
   WHERE m.room_id IN (SELECT room_id FROM spoken)
 ), heard AS (

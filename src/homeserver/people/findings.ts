@@ -97,7 +97,7 @@ function notes(counts: PeopleCounts): Finding[] {
       atRiskSingleDevice,
       {
         id: "people-single-device",
-        sentence: `${several(atRiskSingleDevice, "person", "people")} of those at risk ${atRiskSingleDevice === 1 ? "has" : "have"} their keys on one device alone`,
+        sentence: `${formatCount(atRiskSingleDevice)} of those at risk ${atRiskSingleDevice === 1 ? "has" : "have"} their keys on one device alone`,
         hint: "tell them first: no other device of theirs could hand the keys over",
       },
     ],

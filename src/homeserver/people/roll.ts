@@ -1,7 +1,7 @@
 import type { Person } from "./person.ts";
 
 /** People that are kept by name in one result. Above it they would fill memory; a file of rows has no such limit. */
-export const MOST_LISTED = 20_000;
+export const MOST_LISTED = 10_000;
 
 /** Whom a result names: those at risk, or everybody. */
 export class Roll {
