@@ -19,7 +19,15 @@ import { readHomeserver } from "../homeserver/read.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  checked,
+  CONFIG_OPTIONS,
+  configSchema,
+  DRY_RUN,
+  dryRunSchema,
+} from "./options.ts";
 
 /** What only means something together with another option. */
 const GOES_WITH = {
@@ -37,7 +45,7 @@ const oneLine = z.string().regex(/^[^\r\n]+$/, "write one line");
 const schema = z
   .object({
     config: z.array(z.string()).min(1),
-    workingDirectory: z.string().optional(),
+    ...configSchema,
     all: z.boolean().default(false),
     coverageDays: z.coerce.number().int().min(0).max(3650).default(90),
     csv: z.string().min(1).optional(),
@@ -74,15 +82,7 @@ export const usersCommand: Command<UsersOptions> = {
   name: "users",
   summary: "Say who would lose encrypted messages at a sign-out and, if asked to, tell them.",
   options: [
-    {
-      flags: "--config <path>",
-      about: "configuration file or folder, as Synapse gets it with -c; in the same order",
-      many: true,
-    },
-    {
-      flags: "--working-directory <folder>",
-      about: "where Synapse runs: relative paths in its configuration start there",
-    },
+    ...CONFIG_OPTIONS,
     { flags: "--all", about: "list every account, not only the people at risk" },
     {
       flags: "--coverage-days <number>",
@@ -121,6 +121,7 @@ export const usersCommand: Command<UsersOptions> = {
       {
         configPaths: options.config.map(at),
         workingFolder: at(options.workingDirectory ?? "."),
+        map: options.map,
         signal,
       },
       files,
