@@ -31,6 +31,8 @@ import {
   ACCEPT,
   acceptSchema,
   checked,
+  CONFIG_OPTIONS,
+  configSchema,
   DRY_RUN,
   dryRunSchema,
   PASSPHRASE_OPTIONS,
@@ -42,7 +44,7 @@ import {
 const schema = z.object({
   config: z.array(z.string()).min(1),
   out: z.string().min(1),
-  workingDirectory: z.string().optional(),
+  ...configSchema,
   rehearse: z.boolean().default(false),
   split: z
     .string()
@@ -57,16 +59,8 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
   name: "export",
   summary: "Pack this homeserver into an encrypted bundle. Run it again to go on after an interruption.",
   options: [
-    {
-      flags: "--config <path>",
-      about: "configuration file or folder, as Synapse gets it with -c; in the same order",
-      many: true,
-    },
+    ...CONFIG_OPTIONS,
     { flags: "--out <folder>", about: "folder of the bundle: new, empty, or begun by an earlier run" },
-    {
-      flags: "--working-directory <folder>",
-      about: "where Synapse runs: relative paths in its configuration start there",
-    },
     { flags: "--rehearse", about: "practise on the running server; nobody can open the result for good" },
     { flags: "--split <size>", about: "cut artifacts into parts of this size, such as 100m" },
     ...PASSPHRASE_OPTIONS,
@@ -84,6 +78,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       {
         configPaths: options.config.map((path) => resolve(machine.folder, path)),
         workingFolder: resolve(machine.folder, options.workingDirectory ?? "."),
+        map: options.map,
         signal,
       },
       files,

@@ -1,12 +1,14 @@
 import type { Agenda, Moment } from "../../report/page.ts";
 import type { Estimate } from "../estimate/estimate.ts";
 import {
-  carryCommands,
+  carryCommand,
   exportCommand,
   OPEN_COMMAND,
   PREPARE_COMMANDS,
   restoreCommand,
+  showPassphrase,
   stopCommands,
+  TAKE_PASSPHRASE,
   usersCommand,
   type Names,
 } from "./commands.ts";
@@ -88,7 +90,7 @@ function before(move: Move): Moment[] {
   moments.push({
     title: "Make the new host ready",
     where: "on the new host",
-    text: `Install Synapse${move.version === undefined ? "" : ` ${move.version}, the version of the old host`}, PostgreSQL, gpg and synlift, and do not start Synapse. Then an empty database:`,
+    text: `Install Synapse${move.version === undefined ? "" : ` ${move.version}, the version of the old host`}, PostgreSQL, gpg and synlift. Keep that Synapse from running, and make room for the old one's configuration and database:`,
     commands: [...PREPARE_COMMANDS],
   });
   moments.push({
@@ -139,21 +141,21 @@ function outage(move: Move): Moment[] {
     {
       title: "Carry it",
       where: "on the old host",
-      text: "The passphrase goes by another road than the bundle if anybody else can read the new host.",
-      commands: carryCommands(move),
+      text: "The passphrase goes by another road: show it here, type the second command of the next step on the new host, paste it, then Enter and Ctrl-D.",
+      commands: [carryCommand(move), showPassphrase(move)],
       tone: "outage",
     },
     {
       title: "Unpack it",
       where: "on the new host",
-      commands: [restoreCommand(move, mediaFolder)],
+      commands: ["tmux new -s move", TAKE_PASSPHRASE, restoreCommand(move, mediaFolder)],
       tone: "outage",
     },
     {
       title: "Prove it and open it",
       where: "on the new host",
       text: "Every gate is checked; only then does the server start. Until here everything can be undone by starting the old server again.",
-      commands: [OPEN_COMMAND],
+      commands: [OPEN_COMMAND, "systemctl enable matrix-synapse"],
       tone: "no-return",
     },
   ];

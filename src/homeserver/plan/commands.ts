@@ -54,24 +54,33 @@ export const exportCommand = (names: Names, rehearsal: boolean) =>
     ...(rehearsal ? ["--rehearse"] : []),
   ]);
 
-/** The bundle, and its passphrase. */
-export function carryCommands({ out, newHost, rsync }: Names): string[] {
+export function carryCommand({ out, newHost, rsync }: Names): string {
   const from = folder(out);
-  const to = `${shellWord(newHost)}:${shellWord(parentOf(from).replace(/\/?$/, "/"))}`;
-  const carrier = rsync ? ["rsync", "-a", "--partial", "--info=progress2"] : ["scp", "-rp"];
-  return [
-    shellCommand([...carrier, shellWord(from), to]),
-    shellCommand(["scp", shellWord(`${from}.passphrase`), `${shellWord(newHost)}:/root/move.passphrase`]),
-  ];
+  const to = (path: string) => `${shellWord(newHost)}:${shellWord(path)}`;
+  return rsync
+    ? shellCommand(["rsync", "-a", "--partial", "--info=progress2", shellWord(`${from}/`), to(`${from}/`)])
+    : shellCommand(["scp", "-rp", shellWord(from), to(parentOf(from).replace(/\/?$/, "/"))]);
 }
 
 const parentOf = (path: string) => path.slice(0, Math.max(1, path.lastIndexOf("/")));
 
-/** An empty database as Synapse demands it (docs/postgres.md), for a role of the same name. */
+/** Shown on the old host, typed into the new one: by another road than the bundle's. */
+export const showPassphrase = ({ out }: Names) =>
+  shellCommand(["cat", shellWord(`${folder(out)}.passphrase`)]);
+export const TAKE_PASSPHRASE = "(umask 077; cat > /root/move.passphrase)";
+
+/** A place for the configuration that Synapse's account can enter, and a database user whose password nobody sees. */
 export const PREPARE_COMMANDS = [
-  "sudo -u postgres createuser --pwprompt synapse",
-  "sudo -u postgres createdb --encoding=UTF8 --locale=C --template=template0 --owner=synapse synapse",
-  "umask 077; read -rs password; printf '%s\\n' \"$password\" > /root/db.password",
+  [
+    "systemctl disable --now matrix-synapse",
+    "mv /etc/matrix-synapse /etc/matrix-synapse.from-package",
+    "install -d -m 0700 -o matrix-synapse /etc/matrix-synapse",
+  ].join("\n"),
+  [
+    "(umask 077; openssl rand -hex 24 > /root/db.password)",
+    'su postgres -c "createuser --createdb synapse"',
+    "su postgres -c psql <<< \"ALTER ROLE synapse PASSWORD '$(cat /root/db.password)'\"",
+  ].join("\n"),
 ] as const;
 
 export const restoreCommand = ({ out }: Names, mediaFolder: string) =>
