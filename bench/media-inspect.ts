@@ -8,8 +8,6 @@
  * a few minutes to make and to remove. The look runs in a process of its own, whose peak memory is told.
  */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { closeSync, ftruncateSync, mkdirSync, openSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -26,6 +24,7 @@ import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
 import { removeFolder, temporaryFolder } from "../test/support/lab/temporary-folder.ts";
 import { schemaOf } from "../test/support/media-database.ts";
 import { programsWith } from "../test/support/real-world.ts";
+import { makeFile, upload } from "./many-uploads.ts";
 
 /** In a process of its own: `database` is "postgres HOST PORT" or the path of a SQLite file. */
 async function look([folder, database]: [string, string]): Promise<void> {
@@ -123,28 +122,6 @@ async function make(uploads: number, folder: string, cluster: PostgresCluster): 
   database.close();
   await inPostgres(more);
   return path;
-}
-
-/** Ids as random as Synapse's: nearly every upload has a folder of its own. */
-function upload(number: number): { id: string; sha256: string } {
-  const hash = createHash("sha256").update(String(number)).digest();
-  const id = Array.from(hash.subarray(0, 24), (byte) => LETTERS[byte % LETTERS.length]).join("");
-  return { id, sha256: hash.toString("hex") };
-}
-
-const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-function makeFile(path: string, length: number): void {
-  let file: number;
-  try {
-    file = openSync(path, "w");
-  } catch {
-    mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-    file = openSync(path, "w");
-  }
-  // A hole: it has its length, and takes no room.
-  ftruncateSync(file, length);
-  closeSync(file);
 }
 
 const [count = "1000000", ...order] = process.argv.slice(2);

@@ -18,10 +18,10 @@ export interface DumpSample {
 }
 
 /** Bytes of a table that are read of it, on its pages. */
-const PER_TABLE = 6 * 1024 * 1024;
+const PER_TABLE = 4 * 1024 * 1024;
 /** Tables that are sampled: the largest have nearly all there is. */
 const TABLES = 6;
-const KEPT = 24 * 1024 * 1024;
+const KEPT = 8 * 1024 * 1024;
 /** Text per byte on disk, where nothing could be sampled. Rows of small numbers shrink in text, compressed values grow. */
 const USUAL_RATIO = 0.7;
 

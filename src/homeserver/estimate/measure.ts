@@ -18,9 +18,9 @@ export interface Measured {
 }
 
 /** Made-up media: noise, as what is compressed already looks, the same block several times since it is only stored. */
-const MEDIA_SAMPLE = { bytes: 4 * 1024 * 1024, times: 6 };
+const MEDIA_SAMPLE = { bytes: 4 * 1024 * 1024, times: 3 };
 /** Bytes of a SQLite file that are read of it. */
-const FILE_SAMPLE = 16 * 1024 * 1024;
+const FILE_SAMPLE = 8 * 1024 * 1024;
 
 /**
  * A short sample of dumping, compressing and encrypting on this machine: some seconds, nothing written. The passphrase
