@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { measurePace } from "../../src/bundle/pace.ts";
+import { noise } from "../support/bytes.ts";
+import { machineWith } from "../support/fake-machine.ts";
+import { lockWith } from "../support/real-world.ts";
+
+const machine = machineWith();
+
+test("a sample tells how fast and how small, and leaves nothing behind", async () => {
+  const text = Buffer.from("the same line of a log, over and over\n".repeat(30_000));
+  const pace = await measurePace([text, text], { level: 1, lock: lockWith(), machine });
+  assert.ok(pace.ratio > 0 && pace.ratio < 0.1, `${pace.ratio}`);
+  for (const rate of [pace.packing, pace.readingBack])
+    assert.ok(rate > 100_000 && Number.isFinite(rate), `${rate}`);
+  assert.ok(pace.each > 0 && pace.each < 30);
+});
+
+test("what is compressed already does not shrink, and is not grown either", async () => {
+  const pace = await measurePace([noise(500_000, 1)], { level: 0, lock: lockWith(), machine });
+  assert.ok(pace.ratio > 0.99 && pace.ratio < 1.01, `${pace.ratio}`);
+});
+
+test("without a sample there is still an answer that can be reckoned with", async () => {
+  const pace = await measurePace([], { level: 1, lock: lockWith(), machine });
+  assert.equal(pace.ratio, 1);
+  assert.ok(pace.packing > 0 && pace.readingBack > 0);
+});

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { test } from "node:test";
+import fc from "fast-check";
+import { shellCommand, shellWord } from "../../src/report/shell-word.ts";
+
+const readBack = (command: string) =>
+  execFileSync("sh", ["-c", `for word in ${command}; do printf '%s\\0' "$word"; done`], { encoding: "utf8" })
+    .split("\0")
+    .slice(0, -1);
+
+test("a word that needs no quotes has none, so that commands stay readable", () => {
+  for (const word of ["/etc/matrix-synapse/homeserver.yaml", "root@new.example.org", "--out", "a=b,c"])
+    assert.equal(shellWord(word), word);
+  assert.equal(shellWord(""), "''");
+  assert.equal(shellWord("it's"), `'it'\\''s'`);
+});
+
+test("a shell reads back what was written, whatever is in it, also where it was folded", () => {
+  const word = fc.string({ unit: "grapheme", maxLength: 40 }).filter((text) => !text.includes("\0"));
+  fc.assert(
+    fc.property(fc.array(word, { minLength: 1, maxLength: 12 }), (words) => {
+      assert.deepEqual(readBack(shellCommand(words.map(shellWord), 40)), words);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("a long command is folded before its options, each with its value beside it", () => {
+  const words = [
+    "synlift",
+    "restore",
+    "/srv/move",
+    "--passphrase-file",
+    "/root/move.passphrase",
+    "--dry-run",
+  ];
+  assert.equal(shellCommand(words, 100), words.join(" "));
+  assert.equal(
+    shellCommand(words, 40),
+    "synlift restore /srv/move \\\n  --passphrase-file /root/move.passphrase \\\n  --dry-run",
+  );
+});
