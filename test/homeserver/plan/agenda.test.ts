@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { test } from "node:test";
+import { COMMANDS } from "../../../src/commands/index.ts";
+import { commandLine } from "../../../src/commands/menu.ts";
+import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
+import { agendaOf, type Move } from "../../../src/homeserver/plan/agenda.ts";
+import type { Launch } from "../../../src/homeserver/service/launch.ts";
+import { agendaText } from "../../../src/report/agenda-text.ts";
+import { matchesGolden } from "../../report/golden.ts";
+
+const NOW = Date.UTC(2026, 10, 20, 9);
+
+const homeserver = {
+  serverName: "example.org",
+  configPaths: ["/etc/matrix-synapse/homeserver.yaml", "/etc/matrix-synapse/conf.d"],
+  workingFolder: "/var/lib/matrix-synapse",
+  map: [],
+} as unknown as Homeserver;
+
+const unit: Launch = {
+  kind: "unit",
+  from: "the unit matrix-synapse.service",
+  name: "matrix-synapse.service",
+  isRunning: true,
+  comesBack: true,
+  app: "synapse.app.homeserver",
+  configPaths: homeserver.configPaths,
+  workingFolder: homeserver.workingFolder,
+  map: [],
+  account: "matrix-synapse",
+  program: "/opt/venvs/matrix-synapse/bin/python",
+  overrides: [],
+};
+
+const DEBIAN: Move = {
+  now: NOW,
+  when: Date.UTC(2026, 11, 1, 2),
+  named: true,
+  homeserver,
+  launch: unit,
+  workers: [{ ...unit, name: "matrix-synapse-worker@media.service", app: "synapse.app.generic_worker" }],
+  out: "/srv/move",
+  newHost: "root@new.example.org",
+  split: undefined,
+  rsync: true,
+  address: {
+    toLower: ["A matrix.example.org from 86400 to 300 seconds"],
+    toChange: ["A matrix.example.org, now 192.0.2.1"],
+    safeFrom: NOW + 48 * 3600_000,
+  },
+  estimate: { outage: [], outageSeconds: 2500, preparationSeconds: 2400, bundleBytes: 1e9 },
+  blockers: [],
+  sqlite: false,
+  version: "1.163.2",
+  atRisk: 3,
+};
+
+const CONTAINER: Move = {
+  ...DEBIAN,
+  named: false,
+  homeserver: {
+    ...homeserver,
+    configPaths: ["/srv/my synapse/homeserver.yaml"],
+    workingFolder: "/",
+    map: [{ inside: "/data", outside: "/srv/my synapse" }],
+  },
+  launch: {
+    ...unit,
+    kind: "container",
+    name: "synapse",
+    from: "the container synapse",
+    workingFolder: undefined,
+  },
+  workers: [],
+  out: "/mnt/it's here/",
+  split: "100m",
+  rsync: false,
+  address: undefined,
+  estimate: undefined,
+  blockers: ["signing-key", "disk-room"],
+  sqlite: true,
+  version: undefined,
+  atRisk: 0,
+};
+
+const look = { columns: 80, colour: false };
+
+test("the steps of a server from Debian's package, to the letter", () => {
+  matchesGolden("agenda-debian.txt", agendaText(agendaOf(DEBIAN), look));
+});
+
+test("the steps of a container on SQLite that something blocks, with names that need quotes, to the letter", () => {
+  matchesGolden("agenda-container.txt", agendaText(agendaOf(CONTAINER), look));
+});
+
+test("every synlift command of the steps is one that the program takes", () => {
+  const chosen: string[] = [];
+  for (const move of [DEBIAN, CONTAINER]) {
+    const commands = agendaOf(move).moments.flatMap((moment) => moment.commands ?? []);
+    for (const command of commands.filter((one) => one.startsWith("synlift "))) {
+      const words = execFileSync("sh", ["-c", `for word in ${command}; do printf '%s\\0' "$word"; done`], {
+        encoding: "utf8",
+      });
+      const line = commandLine(COMMANDS, ({ entry }) => chosen.push(entry.name), {
+        out: () => undefined,
+        err: () => undefined,
+      });
+      line.parse(words.split("\0").slice(1, -1), { from: "user" });
+    }
+  }
+  assert.deepEqual([...new Set(chosen)].toSorted(), ["export", "open", "restore", "users"]);
+});
+
+test("every command is one that a shell can read", () => {
+  for (const move of [DEBIAN, CONTAINER])
+    for (const command of agendaOf(move).moments.flatMap((moment) => moment.commands ?? []))
+      execFileSync("bash", ["-n", "-c", command]);
+});
+
+test("the point of no return is told once, and comes before the address is moved", () => {
+  const { moments } = agendaOf(DEBIAN);
+  const at = moments.findIndex(({ tone }) => tone === "no-return");
+  assert.equal(moments.filter(({ tone }) => tone === "no-return").length, 1);
+  assert.ok(at < moments.findIndex(({ title }) => title === "Move the address"));
+});
