@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Descent, namesIn, unpacked, type Packed, type Walked } from "./descent.ts";
@@ -8,8 +7,11 @@ export type { Walked } from "./descent.ts";
 /** From so many names on, threads are worth their start. */
 const MANY = 100;
 
-/** Entries that a thread may be ahead of the reader: some 4 MB. */
-const AHEAD = 50_000;
+/** Each takes some 25 MB, and two keep a disk and a reader busy. */
+const THREADS = 2;
+
+/** Entries that a thread may be ahead of the reader: about 1 MB. */
+const AHEAD = 10_000;
 
 /**
  * All that lies below a folder, depth first, the names in each folder sorted by code unit. Never throws for what it
@@ -52,13 +54,12 @@ async function* walkInThreads(
   names: readonly string[],
   signal: AbortSignal | undefined,
 ): AsyncIterable<Packed> {
-  const count = Math.min(4, Math.max(2, availableParallelism()));
   const threads = Array.from(
-    { length: count },
+    { length: THREADS },
     (_, first) =>
       new Thread(
         folder,
-        names.filter((_, index) => index % count === first),
+        names.filter((_, index) => index % THREADS === first),
       ),
   );
   const stop = () => {
@@ -68,7 +69,7 @@ async function* walkInThreads(
   try {
     for (const index of names.keys()) {
       for (let last = false; !last;) {
-        const packed = await threads[index % count]!.next();
+        const packed = await threads[index % THREADS]!.next();
         signal?.throwIfAborted();
         last = packed.last;
         yield packed;
@@ -98,7 +99,12 @@ class Thread {
 
   constructor(folder: string, names: readonly string[]) {
     const order: Order = { task: TASK, folder, names };
-    this.#worker = new Worker(new URL(import.meta.url), { workerData: order, env: {}, execArgv: [] });
+    this.#worker = new Worker(new URL(import.meta.url), {
+      workerData: order,
+      env: {},
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    });
     this.#worker.on("message", (packed: Packed) => {
       this.#waiting.push(packed);
       this.#wake();
