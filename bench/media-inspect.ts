@@ -46,10 +46,12 @@ async function look([folder, database]: [string, string]): Promise<void> {
   const { findings, facts } = await inspectMedia({ homeserver, deep: false }, tools, silent);
   await session.close();
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const peak = Math.round(process.resourceUsage().maxRSS / 1024);
+  const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+  const peak = Math.round(maxRSS / 1024);
+  const work = ((userCPUTime + systemCPUTime) / 1_000_000).toFixed(1);
   const told = findings.map(({ id, level }) => `${id} ${level}`).join(", ");
   console.log(
-    `${session.engine}: ${seconds} s, peak ${peak} MiB; ${facts.packed?.files ?? 0} files; ${told}`,
+    `${session.engine}: ${seconds} s (of processor: ${work} s), peak ${peak} MiB; ${facts.packed?.files ?? 0} files; ${told}`,
   );
 }
 
