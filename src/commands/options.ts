@@ -111,19 +111,20 @@ export async function typedDatabase(
   text: string,
   passwordFile: string | undefined,
   { files, machine }: System,
+  option = "--database",
 ): Promise<PostgresAddress> {
   const { password, ...parameters } = parseConnection(text);
   if (password !== undefined) {
     throw new MigrationError(
       "bad-usage",
-      "--database holds a password, which every user of this host could read",
+      `${option} holds a password, which every user of this host could read`,
       {
-        hint: "leave it out there and put it into a file: --database-password-file",
+        hint: `leave it out there and put it into a file: ${option}-password-file`,
       },
     );
   }
   if (parameters["dbname"] === undefined)
-    throw new MigrationError("bad-usage", "--database names no database", { hint: "add dbname=…" });
+    throw new MigrationError("bad-usage", `${option} names no database`, { hint: "add dbname=…" });
   const given =
     passwordFile === undefined ? undefined : (await files.readText(passwordFile)).replace(/\r?\n$/, "");
   return addressOf({

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { DelegationFacts } from "../delegation/facts.ts";
 import { inspectDelegation, type Delegation } from "../delegation/inspect.ts";
-import { changeWords, hostsIn, loweringWords } from "../delegation/words.ts";
+import { addressWords, hostsIn } from "../delegation/words.ts";
 import { MigrationError } from "../errors.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 import { readToken } from "../homeserver/people/notice-inputs.ts";
@@ -26,7 +26,15 @@ import type { ProgressView } from "../report/progress-view.ts";
 import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, checked, CONFIG_OPTIONS, configSchema, sizeOf } from "./options.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  checked,
+  CONFIG_OPTIONS,
+  configSchema,
+  sizeOf,
+  typedDatabase,
+} from "./options.ts";
 
 /** Bytes per second that are assumed between the hosts where nobody says so: 100 Mbit/s. */
 const USUAL_LINK = 100;
@@ -41,6 +49,8 @@ const schema = z.object({
   link: z.coerce.number().positive().max(1_000_000).optional(),
   when: z.string().transform(parseDate).optional(),
   target: z.url({ protocol: /^https?$/, error: "write a base address: https://new.example.org" }).optional(),
+  targetDatabase: z.string().min(1).optional(),
+  targetDatabasePasswordFile: z.string().min(1).optional(),
   targetUploadLimit: z
     .string()
     .transform((text) => sizeOf(text, "--target-upload-limit"))
@@ -78,6 +88,11 @@ export const planCommand: Command<PlanOptions> = {
       about: "when the move is to begin: '2026-12-01 02:00 UTC'; else as early as is safe",
     },
     { flags: "--target <url>", about: "base address of the new server, if a Synapse answers there already" },
+    {
+      flags: "--target-database <address>",
+      about: "database on the new host, if it can be reached from here: 'host=… user=… dbname=…'",
+    },
+    { flags: "--target-database-password-file <file>", about: "file whose only line is its password" },
     {
       flags: "--target-upload-limit <size>",
       about: "the largest upload that the new server takes, such as 50m",
@@ -143,7 +158,7 @@ export const planCommand: Command<PlanOptions> = {
         out: questions.out,
         newHost: options.newHost,
         split: options.split,
-        address: address && wordsOf(address.facts),
+        address: address && addressWords(address.facts),
         estimate: looked?.estimate,
         blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),
         sqlite: homeserver.database.kind === "sqlite",
@@ -176,8 +191,9 @@ export const planCommand: Command<PlanOptions> = {
   },
 };
 
-async function questionsOf(options: PlanOptions, { machine, files }: System): Promise<PlanQuestions> {
-  const { mediaRepo, mediaRepoTokenFile } = options;
+async function questionsOf(options: PlanOptions, system: System): Promise<PlanQuestions> {
+  const { machine, files } = system;
+  const { targetDatabase, targetDatabasePasswordFile, mediaRepo, mediaRepoTokenFile } = options;
   if ((mediaRepo === undefined) !== (mediaRepoTokenFile === undefined))
     throw new MigrationError("bad-usage", "--media-repo and --media-repo-token-file go together", {
       hint: "its usage is told to its admins only: give both",
@@ -189,6 +205,10 @@ async function questionsOf(options: PlanOptions, { machine, files }: System): Pr
   return {
     deep: options.deep,
     target: options.target,
+    targetDatabase:
+      targetDatabase === undefined
+        ? undefined
+        : await typedDatabase(targetDatabase, targetDatabasePasswordFile, system, "--target-database"),
     url: options.url,
     uploadLimit: options.targetUploadLimit,
     mediaRepo: mediaRepo === undefined ? undefined : { url: mediaRepo, token },
@@ -211,12 +231,6 @@ function addressOf(
     view,
   );
 }
-
-const wordsOf = (facts: DelegationFacts) => ({
-  toLower: facts.toLower.map(loweringWords),
-  toChange: changeWords(facts),
-  safeFrom: facts.safeFrom,
-});
 
 /** Host names that a plan tells of and that are not the homeserver's own, by what they are. */
 function hostNames(

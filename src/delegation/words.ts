@@ -1,7 +1,7 @@
 import type { DelegationFacts, Lowering, RecordFact } from "./facts.ts";
 
 /** "A matrix.example.org from 86400 to 300 seconds". */
-export function loweringWords(lowering: Lowering): string {
+function loweringWords(lowering: Lowering): string {
   const { from, to } = lowering;
   return lowering.kind === "record"
     ? `${lowering.type} ${lowering.name} from ${from} to ${to} seconds`
@@ -9,7 +9,7 @@ export function loweringWords(lowering: Lowering): string {
 }
 
 /** Records that lead to the old host, a line each: "A matrix.example.org, now 192.0.2.1". */
-export function changeWords({ records }: DelegationFacts): string[] {
+function changeWords({ records }: DelegationFacts): string[] {
   const moving = new Map<string, RecordFact[]>();
   for (const record of records.filter(({ moves }) => moves)) {
     const key = `${record.type} ${record.name}`;
@@ -33,3 +33,10 @@ export function hostsIn({ records, federation, client }: DelegationFacts): strin
   ];
   return [...new Set(named.map((name) => name.replace(/\.$/, "")))].filter((name) => /[a-z]/i.test(name));
 }
+
+/** What there is to be done at the address, in words. */
+export const addressWords = (facts: DelegationFacts) => ({
+  toLower: facts.toLower.map(loweringWords),
+  toChange: changeWords(facts),
+  safeFrom: facts.safeFrom,
+});

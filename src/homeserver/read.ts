@@ -80,6 +80,9 @@ export async function readHomeserver(
   return homeserver;
 }
 
+/** Bytes. No configuration is nearly as long, and what is takes the parser minutes. */
+const LARGEST = 2 * 1024 * 1024;
+
 /** A folder gives its own `*.yaml` files, sorted by name; anything else given is taken for a file. As Synapse sees them. */
 async function filesIn(
   paths: readonly string[],
@@ -92,6 +95,11 @@ async function filesIn(
     const here = placeOf(path);
     const kind = (await files.follow(here))?.kind;
     if (kind === undefined) faults.push(`there is no configuration file or folder at ${here}`);
+    // Reading from a pipe may never end.
+    if (kind === "other") {
+      faults.push(`${here} is neither a file nor a folder`);
+      continue;
+    }
     if (kind !== "folder") {
       found.push(path);
       continue;
@@ -112,7 +120,7 @@ async function readMapping(
   faults: string[],
 ): Promise<{ text: string; settings: Settings } | undefined> {
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(await files.readWhole(path));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(await files.readWhole(path, LARGEST));
     const value = parseYaml(text);
     return isMapping(value) ? { text, settings: value } : undefined;
   } catch (error) {

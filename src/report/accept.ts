@@ -1,13 +1,31 @@
 import { MigrationError } from "../errors.ts";
 import { worst, type Finding } from "./finding.ts";
 
-/** Warnings that a person takes on, by id, come back as notes that say so. */
+/** Warnings that a person takes on, by id, come back as notes that say so. An id that was no warning's is told. */
 export function acceptWarnings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
-  return findings.map((finding) =>
+  const taken = findings.map((finding) =>
     finding.level === "warning" && accepted.includes(finding.id)
-      ? { ...finding, level: "note", sentence: `${finding.sentence} (accepted)` }
+      ? { ...finding, level: "note" as const, sentence: `${finding.sentence} (accepted)` }
       : finding,
   );
+  const idle = [...new Set(accepted)].filter(
+    (id) => !findings.some((finding) => finding.id === id && finding.level === "warning"),
+  );
+  if (idle.length === 0) return taken;
+  const blocked = idle.filter((id) =>
+    findings.some((finding) => finding.id === id && finding.level === "blocker"),
+  );
+  return [
+    ...taken,
+    {
+      id: "accept",
+      level: "note",
+      sentence: `nothing was accepted by ${idle.join(", ")}`,
+      evidence: idle.map((id) =>
+        blocked.includes(id) ? `${id} is a blocker, which must be cleared` : `there is no warning ${id} now`,
+      ),
+    },
+  ];
 }
 
 /** Why a look is no success although it was made: `found-blockers` or `found-warnings`; undefined when all is well. */

@@ -144,6 +144,9 @@ function accountOf(name: string): Account | undefined {
     const line = execFileSync("getent", ["passwd", name], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "ignore"],
+      // A directory service that does not answer must not hold everything.
+      timeout: 5000,
+      killSignal: "SIGKILL",
     });
     const [account, , uid, gid, , home] = line.trim().split(":");
     if (!account || !uid || !gid) return undefined;

@@ -85,13 +85,17 @@ export function realPostgres(programs: Programs): Postgres {
         "--no-align",
         "--tuples-only",
       ]);
-      const session = new PsqlSession(await programs.open(psql), describeAddress(to), patience);
+      const session = new PsqlSession(await programs.open(psql), describeAddress(to));
       await session.run(SET_UP);
       if (readOnly) await session.run(READ_ONLY);
+      session.patience = patience;
       return session;
     },
   };
 }
+
+/** Milliseconds. psql itself gives up after `connect_timeout`, if it is in order; several addresses have that each. */
+const CONNECTING = 60_000;
 
 class PsqlSession implements PostgresSession {
   readonly engine = "postgres";
@@ -99,15 +103,15 @@ class PsqlSession implements PostgresSession {
   #where: string;
   #lines: AsyncIterator<string>;
   #turn: Promise<void> = Promise.resolve();
-  readonly #patience: number | undefined;
+  /** See `ConnectOptions`. Until it is set otherwise, that of connecting. */
+  patience: number | undefined = CONNECTING;
   #asked = 0;
   #closed = false;
   #tooSlow = false;
 
-  constructor(psql: Conversation, where: string, patience: number | undefined) {
+  constructor(psql: Conversation, where: string) {
     this.#psql = psql;
     this.#where = where;
-    this.#patience = patience;
     this.#lines = linesOf(psql.output)[Symbol.asyncIterator]();
   }
 
@@ -162,11 +166,11 @@ class PsqlSession implements PostgresSession {
   }
 
   async #nextLine(): Promise<IteratorResult<string>> {
-    if (this.#patience === undefined) return this.#lines.next();
+    if (this.patience === undefined) return this.#lines.next();
     const timer = setTimeout(() => {
       this.#tooSlow = true;
       this.#psql.kill();
-    }, this.#patience);
+    }, this.patience);
     try {
       return await this.#lines.next();
     } finally {
@@ -178,7 +182,7 @@ class PsqlSession implements PostgresSession {
     if (this.#tooSlow) {
       return new MigrationError(
         "database-unreachable",
-        `database ${this.#where} said nothing for ${Math.round(this.#patience! / 1000)} seconds`,
+        `database ${this.#where} said nothing for ${Math.round(this.patience! / 1000)} seconds`,
         { hint: "look at what the database server is doing: locks, disk, memory" },
       );
     }
@@ -235,7 +239,7 @@ export async function postgresProgramVersion(
   name: string,
   programs: Programs,
 ): Promise<{ major: number; text: string }> {
-  const said = await programs.run({ name, args: ["--version"] });
+  const said = await programs.run({ name, args: ["--version"], limit: 10_000 });
   const found = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)*/.exec(said.replace(/^.*PostgreSQL\)/, ""));
   if (!found)
     throw new MigrationError("program-failed", `${name} does not say which version it is: ${said.trim()}`);

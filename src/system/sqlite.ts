@@ -72,13 +72,15 @@ class SqliteSession implements QuerySession {
   async *rows<Row>(sql: string): AsyncIterable<Row> {
     let count = 0;
     try {
-      for (const row of this.#database.prepare(sql).iterate()) {
+      const statement = this.#database.prepare(sql);
+      // A number that no double has would be an error; as from PostgreSQL it is the nearest one.
+      statement.setReadBigInts(true);
+      for (const row of statement.iterate()) {
         if (count++ % TURN === 0) {
           await nextTurn();
           this.#signal.throwIfAborted();
         }
-        // SQLite hands out objects without a prototype.
-        yield { ...row } as Row;
+        yield plain(row) as Row;
       }
     } catch (error) {
       if (this.#signal.aborted || (error as { code?: string }).code !== "ERR_SQLITE_ERROR") throw error;
@@ -98,6 +100,13 @@ class SqliteSession implements QuerySession {
     if (this.#database.isOpen) this.#database.close();
     return Promise.resolve();
   }
+}
+
+/** SQLite hands out objects without a prototype. */
+function plain(row: Record<string, unknown>): Record<string, unknown> {
+  const copy = { ...row };
+  for (const key in copy) if (typeof copy[key] === "bigint") copy[key] = Number(copy[key]);
+  return copy;
 }
 
 const unusable = (path: string, reason: string) =>

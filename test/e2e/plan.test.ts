@@ -385,6 +385,20 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     args: () => ["--target-upload-limit", "1k"],
     says: /1\.0 KiB/,
   },
+  "a new database that is not empty": {
+    expected: ["target-database blocker"],
+    plant: sql("select 1", "select 1"),
+    args: () => {
+      const file = join(temporaryFolder("password"), "password");
+      writeFileSync(file, PASSWORD + "\n");
+      const { host, port } = cluster.address;
+      return [
+        ...["--target-database", `host=${host} port=${port} user=syn dbname=planned`],
+        ...["--target-database-password-file", file],
+      ];
+    },
+    says: /database planned is not empty/,
+  },
   "no gpg": {
     expected: ["gpg blocker"],
     env: () => ({
@@ -422,6 +436,12 @@ test("a disk without room for the bundle is told before anything stops", async (
   const ran = await plan(["--json", "--out", out]);
   assert.deepEqual(grave(ran), ["disk-room blocker", "disk-memory warning"]);
   assert.ok(!existsSync(out));
+});
+
+test("what was accepted and is no warning is told: an id may be mistyped, or its fault gone", async () => {
+  const ran = await plan(["--json", "--accept", "media-missin"]);
+  assert.equal(ran.code, 0);
+  assert.match(ran.stdout, /nothing was accepted by media-missin/);
 });
 
 test("a warning that somebody takes on is a note, and the exit code is 0 again", async () => {
@@ -523,10 +543,10 @@ test("the plan as text stays within 80 columns, commands apart, and needs no col
   const wide = stdout.split("\n").filter((line) => line.length > 80);
   // A path or a command is there to be copied: it is never broken.
   assert.deepEqual(
-    wide.filter((line) => !/--|\/tmp\//.test(line)),
+    wide.filter((line) => !/--|\/tmp\/|su postgres/.test(line)),
     [],
   );
-   
+
   assert.ok(!/\u001b/.test(stdout));
   for (const heading of [
     "In short",

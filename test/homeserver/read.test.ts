@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -244,4 +245,11 @@ test("listeners are read with Synapse's defaults", async (t) => {
     { port: 9000, addresses: ["0.0.0.0"], tls: false, resources: [] },
     { path: "/run/synapse.sock", addresses: [], tls: false, resources: ["client"] },
   ]);
+});
+
+test("a pipe in the place of a configuration is refused, and not waited for", async (t) => {
+  const folder = folderWith(t, {});
+  const pipe = join(folder, "homeserver.yaml");
+  execFileSync("mkfifo", [pipe]);
+  assert.match(await faultsOf(read(folder, pipe)), /homeserver\.yaml is neither a file nor a folder$/m);
 });

@@ -16,7 +16,8 @@ import type { DatabaseSection } from "./section.ts";
 
 export interface Target {
   readonly address: PostgresAddress;
-  readonly section: DatabaseSection;
+  /** Of what was counted at the source, what decides where it can go. */
+  readonly section: Pick<DatabaseSection, "serverVersion">;
 }
 
 /**
@@ -124,7 +125,7 @@ export async function analyze(address: PostgresAddress, postgres: Postgres): Pro
 /** Nothing of a row may come out in an error. */
 const QUIETLY = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];
 
-async function mustBeSuitable(session: PostgresSession, section: DatabaseSection): Promise<void> {
+async function mustBeSuitable(session: PostgresSession, section: Target["section"]): Promise<void> {
   const facts = await databaseFacts(session);
   const { name, relations, create } = await session.one<{
     name: string;
@@ -163,7 +164,7 @@ async function mustBeSuitable(session: PostgresSession, section: DatabaseSection
 
 async function mayCreate(
   address: PostgresAddress,
-  section: DatabaseSection,
+  section: Target["section"],
   postgres: Postgres,
 ): Promise<void> {
   const session = await postgres.connect(maintenance(address));
@@ -186,7 +187,7 @@ async function mayCreate(
   }
 }
 
-function mustNotBeOlder(serverVersion: number, section: DatabaseSection): void {
+function mustNotBeOlder(serverVersion: number, section: Target["section"]): void {
   const [here, there] = [majorOf(serverVersion), majorOf(section.serverVersion)];
   if (here >= there) return;
   throw new MigrationError(

@@ -72,12 +72,18 @@ async function* counted(
   progress.end("users/accounts");
 }
 
+/** A row can hold any number; one that is no moment that a server can have seen says nothing. */
+const isTime = (time: number | null): time is number => time !== null && time >= 0 && time < LATEST;
+
+/** 2100-01-01. */
+const LATEST = 4_102_444_800_000;
+
 function personOf(row: AccountRow, { now, coverages }: Reading): Person {
   const { userId, version, algorithm, keys } = row;
   const accountData = (
     typeof row.accountData === "string" ? JSON.parse(row.accountData) : (row.accountData ?? {})
   ) as AccountData;
-  const seen = [row.deviceSeen, row.addressSeen, row.visited].filter((time) => time !== null);
+  const seen = [row.deviceSeen, row.addressSeen, row.visited].filter(isTime);
   const lastSeen = seen.length === 0 ? null : Math.max(...seen);
   const backup = version === null ? null : { version, algorithm: algorithm ?? "", keys };
   const facts = {

@@ -5,6 +5,7 @@ import type { System } from "../../system/system.ts";
 import { inspectConfig } from "../config/inspect.ts";
 import { inspectDatabase, type DatabaseLookFacts } from "../database/inspect.ts";
 import { openForLooking } from "../database/look.ts";
+import { targetDatabaseFindings } from "../database/target-findings.ts";
 import type { Estimate, Load, Rates } from "../estimate/estimate.ts";
 import type { Saving } from "../estimate/savings.ts";
 import type { Homeserver } from "../homeserver.ts";
@@ -128,6 +129,13 @@ export async function lookAtHomeserver(
       facts?.serverVersion == null
         ? undefined
         : { serverVersion: facts.serverVersion, versionText: facts.version };
+    const { targetDatabase } = questions;
+    if (server && targetDatabase)
+      findings.push(
+        ...((await look("target-database", () =>
+          targetDatabaseFindings(targetDatabase, server.serverVersion, system.postgres),
+        )) ?? []),
+      );
     const needed = (await look("programs", () => programFindings(server, system))) ?? [];
     findings.push(...needed);
     const canPack = needed.some(({ id, level }) => id === "gpg" && level === "ok");

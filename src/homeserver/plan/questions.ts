@@ -1,3 +1,4 @@
+import type { PostgresAddress } from "../../system/postgres.ts";
 import type { MediaRepo } from "../media/media-repo.ts";
 
 /** What a person wants to know, and what they know of the new host. */
@@ -5,6 +6,8 @@ export interface PlanQuestions {
   readonly deep: boolean;
   /** Base address of the new server. */
   readonly target?: string | undefined;
+  /** The database on the new host, if it can be reached from here. */
+  readonly targetDatabase?: PostgresAddress | undefined;
   /** Base address of the old one, if not its own listeners. */
   readonly url?: string | undefined;
   /** Bytes of the largest upload that the target takes. */
