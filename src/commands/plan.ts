@@ -5,6 +5,7 @@ import { inspectDelegation, type Delegation } from "../delegation/inspect.ts";
 import { addressWords, hostsIn } from "../delegation/words.ts";
 import { MigrationError } from "../errors.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
+import { MEDIA_MISSING } from "../homeserver/media/export.ts";
 import { readToken } from "../homeserver/people/notice-inputs.ts";
 import { agendaOf } from "../homeserver/plan/agenda.ts";
 import { parseDate, roundedUp } from "../homeserver/plan/dates.ts";
@@ -16,6 +17,7 @@ import { planText } from "../homeserver/plan/plan-text.ts";
 import { readOrSay } from "../homeserver/plan/read-or-say.ts";
 import type { PlanQuestions } from "../homeserver/plan/questions.ts";
 import { timeFindings } from "../homeserver/plan/time-findings.ts";
+import { MEDIA_ODD } from "../homeserver/media/store.ts";
 import { chooseSource } from "../homeserver/service/choose-launch.ts";
 import { findLaunches } from "../homeserver/service/find-launches.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
@@ -80,7 +82,8 @@ export const planCommand: Command<PlanOptions> = {
     { flags: "--split <size>", about: "the parts that the bundle will be cut into, such as 100m" },
     {
       flags: "--new-host <login>",
-      about: "the new host as ssh takes it, for the commands: root@new.example.org",
+      about:
+        "the new host as ssh takes it, for the commands; root@new.example.org stands for it when left out",
     },
     { flags: "--link <mbit>", about: "megabits per second between the two hosts; 100 is assumed" },
     {
@@ -116,7 +119,7 @@ export const planCommand: Command<PlanOptions> = {
   parse: (given) => checked(schema, given),
 
   async run(options, system, view) {
-    const { machine, files, signal } = system;
+    const { machine, files } = system;
     const questions = await questionsOf(options, system);
     const launches = await findLaunches(system);
     const chosen = await chooseSource(
@@ -129,8 +132,7 @@ export const planCommand: Command<PlanOptions> = {
       },
       files,
     );
-    const read = await readOrSay(chosen.source, files);
-    const homeserver = read.homeserver;
+    const { homeserver, findings: unread } = await readOrSay(chosen.source, files);
     const looked =
       homeserver &&
       (await lookAtHomeserver({ homeserver, launch: chosen.launch, launches }, questions, system, view));
@@ -142,7 +144,7 @@ export const planCommand: Command<PlanOptions> = {
     const times = { now, when, named: options.when !== undefined };
     const found = [
       ...chosen.findings,
-      ...read.findings,
+      ...unread,
       ...(looked?.findings ?? (await workroom(undefined, questions, undefined, system))),
       ...(address?.findings ?? []),
       ...timeFindings(times, safeFrom),
@@ -158,6 +160,7 @@ export const planCommand: Command<PlanOptions> = {
         out: questions.out,
         newHost: options.newHost,
         split: options.split,
+        accepted: options.accept.filter((id) => id === MEDIA_MISSING || id === MEDIA_ODD),
         address: address && addressWords(address.facts),
         estimate: looked?.estimate,
         blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),
@@ -179,7 +182,6 @@ export const planCommand: Command<PlanOptions> = {
       await files.writeWhole(path, pageHtml(page));
       lines.push(`the plan as a page: ${path}`);
     }
-    signal.throwIfAborted();
     return {
       opening: planText(page, system.terminal),
       brief: true,

@@ -61,7 +61,8 @@ export async function inspectDelegation(
   };
   const name = parseServerName(question.serverName);
   if (!name) return unusable(question, machine.now());
-  progress.note(`asking DNS and web servers how others find ${name.text}`);
+  // Without the name: a plan may be handed on, with all that was shown while it was made.
+  progress.note("asking DNS and web servers how others find this server");
   if (await dnsIsSilent(name, asking.lookups)) return silent(name, question, asking);
 
   const [walked, clientFile] = await Promise.all([walk(name, asking), fetchClientFile(name, asking)]);

@@ -21,6 +21,7 @@ function changeWords({ records }: DelegationFacts): string[] {
 /** Every host name that is told of, for whoever leaves them out. */
 export function hostsIn({ records, federation, client }: DelegationFacts): string[] {
   const named = [
+    ...records.map(({ from }) => from.split(" ")[0]!),
     ...records.flatMap(({ name, type, value }) =>
       type === "CNAME" || type === "NS"
         ? [name, value]

@@ -87,9 +87,12 @@ function overUdp(
       else if (message) done(message);
     });
     // Once connected, the kernel hands us only what comes from that address and port.
-    socket.connect(port, address, () => {
-      socket.send(questionBytes(question));
-    });
+    const connected = (error?: Error) => {
+      // Node hands a missing route to this callback, and the socket is then none that can be sent on.
+      if (error) done("unreachable");
+      else socket.send(questionBytes(question));
+    };
+    socket.connect(port, address, connected);
   });
 }
 

@@ -40,7 +40,8 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
 
 /** Whether nobody has it open: then it can be read without a lock, and SQLite needs no -shm file beside it. */
 async function isQuiet(path: string, files: Files): Promise<boolean> {
-  const beside = [await files.look(`${path}-wal`), await files.look(`${path}-shm`)];
+  // A -journal is one that a killed program left, or one of a program that writes at this moment.
+  const beside = await Promise.all(["-wal", "-shm", "-journal"].map((end) => files.look(`${path}${end}`)));
   return beside.every((entry) => entry === undefined);
 }
 

@@ -23,8 +23,18 @@ export interface Unfinished {
 /** How temporary names end, so that what a killed run left can be found and removed. */
 export const UNFINISHED_SUFFIX = ".unfinished";
 
+/** A rename puts a file in the place of anything, of a device too: `/dev/null` would be gone for the whole host. */
+async function mustBeReplaceable(path: string): Promise<void> {
+  const found = await fs.lstat(path).catch(() => undefined);
+  if (!found || found.isFile() || found.isSymbolicLink()) return;
+  throw new MigrationError("file-failed", `${path} is there already, and is no ordinary file`, {
+    hint: "name a file that is new, or one that may be written over",
+  });
+}
+
 /** See `Files.begin`. */
 export async function beginFile(path: string, mode: number, sync: boolean): Promise<Unfinished> {
+  await mustBeReplaceable(path);
   const temporary = join(dirname(path), `.${basename(path)}${UNFINISHED_SUFFIX}`);
   // Left by a run that was killed. Whoever writes here holds the lock, so it is nobody's.
   await attempt("remove", temporary, () => fs.rm(temporary, { force: true }));

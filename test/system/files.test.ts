@@ -215,3 +215,16 @@ test("a folder that others may look into is not opened up, and a new one is priv
   await files.writeWhole(join(folder, "x"), await collect(chunked("a", "b")));
   assert.equal(await files.readText(join(folder, "x")), "ab");
 });
+
+test("what is no ordinary file is never written over: a device would be gone for the whole host", async () => {
+  const folder = temporaryFolder("device");
+  const pipe = join(folder, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  mkdirSync(join(folder, "inner"));
+  for (const path of [pipe, join(folder, "inner")])
+    await assert.rejects(files.writeWhole(path, "text"), {
+      code: "file-failed",
+      message: /is no ordinary file$/,
+    });
+  assert.ok(statSync(pipe).isFIFO());
+});

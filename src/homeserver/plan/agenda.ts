@@ -141,14 +141,22 @@ function outage(move: Move): Moment[] {
     {
       title: "Carry it",
       where: "on the old host",
-      text: "The passphrase goes by another road: show it here, type the second command of the next step on the new host, paste it, then Enter and Ctrl-D.",
+      text: "The passphrase goes by another road: the last command shows it.",
       commands: [carryCommand(move), showPassphrase(move)],
+      tone: "outage",
+    },
+    {
+      title: "Take the passphrase",
+      where: "on the new host",
+      text: "Run this alone, paste the passphrase that the old host showed, then Enter and Ctrl-D.",
+      commands: [TAKE_PASSPHRASE],
       tone: "outage",
     },
     {
       title: "Unpack it",
       where: "on the new host",
-      commands: ["tmux new -s move", TAKE_PASSPHRASE, restoreCommand(move, mediaFolder)],
+      text: "Inside tmux too.",
+      commands: [restoreCommand(move, mediaFolder)],
       tone: "outage",
     },
     {

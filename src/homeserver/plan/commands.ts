@@ -13,6 +13,8 @@ export interface Names {
   /** As ssh takes it: "root@new.example.org". */
   readonly newHost: string;
   readonly split: string | undefined;
+  /** Ids of findings that were accepted and that the export will ask for again. */
+  readonly accepted: readonly string[];
   /** Whether this host has it: the other must have it too. */
   readonly rsync: boolean;
 }
@@ -50,6 +52,7 @@ export const exportCommand = (names: Names, rehearsal: boolean) =>
     ...configOptions(names),
     "--out",
     shellWord(rehearsal ? `${folder(names.out)}-rehearsal` : names.out),
+    ...names.accepted.flatMap((id) => ["--accept", shellWord(id)]),
     ...(names.split === undefined ? [] : ["--split", names.split]),
     ...(rehearsal ? ["--rehearse"] : []),
   ]);

@@ -43,6 +43,7 @@ const DEBIAN: Move = {
   out: "/srv/move",
   newHost: "root@new.example.org",
   split: undefined,
+  accepted: ["media-missing"],
   rsync: true,
   address: {
     toLower: ["A matrix.example.org from 86400 to 300 seconds"],
@@ -75,6 +76,7 @@ const CONTAINER: Move = {
   workers: [],
   out: "/mnt/it's here/",
   split: "100m",
+  accepted: [],
   rsync: false,
   address: undefined,
   estimate: undefined,
