@@ -143,7 +143,10 @@ async function send(
     signal.throwIfAborted();
     return { kind: "failed", reason: (error as Error).message };
   }
-  return outcomeOf(answer, machine.now());
+  const outcome = outcomeOf(answer, machine.now());
+  if (!("reason" in outcome)) return outcome;
+  // A server may repeat what it was sent: the token is in no sentence of ours.
+  return { ...outcome, reason: outcome.reason.replaceAll(token, "<hidden>").slice(0, 300) };
 }
 
 function outcomeOf(answer: HttpAnswer, now: number): Outcome | Wait {
@@ -152,7 +155,7 @@ function outcomeOf(answer: HttpAnswer, now: number): Outcome | Wait {
   if (status === 429) return { wait: waitAskedFor(answer, now) };
   const errcode = fieldIn(answer, "errcode");
   const said = fieldIn(answer, "error");
-  const reason = `status ${status}${typeof said === "string" ? `: ${said.slice(0, 200)}` : ""}`;
+  const reason = `status ${status}${typeof said === "string" ? `: ${said.slice(0, 8000)}` : ""}`;
   if (status >= 500) return { kind: "failed", reason };
   // A proxy in between, a token that was withdrawn, an API that is not served, notices that are not switched on.
   const forAll =
