@@ -1,4 +1,5 @@
 import { MigrationError } from "../errors.ts";
+import { linesOf } from "./lines.ts";
 import type { Account } from "./machine.ts";
 import type { Call, Conversation, Programs } from "./programs.ts";
 import { gather, only, type QuerySession } from "./query.ts";
@@ -101,7 +102,10 @@ class PsqlSession implements PostgresSession {
   readonly engine = "postgres";
   #psql: Conversation;
   #where: string;
-  #lines: AsyncIterator<string>;
+  #pieces: AsyncIterator<readonly string[]>;
+  /** Lines that have come and were not read yet, from `#next` on. */
+  #lines: readonly string[] = [];
+  #next = 0;
   #turn: Promise<void> = Promise.resolve();
   /** See `ConnectOptions`. Until it is set otherwise, that of connecting. */
   patience: number | undefined = CONNECTING;
@@ -112,7 +116,7 @@ class PsqlSession implements PostgresSession {
   constructor(psql: Conversation, where: string) {
     this.#psql = psql;
     this.#where = where;
-    this.#lines = linesOf(psql.output)[Symbol.asyncIterator]();
+    this.#pieces = linesOf(psql.output)[Symbol.asyncIterator]();
   }
 
   async *rows<Row>(sql: string): AsyncIterable<Row> {
@@ -149,9 +153,8 @@ class PsqlSession implements PostgresSession {
     try {
       await this.#psql.write(`${sql}\n\\echo ${mark}\n`);
       for (;;) {
-        const next = await this.#nextLine();
-        if (next.done === true) throw await this.#failure();
-        const value = next.value;
+        while (this.#next === this.#lines.length) await this.#more();
+        const value = this.#lines[this.#next++]!;
         if (value === mark) {
           complete = true;
           return;
@@ -165,14 +168,20 @@ class PsqlSession implements PostgresSession {
     }
   }
 
-  async #nextLine(): Promise<IteratorResult<string>> {
-    if (this.patience === undefined) return this.#lines.next();
-    const timer = setTimeout(() => {
-      this.#tooSlow = true;
-      this.#psql.kill();
-    }, this.patience);
+  /** Waits for further lines. */
+  async #more(): Promise<void> {
+    const timer =
+      this.patience === undefined
+        ? undefined
+        : setTimeout(() => {
+            this.#tooSlow = true;
+            this.#psql.kill();
+          }, this.patience);
     try {
-      return await this.#lines.next();
+      const piece = await this.#pieces.next();
+      if (piece.done === true) throw await this.#failure();
+      this.#lines = piece.value;
+      this.#next = 0;
     } finally {
       clearTimeout(timer);
     }
@@ -222,16 +231,6 @@ function hintFor(reason: string): string {
   if (/does not exist/.test(reason)) return "check the names of database and user in the database settings";
   if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
   return "check host and port in the database settings, and that the server runs";
-}
-
-async function* linesOf(output: Bytes): AsyncIterable<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of output) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
 }
 
 /** The major and minor version in a line such as "pg_dump (PostgreSQL) 15.18 (Debian …)". */
