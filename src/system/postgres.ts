@@ -3,7 +3,6 @@ import { linesOf } from "./lines.ts";
 import type { Account } from "./machine.ts";
 import type { Call, Conversation, Programs } from "./programs.ts";
 import { gather, only, type QuerySession } from "./query.ts";
-import type { Bytes } from "./system.ts";
 
 export { sqlName, sqlText } from "./query.ts";
 
