@@ -10,8 +10,8 @@ const MANY = 100;
 /** Each takes some 25 MB, and two keep a disk and a reader busy. */
 const THREADS = 2;
 
-/** Entries that a thread may be ahead of the reader: about 1 MB. */
-const AHEAD = 10_000;
+/** Entries that a thread may be ahead of the reader: more would only fill memory. */
+const AHEAD = 2_000;
 
 /**
  * All that lies below a folder, depth first, the names in each folder sorted by code unit. Never throws for what it
