@@ -33,6 +33,7 @@ import {
   checked,
   CONFIG_OPTIONS,
   configSchema,
+  configSource,
   DRY_RUN,
   dryRunSchema,
   PASSPHRASE_OPTIONS,
@@ -74,15 +75,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
   async run(options, system, view) {
     const { files, machine, gpg, signal } = system;
     const folder = resolve(machine.folder, options.out);
-    const homeserver = await readHomeserver(
-      {
-        configPaths: options.config.map((path) => resolve(machine.folder, path)),
-        workingFolder: resolve(machine.folder, options.workingDirectory ?? "."),
-        map: options.map,
-        signal,
-      },
-      files,
-    );
+    const homeserver = await readHomeserver(configSource(options, system), files);
     const source = await inspectSource(homeserver, system);
     if (!options.rehearse) mustBeDown(source.alive);
     mustBePlain(source.media, homeserver.mediaStore, options.accept);

@@ -1,8 +1,10 @@
+import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
 import { addressOf } from "../homeserver/database/address.ts";
 import type { PathPair } from "../homeserver/path-map.ts";
+import type { ConfigSource } from "../homeserver/read.ts";
 import { parseConnection } from "../system/conninfo.ts";
 import type { Account } from "../system/machine.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
@@ -38,6 +40,21 @@ export const configSchema = {
   workingDirectory: z.string().optional(),
   map: z.array(z.string().transform(pathPairOf)).default([]),
 };
+
+/** What those options say, for reading the configuration. */
+export const configSource = (
+  {
+    config,
+    workingDirectory,
+    map,
+  }: { config: string[]; workingDirectory?: string | undefined; map: PathPair[] },
+  { machine, signal }: System,
+): ConfigSource => ({
+  configPaths: config.map((path) => resolve(machine.folder, path)),
+  workingFolder: resolve(machine.folder, workingDirectory ?? "."),
+  map,
+  signal,
+});
 
 export const DRY_RUN: Option = {
   flags: "--dry-run",

@@ -25,6 +25,7 @@ import {
   checked,
   CONFIG_OPTIONS,
   configSchema,
+  configSource,
   DRY_RUN,
   dryRunSchema,
 } from "./options.ts";
@@ -115,17 +116,9 @@ export const usersCommand: Command<UsersOptions> = {
   parse: (given) => checked(schema, given),
 
   async run(options, system, view) {
-    const { machine, files, signal } = system;
+    const { machine, files } = system;
     const at = (path: string) => resolve(machine.folder, path);
-    const homeserver = await readHomeserver(
-      {
-        configPaths: options.config.map(at),
-        workingFolder: at(options.workingDirectory ?? "."),
-        map: options.map,
-        signal,
-      },
-      files,
-    );
+    const homeserver = await readHomeserver(configSource(options, system), files);
     const { serverName, settings } = homeserver;
     // What could keep us from sending is found out before the long look at the database.
     const mailing = options.notify

@@ -1,13 +1,14 @@
 import { MigrationError } from "../../errors.ts";
 import { sqlText, type PostgresSession } from "../../system/postgres.ts";
+import { NEEDED } from "./whose.ts";
 
 /** Throws `database-unsupported` when this is not the database of that homeserver. */
 export async function mustBeSynapse(session: PostgresSession, serverName: string): Promise<void> {
   const { tables } = await session.one<{ tables: number }>(`
     SELECT count(*) AS tables FROM pg_tables
-    WHERE tablename IN ('schema_version', 'schema_compat_version', 'users', 'events', 'local_media_repository', 'e2e_one_time_keys_json')`);
+    WHERE tablename IN (${NEEDED.map(sqlText).join(", ")})`);
   const { name } = await session.one<{ name: string }>("SELECT current_database() AS name");
-  if (tables < 6) {
+  if (tables < NEEDED.length) {
     throw new MigrationError(
       "database-unsupported",
       `database ${name} is not that of a Synapse: it lacks Synapse's tables`,

@@ -1,5 +1,6 @@
 import { sqlName, type QuerySession } from "../../system/query.ts";
 import { LEFT_BEHIND, ONE_TIME_KEYS } from "../left-behind.ts";
+import { OWN_SCHEMAS } from "./own-schemas.ts";
 import type { DatabaseSection } from "./section.ts";
 
 interface Named {
@@ -7,13 +8,11 @@ interface Named {
   readonly name: string;
 }
 
-const OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'";
-
 /** Tables of people and of Synapse, in a stable order; what belongs to an extension is the extension's. */
 export function tables(session: QuerySession): Promise<Named[]> {
   return session.all<Named>(`
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND ${OURS}
+    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS}
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1, 2`);
 }
@@ -33,7 +32,7 @@ export async function countRows(session: QuerySession): Promise<Record<string, n
 export async function readSequences(session: QuerySession): Promise<DatabaseSection["sequences"]> {
   const names = await session.all<Named>(`
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'S' AND ${OURS} ORDER BY 1, 2`);
+    WHERE c.relkind = 'S' AND ${OWN_SCHEMAS} ORDER BY 1, 2`);
   const sequences: DatabaseSection["sequences"] = {};
   for (const { schema, name } of names) {
     sequences[`${schema}.${name}`] = await session.one(

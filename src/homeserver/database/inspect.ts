@@ -4,18 +4,12 @@ import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import { describeAddress, type PostgresSession } from "../../system/postgres.ts";
+import type { Schema } from "../versions.ts";
 import { databaseFacts, type DatabaseFacts } from "./facts.ts";
 import { duplicateRows } from "./duplicates.ts";
 import { reasonOf, type Look } from "./look.ts";
 import { catalogueFindings, localeFindings } from "./postgres-findings.ts";
-import {
-  backgroundUpdates,
-  partialRooms,
-  schemaOf,
-  sequenceFindings,
-  unknownTables,
-  type Schema,
-} from "./readiness.ts";
+import { backgroundUpdates, partialRooms, schemaOf, sequenceFindings, unknownTables } from "./readiness.ts";
 import { tableSizes, type TableSize } from "./sizes.ts";
 import { READ_WHOLE, sqliteFindings } from "./sqlite-findings.ts";
 import { unreadableText } from "./text-check.ts";

@@ -2,6 +2,7 @@ import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { DatabaseFacts } from "./facts.ts";
+import { OWN_SCHEMAS } from "./own-schemas.ts";
 
 /** Synapse's own demand on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
 export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
@@ -108,7 +109,7 @@ async function checksumFailures(session: QuerySession): Promise<Finding[]> {
 async function unreadableTables(session: QuerySession): Promise<Finding[]> {
   const found = await session.all<Named>(`
     SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
+    WHERE c.relkind IN ('r', 'S') AND ${OWN_SCHEMAS}
       AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind WHEN 'r' THEN has_table_privilege(c.oid, 'SELECT')
         ELSE has_sequence_privilege(c.oid, 'SELECT') END) ORDER BY 1`);
   if (found.length === 0) return [];
@@ -127,7 +128,7 @@ async function unreadableTables(session: QuerySession): Promise<Finding[]> {
 async function otherSchemas(session: QuerySession): Promise<Finding[]> {
   const found = await session.all<{ schema: string; tables: number }>(`
     SELECT n.nspname AS schema, count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'public') AND n.nspname !~ '^pg_'
+    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS} AND n.nspname <> 'public'
     GROUP BY 1 ORDER BY 1`);
   if (found.length === 0) return [];
   return [

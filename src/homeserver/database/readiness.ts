@@ -1,14 +1,10 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
 import type { QuerySession } from "../../system/query.ts";
+import type { Schema } from "../versions.ts";
 import { readSequences, readStreams } from "./count.ts";
 import { KNOWN_SCHEMA, makerOf } from "./known-tables.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
-
-export interface Schema {
-  readonly version: number;
-  readonly compat: number;
-}
 
 export const schemaOf = (session: QuerySession) =>
   session.one<Schema>(

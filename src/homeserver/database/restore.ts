@@ -13,6 +13,7 @@ import { guarded } from "./guard.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { REMOVE_LEFT_BEHIND } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
+import { OWN_SCHEMAS } from "./own-schemas.ts";
 
 export interface Target {
   readonly address: PostgresAddress;
@@ -134,7 +135,7 @@ async function mustBeSuitable(session: PostgresSession, section: Target["section
   }>(`
     SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create,
       (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+       WHERE ${OWN_SCHEMAS}
        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS relations`);
   if (relations > 0) {
     throw new MigrationError(

@@ -6,6 +6,7 @@ import { reasonIn, type PostgresAddress, type PostgresSession } from "../../syst
 import type { Progress } from "../../system/progress.ts";
 import type { Programs } from "../../system/programs.ts";
 import { copyOut } from "./copy.ts";
+import { OWN_SCHEMAS } from "./own-schemas.ts";
 
 interface Table {
   readonly name: string;
@@ -23,7 +24,7 @@ export async function unreadableText(
 ): Promise<{ findings: Finding[]; broken: readonly string[] }> {
   const tables = await session.all<Table>(`
     SELECT c.oid::regclass::text AS name, pg_table_size(c.oid) AS bytes FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
+    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS}
       AND has_table_privilege(c.oid, 'SELECT') ORDER BY 2, 1`);
   const id = "plan/rows";
   progress.begin({

@@ -2,8 +2,8 @@ import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
 import { sqlText, type QuerySession } from "../../system/query.ts";
 
-/** Without these it is not a database that can be moved (`mustBeSynapse` asks for the same). */
-const NEEDED = [
+/** Without these it is not a database that can be moved (`mustBeSynapse` asks for the same ones). */
+export const NEEDED = [
   ...["schema_version", "schema_compat_version", "users", "events", "local_media_repository"],
   "e2e_one_time_keys_json",
 ];

@@ -67,7 +67,7 @@ export async function compareMedia(
   return { rows, bytes, differing, changed, hashed };
 }
 
-export async function hashOf(path: string, files: Files): Promise<string> {
+async function hashOf(path: string, files: Files): Promise<string> {
   const hash = createHash("sha256");
   for await (const chunk of files.read(path)) hash.update(chunk);
   return hash.digest("hex");

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { Finding } from "../../report/finding.ts";
 import type { Http } from "../../system/http.ts";
 import type { Machine, Running } from "../../system/machine.ts";
+import { jsonOf } from "../ask-server.ts";
 import type { Homeserver, Listener } from "../homeserver.ts";
 
 /** Signs that Synapse or one of its workers is up: processes that read this configuration, listeners that answer. */
@@ -41,7 +42,7 @@ async function answers({ listeners, serverName }: Homeserver, http: Http): Promi
       answer?.status === 200
         ? undefined
         : await http.get(`${url}/health`, { timeout: 3000 }).catch(() => undefined);
-    if (answer?.status === 200 && nameIn(answer.body) === serverName)
+    if (answer?.status === 200 && jsonOf(answer)?.["server_name"] === serverName)
       found.push(`${url} shows the key of ${serverName}`);
     else if (health?.status === 200 && Buffer.from(health.body).toString() === "OK")
       found.push(`${url}/health says OK`);
@@ -66,12 +67,4 @@ export function urlsOf({ port, addresses, tls, resources }: Listener): string[] 
     const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
     return `http://${local.includes(":") ? `[${local}]` : local}:${port}`;
   });
-}
-
-function nameIn(body: Uint8Array): string | undefined {
-  try {
-    return (JSON.parse(Buffer.from(body).toString()) as { server_name?: string }).server_name;
-  } catch {
-    return undefined;
-  }
 }

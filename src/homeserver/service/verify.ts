@@ -1,5 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
-import type { Http, HttpAnswer } from "../../system/http.ts";
+import type { Http } from "../../system/http.ts";
+import { jsonOf } from "../ask-server.ts";
 
 export interface Questions {
   readonly url: string;
@@ -52,13 +53,8 @@ async function json(
   url: string,
   headers: Record<string, string> = {},
 ): Promise<{ status: number; body: unknown }> {
-  const answer: HttpAnswer | undefined = await http.get(url, { headers }).catch(() => undefined);
-  if (!answer) return { status: 0, body: undefined };
-  try {
-    return { status: answer.status, body: JSON.parse(Buffer.from(answer.body).toString()) as unknown };
-  } catch {
-    return { status: answer.status, body: undefined };
-  }
+  const answer = await http.get(url, { headers }).catch(() => undefined);
+  return { status: answer?.status ?? 0, body: jsonOf(answer) };
 }
 
 const fine = (id: string, sentence: string): Finding => ({ id, level: "ok", sentence });
