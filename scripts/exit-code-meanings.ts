@@ -47,6 +47,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "A file or folder that was named is not there.",
     then: "Check the path in the message, and in the setting that names it.",
   },
+  "fence-failed": {
+    means:
+      "The old server could not be stopped, could not be kept from coming back, or one of these changes could not be undone.",
+    then: "Clear what the message names and run the same command again; an export that cannot go on is taken back with `synlift rollback`.",
+  },
   "bundle-damaged": {
     means:
       "The bundle, or a file that synlift keeps beside it, is damaged, incomplete, forged or none of ours.",

@@ -16,6 +16,7 @@ export const EXIT_CODES = {
   "media-missing": 15,
   "source-changed": 16,
   "file-missing": 17,
+  "fence-failed": 18,
   "bundle-damaged": 20,
   "bundle-locked": 21,
   "bundle-foreign": 22,

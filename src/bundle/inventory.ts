@@ -125,6 +125,12 @@ export class Inventory {
     this.#content.artifacts[artifact.name] = artifact;
   }
 
+  dropArtifact(name: string): void {
+    this.#content.artifacts = Object.fromEntries(
+      Object.entries(this.#content.artifacts).filter(([key]) => key !== name),
+    );
+  }
+
   /** Writes it into a folder, encrypted, whole or not at all. */
   async save(folder: string, lock: Lock, files: Files): Promise<Measure> {
     const path = join(folder, INVENTORY);

@@ -50,6 +50,34 @@ export const ACCEPT: Option = {
   many: true,
 };
 
+/** How the old server is stopped and kept from coming back. */
+export const STOP_OPTIONS: readonly Option[] = [
+  { flags: "--yes", about: "stop and fence the server without asking" },
+  {
+    flags: "--unit <name>",
+    about: "systemd unit that runs it, where it is not found; workers' units as well",
+    many: true,
+  },
+  { flags: "--container <name>", about: "container that runs it, where it is not found", many: true },
+  { flags: "--stop-command <command>", about: "what stops it, workers too, when nothing of the above does" },
+  {
+    flags: "--start-command <command>",
+    about: "what starts it again, for rollback; goes with --stop-command",
+  },
+  { flags: "--already-stopped", about: "you stopped it yourself: that is checked, and it is fenced" },
+  { flags: "--no-fence", about: "leave host and database as they are: nothing keeps it from coming back" },
+];
+
+export const stopSchema = {
+  yes: z.boolean().default(false),
+  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is no name of a unit")).default([]),
+  container: z.array(z.string().regex(/^[\w.-]+$/, "is no name of a container")).default([]),
+  stopCommand: z.string().min(1).optional(),
+  startCommand: z.string().min(1).optional(),
+  alreadyStopped: z.boolean().default(false),
+  fence: z.boolean().default(true),
+};
+
 export const passphraseSchema = {
   passphraseFile: z.string().optional(),
   passphraseFd: z.coerce.number().int().min(3).optional(),
