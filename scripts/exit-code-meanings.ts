@@ -137,6 +137,16 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "The passphrase is not the one the bundle was made with.",
     then: "Give the one that was shown, or written to a file, when the export began.",
   },
+  "recipient-unusable": {
+    means:
+      "A recipient's public key cannot be used: expired, revoked, not made for encryption, several in one file, a secret key, or no key at all.",
+    then: "Ask the recipient for their current public key: `gpg --armor --export FINGERPRINT`.",
+  },
+  "secret-key-unusable": {
+    means:
+      "No secret key that opens the bundle is in the gpg home that was named, or gpg could not use it there.",
+    then: "Name the home that holds it with `--gpg-home`, and give the key's own passphrase with `--passphrase-file`.",
+  },
   "found-warnings": {
     means: "The look was made, and there are warnings that nobody has accepted.",
     then: "Follow the hints, or take each on by its id: `--accept ID`.",
@@ -190,6 +200,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "program-too-old",
     "passphrase-unusable",
     "passphrase-wrong",
+    "recipient-unusable",
   ],
   status: ["bundle-damaged", "bundle-unfinished"],
   verify: [
@@ -199,6 +210,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "bundle-too-new",
     "passphrase-unusable",
     "passphrase-wrong",
+    "secret-key-unusable",
   ],
   restore: [
     "database-unreachable",
@@ -214,6 +226,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "already-opened",
     "passphrase-unusable",
     "passphrase-wrong",
+    "secret-key-unusable",
   ],
   open: [
     "config-unreadable",
@@ -229,5 +242,6 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "already-opened",
     "passphrase-unusable",
     "passphrase-wrong",
+    "secret-key-unusable",
   ],
 };

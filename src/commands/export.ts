@@ -1,8 +1,10 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { REPORT } from "../bundle/layout.ts";
-import { passphraseFor } from "../bundle/passphrase.ts";
+import { dropWorkingPassphrase, lockToMake, mustBeOneWay } from "../bundle/making-lock.ts";
 import type { Manifest } from "../bundle/manifest.ts";
+import { readRecipients } from "../bundle/recipients.ts";
+import { originLines } from "../bundle/origin.ts";
 import { seal } from "../bundle/seal.ts";
 import { enterWorkplace } from "../bundle/workplace.ts";
 import { AFTER_OPENING_BY_HAND } from "../homeserver/by-hand.ts";
@@ -13,6 +15,7 @@ import { findExportSource } from "../homeserver/export-source.ts";
 import { databaseStep, mediaSinceStep, mediaStep, sharedBySteps } from "../homeserver/packing.ts";
 import { exportPage } from "../homeserver/pages.ts";
 import { mustHaveRoom } from "../homeserver/room.ts";
+import { sealedAgain } from "../homeserver/sealed-again.ts";
 import { KEY_SECTION, packSigningKey } from "../homeserver/signing-key/export.ts";
 import {
   downNow,
@@ -42,6 +45,8 @@ import {
   PASSPHRASE_OPTIONS,
   passphraseSchema,
   passphraseSource,
+  RECIPIENT,
+  recipientSchema,
   sizeOf,
   STOP_OPTIONS,
   stopSchema,
@@ -58,6 +63,7 @@ const schema = z.object({
     .transform((text) => sizeOf(text))
     .optional(),
   ...passphraseSchema,
+  ...recipientSchema,
   ...acceptSchema,
   ...dryRunSchema,
 });
@@ -73,6 +79,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     ...STOP_OPTIONS,
     { flags: "--split <size>", about: "cut artifacts into parts of this size, such as 100m" },
     ...PASSPHRASE_OPTIONS,
+    RECIPIENT,
     ACCEPT,
     DRY_RUN,
   ],
@@ -81,10 +88,12 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => checked(schema, given),
 
   async run(options, system, view) {
-    const { files, machine, gpg, signal } = system;
+    const { files, machine, signal } = system;
     const { accept: accepted, workingDirectory, rehearse } = options;
     const here = (path: string) => resolve(machine.folder, path);
     const folder = here(options.out);
+    mustBeOneWay({ source: passphraseSource(options), recipients: options.recipient });
+    const { fingerprints: recipients, findings: keys } = await readRecipients(options.recipient, system);
     const given = {
       configPaths: options.config.map(here),
       workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
@@ -94,6 +103,9 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     const found = await findExportSource(given, folder, system);
     const { homeserver } = found;
     let source = await inspectSource(homeserver, system);
+    const wanted = { folder, subject: homeserver.serverName, rehearsal: rehearse, recipients };
+    const again = await sealedAgain(wanted, source.marker, files, view);
+    if (again) return sealed(folder, again.manifest, [...keys, again.finding], join(folder, REPORT));
     const plan = rehearse ? undefined : await planStop(options, found, source, folder, system);
     mustBePlain(source.media, homeserver.mediaStore, accepted);
     // Media is not compressed: as much as this is certain.
@@ -102,18 +114,13 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       // What would refuse it later is found out now.
       await packConfig(homeserver, files, machine.random(32));
       await packSigningKey(homeserver, files);
-      const findings = [...found.findings, ...sourceFindings(homeserver, source, rehearse)];
+      const findings = [...keys, ...found.findings, ...sourceFindings(homeserver, source, rehearse)];
       return onlyLooked(folder, findings, plan?.lines ?? []);
     }
 
-    const passphrase = await passphraseFor(folder, passphraseSource(options), system, (sentence) => {
-      view.note(sentence);
-    });
-    const lock = { gpg, passphrase };
+    const lock = await lockToMake(folder, { source: passphraseSource(options), recipients }, system, view);
     const place = await enterWorkplace({
-      folder,
-      subject: homeserver.serverName,
-      rehearsal: rehearse,
+      ...wanted,
       partSize: options.split,
       lock,
       files,
@@ -128,11 +135,11 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         [CONFIG_SECTION]: packed.section,
         [KEY_SECTION]: await packSigningKey(homeserver, files),
       };
-      const inputs = placeInputs(inventory.id, options.split);
+      const inputs = placeInputs(inventory.id, options.split, recipients);
       const packing = { homeserver, place, folder, inputs, accepted, system };
       const run = (step: Step) =>
         runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
-      const findings: Finding[] = [...found.findings, ...packed.findings];
+      const findings: Finding[] = [...keys, ...found.findings, ...packed.findings];
 
       // What is small and can't be replaced goes first.
       await run(exportConfig({ ...sharedBySteps(packing), packed, sections }));
@@ -178,6 +185,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         report,
         pageHtml(exportPage({ manifest, inventory, findings, now: machine.now() })),
       );
+      await dropWorkingPassphrase(folder, files);
       return sealed(folder, manifest, findings, report);
     } catch (error) {
       if (plan && plan.record.standing.length > 0)
@@ -191,10 +199,11 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
   },
 };
 
-/** A change of the part size is a change of every artifact. */
-const placeInputs = (bundle: string, partSize: number | undefined) => ({
+/** A change of the part size, or of those who can open it, is a change of every artifact. */
+const placeInputs = (bundle: string, partSize: number | undefined, recipients: readonly string[]) => ({
   bundle,
   split: partSize === undefined ? "whole" : String(partSize),
+  ...(recipients.length === 0 ? {} : { recipients: recipients.join(" ") }),
 });
 
 function onlyLooked(folder: string, findings: readonly Finding[], lines: readonly string[]): Outcome {
@@ -221,9 +230,12 @@ function sealed(folder: string, manifest: Manifest, findings: readonly Finding[]
       artifacts: manifest.artifacts.map(({ name }) => name),
       rehearsal: manifest.rehearsal,
       outageSince: manifest.outageSince,
+      recipients: [...(manifest.recipients ?? [])],
+      inventorySha256: manifest.inventory.sha256,
     },
     lines: [
       `${kind}${manifest.subject} is packed in ${folder}: ${manifest.artifacts.length} artifacts, ${formatBytes(size)}, read back and whole`,
+      ...originLines(manifest),
       `report: ${report}`,
       ...(manifest.rehearsal
         ? []

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
+import type { KeySource } from "../bundle/opening-lock.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
 import { addressOf } from "../homeserver/database/address.ts";
 import type { PathPair } from "../homeserver/path-map.ts";
@@ -14,6 +15,25 @@ export const PASSPHRASE_OPTIONS: readonly Option[] = [
   { flags: "--passphrase-file <file>", about: "file whose only line is the passphrase" },
   { flags: "--passphrase-fd <number>", about: "inherited file descriptor to read the passphrase from" },
   { flags: "--passphrase-command <command>", about: "command that prints the passphrase" },
+];
+
+/** For whom a bundle is made. */
+export const RECIPIENT: Option = {
+  flags: "--recipient <key>",
+  about:
+    "public key that opens the bundle, instead of a passphrase: a file, or a fingerprint of your keyring",
+  many: true,
+};
+
+export const recipientSchema = { recipient: z.array(z.string().min(1)).default([]) };
+
+/** What opens a bundle. */
+export const KEY_OPTIONS: readonly Option[] = [
+  ...PASSPHRASE_OPTIONS,
+  {
+    flags: "--gpg-home <folder>",
+    about: "gpg home with a recipient's secret key; the passphrase is then that key's, if it has one",
+  },
 ];
 
 /** Where the configuration is, as Synapse is started with it. */
@@ -84,6 +104,8 @@ export const passphraseSchema = {
   passphraseCommand: z.string().optional(),
 };
 
+export const keySchema = { ...passphraseSchema, gpgHome: z.string().min(1).optional() };
+
 export const acceptSchema = { accept: z.array(z.string()).default([]) };
 export const dryRunSchema = { dryRun: z.boolean().default(false) };
 
@@ -110,6 +132,10 @@ export const passphraseSource = (options: {
   descriptor: options.passphraseFd,
   command: options.passphraseCommand,
 });
+
+export const keySource = (
+  options: Parameters<typeof passphraseSource>[0] & { gpgHome?: string | undefined },
+): KeySource => ({ ...passphraseSource(options), gpgHome: options.gpgHome });
 
 /** "100m" as GNU split reads it: k, m, g are powers of 1024; a bare number is bytes. Throws `bad-usage`. */
 export function sizeOf(text: string, option = "--split"): number {
