@@ -13,9 +13,9 @@ export interface PutBack {
   readonly record: FenceRecord;
   readonly homeserver: Homeserver;
   /** What starts it, instead of what is written down. */
-  readonly startCommand: string | undefined;
+  readonly startCommand?: string | undefined;
   /** Where to ask the started server; else its first plain listener. */
-  readonly url: string | undefined;
+  readonly url?: string | undefined;
 }
 
 /** Milliseconds that a server gets to come up. */
@@ -39,11 +39,10 @@ export async function putBack(from: PutBack, system: System, progress: Progress)
   for (const change of undos(record)) {
     const words = undoWords(change, record.keeper, startCommand);
     const isStart = starts(change);
-    let done = true;
+    let done: boolean;
     try {
-      await record.undo(change, async () => {
-        done = await undoOne(change, from, system);
-      });
+      done = await undoOne(change, from, system);
+      await record.undone(change);
     } catch (error) {
       if (!(error instanceof MigrationError)) throw error;
       throw new MigrationError(

@@ -40,7 +40,7 @@ export async function* filesSince(
   { path, key }: { path: string; key: Uint8Array },
   files: Files,
 ): AsyncIterable<StoredFile> {
-  const groups = groupsIn(path, files)[Symbol.asyncIterator]();
+  const groups = groupsIn(path, files);
   try {
     let group = await groups.next();
     for await (const file of walkStore(store, files)) {
@@ -51,7 +51,7 @@ export async function* filesSince(
       if (!known) yield file;
     }
   } finally {
-    await groups.return?.(undefined);
+    await groups.return(undefined);
   }
 }
 

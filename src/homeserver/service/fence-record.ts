@@ -155,9 +155,8 @@ export class FenceRecord {
     await this.#save();
   }
 
-  /** Undoes a change and writes that down. Throws what `act` throws, and then it stands as before. */
-  async undo(change: Change, act: () => Promise<unknown>): Promise<void> {
-    await act();
+  /** Writes down that a change was undone. */
+  async undone(change: Change): Promise<void> {
     change.undone = this.#now();
     await this.#save();
   }
