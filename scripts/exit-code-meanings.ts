@@ -32,8 +32,9 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     then: "Port SQLite with Synapse's own `synapse_port_db`; else check that configuration and database belong together.",
   },
   "homeserver-running": {
-    means: "The homeserver that is to be packed still runs.",
-    then: "Stop it with its workers, or practise with `--rehearse`.",
+    means:
+      "The homeserver that is to be packed still runs, and nothing says how to stop it, or it would not stop.",
+    then: "Say what stops it (`--unit`, `--container`, `--stop-command`), or stop it with its workers; or practise with `--rehearse`.",
   },
   "media-missing": {
     means: "Uploads that the database knows have no file, or one of another size.",
@@ -194,6 +195,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "media-missing",
     "source-changed",
     "file-missing",
+    "fence-failed",
     "bundle-damaged",
     "bundle-locked",
     "bundle-foreign",
@@ -201,6 +203,16 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "passphrase-unusable",
     "passphrase-wrong",
     "recipient-unusable",
+  ],
+  rollback: [
+    "config-unreadable",
+    "database-unreachable",
+    "fence-failed",
+    "bundle-damaged",
+    "bundle-locked",
+    "bundle-unfinished",
+    "start-failed",
+    "already-opened",
   ],
   status: ["bundle-damaged", "bundle-unfinished"],
   verify: [
