@@ -32,8 +32,9 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     then: "Port SQLite with Synapse's own `synapse_port_db`; else check that configuration and database belong together.",
   },
   "homeserver-running": {
-    means: "The homeserver that is to be packed still runs.",
-    then: "Stop it with its workers, or practise with `--rehearse`.",
+    means:
+      "The homeserver that is to be packed still runs, and nothing says how to stop it, or it would not stop.",
+    then: "Say what stops it (`--unit`, `--container`, `--stop-command`), or stop it with its workers; or practise with `--rehearse`.",
   },
   "media-missing": {
     means: "Uploads that the database knows have no file, or one of another size.",
@@ -46,6 +47,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   "file-missing": {
     means: "A file or folder that was named is not there.",
     then: "Check the path in the message, and in the setting that names it.",
+  },
+  "fence-failed": {
+    means:
+      "The old server could not be stopped, could not be kept from coming back, or one of these changes could not be undone.",
+    then: "Clear what the message names and run the same command again; an export that cannot go on is taken back with `synlift rollback`.",
   },
   "bundle-damaged": {
     means:
@@ -132,6 +138,16 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "The passphrase is not the one the bundle was made with.",
     then: "Give the one that was shown, or written to a file, when the export began.",
   },
+  "recipient-unusable": {
+    means:
+      "A recipient's public key cannot be used: expired, revoked, not made for encryption, several in one file, a secret key, or no key at all.",
+    then: "Ask the recipient for their current public key: `gpg --armor --export FINGERPRINT`.",
+  },
+  "secret-key-unusable": {
+    means:
+      "No secret key that opens the bundle is in the gpg home that was named, or gpg could not use it there.",
+    then: "Name the home that holds it with `--gpg-home`, and give the key's own passphrase with `--passphrase-file`.",
+  },
   "found-warnings": {
     means: "The look was made, and there are warnings that nobody has accepted.",
     then: "Follow the hints, or take each on by its id: `--accept ID`.",
@@ -179,12 +195,24 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "media-missing",
     "source-changed",
     "file-missing",
+    "fence-failed",
     "bundle-damaged",
     "bundle-locked",
     "bundle-foreign",
     "program-too-old",
     "passphrase-unusable",
     "passphrase-wrong",
+    "recipient-unusable",
+  ],
+  rollback: [
+    "config-unreadable",
+    "database-unreachable",
+    "fence-failed",
+    "bundle-damaged",
+    "bundle-locked",
+    "bundle-unfinished",
+    "start-failed",
+    "already-opened",
   ],
   status: ["bundle-damaged", "bundle-unfinished"],
   verify: [
@@ -194,6 +222,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "bundle-too-new",
     "passphrase-unusable",
     "passphrase-wrong",
+    "secret-key-unusable",
   ],
   restore: [
     "database-unreachable",
@@ -209,6 +238,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "already-opened",
     "passphrase-unusable",
     "passphrase-wrong",
+    "secret-key-unusable",
   ],
   open: [
     "config-unreadable",
@@ -224,5 +254,6 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "already-opened",
     "passphrase-unusable",
     "passphrase-wrong",
+    "secret-key-unusable",
   ],
 };

@@ -3,7 +3,7 @@
  * A code is never given a new meaning; new ones may appear, and an unknown one means failure.
  *
  * 2 the call itself; 10 to 19 the source or its configuration; 20 to 29 the bundle; 30 to 39 programs and the
- * machine; 40 to 49 the target; 50 to 59 passphrases;
+ * machine; 40 to 49 the target; 50 to 59 passphrases and keys;
  * 60 to 69 what a look before the move found. 1 is for what nobody foresaw, 128 + N for a signal.
  */
 export const EXIT_CODES = {
@@ -16,6 +16,7 @@ export const EXIT_CODES = {
   "media-missing": 15,
   "source-changed": 16,
   "file-missing": 17,
+  "fence-failed": 18,
   "bundle-damaged": 20,
   "bundle-locked": 21,
   "bundle-foreign": 22,
@@ -37,6 +38,8 @@ export const EXIT_CODES = {
   "already-opened": 45,
   "passphrase-unusable": 50,
   "passphrase-wrong": 51,
+  "recipient-unusable": 52,
+  "secret-key-unusable": 53,
   "found-warnings": 60,
   "found-blockers": 61,
   "notices-unsent": 62,

@@ -20,8 +20,7 @@ const VERBS = {
   "signing-key": ["inspect", "export", "restore", "verify"],
   database: ["inspect", "export", "restore", "verify"],
   media: ["inspect", "export", "restore", "verify"],
-  // Stopping the old server is still a person's: it is only looked at.
-  service: ["inspect", "fence", "start", "verify"],
+  service: ["inspect", "stop", "fence", "start", "undo", "verify"],
   // They travel inside the database.
   people: ["inspect"],
 };

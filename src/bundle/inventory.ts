@@ -29,7 +29,13 @@ const contentSchema = z.object({
   created: z.string(),
   rehearsal: z.boolean(),
   /** What the manifest says in the clear, set when the bundle is sealed. */
-  stated: z.object({ subject: z.string(), outageSince: z.string().nullable() }).optional(),
+  stated: z
+    .object({
+      subject: z.string(),
+      outageSince: z.string().nullable(),
+      recipients: z.array(z.string()).optional(),
+    })
+    .optional(),
   /** Hex. Fingerprints of secrets are HMACs under it. */
   salt: z.string(),
   artifacts: z.record(z.string(), recordedSchema),
@@ -100,8 +106,8 @@ export class Inventory {
     return this.#content.stated;
   }
 
-  state(subject: string, outageSince: string | null): void {
-    this.#content.stated = { subject, outageSince };
+  state(stated: NonNullable<Content["stated"]>): void {
+    this.#content.stated = stated;
   }
 
   get salt(): Uint8Array {
@@ -123,6 +129,12 @@ export class Inventory {
 
   setArtifact(artifact: Recorded): void {
     this.#content.artifacts[artifact.name] = artifact;
+  }
+
+  dropArtifact(name: string): void {
+    this.#content.artifacts = Object.fromEntries(
+      Object.entries(this.#content.artifacts).filter(([key]) => key !== name),
+    );
   }
 
   /** Writes it into a folder, encrypted, whole or not at all. */

@@ -10,6 +10,10 @@ export const REPORT = "report.html";
 export const JOURNAL = "journal.json";
 export const LOCK = "lock";
 export const PROGRESS = "progress.json";
+/** What was changed on the host that the bundle comes from, each with its undo; no part of the bundle. */
+export const FENCE = "fence.json";
+/** Which files of the media store the first archive holds, as keyed hashes; no part of the bundle. */
+export const PACKED_MEDIA = "media-packed.txt";
 
 /** An artifact's file: its plain name with gpg's suffix. */
 export const sealedName = (plainName: string) => `${plainName}.gpg`;

@@ -39,6 +39,11 @@ export const manifestSchema = z.object({
   /** When the outage began, as far as it is known; ISO 8601. */
   outageSince: z.string().nullable(),
   encryption: z.literal("openpgp-passphrase"),
+  /** Fingerprints of the keys that open it; left out when a passphrase does. */
+  recipients: z
+    .array(z.string().regex(/^[0-9A-F]{40,64}$/))
+    .min(1)
+    .optional(),
   artifacts: z.array(artifactSchema),
   inventory: partSchema,
 });

@@ -3,7 +3,8 @@ import type { Artifact, Manifest } from "./manifest.ts";
 
 /** How to open a bundle by hand, with plain programs: the text that lies in it. `afterwards` is what to do then. */
 export function openingText(manifest: Manifest, afterwards: string): string {
-  const { subject, created, program, rehearsal, artifacts } = manifest;
+  const { subject, created, program, rehearsal, artifacts, recipients } = manifest;
+  const decrypt = recipients ? "gpg -d" : "gpg --batch --passphrase-file P -d";
   return `This is ${subject}, packed by ${program} on ${created}.
 ${
   rehearsal
@@ -14,26 +15,39 @@ written there afterwards is not in it. Never open it to people for good.
     : ""
 }
 Nothing but sha256sum, cat, gpg, gunzip, tar and psql is needed to open it.
-Put the passphrase into a file P that only you can read (chmod 600 P), in bash:
-
+${recipients ? withSecretKey(recipients) : WITH_PASSPHRASE}
   set -euo pipefail
   umask 077
 
 1. Is everything there and unhurt?
 
   sha256sum -c ${CHECKSUMS}
-${artifacts.map((artifact, index) => `\n${index + 2}. ${howTo(artifact)}`).join("\n")}
+${artifacts.map((artifact, index) => `\n${index + 2}. ${howTo(artifact, decrypt)}`).join("\n")}
 
 ${artifacts.length + 2}. What was counted at the source (JSON):
 
-  gpg --batch --passphrase-file P -d ${INVENTORY}
+  ${decrypt} ${INVENTORY}
 
 ${afterwards}`;
 }
 
-function howTo({ name, format, parts }: Artifact): string {
+const WITH_PASSPHRASE = `Put the passphrase into a file P that only you can read (chmod 600 P), in bash:
+`;
+
+const withSecretKey = (
+  recipients: readonly string[],
+) => `One of these keys opens it. Its secret key must be in the keyring of the
+account that you work as (gpg --list-secret-keys):
+
+${recipients.map((fingerprint) => `  ${fingerprint}\n`).join("")}
+Should gpg ask for a passphrase "for symmetric encryption", it has found no such
+key: nobody has that passphrase any more, it was for making the bundle only.
+In bash:
+`;
+
+function howTo({ name, format, parts }: Artifact, decrypt: string): string {
   const source = parts.length === 1 && parts[0]!.name === name ? "" : `cat ${name}.part-* | `;
-  const open = `${source}gpg --batch --passphrase-file P -d${source === "" ? ` ${name}` : ""}`;
+  const open = `${source}${decrypt}${source === "" ? ` ${name}` : ""}`;
   if (format === "tar") return `${name}, into the folder you are in:\n\n  ${open} | tar -xzf -`;
   return `${name}, into a new, empty database:\n
   createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME

@@ -52,6 +52,17 @@ export class Bundle {
     return inventory;
   }
 
+  /** Puts the inventory into another folder as it lies here, encrypted. */
+  async copyInventory(folder: string): Promise<void> {
+    const { name } = this.manifest.inventory;
+    await this.#files.makeFolder(folder);
+    // Small; read whole in `inventory`, too.
+    await this.#files.writeWhole(
+      join(folder, name),
+      await this.#files.readWhole(join(this.folder, name), 256 * 1024 * 1024),
+    );
+  }
+
   /** By its plain name: "customer_db_export.sql.gz". */
   artifact(plainName: string): Artifact | undefined {
     return this.manifest.artifacts.find(({ name }) => name === sealedName(plainName));

@@ -34,7 +34,8 @@ export async function seal({
   outageSince,
   afterwards,
 }: Sealing): Promise<Manifest> {
-  inventory.state(subject, outageSince);
+  const recipients = lock.recipients?.length ? [...lock.recipients] : undefined;
+  inventory.state({ subject, outageSince, recipients });
   const measured = await inventory.save(folder, lock, files);
   const manifest: Manifest = {
     format: "synlift-bundle",
@@ -46,6 +47,7 @@ export async function seal({
     rehearsal: inventory.rehearsal,
     outageSince,
     encryption: "openpgp-passphrase",
+    ...(recipients ? { recipients } : {}),
     artifacts: inventory.artifacts.map(({ name, format, size, sha256, parts }) => ({
       name,
       format,

@@ -10,6 +10,7 @@ import type { Progress } from "../system/progress.ts";
 import { Tally } from "../pipeline/measure.ts";
 import { Inventory } from "./inventory.ts";
 import { INVENTORY, JOURNAL, LOCK, MANIFEST } from "./layout.ts";
+import { mustOpenAsBefore, OPENS } from "./making-lock.ts";
 import type { Part } from "./manifest.ts";
 import { KeptProgress } from "./progress-file.ts";
 import { BundleWriter } from "./writer.ts";
@@ -75,6 +76,8 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
     }
     await journal.setFact(name, value);
   }
+  const opens = mustOpenAsBefore(folder, lock.recipients ?? [], resumed ? journal : undefined);
+  await journal.setFact(OPENS, opens);
   for (const name of await files.list(folder)) {
     if (name.endsWith(UNFINISHED_SUFFIX)) await files.remove(join(folder, name));
   }
@@ -114,13 +117,19 @@ async function inventoryIn(
     return await Inventory.read(files.read(path), lock, path);
   } catch (error) {
     if (error instanceof MigrationError && error.code === "passphrase-wrong") {
+      if (lock.recipients?.length)
+        return beginAnew("was made with another working passphrase, which is gone");
       throw new MigrationError("passphrase-wrong", `${folder} was begun with another passphrase`, {
         hint: "give the one it was begun with, or choose another folder",
         cause: error,
       });
     }
     if (!(error instanceof MigrationError) || error.code !== "bundle-damaged") throw error;
-    progress.note(`${path} is damaged: everything is packed again`);
+    return beginAnew("is damaged");
+  }
+
+  async function beginAnew(why: string): Promise<Inventory> {
+    progress.note(`${path} ${why}: everything is packed again`);
     await files.remove(join(folder, MANIFEST));
     return Inventory.begin(machine, rehearsal);
   }

@@ -84,6 +84,11 @@ export class BundleWriter {
     return recorded;
   }
 
+  /** Takes an artifact away, by its plain name; nothing happens when there is none. */
+  remove(plainName: string): Promise<void> {
+    return this.#clear(sealedName(plainName));
+  }
+
   async #write(name: string, source: Bytes): Promise<{ parts: Part[]; sealed: Measure }> {
     const { folder, files, partSize } = this.#options;
     const parts: Part[] = [];

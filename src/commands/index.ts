@@ -3,6 +3,7 @@ import { exportCommand } from "./export.ts";
 import { openCommand } from "./open.ts";
 import { planCommand } from "./plan.ts";
 import { restoreCommand } from "./restore.ts";
+import { rollbackCommand } from "./rollback.ts";
 import { statusCommand } from "./status.ts";
 import { usersCommand } from "./users.ts";
 import { verifyCommand } from "./verify.ts";
@@ -16,4 +17,5 @@ export const COMMANDS: readonly Entry[] = [
   entry(verifyCommand),
   entry(restoreCommand),
   entry(openCommand),
+  entry(rollbackCommand),
 ];

@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { Inventory } from "../bundle/inventory.ts";
 import { REPORT } from "../bundle/layout.ts";
-import { readPassphrase } from "../bundle/passphrase.ts";
+import { lockToOpen } from "../bundle/opening-lock.ts";
 import { MigrationError } from "../errors.ts";
 import { acceptFindings, excuseStart, gates, mustPass } from "../homeserver/gates.ts";
 import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
@@ -25,9 +25,9 @@ import {
   checked,
   DRY_RUN,
   dryRunSchema,
-  PASSPHRASE_OPTIONS,
-  passphraseSchema,
-  passphraseSource,
+  KEY_OPTIONS,
+  keySchema,
+  keySource,
 } from "./options.ts";
 
 const schema = z.object({
@@ -38,7 +38,7 @@ const schema = z.object({
   url: z.url().optional(),
   tokenFile: z.string().optional(),
   rehearsalOk: z.boolean().default(false),
-  ...passphraseSchema,
+  ...keySchema,
   ...acceptSchema,
   ...dryRunSchema,
 });
@@ -62,7 +62,7 @@ export const openCommand: Command<OpenOptions> = {
     { flags: "--url <url>", about: "where to ask the started server; else its first plain listener" },
     { flags: "--token-file <file>", about: "file with an access token from before the move, to be tried" },
     { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
-    ...PASSPHRASE_OPTIONS,
+    ...KEY_OPTIONS,
     ACCEPT,
     DRY_RUN,
   ],
@@ -90,11 +90,11 @@ async function proveAndOpen(
   system: System,
   view: ProgressView,
 ): Promise<Outcome> {
-  const { files, machine, gpg } = system;
+  const { files, machine } = system;
   const record = await readRecord(folder, files);
   mayOpen(record, options);
   const path = inventoryCopy(recordFolder(folder));
-  const lock = { gpg, passphrase: await readPassphrase(passphraseSource(options), system) };
+  const lock = await lockToOpen(record.recipients, keySource(options), system);
   const inventory = await Inventory.read(files.read(path), lock, path);
   if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
 

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
+import type { KeySource } from "../bundle/opening-lock.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
 import { addressOf } from "../homeserver/database/address.ts";
 import type { PathPair } from "../homeserver/path-map.ts";
@@ -16,6 +17,25 @@ export const PASSPHRASE_OPTIONS: readonly Option[] = [
   { flags: "--passphrase-file <file>", about: "file whose only line is the passphrase" },
   { flags: "--passphrase-fd <number>", about: "inherited file descriptor to read the passphrase from" },
   { flags: "--passphrase-command <command>", about: "command that prints the passphrase" },
+];
+
+/** For whom a bundle is made. */
+export const RECIPIENT: Option = {
+  flags: "--recipient <key>",
+  about:
+    "public key that opens the bundle, instead of a passphrase: a file, or a fingerprint of your keyring",
+  many: true,
+};
+
+export const recipientSchema = { recipient: z.array(z.string().min(1)).default([]) };
+
+/** What opens a bundle. */
+export const KEY_OPTIONS: readonly Option[] = [
+  ...PASSPHRASE_OPTIONS,
+  {
+    flags: "--gpg-home <folder>",
+    about: "gpg home with a recipient's secret key; the passphrase is then that key's, if it has one",
+  },
 ];
 
 /** Where the configuration is, as Synapse is started with it. */
@@ -67,11 +87,41 @@ export const ACCEPT: Option = {
   many: true,
 };
 
+/** How the old server is stopped and kept from coming back. */
+export const STOP_OPTIONS: readonly Option[] = [
+  { flags: "--yes", about: "stop and fence the server without asking" },
+  {
+    flags: "--unit <name>",
+    about: "systemd unit that runs it, where it is not found; workers' units as well",
+    many: true,
+  },
+  { flags: "--container <name>", about: "container that runs it, where it is not found", many: true },
+  { flags: "--stop-command <command>", about: "what stops it, workers too, when nothing of the above does" },
+  {
+    flags: "--start-command <command>",
+    about: "what starts it again, for rollback; goes with --stop-command",
+  },
+  { flags: "--already-stopped", about: "you stopped it yourself: that is checked, and it is fenced" },
+  { flags: "--no-fence", about: "leave host and database as they are: nothing keeps it from coming back" },
+];
+
+export const stopSchema = {
+  yes: z.boolean().default(false),
+  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is no name of a unit")).default([]),
+  container: z.array(z.string().regex(/^[\w.-]+$/, "is no name of a container")).default([]),
+  stopCommand: z.string().min(1).optional(),
+  startCommand: z.string().min(1).optional(),
+  alreadyStopped: z.boolean().default(false),
+  fence: z.boolean().default(true),
+};
+
 export const passphraseSchema = {
   passphraseFile: z.string().optional(),
   passphraseFd: z.coerce.number().int().min(3).optional(),
   passphraseCommand: z.string().optional(),
 };
+
+export const keySchema = { ...passphraseSchema, gpgHome: z.string().min(1).optional() };
 
 export const acceptSchema = { accept: z.array(z.string()).default([]) };
 export const dryRunSchema = { dryRun: z.boolean().default(false) };
@@ -99,6 +149,10 @@ export const passphraseSource = (options: {
   descriptor: options.passphraseFd,
   command: options.passphraseCommand,
 });
+
+export const keySource = (
+  options: Parameters<typeof passphraseSource>[0] & { gpgHome?: string | undefined },
+): KeySource => ({ ...passphraseSource(options), gpgHome: options.gpgHome });
 
 /** "100m" as GNU split reads it: k, m, g are powers of 1024; a bare number is bytes. Throws `bad-usage`. */
 export function sizeOf(text: string, option = "--split"): number {

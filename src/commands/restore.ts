@@ -1,7 +1,8 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { checkManifest, checkParts, refuseDamage } from "../bundle/check.ts";
-import { readPassphrase } from "../bundle/passphrase.ts";
+import { lockToOpen } from "../bundle/opening-lock.ts";
+import { unprovenOrigin } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import { planConfig, refuseConflicts, writeConfig, type ConfigPlan } from "../homeserver/config/restore.ts";
@@ -23,11 +24,11 @@ import {
   checked,
   DRY_RUN,
   dryRunSchema,
+  KEY_OPTIONS,
+  keySchema,
+  keySource,
   listenOf,
   ownerOf,
-  PASSPHRASE_OPTIONS,
-  passphraseSchema,
-  passphraseSource,
   typedDatabase,
 } from "./options.ts";
 
@@ -42,7 +43,7 @@ const schema = z.object({
     .string()
     .regex(/^.+:\d{1,5}$/, "write ADDRESS:PORT")
     .optional(),
-  ...passphraseSchema,
+  ...keySchema,
   ...dryRunSchema,
 });
 
@@ -67,7 +68,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       flags: "--listen <address:port>",
       about: "where the new server listens for clients, when not where the old one did",
     },
-    ...PASSPHRASE_OPTIONS,
+    ...KEY_OPTIONS,
     DRY_RUN,
   ],
   example:
@@ -76,7 +77,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => checked(schema, given),
 
   async run(options, system, view) {
-    const { files, machine, gpg, signal } = system;
+    const { files, machine, signal } = system;
     const folder = resolve(machine.folder, options.configDir);
     const store = resolve(machine.folder, options.mediaDir);
     const owner = ownerOf(options.owner, system);
@@ -85,7 +86,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
 
     // Everything that can be known is looked at before the target is touched.
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
-    const lock = { gpg, passphrase: await readPassphrase(passphraseSource(options), system) };
+    const lock = await lockToOpen(bundle.manifest.recipients, keySource(options), system);
     refuseDamage(await checkParts(bundle, files, view));
     const inventory = await bundle.inventory(lock);
     refuseDamage(checkManifest(bundle, inventory));
@@ -104,12 +105,13 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       },
     });
     await refuseConflicts(plan, files);
+    const told = { ...plan, findings: [...unprovenOrigin(bundle.manifest), ...plan.findings] };
     const journalPath = join(recordFolder(folder), "journal.json");
     if (!wasBegun(opened, address, await Journal.open(journalPath, files))) {
       await inspectTarget({ address, section: database }, system.postgres);
       await mustHaveRoom(store, media.bytes, "the media", "--media-dir", files);
     }
-    if (options.dryRun) return said(plan, ["a dry run: nothing was written"], { dryRun: true });
+    if (options.dryRun) return said(told, ["a dry run: nothing was written"], { dryRun: true });
 
     await makeOwnedFolder(folder, owner, files);
     await files.makeFolder(recordFolder(folder));
@@ -126,7 +128,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       );
       // Last, and under its fenced name: without it no server can start on what was just filled.
       await writeConfig(plan, files);
-      await inventory.save(recordFolder(folder), lock, files);
+      await bundle.copyInventory(recordFolder(folder));
       const { manifest } = bundle;
       const { serverName } = config;
       await writeRecord(
@@ -141,7 +143,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       `${config.serverName} is restored: database ${describeAddress(address)}, media in ${store}, configuration in ${folder}`,
       `it cannot start yet: prove it first, with synlift open --config-dir ${folder}`,
     ];
-    return said(plan, lines, {
+    return said(told, lines, {
       serverName: config.serverName,
       bundle: inventory.id,
       configDir: folder,

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { JOURNAL, LOCK, MANIFEST } from "../bundle/layout.ts";
 import { readProgress, type Now } from "../bundle/progress-file.ts";
 import { MigrationError } from "../errors.ts";
+import { fenceFindings, movedOn } from "../homeserver/moved-on.ts";
+import { FenceRecord } from "../homeserver/service/fence-record.ts";
 import { Journal } from "../journal/journal.ts";
 import { isGone, lockHolder } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
@@ -19,7 +21,8 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
   example: "synlift status --out /srv/move",
   parse: (given) => checked(schema, given),
 
-  async run({ out }, { files, machine }) {
+  async run({ out }, system) {
+    const { files, machine } = system;
     const folder = resolve(machine.folder, out);
     const journal = await Journal.read(join(folder, JOURNAL), files);
     if (!journal) {
@@ -33,15 +36,18 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
     const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
     const { subject = "", kind = "move", outageSince } = journal.facts;
     const steps = Object.entries(journal.steps);
+    const fence = await FenceRecord.read(folder, files, machine);
     const findings: Finding[] = [
-      ...steps.map(([id, { outcome, at }]) => {
-        const size = typeof outcome["size"] === "number" ? `, ${formatBytes(outcome["size"])}` : "";
-        return {
-          id,
-          level: "ok" as const,
-          sentence: `${String(outcome["name"])} is finished${size}, since ${at}`,
-        };
-      }),
+      ...steps
+        .filter(([, { outcome }]) => outcome["name"] !== undefined)
+        .map(([id, { outcome, at }]) => {
+          const size = typeof outcome["size"] === "number" ? `, ${formatBytes(outcome["size"])}` : "";
+          return {
+            id,
+            level: "ok" as const,
+            sentence: `${String(outcome["name"])} is finished${size}, since ${at}`,
+          };
+        }),
       running
         ? now
           ? {
@@ -62,6 +68,8 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
               sentence: "nothing works on it, and it is not complete",
               hint: "run the same export again: it goes on where it stopped",
             },
+      ...fenceFindings(fence),
+      ...(fence && !running ? await movedOn(fence, system) : []),
     ];
     return {
       findings,
@@ -72,6 +80,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
         running,
         sealed,
         outageSince: outageSince ?? null,
+        fenced: (fence?.standing.length ?? 0) > 0,
         now: now ?? null,
         steps: steps.map(([id]) => id),
       },

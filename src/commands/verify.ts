@@ -1,52 +1,57 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { checkContents, checkManifest, checkParts } from "../bundle/check.ts";
-import { fromSource, readPassphrase } from "../bundle/passphrase.ts";
+import { lockIfGiven, lockToOpen } from "../bundle/opening-lock.ts";
+import { unprovenOrigin } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import { worst, type Finding } from "../report/finding.ts";
 import type { Command } from "./command.ts";
-import { checked, PASSPHRASE_OPTIONS, passphraseSchema, passphraseSource } from "./options.ts";
+import { checked, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
 
 const schema = z.object({
   argument: z.string().min(1),
   withoutKey: z.boolean().default(false),
-  ...passphraseSchema,
+  ...keySchema,
 });
 
 export const verifyCommand: Command<z.infer<typeof schema>> = {
   name: "verify",
-  summary: "Check a bundle: with the passphrase everything, without it sizes and hashes. Changes nothing.",
+  summary: "Check a bundle: with its key everything, without it sizes and hashes. Changes nothing.",
   argument: { name: "BUNDLE", about: "folder of the bundle" },
   options: [
-    ...PASSPHRASE_OPTIONS,
+    ...KEY_OPTIONS,
     { flags: "--without-key", about: "check sizes and hashes only; do not ask for the passphrase" },
   ],
   example: "synlift verify /srv/move --passphrase-file /root/move.passphrase",
   parse: (given) => checked(schema, given),
 
   async run(options, system, view) {
-    const { files, gpg, machine, terminal } = system;
+    const { files, machine, terminal } = system;
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
-    const source = passphraseSource(options);
-    const asking = !options.withoutKey && terminal.interactive;
-    const passphrase = asking ? await readPassphrase(source, system) : await fromSource(source, system);
+    const { recipients } = bundle.manifest;
+    const source = keySource(options);
+    // Nobody can be asked for a secret key.
+    const asking = !options.withoutKey && !recipients && terminal.interactive;
+    const lock = await (asking ? lockToOpen : lockIfGiven)(recipients, source, system);
 
     const findings: Finding[] = await checkParts(bundle, files, view);
-    if (passphrase === undefined) {
+    if (lock === undefined) {
       findings.push({
         id: "no-key",
         level: "note",
         sentence: "only sizes and hashes were checked, which anybody could have rewritten",
-        hint: "give the passphrase to check what is inside: --passphrase-file",
+        hint: recipients
+          ? `the secret key of ${recipients.join(" or ")} checks what is inside: --gpg-home`
+          : "give the passphrase to check what is inside: --passphrase-file",
       });
     } else if (worst(findings) !== "blocker") {
       // Nothing is decrypted whose hash is wrong.
-      const lock = { gpg, passphrase };
       const inventory = await bundle.inventory(lock);
       findings.push(
         ...checkManifest(bundle, inventory),
         ...(await checkContents(bundle, inventory, lock, view)),
+        ...unprovenOrigin(bundle.manifest),
       );
     }
     const { id, subject, rehearsal, created } = bundle.manifest;
@@ -58,7 +63,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
         subject,
         rehearsal,
         created,
-        key: passphrase !== undefined,
+        key: lock !== undefined,
       },
       lines: [`${rehearsal ? "a rehearsal of " : ""}${subject}, packed on ${created}`],
       failure:

@@ -21,7 +21,7 @@ export interface ConfigSource {
    */
   readonly map?: readonly PathPair[];
   /** What Synapse is given with `--keys-directory`, if anything: where its signing key is when no setting says so. */
-  readonly keysFolder?: string;
+  readonly keysFolder?: string | undefined;
   readonly signal?: AbortSignal;
 }
 

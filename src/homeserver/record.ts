@@ -12,6 +12,8 @@ const recordSchema = z.object({
   bundle: z.string(),
   serverName: z.string(),
   rehearsal: z.boolean(),
+  /** Fingerprints of those whose secret keys open the inventory; left out when a passphrase does. */
+  recipients: z.array(z.string()).min(1).optional(),
   mediaStore: z.string(),
   /** What Synapse is to be given with `-c`, once the fence is lifted. */
   configPaths: z.array(z.string()),
@@ -52,6 +54,7 @@ export function newRecord(made: {
     bundle: manifest.id,
     serverName,
     rehearsal: manifest.rehearsal,
+    ...(manifest.recipients ? { recipients: manifest.recipients } : {}),
     mediaStore,
     configPaths: [...plan.configPaths],
     fencedPaths: [...plan.fencedPaths],

@@ -32,7 +32,8 @@ import type { DatabaseSection } from "./database/section.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import { compareMedia } from "./media/compare.ts";
 import { MEDIA_ARTIFACT } from "./media/export.ts";
-import { restoreMedia, type MediaTarget } from "./media/restore.ts";
+import { MEDIA_SINCE_ARTIFACT } from "./media/export-since.ts";
+import { restoreArchives, type MediaTarget } from "./media/restore.ts";
 import type { MediaSection } from "./media/section.ts";
 
 /** A bundle that was checked, opened with its key, and is about to be unpacked. */
@@ -170,8 +171,12 @@ export function mediaStep(
       }
     },
     async run() {
+      // What came last first: where both archives have a file, its word counts.
+      const since = opened.inventory.artifacts.some(({ name }) => name === sealedName(MEDIA_SINCE_ARTIFACT))
+        ? shown(opened, MEDIA_SINCE_ARTIFACT, "media that came since", progress)
+        : undefined;
       const archive = shown(opened, MEDIA_ARTIFACT, "media", progress);
-      const restored = await restoreMedia(archive, target, files);
+      const restored = await restoreArchives(since ? [since, archive] : [archive], target, files);
       // Each file was not waited for by itself: a million small waits.
       await files.syncAll(target.store);
       return { ...restored };

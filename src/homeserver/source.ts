@@ -83,7 +83,7 @@ export function mustBeDown(alive: readonly Finding[]): void {
   if (alive.length === 0) return;
   const seen = alive.map(({ sentence, evidence = [] }) => [sentence, ...evidence].join(": "));
   throw new MigrationError("homeserver-running", `the homeserver is not down: ${seen.join("; ")}`, {
-    hint: "stop it first, workers too (systemctl stop matrix-synapse), or practise on the running one: --rehearse",
+    hint: "say what stops it: --unit NAME, --container NAME or --stop-command COMMAND; or stop it yourself, workers too; or practise on the running one: --rehearse",
   });
 }
 
@@ -96,14 +96,8 @@ export async function mustHaveStayedDown(
   source: Source,
   system: System,
 ): Promise<void> {
-  const alive = await signsOfLife(homeserver, system);
-  const session = await system.postgres.connect(source.address);
-  try {
-    mustBeDown([...alive, ...(await connections(session))]);
-    if ((await databaseMarker(session)) === source.marker) return;
-  } finally {
-    await session.close();
-  }
+  mustBeDown(await signsOf(homeserver, source, system));
+  if ((await markerOf(source, system)) === source.marker) return;
   throw new MigrationError(
     "source-changed",
     `the database of ${homeserver.serverName} was written to while it was packed`,
@@ -113,8 +107,38 @@ export async function mustHaveStayedDown(
   );
 }
 
+/** Everything that shows that the server is up, at this moment. */
+export async function signsOf(homeserver: Homeserver, source: Source, system: System): Promise<Finding[]> {
+  const alive = await signsOfLife(homeserver, system);
+  const session = await system.postgres.connect(source.address);
+  try {
+    return [...alive, ...(await connections(session))];
+  } finally {
+    await session.close();
+  }
+}
+
+async function markerOf({ address }: Source, { postgres }: System): Promise<string> {
+  const session = await postgres.connect(address);
+  try {
+    return await databaseMarker(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/** The same source as it is now, once it is down. */
+export async function downNow(homeserver: Homeserver, source: Source, system: System): Promise<Source> {
+  const marker = await markerOf(source, system);
+  return { ...source, alive: [], marker, media: await storeState(homeserver.mediaStore, system.files) };
+}
+
 /** What was seen of the source, for the report and for a dry run. */
-export function sourceFindings(homeserver: Homeserver, { database, media, alive }: Source): Finding[] {
+export function sourceFindings(
+  homeserver: Homeserver,
+  { database, media, alive }: Source,
+  rehearsal: boolean,
+): Finding[] {
   const { serverName, mediaStore } = homeserver;
   return [
     {
@@ -136,7 +160,9 @@ export function sourceFindings(homeserver: Homeserver, { database, media, alive 
       : {
           id: "source-up",
           level: "note",
-          sentence: `${serverName} was running: this bundle is for practice only`,
+          sentence: rehearsal
+            ? `${serverName} was running: this bundle is for practice only`
+            : `${serverName} is running: a real export stops it`,
         },
     ...(media.odd.length === 0
       ? []

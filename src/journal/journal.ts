@@ -80,6 +80,14 @@ export class Journal {
     await this.#save();
   }
 
+  async forgetFact(name: string): Promise<void> {
+    if (!(name in this.#content.facts)) return;
+    this.#content.facts = Object.fromEntries(
+      Object.entries(this.#content.facts).filter(([key]) => key !== name),
+    );
+    await this.#save();
+  }
+
   async record(id: string, inputs: Inputs, outcome: Outcome, at: number): Promise<void> {
     this.#content.steps[id] = {
       inputs: { ...inputs },

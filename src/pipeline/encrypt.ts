@@ -1,14 +1,20 @@
 import type { Gpg } from "../system/programs.ts";
 import type { Stage } from "./stage.ts";
 
-/** What opens a bundle. */
+/** What closes and opens a bundle. */
 export interface Lock {
   readonly gpg: Gpg;
-  readonly passphrase: string;
+  /** Opens, unless gpg itself finds a secret key: then it may be left out, or be what unlocks that key. */
+  readonly passphrase: string | undefined;
+  /** Fingerprints of keys in gpg's home, whose owners can open what is closed with this, beside who has the passphrase. */
+  readonly recipients?: readonly string[];
 }
 
-/** Makes one OpenPGP message (AES-256) that only who has the passphrase can read. gpg's own compression is off: what it gets is compressed. */
-export function encryptWith({ gpg, passphrase }: Lock): Stage {
+/**
+ * Makes one OpenPGP message (AES-256) that only who has the passphrase, or a recipient's secret key, can read. gpg's
+ * own compression is off: what it gets is compressed.
+ */
+export function encryptWith({ gpg, passphrase, recipients = [] }: Lock): Stage {
   const args = [
     "--compress-algo",
     "none",
@@ -16,6 +22,7 @@ export function encryptWith({ gpg, passphrase }: Lock): Stage {
     "AES256",
     "--s2k-digest-algo",
     "SHA512",
+    ...(recipients.length === 0 ? [] : toRecipients(recipients)),
     "--symmetric",
   ];
   return (source) => gpg(args, passphrase, source);
@@ -23,8 +30,18 @@ export function encryptWith({ gpg, passphrase }: Lock): Stage {
 
 /**
  * Undoes `encryptWith`. Bytes come out before gpg has proven them: trust none of them until the stream has ended well.
- * Throws `passphrase-wrong`, or `program-failed` when the message is damaged.
+ * Throws `passphrase-wrong`, `secret-key-unusable`, or `program-failed` when the message is damaged.
  */
 export function decryptWith({ gpg, passphrase }: Lock): Stage {
   return (source) => gpg(["--decrypt"], passphrase, source);
 }
+
+/**
+ * Who owns a key was settled by whoever named it: gpg is not to ask whether it trusts it. With a passphrase beside the
+ * keys, the message holds its session key encrypted, by a cipher of its own.
+ */
+const toRecipients = (recipients: readonly string[]) => [
+  ...["--s2k-cipher-algo", "AES256", "--trust-model", "always", "--no-encrypt-to"],
+  ...recipients.flatMap((fingerprint) => ["--recipient", fingerprint]),
+  "--encrypt",
+];

@@ -60,4 +60,5 @@ export interface Ending {
   readonly complaint: string;
 }
 
-export type Gpg = (args: readonly string[], passphrase: string, source: Bytes) => Bytes;
+/** Without a passphrase, gpg has to find what it needs in its home. */
+export type Gpg = (args: readonly string[], passphrase: string | undefined, source: Bytes) => Bytes;

@@ -36,7 +36,13 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
       home ??= makeHome(temporary);
       return blamed(
         programs.through(
-          { name: "gpg", args: ["--homedir", home, ...ALWAYS, ...args], secret: passphrase },
+          {
+            name: "gpg",
+            args: ["--homedir", home, ...ALWAYS, ...args],
+            secret: passphrase ?? "",
+            // What it says is read below.
+            env: { LC_ALL: "C" },
+          },
           source,
         ),
       );

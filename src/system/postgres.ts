@@ -136,6 +136,10 @@ class PsqlSession implements PostgresSession {
     for await (const _ of this.#ask(sql));
   }
 
+  beginReading(): Promise<void> {
+    return this.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -9,6 +9,8 @@ export interface QuerySession {
   all<Row>(sql: string): Promise<Row[]>;
   /** The only row. */
   one<Row>(sql: string): Promise<Row>;
+  /** From here on every answer is of one state of the database. Nothing can be written any more. Called once. */
+  beginReading(): Promise<void>;
   /** May be called twice. */
   close(): Promise<void>;
 }

@@ -1,30 +1,35 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { DatabaseSync } from "node:sqlite";
-import { pathToFileURL } from "node:url";
 import { MigrationError } from "../errors.ts";
 import type { Files } from "./files.ts";
-import { gather, only, type QuerySession } from "./query.ts";
+import type { QuerySession } from "./query.ts";
+import { openDatabase, SqliteSession, unusable } from "./sqlite-session.ts";
+import { takeSnapshot, type SqliteSnapshot } from "./sqlite-snapshot.ts";
 
-/** SQLite databases that are only looked at. */
+export type { SqliteSnapshot } from "./sqlite-snapshot.ts";
+
+/** SQLite databases: looked at, copied while others write, and changed where nobody else is. */
 export interface Sqlite {
   /**
    * Opens a database for reading alone, also while another process writes to it. Neither the file nor its -wal is
    * changed. Throws `file-missing`, `database-unreachable`.
    */
   connect(path: string): Promise<QuerySession>;
+  /** Holds the database as it is now, to be counted and copied. See `takeSnapshot`. */
+  snapshot(path: string): Promise<SqliteSnapshot>;
+  /**
+   * Runs statements on a database that nobody else uses, all of them or none, and waits until they are on the disk.
+   * Throws `database-unreachable`.
+   */
+  change(path: string, statements: readonly string[]): Promise<void>;
 }
+
+/** Files that SQLite keeps beside a database: what is in them belongs to it. */
+export const BESIDE = ["-wal", "-shm", "-journal"] as const;
 
 export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
   return {
     async connect(path) {
-      const found = await files.follow(path);
-      if (!found) {
-        throw new MigrationError("file-missing", `there is no SQLite database at ${path}`, {
-          hint: "check the database settings; relative paths start at the folder that the server runs in",
-        });
-      }
-      if (found.kind !== "file") throw unusable(path, `it is a ${found.kind}, not a file`);
-      const database = opened(path, await isQuiet(path, files));
+      const real = await realPath(path, files);
+      const database = openDatabase(real, (await isQuiet(real, files)) ? "immutable" : "shared");
       const session = new SqliteSession(database, path, signal);
       try {
         // The header is read now, not at the first question.
@@ -35,82 +40,42 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
       }
       return session;
     },
+
+    async snapshot(path) {
+      const real = await realPath(path, files);
+      return takeSnapshot(real, { quiet: await isQuiet(real, files), files, signal });
+    },
+
+    async change(path, statements) {
+      const database = openDatabase(await realPath(path, files), "change");
+      try {
+        // No other file appears beside it; if this is cut off, the file is no longer of use.
+        database.exec("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; BEGIN");
+        for (const statement of statements) database.exec(statement);
+        database.exec("COMMIT");
+      } catch (error) {
+        throw unusable(path, error);
+      } finally {
+        database.close();
+      }
+    },
   };
+}
+
+/** SQLite follows links before it looks beside the file. */
+async function realPath(path: string, files: Files): Promise<string> {
+  const found = await files.follow(path);
+  if (!found) {
+    throw new MigrationError("file-missing", `there is no SQLite database at ${path}`, {
+      hint: "check the database settings; relative paths start at the folder that the server runs in",
+    });
+  }
+  if (found.kind !== "file") throw unusable(path, `it is a ${found.kind}, not a file`);
+  return files.real(path);
 }
 
 /** Whether nobody has it open: then it can be read without a lock, and SQLite needs no -shm file beside it. */
 async function isQuiet(path: string, files: Files): Promise<boolean> {
-  // A -journal is one that a killed program left, or one of a program that writes at this moment.
-  const beside = await Promise.all(["-wal", "-shm", "-journal"].map((end) => files.look(`${path}${end}`)));
-  return beside.every((entry) => entry === undefined);
+  for (const suffix of BESIDE) if (await files.look(`${path}${suffix}`)) return false;
+  return true;
 }
-
-function opened(path: string, quiet: boolean): DatabaseSync {
-  const url = pathToFileURL(path);
-  url.search = quiet ? "mode=ro&immutable=1" : "mode=ro";
-  try {
-    return new DatabaseSync(url, { readOnly: true, timeout: 5000 });
-  } catch (error) {
-    throw unusable(path, (error as Error).message);
-  }
-}
-
-/** Rows between two looks at whether the run is to stop. */
-const TURN = 2000;
-
-class SqliteSession implements QuerySession {
-  readonly engine = "sqlite";
-  readonly #database: DatabaseSync;
-  readonly #path: string;
-  readonly #signal: AbortSignal;
-
-  constructor(database: DatabaseSync, path: string, signal: AbortSignal) {
-    this.#database = database;
-    this.#path = path;
-    this.#signal = signal;
-  }
-
-  async *rows<Row>(sql: string): AsyncIterable<Row> {
-    let count = 0;
-    try {
-      const statement = this.#database.prepare(sql);
-      // A number that no double has would be an error; as from PostgreSQL it is the nearest one.
-      statement.setReadBigInts(true);
-      for (const row of statement.iterate()) {
-        if (count++ % TURN === 0) {
-          await nextTurn();
-          this.#signal.throwIfAborted();
-        }
-        yield plain(row) as Row;
-      }
-    } catch (error) {
-      if (this.#signal.aborted || (error as { code?: string }).code !== "ERR_SQLITE_ERROR") throw error;
-      throw unusable(this.#path, (error as Error).message);
-    }
-  }
-
-  all<Row>(sql: string): Promise<Row[]> {
-    return gather(this.rows<Row>(sql));
-  }
-
-  one<Row>(sql: string): Promise<Row> {
-    return only(this.rows<Row>(sql), sql);
-  }
-
-  close(): Promise<void> {
-    if (this.#database.isOpen) this.#database.close();
-    return Promise.resolve();
-  }
-}
-
-/** SQLite hands out objects without a prototype. */
-function plain(row: Record<string, unknown>): Record<string, unknown> {
-  const copy = { ...row };
-  for (const key in copy) if (typeof copy[key] === "bigint") copy[key] = Number(copy[key]);
-  return copy;
-}
-
-const unusable = (path: string, reason: string) =>
-  new MigrationError("database-unreachable", `cannot use the SQLite database ${path}: ${reason}`, {
-    hint: "check that it is the server's database, and that this account may read it and its -wal and -shm files",
-  });

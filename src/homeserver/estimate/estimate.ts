@@ -80,7 +80,8 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
   const outage: Stage[] = [
     { id: "stop", label: "stop the old server", seconds: STOPPING, basis: "assumed" },
     { id: "database", label: "pack the database", seconds: packDatabase, basis: "measured" },
-    { id: "media", label: "pack the media", seconds: packMedia, basis: "measured" },
+    // All but what comes in the last moments is packed while the server still serves.
+    { id: "media", label: "pack the media that came since", seconds: media.each, basis: "assumed" },
     { id: "seal", label: "seal the bundle", seconds: seal, basis: "measured" },
     { id: "carry", label: "carry the bundle", seconds: bundleBytes / link, basis: "assumed" },
     {
@@ -104,7 +105,7 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
     { id: "start", label: "start the new server", seconds: STARTING, basis: "assumed" },
   ];
   const outageSeconds = outage.reduce((sum, { seconds }) => sum + seconds, 0);
-  return { outage, outageSeconds, preparationSeconds: outageSeconds - STOPPING, bundleBytes };
+  return { outage, outageSeconds, preparationSeconds: outageSeconds - STOPPING + packMedia, bundleBytes };
 }
 
 /** Bytes that tar and gzip's framing add to a file, about (a header block and half a block of filling). */

@@ -20,6 +20,25 @@ export interface MediaRestored {
   readonly bytes: number;
 }
 
+/** Several archives of one store, the newest first: a file that a newer one has is not taken from an older one. Throws as `restoreMedia`. */
+export async function restoreArchives(
+  archives: readonly Bytes[],
+  target: MediaTarget,
+  files: Files,
+): Promise<MediaRestored> {
+  const sum = { written: 0, kept: 0, bytes: 0 };
+  const newer = new Set<string>();
+  for (const [index, archive] of archives.entries()) {
+    // Only of those that others come after: the last is the large one.
+    const note = index < archives.length - 1 ? newer : undefined;
+    const { written, kept, bytes } = await restoreMedia(archive, target, files, { newer, note });
+    sum.written += written;
+    sum.kept += kept;
+    sum.bytes += bytes;
+  }
+  return sum;
+}
+
 /**
  * Unpacks local media below the store and nowhere else. What is there already and the same is kept; what is there and
  * differs is never overwritten (`target-not-empty`). May be run again after a break.
@@ -28,7 +47,9 @@ export async function restoreMedia(
   archive: Bytes,
   target: MediaTarget,
   files: Files,
+  { newer, note }: { newer?: ReadonlySet<string>; note?: Set<string> | undefined } = {},
 ): Promise<MediaRestored> {
+  const own: string[] = [];
   let written = 0;
   let kept = 0;
   let bytes = 0;
@@ -45,6 +66,8 @@ export async function restoreMedia(
         },
       );
     }
+    if (newer?.has(entry.name) === true) continue;
+    if (note) own.push(entry.name);
     const path = join(target.store, entry.name);
     await folders.make(dirname(path));
     if (await files.look(path)) {
@@ -56,6 +79,7 @@ export async function restoreMedia(
     }
     bytes += entry.size;
   }
+  for (const name of own) note?.add(name);
   return { written, kept, bytes };
 }
 

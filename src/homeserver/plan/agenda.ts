@@ -7,7 +7,6 @@ import {
   PREPARE_COMMANDS,
   restoreCommand,
   showPassphrase,
-  stopCommands,
   TAKE_PASSPHRASE,
   usersCommand,
   type Names,
@@ -123,21 +122,16 @@ function outageWords({ estimate }: Move): string {
 
 function outage(move: Move): Moment[] {
   const { when, launch } = move;
-  const stop = stopCommands(move);
   const mediaFolder = "/var/lib/matrix-synapse/media";
   return [
     {
       when: dateWords(when),
-      title: "Stop the old server for good",
+      title: "Stop it for good and pack it",
       where: "on the old host",
-      text:
-        stop.length > 0
-          ? "From here people are without their server. It must never be started again once the new one was opened."
-          : `Stop Synapse and its workers with what starts them${launch === undefined ? "" : ` (${launch.from})`}, and keep it from coming back at a reboot. From here people are without their server.`,
-      commands: ["tmux new -s move", ...stop],
+      text: `Media is packed first, while the server still serves. Then the command says all that it is about to do and asks once; from there people are without their server.${launch === undefined ? " Nothing here says what stops it: add --stop-command, or stop it yourself with its workers when you are asked to." : ""} Until the new server is open, synlift rollback takes everything back.`,
+      commands: ["tmux new -s move", exportCommand(move, false)],
       tone: "outage",
     },
-    { title: "Pack it", where: "on the old host", commands: [exportCommand(move, false)], tone: "outage" },
     {
       title: "Carry it",
       where: "on the old host",
@@ -162,7 +156,7 @@ function outage(move: Move): Moment[] {
     {
       title: "Prove it and open it",
       where: "on the new host",
-      text: "Every gate is checked; only then does the server start. Until here everything can be undone by starting the old server again.",
+      text: "Every gate is checked; only then does the server start. Until here everything can be undone, with synlift rollback on the old host.",
       commands: [OPEN_COMMAND, "systemctl enable matrix-synapse"],
       tone: "no-return",
     },

@@ -29,22 +29,6 @@ export function configOptions({ homeserver, launch }: Names): string[] {
   return [...paths, ...(inUse ? ["--working-directory", shellWord(homeserver.workingFolder)] : []), ...map];
 }
 
-/** Stops the old server and keeps it from coming back; words where nobody knows what runs it. */
-export function stopCommands({ launch, workers }: Names): string[] {
-  if (launch?.kind === "container") {
-    const names = [launch, ...workers.filter(({ kind }) => kind === "container")]
-      .map(({ name }) => shellWord(name))
-      .join(" ");
-    return [`docker update --restart=no ${names}`, `docker stop ${names}`];
-  }
-  const units = [launch, ...workers].flatMap((one) =>
-    one?.kind === "unit" ? [one.name] : one?.startedBy === undefined ? [] : [one.startedBy],
-  );
-  if (units.length > 0)
-    return [shellCommand(["systemctl", "disable", "--now", ...new Set(units.map(shellWord))])];
-  return [];
-}
-
 export const exportCommand = (names: Names, rehearsal: boolean) =>
   shellCommand([
     "synlift",

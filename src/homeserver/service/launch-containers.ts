@@ -81,6 +81,7 @@ function launchOf(container: Container, engine: string): Launch[] {
       from: `the ${engine} container ${name}`,
       name,
       container: Id,
+      engine,
       isRunning: State.Running === true,
       comesBack: policy !== "" && policy !== "no",
       ...(State.Running === true && State.Pid ? { pid: State.Pid } : {}),

@@ -102,6 +102,7 @@ async function launchOf(
     name: `process ${running.pid}`,
     ...(owner ? { startedBy: owner.name } : {}),
     isRunning: true,
+    ...(running.args.some((arg) => arg === "-D" || arg === "--daemonize") ? { isDaemon: true } : {}),
     comesBack: owner?.comesBack ?? false,
     pid: running.pid,
     app: command.app,

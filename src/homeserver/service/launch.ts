@@ -13,6 +13,10 @@ export interface Launch {
   readonly name: string;
   /** Of a container: its whole id. */
   readonly container?: string;
+  /** Of a container: the program that runs it, "docker" or "podman". */
+  readonly engine?: string;
+  /** Of a process: whether it was told to leave its terminal, as synctl tells it. */
+  readonly isDaemon?: boolean;
   /** Of a process: the name of the unit or container that it was started by, where that is known. */
   readonly startedBy?: string;
   readonly isRunning: boolean;

@@ -64,7 +64,11 @@ export async function findWorkers(
 }
 
 /** It reads the same files, or there is no other server here that it could belong to. */
-function isOf(launch: Launch, { configPaths, configFiles }: Homeserver, { main }: FoundLaunches): boolean {
+export function isOf(
+  launch: Launch,
+  { configPaths, configFiles }: Homeserver,
+  { main }: FoundLaunches,
+): boolean {
   const ours = [...configPaths, ...configFiles.map(({ path }) => path)];
   return placesOf(launch).some((path) => ours.includes(path.replace(/\/$/, ""))) || main.length <= 1;
 }

@@ -162,7 +162,7 @@ test("a question that fails is a finding, and the files are looked at all the sa
   for (const failing of ["remote_media_cache", "ORDER BY media_id"]) {
     const real = await database.connect();
     const session: QuerySession = {
-      ...{ engine: real.engine, close: () => real.close() },
+      ...{ engine: real.engine, close: () => real.close(), beginReading: () => real.beginReading() },
       rows: (sql) => real.rows(sql.includes(failing) ? "SELECT 1 FROM nowhere" : sql),
       all: (sql) => real.all(sql),
       one: (sql) => real.one(sql),

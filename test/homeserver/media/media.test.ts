@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { Inventory } from "../../../src/bundle/inventory.ts";
 import { compareMedia } from "../../../src/homeserver/media/compare.ts";
 import { exportMedia } from "../../../src/homeserver/media/export.ts";
+import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/layout.ts";
 import { mediaSectionSchema, type MediaSection } from "../../../src/homeserver/media/section.ts";
 import { storeState, walkStore } from "../../../src/homeserver/media/store.ts";
@@ -175,21 +176,23 @@ async function exported(store: string, accepted: boolean): Promise<MediaSection>
   const inventory = Inventory.begin(still, false);
   const folder = temporaryFolder("bundle");
   const state = await storeState(store, files);
-  const step = exportMedia({
+  const shared = {
     store,
-    state,
+    folder,
     inputs: {},
     accepted,
-    address,
-    postgres,
+    compare: () =>
+      withSession((session) => compareMedia(session, store, files, { hashes: false, tell: () => undefined })),
     files,
+    machine: still,
     into: writerIn(folder, lock),
     inventory,
     saved: () => Promise.resolve(),
     check: () => Promise.resolve(undefined),
-  });
-  await step.run();
-  assert.deepEqual(readdirSync(folder), ["customer_backup_media_export.tar.gz.gpg"]);
+  };
+  await exportMedia({ ...shared, total: state.bytes, serving: false }).run();
+  await exportMediaSince({ ...shared, state, first: "" }).run();
+  assert.deepEqual(readdirSync(folder), ["customer_backup_media_export.tar.gz.gpg", "media-packed.txt"]);
   return mediaSectionSchema.parse(inventory.section("media"));
 }
 

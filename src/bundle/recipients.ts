@@ -1,0 +1,144 @@
+import { resolve } from "node:path";
+import { Readable } from "node:stream";
+import { MigrationError } from "../errors.ts";
+import type { Finding } from "../report/finding.ts";
+import { publicKeyOf } from "../system/gpg-home.ts";
+import { parseListing, type ListedKey } from "../system/gpg-listing.ts";
+import type { System } from "../system/system.ts";
+
+/** Those to whom a bundle is encrypted. Their keys are in the home of `system.gpg`. */
+export interface Recipients {
+  /** In a fixed order, each once. */
+  readonly fingerprints: readonly string[];
+  readonly findings: readonly Finding[];
+}
+
+/** Milliseconds: a key that ends sooner may have ended when the bundle arrives. */
+const SOON = 14 * 24 * 3600 * 1000;
+
+/** Bytes. A public key with all its signatures is smaller. */
+const LARGEST = 4 * 1024 * 1024;
+
+/**
+ * Reads each key, from a file or by its fingerprint from the person's own keyring, and proves that gpg can encrypt to
+ * it. Writes into a temporary gpg home only. Throws `recipient-unusable`, `file-missing`, `permission-denied`.
+ */
+export async function readRecipients(given: readonly string[], system: System): Promise<Recipients> {
+  const keys = new Map<string, ListedKey>();
+  for (const name of given) {
+    const key = await readRecipient(name, system);
+    keys.set(key.fingerprints[0]!, key);
+  }
+  const fingerprints = [...keys.keys()].sort();
+  const now = system.machine.now();
+  return { fingerprints, findings: fingerprints.map((fingerprint) => finding(keys.get(fingerprint)!, now)) };
+}
+
+async function readRecipient(name: string, system: System): Promise<ListedKey> {
+  const typed = /^(?:0x)?([0-9A-F]{40})$/i.exec(name.replaceAll(" ", ""))?.[1]?.toUpperCase();
+  const [origin, bytes] =
+    typed === undefined ? await fromFile(name, system) : await fromKeyring(typed, system);
+  const listed = await keysIn(bytes, system);
+  const [key, another] = listed;
+  if (!key) throw unusable(`${origin} holds no OpenPGP public key`, EXPORT);
+  if (listed.some(({ secret }) => secret)) {
+    throw unusable(
+      `${origin} is a secret key, which should not be on this host`,
+      `take it away, and give the public key: ${EXPORT}`,
+    );
+  }
+  if (another) {
+    throw unusable(`${origin} holds ${listed.length} keys`, `give one key a file: ${EXPORT}`);
+  }
+  mustBeFit(key, origin);
+  return taken(key, bytes, origin, system);
+}
+
+async function fromFile(name: string, { files, machine }: System): Promise<[string, Uint8Array]> {
+  const path = resolve(machine.folder, name);
+  const found = await files.follow(path);
+  if (found && found.kind !== "file") throw unusable(`${path} is no file`, EXPORT);
+  if (found && found.size > LARGEST) throw unusable(`${path} is too large for a public key`, EXPORT);
+  return [path, await files.readWhole(path)];
+}
+
+async function fromKeyring(fingerprint: string, { files, programs }: System): Promise<[string, Uint8Array]> {
+  const found = await publicKeyOf(fingerprint, files, programs);
+  if (!found) {
+    throw unusable(
+      `your keyring has no key ${fingerprint}`,
+      "import it first, or name a file that holds it; with sudo, the keyring is root's",
+    );
+  }
+  // That somebody disabled it is known there only, and does not travel with the key.
+  mustBeFit(found.listed, `the key ${fingerprint}`);
+  return [`the key ${fingerprint}`, Buffer.from(found.armoured)];
+}
+
+/** What gpg sees in these bytes; nothing when they are no keys. */
+async function keysIn(bytes: Uint8Array, system: System): Promise<ListedKey[]> {
+  try {
+    return parseListing(await ask(["--with-colons", "--show-keys"], system, bytes));
+  } catch (error) {
+    if (error instanceof MigrationError && error.code === "program-failed") return [];
+    throw error;
+  }
+}
+
+function mustBeFit({ state, encrypts, encryptsUntil, fingerprints }: ListedKey, origin: string): void {
+  if (encrypts) return;
+  const what = origin.includes(fingerprints[0]!) ? origin : `${origin}: the key ${fingerprints[0]!}`;
+  if (state === "expired") {
+    const when = encryptsUntil === undefined ? "" : ` on ${day(encryptsUntil)}`;
+    throw unusable(`${what} expired${when}`, `ask its owner for the renewed one: ${EXPORT}`);
+  }
+  if (state === "usable") {
+    throw unusable(
+      `${what} cannot encrypt: it has no part that is meant for that`,
+      "its owner adds one: gpg --quick-add-key FINGERPRINT",
+    );
+  }
+  const how = state === "invalid" ? "is not valid" : `is ${state}`;
+  throw unusable(`${what} ${how}`, "ask the recipient for the key that they use now");
+}
+
+/** Puts a key into our own gpg home, and encrypts to it once: what gpg would refuse later it refuses now. */
+async function taken(key: ListedKey, bytes: Uint8Array, origin: string, system: System): Promise<ListedKey> {
+  const fingerprint = key.fingerprints[0]!;
+  try {
+    await ask(["--import"], system, bytes);
+    const args = ["--trust-model", "always", "--no-encrypt-to", "--recipient", fingerprint, "--encrypt"];
+    await ask(args, system, Buffer.from("a trial"));
+  } catch (error) {
+    if (!(error instanceof MigrationError) || error.code !== "program-failed") throw error;
+    throw unusable(`${origin}: gpg does not encrypt to ${fingerprint}: ${error.message}`, EXPORT, error);
+  }
+  return key;
+}
+
+/** Public keys need no agent and no secret. */
+async function ask(args: readonly string[], { gpg }: System, input: Uint8Array): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of gpg(args, undefined, Readable.from([input]))) chunks.push(chunk);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function finding({ fingerprints, name, encryptsUntil }: ListedKey, now: number): Finding {
+  const who = `${name === "" ? "somebody" : name} (${fingerprints[0]!})`;
+  if (encryptsUntil === undefined || encryptsUntil - now > SOON) {
+    return { id: "recipient", level: "ok", sentence: `${who} can open the bundle` };
+  }
+  return {
+    id: "recipient-expiring",
+    level: "warning",
+    sentence: `the key of ${who} expires on ${day(encryptsUntil)}`,
+    hint: "what is encrypted stays readable, but an export that has to run again after that day is refused: ask for a renewed key",
+  };
+}
+
+const EXPORT = "its owner makes the file so: gpg --armor --export FINGERPRINT > key.asc";
+
+const day = (moment: number) => new Date(moment).toISOString().slice(0, 10);
+
+const unusable = (sentence: string, hint: string, cause?: unknown) =>
+  new MigrationError("recipient-unusable", sentence, { hint, cause });

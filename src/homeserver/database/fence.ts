@@ -1,0 +1,60 @@
+import type { Files } from "../../system/files.ts";
+import { sqlName, sqlText, type PostgresSession } from "../../system/postgres.ts";
+
+/** The role that a homeserver uses, in its database, and what is known of it. */
+export interface RoleState {
+  readonly role: string;
+  readonly database: string;
+  /** The role's own default for `default_transaction_read_only` in this database; null when it has none. */
+  readonly before: string | null;
+  readonly isSuperuser: boolean;
+}
+
+/** As the session's own role. What a role has set for a database is in pg_db_role_setting, which everybody may read. */
+export async function roleState(session: PostgresSession): Promise<RoleState> {
+  return session.one<RoleState>(`
+    SELECT current_user::text AS role, current_database()::text AS database, r.rolsuper AS "isSuperuser",
+      (SELECT split_part(setting, '=', 2) FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
+       WHERE s.setrole = r.oid AND s.setdatabase = d.oid AND setting LIKE 'default_transaction_read_only=%') AS before
+    FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()`);
+}
+
+/**
+ * From the next connection on, nothing that connects as this role to this database can write, unless it says in each
+ * session that it wants to. A role may set this for itself (PostgreSQL documentation, ALTER ROLE). May be called again.
+ */
+export async function closeRole(session: PostgresSession, { role, database }: Named): Promise<void> {
+  await alter(session, { role, database }, "SET default_transaction_read_only = 'on'");
+}
+
+/** Gives the role its own default back, or takes it away where it had none. May be called again. */
+export async function reopenRole(
+  session: PostgresSession,
+  { role, database, before }: Named & Pick<RoleState, "before">,
+): Promise<void> {
+  const setting = "default_transaction_read_only";
+  await alter(
+    session,
+    { role, database },
+    before === null ? `RESET ${setting}` : `SET ${setting} = ${sqlText(before)}`,
+  );
+}
+
+type Named = Pick<RoleState, "role" | "database">;
+
+/** The session may itself have come under the fence. */
+async function alter(session: PostgresSession, { role, database }: Named, what: string): Promise<void> {
+  await session.run("SET default_transaction_read_only = off;");
+  await session.run(`ALTER ROLE ${sqlName(role)} IN DATABASE ${sqlName(database)} ${what};`);
+}
+
+/** Takes every write bit of a file away. A server that runs as root is not kept by it. May be called again. */
+export async function closeFile(path: string, files: Files): Promise<void> {
+  const found = await files.follow(path);
+  if (found) await files.setMode(await files.real(path), found.mode & 0o555);
+}
+
+/** `before` is the mode, octal. Nothing happens when the file is gone. */
+export async function reopenFile(path: string, before: string, files: Files): Promise<void> {
+  if (await files.follow(path)) await files.setMode(await files.real(path), Number.parseInt(before, 8));
+}

@@ -1,0 +1,52 @@
+import type { Finding } from "../../report/finding.ts";
+import { formatDuration } from "../../report/units.ts";
+import { estimateMove, type Stage } from "./estimate.ts";
+
+export interface Rehearsed {
+  /** Seconds, as they were in the rehearsal: to pack the database and to seal the bundle. */
+  readonly databaseSeconds: number;
+  readonly sealSeconds: number;
+  readonly dump: { readonly size: number; readonly plain: { readonly size: number } };
+  readonly bundleBytes: number;
+  readonly mediaBytes: number;
+  readonly mediaFiles: number;
+}
+
+/** 100 megabits per second, as `plan` assumes when nobody says. */
+const USUAL_LINK = 100e6 / 8;
+
+/** Bytes per second of media that is decrypted and unpacked, where nothing was measured. */
+const UNPACKING = 250e6;
+
+/** What a rehearsal says of the real outage: what it measured itself, and what can only be reckoned. */
+export function expectedOutage(rehearsed: Rehearsed): Finding {
+  const { databaseSeconds, sealSeconds, dump, bundleBytes, mediaBytes, mediaFiles } = rehearsed;
+  const dumpBytes = dump.plain.size;
+  const reading = dumpBytes / Math.max(0.001, databaseSeconds);
+  const pace = { packing: Infinity, readingBack: UNPACKING, each: 0, ratio: 1 };
+  const measured: Partial<Record<Stage["id"], number>> = { database: databaseSeconds, seal: sealSeconds };
+  const { outage } = estimateMove(
+    { dumpBytes, databaseBytes: dumpBytes, mediaBytes, mediaFiles },
+    {
+      reading,
+      database: { ...pace, ratio: dump.size / Math.max(1, dumpBytes) },
+      media: pace,
+      link: USUAL_LINK,
+    },
+  );
+  const stages = outage.map((stage) => {
+    if (stage.id === "carry") return { ...stage, seconds: bundleBytes / USUAL_LINK };
+    const seconds = measured[stage.id];
+    return seconds === undefined ? { ...stage, basis: "assumed" as const } : { ...stage, seconds };
+  });
+  const sum = stages.reduce((seconds, stage) => seconds + stage.seconds, 0);
+  return {
+    id: "outage-expected",
+    level: "ok",
+    sentence: `the real move will cost about ${formatDuration(Math.ceil(sum))} without the server, as far as a rehearsal can tell`,
+    evidence: stages.map(
+      ({ label, seconds, basis }) =>
+        `${label}: ${formatDuration(seconds)}, ${basis === "measured" ? "measured in this run" : "assumed"}`,
+    ),
+  };
+}

@@ -1,0 +1,50 @@
+import type { Finding } from "../report/finding.ts";
+import type { System } from "../system/system.ts";
+import type { Homeserver } from "./homeserver.ts";
+import { readHomeserver } from "./read.ts";
+import { chooseSource, type GivenSource } from "./service/choose-launch.ts";
+import { FenceRecord } from "./service/fence-record.ts";
+import { findLaunches } from "./service/find-launches.ts";
+import type { FoundLaunches, Launch } from "./service/launch.ts";
+
+export interface ExportSource {
+  readonly homeserver: Homeserver;
+  readonly launch: Launch | undefined;
+  readonly launches: FoundLaunches;
+  /** How the configuration was read. */
+  readonly source: FenceRecord["source"];
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * The homeserver to be packed into a folder: the one that a person named, the one that an earlier run into this folder
+ * has fenced, whose units may not be seen any more, or the only one of this host. Throws as `chooseSource` and
+ * `readHomeserver` do.
+ */
+export async function findExportSource(
+  given: GivenSource,
+  folder: string,
+  system: System,
+): Promise<ExportSource> {
+  const { files, machine, signal } = system;
+  const launches = await findLaunches(system);
+  const record = await FenceRecord.read(folder, files, machine);
+  const fenced = given.configPaths.length === 0 && record && record.standing.length > 0 ? record : undefined;
+  const chosen = fenced
+    ? { source: fenced.source, launch: undefined, findings: [] }
+    : await chooseSource(launches, given, files);
+  const homeserver = await readHomeserver({ ...chosen.source, signal }, files);
+  const { configPaths, workingFolder, map = [], keysFolder } = chosen.source;
+  return {
+    homeserver,
+    launch: chosen.launch,
+    launches,
+    source: {
+      configPaths: [...configPaths],
+      workingFolder,
+      map: map.map((pair) => ({ ...pair })),
+      ...(keysFolder === undefined ? {} : { keysFolder }),
+    },
+    findings: chosen.findings,
+  };
+}

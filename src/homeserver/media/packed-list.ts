@@ -1,0 +1,98 @@
+import { createHmac } from "node:crypto";
+import type { Files } from "../../system/files.ts";
+import { LOCAL_FOLDERS } from "./layout.ts";
+import { walkStore, type StoredFile } from "./store.ts";
+
+/**
+ * Which files a first archive holds, so that a second one can hold the rest. Beside the bundle, in the clear: so each
+ * file stands there as a keyed hash of its name, size and time, which nobody without the bundle's salt can make.
+ * Files are told in the order of the walk, folder by folder, so that two walks can be held against each other with one
+ * folder in memory.
+ */
+export class PackedList {
+  readonly #key: Uint8Array;
+  #prefix: string | undefined;
+  #text = "";
+
+  /** `key` is the bundle's salt. */
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  add(file: StoredFile): void {
+    const prefix = prefixOf(file.name);
+    if (prefix !== this.#prefix) this.#text += `${JSON.stringify(prefix)}\n`;
+    this.#prefix = prefix;
+    this.#text += `${hashOf(file, this.#key)}\n`;
+  }
+
+  /** What was added since it was last taken. */
+  take(): Uint8Array {
+    const taken = Buffer.from(this.#text);
+    this.#text = "";
+    return taken;
+  }
+}
+
+/** The files of a store that a list does not hold, or not as they are now, in the order of the walk. Throws as `walkStore`. */
+export async function* filesSince(
+  store: string,
+  { path, key }: { path: string; key: Uint8Array },
+  files: Files,
+): AsyncIterable<StoredFile> {
+  const groups = groupsIn(path, files);
+  try {
+    let group = await groups.next();
+    for await (const file of walkStore(store, files)) {
+      const prefix = prefixOf(file.name);
+      while (group.done !== true && comesBefore(group.value.prefix, prefix)) group = await groups.next();
+      const known =
+        group.done !== true && group.value.prefix === prefix && group.value.hashes.has(hashOf(file, key));
+      if (!known) yield file;
+    }
+  } finally {
+    await groups.return(undefined);
+  }
+}
+
+interface Group {
+  readonly prefix: string;
+  readonly hashes: Set<string>;
+}
+
+async function* groupsIn(path: string, files: Files): AsyncGenerator<Group, undefined> {
+  let group: Group | undefined;
+  for await (const line of linesIn(path, files)) {
+    if (!line.startsWith('"')) group?.hashes.add(line);
+    else {
+      if (group) yield group;
+      group = { prefix: JSON.parse(line) as string, hashes: new Set() };
+    }
+  }
+  if (group) yield group;
+  return undefined;
+}
+
+async function* linesIn(path: string, files: Files): AsyncIterable<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of files.read(path)) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
+
+/** "local_content/aa": one of some thousand folders. */
+const prefixOf = (name: string) => name.split("/").slice(0, 2).join("/");
+
+/** In the order of `walkStore`. */
+function comesBefore(one: string, other: string): boolean {
+  const [a, b] = [rank(one), rank(other)];
+  return a === b ? one < other : a < b;
+}
+
+const rank = (prefix: string) => LOCAL_FOLDERS.findIndex((folder) => prefix.startsWith(`${folder}/`));
+
+const hashOf = ({ name, size, mtimeMs }: StoredFile, key: Uint8Array) =>
+  createHmac("sha256", key).update(`${name}\0${size}\0${mtimeMs}`).digest("base64url").slice(0, 22);

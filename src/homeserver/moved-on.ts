@@ -1,0 +1,81 @@
+import { MigrationError } from "../errors.ts";
+import type { Finding } from "../report/finding.ts";
+import type { System } from "../system/system.ts";
+import { databaseMarker } from "./database/count.ts";
+import { openForLooking } from "./database/look.ts";
+import { readHomeserver } from "./read.ts";
+import type { FenceRecord } from "./service/fence-record.ts";
+import { signsOfLife } from "./service/inspect.ts";
+
+/** Whether the old server moved on since it was fenced: then the bundle is no longer what it is. Changes nothing. */
+export async function movedOn(record: FenceRecord, system: System): Promise<Finding[]> {
+  if (record.marker === null || record.standing.length === 0) return [];
+  try {
+    const homeserver = await readHomeserver({ ...record.source, signal: system.signal }, system.files);
+    const alive = await signsOfLife(homeserver, system);
+    if (alive.length > 0) {
+      return [
+        {
+          id: "source-up",
+          level: "warning",
+          sentence: `${record.subject} runs on this host although it was stopped for the move`,
+          evidence: alive.map(({ sentence }) => sentence),
+          hint: "stop it and run the same export again; or, if the move is given up, run synlift rollback",
+        },
+      ];
+    }
+    const look = await openForLooking(homeserver, false, system);
+    try {
+      if (look.engine === "sqlite" || (await databaseMarker(look.session)) === record.marker) return [];
+    } finally {
+      await look.session.close();
+    }
+    return [
+      {
+        id: "source-moved-on",
+        level: "warning",
+        sentence: `the database of ${record.subject} was written to after it was packed: the bundle does not hold that`,
+        hint: "run the same export again: it packs the database anew",
+      },
+    ];
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    return [
+      {
+        id: "source-unseen",
+        level: "note",
+        sentence: `whether ${record.subject} was written to since it was packed cannot be seen from here: ${error.message}`,
+      },
+    ];
+  }
+}
+
+/** What of the old host is changed now, for those who ask where the move is. */
+export function fenceFindings(record: FenceRecord | undefined): Finding[] {
+  if (record === undefined) return [];
+  const { standing } = record;
+  if (standing.length === 0)
+    return [{ id: "fence", level: "note", sentence: "everything that was changed on this host was undone" }];
+  return [
+    {
+      id: "fence",
+      level: "ok",
+      sentence: `${record.subject} is kept from running on this host; synlift rollback lifts that`,
+      evidence: standing.map(
+        ({ kind, name, made }) => `${WORDS[kind]}: ${name}, ${made === null ? "begun" : `since ${made}`}`,
+      ),
+    },
+  ];
+}
+
+const WORDS: Readonly<Record<FenceRecord["standing"][number]["kind"], string>> = {
+  "unit-enabled": "unit disabled",
+  "unit-running": "unit stopped",
+  "unit-masked": "unit masked",
+  "unit-held": "unit held by a drop-in",
+  "restart-policy": "restart policy taken off",
+  "container-running": "container stopped",
+  running: "stopped",
+  "role-writes": "database role read-only",
+  "file-writes": "file read-only",
+};

@@ -1,0 +1,97 @@
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import type { Files } from "../../system/files.ts";
+import type { Programs } from "../../system/programs.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { settingAt } from "../config/setting.ts";
+import type { FoundLaunches, Launch } from "./launch.ts";
+import { isOf } from "./workers.ts";
+
+/** What starts and stops a server on its host, by name. Kept beside the bundle, so it holds no secret. */
+export const keeperSchema = z.discriminatedUnion("kind", [
+  /** systemd, the main unit first. */
+  z.object({ kind: z.literal("units"), units: z.array(z.string()) }),
+  z.object({ kind: z.literal("containers"), engine: z.string(), containers: z.array(z.string()) }),
+  /** Synapse's own synctl, run in that folder and as that account (a name or a number). */
+  z.object({
+    kind: z.literal("synctl"),
+    program: z.string(),
+    config: z.string(),
+    folder: z.string(),
+    account: z.string().nullable(),
+  }),
+  /** What a person gave. The one that stops is not kept: it is not needed again. */
+  z.object({ kind: z.literal("commands"), stop: z.string().optional(), start: z.string().nullable() }),
+  z.object({ kind: z.literal("person") }),
+]);
+
+export type Keeper = z.infer<typeof keeperSchema>;
+
+/** What a person said of it, as far as they did: that counts. */
+export interface GivenKeeper {
+  readonly unit: readonly string[];
+  readonly container: readonly string[];
+  readonly stopCommand?: string | undefined;
+  readonly startCommand?: string | undefined;
+}
+
+/** Who is to stop this server: what a person gave, or what the host says that it was started by. */
+export async function keeperOf(
+  given: GivenKeeper,
+  homeserver: Homeserver,
+  { launch, launches }: { launch: Launch | undefined; launches: FoundLaunches },
+  { programs, files }: { programs: Programs; files: Files },
+): Promise<Keeper> {
+  if (given.stopCommand !== undefined)
+    return { kind: "commands", stop: given.stopCommand, start: given.startCommand ?? null };
+  if (given.unit.length > 0) return { kind: "units", units: given.unit.map(withEnding) };
+  if (given.container.length > 0) {
+    const engine = (await programs.find("docker")) === undefined ? "podman" : "docker";
+    return { kind: "containers", engine, containers: [...given.container] };
+  }
+  if (!launch) return { kind: "person" };
+  const all = [launch, ...launches.workers.filter((one) => isOf(one, homeserver, launches))];
+  const units = all.flatMap(unitOf);
+  if (unitOf(launch).length > 0) return { kind: "units", units: [...new Set(units)] };
+  if (launch.container !== undefined) {
+    const containers = all.flatMap((one) => (one.container === undefined ? [] : [one.startedBy ?? one.name]));
+    return { kind: "containers", engine: launch.engine ?? "docker", containers: [...new Set(containers)] };
+  }
+  return (await synctlOf(launch, homeserver, files)) ?? { kind: "person" };
+}
+
+function unitOf({ kind, name, startedBy }: Launch): string[] {
+  if (kind === "unit") return [name];
+  return startedBy?.endsWith(".service") === true ? [startedBy] : [];
+}
+
+/** synctl takes one configuration, finds the process by its pid file, and starts it as a daemon (synapse/_scripts/synctl.py). */
+async function synctlOf(launch: Launch, { settings }: Homeserver, files: Files): Promise<Keeper | undefined> {
+  const daemon = launch.isDaemon === true || settingAt(settings, "daemonize") === true;
+  const [config, ...more] = launch.configPaths;
+  if (!daemon || !config || more.length > 0 || launch.workingFolder === undefined) return undefined;
+  if (typeof settingAt(settings, "pid_file") !== "string" || !launch.program?.startsWith("/"))
+    return undefined;
+  const program = join(dirname(launch.program), "synctl");
+  if (!(await files.follow(program))) return undefined;
+  const { workingFolder: folder, account = null } = launch;
+  return { kind: "synctl", program, config, folder, account };
+}
+
+const withEnding = (unit: string) => (/\.[a-z]+$/.test(unit) ? unit : `${unit}.service`);
+
+/** For people: what would be done to stop it. */
+export function stopWords(keeper: Keeper): string {
+  switch (keeper.kind) {
+    case "units":
+      return `systemctl stop ${keeper.units.join(" ")}`;
+    case "containers":
+      return `${keeper.engine} stop ${keeper.containers.join(" ")}`;
+    case "synctl":
+      return `synctl stop ${keeper.config}`;
+    case "commands":
+      return "the command given with --stop-command";
+    case "person":
+      return "you, with what you started it with";
+  }
+}

@@ -1,0 +1,79 @@
+import { MigrationError } from "../errors.ts";
+import type { System } from "../system/system.ts";
+import type { ExportSource } from "./export-source.ts";
+import { FenceRecord } from "./service/fence-record.ts";
+import { keeperOf, type GivenKeeper, type Keeper } from "./service/keeper.ts";
+import { mustBeDown, type Source } from "./source.ts";
+import { intentions, type Databases } from "./take-down.ts";
+
+export interface GivenStop extends GivenKeeper {
+  readonly alreadyStopped: boolean;
+  /** False leaves the host and the database as they are. */
+  readonly fence: boolean;
+  readonly yes: boolean;
+}
+
+/** What is about to be done to the old server, before anything of it is done. */
+export interface StopPlan {
+  readonly keeper: Keeper;
+  readonly record: FenceRecord;
+  readonly databases: Databases;
+  readonly alive: boolean;
+  readonly noFence: boolean;
+  /** For people: all of it, a line each. */
+  readonly lines: readonly string[];
+}
+
+/**
+ * Finds out how the server is to be stopped and fenced, and whether anybody may say so. Changes nothing. Throws
+ * `homeserver-running` when it is up and nobody can stop it, `bad-usage` when nobody can be asked.
+ */
+export async function planStop(
+  given: GivenStop,
+  { homeserver, launch, launches, source: config }: ExportSource,
+  source: Source,
+  folder: string,
+  system: System,
+): Promise<StopPlan> {
+  const { files, machine, terminal } = system;
+  const alive = source.alive.length > 0;
+  if (given.alreadyStopped) mustBeDown(source.alive);
+  const found = await keeperOf(given, homeserver, { launch, launches }, system);
+  const made = { subject: homeserver.serverName, source: config, keeper: found };
+  const record = await FenceRecord.open(folder, made, files, machine);
+  // What an earlier run has fenced may not be found any more: a masked unit does not look like one.
+  const keeper = found.kind === "commands" ? found : record.keeper;
+  if (alive && keeper.kind === "person" && !terminal.interactive) mustBeDown(source.alive);
+  const databases = databasesOf(homeserver, source);
+  const plan = { keeper, record, databases, alive, noFence: !given.fence };
+  const lines = intentions({ homeserver, ...plan });
+  if (alive && !given.yes && !terminal.interactive) {
+    throw new MigrationError(
+      "bad-usage",
+      `there is nobody to ask whether this may be done: ${lines.join("; ")}`,
+      { hint: "say so with --yes, or run this in a terminal; --dry-run only looks" },
+    );
+  }
+  return { ...plan, lines };
+}
+
+const databasesOf = ({ database }: ExportSource["homeserver"], { address }: Source): Databases =>
+  database.kind === "sqlite" ? { postgres: [], files: [database.path] } : { postgres: [address], files: [] };
+
+/** Asks once, unless the answer was given. Throws `homeserver-running` when the answer is no: nothing was changed. */
+export async function mustAgree(
+  { alive, lines }: StopPlan,
+  { yes }: Pick<GivenStop, "yes">,
+  expected: string | undefined,
+  { terminal }: Pick<System, "terminal">,
+): Promise<void> {
+  if (!alive || yes) return;
+  const list = [...lines, ...(expected === undefined ? [] : [expected])].map((line) => `\n  - ${line}`);
+  if (
+    await terminal.confirm(`People lose their server now, until the new one is open:${list.join("")}\nGo on?`)
+  )
+    return;
+  throw new MigrationError("homeserver-running", "the server was not stopped, as you said no", {
+    hint: "it goes on serving, and nothing was changed; what is packed is kept: run the same command again when it suits",
+  });
+}

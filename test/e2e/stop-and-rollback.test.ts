@@ -1,0 +1,276 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash, randomInt } from "node:crypto";
+import { existsSync, readFileSync, utimesSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { freePort } from "../support/lab/server-process.ts";
+import { SynapseServer, synapsePython } from "../support/lab/synapse-server.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import {
+  exportTo,
+  makeNewPlace,
+  makeOldServer,
+  type NewPlace,
+  type OldServer,
+} from "../support/old-server.ts";
+import { rowCounts } from "../support/row-counts.ts";
+import { filesBelow } from "../support/secrets.ts";
+import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
+import { eventsOf, resultOf, synlift, synliftWell, type RunOptions } from "../support/synlift.ts";
+
+// A server that systemd runs is stopped, fenced, packed, put back; stopped again at moments that nobody chose; and moved.
+
+const UNIT = "old-synapse.service";
+const FIRST = "customer_backup_media_export.tar.gz.gpg";
+const SINCE = "customer_backup_media_export_since.tar.gz.gpg";
+
+let old: OldServer;
+let place: NewPlace;
+let systemctl: StandInSystemctl;
+let work: string;
+
+const env = () => ({ PATH: systemctl.path });
+const real = (out: string) => [...exportTo(old, out), "--yes", "--unit", UNIT];
+const run = (args: readonly string[], options: RunOptions = {}) => synlift(args, { ...options, env: env() });
+const well = (args: readonly string[], options: RunOptions = {}) =>
+  synliftWell(args, { ...options, env: env() });
+
+before(async () => {
+  old = await makeOldServer();
+  await old.server.stop();
+  // Long since there: what was written in the last moments waits for the second archive.
+  for (const path of filesBelow(old.home.mediaStorePath)) utimesSync(path, 1_700_000_000, 1_700_000_000);
+  const configs = [old.home.configFile, join(old.configPaths[1]!, "limits.yaml")];
+  systemctl = new StandInSystemctl([
+    {
+      name: UNIT,
+      start: `cd ${old.home.dataFolder} && exec ${synapsePython()} -m synapse.app.homeserver ${configs.map((path) => `-c ${path}`).join(" ")} -D`,
+      pidFile: join(old.home.dataFolder, "homeserver.pid"),
+    },
+  ]);
+  systemctl.run("start", UNIT);
+  await untilAnswers();
+  work = temporaryFolder("stop");
+  place = await makeNewPlace(old.cluster, "new", await freePort());
+});
+
+after(async () => {
+  if (existsSync(join(place.configDir, "homeserver.pid"))) execFileSync("sh", ["-c", place.stopCommand]);
+  systemctl.run("unmask", UNIT);
+  systemctl.run("stop", UNIT);
+  await old.cluster.stop();
+});
+
+test("without a terminal and without --yes nothing is stopped, and the error says all that would have been done", async () => {
+  const ran = await run([...exportTo(old, join(work, "asked")), "--unit", UNIT]);
+  assert.equal(ran.code, 2, ran.stderr);
+  assert.match(ran.stderr, /systemctl stop old-synapse.service/);
+  assert.match(ran.stderr, /disabled and masked/);
+  assert.match(ran.stderr, /role old can only read/);
+  assert.equal(systemctl.isActive(UNIT), true);
+  assert.equal(existsSync(join(work, "asked")), false);
+});
+
+test("a dry run lists it, and changes nothing", async () => {
+  const before = systemctl.calls.length;
+  const ran = await well([...real(join(work, "dry")), "--dry-run"]);
+  assert.ok((resultOf(ran).details["wouldDo"] as string[]).some((line) => line.includes("masked")));
+  assert.equal(systemctl.calls.length, before);
+  assert.equal(systemctl.isActive(UNIT), true);
+});
+
+test("who says that it is stopped is not believed", async () => {
+  const ran = await run([...exportTo(old, join(work, "claimed")), "--already-stopped"]);
+  assert.equal(ran.code, 14, ran.stderr);
+  assert.equal(systemctl.isActive(UNIT), true);
+});
+
+test("a move that is given up puts everything back, and the server serves with all its rows", async () => {
+  const out = join(work, "given-up");
+  await well(real(out));
+  assert.equal(systemctl.isActive(UNIT), false);
+  assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [false, true]);
+  const rows = await rowCounts(old.cluster, "old");
+  assert.equal(resultOf(await well(["status", "--out", out, "--json"])).details["fenced"], true);
+
+  const listed = resultOf(await well(["rollback", "--out", out, "--dry-run", "--json"]));
+  assert.deepEqual(listed.details["undone"], [
+    "let the database role old in old write again",
+    `systemctl unmask ${UNIT}`,
+    `systemctl enable ${UNIT}`,
+    `systemctl start ${UNIT}`,
+  ]);
+  assert.equal(systemctl.isActive(UNIT), false);
+
+  await well(["rollback", "--out", out, "--json"]);
+  assert.equal(systemctl.isActive(UNIT), true);
+  assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [true, false]);
+  assert.equal(
+    existsSync(join(out, "manifest.json")),
+    false,
+    "a bundle of a server that serves again is none",
+  );
+  await canWrite();
+  const after = await rowCounts(old.cluster, "old");
+  for (const table of ["public.users", "public.rooms", "public.local_media_repository"])
+    assert.equal(after.get(table), rows.get(table), table);
+  assert.ok(after.get("public.events")! > rows.get("public.events")!);
+
+  const again = resultOf(await well(["rollback", "--out", out, "--json"]));
+  assert.deepEqual(again.details["undone"], [], "a second one finds nothing to undo");
+});
+
+test("after a rollback the same export does again what the server has changed since, and says why", async () => {
+  const out = join(work, "given-up");
+  const ran = await well(real(out));
+  const packed = eventsOf(ran).flatMap(({ type, id }) =>
+    type === "begin" && id?.startsWith("write/") === true ? [id.slice("write/".length)] : [],
+  );
+  assert.deepEqual(packed, ["customer_db_export.sql.gz.gpg"]);
+  assert.match(ran.stderr, /database changed since it was made/);
+  await well(["rollback", "--out", out, "--json"]);
+});
+
+test("an export killed at moments that nobody chose is gone on with, and can be taken back each time", async () => {
+  const given = process.env["SYNLIFT_KILL_AFTER"];
+  const moments = given === undefined ? [randomInt(500, 3000), randomInt(3000, 9000)] : [Number(given)];
+  for (const milliseconds of moments) {
+    // To see it again: SYNLIFT_KILL_AFTER=… with this number.
+    console.log(`killed after ${milliseconds} ms`);
+    const out = join(work, `killed-${milliseconds}`);
+    await run(real(out), {
+      started: (child) =>
+        setTimeout(() => {
+          child.kill("SIGKILL");
+        }, milliseconds),
+    });
+    await well(real(out));
+    await mustBeWhole(out);
+    await well(["rollback", "--out", out, "--json"]);
+    assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [true, false]);
+    await canWrite();
+  }
+});
+
+test("what was killed half way is taken back as well as what was finished", async () => {
+  const out = join(work, "half");
+  const killed = await run(real(out), {
+    killWhen: (said) => said.includes(`"write/customer_db_export.sql.gz.gpg"`),
+  });
+  assert.equal(killed.signal, "SIGKILL");
+  assert.equal(systemctl.isActive(UNIT), false);
+  await well(["rollback", "--out", out, "--json"]);
+  assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [true, false]);
+  await canWrite();
+});
+
+test("of two at once the second says who is at work", async () => {
+  const out = join(work, "two");
+  let second: ReturnType<typeof run> | undefined;
+  const first = run(real(out), {
+    killWhen: (said) => {
+      if (said.includes('"begin"')) second ??= run(real(out));
+      return false;
+    },
+  });
+  assert.equal((await first).code, 0, (await first).stderr);
+  assert.equal((await second!).code, 21, (await second!).stderr);
+  await well(["rollback", "--out", out, "--json"]);
+});
+
+test("media is packed while the server serves, and an upload of that time comes in the second archive", async () => {
+  const out = join(work, "bundle");
+  const bytes = Buffer.from("written while the first archive was being read back");
+  let late: Promise<string> | undefined;
+  const ran = await well(real(out), {
+    killWhen: (said) => {
+      if (said.includes(`"check/${FIRST}"`))
+        late ??= old.people.alice.upload(bytes, "text/plain", "late.txt");
+      return false;
+    },
+  });
+  const mxc = await late!;
+  const artifacts = resultOf(ran).details["artifacts"] as string[];
+  assert.deepEqual(artifacts, [
+    "customer_config_export.tar.gz.gpg",
+    FIRST,
+    "customer_db_export.sql.gz.gpg",
+    SINCE,
+  ]);
+  await mustBeWhole(out);
+
+  assert.throws(() => systemctl.run("start", UNIT), /masked/);
+  // Somebody goes around the mask: what they start cannot write.
+  const before = await rowCounts(old.cluster, "old");
+  const around = new SynapseServer({
+    configFiles: [old.home.configFile, join(old.configPaths[1]!, "limits.yaml")],
+    folder: old.home.dataFolder,
+  });
+  await around.start().catch(() => undefined);
+  await assert.rejects(old.people.alice.send(old.people.rooms.public.id, "into the void"));
+  await around.stop();
+  assert.deepEqual(await rowCounts(old.cluster, "old"), before);
+
+  await well(["restore", out, "--passphrase-file", `${out}.passphrase`, ...place.restoreArgs, "--json"]);
+  const opened = await well([
+    ...["open", "--config-dir", place.configDir, "--passphrase-file", `${out}.passphrase`],
+    ...["--start-command", place.startCommand, "--stop-command", place.stopCommand, "--json"],
+  ]);
+  assert.ok(resultOf(opened).findings.every(({ level }) => level === "ok"));
+  const alice = old.people.alice.at(place.url);
+  assert.deepEqual(Buffer.from((await alice.download(mxc)).bytes), bytes);
+  for (const { mxc: known, sha256, name } of old.people.media)
+    assert.equal(
+      createHash("sha256")
+        .update((await alice.download(known)).bytes)
+        .digest("hex"),
+      sha256,
+      name,
+    );
+});
+
+test("once the new server is open there is no way back, unless somebody takes the loss on", async () => {
+  const out = join(work, "bundle");
+  for (const known of [
+    ["--target", place.url],
+    ["--config-dir", place.configDir],
+  ]) {
+    const ran = await run(["rollback", "--out", out, ...known, "--json"]);
+    assert.equal(ran.code, 45, ran.stderr);
+    assert.match(ran.stderr, /--force/);
+  }
+  assert.equal(systemctl.isActive(UNIT), false);
+  const forced = await well([
+    "rollback",
+    "--out",
+    out,
+    "--target",
+    place.url,
+    "--force",
+    "--dry-run",
+    "--json",
+  ]);
+  assert.ok(
+    resultOf(forced).findings.some(({ id, level }) => id === "opened-elsewhere" && level === "warning"),
+  );
+});
+
+async function canWrite(): Promise<void> {
+  await untilAnswers();
+  await old.people.alice.send(old.people.rooms.public.id, "still here");
+}
+
+async function untilAnswers(): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    const answer = await fetch(`${old.server.baseUrl}/health`).catch(() => undefined);
+    if (answer?.ok === true) return;
+    assert.ok(attempt < 600, readFileSync(join(old.home.dataFolder, "homeserver.log"), "utf8").slice(-2000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function mustBeWhole(out: string): Promise<void> {
+  const verified = resultOf(await well(["verify", out, "--passphrase-file", `${out}.passphrase`, "--json"]));
+  assert.ok(verified.findings.every(({ level }) => level === "ok"));
+}
