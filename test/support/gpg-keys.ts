@@ -27,6 +27,11 @@ export class KeyHome {
     this.#run([...clock, ...loopback(""), "--quick-add-key", fingerprint, algorithm, usage, expires]);
   }
 
+  /** Takes what is in a file, secret keys as well. */
+  take(path: string): void {
+    this.#run(["--import", path]);
+  }
+
   fingerprint(name: string): string {
     const listing = this.#run(["--with-colons", "--list-keys", `=${name} <${name}@example.org>`]);
     return /^fpr:+([0-9A-F]{40}):/m.exec(listing.toString())![1]!;
