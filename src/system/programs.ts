@@ -26,6 +26,10 @@ const PASSED_ON = [
   "LC_ALL",
   "TZ",
   "XDG_RUNTIME_DIR",
+  // Where a person's own keyring is, and where the agent of it may ask them.
+  "GNUPGHOME",
+  "GPG_TTY",
+  "TERM",
   ...LIBPQ,
 ];
 

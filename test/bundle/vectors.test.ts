@@ -1,29 +1,40 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { checkContents, checkManifest, checkParts, refuseDamage } from "../../src/bundle/check.ts";
 import { MigrationError } from "../../src/errors.ts";
+import type { Lock } from "../../src/pipeline/encrypt.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles } from "../../src/system/files.ts";
+import { gpgIn } from "../../src/system/gpg-home.ts";
 import { silent } from "../../src/system/progress.ts";
 import { collect } from "../support/bytes.ts";
-import { lockWith } from "../support/real-world.ts";
+import { KeyHome } from "../support/gpg-keys.ts";
+import { lockWith, programsWith } from "../support/real-world.ts";
 import { DUMP, openBundle } from "../support/small-bundle.ts";
 
 const VECTORS = fileURLToPath(new URL("../vectors/v1/", import.meta.url));
-const lock = lockWith("these vectors must open for ever");
+const withPassphrase = lockWith("these vectors must open for ever");
 const names = existsSync(VECTORS) ? readdirSync(VECTORS) : [];
 
 interface Expected {
   readonly code: string | null;
   readonly finding?: string;
+  /** A file beside it with the secret key that opens it, where no passphrase does. */
+  readonly secretKey?: string;
 }
 
+const keys = new KeyHome();
+after(() => {
+  keys.close();
+});
+
 /** Everything that can be looked at with the key, as verify does it. */
-async function lookAtAll(folder: string): Promise<Finding[]> {
+async function lookAtAll(folder: string, secretKey: string | undefined): Promise<Finding[]> {
   const bundle = await openBundle(folder);
+  const lock = secretKey === undefined ? withPassphrase : withSecretKey(join(folder, "..", secretKey));
   const findings = await checkParts(bundle, realFiles, silent);
   const inventory = await bundle.inventory(lock);
   findings.push(...checkManifest(bundle, inventory));
@@ -32,19 +43,25 @@ async function lookAtAll(folder: string): Promise<Finding[]> {
   return findings;
 }
 
+function withSecretKey(path: string): Lock {
+  keys.take(path);
+  return { gpg: gpgIn(keys.folder, programsWith()), passphrase: undefined };
+}
+
 test("there are bundles to be held against", () => {
   assert.ok(names.length >= 10, `only ${names.length} in ${VECTORS}`);
   assert.ok(names.includes("good"));
+  assert.ok(names.includes("recipient"));
 });
 
 for (const name of names) {
-  const { code, finding } = JSON.parse(
+  const { code, finding, secretKey } = JSON.parse(
     readFileSync(join(VECTORS, name, "expected.json"), "utf8"),
   ) as Expected;
   test(`the bundle "${name}" ${code === null ? "opens" : `is refused with ${code}`}`, async () => {
     const folder = join(VECTORS, name, "bundle");
     let findings: readonly Finding[] = [];
-    const outcome = await lookAtAll(folder)
+    const outcome = await lookAtAll(folder, secretKey)
       .then((found) => {
         findings = found;
         refuseDamage(found);
@@ -65,10 +82,19 @@ for (const name of names) {
 
 test("what is in the good one is what was packed when it was made", async () => {
   const bundle = await openBundle(join(VECTORS, "good", "bundle"));
-  const inventory = await bundle.inventory(lock);
+  const inventory = await bundle.inventory(withPassphrase);
   assert.equal(bundle.manifest.subject, "example.org");
   assert.deepEqual(inventory.section("database"), { rows: { "public.events": 7 } });
   const dump = bundle.artifact("customer_db_export.sql.gz")!;
-  assert.equal((await collect(bundle.plain(dump, lock))).toString(), DUMP);
+  assert.equal((await collect(bundle.plain(dump, withPassphrase))).toString(), DUMP);
   assert.equal(bundle.artifact("customer_backup_media_export.tar.gz")!.parts.length, 5);
+});
+
+test("the one for a recipient names its key, and opens with nothing else", async () => {
+  const bundle = await openBundle(join(VECTORS, "recipient", "bundle"));
+  assert.equal(bundle.manifest.recipients?.length, 1);
+  await assert.rejects(bundle.inventory(withPassphrase), { code: "passphrase-wrong" });
+  const lock = withSecretKey(join(VECTORS, "recipient", "secret-key-for-tests-only.asc"));
+  const dump = bundle.artifact("customer_db_export.sql.gz")!;
+  assert.equal((await collect(bundle.plain(dump, lock))).toString(), DUMP);
 });
