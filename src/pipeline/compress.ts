@@ -116,12 +116,17 @@ function storedHeader(length: number, last: boolean): Buffer {
 export const decompress: Stage = async function* (source) {
   const gunzip = createGunzip({ chunkSize: 1024 * 1024 });
   let sourceError: { error: unknown } | undefined;
+  let letGo: Promise<void> | undefined;
   const watched = async function* (): Bytes {
+    let release = () => {};
+    letGo = new Promise((resolve) => (release = resolve));
     try {
       yield* source;
     } catch (error) {
       sourceError = { error };
       throw error;
+    } finally {
+      release();
     }
   };
   const feeding = pipeline(watched(), gunzip);
@@ -139,6 +144,10 @@ export const decompress: Stage = async function* (source) {
       );
     }
     throw error;
+  } finally {
+    gunzip.destroy();
+    // Whoever is told of a failure may rely on it that the source has ended, a program with it.
+    await letGo;
   }
 };
 
