@@ -17,6 +17,7 @@ function missing() {
     ["gnupg", programPath("gpg") && programPath("gpg-agent")],
     ["tar", programPath("tar")],
     ["gzip", programPath("gunzip")],
+    ["isal", programPath("igzip")],
     ["chromium", programPath("chromium")],
     ["openssl", programPath("openssl")],
     ["util-linux", programPath("setpriv") && programPath("flock")],

@@ -1,16 +1,18 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
-import { blocks, compress, decompress } from "../pipeline/compress.ts";
-import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
-import { measure, meter, Tally, type Measure } from "../pipeline/measure.ts";
-import { joined, splitInto } from "../pipeline/split.ts";
-import { drain, through, type Bytes } from "../pipeline/stage.ts";
+import { blocks, compress } from "../pipeline/compress.ts";
+import { encryptWith, type Lock } from "../pipeline/encrypt.ts";
+import { meter, Tally, type Measure } from "../pipeline/measure.ts";
+import { splitInto } from "../pipeline/split.ts";
+import { through, type Bytes } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files.ts";
 import type { Progress } from "../system/progress.ts";
 import { wholeContents } from "./contents.ts";
 import type { Recorded } from "./inventory.ts";
 import { belongsTo, MANIFEST, partName, sealedName } from "./layout.ts";
 import type { Artifact, Part } from "./manifest.ts";
+import { ReadBack } from "./read-back.ts";
+import { Trail } from "./trail.ts";
 
 export interface ArtifactPlan {
   /** Its plain name: "customer_db_export.sql.gz". */
@@ -45,43 +47,76 @@ export class BundleWriter {
   }
 
   /**
-   * Compresses, encrypts and writes an artifact, then reads it back to the last byte. A part gets its name only when
-   * it is complete on disk; if anything fails nothing of the artifact is left. Any earlier artifact of that name goes first.
+   * Compresses, encrypts and writes an artifact, and reads it back to the last byte while it does. A part gets its name
+   * only when it is complete on disk; if anything fails nothing of the artifact is left. Any earlier artifact of that
+   * name goes first.
    */
-  async add(plan: ArtifactPlan, source: Bytes): Promise<Recorded> {
-    const { lock, progress, cores } = this.#options;
+  add(plan: ArtifactPlan, source: Bytes): Promise<Recorded> {
+    const { lock, cores } = this.#options;
+    return this.#put(plan, (tell) =>
+      through(
+        wholeContents(plan.format),
+        meter(tell),
+        compress(plan.level, cores),
+        encryptWith(lock),
+      )(source),
+    );
+  }
+
+  /**
+   * As `add`, for what a program has compressed already. Give the output of `Programs.through` as it is: then gpg reads
+   * from that program itself. What it holds is looked at only when it is read back.
+   */
+  addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes): Promise<Recorded> {
+    return this.#put(plan, (tell) => meter(tell)(encryptWith(this.#options.lock)(source)));
+  }
+
+  async #put(
+    plan: Omit<ArtifactPlan, "level">,
+    sealing: (tell: (bytes: number) => void) => Bytes,
+  ): Promise<Recorded> {
+    const { progress, files, folder } = this.#options;
+    const { label, total } = plan;
     const name = sealedName(plan.name);
     await this.#clear(name);
-
-    let plain: Measure | undefined;
-    progress.begin({
-      id: `write/${name}`,
-      label: plan.label,
-      unit: "bytes",
-      ...(plan.total === undefined ? {} : { total: plan.total }),
+    const id = `write/${name}`;
+    progress.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
+    const trail = new Trail(files);
+    const reading = new ReadBack(plan.format, this.#options);
+    const checked = reading.run(trail.read());
+    checked.catch((error: unknown) => {
+      trail.fail(error);
     });
-    const pipeline = through(
-      wholeContents(plan.format),
-      meter((bytes) => {
-        progress.advance(`write/${name}`, bytes);
-      }),
-      measure((seen) => (plain = seen)),
-      compress(plan.level, cores),
-      encryptWith(lock),
-    );
-    const { parts, sealed } = await this.#write(name, pipeline(source)).catch((error: unknown) => {
-      throw isDamage(error) ? endedEarly(plan.label, error) : error;
-    });
-    progress.end(`write/${name}`);
-
-    const recorded: Recorded = { name, format: plan.format, ...sealed, parts, plain: plain! };
     try {
-      await this.#readBack(plan, recorded);
+      const written = await this.#write(
+        name,
+        sealing((bytes) => {
+          progress.advance(id, bytes);
+        }),
+        trail,
+        reading,
+      ).catch((error: unknown) => {
+        trail.fail(error);
+        throw isDamage(error) && !reading.failure ? endedEarly(label, error) : error;
+      });
+      progress.end(id);
+      trail.end();
+      reading.tell({
+        id: `check/${name}`,
+        label: `${label}, read back`,
+        unit: "bytes",
+        total: written.sealed.size,
+      });
+      const { sealed, plain } = await checked;
+      progress.end(`check/${name}`);
+      if (sealed.sha256 !== written.sealed.sha256) throw readsOtherwise(join(folder, name));
+      return { name, format: plan.format, ...written.sealed, parts: written.parts, plain };
     } catch (error) {
+      await checked.catch(() => undefined);
       await this.#clear(name);
-      throw isDamage(error) ? readsOtherwise(join(this.#options.folder, name), error) : error;
+      if (!isDamage(error)) throw error;
+      throw reading.provenButShort ? endedEarly(label, error) : readsOtherwise(join(folder, name), error);
     }
-    return recorded;
   }
 
   /** Takes an artifact away, by its plain name; nothing happens when there is none. */
@@ -89,7 +124,12 @@ export class BundleWriter {
     return this.#clear(sealedName(plainName));
   }
 
-  async #write(name: string, source: Bytes): Promise<{ parts: Part[]; sealed: Measure }> {
+  async #write(
+    name: string,
+    source: Bytes,
+    trail: Trail,
+    reading: ReadBack,
+  ): Promise<{ parts: Part[]; sealed: Measure }> {
     const { folder, files, partSize } = this.#options;
     const parts: Part[] = [];
     const begun: Unfinished[] = [];
@@ -101,15 +141,18 @@ export class BundleWriter {
         const part = partName(name, index, partSize !== undefined);
         const file = await files.begin(join(folder, part));
         begun.push(file);
+        trail.begin(file.path);
         const chunks = new Tally();
         return {
           write: async (chunk) => {
+            if (reading.failure) throw reading.failure.error;
             chunks.add(chunk);
             whole?.add(chunk);
             await file.write(chunk);
+            trail.wrote(chunk.length);
           },
           finish: async () => {
-            await file.finish();
+            await trail.finish(join(folder, part), () => file.finish());
             parts.push({ name: part, ...chunks.result() });
           },
         };
@@ -117,33 +160,8 @@ export class BundleWriter {
       return { parts, sealed: whole?.result() ?? { size: parts[0]!.size, sha256: parts[0]!.sha256 } };
     } catch (error) {
       for (const file of begun) await file.abandon();
-      await this.#clear(name);
       throw error;
     }
-  }
-
-  /** Proves what lies on the disk: the hash of each part, that it decrypts and gunzips, and that the same comes out as went in. */
-  async #readBack(plan: ArtifactPlan, recorded: Recorded): Promise<void> {
-    const { folder, files, lock, progress } = this.#options;
-    const id = `check/${recorded.name}`;
-    progress.begin({ id, label: `${plan.label}, read back`, unit: "bytes", total: recorded.size });
-    let sealed: Measure | undefined;
-    let plain: Measure | undefined;
-    const stages = through(
-      meter((bytes) => {
-        progress.advance(id, bytes);
-      }),
-      measure((seen) => (sealed = seen)),
-      decryptWith(lock),
-      decompress,
-      wholeContents(plan.format),
-      measure((seen) => (plain = seen)),
-    );
-    await drain(stages(joined(recorded.parts.map((part) => files.read(join(folder, part.name))))));
-    if (sealed?.sha256 !== recorded.sha256 || plain?.sha256 !== recorded.plain.sha256) {
-      throw readsOtherwise(join(folder, recorded.name));
-    }
-    progress.end(id);
   }
 
   /** Removes an artifact with all its parts, and first the manifest, as the bundle is none without it. */

@@ -7,6 +7,10 @@ export interface Programs {
    * Feeds `source` to a program and yields what it prints. The stream ends well only if the program did: it was
    * there, read everything, was not killed and said 0. If `source` breaks, the program is killed and the source's
    * error is thrown; if the reader stops early, the program is killed.
+   *
+   * What this gives may be given to `through` again, as it is: then the two programs talk to each other through a pipe
+   * of the kernel, and nothing of it comes by here. All of the above holds for such a chain as a whole: the first of
+   * them that fails takes the others along, and it is the one that is told.
    * Throws `program-missing` or `program-failed`.
    */
   through(call: Call, source?: Bytes): Bytes;
@@ -29,6 +33,8 @@ export interface Call {
   readonly args: readonly string[];
   /** Added to the few variables that every program gets (PATH, HOME, LANG, TMPDIR, …). */
   readonly env?: Readonly<Record<string, string>>;
+  /** Goes out before what it prints: at most 4,096 bytes in UTF-8. No secret. */
+  readonly before?: string;
   /** Text handed over on file descriptor 3: the road for secrets. */
   readonly secret?: string;
   readonly folder?: string;

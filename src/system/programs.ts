@@ -4,6 +4,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Call, Programs } from "./call.ts";
+import { begin, chainOutput } from "./program-chain.ts";
 import { cannotStart, failed, RunningProgram } from "./running-program.ts";
 import type { Bytes } from "./system.ts";
 
@@ -52,51 +53,30 @@ export function realPrograms(
     ...env,
   });
 
-  function start(call: Call, input: "pipe" | "ignore"): RunningProgram {
-    signal.throwIfAborted();
-    const account = call.account;
-    const child = spawn(call.name, call.args, {
-      stdio: [input, "pipe", "pipe", ...(call.secret === undefined ? [] : (["pipe"] as const))],
-      env: environmentOf(call),
-      ...(call.folder === undefined ? {} : { cwd: call.folder }),
-      ...(account ? { uid: account.uid, gid: account.gid } : {}),
-    });
-    return new RunningProgram(call, child);
-  }
+  /** Runs each time that it is read. Recognised by `through`, so that one program can be joined to the next. */
+  class Output implements AsyncIterable<Uint8Array> {
+    readonly #calls: readonly Call[];
+    readonly #source: Bytes | undefined;
 
-  async function* streamed(call: Call, source: Bytes | undefined): Bytes {
-    const program = start(call, source ? "pipe" : "ignore");
-    const stop = () => {
-      program.kill();
-    };
-    signal.addEventListener("abort", stop, { once: true });
-    // Without a source there is no pipe either: a program that never reads must not look like one that left early.
-    const feeding = source ? program.feed(source) : Promise.resolve();
-    try {
-      yield* program.output();
-      await feeding;
-      const failure = program.failure(await program.ended);
-      if (failure) throw failure;
-    } catch (error) {
-      throw await program.blame(error, signal);
-    } finally {
-      signal.removeEventListener("abort", stop);
-      program.kill();
-      await program.ended;
-      await feeding;
+    constructor(call: Call, source: Bytes | undefined) {
+      const joined = source instanceof Output;
+      this.#calls = joined ? [...source.#calls, call] : [call];
+      this.#source = joined ? source.#source : source;
+    }
+
+    [Symbol.asyncIterator]() {
+      const chain = { calls: this.#calls, source: this.#source, environmentOf, signal };
+      return chainOutput({ ...chain, temporary: environment["TMPDIR"] })[Symbol.asyncIterator]();
     }
   }
 
   return {
-    through: streamed,
+    through: (call, source) => new Output(call, source),
 
     async run(call, input) {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of streamed(
-        call,
-        input === undefined ? undefined : Readable.from([Buffer.from(input)]),
-      ))
-        chunks.push(chunk);
+      const source = input === undefined ? undefined : Readable.from([Buffer.from(input)]);
+      for await (const chunk of new Output(call, source)) chunks.push(chunk);
       return Buffer.concat(chunks).toString("utf8");
     },
 
@@ -104,7 +84,8 @@ export function realPrograms(
       launched(call, environmentOf(call), always ? undefined : signal),
 
     async open(call) {
-      const program = start(call, "pipe");
+      signal.throwIfAborted();
+      const program = new RunningProgram(call, begin(call, ["pipe", "pipe"], environmentOf(call)));
       await program.running;
       const stop = () => {
         program.kill();

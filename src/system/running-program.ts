@@ -11,6 +11,8 @@ export class RunningProgram {
   readonly running: Promise<void>;
   /** Resolves once it is gone and its output is read; never rejects. */
   readonly ended: Promise<Ending>;
+  /** Resolves as soon as it is gone, or could not be started; never rejects. */
+  readonly gone: Promise<void>;
   #call: Call;
   #child: ChildProcess;
   #complaint = "";
@@ -44,6 +46,14 @@ export class RunningProgram {
       child.once("close", done);
       child.once("error", () => {
         done(null, null);
+      });
+    });
+    this.gone = new Promise((resolve) => {
+      child.once("exit", () => {
+        resolve();
+      });
+      child.once("error", () => {
+        resolve();
       });
     });
     if (call.limit !== undefined) this.#endAfter(call.limit);
@@ -101,6 +111,17 @@ export class RunningProgram {
       this.#sourceError = { error };
       this.kill();
     }
+  }
+
+  /** Says that it went before all that was written for it was read. */
+  leftEarly(): void {
+    this.#leftEarly = true;
+  }
+
+  /** Whether its end, once it is gone, was not a good one. Its last words may still be on their way. */
+  get hasFailed(): boolean {
+    const { exitCode: code, signalCode: signal } = this.#child;
+    return this.failure({ code, signal, complaint: "" }) !== undefined;
   }
 
   kill(): void {

@@ -11,6 +11,8 @@ export interface BeginOptions {
 
 /** A file that nobody can take for a finished one: it has a temporary name beside its later one. */
 export interface Unfinished {
+  /** Where it lies until it is finished. */
+  readonly path: string;
   write(chunk: Uint8Array): Promise<void>;
   /** Bytes written so far. */
   readonly size: number;
@@ -19,6 +21,12 @@ export interface Unfinished {
   /** Removes it. May be called after a failure, twice, and after `finish`, where it does nothing. */
   abandon(): Promise<void>;
 }
+
+/**
+ * Bytes after which the disk begins to write, while more are on their way: else all of it waits for `finish`. Its words
+ * on that are heard when the file is finished.
+ */
+const SYNC_EVERY = 32 * 1024 * 1024;
 
 /** How temporary names end, so that what a killed run left can be found and removed. */
 export const UNFINISHED_SUFFIX = ".unfinished";
@@ -42,13 +50,27 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
   let size = 0;
   let open = true;
   let finished = false;
+  let syncedTo = 0;
+  let syncing: Promise<void> | undefined;
+  let syncFailure: { error: unknown } | undefined;
+  const beginSync = () => {
+    syncedTo = size;
+    syncing = file
+      .datasync()
+      .catch((error: unknown) => {
+        syncFailure ??= { error };
+      })
+      .finally(() => (syncing = undefined));
+  };
   const close = async () => {
     if (!open) return;
     open = false;
+    await syncing;
     await file.close();
   };
 
   return {
+    path: temporary,
     get size() {
       return size;
     },
@@ -58,9 +80,12 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
         offset += bytesWritten;
         size += bytesWritten;
       }
+      if (sync && !syncing && size - syncedTo >= SYNC_EVERY) beginSync();
     },
     async finish() {
       await attempt("write", path, async () => {
+        await syncing;
+        if (syncFailure) throw syncFailure.error;
         const { size: onDisk } = await file.stat();
         if (onDisk !== size) {
           throw new MigrationError(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
 import { through } from "../../src/pipeline/stage.ts";
@@ -54,6 +54,19 @@ test("a dump is made smaller, and media at level 0 is stored as it is", async ()
   const stored = await collect(compress(0, 2)(chunked(media)));
   assert.ok(stored.length > media.length && stored.length < media.length * 1.001);
   assert.ok(stored.includes(media.subarray(1000, 30_000)), "stored, not deflated");
+});
+
+test("what is stored comes back around the edges of a block and of a group of blocks, however it is cut", async () => {
+  for (const size of [65_534, 65_535, 65_536, 131_070, 16 * 65_535 - 1, 16 * 65_535, 16 * 65_535 + 1]) {
+    const bytes = noise(size);
+    for (const chunk of [777, 65_535, 65_536, size]) {
+      const stored = await collect(compress(0, 2)(cut(bytes, chunk)));
+      assert.ok(bytes.equals(gunzipSync(stored)), `${size} in chunks of ${chunk}`);
+      const blockCount = Math.ceil(size / 65_535);
+      assert.equal(stored.length, 10 + blockCount * 5 + size + 5 + 8, "no more than the frame is added");
+    }
+  }
+  assert.equal((await collect(thereAndBack(0)(chunked("", "a", "", "b", "")))).toString(), "ab");
 });
 
 test("compressed data that was cut off is damaged, wherever it was cut", async () => {

@@ -40,6 +40,7 @@ export async function pack(
     inventory,
     postgres,
     programs: given.programs ?? programs,
+    machine: { cores: 2 },
     saved: () => Promise.resolve(),
     check: () => Promise.resolve(undefined),
   });

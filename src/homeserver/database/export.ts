@@ -1,7 +1,8 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import type { BundleWriter } from "../../bundle/writer.ts";
 import type { Step } from "../../journal/step.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
+import { gzipProgram } from "../../pipeline/gzip-program.ts";
+import type { Machine } from "../../system/machine.ts";
 import {
   postgresCall,
   type Postgres,
@@ -28,6 +29,7 @@ export interface DatabaseExport {
   readonly inventory: Inventory;
   readonly postgres: Postgres;
   readonly programs: Programs;
+  readonly machine: Pick<Machine, "cores">;
   readonly saved: () => Promise<void>;
   check: Step["check"];
 }
@@ -54,17 +56,24 @@ export function exportDatabase(from: DatabaseExport): Step {
   };
 }
 
-async function dumpAndCount(session: PostgresSession, { into, address, pgDump, programs }: DatabaseExport) {
+async function dumpAndCount(
+  session: PostgresSession,
+  { into, address, pgDump, programs, machine }: DatabaseExport,
+) {
   await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
-  const dump = programs.through(postgresCall(pgDump, address, dumpArguments(snapshot)));
+  const call = postgresCall(pgDump, address, dumpArguments(snapshot));
+  const dump = programs.through({ ...call, before: DUMP_OPENING });
+  const gzip = await gzipProgram(programs, machine.cores);
   // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
   const counting = countDatabase(session, sequences);
   counting.catch(() => undefined);
-  const plan = { name: DATABASE_ARTIFACT, format: "sql", level: LEVEL, label: "database" } as const;
-  const artifact = await into.add(plan, opened(dump));
+  const plan = { name: DATABASE_ARTIFACT, format: "sql" } as const;
+  const artifact = gzip
+    ? await into.addPressed({ ...plan, label: `database, with ${gzip.name}` }, gzip.compress(dump))
+    : await into.add({ ...plan, level: LEVEL, label: "database" }, dump);
   return { artifact, section: await counting };
 }
 
@@ -90,8 +99,3 @@ export const DUMP_OPENING = `--
 --
 \\set ON_ERROR_STOP on
 `;
-
-async function* opened(dump: Bytes): Bytes {
-  yield Buffer.from(DUMP_OPENING);
-  yield* dump;
-}

@@ -1,0 +1,102 @@
+import type { Bytes } from "../pipeline/stage.ts";
+import type { Files } from "../system/files.ts";
+
+/** Bytes that are read back at once, while more are being written. */
+const STEP = 8 * 1024 * 1024;
+
+interface Stretch {
+  path: string;
+  written: number;
+  done: boolean;
+}
+
+/** What lies on the disk of an artifact so far, so that it can be read back while the rest is still being written. */
+export class Trail {
+  #files: Files;
+  #stretches: Stretch[] = [];
+  #ended = false;
+  #failure: { error: unknown } | undefined;
+  #reading: Promise<void> | undefined;
+  #wake = () => {};
+
+  constructor(files: Files) {
+    this.#files = files;
+  }
+
+  /** A file begins; until `finish` it lies at this path. */
+  begin(path: string): void {
+    this.#stretches.push({ path, written: 0, done: false });
+  }
+
+  /** So many bytes more are in the file that was begun last. */
+  wrote(bytes: number): void {
+    this.#last.written += bytes;
+    this.#wake();
+  }
+
+  /** Lets the file that was begun last be finished, while nobody reads from it. From then on it lies at this path. */
+  async finish(path: string, finish: () => Promise<void>): Promise<void> {
+    while (this.#reading) await this.#reading;
+    await finish();
+    Object.assign(this.#last, { path, done: true });
+    this.#wake();
+  }
+
+  /** Nothing comes any more. */
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  /** Nothing comes any more, and what came is worth nothing: who reads gets this error. */
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#wake();
+  }
+
+  /** All of it, from the disk, to its end; waits for what is not there yet. To be read once. */
+  async *read(): Bytes {
+    for (let index = 0; ; index += 1) {
+      while (index >= this.#stretches.length && !this.#ended) await this.#change();
+      const stretch = this.#stretches[index];
+      if (!stretch) return;
+      for (let from = 0; ;) {
+        while (!stretch.done && stretch.written - from < STEP) await this.#change();
+        // A last step that is empty finds out whether there is more than was written.
+        const to = stretch.done && stretch.written - from <= STEP ? undefined : from + STEP;
+        yield* this.#step(stretch.path, from, to);
+        if (to === undefined) break;
+        from = to;
+      }
+    }
+  }
+
+  async *#step(path: string, from: number, to: number | undefined): Bytes {
+    let release = () => {};
+    this.#reading = new Promise((resolve) => (release = resolve));
+    try {
+      for await (const chunk of this.#files.read(path, { from, ...(to === undefined ? {} : { to }) })) {
+        this.#throwIfFailed();
+        yield chunk;
+      }
+    } finally {
+      this.#reading = undefined;
+      release();
+    }
+  }
+
+  async #change(): Promise<void> {
+    this.#throwIfFailed();
+    if (this.#ended && this.#stretches.every(({ done }) => done)) return;
+    await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#throwIfFailed();
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  get #last(): Stretch {
+    return this.#stretches.at(-1)!;
+  }
+}
