@@ -229,6 +229,7 @@ test("programs get a short list of our variables and nothing else", async () => 
   const got = await programsWith(ours).run({ name: "env", args: [], env: { ADDED: "for it alone" } });
   assert.deepEqual(got.trim().split("\n").sort(), [
     "ADDED=for it alone",
+    "GNUPGHOME=/root/.gnupg",
     "HOME=/root",
     "LANG=de_DE.UTF-8",
     "LC_MESSAGES=C",

@@ -1,5 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
 /** An account of this host, as numbers. */
@@ -109,16 +112,41 @@ export class ServerProcess {
   }
 }
 
-/** A port of the loopback address that nothing listens on at this moment. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** Tests that run side by side agree here on who has which port: a file of that name, with the owner's process id. */
+const TAKEN = join(tmpdir(), "synlift-test-ports");
+/** Below what Linux gives to outgoing connections (ip_local_port_range). */
+const [FIRST, COUNT] = [20_000, 12_000];
+
+/** A port of the loopback address that nothing listens on, and that no other test is given while this process lives. */
+export async function freePort(): Promise<number> {
+  mkdirSync(TAKEN, { recursive: true });
+  for (;;) {
+    const port = FIRST + Math.floor(Math.random() * COUNT);
+    if (takes(join(TAKEN, `${port}`)) && (await isFree(port))) return port;
+  }
+}
+
+function takes(file: string): boolean {
+  try {
+    writeFileSync(file, `${process.pid}`, { flag: "wx" });
+    return true;
+  } catch {
+    // Whoever had it may have ended; the next one to ask gets it then.
+    const owner = existsSync(file) ? readFileSync(file, "utf8") : "";
+    if (owner !== "" && !existsSync(`/proc/${owner}`)) rmSync(file, { force: true });
+    return false;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address ? address.port : 0;
+    server.once("error", () => {
+      resolve(false);
+    });
+    server.listen(port, "127.0.0.1", () => {
       server.close(() => {
-        resolve(port);
+        resolve(true);
       });
     });
   });
