@@ -1,0 +1,87 @@
+import type { Manifest } from "../bundle/manifest.ts";
+import { mustBeOneWay } from "../bundle/making-lock.ts";
+import type { PassphraseSource } from "../bundle/passphrase.ts";
+import { readRecipients } from "../bundle/recipients.ts";
+import type { Finding } from "../report/finding.ts";
+import type { Progress } from "../system/progress.ts";
+import type { System } from "../system/system.ts";
+import { packConfig } from "./config/export.ts";
+import { findExportSource, type ExportSource } from "./export-source.ts";
+import { mustHaveRoom } from "./room.ts";
+import { sealedAgain } from "./sealed-again.ts";
+import type { GivenSource } from "./service/choose-launch.ts";
+import { packSigningKey } from "./signing-key/export.ts";
+import { inspectSource, mustBePlain, sourceFindings, type Source } from "./source.ts";
+import { planStop, type GivenStop, type StopPlan } from "./stop-plan.ts";
+
+/** What a person asked of an export. */
+export interface ExportOrder {
+  /** Where the configuration is, as far as it was said. */
+  readonly given: GivenSource;
+  /** Folder of the bundle. */
+  readonly folder: string;
+  readonly rehearsal: boolean;
+  readonly stop: GivenStop;
+  /** Bytes; undefined for artifacts that are whole. */
+  readonly partSize: number | undefined;
+  readonly passphrase: PassphraseSource;
+  /** Files or fingerprints. */
+  readonly recipients: readonly string[];
+  readonly accepted: readonly string[];
+}
+
+/** What is known of everything before anything is changed or written. */
+export interface ExportLook {
+  readonly order: ExportOrder;
+  readonly found: ExportSource;
+  readonly source: Source;
+  /** Undefined for a rehearsal: nothing is stopped. */
+  readonly plan: StopPlan | undefined;
+  /** Fingerprints. */
+  readonly recipients: readonly string[];
+  readonly findings: readonly Finding[];
+}
+
+export interface SealedAlready {
+  readonly manifest: Manifest;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Looks at everything that an export needs, so that what would refuse it does so while the server serves. Changes
+ * nothing. Throws as those do whom it asks.
+ */
+export async function lookBeforeExport(
+  order: ExportOrder,
+  system: System,
+  progress: Progress,
+): Promise<ExportLook | SealedAlready> {
+  const { files } = system;
+  const { folder, rehearsal, accepted } = order;
+  mustBeOneWay({ source: order.passphrase, recipients: order.recipients });
+  const { fingerprints: recipients, findings: keys } = await readRecipients(order.recipients, system);
+  const found = await findExportSource(order.given, folder, system);
+  const { homeserver } = found;
+  const source = await inspectSource(homeserver, system);
+  const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
+  const again = await sealedAgain(wanted, source.marker, files, progress);
+  if (again) return { manifest: again.manifest, findings: [...keys, again.finding] };
+  const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
+  mustBePlain(source.media, homeserver.mediaStore, accepted);
+  // Media is not compressed: as much as this is certain.
+  await mustHaveRoom(folder, source.media.bytes, "the media", "--out", files);
+  return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
+}
+
+/** What a dry run says: also what is only read when it is packed, so that what would refuse it later is found out now. */
+export async function onlyLook(
+  { order, found: { homeserver }, source, plan, findings }: ExportLook,
+  { files, machine }: System,
+): Promise<{ findings: Finding[]; lines: readonly string[] }> {
+  await packConfig(homeserver, files, machine.random(32));
+  await packSigningKey(homeserver, files);
+  return {
+    findings: [...findings, ...sourceFindings(homeserver, source, order.rehearsal)],
+    lines: plan?.lines ?? [],
+  };
+}

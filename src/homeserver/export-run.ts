@@ -1,0 +1,105 @@
+import { join } from "node:path";
+import { REPORT } from "../bundle/layout.ts";
+import { dropWorkingPassphrase, lockToMake } from "../bundle/making-lock.ts";
+import type { Manifest } from "../bundle/manifest.ts";
+import { seal } from "../bundle/seal.ts";
+import { enterWorkplace } from "../bundle/workplace.ts";
+import { runSteps } from "../journal/run-steps.ts";
+import type { Finding } from "../report/finding.ts";
+import { pageHtml } from "../report/html.ts";
+import type { ProgressView } from "../report/progress-view.ts";
+import type { System } from "../system/system.ts";
+import { PROGRAM } from "../system/version.ts";
+import { AFTER_OPENING_BY_HAND } from "./by-hand.ts";
+import { ExportClock, outageSince } from "./estimate/export-clock.ts";
+import type { ExportLook } from "./export-look.ts";
+import { readForPacking, stepsBeforeStop, stepsOnceDown, type Packing, type TimedStep } from "./packing.ts";
+import { exportPage } from "./pages.ts";
+import { downNow, mustHaveStayedDown, signsOf, sourceFindings } from "./source.ts";
+import { mustAgree } from "./stop-plan.ts";
+import { takeDown } from "./take-down.ts";
+
+export interface Sealed {
+  readonly manifest: Manifest;
+  readonly findings: readonly Finding[];
+  /** Path of the report. */
+  readonly report: string;
+}
+
+/**
+ * Packs a homeserver as far as it can be while it serves, stops and fences it, packs the rest, and seals the bundle.
+ * What an earlier run finished is not done again. Throws as its steps do; then what is done is kept.
+ */
+export async function packHomeserver(look: ExportLook, system: System, view: ProgressView): Promise<Sealed> {
+  const { files, machine, signal } = system;
+  const { order, plan, recipients } = look;
+  const { homeserver } = look.found;
+  const { folder, rehearsal, accepted, partSize } = order;
+  let source = look.source;
+  const lock = await lockToMake(folder, { source: order.passphrase, recipients }, system, view);
+  const place = await enterWorkplace({
+    ...{ folder, subject: homeserver.serverName, rehearsal, partSize },
+    ...{ lock, files, machine, progress: view },
+  });
+  const { journal, inventory } = place;
+  const clock = new ExportClock(journal, machine, view);
+  const run = async (steps: Iterable<TimedStep>) => {
+    for (const { step, piece } of steps) {
+      const running = () => runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
+      await (piece === undefined ? running() : clock.time(piece, running));
+    }
+  };
+  try {
+    const inputs = placeInputs(inventory.id, partSize, recipients);
+    const packing: Packing = { homeserver, place, folder, inputs, accepted, system };
+    const read = await readForPacking(packing);
+    const findings: Finding[] = [...look.findings, ...read.packed.findings];
+    const serving = plan?.alive === true;
+    await run(stepsBeforeStop(packing, read, source, serving));
+    if (plan) {
+      await mustAgree(plan, order.stop, undefined, system);
+      if (!plan.alive) await clock.foundDown(source.marker);
+      const taken = {
+        ...{ ...plan, homeserver, accepted },
+        look: () => signsOf(homeserver, look.source, system),
+        outageBegins: () => clock.outageBegins(),
+      };
+      findings.push(...(await takeDown(taken, system, view)));
+      source = await downNow(homeserver, source, system);
+      await plan.record.setMarker(source.marker);
+    }
+    await run(stepsOnceDown(packing, source, serving));
+    if (plan) await mustHaveStayedDown(homeserver, source, system);
+    // Not a step: it's cheap, and it must see every artifact each time.
+    const manifest = await clock.time("seal", () =>
+      seal({
+        ...{ folder, inventory, lock, files },
+        subject: homeserver.serverName,
+        program: PROGRAM,
+        outageSince: rehearsal ? null : outageSince(journal),
+        afterwards: AFTER_OPENING_BY_HAND,
+      }),
+    );
+    findings.push(...sourceFindings(homeserver, source, rehearsal), ...clock.findings(source, inventory));
+    const report = join(folder, REPORT);
+    const page = exportPage({ manifest, inventory, findings, now: machine.now() });
+    await files.writeWhole(report, pageHtml(page));
+    await dropWorkingPassphrase(folder, files);
+    return { manifest, findings, report };
+  } catch (error) {
+    if (plan && plan.record.standing.length > 0)
+      view.note(
+        `the old server is kept from starting: run the same command again to go on, or take that back with synlift rollback --out ${folder}`,
+      );
+    throw error;
+  } finally {
+    await place.leave();
+  }
+}
+
+/** A change of the part size, or of those who can open it, is a change of every artifact. */
+const placeInputs = (bundle: string, partSize: number | undefined, recipients: readonly string[]) => ({
+  bundle,
+  split: partSize === undefined ? "whole" : String(partSize),
+  ...(recipients.length === 0 ? {} : { recipients: recipients.join(" ") }),
+});
