@@ -28,7 +28,7 @@ function twoUnits() {
   const systemctl = new StandInSystemctl(
     units.map((name) => {
       const pidFile = join(folder, `${name}.pid`);
-      return { name, pidFile, start: `setpriv --pdeathsig KILL sleep 300 & echo $! > ${pidFile}` };
+      return { name, pidFile, start: `sleep 60 & echo $! > ${pidFile}` };
     }),
   );
   for (const name of units) systemctl.run("start", name);
