@@ -1,15 +1,26 @@
-import { LEFT_BEHIND, ONE_TIME_KEYS } from "./left-behind.ts";
+import type { QuerySession } from "../system/query.ts";
+import { ONE_TIME_KEYS, removeLeftBehind } from "./left-behind.ts";
 
 /** What somebody must know who opens a bundle with plain programs and not with synlift. Goes into the bundle. */
-export const AFTER_OPENING_BY_HAND = `Then, before the new server is started:
+export const afterOpeningByHand = (engine: QuerySession["engine"]) => `Then, before the new server is started:
 - The signing key must be in place, at signing_key_path. Without it Synapse makes
   a new one without a word, and other servers no longer believe this one.
-- The table ${ONE_TIME_KEYS} must be empty. It is: its rows were left out
-  of the dump on purpose, as used keys that come back break encrypted messages.
+${oneTimeKeys(engine)}
 - Only local media is in the bundle. Rows about remote media and about URL
   previews have no file here; without these statements they answer 404 for ever:
 
-${LEFT_BEHIND.map(({ table, keep }) => `    DELETE FROM ${table} WHERE NOT (${keep.replace(/\s+/g, " ")});`).join("\n")}
+${removeLeftBehind(engine)
+  .filter((statement) => engine === "sqlite" || !statement.includes(ONE_TIME_KEYS))
+  .map((statement) => `    ${statement}`)
+  .join("\n")}
 
 - The old server must never be started again.
 `;
+
+const oneTimeKeys = (engine: QuerySession["engine"]) =>
+  engine === "postgres"
+    ? `- The table ${ONE_TIME_KEYS} must be empty. It is: its rows were left out
+  of the dump on purpose, as used keys that come back break encrypted messages.`
+    : `- The table ${ONE_TIME_KEYS} must be empty, as used keys that come back
+  break encrypted messages. The last of the statements below empties it: give them
+  to sqlite3 homeserver.db. Then give the file to Synapse's account, mode 0600.`;

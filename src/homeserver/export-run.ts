@@ -10,7 +10,7 @@ import { pageHtml } from "../report/html.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
 import { PROGRAM } from "../system/version.ts";
-import { AFTER_OPENING_BY_HAND } from "./by-hand.ts";
+import { afterOpeningByHand } from "./by-hand.ts";
 import { ExportClock, outageSince } from "./estimate/export-clock.ts";
 import type { ExportLook } from "./export-look.ts";
 import { readForPacking, stepsBeforeStop, stepsOnceDown, type Packing, type TimedStep } from "./packing.ts";
@@ -77,7 +77,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
         subject: homeserver.serverName,
         program: PROGRAM,
         outageSince: rehearsal ? null : outageSince(journal),
-        afterwards: AFTER_OPENING_BY_HAND,
+        afterwards: afterOpeningByHand(source.database.engine),
       }),
     );
     findings.push(...sourceFindings(homeserver, source, rehearsal), ...clock.findings(source, inventory));

@@ -2,7 +2,9 @@ import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import { databaseMarker } from "./database/count.ts";
+import { fileMarker } from "./database/file-state.ts";
 import { openForLooking } from "./database/look.ts";
+import type { Homeserver } from "./homeserver.ts";
 import { readHomeserver } from "./read.ts";
 import type { FenceRecord } from "./service/fence-record.ts";
 import { signsOfLife } from "./service/inspect.ts";
@@ -24,12 +26,7 @@ export async function movedOn(record: FenceRecord, system: System): Promise<Find
         },
       ];
     }
-    const look = await openForLooking(homeserver, false, system);
-    try {
-      if (look.engine === "sqlite" || (await databaseMarker(look.session)) === record.marker) return [];
-    } finally {
-      await look.session.close();
-    }
+    if ((await markerNow(homeserver, system)) === record.marker) return [];
     return [
       {
         id: "source-moved-on",
@@ -47,6 +44,17 @@ export async function movedOn(record: FenceRecord, system: System): Promise<Find
         sentence: `whether ${record.subject} was written to since it was packed cannot be seen from here: ${error.message}`,
       },
     ];
+  }
+}
+
+async function markerNow(homeserver: Homeserver, system: System): Promise<string> {
+  const { database } = homeserver;
+  if (database.kind === "sqlite") return fileMarker(database.path, system.files);
+  const { session } = await openForLooking(homeserver, false, system);
+  try {
+    return await databaseMarker(session);
+  } finally {
+    await session.close();
   }
 }
 

@@ -4,6 +4,8 @@ import type { System } from "../system/system.ts";
 import { CONFIG_SECTION, exportConfig } from "./config/artifact.ts";
 import { packConfig, type PackedConfig } from "./config/export.ts";
 import { exportDatabase } from "./database/export.ts";
+import { exportSqlite } from "./database/export-sqlite.ts";
+import { openSource } from "./database/source.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { compareMedia } from "./media/compare.ts";
 import { exportMedia, MEDIA_MISSING, MEDIA_STEP } from "./media/export.ts";
@@ -80,8 +82,11 @@ const sharedBySteps = ({ place, inputs }: Packing) => ({
   check: place.check,
 });
 
-function databaseStep(packing: Packing, { address, pgDump, marker }: Source): Step {
-  return exportDatabase({ ...sharedBySteps(packing), ...packing.system, address, pgDump, marker });
+function databaseStep(packing: Packing, { database, marker }: Source): Step {
+  const shared = { ...sharedBySteps(packing), ...packing.system, marker };
+  return database.engine === "sqlite"
+    ? exportSqlite({ ...shared, path: database.path })
+    : exportDatabase({ ...shared, ...database });
 }
 
 /** The first archive of media: all that is there, or while the server serves, all that is there for good. */
@@ -95,15 +100,15 @@ function mediaSinceStep(packing: Packing, source: Source): Step {
   return exportMediaSince({ ...mediaFor(packing, source), state: source.media, first: String(first) });
 }
 
-function mediaFor(packing: Packing, { address }: Source) {
+function mediaFor(packing: Packing, { database }: Source) {
   const { homeserver, folder, accepted, system } = packing;
-  const { files, machine, postgres } = system;
+  const { files, machine } = system;
   return {
     ...sharedBySteps(packing),
     ...{ files, machine, folder, store: homeserver.mediaStore },
     accepted: accepted.includes(MEDIA_MISSING),
     compare: async () => {
-      const session = await postgres.connect(address);
+      const session = await openSource(database, system);
       try {
         return await compareMedia(session, homeserver.mediaStore, files, {
           hashes: false,

@@ -103,7 +103,7 @@ function largestTables({ database }: Sections): Bars {
   return {
     title: "Tables with the most rows",
     rows: rows.slice(0, 10).map(([name, count]) => ({
-      label: name.replace(/^public\./, ""),
+      label: name.replace(/^(?:public|main)\./, ""),
       value: count,
       text: formatCount(count),
     })),

@@ -1,24 +1,16 @@
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes, formatCount } from "../report/units.ts";
-import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
-import { connect, databaseAddress } from "./database/address.ts";
-import { databaseMarker } from "./database/count.ts";
-import { mustBeSynapse } from "./database/belongs.ts";
-import { databaseFacts, majorOf, type DatabaseFacts } from "./database/facts.ts";
-import { connections } from "./database/in-use.ts";
-import { findProgram } from "./database/program.ts";
+import { databaseWords, findDatabase, markerOf, usersOf, type DatabaseSource } from "./database/source.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { MEDIA_ODD, storeState, type StoreState } from "./media/store.ts";
 import { signsOfLife } from "./service/inspect.ts";
 
 /** What an export must know of its source before anything is written. */
 export interface Source {
-  readonly address: PostgresAddress;
-  readonly pgDump: string;
-  readonly database: DatabaseFacts;
-  /** See `databaseMarker`. */
+  readonly database: DatabaseSource;
+  /** See `markerOf`. */
   readonly marker: string;
   readonly media: StoreState;
   /** Signs that the server is not down. */
@@ -38,19 +30,9 @@ export async function inspectSource(homeserver: Homeserver, system: System): Pro
   }
   await mustBeFolder(homeserver, system);
   const alive = await signsOfLife(homeserver, system);
-  const { session, address } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);
-  try {
-    const database = await databaseFacts(session);
-    await mustBeSynapse(session, homeserver.serverName);
-    const needs = { major: majorOf(database.serverVersion), versionText: database.serverVersionText };
-    const pgDump = await findProgram({ program: "pg_dump", ...needs }, system);
-    const inUse = await connections(session);
-    const marker = await databaseMarker(session);
-    const media = await storeState(homeserver.mediaStore, files);
-    return { address, pgDump, database, marker, media, alive: [...alive, ...inUse] };
-  } finally {
-    await session.close();
-  }
+  const { database, marker, inUse } = await findDatabase(homeserver, system);
+  const media = await storeState(homeserver.mediaStore, files);
+  return { database, marker, media, alive: [...alive, ...inUse] };
 }
 
 async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {
@@ -97,7 +79,7 @@ export async function mustHaveStayedDown(
   system: System,
 ): Promise<void> {
   mustBeDown(await signsOf(homeserver, source, system));
-  if ((await markerOf(source, system)) === source.marker) return;
+  if ((await markerOf(source.database, system)) === source.marker) return;
   throw new MigrationError(
     "source-changed",
     `the database of ${homeserver.serverName} was written to while it was packed`,
@@ -109,27 +91,12 @@ export async function mustHaveStayedDown(
 
 /** Everything that shows that the server is up, at this moment. */
 export async function signsOf(homeserver: Homeserver, source: Source, system: System): Promise<Finding[]> {
-  const alive = await signsOfLife(homeserver, system);
-  const session = await system.postgres.connect(source.address);
-  try {
-    return [...alive, ...(await connections(session))];
-  } finally {
-    await session.close();
-  }
-}
-
-async function markerOf({ address }: Source, { postgres }: System): Promise<string> {
-  const session = await postgres.connect(address);
-  try {
-    return await databaseMarker(session);
-  } finally {
-    await session.close();
-  }
+  return [...(await signsOfLife(homeserver, system)), ...(await usersOf(source.database, system))];
 }
 
 /** The same source as it is now, once it is down. */
 export async function downNow(homeserver: Homeserver, source: Source, system: System): Promise<Source> {
-  const marker = await markerOf(source, system);
+  const marker = await markerOf(source.database, system);
   return { ...source, alive: [], marker, media: await storeState(homeserver.mediaStore, system.files) };
 }
 
@@ -144,7 +111,7 @@ export function sourceFindings(
     {
       id: "source-database",
       level: "ok",
-      sentence: `the database of ${serverName} is on PostgreSQL ${database.serverVersionText}, ${formatBytes(database.size)}`,
+      sentence: `the database of ${serverName} is ${databaseWords(database)}`,
     },
     {
       id: "source-media",
@@ -155,7 +122,7 @@ export function sourceFindings(
       ? {
           id: "source-down",
           level: "ok",
-          sentence: `${serverName} is down: no process, no answer, no connection to its database`,
+          sentence: `${serverName} is down: no process, no answer, nobody uses its database`,
         }
       : {
           id: "source-up",

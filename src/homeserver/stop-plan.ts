@@ -44,7 +44,7 @@ export async function planStop(
   // What an earlier run has fenced may not be found any more: a masked unit does not look like one.
   const keeper = found.kind === "commands" ? found : record.keeper;
   if (alive && keeper.kind === "person" && !terminal.interactive) mustBeDown(source.alive);
-  const databases = databasesOf(homeserver, source);
+  const databases = databasesOf(source);
   const plan = { keeper, record, databases, alive, noFence: !given.fence };
   const lines = intentions({ homeserver, ...plan });
   if (alive && !given.yes && !terminal.interactive) {
@@ -57,8 +57,10 @@ export async function planStop(
   return { ...plan, lines };
 }
 
-const databasesOf = ({ database }: ExportSource["homeserver"], { address }: Source): Databases =>
-  database.kind === "sqlite" ? { postgres: [], files: [database.path] } : { postgres: [address], files: [] };
+const databasesOf = ({ database }: Source): Databases =>
+  database.engine === "sqlite"
+    ? { postgres: [], files: [database.path] }
+    : { postgres: [database.address], files: [] };
 
 /** Asks once, unless the answer was given. Throws `homeserver-running` when the answer is no: nothing was changed. */
 export async function mustAgree(

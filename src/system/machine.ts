@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, freemem, hostname, tmpdir, totalmem, userInfo } from "node:os";
+import { usersOfFiles, type FileUser } from "./file-users.ts";
 
 /** Facts about the host and the process that everything else needs, so that tests can hand in others. */
 export interface Machine {
@@ -26,6 +27,8 @@ export interface Machine {
   processStart(pid: number): string | undefined;
   /** Every process that we may see, with its arguments and, where we may know it, its working folder. */
   processes(): readonly Running[];
+  /** Who else has one of these files open; see `usersOfFiles`. Links are followed. */
+  usersOf(paths: readonly string[]): readonly FileUser[];
   /** The names of the processes above this one, its own parent first: what ends when a connection is lost. */
   ancestors(): readonly string[];
   /** Bytes of memory: what there is, and what a new program may take without others being swapped out. */
@@ -64,6 +67,7 @@ export function realMachine(pid: number, folder: string): Machine {
     uuid: () => randomUUID(),
     processStart,
     processes,
+    usersOf: (paths) => usersOfFiles(paths, pid),
     ancestors: () => ancestorsOf(pid),
     memory,
     account: accountOf,

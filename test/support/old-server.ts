@@ -54,7 +54,10 @@ export async function makeOldServer(): Promise<OldServer> {
 }
 
 /** What export is to be told of it, for a bundle in that folder. */
-export const exportTo = ({ configPaths, home }: OldServer, out: string): string[] => [
+export const exportTo = (
+  { configPaths, home }: Pick<OldServer, "configPaths" | "home">,
+  out: string,
+): string[] => [
   ...["export", ...configPaths.flatMap((path) => ["--config", path]), "--working-directory", home.dataFolder],
   ...["--out", out, "--json"],
 ];

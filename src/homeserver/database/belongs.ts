@@ -1,13 +1,18 @@
 import { MigrationError } from "../../errors.ts";
-import { sqlText, type PostgresSession } from "../../system/postgres.ts";
+import { sqlText, type QuerySession } from "../../system/query.ts";
 import { NEEDED } from "./whose.ts";
 
 /** Throws `database-unsupported` when this is not the database of that homeserver. */
-export async function mustBeSynapse(session: PostgresSession, serverName: string): Promise<void> {
+export async function mustBeSynapse(session: QuerySession, serverName: string): Promise<void> {
+  const isPostgres = session.engine === "postgres";
+  const [catalogue, column] = isPostgres ? ["pg_tables", "tablename"] : ["sqlite_master", "name"];
   const { tables } = await session.one<{ tables: number }>(`
-    SELECT count(*) AS tables FROM pg_tables
-    WHERE tablename IN (${NEEDED.map(sqlText).join(", ")})`);
-  const { name } = await session.one<{ name: string }>("SELECT current_database() AS name");
+    SELECT count(*) AS tables FROM ${catalogue} WHERE ${column} IN (${NEEDED.map(sqlText).join(", ")})`);
+  const { name } = await session.one<{ name: string }>(
+    isPostgres
+      ? "SELECT current_database() AS name"
+      : "SELECT file AS name FROM pragma_database_list WHERE name = 'main'",
+  );
   if (tables < NEEDED.length) {
     throw new MigrationError(
       "database-unsupported",
@@ -17,9 +22,10 @@ export async function mustBeSynapse(session: PostgresSession, serverName: string
       },
     );
   }
+  const end = `:${serverName}`;
   // synapse/storage/databases/main/__init__.py, check_database_before_upgrade, asks one row of users in the same way.
   const [stranger] = await session.all<{ name: string }>(
-    `SELECT name FROM users WHERE right(name, length(${sqlText(serverName)}) + 1) <> ':' || ${sqlText(serverName)} LIMIT 1`,
+    `SELECT name FROM users WHERE substr(name, length(name) - ${end.length - 1}) <> ${sqlText(end)} LIMIT 1`,
   );
   if (stranger) {
     throw new MigrationError(

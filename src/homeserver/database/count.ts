@@ -8,14 +8,24 @@ interface Named {
   readonly name: string;
 }
 
-/** Tables of people and of Synapse, in a stable order; what belongs to an extension is the extension's. */
+/**
+ * Tables of people and of Synapse, in a stable order; what belongs to an extension is the extension's. Of SQLite's text
+ * search those tables count that hold what it knows, not the name under which it is asked; what its planner has noted
+ * of tables does not count.
+ */
 export function tables(session: QuerySession): Promise<Named[]> {
-  return session.all<Named>(`
+  return session.all<Named>(session.engine === "postgres" ? POSTGRES_TABLES : SQLITE_TABLES);
+}
+
+const POSTGRES_TABLES = `
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND ${OWN_SCHEMAS}
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY 1, 2`);
-}
+    ORDER BY 1, 2`;
+
+const SQLITE_TABLES = `
+    SELECT 'main' AS schema, name FROM sqlite_master
+    WHERE type = 'table' AND rootpage > 0 AND name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\' ORDER BY 2`;
 
 /** Rows per table, counted, not estimated. */
 export async function countRows(session: QuerySession): Promise<Record<string, number>> {
@@ -30,10 +40,19 @@ export async function countRows(session: QuerySession): Promise<Record<string, n
 }
 
 export async function readSequences(session: QuerySession): Promise<DatabaseSection["sequences"]> {
+  const sequences: DatabaseSection["sequences"] = {};
+  if (session.engine === "sqlite") {
+    // Of columns with AUTOINCREMENT (https://sqlite.org/autoinc.html); the table is there as soon as one is.
+    if (!(await hasTable(session, "sqlite_sequence"))) return {};
+    const rows = session.rows<{ name: string; last: string }>(
+      "SELECT name, CAST(seq AS TEXT) AS last FROM sqlite_sequence ORDER BY 1",
+    );
+    for await (const { name, last } of rows) sequences[`main.${name}`] = { last, called: true };
+    return sequences;
+  }
   const names = await session.all<Named>(`
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'S' AND ${OWN_SCHEMAS} ORDER BY 1, 2`);
-  const sequences: DatabaseSection["sequences"] = {};
   for (const { schema, name } of names) {
     sequences[`${schema}.${name}`] = await session.one(
       `SELECT last_value::text AS last, is_called AS called FROM ${sqlName(schema)}.${sqlName(name)}`,
@@ -42,10 +61,14 @@ export async function readSequences(session: QuerySession): Promise<DatabaseSect
   return sequences;
 }
 
+async function hasTable(session: QuerySession, name: string): Promise<boolean> {
+  return (await tables(session)).some((table) => table.name === name);
+}
+
 /** Backfilled events count downwards and are stored negative (synapse/storage/util/id_generators.py): hence the absolute value. */
 export async function readStreams(session: QuerySession): Promise<Record<string, string>> {
   const rows = await session.all<{ stream: string; position: string }>(
-    "SELECT stream_name AS stream, max(abs(stream_id))::text AS position FROM stream_positions GROUP BY 1 ORDER BY 1",
+    "SELECT stream_name AS stream, CAST(max(abs(stream_id)) AS TEXT) AS position FROM stream_positions GROUP BY 1 ORDER BY 1",
   );
   return Object.fromEntries(rows.map(({ stream, position }) => [stream, position]));
 }
@@ -55,21 +78,23 @@ export async function countDatabase(
   session: QuerySession,
   sequences: DatabaseSection["sequences"],
 ): Promise<DatabaseSection> {
+  const { engine } = session;
   const rows = await countRows(session);
   const leftOut: Record<string, number> = {};
-  for (const table of Object.keys(rows).filter((name) => name.endsWith(`.${ONE_TIME_KEYS}`))) {
-    leftOut[table] = rows[table]!;
-    rows[table] = 0;
-  }
   const staying: Record<string, number> = {};
+  for (const table of Object.keys(rows).filter((name) => name.endsWith(`.${ONE_TIME_KEYS}`))) {
+    // A file is packed as it is.
+    if (engine === "sqlite") staying[table] = 0;
+    else {
+      leftOut[table] = rows[table]!;
+      rows[table] = 0;
+    }
+  }
   for (const { table, keep } of LEFT_BEHIND) {
     const { count } = await session.one<{ count: number }>(
       `SELECT count(*) AS count FROM ${table} WHERE ${keep}`,
     );
-    const { name } = await session.one<{ name: string }>(`
-      SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.oid = to_regclass('${table}')`);
-    staying[name] = count;
+    staying[await fullName(session, table)] = count;
   }
   const { schemaVersion, compatVersion, serverVersion } = await session.one<{
     schemaVersion: number;
@@ -77,9 +102,18 @@ export async function countDatabase(
     serverVersion: number;
   }>(`SELECT (SELECT version FROM schema_version) AS "schemaVersion",
         (SELECT compat_version FROM schema_compat_version) AS "compatVersion",
-        current_setting('server_version_num')::int AS "serverVersion"`);
+        ${engine === "postgres" ? "current_setting('server_version_num')::int" : "0"} AS "serverVersion"`);
   const streams = await readStreams(session);
-  return { serverVersion, rows, staying, leftOut, sequences, streams, schemaVersion, compatVersion };
+  return { engine, serverVersion, rows, staying, leftOut, sequences, streams, schemaVersion, compatVersion };
+}
+
+/** With the schema in which Synapse finds it. */
+async function fullName(session: QuerySession, table: string): Promise<string> {
+  if (session.engine === "sqlite") return `main.${table}`;
+  const { name } = await session.one<{ name: string }>(`
+    SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = to_regclass('${table}')`);
+  return name;
 }
 
 /**

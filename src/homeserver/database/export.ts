@@ -15,6 +15,8 @@ import { ONE_TIME_KEYS } from "../left-behind.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";
+/** The step that packs the database, of whichever engine. */
+export const DATABASE_STEP = "export/database";
 
 /** gzip's fastest level: the dump is made while the server is down, and level 6 saves little more. */
 export const LEVEL = 1;
@@ -37,7 +39,7 @@ export interface DatabaseExport {
 /** Dumps the database, and counts in the very snapshot that is dumped. */
 export function exportDatabase(from: DatabaseExport): Step {
   return {
-    id: "export/database",
+    id: DATABASE_STEP,
     inputs: { ...from.inputs, database: from.marker },
     check: from.check,
     async run() {

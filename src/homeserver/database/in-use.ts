@@ -1,8 +1,10 @@
 import type { Finding } from "../../report/finding.ts";
-import type { PostgresSession } from "../../system/postgres.ts";
+import type { Machine } from "../../system/machine.ts";
+import type { QuerySession } from "../../system/query.ts";
+import { filesOf } from "./file-state.ts";
 
 /** Who else is connected: a server that is down is connected to nothing. */
-export async function connections(session: PostgresSession): Promise<Finding[]> {
+export async function connections(session: QuerySession): Promise<Finding[]> {
   const others = await session.all<{ who: string; count: number }>(`
     SELECT usename || CASE WHEN application_name <> '' THEN ' (' || application_name || ')' ELSE '' END AS who, count(*) AS count
     FROM pg_stat_activity
@@ -19,6 +21,23 @@ export async function connections(session: PostgresSession): Promise<Finding[]> 
         ({ who, count }) => `${who}: ${count} ${count === 1 ? "connection" : "connections"}`,
       ),
       hint: "stop Synapse, its workers and whatever else uses the database",
+    },
+  ];
+}
+
+/** Who has the files of a SQLite database open. */
+export function fileUsers(path: string, machine: Pick<Machine, "usersOf">): Finding[] {
+  const users = machine.usersOf(filesOf(path));
+  if (users.length === 0) return [];
+  return [
+    {
+      id: "database-in-use",
+      level: "blocker",
+      sentence: `somebody still has the homeserver's database open, ${path}`,
+      evidence: users.map(({ pid, program }) =>
+        pid === undefined ? "a process that cannot be seen from here" : `process ${pid} (${program})`,
+      ),
+      hint: "stop Synapse and whatever else uses the database",
     },
   ];
 }

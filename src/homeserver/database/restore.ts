@@ -11,7 +11,7 @@ import {
 import type { Programs } from "../../system/programs.ts";
 import { guarded } from "./guard.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
-import { REMOVE_LEFT_BEHIND } from "../left-behind.ts";
+import { removeLeftBehind } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
 
@@ -73,7 +73,7 @@ export async function restoreDatabase(
     yield* guarded(guardKey)(dump);
     // The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does.
     yield Buffer.from(
-      `\nRESET search_path;\n${REMOVE_LEFT_BEHIND.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`,
+      `\nRESET search_path;\n${removeLeftBehind("postgres").join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`,
     );
   };
   const call = postgresCall(psql, address, [

@@ -1,16 +1,18 @@
 import { z } from "zod";
 
-/** What was counted in the dump's own snapshot. */
+/** What was counted in the very state of the database that was packed. */
 export const databaseSectionSchema = z.object({
-  /** PostgreSQL's server_version_num: 150018. */
+  /** Bundles that do not say it are of PostgreSQL. */
+  engine: z.enum(["postgres", "sqlite"]).default("postgres"),
+  /** PostgreSQL's server_version_num: 150018. 0 for SQLite, whose files every version reads. */
   serverVersion: z.number(),
-  /** Rows per table that the dump holds: "public.events". */
+  /** Rows per table that the dump holds: "public.events"; "main.events" of SQLite. */
   rows: z.record(z.string(), z.number()),
   /** Rows that stay once what was left behind is removed, for the tables where that differs by rule. */
   staying: z.record(z.string(), z.number()),
   /** Rows at the source that are not in the dump. */
   leftOut: z.record(z.string(), z.number()),
-  /** last_value as text, and whether it was handed out: "public.events_stream_seq". */
+  /** last_value as text, and whether it was handed out: "public.events_stream_seq". Of SQLite, columns with AUTOINCREMENT, by their table. */
   sequences: z.record(z.string(), z.object({ last: z.string(), called: z.boolean() })),
   /** Synapse's own record of how far each stream is: stream name → highest id, as text. */
   streams: z.record(z.string(), z.string()),

@@ -1,11 +1,10 @@
 import type { Inventory } from "../../bundle/inventory.ts";
-import { sealedName } from "../../bundle/layout.ts";
 import type { Journal } from "../../journal/journal.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Machine } from "../../system/machine.ts";
-import { DATABASE_ARTIFACT } from "../database/export.ts";
+import { isDatabaseArtifact } from "../database/artifact.ts";
 import type { Source } from "../source.ts";
 import { expectedOutage } from "./expected.ts";
 
@@ -65,7 +64,7 @@ export class ExportClock {
         },
       ];
     }
-    const dump = inventory.artifacts.find(({ name }) => name === sealedName(DATABASE_ARTIFACT));
+    const dump = inventory.artifacts.find(({ name }) => isDatabaseArtifact(name));
     const databaseSeconds = this.#took.get("database");
     if (!inventory.rehearsal || !dump || databaseSeconds === undefined) return [];
     return [

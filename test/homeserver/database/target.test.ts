@@ -22,6 +22,7 @@ before(async () => {
   );
   const serverVersion = Number(await cluster.sql("postgres", "show server_version_num"));
   section = {
+    engine: "postgres",
     serverVersion,
     rows: {},
     staying: {},

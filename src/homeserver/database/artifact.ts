@@ -1,0 +1,17 @@
+import { sealedName } from "../../bundle/layout.ts";
+import type { QuerySession } from "../../system/query.ts";
+import { DATABASE_ARTIFACT } from "./export.ts";
+import { SQLITE_ARTIFACT } from "./export-sqlite.ts";
+
+type Engine = QuerySession["engine"];
+
+/** What a database is packed as, by its plain name. */
+export const databaseArtifact = (engine: Engine) =>
+  engine === "sqlite" ? SQLITE_ARTIFACT : DATABASE_ARTIFACT;
+
+/** Whether a file of a bundle is the database, by its own name. */
+export const isDatabaseArtifact = (name: string) =>
+  name === sealedName(DATABASE_ARTIFACT) || name === sealedName(SQLITE_ARTIFACT);
+
+/** For people. */
+export const ENGINE_NAMES: Readonly<Record<Engine, string>> = { postgres: "PostgreSQL", sqlite: "SQLite" };

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { synapsePython } from "../support/lab/synapse-server.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { exportTo } from "../support/old-server.ts";
+import { makeOldSqlite, rowsIn, type OldSqlite } from "../support/old-sqlite.ts";
+import { filesBelow } from "../support/secrets.ts";
+import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
+
+// One move of a real homeserver whose database is a file. The tests are its stations, in order.
+
+const ARTIFACT = "homeserver.db.tar.gz.gpg";
+
+let old: OldSqlite;
+let work: string;
+let bundle: string;
+let passphraseFile: string;
+let rowsBefore: ReadonlyMap<string, number>;
+
+before(async () => {
+  old = await makeOldSqlite();
+  work = temporaryFolder("sqlite-move");
+  bundle = join(work, "bundle");
+  passphraseFile = `${bundle}.passphrase`;
+});
+
+after(async () => {
+  await old.server.stop();
+});
+
+test("a server that still runs is not exported for good, and its open file is one of the reasons", async () => {
+  const ran = await synlift(exportTo(old, bundle));
+  assert.equal(ran.code, 14, ran.stderr);
+  assert.match(ran.stderr, new RegExp(`still has the homeserver's database open, ${old.path}`));
+  assert.equal(existsSync(bundle), false);
+});
+
+test("it can be rehearsed while people write, and the guide's commands open what comes of it", async () => {
+  const out = join(work, "rehearsal");
+  const room = old.people.rooms.public.id;
+  const people = { writing: true };
+  const written = (async () => {
+    for (let count = 0; ; count++) {
+      await old.people.alice.send(room, `while it is packed, ${count}`);
+      if (!people.writing) return;
+    }
+  })();
+  const ran = await synliftWell([...exportTo(old, out), "--rehearse"]);
+  people.writing = false;
+  await written;
+  assert.ok(resultOf(ran).findings.some(({ id }) => id === "source-up"));
+  const opened = openByHand(out, `${out}.passphrase`, ARTIFACT);
+  mustBeWhole(opened);
+  assert.ok(rowsIn(opened).get("events")! > 0);
+  assert.equal(old.server.isRunning, true);
+});
+
+test("a server that was killed, and left changes beside its file, is packed with them, and no secret shows", async () => {
+  await old.server.kill();
+  assert.ok(statSync(`${old.path}-wal`).size > 0, "changes lie beside the file");
+  // What a server would find: the file together with what lies beside it.
+  const copy = join(work, "copy.db");
+  for (const suffix of ["", "-wal"]) copyFileSync(`${old.path}${suffix}`, `${copy}${suffix}`);
+  rowsBefore = rowsIn(copy);
+  const before = [old.path, `${old.path}-wal`].map((path) => statSync(path).mtimeMs);
+
+  const ran = await synliftWell(exportTo(old, bundle));
+  assert.deepEqual(
+    [old.path, `${old.path}-wal`].map((path) => statSync(path).mtimeMs),
+    before,
+    "the old files are as they were",
+  );
+  assert.equal(statSync(old.path).mode & 0o222, 0, "and cannot be written to");
+  const passphrase = readFileSync(passphraseFile, "utf8").trim();
+  const secrets = [passphrase, old.people.alice.session.accessToken, "SQLite format 3"];
+  for (const secret of secrets) {
+    assert.ok(!ran.stdout.includes(secret) && !ran.stderr.includes(secret));
+    for (const path of filesBelow(bundle)) assert.ok(!readFileSync(path).includes(secret), path);
+  }
+});
+
+test("the guide's own commands open it: one file, whole by itself, with every row", () => {
+  execFileSync("sha256sum", ["-c", "--quiet", "SHA256SUMS"], { cwd: bundle });
+  const opened = openByHand(bundle, passphraseFile, ARTIFACT);
+  mustBeWhole(opened);
+  assert.deepEqual([...readFileSync(opened).subarray(18, 20)], [1, 1], "it needs no -wal");
+  assert.deepEqual(rowsIn(opened), rowsBefore);
+  const text = readFileSync(join(bundle, "OPENING.txt"), "utf8");
+  for (const statement of text.match(/DELETE FROM .*;/g)!) sql(opened, statement);
+  const after = rowsIn(opened);
+  assert.equal(rowsBefore.get("e2e_one_time_keys_json")! > 0, true);
+  assert.equal(after.get("e2e_one_time_keys_json"), 0);
+  assert.equal(after.get("remote_media_cache"), 1, "what was quarantined stays so");
+});
+
+test("running it again does nothing again, until the file changes", async () => {
+  const before = statSync(join(bundle, ARTIFACT)).ino;
+  await synliftWell(exportTo(old, bundle));
+  assert.equal(statSync(join(bundle, ARTIFACT)).ino, before);
+  const status = resultOf(await synliftWell(["status", "--out", bundle, "--json"]));
+  assert.deepEqual(
+    status.findings.filter(({ level }) => level !== "ok").map(({ id }) => id),
+    [],
+  );
+});
+
+test("it opens in parts too, and a run that was killed goes on", async () => {
+  const out = join(work, "parts");
+  const given = [...exportTo(old, out), "--split", "100k"];
+  const killed = await synlift(given, { killWhen: (said) => said.includes(`"write/${ARTIFACT}"`) });
+  assert.equal(killed.signal, "SIGKILL", killed.stderr);
+  assert.equal(existsSync(join(out, "manifest.json")), false);
+  await synliftWell(given);
+  const parts = readdirSync(out).filter((name) => name.startsWith(`${ARTIFACT}.part-`));
+  assert.ok(parts.length > 1, parts.join());
+  assert.deepEqual(rowsIn(openByHand(out, `${out}.passphrase`, `${ARTIFACT}.part-*`)), rowsBefore);
+  const checked = resultOf(
+    await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`, "--json"]),
+  );
+  assert.ok(checked.findings.every(({ level }) => level === "ok"));
+});
+
+let hands = 0;
+
+/** As the guide has it: cat, gpg, tar. Answers where the database lies then. */
+function openByHand(folder: string, key: string, pattern: string): string {
+  const hand = join(work, `hand-${++hands}`);
+  mkdirSync(join(hand, "gnupg"), { recursive: true, mode: 0o700 });
+  const command = `set -euo pipefail; cat ${folder}/${pattern} | gpg --batch --passphrase-file ${key} -d | tar -xzf - -C ${hand}`;
+  execFileSync("bash", ["-c", command], {
+    env: { ...process.env, GNUPGHOME: join(hand, "gnupg") },
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  assert.deepEqual(
+    readdirSync(hand).filter((name) => name !== "gnupg"),
+    ["homeserver.db"],
+  );
+  return join(hand, "homeserver.db");
+}
+
+/** With the SQLite that Synapse's Python has. */
+function sql(path: string, statement: string): string {
+  const script =
+    "import sqlite3,sys; db=sqlite3.connect(sys.argv[1]); print(db.execute(sys.argv[2]).fetchall()); db.commit()";
+  return execFileSync(synapsePython(), ["-c", script, path, statement], { encoding: "utf8" }).trim();
+}
+
+const mustBeWhole = (path: string) => {
+  assert.equal(sql(path, "PRAGMA integrity_check"), "[('ok',)]");
+};

@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { makeHomeserverFolder, type HomeserverFolder } from "./lab/homeserver-folder.ts";
+import { populate, type Population } from "./lab/populate.ts";
+import { SynapseServer } from "./lab/synapse-server.ts";
+
+/** A homeserver that people lived on, with its database in a file. */
+export interface OldSqlite {
+  readonly home: HomeserverFolder;
+  readonly server: SynapseServer;
+  readonly people: Population;
+  /** Of the database. */
+  readonly path: string;
+  readonly configPaths: readonly string[];
+}
+
+/** Makes it, fills it through the client API, and leaves it running. It knows media of others and a preview. */
+export async function makeOldSqlite(): Promise<OldSqlite> {
+  const home = await makeHomeserverFolder();
+  const server = new SynapseServer({ configFiles: [home.configFile], folder: home.dataFolder });
+  await server.start();
+  const people = await populate(server.baseUrl, home.registrationSharedSecret);
+  const path = join(home.dataFolder, "homeserver.db");
+  change(path, LEFT_BEHIND);
+  return { home, server, people, path, configPaths: [home.configFile] };
+}
+
+/** Rows whose files do not travel, and one of quarantined media, which stays. */
+const LEFT_BEHIND = `
+  INSERT INTO remote_media_cache (media_origin, media_id, media_type, created_ts, upload_name, media_length, filesystem_id, last_access_ts, quarantined_by)
+    VALUES ('far.example', 'seen', 'image/png', 1, 'a', 3, 'aaaaaa', 1, NULL), ('far.example', 'bad', 'image/png', 1, 'b', 3, 'bbbbbb', 1, '@admin:old.example');
+  INSERT INTO local_media_repository_url_cache (url, response_code, etag, expires_ts, og, media_id, download_ts)
+    VALUES ('https://far.example/', 200, '', 1, '{}', 'preview', 1);
+`;
+
+/** Runs SQL on a database, also while a server uses it. */
+export function change(path: string, sql: string): void {
+  const database = new DatabaseSync(path, { timeout: 10_000 });
+  try {
+    database.exec(sql);
+  } finally {
+    database.close();
+  }
+}
+
+/** Rows of every table of a file, without any code of the product. */
+export function rowsIn(path: string): ReadonlyMap<string, number> {
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    const names = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1").all();
+    return new Map(
+      names.map(({ name }) => {
+        const { count } = database.prepare(`SELECT count(*) AS count FROM "${String(name)}"`).get()!;
+        return [String(name), Number(count)];
+      }),
+    );
+  } finally {
+    database.close();
+  }
+}
