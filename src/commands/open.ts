@@ -1,19 +1,18 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { Inventory } from "../bundle/inventory.ts";
-import { REPORT } from "../bundle/layout.ts";
 import { lockToOpen } from "../bundle/opening-lock.ts";
 import { MigrationError } from "../errors.ts";
+import { outageOf, writeGateReport } from "../homeserver/gate-report.ts";
 import { acceptFindings, excuseStart, gates, mustPass } from "../homeserver/gates.ts";
+import { installedSynapse } from "../homeserver/installed-synapse.ts";
 import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
-import { openPage } from "../homeserver/pages.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import { readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
 import { inventoryCopy } from "../homeserver/restore.ts";
 import { isFenced } from "../homeserver/service/fence.ts";
 import { takeLock } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
-import { pageHtml } from "../report/html.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import { formatDuration } from "../report/units.ts";
 import type { Files } from "../system/files.ts";
@@ -38,6 +37,8 @@ const schema = z.object({
   url: z.url().optional(),
   tokenFile: z.string().optional(),
   rehearsalOk: z.boolean().default(false),
+  synapse: z.string().min(1).optional(),
+  html: z.string().min(1).optional(),
   ...keySchema,
   ...acceptSchema,
   ...dryRunSchema,
@@ -61,6 +62,12 @@ export const openCommand: Command<OpenOptions> = {
     { flags: "--stop-command <command>", about: "what stops it again, should it give a wrong answer" },
     { flags: "--url <url>", about: "where to ask the started server; else its first plain listener" },
     { flags: "--token-file <file>", about: "file with an access token from before the move, to be tried" },
+    {
+      flags: "--synapse <path>",
+      about:
+        "Python or environment that Synapse is installed in, where neither a unit nor Debian's package says so",
+    },
+    { flags: "--html <file>", about: "write the gates as a page for a browser, passed or not" },
     { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
     ...KEY_OPTIONS,
     ACCEPT,
@@ -102,14 +109,28 @@ async function proveAndOpen(
   const fenced = await isFenced(record.fence, files);
   const configPaths = fenced ? record.fencedPaths : record.configPaths;
   const homeserver = await readHomeserver({ configPaths, workingFolder, signal: system.signal }, files);
+  const report = (findings: readonly Finding[], opened: boolean) =>
+    writeGateReport(
+      { ...{ folder, record, inventory, findings, opened }, ...reportOptions(options, machine) },
+      files,
+    );
   if (!fenced && (await wasLeftOpen(record, homeserver, system))) {
     view.outage(undefined);
-    return finish(folder, record, inventory, [leftOpen(record)], options, system);
+    return finish(
+      folder,
+      record,
+      await report([leftOpen(record)], true),
+      [leftOpen(record)],
+      options,
+      system,
+    );
   }
-  const found = await gates({ inventory, homeserver, record }, system, view);
+  const installed = await installedSynapse({ ...options, configPaths: record.configPaths }, system);
+  const found = await gates({ inventory, homeserver, record, installed }, system, view);
   const accepted = acceptFindings(excuseStart(found, record), options.accept);
   const failure = mustPass(accepted);
   if (failure || options.dryRun) {
+    await report(accepted, false);
     return {
       findings: accepted,
       details: { opened: false },
@@ -131,11 +152,20 @@ async function proveAndOpen(
   const wrong = mustPass(started);
   if (wrong) {
     await wasStarted();
-    return { findings: [...accepted, ...started], details: { opened: false }, lines: [], failure: wrong };
+    const findings = [...accepted, ...started];
+    await report(findings, false);
+    return { findings, details: { opened: false }, lines: [], failure: wrong };
   }
   view.outage(undefined);
-  return finish(folder, record, inventory, [...accepted, ...started], options, system);
+  const all = [...accepted, ...started];
+  return finish(folder, record, await report(all, true), all, options, system);
 }
+
+const reportOptions = ({ accept: accepted, html }: OpenOptions, machine: System["machine"]) => ({
+  accepted,
+  now: machine.now(),
+  html: html === undefined ? undefined : resolve(machine.folder, html),
+});
 
 function mayOpen({ opened, rehearsal, serverName }: RestoreRecord, { rehearsalOk }: OpenOptions): void {
   if (opened !== null) {
@@ -167,30 +197,14 @@ async function tokenIn({ tokenFile }: OpenOptions, files: Files): Promise<string
 async function finish(
   folder: string,
   record: RestoreRecord,
-  inventory: Inventory,
+  report: string,
   findings: readonly Finding[],
   { accept: accepted, startCommand }: OpenOptions,
   { files, machine }: System,
 ): Promise<Outcome> {
   const now = machine.now();
   await writeRecord(folder, { ...record, opened: new Date(now).toISOString(), accepted }, files);
-  const outageSeconds =
-    record.outageSince === null ? undefined : (now - Date.parse(record.outageSince)) / 1000;
-  const report = join(recordFolder(folder), REPORT);
-  await files.writeWhole(
-    report,
-    pageHtml(
-      openPage({
-        rehearsal: record.rehearsal,
-        subject: record.serverName,
-        inventory,
-        findings,
-        accepted,
-        outageSeconds,
-        now,
-      }),
-    ),
-  );
+  const outageSeconds = outageOf(record, now);
   const lines = [
     startCommand === undefined
       ? `${record.serverName} may start now: give Synapse ${record.configPaths.map((path) => `-c ${path}`).join(" ")}`

@@ -133,7 +133,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       const { serverName } = config;
       await writeRecord(
         folder,
-        newRecord({ manifest, serverName, plan, mediaStore: store, now: machine.now() }),
+        newRecord({ manifest, serverName, plan, mediaStore: store, owner, now: machine.now() }),
         files,
       );
     } finally {

@@ -8,6 +8,8 @@ import { verifyConfig } from "./config/verify.ts";
 import { connect, databaseAddress } from "./database/address.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import type { Homeserver } from "./homeserver.ts";
+import { hostGates } from "./host-gates.ts";
+import type { Installed } from "./installed-synapse.ts";
 import type { RestoreRecord } from "./record.ts";
 import { verifyMedia } from "./media/verify.ts";
 import { sectionsOf } from "./sections.ts";
@@ -18,11 +20,13 @@ export interface Restored {
   /** Read from the restored configuration. */
   readonly homeserver: Homeserver;
   readonly record: RestoreRecord;
+  /** The Synapse that will run here. */
+  readonly installed: Installed;
 }
 
 /** Every gate, against what was counted at the source. Changes nothing. */
 export async function gates(
-  { inventory, homeserver, record }: Restored,
+  { inventory, homeserver, record, installed }: Restored,
   system: System,
   progress: Progress,
 ): Promise<Finding[]> {
@@ -32,6 +36,10 @@ export async function gates(
     ...(await verifySigningKey(key, homeserver, system.files)),
     await verifyNoStray(record, system.files),
     sameStore(homeserver, record.mediaStore),
+    ...(await hostGates(
+      { homeserver, record, packed: config.files, installed, compatVersion: database.compatVersion },
+      system,
+    )),
   ];
   const { session } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);
   try {

@@ -2,7 +2,9 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
+import { connect, databaseAddress } from "./database/address.ts";
 import type { Homeserver } from "./homeserver.ts";
+import { askForMedia, sampleUpload } from "./media/asked.ts";
 import type { RestoreRecord } from "./record.ts";
 import { sectionsOf } from "./sections.ts";
 import { liftFence, setFence } from "./service/fence.ts";
@@ -81,14 +83,24 @@ export async function wasLeftOpen(
   );
 }
 
-async function ask(
+/** Asks a started server who it is; of its answers those that are wrong are blockers. */
+export async function ask(
   url: string,
-  { record, inventory, homeserver, token }: Opening,
-  { http, files }: System,
+  { record, inventory, homeserver, token }: Pick<Opening, "record" | "inventory" | "homeserver" | "token">,
+  system: System,
 ): Promise<Finding[]> {
-  const { findings, published } = await askServer({ url, serverName: record.serverName, token }, http);
-  const key = await verifySigningKey(sectionsOf(inventory).key, homeserver, files, published);
-  return [...findings, ...key.filter(({ id }) => id === "signing-key-published")];
+  const { serverName } = record;
+  const keyUrls = homeserver.listeners.flatMap(urlsOf);
+  const { findings, published } = await askServer({ url, keyUrls, serverName, token }, system);
+  const key = await verifySigningKey(sectionsOf(inventory).key, homeserver, system.files, published);
+  const store = homeserver.mediaStore;
+  const { session } = await connect(databaseAddress(homeserver), system, store);
+  const sample = await sampleUpload(session, token !== undefined).finally(() => session.close());
+  return [
+    ...findings,
+    ...key.filter(({ id }) => id === "signing-key-published"),
+    await askForMedia({ url, serverName, store, sample, token }, system),
+  ];
 }
 
 async function close({ record, stopCommand }: Opening, { files, programs, terminal }: System): Promise<void> {

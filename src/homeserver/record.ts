@@ -20,6 +20,8 @@ const recordSchema = z.object({
   /** The same files by the names they have while the fence is set. */
   fencedPaths: z.array(z.string()),
   fence: z.object({ folder: z.string(), names: z.array(z.string()), suffix: z.string() }),
+  /** The account that files were given to; left out when they are whoever's ran `restore`. */
+  owner: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).optional(),
   /** ISO 8601, or null when nobody knows. */
   outageSince: z.string().nullable(),
   restored: z.string(),
@@ -45,9 +47,10 @@ export function newRecord(made: {
   serverName: string;
   plan: ConfigPlan;
   mediaStore: string;
+  owner: { name: string; uid: number; gid: number } | undefined;
   now: number;
 }): RestoreRecord {
-  const { manifest, serverName, plan, mediaStore, now } = made;
+  const { manifest, serverName, plan, mediaStore, owner, now } = made;
   return {
     format: "synlift-restored",
     version: 1,
@@ -59,6 +62,7 @@ export function newRecord(made: {
     configPaths: [...plan.configPaths],
     fencedPaths: [...plan.fencedPaths],
     fence: { ...plan.fence, names: [...plan.fence.names] },
+    ...(owner ? { owner: { name: owner.name, uid: owner.uid, gid: owner.gid } } : {}),
     outageSince: manifest.outageSince,
     restored: new Date(now).toISOString(),
     opening: null,

@@ -74,7 +74,12 @@ export function versionIn(answer: HttpAnswer): { name: string; version: string }
 async function inPackages(launch: Launch | undefined, files: Files): Promise<FoundVersion | undefined> {
   // What is in an image and not mounted is not on this host.
   if (!launch?.program?.startsWith("/") || !isOnThisHost(launch.program, launch.map)) return undefined;
-  const lib = join(dirname(dirname(onThisHost(launch.program, launch.map))), "lib");
+  return ofPrograms(onThisHost(launch.program, launch.map), files);
+}
+
+/** The Synapse of the environment that a program lies in: "/opt/venvs/matrix-synapse/bin/python". */
+export async function ofPrograms(program: string, files: Files): Promise<FoundVersion | undefined> {
+  const lib = join(dirname(dirname(program)), "lib");
   for (const python of (await listed(lib, files)).filter((name) => /^python3/.test(name))) {
     for (const packages of ["site-packages", "dist-packages"]) {
       for (const name of await listed(join(lib, python, packages), files)) {
@@ -87,7 +92,8 @@ async function inPackages(launch: Launch | undefined, files: Files): Promise<Fou
   return undefined;
 }
 
-async function ofDebian(programs: Programs): Promise<FoundVersion | undefined> {
+/** What Debian's packages know. */
+export async function ofDebian(programs: Programs): Promise<FoundVersion | undefined> {
   for (const name of ["matrix-synapse-py3", "matrix-synapse"]) {
     try {
       const args = ["--show", "--showformat", "${db:Status-Abbrev} ${Version}", name];

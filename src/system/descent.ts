@@ -12,6 +12,8 @@ export interface Walked {
   readonly mode: number;
   /** Milliseconds since 1970. */
   readonly mtimeMs: number;
+  /** Whom it belongs to; left out where that could not be seen. */
+  readonly uid?: number;
 }
 
 const KINDS = ["file", "link", "other", "closed"] as const;
@@ -20,11 +22,14 @@ const KINDS = ["file", "link", "other", "closed"] as const;
 export interface Packed {
   /** Parted by NUL, which no name can hold. */
   readonly names: string;
-  /** Four each: kind, size, mode, time. */
+  /** Five each (`FIGURES`): kind, size, mode, time, owner; the owner is -1 where it is not known. */
   readonly numbers: Float64Array;
   /** Nothing more comes of this descent. */
   readonly last: boolean;
 }
+
+/** Numbers for each entry. */
+export const FIGURES = 5;
 
 /** Entries in one batch, and folders opened for it: what is done between two looks at the rest of the world. */
 const BATCH = 1000;
@@ -78,7 +83,7 @@ export class Descent {
       if (found.isDirectory()) this.#enter(`${name}/`);
       else {
         const kind = found.isFile() ? "file" : found.isSymbolicLink() ? "link" : "other";
-        this.#tell(name, kind, found.size, found.mode & 0o777, found.mtimeMs);
+        this.#tell(name, kind, found.size, found.mode & 0o777, found.mtimeMs, found.uid);
       }
     } catch (error) {
       if (isGone(error)) this.#unreadable(name);
@@ -91,9 +96,9 @@ export class Descent {
     if (name.includes("\uFFFD")) this.#tell(name, "other");
   }
 
-  #tell(name: string, kind: Walked["kind"], size = 0, mode = 0, mtimeMs = 0): void {
+  #tell(name: string, kind: Walked["kind"], size = 0, mode = 0, mtimeMs = 0, uid = -1): void {
     this.#names.push(name);
-    this.#numbers.push(KINDS.indexOf(kind), size, mode, mtimeMs);
+    this.#numbers.push(KINDS.indexOf(kind), size, mode, mtimeMs, uid);
   }
 }
 
@@ -111,13 +116,13 @@ export function namesIn(folder: string): readonly string[] | "gone" | "closed" {
 
 export function unpacked({ names, numbers }: Packed): Walked[] {
   if (numbers.length === 0) return [];
-  return names.split("\0").map((name, index) => ({
-    name,
-    kind: KINDS[numbers[index * 4]!]!,
-    size: numbers[index * 4 + 1]!,
-    mode: numbers[index * 4 + 2]!,
-    mtimeMs: numbers[index * 4 + 3]!,
-  }));
+  return names.split("\0").map((name, index) => {
+    const [kind, size, mode, mtimeMs, uid] = numbers.subarray(index * FIGURES, (index + 1) * FIGURES);
+    return {
+      ...{ name, kind: KINDS[kind!]!, size: size!, mode: mode!, mtimeMs: mtimeMs! },
+      ...(uid === -1 ? {} : { uid: uid! }),
+    };
+  });
 }
 
 const byName = (a: Dirent, b: Dirent) => (a.name < b.name ? -1 : 1);

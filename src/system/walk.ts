@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { Descent, namesIn, unpacked, type Packed, type Walked } from "./descent.ts";
+import { Descent, FIGURES, namesIn, unpacked, type Packed, type Walked } from "./descent.ts";
 
 export type { Walked } from "./descent.ts";
 
@@ -121,7 +121,7 @@ class Thread {
     for (;;) {
       const packed = this.#waiting.shift();
       if (packed) {
-        this.#worker.postMessage(packed.numbers.length / 4);
+        this.#worker.postMessage(packed.numbers.length / FIGURES);
         return packed;
       }
       if (this.#failure) throw this.#failure.reason;
@@ -155,7 +155,7 @@ async function serve({ folder, names }: Order, port: NonNullable<typeof parentPo
       while (room <= 0) await new Promise<void>((resolve) => (wake = resolve));
       const packed = descent.take();
       last = packed.last;
-      room -= packed.numbers.length / 4;
+      room -= packed.numbers.length / FIGURES;
       port.postMessage(packed, [packed.numbers.buffer as ArrayBuffer]);
     }
   }

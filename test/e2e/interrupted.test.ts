@@ -104,8 +104,7 @@ test("an export killed at a moment that nobody chose ends in a bundle that resto
   const opened = resultOf(
     await synliftWell([
       "open",
-      "--config-dir",
-      place.configDir,
+      ...place.openArgs,
       "--passphrase-file",
       `${out}.passphrase`,
       "--dry-run",

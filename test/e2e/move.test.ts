@@ -173,14 +173,7 @@ test("open refuses when the new server is not the old one, and names why", async
     place.database,
     "insert into e2e_one_time_keys_json select user_id, device_id, 'signed_curve25519', 'x', 1, '{}' from devices limit 1",
   );
-  const ran = await synlift([
-    "open",
-    "--config-dir",
-    place.configDir,
-    "--passphrase-file",
-    passphraseFile,
-    "--json",
-  ]);
+  const ran = await synlift(["open", ...place.openArgs, "--passphrase-file", passphraseFile, "--json"]);
   assert.equal(ran.code, 43, ran.stderr);
   const blockers = resultOf(ran).findings.filter(({ level }) => level === "blocker");
   assert.deepEqual(blockers.map(({ id }) => id).sort(), ["media", "one-time-keys", "row-counts"]);
@@ -190,8 +183,7 @@ test("open refuses when the new server is not the old one, and names why", async
   await old.cluster.sql(place.database, "truncate e2e_one_time_keys_json");
   const accepted = await synlift([
     "open",
-    "--config-dir",
-    place.configDir,
+    ...place.openArgs,
     "--passphrase-file",
     passphraseFile,
     "--accept",
@@ -204,15 +196,7 @@ test("open proves it, starts it, and it is the old server with its old sessions"
   const tokenFile = join(work, "token");
   writeFileSync(tokenFile, old.people.alice.session.accessToken, { mode: 0o600 });
   const ran = await synliftWell([
-    ...[
-      "open",
-      "--config-dir",
-      place.configDir,
-      "--passphrase-file",
-      passphraseFile,
-      "--token-file",
-      tokenFile,
-    ],
+    ...["open", ...place.openArgs, "--passphrase-file", passphraseFile, "--token-file", tokenFile],
     ...["--start-command", place.startCommand, "--stop-command", place.stopCommand, "--json"],
   ]);
   const { details, findings } = resultOf(ran);
@@ -248,7 +232,7 @@ test("the old devices still read the encrypted conversation, and old passwords s
 });
 
 test("what was opened is neither opened again nor restored over", async () => {
-  const again = await synlift(["open", "--config-dir", place.configDir, "--passphrase-file", passphraseFile]);
+  const again = await synlift(["open", ...place.openArgs, "--passphrase-file", passphraseFile]);
   assert.equal(again.code, 45, again.stderr);
   const over = await synlift(["restore", bundle, "--passphrase-file", passphraseFile, ...place.restoreArgs]);
   assert.equal(over.code, 45, over.stderr);

@@ -143,7 +143,7 @@ test("verify, restore and open take the home with the secret key, and the server
   );
   await synliftWell(["restore", bundle, ...key, ...place.restoreArgs, "--json"]);
   const opened = await synliftWell([
-    ...["open", "--config-dir", place.configDir, ...key, "--json"],
+    ...["open", ...place.openArgs, ...key, "--json"],
     ...["--start-command", place.startCommand, "--stop-command", place.stopCommand],
   ]);
   assert.equal(resultOf(opened).details["opened"], true);

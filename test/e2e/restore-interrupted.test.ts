@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -53,9 +54,7 @@ const restore = (place: NewPlace) => ["restore", bundle, ...key, ...place.restor
 /** The same rows, and every gate. */
 async function mustBeRestored(place: NewPlace): Promise<void> {
   assert.deepEqual(await rowCounts(old.cluster, place.database), expectedRows);
-  const proven = resultOf(
-    await synliftWell(["open", "--config-dir", place.configDir, ...key, "--dry-run", "--json"]),
-  );
+  const proven = resultOf(await synliftWell(["open", ...place.openArgs, ...key, "--dry-run", "--json"]));
   assert.ok(proven.findings.every(({ level }) => level === "ok"));
   assert.deepEqual(
     filesBelow(place.mediaDir).filter((path) => path.includes("unfinished")),
@@ -76,7 +75,7 @@ for (const event of EVENTS) {
     const killed = await synlift(restore(place), { killWhen: (said) => new RegExp(event).test(said) });
     assert.equal(killed.signal, "SIGKILL", killed.stderr);
     assert.equal(
-      (await synlift(["open", "--config-dir", place.configDir, ...key])).code,
+      (await synlift(["open", ...place.openArgs, ...key])).code,
       23,
       "an unfinished restore is not opened",
     );
@@ -127,7 +126,7 @@ test("media that was lost after the restore is brought back by running it again"
   await synliftWell(restore(place));
   const lost = filesBelow(join(place.mediaDir, "local_content"))[0]!;
   rmSync(lost);
-  const refused = await synlift(["open", "--config-dir", place.configDir, ...key, "--json"]);
+  const refused = await synlift(["open", ...place.openArgs, ...key, "--json"]);
   assert.equal(refused.code, 43);
   const again = await synliftWell(restore(place));
   assert.match(JSON.stringify(eventsOf(again)), /done again: 1 files are missing/);
@@ -149,8 +148,7 @@ test("an open that was killed after it had started the server says that it is op
   const killed = await synlift(
     [
       "open",
-      "--config-dir",
-      place.configDir,
+      ...place.openArgs,
       ...key,
       "--json",
       "--start-command",
@@ -160,7 +158,7 @@ test("an open that was killed after it had started the server says that it is op
   );
   assert.equal(killed.signal, "SIGKILL");
   try {
-    const again = resultOf(await synliftWell(["open", "--config-dir", place.configDir, ...key, "--json"]));
+    const again = resultOf(await synliftWell(["open", ...place.openArgs, ...key, "--json"]));
     assert.equal(again.details["opened"], true);
     assert.deepEqual(
       again.findings.map(({ id }) => id),
@@ -169,13 +167,13 @@ test("an open that was killed after it had started the server says that it is op
   } finally {
     execFileSync("sh", ["-c", place.stopCommand]);
   }
-  assert.equal((await synlift(["open", "--config-dir", place.configDir, ...key])).code, 45);
+  assert.equal((await synlift(["open", ...place.openArgs, ...key])).code, 45);
 });
 
 test("a server that does not come up, or is another one, is stopped and fenced again", async () => {
   const place = await newPlace();
   await synliftWell(restore(place));
-  const open = ["open", "--config-dir", place.configDir, ...key, "--json"];
+  const open = ["open", ...place.openArgs, ...key, "--json"];
   const failed = await synlift([...open, "--start-command", "echo no >&2; exit 3", "--stop-command", "true"]);
   assert.equal(failed.code, 44, failed.stderr);
   assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")));
@@ -199,13 +197,13 @@ test("a server that was started and had to be stopped again can be opened when t
   await synliftWell(restore(place));
   const wrongToken = join(place.folder, "token");
   writeFileSync(wrongToken, "syt_nobody_has_this\n");
-  const open = ["open", "--config-dir", place.configDir, ...key, "--json"];
+  const open = ["open", ...place.openArgs, ...key, "--json"];
   const commands = ["--start-command", place.startCommand, "--stop-command", `${place.stopCommand}; sleep 2`];
   const refused = await synlift([...open, ...commands, "--token-file", wrongToken]);
   assert.equal(refused.code, 43, refused.stderr);
   assert.deepEqual(
     resultOf(refused).findings.flatMap(({ id, level }) => (level === "blocker" ? [id] : [])),
-    ["old-session"],
+    ["old-session", "answers-media"],
   );
   const again = resultOf(await synliftWell([...open, ...commands]));
   execFileSync("sh", ["-c", place.stopCommand]);
@@ -259,6 +257,35 @@ test("open names each gate that is broken on purpose", async () => {
       "insert into e2e_one_time_keys_json select user_id, device_id, 'signed_curve25519', 'x', 1, '{}' from devices limit 1",
       "truncate e2e_one_time_keys_json",
     ),
+    "config-removed:trust_identity_server_for_password_resets": edit(
+      config,
+      /^/,
+      "trust_identity_server_for_password_resets: true\n",
+    ),
+    "file-owners": () => {
+      chmodSync(keyFile, 0o644);
+      return () => {
+        chmodSync(keyFile, 0o600);
+      };
+    },
+    "media-owners": () => {
+      const upload = filesBelow(join(place.mediaDir, "local_content"))[0]!;
+      chmodSync(upload, 0o666);
+      return () => {
+        chmodSync(upload, 0o640);
+      };
+    },
+    media: () => {
+      const upload = filesBelow(join(place.mediaDir, "local_content"))[0]!;
+      renameSync(upload, `${upload}.away`);
+      return () => {
+        renameSync(`${upload}.away`, upload);
+      };
+    },
+    "remote-media": sql(
+      "insert into remote_media_cache (media_origin, media_id, media_type, created_ts, upload_name, media_length, filesystem_id) values ('elsewhere.example', 'x', 'a/b', 1, 'x', 1, 'x')",
+      "delete from remote_media_cache",
+    ),
     "config-files": () => {
       mkdirSync(join(place.configDir, "conf.d"), { recursive: true });
       writeFileSync(stray, "password_config: {enabled: true}\n");
@@ -269,7 +296,7 @@ test("open names each gate that is broken on purpose", async () => {
   };
   for (const [gate, breakIt] of Object.entries(breaks)) {
     const mend = (await breakIt()) as () => unknown;
-    const ran = await synlift(["open", "--config-dir", place.configDir, ...key, "--json"]);
+    const ran = await synlift(["open", ...place.openArgs, ...key, "--json"]);
     await mend();
     assert.equal(ran.code, 43, `${gate}: ${ran.stderr}`);
     const blockers = resultOf(ran).findings.filter(({ level }) => level === "blocker");
@@ -278,7 +305,19 @@ test("open names each gate that is broken on purpose", async () => {
       `${gate} is among ${blockers.map(({ id }) => id).join(", ")}`,
     );
   }
-  await synliftWell(["open", "--config-dir", place.configDir, ...key, "--dry-run"]);
+  const tooOld = join(place.folder, "environment");
+  mkdirSync(join(tooOld, "lib/python3.11/site-packages/matrix_synapse-1.60.0.dist-info"), {
+    recursive: true,
+  });
+  mkdirSync(join(tooOld, "bin"));
+  writeFileSync(join(tooOld, "bin/python3"), "");
+  const page = join(place.folder, "gates.html");
+  const args = ["--config-dir", place.configDir, "--synapse", tooOld, "--html", page, ...key, "--json"];
+  const ran = await synlift(["open", ...args]);
+  assert.equal(ran.code, 43, ran.stderr);
+  assert.match(ran.stdout, /"synapse-schema","level":"blocker"/);
+  assert.match(readFileSync(page, "utf8"), /old.example stays closed on its new host/);
+  await synliftWell(["open", ...place.openArgs, ...key, "--dry-run"]);
 });
 
 test("what is restored for another account belongs to it, parents that had to be made too", async (t) => {

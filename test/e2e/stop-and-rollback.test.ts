@@ -214,7 +214,7 @@ test("media is packed while the server serves, and an upload of that time comes 
 
   await well(["restore", out, "--passphrase-file", `${out}.passphrase`, ...place.restoreArgs, "--json"]);
   const opened = await well([
-    ...["open", "--config-dir", place.configDir, "--passphrase-file", `${out}.passphrase`],
+    ...["open", ...place.openArgs, "--passphrase-file", `${out}.passphrase`],
     ...["--start-command", place.startCommand, "--stop-command", place.stopCommand, "--json"],
   ]);
   assert.ok(resultOf(opened).findings.every(({ level }) => level === "ok"));

@@ -74,6 +74,8 @@ export interface NewPlace {
   readonly url: string;
   /** Arguments of `restore` after the bundle and the passphrase. */
   readonly restoreArgs: readonly string[];
+  /** Arguments of `open` that say where it was restored and what will run there. */
+  readonly openArgs: readonly string[];
   readonly startCommand: string;
   readonly stopCommand: string;
 }
@@ -103,6 +105,7 @@ export async function makeNewPlace(cluster: PostgresCluster, name: string, port:
       ...["--database", database, "--database-password-file", passwordFile],
       ...["--config-dir", configDir, "--media-dir", mediaDir, "--listen", `127.0.0.1:${port}`],
     ],
+    openArgs: ["--config-dir", configDir, "--synapse", synapsePython()],
     startCommand: `cd ${folder} && ${synapsePython()} -m synapse.app.homeserver -c ${config} -c ${join(configDir, "conf.d")} -D`,
     stopCommand: `kill $(cat ${join(configDir, "homeserver.pid")})`,
   };

@@ -115,7 +115,7 @@ function asksForProof(settings: Settings): boolean {
 }
 
 /** Settings with which the new host's Synapse would not start. */
-export function removedFindings({ settings }: Homeserver, between: Between): Finding[] {
+export function removedFindings({ settings }: Pick<Homeserver, "settings">, between: Between): Finding[] {
   return found(settings, REMOVED, between, "");
 }
 

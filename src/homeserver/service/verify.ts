@@ -1,9 +1,13 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Http } from "../../system/http.ts";
 import { jsonOf } from "../ask-server.ts";
+import { publishedKeys } from "../signing-key/published.ts";
 
 export interface Questions {
+  /** Where clients would ask. */
   readonly url: string;
+  /** Where other servers might, as clients' listener need not show the key; in order. */
+  readonly keyUrls: readonly string[];
   readonly serverName: string;
   /** A token from before the move, if somebody gave one. */
   readonly token: string | undefined;
@@ -16,26 +20,40 @@ export interface Answers {
 }
 
 /** Asks a server that has just been started who it is. */
-export async function askServer({ url, serverName, token }: Questions, http: Http): Promise<Answers> {
-  const findings: Finding[] = [];
-  const version = await json(http, `${url}/_matrix/federation/v1/version`);
-  const said = (version.body as { server?: { name?: string; version?: string } } | undefined)?.server;
+export async function askServer(
+  { url, keyUrls, serverName, token }: Questions,
+  asked: { http: Http; signal: AbortSignal },
+): Promise<Answers> {
+  const { http } = asked;
+  const findings = [await versions(url, http)];
+  const shown = await publishedKeys([url, ...keyUrls.filter((one) => one !== url)], asked);
   findings.push(
-    said?.version === undefined
-      ? wrong("answers", `${url} does not say which version it is (status ${version.status})`)
-      : fine("answers", `${url} answers as ${said.name ?? "a server"} ${said.version}`),
-  );
-  const key = await json(http, `${url}/_matrix/key/v2/server`);
-  const shown = key.body as
-    { server_name?: string; verify_keys?: Record<string, { key?: string }> } | undefined;
-  findings.push(
-    shown?.server_name === serverName
+    shown?.serverName === serverName
       ? fine("answers-name", `it calls itself ${serverName}`)
-      : wrong("answers-name", `it calls itself ${shown?.server_name ?? "nothing"}, not ${serverName}`),
+      : wrong("answers-name", `it calls itself ${shown?.serverName ?? "nothing"}, not ${serverName}`),
   );
+  const unproven = shown?.unproven ?? [];
+  if (unproven.length > 0)
+    findings.push(
+      wrong("answers-signed", `what it says of its keys is not signed with ${unproven.join(", ")}`),
+    );
   if (token !== undefined) findings.push(await whoami(url, token, http));
-  const published = Object.entries(shown?.verify_keys ?? {}).map(([id, value]) => [id, value.key ?? ""]);
-  return { findings, published: Object.fromEntries(published) as Record<string, string> };
+  const published = shown?.keys.map(({ id, publicKey }) => [id, publicKey] as const) ?? [];
+  return { findings, published: Object.fromEntries(published) };
+}
+
+async function versions(url: string, http: Http): Promise<Finding> {
+  const spoken = await json(http, `${url}/_matrix/client/versions`);
+  const list = (spoken.body as { versions?: unknown } | undefined)?.versions;
+  const federation = await json(http, `${url}/_matrix/federation/v1/version`);
+  const said = (federation.body as { server?: { name?: string; version?: string } } | undefined)?.server;
+  if (!Array.isArray(list))
+    return wrong(
+      "answers",
+      `${url} does not say which versions of Matrix it speaks (status ${spoken.status})`,
+    );
+  const name = said?.version === undefined ? "a homeserver" : `${said.name ?? "a server"} ${said.version}`;
+  return fine("answers", `${url} answers as ${name}, and speaks Matrix up to ${String(list.at(-1))}`);
 }
 
 async function whoami(url: string, token: string, http: Http): Promise<Finding> {
