@@ -70,6 +70,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         configPaths: options.config.map(here),
         workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
         map: options.map,
+        databaseCommand: options.databaseCommand,
         folder: machine.folder,
       },
       ...{ folder, rehearsal: options.rehearse, stop: options, partSize: options.split },

@@ -108,7 +108,10 @@ async function proveAndOpen(
   const workingFolder = resolve(machine.folder, options.workingDirectory ?? ".");
   const fenced = await isFenced(record.fence, files);
   const configPaths = fenced ? record.fencedPaths : record.configPaths;
-  const homeserver = await readHomeserver({ configPaths, workingFolder, signal: system.signal }, files);
+  const homeserver = await readHomeserver(
+    { configPaths, workingFolder, databaseCommand: record.databaseCommand, signal: system.signal },
+    files,
+  );
   const report = (findings: readonly Finding[], opened: boolean) =>
     writeGateReport(
       { ...{ folder, record, inventory, findings, opened }, ...reportOptions(options, machine) },

@@ -6,6 +6,7 @@ import type { PassphraseSource } from "../bundle/passphrase.ts";
 import { addressOf } from "../homeserver/database/address.ts";
 import type { PathPair } from "../homeserver/path-map.ts";
 import type { ConfigSource } from "../homeserver/read.ts";
+import { shellWords } from "../report/shell-word.ts";
 import { parseConnection } from "../system/conninfo.ts";
 import type { Account } from "../system/machine.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
@@ -38,6 +39,13 @@ export const KEY_OPTIONS: readonly Option[] = [
   },
 ];
 
+export const DATABASE_COMMAND: Option = {
+  flags: "--database-command <command>",
+  about: "runs psql and pg_dump where they reach the database, not here: 'docker exec -i postgres'",
+};
+
+export const databaseCommandSchema = { databaseCommand: z.string().transform(commandOf).optional() };
+
 /** Where the configuration is, as Synapse is started with it. */
 export const CONFIG_OPTIONS: readonly Option[] = [
   {
@@ -54,11 +62,13 @@ export const CONFIG_OPTIONS: readonly Option[] = [
     about: "where a folder of a container lies on this host: /data=/srv/synapse",
     many: true,
   },
+  DATABASE_COMMAND,
 ];
 
 export const configSchema = {
   workingDirectory: z.string().optional(),
   map: z.array(z.string().transform(pathPairOf)).default([]),
+  ...databaseCommandSchema,
 };
 
 /** What those options say, for reading the configuration. */
@@ -67,12 +77,19 @@ export const configSource = (
     config,
     workingDirectory,
     map,
-  }: { config: string[]; workingDirectory?: string | undefined; map: PathPair[] },
+    databaseCommand,
+  }: {
+    config: string[];
+    workingDirectory?: string | undefined;
+    map: PathPair[];
+    databaseCommand?: string[] | undefined;
+  },
   { machine, signal }: System,
 ): ConfigSource => ({
   configPaths: config.map((path) => resolve(machine.folder, path)),
   workingFolder: resolve(machine.folder, workingDirectory ?? "."),
   map,
+  databaseCommand,
   signal,
 });
 
@@ -174,6 +191,15 @@ function pathPairOf(text: string): PathPair {
   if (inside?.startsWith("/") && outside?.startsWith("/") && more.length === 0) return { inside, outside };
   throw new MigrationError("bad-usage", `--map: ${text} is not two absolute paths`, {
     hint: "write it as --map /data=/srv/synapse: the path in the container, then the one on this host",
+  });
+}
+
+/** "docker exec -i postgres", word by word; no shell reads it. Throws `bad-usage`. */
+function commandOf(text: string): string[] {
+  const words = shellWords(text);
+  if (words && words.length > 0) return words;
+  throw new MigrationError("bad-usage", `--database-command: ${text} is no command`, {
+    hint: "write it as --database-command 'docker exec -i postgres'; no shell reads it, so variables and pipes mean nothing",
   });
 }
 

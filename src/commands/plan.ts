@@ -128,6 +128,7 @@ export const planCommand: Command<PlanOptions> = {
         configPaths: options.config,
         workingFolder: options.workingDirectory,
         map: options.map,
+        databaseCommand: options.databaseCommand,
         folder: machine.folder,
       },
       files,

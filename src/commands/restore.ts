@@ -22,6 +22,8 @@ import { describeAddress } from "../system/postgres.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   checked,
+  DATABASE_COMMAND,
+  databaseCommandSchema,
   DRY_RUN,
   dryRunSchema,
   KEY_OPTIONS,
@@ -36,6 +38,7 @@ const schema = z.object({
   argument: z.string().min(1),
   database: z.string().min(1),
   databasePasswordFile: z.string().optional(),
+  ...databaseCommandSchema,
   configDir: z.string().min(1),
   mediaDir: z.string().min(1),
   owner: z.string().optional(),
@@ -61,6 +64,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       about: "empty PostgreSQL database, or one to be made: 'host=… user=… dbname=…'; no password",
     },
     { flags: "--database-password-file <file>", about: "file whose only line is that user's password" },
+    DATABASE_COMMAND,
     { flags: "--config-dir <folder>", about: "where configuration and signing key go" },
     { flags: "--media-dir <folder>", about: "where the media store goes" },
     { flags: "--owner <user>", about: "account that will run Synapse: files are made to belong to it" },
@@ -81,7 +85,10 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const folder = resolve(machine.folder, options.configDir);
     const store = resolve(machine.folder, options.mediaDir);
     const owner = ownerOf(options.owner, system);
-    const typed = await typedDatabase(options.database, options.databasePasswordFile, system);
+    const typed = {
+      ...(await typedDatabase(options.database, options.databasePasswordFile, system)),
+      ...(options.databaseCommand ? { through: options.databaseCommand } : {}),
+    };
     const address = await asWhoMay(typed, [typed.parameters["user"], options.owner], system);
 
     // Everything that can be known is looked at before the target is touched.
@@ -133,7 +140,10 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       const { serverName } = config;
       await writeRecord(
         folder,
-        newRecord({ manifest, serverName, plan, mediaStore: store, owner, now: machine.now() }),
+        newRecord({
+          ...{ manifest, serverName, plan, databaseCommand: options.databaseCommand },
+          ...{ mediaStore: store, owner, now: machine.now() },
+        }),
         files,
       );
     } finally {

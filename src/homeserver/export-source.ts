@@ -34,7 +34,7 @@ export async function findExportSource(
     ? { source: fenced.source, launch: undefined, findings: [] }
     : await chooseSource(launches, given, files);
   const homeserver = await readHomeserver({ ...chosen.source, signal }, files);
-  const { configPaths, workingFolder, map = [], keysFolder } = chosen.source;
+  const { configPaths, workingFolder, map = [], keysFolder, databaseCommand } = chosen.source;
   return {
     homeserver,
     launch: chosen.launch,
@@ -44,6 +44,7 @@ export async function findExportSource(
       workingFolder,
       map: map.map((pair) => ({ ...pair })),
       ...(keysFolder === undefined ? {} : { keysFolder }),
+      ...(databaseCommand === undefined ? {} : { databaseCommand: [...databaseCommand] }),
     },
     findings: chosen.findings,
   };

@@ -18,6 +18,8 @@ export interface Homeserver {
   readonly signingKey:
     { readonly kind: "file"; readonly path: string } | { readonly kind: "inline"; readonly text: string };
   readonly database: DatabaseSetting;
+  /** The command, word by word, that runs PostgreSQL's programs where they reach the database, if they do not here. */
+  readonly databaseCommand?: readonly string[];
   /** Absolute path of the media store. */
   readonly mediaStore: string;
   readonly listeners: readonly Listener[];

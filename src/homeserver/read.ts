@@ -22,6 +22,8 @@ export interface ConfigSource {
   readonly map?: readonly PathPair[];
   /** What Synapse is given with `--keys-directory`, if anything: where its signing key is when no setting says so. */
   readonly keysFolder?: string | undefined;
+  /** See `Homeserver`. */
+  readonly databaseCommand?: readonly string[] | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -32,7 +34,7 @@ export interface ConfigSource {
  * Throws `config-unreadable` with all that is wrong in one list, or what reading a file throws.
  */
 export async function readHomeserver(
-  { configPaths, workingFolder, map = [], keysFolder, signal }: ConfigSource,
+  { configPaths, workingFolder, map = [], keysFolder, databaseCommand, signal }: ConfigSource,
   files: Files,
 ): Promise<Homeserver> {
   const faults: string[] = [];
@@ -70,7 +72,9 @@ export async function readHomeserver(
     workingFolder: placeOf(workingFolder),
     map,
     signingKey,
-    database: databaseSetting(settings, placeOf, faults),
+    // What leads elsewhere sees other folders than both Synapse and this host.
+    database: databaseSetting(settings, databaseCommand ? (path) => path : placeOf, faults),
+    ...(databaseCommand ? { databaseCommand } : {}),
     mediaStore: mediaStoreOf(settings, placeOf, faults),
     listeners: listenersOf(settings, faults),
     secrets: await secretsOf(settings, placeOf, files, faults),

@@ -14,6 +14,8 @@ const recordSchema = z.object({
   rehearsal: z.boolean(),
   /** Fingerprints of those whose secret keys open the inventory; left out when a passphrase does. */
   recipients: z.array(z.string()).min(1).optional(),
+  /** What runs PostgreSQL's programs where they reach the database, if they do not here. */
+  databaseCommand: z.array(z.string()).optional(),
   mediaStore: z.string(),
   /** What Synapse is to be given with `-c`, once the fence is lifted. */
   configPaths: z.array(z.string()),
@@ -46,11 +48,12 @@ export function newRecord(made: {
   manifest: Manifest;
   serverName: string;
   plan: ConfigPlan;
+  databaseCommand: readonly string[] | undefined;
   mediaStore: string;
   owner: { name: string; uid: number; gid: number } | undefined;
   now: number;
 }): RestoreRecord {
-  const { manifest, serverName, plan, mediaStore, owner, now } = made;
+  const { manifest, serverName, plan, databaseCommand, mediaStore, owner, now } = made;
   return {
     format: "synlift-restored",
     version: 1,
@@ -58,6 +61,7 @@ export function newRecord(made: {
     serverName,
     rehearsal: manifest.rehearsal,
     ...(manifest.recipients ? { recipients: manifest.recipients } : {}),
+    ...(databaseCommand ? { databaseCommand: [...databaseCommand] } : {}),
     mediaStore,
     configPaths: [...plan.configPaths],
     fencedPaths: [...plan.fencedPaths],

@@ -78,8 +78,11 @@ export function databaseStep(
     inputs: { bundle: bundle.manifest.id, database: describeAddress(address) },
     check: () => whatIsGone(address, system),
     async run() {
-      const psql = await findProgram({ program: "psql", major: 0, versionText: "" }, system);
-      const { text } = await postgresProgramVersion(psql, system.programs);
+      const psql = await findProgram(
+        { program: "psql", major: 0, versionText: "", through: address.through },
+        system,
+      );
+      const { text } = await postgresProgramVersion(psql, system.programs, address.through);
       if (!knowsRestrict(text)) {
         progress.note(
           `psql ${text} cannot be kept from commands in a dump: restore only what you trust, or update it`,

@@ -4,6 +4,28 @@ export function shellWord(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/**
+ * The words of a command as a shell would take them apart: blanks, quotes and backslashes count, nothing else does.
+ * Undefined when a quote is left open. The way back from `shellWord`.
+ */
+export function shellWords(text: string): string[] | undefined {
+  const words: string[] = [];
+  const word = /\s*((?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+)/gsy;
+  for (let end = 0; text.slice(end).trim() !== ""; end = word.lastIndex) {
+    word.lastIndex = end;
+    const found = word.exec(text)?.[1];
+    if (found === undefined) return undefined;
+    words.push(
+      found.replace(
+        /\\(.)|'([^']*)'|"((?:[^"\\]|\\.)*)"/gs,
+        (_, bare?: string, single?: string, double?: string) =>
+          bare ?? single ?? (double ?? "").replace(/\\(["\\$`])/g, "$1"),
+      ),
+    );
+  }
+  return words;
+}
+
 /** A command, folded before its options where it is long: it can be pasted as it is. */
 export function shellCommand(words: readonly string[], width = 76): string {
   const whole = words.join(" ");

@@ -35,6 +35,8 @@ export interface Call {
   readonly env?: Readonly<Record<string, string>>;
   /** Goes out before what it prints: at most 4,096 bytes in UTF-8. No secret. */
   readonly before?: string;
+  /** Written to its standard input before anything else: the road for a secret to a program that runs somewhere else. */
+  readonly firstInput?: string;
   /** Text handed over on file descriptor 3: the road for secrets. */
   readonly secret?: string;
   readonly folder?: string;

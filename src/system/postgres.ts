@@ -28,6 +28,8 @@ export interface PostgresAddress {
   readonly password?: string;
   /** The account of this host to run the programs as: peer authentication goes by it. */
   readonly account?: Account;
+  /** A command, word by word, that runs what is written behind it elsewhere: `docker exec -i postgres`. */
+  readonly through?: readonly string[];
 }
 
 /** One connection. Statements run one after another; the first that fails ends it. */
@@ -36,13 +38,50 @@ export interface PostgresSession extends QuerySession {
   run(sql: string): Promise<void>;
 }
 
-/** A call of one of PostgreSQL's programs on a database; the password goes by the environment of that program alone. */
-export function postgresCall(name: string, to: PostgresAddress, args: readonly string[]): Call {
+/**
+ * A call of one of PostgreSQL's programs on a database, with further variables of its environment, none of them secret.
+ * The password goes by the environment of that program alone; elsewhere it arrives there by the standard input.
+ */
+export function postgresCall(
+  name: string,
+  to: PostgresAddress,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Call {
+  const all = ["--no-password", `--dbname=${connectionString(to.parameters)}`, ...args];
+  const { through, account, password } = to;
+  if (through) return elsewhere(through, password, [name, ...all], env);
   return {
     name,
-    args: ["--no-password", `--dbname=${connectionString(to.parameters)}`, ...args],
-    env: to.password === undefined ? {} : { PGPASSWORD: to.password },
-    ...(to.account ? { account: to.account, folder: "/" } : {}),
+    args: all,
+    env: { ...env, ...(password === undefined ? {} : { PGPASSWORD: password }) },
+    ...(account ? { account, folder: "/" } : {}),
+  };
+}
+
+/** Reads a line, byte by byte as POSIX has it for what is no file, and leaves the rest to the program. */
+const TAKE_PASSWORD = 'IFS= read -r PGPASSWORD && export PGPASSWORD && exec "$@"';
+
+function elsewhere(
+  [name, ...before]: readonly string[],
+  password: string | undefined,
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Call {
+  // Environment and password file of this host do not get there.
+  const variables = Object.entries({ LC_MESSAGES: "C", ...env }).map(([key, value]) => `${key}=${value}`);
+  const words = [...before, "env", ...variables];
+  if (password === undefined) return { name: name!, args: [...words, ...command] };
+  if (/[\r\n\0]/.test(password))
+    throw new MigrationError(
+      "bad-usage",
+      "the database's password has a line break, and cannot be handed on to where its programs run",
+      { hint: "give the database user another password, or let its programs run on this host" },
+    );
+  return {
+    name: name!,
+    args: [...words, "sh", "-c", TAKE_PASSWORD, "sh", ...command],
+    firstInput: `${password}\n`,
   };
 }
 
@@ -54,10 +93,11 @@ export function connectionString(parameters: Readonly<Record<string, string>>): 
 }
 
 /** For people: "synapse on db.example:5432". Holds no secret. */
-export function describeAddress({ parameters }: PostgresAddress): string {
+export function describeAddress({ parameters, through }: PostgresAddress): string {
   const { dbname, host, hostaddr, port, service } = parameters;
   const where = host ?? hostaddr ?? (service === undefined ? "the local socket" : `service ${service}`);
-  return `${dbname ?? parameters["user"] ?? "the default database"} on ${where}${port === undefined ? "" : `:${port}`}`;
+  const road = through ? `, by ${through.join(" ")}` : "";
+  return `${dbname ?? parameters["user"] ?? "the default database"} on ${where}${port === undefined ? "" : `:${port}`}${road}`;
 }
 
 const SET_UP = `
@@ -85,7 +125,7 @@ export function realPostgres(programs: Programs): Postgres {
         "--no-align",
         "--tuples-only",
       ]);
-      const session = new PsqlSession(await programs.open(psql), describeAddress(to));
+      const session = new PsqlSession(await programs.open(psql), to);
       await session.run(SET_UP);
       if (readOnly) await session.run(READ_ONLY);
       session.patience = patience;
@@ -100,7 +140,7 @@ const CONNECTING = 60_000;
 class PsqlSession implements PostgresSession {
   readonly engine = "postgres";
   #psql: Conversation;
-  #where: string;
+  #to: PostgresAddress;
   #pieces: AsyncIterator<readonly string[]>;
   /** Lines that have come and were not read yet, from `#next` on. */
   #lines: readonly string[] = [];
@@ -112,9 +152,9 @@ class PsqlSession implements PostgresSession {
   #closed = false;
   #tooSlow = false;
 
-  constructor(psql: Conversation, where: string) {
+  constructor(psql: Conversation, to: PostgresAddress) {
     this.#psql = psql;
-    this.#where = where;
+    this.#to = to;
     this.#pieces = linesOf(psql.output)[Symbol.asyncIterator]();
   }
 
@@ -191,20 +231,20 @@ class PsqlSession implements PostgresSession {
   }
 
   async #failure(): Promise<Error> {
+    const where = describeAddress(this.#to);
     if (this.#tooSlow) {
       return new MigrationError(
         "database-unreachable",
-        `database ${this.#where} said nothing for ${Math.round(this.patience! / 1000)} seconds`,
+        `database ${where} said nothing for ${Math.round(this.patience! / 1000)} seconds`,
         { hint: "look at what the database server is doing: locks, disk, memory" },
       );
     }
     const { code, complaint } = await this.#psql.close();
     const reason = reasonIn(complaint);
     // psql(1), EXIT STATUS: 2 the connection went bad, 3 a statement failed.
-    if (code === 3)
-      return new MigrationError("program-failed", `a query on ${this.#where} failed: ${reason}`);
-    return new MigrationError("database-unreachable", `cannot use database ${this.#where}: ${reason}`, {
-      hint: hintFor(reason),
+    if (code === 3) return new MigrationError("program-failed", `a query on ${where} failed: ${reason}`);
+    return new MigrationError("database-unreachable", `cannot use database ${where}: ${reason}`, {
+      hint: hintFor(reason, this.#to),
     });
   }
 }
@@ -226,13 +266,17 @@ function hideValues(sentence: string): string {
     .replace(/( at or near) ".*"/, "$1 something in it");
 }
 
-function hintFor(reason: string): string {
+function hintFor(reason: string, { through }: PostgresAddress): string {
+  if (through && /Peer authentication failed/.test(reason))
+    return "let the command enter as the account that the database knows: docker exec -i -u postgres …";
   if (/Peer authentication failed/.test(reason))
     return "run synlift as root, or as the account that the database knows; where this host has no account of that name, use a password over TCP";
   if (/password authentication failed|no password supplied/.test(reason))
     return "check user and password in the database settings";
   if (/does not exist/.test(reason)) return "check the names of database and user in the database settings";
   if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
+  if (through)
+    return `see that this works, and hands on its standard input (docker exec needs -i): echo 'SELECT 1' | ${through.join(" ")} psql …`;
   return "check host and port in the database settings, and that the server runs";
 }
 
@@ -240,8 +284,10 @@ function hintFor(reason: string): string {
 export async function postgresProgramVersion(
   name: string,
   programs: Programs,
+  through: readonly string[] = [],
 ): Promise<{ major: number; text: string }> {
-  const said = await programs.run({ name, args: ["--version"], limit: 10_000 });
+  const [program, ...args] = [...through, name, "--version"];
+  const said = await programs.run({ name: program!, args, limit: 10_000 });
   const found = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)*/.exec(said.replace(/^.*PostgreSQL\)/, ""));
   if (!found)
     throw new MigrationError("program-failed", `${name} does not say which version it is: ${said.trim()}`);

@@ -22,9 +22,10 @@ const MOST_BEFORE = 4096;
 
 /** See `Programs.through`: what holds for one program holds for the whole chain. */
 export async function* chainOutput(options: ChainOptions): Bytes {
-  const { calls, source, signal } = options;
+  const { calls, signal } = options;
   const { before } = calls.at(-1)!;
-  const chain = await start(options);
+  const source = withFirst(calls[0]!.firstInput, options.source);
+  const chain = await start({ ...options, source });
   const stop = () => {
     chain.kill();
   };
@@ -49,6 +50,14 @@ export async function* chainOutput(options: ChainOptions): Bytes {
     await chain.ended();
     await feeding;
   }
+}
+
+function withFirst(text: string | undefined, source: Bytes | undefined): Bytes | undefined {
+  if (text === undefined) return source;
+  return (async function* () {
+    yield Buffer.from(text);
+    if (source) yield* source;
+  })();
 }
 
 class Chain {

@@ -87,6 +87,7 @@ export function realPrograms(
       signal.throwIfAborted();
       const program = new RunningProgram(call, begin(call, ["pipe", "pipe"], environmentOf(call)));
       await program.running;
+      if (call.firstInput !== undefined) await program.write(Buffer.from(call.firstInput));
       const stop = () => {
         program.kill();
       };

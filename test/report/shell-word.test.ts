@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { shellCommand, shellWord } from "../../src/report/shell-word.ts";
+import { shellCommand, shellWord, shellWords } from "../../src/report/shell-word.ts";
 
 const readBack = (command: string) =>
   execFileSync("sh", ["-c", `for word in ${command}; do printf '%s\\0' "$word"; done`], { encoding: "utf8" })
@@ -40,4 +40,17 @@ test("a long command is folded before its options, each with its value beside it
     shellCommand(words, 40),
     "synlift restore /srv/move \\\n  --passphrase-file /root/move.passphrase \\\n  --dry-run",
   );
+});
+
+test("words are taken apart as a shell would take them apart, and nothing is run or filled in", () => {
+  const word = fc.string({ unit: "grapheme", maxLength: 40 }).filter((text) => !text.includes("\0"));
+  fc.assert(
+    fc.property(fc.array(word, { maxLength: 12 }), (words) => {
+      assert.deepEqual(shellWords(words.map(shellWord).join(" ")), words);
+    }),
+  );
+  assert.deepEqual(shellWords(` docker exec  -i "my \\"db\\"" a\\ b'c d'$(touch x)\n`), [
+    ...["docker", "exec", "-i", 'my "db"', "a bc d$(touch", "x)"],
+  ]);
+  for (const open of ["'", 'a "b', "end \\"]) assert.equal(shellWords(open), undefined);
 });

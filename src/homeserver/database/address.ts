@@ -9,7 +9,7 @@ import type { Homeserver } from "../homeserver.ts";
 const NOT_LIBPQ = new Set(["dsn", "connection_factory", "cursor_factory", "async", "async_"]);
 
 /** Where Synapse's database is, by its own settings. Throws `database-unsupported` for what cannot be moved yet. */
-export function databaseAddress({ database, serverName }: Homeserver): PostgresAddress {
+export function databaseAddress({ database, serverName, databaseCommand }: Homeserver): PostgresAddress {
   if (database.kind === "sqlite") {
     throw new MigrationError(
       "database-unsupported",
@@ -35,7 +35,7 @@ export function databaseAddress({ database, serverName }: Homeserver): PostgresA
     // psycopg2 still takes the name that libpq's dbname had in its first versions.
     if (!NOT_LIBPQ.has(key)) parameters[key === "database" ? "dbname" : key] = String(value);
   }
-  return addressOf(parameters);
+  return { ...addressOf(parameters), ...(databaseCommand ? { through: databaseCommand } : {}) };
 }
 
 /** Splits off what must not be seen. Throws `bad-usage` for a secret that libpq takes on the command line only. */
@@ -69,9 +69,11 @@ export async function asWhoMay(
   names: readonly (string | undefined)[],
   { postgres, machine }: { postgres: Postgres; machine: Machine },
 ): Promise<PostgresAddress> {
-  const accounts = machine.isRoot
-    ? names.flatMap((name) => (name === undefined ? [] : (machine.account(name) ?? [])))
-    : [];
+  // Whom a command that leads elsewhere enters as is its own business.
+  const accounts =
+    machine.isRoot && !address.through
+      ? names.flatMap((name) => (name === undefined ? [] : (machine.account(name) ?? [])))
+      : [];
   let refusal: unknown;
   for (const one of [address, ...accounts.map((account) => ({ ...address, account }))]) {
     try {

@@ -45,10 +45,10 @@ function callFor(queries: readonly string[], address: PostgresAddress, encoding:
     `--command=\\echo ${MARK}`,
   ]);
   const quiet = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse"];
-  const call = postgresCall("psql", address, [...quiet, ...commands]);
   // A server that knows no encoding must not be asked to convert; any other converts, as pg_dump --encoding=UTF8 does.
   const PGCLIENTENCODING = encoding === "SQL_ASCII" ? "SQL_ASCII" : "UTF8";
-  return { ...call, env: { ...call.env, PGCLIENTENCODING, PGOPTIONS: READ_ONLY } };
+  const env = { PGCLIENTENCODING, PGOPTIONS: READ_ONLY };
+  return postgresCall("psql", address, [...quiet, ...commands], env);
 }
 
 const READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=0";

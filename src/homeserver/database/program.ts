@@ -12,6 +12,8 @@ export interface Needs {
   /** The server's. */
   readonly major: number;
   readonly versionText: string;
+  /** The command that runs it elsewhere, if it does not run here (`PostgresAddress.through`). */
+  readonly through?: readonly string[] | undefined;
 }
 
 /**
@@ -23,7 +25,8 @@ export async function findProgram(
   needs: Needs,
   { programs, files }: { programs: Programs; files: Files },
 ): Promise<string> {
-  const { program, major, versionText } = needs;
+  const { program, major, versionText, through } = needs;
+  if (through) return programThere(program, through, needs, programs);
   const seen: string[] = [];
   if ((await programs.find(program)) !== undefined) {
     const version = await postgresProgramVersion(program, programs);
@@ -37,12 +40,32 @@ export async function findProgram(
   }
   const hint = `install it: apt-get install postgresql-client-${major}, from Debian or from the PostgreSQL project's own Debian archive`;
   if (seen.length === 0) throw new MigrationError("program-missing", `${program} is not installed`, { hint });
-  throw new MigrationError(
-    "program-too-old",
-    `${program} ${seen.join(" and ")} is older than the database server, PostgreSQL ${versionText}, and cannot be used with it`,
-    { hint },
+  throw tooOld(`${program} ${seen.join(" and ")}`, versionText, hint);
+}
+
+/** The one that is there is the one to call. */
+async function programThere(
+  program: Needs["program"],
+  through: readonly string[],
+  { major, versionText }: Needs,
+  programs: Programs,
+): Promise<string> {
+  const version = await postgresProgramVersion(program, programs, through);
+  if (version.major >= major) return program;
+  const where = through.join(" ");
+  throw tooOld(
+    `${program} ${version.text}, where ${where} leads,`,
+    versionText,
+    "let the command lead to where programs of the server's own version are, such as its own container",
   );
 }
+
+const tooOld = (what: string, server: string, hint: string) =>
+  new MigrationError(
+    "program-too-old",
+    `${what} is older than the database server, PostgreSQL ${server}, and cannot be used with it`,
+    { hint },
+  );
 
 async function installed(program: string, files: Files): Promise<string[]> {
   if (!(await files.look(VERSIONS))) return [];

@@ -90,7 +90,7 @@ export async function restoreDatabase(
     if (
       error instanceof MigrationError &&
       error.code === "program-failed" &&
-      error.message.startsWith(psql)
+      error.message.startsWith(call.name)
     ) {
       // Not as its cause: what psql said may hold a value out of a row.
       throw notFilled(reasonIn(error.message));

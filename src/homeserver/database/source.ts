@@ -49,7 +49,8 @@ export async function findDatabase(homeserver: Homeserver, system: System): Prom
   try {
     const { serverVersion, serverVersionText: versionText, size } = await databaseFacts(session);
     await mustBeSynapse(session, serverName);
-    const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText } as const;
+    const through = address.through;
+    const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
     const pgDump = await findProgram(needs, system);
     return {
       database: { engine: "postgres", address, pgDump, versionText, size },

@@ -26,7 +26,13 @@ export function configOptions({ homeserver, launch }: Names): string[] {
   const paths = homeserver.configPaths.flatMap((path) => ["--config", shellWord(path)]);
   const map = homeserver.map.flatMap(({ inside, outside }) => ["--map", shellWord(`${inside}=${outside}`)]);
   const inUse = launch !== undefined || homeserver.workingFolder !== "/";
-  return [...paths, ...(inUse ? ["--working-directory", shellWord(homeserver.workingFolder)] : []), ...map];
+  const { databaseCommand } = homeserver;
+  return [
+    ...paths,
+    ...(inUse ? ["--working-directory", shellWord(homeserver.workingFolder)] : []),
+    ...map,
+    ...(databaseCommand ? ["--database-command", shellWord(databaseCommand.map(shellWord).join(" "))] : []),
+  ];
 }
 
 export const exportCommand = (names: Names, rehearsal: boolean) =>

@@ -128,7 +128,11 @@ export async function lookAtHomeserver(
     const server =
       facts?.serverVersion == null
         ? undefined
-        : { serverVersion: facts.serverVersion, versionText: facts.version };
+        : {
+            serverVersion: facts.serverVersion,
+            versionText: facts.version,
+            through: homeserver.databaseCommand,
+          };
     const { targetDatabase } = questions;
     if (server && targetDatabase)
       findings.push(

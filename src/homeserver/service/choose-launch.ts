@@ -13,6 +13,8 @@ export interface GivenSource {
   readonly workingFolder?: string | undefined;
   /** None, too, leaves it to what the host says. */
   readonly map?: readonly PathPair[] | undefined;
+  /** See `Homeserver`. */
+  readonly databaseCommand?: readonly string[] | undefined;
   /** Where the person is. */
   readonly folder: string;
 }
@@ -132,6 +134,7 @@ function sourceOf(
     workingFolder: given.workingFolder ?? launch?.workingFolder ?? given.folder,
     map: given.map?.length ? given.map : (launch?.map ?? []),
     ...(launch?.keysFolder === undefined ? {} : { keysFolder: launch.keysFolder }),
+    ...(given.databaseCommand ? { databaseCommand: given.databaseCommand } : {}),
   };
 }
 

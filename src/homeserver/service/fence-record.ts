@@ -44,6 +44,7 @@ const recordSchema = z.object({
     workingFolder: z.string(),
     map: z.array(z.object({ inside: z.string(), outside: z.string() })),
     keysFolder: z.string().optional(),
+    databaseCommand: z.array(z.string()).optional(),
   }),
   keeper: keeperSchema,
   changes: z.array(changeSchema),

@@ -10,6 +10,8 @@ export interface Server {
   /** server_version_num. */
   readonly serverVersion: number;
   readonly versionText: string;
+  /** The command that runs its programs elsewhere, if they do not run here. */
+  readonly through?: readonly string[] | undefined;
 }
 
 /** The programs that a move calls, with their versions. `server` is left out where there is no PostgreSQL. */
@@ -47,16 +49,16 @@ async function gpg(programs: Programs): Promise<Finding> {
 
 /** pg_dump refuses a server newer than itself (pg_dump(1), NOTES). */
 async function pgDump(
-  { serverVersion, versionText }: Server,
+  { serverVersion, versionText, through }: Server,
   system: { programs: Programs; files: Files },
 ): Promise<Finding> {
   const id = "pg-dump";
   try {
     const path = await findProgram(
-      { program: "pg_dump", major: majorOf(serverVersion), versionText },
+      { program: "pg_dump", major: majorOf(serverVersion), versionText, through },
       system,
     );
-    const { text } = await postgresProgramVersion(path, system.programs);
+    const { text } = await postgresProgramVersion(path, system.programs, through);
     return {
       id,
       level: "ok",
