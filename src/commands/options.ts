@@ -3,15 +3,12 @@ import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import type { KeySource } from "../bundle/opening-lock.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
-import { addressOf } from "../homeserver/database/address.ts";
 import type { PathPair } from "../homeserver/path-map.ts";
 import type { ConfigSource } from "../homeserver/read.ts";
-import { shellWords } from "../report/shell-word.ts";
-import { parseConnection } from "../system/conninfo.ts";
 import type { Account } from "../system/machine.ts";
-import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import type { Given, Option } from "./command.ts";
+import { DATABASE_COMMAND, databaseCommandSchema } from "./database-options.ts";
 
 /** Options that several commands have, spelled once. */
 export const PASSPHRASE_OPTIONS: readonly Option[] = [
@@ -38,13 +35,6 @@ export const KEY_OPTIONS: readonly Option[] = [
     about: "gpg home with a recipient's secret key; the passphrase is then that key's, if it has one",
   },
 ];
-
-export const DATABASE_COMMAND: Option = {
-  flags: "--database-command <command>",
-  about: "runs psql and pg_dump where they reach the database, not here: 'docker exec -i postgres'",
-};
-
-export const databaseCommandSchema = { databaseCommand: z.string().transform(commandOf).optional() };
 
 /** Where the configuration is, as Synapse is started with it. */
 export const CONFIG_OPTIONS: readonly Option[] = [
@@ -191,43 +181,6 @@ function pathPairOf(text: string): PathPair {
   if (inside?.startsWith("/") && outside?.startsWith("/") && more.length === 0) return { inside, outside };
   throw new MigrationError("bad-usage", `--map: ${text} is not two absolute paths`, {
     hint: "write it as --map /data=/srv/synapse: the path in the container, then the one on this host",
-  });
-}
-
-/** "docker exec -i postgres", word by word; no shell reads it. Throws `bad-usage`. */
-function commandOf(text: string): string[] {
-  const words = shellWords(text);
-  if (words && words.length > 0) return words;
-  throw new MigrationError("bad-usage", `--database-command: ${text} is no command`, {
-    hint: "write it as --database-command 'docker exec -i postgres'; no shell reads it, so variables and pipes mean nothing",
-  });
-}
-
-/** A database's address as typed; its password comes from a file, as everybody on the host can read what is typed. */
-export async function typedDatabase(
-  text: string,
-  passwordFile: string | undefined,
-  { files, machine }: System,
-  option = "--database",
-): Promise<PostgresAddress> {
-  const { password, ...parameters } = parseConnection(text);
-  if (password !== undefined) {
-    throw new MigrationError(
-      "bad-usage",
-      `${option} holds a password, which every user of this host could read`,
-      {
-        hint: `leave it out there and put it into a file: ${option}-password-file`,
-      },
-    );
-  }
-  if (parameters["dbname"] === undefined)
-    throw new MigrationError("bad-usage", `${option} names no database`, { hint: "add dbname=…" });
-  const given =
-    passwordFile === undefined ? undefined : (await files.readText(passwordFile)).replace(/\r?\n$/, "");
-  return addressOf({
-    user: machine.user,
-    ...parameters,
-    ...(given === undefined ? {} : { password: given }),
   });
 }
 

@@ -28,15 +28,8 @@ import type { ProgressView } from "../report/progress-view.ts";
 import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import {
-  ACCEPT,
-  acceptSchema,
-  checked,
-  CONFIG_OPTIONS,
-  configSchema,
-  sizeOf,
-  typedDatabase,
-} from "./options.ts";
+import { typedDatabase } from "./database-options.ts";
+import { ACCEPT, acceptSchema, checked, CONFIG_OPTIONS, configSchema, sizeOf } from "./options.ts";
 
 /** Bytes per second that are assumed between the hosts where nobody says so: 100 Mbit/s. */
 const USUAL_LINK = 100;

@@ -20,10 +20,9 @@ import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files.ts";
 import { describeAddress } from "../system/postgres.ts";
 import type { Command, Outcome } from "./command.ts";
+import { DATABASE_COMMAND, databaseCommandSchema, typedDatabase } from "./database-options.ts";
 import {
   checked,
-  DATABASE_COMMAND,
-  databaseCommandSchema,
   DRY_RUN,
   dryRunSchema,
   KEY_OPTIONS,
@@ -31,7 +30,6 @@ import {
   keySource,
   listenOf,
   ownerOf,
-  typedDatabase,
 } from "./options.ts";
 
 const schema = z.object({

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
 import { fromSource, makePassphrase, passphraseFileOf, passphraseFor } from "../../src/bundle/passphrase.ts";
+import { typedDatabase } from "../../src/commands/database-options.ts";
 import {
   acceptSchema,
   checked,
@@ -12,7 +13,6 @@ import {
   passphraseSchema,
   passphraseSource,
   sizeOf,
-  typedDatabase,
 } from "../../src/commands/options.ts";
 import { realFiles } from "../../src/system/files.ts";
 import type { System } from "../../src/system/system.ts";
