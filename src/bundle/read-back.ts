@@ -1,4 +1,4 @@
-import { decompress } from "../pipeline/compress.ts";
+import { decompress, gzipEnd } from "../pipeline/compress.ts";
 import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure, meter, type Measure } from "../pipeline/measure.ts";
 import { drain, through, type Bytes } from "../pipeline/stage.ts";
@@ -8,8 +8,8 @@ import type { Artifact } from "./manifest.ts";
 
 /** What was found when an artifact was read back. */
 export interface Found {
-  /** As it lies there. */
-  readonly sealed: Measure;
+  /** The last bytes of the gzip file. */
+  readonly end: Uint8Array;
   /** Decrypted and gunzipped. */
   readonly plain: Measure;
 }
@@ -37,14 +37,14 @@ export class ReadBack {
   }
 
   async run(source: Bytes): Promise<Found> {
-    let sealed: Measure | undefined;
+    let end: Uint8Array | undefined;
     const stages = through(
       meter((bytes) => {
         this.#read += bytes;
         if (this.#told !== undefined) this.#progress.advance(this.#told, bytes);
       }),
-      measure((seen) => (sealed = seen)),
       decryptWith(this.#lock),
+      gzipEnd((seen) => (end = seen)),
       decompress,
       measure((seen) => (this.#plain = seen)),
       wholeContents(this.#format),
@@ -55,7 +55,7 @@ export class ReadBack {
       this.failure = { error };
       throw error;
     }
-    return { sealed: sealed!, plain: this.#plain! };
+    return { end: end!, plain: this.#plain! };
   }
 
   /** From here on it is the work that goes on, and its progress is told. */

@@ -1,3 +1,5 @@
+import { crc32 } from "node:zlib";
+import { Tally, type Measure } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Files } from "../system/files.ts";
 
@@ -12,6 +14,10 @@ interface Stretch {
 
 /** What lies on the disk of an artifact so far, so that it can be read back while the rest is still being written. */
 export class Trail {
+  /** What was read, file by file. */
+  readonly read: Measure[] = [];
+  #whole: Tally | undefined;
+  #sums: { written: number; read: number } | undefined;
   #files: Files;
   #stretches: Stretch[] = [];
   #ended = false;
@@ -19,13 +25,35 @@ export class Trail {
   #reading: Promise<void> | undefined;
   #wake = () => {};
 
-  constructor(files: Files) {
+  /**
+   * `inParts`: whether there may be more files than one. `comesBy`: whether all that is written is told with `passed`,
+   * so that what is read can be held against it.
+   */
+  constructor(files: Files, { inParts, comesBy }: { inParts: boolean; comesBy: boolean }) {
     this.#files = files;
+    this.#whole = inParts ? new Tally() : undefined;
+    this.#sums = comesBy ? { written: 0, read: 0 } : undefined;
+  }
+
+  /** Whether other bytes were read than were written, as far as those came by. */
+  get differs(): boolean {
+    return this.#sums !== undefined && this.#sums.written !== this.#sums.read;
+  }
+
+  /** All that was read. To be asked once, at the end. */
+  whole(): Measure {
+    return this.#whole?.result() ?? this.read[0]!;
   }
 
   /** A file begins; until `finish` it lies at this path. */
   begin(path: string): void {
     this.#stretches.push({ path, written: 0, done: false });
+  }
+
+  /** These bytes were written to the file that was begun last. */
+  passed(chunk: Uint8Array): void {
+    if (this.#sums) this.#sums.written = crc32(chunk, this.#sums.written);
+    this.wrote(chunk.length);
   }
 
   /** So many bytes more are in the file that was begun last. */
@@ -55,28 +83,33 @@ export class Trail {
   }
 
   /** All of it, from the disk, to its end; waits for what is not there yet. To be read once. */
-  async *read(): Bytes {
+  async *bytes(): Bytes {
     for (let index = 0; ; index += 1) {
       while (index >= this.#stretches.length && !this.#ended) await this.#change();
       const stretch = this.#stretches[index];
       if (!stretch) return;
+      const tally = new Tally();
       for (let from = 0; ;) {
         while (!stretch.done && stretch.written - from < STEP) await this.#change();
         // A last step that is empty finds out whether there is more than was written.
         const to = stretch.done && stretch.written - from <= STEP ? undefined : from + STEP;
-        yield* this.#step(stretch.path, from, to);
+        yield* this.#step(stretch.path, from, to, tally);
         if (to === undefined) break;
         from = to;
       }
+      this.read.push(tally.result());
     }
   }
 
-  async *#step(path: string, from: number, to: number | undefined): Bytes {
+  async *#step(path: string, from: number, to: number | undefined, tally: Tally): Bytes {
     let release = () => {};
     this.#reading = new Promise((resolve) => (release = resolve));
     try {
       for await (const chunk of this.#files.read(path, { from, ...(to === undefined ? {} : { to }) })) {
         this.#throwIfFailed();
+        tally.add(chunk);
+        this.#whole?.add(chunk);
+        if (this.#sums) this.#sums.read = crc32(chunk, this.#sums.read);
         yield chunk;
       }
     } finally {

@@ -1,17 +1,18 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
-import { blocks, compress } from "../pipeline/compress.ts";
+import { blocks, compress, gzipEnd } from "../pipeline/compress.ts";
 import { encryptWith, type Lock } from "../pipeline/encrypt.ts";
-import { meter, Tally, type Measure } from "../pipeline/measure.ts";
+import { meter } from "../pipeline/measure.ts";
 import { splitInto } from "../pipeline/split.ts";
 import { through, type Bytes } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files.ts";
+import type { Output } from "../system/programs.ts";
 import type { Progress } from "../system/progress.ts";
 import { wholeContents } from "./contents.ts";
 import type { Recorded } from "./inventory.ts";
 import { belongsTo, MANIFEST, partName, sealedName } from "./layout.ts";
-import type { Artifact, Part } from "./manifest.ts";
-import { ReadBack } from "./read-back.ts";
+import type { Artifact } from "./manifest.ts";
+import { ReadBack, type Found } from "./read-back.ts";
 import { Trail } from "./trail.ts";
 
 export interface ArtifactPlan {
@@ -35,6 +36,24 @@ export interface WriterOptions {
   readonly partSize?: number;
 }
 
+type Tell = (bytes: number) => void;
+
+/** How an artifact gets its bytes. `differs`: whether what was read back is not what was encrypted. */
+type Sealing = { readonly differs: (found: Found) => boolean } & (
+  | { readonly byItself: true; readonly output: (tell: Tell) => Output }
+  | { readonly byItself: false; readonly output: (tell: Tell) => Bytes }
+);
+
+interface Readers {
+  readonly trail: Trail;
+  readonly reading: ReadBack;
+}
+
+interface Written {
+  readonly names: readonly string[];
+  readonly size: number;
+}
+
 /** Bytes that are written at once. */
 const WRITE_SIZE = 1024 * 1024;
 
@@ -52,15 +71,18 @@ export class BundleWriter {
    * name goes first.
    */
   add(plan: ArtifactPlan, source: Bytes): Promise<Recorded> {
-    const { lock, cores } = this.#options;
-    return this.#put(plan, (tell) =>
-      through(
-        wholeContents(plan.format),
-        meter(tell),
-        compress(plan.level, cores),
-        encryptWith(lock),
-      )(source),
-    );
+    const { lock, cores, partSize } = this.#options;
+    let end: Uint8Array | undefined;
+    const sealing = {
+      output: (tell: Tell) => {
+        const pressing = through(wholeContents(plan.format), meter(tell), compress(plan.level, cores));
+        return encryptWith(lock)(gzipEnd((seen) => (end = seen))(pressing(source)));
+      },
+      // What is not made smaller is much, and nobody has to cut it.
+      byItself: plan.level === 0 && partSize === undefined,
+      differs: (found: Found) => end === undefined || !Buffer.from(found.end).equals(end),
+    };
+    return this.#put(plan, sealing);
   }
 
   /**
@@ -68,49 +90,48 @@ export class BundleWriter {
    * from that program itself. What it holds is looked at only when it is read back.
    */
   addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes): Promise<Recorded> {
-    return this.#put(plan, (tell) => meter(tell)(encryptWith(this.#options.lock)(source)));
+    return this.#put(plan, {
+      output: (tell) => meter(tell)(encryptWith(this.#options.lock)(source)),
+      byItself: false,
+      differs: () => false,
+    });
   }
 
-  async #put(
-    plan: Omit<ArtifactPlan, "level">,
-    sealing: (tell: (bytes: number) => void) => Bytes,
-  ): Promise<Recorded> {
-    const { progress, files, folder } = this.#options;
+  async #put(plan: Omit<ArtifactPlan, "level">, sealing: Sealing): Promise<Recorded> {
+    const { progress, files, folder, partSize } = this.#options;
     const { label, total } = plan;
     const name = sealedName(plan.name);
     await this.#clear(name);
     const id = `write/${name}`;
     progress.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
-    const trail = new Trail(files);
+    const trail = new Trail(files, { inParts: partSize !== undefined, comesBy: !sealing.byItself });
     const reading = new ReadBack(plan.format, this.#options);
-    const checked = reading.run(trail.read());
+    const checked = reading.run(trail.bytes());
     checked.catch((error: unknown) => {
       trail.fail(error);
     });
     try {
-      const written = await this.#write(
-        name,
-        sealing((bytes) => {
-          progress.advance(id, bytes);
-        }),
-        trail,
-        reading,
-      ).catch((error: unknown) => {
+      const tell = (bytes: number) => {
+        progress.advance(id, bytes);
+      };
+      const readers = { trail, reading };
+      const writing = sealing.byItself
+        ? this.#letWrite(name, sealing.output(tell), readers)
+        : this.#write(name, sealing.output(tell), readers);
+      const written = await writing.catch((error: unknown) => {
         trail.fail(error);
         throw isDamage(error) && !reading.failure ? endedEarly(label, error) : error;
       });
       progress.end(id);
       trail.end();
-      reading.tell({
-        id: `check/${name}`,
-        label: `${label}, read back`,
-        unit: "bytes",
-        total: written.sealed.size,
-      });
-      const { sealed, plain } = await checked;
+      reading.tell({ id: `check/${name}`, label: `${label}, read back`, unit: "bytes", total: written.size });
+      const found = await checked;
       progress.end(`check/${name}`);
-      if (sealed.sha256 !== written.sealed.sha256) throw readsOtherwise(join(folder, name));
-      return { name, format: plan.format, ...written.sealed, parts: written.parts, plain };
+      const { size, sha256 } = trail.whole();
+      if (size !== written.size || trail.differs || sealing.differs(found))
+        throw readsOtherwise(join(folder, name));
+      const parts = written.names.map((part, index) => ({ name: part, ...trail.read[index]! }));
+      return { name, format: plan.format, size, sha256, parts, plain: found.plain };
     } catch (error) {
       await checked.catch(() => undefined);
       await this.#clear(name);
@@ -124,17 +145,28 @@ export class BundleWriter {
     return this.#clear(sealedName(plainName));
   }
 
-  async #write(
-    name: string,
-    source: Bytes,
-    trail: Trail,
-    reading: ReadBack,
-  ): Promise<{ parts: Part[]; sealed: Measure }> {
+  /** gpg writes the file by itself. */
+  async #letWrite(name: string, output: Output, { trail, reading }: Readers): Promise<Written> {
+    const file = await this.#options.files.begin(join(this.#options.folder, name));
+    trail.begin(file.path);
+    try {
+      await file.takeFrom(output, (bytes) => {
+        if (reading.failure) throw reading.failure.error;
+        trail.wrote(bytes);
+      });
+      await trail.finish(join(this.#options.folder, name), () => file.finish());
+      return { names: [name], size: file.size };
+    } catch (error) {
+      await file.abandon();
+      throw error;
+    }
+  }
+
+  async #write(name: string, source: Bytes, { trail, reading }: Readers): Promise<Written> {
     const { folder, files, partSize } = this.#options;
-    const parts: Part[] = [];
     const begun: Unfinished[] = [];
-    // A part that is the whole needs no second hash.
-    const whole = partSize === undefined ? undefined : new Tally();
+    const names: string[] = [];
+    let size = 0;
     try {
       // gpg gives 64 KiB at a time: written one by one, waiting for the disk costs more than writing.
       await splitInto(blocks(source, WRITE_SIZE), partSize, async (index) => {
@@ -142,22 +174,20 @@ export class BundleWriter {
         const file = await files.begin(join(folder, part));
         begun.push(file);
         trail.begin(file.path);
-        const chunks = new Tally();
         return {
           write: async (chunk) => {
             if (reading.failure) throw reading.failure.error;
-            chunks.add(chunk);
-            whole?.add(chunk);
             await file.write(chunk);
-            trail.wrote(chunk.length);
+            trail.passed(chunk);
           },
           finish: async () => {
             await trail.finish(join(folder, part), () => file.finish());
-            parts.push({ name: part, ...chunks.result() });
+            names.push(part);
+            size += file.size;
           },
         };
       });
-      return { parts, sealed: whole?.result() ?? { size: parts[0]!.size, sha256: parts[0]!.sha256 } };
+      return { names, size };
     } catch (error) {
       for (const file of begun) await file.abandon();
       throw error;

@@ -151,6 +151,24 @@ export const decompress: Stage = async function* (source) {
   }
 };
 
+/**
+ * Passes a gzip file on and reports its last 8 bytes: the CRC-32 and the size of what its last member holds (RFC 1952,
+ * 2.3.1). Called once, after the last byte.
+ */
+export function gzipEnd(report: (end: Uint8Array) => void): Stage {
+  return async function* (source) {
+    let end: Uint8Array = new Uint8Array();
+    for await (const chunk of source) {
+      // Copied: a view would keep all of the chunk.
+      end = Uint8Array.from(
+        chunk.length >= 8 ? chunk.subarray(-8) : Buffer.concat([end, chunk]).subarray(-8),
+      );
+      yield chunk;
+    }
+    report(end);
+  };
+}
+
 /** Cuts or joins chunks into blocks of the same size; the last may be shorter. */
 export async function* blocks(source: Bytes, size: number): Bytes {
   let held: Uint8Array[] = [];

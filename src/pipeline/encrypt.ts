@@ -1,5 +1,5 @@
-import type { Gpg } from "../system/programs.ts";
-import type { Stage } from "./stage.ts";
+import type { Gpg, Output } from "../system/programs.ts";
+import type { Bytes } from "./stage.ts";
 
 /** What closes and opens a bundle. */
 export interface Lock {
@@ -14,7 +14,7 @@ export interface Lock {
  * Makes one OpenPGP message (AES-256) that only who has the passphrase, or a recipient's secret key, can read. gpg's
  * own compression is off: what it gets is compressed.
  */
-export function encryptWith({ gpg, passphrase, recipients = [] }: Lock): Stage {
+export function encryptWith({ gpg, passphrase, recipients = [] }: Lock): (source: Bytes) => Output {
   const args = [
     "--compress-algo",
     "none",
@@ -32,7 +32,7 @@ export function encryptWith({ gpg, passphrase, recipients = [] }: Lock): Stage {
  * Undoes `encryptWith`. Bytes come out before gpg has proven them: trust none of them until the stream has ended well.
  * Throws `passphrase-wrong`, `secret-key-unusable`, or `program-failed` when the message is damaged.
  */
-export function decryptWith({ gpg, passphrase }: Lock): Stage {
+export function decryptWith({ gpg, passphrase }: Lock): (source: Bytes) => Output {
   return (source) => gpg(["--decrypt"], passphrase, source);
 }
 

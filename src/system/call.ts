@@ -1,3 +1,4 @@
+import type { MigrationError } from "../errors.ts";
 import type { Account } from "./machine.ts";
 import type { Bytes } from "./system.ts";
 
@@ -13,7 +14,7 @@ export interface Programs {
    * them that fails takes the others along, and it is the one that is told.
    * Throws `program-missing` or `program-failed`.
    */
-  through(call: Call, source?: Bytes): Bytes;
+  through(call: Call, source?: Bytes): Output;
   /** Runs a program whose output is small. Throws as `through` does. */
   run(call: Call, input?: string): Promise<string>;
   /**
@@ -25,6 +26,15 @@ export interface Programs {
   open(call: Call): Promise<Conversation>;
   /** The path of a program, or undefined when it is not installed. */
   find(name: string): Promise<string | undefined>;
+}
+
+/** What a program prints. It runs each time that this is read, or written into a file. */
+export interface Output extends Bytes {
+  /**
+   * Runs it and lets it write by itself into an open file, from where that stands: nothing of it comes by here. Ends
+   * and throws as reading does, and with the errno of what kept it from writing. `stop` ends it, and its reason is thrown.
+   */
+  into(descriptor: number, stop?: AbortSignal): Promise<void>;
 }
 
 export interface Call {
@@ -44,6 +54,8 @@ export interface Call {
   readonly account?: Account;
   /** Milliseconds after which it is killed and has failed. For questions that should be answered at once. */
   readonly limit?: number;
+  /** What is to be thrown instead of this failure of it, for those who know what its words mean. */
+  readonly explain?: (failure: MigrationError) => MigrationError;
 }
 
 export interface LaunchOptions {
@@ -69,4 +81,4 @@ export interface Ending {
 }
 
 /** Without a passphrase, gpg has to find what it needs in its home. */
-export type Gpg = (args: readonly string[], passphrase: string | undefined, source: Bytes) => Bytes;
+export type Gpg = (args: readonly string[], passphrase: string | undefined, source: Bytes) => Output;

@@ -22,7 +22,8 @@ export function gpgIn(home: string, programs: Programs): Gpg {
     const given = passphrase === undefined ? [] : ["--pinentry-mode", "loopback", "--passphrase-fd", "3"];
     const call = { name: "gpg", args: ["--homedir", home, ...QUIETLY, ...given, ...args], env: ENGLISH };
     const secret = passphrase === undefined ? {} : { secret: passphrase };
-    return blamed(home, programs.through({ ...call, ...secret }, source));
+    const explain = (failure: MigrationError) => explained(failure, home);
+    return programs.through({ ...call, ...secret, explain }, source);
   };
 }
 
@@ -73,23 +74,12 @@ export async function publicKeyOf(
   return listed && { listed, armoured: await ask("--armor", "--export", listed.fingerprints[0]!) };
 }
 
-async function* blamed(home: string, output: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  try {
-    yield* output;
-  } catch (error) {
-    if (
-      error instanceof MigrationError &&
-      /decryption failed: (?:No secret key|Bad session key)|public key decryption failed/.test(error.message)
-    ) {
-      throw new MigrationError(
-        "secret-key-unusable",
-        `gpg could not use a secret key in ${home}: ${error.message}`,
-        {
-          hint: "its passphrase may be missing or wrong: give it with --passphrase-file, or unlock the key in its agent first",
-          cause: error,
-        },
-      );
-    }
-    throw error;
-  }
+function explained(failure: MigrationError, home: string): MigrationError {
+  const { message } = failure;
+  if (!/decryption failed: (?:No secret key|Bad session key)|public key decryption failed/.test(message))
+    return failure;
+  return new MigrationError("secret-key-unusable", `gpg could not use a secret key in ${home}: ${message}`, {
+    hint: "its passphrase may be missing or wrong: give it with --passphrase-file, or unlock the key in its agent first",
+    cause: failure,
+  });
 }

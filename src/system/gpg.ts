@@ -34,17 +34,16 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
   return {
     gpg: (args, passphrase, source) => {
       home ??= makeHome(temporary);
-      return blamed(
-        programs.through(
-          {
-            name: "gpg",
-            args: ["--homedir", home, ...ALWAYS, ...args],
-            secret: passphrase ?? "",
-            // What it says is read below.
-            env: { LC_ALL: "C" },
-          },
-          source,
-        ),
+      return programs.through(
+        {
+          name: "gpg",
+          args: ["--homedir", home, ...ALWAYS, ...args],
+          secret: passphrase ?? "",
+          // What it says is read below.
+          env: { LC_ALL: "C" },
+          explain: explained,
+        },
+        source,
       );
     },
     close() {
@@ -75,17 +74,11 @@ export const saysDamaged = (error: unknown) =>
   error.message.startsWith("gpg failed with exit code 2") &&
   !/No space left|can't (?:create|open)|Permission denied|error (?:writing|creating)/i.test(error.message);
 
-async function* blamed(output: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  try {
-    yield* output;
-  } catch (error) {
-    // "Bad session key" is all that gpg says to a wrong passphrase on a symmetric message.
-    if (error instanceof MigrationError && /Bad session key|bad passphrase/i.test(error.message)) {
-      throw new MigrationError("passphrase-wrong", "the passphrase does not open this bundle", {
-        hint: "give the passphrase that was shown, or written to a file, when the bundle was made",
-        cause: error,
-      });
-    }
-    throw error;
-  }
+/** "Bad session key" is all that gpg says to a wrong passphrase on a symmetric message. */
+function explained(failure: MigrationError): MigrationError {
+  if (!/Bad session key|bad passphrase/i.test(failure.message)) return failure;
+  return new MigrationError("passphrase-wrong", "the passphrase does not open this bundle", {
+    hint: "give the passphrase that was shown, or written to a file, when the bundle was made",
+    cause: failure,
+  });
 }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { writeSync } from "node:fs";
-import { Interrupted } from "../errors.ts";
+import { Interrupted, MigrationError } from "../errors.ts";
 import type { Call } from "./call.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { RunningProgram } from "./running-program.ts";
@@ -22,10 +22,58 @@ const MOST_BEFORE = 4096;
 
 /** See `Programs.through`: what holds for one program holds for the whole chain. */
 export async function* chainOutput(options: ChainOptions): Bytes {
+  const { before } = options.calls.at(-1)!;
+  yield* conducted(options, "pipe", async function* (last) {
+    if (before !== undefined) {
+      await last.running;
+      yield Buffer.from(before);
+    }
+    yield* last.output();
+  });
+}
+
+/** See `Output.into`. */
+export async function chainInto(
+  descriptor: number,
+  options: ChainOptions,
+  stop?: AbortSignal,
+): Promise<void> {
+  const { name, before } = options.calls.at(-1)!;
+  const signal = stop ? AbortSignal.any([options.signal, stop]) : options.signal;
+  if (before !== undefined) writeSync(descriptor, before);
+  const nothing = async function* (last: RunningProgram): Bytes {
+    await last.ended;
+    yield* [];
+  };
+  try {
+    for await (const _ of conducted({ ...options, signal }, descriptor, nothing));
+  } catch (error) {
+    stop?.throwIfAborted();
+    throw asWriteError(error, name);
+  }
+}
+
+/** What a program says when it cannot write, by strerror(3): it writes to nothing but the file that it was given. */
+const CANNOT_WRITE = {
+  ENOSPC: "No space left on device",
+  EDQUOT: "Disk quota exceeded",
+  EFBIG: "File too large",
+};
+
+function asWriteError(error: unknown, name: string): unknown {
+  if (!(error instanceof MigrationError) || !error.message.startsWith(`${name} failed`)) return error;
+  const code = Object.entries(CANNOT_WRITE).find(([, words]) => error.message.includes(words))?.[0];
+  return code === undefined ? error : Object.assign(new Error(error.message, { cause: error }), { code });
+}
+
+async function* conducted(
+  options: ChainOptions,
+  output: "pipe" | number,
+  outputOf: (last: RunningProgram) => Bytes,
+): Bytes {
   const { calls, signal } = options;
-  const { before } = calls.at(-1)!;
   const source = withFirst(calls[0]!.firstInput, options.source);
-  const chain = await start({ ...options, source });
+  const chain = await start({ ...options, source }, output);
   const stop = () => {
     chain.kill();
   };
@@ -33,11 +81,7 @@ export async function* chainOutput(options: ChainOptions): Bytes {
   // Without a source there is no pipe either: a program that never reads must not look like one that left early.
   const feeding = source ? chain.first.feed(source) : Promise.resolve();
   try {
-    if (before !== undefined) {
-      await chain.last.running;
-      yield Buffer.from(before);
-    }
-    yield* chain.last.output();
+    yield* outputOf(chain.last);
     await feeding;
     const failure = await chain.failure();
     if (failure) throw failure;
@@ -110,7 +154,10 @@ class Chain {
   }
 }
 
-async function start({ calls, source, environmentOf, temporary, signal }: ChainOptions): Promise<Chain> {
+async function start(
+  { calls, source, environmentOf, temporary, signal }: ChainOptions,
+  lastOutput: "pipe" | number,
+): Promise<Chain> {
   signal.throwIfAborted();
   const pipes: Pipe[] = [];
   const programs: RunningProgram[] = [];
@@ -123,7 +170,7 @@ async function start({ calls, source, environmentOf, temporary, signal }: ChainO
     signal.throwIfAborted();
     for (const [index, call] of calls.entries()) {
       const input = pipes[index - 1]?.reader ?? (source ? "pipe" : "ignore");
-      const output = pipes[index]?.writer ?? "pipe";
+      const output = pipes[index]?.writer ?? lastOutput;
       programs.push(new RunningProgram(call, begin(call, [input, output], environmentOf(call))));
     }
   } catch (error) {

@@ -3,12 +3,12 @@ import { constants as modes } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import type { Call, Programs } from "./call.ts";
-import { begin, chainOutput } from "./program-chain.ts";
+import type { Call, Output, Programs } from "./call.ts";
+import { begin, chainInto, chainOutput } from "./program-chain.ts";
 import { cannotStart, failed, RunningProgram } from "./running-program.ts";
 import type { Bytes } from "./system.ts";
 
-export type { Call, Conversation, Ending, Gpg, Programs } from "./call.ts";
+export type { Call, Conversation, Ending, Gpg, Output, Programs } from "./call.ts";
 
 /** What libpq takes from the environment and is no secret: a server that relies on it was started with it too. */
 const LIBPQ = [
@@ -54,29 +54,37 @@ export function realPrograms(
   });
 
   /** Runs each time that it is read. Recognised by `through`, so that one program can be joined to the next. */
-  class Output implements AsyncIterable<Uint8Array> {
+  class ChainOutput implements Output {
     readonly #calls: readonly Call[];
     readonly #source: Bytes | undefined;
 
     constructor(call: Call, source: Bytes | undefined) {
-      const joined = source instanceof Output;
+      const joined = source instanceof ChainOutput;
       this.#calls = joined ? [...source.#calls, call] : [call];
       this.#source = joined ? source.#source : source;
     }
 
     [Symbol.asyncIterator]() {
+      return chainOutput(this.#chain)[Symbol.asyncIterator]();
+    }
+
+    into(descriptor: number, stop?: AbortSignal) {
+      return chainInto(descriptor, this.#chain, stop);
+    }
+
+    get #chain() {
       const chain = { calls: this.#calls, source: this.#source, environmentOf, signal };
-      return chainOutput({ ...chain, temporary: environment["TMPDIR"] })[Symbol.asyncIterator]();
+      return { ...chain, temporary: environment["TMPDIR"] };
     }
   }
 
   return {
-    through: (call, source) => new Output(call, source),
+    through: (call, source) => new ChainOutput(call, source),
 
     async run(call, input) {
       const chunks: Uint8Array[] = [];
       const source = input === undefined ? undefined : Readable.from([Buffer.from(input)]);
-      for await (const chunk of new Output(call, source)) chunks.push(chunk);
+      for await (const chunk of new ChainOutput(call, source)) chunks.push(chunk);
       return Buffer.concat(chunks).toString("utf8");
     },
 

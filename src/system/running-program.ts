@@ -132,14 +132,17 @@ export class RunningProgram {
   failure({ code, signal, complaint }: Ending): Error | undefined {
     if (this.#sourceError) return this.#sourceError.error as Error;
     if (this.#notStarted) return this.#notStarted;
-    const name = this.#call.name;
-    if (this.#tooSlow)
-      return failed(name, `did not end within ${(this.#call.limit ?? 0) / 1000} seconds`, complaint);
-    if (signal) return failed(name, `was killed by ${signal}`, complaint);
-    if (code !== 0) return failed(name, `failed with exit code ${code ?? "unknown"}`, complaint);
-    if (this.#leftEarly)
-      return failed(name, "stopped reading before everything was written to it", complaint);
-    return undefined;
+    const how = this.#whatWentWrong({ code, signal });
+    if (how === undefined) return undefined;
+    const failure = failed(this.#call.name, how, complaint);
+    return this.#call.explain?.(failure) ?? failure;
+  }
+
+  #whatWentWrong({ code, signal }: Omit<Ending, "complaint">): string | undefined {
+    if (this.#tooSlow) return `did not end within ${(this.#call.limit ?? 0) / 1000} seconds`;
+    if (signal) return `was killed by ${signal}`;
+    if (code !== 0) return `failed with exit code ${code ?? "unknown"}`;
+    return this.#leftEarly ? "stopped reading before everything was written to it" : undefined;
   }
 
   /** Which error to show when reading its output failed: the one that came first in time, not the last in line. */

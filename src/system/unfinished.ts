@@ -1,7 +1,9 @@
 import { constants } from "node:fs";
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { MigrationError } from "../errors.ts";
+import type { Output } from "./call.ts";
 import { attempt, codeOf } from "./file-faults.ts";
 
 export interface BeginOptions {
@@ -14,6 +16,12 @@ export interface Unfinished {
   /** Where it lies until it is finished. */
   readonly path: string;
   write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Lets a program write its output into it by itself, and tells how many bytes have come since it last told, some
+   * times a second. When `wrote` throws, the program is ended and that is thrown. Throws as `write`, and as reading
+   * the output does.
+   */
+  takeFrom(output: Output, wrote: (bytes: number) => void): Promise<void>;
   /** Bytes written so far. */
   readonly size: number;
   /** Checks the byte count, syncs, renames, syncs the folder. */
@@ -27,6 +35,9 @@ export interface Unfinished {
  * on that are heard when the file is finished.
  */
 const SYNC_EVERY = 32 * 1024 * 1024;
+
+/** Milliseconds between two looks at how far a program has come. */
+const LOOK_EVERY = 50;
 
 /** How temporary names end, so that what a killed run left can be found and removed. */
 export const UNFINISHED_SUFFIX = ".unfinished";
@@ -54,6 +65,7 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
   let syncing: Promise<void> | undefined;
   let syncFailure: { error: unknown } | undefined;
   const beginSync = () => {
+    if (!sync || syncing || size - syncedTo < SYNC_EVERY) return;
     syncedTo = size;
     syncing = file
       .datasync()
@@ -80,7 +92,31 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
         offset += bytesWritten;
         size += bytesWritten;
       }
-      if (sync && !syncing && size - syncedTo >= SYNC_EVERY) beginSync();
+      beginSync();
+    },
+    async takeFrom(output, wrote) {
+      const stop = new AbortController();
+      let ended = false;
+      const writing = attempt("write", path, () => output.into(file.fd, stop.signal)).finally(() => {
+        ended = true;
+        stop.abort();
+      });
+      writing.catch(() => undefined);
+      try {
+        for (let last = false; !last;) {
+          last = ended;
+          const before = size;
+          ({ size } = await file.stat());
+          if (size > before) wrote(size - before);
+          beginSync();
+          if (!last) await wait(LOOK_EVERY, undefined, { signal: stop.signal }).catch(() => undefined);
+        }
+      } catch (error) {
+        stop.abort(error);
+        await writing.catch(() => undefined);
+        throw error;
+      }
+      await writing;
     },
     async finish() {
       await attempt("write", path, async () => {

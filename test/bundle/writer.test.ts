@@ -186,12 +186,18 @@ test("a disk that gives back other bytes than were written is found out, and not
 
 test("a disk that gives back a whole artifact, but another one, is said to be not trusted", async () => {
   const folder = newFolder();
-  await writerIn(folder, lock).add(MEDIA_PLAN, mediaArchive(3000));
-  const earlier = readFileSync(join(folder, MEDIA));
-  const lying: Files = { ...realFiles, read: () => chunked(earlier) };
-  await assert.rejects(writerIn(folder, lock, undefined, lying).add(MEDIA_PLAN, mediaArchive(3000)), {
-    code: "file-failed",
-    message: /reads back other than it was written/,
-  });
-  assert.deepEqual(readdirSync(folder), []);
+  for (const [partSize, plan, before, now] of [
+    [undefined, MEDIA_PLAN, () => mediaArchive(3000), () => mediaArchive(3001)],
+    [undefined, DUMP_PLAN, () => chunked(DUMP), () => chunked(DUMP)],
+    [100_000, MEDIA_PLAN, () => mediaArchive(3000), () => mediaArchive(3000)],
+  ] as const) {
+    const { parts } = await writerIn(folder, lock, partSize).add(plan, before());
+    const earlier = readFileSync(join(folder, parts[0]!.name));
+    const lying: Files = { ...realFiles, read: () => chunked(earlier) };
+    await assert.rejects(writerIn(folder, lock, partSize, lying).add(plan, now()), {
+      code: "file-failed",
+      message: /reads back other than it was written/,
+    });
+    assert.deepEqual(readdirSync(folder), []);
+  }
 });
