@@ -96,15 +96,13 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
     },
     async takeFrom(output, wrote) {
       const stop = new AbortController();
-      let ended = false;
       const writing = attempt("write", path, () => output.into(file.fd, stop.signal)).finally(() => {
-        ended = true;
         stop.abort();
       });
       writing.catch(() => undefined);
       try {
         for (let last = false; !last;) {
-          last = ended;
+          last = stop.signal.aborted;
           const before = size;
           ({ size } = await file.stat());
           if (size > before) wrote(size - before);
