@@ -78,6 +78,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "What was restored is a rehearsal: its people went on writing on the old server.",
     then: "Make a real export; to try this one out where nobody can reach it, add `--rehearsal-ok`.",
   },
+  "archive-damaged": {
+    means:
+      "A media archive is damaged, is none that matrix-media-repo would take, or holds other bytes than its manifest says.",
+    then: "Copy or make the archive again; what it held whole is restored, and running again goes on from there.",
+  },
   "program-failed": {
     means: "A program that synlift calls (gpg, psql, pg_dump, …) failed.",
     then: "Read its words in the message; run the same command again once the cause is gone.",

@@ -23,6 +23,7 @@ export const EXIT_CODES = {
   "bundle-unfinished": 23,
   "bundle-too-new": 24,
   "rehearsal-refused": 25,
+  "archive-damaged": 26,
   "program-failed": 30,
   "program-missing": 31,
   "program-too-old": 32,

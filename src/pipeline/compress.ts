@@ -70,6 +70,10 @@ const store: Stage = async function* (source) {
   yield Buffer.concat([group.bytes(), storedHeader(0, true), end]);
 };
 
+/** Bytes that `compress(0, …)` makes of so many. */
+export const storedSize = (bytes: number): number =>
+  HEADER.length + bytes + STORED_HEADER * (Math.ceil(bytes / LONGEST_STORED) + 1) + 8;
+
 /** A group of stored blocks that is being filled: each byte is copied once, whatever the chunks. */
 class StoredBlocks {
   #bytes = Buffer.allocUnsafe(AT_ONCE * (STORED_HEADER + LONGEST_STORED));

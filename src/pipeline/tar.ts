@@ -49,6 +49,15 @@ export async function* packTar(entries: AsyncIterable<TarEntry> | Iterable<TarEn
   if (failure) throw failure.error;
 }
 
+/** Bytes of what `packTar` makes of files of these sizes, if each name is of at most 100 ASCII characters. */
+export const tarSize = (sizes: Iterable<number>): number => {
+  let size = 2 * BLOCK;
+  for (const each of sizes) size += BLOCK + Math.ceil(each / BLOCK) * BLOCK;
+  return size;
+};
+
+const BLOCK = 512;
+
 async function addEntry(pack: tar.Pack, entry: TarEntry): Promise<void> {
   const { name, size, mode, mtimeMs } = entry;
   const sink = pack.entry({ name, size, mode, mtime: new Date(mtimeMs), type: "file", uid: 0, gid: 0 });
@@ -62,8 +71,8 @@ async function addEntry(pack: tar.Pack, entry: TarEntry): Promise<void> {
   for await (const chunk of entry.content()) {
     written += chunk.length;
     if (written > size) break;
-    if (!sink.write(chunk)) await drained(sink);
     // Nobody reads any more: a closed sink never drains, and the file is to be closed.
+    if (!sink.destroyed && !sink.write(chunk)) await drained(sink);
     if (sink.destroyed) throw new Error(`${name} was not packed to its end`);
   }
   if (written !== size) {

@@ -195,6 +195,19 @@ test("a reader that stops early lets go of the file that was being packed", asyn
   assert.equal(closed, true);
 });
 
+test("a reader may stop while the next bytes are still awaited", async () => {
+  let give = () => {};
+  const content = async function* (): Bytes {
+    yield noise(100_000);
+    await new Promise<void>((resolve) => (give = resolve));
+    yield noise(100_000);
+  };
+  for await (const chunk of packTar([file("slow", "", { size: 1e12, content })])) {
+    if (chunk.length > 512) setTimeout(give, 20);
+    if (chunk.length > 512) break;
+  }
+});
+
 test("an archive that was cut off is damaged, wherever it was cut", async () => {
   const archive = await collect(packTar([file("one", noise(5000)), file("two", noise(700))]));
   for (const length of [

@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import { MigrationError } from "../../../errors.ts";
+import type { Bytes } from "../../../pipeline/stage.ts";
+
+/** What became of a file that was to have so many bytes. */
+export type ReadWhole = { readonly sha256: string } | { readonly fault: string };
+
+const ZEROS = new Uint8Array(64 * 1024);
+
+/**
+ * Gives so many bytes, whatever the source has: how long it is was said already, in front of it. What is missing is
+ * zeros, what is too much is left. `tell` is called once, at the end, with the hash of what the source gave or with
+ * what was wrong with it.
+ */
+export async function* exactly(source: Bytes, size: number, tell: (read: ReadWhole) => Promise<void>): Bytes {
+  const hash = createHash("sha256");
+  let given = 0;
+  let fault: string | undefined;
+  try {
+    for await (const chunk of source) {
+      const taken = chunk.subarray(0, size - given);
+      if (taken.length < chunk.length) fault = "it has grown while it was read";
+      hash.update(taken);
+      given += taken.length;
+      if (taken.length > 0) yield taken;
+      if (fault !== undefined) break;
+    }
+    if (given < size) fault = `it ended after ${given} of ${size} bytes`;
+  } catch (error) {
+    if (!(error instanceof MigrationError) || !OF_ONE_FILE.has(error.code)) throw error;
+    fault = error.message;
+  }
+  for (; given < size; given += ZEROS.length) yield ZEROS.subarray(0, size - given);
+  await tell(fault === undefined ? { sha256: hash.digest("hex") } : { fault });
+}
+
+/** What may befall one file and says nothing of the others. */
+const OF_ONE_FILE = new Set<string>(["file-missing", "file-failed", "permission-denied"]);

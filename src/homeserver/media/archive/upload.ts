@@ -1,0 +1,76 @@
+import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { bytewise } from "../rows.ts";
+
+/** A local upload as its row has it. */
+export interface Upload {
+  readonly mediaId: string;
+  readonly contentType: string | null;
+  /** Bytes; null for an id that was reserved and has no file yet, or never will. */
+  readonly length: number | null;
+  /** Milliseconds since 1970. */
+  readonly createdTs: number | null;
+  readonly name: string | null;
+  readonly userId: string | null;
+  readonly lastAccessTs: number | null;
+  readonly quarantinedBy: string | null;
+  readonly safeFromQuarantine: boolean;
+  /** Whether it is only served to those who are logged in; null where Synapse does not know that yet. */
+  readonly authenticated: boolean | null;
+}
+
+/** Rows in one question. */
+const PAGE = 10_000;
+
+/**
+ * Uploads in the order of their ids, byte by byte, those after `after`. Rows of URL previews are none. Page by page:
+ * packing takes hours, and for so long no question must stay open in a database that is in use.
+ */
+export async function* uploadsAfter(session: QuerySession, after: string): AsyncIterable<Upload> {
+  const authenticated = (await hasColumn(session, "authenticated")) ? "authenticated" : "NULL";
+  const id = bytewise(session, "media_id");
+  for (;;) {
+    const page = await session.all<Row>(`
+      SELECT media_id, media_type, media_length, created_ts, upload_name, user_id, last_access_ts, quarantined_by,
+        safe_from_quarantine, ${authenticated} AS authenticated FROM local_media_repository
+      WHERE url_cache IS NULL AND ${id} > ${sqlText(after)} ORDER BY ${id} LIMIT ${PAGE}`);
+    for (const row of page) yield uploadOf(row);
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.media_id;
+  }
+}
+
+interface Row {
+  readonly media_id: string;
+  readonly media_type: string | null;
+  readonly media_length: number | null;
+  readonly created_ts: number | null;
+  readonly upload_name: string | null;
+  readonly user_id: string | null;
+  readonly last_access_ts: number | null;
+  readonly quarantined_by: string | null;
+  readonly safe_from_quarantine: boolean | 0 | 1 | null;
+  readonly authenticated: boolean | 0 | 1 | null;
+}
+
+const uploadOf = (row: Row): Upload => ({
+  mediaId: row.media_id,
+  contentType: row.media_type,
+  length: row.media_length,
+  createdTs: row.created_ts,
+  name: row.upload_name,
+  userId: row.user_id,
+  lastAccessTs: row.last_access_ts,
+  quarantinedBy: row.quarantined_by,
+  safeFromQuarantine: Boolean(row.safe_from_quarantine),
+  authenticated: row.authenticated === null ? null : Boolean(row.authenticated),
+});
+
+/** Whether this Synapse's table of local uploads has a column. */
+export async function hasColumn(session: QuerySession, column: string): Promise<boolean> {
+  const { known } = await session.one<{ known: number }>(
+    session.engine === "postgres"
+      ? `SELECT count(*) AS known FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = ${sqlText(column)} AND NOT attisdropped`
+      : `SELECT count(*) AS known FROM pragma_table_info('local_media_repository') WHERE name = ${sqlText(column)}`,
+  );
+  return known > 0;
+}

@@ -1,0 +1,140 @@
+import { compress, storedSize } from "../../../pipeline/compress.ts";
+import type { Bytes } from "../../../pipeline/stage.ts";
+import { packTar, tarSize, type TarEntry } from "../../../pipeline/tar.ts";
+import type { ArchiveItem, ArchiveItems } from "./items.ts";
+import { exactly } from "./exactly.ts";
+import { ManifestFile, type ArchiveHead } from "./manifest-file.ts";
+import { MANIFEST_FILE, partFile } from "./names.ts";
+import { recordOf, type ArchiveRecord } from "./record.ts";
+
+/** How large things are; in bytes of uploads, where nothing else is said. */
+export interface ArchiveSizes {
+  /** Of one archive. One upload that is larger is an archive of its own. */
+  readonly archive: number;
+  /** Uploads in one archive: whoever reads it holds its manifest in memory. */
+  readonly records: number;
+  /** Of a part: it ends with the upload that fills it. */
+  readonly part: number;
+  /** Uploads in one part. */
+  readonly inPart: number;
+}
+
+/** matrix-media-repo's own exporter has parts of 100 MiB. */
+export const ARCHIVE_SIZES: ArchiveSizes = {
+  archive: 10 * 1024 ** 3,
+  records: 200_000,
+  part: 100 * 1024 ** 2,
+  inPart: 10_000,
+};
+
+/** What happens on the way into an archive. */
+export interface ArchiveEvents {
+  /** An upload is in it, whole. */
+  packed(item: ArchiveItem, record: ArchiveRecord): Promise<void>;
+  /** An upload went away or changed while it was read: it has no record, and no reader sees it. */
+  unread(item: ArchiveItem, why: string): void;
+}
+
+export interface ArchivePlan {
+  readonly head: ArchiveHead;
+  /** The folder in it. */
+  readonly folder: string;
+  readonly sizes: ArchiveSizes;
+}
+
+/**
+ * One archive of matrix-media-repo's version 2, complete in itself, with as many of the uploads as it holds. Its parts
+ * lie in it as they would lie in a folder. A part's length stands before it: parts are made of stored blocks, so that
+ * the sizes of its uploads tell it, and nothing of it has to lie anywhere.
+ */
+export async function* archiveEntries(
+  items: ArchiveItems,
+  plan: ArchivePlan,
+  events: ArchiveEvents,
+): AsyncIterable<TarEntry> {
+  const { head, folder, sizes } = plan;
+  const { createdTs: mtimeMs } = head;
+  const manifest = new ManifestFile(head);
+  const room = { bytes: sizes.archive, files: sizes.records };
+  let files = 0;
+  for (let number = 1; ; number += 1) {
+    const part = await nextPart(items, sizes, room);
+    if (part.length === 0 && number > 1) break;
+    const first = files;
+    files += part.length;
+    yield {
+      ...{ name: `${folder}/${partFile(number)}`, mode: 0o644, mtimeMs },
+      size: storedSize(tarSize(part.map(({ size }) => size))),
+      content: () => partOf(part, first, head.entity, manifest, events),
+    };
+  }
+  const pieces = await manifest.finish();
+  yield {
+    ...{ name: `${folder}/${MANIFEST_FILE}`, mode: 0o644, mtimeMs },
+    size: pieces.reduce((sum, { length }) => sum + length, 0),
+    content: () => inTurn(pieces),
+  };
+}
+
+/** The uploads of the next part; none when there are none any more, or the archive is full. */
+async function nextPart(
+  items: ArchiveItems,
+  sizes: ArchiveSizes,
+  room: { bytes: number; files: number },
+): Promise<ArchiveItem[]> {
+  const part: ArchiveItem[] = [];
+  let bytes = 0;
+  items.beginPart();
+  while (bytes < sizes.part && part.length < sizes.inPart) {
+    const next = await items.peek();
+    if (next === undefined || room.files === 0) break;
+    // An archive that holds nothing yet takes any upload, however large.
+    if (next.size > room.bytes && room.bytes < sizes.archive) break;
+    items.take();
+    part.push(next);
+    bytes += next.size;
+    room.bytes -= next.size;
+    room.files -= 1;
+  }
+  return part;
+}
+
+function partOf(
+  part: readonly ArchiveItem[],
+  before: number,
+  origin: string,
+  manifest: ManifestFile,
+  events: ArchiveEvents,
+): Bytes {
+  const entries = part.map((item, index): TarEntry => {
+    const fileName = entryName(before + index + 1, item.upload.mediaId);
+    return {
+      ...{ name: fileName, size: item.size, mode: 0o644, mtimeMs: inHeader(item.upload.createdTs ?? 0) },
+      content: () =>
+        exactly(item.content(), item.size, async (read) => {
+          if ("fault" in read) {
+            events.unread(item, read.fault);
+            return;
+          }
+          const record = recordOf(item.upload, origin, { fileName, size: item.size, sha256: read.sha256 });
+          await manifest.add(record);
+          await events.packed(item, record);
+        }),
+    };
+  });
+  return compress(0, 1)(packTar(entries));
+}
+
+/**
+ * Told apart by the number alone, so also where upper and lower case are the same. Nothing in it comes from what a
+ * person typed. Longer than 100 bytes it would need a second header, which nobody has counted.
+ */
+const entryName = (number: number, mediaId: string) =>
+  mediaId.length <= 80 ? `${number}-${mediaId}` : String(number);
+
+/** What the time in a header can say everywhere: from 1970 to 2038. */
+const inHeader = (milliseconds: number) => Math.min(Math.max(milliseconds, 0), (2 ** 31 - 1) * 1000);
+
+async function* inTurn(pieces: readonly Uint8Array[]): Bytes {
+  for (const piece of pieces) yield await Promise.resolve(piece);
+}
