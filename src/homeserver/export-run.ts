@@ -11,10 +11,13 @@ import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
 import { PROGRAM } from "../system/version.ts";
 import { afterOpeningByHand } from "./by-hand.ts";
+import { expectedStages } from "./estimate/expected.ts";
 import { ExportClock, outageSince } from "./estimate/export-clock.ts";
+import { OUTAGE_SECTION, predictionOf, predictionWords } from "./estimate/prediction.ts";
 import type { ExportLook } from "./export-look.ts";
 import { readForPacking, stepsBeforeStop, stepsOnceDown, type Packing, type TimedStep } from "./packing.ts";
 import { exportPage } from "./pages.ts";
+import { keepPrediction, predictionOfJournal, predictOutage } from "./predict-outage.ts";
 import { downNow, mustHaveStayedDown, signsOf, sourceFindings } from "./source.ts";
 import { mustAgree } from "./stop-plan.ts";
 import { takeDown } from "./take-down.ts";
@@ -46,7 +49,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
   const run = async (steps: Iterable<TimedStep>) => {
     for (const { step, piece } of steps) {
       const running = () => runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
-      await (piece === undefined ? running() : clock.time(piece, running));
+      await (piece === undefined ? running() : clock.time(piece, step.id, running));
     }
   };
   try {
@@ -56,22 +59,27 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
     const findings: Finding[] = [...look.findings, ...read.packed.findings];
     const serving = plan?.alive === true;
     await run(stepsBeforeStop(packing, read, source, serving));
+    let predicted = predictionOfJournal(journal);
     if (plan) {
-      await mustAgree(plan, order.stop, undefined, system);
-      if (!plan.alive) await clock.foundDown(source.marker);
+      if (plan.alive) {
+        predicted = await predictOutage({ folder, homeserver, source }, journal, system, view);
+        await mustAgree(plan, order.stop, predicted && predictionWords(predicted), system, view);
+      } else await clock.foundDown(source.marker);
       const taken = {
         ...{ ...plan, homeserver, accepted },
         look: () => signsOf(homeserver, look.source, system),
         outageBegins: () => clock.outageBegins(),
       };
-      findings.push(...(await takeDown(taken, system, view)));
+      const down = () => takeDown(taken, system, view);
+      findings.push(...(await (plan.alive ? clock.time("stop", "stop", down) : down())));
       source = await downNow(homeserver, source, system);
       await plan.record.setMarker(source.marker);
+      if (predicted) inventory.setSection(OUTAGE_SECTION, predicted);
     }
     await run(stepsOnceDown(packing, source, serving));
     if (plan) await mustHaveStayedDown(homeserver, source, system);
     // Not a step: it's cheap, and it must see every artifact each time.
-    const manifest = await clock.time("seal", () =>
+    const manifest = await clock.time("seal", "seal", () =>
       seal({
         ...{ folder, inventory, lock, files },
         subject: homeserver.serverName,
@@ -80,9 +88,16 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
         afterwards: afterOpeningByHand(source.database.engine),
       }),
     );
-    findings.push(...sourceFindings(homeserver, source, rehearsal), ...clock.findings(source, inventory));
+    const rehearsed = rehearsal ? clock.rehearsed(source, inventory) : undefined;
+    if (rehearsed)
+      await keepPrediction(predictionOf("rehearsal", machine.now(), expectedStages(rehearsed)), journal);
+    findings.push(
+      ...sourceFindings(homeserver, source, rehearsal),
+      ...clock.findings(source, inventory, predicted),
+    );
     const report = join(folder, REPORT);
-    const page = exportPage({ manifest, inventory, findings, now: machine.now() });
+    const pieces = rehearsal ? [] : clock.pieces(predicted);
+    const page = exportPage({ manifest, inventory, findings, predicted, pieces, now: machine.now() });
     await files.writeWhole(report, pageHtml(page));
     await dropWorkingPassphrase(folder, files);
     return { manifest, findings, report };

@@ -6,6 +6,7 @@ import { packConfig, type PackedConfig } from "./config/export.ts";
 import { exportDatabase } from "./database/export.ts";
 import { exportSqlite } from "./database/export-sqlite.ts";
 import { openSource } from "./database/source.ts";
+import type { Piece } from "./estimate/export-clock.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { compareMedia } from "./media/compare.ts";
 import { exportMedia, MEDIA_MISSING, MEDIA_STEP } from "./media/export.ts";
@@ -27,7 +28,7 @@ export interface Packing {
 /** A step, and the piece of the outage that it is. */
 export interface TimedStep {
   readonly step: Step;
-  readonly piece?: "database";
+  readonly piece?: Piece;
 }
 
 /** What is small enough to be held until it is packed. */
@@ -69,8 +70,12 @@ export function stepsBeforeStop(
 export function* stepsOnceDown(packing: Packing, source: Source, served: boolean): Iterable<TimedStep> {
   yield { step: databaseStep(packing, source), piece: "database" };
   // After the database, so that every upload the dump knows has its file by now.
-  if (!served) yield { step: mediaStep(packing, source, false) };
-  yield { step: mediaSinceStep(packing, source) };
+  if (!served)
+    yield {
+      step: mediaStep(packing, source, false),
+      ...(packing.place.inventory.rehearsal ? {} : { piece: "media" }),
+    };
+  yield { step: mediaSinceStep(packing, source), piece: "media" };
 }
 
 /** What each step of an export is given besides its own. */

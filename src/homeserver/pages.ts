@@ -5,6 +5,7 @@ import type { Bars, Fact, Page } from "../report/page.ts";
 import { formatBytes, formatCount, formatDuration } from "../report/units.ts";
 import { worst } from "../report/finding.ts";
 import { PROGRAM } from "../system/version.ts";
+import { predictedSeconds, predictionIn, type Prediction } from "./estimate/prediction.ts";
 import { sectionsOf, type Sections } from "./sections.ts";
 
 /** The report that lies in the bundle: what was packed. It is not encrypted, so it has names and numbers, and nothing secret. */
@@ -12,9 +13,13 @@ export function exportPage(made: {
   manifest: Manifest;
   inventory: Inventory;
   findings: readonly Finding[];
+  /** What people were told before the stop. */
+  predicted: Prediction | undefined;
+  /** How long each piece of the outage took. */
+  pieces: Bars["rows"];
   now: number;
 }): Page {
-  const { manifest, inventory, findings, now } = made;
+  const { manifest, inventory, findings, predicted, pieces, now } = made;
   const { subject, rehearsal, artifacts, outageSince } = manifest;
   const size = artifacts.reduce((sum, artifact) => sum + artifact.size, 0);
   return {
@@ -34,10 +39,17 @@ export function exportPage(made: {
         label: "Down since",
         value: outageSince === null ? "still running" : moment(Date.parse(outageSince)),
       },
+      ...(outageSince === null
+        ? []
+        : [
+            { label: "Outage so far", value: formatDuration((now - Date.parse(outageSince)) / 1000) },
+            { label: "Outage predicted", value: predictedWords(predicted) },
+          ]),
       { label: "Bundle", value: manifest.id },
     ],
     findings,
     bars: [
+      ...(pieces.length === 0 ? [] : [{ title: "The outage so far", rows: pieces }]),
       {
         title: "Artifacts",
         rows: artifacts.map(({ name, size: bytes }) => ({
@@ -78,6 +90,9 @@ export function openPage(opened: {
     facts: [
       { label: "Homeserver", value: subject },
       { label: "Outage", value: outageSeconds === undefined ? "not known" : formatDuration(outageSeconds) },
+      ...(outageSeconds === undefined
+        ? []
+        : [{ label: "Outage predicted", value: predictedWords(predictionIn(inventory)) }]),
       ...contentFacts(sectionsOf(inventory)),
       { label: "Accepted", value: accepted.length === 0 ? "nothing" : accepted.join(", ") },
       { label: "Opened", value: moment(now) },
@@ -119,6 +134,12 @@ function closedPage({
     bars: [largestTables(sectionsOf(inventory))],
     foot: `${PROGRAM}, ${moment(now)}`,
   };
+}
+
+function predictedWords(predicted: Prediction | undefined): string {
+  if (!predicted) return "not predicted";
+  const { whole, export: toHere } = predictedSeconds(predicted);
+  return `${formatDuration(Math.ceil(whole))}, ${formatDuration(Math.ceil(toHere))} of it until the bundle is sealed`;
 }
 
 function contentFacts({ database, media }: Sections): Fact[] {

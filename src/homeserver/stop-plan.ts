@@ -1,4 +1,6 @@
 import { MigrationError } from "../errors.ts";
+import { formatBytes } from "../report/units.ts";
+import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import type { ExportSource } from "./export-source.ts";
 import { FenceRecord } from "./service/fence-record.ts";
@@ -11,6 +13,8 @@ export interface GivenStop extends GivenKeeper {
   /** False leaves the host and the database as they are. */
   readonly fence: boolean;
   readonly yes: boolean;
+  /** Only look: then nobody needs to be asked. */
+  readonly dryRun: boolean;
 }
 
 /** What is about to be done to the old server, before anything of it is done. */
@@ -43,11 +47,15 @@ export async function planStop(
   const record = await FenceRecord.open(folder, made, files, machine);
   // What an earlier run has fenced may not be found any more: a masked unit does not look like one.
   const keeper = found.kind === "commands" ? found : record.keeper;
-  if (alive && keeper.kind === "person" && !terminal.interactive) mustBeDown(source.alive);
+  const mustAsk = alive && !given.dryRun && !terminal.interactive;
+  if (mustAsk && keeper.kind === "person") mustBeDown(source.alive);
   const databases = databasesOf(source);
   const plan = { keeper, record, databases, alive, noFence: !given.fence };
-  const lines = intentions({ homeserver, ...plan });
-  if (alive && !given.yes && !terminal.interactive) {
+  const lines = [
+    ...intentions({ homeserver, ...plan }),
+    `its database, ${formatBytes(source.database.size)}, and the media that came since are packed into ${folder}, and the bundle is sealed`,
+  ];
+  if (mustAsk && !given.yes) {
     throw new MigrationError(
       "bad-usage",
       `there is nobody to ask whether this may be done: ${lines.join("; ")}`,
@@ -62,19 +70,26 @@ const databasesOf = ({ database }: Source): Databases =>
     ? { postgres: [], files: [database.path] }
     : { postgres: [database.address], files: [] };
 
-/** Asks once, unless the answer was given. Throws `homeserver-running` when the answer is no: nothing was changed. */
+/**
+ * Asks once, unless the answer was given; then it only says what is about to happen. Throws `homeserver-running` when
+ * the answer is no: nothing was changed.
+ */
 export async function mustAgree(
   { alive, lines }: StopPlan,
   { yes }: Pick<GivenStop, "yes">,
   expected: string | undefined,
   { terminal }: Pick<System, "terminal">,
+  progress: Pick<Progress, "note">,
 ): Promise<void> {
-  if (!alive || yes) return;
-  const list = [...lines, ...(expected === undefined ? [] : [expected])].map((line) => `\n  - ${line}`);
-  if (
-    await terminal.confirm(`People lose their server now, until the new one is open:${list.join("")}\nGo on?`)
-  )
+  if (!alive) return;
+  const all = [...lines, ...(expected === undefined ? [] : [expected])];
+  if (yes) {
+    for (const line of all) progress.note(`now: ${line}`);
     return;
+  }
+  const list = all.map((line) => `\n  - ${line}`).join("");
+  const question = `People lose their server now, until the new one is open:${list}\nUntil the new one is open, synlift rollback takes it all back. Go on?`;
+  if (await terminal.confirm(question)) return;
   throw new MigrationError("homeserver-running", "the server was not stopped, as you said no", {
     hint: "it goes on serving, and nothing was changed; what is packed is kept: run the same command again when it suits",
   });

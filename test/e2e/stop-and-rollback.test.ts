@@ -74,7 +74,8 @@ test("without a terminal and without --yes nothing is stopped, and the error say
 
 test("a dry run lists it, and changes nothing", async () => {
   const before = systemctl.calls.length;
-  const ran = await well([...real(join(work, "dry")), "--dry-run"]);
+  // Without --yes and without a terminal: there is nothing to agree to.
+  const ran = await well([...exportTo(old, join(work, "dry")), "--unit", UNIT, "--dry-run"]);
   assert.ok((resultOf(ran).details["wouldDo"] as string[]).some((line) => line.includes("masked")));
   assert.equal(systemctl.calls.length, before);
   assert.equal(systemctl.isActive(UNIT), true);

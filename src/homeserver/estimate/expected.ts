@@ -12,14 +12,14 @@ export interface Rehearsed {
   readonly mediaFiles: number;
 }
 
-/** 100 megabits per second, as `plan` assumes when nobody says. */
-const USUAL_LINK = 100e6 / 8;
+/** Bytes per second that `plan` assumes when nobody says: 100 megabits. */
+export const USUAL_LINK = 100e6 / 8;
 
 /** Bytes per second of media that is decrypted and unpacked, where nothing was measured. */
 const UNPACKING = 250e6;
 
-/** What a rehearsal says of the real outage: what it measured itself, and what can only be reckoned. */
-export function expectedOutage(rehearsed: Rehearsed): Finding {
+/** The stages of the real outage as a rehearsal knows them: what it measured itself, and what can only be reckoned. */
+export function expectedStages(rehearsed: Rehearsed): Stage[] {
   const { databaseSeconds, sealSeconds, dump, bundleBytes, mediaBytes, mediaFiles } = rehearsed;
   const dumpBytes = dump.plain.size;
   const reading = dumpBytes / Math.max(0.001, databaseSeconds);
@@ -34,11 +34,16 @@ export function expectedOutage(rehearsed: Rehearsed): Finding {
       link: USUAL_LINK,
     },
   );
-  const stages = outage.map((stage) => {
+  return outage.map((stage) => {
     if (stage.id === "carry") return { ...stage, seconds: bundleBytes / USUAL_LINK };
     const seconds = measured[stage.id];
     return seconds === undefined ? { ...stage, basis: "assumed" as const } : { ...stage, seconds };
   });
+}
+
+/** What a rehearsal says at its end. */
+export function expectedOutage(rehearsed: Rehearsed): Finding {
+  const stages = expectedStages(rehearsed);
   const sum = stages.reduce((seconds, stage) => seconds + stage.seconds, 0);
   return {
     id: "outage-expected",

@@ -28,7 +28,7 @@ const FILE_SAMPLE = 8 * 1024 * 1024;
  */
 export async function measureRates(
   look: Look,
-  facts: DatabaseLookFacts,
+  facts: Pick<DatabaseLookFacts, "tables" | "encoding" | "bytes">,
   system: Pick<System, "programs" | "files" | "machine" | "gpg">,
   progress: Progress,
 ): Promise<Measured> {
@@ -55,7 +55,7 @@ export async function measureRates(
 
 async function postgresSample(
   { address }: Extract<Look, { engine: "postgres" }>,
-  { tables, encoding }: DatabaseLookFacts,
+  { tables, encoding }: Pick<DatabaseLookFacts, "tables" | "encoding">,
   system: Pick<System, "programs" | "machine">,
 ) {
   const sample = await sampleDump(tables, { address, encoding }, system);
@@ -68,7 +68,7 @@ const USUAL = 200e6;
 /** A SQLite database travels as its file: what counts is how fast that is read, and how it compresses. */
 async function fileSample(
   path: string,
-  { bytes }: DatabaseLookFacts,
+  { bytes }: Pick<DatabaseLookFacts, "bytes">,
   { files, machine }: Pick<System, "files" | "machine">,
 ) {
   const text: Uint8Array[] = [];

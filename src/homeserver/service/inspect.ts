@@ -13,8 +13,11 @@ export async function signsOfLife(
   return [...processesOf(homeserver, machine), ...(await answers(homeserver, http))];
 }
 
-/** The programs of main process and workers (synapse/app/, and the console scripts in pyproject.toml). */
-const SYNAPSE = /synapse\.app\.|synapse_homeserver$|synapse_worker$|synapse\/app\/\w+\.py$/;
+/**
+ * The programs of main process and workers (synapse/app/, and the console scripts in pyproject.toml), each a whole word
+ * of the command line: a shell, or synlift itself, may have been given a command in which they only occur.
+ */
+const SYNAPSE = /^synapse\.app\.\w+$|(?:^|\/)synapse_(?:homeserver|worker)$|(?:^|\/)synapse\/app\/\w+\.py$/;
 
 function processesOf(homeserver: Homeserver, machine: Machine): Finding[] {
   const ours = new Set([...homeserver.configPaths, ...homeserver.configFiles.map(({ path }) => path)]);
