@@ -17,6 +17,7 @@ import { uploadPath } from "../src/homeserver/media/layout.ts";
 import { readHomeserver } from "../src/homeserver/read.ts";
 import { realFiles } from "../src/system/files.ts";
 import { realHttp } from "../src/system/http.ts";
+import { realObjectStores } from "../src/system/object-store.ts";
 import { realPostgres } from "../src/system/postgres.ts";
 import { silent } from "../src/system/progress.ts";
 import { realSqlite } from "../src/system/sqlite.ts";
@@ -42,7 +43,14 @@ async function look([folder, database]: [string, string]): Promise<void> {
           { readOnly: true, patience: 120_000 },
         )
       : await realSqlite(realFiles, signal).connect(database);
-  const tools = { session, files: realFiles, http: realHttp, machine: { now: () => Date.now() }, signal };
+  const tools = {
+    session,
+    files: realFiles,
+    http: realHttp,
+    objects: realObjectStores(signal),
+    machine: { now: () => Date.now() },
+    signal,
+  };
   const { findings, facts } = await inspectMedia({ homeserver, deep: false }, tools, silent);
   await session.close();
   const seconds = ((performance.now() - start) / 1000).toFixed(1);

@@ -53,6 +53,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
       "The old server could not be stopped, could not be kept from coming back, or one of these changes could not be undone.",
     then: "Clear what the message names and run the same command again; an export that cannot go on is taken back with `synlift rollback`.",
   },
+  "storage-failed": {
+    means:
+      "A storage provider that holds media cannot be used: no way there, no credentials, no such bucket, or it asks to slow down.",
+    then: "Clear what the message names, then run the same command again; what is finished is kept.",
+  },
   "bundle-damaged": {
     means:
       "The bundle, or a file that synlift keeps beside it, is damaged, incomplete, forged or none of ours.",

@@ -17,6 +17,7 @@ export const EXIT_CODES = {
   "source-changed": 16,
   "file-missing": 17,
   "fence-failed": 18,
+  "storage-failed": 19,
   "bundle-damaged": 20,
   "bundle-locked": 21,
   "bundle-foreign": 22,

@@ -13,6 +13,7 @@ import { realFiles } from "./system/files.ts";
 import { ownGpg } from "./system/gpg.ts";
 import { realHttp } from "./system/http.ts";
 import { realMachine, type Machine } from "./system/machine.ts";
+import { realObjectStores } from "./system/object-store.ts";
 import { realPostgres } from "./system/postgres.ts";
 import { realPrograms } from "./system/programs.ts";
 import type { System } from "./system/system.ts";
@@ -65,6 +66,7 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
     postgres: realPostgres(programs),
     sqlite: realSqlite(realFiles, signal),
     http: realHttp,
+    objects: realObjectStores(signal),
     dns: realDns(),
     machine,
     terminal,

@@ -7,6 +7,7 @@ import { Refusal, ROOT, reasonIn, runWithUs } from "./run.mjs";
 const REQUIREMENTS = join(ROOT, "scripts/synapse-requirements.txt");
 const VERSION = /^matrix-synapse==(.+)$/m.exec(readFileSync(REQUIREMENTS, "utf8"))[1];
 const ENVIRONMENT = join(ROOT, ".lab", `synapse-${VERSION}`);
+export { ENVIRONMENT as SYNAPSE_ENVIRONMENT };
 /** Written last, with a hash of what was asked for, so that half an environment never passes for a finished one. */
 const STAMP = join(ENVIRONMENT, "complete");
 const PYTHONS = [

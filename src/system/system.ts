@@ -2,6 +2,7 @@ import type { Dns } from "./dns.ts";
 import type { Files } from "./files.ts";
 import type { Http } from "./http.ts";
 import type { Machine } from "./machine.ts";
+import type { ObjectStores } from "./object-store.ts";
 import type { Postgres } from "./postgres.ts";
 import type { Gpg, Programs } from "./programs.ts";
 import type { Sqlite } from "./sqlite.ts";
@@ -18,6 +19,7 @@ export interface System {
   readonly postgres: Postgres;
   readonly sqlite: Sqlite;
   readonly http: Http;
+  readonly objects: ObjectStores;
   /** Through this host's own resolvers. */
   readonly dns: Dns;
   readonly machine: Machine;

@@ -55,9 +55,10 @@ export async function compareMedia(
       return undefined;
     },
     rowOnly({ key, length }) {
-      if (length === null) return;
+      if (length === null) return undefined;
       count(length);
       differing.push({ mediaId: key, expected: length, found: null });
+      return undefined;
     },
     fileOnly({ kind, name }) {
       if (kind === "closed") closed ??= name;

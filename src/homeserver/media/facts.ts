@@ -57,6 +57,8 @@ export type Packable = {
 
 export type ComparedUploads = {
   readonly missing: number;
+  /** Not in the media store, but in a storage provider that we can read. */
+  readonly provided: number;
   readonly differing: number;
   /** Files that are no row's. */
   readonly unknownFiles: number;
@@ -89,6 +91,8 @@ export type StorageProvider = {
   readonly storeRemote: boolean;
   /** Where Synapse's own provider for folders keeps its files; null for every other. */
   readonly folder: string | null;
+  /** The bucket in which synapse-s3-storage-provider keeps them; null for every other. */
+  readonly bucket: string | null;
 };
 
 export type MediaRepoUsage = { readonly media: Amount; readonly thumbnails: Amount };

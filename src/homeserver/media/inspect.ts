@@ -3,6 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files.ts";
 import type { Http } from "../../system/http.ts";
 import type { Machine } from "../../system/machine.ts";
+import type { ObjectStores } from "../../system/object-store.ts";
 import type { Progress, Work } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { reasonOf } from "../database/look.ts";
@@ -13,7 +14,8 @@ import type { MediaFacts } from "./facts.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 import { askMediaRepo, type MediaRepo } from "./media-repo.ts";
 import { caseFindings, inspectPlace } from "./place.ts";
-import { providerFindings, storageProviders } from "./providers.ts";
+import { openProviders, type Provider } from "./provider.ts";
+import { providerFindings, storageProviders, withoutSettings } from "./providers.ts";
 import { firstGlance, readAll, type AllRead } from "./read-all.ts";
 import { compareRemote, remoteFacts, remoteFindings } from "./remote.ts";
 import { obstacleFindings, uploadFindings } from "./upload-findings.ts";
@@ -34,6 +36,7 @@ export interface MediaTools {
   readonly session: QuerySession | undefined;
   readonly files: Files;
   readonly http: Http;
+  readonly objects: ObjectStores;
   readonly machine: Pick<Machine, "now">;
   readonly signal: AbortSignal;
 }
@@ -74,6 +77,8 @@ export async function inspectMedia(
     signal.throwIfAborted();
     findings.push(unanswered(reasonOf(error)));
     if (place.usable && !facts.packed) await look.atFiles();
+  } finally {
+    look.close();
   }
   findings.push(
     ...sizeFindings(facts, homeserver),
@@ -97,15 +102,17 @@ class MediaLook {
   readonly #questions: MediaQuestions;
   readonly #tools: MediaTools;
   readonly #progress: Progress;
+  readonly #readable: readonly Provider[];
 
   constructor(questions: MediaQuestions, tools: MediaTools, progress: Progress) {
     this.#questions = questions;
     this.#tools = tools;
     this.#progress = progress;
+    this.#readable = openProviders(questions.homeserver, tools);
     this.facts = {
       store: questions.homeserver.mediaStore,
       ...{ kinds: null, byAge: [], largest: [], packed: null, compared: null, remote: null, mediaRepo: null },
-      providers: storageProviders(questions.homeserver),
+      providers: storageProviders(questions.homeserver).map(withoutSettings),
     };
   }
 
@@ -125,25 +132,34 @@ class MediaLook {
     const { files, signal } = this.#tools;
     const { store, providers } = facts;
     const { localUploads, localThumbnails } = facts.kinds!;
-    const place = { session, store, files, signal };
+    const place = { session, store, files, signal, providers: this.#readable };
     const work = { id: "plan/media", label: "media", unit: "files", total: localUploads.files } as const;
     const look = await this.#with(work, (tell) => compareUploads(place, tell));
     const read = this.#questions.deep ? await this.#readAll(session) : undefined;
     const { files: thumbnails, bytes } = read?.thumbnails ?? localThumbnails;
-    facts.packed = { files: look.files + thumbnails, bytes: look.bytes + bytes, exact: read !== undefined };
+    facts.packed = {
+      files: look.files + look.provided.files + thumbnails,
+      bytes: look.bytes + look.provided.bytes + bytes,
+      exact: read !== undefined,
+    };
     facts.compared = {
       missing: look.missing.count,
+      provided: look.provided.files,
       differing: look.differing.count + (read?.changed.count ?? 0),
       unknownFiles: look.unknown.count,
       unknownBytes: look.unknown.bytes,
       hashed: read?.hashed ?? null,
       unreadable: read?.unreadable.count ?? null,
     };
-    findings.push(...(await uploadFindings(look, read, { store, providers, files })));
+    findings.push(...uploadFindings(look, read, { store, providers }));
     const beside = read ?? (await firstGlance(store, look.example, files));
     look.closed.addAll(beside.unreadable);
     look.odd.addAll(beside.odd);
     findings.push(...obstacleFindings(look, store));
+  }
+
+  close(): void {
+    for (const provider of this.#readable) provider.close();
   }
 
   /** Without a database. */

@@ -9,7 +9,7 @@ export interface Meeting<Row> {
   /** A row, and the regular file in its place. */
   both(row: Row, file: Walked): Promise<void> | undefined;
   /** A row without a file; `unseen` when its folder is closed, so that nobody knows. */
-  rowOnly(row: Row, unseen: boolean): void;
+  rowOnly(row: Row, unseen: boolean): Promise<void> | undefined;
   /** What lies there and is no row's: a file, or a link and its like, or something closed. */
   fileOnly(file: Walked): void;
 }
@@ -48,7 +48,8 @@ export async function meet<Row extends { readonly key: string }>(
         walk.step();
         if (work) await work;
       } else {
-        meeting.rowOnly(row, closed !== undefined && key.startsWith(closed));
+        const work = meeting.rowOnly(row, closed !== undefined && key.startsWith(closed));
+        if (work) await work;
       }
     }
     await passTo(undefined);

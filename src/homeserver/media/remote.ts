@@ -79,6 +79,7 @@ export async function compareRemote(
     rowOnly(_, unseen) {
       tell(1);
       if (!unseen) rowsWithoutFile += 1;
+      return undefined;
     },
     fileOnly({ kind }) {
       if (kind === "file") filesWithoutRow += 1;

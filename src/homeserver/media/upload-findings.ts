@@ -1,7 +1,5 @@
-import { join } from "node:path";
 import type { Finding } from "../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../report/units.ts";
-import type { Files } from "../../system/files.ts";
 import { describeDiffering } from "./compare.ts";
 import { MEDIA_MISSING } from "./export.ts";
 import type { StorageProvider } from "./facts.ts";
@@ -14,38 +12,51 @@ import type { Listed, UploadsLook } from "./uploads.ts";
 const SHOWN = 20;
 
 /** What is wrong between the rows of uploads and their files; one "ok" when nothing is. */
-export async function uploadFindings(
+export function uploadFindings(
   look: UploadsLook,
   read: AllRead | undefined,
-  { store, providers, files }: { store: string; providers: readonly StorageProvider[]; files: Files },
-): Promise<Finding[]> {
+  { store, providers }: { store: string; providers: readonly StorageProvider[] },
+): Finding[] {
   const findings = [
-    ...(await missingFindings(look, store, providers, files)),
+    ...missingFindings(look, store, providers),
     ...differingFindings(look, read?.changed, store),
   ];
   if (findings.length === 0 && look.unseen === 0) {
     findings.push({
       id: "media-compared",
       level: "ok",
-      sentence: `every upload has its file in ${store}, as long as its row says: ${formatCount(look.rows)}`,
+      sentence: `every upload has its file in ${placesOf(store, look)}, as long as its row says: ${formatCount(look.rows)}`,
       ...(read ? { evidence: [`hashes compared: ${formatCount(read.hashed)}`] } : {}),
     });
   }
-  return [...findings, ...unknownFindings(look, store)];
+  return [...findings, ...providedFindings(look, providers), ...unknownFindings(look, store)];
 }
 
-async function missingFindings(
+const placesOf = (store: string, { provided }: UploadsLook) =>
+  provided.files === 0 ? store : `${store} or in a storage provider`;
+
+function providedFindings({ provided }: UploadsLook, providers: readonly StorageProvider[]): Finding[] {
+  if (provided.files === 0) return [];
+  const places = providers.flatMap(
+    ({ folder, bucket }) => folder ?? (bucket === null ? [] : `bucket ${bucket}`),
+  );
+  return [
+    {
+      id: "media-provided",
+      level: "note",
+      sentence: `uploads that only a storage provider has, and that are packed from there: ${formatAmount(provided.files, "files")}, ${formatBytes(provided.bytes)}`,
+      evidence: places,
+    },
+  ];
+}
+
+function missingFindings(
   { rows, missing, files: stored }: UploadsLook,
   store: string,
   providers: readonly StorageProvider[],
-  files: Files,
-): Promise<Finding[]> {
+): Finding[] {
   if (missing.count === 0) return [];
-  const found = await inFolders(missing.some, providers, files);
-  const evidence = missing.some.slice(0, SHOWN).map((one) => {
-    const folder = found.get(one);
-    return folder === undefined ? describe(one) : `${describe(one)}; it is in ${folder}`;
-  });
+  const evidence = missing.some.slice(0, SHOWN).map(describe);
   const sentence = `uploads without a file in ${store}: ${formatCount(missing.count)} of ${formatCount(rows)}`;
   if (mayBeElsewhere(providers)) {
     return [
@@ -58,10 +69,7 @@ async function missingFindings(
       },
     ];
   }
-  const hint =
-    found.size > 0
-      ? `copy what is in ${[...new Set(found.values())].join(", ")} to the same place below ${store} before the move, and plan again`
-      : `put them back from a backup; if they are lost already, the export goes on without them: --accept ${MEDIA_MISSING}`;
+  const hint = `put them back from a backup; if they are lost already, the export goes on without them: --accept ${MEDIA_MISSING}`;
   return [
     ...(stored === 0 ? [emptyStore(store, rows)] : []),
     { id: MEDIA_MISSING, level: "warning", sentence, evidence, hint },
@@ -74,24 +82,6 @@ const emptyStore = (store: string, rows: number): Finding => ({
   sentence: `the media store ${store} holds no upload, and the database knows ${formatCount(rows)}`,
   hint: "it may be another folder than Synapse's: check media_store_path and the folder that Synapse runs in, which relative paths start from",
 });
-
-/** In which folder of a storage provider the file of each upload lies, of those that it has. */
-async function inFolders(
-  missing: readonly Judged[],
-  providers: readonly StorageProvider[],
-  files: Files,
-): Promise<Map<Judged, string>> {
-  const found = new Map<Judged, string>();
-  for (const { folder } of providers) {
-    if (folder === null) continue;
-    for (const one of missing) {
-      if (one.path === undefined || found.has(one)) continue;
-      const entry = await files.look(join(folder, one.path));
-      if (entry?.kind === "file" && entry.size === one.expected) found.set(one, folder);
-    }
-  }
-  return found;
-}
 
 /** The export takes both for missing: what is there is not what was uploaded. */
 function differingFindings(

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import type { Files, Walked } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { UPLOAD_KEYS, UPLOADS } from "./layout.ts";
+import { UPLOAD_KEYS, uploadPath, UPLOADS } from "./layout.ts";
 import { meet, type Meeting } from "./meet.ts";
+import { locate, type Provider } from "./provider.ts";
 import { uploadRows, type UploadRow } from "./rows.ts";
 import { judgeAgain, Suspects, type Judged } from "./suspects.ts";
 
@@ -13,6 +14,8 @@ export interface UploadsLook {
   /** Regular files, whosever they are: an export packs them all. */
   readonly files: number;
   readonly bytes: number;
+  /** Uploads that are not in the store, but in a storage provider, as long as their rows say. */
+  readonly provided: { readonly files: number; readonly bytes: number };
   readonly missing: Faults;
   readonly differing: Faults;
   readonly unknown: Faults;
@@ -60,12 +63,19 @@ export async function compareUploads(
   {
     session,
     store,
+    providers,
     files,
     signal,
-  }: { session: QuerySession; store: string; files: Files; signal: AbortSignal },
+  }: {
+    session: QuerySession;
+    store: string;
+    providers: readonly Provider[];
+    files: Files;
+    signal: AbortSignal;
+  },
   tell: (rows: number) => void,
 ): Promise<UploadsLook> {
-  const seen = new Seen(tell);
+  const seen = new Seen(providers, tell);
   await meet(uploadRows(session, { hashes: false }), files.walk(join(store, UPLOADS), signal), seen);
   const judged: Judged[] = [];
   for (const suspects of [seen.missing, seen.differing, seen.unknown])
@@ -82,6 +92,7 @@ export async function compareUploads(
     rows: seen.rows,
     files: seen.files,
     bytes: seen.bytes,
+    provided: seen.provided,
     missing: those("missing", seen.missing),
     differing: those("differing", seen.differing),
     unknown: those("unknown", seen.unknown),
@@ -98,6 +109,7 @@ class Seen implements Meeting<UploadRow> {
   bytes = 0;
   unseen = 0;
   example: string | undefined;
+  readonly provided = { files: 0, bytes: 0 };
   readonly missing = new Suspects();
   readonly differing = new Suspects();
   readonly unknown = new Suspects();
@@ -105,9 +117,11 @@ class Seen implements Meeting<UploadRow> {
   readonly closed = new Listed();
   readonly keyAt = UPLOAD_KEYS.keyAt;
   readonly prefixAt = UPLOAD_KEYS.prefixAt;
+  readonly #providers: readonly Provider[];
   readonly #tell: (rows: number) => void;
 
-  constructor(tell: (rows: number) => void) {
+  constructor(providers: readonly Provider[], tell: (rows: number) => void) {
+    this.#providers = providers;
     this.#tell = tell;
   }
 
@@ -119,11 +133,22 @@ class Seen implements Meeting<UploadRow> {
     else if (size > 0) this.example ??= `${UPLOADS}/${name}`;
   }
 
-  rowOnly({ key, length }: UploadRow, unseen: boolean): void {
-    if (length === null) return;
+  rowOnly({ key, length }: UploadRow, unseen: boolean): Promise<void> | undefined {
+    if (length === null) return undefined;
     this.#row();
     if (unseen) this.unseen += 1;
+    else if (this.#providers.length > 0) return this.#lookElsewhere(key, length);
     else this.missing.addUpload(key);
+    return undefined;
+  }
+
+  async #lookElsewhere(key: string, length: number): Promise<void> {
+    const path = uploadPath(key);
+    if (path === undefined || !(await locate(path, length, this.#providers))) this.missing.addUpload(key);
+    else {
+      this.provided.files += 1;
+      this.provided.bytes += length;
+    }
   }
 
   fileOnly({ name, kind, size }: Walked): void {

@@ -56,7 +56,7 @@ export async function lookAtHomeserver(
   system: System,
   progress: Progress,
 ): Promise<Looked> {
-  const { files, http, machine, programs, signal } = system;
+  const { files, http, machine, objects, programs, signal } = system;
   const findings: Finding[] = [];
   const look = attempts(findings, signal);
 
@@ -109,7 +109,7 @@ export async function lookAtHomeserver(
           ...(questions.uploadLimit === undefined ? {} : { uploadLimit: questions.uploadLimit }),
           ...(questions.mediaRepo === undefined ? {} : { mediaRepo: questions.mediaRepo }),
         },
-        { session, files, http, machine, signal },
+        { session, files, http, objects, machine, signal },
         progress,
       ),
     );

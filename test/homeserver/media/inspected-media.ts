@@ -11,6 +11,7 @@ import type { MediaRepo } from "../../../src/homeserver/media/media-repo.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { realFiles } from "../../../src/system/files.ts";
 import { realHttp } from "../../../src/system/http.ts";
+import { realObjectStores } from "../../../src/system/object-store.ts";
 import { silent, type Progress } from "../../../src/system/progress.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { emptied, insert, type MediaDatabase } from "../../support/media-database.ts";
@@ -100,7 +101,15 @@ export class MediaHome {
       const { signal } = new AbortController();
       return await inspectMedia(
         { homeserver, deep: false, ...asked },
-        { session, files: realFiles, http: realHttp, machine, signal, ...tools },
+        {
+          session,
+          files: realFiles,
+          http: realHttp,
+          objects: realObjectStores(signal),
+          machine,
+          signal,
+          ...tools,
+        },
         progress,
       );
     } finally {

@@ -23,7 +23,10 @@ async function met(ids: readonly string[], ...batches: (readonly Walked[])[]): P
       told.push(`= ${key}`);
       return undefined;
     },
-    rowOnly: ({ key }, unseen) => told.push(`${unseen ? "??" : "?"} ${key}`),
+    rowOnly({ key }, unseen) {
+      told.push(`${unseen ? "??" : "?"} ${key}`);
+      return undefined;
+    },
     fileOnly: ({ name }) => told.push(`+ ${name}`),
   });
   return told;
