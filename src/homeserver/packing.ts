@@ -9,8 +9,16 @@ import { openSource } from "./database/source.ts";
 import type { Piece } from "./estimate/export-clock.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { compareMedia } from "./media/compare.ts";
-import { exportMedia, MEDIA_MISSING, MEDIA_STEP } from "./media/export.ts";
+import {
+  exportMedia,
+  MEDIA_MISSING,
+  MEDIA_STEP,
+  mustBeUnchanged,
+  type PackedFirst,
+  type Reach,
+} from "./media/export.ts";
 import { exportMediaSince } from "./media/export-since.ts";
+import { openProviders } from "./media/provider.ts";
 import { KEY_SECTION, packSigningKey } from "./signing-key/export.ts";
 import type { Source } from "./source.ts";
 
@@ -59,7 +67,7 @@ export function stepsBeforeStop(
     // What is small and can't be replaced goes first.
     { step: exportConfig({ ...sharedBySteps(packing), ...read }) },
     // Files of media never change: those that are there by now are packed while the server still serves.
-    ...(serving ? [{ step: mediaStep(packing, source, true) }] : []),
+    ...(serving ? mediaSteps(packing, source, true).map((step) => ({ step })) : []),
   ];
 }
 
@@ -70,11 +78,8 @@ export function stepsBeforeStop(
 export function* stepsOnceDown(packing: Packing, source: Source, served: boolean): Iterable<TimedStep> {
   yield { step: databaseStep(packing, source), piece: "database" };
   // After the database, so that every upload the dump knows has its file by now.
-  if (!served)
-    yield {
-      step: mediaStep(packing, source, false),
-      ...(packing.place.inventory.rehearsal ? {} : { piece: "media" }),
-    };
+  const piece = packing.place.inventory.rehearsal ? {} : ({ piece: "media" } as const);
+  if (!served) for (const step of mediaSteps(packing, source, false)) yield { step, ...piece };
   yield { step: mediaSinceStep(packing, source), piece: "media" };
 }
 
@@ -95,33 +100,66 @@ function databaseStep(packing: Packing, { database, marker }: Source): Step {
 }
 
 /** The first archive of media: all that is there, or while the server serves, all that is there for good. */
-function mediaStep(packing: Packing, source: Source, serving: boolean): Step {
-  return exportMedia({ ...mediaFor(packing, source), total: source.media.bytes, serving });
+function mediaSteps(packing: Packing, source: Source, serving: boolean): Step[] {
+  const media = mediaFor(packing, source);
+  const packed = exportMedia({ ...media, total: source.media.bytes, serving });
+  const compared: Step = {
+    id: "export/media-hashes",
+    // Asked for once the archive is there.
+    get inputs() {
+      const accepted = media.accepted ? "other files" : "nothing";
+      return { ...packing.inputs, first: packedFirst(packing).sha256, accepted };
+    },
+    check: () => Promise.resolve(undefined),
+    run() {
+      mustBeUnchanged(packedFirst(packing), media);
+      return Promise.resolve({});
+    },
+  };
+  return [packed, compared];
 }
 
 /** What the first archive does not have, and the section on both. `source` is as it is now. */
 function mediaSinceStep(packing: Packing, source: Source): Step {
-  const first = packing.place.journal.steps[MEDIA_STEP]?.outcome["sha256"];
-  return exportMediaSince({ ...mediaFor(packing, source), state: source.media, first: String(first) });
+  return exportMediaSince({
+    ...mediaFor(packing, source),
+    ...{ state: source.media, first: packedFirst(packing) },
+  });
+}
+
+function packedFirst({ place }: Packing): PackedFirst {
+  const outcome: Readonly<Record<string, unknown>> = place.journal.steps[MEDIA_STEP]?.outcome ?? {};
+  const { sha256, serving, began, changed, changedCount } = outcome;
+  return {
+    sha256: String(sha256),
+    settled: serving !== true,
+    began: Number(began ?? 0),
+    changed: Array.isArray(changed) ? changed.map(String) : [],
+    changedCount: Number(changedCount ?? 0),
+  };
 }
 
 function mediaFor(packing: Packing, { database }: Source) {
   const { homeserver, folder, accepted, system } = packing;
-  const { files, machine } = system;
+  const { files, machine, signal } = system;
+  const store = homeserver.mediaStore;
+  const reaching = async <T>(act: (reach: Reach) => Promise<T>): Promise<T> => {
+    const providers = openProviders(homeserver, system);
+    const session = await openSource(database, system);
+    try {
+      return await act({ session, providers });
+    } finally {
+      for (const provider of providers) provider.close();
+      await session.close();
+    }
+  };
   return {
     ...sharedBySteps(packing),
-    ...{ files, machine, folder, store: homeserver.mediaStore },
+    ...{ files, machine, signal, folder, store, reaching },
     accepted: accepted.includes(MEDIA_MISSING),
-    compare: async () => {
-      const session = await openSource(database, system);
-      try {
-        return await compareMedia(session, homeserver.mediaStore, files, {
-          hashes: false,
-          tell: () => undefined,
-        });
-      } finally {
-        await session.close();
-      }
-    },
+    compare: () =>
+      reaching(({ session, providers }) =>
+        compareMedia(session, store, files, { hashes: false, tell: () => undefined, providers, signal }),
+      ),
   };
 }

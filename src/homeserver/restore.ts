@@ -35,6 +35,7 @@ import { MEDIA_ARTIFACT } from "./media/export.ts";
 import { MEDIA_SINCE_ARTIFACT } from "./media/export-since.ts";
 import { restoreArchives, type MediaTarget } from "./media/restore.ts";
 import type { MediaSection } from "./media/section.ts";
+import { lostSince } from "./media/verify.ts";
 
 /** A bundle that was checked, opened with its key, and is about to be unpacked. */
 export interface Opened {
@@ -161,13 +162,11 @@ export function mediaStep(
     async check() {
       const session = await postgres.connect(address);
       try {
-        const { differing } = await compareMedia(session, target.store, files, {
+        const compared = await compareMedia(session, target.store, files, {
           hashes: false,
           tell: () => undefined,
         });
-        const lost = differing.filter(
-          ({ mediaId }) => !section.differing.some((known) => known.mediaId === mediaId),
-        );
+        const lost = lostSince(section, compared);
         return lost.length === 0 ? undefined : `${lost.length} files are missing`;
       } finally {
         await session.close();

@@ -28,7 +28,7 @@ create table stream_positions (stream_name text not null, instance_name text not
 insert into stream_positions values ('events', 'master', 500), ('backfill', 'master', -12);
 create table e2e_one_time_keys_json (user_id text not null, device_id text not null, algorithm text not null, key_id text not null, key_json text not null);
 insert into e2e_one_time_keys_json values ('@user1:example.org', 'D', 'signed_curve25519', 'AAA', '${ONE_TIME_KEY}');
-create table local_media_repository (media_id text unique, media_type text, media_length integer, upload_name text, url_cache text, quarantined_by text, sha256 text);
+create table local_media_repository (media_id text unique, media_type text, media_length integer, upload_name text, url_cache text, quarantined_by text, sha256 text, user_id text default '@alice:example.org', created_ts bigint default 1767225600000);
 insert into local_media_repository (media_id, media_type, media_length, url_cache) values
   ('PPppPending', null, null, null), ('2026-01-02_preview', 'image/png', 77, 'https://example.com');
 create table local_media_repository_thumbnails (media_id text, thumbnail_width integer);

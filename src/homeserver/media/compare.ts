@@ -4,34 +4,54 @@ import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { UPLOAD_KEYS, UPLOADS, uploadPath } from "./layout.ts";
 import { meet } from "./meet.ts";
-import { hasHashes, uploadRows } from "./rows.ts";
+import { locate, type Provider } from "./provider.ts";
+import { hasHashes, uploadRows, type UploadRow } from "./rows.ts";
 import type { Differing } from "./section.ts";
 import { failToOpen } from "./store.ts";
 
 export interface Comparison {
   readonly rows: number;
   readonly bytes: number;
+  /** Uploads that only a storage provider has. */
+  readonly provided: { readonly files: number; readonly bytes: number };
+  /** Uploads without a file, or with one of another size: the first of them. */
   readonly differing: readonly Differing[];
+  readonly differingCount: number;
+  /** SHA-256 over all of them in the order of their ids, a line each: id, bytes by the row, bytes found. */
+  readonly differingDigest: string;
   /** Uploads of the right size whose hash is not the one in their row; only looked for when asked. */
   readonly changed: readonly string[];
   /** Files whose hash was compared. */
   readonly hashed: number;
 }
 
+/** So many that differ are named. */
+const NAMED = 100_000;
+
+export interface Comparing {
+  /** Whether each file is read. */
+  readonly hashes: boolean;
+  readonly tell: (bytes: number) => void;
+  /** Where else a file may be; nowhere when left out. */
+  readonly providers?: readonly Provider[];
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Rows of local uploads against files. A row without a length is an id that was reserved and never used; rows of URL
- * previews have their files elsewhere (synapse/storage/databases/main/media_repository.py). Memory grows with what
- * differs alone. Throws `permission-denied` or `file-failed` for a folder that cannot be looked into.
+ * previews have their files elsewhere (synapse/storage/databases/main/media_repository.py). Memory stays flat. Throws
+ * `permission-denied` or `file-failed` for a folder that cannot be looked into, `storage-failed` for a provider.
  */
 export async function compareMedia(
   session: QuerySession,
   store: string,
   files: Files,
-  { hashes, tell }: { hashes: boolean; tell: (bytes: number) => void },
+  { hashes, tell, providers = [], signal }: Comparing,
 ): Promise<Comparison> {
   const known = hashes && (await hasHashes(session, "local_media_repository"));
-  const differing: Differing[] = [];
+  const differ = new Differences();
   const changed: string[] = [];
+  const provided = { files: 0, bytes: 0 };
   let closed: string | undefined;
   let rows = 0;
   let bytes = 0;
@@ -45,27 +65,59 @@ export async function compareMedia(
     hashed += 1;
     if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.push(id);
   };
-  await meet(uploadRows(session, { hashes: known }), files.walk(join(store, UPLOADS)), {
-    ...UPLOAD_KEYS,
-    both({ key, length, sha256 }, { size }) {
-      if (length === null) return undefined;
-      count(length);
-      if (size !== length) differing.push({ mediaId: key, expected: length, found: size });
-      else if (sha256) return compareHash(key, sha256);
-      return undefined;
+  const lookElsewhere = async (row: UploadRow, length: number) => {
+    const path = uploadPath(row.key);
+    if (path === undefined || !(await locate(path, length, providers))) differ.add(row, length, null);
+    else {
+      provided.files += 1;
+      provided.bytes += length;
+    }
+  };
+  await meet(
+    uploadRows(session, { hashes: known, uploaders: true }),
+    files.walk(join(store, UPLOADS), signal),
+    {
+      ...UPLOAD_KEYS,
+      both(row, { size }) {
+        const { key, length, sha256 } = row;
+        if (length === null) return undefined;
+        count(length);
+        if (size !== length) differ.add(row, length, size);
+        else if (sha256) return compareHash(key, sha256);
+        return undefined;
+      },
+      rowOnly(row) {
+        if (row.length === null) return undefined;
+        count(row.length);
+        if (providers.length > 0) return lookElsewhere(row, row.length);
+        differ.add(row, row.length, null);
+        return undefined;
+      },
+      fileOnly({ kind, name }) {
+        if (kind === "closed") closed ??= name;
+      },
     },
-    rowOnly({ key, length }) {
-      if (length === null) return undefined;
-      count(length);
-      differing.push({ mediaId: key, expected: length, found: null });
-      return undefined;
-    },
-    fileOnly({ kind, name }) {
-      if (kind === "closed") closed ??= name;
-    },
-  });
+  );
   if (closed !== undefined) await failToOpen(join(store, UPLOADS, closed), files);
-  return { rows, bytes, differing, changed, hashed };
+  return { rows, bytes, provided, ...differ.result(), changed, hashed };
+}
+
+/** Uploads that have no file, or another one. */
+class Differences {
+  readonly #named: Differing[] = [];
+  readonly #hash = createHash("sha256");
+  #count = 0;
+
+  add({ key, uploader }: UploadRow, expected: number, found: number | null): void {
+    this.#count += 1;
+    this.#hash.update(`${key} ${expected} ${found ?? "none"}\n`);
+    if (this.#named.length < NAMED) this.#named.push({ mediaId: key, expected, found, uploader });
+  }
+
+  result(): Pick<Comparison, "differing" | "differingCount" | "differingDigest"> {
+    const differingDigest = this.#hash.digest("hex");
+    return { differing: this.#named, differingCount: this.#count, differingDigest };
+  }
 }
 
 async function hashOf(path: string, files: Files): Promise<string> {
@@ -74,6 +126,6 @@ async function hashOf(path: string, files: Files): Promise<string> {
   return hash.digest("hex");
 }
 
-/** For people: "AbCd…: 4000 bytes by its row, no file". */
-export const describeDiffering = ({ mediaId, expected, found }: Differing) =>
-  `${mediaId}: ${expected} bytes by its row, ${found === null ? "no file" : `${found} on disk`}`;
+/** For people: "AbCd…: 4000 bytes by its row, no file; from @user:example.org". */
+export const describeDiffering = ({ mediaId, expected, found, uploader }: Differing) =>
+  `${mediaId}: ${expected} bytes by its row, ${found === null ? "no file" : `${found} on disk`}${uploader == null ? "" : `; from ${uploader}`}`;

@@ -1,7 +1,9 @@
 import { sealedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
-import { mustHaveFiles, MEDIA_SECTION, packedList, tarEntries, type MediaExport } from "./export.ts";
+import { mediaEntries, Noticed } from "./entries.ts";
+import { mustHaveFiles, MEDIA_SECTION, packedList, type MediaExport, type PackedFirst } from "./export.ts";
+import { providedFiles } from "./provided.ts";
 import { filesSince } from "./packed-list.ts";
 import type { MediaSection } from "./section.ts";
 import type { StoreState } from "./store.ts";
@@ -13,8 +15,8 @@ export const MEDIA_SINCE_STEP = "export/media-since";
 export interface MediaSinceExport extends Omit<MediaExport, "total" | "serving"> {
   /** Of the whole store, now. */
   readonly state: StoreState;
-  /** What the first archive is, so that another one makes this step run again. */
-  readonly first: string;
+  /** Another one makes this step run again. */
+  readonly first: PackedFirst;
 }
 
 /**
@@ -29,24 +31,31 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       ...from.inputs,
       store,
       state: state.digest,
-      first: from.first,
+      first: from.first.sha256,
       accepted: from.accepted ? "missing files" : "nothing",
     },
     check: (outcome) => (outcome["name"] === undefined ? Promise.resolve(undefined) : from.check(outcome)),
     async run() {
       const compared = await from.compare();
       mustHaveFiles(compared, from);
-      const section: MediaSection = {
-        files: state.files,
-        bytes: state.bytes,
+      const rest = () => filesSince(store, packedList(from), files);
+      const since = from.first.settled ? Number.MAX_SAFE_INTEGER : from.first.began - UPLOAD_TIME;
+      const noticed = new Noticed();
+      const section = (changed: readonly string[]): MediaSection => ({
+        files: state.files + compared.provided.files,
+        bytes: state.bytes + compared.provided.bytes,
         rows: compared.rows,
         rowBytes: compared.bytes,
         differing: [...compared.differing],
-      };
-      inventory.setSection(MEDIA_SECTION, section);
-      const rest = () => filesSince(store, packedList(from), files);
-      const total = await sizeOf(rest());
+        differingCount: compared.differingCount,
+        differingDigest: compared.differingDigest,
+        changed: [...from.first.changed, ...changed],
+      });
+      const total = await from.reaching(({ session, providers }) =>
+        sizeOf(rest(), providedFiles({ ...from, session, providers }, since)),
+      );
       if (total === undefined) {
+        inventory.setSection(MEDIA_SECTION, section([]));
         await into.remove(MEDIA_SINCE_ARTIFACT);
         inventory.dropArtifact(sealedName(MEDIA_SINCE_ARTIFACT));
         await from.saved();
@@ -59,24 +68,39 @@ export function exportMediaSince(from: MediaSinceExport): Step {
         label: "media that came since",
         total,
       } as const;
-      const counted = { files: 0, bytes: 0 };
-      const entries = tarEntries(rest(), store, files, ({ size }) => {
-        counted.files += 1;
-        counted.bytes += size;
-        return Promise.resolve(true);
-      });
-      const artifact = await into.add(plan, packTar(entries));
+      const artifact = await from.reaching((reach) =>
+        into.add(
+          plan,
+          packTar(
+            mediaEntries(rest(), { ...from, ...reach, noticed }, () => Promise.resolve(), {
+              since,
+              last: true,
+            }),
+          ),
+        ),
+      );
+      inventory.setSection(MEDIA_SECTION, section(noticed.outcome().changed));
       inventory.setArtifact(artifact);
       await from.saved();
       const { name, size, sha256, parts } = artifact;
-      return { name, size, sha256, parts, ...counted };
+      return { name, size, sha256, parts, ...noticed.outcome() };
     },
   };
 }
 
+/**
+ * Milliseconds that an upload may take from its row to its file (unused_expiration_time, a day where nobody says
+ * otherwise), and as much again for who says otherwise.
+ */
+const UPLOAD_TIME = 2 * 86_400_000;
+
 /** Bytes of some files; undefined when there are none. */
-async function sizeOf(walked: AsyncIterable<{ readonly size: number }>): Promise<number | undefined> {
+async function sizeOf(
+  walked: AsyncIterable<{ readonly size: number }>,
+  provided: AsyncIterable<{ readonly file: { readonly size: number } }>,
+): Promise<number | undefined> {
   let bytes: number | undefined;
   for await (const { size } of walked) bytes = (bytes ?? 0) + size;
+  for await (const { file } of provided) bytes = (bytes ?? 0) + file.size;
   return bytes;
 }

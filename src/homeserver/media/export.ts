@@ -5,12 +5,15 @@ import type { BundleWriter } from "../../bundle/writer.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Step } from "../../journal/step.ts";
 import { Tally } from "../../pipeline/measure.ts";
-import { packTar, type TarEntry } from "../../pipeline/tar.ts";
+import { packTar } from "../../pipeline/tar.ts";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
+import type { QuerySession } from "../../system/query.ts";
 import { describeDiffering, type Comparison } from "./compare.ts";
+import { mediaEntries, Noticed } from "./entries.ts";
 import { PackedList } from "./packed-list.ts";
-import { walkStore, type StoredFile } from "./store.ts";
+import type { Provider } from "./provider.ts";
+import { walkStore } from "./store.ts";
 
 export const MEDIA_ARTIFACT = "customer_backup_media_export.tar.gz";
 export const MEDIA_SECTION = "media";
@@ -18,6 +21,9 @@ export const MEDIA_STEP = "export/media";
 
 /** The id by which a person accepts that uploads are missing already. */
 export const MEDIA_MISSING = "media-missing";
+
+/** Under which what is told of uploads whose hash is another one. Accepted with those that are missing. */
+export const MEDIA_CHANGED = "media-changed";
 
 export interface MediaExport {
   readonly store: string;
@@ -31,12 +37,21 @@ export interface MediaExport {
   readonly accepted: boolean;
   /** Rows against files, as they are when it is called. */
   readonly compare: () => Promise<Comparison>;
+  /** Opens the database and the storage providers for the time in which files are packed. */
+  readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
+  readonly signal: AbortSignal;
   readonly files: Files;
   readonly machine: Pick<Machine, "now">;
   readonly into: BundleWriter;
   readonly inventory: Inventory;
   readonly saved: () => Promise<void>;
   check: Step["check"];
+}
+
+/** What is read while files are packed. */
+export interface Reach {
+  readonly session: QuerySession;
+  readonly providers: readonly Provider[];
 }
 
 /** Milliseconds since its last change after which a file is certainly complete: Synapse writes what it has received whole. */
@@ -66,33 +81,43 @@ export function exportMedia(from: MediaExport): Step {
       return undefined;
     },
     async run() {
-      mustHaveFiles(await from.compare(), from);
+      const compared = await from.compare();
+      mustHaveFiles(compared, from);
       const plan = {
         name: MEDIA_ARTIFACT,
         format: "tar",
         level: 0,
         label: "media",
-        total: from.total,
+        total: from.total + compared.provided.bytes,
       } as const;
       const written = await files.begin(list.path);
       const packed = new PackedList(list.key);
-      const counted = { files: 0, bytes: 0 };
-      const settledBefore = from.serving ? from.machine.now() - SETTLED : Infinity;
+      const noticed = new Noticed();
+      const began = from.machine.now();
+      const settledBefore = from.serving ? began - SETTLED : Infinity;
       try {
-        const entries = tarEntries(walkStore(store, files), store, files, async (file) => {
-          if (file.mtimeMs > settledBefore) return false;
-          packed.add(file);
-          await written.write(packed.take());
-          counted.files += 1;
-          counted.bytes += file.size;
-          return true;
-        });
-        const artifact = await into.add(plan, packTar(entries));
+        const artifact = await from.reaching((reach) =>
+          into.add(
+            plan,
+            packTar(
+              mediaEntries(
+                walkStore(store, files),
+                { ...from, ...reach, noticed },
+                async (file) => {
+                  packed.add(file);
+                  await written.write(packed.take());
+                },
+                { settledBefore },
+              ),
+            ),
+          ),
+        );
         await written.finish();
         inventory.setArtifact(artifact);
         await from.saved();
         const { name, size, sha256, parts } = artifact;
-        return { name, size, sha256, parts, ...counted, list: (await hashAt(list.path, files))! };
+        const hash = (await hashAt(list.path, files))!;
+        return { name, size, sha256, parts, ...noticed.outcome(), serving: from.serving, began, list: hash };
       } finally {
         await written.abandon();
       }
@@ -102,38 +127,50 @@ export function exportMedia(from: MediaExport): Step {
 
 /** Throws `media-missing` when uploads have no file and nobody accepted that. */
 export function mustHaveFiles(
-  { differing, rows }: Comparison,
+  { differing, differingCount, rows }: Comparison,
   { store, accepted }: Pick<MediaExport, "store" | "accepted">,
 ): void {
-  if (differing.length === 0 || accepted) return;
+  if (differingCount === 0 || accepted) return;
   const shown = differing.slice(0, 5).map(describeDiffering);
-  const more = differing.length > shown.length ? `; and ${differing.length - shown.length} more` : "";
+  const more = differingCount > shown.length ? `; and ${differingCount - shown.length} more` : "";
   throw new MigrationError(
     "media-missing",
-    `${differing.length} of ${rows} uploads have no file, or one of another size, in ${store}: ${shown.join("; ")}${more}`,
+    `${differingCount} of ${rows} uploads have no file, or one of another size, in ${store}: ${shown.join("; ")}${more}`,
     {
       hint: `check media_store_path; if they are lost already, go on without them: --accept ${MEDIA_MISSING}`,
     },
   );
 }
 
-/** Those that `take` wants, as they are at this moment. */
-export async function* tarEntries(
-  walked: AsyncIterable<StoredFile>,
-  store: string,
-  files: Files,
-  take: (file: StoredFile) => Promise<boolean>,
-): AsyncIterable<TarEntry> {
-  for await (const { name } of walked) {
-    const path = join(store, name);
-    // The walk is ahead of the packing: with the server running, a file may be gone by now.
-    const found = await files.look(path);
-    if (found?.kind !== "file") continue;
-    const { size, mode, mtimeMs } = found;
-    if (await take({ name, size, mode, mtimeMs }))
-      yield { name, size, mode, mtimeMs, content: () => files.read(path) };
-  }
+/** What the journal says of the first archive. */
+export interface PackedFirst {
+  readonly sha256: string;
+  /** When it was begun, in milliseconds since 1970. */
+  readonly began: number;
+  /** Whether nothing can have come since, as the server was down. */
+  readonly settled: boolean;
+  /** Ids of uploads whose hash is not the one in their row, the first thousand. */
+  readonly changed: readonly string[];
+  readonly changedCount: number;
 }
+
+/** Throws `media-missing` when uploads in the first archive are other files than those that were uploaded, and nobody accepted that. */
+export function mustBeUnchanged(
+  { changed, changedCount }: PackedFirst,
+  { store, accepted }: Pick<MediaExport, "store" | "accepted">,
+): void {
+  if (changedCount === 0 || accepted) return;
+  const more = changedCount > SHOWN ? ` and ${changedCount - SHOWN} more` : "";
+  throw new MigrationError(
+    "media-missing",
+    `${changedCount} uploads in ${store} are not the files that were uploaded, by the hashes in their rows: ${changed.slice(0, SHOWN).join(", ")}${more}`,
+    {
+      hint: `put them back from a backup, under the same names, and remove the bundle's folder; if they are lost, go on with them as they are: --accept ${MEDIA_MISSING}`,
+    },
+  );
+}
+
+const SHOWN = 5;
 
 async function hashAt(path: string, files: Files): Promise<string | undefined> {
   if (!(await files.look(path))) return undefined;

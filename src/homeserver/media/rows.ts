@@ -8,6 +8,8 @@ export interface UploadRow {
   readonly length: number | null;
   /** Lower-case hex; null where Synapse did not note it, or it was not asked for. */
   readonly sha256: string | null;
+  /** Who uploaded it; null where nobody knows, or it was not asked for. */
+  readonly uploader: string | null;
 }
 
 /** Hashes are kept since schema 91. */
@@ -27,10 +29,14 @@ export async function hasHashes(
  * All uploads in the order of their ids, byte by byte. Rows of URL previews are none: their files lie elsewhere
  * (synapse/media/filepath.py).
  */
-export function uploadRows(session: QuerySession, { hashes }: { hashes: boolean }): AsyncIterable<UploadRow> {
+export function uploadRows(
+  session: QuerySession,
+  { hashes, uploaders = false }: { hashes: boolean; uploaders?: boolean },
+): AsyncIterable<UploadRow> {
   const sha256 = hashes ? "sha256" : "NULL";
+  const uploader = uploaders ? "user_id" : "NULL";
   return session.rows<UploadRow>(`
-    SELECT media_id AS key, media_length AS length, ${sha256} AS sha256 FROM ${inOneScan(session, "local_media_repository")}
+    SELECT media_id AS key, media_length AS length, ${sha256} AS sha256, ${uploader} AS uploader FROM ${inOneScan(session, "local_media_repository")}
     WHERE url_cache IS NULL ORDER BY ${bytewise(session, "media_id")}`);
 }
 

@@ -6,6 +6,7 @@ const differingSchema = z.object({
   expected: z.number(),
   /** Bytes on disk; null when there is no file. */
   found: z.number().nullable(),
+  uploader: z.string().nullable().optional(),
 });
 
 /** What was packed of the media store, and how it fits the rows. */
@@ -17,6 +18,12 @@ export const mediaSectionSchema = z.object({
   rowBytes: z.number(),
   /** Uploads whose file was missing or of another size at the source already; somebody accepted it. */
   differing: z.array(differingSchema),
+  /** All of them, when `differing` names the first only; as many as it names when left out. */
+  differingCount: z.number().optional(),
+  /** See `Comparison`. */
+  differingDigest: z.string().optional(),
+  /** Uploads whose file had not the hash that its row has; somebody accepted it. */
+  changed: z.array(z.string()).optional(),
 });
 
 export type MediaSection = z.infer<typeof mediaSectionSchema>;

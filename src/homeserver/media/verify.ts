@@ -2,9 +2,9 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files.ts";
 import type { PostgresSession } from "../../system/postgres.ts";
 import { LEFT_BEHIND } from "../left-behind.ts";
-import { compareMedia, describeDiffering } from "./compare.ts";
-import { MEDIA_MISSING } from "./export.ts";
-import type { MediaSection } from "./section.ts";
+import { compareMedia, describeDiffering, type Comparison } from "./compare.ts";
+import { MEDIA_CHANGED, MEDIA_MISSING } from "./export.ts";
+import type { Differing, MediaSection } from "./section.ts";
 
 const SHOWN = 20;
 
@@ -18,12 +18,15 @@ export async function verifyMedia(
     tell,
   }: { session: PostgresSession; store: string; files: Files; tell: (bytes: number) => void },
 ): Promise<Finding[]> {
-  const { rows, bytes, differing, changed, hashed } = await compareMedia(session, store, files, {
+  const compared = await compareMedia(session, store, files, {
     hashes: true,
     tell,
   });
-  const before = new Set(section.differing.map(({ mediaId }) => mediaId));
-  const lost = differing.filter(({ mediaId }) => !before.has(mediaId));
+  const { rows, bytes, hashed } = compared;
+  const lost = lostSince(section, compared);
+  const otherBefore = new Set(section.changed);
+  const changed = compared.changed.filter((id) => !otherBefore.has(id));
+  const before = section.differingCount ?? section.differing.length;
   const findings: Finding[] = [];
   if (lost.length > 0 || changed.length > 0) {
     findings.push({
@@ -40,19 +43,35 @@ export async function verifyMedia(
     findings.push({
       id: "media",
       level: "ok",
-      sentence: `${rows - before.size} uploads, ${bytes} bytes by their rows, are in ${store}; ${hashed} were compared by hash`,
+      sentence: `${rows - before} uploads, ${bytes} bytes by their rows, are in ${store}; ${hashed} were compared by hash`,
     });
   }
-  if (before.size > 0) {
+  if (before > 0) {
     findings.push({
       id: MEDIA_MISSING,
       level: "note",
-      sentence: `${before.size} uploads were missing at the source already`,
+      sentence: `${before} uploads were missing at the source already`,
       evidence: section.differing.slice(0, SHOWN).map(describeDiffering),
+    });
+  }
+  if (otherBefore.size > 0) {
+    findings.push({
+      id: MEDIA_CHANGED,
+      level: "note",
+      sentence: `${otherBefore.size} uploads had another hash than their rows at the source already`,
+      evidence: [...otherBefore].slice(0, SHOWN),
     });
   }
   findings.push(await remoteMedia(session));
   return findings;
+}
+
+/** What is not as it was at the source: uploads that were missing there already are no loss. */
+export function lostSince(section: MediaSection, now: Comparison): readonly Differing[] {
+  const named = new Set(section.differing.map(({ mediaId }) => mediaId));
+  const all = (section.differingCount ?? named.size) <= named.size;
+  if (!all && now.differingDigest === section.differingDigest) return [];
+  return now.differing.filter(({ mediaId }) => !named.has(mediaId));
 }
 
 /** Rows whose files stayed behind must be gone, or they answer 404 for ever. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { uploadPath } from "../../../src/homeserver/media/layout.ts";
 import { realHttp, type Http } from "../../../src/system/http.ts";
+import { S3Server } from "../../support/lab/s3-server.ts";
 import { mediaInSqlite } from "../../support/media-database.ts";
 import { findingOf, MediaHome, told } from "./inspected-media.ts";
 
@@ -23,25 +24,47 @@ const S3 = `media_storage_providers:
   config: {bucket: media, access_key_id: geheim, secret_access_key: geheimer}
 `;
 
-test("an upload that is not here may be in a storage provider: a note, and no key is shown", async () => {
+const OTHER = S3.replace("s3_storage_provider.S3StorageProviderBackend", "my_storage.Provider");
+
+test("an upload that is not here may be in a provider that we cannot read: a note, and no key is shown", async () => {
   const one = home();
-  const full = await one.inspect({ settings: S3 });
+  const full = await one.inspect({ settings: OTHER });
   assert.deepEqual(told(full), [...HEALTHY, "media-provider note"]);
   rmSync(join(one.store, uploadPath("AAaaFirst")!));
-  const looked = await one.inspect({ settings: S3 });
+  const looked = await one.inspect({ settings: OTHER });
   assert.deepEqual(told(looked), ["media-missing note", ...HEALTHY.slice(1), "media-provider note"]);
-  assert.deepEqual(looked.facts.providers, [
-    {
-      module: "s3_storage_provider.S3StorageProviderBackend",
-      storeLocal: true,
-      storeRemote: true,
-      folder: null,
-    },
-  ]);
+  const places = { storeLocal: true, storeRemote: true, folder: null, bucket: null };
+  assert.deepEqual(looked.facts.providers, [{ module: "my_storage.Provider", ...places }]);
   assert.doesNotMatch(JSON.stringify(looked), /geheim/);
 });
 
-test("where Synapse keeps a second copy in a folder, missing uploads are looked for there", async () => {
+test("an upload that only a bucket has is no fault, and a bucket that cannot be used is a blocker without a key", async () => {
+  const server = await S3Server.start();
+  try {
+    await server.makeBucket("media");
+    const settings = S3.replace("{bucket", `{endpoint_url: "${server.url}", prefix: hs/, bucket`);
+    const one = home();
+    rmSync(join(one.store, uploadPath("AAaaFirst")!));
+    const missing = await one.inspect({ settings });
+    assert.deepEqual(told(missing), ["media-missing warning", ...HEALTHY.slice(1), "media-provider note"]);
+    await server.put("media", `hs/${uploadPath("AAaaFirst")!}`, "firs");
+    assert.equal((await one.inspect({ settings })).facts.compared?.missing, 1, "one of another size is none");
+    await server.put("media", `hs/${uploadPath("AAaaFirst")!}`, "first");
+    const looked = await one.inspect({ settings });
+    assert.deepEqual(told(looked), [
+      ...["media-compared ok", "media-provided note"],
+      ...[...HEALTHY.slice(1), "media-provider note"],
+    ]);
+    assert.deepEqual([looked.facts.compared?.provided, looked.facts.packed?.bytes], [1, 15]);
+    const nowhere = await one.inspect({ settings: settings.replace("bucket: media", "bucket: none") });
+    assert.match(findingOf(nowhere, "media-look")!.sentence, /no such bucket/);
+    assert.doesNotMatch(JSON.stringify([looked, nowhere]), /geheim/);
+  } finally {
+    await server.stop();
+  }
+});
+
+test("where Synapse keeps a second copy in a folder, uploads are looked for there", async () => {
   const settings = {
     "backup_media_store_path: backup\n": "file_system",
     "media_storage_providers: [{module: file_system, store_local: true, config: {directory: backup}}]\n":
@@ -52,16 +75,15 @@ test("where Synapse keeps a second copy in a folder, missing uploads are looked 
     rmSync(join(one.store, uploadPath("AAaaFirst")!));
     one.file("../backup/local_content/AA/aa/First", "first");
     const looked = await one.inspect({ settings: lines });
-    assert.deepEqual(told(looked), ["media-missing warning", ...HEALTHY.slice(1), "media-provider note"]);
-    const finding = findingOf(looked, "media-missing");
-    assert.match(finding!.evidence![0]!, /; it is in .*\/backup$/);
-    assert.match(finding!.hint!, /^copy what is in .*\/backup to the same place/);
+    assert.deepEqual(told(looked), [
+      ...["media-compared ok", "media-provided note"],
+      ...[...HEALTHY.slice(1), "media-provider note"],
+    ]);
+    assert.match(findingOf(looked, "media-provided")!.evidence![0]!, /\/backup$/);
     assert.equal(looked.facts.providers[0]?.module, module);
     rmSync(join(one.folder, "backup"), { recursive: true });
-    assert.match(
-      findingOf(await one.inspect({ settings: lines }), "media-missing")!.hint!,
-      /backup; if they are lost/,
-    );
+    const without = await one.inspect({ settings: lines });
+    assert.equal(findingOf(without, "media-missing")?.level, "warning");
   }
 });
 

@@ -97,7 +97,7 @@ for (const kind of ["postgres old", "postgres new", "sqlite old", "sqlite new"])
       });
       assert.deepEqual(packed, { files: 7, bytes: 73, exact: false });
       assert.deepEqual(compared, {
-        ...{ missing: 0, differing: 0, unknownFiles: 0, unknownBytes: 0 },
+        ...{ missing: 0, provided: 0, differing: 0, unknownFiles: 0, unknownBytes: 0 },
         ...{ hashed: null, unreadable: null },
       });
       assert.deepEqual(largest[0], { mediaId: "aaaafirst", bytes: 21 });

@@ -5,7 +5,12 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { Inventory } from "../../../src/bundle/inventory.ts";
 import { compareMedia } from "../../../src/homeserver/media/compare.ts";
-import { exportMedia } from "../../../src/homeserver/media/export.ts";
+import {
+  exportMedia,
+  mustBeUnchanged,
+  type PackedFirst,
+  type Reach,
+} from "../../../src/homeserver/media/export.ts";
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/layout.ts";
 import { mediaSectionSchema, type MediaSection } from "../../../src/homeserver/media/section.ts";
@@ -117,7 +122,10 @@ test("a whole store fits its rows, and reserved ids and previews are no fault", 
   assert.deepEqual(await compared(newStore()), {
     rows: 3,
     bytes: 6000,
+    provided: { files: 0, bytes: 0 },
     differing: [],
+    differingCount: 0,
+    differingDigest: createHash("sha256").digest("hex"),
     changed: [],
     hashed: 1,
   });
@@ -130,8 +138,8 @@ test("missing, truncated, replaced and changed uploads are found by their id", a
   truncateSync(pathOf(store, 2), 2999);
   const found = await compared(store);
   assert.deepEqual(found.differing, [
-    { mediaId: UPLOADS[0], expected: 1000, found: null },
-    { mediaId: UPLOADS[2], expected: 3000, found: 2999 },
+    { mediaId: UPLOADS[0], expected: 1000, found: null, uploader: "@alice:example.org" },
+    { mediaId: UPLOADS[2], expected: 3000, found: 2999, uploader: "@alice:example.org" },
   ]);
   assert.deepEqual(found.changed, [UPLOADS[1]]);
   rmSync(pathOf(store, 2));
@@ -148,7 +156,7 @@ test("the gate for media names each upload that is not as it was", async () => {
   const [media] = await verified(store);
   assert.equal(media?.level, "blocker");
   assert.deepEqual(media.evidence, [
-    `${UPLOADS[0]}: 1000 bytes by its row, no file`,
+    `${UPLOADS[0]}: 1000 bytes by its row, no file; from @alice:example.org`,
     `${UPLOADS[1]}: its hash is not the one in its row`,
   ]);
   const known = { ...NOTHING_LOST, differing: [{ mediaId: UPLOADS[0], expected: 1000, found: null }] };
@@ -176,29 +184,30 @@ async function exported(store: string, accepted: boolean): Promise<MediaSection>
   const inventory = Inventory.begin(still, false);
   const folder = temporaryFolder("bundle");
   const state = await storeState(store, files);
+  const { signal } = new AbortController();
   const shared = {
-    store,
-    folder,
-    inputs: {},
-    accepted,
+    ...{ store, folder, inputs: {}, accepted, files, machine: still, inventory, signal },
     compare: () =>
       withSession((session) => compareMedia(session, store, files, { hashes: false, tell: () => undefined })),
-    files,
-    machine: still,
+    reaching: <T>(act: (reach: Reach) => Promise<T>) =>
+      withSession((session) => act({ session, providers: [] })),
     into: writerIn(folder, lock),
-    inventory,
     saved: () => Promise.resolve(),
     check: () => Promise.resolve(undefined),
   };
-  await exportMedia({ ...shared, total: state.bytes, serving: false }).run();
-  await exportMediaSince({ ...shared, state, first: "" }).run();
+  const outcome = await exportMedia({ ...shared, total: state.bytes, serving: false }).run();
+  const first = { ...(outcome as unknown as PackedFirst), settled: true };
+  mustBeUnchanged(first, shared);
+  await exportMediaSince({ ...shared, state, first }).run();
   assert.deepEqual(readdirSync(folder), ["customer_backup_media_export.tar.gz.gpg", "media-packed.txt"]);
   return mediaSectionSchema.parse(inventory.section("media"));
 }
 
 test("an export stops when uploads are missing, and goes on when somebody accepted it", async () => {
   const store = newStore();
-  assert.deepEqual(await exported(store, false), NOTHING_LOST);
+  const { differingDigest, ...whole } = await exported(store, false);
+  assert.equal(differingDigest, createHash("sha256").digest("hex"));
+  assert.deepEqual(whole, { ...NOTHING_LOST, differingCount: 0, changed: [] });
   rmSync(pathOf(store, 0));
   await assert.rejects(exported(store, false), {
     code: "media-missing",
@@ -206,8 +215,39 @@ test("an export stops when uploads are missing, and goes on when somebody accept
     hint: /--accept media-missing/,
   });
   const section = await exported(store, true);
-  assert.deepEqual(section.differing, [{ mediaId: UPLOADS[0], expected: 1000, found: null }]);
+  assert.deepEqual(section.differing, [
+    { mediaId: UPLOADS[0], expected: 1000, found: null, uploader: "@alice:example.org" },
+  ]);
   assert.equal(section.files, 3);
+});
+
+test("an export finds an upload that is another file by its hash, and stops until somebody accepts it", async () => {
+  const store = newStore();
+  writeFileSync(pathOf(store, 1), flipped(uploadBytes(1), 5));
+  await assert.rejects(exported(store, false), {
+    code: "media-missing",
+    message: new RegExp(`1 uploads .* are not the files that were uploaded.*: ${UPLOADS[1]}`),
+    hint: /--accept media-missing/,
+  });
+  const section = await exported(store, true);
+  assert.deepEqual([section.differing, section.changed], [[], [UPLOADS[1]]]);
+  const findings = await verified(store, section);
+  assert.deepEqual(
+    findings.slice(0, 2).map(({ id, level }) => `${id} ${level}`),
+    ["media ok", "media-changed note"],
+  );
+});
+
+test("of very many uploads that are lost, those named and the digest of all decide", async () => {
+  const store = newStore();
+  for (const index of [0, 1, 2]) rmSync(pathOf(store, index));
+  const { differing, differingCount, differingDigest } = await compared(store);
+  const section = { ...NOTHING_LOST, differing: differing.slice(0, 1), differingCount, differingDigest };
+  assert.equal((await verified(store, section))[0]?.level, "ok");
+  const other = await verified(store, { ...section, differingDigest: "another" });
+  assert.equal(other[0]?.level, "blocker");
+  writeFileSync(pathOf(store, 2), "other");
+  assert.equal((await verified(store, section))[0]?.level, "blocker");
 });
 
 test("where an upload lies is where Synapse puts it, and no id leads anywhere else", () => {

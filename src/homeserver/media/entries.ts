@@ -1,0 +1,128 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { MigrationError } from "../../errors.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
+import type { TarEntry } from "../../pipeline/tar.ts";
+import type { Files } from "../../system/files.ts";
+import type { QuerySession } from "../../system/query.ts";
+import { idOf, withHashes } from "./known-hashes.ts";
+import { fetched, providedFiles } from "./provided.ts";
+import type { Provider } from "./provider.ts";
+import { openSteadily, type Reading } from "./steady.ts";
+import type { StoredFile } from "./store.ts";
+
+export interface Entering {
+  readonly session: QuerySession;
+  readonly store: string;
+  readonly providers: readonly Provider[];
+  readonly files: Files;
+  readonly signal: AbortSignal;
+  readonly noticed: Noticed;
+}
+
+/** So many are named; of more only the number is known. */
+const NAMED = 1000;
+
+/** What was seen of files while they were packed. */
+export class Noticed {
+  #files = 0;
+  #bytes = 0;
+  #provided = 0;
+  #changedCount = 0;
+  readonly #changed: string[] = [];
+
+  add({ name, size }: Pick<StoredFile, "name" | "size">, how: { changed: boolean; provided: boolean }): void {
+    this.#files += 1;
+    this.#bytes += size;
+    if (how.provided) this.#provided += 1;
+    if (!how.changed) return;
+    this.#changedCount += 1;
+    if (this.#changed.length < NAMED) this.#changed.push(idOf(name) ?? name);
+  }
+
+  /** For a journal. `changed` has the ids of uploads whose hash is not the one in their row, the first thousand. */
+  outcome(): {
+    files: number;
+    bytes: number;
+    provided: number;
+    changed: readonly string[];
+    changedCount: number;
+  } {
+    return {
+      files: this.#files,
+      bytes: this.#bytes,
+      provided: this.#provided,
+      changed: this.#changed,
+      changedCount: this.#changedCount,
+    };
+  }
+}
+
+/** What of a store goes into an archive. */
+export interface Choice {
+  /** What changed later is left for another archive. Milliseconds since 1970. */
+  readonly settledBefore?: number;
+  /** Only what rows from then on ask for is looked for in providers. Milliseconds since 1970. */
+  readonly since?: number;
+  /** Nobody packs what moves later on: then it is a failure. */
+  readonly last?: boolean;
+}
+
+/**
+ * Files of the store as they are at this moment, then those that only a storage provider has. `packed` is called for
+ * each file of the store that went in as it was found. One that is gone by now is left out; one that is written to
+ * meanwhile goes in and is not told of, so that a later archive, whose word counts, has it again. Throws
+ * `source-changed` for such a one when nothing comes later.
+ */
+export async function* mediaEntries(
+  walked: AsyncIterable<StoredFile>,
+  from: Entering,
+  packed: (file: StoredFile) => Promise<void>,
+  { settledBefore = Infinity, since = 0, last = false }: Choice,
+): AsyncIterable<TarEntry> {
+  const { files, store, session, noticed, signal } = from;
+  for await (const {
+    file: { name },
+    sha256,
+  } of withHashes(walked, session)) {
+    signal.throwIfAborted();
+    // The walk is ahead of the packing: with the server running, a file may be gone by now.
+    const found = await files.look(join(store, name));
+    if (found?.kind !== "file" || found.mtimeMs > settledBefore) continue;
+    const { size, mode, mtimeMs } = found;
+    const file = { name, size, mode, mtimeMs };
+    let reading: Reading | undefined;
+    const tell = (how: Reading) => (reading = how);
+    const opened = await openSteadily(file, { files, store, sha256, tell });
+    if (!opened) continue;
+    try {
+      yield { ...file, content: opened.content };
+    } finally {
+      await opened.end();
+    }
+    if (reading === "moving" && last) throw moved(join(store, name));
+    noticed.add(file, { changed: reading === "changed", provided: false });
+    if (reading !== "moving") await packed(file);
+  }
+  for await (const { located, content } of fetched(providedFiles(from, since))) {
+    const { file, sha256 } = located;
+    let changed = false;
+    const tell = (is: boolean) => (changed = is);
+    yield { ...file, mode: 0o640, content: () => hashed(content(), sha256, tell) };
+    noticed.add(file, { changed, provided: true });
+  }
+}
+
+async function* hashed(source: Bytes, sha256: string | undefined, tell: (changed: boolean) => void): Bytes {
+  const hash = createHash("sha256");
+  for await (const chunk of source) {
+    hash.update(chunk);
+    yield chunk;
+  }
+  tell(sha256 !== undefined && hash.digest("hex") !== sha256);
+}
+
+const moved = (path: string) =>
+  new MigrationError("source-changed", `${path} changed while it was read`, {
+    hint: "something writes to the media store: see that the server is down, then run the same command again",
+  });
