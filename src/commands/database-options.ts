@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
-import { addressOf } from "../homeserver/database/address.ts";
+import { addressOf, asWhoMay } from "../homeserver/database/address.ts";
 import { shellWords } from "../report/shell-word.ts";
 import { parseConnection } from "../system/conninfo.ts";
-import type { PostgresAddress } from "../system/postgres.ts";
+import { describeAddress, type PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import type { Option } from "./command.ts";
 
@@ -48,5 +48,53 @@ function commandOf(text: string): string[] {
   if (words && words.length > 0) return words;
   throw new MigrationError("bad-usage", `--database-command: ${text} is no command`, {
     hint: "write it as --database-command 'docker exec -i postgres'; no shell reads it, so variables and pipes mean nothing",
+  });
+}
+
+/** Where the state groups go that had a database of their own. */
+export const STATE_DATABASE: readonly Option[] = [
+  {
+    flags: "--state-database <address>",
+    about: "the second empty database, where the state groups had one of their own (databases:)",
+  },
+  { flags: "--state-database-password-file <file>", about: "file whose only line is that user's password" },
+];
+
+export const stateDatabaseSchema = {
+  stateDatabase: z.string().min(1).optional(),
+  stateDatabasePasswordFile: z.string().optional(),
+};
+
+interface StateGiven {
+  readonly stateDatabase?: string | undefined;
+  readonly stateDatabasePasswordFile?: string | undefined;
+  readonly databaseCommand?: readonly string[] | undefined;
+  readonly owner?: string | undefined;
+}
+
+/** The second database as typed. Throws `bad-usage` when it is missing, not needed, or the first one again. */
+export async function typedStateDatabase(
+  { stateDatabase, stateDatabasePasswordFile: file, databaseCommand, owner }: StateGiven,
+  { main, isPacked }: { main: PostgresAddress; isPacked: boolean },
+  system: System,
+): Promise<PostgresAddress | undefined> {
+  if ((stateDatabase !== undefined) !== isPacked) {
+    throw isPacked
+      ? new MigrationError(
+          "bad-usage",
+          "--state-database must be given: the state groups in this bundle have a database of their own",
+          { hint: "name a second empty database, or one to be made" },
+        )
+      : new MigrationError("bad-usage", "--state-database: this bundle has one database only", {
+          hint: "leave it out: Synapse makes no use of a second one",
+        });
+  }
+  if (stateDatabase === undefined) return undefined;
+  const typed = await typedDatabase(stateDatabase, file, system, "--state-database");
+  const through = databaseCommand ? { through: databaseCommand } : {};
+  const address = await asWhoMay({ ...typed, ...through }, [typed.parameters["user"], owner], system);
+  if (describeAddress(address) !== describeAddress(main)) return address;
+  throw new MigrationError("bad-usage", "--state-database and --database are the same", {
+    hint: "both have tables of the same names: they need a database each",
   });
 }

@@ -10,7 +10,13 @@ import { asWhoMay, synapseArgs } from "../homeserver/database/address.ts";
 import { inspectTarget } from "../homeserver/database/restore.ts";
 import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
-import { databaseStep, mediaStep, readConfigArtifact, wasBegun } from "../homeserver/restore.ts";
+import {
+  databaseStep,
+  mediaStep,
+  readConfigArtifact,
+  wasBegun,
+  type DatabaseTarget,
+} from "../homeserver/restore.ts";
 import { mustHaveRoom } from "../homeserver/room.ts";
 import { sectionsOf } from "../homeserver/sections.ts";
 import { Journal } from "../journal/journal.ts";
@@ -20,7 +26,14 @@ import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files.ts";
 import { describeAddress } from "../system/postgres.ts";
 import type { Command, Outcome } from "./command.ts";
-import { DATABASE_COMMAND, databaseCommandSchema, typedDatabase } from "./database-options.ts";
+import {
+  DATABASE_COMMAND,
+  databaseCommandSchema,
+  STATE_DATABASE,
+  stateDatabaseSchema,
+  typedDatabase,
+  typedStateDatabase,
+} from "./database-options.ts";
 import {
   checked,
   DRY_RUN,
@@ -36,6 +49,7 @@ const schema = z.object({
   argument: z.string().min(1),
   database: z.string().min(1),
   databasePasswordFile: z.string().optional(),
+  ...stateDatabaseSchema,
   ...databaseCommandSchema,
   configDir: z.string().min(1),
   mediaDir: z.string().min(1),
@@ -62,6 +76,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       about: "empty PostgreSQL database, or one to be made: 'host=… user=… dbname=…'; no password",
     },
     { flags: "--database-password-file <file>", about: "file whose only line is that user's password" },
+    ...STATE_DATABASE,
     DATABASE_COMMAND,
     { flags: "--config-dir <folder>", about: "where configuration and signing key go" },
     { flags: "--media-dir <folder>", about: "where the media store goes" },
@@ -95,7 +110,16 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     refuseDamage(await checkParts(bundle, files, view));
     const inventory = await bundle.inventory(lock);
     refuseDamage(checkManifest(bundle, inventory));
-    const { config, database, media } = sectionsOf(inventory);
+    const { config, database, state, media } = sectionsOf(inventory);
+    const second = await typedStateDatabase(
+      options,
+      { main: address, isPacked: state !== undefined },
+      system,
+    );
+    const targets: DatabaseTarget[] = [
+      { store: "main", address, section: database },
+      ...(second && state ? [{ store: "state" as const, address: second, section: state }] : []),
+    ];
     const opened = { bundle, inventory, lock };
     await refuseOpened(folder, bundle, files);
     const plan = planConfig({
@@ -104,6 +128,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
         folder,
         mediaStore: store,
         database: synapseArgs(address),
+        ...(second ? { stateDatabase: synapseArgs(second) } : {}),
         fencedSuffix: FENCED,
         ...(options.listen === undefined ? {} : { listen: listenOf(options.listen) }),
         ...(owner ? { owner } : {}),
@@ -112,8 +137,10 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     await refuseConflicts(plan, files);
     const told = { ...plan, findings: [...unprovenOrigin(bundle.manifest), ...plan.findings] };
     const journalPath = join(recordFolder(folder), "journal.json");
-    if (!wasBegun(opened, address, await Journal.open(journalPath, files))) {
-      await inspectTarget({ address, section: database }, system.postgres);
+    const before = await Journal.open(journalPath, files);
+    const untouched = targets.filter((target) => !wasBegun(opened, target, before));
+    for (const target of untouched) await inspectTarget(target, system.postgres);
+    if (untouched.length > 0) {
       await mustHaveRoom(store, media.bytes, "the media", "--media-dir", files);
     }
     if (options.dryRun) return said(told, ["a dry run: nothing was written"], { dryRun: true });
@@ -125,7 +152,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       const journal = await Journal.open(journalPath, files);
       await runSteps(
         [
-          databaseStep(opened, address, database, journal, system, view),
+          ...targets.map((target) => databaseStep(opened, target, journal, system, view)),
           // After the database, whose rows say which files must be there.
           mediaStep(opened, { store, owner }, media, address, system, view),
         ],
@@ -148,7 +175,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       await held.release();
     }
     const lines = [
-      `${config.serverName} is restored: database ${describeAddress(address)}, media in ${store}, configuration in ${folder}`,
+      `${config.serverName} is restored: database ${targets.map((target) => describeAddress(target.address)).join(" and ")}, media in ${store}, configuration in ${folder}`,
       `it cannot start yet: prove it first, with synlift open --config-dir ${folder}`,
     ];
     return said(told, lines, {

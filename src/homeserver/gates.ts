@@ -5,7 +5,8 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { verifyNoStray } from "./config/stray.ts";
 import { verifyConfig } from "./config/verify.ts";
-import { connect, databaseAddress } from "./database/address.ts";
+import { connect, databaseAddress, stateAddress } from "./database/address.ts";
+import type { DatabaseSection } from "./database/section.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { hostGates } from "./host-gates.ts";
@@ -30,7 +31,7 @@ export async function gates(
   system: System,
   progress: Progress,
 ): Promise<Finding[]> {
-  const { config, key, database, media } = sectionsOf(inventory);
+  const { config, key, database, state, media } = sectionsOf(inventory);
   const findings = [
     ...verifyConfig(config, homeserver, inventory.salt),
     ...(await verifySigningKey(key, homeserver, system.files)),
@@ -56,7 +57,28 @@ export async function gates(
   } finally {
     await session.close();
   }
+  if (state) findings.push(...(await stateGates(state, homeserver, system)));
   return findings;
+}
+
+async function stateGates(
+  section: DatabaseSection,
+  homeserver: Homeserver,
+  system: System,
+): Promise<Finding[]> {
+  const address = stateAddress(homeserver);
+  if (!address) {
+    return [
+      {
+        id: "state-database",
+        level: "blocker",
+        sentence: "the bundle has a database of state groups, and the configuration here names none",
+        hint: "restore again with --state-database: a server without its state groups serves no room",
+      },
+    ];
+  }
+  const { session } = await connect(address, system, homeserver.mediaStore);
+  return verifyDatabase(section, session, "state").finally(() => session.close());
 }
 
 /** What a server changes by merely being started. */
@@ -83,7 +105,9 @@ export function excuseStart(findings: readonly Finding[], { started }: RestoreRe
 }
 
 /** Without these the new server is another one, whatever somebody accepts. */
-const NEVER_ACCEPTED = new Set(["signing-key", "signing-key-published", "server-name", "row-counts"]);
+const NEVER_ACCEPTED = new Set([
+  ...["signing-key", "signing-key-published", "server-name", "row-counts", "state-database"],
+]);
 
 /** Turns what somebody accepted by id into notes. Throws `bad-usage` for what cannot be accepted away. */
 export function acceptFindings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {

@@ -42,10 +42,17 @@ export interface ConfigFile {
 }
 
 export type DatabaseSetting =
-  | { readonly kind: "postgres"; readonly args: Readonly<Record<string, string | number | boolean>> }
+  | {
+      readonly kind: "postgres";
+      readonly args: ConnectionArgs;
+      /** Of the database with the state groups, where `databases` gives them one of their own. */
+      readonly state?: ConnectionArgs;
+    }
   | { readonly kind: "sqlite"; readonly path: string }
-  /** The `databases:` map, with its labels. */
+  /** A `databases:` map, with its labels, that is split over other things than two PostgreSQL databases. */
   | { readonly kind: "several"; readonly labels: readonly string[] };
+
+export type ConnectionArgs = Readonly<Record<string, string | number | boolean>>;
 
 export interface Listener {
   readonly port?: number;

@@ -3,7 +3,7 @@ import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import { databaseMarker } from "./database/count.ts";
 import { fileMarker } from "./database/file-state.ts";
-import { openForLooking } from "./database/look.ts";
+import { openForLooking, openState, type Look } from "./database/look.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { readHomeserver } from "./read.ts";
 import type { FenceRecord } from "./service/fence-record.ts";
@@ -50,13 +50,13 @@ export async function movedOn(record: FenceRecord, system: System): Promise<Find
 async function markerNow(homeserver: Homeserver, system: System): Promise<string> {
   const { database } = homeserver;
   if (database.kind === "sqlite") return fileMarker(database.path, system.files);
-  const { session } = await openForLooking(homeserver, false, system);
-  try {
-    return await databaseMarker(session);
-  } finally {
-    await session.close();
-  }
+  const main = await markerOf(await openForLooking(homeserver, false, system));
+  const state = await openState(homeserver, false, system);
+  return state ? `${main}+${await markerOf(state)}` : main;
 }
+
+const markerOf = ({ session }: Pick<Look, "session">) =>
+  databaseMarker(session).finally(() => session.close());
 
 /** What of the old host is changed now, for those who ask where the move is. */
 export function fenceFindings(record: FenceRecord | undefined): Finding[] {

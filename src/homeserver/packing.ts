@@ -77,6 +77,9 @@ export function stepsBeforeStop(
  */
 export function* stepsOnceDown(packing: Packing, source: Source, served: boolean): Iterable<TimedStep> {
   yield { step: databaseStep(packing, source), piece: "database" };
+  // State groups are made before the events that name them: of a running server, a later dump has all that are needed.
+  const state = stateStep(packing, source);
+  if (state) yield { step: state, piece: "database" };
   // After the database, so that every upload the dump knows has its file by now.
   const piece = packing.place.inventory.rehearsal ? {} : ({ piece: "media" } as const);
   if (!served) for (const step of mediaSteps(packing, source, false)) yield { step, ...piece };
@@ -96,7 +99,13 @@ function databaseStep(packing: Packing, { database, marker }: Source): Step {
   const shared = { ...sharedBySteps(packing), ...packing.system, marker };
   return database.engine === "sqlite"
     ? exportSqlite({ ...shared, path: database.path })
-    : exportDatabase({ ...shared, ...database });
+    : exportDatabase({ ...shared, ...database, store: "main" });
+}
+
+function stateStep(packing: Packing, { database, marker }: Source): Step | undefined {
+  if (database.engine === "sqlite" || !database.state) return undefined;
+  const shared = { ...sharedBySteps(packing), ...packing.system, marker };
+  return exportDatabase({ ...shared, ...database.state, store: "state" });
 }
 
 /** The first archive of media: all that is there, or while the server serves, all that is there for good. */

@@ -1,8 +1,8 @@
 import { MigrationError } from "../errors.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
-import { connect, databaseAddress } from "./database/address.ts";
-import { reopenFile, reopenRole } from "./database/fence.ts";
+import { connect, databaseAddress, stateAddress } from "./database/address.ts";
+import { reopenFile, reopenRole, roleNamed } from "./database/fence.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { Change, FenceRecord } from "./service/fence-record.ts";
 import { waitUntilUp } from "./service/start.ts";
@@ -80,8 +80,9 @@ async function undoOne(
   const { kind, name, before } = change;
   if (kind === "file-writes") await reopenFile(name, before!, system.files);
   else if (kind === "role-writes") {
-    const { session } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);
-    const [role = "", database = ""] = name.split(/ in (.*)/s);
+    const { role, database, store } = roleNamed(name);
+    const state = store === "state" ? stateAddress(homeserver) : undefined;
+    const { session } = await connect(state ?? databaseAddress(homeserver), system, homeserver.mediaStore);
     try {
       await reopenRole(session, { role, database, before });
     } finally {

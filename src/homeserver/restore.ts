@@ -17,7 +17,7 @@ import {
 } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
-import { DATABASE_ARTIFACT } from "./database/export.ts";
+import { DATABASE_ARTIFACT, STATE_ARTIFACT } from "./database/export.ts";
 import { findProgram } from "./database/program.ts";
 import { knowsRestrict } from "./database/guard.ts";
 import {
@@ -29,6 +29,7 @@ import {
   restoreDatabase,
 } from "./database/restore.ts";
 import type { DatabaseSection } from "./database/section.ts";
+import type { Store } from "./database/store.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import { compareMedia } from "./media/compare.ts";
 import { MEDIA_ARTIFACT } from "./media/export.ts";
@@ -49,33 +50,46 @@ export function readConfigArtifact(opened: Opened): Promise<ReadonlyMap<string, 
   return unpackConfig(contents(opened, CONFIG_ARTIFACT));
 }
 
-const DATABASE_STEP = "restore/database";
+/** What is restored of each store. `filling` is what the journal says meanwhile: by which bundle, and which database. */
+const PACKED = {
+  main: { step: "restore/database", artifact: DATABASE_ARTIFACT, label: "database", filling: "filling" },
+  state: {
+    ...{ step: "restore/database-state", artifact: STATE_ARTIFACT },
+    ...{ label: "state database", filling: "filling-state" },
+  },
+} as const;
 
-/** What the journal says while a database is being filled: by which bundle, and which database. */
-const FILLING = "filling";
+/** A database to be filled, and what was counted of it. */
+export interface DatabaseTarget {
+  readonly store: Store;
+  readonly address: PostgresAddress;
+  readonly section: DatabaseSection;
+}
+
 const fillingFact = ({ bundle }: Opened, address: PostgresAddress) =>
   `${bundle.manifest.id} ${describeAddress(address)}`;
 
 /** Whether an earlier run began to fill this database from this bundle, or has filled it. */
-export const wasBegun = (opened: Opened, address: PostgresAddress, journal: Journal) =>
-  journal.steps[DATABASE_STEP]?.inputs["bundle"] === opened.bundle.manifest.id ||
-  wasFilling(opened, address, journal);
+export const wasBegun = (opened: Opened, target: DatabaseTarget, journal: Journal) =>
+  journal.steps[PACKED[target.store].step]?.inputs["bundle"] === opened.bundle.manifest.id ||
+  wasFilling(opened, target, journal);
 
-const wasFilling = (opened: Opened, address: PostgresAddress, journal: Journal) =>
-  journal.facts[FILLING] === fillingFact(opened, address);
+const wasFilling = (opened: Opened, { address, store }: DatabaseTarget, journal: Journal) =>
+  journal.facts[PACKED[store].filling] === fillingFact(opened, address);
 
 /** Fills the database. Done when it was filled by this very bundle. */
 export function databaseStep(
   opened: Opened,
-  address: PostgresAddress,
-  section: DatabaseSection,
+  target: DatabaseTarget,
   journal: Journal,
   system: System,
   progress: Progress,
 ): Step {
   const { bundle } = opened;
+  const { address, section, store } = target;
+  const { step, artifact, label, filling } = PACKED[store];
   return {
-    id: DATABASE_STEP,
+    id: step,
     inputs: { bundle: bundle.manifest.id, database: describeAddress(address) },
     check: () => whatIsGone(address, system),
     async run() {
@@ -90,7 +104,7 @@ export function databaseStep(
         );
       }
       const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
-      if (wasFilling(opened, address, journal) && (await isFilled(address, section, system))) {
+      if (wasFilling(opened, target, journal) && (await isFilled(target, system))) {
         await analyze(address, system.postgres);
         return { database: describeAddress(address) };
       }
@@ -101,9 +115,9 @@ export function databaseStep(
           "this database user is a superuser: give the homeserver one of its own, and restore only bundles that you trust",
         );
       }
-      await journal.setFact(FILLING, fillingFact(opened, address));
-      const dump = shown(opened, DATABASE_ARTIFACT, "database", progress);
-      await restoreDatabase(address, dump, { programs: system.programs, psql, guardKey });
+      await journal.setFact(filling, fillingFact(opened, address));
+      const dump = shown(opened, artifact, label, progress);
+      await restoreDatabase(address, dump, { programs: system.programs, psql, guardKey, store });
       await analyze(address, system.postgres);
       return { database: describeAddress(address) };
     },
@@ -125,18 +139,14 @@ async function whatIsGone(address: PostgresAddress, { postgres }: System): Promi
 }
 
 /** Whether every gate of the database is passed already: a run that was stopped after its COMMIT could not say so. */
-async function isFilled(
-  address: PostgresAddress,
-  section: DatabaseSection,
-  { postgres }: System,
-): Promise<boolean> {
+async function isFilled({ address, section, store }: DatabaseTarget, { postgres }: System): Promise<boolean> {
   let session: PostgresSession | undefined;
   try {
     session = await postgres.connect(address);
     const { there } = await session.one<{ there: boolean }>(
       "SELECT to_regclass('schema_version') IS NOT NULL AS there",
     );
-    return there && (await verifyDatabase(section, session)).every(({ level }) => level !== "blocker");
+    return there && (await verifyDatabase(section, session, store)).every(({ level }) => level !== "blocker");
   } catch (error) {
     // Not there yet, or not what it should be: what comes next says so in its own words.
     if (error instanceof MigrationError) return false;

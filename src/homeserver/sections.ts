@@ -3,7 +3,7 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { MigrationError } from "../errors.ts";
 import { CONFIG_SECTION } from "./config/artifact.ts";
 import { parseConfigSection, type ConfigSection } from "./config/packed-file.ts";
-import { DATABASE_SECTION } from "./database/export.ts";
+import { DATABASE_SECTION, STATE_SECTION } from "./database/export.ts";
 import { databaseSectionSchema, type DatabaseSection } from "./database/section.ts";
 import { MEDIA_SECTION } from "./media/export.ts";
 import { mediaSectionSchema, type MediaSection } from "./media/section.ts";
@@ -14,6 +14,8 @@ export interface Sections {
   readonly config: ConfigSection;
   readonly key: SigningKeySection;
   readonly database: DatabaseSection;
+  /** Of the state groups, where they have a database of their own. */
+  readonly state: DatabaseSection | undefined;
   readonly media: MediaSection;
 }
 
@@ -23,9 +25,13 @@ export function sectionsOf(inventory: Inventory): Sections {
     config: parseConfigSection(inventory.section(CONFIG_SECTION)),
     key: parseSigningKeySection(inventory.section(KEY_SECTION)),
     database: parsed("database", databaseSectionSchema, inventory.section(DATABASE_SECTION)),
+    state: optional("state database", databaseSectionSchema, inventory.section(STATE_SECTION)),
     media: parsed("media", mediaSectionSchema, inventory.section(MEDIA_SECTION)),
   };
 }
+
+const optional = <Shape extends z.ZodType>(name: string, schema: Shape, value: unknown) =>
+  value === undefined ? undefined : parsed(name, schema, value);
 
 function parsed<Shape extends z.ZodType>(name: string, schema: Shape, value: unknown): z.infer<Shape> {
   const found = schema.safeParse(value);

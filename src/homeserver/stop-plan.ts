@@ -68,7 +68,13 @@ export async function planStop(
 const databasesOf = ({ database }: Source): Databases =>
   database.engine === "sqlite"
     ? { postgres: [], files: [database.path] }
-    : { postgres: [database.address], files: [] };
+    : {
+        postgres: [
+          { address: database.address, store: "main" },
+          ...(database.state ? [{ address: database.state.address, store: "state" } as const] : []),
+        ],
+        files: [],
+      };
 
 /**
  * Asks once, unless the answer was given; then it only says what is about to happen. Throws `homeserver-running` when

@@ -2,7 +2,8 @@ import type { Finding } from "../report/finding.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
-import { closeFile, closeRole, roleState } from "./database/fence.ts";
+import { closeFile, closeRole, roleName, roleState } from "./database/fence.ts";
+import { storeWords, type Store } from "./database/store.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { fenceQuietly, fenceStep, fenceStopped } from "./service/fence-host.ts";
 import type { FenceRecord } from "./service/fence-record.ts";
@@ -11,7 +12,7 @@ import { stopServer, waitUntilDown } from "./service/stop.ts";
 
 /** The databases of a homeserver, as they are to be closed. */
 export interface Databases {
-  readonly postgres: readonly PostgresAddress[];
+  readonly postgres: readonly { readonly address: PostgresAddress; readonly store: Store }[];
   /** Files of SQLite. */
   readonly files: readonly string[];
 }
@@ -57,21 +58,26 @@ export async function takeDown(from: TakeDown, system: System, progress: Progres
 async function fenceDatabases(from: TakeDown, { postgres, files }: System): Promise<Finding[]> {
   const { databases, record } = from;
   const findings: Finding[] = [];
-  for (const address of databases.postgres) {
-    const step = fenceStep("fence-database", "the database cannot be closed to writing", from, async () => {
-      const session = await postgres.connect(address);
-      try {
-        const state = await roleState(session);
-        const name = `${state.role} in ${state.database}`;
-        if (state.isSuperuser) findings.push(superuser(state.role));
-        if (state.before === "on" && !record.find("role-writes", name)) return;
-        await record.make({ kind: "role-writes", name, before: state.before }, () =>
-          closeRole(session, state),
-        );
-      } finally {
-        await session.close();
-      }
-    });
+  for (const { address, store } of databases.postgres) {
+    const step = fenceStep(
+      "fence-database",
+      `${storeWords(store)} cannot be closed to writing`,
+      from,
+      async () => {
+        const session = await postgres.connect(address);
+        try {
+          const state = await roleState(session);
+          const name = roleName(state, store);
+          if (state.isSuperuser) findings.push(superuser(state.role));
+          if (state.before === "on" && !record.find("role-writes", name)) return;
+          await record.make({ kind: "role-writes", name, before: state.before }, () =>
+            closeRole(session, state),
+          );
+        } finally {
+          await session.close();
+        }
+      },
+    );
     findings.push(...(await step));
   }
   for (const path of databases.files) {
@@ -107,8 +113,10 @@ export function intentions({
   if (keeper.kind === "units") lines.push(`disabled and masked: ${keeper.units.join(", ")}`);
   if (keeper.kind === "containers")
     lines.push(`no longer started by ${keeper.engine} itself: ${keeper.containers.join(", ")}`);
-  for (const { parameters } of databases.postgres)
-    lines.push(`the database role ${parameters["user"] ?? "of the server"} can only read its database`);
+  for (const { address, store } of databases.postgres) {
+    const role = address.parameters["user"] ?? "of the server";
+    lines.push(`the database role ${role} can only read ${storeWords(store)}`);
+  }
   for (const path of databases.files) lines.push(`${path} can only be read`);
   return lines;
 }

@@ -184,7 +184,7 @@ test("the old database_path is a SQLite database, and gives way to PostgreSQL", 
   assert.match(await faultsOf(read(folder, "none.yaml")), /no database setting/);
 });
 
-test("several databases are told by their labels, and a map of one is one database", async (t) => {
+test("a split database is two, whatever their labels; a map of one is one, and what Synapse refuses is refused", async (t) => {
   const folder = folderWith(t, {
     "two.yaml": `server_name: a
 report_stats: no
@@ -192,9 +192,29 @@ databases:
   main: {name: psycopg2, data_stores: [main], args: {dbname: a}}
   state: {name: psycopg2, data_stores: [state], args: {dbname: b}}
 `,
+    "mixed.yaml": `server_name: a
+report_stats: no
+databases:
+  a: {name: psycopg2, data_stores: [main], args: {dbname: a}}
+  b: {name: sqlite3, data_stores: [state], args: {database: b.db}}
+`,
+    "twice.yaml": `server_name: a
+report_stats: no
+databases:
+  a: {name: psycopg2, data_stores: [main], args: {dbname: a}}
+  b: {name: psycopg2, data_stores: [main], args: {dbname: b}}
+`,
     "one.yaml": "server_name: a\nreport_stats: no\ndatabases: {main: {name: psycopg2, args: {dbname: a}}}\n",
   });
-  assert.deepEqual((await read(folder, "two.yaml")).database, { kind: "several", labels: ["main", "state"] });
+  assert.deepEqual((await read(folder, "two.yaml")).database, {
+    kind: "postgres",
+    args: { dbname: "a" },
+    state: { dbname: "b" },
+  });
+  assert.deepEqual((await read(folder, "mixed.yaml")).database, { kind: "several", labels: ["a", "b"] });
+  const twice = await faultsOf(read(folder, "twice.yaml"));
+  assert.match(twice, /several labels of databases have the data store main/);
+  assert.match(twice, /no label of databases has the data store state/);
   assert.deepEqual((await read(folder, "one.yaml")).database, { kind: "postgres", args: { dbname: "a" } });
 });
 

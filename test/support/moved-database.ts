@@ -32,6 +32,7 @@ export async function pack(
   const folder = given.folder ?? temporaryFolder("bundle");
   const inventory = Inventory.begin(still, false);
   const step = exportDatabase({
+    store: "main",
     address,
     pgDump: given.pgDump ?? "pg_dump",
     marker: "as it was",

@@ -1,4 +1,4 @@
-import type { DatabaseSetting, PlaceOf, Settings } from "../homeserver.ts";
+import type { ConnectionArgs, DatabaseSetting, PlaceOf, Settings } from "../homeserver.ts";
 import { isMapping } from "./setting.ts";
 
 /**
@@ -12,11 +12,7 @@ export function databaseSetting(settings: Settings, placeOf: PlaceOf, faults: st
     if (database) faults.push("database and databases are both set, Synapse takes only one");
     if (oldPath) faults.push("database_path and databases are both set, Synapse takes only one");
     if (!isMapping(databases)) faults.push("databases is not a mapping of labels");
-    const labels = isMapping(databases) ? Object.keys(databases) : [];
-    const only = labels.length === 1 && isMapping(databases) ? databases[labels[0]!] : undefined;
-    return only === undefined
-      ? { kind: "several", labels }
-      : oneDatabase(only, `databases.${labels[0]!}`, placeOf, faults);
+    return isMapping(databases) ? mapped(databases, placeOf, faults) : { kind: "several", labels: [] };
   }
   if (database && !(oldPath && engineOf(database) === "sqlite3"))
     return oneDatabase(database, "database", placeOf, faults);
@@ -25,11 +21,46 @@ export function databaseSetting(settings: Settings, placeOf: PlaceOf, faults: st
   return { kind: "several", labels: [] };
 }
 
-/** The setting whose `args` name the database; undefined where `database_path` alone does. */
-export function databaseKey(settings: Settings): string | undefined {
-  if (isMapping(settings["databases"])) return `databases.${Object.keys(settings["databases"])[0]!}`;
-  return isMapping(settings["database"]) ? "database" : undefined;
+/** The settings whose `args` name the databases; `main` is undefined where `database_path` alone does. */
+export function databaseKeys(settings: Settings): { main: string | undefined; state?: string } {
+  const { database, databases } = settings;
+  if (!isMapping(databases)) return { main: isMapping(database) ? "database" : undefined };
+  const [main, state] = (["main", "state"] as const).map((store) => labelsWith(store, databases)[0]);
+  return {
+    main: main === undefined ? undefined : `databases.${main}`,
+    ...(state === undefined || state === main ? {} : { state: `databases.${state}` }),
+  };
 }
+
+/** What Synapse refuses to start with is a fault (synapse/storage/databases/__init__.py, `Databases`). */
+function mapped(
+  databases: Readonly<Record<string, unknown>>,
+  placeOf: PlaceOf,
+  faults: string[],
+): DatabaseSetting {
+  const labels = Object.keys(databases);
+  for (const store of ["main", "state"] as const) {
+    const { length } = labelsWith(store, databases);
+    if (length === 0) faults.push(`no label of databases has the data store ${store}`);
+    if (length > 1) faults.push(`several labels of databases have the data store ${store}`);
+  }
+  const { main, state } = databaseKeys({ databases });
+  const read = (key: string | undefined) =>
+    key === undefined
+      ? undefined
+      : oneDatabase(databases[key.slice("databases.".length)], key, placeOf, faults);
+  const [first, second] = [read(main), read(state)];
+  if (state === undefined && first) return first;
+  if (first?.kind !== "postgres" || second?.kind !== "postgres") return { kind: "several", labels };
+  return { ...first, state: second.args };
+}
+
+/** Without `data_stores` a label has all of them. */
+const labelsWith = (store: "main" | "state", databases: Readonly<Record<string, unknown>>) =>
+  Object.entries(databases).flatMap(([label, block]) => {
+    const stores = isMapping(block) ? block["data_stores"] : undefined;
+    return stores == null || (Array.isArray(stores) && stores.includes(store)) ? [label] : [];
+  });
 
 const engineOf = (block: unknown) => (isMapping(block) ? (block["name"] ?? "sqlite3") : undefined);
 
@@ -63,7 +94,7 @@ function connectionArgs(
   setting: string,
   placeOf: PlaceOf,
   faults: string[],
-): Record<string, string | number | boolean> {
+): ConnectionArgs {
   const given: Record<string, string | number | boolean> = {};
   for (const [key, value] of Object.entries(args)) {
     // psycopg2 leaves out what is None.

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Settings } from "../homeserver.ts";
-import { databaseKey, databaseSetting } from "./database-setting.ts";
+import { databaseKeys, databaseSetting } from "./database-setting.ts";
 import type { FileRecord } from "./packed-file.ts";
 import { isMapping, settingAt, stepsOf } from "./setting.ts";
 
@@ -12,6 +12,8 @@ export interface ConfigTarget {
   readonly mediaStore: string;
   /** The whole of the new database's `args`, for PostgreSQL or `{ database: path }` for SQLite. May hold a password. */
   readonly database: Readonly<Record<string, string | number>>;
+  /** The same of the state groups' database, where they have one of their own. */
+  readonly stateDatabase?: Readonly<Record<string, string | number>>;
   /** For the first listener that clients use; others are left alone. */
   readonly listen?: { readonly address: string; readonly port: number };
   readonly pidFile?: string;
@@ -59,29 +61,36 @@ function shown(setting: string, value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function databaseChanges(settings: Settings, { database }: ConfigTarget): SettingChange[] {
+function databaseChanges(settings: Settings, { database, stateDatabase }: ConfigTarget): SettingChange[] {
   const old = databaseSetting(settings, (path) => path, []);
   if (old.kind === "several") {
     throw new MigrationError(
       "database-unsupported",
-      "the configuration in the bundle names several databases",
+      "the configuration in the bundle names several databases, not all of them on PostgreSQL",
       {
-        hint: "move a homeserver with one database, or write the configuration by hand",
+        hint: "give both the main and the state database to PostgreSQL first",
       },
     );
   }
-  const key = databaseKey(settings);
+  const { main: key, state } = databaseKeys(settings);
   if (old.kind === "sqlite" && (key === undefined || settings["database_path"])) {
     return [{ setting: "database_path", value: database["database"] }];
   }
-  const given = settingAt(settings, `${key!}.args`);
+  return [
+    ...argsChanges(settings, key!, database),
+    ...(state === undefined || !stateDatabase ? [] : argsChanges(settings, state, stateDatabase)),
+  ];
+}
+
+function argsChanges(settings: Settings, key: string, database: ConfigTarget["database"]): SettingChange[] {
+  const given = settingAt(settings, `${key}.args`);
   // The pool's own settings stay; all that says where the old database was goes.
   const gone = Object.keys(isMapping(given) ? given : {}).filter(
     (name) => !name.startsWith("cp_") && !(name in database),
   );
   return [
-    ...gone.map((name) => ({ setting: `${key!}.args.${name}`, value: undefined })),
-    ...Object.entries(database).map(([name, value]) => ({ setting: `${key!}.args.${name}`, value })),
+    ...gone.map((name) => ({ setting: `${key}.args.${name}`, value: undefined })),
+    ...Object.entries(database).map(([name, value]) => ({ setting: `${key}.args.${name}`, value })),
   ];
 }
 
@@ -89,7 +98,7 @@ function databaseChanges(settings: Settings, { database }: ConfigTarget): Settin
 function pathChanges(files: readonly FileRecord[], folder: string): SettingChange[] {
   const paths = new Map<string, string>();
   for (const { role, setting, name } of files) {
-    if (role === "config" || setting.startsWith("database.")) continue;
+    if (role === "config" || /^databases?\./.test(setting)) continue;
     const within = role === "templates" ? name.split("/").slice(0, 2).join("/") : name;
     paths.set(setting, join(folder, within));
   }

@@ -43,7 +43,8 @@ function listenerText({ port, path, addresses, tls, resources }: Listener): stri
 
 /** In the order of `hostBound`, which does it. */
 function rewritten({ settings, database, referenced }: Homeserver): Finding {
-  const old = settings["database_path"] ? "database_path" : "database.args";
+  const split = database.kind === "postgres" && database.state !== undefined;
+  const old = settings["database_path"] ? "database_path" : split ? "databases.*.args" : "database.args";
   const names = [
     ...(database.kind === "several" ? [] : [old]),
     "media_store_path",

@@ -9,6 +9,7 @@ export function kindFindings(homeserver: Homeserver): Finding[] {
   const findings: (Finding | undefined)[] = [
     database.kind === "sqlite" ? sqlite(database.path) : undefined,
     database.kind === "several" ? several(database.labels) : undefined,
+    database.kind === "postgres" && database.state ? SPLIT : undefined,
     settingAt(settings, "database.allow_unsafe_locale") === true ? UNSAFE_LOCALE : undefined,
     authentication(authenticationService(settings)),
     settingAt(settings, "retention.enabled") === true ? RETENTION : undefined,
@@ -26,9 +27,16 @@ const sqlite = (path: string): Finding => ({
 const several = (labels: readonly string[]): Finding => ({
   id: "database-several",
   level: "blocker",
-  sentence: `there are several databases: ${labels.join(", ")}`,
-  hint: "synlift moves a homeserver with one database",
+  sentence: `there are several databases, not all of them on PostgreSQL: ${labels.join(", ")}`,
+  hint: "give both the main and the state database to PostgreSQL first",
 });
+
+const SPLIT: Finding = {
+  id: "database-split",
+  level: "note",
+  sentence: "the state groups have a database of their own",
+  hint: "the new server needs two empty databases: give restore both, with --database and --state-database",
+};
 
 const UNSAFE_LOCALE: Finding = {
   id: "unsafe-locale",

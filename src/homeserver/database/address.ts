@@ -3,7 +3,7 @@ import { parseConnection } from "../../system/conninfo.ts";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { ConnectOptions, Postgres, PostgresAddress, PostgresSession } from "../../system/postgres.ts";
-import type { Homeserver } from "../homeserver.ts";
+import type { ConnectionArgs, Homeserver } from "../homeserver.ts";
 
 /** psycopg2's own arguments: they are not libpq's (psycopg2, `connect`). */
 const NOT_LIBPQ = new Set(["dsn", "connection_factory", "cursor_factory", "async", "async_"]);
@@ -22,16 +22,27 @@ export function databaseAddress({ database, serverName, databaseCommand }: Homes
   if (database.kind === "several") {
     throw new MigrationError(
       "database-unsupported",
-      `${serverName} has several databases (${database.labels.join(", ")})`,
+      `${serverName} has several databases (${database.labels.join(", ")}), not all of them on PostgreSQL`,
       {
-        hint: "this version moves a homeserver with one database",
+        hint: "give both the main and the state database to PostgreSQL first",
       },
     );
   }
-  const { dsn } = database.args;
+  return addressIn(database.args, databaseCommand);
+}
+
+/** Where the state groups are, if they have a database of their own. */
+export function stateAddress({ database, databaseCommand }: Homeserver): PostgresAddress | undefined {
+  return database.kind === "postgres" && database.state
+    ? addressIn(database.state, databaseCommand)
+    : undefined;
+}
+
+function addressIn(args: ConnectionArgs, databaseCommand: readonly string[] | undefined): PostgresAddress {
+  const { dsn } = args;
   const parameters: Record<string, string> = typeof dsn === "string" ? parseConnection(dsn) : {};
   // psycopg2 merges like this: keyword arguments win over the dsn (psycopg2/extensions.py, make_dsn).
-  for (const [key, value] of Object.entries(database.args)) {
+  for (const [key, value] of Object.entries(args)) {
     // psycopg2 still takes the name that libpq's dbname had in its first versions.
     if (!NOT_LIBPQ.has(key)) parameters[key === "database" ? "dbname" : key] = String(value);
   }

@@ -1,6 +1,6 @@
 import { sealedName } from "../../bundle/layout.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { DATABASE_ARTIFACT } from "./export.ts";
+import { DATABASE_ARTIFACT, STATE_ARTIFACT } from "./export.ts";
 import { SQLITE_ARTIFACT } from "./export-sqlite.ts";
 
 type Engine = QuerySession["engine"];
@@ -11,7 +11,7 @@ export const databaseArtifact = (engine: Engine) =>
 
 /** Whether a file of a bundle is the database, by its own name. */
 export const isDatabaseArtifact = (name: string) =>
-  name === sealedName(DATABASE_ARTIFACT) || name === sealedName(SQLITE_ARTIFACT);
+  [DATABASE_ARTIFACT, STATE_ARTIFACT, SQLITE_ARTIFACT].map(sealedName).includes(name);
 
 /** For people. */
 export const ENGINE_NAMES: Readonly<Record<Engine, string>> = { postgres: "PostgreSQL", sqlite: "SQLite" };

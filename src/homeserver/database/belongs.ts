@@ -2,6 +2,19 @@ import { MigrationError } from "../../errors.ts";
 import { sqlText, type QuerySession } from "../../system/query.ts";
 import { NEEDED } from "./whose.ts";
 
+/** Throws `database-unsupported` when it has no state groups. Whose they are, no table of them says. */
+export async function mustBeState(session: QuerySession): Promise<void> {
+  const { tables, name } = await session.one<{ tables: number; name: string }>(`
+    SELECT count(*) AS tables, current_database() AS name FROM pg_tables
+    WHERE tablename IN ('schema_version', 'schema_compat_version', 'state_groups', 'state_groups_state')`);
+  if (tables >= 4) return;
+  throw new MigrationError(
+    "database-unsupported",
+    `database ${name} is no state database of a Synapse: it lacks Synapse's tables`,
+    { hint: "check databases in the configuration: the label whose data_stores has state" },
+  );
+}
+
 /** Throws `database-unsupported` when this is not the database of that homeserver. */
 export async function mustBeSynapse(session: QuerySession, serverName: string): Promise<void> {
   const isPostgres = session.engine === "postgres";

@@ -2,6 +2,7 @@ import { sqlName, type QuerySession } from "../../system/query.ts";
 import { LEFT_BEHIND, ONE_TIME_KEYS } from "../left-behind.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
 import type { DatabaseSection } from "./section.ts";
+import type { Store } from "./store.ts";
 
 interface Named {
   readonly schema: string;
@@ -67,6 +68,8 @@ async function hasTable(session: QuerySession, name: string): Promise<boolean> {
 
 /** Backfilled events count downwards and are stored negative (synapse/storage/util/id_generators.py): hence the absolute value. */
 export async function readStreams(session: QuerySession): Promise<Record<string, string>> {
+  // A state database has no streams.
+  if (!(await hasTable(session, "stream_positions"))) return {};
   const rows = await session.all<{ stream: string; position: string }>(
     "SELECT stream_name AS stream, CAST(max(abs(stream_id)) AS TEXT) AS position FROM stream_positions GROUP BY 1 ORDER BY 1",
   );
@@ -77,12 +80,14 @@ export async function readStreams(session: QuerySession): Promise<Record<string,
 export async function countDatabase(
   session: QuerySession,
   sequences: DatabaseSection["sequences"],
+  store: Store = "main",
 ): Promise<DatabaseSection> {
   const { engine } = session;
   const rows = await countRows(session);
   const leftOut: Record<string, number> = {};
   const staying: Record<string, number> = {};
-  for (const table of Object.keys(rows).filter((name) => name.endsWith(`.${ONE_TIME_KEYS}`))) {
+  const isMain = store === "main";
+  for (const table of Object.keys(rows).filter((name) => isMain && name.endsWith(`.${ONE_TIME_KEYS}`))) {
     // A file is packed as it is.
     if (engine === "sqlite") staying[table] = 0;
     else {
@@ -90,7 +95,7 @@ export async function countDatabase(
       rows[table] = 0;
     }
   }
-  for (const { table, keep } of LEFT_BEHIND) {
+  for (const { table, keep } of isMain ? LEFT_BEHIND : []) {
     const { count } = await session.one<{ count: number }>(
       `SELECT count(*) AS count FROM ${table} WHERE ${keep}`,
     );
@@ -121,10 +126,13 @@ async function fullName(session: QuerySession, table: string): Promise<string> {
  * Cheap, however large the tables are.
  */
 export async function databaseMarker(session: QuerySession): Promise<string> {
+  const streams = (await hasTable(session, "stream_positions"))
+    ? "UNION ALL SELECT stream_name || '/' || instance_name || '=' || stream_id FROM stream_positions"
+    : "";
   const { marker } = await session.one<{ marker: string }>(`
     SELECT md5(string_agg(line, E'\\n' ORDER BY line)) AS marker FROM (
       SELECT schemaname || '.' || sequencename || '=' || coalesce(last_value::text, '-') AS line FROM pg_sequences
-      UNION ALL SELECT stream_name || '/' || instance_name || '=' || stream_id FROM stream_positions
+      ${streams}
       UNION ALL SELECT 'schema=' || version FROM schema_version
     ) AS lines`);
   return marker;

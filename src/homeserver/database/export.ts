@@ -12,16 +12,29 @@ import {
 import type { Programs } from "../../system/programs.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
+import type { Store } from "./store.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";
 /** The step that packs the database, of whichever engine. */
 export const DATABASE_STEP = "export/database";
+export const STATE_ARTIFACT = "customer_db_export_state.sql.gz";
+export const STATE_SECTION = "database-state";
+
+/** What is packed of each store, under which names. */
+const PACKED = {
+  main: { artifact: DATABASE_ARTIFACT, section: DATABASE_SECTION, step: DATABASE_STEP, label: "database" },
+  state: {
+    ...{ artifact: STATE_ARTIFACT, section: STATE_SECTION },
+    ...{ step: "export/database-state", label: "state database" },
+  },
+} as const;
 
 /** gzip's fastest level: the dump is made while the server is down, and level 6 saves little more. */
 export const LEVEL = 1;
 
 export interface DatabaseExport {
+  readonly store: Store;
   readonly address: PostgresAddress;
   readonly pgDump: string;
   /** The state of the database as `databaseMarker` tells it: an input of the step. */
@@ -38,15 +51,16 @@ export interface DatabaseExport {
 
 /** Dumps the database, and counts in the very snapshot that is dumped. */
 export function exportDatabase(from: DatabaseExport): Step {
+  const { step, section } = PACKED[from.store];
   return {
-    id: DATABASE_STEP,
+    id: step,
     inputs: { ...from.inputs, database: from.marker },
     check: from.check,
     async run() {
       const session = await from.postgres.connect(from.address);
       try {
         const recorded = await dumpAndCount(session, from);
-        from.inventory.setSection(DATABASE_SECTION, recorded.section);
+        from.inventory.setSection(section, recorded.section);
         from.inventory.setArtifact(recorded.artifact);
         await from.saved();
         const { name, size, sha256, parts } = recorded.artifact;
@@ -60,27 +74,28 @@ export function exportDatabase(from: DatabaseExport): Step {
 
 async function dumpAndCount(
   session: PostgresSession,
-  { into, address, pgDump, programs, machine }: DatabaseExport,
+  { store, into, address, pgDump, programs, machine }: DatabaseExport,
 ) {
   await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
-  const call = postgresCall(pgDump, address, dumpArguments(snapshot));
-  const dump = programs.through({ ...call, before: DUMP_OPENING });
+  const call = postgresCall(pgDump, address, dumpArguments(snapshot, store));
+  const dump = programs.through({ ...call, before: dumpOpening(store) });
   const gzip = await gzipProgram(programs, machine.cores);
   // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
-  const counting = countDatabase(session, sequences);
+  const counting = countDatabase(session, sequences, store);
   counting.catch(() => undefined);
-  const plan = { name: DATABASE_ARTIFACT, format: "sql" } as const;
+  const { artifact: name, label } = PACKED[store];
+  const plan = { name, format: "sql" } as const;
   const artifact = gzip
-    ? await into.addPressed({ ...plan, label: `database, with ${gzip.name}` }, gzip.compress(dump))
-    : await into.add({ ...plan, level: LEVEL, label: "database" }, dump);
+    ? await into.addPressed({ ...plan, label: `${label}, with ${gzip.name}` }, gzip.compress(dump))
+    : await into.add({ ...plan, level: LEVEL, label }, dump);
   return { artifact, section: await counting };
 }
 
 /** pg_dump(1). The new host has other roles and tablespaces; what is not Synapse's data only stands in the way there. */
-const dumpArguments = (snapshot: string) => [
+const dumpArguments = (snapshot: string, store: Store) => [
   "--format=plain",
   "--no-owner",
   "--no-privileges",
@@ -91,12 +106,12 @@ const dumpArguments = (snapshot: string) => [
   "--encoding=UTF8",
   "--lock-wait-timeout=60s",
   `--snapshot=${snapshot}`,
-  `--exclude-table-data=*.${ONE_TIME_KEYS}`,
+  ...(store === "main" ? [`--exclude-table-data=*.${ONE_TIME_KEYS}`] : []),
 ];
 
 /** Lines before pg_dump's own: whoever restores this with a bare psql stops at the first error too. */
-export const DUMP_OPENING = `--
--- Made by synlift. The rows of ${ONE_TIME_KEYS} are left out on purpose.
+const dumpOpening = (store: Store) => `--
+-- Made by synlift. ${store === "main" ? `The rows of ${ONE_TIME_KEYS} are left out on purpose.` : "State groups only: the rest is in a database of its own."}
 -- Restore into an empty database only.
 --
 \\set ON_ERROR_STOP on

@@ -1,5 +1,6 @@
 import type { Files } from "../../system/files.ts";
 import { sqlName, sqlText, type PostgresSession } from "../../system/postgres.ts";
+import type { Store } from "./store.ts";
 
 /** The role that a homeserver uses, in its database, and what is known of it. */
 export interface RoleState {
@@ -8,6 +9,16 @@ export interface RoleState {
   /** The role's own default for `default_transaction_read_only` in this database; null when it has none. */
   readonly before: string | null;
   readonly isSuperuser: boolean;
+}
+
+/** As the record of the fence calls it: with where it is connected to, which a name alone does not say. */
+export const roleName = ({ role, database }: Named, store: Store) =>
+  `${role} in ${database}${store === "main" ? "" : ` (${store})`}`;
+
+/** The way back from `roleName`. */
+export function roleNamed(name: string): Named & { readonly store: Store } {
+  const [, role = "", database = "", store = "main"] = /^(.*?) in (.*?)(?: \((state)\))?$/s.exec(name) ?? [];
+  return { role, database, store: store as Store };
 }
 
 /** As the session's own role. What a role has set for a database is in pg_db_role_setting, which everybody may read. */

@@ -3,7 +3,7 @@ import type { PostgresAddress, PostgresSession } from "../../system/postgres.ts"
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { connect, databaseAddress } from "./address.ts";
+import { connect, databaseAddress, stateAddress } from "./address.ts";
 
 /** A homeserver's database, opened to be looked at. Whoever opened it closes the session. */
 export type Look =
@@ -32,6 +32,19 @@ export async function openForLooking(
   }
   const options = { readOnly: true, patience: deep ? PATIENCE.deep : PATIENCE.quick };
   const { session, address } = await connect(databaseAddress(homeserver), system, mediaStore, options);
+  return { engine: "postgres", session, address };
+}
+
+/** The database of the state groups, if they have their own, opened in the same way. */
+export async function openState(
+  homeserver: Homeserver,
+  deep: boolean,
+  system: Pick<System, "postgres" | "machine" | "files">,
+): Promise<Extract<Look, { engine: "postgres" }> | undefined> {
+  const named = stateAddress(homeserver);
+  if (!named) return undefined;
+  const options = { readOnly: true, patience: deep ? PATIENCE.deep : PATIENCE.quick };
+  const { session, address } = await connect(named, system, homeserver.mediaStore, options);
   return { engine: "postgres", session, address };
 }
 

@@ -14,6 +14,7 @@ import { databaseFacts, majorOf } from "./facts.ts";
 import { removeLeftBehind } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
+import type { Store } from "./store.ts";
 
 export interface Target {
   readonly address: PostgresAddress;
@@ -59,6 +60,13 @@ export async function createDatabase(address: PostgresAddress, postgres: Postgre
   }
 }
 
+export interface RestoreOptions {
+  readonly programs: Programs;
+  readonly psql: string;
+  readonly guardKey: string | undefined;
+  readonly store?: Store;
+}
+
 /**
  * Fills an empty database, all of it or nothing: one transaction, whose COMMIT is only sent once `dump` has ended
  * well, so once gpg has proven the last byte. Throws `restore-failed`; then the database is as it was.
@@ -66,15 +74,14 @@ export async function createDatabase(address: PostgresAddress, postgres: Postgre
 export async function restoreDatabase(
   address: PostgresAddress,
   dump: Bytes,
-  { programs, psql, guardKey }: { programs: Programs; psql: string; guardKey: string | undefined },
+  { programs, psql, guardKey, store = "main" }: RestoreOptions,
 ): Promise<void> {
+  const statements = store === "main" ? removeLeftBehind("postgres") : [];
   const script = async function* (): Bytes {
     yield Buffer.from("BEGIN;\n");
     yield* guarded(guardKey)(dump);
     // The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does.
-    yield Buffer.from(
-      `\nRESET search_path;\n${removeLeftBehind("postgres").join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`,
-    );
+    yield Buffer.from(`\nRESET search_path;\n${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`);
   };
   const call = postgresCall(psql, address, [
     "--no-psqlrc",

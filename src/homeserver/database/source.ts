@@ -4,24 +4,27 @@ import type { PostgresAddress } from "../../system/postgres.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { connect, databaseAddress } from "./address.ts";
-import { mustBeSynapse } from "./belongs.ts";
+import { connect, databaseAddress, stateAddress } from "./address.ts";
+import { mustBeState, mustBeSynapse } from "./belongs.ts";
 import { databaseMarker } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
 import { connections, fileUsers } from "./in-use.ts";
 import { findProgram } from "./program.ts";
+import type { Store } from "./store.ts";
 
-/** A homeserver's database as an export reads it. */
+/** A PostgreSQL database as an export reads it. */
+export interface PostgresSource {
+  readonly address: PostgresAddress;
+  readonly pgDump: string;
+  readonly versionText: string;
+  /** Bytes, about. */
+  readonly size: number;
+}
+
+/** A homeserver's database as an export reads it, with the one that its state groups have, if they have their own. */
 export type DatabaseSource =
-  | {
-      readonly engine: "postgres";
-      readonly address: PostgresAddress;
-      readonly pgDump: string;
-      readonly versionText: string;
-      /** Bytes, about. */
-      readonly size: number;
-    }
+  | ({ readonly engine: "postgres"; readonly state?: PostgresSource } & PostgresSource)
   | { readonly engine: "sqlite"; readonly path: string; readonly size: number };
 
 export interface FoundDatabase {
@@ -37,7 +40,7 @@ export interface FoundDatabase {
  * `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
 export async function findDatabase(homeserver: Homeserver, system: System): Promise<FoundDatabase> {
-  const { database, mediaStore, serverName } = homeserver;
+  const { database, serverName } = homeserver;
   if (database.kind === "sqlite") {
     const { path } = database;
     const session = await system.sqlite.connect(path);
@@ -45,18 +48,27 @@ export async function findDatabase(homeserver: Homeserver, system: System): Prom
     const found = { engine: "sqlite", path, size: await sqliteBytes(path, system.files) } as const;
     return { database: found, marker: await markerOf(found, system), inUse: await usersOf(found, system) };
   }
-  const { session, address } = await connect(databaseAddress(homeserver), system, mediaStore);
+  const main = await findPostgres(databaseAddress(homeserver), homeserver, system);
+  const second = stateAddress(homeserver);
+  const state = second && (await findPostgres(second, homeserver, system, "state"));
+  const found = { engine: "postgres", ...main, ...(state ? { state } : {}) } as const;
+  return { database: found, marker: await markerOf(found, system), inUse: await usersOf(found, system) };
+}
+
+async function findPostgres(
+  named: PostgresAddress,
+  { serverName, mediaStore }: Homeserver,
+  system: System,
+  store: Store = "main",
+): Promise<PostgresSource> {
+  const { session, address } = await connect(named, system, mediaStore);
   try {
     const { serverVersion, serverVersionText: versionText, size } = await databaseFacts(session);
-    await mustBeSynapse(session, serverName);
+    await (store === "main" ? mustBeSynapse(session, serverName) : mustBeState(session));
     const through = address.through;
     const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
     const pgDump = await findProgram(needs, system);
-    return {
-      database: { engine: "postgres", address, pgDump, versionText, size },
-      marker: await databaseMarker(session),
-      inUse: await connections(session),
-    };
+    return { address, pgDump, versionText, size };
   } finally {
     await session.close();
   }
@@ -65,13 +77,15 @@ export async function findDatabase(homeserver: Homeserver, system: System): Prom
 /** Who uses the database at this moment: of a server that is down, nobody does. */
 export async function usersOf(database: DatabaseSource, system: System): Promise<Finding[]> {
   if (database.engine === "sqlite") return fileUsers(database.path, system.machine);
-  return asked(database.address, connections, system);
+  const users = await asked(database.address, connections, system);
+  return database.state ? [...users, ...(await asked(database.state.address, connections, system))] : users;
 }
 
 /** The state of the database: differs as soon as the server wrote anything. Cheap. */
 export async function markerOf(database: DatabaseSource, system: System): Promise<string> {
   if (database.engine === "sqlite") return fileMarker(database.path, system.files);
-  return asked(database.address, databaseMarker, system);
+  const marker = await asked(database.address, databaseMarker, system);
+  return database.state ? `${marker}+${await asked(database.state.address, databaseMarker, system)}` : marker;
 }
 
 /** Opens it for questions, as it is now. Whoever opened it closes the session. */
@@ -86,8 +100,11 @@ export function databaseWords(database: DatabaseSource): string {
   const size = formatBytes(database.size);
   return database.engine === "sqlite"
     ? `on SQLite, at ${database.path}, ${size}`
-    : `on PostgreSQL ${database.versionText}, ${size}`;
+    : `on PostgreSQL ${database.versionText}, ${size}${stateWords(database.state)}`;
 }
+
+const stateWords = (state: PostgresSource | undefined) =>
+  state ? `, and its state database on PostgreSQL ${state.versionText}, ${formatBytes(state.size)}` : "";
 
 async function asked<T>(
   address: PostgresAddress,

@@ -15,20 +15,25 @@ export interface Foreseen {
   readonly savings: readonly Saving[];
 }
 
-/** Measures a sample on this machine and reckons with it. Throws as `measureRates` does. */
+/**
+ * Measures a sample on this machine and reckons with it. `besides` are the bytes of a second database. Throws as
+ * `measureRates` does.
+ */
 export async function foresee(
   opened: Look,
   facts: DatabaseLookFacts,
   media: MediaFacts,
-  { link }: PlanQuestions,
+  { link, besides }: Pick<PlanQuestions, "link"> & { besides: number },
   system: System,
   progress: Progress,
 ): Promise<Foreseen> {
   const measured = await measureRates(opened, facts, system, progress);
   const rates: Rates = { ...measured.rates, link };
+  // What is measured of one database is taken to be true of the other.
+  const share = facts.bytes > 0 ? besides / facts.bytes : 0;
   const load: Load = {
-    dumpBytes: measured.dumpBytes,
-    databaseBytes: facts.bytes,
+    dumpBytes: measured.dumpBytes * (1 + share),
+    databaseBytes: facts.bytes + besides,
     mediaBytes: media.packed?.bytes ?? 0,
     mediaFiles: media.packed?.files ?? 0,
   };

@@ -4,6 +4,7 @@ import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { inspectConfig } from "../config/inspect.ts";
 import { inspectDatabase, type DatabaseLookFacts } from "../database/inspect.ts";
+import { inspectState } from "../database/inspect-state.ts";
 import { openForLooking } from "../database/look.ts";
 import { targetDatabaseFindings } from "../database/target-findings.ts";
 import type { Estimate, Load, Rates } from "../estimate/estimate.ts";
@@ -95,6 +96,8 @@ export async function lookAtHomeserver(
         ),
       ));
     findings.push(...(database?.findings ?? []));
+    const state = await look("database", () => inspectState(homeserver, questions.deep, system, progress));
+    findings.push(...(state?.findings ?? []));
     const facts = database?.facts;
     const { version: schemaVersion, compat: compatVersion } = facts?.schema ?? {};
     findings.push(...inspectVersions({ source: version, schemaVersion, compatVersion, target }));
@@ -145,7 +148,16 @@ export async function lookAtHomeserver(
     const canPack = needed.some(({ id, level }) => id === "gpg" && level === "ok");
     const foreseen =
       opened && usable && media && canPack
-        ? await look("estimate", () => foresee(opened, facts, media.facts, questions, system, progress))
+        ? await look("estimate", () =>
+            foresee(
+              opened,
+              facts,
+              media.facts,
+              { ...questions, besides: state?.bytes ?? 0 },
+              system,
+              progress,
+            ),
+          )
         : undefined;
     findings.push(...estimateFindings(foreseen, questions));
     findings.push(

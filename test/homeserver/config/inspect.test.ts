@@ -117,8 +117,8 @@ test("what a move needs to know of is told: several databases, a removed experim
 report_stats: no
 experimental_features: {msc3861: {enabled: true}}
 databases:
-  main: {name: psycopg2, args: {dbname: a}}
-  state: {name: psycopg2, args: {dbname: b}}
+  main: {name: psycopg2, data_stores: [main], args: {dbname: a}}
+  state: {name: sqlite3, data_stores: [state], args: {database: b.db}}
 `,
   });
   assert.deepEqual(told(findings), [
