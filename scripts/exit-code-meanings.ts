@@ -112,6 +112,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "A file could not be read or written for another reason, or does not read back as it was written.",
     then: "Look at the kernel log and the disk; then run the same command again, or choose another disk.",
   },
+  "connection-failed": {
+    means:
+      "The other host cannot be reached or does not let us in, or the connection to it ended in the middle.",
+    then: "Clear what the message names, and run the same command again: it goes on where it stopped.",
+  },
   "output-closed": {
     means: "The work is done, but whoever read the result went away before it was written.",
     then: "Ask again with `synlift status` or `synlift verify`.",
@@ -213,6 +218,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "passphrase-unusable",
     "passphrase-wrong",
     "recipient-unusable",
+    "connection-failed",
   ],
   rollback: [
     "config-unreadable",
@@ -235,6 +241,15 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "secret-key-unusable",
   ],
   restore: [
+    "config-unreadable",
+    "signing-key-missing",
+    "homeserver-running",
+    "media-missing",
+    "source-changed",
+    "fence-failed",
+    "bundle-foreign",
+    "program-too-old",
+    "connection-failed",
     "database-unreachable",
     "database-unsupported",
     "file-missing",

@@ -32,6 +32,7 @@ export const EXIT_CODES = {
   "permission-denied": 34,
   "file-failed": 35,
   "output-closed": 36,
+  "connection-failed": 37,
   "target-not-empty": 40,
   "target-unsuitable": 41,
   "restore-failed": 42,

@@ -43,6 +43,8 @@ export interface Call {
   readonly args: readonly string[];
   /** Added to the few variables that every program gets (PATH, HOME, LANG, TMPDIR, …). */
   readonly env?: Readonly<Record<string, string>>;
+  /** Names of variables of our own environment that it needs besides: SSH_AUTH_SOCK. */
+  readonly passOn?: readonly string[];
   /** Goes out before what it prints: at most 4,096 bytes in UTF-8. No secret. */
   readonly before?: string;
   /** Written to its standard input before anything else: the road for a secret to a program that runs somewhere else. */
@@ -66,7 +68,7 @@ export interface LaunchOptions {
 /** A program that is asked and answers, until it is closed or dies. */
 export interface Conversation {
   readonly output: Bytes;
-  write(text: string): Promise<void>;
+  write(what: string | Uint8Array): Promise<void>;
   /** Says that there is no more to come, and resolves when the program has ended; never rejects. */
   close(): Promise<Ending>;
   kill(): void;

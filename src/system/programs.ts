@@ -46,8 +46,9 @@ export function realPrograms(
   );
 
   // Messages are read by us and shown to people: one language.
-  const environmentOf = ({ account, env }: Call) => ({
+  const environmentOf = ({ account, env, passOn = [] }: Call) => ({
     ...base,
+    ...Object.fromEntries(passOn.map((name) => [name, environment[name]])),
     ...(account ? { HOME: account.home, USER: account.name, LOGNAME: account.name } : {}),
     LC_MESSAGES: "C",
     ...env,
@@ -102,7 +103,7 @@ export function realPrograms(
       signal.addEventListener("abort", stop, { once: true });
       return {
         output: unlessStopped(program.output(), signal),
-        write: (text) => program.write(Buffer.from(text)),
+        write: (what) => program.write(typeof what === "string" ? Buffer.from(what) : what),
         async close() {
           program.endInput();
           const ending = await program.ended;

@@ -1,6 +1,7 @@
 import { confirm, isCancel, password } from "@clack/prompts";
 import type { Readable, Writable } from "node:stream";
 import { Interrupted, MigrationError } from "../errors.ts";
+import { callingPeer, type Peer } from "./peer.ts";
 
 /** Where results and remarks go, and where a person may be asked. */
 export interface Terminal {
@@ -21,6 +22,8 @@ export interface Terminal {
   settled(): Promise<void>;
   /** True once standard output was closed by whoever read it. */
   readonly outputClosed: boolean;
+  /** The program that started this one, where that is one to talk with. */
+  caller(signal: AbortSignal): Peer;
   /** Asks without showing what is typed. Throws `bad-usage` when there is nobody to ask. */
   askSecret(question: string): Promise<string>;
   /** Throws `bad-usage` when there is nobody to ask. */
@@ -66,6 +69,7 @@ export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Term
       return stderr.rows ?? 24;
     },
     settled: () => written,
+    caller: (signal) => callingPeer(stdin, stdout, signal),
     get outputClosed() {
       return closed.out;
     },

@@ -1,0 +1,197 @@
+import { MigrationError, EXIT_CODES, Interrupted, type ErrorCode } from "../errors.ts";
+import type { Peer } from "../system/peer.ts";
+import { encodeFrame, FIRST_LINE, readFrames, type Frame } from "./frames.ts";
+import { Tally, type Measure } from "./measure.ts";
+import type { Bytes } from "./stage.ts";
+
+export interface ChannelOptions {
+  /** For people: where the other side is, as "on the old host". */
+  readonly there: string;
+  /** Milliseconds in which something must be heard while it is waited for. */
+  readonly patience?: number;
+  /** Milliseconds after which we say that we are still there. */
+  readonly every?: number;
+}
+
+const PATIENCE = 120_000;
+const EVERY = 15_000;
+
+/**
+ * A talk between two runs of this program: messages, which are JSON, and streams of bytes, each of which ends with
+ * its size and hash. Both sides take turns. What ends it on one side is told on the other in words.
+ */
+export class Channel {
+  readonly #peer: Peer;
+  readonly #there: string;
+  readonly #patience: number;
+  readonly #frames: AsyncGenerator<Frame, void>;
+  readonly #timer: NodeJS.Timeout;
+  #silent = true;
+
+  private constructor(peer: Peer, { there, patience = PATIENCE, every = EVERY }: ChannelOptions) {
+    this.#peer = peer;
+    this.#there = there;
+    this.#patience = patience;
+    this.#frames = readFrames(peer.input);
+    this.#timer = setInterval(() => {
+      // What cannot be written now is found out by whoever writes next.
+      if (this.#silent) peer.write(encodeFrame("alive")).catch(() => undefined);
+      this.#silent = true;
+    }, every);
+    this.#timer.unref();
+  }
+
+  /** Begins to talk. Whoever began it calls `leave`. */
+  static async begin(peer: Peer, options: ChannelOptions): Promise<Channel> {
+    await peer.write(Buffer.from(FIRST_LINE));
+    return new Channel(peer, options);
+  }
+
+  leave(): void {
+    clearInterval(this.#timer);
+  }
+
+  async say(message: object): Promise<void> {
+    await this.#write(encodeFrame("message", Buffer.from(JSON.stringify(message))));
+  }
+
+  /**
+   * Sends a stream. Its end is only said once the source has ended well, and `last` too, which may say messages.
+   */
+  async send(source: Bytes, last: () => Promise<void> = () => Promise.resolve()): Promise<Measure> {
+    const tally = new Tally();
+    for await (const chunk of source) {
+      tally.add(chunk);
+      await this.#write(encodeFrame("data", chunk));
+    }
+    await last();
+    const measure = tally.result();
+    await this.#write(encodeFrame("end", Buffer.from(JSON.stringify(measure))));
+    return measure;
+  }
+
+  /** Tells the other side why there is no more to come, if it still listens. Never throws. */
+  async fail(error: unknown): Promise<void> {
+    await this.#write(encodeFrame("failure", Buffer.from(JSON.stringify(wordsOf(error))))).catch(
+      () => undefined,
+    );
+  }
+
+  /** The next message. Throws `connection-failed`, and what the other side failed with. */
+  async hear(): Promise<unknown> {
+    const frame = await this.#next();
+    if (!frame) throw this.#gone();
+    if (frame.kind !== "message") throw this.#unexpected(frame);
+    return this.#parsed(frame);
+  }
+
+  /** As `hear`, but undefined when the other side has closed. */
+  async hearOrEnd(): Promise<unknown> {
+    const frame = await this.#next();
+    if (!frame) return undefined;
+    if (frame.kind !== "message") throw this.#unexpected(frame);
+    return this.#parsed(frame);
+  }
+
+  /** The stream that comes now. It ends well only if all of it came; `heard` gets the messages in between. */
+  async *receive(
+    heard: (message: unknown) => Promise<void> = () => Promise.reject(this.#odd("a message in a stream")),
+  ): Bytes {
+    const tally = new Tally();
+    for (;;) {
+      const frame = await this.#next();
+      if (!frame) throw this.#gone();
+      if (frame.kind === "data") {
+        tally.add(frame.bytes);
+        yield frame.bytes;
+      } else if (frame.kind === "message") await heard(this.#parsed(frame));
+      else if (frame.kind === "end") {
+        const said = this.#parsed(frame) as Partial<Measure> | null;
+        const { size, sha256 } = tally.result();
+        if (said?.size !== size || said.sha256 !== sha256)
+          throw this.#odd(`${size} bytes, which are not what it says that it sent`);
+        return;
+      } else throw this.#unexpected(frame);
+    }
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#silent = false;
+    await this.#peer.write(bytes);
+  }
+
+  /** The next frame that says anything; undefined when the other side has closed. */
+  async #next(): Promise<Frame | undefined> {
+    for (;;) {
+      const next = await inTime(this.#frames.next(), this.#patience, () => this.#silentTooLong());
+      if (next.done === true) return undefined;
+      if (next.value.kind === "failure") throw this.#told(this.#parsed(next.value));
+      if (next.value.kind !== "alive") return next.value;
+    }
+  }
+
+  #parsed({ bytes }: Frame): unknown {
+    try {
+      return JSON.parse(Buffer.from(bytes).toString("utf8"));
+    } catch {
+      throw this.#odd("a message that is not JSON");
+    }
+  }
+
+  #told(words: unknown): MigrationError {
+    const { code, message, hint } = (words ?? {}) as Record<string, unknown>;
+    const known = typeof code === "string" && Object.hasOwn(EXIT_CODES, code) ? code : "program-failed";
+    const text = typeof message === "string" ? message : "it failed and did not say why";
+    return new MigrationError(known as ErrorCode, `${this.#there}: ${text}`, {
+      hint: typeof hint === "string" ? `${this.#there}: ${hint}` : undefined,
+    });
+  }
+
+  #gone = () =>
+    new MigrationError(
+      "connection-failed",
+      `the connection ended before everything was said ${this.#there}`,
+      {
+        hint: "run the same command again: it goes on where it stopped",
+      },
+    );
+
+  #silentTooLong = () =>
+    new MigrationError(
+      "connection-failed",
+      `nothing was heard for ${this.#patience / 1000} seconds from synlift ${this.#there}`,
+      { hint: "see whether that host is up; then run the same command again: it goes on where it stopped" },
+    );
+
+  #unexpected = ({ kind }: Frame) => this.#odd(`a frame of ${kind} where none was expected`);
+
+  #odd = (what: string) =>
+    new MigrationError("connection-failed", `synlift ${this.#there} sent ${what}`, {
+      hint: "use the same version of synlift on both hosts, and run the same command again",
+    });
+}
+
+async function inTime<T>(promise: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(late());
+    }, milliseconds);
+  });
+  try {
+    return await Promise.race([promise, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What nobody foresaw is told without its words: they may hold anything. */
+function wordsOf(error: unknown): { code: string; message: string; hint?: string | undefined } {
+  if (error instanceof MigrationError)
+    return {
+      ...{ code: error.code, message: error.message.slice(0, 8000) },
+      hint: error.hint?.slice(0, 8000),
+    };
+  if (error instanceof Interrupted) return { code: "program-failed", message: `it was ${error.message}` };
+  return { code: "program-failed", message: "it failed in a way that nobody foresaw" };
+}

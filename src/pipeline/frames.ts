@@ -1,0 +1,146 @@
+import { MigrationError } from "../errors.ts";
+import type { Bytes } from "./stage.ts";
+
+/**
+ * How two programs talk over one stream of bytes: first a line that only they know, then frames, each with its kind
+ * (one byte), its length (four bytes, big-endian) and so many bytes.
+ */
+export const FIRST_LINE = "synlift-road\n";
+
+const KINDS = { alive: 0, message: 1, data: 2, end: 3, failure: 4 } as const;
+export type FrameKind = keyof typeof KINDS;
+
+/** Bytes that a frame may hold at most. Longer ones are no frames of ours, and nothing of them is kept. */
+export const LIMITS: Readonly<Record<FrameKind, number>> = {
+  /** Says nothing but that somebody is there. */
+  alive: 0,
+  /** JSON. */
+  message: 64 * 1024 * 1024,
+  /** A piece of a stream. */
+  data: 1024 * 1024,
+  /** JSON: what the stream was. */
+  end: 1024,
+  /** JSON: why there is no more to come. */
+  failure: 64 * 1024,
+};
+
+/** A piece of a stream comes as it arrives, so that a frame of data may be several. */
+export interface Frame {
+  readonly kind: FrameKind;
+  readonly bytes: Uint8Array;
+}
+
+const HEAD = 5;
+
+/** One frame, or for data as many as it takes. Throws a RangeError for anything else that is too long. */
+export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array()): Uint8Array {
+  const limit = LIMITS[kind];
+  if (kind === "data" && bytes.length > limit) {
+    const pieces: Uint8Array[] = [];
+    for (let at = 0; at < bytes.length; at += limit)
+      pieces.push(encodeFrame(kind, bytes.subarray(at, at + limit)));
+    return Buffer.concat(pieces);
+  }
+  if (bytes.length > limit) throw new RangeError(`a ${kind} of ${bytes.length} bytes is too long`);
+  const frame = Buffer.allocUnsafe(HEAD + bytes.length);
+  frame.writeUInt8(KINDS[kind], 0);
+  frame.writeUInt32BE(bytes.length, 1);
+  frame.set(bytes, HEAD);
+  return frame;
+}
+
+/**
+ * Reads what `encodeFrame` made, however it was cut. Ends where the source ends between two frames.
+ * Throws `connection-failed` for anything that is not what `encodeFrame` makes, and for a frame that is cut off.
+ */
+export async function* readFrames(source: Bytes): AsyncGenerator<Frame, void> {
+  const bytes = new Reader(source);
+  await readFirstLine(bytes);
+  for (;;) {
+    const head = await bytes.exactly(HEAD);
+    if (!head) return;
+    const view = Buffer.from(head.buffer, head.byteOffset, head.length);
+    const [code, length] = [view.readUInt8(0), view.readUInt32BE(1)];
+    const kind = (Object.keys(KINDS) as FrameKind[]).find((name) => KINDS[name] === code);
+    if (kind === undefined) throw garbled(`a frame of kind ${code}`);
+    if (length > LIMITS[kind]) throw garbled(`a frame of ${length} bytes`);
+    if (kind === "data") yield* pieces(bytes, length);
+    else yield { kind, bytes: (await bytes.exactly(length)) ?? cutOff() };
+  }
+}
+
+async function* pieces(bytes: Reader, length: number): AsyncGenerator<Frame, void> {
+  for (let left = length; left > 0;) {
+    const piece = (await bytes.some(left)) ?? cutOff();
+    left -= piece.length;
+    yield { kind: "data", bytes: piece };
+  }
+}
+
+/** Whatever a login shell prints comes before it: that is told, as it is what somebody has to find. */
+async function readFirstLine(bytes: Reader): Promise<void> {
+  const expected = Buffer.from(FIRST_LINE);
+  const seen: Uint8Array[] = [];
+  let size = 0;
+  while (size < expected.length) {
+    const piece = await bytes.some(expected.length - size);
+    if (!piece) break;
+    seen.push(piece);
+    size += piece.length;
+    if (!expected.subarray(0, size).equals(Buffer.concat(seen))) break;
+  }
+  if (size === 0) throw cut("nothing came");
+  const all = Buffer.concat(seen);
+  if (all.equals(expected)) return;
+  if (expected.subarray(0, size).equals(all)) cutOff();
+  const words = Buffer.concat([all, (await bytes.some(200)) ?? new Uint8Array()]).toString("latin1");
+  throw garbled(JSON.stringify(words.split("\n", 1)[0]!.slice(0, 120)));
+}
+
+class Reader {
+  readonly #source: AsyncIterator<Uint8Array>;
+  #held: Uint8Array = new Uint8Array();
+
+  constructor(source: Bytes) {
+    this.#source = source[Symbol.asyncIterator]();
+  }
+
+  /** At least one byte and at most so many; undefined at the end. */
+  async some(most: number): Promise<Uint8Array | undefined> {
+    while (this.#held.length === 0) {
+      const next = await this.#source.next();
+      if (next.done === true) return undefined;
+      this.#held = next.value;
+    }
+    const piece = this.#held.subarray(0, most);
+    this.#held = this.#held.subarray(piece.length);
+    return piece;
+  }
+
+  /** Undefined when the source ends before the first of them; throws when it ends between them. */
+  async exactly(length: number): Promise<Uint8Array | undefined> {
+    if (length === 0) return new Uint8Array();
+    const parts: Uint8Array[] = [];
+    for (let left = length; left > 0;) {
+      const piece = await this.some(left);
+      if (!piece) return parts.length === 0 ? undefined : cutOff();
+      parts.push(piece);
+      left -= piece.length;
+    }
+    return parts.length === 1 ? parts[0] : Buffer.concat(parts);
+  }
+}
+
+const cut = (how: string) =>
+  new MigrationError("connection-failed", `the connection ended in the middle: ${how}`, {
+    hint: "run the same command again: it goes on where it stopped",
+  });
+
+function cutOff(): never {
+  throw cut("what was being said was cut off");
+}
+
+const garbled = (what: string) =>
+  new MigrationError("connection-failed", `the other side does not talk as synlift does: it sent ${what}`, {
+    hint: "nothing but synlift may write there: see that no login script of that account prints anything, and that the command starts synlift",
+  });

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
+import { test } from "node:test";
+import { MigrationError } from "../../src/errors.ts";
+import { Channel } from "../../src/pipeline/channel.ts";
+import { encodeFrame, FIRST_LINE } from "../../src/pipeline/frames.ts";
+import type { Bytes } from "../../src/pipeline/stage.ts";
+import { callingPeer } from "../../src/system/peer.ts";
+
+const NEVER = new AbortController().signal;
+
+/** Two that talk with each other, and the pipes between them. */
+async function pair(options: { patience?: number; every?: number } = {}) {
+  const [there, back] = [new PassThrough(), new PassThrough()];
+  const here = await Channel.begin(callingPeer(back, there, NEVER), { there: "on the old host", ...options });
+  const other = await Channel.begin(callingPeer(there, back, NEVER), {
+    there: "on the new host",
+    ...options,
+  });
+  const leave = () => {
+    here.leave();
+    other.leave();
+  };
+  return { here, other, there, back, leave };
+}
+
+async function* chunks(...texts: string[]): Bytes {
+  for (const text of texts) yield await Promise.resolve(Buffer.from(text));
+}
+
+async function textOf(source: Bytes): Promise<string> {
+  let text = "";
+  for await (const chunk of source) text += Buffer.from(chunk).toString();
+  return text;
+}
+
+test("messages and streams arrive in turn, and a message may come in a stream before its end", async () => {
+  const { here, other, leave } = await pair();
+  const heard: unknown[] = [];
+  const receiving = (async () => {
+    heard.push(await other.hear());
+    const text = await textOf(other.receive((message) => Promise.resolve(void heard.push(message))));
+    return [text, await other.hear()];
+  })();
+  await here.say({ type: "first" });
+  await here.send(chunks("a", "", "bc"), () => here.say({ counted: 3 }));
+  await here.say({ type: "last" });
+  assert.deepEqual(await receiving, ["abc", { type: "last" }]);
+  assert.deepEqual(heard, [{ type: "first" }, { counted: 3 }]);
+  leave();
+});
+
+test("a stream whose source breaks never ends well on the other side", async () => {
+  const { here, other, there, leave } = await pair();
+  const receiving = textOf(other.receive());
+  const broken = async function* (): Bytes {
+    yield* chunks("half");
+    throw new MigrationError("program-failed", "pg_dump failed with exit code 1", { hint: "see its log" });
+  };
+  await here.send(broken()).catch((error: unknown) => here.fail(error));
+  await assert.rejects(receiving, {
+    code: "program-failed",
+    message: "on the new host: pg_dump failed with exit code 1",
+    hint: "on the new host: see its log",
+  });
+  there.end();
+  leave();
+});
+
+test("a stream that is not what was sent is an error, and so is one that just ends", async () => {
+  const lie = encodeFrame("end", Buffer.from(JSON.stringify({ size: 3, sha256: "0".repeat(64) })));
+  for (const [last, words] of [
+    [lie, /not what it says/],
+    [new Uint8Array(), /ended before everything/],
+    [encodeFrame("end", Buffer.from("null")), /not what it says/],
+    [encodeFrame("end", Buffer.from("{")), /not JSON/],
+    [encodeFrame("message", Buffer.from("{}")), /a message in a stream/],
+  ] as const) {
+    const { other, there, leave } = await pair();
+    there.write(encodeFrame("data", Buffer.from("abc")));
+    there.end(last);
+    await assert.rejects(textOf(other.receive()), { code: "connection-failed", message: words });
+    leave();
+  }
+});
+
+test("what nobody foresaw is told without its words, and a code that nobody knows is still a failure", async () => {
+  const { here, other, there, leave } = await pair();
+  await here.fail(new Error("secret in here"));
+  await assert.rejects(other.hear(), { code: "program-failed", message: /nobody foresaw$/ });
+  there.write(encodeFrame("failure", Buffer.from('{"code":"__proto__","message":7}')));
+  await assert.rejects(other.hear(), { code: "program-failed", message: /did not say why/ });
+  leave();
+});
+
+test("somebody who says nothing for too long is given up, and somebody who is only slow is not", async () => {
+  const { other, leave } = await pair({ patience: 40, every: 100_000 });
+  await assert.rejects(other.hear(), {
+    code: "connection-failed",
+    message: /nothing was heard for 0.04 seconds/,
+  });
+  leave();
+  const slow = await pair({ patience: 400, every: 20 });
+  // The timers alone keep nothing alive: that is what they are for here.
+  const keep = setInterval(() => undefined, 10);
+  const hearing = slow.other.hear();
+  await new Promise((resolve) => setTimeout(resolve, 900));
+  await slow.here.say({ late: true });
+  assert.deepEqual(await hearing, { late: true });
+  clearInterval(keep);
+  slow.leave();
+});
+
+test("whoever talks to nobody is told", async () => {
+  const gone = new PassThrough();
+  gone.destroy();
+  const peer = callingPeer(new PassThrough(), gone, NEVER);
+  await assert.rejects(peer.write(Buffer.from(FIRST_LINE)), { code: "connection-failed" });
+});
+
+test("a run that is to stop stops waiting for the other side", async () => {
+  const stop = new AbortController();
+  const [input, output] = [new PassThrough(), new PassThrough({ highWaterMark: 1 })];
+  const channel = await Channel.begin(callingPeer(input, output.resume(), stop.signal), { there: "there" });
+  const hearing = channel.hear();
+  stop.abort(new Error("stop"));
+  await assert.rejects(hearing, /stop/);
+  channel.leave();
+});
