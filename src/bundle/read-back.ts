@@ -1,9 +1,9 @@
-import { decompress, gzipEnd } from "../pipeline/compress.ts";
+import { damagedGzip } from "../pipeline/compress.ts";
 import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
-import { measure, meter, type Measure } from "../pipeline/measure.ts";
-import { drain, through, type Bytes } from "../pipeline/stage.ts";
+import { meter, type Measure } from "../pipeline/measure.ts";
+import type { Bytes } from "../pipeline/stage.ts";
 import type { Progress, Work } from "../system/progress.ts";
-import { wholeContents } from "./contents.ts";
+import { mustBeWhole, TAIL } from "./contents.ts";
 import type { Artifact } from "./manifest.ts";
 
 /** What was found when an artifact was read back. */
@@ -19,14 +19,21 @@ export class ReadBack {
   /** Why it cannot be what was written, once that is known. */
   failure: { readonly error: unknown } | undefined;
   #format: Artifact["format"];
+  #stored: boolean;
   #lock: Lock;
   #progress: Progress;
   #told: string | undefined;
   #read = 0;
   #plain: Measure | undefined;
 
-  constructor(format: Artifact["format"], { lock, progress }: { lock: Lock; progress: Progress }) {
+  /** `stored`: whether what was packed was not compressed. */
+  constructor(
+    format: Artifact["format"],
+    stored: boolean,
+    { lock, progress }: { lock: Lock; progress: Progress },
+  ) {
     this.#format = format;
+    this.#stored = stored;
     this.#lock = lock;
     this.#progress = progress;
   }
@@ -37,25 +44,22 @@ export class ReadBack {
   }
 
   async run(source: Bytes): Promise<Found> {
-    let end: Uint8Array | undefined;
-    const stages = through(
-      meter((bytes) => {
-        this.#read += bytes;
-        if (this.#told !== undefined) this.#progress.advance(this.#told, bytes);
-      }),
-      decryptWith(this.#lock),
-      gzipEnd((seen) => (end = seen)),
-      decompress,
-      measure((seen) => (this.#plain = seen)),
-      wholeContents(this.#format),
-    );
+    const counted = meter((bytes) => {
+      this.#read += bytes;
+      if (this.#told !== undefined) this.#progress.advance(this.#told, bytes);
+    });
     try {
-      await drain(stages(source));
+      const { size, sha256, tail, end } = await decryptWith(this.#lock)(counted(source)).gunzipped({
+        tail: TAIL,
+        stored: this.#stored,
+      });
+      this.#plain = { size, sha256 };
+      mustBeWhole(this.#format, { size, tail });
+      return { end, plain: this.#plain };
     } catch (error) {
-      this.failure = { error };
-      throw error;
+      this.failure = { error: damagedGzip(error) };
+      throw this.failure.error;
     }
-    return { end: end!, plain: this.#plain! };
   }
 
   /** From here on it is the work that goes on, and its progress is told. */

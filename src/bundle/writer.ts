@@ -38,8 +38,8 @@ export interface WriterOptions {
 
 type Tell = (bytes: number) => void;
 
-/** How an artifact gets its bytes. `differs`: whether what was read back is not what was encrypted. */
-type Sealing = { readonly differs: (found: Found) => boolean } & (
+/** How an artifact gets its bytes. `stored`: nothing is compressed. `differs`: whether what was read back is not what was encrypted. */
+type Sealing = { readonly stored: boolean; readonly differs: (found: Found) => boolean } & (
   | { readonly byItself: true; readonly output: (tell: Tell) => Output }
   | { readonly byItself: false; readonly output: (tell: Tell) => Bytes }
 );
@@ -79,6 +79,7 @@ export class BundleWriter {
         return encryptWith(lock)(gzipEnd((seen) => (end = seen))(pressing(source)));
       },
       // What is not made smaller is much, and nobody has to cut it.
+      stored: plan.level === 0,
       byItself: plan.level === 0 && partSize === undefined,
       differs: (found: Found) => end === undefined || !Buffer.from(found.end).equals(end),
     };
@@ -93,6 +94,7 @@ export class BundleWriter {
     return this.#put(plan, {
       output: (tell) => meter(tell)(encryptWith(this.#options.lock)(source)),
       byItself: false,
+      stored: false,
       differs: () => false,
     });
   }
@@ -105,7 +107,7 @@ export class BundleWriter {
     const id = `write/${name}`;
     progress.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
     const trail = new Trail(files, { inParts: partSize !== undefined, comesBy: !sealing.byItself });
-    const reading = new ReadBack(plan.format, this.#options);
+    const reading = new ReadBack(plan.format, sealing.stored, this.#options);
     const checked = reading.run(trail.bytes());
     checked.catch((error: unknown) => {
       trail.fail(error);

@@ -139,21 +139,20 @@ export const decompress: Stage = async function* (source) {
     for await (const chunk of gunzip) yield chunk as Uint8Array;
     await feeding;
   } catch (error) {
-    if (sourceError) throw sourceError.error;
-    if (String((error as NodeJS.ErrnoException).code).startsWith("Z_")) {
-      throw new MigrationError(
-        "bundle-damaged",
-        `the compressed data is damaged: ${(error as Error).message}`,
-        { cause: error },
-      );
-    }
-    throw error;
+    throw sourceError ? sourceError.error : damagedGzip(error);
   } finally {
     gunzip.destroy();
     // Whoever is told of a failure may rely on it that the source has ended, a program with it.
     await letGo;
   }
 };
+
+/** What to throw for an error of zlib's: `bundle-damaged`. Others stay what they are. */
+export function damagedGzip(error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!String(code).startsWith("Z_")) return error;
+  return new MigrationError("bundle-damaged", `the compressed data is damaged: ${message}`, { cause: error });
+}
 
 /**
  * Passes a gzip file on and reports its last 8 bytes: the CRC-32 and the size of what its last member holds (RFC 1952,

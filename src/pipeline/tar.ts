@@ -144,7 +144,12 @@ export const wholeTar: Stage = async function* (source) {
     tail = chunk.length >= 1024 ? chunk.subarray(-1024) : Buffer.concat([tail, chunk]).subarray(-1024);
     yield chunk;
   }
-  if (size % 512 !== 0 || tail.length < 1024 || tail.some((byte) => byte !== 0)) {
-    throw new MigrationError("bundle-damaged", "the archive ends too early: its end mark is missing");
-  }
+  mustEndTar(size, tail);
 };
+
+/** Given an archive's size and at least its last 1,024 bytes. */
+export function mustEndTar(size: number, tail: Uint8Array): void {
+  const end = tail.subarray(-1024);
+  if (size % 512 === 0 && end.length === 1024 && end.every((byte) => byte === 0)) return;
+  throw new MigrationError("bundle-damaged", "the archive ends too early: its end mark is missing");
+}

@@ -1,4 +1,5 @@
 import type { MigrationError } from "../errors.ts";
+import type { GzipDigest, GzipOptions } from "./gzip-digest.ts";
 import type { Account } from "./machine.ts";
 import type { Bytes } from "./system.ts";
 
@@ -35,6 +36,11 @@ export interface Output extends Bytes {
    * and throws as reading does, and with the errno of what kept it from writing. `stop` ends it, and its reason is thrown.
    */
   into(descriptor: number, stop?: AbortSignal): Promise<void>;
+  /**
+   * Runs it and looks at the gzip file that it prints, in a thread of its own: nothing of it comes by here.
+   * Throws as reading does, and zlib's error for a file that is damaged or cut off though the program ended well.
+   */
+  gunzipped(options: GzipOptions): Promise<GzipDigest>;
 }
 
 export interface Call {

@@ -18,6 +18,8 @@ export interface Pipe {
   readonly reader: number;
   /** Closes our copies of both. To be called as soon as both programs have theirs: else neither sees the other's end. */
   handedOver(): void;
+  /** Instead, where nobody but we reads, from `reader`: closes what would keep us from seeing the writer's end. */
+  readHere(): void;
   /**
    * To be called when the program that reads has gone: whether it had read everything and its writer had ended. Only
    * from then on can the writer notice that nobody reads any more.
@@ -57,6 +59,9 @@ export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
       reader,
       handedOver: () => {
         close(writer, reader);
+      },
+      readHere: () => {
+        close(writer, watch);
       },
       wasEmptied: () => {
         if (!open.includes(watch)) return true;

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { writeSync } from "node:fs";
 import { Interrupted, MigrationError } from "../errors.ts";
 import type { Call } from "./call.ts";
+import { digestGzip, type GzipDigest, type GzipOptions, type Looked } from "./gzip-digest.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { RunningProgram } from "./running-program.ts";
 import type { Bytes } from "./system.ts";
@@ -65,6 +66,36 @@ function asWriteError(error: unknown, name: string): unknown {
   const code = Object.entries(CANNOT_WRITE).find(([, words]) => error.message.includes(words))?.[0];
   return code === undefined ? error : Object.assign(new Error(error.message, { cause: error }), { code });
 }
+
+/** See `Output.gunzipped`. */
+export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): Promise<GzipDigest> {
+  options.signal.throwIfAborted();
+  const pipe = await openPipe(options.temporary);
+  const looking = digestGzip(pipe.reader, gzip);
+  looking.catch(() => undefined);
+  let found: Looked | undefined;
+  const look = async function* (last: RunningProgram): Bytes {
+    pipe.readHere();
+    await last.running;
+    found = await looking;
+    // Nobody reads any more: so whoever still writes ends.
+    pipe.close();
+    yield* [];
+  };
+  try {
+    for await (const _ of conducted(options, pipe.writer, look));
+  } catch (error) {
+    if (error instanceof Interrupted || !isDamaged(found) || found.atEnd) throw error;
+  } finally {
+    pipe.readHere();
+    await looking.catch(() => undefined);
+    pipe.close();
+  }
+  if (isDamaged(found)) throw Object.assign(new Error(found.damage.message), found.damage);
+  return found!.digest;
+}
+
+const isDamaged = (found: Looked | undefined) => found !== undefined && "damage" in found;
 
 async function* conducted(
   options: ChainOptions,

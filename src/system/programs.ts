@@ -4,7 +4,8 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Call, Output, Programs } from "./call.ts";
-import { begin, chainInto, chainOutput } from "./program-chain.ts";
+import type { GzipOptions } from "./gzip-digest.ts";
+import { begin, chainGunzipped, chainInto, chainOutput } from "./program-chain.ts";
 import { cannotStart, failed, RunningProgram } from "./running-program.ts";
 import type { Bytes } from "./system.ts";
 
@@ -71,6 +72,10 @@ export function realPrograms(
 
     into(descriptor: number, stop?: AbortSignal) {
       return chainInto(descriptor, this.#chain, stop);
+    }
+
+    gunzipped(gzip: GzipOptions) {
+      return chainGunzipped(gzip, this.#chain);
     }
 
     get #chain() {
