@@ -8,6 +8,7 @@ import { UNFINISHED_SUFFIX, type Files } from "../system/files.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Progress } from "../system/progress.ts";
 import { Tally } from "../pipeline/measure.ts";
+import type { ArtifactWriter } from "./artifact-writer.ts";
 import { Inventory } from "./inventory.ts";
 import { INVENTORY, JOURNAL, LOCK, MANIFEST } from "./layout.ts";
 import { mustOpenAsBefore, OPENS } from "./making-lock.ts";
@@ -30,7 +31,7 @@ export interface WorkplaceOptions {
 export interface Workplace {
   readonly journal: Journal;
   readonly inventory: Inventory;
-  readonly writer: BundleWriter;
+  readonly writer: ArtifactWriter;
   /** Whether an earlier run began here. */
   readonly resumed: boolean;
   /** For a step's `saved`: keeps what the inventory has so far. */

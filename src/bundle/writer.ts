@@ -8,23 +8,12 @@ import { through, type Bytes } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files.ts";
 import type { Output } from "../system/programs.ts";
 import type { Progress } from "../system/progress.ts";
+import type { ArtifactPlan, ArtifactWriter } from "./artifact-writer.ts";
 import { wholeContents } from "./contents.ts";
 import type { Recorded } from "./inventory.ts";
 import { belongsTo, MANIFEST, partName, sealedName } from "./layout.ts";
-import type { Artifact } from "./manifest.ts";
 import { ReadBack, type Found } from "./read-back.ts";
 import { Trail } from "./trail.ts";
-
-export interface ArtifactPlan {
-  /** Its plain name: "customer_db_export.sql.gz". */
-  readonly name: string;
-  readonly format: Artifact["format"];
-  /** gzip's level; 0 stores what is compressed already. */
-  readonly level: number;
-  readonly label: string;
-  /** Bytes of the source, when somebody knows. */
-  readonly total?: number;
-}
 
 export interface WriterOptions {
   readonly folder: string;
@@ -54,11 +43,14 @@ interface Written {
   readonly size: number;
 }
 
+export type { ArtifactPlan } from "./artifact-writer.ts";
+
 /** Bytes that are written at once. */
 const WRITE_SIZE = 1024 * 1024;
 
 /** Puts artifacts into a bundle's folder. */
-export class BundleWriter {
+export class BundleWriter implements ArtifactWriter {
+  readonly presses = true;
   #options: WriterOptions;
 
   constructor(options: WriterOptions) {

@@ -18,6 +18,7 @@ import {
   type Reach,
 } from "./media/export.ts";
 import { exportMediaSince } from "./media/export-since.ts";
+import type { WrittenList } from "./media/packed-list.ts";
 import { openProviders } from "./media/provider.ts";
 import { KEY_SECTION, packSigningKey } from "./signing-key/export.ts";
 import type { Source } from "./source.ts";
@@ -30,6 +31,8 @@ export interface Packing {
   /** What every step depends on. */
   readonly inputs: Readonly<Record<string, string>>;
   readonly accepted: readonly string[];
+  /** Media that whoever gets the archives has already. */
+  readonly there?: WrittenList;
   readonly system: System;
 }
 
@@ -149,7 +152,7 @@ function packedFirst({ place }: Packing): PackedFirst {
 }
 
 function mediaFor(packing: Packing, { database }: Source) {
-  const { homeserver, folder, accepted, system } = packing;
+  const { homeserver, folder, accepted, there, system } = packing;
   const { files, machine, signal } = system;
   const store = homeserver.mediaStore;
   const reaching = async <T>(act: (reach: Reach) => Promise<T>): Promise<T> => {
@@ -164,7 +167,7 @@ function mediaFor(packing: Packing, { database }: Source) {
   };
   return {
     ...sharedBySteps(packing),
-    ...{ files, machine, signal, folder, store, reaching },
+    ...{ files, machine, signal, folder, store, reaching, there },
     accepted: accepted.includes(MEDIA_MISSING),
     compare: () =>
       reaching(({ session, providers }) =>

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import type { Inventory } from "../../bundle/inventory.ts";
-import type { BundleWriter } from "../../bundle/writer.ts";
+import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Step } from "../../journal/step.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
@@ -16,7 +16,7 @@ export interface ConfigExport {
   /** What goes into the inventory beside the files: section name → section. */
   readonly sections: Readonly<Record<string, unknown>>;
   readonly inputs: Readonly<Record<string, string>>;
-  readonly into: BundleWriter;
+  readonly into: ArtifactWriter;
   readonly inventory: Inventory;
   readonly saved: () => Promise<void>;
   check: Step["check"];

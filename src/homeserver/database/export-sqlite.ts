@@ -1,5 +1,5 @@
 import type { Inventory, Recorded } from "../../bundle/inventory.ts";
-import type { BundleWriter } from "../../bundle/writer.ts";
+import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import type { Step } from "../../journal/step.ts";
 import { gzipProgram } from "../../pipeline/gzip-program.ts";
 import { packTar } from "../../pipeline/tar.ts";
@@ -18,7 +18,7 @@ export interface SqliteExport {
   /** The state of the database as `fileMarker` tells it: an input of the step. */
   readonly marker: string;
   readonly inputs: Readonly<Record<string, string>>;
-  readonly into: BundleWriter;
+  readonly into: ArtifactWriter;
   readonly inventory: Inventory;
   readonly sqlite: Sqlite;
   readonly programs: Programs;
@@ -60,7 +60,7 @@ async function packFile(snapshot: SqliteSnapshot, from: SqliteExport): Promise<R
     content: () => snapshot.content(),
   };
   const archive = packTar([file]);
-  const gzip = await gzipProgram(programs, machine.cores);
+  const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
   const plan = { name: SQLITE_ARTIFACT, format: "tar" } as const;
   return gzip
     ? into.addPressed({ ...plan, label: `database, with ${gzip.name}` }, gzip.compress(archive))

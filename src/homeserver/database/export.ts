@@ -1,5 +1,5 @@
 import type { Inventory } from "../../bundle/inventory.ts";
-import type { BundleWriter } from "../../bundle/writer.ts";
+import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import type { Step } from "../../journal/step.ts";
 import { gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Machine } from "../../system/machine.ts";
@@ -40,7 +40,7 @@ export interface DatabaseExport {
   /** The state of the database as `databaseMarker` tells it: an input of the step. */
   readonly marker: string;
   readonly inputs: Readonly<Record<string, string>>;
-  readonly into: BundleWriter;
+  readonly into: ArtifactWriter;
   readonly inventory: Inventory;
   readonly postgres: Postgres;
   readonly programs: Programs;
@@ -82,7 +82,7 @@ async function dumpAndCount(
   const sequences = await readSequences(session);
   const call = postgresCall(pgDump, address, dumpArguments(snapshot, store));
   const dump = programs.through({ ...call, before: dumpOpening(store) });
-  const gzip = await gzipProgram(programs, machine.cores);
+  const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
   // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
   const counting = countDatabase(session, sequences, store);
   counting.catch(() => undefined);

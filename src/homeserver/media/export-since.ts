@@ -2,7 +2,14 @@ import { sealedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
 import { mediaEntries, Noticed } from "./entries.ts";
-import { mustHaveFiles, MEDIA_SECTION, packedList, type MediaExport, type PackedFirst } from "./export.ts";
+import {
+  mustHaveFiles,
+  MEDIA_SECTION,
+  packedList,
+  wanted,
+  type MediaExport,
+  type PackedFirst,
+} from "./export.ts";
 import { providedFiles } from "./provided.ts";
 import { filesSince } from "./packed-list.ts";
 import type { MediaSection } from "./section.ts";
@@ -38,7 +45,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
     async run() {
       const compared = await from.compare();
       mustHaveFiles(compared, from);
-      const rest = () => filesSince(store, packedList(from), files);
+      const rest = () => filesSince(wanted(from), packedList(from), files);
       const since = from.first.settled ? Number.MAX_SAFE_INTEGER : from.first.began - UPLOAD_TIME;
       const noticed = new Noticed();
       const section = (changed: readonly string[]): MediaSection => ({

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { PACKED_MEDIA } from "../../bundle/layout.ts";
-import type { BundleWriter } from "../../bundle/writer.ts";
+import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Step } from "../../journal/step.ts";
 import { Tally } from "../../pipeline/measure.ts";
@@ -11,7 +11,7 @@ import type { Machine } from "../../system/machine.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { describeDiffering, type Comparison } from "./compare.ts";
 import { mediaEntries, Noticed } from "./entries.ts";
-import { PackedList } from "./packed-list.ts";
+import { filesSince, PackedList, type WrittenList } from "./packed-list.ts";
 import type { Provider } from "./provider.ts";
 import { walkStore } from "./store.ts";
 
@@ -39,10 +39,12 @@ export interface MediaExport {
   readonly compare: () => Promise<Comparison>;
   /** Opens the database and the storage providers for the time in which files are packed. */
   readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
+  /** What whoever gets the archives has already, and need not get again. */
+  readonly there?: WrittenList | undefined;
   readonly signal: AbortSignal;
   readonly files: Files;
   readonly machine: Pick<Machine, "now">;
-  readonly into: BundleWriter;
+  readonly into: ArtifactWriter;
   readonly inventory: Inventory;
   readonly saved: () => Promise<void>;
   check: Step["check"];
@@ -101,7 +103,7 @@ export function exportMedia(from: MediaExport): Step {
             plan,
             packTar(
               mediaEntries(
-                walkStore(store, files),
+                wanted(from),
                 { ...from, ...reach, noticed },
                 async (file) => {
                   packed.add(file);
@@ -124,6 +126,10 @@ export function exportMedia(from: MediaExport): Step {
     },
   };
 }
+
+/** What of the store is to be packed, in the order of the walk. */
+export const wanted = ({ store, files, there }: Pick<MediaExport, "store" | "files" | "there">) =>
+  there ? filesSince(walkStore(store, files), there, files) : walkStore(store, files);
 
 /** Throws `media-missing` when uploads have no file and nobody accepted that. */
 export function mustHaveFiles(

@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
 import type { Files } from "../../system/files.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
-import { walkStore, type StoredFile } from "./store.ts";
+import type { StoredFile } from "./store.ts";
 
 /**
  * Which files a first archive holds, so that a second one can hold the rest. Beside the bundle, in the clear: so each
@@ -34,20 +34,37 @@ export class PackedList {
   }
 }
 
-/** The files of a store that a list does not hold, or not as they are now, in the order of the walk. Throws as `walkStore`. */
+/** A list that was written down. */
+export interface WrittenList {
+  readonly path: string;
+  /** What it was made with. */
+  readonly key: Uint8Array;
+  /** It was made on another host, of files that came in an archive, which keeps whole seconds. */
+  readonly wholeSeconds?: boolean;
+}
+
+/** As an archive keeps it. */
+export const inWholeSeconds = (file: StoredFile): StoredFile => ({
+  ...file,
+  mtimeMs: Math.floor(file.mtimeMs / 1000) * 1000,
+});
+
+/** Of the files of a walk, those that a list does not hold, or not as they are now. Throws as the walk does. */
 export async function* filesSince(
-  store: string,
-  { path, key }: { path: string; key: Uint8Array },
+  walked: AsyncIterable<StoredFile>,
+  { path, key, wholeSeconds = false }: WrittenList,
   files: Files,
 ): AsyncIterable<StoredFile> {
   const groups = groupsIn(path, files);
   try {
     let group = await groups.next();
-    for await (const file of walkStore(store, files)) {
+    for await (const file of walked) {
       const prefix = prefixOf(file.name);
       while (group.done !== true && comesBefore(group.value.prefix, prefix)) group = await groups.next();
       const known =
-        group.done !== true && group.value.prefix === prefix && group.value.hashes.has(hashOf(file, key));
+        group.done !== true &&
+        group.value.prefix === prefix &&
+        group.value.hashes.has(hashOf(wholeSeconds ? inWholeSeconds(file) : file, key));
       if (!known) yield file;
     }
   } finally {

@@ -30,7 +30,7 @@ async function listOf(store: string): Promise<string> {
 
 async function since(store: string, path: string): Promise<string[]> {
   const names: string[] = [];
-  for await (const { name } of filesSince(store, { path, key }, files)) names.push(name);
+  for await (const { name } of filesSince(walkStore(store, files), { path, key }, files)) names.push(name);
   return names;
 }
 
@@ -81,4 +81,17 @@ test("of two archives the newer one counts where both have a file, however often
   assert.deepEqual(await restoreArchives(archives(), { store }, files), { written: 3, kept: 0, bytes: 11 });
   assert.equal(readFileSync(join(store, "local_content/aa/bb/half"), "utf8"), "whole");
   assert.deepEqual(await restoreArchives(archives(), { store }, files), { written: 0, kept: 3, bytes: 11 });
+});
+
+test("a list that was made of files out of an archive knows them by their whole seconds", async () => {
+  const store = temporaryFolder("store");
+  put(store, "local_content/aa/aa/one");
+  put(store, "local_content/aa/aa/other");
+  const there = await listOf(store);
+  utimesSync(join(store, "local_content/aa/aa/one"), 1_700_000_000.75, 1_700_000_000.75);
+  utimesSync(join(store, "local_content/aa/aa/other"), 1_700_000_001, 1_700_000_001);
+  const names: string[] = [];
+  const list = { path: there, key, wholeSeconds: true };
+  for await (const { name } of filesSince(walkStore(store, files), list, files)) names.push(name);
+  assert.deepEqual(names, ["local_content/aa/aa/other"]);
 });
