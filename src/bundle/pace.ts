@@ -1,3 +1,4 @@
+import type { GzipProgram } from "../pipeline/gzip-program.ts";
 import { compress, decompress } from "../pipeline/compress.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure } from "../pipeline/measure.ts";
@@ -16,13 +17,20 @@ export interface Pace {
   readonly ratio: number;
 }
 
+export interface PaceOptions {
+  readonly level: number;
+  readonly lock: Lock;
+  readonly machine: Pick<Machine, "elapsed" | "cores">;
+  /** What compresses instead of us. */
+  readonly gzip?: GzipProgram | undefined;
+}
+
 /** Packs a sample in memory. The sample is small: it and what is made of it are held. */
 export async function measurePace(
   sample: readonly Uint8Array[],
-  { level, lock, machine }: { level: number; lock: Lock; machine: Pick<Machine, "elapsed" | "cores"> },
+  { level, lock, machine, gzip }: PaceOptions,
 ): Promise<Pace> {
-  const pack = (source: Bytes) =>
-    through(measure(nothing), compress(level, machine.cores), encryptWith(lock), measure(nothing))(source);
+  const pack = through(gzip?.compress ?? compress(level, machine.cores), encryptWith(lock));
   const unpack = (source: Bytes) =>
     through(measure(nothing), decryptWith(lock), decompress, measure(nothing))(source);
   const timed = async (chunks: readonly Uint8Array[]) => {

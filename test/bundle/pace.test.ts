@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { GzipProgram } from "../../src/pipeline/gzip-program.ts";
 import { measurePace } from "../../src/bundle/pace.ts";
 import { noise } from "../support/bytes.ts";
 import { machineWith } from "../support/fake-machine.ts";
-import { lockWith } from "../support/real-world.ts";
+import { lockWith, programsWith } from "../support/real-world.ts";
 
 const machine = machineWith();
 
@@ -14,6 +15,18 @@ test("a sample tells how fast and how small, and leaves nothing behind", async (
   for (const rate of [pace.packing, pace.readingBack])
     assert.ok(rate > 100_000 && Number.isFinite(rate), `${rate}`);
   assert.ok(pace.each > 0 && pace.each < 30);
+});
+
+test("with a program that compresses, it is that which is measured", async () => {
+  const text = Buffer.from("the same line of a log, over and over\n".repeat(30_000));
+  const programs = programsWith();
+  const gzip = {
+    name: "igzip",
+    compress: (source) => programs.through({ name: "sh", args: ["-c", "gzip -1; sleep 0.3"] }, source),
+  } satisfies GzipProgram;
+  const pace = await measurePace([text], { level: 1, lock: lockWith(), machine: machineWith(), gzip });
+  assert.ok(pace.ratio < 0.1, `${pace.ratio}`);
+  assert.ok(pace.each > 0.3, `${pace.each}`);
 });
 
 test("what is compressed already does not shrink, and is not grown either", async () => {

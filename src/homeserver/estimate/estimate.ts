@@ -71,11 +71,13 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
   const { reading, database, media, link } = rates;
   const bundleBytes = dumpBytes * database.ratio + mediaBytes * media.ratio + mediaFiles * TAR_HEADER;
 
-  // Reading, compressing and encrypting go on side by side: the slowest sets the pace. Reading back comes after.
   const packDatabase =
-    dumpBytes / Math.min(reading, database.packing) + dumpBytes / database.readingBack + database.each;
+    sideBySide(dumpBytes / reading, dumpBytes / database.packing, dumpBytes / database.readingBack) +
+    database.each;
   const packMedia =
-    mediaBytes / media.packing + mediaBytes / media.readingBack + mediaFiles * PER_FILE_READ + media.each;
+    sideBySide(mediaBytes / media.packing, mediaBytes / media.readingBack) +
+    mediaFiles * PER_FILE_READ +
+    media.each;
   const seal = SMALL_ARTIFACTS * database.each + 1;
   const outage: Stage[] = [
     { id: "stop", label: "stop the old server", seconds: STOPPING, basis: "assumed" },
@@ -107,6 +109,10 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
   const outageSeconds = outage.reduce((sum, { seconds }) => sum + seconds, 0);
   return { outage, outageSeconds, preparationSeconds: outageSeconds - STOPPING + packMedia, bundleBytes };
 }
+
+/** Reading, packing and reading back go on at the same time: the slowest sets the pace, on no more than two cores. */
+const sideBySide = (...seconds: readonly number[]) =>
+  Math.max(...seconds, seconds.reduce((sum, one) => sum + one, 0) / 2);
 
 /** Bytes that tar and gzip's framing add to a file, about (a header block and half a block of filling). */
 const TAR_HEADER = 768;

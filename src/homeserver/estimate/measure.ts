@@ -1,4 +1,5 @@
 import { measurePace } from "../../bundle/pace.ts";
+import { gzipProgram, type GzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Lock } from "../../pipeline/encrypt.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
@@ -11,6 +12,8 @@ import type { Rates } from "./estimate.ts";
 export interface Measured {
   /** All but the road, which is not measured. */
   readonly rates: Omit<Rates, "link">;
+  /** What compresses the dump; zlib in our process when left out. */
+  readonly gzip?: GzipProgram["name"];
   /** Bytes of text that a dump will have, about. */
   readonly dumpBytes: number;
   /** The same by table; empty for SQLite. */
@@ -39,7 +42,8 @@ export async function measureRates(
     look.engine === "postgres"
       ? await postgresSample(look, facts, system)
       : await fileSample(look.path, facts, system);
-  const database = await measurePace(dump.text, { level: LEVEL, lock, machine });
+  const gzip = await gzipProgram(system.programs, machine.cores);
+  const database = await measurePace(dump.text, { level: LEVEL, lock, machine, gzip });
   const noise = machine.random(MEDIA_SAMPLE.bytes);
   const media = await measurePace(Array<Uint8Array>(MEDIA_SAMPLE.times).fill(noise), {
     level: 0,
@@ -50,6 +54,7 @@ export async function measureRates(
     rates: { reading: dump.bytesPerSecond, database, media },
     dumpBytes: dump.dumpBytes,
     byTable: dump.byTable,
+    ...(gzip ? { gzip: gzip.name } : {}),
   };
 }
 

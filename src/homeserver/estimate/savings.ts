@@ -66,6 +66,20 @@ export function savings(load: Load, rates: Rates, byTable: ReadonlyMap<string, n
   return found.filter(({ seconds }) => seconds >= least).toSorted((a, b) => b.seconds - a.seconds);
 }
 
+/**
+ * Seconds that igzip would take off the outage where it is not installed. Not measured, as it is not there: on the dump
+ * of a database of 1.1 GB it took 1.1 s where zlib took 7.8 s on one core.
+ */
+export function savedByIgzip(load: Load, rates: Rates, cores: number): number {
+  const { packing } = rates.database;
+  const faster = { ...rates.database, packing: packing * Math.max(1, IGZIP / cores) };
+  return (
+    estimateMove(load, rates).outageSeconds - estimateMove(load, { ...rates, database: faster }).outageSeconds
+  );
+}
+
+const IGZIP = 7.8 / 1.1;
+
 const GIB = 1024 ** 3;
 
 /** "carry the bundle 8 min 20 s (58 %)", the longest first. */

@@ -4,7 +4,7 @@ import type { DatabaseLookFacts } from "../database/inspect.ts";
 import type { Look } from "../database/look.ts";
 import { estimateMove, type Estimate, type Load, type Rates } from "../estimate/estimate.ts";
 import { measureRates } from "../estimate/measure.ts";
-import { savings, type Saving } from "../estimate/savings.ts";
+import { savedByIgzip, savings, type Saving } from "../estimate/savings.ts";
 import type { MediaFacts } from "../media/facts.ts";
 import type { PlanQuestions } from "./questions.ts";
 
@@ -13,6 +13,8 @@ export interface Foreseen {
   readonly load: Load;
   readonly rates: Rates;
   readonly savings: readonly Saving[];
+  /** Seconds that igzip would save where it is not installed, about; 0 where it is. */
+  readonly savedByIgzip: number;
 }
 
 /**
@@ -42,5 +44,6 @@ export async function foresee(
     load,
     rates,
     savings: savings(load, rates, measured.byTable),
+    savedByIgzip: measured.gzip === "igzip" ? 0 : savedByIgzip(load, rates, system.machine.cores),
   };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { estimateMove, type Load, type Rates } from "../../../src/homeserver/estimate/estimate.ts";
-import { contributors, savings } from "../../../src/homeserver/estimate/savings.ts";
+import { contributors, savedByIgzip, savings } from "../../../src/homeserver/estimate/savings.ts";
 
 const pace = { packing: 50e6, readingBack: 100e6, each: 0.5, ratio: 0.3 };
 const RATES: Rates = {
@@ -16,9 +16,11 @@ const LOAD: Load = { dumpBytes: 1e9, databaseBytes: 2e9, mediaBytes: 5e9, mediaF
 const secondsOf = (load: Load, rates: Rates, id: string) =>
   estimateMove(load, rates).outage.find((stage) => stage.id === id)!.seconds;
 
-test("the slowest of reading and packing sets the pace, and reading back comes after", () => {
-  assert.equal(secondsOf(LOAD, RATES, "database"), 1e9 / 50e6 + 1e9 / 100e6 + 0.5);
-  assert.equal(secondsOf(LOAD, { ...RATES, reading: 10e6 }, "database"), 1e9 / 10e6 + 1e9 / 100e6 + 0.5);
+test("the slowest of reading, packing and reading back sets the pace, and two cores do no more than two cores' work", () => {
+  assert.equal(secondsOf(LOAD, RATES, "database"), 1e9 / 50e6 + 0.5);
+  assert.equal(secondsOf(LOAD, { ...RATES, reading: 10e6 }, "database"), 1e9 / 10e6 + 0.5);
+  const even = { ...RATES, reading: 50e6, database: { ...pace, readingBack: 50e6 } };
+  assert.equal(secondsOf(LOAD, even, "database"), (3 * 1e9) / 50e6 / 2 + 0.5);
 });
 
 test("the road takes what the bundle has in bytes", () => {
@@ -82,4 +84,12 @@ test("nothing is told to save what is below a second", () => {
 test("the longest stages come with their share", () => {
   const [first] = contributors(estimateMove(LOAD, RATES), 3);
   assert.match(first!, /^carry the bundle: .*, \d+ %$/);
+});
+
+test("what igzip would save is no more than compressing takes, and nothing where the database is the limit", () => {
+  const packing = 1e9 / 50e6;
+  const saved = savedByIgzip(LOAD, RATES, 2);
+  assert.ok(saved > 0 && saved < packing, `${saved}`);
+  assert.equal(savedByIgzip(LOAD, { ...RATES, reading: 1e6 }, 2), 0);
+  assert.equal(savedByIgzip(LOAD, RATES, 64), 0, "so many cores are as fast without it");
 });
