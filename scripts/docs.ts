@@ -51,9 +51,14 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
     ["docs/exit-codes.md", exitCodes()],
   ];
   for (const entry of COMMANDS) {
-    const line = menu.commands.find((command) => command.name() === entry.name);
+    const line = entry.name
+      .split(" ")
+      .reduce<Commander | undefined>(
+        (group, word) => group?.commands.find((command) => command.name() === word),
+        menu,
+      );
     if (!line) throw new Error(`the menu has no ${entry.name}`);
-    pages.push([`${PAGES}/${entry.name}.md`, await page(entry, line)]);
+    pages.push([`${PAGES}/${fileOf(entry)}`, await page(entry, line)]);
   }
   const options = await resolveConfig(join(ROOT, PAGES, "README.md"));
   const formatted = pages.map(async ([path, text]): Promise<[string, string]> => [
@@ -63,8 +68,13 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
   return new Map(await Promise.all(formatted));
 }
 
+/** "media-check.md" */
+function fileOf({ name }: Entry): string {
+  return `${name.replace(" ", "-")}.md`;
+}
+
 function overview(): string {
-  const rows = COMMANDS.map(({ name, summary }) => [`[${name}](${name}.md)`, summary]);
+  const rows = COMMANDS.map((entry) => [`[${entry.name}](${fileOf(entry)})`, entry.summary]);
   return `${MARK}
 
 # The commands, in the order of a move

@@ -209,6 +209,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "homeserver-running",
     "media-missing",
     "source-changed",
+    "storage-failed",
     "file-missing",
     "fence-failed",
     "bundle-damaged",
@@ -219,6 +220,15 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "passphrase-wrong",
     "recipient-unusable",
     "connection-failed",
+  ],
+  "media check": [
+    "config-unreadable",
+    "database-unreachable",
+    "database-unsupported",
+    "file-missing",
+    "storage-failed",
+    "found-warnings",
+    "found-blockers",
   ],
   rollback: [
     "config-unreadable",

@@ -163,8 +163,9 @@ async function refusal(args: readonly string[]): Promise<string | undefined> {
 function unknownIn([name = "", ...words]: readonly string[]): string | undefined {
   const quiet = { out: () => undefined, err: () => undefined };
   const menu = commandLine(COMMANDS, () => undefined, quiet);
-  const command = name.startsWith("-") ? menu : menu.commands.find((one) => one.name() === name);
-  if (!command) return `there is no command ${name}`;
+  const first = name.startsWith("-") ? menu : menu.commands.find((one) => one.name() === name);
+  if (!first) return `there is no command ${name}`;
+  const command = first.commands.find((one) => one.name() === words[0]) ?? first;
   const options = command.createHelp().visibleOptions(command);
   const known = options.flatMap(({ short, long }) => [short, long]);
   const typed = [name, ...words].filter((word) => word.startsWith("-"));

@@ -6,6 +6,7 @@ import type { System } from "../system/system.ts";
 
 /** One thing that synlift can be told to do. */
 export interface Command<Options> {
+  /** One word, or two for one of a group: "media check". */
   readonly name: string;
   /** One line. */
   readonly summary: string;

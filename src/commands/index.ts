@@ -1,5 +1,6 @@
 import { entry, type Entry } from "./command.ts";
 import { exportCommand } from "./export.ts";
+import { mediaCheckCommand } from "./media-check.ts";
 import { openCommand } from "./open.ts";
 import { planCommand } from "./plan.ts";
 import { restoreCommand } from "./restore.ts";
@@ -18,4 +19,5 @@ export const COMMANDS: readonly Entry[] = [
   entry(restoreCommand),
   entry(openCommand),
   entry(rollbackCommand),
+  entry(mediaCheckCommand),
 ];

@@ -34,13 +34,38 @@ export function commandLine(
       "after",
       `\nExit codes: 0 for success, ${EXIT_CODES["bad-usage"]} for a wrong call; the others are in docs/exit-codes.md.`,
     );
-  for (const entry of entries) program.addCommand(lineOf(entry, choose));
-  for (const command of program.commands) command.exitOverride().configureOutput(program.configureOutput());
+  for (const entry of entries) {
+    const [first = "", second] = entry.name.split(" ");
+    const parent = second === undefined ? program : groupIn(program, first);
+    parent.addCommand(lineOf(entry, choose));
+  }
+  settle(program);
   return program;
 }
 
+/** What several commands have as their first word: "media" of "media check". */
+function groupIn(program: Commander, name: string): Commander {
+  const found = program.commands.find((command) => command.name() === name);
+  if (found) return found;
+  const group = new Commander(name)
+    .description(GROUPS[name] ?? "")
+    .showHelpAfterError("(--help shows what there is)");
+  program.addCommand(group);
+  return group;
+}
+
+const GROUPS: Readonly<Record<string, string>> = { media: "Look after uploads and their files." };
+
+/** Each command ends and writes as the program does. */
+function settle(program: Commander): void {
+  for (const command of program.commands) {
+    command.exitOverride().configureOutput(program.configureOutput());
+    settle(command);
+  }
+}
+
 function lineOf(entry: Entry, choose: (chosen: Chosen) => void): Commander {
-  const command = new Commander(entry.name)
+  const command = new Commander(entry.name.split(" ").at(-1))
     .description(entry.summary)
     .showHelpAfterError("(--help shows an example)");
   if (entry.argument) command.argument(`<${entry.argument.name}>`, entry.argument.about);

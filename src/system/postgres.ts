@@ -141,7 +141,11 @@ class PsqlSession implements PostgresSession {
       }
     } finally {
       // A reader that left in the middle of an answer cannot be given the next one: the connection is over.
-      if (!complete) this.#psql.kill();
+      if (!complete) {
+        this.#psql.kill();
+        // What nobody reads any more would keep the program's pipe open, and whoever waits for its end.
+        await this.#pieces.return?.();
+      }
       next();
     }
   }

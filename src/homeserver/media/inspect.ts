@@ -4,7 +4,7 @@ import type { Files } from "../../system/files.ts";
 import type { Http } from "../../system/http.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { ObjectStores } from "../../system/object-store.ts";
-import type { Progress, Work } from "../../system/progress.ts";
+import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { reasonOf } from "../database/look.ts";
 import type { Homeserver } from "../homeserver.ts";
@@ -21,6 +21,7 @@ import { compareRemote, remoteFacts, remoteFindings } from "./remote.ts";
 import { obstacleFindings, uploadFindings } from "./upload-findings.ts";
 import { elsewhere, largestFindings, sizeFindings } from "./size-findings.ts";
 import { compareUploads, Listed } from "./uploads.ts";
+import { withProgress } from "./with-progress.ts";
 
 export interface MediaQuestions {
   readonly homeserver: Homeserver;
@@ -134,7 +135,7 @@ class MediaLook {
     const { localUploads, localThumbnails } = facts.kinds!;
     const place = { session, store, files, signal, providers: this.#readable };
     const work = { id: "plan/media", label: "media", unit: "files", total: localUploads.files } as const;
-    const look = await this.#with(work, (tell) => compareUploads(place, tell));
+    const look = await withProgress(this.#progress, work, (tell) => compareUploads(place, tell));
     const read = this.#questions.deep ? await this.#readAll(session) : undefined;
     const { files: thumbnails, bytes } = read?.thumbnails ?? localThumbnails;
     facts.packed = {
@@ -190,8 +191,11 @@ class MediaLook {
     const { files, signal } = this.#tools;
     const total = kinds!.remoteMedia.files;
     const work = { id: "plan/remote-media", label: "media of other servers", unit: "files", total } as const;
-    const compared = await this.#with(work, (tell) => compareRemote(session, store, files, signal, tell));
-    this.facts.remote = { ...remote!, ...compared };
+    const compared = await withProgress(this.#progress, work, (tell) =>
+      compareRemote({ session, store, providers: this.#readable, files, signal }, tell),
+    );
+    const { rowsWithoutFile, filesWithoutRow } = compared;
+    this.facts.remote = { ...remote!, rowsWithoutFile, filesWithoutRow };
   }
 
   #readAll(session: QuerySession): Promise<AllRead> {
@@ -199,42 +203,9 @@ class MediaLook {
     const { kinds, store } = this.facts;
     const total = kinds!.localUploads.bytes + kinds!.localThumbnails.bytes;
     const work = { id: "plan/media-read", label: "media, every file", unit: "bytes", total } as const;
-    return this.#with(work, (tell) => readAll({ session, store, files, signal }, tell));
-  }
-
-  async #with<T>(work: Work, act: (tell: (units: number) => void) => Promise<T>): Promise<T> {
-    this.#progress.begin(work);
-    const steps = new Steps(work.unit === "bytes" ? 1024 * 1024 : 1000, (units) => {
-      this.#progress.advance(work.id, units);
-    });
-    const done = await act((units) => {
-      steps.add(units);
-    });
-    steps.end();
-    this.#progress.end(work.id);
-    return done;
-  }
-}
-
-/** Tells now and then, not for each of a million. */
-class Steps {
-  #units = 0;
-  readonly #step: number;
-  readonly #tell: (units: number) => void;
-
-  constructor(step: number, tell: (units: number) => void) {
-    this.#step = step;
-    this.#tell = tell;
-  }
-
-  add(units: number): void {
-    this.#units += units;
-    if (this.#units >= this.#step) this.end();
-  }
-
-  end(): void {
-    if (this.#units > 0) this.#tell(this.#units);
-    this.#units = 0;
+    return withProgress(this.#progress, work, (tell) =>
+      readAll({ session, store, providers: this.#readable, files, signal }, tell),
+    );
   }
 }
 

@@ -51,6 +51,14 @@ export const REMOTE_KEYS = {
   },
 };
 
+/** The path below the store of what REMOTE_KEYS has as "origin id"; undefined when no file can be meant. */
+export function remotePath(key: string): string | undefined {
+  const [origin = "", id = ""] = key.split(REMOTE_SEPARATOR);
+  const path = uploadPath(id);
+  if (path === undefined || !GOOD.test(origin) || origin === "." || origin === "..") return undefined;
+  return `${REMOTE}/${origin}/${path.slice(UPLOADS.length + 1)}`;
+}
+
 /** Whether a name may be unpacked below a media store: nothing that leads out of it, nothing but local media. */
 export function isStorePath(name: string): boolean {
   const parts = name.split("/");

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import { drain } from "../../pipeline/stage.ts";
 import type { Files } from "../../system/files.ts";
-import { sqlText, type QuerySession } from "../../system/query.ts";
+import { sqlText } from "../../system/query.ts";
 import { LOCAL_FOLDERS, uploadPath } from "./layout.ts";
+import { locate } from "./provider.ts";
 import { bytewise, hasHashes, type UploadRow } from "./rows.ts";
-import { Listed } from "./uploads.ts";
+import { Listed, type Comparable } from "./uploads.ts";
 
 export interface AllRead {
   /** Uploads whose hash was compared with their row's. */
@@ -20,19 +21,12 @@ export interface AllRead {
   readonly odd: Listed;
 }
 
-export interface Reading {
-  readonly session: QuerySession;
-  readonly store: string;
-  readonly files: Files;
-  readonly signal: AbortSignal;
-}
-
 /**
  * Reads every local file to its end: uploads by their rows, hashed where their row has a hash, then all thumbnails.
  * What is not there, or has another size than in its row, is left to the comparison of rows and files. `tell` is
  * given the bytes of each piece that was read.
  */
-export async function readAll(reading: Reading, tell: (bytes: number) => void): Promise<AllRead> {
+export async function readAll(reading: Comparable, tell: (bytes: number) => void): Promise<AllRead> {
   const { files, store, signal } = reading;
   const unreadable = new Listed();
   const changed = new Listed();
@@ -42,7 +36,9 @@ export async function readAll(reading: Reading, tell: (bytes: number) => void): 
   for await (const { key, length, sha256 } of pagesOf(reading)) {
     const path = uploadPath(key);
     if (path === undefined) continue;
-    const read = await readFile(path, reading, tell, unreadable);
+    const read =
+      (await readFile(path, reading, tell, unreadable)) ??
+      (await readProvided(path, length!, reading, tell, unreadable));
     if (!read || read.size !== length || !sha256) continue;
     hashed += 1;
     if (read.sha256 !== sha256.toLowerCase()) changed.add(key);
@@ -97,7 +93,7 @@ export async function firstGlance(
 const PAGE = 10_000;
 
 /** Page by page: reading takes hours, and for so long no question must stay open in a database that is in use. */
-async function* pagesOf({ session, signal }: Reading): AsyncIterable<UploadRow> {
+async function* pagesOf({ session, signal }: Comparable): AsyncIterable<UploadRow> {
   const sha256 = (await hasHashes(session, "local_media_repository")) ? "sha256" : "NULL";
   const id = bytewise(session, "media_id");
   for (let after = ""; ;) {
@@ -113,10 +109,35 @@ async function* pagesOf({ session, signal }: Reading): AsyncIterable<UploadRow> 
   }
 }
 
+/** What the store does not have, from the first storage provider that has it. */
+async function readProvided(
+  path: string,
+  length: number,
+  { providers, signal }: Comparable,
+  tell: (bytes: number) => void,
+  unreadable: Listed,
+): Promise<{ size: number; sha256: string } | undefined> {
+  const found = await locate(path, length, providers);
+  if (!found) return undefined;
+  const hash = createHash("sha256");
+  try {
+    for await (const chunk of found.provider.read(found.file)) {
+      signal.throwIfAborted();
+      hash.update(chunk);
+      tell(chunk.length);
+    }
+  } catch (error) {
+    if (!(error instanceof MigrationError) || error.code === "storage-failed") throw error;
+    unreadable.add(path);
+    return undefined;
+  }
+  return { size: length, sha256: hash.digest("hex") };
+}
+
 /** Undefined for what is not there or is no regular file, and for what cannot be read, which is noted. */
 async function readFile(
   path: string,
-  { store, files, signal }: Reading,
+  { store, files, signal }: Comparable,
   tell: (bytes: number) => void,
   unreadable: Listed,
 ): Promise<{ size: number; sha256: string } | undefined> {

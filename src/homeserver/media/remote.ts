@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import type { Finding } from "../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../report/units.ts";
-import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { Origin, RemoteFacts } from "./facts.ts";
-import { REMOTE, REMOTE_KEYS, REMOTE_SEPARATOR } from "./layout.ts";
+import { REMOTE, REMOTE_KEYS, REMOTE_SEPARATOR, remotePath } from "./layout.ts";
 import { meet } from "./meet.ts";
+import { locate } from "./provider.ts";
 import { bytewise, inOneScan } from "./rows.ts";
+import type { Comparable } from "./uploads.ts";
 
 /** Days without an answer after which a server is taken to be gone. */
 const PATIENCE = 30;
@@ -56,19 +57,34 @@ function keepLargest(largest: Origin[], origin: Origin): void {
   if (largest.length > SHOWN) largest.pop();
 }
 
+export type ComparedRemote = {
+  /** Quarantined ones among them. */
+  readonly rowsWithoutFile: number;
+  /** Of them, those that are quarantined: nobody is to see them anyway. */
+  readonly quarantinedWithoutFile: number;
+  readonly filesWithoutRow: number;
+};
+
 /** Counts rows of remote media without a file, and files without a row. `tell` is called with 1 for each row. */
 export async function compareRemote(
-  session: QuerySession,
-  store: string,
-  files: Files,
-  signal: AbortSignal,
+  { session, store, providers, files, signal }: Comparable,
   tell: (rows: number) => void,
-): Promise<{ rowsWithoutFile: number; filesWithoutRow: number }> {
+): Promise<ComparedRemote> {
   let rowsWithoutFile = 0;
+  let quarantinedWithoutFile = 0;
   let filesWithoutRow = 0;
   const key = `media_origin || '${REMOTE_SEPARATOR}' || filesystem_id`;
-  const rows = session.rows<{ key: string }>(`
-    SELECT ${key} AS key FROM ${inOneScan(session, "remote_media_cache")}
+  const without = (quarantined: number) => {
+    rowsWithoutFile += 1;
+    quarantinedWithoutFile += quarantined;
+  };
+  const lookElsewhere = async ({ key: id, length, quarantined }: RemoteRow) => {
+    const path = remotePath(id);
+    if (path === undefined || length === null || !(await locate(path, length, providers)))
+      without(quarantined);
+  };
+  const rows = session.rows<RemoteRow>(`
+    SELECT ${key} AS key, media_length AS length, CASE WHEN quarantined_by IS NULL THEN 0 ELSE 1 END AS quarantined FROM ${inOneScan(session, "remote_media_cache")}
     WHERE filesystem_id IS NOT NULL ORDER BY ${bytewise(session, `(${key})`)}`);
   await meet(rows, files.walk(join(store, REMOTE), signal), {
     ...REMOTE_KEYS,
@@ -76,16 +92,24 @@ export async function compareRemote(
       tell(1);
       return undefined;
     },
-    rowOnly(_, unseen) {
+    rowOnly(row, unseen) {
       tell(1);
-      if (!unseen) rowsWithoutFile += 1;
+      if (unseen) return undefined;
+      if (providers.length > 0) return lookElsewhere(row);
+      without(row.quarantined);
       return undefined;
     },
     fileOnly({ kind }) {
       if (kind === "file") filesWithoutRow += 1;
     },
   });
-  return { rowsWithoutFile, filesWithoutRow };
+  return { rowsWithoutFile, quarantinedWithoutFile, filesWithoutRow };
+}
+
+interface RemoteRow {
+  readonly key: string;
+  readonly length: number | null;
+  readonly quarantined: number;
 }
 
 export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding[] {

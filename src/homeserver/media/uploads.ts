@@ -55,24 +55,21 @@ export class Listed {
 
 const KEPT = 100;
 
+/** A store with its rows, to be compared. */
+export interface Comparable {
+  readonly session: QuerySession;
+  readonly store: string;
+  readonly providers: readonly Provider[];
+  readonly files: Files;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Compares the rows of uploads with the files by existence and size, and looks again at what does not fit. Memory
  * stays flat. `tell` is called with 1 for each row.
  */
 export async function compareUploads(
-  {
-    session,
-    store,
-    providers,
-    files,
-    signal,
-  }: {
-    session: QuerySession;
-    store: string;
-    providers: readonly Provider[];
-    files: Files;
-    signal: AbortSignal;
-  },
+  { session, store, providers, files, signal }: Comparable,
   tell: (rows: number) => void,
 ): Promise<UploadsLook> {
   const seen = new Seen(providers, tell);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import {
   inspectMedia,
   type MediaInspection,
@@ -80,21 +81,23 @@ export class MediaHome {
     });
   }
 
+  /** Puts its rows into the database, in the place of all others, and reads its configuration. */
+  async homeserver(settings: string): Promise<Homeserver> {
+    await this.database.run(`${emptied} ${this.#rows}`);
+    writeFileSync(
+      join(this.folder, "homeserver.yaml"),
+      `${MINIMUM}media_store_path: media_store\n${settings}`,
+    );
+    return readHomeserver({ configPaths: ["homeserver.yaml"], workingFolder: this.folder }, realFiles);
+  }
+
   async inspect({
     settings = "",
     tools = {},
     progress = silent,
     ...asked
   }: Asked = {}): Promise<MediaInspection> {
-    await this.database.run(`${emptied} ${this.#rows}`);
-    writeFileSync(
-      join(this.folder, "homeserver.yaml"),
-      `${MINIMUM}media_store_path: media_store\n${settings}`,
-    );
-    const homeserver = await readHomeserver(
-      { configPaths: ["homeserver.yaml"], workingFolder: this.folder },
-      realFiles,
-    );
+    const homeserver = await this.homeserver(settings);
     const session = await this.database.connect();
     try {
       const machine = { now: () => NOW };

@@ -1,0 +1,45 @@
+import { z } from "zod";
+import { openForLooking } from "../homeserver/database/look.ts";
+import { checkMedia } from "../homeserver/media/check.ts";
+import { readHomeserver } from "../homeserver/read.ts";
+import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import { formatCount } from "../report/units.ts";
+import type { Command } from "./command.ts";
+import { ACCEPT, acceptSchema, checked, CONFIG_OPTIONS, configSchema, configSource } from "./options.ts";
+
+const schema = z.object({
+  config: z.array(z.string()).min(1),
+  ...configSchema,
+  hashes: z.boolean().default(false),
+  ...acceptSchema,
+});
+
+export const mediaCheckCommand: Command<z.infer<typeof schema>> = {
+  name: "media check",
+  summary: "Compare the media in the database with the files, before or after a move. Changes nothing.",
+  options: [
+    ...CONFIG_OPTIONS,
+    { flags: "--hashes", about: "read every file, and compare its hash where the database has one" },
+    ACCEPT,
+  ],
+  example: "synlift media check --config /etc/matrix-synapse/homeserver.yaml --hashes",
+  parse: (given) => checked(schema, given),
+
+  async run(options, system, view) {
+    const homeserver = await readHomeserver(configSource(options, system), system.files);
+    const { session } = await openForLooking(homeserver, true, system);
+    try {
+      const found = await checkMedia(homeserver, options.hashes, { ...system, session }, view);
+      const findings = acceptWarnings(found.findings, options.accept);
+      const rows = found.facts ? formatCount(found.facts.rows) : "none";
+      return {
+        findings,
+        details: { serverName: homeserver.serverName, media: found.facts ?? null },
+        lines: [`uploads of ${homeserver.serverName} that were compared: ${rows}; nothing was changed`],
+        failure: lookFailure(findings),
+      };
+    } finally {
+      await session.close();
+    }
+  },
+};
