@@ -7,8 +7,8 @@ import { outageOf, writeGateReport } from "../homeserver/gate-report.ts";
 import { acceptFindings, excuseStart, gates, mustPass } from "../homeserver/gates.ts";
 import { installedSynapse } from "../homeserver/installed-synapse.ts";
 import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
-import { readHomeserver } from "../homeserver/read.ts";
 import { readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
+import { readRestored } from "../homeserver/restored-server.ts";
 import { inventoryCopy } from "../homeserver/restore.ts";
 import { isFenced } from "../homeserver/service/fence.ts";
 import { takeLock } from "../journal/lock.ts";
@@ -34,6 +34,7 @@ const schema = z.object({
   workingDirectory: z.string().optional(),
   startCommand: z.string().optional(),
   stopCommand: z.string().optional(),
+  start: z.boolean().default(true),
   url: z.url().optional(),
   tokenFile: z.string().optional(),
   rehearsalOk: z.boolean().default(false),
@@ -60,6 +61,7 @@ export const openCommand: Command<OpenOptions> = {
       about: "what starts the server and comes back, such as 'systemctl start matrix-synapse'",
     },
     { flags: "--stop-command <command>", about: "what stops it again, should it give a wrong answer" },
+    { flags: "--no-start", about: "only lift the fence: you start the server yourself" },
     { flags: "--url <url>", about: "where to ask the started server; else its first plain listener" },
     { flags: "--token-file <file>", about: "file with an access token from before the move, to be tried" },
     {
@@ -93,13 +95,14 @@ export const openCommand: Command<OpenOptions> = {
 
 async function proveAndOpen(
   folder: string,
-  options: OpenOptions,
+  given: OpenOptions,
   system: System,
   view: ProgressView,
 ): Promise<Outcome> {
   const { files, machine } = system;
   const record = await readRecord(folder, files);
-  mayOpen(record, options);
+  mayOpen(record, given);
+  const options = withLayout(given, record);
   const path = inventoryCopy(recordFolder(folder));
   const lock = await lockToOpen(record.recipients, keySource(options), system);
   const inventory = await Inventory.read(files.read(path), lock, path);
@@ -107,11 +110,7 @@ async function proveAndOpen(
 
   const workingFolder = resolve(machine.folder, options.workingDirectory ?? ".");
   const fenced = await isFenced(record.fence, files);
-  const configPaths = fenced ? record.fencedPaths : record.configPaths;
-  const homeserver = await readHomeserver(
-    { configPaths, workingFolder, databaseCommand: record.databaseCommand, signal: system.signal },
-    files,
-  );
+  const homeserver = await readRestored(record, { fenced, workingFolder }, system);
   const report = (findings: readonly Finding[], opened: boolean) =>
     writeGateReport(
       { ...{ folder, record, inventory, findings, opened }, ...reportOptions(options, machine) },
@@ -128,7 +127,8 @@ async function proveAndOpen(
       system,
     );
   }
-  const installed = await installedSynapse({ ...options, configPaths: record.configPaths }, system);
+  const { configPaths, layout } = record;
+  const installed = await installedSynapse({ ...options, configPaths, image: layout?.synapse }, system);
   const found = await gates({ inventory, homeserver, record, installed }, system, view);
   const accepted = acceptFindings(excuseStart(found, record), options.accept);
   const failure = mustPass(accepted);
@@ -169,6 +169,16 @@ const reportOptions = ({ accept: accepted, html }: OpenOptions, machine: System[
   now: machine.now(),
   html: html === undefined ? undefined : resolve(machine.folder, html),
 });
+
+/** What a layout starts, stops and listens at, where nobody says otherwise. */
+function withLayout(given: OpenOptions, { layout }: RestoreRecord): OpenOptions {
+  const startCommand = given.start ? (given.startCommand ?? layout?.start) : undefined;
+  return {
+    ...{ ...given, startCommand },
+    stopCommand: given.stopCommand ?? (given.startCommand === undefined ? layout?.stop : undefined),
+    url: given.url ?? layout?.url,
+  };
+}
 
 function mayOpen({ opened, rehearsal, serverName }: RestoreRecord, { rehearsalOk }: OpenOptions): void {
   if (opened !== null) {

@@ -5,9 +5,11 @@ import { lockToOpen } from "../bundle/opening-lock.ts";
 import { unprovenOrigin } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
-import { planConfig, refuseConflicts, writeConfig, type ConfigPlan } from "../homeserver/config/restore.ts";
-import { asWhoMay, synapseArgs } from "../homeserver/database/address.ts";
+import { refuseConflicts, writeConfig, type ConfigPlan } from "../homeserver/config/restore.ts";
+import { majorOf } from "../homeserver/database/facts.ts";
 import { inspectTarget } from "../homeserver/database/restore.ts";
+import { rewriteFor, startedAs } from "../homeserver/layouts/plan-config.ts";
+import { prepareDatabase, writeStart } from "../homeserver/layouts/prepare.ts";
 import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
 import {
@@ -19,6 +21,7 @@ import {
 } from "../homeserver/restore.ts";
 import { mustHaveRoom } from "../homeserver/room.ts";
 import { sectionsOf } from "../homeserver/sections.ts";
+import { dropInOf, holdUnits } from "../homeserver/service/new-fence.ts";
 import { Journal } from "../journal/journal.ts";
 import { takeLock } from "../journal/lock.ts";
 import { runSteps } from "../journal/run-steps.ts";
@@ -31,39 +34,21 @@ import {
   databaseCommandSchema,
   STATE_DATABASE,
   stateDatabaseSchema,
-  typedDatabase,
   typedStateDatabase,
 } from "./database-options.ts";
-import {
-  checked,
-  DRY_RUN,
-  dryRunSchema,
-  KEY_OPTIONS,
-  keySchema,
-  keySource,
-  listenOf,
-  ownerOf,
-} from "./options.ts";
+import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-options.ts";
+import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
 
 const schema = z.object({
   argument: z.string().min(1),
-  database: z.string().min(1),
+  database: z.string().min(1).optional(),
   databasePasswordFile: z.string().optional(),
   ...stateDatabaseSchema,
   ...databaseCommandSchema,
-  configDir: z.string().min(1),
-  mediaDir: z.string().min(1),
-  owner: z.string().optional(),
-  listen: z
-    .string()
-    .regex(/^.+:\d{1,5}$/, "write ADDRESS:PORT")
-    .optional(),
+  ...layoutSchema,
   ...keySchema,
   ...dryRunSchema,
 });
-
-/** What the first configuration file's name ends in until `open` lifts the fence. */
-const FENCED = ".fenced";
 
 export const restoreCommand: Command<z.infer<typeof schema>> = {
   name: "restore",
@@ -78,31 +63,20 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     { flags: "--database-password-file <file>", about: "file whose only line is that user's password" },
     ...STATE_DATABASE,
     DATABASE_COMMAND,
-    { flags: "--config-dir <folder>", about: "where configuration and signing key go" },
-    { flags: "--media-dir <folder>", about: "where the media store goes" },
-    { flags: "--owner <user>", about: "account that will run Synapse: files are made to belong to it" },
-    {
-      flags: "--listen <address:port>",
-      about: "where the new server listens for clients, when not where the old one did",
-    },
+    ...LAYOUT_OPTIONS,
     ...KEY_OPTIONS,
     DRY_RUN,
   ],
   example:
     "synlift restore /srv/move --passphrase-file /root/move.passphrase --database 'dbname=synapse user=synapse host=127.0.0.1' " +
-    "--database-password-file /root/db.password --config-dir /etc/matrix-synapse --media-dir /var/lib/matrix-synapse/media --owner matrix-synapse",
+    "--database-password-file /root/db.password --layout debian",
   parse: (given) => checked(schema, given),
 
   async run(options, system, view) {
     const { files, machine, signal } = system;
-    const folder = resolve(machine.folder, options.configDir);
-    const store = resolve(machine.folder, options.mediaDir);
-    const owner = ownerOf(options.owner, system);
-    const typed = {
-      ...(await typedDatabase(options.database, options.databasePasswordFile, system)),
-      ...(options.databaseCommand ? { through: options.databaseCommand } : {}),
-    };
-    const address = await asWhoMay(typed, [typed.parameters["user"], options.owner], system);
+    const layout = layoutOf(options, system);
+    const { configDir: folder, mediaDir: store, owner } = layout;
+    const { address, here } = await databaseOf(options, layout, system);
 
     // Everything that can be known is looked at before the target is touched.
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
@@ -122,21 +96,16 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     ];
     const opened = { bundle, inventory, lock };
     await refuseOpened(folder, bundle, files);
-    const plan = planConfig({
-      packed: await readConfigArtifact(opened),
-      target: {
-        folder,
-        mediaStore: store,
-        database: synapseArgs(address),
-        ...(second ? { stateDatabase: synapseArgs(second) } : {}),
-        fencedSuffix: FENCED,
-        ...(options.listen === undefined ? {} : { listen: listenOf(options.listen) }),
-        ...(owner ? { owner } : {}),
-      },
-    });
+    const packed = await readConfigArtifact(opened);
+    const { plan, python } = await rewriteFor(layout, { ...options, packed, address, second }, system);
     await refuseConflicts(plan, files);
     const told = { ...plan, findings: [...unprovenOrigin(bundle.manifest), ...plan.findings] };
     const journalPath = join(recordFolder(folder), "journal.json");
+    const dropIns = layout.units.map((unit) => dropInOf(unit, options.systemdDir));
+    if (layout.compose && options.dryRun)
+      return said(told, ["a dry run: nothing was written, and no container started"], { dryRun: true });
+    const versions = { postgres: majorOf(database.serverVersion), synapse: options.synapseVersion };
+    await prepareDatabase(layout, versions, address.password ?? "", system, view);
     const before = await Journal.open(journalPath, files);
     const untouched = targets.filter((target) => !wasBegun(opened, target, before));
     for (const target of untouched) await inspectTarget(target, system.postgres);
@@ -147,6 +116,8 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
 
     await makeOwnedFolder(folder, owner, files);
     await files.makeFolder(recordFolder(folder));
+    // Before anything is there to start: a package that is installed meanwhile would start it.
+    await holdUnits({ fence: plan.fence, dropIns }, system);
     const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
     try {
       const journal = await Journal.open(journalPath, files);
@@ -160,6 +131,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       );
       // Last, and under its fenced name: without it no server can start on what was just filled.
       await writeConfig(plan, files);
+      await writeStart(layout, startedAs(layout, plan, config.serverName), python, system);
       await bundle.copyInventory(recordFolder(folder));
       const { manifest } = bundle;
       const { serverName } = config;
@@ -167,7 +139,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
         folder,
         newRecord({
           ...{ manifest, serverName, plan, databaseCommand: options.databaseCommand },
-          ...{ mediaStore: store, owner, now: machine.now() },
+          ...{ layout, dropIns, databaseHere: here, synapse: options.synapseVersion, now: machine.now() },
         }),
         files,
       );

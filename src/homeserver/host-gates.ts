@@ -11,7 +11,7 @@ import { isNewerThanKnown, oldestFor, schemaOf } from "./versions.ts";
 
 export interface OnHost {
   readonly homeserver: Homeserver;
-  readonly record: Pick<RestoreRecord, "fence" | "owner">;
+  readonly record: Pick<RestoreRecord, "fence" | "owner" | "placed">;
   /** What the inventory says of the configuration's files. */
   readonly packed: readonly FileRecord[];
   readonly installed: Installed;
@@ -101,7 +101,7 @@ async function fileOwners(on: OnHost, uid: number | undefined, { files }: System
   const id = "file-owners";
   const { folder, names, suffix } = on.record.fence;
   const faults: string[] = [];
-  const packed = new Map(on.packed.map((record) => [record.name, record]));
+  const packed = new Map((on.record.placed ?? on.packed).map((record) => [record.name, record]));
   for (const { name, role } of packed.values()) {
     const plain = join(folder, name);
     const path = names.includes(name) && !(await files.look(plain)) ? plain + suffix : plain;

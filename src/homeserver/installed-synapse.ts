@@ -11,6 +11,8 @@ export interface Looked {
   /** What a person named: the Python that has Synapse, or the folder of its environment. */
   readonly synapse?: string | undefined;
   readonly startCommand?: string | undefined;
+  /** The version of the image that a layout runs. */
+  readonly image?: string | undefined;
   /** What Synapse is to be given with `-c`, by places on this host. */
   readonly configPaths: readonly string[];
 }
@@ -29,7 +31,7 @@ export interface Installed {
  * that starts it, else Debian's. Runs nothing of Synapse's. Throws `bad-usage` when what a person named has no Synapse.
  */
 export async function installedSynapse(
-  { synapse, startCommand, configPaths }: Looked,
+  { synapse, startCommand, image, configPaths }: Looked,
   system: LaunchSystem,
 ): Promise<Installed> {
   const { files, machine, programs } = system;
@@ -41,6 +43,9 @@ export async function installedSynapse(
       hint: "give the Python that has it, or its environment: /opt/venvs/matrix-synapse",
     });
   }
+  const inImage = parseVersion(image ?? "");
+  if (inImage)
+    return { version: { version: inImage, from: "its image" }, python: undefined, launch: undefined };
   const { main } = await findLaunches(system);
   const launch = main.find((one) => placesOf(one).some((path) => configPaths.includes(path)));
   const inCommand = pythonIn(startCommand ?? "");

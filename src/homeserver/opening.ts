@@ -7,7 +7,7 @@ import type { Homeserver } from "./homeserver.ts";
 import { askForMedia, sampleUpload } from "./media/asked.ts";
 import type { RestoreRecord } from "./record.ts";
 import { sectionsOf } from "./sections.ts";
-import { liftFence, setFence } from "./service/fence.ts";
+import { liftNewFence, setNewFence } from "./service/new-fence.ts";
 import { signsOfLife, urlsOf } from "./service/inspect.ts";
 import { start, stop, waitUntilUp } from "./service/start.ts";
 import { askServer } from "./service/verify.ts";
@@ -44,7 +44,7 @@ export async function openFence(opening: Opening, system: System): Promise<reado
       },
     );
   }
-  await liftFence(record.fence, system.files);
+  await liftNewFence(record, system);
   if (startCommand === undefined || url === undefined) return [];
   let findings: readonly Finding[];
   try {
@@ -70,7 +70,7 @@ export async function wasLeftOpen(
 ): Promise<boolean> {
   const alive = await signsOfLife(homeserver, system);
   if (alive.length === 0) {
-    await setFence(record.fence, system.files);
+    await setNewFence(record, system);
     return false;
   }
   if (record.opening !== null) return true;
@@ -103,7 +103,8 @@ export async function ask(
   ];
 }
 
-async function close({ record, stopCommand }: Opening, { files, programs, terminal }: System): Promise<void> {
+async function close({ record, stopCommand }: Opening, system: System): Promise<void> {
+  const { programs, terminal } = system;
   if (stopCommand === undefined) {
     terminal.err("the new server may be running: stop it now (no --stop-command was given)\n");
   } else {
@@ -111,5 +112,5 @@ async function close({ record, stopCommand }: Opening, { files, programs, termin
       terminal.err(`the new server could not be stopped, stop it by hand: ${(error as Error).message}\n`);
     });
   }
-  await setFence(record.fence, files);
+  await setNewFence(record, system);
 }

@@ -3,7 +3,9 @@ import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import type { Manifest } from "../bundle/manifest.ts";
 import type { Files } from "../system/files.ts";
+import { ROLES } from "./config/packed-file.ts";
 import type { ConfigPlan } from "./config/restore.ts";
+import type { Layout } from "./layouts/layout.ts";
 
 /** What `restore` leaves beside the new configuration for `open`. Holds no secret. */
 const recordSchema = z.object({
@@ -22,6 +24,23 @@ const recordSchema = z.object({
   /** The same files by the names they have while the fence is set. */
   fencedPaths: z.array(z.string()),
   fence: z.object({ folder: z.string(), names: z.array(z.string()), suffix: z.string() }),
+  /** Drop-ins that keep systemd units from starting. */
+  dropIns: z.array(z.string()).default([]),
+  /** Every file of the configuration by its name below the folder; older records leave it to the inventory. */
+  placed: z.array(z.object({ name: z.string(), role: z.enum(ROLES) })).optional(),
+  /** How Synapse is laid out, and what the gates have to know of it. */
+  layout: z
+    .object({
+      name: z.string(),
+      map: z.array(z.object({ inside: z.string(), outside: z.string() })),
+      url: z.string().optional(),
+      start: z.string().optional(),
+      stop: z.string().optional(),
+      synapse: z.string().optional(),
+    })
+    .optional(),
+  /** Where the database is reached from here, where Synapse reaches it elsewhere. No secret. */
+  databaseHere: z.record(z.string(), z.string()).optional(),
   /** The account that files were given to; left out when they are whoever's ran `restore`. */
   owner: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).optional(),
   /** ISO 8601, or null when nobody knows. */
@@ -49,11 +68,16 @@ export function newRecord(made: {
   serverName: string;
   plan: ConfigPlan;
   databaseCommand: readonly string[] | undefined;
-  mediaStore: string;
-  owner: { name: string; uid: number; gid: number } | undefined;
+  layout: Layout;
+  dropIns: readonly string[];
+  /** Where the database is reached from here, where Synapse reaches it elsewhere. */
+  databaseHere: Readonly<Record<string, string>> | undefined;
+  /** Which Synapse the layout will run, where it decides. */
+  synapse: string | undefined;
   now: number;
 }): RestoreRecord {
-  const { manifest, serverName, plan, databaseCommand, mediaStore, owner, now } = made;
+  const { manifest, serverName, plan, databaseCommand, layout, dropIns, databaseHere, synapse, now } = made;
+  const { name, map, url, start, stop, owner, mediaDir: mediaStore } = layout;
   return {
     format: "synlift-restored",
     version: 1,
@@ -66,6 +90,16 @@ export function newRecord(made: {
     configPaths: [...plan.configPaths],
     fencedPaths: [...plan.fencedPaths],
     fence: { ...plan.fence, names: [...plan.fence.names] },
+    dropIns: [...dropIns],
+    placed: plan.placed.map((file) => ({ ...file })),
+    layout: {
+      ...{ name, map: map.map((pair) => ({ ...pair })) },
+      ...(url === undefined ? {} : { url }),
+      ...(start === undefined ? {} : { start }),
+      ...(stop === undefined ? {} : { stop }),
+      ...(synapse === undefined ? {} : { synapse }),
+    },
+    ...(databaseHere ? { databaseHere } : {}),
     ...(owner ? { owner: { name: owner.name, uid: owner.uid, gid: owner.gid } } : {}),
     outageSince: manifest.outageSince,
     restored: new Date(now).toISOString(),

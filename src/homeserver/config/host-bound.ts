@@ -4,11 +4,15 @@ import type { Settings } from "../homeserver.ts";
 import { databaseKeys, databaseSetting } from "./database-setting.ts";
 import type { FileRecord } from "./packed-file.ts";
 import { isMapping, settingAt, stepsOf } from "./setting.ts";
+import { HANDED_OUT } from "./handed-out.ts";
 
 /** Where the configuration is to live on the new host, and what belongs to that host. */
 export interface ConfigTarget {
   /** Absolute; nothing is written outside of it. */
   readonly folder: string;
+  /** The same folder as Synapse sees it, where that differs: in a container. */
+  readonly seenAs?: string | undefined;
+  /** As Synapse sees it. */
   readonly mediaStore: string;
   /** The whole of the new database's `args`, for PostgreSQL or `{ database: path }` for SQLite. May hold a password. */
   readonly database: Readonly<Record<string, string | number>>;
@@ -16,7 +20,13 @@ export interface ConfigTarget {
   readonly stateDatabase?: Readonly<Record<string, string | number>>;
   /** For the first listener that clients use; others are left alone. */
   readonly listen?: { readonly address: string; readonly port: number };
-  readonly pidFile?: string;
+  readonly pidFile?: string | undefined;
+  /** Where clients find the server, when that changes. */
+  readonly publicBaseurl?: string | undefined;
+  /** The main process is to do itself what workers did. */
+  readonly withoutWorkers?: boolean;
+  /** Something else keeps it running, so it must not go into the background by itself. */
+  readonly supervised?: boolean;
   readonly owner?: { readonly uid: number; readonly gid: number };
   /** What the name of the first configuration ends in until the server may start: ".fenced". */
   readonly fencedSuffix: string;
@@ -38,24 +48,35 @@ export function hostBound(
   const changes = [
     ...databaseChanges(settings, target),
     { setting: "media_store_path", value: target.mediaStore },
-    ...pathChanges(files, target.folder),
+    ...pathChanges(files, target.seenAs ?? target.folder),
     ...pidFile(settings, target),
+    ...baseurl(target),
+    ...(target.supervised && settings["daemonize"] === true
+      ? [{ setting: "daemonize", value: undefined }]
+      : []),
+    ...(target.withoutWorkers ? workerChanges(settings) : []),
     ...listenChanges(settings, target),
   ];
   return changes.filter(({ setting, value }) => settingAt(settings, setting) !== value);
 }
 
-/** A line for people. What may be secret in the connection to a database is hidden. */
-export function describe(settings: Settings, { setting, value }: SettingChange): string {
-  return `${setting}: ${shown(setting, settingAt(settings, setting))} -> ${shown(setting, value)}`;
+/** Lines for people, as a diff has them. What may be secret in the connection to a database is hidden. */
+export function describe(settings: Settings, { setting, value }: SettingChange): string[] {
+  return diffOf(setting, shown(setting, settingAt(settings, setting)), shown(setting, value));
 }
+
+/** What was there, and what is there now; a side that has nothing has no line. */
+export const diffOf = (setting: string, before: string | undefined, now: string | undefined): string[] => [
+  ...(before === undefined ? [] : [`- ${setting}: ${before}`]),
+  ...(now === undefined ? [] : [`+ ${setting}: ${now}`]),
+];
 
 /** Of a database's args, these alone are shown: any other may be a password or hold one. */
 const HARMLESS =
   /^(?:user|dbname|database|host|hostaddr|port|sslmode|sslcert|sslkey|sslrootcert|passfile|connect_timeout)$/;
 
-function shown(setting: string, value: unknown): string {
-  if (value === undefined) return "(none)";
+function shown(setting: string, value: unknown): string | undefined {
+  if (value === undefined) return undefined;
   const isArg = /^databases?\./.test(setting);
   if (isArg && !HARMLESS.test(setting.slice(setting.lastIndexOf(".") + 1))) return "<hidden>";
   return typeof value === "string" ? value : JSON.stringify(value);
@@ -105,12 +126,26 @@ function pathChanges(files: readonly FileRecord[], folder: string): SettingChang
   return [...paths].map(([setting, value]) => ({ setting, value }));
 }
 
-function pidFile(settings: Settings, { pidFile: path, folder }: ConfigTarget): SettingChange[] {
+function pidFile(
+  settings: Settings,
+  { pidFile: path, folder, seenAs = folder }: ConfigTarget,
+): SettingChange[] {
   const old = settings["pid_file"];
   if (path !== undefined) return [{ setting: "pid_file", value: path }];
   return typeof old === "string" && old !== ""
-    ? [{ setting: "pid_file", value: join(folder, basename(old)) }]
+    ? [{ setting: "pid_file", value: join(seenAs, basename(old)) }]
     : [];
+}
+
+const baseurl = ({ publicBaseurl: value }: ConfigTarget): SettingChange[] =>
+  value === undefined ? [] : [{ setting: "public_baseurl", value }];
+
+/** Redis is for talking to workers only; without any it may be gone from the new host. */
+function workerChanges(settings: Settings): SettingChange[] {
+  const gone = HANDED_OUT.filter((setting) => settings[setting] !== undefined);
+  const redis =
+    settingAt(settings, "redis.enabled") === true ? [{ setting: "redis.enabled", value: false }] : [];
+  return [...gone.map((setting) => ({ setting, value: undefined })), ...redis];
 }
 
 function listenChanges(settings: Settings, { listen }: ConfigTarget): SettingChange[] {

@@ -1,5 +1,6 @@
 import { basename, extname, join } from "node:path";
 import { editYaml } from "./edit.ts";
+import { diffOf } from "./host-bound.ts";
 import { findSettings, isMapping, stepsOf } from "./setting.ts";
 import { parseYaml, YamlFault } from "./yaml.ts";
 
@@ -20,7 +21,7 @@ export function moveLogs(text: string, folder: string, path: string): { text: st
   const edits = moves.map(({ setting, value }) => ({ steps: stepsOfHandler(setting), value }));
   return {
     text: editYaml(text, edits, path),
-    changes: moves.map(({ setting, value, old }) => `${setting}: ${old} -> ${value}`),
+    changes: moves.flatMap(({ setting, value, old }) => diffOf(setting, old, value)),
   };
 }
 

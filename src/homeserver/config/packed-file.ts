@@ -14,7 +14,7 @@ export interface PackedFile {
 /** The archive's own entry that says where each of the others came from. */
 export const PATHS_NAME = "synlift-paths.json";
 
-const ROLES = [
+export const ROLES = [
   "config",
   "signing-key",
   "secret",

@@ -17,6 +17,9 @@ import {
 } from "./host-bound.ts";
 import { moveLogs } from "./log-config.ts";
 import type { FileRecord, PackedPaths } from "./packed-file.ts";
+import { workersNamedIn } from "./handed-out.ts";
+import { removedFindings } from "./removed-settings.ts";
+import type { Version } from "../versions.ts";
 import { findSettings } from "./setting.ts";
 import { straySettings } from "./stray.ts";
 import { openPacked } from "./unpack.ts";
@@ -29,7 +32,7 @@ export interface PlannedFile {
   readonly content: Uint8Array;
   readonly mode: number;
   readonly role: FileRecord["role"];
-  /** For people, a line each: `key: old -> new`. */
+  /** For people, as a diff has it: `- key: old`, `+ key: new`. */
   readonly changes: readonly string[];
 }
 
@@ -41,7 +44,11 @@ export interface ConfigPlan {
   readonly configPaths: readonly string[];
   /** The configuration files one by one, by the names they have while the fence is set: for reading it before. */
   readonly fencedPaths: readonly string[];
-  /** What still names a place of the old host. */
+  /** Folders that are given with `-c`: they must be there even if they are empty. */
+  readonly folders: readonly string[];
+  /** Every file by its name below the folder, and what it is for. */
+  readonly placed: readonly Pick<FileRecord, "name" | "role">[];
+  /** What still names a place of the old host, and what the new host's Synapse would refuse. */
   readonly findings: readonly Finding[];
   readonly owner?: ConfigTarget["owner"];
 }
@@ -55,9 +62,12 @@ export interface ConfigPlan {
 export function planConfig({
   packed,
   target,
+  synapse,
 }: {
   packed: ReadonlyMap<string, Uint8Array>;
   target: ConfigTarget;
+  /** The version that will run on it, where it is known. */
+  synapse?: Version | undefined;
 }): ConfigPlan {
   const { folder, owner } = target;
   const { paths, texts, keys, settings } = openPacked(packed);
@@ -72,7 +82,7 @@ export function planConfig({
       const mode = role === "templates" || role === "log-config" ? 0o640 : 0o600;
       const content = packed.get(name)!;
       if (role === "log-config") {
-        const moved = moveLogs(new TextDecoder().decode(content), folder, path);
+        const moved = moveLogs(new TextDecoder().decode(content), target.seenAs ?? folder, path);
         return { path, role, mode, content: new TextEncoder().encode(moved.text), changes: moved.changes };
       }
       const mine =
@@ -86,7 +96,7 @@ export function planConfig({
         role,
         mode,
         content: new TextEncoder().encode(text),
-        changes: mine.map((one) => describe(settings, one)),
+        changes: mine.flatMap((one) => describe(settings, one)),
       };
     },
   );
@@ -96,7 +106,9 @@ export function planConfig({
     fence,
     configPaths: paths.order.map((name) => join(folder, name)),
     fencedPaths: paths.configFiles.map(placed),
-    findings: leftAlone(settings, paths, target),
+    folders: paths.order.filter((name) => name.endsWith("/")).map((name) => join(folder, name)),
+    placed: paths.files.map(({ name, role }) => ({ name, role })),
+    findings: [...leftAlone(settings, paths, target), ...refused(settings, synapse)],
     ...(owner ? { owner } : {}),
   };
 }
@@ -122,6 +134,7 @@ export async function refuseConflicts(plan: ConfigPlan, files: Files): Promise<v
  * Throws `target-not-empty`, before the first byte is written, when anything else is in the way.
  */
 export async function writeConfig(plan: ConfigPlan, files: Files): Promise<void> {
+  for (const folder of plan.folders) await makeOwnedFolder(folder.replace(/\/$/, ""), plan.owner, files);
   for (const { path, content, mode } of await filesToWrite(plan, files)) {
     await makeOwnedFolder(dirname(path), plan.owner, files);
     await files.writeWhole(path, content, mode);
@@ -152,7 +165,11 @@ function fenceOf({ order, configFiles }: PackedPaths, { folder, fencedSuffix: su
   return { folder, suffix, names: first === undefined || first.endsWith("/") ? configFiles : [first] };
 }
 
-function leftAlone(settings: Settings, { missing }: PackedPaths, { listen }: ConfigTarget): Finding[] {
+function leftAlone(
+  settings: Settings,
+  { missing }: PackedPaths,
+  { listen, withoutWorkers }: ConfigTarget,
+): Finding[] {
   const findings: Finding[] = [];
   const left = LEFT_ALONE.flatMap((pattern) => findSettings(settings, pattern));
   if (left.length > 0) {
@@ -173,6 +190,15 @@ function leftAlone(settings: Settings, { missing }: PackedPaths, { listen }: Con
       hint: "put them in place, or take the settings out",
     });
   }
+  const workers = withoutWorkers ? [] : workersNamedIn(settings);
+  if (workers.length > 0) {
+    findings.push({
+      id: "config-workers",
+      level: "warning",
+      sentence: `the settings give work to workers, whose own files do not travel: ${workers.join(", ")}`,
+      hint: "set them up on the new host too, with the same names, or let the main process do it all: --without-workers",
+    });
+  }
   if (listen && hasNoClients(settings)) {
     findings.push({
       id: "config-no-client-listener",
@@ -182,6 +208,11 @@ function leftAlone(settings: Settings, { missing }: PackedPaths, { listen }: Con
     });
   }
   return findings;
+}
+
+/** Nothing is started by a restore: what keeps the server from starting is a warning here, and a gate of `open`. */
+function refused(settings: Settings, target: Version | undefined): Finding[] {
+  return removedFindings({ settings }, { target }).map((finding) => ({ ...finding, level: "warning" }));
 }
 
 const hasNoClients = (settings: Settings) =>

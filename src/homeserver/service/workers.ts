@@ -1,7 +1,8 @@
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
-import { findSettings, isMapping } from "../config/setting.ts";
+import { workersNamedIn } from "../config/handed-out.ts";
+import { isMapping } from "../config/setting.ts";
 import { parseYaml, YamlFault } from "../config/yaml.ts";
 import type { Homeserver, Settings } from "../homeserver.ts";
 import { placesOf, type FoundLaunches, type Launch } from "./launch.ts";
@@ -59,7 +60,7 @@ export async function findWorkers(
     ...workers.flatMap(({ configPath }) => (configPath === undefined ? [] : [dirname(configPath)])),
   ]);
   for (const folder of folders) for (const worker of await describedIn(folder, files)) add(worker);
-  const named = namedIn(homeserver.settings);
+  const named = workersNamedIn(homeserver.settings);
   return { workers, unknown: named.filter((name) => !workers.some((worker) => worker.name === name)) };
 }
 
@@ -105,23 +106,6 @@ async function describedIn(folder: string, files: Files): Promise<Worker[]> {
 }
 
 /** synapse/config/workers.py: all settings that hold names of workers. "master" and "main" are the main process. */
-function namedIn(settings: Settings): string[] {
-  const lists = [
-    "stream_writers.*",
-    "stream_writers.*[*]",
-    "federation_sender_instances[*]",
-    "pusher_instances[*]",
-    "outbound_federation_restricted_to[*]",
-    "media_instance_running_background_jobs",
-    "run_background_tasks_on",
-    "notify_appservices_from_worker",
-    "update_user_directory_from_worker",
-  ].flatMap((pattern) => findSettings(settings, pattern).map(({ value }) => value));
-  const map = isMapping(settings["instance_map"]) ? Object.keys(settings["instance_map"]) : [];
-  const names = [...map, ...lists].filter((name): name is string => typeof name === "string");
-  return [...new Set(names)].filter((name) => name !== "master" && name !== "main");
-}
-
 async function yamlIn(folder: string, files: Files): Promise<string[]> {
   try {
     const names = await files.list(folder);

@@ -288,12 +288,17 @@ test("the changes are told line by line, without the passwords", async (t) => {
   const { files } = planConfig({ packed: await packed(homeserver), target: targetAt("/new") });
   const changes = files.flatMap((file) => file.changes);
   for (const line of [
-    "database.args.password: <hidden> -> <hidden>",
-    "database.args.host: old.example -> /run/postgresql",
-    "database.args.database: synapse -> (none)",
-    "media_store_path: media -> /new/media",
-    "listeners[0].port: 8008 -> 18008",
-    "handlers.file.filename: /var/log/matrix-synapse/homeserver.log -> /new/homeserver.log",
+    "- database.args.password: <hidden>",
+    "+ database.args.password: <hidden>",
+    "- database.args.host: old.example",
+    "+ database.args.host: /run/postgresql",
+    "- database.args.database: synapse",
+    "- media_store_path: media",
+    "+ media_store_path: /new/media",
+    "- listeners[0].port: 8008",
+    "+ listeners[0].port: 18008",
+    "- handlers.file.filename: /var/log/matrix-synapse/homeserver.log",
+    "+ handlers.file.filename: /new/homeserver.log",
   ]) {
     assert.ok(changes.includes(line), `${line} is not in\n${changes.join("\n")}`);
   }

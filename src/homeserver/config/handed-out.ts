@@ -1,0 +1,41 @@
+import type { Settings } from "../homeserver.ts";
+import { findSettings, isMapping } from "./setting.ts";
+
+/**
+ * Settings of the shared configuration that take work from the main process (synapse/config/workers.py, repository.py
+ * and server.py). Without them it does all of it itself.
+ */
+export const HANDED_OUT: readonly string[] = [
+  "stream_writers",
+  "instance_map",
+  "federation_sender_instances",
+  "pusher_instances",
+  "outbound_federation_restricted_to",
+  "media_instance_running_background_jobs",
+  "run_background_tasks_on",
+  "notify_appservices_from_worker",
+  "update_user_directory_from_worker",
+  "send_federation",
+  "start_pushers",
+  "notify_appservices",
+  "update_user_directory",
+  "enable_media_repo",
+];
+
+/** The workers that the settings give work to. */
+export function workersNamedIn(settings: Settings): string[] {
+  const lists = [
+    "stream_writers.*",
+    "stream_writers.*[*]",
+    "federation_sender_instances[*]",
+    "pusher_instances[*]",
+    "outbound_federation_restricted_to[*]",
+    "media_instance_running_background_jobs",
+    "run_background_tasks_on",
+    "notify_appservices_from_worker",
+    "update_user_directory_from_worker",
+  ].flatMap((pattern) => findSettings(settings, pattern).map(({ value }) => value));
+  const map = isMapping(settings["instance_map"]) ? Object.keys(settings["instance_map"]) : [];
+  const names = [...map, ...lists].filter((name): name is string => typeof name === "string");
+  return [...new Set(names)].filter((name) => name !== "master" && name !== "main");
+}

@@ -1,0 +1,85 @@
+import { MigrationError } from "../../errors.ts";
+import type { Machine } from "../../system/machine.ts";
+import { composeLayout, type ComposePlaces } from "./compose.ts";
+import { debianLayout, DEBIAN_ACCOUNT } from "./debian.ts";
+import type { Layout, LayoutName, LayoutOwner } from "./layout.ts";
+import { pipLayout, type PipPlaces } from "./pip.ts";
+
+/** What a person said of the new host; folders are absolute. */
+export interface Wanted {
+  readonly layout: LayoutName | undefined;
+  readonly folder: string | undefined;
+  readonly configDir: string | undefined;
+  readonly mediaDir: string | undefined;
+  readonly owner: LayoutOwner | undefined;
+  readonly listen: { readonly address: string; readonly port: number } | undefined;
+  /** On loopback, for filling a database that runs in a container. */
+  readonly databasePort: number;
+  readonly units: readonly string[];
+  readonly withoutWorkers: boolean;
+}
+
+export type Chosen = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
+
+/** How it will lie on the new host. Throws `bad-usage` for what a layout needs and nobody said, or decides by itself. */
+export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+  const layout = laidOut(wanted, machine);
+  return {
+    ...layout,
+    units: [...new Set([...layout.units, ...wanted.units])],
+    withoutWorkers: layout.withoutWorkers || wanted.withoutWorkers,
+    listen: layout.listen ?? wanted.listen,
+  };
+}
+
+function laidOut(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+  const { layout, configDir, mediaDir } = wanted;
+  if (layout === undefined) {
+    if (configDir === undefined || mediaDir === undefined)
+      throw usage(
+        "--config-dir and --media-dir say where things go",
+        "or name a layout that knows it: --layout debian, pip or compose",
+      );
+    if (wanted.folder !== undefined) throw usage("--folder goes with --layout pip or compose");
+    return ownLayout(configDir, mediaDir, wanted.owner);
+  }
+  if (layout === "debian") return debianLayout({ configDir, mediaDir, owner: debianOwner(wanted, machine) });
+  if (wanted.folder === undefined)
+    throw usage(`--layout ${layout} needs a folder for all of it`, "add --folder /srv/synapse");
+  if (layout === "pip") {
+    const pip = { folder: wanted.folder, configDir, mediaDir, owner: wanted.owner };
+    return { ...pipLayout(pip), pip };
+  }
+  if (configDir !== undefined || mediaDir !== undefined)
+    throw usage("--layout compose puts all below --folder: leave --config-dir and --media-dir out");
+  const compose = {
+    folder: wanted.folder,
+    owner: wanted.owner ?? (machine.isRoot ? undefined : machine.account(machine.user)),
+    listen: wanted.listen ?? { address: "127.0.0.1", port: 8008 },
+    databasePort: wanted.databasePort,
+  };
+  return { ...composeLayout(compose), compose };
+}
+
+function debianOwner(
+  { owner }: Wanted,
+  { account, isRoot }: Pick<Machine, "account" | "isRoot">,
+): LayoutOwner | undefined {
+  const found = owner ?? account(DEBIAN_ACCOUNT);
+  if (found || !isRoot) return found;
+  throw usage(
+    `this host has no account ${DEBIAN_ACCOUNT}, which the package makes`,
+    "install matrix-synapse-py3 first and stop it (systemctl stop matrix-synapse), or name the account: --owner",
+  );
+}
+
+/** Wherever a person says, and started by whatever they have. */
+const ownLayout = (configDir: string, mediaDir: string, owner: LayoutOwner | undefined): Layout => ({
+  name: "own",
+  ...{ configDir, mediaDir, owner, map: [], units: [] },
+  ...{ pidFile: undefined, supervised: false, withoutWorkers: false, listen: undefined },
+  ...{ url: undefined, start: undefined, stop: undefined },
+});
+
+const usage = (sentence: string, hint = "--help shows an example") =>
+  new MigrationError("bad-usage", sentence, { hint });

@@ -1,0 +1,77 @@
+import type { System } from "../../system/system.ts";
+import type { PostgresAddress } from "../../system/postgres.ts";
+import { asDebianReads } from "../config/arrange.ts";
+import { planConfig, type ConfigPlan } from "../config/restore.ts";
+import { synapseArgs } from "../database/address.ts";
+import { installedSynapse } from "../installed-synapse.ts";
+import { openedMark } from "../service/new-fence.ts";
+import { parseVersion } from "../versions.ts";
+import type { Chosen } from "./choose.ts";
+import { composeDatabase } from "./compose.ts";
+import type { Started } from "./layout.ts";
+
+/** What the first configuration file's name ends in until `open` lifts the fence. */
+const FENCED = ".fenced";
+
+export interface Rewriting {
+  readonly packed: ReadonlyMap<string, Uint8Array>;
+  /** Where the database is filled. */
+  readonly address: PostgresAddress;
+  /** The one for state groups, where they have one of their own. */
+  readonly second?: PostgresAddress | undefined;
+  readonly publicBaseurl?: string | undefined;
+  /** What a person named of the Synapse that will run. */
+  readonly synapse?: string | undefined;
+  readonly synapseVersion?: string | undefined;
+}
+
+export interface Rewritten {
+  readonly plan: ConfigPlan;
+  /** The Python that will run it, where that is known. */
+  readonly python: string | undefined;
+}
+
+/** What the packed configuration becomes in a layout. Nothing is written yet. Throws as `planConfig` and `installedSynapse` do. */
+export async function rewriteFor(layout: Chosen, from: Rewriting, system: System): Promise<Rewritten> {
+  const { packed, address, second, publicBaseurl, synapse, synapseVersion } = from;
+  const { configDir: folder, mediaDir, owner, listen, compose } = layout;
+  const { pidFile, supervised, withoutWorkers } = layout;
+  const installed = compose
+    ? undefined
+    : await installedSynapse({ synapse, configPaths: [`${folder}/homeserver.yaml`] }, system);
+  const plan = planConfig({
+    packed: layout.name === "debian" ? asDebianReads(packed) : packed,
+    synapse: installed?.version?.version ?? parseVersion(synapseVersion ?? ""),
+    target: {
+      ...{
+        folder,
+        seenAs: asSeen(layout, folder),
+        mediaStore: asSeen(layout, mediaDir),
+        fencedSuffix: FENCED,
+      },
+      database: compose ? composeDatabase(address.password!) : synapseArgs(address),
+      ...(second ? { stateDatabase: synapseArgs(second) } : {}),
+      ...{ pidFile, publicBaseurl, supervised, withoutWorkers },
+      ...(listen ? { listen } : {}),
+      ...(owner ? { owner } : {}),
+    },
+  });
+  return { plan, python: installed?.python };
+}
+
+/** What the layout's own files have to name. */
+export const startedAs = (
+  layout: Chosen,
+  { configPaths, folder }: ConfigPlan,
+  serverName: string,
+): Started => ({
+  serverName,
+  configPaths: configPaths.map((path) => asSeen(layout, path)),
+  opened: asSeen(layout, openedMark(folder)),
+});
+
+/** A path of this host as Synapse sees it. */
+function asSeen({ map }: Chosen, path: string): string {
+  const [pair] = map;
+  return pair && path.startsWith(pair.outside) ? pair.inside + path.slice(pair.outside.length) : path;
+}

@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { after, before, test } from "node:test";
+import { userInfo } from "node:os";
+import { parse } from "yaml";
+import { freePort } from "../support/lab/server-process.ts";
+import { synapsePython } from "../support/lab/synapse-server.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { exportTo, makeNewPlace, makeOldServer, type OldServer } from "../support/old-server.ts";
+import { scriptsIn } from "../support/real-world.ts";
+import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
+import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
+
+// The ways in which a restored server can be laid out and kept from starting, each tried as far as this machine has what
+// it needs. A bundle is made once.
+
+let old: OldServer;
+let bundle: string;
+let key: string[];
+
+before(async () => {
+  old = await makeOldServer();
+  await old.server.stop();
+  bundle = join(temporaryFolder("layouts"), "bundle");
+  key = ["--passphrase-file", `${bundle}.passphrase`];
+  await synliftWell(exportTo(old, bundle));
+});
+
+after(async () => {
+  await old.server.stop();
+  await old.cluster.stop();
+});
+
+const databaseArgs = ({ restoreArgs }: { restoreArgs: readonly string[] }) => restoreArgs.slice(0, 4);
+
+test("with pip, a script of ours refuses to start the server until open has proven it, and open needs no command", async () => {
+  const place = await makeNewPlace(old.cluster, "pip", await freePort());
+  const folder = join(place.folder, "srv");
+  const args = [
+    "--layout",
+    "pip",
+    "--folder",
+    folder,
+    "--synapse",
+    synapsePython(),
+    "--listen",
+    `127.0.0.1:${place.port}`,
+  ];
+  await synliftWell(["restore", bundle, ...key, ...databaseArgs(place), ...args, "--without-workers"]);
+
+  const script = join(folder, "start-synapse");
+  const refused = spawnSync(script, { encoding: "utf8" });
+  assert.equal(refused.status, 78);
+  assert.match(refused.stderr, /old\.example is not proven yet/);
+  const unit = readFileSync(join(folder, "synapse.service"), "utf8");
+  assert.match(unit, new RegExp(`^ConditionPathExists=${folder}/config/\\.opened-by-synlift$`, "m"));
+
+  const config = ["--config-dir", join(folder, "config"), ...key, "--synapse", synapsePython(), "--json"];
+  const opened = resultOf(await synliftWell(["open", ...config]));
+  try {
+    assert.equal(opened.details["opened"], true);
+    assert.ok(opened.findings.some(({ id, level }) => id === "answers" && level === "ok"));
+    assert.ok(existsSync(join(folder, "config/.opened-by-synlift")));
+  } finally {
+    execFileSync("sh", ["-c", `kill $(cat ${folder}/homeserver.pid)`]);
+  }
+});
+
+test("with Debian's layout the unit is held by a condition before anything is there, and open takes it away", async () => {
+  const place = await makeNewPlace(old.cluster, "debian", await freePort());
+  const units = temporaryFolder("units");
+  const held = join(units, "matrix-synapse.service.d/synlift-restore.conf");
+  const systemd = new StandInSystemctl([
+    {
+      name: "matrix-synapse.service",
+      start: place.startCommand,
+      pidFile: join(place.configDir, "homeserver.pid"),
+    },
+  ]);
+  const env = { PATH: systemd.path };
+  const layout = ["--layout", "debian", "--config-dir", place.configDir, "--media-dir", place.mediaDir];
+  const args = [
+    ...layout,
+    "--owner",
+    userInfo().username,
+    "--systemd-dir",
+    units,
+    "--listen",
+    `127.0.0.1:${place.port}`,
+  ];
+  const restore = ["restore", bundle, ...key, ...databaseArgs(place), ...args, "--json"];
+
+  await synlift(restore, { env, killWhen: (said) => /"begin".*"restore\/database"/.test(said) });
+  assert.ok(existsSync(held), "the unit is held before the database is filled");
+  await synliftWell(restore, { env });
+  assert.match(
+    readFileSync(held, "utf8"),
+    new RegExp(`^\\[Unit\\]\\nConditionPathExists=${place.configDir}/\\.opened-by-synlift$`, "m"),
+  );
+  assert.ok(systemd.calls.includes("daemon-reload "));
+
+  const opened = resultOf(await synliftWell(["open", ...place.openArgs, ...key, "--json"], { env }));
+  try {
+    assert.equal(opened.details["opened"], true);
+    assert.equal(existsSync(held), false);
+    assert.ok(systemd.isActive("matrix-synapse.service"));
+  } finally {
+    systemd.run("stop", "matrix-synapse.service");
+  }
+});
+
+test("with compose, one file has Synapse and PostgreSQL, and what it names is there and fits together", async () => {
+  const { port } = old.cluster.address;
+  const folder = join(temporaryFolder("compose"), "srv");
+  const clients = await freePort();
+  // As the image would: the role and the database, with the password that was made for it.
+  const docker = scriptsIn({
+    docker: `echo "$*" >> ${folder}.calls
+case "$*" in
+  *"up --detach --wait postgres") psql -X -q -h ${old.cluster.address.socketFolder} -p ${port} -U ${old.cluster.address.superuser} -d postgres <<END
+\\set password \`cat ${folder}/secrets/synapse-database\`
+SELECT 'CREATE ROLE synapse LOGIN PASSWORD ' || quote_literal(:'password') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'synapse') \\gexec
+SELECT 'CREATE DATABASE synapse OWNER synapse ENCODING ''UTF8'' LC_COLLATE ''C'' LC_CTYPE ''C'' TEMPLATE template0' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'synapse') \\gexec
+END
+  ;;
+  *) exit 1;;
+esac`,
+  });
+  const env = { PATH: `${docker}${delimiter}${process.env["PATH"] ?? ""}` };
+  const args = [
+    "--layout",
+    "compose",
+    "--folder",
+    folder,
+    "--database-port",
+    String(port),
+    "--synapse-version",
+    "1.163.2",
+  ];
+  const restore = ["restore", bundle, ...key, ...args, "--listen", `127.0.0.1:${clients}`, "--json"];
+  await synliftWell(restore, { env });
+
+  const compose = parse(readFileSync(join(folder, "compose.yaml"), "utf8")) as Compose;
+  const { postgres, synapse } = compose.services;
+  assert.match(postgres.image, /postgres:15$/);
+  assert.equal(synapse.image, "ghcr.io/element-hq/synapse:v1.163.2");
+  assert.deepEqual(synapse.ports, [`127.0.0.1:${clients}:8008`]);
+  for (const volume of [...postgres.volumes!, ...synapse.volumes!].map((one) => one.split(":")[0]!)) {
+    if (volume !== "./postgres") assert.ok(existsSync(join(folder, volume)), volume);
+  }
+  for (const { file } of Object.values(compose.secrets)) assert.ok(existsSync(join(folder, file)), file);
+  assert.equal(statSync(join(folder, "secrets")).mode & 0o777, 0o700);
+
+  const text = readFileSync(join(folder, "data/homeserver.yaml.fenced"), "utf8");
+  const settings = parse(text, { version: "1.1" }) as Record<string, unknown>;
+  const password = readFileSync(join(folder, "secrets/synapse-database"), "utf8").trim();
+  assert.equal(settings["media_store_path"], "/data/media_store");
+  assert.equal(settings["signing_key_path"], "/data/old.example.signing.key");
+  const { args: database } = settings["database"] as { args: Record<string, unknown> };
+  assert.equal(database["host"], "postgres");
+  assert.equal(database["password"], password);
+  assert.match(
+    readFileSync(join(folder, "data/start-synapse"), "utf8"),
+    /\/start\.py run -c \/data\/homeserver\.yaml -c \/data\/conf\.d/,
+  );
+  assert.doesNotMatch(readFileSync(`${folder}.calls`, "utf8"), new RegExp(password));
+
+  const open = ["open", "--config-dir", join(folder, "data"), ...key, "--dry-run", "--json"];
+  const { findings } = resultOf(await synliftWell(open, { env }));
+  assert.deepEqual(
+    findings.filter(({ level }) => level !== "ok"),
+    [],
+    "the gates see the container's places and its database from here",
+  );
+});
+
+interface Compose {
+  readonly services: Record<"postgres" | "synapse", { image: string; ports: string[]; volumes?: string[] }>;
+  readonly secrets: Record<string, { file: string }>;
+}
+
+test("what a layout needs and nobody said is asked for, and what it decides itself is refused", async () => {
+  const restore = ["restore", bundle, ...key];
+  for (const [args, words] of [
+    [["--layout", "pip", "--database", "dbname=x"], /needs a folder/],
+    [["--layout", "compose", "--folder", "/x", "--database", "dbname=x"], /a database of its own/],
+    [["--layout", "compose", "--folder", "/x", "--media-dir", "/y"], /puts all below --folder/],
+    [["--database", "dbname=x"], /--config-dir and --media-dir/],
+    [["--layout", "snap", "--database", "dbname=x"], /--layout/],
+  ] as const) {
+    const ran = await synlift([...restore, ...args]);
+    assert.equal(ran.code, 2, ran.stderr);
+    assert.match(ran.stderr, words);
+  }
+});
