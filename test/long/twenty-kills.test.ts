@@ -1,0 +1,3 @@
+import { testKills } from "../support/killed-exports.ts";
+
+testKills(20);

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { createHash, randomInt } from "node:crypto";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join, relative } from "node:path";
+import { after, before, test } from "node:test";
+import { freePort } from "./lab/server-process.ts";
+import { temporaryFolder } from "./lab/temporary-folder.ts";
+import { chance, killMoments, type KillMoment } from "./moments.ts";
+import { exportTo, makeNewPlace } from "./old-server.ts";
+import { rowCounts } from "./row-counts.ts";
+import { filesBelow } from "./secrets.ts";
+import { eventsOf, resultOf, synlift, synliftWell, type Ran, type RunOptions } from "./synlift.ts";
+import { makeUnitServer, UNIT, type UnitServer } from "./unit-server.ts";
+
+/**
+ * Tests that kill real exports, with stop and fence in the run, at moments of chance. Every other one is taken back
+ * where it was killed, and begun again; each ends in a bundle that restores to the same rows, files and keys as one of
+ * an undisturbed run, and is taken back. SYNLIFT_KILL_SEED=… gives the same moments again, SYNLIFT_KILL_ONLY=3,7 only
+ * some of them.
+ */
+export function testKills(count: number): void {
+  const seed = Number(process.env["SYNLIFT_KILL_SEED"] ?? randomInt(2 ** 31));
+  const only = process.env["SYNLIFT_KILL_ONLY"]?.split(",").map(Number);
+  console.log(`seed of the kills: ${seed}`);
+  let server: UnitServer;
+  let work: string;
+  before(async () => {
+    server = await makeUnitServer();
+    work = temporaryFolder("kills");
+  });
+  after(() => server.close());
+
+  for (const [index, moment] of killMoments(count, chance(seed)).entries()) {
+    if (only?.includes(index + 1) === false) continue;
+    const backAtOnce = index % 2 === 1;
+    test(`${index + 1}: killed ${moment.milliseconds} ms after ${moment.after}${backAtOnce ? ", taken back, begun again" : ""}: the bundle is as good as an undisturbed one, and can be taken back`, async () => {
+      await killOne(server, join(work, `killed-${index}`), moment, backAtOnce);
+    });
+  }
+}
+
+async function killOne(server: UnitServer, out: string, moment: KillMoment, backAtOnce: boolean) {
+  const { env } = server;
+  const well = (args: readonly string[]) => synliftWell(args, { env });
+  const killed = await synlift(server.realExport(out), { env, ...killedAt(moment) });
+  // One that had ended by then is as well a moment of chance.
+  assert.ok(killed.signal === "SIGKILL" || killed.code === 0, killed.stderr);
+  const fenced = existsSync(join(out, "fence.json"));
+  const done = packedBy(out);
+
+  if (backAtOnce && fenced) {
+    await well(["rollback", "--out", out, "--json"]);
+    await mustBeBack(server);
+  }
+  const resumed = await well(server.realExport(out));
+  if (!(backAtOnce && fenced))
+    for (const name of done)
+      assert.ok(!packed(resumed).includes(name), `${name} was finished, and is made again`);
+
+  // The server is fenced, so the database stands still: what an undisturbed run makes of it now is the measure.
+  const undisturbed = `${out}-undisturbed`;
+  const quietly = ["--already-stopped", "--no-fence"];
+  await synliftWell([...exportTo(server.old, undisturbed), ...quietly], { env });
+  assert.deepEqual(await restored(server, out), await restored(server, undisturbed));
+
+  await well(["rollback", "--out", out, "--json"]);
+  await mustBeBack(server);
+  for (const folder of [out, undisturbed]) rmSync(folder, { recursive: true });
+}
+
+function killedAt({ said, milliseconds }: KillMoment): RunOptions {
+  let due = said === undefined;
+  let kill: (() => void) | undefined;
+  const soon = () => {
+    setTimeout(() => kill?.(), milliseconds);
+  };
+  return {
+    started: (child) => {
+      kill = () => child.kill("SIGKILL");
+      if (due) soon();
+    },
+    killWhen: (stderr) => {
+      if (!due && stderr.includes(said!)) {
+        due = true;
+        soon();
+      }
+      return false;
+    },
+  };
+}
+
+/** What is finished in a folder, by its journal. */
+function packedBy(out: string): string[] {
+  const path = join(out, "journal.json");
+  if (!existsSync(path)) return [];
+  const { steps } = JSON.parse(readFileSync(path, "utf8")) as {
+    steps: Record<string, { outcome: { name?: string } }>;
+  };
+  return Object.values(steps).flatMap(({ outcome }) => (outcome.name === undefined ? [] : [outcome.name]));
+}
+
+const packed = (ran: Ran) =>
+  eventsOf(ran).flatMap(({ type, id }) =>
+    type === "begin" && id?.startsWith("write/") === true ? [id.slice("write/".length)] : [],
+  );
+
+let places = 0;
+
+/** A bundle unpacked into places of its own: rows of every table, every media file, and the signing key. */
+async function restored({ old, env }: UnitServer, bundle: string) {
+  const key = ["--passphrase-file", `${bundle}.passphrase`];
+  const verified = resultOf(await synliftWell(["verify", bundle, ...key, "--json"], { env }));
+  assert.ok(verified.findings.every(({ level }) => level === "ok"));
+  const place = await makeNewPlace(old.cluster, `killed${places++}`, await freePort());
+  await synliftWell(["restore", bundle, ...key, ...place.restoreArgs, "--json"], { env });
+  const rows = await rowCounts(old.cluster, place.database);
+  assert.ok(rows.get("public.events")! > 0);
+  const media = filesBelow(place.mediaDir).map((path) => [relative(place.mediaDir, path), hashOf(path)]);
+  const keys = filesBelow(place.configDir).filter((path) => /signing\.?key/.test(path));
+  assert.ok(keys.length > 0 && media.length > 0);
+  await old.cluster.sql("postgres", `drop database "${place.database}"`);
+  return { rows, media, keys: keys.map((path) => [relative(place.configDir, path), hashOf(path)]) };
+}
+
+const hashOf = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+/** Nothing of the fence is left, and people can write. */
+async function mustBeBack({ old, systemctl, ...server }: UnitServer): Promise<void> {
+  assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [true, false]);
+  assert.equal(
+    await old.cluster.sql("old", "select count(*) from pg_db_role_setting where setrole <> 0"),
+    "0",
+  );
+  await server.canWrite();
+}
