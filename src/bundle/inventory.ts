@@ -74,19 +74,26 @@ export class Inventory {
     const chunks: Uint8Array[] = [];
     try {
       for await (const chunk of decryptWith(lock)(source)) chunks.push(chunk);
-      const raw: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-      refuseNewer(raw, path);
-      return new Inventory(contentSchema.parse(raw));
+      return Inventory.parse(JSON.parse(Buffer.concat(chunks).toString("utf8")), path);
     } catch (error) {
       if (error instanceof MigrationError && !saysDamaged(error)) throw error;
-      if (error instanceof MigrationError || error instanceof SyntaxError || error instanceof z.ZodError) {
-        throw new MigrationError("bundle-damaged", `${path} is not an inventory that can be read`, {
-          hint: "copy the bundle again from where it was made",
-          cause: error instanceof MigrationError ? error : undefined,
-        });
-      }
+      if (error instanceof MigrationError || error instanceof SyntaxError)
+        throw unreadable(path, error instanceof MigrationError ? error : undefined);
       throw error;
     }
+  }
+
+  /** What `content` was, wherever it comes from: `where` is for people. Throws `bundle-damaged`, `bundle-too-new`. */
+  static parse(raw: unknown, where: string): Inventory {
+    refuseNewer(raw, where);
+    const parsed = contentSchema.safeParse(raw);
+    if (!parsed.success) throw unreadable(where);
+    return new Inventory(parsed.data);
+  }
+
+  /** All of it, as JSON. Secret like what it tells of. */
+  get content(): unknown {
+    return this.#content;
   }
 
   get id(): string {
@@ -153,6 +160,12 @@ export class Inventory {
     return seen!;
   }
 }
+
+const unreadable = (where: string, cause?: MigrationError) =>
+  new MigrationError("bundle-damaged", `${where} is not an inventory that can be read`, {
+    hint: "copy the bundle again from where it was made",
+    cause,
+  });
 
 function refuseNewer(raw: unknown, path: string): void {
   const found = z.object({ format: z.literal("synlift-inventory"), version: z.number() }).safeParse(raw);

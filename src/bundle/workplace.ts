@@ -64,19 +64,7 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
   const kind = rehearsal ? "rehearsal" : "move";
   const resumed = (await files.look(join(folder, JOURNAL))) !== undefined;
   const journal = await Journal.open(join(folder, JOURNAL), files);
-  for (const [name, value] of Object.entries({ subject, kind })) {
-    const earlier = journal.facts[name] ?? value;
-    if (earlier !== value) {
-      throw new MigrationError(
-        "bundle-foreign",
-        `${folder} was begun for another ${name}: ${earlier}, not ${value}`,
-        {
-          hint: "choose another folder",
-        },
-      );
-    }
-    await journal.setFact(name, value);
-  }
+  await mustBeSameMove(journal, { subject, kind }, folder);
   const opens = mustOpenAsBefore(folder, lock.recipients ?? [], resumed ? journal : undefined);
   await journal.setFact(OPENS, opens);
   for (const name of await files.list(folder)) {
@@ -136,7 +124,29 @@ async function inventoryIn(
   }
 }
 
-async function mustBeUsable(folder: string, files: Files): Promise<void> {
+/** Throws `bundle-foreign` when a journal is another's; from here on it is this one's. */
+export async function mustBeSameMove(
+  journal: Journal,
+  move: { readonly subject: string; readonly kind: "rehearsal" | "move" },
+  folder: string,
+): Promise<void> {
+  for (const [name, value] of Object.entries(move)) {
+    const earlier = journal.facts[name] ?? value;
+    if (earlier !== value) {
+      throw new MigrationError(
+        "bundle-foreign",
+        `${folder} was begun for another ${name}: ${earlier}, not ${value}`,
+        {
+          hint: "choose another folder",
+        },
+      );
+    }
+    await journal.setFact(name, value);
+  }
+}
+
+/** Throws `bundle-foreign` when something else lies in a folder. */
+export async function mustBeUsable(folder: string, files: Files): Promise<void> {
   const found = await files.follow(folder);
   if (!found) return;
   if (found.kind !== "folder")

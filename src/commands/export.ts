@@ -4,6 +4,7 @@ import { REPORT } from "../bundle/layout.ts";
 import { originLines } from "../bundle/origin.ts";
 import { lookBeforeExport, onlyLook } from "../homeserver/export-look.ts";
 import { packHomeserver, type Sealed } from "../homeserver/export-run.ts";
+import { sendHomeserver } from "../homeserver/road/send.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Command, Outcome } from "./command.ts";
@@ -30,6 +31,7 @@ const schema = z.object({
   out: z.string().min(1),
   ...configSchema,
   rehearse: z.boolean().default(false),
+  toReceiver: z.boolean().default(false),
   ...stopSchema,
   split: z
     .string()
@@ -49,6 +51,11 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     ...CONFIG_OPTIONS,
     { flags: "--out <folder>", about: "folder of the bundle: new, empty, or begun by an earlier run" },
     { flags: "--rehearse", about: "practise on the running server; nobody can open the result for good" },
+    {
+      flags: "--to-receiver",
+      about:
+        "send it to the restore on the new host that started this (restore --from), instead of packing a bundle",
+    },
     ...STOP_OPTIONS,
     { flags: "--split <size>", about: "cut artifacts into parts of this size, such as 100m" },
     ...PASSPHRASE_OPTIONS,
@@ -78,6 +85,10 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       recipients: options.recipient,
       accepted: options.accept,
     };
+    if (options.toReceiver) {
+      await sendHomeserver(order, system);
+      return { findings: [], details: { folder }, lines: [] };
+    }
     const look = await lookBeforeExport(order, system, view);
     if ("manifest" in look) return sealed(folder, { ...look, report: join(folder, REPORT) });
     if (options.dryRun) return onlyLooked(folder, await onlyLook(look, system));

@@ -11,7 +11,7 @@ import { mustHaveRoom } from "./room.ts";
 import { sealedAgain } from "./sealed-again.ts";
 import type { GivenSource } from "./service/choose-launch.ts";
 import { packSigningKey } from "./signing-key/export.ts";
-import { inspectSource, mustBePlain, sourceFindings, type Source } from "./source.ts";
+import { inspectSource, mustBePlain, mustHaveGpg, sourceFindings, type Source } from "./source.ts";
 import { planStop, type GivenStop, type StopPlan } from "./stop-plan.ts";
 
 /** What a person asked of an export. */
@@ -62,6 +62,7 @@ export async function lookBeforeExport(
   const { fingerprints: recipients, findings: keys } = await readRecipients(order.recipients, system);
   const found = await findExportSource(order.given, folder, system);
   const { homeserver } = found;
+  await mustHaveGpg(system);
   const source = await inspectSource(homeserver, system);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
   const again = await sealedAgain(wanted, source.marker, files, progress);

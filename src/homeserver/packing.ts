@@ -50,7 +50,13 @@ export interface ReadForPacking {
 }
 
 /** Reads the configuration and the signing key. Throws `signing-key-missing`, `config-unreadable`, `file-missing`. */
-export async function readForPacking({ homeserver, place, system }: Packing): Promise<ReadForPacking> {
+export async function readForPacking({
+  homeserver,
+  place,
+  system,
+}: Pick<Packing, "homeserver" | "system"> & {
+  readonly place: Pick<Workplace, "inventory">;
+}): Promise<ReadForPacking> {
   const packed = await packConfig(homeserver, system.files, place.inventory.salt);
   const sections = {
     [CONFIG_SECTION]: packed.section,
@@ -112,7 +118,7 @@ function stateStep(packing: Packing, { database, marker }: Source): Step | undef
 }
 
 /** The first archive of media: all that is there, or while the server serves, all that is there for good. */
-function mediaSteps(packing: Packing, source: Source, serving: boolean): Step[] {
+export function mediaSteps(packing: Packing, source: Source, serving: boolean): Step[] {
   const media = mediaFor(packing, source);
   const packed = exportMedia({ ...media, total: source.media.bytes, serving });
   const compared: Step = {

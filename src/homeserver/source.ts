@@ -17,17 +17,20 @@ export interface Source {
   readonly alive: readonly Finding[];
 }
 
+/** Throws `program-missing`: without it there is no bundle. */
+export async function mustHaveGpg({ programs }: Pick<System, "programs">): Promise<void> {
+  if ((await programs.find("gpg")) !== undefined) return;
+  throw new MigrationError("program-missing", "gpg is not installed", {
+    hint: "install it: apt-get install gnupg",
+  });
+}
+
 /**
  * Looks at everything that could fail later, and changes nothing.
  * Throws `program-missing`, `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
 export async function inspectSource(homeserver: Homeserver, system: System): Promise<Source> {
-  const { programs, files } = system;
-  if ((await programs.find("gpg")) === undefined) {
-    throw new MigrationError("program-missing", "gpg is not installed", {
-      hint: "install it: apt-get install gnupg",
-    });
-  }
+  const { files } = system;
   await mustBeFolder(homeserver, system);
   const alive = await signsOfLife(homeserver, system);
   const { database, marker, inUse } = await findDatabase(homeserver, system);

@@ -17,6 +17,8 @@ import type { Store } from "./store.ts";
 export interface PostgresSource {
   readonly address: PostgresAddress;
   readonly pgDump: string;
+  /** server_version_num: 150018. */
+  readonly serverVersion: number;
   readonly versionText: string;
   /** Bytes, about. */
   readonly size: number;
@@ -68,7 +70,7 @@ async function findPostgres(
     const through = address.through;
     const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
     const pgDump = await findProgram(needs, system);
-    return { address, pgDump, versionText, size };
+    return { address, pgDump, serverVersion, versionText, size };
   } finally {
     await session.close();
   }
