@@ -6,26 +6,20 @@
  *
  * 500,000 messages (some 1 GB of database), 2,048 MiB and 3 rounds when left out; 5000 50 1 for a look. Below the folder
  * for temporary files it takes about four times the media. EXPORTER is the path of matrix-media-repo's
- * export_synapse_for_import; without it the guide's third archive is left out of its sum.
+ * export_synapse_for_import; without it the guide's third archive is left out of its sum, and that is said.
  *
  * Ours is the real program, as a rehearsal; the outage is its time without configuration and media, which are packed
  * while the server serves. With zlib alone: the same with neither igzip nor pigz in PATH.
  */
-import { spawn, spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import {
-  makeHomeserverFolder,
-  postgresDatabase,
-  type HomeserverFolder,
-} from "../test/support/lab/homeserver-folder.ts";
-import { register } from "../test/support/lab/matrix-client.ts";
-import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
-import { SynapseServer } from "../test/support/lab/synapse-server.ts";
+import type { HomeserverFolder } from "../test/support/lab/homeserver-folder.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
+import { filledHomeserver } from "./filled-homeserver.ts";
+import { timed, type Took } from "./processes.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const ARTIFACTS = {
@@ -37,166 +31,109 @@ type Figures = Record<string, number>;
 
 async function bench(messages: number, mebibytes: number, rounds: number, exporter?: string): Promise<void> {
   process.on("SIGINT", () => process.exit(130));
-  const cluster = await PostgresCluster.start({ settings: { shared_buffers: "256MB", max_wal_size: "4GB" } });
-  const database = await postgresDatabase(cluster, "large");
-  const home = await makeHomeserverFolder({ serverName: "large.example", database });
+  const { home, databaseBytes, ...filled } = await filledHomeserver(messages, mebibytes * 1024 * 1024);
   try {
-    await fill(home, cluster, messages);
-    makeMedia(home.mediaStorePath, mebibytes * 1024 * 1024);
-    const size = Number(await cluster.sql("large", "select pg_database_size('large')")) / 1e6;
-    const [cpu] = cpus();
     console.log(
-      `database ${size.toFixed(0)} MB, media ${mebibytes} MiB; ${cpu?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`,
+      `database ${(databaseBytes / 1e6).toFixed(0)} MB, media ${mebibytes} MiB; ${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`,
     );
+    if (exporter === undefined)
+      console.log(
+        "without export_synapse_for_import: the guide's first three media stages are not in its sum",
+      );
     const all: Figures[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      const figures = {
-        ...(await guide(home, exporter)),
-        ...named("igzip", await ours(home, process.env["PATH"]!)),
-        ...named("zlib", await ours(home, withoutGzipPrograms())),
-        load: loadavg()[0]!,
-      };
+      const parts = [
+        () => guide(home, exporter),
+        async () => named("igzip", await ours(home, process.env["PATH"]!)),
+        async () => named("zlib", await ours(home, withoutGzipPrograms())),
+      ];
+      // Each goes first once: whoever does finds the caches and the disk in another state.
+      const turned = [...parts.slice(round % 3), ...parts.slice(0, round % 3)];
+      const figures: Figures = { load: loadavg()[0]! };
+      for (const part of turned) Object.assign(figures, await part());
       all.push(figures);
-      console.log(`round ${round + 1}: load ${figures.load.toFixed(1)}`);
+      console.log(`round ${round + 1}: load ${figures["load"]!.toFixed(1)} to ${loadavg()[0]!.toFixed(1)}`);
+      console.log(table(all));
     }
-    console.log(table(all));
   } finally {
-    await cluster.stop();
-    rmSync(home.folder, { recursive: true, force: true });
+    await filled.close();
   }
 }
 
-async function fill(home: HomeserverFolder, cluster: PostgresCluster, messages: number): Promise<void> {
-  const server = new SynapseServer({ configFiles: [home.configFile], folder: home.dataFolder });
-  await server.start();
-  const person = { name: "ann", password: "p", admin: true };
-  const admin = await register(server.baseUrl, home.registrationSharedSecret, person);
-  const room = await admin.createRoom({ preset: "public_chat" });
-  await admin.send(room, "the message that all the others are made of");
-  await server.stop();
-  await cluster.sql("large", messagesSql(messages));
-}
-
-/** Copies of the one message, each with an id, a place in the stream and words of its own: as well and as badly compressed as life. */
-const messagesSql = (count: number) => `
-  create temporary table base as select * from events where type = 'm.room.message' limit 1;
-  create temporary table copy as select n, '$' || encode(sha256(n::text::bytea), 'hex') as id from generate_series(1, ${count}) n;
-  insert into events (topological_ordering, event_id, type, room_id, content, unrecognized_keys, processed, outlier, depth,
-      origin_server_ts, received_ts, sender, contains_url, instance_name, stream_ordering, state_key, rejection_reason)
-    select topological_ordering + n, id, type, room_id, content, unrecognized_keys, processed, outlier, depth + n,
-      origin_server_ts + n, received_ts + n, sender, contains_url, instance_name, stream_ordering + n, state_key, rejection_reason
-    from base, copy;
-  insert into event_json (event_id, room_id, internal_metadata, json, format_version)
-    select id, j.room_id, j.internal_metadata, replace(j.json, 'the message', 'message ' || md5(random()::text) || md5(random()::text) || ' '), j.format_version
-    from event_json j join base using (event_id), copy;
-  select setval('events_stream_seq', (select max(stream_ordering) from events));
-  vacuum analyze;`;
-
-const SIZES = [4_000, 40_000, 400_000, 2_000_000, 12_000_000];
-
-function makeMedia(store: string, bytes: number): void {
-  for (let number = 0, left = bytes; left > 0; number += 1) {
-    const size = Math.min(left, SIZES[number % SIZES.length]!);
-    const id = randomBytes(12).toString("hex");
-    const path = join(store, "local_content", id.slice(0, 2), id.slice(2, 4), id.slice(4));
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, randomBytes(size));
-    left -= size;
-  }
-}
-
-/** The guide's stages, one after the other, as it has them. Seconds. */
+/** The guide's stages, one after the other, as it has them. */
 async function guide(home: HomeserverFolder, exporter: string | undefined): Promise<Figures> {
   const folder = temporaryFolder("guide");
   const gpgHome = temporaryFolder("guide-gpg");
   chmodSync(gpgHome, 0o700);
   const { args } = home.database;
-  const env = {
-    ...process.env,
-    PGPASSWORD: String(args["password"]),
-    GNUPGHOME: temporaryFolder("guide-gpg"),
-  };
+  const env = { ...process.env, PGPASSWORD: String(args["password"]), GNUPGHOME: gpgHome };
   const login = `-h ${args["host"]!} -p ${args["port"]!} -U ${args["user"]!} -d ${args["dbname"]!}`;
-  const seal = (name: string) =>
-    `gpg --batch --quiet --pinentry-mode loopback --passphrase bench --symmetric --no-symkey-cache ${name} && rm ${name}`;
-  const timed = async (command: string) => {
-    const began = performance.now();
-    await end(
-      spawn("bash", ["-c", `set -euo pipefail; umask 077; ${command}`], {
-        cwd: folder,
-        env,
-        stdio: ["ignore", "ignore", "inherit"],
-      }),
+  const run = (command: string) => timed(command, { folder, env });
+  const sealed = (name: string) =>
+    run(
+      `gpg --batch --quiet --pinentry-mode loopback --passphrase bench --symmetric --no-symkey-cache ${name} && rm ${name}`,
     );
-    return (performance.now() - began) / 1000;
-  };
   const store = home.mediaStorePath;
+  const floor = await run(`pg_dump -O ${login} > /dev/null`);
+
   const dump = "customer_db_export.sql.gz";
-  const floor = await timed(`pg_dump -O ${login} > /dev/null`);
-  const database = (await timed(`pg_dump -O ${login} | gzip > ${dump}`)) + (await timed(seal(dump)));
+  const database = sum([await run(`pg_dump -O ${login} | gzip > ${dump}`), await sealed(dump)]);
   const databaseSize = statSync(join(folder, ARTIFACTS.database)).size / 1e6;
+
   const backup = "customer_backup_media_export.tar.gz";
-  const media =
-    (await timed(`tar -zcf ${backup} -C ${dirname(store)} media_store`)) + (await timed(seal(backup)));
+  const media = sum([await run(`tar -zcf ${backup} -C ${dirname(store)} media_store`), await sealed(backup)]);
   rmSync(join(folder, ARTIFACTS.media));
-  let exported = 0;
+
+  const exported: Took[] = [];
   if (exporter !== undefined) {
     const given = `-dbHost ${args["host"]!} -dbPort ${args["port"]!} -dbName ${args["dbname"]!} -dbUsername ${args["user"]!} -dbPassword "$PGPASSWORD"`;
     const archive = "customer_media_export";
-    exported =
-      (await timed(
-        `${exporter} ${given} -mediaDirectory ${store} -serverName large.example -destination ./${archive}`,
-      )) +
-      (await timed(`tar -zcf ${archive}.tar.gz ${archive}`)) +
-      (await timed(seal(`${archive}.tar.gz`)));
+    exported.push(
+      await run(
+        `${exporter} ${given} -mediaDirectory ${store} -serverName large.example -destination ./${archive} >&2`,
+      ),
+      await run(`tar -zcf ${archive}.tar.gz ${archive}`),
+      await sealed(`${archive}.tar.gz`),
+    );
   }
+  const all = sum([database, media, ...exported]);
   rmSync(folder, { recursive: true });
   spawnSync("gpgconf", ["--kill", "gpg-agent"], { env });
   return {
-    "pg_dump alone": floor,
-    "guide: database": database,
+    "pg_dump alone": floor.seconds,
+    "guide: database": database.seconds,
     "guide: database, MB": databaseSize,
-    "guide: media backup": media,
-    "guide: all": database + media + exported,
+    "guide: media backup": media.seconds,
+    "guide: all": all.seconds,
+    "guide: all, processor": all.processor,
   };
 }
 
-/** The real program: when each piece of work began and ended, its peak memory (proc(5), VmHWM), and what it wrote. */
+const sum = (all: readonly Took[]): Took => ({
+  seconds: all.reduce((total, { seconds }) => total + seconds, 0),
+  processor: all.reduce((total, { processor }) => total + processor, 0),
+});
+
+/** The real program: when each piece of work began and ended, its peak memory, and what it wrote. */
 async function ours(home: HomeserverFolder, PATH: string): Promise<Figures> {
   const out = join(temporaryFolder("synlift"), "bundle");
   const passphrase = `${out}.passphrase`;
   writeFileSync(passphrase, "bench\n", { mode: 0o600 });
   const where = ["--config", home.configFile, "--working-directory", home.dataFolder, "--out", out];
   const args = [MAIN, "export", "--rehearse", ...where, "--passphrase-file", passphrase, "--json"];
-  const child = spawn(process.execPath, args, {
-    env: { ...process.env, PATH },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
   const times = new Map<string, number>();
-  let said = "";
   const began = performance.now();
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    const lines = (said + text).split("\n");
-    said = lines.pop()!;
-    for (const line of lines.filter((one) => one.startsWith("{"))) {
-      const { type, id } = JSON.parse(line) as { type: string; id?: string };
-      if (type === "begin" || type === "end") times.set(`${type} ${id ?? ""}`, performance.now());
-      if (type === "error") console.log(line);
-    }
+  const tell = (line: string) => {
+    if (!line.startsWith("{")) return;
+    const { type, id } = JSON.parse(line) as { type: string; id?: string };
+    if (type === "begin" || type === "end") times.set(`${type} ${id ?? ""}`, performance.now());
+    if (type === "error") console.log(line);
+  };
+  const command = [process.execPath, ...args].map((word) => `'${word}'`).join(" ");
+  const { seconds, processor, peak, peakOfAll } = await timed(command, {
+    env: { ...process.env, PATH },
+    tell,
   });
-  let peak = 0;
-  const look = setInterval(() => {
-    try {
-      const status = readFileSync(`/proc/${child.pid ?? 0}/status`, "utf8");
-      peak = Math.max(peak, Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024);
-    } catch {
-      // It has just ended.
-    }
-  }, 50);
-  await end(child).finally(() => {
-    clearInterval(look);
-  });
-  const total = (performance.now() - began) / 1000;
   const took = (name: string) => (times.get(`end check/${name}`)! - times.get(`begin write/${name}`)!) / 1000;
   const [database, media] = [took(ARTIFACTS.database), took(ARTIFACTS.media)];
   const before = (times.get(`begin write/${ARTIFACTS.database}`)! - began) / 1000;
@@ -206,9 +143,11 @@ async function ours(home: HomeserverFolder, PATH: string): Promise<Figures> {
     database,
     "database, MB": databaseSize,
     media,
-    outage: total - before - media,
-    all: total,
+    outage: seconds - before - media,
+    all: seconds,
+    "all, processor": processor,
     "peak, MiB": peak,
+    "peak with its programs, MiB": peakOfAll,
   };
 }
 
@@ -236,25 +175,14 @@ function withoutGzipPrograms(): string {
   return folder;
 }
 
-function end(child: ReturnType<typeof spawn>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code) => {
-      if (code === 0) resolve();
-      else reject(new Error(`${child.spawnargs.slice(0, 3).join(" ")}: exit code ${code ?? "none"}`));
-    });
-  });
-}
-
 /** Medians, and how they stand to the guide's. */
 function table(all: readonly Figures[]): string {
-  const median = (key: string) =>
-    all.map((one) => one[key] ?? NaN).toSorted((a, b) => a - b)[Math.floor(all.length / 2)]!;
-  const ratio = (key: string, to: string) =>
-    all
-      .map((one) => one[key]! / one[to]!)
-      .toSorted((a, b) => a - b)
-      [Math.floor(all.length / 2)]!.toFixed(2);
+  const middle = (values: readonly number[]) => {
+    const sorted = values.toSorted((a, b) => a - b);
+    return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.floor(sorted.length / 2)]!) / 2;
+  };
+  const median = (key: string) => middle(all.map((one) => one[key] ?? NaN));
+  const ratio = (key: string, to: string) => middle(all.map((one) => one[key]! / one[to]!)).toFixed(2);
   const rows = [
     ["pg_dump alone", "guide: database"],
     ["igzip: database", "guide: database"],
@@ -262,6 +190,8 @@ function table(all: readonly Figures[]): string {
     ["igzip: media", "guide: media backup"],
     ["igzip: outage", "guide: all"],
     ["zlib: outage", "guide: all"],
+    ["igzip: all", "guide: all"],
+    ["igzip: all, processor", "guide: all, processor"],
   ].map(
     ([key, to]) =>
       `| ${key!} | ${median(key!).toFixed(1)} | ${median(to!).toFixed(1)} | ${ratio(key!, to!)} |`,
@@ -272,6 +202,7 @@ function table(all: readonly Figures[]): string {
     "zlib: database, MB",
     "igzip: peak, MiB",
     "zlib: peak, MiB",
+    "igzip: peak with its programs, MiB",
     "load",
   ];
   return [

@@ -1,0 +1,74 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import {
+  makeHomeserverFolder,
+  postgresDatabase,
+  type HomeserverFolder,
+} from "../test/support/lab/homeserver-folder.ts";
+import { register } from "../test/support/lab/matrix-client.ts";
+import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
+import { SynapseServer } from "../test/support/lab/synapse-server.ts";
+
+export interface Filled {
+  readonly home: HomeserverFolder;
+  /** Bytes of the database, as PostgreSQL counts them. */
+  readonly databaseBytes: number;
+  readonly close: () => Promise<void>;
+}
+
+/** A real Synapse's homeserver, stopped, with so many messages and so many bytes of media that nothing makes smaller. */
+export async function filledHomeserver(messages: number, mediaBytes: number): Promise<Filled> {
+  const cluster = await PostgresCluster.start({ settings: { shared_buffers: "256MB", max_wal_size: "4GB" } });
+  const database = await postgresDatabase(cluster, "large");
+  const home = await makeHomeserverFolder({ serverName: "large.example", database });
+  await fill(home, cluster, messages);
+  makeMedia(home.mediaStorePath, mediaBytes);
+  return {
+    home,
+    databaseBytes: Number(await cluster.sql("large", "select pg_database_size('large')")),
+    close: async () => {
+      await cluster.stop();
+      rmSync(home.folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function fill(home: HomeserverFolder, cluster: PostgresCluster, messages: number): Promise<void> {
+  const server = new SynapseServer({ configFiles: [home.configFile], folder: home.dataFolder });
+  await server.start();
+  const person = { name: "ann", password: "p", admin: true };
+  const admin = await register(server.baseUrl, home.registrationSharedSecret, person);
+  const room = await admin.createRoom({ preset: "public_chat" });
+  await admin.send(room, "the message that all the others are made of");
+  await server.stop();
+  await cluster.sql("large", messagesSql(messages));
+}
+
+/** Copies of the one message, each with an id, a place in the stream and words of its own: as well and as badly compressed as life. */
+const messagesSql = (count: number) => `
+  create temporary table base as select * from events where type = 'm.room.message' limit 1;
+  create temporary table copy as select n, '$' || encode(sha256(n::text::bytea), 'hex') as id from generate_series(1, ${count}) n;
+  insert into events (topological_ordering, event_id, type, room_id, content, unrecognized_keys, processed, outlier, depth,
+      origin_server_ts, received_ts, sender, contains_url, instance_name, stream_ordering, state_key, rejection_reason)
+    select topological_ordering + n, id, type, room_id, content, unrecognized_keys, processed, outlier, depth + n,
+      origin_server_ts + n, received_ts + n, sender, contains_url, instance_name, stream_ordering + n, state_key, rejection_reason
+    from base, copy;
+  insert into event_json (event_id, room_id, internal_metadata, json, format_version)
+    select id, j.room_id, j.internal_metadata, replace(j.json, 'the message', 'message ' || md5(random()::text) || md5(random()::text) || ' '), j.format_version
+    from event_json j join base using (event_id), copy;
+  select setval('events_stream_seq', (select max(stream_ordering) from events));
+  vacuum analyze;`;
+
+const SIZES = [4_000, 40_000, 400_000, 2_000_000, 12_000_000];
+
+function makeMedia(store: string, bytes: number): void {
+  for (let number = 0, left = bytes; left > 0; number += 1) {
+    const size = Math.min(left, SIZES[number % SIZES.length]!);
+    const id = randomBytes(12).toString("hex");
+    const path = join(store, "local_content", id.slice(0, 2), id.slice(2, 4), id.slice(4));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, randomBytes(size));
+    left -= size;
+  }
+}
