@@ -14,6 +14,8 @@ export const PROGRESS = "progress.json";
 export const FENCE = "fence.json";
 /** Which files of the media store the first archive holds, as keyed hashes; no part of the bundle. */
 export const PACKED_MEDIA = "media-packed.txt";
+/** The same of the uploads in a media archive, by its folder. */
+export const packedIn = (folder: string) => `${folder}.packed.txt`;
 
 /** An artifact's file: its plain name with gpg's suffix. */
 export const sealedName = (plainName: string) => `${plainName}.gpg`;

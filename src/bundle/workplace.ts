@@ -72,6 +72,7 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
   }
   const inventory = await inventoryIn(options, rehearsal);
   const kept = new KeptProgress(folder, progress, files, machine);
+  let turn: Promise<unknown> = Promise.resolve();
   return {
     journal,
     inventory,
@@ -85,7 +86,10 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
       ...(partSize === undefined ? {} : { partSize }),
     }),
     save: async () => {
-      await inventory.save(folder, lock, files);
+      // One after another: steps may run at the same time.
+      const saved = turn.then(() => inventory.save(folder, lock, files));
+      turn = saved.catch(() => undefined);
+      await saved;
     },
     check: (outcome) => checkArtifact(outcome, folder, files),
     leave: async () => {

@@ -21,6 +21,7 @@ import {
   passphraseSource,
   RECIPIENT,
   recipientSchema,
+  mediaArtifactsOf,
   sizeOf,
   STOP_OPTIONS,
   stopSchema,
@@ -37,6 +38,11 @@ const schema = z.object({
     .string()
     .transform((text) => sizeOf(text))
     .optional(),
+  media: z.string().default("backup").transform(mediaArtifactsOf),
+  archiveSize: z
+    .string()
+    .default("10g")
+    .transform((text) => sizeOf(text, "--archive-size")),
   ...passphraseSchema,
   ...recipientSchema,
   ...acceptSchema,
@@ -58,6 +64,15 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     },
     ...STOP_OPTIONS,
     { flags: "--split <size>", about: "cut artifacts into parts of this size, such as 100m" },
+    {
+      flags: "--media <kinds>",
+      about:
+        "what of the media: backup (the store as it lies, which a restore needs; the default), archive (for matrix-media-repo), archive,backup or none",
+    },
+    {
+      flags: "--archive-size <size>",
+      about: "uploads in one archive for matrix-media-repo, such as 10g (the default); more make several",
+    },
     ...PASSPHRASE_OPTIONS,
     RECIPIENT,
     ACCEPT,
@@ -84,6 +99,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       passphrase: passphraseSource(options),
       recipients: options.recipient,
       accepted: options.accept,
+      media: { ...options.media, archiveSize: options.archiveSize },
     };
     if (options.toReceiver) {
       await sendHomeserver(order, system);

@@ -175,6 +175,18 @@ export function sizeOf(text: string, option = "--split"): number {
   return bytes;
 }
 
+/** "archive,backup", either of them, or "none". Throws `bad-usage`. */
+export function mediaArtifactsOf(text: string): { backup: boolean; archive: boolean } {
+  const kinds = text.split(",");
+  if (text !== "none" && kinds.some((kind) => kind !== "archive" && kind !== "backup")) {
+    throw new MigrationError(
+      "bad-usage",
+      `--media: ${text} is none of backup, archive, archive,backup and none`,
+    );
+  }
+  return { backup: kinds.includes("backup"), archive: kinds.includes("archive") };
+}
+
 /** "/data=/srv/synapse". Throws `bad-usage`. */
 function pathPairOf(text: string): PathPair {
   const [inside, outside, ...more] = text.split("=");

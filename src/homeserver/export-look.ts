@@ -7,6 +7,7 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { packConfig } from "./config/export.ts";
 import { findExportSource, type ExportSource } from "./export-source.ts";
+import type { MediaChoice } from "./media/choice.ts";
 import { mustHaveRoom } from "./room.ts";
 import { sealedAgain } from "./sealed-again.ts";
 import type { GivenSource } from "./service/choose-launch.ts";
@@ -28,6 +29,7 @@ export interface ExportOrder {
   /** Files or fingerprints. */
   readonly recipients: readonly string[];
   readonly accepted: readonly string[];
+  readonly media: MediaChoice;
 }
 
 /** What is known of everything before anything is changed or written. */
@@ -70,7 +72,8 @@ export async function lookBeforeExport(
   const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
   mustBePlain(source.media, homeserver.mediaStore, accepted);
   // Media is not compressed: as much as this is certain.
-  await mustHaveRoom(folder, source.media.bytes, "the media", "--out", files);
+  const times = Number(order.media.backup) + Number(order.media.archive);
+  await mustHaveRoom(folder, times * source.media.bytes, "the media", "--out", files);
   return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
 }
 

@@ -4,7 +4,8 @@ import { dropWorkingPassphrase, lockToMake } from "../bundle/making-lock.ts";
 import type { Manifest } from "../bundle/manifest.ts";
 import { seal } from "../bundle/seal.ts";
 import { enterWorkplace } from "../bundle/workplace.ts";
-import { runSteps } from "../journal/run-steps.ts";
+import { runSteps, runTogether, type StepsRun } from "../journal/run-steps.ts";
+import type { Step } from "../journal/step.ts";
 import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
 import type { ProgressView } from "../report/progress-view.ts";
@@ -15,7 +16,8 @@ import { expectedStages } from "./estimate/expected.ts";
 import { ExportClock, outageSince } from "./estimate/export-clock.ts";
 import { OUTAGE_SECTION, predictionOf, predictionWords } from "./estimate/prediction.ts";
 import type { ExportLook } from "./export-look.ts";
-import { readForPacking, stepsBeforeStop, stepsOnceDown, type Packing, type TimedStep } from "./packing.ts";
+import { readForPacking, stepsBeforeStop, stepsOnceDown } from "./packing.ts";
+import type { Packing, TimedStep } from "./packing-place.ts";
 import { exportPage } from "./pages.ts";
 import { keepPrediction, predictionOfJournal, predictOutage } from "./predict-outage.ts";
 import { downNow, mustHaveStayedDown, signsOf, sourceFindings } from "./source.ts";
@@ -47,14 +49,18 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
   const { journal, inventory } = place;
   const clock = new ExportClock(journal, machine, view);
   const run = async (steps: Iterable<TimedStep>) => {
-    for (const { step, piece } of steps) {
-      const running = () => runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
+    for (const { step, beside, piece } of steps) {
+      const steps = { journal, progress: view, signal, now: () => machine.now() };
+      const running = () => (beside ? runBeside(step, beside, steps) : runSteps([step], steps));
       await (piece === undefined ? running() : clock.time(piece, step.id, running));
     }
   };
   try {
     const inputs = placeInputs(inventory.id, partSize, recipients);
-    const packing: Packing = { homeserver, place, folder, inputs, accepted, system };
+    const packing: Packing = {
+      ...{ homeserver, place, folder, inputs, accepted, system },
+      ...{ media: order.media, progress: view },
+    };
     const read = await readForPacking(packing);
     const findings: Finding[] = [...look.findings, ...read.packed.findings];
     const serving = plan?.alive === true;
@@ -111,6 +117,17 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
     await place.leave();
   }
 }
+
+/** Runs two steps that read the same files: where one has nothing to do, the other reads alone. */
+const runBeside = (step: Step, { step: other, shared }: NonNullable<TimedStep["beside"]>, run: StepsRun) =>
+  runTogether([step, other], run, {
+    failed: (error) => {
+      shared.fail(error);
+    },
+    skipped: (skipped) => {
+      shared.leave(skipped === step ? "backup" : "archive");
+    },
+  });
 
 /** A change of the part size, or of those who can open it, is a change of every artifact. */
 const placeInputs = (bundle: string, partSize: number | undefined, recipients: readonly string[]) => ({

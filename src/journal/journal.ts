@@ -29,6 +29,7 @@ export class Journal {
   #path: string;
   #files: Files;
   #content: Content;
+  #turn: Promise<void> = Promise.resolve();
 
   private constructor(path: string, files: Files, content: Content) {
     this.#path = path;
@@ -105,7 +106,12 @@ export class Journal {
     await this.#save();
   }
 
-  async #save(): Promise<void> {
-    await this.#files.writeWhole(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`);
+  /** One after another: steps may run at the same time. */
+  #save(): Promise<void> {
+    const saved = this.#turn.then(() =>
+      this.#files.writeWhole(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`),
+    );
+    this.#turn = saved.catch(() => undefined);
+    return saved;
   }
 }

@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import type { TarEntry } from "../../pipeline/tar.ts";
 import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { idOf, withHashes } from "./known-hashes.ts";
 import { fetched, providedFiles } from "./provided.ts";
 import type { Provider } from "./provider.ts";
+import type { MediaEntry } from "./shared-reads.ts";
 import { openSteadily, type Reading } from "./steady.ts";
 import type { StoredFile } from "./store.ts";
 
@@ -79,7 +79,7 @@ export async function* mediaEntries(
   from: Entering,
   packed: (file: StoredFile) => Promise<void>,
   { settledBefore = Infinity, since = 0, last = false }: Choice,
-): AsyncIterable<TarEntry> {
+): AsyncIterable<MediaEntry> {
   const { files, store, session, noticed, signal } = from;
   for await (const {
     file: { name },
@@ -108,7 +108,7 @@ export async function* mediaEntries(
     const { file, sha256 } = located;
     let changed = false;
     const tell = (is: boolean) => (changed = is);
-    yield { ...file, mode: 0o640, content: () => hashed(content(), sha256, tell) };
+    yield { ...file, mode: 0o640, elsewhere: true, content: () => hashed(content(), sha256, tell) };
     noticed.add(file, { changed, provided: true });
   }
 }

@@ -24,6 +24,8 @@ export interface MediaSinceExport extends Omit<MediaExport, "total" | "serving">
   readonly state: StoreState;
   /** Another one makes this step run again. */
   readonly first: PackedFirst;
+  /** Whether there is a first archive, and what it has not is to be packed; else it is only counted. */
+  readonly packs: boolean;
 }
 
 /**
@@ -40,13 +42,14 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       state: state.digest,
       first: from.first.sha256,
       accepted: from.accepted ? "missing files" : "nothing",
+      ...(from.packs ? {} : { packs: "nothing" }),
     },
     check: (outcome) => (outcome["name"] === undefined ? Promise.resolve(undefined) : from.check(outcome)),
     async run() {
       const compared = await from.compare();
       mustHaveFiles(compared, from);
       const rest = () => filesSince(wanted(from), packedList(from), files);
-      const since = from.first.settled ? Number.MAX_SAFE_INTEGER : from.first.began - UPLOAD_TIME;
+      const since = askedSince(from.first);
       const noticed = new Noticed();
       const section = (changed: readonly string[]): MediaSection => ({
         files: state.files + compared.provided.files,
@@ -58,14 +61,17 @@ export function exportMediaSince(from: MediaSinceExport): Step {
         differingDigest: compared.differingDigest,
         changed: [...from.first.changed, ...changed],
       });
-      const total = await from.reaching(({ session, providers }) =>
-        sizeOf(rest(), providedFiles({ ...from, session, providers }, since)),
-      );
+      const total = !from.packs
+        ? undefined
+        : await from.reaching(({ session, providers }) =>
+            sizeOf(rest(), providedFiles({ ...from, session, providers }, since)),
+          );
       if (total === undefined) {
         inventory.setSection(MEDIA_SECTION, section([]));
         await into.remove(MEDIA_SINCE_ARTIFACT);
         inventory.dropArtifact(sealedName(MEDIA_SINCE_ARTIFACT));
         await from.saved();
+        from.shared.leave("backup");
         return { files: 0, bytes: 0 };
       }
       const plan = {
@@ -79,10 +85,12 @@ export function exportMediaSince(from: MediaSinceExport): Step {
         into.add(
           plan,
           packTar(
-            mediaEntries(rest(), { ...from, ...reach, noticed }, () => Promise.resolve(), {
-              since,
-              last: true,
-            }),
+            from.shared.backup(
+              mediaEntries(rest(), { ...from, ...reach, noticed }, () => Promise.resolve(), {
+                since,
+                last: true,
+              }),
+            ),
           ),
         ),
       );
@@ -100,6 +108,10 @@ export function exportMediaSince(from: MediaSinceExport): Step {
  * otherwise), and as much again for who says otherwise.
  */
 const UPLOAD_TIME = 2 * 86_400_000;
+
+/** Rows made before have no file that a first archive has not. Milliseconds since 1970. */
+export const askedSince = ({ settled, began }: Pick<PackedFirst, "settled" | "began">): number =>
+  settled ? Number.MAX_SAFE_INTEGER : began - UPLOAD_TIME;
 
 /** Bytes of some files; undefined when there are none. */
 async function sizeOf(

@@ -4,7 +4,6 @@ import { PACKED_MEDIA } from "../../bundle/layout.ts";
 import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Step } from "../../journal/step.ts";
-import { Tally } from "../../pipeline/measure.ts";
 import { packTar } from "../../pipeline/tar.ts";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
@@ -13,6 +12,8 @@ import { describeDiffering, type Comparison } from "./compare.ts";
 import { mediaEntries, Noticed } from "./entries.ts";
 import { filesSince, PackedList, type WrittenList } from "./packed-list.ts";
 import type { Provider } from "./provider.ts";
+import { hashAt } from "./hash-at.ts";
+import type { SharedReads } from "./shared-reads.ts";
 import { walkStore } from "./store.ts";
 
 export const MEDIA_ARTIFACT = "customer_backup_media_export.tar.gz";
@@ -41,6 +42,8 @@ export interface MediaExport {
   readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
   /** What whoever gets the archives has already, and need not get again. */
   readonly there?: WrittenList | undefined;
+  /** Who reads the same files at the same time. */
+  readonly shared: SharedReads;
   readonly signal: AbortSignal;
   readonly files: Files;
   readonly machine: Pick<Machine, "now">;
@@ -57,7 +60,7 @@ export interface Reach {
 }
 
 /** Milliseconds since its last change after which a file is certainly complete: Synapse writes what it has received whole. */
-const SETTLED = 30_000;
+export const SETTLED = 30_000;
 
 /** Where the list of what the first archive holds lies. */
 export const packedList = ({ folder, inventory }: Pick<MediaExport, "folder" | "inventory">) => ({
@@ -102,14 +105,16 @@ export function exportMedia(from: MediaExport): Step {
           into.add(
             plan,
             packTar(
-              mediaEntries(
-                wanted(from),
-                { ...from, ...reach, noticed },
-                async (file) => {
-                  packed.add(file);
-                  await written.write(packed.take());
-                },
-                { settledBefore },
+              from.shared.backup(
+                mediaEntries(
+                  wanted(from),
+                  { ...from, ...reach, noticed },
+                  async (file) => {
+                    packed.add(file);
+                    await written.write(packed.take());
+                  },
+                  { settledBefore },
+                ),
               ),
             ),
           ),
@@ -177,10 +182,3 @@ export function mustBeUnchanged(
 }
 
 const SHOWN = 5;
-
-async function hashAt(path: string, files: Files): Promise<string | undefined> {
-  if (!(await files.look(path))) return undefined;
-  const tally = new Tally();
-  for await (const chunk of files.read(path)) tally.add(chunk);
-  return tally.result().sha256;
-}

@@ -36,7 +36,8 @@ export class PackedList {
 
 /** A list that was written down. */
 export interface WrittenList {
-  readonly path: string;
+  /** Of several lists, each goes on where the one before it ended. */
+  readonly path: string | readonly string[];
   /** What it was made with. */
   readonly key: Uint8Array;
   /** It was made on another host, of files that came in an archive, which keeps whole seconds. */
@@ -55,7 +56,7 @@ export async function* filesSince(
   { path, key, wholeSeconds = false }: WrittenList,
   files: Files,
 ): AsyncIterable<StoredFile> {
-  const groups = groupsIn(path, files);
+  const groups = groupsIn([path].flat(), files);
   try {
     let group = await groups.next();
     for await (const file of walked) {
@@ -77,15 +78,16 @@ interface Group {
   readonly hashes: Set<string>;
 }
 
-async function* groupsIn(path: string, files: Files): AsyncGenerator<Group, undefined> {
+async function* groupsIn(paths: readonly string[], files: Files): AsyncGenerator<Group, undefined> {
   let group: Group | undefined;
-  for await (const line of linesIn(path, files)) {
-    if (!line.startsWith('"')) group?.hashes.add(line);
-    else {
-      if (group) yield group;
-      group = { prefix: JSON.parse(line) as string, hashes: new Set() };
+  for (const path of paths)
+    for await (const line of linesIn(path, files)) {
+      if (!line.startsWith('"')) group?.hashes.add(line);
+      else if (JSON.parse(line) !== group?.prefix) {
+        if (group) yield group;
+        group = { prefix: JSON.parse(line) as string, hashes: new Set() };
+      }
     }
-  }
   if (group) yield group;
   return undefined;
 }

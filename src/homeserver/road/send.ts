@@ -8,7 +8,10 @@ import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { exportConfig } from "../config/artifact.ts";
 import { ExportClock, outageSince } from "../estimate/export-clock.ts";
-import { mediaSteps, readForPacking, stepsOnceDown, type Packing, type TimedStep } from "../packing.ts";
+import { BACKUP_ALONE } from "../media/choice.ts";
+import { mediaSteps } from "../packing-media.ts";
+import type { Packing, TimedStep } from "../packing-place.ts";
+import { readForPacking, stepsOnceDown } from "../packing.ts";
 import { downNow, mustHaveStayedDown, signsOf } from "../source.ts";
 import { takeDown } from "../take-down.ts";
 import { lookBeforeSending, lookedWords, type SendLook, type SendOrder } from "./look.ts";
@@ -100,14 +103,14 @@ async function sendAll(
     await writeDown(channel.receive(), there.path, system);
     const packing: Packing = {
       ...{ homeserver, place, folder, accepted, there, system },
-      inputs: { bundle: inventory.id },
+      ...{ inputs: { bundle: inventory.id }, media: BACKUP_ALONE, progress: view },
     };
     const run = async (steps: Iterable<TimedStep>) => {
       for (const { step } of steps)
         await runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
     };
     // Files of media never change: those that are there by now go while the server may still serve.
-    await run(mediaSteps(packing, look.source, look.source.alive.length > 0).map((step) => ({ step })));
+    await run(mediaSteps(packing, look.source, look.source.alive.length > 0));
     const findings: Finding[] = [];
     let { source } = look;
     if (look.plan) {

@@ -14,6 +14,7 @@ import {
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/layout.ts";
 import { mediaSectionSchema, type MediaSection } from "../../../src/homeserver/media/section.ts";
+import { SharedReads } from "../../../src/homeserver/media/shared-reads.ts";
 import { storeState, walkStore } from "../../../src/homeserver/media/store.ts";
 import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
 import { realFiles as files } from "../../../src/system/files.ts";
@@ -194,11 +195,13 @@ async function exported(store: string, accepted: boolean): Promise<MediaSection>
     into: writerIn(folder, lock),
     saved: () => Promise.resolve(),
     check: () => Promise.resolve(undefined),
+    shared: new SharedReads(),
   };
+  shared.shared.leave("archive");
   const outcome = await exportMedia({ ...shared, total: state.bytes, serving: false }).run();
   const first = { ...(outcome as unknown as PackedFirst), settled: true };
   mustBeUnchanged(first, shared);
-  await exportMediaSince({ ...shared, state, first }).run();
+  await exportMediaSince({ ...shared, state, packs: true, first }).run();
   assert.deepEqual(readdirSync(folder), ["customer_backup_media_export.tar.gz.gpg", "media-packed.txt"]);
   return mediaSectionSchema.parse(inventory.section("media"));
 }

@@ -3,7 +3,12 @@ import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 
 /** What became of a file that was to have so many bytes. */
-export type ReadWhole = { readonly sha256: string } | { readonly fault: string };
+export interface ReadWhole {
+  /** Of what was read. */
+  readonly sha256: string;
+  /** Why that is not all of it, or not it; undefined when it is. */
+  readonly fault: string | undefined;
+}
 
 const ZEROS = new Uint8Array(64 * 1024);
 
@@ -31,7 +36,7 @@ export async function* exactly(source: Bytes, size: number, tell: (read: ReadWho
     fault = error.message;
   }
   for (; given < size; given += ZEROS.length) yield ZEROS.subarray(0, size - given);
-  await tell(fault === undefined ? { sha256: hash.digest("hex") } : { fault });
+  await tell({ sha256: hash.digest("hex"), fault });
 }
 
 /** What may befall one file and says nothing of the others. */

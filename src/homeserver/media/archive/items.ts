@@ -8,31 +8,32 @@ export interface ArchiveItem {
   readonly size: number;
   /** What the file has now: it may be longer or shorter, or throw for a file that is gone. To be called once. */
   content(): Bytes;
+  /** What became of it since it was looked at; undefined when it is the same. Asked when it was read. */
+  changed?(): Promise<string | undefined>;
 }
 
 /** Uploads one after another, the next of which can be looked at. */
-export interface ArchiveItems {
-  /** The next one, or undefined when there is none, or when it is better to pack first what was taken since `beginPart`. */
-  peek(): Promise<ArchiveItem | undefined>;
+export interface ArchiveItems<Item extends ArchiveItem = ArchiveItem> {
+  /** The next one, or undefined when there is none. */
+  peek(): Promise<Item | undefined>;
   /** Goes on from what `peek` gave. */
   take(): void;
-  beginPart(): void;
 }
 
 /** Uploads out of any sequence. */
-export class ItemsOf implements ArchiveItems {
-  readonly #source: AsyncIterator<ArchiveItem>;
-  #next: ArchiveItem | undefined;
+export class ItemsOf<Item extends ArchiveItem> implements ArchiveItems<Item> {
+  readonly #source: AsyncIterator<Item>;
+  #next: Item | undefined;
   #ended = false;
 
-  constructor(source: AsyncIterable<ArchiveItem> | Iterable<ArchiveItem>) {
+  constructor(source: AsyncIterable<Item> | Iterable<Item>) {
     this.#source =
       Symbol.asyncIterator in source
         ? source[Symbol.asyncIterator]()
         : inTurn(source)[Symbol.asyncIterator]();
   }
 
-  async peek(): Promise<ArchiveItem | undefined> {
+  async peek(): Promise<Item | undefined> {
     if (this.#next === undefined && !this.#ended) {
       const result = await this.#source.next();
       if (result.done === true) this.#ended = true;
@@ -45,8 +46,9 @@ export class ItemsOf implements ArchiveItems {
     this.#next = undefined;
   }
 
-  beginPart(): void {
-    // Nobody waits for what was taken.
+  /** Nothing more is wanted of it. */
+  async end(): Promise<void> {
+    await this.#source.return?.();
   }
 }
 

@@ -16,6 +16,8 @@ export interface Upload {
   readonly safeFromQuarantine: boolean;
   /** Whether it is only served to those who are logged in; null where Synapse does not know that yet. */
   readonly authenticated: boolean | null;
+  /** Lower-case hex; null where Synapse did not note it. */
+  readonly sha256: string | null;
 }
 
 /** Rows in one question. */
@@ -27,11 +29,12 @@ const PAGE = 10_000;
  */
 export async function* uploadsAfter(session: QuerySession, after: string): AsyncIterable<Upload> {
   const authenticated = (await hasColumn(session, "authenticated")) ? "authenticated" : "NULL";
+  const sha256 = (await hasColumn(session, "sha256")) ? "sha256" : "NULL";
   const id = bytewise(session, "media_id");
   for (;;) {
     const page = await session.all<Row>(`
       SELECT media_id, media_type, media_length, created_ts, upload_name, user_id, last_access_ts, quarantined_by,
-        safe_from_quarantine, ${authenticated} AS authenticated FROM local_media_repository
+        safe_from_quarantine, ${authenticated} AS authenticated, ${sha256} AS sha256 FROM local_media_repository
       WHERE url_cache IS NULL AND ${id} > ${sqlText(after)} ORDER BY ${id} LIMIT ${PAGE}`);
     for (const row of page) yield uploadOf(row);
     if (page.length < PAGE) return;
@@ -50,6 +53,7 @@ interface Row {
   readonly quarantined_by: string | null;
   readonly safe_from_quarantine: boolean | 0 | 1 | null;
   readonly authenticated: boolean | 0 | 1 | null;
+  readonly sha256: string | null;
 }
 
 const uploadOf = (row: Row): Upload => ({
@@ -63,6 +67,7 @@ const uploadOf = (row: Row): Upload => ({
   quarantinedBy: row.quarantined_by,
   safeFromQuarantine: Boolean(row.safe_from_quarantine),
   authenticated: row.authenticated === null ? null : Boolean(row.authenticated),
+  sha256: row.sha256?.toLowerCase() ?? null,
 });
 
 /** Whether this Synapse's table of local uploads has a column. */

@@ -28,11 +28,11 @@ export const ARCHIVE_SIZES: ArchiveSizes = {
 };
 
 /** What happens on the way into an archive. */
-export interface ArchiveEvents {
+export interface ArchiveEvents<Item extends ArchiveItem> {
   /** An upload is in it, whole. */
-  packed(item: ArchiveItem, record: ArchiveRecord): Promise<void>;
+  packed(item: Item, record: ArchiveRecord): Promise<void>;
   /** An upload went away or changed while it was read: it has no record, and no reader sees it. */
-  unread(item: ArchiveItem, why: string): void;
+  unread(item: Item, why: string): void;
 }
 
 export interface ArchivePlan {
@@ -47,10 +47,10 @@ export interface ArchivePlan {
  * lie in it as they would lie in a folder. A part's length stands before it: parts are made of stored blocks, so that
  * the sizes of its uploads tell it, and nothing of it has to lie anywhere.
  */
-export async function* archiveEntries(
-  items: ArchiveItems,
+export async function* archiveEntries<Item extends ArchiveItem>(
+  items: ArchiveItems<Item>,
   plan: ArchivePlan,
-  events: ArchiveEvents,
+  events: ArchiveEvents<Item>,
 ): AsyncIterable<TarEntry> {
   const { head, folder, sizes } = plan;
   const { createdTs: mtimeMs } = head;
@@ -77,14 +77,13 @@ export async function* archiveEntries(
 }
 
 /** The uploads of the next part; none when there are none any more, or the archive is full. */
-async function nextPart(
-  items: ArchiveItems,
+async function nextPart<Item extends ArchiveItem>(
+  items: ArchiveItems<Item>,
   sizes: ArchiveSizes,
   room: { bytes: number; files: number },
-): Promise<ArchiveItem[]> {
-  const part: ArchiveItem[] = [];
+): Promise<Item[]> {
+  const part: Item[] = [];
   let bytes = 0;
-  items.beginPart();
   while (bytes < sizes.part && part.length < sizes.inPart) {
     const next = await items.peek();
     if (next === undefined || room.files === 0) break;
@@ -99,12 +98,12 @@ async function nextPart(
   return part;
 }
 
-function partOf(
-  part: readonly ArchiveItem[],
+function partOf<Item extends ArchiveItem>(
+  part: readonly Item[],
   before: number,
   origin: string,
   manifest: ManifestFile,
-  events: ArchiveEvents,
+  events: ArchiveEvents<Item>,
 ): Bytes {
   const entries = part.map((item, index): TarEntry => {
     const fileName = entryName(before + index + 1, item.upload.mediaId);
@@ -112,8 +111,9 @@ function partOf(
       ...{ name: fileName, size: item.size, mode: 0o644, mtimeMs: inHeader(item.upload.createdTs ?? 0) },
       content: () =>
         exactly(item.content(), item.size, async (read) => {
-          if ("fault" in read) {
-            events.unread(item, read.fault);
+          const fault = read.fault ?? (await item.changed?.());
+          if (fault !== undefined) {
+            events.unread(item, fault);
             return;
           }
           const record = recordOf(item.upload, origin, { fileName, size: item.size, sha256: read.sha256 });

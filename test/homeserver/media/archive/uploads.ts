@@ -32,6 +32,7 @@ export const uploadNamed = (mediaId: string, more: Partial<Upload> = {}): Upload
   quarantinedBy: null,
   safeFromQuarantine: false,
   authenticated: null,
+  sha256: null,
   ...more,
 });
 

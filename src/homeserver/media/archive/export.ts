@@ -1,0 +1,239 @@
+import { join } from "node:path";
+import type { Inventory } from "../../../bundle/inventory.ts";
+import { packedIn } from "../../../bundle/layout.ts";
+import type { ArtifactWriter } from "../../../bundle/artifact-writer.ts";
+import type { Journal } from "../../../journal/journal.ts";
+import type { Inputs, Outcome, Step } from "../../../journal/step.ts";
+import { packTar } from "../../../pipeline/tar.ts";
+import type { Files } from "../../../system/files.ts";
+import type { Machine } from "../../../system/machine.ts";
+import type { Progress } from "../../../system/progress.ts";
+import type { QuerySession } from "../../../system/query.ts";
+import { SETTLED, type Reach } from "../export.ts";
+import { hashAt } from "../hash-at.ts";
+import { filesSince, PackedList } from "../packed-list.ts";
+import type { SharedReads } from "../shared-reads.ts";
+import { walkStore, type StoredFile } from "../store.ts";
+import { doneBefore, listFault, removeFrom, stepOf } from "./earlier.ts";
+import { ItemsOf } from "./items.ts";
+import { providedUploads, storedUploads, type FoundUpload, type Listing } from "./listing.ts";
+import {
+  ARCHIVE_STEP,
+  archiveArtifact,
+  archiveFolder,
+  archiveNumber,
+  isFirst,
+  type ArchivePass,
+} from "./names.ts";
+import { NAMED, Noticed } from "./noticed.ts";
+import { notePacked, packedArchives, type PackedArchive } from "./section.ts";
+import { archiveEntries, type ArchiveSizes } from "./write.ts";
+
+export interface ArchiveExport {
+  readonly pass: ArchivePass;
+  readonly serverName: string;
+  readonly store: string;
+  /** Folder of the bundle. */
+  readonly folder: string;
+  readonly sizes: ArchiveSizes;
+  /** Whether the server may be writing a file at this moment: then the newest wait for the second pass. */
+  readonly serving: boolean;
+  readonly inputs: Inputs;
+  /** Whether uploads that cannot be read may stay behind. */
+  readonly accepted: boolean;
+  /** Who reads the same files at the same time. */
+  readonly shared: SharedReads;
+  /** Looks whether all is there, before anything is packed, when nobody else does. */
+  readonly before?: (() => Promise<void>) | undefined;
+  /** In the second pass: rows made before have no file in a storage provider that the first has not. */
+  readonly since?: number;
+  /** Opens the database and the storage providers for the time in which files are packed. */
+  readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
+  readonly files: Files;
+  readonly machine: Pick<Machine, "now">;
+  readonly signal: AbortSignal;
+  readonly progress: Pick<Progress, "remark">;
+  readonly journal: Journal;
+  readonly into: ArtifactWriter;
+  readonly inventory: Inventory;
+  readonly saved: () => Promise<void>;
+  check: Step["check"];
+}
+
+/**
+ * Packs the uploads as archives for matrix-media-repo, one after another until all are packed: in the first pass all
+ * that are there, in the second what the first has not, and then no archive when there is nothing. Each archive is a
+ * step of its own in the journal, so that an interruption costs one. Throws `media-missing` in the second pass for what
+ * cannot be read.
+ */
+export function exportArchives(from: ArchiveExport): Step {
+  const { pass } = from;
+  const id = ARCHIVE_STEP[pass];
+  const inputs = { ...from.inputs, store: from.store, server: from.serverName, archive: sizesOf(from.sizes) };
+  return {
+    id,
+    inputs,
+    async check(outcome) {
+      const why = await from.check(outcome);
+      if (why !== undefined) return why;
+      for (let number = 1; number <= Number(outcome["archives"]); number += 1) {
+        const entry = from.journal.steps[stepOf(id, number)];
+        const fault = entry ? await listFault(entry.outcome, from) : `nothing is known of archive ${number}`;
+        if (fault !== undefined) return fault;
+      }
+      return undefined;
+    },
+    async run() {
+      try {
+        return await packAll(id, inputs, from);
+      } finally {
+        from.shared.leave("archive");
+      }
+    },
+  };
+}
+
+const sizesOf = ({ archive, records, part, inPart }: ArchiveSizes) =>
+  [archive, records, part, inPart].join(" ");
+
+async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise<Outcome> {
+  const { pass, machine, serving } = from;
+  await from.before?.();
+  const done = await doneBefore(id, inputs, from);
+  await removeFrom(done.length + 1, id, from);
+  const noticed = new Noticed();
+  const began = machine.now();
+  await from.reaching(async (reach) => {
+    const items = new ItemsOf(notPacked(done.length, reach, from, serving ? began - SETTLED : Infinity));
+    const total = await bytesOfUploads(reach.session);
+    try {
+      for (
+        let number = done.length + 1;
+        (await items.peek()) || (number === 1 && pass === "first");
+        number += 1
+      ) {
+        const outcome = await packOne(number, items, { from, total, noticed, began });
+        await from.journal.record(stepOf(id, number), inputs, outcome, machine.now());
+        done.push(outcome);
+      }
+    } finally {
+      await items.end();
+    }
+  });
+  if (pass === "since") noticed.mustBeRead(from);
+  const changed = done.flatMap((outcome) => (outcome["changed"] ?? []) as string[]);
+  return {
+    archives: done.length,
+    parts: done.flatMap(({ parts }) => parts as unknown[]),
+    sha256: done.map(({ sha256 }) => String(sha256)).join(" "),
+    unread: noticed.unread,
+    // As the backup says it: when it was begun, and what was found to be another file.
+    ...{ serving, began: Number(done[0]?.["began"] ?? began), changed: changed.slice(0, NAMED) },
+    changedCount: done.reduce((sum, outcome) => sum + Number(outcome["changedCount"]), 0),
+  };
+}
+
+/** What no archive holds yet, in the order in which a backup has it too. */
+async function* notPacked(
+  finished: number,
+  { session, providers }: Reach,
+  from: ArchiveExport,
+  settledBefore: number,
+): AsyncIterable<FoundUpload> {
+  const { pass, inventory, files, store, since = 0 } = from;
+  const packed = packedArchives(inventory).filter(({ folder }) => pass === "since" || isFirst(folder));
+  const before = packed
+    .filter(({ folder }) => isFirst(folder) || archiveNumber(folder) <= finished)
+    .toSorted(
+      (a, b) =>
+        Number(isFirst(b.folder)) - Number(isFirst(a.folder)) ||
+        archiveNumber(a.folder) - archiveNumber(b.folder),
+    );
+  const listing: Listing = {
+    ...{ session, store, files, signal: from.signal, settledBefore },
+    read: (name, alone, elsewhere) => from.shared.archive(name, alone, elsewhere),
+  };
+  yield* storedUploads(walkOf(before, from), listing);
+  const own = before.filter(({ folder }) => isFirst(folder) === (pass === "first"));
+  const after = own.reduce(
+    (last, { lastElsewhere = "" }) => (lastElsewhere > last ? lastElsewhere : last),
+    "",
+  );
+  yield* providedUploads(listing, { providers, after, since });
+}
+
+/** The files that these archives do not hold. The lists of one pass go on one after another; those of two do not. */
+function walkOf(packed: readonly PackedArchive[], from: ArchiveExport): AsyncIterable<StoredFile> {
+  const { files, store, inventory } = from;
+  const paths = (pass: ArchivePass) =>
+    packed
+      .filter(({ folder }) => isFirst(folder) === (pass === "first"))
+      .map(({ folder }) => join(from.folder, packedIn(folder)));
+  const key = inventory.salt;
+  const first = filesSince(walkStore(store, files), { path: paths("first"), key }, files);
+  const since = paths("since");
+  return since.length === 0 ? first : filesSince(first, { path: since, key }, files);
+}
+
+async function packOne(
+  number: number,
+  items: ItemsOf<FoundUpload>,
+  { from, total, noticed, began }: { from: ArchiveExport; total: number; noticed: Noticed; began: number },
+): Promise<Outcome> {
+  const { pass, files, inventory, machine, sizes } = from;
+  const folder = archiveFolder(pass, number);
+  const listPath = join(from.folder, packedIn(folder));
+  const list = new PackedList(inventory.salt);
+  const counted = { records: 0, bytes: 0, quarantined: [] as string[] };
+  const other = { changed: [] as string[], changedCount: 0 };
+  let lastElsewhere: string | undefined;
+  const written = await files.begin(listPath);
+  try {
+    const entries = archiveEntries(
+      items,
+      { head: { entity: from.serverName, createdTs: machine.now() }, folder, sizes },
+      {
+        async packed({ file, size, upload }, record) {
+          if (file) {
+            list.add(file);
+            await written.write(list.take());
+          } else lastElsewhere = upload.mediaId;
+          counted.records += 1;
+          counted.bytes += size;
+          if (upload.quarantinedBy !== null) counted.quarantined.push(upload.mediaId);
+          if (upload.sha256 === null || upload.sha256 === record.sha256) return;
+          other.changedCount += 1;
+          if (other.changed.length < NAMED) other.changed.push(upload.mediaId);
+        },
+        unread({ upload }, why) {
+          noticed.add(`${upload.mediaId}: ${why}`);
+        },
+      },
+    );
+    const plan = {
+      name: archiveArtifact(folder),
+      format: "tar",
+      level: 0,
+      label: number === 1 ? "media archive" : `media archive ${number}`,
+      total: Math.min(total, sizes.archive),
+    } as const;
+    const artifact = await from.into.add(plan, packTar(entries));
+    await written.finish();
+    inventory.setArtifact(artifact);
+    notePacked(inventory, { folder, ...counted, ...(lastElsewhere === undefined ? {} : { lastElsewhere }) });
+    await from.saved();
+    const { name, size, sha256, parts } = artifact;
+    const { records, bytes } = counted;
+    const hash = (await hashAt(listPath, files))!;
+    return { name, size, sha256, parts, records, bytes, ...other, began, list: hash };
+  } finally {
+    await written.abandon();
+  }
+}
+
+async function bytesOfUploads(session: QuerySession): Promise<number> {
+  const { bytes } = await session.one<{ bytes: number | null }>(
+    "SELECT SUM(media_length) AS bytes FROM local_media_repository WHERE url_cache IS NULL",
+  );
+  return bytes ?? 0;
+}

@@ -1,0 +1,102 @@
+import { join } from "node:path";
+import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Files } from "../../../system/files.ts";
+import type { QuerySession } from "../../../system/query.ts";
+import { uploadIdAt, uploadPath, UPLOADS } from "../layout.ts";
+import { locate, type Provider } from "../provider.ts";
+import type { StoredFile } from "../store.ts";
+import type { ArchiveItem } from "./items.ts";
+import { uploadsAfter, type Upload } from "./upload.ts";
+
+/** An upload that is to be packed. */
+export interface FoundUpload extends ArchiveItem {
+  /** The file in the store; undefined for one that only a storage provider has. */
+  readonly file: StoredFile | undefined;
+}
+
+export interface Listing {
+  readonly session: QuerySession;
+  readonly store: string;
+  readonly files: Files;
+  readonly signal: AbortSignal;
+  /** How a file is read, by its name below the store; `alone` does it when nobody else reads it at the same time. */
+  readonly read: (name: string, alone: () => Bytes, elsewhere: boolean) => Bytes;
+  /** What changed later is left for another archive. Milliseconds since 1970. */
+  readonly settledBefore: number;
+}
+
+/**
+ * Those files of a walk through the store that are uploads with a row, in the order of their ids. Both are read side by
+ * side: memory stays flat. Ids that were only reserved have no file; files without a row have no name to go by.
+ */
+export async function* storedUploads(
+  walked: AsyncIterable<StoredFile>,
+  { session, store, files, signal, read, settledBefore }: Listing,
+): AsyncIterable<FoundUpload> {
+  const rows = uploadsAfter(session, "")[Symbol.asyncIterator]();
+  let row: Upload | undefined;
+  try {
+    for await (const file of walked) {
+      if (!file.name.startsWith(`${UPLOADS}/`)) return;
+      const id = uploadIdAt(file.name.slice(UPLOADS.length + 1));
+      if (id === undefined) continue;
+      while (row === undefined || row.mediaId < id) {
+        signal.throwIfAborted();
+        const next = await rows.next();
+        if (next.done === true) return;
+        row = next.value;
+      }
+      if (row.mediaId !== id || row.length === null || file.mtimeMs > settledBefore) continue;
+      const path = join(store, file.name);
+      yield {
+        upload: row,
+        size: file.size,
+        file,
+        content: () => read(file.name, () => files.read(path), false),
+        changed: () => whatChanged(file, path, files),
+      };
+    }
+  } finally {
+    await rows.return?.();
+  }
+}
+
+/** Which of the uploads that only storage providers have. */
+export interface Elsewhere {
+  readonly providers: readonly Provider[];
+  /** Those whose ids come after it. */
+  readonly after: string;
+  /** Those whose rows were made from then on, in milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** Uploads that the store does not have and a storage provider has, in the order of their ids. */
+export async function* providedUploads(
+  { session, store, files, signal, read }: Listing,
+  { providers, after, since }: Elsewhere,
+): AsyncIterable<FoundUpload> {
+  if (providers.length === 0 || since === Number.MAX_SAFE_INTEGER) return;
+  for await (const upload of uploadsAfter(session, after)) {
+    signal.throwIfAborted();
+    const path = uploadPath(upload.mediaId);
+    if (path === undefined || upload.length === null || (upload.createdTs ?? 0) < since) continue;
+    if (await files.look(join(store, path))) continue;
+    const located = await locate(path, upload.length, providers);
+    if (!located) continue;
+    const { file, provider } = located;
+    yield {
+      upload,
+      size: file.size,
+      file: undefined,
+      content: () => read(path, () => provider.read(file), true),
+    };
+  }
+}
+
+async function whatChanged(file: StoredFile, path: string, files: Files): Promise<string | undefined> {
+  const now = await files.look(path);
+  if (now?.kind !== "file") return `${path} is gone`;
+  return now.size === file.size && now.mtimeMs === file.mtimeMs
+    ? undefined
+    : `${path} changed while it was read`;
+}

@@ -1,0 +1,176 @@
+import { sealedName } from "../bundle/layout.ts";
+import type { Step } from "../journal/step.ts";
+import { openSource } from "./database/source.ts";
+import { dropArchives } from "./media/archive/earlier.ts";
+import { exportArchives, type ArchiveExport } from "./media/archive/export.ts";
+import { ARCHIVE_STEP } from "./media/archive/names.ts";
+import { ARCHIVE_SIZES } from "./media/archive/write.ts";
+import { compareMedia } from "./media/compare.ts";
+import {
+  exportMedia,
+  MEDIA_ARTIFACT,
+  MEDIA_MISSING,
+  MEDIA_STEP,
+  mustBeUnchanged,
+  mustHaveFiles,
+  type PackedFirst,
+  type Reach,
+} from "./media/export.ts";
+import {
+  askedSince,
+  exportMediaSince,
+  MEDIA_SINCE_ARTIFACT,
+  MEDIA_SINCE_STEP,
+} from "./media/export-since.ts";
+import { openProviders } from "./media/provider.ts";
+import { SharedReads } from "./media/shared-reads.ts";
+import { sharedBySteps, type Packing, type TimedStep } from "./packing-place.ts";
+import type { Source } from "./source.ts";
+
+/** Takes away what an earlier run packed of the media, and is not wanted any more. */
+export function choiceStep({ media, place, folder, system }: Packing): Step {
+  const { journal, inventory, writer } = place;
+  return {
+    id: "export/media-choice",
+    inputs: { backup: String(media.backup), archive: String(media.archive) },
+    check: () => Promise.resolve(undefined),
+    async run() {
+      if (!media.archive) {
+        await dropArchives({ journal, inventory, folder, files: system.files, into: writer });
+        for (const id of Object.values(ARCHIVE_STEP)) await journal.forget(id);
+      }
+      if (!media.backup) {
+        for (const name of [MEDIA_ARTIFACT, MEDIA_SINCE_ARTIFACT]) {
+          await writer.remove(name);
+          inventory.dropArtifact(sealedName(name));
+        }
+        for (const id of [MEDIA_STEP, MEDIA_SINCE_STEP]) await journal.forget(id);
+      }
+      await place.save();
+      return {};
+    },
+  };
+}
+
+/** The first of the media: all that is there, or while the server serves, all that is there for good. */
+export function mediaSteps(packing: Packing, source: Source, serving: boolean): TimedStep[] {
+  const { backup, archive } = packing.media;
+  if (!backup && !archive) return [];
+  const shared = new SharedReads();
+  const media = { ...mediaFor(packing, source), shared, serving };
+  const before = async () => {
+    mustHaveFiles(await media.compare(), media);
+  };
+  const stored = exportMedia({ ...media, total: source.media.bytes });
+  const archived = exportArchives({
+    ...archiveFor(packing, media),
+    pass: "first",
+    ...(backup ? {} : { before }),
+  });
+  return [together(packing, stored, archived, shared), { step: unchangedStep(packing, media) }];
+}
+
+function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): Step {
+  return {
+    id: "export/media-hashes",
+    // Asked for once the first archive is there.
+    get inputs() {
+      const accepted = media.accepted ? "other files" : "nothing";
+      return { ...packing.inputs, first: packedFirst(packing).sha256, accepted };
+    },
+    check: () => Promise.resolve(undefined),
+    run() {
+      mustBeUnchanged(packedFirst(packing), media);
+      return Promise.resolve({});
+    },
+  };
+}
+
+/** What came since, and the section on all of it. `source` is as it is now. */
+export function mediaSinceStep(packing: Packing, source: Source): TimedStep {
+  const shared = new SharedReads();
+  const media = { ...mediaFor(packing, source), shared, serving: false };
+  const first = packedFirst(packing);
+  const stored = exportMediaSince({ ...media, state: source.media, first, packs: packing.media.backup });
+  const ofArchives = packedFirst(packing, ARCHIVE_STEP.first);
+  const archive = archiveFor(packing, media);
+  const archived = exportArchives({
+    ...archive,
+    pass: "since",
+    inputs: {
+      ...archive.inputs,
+      ...{ state: source.media.digest, marker: source.marker, first: ofArchives.sha256 },
+      accepted: media.accepted ? "missing files" : "nothing",
+    },
+    since: askedSince(ofArchives),
+  });
+  return packing.media.archive
+    ? { step: stored, beside: { step: archived, shared } }
+    : alone(stored, shared, "archive");
+}
+
+function together({ media }: Packing, stored: Step, archived: Step, shared: SharedReads): TimedStep {
+  if (!media.archive) return alone(stored, shared, "archive");
+  if (!media.backup) return alone(archived, shared, "backup");
+  return { step: stored, beside: { step: archived, shared } };
+}
+
+function alone(step: Step, shared: SharedReads, missing: "archive" | "backup"): TimedStep {
+  shared.leave(missing);
+  return { step };
+}
+
+/** What the journal says of the first archive of the media, whichever is made. */
+function packedFirst(
+  { place, media }: Packing,
+  step: string = media.backup ? MEDIA_STEP : ARCHIVE_STEP.first,
+): PackedFirst {
+  const outcome: Readonly<Record<string, unknown>> = place.journal.steps[step]?.outcome ?? {};
+  const { sha256, serving, began, changed, changedCount } = outcome;
+  return {
+    sha256: String(sha256),
+    settled: serving !== true,
+    began: Number(began ?? 0),
+    changed: Array.isArray(changed) ? changed.map(String) : [],
+    changedCount: Number(changedCount ?? 0),
+  };
+}
+
+function archiveFor(
+  { homeserver, place, media: choice, progress, system }: Packing,
+  media: ReturnType<typeof mediaFor> & Pick<ArchiveExport, "shared" | "serving">,
+): Omit<ArchiveExport, "pass"> {
+  return {
+    ...media,
+    serverName: homeserver.serverName,
+    sizes: { ...ARCHIVE_SIZES, archive: choice.archiveSize },
+    journal: place.journal,
+    progress,
+    machine: system.machine,
+  };
+}
+
+function mediaFor(packing: Packing, { database }: Source) {
+  const { homeserver, folder, accepted, there, system } = packing;
+  const { files, machine, signal } = system;
+  const store = homeserver.mediaStore;
+  const reaching = async <T>(act: (reach: Reach) => Promise<T>): Promise<T> => {
+    const providers = openProviders(homeserver, system);
+    const session = await openSource(database, system);
+    try {
+      return await act({ session, providers });
+    } finally {
+      for (const provider of providers) provider.close();
+      await session.close();
+    }
+  };
+  return {
+    ...sharedBySteps(packing),
+    ...{ files, machine, signal, folder, store, reaching, there },
+    accepted: accepted.includes(MEDIA_MISSING),
+    compare: () =>
+      reaching(({ session, providers }) =>
+        compareMedia(session, store, files, { hashes: false, tell: () => undefined, providers, signal }),
+      ),
+  };
+}

@@ -1,0 +1,335 @@
+import assert from "node:assert/strict";
+import { appendFileSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { Inventory } from "../../../../src/bundle/inventory.ts";
+import { folderOfArchive } from "../../../../src/homeserver/media/archive/names.ts";
+import { exportArchives } from "../../../../src/homeserver/media/archive/export.ts";
+import { packedArchives } from "../../../../src/homeserver/media/archive/section.ts";
+import { ARCHIVE_SIZES, type ArchiveSizes } from "../../../../src/homeserver/media/archive/write.ts";
+import { exportMedia, type Reach } from "../../../../src/homeserver/media/export.ts";
+import { uploadPath } from "../../../../src/homeserver/media/layout.ts";
+import { folderProvider, type Provider } from "../../../../src/homeserver/media/provider.ts";
+import { SharedReads } from "../../../../src/homeserver/media/shared-reads.ts";
+import { Journal } from "../../../../src/journal/journal.ts";
+import { runTogether } from "../../../../src/journal/run-steps.ts";
+import { decompress } from "../../../../src/pipeline/compress.ts";
+import { decryptWith } from "../../../../src/pipeline/encrypt.ts";
+import { unpackTar } from "../../../../src/pipeline/tar.ts";
+import { realFiles, type Files } from "../../../../src/system/files.ts";
+import { silent } from "../../../../src/system/progress.ts";
+import { noise } from "../../../support/bytes.ts";
+import { machineWith } from "../../../support/fake-machine.ts";
+import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
+import { insert, mediaInSqlite, type MediaDatabase } from "../../../support/media-database.ts";
+import { lockWith } from "../../../support/real-world.ts";
+import { still, writerIn } from "../../../support/small-bundle.ts";
+import { opened, ORIGIN, sourceOf } from "./uploads.ts";
+
+const lock = lockWith();
+const MEDIA = "customer_media_export.tar.gz.gpg";
+const BACKUP = "customer_backup_media_export.tar.gz.gpg";
+
+const idOf = (number: number) => `Upload${String(number).padStart(6, "0")}xyz`;
+const bytesOf = (number: number) => noise(1000 + number, number + 1);
+
+/** A store and its database, packed into a bundle's folder as often as wanted. */
+class World {
+  readonly store = temporaryFolder("store");
+  readonly folder = temporaryFolder("bundle");
+  readonly database: MediaDatabase = mediaInSqlite("new");
+  readonly inventory = Inventory.begin(still, false);
+  readonly reads = new Map<string, number>();
+  providers: Provider[] = [];
+  /** Called when a file is about to be read. */
+  onRead: (path: string) => void = () => undefined;
+  now = Date.now();
+
+  async add(number: number, more: Readonly<Record<string, string | number | null>> = {}): Promise<void> {
+    const content = bytesOf(number);
+    this.put(uploadPath(idOf(number))!, content);
+    this.put(
+      uploadPath(idOf(number))!.replace("local_content", "local_thumbnails") + "/32-32-image-png-crop",
+      "t",
+    );
+    await this.row(idOf(number), { media_length: content.length, ...more });
+  }
+
+  row(id: string, more: Readonly<Record<string, string | number | null>> = {}): Promise<void> {
+    const row = {
+      media_id: id,
+      media_type: "image/png",
+      created_ts: 1_690_000_000_000,
+      user_id: `@nora:${ORIGIN}`,
+    };
+    return this.database.run(insert("local_media_repository", [{ ...row, ...more }]));
+  }
+
+  put(name: string, content: string | Uint8Array): void {
+    mkdirSync(dirname(join(this.store, name)), { recursive: true });
+    writeFileSync(join(this.store, name), content);
+  }
+
+  get files(): Files {
+    return {
+      ...realFiles,
+      read: (path, range) => {
+        if (path.startsWith(this.store)) {
+          this.onRead(path);
+          this.reads.set(path, (this.reads.get(path) ?? 0) + 1);
+        }
+        return realFiles.read(path, range);
+      },
+    };
+  }
+
+  async pack(
+    wanted: ("backup" | "archive")[],
+    {
+      pass = "first",
+      serving = false,
+      sizes = {},
+      signal,
+    }: {
+      pass?: "first" | "since";
+      serving?: boolean;
+      sizes?: Partial<ArchiveSizes>;
+      signal?: AbortSignal;
+    } = {},
+  ): Promise<Set<string>> {
+    const journal = await Journal.open(join(this.folder, "journal.json"), realFiles);
+    const session = await this.database.connect();
+    const shared = new SharedReads();
+    const done = new Set<string>();
+    const common = {
+      ...{
+        store: this.store,
+        folder: this.folder,
+        files: this.files,
+        inventory: this.inventory,
+        shared,
+        serving,
+      },
+      ...{ inputs: {}, accepted: false, machine: machineWith({ now: () => this.now }), journal },
+      signal: signal ?? new AbortController().signal,
+      into: writerIn(this.folder, lock),
+      reaching: <T>(act: (reach: Reach) => Promise<T>) => act({ session, providers: this.providers }),
+      compare: () => Promise.resolve({ differingCount: 0, provided: { bytes: 0 } } as never),
+      saved: () => Promise.resolve(),
+      check: () => Promise.resolve(undefined),
+      progress: { remark: (id: string, what: string) => void done.add(`${id}: ${what}`) },
+    };
+    const steps = [
+      ...(wanted.includes("backup") ? [exportMedia({ ...common, total: 0 })] : []),
+      ...(wanted.includes("archive")
+        ? [exportArchives({ ...common, pass, serverName: ORIGIN, sizes: { ...ARCHIVE_SIZES, ...sizes } })]
+        : []),
+    ];
+    if (!wanted.includes("backup")) shared.leave("backup");
+    if (!wanted.includes("archive")) shared.leave("archive");
+    try {
+      await runTogether(
+        steps,
+        { journal, progress: { ...silent, ...common.progress }, signal: common.signal, now: () => this.now },
+        {
+          failed: (error) => {
+            shared.fail(error);
+          },
+          skipped: ({ id }) => {
+            shared.leave(id === "export/media" ? "backup" : "archive");
+          },
+        },
+      );
+    } finally {
+      await session.close();
+    }
+    return done;
+  }
+
+  plain(name: string) {
+    return decompress(decryptWith(lock)(realFiles.read(join(this.folder, name))));
+  }
+
+  async archive(name: string) {
+    return opened(sourceOf(new Uint8Array(), () => this.plain(name)));
+  }
+
+  /** Numbers of the uploads in each archive. */
+  async numbers(): Promise<Record<string, number[]>> {
+    const found: Record<string, number[]> = {};
+    for (const name of readdirSync(this.folder)) {
+      const folder = folderOfArchive(name);
+      if (folder === undefined) continue;
+      const { read, contents } = await this.archive(name);
+      assert.deepEqual([read.wrong, read.missing], [[], []]);
+      found[folder] = [...contents.keys()].map((id) => Number(id.slice(6, 12)));
+    }
+    return found;
+  }
+}
+
+async function worldOf(count: number): Promise<World> {
+  const world = new World();
+  for (let number = 0; number < count; number++) await world.add(number);
+  return world;
+}
+
+test("backup and archive are made of one read of each file", async () => {
+  const world = await worldOf(30);
+  await world.pack(["backup", "archive"]);
+  assert.deepEqual(await world.numbers(), {
+    customer_media_export: Array.from({ length: 30 }, (_, index) => index),
+  });
+  const { contents } = await world.archive(MEDIA);
+  for (const [id, content] of contents) assert.ok(content.equals(bytesOf(Number(id.slice(6, 12)))), id);
+  const names: string[] = [];
+  for await (const { name } of unpackTar(world.plain(BACKUP))) names.push(name);
+  assert.equal(names.length, 60);
+  assert.equal(world.reads.size, 60);
+  assert.deepEqual([...new Set(world.reads.values())], [1]);
+});
+
+test("what is no upload stays out of an archive: reserved ids, files without a row, previews, links, thumbnails", async () => {
+  const world = await worldOf(2);
+  await world.row("ReservedReserved", {});
+  await world.row("2026-11-25_preview", { url_cache: "https://example.org", media_length: 3 });
+  await world.row("LinkLinkLinkLink", { media_length: 4 });
+  world.put("url_cache/2026-11-25/preview", "pre");
+  world.put("local_content/No/Ro/wNoRowNoRow", "nobody's");
+  writeFileSync(join(world.store, "outside"), "outs");
+  mkdirSync(join(world.store, "local_content/Li/nk"), { recursive: true });
+  symlinkSync(join(world.store, "outside"), join(world.store, uploadPath("LinkLinkLinkLink")!));
+  await world.pack(["archive"]);
+  assert.deepEqual(await world.numbers(), { customer_media_export: [0, 1] });
+});
+
+test("what is quarantined is packed, with its flag in the inventory and in the manifest", async () => {
+  const world = await worldOf(2);
+  await world.add(2, {
+    quarantined_by: `@admin:${ORIGIN}`,
+    authenticated: 1,
+    last_access_ts: 1_700_000_000_000,
+  });
+  await world.pack(["archive"]);
+  assert.deepEqual(packedArchives(world.inventory), [
+    { folder: "customer_media_export", records: 3, bytes: 3003, quarantined: [idOf(2)] },
+  ]);
+  const { manifest } = await world.archive(MEDIA);
+  assert.deepEqual(manifest.byFile.get(`3-${idOf(2)}`)![0]!.synlift, {
+    quarantined_by: `@admin:${ORIGIN}`,
+    authenticated: true,
+    last_access_ts: 1_700_000_000_000,
+  });
+});
+
+test("an interruption costs one archive, and what one artifact has finished is not made again for the other", async () => {
+  const world = await worldOf(12);
+  const sizes = { archive: 4100, part: 2000 };
+  world.onRead = (path) => {
+    if (path.endsWith("9xyz")) throw new Error("pulled the plug");
+  };
+  await assert.rejects(world.pack(["backup", "archive"], { sizes }), /pulled the plug/);
+  assert.deepEqual(await world.numbers(), {
+    customer_media_export: [0, 1, 2, 3],
+    "customer_media_export-2": [4, 5, 6, 7],
+  });
+  world.onRead = () => undefined;
+  world.reads.clear();
+  const told = await world.pack(["archive"], { sizes });
+  assert.ok(
+    told.has("export/media-archive/1: done already") && told.has("export/media-archive/2: done already"),
+  );
+  assert.deepEqual(await world.numbers(), {
+    customer_media_export: [0, 1, 2, 3],
+    "customer_media_export-2": [4, 5, 6, 7],
+    "customer_media_export-3": [8, 9, 10, 11],
+  });
+  assert.equal(world.reads.size, 4);
+  world.reads.clear();
+  const again = await world.pack(["backup", "archive"], { sizes });
+  assert.ok(again.has("export/media-archive: done already"));
+  assert.deepEqual([...new Set(world.reads.values())], [1]);
+  assert.equal(world.reads.size, 24);
+});
+
+test("a finished archive that was damaged since is made again, with those after it", async () => {
+  const world = await worldOf(6);
+  const sizes = { archive: 2100, part: 2000 };
+  await world.pack(["archive"], { sizes });
+  rmSync(join(world.folder, "customer_media_export-2.packed.txt"));
+  const told = await world.pack(["archive"], { sizes });
+  assert.ok([...told].some((line) => /^export\/media-archive\/2: done again: .*is gone/.test(line)));
+  assert.deepEqual(await world.numbers(), {
+    customer_media_export: [0, 1],
+    "customer_media_export-2": [2, 3],
+    "customer_media_export-3": [4, 5],
+  });
+});
+
+test("the second pass takes what came since and what waited, and its archive is complete in itself", async () => {
+  const world = await worldOf(5);
+  world.now = Date.now() + 60_000;
+  await world.add(5);
+  await realFiles.setTimes(join(world.store, uploadPath(idOf(5))!), world.now);
+  let changing = true;
+  world.onRead = (path) => {
+    if (changing && path.endsWith("3xyz")) appendFileSync(path, "more");
+    changing &&= !path.endsWith("3xyz");
+  };
+  await world.pack(["archive"], { serving: true });
+  assert.deepEqual(await world.numbers(), { customer_media_export: [0, 1, 2, 4] });
+  await world.add(6);
+  await world.pack(["archive"], { pass: "since" });
+  assert.deepEqual(await world.numbers(), {
+    customer_media_export: [0, 1, 2, 4],
+    customer_media_export_since: [3, 5, 6],
+  });
+});
+
+test("a second pass that has nothing to take makes no archive", async () => {
+  const world = await worldOf(3);
+  await world.pack(["archive"]);
+  await world.pack(["archive"], { pass: "since" });
+  assert.deepEqual(Object.keys(await world.numbers()), ["customer_media_export"]);
+});
+
+test("what cannot be read even in the second pass is named, and ends it", async () => {
+  const world = await worldOf(3);
+  await world.pack(["archive"], { sizes: {} });
+  await world.add(3);
+  world.onRead = (path) => {
+    if (path.endsWith("3xyz")) rmSync(path);
+  };
+  await assert.rejects(world.pack(["archive"], { pass: "since" }), {
+    code: "media-missing",
+    message: /1 uploads .* could not be read to their end: Upload000003xyz/,
+    hint: /--accept media-missing/,
+  });
+});
+
+test("uploads that only a storage provider has are packed after those of the store, and read once for both", async () => {
+  const world = await worldOf(6);
+  const elsewhere = temporaryFolder("provider");
+  const provided = [1, 4].map(idOf);
+  for (const id of provided) {
+    const path = uploadPath(id)!;
+    mkdirSync(dirname(join(elsewhere, path)), { recursive: true });
+    writeFileSync(join(elsewhere, path), bytesOf(Number(id.slice(6, 12))));
+    rmSync(join(world.store, path));
+  }
+  let reads = 0;
+  const provider = folderProvider(elsewhere, realFiles);
+  world.providers = [
+    {
+      ...provider,
+      read: (file) => {
+        reads += 1;
+        return provider.read(file);
+      },
+    },
+  ];
+  await world.pack(["backup", "archive"]);
+  assert.deepEqual(await world.numbers(), { customer_media_export: [0, 2, 3, 5, 1, 4] });
+  assert.equal(reads, 2);
+  await world.pack(["archive"], { pass: "since" });
+});
