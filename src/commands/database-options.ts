@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { addressOf, asWhoMay } from "../homeserver/database/address.ts";
+import type { DatabaseSection } from "../homeserver/database/section.ts";
+import {
+  mustBeOfEngine,
+  sqlitePathIn,
+  type DatabaseRestore,
+  type DatabaseTarget,
+} from "../homeserver/database/target.ts";
 import { shellWords } from "../report/shell-word.ts";
 import { parseConnection } from "../system/conninfo.ts";
 import { describeAddress, type PostgresAddress } from "../system/postgres.ts";
@@ -42,6 +49,28 @@ export async function typedDatabase(
   });
 }
 
+export interface GivenTarget {
+  readonly database?: string | undefined;
+  readonly databasePasswordFile?: string | undefined;
+  readonly databaseCommand?: string[] | undefined;
+  readonly owner?: string | undefined;
+}
+
+/** Where a database is to go, as typed. As root, PostgreSQL is asked as the account that it knows. Throws `bad-usage`. */
+export async function typedTarget(given: GivenTarget, system: System): Promise<DatabaseTarget> {
+  const { database } = given;
+  if (database === undefined)
+    throw new MigrationError("bad-usage", "--database: must be given", { hint: "--help shows an example" });
+  const path = sqlitePathIn(database, system.machine.folder);
+  if (path !== undefined) return { engine: "sqlite", path };
+  const typed = {
+    ...(await typedDatabase(database, given.databasePasswordFile, system)),
+    ...(given.databaseCommand ? { through: given.databaseCommand } : {}),
+  };
+  const address = await asWhoMay(typed, [typed.parameters["user"], given.owner], system);
+  return { engine: "postgres", address };
+}
+
 /** "docker exec -i postgres", word by word; no shell reads it. Throws `bad-usage`. */
 function commandOf(text: string): string[] {
   const words = shellWords(text);
@@ -72,10 +101,25 @@ interface StateGiven {
   readonly owner?: string | undefined;
 }
 
+/** The databases of a bundle, and where each goes. Throws `target-unsuitable` for another engine, and as `typedStateDatabase`. */
+export async function databasesToFill(
+  given: StateGiven,
+  packed: { target: DatabaseTarget; database: DatabaseSection; state: DatabaseSection | undefined },
+  system: System,
+): Promise<DatabaseRestore[]> {
+  const { target, database, state } = packed;
+  mustBeOfEngine(database, target);
+  const main: DatabaseRestore = { store: "main", target, section: database };
+  const first = target.engine === "postgres" ? target.address : undefined;
+  const address = await typedStateDatabase(given, { main: first, isPacked: state !== undefined }, system);
+  if (!address || !state) return [main];
+  return [main, { store: "state", target: { engine: "postgres", address }, section: state }];
+}
+
 /** The second database as typed. Throws `bad-usage` when it is missing, not needed, or the first one again. */
-export async function typedStateDatabase(
+async function typedStateDatabase(
   { stateDatabase, stateDatabasePasswordFile: file, databaseCommand, owner }: StateGiven,
-  { main, isPacked }: { main: PostgresAddress; isPacked: boolean },
+  { main, isPacked }: { main: PostgresAddress | undefined; isPacked: boolean },
   system: System,
 ): Promise<PostgresAddress | undefined> {
   if ((stateDatabase !== undefined) !== isPacked) {
@@ -93,7 +137,7 @@ export async function typedStateDatabase(
   const typed = await typedDatabase(stateDatabase, file, system, "--state-database");
   const through = databaseCommand ? { through: databaseCommand } : {};
   const address = await asWhoMay({ ...typed, ...through }, [typed.parameters["user"], owner], system);
-  if (describeAddress(address) !== describeAddress(main)) return address;
+  if (!main || describeAddress(address) !== describeAddress(main)) return address;
   throw new MigrationError("bad-usage", "--state-database and --database are the same", {
     hint: "both have tables of the same names: they need a database each",
   });

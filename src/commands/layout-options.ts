@@ -1,14 +1,13 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
-import { asWhoMay } from "../homeserver/database/address.ts";
+import type { DatabaseTarget } from "../homeserver/database/target.ts";
 import { COMPOSE_DATABASE, composePassword } from "../homeserver/layouts/compose.ts";
 import { chooseLayout, type Chosen } from "../homeserver/layouts/choose.ts";
 import { LAYOUTS } from "../homeserver/layouts/layout.ts";
-import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import type { Option } from "./command.ts";
-import { typedDatabase } from "./database-options.ts";
+import { typedTarget, type GivenTarget } from "./database-options.ts";
 import { listenOf, ownerOf } from "./options.ts";
 
 /** How Synapse will lie on the new host. */
@@ -88,37 +87,25 @@ export function layoutOf(options: LayoutGiven, system: System): Chosen {
   );
 }
 
-export interface GivenDatabase {
-  readonly database?: string | undefined;
-  readonly databasePasswordFile?: string | undefined;
-  readonly databaseCommand?: readonly string[] | undefined;
-  readonly owner?: string | undefined;
-}
-
 /**
  * The database to fill, and where it is reached from here if Synapse reaches it elsewhere. A layout with a database of its
  * own needs no address. Throws `bad-usage`, and what the database says when nobody may ask it.
  */
 export async function databaseOf(
-  { database, databasePasswordFile, databaseCommand, owner }: GivenDatabase,
+  given: GivenTarget,
   { compose }: Chosen,
   system: System,
-): Promise<{ address: PostgresAddress; here: Record<string, string> | undefined }> {
+): Promise<{ target: DatabaseTarget; here: Record<string, string> | undefined }> {
   if (compose) {
-    if (database !== undefined)
+    if (given.database !== undefined)
       throw new MigrationError(
         "bad-usage",
         "--layout compose has a database of its own: leave --database out",
       );
     const here = { host: "127.0.0.1", port: String(compose.databasePort) };
     const password = await composePassword(compose.folder, system.files, system.machine);
-    return { address: { parameters: { ...COMPOSE_DATABASE, ...here }, password }, here };
+    const address = { parameters: { ...COMPOSE_DATABASE, ...here }, password };
+    return { target: { engine: "postgres", address }, here };
   }
-  if (database === undefined)
-    throw new MigrationError("bad-usage", "--database: must be given", { hint: "--help shows an example" });
-  const typed = {
-    ...(await typedDatabase(database, databasePasswordFile, system)),
-    ...(databaseCommand ? { through: databaseCommand } : {}),
-  };
-  return { address: await asWhoMay(typed, [typed.parameters["user"], owner], system), here: undefined };
+  return { target: await typedTarget(given, system), here: undefined };
 }

@@ -1,4 +1,4 @@
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { checkManifest, checkParts, refuseDamage } from "../bundle/check.ts";
 import { lockToOpen } from "../bundle/opening-lock.ts";
@@ -6,19 +6,15 @@ import { unprovenOrigin } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import { refuseConflicts, writeConfig, type ConfigPlan } from "../homeserver/config/restore.ts";
+import { databaseBytes } from "../homeserver/database/artifact.ts";
 import { majorOf } from "../homeserver/database/facts.ts";
-import { inspectTarget } from "../homeserver/database/restore.ts";
+import { describeTarget, inspectDatabaseTarget } from "../homeserver/database/target.ts";
 import { rewriteFor, startedAs } from "../homeserver/layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "../homeserver/layouts/prepare.ts";
 import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
-import {
-  databaseStep,
-  mediaStep,
-  readConfigArtifact,
-  wasBegun,
-  type DatabaseTarget,
-} from "../homeserver/restore.ts";
+import { mediaStep, readConfigArtifact } from "../homeserver/restore.ts";
+import { databaseStep, wasBegun } from "../homeserver/restore-database.ts";
 import { mustHaveRoom } from "../homeserver/room.ts";
 import { sectionsOf } from "../homeserver/sections.ts";
 import { dropInOf, holdUnits } from "../homeserver/service/new-fence.ts";
@@ -27,14 +23,13 @@ import { takeLock } from "../journal/lock.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files.ts";
-import { describeAddress } from "../system/postgres.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   DATABASE_COMMAND,
   databaseCommandSchema,
+  databasesToFill,
   STATE_DATABASE,
   stateDatabaseSchema,
-  typedStateDatabase,
 } from "./database-options.ts";
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-options.ts";
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
@@ -58,7 +53,8 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
   options: [
     {
       flags: "--database <address>",
-      about: "empty PostgreSQL database, or one to be made: 'host=… user=… dbname=…'; no password",
+      about:
+        "empty PostgreSQL database, or one to be made: 'host=… user=… dbname=…'; no password. For a bundle of SQLite: sqlite:PATH, a file to be made",
     },
     { flags: "--database-password-file <file>", about: "file whose only line is that user's password" },
     ...STATE_DATABASE,
@@ -76,7 +72,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const { files, machine, signal } = system;
     const layout = layoutOf(options, system);
     const { configDir: folder, mediaDir: store, owner } = layout;
-    const { address, here } = await databaseOf(options, layout, system);
+    const { target, here } = await databaseOf(options, layout, system);
 
     // Everything that can be known is looked at before the target is touched.
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
@@ -85,19 +81,11 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const inventory = await bundle.inventory(lock);
     refuseDamage(checkManifest(bundle, inventory));
     const { config, database, state, media } = sectionsOf(inventory);
-    const second = await typedStateDatabase(
-      options,
-      { main: address, isPacked: state !== undefined },
-      system,
-    );
-    const targets: DatabaseTarget[] = [
-      { store: "main", address, section: database },
-      ...(second && state ? [{ store: "state" as const, address: second, section: state }] : []),
-    ];
+    const databases = await databasesToFill(options, { target, database, state }, system);
     const opened = { bundle, inventory, lock };
     await refuseOpened(folder, bundle, files);
     const packed = await readConfigArtifact(opened);
-    const { plan, python } = await rewriteFor(layout, { ...options, packed, address, second }, system);
+    const { plan, python } = await rewriteFor(layout, { ...options, packed, databases }, system);
     await refuseConflicts(plan, files);
     const told = { ...plan, findings: [...unprovenOrigin(bundle.manifest), ...plan.findings] };
     const journalPath = join(recordFolder(folder), "journal.json");
@@ -105,11 +93,15 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     if (layout.compose && options.dryRun)
       return said(told, ["a dry run: nothing was written, and no container started"], { dryRun: true });
     const versions = { postgres: majorOf(database.serverVersion), synapse: options.synapseVersion };
-    await prepareDatabase(layout, versions, address.password ?? "", system, view);
+    await prepareDatabase(layout, versions, target, system, view);
     const before = await Journal.open(journalPath, files);
-    const untouched = targets.filter((target) => !wasBegun(opened, target, before));
-    for (const target of untouched) await inspectTarget(target, system.postgres);
+    const untouched = databases.filter((one) => !wasBegun(opened, one, before));
+    for (const one of untouched) await inspectDatabaseTarget(one, system);
     if (untouched.length > 0) {
+      if (target.engine === "sqlite") {
+        const size = databaseBytes(inventory);
+        await mustHaveRoom(dirname(target.path), size, "the database", "--database", files);
+      }
       await mustHaveRoom(store, media.bytes, "the media", "--media-dir", files);
     }
     if (options.dryRun) return said(told, ["a dry run: nothing was written"], { dryRun: true });
@@ -123,9 +115,9 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       const journal = await Journal.open(journalPath, files);
       await runSteps(
         [
-          ...targets.map((target) => databaseStep(opened, target, journal, system, view)),
+          ...databases.map((one) => databaseStep(opened, one, { owner, journal }, system, view)),
           // After the database, whose rows say which files must be there.
-          mediaStep(opened, { store, owner }, media, address, system, view),
+          mediaStep(opened, { store, owner }, media, target, system, view),
         ],
         { journal, progress: view, signal, now: () => machine.now() },
       );
@@ -147,7 +139,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       await held.release();
     }
     const lines = [
-      `${config.serverName} is restored: database ${targets.map((target) => describeAddress(target.address)).join(" and ")}, media in ${store}, configuration in ${folder}`,
+      `${config.serverName} is restored: database ${databases.map((one) => describeTarget(one.target)).join(" and ")}, media in ${store}, configuration in ${folder}`,
       `it cannot start yet: prove it first, with synlift open --config-dir ${folder}`,
     ];
     return said(told, lines, {

@@ -5,9 +5,11 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { verifyNoStray } from "./config/stray.ts";
 import { verifyConfig } from "./config/verify.ts";
-import { connect, databaseAddress, stateAddress } from "./database/address.ts";
+import { connect, stateAddress } from "./database/address.ts";
 import type { DatabaseSection } from "./database/section.ts";
+import { openDatabaseOf } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
+import { verifyDatabaseFile } from "./database/verify-file.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { hostGates } from "./host-gates.ts";
 import type { Installed } from "./installed-synapse.ts";
@@ -42,7 +44,9 @@ export async function gates(
       system,
     )),
   ];
-  const { session } = await connect(databaseAddress(homeserver), system, homeserver.mediaStore);
+  if (homeserver.database.kind === "sqlite")
+    findings.push(await verifyDatabaseFile(homeserver.database.path, homeserver.mediaStore, system.files));
+  const session = await openDatabaseOf(homeserver, system);
   try {
     findings.push(...(await verifyDatabase(database, session)));
     const id = "gate/media";

@@ -1,12 +1,33 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { parse } from "yaml";
+import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
+import { freePort } from "../support/lab/server-process.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo } from "../support/old-server.ts";
-import { makeOldSqlite, rowsIn, type OldSqlite } from "../support/old-sqlite.ts";
+import {
+  change,
+  makeOldSqlite,
+  makeSqlitePlace,
+  rowsIn,
+  type OldSqlite,
+  type SqlitePlace,
+} from "../support/old-sqlite.ts";
 import { filesBelow } from "../support/secrets.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -19,6 +40,7 @@ let work: string;
 let bundle: string;
 let passphraseFile: string;
 let rowsBefore: ReadonlyMap<string, number>;
+let place: SqlitePlace;
 
 before(async () => {
   old = await makeOldSqlite();
@@ -28,6 +50,7 @@ before(async () => {
 });
 
 after(async () => {
+  if (existsSync(join(place.configDir, "homeserver.pid"))) execFileSync("sh", ["-c", place.stopCommand]);
   await old.server.stop();
 });
 
@@ -122,6 +145,129 @@ test("it opens in parts too, and a run that was killed goes on", async () => {
   );
   assert.ok(checked.findings.every(({ level }) => level === "ok"));
 });
+
+const restore = (to: SqlitePlace) => [
+  ...["restore", bundle, "--passphrase-file", passphraseFile, ...to.restoreArgs, "--json"],
+];
+const open = (to: SqlitePlace, ...more: string[]) => [
+  ...["open", "--config-dir", to.configDir, "--passphrase-file", passphraseFile, ...more, "--json"],
+];
+
+test("it goes to SQLite only, and over nothing that is there", async () => {
+  const to = makeSqlitePlace(await freePort());
+  const elsewhere = restore(to).map((arg) => (arg.startsWith("sqlite:") ? "host=127.0.0.1 dbname=new" : arg));
+  const ported = await synlift(elsewhere);
+  assert.equal(ported.code, 41, ported.stderr);
+  assert.match(ported.stderr, /synapse_port_db/);
+  mkdirSync(dirname(to.path), { recursive: true });
+  for (const suffix of ["", "-wal", ".restoring"]) {
+    writeFileSync(`${to.path}${suffix}`, "mine");
+    const refused = await synlift(restore(to));
+    assert.equal(refused.code, 40, refused.stderr);
+    assert.ok(refused.stderr.includes(`${to.path}${suffix} is there already`), refused.stderr);
+    assert.equal(readFileSync(`${to.path}${suffix}`, "utf8"), "mine");
+    rmSync(`${to.path}${suffix}`);
+  }
+  assert.deepEqual(readdirSync(dirname(to.path)), []);
+});
+
+test("a restore that was killed has made no database, and goes on when it is run again", async () => {
+  for (const event of [`"begin".*"restore/database"`, `"end".*"restore/database"`]) {
+    const to = makeSqlitePlace(await freePort());
+    const killed = await synlift(restore(to), { killWhen: (said) => new RegExp(event).test(said) });
+    assert.equal(killed.signal, "SIGKILL", killed.stderr);
+    assert.equal((await synlift(open(to))).code, 23, "an unfinished restore is not opened");
+    await synliftWell(restore(to));
+    assert.deepEqual(rowsIn(to.path), rowsExpected());
+    assert.deepEqual(
+      filesBelow(dirname(to.path)).filter((path) => /restoring|unfinished|-wal|-journal/.test(path)),
+      [],
+    );
+    const proven = resultOf(await synliftWell(open(to, "--dry-run")));
+    assert.deepEqual(
+      proven.findings.filter(({ level }) => level === "blocker" || level === "warning"),
+      [],
+    );
+  }
+});
+
+test("a database that was filled, by a run that could not say so any more, is recognised; a lost one is made again", async () => {
+  const to = makeSqlitePlace(await freePort());
+  await synliftWell(restore(to));
+  const journal = join(to.configDir, ".synlift", "journal.json");
+  const content = JSON.parse(readFileSync(journal, "utf8")) as { steps: object };
+  writeFileSync(journal, JSON.stringify({ ...content, steps: {} }));
+  const before = statSync(to.path).ino;
+  await synliftWell(restore(to));
+  assert.equal(statSync(to.path).ino, before);
+  rmSync(to.path);
+  const again = await synliftWell(restore(to));
+  assert.match(again.stderr, /the database was removed/);
+  assert.deepEqual(rowsIn(to.path), rowsExpected());
+});
+
+test("restore makes a file of the owner's alone, and the settings name it", async () => {
+  place = makeSqlitePlace(await freePort());
+  await synliftWell(restore(place));
+  assert.equal(statSync(place.path).mode & 0o777, 0o600);
+  mustBeWhole(place.path);
+  assert.deepEqual(rowsIn(place.path), rowsExpected());
+  const settings = parse(readFileSync(join(place.configDir, "homeserver.yaml.fenced"), "utf8")) as {
+    database: unknown;
+  };
+  assert.deepEqual(settings.database, { name: "sqlite3", args: { database: place.path } });
+});
+
+test("open refuses a database that others may read, and one that is not what was packed", async () => {
+  chmodSync(place.path, 0o644);
+  change(place.path, "INSERT INTO users (name) VALUES ('@mallory:old.example')");
+  change(
+    place.path,
+    "INSERT INTO e2e_one_time_keys_json SELECT user_id, device_id, 'signed_curve25519', 'x', 1, '{}' FROM devices LIMIT 1",
+  );
+  const ran = await synlift(open(place));
+  assert.equal(ran.code, 43, ran.stderr);
+  const blockers = resultOf(ran).findings.filter(({ level }) => level === "blocker");
+  assert.deepEqual(blockers.map(({ id }) => id).sort(), ["database-file", "one-time-keys", "row-counts"]);
+  chmodSync(place.path, 0o600);
+  change(place.path, "DELETE FROM users WHERE name LIKE '@mallory:%'; DELETE FROM e2e_one_time_keys_json");
+});
+
+test("open proves it and starts it: old sessions go on, old messages and old media are there", async () => {
+  const tokenFile = join(work, "token");
+  writeFileSync(tokenFile, old.people.alice.session.accessToken, { mode: 0o600 });
+  const { details } = resultOf(
+    await synliftWell(
+      open(
+        place,
+        ...["--token-file", tokenFile],
+        ...["--start-command", place.startCommand, "--stop-command", place.stopCommand],
+      ),
+    ),
+  );
+  assert.equal(details["opened"], true);
+  const bob = old.people.bob.at(place.url);
+  for (const room of Object.values(old.people.rooms)) {
+    const texts = await bob.messages(room.id);
+    assert.deepEqual(
+      texts.filter((text) => !text.startsWith("while it is packed")),
+      room.messages,
+    );
+  }
+  for (const { mxc, sha256, name } of old.people.media) {
+    const { bytes } = await bob.download(mxc);
+    assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256, name);
+  }
+  const { roomId, texts } = old.people.encrypted;
+  for (const { session } of [old.people.alice, old.people.bob])
+    assert.deepEqual(await readWithOldDevice(place.url, session, roomId), texts);
+});
+
+/** What is in a restored database that was there: what has no file, and what must not come back, is gone. */
+function rowsExpected(): ReadonlyMap<string, number> {
+  const gone = { e2e_one_time_keys_json: 0, remote_media_cache: 1, local_media_repository_url_cache: 0 };
+  return new Map([...rowsBefore, ...Object.entries(gone)]);
+}
 
 let hands = 0;
 

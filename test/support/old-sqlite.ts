@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { makeHomeserverFolder, type HomeserverFolder } from "./lab/homeserver-folder.ts";
 import { populate, type Population } from "./lab/populate.ts";
-import { SynapseServer } from "./lab/synapse-server.ts";
+import { SynapseServer, synapsePython } from "./lab/synapse-server.ts";
+import { temporaryFolder } from "./lab/temporary-folder.ts";
 
 /** A homeserver that people lived on, with its database in a file. */
 export interface OldSqlite {
@@ -57,4 +58,32 @@ export function rowsIn(path: string): ReadonlyMap<string, number> {
   } finally {
     database.close();
   }
+}
+
+/** Where a bundle of SQLite is to be unpacked on the same machine. */
+export interface SqlitePlace {
+  readonly path: string;
+  readonly configDir: string;
+  readonly mediaDir: string;
+  readonly url: string;
+  /** Arguments of `restore` after the bundle and the passphrase. */
+  readonly restoreArgs: readonly string[];
+  readonly startCommand: string;
+  readonly stopCommand: string;
+}
+
+export function makeSqlitePlace(port: number): SqlitePlace {
+  const folder = temporaryFolder("new");
+  const [configDir, mediaDir] = [join(folder, "config"), join(folder, "data/media")];
+  const path = join(folder, "data/new.db");
+  const config = join(configDir, "homeserver.yaml");
+  return {
+    ...{ path, configDir, mediaDir, url: `http://127.0.0.1:${port}` },
+    restoreArgs: [
+      ...["--database", `sqlite:${path}`, "--config-dir", configDir, "--media-dir", mediaDir],
+      ...["--listen", `127.0.0.1:${port}`],
+    ],
+    startCommand: `cd ${folder} && ${synapsePython()} -m synapse.app.homeserver -c ${config} -D`,
+    stopCommand: `kill $(cat ${join(configDir, "homeserver.pid")})`,
+  };
 }

@@ -1,27 +1,26 @@
 import type { Finding } from "../../report/finding.ts";
-import type { PostgresSession } from "../../system/postgres.ts";
+import type { QuerySession } from "../../system/query.ts";
 import { countRows, readSequences, readStreams } from "./count.ts";
-import { ONE_TIME_KEYS } from "../left-behind.ts";
+import { ONE_TIME_KEYS, removeLeftBehind } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
 import type { Store } from "./store.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
 
-/** The gates of the database: is what is here what was counted there? Reads only, in one snapshot. */
+/** The gates of the database: is what is here what was counted there? Reads only, and the session stays in the state that was read. */
 export async function verifyDatabase(
   section: DatabaseSection,
-  session: PostgresSession,
+  session: QuerySession,
   store: Store = "main",
 ): Promise<Finding[]> {
-  await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+  await session.beginReading();
   const rows = await countRows(session);
   const findings = [
     sameRows(section, rows),
     sequences(section, await readSequences(session)),
     await streams(section, session),
     await schema(section, session),
-    ...(store === "main" ? [oneTimeKeys(rows)] : []),
+    ...(store === "main" ? [oneTimeKeys(rows, session.engine)] : []),
   ];
-  await session.run("COMMIT;");
   if (store === "main") return findings;
   return findings.map((finding) => ({ ...finding, sentence: `in the state database, ${finding.sentence}` }));
 }
@@ -44,7 +43,7 @@ function sameRows(section: DatabaseSection, found: Readonly<Record<string, numbe
     evidence: differing.map(
       (name) => `${name}: ${said(expected[name])} expected, ${said(found[name])} found`,
     ),
-    hint: "has a server been started on this database? drop it and restore again",
+    hint: "has a server been started on this database? remove it and restore again",
   };
 }
 
@@ -66,11 +65,11 @@ function sequences(section: DatabaseSection, found: DatabaseSection["sequences"]
     evidence: behind.map(
       ([name, { last }]) => `${name}: ${last} at the source, ${found[name]?.last ?? "missing"} here`,
     ),
-    hint: "drop the database and restore again",
+    hint: "remove the database and restore again",
   };
 }
 
-async function streams(section: DatabaseSection, session: PostgresSession): Promise<Finding> {
+async function streams(section: DatabaseSection, session: QuerySession): Promise<Finding> {
   const found = await readStreams(session);
   const values = await readSequences(session);
   const faults: string[] = [];
@@ -86,11 +85,11 @@ async function streams(section: DatabaseSection, session: PostgresSession): Prom
     level: "blocker",
     sentence: "streams and sequences do not fit together: Synapse would refuse to start",
     evidence: faults,
-    hint: "if the source was so too, set the sequences there (setval) and export again; else drop the database and restore again",
+    hint: "if the source was so too, set the sequences there (setval) and export again; else remove the database and restore again",
   };
 }
 
-async function schema(section: DatabaseSection, session: PostgresSession): Promise<Finding> {
+async function schema(section: DatabaseSection, session: QuerySession): Promise<Finding> {
   const { version, compat } = await session.one<{ version: number; compat: number }>(
     "SELECT (SELECT version FROM schema_version) AS version, (SELECT compat_version FROM schema_compat_version) AS compat",
   );
@@ -101,11 +100,11 @@ async function schema(section: DatabaseSection, session: PostgresSession): Promi
     id: "schema",
     level: "blocker",
     sentence: `the schema is version ${version}/${compat}, at the source it was ${section.schemaVersion}/${section.compatVersion}`,
-    hint: "has a server been started on this database? drop it and restore again",
+    hint: "has a server been started on this database? remove it and restore again",
   };
 }
 
-function oneTimeKeys(rows: Readonly<Record<string, number>>): Finding {
+function oneTimeKeys(rows: Readonly<Record<string, number>>, engine: QuerySession["engine"]): Finding {
   const left = Object.entries(rows).filter(
     ([name, count]) => name.endsWith(`.${ONE_TIME_KEYS}`) && count > 0,
   );
@@ -116,7 +115,7 @@ function oneTimeKeys(rows: Readonly<Record<string, number>>): Finding {
     level: "blocker",
     sentence: `${ONE_TIME_KEYS} holds old one-time keys: encrypted messages would break`,
     evidence: left.map(([name, count]) => `${name}: ${count} rows`),
-    hint: `TRUNCATE ${ONE_TIME_KEYS};`,
+    hint: removeLeftBehind(engine).at(-1)!,
   };
 }
 

@@ -1,8 +1,7 @@
 import type { System } from "../../system/system.ts";
-import type { PostgresAddress } from "../../system/postgres.ts";
 import { asDebianReads } from "../config/arrange.ts";
 import { planConfig, type ConfigPlan } from "../config/restore.ts";
-import { synapseArgs } from "../database/address.ts";
+import { argsOf, type DatabaseRestore } from "../database/target.ts";
 import { installedSynapse } from "../installed-synapse.ts";
 import { openedMark } from "../service/new-fence.ts";
 import { parseVersion } from "../versions.ts";
@@ -15,10 +14,8 @@ const FENCED = ".fenced";
 
 export interface Rewriting {
   readonly packed: ReadonlyMap<string, Uint8Array>;
-  /** Where the database is filled. */
-  readonly address: PostgresAddress;
-  /** The one for state groups, where they have one of their own. */
-  readonly second?: PostgresAddress | undefined;
+  /** Where each is filled. */
+  readonly databases: readonly DatabaseRestore[];
   readonly publicBaseurl?: string | undefined;
   /** What a person named of the Synapse that will run. */
   readonly synapse?: string | undefined;
@@ -33,7 +30,7 @@ export interface Rewritten {
 
 /** What the packed configuration becomes in a layout. Nothing is written yet. Throws as `planConfig` and `installedSynapse` do. */
 export async function rewriteFor(layout: Chosen, from: Rewriting, system: System): Promise<Rewritten> {
-  const { packed, address, second, publicBaseurl, synapse, synapseVersion } = from;
+  const { packed, databases, publicBaseurl, synapse, synapseVersion } = from;
   const { configDir: folder, mediaDir, owner, listen, compose } = layout;
   const { pidFile, supervised, withoutWorkers } = layout;
   const installed = compose
@@ -49,14 +46,19 @@ export async function rewriteFor(layout: Chosen, from: Rewriting, system: System
         mediaStore: asSeen(layout, mediaDir),
         fencedSuffix: FENCED,
       },
-      database: compose ? composeDatabase(address.password!) : synapseArgs(address),
-      ...(second ? { stateDatabase: synapseArgs(second) } : {}),
+      ...argsOf(databases),
+      ...(compose ? { database: composeDatabase(passwordOf(databases)) } : {}),
       ...{ pidFile, publicBaseurl, supervised, withoutWorkers },
       ...(listen ? { listen } : {}),
       ...(owner ? { owner } : {}),
     },
   });
   return { plan, python: installed?.python };
+}
+
+/** Of the database in a container, whose password was made here. */
+function passwordOf([first]: readonly DatabaseRestore[]): string {
+  return (first?.target.engine === "postgres" ? first.target.address.password : undefined) ?? "";
 }
 
 /** What the layout's own files have to name. */

@@ -1,6 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import type { System } from "../../system/system.ts";
 import type { Progress } from "../../system/progress.ts";
+import type { DatabaseTarget } from "../database/target.ts";
 import { makeOwnedFolder } from "../owned-folder.ts";
 import { composeFiles, composeStart, composeUp, type ComposeVersions } from "./compose.ts";
 import type { Chosen } from "./choose.ts";
@@ -18,14 +19,15 @@ const PATIENCE = 900_000;
 export async function prepareDatabase(
   { compose, ...layout }: Chosen,
   versions: ComposeVersions,
-  password: string,
+  target: DatabaseTarget,
   { files, machine, programs }: System,
   progress: Progress,
 ): Promise<void> {
-  if (!compose) return;
+  if (!compose || target.engine !== "postgres") return;
+  const synapse = target.address.password ?? "";
   const postgres = Buffer.from(machine.random(24)).toString("hex");
   await files.makeFolder(compose.folder);
-  await writeLayoutFiles(composeFiles(compose, layout, versions, { synapse: password, postgres }), files);
+  await writeLayoutFiles(composeFiles(compose, layout, versions, { synapse, postgres }), files);
   progress.note("starting the database's container");
   try {
     await programs.run({ name: "docker", args: composeUp(compose.folder), limit: PATIENCE });

@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files.ts";
-import type { PostgresSession } from "../../system/postgres.ts";
+import type { QuerySession } from "../../system/query.ts";
 import { LEFT_BEHIND } from "../left-behind.ts";
 import { compareMedia, describeDiffering, type Comparison } from "./compare.ts";
 import { MEDIA_CHANGED, MEDIA_MISSING } from "./export.ts";
@@ -16,7 +16,7 @@ export async function verifyMedia(
     store,
     files,
     tell,
-  }: { session: PostgresSession; store: string; files: Files; tell: (bytes: number) => void },
+  }: { session: QuerySession; store: string; files: Files; tell: (bytes: number) => void },
 ): Promise<Finding[]> {
   const compared = await compareMedia(session, store, files, {
     hashes: true,
@@ -75,7 +75,7 @@ export function lostSince(section: MediaSection, now: Comparison): readonly Diff
 }
 
 /** Rows whose files stayed behind must be gone, or they answer 404 for ever. */
-async function remoteMedia(session: PostgresSession): Promise<Finding> {
+async function remoteMedia(session: QuerySession): Promise<Finding> {
   const left: string[] = [];
   for (const { table, keep } of LEFT_BEHIND) {
     const { count } = await session.one<{ count: number }>(
@@ -95,6 +95,6 @@ async function remoteMedia(session: PostgresSession): Promise<Finding> {
     level: "blocker",
     sentence: "rows are left for media whose files stayed behind: each would answer 404 for ever",
     evidence: left,
-    hint: "drop the database and restore again, with synlift",
+    hint: "remove the database and restore again, with synlift",
   };
 }

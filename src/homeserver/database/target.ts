@@ -1,0 +1,100 @@
+import { resolve } from "node:path";
+import { MigrationError } from "../../errors.ts";
+import { describeAddress, type PostgresAddress } from "../../system/postgres.ts";
+import type { QuerySession } from "../../system/query.ts";
+import type { System } from "../../system/system.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { connect, databaseAddress, synapseArgs } from "./address.ts";
+import { ENGINE_NAMES } from "./artifact.ts";
+import { inspectTarget } from "./restore.ts";
+import { inspectSqliteTarget } from "./restore-sqlite.ts";
+import type { DatabaseSection } from "./section.ts";
+import type { Store } from "./store.ts";
+
+/** Where a database is to be restored to. */
+export type DatabaseTarget =
+  | { readonly engine: "postgres"; readonly address: PostgresAddress }
+  /** Absolute. */
+  | { readonly engine: "sqlite"; readonly path: string };
+
+/** A database to be filled, and what was counted of it. */
+export interface DatabaseRestore {
+  readonly store: Store;
+  readonly target: DatabaseTarget;
+  readonly section: DatabaseSection;
+}
+
+/** The path in "sqlite:PATH", absolute; undefined for what is no such address. Throws `bad-usage` when it names nothing. */
+export function sqlitePathIn(text: string, folder: string): string | undefined {
+  const path = /^sqlite:(.*)$/s.exec(text)?.[1];
+  if (path === undefined) return undefined;
+  if (path !== "" && !path.endsWith("/") && !path.startsWith("//")) return resolve(folder, path);
+  throw new MigrationError("bad-usage", `${text} names no file`, {
+    hint: "write it as sqlite:/var/lib/matrix-synapse/homeserver.db",
+  });
+}
+
+/** For people, and for the journal. Holds no secret. */
+export const describeTarget = (target: DatabaseTarget) =>
+  target.engine === "sqlite" ? `sqlite:${target.path}` : describeAddress(target.address);
+
+/** As Synapse's settings have them: the `args` of each. */
+export function argsOf(databases: readonly DatabaseRestore[]): {
+  database: Args;
+  stateDatabase?: Args;
+} {
+  const [main, state] = (["main", "state"] as const).map((store) =>
+    databases.find((one) => one.store === store),
+  );
+  return {
+    database: main ? targetArgs(main.target) : {},
+    ...(state ? { stateDatabase: targetArgs(state.target) } : {}),
+  };
+}
+
+type Args = Record<string, string | number>;
+
+const targetArgs = (target: DatabaseTarget): Args =>
+  target.engine === "sqlite" ? { database: target.path } : synapseArgs(target.address);
+
+/** Throws `target-unsuitable` when a database of this engine cannot go there, whatever is there. */
+export function mustBeOfEngine({ engine }: Pick<DatabaseSection, "engine">, target: DatabaseTarget): void {
+  if (engine === target.engine) return;
+  throw new MigrationError(
+    "target-unsuitable",
+    `the database in the bundle is of ${ENGINE_NAMES[engine]}, ${describeTarget(target)} is of ${ENGINE_NAMES[target.engine]}`,
+    {
+      hint:
+        engine === "sqlite"
+          ? "restore it as what it is, --database sqlite:PATH, and open the server; then bring it to PostgreSQL with Synapse's own synapse_port_db"
+          : "name a PostgreSQL database: 'host=… user=… dbname=…'; there is no way from PostgreSQL to SQLite",
+    },
+  );
+}
+
+/**
+ * Looks whether the database can go there, and changes nothing. Throws `target-not-empty`, `target-unsuitable`,
+ * `database-unreachable`.
+ */
+export async function inspectDatabaseTarget(
+  { target, section }: DatabaseRestore,
+  { postgres, files }: Pick<System, "postgres" | "files">,
+): Promise<void> {
+  if (target.engine === "sqlite") await inspectSqliteTarget(target.path, { begun: false }, files);
+  else await inspectTarget({ address: target.address, section }, postgres);
+}
+
+/** Opens a database that was restored, to be looked at. Whoever opened it closes the session. */
+export function openTarget(
+  target: DatabaseTarget,
+  { postgres, sqlite }: Pick<System, "postgres" | "sqlite">,
+): Promise<QuerySession> {
+  return target.engine === "sqlite" ? sqlite.connect(target.path) : postgres.connect(target.address);
+}
+
+/** Opens the database that a configuration names. Whoever opened it closes the session. */
+export async function openDatabaseOf(homeserver: Homeserver, system: System): Promise<QuerySession> {
+  const { database, mediaStore } = homeserver;
+  if (database.kind === "sqlite") return system.sqlite.connect(database.path);
+  return (await connect(databaseAddress(homeserver), system, mediaStore)).session;
+}

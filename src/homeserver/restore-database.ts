@@ -1,0 +1,146 @@
+import { MigrationError } from "../errors.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { Step } from "../journal/step.ts";
+import type { Progress } from "../system/progress.ts";
+import { postgresProgramVersion, type PostgresAddress } from "../system/postgres.ts";
+import type { QuerySession } from "../system/query.ts";
+import type { System } from "../system/system.ts";
+import type { Bytes } from "../pipeline/stage.ts";
+import { databaseArtifact } from "./database/artifact.ts";
+import { STATE_ARTIFACT } from "./database/export.ts";
+import { knowsRestrict } from "./database/guard.ts";
+import { findProgram } from "./database/program.ts";
+import {
+  analyze,
+  createDatabase,
+  inspectTarget,
+  isMissingDatabase,
+  isSuperuser,
+  restoreDatabase,
+} from "./database/restore.ts";
+import { restoreSqlite } from "./database/restore-sqlite.ts";
+import { describeTarget, openTarget, type DatabaseRestore, type DatabaseTarget } from "./database/target.ts";
+import { verifyDatabase } from "./database/verify.ts";
+import type { Owner } from "./owned-folder.ts";
+import { shown, type Opened } from "./restore.ts";
+
+/** What is restored of each store. `filling` is what the journal says meanwhile: by which bundle, and which database. */
+const PACKED = {
+  main: { step: "restore/database", label: "database", filling: "filling" },
+  state: { step: "restore/database-state", label: "state database", filling: "filling-state" },
+} as const;
+
+const fillingFact = ({ bundle }: Opened, { target }: DatabaseRestore) =>
+  `${bundle.manifest.id} ${describeTarget(target)}`;
+
+/** Whether an earlier run began to fill this database from this bundle, or has filled it. */
+export const wasBegun = (opened: Opened, restore: DatabaseRestore, journal: Journal) =>
+  journal.steps[PACKED[restore.store].step]?.inputs["bundle"] === opened.bundle.manifest.id ||
+  wasFilling(opened, restore, journal);
+
+const wasFilling = (opened: Opened, restore: DatabaseRestore, journal: Journal) =>
+  journal.facts[PACKED[restore.store].filling] === fillingFact(opened, restore);
+
+/** Fills the database. Done when it was filled by this very bundle. */
+export function databaseStep(
+  opened: Opened,
+  restore: DatabaseRestore,
+  /** `owner`: whom a file is to belong to. */
+  { journal, owner }: { journal: Journal; owner: Owner },
+  system: System,
+  progress: Progress,
+): Step {
+  const { target, store, section } = restore;
+  const { step, label, filling } = PACKED[store];
+  const database = describeTarget(target);
+  const fill = async () => {
+    const artifact = store === "state" ? STATE_ARTIFACT : databaseArtifact(section.engine);
+    const content = shown(opened, artifact, label, progress);
+    const begins = () => journal.setFact(filling, fillingFact(opened, restore));
+    if (target.engine === "postgres") {
+      await fillPostgres(target.address, restore, { content, begins }, system, progress);
+    } else {
+      await begins();
+      await restoreSqlite(target.path, content, { ...system, owner });
+    }
+  };
+  return {
+    id: step,
+    inputs: { bundle: opened.bundle.manifest.id, database },
+    check: () => whatIsGone(target, system),
+    async run() {
+      if (!wasFilling(opened, restore, journal) || !(await isFilled(restore, system))) await fill();
+      if (target.engine === "postgres") await analyze(target.address, system.postgres);
+      return { database };
+    },
+  };
+}
+
+async function fillPostgres(
+  address: PostgresAddress,
+  { section, store }: DatabaseRestore,
+  { content, begins }: { content: Bytes; begins: () => Promise<void> },
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  const { through } = address;
+  const psql = await findProgram({ program: "psql", major: 0, versionText: "", through }, system);
+  const { text } = await postgresProgramVersion(psql, system.programs, through);
+  if (!knowsRestrict(text)) {
+    progress.note(
+      `psql ${text} cannot be kept from commands in a dump: restore only what you trust, or update it`,
+    );
+  }
+  const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
+  if (!(await inspectTarget({ address, section }, system.postgres)))
+    await createDatabase(address, system.postgres);
+  if (await isSuperuser(address, system.postgres)) {
+    progress.note(
+      "this database user is a superuser: give the homeserver one of its own, and restore only bundles that you trust",
+    );
+  }
+  await begins();
+  await restoreDatabase(address, content, { programs: system.programs, psql, guardKey, store });
+}
+
+/** What became of a database that was filled; undefined when it is still there. */
+async function whatIsGone(target: DatabaseTarget, system: System): Promise<string | undefined> {
+  try {
+    const session = await openTarget(target, system);
+    return (await isSynapses(session).finally(() => session.close()))
+      ? undefined
+      : "the database was emptied";
+  } catch (error) {
+    if (isMissingDatabase(error)) return "the database was dropped";
+    if (target.engine === "sqlite" && isCode(error, "file-missing")) return "the database was removed";
+    throw error;
+  }
+}
+
+async function isSynapses(session: QuerySession): Promise<boolean> {
+  const { there } = await session.one<{ there: number }>(
+    session.engine === "postgres"
+      ? "SELECT CASE WHEN to_regclass('schema_version') IS NULL THEN 0 ELSE 1 END AS there"
+      : "SELECT count(*) AS there FROM sqlite_master WHERE name = 'schema_version'",
+  );
+  return there > 0;
+}
+
+/** Whether every gate of the database is passed already: a run that was stopped after its COMMIT could not say so. */
+async function isFilled({ target, section, store }: DatabaseRestore, system: System): Promise<boolean> {
+  let session: QuerySession | undefined;
+  try {
+    session = await openTarget(target, system);
+    if (!(await isSynapses(session))) return false;
+    return (await verifyDatabase(section, session, store)).every(({ level }) => level !== "blocker");
+  } catch (error) {
+    // Not there yet, or not what it should be: what comes next says so in its own words.
+    if (error instanceof MigrationError) return false;
+    throw error;
+  } finally {
+    await session?.close();
+  }
+}
+
+const isCode = (error: unknown, code: MigrationError["code"]) =>
+  error instanceof MigrationError && error.code === code;
