@@ -9,7 +9,6 @@ import { connect, stateAddress } from "./database/address.ts";
 import type { DatabaseSection } from "./database/section.ts";
 import { openDatabaseOf } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
-import { verifyDatabaseFile } from "./database/verify-file.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { hostGates } from "./host-gates.ts";
 import type { Installed } from "./installed-synapse.ts";
@@ -44,8 +43,6 @@ export async function gates(
       system,
     )),
   ];
-  if (homeserver.database.kind === "sqlite")
-    findings.push(await verifyDatabaseFile(homeserver.database.path, homeserver.mediaStore, system.files));
   const session = await openDatabaseOf(homeserver, system);
   try {
     findings.push(...(await verifyDatabase(database, session)));

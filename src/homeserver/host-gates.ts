@@ -3,6 +3,7 @@ import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import { removedFindings, removedFromLogConfig } from "./config/removed-settings.ts";
 import type { FileRecord } from "./config/packed-file.ts";
+import { verifyDatabaseFile } from "./database/verify-file.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { Installed } from "./installed-synapse.ts";
 import { mediaOwners } from "./media/owners.ts";
@@ -23,11 +24,14 @@ export interface OnHost {
 export async function hostGates(on: OnHost, system: System): Promise<Finding[]> {
   const { homeserver, installed } = on;
   const uid = await uidOf(on, system);
+  const account = { uid, name: nameOf(on, uid) };
+  const { database } = homeserver;
   return [
     acceptsSchema(on),
     ...(await refusedSettings(homeserver, installed, system)),
     await fileOwners(on, uid, system),
-    await mediaOwners(homeserver.mediaStore, { uid, name: nameOf(on, uid) }, system),
+    ...(database.kind === "sqlite" ? [await verifyDatabaseFile(database.path, account, system.files)] : []),
+    await mediaOwners(homeserver.mediaStore, account, system),
   ];
 }
 

@@ -2,7 +2,7 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
-import { connect, databaseAddress } from "./database/address.ts";
+import { openDatabaseOf } from "./database/target.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { askForMedia, sampleUpload } from "./media/asked.ts";
 import type { RestoreRecord } from "./record.ts";
@@ -94,7 +94,7 @@ export async function ask(
   const { findings, published } = await askServer({ url, keyUrls, serverName, token }, system);
   const key = await verifySigningKey(sectionsOf(inventory).key, homeserver, system.files, published);
   const store = homeserver.mediaStore;
-  const { session } = await connect(databaseAddress(homeserver), system, store);
+  const session = await openDatabaseOf(homeserver, system);
   const sample = await sampleUpload(session, token !== undefined).finally(() => session.close());
   return [
     ...findings,
