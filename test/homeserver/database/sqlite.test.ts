@@ -199,7 +199,11 @@ test("a database only goes to its own engine, and a bundle that does not say whi
   const file = { engine: "sqlite", path: "/srv/new.db" } as const;
   mustBeOfEngine(old, postgres);
   mustBeOfEngine({ engine: "sqlite" }, file);
-  assert.throws(() => { mustBeOfEngine(old, file); }, failsWith("target-unsuitable"));
-  assert.throws(() => { mustBeOfEngine({ engine: "sqlite" }, postgres); }, /of SQLite, new on the local socket/);
+  assert.throws(() => {
+    mustBeOfEngine(old, file);
+  }, failsWith("target-unsuitable"));
+  assert.throws(() => {
+    mustBeOfEngine({ engine: "sqlite" }, postgres);
+  }, /of SQLite, new on the local socket/);
   assert.equal(existsSync("/srv/new.db"), false);
 });
