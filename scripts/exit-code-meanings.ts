@@ -28,8 +28,8 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   },
   "database-unsupported": {
     means:
-      "The database is one that this version does not move: SQLite, several databases, or not this server's.",
-    then: "Port SQLite with Synapse's own `synapse_port_db`; else check that configuration and database belong together.",
+      "The database is one that this version does not move: several databases that are not all on PostgreSQL, or not this server's.",
+    then: "Give both databases to PostgreSQL first; else check that configuration and database belong together.",
   },
   "homeserver-running": {
     means:

@@ -21,7 +21,8 @@ export function kindFindings(homeserver: Homeserver): Finding[] {
 const sqlite = (path: string): Finding => ({
   id: "database-sqlite",
   level: "note",
-  sentence: `the database is SQLite, at ${path}`,
+  sentence: `the database is SQLite, at ${path}: it travels as that file, and is restored as one`,
+  hint: "give restore --database sqlite:PATH; to have PostgreSQL, port it with synapse_port_db days before the move, or on the new host once that is open",
 });
 
 const several = (labels: readonly string[]): Finding => ({

@@ -18,7 +18,6 @@ export interface SqliteLook {
 
 export async function sqliteFindings(look: SqliteLook, files: Files): Promise<Finding[]> {
   return [
-    port(look),
     ...(await leftWal(look, files)),
     ...(await autoVacuum(look)),
     ...(look.deep || look.bytes <= READ_WHOLE ? await integrity(look) : [unread(look)]),
@@ -26,36 +25,29 @@ export async function sqliteFindings(look: SqliteLook, files: Files): Promise<Fi
   ];
 }
 
-const port = ({ path }: SqliteLook): Finding => ({
-  id: "database-sqlite",
-  level: "blocker",
-  sentence: `the database is SQLite, at ${path}, which this version of synlift does not move`,
-  hint: "port it to PostgreSQL first, days before the move: synapse_port_db --sqlite-database … --postgres-config …, in two passes (Synapse's documentation, postgres.md); then plan again",
-});
-
 async function leftWal({ path, running }: SqliteLook, files: Files): Promise<Finding[]> {
   const wal = await files.look(`${path}-wal`);
   if (running || !wal || wal.size === 0) return [];
   return [
     {
       id: "sqlite-wal",
-      level: "warning",
+      level: "note",
       sentence: `${path}-wal holds ${formatBytes(wal.size)} that a killed Synapse never put into the database`,
-      hint: "start Synapse and stop it in the ordinary way; whoever copies the .db file alone loses what is in the -wal",
+      hint: "it is packed with the database; whoever copies the .db file alone loses it",
     },
   ];
 }
 
-/** synapse/_scripts/synapse_port_db.py refuses such a database. */
+/** Matters to whoever ports it later: synapse/_scripts/synapse_port_db.py refuses such a database. */
 async function autoVacuum({ session, path }: SqliteLook): Promise<Finding[]> {
   const [row] = await session.all<{ auto_vacuum: number }>("PRAGMA auto_vacuum");
   if (!row?.auto_vacuum) return [];
   return [
     {
       id: "sqlite-auto-vacuum",
-      level: "warning",
+      level: "note",
       sentence: `auto_vacuum is on in ${path}, with which synapse_port_db refuses to work`,
-      hint: "with Synapse stopped: sqlite3 FILE 'PRAGMA auto_vacuum = 0; VACUUM;'",
+      hint: "before porting it to PostgreSQL, with Synapse stopped: sqlite3 FILE 'PRAGMA auto_vacuum = 0; VACUUM;'",
     },
   ];
 }
@@ -108,8 +100,8 @@ async function foreignKeys({ session }: SqliteLook): Promise<Finding[]> {
   return [
     {
       id: "sqlite-foreign-keys",
-      level: "warning",
-      sentence: "rows refer to others that do not exist, which PostgreSQL refuses",
+      level: "note",
+      sentence: "rows refer to others that do not exist, which SQLite bears and PostgreSQL refuses",
       evidence: [...broken].map(([what, count]) => `${what}: ${count} times`),
       hint: "remove or mend these rows before porting: synapse_port_db stops at them",
     },

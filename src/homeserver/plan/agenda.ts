@@ -4,7 +4,7 @@ import {
   carryCommand,
   exportCommand,
   OPEN_COMMAND,
-  PREPARE_COMMANDS,
+  prepareCommands,
   restoreCommand,
   showPassphrase,
   TAKE_PASSPHRASE,
@@ -37,7 +37,6 @@ export interface Move extends Names, Times {
   readonly estimate: Estimate | undefined;
   /** Finding ids of blockers that are not cleared: the move cannot begin before. */
   readonly blockers: readonly string[];
-  readonly sqlite: boolean;
   /** Synapse's version at the source, where it is known. */
   readonly version: string | undefined;
   readonly atRisk: number;
@@ -59,7 +58,7 @@ export function agendaOf(move: Move): Agenda {
 }
 
 function before(move: Move): Moment[] {
-  const { now, when, blockers, sqlite, address, atRisk } = move;
+  const { now, when, blockers, sqlite, address, atRisk, version } = move;
   const moments: Moment[] = [];
   if (blockers.length > 0) {
     moments.push({
@@ -79,18 +78,11 @@ function before(move: Move): Moment[] {
       tone: "now",
     });
   }
-  if (sqlite) {
-    moments.push({
-      title: "Port the database to PostgreSQL",
-      where: "on the old host",
-      text: "With Synapse's own synapse_port_db, in two passes (docs/postgres.md in Synapse's documentation). Then plan again: this agenda is for PostgreSQL.",
-    });
-  }
   moments.push({
     title: "Make the new host ready",
     where: "on the new host",
-    text: `Install Synapse${move.version === undefined ? "" : ` ${move.version}, the version of the old host`}, PostgreSQL, gpg and synlift. Keep that Synapse from running, and make room for the old one's configuration and database:`,
-    commands: [...PREPARE_COMMANDS],
+    text: `Install Synapse${version === undefined ? "" : ` ${version}, the version of the old host`}${sqlite ? "" : ", PostgreSQL"}, gpg and synlift. Keep that Synapse from running, and make room for the old one's configuration${sqlite ? "" : " and database"}:`,
+    commands: prepareCommands(move),
   });
   moments.push({
     title: "Rehearse",

@@ -17,6 +17,8 @@ export interface Names {
   readonly accepted: readonly string[];
   /** Whether this host has it: the other must have it too. */
   readonly rsync: boolean;
+  /** Whether the database is a file. */
+  readonly sqlite: boolean;
 }
 
 const folder = (path: string) => (path === "/" ? path : path.replace(/\/+$/, ""));
@@ -63,30 +65,39 @@ export const showPassphrase = ({ out }: Names) =>
 export const TAKE_PASSPHRASE = "(umask 077; cat > /root/move.passphrase)";
 
 /** A place for the configuration that Synapse's account can enter, and a database user whose password nobody sees. */
-export const PREPARE_COMMANDS = [
+export const prepareCommands = ({ sqlite }: Names): string[] => [
   [
     "systemctl disable --now matrix-synapse",
     "mv /etc/matrix-synapse /etc/matrix-synapse.from-package",
     "install -d -m 0700 -o matrix-synapse /etc/matrix-synapse",
+    // The package's Synapse may have run already, and made one. Nothing is lost: it is only moved.
+    ...(sqlite ? [`[ ! -e ${SQLITE_PATH} ] || mv ${SQLITE_PATH} ${SQLITE_PATH}.from-package`] : []),
   ].join("\n"),
-  [
-    "(umask 077; openssl rand -hex 24 > /root/db.password)",
-    'su postgres -c "createuser --createdb synapse"',
-    "su postgres -c psql <<< \"ALTER ROLE synapse PASSWORD '$(cat /root/db.password)'\"",
-  ].join("\n"),
-] as const;
+  ...(sqlite ? [] : [POSTGRES_USER]),
+];
 
-export const restoreCommand = ({ out }: Names, mediaFolder: string) =>
+const POSTGRES_USER = [
+  "(umask 077; openssl rand -hex 24 > /root/db.password)",
+  'su postgres -c "createuser --createdb synapse"',
+  "su postgres -c psql <<< \"ALTER ROLE synapse PASSWORD '$(cat /root/db.password)'\"",
+].join("\n");
+
+/** Where Debian's packages have it. */
+const SQLITE_PATH = "/var/lib/matrix-synapse/homeserver.db";
+
+export const restoreCommand = ({ out, sqlite }: Names, mediaFolder: string) =>
   shellCommand([
     "synlift",
     "restore",
     shellWord(folder(out)),
     "--passphrase-file",
     "/root/move.passphrase",
-    "--database",
-    shellWord("host=127.0.0.1 user=synapse dbname=synapse"),
-    "--database-password-file",
-    "/root/db.password",
+    ...(sqlite
+      ? ["--database", `sqlite:${SQLITE_PATH}`]
+      : [
+          ...["--database", shellWord("host=127.0.0.1 user=synapse dbname=synapse")],
+          ...["--database-password-file", "/root/db.password"],
+        ]),
     "--config-dir",
     "/etc/matrix-synapse",
     "--media-dir",
