@@ -576,10 +576,7 @@ test("a homeserver on SQLite is planned as one that moves, as a file, and is mea
     ];
     const ran = await synlift([...args, "--resolver", `127.0.0.1:${dns.port}`], { env });
     const ids = grave(ran).map((one) => one.split(" ")[0]);
-    assert.ok(
-      !ids.some((id) => /^(media|signing|sqlite|database|users|sequences)/.test(id!)),
-      ids.join(),
-    );
+    assert.ok(!ids.some((id) => /^(media|signing|sqlite|database|users|sequences)/.test(id!)), ids.join());
     assert.deepEqual(
       resultOf(ran).findings.flatMap(({ id, level }) => (id === "database-sqlite" ? [level] : [])),
       ["note"],
