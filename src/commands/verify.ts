@@ -5,6 +5,7 @@ import { lockIfGiven, lockToOpen } from "../bundle/opening-lock.ts";
 import { unprovenOrigin } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
+import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
 import { worst, type Finding } from "../report/finding.ts";
 import type { Command } from "./command.ts";
 import { checked, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
@@ -50,7 +51,8 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       const inventory = await bundle.inventory(lock);
       findings.push(
         ...checkManifest(bundle, inventory),
-        ...(await checkContents(bundle, inventory, lock, view)),
+        ...(await checkContents(bundle, inventory, lock, view, archivesIn(inventory))),
+        ...(await checkArchives(bundle, inventory, lock, view)),
         ...unprovenOrigin(bundle.manifest),
       );
     }

@@ -3,20 +3,11 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { sealedName } from "../bundle/layout.ts";
 import type { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
-import type { Step } from "../journal/step.ts";
 import type { Lock } from "../pipeline/encrypt.ts";
 import { meter } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Progress } from "../system/progress.ts";
-import type { System } from "../system/system.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
-import { openTarget, type DatabaseTarget } from "./database/target.ts";
-import { compareMedia } from "./media/compare.ts";
-import { MEDIA_ARTIFACT } from "./media/export.ts";
-import { MEDIA_SINCE_ARTIFACT } from "./media/export-since.ts";
-import { restoreArchives, type MediaTarget } from "./media/restore.ts";
-import type { MediaSection } from "./media/section.ts";
-import { lostSince } from "./media/verify.ts";
 
 /** A bundle that was checked, opened with its key, and is about to be unpacked. */
 export interface Opened {
@@ -28,46 +19,6 @@ export interface Opened {
 /** The packed configuration, by name. Throws `bundle-damaged`. */
 export function readConfigArtifact(opened: Opened): Promise<ReadonlyMap<string, Uint8Array>> {
   return unpackConfig(contents(opened, CONFIG_ARTIFACT));
-}
-
-/** Unpacks the media. Run again when files are missing since. */
-export function mediaStep(
-  opened: Opened,
-  target: MediaTarget,
-  section: MediaSection,
-  database: DatabaseTarget,
-  system: System,
-  progress: Progress,
-): Step {
-  const { files } = system;
-  return {
-    id: "restore/media",
-    inputs: { bundle: opened.bundle.manifest.id, store: target.store },
-    async check() {
-      const session = await openTarget(database, system);
-      try {
-        const compared = await compareMedia(session, target.store, files, {
-          hashes: false,
-          tell: () => undefined,
-        });
-        const lost = lostSince(section, compared);
-        return lost.length === 0 ? undefined : `${lost.length} files are missing`;
-      } finally {
-        await session.close();
-      }
-    },
-    async run() {
-      // What came last first: where both archives have a file, its word counts.
-      const since = opened.inventory.artifacts.some(({ name }) => name === sealedName(MEDIA_SINCE_ARTIFACT))
-        ? shown(opened, MEDIA_SINCE_ARTIFACT, "media that came since", progress)
-        : undefined;
-      const archive = shown(opened, MEDIA_ARTIFACT, "media", progress);
-      const restored = await restoreArchives(since ? [since, archive] : [archive], target, files);
-      // Each file was not waited for by itself: a million small waits.
-      await files.syncAll(target.store);
-      return { ...restored };
-    },
-  };
 }
 
 /** An artifact's content, which ends well only if all of it is what was packed. */

@@ -114,7 +114,7 @@ async function mustBeSame(path: string, entry: Unpacked, files: Files): Promise<
 }
 
 /** Makes each folder once, private and with the owner asked for, and never through a symbolic link. */
-class Folders {
+export class Folders {
   #made = new Set<string>();
   #target: MediaTarget;
   #files: Files;

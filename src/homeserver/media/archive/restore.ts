@@ -1,0 +1,154 @@
+import { dirname, join } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import type { Finding } from "../../../report/finding.ts";
+import type { Files } from "../../../system/files.ts";
+import { hashAt } from "../hash-at.ts";
+import { uploadPath } from "../layout.ts";
+import { Folders, type MediaTarget } from "../restore.ts";
+import type { ArchiveManifest } from "./manifest.ts";
+import { findManifest, readArchive, type ArchiveRead, type Receiver } from "./read.ts";
+import { mxcOf, type ArchiveRecord } from "./record.ts";
+import type { ArchiveSource } from "./source.ts";
+
+export interface ArchiveRestored {
+  readonly written: number;
+  /** Found there already, byte for byte. */
+  readonly kept: number;
+  readonly bytes: number;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Puts the uploads of an archive into a media store, and nothing anywhere else: each where its id says, whatever its
+ * entry is called, and only when it is what the manifest says. What is there already and the same is kept; what differs
+ * is never overwritten. `restored` is called for each that is in its place. May be run again. Throws `archive-damaged`,
+ * after all that is whole was restored; `target-not-empty`.
+ */
+export async function restoreArchive(
+  source: ArchiveSource,
+  { serverName, ...target }: MediaTarget & { readonly serverName: string },
+  files: Files,
+  restored: (record: ArchiveRecord) => Promise<void> = () => Promise.resolve(),
+): Promise<ArchiveRestored> {
+  // Read to its end first: nothing of an archive that does not open is written.
+  const manifest = await findManifest(source);
+  const folders = new Folders(target, files);
+  await folders.make(target.store);
+  const counted = { written: 0, kept: 0 };
+  const foreign: string[] = [];
+  const read = await readArchive(source, manifest, async (record) => {
+    const name = record.origin === serverName ? uploadPath(record.media_id) : undefined;
+    if (name === undefined) {
+      foreign.push(mxcOf(record));
+      return undefined;
+    }
+    const path = join(target.store, name);
+    if (await files.look(path)) {
+      await mustBeSame(path, record, files);
+      counted.kept += 1;
+      await restored(record);
+      return undefined;
+    }
+    await folders.make(dirname(path));
+    return writeTo(path, record, target, files, async () => {
+      counted.written += 1;
+      await restored(record);
+    });
+  });
+  mustBeWhole(source, read);
+  return { ...counted, bytes: read.bytes, findings: findingsOf(source, manifest, read, foreign) };
+}
+
+async function writeTo(
+  path: string,
+  record: ArchiveRecord,
+  { owner }: MediaTarget,
+  files: Files,
+  done: () => Promise<void>,
+): Promise<Receiver> {
+  const file = await files.begin(path, 0o640, { sync: false });
+  return {
+    write: (chunk) => file.write(chunk),
+    drop: () => file.abandon(),
+    async keep() {
+      await file.finish();
+      await files.setTimes(path, record.created_ts);
+      if (owner) await files.setOwner(path, owner.uid, owner.gid);
+      await done();
+    },
+  };
+}
+
+async function mustBeSame(path: string, record: ArchiveRecord, files: Files): Promise<void> {
+  const found = await files.look(path);
+  const same =
+    found?.kind === "file" &&
+    found.size === record.size_bytes &&
+    (record.sha256 === "" || (await hashAt(path, files)) === record.sha256.toLowerCase());
+  if (same) return;
+  throw new MigrationError(
+    "target-not-empty",
+    `${path} is there already and is another file than the one in the archive`,
+    { hint: "restore into an empty media folder" },
+  );
+}
+
+const SHOWN = 20;
+
+/** Throws `archive-damaged` for uploads whose bytes are not what the manifest says. */
+export function mustBeWhole({ where }: ArchiveSource, { wrong }: ArchiveRead): void {
+  if (wrong.length === 0) return;
+  const shown = wrong.slice(0, 5).map(({ record, why }) => `${mxcOf(record)}: ${why}`);
+  const more = wrong.length > shown.length ? `; and ${wrong.length - shown.length} more` : "";
+  throw new MigrationError(
+    "archive-damaged",
+    `${wrong.length} uploads in ${where} are not what its manifest says: ${shown.join("; ")}${more}`,
+    { hint: "none of these was restored; copy the archive again from where it was made" },
+  );
+}
+
+/** What people should know of an archive that was read. */
+export function findingsOf(
+  { where }: ArchiveSource,
+  { refused, records }: ArchiveManifest,
+  { records: read, missing }: ArchiveRead,
+  foreign: readonly string[] = [],
+): Finding[] {
+  const findings: Finding[] = [
+    {
+      id: "media-archive",
+      level: "ok",
+      sentence: `${read} of ${records} uploads in ${where} are what its manifest says, by size and hash`,
+    },
+  ];
+  const warn = (count: number, what: string, evidence: readonly string[], hint: string) => {
+    if (count === 0) return;
+    const id = "media-archive-left";
+    findings.push({
+      id,
+      level: "warning",
+      sentence: `${count} ${what} ${where}`,
+      evidence: evidence.slice(0, SHOWN),
+      hint,
+    });
+  };
+  warn(
+    missing.length,
+    "uploads have a record and no file in",
+    missing.map(mxcOf),
+    "they are lost, unless a part is missing: see that all files of the archive are there",
+  );
+  warn(
+    refused.length,
+    "records were passed over, as matrix-media-repo does, in",
+    refused.map(({ key, why }) => `${key}: ${why}`),
+    "ask whoever made the archive",
+  );
+  warn(
+    foreign.length,
+    "uploads are of another server, or have an id that no upload of Synapse has, in",
+    foreign,
+    "they were not restored; see that it is the archive of this server",
+  );
+  return findings;
+}

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { restoreArchive } from "../../../../src/homeserver/media/archive/restore.ts";
+import { archiveInFolder } from "../../../../src/homeserver/media/archive/source.ts";
+import { uploadPath } from "../../../../src/homeserver/media/layout.ts";
+import { realFiles } from "../../../../src/system/files.ts";
+import { noise } from "../../../support/bytes.ts";
+import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
+import { filesBelow } from "../../../support/secrets.ts";
+import { item, ORIGIN, packed, sourceOf, uploadNamed } from "./uploads.ts";
+
+const vector = (name: string) =>
+  archiveInFolder(
+    fileURLToPath(new URL(`../../../vectors/media-archive/${name}/archive`, import.meta.url)),
+    realFiles,
+  );
+const newStore = () => join(temporaryFolder("target"), "media");
+const restored = (source: ReturnType<typeof vector>, store: string, serverName = ORIGIN) =>
+  restoreArchive(source, { store, serverName }, realFiles);
+
+test("uploads of an archive lie where Synapse looks for them, with the time of their upload, and again nothing is written", async () => {
+  const store = newStore();
+  const ids: string[] = [];
+  const again = () =>
+    restoreArchive(vector("go-v2"), { store, serverName: ORIGIN }, realFiles, ({ media_id: id }) => {
+      ids.push(id);
+      return Promise.resolve();
+    });
+  const first = await again();
+  assert.deepEqual([first.written, first.kept], [5, 0]);
+  const path = join(store, uploadPath("TkPoIuYtReWqAsDfGhJkLzXc")!);
+  assert.equal(readFileSync(path).toString("hex"), "0011223344556677");
+  assert.deepEqual([statSync(path).mtimeMs, statSync(path).mode & 0o777], [1_712_345_678_901, 0o640]);
+  assert.deepEqual(
+    first.findings.map(({ level }) => level),
+    ["ok"],
+  );
+  const second = await again();
+  assert.deepEqual([second.written, second.kept], [0, 5]);
+  assert.equal(ids.length, 10);
+});
+
+test("what is wrong is not put in its place, is named, and what is whole is there all the same", async () => {
+  for (const name of ["wrong-hash", "wrong-size"]) {
+    const store = newStore();
+    await assert.rejects(restored(vector(name), store), {
+      code: "archive-damaged",
+      message: /1 uploads .* are not what its manifest says: mxc:\/\/example.org\/AAAA/,
+      hint: /none of these was restored/,
+    });
+    assert.equal(filesBelow(store).length, 5);
+    assert.equal(existsSync(join(store, uploadPath("A".repeat(24))!)), false);
+  }
+});
+
+test("lost files, foreign records and those of another server are told, and nothing is written for them", async () => {
+  for (const [name, count] of [
+    ["file-missing", 5],
+    ["key-of-another", 5],
+    ["hash-of-no-kind", 5],
+  ] as const) {
+    const store = newStore();
+    const { findings } = await restored(vector(name), store);
+    assert.deepEqual(
+      findings.map(({ id, level }) => `${level} ${id}`),
+      ["ok media-archive", "warning media-archive-left"],
+    );
+    assert.equal(filesBelow(store).length, count);
+  }
+  const store = newStore();
+  const { written, findings } = await restored(vector("ours-v2"), store, "far.example");
+  assert.equal(written, 0);
+  assert.match(findings[1]!.sentence, /6 uploads are of another server/);
+  assert.deepEqual(filesBelow(store), []);
+});
+
+test("an archive that does not open is found out before anything is written", async () => {
+  const store = newStore();
+  for (const name of ["no-manifest", "version-3", "manifest-no-json"])
+    await assert.rejects(restored(vector(name), store), { code: "archive-damaged" });
+  assert.equal(existsSync(store), false);
+});
+
+test("no id leads out of the store, and no link in it is followed", async () => {
+  const outside = temporaryFolder("outside");
+  const ids = ["../../../etc/passwd", "....//....//x", "ab/../../../../x", "abcd\0x", "\\..\\..\\xyzzy"];
+  const [archive] = await packed(ids.map((id) => item(uploadNamed(id), "evil")));
+  const store = newStore();
+  const { written } = await restored(sourceOf(archive!.bytes), store);
+  assert.equal(written, 0);
+  assert.deepEqual(filesBelow(dirname(store)), []);
+  mkdirSync(join(store, "local_content"), { recursive: true });
+  symlinkSync(outside, join(store, "local_content/Go"));
+  const [good] = await packed([item(uploadNamed("GoodGoodGood"), "good")]);
+  await assert.rejects(restored(sourceOf(good!.bytes), store), { code: "target-not-empty" });
+  assert.deepEqual(readdirSync(outside), []);
+});
+
+test("a file that is there and differs is never overwritten", async () => {
+  const [archive] = await packed([item(uploadNamed("GoodGoodGood"), noise(100))]);
+  const store = newStore();
+  const path = join(store, uploadPath("GoodGoodGood")!);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, noise(100, 2));
+  await assert.rejects(restored(sourceOf(archive!.bytes), store), {
+    code: "target-not-empty",
+    message: /is another file/,
+  });
+  assert.ok(readFileSync(path).equals(noise(100, 2)));
+});
