@@ -16,6 +16,7 @@ import {
   configSchema,
   DRY_RUN,
   dryRunSchema,
+  givenSource,
   PASSPHRASE_OPTIONS,
   passphraseSchema,
   passphraseSource,
@@ -84,17 +85,9 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
 
   async run(options, system, view) {
     const { machine } = system;
-    const here = (path: string) => resolve(machine.folder, path);
-    const folder = here(options.out);
-    const { workingDirectory } = options;
+    const folder = resolve(machine.folder, options.out);
     const order = {
-      given: {
-        configPaths: options.config.map(here),
-        workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
-        map: options.map,
-        databaseCommand: options.databaseCommand,
-        folder: machine.folder,
-      },
+      given: givenSource(options, system),
       ...{ folder, rehearsal: options.rehearse, stop: options, partSize: options.split },
       passphrase: passphraseSource(options),
       recipients: options.recipient,

@@ -5,6 +5,7 @@ import type { KeySource } from "../bundle/opening-lock.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
 import type { PathPair } from "../homeserver/path-map.ts";
 import type { ConfigSource } from "../homeserver/read.ts";
+import type { GivenSource } from "../homeserver/service/choose-launch.ts";
 import type { Account } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Given, Option } from "./command.ts";
@@ -82,6 +83,19 @@ export const configSource = (
   databaseCommand,
   signal,
 });
+
+/** The same, for those who ask the host about what was left out. */
+export function givenSource(
+  { config, workingDirectory, map, databaseCommand }: Parameters<typeof configSource>[0],
+  { machine }: Pick<System, "machine">,
+): GivenSource {
+  const here = (path: string) => resolve(machine.folder, path);
+  return {
+    configPaths: config.map(here),
+    workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
+    ...{ map, databaseCommand, folder: machine.folder },
+  };
+}
 
 export const DRY_RUN: Option = {
   flags: "--dry-run",
@@ -185,6 +199,12 @@ export function mediaArtifactsOf(text: string): { backup: boolean; archive: bool
     );
   }
   return { backup: kinds.includes("backup"), archive: kinds.includes("archive") };
+}
+
+/** The same as it was typed, for whoever passes it on. */
+export function checkedSize(text: string): string {
+  sizeOf(text);
+  return text;
 }
 
 /** "/data=/srv/synapse". Throws `bad-usage`. */

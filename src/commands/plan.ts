@@ -4,6 +4,7 @@ import type { DelegationFacts } from "../delegation/facts.ts";
 import { inspectDelegation, type Delegation } from "../delegation/inspect.ts";
 import { addressWords, hostsIn } from "../delegation/words.ts";
 import { MigrationError } from "../errors.ts";
+import { USUAL_LINK } from "../homeserver/estimate/expected.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 import { MEDIA_MISSING } from "../homeserver/media/export.ts";
 import { readToken } from "../homeserver/people/notice-inputs.ts";
@@ -18,6 +19,7 @@ import { readOrSay } from "../homeserver/plan/read-or-say.ts";
 import type { PlanQuestions } from "../homeserver/plan/questions.ts";
 import { timeFindings } from "../homeserver/plan/time-findings.ts";
 import { MEDIA_ODD } from "../homeserver/media/store.ts";
+import { mustHaveFolder } from "../homeserver/room.ts";
 import { chooseSource } from "../homeserver/service/choose-launch.ts";
 import { findLaunches } from "../homeserver/service/find-launches.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
@@ -29,17 +31,22 @@ import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import { typedDatabase } from "./database-options.ts";
-import { ACCEPT, acceptSchema, checked, CONFIG_OPTIONS, configSchema, sizeOf } from "./options.ts";
-
-/** Bytes per second that are assumed between the hosts where nobody says so: 100 Mbit/s. */
-const USUAL_LINK = 100;
+import {
+  ACCEPT,
+  acceptSchema,
+  checked,
+  checkedSize,
+  CONFIG_OPTIONS,
+  configSchema,
+  sizeOf,
+} from "./options.ts";
 
 const schema = z.object({
   config: z.array(z.string()).default([]),
   ...configSchema,
   deep: z.boolean().default(false),
   out: z.string().min(1).default("/srv/move"),
-  split: z.string().optional(),
+  split: z.string().transform(checkedSize).optional(),
   newHost: z.string().min(1).default("root@new.example.org"),
   link: z.coerce.number().positive().max(1_000_000).optional(),
   when: z.string().transform(parseDate).optional(),
@@ -113,6 +120,8 @@ export const planCommand: Command<PlanOptions> = {
 
   async run(options, system, view) {
     const { machine, files } = system;
+    const html = options.html === undefined ? undefined : resolve(machine.folder, options.html);
+    if (html !== undefined) await mustHaveFolder(html, "--html", files);
     const questions = await questionsOf(options, system);
     const launches = await findLaunches(system);
     const chosen = await chooseSource(
@@ -170,18 +179,13 @@ export const planCommand: Command<PlanOptions> = {
       : undefined;
     const page = names ? names.page(planPage(shown)) : planPage(shown);
     const details = planDetails(shown, (address?.facts ?? null) as Json);
-    const lines: string[] = [];
-    if (options.html !== undefined) {
-      const path = resolve(machine.folder, options.html);
-      await files.writeWhole(path, pageHtml(page));
-      lines.push(`the plan as a page: ${path}`);
-    }
+    if (html !== undefined) await files.writeWhole(html, pageHtml(page));
     return {
       opening: planText(page, system.terminal),
       brief: true,
       findings: page.findings,
       details: names ? names.value(details) : details,
-      lines: [page.verdict.sentence, ...lines],
+      lines: [page.verdict.sentence, ...(html === undefined ? [] : [`the plan as a page: ${html}`])],
       failure: lookFailure(findings),
     };
   },
@@ -209,7 +213,7 @@ async function questionsOf(options: PlanOptions, system: System): Promise<PlanQu
     uploadLimit: options.targetUploadLimit,
     mediaRepo: mediaRepo === undefined ? undefined : { url: mediaRepo, token },
     out: resolve(machine.folder, options.out),
-    link: ((options.link ?? USUAL_LINK) * 1e6) / 8,
+    link: options.link === undefined ? USUAL_LINK : (options.link * 1e6) / 8,
     linkNamed: options.link !== undefined,
   };
 }

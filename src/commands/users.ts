@@ -12,11 +12,16 @@ import {
   leftWithout,
   prepareNotices,
   recordIn,
+  type Delivery,
 } from "../homeserver/people/notify.ts";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
 import { surveyPeople } from "../homeserver/people/survey.ts";
 import { readHomeserver } from "../homeserver/read.ts";
+import { mustHaveFolder } from "../homeserver/room.ts";
+import { chooseSource } from "../homeserver/service/choose-launch.ts";
+import { findLaunches } from "../homeserver/service/find-launches.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import {
@@ -25,7 +30,7 @@ import {
   checked,
   CONFIG_OPTIONS,
   configSchema,
-  configSource,
+  givenSource,
   DRY_RUN,
   dryRunSchema,
 } from "./options.ts";
@@ -45,7 +50,7 @@ const oneLine = z.string().regex(/^[^\r\n]+$/, "write one line");
 
 const schema = z
   .object({
-    config: z.array(z.string()).min(1),
+    config: z.array(z.string()).default([]),
     ...configSchema,
     all: z.boolean().default(false),
     coverageDays: z.coerce.number().int().min(0).max(3650).default(90),
@@ -118,7 +123,10 @@ export const usersCommand: Command<UsersOptions> = {
   async run(options, system, view) {
     const { machine, files } = system;
     const at = (path: string) => resolve(machine.folder, path);
-    const homeserver = await readHomeserver(configSource(options, system), files);
+    const csv = options.csv === undefined || options.dryRun ? undefined : at(options.csv);
+    if (csv !== undefined) await mustHaveFolder(csv, "--csv", files);
+    const chosen = await chooseSource(await findLaunches(system), givenSource(options, system), files);
+    const homeserver = await readHomeserver({ ...chosen.source, signal: system.signal }, files);
     const { serverName, settings } = homeserver;
     // What could keep us from sending is found out before the long look at the database.
     const mailing = options.notify
@@ -132,7 +140,6 @@ export const usersCommand: Command<UsersOptions> = {
     const text = options.text === undefined ? undefined : await readText(at(options.text), files);
     const campaign = campaignOf(text ?? announced?.atRisk ?? textForThoseAtRisk(occasion));
 
-    const csv = options.csv === undefined || options.dryRun ? undefined : at(options.csv);
     const { tally, roll, noticed } = await surveyPeople(
       homeserver,
       {
@@ -153,7 +160,11 @@ export const usersCommand: Command<UsersOptions> = {
         view,
       ));
     const findings = acceptWarnings(
-      [...peopleFindings(tally, serverName, settings), ...(delivery ? [deliveryFinding(delivery)] : [])],
+      [
+        ...chosen.findings,
+        ...peopleFindings(tally, serverName, settings),
+        ...(delivery ? [deliveryFinding(delivery)] : []),
+      ],
       options.accept,
     );
     const left = delivery ? leftWithout(delivery) : 0;
@@ -162,7 +173,7 @@ export const usersCommand: Command<UsersOptions> = {
       findings,
       details: usersDetails(result),
       lines: usersLines(result, system.terminal),
-      failure: left > 0 ? unsent(left) : lookFailure(findings),
+      failure: left > 0 ? unsent(left) : lookFailure(told(delivery) ? withoutWarnings(findings) : findings),
     };
   },
 };
@@ -176,6 +187,10 @@ async function noticeOptions({ tokenFile, url, rate, record, announce }: UsersOp
     recordPath: record === undefined ? recordIn(at(announce!)) : at(record),
   };
 }
+
+/** Those at risk were told: that was what this run was for, and its warnings are no failure of it. */
+const told = (delivery: Delivery | undefined) => delivery !== undefined && !delivery.dryRun;
+const withoutWarnings = (findings: readonly Finding[]) => findings.filter(({ level }) => level !== "warning");
 
 /** Notices per second: making a room for each is work for a server that people use. */
 const RATE = 2;

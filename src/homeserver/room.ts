@@ -23,3 +23,12 @@ export async function mustHaveRoom(
     },
   );
 }
+
+/** Throws `file-missing` when a file that is to be written has no folder: before a long look, not after it. */
+export async function mustHaveFolder(path: string, option: string, files: Files): Promise<void> {
+  const folder = dirname(path);
+  if ((await files.follow(folder))?.kind === "folder") return;
+  throw new MigrationError("file-missing", `${option}: there is no folder ${folder}`, {
+    hint: "make it first, or name another place",
+  });
+}

@@ -3,12 +3,12 @@ import { randomUUID } from "node:crypto";
 import { createReadStream, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { promisify } from "node:util";
-import { MigrationError } from "../errors.ts";
 import { readLine } from "./descriptor.ts";
 import { attempt, codeOf, foreseen } from "./file-faults.ts";
 import type { Bytes } from "./system.ts";
 import { beginFile, syncFolder, type BeginOptions, type Unfinished } from "./unfinished.ts";
 import { walkFolder, type Walked } from "./walk.ts";
+import { readWholeFile } from "./whole-file.ts";
 
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
 export { type Walked } from "./walk.ts";
@@ -21,7 +21,10 @@ export interface Files {
   follow(path: string): Promise<Entry | undefined>;
   /** Throws `file-missing` when it is not there. `from` and `to` are offsets in bytes; `to` is not read itself. */
   read(path: string, range?: { from?: number; to?: number }): Bytes;
-  /** The whole of a small file. Throws `file-missing`, or `file-failed` when it is longer than `limit` bytes (16 MiB). */
+  /**
+   * The whole of a small file, or of what comes through a named pipe. Throws `file-missing`, or `file-failed` when it is
+   * longer than `limit` bytes (16 MiB), or nobody writes into the pipe.
+   */
   readWhole(path: string, limit?: number): Promise<Uint8Array>;
   readText(path: string): Promise<string>;
   /** See `readLine`: what an inherited descriptor says, up to the end of its first line. */
@@ -84,29 +87,7 @@ export const realFiles: Files = {
     }
   },
 
-  async readWhole(path, limit = 16 * 1024 * 1024) {
-    try {
-      const file = await fs.open(path, "r");
-      try {
-        const { size } = await file.stat();
-        if (size > limit) throw tooLarge(path, size);
-        // A pipe or a device says that it has no size, and may never end.
-        const start = Buffer.alloc(Math.min(limit + 1, 64 * 1024));
-        const chunks: Uint8Array[] = [];
-        for (let total = 0; ;) {
-          const { bytesRead } = await file.read(start, 0, start.length);
-          if (bytesRead === 0) return Buffer.concat(chunks);
-          chunks.push(Uint8Array.from(start.subarray(0, bytesRead)));
-          total += bytesRead;
-          if (total > limit) throw tooLarge(path, total);
-        }
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      throw foreseen(error, "read", path);
-    }
-  },
+  readWhole: (path, limit = 16 * 1024 * 1024) => attempt("read", path, () => readWholeFile(path, limit)),
 
   async readText(path) {
     return new TextDecoder().decode(await realFiles.readWhole(path));
@@ -193,6 +174,3 @@ async function entryOf(path: string, ask: () => Promise<Stats>): Promise<Entry |
     throw foreseen(error, "look at", path);
   }
 }
-
-const tooLarge = (path: string, size: number) =>
-  new MigrationError("file-failed", `${path} is too large to be what it should be: ${size} bytes`);

@@ -42,11 +42,12 @@ export function realPrograms(
   environment: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
 ): Programs {
-  const base = Object.fromEntries(
+  const { LC_ALL: locale, ...base } = Object.fromEntries(
     PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   );
+  // Messages are read by us and shown to people: one language. LC_ALL would overrule that; LANG stands for all the rest.
+  if (locale !== undefined && locale !== "") base["LANG"] = locale;
 
-  // Messages are read by us and shown to people: one language.
   const environmentOf = ({ account, env, passOn = [] }: Call) => ({
     ...base,
     ...Object.fromEntries(passOn.map((name) => [name, environment[name]])),
@@ -137,8 +138,11 @@ export function realPrograms(
 
 /** A program that was killed because the run is to stop just ends: the reason is the signal, not the program. */
 async function* unlessStopped(output: Bytes, signal: AbortSignal): Bytes {
-  yield* output;
-  signal.throwIfAborted();
+  try {
+    yield* output;
+  } finally {
+    signal.throwIfAborted();
+  }
 }
 
 function launched(

@@ -63,9 +63,6 @@ export class RunningProgram {
     const timer = setTimeout(() => {
       this.#tooSlow = true;
       this.kill();
-      // What it started itself may hold the pipes open.
-      this.#child.stdout?.destroy();
-      this.#child.stderr?.destroy();
     }, milliseconds);
     void this.ended.then(() => {
       clearTimeout(timer);
@@ -124,8 +121,11 @@ export class RunningProgram {
     return this.failure({ code, signal, complaint: "" }) !== undefined;
   }
 
+  /** Ends it, and what it has still to say: a program that it started itself, as a wrapper does, may hold its pipes open. */
   kill(): void {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGKILL");
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
   }
 
   /** Why this ending is not a good one, or undefined when it is. */

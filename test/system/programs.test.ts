@@ -178,6 +178,26 @@ test("a program that takes longer than it may is ended and told, also when it le
   assert.equal(await programs.run({ ...sh("echo quick"), limit: 60_000 }), "quick\n");
 });
 
+test("a conversation with a wrapper ends when it is killed, also when what the wrapper started goes on", async () => {
+  const talk = await programs.open(sh("sleep 60 & cat"));
+  const began = performance.now();
+  talk.kill();
+  assert.equal((await talk.close()).signal, "SIGKILL");
+  assert.ok(performance.now() - began < 5000);
+});
+
+test("programs speak one language, whatever LC_ALL says, and keep the rest of it", async () => {
+  const env = { PATH: process.env["PATH"] ?? "", LANG: "C", LC_ALL: "de_DE.UTF-8" };
+  const got = await programsWith(env).run({ name: "env", args: [] });
+  assert.deepEqual(
+    got
+      .split("\n")
+      .filter((line) => /^L/.test(line))
+      .sort(),
+    ["LANG=de_DE.UTF-8", "LC_MESSAGES=C"],
+  );
+});
+
 test("a secret travels on file descriptor 3 and can be seen nowhere else", async () => {
   const secret = "a secret nobody should see";
   const look = `cat <&3; echo; tr '\\0' '\\n' </proc/$$/cmdline; tr '\\0' '\\n' </proc/$$/environ; tr '\\0' '\\n' </proc/self/environ`;

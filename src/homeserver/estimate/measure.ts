@@ -24,6 +24,7 @@ export interface Measured {
 const MEDIA_SAMPLE = { bytes: 4 * 1024 * 1024, times: 3 };
 /** Bytes of a SQLite file that are read of it. */
 const FILE_SAMPLE = 8 * 1024 * 1024;
+const BLOCK = 1024 * 1024;
 
 /**
  * A short sample of dumping, compressing and encrypting on this machine: some seconds, nothing written. The passphrase
@@ -32,7 +33,7 @@ const FILE_SAMPLE = 8 * 1024 * 1024;
 export async function measureRates(
   look: Look,
   facts: Pick<DatabaseLookFacts, "tables" | "encoding" | "bytes">,
-  system: Pick<System, "programs" | "files" | "machine" | "gpg">,
+  system: Pick<System, "programs" | "machine" | "gpg">,
   progress: Progress,
 ): Promise<Measured> {
   const { machine } = system;
@@ -70,18 +71,22 @@ async function postgresSample(
 /** Where nothing can be read, nothing takes long. */
 const USUAL = 200e6;
 
-/** A SQLite database travels as its file: what counts is how fast that is read, and how it compresses. */
+/**
+ * A SQLite database travels as its file: what counts is how fast that is read, and how it compresses. Another program
+ * reads it: a process that closes a file loses its locks on it (fcntl(2)), SQLite's own included.
+ */
 async function fileSample(
   path: string,
   { bytes }: Pick<DatabaseLookFacts, "bytes">,
-  { files, machine }: Pick<System, "files" | "machine">,
+  { programs, machine }: Pick<System, "programs" | "machine">,
 ) {
   const text: Uint8Array[] = [];
   let read = 0;
-  const began = machine.elapsed();
   // Not the beginning alone: what lies there is older and differs.
-  const from = Math.max(0, Math.floor(bytes / 2) - FILE_SAMPLE / 2);
-  for await (const chunk of files.read(path, { from, to: Math.min(bytes, from + FILE_SAMPLE) })) {
+  const skip = Math.max(0, Math.floor((bytes - FILE_SAMPLE) / 2 / BLOCK));
+  const args = [`if=${path}`, `bs=${BLOCK}`, `skip=${skip}`, `count=${FILE_SAMPLE / BLOCK}`, "status=none"];
+  const began = machine.elapsed();
+  for await (const chunk of programs.through({ name: "dd", args })) {
     text.push(chunk);
     read += chunk.length;
   }

@@ -122,6 +122,9 @@ describe("a backup is measured by", () => {
       '{"content":{"session_id":"list","x":[1,-Infinity]}}',
       '{"content":{"session_id":7}}',
       '{"content":[]}',
+      '{"content":{"session_id":"cut off',
+      "no JSON at all",
+      '{"content":{"body":"quoted \\\\"session_id\\\\": \\\\"not one\\\\""}}',
       '{"content":{}}',
     ];
     const town = room();
