@@ -14,7 +14,7 @@ written there afterwards is not in it. Never open it to people for good.
 `
     : ""
 }
-Nothing but sha256sum, cat, gpg, gunzip, tar and psql is needed to open it.
+Nothing but ${programsFor(artifacts)} is needed to open it.
 ${recipients ? withSecretKey(recipients) : WITH_PASSPHRASE}
   set -euo pipefail
   umask 077
@@ -30,6 +30,11 @@ ${artifacts.length + 2}. What was counted at the source (JSON):
 
 ${afterwards}`;
 }
+
+const programsFor = (artifacts: readonly Artifact[]) =>
+  artifacts.some(({ format }) => format === "sql")
+    ? "sha256sum, cat, gpg, gunzip, tar and psql"
+    : "sha256sum, cat, gpg and tar";
 
 const WITH_PASSPHRASE = `Put the passphrase into a file P that only you can read (chmod 600 P), in bash:
 `;

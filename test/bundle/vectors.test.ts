@@ -7,11 +7,16 @@ import { checkContents, checkManifest, checkParts, refuseDamage } from "../../sr
 import { MigrationError } from "../../src/errors.ts";
 import type { Lock } from "../../src/pipeline/encrypt.ts";
 import type { Finding } from "../../src/report/finding.ts";
+import { restoreSqlite } from "../../src/homeserver/database/restore-sqlite.ts";
+import { databaseSectionSchema } from "../../src/homeserver/database/section.ts";
 import { realFiles } from "../../src/system/files.ts";
 import { gpgIn } from "../../src/system/gpg-home.ts";
 import { silent } from "../../src/system/progress.ts";
+import { realSqlite } from "../../src/system/sqlite.ts";
 import { collect } from "../support/bytes.ts";
 import { KeyHome } from "../support/gpg-keys.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { rowsIn } from "../support/old-sqlite.ts";
 import { lockWith, programsWith } from "../support/real-world.ts";
 import { DUMP, openBundle } from "../support/small-bundle.ts";
 
@@ -52,6 +57,7 @@ test("there are bundles to be held against", () => {
   assert.ok(names.length >= 10, `only ${names.length} in ${VECTORS}`);
   assert.ok(names.includes("good"));
   assert.ok(names.includes("recipient"));
+  assert.ok(names.includes("sqlite"));
 });
 
 for (const name of names) {
@@ -97,4 +103,25 @@ test("the one for a recipient names its key, and opens with nothing else", async
   const lock = withSecretKey(join(VECTORS, "recipient", "secret-key-for-tests-only.asc"));
   const dump = bundle.artifact("customer_db_export.sql.gz")!;
   assert.equal((await collect(bundle.plain(dump, lock))).toString(), DUMP);
+});
+
+test("the one of SQLite becomes a file with every row that stays, as its inventory says", async () => {
+  const bundle = await openBundle(join(VECTORS, "sqlite", "bundle"));
+  const section = databaseSectionSchema.parse((await bundle.inventory(withPassphrase)).section("database"));
+  assert.equal(section.engine, "sqlite");
+  const path = join(temporaryFolder("sqlite"), "new.db");
+  await restoreSqlite(path, bundle.plain(bundle.artifact("homeserver.db.tar.gz")!, withPassphrase), {
+    ...{ files: realFiles, owner: undefined },
+    sqlite: realSqlite(realFiles, new AbortController().signal),
+  });
+  const expected: Record<string, number> = {
+    ...section.rows,
+    ...section.staying,
+    "main.e2e_one_time_keys_json": 0,
+  };
+  assert.deepEqual(
+    Object.fromEntries([...rowsIn(path)].map(([table, count]) => [`main.${table}`, count])),
+    expected,
+  );
+  assert.deepEqual([expected["main.users"], expected["main.remote_media_cache"]], [2, 1]);
 });

@@ -112,6 +112,7 @@ test("the guide's own commands open it: one file, whole by itself, with every ro
   assert.deepEqual([...readFileSync(opened).subarray(18, 20)], [1, 1], "it needs no -wal");
   assert.deepEqual(rowsIn(opened), rowsBefore);
   const text = readFileSync(join(bundle, "OPENING.txt"), "utf8");
+  assert.doesNotMatch(text, /psql|createdb|TRUNCATE/);
   for (const statement of text.match(/DELETE FROM .*;/g)!) sql(opened, statement);
   const after = rowsIn(opened);
   assert.equal(rowsBefore.get("e2e_one_time_keys_json")! > 0, true);

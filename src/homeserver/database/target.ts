@@ -66,7 +66,7 @@ export function mustBeOfEngine({ engine }: Pick<DatabaseSection, "engine">, targ
     {
       hint:
         engine === "sqlite"
-          ? "restore it as what it is, --database sqlite:PATH, and open the server; then bring it to PostgreSQL with Synapse's own synapse_port_db"
+          ? "restore it as what it is, --database sqlite:PATH (any layout but compose), and open the server; then bring it to PostgreSQL with Synapse's own synapse_port_db"
           : "name a PostgreSQL database: 'host=… user=… dbname=…'; there is no way from PostgreSQL to SQLite",
     },
   );
