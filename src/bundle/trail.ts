@@ -82,7 +82,10 @@ export class Trail {
     this.#wake();
   }
 
-  /** All of it, from the disk, to its end; waits for what is not there yet. To be read once. */
+  /**
+   * All of it, from the disk, to its end; waits for what is not there yet. To be read once. What was given is
+   * overwritten by what is given next.
+   */
   async *bytes(): Bytes {
     for (let index = 0; ; index += 1) {
       while (index >= this.#stretches.length && !this.#ended) await this.#change();
@@ -105,7 +108,11 @@ export class Trail {
     let release = () => {};
     this.#reading = new Promise((resolve) => (release = resolve));
     try {
-      for await (const chunk of this.#files.read(path, { from, ...(to === undefined ? {} : { to }) })) {
+      for await (const chunk of this.#files.read(path, {
+        from,
+        reuse: true,
+        ...(to === undefined ? {} : { to }),
+      })) {
         this.#throwIfFailed();
         tally.add(chunk);
         this.#whole?.add(chunk);

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { createReadStream, type Stats } from "node:fs";
+import type { Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { promisify } from "node:util";
 import { readLine } from "./descriptor.ts";
@@ -19,8 +19,11 @@ export interface Files {
   look(path: string): Promise<Entry | undefined>;
   /** As `look`, but following symbolic links. */
   follow(path: string): Promise<Entry | undefined>;
-  /** Throws `file-missing` when it is not there. `from` and `to` are offsets in bytes; `to` is not read itself. */
-  read(path: string, range?: { from?: number; to?: number }): Bytes;
+  /**
+   * Throws `file-missing` when it is not there. `from` and `to` are offsets in bytes; `to` is not read itself. With
+   * `reuse` what was given is overwritten by what is given next: for those who need each chunk only once.
+   */
+  read(path: string, range?: ReadRange): Bytes;
   /**
    * The whole of a small file, or of what comes through a named pipe. Throws `file-missing`, or `file-failed` when it is
    * longer than `limit` bytes (16 MiB), or nobody writes into the pipe.
@@ -55,6 +58,16 @@ export interface Files {
   real(path: string): Promise<string>;
 }
 
+export interface ReadRange {
+  readonly from?: number;
+  readonly to?: number;
+  readonly reuse?: boolean;
+}
+
+/** Bytes that are read at once, the first time and later: most files are small, and memory is handed out for each. */
+const FIRST_READ = 64 * 1024;
+const READ = 1024 * 1024;
+
 /** "memory" is gone after a reboot and takes the programs' memory; "network" is another host's disk. */
 export type FileSystemKind = "disk" | "memory" | "network";
 
@@ -73,17 +86,26 @@ export const realFiles: Files = {
   look: (path) => entryOf(path, () => fs.lstat(path)),
   follow: (path) => entryOf(path, () => fs.stat(path)),
 
-  async *read(path, { from, to } = {}) {
+  async *read(path, { from, to, reuse = false } = {}) {
     if (to !== undefined && to <= (from ?? 0)) return;
-    const range = {
-      ...(from === undefined ? {} : { start: from }),
-      ...(to === undefined ? {} : { end: to - 1 }),
-    };
-    const stream = createReadStream(path, { highWaterMark: 1024 * 1024, ...range });
+    const file = await attempt("read", path, () => fs.open(path, "r"));
     try {
-      for await (const chunk of stream) yield chunk as Uint8Array;
-    } catch (error) {
-      throw foreseen(error, "read", path);
+      // What is no file on a disk, such as a pipe, knows no places: it is read on from where it stands.
+      const placed = from !== undefined;
+      let buffer = Buffer.allocUnsafeSlow(FIRST_READ);
+      for (let at = from ?? 0; to === undefined || at < to;) {
+        const most = Math.min(buffer.length, (to ?? Infinity) - at);
+        const { bytesRead } = await attempt("read", path, () =>
+          file.read(buffer, 0, most, placed ? at : null),
+        );
+        if (bytesRead === 0) return;
+        yield buffer.subarray(0, bytesRead);
+        at += bytesRead;
+        if (!reuse || buffer.length < READ)
+          buffer = Buffer.allocUnsafeSlow(bytesRead < most ? FIRST_READ : READ);
+      }
+    } finally {
+      await file.close();
     }
   },
 

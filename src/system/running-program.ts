@@ -74,16 +74,17 @@ export class RunningProgram {
     for await (const chunk of this.#child.stdout!) yield chunk as Uint8Array;
   }
 
+  /** Resolves when the chunk is no longer needed: it may be overwritten then. Never rejects. */
   async write(chunk: Uint8Array): Promise<void> {
     const stdin = this.#child.stdin!;
     if (this.#leftEarly || stdin.destroyed) return;
-    if (stdin.write(chunk)) return;
     await new Promise<void>((resolve) => {
       const go = () => {
-        stdin.off("drain", go).off("close", go).off("error", go);
+        stdin.off("close", go);
         resolve();
       };
-      stdin.on("drain", go).on("close", go).on("error", go);
+      // Called as soon as nobody needs the chunk any more, also when it could not be written.
+      stdin.on("close", go).write(chunk, go);
     });
   }
 
