@@ -9,12 +9,18 @@ import { debianPackages } from "./setup/debian.mjs";
 import { newEnoughNode, projectPackages } from "./setup/packages.mjs";
 import { programPath, Refusal, ROOT } from "./setup/run.mjs";
 import { s3 } from "./setup/s3.mjs";
-import { synapse } from "./setup/synapse.mjs";
+import { olderSynapse, synapse } from "./setup/synapse.mjs";
 
 const forDemo = process.argv.includes("demo");
 
 /** In this order: Synapse's environment is made with a Python that the Debian packages may have brought. */
-const NEEDS = [projectPackages, newEnoughNode, debianPackages(forDemo), synapse, ...(forDemo ? [] : [s3])];
+const NEEDS = [
+  projectPackages,
+  newEnoughNode,
+  debianPackages(forDemo),
+  synapse,
+  ...(forDemo ? [] : [olderSynapse, s3]),
+];
 
 const hasLock = process.argv.includes("--locked");
 

@@ -6,10 +6,9 @@ import { Refusal, ROOT, reasonIn, runWithUs } from "./run.mjs";
 
 const REQUIREMENTS = join(ROOT, "scripts/synapse-requirements.txt");
 const VERSION = /^matrix-synapse==(.+)$/m.exec(readFileSync(REQUIREMENTS, "utf8"))[1];
-const ENVIRONMENT = join(ROOT, ".lab", `synapse-${VERSION}`);
-export { ENVIRONMENT as SYNAPSE_ENVIRONMENT };
-/** Written last, with a hash of what was asked for, so that half an environment never passes for a finished one. */
-const STAMP = join(ENVIRONMENT, "complete");
+export const SYNAPSE_ENVIRONMENT = join(ROOT, ".lab", `synapse-${VERSION}`);
+/** For moves to a newer Synapse: test/support/lab/synapse-server.ts names it too. */
+const OLDER = "1.150.0";
 const PYTHONS = [
   "python3",
   "python3.14",
@@ -20,51 +19,54 @@ const PYTHONS = [
   "/usr/bin/python3",
 ];
 
-export const synapse = { what: `Synapse ${VERSION}, with pip`, there, bring };
+export const synapse = environment(VERSION);
+export const olderSynapse = environment(OLDER);
 
-function there() {
-  return (
-    existsSync(join(ENVIRONMENT, "bin/python")) &&
-    existsSync(STAMP) &&
-    readFileSync(STAMP, "utf8") === askedFor()
+/** A Synapse in a virtual environment of its own, on the same libraries. */
+function environment(version) {
+  const folder = join(ROOT, ".lab", `synapse-${version}`);
+  const asked = readFileSync(REQUIREMENTS, "utf8").replace(
+    /^matrix-synapse==.+$/m,
+    `matrix-synapse==${version}`,
   );
+  const hash = createHash("sha256").update(asked).digest("hex");
+  /** Written last, with a hash of what was asked for, so that half an environment never passes for a finished one. */
+  const stamp = join(folder, "complete");
+  return {
+    what: `Synapse ${version}, with pip`,
+    there: () =>
+      existsSync(join(folder, "bin/python")) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash,
+    bring: () => bring({ version, folder, asked, stamp, hash }),
+  };
 }
 
-function askedFor() {
-  return createHash("sha256").update(readFileSync(REQUIREMENTS)).digest("hex");
-}
-
-async function bring() {
+async function bring({ version, folder, asked, stamp, hash }) {
   const chosen = python();
   if (!chosen)
-    throw refusal("no Python from 3.10 to 3.14 that has its venv module", "install python3 and python3-venv");
-  rmSync(ENVIRONMENT, { recursive: true, force: true, maxRetries: 5 });
-  const made = await runWithUs(chosen, ["-m", "venv", ENVIRONMENT]);
+    throw refusal(
+      version,
+      "no Python from 3.10 to 3.14 that has its venv module",
+      "install python3 and python3-venv",
+    );
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  const made = await runWithUs(chosen, ["-m", "venv", folder]);
   if (made.code !== 0)
-    throw refusal(reasonIn(made.output, /error: /i), "install python3-venv, then run it again");
+    throw refusal(version, reasonIn(made.output, /error: /i), "install python3-venv, then run it again");
+  const requirements = join(folder, "requirements.txt");
+  writeFileSync(requirements, asked);
   // Without --only-binary a missing wheel would need a compiler, a Rust one included.
   const args = [
-    "-m",
-    "pip",
-    "install",
-    "--quiet",
-    "--no-input",
-    "--disable-pip-version-check",
-    "--retries",
-    "2",
+    ...["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2"],
+    ...["--only-binary=:all:", "-r", requirements],
   ];
-  const pip = await runWithUs(join(ENVIRONMENT, "bin/python"), [
-    ...args,
-    "--only-binary=:all:",
-    "-r",
-    REQUIREMENTS,
-  ]);
-  if (pip.code !== 0) throw refusal(reasonIn(pip.output, /^ERROR: /), "check the network, then run it again");
-  writeFileSync(STAMP, askedFor());
+  const pip = await runWithUs(join(folder, "bin/python"), args);
+  if (pip.code !== 0)
+    throw refusal(version, reasonIn(pip.output, /^ERROR: /), "check the network, then run it again");
+  writeFileSync(stamp, hash);
 }
 
-function refusal(reason, advice) {
-  return new Refusal(`Synapse ${VERSION} cannot be had (${reason}); ${advice}`, { serious: false });
+function refusal(version, reason, advice) {
+  return new Refusal(`Synapse ${version} cannot be had (${reason}); ${advice}`, { serious: false });
 }
 
 /** The first Python that is new enough, not too new for the wheels, and can make a virtual environment. */

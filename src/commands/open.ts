@@ -2,10 +2,11 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { Inventory } from "../bundle/inventory.ts";
 import { lockToOpen } from "../bundle/opening-lock.ts";
-import { MigrationError } from "../errors.ts";
 import { outageOf, writeGateReport } from "../homeserver/gate-report.ts";
 import { acceptFindings, excuseStart, gates, mustPass } from "../homeserver/gates.ts";
 import { installedSynapse } from "../homeserver/installed-synapse.ts";
+import { tryIsolated, type Trial } from "../homeserver/isolated.ts";
+import { leftOpen, mayOpen, withLayout } from "../homeserver/may-open.ts";
 import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
 import { readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
 import { readRestored } from "../homeserver/restored-server.ts";
@@ -38,6 +39,8 @@ const schema = z.object({
   url: z.url().optional(),
   tokenFile: z.string().optional(),
   rehearsalOk: z.boolean().default(false),
+  isolated: z.boolean().default(false),
+  port: z.coerce.number().int().min(1).max(65_535).default(18_008),
   synapse: z.string().min(1).optional(),
   html: z.string().min(1).optional(),
   ...keySchema,
@@ -71,6 +74,12 @@ export const openCommand: Command<OpenOptions> = {
     },
     { flags: "--html <file>", about: "write the gates as a page for a browser, passed or not" },
     { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
+    {
+      flags: "--isolated",
+      about:
+        "start it for a trial only: on loopback, without federation, mail, push and bridges; it stays fenced",
+    },
+    { flags: "--port <port>", about: "with --isolated: where on loopback; 18008 when left out" },
     ...KEY_OPTIONS,
     ACCEPT,
     DRY_RUN,
@@ -116,7 +125,7 @@ async function proveAndOpen(
       { ...{ folder, record, inventory, findings, opened }, ...reportOptions(options, machine) },
       files,
     );
-  if (!fenced && (await wasLeftOpen(record, homeserver, system))) {
+  if (!fenced && !options.isolated && (await wasLeftOpen(record, homeserver, system))) {
     view.outage(undefined);
     return finish(
       folder,
@@ -129,6 +138,10 @@ async function proveAndOpen(
   }
   const { configPaths, layout } = record;
   const installed = await installedSynapse({ ...options, configPaths, image: layout?.synapse }, system);
+  const token = await tokenIn(options, files);
+  const trial = { ...{ record, inventory, homeserver, token }, python: installed.python };
+  // It was proven before people wrote to it.
+  if (options.isolated && record.tried !== undefined) return clickThrough(trial, [], options, system);
   const found = await gates({ inventory, homeserver, record, installed }, system, view);
   const accepted = acceptFindings(excuseStart(found, record), options.accept);
   const failure = mustPass(accepted);
@@ -141,10 +154,10 @@ async function proveAndOpen(
       failure,
     };
   }
+  if (options.isolated) return clickThrough(trial, accepted, options, system);
 
   // From here on the server may run: should this run be killed, the next one must know that every gate was passed.
   await writeRecord(folder, { ...record, opening: new Date(machine.now()).toISOString() }, files);
-  const token = await tokenIn(options, files);
   const wasStarted = () =>
     writeRecord(folder, { ...record, started: new Date(machine.now()).toISOString() }, files);
   const opening = openFence({ record, inventory, homeserver, ...options, token }, system);
@@ -170,38 +183,29 @@ const reportOptions = ({ accept: accepted, html }: OpenOptions, machine: System[
   html: html === undefined ? undefined : resolve(machine.folder, html),
 });
 
-/** What a layout starts, stops and listens at, where nobody says otherwise. */
-function withLayout(given: OpenOptions, { layout }: RestoreRecord): OpenOptions {
-  const startCommand = given.start ? (given.startCommand ?? layout?.start) : undefined;
+/** A server to be clicked through, on loopback; what was restored stays fenced, and is no longer fit to be opened. */
+async function clickThrough(
+  trial: Omit<Trial, "port">,
+  already: readonly Finding[],
+  { port }: OpenOptions,
+  system: System,
+): Promise<Outcome> {
+  const { record } = trial;
+  const { files, machine } = system;
+  const tried = record.tried ?? new Date(machine.now()).toISOString();
+  await writeRecord(record.fence.folder, { ...record, tried }, files);
+  const { findings, url, stop } = await tryIsolated({ ...trial, port }, system);
+  const failure = mustPass(findings);
   return {
-    ...{ ...given, startCommand },
-    stopCommand: given.stopCommand ?? (given.startCommand === undefined ? layout?.stop : undefined),
-    url: given.url ?? layout?.url,
+    findings: [...already, ...findings],
+    details: { opened: false, url, stop },
+    lines: [
+      `${record.serverName} can be tried out at ${url}: without federation, mail, push and bridges, and nobody else reaches it`,
+      `to end it: ${stop}`,
+    ],
+    failure,
   };
 }
-
-function mayOpen({ opened, rehearsal, serverName }: RestoreRecord, { rehearsalOk }: OpenOptions): void {
-  if (opened !== null) {
-    throw new MigrationError("already-opened", `${serverName} was opened on ${opened} already`, {
-      hint: "start and stop it as any server",
-    });
-  }
-  if (rehearsal && !rehearsalOk) {
-    throw new MigrationError(
-      "rehearsal-refused",
-      `what was restored is a rehearsal of ${serverName}: its people went on writing elsewhere`,
-      {
-        hint: "make a real export with the old server stopped; to try this one out of everybody's reach: --rehearsal-ok",
-      },
-    );
-  }
-}
-
-const leftOpen = ({ opening }: RestoreRecord): Finding => ({
-  id: "left-open",
-  level: "note",
-  sentence: `every gate was passed on ${opening ?? "an earlier run"}, and the server runs: the run that opened it was stopped before it could say so`,
-});
 
 async function tokenIn({ tokenFile }: OpenOptions, files: Files): Promise<string | undefined> {
   return tokenFile === undefined ? undefined : (await files.readText(tokenFile)).trim();

@@ -50,6 +50,8 @@ const recordSchema = z.object({
   opening: z.string().nullable(),
   /** When an earlier `open` had passed every gate, started the server, and had to stop it again. */
   started: z.string().nullable(),
+  /** When people first tried it out, with `open --isolated`: what they wrote is in it. */
+  tried: z.string().optional(),
   /** Set by `open`, once. */
   opened: z.string().nullable(),
   /** Which findings somebody accepted when it was opened. */

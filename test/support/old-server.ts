@@ -24,7 +24,7 @@ export interface OldServer {
 }
 
 /** Makes it, fills it through the client API, and leaves it running. Its configuration is a file and a folder. */
-export async function makeOldServer(): Promise<OldServer> {
+export async function makeOldServer({ version }: { version?: string } = {}): Promise<OldServer> {
   const cluster = await PostgresCluster.start({ access: ACCESS });
   await cluster.createRole("old", DATABASE_PASSWORD);
   await cluster.createDatabase("old", { owner: "old" });
@@ -47,6 +47,7 @@ export async function makeOldServer(): Promise<OldServer> {
   const server = new SynapseServer({
     configFiles: [home.configFile, join(folder, "limits.yaml")],
     folder: home.dataFolder,
+    version,
   });
   await server.start();
   const people = await populate(server.baseUrl, home.registrationSharedSecret);

@@ -19,12 +19,12 @@ export class EncryptedClient {
   }
 
   /** Starts the device that belongs to the session; when it was there before in this process, it has its old keys. */
-  static async start(baseUrl: string, session: Session): Promise<EncryptedClient> {
+  static async start(baseUrl: string, session: Session, recoveryKey?: RecoveryKey): Promise<EncryptedClient> {
     silence();
     ignoreLongTimers();
     const hasStopped = new AbortController();
     const fetchFn = fetchUntil(hasStopped.signal);
-    const cryptoCallbacks = rememberingKeys();
+    const cryptoCallbacks = rememberingKeys(recoveryKey);
     const sdk = createClient({ baseUrl, ...session, logger: SILENT, fetchFn, cryptoCallbacks });
     await sdk.initRustCrypto({ cryptoDatabasePrefix: `${session.userId}|${session.deviceId}` });
     await sdk.startClient({ initialSyncLimit: 100 });
@@ -64,17 +64,26 @@ export class EncryptedClient {
     await until(`"${text}"`, async () => (await this.texts(roomId)).includes(text));
   }
 
-  /** Sets up cross-signing, secret storage and a key backup, as a client does when it is asked to. */
-  async backUpKeys(): Promise<void> {
+  /** Sets up cross-signing, secret storage and a key backup, as a client does when it is asked to. Answers the recovery key. */
+  async backUpKeys(): Promise<RecoveryKey> {
     const crypto = this.#sdk.getCrypto()!;
     await crypto.bootstrapCrossSigning({
       authUploadDeviceSigningKeys: (upload) => upload(null),
     });
+    const made = await crypto.createRecoveryKeyFromPassphrase();
     await crypto.bootstrapSecretStorage({
-      createSecretStorageKey: () => crypto.createRecoveryKeyFromPassphrase(),
+      createSecretStorageKey: () => Promise.resolve(made),
       setupNewKeyBackup: true,
       setupNewSecretStorage: true,
     });
+    return made.privateKey;
+  }
+
+  /** Takes the room keys out of the backup, as a new device does once its person has typed the recovery key. */
+  async takeKeysFromBackup(): Promise<number> {
+    const crypto = this.#sdk.getCrypto()!;
+    await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
+    return (await crypto.restoreKeyBackup()).imported;
   }
 
   /** Waits until the server's backup holds so many keys. The client takes its time: ten seconds at random. */
@@ -102,6 +111,9 @@ export class EncryptedClient {
     return this.#sdk.getRoom(roomId);
   }
 }
+
+/** What a person notes down when their keys are backed up. */
+export type RecoveryKey = Uint8Array<ArrayBuffer>;
 
 export interface EncryptedConversation {
   readonly roomId: string;
@@ -174,11 +186,13 @@ async function until(what: string, isTrue: () => boolean | Promise<boolean>): Pr
 }
 
 /** The keys of secret storage that this client made, as a person's note with the recovery key. */
-function rememberingKeys(): CryptoCallbacks {
+function rememberingKeys(typed?: RecoveryKey): CryptoCallbacks {
   const known = new Map<string, Uint8Array<ArrayBuffer>>();
   return {
     cacheSecretStorageKey: (id, _info, key) => void known.set(id, key),
     getSecretStorageKey: ({ keys }) => {
+      const [first] = Object.keys(keys);
+      if (typed && first !== undefined) return Promise.resolve([first, typed]);
       const found = Object.keys(keys).find((id) => known.has(id));
       return Promise.resolve(found === undefined ? null : [found, known.get(found)!]);
     },

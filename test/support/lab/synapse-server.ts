@@ -8,6 +8,8 @@ export interface SynapseOptions {
   readonly configFiles: readonly string[];
   /** The working directory: relative paths in the configuration start here. */
   readonly folder: string;
+  /** Which of the lab's Synapses; the newest when left out. */
+  readonly version?: string | undefined;
 }
 
 /** A real Synapse in the foreground, on any configuration that has a plain HTTP listener. */
@@ -16,9 +18,11 @@ export class SynapseServer {
   readonly serverName: string;
   readonly #configFiles: readonly string[];
   readonly #folder: string;
+  readonly #version: string | undefined;
   #process: ServerProcess | undefined;
 
-  constructor({ configFiles, folder }: SynapseOptions) {
+  constructor({ configFiles, folder, version }: SynapseOptions) {
+    this.#version = version;
     this.#configFiles = configFiles;
     this.#folder = folder;
     const settings = mergedSettings(configFiles);
@@ -30,7 +34,7 @@ export class SynapseServer {
   async start(): Promise<void> {
     if (this.isRunning) throw new Error("this Synapse runs already");
     const args = ["-m", "synapse.app.homeserver", ...this.#configFiles.flatMap((file) => ["-c", file])];
-    const server = new ServerProcess({ program: synapsePython(), args, folder: this.#folder });
+    const server = new ServerProcess({ program: synapsePython(this.#version), args, folder: this.#folder });
     this.#process = server;
     try {
       await server.untilReady(() => this.#isHealthy(), 60);
@@ -71,6 +75,9 @@ export class SynapseServer {
     }
   }
 }
+
+/** A Synapse of some time ago, for moves to a newer one: scripts/setup/synapse.mjs brings it too. */
+export const OLDER_SYNAPSE = "1.150.0";
 
 /** The Python that has Synapse. `-m synapse.…` runs its programs: the main process, `synapse._scripts.synapse_port_db` … */
 export function synapsePython(version = "1.163.2"): string {

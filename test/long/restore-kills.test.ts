@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { noise } from "../support/bytes.ts";
+import { freePort } from "../support/lab/server-process.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { exportTo, makeNewPlace, makeOldServer, type OldServer } from "../support/old-server.ts";
+import { rowCounts } from "../support/row-counts.ts";
+import { filesBelow } from "../support/secrets.ts";
+import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
+
+const KILLS = 20;
+/** SYNLIFT_SEED=… gives the same moments again. */
+const SEED = Number(process.env["SYNLIFT_SEED"] ?? randomInt(1, 2 ** 31));
+
+let old: OldServer;
+let bundle: string;
+let expected: ReadonlyMap<string, number>;
+
+before(async () => {
+  old = await makeOldServer();
+  await old.server.stop();
+  bundle = join(temporaryFolder("kills"), "bundle");
+  await synliftWell(exportTo(old, bundle));
+  expected = new Map([...(await rowCounts(old.cluster, "old")), ["public.e2e_one_time_keys_json", 0]]);
+});
+
+after(async () => {
+  await old.server.stop();
+  await old.cluster.stop();
+});
+
+test(`a restore that was killed ${KILLS} times at moments that nobody chose, ends with the same rows and every gate`, async (t) => {
+  t.diagnostic(`SYNLIFT_SEED=${SEED}`);
+  const restore = (place: { restoreArgs: readonly string[] }) => [
+    ...["restore", bundle, "--passphrase-file", `${bundle}.passphrase`, ...place.restoreArgs, "--json"],
+  ];
+  const measured = await makeNewPlace(old.cluster, "kill0", await freePort());
+  const began = performance.now();
+  await synliftWell(restore(measured));
+  const whole = performance.now() - began;
+  const moments = noise(KILLS * 4, SEED);
+  let cut = 0;
+  for (let kill = 0; kill < KILLS; kill++) {
+    const place = await makeNewPlace(old.cluster, `kill${kill + 1}`, await freePort());
+    const after = (moments.readUInt32LE(kill * 4) / 2 ** 32) * whole;
+    const killed = await synlift(restore(place), {
+      started: (child) => setTimeout(() => child.kill("SIGKILL"), after),
+    });
+    if (killed.signal === "SIGKILL") cut += 1;
+    await synliftWell(restore(place));
+    assert.deepEqual(await rowCounts(old.cluster, place.database), expected, `killed after ${after} ms`);
+    const key = ["--passphrase-file", `${bundle}.passphrase`];
+    const proven = resultOf(await synliftWell(["open", ...place.openArgs, ...key, "--dry-run", "--json"]));
+    assert.ok(proven.findings.every(({ level }) => level === "ok"));
+    assert.deepEqual(
+      filesBelow(place.mediaDir).filter((path) => path.includes("unfinished")),
+      [],
+    );
+    await old.cluster.sql("postgres", `drop database "${place.database}"`);
+  }
+  assert.ok(cut >= KILLS / 2, `only ${cut} of ${KILLS} were still at work`);
+});
