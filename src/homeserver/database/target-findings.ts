@@ -2,22 +2,25 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { describeAddress, type Postgres, type PostgresAddress } from "../../system/postgres.ts";
 import { inspectTarget } from "./restore.ts";
+import type { DatabaseSection } from "./section.ts";
+import { mustBeOfEngine } from "./target.ts";
 
 /** Milliseconds. */
 const PATIENCE = 30_000;
 
-/** Whether the database on the new host could be filled from this one: its version, encoding and locale, and that it is empty. Reads only. */
+/** Whether the database on the new host could be filled from this one: its engine, version, encoding and locale, and that it is empty. Reads only. */
 export async function targetDatabaseFindings(
   address: PostgresAddress,
-  /** The source's server_version_num. */
-  serverVersion: number,
+  /** The source; its `serverVersion` is server_version_num. */
+  source: Pick<DatabaseSection, "engine" | "serverVersion">,
   postgres: Postgres,
 ): Promise<Finding[]> {
   const id = "target-database";
   const where = describeAddress(address);
   const looking: Postgres = { connect: (to) => postgres.connect(to, { readOnly: true, patience: PATIENCE }) };
   try {
-    const there = await inspectTarget({ address, section: { serverVersion } }, looking);
+    mustBeOfEngine(source, { engine: "postgres", address });
+    const there = await inspectTarget({ address, section: source }, looking);
     const sentence = there
       ? `the new database ${where} is empty, and as Synapse wants it`
       : `the new database ${where} is not there yet, and may be made by restore`;

@@ -137,10 +137,14 @@ export async function lookAtHomeserver(
             through: homeserver.databaseCommand,
           };
     const { targetDatabase } = questions;
-    if (server && targetDatabase)
+    if (facts && targetDatabase)
       findings.push(
         ...((await look("target-database", () =>
-          targetDatabaseFindings(targetDatabase, server.serverVersion, system.postgres),
+          targetDatabaseFindings(
+            targetDatabase,
+            { engine: facts.engine, serverVersion: facts.serverVersion ?? 0 },
+            system.postgres,
+          ),
         )) ?? []),
       );
     const needed = (await look("programs", () => programFindings(server, system))) ?? [];

@@ -18,6 +18,7 @@ import { closeFile } from "../../../src/homeserver/database/fence.ts";
 import { inspectSqliteTarget, restoreSqlite } from "../../../src/homeserver/database/restore-sqlite.ts";
 import { databaseSectionSchema } from "../../../src/homeserver/database/section.ts";
 import { mustBeOfEngine, sqlitePathIn } from "../../../src/homeserver/database/target.ts";
+import { targetDatabaseFindings } from "../../../src/homeserver/database/target-findings.ts";
 import { verifyDatabaseFile } from "../../../src/homeserver/database/verify-file.ts";
 import { packTar } from "../../../src/pipeline/tar.ts";
 import { realFiles as files } from "../../../src/system/files.ts";
@@ -206,4 +207,16 @@ test("a database only goes to its own engine, and a bundle that does not say whi
     mustBeOfEngine({ engine: "sqlite" }, postgres);
   }, /of SQLite, new on the local socket/);
   assert.equal(existsSync("/srv/new.db"), false);
+});
+
+test("plan says that a database of PostgreSQL takes no SQLite, without asking it", async () => {
+  const findings = await targetDatabaseFindings(
+    { parameters: { host: "127.0.0.1", dbname: "new" } },
+    { engine: "sqlite", serverVersion: 0 },
+    { connect: () => Promise.reject(new Error("it was asked")) },
+  );
+  assert.deepEqual(
+    findings.map(({ id, level, hint }) => [id, level, /synapse_port_db/.test(hint!)]),
+    [["target-database", "blocker", true]],
+  );
 });
