@@ -11,11 +11,19 @@ import { majorOf } from "../homeserver/database/facts.ts";
 import { describeTarget, inspectDatabaseTarget } from "../homeserver/database/target.ts";
 import { rewriteFor, startedAs } from "../homeserver/layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "../homeserver/layouts/prepare.ts";
+import { findManifest } from "../homeserver/media/archive/read.ts";
+import { archiveInFolder } from "../homeserver/media/archive/source.ts";
 import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "../homeserver/record.ts";
 import { readConfigArtifact } from "../homeserver/restore.ts";
 import { databaseStep, wasBegun } from "../homeserver/restore-database.ts";
-import { mediaStep } from "../homeserver/restore-media.ts";
+import {
+  addedUploads,
+  archiveFoldersStep,
+  foreignArchiveId,
+  foreignArchiveStep,
+  mediaStep,
+} from "../homeserver/restore-media.ts";
 import { mustHaveRoom } from "../homeserver/room.ts";
 import { sectionsOf } from "../homeserver/sections.ts";
 import { dropInOf, holdUnits } from "../homeserver/service/new-fence.ts";
@@ -42,6 +50,8 @@ const schema = z.object({
   ...stateDatabaseSchema,
   ...databaseCommandSchema,
   ...layoutSchema,
+  mediaAs: z.enum(["store", "archive"], "write store or archive").default("store"),
+  mediaArchive: z.array(z.string().min(1)).default([]),
   ...keySchema,
   ...dryRunSchema,
 });
@@ -61,6 +71,17 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     ...STATE_DATABASE,
     DATABASE_COMMAND,
     ...LAYOUT_OPTIONS,
+    {
+      flags: "--media-as <kind>",
+      about:
+        "store (the default): the media store of Synapse; archive: folders for the importer of matrix-media-repo",
+    },
+    {
+      flags: "--media-archive <folder>",
+      about:
+        "archive of this server's media that matrix-media-repo made, to be restored too; may be given several times",
+      many: true,
+    },
     ...KEY_OPTIONS,
     DRY_RUN,
   ],
@@ -105,6 +126,8 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       }
       await mustHaveRoom(store, media.bytes, "the media", "--media-dir", files);
     }
+    const archives = options.mediaArchive.map((path) => resolve(machine.folder, path));
+    for (const path of archives) await findManifest(archiveInFolder(path, files));
     if (options.dryRun) return said(told, ["a dry run: nothing was written"], { dryRun: true });
 
     await makeOwnedFolder(folder, owner, files);
@@ -114,11 +137,15 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
     try {
       const journal = await Journal.open(journalPath, files);
+      const into = { opened, target: { store, owner }, database: target };
       await runSteps(
         [
           ...databases.map((one) => databaseStep(opened, one, { owner, journal }, system, view)),
           // After the database, whose rows say which files must be there.
-          mediaStep(opened, { store, owner }, media, target, system, view),
+          options.mediaAs === "archive"
+            ? archiveFoldersStep(opened, { store, owner }, system, view)
+            : mediaStep(opened, { store, owner }, media, target, system, view),
+          ...archives.map((path) => foreignArchiveStep(path, { ...into, journal }, system, view)),
         ],
         { journal, progress: view, signal, now: () => machine.now() },
       );
@@ -132,6 +159,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
         folder,
         newRecord({
           ...{ manifest, serverName, plan, databaseCommand: options.databaseCommand },
+          addedUploads: await addedUploads(target, journal, system),
           ...{ layout, dropIns, databaseHere: here, synapse: options.synapseVersion, now: machine.now() },
         }),
         files,
@@ -143,7 +171,8 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       `${config.serverName} is restored: database ${databases.map((one) => describeTarget(one.target)).join(" and ")}, media in ${store}, configuration in ${folder}`,
       `it cannot start yet: prove it first, with synlift open --config-dir ${folder}`,
     ];
-    return said(told, lines, {
+    const findings = [...told.findings, ...(await mediaFindings(options, archives, journalPath, files))];
+    return said({ ...told, findings }, lines, {
       serverName: config.serverName,
       bundle: inventory.id,
       configDir: folder,
@@ -151,6 +180,27 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     });
   },
 };
+
+/** What the archives held, and what is to be done about media that this server will not have. */
+async function mediaFindings(
+  { mediaAs }: Pick<z.infer<typeof schema>, "mediaAs">,
+  archives: readonly string[],
+  journalPath: string,
+  files: Files,
+): Promise<Finding[]> {
+  const { steps } = await Journal.open(journalPath, files);
+  const told = archives.flatMap(
+    (path) => (steps[foreignArchiveId(path)]?.outcome["findings"] ?? []) as Finding[],
+  );
+  if (mediaAs === "store") return told;
+  const elsewhere: Finding = {
+    id: "media-as-archive",
+    level: "note",
+    sentence: "the media lies there as archives: this server has none of its uploads by itself",
+    hint: "give the folders to matrix-media-repo's gdpr_import, one after another; then open with --accept media",
+  };
+  return [...told, elsewhere];
+}
 
 /** What was rewritten is told as notes; how the rest went, by the lines. */
 function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {

@@ -45,7 +45,7 @@ export async function gates(
   ];
   const session = await openDatabaseOf(homeserver, system);
   try {
-    findings.push(...(await verifyDatabase(database, session)));
+    findings.push(...(await verifyDatabase(withAdded(database, record), session)));
     const id = "gate/media";
     progress.begin({ id, label: "media against rows", unit: "bytes", total: media.rowBytes });
     const tell = (bytes: number) => {
@@ -80,6 +80,16 @@ async function stateGates(
   }
   const { session } = await connect(address, system, homeserver.mediaStore);
   return verifyDatabase(section, session, "state").finally(() => session.close());
+}
+
+/** What was counted at the source, with the uploads that came from elsewhere when it was restored. */
+function withAdded(section: DatabaseSection, { addedUploads = 0 }: RestoreRecord): DatabaseSection {
+  if (addedUploads === 0) return section;
+  const uploads = Object.entries({ ...section.rows, ...section.staying }).filter(([name]) =>
+    name.endsWith(".local_media_repository"),
+  );
+  const more = uploads.map(([name, count]) => [name, count + addedUploads] as const);
+  return { ...section, staying: { ...section.staying, ...Object.fromEntries<number>(more) } };
 }
 
 /** What a server changes by merely being started. */

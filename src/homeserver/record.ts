@@ -41,6 +41,8 @@ const recordSchema = z.object({
     .optional(),
   /** Where the database is reached from here, where Synapse reaches it elsewhere. No secret. */
   databaseHere: z.record(z.string(), z.string()).optional(),
+  /** Rows that were written for uploads of archives beside the bundle. */
+  addedUploads: z.number().optional(),
   /** The account that files were given to; left out when they are whoever's ran `restore`. */
   owner: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).optional(),
   /** ISO 8601, or null when nobody knows. */
@@ -76,8 +78,11 @@ export function newRecord(made: {
   databaseHere: Readonly<Record<string, string>> | undefined;
   /** Which Synapse the layout will run, where it decides. */
   synapse: string | undefined;
+  /** Rows that were written for uploads of archives beside the bundle. */
+  addedUploads: number;
   now: number;
 }): RestoreRecord {
+  const { addedUploads } = made;
   const { manifest, serverName, plan, databaseCommand, layout, dropIns, databaseHere, synapse, now } = made;
   const { name, map, url, start, stop, owner, mediaDir: mediaStore } = layout;
   return {
@@ -102,6 +107,7 @@ export function newRecord(made: {
       ...(synapse === undefined ? {} : { synapse }),
     },
     ...(databaseHere ? { databaseHere } : {}),
+    ...(addedUploads === 0 ? {} : { addedUploads }),
     ...(owner ? { owner: { name: owner.name, uid: owner.uid, gid: owner.gid } } : {}),
     outageSince: manifest.outageSince,
     restored: new Date(now).toISOString(),

@@ -1,13 +1,19 @@
+import { join } from "node:path";
 import { sealedName } from "../bundle/layout.ts";
+import { MigrationError } from "../errors.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Outcome, Step } from "../journal/step.ts";
 import type { Files } from "../system/files.ts";
 import type { Progress } from "../system/progress.ts";
+import type { QuerySession } from "../system/query.ts";
 import type { System } from "../system/system.ts";
 import { openTarget, type DatabaseTarget } from "./database/target.ts";
-import { archiveArtifact } from "./media/archive/names.ts";
+import { archiveArtifact, MANIFEST_FILE } from "./media/archive/names.ts";
 import { restoreArchive } from "./media/archive/restore.ts";
+import { UploadRows } from "./media/archive/rows.ts";
 import { packedArchives } from "./media/archive/section.ts";
-import { archiveInTar } from "./media/archive/source.ts";
+import { archiveInFolder, archiveInTar } from "./media/archive/source.ts";
+import { unpackParts } from "./media/archive/unpack.ts";
 import { compareMedia } from "./media/compare.ts";
 import { MEDIA_ARTIFACT } from "./media/export.ts";
 import { MEDIA_SINCE_ARTIFACT } from "./media/export-since.ts";
@@ -16,6 +22,9 @@ import type { MediaSection } from "./media/section.ts";
 import { lostSince } from "./media/verify.ts";
 import { shown, type Opened } from "./restore.ts";
 import { sectionsOf } from "./sections.ts";
+
+/** What `restore` leaves of the media in a bundle: Synapse's store, or the archives for another media server. */
+export type MediaAs = "store" | "archive";
 
 /** Unpacks the media. Run again when files are missing since. */
 export function mediaStep(
@@ -58,6 +67,112 @@ export function mediaStep(
       return { ...restored };
     },
   };
+}
+
+/**
+ * Leaves the archives in a bundle as folders below the media folder, as the importer of matrix-media-repo takes them.
+ * Throws `bundle-damaged` when it has none.
+ */
+export function archiveFoldersStep(
+  opened: Opened,
+  target: MediaTarget,
+  { files }: System,
+  progress: Progress,
+): Step {
+  const folders = packedArchives(opened.inventory).map(({ folder }) => folder);
+  return {
+    id: "restore/media-as-archive",
+    inputs: { bundle: opened.bundle.manifest.id, store: target.store },
+    async check() {
+      for (const folder of folders)
+        if (!(await files.look(join(target.store, folder, MANIFEST_FILE)))) return `${folder} is gone`;
+      return undefined;
+    },
+    async run() {
+      if (folders.length === 0)
+        throw new MigrationError("bundle-damaged", `${opened.bundle.folder} holds no media archive`, {
+          hint: "export with --media archive, or restore without --media-as archive",
+        });
+      for (const folder of folders)
+        await unpackParts(shown(opened, archiveArtifact(folder), folder, progress), folder, target, files);
+      await files.syncAll(target.store);
+      return { archives: folders.length };
+    },
+  };
+}
+
+export const foreignArchiveId = (path: string): string => `restore/media-archive ${path}`;
+
+/** The fact of a journal that says how many uploads the restored database had, before rows were written for more. */
+const UPLOADS_BEFORE = "uploads-before-archives";
+
+/**
+ * Restores an archive that matrix-media-repo made, a folder of parts, and writes rows for those of its uploads that the
+ * database has none of. Throws as `restoreArchive`, and `target-unsuitable` for a database that is a file.
+ */
+export function foreignArchiveStep(
+  path: string,
+  {
+    opened,
+    target,
+    database,
+    journal,
+  }: { opened: Opened; target: MediaTarget; database: DatabaseTarget; journal: Journal },
+  { files, postgres }: System,
+  progress: Progress,
+): Step {
+  const { serverName } = sectionsOf(opened.inventory).config;
+  return {
+    id: foreignArchiveId(path),
+    inputs: { bundle: opened.bundle.manifest.id, store: target.store },
+    check: () => Promise.resolve(undefined),
+    async run() {
+      if (database.engine !== "postgres")
+        throw new MigrationError(
+          "target-unsuitable",
+          "uploads of another archive can be added to PostgreSQL only",
+          {
+            hint: "bring the database to PostgreSQL first, with Synapse's own synapse_port_db",
+          },
+        );
+      const session = await postgres.connect(database.address);
+      try {
+        if (journal.facts[UPLOADS_BEFORE] === undefined)
+          await journal.setFact(UPLOADS_BEFORE, String(await countUploads(session)));
+        const rows = await UploadRows.begin(session);
+        const source = archiveInFolder(path, files, (name) => {
+          progress.note(`${join(path, name)} is no part of an archive, and was passed over`);
+        });
+        const restored = await restoreArchive(source, { ...target, serverName }, files, (record) =>
+          rows.add(record),
+        ).finally(
+          // Also for what was restored before something was found to be wrong.
+          () => rows.flush(),
+        );
+        return { ...restored };
+      } finally {
+        await session.close();
+      }
+    },
+  };
+}
+
+/** How many rows were written for uploads of other archives. */
+export async function addedUploads(
+  database: DatabaseTarget,
+  journal: Journal,
+  { postgres }: System,
+): Promise<number> {
+  const before = journal.facts[UPLOADS_BEFORE];
+  if (before === undefined || database.engine !== "postgres") return 0;
+  const session = await postgres.connect(database.address);
+  return countUploads(session)
+    .then((count) => count - Number(before))
+    .finally(() => session.close());
+}
+
+async function countUploads(session: QuerySession): Promise<number> {
+  return (await session.one<{ count: number }>("SELECT count(*) AS count FROM local_media_repository")).count;
 }
 
 /** What a bundle without a backup of the store has: uploads, of which Synapse makes new thumbnails when they are asked for. */

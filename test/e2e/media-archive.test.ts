@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { item, packed, uploadNamed } from "../homeserver/media/archive/uploads.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import {
@@ -63,7 +64,18 @@ test("media goes as archives alone, in as many as their size asks for", async ()
 });
 
 test("a server restored from the archives serves each file bit for bit, and what was quarantined stays so", async () => {
-  await synliftWell(["restore", bundle, ...key(bundle), ...place.restoreArgs]);
+  const other = join(work, "from-media-repo");
+  mkdirSync(other);
+  const upload = uploadNamed("KeptByMatrixMediaRepo", {
+    userId: "@bob:old.example",
+    name: "kept elsewhere.txt",
+  });
+  const [archive] = await packed([item(upload, "kept elsewhere")], {}, "old.example");
+  execFileSync("tar", ["-xf", "-", "--strip-components=1", "-C", other], { input: archive!.bytes });
+  const ran = await synliftWell([
+    ...["restore", bundle, ...key(bundle), ...place.restoreArgs, "--media-archive", other, "--json"],
+  ]);
+  assert.ok(resultOf(ran).findings.some(({ id, level }) => id === "media-archive" && level === "ok"));
   assert.ok(filesBelow(join(place.mediaDir, "local_content")).length >= old.people.media.length);
   assert.equal(existsSync(join(place.mediaDir, "local_thumbnails")), false);
   await synliftWell([
@@ -77,6 +89,21 @@ test("a server restored from the archives serves each file bit for bit, and what
     assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256, name);
   }
   await assert.rejects(bob.download(hidden), /404/);
+  const kept = await bob.download("mxc://old.example/KeptByMatrixMediaRepo");
+  assert.equal(Buffer.from(kept.bytes).toString(), "kept elsewhere");
+  assert.equal(
+    await old.cluster.sql(
+      "new",
+      "select created_ts, user_id, upload_name, media_length, sha256 from local_media_repository where media_id = 'KeptByMatrixMediaRepo'",
+    ),
+    [
+      "1690000000123",
+      "@bob:old.example",
+      "kept elsewhere.txt",
+      "14",
+      createHash("sha256").update("kept elsewhere").digest("hex"),
+    ].join("\t"),
+  );
   // Made again, as no archive has thumbnails.
   assert.equal((await bob.thumbnail(old.people.avatar, { width: 96, height: 96 })).type, "image/png");
 });
@@ -84,6 +111,7 @@ test("a server restored from the archives serves each file bit for bit, and what
 test("both can go, and then plain tar, gunzip and sha256sum find the same files in both", async () => {
   await synliftWell([...exportTo(old, both), "--media", "archive,backup"]);
   const hand = join(work, "hand");
+  const gpg = temporaryFolder("gpg");
   const open = (name: string) =>
     execFileSync(
       "bash",
@@ -91,7 +119,7 @@ test("both can go, and then plain tar, gunzip and sha256sum find the same files 
         "-euo",
         "pipefail",
         "-c",
-        `mkdir -p ${hand} && cd ${hand} && gpg --homedir ${temporaryFolder("gpg")} --batch --quiet --pinentry-mode loopback --passphrase-file ${both}.passphrase -d ${both}/${name} | tar -xzf -`,
+        `mkdir -p ${hand} && chmod 700 ${gpg} && cd ${hand} && gpg --homedir ${gpg} --batch --quiet --pinentry-mode loopback --passphrase-file ${both}.passphrase -d ${both}/${name} | tar -xzf -`,
       ],
       { stdio: "inherit" },
     );

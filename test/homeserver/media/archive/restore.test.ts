@@ -13,9 +13,11 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { restoreArchive } from "../../../../src/homeserver/media/archive/restore.ts";
 import { archiveInFolder } from "../../../../src/homeserver/media/archive/source.ts";
+import { unpackParts } from "../../../../src/homeserver/media/archive/unpack.ts";
 import { uploadPath } from "../../../../src/homeserver/media/layout.ts";
+import { packTar } from "../../../../src/pipeline/tar.ts";
 import { realFiles } from "../../../../src/system/files.ts";
-import { noise } from "../../../support/bytes.ts";
+import { chunked, noise } from "../../../support/bytes.ts";
 import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
 import { filesBelow } from "../../../support/secrets.ts";
 import { item, ORIGIN, packed, sourceOf, uploadNamed } from "./uploads.ts";
@@ -118,4 +120,20 @@ test("a file that is there and differs is never overwritten", async () => {
     message: /is another file/,
   });
   assert.ok(readFileSync(path).equals(noise(100, 2)));
+});
+
+test("the parts of an archive are left as folders that its importer takes, and nothing else is", async () => {
+  const target = { store: newStore() };
+  const [archive] = await packed([item(uploadNamed("GoodGoodGood"), "good")]);
+  await unpackParts(chunked(archive!.bytes), "customer_media_export", target, realFiles);
+  const folder = join(target.store, "customer_media_export");
+  assert.deepEqual(readdirSync(folder), ["export-manifest.tgz", "export-part-1.tgz"]);
+  const { written } = await restored(archiveInFolder(folder, realFiles), newStore());
+  assert.equal(written, 1);
+  for (const name of ["customer_media_export/../../x", "customer_media_export/README", "/etc/passwd", "x"]) {
+    const odd = packTar([{ name, size: 1, mode: 0o600, mtimeMs: 0, content: () => chunked("x") }]);
+    await assert.rejects(unpackParts(odd, "customer_media_export", { store: newStore() }, realFiles), {
+      code: "archive-damaged",
+    });
+  }
 });

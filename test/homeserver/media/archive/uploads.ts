@@ -58,6 +58,7 @@ export interface Packed {
 export async function packed(
   items: Iterable<ArchiveItem>,
   sizes: Partial<ArchiveSizes> = {},
+  entity = ORIGIN,
 ): Promise<Packed[]> {
   const source = new ItemsOf(items);
   const archives: Packed[] = [];
@@ -65,7 +66,7 @@ export async function packed(
     const records: ArchiveRecord[] = [];
     const unread: [string, string][] = [];
     const plan = {
-      head: { entity: ORIGIN, createdTs: MADE },
+      head: { entity, createdTs: MADE },
       folder:
         archives.length === 0 ? "customer_media_export" : `customer_media_export-${archives.length + 1}`,
       sizes: { ...ARCHIVE_SIZES, ...sizes },
