@@ -11,6 +11,7 @@ import {
 } from "../../system/postgres.ts";
 import type { Programs } from "../../system/programs.ts";
 import { countDatabase, readSequences } from "./count.ts";
+import { extensionArguments } from "./extensions.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
 import type { Store } from "./store.ts";
 
@@ -80,7 +81,10 @@ async function dumpAndCount(
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
-  const call = postgresCall(pgDump, address, dumpArguments(snapshot, store));
+  const call = postgresCall(pgDump, address, [
+    ...dumpArguments(snapshot, store),
+    ...(await extensionArguments(session)),
+  ]);
   const dump = programs.through({ ...call, before: dumpOpening(store) });
   const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
   // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
