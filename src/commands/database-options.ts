@@ -2,7 +2,9 @@ import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { addressOf, asWhoMay } from "../homeserver/database/address.ts";
 import type { DatabaseSection } from "../homeserver/database/section.ts";
+import { storeWords, type Store } from "../homeserver/database/store.ts";
 import {
+  describeTarget,
   mustBeOfEngine,
   sqlitePathIn,
   type DatabaseRestore,
@@ -10,7 +12,7 @@ import {
 } from "../homeserver/database/target.ts";
 import { shellWords } from "../report/shell-word.ts";
 import { parseConnection } from "../system/conninfo.ts";
-import { describeAddress, type PostgresAddress } from "../system/postgres.ts";
+import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import type { Option } from "./command.ts";
 
@@ -80,65 +82,83 @@ function commandOf(text: string): string[] {
   });
 }
 
-/** Where the state groups go that had a database of their own. */
-export const STATE_DATABASE: readonly Option[] = [
+/** Databases besides the first, where the bundle has more. */
+export const FURTHER_DATABASES: readonly Option[] = [
   {
     flags: "--state-database <address>",
     about: "the second empty database, where the state groups had one of their own (databases:)",
   },
   { flags: "--state-database-password-file <file>", about: "file whose only line is that user's password" },
+  {
+    flags: "--mas-database <address>",
+    about: "an empty database for the Matrix Authentication Service, where it is in the bundle",
+  },
+  { flags: "--mas-database-password-file <file>", about: "file whose only line is that user's password" },
+  { flags: "--no-mas", about: "leave the authentication service in the bundle: it is moved by other means" },
 ];
 
-export const stateDatabaseSchema = {
+export const furtherDatabasesSchema = {
   stateDatabase: z.string().min(1).optional(),
   stateDatabasePasswordFile: z.string().optional(),
+  masDatabase: z.string().min(1).optional(),
+  masDatabasePasswordFile: z.string().optional(),
+  mas: z.boolean().default(true),
 };
 
-interface StateGiven {
+interface FurtherGiven {
   readonly stateDatabase?: string | undefined;
   readonly stateDatabasePasswordFile?: string | undefined;
+  readonly masDatabase?: string | undefined;
+  readonly masDatabasePasswordFile?: string | undefined;
   readonly databaseCommand?: readonly string[] | undefined;
   readonly owner?: string | undefined;
 }
 
-/** The databases of a bundle, and where each goes. Throws `target-unsuitable` for another engine, and as `typedStateDatabase`. */
+/**
+ * The databases of a bundle, and where each goes, in the order in which they are filled. Throws `target-unsuitable` for
+ * another engine, and `bad-usage` when one is missing that the bundle needs, is not needed, or is named already.
+ */
 export async function databasesToFill(
-  given: StateGiven,
-  packed: { target: DatabaseTarget; database: DatabaseSection; state: DatabaseSection | undefined },
+  given: FurtherGiven,
+  packed: {
+    readonly target: DatabaseTarget;
+    readonly database: DatabaseSection;
+    readonly state?: DatabaseSection | undefined;
+    readonly mas?: DatabaseSection | undefined;
+  },
   system: System,
 ): Promise<DatabaseRestore[]> {
-  const { target, database, state } = packed;
+  const { target, database, state, mas } = packed;
   mustBeOfEngine(database, target);
-  const main: DatabaseRestore = { store: "main", target, section: database };
-  const first = target.engine === "postgres" ? target.address : undefined;
-  const address = await typedStateDatabase(given, { main: first, isPacked: state !== undefined }, system);
-  if (!address || !state) return [main];
-  return [main, { store: "state", target: { engine: "postgres", address }, section: state }];
+  const all: DatabaseRestore[] = [{ store: "main", target, section: database }];
+  const { stateDatabasePasswordFile, masDatabasePasswordFile } = given;
+  for (const { store, typed: text, file, section } of [
+    { store: "state", typed: given.stateDatabase, file: stateDatabasePasswordFile, section: state },
+    { store: "mas", typed: given.masDatabase, file: masDatabasePasswordFile, section: mas },
+  ] as const) {
+    const option = `--${store}-database`;
+    if (section && text === undefined) throw missing(option, store);
+    if (!section && text !== undefined) throw notNeeded(option, store);
+    if (!section || text === undefined) continue;
+    const typed = await typedDatabase(text, file, system, option);
+    const through = given.databaseCommand ? { through: given.databaseCommand } : {};
+    const address = await asWhoMay({ ...typed, ...through }, [typed.parameters["user"], given.owner], system);
+    const further: DatabaseTarget = { engine: "postgres", address };
+    if (all.some((other) => describeTarget(other.target) === describeTarget(further)))
+      throw new MigrationError("bad-usage", `${option} names a database that is named already`, {
+        hint: "they have tables of the same names: each needs a database of its own",
+      });
+    all.push({ store, target: further, section });
+  }
+  return all;
 }
 
-/** The second database as typed. Throws `bad-usage` when it is missing, not needed, or the first one again. */
-async function typedStateDatabase(
-  { stateDatabase, stateDatabasePasswordFile: file, databaseCommand, owner }: StateGiven,
-  { main, isPacked }: { main: PostgresAddress | undefined; isPacked: boolean },
-  system: System,
-): Promise<PostgresAddress | undefined> {
-  if ((stateDatabase !== undefined) !== isPacked) {
-    throw isPacked
-      ? new MigrationError(
-          "bad-usage",
-          "--state-database must be given: the state groups in this bundle have a database of their own",
-          { hint: "name a second empty database, or one to be made" },
-        )
-      : new MigrationError("bad-usage", "--state-database: this bundle has one database only", {
-          hint: "leave it out: Synapse makes no use of a second one",
-        });
-  }
-  if (stateDatabase === undefined) return undefined;
-  const typed = await typedDatabase(stateDatabase, file, system, "--state-database");
-  const through = databaseCommand ? { through: databaseCommand } : {};
-  const address = await asWhoMay({ ...typed, ...through }, [typed.parameters["user"], owner], system);
-  if (!main || describeAddress(address) !== describeAddress(main)) return address;
-  throw new MigrationError("bad-usage", "--state-database and --database are the same", {
-    hint: "both have tables of the same names: they need a database each",
+const missing = (option: string, store: Store) =>
+  new MigrationError("bad-usage", `${option} must be given: this bundle has ${storeWords(store)} as well`, {
+    hint: `name another empty database, or one to be made${store === "mas" ? "; to move the service by other means: --no-mas" : ""}`,
   });
-}
+
+const notNeeded = (option: string, store: Store) =>
+  new MigrationError("bad-usage", `${option}: this bundle has no such database, or it is not asked for`, {
+    hint: `leave it out: ${storeWords(store)} is not restored`,
+  });

@@ -54,12 +54,19 @@ export const CONFIG_OPTIONS: readonly Option[] = [
     many: true,
   },
   DATABASE_COMMAND,
+  {
+    flags: "--mas-config <file>",
+    about:
+      "what its Matrix Authentication Service gets with --config, where it is not found; in the same order",
+    many: true,
+  },
 ];
 
 export const configSchema = {
   workingDirectory: z.string().optional(),
   map: z.array(z.string().transform(pathPairOf)).default([]),
   ...databaseCommandSchema,
+  masConfig: z.array(z.string()).default([]),
 };
 
 /** What those options say, for reading the configuration. */
@@ -69,11 +76,13 @@ export const configSource = (
     workingDirectory,
     map,
     databaseCommand,
+    masConfig,
   }: {
     config: string[];
     workingDirectory?: string | undefined;
     map: PathPair[];
     databaseCommand?: string[] | undefined;
+    masConfig: string[];
   },
   { machine, signal }: System,
 ): ConfigSource => ({
@@ -81,19 +90,20 @@ export const configSource = (
   workingFolder: resolve(machine.folder, workingDirectory ?? "."),
   map,
   databaseCommand,
+  ...(masConfig.length === 0 ? {} : { masConfig: masConfig.map((path) => resolve(machine.folder, path)) }),
   signal,
 });
 
 /** The same, for those who ask the host about what was left out. */
 export function givenSource(
-  { config, workingDirectory, map, databaseCommand }: Parameters<typeof configSource>[0],
+  { config, workingDirectory, map, databaseCommand, masConfig }: Parameters<typeof configSource>[0],
   { machine }: Pick<System, "machine">,
 ): GivenSource {
   const here = (path: string) => resolve(machine.folder, path);
   return {
     configPaths: config.map(here),
     workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
-    ...{ map, databaseCommand, folder: machine.folder },
+    ...{ map, databaseCommand, masConfig: masConfig.map(here), folder: machine.folder },
   };
 }
 

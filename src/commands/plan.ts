@@ -131,6 +131,7 @@ export const planCommand: Command<PlanOptions> = {
         workingFolder: options.workingDirectory,
         map: options.map,
         databaseCommand: options.databaseCommand,
+        masConfig: options.masConfig.map((path) => resolve(machine.folder, path)),
         folder: machine.folder,
       },
       files,

@@ -11,6 +11,7 @@ import { majorOf } from "../homeserver/database/facts.ts";
 import { describeTarget, inspectDatabaseTarget } from "../homeserver/database/target.ts";
 import { rewriteFor, startedAs } from "../homeserver/layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "../homeserver/layouts/prepare.ts";
+import { masPlanOf, withMas } from "../homeserver/mas/restore.ts";
 import { findManifest } from "../homeserver/media/archive/read.ts";
 import { archiveInFolder } from "../homeserver/media/archive/source.ts";
 import { makeOwnedFolder } from "../homeserver/owned-folder.ts";
@@ -37,8 +38,8 @@ import {
   DATABASE_COMMAND,
   databaseCommandSchema,
   databasesToFill,
-  STATE_DATABASE,
-  stateDatabaseSchema,
+  FURTHER_DATABASES,
+  furtherDatabasesSchema,
 } from "./database-options.ts";
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-options.ts";
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
@@ -47,7 +48,7 @@ const schema = z.object({
   argument: z.string().min(1),
   database: z.string().min(1).optional(),
   databasePasswordFile: z.string().optional(),
-  ...stateDatabaseSchema,
+  ...furtherDatabasesSchema,
   ...databaseCommandSchema,
   ...layoutSchema,
   mediaAs: z.enum(["store", "archive"], "write store or archive").default("store"),
@@ -68,7 +69,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
         "empty PostgreSQL database, or one to be made: 'host=… user=… dbname=…'; no password. For a bundle of SQLite: sqlite:PATH, a file to be made",
     },
     { flags: "--database-password-file <file>", about: "file whose only line is that user's password" },
-    ...STATE_DATABASE,
+    ...FURTHER_DATABASES,
     DATABASE_COMMAND,
     ...LAYOUT_OPTIONS,
     {
@@ -102,12 +103,18 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     refuseDamage(await checkParts(bundle, files, view));
     const inventory = await bundle.inventory(lock);
     refuseDamage(checkManifest(bundle, inventory));
-    const { config, database, state, media } = sectionsOf(inventory);
-    const databases = await databasesToFill(options, { target, database, state }, system);
+    const { config, database, state, media, mas: service } = sectionsOf(inventory);
+    const sections = { target, database, state, ...(options.mas ? { mas: service?.database } : {}) };
+    const databases = await databasesToFill(options, sections, system);
     const opened = { bundle, inventory, lock };
     await refuseOpened(folder, bundle, files);
     const packed = await readConfigArtifact(opened);
-    const { plan, python } = await rewriteFor(layout, { ...options, packed, databases }, system);
+    const { plan: own, python } = await rewriteFor(layout, { ...options, packed, databases }, system);
+    const mas = await masPlanOf(opened, databases, {
+      ...{ folder, fencedSuffix: own.fence.suffix },
+      ...(layout.listen ? { listen: layout.listen } : {}),
+    });
+    const plan = mas ? withMas(own, mas) : own;
     await refuseConflicts(plan, files);
     const told = { ...plan, findings: [...unprovenOrigin(bundle.manifest), ...plan.findings] };
     const journalPath = join(recordFolder(folder), "journal.json");
@@ -158,7 +165,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       await writeRecord(
         folder,
         newRecord({
-          ...{ manifest, serverName, plan, databaseCommand: options.databaseCommand },
+          ...{ manifest, serverName, plan, databaseCommand: options.databaseCommand, mas },
           addedUploads: await addedUploads(target, journal, system),
           ...{ layout, dropIns, databaseHere: here, synapse: options.synapseVersion, now: machine.now() },
         }),
@@ -169,6 +176,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     }
     const lines = [
       `${config.serverName} is restored: database ${databases.map((one) => describeTarget(one.target)).join(" and ")}, media in ${store}, configuration in ${folder}`,
+      ...(mas ? [masLine(mas.configPaths)] : []),
       `it cannot start yet: prove it first, with synlift open --config-dir ${folder}`,
     ];
     const findings = [...told.findings, ...(await mediaFindings(options, archives, journalPath, files))];
@@ -201,6 +209,9 @@ async function mediaFindings(
   };
   return [...told, elsewhere];
 }
+
+const masLine = (paths: readonly string[]) =>
+  `its authentication service is restored too: once open has passed, start it with mas-cli server ${paths.map((path) => `--config ${path}`).join(" ")}`;
 
 /** What was rewritten is told as notes; how the rest went, by the lines. */
 function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {

@@ -1,6 +1,7 @@
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import type { Homeserver } from "./homeserver.ts";
+import { findMasConfig, usesMas } from "./mas/find.ts";
 import { readHomeserver } from "./read.ts";
 import { chooseSource, type GivenSource } from "./service/choose-launch.ts";
 import { FenceRecord } from "./service/fence-record.ts";
@@ -33,7 +34,12 @@ export async function findExportSource(
   const chosen = fenced
     ? { source: fenced.source, launch: undefined, findings: [] }
     : await chooseSource(launches, given, files);
-  const homeserver = await readHomeserver({ ...chosen.source, signal }, files);
+  const read = await readHomeserver({ ...chosen.source, masConfig: undefined, signal }, files);
+  // A service that an earlier run has stopped may not be found any more.
+  const named = chosen.source.masConfig ?? record?.source.masConfig;
+  const wanted = given.withoutMas !== true;
+  const masConfig = wanted ? (named ?? (usesMas(read) ? await findMasConfig(system) : undefined)) : undefined;
+  const homeserver = masConfig ? await readHomeserver({ ...chosen.source, masConfig, signal }, files) : read;
   const { configPaths, workingFolder, map = [], keysFolder, databaseCommand } = chosen.source;
   return {
     homeserver,
@@ -45,6 +51,7 @@ export async function findExportSource(
       map: map.map((pair) => ({ ...pair })),
       ...(keysFolder === undefined ? {} : { keysFolder }),
       ...(databaseCommand === undefined ? {} : { databaseCommand: [...databaseCommand] }),
+      ...(masConfig === undefined ? {} : { masConfig: [...masConfig] }),
     },
     findings: chosen.findings,
   };

@@ -12,6 +12,7 @@ import { verifyDatabase } from "./database/verify.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { hostGates } from "./host-gates.ts";
 import type { Installed } from "./installed-synapse.ts";
+import { masGates } from "./mas/verify.ts";
 import type { RestoreRecord } from "./record.ts";
 import { verifyMedia } from "./media/verify.ts";
 import { sectionsOf } from "./sections.ts";
@@ -32,7 +33,7 @@ export async function gates(
   system: System,
   progress: Progress,
 ): Promise<Finding[]> {
-  const { config, key, database, state, media } = sectionsOf(inventory);
+  const { config, key, database, state, mas, media } = sectionsOf(inventory);
   const findings = [
     ...verifyConfig(config, homeserver, inventory.salt),
     ...(await verifySigningKey(key, homeserver, system.files)),
@@ -59,6 +60,7 @@ export async function gates(
     await session.close();
   }
   if (state) findings.push(...(await stateGates(state, homeserver, system)));
+  if (mas && record.mas) findings.push(...(await masGates(mas, homeserver.mas, inventory.salt, system)));
   return findings;
 }
 
@@ -118,6 +120,7 @@ export function excuseStart(findings: readonly Finding[], { started }: RestoreRe
 /** Without these the new server is another one, whatever somebody accepts. */
 const NEVER_ACCEPTED = new Set([
   ...["signing-key", "signing-key-published", "server-name", "row-counts", "state-database"],
+  "mas-secret:secrets.encryption",
 ]);
 
 /** Turns what somebody accepted by id into notes. Throws `bad-usage` for what cannot be accepted away. */

@@ -1,3 +1,4 @@
+import type { Mas } from "./mas/mas.ts";
 import type { PathPair } from "./path-map.ts";
 
 /** A Synapse on this host as its configuration describes it. Made by `read.ts` alone; nothing past that door checks again. */
@@ -20,6 +21,8 @@ export interface Homeserver {
   readonly database: DatabaseSetting;
   /** The command, word by word, that runs PostgreSQL's programs where they reach the database, if they do not here. */
   readonly databaseCommand?: readonly string[];
+  /** The service that people sign in through, where its configuration was named or found. */
+  readonly mas?: Mas;
   /** Absolute path of the media store. */
   readonly mediaStore: string;
   readonly listeners: readonly Listener[];

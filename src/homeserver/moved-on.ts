@@ -1,7 +1,8 @@
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
-import { databaseMarker } from "./database/count.ts";
+import { connect } from "./database/address.ts";
+import { databaseMarker, masMarker } from "./database/count.ts";
 import { fileMarker } from "./database/file-state.ts";
 import { openForLooking, openState, type Look } from "./database/look.ts";
 import type { Homeserver } from "./homeserver.ts";
@@ -48,15 +49,20 @@ export async function movedOn(record: FenceRecord, system: System): Promise<Find
 }
 
 async function markerNow(homeserver: Homeserver, system: System): Promise<string> {
-  const { database } = homeserver;
-  if (database.kind === "sqlite") return fileMarker(database.path, system.files);
-  const main = await markerOf(await openForLooking(homeserver, false, system));
-  const state = await openState(homeserver, false, system);
-  return state ? `${main}+${await markerOf(state)}` : main;
+  const { database, mas } = homeserver;
+  const looks = [];
+  const isFile = database.kind === "sqlite";
+  if (!isFile) looks.push(await openForLooking(homeserver, false, system));
+  looks.push(await openState(homeserver, false, system));
+  const markers = isFile ? [await fileMarker(database.path, system.files)] : [];
+  for (const look of looks) if (look) markers.push(await markerOf(look, databaseMarker));
+  if (mas) markers.push(await markerOf(await connect(mas.address, system, homeserver.mediaStore), masMarker));
+  // In the order of `markerOf` in database/source.ts.
+  return markers.join("+");
 }
 
-const markerOf = ({ session }: Pick<Look, "session">) =>
-  databaseMarker(session).finally(() => session.close());
+const markerOf = ({ session }: Pick<Look, "session">, marker: typeof databaseMarker) =>
+  marker(session).finally(() => session.close());
 
 /** What of the old host is changed now, for those who ask where the move is. */
 export function fenceFindings(record: FenceRecord | undefined): Finding[] {

@@ -4,6 +4,9 @@ import { CONFIG_SECTION, exportConfig } from "./config/artifact.ts";
 import { packConfig, type PackedConfig } from "./config/export.ts";
 import { exportDatabase } from "./database/export.ts";
 import { exportSqlite } from "./database/export-sqlite.ts";
+import type { PostgresSource } from "./database/source.ts";
+import type { Store } from "./database/store.ts";
+import { MAS_CONFIG_ARTIFACT, MAS_SECTION } from "./mas/artifact.ts";
 import { choiceStep, mediaSinceStep, mediaSteps } from "./packing-media.ts";
 import { sharedBySteps, type Packing, type TimedStep } from "./packing-place.ts";
 import { KEY_SECTION, packSigningKey } from "./signing-key/export.ts";
@@ -14,6 +17,8 @@ export interface ReadForPacking {
   readonly packed: PackedConfig;
   /** Sections of the inventory that come with it. */
   readonly sections: Readonly<Record<string, unknown>>;
+  /** Of the authentication service, if it travels. */
+  readonly mas: PackedConfig | undefined;
 }
 
 /** Reads the configuration and the signing key. Throws `signing-key-missing`, `config-unreadable`, `file-missing`. */
@@ -29,7 +34,8 @@ export async function readForPacking({
     [CONFIG_SECTION]: packed.section,
     [KEY_SECTION]: await packSigningKey(homeserver, system.files),
   };
-  return { packed, sections };
+  const mas = homeserver.mas && (await packConfig(homeserver.mas, system.files, place.inventory.salt));
+  return { packed, sections, mas };
 }
 
 /** What is packed before the server is stopped, in this order. */
@@ -42,6 +48,7 @@ export function stepsBeforeStop(
   return [
     // What is small and can't be replaced goes first.
     { step: exportConfig({ ...sharedBySteps(packing), ...read }) },
+    ...(read.mas ? [{ step: masConfigStep(packing, read.mas) }] : []),
     { step: choiceStep(packing) },
     // Files of media never change: those that are there by now are packed while the server still serves.
     ...(serving ? mediaSteps(packing, source, true) : []),
@@ -53,25 +60,38 @@ export function stepsBeforeStop(
  * one by one: a later step may depend on what the journal holds of an earlier one.
  */
 export function* stepsOnceDown(packing: Packing, source: Source, served: boolean): Iterable<TimedStep> {
+  // First: whatever it has, the homeserver knows by then. The other way round a session could be missing.
+  const { mas } = source.database;
+  if (mas) yield { step: dumpStep(packing, source, mas, "mas"), piece: "database" };
   yield { step: databaseStep(packing, source), piece: "database" };
   // State groups are made before the events that name them: of a running server, a later dump has all that are needed.
-  const state = stateStep(packing, source);
-  if (state) yield { step: state, piece: "database" };
+  const state = source.database.engine === "postgres" ? source.database.state : undefined;
+  if (state) yield { step: dumpStep(packing, source, state, "state"), piece: "database" };
   // After the database, so that every upload the dump knows has its file by now.
   const piece = packing.place.inventory.rehearsal ? {} : ({ piece: "media" } as const);
   if (!served) for (const step of mediaSteps(packing, source, false)) yield { ...step, ...piece };
   yield { ...mediaSinceStep(packing, source), piece: "media" };
 }
 
-function databaseStep(packing: Packing, { database, marker }: Source): Step {
+function databaseStep(packing: Packing, { database, marker }: Pick<Source, "database" | "marker">): Step {
   const shared = { ...sharedBySteps(packing), ...packing.system, marker };
   return database.engine === "sqlite"
     ? exportSqlite({ ...shared, path: database.path })
-    : exportDatabase({ ...shared, ...database, store: "main" });
+    : dumpStep(packing, { marker }, database, "main");
 }
 
-function stateStep(packing: Packing, { database, marker }: Source): Step | undefined {
-  if (database.engine === "sqlite" || !database.state) return undefined;
-  const shared = { ...sharedBySteps(packing), ...packing.system, marker };
-  return exportDatabase({ ...shared, ...database.state, store: "state" });
-}
+const dumpStep = (
+  packing: Packing,
+  { marker }: Pick<Source, "marker">,
+  one: PostgresSource,
+  store: Store,
+): Step => exportDatabase({ ...sharedBySteps(packing), ...packing.system, marker, ...one, store });
+
+const masConfigStep = (packing: Packing, packed: PackedConfig): Step =>
+  exportConfig({
+    ...{ ...sharedBySteps(packing), packed, sections: { [MAS_SECTION]: packed.section } },
+    as: {
+      ...{ step: "export/config-mas", artifact: MAS_CONFIG_ARTIFACT },
+      label: "authentication service's configuration",
+    },
+  });

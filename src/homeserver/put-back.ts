@@ -1,8 +1,10 @@
 import { MigrationError } from "../errors.ts";
 import type { Progress } from "../system/progress.ts";
+import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
 import { connect, databaseAddress, stateAddress } from "./database/address.ts";
 import { reopenFile, reopenRole, roleNamed } from "./database/fence.ts";
+import type { Store } from "./database/store.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { Change, FenceRecord } from "./service/fence-record.ts";
 import { waitUntilUp } from "./service/start.ts";
@@ -72,6 +74,13 @@ const START: Change = {
   ...{ intended: "", made: null, undone: null },
 };
 
+/** Throws as `databaseAddress` does. */
+function addressFor(store: Store, homeserver: Homeserver): PostgresAddress {
+  const other =
+    store === "mas" ? homeserver.mas?.address : store === "state" ? stateAddress(homeserver) : undefined;
+  return other ?? databaseAddress(homeserver);
+}
+
 async function undoOne(
   change: Change,
   { record, homeserver, startCommand }: PutBack,
@@ -81,8 +90,7 @@ async function undoOne(
   if (kind === "file-writes") await reopenFile(name, before!, system.files);
   else if (kind === "role-writes") {
     const { role, database, store } = roleNamed(name);
-    const state = store === "state" ? stateAddress(homeserver) : undefined;
-    const { session } = await connect(state ?? databaseAddress(homeserver), system, homeserver.mediaStore);
+    const { session } = await connect(addressFor(store, homeserver), system, homeserver.mediaStore);
     try {
       await reopenRole(session, { role, database, before });
     } finally {

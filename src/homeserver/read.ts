@@ -7,6 +7,7 @@ import { referencedBy, signingKeyOf } from "./config/referenced.ts";
 import { secretsOf } from "./config/secrets.ts";
 import { isMapping } from "./config/setting.ts";
 import { parseYaml, YamlFault } from "./config/yaml.ts";
+import { readMas } from "./mas/read.ts";
 import type { ConfigFile, Homeserver, PlaceOf, Settings } from "./homeserver.ts";
 import { onThisHost, type PathPair } from "./path-map.ts";
 
@@ -24,6 +25,8 @@ export interface ConfigSource {
   readonly keysFolder?: string | undefined;
   /** See `Homeserver`. */
   readonly databaseCommand?: readonly string[] | undefined;
+  /** What its authentication service is given with `--config`, in order, if it has one that is to be looked at. */
+  readonly masConfig?: readonly string[] | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -34,7 +37,7 @@ export interface ConfigSource {
  * Throws `config-unreadable` with all that is wrong in one list, or what reading a file throws.
  */
 export async function readHomeserver(
-  { configPaths, workingFolder, map = [], keysFolder, databaseCommand, signal }: ConfigSource,
+  { configPaths, workingFolder, map = [], keysFolder, databaseCommand, masConfig, signal }: ConfigSource,
   files: Files,
 ): Promise<Homeserver> {
   const faults: string[] = [];
@@ -81,7 +84,9 @@ export async function readHomeserver(
     referenced: referencedBy(settings, signingKey, placeOf, faults),
   };
   refuse(faults, paths);
-  return homeserver;
+  if (!masConfig) return homeserver;
+  const own = { configPaths: masConfig, placeOf: (path: string) => path, serverName, databaseCommand };
+  return { ...homeserver, mas: await readMas(own, files) };
 }
 
 /** Bytes. No configuration is nearly as long, and what is takes the parser minutes. */

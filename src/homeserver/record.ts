@@ -6,6 +6,7 @@ import type { Files } from "../system/files.ts";
 import { ROLES } from "./config/packed-file.ts";
 import type { ConfigPlan } from "./config/restore.ts";
 import type { Layout } from "./layouts/layout.ts";
+import type { MasPlan } from "./mas/restore.ts";
 
 /** What `restore` leaves beside the new configuration for `open`. Holds no secret. */
 const recordSchema = z.object({
@@ -18,6 +19,8 @@ const recordSchema = z.object({
   recipients: z.array(z.string()).min(1).optional(),
   /** What runs PostgreSQL's programs where they reach the database, if they do not here. */
   databaseCommand: z.array(z.string()).optional(),
+  /** The authentication service's configuration, if it was restored too: as it is named once the fence is lifted, and before. */
+  mas: z.object({ configPaths: z.array(z.string()), fencedPaths: z.array(z.string()) }).optional(),
   mediaStore: z.string(),
   /** What Synapse is to be given with `-c`, once the fence is lifted. */
   configPaths: z.array(z.string()),
@@ -72,6 +75,7 @@ export function newRecord(made: {
   serverName: string;
   plan: ConfigPlan;
   databaseCommand: readonly string[] | undefined;
+  mas: MasPlan | undefined;
   layout: Layout;
   dropIns: readonly string[];
   /** Where the database is reached from here, where Synapse reaches it elsewhere. */
@@ -83,7 +87,8 @@ export function newRecord(made: {
   now: number;
 }): RestoreRecord {
   const { addedUploads } = made;
-  const { manifest, serverName, plan, databaseCommand, layout, dropIns, databaseHere, synapse, now } = made;
+  const { manifest, serverName, plan, databaseCommand, mas, layout, dropIns, databaseHere, synapse, now } =
+    made;
   const { name, map, url, start, stop, owner, mediaDir: mediaStore } = layout;
   return {
     format: "synlift-restored",
@@ -93,6 +98,7 @@ export function newRecord(made: {
     rehearsal: manifest.rehearsal,
     ...(manifest.recipients ? { recipients: manifest.recipients } : {}),
     ...(databaseCommand ? { databaseCommand: [...databaseCommand] } : {}),
+    ...(mas ? { mas: { configPaths: [...mas.configPaths], fencedPaths: [...mas.fencedPaths] } } : {}),
     mediaStore,
     configPaths: [...plan.configPaths],
     fencedPaths: [...plan.fencedPaths],

@@ -7,7 +7,7 @@ import type { QuerySession } from "../system/query.ts";
 import type { System } from "../system/system.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import { databaseArtifact } from "./database/artifact.ts";
-import { STATE_ARTIFACT } from "./database/export.ts";
+import { MAS_DATABASE_ARTIFACT, STATE_ARTIFACT } from "./database/export.ts";
 import { knowsRestrict } from "./database/guard.ts";
 import { findProgram } from "./database/program.ts";
 import {
@@ -19,7 +19,8 @@ import {
   restoreDatabase,
 } from "./database/restore.ts";
 import { restoreSqlite } from "./database/restore-sqlite.ts";
-import { describeTarget, openTarget, type DatabaseRestore, type DatabaseTarget } from "./database/target.ts";
+import { schemaTable, type Store } from "./database/store.ts";
+import { describeTarget, openTarget, type DatabaseRestore } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import type { Owner } from "./owned-folder.ts";
 import { shown, type Opened } from "./restore.ts";
@@ -28,7 +29,13 @@ import { shown, type Opened } from "./restore.ts";
 const PACKED = {
   main: { step: "restore/database", label: "database", filling: "filling" },
   state: { step: "restore/database-state", label: "state database", filling: "filling-state" },
+  mas: {
+    ...{ step: "restore/database-mas", filling: "filling-mas" },
+    label: "authentication service's database",
+  },
 } as const;
+
+const FURTHER_ARTIFACTS = { state: STATE_ARTIFACT, mas: MAS_DATABASE_ARTIFACT } as const;
 
 const fillingFact = ({ bundle }: Opened, { target }: DatabaseRestore) =>
   `${bundle.manifest.id} ${describeTarget(target)}`;
@@ -54,7 +61,7 @@ export function databaseStep(
   const { step, label, filling } = PACKED[store];
   const database = describeTarget(target);
   const fill = async () => {
-    const artifact = store === "state" ? STATE_ARTIFACT : databaseArtifact(section.engine);
+    const artifact = store === "main" ? databaseArtifact(section.engine) : FURTHER_ARTIFACTS[store];
     const content = shown(opened, artifact, label, progress);
     const begins = () => journal.setFact(filling, fillingFact(opened, restore));
     if (target.engine === "postgres") {
@@ -67,7 +74,7 @@ export function databaseStep(
   return {
     id: step,
     inputs: { bundle: opened.bundle.manifest.id, database },
-    check: () => whatIsGone(target, system),
+    check: () => whatIsGone(restore, system),
     async run() {
       if (!wasFilling(opened, restore, journal) || !(await isFilled(restore, system))) await fill();
       if (target.engine === "postgres") await analyze(target.address, system.postgres);
@@ -92,7 +99,7 @@ async function fillPostgres(
     );
   }
   const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
-  if (!(await inspectTarget({ address, section }, system.postgres)))
+  if (!(await inspectTarget({ address, section, store }, system.postgres)))
     await createDatabase(address, system.postgres);
   if (await isSuperuser(address, system.postgres)) {
     progress.note(
@@ -104,10 +111,10 @@ async function fillPostgres(
 }
 
 /** What became of a database that was filled; undefined when it is still there. */
-async function whatIsGone(target: DatabaseTarget, system: System): Promise<string | undefined> {
+async function whatIsGone({ target, store }: DatabaseRestore, system: System): Promise<string | undefined> {
   try {
     const session = await openTarget(target, system);
-    return (await isSynapses(session).finally(() => session.close()))
+    return (await isThere(session, store).finally(() => session.close()))
       ? undefined
       : "the database was emptied";
   } catch (error) {
@@ -117,10 +124,10 @@ async function whatIsGone(target: DatabaseTarget, system: System): Promise<strin
   }
 }
 
-async function isSynapses(session: QuerySession): Promise<boolean> {
+async function isThere(session: QuerySession, store: Store): Promise<boolean> {
   const { there } = await session.one<{ there: number }>(
     session.engine === "postgres"
-      ? "SELECT CASE WHEN to_regclass('schema_version') IS NULL THEN 0 ELSE 1 END AS there"
+      ? `SELECT CASE WHEN to_regclass('${schemaTable(store)}') IS NULL THEN 0 ELSE 1 END AS there`
       : "SELECT count(*) AS there FROM sqlite_master WHERE name = 'schema_version'",
   );
   return there > 0;
@@ -131,7 +138,7 @@ async function isFilled({ target, section, store }: DatabaseRestore, system: Sys
   let session: QuerySession | undefined;
   try {
     session = await openTarget(target, system);
-    if (!(await isSynapses(session))) return false;
+    if (!(await isThere(session, store))) return false;
     return (await verifyDatabase(section, session, store)).every(({ level }) => level !== "blocker");
   } catch (error) {
     // Not there yet, or not what it should be: what comes next says so in its own words.

@@ -17,8 +17,11 @@ export interface Opened {
 }
 
 /** The packed configuration, by name. Throws `bundle-damaged`. */
-export function readConfigArtifact(opened: Opened): Promise<ReadonlyMap<string, Uint8Array>> {
-  return unpackConfig(contents(opened, CONFIG_ARTIFACT));
+export function readConfigArtifact(
+  opened: Opened,
+  artifact = CONFIG_ARTIFACT,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  return unpackConfig(contents(opened, artifact));
 }
 
 /** An artifact's content, which ends well only if all of it is what was packed. */

@@ -12,10 +12,11 @@ export async function readRestored(
   { fenced, workingFolder }: { fenced: boolean; workingFolder: string },
   { files, signal }: Pick<System, "files" | "signal">,
 ): Promise<Homeserver> {
-  const { layout, databaseHere, databaseCommand } = record;
+  const { layout, databaseHere, databaseCommand, mas } = record;
   const homeserver = await readHomeserver(
     {
       configPaths: fenced ? record.fencedPaths : record.configPaths,
+      masConfig: fenced ? mas?.fencedPaths : mas?.configPaths,
       ...{ workingFolder, databaseCommand, signal, map: layout?.map ?? [] },
     },
     files,

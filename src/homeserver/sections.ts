@@ -3,8 +3,9 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { MigrationError } from "../errors.ts";
 import { CONFIG_SECTION } from "./config/artifact.ts";
 import { parseConfigSection, type ConfigSection } from "./config/packed-file.ts";
-import { DATABASE_SECTION, STATE_SECTION } from "./database/export.ts";
+import { DATABASE_SECTION, MAS_DATABASE_SECTION, STATE_SECTION } from "./database/export.ts";
 import { databaseSectionSchema, type DatabaseSection } from "./database/section.ts";
+import { MAS_SECTION } from "./mas/artifact.ts";
 import { MEDIA_SECTION } from "./media/export.ts";
 import { mediaSectionSchema, type MediaSection } from "./media/section.ts";
 import { KEY_SECTION, parseSigningKeySection, type SigningKeySection } from "./signing-key/export.ts";
@@ -16,6 +17,8 @@ export interface Sections {
   readonly database: DatabaseSection;
   /** Of the state groups, where they have a database of their own. */
   readonly state: DatabaseSection | undefined;
+  /** Of the authentication service, where it travels: its database, and its configuration. */
+  readonly mas: { readonly database: DatabaseSection; readonly config: ConfigSection } | undefined;
   readonly media: MediaSection;
 }
 
@@ -26,8 +29,15 @@ export function sectionsOf(inventory: Inventory): Sections {
     key: parseSigningKeySection(inventory.section(KEY_SECTION)),
     database: parsed("database", databaseSectionSchema, inventory.section(DATABASE_SECTION)),
     state: optional("state database", databaseSectionSchema, inventory.section(STATE_SECTION)),
+    mas: masOf(inventory),
     media: parsed("media", mediaSectionSchema, inventory.section(MEDIA_SECTION)),
   };
+}
+
+function masOf(inventory: Inventory): Sections["mas"] {
+  const name = "authentication service's database";
+  const database = optional(name, databaseSectionSchema, inventory.section(MAS_DATABASE_SECTION));
+  return database && { database, config: parseConfigSection(inventory.section(MAS_SECTION)) };
 }
 
 const optional = <Shape extends z.ZodType>(name: string, schema: Shape, value: unknown) =>

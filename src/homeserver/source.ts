@@ -4,6 +4,7 @@ import { formatBytes, formatCount } from "../report/units.ts";
 import type { System } from "../system/system.ts";
 import { databaseWords, findDatabase, markerOf, usersOf, type DatabaseSource } from "./database/source.ts";
 import type { Homeserver } from "./homeserver.ts";
+import { masProcesses } from "./mas/find.ts";
 import { MEDIA_ODD, storeState, type StoreState } from "./media/store.ts";
 import { signsOfLife } from "./service/inspect.ts";
 
@@ -32,7 +33,7 @@ export async function mustHaveGpg({ programs }: Pick<System, "programs">): Promi
 export async function inspectSource(homeserver: Homeserver, system: System): Promise<Source> {
   const { files } = system;
   await mustBeFolder(homeserver, system);
-  const alive = await signsOfLife(homeserver, system);
+  const alive = await signsOfAll(homeserver, system);
   const { database, marker, inUse } = await findDatabase(homeserver, system);
   const media = await storeState(homeserver.mediaStore, files);
   return { database, marker, media, alive: [...alive, ...inUse] };
@@ -92,9 +93,15 @@ export async function mustHaveStayedDown(
   );
 }
 
+/** Of the authentication service as well: what it writes after its dump would be lost too. */
+const signsOfAll = async (homeserver: Homeserver, system: System) => [
+  ...(await signsOfLife(homeserver, system)),
+  ...(homeserver.mas ? masProcesses(homeserver.mas, system.machine) : []),
+];
+
 /** Everything that shows that the server is up, at this moment. */
 export async function signsOf(homeserver: Homeserver, source: Source, system: System): Promise<Finding[]> {
-  return [...(await signsOfLife(homeserver, system)), ...(await usersOf(source.database, system))];
+  return [...(await signsOfAll(homeserver, system)), ...(await usersOf(source.database, system))];
 }
 
 /** The same source as it is now, once it is down. */

@@ -3,6 +3,7 @@ import { formatBytes } from "../report/units.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import type { ExportSource } from "./export-source.ts";
+import { postgresOf } from "./database/source.ts";
 import { FenceRecord } from "./service/fence-record.ts";
 import { keeperOf, type GivenKeeper, type Keeper } from "./service/keeper.ts";
 import { mustBeDown, type Source } from "./source.ts";
@@ -65,16 +66,10 @@ export async function planStop(
   return { ...plan, lines };
 }
 
-const databasesOf = ({ database }: Source): Databases =>
-  database.engine === "sqlite"
-    ? { postgres: [], files: [database.path] }
-    : {
-        postgres: [
-          { address: database.address, store: "main" },
-          ...(database.state ? [{ address: database.state.address, store: "state" } as const] : []),
-        ],
-        files: [],
-      };
+const databasesOf = ({ database }: Source): Databases => ({
+  postgres: postgresOf(database),
+  files: database.engine === "sqlite" ? [database.path] : [],
+});
 
 /**
  * Asks once, unless the answer was given; then it only says what is about to happen. Throws `homeserver-running` when

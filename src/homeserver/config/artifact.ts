@@ -11,7 +11,16 @@ import type { PackedFile } from "./packed-file.ts";
 export const CONFIG_ARTIFACT = "customer_config_export.tar.gz";
 export const CONFIG_SECTION = "config";
 
+/** As which artifact the homeserver's own configuration is packed, and by which step. */
+const OWN_CONFIG = {
+  step: "export/config",
+  artifact: CONFIG_ARTIFACT,
+  label: "configuration and signing key",
+} as const;
+
 export interface ConfigExport {
+  /** The homeserver's own when left out. */
+  readonly as?: { readonly step: string; readonly artifact: string; readonly label: string };
   readonly packed: PackedConfig;
   /** What goes into the inventory beside the files: section name → section. */
   readonly sections: Readonly<Record<string, unknown>>;
@@ -24,6 +33,7 @@ export interface ConfigExport {
 
 /** Packs what is small and cannot be had again: the configuration, the signing key, and the files that they name. */
 export function exportConfig({
+  as: { step, artifact: name, label } = OWN_CONFIG,
   packed,
   sections,
   inputs,
@@ -33,22 +43,17 @@ export function exportConfig({
   check,
 }: ConfigExport): Step {
   return {
-    id: "export/config",
+    id: step,
     inputs: { ...inputs, ...configInputs(packed.entries, inventory.salt) },
     check,
     async run() {
-      const plan = {
-        name: CONFIG_ARTIFACT,
-        format: "tar",
-        level: 6,
-        label: "configuration and signing key",
-      } as const;
+      const plan = { name, format: "tar", level: 6, label } as const;
       const artifact = await into.add(plan, packTar(packed.entries.map(tarEntry)));
-      for (const [name, section] of Object.entries(sections)) inventory.setSection(name, section);
+      for (const [key, section] of Object.entries(sections)) inventory.setSection(key, section);
       inventory.setArtifact(artifact);
       await saved();
-      const { name, size, sha256, parts } = artifact;
-      return { name, size, sha256, parts };
+      const { size, sha256, parts } = artifact;
+      return { name: artifact.name, size, sha256, parts };
     },
   };
 }

@@ -30,13 +30,19 @@ const FOLDER_OF = {
   templates: "templates",
 } as const satisfies Record<Referenced["role"], string>;
 
+/** What of a homeserver, or of a service beside it, is packed here. */
+export type Packable = Pick<
+  Homeserver,
+  "serverName" | "configPaths" | "configFiles" | "referenced" | "secrets"
+>;
+
 /**
  * Packs the configuration, the signing key and all that the settings name, under the files' own names. Only reads.
  *
  * Throws `signing-key-missing` or `file-missing` with every file in it that is not there and that the new server needs.
  */
 export async function packConfig(
-  homeserver: Homeserver,
+  homeserver: Packable,
   files: Files,
   salt: Uint8Array,
 ): Promise<PackedConfig> {
@@ -100,7 +106,7 @@ class Packing {
   }
 
   /** Answers what `-c` was given, in order, by names inside the archive. */
-  async configFiles({ configPaths, configFiles }: Homeserver): Promise<string[]> {
+  async configFiles({ configPaths, configFiles }: Packable): Promise<string[]> {
     const order: string[] = [];
     for (const path of configPaths) {
       const inside = configFiles.filter((file) => dirname(file.path) === path);
@@ -157,7 +163,7 @@ class Packing {
   }
 }
 
-function refuseMissing(missing: readonly Referenced[], { configPaths }: Homeserver): void {
+function refuseMissing(missing: readonly Referenced[], { configPaths }: Packable): void {
   const needed = missing.filter(({ required }) => required);
   if (needed.length === 0) return;
   const isKey = needed.some(({ role }) => role === "signing-key");

@@ -11,7 +11,7 @@ export function kindFindings(homeserver: Homeserver): Finding[] {
     database.kind === "several" ? several(database.labels) : undefined,
     database.kind === "postgres" && database.state ? SPLIT : undefined,
     settingAt(settings, "database.allow_unsafe_locale") === true ? UNSAFE_LOCALE : undefined,
-    authentication(authenticationService(settings)),
+    homeserver.mas ? travelling(homeserver) : authentication(authenticationService(settings)),
     settingAt(settings, "retention.enabled") === true ? RETENTION : undefined,
     mediaRetention(settings["media_retention"]),
   ];
@@ -52,14 +52,36 @@ function authentication(endpoint: string | undefined): Finding | undefined {
   return {
     id: "mas",
     level: "warning",
-    sentence: `people sign in through a Matrix Authentication Service at ${endpoint}, which does not travel`,
+    sentence: `people sign in through a Matrix Authentication Service at ${endpoint}, whose configuration was not named`,
     evidence: [
       "its own PostgreSQL database has the accounts, passwords and sessions",
       "secrets.encryption must stay the same, or all that it encrypted is lost; secrets.keys too",
       "matrix.secret must stay equal to matrix_authentication_service.secret",
       "http.public_base and issuer must stay the same for clients",
     ],
-    hint: "stop it together with Synapse, dump its database, and take its configuration along unchanged but for database and matrix.endpoint",
+    hint: "name its configuration, and it travels too: --mas-config FILE; if it stays where it is, or you move it yourself, export wants --accept mas",
+  };
+}
+
+function travelling({ mas, secrets }: Homeserver): Finding {
+  const [ours, theirs] = [
+    secrets.find(({ setting }) => /^matrix_authentication_service\.secret$/.test(setting))?.value,
+    mas?.secrets.find(({ setting }) => setting === "matrix.secret")?.value,
+  ];
+  const named = mas?.configPaths.join(", ") ?? "";
+  if (ours !== undefined && ours !== theirs) {
+    return {
+      id: "mas-secret",
+      level: "warning",
+      sentence: `matrix.secret in ${named} is not matrix_authentication_service.secret: nobody can sign in`,
+      hint: "give both the same value, and see that people can sign in, before the move",
+    };
+  }
+  return {
+    id: "mas",
+    level: "note",
+    sentence: `people sign in through a Matrix Authentication Service, which travels too: ${named}`,
+    hint: "it is stopped together with Synapse; the new host needs a database for it: restore takes --mas-database",
   };
 }
 

@@ -10,7 +10,11 @@ const MAY_NOT_APPEAR = ["password_config.pepper", "macaroon_secret_key"];
  * The gates on the configuration: the same name and the same secrets on the new host as in the inventory. `homeserver` is
  * the new host's, read anew. Shows no secret.
  */
-export function verifyConfig(section: ConfigSection, homeserver: Homeserver, salt: Uint8Array): Finding[] {
+export function verifyConfig(
+  section: ConfigSection,
+  homeserver: Pick<Homeserver, "serverName" | "secrets">,
+  salt: Uint8Array,
+): Finding[] {
   const here = new Map(homeserver.secrets.map(({ setting, value }) => [setting, fingerprint(salt, value)]));
   const before = new Map(section.secrets.map((secret) => [secret.setting, secret.fingerprint]));
   return [
@@ -20,7 +24,7 @@ export function verifyConfig(section: ConfigSection, homeserver: Homeserver, sal
   ];
 }
 
-function sameName({ serverName }: ConfigSection, homeserver: Homeserver): Finding {
+function sameName({ serverName }: ConfigSection, homeserver: Pick<Homeserver, "serverName">): Finding {
   const id = "server-name";
   if (homeserver.serverName === serverName) {
     return { id, level: "ok", sentence: `the server name is ${serverName}, as at the source` };

@@ -1,7 +1,7 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import { sealedName } from "../../bundle/layout.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { DATABASE_ARTIFACT, STATE_ARTIFACT } from "./export.ts";
+import { DATABASE_ARTIFACT, MAS_DATABASE_ARTIFACT, STATE_ARTIFACT } from "./export.ts";
 import { SQLITE_ARTIFACT } from "./export-sqlite.ts";
 
 type Engine = QuerySession["engine"];
@@ -12,7 +12,7 @@ export const databaseArtifact = (engine: Engine) =>
 
 /** Whether a file of a bundle is the database, by its own name. */
 export const isDatabaseArtifact = (name: string) =>
-  [DATABASE_ARTIFACT, STATE_ARTIFACT, SQLITE_ARTIFACT].map(sealedName).includes(name);
+  [DATABASE_ARTIFACT, STATE_ARTIFACT, MAS_DATABASE_ARTIFACT, SQLITE_ARTIFACT].map(sealedName).includes(name);
 
 /** Bytes of the dump or of the file, about; 0 where the bundle has none. */
 export const databaseBytes = ({ artifacts }: Pick<Inventory, "artifacts">): number =>

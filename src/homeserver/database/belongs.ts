@@ -2,6 +2,19 @@ import { MigrationError } from "../../errors.ts";
 import { sqlText, type QuerySession } from "../../system/query.ts";
 import { NEEDED } from "./whose.ts";
 
+/** Throws `database-unsupported` when it is none of a Matrix Authentication Service. */
+export async function mustBeMas(session: QuerySession): Promise<void> {
+  const { tables, name } = await session.one<{ tables: number; name: string }>(`
+    SELECT count(*) AS tables, current_database() AS name FROM pg_tables
+    WHERE tablename IN ('_sqlx_migrations', 'users', 'compat_sessions')`);
+  if (tables >= 3) return;
+  throw new MigrationError(
+    "database-unsupported",
+    `database ${name} is not that of a Matrix Authentication Service: it lacks its tables`,
+    { hint: "check database in the service's configuration" },
+  );
+}
+
 /** Throws `database-unsupported` when it has no state groups. Whose they are, no table of them says. */
 export async function mustBeState(session: QuerySession): Promise<void> {
   const { tables, name } = await session.one<{ tables: number; name: string }>(`

@@ -2,7 +2,7 @@ import { sqlName, type QuerySession } from "../../system/query.ts";
 import { LEFT_BEHIND, ONE_TIME_KEYS } from "../left-behind.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
 import type { DatabaseSection } from "./section.ts";
-import type { Store } from "./store.ts";
+import { SCHEMA_VERSIONS, type Store } from "./store.ts";
 
 interface Named {
   readonly schema: string;
@@ -101,12 +101,12 @@ export async function countDatabase(
     );
     staying[await fullName(session, table)] = count;
   }
+  const [version, compat] = SCHEMA_VERSIONS[store];
   const { schemaVersion, compatVersion, serverVersion } = await session.one<{
     schemaVersion: number;
     compatVersion: number;
     serverVersion: number;
-  }>(`SELECT (SELECT version FROM schema_version) AS "schemaVersion",
-        (SELECT compat_version FROM schema_compat_version) AS "compatVersion",
+  }>(`SELECT ${version} AS "schemaVersion", ${compat} AS "compatVersion",
         ${engine === "postgres" ? "current_setting('server_version_num')::int" : "0"} AS "serverVersion"`);
   const streams = await readStreams(session);
   return { engine, serverVersion, rows, staying, leftOut, sequences, streams, schemaVersion, compatVersion };
@@ -119,6 +119,20 @@ async function fullName(session: QuerySession, table: string): Promise<string> {
     SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = to_regclass('${table}')`);
   return name;
+}
+
+/**
+ * Changes whenever the authentication service writes anything: it hardly uses sequences. Rows written since PostgreSQL
+ * began to count; after a crash it begins anew, which looks like a change too.
+ */
+export async function masMarker(session: QuerySession): Promise<string> {
+  const { marker } = await session.one<{ marker: string }>(`
+    SELECT md5(string_agg(line, E'\\n' ORDER BY line)) AS marker FROM (
+      SELECT schemaname || '.' || relname || '=' || n_tup_ins || '/' || n_tup_upd || '/' || n_tup_del AS line
+      FROM pg_stat_user_tables
+      UNION ALL SELECT 'schema=' || coalesce(max(version), 0) FROM _sqlx_migrations
+    ) AS lines`);
+  return marker;
 }
 
 /**

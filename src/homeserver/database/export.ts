@@ -22,12 +22,19 @@ export const DATABASE_STEP = "export/database";
 export const STATE_ARTIFACT = "customer_db_export_state.sql.gz";
 export const STATE_SECTION = "database-state";
 
+export const MAS_DATABASE_ARTIFACT = "customer_mas_db_export.sql.gz";
+export const MAS_DATABASE_SECTION = "database-mas";
+
 /** What is packed of each store, under which names. */
 const PACKED = {
   main: { artifact: DATABASE_ARTIFACT, section: DATABASE_SECTION, step: DATABASE_STEP, label: "database" },
   state: {
     ...{ artifact: STATE_ARTIFACT, section: STATE_SECTION },
     ...{ step: "export/database-state", label: "state database" },
+  },
+  mas: {
+    ...{ artifact: MAS_DATABASE_ARTIFACT, section: MAS_DATABASE_SECTION },
+    ...{ step: "export/database-mas", label: "authentication service's database" },
   },
 } as const;
 
@@ -114,8 +121,14 @@ const dumpArguments = (snapshot: string, store: Store) => [
 ];
 
 /** Lines before pg_dump's own: whoever restores this with a bare psql stops at the first error too. */
+const REMARKS: Readonly<Record<Store, string>> = {
+  main: `The rows of ${ONE_TIME_KEYS} are left out on purpose.`,
+  state: "State groups only: the rest is in a database of its own.",
+  mas: "Of the Matrix Authentication Service: of no use without its secrets.encryption.",
+};
+
 const dumpOpening = (store: Store) => `--
--- Made by synlift. ${store === "main" ? `The rows of ${ONE_TIME_KEYS} are left out on purpose.` : "State groups only: the rest is in a database of its own."}
+-- Made by synlift. ${REMARKS[store]}
 -- Restore into an empty database only.
 --
 \\set ON_ERROR_STOP on

@@ -17,7 +17,8 @@ export const roleName = ({ role, database }: Named, store: Store) =>
 
 /** The way back from `roleName`. */
 export function roleNamed(name: string): Named & { readonly store: Store } {
-  const [, role = "", database = "", store = "main"] = /^(.*?) in (.*?)(?: \((state)\))?$/s.exec(name) ?? [];
+  const [, role = "", database = "", store = "main"] =
+    /^(.*?) in (.*?)(?: \((state|mas)\))?$/s.exec(name) ?? [];
   return { role, database, store: store as Store };
 }
 

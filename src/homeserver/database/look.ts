@@ -11,7 +11,7 @@ export type Look =
   | { readonly engine: "sqlite"; readonly session: QuerySession; readonly path: string };
 
 /** Milliseconds that the server may stay silent: what a look asks is answered in seconds, unless it reads everything. */
-const PATIENCE = { quick: 120_000, deep: 6 * 3600_000 };
+export const PATIENCE = { quick: 120_000, deep: 6 * 3600_000 };
 
 /**
  * Opens the database so that nothing can be written by it. Throws `database-unreachable`, `file-missing`, and

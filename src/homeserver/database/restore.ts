@@ -20,6 +20,7 @@ export interface Target {
   readonly address: PostgresAddress;
   /** Of what was counted at the source, what decides where it can go. */
   readonly section: Pick<DatabaseSection, "serverVersion">;
+  readonly store?: Store;
 }
 
 /**
@@ -27,7 +28,10 @@ export interface Target {
  * when it does not exist yet but may be made.
  * Throws `target-not-empty`, `target-unsuitable`, `database-unreachable`.
  */
-export async function inspectTarget({ address, section }: Target, postgres: Postgres): Promise<boolean> {
+export async function inspectTarget(
+  { address, section, store }: Target,
+  postgres: Postgres,
+): Promise<boolean> {
   let session: PostgresSession;
   try {
     session = await postgres.connect(address);
@@ -37,7 +41,7 @@ export async function inspectTarget({ address, section }: Target, postgres: Post
     return false;
   }
   try {
-    await mustBeSuitable(session, section);
+    await mustBeSuitable(session, section, store);
     return true;
   } finally {
     await session.close();
@@ -133,7 +137,11 @@ export async function analyze(address: PostgresAddress, postgres: Postgres): Pro
 /** Nothing of a row may come out in an error. */
 const QUIETLY = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];
 
-async function mustBeSuitable(session: PostgresSession, section: Target["section"]): Promise<void> {
+async function mustBeSuitable(
+  session: PostgresSession,
+  section: Target["section"],
+  store: Store = "main",
+): Promise<void> {
   const facts = await databaseFacts(session);
   const { name, relations, create } = await session.one<{
     name: string;
@@ -153,7 +161,8 @@ async function mustBeSuitable(session: PostgresSession, section: Target["section
       },
     );
   }
-  if (facts.encoding !== "UTF8" || facts.collate !== "C" || facts.ctype !== "C") {
+  const anyLocale = store === "mas";
+  if (facts.encoding !== "UTF8" || (!anyLocale && (facts.collate !== "C" || facts.ctype !== "C"))) {
     throw new MigrationError(
       "target-unsuitable",
       `database ${name} has encoding ${facts.encoding}, collation ${facts.collate} and character type ${facts.ctype}; Synapse wants UTF8, C and C`,

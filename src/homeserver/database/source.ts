@@ -5,8 +5,8 @@ import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, stateAddress } from "./address.ts";
-import { mustBeState, mustBeSynapse } from "./belongs.ts";
-import { databaseMarker } from "./count.ts";
+import { mustBeMas, mustBeState, mustBeSynapse } from "./belongs.ts";
+import { databaseMarker, masMarker } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
 import { connections, fileUsers } from "./in-use.ts";
@@ -24,10 +24,14 @@ export interface PostgresSource {
   readonly size: number;
 }
 
-/** A homeserver's database as an export reads it, with the one that its state groups have, if they have their own. */
-export type DatabaseSource =
+/**
+ * A homeserver's database as an export reads it, with the one that its state groups have, if they have their own, and
+ * the one of its authentication service.
+ */
+export type DatabaseSource = { readonly mas?: PostgresSource } & (
   | ({ readonly engine: "postgres"; readonly state?: PostgresSource } & PostgresSource)
-  | { readonly engine: "sqlite"; readonly path: string; readonly size: number };
+  | { readonly engine: "sqlite"; readonly path: string; readonly size: number }
+);
 
 export interface FoundDatabase {
   readonly database: DatabaseSource;
@@ -42,19 +46,24 @@ export interface FoundDatabase {
  * `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
 export async function findDatabase(homeserver: Homeserver, system: System): Promise<FoundDatabase> {
+  const found = await findOwn(homeserver, system);
+  const service = homeserver.mas && (await findPostgres(homeserver.mas.address, homeserver, system, "mas"));
+  const all = service ? { ...found, mas: service } : found;
+  return { database: all, marker: await markerOf(all, system), inUse: await usersOf(all, system) };
+}
+
+async function findOwn(homeserver: Homeserver, system: System): Promise<DatabaseSource> {
   const { database, serverName } = homeserver;
   if (database.kind === "sqlite") {
     const { path } = database;
     const session = await system.sqlite.connect(path);
     await mustBeSynapse(session, serverName).finally(() => session.close());
-    const found = { engine: "sqlite", path, size: await sqliteBytes(path, system.files) } as const;
-    return { database: found, marker: await markerOf(found, system), inUse: await usersOf(found, system) };
+    return { engine: "sqlite", path, size: await sqliteBytes(path, system.files) };
   }
   const main = await findPostgres(databaseAddress(homeserver), homeserver, system);
   const second = stateAddress(homeserver);
   const state = second && (await findPostgres(second, homeserver, system, "state"));
-  const found = { engine: "postgres", ...main, ...(state ? { state } : {}) } as const;
-  return { database: found, marker: await markerOf(found, system), inUse: await usersOf(found, system) };
+  return { engine: "postgres", ...main, ...(state ? { state } : {}) };
 }
 
 async function findPostgres(
@@ -66,7 +75,8 @@ async function findPostgres(
   const { session, address } = await connect(named, system, mediaStore);
   try {
     const { serverVersion, serverVersionText: versionText, size } = await databaseFacts(session);
-    await (store === "main" ? mustBeSynapse(session, serverName) : mustBeState(session));
+    if (store === "main") await mustBeSynapse(session, serverName);
+    else await (store === "state" ? mustBeState(session) : mustBeMas(session));
     const through = address.through;
     const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
     const pgDump = await findProgram(needs, system);
@@ -76,18 +86,30 @@ async function findPostgres(
   }
 }
 
-/** Who uses the database at this moment: of a server that is down, nobody does. */
+/** Who uses the databases at this moment: of a server that is down, nobody does. */
 export async function usersOf(database: DatabaseSource, system: System): Promise<Finding[]> {
-  if (database.engine === "sqlite") return fileUsers(database.path, system.machine);
-  const users = await asked(database.address, connections, system);
-  return database.state ? [...users, ...(await asked(database.state.address, connections, system))] : users;
+  const found = database.engine === "sqlite" ? [...fileUsers(database.path, system.machine)] : [];
+  for (const { address } of postgresOf(database)) found.push(...(await asked(address, connections, system)));
+  return found;
 }
 
-/** The state of the database: differs as soon as the server wrote anything. Cheap. */
+/** The state of the databases: differs as soon as a server wrote anything. Cheap. */
 export async function markerOf(database: DatabaseSource, system: System): Promise<string> {
-  if (database.engine === "sqlite") return fileMarker(database.path, system.files);
-  const marker = await asked(database.address, databaseMarker, system);
-  return database.state ? `${marker}+${await asked(database.state.address, databaseMarker, system)}` : marker;
+  const markers = database.engine === "sqlite" ? [await fileMarker(database.path, system.files)] : [];
+  for (const { address, store } of postgresOf(database))
+    markers.push(await asked(address, store === "mas" ? masMarker : databaseMarker, system));
+  return markers.join("+");
+}
+
+/** Its databases on PostgreSQL, each with what it holds; its own first. */
+export function postgresOf(database: DatabaseSource): { address: PostgresAddress; store: Store }[] {
+  const { mas } = database;
+  const own = database.engine === "postgres" ? database : undefined;
+  return [
+    ...(own ? [{ address: own.address, store: "main" as const }] : []),
+    ...(own?.state ? [{ address: own.state.address, store: "state" as const }] : []),
+    ...(mas ? [{ address: mas.address, store: "mas" as const }] : []),
+  ];
 }
 
 /** Opens it for questions, as it is now. Whoever opened it closes the session. */

@@ -1,8 +1,25 @@
 /**
  * What a database holds of a homeserver: all there is, or all but the state groups; or, where `databases` gives them
- * one of their own, these alone (synapse/config/database.py, `data_stores`).
+ * one of their own, these alone (synapse/config/database.py, `data_stores`). Or it is that of the authentication
+ * service, which travels in the same way.
  */
-export type Store = "main" | "state";
+export type Store = "main" | "state" | "mas";
 
-/** For sentences about one of two databases. */
-export const storeWords = (store: Store) => (store === "state" ? "the state database" : "the database");
+const WORDS: Readonly<Record<Store, string>> = {
+  main: "the database",
+  state: "the state database",
+  mas: "the authentication service's database",
+};
+
+/** For sentences about one of several databases. */
+export const storeWords = (store: Store) => WORDS[store];
+
+/** The table that says which schema it has; there is none in an empty database. */
+export const schemaTable = (store: Store) => (store === "mas" ? "_sqlx_migrations" : "schema_version");
+
+/** Expressions for the schema's version, and the oldest that it is compatible with: the service keeps no such thing. */
+export const SCHEMA_VERSIONS: Readonly<Record<Store, readonly [version: string, compat: string]>> = {
+  main: ["(SELECT version FROM schema_version)", "(SELECT compat_version FROM schema_compat_version)"],
+  state: ["(SELECT version FROM schema_version)", "(SELECT compat_version FROM schema_compat_version)"],
+  mas: ["(SELECT max(version) FROM _sqlx_migrations)", "0"],
+};

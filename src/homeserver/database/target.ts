@@ -77,11 +77,11 @@ export function mustBeOfEngine({ engine }: Pick<DatabaseSection, "engine">, targ
  * `database-unreachable`.
  */
 export async function inspectDatabaseTarget(
-  { target, section }: DatabaseRestore,
+  { target, section, store }: DatabaseRestore,
   { postgres, files }: Pick<System, "postgres" | "files">,
 ): Promise<void> {
   if (target.engine === "sqlite") await inspectSqliteTarget(target.path, { begun: false }, files);
-  else await inspectTarget({ address: target.address, section }, postgres);
+  else await inspectTarget({ address: target.address, section, store }, postgres);
 }
 
 /** Opens a database that was restored, to be looked at. Whoever opened it closes the session. */

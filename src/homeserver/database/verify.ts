@@ -3,7 +3,7 @@ import type { QuerySession } from "../../system/query.ts";
 import { countRows, readSequences, readStreams } from "./count.ts";
 import { ONE_TIME_KEYS, removeLeftBehind } from "../left-behind.ts";
 import type { DatabaseSection } from "./section.ts";
-import type { Store } from "./store.ts";
+import { SCHEMA_VERSIONS, storeWords, type Store } from "./store.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
 
 /** The gates of the database: is what is here what was counted there? Reads only, and the session stays in the state that was read. */
@@ -18,11 +18,14 @@ export async function verifyDatabase(
     sameRows(section, rows),
     sequences(section, await readSequences(session)),
     await streams(section, session),
-    await schema(section, session),
+    await schema(section, session, store),
     ...(store === "main" ? [oneTimeKeys(rows, session.engine)] : []),
   ];
   if (store === "main") return findings;
-  return findings.map((finding) => ({ ...finding, sentence: `in the state database, ${finding.sentence}` }));
+  return findings.map((finding) => ({
+    ...finding,
+    sentence: `in ${storeWords(store)}, ${finding.sentence}`,
+  }));
 }
 
 function sameRows(section: DatabaseSection, found: Readonly<Record<string, number>>): Finding {
@@ -89,9 +92,10 @@ async function streams(section: DatabaseSection, session: QuerySession): Promise
   };
 }
 
-async function schema(section: DatabaseSection, session: QuerySession): Promise<Finding> {
+async function schema(section: DatabaseSection, session: QuerySession, store: Store): Promise<Finding> {
+  const [ofSchema, ofCompat] = SCHEMA_VERSIONS[store];
   const { version, compat } = await session.one<{ version: number; compat: number }>(
-    "SELECT (SELECT version FROM schema_version) AS version, (SELECT compat_version FROM schema_compat_version) AS compat",
+    `SELECT ${ofSchema} AS version, ${ofCompat} AS compat`,
   );
   if (version === section.schemaVersion && compat === section.compatVersion) {
     return ok("schema", `the schema is version ${version}, compatible down to ${compat}, as at the source`);

@@ -4,7 +4,7 @@ import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { inspectConfig } from "../config/inspect.ts";
 import { inspectDatabase, type DatabaseLookFacts } from "../database/inspect.ts";
-import { inspectState } from "../database/inspect-state.ts";
+import { inspectFurther } from "../database/inspect-further.ts";
 import { openForLooking } from "../database/look.ts";
 import { targetDatabaseFindings } from "../database/target-findings.ts";
 import type { Estimate, Load, Rates } from "../estimate/estimate.ts";
@@ -96,8 +96,10 @@ export async function lookAtHomeserver(
         ),
       ));
     findings.push(...(database?.findings ?? []));
-    const state = await look("database", () => inspectState(homeserver, questions.deep, system, progress));
-    findings.push(...(state?.findings ?? []));
+    const further = await look("database", () =>
+      inspectFurther(homeserver, questions.deep, system, progress),
+    );
+    findings.push(...(further?.findings ?? []));
     const facts = database?.facts;
     const { version: schemaVersion, compat: compatVersion } = facts?.schema ?? {};
     findings.push(...inspectVersions({ source: version, schemaVersion, compatVersion, target }));
@@ -157,7 +159,7 @@ export async function lookAtHomeserver(
               opened,
               facts,
               media.facts,
-              { ...questions, besides: state?.bytes ?? 0 },
+              { ...questions, besides: further?.bytes ?? 0 },
               system,
               progress,
             ),

@@ -3,6 +3,7 @@ import { formatBytes } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { databaseWords } from "../database/source.ts";
 import { findExportSource, type ExportSource } from "../export-source.ts";
+import { mustNotNeedMas } from "../mas/find.ts";
 import type { GivenSource } from "../service/choose-launch.ts";
 import { inspectSource, mustBePlain, sourceFindings, type Source } from "../source.ts";
 import { planStop, type GivenStop, type StopPlan } from "../stop-plan.ts";
@@ -32,8 +33,9 @@ export async function lookBeforeSending(
   { rehearsal, dryRun }: { rehearsal: boolean; dryRun: boolean },
   system: System,
 ): Promise<SendLook> {
-  const found = await findExportSource(given, folder, system);
+  const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
   const { homeserver } = found;
+  mustNotNeedMas(homeserver, accepted);
   const source = await inspectSource(homeserver, system);
   const agreed = { ...stop, yes: true, dryRun };
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);

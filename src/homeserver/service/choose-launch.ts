@@ -15,6 +15,10 @@ export interface GivenSource {
   readonly map?: readonly PathPair[] | undefined;
   /** See `Homeserver`. */
   readonly databaseCommand?: readonly string[] | undefined;
+  /** See `ConfigSource`. */
+  readonly masConfig?: readonly string[] | undefined;
+  /** Its authentication service is none of this move's business. */
+  readonly withoutMas?: boolean;
   /** Where the person is. */
   readonly folder: string;
 }
@@ -135,6 +139,7 @@ function sourceOf(
     map: given.map?.length ? given.map : (launch?.map ?? []),
     ...(launch?.keysFolder === undefined ? {} : { keysFolder: launch.keysFolder }),
     ...(given.databaseCommand ? { databaseCommand: given.databaseCommand } : {}),
+    ...(given.masConfig?.length ? { masConfig: given.masConfig } : {}),
   };
 }
 

@@ -45,6 +45,7 @@ const recordSchema = z.object({
     map: z.array(z.object({ inside: z.string(), outside: z.string() })),
     keysFolder: z.string().optional(),
     databaseCommand: z.array(z.string()).optional(),
+    masConfig: z.array(z.string()).optional(),
   }),
   keeper: keeperSchema,
   changes: z.array(changeSchema),

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Files } from "../../system/files.ts";
 import type { Programs } from "../../system/programs.ts";
 import type { Homeserver } from "../homeserver.ts";
+import { unitsOfMas } from "../mas/find.ts";
 import { settingAt } from "../config/setting.ts";
 import type { FoundLaunches, Launch } from "./launch.ts";
 import { isOf } from "./workers.ts";
@@ -52,7 +53,11 @@ export async function keeperOf(
   if (!launch) return { kind: "person" };
   const all = [launch, ...launches.workers.filter((one) => isOf(one, homeserver, launches))];
   const units = all.flatMap(unitOf);
-  if (unitOf(launch).length > 0) return { kind: "units", units: [...new Set(units)] };
+  if (unitOf(launch).length > 0) {
+    // It writes to its own database, and to the homeserver.
+    const service = homeserver.mas ? await unitsOfMas(homeserver.mas, files) : [];
+    return { kind: "units", units: [...new Set([...units, ...service])] };
+  }
   if (launch.container !== undefined) {
     const containers = all.flatMap((one) => (one.container === undefined ? [] : [one.startedBy ?? one.name]));
     return { kind: "containers", engine: launch.engine ?? "docker", containers: [...new Set(containers)] };

@@ -1,0 +1,123 @@
+import { join } from "node:path";
+import { editYaml } from "../config/edit.ts";
+import { describe, editOf, type ConfigTarget, type SettingChange } from "../config/host-bound.ts";
+import type { ConfigPlan, PlannedFile } from "../config/restore.ts";
+import { isMapping, settingAt } from "../config/setting.ts";
+import { openPacked } from "../config/unpack.ts";
+import { parseYaml } from "../config/yaml.ts";
+import type { Settings } from "../homeserver.ts";
+import type { DatabaseRestore } from "../database/target.ts";
+import { readConfigArtifact, type Opened } from "../restore.ts";
+import { CONNECTION, masArgs } from "./address.ts";
+import { MAS_CONFIG_ARTIFACT } from "./artifact.ts";
+import { mergedSettings } from "./read.ts";
+
+/** Below the folder of the homeserver's configuration. */
+const FOLDER = "mas";
+
+export interface MasPlan {
+  readonly files: readonly PlannedFile[];
+  /** Names of the fence, below the homeserver's folder. */
+  readonly fenced: readonly string[];
+  /** What mas-cli is to be given with `--config`, once the fence is lifted; and the same files until then. */
+  readonly configPaths: readonly string[];
+  readonly fencedPaths: readonly string[];
+}
+
+/**
+ * What the service's packed configuration becomes beside the homeserver's: the same files, with where its database,
+ * its own files and the homeserver are written anew. Nothing is written yet. Throws `bundle-damaged`.
+ */
+export function planMas(
+  packed: ReadonlyMap<string, Uint8Array>,
+  database: Readonly<Record<string, string | number>>,
+  { folder, fencedSuffix, listen }: Pick<ConfigTarget, "folder" | "fencedSuffix" | "listen">,
+): MasPlan {
+  const { paths, texts, keys } = openPacked(packed);
+  const settings = [...texts.values()].reduce<Settings>(
+    (all, text) => mergedSettings(all, parseYaml(text)),
+    {},
+  );
+  const changes = [
+    ...databaseChanges(settings, database),
+    ...fileChanges(paths.files, join(folder, FOLDER)),
+    ...(listen ? [{ setting: "matrix.endpoint", value: urlOf(listen) }] : []),
+  ].filter(({ setting, value }) => settingAt(settings, setting) !== value);
+  const order = paths.configFiles;
+  const suffixed = (name: string) => (order.includes(name) ? `${name}${fencedSuffix}` : name);
+  const files = [...new Map(paths.files.map((record) => [record.name, record])).values()].map(
+    ({ name, role }): PlannedFile => {
+      const path = join(folder, FOLDER, suffixed(name));
+      const mine = changes.filter((change) =>
+        change.value === undefined ? hasBlock(name, change, keys) : name === fileFor(change, keys, order),
+      );
+      if (mine.length === 0) return { path, role, mode: 0o600, content: packed.get(name)!, changes: [] };
+      const text = editYaml(texts.get(name)!, mine.map(editOf), path);
+      const content = new TextEncoder().encode(text);
+      return { path, role, mode: 0o600, content, changes: mine.flatMap((one) => describe(settings, one)) };
+    },
+  );
+  return {
+    files,
+    fenced: order.map((name) => join(FOLDER, name)),
+    configPaths: order.map((name) => join(folder, FOLDER, name)),
+    fencedPaths: order.map((name) => join(folder, FOLDER, suffixed(name))),
+  };
+}
+
+/** The same for a bundle that is open, where a database for the service was named. */
+export async function masPlanOf(
+  opened: Opened,
+  databases: readonly DatabaseRestore[],
+  where: Parameters<typeof planMas>[2],
+): Promise<MasPlan | undefined> {
+  const target = databases.find(({ store }) => store === "mas")?.target;
+  if (target?.engine !== "postgres") return undefined;
+  const packed = await readConfigArtifact(opened, MAS_CONFIG_ARTIFACT);
+  return planMas(packed, masArgs(target.address), where);
+}
+
+/** Both as one: written together, and fenced together. */
+export const withMas = (plan: ConfigPlan, mas: MasPlan): ConfigPlan => ({
+  ...plan,
+  files: [...plan.files, ...mas.files],
+  fence: { ...plan.fence, names: [...plan.fence.names, ...mas.fenced] },
+});
+
+function databaseChanges(
+  settings: Settings,
+  database: Readonly<Record<string, string | number>>,
+): SettingChange[] {
+  const block = settings["database"];
+  const gone = CONNECTION.filter((name) => isMapping(block) && name in block && !(name in database));
+  return [
+    ...gone.map((name) => ({ setting: `database.${name}`, value: undefined })),
+    ...Object.entries(database).map(([name, value]) => ({ setting: `database.${name}`, value })),
+  ];
+}
+
+function fileChanges(
+  files: readonly { readonly name: string; readonly setting: string; readonly role: string }[],
+  folder: string,
+): SettingChange[] {
+  const places = new Map<string, string>();
+  for (const { name, setting, role } of files) {
+    if (role === "config") continue;
+    places.set(setting, join(folder, role === "templates" ? name.split("/").slice(0, 2).join("/") : name));
+  }
+  return [...places].map(([setting, value]) => ({ setting, value }));
+}
+
+/** What goes must go from every file: else an earlier one would have its say again. */
+const hasBlock = (name: string, { setting }: SettingChange, keys: ReadonlyMap<string, readonly string[]>) =>
+  keys.get(name)?.includes(setting.split(/[.[]/)[0]!) === true;
+
+/** Mappings are merged key by key: a setting counts as the last file has it, and a new one goes where its block is. */
+const fileFor = (
+  { setting }: SettingChange,
+  keys: ReadonlyMap<string, readonly string[]>,
+  order: readonly string[],
+) => order.findLast((name) => keys.get(name)?.includes(setting.split(/[.[]/)[0]!)) ?? order[0]!;
+
+const urlOf = ({ address, port }: NonNullable<ConfigTarget["listen"]>) =>
+  `http://${address.includes(":") ? `[${address}]` : address}:${port}/`;

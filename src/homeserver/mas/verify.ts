@@ -1,0 +1,38 @@
+import type { Finding } from "../../report/finding.ts";
+import type { Machine } from "../../system/machine.ts";
+import type { Postgres } from "../../system/postgres.ts";
+import { verifyConfig } from "../config/verify.ts";
+import { asWhoMay } from "../database/address.ts";
+import { verifyDatabase } from "../database/verify.ts";
+import type { Sections } from "../sections.ts";
+import type { Mas } from "./mas.ts";
+
+/** The gates of the authentication service: its rows, and the secrets that must not change. Reads only. */
+export async function masGates(
+  section: NonNullable<Sections["mas"]>,
+  mas: Mas | undefined,
+  salt: Uint8Array,
+  system: { postgres: Postgres; machine: Machine },
+): Promise<Finding[]> {
+  if (!mas) {
+    return [
+      {
+        id: "mas-config",
+        level: "blocker",
+        sentence: "the authentication service was restored, and its configuration is not there any more",
+        hint: "run the restore again",
+      },
+    ];
+  }
+  const same = verifyConfig(section.config, mas, salt).map(ofService);
+  const may = await asWhoMay(mas.address, [mas.address.parameters["user"]], system);
+  const session = await system.postgres.connect(may);
+  const rows = await verifyDatabase(section.database, session, "mas").finally(() => session.close());
+  return [...same, ...rows];
+}
+
+const ofService = ({ id, sentence, ...finding }: Finding): Finding => ({
+  ...finding,
+  id: `mas-${id}`,
+  sentence: `in the authentication service's configuration, ${sentence}`,
+});
