@@ -123,9 +123,18 @@ test("as long as the service is up, by a process or a connection, nothing is sea
   const found = await synlift(exporting());
   assert.match(found.stderr, /authentication service runs/);
   running.kill("SIGKILL");
-  const connected = cluster.sql("mas", "select pg_sleep(8)");
+  const { socketFolder, port } = cluster.address;
+  const login = ["-h", socketFolder, "-p", String(port), "-U", "mas", "-d", "mas"];
+  const connected = spawn("psql", [...login, "-c", "select pg_sleep(200)"], { stdio: "ignore" });
+  const asleep = "select count(*) from pg_stat_activity where usename = 'mas'";
+  while ((await cluster.sql("postgres", asleep)) === "0");
   const again = await synlift(exporting(...named()));
-  await connected;
+  connected.kill("SIGKILL");
+  await cluster.sql(
+    "postgres",
+    "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'mas'",
+  );
+  while ((await cluster.sql("postgres", asleep)) !== "0");
   assert.equal(again.code, 14, again.stderr);
   assert.match(again.stderr, /still connected/);
 });
