@@ -21,6 +21,15 @@ export const DATABASE_COMMAND: Option = {
   about: "runs psql and pg_dump where they reach the database, not here: 'docker exec -i postgres'",
 };
 
+export const MAS_CONFIG: Option = {
+  flags: "--mas-config <file>",
+  about:
+    "what its Matrix Authentication Service gets with --config, where it is not found; in the same order",
+  many: true,
+};
+
+export const masConfigSchema = { masConfig: z.array(z.string()).default([]) };
+
 export const databaseCommandSchema = { databaseCommand: z.string().transform(commandOf).optional() };
 
 /** A database's address as typed; its password comes from a file, as everybody on the host can read what is typed. */

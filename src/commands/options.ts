@@ -9,7 +9,7 @@ import type { GivenSource } from "../homeserver/service/choose-launch.ts";
 import type { Account } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Given, Option } from "./command.ts";
-import { DATABASE_COMMAND, databaseCommandSchema } from "./database-options.ts";
+import { DATABASE_COMMAND, databaseCommandSchema, MAS_CONFIG, masConfigSchema } from "./database-options.ts";
 
 /** Options that several commands have, spelled once. */
 export const PASSPHRASE_OPTIONS: readonly Option[] = [
@@ -54,19 +54,14 @@ export const CONFIG_OPTIONS: readonly Option[] = [
     many: true,
   },
   DATABASE_COMMAND,
-  {
-    flags: "--mas-config <file>",
-    about:
-      "what its Matrix Authentication Service gets with --config, where it is not found; in the same order",
-    many: true,
-  },
+  MAS_CONFIG,
 ];
 
 export const configSchema = {
   workingDirectory: z.string().optional(),
   map: z.array(z.string().transform(pathPairOf)).default([]),
   ...databaseCommandSchema,
-  masConfig: z.array(z.string()).default([]),
+  ...masConfigSchema,
 };
 
 /** What those options say, for reading the configuration. */
