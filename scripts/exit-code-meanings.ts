@@ -264,6 +264,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "database-unsupported",
     "file-missing",
     "bundle-damaged",
+    "archive-damaged",
     "bundle-locked",
     "bundle-unfinished",
     "bundle-too-new",
