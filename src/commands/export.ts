@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import { MigrationError } from "../errors.ts";
 import { REPORT } from "../bundle/layout.ts";
 import { originLines } from "../bundle/origin.ts";
 import { lookBeforeExport, onlyLook } from "../homeserver/export-look.ts";
@@ -46,6 +47,8 @@ const schema = z.object({
     .transform((text) => sizeOf(text, "--archive-size")),
   ...passphraseSchema,
   ...recipientSchema,
+  remoteMedia: z.enum(["leave", "keep"], { error: "write leave or keep" }).default("leave"),
+  urlCache: z.boolean().default(false),
   ...acceptSchema,
   ...dryRunSchema,
 });
@@ -74,6 +77,12 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       flags: "--archive-size <size>",
       about: "uploads in one archive for matrix-media-repo, such as 10g (the default); more make several",
     },
+    {
+      flags: "--remote-media <what>",
+      about:
+        "media of other servers: leave, which is meant when left out and keeps what nobody else has any more; or keep",
+    },
+    { flags: "--url-cache", about: "pack the images of web pages that were linked to, too" },
     ...PASSPHRASE_OPTIONS,
     RECIPIENT,
     ACCEPT,
@@ -81,7 +90,14 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
   ],
   example:
     "synlift export --config /etc/matrix-synapse/homeserver.yaml --config /etc/matrix-synapse/conf.d --out /srv/move",
-  parse: (given) => checked(schema, given),
+  parse(given) {
+    const options = checked(schema, given);
+    if ((options.remoteMedia === "keep" || options.urlCache) && !options.media.backup)
+      throw new MigrationError("bad-usage", "--remote-media keep and --url-cache go with the backup", {
+        hint: "archives for matrix-media-repo hold uploads only: add backup to --media",
+      });
+    return options;
+  },
 
   async run(options, system, view) {
     const { machine } = system;
@@ -92,7 +108,11 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       passphrase: passphraseSource(options),
       recipients: options.recipient,
       accepted: options.accept,
-      media: { ...options.media, archiveSize: options.archiveSize },
+      media: {
+        ...options.media,
+        ...{ archiveSize: options.archiveSize, remote: options.remoteMedia === "keep" },
+        previews: options.urlCache,
+      },
     };
     if (options.toReceiver) {
       await sendHomeserver(order, system);

@@ -151,7 +151,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
           // After the database, whose rows say which files must be there.
           options.mediaAs === "archive"
             ? archiveFoldersStep(opened, { store, owner }, system, view)
-            : mediaStep(opened, { store, owner }, media, target, system, view),
+            : mediaStep(opened, { store, owner, kept: database.kept }, media, target, system, view),
           ...archives.map((path) => foreignArchiveStep(path, { ...into, journal }, system, view)),
         ],
         { journal, progress: view, signal, now: () => machine.now() },

@@ -1,15 +1,19 @@
 import type { QuerySession } from "../system/query.ts";
 import { ONE_TIME_KEYS, removeLeftBehind } from "./left-behind.ts";
+import { NOTHING_KEPT, type Kept } from "./media/kept.ts";
 
 /** What somebody must know who opens a bundle with plain programs and not with synlift. Goes into the bundle. */
-export const afterOpeningByHand = (engine: QuerySession["engine"]) => `Then, before the new server is started:
+export const afterOpeningByHand = (
+  engine: QuerySession["engine"],
+  kept: Kept = NOTHING_KEPT,
+) => `Then, before the new server is started:
 - The signing key must be in place, at signing_key_path. Without it Synapse makes
   a new one without a word, and other servers no longer believe this one.
 ${oneTimeKeys(engine)}
-- Only local media is in the bundle. Rows about remote media and about URL
-  previews have no file here; without these statements they answer 404 for ever:
+- ${kept.remote ? "Media of other servers is in the bundle" : kept.origins.length > 0 ? "Of other servers' media, only what can be had nowhere else is in the bundle" : "Only local media is in the bundle"}. Rows
+  about files that are not here answer 404 for ever, without these statements:
 
-${removeLeftBehind(engine)
+${removeLeftBehind(engine, kept)
   .filter((statement) => engine === "sqlite" || !statement.includes(ONE_TIME_KEYS))
   .map((statement) => `    ${statement}`)
   .join("\n")}

@@ -68,7 +68,7 @@ export async function lookBeforeExport(
   const { homeserver } = found;
   await mustHaveGpg(system);
   mustHaveMas(homeserver, accepted);
-  const source = await inspectSource(homeserver, system);
+  const source = await inspectSource(homeserver, order.media, system);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
   const again = await sealedAgain(wanted, source.marker, files, progress);
   if (again) return { manifest: again.manifest, findings: [...keys, again.finding] };

@@ -18,6 +18,8 @@ import { OUTAGE_SECTION, predictionOf, predictionWords } from "./estimate/predic
 import type { ExportLook } from "./export-look.ts";
 import { readForPacking, stepsBeforeStop, stepsOnceDown } from "./packing.ts";
 import type { Packing, TimedStep } from "./packing-place.ts";
+import { keptIn, lostIn } from "./packing-kept.ts";
+import { keptFindings } from "./media/origins.ts";
 import { exportPage } from "./pages.ts";
 import { keepPrediction, predictionOfJournal, predictOutage } from "./predict-outage.ts";
 import { downNow, mustHaveStayedDown, signsOf, sourceFindings } from "./source.ts";
@@ -78,7 +80,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
       };
       const down = () => takeDown(taken, system, view);
       findings.push(...(await (plan.alive ? clock.time("stop", "stop", down) : down())));
-      source = await downNow(homeserver, source, system);
+      source = await downNow(homeserver, source, keptIn(packing), system);
       await plan.record.setMarker(source.marker);
       if (predicted) inventory.setSection(OUTAGE_SECTION, predicted);
     }
@@ -91,13 +93,14 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
         subject: homeserver.serverName,
         program: PROGRAM,
         outageSince: rehearsal ? null : outageSince(journal),
-        afterwards: afterOpeningByHand(source.database.engine),
+        afterwards: afterOpeningByHand(source.database.engine, keptIn(packing)),
       }),
     );
     const rehearsed = rehearsal ? clock.rehearsed(source, inventory) : undefined;
     if (rehearsed)
       await keepPrediction(predictionOf("rehearsal", machine.now(), expectedStages(rehearsed)), journal);
     findings.push(
+      ...keptFindings(lostIn(packing)),
       ...sourceFindings(homeserver, source, rehearsal),
       ...clock.findings(source, inventory, predicted),
     );

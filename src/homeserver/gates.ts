@@ -53,7 +53,13 @@ export async function gates(
       progress.advance(id, bytes);
     };
     findings.push(
-      ...(await verifyMedia(media, { session, store: homeserver.mediaStore, files: system.files, tell })),
+      ...(await verifyMedia(media, {
+        session,
+        store: homeserver.mediaStore,
+        files: system.files,
+        tell,
+        kept: database.kept,
+      })),
     );
     progress.end(id);
   } finally {

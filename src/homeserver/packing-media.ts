@@ -24,6 +24,7 @@ import {
 } from "./media/export-since.ts";
 import { openProviders } from "./media/provider.ts";
 import { SharedReads } from "./media/shared-reads.ts";
+import { keptIn } from "./packing-kept.ts";
 import { sharedBySteps, type Packing, type TimedStep } from "./packing-place.ts";
 import type { Source } from "./source.ts";
 
@@ -166,7 +167,7 @@ function mediaFor(packing: Packing, { database }: Source) {
   };
   return {
     ...sharedBySteps(packing),
-    ...{ files, machine, signal, folder, store, reaching, there },
+    ...{ files, machine, signal, folder, store, reaching, there, kept: keptIn(packing) },
     accepted: accepted.includes(MEDIA_MISSING),
     compare: () =>
       reaching(({ session, providers }) =>

@@ -8,6 +8,7 @@ import type { PostgresSource } from "./database/source.ts";
 import type { Store } from "./database/store.ts";
 import { MAS_CONFIG_ARTIFACT, MAS_SECTION } from "./mas/artifact.ts";
 import { choiceStep, mediaSinceStep, mediaSteps } from "./packing-media.ts";
+import { keptIn, lostStep } from "./packing-kept.ts";
 import { sharedBySteps, type Packing, type TimedStep } from "./packing-place.ts";
 import { KEY_SECTION, packSigningKey } from "./signing-key/export.ts";
 import type { Source } from "./source.ts";
@@ -38,21 +39,20 @@ export async function readForPacking({
   return { packed, sections, mas };
 }
 
-/** What is packed before the server is stopped, in this order. */
-export function stepsBeforeStop(
+/** What is packed before the server is stopped, in this order. To be run one by one, as what comes after it. */
+export function* stepsBeforeStop(
   packing: Packing,
   read: ReadForPacking,
   source: Source,
   serving: boolean,
-): TimedStep[] {
-  return [
-    // What is small and can't be replaced goes first.
-    { step: exportConfig({ ...sharedBySteps(packing), ...read }) },
-    ...(read.mas ? [{ step: masConfigStep(packing, read.mas) }] : []),
-    { step: choiceStep(packing) },
-    // Files of media never change: those that are there by now are packed while the server still serves.
-    ...(serving ? mediaSteps(packing, source, true) : []),
-  ];
+): Iterable<TimedStep> {
+  // What is small and can't be replaced goes first.
+  yield { step: exportConfig({ ...sharedBySteps(packing), ...read }) };
+  if (read.mas) yield { step: masConfigStep(packing, read.mas) };
+  yield { step: choiceStep(packing) };
+  if (packing.media.backup && !packing.media.remote) yield { step: lostStep(packing, source) };
+  // Files of media never change: those that are there by now are packed while the server still serves.
+  if (serving) yield* mediaSteps(packing, source, true);
 }
 
 /**
@@ -74,7 +74,7 @@ export function* stepsOnceDown(packing: Packing, source: Source, served: boolean
 }
 
 function databaseStep(packing: Packing, { database, marker }: Pick<Source, "database" | "marker">): Step {
-  const shared = { ...sharedBySteps(packing), ...packing.system, marker };
+  const shared = { ...sharedBySteps(packing), ...packing.system, marker, kept: keptIn(packing) };
   return database.engine === "sqlite"
     ? exportSqlite({ ...shared, path: database.path })
     : dumpStep(packing, { marker }, database, "main");
@@ -85,7 +85,11 @@ const dumpStep = (
   { marker }: Pick<Source, "marker">,
   one: PostgresSource,
   store: Store,
-): Step => exportDatabase({ ...sharedBySteps(packing), ...packing.system, marker, ...one, store });
+): Step =>
+  exportDatabase({
+    ...{ ...sharedBySteps(packing), ...packing.system, marker, ...one, store },
+    ...(store === "main" ? { kept: keptIn(packing) } : {}),
+  });
 
 const masConfigStep = (packing: Packing, packed: PackedConfig): Step =>
   exportConfig({

@@ -68,7 +68,7 @@ export function databaseStep(
       await fillPostgres(target.address, restore, { content, begins }, system, progress);
     } else {
       await begins();
-      await restoreSqlite(target.path, content, { ...system, owner });
+      await restoreSqlite(target.path, content, { ...system, owner, kept: section.kept });
     }
   };
   return {
@@ -107,7 +107,13 @@ async function fillPostgres(
     );
   }
   await begins();
-  await restoreDatabase(address, content, { programs: system.programs, psql, guardKey, store });
+  await restoreDatabase(address, content, {
+    programs: system.programs,
+    psql,
+    guardKey,
+    store,
+    kept: section.kept,
+  });
 }
 
 /** What became of a database that was filled; undefined when it is still there. */

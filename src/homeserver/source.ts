@@ -5,6 +5,7 @@ import type { System } from "../system/system.ts";
 import { databaseWords, findDatabase, markerOf, usersOf, type DatabaseSource } from "./database/source.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { masProcesses } from "./mas/find.ts";
+import { keptFolders, type Kept, type MediaOrder } from "./media/kept.ts";
 import { MEDIA_ODD, storeState, type StoreState } from "./media/store.ts";
 import { signsOfLife } from "./service/inspect.ts";
 
@@ -30,12 +31,16 @@ export async function mustHaveGpg({ programs }: Pick<System, "programs">): Promi
  * Looks at everything that could fail later, and changes nothing.
  * Throws `program-missing`, `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
-export async function inspectSource(homeserver: Homeserver, system: System): Promise<Source> {
+export async function inspectSource(
+  homeserver: Homeserver,
+  kept: MediaOrder,
+  system: System,
+): Promise<Source> {
   const { files } = system;
   await mustBeFolder(homeserver, system);
   const alive = await signsOfAll(homeserver, system);
   const { database, marker, inUse } = await findDatabase(homeserver, system);
-  const media = await storeState(homeserver.mediaStore, files);
+  const media = await storeState(homeserver.mediaStore, files, keptFolders({ ...kept, origins: [] }));
   return { database, marker, media, alive: [...alive, ...inUse] };
 }
 
@@ -105,9 +110,19 @@ export async function signsOf(homeserver: Homeserver, source: Source, system: Sy
 }
 
 /** The same source as it is now, once it is down. */
-export async function downNow(homeserver: Homeserver, source: Source, system: System): Promise<Source> {
+export async function downNow(
+  homeserver: Homeserver,
+  source: Source,
+  kept: Kept,
+  system: System,
+): Promise<Source> {
   const marker = await markerOf(source.database, system);
-  return { ...source, alive: [], marker, media: await storeState(homeserver.mediaStore, system.files) };
+  return {
+    ...source,
+    alive: [],
+    marker,
+    media: await storeState(homeserver.mediaStore, system.files, keptFolders(kept)),
+  };
 }
 
 /** What was seen of the source, for the report and for a dry run. */

@@ -1,5 +1,6 @@
 import { sqlName, type QuerySession } from "../../system/query.ts";
-import { LEFT_BEHIND, ONE_TIME_KEYS } from "../left-behind.ts";
+import { leftBehind, ONE_TIME_KEYS } from "../left-behind.ts";
+import { NOTHING_KEPT, type Kept } from "../media/kept.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
 import type { DatabaseSection } from "./section.ts";
 import { SCHEMA_VERSIONS, type Store } from "./store.ts";
@@ -81,6 +82,7 @@ export async function countDatabase(
   session: QuerySession,
   sequences: DatabaseSection["sequences"],
   store: Store = "main",
+  kept: Kept = NOTHING_KEPT,
 ): Promise<DatabaseSection> {
   const { engine } = session;
   const rows = await countRows(session);
@@ -95,7 +97,7 @@ export async function countDatabase(
       rows[table] = 0;
     }
   }
-  for (const { table, keep } of isMain ? LEFT_BEHIND : []) {
+  for (const { table, keep } of isMain ? leftBehind(kept) : []) {
     const { count } = await session.one<{ count: number }>(
       `SELECT count(*) AS count FROM ${table} WHERE ${keep}`,
     );
@@ -109,7 +111,10 @@ export async function countDatabase(
   }>(`SELECT ${version} AS "schemaVersion", ${compat} AS "compatVersion",
         ${engine === "postgres" ? "current_setting('server_version_num')::int" : "0"} AS "serverVersion"`);
   const streams = await readStreams(session);
-  return { engine, serverVersion, rows, staying, leftOut, sequences, streams, schemaVersion, compatVersion };
+  return {
+    ...{ engine, serverVersion, rows, staying, leftOut, sequences, streams, schemaVersion, compatVersion },
+    ...(isMain ? { kept: { ...kept, origins: [...kept.origins] } } : {}),
+  };
 }
 
 /** With the schema in which Synapse finds it. */

@@ -7,6 +7,7 @@ import type { Machine } from "../../system/machine.ts";
 import type { Programs } from "../../system/programs.ts";
 import type { Sqlite, SqliteSnapshot } from "../../system/sqlite.ts";
 import { countDatabase, readSequences } from "./count.ts";
+import { keptInputs, type Kept } from "../media/kept.ts";
 import { DATABASE_SECTION, DATABASE_STEP, LEVEL } from "./export.ts";
 
 export const SQLITE_ARTIFACT = "homeserver.db.tar.gz";
@@ -25,18 +26,20 @@ export interface SqliteExport {
   readonly machine: Pick<Machine, "cores" | "now">;
   readonly saved: () => Promise<void>;
   check: Step["check"];
+  /** Which rows stay besides those of uploads. */
+  readonly kept?: Kept | undefined;
 }
 
 /** Packs a SQLite database as it is at one moment, also while a server writes to it, and counts in that very state. */
 export function exportSqlite(from: SqliteExport): Step {
   return {
     id: DATABASE_STEP,
-    inputs: { ...from.inputs, database: from.marker },
+    inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept) },
     check: from.check,
     async run() {
       const snapshot = await from.sqlite.snapshot(from.path);
       try {
-        const counting = count(snapshot);
+        const counting = count(snapshot, from.kept);
         const artifact = await packFile(snapshot, from).finally(() => counting.catch(() => undefined));
         from.inventory.setSection(DATABASE_SECTION, await counting);
         from.inventory.setArtifact(artifact);
@@ -50,7 +53,8 @@ export function exportSqlite(from: SqliteExport): Step {
   };
 }
 
-const count = async ({ session }: SqliteSnapshot) => countDatabase(session, await readSequences(session));
+const count = async ({ session }: SqliteSnapshot, kept: Kept | undefined) =>
+  countDatabase(session, await readSequences(session), "main", kept);
 
 async function packFile(snapshot: SqliteSnapshot, from: SqliteExport): Promise<Recorded> {
   const { into, programs, machine } = from;

@@ -13,6 +13,7 @@ import type { Programs } from "../../system/programs.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./extensions.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
+import { keptInputs, type Kept } from "../media/kept.ts";
 import type { Store } from "./store.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
@@ -55,6 +56,8 @@ export interface DatabaseExport {
   readonly machine: Pick<Machine, "cores">;
   readonly saved: () => Promise<void>;
   check: Step["check"];
+  /** Which rows stay besides those of uploads. */
+  readonly kept?: Kept | undefined;
 }
 
 /** Dumps the database, and counts in the very snapshot that is dumped. */
@@ -62,7 +65,7 @@ export function exportDatabase(from: DatabaseExport): Step {
   const { step, section } = PACKED[from.store];
   return {
     id: step,
-    inputs: { ...from.inputs, database: from.marker },
+    inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept) },
     check: from.check,
     async run() {
       const session = await from.postgres.connect(from.address);
@@ -82,7 +85,7 @@ export function exportDatabase(from: DatabaseExport): Step {
 
 async function dumpAndCount(
   session: PostgresSession,
-  { store, into, address, pgDump, programs, machine }: DatabaseExport,
+  { store, into, address, pgDump, programs, machine, kept }: DatabaseExport,
 ) {
   await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
@@ -95,7 +98,7 @@ async function dumpAndCount(
   const dump = programs.through({ ...call, before: dumpOpening(store) });
   const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
   // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
-  const counting = countDatabase(session, sequences, store);
+  const counting = countDatabase(session, sequences, store, kept);
   counting.catch(() => undefined);
   const { artifact: name, label } = PACKED[store];
   const plan = { name, format: "sql" } as const;

@@ -5,6 +5,7 @@ import { unpackTar } from "../../pipeline/tar.ts";
 import type { Files } from "../../system/files.ts";
 import { BESIDE, type Sqlite } from "../../system/sqlite.ts";
 import { removeLeftBehind } from "../left-behind.ts";
+import type { Kept } from "../media/kept.ts";
 import { makeOwnedFolder, type Owner } from "../owned-folder.ts";
 import { SQLITE_FILE } from "./export-sqlite.ts";
 import { filesOf } from "./file-state.ts";
@@ -40,7 +41,7 @@ export async function inspectSqliteTarget(
 export async function restoreSqlite(
   path: string,
   archive: Bytes,
-  { sqlite, files, owner }: { sqlite: Sqlite; files: Files; owner: Owner },
+  { sqlite, files, owner, kept }: { sqlite: Sqlite; files: Files; owner: Owner; kept?: Kept | undefined },
 ): Promise<void> {
   const filling = `${path}${RESTORING}`;
   await inspectSqliteTarget(path, { begun: true }, files);
@@ -48,7 +49,7 @@ export async function restoreSqlite(
   for (const suffix of ["", ...BESIDE]) await files.remove(`${filling}${suffix}`);
   await unpackInto(filling, archive, files);
   try {
-    await sqlite.change(filling, removeLeftBehind("sqlite"));
+    await sqlite.change(filling, removeLeftBehind("sqlite", kept));
     await mustBeUnhurt(filling, sqlite);
   } catch (error) {
     await files.remove(filling);

@@ -12,6 +12,7 @@ import type { Programs } from "../../system/programs.ts";
 import { guarded } from "./guard.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { removeLeftBehind } from "../left-behind.ts";
+import type { Kept } from "../media/kept.ts";
 import type { DatabaseSection } from "./section.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
 import type { Store } from "./store.ts";
@@ -69,6 +70,8 @@ export interface RestoreOptions {
   readonly psql: string;
   readonly guardKey: string | undefined;
   readonly store?: Store;
+  /** Which rows stay besides those of uploads. */
+  readonly kept?: Kept | undefined;
 }
 
 /**
@@ -78,9 +81,9 @@ export interface RestoreOptions {
 export async function restoreDatabase(
   address: PostgresAddress,
   dump: Bytes,
-  { programs, psql, guardKey, store = "main" }: RestoreOptions,
+  { programs, psql, guardKey, store = "main", kept }: RestoreOptions,
 ): Promise<void> {
-  const statements = store === "main" ? removeLeftBehind("postgres") : [];
+  const statements = store === "main" ? removeLeftBehind("postgres", kept) : [];
   const script = async function* (): Bytes {
     yield Buffer.from("BEGIN;\n");
     yield* guarded(guardKey)(dump);

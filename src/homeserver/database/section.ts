@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { keptSchema } from "../media/kept.ts";
 
 /** What was counted in the very state of the database that was packed. */
 export const databaseSectionSchema = z.object({
@@ -18,6 +19,8 @@ export const databaseSectionSchema = z.object({
   streams: z.record(z.string(), z.string()),
   schemaVersion: z.number(),
   compatVersion: z.number(),
+  /** Which rows stay besides those of uploads; none when left out. */
+  kept: keptSchema.optional(),
 });
 
 export type DatabaseSection = z.infer<typeof databaseSectionSchema>;

@@ -1,5 +1,7 @@
+import type { MediaOrder } from "./kept.ts";
+
 /** What of the media goes into a bundle. */
-export interface MediaChoice {
+export interface MediaChoice extends MediaOrder {
   /** The store as it lies: all that a restore needs, thumbnails too. */
   readonly backup: boolean;
   /** Archives that the importer of matrix-media-repo takes: uploads, without thumbnails. */
@@ -9,4 +11,10 @@ export interface MediaChoice {
 }
 
 /** What a move from host to host takes. */
-export const BACKUP_ALONE: MediaChoice = { backup: true, archive: false, archiveSize: Infinity };
+export const BACKUP_ALONE: MediaChoice = {
+  backup: true,
+  archive: false,
+  archiveSize: Infinity,
+  remote: false,
+  previews: false,
+};

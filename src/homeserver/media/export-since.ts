@@ -1,6 +1,7 @@
 import { sealedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
+import { keptInputs } from "./kept.ts";
 import { mediaEntries, Noticed } from "./entries.ts";
 import {
   mustHaveFiles,
@@ -41,6 +42,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       store,
       state: state.digest,
       first: from.first.sha256,
+      ...keptInputs(from.kept),
       accepted: from.accepted ? "missing files" : "nothing",
       ...(from.packs ? {} : { packs: "nothing" }),
     },

@@ -10,6 +10,7 @@ import type { Machine } from "../../system/machine.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { describeDiffering, type Comparison } from "./compare.ts";
 import { mediaEntries, Noticed } from "./entries.ts";
+import { keptFolders, keptInputs, type Kept } from "./kept.ts";
 import { filesSince, PackedList, type WrittenList } from "./packed-list.ts";
 import type { Provider } from "./provider.ts";
 import { hashAt } from "./hash-at.ts";
@@ -36,6 +37,8 @@ export interface MediaExport {
   readonly serving: boolean;
   readonly inputs: Readonly<Record<string, string>>;
   readonly accepted: boolean;
+  /** What is packed besides uploads and their thumbnails. */
+  readonly kept: Kept;
   /** Rows against files, as they are when it is called. */
   readonly compare: () => Promise<Comparison>;
   /** Opens the database and the storage providers for the time in which files are packed. */
@@ -77,7 +80,7 @@ export function exportMedia(from: MediaExport): Step {
   const list = packedList(from);
   return {
     id: MEDIA_STEP,
-    inputs: { ...from.inputs, store },
+    inputs: { ...from.inputs, store, ...keptInputs(from.kept) },
     async check(outcome) {
       const why = await from.check(outcome);
       if (why !== undefined) return why;
@@ -133,8 +136,15 @@ export function exportMedia(from: MediaExport): Step {
 }
 
 /** What of the store is to be packed, in the order of the walk. */
-export const wanted = ({ store, files, there }: Pick<MediaExport, "store" | "files" | "there">) =>
-  there ? filesSince(walkStore(store, files), there, files) : walkStore(store, files);
+export function wanted({
+  store,
+  files,
+  there,
+  kept,
+}: Pick<MediaExport, "store" | "files" | "there" | "kept">) {
+  const walked = walkStore(store, files, undefined, keptFolders(kept));
+  return there ? filesSince(walked, there, files) : walked;
+}
 
 /** Throws `media-missing` when uploads have no file and nobody accepted that. */
 export function mustHaveFiles(

@@ -59,12 +59,12 @@ export function remotePath(key: string): string | undefined {
   return `${REMOTE}/${origin}/${path.slice(UPLOADS.length + 1)}`;
 }
 
-/** Whether a name may be unpacked below a media store: nothing that leads out of it, nothing but local media. */
-export function isStorePath(name: string): boolean {
+/** Whether a name may be unpacked below a media store: nothing that leads out of it, nothing but what lies in those folders. */
+export function isStorePath(name: string, folders: readonly string[] = LOCAL_FOLDERS): boolean {
   const parts = name.split("/");
   return (
     parts.length >= 2 &&
-    LOCAL_FOLDERS.some((folder) => folder === parts[0]) &&
+    folders.some((folder) => name.startsWith(`${folder}/`)) &&
     parts.every(
       (part) => part !== "" && part !== "." && part !== ".." && !part.includes("\\") && !part.includes("\0"),
     )

@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import type { Files } from "../../system/files.ts";
-import { LOCAL_FOLDERS } from "./layout.ts";
+import { ALL_FOLDERS } from "./kept.ts";
 import type { StoredFile } from "./store.ts";
 
 /**
@@ -102,16 +102,21 @@ async function* linesIn(path: string, files: Files): AsyncIterable<string> {
   }
 }
 
-/** "local_content/aa": one of some thousand folders. */
-const prefixOf = (name: string) => name.split("/").slice(0, 2).join("/");
+/** "local_content/aa", "remote_content/example.org/aa": one of some thousand folders. */
+const prefixOf = (name: string) =>
+  name
+    .split("/")
+    .slice(0, name.startsWith("remote_") ? 3 : 2)
+    .join("/");
 
 /** In the order of `walkStore`. */
 function comesBefore(one: string, other: string): boolean {
   const [a, b] = [rank(one), rank(other)];
-  return a === b ? one < other : a < b;
+  // "a/b" comes before "a-/b" in a walk, as it goes folder by folder.
+  return a === b ? one.replaceAll("/", "\0") < other.replaceAll("/", "\0") : a < b;
 }
 
-const rank = (prefix: string) => LOCAL_FOLDERS.findIndex((folder) => prefix.startsWith(`${folder}/`));
+const rank = (prefix: string) => ALL_FOLDERS.findIndex((folder) => prefix.startsWith(`${folder}/`));
 
 const hashOf = ({ name, size, mtimeMs }: StoredFile, key: Uint8Array) =>
   createHmac("sha256", key).update(`${name}\0${size}\0${mtimeMs}`).digest("base64url").slice(0, 22);

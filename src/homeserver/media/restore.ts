@@ -5,12 +5,15 @@ import type { Bytes } from "../../pipeline/stage.ts";
 import { unpackTar, type Unpacked } from "../../pipeline/tar.ts";
 import type { Files } from "../../system/files.ts";
 import { makeOwnedFolder, type Owner } from "../owned-folder.ts";
+import { keptFolders, NOTHING_KEPT, type Kept } from "./kept.ts";
 import { isStorePath } from "./layout.ts";
 
 export interface MediaTarget {
   readonly store: string;
   /** Whom the files are to belong to; ourselves when left out. */
   readonly owner?: Owner;
+  /** What the archives may hold besides uploads and their thumbnails; nothing when left out. */
+  readonly kept?: Kept | undefined;
 }
 
 export interface MediaRestored {
@@ -54,10 +57,11 @@ export async function restoreMedia(
   let kept = 0;
   let bytes = 0;
   const folders = new Folders(target, files);
+  const allowed = keptFolders(target.kept ?? NOTHING_KEPT);
   await folders.make(target.store);
   for await (const entry of unpackTar(archive)) {
-    if (entry.kind === "folder" && isStorePath(`${entry.name.replace(/\/$/, "")}/x`)) continue;
-    if (entry.kind !== "file" || !isStorePath(entry.name)) {
+    if (entry.kind === "folder" && isStorePath(`${entry.name.replace(/\/$/, "")}/x`, allowed)) continue;
+    if (entry.kind !== "file" || !isStorePath(entry.name, allowed)) {
       throw new MigrationError(
         "bundle-damaged",
         `the media archive holds ${JSON.stringify(entry.name)}, which is no local media`,

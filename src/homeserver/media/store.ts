@@ -23,8 +23,9 @@ export async function* walkStore(
   store: string,
   files: Files,
   odd: (name: string) => void = () => undefined,
+  folders: readonly string[] = LOCAL_FOLDERS,
 ): AsyncIterable<StoredFile> {
-  for (const folder of LOCAL_FOLDERS) {
+  for (const folder of folders) {
     for await (const batch of files.walk(join(store, folder))) {
       for (const { name, kind, size, mode, mtimeMs } of batch) {
         const path = `${folder}/${name}`;
@@ -52,12 +53,16 @@ export interface StoreState {
   readonly odd: readonly string[];
 }
 
-export async function storeState(store: string, files: Files): Promise<StoreState> {
+export async function storeState(
+  store: string,
+  files: Files,
+  folders: readonly string[] = LOCAL_FOLDERS,
+): Promise<StoreState> {
   const hash = createHash("sha256");
   const odd: string[] = [];
   let count = 0;
   let bytes = 0;
-  for await (const { name, size, mtimeMs } of walkStore(store, files, (path) => odd.push(path))) {
+  for await (const { name, size, mtimeMs } of walkStore(store, files, (path) => odd.push(path), folders)) {
     hash.update(`${name}\0${size}\0${mtimeMs}\n`);
     count += 1;
     bytes += size;

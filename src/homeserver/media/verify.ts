@@ -1,7 +1,8 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { LEFT_BEHIND } from "../left-behind.ts";
+import { leftBehind } from "../left-behind.ts";
+import { NOTHING_KEPT, type Kept } from "./kept.ts";
 import { compareMedia, describeDiffering, type Comparison } from "./compare.ts";
 import { MEDIA_CHANGED, MEDIA_MISSING } from "./export.ts";
 import type { Differing, MediaSection } from "./section.ts";
@@ -16,7 +17,14 @@ export async function verifyMedia(
     store,
     files,
     tell,
-  }: { session: QuerySession; store: string; files: Files; tell: (bytes: number) => void },
+    kept = NOTHING_KEPT,
+  }: {
+    session: QuerySession;
+    store: string;
+    files: Files;
+    tell: (bytes: number) => void;
+    kept?: Kept | undefined;
+  },
 ): Promise<Finding[]> {
   const compared = await compareMedia(session, store, files, {
     hashes: true,
@@ -62,7 +70,7 @@ export async function verifyMedia(
       evidence: [...otherBefore].slice(0, SHOWN),
     });
   }
-  findings.push(await remoteMedia(session));
+  findings.push(await remoteMedia(session, kept));
   return findings;
 }
 
@@ -75,9 +83,9 @@ export function lostSince(section: MediaSection, now: Comparison): readonly Diff
 }
 
 /** Rows whose files stayed behind must be gone, or they answer 404 for ever. */
-async function remoteMedia(session: QuerySession): Promise<Finding> {
+async function remoteMedia(session: QuerySession, kept: Kept): Promise<Finding> {
   const left: string[] = [];
-  for (const { table, keep } of LEFT_BEHIND) {
+  for (const { table, keep } of leftBehind(kept)) {
     const { count } = await session.one<{ count: number }>(
       `SELECT count(*) AS count FROM ${table} WHERE NOT (${keep})`,
     );

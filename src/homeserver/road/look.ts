@@ -7,6 +7,7 @@ import { mustNotNeedMas } from "../mas/find.ts";
 import type { GivenSource } from "../service/choose-launch.ts";
 import { inspectSource, mustBePlain, sourceFindings, type Source } from "../source.ts";
 import { planStop, type GivenStop, type StopPlan } from "../stop-plan.ts";
+import { BACKUP_ALONE } from "../media/choice.ts";
 import { intentions } from "../take-down.ts";
 import type { FromOld } from "./messages.ts";
 
@@ -36,7 +37,7 @@ export async function lookBeforeSending(
   const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
   const { homeserver } = found;
   mustNotNeedMas(homeserver, accepted);
-  const source = await inspectSource(homeserver, system);
+  const source = await inspectSource(homeserver, BACKUP_ALONE, system);
   const agreed = { ...stop, yes: true, dryRun };
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
   mustBePlain(source.media, homeserver.mediaStore, accepted);

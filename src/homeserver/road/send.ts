@@ -10,6 +10,7 @@ import { exportConfig } from "../config/artifact.ts";
 import { ExportClock, outageSince } from "../estimate/export-clock.ts";
 import { BACKUP_ALONE } from "../media/choice.ts";
 import { mediaSteps } from "../packing-media.ts";
+import { keptIn } from "../packing-kept.ts";
 import type { Packing, TimedStep } from "../packing-place.ts";
 import { readForPacking, stepsOnceDown } from "../packing.ts";
 import { downNow, mustHaveStayedDown, signsOf } from "../source.ts";
@@ -115,7 +116,7 @@ async function sendAll(
     let { source } = look;
     if (look.plan) {
       findings.push(...(await stopHere(order, look, { clock, view }, system)));
-      source = await downNow(homeserver, source, system);
+      source = await downNow(homeserver, source, keptIn(packing), system);
       await look.plan.record.setMarker(source.marker);
     }
     await run(stepsOnceDown(packing, source, true));

@@ -12,6 +12,7 @@ import {
   type Reach,
 } from "../../../src/homeserver/media/export.ts";
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
+import { NOTHING_KEPT } from "../../../src/homeserver/media/kept.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/layout.ts";
 import { mediaSectionSchema, type MediaSection } from "../../../src/homeserver/media/section.ts";
 import { SharedReads } from "../../../src/homeserver/media/shared-reads.ts";
@@ -181,13 +182,13 @@ test("the gate for remote media stops while rows are left whose files stayed beh
   ]);
 });
 
-async function exported(store: string, accepted: boolean): Promise<MediaSection> {
+async function exported(store: string, accepted: boolean, kept = NOTHING_KEPT): Promise<MediaSection> {
   const inventory = Inventory.begin(still, false);
   const folder = temporaryFolder("bundle");
   const state = await storeState(store, files);
   const { signal } = new AbortController();
   const shared = {
-    ...{ store, folder, inputs: {}, accepted, files, machine: still, inventory, signal },
+    ...{ store, folder, inputs: {}, accepted, files, machine: still, inventory, signal, kept },
     compare: () =>
       withSession((session) => compareMedia(session, store, files, { hashes: false, tell: () => undefined })),
     reaching: <T>(act: (reach: Reach) => Promise<T>) =>

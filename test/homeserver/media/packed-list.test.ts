@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { keptFolders } from "../../../src/homeserver/media/kept.ts";
 import { filesSince, PackedList } from "../../../src/homeserver/media/packed-list.ts";
 import { restoreArchives } from "../../../src/homeserver/media/restore.ts";
 import { walkStore } from "../../../src/homeserver/media/store.ts";
@@ -94,4 +95,33 @@ test("a list that was made of files out of an archive knows them by their whole 
   const list = { path: there, key, wholeSeconds: true };
   for await (const { name } of filesSince(walkStore(store, files), list, files)) names.push(name);
   assert.deepEqual(names, ["local_content/aa/aa/other"]);
+});
+
+test("media of other servers and previews are held against a list too, whatever their servers are called", async () => {
+  const store = temporaryFolder("store");
+  const folders = keptFolders({ remote: true, origins: [], previews: true });
+  const names = [
+    ...["local_content/aa/bb/one", "url_cache/2026-01-02/x", "url_cache_thumbnails/2026-01-02/x/32"],
+    ...["remote_content/a-b.example/aa/bb/one", "remote_content/a.example/aa/bb/one"],
+    ...[
+      "remote_content/a/aa/bb/one",
+      "remote_content/[::1]:8448/zz/bb/one",
+      "remote_thumbnail/a/aa/bb/one/32",
+    ],
+  ];
+  for (const name of names) put(store, name);
+  const walk = () => walkStore(store, files, undefined, folders);
+  const list = new PackedList(key);
+  const walked: string[] = [];
+  for await (const file of walk()) {
+    walked.push(file.name);
+    list.add(file);
+  }
+  assert.deepEqual(walked.toSorted(), names.toSorted());
+  const path = join(temporaryFolder("list"), "media-packed.txt");
+  writeFileSync(path, list.take());
+  put(store, "remote_content/a.example/zz/bb/new");
+  const rest: string[] = [];
+  for await (const { name } of filesSince(walk(), { path, key }, files)) rest.push(name);
+  assert.deepEqual(rest, ["remote_content/a.example/zz/bb/new"]);
 });

@@ -10,6 +10,7 @@ import { ARCHIVE_SIZES, type ArchiveSizes } from "../../../../src/homeserver/med
 import { exportMedia, type Reach } from "../../../../src/homeserver/media/export.ts";
 import { uploadPath } from "../../../../src/homeserver/media/layout.ts";
 import { folderProvider, type Provider } from "../../../../src/homeserver/media/provider.ts";
+import { NOTHING_KEPT } from "../../../../src/homeserver/media/kept.ts";
 import { SharedReads } from "../../../../src/homeserver/media/shared-reads.ts";
 import { Journal } from "../../../../src/journal/journal.ts";
 import { runTogether } from "../../../../src/journal/run-steps.ts";
@@ -120,7 +121,7 @@ class World {
       progress: { remark: (id: string, what: string) => void done.add(`${id}: ${what}`) },
     };
     const steps = [
-      ...(wanted.includes("backup") ? [exportMedia({ ...common, total: 0 })] : []),
+      ...(wanted.includes("backup") ? [exportMedia({ ...common, kept: NOTHING_KEPT, total: 0 })] : []),
       ...(wanted.includes("archive")
         ? [exportArchives({ ...common, pass, serverName: ORIGIN, sizes: { ...ARCHIVE_SIZES, ...sizes } })]
         : []),
