@@ -101,7 +101,7 @@ test("restore wants two databases, and not the same one twice", async () => {
   const { host, port } = cluster.address;
   const address = `host=${host} port=${port} user=new dbname=new`;
   const same = await synlift([...restore, "--state-database", address]);
-  assert.match(same.stderr, /are the same/);
+  assert.match(same.stderr, /--state-database names a database that is named already/);
   const second = [
     "--state-database",
     `${address}_state`,
