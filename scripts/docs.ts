@@ -89,7 +89,8 @@ codes are in [one list](../exit-codes.md).
 async function page(entry: Entry, line: Commander): Promise<string> {
   const needed = await mustBeGiven(entry);
   const options = line.createHelp().visibleOptions(line);
-  const argument = entry.argument ? [[code(`<${entry.argument.name}>`), entry.argument.about, "yes"]] : [];
+  const { name, about, optional } = entry.argument ?? { name: "", about: "" };
+  const argument = name === "" ? [] : [[code(`<${name}>`), about, optional ? "" : "yes"]];
   const rows = options.map(({ flags, long, description }) => [
     code(flags),
     description,

@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { programPath, Refusal, reasonIn, run } from "./run.mjs";
 import { python, synapse } from "./synapse.mjs";
 
-/** The demo looks at no pages: it can do without a browser, which is larger than all the rest. */
+/** The demo looks at no pages and goes to no other host: it can do without a browser, which is larger than all the rest. */
+const NOT_FOR_DEMO = ["chromium", "openssh-client", "openssh-server"];
+
 export const debianPackages = (forDemo) => {
-  const needed = () => missing().filter((name) => !forDemo || name !== "chromium");
+  const needed = () => missing().filter((name) => !forDemo || !NOT_FOR_DEMO.includes(name));
   return { what: "Debian packages", there: () => needed().length === 0, bring: () => bring(needed) };
 };
 
@@ -20,6 +22,8 @@ function missing() {
     ["isal", programPath("igzip")],
     ["chromium", programPath("chromium")],
     ["openssl", programPath("openssl")],
+    ["openssh-client", programPath("ssh") && programPath("ssh-keygen")],
+    ["openssh-server", existsSync("/usr/sbin/sshd")],
     ["util-linux", programPath("setpriv") && programPath("flock")],
     ["python3-venv", synapse.there() || python()], // brings python3 itself as well
   ];

@@ -11,7 +11,7 @@ export interface Command<Options> {
   /** One line. */
   readonly summary: string;
   /** What stands between the name and the options: "BUNDLE". */
-  readonly argument?: { readonly name: string; readonly about: string };
+  readonly argument?: { readonly name: string; readonly about: string; readonly optional?: boolean };
   readonly options: readonly Option[];
   /** One worked example, as it is typed, with what it does. */
   readonly example: string;

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { addressOf, asWhoMay } from "../homeserver/database/address.ts";
-import type { DatabaseSection } from "../homeserver/database/section.ts";
 import { storeWords, type Store } from "../homeserver/database/store.ts";
 import {
   describeTarget,
@@ -123,6 +122,8 @@ interface FurtherGiven {
   readonly owner?: string | undefined;
 }
 
+type Counted = DatabaseRestore["section"];
+
 /**
  * The databases of a bundle, and where each goes, in the order in which they are filled. Throws `target-unsuitable` for
  * another engine, and `bad-usage` when one is missing that the bundle needs, is not needed, or is named already.
@@ -131,9 +132,9 @@ export async function databasesToFill(
   given: FurtherGiven,
   packed: {
     readonly target: DatabaseTarget;
-    readonly database: DatabaseSection;
-    readonly state?: DatabaseSection | undefined;
-    readonly mas?: DatabaseSection | undefined;
+    readonly database: Counted;
+    readonly state?: Counted | undefined;
+    readonly mas?: Counted | undefined;
   },
   system: System,
 ): Promise<DatabaseRestore[]> {

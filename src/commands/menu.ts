@@ -68,7 +68,10 @@ function lineOf(entry: Entry, choose: (chosen: Chosen) => void): Commander {
   const command = new Commander(entry.name.split(" ").at(-1))
     .description(entry.summary)
     .showHelpAfterError("(--help shows an example)");
-  if (entry.argument) command.argument(`<${entry.argument.name}>`, entry.argument.about);
+  if (entry.argument) {
+    const { name, about, optional = false } = entry.argument;
+    command.argument(optional ? `[${name}]` : `<${name}>`, about);
+  }
   for (const { flags, about, many } of entry.options) {
     const option = new CommanderOption(flags, about);
     if (many) option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);

@@ -8,7 +8,7 @@ import { installedSynapse } from "../homeserver/installed-synapse.ts";
 import { tryIsolated, type Trial } from "../homeserver/isolated.ts";
 import { leftOpen, mayOpen, withLayout } from "../homeserver/may-open.ts";
 import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
-import { readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
+import { keyFor, readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
 import { readRestored } from "../homeserver/restored-server.ts";
 import { inventoryCopy } from "../homeserver/restore.ts";
 import { isFenced } from "../homeserver/service/fence.ts";
@@ -113,7 +113,7 @@ async function proveAndOpen(
   mayOpen(record, given);
   const options = withLayout(given, record);
   const path = inventoryCopy(recordFolder(folder));
-  const lock = await lockToOpen(record.recipients, keySource(options), system);
+  const lock = await lockToOpen(record.recipients, keyFor(record, folder, keySource(options)), system);
   const inventory = await Inventory.read(files.read(path), lock, path);
   if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
+import type { KeySource } from "../bundle/opening-lock.ts";
 import type { Manifest } from "../bundle/manifest.ts";
 import type { Files } from "../system/files.ts";
 import { ROLES } from "./config/packed-file.ts";
@@ -17,6 +18,8 @@ const recordSchema = z.object({
   rehearsal: z.boolean(),
   /** Fingerprints of those whose secret keys open the inventory; left out when a passphrase does. */
   recipients: z.array(z.string()).min(1).optional(),
+  /** The file beside this one that opens the inventory, where nobody else has what opens it. */
+  passphrase: z.string().optional(),
   /** What runs PostgreSQL's programs where they reach the database, if they do not here. */
   databaseCommand: z.array(z.string()).optional(),
   /** The authentication service's configuration, if it was restored too: as it is named once the fence is lifted, and before. */
@@ -71,7 +74,7 @@ const recordPath = (configFolder: string) => join(recordFolder(configFolder), "r
 
 /** What is known once everything is in its place and nothing is opened yet. */
 export function newRecord(made: {
-  manifest: Manifest;
+  origin: Pick<Manifest, "id" | "rehearsal" | "recipients" | "outageSince"> & { passphrase?: string };
   serverName: string;
   plan: ConfigPlan;
   databaseCommand: readonly string[] | undefined;
@@ -83,20 +86,21 @@ export function newRecord(made: {
   /** Which Synapse the layout will run, where it decides. */
   synapse: string | undefined;
   /** Rows that were written for uploads of archives beside the bundle. */
-  addedUploads: number;
+  addedUploads?: number | undefined;
   now: number;
 }): RestoreRecord {
-  const { addedUploads } = made;
-  const { manifest, serverName, plan, databaseCommand, mas, layout, dropIns, databaseHere, synapse, now } =
+  const { addedUploads = 0 } = made;
+  const { origin, serverName, plan, databaseCommand, mas, layout, dropIns, databaseHere, synapse, now } =
     made;
   const { name, map, url, start, stop, owner, mediaDir: mediaStore } = layout;
   return {
     format: "synlift-restored",
     version: 1,
-    bundle: manifest.id,
+    bundle: origin.id,
     serverName,
-    rehearsal: manifest.rehearsal,
-    ...(manifest.recipients ? { recipients: manifest.recipients } : {}),
+    rehearsal: origin.rehearsal,
+    ...(origin.recipients ? { recipients: origin.recipients } : {}),
+    ...(origin.passphrase === undefined ? {} : { passphrase: origin.passphrase }),
     ...(databaseCommand ? { databaseCommand: [...databaseCommand] } : {}),
     ...(mas ? { mas: { configPaths: [...mas.configPaths], fencedPaths: [...mas.fencedPaths] } } : {}),
     mediaStore,
@@ -115,13 +119,19 @@ export function newRecord(made: {
     ...(databaseHere ? { databaseHere } : {}),
     ...(addedUploads === 0 ? {} : { addedUploads }),
     ...(owner ? { owner: { name: owner.name, uid: owner.uid, gid: owner.gid } } : {}),
-    outageSince: manifest.outageSince,
+    outageSince: origin.outageSince,
     restored: new Date(now).toISOString(),
     opening: null,
     started: null,
     opened: null,
     accepted: [],
   };
+}
+
+/** What was given to open the inventory, else what a restore straight from the old host keeps beside its record. */
+export function keyFor({ passphrase }: RestoreRecord, configFolder: string, given: KeySource): KeySource {
+  const nothing = Object.values(given).every((one) => one === undefined);
+  return nothing && passphrase !== undefined ? { file: join(recordFolder(configFolder), passphrase) } : given;
 }
 
 export async function writeRecord(configFolder: string, record: RestoreRecord, files: Files): Promise<void> {

@@ -7,7 +7,13 @@ import type { QuerySession } from "../system/query.ts";
 import type { System } from "../system/system.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import { databaseArtifact } from "./database/artifact.ts";
-import { MAS_DATABASE_ARTIFACT, STATE_ARTIFACT } from "./database/export.ts";
+import {
+  DATABASE_SECTION,
+  MAS_DATABASE_ARTIFACT,
+  MAS_DATABASE_SECTION,
+  STATE_ARTIFACT,
+  STATE_SECTION,
+} from "./database/export.ts";
 import { knowsRestrict } from "./database/guard.ts";
 import { findProgram } from "./database/program.ts";
 import {
@@ -23,7 +29,7 @@ import { schemaTable, type Store } from "./database/store.ts";
 import { describeTarget, openTarget, type DatabaseRestore } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import type { Owner } from "./owned-folder.ts";
-import { shown, type Opened } from "./restore.ts";
+import type { Delivery } from "./delivery.ts";
 
 /** What is restored of each store. `filling` is what the journal says meanwhile: by which bundle, and which database. */
 const PACKED = {
@@ -35,35 +41,41 @@ const PACKED = {
   },
 } as const;
 
+const SECTIONS = { main: DATABASE_SECTION, state: STATE_SECTION, mas: MAS_DATABASE_SECTION } as const;
 const FURTHER_ARTIFACTS = { state: STATE_ARTIFACT, mas: MAS_DATABASE_ARTIFACT } as const;
 
-const fillingFact = ({ bundle }: Opened, { target }: DatabaseRestore) =>
-  `${bundle.manifest.id} ${describeTarget(target)}`;
+const fillingFact = (id: string, { target }: DatabaseRestore) => `${id} ${describeTarget(target)}`;
 
 /** Whether an earlier run began to fill this database from this bundle, or has filled it. */
-export const wasBegun = (opened: Opened, restore: DatabaseRestore, journal: Journal) =>
-  journal.steps[PACKED[restore.store].step]?.inputs["bundle"] === opened.bundle.manifest.id ||
-  wasFilling(opened, restore, journal);
+export const wasBegun = (id: string, restore: DatabaseRestore, journal: Journal) =>
+  journal.steps[PACKED[restore.store].step]?.inputs["bundle"] === id || wasFilling(id, restore, journal);
 
-const wasFilling = (opened: Opened, restore: DatabaseRestore, journal: Journal) =>
-  journal.facts[PACKED[restore.store].filling] === fillingFact(opened, restore);
+const wasFilling = (id: string, restore: DatabaseRestore, journal: Journal) =>
+  journal.facts[PACKED[restore.store].filling] === fillingFact(id, restore);
+
+/** Under which name it was counted. */
+export const sectionName = (store: Store) => SECTIONS[store];
+
+/** What a database is packed as, by its plain name. */
+export const artifactOf = ({ store, section }: DatabaseRestore) =>
+  store === "main" ? databaseArtifact(section.engine) : FURTHER_ARTIFACTS[store];
 
 /** Fills the database. Done when it was filled by this very bundle. */
 export function databaseStep(
-  opened: Opened,
+  delivery: Delivery,
   restore: DatabaseRestore,
   /** `owner`: whom a file is to belong to. */
   { journal, owner }: { journal: Journal; owner: Owner },
   system: System,
   progress: Progress,
 ): Step {
+  const { id } = delivery;
   const { target, store, section } = restore;
   const { step, label, filling } = PACKED[store];
   const database = describeTarget(target);
   const fill = async () => {
-    const artifact = store === "main" ? databaseArtifact(section.engine) : FURTHER_ARTIFACTS[store];
-    const content = shown(opened, artifact, label, progress);
-    const begins = () => journal.setFact(filling, fillingFact(opened, restore));
+    const content = delivery.content(artifactOf(restore), label);
+    const begins = () => journal.setFact(filling, fillingFact(id, restore));
     if (target.engine === "postgres") {
       await fillPostgres(target.address, restore, { content, begins }, system, progress);
     } else {
@@ -73,10 +85,10 @@ export function databaseStep(
   };
   return {
     id: step,
-    inputs: { bundle: opened.bundle.manifest.id, database },
+    inputs: { bundle: id, database },
     check: () => whatIsGone(restore, system),
     async run() {
-      if (!wasFilling(opened, restore, journal) || !(await isFilled(restore, system))) await fill();
+      if (!wasFilling(id, restore, journal) || !(await isFilled(restore, system))) await fill();
       if (target.engine === "postgres") await analyze(target.address, system.postgres);
       return { database };
     },
@@ -116,6 +128,24 @@ async function fillPostgres(
   });
 }
 
+/**
+ * Why a database is not there as an earlier run has filled it; undefined when it is. One that was filled by a run which
+ * was stopped after its COMMIT is there.
+ */
+export async function whyNotRestored(
+  id: string,
+  restore: DatabaseRestore,
+  journal: Journal,
+  system: System,
+): Promise<string | undefined> {
+  const { target, store } = restore;
+  const inputs = journal.steps[PACKED[store].step]?.inputs;
+  if (inputs?.["bundle"] === id && inputs["database"] === describeTarget(target))
+    return whatIsGone(restore, system);
+  const filled = wasFilling(id, restore, journal) && (await isFilled(restore, system));
+  return filled ? undefined : "the new host does not have it";
+}
+
 /** What became of a database that was filled; undefined when it is still there. */
 async function whatIsGone({ target, store }: DatabaseRestore, system: System): Promise<string | undefined> {
   try {
@@ -141,6 +171,8 @@ async function isThere(session: QuerySession, store: Store): Promise<boolean> {
 
 /** Whether every gate of the database is passed already: a run that was stopped after its COMMIT could not say so. */
 async function isFilled({ target, section, store }: DatabaseRestore, system: System): Promise<boolean> {
+  // What was counted is written down before the COMMIT: where it is not, there was none.
+  if (!("rows" in section)) return false;
   let session: QuerySession | undefined;
   try {
     session = await openTarget(target, system);

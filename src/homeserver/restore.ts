@@ -7,6 +7,7 @@ import type { Lock } from "../pipeline/encrypt.ts";
 import { meter } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Progress } from "../system/progress.ts";
+import type { Delivery } from "./delivery.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
 
 /** A bundle that was checked, opened with its key, and is about to be unpacked. */
@@ -35,6 +36,12 @@ function contents({ bundle, inventory, lock }: Opened, plainName: string): Bytes
   const recorded = inventory.artifacts.find(({ name }) => name === artifact.name);
   return bundle.plain(artifact, lock, recorded?.plain);
 }
+
+/** A bundle as what is restored from. */
+export const fromBundle = (opened: Opened, progress: Progress): Delivery => ({
+  id: opened.bundle.manifest.id,
+  content: (plainName, label) => shown(opened, plainName, label, progress),
+});
 
 /** The same, and how far it has come. */
 export async function* shown(opened: Opened, plainName: string, label: string, progress: Progress): Bytes {

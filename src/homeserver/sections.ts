@@ -39,6 +39,13 @@ function masOf(inventory: Inventory): Sections["mas"] {
   const database = optional(name, databaseSectionSchema, inventory.section(MAS_DATABASE_SECTION));
   return database && { database, config: parseConfigSection(inventory.section(MAS_SECTION)) };
 }
+/** What was counted of the databases so far, of a move that is still under way. Throws as `sectionsOf`. */
+export const databaseSections = (
+  inventory: Inventory,
+): { database: DatabaseSection | undefined; state: DatabaseSection | undefined } => ({
+  database: optional("database", databaseSectionSchema, inventory.section(DATABASE_SECTION)),
+  state: optional("state database", databaseSectionSchema, inventory.section(STATE_SECTION)),
+});
 
 const optional = <Shape extends z.ZodType>(name: string, schema: Shape, value: unknown) =>
   value === undefined ? undefined : parsed(name, schema, value);

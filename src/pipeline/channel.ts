@@ -27,12 +27,13 @@ export class Channel {
   readonly #frames: AsyncGenerator<Frame, void>;
   readonly #timer: NodeJS.Timeout;
   #silent = true;
+  #heard = false;
 
   private constructor(peer: Peer, { there, patience = PATIENCE, every = EVERY }: ChannelOptions) {
     this.#peer = peer;
     this.#there = there;
     this.#patience = patience;
-    this.#frames = readFrames(peer.input);
+    this.#frames = readFrames(this.#noticing(peer.input));
     this.#timer = setInterval(() => {
       // What cannot be written now is found out by whoever writes next.
       if (this.#silent) peer.write(encodeFrame("alive")).catch(() => undefined);
@@ -45,6 +46,11 @@ export class Channel {
   static async begin(peer: Peer, options: ChannelOptions): Promise<Channel> {
     await peer.write(Buffer.from(FIRST_LINE));
     return new Channel(peer, options);
+  }
+
+  /** Whether a single byte came from the other side. */
+  get heard(): boolean {
+    return this.#heard;
   }
 
   leave(): void {
@@ -112,6 +118,13 @@ export class Channel {
           throw this.#odd(`${size} bytes, which are not what it says that it sent`);
         return;
       } else throw this.#unexpected(frame);
+    }
+  }
+
+  async *#noticing(input: Bytes): Bytes {
+    for await (const chunk of input) {
+      this.#heard = true;
+      yield chunk;
     }
   }
 

@@ -1,6 +1,7 @@
 /** Debian's package for each program that we call. */
 const PACKAGES: Readonly<Record<string, string>> = {
   gpg: "gnupg",
+  ssh: "openssh-client",
   pg_dump: "postgresql-client",
   psql: "postgresql-client",
   sh: "dash",

@@ -25,7 +25,12 @@ export async function startPeer(call: Call, programs: Programs): Promise<Started
   return {
     input: talk.output,
     write: (bytes) => talk.write(bytes),
-    close: () => talk.close(),
+    async close() {
+      const ending = talk.close();
+      // What nobody reads would keep it from ending.
+      await drain(talk.output).catch(() => undefined);
+      return ending;
+    },
     kill: () => {
       talk.kill();
     },
@@ -47,6 +52,10 @@ export function callingPeer(stdin: Readable, stdout: Writable, signal: AbortSign
       signal.throwIfAborted();
     },
   };
+}
+
+async function drain(source: Bytes): Promise<void> {
+  for await (const _ of source);
 }
 
 /** Resolves when there is room, when there never will be, and when the run is to stop. */

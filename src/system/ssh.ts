@@ -64,14 +64,19 @@ const OWN_FAILURE = 255;
 /** POSIX: a shell's exit codes for a command that is not there, or may not be run. */
 const NOT_THERE = [126, 127];
 
-/** What became of a call that ended without a word of what was started: `start` is what ssh or the command was to start. */
-export function connectionFailure({ code, signal, complaint }: Ending, start: string): MigrationError {
-  const said = complaint
+/** The end of what a program complained of, as one line. */
+export const lastWords = ({ complaint }: Ending) =>
+  complaint
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
     .slice(-3)
     .join("; ");
+
+/** What became of a call that ended without a word of what was started: `start` is what ssh or the command was to start. */
+export function connectionFailure(ending: Ending, start: string): MigrationError {
+  const { code, signal, complaint } = ending;
+  const said = lastWords(ending);
   const words = said === "" ? `it ended with ${signal ?? `exit code ${code ?? "unknown"}`}` : said;
   if (code !== null && NOT_THERE.includes(code)) {
     return new MigrationError("program-missing", `${start} cannot be started: ${words}`, {

@@ -21,7 +21,8 @@ export type DatabaseTarget =
 export interface DatabaseRestore {
   readonly store: Store;
   readonly target: DatabaseTarget;
-  readonly section: DatabaseSection;
+  /** Of what is still being counted on another host, what decides where it can go. */
+  readonly section: DatabaseSection | Pick<DatabaseSection, "engine" | "serverVersion" | "kept">;
 }
 
 /** The path in "sqlite:PATH", absolute; undefined for what is no such address. Throws `bad-usage` when it names nothing. */

@@ -42,6 +42,15 @@ export async function restoreArchives(
   return sum;
 }
 
+interface Unpacking {
+  /** What a newer archive had. */
+  readonly newer?: ReadonlySet<string>;
+  /** Gets the names of what is in this one. */
+  readonly note?: Set<string> | undefined;
+  /** Its word counts against what lies there. */
+  readonly replace?: boolean;
+}
+
 /**
  * Unpacks local media below the store and nowhere else. What is there already and the same is kept; what is there and
  * differs is never overwritten (`target-not-empty`). May be run again after a break.
@@ -50,7 +59,7 @@ export async function restoreMedia(
   archive: Bytes,
   target: MediaTarget,
   files: Files,
-  { newer, note }: { newer?: ReadonlySet<string>; note?: Set<string> | undefined } = {},
+  { newer, note, replace = false }: Unpacking = {},
 ): Promise<MediaRestored> {
   const own: string[] = [];
   let written = 0;
@@ -74,8 +83,9 @@ export async function restoreMedia(
     if (note) own.push(entry.name);
     const path = join(target.store, entry.name);
     await folders.make(dirname(path));
-    if (await files.look(path)) {
+    if (!replace && (await files.look(path))) {
       await mustBeSame(path, entry, files);
+      if (target.owner) await files.setOwner(path, target.owner.uid, target.owner.gid);
       kept += 1;
     } else {
       await write(path, entry, target, files);
@@ -95,8 +105,9 @@ async function write(path: string, entry: Unpacked, { owner }: MediaTarget, file
   } finally {
     await file.abandon();
   }
-  await files.setTimes(path, entry.mtimeMs);
   if (owner) await files.setOwner(path, owner.uid, owner.gid);
+  // Last: what has the time of the archive has everything else.
+  await files.setTimes(path, entry.mtimeMs);
 }
 
 async function mustBeSame(path: string, entry: Unpacked, files: Files): Promise<void> {

@@ -1,0 +1,9 @@
+import type { Bytes } from "../pipeline/stage.ts";
+
+/** Where what is restored comes from: a bundle that was checked and opened, or another host that sends it now. */
+export interface Delivery {
+  /** Of the bundle, or of the move. */
+  readonly id: string;
+  /** What it holds under a plain name, decompressed. It ends well only if all of it is what was packed. */
+  content(plainName: string, label: string): Bytes;
+}

@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { shellWord } from "../../src/report/shell-word.ts";
+import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
+import { freePort } from "../support/lab/server-process.ts";
+import { startSshServer, type SshServer } from "../support/lab/ssh-server.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { makeNewPlace, type NewPlace } from "../support/old-server.ts";
+import { rowCounts } from "../support/row-counts.ts";
+import { filesBelow } from "../support/secrets.ts";
+import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
+import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts";
+
+// From one host straight to another, over a real sshd. The tests are its stations, in order.
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+let server: UnitServer;
+let ssh: SshServer;
+let place: NewPlace;
+let work: string;
+let out: string;
+let road: string[];
+
+before(async () => {
+  server = await makeUnitServer();
+  work = temporaryFolder("road");
+  out = join(work, "synlift move");
+  ssh = await startSshServer({ env: { PATH: server.env.PATH, NODE_TEST_CONTEXT: "" } });
+  place = await makeNewPlace(server.old.cluster, "new", await freePort());
+  const { configPaths, home } = server.old;
+  const words = [
+    ...[process.execPath, MAIN, "export", ...configPaths.flatMap((path) => ["--config", path])],
+    ...["--working-directory", home.dataFolder, "--unit", UNIT],
+  ];
+  road = [
+    ...["--from", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
+    ...["--export-command", words.map(shellWord).join(" ")],
+  ];
+});
+
+after(async () => {
+  if (existsSync(join(place.configDir, "homeserver.pid"))) execFileSync("sh", ["-c", place.stopCommand]);
+  await ssh.stop();
+  await server.close();
+});
+
+const restore = (to: NewPlace, ...more: string[]) => [
+  "restore",
+  ...road,
+  ...to.restoreArgs,
+  ...more,
+  "--json",
+];
+
+test("without --yes and without a terminal nothing happens, and the error says all that would", async () => {
+  const ran = await synlift(restore(place));
+  assert.equal(ran.code, 2, ran.stderr);
+  assert.match(ran.stderr, /on the old host: .*systemctl stop old-synapse/);
+  assert.match(ran.stderr, /on this host: new on .* is filled/);
+  assert.equal(server.systemctl.isActive(UNIT), true);
+  assert.equal(existsSync(out), false);
+  assert.equal(existsSync(place.configDir), false);
+});
+
+test("a dry run looks at both hosts and changes neither", async () => {
+  const ran = resultOf(await synliftWell(restore(place, "--dry-run")));
+  assert.equal(ran.details["dryRun"], true);
+  assert.ok(ran.findings.some(({ id }) => id === "config-rewritten"));
+  assert.equal(existsSync(out), false);
+  assert.equal(existsSync(place.configDir), false);
+});
+
+test("a move goes from host to host, without a bundle on either", async () => {
+  const ran = await synliftWell(restore(place, "--yes"));
+  assert.equal(server.systemctl.isActive(UNIT), false);
+  assert.deepEqual(
+    readdirSync(out).filter((name) => /gpg|manifest/.test(name)),
+    [],
+  );
+  for (const path of filesBelow(out)) assert.equal(statSync(path).mode & 0o777, 0o600, path);
+  const expected = new Map(await rowCounts(server.old.cluster, "old"));
+  expected.set("public.e2e_one_time_keys_json", 0);
+  assert.deepEqual(await rowCounts(server.old.cluster, "new"), expected);
+  const labels = eventsOf(ran).flatMap(({ type, id }) => (type === "begin" ? [id] : []));
+  assert.ok(
+    labels.indexOf("receive/customer_backup_media_export.tar.gz") <
+      labels.indexOf("receive/customer_db_export.sql.gz"),
+  );
+  assert.equal(existsSync(join(place.configDir, "homeserver.yaml")), false, "the fence is set");
+});
+
+test("run again it brings nothing again", async () => {
+  const ran = await synliftWell(restore(place, "--yes"));
+  const begun = eventsOf(ran).flatMap(({ type, id }) => (type === "begin" ? [id] : []));
+  assert.ok(!begun.includes("receive/customer_db_export.sql.gz"), begun.join());
+});
+
+test("open proves it with what is kept beside the configuration, and old sessions go on", async () => {
+  const tokenFile = join(work, "token");
+  writeFileSync(tokenFile, server.old.people.alice.session.accessToken, { mode: 0o600 });
+  const ran = await synliftWell([
+    ...["open", ...place.openArgs, "--token-file", tokenFile, "--start-command", place.startCommand],
+    ...["--stop-command", place.stopCommand, "--json"],
+  ]);
+  const { details, findings } = resultOf(ran);
+  assert.equal(details["opened"], true);
+  assert.ok((details["outageSeconds"] as number) > 0);
+  assert.deepEqual(
+    findings.filter(({ level }) => level !== "ok"),
+    [],
+  );
+  const { people } = server.old;
+  const bob = people.bob.at(place.url);
+  for (const room of Object.values(people.rooms))
+    assert.deepEqual(await bob.messages(room.id), room.messages);
+  for (const { mxc, sha256, name } of people.media) {
+    const { bytes } = await bob.download(mxc);
+    assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256, name);
+  }
+  const { roomId, texts } = people.encrypted;
+  assert.deepEqual(await readWithOldDevice(place.url, people.alice.session, roomId), texts);
+});

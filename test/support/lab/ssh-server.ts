@@ -1,0 +1,108 @@
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { freePort } from "./server-process.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+/** OpenSSH's own server, on loopback, for one key of this account. */
+export interface SshServer {
+  readonly port: number;
+  /** "ssh://root@127.0.0.1:2222". */
+  readonly address: string;
+  /** For `ssh -F`: the client's key, and the server's. */
+  readonly configFile: string;
+  readonly folder: string;
+  stop(): Promise<void>;
+}
+
+export interface SshServerOptions {
+  /** Variables that what is started over it gets. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const PROGRAM = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].find((path) => existsSync(path));
+
+export async function startSshServer({ env = {} }: SshServerOptions = {}): Promise<SshServer> {
+  if (PROGRAM === undefined) throw new Error("sshd is not installed: apt-get install openssh-server");
+  const folder = temporaryFolder("sshd");
+  for (const name of ["host", "client"])
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, name)]);
+  execFileSync("cp", [join(folder, "client.pub"), join(folder, "authorized_keys")]);
+  const port = await freePort();
+  const config = join(folder, "sshd_config");
+  const setEnv = Object.entries(env).map(([name, value]) => `${name}="${value}"`);
+  writeFileSync(
+    config,
+    [
+      `Port ${port}`,
+      "ListenAddress 127.0.0.1",
+      `HostKey ${join(folder, "host")}`,
+      `AuthorizedKeysFile ${join(folder, "authorized_keys")}`,
+      `PidFile ${join(folder, "pid")}`,
+      // The folder is below one that everybody may write to.
+      "StrictModes no",
+      "UsePAM no",
+      "PasswordAuthentication no",
+      "PermitRootLogin prohibit-password",
+      ...(setEnv.length === 0 ? [] : [`SetEnv ${setEnv.join(" ")}`]),
+      "",
+    ].join("\n"),
+  );
+  const configFile = join(folder, "ssh_config");
+  const hosts = join(folder, "known_hosts");
+  const [type, key] = execFileSync("cat", [join(folder, "host.pub")], { encoding: "utf8" }).split(" ");
+  writeFileSync(hosts, `[127.0.0.1]:${port} ${type!} ${key!}\n`);
+  writeFileSync(
+    configFile,
+    [
+      "Host *",
+      `  IdentityFile ${join(folder, "client")}`,
+      "  IdentitiesOnly yes",
+      "  IdentityAgent none",
+      `  UserKnownHostsFile ${hosts}`,
+      "  GlobalKnownHostsFile /dev/null",
+      "",
+    ].join("\n"),
+  );
+  // As root it wants a folder of its own, which the package's service makes.
+  if (process.getuid!() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
+  const child = spawn(PROGRAM, ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4000)));
+  await listening(child, port, () => said);
+  return {
+    ...{ port, configFile, folder },
+    address: `ssh://${userInfo().username}@127.0.0.1:${port}`,
+    stop: () => ended(child),
+  };
+}
+
+async function listening(child: ChildProcess, port: number, said: () => string): Promise<void> {
+  for (const until = Date.now() + 10_000; ;) {
+    if (child.exitCode !== null || Date.now() > until) throw new Error(`sshd does not start: ${said()}`);
+    const there = await new Promise<boolean>((resolve) => {
+      const socket = createConnection({ host: "127.0.0.1", port });
+      socket.once("connect", () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once("error", () => {
+        resolve(false);
+      });
+    });
+    if (there) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null) resolve();
+    child.once("exit", () => {
+      resolve();
+    });
+    child.kill("SIGTERM");
+  });
+}
