@@ -10,6 +10,8 @@ export interface SynapseOptions {
   readonly folder: string;
   /** Which of the lab's Synapses; the newest when left out. */
   readonly version?: string | undefined;
+  /** What it finds in its environment besides ours. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A real Synapse in the foreground, on any configuration that has a plain HTTP listener. */
@@ -19,10 +21,12 @@ export class SynapseServer {
   readonly #configFiles: readonly string[];
   readonly #folder: string;
   readonly #version: string | undefined;
+  readonly #environment: Readonly<Record<string, string>>;
   #process: ServerProcess | undefined;
 
-  constructor({ configFiles, folder, version }: SynapseOptions) {
+  constructor({ configFiles, folder, version, environment = {} }: SynapseOptions) {
     this.#version = version;
+    this.#environment = environment;
     this.#configFiles = configFiles;
     this.#folder = folder;
     const settings = mergedSettings(configFiles);
@@ -34,7 +38,12 @@ export class SynapseServer {
   async start(): Promise<void> {
     if (this.isRunning) throw new Error("this Synapse runs already");
     const args = ["-m", "synapse.app.homeserver", ...this.#configFiles.flatMap((file) => ["-c", file])];
-    const server = new ServerProcess({ program: synapsePython(this.#version), args, folder: this.#folder });
+    const server = new ServerProcess({
+      program: synapsePython(this.#version),
+      args,
+      folder: this.#folder,
+      environment: this.#environment,
+    });
     this.#process = server;
     try {
       await server.untilReady(() => this.#isHealthy(), 60);
