@@ -148,7 +148,7 @@ test("an upload that is nowhere stops an export, with whose it is, before anythi
 test("the export packs what the bucket has, and media of a server that is gone", async () => {
   const ran = await synliftWell(exportTo({ configPaths: [home.configFile], home }, bundle));
   const kept = resultOf(ran).findings.find(({ id }) => id === "media-remote-kept");
-  assert.deepEqual(kept?.evidence, ["gone.example: 1 files, 14 B"]);
+  assert.deepEqual(kept?.evidence, ["gone.example: 1 file, 14 B"]);
   assert.ok(!ran.stdout.includes(SECRET) && !ran.stderr.includes(SECRET));
 });
 

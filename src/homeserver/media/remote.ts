@@ -60,7 +60,7 @@ function keepLargest(largest: Origin[], origin: Origin): void {
 export type ComparedRemote = {
   /** Quarantined ones among them. */
   readonly rowsWithoutFile: number;
-  /** Of them, those that are quarantined: nobody is to see them anyway. */
+  /** Of them, those that are quarantined, which are looked for in the store alone: nobody is to see them anyway. */
   readonly quarantinedWithoutFile: number;
   readonly filesWithoutRow: number;
 };
@@ -95,7 +95,8 @@ export async function compareRemote(
     rowOnly(row, unseen) {
       tell(1);
       if (unseen) return undefined;
-      if (providers.length > 0) return lookElsewhere(row);
+      // Nobody is to see a quarantined one: it is no reason to ask a provider, which may be out of reach by now.
+      if (providers.length > 0 && !row.quarantined) return lookElsewhere(row);
       without(row.quarantined);
       return undefined;
     },
