@@ -35,8 +35,9 @@ create table local_media_repository_thumbnails (media_id text, thumbnail_width i
 insert into local_media_repository_thumbnails values ('${UPLOADS[0]}', 32), ('2026-01-02_preview', 32);
 create table local_media_repository_url_cache (url text, media_id text);
 insert into local_media_repository_url_cache values ('https://example.com', '2026-01-02_preview');
-create table remote_media_cache (media_origin text, media_id text, media_length integer, quarantined_by text);
-insert into remote_media_cache values ('far.example', 'remote', 10, null), ('far.example', 'bad', 10, '@user1:example.org');
+create table remote_media_cache (media_origin text, media_id text, media_length integer, quarantined_by text, filesystem_id text, created_ts bigint, last_access_ts bigint, sha256 text);
+insert into remote_media_cache (media_origin, media_id, media_length, quarantined_by) values ('far.example', 'remote', 10, null), ('far.example', 'bad', 10, '@user1:example.org');
+create table destinations (destination text primary key, retry_last_ts bigint, retry_interval bigint, failure_ts bigint, last_successful_stream_ordering bigint);
 create table remote_media_cache_thumbnails (media_origin text, media_id text, thumbnail_width integer);
 insert into remote_media_cache_thumbnails values ('far.example', 'remote', 32), ('far.example', 'bad', 32);`;
 
