@@ -76,6 +76,23 @@ test("a dry run looks at both hosts and changes neither", async () => {
   assert.equal(existsSync(place.configDir), false);
 });
 
+test("a run that is killed while the database comes leaves none of it, and the old server fenced", async () => {
+  const killed = await synlift(restore(place, "--yes"), {
+    killWhen: (said) => said.includes('"begin"') && said.includes("receive/customer_db_export"),
+  });
+  assert.equal(killed.signal, "SIGKILL", killed.stderr);
+  // The old host's side finds out by itself.
+  for (let attempt = 0; existsSync(join(out, "lock")); attempt += 1) {
+    assert.ok(attempt < 300, "the old host's side ends");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.equal(server.systemctl.isActive(UNIT), false);
+  assert.ok(existsSync(join(out, "fence.json")));
+  assert.equal(existsSync(join(place.configDir, "homeserver.yaml.fenced")), false);
+  const tables = "select count(*) from pg_tables where schemaname = 'public'";
+  assert.equal(await server.old.cluster.sql("new", tables), "0");
+});
+
 test("a move goes from host to host, without a bundle on either", async () => {
   const ran = await synliftWell(restore(place, "--yes"));
   assert.equal(server.systemctl.isActive(UNIT), false);
