@@ -37,8 +37,9 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     then: "Say what stops it (`--unit`, `--container`, `--stop-command`), or stop it with its workers; or practise with `--rehearse`.",
   },
   "media-missing": {
-    means: "Uploads that the database knows have no file, or one of another size.",
-    then: "Check `media_store_path`; if they were lost long ago, go on with `--accept media-missing`.",
+    means:
+      "Uploads that the database knows have no file, or one of another size, or something in the media store cannot be read.",
+    then: "Check `media_store_path`; if they were lost long ago, go on with `--accept media-missing`. What cannot be read: run as root, or go on with `--accept media-unreadable`.",
   },
   "source-changed": {
     means: "A file changed while it was read.",

@@ -18,7 +18,7 @@ import { planText } from "../homeserver/plan/plan-text.ts";
 import { readOrSay } from "../homeserver/plan/read-or-say.ts";
 import type { PlanQuestions } from "../homeserver/plan/questions.ts";
 import { timeFindings } from "../homeserver/plan/time-findings.ts";
-import { MEDIA_ODD } from "../homeserver/media/store.ts";
+import { MEDIA_ODD, MEDIA_UNREADABLE } from "../homeserver/media/store.ts";
 import { mustHaveFolder } from "../homeserver/room.ts";
 import { chooseSource } from "../homeserver/service/choose-launch.ts";
 import { findLaunches } from "../homeserver/service/find-launches.ts";
@@ -164,7 +164,7 @@ export const planCommand: Command<PlanOptions> = {
         out: questions.out,
         newHost: options.newHost,
         split: options.split,
-        accepted: options.accept.filter((id) => id === MEDIA_MISSING || id === MEDIA_ODD),
+        accepted: options.accept.filter((id) => [MEDIA_MISSING, MEDIA_ODD, MEDIA_UNREADABLE].includes(id)),
         address: address && addressWords(address.facts),
         estimate: looked?.estimate,
         blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),

@@ -24,6 +24,8 @@ import {
 } from "./media/export-since.ts";
 import { openProviders } from "./media/provider.ts";
 import { SharedReads } from "./media/shared-reads.ts";
+import { MEDIA_UNREADABLE } from "./media/store.ts";
+import { mustBeReadable } from "./media/unreadable.ts";
 import { keptIn } from "./packing-kept.ts";
 import { sharedBySteps, type Packing, type TimedStep } from "./packing-place.ts";
 import type { Source } from "./source.ts";
@@ -77,12 +79,15 @@ function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): St
     // Asked for once the first archive is there.
     get inputs() {
       const accepted = media.accepted ? "other files" : "nothing";
-      return { ...packing.inputs, first: packedFirst(packing).sha256, accepted };
+      const unreadable = media.unreadableAccepted ? { unreadable: "accepted" } : {};
+      return { ...packing.inputs, first: packedFirst(packing).sha256, accepted, ...unreadable };
     },
     check: () => Promise.resolve(undefined),
-    run() {
-      mustBeUnchanged(packedFirst(packing), media);
-      return Promise.resolve({});
+    async run() {
+      const first = packedFirst(packing);
+      mustBeUnchanged(first, media);
+      await mustBeReadable(first.unreadable, media);
+      return {};
     },
   };
 }
@@ -127,13 +132,14 @@ function packedFirst(
   step: string = media.backup ? MEDIA_STEP : ARCHIVE_STEP.first,
 ): PackedFirst {
   const outcome: Readonly<Record<string, unknown>> = place.journal.steps[step]?.outcome ?? {};
-  const { sha256, serving, began, changed, changedCount } = outcome;
+  const { sha256, serving, began, changed, changedCount, unreadable } = outcome;
   return {
     sha256: String(sha256),
     settled: serving !== true,
     began: Number(began ?? 0),
     changed: Array.isArray(changed) ? changed.map(String) : [],
     changedCount: Number(changedCount ?? 0),
+    unreadable: Array.isArray(unreadable) ? unreadable.map(String) : [],
   };
 }
 
@@ -143,6 +149,7 @@ function archiveFor(
 ): Omit<ArchiveExport, "pass"> {
   return {
     ...media,
+    accepted: media.accepted || media.unreadableAccepted,
     serverName: homeserver.serverName,
     sizes: { ...ARCHIVE_SIZES, archive: choice.archiveSize },
     journal: place.journal,
@@ -155,6 +162,7 @@ function mediaFor(packing: Packing, { database }: Source) {
   const { homeserver, folder, accepted, there, system } = packing;
   const { files, machine, signal } = system;
   const store = homeserver.mediaStore;
+  const unreadableAccepted = accepted.includes(MEDIA_UNREADABLE);
   const reaching = async <T>(act: (reach: Reach) => Promise<T>): Promise<T> => {
     const providers = openProviders(homeserver, system);
     const session = await openSource(database, system);
@@ -169,9 +177,13 @@ function mediaFor(packing: Packing, { database }: Source) {
     ...sharedBySteps(packing),
     ...{ files, machine, signal, folder, store, reaching, there, kept: keptIn(packing) },
     accepted: accepted.includes(MEDIA_MISSING),
+    unreadableAccepted,
     compare: () =>
       reaching(({ session, providers }) =>
-        compareMedia(session, store, files, { hashes: false, tell: () => undefined, providers, signal }),
+        compareMedia(session, store, files, {
+          ...{ hashes: false, tell: () => undefined, providers, signal },
+          closed: unreadableAccepted,
+        }),
       ),
   };
 }

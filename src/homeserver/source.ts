@@ -6,7 +6,8 @@ import { databaseWords, findDatabase, markerOf, usersOf, type DatabaseSource } f
 import type { Homeserver } from "./homeserver.ts";
 import { masProcesses } from "./mas/find.ts";
 import { keptFolders, type Kept, type MediaOrder } from "./media/kept.ts";
-import { MEDIA_ODD, storeState, type StoreState } from "./media/store.ts";
+import { MEDIA_ODD, MEDIA_UNREADABLE, storeState, type StoreState } from "./media/store.ts";
+import { refuseUnreadable } from "./media/unreadable.ts";
 import { signsOfLife } from "./service/inspect.ts";
 
 /** What an export must know of its source before anything is written. */
@@ -56,8 +57,9 @@ async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }
   );
 }
 
-/** Throws `media-missing` for what is no regular file: a folder that is a link takes all its uploads out of the bundle. */
-export function mustBePlain({ odd }: StoreState, store: string, accepted: readonly string[]): void {
+/** Throws `media-missing` for what cannot be looked at, and for what is no regular file: a folder that is a link takes all its uploads out of the bundle. */
+export function mustBePlain({ odd, closed }: StoreState, store: string, accepted: readonly string[]): void {
+  refuseUnreadable(closed, closed.length, { store, unreadableAccepted: accepted.includes(MEDIA_UNREADABLE) });
   if (odd.length === 0 || accepted.includes(MEDIA_ODD)) return;
   const more = odd.length > 3 ? ` and ${odd.length - 3} more` : "";
   throw new MigrationError(

@@ -23,6 +23,8 @@ export interface Comparison {
   readonly changed: readonly string[];
   /** Files whose hash was compared. */
   readonly hashed: number;
+  /** Those of `differing` whose files lie where nobody can look. */
+  readonly unseen: number;
 }
 
 /** So many that differ are named. */
@@ -35,6 +37,8 @@ export interface Comparing {
   /** Where else a file may be; nowhere when left out. */
   readonly providers?: readonly Provider[];
   readonly signal?: AbortSignal;
+  /** Whether folders that cannot be looked into may be there: what should lie in them differs. */
+  readonly closed?: boolean;
 }
 
 /**
@@ -46,7 +50,7 @@ export async function compareMedia(
   session: QuerySession,
   store: string,
   files: Files,
-  { hashes, tell, providers = [], signal }: Comparing,
+  { hashes, tell, providers = [], signal, closed: mayBeClosed = false }: Comparing,
 ): Promise<Comparison> {
   const known = hashes && (await hasHashes(session, "local_media_repository"));
   const differ = new Differences();
@@ -56,6 +60,7 @@ export async function compareMedia(
   let rows = 0;
   let bytes = 0;
   let hashed = 0;
+  let unseen = 0;
   const count = (length: number) => {
     rows += 1;
     bytes += length;
@@ -65,9 +70,13 @@ export async function compareMedia(
     hashed += 1;
     if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.push(id);
   };
-  const lookElsewhere = async (row: UploadRow, length: number) => {
+  const miss = (row: UploadRow, length: number, hidden: boolean) => {
+    differ.add(row, length, null);
+    if (hidden) unseen += 1;
+  };
+  const lookElsewhere = async (row: UploadRow, length: number, hidden: boolean) => {
     const path = uploadPath(row.key);
-    if (path === undefined || !(await locate(path, length, providers))) differ.add(row, length, null);
+    if (path === undefined || !(await locate(path, length, providers))) miss(row, length, hidden);
     else {
       provided.files += 1;
       provided.bytes += length;
@@ -86,11 +95,11 @@ export async function compareMedia(
         else if (sha256) return compareHash(key, sha256);
         return undefined;
       },
-      rowOnly(row) {
+      rowOnly(row, hidden) {
         if (row.length === null) return undefined;
         count(row.length);
-        if (providers.length > 0) return lookElsewhere(row, row.length);
-        differ.add(row, row.length, null);
+        if (providers.length > 0) return lookElsewhere(row, row.length, hidden);
+        miss(row, row.length, hidden);
         return undefined;
       },
       fileOnly({ kind, name }) {
@@ -98,8 +107,8 @@ export async function compareMedia(
       },
     },
   );
-  if (closed !== undefined) await failToOpen(join(store, UPLOADS, closed), files);
-  return { rows, bytes, provided, ...differ.result(), changed, hashed };
+  if (closed !== undefined && !mayBeClosed) await failToOpen(join(store, UPLOADS, closed), files);
+  return { rows, bytes, provided, ...differ.result(), changed, hashed, unseen };
 }
 
 /** Uploads that have no file, or another one. */

@@ -20,8 +20,11 @@ export interface Entering {
   readonly noticed: Noticed;
 }
 
-/** So many are named; of more only the number is known. */
+/** So many are named in a journal; of more only the number is known. */
 const NAMED = 1000;
+
+/** So many are held to be named in an inventory. */
+const HELD = 100_000;
 
 /** What was seen of files while they were packed. */
 export class Noticed {
@@ -30,6 +33,43 @@ export class Noticed {
   #provided = 0;
   #changedCount = 0;
   readonly #changed: string[] = [];
+  #unreadableCount = 0;
+  readonly #unreadable: string[] = [];
+  #passed = 0;
+  readonly #left = { files: 0, bytes: 0 };
+
+  /** A file of the store that is there and could not be read; `left` when nothing of it is in the archive. */
+  addUnreadable({ name, size }: Pick<StoredFile, "name" | "size">, left: boolean): void {
+    this.#unreadableCount += 1;
+    if (this.#unreadable.length < HELD) this.#unreadable.push(name);
+    if (!left) return;
+    this.#left.files += 1;
+    this.#left.bytes += size;
+  }
+
+  /** A file of the store was come by, whatever became of it. */
+  pass({ size }: Pick<StoredFile, "size">): void {
+    this.#passed += size;
+  }
+
+  /** Bytes of the files of the store that were come by. */
+  get passed(): number {
+    return this.#passed;
+  }
+
+  /** Names below the store, the first hundred thousand. */
+  get unreadable(): readonly string[] {
+    return this.#unreadable;
+  }
+
+  get unreadableCount(): number {
+    return this.#unreadableCount;
+  }
+
+  /** What of it is not in the archive at all. */
+  get left(): { readonly files: number; readonly bytes: number } {
+    return this.#left;
+  }
 
   add({ name, size }: Pick<StoredFile, "name" | "size">, how: { changed: boolean; provided: boolean }): void {
     this.#files += 1;
@@ -40,13 +80,18 @@ export class Noticed {
     if (this.#changed.length < NAMED) this.#changed.push(idOf(name) ?? name);
   }
 
-  /** For a journal. `changed` has the ids of uploads whose hash is not the one in their row, the first thousand. */
+  /**
+   * For a journal. `changed` has the ids of uploads whose hash is not the one in their row, `unreadable` the names of
+   * files that could not be read; of each the first thousand.
+   */
   outcome(): {
     files: number;
     bytes: number;
     provided: number;
     changed: readonly string[];
     changedCount: number;
+    unreadable: readonly string[];
+    unreadableCount: number;
   } {
     return {
       files: this.#files,
@@ -54,6 +99,8 @@ export class Noticed {
       provided: this.#provided,
       changed: this.#changed,
       changedCount: this.#changedCount,
+      unreadable: this.#unreadable.slice(0, NAMED),
+      unreadableCount: this.#unreadableCount,
     };
   }
 }
@@ -71,8 +118,8 @@ export interface Choice {
 /**
  * Files of the store as they are at this moment, then those that only a storage provider has. `packed` is called for
  * each file of the store that went in as it was found. One that is gone by now is left out; one that is written to
- * meanwhile goes in and is not told of, so that a later archive, whose word counts, has it again. Throws
- * `source-changed` for such a one when nothing comes later.
+ * meanwhile goes in and is not told of, so that a later archive, whose word counts, has it again; so is one that
+ * cannot be read, which is noticed. Throws `source-changed` for one that is written to when nothing comes later.
  */
 export async function* mediaEntries(
   walked: AsyncIterable<StoredFile>,
@@ -88,21 +135,27 @@ export async function* mediaEntries(
     signal.throwIfAborted();
     // The walk is ahead of the packing: with the server running, a file may be gone by now.
     const found = await files.look(join(store, name));
-    if (found?.kind !== "file" || found.mtimeMs > settledBefore) continue;
+    if (found?.kind !== "file") continue;
     const { size, mode, mtimeMs } = found;
     const file = { name, size, mode, mtimeMs };
+    noticed.pass(file);
+    if (mtimeMs > settledBefore) continue;
     let reading: Reading | undefined;
     const tell = (how: Reading) => (reading = how);
     const opened = await openSteadily(file, { files, store, sha256, tell });
-    if (!opened) continue;
+    if (!opened) {
+      if (reading === "unreadable") noticed.addUnreadable(file, true);
+      continue;
+    }
     try {
       yield { ...file, content: opened.content };
     } finally {
       await opened.end();
     }
     if (reading === "moving" && last) throw moved(join(store, name));
+    if (reading === "unreadable") noticed.addUnreadable(file, false);
     noticed.add(file, { changed: reading === "changed", provided: false });
-    if (reading !== "moving") await packed(file);
+    if (reading !== "moving" && reading !== "unreadable") await packed(file);
   }
   for await (const { located, content } of fetched(providedFiles(from, since))) {
     const { file, sha256 } = located;

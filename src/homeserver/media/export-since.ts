@@ -14,6 +14,7 @@ import {
 import { providedFiles } from "./provided.ts";
 import { filesSince } from "./packed-list.ts";
 import type { MediaSection } from "./section.ts";
+import { refuseUnreadable } from "./unreadable.ts";
 import type { StoreState } from "./store.ts";
 
 /** Sorts after the first archive, and is no part of it. */
@@ -44,6 +45,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       first: from.first.sha256,
       ...keptInputs(from.kept),
       accepted: from.accepted ? "missing files" : "nothing",
+      ...(from.unreadableAccepted ? { unreadable: "accepted" } : {}),
       ...(from.packs ? {} : { packs: "nothing" }),
     },
     check: (outcome) => (outcome["name"] === undefined ? Promise.resolve(undefined) : from.check(outcome)),
@@ -54,14 +56,17 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       const since = askedSince(from.first);
       const noticed = new Noticed();
       const section = (changed: readonly string[]): MediaSection => ({
-        files: state.files + compared.provided.files,
-        bytes: state.bytes + compared.provided.bytes,
+        files: state.files + compared.provided.files - noticed.left.files,
+        bytes: state.bytes + compared.provided.bytes - noticed.left.bytes,
         rows: compared.rows,
         rowBytes: compared.bytes,
         differing: [...compared.differing],
         differingCount: compared.differingCount,
         differingDigest: compared.differingDigest,
         changed: [...from.first.changed, ...changed],
+        ...(noticed.unreadableCount === 0
+          ? {}
+          : { unreadable: [...noticed.unreadable], unreadableCount: noticed.unreadableCount }),
       });
       const total = !from.packs
         ? undefined
@@ -96,6 +101,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
           ),
         ),
       );
+      refuseUnreadable(noticed.unreadable, noticed.unreadableCount, from);
       inventory.setSection(MEDIA_SECTION, section(noticed.outcome().changed));
       inventory.setArtifact(artifact);
       await from.saved();

@@ -37,6 +37,8 @@ export interface MediaExport {
   readonly serving: boolean;
   readonly inputs: Readonly<Record<string, string>>;
   readonly accepted: boolean;
+  /** Whether what cannot be read may stay behind. */
+  readonly unreadableAccepted: boolean;
   /** What is packed besides uploads and their thumbnails. */
   readonly kept: Kept;
   /** Rows against files, as they are when it is called. */
@@ -122,6 +124,8 @@ export function exportMedia(from: MediaExport): Step {
             ),
           ),
         );
+        // A store that went away while it was packed: found out now, the server still serves.
+        if (from.serving && noticed.passed < from.total) mustHaveFiles(await from.compare(), from);
         await written.finish();
         inventory.setArtifact(artifact);
         await from.saved();
@@ -141,17 +145,20 @@ export function wanted({
   files,
   there,
   kept,
-}: Pick<MediaExport, "store" | "files" | "there" | "kept">) {
-  const walked = walkStore(store, files, undefined, keptFolders(kept));
+  unreadableAccepted,
+}: Pick<MediaExport, "store" | "files" | "there" | "kept" | "unreadableAccepted">) {
+  const tells = unreadableAccepted ? { closed: () => undefined } : {};
+  const walked = walkStore(store, files, tells, keptFolders(kept));
   return there ? filesSince(walked, there, files) : walked;
 }
 
 /** Throws `media-missing` when uploads have no file and nobody accepted that. */
 export function mustHaveFiles(
-  { differing, differingCount, rows }: Comparison,
+  { differing, differingCount, unseen, rows }: Comparison,
   { store, accepted }: Pick<MediaExport, "store" | "accepted">,
 ): void {
-  if (differingCount === 0 || accepted) return;
+  // What lies in a closed folder was accepted by another name, or else is refused by it.
+  if (differingCount === unseen || accepted) return;
   const shown = differing.slice(0, 5).map(describeDiffering);
   const more = differingCount > shown.length ? `; and ${differingCount - shown.length} more` : "";
   throw new MigrationError(
@@ -173,6 +180,8 @@ export interface PackedFirst {
   /** Ids of uploads whose hash is not the one in their row, the first thousand. */
   readonly changed: readonly string[];
   readonly changedCount: number;
+  /** Names of files that could not be read, the first thousand. */
+  readonly unreadable: readonly string[];
 }
 
 /** Throws `media-missing` when uploads in the first archive are other files than those that were uploaded, and nobody accepted that. */

@@ -12,7 +12,9 @@ export type Reading =
   /** Its hash is not the one that its row has. */
   | "changed"
   /** It was written to, or cut short, while it was read: what was read is of no use. */
-  | "moving";
+  | "moving"
+  /** It is there, and could not be read to its end. */
+  | "unreadable";
 
 export interface Watched {
   readonly files: Files;
@@ -24,7 +26,8 @@ export interface Watched {
 
 /**
  * A file's bytes, exactly as many as were found, whatever becomes of it meanwhile: an archive needs that many. What is
- * missing is filled with zeros, and told. Undefined when it is gone by now; else `content` is to be read or `end`ed.
+ * missing is filled with zeros, and told. Undefined when it is gone by now, or cannot be read, which is told too; else
+ * `content` is to be read or `end`ed.
  */
 export async function openSteadily(
   file: StoredFile,
@@ -42,9 +45,15 @@ export async function openSteadily(
   } catch (error) {
     await end();
     if (error instanceof MigrationError && error.code === "file-missing") return undefined;
-    throw error;
+    if (!isOfOneFile(error)) throw error;
+    watched.tell("unreadable");
+    return undefined;
   }
 }
+
+/** Whether a file could not be read, which says nothing of the others. */
+export const isOfOneFile = (error: unknown) =>
+  error instanceof MigrationError && (error.code === "permission-denied" || error.code === "file-failed");
 
 async function* steadily(
   file: StoredFile,
@@ -54,7 +63,17 @@ async function* steadily(
 ): Bytes {
   const hash = sha256 === undefined ? undefined : createHash("sha256");
   let left = file.size;
-  for (let next = first; next.done !== true; next = await chunks.next()) {
+  let broken = false;
+  const more = async () => {
+    try {
+      return await chunks.next();
+    } catch (error) {
+      if (!isOfOneFile(error)) throw error;
+      broken = true;
+      return { done: true, value: undefined } as const;
+    }
+  };
+  for (let next = first; next.done !== true; next = await more()) {
     left -= next.value.length;
     hash?.update(next.value);
     yield next.value;
@@ -62,7 +81,8 @@ async function* steadily(
   const whole = left === 0;
   for (; left > 0; left -= Math.min(left, ZEROS.length))
     yield ZEROS.subarray(0, Math.min(left, ZEROS.length));
-  if (!whole || (await isOther(file, store, files))) tell("moving");
+  if (broken) tell("unreadable");
+  else if (!whole || (await isOther(file, store, files))) tell("moving");
   else tell(hash === undefined || hash.digest("hex") === sha256 ? "steady" : "changed");
 }
 

@@ -7,6 +7,9 @@ import { LOCAL_FOLDERS } from "./layout.ts";
 /** The id by which a person accepts that links and the like in the media store stay behind. */
 export const MEDIA_ODD = "media-odd";
 
+/** The id by which a person accepts that what cannot be read in the media store stays behind. */
+export const MEDIA_UNREADABLE = "media-unreadable";
+
 export interface StoredFile {
   /** Below the store: "local_content/aa/bb/…". */
   readonly name: string;
@@ -15,14 +18,22 @@ export interface StoredFile {
   readonly mtimeMs: number;
 }
 
+/** What of a walk is no file that can be looked at. Names are below the store. */
+export interface WalkTells {
+  readonly odd?: (name: string) => void;
+  /** What cannot be looked at or into. */
+  readonly closed?: ((name: string) => void) | undefined;
+}
+
 /**
  * Every local file of a media store, sorted within each folder. Links and other oddities are told, and not followed.
- * Throws `permission-denied` or `file-failed` for what cannot be looked at: it would be left out.
+ * Throws `permission-denied` or `file-failed` for what cannot be looked at, where nobody is to be told of it: it would
+ * be left out.
  */
 export async function* walkStore(
   store: string,
   files: Files,
-  odd: (name: string) => void = () => undefined,
+  { odd, closed }: WalkTells = {},
   folders: readonly string[] = LOCAL_FOLDERS,
 ): AsyncIterable<StoredFile> {
   for (const folder of folders) {
@@ -30,8 +41,9 @@ export async function* walkStore(
       for (const { name, kind, size, mode, mtimeMs } of batch) {
         const path = `${folder}/${name}`;
         if (kind === "file") yield { name: path, size, mode, mtimeMs };
-        else if (kind === "closed") await failToOpen(join(store, folder, name), files);
-        else odd(path);
+        else if (kind !== "closed") odd?.(path);
+        else if (closed) closed(path);
+        else await failToOpen(join(store, folder, name), files);
       }
     }
   }
@@ -51,6 +63,8 @@ export interface StoreState {
   readonly digest: string;
   /** What was not packed because it is no regular file. */
   readonly odd: readonly string[];
+  /** What cannot be looked at or into. */
+  readonly closed: readonly string[];
 }
 
 export async function storeState(
@@ -60,12 +74,14 @@ export async function storeState(
 ): Promise<StoreState> {
   const hash = createHash("sha256");
   const odd: string[] = [];
+  const closed: string[] = [];
+  const tells = { odd: (name: string) => odd.push(name), closed: (name: string) => closed.push(name) };
   let count = 0;
   let bytes = 0;
-  for await (const { name, size, mtimeMs } of walkStore(store, files, (path) => odd.push(path), folders)) {
+  for await (const { name, size, mtimeMs } of walkStore(store, files, tells, folders)) {
     hash.update(`${name}\0${size}\0${mtimeMs}\n`);
     count += 1;
     bytes += size;
   }
-  return { files: count, bytes, digest: hash.digest("hex"), odd };
+  return { files: count, bytes, digest: hash.digest("hex"), odd, closed };
 }

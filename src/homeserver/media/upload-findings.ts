@@ -5,7 +5,7 @@ import { MEDIA_MISSING } from "./export.ts";
 import type { StorageProvider } from "./facts.ts";
 import { mayBeElsewhere } from "./providers.ts";
 import type { AllRead } from "./read-all.ts";
-import { MEDIA_ODD } from "./store.ts";
+import { MEDIA_ODD, MEDIA_UNREADABLE } from "./store.ts";
 import type { Judged } from "./suspects.ts";
 import type { Listed, UploadsLook } from "./uploads.ts";
 
@@ -125,14 +125,14 @@ export function obstacleFindings(
   const findings: Finding[] = [];
   if (closed.count > 0) {
     findings.push({
-      id: "media-unreadable",
+      id: MEDIA_UNREADABLE,
       level: "blocker",
       sentence: `files or folders in ${store} that cannot be read: ${formatCount(closed.count)}`,
       evidence: [
         ...closed.some.slice(0, SHOWN),
         ...(unseen > 0 ? [`uploads whose files may lie there: ${formatCount(unseen)}`] : []),
       ],
-      hint: "run synlift as root; if it is, look for faults of the disk in the kernel's log, and save what can still be read",
+      hint: `run synlift as root; if it is, look for faults of the disk in the kernel's log, and save what can still be read; the export goes on without them: --accept ${MEDIA_UNREADABLE}`,
     });
   }
   if (odd.count > 0) {

@@ -3,6 +3,8 @@ import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { leftBehind } from "../left-behind.ts";
 import { NOTHING_KEPT, type Kept } from "./kept.ts";
+import { idOf } from "./known-hashes.ts";
+import { MEDIA_UNREADABLE } from "./store.ts";
 import { compareMedia, describeDiffering, type Comparison } from "./compare.ts";
 import { MEDIA_CHANGED, MEDIA_MISSING } from "./export.ts";
 import type { Differing, MediaSection } from "./section.ts";
@@ -31,9 +33,10 @@ export async function verifyMedia(
     tell,
   });
   const { rows, bytes, hashed } = compared;
-  const lost = lostSince(section, compared);
+  const unreadable = new Set(section.unreadable?.flatMap((name) => idOf(name) ?? []));
+  const lost = lostSince(section, compared).filter(({ mediaId }) => !unreadable.has(mediaId));
   const otherBefore = new Set(section.changed);
-  const changed = compared.changed.filter((id) => !otherBefore.has(id));
+  const changed = compared.changed.filter((id) => !otherBefore.has(id) && !unreadable.has(id));
   const before = section.differingCount ?? section.differing.length;
   const findings: Finding[] = [];
   if (lost.length > 0 || changed.length > 0) {
@@ -51,7 +54,7 @@ export async function verifyMedia(
     findings.push({
       id: "media",
       level: "ok",
-      sentence: `${rows - before} uploads, ${bytes} bytes by their rows, are in ${store}; ${hashed} were compared by hash`,
+      sentence: `${rows - before - unreadable.size} uploads, ${bytes} bytes by their rows, are in ${store}; ${hashed} were compared by hash`,
     });
   }
   if (before > 0) {
@@ -60,6 +63,15 @@ export async function verifyMedia(
       level: "note",
       sentence: `${before} uploads were missing at the source already`,
       evidence: section.differing.slice(0, SHOWN).map(describeDiffering),
+    });
+  }
+  const { unreadable: names = [], unreadableCount = names.length } = section;
+  if (unreadableCount > 0) {
+    findings.push({
+      id: MEDIA_UNREADABLE,
+      level: "note",
+      sentence: `${unreadableCount} files could not be read at the source already`,
+      evidence: names.slice(0, SHOWN),
     });
   }
   if (otherBefore.size > 0) {

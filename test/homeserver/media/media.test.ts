@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { Inventory } from "../../../src/bundle/inventory.ts";
@@ -8,17 +17,22 @@ import { compareMedia } from "../../../src/homeserver/media/compare.ts";
 import {
   exportMedia,
   mustBeUnchanged,
+  mustHaveFiles,
   type PackedFirst,
   type Reach,
 } from "../../../src/homeserver/media/export.ts";
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
-import { NOTHING_KEPT } from "../../../src/homeserver/media/kept.ts";
+import { NOTHING_KEPT, type Kept } from "../../../src/homeserver/media/kept.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/layout.ts";
 import { mediaSectionSchema, type MediaSection } from "../../../src/homeserver/media/section.ts";
 import { SharedReads } from "../../../src/homeserver/media/shared-reads.ts";
 import { storeState, walkStore } from "../../../src/homeserver/media/store.ts";
+import { mustBePlain } from "../../../src/homeserver/source.ts";
 import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
-import { realFiles as files } from "../../../src/system/files.ts";
+import { mustBeReadable } from "../../../src/homeserver/media/unreadable.ts";
+import { MigrationError } from "../../../src/errors.ts";
+import { realFiles, realFiles as files, type Files } from "../../../src/system/files.ts";
+import { asNobody } from "../../support/as-nobody.ts";
 import type { PostgresAddress } from "../../../src/system/postgres.ts";
 import { flipped } from "../../support/bytes.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
@@ -130,6 +144,7 @@ test("a whole store fits its rows, and reserved ids and previews are no fault", 
     differingDigest: createHash("sha256").digest("hex"),
     changed: [],
     hashed: 1,
+    unseen: 0,
   });
 });
 
@@ -182,15 +197,28 @@ test("the gate for remote media stops while rows are left whose files stayed beh
   ]);
 });
 
-async function exported(store: string, accepted: boolean, kept = NOTHING_KEPT): Promise<MediaSection> {
+interface Exporting {
+  readonly kept?: Kept;
+  readonly files?: Files;
+  readonly unreadable?: boolean;
+}
+
+async function exported(
+  store: string,
+  accepted: boolean,
+  { kept = NOTHING_KEPT, files = realFiles, unreadable = false }: Exporting = {},
+): Promise<MediaSection> {
   const inventory = Inventory.begin(still, false);
   const folder = temporaryFolder("bundle");
   const state = await storeState(store, files);
   const { signal } = new AbortController();
   const shared = {
     ...{ store, folder, inputs: {}, accepted, files, machine: still, inventory, signal, kept },
+    unreadableAccepted: unreadable,
     compare: () =>
-      withSession((session) => compareMedia(session, store, files, { hashes: false, tell: () => undefined })),
+      withSession((session) =>
+        compareMedia(session, store, files, { hashes: false, tell: () => undefined, closed: unreadable }),
+      ),
     reaching: <T>(act: (reach: Reach) => Promise<T>) =>
       withSession((session) => act({ session, providers: [] })),
     into: writerIn(folder, lock),
@@ -202,8 +230,12 @@ async function exported(store: string, accepted: boolean, kept = NOTHING_KEPT): 
   const outcome = await exportMedia({ ...shared, total: state.bytes, serving: false }).run();
   const first = { ...(outcome as unknown as PackedFirst), settled: true };
   mustBeUnchanged(first, shared);
+  await mustBeReadable(first.unreadable, shared);
   await exportMediaSince({ ...shared, state, packs: true, first }).run();
-  assert.deepEqual(readdirSync(folder), ["customer_backup_media_export.tar.gz.gpg", "media-packed.txt"]);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name !== "customer_backup_media_export_since.tar.gz.gpg"),
+    ["customer_backup_media_export.tar.gz.gpg", "media-packed.txt"],
+  );
   return mediaSectionSchema.parse(inventory.section("media"));
 }
 
@@ -223,6 +255,115 @@ test("an export stops when uploads are missing, and goes on when somebody accept
     { mediaId: UPLOADS[0], expected: 1000, found: null, uploader: "@alice:example.org" },
   ]);
   assert.equal(section.files, 3);
+});
+
+/** A disk on which some files are not what they were: one cannot be opened, one breaks off after so many bytes. */
+function onBadDisk(bad: Readonly<Record<string, number>>): Files {
+  return {
+    ...realFiles,
+    async *read(path, range) {
+      const good = bad[path];
+      if (good === undefined) return yield* realFiles.read(path, range);
+      if (good > 0) yield* realFiles.read(path, { to: good });
+      throw new MigrationError("file-failed", `cannot read ${path}: EIO: i/o error, read`);
+    },
+  };
+}
+
+test("files that cannot be read are named and counted, an export stops, and goes on without them when somebody accepted it", async () => {
+  const store = newStore();
+  const bad = onBadDisk({ [pathOf(store, 0)]: 0, [pathOf(store, 2)]: 1500 });
+  const names = [uploadPath(UPLOADS[0]!)!, uploadPath(UPLOADS[2]!)!];
+  await assert.rejects(exported(store, false, { files: bad }), {
+    code: "media-missing",
+    message: new RegExp(`cannot be read: 2: ${names.join(", ")}$`),
+    hint: /--accept media-unreadable/,
+  });
+  const section = await exported(store, false, { files: bad, unreadable: true });
+  assert.deepEqual(
+    [section.unreadable, section.unreadableCount, section.files, section.bytes, section.differing],
+    [names, 2, 3, 5005, []],
+  );
+  rmSync(pathOf(store, 0));
+  writeFileSync(pathOf(store, 2), Buffer.alloc(3000));
+  const findings = await verified(store, section);
+  assert.deepEqual(
+    findings.slice(0, 2).map(({ id, level }) => `${level} ${id}`),
+    ["ok media", "note media-unreadable"],
+  );
+  assert.deepEqual(findings[1]?.evidence, names);
+  rmSync(pathOf(store, 1));
+  assert.equal((await verified(store, section))[0]?.level, "blocker", "and nothing else may be missing");
+});
+
+test("what can be read again by the time somebody runs it again is no fault", async () => {
+  const store = newStore();
+  await mustBeReadable([uploadPath(UPLOADS[0]!)!, "local_content/go/ne/away"], {
+    ...{ store, files, unreadableAccepted: false },
+  });
+  const bad = onBadDisk({ [pathOf(store, 0)]: 500 });
+  await assert.rejects(
+    mustBeReadable([uploadPath(UPLOADS[0]!)!], { store, files: bad, unreadableAccepted: false }),
+    { code: "media-missing" },
+  );
+});
+
+test("a folder that nobody may look into stops an export by its name, and what lies in it is listed when that was accepted", async () => {
+  const store = newStore();
+  chmodSync(join(store, ".."), 0o755);
+  chmodSync(store, 0o755);
+  const closed = join(store, "local_content", UPLOADS[0]!.slice(0, 2));
+  chmodSync(closed, 0o000);
+  await asNobody(async () => {
+    const state = await storeState(store, files);
+    assert.deepEqual(state.closed, [`local_content/${UPLOADS[0]!.slice(0, 2)}`]);
+    assert.throws(
+      () => {
+        mustBePlain(state, store, []);
+      },
+      { code: "media-missing", message: /cannot be read: 1: local_content\//, hint: /media-unreadable/ },
+    );
+    mustBePlain(state, store, ["media-unreadable"]);
+    const found = await withSession((session) =>
+      compareMedia(session, store, files, { hashes: false, tell: () => undefined, closed: true }),
+    );
+    assert.deepEqual(
+      [found.differing.map(({ mediaId }) => mediaId).includes(UPLOADS[0]!), found.unseen > 0],
+      [true, true],
+    );
+    mustHaveFiles(found, { store, accepted: false });
+  });
+});
+
+test("a store that goes away while it is packed is found out while the server serves", async () => {
+  const store = newStore();
+  const state = await storeState(store, files);
+  const walking: Files = {
+    ...realFiles,
+    async *read(path, range) {
+      // The disk is unmounted once the first file is being read.
+      yield* realFiles.read(path, range);
+      if (path === pathOf(store, 0)) rmSync(join(store, "local_content"), { recursive: true });
+    },
+  };
+  const folder = temporaryFolder("bundle");
+  const shared = new SharedReads();
+  shared.leave("archive");
+  await assert.rejects(
+    exportMedia({
+      ...{ store, folder, inputs: {}, accepted: false, unreadableAccepted: false, files: walking, shared },
+      machine: { now: () => Date.now() + 3_600_000 },
+      ...{ inventory: Inventory.begin(still, false), kept: NOTHING_KEPT },
+      ...{ total: state.bytes, serving: true, signal: new AbortController().signal },
+      compare: () => compared(store),
+      reaching: (act) => withSession((session) => act({ session, providers: [] })),
+      into: writerIn(folder, lock),
+      saved: () => Promise.resolve(),
+      check: () => Promise.resolve(undefined),
+    }).run(),
+    { code: "media-missing", message: /3 of 3 uploads have no file/ },
+  );
+  assert.equal(existsSync(join(folder, "media-packed.txt")), false);
 });
 
 test("an export finds an upload that is another file by its hash, and stops until somebody accepts it", async () => {

@@ -41,6 +41,8 @@ export interface ArchiveExport {
   readonly inputs: Inputs;
   /** Whether uploads that cannot be read may stay behind. */
   readonly accepted: boolean;
+  /** Whether folders that cannot be looked into may stay behind. */
+  readonly unreadableAccepted: boolean;
   /** Who reads the same files at the same time. */
   readonly shared: SharedReads;
   /** Looks whether all is there, before anything is packed, when nobody else does. */
@@ -170,7 +172,8 @@ function walkOf(packed: readonly PackedArchive[], from: ArchiveExport): AsyncIte
       .filter(({ folder }) => isFirst(folder) === (pass === "first"))
       .map(({ folder }) => join(from.folder, packedIn(folder)));
   const key = inventory.salt;
-  const first = filesSince(walkStore(store, files), { path: paths("first"), key }, files);
+  const walked = walkStore(store, files, from.unreadableAccepted ? { closed: () => undefined } : {});
+  const first = filesSince(walked, { path: paths("first"), key }, files);
   const since = paths("since");
   return since.length === 0 ? first : filesSince(first, { path: since, key }, files);
 }
