@@ -63,13 +63,13 @@ async function* steadily(
 ): Bytes {
   const hash = sha256 === undefined ? undefined : createHash("sha256");
   let left = file.size;
-  let broken = false;
+  const disk = { broken: false };
   const more = async () => {
     try {
       return await chunks.next();
     } catch (error) {
       if (!isOfOneFile(error)) throw error;
-      broken = true;
+      disk.broken = true;
       return { done: true, value: undefined } as const;
     }
   };
@@ -81,7 +81,7 @@ async function* steadily(
   const whole = left === 0;
   for (; left > 0; left -= Math.min(left, ZEROS.length))
     yield ZEROS.subarray(0, Math.min(left, ZEROS.length));
-  if (broken) tell("unreadable");
+  if (disk.broken) tell("unreadable");
   else if (!whole || (await isOther(file, store, files))) tell("moving");
   else tell(hash === undefined || hash.digest("hex") === sha256 ? "steady" : "changed");
 }

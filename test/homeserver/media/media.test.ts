@@ -263,7 +263,10 @@ function onBadDisk(bad: Readonly<Record<string, number>>): Files {
     ...realFiles,
     async *read(path, range) {
       const good = bad[path];
-      if (good === undefined) return yield* realFiles.read(path, range);
+      if (good === undefined) {
+        yield* realFiles.read(path, range);
+        return;
+      }
       if (good > 0) yield* realFiles.read(path, { to: good });
       throw new MigrationError("file-failed", `cannot read ${path}: EIO: i/o error, read`);
     },
@@ -273,7 +276,7 @@ function onBadDisk(bad: Readonly<Record<string, number>>): Files {
 test("files that cannot be read are named and counted, an export stops, and goes on without them when somebody accepted it", async () => {
   const store = newStore();
   const bad = onBadDisk({ [pathOf(store, 0)]: 0, [pathOf(store, 2)]: 1500 });
-  const names = [uploadPath(UPLOADS[0]!)!, uploadPath(UPLOADS[2]!)!];
+  const names = [uploadPath(UPLOADS[0])!, uploadPath(UPLOADS[2])!];
   await assert.rejects(exported(store, false, { files: bad }), {
     code: "media-missing",
     message: new RegExp(`cannot be read: 2: ${names.join(", ")}$`),
@@ -298,12 +301,12 @@ test("files that cannot be read are named and counted, an export stops, and goes
 
 test("what can be read again by the time somebody runs it again is no fault", async () => {
   const store = newStore();
-  await mustBeReadable([uploadPath(UPLOADS[0]!)!, "local_content/go/ne/away"], {
+  await mustBeReadable([uploadPath(UPLOADS[0])!, "local_content/go/ne/away"], {
     ...{ store, files, unreadableAccepted: false },
   });
   const bad = onBadDisk({ [pathOf(store, 0)]: 500 });
   await assert.rejects(
-    mustBeReadable([uploadPath(UPLOADS[0]!)!], { store, files: bad, unreadableAccepted: false }),
+    mustBeReadable([uploadPath(UPLOADS[0])!], { store, files: bad, unreadableAccepted: false }),
     { code: "media-missing" },
   );
 });
@@ -312,11 +315,11 @@ test("a folder that nobody may look into stops an export by its name, and what l
   const store = newStore();
   chmodSync(join(store, ".."), 0o755);
   chmodSync(store, 0o755);
-  const closed = join(store, "local_content", UPLOADS[0]!.slice(0, 2));
+  const closed = join(store, "local_content", UPLOADS[0].slice(0, 2));
   chmodSync(closed, 0o000);
   await asNobody(async () => {
     const state = await storeState(store, files);
-    assert.deepEqual(state.closed, [`local_content/${UPLOADS[0]!.slice(0, 2)}`]);
+    assert.deepEqual(state.closed, [`local_content/${UPLOADS[0].slice(0, 2)}`]);
     assert.throws(
       () => {
         mustBePlain(state, store, []);
@@ -328,7 +331,7 @@ test("a folder that nobody may look into stops an export by its name, and what l
       compareMedia(session, store, files, { hashes: false, tell: () => undefined, closed: true }),
     );
     assert.deepEqual(
-      [found.differing.map(({ mediaId }) => mediaId).includes(UPLOADS[0]!), found.unseen > 0],
+      [found.differing.map(({ mediaId }) => mediaId).includes(UPLOADS[0]), found.unseen > 0],
       [true, true],
     );
     mustHaveFiles(found, { store, accepted: false });
