@@ -53,6 +53,11 @@ const schema = z.object({
   ...dryRunSchema,
 });
 
+/** Options that say how a bundle is packed. */
+const OF_A_BUNDLE = ["media", "archiveSize", "remoteMedia", "urlCache", "split", "recipient"];
+
+const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
 export const exportCommand: Command<z.infer<typeof schema>> = {
   name: "export",
   summary:
@@ -92,6 +97,15 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     "synlift export --config /etc/matrix-synapse/homeserver.yaml --config /etc/matrix-synapse/conf.d --out /srv/move",
   parse(given) {
     const options = checked(schema, given);
+    const unused = options.toReceiver ? OF_A_BUNDLE.filter((name) => given[name] !== undefined) : [];
+    if (unused.length > 0)
+      throw new MigrationError(
+        "bad-usage",
+        `--to-receiver packs no bundle: it does not go with ${unused.map(flagOf).join(", ")}`,
+        {
+          hint: "leave them out: the media is sent as it lies in the store; for archives, pack a bundle and carry it",
+        },
+      );
     if ((options.remoteMedia === "keep" || options.urlCache) && !options.media.backup)
       throw new MigrationError("bad-usage", "--remote-media keep and --url-cache go with the backup", {
         hint: "archives for matrix-media-repo hold uploads only: add backup to --media",

@@ -6,9 +6,14 @@ import type { Finding } from "../report/finding.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { packConfig } from "./config/export.ts";
+import { openSource } from "./database/source.ts";
 import { findExportSource, type ExportSource } from "./export-source.ts";
 import { MAS_LEFT, mustHaveMas } from "./mas/find.ts";
+import type { Homeserver } from "./homeserver.ts";
 import type { MediaChoice } from "./media/choice.ts";
+import { MEDIA_MISSING } from "./media/export.ts";
+import { openProviders } from "./media/provider.ts";
+import { uploadBytes } from "./media/rows.ts";
 import { mustHaveRoom } from "./room.ts";
 import { sealedAgain } from "./sealed-again.ts";
 import type { GivenSource } from "./service/choose-launch.ts";
@@ -76,7 +81,10 @@ export async function lookBeforeExport(
   mustBePlain(source.media, homeserver.mediaStore, accepted);
   // Media is not compressed: as much as this is certain.
   const times = Number(order.media.backup) + Number(order.media.archive);
-  await mustHaveRoom(folder, times * source.media.bytes, "the media", "--out", files);
+  const bytes = accepted.includes(MEDIA_MISSING)
+    ? source.media.bytes
+    : Math.max(source.media.bytes, await bytesElsewhereToo(homeserver, source, system));
+  await mustHaveRoom(folder, times * bytes, "the media", "--out", files);
   return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
 }
 
@@ -91,4 +99,21 @@ export async function onlyLook(
     findings: [...findings, ...sourceFindings(homeserver, source, order.rehearsal)],
     lines: plan?.lines ?? [],
   };
+}
+
+/** Bytes of all uploads by their rows, where a storage provider may hold some of them; else 0. */
+async function bytesElsewhereToo(
+  homeserver: Homeserver,
+  { database }: Source,
+  system: System,
+): Promise<number> {
+  const providers = openProviders(homeserver, system);
+  for (const provider of providers) provider.close();
+  if (providers.length === 0) return 0;
+  const session = await openSource(database, system);
+  try {
+    return await uploadBytes(session);
+  } finally {
+    await session.close();
+  }
 }

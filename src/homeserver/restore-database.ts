@@ -149,6 +149,9 @@ export async function whyNotRestored(
 /** What became of a database that was filled; undefined when it is still there. */
 async function whatIsGone({ target, store }: DatabaseRestore, system: System): Promise<string | undefined> {
   try {
+    // Left by a run that was stopped while it added rows.
+    if (target.engine === "sqlite" && (await system.files.look(`${target.path}-journal`)))
+      await system.sqlite.change(target.path, [], { mendable: true });
     const session = await openTarget(target, system);
     return (await isThere(session, store).finally(() => session.close()))
       ? undefined

@@ -10,7 +10,7 @@ import type { System } from "../system/system.ts";
 import { openTarget, type DatabaseTarget } from "./database/target.ts";
 import { archiveArtifact, MANIFEST_FILE } from "./media/archive/names.ts";
 import { restoreArchive } from "./media/archive/restore.ts";
-import { UploadRows } from "./media/archive/rows.ts";
+import { UploadRows, type Change } from "./media/archive/rows.ts";
 import { packedArchives } from "./media/archive/section.ts";
 import { archiveInFolder, archiveInTar } from "./media/archive/source.ts";
 import { unpackParts } from "./media/archive/unpack.ts";
@@ -108,7 +108,7 @@ const UPLOADS_BEFORE = "uploads-before-archives";
 
 /**
  * Restores an archive that matrix-media-repo made, a folder of parts, and writes rows for those of its uploads that the
- * database has none of. Throws as `restoreArchive`, and `target-unsuitable` for a database that is a file.
+ * database has none of. Throws as `restoreArchive`.
  */
 export function foreignArchiveStep(
   path: string,
@@ -118,28 +118,21 @@ export function foreignArchiveStep(
     database,
     journal,
   }: { opened: Opened; target: MediaTarget; database: DatabaseTarget; journal: Journal },
-  { files, postgres }: System,
+  system: System,
   progress: Progress,
 ): Step {
+  const { files } = system;
   const { serverName } = sectionsOf(opened.inventory).config;
   return {
     id: foreignArchiveId(path),
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
     check: () => Promise.resolve(undefined),
     async run() {
-      if (database.engine !== "postgres")
-        throw new MigrationError(
-          "target-unsuitable",
-          "uploads of another archive can be added to PostgreSQL only",
-          {
-            hint: "bring the database to PostgreSQL first, with Synapse's own synapse_port_db",
-          },
-        );
-      const session = await postgres.connect(database.address);
+      const { session, change } = await openToChange(database, system);
       try {
         if (journal.facts[UPLOADS_BEFORE] === undefined)
           await journal.setFact(UPLOADS_BEFORE, String(await countUploads(session)));
-        const rows = await UploadRows.begin(session);
+        const rows = await UploadRows.begin(session, change);
         const source = archiveInFolder(path, files, (name) => {
           progress.note(`${join(path, name)} is no part of an archive, and was passed over`);
         });
@@ -157,15 +150,29 @@ export function foreignArchiveStep(
   };
 }
 
+/** Nobody else uses the database: its server is fenced. */
+async function openToChange(
+  database: DatabaseTarget,
+  { postgres, sqlite }: Pick<System, "postgres" | "sqlite">,
+): Promise<{ session: QuerySession; change: Change }> {
+  if (database.engine === "postgres") {
+    const session = await postgres.connect(database.address);
+    return { session, change: (statement) => session.run(statement) };
+  }
+  const { path } = database;
+  const change = (statement: string) => sqlite.change(path, [statement], { mendable: true });
+  return { session: await sqlite.connect(path), change };
+}
+
 /** How many rows were written for uploads of other archives. */
 export async function addedUploads(
   database: DatabaseTarget,
   journal: Journal,
-  { postgres }: System,
+  system: System,
 ): Promise<number> {
   const before = journal.facts[UPLOADS_BEFORE];
-  if (before === undefined || database.engine !== "postgres") return 0;
-  const session = await postgres.connect(database.address);
+  if (before === undefined) return 0;
+  const session = await openTarget(database, system);
   return countUploads(session)
     .then((count) => count - Number(before))
     .finally(() => session.close());

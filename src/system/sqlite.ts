@@ -17,9 +17,10 @@ export interface Sqlite {
   snapshot(path: string): Promise<SqliteSnapshot>;
   /**
    * Runs statements on a database that nobody else uses, all of them or none, and waits until they are on the disk.
-   * Throws `database-unreachable`.
+   * A change that is cut off leaves a file that is of no use any more; with `mendable`, it leaves a -journal beside it,
+   * and the next change takes it back. Throws `database-unreachable`.
    */
-  change(path: string, statements: readonly string[]): Promise<void>;
+  change(path: string, statements: readonly string[], how?: { readonly mendable: boolean }): Promise<void>;
 }
 
 /** Files that SQLite keeps beside a database: what is in them belongs to it. */
@@ -46,11 +47,12 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
       return takeSnapshot(real, { quiet: await isQuiet(real, files), files, signal });
     },
 
-    async change(path, statements) {
+    async change(path, statements, { mendable } = { mendable: false }) {
       const database = openDatabase(await realPath(path, files), "change");
       try {
-        // No other file appears beside it; if this is cut off, the file is no longer of use.
-        database.exec("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; BEGIN");
+        // In memory, so that no other file appears beside it.
+        database.exec(`PRAGMA journal_mode = ${mendable ? "DELETE" : "MEMORY"}; PRAGMA synchronous = FULL`);
+        database.exec("BEGIN IMMEDIATE");
         for (const statement of statements) database.exec(statement);
         database.exec("COMMIT");
       } catch (error) {

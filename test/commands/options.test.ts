@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { z } from "zod";
 import { fromSource, makePassphrase, passphraseFileOf, passphraseFor } from "../../src/bundle/passphrase.ts";
 import { typedDatabase } from "../../src/commands/database-options.ts";
+import { exportCommand } from "../../src/commands/export.ts";
 import {
   acceptSchema,
   checked,
@@ -229,4 +230,16 @@ test("a passphrase that is made is shown to a person once, and never to a log", 
     await passphraseFor(folder, {}, seen.system, () => undefined);
     assert.deepEqual(seen.said, drawable ? [`passphrase: ${made}\n`] : []);
   }
+});
+
+test("what says how a bundle is packed does not go with a move from host to host", () => {
+  const given = { out: "/srv/move", toReceiver: true };
+  assert.equal(exportCommand.parse(given).toReceiver, true);
+  for (const [more, flag] of [
+    [{ media: "archive" }, /does not go with --media$/],
+    [{ archiveSize: "1g" }, /--archive-size/],
+    [{ remoteMedia: "keep", urlCache: true }, /--remote-media, --url-cache/],
+    [{ split: "1m" }, /--split/],
+  ] as const)
+    assert.throws(() => exportCommand.parse({ ...given, ...more }), { code: "bad-usage", message: flag });
 });

@@ -15,7 +15,9 @@ import {
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { parse } from "yaml";
+import { item, packed, uploadNamed } from "../homeserver/media/archive/uploads.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
+import { MatrixRefusal } from "../support/lab/matrix-client.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -25,6 +27,7 @@ import {
   makeOldSqlite,
   makeSqlitePlace,
   rowsIn,
+  SMALL,
   type OldSqlite,
   type SqlitePlace,
 } from "../support/old-sqlite.ts";
@@ -63,7 +66,7 @@ test("a server that still runs is not exported for good, and its open file is on
 
 test("it can be rehearsed while people write, and the guide's commands open what comes of it", async () => {
   const out = join(work, "rehearsal");
-  const room = old.people.rooms.public.id;
+  const room = await old.people.alice.createRoom({});
   const people = { writing: true };
   const written = (async () => {
     for (let count = 0; ; count++) {
@@ -207,6 +210,38 @@ test("a database that was filled, by a run that could not say so any more, is re
   assert.deepEqual(rowsIn(to.path), rowsExpected());
 });
 
+test("uploads of an archive that matrix-media-repo made are added to it, once, with their rows", async () => {
+  const to = makeSqlitePlace(await freePort());
+  const other = join(work, "from-media-repo");
+  mkdirSync(other);
+  const upload = uploadNamed("KeptElsewhere", { userId: "@bob:old.example", name: "kept 'elsewhere'.txt" });
+  const [archive] = await packed([item(upload, "kept elsewhere")], {}, "old.example");
+  execFileSync("tar", ["-xf", "-", "--strip-components=1", "-C", other], { input: archive!.bytes });
+  const given = [...restore(to), "--media-archive", other];
+  const killed = await synlift(given, { killWhen: (said) => /"end".*"restore\/media"/.test(said) });
+  assert.equal(killed.signal, "SIGKILL", killed.stderr);
+  for (const _ of [1, 2]) {
+    await synliftWell(given);
+    const uploads = rowsExpected().get("local_media_repository")! + 1;
+    assert.deepEqual(
+      rowsIn(to.path),
+      new Map([...rowsExpected(), ["local_media_repository", uploads] as const]),
+    );
+  }
+  assert.equal(
+    sql(
+      to.path,
+      "SELECT user_id, upload_name, media_length, safe_from_quarantine FROM local_media_repository WHERE media_id = 'KeptElsewhere'",
+    ),
+    `[('@bob:old.example', "kept 'elsewhere'.txt", 14, 0)]`,
+  );
+  const proven = resultOf(await synliftWell(open(to, "--dry-run")));
+  assert.deepEqual(
+    proven.findings.filter(({ level }) => level === "blocker"),
+    [],
+  );
+});
+
 test("restore makes a file of the owner's alone, and the settings name it", async () => {
   place = makeSqlitePlace(await freePort());
   await synliftWell(restore(place));
@@ -250,15 +285,19 @@ test("open proves it and starts it: old sessions go on, old messages and old med
   const bob = old.people.bob.at(place.url);
   for (const room of Object.values(old.people.rooms)) {
     const texts = await bob.messages(room.id);
-    assert.deepEqual(
-      texts.filter((text) => !text.startsWith("while it is packed")),
-      room.messages,
-    );
+    assert.deepEqual(texts, room.messages);
   }
   for (const { mxc, sha256, name } of old.people.media) {
     const { bytes } = await bob.download(mxc);
     assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256, name);
   }
+  const { bytes: thumbnail } = await bob.thumbnail(old.people.avatar, SMALL);
+  assert.deepEqual(thumbnail, old.thumbnail);
+  assert.ok(filesBelow(join(place.mediaDir, "local_thumbnails")).length > 0, "they travelled");
+  await assert.rejects(
+    bob.download(old.quarantined),
+    (error) => error instanceof MatrixRefusal && error.status === 404,
+  );
   const { roomId, texts } = old.people.encrypted;
   for (const { session } of [old.people.alice, old.people.bob])
     assert.deepEqual(await readWithOldDevice(place.url, session, roomId), texts);

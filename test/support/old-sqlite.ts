@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { makeHomeserverFolder, type HomeserverFolder } from "./lab/homeserver-folder.ts";
@@ -10,6 +11,10 @@ export interface OldSqlite {
   readonly home: HomeserverFolder;
   readonly server: SynapseServer;
   readonly people: Population;
+  /** The address of an upload that an administrator took out of sight. */
+  readonly quarantined: string;
+  /** Alice's face, small, as her server made it. */
+  readonly thumbnail: Uint8Array;
   /** Of the database. */
   readonly path: string;
   readonly configPaths: readonly string[];
@@ -23,13 +28,20 @@ export async function makeOldSqlite(): Promise<OldSqlite> {
   const people = await populate(server.baseUrl, home.registrationSharedSecret);
   const path = join(home.dataFolder, "homeserver.db");
   change(path, LEFT_BEHIND);
-  return { home, server, people, path, configPaths: [home.configFile] };
+  const quarantined = await people.alice.upload(randomBytes(2000), "application/octet-stream", "bad.bin");
+  const id = quarantined.slice("mxc://".length);
+  await people.admin.call("POST", `/_synapse/admin/v1/media/quarantine/${id}`, {});
+  const { bytes: thumbnail } = await people.alice.thumbnail(people.avatar, SMALL);
+  return { home, server, people, quarantined, thumbnail, path, configPaths: [home.configFile] };
 }
 
-/** Rows whose files do not travel, and one of quarantined media, which stays. */
+export const SMALL = { width: 96, height: 96 };
+
+/** Rows of a server that answers, whose files do not travel, and one of quarantined media, which stays. */
 const LEFT_BEHIND = `
   INSERT INTO remote_media_cache (media_origin, media_id, media_type, created_ts, upload_name, media_length, filesystem_id, last_access_ts, quarantined_by)
     VALUES ('far.example', 'seen', 'image/png', 1, 'a', 3, 'aaaaaa', 1, NULL), ('far.example', 'bad', 'image/png', 1, 'b', 3, 'bbbbbb', 1, '@admin:old.example');
+  INSERT INTO destinations (destination, retry_last_ts, retry_interval, failure_ts) VALUES ('far.example', 0, 0, NULL);
   INSERT INTO local_media_repository_url_cache (url, response_code, etag, expires_ts, og, media_id, download_ts)
     VALUES ('https://far.example/', 200, '', 1, '{}', 'preview', 1);
 `;

@@ -31,6 +31,34 @@ const hashes = (folder: string, suffixes: readonly string[]) =>
       .digest("hex"),
   );
 
+test("a change that may be mended is taken back by the next one when it was cut off", async () => {
+  const { path, folder } = makeDatabase(3);
+  await sqlite.change(path, ["DELETE FROM t WHERE n = 1"]);
+  const script = `
+    const { DatabaseSync } = require("node:sqlite");
+    const database = new DatabaseSync(${JSON.stringify(path)});
+    database.exec("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN IMMEDIATE");
+    for (let n = 0; n < 5000; n++) database.exec("INSERT INTO t VALUES (9, 'x', 0)");
+    process.kill(process.pid, "SIGKILL");`;
+  await once(spawn(process.execPath, ["-e", script], { stdio: "ignore" }), "close");
+  assert.ok(existsSync(`${path}-journal`));
+  await assert.rejects(sqlite.connect(path), /left in the middle of a change/);
+  await sqlite.change(path, [], { mendable: true });
+  assert.deepEqual(readdirSync(folder), ["home server?#%20.db"]);
+  const session = await sqlite.connect(path);
+  assert.deepEqual(await session.one("SELECT count(*) AS count FROM t"), { count: 2 });
+  await session.close();
+  await assert.rejects(
+    sqlite.change(path, ["INSERT INTO t VALUES (7, 'x', 0)", "INSERT INTO nowhere VALUES (1)"], {
+      mendable: true,
+    }),
+    /no such table/,
+  );
+  const again = await sqlite.connect(path);
+  assert.deepEqual(await again.one("SELECT count(*) AS count FROM t"), { count: 2 });
+  await again.close();
+});
+
 describe("a SQLite database that is looked at", () => {
   test("gives its rows as plain objects, one after another", async () => {
     const { path, folder } = makeDatabase(4321);

@@ -40,6 +40,14 @@ export function uploadRows(
     WHERE url_cache IS NULL ORDER BY ${bytewise(session, "media_id")}`);
 }
 
+/** Of all uploads together, by their rows. */
+export async function uploadBytes(session: QuerySession): Promise<number> {
+  const { bytes } = await session.one<{ bytes: number }>(
+    "SELECT COALESCE(SUM(media_length), 0) AS bytes FROM local_media_repository WHERE url_cache IS NULL",
+  );
+  return bytes;
+}
+
 /** SQLite would follow the index and fetch each row from another page: to read all and sort is twice as quick. */
 export const inOneScan = ({ engine }: QuerySession, table: string) =>
   engine === "sqlite" ? `${table} NOT INDEXED` : table;

@@ -1,30 +1,32 @@
-import type { PostgresSession } from "../../../system/postgres.ts";
-import { sqlText } from "../../../system/query.ts";
+import { sqlText, type QuerySession } from "../../../system/query.ts";
 import type { ArchiveRecord } from "./record.ts";
 import { hasColumn } from "./upload.ts";
 
 /** Rows in one statement. */
 const AT_ONCE = 500;
 
+/** Runs a statement that changes a database: all of it or nothing. */
+export type Change = (statement: string) => Promise<void>;
+
 /**
  * Writes rows for uploads that came in an archive, where a restored database has none: with their upload time and hash,
  * and with what else their record knows. A row that is there is never changed. May be done again.
  */
 export class UploadRows {
-  readonly #session: PostgresSession;
+  readonly #change: Change;
   readonly #columns: readonly Column[];
   #waiting: string[] = [];
 
-  private constructor(session: PostgresSession, columns: readonly Column[]) {
-    this.#session = session;
+  private constructor(change: Change, columns: readonly Column[]) {
+    this.#change = change;
     this.#columns = columns;
   }
 
-  static async begin(session: PostgresSession): Promise<UploadRows> {
+  static async begin(session: QuerySession, change: Change): Promise<UploadRows> {
     const columns: Column[] = [];
     for (const column of COLUMNS)
       if (column.always === true || (await hasColumn(session, column.name))) columns.push(column);
-    return new UploadRows(session, columns);
+    return new UploadRows(change, columns);
   }
 
   async add(record: ArchiveRecord): Promise<void> {
@@ -36,7 +38,7 @@ export class UploadRows {
   async flush(): Promise<void> {
     if (this.#waiting.length === 0) return;
     const names = this.#columns.map(({ name }) => name).join(", ");
-    await this.#session.run(
+    await this.#change(
       `INSERT INTO local_media_repository (${names}) VALUES ${this.#waiting.join(",\n")} ON CONFLICT DO NOTHING;`,
     );
     this.#waiting = [];
