@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { KeyHome } from "../support/gpg-keys.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo as exportOf, makeOldServer, type OldServer } from "../support/old-server.ts";
+import { filesBelow } from "../support/secrets.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { eventsOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -97,6 +99,38 @@ for (const [index, { name, program, script, artifact, says }] of DYING.entries()
   });
 }
 
+test("a database that drops the connection in the middle of the dump leaves no artifact, and running again ends well", async () => {
+  const out = join(work, "dropped");
+  const slow = join(work, "slow-programs");
+  const begun = join(work, "dump-begun");
+  mkdirSync(slow);
+  // Read so slowly that it is still connected when its connection is cut.
+  writeFileSync(
+    join(slow, "pg_dump"),
+    `#!/bin/bash\ncase "$*" in *--version*) exec ${REAL_PG_DUMP} --version;; esac\n${REAL_PG_DUMP} "$@" | { head -c 1000; touch ${begun}; while [ -e ${begun} ]; do sleep 0.1; done; cat; }\nexit \${PIPESTATUS[0]}\n`,
+  );
+  chmodSync(join(slow, "pg_dump"), 0o755);
+  const running = synlift(exportTo(out), { env: { PATH: [slow, process.env["PATH"]].join(delimiter) } });
+  const wait = { over: false };
+  void running.then(() => (wait.over = true));
+  while (!wait.over && !existsSync(begun)) await new Promise((resolve) => setTimeout(resolve, 50));
+  await old.cluster.sql(
+    "postgres",
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_dump'",
+  );
+  rmSync(begun, { force: true });
+  const ran = await running;
+  const error = eventsOf(ran).at(-1)!;
+  assert.equal(ran.code, 30, ran.stderr);
+  assert.match(
+    error.message!,
+    /pg_dump failed with exit code 1: .*(terminat|closed the connection|connection)/s,
+  );
+  nothingHalf(out, "customer_db_export.sql.gz.gpg");
+  await synliftWell(exportTo(out));
+  await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);
+});
+
 test("a full disk is named, leaves nothing half, and running again with room ends well", async (t) => {
   const disk = await smallDisk(t, "2m");
   const out = join(disk, "bundle");
@@ -162,6 +196,31 @@ test("a folder that holds something else, or another server's bundle, is left al
   const ran = await synlift(exportTo(out));
   assert.equal(ran.code, 22, ran.stderr);
   assert.deepEqual(readdirSync(out), ["holiday.jpg"]);
+
+  // The journal of an export of somebody else's server.
+  const other = join(work, "of-another");
+  await synliftWell([...exportTo(other), "--rehearse"]);
+  const journal = join(other, "journal.json");
+  writeFileSync(journal, readFileSync(journal, "utf8").replaceAll("old.example", "another.example"));
+  const before = filesBelow(other);
+  const refused = await synlift([...exportTo(other), "--rehearse"]);
+  assert.equal(refused.code, 22, refused.stderr);
+  assert.match(eventsOf(refused).at(-1)!.message!, /another\.example/);
+  assert.deepEqual(filesBelow(other), before);
+});
+
+test("an expired recipient's key is refused before anything is stopped or written", async () => {
+  const keys = new KeyHome();
+  try {
+    keys.make("late", { expires: "30d", at: "20200101T000000" });
+    const out = join(work, "expired");
+    const ran = await synlift([...exportTo(out), "--recipient", keys.publicKey("late")]);
+    assert.equal(ran.code, 52, ran.stderr);
+    assert.match(eventsOf(ran).at(-1)!.message!, /expired/);
+    assert.equal(existsSync(out), false);
+  } finally {
+    keys.close();
+  }
 });
 
 test("a signing key that is not there is refused, as Synapse would silently make another", async () => {
