@@ -16,6 +16,11 @@ export const LAYOUT_OPTIONS: readonly Option[] = [
     flags: "--layout <name>",
     about: `how Synapse is laid out: ${LAYOUTS.join(", ")}; without it, where you say and started as you do`,
   },
+  {
+    flags: "--prepare-only",
+    about:
+      "fill the database and place media and configuration, but write nothing that starts or holds a server: for those who have their own way to run Synapse",
+  },
   { flags: "--folder <folder>", about: "with pip or compose: all of it goes in here" },
   { flags: "--config-dir <folder>", about: "where configuration and signing key go" },
   { flags: "--media-dir <folder>", about: "where the media store goes" },
@@ -42,6 +47,7 @@ export const LAYOUT_OPTIONS: readonly Option[] = [
 
 export const layoutSchema = {
   layout: z.enum(LAYOUTS).optional(),
+  prepareOnly: z.boolean().default(false),
   folder: z.string().min(1).optional(),
   configDir: z.string().min(1).optional(),
   mediaDir: z.string().min(1).optional(),
@@ -82,6 +88,7 @@ export function layoutOf(options: LayoutGiven, system: System): Chosen {
       databasePort: options.databasePort,
       units: options.unit.map(unitName),
       withoutWorkers: options.withoutWorkers,
+      prepareOnly: options.prepareOnly,
     },
     machine,
   );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
 import { userInfo } from "node:os";
@@ -111,6 +111,29 @@ test("with Debian's layout the unit is held by a condition before anything is th
   }
 });
 
+test("with --prepare-only nothing that starts a server is written or asked, and open proves it and leaves the start to others", async () => {
+  const place = await makeNewPlace(old.cluster, "prepared", await freePort());
+  const units = temporaryFolder("units");
+  const systemd = new StandInSystemctl([]);
+  const env = { PATH: systemd.path };
+  const folders = ["--config-dir", place.configDir, "--media-dir", place.mediaDir, "--systemd-dir", units];
+  const listen = ["--owner", userInfo().username, "--listen", `127.0.0.1:${place.port}`];
+  const restore = ["restore", bundle, ...key, ...databaseArgs(place), ...folders, ...listen];
+  const prepare = [...restore, "--layout", "debian", "--prepare-only"];
+  await synliftWell(prepare, { env });
+  assert.deepEqual(readdirSync(units), []);
+  assert.deepEqual(readdirSync(place.folder).sort(), ["config", "database.password", "media"]);
+  assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")));
+
+  const open = ["open", ...place.openArgs, ...key, "--json"];
+  const proven = resultOf(await synliftWell([...open, "--dry-run"], { env }));
+  assert.ok(proven.findings.every(({ level }) => level === "ok"));
+  const opened = resultOf(await synliftWell([...open, "--no-start"], { env }));
+  assert.equal(opened.details["opened"], true);
+  assert.ok(existsSync(join(place.configDir, "homeserver.yaml")));
+  assert.deepEqual(systemd.calls, []);
+});
+
 test("with compose, one file has Synapse and PostgreSQL, and what it names is there and fits together", async () => {
   const { port } = old.cluster.address;
   const folder = join(temporaryFolder("compose"), "srv");
@@ -188,6 +211,11 @@ test("what a layout needs and nobody said is asked for, and what it decides itse
     [["--layout", "compose", "--folder", "/x", "--database", "dbname=x"], /a database of its own/],
     [["--layout", "compose", "--folder", "/x", "--media-dir", "/y"], /puts all below --folder/],
     [["--database", "dbname=x"], /--config-dir and --media-dir/],
+    [["--layout", "compose", "--folder", "/x", "--prepare-only"], /does not\s+go with --prepare-only/],
+    [
+      ["--layout", "debian", "--database", "dbname=x", "--prepare-only", "--unit", "x"],
+      /--unit holds\s+a unit/,
+    ],
     [["--layout", "snap", "--database", "dbname=x"], /--layout/],
   ] as const) {
     const ran = await synlift([...restore, ...args]);

@@ -17,19 +17,36 @@ export interface Wanted {
   readonly databasePort: number;
   readonly units: readonly string[];
   readonly withoutWorkers: boolean;
+  /** Things are put where they belong, and nothing is written that starts or holds a server. */
+  readonly prepareOnly: boolean;
 }
 
 export type Chosen = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
 
 /** How it will lie on the new host. Throws `bad-usage` for what a layout needs and nobody said, or decides by itself. */
 export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
-  const layout = laidOut(wanted, machine);
+  const layout = wanted.prepareOnly ? preparedOnly(wanted, machine) : laidOut(wanted, machine);
   return {
     ...layout,
     units: [...new Set([...layout.units, ...wanted.units])],
     withoutWorkers: layout.withoutWorkers || wanted.withoutWorkers,
     listen: layout.listen ?? wanted.listen,
   };
+}
+
+/** Somebody else's way of running Synapse starts it: of a layout, only the places are taken. */
+function preparedOnly(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+  if (wanted.layout === "compose")
+    throw usage(
+      "--layout compose is what restore writes to start the server: it does not go with --prepare-only",
+      "say where things go, --config-dir and --media-dir, and which database to fill, --database",
+    );
+  if (wanted.units.length > 0)
+    throw usage(
+      "--unit holds a unit, and --prepare-only writes nothing about services: leave one of them out",
+    );
+  const { pip: _script, ...layout }: Chosen = laidOut(wanted, machine);
+  return { ...layout, units: [], start: undefined, stop: undefined };
 }
 
 function laidOut(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
