@@ -45,7 +45,7 @@ function preparedOnly(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot
     throw usage(
       "--unit holds a unit, and --prepare-only writes nothing about services: leave one of them out",
     );
-  const { pip: _script, ...layout }: Chosen = laidOut(wanted, machine);
+  const { pip: _, ...layout }: Chosen = laidOut(wanted, machine);
   return { ...layout, units: [], start: undefined, stop: undefined };
 }
 
