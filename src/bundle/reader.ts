@@ -4,7 +4,7 @@ import { decompress } from "../pipeline/compress.ts";
 import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure, type Measure } from "../pipeline/measure.ts";
 import { joined } from "../pipeline/split.ts";
-import { through, type Bytes } from "../pipeline/stage.ts";
+import { through, type Bytes, type Stage } from "../pipeline/stage.ts";
 import type { Files } from "../system/files.ts";
 import { saysDamaged } from "../system/gpg.ts";
 import { wholeContents } from "./contents.ts";
@@ -75,12 +75,14 @@ export class Bundle {
 
   /**
    * What an artifact holds, decrypted and gunzipped. It comes out before it is proven: trust nothing of it until the
-   * stream has ended well, which it does only if it is whole and, where `expected` is given, what was packed.
+   * stream has ended well, which it does only if it is whole and, where `expected` is given, what was packed. Never more
+   * bytes than were packed come out, whatever a few compressed ones claim to be.
    */
   plain(artifact: Artifact, lock: Lock, expected?: Measure): Bytes {
     const stages = through(
       decryptWith(lock),
       decompress,
+      noMoreThan(expected?.size ?? Infinity),
       wholeContents(artifact.format),
       measure((seen) => {
         if (expected && seen.sha256 !== expected.sha256) {
@@ -93,6 +95,20 @@ export class Bundle {
     return named(artifact.name, stages(this.sealed(artifact)));
   }
 }
+
+/** Stops with `bundle-damaged` before it hands on more bytes than that. */
+const noMoreThan = (size: number): Stage =>
+  async function* (source) {
+    let seen = 0;
+    for await (const chunk of source) {
+      seen += chunk.length;
+      if (seen > size)
+        throw new MigrationError("bundle-damaged", `it holds more than the ${size} bytes that were packed`, {
+          hint: "copy the bundle again from where it was made; if that does not help, somebody has changed it",
+        });
+      yield chunk;
+    }
+  };
 
 /** Says in which artifact something was found to be wrong. */
 async function* named(name: string, source: Bytes): Bytes {

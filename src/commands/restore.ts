@@ -25,6 +25,7 @@ import { bothHosts } from "../homeserver/road/agree.ts";
 import type { FromOld } from "../homeserver/road/messages.ts";
 import { restoreFromHost } from "../homeserver/road/restore-from.ts";
 import { databaseSections, sectionsOf } from "../homeserver/sections.ts";
+import { throughSpool } from "../homeserver/spooled.ts";
 import type { Journal } from "../journal/journal.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
@@ -42,6 +43,7 @@ import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-opt
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
 import { onlyLooked, restored } from "./restored-words.ts";
 import { ROAD_OPTIONS, roadOf, roadSchema } from "./road-options.ts";
+import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),
@@ -53,6 +55,7 @@ const schema = z.object({
   ...layoutSchema,
   mediaAs: z.enum(["store", "archive"], "write store or archive").default("store"),
   mediaArchive: z.array(z.string().min(1)).default([]),
+  ...spoolSchema,
   ...keySchema,
   ...dryRunSchema,
 });
@@ -63,7 +66,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     "Unpack a bundle into an empty database and two folders. The new server stays fenced until `open`.",
   argument: {
     name: "BUNDLE",
-    about: "folder of the bundle, unless --from names the old host",
+    about: "folder of the bundle, unless --from names the old host; - reads it from standard input",
     optional: true,
   },
   options: [
@@ -88,6 +91,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
       many: true,
     },
     ...ROAD_OPTIONS,
+    ...SPOOL_OPTIONS,
     ...KEY_OPTIONS,
     DRY_RUN,
   ],
@@ -99,10 +103,13 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
   async run(options, system, view) {
     const layout = layoutOf(options, system);
     const road = roadOf(options, system);
+    const spool = spoolOf(options, layout, system);
     const { target, here } = await databaseOf(options, layout, system);
     const placing: Placing = { ...options, layout, target, here };
     if (road) return byRoad(road, options, placing, system, view);
-    return fromFolder(options.argument ?? "", options, placing, system, view);
+    const restore = (bundle: string) => fromFolder(bundle, options, placing, system, view);
+    if (spool === undefined) return restore(options.argument ?? "");
+    return throughSpool({ folder: spool, owner: layout.owner }, system, view, () => restore(spool));
   },
 };
 

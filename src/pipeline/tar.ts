@@ -108,6 +108,21 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
   };
   const feeding = pipeline(watched(), extract);
   feeding.catch(() => undefined);
+  const reason = (error: unknown): unknown => {
+    if (sourceError) return sourceError.error;
+    if (error instanceof MigrationError) return error;
+    return new MigrationError("bundle-damaged", `the archive is damaged: ${(error as Error).message}`, {
+      cause: error,
+    });
+  };
+  // Whoever reads a file hears why it ends early, too, and not that a stream was destroyed.
+  const content = async function* (entry: Bytes): Bytes {
+    try {
+      yield* entry;
+    } catch (error) {
+      throw reason(error);
+    }
+  };
   try {
     for await (const entry of extract) {
       const { name, type, size, mode, mtime } = entry.header;
@@ -119,17 +134,13 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
         size,
         mode,
         mtimeMs: mtime.getTime(),
-        content: entry as Bytes,
+        content: content(entry as Bytes),
       };
       entry.resume();
     }
     await feeding;
   } catch (error) {
-    if (sourceError) throw sourceError.error;
-    if (error instanceof MigrationError) throw error;
-    throw new MigrationError("bundle-damaged", `the archive is damaged: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw reason(error);
   } finally {
     extract.destroy(new Error("nobody reads the archive any more"));
   }

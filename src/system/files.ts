@@ -49,6 +49,8 @@ export interface Files {
   rename(from: string, to: string): Promise<void>;
   /** Nothing happens when it is not there. */
   remove(path: string): Promise<void>;
+  /** Throws `file-failed` when something lies in it. */
+  removeEmptyFolder(path: string): Promise<void>;
   setMode(path: string, mode: number): Promise<void>;
   setOwner(path: string, uid: number, gid: number): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
@@ -160,6 +162,7 @@ export const realFiles: Files = {
 
   rename: (from, to) => attempt("rename", from, () => fs.rename(from, to)),
   remove: (path) => attempt("remove", path, () => fs.rm(path, { force: true })),
+  removeEmptyFolder: (path) => attempt("remove", path, () => fs.rmdir(path)),
   setMode: (path, mode) => attempt("set the mode of", path, () => fs.chmod(path, mode)),
   setOwner: (path, uid, gid) => attempt("set the owner of", path, () => fs.lchown(path, uid, gid)),
   setTimes: (path, mtimeMs) =>

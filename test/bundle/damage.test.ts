@@ -11,7 +11,13 @@ import { silent } from "../../src/system/progress.ts";
 import { flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith } from "../support/real-world.ts";
-import { makeSmallBundle, openBundle } from "../support/small-bundle.ts";
+import {
+  DUMP as DUMP_TEXT,
+  DUMP_PLAN,
+  makeSmallBundle,
+  openBundle,
+  writerIn,
+} from "../support/small-bundle.ts";
 
 const lock = lockWith();
 const DUMP = "customer_db_export.sql.gz.gpg";
@@ -176,6 +182,29 @@ test("damage inside an artifact is found by its contents too, and by its name", 
     ["ok contents", "blocker contents"],
   );
   assert.match(found[1]!.sentence, new RegExp(`^${MEDIA}: `));
+});
+
+test("a few bytes that unpack to more than was packed are stopped there, before they fill a disk", async () => {
+  const folder = temporaryFolder("bomb");
+  const zeros = (async function* () {
+    for (let times = 0; times < 64; times++) yield await Promise.resolve(new Uint8Array(1024 * 1024));
+    yield Buffer.from(DUMP_TEXT);
+  })();
+  await makeSmallBundle({ folder, lock });
+  const { parts, size, sha256 } = await writerIn(folder, lock).add(DUMP_PLAN, zeros);
+  assert.ok(size < 1024 * 1024, "64 MiB are small as long as they are packed");
+  const artifact = { name: DUMP, format: "sql" as const, size, sha256, parts: [...parts] };
+  const bundle = await openBundle(folder);
+  let out = 0;
+  const reading = async () => {
+    const packed = { size: 1024 * 1024, sha256: "0".repeat(64) };
+    for await (const chunk of bundle.plain(artifact, lock, packed)) out += chunk.length;
+  };
+  await assert.rejects(reading, {
+    code: "bundle-damaged",
+    message: /^customer_db_export.*more than the 1048576/,
+  });
+  assert.ok(out <= 1024 * 1024);
 });
 
 const MANIFESTS = [

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename, delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
 import { userInfo } from "node:os";
 import { parse } from "yaml";
+import { flipped } from "../support/bytes.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -132,6 +133,37 @@ test("with --prepare-only nothing that starts a server is written or asked, and 
   assert.equal(opened.details["opened"], true);
   assert.ok(existsSync(join(place.configDir, "homeserver.yaml")));
   assert.deepEqual(systemd.calls, []);
+});
+
+test("a bundle that comes through a pipe is restored, and nothing of it is left; one that comes damaged changes nothing", async () => {
+  const place = await makeNewPlace(old.cluster, "piped", await freePort());
+  const tar = (folder: string) => ["tar", "-C", join(folder, ".."), "-cf", "-", basename(folder)] as const;
+  const restore = ["restore", "-", ...place.restoreArgs, "--json"];
+  const before = readdirSync(place.folder);
+  const hurt = join(temporaryFolder("hurt"), "bundle");
+  cpSync(bundle, hurt, { recursive: true });
+  const artifact = join(hurt, "customer_db_export.sql.gz.gpg");
+  writeFileSync(artifact, flipped(readFileSync(artifact), 1000));
+  const refused = await synlift([...restore, ...key], { pipedFrom: [...tar(hurt)] });
+  assert.equal(refused.code, 20, refused.stderr);
+  assert.match(refused.stderr, /customer_db_export/);
+  assert.deepEqual(readdirSync(place.folder), before);
+
+  for (const unusable of [[], ["--passphrase-fd", "0"]]) {
+    const ran = await synlift([...restore, ...unusable], { pipedFrom: [...tar(bundle)] });
+    assert.equal(ran.code, 2, ran.stderr);
+  }
+  await synliftWell([...restore, ...key], { pipedFrom: [...tar(bundle)] });
+  assert.deepEqual(readdirSync(place.folder).sort(), [...before, "config", "media"].sort());
+  const open = ["open", ...place.openArgs, ...key, "--dry-run", "--json"];
+  const proven = resultOf(await synliftWell(open));
+  assert.ok(proven.findings.every(({ level }) => level === "ok"));
+
+  const again = ["--config-dir", join(place.folder, "other"), ...key];
+  const failed = await synlift([...restore, ...again], { pipedFrom: [...tar(bundle)] });
+  assert.equal(failed.code, 40, failed.stderr);
+  assert.match(failed.stderr, /what came is kept in/);
+  assert.ok(existsSync(join(`${place.mediaDir}.spool`, "manifest.json")));
 });
 
 test("with compose, one file has Synapse and PostgreSQL, and what it names is there and fits together", async () => {

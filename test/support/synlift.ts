@@ -14,6 +14,8 @@ export interface Ran {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly folder?: string;
+  /** A program and its arguments, whose output is standard input. */
+  readonly pipedFrom?: readonly [string, ...string[]];
   /** Looks at standard error as it grows; true ends the process with SIGKILL, as a power cut would. */
   readonly killWhen?: (stderr: string) => boolean;
   /** Called once, with the process that runs. */
@@ -25,13 +27,17 @@ export interface RunOptions {
 
 export function synlift(
   args: readonly string[],
-  { env = {}, folder, killWhen, started }: RunOptions = {},
+  { env = {}, folder, pipedFrom, killWhen, started }: RunOptions = {},
 ): Promise<Ran> {
+  const source =
+    pipedFrom && spawn(pipedFrom[0], pipedFrom.slice(1), { stdio: ["ignore", "pipe", "ignore"] });
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...process.env, NODE_TEST_CONTEXT: "", ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [source?.stdout ?? "ignore", "pipe", "pipe"],
     ...(folder === undefined ? {} : { cwd: folder }),
   });
+  // The child's own now: else nobody would tell the program that its reader has gone.
+  source?.stdout.destroy();
   started?.(child);
   let stdout = "";
   let stderr = "";
