@@ -168,7 +168,8 @@ function unknownIn([name = "", ...words]: readonly string[]): string | undefined
   const command = first.commands.find((one) => one.name() === words[0]) ?? first;
   const options = command.createHelp().visibleOptions(command);
   const known = options.flatMap(({ short, long }) => [short, long]);
-  const typed = [name, ...words].filter((word) => word.startsWith("-"));
+  // A dash alone is a bundle that comes through a pipe.
+  const typed = [name, ...words].filter((word) => word.startsWith("-") && word !== "-");
   const unknown = typed.find((word) => !known.includes(word));
   return unknown === undefined ? undefined : `there is no option ${unknown}`;
 }

@@ -191,10 +191,10 @@ test("a few bytes that unpack to more than was packed are stopped there, before 
     yield Buffer.from(DUMP_TEXT);
   })();
   await makeSmallBundle({ folder, lock });
+  const bundle = await openBundle(folder);
   const { parts, size, sha256 } = await writerIn(folder, lock).add(DUMP_PLAN, zeros);
   assert.ok(size < 1024 * 1024, "64 MiB are small as long as they are packed");
   const artifact = { name: DUMP, format: "sql" as const, size, sha256, parts: [...parts] };
-  const bundle = await openBundle(folder);
   let out = 0;
   const reading = async () => {
     const packed = { size: 1024 * 1024, sha256: "0".repeat(64) };
