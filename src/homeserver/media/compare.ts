@@ -12,7 +12,7 @@ import { failToOpen } from "./store.ts";
 export interface Comparison {
   readonly rows: number;
   readonly bytes: number;
-  /** Uploads that only a storage provider has. */
+  /** Uploads that only a storage provider has as long as their rows say. */
   readonly provided: { readonly files: number; readonly bytes: number };
   /** Uploads without a file, or with one of another size: the first of them. */
   readonly differing: readonly Differing[];
@@ -70,13 +70,13 @@ export async function compareMedia(
     hashed += 1;
     if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.push(id);
   };
-  const miss = (row: UploadRow, length: number, hidden: boolean) => {
-    differ.add(row, length, null);
+  const miss = (row: UploadRow, length: number, found: number | null, hidden: boolean) => {
+    differ.add(row, length, found);
     if (hidden) unseen += 1;
   };
-  const lookElsewhere = async (row: UploadRow, length: number, hidden: boolean) => {
+  const lookElsewhere = async (row: UploadRow, length: number, found: number | null, hidden = false) => {
     const path = uploadPath(row.key);
-    if (path === undefined || !(await locate(path, length, providers))) miss(row, length, hidden);
+    if (path === undefined || !(await locate(path, length, providers))) miss(row, length, found, hidden);
     else {
       provided.files += 1;
       provided.bytes += length;
@@ -91,15 +91,16 @@ export async function compareMedia(
         const { key, length, sha256 } = row;
         if (length === null) return undefined;
         count(length);
-        if (size !== length) differ.add(row, length, size);
-        else if (sha256) return compareHash(key, sha256);
+        if (size === length) return sha256 ? compareHash(key, sha256) : undefined;
+        if (providers.length > 0) return lookElsewhere(row, length, size);
+        differ.add(row, length, size);
         return undefined;
       },
       rowOnly(row, hidden) {
         if (row.length === null) return undefined;
         count(row.length);
-        if (providers.length > 0) return lookElsewhere(row, row.length, hidden);
-        miss(row, row.length, hidden);
+        if (providers.length > 0) return lookElsewhere(row, row.length, null, hidden);
+        miss(row, row.length, null, hidden);
         return undefined;
       },
       fileOnly({ kind, name }) {

@@ -6,7 +6,7 @@ import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { idOf, withHashes } from "./known-hashes.ts";
 import { fetched, providedFiles } from "./provided.ts";
-import type { Provider } from "./provider.ts";
+import { locate, type Provider } from "./provider.ts";
 import type { MediaEntry } from "./shared-reads.ts";
 import { openSteadily, type Reading } from "./steady.ts";
 import type { StoredFile } from "./store.ts";
@@ -116,8 +116,8 @@ export interface Choice {
 }
 
 /**
- * Files of the store as they are at this moment, then those that only a storage provider has. `packed` is called for
- * each file of the store that went in as it was found. One that is gone by now is left out; one that is written to
+ * Files of the store as they are at this moment, then those that only a storage provider has, or has as long as their
+ * rows say. `packed` is called for each file of the store that went in as it was found. One that is gone by now is left out; one that is written to
  * meanwhile goes in and is not told of, so that a later archive, whose word counts, has it again; so is one that
  * cannot be read, which is noticed. Throws `source-changed` for one that is written to when nothing comes later.
  */
@@ -127,9 +127,10 @@ export async function* mediaEntries(
   packed: (file: StoredFile) => Promise<void>,
   { settledBefore = Infinity, since = 0, last = false }: Choice,
 ): AsyncIterable<MediaEntry> {
-  const { files, store, session, noticed, signal } = from;
+  const { files, store, session, providers, noticed, signal } = from;
   for await (const {
     file: { name },
+    length,
     sha256,
   } of withHashes(walked, session)) {
     signal.throwIfAborted();
@@ -140,6 +141,11 @@ export async function* mediaEntries(
     const file = { name, size, mode, mtimeMs };
     noticed.pass(file);
     if (mtimeMs > settledBefore) continue;
+    if (length !== undefined && size !== length && (await locate(name, length, providers))) {
+      // What a provider has is what was uploaded, and comes below: this one is done with.
+      await packed(file);
+      continue;
+    }
     let reading: Reading | undefined;
     const tell = (how: Reading) => (reading = how);
     const opened = await openSteadily(file, { files, store, sha256, tell });

@@ -5,14 +5,21 @@ import { hasHashes } from "./rows.ts";
 /** Files whose rows are asked for at once. */
 const AT_ONCE = 500;
 
+export interface Known<File> {
+  readonly file: File;
+  /** Bytes by its row; undefined for what is no upload's. */
+  readonly length: number | undefined;
+  /** Lower-case hex, where Synapse noted it. */
+  readonly sha256: string | undefined;
+}
+
 /**
- * Joins files with the hashes that their rows have, where they are uploads and Synapse noted one. Some hundred rows at a
- * time: packing takes hours, and for so long no question must stay open in a database that is in use.
+ * Joins files with what their rows say, where they are uploads. Some hundred rows at a time: packing takes hours, and for so long no question must stay open in a database that is in use.
  */
 export async function* withHashes<File extends { readonly name: string }>(
   stored: AsyncIterable<File>,
   session: QuerySession,
-): AsyncIterable<{ readonly file: File; readonly sha256: string | undefined }> {
+): AsyncIterable<Known<File>> {
   const known = await hasHashes(session, "local_media_repository");
   let batch: File[] = [];
   for await (const file of stored) {
@@ -28,16 +35,19 @@ async function* joined<File extends { readonly name: string }>(
   batch: readonly File[],
   known: boolean,
   session: QuerySession,
-): AsyncIterable<{ readonly file: File; readonly sha256: string | undefined }> {
-  const ids = known ? batch.flatMap(({ name }) => idOf(name) ?? []) : [];
+): AsyncIterable<Known<File>> {
+  const ids = batch.flatMap(({ name }) => idOf(name) ?? []);
   const rows =
     ids.length === 0
       ? []
-      : await session.all<{ id: string; sha256: string }>(`
-      SELECT media_id AS id, sha256 FROM local_media_repository
-      WHERE sha256 IS NOT NULL AND url_cache IS NULL AND media_id IN (${ids.map(sqlText).join(", ")})`);
-  const hashes = new Map(rows.map(({ id, sha256 }) => [id, sha256.toLowerCase()]));
-  for (const file of batch) yield { file, sha256: hashes.get(idOf(file.name) ?? "") };
+      : await session.all<{ id: string; length: number | null; sha256: string | null }>(`
+      SELECT media_id AS id, media_length AS length, ${known ? "sha256" : "NULL"} AS sha256 FROM local_media_repository
+      WHERE url_cache IS NULL AND media_id IN (${ids.map(sqlText).join(", ")})`);
+  const found = new Map(rows.map((row) => [row.id, row]));
+  for (const file of batch) {
+    const row = found.get(idOf(file.name) ?? "");
+    yield { file, length: row?.length ?? undefined, sha256: row?.sha256?.toLowerCase() };
+  }
 }
 
 /** The id of the upload whose file has that name below the store. */

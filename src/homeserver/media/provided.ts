@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import type { Files } from "../../system/files.ts";
+import type { Entry, Files } from "../../system/files.ts";
 import { sqlText, type QuerySession } from "../../system/query.ts";
 import { uploadIdAt, uploadPath } from "./layout.ts";
 import { locate, type Located, type Provider } from "./provider.ts";
@@ -24,8 +24,8 @@ export interface Elsewhere {
 const PAGE = 1000;
 
 /**
- * Files that rows ask for, that the store does not have and that a storage provider has: uploads in the order of their
- * ids, then thumbnails. With `since`, in milliseconds since 1970, only what rows from then on ask for. What a provider
+ * Files that rows ask for, that the store does not have, or has with another length, and that a storage provider has:
+ * uploads in the order of their ids, then thumbnails. With `since`, in milliseconds since 1970, only what rows from then on ask for. What a provider
  * holds beyond the rows was deleted by somebody, and stays there.
  */
 export async function* providedFiles(from: Elsewhere, since = 0): AsyncIterable<ProvidedFile> {
@@ -48,7 +48,7 @@ async function* providedUploads(
     for (const row of page) {
       signal.throwIfAborted();
       const path = uploadPath(row.id);
-      if (path === undefined || (await files.look(join(store, path)))) continue;
+      if (path === undefined || !mayBeElsewhere(await files.look(join(store, path)), row.length)) continue;
       const located = await locate(path, row.length, providers);
       if (located) yield { ...located, sha256: row.sha256?.toLowerCase() };
     }
@@ -56,6 +56,10 @@ async function* providedUploads(
     after = page.at(-1)!.id;
   }
 }
+
+/** Whether an upload of that length has to be looked for in storage providers, by what the store has in its place. */
+export const mayBeElsewhere = (found: Entry | undefined, length: number): boolean =>
+  !found || (found.kind === "file" && found.size !== length);
 
 /** Of uploads that have a row. Their own rows are not asked: Synapse makes a thumbnail anew from any that fits. */
 async function* providedThumbnails(

@@ -36,9 +36,9 @@ export async function readAll(reading: Comparable, tell: (bytes: number) => void
   for await (const { key, length, sha256 } of pagesOf(reading)) {
     const path = uploadPath(key);
     if (path === undefined) continue;
+    const stored = await readFile(path, reading, tell, unreadable);
     const read =
-      (await readFile(path, reading, tell, unreadable)) ??
-      (await readProvided(path, length!, reading, tell, unreadable));
+      stored?.size === length ? stored : await readProvided(path, length!, reading, tell, unreadable);
     if (!read || read.size !== length || !sha256) continue;
     hashed += 1;
     if (read.sha256 !== sha256.toLowerCase()) changed.add(key);

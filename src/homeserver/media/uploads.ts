@@ -14,7 +14,7 @@ export interface UploadsLook {
   /** Regular files, whosever they are: an export packs them all. */
   readonly files: number;
   readonly bytes: number;
-  /** Uploads that are not in the store, but in a storage provider, as long as their rows say. */
+  /** Uploads that are not in the store as long as their rows say, but in a storage provider. */
   readonly provided: { readonly files: number; readonly bytes: number };
   readonly missing: Faults;
   readonly differing: Faults;
@@ -122,26 +122,29 @@ class Seen implements Meeting<UploadRow> {
     this.#tell = tell;
   }
 
-  both({ key, length }: UploadRow, { name, size }: Walked): undefined {
+  both({ key, length }: UploadRow, { name, size }: Walked): Promise<void> | undefined {
     this.#file(size);
-    if (length === null) return;
+    if (length === null) return undefined;
     this.#row();
-    if (size !== length) this.differing.addUpload(key);
-    else if (size > 0) this.example ??= `${UPLOADS}/${name}`;
+    if (size !== length) {
+      if (this.#providers.length > 0) return this.#lookElsewhere(key, length, this.differing);
+      this.differing.addUpload(key);
+    } else if (size > 0) this.example ??= `${UPLOADS}/${name}`;
+    return undefined;
   }
 
   rowOnly({ key, length }: UploadRow, unseen: boolean): Promise<void> | undefined {
     if (length === null) return undefined;
     this.#row();
     if (unseen) this.unseen += 1;
-    else if (this.#providers.length > 0) return this.#lookElsewhere(key, length);
+    else if (this.#providers.length > 0) return this.#lookElsewhere(key, length, this.missing);
     else this.missing.addUpload(key);
     return undefined;
   }
 
-  async #lookElsewhere(key: string, length: number): Promise<void> {
+  async #lookElsewhere(key: string, length: number, otherwise: Suspects): Promise<void> {
     const path = uploadPath(key);
-    if (path === undefined || !(await locate(path, length, this.#providers))) this.missing.addUpload(key);
+    if (path === undefined || !(await locate(path, length, this.#providers))) otherwise.addUpload(key);
     else {
       this.provided.files += 1;
       this.provided.bytes += length;

@@ -106,9 +106,14 @@ for (const kind of ["postgres", "sqlite"]) {
   config: {bucket: ${bucket}, endpoint_url: "${server.url}", access_key_id: lab, secret_access_key: geheim}
 `;
       const one = home();
-      for (const id of ["AAaaFirst", "CCccThird"]) rmSync(join(one.store, uploadPath(id)!));
+      writeFileSync(join(one.store, uploadPath("AAaaFirst")!), "fi");
+      rmSync(join(one.store, uploadPath("CCccThird")!));
       rmSync(join(one.store, "remote_content"), { recursive: true });
-      assert.deepEqual(told(await check(one)), ["media-missing warning", "media-remote warning"]);
+      assert.deepEqual(told(await check(one)), [
+        "media-missing warning",
+        "media-differing warning",
+        "media-remote warning",
+      ]);
       const quick = await check(one, { settings });
       assert.deepEqual(told(quick), ["media-compared ok", "media-provided note", "media-remote ok"]);
       const read = await check(one, { settings, hashes: true });

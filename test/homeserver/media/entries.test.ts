@@ -180,6 +180,8 @@ for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
         ["zz-_Odd.[x]:1", "odd, and allowed"],
       ] as const)
         await row(id, content);
+      // What was left of a copy that was cut off.
+      home.file("local_content/DD/dd/Both", "cut");
       const backup = new MediaHome(database);
       backup
         .file("local_content/BB/bb/Folder", "in the folder")
@@ -219,7 +221,7 @@ for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
           ["local_thumbnails/CC/cc/Bucket/32-32-image-png-crop", "another thumb"],
         ],
       );
-      assert.deepEqual(listed, ["local_content/AA/aa/Here"]);
+      assert.deepEqual(listed, ["local_content/AA/aa/Here", "local_content/DD/dd/Both"]);
       assert.deepEqual([noticed.provided, noticed.changedCount], [7, 0]);
       await row("HHhhLater", "in the folder", 5000);
       backup.file("local_content/HH/hh/Later", "in the folder");

@@ -152,7 +152,7 @@ async function* notPacked(
         archiveNumber(a.folder) - archiveNumber(b.folder),
     );
   const listing: Listing = {
-    ...{ session, store, files, signal: from.signal, settledBefore },
+    ...{ session, store, files, signal: from.signal, settledBefore, providers },
     read: (name, alone, elsewhere) => from.shared.archive(name, alone, elsewhere),
   };
   yield* storedUploads(walkOf(before, from), listing);
@@ -161,7 +161,7 @@ async function* notPacked(
     (last, { lastElsewhere = "" }) => (lastElsewhere > last ? lastElsewhere : last),
     "",
   );
-  yield* providedUploads(listing, { providers, after, since });
+  yield* providedUploads(listing, { after, since });
 }
 
 /** The files that these archives do not hold. The lists of one pass go on one after another; those of two do not. */

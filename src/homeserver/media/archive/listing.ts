@@ -3,6 +3,7 @@ import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { uploadIdAt, uploadPath, UPLOADS } from "../layout.ts";
+import { mayBeElsewhere } from "../provided.ts";
 import { locate, type Provider } from "../provider.ts";
 import type { StoredFile } from "../store.ts";
 import type { ArchiveItem } from "./items.ts";
@@ -23,6 +24,7 @@ export interface Listing {
   readonly read: (name: string, alone: () => Bytes, elsewhere: boolean) => Bytes;
   /** What changed later is left for another archive. Milliseconds since 1970. */
   readonly settledBefore: number;
+  readonly providers: readonly Provider[];
 }
 
 /**
@@ -31,7 +33,7 @@ export interface Listing {
  */
 export async function* storedUploads(
   walked: AsyncIterable<StoredFile>,
-  { session, store, files, signal, read, settledBefore }: Listing,
+  { session, store, files, signal, read, settledBefore, providers }: Listing,
 ): AsyncIterable<FoundUpload> {
   const rows = uploadsAfter(session, "")[Symbol.asyncIterator]();
   let row: Upload | undefined;
@@ -47,6 +49,7 @@ export async function* storedUploads(
         row = next.value;
       }
       if (row.mediaId !== id || row.length === null || file.mtimeMs > settledBefore) continue;
+      if (file.size !== row.length && (await locate(file.name, row.length, providers))) continue;
       const path = join(store, file.name);
       yield {
         upload: row,
@@ -63,24 +66,23 @@ export async function* storedUploads(
 
 /** Which of the uploads that only storage providers have. */
 export interface Elsewhere {
-  readonly providers: readonly Provider[];
   /** Those whose ids come after it. */
   readonly after: string;
   /** Those whose rows were made from then on, in milliseconds since 1970. */
   readonly since: number;
 }
 
-/** Uploads that the store does not have and a storage provider has, in the order of their ids. */
+/** Uploads that the store does not have, or has with another length, and a storage provider has, in the order of their ids. */
 export async function* providedUploads(
-  { session, store, files, signal, read }: Listing,
-  { providers, after, since }: Elsewhere,
+  { session, store, files, signal, read, providers }: Listing,
+  { after, since }: Elsewhere,
 ): AsyncIterable<FoundUpload> {
   if (providers.length === 0 || since === Number.MAX_SAFE_INTEGER) return;
   for await (const upload of uploadsAfter(session, after)) {
     signal.throwIfAborted();
     const path = uploadPath(upload.mediaId);
     if (path === undefined || upload.length === null || (upload.createdTs ?? 0) < since) continue;
-    if (await files.look(join(store, path))) continue;
+    if (!mayBeElsewhere(await files.look(join(store, path)), upload.length)) continue;
     const located = await locate(path, upload.length, providers);
     if (!located) continue;
     const { file, provider } = located;

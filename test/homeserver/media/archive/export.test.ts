@@ -322,7 +322,8 @@ test("uploads that only a storage provider has are packed after those of the sto
     const path = uploadPath(id)!;
     mkdirSync(dirname(join(elsewhere, path)), { recursive: true });
     writeFileSync(join(elsewhere, path), bytesOf(Number(id.slice(6, 12))));
-    rmSync(join(world.store, path));
+    if (id === provided[0]) rmSync(join(world.store, path));
+    else writeFileSync(join(world.store, path), "cut");
   }
   let reads = 0;
   const provider = folderProvider(elsewhere, realFiles);
