@@ -7,6 +7,7 @@ import { movedOn } from "../homeserver/moved-on.ts";
 import { openedElsewhere, refuseOpened } from "../homeserver/opened-elsewhere.ts";
 import { putBack, undos } from "../homeserver/put-back.ts";
 import { readHomeserver } from "../homeserver/read.ts";
+import { HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
 import { FenceRecord } from "../homeserver/service/fence-record.ts";
 import { starts, undoWords } from "../homeserver/service/undo.ts";
 import { Journal } from "../journal/journal.ts";
@@ -65,7 +66,9 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       );
       if (opened !== undefined && !options.force) refuseOpened(opened);
       const forced: Finding[] = opened === undefined ? [] : [lost(opened)];
-      const findings = [...forced, ...(await movedOn(record, system))];
+      const journal = await Journal.read(join(folder, JOURNAL), files);
+      const sent = journal?.facts[ROAD] !== undefined;
+      const findings = [...forced, ...(await movedOn(record, sent, system))];
       const list = undos(record);
       const words = list.map((change) => undoWords(change, record.keeper, options.startCommand));
       const details = { folder, subject: record.subject, undone: words };
@@ -76,6 +79,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       for (const { sentence } of forced) view.note(sentence);
       // First of all: a bundle of a server that serves again must not be restored by mistake.
       await files.remove(join(folder, MANIFEST));
+      await journal?.forgetFact(HANDED_OVER);
       const left = await putBack({ record, homeserver, ...options }, system, view);
       const outage = await endOutage(folder, system);
       const started = list.some(starts) || options.startCommand !== undefined;
@@ -90,7 +94,9 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
           ...(started || left.length > 0
             ? []
             : ["synlift did not stop it, so it does not start it: do that with what you stopped it with"]),
-          `the bundle in ${folder} is no longer sealed; to move after all, run the same export again`,
+          sent
+            ? "what the new host has must not be opened any more; to move after all, drop the database there, and run the same restore again"
+            : `the bundle in ${folder} is no longer sealed; to move after all, run the same export again`,
         ],
       };
     } finally {

@@ -4,6 +4,7 @@ import { JOURNAL, LOCK, MANIFEST } from "../bundle/layout.ts";
 import { readProgress, type Now } from "../bundle/progress-file.ts";
 import { MigrationError } from "../errors.ts";
 import { fenceFindings, movedOn } from "../homeserver/moved-on.ts";
+import { HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
 import { FenceRecord } from "../homeserver/service/fence-record.ts";
 import { Journal } from "../journal/journal.ts";
 import { isGone, lockHolder } from "../journal/lock.ts";
@@ -35,6 +36,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
     const now = running ? await readProgress(folder, files) : undefined;
     const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
     const { subject = "", kind = "move", outageSince } = journal.facts;
+    const [road, handedOver] = [journal.facts[ROAD] !== undefined, journal.facts[HANDED_OVER]];
     const steps = Object.entries(journal.steps);
     const fence = await FenceRecord.read(folder, files, machine);
     const findings: Finding[] = [
@@ -62,14 +64,16 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
             }
         : sealed
           ? { id: "sealed", level: "ok", sentence: "the bundle is sealed: it is complete" }
-          : {
-              id: "interrupted",
-              level: "warning",
-              sentence: "nothing works on it, and it is not complete",
-              hint: "run the same export again: it goes on where it stopped",
-            },
+          : handedOver !== undefined
+            ? { id: "handed-over", level: "ok", sentence: `the new host has all of it, since ${handedOver}` }
+            : {
+                id: "interrupted",
+                level: "warning",
+                sentence: "nothing works on it, and it is not complete",
+                hint: `run the same ${road ? "restore again on the new host" : "export again"}: it goes on where it stopped`,
+              },
       ...fenceFindings(fence),
-      ...(fence && !running ? await movedOn(fence, system) : []),
+      ...(fence && !running ? await movedOn(fence, road, system) : []),
     ];
     return {
       findings,
@@ -79,6 +83,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
         kind,
         running,
         sealed,
+        handedOver: handedOver ?? null,
         outageSince: outageSince ?? null,
         fenced: (fence?.standing.length ?? 0) > 0,
         now: now ?? null,

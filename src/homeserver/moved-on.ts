@@ -10,8 +10,14 @@ import { readHomeserver } from "./read.ts";
 import type { FenceRecord } from "./service/fence-record.ts";
 import { signsOfLife } from "./service/inspect.ts";
 
-/** Whether the old server moved on since it was fenced: then the bundle is no longer what it is. Changes nothing. */
-export async function movedOn(record: FenceRecord, system: System): Promise<Finding[]> {
+/**
+ * Whether the old server moved on since it was fenced: then the bundle, or what was sent to the new host, is no longer
+ * what it is. Changes nothing.
+ */
+export async function movedOn(record: FenceRecord, sent: boolean, system: System): Promise<Finding[]> {
+  const again = sent
+    ? "drop the new database, and run the same restore again on the new host"
+    : "run the same export again";
   if (record.marker === null || record.standing.length === 0) return [];
   try {
     const homeserver = await readHomeserver({ ...record.source, signal: system.signal }, system.files);
@@ -23,7 +29,7 @@ export async function movedOn(record: FenceRecord, system: System): Promise<Find
           level: "warning",
           sentence: `${record.subject} runs on this host although it was stopped for the move`,
           evidence: alive.map(({ sentence }) => sentence),
-          hint: "stop it and run the same export again; or, if the move is given up, run synlift rollback",
+          hint: `stop it, and ${again}; or, if the move is given up, run synlift rollback`,
         },
       ];
     }
@@ -32,8 +38,10 @@ export async function movedOn(record: FenceRecord, system: System): Promise<Find
       {
         id: "source-moved-on",
         level: "warning",
-        sentence: `the database of ${record.subject} was written to after it was packed: the bundle does not hold that`,
-        hint: "run the same export again: it packs the database anew",
+        sentence: sent
+          ? `the database of ${record.subject} was written to after it was sent: the new host does not have that`
+          : `the database of ${record.subject} was written to after it was packed: the bundle does not hold that`,
+        hint: `${again}: it ${sent ? "brings" : "packs"} the database anew`,
       },
     ];
   } catch (error) {
@@ -42,7 +50,7 @@ export async function movedOn(record: FenceRecord, system: System): Promise<Find
       {
         id: "source-unseen",
         level: "note",
-        sentence: `whether ${record.subject} was written to since it was packed cannot be seen from here: ${error.message}`,
+        sentence: `whether ${record.subject} was written to since it was ${sent ? "sent" : "packed"} cannot be seen from here: ${error.message}`,
       },
     ];
   }

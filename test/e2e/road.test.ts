@@ -5,6 +5,7 @@ import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { EXIT_CODES } from "../../src/errors.ts";
 import { shellWord } from "../../src/report/shell-word.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
 import { freePort } from "../support/lab/server-process.ts";
@@ -116,6 +117,34 @@ test("run again it brings nothing again", async () => {
   const ran = await synliftWell(restore(place, "--yes"));
   const begun = eventsOf(ran).flatMap(({ type, id }) => (type === "begin" ? [id] : []));
   assert.ok(!begun.includes("receive/customer_db_export.sql.gz"), begun.join());
+});
+
+test("status on the old host says that the new one has all of it", async () => {
+  const { details, findings } = resultOf(await synliftWell(["status", "--out", out, "--json"]));
+  assert.equal(typeof details["handedOver"], "string");
+  assert.deepEqual(
+    findings.map(({ id }) => id).filter((id) => !id.startsWith("export/")),
+    ["handed-over", "fence"],
+  );
+});
+
+test("after a rollback the old server goes on, and what it writes comes once the new database is dropped", async () => {
+  const env = server.env;
+  await synliftWell(["rollback", "--out", out, "--json"], { env });
+  await server.untilAnswers();
+  await server.old.people.alice.createRoom({ preset: "private_chat" });
+  const asked = await synliftWell(["status", "--out", out, "--json"]);
+  assert.equal(resultOf(asked).details["handedOver"], null);
+  assert.match(asked.stdout, /run the same restore again on the new host/);
+  for (const time of ["once", "twice"]) {
+    const refused = await synlift(restore(place, "--yes"));
+    assert.equal(refused.code, EXIT_CODES["target-not-empty"], `${time}: ${refused.stderr}`);
+    assert.match(refused.stderr, /has written since its database arrived: new on .*drop that database/s);
+  }
+  await server.old.cluster.sql("postgres", "drop database new");
+  await synliftWell(restore(place, "--yes"));
+  const rooms = "select count(*) from rooms";
+  assert.equal(await server.old.cluster.sql("new", rooms), await server.old.cluster.sql("old", rooms));
 });
 
 test("open proves it with what is kept beside the configuration, and old sessions go on", async () => {

@@ -14,6 +14,9 @@ import type { RoadWriter } from "./writer.ts";
 /** The fact of a journal whose artifacts are on another host. */
 export const ROAD = "road";
 
+/** The fact that says when the new host had all of it: ISO 8601. */
+export const HANDED_OVER = "handedOver";
+
 export interface Sending {
   readonly folder: string;
   readonly subject: string;
@@ -46,6 +49,8 @@ export async function enterRoadPlace(
       });
     }
     await journal.setFact(ROAD, "to another host");
+    // This run may find that the server moved on since.
+    await journal.forgetFact(HANDED_OVER);
     return {
       ...{ journal, inventory, writer, resumed },
       save: () => saveThere(inventory, channel),

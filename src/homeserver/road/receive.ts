@@ -12,7 +12,10 @@ type Artifact = FromOld["artifact"];
 
 /** What becomes of what the old host sends. */
 export interface Handlers {
-  /** Takes a stream to its end, and all of it or nothing. `counted` gives what was counted of it, once it has come. */
+  /**
+   * Takes a stream to its end, and all of it or nothing. `counted` gives what was counted of it, once it has come: that
+   * is to be written down, too.
+   */
   readonly artifact: (artifact: Artifact, content: Bytes, counted: () => Promise<Inventory>) => Promise<void>;
   /** Writes down what was counted so far. */
   readonly keep: (inventory: Inventory) => Promise<void>;
@@ -89,14 +92,12 @@ export class Receiver {
     }
   }
 
-  async #take(artifact: Artifact, { artifact: take, keep }: Handlers): Promise<void> {
+  async #take(artifact: Artifact, { artifact: take }: Handlers): Promise<void> {
     const seen: { counted: boolean } = { counted: false };
     await take(artifact, this.content(artifact), async () => {
       const { content } = await this.expect("inventory");
-      const inventory = Inventory.parse(content, "what the old host counted");
-      await keep(inventory);
       seen.counted = true;
-      return inventory;
+      return Inventory.parse(content, "what the old host counted");
     });
     // The old host waits for this until all of it is written, and not only what was counted.
     if (seen.counted) await this.#say({ type: "kept" });

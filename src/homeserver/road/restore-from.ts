@@ -9,7 +9,7 @@ import { drain, type Bytes } from "../../pipeline/stage.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "../config/artifact.ts";
-import type { DatabaseRestore } from "../database/target.ts";
+import { describeTarget, type DatabaseRestore } from "../database/target.ts";
 import { MEDIA_ARTIFACT } from "../media/export.ts";
 import { MEDIA_SINCE_ARTIFACT } from "../media/export-since.ts";
 import { restoreMedia } from "../media/restore.ts";
@@ -129,7 +129,7 @@ function handlersFor(
     // All of it has come, and what was counted of it is written down, before the COMMIT.
     const whole = async function* (): Bytes {
       yield* content;
-      await counted();
+      await kept.keep(await counted());
     };
     const step = databaseStep({ id, content: whole }, restore, { owner, journal }, system, view);
     await journal.forget(step.id);
@@ -158,17 +158,19 @@ function handlersFor(
 
 /** It was filled by a run that could not say so any more: then this is the same again, or the old server ran in between. */
 async function mustBeTheSame(
-  { store }: DatabaseRestore,
+  { store, target }: DatabaseRestore,
   kept: Kept,
   content: Bytes,
   counted: () => Promise<Inventory>,
 ): Promise<void> {
   const before = kept.inventory.section(sectionName(store));
   await drain(content);
-  if (isDeepStrictEqual((await counted()).section(sectionName(store)), before)) return;
+  const now = await counted();
+  // What was counted before stays written down otherwise: the next run has to find the same.
+  if (isDeepStrictEqual(now.section(sectionName(store)), before)) return kept.keep(now);
   throw new MigrationError(
     "target-not-empty",
-    "the database on this host was filled by an earlier run, and the old server has written since",
+    `the old server has written since its database arrived: ${describeTarget(target)} on this host does not have that`,
     { hint: "drop that database, and run the same command again: nobody was ever let in to it" },
   );
 }

@@ -24,12 +24,9 @@ import {
   ROAD_VERSION,
   type FromOld,
 } from "./messages.ts";
-import { enterRoadPlace, saveThere, writeDown } from "./place.ts";
+import { enterRoadPlace, HANDED_OVER, saveThere, writeDown } from "./place.ts";
 import { toldThere } from "./told-there.ts";
 import { RoadWriter } from "./writer.ts";
-
-/** The fact of a journal that says when the new host had all of it: ISO 8601. */
-export const HANDED_OVER = "handedOver";
 
 /** Which media the new host has already, as it says itself. */
 const THERE = "media-there.txt";
