@@ -64,13 +64,13 @@ export function checkManifest({ manifest }: Bundle, inventory: Inventory): Findi
       damage("manifest-forged", "the manifest lists other artifacts or hashes than the encrypted inventory"),
     ];
   }
-  const { subject, outageSince, created, rehearsal, recipients } = manifest;
+  const { subject, outageSince, created, sealed, rehearsal, recipients } = manifest;
   const stated: Record<string, unknown> = {
     ...inventory.stated,
     created: inventory.created,
     rehearsal: inventory.rehearsal,
   };
-  const differing = Object.entries({ subject, outageSince, created, rehearsal, recipients })
+  const differing = Object.entries({ subject, outageSince, created, sealed, rehearsal, recipients })
     .filter(([name, value]) => JSON.stringify(stated[name]) !== JSON.stringify(value))
     .map(([name]) => name);
   if (differing.length > 0) {

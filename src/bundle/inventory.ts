@@ -33,6 +33,7 @@ const contentSchema = z.object({
     .object({
       subject: z.string(),
       outageSince: z.string().nullable(),
+      sealed: z.string().optional(),
       recipients: z.array(z.string()).optional(),
     })
     .optional(),

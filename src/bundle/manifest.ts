@@ -29,8 +29,10 @@ export const manifestSchema = z.object({
   version: z.literal(1),
   /** The same in the encrypted inventory. */
   id: z.string(),
-  /** ISO 8601. */
+  /** When it was begun; ISO 8601. */
   created: z.string(),
+  /** When it was completed; ISO 8601. Bundles of earlier versions do not say it. */
+  sealed: z.string().optional(),
   program: z.string(),
   /** Whose bundle it is: the homeserver's name. */
   subject: z.string(),
@@ -49,6 +51,10 @@ export const manifestSchema = z.object({
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+
+/** The moment that tells two bundles of one folder apart. */
+export const packedOn = ({ sealed, created }: Pick<Manifest, "sealed" | "created">): string =>
+  sealed ?? created;
 export type Artifact = Manifest["artifacts"][number];
 export type Part = Artifact["parts"][number];
 

@@ -1,11 +1,11 @@
 import { CHECKSUMS, INVENTORY } from "./layout.ts";
-import type { Artifact, Manifest } from "./manifest.ts";
+import { packedOn, type Artifact, type Manifest } from "./manifest.ts";
 
 /** How to open a bundle by hand, with plain programs: the text that lies in it. `afterwards` is what to do then. */
 export function openingText(manifest: Manifest, afterwards: string): string {
-  const { subject, created, program, rehearsal, artifacts, recipients } = manifest;
+  const { subject, program, rehearsal, artifacts, recipients } = manifest;
   const decrypt = recipients ? "gpg -d" : "gpg --batch --passphrase-file P -d";
-  return `This is ${subject}, packed by ${program} on ${created}.
+  return `This is ${subject}, packed by ${program} on ${packedOn(manifest)}.
 ${
   rehearsal
     ? `
@@ -16,8 +16,11 @@ written there afterwards is not in it. Never open it to people for good.
 }
 Nothing but ${programsFor(artifacts)} is needed to open it.
 ${recipients ? withSecretKey(recipients) : WITH_PASSPHRASE}
-  set -euo pipefail
+  bash
+  set -o pipefail
   umask 077
+
+Stop at the first command that says anything is wrong.
 
 1. Is everything there and unhurt?
 
@@ -34,7 +37,7 @@ ${afterwards}`;
 const programsFor = (artifacts: readonly Artifact[]) =>
   artifacts.some(({ format }) => format === "sql")
     ? "sha256sum, cat, gpg, gunzip, tar and psql"
-    : "sha256sum, cat, gpg and tar";
+    : "sha256sum, cat, gpg and tar (sqlite3 for a database that is a file)";
 
 const WITH_PASSPHRASE = `Put the passphrase into a file P that only you can read (chmod 600 P), in bash:
 `;
@@ -54,8 +57,9 @@ function howTo({ name, format, parts }: Artifact, decrypt: string): string {
   const source = parts.length === 1 && parts[0]!.name === name ? "" : `cat ${name}.part-* | `;
   const open = `${source}${decrypt}${source === "" ? ` ${name}` : ""}`;
   if (format === "tar") return `${name}, into the folder you are in:\n\n  ${open} | tar -xzf -`;
-  return `${name}, into a new, empty database:\n
+  return `${name}, into a new, empty database: the first command as
+PostgreSQL's administrator (su postgres), the second asks for OWNER's password:\n
   createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME
   ${open} | gunzip \\
-    | psql -X -v ON_ERROR_STOP=1 --single-transaction -U OWNER -d NAME`;
+    | psql -X -v ON_ERROR_STOP=1 --single-transaction -h 127.0.0.1 -U OWNER -d NAME`;
 }

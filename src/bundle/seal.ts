@@ -16,6 +16,8 @@ export interface Sealing {
   /** "synlift 0.1.0". */
   readonly program: string;
   readonly outageSince: string | null;
+  /** Milliseconds since the epoch: tells this bundle from one that lay in the same folder before. */
+  readonly now?: number;
   /** For those who open it by hand: what to do then. */
   readonly afterwards: string;
 }
@@ -32,16 +34,19 @@ export async function seal({
   subject,
   program,
   outageSince,
+  now,
   afterwards,
 }: Sealing): Promise<Manifest> {
   const recipients = lock.recipients?.length ? [...lock.recipients] : undefined;
-  inventory.state({ subject, outageSince, recipients });
+  const sealed = now === undefined ? {} : { sealed: new Date(now).toISOString() };
+  inventory.state({ subject, outageSince, ...sealed, recipients });
   const measured = await inventory.save(folder, lock, files);
   const manifest: Manifest = {
     format: "synlift-bundle",
     version: 1,
     id: inventory.id,
     created: inventory.created,
+    ...sealed,
     program,
     subject,
     rehearsal: inventory.rehearsal,

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { checkContents, checkManifest, checkParts } from "../bundle/check.ts";
 import { lockIfGiven, lockToOpen } from "../bundle/opening-lock.ts";
 import { unprovenOrigin } from "../bundle/origin.ts";
+import { packedOn } from "../bundle/manifest.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
@@ -56,7 +57,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
         ...unprovenOrigin(bundle.manifest),
       );
     }
-    const { id, subject, rehearsal, created } = bundle.manifest;
+    const { id, subject, rehearsal, created, sealed } = bundle.manifest;
     return {
       findings,
       details: {
@@ -65,9 +66,10 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
         subject,
         rehearsal,
         created,
+        ...(sealed === undefined ? {} : { sealed }),
         key: lock !== undefined,
       },
-      lines: [`${rehearsal ? "a rehearsal of " : ""}${subject}, packed on ${created}`],
+      lines: [`${rehearsal ? "a rehearsal of " : ""}${subject}, packed on ${packedOn(bundle.manifest)}`],
       failure:
         worst(findings) === "blocker"
           ? new MigrationError("bundle-damaged", `${bundle.folder} is not a whole bundle`, {

@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import type { Manifest } from "../bundle/manifest.ts";
 import { mustBeOneWay } from "../bundle/making-lock.ts";
 import type { PassphraseSource } from "../bundle/passphrase.ts";
 import { readRecipients } from "../bundle/recipients.ts";
 import type { Finding } from "../report/finding.ts";
+import type { Files } from "../system/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { packConfig } from "./config/export.ts";
@@ -84,8 +86,21 @@ export async function lookBeforeExport(
   const bytes = accepted.includes(MEDIA_MISSING)
     ? source.media.bytes
     : Math.max(source.media.bytes, await bytesElsewhereToo(homeserver, source, system));
-  await mustHaveRoom(folder, times * bytes, "the media", "--out", files);
+  // What an earlier run packed lies there already; packed anew, it goes first.
+  const packed = await bytesOfMedia(folder, files);
+  await mustHaveRoom(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
   return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
+}
+
+/** Bytes of media artifacts in a bundle's folder, complete or not. */
+async function bytesOfMedia(folder: string, files: Files): Promise<number> {
+  if ((await files.follow(folder))?.kind !== "folder") return 0;
+  let bytes = 0;
+  for (const name of await files.list(folder)) {
+    if (!/^\.?customer_(backup_)?media_export/.test(name)) continue;
+    bytes += (await files.look(join(folder, name)))?.size ?? 0;
+  }
+  return bytes;
 }
 
 /** What a dry run says: also what is only read when it is packed, so that what would refuse it later is found out now. */

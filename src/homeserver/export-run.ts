@@ -89,7 +89,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
     // Not a step: it's cheap, and it must see every artifact each time.
     const manifest = await clock.time("seal", "seal", () =>
       seal({
-        ...{ folder, inventory, lock, files },
+        ...{ folder, inventory, lock, files, now: machine.now() },
         subject: homeserver.serverName,
         program: PROGRAM,
         outageSince: rehearsal ? null : outageSince(journal),

@@ -26,7 +26,7 @@ export function foreseen(error: unknown, verb: string, path: string): unknown {
     case "EDQUOT":
     case "EFBIG":
       return new MigrationError("disk-full", `cannot ${verb} ${path}: no space left`, {
-        hint: "free space there or choose another folder, then run the same command again: finished work is kept",
+        hint: "free space there, then run the same command again: finished work is kept",
         ...more,
       });
     case "EACCES":
