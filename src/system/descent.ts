@@ -1,7 +1,7 @@
-import { lstatSync, readdirSync, type Dirent } from "node:fs";
+import { lstatSync, readdirSync, type Dirent, type Stats } from "node:fs";
 import { codeOf } from "./file-faults.ts";
 
-/** Something that is no folder, found on a walk. */
+/** Something found on a walk; a folder only where folders are asked for. */
 export interface Walked {
   /** Below the folder that is walked: "aa/bb/name". Empty for that folder itself, which can only be closed. */
   readonly name: string;
@@ -16,7 +16,7 @@ export interface Walked {
   readonly uid?: number;
 }
 
-const KINDS = ["file", "link", "other", "closed"] as const;
+const KINDS = ["file", "link", "other", "closed", "folder"] as const;
 
 /** Entries as they go from thread to thread: one text and one block of numbers cost a tenth of a thousand objects. */
 export interface Packed {
@@ -37,13 +37,15 @@ const BATCH = 1000;
 /** The way down from one name, with calls that wait; it can be left and taken up again after each batch. */
 export class Descent {
   readonly #root: string;
+  readonly #folders: boolean;
   readonly #open: { readonly prefix: string; readonly names: readonly string[]; next: number }[];
   #names: string[] = [];
   #numbers: number[] = [];
 
-  /** `name` is below `root`; with a slash behind it is a folder. */
-  constructor(root: string, name: string) {
+  /** `name` is below `root`; with a slash behind it is a folder. `folders`: tell of them too, each before what is in it. */
+  constructor(root: string, name: string, folders = false) {
     this.#root = root;
+    this.#folders = folders;
     this.#open = [{ prefix: "", names: [name], next: 0 }];
   }
 
@@ -73,18 +75,19 @@ export class Descent {
     const names = namesIn(`${this.#root}/${prefix}`);
     if (names === "closed") this.#tell(prefix.slice(0, -1), "closed");
     else if (names === "gone") this.#unreadable(prefix.slice(0, -1));
-    else this.#open.push({ prefix, names, next: 0 });
+    else {
+      if (this.#folders) this.#look(prefix.slice(0, -1), "told");
+      this.#open.push({ prefix, names, next: 0 });
+    }
   }
 
-  #look(name: string): void {
+  /** `folder`: whether one is to be entered, or only told of. */
+  #look(name: string, folder: "entered" | "told" = "entered"): void {
     try {
       const found = lstatSync(`${this.#root}/${name}`);
       // It was something else a moment ago.
-      if (found.isDirectory()) this.#enter(`${name}/`);
-      else {
-        const kind = found.isFile() ? "file" : found.isSymbolicLink() ? "link" : "other";
-        this.#tell(name, kind, found.size, found.mode & 0o777, found.mtimeMs, found.uid);
-      }
+      if (found.isDirectory() && folder === "entered") this.#enter(`${name}/`);
+      else this.#tell(name, kindOf(found), found.size, found.mode & 0o777, found.mtimeMs, found.uid);
     } catch (error) {
       if (isGone(error)) this.#unreadable(name);
       else this.#tell(name, "closed");
@@ -101,6 +104,9 @@ export class Descent {
     this.#numbers.push(KINDS.indexOf(kind), size, mode, mtimeMs, uid);
   }
 }
+
+const kindOf = (found: Stats): Walked["kind"] =>
+  found.isFile() ? "file" : found.isSymbolicLink() ? "link" : found.isDirectory() ? "folder" : "other";
 
 /** The names in a folder, sorted by code unit, those of folders with a slash behind. */
 export function namesIn(folder: string): readonly string[] | "gone" | "closed" {

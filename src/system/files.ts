@@ -7,7 +7,7 @@ import { readLine } from "./descriptor.ts";
 import { attempt, codeOf, foreseen } from "./file-faults.ts";
 import type { Bytes } from "./system.ts";
 import { beginFile, syncFolder, type BeginOptions, type Unfinished } from "./unfinished.ts";
-import { walkFolder, type Walked } from "./walk.ts";
+import { walkFolder, type Walked, type WalkOptions } from "./walk.ts";
 import { readWholeFile } from "./whole-file.ts";
 
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
@@ -35,7 +35,7 @@ export interface Files {
   /** Names in a folder, sorted by code unit; throws `file-missing` when there is no such folder. */
   list(folder: string): Promise<string[]>;
   /** All that lies below a folder, in batches, sorted folder by folder; for millions of files. See `walkFolder`. */
-  walk(folder: string, signal?: AbortSignal): AsyncIterable<readonly Walked[]>;
+  walk(folder: string, signal?: AbortSignal, options?: WalkOptions): AsyncIterable<readonly Walked[]>;
   /** Written whole or not at all: beside it, synced, renamed, folder synced. Replaces what was there, keeping no link. */
   writeWhole(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /** Begins a file that gets its name only when `finish` is called. Whoever began it calls `finish` or `abandon`. */

@@ -13,6 +13,11 @@ const THREADS = 2;
 /** Entries that a thread may be ahead of the reader: more would only fill memory. */
 const AHEAD = 2_000;
 
+export interface WalkOptions {
+  /** Folders are told of too, each before what lies in it; the one that is walked is not. */
+  readonly folders?: boolean;
+}
+
 /**
  * All that lies below a folder, depth first, the names in each folder sorted by code unit. Never throws for what it
  * finds, and leaves out what goes away meanwhile: a folder that is not there holds nothing. No link is followed but
@@ -20,24 +25,27 @@ const AHEAD = 2_000;
  *
  * Where there is much, threads of their own do the work: asked one by one, a million files take a minute.
  */
-export async function* walkFolder(folder: string, signal?: AbortSignal): AsyncIterable<readonly Walked[]> {
+export async function* walkFolder(
+  folder: string,
+  signal?: AbortSignal,
+  { folders = false }: WalkOptions = {},
+): AsyncIterable<readonly Walked[]> {
   signal?.throwIfAborted();
   const names = namesIn(folder);
   if (names === "closed") yield [{ name: "", kind: "closed", size: 0, mode: 0, mtimeMs: 0 }];
   else if (names !== "gone") {
-    const batches =
-      names.length < MANY ? walkHere(folder, names, signal) : walkInThreads(folder, names, signal);
+    const order = { task: TASK, folder, names, folders } as const;
+    const batches = names.length < MANY ? walkHere(order, signal) : walkInThreads(order, signal);
     for await (const packed of batches) if (packed.numbers.length > 0) yield unpacked(packed);
   }
 }
 
 async function* walkHere(
-  folder: string,
-  names: readonly string[],
+  { folder, names, folders }: Order,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Packed> {
   for (const name of names) {
-    const descent = new Descent(folder, name);
+    const descent = new Descent(folder, name, folders);
     for (let last = false; !last;) {
       await nextTurn();
       signal?.throwIfAborted();
@@ -49,18 +57,11 @@ async function* walkHere(
 }
 
 /** Each thread takes every n-th name, so that the reader has them in order by asking the threads in turn. */
-async function* walkInThreads(
-  folder: string,
-  names: readonly string[],
-  signal: AbortSignal | undefined,
-): AsyncIterable<Packed> {
+async function* walkInThreads(order: Order, signal: AbortSignal | undefined): AsyncIterable<Packed> {
+  const { names } = order;
   const threads = Array.from(
     { length: THREADS },
-    (_, first) =>
-      new Thread(
-        folder,
-        names.filter((_, index) => index % THREADS === first),
-      ),
+    (_, first) => new Thread({ ...order, names: names.filter((_, index) => index % THREADS === first) }),
   );
   const stop = () => {
     for (const thread of threads) thread.fail(signal?.reason);
@@ -86,6 +87,7 @@ interface Order {
   readonly task: typeof TASK;
   readonly folder: string;
   readonly names: readonly string[];
+  readonly folders: boolean;
 }
 
 const TASK = "walk a folder";
@@ -97,8 +99,7 @@ class Thread {
   #failure: { readonly reason: unknown } | undefined;
   #wake = () => {};
 
-  constructor(folder: string, names: readonly string[]) {
-    const order: Order = { task: TASK, folder, names };
+  constructor(order: Order) {
     this.#worker = new Worker(new URL(import.meta.url), {
       workerData: order,
       env: {},
@@ -142,7 +143,7 @@ class Thread {
 }
 
 /** What runs in the thread. */
-async function serve({ folder, names }: Order, port: NonNullable<typeof parentPort>): Promise<void> {
+async function serve({ folder, names, folders }: Order, port: NonNullable<typeof parentPort>): Promise<void> {
   let room = AHEAD;
   let wake = () => {};
   port.on("message", (read: number) => {
@@ -150,7 +151,7 @@ async function serve({ folder, names }: Order, port: NonNullable<typeof parentPo
     wake();
   });
   for (const name of names) {
-    const descent = new Descent(folder, name);
+    const descent = new Descent(folder, name, folders);
     for (let last = false; !last;) {
       while (room <= 0) await new Promise<void>((resolve) => (wake = resolve));
       const packed = descent.take();

@@ -45,6 +45,26 @@ async function walked(folder: string, signal?: AbortSignal): Promise<Walked[]> {
 
 const told = (found: readonly Walked[]) => found.map(({ name, kind }) => `${kind} ${name}`);
 
+test("folders are told of where they are asked for, each before what lies in it", async () => {
+  for (const count of [3, 150]) {
+    const { folder, names } = treeOf(count);
+    mkdirSync(join(folder, "0/empty"));
+    const found: string[] = [];
+    for await (const batch of files.walk(folder, undefined, { folders: true }))
+      for (const { name, kind, uid } of batch) {
+        if (kind !== "folder") continue;
+        assert.equal(uid, process.getuid?.());
+        found.push(name);
+      }
+    const parents = names.flatMap((name) =>
+      name.split("/").map((_, index, parts) => parts.slice(0, index).join("/")),
+    );
+    const expected = new Set([...parents.filter((name) => name !== ""), "0/empty"]);
+    assert.deepEqual([...found].sort(), [...expected].sort());
+    assert.ok(found.indexOf("0") < found.indexOf("0/empty"));
+  }
+});
+
 test("a walk finds every file in one order, whether threads do it or not", async () => {
   for (const count of [3, 99, 100, 250]) {
     const { folder, names } = treeOf(count);

@@ -7,7 +7,7 @@ import { LOCAL_FOLDERS } from "./layout.ts";
 const SHOWN = 20;
 
 /**
- * The gate: whoever runs Synapse can read each file of local media and write beside it. A store that belongs to somebody
+ * The gate: whoever runs Synapse can reach and read each file of local media, and write beside it. A store that belongs to somebody
  * else is what people meet most after a move. Reads no file; memory does not grow with their number.
  */
 export async function mediaOwners(
@@ -39,10 +39,11 @@ export async function mediaOwners(
     if (found) judge(folder, found.uid, found.mode, 0o700);
   }
   for (const folder of LOCAL_FOLDERS) {
-    for await (const batch of files.walk(join(store, folder), signal)) {
+    for await (const batch of files.walk(join(store, folder), signal, { folders: true })) {
       for (const { name: below, kind, mode, uid: owner } of batch) {
         const path = join(store, folder, below);
         if (kind === "file") judge(path, owner, mode, 0o400);
+        else if (kind === "folder") judge(path, owner, mode, 0o700);
         else if (kind === "closed") judge(path, owner, 0, 0o500);
       }
     }

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import { unpackTar, type Unpacked } from "../../pipeline/tar.ts";
-import type { Files } from "../../system/files.ts";
+import type { Entry, Files } from "../../system/files.ts";
 import { makeOwnedFolder, type Owner } from "../owned-folder.ts";
 import { keptFolders, NOTHING_KEPT, type Kept } from "./kept.ts";
 import { isStorePath } from "./layout.ts";
@@ -83,9 +83,10 @@ export async function restoreMedia(
     if (note) own.push(entry.name);
     const path = join(target.store, entry.name);
     await folders.make(dirname(path));
-    if (!replace && (await files.look(path))) {
+    const found = replace ? undefined : await files.look(path);
+    if (found) {
       await mustBeSame(path, entry, files);
-      if (target.owner) await files.setOwner(path, target.owner.uid, target.owner.gid);
+      await giveTo(target.owner, path, found, files);
       kept += 1;
     } else {
       await write(path, entry, target, files);
@@ -101,11 +102,12 @@ async function write(path: string, entry: Unpacked, { owner }: MediaTarget, file
   const file = await files.begin(path, 0o640, { sync: false });
   try {
     for await (const chunk of entry.content) await file.write(chunk);
+    // Before it has its name: a run that is killed here leaves no file that its owner cannot read.
+    if (owner) await files.setOwner(file.path, owner.uid, owner.gid);
     await file.finish();
   } finally {
     await file.abandon();
   }
-  if (owner) await files.setOwner(path, owner.uid, owner.gid);
   // Last: what has the time of the archive has everything else.
   await files.setTimes(path, entry.mtimeMs);
 }
@@ -126,6 +128,12 @@ async function mustBeSame(path: string, entry: Unpacked, files: Files): Promise<
       hint: "restore into an empty media folder",
     },
   );
+}
+
+/** What an earlier run left to somebody else is given to its owner. */
+async function giveTo(owner: Owner, path: string, found: Entry, files: Files): Promise<void> {
+  if (owner && (found.uid !== owner.uid || found.gid !== owner.gid))
+    await files.setOwner(path, owner.uid, owner.gid);
 }
 
 /** Makes each folder once, private and with the owner asked for, and never through a symbolic link. */
@@ -152,9 +160,8 @@ export class Folders {
         hint: "restore into an empty media folder",
       });
     }
-    if (!found) {
-      await makeOwnedFolder(path, this.#target.owner, this.#files);
-    }
+    if (!found) await makeOwnedFolder(path, this.#target.owner, this.#files);
+    else if (found.kind === "folder") await giveTo(this.#target.owner, path, found, this.#files);
     this.#made.add(path);
   }
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { restoreMedia } from "../../../src/homeserver/media/restore.ts";
 import { packTar } from "../../../src/pipeline/tar.ts";
 import type { Bytes } from "../../../src/pipeline/stage.ts";
-import { realFiles as files } from "../../../src/system/files.ts";
+import { realFiles as files, type Files } from "../../../src/system/files.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, noise } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
@@ -166,4 +166,44 @@ test("files and folders belong to whom they are to belong", async () => {
     const { uid, gid } = statSync(join(store, name));
     assert.deepEqual({ uid, gid }, owner, name);
   }
+});
+
+const NOBODY = { uid: 65_534, gid: 65_534 };
+const ROOT_ONLY = { skip: process.getuid?.() === 0 ? false : "only root gives files away" };
+
+test("folders and files that an earlier run left to root are given to their owner", ROOT_ONLY, async () => {
+  const store = newStore();
+  await restored(archived(UPLOADS), store);
+  await restoreMedia(archived(UPLOADS), { store, owner: NOBODY }, files);
+  for (const name of [
+    "",
+    "local_content",
+    "local_content/AA",
+    "local_content/AA/aa",
+    ...Object.keys(UPLOADS),
+  ]) {
+    const { uid, gid } = statSync(join(store, name));
+    assert.deepEqual({ uid, gid }, NOBODY, name);
+  }
+});
+
+test("nothing has its name before it has its owner", ROOT_ONLY, async () => {
+  const store = newStore();
+  const killed: Files = {
+    ...files,
+    async setOwner(path, uid, gid) {
+      if (path.includes(stop)) throw new Error("killed");
+      await files.setOwner(path, uid, gid);
+    },
+  };
+  let stop = ".aa.unfinished";
+  const run = (through: Files) => restoreMedia(archived(UPLOADS), { store, owner: NOBODY }, through);
+  await assert.rejects(run(killed), /killed/);
+  assert.deepEqual(readdirSync(join(store, "local_content/AA")), [".aa.unfinished"]);
+  stop = ".first.unfinished";
+  await assert.rejects(run(killed), /killed/);
+  assert.deepEqual(readdirSync(join(store, "local_content/AA")), ["aa"]);
+  assert.deepEqual(filesIn(store), []);
+  await run(files);
+  assert.deepEqual(filesIn(store), Object.keys(UPLOADS));
 });
