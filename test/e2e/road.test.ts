@@ -26,6 +26,7 @@ let ssh: SshServer;
 let place: NewPlace;
 let work: string;
 let out: string;
+let exports: string;
 let road: string[];
 
 before(async () => {
@@ -39,9 +40,10 @@ before(async () => {
     ...[process.execPath, MAIN, "export", ...configPaths.flatMap((path) => ["--config", path])],
     ...["--working-directory", home.dataFolder, "--unit", UNIT],
   ];
+  exports = words.map(shellWord).join(" ");
   road = [
     ...["--from", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
-    ...["--export-command", words.map(shellWord).join(" ")],
+    ...["--export-command", exports],
   ];
 });
 
@@ -75,6 +77,23 @@ test("a dry run looks at both hosts and changes neither", async () => {
   assert.ok(ran.findings.some(({ id }) => id === "config-rewritten"));
   assert.equal(existsSync(out), false);
   assert.equal(existsSync(place.configDir), false);
+});
+
+test("a rehearsal over any command brings all of it, and the old server goes on", async () => {
+  const practice = await makeNewPlace(server.old.cluster, "practice", await freePort());
+  const folder = join(work, "practice");
+  const command = `${exports} --to-receiver --out ${shellWord(folder)}`;
+  await synliftWell(
+    ["restore", "--from-command", command, "--rehearse", ...practice.restoreArgs, "--json"],
+    server,
+  );
+  assert.equal(server.systemctl.isActive(UNIT), true);
+  assert.equal(existsSync(join(folder, "fence.json")), false);
+  const events = "select count(*) from events";
+  const { cluster } = server.old;
+  assert.equal(await cluster.sql("practice", events), await cluster.sql("old", events));
+  const opened = await synlift(["open", ...practice.openArgs, "--json"]);
+  assert.equal(opened.code, EXIT_CODES["rehearsal-refused"], opened.stderr);
 });
 
 test("a run that is killed while the database comes leaves none of it, and the old server fenced", async () => {
