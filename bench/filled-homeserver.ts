@@ -12,6 +12,8 @@ import { SynapseServer } from "../test/support/lab/synapse-server.ts";
 
 export interface Filled {
   readonly home: HomeserverFolder;
+  /** Its database is "large" there. */
+  readonly cluster: PostgresCluster;
   /** Bytes of the database, as PostgreSQL counts them. */
   readonly databaseBytes: number;
   readonly close: () => Promise<void>;
@@ -26,6 +28,7 @@ export async function filledHomeserver(messages: number, mediaBytes: number): Pr
   makeMedia(home.mediaStorePath, mediaBytes);
   return {
     home,
+    cluster,
     databaseBytes: Number(await cluster.sql("large", "select pg_database_size('large')")),
     close: async () => {
       await cluster.stop();
