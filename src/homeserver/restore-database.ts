@@ -25,6 +25,7 @@ import {
   restoreDatabase,
 } from "./database/restore.ts";
 import { restoreSqlite } from "./database/restore-sqlite.ts";
+import { ownSearchPath } from "./database/search-path.ts";
 import { schemaTable, type Store } from "./database/store.ts";
 import { describeTarget, openTarget, type DatabaseRestore } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
@@ -126,6 +127,11 @@ async function fillPostgres(
     store,
     kept: section.kept,
   });
+  const path = await ownSearchPath(address, system.postgres);
+  if (path !== undefined)
+    progress.note(
+      `the tables are not in the schema public: in this database, its user has the search_path ${path}, and no other user of it has`,
+    );
 }
 
 /**

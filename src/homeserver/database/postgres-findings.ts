@@ -125,7 +125,7 @@ async function unreadableTables(session: QuerySession): Promise<Finding[]> {
   ];
 }
 
-/** A restored database finds tables only in the schemas of its own search_path. */
+/** See `findTables`: restore makes the new user find Synapse's. What is somebody else's travels too. */
 async function otherSchemas(session: QuerySession): Promise<Finding[]> {
   const found = await session.all<{ schema: string; tables: number }>(`
     SELECT n.nspname AS schema, count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -140,7 +140,7 @@ async function otherSchemas(session: QuerySession): Promise<Finding[]> {
       evidence: found.map(
         ({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`,
       ),
-      hint: "if they are Synapse's, set the same search_path for the new database's user (ALTER ROLE … SET search_path); else drop them or leave them to their owner",
+      hint: "if they are Synapse's, nothing is to be done: restore sets the search_path of the new database's user, in that database; else drop them or leave them to their owner",
     },
   ];
 }

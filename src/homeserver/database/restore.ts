@@ -15,6 +15,7 @@ import { removeLeftBehind } from "../left-behind.ts";
 import type { Kept } from "../media/kept.ts";
 import type { DatabaseSection } from "./section.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
+import { findTables } from "./search-path.ts";
 import type { Store } from "./store.ts";
 
 export interface Target {
@@ -76,7 +77,7 @@ export interface RestoreOptions {
 
 /**
  * Fills an empty database, all of it or nothing: one transaction, whose COMMIT is only sent once `dump` has ended
- * well, so once gpg has proven the last byte. Throws `restore-failed`; then the database is as it was.
+ * well, so once gpg has proven the last byte. See `findTables` for what it may set for the database's user. Throws `restore-failed`; then the database is as it was.
  */
 export async function restoreDatabase(
   address: PostgresAddress,
@@ -88,7 +89,7 @@ export async function restoreDatabase(
     yield Buffer.from("BEGIN;\n");
     yield* guarded(guardKey)(dump);
     // The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does.
-    yield Buffer.from(`\nRESET search_path;\n${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`);
+    yield Buffer.from(`\n${findTables(store)}${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`);
   };
   const call = postgresCall(psql, address, [
     "--no-psqlrc",

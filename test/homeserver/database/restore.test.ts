@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { restoreDatabase } from "../../../src/homeserver/database/restore.ts";
+import { ownSearchPath } from "../../../src/homeserver/database/search-path.ts";
+import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import { packageFor } from "../../../src/system/packages.ts";
 import type { Bytes } from "../../../src/pipeline/stage.ts";
 import type { PostgresAddress } from "../../../src/system/postgres.ts";
@@ -10,7 +12,7 @@ import { breaksAfter, BROKEN, chunked, collect, cut } from "../../support/bytes.
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { addressIn, makeMiniSynapse, relationsIn } from "../../support/mini-synapse.ts";
-import { lock, pack, programs, type Packed } from "../../support/moved-database.ts";
+import { lock, pack, postgres, programs, type Packed } from "../../support/moved-database.ts";
 import { lockWith, programsBefore, scriptsIn } from "../../support/real-world.ts";
 
 let cluster: PostgresCluster;
@@ -67,7 +69,7 @@ test("a gpg that dies, or says that all is well half way, leaves the target empt
 test("a dump that is whole but not the one that was packed leaves the target empty", async () => {
   await refused(plain(lock, { size: 1, sha256: "0".repeat(64) }), {
     code: "bundle-damaged",
-    message: /does not hold what was packed/,
+    message: /holds more than the 1 bytes that were packed/,
   });
 });
 
@@ -193,4 +195,40 @@ test("an older psql, which cannot be restricted, restores a good dump and gets n
 test("a psql that is not there is named with its package", async () => {
   await refused(plain(), { code: "program-missing" }, { psql: "/nonexistent/psql" });
   assert.match(packageFor("psql"), /postgresql-client/);
+});
+
+test("tables in a schema that is not public are found after the move, by the rows that go and by the new user", async () => {
+  const old = await makeMiniSynapse(cluster, "elsewhere");
+  await cluster.sql("elsewhere", 'alter schema public rename to "Its Own"; create schema public');
+  await cluster.sql("elsewhere", `alter role mover in database elsewhere set search_path to "Its Own"`);
+  const moved = await pack(old);
+  assert.equal(moved.section.rows["Its Own.users"], 20);
+  // Somebody else's name for it, as a new host may have.
+  await cluster.sql("postgres", "create role newcomer login");
+  await cluster.createDatabase("own_schema", { owner: "newcomer" });
+  const address = addressIn(cluster, "own_schema", "newcomer");
+  const content = await collect(moved.bundle.plain(moved.artifact, lock));
+  const fill = (dump: Bytes) => restoreDatabase(address, dump, { programs, psql: "psql", guardKey: "Key1" });
+
+  await assert.rejects(fill(breaksAfter(content)), new Error(BROKEN));
+  assert.equal(await ownSearchPath(address, postgres), undefined, "as all of it was taken back");
+
+  await fill(chunked(content));
+  assert.equal(await ownSearchPath(address, postgres), '"Its Own", public');
+  const session = await postgres.connect(address);
+  try {
+    assert.deepEqual(await session.one("SELECT count(*) AS count FROM remote_media_cache"), { count: 1 });
+    const findings = await verifyDatabase(moved.section, session);
+    assert.deepEqual(
+      findings.filter(({ level }) => level !== "ok"),
+      [],
+    );
+  } finally {
+    await session.close();
+  }
+});
+
+test("where the tables are found, nothing is set for the database's user", async () => {
+  await restored(chunked(sql));
+  assert.equal(await ownSearchPath(target, postgres), undefined);
 });
