@@ -231,6 +231,14 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "found-warnings",
     "found-blockers",
   ],
+  "media export": [
+    "file-missing",
+    "archive-damaged",
+    "bundle-locked",
+    "connection-failed",
+    "target-not-empty",
+    "found-warnings",
+  ],
   rollback: [
     "config-unreadable",
     "database-unreachable",

@@ -1,6 +1,7 @@
 import { entry, type Entry } from "./command.ts";
 import { exportCommand } from "./export.ts";
 import { mediaCheckCommand } from "./media-check.ts";
+import { mediaExportCommand } from "./media-export.ts";
 import { openCommand } from "./open.ts";
 import { planCommand } from "./plan.ts";
 import { restoreCommand } from "./restore.ts";
@@ -20,4 +21,5 @@ export const COMMANDS: readonly Entry[] = [
   entry(openCommand),
   entry(rollbackCommand),
   entry(mediaCheckCommand),
+  entry(mediaExportCommand),
 ];

@@ -14,6 +14,17 @@ export interface Http {
   get(url: string, options?: HttpOptions): Promise<HttpAnswer>;
   /** Sends JSON. Rejects as `get` does; it may have arrived all the same. */
   put(url: string, body: JsonBody, options?: HttpOptions): Promise<HttpAnswer>;
+  /** Sends nothing, to set something going. Rejects as `get` does; it may have arrived all the same. */
+  post(url: string, options?: HttpOptions): Promise<HttpAnswer>;
+  /**
+   * Hands a long answer to `take` as it comes. The time limit holds for its beginning and for each wait for more of it;
+   * there is no `limit`. Rejects as `get` does, its body too, and with what `take` rejects with.
+   */
+  download<Taken>(
+    url: string,
+    options: Omit<HttpOptions, "limit">,
+    take: (answer: HttpDownload) => Promise<Taken>,
+  ): Promise<Taken>;
   /** Whether something accepts connections there. Never rejects. */
   accepts(host: string, port: number, milliseconds: number): Promise<boolean>;
   /** What certificate is shown there, whether it can be trusted or not. Rejects as `get` does. */
@@ -49,6 +60,10 @@ export interface HttpAnswer {
   readonly body: Uint8Array;
 }
 
+export interface HttpDownload extends Omit<HttpAnswer, "body"> {
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
 export interface HttpRoad {
   /** PEM certificates of authorities that are trusted beside the usual ones. */
   readonly authorities?: readonly string[];
@@ -62,18 +77,20 @@ const LIMIT = 8 * 1024 * 1024;
 /** Http over real sockets. */
 export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoad = {}): Http {
   const trust = trusting(authorities);
-  const ask = async (address: string, options: HttpOptions, body?: JsonBody) => {
+  const questionFor = (address: string, method: Question["method"], options: HttpOptions): Question => {
     const url = URL.parse(address);
     if (url?.protocol !== "https:" && url?.protocol !== "http:")
       throw new NoAnswer("broken", "that is no address of a web server");
     const usual = url.protocol === "https:" ? 443 : 80;
     const port = url.port === "" ? usual : Number(url.port);
     const place = options.at ?? { address: withoutBrackets(url.hostname), port };
-    return exchange(url, { ...options, at: { ...place, port: portFor(place.port) } }, trust, body);
+    return { ...options, url, method, trust, at: { ...place, port: portFor(place.port) } };
   };
   return {
-    get: (url, options = {}) => ask(url, options),
-    put: (url, body, options = {}) => ask(url, options, body),
+    get: async (url, options = {}) => exchange(questionFor(url, "GET", options)),
+    put: async (url, body, options = {}) => exchange({ ...questionFor(url, "PUT", options), body }),
+    post: async (url, options = {}) => exchange(questionFor(url, "POST", options)),
+    download: async (url, options, take) => received(questionFor(url, "GET", options), take),
 
     certificate: (name, { address, port }, { timeout = TIMEOUT, signal } = {}) =>
       certificateAt(name, { address, port: portFor(port) }, { timeout, signal, trust }),
@@ -100,35 +117,21 @@ export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoa
 
 export const realHttp: Http = httpOver();
 
-async function exchange(
-  url: URL,
-  { at, headers = {}, timeout = TIMEOUT, limit = LIMIT, signal }: HttpOptions & { at: Place },
-  trust: SecureContext | undefined,
-  body?: JsonBody,
-): Promise<HttpAnswer> {
+interface Question extends HttpOptions {
+  readonly url: URL;
+  readonly method: "GET" | "PUT" | "POST";
+  readonly at: Place;
+  readonly trust: SecureContext | undefined;
+  readonly body?: JsonBody;
+}
+
+async function exchange(question: Question): Promise<HttpAnswer> {
+  const { timeout = TIMEOUT, limit = LIMIT, signal } = question;
   signal?.throwIfAborted();
   const time = AbortSignal.timeout(timeout);
-  const secure = url.protocol === "https:";
-  const name = withoutBrackets(url.hostname);
-  const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-  const about = sent && { "content-type": "application/json", "content-length": sent.length };
-  const request = (secure ? requestSecure : requestPlain)({
-    host: at.address,
-    port: at.port,
-    path: `${url.pathname}${url.search}`,
-    method: sent ? "PUT" : "GET",
-    headers: { host: url.host, ...about, ...headers },
-    // A connection of its own: what one address answers must not come from a connection to another.
-    agent: false,
-    signal: signal ? AbortSignal.any([time, signal]) : time,
-    // An IP address is never sent as the name of a server (RFC 6066, section 3).
-    ...(secure && trust ? { secureContext: trust } : {}),
-    ...(secure ? { servername: isIP(name) ? "" : name } : {}),
-  });
+  const { request, answered } = send(question, signal ? AbortSignal.any([time, signal]) : time);
   try {
-    const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
-      request.on("response", resolve).on("error", reject).end(sent);
-    });
+    const incoming = await answered;
     return {
       status: incoming.statusCode ?? 0,
       headers: headersOf(incoming),
@@ -142,6 +145,80 @@ async function exchange(
   } finally {
     request.destroy();
   }
+}
+
+async function received<Taken>(
+  question: Question,
+  take: (answer: HttpDownload) => Promise<Taken>,
+): Promise<Taken> {
+  const { timeout = TIMEOUT, signal } = question;
+  signal?.throwIfAborted();
+  const time = new AbortController();
+  const { request, answered } = send(question, signal ? AbortSignal.any([time.signal, signal]) : time.signal);
+  let timer: NodeJS.Timeout | undefined;
+  // Only what is waited for counts, not the time that whoever takes it needs for it.
+  const wait = (waiting: boolean) => {
+    clearTimeout(timer);
+    if (!waiting) return;
+    timer = setTimeout(() => {
+      time.abort();
+    }, timeout);
+  };
+  const fault = (error: unknown) => {
+    signal?.throwIfAborted();
+    return time.signal.aborted
+      ? new NoAnswer("timed-out", `nothing more came for ${timeout / 1000} s`)
+      : noAnswer(error);
+  };
+  try {
+    wait(true);
+    const incoming = await answered.catch((error: unknown) => {
+      throw fault(error);
+    });
+    wait(false);
+    const body = async function* () {
+      try {
+        wait(true);
+        for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
+          wait(false);
+          yield chunk;
+          wait(true);
+        }
+      } catch (error) {
+        throw fault(error);
+      } finally {
+        wait(false);
+      }
+    };
+    return await take({ status: incoming.statusCode ?? 0, headers: headersOf(incoming), body: body() });
+  } finally {
+    wait(false);
+    request.destroy();
+  }
+}
+
+function send({ url, method, at, headers = {}, trust, body }: Question, signal: AbortSignal) {
+  const secure = url.protocol === "https:";
+  const name = withoutBrackets(url.hostname);
+  const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+  const about = sent && { "content-type": "application/json", "content-length": sent.length };
+  const request = (secure ? requestSecure : requestPlain)({
+    host: at.address,
+    port: at.port,
+    path: `${url.pathname}${url.search}`,
+    method,
+    headers: { host: url.host, ...about, ...headers },
+    // A connection of its own: what one address answers must not come from a connection to another.
+    agent: false,
+    signal,
+    // An IP address is never sent as the name of a server (RFC 6066, section 3).
+    ...(secure && trust ? { secureContext: trust } : {}),
+    ...(secure ? { servername: isIP(name) ? "" : name } : {}),
+  });
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    request.on("response", resolve).on("error", reject).end(sent);
+  });
+  return { request, answered };
 }
 
 async function bodyOf(incoming: IncomingMessage, limit: number): Promise<Uint8Array> {

@@ -191,3 +191,47 @@ test("JSON is put with its length and type, and what is answered comes back what
     server.close();
   }
 });
+
+test("a long answer is handed on as it comes; one that stops or breaks off is no whole answer", async () => {
+  const server = createWebServer((request, response) => {
+    if (request.url === "/none") return;
+    response.writeHead(200, { "content-length": "10" }).write("half");
+    if (request.url === "/break") setTimeout(() => response.socket?.destroy(), 20);
+    // Twice as long as is waited for, and never as long without a byte.
+    if (request.url === "/slow") {
+      for (const [index, byte] of ["-w", "h", "o", "le"].entries())
+        setTimeout(() => response.write(byte), 150 * (index + 1));
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const take = async ({ body }: { body: AsyncIterable<Uint8Array> }) => {
+    let text = "";
+    for await (const chunk of body) text += Buffer.from(chunk).toString();
+    return text;
+  };
+  const download = (path: string, signal?: AbortSignal) =>
+    httpOver().download(`${url}${path}`, { timeout: 300, ...(signal ? { signal } : {}) }, take);
+  try {
+    assert.equal(await download("/slow"), "half-whole");
+    await assert.rejects(download("/break"), { name: "NoAnswer", kind: "broken" });
+    await assert.rejects(download("/stop"), { name: "NoAnswer", kind: "timed-out" });
+    await assert.rejects(download("/none"), { name: "NoAnswer", kind: "timed-out" });
+    const stopped = new Error("stopped");
+    await assert.rejects(download("/stop", AbortSignal.abort(stopped)), stopped);
+    const stop = new AbortController();
+    setTimeout(() => {
+      stop.abort(stopped);
+    }, 50);
+    await assert.rejects(download("/stop", stop.signal), stopped);
+    const full = new Error("the disk is full");
+    await assert.rejects(
+      httpOver().download(`${url}/stop`, {}, () => Promise.reject(full)),
+      full,
+      "what takes it fails as itself",
+    );
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});

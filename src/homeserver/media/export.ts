@@ -165,7 +165,7 @@ export function mustHaveFiles(
     "media-missing",
     `${differingCount} of ${rows} uploads have no file, or one of another size, in ${store}: ${shown.join("; ")}${more}`,
     {
-      hint: `check media_store_path; if they are lost already, go on without them: --accept ${MEDIA_MISSING}`,
+      hint: `check media_store_path; where matrix-media-repo keeps the media, synlift media export fetches them; if they are lost already, go on without them: --accept ${MEDIA_MISSING}`,
     },
   );
 }

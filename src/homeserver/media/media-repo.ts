@@ -19,7 +19,8 @@ const TIMEOUT = 10_000;
 /** More is no answer of its. */
 const LIMIT = 64 * 1024;
 
-const HOST = /^[A-Za-z0-9.:[\]-]+$/;
+/** A name that can stand in a Host header. */
+export const HOST = /^[A-Za-z0-9.:[\]-]+$/;
 
 const amounts = z.object({ media: z.int().nonnegative(), thumbnails: z.int().nonnegative() });
 const usageSchema = z.object({ raw_bytes: amounts, raw_counts: amounts });
@@ -37,8 +38,7 @@ export async function askMediaRepo(
   const base = URL.canParse(url) ? new URL(url) : undefined;
   if (!base || !/^https?:$/.test(base.protocol))
     return failed("the address given for matrix-media-repo", "is no http or https URL");
-  // Without what might be a password in it.
-  const where = `matrix-media-repo at ${base.origin}${base.pathname.replace(/\/$/, "")}`;
+  const where = whereOf(base);
   if (!/^[\x21-\x7e]+$/.test(token))
     return failed(where, "was not asked: its access token is empty, or holds what no token holds");
   const path = `/_matrix/media/unstable/admin/usage/${encodeURIComponent(serverName)}`;
@@ -62,7 +62,12 @@ export async function askMediaRepo(
   }
 }
 
-function usageIn({ body }: HttpAnswer): MediaRepoUsage | undefined {
+/** For people, without what might be a password in it. */
+export const whereOf = ({ origin, pathname }: URL): string =>
+  `matrix-media-repo at ${origin}${pathname.replace(/\/$/, "")}`;
+
+/** Undefined when the answer says nothing of that. */
+export function usageIn({ body }: HttpAnswer): MediaRepoUsage | undefined {
   try {
     const { raw_bytes: bytes, raw_counts: counts } = usageSchema.parse(
       JSON.parse(new TextDecoder().decode(body)),
@@ -76,15 +81,16 @@ function usageIn({ body }: HttpAnswer): MediaRepoUsage | undefined {
   }
 }
 
-function faultOf({ status }: HttpAnswer, serverName: string): [string, string] {
+/** What an answer means that is not what was asked for, and what to do. */
+export function faultOf({ status }: Pick<HttpAnswer, "status">, serverName: string): [string, string] {
   switch (status) {
     case 200:
-      return ["answered with something else than its usage", "check the URL: is it a matrix-media-repo?"];
+      return ["answered with something else than was asked for", "check the URL: is it a matrix-media-repo?"];
     case 401:
     case 403:
       return [
         "refused the access token",
-        "it takes the token of a user listed under `admins` in its configuration, or its shared secret",
+        "it takes the token of a user listed under `admins` in its configuration, or its shared secret; that alone while the homeserver is stopped",
       ];
     case 404:
       return ["does not know the question", "check the URL: is it a matrix-media-repo?"];
@@ -113,5 +119,5 @@ const holds = (where: string, { media, thumbnails }: MediaRepoUsage, serverName:
   evidence: [
     `thumbnails: ${formatAmount(thumbnails.files, "files")}, ${formatBytes(thumbnails.bytes)}; what is stored once may be counted several times`,
   ],
-  hint: "a bundle does not hold them: export them there, with its gdpr_export",
+  hint: `a bundle does not hold them: synlift media export --media-repo … --server ${serverName} fetches them for restore --media-archive`,
 });

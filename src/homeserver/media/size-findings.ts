@@ -79,6 +79,7 @@ export function elsewhere(
         id: "media-elsewhere",
         level: "note",
         sentence: "enable_media_repo is off: matrix-media-repo keeps the media",
+        hint: "synlift media export fetches it, for restore --media-archive",
       },
     ];
   }
@@ -87,7 +88,7 @@ export function elsewhere(
       id: "media-elsewhere",
       level: "warning",
       sentence: "enable_media_repo is off: a worker or another program keeps the media",
-      hint: "if it is a worker of Synapse, its media is in media_store_path all the same; anything else must be moved by itself",
+      hint: "if it is a worker of Synapse, its media is in media_store_path all the same; from matrix-media-repo, synlift media export fetches it; anything else must be moved by itself",
     },
   ];
 }

@@ -1,0 +1,68 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import { exportMediaRepo, lookAtMediaRepo } from "../homeserver/media/media-repo-export.ts";
+import { readToken } from "../homeserver/people/notice-inputs.ts";
+import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import { formatAmount, formatBytes } from "../report/units.ts";
+import type { Command } from "./command.ts";
+import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options.ts";
+
+const schema = z.object({
+  mediaRepo: z
+    .url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8000" })
+    .refine((text) => !URL.canParse(text) || new URL(text).password + new URL(text).username === "", {
+      error: "write it without a name and a password",
+    }),
+  tokenFile: z.string().min(1),
+  server: z.string().regex(/^[A-Za-z0-9.:[\]-]{1,255}$/, "is no name of a server"),
+  out: z.string().min(1),
+  ...acceptSchema,
+  ...dryRunSchema,
+});
+
+export const mediaExportCommand: Command<z.infer<typeof schema>> = {
+  name: "media export",
+  summary: "Fetch a server's media from matrix-media-repo as an archive for restore. Run it again to go on.",
+  options: [
+    { flags: "--media-repo <url>", about: "base address of matrix-media-repo: http://127.0.0.1:8000" },
+    {
+      flags: "--token-file <file>",
+      about: "file whose only line is the access token of one of its `admins`, or its shared secret",
+    },
+    { flags: "--server <name>", about: "server whose media it is: the part behind the colon in user ids" },
+    {
+      flags: "--out <folder>",
+      about: "new folder for the archive, for your eyes only: the media in it are not encrypted",
+    },
+    DRY_RUN,
+    ACCEPT,
+  ],
+  example:
+    "synlift media export --media-repo http://127.0.0.1:8000 --token-file /root/media.token --server example.org --out /srv/media-archive",
+  parse: (given) => checked(schema, given),
+
+  async run({ mediaRepo, tokenFile, server, out, accept, dryRun }, system, view) {
+    const { folder: here } = system.machine;
+    const token = await readToken(resolve(here, tokenFile), system.files);
+    const folder = resolve(here, out);
+    const asked = { repo: { url: mediaRepo, token }, serverName: server, folder };
+    const {
+      held,
+      archive,
+      findings: found,
+    } = await (dryRun ? lookAtMediaRepo(asked, system) : exportMediaRepo(asked, system, view));
+    const findings = acceptWarnings(found, accept);
+    const failure = lookFailure(findings);
+    return {
+      findings,
+      details: { serverName: server, folder, held: { ...held }, archive: archive ?? null },
+      lines: archive
+        ? [
+            `${folder} holds ${formatAmount(archive.uploads, "files")} of ${server}, ${formatBytes(archive.bytes)}, not encrypted`,
+            `for restore: --media-archive ${folder}`,
+          ]
+        : ["nothing was changed"],
+      failure,
+    };
+  },
+};
