@@ -40,6 +40,7 @@ import {
   furtherDatabasesSchema,
 } from "./database-options.ts";
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-options.ts";
+import { mustBeOutside } from "../homeserver/layouts/choose.ts";
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
 import { onlyLooked, restored } from "./restored-words.ts";
 import { ROAD_OPTIONS, roadOf, roadSchema } from "./road-options.ts";
@@ -104,6 +105,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const layout = layoutOf(options, system);
     const road = roadOf(options, system);
     const spool = spoolOf(options, layout, system);
+    if (!road) mustBeOutside(layout, spool ?? resolve(system.machine.folder, options.argument ?? ""));
     const { target, here } = await databaseOf(options, layout, system);
     const placing: Placing = { ...options, layout, target, here };
     if (road) return byRoad(road, options, placing, system, view);

@@ -61,14 +61,25 @@ async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }
 export function mustBePlain({ odd, closed }: StoreState, store: string, accepted: readonly string[]): void {
   refuseUnreadable(closed, closed.length, { store, unreadableAccepted: accepted.includes(MEDIA_UNREADABLE) });
   if (odd.length === 0 || accepted.includes(MEDIA_ODD)) return;
-  const more = odd.length > 3 ? ` and ${odd.length - 3} more` : "";
-  throw new MigrationError(
-    "media-missing",
-    `the media store ${store} holds links or other things that are no regular files: ${odd.slice(0, 3).join(", ")}${more}`,
-    {
-      hint: `put what they lead to in their place, or go on without it: --accept ${MEDIA_ODD}`,
-    },
-  );
+  const nameless = odd.filter(hasNoName);
+  const holds = [
+    ...listed(
+      "links or other things that are no regular files",
+      odd.filter((name) => !hasNoName(name)),
+    ),
+    ...listed("things whose names are no UTF-8, so that they cannot be opened", nameless),
+  ];
+  throw new MigrationError("media-missing", `the media store ${store} holds ${holds.join("; and ")}`, {
+    hint: `${nameless.length === odd.length ? "Synapse makes no such names: move them out of the store" : "put what links lead to in their place, and move what is not Synapse's out of the store"}, or go on without it: --accept ${MEDIA_ODD}`,
+  });
+}
+
+/** A walk tells bytes that are no UTF-8 as this character. */
+const hasNoName = (name: string) => name.includes("\uFFFD");
+
+function listed(what: string, names: readonly string[]): string[] {
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
+  return names.length === 0 ? [] : [`${what}: ${names.slice(0, 3).join(", ")}${more}`];
 }
 
 /** Throws `homeserver-running`: what is written after the dump would be lost. */
@@ -164,7 +175,7 @@ export function sourceFindings(
           {
             id: MEDIA_ODD,
             level: "warning" as const,
-            sentence: `${formatCount(media.odd.length)} things in the media store are no regular files and were not packed`,
+            sentence: `${formatCount(media.odd.length)} things in the media store are no regular files, or have names that are no UTF-8, and were not packed`,
             evidence: media.odd.slice(0, 20),
             hint: "a link in a media store was made by hand: copy what it leads to into its place",
           },

@@ -36,6 +36,11 @@ export function foreseen(error: unknown, verb: string, path: string): unknown {
         hint: "run synlift as a user who may, often root",
         ...more,
       });
+    case "ELOOP":
+      return new MigrationError("file-failed", `cannot ${verb} ${path}: a link there leads back to itself`, {
+        hint: "put in its place what it was to lead to",
+        ...more,
+      });
     case undefined:
       return error;
     default:

@@ -72,7 +72,8 @@ async function realPath(path: string, files: Files): Promise<string> {
       hint: "check the database settings; relative paths start at the folder that the server runs in",
     });
   }
-  if (found.kind !== "file") throw unusable(path, `it is a ${found.kind}, not a file`);
+  if (found.kind !== "file")
+    throw unusable(path, found.kind === "folder" ? "it is a folder, not a file" : "it is no regular file");
   return files.real(path);
 }
 

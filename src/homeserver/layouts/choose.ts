@@ -26,12 +26,24 @@ export type Chosen = Layout & { readonly pip?: PipPlaces; readonly compose?: Com
 /** How it will lie on the new host. Throws `bad-usage` for what a layout needs and nobody said, or decides by itself. */
 export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
   const layout = wanted.prepareOnly ? preparedOnly(wanted, machine) : laidOut(wanted, machine);
+  if (layout.configDir === layout.mediaDir)
+    throw usage(`--config-dir and --media-dir are both ${layout.configDir}`, "give each a folder of its own");
   return {
     ...layout,
     units: [...new Set([...layout.units, ...wanted.units])],
     withoutWorkers: layout.withoutWorkers || wanted.withoutWorkers,
     listen: layout.listen ?? wanted.listen,
   };
+}
+
+/** Throws `bad-usage`: what is restored would lie in what it is read from, and go with it. */
+export function mustBeOutside({ configDir, mediaDir }: Layout, bundle: string): void {
+  for (const [option, path] of [
+    ["--config-dir", configDir],
+    ["--media-dir", mediaDir],
+  ] as const)
+    if (`${path}/`.startsWith(`${bundle}/`))
+      throw usage(`${option} ${path} lies in the bundle's folder ${bundle}`, "choose a folder outside of it");
 }
 
 /** Somebody else's way of running Synapse starts it: of a layout, only the places are taken. */
