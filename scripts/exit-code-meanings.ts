@@ -143,7 +143,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     then: "Read the server's own log; then open again.",
   },
   "already-opened": {
-    means: "The restored server was opened already.",
+    means: "The restored server was opened already, or may have been.",
     then: "Start and stop it as any server; restoring over it would lose what was written since.",
   },
   "passphrase-unusable": {

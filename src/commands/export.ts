@@ -176,7 +176,7 @@ function sealed(folder: string, { manifest, findings, report }: Sealed): Outcome
       ...(manifest.rehearsal
         ? []
         : [
-            `carry the folder to the new host, then: synlift restore; to give up the move instead: synlift rollback --out ${folder}`,
+            `carry the folder to the new host, then: synlift restore; to give up the move instead, before the new server is open: synlift rollback --out ${folder} --target URL, with the address of the new server`,
           ]),
     ],
   };

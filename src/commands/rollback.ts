@@ -3,8 +3,9 @@ import { z } from "zod";
 import { JOURNAL, LOCK, MANIFEST } from "../bundle/layout.ts";
 import { MigrationError } from "../errors.ts";
 import { OUTAGE } from "../homeserver/estimate/export-clock.ts";
+import { mayGoBack } from "../homeserver/may-go-back.ts";
 import { movedOn } from "../homeserver/moved-on.ts";
-import { openedElsewhere, refuseOpened } from "../homeserver/opened-elsewhere.ts";
+import { openedElsewhere } from "../homeserver/opened-elsewhere.ts";
 import { putBack, undos } from "../homeserver/put-back.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import { HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
@@ -12,7 +13,6 @@ import { FenceRecord } from "../homeserver/service/fence-record.ts";
 import { starts, undoWords } from "../homeserver/service/undo.ts";
 import { Journal } from "../journal/journal.ts";
 import { takeLock } from "../journal/lock.ts";
-import type { Finding } from "../report/finding.ts";
 import { formatDuration } from "../report/units.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
@@ -20,10 +20,13 @@ import { checked, DRY_RUN, dryRunSchema } from "./options.ts";
 
 const schema = z.object({
   out: z.string().min(1),
-  target: z.url().optional(),
+  target: z
+    .url({ protocol: /^https?$/, error: "must begin with https://, as https://new.example.org" })
+    .optional(),
   configDir: z.string().min(1).optional(),
   startCommand: z.string().min(1).optional(),
-  url: z.url().optional(),
+  url: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8008" }).optional(),
+  yes: z.boolean().default(false),
   force: z.boolean().default(false),
   ...dryRunSchema,
 });
@@ -40,6 +43,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       about: "what starts the old server, where export does not know it",
     },
     { flags: "--url <url>", about: "where to ask the started server; else its first plain listener" },
+    { flags: "--yes", about: "without asking whether the new server was opened, where that is not known" },
     { flags: "--force", about: "also when the new server was opened: what was written there is lost" },
     DRY_RUN,
   ],
@@ -55,7 +59,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       const record = await FenceRecord.read(folder, files, machine);
       if (!record) throw nothingFenced(folder);
       const homeserver = await readHomeserver({ ...record.source, signal }, files);
-      const opened = await openedElsewhere(
+      const there = await openedElsewhere(
         {
           configFolder:
             options.configDir === undefined ? undefined : resolve(machine.folder, options.configDir),
@@ -64,19 +68,22 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
         homeserver,
         system,
       );
-      if (opened !== undefined && !options.force) refuseOpened(opened);
-      const forced: Finding[] = opened === undefined ? [] : [lost(opened)];
       const journal = await Journal.read(join(folder, JOURNAL), files);
       const sent = journal?.facts[ROAD] !== undefined;
-      const findings = [...forced, ...(await movedOn(record, sent, system))];
       const list = undos(record);
       const words = list.map((change) => undoWords(change, record.keeper, options.startCommand));
+      // Whether everything that a new server needs was packed, or sent to it.
+      const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
+      const complete = sealed || journal?.facts[HANDED_OVER] !== undefined;
+      const going = { ...options, subject: record.subject, folder, there, complete, lines: words };
+      const agreed = await mayGoBack(going, system);
+      const findings = [...agreed, ...(await movedOn(record, sent, system))];
       const details = { folder, subject: record.subject, undone: words };
       if (options.dryRun) {
         const lines = [...words.map((line) => `would be done: ${line}`), "a dry run: nothing was changed"];
         return { findings, details: { ...details, dryRun: true }, lines };
       }
-      for (const { sentence } of forced) view.note(sentence);
+      for (const { sentence } of agreed) view.note(sentence);
       // First of all: a bundle of a server that serves again must not be restored by mistake.
       await files.remove(join(folder, MANIFEST));
       await journal?.forgetFact(HANDED_OVER);
@@ -114,13 +121,6 @@ const nothingFenced = (folder: string) =>
   new MigrationError("bundle-unfinished", `the export into ${folder} has changed nothing on this host`, {
     hint: "there is nothing to undo: start the server with what you stopped it with",
   });
-
-const lost = (opened: string): Finding => ({
-  id: "opened-elsewhere",
-  level: "warning",
-  sentence: `${opened}: whatever was written there since is not on this host, and two servers of one name must never run`,
-  hint: "stop the new server for good before anybody reaches both",
-});
 
 /** Seconds from the stop to now; undefined when nobody knows. */
 async function endOutage(folder: string, { files, machine }: System): Promise<number | undefined> {

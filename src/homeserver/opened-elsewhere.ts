@@ -11,31 +11,68 @@ export interface NewPlaces {
   readonly target: string | undefined;
 }
 
+/** What is known of the new server: only its own record, on this host, can show that it was not opened. */
+export type NewServer =
+  | { readonly state: "opened"; readonly how: string }
+  | { readonly state: "closed" }
+  /** With why each place that was named does not tell it, for people. */
+  | { readonly state: "unknown"; readonly why: readonly string[] };
+
 /**
- * How it is known that the new server was opened: by what `open` wrote down on this host, or because a server with this
- * one's name and key answers there. Undefined when nothing shows it, as when nobody answers there.
+ * Whether the new server was opened: by what `open` wrote down on this host, or because a server with this one's name
+ * and key answers there. Nobody who answers, or somebody else, shows nothing: it may be open at another address.
  */
 export async function openedElsewhere(
   { configFolder, target }: NewPlaces,
   homeserver: Homeserver,
   { files, http }: System,
-): Promise<string | undefined> {
+): Promise<NewServer> {
+  const why: string[] = [];
   const record = configFolder === undefined ? undefined : await findRecord(configFolder, files);
-  if (record && record.serverName === homeserver.serverName && !record.rehearsal && record.opened !== null)
-    return `${record.serverName} was opened in ${configFolder!} on ${record.opened}`;
-  if (target === undefined) return undefined;
+  const isOurs = record?.serverName === homeserver.serverName && !record.rehearsal;
+  if (isOurs && record.opened !== null)
+    return {
+      state: "opened",
+      how: `${record.serverName} was opened in ${configFolder!} on ${record.opened}`,
+    };
+  // Written down before the fence is lifted: a run that was cut off there may have lifted it.
+  const isClosed = isOurs && record.opening === null;
+  if (configFolder !== undefined && !isClosed)
+    why.push(
+      isOurs
+        ? `an open of ${configFolder} was begun, and its end is not written down`
+        : `no restore of ${homeserver.serverName} is known in ${configFolder}`,
+    );
+  if (target !== undefined) {
+    const how = await answeredAs(target, homeserver, { files, http });
+    if (how.isSame) return { state: "opened", how: how.sentence };
+    why.push(`${how.sentence}, so whether it is open is not known`);
+  }
+  return isClosed ? { state: "closed" } : { state: "unknown", why };
+}
+
+/** Whether a server with this one's name and key answers there, for people. */
+async function answeredAs(
+  target: string,
+  homeserver: Homeserver,
+  { files, http }: Pick<System, "files" | "http">,
+): Promise<{ isSame: boolean; sentence: string }> {
+  const { serverName } = homeserver;
+  const not = (sentence: string) => ({ isSame: false, sentence });
   const answer = await http
     .get(`${target.replace(/\/+$/, "")}/_matrix/key/v2/server`, { timeout: 10_000 })
     .catch(() => undefined);
-  if (answer?.status !== 200) return undefined;
-  const said = parsed(answer.body);
-  if (said?.server_name !== homeserver.serverName) return undefined;
+  if (!answer) return not(`${target} did not answer`);
+  const said = answer.status === 200 ? parsed(answer.body) : undefined;
+  if (said?.server_name !== serverName) return not(`${target} did not answer as ${serverName}`);
   const { keys } = await packSigningKey(homeserver, files);
   const published = Object.entries(said.verify_keys ?? {});
   const same = keys.some(({ id, publicKey }) =>
     published.some(([name, { key }]) => name === id && key === publicKey),
   );
-  return same ? `${target} answers as ${homeserver.serverName} with its signing key` : undefined;
+  return same
+    ? { isSame: true, sentence: `${target} answers as ${serverName} with its signing key` }
+    : not(`${target} answers as ${serverName} with another signing key`);
 }
 
 interface Published {

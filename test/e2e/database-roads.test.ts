@@ -184,7 +184,7 @@ test("programs that are only where a command leads, with a password that nobody 
       "select count(*) from pg_db_role_setting s join pg_roles r on r.oid = s.setrole where rolname = 'guarded' and setconfig::text like '%read_only%'",
     );
   assert.equal(await fence(), "1");
-  await synliftWell(["rollback", "--out", out], { env: { PATH } });
+  await synliftWell(["rollback", "--out", out, "--yes"], { env: { PATH } });
   assert.equal(await fence(), "0");
 
   const said = readFileSync(log, "utf8");

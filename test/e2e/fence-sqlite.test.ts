@@ -79,7 +79,7 @@ test("the question says that the file can only be read, and a rollback gives it 
     `systemctl enable ${UNIT}`,
     `systemctl start ${UNIT}`,
   ]);
-  await well(["rollback", "--out", out, "--json"]);
+  await well(["rollback", "--out", out, "--yes", "--json"]);
   assert.equal(modeOf(), 0o640);
   await canWrite("after the rollback");
   assert.equal(existsSync(join(out, "manifest.json")), false);
@@ -114,7 +114,7 @@ test("what is written around the fence is noticed, and packed when the export is
   assert.ok(packedBy(ran).includes(DATABASE), packedBy(ran).join());
   assert.equal(modeOf() & 0o222, 0, "and the file is closed again");
   assert.deepEqual(await unsettled(out), []);
-  await well(["rollback", "--out", out, "--json"]);
+  await well(["rollback", "--out", out, "--yes", "--json"]);
   assert.equal(modeOf(), 0o640);
   await canWrite("after the second rollback");
 });

@@ -75,7 +75,7 @@ test("a container is stopped, does not come back by itself, and rollback starts 
   assert.equal(docker.policy(CONTAINER), "no");
   await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);
 
-  await synliftWell(["rollback", "--out", out, "--json"], { env });
+  await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env });
   assert.equal(docker.isRunning(CONTAINER), true);
   assert.equal(docker.policy(CONTAINER), "unless-stopped");
   assert.deepEqual(docker.calls, [
@@ -102,7 +102,7 @@ test("what synctl started is stopped by synctl, and rollback starts it with sync
   const listed = resultOf(await synliftWell(["rollback", "--out", out, "--dry-run", "--json"]));
   assert.ok((listed.details["undone"] as string[]).includes(`synctl start ${old.home.configFile}`));
 
-  await synliftWell(["rollback", "--out", out, "--json"]);
+  await synliftWell(["rollback", "--out", out, "--yes", "--json"]);
   await canWrite();
 });
 

@@ -157,7 +157,7 @@ test("its database is fenced and dumped before the homeserver's, and rollback li
   for (const path of filesBelow(bundle))
     for (const secret of [ENCRYPTION, "secret-of-mas"])
       assert.ok(!readFileSync(path).includes(secret), `a secret is in ${path}`);
-  await synliftWell(["rollback", "--out", bundle]);
+  await synliftWell(["rollback", "--out", bundle, "--yes"]);
   assert.equal(await readOnly(), "0");
 
   await synliftWell(exporting(...named()));

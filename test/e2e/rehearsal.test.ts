@@ -105,7 +105,7 @@ test("the real run says before the stop how long it will be, by the rehearsal, a
 
 test("what was stopped with a command is started again by the one that was given for it", async () => {
   await assert.rejects(fetch(`${old.server.baseUrl}/health`));
-  await synliftWell(["rollback", "--out", real, "--json"]);
+  await synliftWell(["rollback", "--out", real, "--yes", "--json"]);
   await untilAnswers();
   await old.people.alice.send(old.people.rooms.public.id, "back again");
 });

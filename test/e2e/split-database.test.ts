@@ -78,7 +78,7 @@ test("both databases are fenced, dumped and counted, and both fences come off ag
   await server.stop();
   await synliftWell(exportOf(home, bundle));
   assert.deepEqual([await readOnly("old"), await readOnly("old_state")], ["1", "1"]);
-  await synliftWell(["rollback", "--out", bundle]);
+  await synliftWell(["rollback", "--out", bundle, "--yes"]);
   assert.deepEqual([await readOnly("old"), await readOnly("old_state")], ["0", "0"]);
 
   await synliftWell(exportOf(home, bundle));

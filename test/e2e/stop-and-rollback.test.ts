@@ -84,7 +84,17 @@ test("a move that is given up puts everything back, and the server serves with a
   ]);
   assert.equal(systemctl.isActive(UNIT), false);
 
-  await well(["rollback", "--out", out, "--json"]);
+  // The new server may be open by now, and nobody is there to be asked.
+  const nobody = await run(["rollback", "--out", out, "--json"]);
+  assert.equal(nobody.code, 2, nobody.stderr);
+  assert.match(nobody.stderr, /may be open by now[^]*--target[^]*--yes/);
+  const silent = `http://127.0.0.1:${await freePort()}`;
+  const unanswered = await run(["rollback", "--out", out, "--target", silent, "--json"]);
+  assert.equal(unanswered.code, 2, unanswered.stderr);
+  assert.ok(unanswered.stderr.includes(`${silent} did not answer, so whether it is open is not known`));
+  assert.deepEqual([systemctl.isActive(UNIT), existsSync(join(out, "manifest.json"))], [false, true]);
+
+  await well(["rollback", "--out", out, "--yes", "--json"]);
   assert.equal(systemctl.isActive(UNIT), true);
   assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [true, false]);
   assert.equal(
@@ -110,7 +120,7 @@ test("after a rollback the same export does again what the server has changed si
   );
   assert.deepEqual(packed, ["customer_db_export.sql.gz.gpg"]);
   assert.match(ran.stderr, /database changed since it was made/);
-  await well(["rollback", "--out", out, "--json"]);
+  await well(["rollback", "--out", out, "--yes", "--json"]);
 });
 
 test("what was killed half way is taken back as well as what was finished", async () => {
@@ -136,7 +146,7 @@ test("of two at once the second says who is at work", async () => {
   });
   assert.equal((await first).code, 0, (await first).stderr);
   assert.equal((await second!).code, 21, (await second!).stderr);
-  await well(["rollback", "--out", out, "--json"]);
+  await well(["rollback", "--out", out, "--yes", "--json"]);
 });
 
 test("media is packed while the server serves, and an upload of that time comes in the second archive", async () => {

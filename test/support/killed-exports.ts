@@ -55,7 +55,7 @@ async function killOne(server: UnitServer, out: string, moment: KillMoment, back
   const done = packedBy(out);
 
   if (backAtOnce && fenced) {
-    await well(["rollback", "--out", out, "--json"]);
+    await well(["rollback", "--out", out, "--yes", "--json"]);
     await mustBeBack(server);
   }
   const resumed = await well(server.realExport(out));
@@ -69,7 +69,7 @@ async function killOne(server: UnitServer, out: string, moment: KillMoment, back
 /** The server is fenced, so it stands still: what it has is the measure, of an undisturbed run as of any other. */
 async function endsWell(server: UnitServer, out: string): Promise<void> {
   assert.deepEqual(await restored(server, out), await fencedSource(server));
-  await synliftWell(["rollback", "--out", out, "--json"], { env: server.env });
+  await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env: server.env });
   await mustBeBack(server);
   rmSync(out, { recursive: true });
 }
