@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { JOURNAL, LOCK, MANIFEST } from "../bundle/layout.ts";
 import { MigrationError } from "../errors.ts";
+import { backLines } from "../homeserver/back-words.ts";
 import { OUTAGE } from "../homeserver/estimate/export-clock.ts";
 import { mayGoBack } from "../homeserver/may-go-back.ts";
 import { movedOn } from "../homeserver/moved-on.ts";
@@ -10,10 +11,10 @@ import { putBack, undos } from "../homeserver/put-back.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import { HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
 import { FenceRecord } from "../homeserver/service/fence-record.ts";
-import { starts, undoWords } from "../homeserver/service/undo.ts";
+import { signsOfLife } from "../homeserver/service/inspect.ts";
+import { undoWords } from "../homeserver/service/undo.ts";
 import { Journal } from "../journal/journal.ts";
 import { takeLock } from "../journal/lock.ts";
-import { formatDuration } from "../report/units.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import { checked, DRY_RUN, dryRunSchema } from "./options.ts";
@@ -87,24 +88,17 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       // First of all: a bundle of a server that serves again must not be restored by mistake.
       await files.remove(join(folder, MANIFEST));
       await journal?.forgetFact(HANDED_OVER);
-      const left = await putBack({ record, homeserver, ...options }, system, view);
-      const outage = await endOutage(folder, system);
-      const started = list.some(starts) || options.startCommand !== undefined;
+      // What this run starts counts as this run's.
+      const earlier = record.restarted;
+      const back = await putBack({ record, homeserver, ...options }, system, view);
+      const outage = back.closed ? undefined : await endOutage(folder, system);
+      const alive = (await signsOfLife(homeserver, system)).length > 0;
+      const { subject, givenUp } = record;
+      const how = { ...back, subject, folder, sent, earlier, alive, outage, changed: givenUp !== undefined };
       return {
         findings,
-        details: { ...details, leftToDo: left, outageSeconds: outage ?? null },
-        lines: [
-          ...left.map((line) => `left to you: ${line}`),
-          started && left.length === 0
-            ? `${record.subject} serves again on this host${outage === undefined ? "" : `, after ${formatDuration(outage)}`}`
-            : `${record.subject} may run again on this host: nothing of the fence is left`,
-          ...(started || left.length > 0
-            ? []
-            : ["synlift did not stop it, so it does not start it: do that with what you stopped it with"]),
-          sent
-            ? "what the new host has must not be opened any more; to move after all, drop the database there, and run the same restore again"
-            : `the bundle in ${folder} is no longer sealed; to move after all, run the same export again`,
-        ],
+        details: { ...details, leftToDo: [...back.left], outageSeconds: outage ?? null },
+        lines: backLines(how),
       };
     } finally {
       await held.release();

@@ -39,6 +39,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
     const [road, handedOver] = [journal.facts[ROAD] !== undefined, journal.facts[HANDED_OVER]];
     const steps = Object.entries(journal.steps);
     const fence = await FenceRecord.read(folder, files, machine);
+    const givenUp = fence?.givenUp;
     const findings: Finding[] = [
       ...steps
         .filter(([, { outcome }]) => outcome["name"] !== undefined)
@@ -66,12 +67,18 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
           ? { id: "sealed", level: "ok", sentence: "the bundle is sealed: it is complete" }
           : handedOver !== undefined
             ? { id: "handed-over", level: "ok", sentence: `the new host has all of it, since ${handedOver}` }
-            : {
-                id: "interrupted",
-                level: "warning",
-                sentence: "nothing works on it, and it is not complete",
-                hint: `run the same ${road ? "restore again on the new host" : "export again"}: it goes on where it stopped`,
-              },
+            : givenUp !== undefined && steps.every(([, { at }]) => at < givenUp)
+              ? {
+                  id: "given-up",
+                  level: "note",
+                  sentence: `given up by rollback on ${givenUp}: the old server may serve; to move after all, ${road ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
+                }
+              : {
+                  id: "interrupted",
+                  level: "warning",
+                  sentence: "nothing works on it, and it is not complete",
+                  hint: `run the same ${road ? "restore again on the new host" : "export again"}: it goes on where it stopped`,
+                },
       ...fenceFindings(fence),
       ...(fence && !running ? await movedOn(fence, road, system) : []),
     ];

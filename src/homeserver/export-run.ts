@@ -77,6 +77,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
         ...{ ...plan, homeserver, accepted },
         look: () => signsOf(homeserver, look.source, system),
         outageBegins: () => clock.outageBegins(),
+        outageSpared: () => clock.outageSpared(),
       };
       const down = () => takeDown(taken, system, view);
       findings.push(...(await (plan.alive ? clock.time("stop", "stop", down) : down())));
@@ -113,7 +114,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
   } catch (error) {
     if (plan && plan.record.standing.length > 0)
       view.note(
-        `the old server is kept from starting: run the same command again to go on, or take that back with synlift rollback --out ${folder}`,
+        `${plan.record.holds ? "the old server is kept from starting" : "the old server may still be running; nothing keeps it from starting yet"}: run the same command again to go on, or take back what was changed with synlift rollback --out ${folder}`,
       );
     throw error;
   } finally {

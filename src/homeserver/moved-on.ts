@@ -18,7 +18,7 @@ export async function movedOn(record: FenceRecord, sent: boolean, system: System
   const again = sent
     ? "drop the new database, and run the same restore again on the new host"
     : "run the same export again";
-  if (record.marker === null || record.standing.length === 0) return [];
+  if (record.standing.length === 0) return [];
   try {
     const homeserver = await readHomeserver({ ...record.source, signal: system.signal }, system.files);
     const alive = await signsOfLife(homeserver, system);
@@ -27,12 +27,13 @@ export async function movedOn(record: FenceRecord, sent: boolean, system: System
         {
           id: "source-up",
           level: "warning",
-          sentence: `${record.subject} runs on this host although it was stopped for the move`,
+          sentence: `${record.subject} ${record.marker === null ? "still runs on this host: the export has not got it stopped" : "runs on this host although it was stopped for the move"}`,
           evidence: alive.map(({ sentence }) => sentence),
           hint: `stop it, and ${again}; or, if the move is given up, run synlift rollback`,
         },
       ];
     }
+    if (record.marker === null) return [];
     if ((await markerNow(homeserver, system)) === record.marker) return [];
     return [
       {
@@ -75,19 +76,34 @@ const markerOf = ({ session }: Pick<Look, "session">, marker: typeof databaseMar
 /** What of the old host is changed now, for those who ask where the move is. */
 export function fenceFindings(record: FenceRecord | undefined): Finding[] {
   if (record === undefined) return [];
-  const { standing } = record;
-  if (standing.length === 0)
-    return [{ id: "fence", level: "note", sentence: "everything that was changed on this host was undone" }];
-  return [
-    {
-      id: "fence",
-      level: "ok",
-      sentence: `${record.subject} is kept from running on this host; synlift rollback lifts that`,
-      evidence: standing.map(
-        ({ kind, name, made }) => `${WORDS[kind]}: ${name}, ${made === null ? "begun" : `since ${made}`}`,
-      ),
-    },
-  ];
+  const { standing, subject, holds } = record;
+  if (standing.length === 0) {
+    const sentence =
+      record.givenUp === undefined
+        ? "this export has changed nothing on this host"
+        : "everything that was changed on this host was undone";
+    return [{ id: "fence", level: "note", sentence }];
+  }
+  const evidence = standing.map(
+    ({ kind, name, made }) => `${WORDS[kind]}: ${name}, ${made === null ? "begun" : `since ${made}`}`,
+  );
+  if (standing.some(({ made }) => made === null)) {
+    return [
+      {
+        id: "fence",
+        level: "warning",
+        sentence: holds
+          ? `${subject} is kept from running on this host, but not all of it was finished`
+          : `${subject} may still be running on this host; nothing keeps it from starting yet`,
+        evidence,
+        hint: "run the same export again to go on, or take back what was changed with synlift rollback",
+      },
+    ];
+  }
+  const words = holds
+    ? "is kept from running on this host; synlift rollback lifts that"
+    : "was stopped on this host, and nothing that this export did keeps it from being started again";
+  return [{ id: "fence", level: holds ? "ok" : "note", sentence: `${subject} ${words}`, evidence }];
 }
 
 const WORDS: Readonly<Record<FenceRecord["standing"][number]["kind"], string>> = {

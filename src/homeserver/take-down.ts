@@ -1,3 +1,4 @@
+import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
 import type { Progress } from "../system/progress.ts";
@@ -9,6 +10,7 @@ import { fenceQuietly, fenceStep, fenceStopped } from "./service/fence-host.ts";
 import type { FenceRecord } from "./service/fence-record.ts";
 import { stopWords, type Keeper } from "./service/keeper.ts";
 import { stopServer, waitUntilDown } from "./service/stop.ts";
+import { closedBefore, openFileWords, openRoleWords } from "./still-closed.ts";
 
 /** The databases of a homeserver, as they are to be closed. */
 export interface Databases {
@@ -32,6 +34,8 @@ export interface TakeDown {
   readonly look: () => Promise<readonly Finding[]>;
   /** Called when people are about to lose their server. */
   readonly outageBegins: () => Promise<void>;
+  /** Called when they did not lose it after all: the stop failed, and it answers. */
+  readonly outageSpared: () => Promise<void>;
 }
 
 /**
@@ -45,15 +49,22 @@ export async function takeDown(from: TakeDown, system: System, progress: Progres
   const findings: Finding[] = [];
   if (!noFence) findings.push(...(await fenceQuietly(fencing)));
   if (alive) await from.outageBegins();
-  // A unit or container that does not answer may be about to come back.
-  if (alive || keeper.kind === "units" || keeper.kind === "containers")
-    await stopServer({ keeper, record, ...system });
-  if (!noFence) findings.push(...(await fenceStopped(fencing)));
-  const person = keeper.kind === "person" && system.terminal.interactive;
-  await waitUntilDown(from.look, { person, ...system, progress });
+  try {
+    // A unit or container that does not answer may be about to come back.
+    if (alive || keeper.kind === "units" || keeper.kind === "containers")
+      await stopServer({ keeper, record, ...system });
+    if (!noFence) findings.push(...(await fenceStopped(fencing)));
+    const person = keeper.kind === "person" && system.terminal.interactive;
+    await waitUntilDown(from.look, { person, ...system, progress });
+  } catch (error) {
+    if (error instanceof MigrationError && (await from.look()).some(isAnswer)) await from.outageSpared();
+    throw error;
+  }
   if (!noFence) findings.push(...(await fenceDatabases(from, system)));
   return findings;
 }
+
+const isAnswer = ({ id }: Finding) => id === "homeserver-answers";
 
 async function fenceDatabases(from: TakeDown, { postgres, files }: System): Promise<Finding[]> {
   const { databases, record } = from;
@@ -69,7 +80,10 @@ async function fenceDatabases(from: TakeDown, { postgres, files }: System): Prom
           const state = await roleState(session);
           const name = roleName(state, store);
           if (state.isSuperuser) findings.push(superuser(state.role));
-          if (state.before === "on" && !record.find("role-writes", name)) return;
+          if (state.before === "on" && !record.find("role-writes", name)) {
+            findings.push(closedBefore(`the database role ${state.role}`, openRoleWords(state)));
+            return;
+          }
           await record.make({ kind: "role-writes", name, before: state.before }, () =>
             closeRole(session, state),
           );
@@ -83,7 +97,11 @@ async function fenceDatabases(from: TakeDown, { postgres, files }: System): Prom
   for (const path of databases.files) {
     const step = fenceStep("fence-database", `${path} cannot be closed to writing`, from, async () => {
       const found = await files.follow(path);
-      if (!found || ((found.mode & 0o222) === 0 && !record.find("file-writes", path))) return;
+      if (!found) return;
+      if ((found.mode & 0o222) === 0 && !record.find("file-writes", path)) {
+        findings.push(closedBefore(path, openFileWords(path)));
+        return;
+      }
       await record.make({ kind: "file-writes", name: path, before: found.mode.toString(8) }, () =>
         closeFile(path, files),
       );
@@ -109,6 +127,8 @@ export function intentions({
   noFence,
 }: Pick<TakeDown, "homeserver" | "keeper" | "databases" | "alive" | "noFence">): string[] {
   const lines = alive ? [`${homeserver.serverName} is stopped, by ${stopWords(keeper)}`] : [];
+  if (alive && keeper.kind === "commands" && keeper.start === null)
+    lines.push("synlift rollback will not be able to start it again: --start-command says what does");
   if (noFence) return [...lines, "nothing keeps it from being started again (--no-fence)"];
   if (keeper.kind === "units") lines.push(`disabled and masked: ${keeper.units.join(", ")}`);
   if (keeper.kind === "containers")

@@ -149,7 +149,7 @@ test("status on the old host says that the new one has all of it", async () => {
 
 test("after a rollback the old server goes on, and what it writes comes once the new database is dropped", async () => {
   const env = server.env;
-  await synliftWell(["rollback", "--out", out, "--json"], { env });
+  await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env });
   await server.untilAnswers();
   await server.old.people.alice.createRoom({ preset: "private_chat" });
   const asked = await synliftWell(["status", "--out", out, "--json"]);

@@ -110,6 +110,14 @@ test("a move that is given up puts everything back, and the server serves with a
 
   const again = resultOf(await well(["rollback", "--out", out, "--json"]));
   assert.deepEqual(again.details["undone"], [], "a second one finds nothing to undo");
+  const told = (await well(["rollback", "--out", out])).stdout.replace(/\s+/g, " ");
+  assert.match(told, /runs on this host: it was started again by an earlier rollback/);
+  assert.doesNotMatch(told, /did not stop it/);
+  const { findings } = resultOf(await well(["status", "--out", out, "--json"]));
+  assert.deepEqual(
+    findings.filter(({ level }) => level !== "ok").map(({ id, level }) => `${id} ${level}`),
+    ["given-up note", "fence note"],
+  );
 });
 
 test("after a rollback the same export does again what the server has changed since, and says why", async () => {

@@ -66,7 +66,7 @@ export async function synliftWell(args: readonly string[], options: RunOptions =
 
 /** The object that ends the output of `--json`. */
 export function resultOf({ stdout }: Ran): {
-  findings: { id: string; level: string; evidence?: string[] }[];
+  findings: { id: string; level: string; sentence: string; hint?: string; evidence?: string[] }[];
   details: Record<string, unknown>;
 } {
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as ReturnType<typeof resultOf>;

@@ -44,6 +44,11 @@ export class ExportClock {
     this.#show();
   }
 
+  /** It still serves: the stop failed. */
+  async outageSpared(): Promise<void> {
+    await this.#journal.forgetFact(OUTAGE);
+  }
+
   /** It was down already: since the first run that found it so, unless it ran and wrote in between. */
   async foundDown(marker: string): Promise<void> {
     const dumped = this.#journal.steps["export/database"]?.inputs["database"];

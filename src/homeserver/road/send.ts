@@ -137,6 +137,7 @@ async function stopHere(
     ...{ ...plan, homeserver, accepted },
     look: () => signsOf(homeserver, source, system),
     outageBegins: () => clock.outageBegins(),
+    outageSpared: () => clock.outageSpared(),
   };
   return takeDown(taken, system, view);
 }

@@ -135,6 +135,25 @@ export class FenceRecord {
     return this.#content.changes.filter(({ undone }) => undone === null);
   }
 
+  /** Whether something that was made keeps the server from running: not when it is only stopped, or was to be. */
+  get holds(): boolean {
+    return this.standing.some(({ kind, made }) => made !== null && HOLDS.has(kind));
+  }
+
+  /** When the last change was undone, ISO 8601; undefined while one stands, and when none was ever made. */
+  get givenUp(): string | undefined {
+    return this.standing.length > 0 ? undefined : lastUndone(this.#content.changes);
+  }
+
+  /** When the server was started again, ISO 8601, as far as this record starts it; undefined when it was not. */
+  get restarted(): string | undefined {
+    const { keeper, changes } = this.#content;
+    const isCommandless = keeper.kind === "person" || (keeper.kind === "commands" && keeper.start === null);
+    const isStart = ({ kind }: Change) =>
+      kind === "unit-running" || kind === "container-running" || (kind === "running" && !isCommandless);
+    return lastUndone(changes.filter((change) => change.made !== null && isStart(change)));
+  }
+
   find(kind: Change["kind"], name: string): Change | undefined {
     return this.standing.find((change) => change.kind === kind && change.name === name);
   }
@@ -177,6 +196,20 @@ export class FenceRecord {
     await this.#files.writeWhole(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`);
   }
 }
+
+const HOLDS: ReadonlySet<Change["kind"]> = new Set([
+  "unit-masked",
+  "unit-held",
+  "container-running",
+  "role-writes",
+  "file-writes",
+]);
+
+const lastUndone = (changes: readonly Change[]) =>
+  changes
+    .flatMap(({ undone }) => undone ?? [])
+    .toSorted()
+    .at(-1);
 
 const isOfHost = ({ kind }: Change) => kind !== "role-writes" && kind !== "file-writes";
 

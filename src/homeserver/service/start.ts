@@ -26,7 +26,7 @@ async function runCommand(
     if (!(error instanceof MigrationError)) throw error;
     throw new MigrationError(
       "start-failed",
-      `the command that should ${verb} the server failed: ${error.message.replace(/^sh /, "")}`,
+      `the command that should ${verb} the server ${error.message.replace(/^sh /, "")}`,
       {
         hint: "look at the server's own log",
         cause: error,
