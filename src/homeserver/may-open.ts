@@ -18,7 +18,7 @@ export function mayOpen(
       "rehearsal-refused",
       `what was restored is a rehearsal of ${serverName}: its people went on writing elsewhere`,
       {
-        hint: "make a real export with the old server stopped; to try this one out of everybody's reach: --isolated",
+        hint: "make a real export with the old server stopped; to try this one out of everybody's reach: --isolated, or, if you mean it, --rehearsal-ok",
       },
     );
   }
