@@ -63,6 +63,16 @@ export class MigrationError extends Error {
   }
 }
 
+/** What was read, or undefined for a failure that we foresaw: for those who can do without it. */
+export async function unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof MigrationError) return undefined;
+    throw error;
+  }
+}
+
 /** The reason given to an AbortSignal when the person or the machine asks us to stop. */
 export class Interrupted extends Error {
   readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP";

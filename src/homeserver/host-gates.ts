@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Finding } from "../report/finding.ts";
+import { formatMode } from "../report/units.ts";
 import type { System } from "../system/system.ts";
 import { removedFindings, removedFromLogConfig } from "./config/removed-settings.ts";
 import type { FileRecord } from "./config/packed-file.ts";
@@ -114,11 +115,11 @@ async function fileOwners(on: OnHost, uid: number | undefined, { files }: System
     if (found?.kind !== "file") say(found ? "is no file any more" : "is not there");
     else if (uid !== undefined && found.uid !== uid) say(`belongs to user id ${found.uid}`);
     else if (role === "signing-key" && (found.mode & 0o077) !== 0)
-      say(`has mode ${octal(found.mode)}, others may read the key`);
-    else if ((found.mode & 0o022) !== 0) say(`has mode ${octal(found.mode)}, others may write to it`);
+      say(`has mode ${formatMode(found.mode)}, others may read the key`);
+    else if ((found.mode & 0o022) !== 0) say(`has mode ${formatMode(found.mode)}, others may write to it`);
     else if ((found.mode & 0o007) !== 0 && !OPEN_TO_OTHERS.has(role))
-      say(`has mode ${octal(found.mode)}, everybody may read it`);
-    else if ((found.mode & 0o400) === 0) say(`has mode ${octal(found.mode)}, its owner may not read it`);
+      say(`has mode ${formatMode(found.mode)}, everybody may read it`);
+    else if ((found.mode & 0o400) === 0) say(`has mode ${formatMode(found.mode)}, its owner may not read it`);
   }
   const who = nameOf(on, uid);
   if (faults.length === 0)
@@ -137,4 +138,3 @@ async function fileOwners(on: OnHost, uid: number | undefined, { files }: System
 }
 
 const SHOWN = 20;
-const octal = (mode: number) => `0${mode.toString(8)}`;

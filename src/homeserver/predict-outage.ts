@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { JOURNAL } from "../bundle/layout.ts";
-import { MigrationError } from "../errors.ts";
+import { unlessUnreadable } from "../errors.ts";
 import { Journal } from "../journal/journal.ts";
 import type { Files } from "../system/files.ts";
 import type { Progress } from "../system/progress.ts";
@@ -67,6 +67,7 @@ async function sampled(
   system: System,
   progress: Progress,
 ): Promise<Prediction | undefined> {
+  // A prediction is a service: what keeps it from being made is met again where it matters.
   return unlessUnreadable(async () => {
     const look = await openForLooking(homeserver, false, system);
     try {
@@ -93,14 +94,4 @@ async function sizesOf(look: Awaited<ReturnType<typeof openForLooking>>, files: 
   }
   const { size: bytes, encoding } = await databaseFacts(look.session);
   return { tables: await tableSizes(look.session), encoding, bytes };
-}
-
-/** A prediction is a service: what keeps it from being made is met again where it matters. */
-async function unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (error instanceof MigrationError) return undefined;
-    throw error;
-  }
 }

@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { MigrationError } from "../errors.ts";
+import { MigrationError, unlessUnreadable } from "../errors.ts";
 import type { Files } from "../system/files.ts";
 import type { Http, HttpAnswer } from "../system/http.ts";
 import type { Programs } from "../system/programs.ts";
@@ -109,10 +109,5 @@ export async function ofDebian(programs: Programs): Promise<FoundVersion | undef
 }
 
 async function listed(folder: string, files: Files): Promise<string[]> {
-  try {
-    return await files.list(folder);
-  } catch (error) {
-    if (error instanceof MigrationError) return [];
-    throw error;
-  }
+  return (await unlessUnreadable(() => files.list(folder))) ?? [];
 }

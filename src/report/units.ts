@@ -75,3 +75,6 @@ const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 const usable = (value: number) => Number.isFinite(value) && value >= 0;
 const twoDigits = (value: number) => value.toString().padStart(2, "0");
 const short = (value: number) => (value < 99.95 ? value.toFixed(1) : Math.round(value).toString());
+
+/** A mode of a file as chmod takes it: 0640. */
+export const formatMode = (mode: number): string => `0${mode.toString(8)}`;

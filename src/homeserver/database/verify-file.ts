@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import type { Finding } from "../../report/finding.ts";
+import { formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
 
 const WRITE = 0o200;
@@ -25,14 +26,14 @@ export async function verifyDatabaseFile(path: string, account: Account, files: 
     if (account.uid !== undefined && file.uid !== account.uid)
       faults.push(`${path} belongs to user id ${file.uid}`);
     if ((file.mode & READ_WRITE) !== READ_WRITE)
-      faults.push(`${path} has mode ${octal(file.mode)}, its owner may not read and write it`);
+      faults.push(`${path} has mode ${formatMode(file.mode)}, its owner may not read and write it`);
     if ((file.mode & OTHERS) !== 0)
-      faults.push(`${path} has mode ${octal(file.mode)}, others may read it or write to it`);
+      faults.push(`${path} has mode ${formatMode(file.mode)}, others may read it or write to it`);
   }
   // SQLite makes a -wal beside the file.
   if (folder && !mayWrite(folder, account.uid ?? file?.uid))
     faults.push(
-      `${dirname(path)} belongs to user id ${folder.uid} and has mode ${octal(folder.mode)}: no -wal can be made there`,
+      `${dirname(path)} belongs to user id ${folder.uid} and has mode ${formatMode(folder.mode)}: no -wal can be made there`,
     );
   if (faults.length === 0)
     return { id, level: "ok", sentence: `${path} belongs to ${account.name}, and nobody else may read it` };
@@ -47,5 +48,3 @@ export async function verifyDatabaseFile(path: string, account: Account, files: 
 
 const mayWrite = ({ uid, mode }: { uid: number; mode: number }, account: number | undefined) =>
   account === undefined || account === 0 || (uid === account ? (mode & WRITE) !== 0 : (mode & 0o022) !== 0);
-
-const octal = (mode: number) => `0${mode.toString(8)}`;

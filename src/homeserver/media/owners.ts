@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Finding } from "../../report/finding.ts";
-import { formatCount } from "../../report/units.ts";
+import { formatCount, formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
@@ -26,9 +26,9 @@ export async function mediaOwners(
     const fault = !isTheirs
       ? `belongs to user id ${owner}`
       : (mode & wanted) !== wanted
-        ? `has mode 0${mode.toString(8)}, its owner cannot use it`
+        ? `has mode ${formatMode(mode)}, its owner cannot use it`
         : (mode & 0o002) !== 0
-          ? `has mode 0${mode.toString(8)}, everybody may write to it`
+          ? `has mode ${formatMode(mode)}, everybody may write to it`
           : undefined;
     if (fault === undefined) return;
     wrong += 1;

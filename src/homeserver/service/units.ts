@@ -1,5 +1,5 @@
 import { basename, join } from "node:path";
-import { MigrationError } from "../../errors.ts";
+import { unlessUnreadable } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
 import { assignments, environmentOf, variables, withSpecifiers, withVariables, words } from "./unit-text.ts";
 
@@ -130,13 +130,4 @@ function withoutMarks([program = "", ...args]: readonly string[]): string[] {
 
 async function listed(folder: string, files: Files): Promise<string[]> {
   return (await unlessUnreadable(() => files.list(folder))) ?? [];
-}
-
-async function unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (error instanceof MigrationError) return undefined;
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
+import { formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
 import type { Http } from "../../system/http.ts";
 import type { Homeserver } from "../homeserver.ts";
@@ -166,7 +167,7 @@ async function modeFindings({ signingKey }: Homeserver, files: Files): Promise<F
     {
       id: "signing-key-mode",
       level: "warning",
-      sentence: `the signing key at ${signingKey.path} has the mode 0${mode.toString(8)}, others may read or change it`,
+      sentence: `the signing key at ${signingKey.path} has the mode ${formatMode(mode)}, others may read or change it`,
       hint: `chmod 0640 ${signingKey.path}`,
     },
   ];
