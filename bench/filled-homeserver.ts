@@ -45,11 +45,13 @@ async function fill(home: HomeserverFolder, cluster: PostgresCluster, messages: 
   const room = await admin.createRoom({ preset: "public_chat" });
   await admin.send(room, "the message that all the others are made of");
   await server.stop();
-  await cluster.sql("large", messagesSql(messages));
+  // As well and as badly compressed as life.
+  const words = "md5(random()::text) || md5(random()::text) || ' '";
+  await cluster.sql("large", `${messagesSql(messages, words)} vacuum analyze;`);
 }
 
-/** Copies of the one message, each with an id, a place in the stream and words of its own: as well and as badly compressed as life. */
-const messagesSql = (count: number) => `
+/** Copies of the one message, each with an id, a place in the stream and words of its own: an SQL text of `n`, its number. */
+export const messagesSql = (count: number, words: string) => `
   create temporary table base as select * from events where type = 'm.room.message' limit 1;
   create temporary table copy as select n, '$' || encode(sha256(n::text::bytea), 'hex') as id from generate_series(1, ${count}) n;
   insert into events (topological_ordering, event_id, type, room_id, content, unrecognized_keys, processed, outlier, depth,
@@ -58,10 +60,9 @@ const messagesSql = (count: number) => `
       origin_server_ts + n, received_ts + n, sender, contains_url, instance_name, stream_ordering + n, state_key, rejection_reason
     from base, copy;
   insert into event_json (event_id, room_id, internal_metadata, json, format_version)
-    select id, j.room_id, j.internal_metadata, replace(j.json, 'the message', 'message ' || md5(random()::text) || md5(random()::text) || ' '), j.format_version
+    select id, j.room_id, j.internal_metadata, replace(j.json, 'the message', 'message ' || ${words}), j.format_version
     from event_json j join base using (event_id), copy;
-  select setval('events_stream_seq', (select max(stream_ordering) from events));
-  vacuum analyze;`;
+  select setval('events_stream_seq', (select max(stream_ordering) from events));`;
 
 const SIZES = [4_000, 40_000, 400_000, 2_000_000, 12_000_000];
 

@@ -19,7 +19,7 @@ import { fileURLToPath } from "node:url";
 import type { HomeserverFolder } from "../test/support/lab/homeserver-folder.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
 import { filledHomeserver } from "./filled-homeserver.ts";
-import { timed, type Took } from "./processes.ts";
+import { stepTimes, timed, type Took } from "./processes.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const ARTIFACTS = {
@@ -121,14 +121,8 @@ async function ours(home: HomeserverFolder, PATH: string): Promise<Figures> {
   writeFileSync(passphrase, "bench\n", { mode: 0o600 });
   const where = ["--config", home.configFile, "--working-directory", home.dataFolder, "--out", out];
   const args = [MAIN, "export", "--rehearse", ...where, "--passphrase-file", passphrase, "--json"];
-  const times = new Map<string, number>();
+  const { times, tell } = stepTimes();
   const began = performance.now();
-  const tell = (line: string) => {
-    if (!line.startsWith("{")) return;
-    const { type, id } = JSON.parse(line) as { type: string; id?: string };
-    if (type === "begin" || type === "end") times.set(`${type} ${id ?? ""}`, performance.now());
-    if (type === "error") console.log(line);
-  };
   const command = [process.execPath, ...args].map((word) => `'${word}'`).join(" ");
   const { seconds, processor, peak, peakOfAll } = await timed(command, {
     env: { ...process.env, PATH },

@@ -17,6 +17,7 @@ import { makeHomeserverFolder, postgresDatabase } from "../test/support/lab/home
 import { register } from "../test/support/lab/matrix-client.ts";
 import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
 import { SynapseServer } from "../test/support/lab/synapse-server.ts";
+import { messagesSql } from "./filled-homeserver.ts";
 import { makeFile, upload } from "./many-uploads.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
@@ -38,7 +39,8 @@ async function bench(eventCount: number, uploadCount: number): Promise<void> {
     });
     const room = await admin.createRoom({ preset: "public_chat" });
     await admin.send(room, "the message that all the others are made of");
-    await cluster.sql("large", eventsSql(eventCount));
+    // Some 900 bytes each.
+    await cluster.sql("large", messagesSql(eventCount, "n || ' ' || repeat(md5(n::text), 12)"));
     await makeUploads(uploadCount, home.mediaStorePath, (sql) => cluster.sql("large", sql));
     await cluster.sql("large", "analyze");
     const [cpu] = cpus();
@@ -66,20 +68,6 @@ async function bench(eventCount: number, uploadCount: number): Promise<void> {
     spawnSync("rm", ["-rf", home.folder]);
   }
 }
-
-/** Copies of the one message, each with an id, a place in the stream and a text of its own, some 900 bytes. */
-const eventsSql = (count: number) => `
-  create temporary table base as select * from events where type = 'm.room.message' limit 1;
-  create temporary table copy as select n, '$' || encode(sha256(n::text::bytea), 'hex') as id from generate_series(1, ${count}) n;
-  insert into events (topological_ordering, event_id, type, room_id, content, unrecognized_keys, processed, outlier, depth,
-      origin_server_ts, received_ts, sender, contains_url, instance_name, stream_ordering, state_key, rejection_reason)
-    select topological_ordering + n, id, type, room_id, content, unrecognized_keys, processed, outlier, depth + n,
-      origin_server_ts + n, received_ts + n, sender, contains_url, instance_name, stream_ordering + n, state_key, rejection_reason
-    from base, copy;
-  insert into event_json (event_id, room_id, internal_metadata, json, format_version)
-    select id, j.room_id, j.internal_metadata, replace(j.json, 'the message', 'message ' || n || ' ' || repeat(md5(n::text), 12)), j.format_version
-    from event_json j join base using (event_id), copy;
-  select setval('events_stream_seq', (select max(stream_ordering) from events));`;
 
 const STEP = 20_000;
 

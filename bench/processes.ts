@@ -84,3 +84,15 @@ function statusOf(pid: number): string {
     return "";
   }
 }
+
+/** When each step of a synlift with `--json` began and ended, by "begin ID" and "end ID"; `tell` is given its lines. */
+export function stepTimes(): { times: ReadonlyMap<string, number>; tell: (line: string) => void } {
+  const times = new Map<string, number>();
+  const tell = (line: string) => {
+    if (!line.startsWith("{")) return;
+    const { type, id } = JSON.parse(line) as { type: string; id?: string };
+    if (type === "begin" || type === "end") times.set(`${type} ${id ?? ""}`, performance.now());
+    if (type === "error") console.log(line);
+  };
+  return { times, tell };
+}

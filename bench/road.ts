@@ -22,7 +22,7 @@ import { startSshServer, type SshServer } from "../test/support/lab/ssh-server.t
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
 import { makeNewPlace } from "../test/support/old-server.ts";
 import { filledHomeserver, type Filled } from "./filled-homeserver.ts";
-import { timed } from "./processes.ts";
+import { stepTimes, timed } from "./processes.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const MEDIA_HAS_COME = "end receive/customer_backup_media_export.tar.gz";
@@ -97,14 +97,8 @@ async function ours({ home, cluster }: Filled, ssh: SshServer): Promise<Figures>
     ...["--export-command", [...exports, "--working-directory", home.dataFolder].map(shellWord).join(" ")],
     ...["--export-folder", out, ...place.restoreArgs, "--yes", "--json"],
   ];
-  const times = new Map<string, number>();
+  const { times, tell } = stepTimes();
   const began = performance.now();
-  const tell = (line: string) => {
-    if (!line.startsWith("{")) return;
-    const { type, id } = JSON.parse(line) as { type: string; id?: string };
-    if (type === "begin" || type === "end") times.set(`${type} ${id ?? ""}`, performance.now());
-    if (type === "error") console.log(line);
-  };
   const { seconds } = await timed(args.map(shellWord).join(" "), { env: process.env, tell });
   const since = (name: string) => seconds - (times.get(name)! - began) / 1000;
   await countedAgain({ cluster }, place.database);
