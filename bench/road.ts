@@ -102,7 +102,7 @@ async function ours({ home, cluster }: Filled, ssh: SshServer): Promise<Figures>
   const { seconds } = await timed(args.map(shellWord).join(" "), { env: process.env, tell });
   const since = (name: string) => seconds - (times.get(name)! - began) / 1000;
   await countedAgain({ cluster }, place.database);
-  await timed([process.execPath, MAIN, "rollback", "--out", out].map(shellWord).join(" "), {
+  await timed([process.execPath, MAIN, "rollback", "--out", out, "--yes"].map(shellWord).join(" "), {
     env: process.env,
   });
   await cluster.sql("postgres", `drop database "${place.database}"`);

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { MigrationError } from "../../errors.ts";
 import type { Files, Walked } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "./layout.ts";
@@ -116,6 +117,8 @@ class Seen implements Meeting<UploadRow> {
   readonly prefixAt = UPLOAD_KEYS.prefixAt;
   readonly #providers: readonly Provider[];
   readonly #tell: (rows: number) => void;
+  /** Whether a provider gave no answer about a file that the store has. */
+  #silent = false;
 
   constructor(providers: readonly Provider[], tell: (rows: number) => void) {
     this.#providers = providers;
@@ -127,7 +130,7 @@ class Seen implements Meeting<UploadRow> {
     if (length === null) return undefined;
     this.#row();
     if (size !== length) {
-      if (this.#providers.length > 0) return this.#lookElsewhere(key, length, this.differing);
+      if (this.#providers.length > 0 && !this.#silent) return this.#lookForBetter(key, length);
       this.differing.addUpload(key);
     } else if (size > 0) this.example ??= `${UPLOADS}/${name}`;
     return undefined;
@@ -140,6 +143,17 @@ class Seen implements Meeting<UploadRow> {
     else if (this.#providers.length > 0) return this.#lookElsewhere(key, length, this.missing);
     else this.missing.addUpload(key);
     return undefined;
+  }
+
+  /** That the store's file is another one is known without the providers; they can only say that it does not matter. */
+  async #lookForBetter(key: string, length: number): Promise<void> {
+    try {
+      await this.#lookElsewhere(key, length, this.differing);
+    } catch (error) {
+      if (!(error instanceof MigrationError) || error.code !== "storage-failed") throw error;
+      this.#silent = true;
+      this.differing.addUpload(key);
+    }
   }
 
   async #lookElsewhere(key: string, length: number, otherwise: Suspects): Promise<void> {
