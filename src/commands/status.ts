@@ -1,12 +1,10 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { JOURNAL, LOCK, MANIFEST } from "../bundle/layout.ts";
+import { LOCK, MANIFEST } from "../bundle/layout.ts";
 import { readProgress, type Now } from "../bundle/progress-file.ts";
-import { MigrationError } from "../errors.ts";
+import { readBegun } from "../homeserver/begun.ts";
 import { fenceFindings, movedOn } from "../homeserver/moved-on.ts";
 import { HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
-import { FenceRecord } from "../homeserver/service/fence-record.ts";
-import { Journal } from "../journal/journal.ts";
 import { isGone, lockHolder } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatAmount, formatBytes, formatShare } from "../report/units.ts";
@@ -25,22 +23,18 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
   async run({ out }, system) {
     const { files, machine } = system;
     const folder = resolve(machine.folder, out);
-    const journal = await Journal.read(join(folder, JOURNAL), files);
-    if (!journal) {
-      throw new MigrationError("bundle-unfinished", `no export was begun in ${folder}`, {
-        hint: "name the folder given to export with --out",
-      });
-    }
+    const { journal, record: fence, ...begun } = await readBegun(folder, system);
     const holder = await lockHolder(join(folder, LOCK), files);
     const running = holder !== undefined && !isGone(holder, machine);
     const now = running ? await readProgress(folder, files) : undefined;
     const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
-    const { subject = "", kind = "move", outageSince } = journal.facts;
-    const [road, handedOver] = [journal.facts[ROAD] !== undefined, journal.facts[HANDED_OVER]];
-    const steps = Object.entries(journal.steps);
-    const fence = await FenceRecord.read(folder, files, machine);
+    const { facts = {}, steps: done = {} } = journal ?? {};
+    const { subject = fence?.subject ?? "", kind = "move", outageSince } = facts;
+    const [road, handedOver] = [facts[ROAD] !== undefined, facts[HANDED_OVER]];
+    const steps = Object.entries(done);
     const givenUp = fence?.givenUp;
     const findings: Finding[] = [
+      ...begun.findings,
       ...steps
         .filter(([, { outcome }]) => outcome["name"] !== undefined)
         .map(([id, { outcome, at }]) => {

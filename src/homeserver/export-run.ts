@@ -76,8 +76,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
       const taken = {
         ...{ ...plan, homeserver, accepted },
         look: () => signsOf(homeserver, look.source, system),
-        outageBegins: () => clock.outageBegins(),
-        outageSpared: () => clock.outageSpared(),
+        clock,
       };
       const down = () => takeDown(taken, system, view);
       findings.push(...(await (plan.alive ? clock.time("stop", "stop", down) : down())));

@@ -1,6 +1,7 @@
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
+import { asList, nobodyToAsk } from "./asking.ts";
 import { refuseOpened, type NewServer } from "./opened-elsewhere.ts";
 
 export interface GoingBack {
@@ -40,13 +41,9 @@ export async function mayGoBack(
   ].join("; ");
   const finding: Finding = { id: "opened-unknown", level: "warning", sentence: unknown, hint: LOOK };
   if (going.yes || going.force || going.dryRun) return [finding];
-  if (!terminal.interactive) {
-    throw new MigrationError("bad-usage", `there is nobody to ask whether this may be done: ${unknown}`, {
-      hint: `${LOOK}; when it is certain that it was never opened: --yes`,
-    });
-  }
-  const list = lines.map((line) => `\n  - ${line}`).join("");
-  const question = `${unknown}.\nTwo servers of one name must never run, and what was written on the new one is not here. On this host:${list}\nIs it certain that the new server was never opened, and that this may be done?`;
+  if (!terminal.interactive)
+    throw nobodyToAsk(unknown, `${LOOK}; when it is certain that it was never opened: --yes`);
+  const question = `${unknown}.\nTwo servers of one name must never run, and what was written on the new one is not here. On this host:${asList(lines)}\nIs it certain that the new server was never opened, and that this may be done?`;
   if (await terminal.confirm(question)) return [finding];
   throw new MigrationError("already-opened", "nothing was undone, as you said no", {
     hint: "the old server stays stopped and fenced; see whether the new one is open, then run this again",

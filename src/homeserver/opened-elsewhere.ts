@@ -1,7 +1,8 @@
-import { MigrationError } from "../errors.ts";
+import { MigrationError, unlessUnreadable } from "../errors.ts";
 import type { System } from "../system/system.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { findRecord } from "./record.ts";
+import { isFenced } from "./service/fence.ts";
 import { packSigningKey } from "./signing-key/export.ts";
 
 export interface NewPlaces {
@@ -9,6 +10,12 @@ export interface NewPlaces {
   readonly configFolder: string | undefined;
   /** Base address at which the new server would answer. */
   readonly target: string | undefined;
+}
+
+export interface OldServer {
+  readonly serverName: string;
+  /** Undefined when its configuration cannot be read. */
+  readonly homeserver: Homeserver | undefined;
 }
 
 /** What is known of the new server: only its own record, on this host, can show that it was not opened. */
@@ -24,27 +31,34 @@ export type NewServer =
  */
 export async function openedElsewhere(
   { configFolder, target }: NewPlaces,
-  homeserver: Homeserver,
+  old: OldServer,
   { files, http }: System,
 ): Promise<NewServer> {
   const why: string[] = [];
-  const record = configFolder === undefined ? undefined : await findRecord(configFolder, files);
-  const isOurs = record?.serverName === homeserver.serverName && !record.rehearsal;
+  const { serverName } = old;
+  const record =
+    configFolder === undefined ? undefined : await unlessUnreadable(() => findRecord(configFolder, files));
+  const isOurs = record?.serverName === serverName && !record.rehearsal;
   if (isOurs && record.opened !== null)
     return {
       state: "opened",
       how: `${record.serverName} was opened in ${configFolder!} on ${record.opened}`,
     };
-  // Written down before the fence is lifted: a run that was cut off there may have lifted it.
+  // Written down before the fence is lifted: a run that was cut off after that has opened it, if not for long.
+  if (isOurs && record.opening !== null && !(await isFenced(record.fence, files)))
+    return {
+      state: "opened",
+      how: `an open of ${record.serverName} in ${configFolder!} was begun on ${record.opening}, and nothing there keeps it from running`,
+    };
   const isClosed = isOurs && record.opening === null;
   if (configFolder !== undefined && !isClosed)
     why.push(
       isOurs
         ? `an open of ${configFolder} was begun, and its end is not written down`
-        : `no restore of ${homeserver.serverName} is known in ${configFolder}`,
+        : `no restore of ${serverName} is known in ${configFolder}`,
     );
   if (target !== undefined) {
-    const how = await answeredAs(target, homeserver, { files, http });
+    const how = await answeredAs(target, old, { files, http });
     if (how.isSame) return { state: "opened", how: how.sentence };
     why.push(`${how.sentence}, so whether it is open is not known`);
   }
@@ -54,10 +68,9 @@ export async function openedElsewhere(
 /** Whether a server with this one's name and key answers there, for people. */
 async function answeredAs(
   target: string,
-  homeserver: Homeserver,
+  { serverName, homeserver }: OldServer,
   { files, http }: Pick<System, "files" | "http">,
 ): Promise<{ isSame: boolean; sentence: string }> {
-  const { serverName } = homeserver;
   const not = (sentence: string) => ({ isSame: false, sentence });
   const answer = await http
     .get(`${target.replace(/\/+$/, "")}/_matrix/key/v2/server`, { timeout: 10_000 })
@@ -65,7 +78,14 @@ async function answeredAs(
   if (!answer) return not(`${target} did not answer`);
   const said = answer.status === 200 ? parsed(answer.body) : undefined;
   if (said?.server_name !== serverName) return not(`${target} did not answer as ${serverName}`);
-  const { keys } = await packSigningKey(homeserver, files);
+  const own = homeserver && (await unlessUnreadable(() => packSigningKey(homeserver, files)));
+  // Whoever has this name at the address that was given is the new server, unless its key says otherwise.
+  if (!own)
+    return {
+      isSame: true,
+      sentence: `${target} answers as ${serverName}, and the key of the old server cannot be read to compare`,
+    };
+  const { keys } = own;
   const published = Object.entries(said.verify_keys ?? {});
   const same = keys.some(({ id, publicKey }) =>
     published.some(([name, { key }]) => name === id && key === publicKey),

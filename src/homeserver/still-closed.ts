@@ -2,9 +2,9 @@ import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import { sqlName, type PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";
-import { connect, databaseAddress, stateAddress } from "./database/address.ts";
+import { addressOfStore, connect } from "./database/address.ts";
 import { roleName, roleState, type RoleState } from "./database/fence.ts";
-import type { Store } from "./database/store.ts";
+import { STORES } from "./database/store.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { FenceRecord } from "./service/fence-record.ts";
 
@@ -33,7 +33,9 @@ export async function stillClosed(
 ): Promise<string[]> {
   const { database } = homeserver;
   const closed: string[] = [];
-  for (const [store, address] of addressesOf(homeserver)) {
+  for (const store of STORES) {
+    const address = addressOfStore(store, homeserver);
+    if (!address) continue;
     const state = await lookAt(address, homeserver, system);
     if (state?.before !== "on" || record.find("role-writes", roleName(state, store))) continue;
     closed.push(`the database role ${state.role} can only read; ${openRoleWords(state)}`);
@@ -44,18 +46,6 @@ export async function stillClosed(
       closed.push(`${database.path} can only be read; ${openFileWords(database.path)}`);
   }
   return closed;
-}
-
-function addressesOf(homeserver: Homeserver): [Store, PostgresAddress][] {
-  const { database, mas } = homeserver;
-  const state = stateAddress(homeserver);
-  return [
-    ...(database.kind === "postgres"
-      ? [["main", databaseAddress(homeserver)] as [Store, PostgresAddress]]
-      : []),
-    ...(state ? [["state", state] as [Store, PostgresAddress]] : []),
-    ...(mas ? [["mas", mas.address] as [Store, PostgresAddress]] : []),
-  ];
 }
 
 async function lookAt(

@@ -2,6 +2,7 @@ import { MigrationError } from "../errors.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
+import { asList, nobodyToAsk, SAY_YES } from "./asking.ts";
 import type { ExportSource } from "./export-source.ts";
 import { postgresOf } from "./database/source.ts";
 import { FenceRecord } from "./service/fence-record.ts";
@@ -56,13 +57,7 @@ export async function planStop(
     ...intentions({ homeserver, ...plan }),
     `its database, ${formatBytes(source.database.size)}, and the media that came since are packed into ${folder}, and the bundle is sealed`,
   ];
-  if (mustAsk && !given.yes) {
-    throw new MigrationError(
-      "bad-usage",
-      `there is nobody to ask whether this may be done: ${lines.join("; ")}`,
-      { hint: "say so with --yes, or run this in a terminal; --dry-run only looks" },
-    );
-  }
+  if (mustAsk && !given.yes) throw nobodyToAsk(lines.join("; "), SAY_YES);
   return { ...plan, lines };
 }
 
@@ -88,8 +83,7 @@ export async function mustAgree(
     for (const line of all) progress.note(`now: ${line}`);
     return;
   }
-  const list = all.map((line) => `\n  - ${line}`).join("");
-  const question = `People lose their server now, until the new one is open:${list}\nUntil the new one is open, synlift rollback takes it all back. Go on?`;
+  const question = `People lose their server now, until the new one is open:${asList(all)}\nUntil the new one is open, synlift rollback takes it all back. Go on?`;
   if (await terminal.confirm(question)) return;
   throw new MigrationError("homeserver-running", "the server was not stopped, as you said no", {
     hint: "it goes on serving, and nothing was changed; what is packed is kept: run the same command again when it suits",

@@ -5,6 +5,7 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { closeFile, closeRole, roleName, roleState } from "./database/fence.ts";
 import { storeWords, type Store } from "./database/store.ts";
+import type { ExportClock } from "./estimate/export-clock.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { fenceQuietly, fenceStep, fenceStopped } from "./service/fence-host.ts";
 import type { FenceRecord } from "./service/fence-record.ts";
@@ -32,10 +33,8 @@ export interface TakeDown {
   readonly accepted: readonly string[];
   /** Everything that shows that it is up, now. */
   readonly look: () => Promise<readonly Finding[]>;
-  /** Called when people are about to lose their server. */
-  readonly outageBegins: () => Promise<void>;
-  /** Called when they did not lose it after all: the stop failed, and it answers. */
-  readonly outageSpared: () => Promise<void>;
+  /** Told when people are about to lose their server, and when they did not after all: the stop failed, and it answers. */
+  readonly clock: Pick<ExportClock, "outageBegins" | "outageSpared">;
 }
 
 /**
@@ -48,7 +47,7 @@ export async function takeDown(from: TakeDown, system: System, progress: Progres
   const fencing = { record, accepted: from.accepted, ...system };
   const findings: Finding[] = [];
   if (!noFence) findings.push(...(await fenceQuietly(fencing)));
-  if (alive) await from.outageBegins();
+  if (alive) await from.clock.outageBegins();
   try {
     // A unit or container that does not answer may be about to come back.
     if (alive || keeper.kind === "units" || keeper.kind === "containers")
@@ -57,7 +56,8 @@ export async function takeDown(from: TakeDown, system: System, progress: Progres
     const person = keeper.kind === "person" && system.terminal.interactive;
     await waitUntilDown(from.look, { person, ...system, progress });
   } catch (error) {
-    if (error instanceof MigrationError && (await from.look()).some(isAnswer)) await from.outageSpared();
+    if (error instanceof MigrationError && (await from.look()).some(isAnswer))
+      await from.clock.outageSpared();
     throw error;
   }
   if (!noFence) findings.push(...(await fenceDatabases(from, system)));

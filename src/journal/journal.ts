@@ -61,7 +61,7 @@ export class Journal {
     } catch (error) {
       if (error instanceof MigrationError) throw error;
       throw new MigrationError("bundle-damaged", `${path} is not a journal that this version can read`, {
-        hint: "choose another folder, or remove this one if nothing in it is needed",
+        hint: "choose another folder; remove this one only when synlift status says that no fence of it stands",
         cause: error,
       });
     }

@@ -4,6 +4,7 @@ import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { ConnectOptions, Postgres, PostgresAddress, PostgresSession } from "../../system/postgres.ts";
 import type { ConnectionArgs, Homeserver } from "../homeserver.ts";
+import type { Store } from "./store.ts";
 
 /** psycopg2's own arguments: they are not libpq's (psycopg2, `connect`). */
 const NOT_LIBPQ = new Set(["dsn", "connection_factory", "cursor_factory", "async", "async_"]);
@@ -36,6 +37,13 @@ export function stateAddress({ database, databaseCommand }: Homeserver): Postgre
   return database.kind === "postgres" && database.state
     ? addressIn(database.state, databaseCommand)
     : undefined;
+}
+
+/** Where one of its databases is; undefined where it has none such in PostgreSQL. */
+export function addressOfStore(store: Store, homeserver: Homeserver): PostgresAddress | undefined {
+  if (store === "mas") return homeserver.mas?.address;
+  if (store === "state") return stateAddress(homeserver);
+  return homeserver.database.kind === "postgres" ? databaseAddress(homeserver) : undefined;
 }
 
 function addressIn(args: ConnectionArgs, databaseCommand: readonly string[] | undefined): PostgresAddress {

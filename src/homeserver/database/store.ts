@@ -3,7 +3,9 @@
  * one of their own, these alone (synapse/config/database.py, `data_stores`). Or it is that of the authentication
  * service, which travels in the same way.
  */
-export type Store = "main" | "state" | "mas";
+export type Store = (typeof STORES)[number];
+
+export const STORES = ["main", "state", "mas"] as const;
 
 const WORDS: Readonly<Record<Store, string>> = {
   main: "the database",

@@ -1,6 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
+import { asList, nobodyToAsk, SAY_YES } from "../asking.ts";
 import { describeTarget } from "../database/target.ts";
 import type { Incoming } from "../restore-run.ts";
 import type { FromOld } from "./messages.ts";
@@ -33,15 +34,8 @@ export async function mustAgreeHere(
 ): Promise<void> {
   if (order.rehearsal || order.yes || !looked.serves) return;
   const lines = bothHosts(order, looked, incoming);
-  if (!terminal.interactive) {
-    throw new MigrationError(
-      "bad-usage",
-      `there is nobody to ask whether this may be done: ${lines.join("; ")}`,
-      { hint: "say so with --yes, or run this in a terminal; --dry-run only looks" },
-    );
-  }
-  const list = lines.map((line) => `\n  - ${line}`).join("");
-  const question = `${looked.subject} is taken over from its old host; people lose their server once its media is here, until the new one is open:${list}\nGo on?`;
+  if (!terminal.interactive) throw nobodyToAsk(lines.join("; "), SAY_YES);
+  const question = `${looked.subject} is taken over from its old host; people lose their server once its media is here, until the new one is open:${asList(lines)}\nGo on?`;
   if (await terminal.confirm(question)) return;
   throw new MigrationError("homeserver-running", "the server was not stopped, as you said no", {
     hint: "it goes on serving, and nothing was changed on either host",

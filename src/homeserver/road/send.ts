@@ -136,8 +136,7 @@ async function stopHere(
   const taken = {
     ...{ ...plan, homeserver, accepted },
     look: () => signsOf(homeserver, source, system),
-    outageBegins: () => clock.outageBegins(),
-    outageSpared: () => clock.outageSpared(),
+    clock,
   };
   return takeDown(taken, system, view);
 }

@@ -5,34 +5,42 @@ import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import { keeperSchema, type Keeper } from "./keeper.ts";
+import { isDropIn } from "./systemctl.ts";
 
-const changeSchema = z.object({
-  kind: z.enum([
-    /** A unit was enabled; `before` is how: "enabled" or "enabled-runtime". */
-    "unit-enabled",
-    "unit-running",
-    /** A unit could be started, and is masked now. */
-    "unit-masked",
-    /** The same by a file of ours among its drop-ins, for a unit that cannot be masked; `before` is the file's path. */
-    "unit-held",
-    /** `before` is the policy, as `update --restart` takes it. */
-    "restart-policy",
-    "container-running",
-    /** Run by synctl, by a command or by a person. */
-    "running",
-    /** The database's default for its role; `before` is the role's own, null where it had none. */
-    "role-writes",
-    /** `before` is the mode, octal. */
-    "file-writes",
-  ]),
-  /** The unit, container, role or file. */
-  name: z.string(),
-  before: z.string().nullable(),
-  /** ISO 8601, all three. Written down before it is made: one that was never made may be undone all the same. */
-  intended: z.string(),
-  made: z.string().nullable(),
-  undone: z.string().nullable(),
-});
+const changeSchema = z
+  .object({
+    kind: z.enum([
+      /** A unit was enabled; `before` is how: "enabled" or "enabled-runtime". */
+      "unit-enabled",
+      "unit-running",
+      /** A unit could be started, and is masked now. */
+      "unit-masked",
+      /** The same by a file of ours among its drop-ins, for a unit that cannot be masked; `before` is the file's path. */
+      "unit-held",
+      /** `before` is the policy, as `update --restart` takes it. */
+      "restart-policy",
+      "container-running",
+      /** Run by synctl, by a command or by a person. */
+      "running",
+      /** The database's default for its role; `before` is the role's own, null where it had none. */
+      "role-writes",
+      /** `before` is the mode, octal. */
+      "file-writes",
+    ]),
+    /** The unit, container, role or file. */
+    name: z.string(),
+    before: z.string().nullable(),
+    /** ISO 8601, all three. Written down before it is made: one that was never made may be undone all the same. */
+    intended: z.string(),
+    made: z.string().nullable(),
+    undone: z.string().nullable(),
+  })
+  .refine(({ kind, before }) => kind !== "file-writes" || /^[0-7]{1,6}$/.test(before ?? ""), {
+    error: "a file's mode is octal",
+  })
+  .refine(({ kind, before }) => kind !== "unit-held" || isDropIn(before ?? ""), {
+    error: "not the path of a drop-in of ours",
+  });
 
 const recordSchema = z.object({
   format: z.literal("synlift-fence"),

@@ -39,8 +39,13 @@ export async function unitState(unit: string, programs: Programs): Promise<UnitS
  * (systemctl(1), "mask"). Undefined where it can be masked.
  */
 export function dropInFor(unit: string, { fragment }: UnitState): string | undefined {
-  return fragment === `/etc/systemd/system/${unit}` ? `${fragment}.d/synlift-fence.conf` : undefined;
+  return fragment === `/etc/systemd/system/${unit}` ? `${fragment}.d/${DROP_IN}` : undefined;
 }
+
+const DROP_IN = "synlift-fence.conf";
+
+/** Whether it may be one that `dropInFor` names: nothing else is ever to be taken away. */
+export const isDropIn = (path: string) => path.startsWith("/") && path.endsWith(`.d/${DROP_IN}`);
 
 /** systemd.unit(5): a condition that is not met keeps a unit from starting, whoever starts it. */
 export async function holdUnit(path: string, programs: Programs, files: Files): Promise<void> {
