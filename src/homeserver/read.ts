@@ -113,11 +113,18 @@ async function filesIn(
       found.push(path);
       continue;
     }
-    for (const name of await files.list(here)) {
-      const entry = join(path, name);
-      const isFile = (await files.follow(placeOf(entry)))?.kind === "file";
-      if (name.endsWith(".yaml") && isFile) found.push(entry);
-    }
+    found.push(...(await filesOfFolder(path, placeOf, files)));
+  }
+  return found;
+}
+
+/** What Synapse reads where `-c` names a folder: its own `*.yaml` files, sorted by name. */
+export async function filesOfFolder(path: string, placeOf: PlaceOf, files: Files): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await files.list(placeOf(path))) {
+    const entry = join(path, name);
+    const isFile = (await files.follow(placeOf(entry)))?.kind === "file";
+    if (name.endsWith(".yaml") && isFile) found.push(entry);
   }
   return found;
 }

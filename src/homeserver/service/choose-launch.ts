@@ -3,7 +3,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files.ts";
 import { onThisHost, type PathPair } from "../path-map.ts";
-import type { ConfigSource } from "../read.ts";
+import { filesOfFolder, type ConfigSource } from "../read.ts";
 import { placesOf, type FoundLaunches, type Launch } from "./launch.ts";
 
 /** What a person said, as far as they did. */
@@ -51,8 +51,10 @@ export async function chooseSource(
 interface Server {
   /** What runs now, or would. */
   readonly launch: Launch;
-  /** Its configuration by real places on this host, for comparing. */
+  /** Its configuration by real places on this host, as its `-c` are: for telling. */
   readonly places: readonly string[];
+  /** The same, with the files of a folder instead of the folder: for comparing. */
+  readonly read: readonly string[];
   /** A unit whose process runs with other files than the unit has. */
   readonly differing: Launch | undefined;
   readonly from: readonly string[];
@@ -65,11 +67,12 @@ async function serversOf(launches: readonly Launch[], files: Files): Promise<Ser
     // Told together with the process that it started.
     if (launch.kind === "unit" && starters.has(launch.name)) continue;
     const places = await realPlaces(placesOf(launch), files);
-    const same = servers.findIndex((one) => equal(one.places, places));
+    const read = await filesIn(places, files);
+    const same = servers.findIndex((one) => equal(one.read, read));
     const before = servers[same];
     const differing = launches.find(({ name }) => name === launch.startedBy);
     const from = [...(before?.from ?? []), launch.from];
-    if (!before) servers.push({ launch, places, differing, from });
+    if (!before) servers.push({ launch, places, read, differing, from });
     else
       servers[same] = {
         ...before,
@@ -117,13 +120,14 @@ async function fromGiven(
     typed.map((path) => onThisHost(path, given.map ?? [])),
     files,
   );
-  const shared = (server: Server) => server.places.filter((path) => places.includes(path)).length;
+  const read = await filesIn(places, files);
+  const shared = (server: Server) => server.read.filter((path) => read.includes(path)).length;
   const server = [...servers]
     .sort((a, b) => shared(b) - shared(a) || rank(b.launch) - rank(a.launch))
     .find((one) => shared(one) > 0);
   const source = sourceOf(server?.launch, given, typed);
   if (!server) return { source, launch: undefined, findings: [unknown(servers, places)] };
-  const findings = equal(server.places, places) ? [launchFinding(server)] : [otherOrder(server, places)];
+  const findings = equal(server.read, read) ? [launchFinding(server)] : [otherOrder(server, places)];
   return { source, launch: server.launch, findings: [...findings, ...doubts(server)] };
 }
 
@@ -218,6 +222,22 @@ async function realPlaces(paths: readonly string[], files: Files): Promise<strin
     }
   }
   return places;
+}
+
+/** Whether somebody names Debian's `conf.d` or the files in it makes no difference to Synapse. */
+async function filesIn(places: readonly string[], files: Files): Promise<string[]> {
+  const found: string[] = [];
+  for (const place of places) {
+    try {
+      const isFolder = (await files.follow(place))?.kind === "folder";
+      const inside = isFolder ? await filesOfFolder(place, (path) => path, files) : [place];
+      found.push(...(await realPlaces(inside, files)));
+    } catch (error) {
+      if (!(error instanceof MigrationError)) throw error;
+      found.push(place);
+    }
+  }
+  return found;
 }
 
 const equal = (one: readonly string[], other: readonly string[]) =>

@@ -152,6 +152,29 @@ test("what a person gives counts, and is held against what the server is started
   assert.deepEqual(told(other.findings), ["launch note"]);
 });
 
+test("a folder is the same as the files in it, however the server was started", async (t) => {
+  const etc = folderWith(t, {
+    "homeserver.yaml": "a: 1\n",
+    "conf.d/name.yaml": "b: 1\n",
+    "conf.d/report.yaml": "c: 1\n",
+    "conf.d/README": "no settings\n",
+  });
+  const folder = [`${etc}/homeserver.yaml`, `${etc}/conf.d/`];
+  const each = ["homeserver.yaml", "conf.d/name.yaml", "conf.d/report.yaml"].map((name) => `${etc}/${name}`);
+  const started = (paths: readonly string[]) => ({
+    processes: [main(9, paths.flatMap((path) => ["-c", path]), etc)],
+  });
+  const ids = async (paths: readonly string[], given: readonly string[]) =>
+    told((await chosen(t, started(paths), { configPaths: given })).findings);
+  assert.deepEqual(await ids(folder, each), ["launch ok"]);
+  assert.deepEqual(await ids(each, folder), ["launch ok"]);
+  assert.deepEqual(await ids(folder.slice(1), each.slice(1)), ["launch ok"]);
+  assert.deepEqual(await ids(folder, each.slice(0, 2)), ["config-order warning"]);
+  assert.deepEqual(await ids(folder, each.toReversed()), ["config-order warning"]);
+  const both = { processes: [...started(folder).processes, ...started(each).processes] };
+  assert.deepEqual(told((await chosen(t, both)).findings), ["launch ok"]);
+});
+
 test("workers are told apart from main processes", async (t) => {
   const files = {
     [`${LIB}/matrix-synapse.service`]: MATRIX_ORG_UNIT,
