@@ -39,7 +39,7 @@ function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): O
     id: "config-rewritten",
     level: "note",
     sentence: `${path} is the old file with what belongs to the host rewritten`,
-    evidence: changes,
+    ...{ evidence: changes, isDiff: true },
   }));
   return { findings: [...rewritten, ...plan.findings], details, lines };
 }

@@ -10,6 +10,8 @@ export interface Finding {
   readonly sentence: string;
   /** What was seen, a line each. */
   readonly evidence?: readonly string[];
+  /** The evidence is a diff, each line with its own `-` or `+`: to be shown whole, as half of one misleads. */
+  readonly isDiff?: boolean;
   /** What to do about it. */
   readonly hint?: string;
 }

@@ -15,8 +15,8 @@ export interface Look {
  * Findings for eyes, with a summary as the last line; ends with a line break.
  *
  * The gravest come last, as the end is what a person sees. Warnings and blockers show their id, since that is what
- * they are accepted by. Of long evidence the first lines are shown, and if it is to be `brief` none where all is well; the JSON view
- * has all of it.
+ * they are accepted by. Of long evidence, but for a diff, the first lines are shown, and if it is to be `brief` none where
+ * all is well; the JSON view has all of it.
  */
 export function findingsText(findings: readonly Finding[], look: Look, brief = false): string {
   const ordered = LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
@@ -28,14 +28,17 @@ export function findingsText(findings: readonly Finding[], look: Look, brief = f
 
 /** One finding, ending with a line break. */
 export function findingText(finding: Finding, { columns, colour }: Look): string {
-  const { id, level, sentence, evidence = [], hint } = finding;
+  const { id, level, sentence, evidence = [], isDiff = false, hint } = finding;
   const width = textWidth(columns) - GUTTER;
   const named = level === "warning" || level === "blocker" ? `${sentence} [${id}]` : sentence;
-  const shown = evidence.length > EVIDENCE_LINES ? evidence.slice(0, EVIDENCE_LINES - 1) : evidence;
+  const isLong = evidence.length > EVIDENCE_LINES && !isDiff;
+  const shown = isLong ? evidence.slice(0, EVIDENCE_LINES - 1) : evidence;
   const hidden = evidence.length - shown.length;
   const lines = [
     ...wrap(clean(named), width),
-    ...shown.flatMap((line) => hanging("- ", clean(line), width)),
+    ...shown.flatMap((line) =>
+      isDiff ? hanging(line.slice(0, 2), clean(line.slice(2)), width) : hanging("- ", clean(line), width),
+    ),
     ...(hidden > 0 ? [`- … and ${hidden} more`] : []),
     ...(hint === undefined ? [] : hanging("hint: ", clean(hint), width)),
   ];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Interrupted, MigrationError } from "../../src/errors.ts";
 import { widthOf } from "../../src/report/cells.ts";
-import { errorText, findingsText } from "../../src/report/text.ts";
+import { errorText, findingText, findingsText } from "../../src/report/text.ts";
 import { matchesGolden } from "./golden.ts";
 import { FINDINGS, HOSTILE } from "./samples.ts";
 
@@ -31,6 +31,24 @@ test("no line is wider than the terminal, but for words that can't be broken", (
 
 test("hostile text stays text, on its own line", () => {
   matchesGolden("findings-hostile.txt", findingsText([HOSTILE], plain));
+});
+
+test("a diff is shown whole, with its own marks", () => {
+  const changes = Array.from({ length: 10 }, (_, index) => [
+    `- key${index}: old`,
+    `+ key${index}: new`,
+  ]).flat();
+  const text = findingText(
+    { id: "rewritten", level: "note", sentence: "a file", evidence: changes, isDiff: true },
+    plain,
+  );
+  assert.deepEqual(
+    text
+      .split("\n")
+      .slice(1, -1)
+      .map((line) => line.trim()),
+    changes,
+  );
 });
 
 test("with no findings there is nothing to report", () => {
