@@ -172,6 +172,7 @@ export const planCommand: Command<PlanOptions> = {
         rsync: (await system.programs.find("rsync")) !== undefined,
         version: looked?.version?.version.numbers.join("."),
         atRisk: looked?.people?.atRisk ?? 0,
+        stoppedByHand: looked?.stoppedByHand ?? chosen.launch === undefined,
       });
     const serverName = homeserver?.serverName ?? "a homeserver";
     const shown = { serverName, looked, questions, findings, agenda, safeFrom, now };

@@ -50,6 +50,13 @@ const answers = () =>
     () => false,
   );
 
+/** What `plan` says of who will stop it. */
+async function stopping(): Promise<{ level: string; sentence: string; hint?: string | null } | undefined> {
+  const { configFile, dataFolder } = old.home;
+  const args = ["plan", "--config", configFile, "--working-directory", dataFolder, "--out", work, "--json"];
+  return resultOf(await synlift(args)).findings.find(({ id }) => id === "stop");
+}
+
 async function canWrite(): Promise<void> {
   await untilAnswers();
   await old.people.alice.send(old.people.rooms.public.id, "still here");
@@ -94,6 +101,8 @@ test("what synctl started is stopped by synctl, and rollback starts it with sync
   execFileSync(synctl, ["start", old.home.configFile], { cwd: old.home.dataFolder, stdio: "ignore" });
   await untilAnswers();
   const out = join(work, "synctl");
+  const planned = await stopping();
+  assert.deepEqual([planned?.level, planned?.sentence.includes("synctl stop")], ["ok", true]);
   const asked = await synlift(exported(out));
   assert.equal(asked.code, 2, asked.stderr);
   assert.match(asked.stderr, /synctl stop/);
@@ -110,10 +119,14 @@ test("a server that only a person can stop is not waited for where there is no t
   execFileSync("sh", ["-c", `kill $(cat ${pidFile}); while [ -e ${pidFile} ]; do sleep 0.1; done`]);
   await old.server.start();
   const out = join(work, "person");
+  const planned = await stopping();
+  assert.equal(planned?.level, "note");
+  assert.match(planned.hint ?? "", /--stop-command, with --start-command/);
   const ran = await synlift(exported(out, "--yes"));
   assert.equal(ran.code, 14, ran.stderr);
   assert.match(ran.stderr, /--unit NAME, --container NAME or --stop-command COMMAND/);
   assert.equal(await answers(), true);
   assert.equal(existsSync(out), false);
   await old.server.stop();
+  assert.equal(await stopping(), undefined);
 });

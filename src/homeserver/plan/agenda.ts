@@ -40,6 +40,8 @@ export interface Move extends Names, Times {
   /** Synapse's version at the source, where it is known. */
   readonly version: string | undefined;
   readonly atRisk: number;
+  /** Nothing on the old host is known that could stop the server. */
+  readonly stoppedByHand: boolean;
 }
 
 const HOUR = 3600_000;
@@ -113,14 +115,14 @@ function outageWords({ estimate }: Move): string {
 }
 
 function outage(move: Move): Moment[] {
-  const { when, launch } = move;
+  const { when, stoppedByHand } = move;
   const mediaFolder = "/var/lib/matrix-synapse/media";
   return [
     {
       when: dateWords(when),
       title: "Stop it for good and pack it",
       where: "on the old host",
-      text: `Media is packed first, while the server still serves. Then the command says all that it is about to do and asks once; from there people are without their server.${launch === undefined ? " Nothing here says what stops it: add --stop-command, or stop it yourself with its workers when you are asked to." : ""} Until the new server is open, synlift rollback takes everything back.`,
+      text: `Media is packed first, while the server still serves. Then the command says all that it is about to do and asks once; from there people are without their server.${stoppedByHand ? " Nothing here says what stops it: add --stop-command, or stop it yourself with its workers when you are asked to." : ""} Until the new server is open, synlift rollback takes everything back.`,
       commands: ["tmux new -s move", exportCommand(move, false)],
       tone: "outage",
     },

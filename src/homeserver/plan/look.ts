@@ -15,7 +15,9 @@ import type { MediaFacts } from "../media/facts.ts";
 import { inspectMedia } from "../media/inspect.ts";
 import { peopleSummary, type PeopleSummary } from "../people/summary.ts";
 import { signsOfLife } from "../service/inspect.ts";
+import { inspectKeeper } from "../service/inspect-keeper.ts";
 import { inspectWorkers } from "../service/inspect-workers.ts";
+import { keeperOf } from "../service/keeper.ts";
 import type { FoundLaunches, Launch } from "../service/launch.ts";
 import { findWorkers } from "../service/workers.ts";
 import { inspectSigningKey } from "../signing-key/inspect.ts";
@@ -39,6 +41,8 @@ export interface Source {
 export interface Looked {
   readonly findings: readonly Finding[];
   readonly running: boolean;
+  /** It runs, and nothing on this host is known that could stop it. */
+  readonly stoppedByHand: boolean;
   readonly version: FoundVersion | undefined;
   readonly target: Target | undefined;
   readonly database: DatabaseLookFacts | undefined;
@@ -64,6 +68,10 @@ export async function lookAtHomeserver(
   const alive = (await look("service", () => signsOfLife(homeserver, system))) ?? [];
   const running = alive.length > 0;
   findings.push(runningFinding(homeserver, running));
+  const keeper = running
+    ? await look("service", () => keeperOf(NOTHING_GIVEN, homeserver, { launch, launches }, system))
+    : undefined;
+  if (keeper) findings.push(inspectKeeper(homeserver, keeper));
   const version = await look("source-version", () =>
     sourceVersion(homeserver, launch, { http, programs, files, signal }, questions.url),
   );
@@ -172,6 +180,7 @@ export async function lookAtHomeserver(
     return {
       findings,
       running,
+      stoppedByHand: keeper?.kind === "person",
       version,
       target,
       database: facts,
@@ -186,6 +195,9 @@ export async function lookAtHomeserver(
     await opened?.session.close();
   }
 }
+
+/** An export may be told more. */
+const NOTHING_GIVEN = { unit: [], container: [] };
 
 /** What has to do with this host alone, and can be looked at also where the configuration cannot be read. */
 export async function workroom(

@@ -55,6 +55,7 @@ const DEBIAN: Move = {
   sqlite: false,
   version: "1.163.2",
   atRisk: 3,
+  stoppedByHand: false,
 };
 
 const CONTAINER: Move = {
@@ -94,6 +95,15 @@ test("the steps of a server from Debian's package, to the letter", () => {
 
 test("the steps of a container on SQLite that something blocks, with names that need quotes, to the letter", () => {
   matchesGolden("agenda-container.txt", agendaText(agendaOf(CONTAINER), look));
+});
+
+test("who is to stop a server is said where nothing on the host can", () => {
+  const told = (move: Move) => agendaText(agendaOf(move), look).replace(/\s+/g, " ");
+  assert.match(
+    told({ ...DEBIAN, stoppedByHand: true }),
+    /Nothing here says what stops it: add --stop-command/,
+  );
+  assert.doesNotMatch(told(DEBIAN), /--stop-command, or/);
 });
 
 test("every synlift command of the steps is one that the program takes", () => {
