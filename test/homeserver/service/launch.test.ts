@@ -162,7 +162,13 @@ test("a folder is the same as the files in it, however the server was started", 
   const folder = [`${etc}/homeserver.yaml`, `${etc}/conf.d/`];
   const each = ["homeserver.yaml", "conf.d/name.yaml", "conf.d/report.yaml"].map((name) => `${etc}/${name}`);
   const started = (paths: readonly string[]) => ({
-    processes: [main(9, paths.flatMap((path) => ["-c", path]), etc)],
+    processes: [
+      main(
+        9,
+        paths.flatMap((path) => ["-c", path]),
+        etc,
+      ),
+    ],
   });
   const ids = async (paths: readonly string[], given: readonly string[]) =>
     told((await chosen(t, started(paths), { configPaths: given })).findings);
