@@ -14,10 +14,7 @@ import { inspectVersions } from "../inspect-versions.ts";
 import type { MediaFacts } from "../media/facts.ts";
 import { inspectMedia } from "../media/inspect.ts";
 import { peopleSummary, type PeopleSummary } from "../people/summary.ts";
-import { signsOfLife } from "../service/inspect.ts";
-import { inspectKeeper } from "../service/inspect-keeper.ts";
 import { inspectWorkers } from "../service/inspect-workers.ts";
-import { keeperOf } from "../service/keeper.ts";
 import type { FoundLaunches, Launch } from "../service/launch.ts";
 import { findWorkers } from "../service/workers.ts";
 import { inspectSigningKey } from "../signing-key/inspect.ts";
@@ -29,6 +26,7 @@ import { programFindings } from "../workroom/programs.ts";
 import { shellFindings } from "../workroom/shell.ts";
 import { estimateFindings } from "./estimate-findings.ts";
 import { foresee, type Foreseen } from "./foresee.ts";
+import { lookAtService } from "./look-service.ts";
 import type { PlanQuestions } from "./questions.ts";
 
 export interface Source {
@@ -65,13 +63,9 @@ export async function lookAtHomeserver(
   const findings: Finding[] = [];
   const look = attempts(findings, signal);
 
-  const alive = (await look("service", () => signsOfLife(homeserver, system))) ?? [];
-  const running = alive.length > 0;
-  findings.push(runningFinding(homeserver, running));
-  const keeper = running
-    ? await look("service", () => keeperOf(NOTHING_GIVEN, homeserver, { launch, launches }, system))
-    : undefined;
-  if (keeper) findings.push(inspectKeeper(homeserver, keeper));
+  const service = await look("service", () => lookAtService({ homeserver, launch, launches }, system));
+  const running = service?.running === true;
+  findings.push(...(service?.findings ?? []));
   const version = await look("source-version", () =>
     sourceVersion(homeserver, launch, { http, programs, files, signal }, questions.url),
   );
@@ -180,7 +174,7 @@ export async function lookAtHomeserver(
     return {
       findings,
       running,
-      stoppedByHand: keeper?.kind === "person",
+      stoppedByHand: service?.stoppedByHand === true,
       version,
       target,
       database: facts,
@@ -195,9 +189,6 @@ export async function lookAtHomeserver(
     await opened?.session.close();
   }
 }
-
-/** An export may be told more. */
-const NOTHING_GIVEN = { unit: [], container: [] };
 
 /** What has to do with this host alone, and can be looked at also where the configuration cannot be read. */
 export async function workroom(
@@ -246,14 +237,4 @@ export function unseen(what: string, { code, message, hint }: MigrationError): F
     sentence: message,
     hint: hint ?? "an export would meet the same: clear it, then plan again",
   };
-}
-
-function runningFinding({ serverName }: Homeserver, running: boolean): Finding {
-  return running
-    ? { id: "service", level: "ok", sentence: `${serverName} runs on this host` }
-    : {
-        id: "service",
-        level: "note",
-        sentence: `${serverName} does not run on this host now: what it would say of itself is not in this plan`,
-      };
 }
