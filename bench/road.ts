@@ -16,7 +16,7 @@ import { rmSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { shellWord } from "../src/report/shell-word.ts";
+import { shellWord } from "../src/system/shell-word.ts";
 import { freePort } from "../test/support/lab/server-process.ts";
 import { startSshServer, type SshServer } from "../test/support/lab/ssh-server.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";

@@ -61,8 +61,8 @@ export class KeptProgress implements Progress {
     this.#inner.end(id);
   }
 
-  remark(id: string, why: string): void {
-    this.#inner.remark(id, why);
+  remark(work: Pick<Work, "id" | "label">, why: string): void {
+    this.#inner.remark(work, why);
   }
 
   note(sentence: string): void {

@@ -9,7 +9,7 @@ import {
   type DatabaseRestore,
   type DatabaseTarget,
 } from "../homeserver/database/target.ts";
-import { shellWords } from "../report/shell-word.ts";
+import { shellWords } from "../system/shell-word.ts";
 import { parseConnection } from "../system/conninfo.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
 import type { System } from "../system/system.ts";

@@ -28,6 +28,7 @@ import {
   STOP_OPTIONS,
   stopSchema,
 } from "./options.ts";
+import { shellWord } from "../system/shell-word.ts";
 
 const schema = z.object({
   config: z.array(z.string()).default([]),
@@ -176,7 +177,7 @@ function sealed(folder: string, { manifest, findings, report }: Sealed): Outcome
       ...(manifest.rehearsal
         ? []
         : [
-            `carry the folder to the new host, then: synlift restore; to give up the move instead, before the new server is open: synlift rollback --out ${folder} --target URL, with the address of the new server`,
+            `carry the folder to the new host, then: synlift restore; to give up the move instead, before the new server is open: synlift rollback --out ${shellWord(folder)} --target URL, with the address of the new server`,
           ]),
     ],
   };

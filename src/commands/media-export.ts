@@ -6,6 +6,7 @@ import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
 import type { Command } from "./command.ts";
 import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options.ts";
+import { shellWord } from "../system/shell-word.ts";
 
 const schema = z.object({
   mediaRepo: z
@@ -59,7 +60,7 @@ export const mediaExportCommand: Command<z.infer<typeof schema>> = {
       lines: archive
         ? [
             `${folder} holds ${formatAmount(archive.uploads, "files")} of ${server}, ${formatBytes(archive.bytes)}, not encrypted`,
-            `for restore: --media-archive ${folder}`,
+            `for restore: --media-archive ${shellWord(folder)}`,
           ]
         : ["nothing was changed"],
       failure,

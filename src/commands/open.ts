@@ -17,6 +17,7 @@ import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import { formatDuration } from "../report/units.ts";
 import type { Files } from "../system/files.ts";
+import { shellWord } from "../system/shell-word.ts";
 import type { System } from "../system/system.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
@@ -224,7 +225,7 @@ async function finish(
   const outageSeconds = outageOf(record, now);
   const lines = [
     startCommand === undefined
-      ? `${record.serverName} may start now: give Synapse ${record.configPaths.map((path) => `-c ${path}`).join(" ")}`
+      ? `${record.serverName} may start now: give Synapse ${record.configPaths.map((path) => `-c ${shellWord(path)}`).join(" ")}`
       : `${record.serverName} is open on its new host`,
     ...(outageSeconds === undefined
       ? []

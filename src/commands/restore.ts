@@ -42,7 +42,7 @@ import {
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-options.ts";
 import { mustBeOutside } from "../homeserver/layouts/choose.ts";
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
-import { onlyLooked, restored } from "./restored-words.ts";
+import { onlyLooked, proofCommand, restored } from "./restored-words.ts";
 import { ROAD_OPTIONS, roadOf, roadSchema } from "./road-options.ts";
 import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
 
@@ -169,7 +169,8 @@ async function fromFolder(
     return { ...bundle.manifest, addedUploads: await addedUploads(target, journal, system) };
   };
   await restoreAs(planned, incoming, placing, fill, system);
-  return restored({ ...told, findings }, incoming, placing, planned);
+  const proof = proofCommand(folder, options, machine.folder);
+  return restored({ ...told, findings }, incoming, placing, planned, proof);
 }
 
 async function byRoad(
@@ -191,7 +192,9 @@ async function byRoad(
   const { looked, incoming, planned, done } = await restoreFromHost(order, system, view);
   const findings = [...looked.findings, ...(done?.findings ?? [])] as Finding[];
   const told = { ...planned.plan, findings: [...findings, ...planned.plan.findings] };
-  if (done) return restored(told, incoming, placing, planned);
+  // The record has what opens what came by the road.
+  const proof = proofCommand(placing.layout.configDir, {}, system.machine.folder);
+  if (done) return restored(told, incoming, placing, planned, proof);
   return onlyLooked(
     told,
     placing.layout,

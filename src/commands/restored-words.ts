@@ -1,8 +1,10 @@
+import { resolve } from "node:path";
 import type { ConfigPlan } from "../homeserver/config/restore.ts";
 import { describeTarget } from "../homeserver/database/target.ts";
 import type { Incoming, Placing, Planned } from "../homeserver/restore-run.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Outcome } from "./command.ts";
+import { shellWord } from "../system/shell-word.ts";
 
 /** Of a dry run. */
 export function onlyLooked(
@@ -20,17 +22,47 @@ export function restored(
   { id: bundle, serverName, databases }: Incoming,
   { layout: { configDir, mediaDir } }: Placing,
   { mas }: Pick<Planned, "mas">,
+  proof: string,
 ): Outcome {
   const lines = [
     `${serverName} is restored: database ${databases.map((one) => describeTarget(one.target)).join(" and ")}, media in ${mediaDir}, configuration in ${configDir}`,
     ...(mas ? [masLine(mas.configPaths)] : []),
-    `it cannot start yet: prove it first, with synlift open --config-dir ${configDir}`,
+    `it cannot start yet: prove it first, with ${proof}`,
   ];
   return said(told, lines, { serverName, bundle, configDir, mediaDir });
 }
 
+/** What is typed next, from any folder, with what opened the bundle: the inventory is opened by it again. */
+export function proofCommand(
+  configDir: string,
+  { passphraseFile, passphraseFd, passphraseCommand, gpgHome }: KeyOptions,
+  here: string,
+): string {
+  const path = (name: string) => shellWord(resolve(here, name));
+  const words = [
+    ...["synlift", "open", "--config-dir", shellWord(configDir)],
+    ...(passphraseFile === undefined ? [] : ["--passphrase-file", path(passphraseFile)]),
+    ...(gpgHome === undefined ? [] : ["--gpg-home", path(gpgHome)]),
+  ];
+  // A descriptor is this shell's, and a command may hold what nobody is to see.
+  const more =
+    passphraseFd !== undefined
+      ? ", and --passphrase-fd again"
+      : passphraseCommand !== undefined
+        ? ", and --passphrase-command again"
+        : "";
+  return `${words.join(" ")}${more}`;
+}
+
+export interface KeyOptions {
+  readonly passphraseFile?: string | undefined;
+  readonly passphraseFd?: number | undefined;
+  readonly passphraseCommand?: string | undefined;
+  readonly gpgHome?: string | undefined;
+}
+
 const masLine = (paths: readonly string[]) =>
-  `its authentication service is restored too: once open has passed, start it with mas-cli server ${paths.map((path) => `--config ${path}`).join(" ")}`;
+  `its authentication service is restored too: once open has passed, start it with mas-cli server ${paths.map((path) => `--config ${shellWord(path)}`).join(" ")}`;
 
 /** What was rewritten is told as notes; how the rest went, by the lines. */
 function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {

@@ -25,6 +25,7 @@ import { keepPrediction, predictionOfJournal, predictOutage } from "./predict-ou
 import { downNow, mustHaveStayedDown, signsOf, sourceFindings } from "./source.ts";
 import { mustAgree } from "./stop-plan.ts";
 import { takeDown } from "./take-down.ts";
+import { shellWord } from "../system/shell-word.ts";
 
 export interface Sealed {
   readonly manifest: Manifest;
@@ -113,7 +114,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
   } catch (error) {
     if (plan && plan.record.standing.length > 0)
       view.note(
-        `${plan.record.holds ? "the old server is kept from starting" : "the old server may still be running; nothing keeps it from starting yet"}: run the same command again to go on, or take back what was changed with synlift rollback --out ${folder}`,
+        `${plan.record.holds ? "the old server is kept from starting" : "the old server may still be running; nothing keeps it from starting yet"}: run the same command again to go on, or take back what was changed with synlift rollback --out ${shellWord(folder)}`,
       );
     throw error;
   } finally {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
-import { shellWord } from "../report/shell-word.ts";
+import { shellWord } from "../system/shell-word.ts";
 import type { System } from "../system/system.ts";
 import { authenticationService } from "./config/inspect-host.ts";
 import { HANDED_OUT } from "./config/handed-out.ts";

@@ -12,6 +12,7 @@ export function lostStep(packing: Packing, { database }: Source): Step {
   const { http, machine, signal } = packing.system;
   return {
     id: LOST_STEP,
+    label: "servers that no longer answer",
     inputs: { bundle: packing.place.inventory.id },
     check: () => Promise.resolve(undefined),
     async run() {

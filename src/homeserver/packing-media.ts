@@ -35,6 +35,7 @@ export function choiceStep({ media, place, folder, system }: Packing): Step {
   const { journal, inventory, writer } = place;
   return {
     id: "export/media-choice",
+    label: "choice of media",
     inputs: { backup: String(media.backup), archive: String(media.archive) },
     check: () => Promise.resolve(undefined),
     async run() {
@@ -76,6 +77,7 @@ export function mediaSteps(packing: Packing, source: Source, serving: boolean): 
 function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): Step {
   return {
     id: "export/media-hashes",
+    label: "look at what was packed of the media",
     // Asked for once the first archive is there.
     get inputs() {
       const accepted = media.accepted ? "other files" : "nothing";

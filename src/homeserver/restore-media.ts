@@ -38,6 +38,7 @@ export function mediaStep(
   const { files } = system;
   return {
     id: "restore/media",
+    label: "media",
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
     async check() {
       const session = await openTarget(database, system);
@@ -82,6 +83,7 @@ export function archiveFoldersStep(
   const folders = packedArchives(opened.inventory).map(({ folder }) => folder);
   return {
     id: "restore/media-as-archive",
+    label: "media as archives",
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
     async check() {
       for (const folder of folders)
@@ -125,6 +127,7 @@ export function foreignArchiveStep(
   const { serverName } = sectionsOf(opened.inventory).config;
   return {
     id: foreignArchiveId(path),
+    label: `media archive ${path}`,
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
     check: () => Promise.resolve(undefined),
     async run() {

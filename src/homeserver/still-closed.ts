@@ -1,6 +1,7 @@
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import { sqlName, type PostgresAddress } from "../system/postgres.ts";
+import { shellWord } from "../system/shell-word.ts";
 import type { System } from "../system/system.ts";
 import { addressOfStore, connect } from "./database/address.ts";
 import { roleName, roleState, type RoleState } from "./database/fence.ts";
@@ -12,7 +13,7 @@ import type { FenceRecord } from "./service/fence-record.ts";
 export const openRoleWords = ({ role, database }: Pick<RoleState, "role" | "database">) =>
   `in psql on ${database}: SET default_transaction_read_only = off; ALTER ROLE ${sqlName(role)} IN DATABASE ${sqlName(database)} RESET default_transaction_read_only;`;
 
-export const openFileWords = (path: string) => `chmod u+w ${path}`;
+export const openFileWords = (path: string) => `chmod u+w ${shellWord(path)}`;
 
 /** For an export that finds closed what it did not close: it knows no way back for it. */
 export const closedBefore = (what: string, command: string): Finding => ({

@@ -46,10 +46,10 @@ async function isDue(step: Step, { journal, progress, signal }: StepsRun): Promi
   if (!done) return true;
   const why = changedInput(step, done) ?? (await step.check(done.outcome));
   if (why === undefined) {
-    progress.remark(step.id, "done already");
+    progress.remark(step, "done already");
     return false;
   }
-  progress.remark(step.id, `done again: ${why}`);
+  progress.remark(step, `done again: ${why}`);
   // Forgotten first: a run that dies in the middle must not find an entry for what it was about to replace.
   await journal.forget(step.id);
   return true;

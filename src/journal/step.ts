@@ -7,6 +7,8 @@
 export interface Step {
   /** Stable across versions: it is the key in people's journals. */
   readonly id: string;
+  /** For people: "database". */
+  readonly label: string;
   /** What the outcome depends on. If it changed since the journal's entry, the step runs again. No secrets. */
   readonly inputs: Inputs;
   run(): Promise<Outcome>;

@@ -1,5 +1,6 @@
 import { MigrationError } from "../errors.ts";
 import { worst, type Finding } from "./finding.ts";
+import { shellWord } from "../system/shell-word.ts";
 
 /** Warnings that a person takes on, by id, come back as notes that say so. An id that was no warning's is told. */
 export function acceptWarnings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
@@ -38,6 +39,6 @@ export function lookFailure(findings: readonly Finding[]): MigrationError | unde
         hint: "clear each as its hint says, then look again",
       })
     : new MigrationError("found-warnings", `there are warnings that nobody has accepted: ${ids.join(", ")}`, {
-        hint: `follow the hints, or take them on: ${ids.map((id) => `--accept ${id}`).join(" ")}`,
+        hint: `follow the hints, or take them on: ${ids.map((id) => `--accept ${shellWord(id)}`).join(" ")}`,
       });
 }

@@ -66,8 +66,8 @@ export function progressBars({ write, clock, every, columns, rows, colour }: Scr
       const last = works.end(id);
       if (last) keep(endWords(last));
     },
-    remark(id, why) {
-      keep(`${works.find(id)?.work.label ?? id}: ${why}`);
+    remark({ label }, why) {
+      keep(`${label}: ${why}`);
     },
     note(sentence) {
       keep(sentence);

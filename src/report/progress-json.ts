@@ -33,8 +33,8 @@ export function progressJson({ write, clock }: Outlet): ProgressView {
         tellWork("end", { ...last, rate: last.meanRate, remaining: 0 }, { seconds: tidy(last.seconds) });
       told.delete(id);
     },
-    remark(id, why) {
-      tell("remark", { id, label: works.find(id)?.work.label ?? id, why });
+    remark({ id, label }, why) {
+      tell("remark", { id, label, why });
     },
     note(sentence) {
       tell("note", { sentence });

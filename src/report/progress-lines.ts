@@ -42,8 +42,8 @@ export function progressLines({ write, clock, every }: Outlet): ProgressView {
       due.delete(id);
       if (last) say(endWords(last));
     },
-    remark(id, why) {
-      say(`${works.find(id)?.work.label ?? id}: ${why}`);
+    remark({ label }, why) {
+      say(`${label}: ${why}`);
     },
     note(sentence) {
       say(sentence);

@@ -3,6 +3,7 @@ import { MigrationError } from "../errors.ts";
 import type { Files } from "./files.ts";
 import { parseListing, type ListedKey } from "./gpg-listing.ts";
 import type { Gpg, Programs } from "./programs.ts";
+import { shellWord } from "./shell-word.ts";
 
 /** Milliseconds in which gpg must have looked something up; an agent that is stuck keeps it for ever. */
 const LIMIT = 30_000;
@@ -44,7 +45,7 @@ export async function secretKeysIn(home: string, files: Files, programs: Program
       "secret-key-unusable",
       `the secret keys in ${home} cannot be listed: ${error.message}`,
       {
-        hint: `see that this works, as the same account: gpg --homedir ${home} --list-secret-keys`,
+        hint: `see that this works, as the same account: gpg --homedir ${shellWord(home)} --list-secret-keys`,
         cause: error,
       },
     );

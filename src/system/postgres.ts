@@ -3,6 +3,7 @@ import { linesOf } from "./lines.ts";
 import { describeAddress, postgresCall, type PostgresAddress } from "./postgres-call.ts";
 import type { Conversation, Programs } from "./programs.ts";
 import { gather, only, type QuerySession } from "./query.ts";
+import { shellWord } from "./shell-word.ts";
 
 export {
   connectionString,
@@ -205,16 +206,19 @@ function hideValues(sentence: string): string {
     .replace(/( at or near) ".*"/, "$1 something in it");
 }
 
+/** Whose address it is depends on the command. */
+const WHERE = "in the homeserver's database settings, or in --database and its password file for a new one";
+
 function hintFor(reason: string, { through }: PostgresAddress): string {
   if (through && /Peer authentication failed/.test(reason))
     return "let the command enter as the account that the database knows: docker exec -i -u postgres …";
   if (/Peer authentication failed/.test(reason))
     return "run synlift as root, or as the account that the database knows; where this host has no account of that name, use a password over TCP";
   if (/password authentication failed|no password supplied/.test(reason))
-    return "check user and password in the database settings";
-  if (/does not exist/.test(reason)) return "check the names of database and user in the database settings";
+    return `check user and password, ${WHERE}`;
+  if (/does not exist/.test(reason)) return `check the names of database and user, ${WHERE}`;
   if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
   if (through)
-    return `see that this works, and hands on its standard input (docker exec needs -i): echo 'SELECT 1' | ${through.join(" ")} psql …`;
-  return "check host and port in the database settings, and that the server runs";
+    return `see that this works, and hands on its standard input (docker exec needs -i): echo 'SELECT 1' | ${through.map(shellWord).join(" ")} psql …`;
+  return `check host and port, ${WHERE}; and that the server runs`;
 }

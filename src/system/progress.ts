@@ -7,7 +7,7 @@ export interface Progress {
   /** It ended well. */
   end(id: string): void;
   /** It was found done already, or needs doing again; `why` is one sentence. */
-  remark(id: string, why: string): void;
+  remark(work: Pick<Work, "id" | "label">, why: string): void;
   /** Something a person should read that belongs to no piece of work. Never a secret. */
   note(sentence: string): void;
 }

@@ -71,7 +71,7 @@ async function run({ folder, to, killed = false }: Run): Promise<Told> {
   const told = { ran, notes: progress.notes, remarks: progress.remarks };
   try {
     const step = {
-      id: "export/database",
+      ...{ id: "export/database", label: "database" },
       inputs: { bundle: inventory.id, recipients: recipients.join(" ") },
       check: place.check,
       async run() {

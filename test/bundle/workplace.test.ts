@@ -39,7 +39,7 @@ async function exported(
   const place = await enterWorkplace(options(folder, { progress, ...more }));
   const ran: string[] = [];
   const step = (id: string, add: () => Promise<Recorded>): Step => ({
-    id,
+    ...{ id, label: id },
     inputs: { bundle: place.inventory.id },
     check: place.check,
     async run() {

@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeOldServer, type OldServer } from "../support/old-server.ts";
+import { shellWord } from "../../src/system/shell-word.ts";
 import { StandInDocker } from "../support/stand-in-docker.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -76,8 +77,13 @@ test("a container is stopped, does not come back by itself, and rollback starts 
   const env = { PATH: docker.path };
   docker.run("start", CONTAINER);
   await untilAnswers();
-  const out = join(work, "docker");
-  await synliftWell(exported(out, "--container", CONTAINER, "--yes"), { env });
+  const out = join(work, "it's docker");
+  const ran = await synliftWell(
+    exported(out, "--container", CONTAINER, "--yes").filter((one) => one !== "--json"),
+    { env },
+  );
+  // As a shell takes it: the terminal's lines are no part of it.
+  assert.ok(ran.stdout.replaceAll("\n", " ").includes(`synlift rollback --out ${shellWord(out)} --target`));
   assert.equal(docker.isRunning(CONTAINER), false);
   assert.equal(docker.policy(CONTAINER), "no");
   await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { EXIT_CODES } from "../../src/errors.ts";
-import { shellWord } from "../../src/report/shell-word.ts";
+import { shellWord } from "../../src/system/shell-word.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { startSshServer, type SshServer } from "../support/lab/ssh-server.ts";

@@ -26,7 +26,7 @@ function place() {
       const ran: string[] = [];
       const controller = new AbortController();
       const step = (id: string): Step => ({
-        id,
+        ...{ id, label: id },
         inputs: { path: `/from/${id}`, ...(id === "export/two" ? inputs : {}) },
         run: () => {
           ran.push(id);

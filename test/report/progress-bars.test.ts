@@ -29,7 +29,7 @@ function move(columns: number): string {
   look("at once");
   run(4, { [media.id]: 212 * MIB });
   look("after 4 s, too early to tell the time left");
-  bars.remark("export/config", "already done");
+  bars.remark({ id: "export/config", label: "configuration" }, "already done");
   bars.begin(database);
   run(5, { [media.id]: 212 * MIB, [database.id]: 12_345 });
   look("after 9 s");

@@ -10,7 +10,7 @@ test("the events of a move are a stable text", () => {
   const { screen, pass, take } = stage();
   const events = progressJson(screen);
   events.begin(media);
-  events.remark("export/config", "already done");
+  events.remark({ id: "export/config", label: "configuration" }, "already done");
   for (let tenth = 0; tenth < 75; tenth += 1) {
     events.advance(media.id, 100);
     pass(100);

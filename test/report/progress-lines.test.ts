@@ -10,7 +10,7 @@ test("a log gets a line now and then, not a flood", () => {
   const { screen, pass, take } = stage();
   const lines = progressLines(screen);
   lines.begin(media);
-  lines.remark("export/config", "already done");
+  lines.remark({ id: "export/config", label: "configuration" }, "already done");
   for (let second = 0; second < 75; second += 1) {
     if (second === 20) lines.outage(START);
     lines.advance(media.id, 14 * 1024 ** 2);

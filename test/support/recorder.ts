@@ -17,7 +17,7 @@ export class Recorder implements Progress {
   end(id: string): void {
     this.ended.push(id);
   }
-  remark(id: string, why: string): void {
+  remark({ id }: { id: string }, why: string): void {
     this.remarks.push(`${id}: ${why}`);
   }
   note(sentence: string): void {

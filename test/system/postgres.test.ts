@@ -180,7 +180,10 @@ test("a query that fails says why and names nothing that lies in a row", async (
 test("a wrong password says so", async () => {
   const error = await refusal(overTcp({}, "wrong-password"));
   assert.match(error.message, /password authentication failed for user "careful"/);
-  assert.match(error.hint!, /check user and password/);
+  assert.match(
+    error.hint!,
+    /check user and password, in the homeserver.s database settings, or in --database/,
+  );
   const { parameters } = overTcp();
   assert.match((await refusal({ parameters })).message, /no password supplied/);
 });

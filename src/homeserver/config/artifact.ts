@@ -43,7 +43,7 @@ export function exportConfig({
   check,
 }: ConfigExport): Step {
   return {
-    id: step,
+    ...{ id: step, label },
     inputs: { ...inputs, ...configInputs(packed.entries, inventory.salt) },
     check,
     async run() {

@@ -33,7 +33,7 @@ export interface SqliteExport {
 /** Packs a SQLite database as it is at one moment, also while a server writes to it, and counts in that very state. */
 export function exportSqlite(from: SqliteExport): Step {
   return {
-    id: DATABASE_STEP,
+    ...{ id: DATABASE_STEP, label: "database" },
     inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept) },
     check: from.check,
     async run() {

@@ -62,9 +62,9 @@ export interface DatabaseExport {
 
 /** Dumps the database, and counts in the very snapshot that is dumped. */
 export function exportDatabase(from: DatabaseExport): Step {
-  const { step, section } = PACKED[from.store];
+  const { step, section, label } = PACKED[from.store];
   return {
-    id: step,
+    ...{ id: step, label },
     inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept) },
     check: from.check,
     async run() {

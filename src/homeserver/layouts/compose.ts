@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
-import { shellWord } from "../../report/shell-word.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import type { Layout, LayoutFile, LayoutOwner, Started } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 

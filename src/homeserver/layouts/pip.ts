@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { shellWord } from "../../report/shell-word.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import type { Layout, LayoutFile, LayoutOwner, Started } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 

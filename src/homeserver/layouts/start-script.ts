@@ -1,4 +1,4 @@
-import { shellWord } from "../../report/shell-word.ts";
+import { shellWord } from "../../system/shell-word.ts";
 
 /** sysexits(3), EX_CONFIG: no supervisor takes it for an accident of the moment. */
 const REFUSED = 78;

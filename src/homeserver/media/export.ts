@@ -81,7 +81,7 @@ export function exportMedia(from: MediaExport): Step {
   const { files, into, inventory, store } = from;
   const list = packedList(from);
   return {
-    id: MEDIA_STEP,
+    ...{ id: MEDIA_STEP, label: "media" },
     inputs: { ...from.inputs, store, ...keptInputs(from.kept) },
     async check(outcome) {
       const why = await from.check(outcome);

@@ -35,10 +35,11 @@ export async function fetchParts(
     if (found?.kind !== "file" || found.size !== part.size) wanted.push(part);
   }
   const total = sum(wanted);
-  const id = "media-export/fetch";
-  progress.begin({ id, label: "parts of the archive", unit: "bytes", total });
+  const work = { id: "media-export/fetch", label: "parts of the archive" };
+  const { id } = work;
+  progress.begin({ ...work, unit: "bytes", total });
   if (wanted.length < parts.length)
-    progress.remark(id, `${parts.length - wanted.length} of ${parts.length} parts are here already, whole`);
+    progress.remark(work, `${parts.length - wanted.length} of ${parts.length} parts are here already, whole`);
   const { free } = await files.space(folder);
   if (total > free)
     throw new MigrationError(

@@ -3,6 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import { formatAmount, formatBytes } from "../../report/units.ts";
 import type { Http, HttpAnswer } from "../../system/http.ts";
 import { NoAnswer } from "../../system/no-answer.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import type { MediaRepoUsage } from "./facts.ts";
 
 /** A matrix-media-repo that keeps this server's media in the place of Synapse. */
@@ -119,5 +120,5 @@ const holds = (where: string, { media, thumbnails }: MediaRepoUsage, serverName:
   evidence: [
     `thumbnails: ${formatAmount(thumbnails.files, "files")}, ${formatBytes(thumbnails.bytes)}; what is stored once may be counted several times`,
   ],
-  hint: `a bundle does not hold them: synlift media export --media-repo … --server ${serverName} fetches them for restore --media-archive`,
+  hint: `a bundle does not hold them: synlift media export --media-repo … --server ${shellWord(serverName)} fetches them for restore --media-archive`,
 });

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Finding } from "../../report/finding.ts";
 import { formatCount, formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
 const SHOWN = 20;
@@ -59,6 +60,6 @@ export async function mediaOwners(
     level: "blocker",
     sentence: `${formatCount(wrong)} of ${formatCount(count)} files and folders of media in ${store} are not as ${name} needs them`,
     evidence: faults,
-    hint: `give them to the account that runs Synapse: chown -R ACCOUNT: ${store}`,
+    hint: `give them to the account that runs Synapse: chown -R ACCOUNT: ${shellWord(store)}`,
   };
 }

@@ -1,4 +1,4 @@
-import { shellCommand, shellWord } from "../../report/shell-word.ts";
+import { shellCommand, shellWord } from "../../system/shell-word.ts";
 import type { Homeserver } from "../homeserver.ts";
 import type { Launch } from "../service/launch.ts";
 

@@ -1,6 +1,6 @@
 import { MigrationError } from "../../errors.ts";
 import { Channel } from "../../pipeline/channel.ts";
-import { shellWord } from "../../report/shell-word.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import { startPeer, type StartedPeer } from "../../system/peer.ts";
 import { connectionFailure, lastWords, parseSshAddress, sshCall } from "../../system/ssh.ts";
 import type { Call } from "../../system/programs.ts";

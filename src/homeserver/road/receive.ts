@@ -105,7 +105,7 @@ export class Receiver {
 
   #pass(message: FromOld["note"] | FromOld["remark"] | FromOld["outage"]): void {
     if (message.type === "note") this.#view.note(`on the old host: ${message.sentence}`);
-    else if (message.type === "remark") this.#view.remark(message.id, message.why);
+    else if (message.type === "remark") this.#view.remark(message, message.why);
     else this.#view.outage(Date.parse(message.since));
   }
 

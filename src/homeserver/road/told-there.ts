@@ -11,8 +11,8 @@ export function toldThere(channel: Channel): ProgressView {
   };
   return {
     ...silent,
-    remark: (id, why) => {
-      say({ type: "remark", id, why });
+    remark: ({ id, label }, why) => {
+      say({ type: "remark", id, label, why });
     },
     note: (sentence) => {
       say({ type: "note", sentence });

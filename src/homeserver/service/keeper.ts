@@ -2,6 +2,7 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Files } from "../../system/files.ts";
 import type { Programs } from "../../system/programs.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { unitsOfMas } from "../mas/find.ts";
 import { settingAt } from "../config/setting.ts";
@@ -93,7 +94,7 @@ export function stopWords(keeper: Keeper): string {
     case "containers":
       return `${keeper.engine} stop ${keeper.containers.join(" ")}`;
     case "synctl":
-      return `synctl stop ${keeper.config}`;
+      return `synctl stop ${shellWord(keeper.config)}`;
     case "commands":
       return "the command given with --stop-command";
     case "person":

@@ -1,6 +1,7 @@
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { Programs } from "../../system/programs.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import { engine } from "./engine.ts";
 import type { Change } from "./fence-record.ts";
 import type { Keeper } from "./keeper.ts";
@@ -25,7 +26,7 @@ export function undoWords({ kind, name, before }: Change, keeper: Keeper, startC
       return `${engineOf(keeper)} start ${name}`;
     case "running":
       if (startCommand !== undefined) return `run ${startCommand}`;
-      if (keeper.kind === "synctl") return `synctl start ${keeper.config}`;
+      if (keeper.kind === "synctl") return `synctl start ${shellWord(keeper.config)}`;
       if (keeper.kind === "commands" && keeper.start !== null) return `run ${keeper.start}`;
       return "start the server with what you start it with";
     case "role-writes":

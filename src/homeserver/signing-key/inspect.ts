@@ -3,6 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import { formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files.ts";
 import type { Http } from "../../system/http.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { urlsOf } from "../service/inspect.ts";
 import { readSigningKey } from "./export.ts";
@@ -168,7 +169,7 @@ async function modeFindings({ signingKey }: Homeserver, files: Files): Promise<F
       id: "signing-key-mode",
       level: "warning",
       sentence: `the signing key at ${signingKey.path} has the mode ${formatMode(mode)}, others may read or change it`,
-      hint: `chmod 0640 ${signingKey.path}`,
+      hint: `chmod 0640 ${shellWord(signingKey.path)}`,
     },
   ];
 }

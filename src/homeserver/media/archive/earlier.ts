@@ -10,6 +10,9 @@ import { forgetPacked, packedArchives } from "./section.ts";
 /** The step of one archive in the journal. */
 export const stepOf = (id: string, number: number) => `${id}/${number}`;
 
+/** For people: what the making of an archive is called. */
+export const labelOf = (number: number) => (number === 1 ? "media archive" : `media archive ${number}`);
+
 /** Of the archives that an earlier run finished, those that are still there, up to the first that is not. */
 export async function doneBefore(id: string, inputs: Inputs, from: ArchiveExport): Promise<Outcome[]> {
   const done: Outcome[] = [];
@@ -21,11 +24,12 @@ export async function doneBefore(id: string, inputs: Inputs, from: ArchiveExport
       changedInput({ inputs }, entry) ??
       (await from.check(entry.outcome)) ??
       (await listFault(entry.outcome, from));
+    const work = { id: step, label: labelOf(number) };
     if (why !== undefined) {
-      from.progress.remark(step, `done again: ${why}`);
+      from.progress.remark(work, `done again: ${why}`);
       return done;
     }
-    from.progress.remark(step, "done already");
+    from.progress.remark(work, "done already");
     done.push(entry.outcome);
   }
 }

@@ -14,7 +14,7 @@ import { hashAt } from "../hash-at.ts";
 import { filesSince, PackedList } from "../packed-list.ts";
 import type { SharedReads } from "../shared-reads.ts";
 import { walkStore, type StoredFile } from "../store.ts";
-import { doneBefore, listFault, removeFrom, stepOf } from "./earlier.ts";
+import { doneBefore, labelOf, listFault, removeFrom, stepOf } from "./earlier.ts";
 import { ItemsOf } from "./items.ts";
 import { providedUploads, storedUploads, type FoundUpload, type Listing } from "./listing.ts";
 import {
@@ -73,7 +73,7 @@ export function exportArchives(from: ArchiveExport): Step {
   const id = ARCHIVE_STEP[pass];
   const inputs = { ...from.inputs, store: from.store, server: from.serverName, archive: sizesOf(from.sizes) };
   return {
-    id,
+    ...{ id, label: pass === "first" ? "media archives" : "media archives of what came since" },
     inputs,
     async check(outcome) {
       const why = await from.check(outcome);
@@ -217,7 +217,7 @@ async function packOne(
       name: archiveArtifact(folder),
       format: "tar",
       level: 0,
-      label: number === 1 ? "media archive" : `media archive ${number}`,
+      label: labelOf(number),
       total: Math.min(total, sizes.archive),
     } as const;
     const artifact = await from.into.add(plan, packTar(entries));

@@ -124,7 +124,7 @@ class World {
       compare: () => Promise.resolve({ differingCount: 0, unseen: 0, provided: { bytes: 0 } } as never),
       saved: () => Promise.resolve(),
       check: () => Promise.resolve(undefined),
-      progress: { remark: (id: string, what: string) => void done.add(`${id}: ${what}`) },
+      progress: { remark: ({ id }: { id: string }, what: string) => void done.add(`${id}: ${what}`) },
     };
     const steps = [
       ...(wanted.includes("backup") ? [exportMedia({ ...common, kept: NOTHING_KEPT, total: 0 })] : []),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { shellCommand, shellWord, shellWords } from "../../src/report/shell-word.ts";
+import { shellCommand, shellWord, shellWords } from "../../src/system/shell-word.ts";
 
 const readBack = (command: string) =>
   execFileSync("sh", ["-c", `for word in ${command}; do printf '%s\\0' "$word"; done`], { encoding: "utf8" })
