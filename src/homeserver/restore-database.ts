@@ -14,6 +14,7 @@ import {
   STATE_ARTIFACT,
   STATE_SECTION,
 } from "./database/export.ts";
+import { fillAlone } from "./database/fill-alone.ts";
 import { knowsRestrict } from "./database/guard.ts";
 import { findProgram } from "./database/program.ts";
 import {
@@ -85,7 +86,7 @@ export function databaseStep(
     }
   };
   return {
-    id: step,
+    ...{ id: step, label },
     inputs: { bundle: id, database },
     check: () => whatIsGone(restore, system),
     async run() {
@@ -112,20 +113,19 @@ async function fillPostgres(
     );
   }
   const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
-  if (!(await inspectTarget({ address, section, store }, system.postgres)))
-    await createDatabase(address, system.postgres);
+  const wanted = { address, section, store };
+  if (!(await inspectTarget(wanted, system.postgres))) await createDatabase(address, system.postgres);
   if (await isSuperuser(address, system.postgres)) {
     progress.note(
       "this database user is a superuser: give the homeserver one of its own, and restore only bundles that you trust",
     );
   }
-  await begins();
-  await restoreDatabase(address, content, {
-    programs: system.programs,
-    psql,
-    guardKey,
-    store,
-    kept: section.kept,
+  await fillAlone(address, system.postgres, async () => {
+    // Another run may have filled it a moment ago.
+    await inspectTarget(wanted, system.postgres);
+    await begins();
+    const { programs } = system;
+    await restoreDatabase(address, content, { programs, psql, guardKey, store, kept: section.kept });
   });
   const path = await ownSearchPath(address, system.postgres);
   if (path !== undefined)

@@ -53,7 +53,10 @@ export async function inspectTarget(
 export const isMissingDatabase = (error: unknown) =>
   error instanceof MigrationError && /database ".*" does not exist/.test(error.message);
 
-/** Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). */
+/**
+ * Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). One that
+ * somebody else made a moment ago will do: whether it is right is looked at before it is filled.
+ */
 export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
   const session = await postgres.connect(maintenance(address));
   try {
@@ -61,10 +64,15 @@ export async function createDatabase(address: PostgresAddress, postgres: Postgre
     await session.run(
       `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
     );
+  } catch (error) {
+    if (!(error instanceof MigrationError) || !MADE_MEANWHILE.test(error.message)) throw error;
   } finally {
     await session.close();
   }
 }
+
+/** The second is said when both were made at the very same time. */
+const MADE_MEANWHILE = /database ".*" already exists|pg_database_datname_index/;
 
 export interface RestoreOptions {
   readonly programs: Programs;
