@@ -207,7 +207,7 @@ function hideValues(sentence: string): string {
 }
 
 /** Whose address it is depends on the command. */
-const WHERE = "in the homeserver's database settings, or in --database and its password file for a new one";
+const WHERE = "in the settings that name the database, or in --database and its password file for a new one";
 
 function hintFor(reason: string, { through }: PostgresAddress): string {
   if (through && /Peer authentication failed/.test(reason))

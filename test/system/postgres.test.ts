@@ -182,7 +182,7 @@ test("a wrong password says so", async () => {
   assert.match(error.message, /password authentication failed for user "careful"/);
   assert.match(
     error.hint!,
-    /check user and password, in the homeserver.s database settings, or in --database/,
+    /check user and password, in the settings that name the database, or in --database/,
   );
   const { parameters } = overTcp();
   assert.match((await refusal({ parameters })).message, /no password supplied/);
