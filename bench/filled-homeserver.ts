@@ -50,6 +50,22 @@ async function fill(home: HomeserverFolder, cluster: PostgresCluster, messages: 
   await cluster.sql("large", `${messagesSql(messages, words)} vacuum analyze;`);
 }
 
+/** An SQL text of as many random bytes as a hash has, as Matrix writes them: base64 without an end. */
+const randomText = (hash: "sha256" | "sha512") =>
+  `translate(encode(${hash}((n || random()::text)::bytea), 'base64'), E'=\\n', '')`;
+
+/**
+ * The message's event with what no two events in life have in common: a hash, a signature, the event before it, and its
+ * words. They are most of what a dump's compression has to work on.
+ */
+const ownJson = (words: string) =>
+  [
+    ['("sha256":")[^"]*', randomText("sha256")],
+    ['("ed25519:[^"]+":")[^"]*', randomText("sha512")],
+    ['("prev_events":\\["\\$)[^"]*', randomText("sha256")],
+    ["(the message)", words],
+  ].reduce((json, [pattern, own]) => `regexp_replace(${json}, '${pattern!}', '\\1' || ${own!})`, "j.json");
+
 /** Copies of the one message, each with an id, a place in the stream and words of its own: an SQL text of `n`, its number. */
 export const messagesSql = (count: number, words: string) => `
   create temporary table base as select * from events where type = 'm.room.message' limit 1;
@@ -60,7 +76,7 @@ export const messagesSql = (count: number, words: string) => `
       origin_server_ts + n, received_ts + n, sender, contains_url, instance_name, stream_ordering + n, state_key, rejection_reason
     from base, copy;
   insert into event_json (event_id, room_id, internal_metadata, json, format_version)
-    select id, j.room_id, j.internal_metadata, replace(j.json, 'the message', 'message ' || ${words}), j.format_version
+    select id, j.room_id, j.internal_metadata, ${ownJson(words)}, j.format_version
     from event_json j join base using (event_id), copy;
   select setval('events_stream_seq', (select max(stream_ordering) from events));`;
 

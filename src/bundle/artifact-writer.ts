@@ -1,3 +1,4 @@
+import type { Unpack } from "../pipeline/gzip-program.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Recorded } from "./inventory.ts";
 import type { Artifact } from "./manifest.ts";
@@ -19,8 +20,8 @@ export interface ArtifactWriter {
   readonly presses: boolean;
   /** Takes all of a source, whole or not at all. Any earlier artifact of that name goes first. */
   add(plan: ArtifactPlan, source: Bytes): Promise<Recorded>;
-  /** As `add`, for what a program has compressed already. */
-  addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes): Promise<Recorded>;
+  /** As `add`, for what a program has compressed already; `unpack` is used to look at it, instead of ours. */
+  addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Unpack): Promise<Recorded>;
   /** Takes an artifact away, by its plain name; nothing happens when there is none. */
   remove(plainName: string): Promise<void>;
 }

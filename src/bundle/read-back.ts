@@ -1,5 +1,6 @@
 import { damagedGzip } from "../pipeline/compress.ts";
 import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
+import type { Unpack } from "../pipeline/gzip-program.ts";
 import { meter, type Measure } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Progress, Work } from "../system/progress.ts";
@@ -8,10 +9,17 @@ import type { Artifact } from "./manifest.ts";
 
 /** What was found when an artifact was read back. */
 export interface Found {
-  /** The last bytes of the gzip file. */
+  /** The last bytes of the gzip file, if we unpacked it. */
   readonly end: Uint8Array;
   /** Decrypted and gunzipped. */
   readonly plain: Measure;
+}
+
+export interface Packed {
+  /** Whether what was packed was not compressed. */
+  readonly stored: boolean;
+  /** What unpacks it instead of ours. */
+  readonly unpack?: Unpack | undefined;
 }
 
 /** Proves what lies on the disk: that it decrypts and gunzips, and that what comes out is whole; and measures both. */
@@ -19,21 +27,20 @@ export class ReadBack {
   /** Why it cannot be what was written, once that is known. */
   failure: { readonly error: unknown } | undefined;
   #format: Artifact["format"];
-  #stored: boolean;
+  #packed: Packed;
   #lock: Lock;
   #progress: Progress;
   #told: string | undefined;
   #read = 0;
   #plain: Measure | undefined;
 
-  /** `stored`: whether what was packed was not compressed. */
   constructor(
     format: Artifact["format"],
-    stored: boolean,
+    packed: Packed,
     { lock, progress }: { lock: Lock; progress: Progress },
   ) {
     this.#format = format;
-    this.#stored = stored;
+    this.#packed = packed;
     this.#lock = lock;
     this.#progress = progress;
   }
@@ -49,10 +56,11 @@ export class ReadBack {
       if (this.#told !== undefined) this.#progress.advance(this.#told, bytes);
     });
     try {
-      const { size, sha256, tail, end } = await decryptWith(this.#lock)(counted(source)).gunzipped({
-        tail: TAIL,
-        stored: this.#stored,
-      });
+      const { stored, unpack } = this.#packed;
+      const opened = decryptWith(this.#lock)(counted(source));
+      const { size, sha256, tail, end } = unpack
+        ? await unpack(opened).gunzipped({ tail: TAIL, packing: "none" })
+        : await opened.gunzipped({ tail: TAIL, packing: stored ? "stored" : "deflated" });
       this.#plain = { size, sha256 };
       mustBeWhole(this.#format, { size, tail });
       return { end, plain: this.#plain };

@@ -84,7 +84,7 @@ export class Trail {
 
   /**
    * All of it, from the disk, to its end; waits for what is not there yet. To be read once. What was given is
-   * overwritten by what is given next.
+   * gone when the next is asked for.
    */
   async *bytes(): Bytes {
     for (let index = 0; ; index += 1) {

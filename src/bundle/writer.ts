@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { blocks, compress, gzipEnd } from "../pipeline/compress.ts";
+import type { Unpack } from "../pipeline/gzip-program.ts";
 import { encryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { meter } from "../pipeline/measure.ts";
 import { splitInto } from "../pipeline/split.ts";
-import { through, type Bytes } from "../pipeline/stage.ts";
+import { givingBack, through, type Bytes } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files.ts";
 import type { Output } from "../system/programs.ts";
 import type { Progress } from "../system/progress.ts";
@@ -12,7 +13,7 @@ import type { ArtifactPlan, ArtifactWriter } from "./artifact-writer.ts";
 import { wholeContents } from "./contents.ts";
 import type { Recorded } from "./inventory.ts";
 import { belongsTo, MANIFEST, partName, sealedName } from "./layout.ts";
-import { ReadBack, type Found } from "./read-back.ts";
+import { ReadBack, type Found, type Packed } from "./read-back.ts";
 import { Trail } from "./trail.ts";
 
 export interface WriterOptions {
@@ -27,11 +28,11 @@ export interface WriterOptions {
 
 type Tell = (bytes: number) => void;
 
-/** How an artifact gets its bytes. `stored`: nothing is compressed. `differs`: whether what was read back is not what was encrypted. */
-type Sealing = { readonly stored: boolean; readonly differs: (found: Found) => boolean } & (
-  | { readonly byItself: true; readonly output: (tell: Tell) => Output }
-  | { readonly byItself: false; readonly output: (tell: Tell) => Bytes }
-);
+/** How an artifact gets its bytes. `differs`: whether what was read back is not what was encrypted. */
+type Sealing = Packed & { readonly differs: (found: Found) => boolean } & (
+    | { readonly byItself: true; readonly output: (tell: Tell) => Output }
+    | { readonly byItself: false; readonly output: (tell: Tell) => Bytes }
+  );
 
 interface Readers {
   readonly trail: Trail;
@@ -67,8 +68,17 @@ export class BundleWriter implements ArtifactWriter {
     let end: Uint8Array | undefined;
     const sealing = {
       output: (tell: Tell) => {
-        const pressing = through(wholeContents(plan.format), meter(tell), compress(plan.level, cores));
-        return encryptWith(lock)(gzipEnd((seen) => (end = seen))(pressing(source)));
+        // What is stored is copied, then written: nobody looks at it again. It is much, see `giveBack`.
+        const used = plan.level === 0 ? [givingBack] : [];
+        const pressing = through(
+          wholeContents(plan.format),
+          meter(tell),
+          ...used,
+          compress(plan.level, cores),
+          gzipEnd((seen) => (end = seen)),
+          ...used,
+        );
+        return encryptWith(lock)(pressing(source));
       },
       // What is not made smaller is much, and nobody has to cut it.
       stored: plan.level === 0,
@@ -82,8 +92,9 @@ export class BundleWriter implements ArtifactWriter {
    * As `add`, for what a program has compressed already. Give the output of `Programs.through` as it is: then gpg reads
    * from that program itself. What it holds is looked at only when it is read back.
    */
-  addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes): Promise<Recorded> {
+  addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Unpack): Promise<Recorded> {
     return this.#put(plan, {
+      unpack,
       output: (tell) => meter(tell)(encryptWith(this.#options.lock)(source)),
       byItself: false,
       stored: false,
@@ -99,7 +110,7 @@ export class BundleWriter implements ArtifactWriter {
     const id = `write/${name}`;
     progress.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
     const trail = new Trail(files, { inParts: partSize !== undefined, comesBy: !sealing.byItself });
-    const reading = new ReadBack(plan.format, sealing.stored, this.#options);
+    const reading = new ReadBack(plan.format, sealing, this.#options);
     const checked = reading.run(trail.bytes());
     checked.catch((error: unknown) => {
       trail.fail(error);

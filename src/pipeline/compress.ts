@@ -2,6 +2,7 @@ import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { crc32, createGunzip, gzip } from "node:zlib";
 import { MigrationError } from "../errors.ts";
+import { lend } from "../system/memory.ts";
 import type { Bytes, Stage } from "./stage.ts";
 
 const gzipMember = promisify(gzip);
@@ -76,7 +77,7 @@ export const storedSize = (bytes: number): number =>
 
 /** A group of stored blocks that is being filled: each byte is copied once, whatever the chunks. */
 class StoredBlocks {
-  #bytes = Buffer.allocUnsafe(AT_ONCE * (STORED_HEADER + LONGEST_STORED));
+  #bytes = lend(AT_ONCE * (STORED_HEADER + LONGEST_STORED));
   #used = 0;
   /** Bytes in the last block. */
   #inLast = 0;

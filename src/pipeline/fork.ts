@@ -1,3 +1,4 @@
+import { share } from "../system/memory.ts";
 import type { Bytes } from "./stage.ts";
 
 /** Chunks that the slower of two readers may be behind. */
@@ -55,6 +56,11 @@ export class Fork {
     if (this.#taken.every((taken) => taken === Infinity) && !this.#ended) await this.#source.return?.();
   }
 
+  /** Whether both are still there to read. */
+  get #isRead(): boolean {
+    return !this.#taken.includes(Infinity);
+  }
+
   get #mayPull(): boolean {
     return !this.#pulling && this.#chunks.length < AHEAD && this.#taken.every((taken) => taken !== undefined);
   }
@@ -64,7 +70,7 @@ export class Fork {
     try {
       const result = await this.#source.next();
       if (result.done === true) this.#ended = true;
-      else this.#chunks.push(result.value);
+      else this.#chunks.push(this.#isRead ? share(result.value) : result.value);
     } catch (error) {
       this.#ended = true;
       this.#failure = { error };

@@ -1,3 +1,4 @@
+import { giveBack } from "../system/memory.ts";
 import type { Bytes } from "../system/system.ts";
 
 export type { Bytes };
@@ -9,6 +10,17 @@ export type Stage = (source: Bytes) => Bytes;
 export function through(...stages: Stage[]): Stage {
   return (source) => stages.reduce((bytes, stage) => stage(bytes), source);
 }
+
+/**
+ * Passes chunks on and frees each when the next is asked for. So whoever reads from this must be done with a chunk by
+ * then, and nobody before it may have kept one. See `giveBack`.
+ */
+export const givingBack: Stage = async function* (source) {
+  for await (const chunk of source) {
+    yield chunk;
+    giveBack(chunk);
+  }
+};
 
 /** Pulls everything through and keeps nothing: for stages that only look. */
 export async function drain(source: Bytes): Promise<void> {

@@ -152,7 +152,8 @@ export const wholeTar: Stage = async function* (source) {
   let size = 0;
   for await (const chunk of source) {
     size += chunk.length;
-    tail = chunk.length >= 1024 ? chunk.subarray(-1024) : Buffer.concat([tail, chunk]).subarray(-1024);
+    // Copied: a chunk is its reader's, who may give it back.
+    tail = Uint8Array.from((chunk.length >= 1024 ? chunk : Buffer.concat([tail, chunk])).subarray(-1024));
     yield chunk;
   }
   mustEndTar(size, tail);

@@ -8,6 +8,7 @@ import { attempt, codeOf, foreseen } from "./file-faults.ts";
 import type { Bytes } from "./system.ts";
 import { beginFile, syncFolder, type BeginOptions, type Unfinished } from "./unfinished.ts";
 import { walkFolder, type Walked, type WalkOptions } from "./walk.ts";
+import { giveBack, lend } from "./memory.ts";
 import { readWholeFile } from "./whole-file.ts";
 
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
@@ -21,7 +22,7 @@ export interface Files {
   follow(path: string): Promise<Entry | undefined>;
   /**
    * Throws `file-missing` when it is not there. `from` and `to` are offsets in bytes; `to` is not read itself. With
-   * `reuse` what was given is overwritten by what is given next: for those who need each chunk only once.
+   * `reuse` what was given is gone when the next is asked for: for those who need each chunk only once.
    */
   read(path: string, range?: ReadRange): Bytes;
   /**
@@ -91,22 +92,28 @@ export const realFiles: Files = {
   async *read(path, { from, to, reuse = false } = {}) {
     if (to !== undefined && to <= (from ?? 0)) return;
     const file = await attempt("read", path, () => fs.open(path, "r"));
+    let buffer: Buffer | undefined;
+    let size = FIRST_READ;
     try {
       // What is no file on a disk, such as a pipe, knows no places: it is read on from where it stands.
       const placed = from !== undefined;
-      let buffer = Buffer.allocUnsafeSlow(FIRST_READ);
       for (let at = from ?? 0; to === undefined || at < to;) {
-        const most = Math.min(buffer.length, (to ?? Infinity) - at);
-        const { bytesRead } = await attempt("read", path, () =>
-          file.read(buffer, 0, most, placed ? at : null),
-        );
-        if (bytesRead === 0) return;
-        yield buffer.subarray(0, bytesRead);
+        const into = (buffer ??= lend(size));
+        const most = Math.min(size, (to ?? Infinity) - at);
+        const { bytesRead } = await attempt("read", path, () => file.read(into, 0, most, placed ? at : null));
+        if (bytesRead === 0) {
+          giveBack(into);
+          return;
+        }
+        yield into.subarray(0, bytesRead);
         at += bytesRead;
-        if (!reuse || buffer.length < READ)
-          buffer = Buffer.allocUnsafeSlow(bytesRead < most ? FIRST_READ : READ);
+        if (reuse && size === READ) continue;
+        if (reuse) giveBack(into);
+        size = bytesRead < most ? FIRST_READ : READ;
+        buffer = undefined;
       }
     } finally {
+      if (buffer && reuse) giveBack(buffer);
       await file.close();
     }
   },

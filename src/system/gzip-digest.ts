@@ -12,7 +12,7 @@ export interface GzipDigest {
   readonly sha256: string;
   /** The last bytes of what it holds, as many as were asked for or as there are. */
   readonly tail: Uint8Array;
-  /** RFC 1952, 2.3.1: its own last 8 bytes, the CRC-32 and the size of what its last member holds. */
+  /** RFC 1952, 2.3.1: its own last 8 bytes, the CRC-32 and the size of what its last member holds. Of no use with "none". */
   readonly end: Uint8Array;
 }
 
@@ -25,7 +25,7 @@ interface Order {
   readonly task: typeof TASK;
   readonly descriptor: number;
   readonly tail: number;
-  readonly stored: boolean;
+  readonly packing: Packing;
 }
 
 const TASK = "digest a gzip file";
@@ -36,16 +36,18 @@ const STEP = 128 * 1024;
 export interface GzipOptions {
   /** How many of the last bytes of the content are wanted. */
   readonly tail: number;
-  /** Whether nothing in it is compressed, see `StoredGzip`. */
-  readonly stored: boolean;
+  readonly packing: Packing;
 }
+
+/** "stored": nothing in it is compressed, see `StoredGzip`. "none": it is no gzip file any more, it was unpacked before. */
+export type Packing = "deflated" | "stored" | "none";
 
 /**
  * Reads a gzip file from a descriptor in a thread of its own, which waits there for as long as it takes. The descriptor
  * stays the caller's; it must stay open until this has resolved. Rejects only when the thread itself fails.
  */
-export function digestGzip(descriptor: number, { tail, stored }: GzipOptions): Promise<Looked> {
-  const workerData: Order = { task: TASK, descriptor, tail, stored };
+export function digestGzip(descriptor: number, { tail, packing }: GzipOptions): Promise<Looked> {
+  const workerData: Order = { task: TASK, descriptor, tail, packing };
   const worker = new Worker(new URL(import.meta.url), {
     workerData,
     env: {},
@@ -61,7 +63,7 @@ export function digestGzip(descriptor: number, { tail, stored }: GzipOptions): P
   });
 }
 
-async function look({ descriptor, tail, stored }: Order): Promise<Looked> {
+async function look({ descriptor, tail, packing }: Order): Promise<Looked> {
   const hash = createHash("sha256");
   const lastOfContent = new LastBytes(tail);
   const lastOfFile = new LastBytes(8);
@@ -80,14 +82,15 @@ async function look({ descriptor, tail, stored }: Order): Promise<Looked> {
     return bytes;
   };
   try {
-    if (stored) {
-      const reader = new StoredGzip(take);
+    if (packing === "deflated") await inflate(next, take);
+    else {
+      const reader = packing === "stored" ? new StoredGzip(take) : { add: take, end: () => undefined };
       for (let bytes = next(); ; bytes = next()) {
         reader.add(bytes);
         if (isLast(bytes)) break;
       }
       reader.end();
-    } else await inflate(next, take);
+    }
     return { digest: { size, sha256: hash.digest("hex"), tail: lastOfContent.bytes, end: lastOfFile.bytes } };
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;

@@ -9,6 +9,7 @@ import { gzipProgram } from "../../src/pipeline/gzip-program.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
 import { realFiles, type Files } from "../../src/system/files.ts";
 import { silent } from "../../src/system/progress.ts";
+import { collect, flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG, scriptsIn } from "../support/real-world.ts";
 import { smallDisk } from "../support/small-disk.ts";
@@ -31,6 +32,8 @@ interface World {
   readonly partSize?: number;
   readonly files?: Files;
   readonly folder?: string;
+  /** Whether it is read back with our own gunzip. */
+  readonly byOurs?: boolean;
 }
 
 /** A pg_dump that prints `text` after it was told so, a real igzip and a real gpg, unless a test has others. */
@@ -48,7 +51,12 @@ async function pressed(text: string, world: World = {}) {
   });
   const gzip = (await gzipProgram(programs, 2))!;
   const source: Bytes = gzip.compress(programs.through({ name: "pg_dump", args: [] }));
-  return { folder, temporary, gzip, recorded: writer.addPressed(PLAN, source) };
+  return {
+    folder,
+    temporary,
+    gzip,
+    recorded: writer.addPressed(PLAN, source, world.byOurs ? undefined : gzip.decompress),
+  };
 }
 
 const children = () =>
@@ -78,7 +86,7 @@ test("what igzip made is one artifact like any other: whole, in parts of any siz
     [size + 1, [size]],
     [size - 1, [size - 1, 1]],
   ] as const) {
-    const cut = await pressed(LONG, { partSize });
+    const cut = await pressed(LONG, { partSize, byOurs: partSize < size });
     const recorded = await cut.recorded;
     // igzip's header has a time in it, and gpg's message a salt: sizes are the same, bytes are not.
     assert.deepEqual(
@@ -91,6 +99,13 @@ test("what igzip made is one artifact like any other: whole, in parts of any siz
 });
 
 const REAL_GPG = "/usr/bin/gpg";
+const REAL_IGZIP = "/usr/bin/igzip";
+const whenItPacks = (script: string) => ({
+  igzip: `case "$*" in *--decompress*) exec ${REAL_IGZIP} "$@" ;; *) ${script} ;; esac`,
+});
+const whenItUnpacks = (script: string) => ({
+  igzip: `case "$*" in *--decompress*) ${script} ;; *) exec ${REAL_IGZIP} "$@" ;; esac`,
+});
 const whenItEncrypts = (script: string) => ({
   gpg: `case "$*" in *--symmetric*) ${script} ;; *) exec ${REAL_GPG} "$@" ;; esac`,
 });
@@ -114,26 +129,31 @@ for (const [what, scripts, text, error] of [
     LONG.slice(0, -200),
     /database: the database dump ends too early/,
   ],
-  ["igzip is killed half way", { igzip: "head -c 5000; kill -KILL $$" }, LONG, /igzip was killed by SIGKILL/],
+  [
+    "igzip is killed half way",
+    whenItPacks("head -c 5000; kill -KILL $$"),
+    LONG,
+    /igzip was killed by SIGKILL/,
+  ],
   [
     "igzip fails at its end",
-    { igzip: "gzip -1; echo bad >&2; exit 3" },
+    whenItPacks("gzip -1; echo bad >&2; exit 3"),
     LONG,
     /igzip failed with exit code 3: bad/,
   ],
   [
     "igzip stops reading and says 0",
-    { igzip: "head -c 5000 | gzip -1; exit 0" },
+    whenItPacks("head -c 5000 | gzip -1; exit 0"),
     LONG,
     /igzip stopped reading/,
   ],
   [
     "igzip passes half on and says 0",
-    { igzip: "gzip -1 | head -c 5000; cat >/dev/null" },
+    whenItPacks("gzip -1 | head -c 5000; cat >/dev/null"),
     LONG,
     /damaged|unexpected end/,
   ],
-  ["igzip passes all on as it is", { igzip: "cat" }, LONG, /damaged/],
+  ["igzip passes all on as it is", whenItPacks("cat"), LONG, /damaged/],
   [
     "gpg is killed half way",
     whenItEncrypts("head -c 5000 >/dev/null; kill -KILL $$"),
@@ -147,12 +167,16 @@ for (const [what, scripts, text, error] of [
     /gpg failed with exit code 2: bad/,
   ],
   ["gpg stops reading and says 0", whenItEncrypts("head -c 50; exit 0"), LONG, /gpg stopped reading/],
-  ["gpg passes the plain text on", whenItEncrypts("cat"), LONG, /gpg failed/],
+  ["gpg passes the plain text on", whenItEncrypts("cat"), LONG, /gpg failed|damaged/],
 ] as const)
   test(`nothing is left, on disk or running, when ${what}`, async () => {
-    for (const partSize of [undefined, 3000]) {
+    for (const [partSize, byOurs] of [
+      [undefined, false],
+      [3000, false],
+      [undefined, true],
+    ] as const) {
       const { folder, temporary, recorded } = await pressed(text, {
-        scripts,
+        ...{ scripts, byOurs },
         ...(partSize === undefined ? {} : { partSize }),
       });
       await assert.rejects(recorded, (thrown: Error & { code: string }) => {
@@ -167,6 +191,44 @@ for (const [what, scripts, text, error] of [
       assert.deepEqual(children(), []);
     }
   });
+
+for (const [what, script, error] of [
+  [
+    "is killed half way",
+    "head -c 5000 >/dev/null; kill -KILL $$",
+    /compressed data is damaged: igzip was killed/,
+  ],
+  [
+    "fails at its end",
+    `${REAL_IGZIP} "$@"; exit 3`,
+    /compressed data is damaged: igzip failed with exit code 3/,
+  ],
+  ["gives half of it and says 0", `${REAL_IGZIP} "$@" | head -c 5000; cat >/dev/null`, /dump ends too early/],
+] as const)
+  test(`nothing is left when the igzip that unpacks ${what}`, async () => {
+    const { folder, recorded } = await pressed(LONG, { scripts: whenItUnpacks(script) });
+    await assert.rejects(recorded, (thrown: Error & { code: string }) => {
+      assert.match(thrown.message, error);
+      return ["program-failed", "file-failed"].includes(thrown.code);
+    });
+    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(children(), []);
+  });
+
+test("a disk that gives back other bytes is found out by igzip or by gpg", async () => {
+  for (const at of [200, 3000, 9000]) {
+    const files: Files = {
+      ...realFiles,
+      async *read(path, range) {
+        const bytes = await collect(realFiles.read(path, { ...range, reuse: false }));
+        yield (range?.from ?? 0) === 0 ? flipped(bytes, at) : bytes;
+      },
+    };
+    const { folder, recorded } = await pressed(LONG, { files });
+    await assert.rejects(recorded, { code: /program-failed|file-failed/ });
+    assert.deepEqual(readdirSync(folder), []);
+  }
+});
 
 test("a disk that gets full is named, and ends all three programs", async (t: TestContext) => {
   const folder = await smallDisk(t);

@@ -20,7 +20,7 @@ for (const [kind, level] of [
   ["compressed", 1],
   ["stored", 0],
 ] as const) {
-  const gzip = { tail: 5, stored: level === 0 };
+  const gzip = { tail: 5, packing: level === 0 ? "stored" : "deflated" } as const;
   const file = gzipSync(CONTENT, { level });
 
   async function looked(script: string, bytes: Uint8Array, signal?: AbortSignal) {

@@ -67,6 +67,10 @@ async function packFile(snapshot: SqliteSnapshot, from: SqliteExport): Promise<R
   const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
   const plan = { name: SQLITE_ARTIFACT, format: "tar" } as const;
   return gzip
-    ? into.addPressed({ ...plan, label: `database, with ${gzip.name}` }, gzip.compress(archive))
+    ? into.addPressed(
+        { ...plan, label: `database, with ${gzip.name}` },
+        gzip.compress(archive),
+        gzip.decompress,
+      )
     : into.add({ ...plan, level: LEVEL, label: "database", total: size }, archive);
 }

@@ -103,7 +103,11 @@ async function dumpAndCount(
   const { artifact: name, label } = PACKED[store];
   const plan = { name, format: "sql" } as const;
   const artifact = gzip
-    ? await into.addPressed({ ...plan, label: `${label}, with ${gzip.name}` }, gzip.compress(dump))
+    ? await into.addPressed(
+        { ...plan, label: `${label}, with ${gzip.name}` },
+        gzip.compress(dump),
+        gzip.decompress,
+      )
     : await into.add({ ...plan, level: LEVEL, label }, dump);
   return { artifact, section: await counting };
 }

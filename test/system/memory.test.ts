@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { compress, decompress } from "../../src/pipeline/compress.ts";
+import { Fork } from "../../src/pipeline/fork.ts";
+import { givingBack, through, type Bytes } from "../../src/pipeline/stage.ts";
+import { realFiles } from "../../src/system/files.ts";
+import { giveBack, lend, share } from "../../src/system/memory.ts";
+import { collect, noise } from "../support/bytes.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+
+test("what was lent and is given back has no bytes any more; what is shared or anybody's stays", () => {
+  const lent = lend(1000);
+  giveBack(lent.subarray(10));
+  giveBack(lent);
+  assert.equal(lent.length, 0);
+  const shared = share(lend(1000));
+  giveBack(shared);
+  const anybodys = Buffer.from("anybody's");
+  giveBack(anybodys);
+  assert.deepEqual([shared.length, anybodys.toString()], [1000, "anybody's"]);
+});
+
+const MIB = 1024 * 1024;
+const SIZES = [0, 1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, MIB + 64 * 1024, 3 * MIB + 5];
+
+function fileOf(size: number): string {
+  const path = join(temporaryFolder("memory"), "file");
+  writeFileSync(path, noise(size));
+  return path;
+}
+
+/** Passes on, and remembers what it saw: more than is allowed. */
+const keeping = (kept: Uint8Array[]) =>
+  async function* (source: Bytes): Bytes {
+    for await (const chunk of source) {
+      kept.push(chunk);
+      yield chunk;
+    }
+  };
+
+test("a file goes through gzip bit for bit while its memory is given back, whatever its size", async () => {
+  for (const size of SIZES) {
+    const path = fileOf(size);
+    const kept: Uint8Array[] = [];
+    const packing = through(keeping(kept), givingBack, compress(0, 1), keeping(kept));
+    const packed: Buffer[] = [];
+    for await (const chunk of givingBack(packing(realFiles.read(path)))) packed.push(Buffer.from(chunk));
+    const back = await collect(decompress(bytesOf(packed)));
+    assert.ok(back.equals(noise(size)), `${size} bytes`);
+    const left = kept.slice(0, -1).filter(({ length }) => length >= 64 * 1024);
+    assert.equal(left.length, 0, "all but the last, which is made anew, was freed");
+  }
+});
+
+const bytesOf = async function* (chunks: readonly Uint8Array[]): Bytes {
+  await Promise.resolve();
+  yield* chunks;
+};
+
+test("two who read one file each get all of it, though one gives back", async () => {
+  for (const size of SIZES) {
+    const fork = new Fork(realFiles.read(fileOf(size)));
+    const slow = async () => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of fork.read(1)) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        chunks.push(chunk);
+      }
+      return Buffer.concat(chunks);
+    };
+    const quick = collect(compress(0, 1)(givingBack(fork.read(0))));
+    const [mine, packed] = await Promise.all([slow(), quick]);
+    assert.ok(mine.equals(noise(size)), `${size} bytes`);
+    assert.ok((await collect(decompress(bytesOf([packed])))).equals(noise(size)));
+  }
+});
+
+test("with reuse a chunk is gone with the next, and its bytes are right until then", async () => {
+  for (const size of SIZES) {
+    const seen: Uint8Array[] = [];
+    const copies: Buffer[] = [];
+    for await (const chunk of realFiles.read(fileOf(size), { reuse: true })) {
+      copies.push(Buffer.from(chunk));
+      seen.push(chunk);
+    }
+    assert.ok(Buffer.concat(copies).equals(noise(size)));
+    assert.equal(seen.filter(({ length }) => length > 0).length, 0);
+  }
+});
