@@ -48,12 +48,13 @@ export async function checkParts(bundle: Bundle, files: Files, progress: Progres
 
 /** Does the encrypted list agree with the manifest, which anybody could have edited? */
 export function checkManifest({ manifest }: Bundle, inventory: Inventory): Finding[] {
-  const say = (list: readonly { name: string; size: number; sha256: string; parts: readonly Part[] }[]) =>
+  const say = (list: readonly Artifact[]) =>
     JSON.stringify(
       [...list]
         .sort((a, b) => (a.name < b.name ? -1 : 1))
-        .map(({ name, size, sha256, parts }) => [
+        .map(({ name, format, size, sha256, parts }) => [
           name,
+          format,
           size,
           sha256,
           parts.map((part) => [part.name, part.size, part.sha256]),

@@ -1,4 +1,5 @@
 import { MigrationError } from "../errors.ts";
+import { DumpArchive } from "../system/dump-archive.ts";
 import { mustEndTar, wholeTar } from "../pipeline/tar.ts";
 import type { Stage } from "../pipeline/stage.ts";
 import type { Artifact } from "./manifest.ts";
@@ -29,14 +30,35 @@ function mustEndDump(tail: Uint8Array): void {
   throw new MigrationError("bundle-damaged", "the database dump ends too early: its last line is missing");
 }
 
-/** The stage that looks whether what an artifact holds is whole. */
-export const wholeContents = (format: Artifact["format"]): Stage => (format === "sql" ? wholeDump : wholeTar);
+/** Passes a dump in PostgreSQL's own format on and throws `bundle-damaged` when it is no whole one. */
+const wholeArchive: Stage = async function* (source) {
+  const archive = new DumpArchive();
+  for await (const chunk of source) {
+    archive.add(chunk);
+    yield chunk;
+  }
+  mustBeFlawless(archive.flaw());
+};
 
-/** The same, given the size and the last `TAIL` bytes of what it holds. Throws `bundle-damaged`. */
+function mustBeFlawless(flaw: string | undefined): void {
+  if (flaw !== undefined)
+    throw new MigrationError("bundle-damaged", `the database dump is no whole archive: ${flaw}`);
+}
+
+const WHOLE = { sql: wholeDump, tar: wholeTar, "pg-custom": wholeArchive } as const;
+
+/** The stage that looks whether what an artifact holds is whole. */
+export const wholeContents = (format: Artifact["format"]): Stage => WHOLE[format];
+
+/**
+ * The same, given the size and the last `TAIL` bytes of what it holds and, of a dump in PostgreSQL's own format, its
+ * flaw (see `DumpArchive`). Throws `bundle-damaged`.
+ */
 export function mustBeWhole(
   format: Artifact["format"],
-  { size, tail }: { size: number; tail: Uint8Array },
+  { size, tail, flaw }: { size: number; tail: Uint8Array; flaw?: string | undefined },
 ): void {
   if (format === "sql") mustEndDump(tail);
-  else mustEndTar(size, tail);
+  else if (format === "tar") mustEndTar(size, tail);
+  else mustBeFlawless(flaw);
 }

@@ -9,12 +9,13 @@ import { saysDamaged } from "../system/gpg.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Bytes } from "../system/system.ts";
 import { INVENTORY } from "./layout.ts";
+import { FORMAT_VERSION, formatSchema, versionFor, versionSchema } from "./manifest.ts";
 
 const measureSchema = z.object({ size: z.number(), sha256: z.string() });
 
 const recordedSchema = z.object({
   name: z.string(),
-  format: z.enum(["sql", "tar"]),
+  format: formatSchema,
   size: z.number(),
   sha256: z.string(),
   parts: z.array(measureSchema.extend({ name: z.string() })),
@@ -24,7 +25,7 @@ const recordedSchema = z.object({
 
 const contentSchema = z.object({
   format: z.literal("synlift-inventory"),
-  version: z.literal(1),
+  version: versionSchema,
   id: z.string(),
   created: z.string(),
   rehearsal: z.boolean(),
@@ -137,12 +138,14 @@ export class Inventory {
 
   setArtifact(artifact: Recorded): void {
     this.#content.artifacts[artifact.name] = artifact;
+    this.#content.version = versionFor(this.artifacts);
   }
 
   dropArtifact(name: string): void {
     this.#content.artifacts = Object.fromEntries(
       Object.entries(this.#content.artifacts).filter(([key]) => key !== name),
     );
+    this.#content.version = versionFor(this.artifacts);
   }
 
   /** Writes it into a folder, encrypted, whole or not at all. */
@@ -170,10 +173,10 @@ const unreadable = (where: string, cause?: MigrationError) =>
 
 function refuseNewer(raw: unknown, path: string): void {
   const found = z.object({ format: z.literal("synlift-inventory"), version: z.number() }).safeParse(raw);
-  if (!found.success || found.data.version <= 1) return;
+  if (!found.success || found.data.version <= FORMAT_VERSION) return;
   throw new MigrationError(
     "bundle-too-new",
-    `${path} has format version ${found.data.version}, this synlift reads version 1`,
+    `${path} has format version ${found.data.version}, this synlift reads up to version ${FORMAT_VERSION}`,
     {
       hint: "use the synlift that made it, or a newer one",
     },

@@ -6,6 +6,17 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const size = z.int().nonnegative();
 const name = z.string().regex(SAFE_NAME);
 
+/** What an artifact holds, decrypted and gunzipped. "pg-custom" is a dump in PostgreSQL's own format. */
+export const formatSchema = z.enum(["sql", "tar", "pg-custom"]);
+
+/** The newest that this program reads; it reads all earlier ones. */
+export const FORMAT_VERSION = 2;
+export const versionSchema = z.union([z.literal(1), z.literal(FORMAT_VERSION)]);
+
+/** The version of a bundle with these artifacts: the earliest whose readers know what they hold. */
+export const versionFor = (artifacts: readonly { readonly format: z.infer<typeof formatSchema> }[]): 1 | 2 =>
+  artifacts.some(({ format }) => format === "pg-custom") ? 2 : 1;
+
 const partSchema = z.object({ name, size, sha256 });
 
 const artifactSchema = z
@@ -13,7 +24,7 @@ const artifactSchema = z
     /** With its suffix: "customer_db_export.sql.gz.gpg". */
     name,
     /** What comes out after decrypting and gunzipping. */
-    format: z.enum(["sql", "tar"]),
+    format: formatSchema,
     /** Of all parts together. */
     size,
     sha256,
@@ -26,7 +37,8 @@ const artifactSchema = z
 
 export const manifestSchema = z.object({
   format: z.literal("synlift-bundle"),
-  version: z.literal(1),
+  /** See `versionFor`. */
+  version: versionSchema,
   /** The same in the encrypted inventory. */
   id: z.string(),
   /** When it was begun; ISO 8601. */
@@ -71,10 +83,10 @@ export function parseManifest(text: string, path: string): Manifest {
     throw damaged("it is not JSON");
   }
   const version = z.object({ format: z.literal("synlift-bundle"), version: z.number() }).safeParse(raw);
-  if (version.success && version.data.version > 1) {
+  if (version.success && version.data.version > FORMAT_VERSION) {
     throw new MigrationError(
       "bundle-too-new",
-      `${path} has format version ${version.data.version}, this synlift reads version 1`,
+      `${path} has format version ${version.data.version}, this synlift reads up to version ${FORMAT_VERSION}`,
       {
         hint: "use the synlift that made it, or a newer one",
       },

@@ -34,10 +34,12 @@ ${artifacts.length + 2}. What was counted at the source (JSON):
 ${afterwards}`;
 }
 
-const programsFor = (artifacts: readonly Artifact[]) =>
-  artifacts.some(({ format }) => format === "sql")
-    ? "sha256sum, cat, gpg, gunzip, tar and psql"
-    : "sha256sum, cat, gpg and tar (sqlite3 for a database that is a file)";
+function programsFor(artifacts: readonly Artifact[]): string {
+  const has = (format: Artifact["format"]) => artifacts.some((artifact) => artifact.format === format);
+  if (has("pg-custom")) return "sha256sum, cat, gpg, gunzip, tar, pg_restore and psql";
+  if (has("sql")) return "sha256sum, cat, gpg, gunzip, tar and psql";
+  return "sha256sum, cat, gpg and tar (sqlite3 for a database that is a file)";
+}
 
 const WITH_PASSPHRASE = `Put the passphrase into a file P that only you can read (chmod 600 P), in bash:
 `;
@@ -57,9 +59,21 @@ function howTo({ name, format, parts }: Artifact, decrypt: string): string {
   const source = parts.length === 1 && parts[0]!.name === name ? "" : `cat ${name}.part-* | `;
   const open = `${source}${decrypt}${source === "" ? ` ${name}` : ""}`;
   if (format === "tar") return `${name}, into the folder you are in:\n\n  ${open} | tar -xzf -`;
+  const create = "createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME";
+  if (format === "pg-custom")
+    return `${name}, into a new, empty database: the first command as
+PostgreSQL's administrator (su postgres), the third asks for OWNER's password.
+The second leaves the dump in the clear; -j says how many connections fill the
+database at the same time. Should pg_restore fail, drop the database first:
+
+  ${create}
+  ${open} | gunzip > NAME.dump
+  pg_restore -j 4 --exit-on-error --no-owner --no-privileges \\
+    -h 127.0.0.1 -U OWNER -d NAME NAME.dump
+  rm NAME.dump`;
   return `${name}, into a new, empty database: the first command as
 PostgreSQL's administrator (su postgres), the second asks for OWNER's password:\n
-  createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME
+  ${create}
   ${open} | gunzip \\
     | psql -X -v ON_ERROR_STOP=1 --single-transaction -h 127.0.0.1 -U OWNER -d NAME`;
 }

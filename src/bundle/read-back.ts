@@ -58,11 +58,12 @@ export class ReadBack {
     try {
       const { stored, unpack } = this.#packed;
       const opened = decryptWith(this.#lock)(counted(source));
-      const { size, sha256, tail, end } = unpack
-        ? await unpack(opened).gunzipped({ tail: TAIL, packing: "none" })
-        : await opened.gunzipped({ tail: TAIL, packing: stored ? "stored" : "deflated" });
+      const asked = { tail: TAIL, dumpArchive: this.#format === "pg-custom" };
+      const { size, sha256, tail, end, flaw } = unpack
+        ? await unpack(opened).gunzipped({ ...asked, packing: "none" })
+        : await opened.gunzipped({ ...asked, packing: stored ? "stored" : "deflated" });
       this.#plain = { size, sha256 };
-      mustBeWhole(this.#format, { size, tail });
+      mustBeWhole(this.#format, { size, tail, flaw });
       return { end, plain: this.#plain };
     } catch (error) {
       this.failure = { error: damagedGzip(error) };

@@ -4,7 +4,7 @@ import { Tally } from "../pipeline/measure.ts";
 import type { Files } from "../system/files.ts";
 import type { Inventory } from "./inventory.ts";
 import { CHECKSUMS, INVENTORY, MANIFEST, OPENING } from "./layout.ts";
-import type { Manifest } from "./manifest.ts";
+import { versionFor, type Manifest } from "./manifest.ts";
 import { openingText } from "./opening.ts";
 
 export interface Sealing {
@@ -43,7 +43,7 @@ export async function seal({
   const measured = await inventory.save(folder, lock, files);
   const manifest: Manifest = {
     format: "synlift-bundle",
-    version: 1,
+    version: versionFor(inventory.artifacts),
     id: inventory.id,
     created: inventory.created,
     ...sealed,

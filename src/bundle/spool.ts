@@ -64,7 +64,7 @@ const isOurs = (name: string) => isKept(UNFINISHED.exec(name)?.[1] ?? name);
 const isKept = (name: string) =>
   name === MANIFEST ||
   name === INVENTORY ||
-  (SAFE_NAME.test(name) && /\.(?:sql|tar)\.gz\.gpg(?:\.part-[a-z]{2,})?$/.test(name));
+  (SAFE_NAME.test(name) && /\.(?:sql|dump|tar)\.gz\.gpg(?:\.part-[a-z]{2,})?$/.test(name));
 
 async function enterSpool(folder: string, files: Files): Promise<void> {
   await removeSpool(folder, files);

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { REPORT } from "../bundle/layout.ts";
 import { originLines } from "../bundle/origin.ts";
+import { DUMP_FORMATS } from "../homeserver/database/dump-format.ts";
 import { lookBeforeExport, onlyLook } from "../homeserver/export-look.ts";
 import { packHomeserver, type Sealed } from "../homeserver/export-run.ts";
 import { sendHomeserver } from "../homeserver/road/send.ts";
@@ -41,6 +42,7 @@ const schema = z.object({
     .string()
     .transform((text) => sizeOf(text))
     .optional(),
+  dbFormat: z.enum(DUMP_FORMATS, { error: "write plain or custom" }).default("plain"),
   media: z.string().default("backup").transform(mediaArtifactsOf),
   archiveSize: z
     .string()
@@ -55,7 +57,7 @@ const schema = z.object({
 });
 
 /** Options that say how a bundle is packed. */
-const OF_A_BUNDLE = ["media", "archiveSize", "remoteMedia", "urlCache", "split", "recipient"];
+const OF_A_BUNDLE = ["media", "archiveSize", "remoteMedia", "urlCache", "split", "recipient", "dbFormat"];
 
 const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
@@ -74,6 +76,11 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     },
     ...STOP_OPTIONS,
     { flags: "--split <size>", about: "cut artifacts into parts of this size, such as 100m" },
+    {
+      flags: "--db-format <format>",
+      about:
+        "of a PostgreSQL dump: plain (the default), SQL as in the guide; or custom, which restore fills in by several connections",
+    },
     {
       flags: "--media <kinds>",
       about:
@@ -121,7 +128,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       given: givenSource(options, system),
       ...{ folder, rehearsal: options.rehearse, stop: options, partSize: options.split },
       passphrase: passphraseSource(options),
-      recipients: options.recipient,
+      ...{ recipients: options.recipient, dumpFormat: options.dbFormat },
       accepted: options.accept,
       media: {
         ...options.media,

@@ -2,16 +2,18 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { checkManifest, checkParts, refuseDamage } from "../bundle/check.ts";
 import type { Inventory } from "../bundle/inventory.ts";
+import { sealedName } from "../bundle/layout.ts";
 import { lockToOpen } from "../bundle/opening-lock.ts";
 import { unprovenOrigin } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
+import type { DatabaseRestore } from "../homeserver/database/target.ts";
 import { databaseBytes } from "../homeserver/database/artifact.ts";
 import { masPlanOf } from "../homeserver/mas/restore.ts";
 import { findManifest } from "../homeserver/media/archive/read.ts";
 import { archiveInFolder } from "../homeserver/media/archive/source.ts";
 import { recordFolder } from "../homeserver/record.ts";
 import { fromBundle, readConfigArtifact } from "../homeserver/restore.ts";
-import { databaseStep } from "../homeserver/restore-database.ts";
+import { artifactOf, databaseStep } from "../homeserver/restore-database.ts";
 import {
   addedUploads,
   archiveFoldersStep,
@@ -44,7 +46,7 @@ import { mustBeOutside } from "../homeserver/layouts/choose.ts";
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
 import { onlyLooked, proofCommand, restored } from "./restored-words.ts";
 import { ROAD_OPTIONS, roadOf, roadSchema } from "./road-options.ts";
-import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
+import { clearFolderOf, SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),
@@ -57,9 +59,13 @@ const schema = z.object({
   mediaAs: z.enum(["store", "archive"], "write store or archive").default("store"),
   mediaArchive: z.array(z.string().min(1)).default([]),
   ...spoolSchema,
+  jobs: z.coerce.number("write a number").int("write a whole number").min(1).max(64).optional(),
   ...keySchema,
   ...dryRunSchema,
 });
+
+/** More connections than this only wait for the disk, most of the time. */
+const MOST_JOBS = 8;
 
 export const restoreCommand: Command<z.infer<typeof schema>> = {
   name: "restore",
@@ -93,6 +99,11 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     },
     ...ROAD_OPTIONS,
     ...SPOOL_OPTIONS,
+    {
+      flags: "--jobs <number>",
+      about:
+        "connections that fill the database at the same time, of a bundle with --db-format custom; as many as cores, at most 8, when left out",
+    },
     ...KEY_OPTIONS,
     DRY_RUN,
   ],
@@ -107,7 +118,11 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const spool = spoolOf(options, layout, system);
     if (!road) mustBeOutside(layout, spool ?? resolve(system.machine.folder, options.argument ?? ""));
     const { target, here } = await databaseOf(options, layout, system);
-    const placing: Placing = { ...options, layout, target, here };
+    const archives = {
+      folder: clearFolderOf(options, layout, system),
+      jobs: options.jobs ?? Math.min(MOST_JOBS, system.machine.cores),
+    };
+    const placing: Placing = { ...options, layout, target, here, archives };
     if (road) return byRoad(road, options, placing, system, view);
     const restore = (bundle: string) => fromFolder(bundle, options, placing, system, view);
     if (spool === undefined) return restore(options.argument ?? "");
@@ -141,6 +156,8 @@ async function fromFolder(
     ...{ id: inventory.id, serverName: config.serverName, databases },
     packed: await readConfigArtifact(opened),
     ...{ databaseBytes: databaseBytes(inventory), mediaBytes: media.bytes },
+    clearBytes: (one: DatabaseRestore) =>
+      inventory.artifacts.find(({ name }) => name === sealedName(artifactOf(one)))?.plain.size ?? 0,
     masFor: (where: Parameters<typeof masPlanOf>[2]) => masPlanOf(opened, databases, where),
   };
   const planned = await planRestore(incoming, placing, options, system, view);
@@ -155,7 +172,9 @@ async function fromFolder(
     const into = { opened, target: { store, owner }, database: target };
     await runSteps(
       [
-        ...databases.map((one) => databaseStep(delivery, one, { owner, journal }, system, view)),
+        ...databases.map((one) =>
+          databaseStep(delivery, one, { owner, journal, archives: placing.archives }, system, view),
+        ),
         // After the database, whose rows say which files must be there.
         options.mediaAs === "archive"
           ? archiveFoldersStep(opened, { store, owner }, system, view)

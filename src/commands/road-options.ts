@@ -27,7 +27,11 @@ export const ROAD_OPTIONS: readonly Option[] = [
       "instead of --from: command whose input and output are those of an export --to-receiver --out FOLDER",
   },
   { flags: "--rehearse", about: "with --from: practise; the old server keeps running" },
-  { flags: "--yes", about: "with --from: stop and fence the old server without asking" },
+  {
+    flags: "--yes",
+    about:
+      "ask nothing: with --from, stop and fence the old server; else, empty a database that an interrupted restore has half filled",
+  },
   { flags: "--compress", about: "with --from: compress the database on the way, for a slow connection" },
 ];
 
@@ -62,7 +66,7 @@ export function roadOf(given: Given, { machine }: Pick<System, "machine">): Road
     return roadBySsh({ from, exportCommand, folder, sshConfig });
   }
   if (fromCommand !== undefined) return roadByCommand(fromCommand);
-  const idle = (["rehearse", "yes", "compress"] as const).find((name) => given[name]);
+  const idle = (["rehearse", "compress"] as const).find((name) => given[name]);
   if (idle === undefined) return undefined;
   throw new MigrationError("bad-usage", `--${idle} is for what comes straight from the old host`, {
     hint: "leave it out, or name the old host with --from",

@@ -5,12 +5,12 @@ import type { System } from "../system/system.ts";
 import type { Option } from "./command.ts";
 import { keySource, type keySchema } from "./options.ts";
 
-/** Where a bundle is kept that comes through a pipe. */
+/** Where a bundle is kept that comes through a pipe, and where a dump lies that cannot be filled in as it comes. */
 export const SPOOL_OPTIONS: readonly Option[] = [
   {
     flags: "--spool <folder>",
     about:
-      "with -: where the bundle, still encrypted, is kept until it is restored; beside the media store when left out",
+      "with -: where the bundle, still encrypted, is kept until it is restored; beside the media store when left out. With .clear behind it, where the dump of a bundle with --db-format custom lies in the clear while it is filled in",
   },
 ];
 
@@ -30,8 +30,8 @@ export function spoolOf(
   { machine, terminal }: Pick<System, "machine" | "terminal">,
 ): string | undefined {
   if (given.argument !== "-") {
-    if (given.spool === undefined) return undefined;
-    throw usage("--spool is for a bundle that comes through standard input", "write - for the bundle");
+    if (given.spool === undefined || given.argument !== undefined) return undefined;
+    throw usage("--spool is for a bundle, and what comes straight from the old host is none", "leave it out");
   }
   const { file, descriptor, command, gpgHome } = keySource(given);
   if (terminal.interactive)
@@ -49,7 +49,17 @@ export function spoolOf(
       "the passphrase of the bundle must be given, as nobody can be asked",
       "use --passphrase-file, --passphrase-fd or --passphrase-command; or --gpg-home for a recipient's key",
     );
-  return resolve(machine.folder, given.spool ?? `${mediaDir}.spool`);
+  return spoolIn(given, mediaDir, machine);
 }
+
+/** Where a dump lies in the clear while pg_restore reads it. */
+export const clearFolderOf = (
+  given: Pick<Given, "spool">,
+  { mediaDir }: { readonly mediaDir: string },
+  { machine }: Pick<System, "machine">,
+): string => `${spoolIn(given, mediaDir, machine)}.clear`;
+
+const spoolIn = ({ spool }: Pick<Given, "spool">, mediaDir: string, { folder }: System["machine"]) =>
+  resolve(folder, spool ?? `${mediaDir}.spool`);
 
 const usage = (sentence: string, hint: string) => new MigrationError("bad-usage", sentence, { hint });

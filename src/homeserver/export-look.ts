@@ -8,6 +8,7 @@ import type { Files } from "../system/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { packConfig } from "./config/export.ts";
+import { mustBeDumpedSo, type DumpFormat } from "./database/dump-format.ts";
 import { openSource } from "./database/source.ts";
 import { findExportSource, type ExportSource } from "./export-source.ts";
 import { MAS_LEFT, mustHaveMas } from "./mas/find.ts";
@@ -38,6 +39,7 @@ export interface ExportOrder {
   readonly recipients: readonly string[];
   readonly accepted: readonly string[];
   readonly media: MediaChoice;
+  readonly dumpFormat: DumpFormat;
 }
 
 /** What is known of everything before anything is changed or written. */
@@ -76,6 +78,7 @@ export async function lookBeforeExport(
   await mustHaveGpg(system);
   mustHaveMas(homeserver, accepted);
   const source = await inspectSource(homeserver, order.media, system);
+  await mustBeDumpedSo(source.database, order.dumpFormat, system.programs);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
   const again = await sealedAgain(wanted, source.marker, files, progress);
   if (again) return { manifest: again.manifest, findings: [...keys, again.finding] };

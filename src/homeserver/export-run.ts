@@ -62,7 +62,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
     const inputs = placeInputs(inventory.id, partSize, recipients);
     const packing: Packing = {
       ...{ homeserver, place, folder, inputs, accepted, system },
-      ...{ media: order.media, progress: view },
+      ...{ media: order.media, dumpFormat: order.dumpFormat, progress: view },
     };
     const read = await readForPacking(packing);
     const findings: Finding[] = [...look.findings, ...read.packed.findings];

@@ -2,6 +2,7 @@ import type { Workplace } from "../bundle/workplace.ts";
 import type { Step } from "../journal/step.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
+import type { DumpFormat } from "./database/dump-format.ts";
 import type { Piece } from "./estimate/export-clock.ts";
 import type { Homeserver } from "./homeserver.ts";
 import type { MediaChoice } from "./media/choice.ts";
@@ -18,6 +19,7 @@ export interface Packing {
   readonly inputs: Readonly<Record<string, string>>;
   readonly accepted: readonly string[];
   readonly media: MediaChoice;
+  readonly dumpFormat: DumpFormat;
   /** Media that whoever gets the archives has already. */
   readonly there?: WrittenList;
   readonly progress: Progress;

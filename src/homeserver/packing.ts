@@ -87,7 +87,7 @@ const dumpStep = (
   store: Store,
 ): Step =>
   exportDatabase({
-    ...{ ...sharedBySteps(packing), ...packing.system, marker, ...one, store },
+    ...{ ...sharedBySteps(packing), ...packing.system, marker, ...one, store, format: packing.dumpFormat },
     ...(store === "main" ? { kept: keptIn(packing) } : {}),
   });
 

@@ -6,30 +6,20 @@ import { postgresProgramVersion, type PostgresAddress } from "../system/postgres
 import type { QuerySession } from "../system/query.ts";
 import type { System } from "../system/system.ts";
 import type { Bytes } from "../pipeline/stage.ts";
-import { databaseArtifact } from "./database/artifact.ts";
-import {
-  DATABASE_SECTION,
-  MAS_DATABASE_ARTIFACT,
-  MAS_DATABASE_SECTION,
-  STATE_ARTIFACT,
-  STATE_SECTION,
-} from "./database/export.ts";
+import { DATABASE_SECTION, dumpArtifact, MAS_DATABASE_SECTION, STATE_SECTION } from "./database/export.ts";
 import { fillAlone } from "./database/fill-alone.ts";
+import { SQLITE_ARTIFACT } from "./database/export-sqlite.ts";
 import { knowsRestrict } from "./database/guard.ts";
 import { findProgram } from "./database/program.ts";
-import {
-  analyze,
-  createDatabase,
-  inspectTarget,
-  isMissingDatabase,
-  isSuperuser,
-  restoreDatabase,
-} from "./database/restore.ts";
+import { createDatabase, inspectTarget, isMissingDatabase } from "./database/inspect-target.ts";
+import { tellSearchPath, warnOfSuperuser } from "./database/remarks.ts";
+import { analyze, restoreDatabase } from "./database/restore.ts";
 import { restoreSqlite } from "./database/restore-sqlite.ts";
-import { ownSearchPath } from "./database/search-path.ts";
 import { schemaTable, type Store } from "./database/store.ts";
 import { describeTarget, openTarget, type DatabaseRestore } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
+import { removeClearDump } from "./database/clear-dump.ts";
+import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-from-archive.ts";
 import type { Owner } from "./owned-folder.ts";
 import type { Delivery } from "./delivery.ts";
 
@@ -44,13 +34,23 @@ const PACKED = {
 } as const;
 
 const SECTIONS = { main: DATABASE_SECTION, state: STATE_SECTION, mas: MAS_DATABASE_SECTION } as const;
-const FURTHER_ARTIFACTS = { state: STATE_ARTIFACT, mas: MAS_DATABASE_ARTIFACT } as const;
 
 const fillingFact = (id: string, { target }: DatabaseRestore) => `${id} ${describeTarget(target)}`;
 
 /** Whether an earlier run began to fill this database from this bundle, or has filled it. */
 export const wasBegun = (id: string, restore: DatabaseRestore, journal: Journal) =>
-  journal.steps[PACKED[restore.store].step]?.inputs["bundle"] === id || wasFilling(id, restore, journal);
+  wasRestored(id, restore, journal) || wasFilling(id, restore, journal) || isHalfFilled(id, restore, journal);
+
+/** Whether an earlier run has filled this database from this bundle, and said so. */
+export const wasRestored = (id: string, restore: DatabaseRestore, journal: Journal) =>
+  journal.steps[PACKED[restore.store].step]?.inputs["bundle"] === id;
+
+/** What the journal says while pg_restore fills it: where that breaks off, something is left. */
+const halfFact = (id: string, restore: DatabaseRestore) => `half ${fillingFact(id, restore)}`;
+
+/** Whether an earlier run that was to fill this database from this bundle, over several connections, came to no end. */
+export const isHalfFilled = (id: string, restore: DatabaseRestore, journal: Journal) =>
+  journal.facts[PACKED[restore.store].filling] === halfFact(id, restore);
 
 const wasFilling = (id: string, restore: DatabaseRestore, journal: Journal) =>
   journal.facts[PACKED[restore.store].filling] === fillingFact(id, restore);
@@ -60,14 +60,14 @@ export const sectionName = (store: Store) => SECTIONS[store];
 
 /** What a database is packed as, by its plain name. */
 export const artifactOf = ({ store, section }: DatabaseRestore) =>
-  store === "main" ? databaseArtifact(section.engine) : FURTHER_ARTIFACTS[store];
+  section.engine === "sqlite" ? SQLITE_ARTIFACT : dumpArtifact(store, section.dumpFormat ?? "plain");
 
 /** Fills the database. Done when it was filled by this very bundle. */
 export function databaseStep(
   delivery: Delivery,
   restore: DatabaseRestore,
-  /** `owner`: whom a file is to belong to. */
-  { journal, owner }: { journal: Journal; owner: Owner },
+  /** `owner`: whom a file is to belong to. `archives`: where one comes as such. */
+  { journal, owner, archives }: { journal: Journal; owner: Owner; archives?: FromArchives | undefined },
   system: System,
   progress: Progress,
 ): Step {
@@ -78,7 +78,18 @@ export function databaseStep(
   const fill = async () => {
     const content = delivery.content(artifactOf(restore), label);
     const begins = () => journal.setFact(filling, fillingFact(id, restore));
-    if (target.engine === "postgres") {
+    if (target.engine === "postgres" && comesAsArchive(restore)) {
+      if (!archives) throw new TypeError("nobody said where the dump may lie in the clear");
+      const begun = isHalfFilled(id, restore, journal);
+      const marks = { half: () => journal.setFact(filling, halfFact(id, restore)), whole: begins };
+      const dump = { content, label, begun, marks };
+      await fillFromArchive(
+        ...([target.address, restore, dump] as const),
+        { from: archives, owner, journal },
+        system,
+        progress,
+      );
+    } else if (target.engine === "postgres") {
       await fillPostgres(target.address, restore, { content, begins }, system, progress);
     } else {
       await begins();
@@ -90,6 +101,7 @@ export function databaseStep(
     inputs: { bundle: id, database },
     check: () => whatIsGone(restore, system),
     async run() {
+      await removeClearDump(journal, system.files, progress);
       if (!wasFilling(id, restore, journal) || !(await isFilled(restore, system))) await fill();
       if (target.engine === "postgres") await analyze(target.address, system.postgres);
       return { database };
@@ -115,11 +127,7 @@ async function fillPostgres(
   const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
   const wanted = { address, section, store };
   if (!(await inspectTarget(wanted, system.postgres))) await createDatabase(address, system.postgres);
-  if (await isSuperuser(address, system.postgres)) {
-    progress.note(
-      "this database user is a superuser: give the homeserver one of its own, and restore only bundles that you trust",
-    );
-  }
+  await warnOfSuperuser(address, system.postgres, progress);
   await fillAlone(address, system.postgres, async () => {
     // Another run may have filled it a moment ago.
     await inspectTarget(wanted, system.postgres);
@@ -127,11 +135,7 @@ async function fillPostgres(
     const { programs } = system;
     await restoreDatabase(address, content, { programs, psql, guardKey, store, kept: section.kept });
   });
-  const path = await ownSearchPath(address, system.postgres);
-  if (path !== undefined)
-    progress.note(
-      `the tables are not in the schema public: in this database, its user has the search_path ${path}, and no other user of it has`,
-    );
+  await tellSearchPath(address, system.postgres, progress);
 }
 
 /**

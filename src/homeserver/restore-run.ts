@@ -15,7 +15,13 @@ import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
 import { withMas, type MasPlan, type planMas } from "./mas/restore.ts";
 import { makeOwnedFolder } from "./owned-folder.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
-import { wasBegun } from "./restore-database.ts";
+import {
+  comesAsArchive,
+  mustAgreeToEmpty,
+  mustBeRestorable,
+  type FromArchives,
+} from "./fill-from-archive.ts";
+import { isHalfFilled, wasBegun, wasRestored } from "./restore-database.ts";
 import { mustHaveRoom } from "./room.ts";
 import { dropInOf, holdUnits } from "./service/new-fence.ts";
 
@@ -30,6 +36,8 @@ export interface Incoming {
   /** Bytes, about. */
   readonly databaseBytes: number;
   readonly mediaBytes: number;
+  /** Of databases that come as archives, bytes of one in the clear. */
+  readonly clearBytes?: (one: DatabaseRestore) => number;
   /** What the authentication service's configuration becomes, where that is restored too. */
   readonly masFor?: (where: Parameters<typeof planMas>[2]) => Promise<MasPlan | undefined>;
 }
@@ -41,6 +49,7 @@ export interface Placing {
   /** Where the database is reached from here, where Synapse reaches it elsewhere. */
   readonly here: Readonly<Record<string, string>> | undefined;
   readonly databaseCommand?: readonly string[] | undefined;
+  readonly archives?: FromArchives | undefined;
   readonly publicBaseurl?: string | undefined;
   readonly synapse?: string | undefined;
   readonly synapseVersion?: string | undefined;
@@ -65,7 +74,7 @@ const journalIn = (folder: string, files: Files) =>
 export async function planRestore(
   incoming: Incoming,
   placing: Placing,
-  { dryRun }: { readonly dryRun: boolean },
+  given: { readonly dryRun: boolean; readonly yes?: boolean },
   system: System,
   progress: Progress,
 ): Promise<Planned> {
@@ -82,19 +91,37 @@ export async function planRestore(
   const plan = mas ? withMas(own, mas) : own;
   await refuseConflicts(plan, files);
   const dropIns = layout.units.map((unit) => dropInOf(unit, placing.systemdDir));
-  if (layout.compose && dryRun) return { plan, mas, python, dropIns };
+  if (layout.compose && given.dryRun) return { plan, mas, python, dropIns };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   const versions = { postgres, synapse: placing.synapseVersion };
   await prepareDatabase(layout, versions, target, system, progress);
   const before = await journalIn(folder, files);
   const untouched = databases.filter((one) => !wasBegun(id, one, before));
   for (const one of untouched) await inspectDatabaseTarget(one, system);
+  await lookAtArchives(incoming, placing, before, given, system, progress);
   if (untouched.length > 0) {
     if (target.engine === "sqlite")
       await mustHaveRoom(dirname(target.path), incoming.databaseBytes, "the database", "--database", files);
     await mustHaveRoom(store, incoming.mediaBytes, "the media", "--media-dir", files);
   }
   return { plan, mas, python, dropIns };
+}
+
+/** What is to be known, and answered, of databases that pg_restore is to fill. */
+async function lookAtArchives(
+  { id, databases, clearBytes }: Incoming,
+  { archives }: Placing,
+  journal: Journal,
+  given: { readonly dryRun: boolean; readonly yes?: boolean },
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  const due = databases.filter((one) => comesAsArchive(one) && !wasRestored(id, one, journal));
+  if (!archives || !clearBytes || due.length === 0) return;
+  const coming = due.map((restore) => ({ restore, bytes: clearBytes(restore) }));
+  await mustBeRestorable(coming, archives, journal, system);
+  for (const one of due)
+    if (isHalfFilled(id, one, journal)) await mustAgreeToEmpty(one, given, system, progress);
 }
 
 /** What `open` is to know of where it came from. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { createGunzip } from "node:zlib";
+import { DumpArchive } from "./dump-archive.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 
 /** What a gzip file holds, as far as it is of interest to who wants to know whether it is whole. */
@@ -14,6 +15,8 @@ export interface GzipDigest {
   readonly tail: Uint8Array;
   /** RFC 1952, 2.3.1: its own last 8 bytes, the CRC-32 and the size of what its last member holds. Of no use with "none". */
   readonly end: Uint8Array;
+  /** Where `dumpArchive` was asked for: why what it holds is no whole one; undefined when it is. */
+  readonly flaw?: string | undefined;
 }
 
 /** What a thread says of its file: a digest, or what is wrong with it and whether that is only that it is too short. */
@@ -26,6 +29,7 @@ interface Order {
   readonly descriptor: number;
   readonly tail: number;
   readonly packing: Packing;
+  readonly dumpArchive: boolean;
 }
 
 const TASK = "digest a gzip file";
@@ -37,6 +41,8 @@ export interface GzipOptions {
   /** How many of the last bytes of the content are wanted. */
   readonly tail: number;
   readonly packing: Packing;
+  /** Whether it is to be looked at as a `DumpArchive`. */
+  readonly dumpArchive?: boolean;
 }
 
 /** "stored": nothing in it is compressed, see `StoredGzip`. "none": it is no gzip file any more, it was unpacked before. */
@@ -46,8 +52,11 @@ export type Packing = "deflated" | "stored" | "none";
  * Reads a gzip file from a descriptor in a thread of its own, which waits there for as long as it takes. The descriptor
  * stays the caller's; it must stay open until this has resolved. Rejects only when the thread itself fails.
  */
-export function digestGzip(descriptor: number, { tail, packing }: GzipOptions): Promise<Looked> {
-  const workerData: Order = { task: TASK, descriptor, tail, packing };
+export function digestGzip(
+  descriptor: number,
+  { tail, packing, dumpArchive = false }: GzipOptions,
+): Promise<Looked> {
+  const workerData: Order = { task: TASK, descriptor, tail, packing, dumpArchive };
   const worker = new Worker(new URL(import.meta.url), {
     workerData,
     env: {},
@@ -63,15 +72,17 @@ export function digestGzip(descriptor: number, { tail, packing }: GzipOptions): 
   });
 }
 
-async function look({ descriptor, tail, packing }: Order): Promise<Looked> {
+async function look({ descriptor, tail, packing, dumpArchive }: Order): Promise<Looked> {
   const hash = createHash("sha256");
   const lastOfContent = new LastBytes(tail);
   const lastOfFile = new LastBytes(8);
   const buffer = Buffer.allocUnsafeSlow(STEP);
+  const archive = dumpArchive ? new DumpArchive() : undefined;
   let size = 0;
   let atEnd = false;
   const take = (content: Uint8Array) => {
     hash.update(content);
+    archive?.add(content);
     size += content.length;
     lastOfContent.add(content);
   };
@@ -91,7 +102,8 @@ async function look({ descriptor, tail, packing }: Order): Promise<Looked> {
       }
       reader.end();
     }
-    return { digest: { size, sha256: hash.digest("hex"), tail: lastOfContent.bytes, end: lastOfFile.bytes } };
+    const digest = { size, sha256: hash.digest("hex"), tail: lastOfContent.bytes, end: lastOfFile.bytes };
+    return { digest: archive ? { ...digest, flaw: archive.flaw() } : digest };
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
     if (!code.startsWith("Z_")) throw error;

@@ -3,6 +3,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   gpg: "gnupg",
   ssh: "openssh-client",
   pg_dump: "postgresql-client",
+  pg_restore: "postgresql-client",
   psql: "postgresql-client",
   sh: "dash",
 };

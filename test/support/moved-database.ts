@@ -4,7 +4,8 @@ import type { Measure } from "../../src/pipeline/measure.ts";
 import { Bundle } from "../../src/bundle/reader.ts";
 import { seal } from "../../src/bundle/seal.ts";
 import { databaseSectionSchema, type DatabaseSection } from "../../src/homeserver/database/section.ts";
-import { DATABASE_ARTIFACT, exportDatabase } from "../../src/homeserver/database/export.ts";
+import type { DumpFormat } from "../../src/homeserver/database/dump-format.ts";
+import { dumpArtifact, exportDatabase } from "../../src/homeserver/database/export.ts";
 import { realFiles } from "../../src/system/files.ts";
 import { realPostgres, type PostgresAddress } from "../../src/system/postgres.ts";
 import type { Programs } from "../../src/system/programs.ts";
@@ -27,12 +28,13 @@ export interface Packed {
 /** Packs a database as export does. */
 export async function pack(
   address: PostgresAddress,
-  given: { pgDump?: string; programs?: Programs; folder?: string } = {},
+  given: { pgDump?: string; programs?: Programs; folder?: string; format?: DumpFormat } = {},
 ): Promise<Packed> {
   const folder = given.folder ?? temporaryFolder("bundle");
   const inventory = Inventory.begin(still, false);
+  const { format = "plain" } = given;
   const step = exportDatabase({
-    store: "main",
+    ...{ store: "main", format },
     address,
     pgDump: given.pgDump ?? "pg_dump",
     marker: "as it was",
@@ -59,7 +61,7 @@ export async function pack(
   const bundle = await Bundle.open(folder, realFiles);
   return {
     bundle,
-    artifact: bundle.artifact(DATABASE_ARTIFACT)!,
+    artifact: bundle.artifact(dumpArtifact("main", format))!,
     section: databaseSectionSchema.parse(inventory.section("database")),
     plain: inventory.artifacts[0]!.plain,
   };

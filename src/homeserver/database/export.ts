@@ -13,6 +13,8 @@ import type { Programs } from "../../system/programs.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./extensions.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
+import { sealedName } from "../../bundle/layout.ts";
+import { CONTENT_FORMATS, type DumpFormat } from "./dump-format.ts";
 import { keptInputs, type Kept } from "../media/kept.ts";
 import type { Store } from "./store.ts";
 
@@ -26,24 +28,33 @@ export const STATE_SECTION = "database-state";
 export const MAS_DATABASE_ARTIFACT = "customer_mas_db_export.sql.gz";
 export const MAS_DATABASE_SECTION = "database-mas";
 
-/** What is packed of each store, under which names. */
+/** What is packed of each store, under which names; `archive` is what its artifact is called in PostgreSQL's own format. */
 const PACKED = {
-  main: { artifact: DATABASE_ARTIFACT, section: DATABASE_SECTION, step: DATABASE_STEP, label: "database" },
+  main: {
+    ...{ artifact: DATABASE_ARTIFACT, archive: "customer_db_export.dump.gz" },
+    ...{ section: DATABASE_SECTION, step: DATABASE_STEP, label: "database" },
+  },
   state: {
-    ...{ artifact: STATE_ARTIFACT, section: STATE_SECTION },
-    ...{ step: "export/database-state", label: "state database" },
+    ...{ artifact: STATE_ARTIFACT, archive: "customer_db_export_state.dump.gz" },
+    ...{ section: STATE_SECTION, step: "export/database-state", label: "state database" },
   },
   mas: {
-    ...{ artifact: MAS_DATABASE_ARTIFACT, section: MAS_DATABASE_SECTION },
-    ...{ step: "export/database-mas", label: "authentication service's database" },
+    ...{ artifact: MAS_DATABASE_ARTIFACT, archive: "customer_mas_db_export.dump.gz" },
+    ...{ section: MAS_DATABASE_SECTION, step: "export/database-mas" },
+    label: "authentication service's database",
   },
 } as const;
+
+/** What a database of PostgreSQL is packed as, by its plain name. */
+export const dumpArtifact = (store: Store, format: DumpFormat): string =>
+  PACKED[store][format === "plain" ? "artifact" : "archive"];
 
 /** gzip's fastest level: the dump is made while the server is down, and level 6 saves little more. */
 export const LEVEL = 1;
 
 export interface DatabaseExport {
   readonly store: Store;
+  readonly format: DumpFormat;
   readonly address: PostgresAddress;
   readonly pgDump: string;
   /** The state of the database as `databaseMarker` tells it: an input of the step. */
@@ -63,15 +74,17 @@ export interface DatabaseExport {
 /** Dumps the database, and counts in the very snapshot that is dumped. */
 export function exportDatabase(from: DatabaseExport): Step {
   const { step, section, label } = PACKED[from.store];
+  const as = from.format === "plain" ? {} : { dumpFormat: from.format };
   return {
     ...{ id: step, label },
-    inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept) },
+    inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept), ...as },
     check: from.check,
     async run() {
+      await removeOther(from);
       const session = await from.postgres.connect(from.address);
       try {
         const recorded = await dumpAndCount(session, from);
-        from.inventory.setSection(section, recorded.section);
+        from.inventory.setSection(section, { ...recorded.section, ...as });
         from.inventory.setArtifact(recorded.artifact);
         await from.saved();
         const { name, size, sha256, parts } = recorded.artifact;
@@ -83,25 +96,32 @@ export function exportDatabase(from: DatabaseExport): Step {
   };
 }
 
+/** Takes away what an earlier run made of it in the other format: nobody could tell which of the two counts. */
+async function removeOther({ store, format, into, inventory }: DatabaseExport): Promise<void> {
+  const other = dumpArtifact(store, format === "plain" ? "custom" : "plain");
+  await into.remove(other);
+  inventory.dropArtifact(sealedName(other));
+}
+
 async function dumpAndCount(
   session: PostgresSession,
-  { store, into, address, pgDump, programs, machine, kept }: DatabaseExport,
+  { store, format, into, address, pgDump, programs, machine, kept }: DatabaseExport,
 ) {
   await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
   const call = postgresCall(pgDump, address, [
-    ...dumpArguments(snapshot, store),
+    ...dumpArguments(snapshot, store, format),
     ...(await extensionArguments(session)),
   ]);
-  const dump = programs.through({ ...call, before: dumpOpening(store) });
+  const dump = programs.through(format === "plain" ? { ...call, before: dumpOpening(store) } : call);
   const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
   // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
   const counting = countDatabase(session, sequences, store, kept);
   counting.catch(() => undefined);
-  const { artifact: name, label } = PACKED[store];
-  const plan = { name, format: "sql" } as const;
+  const { label } = PACKED[store];
+  const plan = { name: dumpArtifact(store, format), format: CONTENT_FORMATS[format] };
   const artifact = gzip
     ? await into.addPressed(
         { ...plan, label: `${label}, with ${gzip.name}` },
@@ -113,8 +133,10 @@ async function dumpAndCount(
 }
 
 /** pg_dump(1). The new host has other roles and tablespaces; what is not Synapse's data only stands in the way there. */
-const dumpArguments = (snapshot: string, store: Store) => [
-  "--format=plain",
+const dumpArguments = (snapshot: string, store: Store, format: DumpFormat) => [
+  `--format=${format}`,
+  // One core would compress it before the dump goes on; what comes behind it does so beside, and faster.
+  ...(format === "custom" ? ["--compress=0"] : []),
   "--no-owner",
   "--no-privileges",
   "--no-tablespaces",

@@ -8,7 +8,7 @@ import type { Programs } from "../../system/programs.ts";
 const VERSIONS = "/usr/lib/postgresql";
 
 export interface Needs {
-  readonly program: "pg_dump" | "psql";
+  readonly program: "pg_dump" | "pg_restore" | "psql";
   /** The server's. */
   readonly major: number;
   readonly versionText: string;
@@ -27,6 +27,9 @@ export async function findProgram(
 ): Promise<string> {
   const { program, major, versionText, through } = needs;
   if (through) return programThere(program, through, needs, programs);
+  // A newer one sets what an older server does not know: that of 17 has transaction_timeout.
+  const own = join(VERSIONS, String(major), "bin", program);
+  if (program === "pg_restore" && (await files.follow(own))) return own;
   const seen: string[] = [];
   if ((await programs.find(program)) !== undefined) {
     const version = await postgresProgramVersion(program, programs);

@@ -21,6 +21,8 @@ export const databaseSectionSchema = z.object({
   compatVersion: z.number(),
   /** Which rows stay besides those of uploads; none when left out. */
   kept: keptSchema.optional(),
+  /** As what it was dumped; as plain SQL when left out. */
+  dumpFormat: z.literal("custom").optional(),
 });
 
 export type DatabaseSection = z.infer<typeof databaseSectionSchema>;

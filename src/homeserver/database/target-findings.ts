@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { describeAddress, type Postgres, type PostgresAddress } from "../../system/postgres.ts";
-import { inspectTarget } from "./restore.ts";
+import { inspectTarget } from "./inspect-target.ts";
 import type { DatabaseSection } from "./section.ts";
 import { mustBeOfEngine } from "./target.ts";
 

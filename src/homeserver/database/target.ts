@@ -6,7 +6,7 @@ import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, synapseArgs } from "./address.ts";
 import { ENGINE_NAMES } from "./artifact.ts";
-import { inspectTarget } from "./restore.ts";
+import { inspectTarget } from "./inspect-target.ts";
 import { inspectSqliteTarget } from "./restore-sqlite.ts";
 import type { DatabaseSection } from "./section.ts";
 import type { Store } from "./store.ts";
@@ -22,7 +22,8 @@ export interface DatabaseRestore {
   readonly store: Store;
   readonly target: DatabaseTarget;
   /** Of what is still being counted on another host, what decides where it can go. */
-  readonly section: DatabaseSection | Pick<DatabaseSection, "engine" | "serverVersion" | "kept">;
+  readonly section:
+    DatabaseSection | Pick<DatabaseSection, "engine" | "serverVersion" | "kept" | "dumpFormat">;
 }
 
 /** The path in "sqlite:PATH", absolute; undefined for what is no such address. Throws `bad-usage` when it names nothing. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
+import { formatSchema } from "../../bundle/manifest.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 
 /** Raised when the talk changes so that another version would take it wrongly. */
@@ -64,7 +65,7 @@ export const FROM_OLD = {
     type: z.literal("artifact"),
     /** Its plain name. */
     name: z.string(),
-    format: z.enum(["sql", "tar"]),
+    format: formatSchema,
     label: z.string(),
     total: z.number().optional(),
     pressed: z.boolean(),

@@ -102,6 +102,7 @@ async function sendAll(
     const packing: Packing = {
       ...{ homeserver, place, folder, accepted, there, system },
       ...{ inputs: { bundle: inventory.id }, media: BACKUP_ALONE, progress: view },
+      dumpFormat: "plain",
     };
     const run = async (steps: Iterable<TimedStep>) => {
       for (const { step } of steps)

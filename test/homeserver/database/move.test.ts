@@ -5,12 +5,8 @@ import { after, before, test } from "node:test";
 import { databaseMarker } from "../../../src/homeserver/database/count.ts";
 import { mustBeSynapse } from "../../../src/homeserver/database/belongs.ts";
 import { connections } from "../../../src/homeserver/database/in-use.ts";
-import {
-  analyze,
-  createDatabase,
-  inspectTarget,
-  restoreDatabase,
-} from "../../../src/homeserver/database/restore.ts";
+import { createDatabase, inspectTarget } from "../../../src/homeserver/database/inspect-target.ts";
+import { analyze, restoreDatabase } from "../../../src/homeserver/database/restore.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import type { Finding } from "../../../src/report/finding.ts";
 import type { PostgresSession } from "../../../src/system/postgres.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { connect, databaseAddress } from "../../../src/homeserver/database/address.ts";
-import { inspectTarget } from "../../../src/homeserver/database/restore.ts";
+import { inspectTarget } from "../../../src/homeserver/database/inspect-target.ts";
 import type { DatabaseSection } from "../../../src/homeserver/database/section.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import { realFiles } from "../../../src/system/files.ts";

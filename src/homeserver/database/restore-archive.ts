@@ -1,0 +1,69 @@
+import { join } from "node:path";
+import { MigrationError } from "../../errors.ts";
+import type { Files } from "../../system/files.ts";
+import { postgresCall, type PostgresAddress } from "../../system/postgres.ts";
+import type { Ending, Programs } from "../../system/programs.ts";
+import { CLEAR_DUMP } from "./clear-dump.ts";
+import { FILLING_AS } from "./half-filled.ts";
+
+export interface ArchiveFilling {
+  /** Where `CLEAR_DUMP` lies. */
+  readonly folder: string;
+  readonly pgRestore: string;
+  /** Connections that fill at the same time. */
+  readonly jobs: number;
+}
+
+/**
+ * Fills an empty database out of an archive, over several connections; where its programs run elsewhere, over one, as
+ * they don't reach the file there. Not all or nothing: whoever calls it sees to what is left when it fails or is
+ * interrupted. Throws `restore-failed`.
+ */
+export async function restoreArchive(
+  address: PostgresAddress,
+  { folder, pgRestore, jobs }: ArchiveFilling,
+  { programs, files }: { programs: Programs; files: Files },
+): Promise<void> {
+  const there = address.through !== undefined;
+  const known = { ...address, parameters: { ...address.parameters, application_name: FILLING_AS } };
+  const call = postgresCall(pgRestore, known, [
+    ...["--exit-on-error", "--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels"],
+    ...["--no-publications", "--no-subscriptions"],
+    ...(there ? ["--single-transaction"] : [`--jobs=${jobs}`, CLEAR_DUMP]),
+  ]);
+  // By its bare name: another account may have no way through the folders above.
+  const running = await programs.open(there ? call : { ...call, folder });
+  if (there) for await (const chunk of files.read(join(folder, CLEAR_DUMP))) await running.write(chunk);
+  const ending = running.close();
+  for await (const _ of running.output);
+  const said = await ending;
+  if (said.code === 0) return;
+  const reason = reasonOf(said);
+  throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : notFilled(reason);
+}
+
+const tooOld = (pgRestore: string, reason: string) =>
+  new MigrationError(
+    "program-too-old",
+    `${pgRestore} cannot read the dump, which a newer pg_dump has made: ${reason}`,
+    {
+      hint: "restore into a PostgreSQL of that version; or export again, with the pg_dump of the old server's own version, or without --db-format",
+    },
+  );
+
+/** The first error, and of it the sentence alone: what stands behind it may be out of a row. */
+function reasonOf({ complaint, signal }: Ending): string {
+  if (signal) return `pg_restore was killed by ${signal}`;
+  const line = complaint.split("\n").find((one) => /\b(ERROR|FATAL|error):/.test(one));
+  if (line === undefined) return "pg_restore failed and did not say why";
+  return line
+    .replace(/^.*?\berror:\s*/, "")
+    .replace(/: ".*$/, "")
+    .replace(/\bvalue ".*" (is out of range)/, "value $1")
+    .replace(/( at or near) ".*"/, "$1 something in it");
+}
+
+const notFilled = (reason: string) =>
+  new MigrationError("restore-failed", `the database could not be filled: ${reason}`, {
+    hint: "it is half filled now; once the cause is gone, run the same command again: it empties the database, after asking, and begins anew",
+  });

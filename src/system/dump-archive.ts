@@ -1,0 +1,192 @@
+/**
+ * An archive in PostgreSQL's own format (`pg_dump --format=custom`), looked at as it passes by: is it whole? Its table
+ * of contents comes first and says of what there is data; then come the data, in blocks that each say where they end.
+ * Nothing stands behind the last one, so only both together tell that none is missing (PostgreSQL,
+ * src/bin/pg_dump/pg_backup_archiver.c, `ReadHead` and `ReadToc`; pg_backup_custom.c).
+ */
+export class DumpArchive {
+  /** Of the table of contents, as it came; */
+  #contents: Uint8Array[] = [];
+  #length = 0;
+  /** and of a head in the data that is not all there. */
+  #held: Uint8Array = new Uint8Array();
+  /** Bytes that must be there before the table of contents is tried again: tried each time, small chunks would take for ever. */
+  #worthATry = FIRST_TRY;
+  /** Ids of entries whose data have not come; undefined until the table of contents is read. */
+  #awaited: Set<number> | undefined;
+  #flaw: string | undefined;
+  #expected: "block" | "length" | "object" = "block";
+  #inObjects = false;
+  /** Bytes of data that are still to come, and are not looked at. */
+  #toSkip = 0;
+
+  /** Keeps nothing of the chunk itself. */
+  add(chunk: Uint8Array): void {
+    if (this.#flaw !== undefined) return;
+    if (this.#awaited) {
+      this.#walk(chunk);
+      return;
+    }
+    this.#contents.push(Uint8Array.from(chunk));
+    this.#length += chunk.length;
+    if (this.#length >= this.#worthATry) this.#tryContents();
+  }
+
+  /** Why it cannot be a whole archive, once all of it was added; undefined when it is one. */
+  flaw(): string | undefined {
+    if (this.#flaw === undefined && !this.#awaited) this.#tryContents();
+    if (this.#flaw !== undefined) return this.#flaw;
+    if (!this.#awaited) return "it ends within its table of contents";
+    if (this.#expected !== "block" || this.#held.length > 0) return "it ends within a table's data";
+    const left = this.#awaited.size;
+    return left === 0
+      ? undefined
+      : `it ends before the data of ${left} more ${left === 1 ? "table" : "tables"}`;
+  }
+
+  #tryContents(): void {
+    const bytes = Buffer.concat(this.#contents);
+    const found = readContents(bytes);
+    if (typeof found === "string") this.#flaw = found;
+    else if (found) {
+      this.#awaited = found.awaited;
+      this.#contents = [];
+      this.#walk(bytes.subarray(found.end));
+    } else if (bytes.length > LONGEST) this.#flaw = "its table of contents does not end";
+    this.#worthATry = 2 * bytes.length;
+  }
+
+  #walk(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length && this.#flaw === undefined;) {
+      if (this.#toSkip > 0) {
+        const skipped = Math.min(this.#toSkip, chunk.length - at);
+        this.#toSkip -= skipped;
+        at += skipped;
+        continue;
+      }
+      const needed = this.#expected === "block" ? 1 + INT : INT;
+      if (this.#held.length === 0 && chunk.length - at >= needed) {
+        this.#head(chunk, at);
+        at += needed;
+        continue;
+      }
+      const taken = chunk.subarray(at, at + needed - this.#held.length);
+      const head = Buffer.concat([this.#held, taken]);
+      at += taken.length;
+      this.#held = head.length === needed ? new Uint8Array() : head;
+      if (head.length === needed) this.#head(head, 0);
+    }
+  }
+
+  #head(bytes: Uint8Array, at: number): void {
+    if (this.#expected === "block") {
+      const kind = bytes[at];
+      if ((kind !== TABLE && kind !== OBJECTS) || !this.#awaited!.delete(intIn(bytes, at + 1)))
+        this.#flaw = "its data are not what its table of contents says";
+      this.#inObjects = kind === OBJECTS;
+      this.#expected = this.#inObjects ? "object" : "length";
+      return;
+    }
+    const value = intIn(bytes, at);
+    if (value < 0) this.#flaw = "a length in it is less than nothing";
+    else if (this.#expected === "object") this.#expected = value === 0 ? "block" : "length";
+    else if (value > 0) this.#toSkip = value;
+    else this.#expected = this.#inObjects ? "object" : "block";
+  }
+}
+
+const FIRST_TRY = 64 * 1024;
+/** Bytes of a table of contents: that of a homeserver has some 300,000. */
+const LONGEST = 64 * 1024 * 1024;
+
+/** Bytes of a number: its sign, and as many as the header must say. */
+const INT = 5;
+const TABLE = 1;
+const OBJECTS = 3;
+/** What stands for the place of data in the file, in an archive that was written into a pipe: unknown, or there are none. */
+const NO_DATA = 3;
+
+function intIn(bytes: Uint8Array, at: number): number {
+  const size =
+    bytes[at + 1]! + bytes[at + 2]! * 0x100 + bytes[at + 3]! * 0x1_0000 + bytes[at + 4]! * 0x100_0000;
+  return bytes[at] === 0 ? size : -size;
+}
+
+/** The ids of entries that have data, and where the table of contents ends; undefined when it is not all there. */
+function readContents(bytes: Uint8Array): { awaited: Set<number>; end: number } | string | undefined {
+  const reader = new Reader(bytes);
+  try {
+    const magic = reader.bytes(5);
+    if (Buffer.from(magic).toString("latin1") !== "PGDMP") return "it does not begin as one";
+    const [major, minor, , intSize, offsetSize, format] = reader.bytes(6);
+    if (major !== 1 || minor! < OLDEST || minor! > NEWEST)
+      return `its version is ${major}.${minor}, and only 1.${OLDEST} to 1.${NEWEST} are known`;
+    if (intSize !== INT - 1 || format !== 1) return "it does not begin as one";
+    if (minor! >= 15) reader.bytes(1);
+    else reader.int();
+    for (let time = 0; time < 7; time += 1) reader.int();
+    for (let name = 0; name < 3; name += 1) reader.text();
+    const awaited = new Set<number>();
+    for (let left = reader.int(); left > 0; left -= 1) {
+      const id = reader.int();
+      if (reader.entry(minor!, offsetSize!) !== NO_DATA) awaited.add(id);
+    }
+    return { awaited, end: reader.at };
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** Of PostgreSQL 9.0, and of 17 and 18. */
+const OLDEST = 12;
+const NEWEST = 16;
+
+/** Whether what this pg_dump (its major version) writes can be looked at. */
+export const knowsArchivesOf = (major: number) => major <= 18;
+
+class Reader {
+  at = 0;
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Throws a `RangeError` when they are not there. */
+  bytes(count: number): Uint8Array {
+    const end = this.at + count;
+    if (end > this.#bytes.length) throw new RangeError("more is to come");
+    const taken = this.#bytes.subarray(this.at, end);
+    this.at = end;
+    return taken;
+  }
+
+  int(): number {
+    return intIn(this.bytes(INT), 0);
+  }
+
+  /** Passes a text; false when there is none. */
+  text(): boolean {
+    const length = this.int();
+    if (length > 0) this.bytes(length);
+    return length >= 0;
+  }
+
+  /** Passes an entry behind its id, and answers what stands for the place of its data. */
+  entry(minor: number, offsetSize: number): number {
+    this.int();
+    // Two ids of the catalogue, tag and kind; the section; its statements, schema and tablespace.
+    for (let name = 0; name < 4; name += 1) this.text();
+    this.int();
+    for (let name = 0; name < 5; name += 1) this.text();
+    if (minor >= 14) this.text();
+    if (minor >= 16) this.int();
+    // Owner, and whether it has oids; then what it depends on, up to a text that is none.
+    for (let name = 0; name < 2; name += 1) this.text();
+    while (this.text());
+    const [state] = this.bytes(1);
+    this.bytes(offsetSize);
+    return state!;
+  }
+}

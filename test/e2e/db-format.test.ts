@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { freePort } from "../support/lab/server-process.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import {
+  exportTo,
+  makeNewPlace,
+  makeOldServer,
+  type NewPlace,
+  type OldServer,
+} from "../support/old-server.ts";
+import { rowCounts } from "../support/row-counts.ts";
+import { smallDisk } from "../support/small-disk.ts";
+import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
+
+// A dump in PostgreSQL's own format: by hand with plain programs, and by restore, over several connections.
+
+const DUMP = "customer_db_export.dump.gz.gpg";
+const ONE_TIME_KEYS = "public.e2e_one_time_keys_json";
+
+let old: OldServer;
+let bundle: string;
+let key: string[];
+let expectedRows: ReadonlyMap<string, number>;
+let places = 0;
+
+before(async () => {
+  old = await makeOldServer();
+  await old.server.stop();
+  bundle = join(temporaryFolder("custom"), "bundle");
+  key = ["--passphrase-file", `${bundle}.passphrase`];
+  expectedRows = new Map([...(await rowCounts(old.cluster, "old")), [ONE_TIME_KEYS, 0]]);
+  await synliftWell([...exportTo(old, bundle), "--db-format", "custom"]);
+});
+
+after(async () => {
+  await old.server.stop();
+  await old.cluster.stop();
+});
+
+const newPlace = async () => makeNewPlace(old.cluster, `new${++places}`, await freePort());
+const restore = (place: NewPlace, ...more: string[]) => [
+  ...["restore", bundle, ...key, ...place.restoreArgs, "--json"],
+  ...more,
+];
+const clearFolder = (place: NewPlace) => `${place.mediaDir}.spool.clear`;
+const notes = (ran: Parameters<typeof eventsOf>[0]) => JSON.stringify(eventsOf(ran));
+
+/** The same rows, every gate, as many indexes and constraints as at the source, and no dump in the clear. */
+async function mustBeRestored(place: NewPlace): Promise<void> {
+  assert.deepEqual(await rowCounts(old.cluster, place.database), expectedRows);
+  const count = (what: string, database: string) => old.cluster.sql(database, `select count(*) from ${what}`);
+  for (const what of ["pg_indexes where schemaname = 'public'", "pg_constraint", "pg_trigger", "pg_proc"])
+    assert.equal(await count(what, place.database), await count(what, "old"), what);
+  const proven = resultOf(await synliftWell(["open", ...place.openArgs, ...key, "--dry-run", "--json"]));
+  assert.ok(proven.findings.every(({ level }) => level === "ok"));
+  assert.equal(existsSync(clearFolder(place)), false, "the dump in the clear is gone");
+}
+
+test("the bundle says what it holds, verify proves it, and plain programs open it as OPENING.txt says", async () => {
+  const manifest = JSON.parse(readFileSync(join(bundle, "manifest.json"), "utf8")) as {
+    version: number;
+    artifacts: { name: string; format: string }[];
+  };
+  assert.equal(manifest.version, 2);
+  assert.equal(manifest.artifacts.find(({ name }) => name === DUMP)?.format, "pg-custom");
+  const verified = resultOf(await synliftWell(["verify", bundle, ...key, "--json"]));
+  assert.ok(
+    verified.findings.every(({ level }) => level === "ok"),
+    JSON.stringify(verified.findings),
+  );
+
+  const opening = readFileSync(join(bundle, "OPENING.txt"), "utf8");
+  const commands = opening.slice(opening.indexOf("umask 077"), opening.indexOf(". What was counted"));
+  const { socketFolder, port } = old.cluster.address;
+  const script = commands
+    .split("\n")
+    .filter((line) => line.startsWith("  "))
+    .filter((line) => !line.includes("tar -xzf"))
+    .join("\n")
+    .replace("createdb", `createdb -h ${socketFolder} -p ${port} -U postgres`)
+    .replaceAll("-h 127.0.0.1 -U OWNER", `-h ${socketFolder} -p ${port} -U postgres`)
+    .replaceAll("-d NAME", "-d by_hand")
+    .replace("--owner=OWNER NAME", "--owner=old by_hand")
+    .replaceAll("--passphrase-file P", `--pinentry-mode loopback --passphrase-file ${key[1]!}`);
+  execFileSync("bash", ["-c", `set -euo pipefail; ${script}`], {
+    cwd: bundle,
+    env: {
+      ...process.env,
+      PATH: `${old.cluster.programs}:${process.env["PATH"]!}`,
+      GNUPGHOME: temporaryFolder("gpg"),
+    },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  assert.deepEqual(await rowCounts(old.cluster, "by_hand"), expectedRows);
+  assert.ok(!readdirSync(bundle).includes("NAME.dump"));
+});
+
+test("restore fills it over two connections, and a second run has nothing to do", async () => {
+  const place = await newPlace();
+  await synliftWell(restore(place, "--jobs", "2"));
+  await mustBeRestored(place);
+  assert.match(notes(await synliftWell(restore(place))), /done already/);
+});
+
+test("a restore killed while pg_restore works is found half filled, emptied when that is allowed, and filled anew", async () => {
+  const place = await newPlace();
+  await killHalfWay(place);
+  assert.ok(existsSync(join(clearFolder(place), "database.dump")), "it was killed while the dump lay there");
+  assert.equal((await synlift(["open", ...place.openArgs, ...key])).code, 23);
+
+  const asked = await synlift(restore(place));
+  assert.equal(asked.code, 40, asked.stderr);
+  assert.match(notes(asked), /has half filled.*--yes/);
+  const again = await synliftWell(restore(place, "--yes"));
+  assert.match(notes(again), /was removed: an earlier run was ended/);
+  assert.match(notes(again), /it is emptied, and filled anew/);
+  await mustBeRestored(place);
+});
+
+/** As soon as there are some tables, and not all of their indexes. */
+async function killHalfWay(place: NewPlace): Promise<void> {
+  let killed = false;
+  const ran = synlift(restore(place), {
+    started: (child) =>
+      void (async () => {
+        while ((await tablesIn(place).catch(() => 0)) === 0)
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        killed = child.kill("SIGKILL");
+      })(),
+  });
+  assert.equal((await ran).signal, "SIGKILL", (await ran).stderr);
+  assert.ok(killed);
+}
+
+const tablesIn = async (place: NewPlace) =>
+  Number(await old.cluster.sql(place.database, "select count(*) from pg_tables where schemaname = 'public'"));
+
+test("a half-filled database with a table of somebody else's is not emptied", async () => {
+  const place = await newPlace();
+  await killHalfWay(place);
+  await old.cluster.sql(place.database, "create table of_mine ()");
+  const ran = await synlift(restore(place, "--yes"));
+  assert.equal(ran.code, 40, ran.stderr);
+  assert.match(notes(ran), /none of the bundle's: public.of_mine/);
+  assert.equal(await old.cluster.sql(place.database, "select count(*) from of_mine"), "0");
+});
+
+test("a flipped byte is found before anything is touched", async () => {
+  const place = await newPlace();
+  const path = join(bundle, DUMP);
+  const bytes = readFileSync(path);
+  const hurt = Buffer.from(bytes);
+  hurt[hurt.length >> 1]! ^= 1;
+  writeFileSync(path, hurt);
+  try {
+    const ran = await synlift(restore(place));
+    assert.equal(ran.code, 20, ran.stderr);
+    assert.ok(!existsSync(place.configDir));
+  } finally {
+    writeFileSync(path, bytes);
+  }
+});
+
+test("where the dump in the clear has no room, nothing is touched", async (t) => {
+  const place = await newPlace();
+  const spool = join(await smallDisk(t, "64k"), "spool");
+  const ran = await synlift(restore(place, "--spool", spool));
+  assert.equal(ran.code, 33, ran.stderr);
+  assert.match(notes(ran), /the dump in the clear alone takes/);
+  assert.ok(!existsSync(place.configDir));
+});
+
+test("asked for in the other format, the database is packed anew and the first artifact goes", async () => {
+  await synliftWell(exportTo(old, bundle));
+  assert.ok(!readdirSync(bundle).includes(DUMP));
+  assert.equal(
+    (JSON.parse(readFileSync(join(bundle, "manifest.json"), "utf8")) as { version: number }).version,
+    1,
+  );
+  await synliftWell([...exportTo(old, bundle), "--db-format", "custom"]);
+  assert.ok(!readdirSync(bundle).includes("customer_db_export.sql.gz.gpg"));
+});
