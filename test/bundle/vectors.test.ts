@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -20,9 +21,12 @@ import { rowsIn } from "../support/old-sqlite.ts";
 import { lockWith, programsWith } from "../support/real-world.ts";
 import { DUMP, openBundle } from "../support/small-bundle.ts";
 
-const VECTORS = fileURLToPath(new URL("../vectors/v1/", import.meta.url));
+const ROOT = fileURLToPath(new URL("../vectors/", import.meta.url));
+const VECTORS = join(ROOT, "v1");
 const withPassphrase = lockWith("these vectors must open for ever");
-const names = existsSync(VECTORS) ? readdirSync(VECTORS) : [];
+const names = ["v1", "v2"].flatMap((version) =>
+  existsSync(join(ROOT, version)) ? readdirSync(join(ROOT, version)).map((name) => join(version, name)) : [],
+);
 
 interface Expected {
   readonly code: string | null;
@@ -54,18 +58,17 @@ function withSecretKey(path: string): Lock {
 }
 
 test("there are bundles to be held against", () => {
-  assert.ok(names.length >= 10, `only ${names.length} in ${VECTORS}`);
-  assert.ok(names.includes("good"));
-  assert.ok(names.includes("recipient"));
-  assert.ok(names.includes("sqlite"));
+  assert.ok(names.length >= 10, `only ${names.length} in ${ROOT}`);
+  for (const name of ["v1/good", "v1/recipient", "v1/sqlite", "v2/custom"])
+    assert.ok(names.includes(name), name);
 });
 
 for (const name of names) {
   const { code, finding, secretKey } = JSON.parse(
-    readFileSync(join(VECTORS, name, "expected.json"), "utf8"),
+    readFileSync(join(ROOT, name, "expected.json"), "utf8"),
   ) as Expected;
   test(`the bundle "${name}" ${code === null ? "opens" : `is refused with ${code}`}`, async () => {
-    const folder = join(VECTORS, name, "bundle");
+    const folder = join(ROOT, name, "bundle");
     let findings: readonly Finding[] = [];
     const outcome = await lookAtAll(folder, secretKey)
       .then((found) => {
@@ -124,4 +127,20 @@ test("the one of SQLite becomes a file with every row that stays, as its invento
     expected,
   );
   assert.deepEqual([expected["main.users"], expected["main.remote_media_cache"]], [2, 1]);
+});
+
+test("the one in PostgreSQL's own format is of version 2, and pg_restore finds every table in it", async () => {
+  const bundle = await openBundle(join(ROOT, "v2", "custom", "bundle"));
+  assert.equal(bundle.manifest.version, 2);
+  const section = databaseSectionSchema.parse((await bundle.inventory(withPassphrase)).section("database"));
+  assert.equal(section.dumpFormat, "custom");
+  const dump = bundle.artifact("customer_db_export.dump.gz")!;
+  const path = join(temporaryFolder("custom"), "x.dump");
+  writeFileSync(path, await collect(bundle.plain(dump, withPassphrase)));
+  const listed = execFileSync("pg_restore", ["--list", path], { encoding: "utf8" });
+  const tables = [...listed.matchAll(/ TABLE DATA (\S+) (\S+) /g)].map(
+    ([, schema, name]) => `${schema!}.${name!}`,
+  );
+  const packed = Object.keys(section.rows).filter((name) => name !== "public.e2e_one_time_keys_json");
+  assert.deepEqual(tables.sort(), packed.sort());
 });
