@@ -37,7 +37,7 @@ export async function mediaInPostgres(
 }
 
 /** Open all the while, in the mode that Synapse sets: as beside a server that runs. */
-export function mediaInSqlite(age: Age): MediaDatabase {
+export function mediaInSqlite(age: Age): MediaDatabase & { readonly path: string } {
   const path = join(temporaryFolder("sqlite"), "homeserver.db");
   const database = new DatabaseSync(path);
   database.exec("PRAGMA journal_mode = WAL");
@@ -47,7 +47,7 @@ export function mediaInSqlite(age: Age): MediaDatabase {
   };
   void run(schemaOf("sqlite", age));
   const sqlite = realSqlite(realFiles, new AbortController().signal);
-  return { engine: "sqlite", run, connect: () => sqlite.connect(path) };
+  return { engine: "sqlite", path, run, connect: () => sqlite.connect(path) };
 }
 
 /** Out of the Synapse in the lab: what it makes a new database of, and the changes to media since. */

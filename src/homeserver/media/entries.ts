@@ -154,7 +154,7 @@ export async function* mediaEntries(
       continue;
     }
     try {
-      yield { ...file, content: opened.content };
+      yield { ...file, content: opened.content, fault: () => faultOf(reading, join(store, name)) };
     } finally {
       await opened.end();
     }
@@ -170,6 +170,12 @@ export async function* mediaEntries(
     yield { ...file, mode: 0o640, elsewhere: true, content: () => hashed(content(), sha256, tell) };
     noticed.add(file, { changed, provided: true });
   }
+}
+
+/** Whoever reads along has the same bytes, and with them the zeros that fill up what is missing. */
+function faultOf(reading: Reading | undefined, path: string): string | undefined {
+  if (reading === "unreadable") return `${path} could not be read to its end`;
+  return reading === "moving" ? `${path} changed while it was read` : undefined;
 }
 
 async function* hashed(source: Bytes, sha256: string | undefined, tell: (changed: boolean) => void): Bytes {

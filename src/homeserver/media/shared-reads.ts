@@ -1,3 +1,4 @@
+import { MigrationError } from "../../errors.ts";
 import { Fork } from "../../pipeline/fork.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { TarEntry } from "../../pipeline/tar.ts";
@@ -7,6 +8,8 @@ import { uploadIdAt, UPLOADS } from "./layout.ts";
 export interface MediaEntry extends TarEntry {
   /** Whether it comes from a storage provider, as the store does not have it. */
   readonly elsewhere?: boolean;
+  /** Once its content was read: why that is not the file, though it has its length; undefined when it is. */
+  readonly fault?: () => string | undefined;
 }
 
 /** Greater than any key. */
@@ -23,7 +26,7 @@ const ARCHIVE = 1;
 export class SharedReads {
   /** Where each is: a key, greater with every file. */
   readonly #at: [string, string] = ["", ""];
-  #offered: { readonly key: string; readonly fork: Fork } | undefined;
+  #offered: { readonly key: string; readonly fork: Fork; readonly fault: MediaEntry["fault"] } | undefined;
   #failure: { readonly error: unknown } | undefined;
   #waiting: (() => void)[] = [];
 
@@ -39,19 +42,28 @@ export class SharedReads {
         if (key === undefined) {
           if (!entry.name.startsWith(`${UPLOADS}/`)) this.#pass(keyOf("\ufffe", round));
           yield entry;
-        } else yield { ...entry, content: () => this.#offer(key, entry.content()) };
+        } else yield { ...entry, content: () => this.#offer(key, entry) };
       }
     } finally {
       this.leave("backup");
     }
   }
 
-  /** An upload for the archive, by its name below the store; `alone` reads it where the backup does not. */
+  /**
+   * An upload for the archive, by its name below the store; `alone` reads it where the backup does not. Throws
+   * `file-failed` at the end of what the backup could not read to its end and has filled up.
+   */
   async *archive(name: string, alone: () => Bytes, elsewhere = false): Bytes {
     const key = keyOf(name, elsewhere ? 1 : 0);
     await this.#arrive(ARCHIVE, key);
-    if (this.#at[BACKUP] === key && this.#offered?.key === key) yield* this.#offered.fork.read(ARCHIVE);
-    else yield* alone();
+    const offered = this.#offered;
+    if (this.#at[BACKUP] !== key || offered?.key !== key) {
+      yield* alone();
+      return;
+    }
+    yield* offered.fork.read(ARCHIVE);
+    const fault = offered.fault?.();
+    if (fault !== undefined) throw new MigrationError("file-failed", fault);
   }
 
   /** Nothing more is wanted: the other goes on alone. May be called twice. */
@@ -72,9 +84,9 @@ export class SharedReads {
     this.#tell();
   }
 
-  async *#offer(key: string, source: Bytes): Bytes {
-    const fork = new Fork(source);
-    this.#offered = { key, fork };
+  async *#offer(key: string, { content, fault }: MediaEntry): Bytes {
+    const fork = new Fork(content());
+    this.#offered = { key, fork, fault };
     try {
       await this.#arrive(BACKUP, key);
       if (this.#at[ARCHIVE] !== key) await fork.leave(ARCHIVE);

@@ -30,10 +30,10 @@ import { storeState, walkStore } from "../../../src/homeserver/media/store.ts";
 import { mustBePlain } from "../../../src/homeserver/source.ts";
 import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
 import { mustBeReadable } from "../../../src/homeserver/media/unreadable.ts";
-import { MigrationError } from "../../../src/errors.ts";
 import { realFiles, realFiles as files, type Files } from "../../../src/system/files.ts";
 import { asNobody } from "../../support/as-nobody.ts";
 import type { PostgresAddress } from "../../../src/system/postgres.ts";
+import { onBadDisk } from "../../support/bad-disk.ts";
 import { flipped } from "../../support/bytes.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
@@ -256,22 +256,6 @@ test("an export stops when uploads are missing, and goes on when somebody accept
   ]);
   assert.equal(section.files, 3);
 });
-
-/** A disk on which some files are not what they were: one cannot be opened, one breaks off after so many bytes. */
-function onBadDisk(bad: Readonly<Record<string, number>>): Files {
-  return {
-    ...realFiles,
-    async *read(path, range) {
-      const good = bad[path];
-      if (good === undefined) {
-        yield* realFiles.read(path, range);
-        return;
-      }
-      if (good > 0) yield* realFiles.read(path, { to: good });
-      throw new MigrationError("file-failed", `cannot read ${path}: EIO: i/o error, read`);
-    },
-  };
-}
 
 test("files that cannot be read are named and counted, an export stops, and goes on without them when somebody accepted it", async () => {
   const store = newStore();

@@ -90,6 +90,26 @@ test("who is ahead waits at the next file that the other may want", async () => 
   assert.equal(reads.of.size, 10);
 });
 
+test("what could not be read to its end is a failure for who reads along, and the other has its bytes", async () => {
+  const shared = new SharedReads();
+  const content = noise(3000);
+  const entry = { name: upload(1), size: 3000, mode: 0o600, mtimeMs: 0, content: () => chunked(content) };
+  const entries = async function* () {
+    yield await Promise.resolve({ ...entry, fault: () => "it broke off" });
+    yield { ...entry, name: upload(2) };
+  };
+  const alongside = async () => {
+    await assert.rejects(collect(shared.archive(upload(1), () => chunked())), { message: "it broke off" });
+    assert.ok((await collect(shared.archive(upload(2), () => chunked()))).equals(content));
+    shared.leave("archive");
+  };
+  const packed = async () => {
+    for await (const { content: bytes } of shared.backup(entries()))
+      assert.ok((await collect(bytes())).equals(content));
+  };
+  await Promise.all([alongside(), packed()]);
+});
+
 test("when one fails the other fails with the same error", async () => {
   const shared = new SharedReads();
   const reads = new Reads();

@@ -122,13 +122,14 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
       await items.end();
     }
   });
-  if (pass === "since") noticed.mustBeRead(from);
+  if (pass === "since" || noticed.isLost) noticed.mustBeRead(from);
   const changed = done.flatMap((outcome) => (outcome["changed"] ?? []) as string[]);
   return {
     archives: done.length,
     parts: done.flatMap(({ parts }) => parts as unknown[]),
     sha256: done.map(({ sha256 }) => String(sha256)).join(" "),
-    unread: noticed.unread,
+    // Those that only moved are in the second pass; the others must be known of while the server serves.
+    ...{ unread: noticed.unread, unreadable: noticed.files },
     // As the backup says it: when it was begun, and what was found to be another file.
     ...{ serving, began: Number(done[0]?.["began"] ?? began), changed: changed.slice(0, NAMED) },
     changedCount: done.reduce((sum, outcome) => sum + Number(outcome["changedCount"]), 0),
@@ -208,8 +209,8 @@ async function packOne(
           other.changedCount += 1;
           if (other.changed.length < NAMED) other.changed.push(upload.mediaId);
         },
-        unread({ upload }, why) {
-          noticed.add(`${upload.mediaId}: ${why}`);
+        unread({ upload, file }, why) {
+          noticed.add(`${upload.mediaId}: ${why}`, file?.name);
         },
       },
     );

@@ -9,10 +9,24 @@ const SHOWN = 5;
 export class Noticed {
   unread = 0;
   readonly #some: string[] = [];
+  readonly #files: string[] = [];
+  #isLost = false;
 
-  /** What and why, for people. */
-  add(what: string): void {
+  /** Names of those that lie in the store, below it: the first thousand. */
+  get files(): readonly string[] {
+    return this.#files;
+  }
+
+  /** Whether there is one that no file of the store stands for: a second pass does not come by it. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** What and why, for people, and which file of the store, if any. */
+  add(what: string, file: string | undefined): void {
     this.unread += 1;
+    if (file === undefined) this.#isLost = true;
+    if (file !== undefined && this.#files.length < NAMED) this.#files.push(file);
     if (this.#some.length < SHOWN) this.#some.push(what);
   }
 

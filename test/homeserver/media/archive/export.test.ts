@@ -20,6 +20,7 @@ import { unpackTar } from "../../../../src/pipeline/tar.ts";
 import { realFiles, type Files } from "../../../../src/system/files.ts";
 import { silent } from "../../../../src/system/progress.ts";
 import { noise } from "../../../support/bytes.ts";
+import { onBadDisk } from "../../../support/bad-disk.ts";
 import { machineWith } from "../../../support/fake-machine.ts";
 import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
 import { insert, mediaInSqlite, type MediaDatabase } from "../../../support/media-database.ts";
@@ -42,6 +43,8 @@ class World {
   readonly inventory = Inventory.begin(still, false);
   readonly reads = new Map<string, number>();
   providers: Provider[] = [];
+  /** Files that break off after so many bytes. */
+  bad: Readonly<Record<string, number>> = {};
   /** Called when a file is about to be read. */
   onRead: (path: string) => void = () => undefined;
   now = Date.now();
@@ -79,7 +82,7 @@ class World {
           this.onRead(path);
           this.reads.set(path, (this.reads.get(path) ?? 0) + 1);
         }
-        return realFiles.read(path, range);
+        return onBadDisk(this.bad).read(path, range);
       },
     };
   }
@@ -151,6 +154,12 @@ class World {
       await session.close();
     }
     return done;
+  }
+
+  /** What the journal says of a step. */
+  async outcome(step: string): Promise<Readonly<Record<string, unknown>>> {
+    const { steps } = await Journal.open(join(this.folder, "journal.json"), realFiles);
+    return steps[step]!.outcome;
   }
 
   plain(name: string) {
@@ -312,6 +321,37 @@ test("what cannot be read even in the second pass is named, and ends it", async 
     message: /1 uploads .* could not be read to their end: Upload000003xyz/,
     hint: /--accept media-missing/,
   });
+});
+
+test("a file that breaks off has no record in the archive, which reads along what the backup fills up", async () => {
+  for (const wanted of [["backup", "archive"], ["archive"]] as const) {
+    const world = await worldOf(4);
+    const name = uploadPath(idOf(1))!;
+    world.bad = { [join(world.store, name)]: 500 };
+    await world.pack([...wanted]);
+    assert.deepEqual(await world.numbers(), { customer_media_export: [0, 2, 3] });
+    for (const kind of wanted) {
+      const { unreadable } = await world.outcome(kind === "backup" ? "export/media" : "export/media-archive");
+      assert.deepEqual(unreadable, [name], kind);
+    }
+    world.bad = {};
+    await world.pack(["archive"], { pass: "since" });
+    assert.deepEqual(await world.numbers(), {
+      customer_media_export: [0, 2, 3],
+      customer_media_export_since: [1],
+    });
+  }
+});
+
+test("an upload that breaks off in a storage provider ends the first pass: nobody comes by it again", async () => {
+  const world = await worldOf(3);
+  const elsewhere = temporaryFolder("provider");
+  const path = uploadPath(idOf(1))!;
+  mkdirSync(dirname(join(elsewhere, path)), { recursive: true });
+  writeFileSync(join(elsewhere, path), bytesOf(1));
+  rmSync(join(world.store, path));
+  world.providers = [folderProvider(elsewhere, onBadDisk({ [join(elsewhere, path)]: 500 }))];
+  await assert.rejects(world.pack(["archive"]), { code: "media-missing", message: /Upload000001xyz/ });
 });
 
 test("uploads that only a storage provider has are packed after those of the store, and read once for both", async () => {
