@@ -6,6 +6,7 @@ import { databaseWords, findDatabase, markerOf, usersOf, type DatabaseSource } f
 import type { Homeserver } from "./homeserver.ts";
 import { masProcesses } from "./mas/find.ts";
 import { keptFolders, type Kept, type MediaOrder } from "./media/kept.ts";
+import type { Listed } from "./media/listed.ts";
 import { MEDIA_ODD, MEDIA_UNREADABLE, storeState, type StoreState } from "./media/store.ts";
 import { refuseUnreadable } from "./media/unreadable.ts";
 import { signsOfLife } from "./service/inspect.ts";
@@ -58,28 +59,26 @@ async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }
 }
 
 /** Throws `media-missing` for what cannot be looked at, and for what is no regular file: a folder that is a link takes all its uploads out of the bundle. */
-export function mustBePlain({ odd, closed }: StoreState, store: string, accepted: readonly string[]): void {
-  refuseUnreadable(closed, closed.length, { store, unreadableAccepted: accepted.includes(MEDIA_UNREADABLE) });
-  if (odd.length === 0 || accepted.includes(MEDIA_ODD)) return;
-  const nameless = odd.filter(hasNoName);
+export function mustBePlain(
+  { odd, nameless, closed }: Pick<StoreState, "odd" | "nameless" | "closed">,
+  store: string,
+  accepted: readonly string[],
+): void {
+  const unreadableAccepted = accepted.includes(MEDIA_UNREADABLE);
+  refuseUnreadable(closed.some, closed.count, { store, unreadableAccepted });
+  if (odd.count + nameless.count === 0 || accepted.includes(MEDIA_ODD)) return;
   const holds = [
-    ...listed(
-      "links or other things that are no regular files",
-      odd.filter((name) => !hasNoName(name)),
-    ),
+    ...listed("links or other things that are no regular files", odd),
     ...listed("things whose names are no UTF-8, so that they cannot be opened", nameless),
   ];
   throw new MigrationError("media-missing", `the media store ${store} holds ${holds.join("; and ")}`, {
-    hint: `${nameless.length === odd.length ? "Synapse makes no such names: move them out of the store" : "put what links lead to in their place, and move what is not Synapse's out of the store"}, or go on without it: --accept ${MEDIA_ODD}`,
+    hint: `${odd.count === 0 ? "Synapse makes no such names: move them out of the store" : "put what links lead to in their place, and move what is not Synapse's out of the store"}, or go on without it: --accept ${MEDIA_ODD}`,
   });
 }
 
-/** A walk tells bytes that are no UTF-8 as this character. */
-const hasNoName = (name: string) => name.includes("\uFFFD");
-
-function listed(what: string, names: readonly string[]): string[] {
-  const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
-  return names.length === 0 ? [] : [`${what}: ${names.slice(0, 3).join(", ")}${more}`];
+function listed(what: string, { count, some }: Listed): string[] {
+  const more = count > 3 ? ` and ${count - 3} more` : "";
+  return count === 0 ? [] : [`${what}: ${some.slice(0, 3).join(", ")}${more}`];
 }
 
 /** Throws `homeserver-running`: what is written after the dump would be lost. */
@@ -169,14 +168,14 @@ export function sourceFindings(
             ? `${serverName} was running: this bundle is for practice only`
             : `${serverName} is running: a real export stops it`,
         },
-    ...(media.odd.length === 0
+    ...(media.odd.count + media.nameless.count === 0
       ? []
       : [
           {
             id: MEDIA_ODD,
             level: "warning" as const,
-            sentence: `${formatCount(media.odd.length)} things in the media store are no regular files, or have names that are no UTF-8, and were not packed`,
-            evidence: media.odd.slice(0, 20),
+            sentence: `${formatCount(media.odd.count + media.nameless.count)} things in the media store are no regular files, or have names that are no UTF-8, and were not packed`,
+            evidence: [...media.odd.some, ...media.nameless.some].slice(0, 20),
             hint: "a link in a media store was made by hand: copy what it leads to into its place",
           },
         ]),

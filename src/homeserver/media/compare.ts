@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { UPLOAD_KEYS, UPLOADS, uploadPath } from "./layout.ts";
+import { Listed } from "./listed.ts";
 import { meet } from "./meet.ts";
 import { locate, type Provider } from "./provider.ts";
 import { hasHashes, uploadRows, type UploadRow } from "./rows.ts";
@@ -20,7 +21,7 @@ export interface Comparison {
   /** SHA-256 over all of them in the order of their ids, a line each: id, bytes by the row, bytes found. */
   readonly differingDigest: string;
   /** Uploads of the right size whose hash is not the one in their row; only looked for when asked. */
-  readonly changed: readonly string[];
+  readonly changed: Listed;
   /** Files whose hash was compared. */
   readonly hashed: number;
   /** Those of `differing` whose files lie where nobody can look. */
@@ -54,7 +55,7 @@ export async function compareMedia(
 ): Promise<Comparison> {
   const known = hashes && (await hasHashes(session, "local_media_repository"));
   const differ = new Differences();
-  const changed: string[] = [];
+  const changed = new Listed(NAMED);
   const provided = { files: 0, bytes: 0 };
   let closed: string | undefined;
   let rows = 0;
@@ -68,7 +69,7 @@ export async function compareMedia(
   };
   const compareHash = async (id: string, sha256: string) => {
     hashed += 1;
-    if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.push(id);
+    if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.add(id);
   };
   const miss = (row: UploadRow, length: number, found: number | null, hidden: boolean) => {
     differ.add(row, length, found);

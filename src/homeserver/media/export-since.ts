@@ -55,7 +55,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       const rest = () => filesSince(wanted(from), packedList(from), files);
       const since = askedSince(from.first);
       const noticed = new Noticed();
-      const section = (changed: readonly string[]): MediaSection => ({
+      const section = ({ changed, changedCount }: Changed): MediaSection => ({
         files: state.files + compared.provided.files - noticed.left.files,
         bytes: state.bytes + compared.provided.bytes - noticed.left.bytes,
         rows: compared.rows,
@@ -63,7 +63,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
         differing: [...compared.differing],
         differingCount: compared.differingCount,
         differingDigest: compared.differingDigest,
-        changed: [...from.first.changed, ...changed],
+        ...changedAtAll(from.first, { changed, changedCount }),
         ...(noticed.unreadableCount === 0
           ? {}
           : { unreadable: [...noticed.unreadable], unreadableCount: noticed.unreadableCount }),
@@ -74,7 +74,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
             sizeOf(rest(), providedFiles({ ...from, session, providers }, since)),
           );
       if (total === undefined) {
-        inventory.setSection(MEDIA_SECTION, section([]));
+        inventory.setSection(MEDIA_SECTION, section({ changed: [], changedCount: 0 }));
         await into.remove(MEDIA_SINCE_ARTIFACT);
         inventory.dropArtifact(sealedName(MEDIA_SINCE_ARTIFACT));
         await from.saved();
@@ -102,13 +102,22 @@ export function exportMediaSince(from: MediaSinceExport): Step {
         ),
       );
       refuseUnreadable(noticed.unreadable, noticed.unreadableCount, from);
-      inventory.setSection(MEDIA_SECTION, section(noticed.outcome().changed));
+      inventory.setSection(MEDIA_SECTION, section(noticed.outcome()));
       inventory.setArtifact(artifact);
       await from.saved();
       const { name, size, sha256, parts } = artifact;
       return { name, size, sha256, parts, ...noticed.outcome() };
     },
   };
+}
+
+type Changed = Pick<PackedFirst, "changed" | "changedCount">;
+
+/** Of both archives. One that is in both counts twice. */
+function changedAtAll(first: Changed, since: Changed): Pick<MediaSection, "changed" | "changedCount"> {
+  const changed = [...first.changed, ...since.changed];
+  const changedCount = first.changedCount + since.changedCount;
+  return { changed, ...(changedCount > changed.length ? { changedCount } : {}) };
 }
 
 /**

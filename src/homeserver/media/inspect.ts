@@ -12,6 +12,7 @@ import { Ages } from "./age.ts";
 import { countMedia } from "./count.ts";
 import type { MediaFacts } from "./facts.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
+import { Listed } from "./listed.ts";
 import { askMediaRepo, type MediaRepo } from "./media-repo.ts";
 import { caseFindings, inspectPlace } from "./place.ts";
 import { openProviders, type Provider } from "./provider.ts";
@@ -20,7 +21,7 @@ import { firstGlance, readAll, type AllRead } from "./read-all.ts";
 import { compareRemote, remoteFacts, remoteFindings } from "./remote.ts";
 import { obstacleFindings, uploadFindings } from "./upload-findings.ts";
 import { elsewhere, largestFindings, sizeFindings } from "./size-findings.ts";
-import { compareUploads, Listed } from "./uploads.ts";
+import { compareUploads } from "./uploads.ts";
 import { withProgress } from "./with-progress.ts";
 
 export interface MediaQuestions {

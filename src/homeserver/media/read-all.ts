@@ -5,9 +5,10 @@ import { drain } from "../../pipeline/stage.ts";
 import type { Files } from "../../system/files.ts";
 import { sqlText } from "../../system/query.ts";
 import { LOCAL_FOLDERS, uploadPath } from "./layout.ts";
+import { Listed } from "./listed.ts";
 import { locate } from "./provider.ts";
 import { bytewise, hasHashes, type UploadRow } from "./rows.ts";
-import { Listed, type Comparable } from "./uploads.ts";
+import type { Comparable } from "./uploads.ts";
 
 export interface AllRead {
   /** Uploads whose hash was compared with their row's. */

@@ -24,6 +24,8 @@ export const mediaSectionSchema = z.object({
   differingDigest: z.string().optional(),
   /** Uploads whose file had not the hash that its row has; somebody accepted it. */
   changed: z.array(z.string()).optional(),
+  /** At most so many, when `changed` names the first only. */
+  changedCount: z.number().optional(),
   /** Names below the store of files that could not be read; somebody accepted it. */
   unreadable: z.array(z.string()).optional(),
   /** All of them, when `unreadable` names the first only. */

@@ -9,7 +9,7 @@ export interface MediaEntry extends TarEntry {
   /** Whether it comes from a storage provider, as the store does not have it. */
   readonly elsewhere?: boolean;
   /** Once its content was read: why that is not the file, though it has its length; undefined when it is. */
-  readonly fault?: () => string | undefined;
+  readonly fault?: (() => string | undefined) | undefined;
 }
 
 /** Greater than any key. */
@@ -84,8 +84,9 @@ export class SharedReads {
     this.#tell();
   }
 
-  async *#offer(key: string, { content, fault }: MediaEntry): Bytes {
-    const fork = new Fork(content());
+  async *#offer(key: string, entry: MediaEntry): Bytes {
+    const { fault } = entry;
+    const fork = new Fork(entry.content());
     this.#offered = { key, fork, fault };
     try {
       await this.#arrive(BACKUP, key);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
+import { Listed } from "./listed.ts";
 
 /** The id by which a person accepts that links and the like in the media store stay behind. */
 export const MEDIA_ODD = "media-odd";
@@ -62,9 +63,11 @@ export interface StoreState {
   /** Changes when a file comes, goes or changes: an input of the step that packs them. */
   readonly digest: string;
   /** What was not packed because it is no regular file. */
-  readonly odd: readonly string[];
+  readonly odd: Listed;
+  /** What cannot be opened because its name is no UTF-8: a walk tells such bytes as U+FFFD. */
+  readonly nameless: Listed;
   /** What cannot be looked at or into. */
-  readonly closed: readonly string[];
+  readonly closed: Listed;
 }
 
 export async function storeState(
@@ -73,9 +76,15 @@ export async function storeState(
   folders: readonly string[] = LOCAL_FOLDERS,
 ): Promise<StoreState> {
   const hash = createHash("sha256");
-  const odd: string[] = [];
-  const closed: string[] = [];
-  const tells = { odd: (name: string) => odd.push(name), closed: (name: string) => closed.push(name) };
+  const [odd, nameless, closed] = [new Listed(), new Listed(), new Listed()];
+  const tells = {
+    odd(name: string) {
+      (name.includes("\uFFFD") ? nameless : odd).add(name);
+    },
+    closed(name: string) {
+      closed.add(name);
+    },
+  };
   let count = 0;
   let bytes = 0;
   for await (const { name, size, mtimeMs } of walkStore(store, files, tells, folders)) {
@@ -83,5 +92,5 @@ export async function storeState(
     count += 1;
     bytes += size;
   }
-  return { files: count, bytes, digest: hash.digest("hex"), odd, closed };
+  return { files: count, bytes, digest: hash.digest("hex"), odd, nameless, closed };
 }

@@ -3,11 +3,12 @@ import { formatAmount, formatBytes, formatCount } from "../../report/units.ts";
 import { describeDiffering } from "./compare.ts";
 import { MEDIA_MISSING } from "./export.ts";
 import type { StorageProvider } from "./facts.ts";
+import type { Listed } from "./listed.ts";
 import { mayBeElsewhere } from "./providers.ts";
 import type { AllRead } from "./read-all.ts";
 import { MEDIA_ODD, MEDIA_UNREADABLE } from "./store.ts";
 import type { Judged } from "./suspects.ts";
-import type { Listed, UploadsLook } from "./uploads.ts";
+import type { UploadsLook } from "./uploads.ts";
 
 const SHOWN = 20;
 

@@ -3,6 +3,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Files, Walked } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "./layout.ts";
+import { Listed } from "./listed.ts";
 import { meet, type Meeting } from "./meet.ts";
 import { locate, type Provider } from "./provider.ts";
 import { uploadRows, type UploadRow } from "./rows.ts";
@@ -38,22 +39,7 @@ export interface Faults {
   readonly some: readonly Judged[];
 }
 
-/** Names of which the first are kept. */
-export class Listed {
-  count = 0;
-  readonly some: string[] = [];
-
-  add(name: string): void {
-    this.count += 1;
-    if (this.some.length < KEPT) this.some.push(name);
-  }
-
-  addAll({ count, some }: Listed): void {
-    this.count += count;
-    this.some.push(...some.slice(0, KEPT - this.some.length));
-  }
-}
-
+/** So many are looked at again. */
 const KEPT = 100;
 
 /** A store with its rows, to be compared. */

@@ -36,17 +36,21 @@ export async function verifyMedia(
   const unreadable = new Set(section.unreadable?.flatMap((name) => idOf(name) ?? []));
   const lost = lostSince(section, compared).filter(({ mediaId }) => !unreadable.has(mediaId));
   const otherBefore = new Set(section.changed);
-  const changed = compared.changed.filter((id) => !otherBefore.has(id) && !unreadable.has(id));
+  const changed = compared.changed.some.filter((id) => !otherBefore.has(id) && !unreadable.has(id));
+  const changedCount = changed.length + compared.changed.count - compared.changed.some.length;
+  // Where the section does not name all that were other files at the source, so many more may be.
+  const changedBefore = section.changedCount ?? otherBefore.size;
+  const isChanged = changedCount > changedBefore - otherBefore.size;
   const before = section.differingCount ?? section.differing.length;
   const findings: Finding[] = [];
-  if (lost.length > 0 || changed.length > 0) {
+  if (lost.length > 0 || isChanged) {
     findings.push({
       id: "media",
       level: "blocker",
-      sentence: `${lost.length + changed.length} of ${rows} uploads are missing or not what they were, in ${store}`,
+      sentence: `${lost.length + (isChanged ? changedCount : 0)} of ${rows} uploads are missing or not what they were, in ${store}`,
       evidence: [
         ...lost.map(describeDiffering),
-        ...changed.map((id) => `${id}: its hash is not the one in its row`),
+        ...(isChanged ? changed : []).map((id) => `${id}: its hash is not the one in its row`),
       ].slice(0, SHOWN),
       hint: "run the restore again: it brings back what is missing",
     });
@@ -74,11 +78,11 @@ export async function verifyMedia(
       evidence: names.slice(0, SHOWN),
     });
   }
-  if (otherBefore.size > 0) {
+  if (changedBefore > 0) {
     findings.push({
       id: MEDIA_CHANGED,
       level: "note",
-      sentence: `${otherBefore.size} uploads had another hash than their rows at the source already`,
+      sentence: `${changedBefore} uploads had another hash than their rows at the source already`,
       evidence: [...otherBefore].slice(0, SHOWN),
     });
   }

@@ -104,8 +104,8 @@ test("what could not be read to its end is a failure for who reads along, and th
     shared.leave("archive");
   };
   const packed = async () => {
-    for await (const { content: bytes } of shared.backup(entries()))
-      assert.ok((await collect(bytes())).equals(content));
+    for await (const packedEntry of shared.backup(entries()))
+      assert.ok((await collect(packedEntry.content())).equals(content));
   };
   await Promise.all([alongside(), packed()]);
 });

@@ -94,11 +94,13 @@ class World {
       serving = false,
       sizes = {},
       signal,
+      since,
     }: {
       pass?: "first" | "since";
       serving?: boolean;
       sizes?: Partial<ArchiveSizes>;
       signal?: AbortSignal;
+      since?: number;
     } = {},
   ): Promise<Set<string>> {
     const journal = await Journal.open(join(this.folder, "journal.json"), realFiles);
@@ -132,7 +134,15 @@ class World {
     const steps = [
       ...(wanted.includes("backup") ? [exportMedia({ ...common, kept: NOTHING_KEPT, total: 0 })] : []),
       ...(wanted.includes("archive")
-        ? [exportArchives({ ...common, pass, serverName: ORIGIN, sizes: { ...ARCHIVE_SIZES, ...sizes } })]
+        ? [
+            exportArchives({
+              ...common,
+              pass,
+              ...(since === undefined ? {} : { since }),
+              serverName: ORIGIN,
+              sizes: { ...ARCHIVE_SIZES, ...sizes },
+            }),
+          ]
         : []),
     ];
     if (!wanted.includes("backup")) shared.leave("backup");
@@ -170,7 +180,7 @@ class World {
     return opened(sourceOf(new Uint8Array(), () => this.plain(name)));
   }
 
-  /** Numbers of the uploads in each archive. */
+  /** Numbers of the uploads in each archive, each of which is there once and is the file that was uploaded. */
   async numbers(): Promise<Record<string, number[]>> {
     const found: Record<string, number[]> = {};
     for (const name of readdirSync(this.folder)) {
@@ -178,6 +188,9 @@ class World {
       if (folder === undefined) continue;
       const { read, contents } = await this.archive(name);
       assert.deepEqual([read.wrong, read.missing], [[], []]);
+      const packed = packedArchives(this.inventory).find((one) => one.folder === folder);
+      assert.equal(packed?.records, contents.size);
+      for (const [id, content] of contents) assert.ok(content.equals(bytesOf(Number(id.slice(6, 12)))), id);
       found[folder] = [...contents.keys()].map((id) => Number(id.slice(6, 12)));
     }
     return found;
@@ -208,6 +221,10 @@ test("backup and archive are made of one read of each file", async () => {
 test("what is no upload stays out of an archive: reserved ids, files without a row, previews, links, thumbnails", async () => {
   const world = await worldOf(2);
   await world.row("ReservedReserved", {});
+  // It is being uploaded now.
+  world.put(uploadPath("ReservedReserved")!, "half");
+  // Between two that have rows.
+  world.put(uploadPath(idOf(0).replace("xyz", "zzz"))!, "nobody's either");
   await world.row("2026-11-25_preview", { url_cache: "https://example.org", media_length: 3 });
   await world.row("LinkLinkLinkLink", { media_length: 4 });
   world.put("url_cache/2026-11-25/preview", "pre");
@@ -379,5 +396,22 @@ test("uploads that only a storage provider has are packed after those of the sto
   await world.pack(["backup", "archive"]);
   assert.deepEqual(await world.numbers(), { customer_media_export: [0, 2, 3, 5, 1, 4] });
   assert.equal(reads, 2);
-  await world.pack(["archive"], { pass: "since" });
+  await world.pack(["archive"], { pass: "since", since: Date.now() });
+  assert.deepEqual(Object.keys(await world.numbers()), ["customer_media_export"]);
+});
+
+test("a storage provider that has all there is gives none of it twice, and nothing that was only reserved", async () => {
+  const world = await worldOf(4);
+  const elsewhere = temporaryFolder("provider");
+  await world.row("ReservedReserved", {});
+  for (const id of [...[0, 1, 2, 3].map(idOf), "ReservedReserved"]) {
+    const path = join(elsewhere, uploadPath(id)!);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, id.startsWith("Upload") ? bytesOf(Number(id.slice(6, 12))) : "half");
+  }
+  world.providers = [folderProvider(elsewhere, realFiles)];
+  // One that lies there cut off comes whole out of the provider, in the place of those that only it has.
+  writeFileSync(join(world.store, uploadPath(idOf(1))!), "cut");
+  await world.pack(["archive"]);
+  assert.deepEqual(await world.numbers(), { customer_media_export: [0, 2, 3, 1] });
 });
