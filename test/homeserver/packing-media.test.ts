@@ -46,7 +46,7 @@ async function beforeTheStop(media: { backup: boolean; archive: boolean }, accep
   });
   const packing: Packing = {
     homeserver: { serverName: "example.org", mediaStore: store, settings: {} } as unknown as Homeserver,
-    ...{ place, folder, inputs: {}, accepted, progress: silent },
+    ...{ place, folder, inputs: {}, accepted, progress: silent, dumpFormat: "plain" },
     media: { ...media, archiveSize: 1e9, remote: false, previews: false },
     system: system as unknown as System,
   };
