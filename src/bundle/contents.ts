@@ -18,7 +18,7 @@ export const wholeDump: Stage = async function* (source) {
   for await (const chunk of source) {
     tail =
       chunk.length >= DUMP_TAIL
-        ? chunk.subarray(-DUMP_TAIL)
+        ? Uint8Array.from(chunk.subarray(-DUMP_TAIL))
         : Buffer.concat([tail, chunk]).subarray(-DUMP_TAIL);
     yield chunk;
   }

@@ -3,6 +3,7 @@ import { compress, decompress } from "../pipeline/compress.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure } from "../pipeline/measure.ts";
 import { drain, through, type Bytes } from "../pipeline/stage.ts";
+import { share } from "../system/memory.ts";
 import type { Machine } from "../system/machine.ts";
 
 /** How fast this machine packs, as the writer does it, but for its disk: nothing is written. */
@@ -32,7 +33,7 @@ export async function measurePace(
 ): Promise<Pace> {
   const pack = through(gzip?.compress ?? compress(level, machine.cores), encryptWith(lock));
   const unpack = (source: Bytes) =>
-    through(measure(nothing), decryptWith(lock), decompress, measure(nothing))(source);
+    through(measure(nothing), decryptWith(lock), gzip?.decompress ?? decompress, measure(nothing))(source);
   const timed = async (chunks: readonly Uint8Array[]) => {
     const began = machine.elapsed();
     const packed: Uint8Array[] = [];
@@ -63,7 +64,8 @@ const rateOf = (size: number, seconds: number, fixed: number) =>
 
 const nothing = () => undefined;
 
+/** They are needed again, and must not be given back. */
 // eslint-disable-next-line @typescript-eslint/require-await -- stages pull
 async function* given(chunks: readonly Uint8Array[]): Bytes {
-  yield* chunks;
+  yield* chunks.map(share);
 }

@@ -68,15 +68,12 @@ export class BundleWriter implements ArtifactWriter {
     let end: Uint8Array | undefined;
     const sealing = {
       output: (tell: Tell) => {
-        // What is stored is copied, then written: nobody looks at it again. It is much, see `giveBack`.
-        const used = plan.level === 0 ? [givingBack] : [];
         const pressing = through(
           wholeContents(plan.format),
           meter(tell),
-          ...used,
           compress(plan.level, cores),
           gzipEnd((seen) => (end = seen)),
-          ...used,
+          givingBack,
         );
         return encryptWith(lock)(pressing(source));
       },
@@ -174,7 +171,7 @@ export class BundleWriter implements ArtifactWriter {
     let size = 0;
     try {
       // gpg gives 64 KiB at a time: written one by one, waiting for the disk costs more than writing.
-      await splitInto(blocks(source, WRITE_SIZE), partSize, async (index) => {
+      await splitInto(givingBack(blocks(givingBack(source), WRITE_SIZE)), partSize, async (index) => {
         const part = partName(name, index, partSize !== undefined);
         const file = await files.begin(join(folder, part));
         begun.push(file);

@@ -1,9 +1,9 @@
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { crc32, createGunzip, gzip } from "node:zlib";
+import { crc32, createGunzip, gzip, type ZlibOptions } from "node:zlib";
 import { MigrationError } from "../errors.ts";
-import { lend } from "../system/memory.ts";
-import type { Bytes, Stage } from "./stage.ts";
+import { adopt, giveBack, lend } from "../system/memory.ts";
+import { givingBack, type Bytes, type Stage } from "./stage.ts";
 
 const gzipMember = promisify(gzip);
 
@@ -15,28 +15,36 @@ const OUTPUT_SIZE = 512 * 1024;
 
 /**
  * gzip, in members that are compressed side by side on all cores.
- * Level 0 stores: for what is compressed already, such as media.
+ * Level 0 stores: for what is compressed already, such as media. Memory that what is given lies in is given back.
  */
 export function compress(level: number, cores: number): Stage {
   return level === 0 ? store : deflate(level, cores);
 }
 
 function deflate(level: number, cores: number): Stage {
-  const options = { level, memLevel: 9, chunkSize: OUTPUT_SIZE };
+  const memberOf = (block: Uint8Array) => pressed(block, { level, memLevel: 9, chunkSize: OUTPUT_SIZE });
   return async function* (source) {
     const inFlight: Promise<Uint8Array>[] = [];
     let any = false;
-    for await (const block of blocks(source, MEMBER_SIZE)) {
+    for await (const block of blocks(givingBack(source), MEMBER_SIZE)) {
       any = true;
-      const member = gzipMember(block, options);
+      const member = memberOf(block);
       // Looked at later, in order; until then a failure must not count as one that nobody saw.
       member.catch(() => undefined);
       inFlight.push(member);
       if (inFlight.length > cores) yield await inFlight.shift()!;
     }
     for (const member of inFlight) yield await member;
-    if (!any) yield await gzipMember(new Uint8Array(), options);
+    if (!any) yield await memberOf(new Uint8Array());
   };
+}
+
+/** Frees the block. */
+async function pressed(block: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
+  const member = await gzipMember(block, options);
+  giveBack(block);
+  // As zlib was given it: small ones may lie together with others'.
+  return member.buffer.byteLength === OUTPUT_SIZE ? adopt(member) : member;
 }
 
 /** RFC 1952, 2.3: deflate, no flags, no time, an operating system that nobody knows. */
@@ -55,7 +63,7 @@ const store: Stage = async function* (source) {
   let size = 0;
   let group = new StoredBlocks();
   yield HEADER;
-  for await (let chunk of source) {
+  for await (let chunk of givingBack(source)) {
     sum = crc32(chunk, sum);
     size = (size + chunk.length) % 2 ** 32;
     while (chunk.length > 0) {
@@ -175,18 +183,20 @@ export function gzipEnd(report: (end: Uint8Array) => void): Stage {
 
 /** Cuts or joins chunks into blocks of the same size; the last may be shorter. */
 export async function* blocks(source: Bytes, size: number): Bytes {
-  let held: Uint8Array[] = [];
-  let length = 0;
+  let block: Buffer | undefined;
+  let used = 0;
   for await (let chunk of source) {
-    while (length + chunk.length >= size) {
-      const taken = size - length;
-      yield Buffer.concat([...held, chunk.subarray(0, taken)], size);
-      chunk = chunk.subarray(taken);
-      held = [];
-      length = 0;
+    while (chunk.length > 0) {
+      block ??= lend(size);
+      const taken = chunk.subarray(0, size - used);
+      block.set(taken, used);
+      used += taken.length;
+      chunk = chunk.subarray(taken.length);
+      if (used < size) continue;
+      yield block;
+      block = undefined;
+      used = 0;
     }
-    if (chunk.length > 0) held.push(chunk);
-    length += chunk.length;
   }
-  if (length > 0) yield Buffer.concat(held, length);
+  if (block) yield block.subarray(0, used);
 }

@@ -11,6 +11,12 @@ export function lend(size: number): Buffer<ArrayBuffer> {
   return bytes;
 }
 
+/** What nobody else has a look at may be given back too: all of the memory in which it lies is its own. */
+export function adopt<T extends Uint8Array>(bytes: T): T {
+  lent.add(bytes.buffer);
+  return bytes;
+}
+
 /**
  * Frees the memory of a chunk, which has no bytes afterwards: to be called by who is the last to look at it. Nothing
  * happens for a chunk whose memory was not lent, or is shared.

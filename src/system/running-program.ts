@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import type { Writable } from "node:stream";
 import { Interrupted, MigrationError } from "../errors.ts";
+import { adopt } from "./memory.ts";
 import { packageFor } from "./packages.ts";
 import type { Call, Ending } from "./call.ts";
 import type { Bytes } from "./system.ts";
@@ -71,7 +72,7 @@ export class RunningProgram {
 
   async *output(): Bytes {
     await this.running;
-    for await (const chunk of this.#child.stdout!) yield chunk as Uint8Array;
+    for await (const chunk of this.#child.stdout!) yield own(chunk as Uint8Array);
   }
 
   /** Resolves when the chunk is no longer needed: it may be overwritten then. Never rejects. */
@@ -153,6 +154,9 @@ export class RunningProgram {
     return this.#sourceError?.error ?? this.failure(await this.ended) ?? error;
   }
 }
+
+/** What is read from a pipe or socket comes in memory of its own (Node, src/stream_base.cc). */
+const own = (chunk: Uint8Array) => (chunk.length === chunk.buffer.byteLength ? adopt(chunk) : chunk);
 
 export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): MigrationError {
   if (error.code === "ENOENT") {

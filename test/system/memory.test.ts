@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { compress, decompress } from "../../src/pipeline/compress.ts";
+import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
 import { Fork } from "../../src/pipeline/fork.ts";
 import { givingBack, through, type Bytes } from "../../src/pipeline/stage.ts";
 import { realFiles } from "../../src/system/files.ts";
 import { giveBack, lend, share } from "../../src/system/memory.ts";
 import { collect, noise } from "../support/bytes.ts";
+import { programsWith } from "../support/real-world.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 
 test("what was lent and is given back has no bytes any more; what is shared or anybody's stays", () => {
@@ -44,7 +45,7 @@ test("a file goes through gzip bit for bit while its memory is given back, whate
   for (const size of SIZES) {
     const path = fileOf(size);
     const kept: Uint8Array[] = [];
-    const packing = through(keeping(kept), givingBack, compress(0, 1), keeping(kept));
+    const packing = through(keeping(kept), compress(0, 1), keeping(kept));
     const packed: Buffer[] = [];
     for await (const chunk of givingBack(packing(realFiles.read(path)))) packed.push(Buffer.from(chunk));
     const back = await collect(decompress(bytesOf(packed)));
@@ -59,6 +60,22 @@ const bytesOf = async function* (chunks: readonly Uint8Array[]): Bytes {
   yield* chunks;
 };
 
+test("what a program prints goes through gzip, in members and in blocks, while its memory is given back", async () => {
+  for (const size of SIZES) {
+    const cat = programsWith().through({ name: "cat", args: [fileOf(size)] });
+    const packed: Buffer[] = [];
+    for await (const chunk of givingBack(compress(1, 2)(cat))) packed.push(Buffer.from(chunk));
+    assert.ok((await collect(decompress(bytesOf(packed)))).equals(noise(size)), `${size} bytes`);
+    const cut: Buffer[] = [];
+    for await (const block of givingBack(blocks(givingBack(cat), 100_000))) cut.push(Buffer.from(block));
+    assert.ok(Buffer.concat(cut).equals(noise(size)));
+    assert.deepEqual(
+      cut.slice(0, -1).filter(({ length }) => length !== 100_000),
+      [],
+    );
+  }
+});
+
 test("two who read one file each get all of it, though one gives back", async () => {
   for (const size of SIZES) {
     const fork = new Fork(realFiles.read(fileOf(size)));
@@ -70,7 +87,7 @@ test("two who read one file each get all of it, though one gives back", async ()
       }
       return Buffer.concat(chunks);
     };
-    const quick = collect(compress(0, 1)(givingBack(fork.read(0))));
+    const quick = collect(compress(0, 1)(fork.read(0)));
     const [mine, packed] = await Promise.all([slow(), quick]);
     assert.ok(mine.equals(noise(size)), `${size} bytes`);
     assert.ok((await collect(decompress(bytesOf([packed])))).equals(noise(size)));
