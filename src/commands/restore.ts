@@ -42,11 +42,14 @@ import {
   furtherDatabasesSchema,
 } from "./database-options.ts";
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-options.ts";
+import { comesAsArchive } from "../homeserver/fill-from-archive.ts";
 import { mustBeOutside } from "../homeserver/layouts/choose.ts";
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
 import { onlyLooked, proofCommand, restored } from "./restored-words.ts";
 import { ROAD_OPTIONS, roadOf, roadSchema } from "./road-options.ts";
 import { clearFolderOf, SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
+
+const JOBS = "write a whole number from 1 to 64";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),
@@ -59,7 +62,7 @@ const schema = z.object({
   mediaAs: z.enum(["store", "archive"], "write store or archive").default("store"),
   mediaArchive: z.array(z.string().min(1)).default([]),
   ...spoolSchema,
-  jobs: z.coerce.number("write a number").int("write a whole number").min(1).max(64).optional(),
+  jobs: z.coerce.number(JOBS).int(JOBS).min(1, JOBS).max(64, JOBS).optional(),
   ...keySchema,
   ...dryRunSchema,
 });
@@ -165,6 +168,10 @@ async function fromFolder(
   const told = { ...plan, findings: [...unprovenOrigin(bundle.manifest), ...plan.findings] };
   const archives = options.mediaArchive.map((path) => resolve(machine.folder, path));
   for (const path of archives) await findManifest(archiveInFolder(path, files));
+  if (options.jobs !== undefined && !databases.some(comesAsArchive))
+    view.note(
+      "--jobs is of no use: the dump in this bundle goes in by one connection; see export --db-format",
+    );
   if (options.dryRun) return onlyLooked(told, layout);
   const findings: Finding[] = [...told.findings];
   const fill = async (journal: Journal) => {

@@ -15,6 +15,7 @@ import {
   passphraseSource,
   sizeOf,
 } from "../../src/commands/options.ts";
+import { restoreCommand } from "../../src/commands/restore.ts";
 import { realFiles } from "../../src/system/files.ts";
 import type { System } from "../../src/system/system.ts";
 import { noise } from "../support/bytes.ts";
@@ -242,4 +243,23 @@ test("what says how a bundle is packed does not go with a move from host to host
     [{ split: "1m" }, /--split/],
   ] as const)
     assert.throws(() => exportCommand.parse({ ...given, ...more }), { code: "bad-usage", message: flag });
+});
+
+test("how many connections fill a database is a whole number, and no option of a bundle goes with a road", () => {
+  const jobs = (text: string) => () => restoreCommand.parse({ argument: "b", jobs: text });
+  for (const text of ["1", "64"]) assert.equal(jobs(text)().jobs, Number(text));
+  for (const text of ["0", "65", "1.5", "two", "-1"])
+    assert.throws(
+      jobs(text),
+      { code: "bad-usage", message: /--jobs: write a whole number from 1 to 64/ },
+      text,
+    );
+  const road = { out: "o", toReceiver: true, dbFormat: "custom" };
+  assert.throws(() => exportCommand.parse(road), {
+    code: "bad-usage",
+    message: /does not go with --db-format/,
+  });
+  assert.throws(() => exportCommand.parse({ out: "o", dbFormat: "tar" }), {
+    message: /write plain or custom/,
+  });
 });

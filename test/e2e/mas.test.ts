@@ -164,7 +164,7 @@ test("its database is fenced and dumped before the homeserver's, and rollback li
   await cluster.sql("mas", "insert into users (username) values ('late')");
   const moved = resultOf(await synliftWell(["status", "--out", bundle, "--json"]));
   assert.ok(moved.findings.some(({ id }) => id === "source-moved-on"));
-  await synliftWell(exporting(...named()));
+  await synliftWell(exporting(...named(), "--db-format", "custom"));
 });
 
 test("restore gives the service a database and puts its configuration beside, both fenced", async () => {

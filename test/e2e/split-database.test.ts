@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { makeHomeserverFolder, type HomeserverFolder } from "../support/lab/homeserver-folder.ts";
@@ -90,7 +90,10 @@ test("both databases are fenced, dumped and counted, and both fences come off ag
   await cluster.sql("old_state", "select nextval('state_group_id_seq')");
   const moved = resultOf(await synliftWell(["status", "--out", bundle, "--json"]));
   assert.ok(moved.findings.some(({ id }) => id === "source-moved-on"));
-  await synliftWell(exportOf(home, bundle));
+  // The other format, for both: they are filled in by pg_restore, one after the other.
+  await synliftWell([...exportOf(home, bundle), "--db-format", "custom"]);
+  const dumps = readdirSync(bundle).filter((name) => name.includes("_db_"));
+  assert.deepEqual(dumps, ["customer_db_export.dump.gz.gpg", "customer_db_export_state.dump.gz.gpg"]);
 });
 
 test("restore wants two databases, and not the same one twice", async () => {

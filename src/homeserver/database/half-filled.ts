@@ -81,7 +81,7 @@ async function connectIfThere(
 
 /** No object of an extension (e), and nothing that goes with a table by itself, such as the sequence of a column (i, a). */
 const ofItself = (catalogue: string, oid: string) =>
-  `NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '${catalogue}'::regclass AND d.objid = ${oid} AND d.deptype IN ('e', 'i', 'a') AND d.refclassid IN ('pg_class'::regclass, 'pg_extension'::regclass))`;
+  `NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '${catalogue}'::regclass AND d.objid = ${oid} AND d.deptype IN ('e', 'i', 'a') AND d.refobjid <> d.objid AND d.refclassid IN ('pg_class'::regclass, 'pg_extension'::regclass))`;
 
 /** What belongs to an extension stays: a dump creates those only where they are not there. */
 const EMPTY = `

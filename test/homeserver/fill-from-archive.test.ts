@@ -1,0 +1,255 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Interrupted } from "../../src/errors.ts";
+import { CLEAR_DUMP } from "../../src/homeserver/database/clear-dump.ts";
+import { mustBeDumpedSo } from "../../src/homeserver/database/dump-format.ts";
+import { emptyDatabase } from "../../src/homeserver/database/half-filled.ts";
+import type { DatabaseSource } from "../../src/homeserver/database/source.ts";
+import { verifyDatabase } from "../../src/homeserver/database/verify.ts";
+import { fillFromArchive } from "../../src/homeserver/fill-from-archive.ts";
+import { Journal } from "../../src/journal/journal.ts";
+import type { Bytes } from "../../src/pipeline/stage.ts";
+import { realFiles } from "../../src/system/files.ts";
+import { realPostgres, type PostgresAddress } from "../../src/system/postgres.ts";
+import { silent } from "../../src/system/progress.ts";
+import type { System } from "../../src/system/system.ts";
+import { breaksAfter, BROKEN, chunked, collect } from "../support/bytes.ts";
+import { machineWith } from "../support/fake-machine.ts";
+import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { addressIn, makeMiniSynapse, relationsIn } from "../support/mini-synapse.ts";
+import { lock, pack, type Packed } from "../support/moved-database.ts";
+import { programsBefore, programsWith, scriptsIn } from "../support/real-world.ts";
+
+let cluster: PostgresCluster;
+let packed: Packed;
+let archive: Buffer;
+let made = 0;
+
+before(async () => {
+  cluster = await PostgresCluster.start();
+  packed = await pack(await makeMiniSynapse(cluster, "old"), { format: "custom" });
+  archive = await collect(packed.bundle.plain(packed.artifact, lock));
+});
+after(() => cluster.stop());
+
+const newName = () => `new${++made}`;
+
+interface How {
+  readonly address: PostgresAddress;
+  readonly content?: Bytes;
+  readonly begun?: boolean;
+  readonly signal?: AbortSignal;
+  readonly folder?: string;
+  readonly jobs?: number;
+}
+
+/** Fills a database, and answers what the journal was told. */
+async function filled({ address, content = chunked(archive), begun = false, signal, ...more }: How) {
+  const programs = programsWith({}, signal);
+  const machine = machineWith();
+  const system = { files: realFiles, programs, postgres: realPostgres(programs), machine };
+  const journal = await Journal.open(join(temporaryFolder("journal"), "journal.json"), realFiles);
+  const { folder = join(temporaryFolder("media"), "media.spool.clear"), jobs = 2 } = more;
+  const marks: string[] = [];
+  const mark = (name: string) => () => {
+    marks.push(name);
+    return Promise.resolve();
+  };
+  const filling = fillFromArchive(
+    address,
+    { store: "main", target: { engine: "postgres", address }, section: packed.section },
+    { content, label: "database", begun, marks: { half: mark("half"), whole: mark("whole") } },
+    { from: { folder, jobs }, owner: undefined, journal },
+    system as unknown as System,
+    silent,
+  );
+  return filling
+    .then(() => undefined)
+    .catch((error: unknown) => error)
+    .then((error) => {
+      if (!more.folder) assert.ok(!existsSync(folder), "no dump lies in the clear");
+      assert.deepEqual(journal.facts, {}, "and the journal knows of none");
+      return { error: error as Error & { code?: string; hint?: string }, marks };
+    });
+}
+
+async function blockers(name: string) {
+  const session = await realPostgres(programsWith()).connect(addressIn(cluster, name));
+  const found = await verifyDatabase(packed.section, session).finally(() => session.close());
+  return found.filter(({ level }) => level !== "ok");
+}
+
+test("what was packed is filled in by one connection or several, and passes every gate", async () => {
+  for (const jobs of [1, 3]) {
+    const name = newName();
+    const { error, marks } = await filled({ address: addressIn(cluster, name), jobs });
+    assert.equal(error, undefined);
+    assert.deepEqual(marks, ["half", "whole"]);
+    assert.deepEqual(await blockers(name), []);
+    const owners = "select distinct tableowner from pg_tables where schemaname = 'public'";
+    assert.equal(await cluster.sql(name, owners), "mover");
+  }
+});
+
+test("the dump is its owner's alone to read while it lies there", async () => {
+  const folder = join(temporaryFolder("media"), "media.spool.clear");
+  const seen: number[] = [];
+  const watched = async function* (): Bytes {
+    yield* chunked(archive);
+    seen.push(statSync(folder).mode & 0o777);
+    for (const name of readdirSync(folder)) seen.push(statSync(join(folder, name)).mode & 0o777);
+  };
+  await filled({ address: addressIn(cluster, newName()), content: watched(), folder });
+  assert.deepEqual(seen, [0o700, 0o600]);
+});
+
+test("a dump that breaks off, or is not whole, never reaches the database", async () => {
+  const name = newName();
+  await cluster.createDatabase(name, { owner: "mover" });
+  const address = addressIn(cluster, name);
+  const half = archive.subarray(0, archive.length >> 1);
+  for (const [content, said] of [
+    [breaksAfter(half), BROKEN],
+    [packed.bundle.plain(packed.artifact, lock, { size: 1000, sha256: "" }), /more than the 1000 bytes/],
+  ] as const) {
+    const { error, marks } = await filled({ address, content });
+    assert.match(error.message, said instanceof RegExp ? said : new RegExp(said));
+    assert.deepEqual(marks, []);
+  }
+  assert.equal(await relationsIn(cluster, name), 0);
+});
+
+test("a folder that is there already is left as it is", async () => {
+  const folder = join(temporaryFolder("media"), "media.spool.clear");
+  mkdirSync(folder);
+  writeFileSync(join(folder, CLEAR_DUMP), "mine");
+  const { error } = await filled({ address: addressIn(cluster, newName()), folder });
+  assert.equal(error.code, "target-not-empty");
+  assert.equal(statSync(join(folder, CLEAR_DUMP)).size, 4);
+});
+
+test("a statement that fails stops it, and the error quotes no row", async () => {
+  const name = newName();
+  await makeMiniSynapse(cluster, `${name}_source`);
+  // As corrupted indexes leave it: two rows where one may be.
+  await cluster.sql(
+    `${name}_source`,
+    `alter table users drop constraint users_pkey; insert into users select * from users limit 1;
+     set allow_system_table_mods = on; create unique index users_pkey on users (name) where false;
+     update pg_index set indpred = null where indexrelid = 'users_pkey'::regclass;`,
+  );
+  const hurt = await pack(addressIn(cluster, `${name}_source`), { format: "custom" });
+  const content = hurt.bundle.plain(hurt.artifact, lock);
+  const { error, marks } = await filled({ address: addressIn(cluster, name), content });
+  assert.equal(error.code, "restore-failed");
+  assert.match(error.message, /could not create unique index "users_pkey"/);
+  assert.doesNotMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)), /@user/);
+  assert.match(error.hint ?? "", /it empties the database, after asking/);
+  assert.deepEqual(marks, ["half"]);
+  const { error: again } = await filled({ address: addressIn(cluster, name), begun: true });
+  assert.equal(again, undefined);
+  assert.deepEqual(await blockers(name), []);
+});
+
+test("a run that is stopped while pg_restore works leaves it half filled, and the next one fills it", async () => {
+  const name = newName();
+  await cluster.createDatabase(name, { owner: "mover" });
+  const address = addressIn(cluster, name);
+  // Everybody waits at the first table.
+  const lockHolder = await realPostgres(programsWith()).connect(addressIn(cluster, name, "postgres"));
+  await lockHolder.run("BEGIN; LOCK TABLE pg_catalog.pg_class IN SHARE MODE;");
+  const stop = new AbortController();
+  const running = filled({ address, signal: stop.signal });
+  const waiting = "select count(*) from pg_stat_activity where application_name = 'synlift pg_restore'";
+  while ((await cluster.sql("postgres", waiting)) === "0")
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  stop.abort(new Interrupted("SIGINT"));
+  const { error, marks } = await running;
+  assert.ok(error instanceof Interrupted);
+  assert.deepEqual(marks, ["half"]);
+  await lockHolder.close();
+  assert.equal((await filled({ address, begun: true })).error, undefined);
+  assert.deepEqual(await blockers(name), []);
+});
+
+test("a server that ends the connections is told, and so is a pg_restore that is missing or too old", async () => {
+  const address = addressIn(cluster, newName());
+  const there = (script: string) => [join(scriptsIn({ there: script }), "there")];
+  const at = (script: string) => filled({ address: { ...address, through: there(script) } });
+  const rest = 'while [ "${1#*=}" != "$1" ] || [ "$1" = env ]; do shift; done; exec "$@"';
+  const died = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: connection to server was lost' >&2; exit 1;; esac; ${rest}`;
+  const lost = await at(died);
+  assert.match(lost.error.message, /could not be filled: connection to server was lost/);
+  const newer = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: unsupported version (1.17) in file header' >&2; exit 1;; esac; ${rest}`;
+  assert.equal((await at(newer)).error.code, "program-too-old");
+  const killed = `case "$*" in *pg_restore*--dbname*) kill -9 $$;; esac; ${rest}`;
+  assert.match((await at(killed)).error.message, /killed by SIGKILL/);
+});
+
+test("where the programs are elsewhere, pg_restore reads it from its input, by one connection", async () => {
+  const name = newName();
+  const log = join(temporaryFolder("log"), "log");
+  const rest = 'while [ "${1#*=}" != "$1" ] || [ "$1" = env ]; do shift; done; exec "$@"';
+  const through = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${rest}` }), "there")];
+  const { error } = await filled({ address: { ...addressIn(cluster, name), through }, jobs: 4 });
+  assert.equal(error, undefined);
+  assert.deepEqual(await blockers(name), []);
+  const said = (await realFiles.readText(log))
+    .split("\n")
+    .find((line) => line.includes("--dbname=") && line.includes("pg_restore"));
+  assert.match(said ?? "", /--single-transaction/);
+  assert.doesNotMatch(said ?? "", /--jobs/);
+});
+
+test("emptying takes everything that a dump may bring, and leaves what belongs to an extension", async () => {
+  const name = newName();
+  await cluster.createDatabase(name, { owner: "mover" });
+  const count = () =>
+    cluster.sql(
+      name,
+      `select (select count(*) from pg_class where relnamespace = 'public'::regnamespace), (select count(*) from pg_proc where pronamespace = 'public'::regnamespace),
+       (select count(*) from pg_type where typnamespace = 'public'::regnamespace), (select count(*) from pg_namespace)`,
+    );
+  await cluster.sql(name, "create extension pg_trgm");
+  const before = await count();
+  await cluster.sql(
+    name,
+    `set role mover;
+     create table a (id bigserial primary key, always bigint generated always as identity);
+     create table b (id bigint references a); create sequence s; create view v as select * from a;
+     create materialized view m as select * from v; create table p (n int) partition by range (n);
+     create table p1 partition of p for values from (0) to (9); create type mood as enum ('good'); create domain d as text;
+     create table c (how mood, what d); create function f() returns trigger language plpgsql as 'begin return new; end';
+     create trigger t before insert on a for each row execute function f(); create procedure q() language sql as '';
+     create aggregate g(int) (sfunc = int4pl, stype = int);
+     create schema "their ""own"; create table "their ""own".t (how mood); create index on a using btree (id, always);`,
+  );
+  const programs = programsWith();
+  const world = { postgres: realPostgres(programs), machine: machineWith() };
+  await emptyDatabase(addressIn(cluster, name), world);
+  assert.equal(await count(), before);
+  await emptyDatabase(addressIn(cluster, name), world);
+  await emptyDatabase(addressIn(cluster, "never_made"), world);
+});
+
+test("SQLite, and a pg_dump that is newer than this program, cannot be dumped so, and nothing was touched", async () => {
+  const programs = programsBefore({ "pg_dump-19": "echo 'pg_dump (PostgreSQL) 19.1'" });
+  const sqlite = { engine: "sqlite", path: "/srv/homeserver.db", size: 1 } as const;
+  await assert.rejects(mustBeDumpedSo(sqlite, "custom", programs), {
+    code: "database-unsupported",
+    message: /\/srv\/homeserver\.db is of SQLite/,
+  });
+  await mustBeDumpedSo(sqlite, "plain", programs);
+  const postgres = { engine: "postgres", pgDump: "pg_dump", address: { parameters: {} } } as DatabaseSource;
+  await mustBeDumpedSo(postgres, "custom", programs);
+  await assert.rejects(
+    mustBeDumpedSo({ ...postgres, pgDump: "pg_dump-19" } as DatabaseSource, "custom", programs),
+    {
+      code: "database-unsupported",
+      message: /pg_dump 19.1 is newer than this synlift/,
+    },
+  );
+});
