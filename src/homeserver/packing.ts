@@ -88,6 +88,7 @@ const dumpStep = (
 ): Step =>
   exportDatabase({
     ...{ ...sharedBySteps(packing), ...packing.system, marker, ...one, store, format: packing.dumpFormat },
+    progress: packing.progress,
     ...(store === "main" ? { kept: keptIn(packing) } : {}),
   });
 

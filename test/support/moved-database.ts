@@ -5,8 +5,9 @@ import { Bundle } from "../../src/bundle/reader.ts";
 import { seal } from "../../src/bundle/seal.ts";
 import { databaseSectionSchema, type DatabaseSection } from "../../src/homeserver/database/section.ts";
 import type { DumpFormat } from "../../src/homeserver/database/dump-format.ts";
-import { dumpArtifact, exportDatabase } from "../../src/homeserver/database/export.ts";
+import { dumpArtifact, exportDatabase, type DatabaseExport } from "../../src/homeserver/database/export.ts";
 import { realFiles } from "../../src/system/files.ts";
+import { silent } from "../../src/system/progress.ts";
 import { realPostgres, type PostgresAddress } from "../../src/system/postgres.ts";
 import type { Programs } from "../../src/system/programs.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
@@ -28,7 +29,9 @@ export interface Packed {
 /** Packs a database as export does. */
 export async function pack(
   address: PostgresAddress,
-  given: { pgDump?: string; programs?: Programs; folder?: string; format?: DumpFormat } = {},
+  given: { pgDump?: string; programs?: Programs; folder?: string; format?: DumpFormat } & Partial<
+    Pick<DatabaseExport, "lockWait" | "progress">
+  > = {},
 ): Promise<Packed> {
   const folder = given.folder ?? temporaryFolder("bundle");
   const inventory = Inventory.begin(still, false);
@@ -44,6 +47,8 @@ export async function pack(
     postgres,
     programs: given.programs ?? programs,
     machine: { cores: 2 },
+    progress: given.progress ?? silent,
+    ...(given.lockWait === undefined ? {} : { lockWait: given.lockWait }),
     saved: () => Promise.resolve(),
     check: () => Promise.resolve(undefined),
   });

@@ -6,6 +6,7 @@ import { Inventory } from "../../src/bundle/inventory.ts";
 import { seal } from "../../src/bundle/seal.ts";
 import { exportDatabase } from "../../src/homeserver/database/export.ts";
 import { realFiles } from "../../src/system/files.ts";
+import { silent } from "../../src/system/progress.ts";
 import { realPostgres } from "../../src/system/postgres.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { makeMiniSynapse } from "../support/mini-synapse.ts";
@@ -28,6 +29,7 @@ try {
     ...{ store: "main", format: "custom", address: await makeMiniSynapse(cluster, "old"), pgDump: "pg_dump" },
     ...{ marker: "", inputs: {}, into: writer, inventory, programs, machine: still },
     postgres: realPostgres(programs),
+    progress: silent,
     saved: () => Promise.resolve(),
     check: () => Promise.resolve(undefined),
   }).run();

@@ -10,6 +10,7 @@ import {
   type PostgresSession,
 } from "../../system/postgres.ts";
 import type { Programs } from "../../system/programs.ts";
+import type { Progress } from "../../system/progress.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./extensions.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
@@ -17,6 +18,7 @@ import { sealedName } from "../../bundle/layout.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump-format.ts";
 import { keptInputs, type Kept } from "../media/kept.ts";
 import type { Store } from "./store.ts";
+import { LOCK_WAIT, lockTables, undisturbed } from "./undisturbed.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";
@@ -69,6 +71,9 @@ export interface DatabaseExport {
   check: Step["check"];
   /** Which rows stay besides those of uploads. */
   readonly kept?: Kept | undefined;
+  readonly progress: Pick<Progress, "note">;
+  /** Milliseconds that a lock is waited for, where that is not as long as usual. */
+  readonly lockWait?: number;
 }
 
 /** Dumps the database, and counts in the very snapshot that is dumped. */
@@ -81,17 +86,12 @@ export function exportDatabase(from: DatabaseExport): Step {
     check: from.check,
     async run() {
       await removeOther(from);
-      const session = await from.postgres.connect(from.address);
-      try {
-        const recorded = await dumpAndCount(session, from);
-        from.inventory.setSection(section, { ...recorded.section, ...as });
-        from.inventory.setArtifact(recorded.artifact);
-        await from.saved();
-        const { name, size, sha256, parts } = recorded.artifact;
-        return { name, size, sha256, parts };
-      } finally {
-        await session.close();
-      }
+      const recorded = await undisturbed(() => dumpOnce(from), from.progress);
+      from.inventory.setSection(section, { ...recorded.section, ...as });
+      from.inventory.setArtifact(recorded.artifact);
+      await from.saved();
+      const { name, size, sha256, parts } = recorded.artifact;
+      return { name, size, sha256, parts };
     },
   };
 }
@@ -103,16 +103,23 @@ async function removeOther({ store, format, into, inventory }: DatabaseExport): 
   inventory.dropArtifact(sealedName(other));
 }
 
+async function dumpOnce(from: DatabaseExport) {
+  const session = await from.postgres.connect(from.address);
+  return dumpAndCount(session, from).finally(() => session.close());
+}
+
 async function dumpAndCount(
   session: PostgresSession,
-  { store, format, into, address, pgDump, programs, machine, kept }: DatabaseExport,
+  { store, format, into, address, pgDump, programs, machine, kept, lockWait = LOCK_WAIT }: DatabaseExport,
 ) {
   await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+  await lockTables(session, lockWait);
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
   const call = postgresCall(pgDump, address, [
     ...dumpArguments(snapshot, store, format),
+    `--lock-wait-timeout=${lockWait / 1000}s`,
     ...(await extensionArguments(session)),
   ]);
   const dump = programs.through(format === "plain" ? { ...call, before: dumpOpening(store) } : call);
@@ -144,7 +151,6 @@ const dumpArguments = (snapshot: string, store: Store, format: DumpFormat) => [
   "--no-publications",
   "--no-subscriptions",
   "--encoding=UTF8",
-  "--lock-wait-timeout=60s",
   `--snapshot=${snapshot}`,
   ...(store === "main" ? [`--exclude-table-data=*.${ONE_TIME_KEYS}`] : []),
 ];

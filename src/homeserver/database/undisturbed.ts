@@ -1,0 +1,57 @@
+import { MigrationError } from "../../errors.ts";
+import type { Progress } from "../../system/progress.ts";
+import { sqlName, type PostgresSession } from "../../system/postgres.ts";
+import { tables } from "./count.ts";
+
+/** Milliseconds that a lock is waited for. */
+export const LOCK_WAIT = 60_000;
+
+/**
+ * In a transaction: keeps every table from being dropped or rebuilt until its end, with the lock that reading takes
+ * anyway, but all at once. A running Synapse drops the tables of its background updates when these are done
+ * (synapse/storage/databases/main/user_directory.py, `_populate_user_directory_cleanup`), and whoever wants to read one
+ * while such a drop waits, waits behind it: so nobody may come to a table late. Throws as a query does.
+ */
+export async function lockTables(session: PostgresSession, wait: number): Promise<void> {
+  const names = (await tables(session)).map(({ schema, name }) => `${sqlName(schema)}.${sqlName(name)}`);
+  await session.run(`SET LOCAL lock_timeout = ${wait};`);
+  if (names.length > 0) await session.run(`LOCK TABLE ${names.join(", ")} IN ACCESS SHARE MODE;`);
+}
+
+/**
+ * Does what begins with a look at all tables, and does it again where one was locked for long or went away between look
+ * and lock: a drop that waits for our own reading waits until that is given up. `attempt` begins a transaction of its
+ * own each time. What is wrong with the database for longer is thrown, with a hint.
+ */
+export async function undisturbed<T>(
+  attempt: () => Promise<T>,
+  progress: Pick<Progress, "note">,
+): Promise<T> {
+  for (let left = ATTEMPTS - 1; ; left -= 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof MigrationError) || !DISTURBED.test(error.message)) throw error;
+      if (left === 0) throw disturbed(error);
+      progress.note(
+        "tables of the database were locked or dropped while its dump began, as the background updates of a running Synapse do: the dump is begun again",
+      );
+    }
+  }
+}
+
+const ATTEMPTS = 3;
+
+/** What pg_dump and psql say of it, in English. pg_dump has its limit on locks as one on statements. */
+const DISTURBED =
+  /canceling statement due to (?:statement|lock) timeout|relation "[^"]*" does not exist|could not open relation with OID|deadlock detected/;
+
+const disturbed = (cause: MigrationError) =>
+  new MigrationError(
+    cause.code,
+    `the database cannot be dumped, as tables of it stay locked: ${cause.message}`,
+    {
+      hint: "see who holds them, and let it end: SELECT pid, application_name, state, query FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock'); then run the same command again",
+      cause,
+    },
+  );
