@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import {
@@ -25,7 +25,7 @@ export async function filledHomeserver(messages: number, mediaBytes: number): Pr
   const database = await postgresDatabase(cluster, "large");
   const home = await makeHomeserverFolder({ serverName: "large.example", database });
   await fill(home, cluster, messages);
-  makeMedia(home.mediaStorePath, mediaBytes);
+  await makeMedia(home.mediaStorePath, mediaBytes, cluster);
   return {
     home,
     cluster,
@@ -82,13 +82,24 @@ export const messagesSql = (count: number, words: string) => `
 
 const SIZES = [4_000, 40_000, 400_000, 2_000_000, 12_000_000];
 
-function makeMedia(store: string, bytes: number): void {
+/** Uploads of Ann's, with their rows. */
+async function makeMedia(store: string, bytes: number, cluster: PostgresCluster): Promise<void> {
+  const rows: string[] = [];
   for (let number = 0, left = bytes; left > 0; number += 1) {
     const size = Math.min(left, SIZES[number % SIZES.length]!);
     const id = randomBytes(12).toString("hex");
     const path = join(store, "local_content", id.slice(0, 2), id.slice(2, 4), id.slice(4));
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, randomBytes(size));
+    const content = randomBytes(size);
+    writeFileSync(path, content);
+    const hash = createHash("sha256").update(content).digest("hex");
+    rows.push(`('${id}', 'image/png', ${size}, ${number}, 'picture.png', '@ann:large.example', '${hash}')`);
     left -= size;
   }
+  if (rows.length > 0)
+    await cluster.sql(
+      "large",
+      `insert into local_media_repository (media_id, media_type, media_length, created_ts, upload_name, user_id, sha256)
+       values ${rows.join(", ")}`,
+    );
 }
