@@ -12,6 +12,7 @@ import {
 import { shellWords } from "../system/shell-word.ts";
 import { parseConnection } from "../system/conninfo.ts";
 import type { PostgresAddress } from "../system/postgres.ts";
+import { mustFitCompose } from "../homeserver/layouts/compose.ts";
 import type { System } from "../system/system.ts";
 import type { Option } from "./command.ts";
 
@@ -114,6 +115,7 @@ export const furtherDatabasesSchema = {
 };
 
 interface FurtherGiven {
+  readonly layout?: string | undefined;
   readonly stateDatabase?: string | undefined;
   readonly stateDatabasePasswordFile?: string | undefined;
   readonly masDatabase?: string | undefined;
@@ -139,6 +141,7 @@ export async function databasesToFill(
   system: System,
 ): Promise<DatabaseRestore[]> {
   const { target, database, state, mas } = packed;
+  if (given.layout === "compose") mustFitCompose(database, state);
   mustBeOfEngine(database, target);
   const all: DatabaseRestore[] = [{ store: "main", target, section: database }];
   const { stateDatabasePasswordFile, masDatabasePasswordFile } = given;

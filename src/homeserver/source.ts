@@ -2,7 +2,14 @@ import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes, formatCount } from "../report/units.ts";
 import type { System } from "../system/system.ts";
-import { databaseWords, findDatabase, markerOf, usersOf, type DatabaseSource } from "./database/source.ts";
+import {
+  databaseWords,
+  findDatabase,
+  markerOf,
+  schemasOf,
+  usersOf,
+  type DatabaseSource,
+} from "./database/source.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { masProcesses } from "./mas/find.ts";
 import { keptFolders, type Kept, type MediaOrder } from "./media/kept.ts";
@@ -17,6 +24,8 @@ export interface Source {
   /** See `markerOf`. */
   readonly marker: string;
   readonly media: StoreState;
+  /** What of the databases somebody should know who moves them. */
+  readonly remarks: readonly Finding[];
   /** Signs that the server is not down. */
   readonly alive: readonly Finding[];
 }
@@ -43,7 +52,8 @@ export async function inspectSource(
   const alive = await signsOfAll(homeserver, system);
   const { database, marker, inUse } = await findDatabase(homeserver, system);
   const media = await storeState(homeserver.mediaStore, files, keptFolders({ ...kept, origins: [] }));
-  return { database, marker, media, alive: [...alive, ...inUse] };
+  const remarks = await schemasOf(database, system);
+  return { database, marker, media, remarks, alive: [...alive, ...inUse] };
 }
 
 async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {
@@ -140,7 +150,7 @@ export async function downNow(
 /** What was seen of the source, for the report and for a dry run. */
 export function sourceFindings(
   homeserver: Homeserver,
-  { database, media, alive }: Source,
+  { database, media, alive, remarks }: Source,
   rehearsal: boolean,
 ): Finding[] {
   const { serverName, mediaStore } = homeserver;
@@ -150,6 +160,7 @@ export function sourceFindings(
       level: "ok",
       sentence: `the database of ${serverName} is ${databaseWords(database)}`,
     },
+    ...remarks,
     {
       id: "source-media",
       level: "ok",

@@ -163,6 +163,20 @@ test("it goes to SQLite only, and over nothing that is there", async () => {
   const ported = await synlift(elsewhere);
   assert.equal(ported.code, 41, ported.stderr);
   assert.match(ported.stderr, /synapse_port_db/);
+  const folder = join(work, "composed");
+  const composed = await synlift([
+    "restore",
+    bundle,
+    "--passphrase-file",
+    passphraseFile,
+    "--layout",
+    "compose",
+    "--folder",
+    folder,
+  ]);
+  assert.equal(composed.code, 41, composed.stderr);
+  assert.match(composed.stderr.replaceAll(/\s+/g, " "), /--layout compose has a database of PostgreSQL/);
+  assert.equal(existsSync(folder), false);
   mkdirSync(dirname(to.path), { recursive: true });
   for (const suffix of ["", "-wal", ".restoring"]) {
     writeFileSync(`${to.path}${suffix}`, "mine");

@@ -101,6 +101,11 @@ test("restore wants two databases, and not the same one twice", async () => {
   const one = await synlift(restore);
   assert.equal(one.code, 2, one.stderr);
   assert.match(one.stderr, /--state-database must be given/);
+  const folder = join(place.folder, "composed");
+  const composed = await synlift(["restore", bundle, ...opens, "--layout", "compose", "--folder", folder]);
+  assert.equal(composed.code, 41, composed.stderr);
+  assert.match(composed.stderr.replaceAll(/\s+/g, " "), /--layout compose has one database/);
+  assert.equal(existsSync(folder), false);
   const { host, port } = cluster.address;
   const address = `host=${host} port=${port} user=new dbname=new`;
   const same = await synlift([...restore, "--state-database", address]);

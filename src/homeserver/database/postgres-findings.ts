@@ -1,9 +1,10 @@
 import { untrustedExtensions } from "./extensions.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
-import type { QuerySession } from "../../system/query.ts";
+import { sqlText, type QuerySession } from "../../system/query.ts";
 import type { DatabaseFacts } from "./facts.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
+import { schemaTable, storeWords, type Store } from "./store.ts";
 
 /** Synapse's own demand on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
 export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
@@ -126,22 +127,39 @@ async function unreadableTables(session: QuerySession): Promise<Finding[]> {
 }
 
 /** See `findTables`: restore makes the new user find Synapse's. What is somebody else's travels too. */
-async function otherSchemas(session: QuerySession): Promise<Finding[]> {
-  const found = await session.all<{ schema: string; tables: number }>(`
-    SELECT n.nspname AS schema, count(*) AS tables FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+export async function otherSchemas(session: QuerySession, store: Store = "main"): Promise<Finding[]> {
+  const found = await session.all<{ schema: string; tables: number; own: number }>(`
+    SELECT n.nspname AS schema, count(*) AS tables,
+      count(*) FILTER (WHERE c.relname = ${sqlText(schemaTable(store))}) AS own
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND ${OWN_SCHEMAS} AND n.nspname <> 'public'
     GROUP BY 1 ORDER BY 1`);
-  if (found.length === 0) return [];
+  const listed = (some: typeof found) =>
+    some.map(({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`);
+  const [own, others] = [found.filter((one) => one.own > 0), found.filter((one) => one.own === 0)];
   return [
-    {
-      id: "schemas",
-      level: "warning",
-      sentence: "the database has tables outside the schema public",
-      evidence: found.map(
-        ({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`,
-      ),
-      hint: "if they are Synapse's, nothing is to be done: restore sets the search_path of the new database's user, in that database; else drop them or leave them to their owner",
-    },
+    ...(own.length === 0
+      ? []
+      : [
+          {
+            id: "schema-own",
+            level: "note" as const,
+            sentence: `${storeWords(store)} has the server's tables outside the schema public`,
+            evidence: listed(own),
+            hint: "restore sets the search_path of the new database's user, in that database, so that they are found; nothing is to be done",
+          },
+        ]),
+    ...(others.length === 0
+      ? []
+      : [
+          {
+            id: "schemas",
+            level: "warning" as const,
+            sentence: `${storeWords(store)} has tables outside the schema public`,
+            evidence: listed(others),
+            hint: "they travel with it: drop them, or leave them to their owner",
+          },
+        ]),
   ];
 }
 

@@ -10,6 +10,7 @@ import { databaseMarker, masMarker } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
 import { connections, fileUsers } from "./in-use.ts";
+import { otherSchemas } from "./postgres-findings.ts";
 import { findProgram } from "./program.ts";
 import type { Store } from "./store.ts";
 
@@ -110,6 +111,14 @@ export function postgresOf(database: DatabaseSource): { address: PostgresAddress
     ...(own?.state ? [{ address: own.state.address, store: "state" as const }] : []),
     ...(mas ? [{ address: mas.address, store: "mas" as const }] : []),
   ];
+}
+
+/** Tables that are in schemas other than public. */
+export async function schemasOf(database: DatabaseSource, system: System): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for (const { address, store } of postgresOf(database))
+    found.push(...(await asked(address, (session) => otherSchemas(session, store), system)));
+  return found;
 }
 
 /** Opens it for questions, as it is now. Whoever opened it closes the session. */

@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import { shellWord } from "../../system/shell-word.ts";
+import type { DatabaseRestore } from "../database/target.ts";
 import type { Layout, LayoutFile, LayoutOwner, Started } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 
@@ -163,6 +165,26 @@ CREATE ROLE synapse LOGIN PASSWORD :'password';
 CREATE DATABASE synapse OWNER synapse ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
 END
 `;
+
+/** Its database is of PostgreSQL, and one alone. Throws `target-unsuitable` for others. */
+export function mustFitCompose({ engine }: Packed, state: Packed | undefined): void {
+  if (engine === "sqlite")
+    throw new MigrationError(
+      "target-unsuitable",
+      "--layout compose has a database of PostgreSQL, and the one in the bundle is of SQLite",
+      {
+        hint: "restore it as what it is, with another layout: --layout debian or pip, --database sqlite:PATH; once the server is open, Synapse's own synapse_port_db brings it to PostgreSQL",
+      },
+    );
+  if (state)
+    throw new MigrationError(
+      "target-unsuitable",
+      "--layout compose has one database, and the state groups in the bundle have one of their own",
+      { hint: "take another layout: --layout debian or pip, with --database and --state-database" },
+    );
+}
+
+type Packed = Pick<DatabaseRestore["section"], "engine">;
 
 /** The password of an earlier run, or a new one; nothing is written yet. */
 export async function composePassword(
