@@ -1,14 +1,11 @@
 // Moves a real Synapse from "old" to "new" on this machine, and shows that the people who lived on it still live there.
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { formatBytes, formatCount, formatDuration } from "../src/report/units.ts";
 import { readWithOldDevice } from "../test/support/lab/encrypted-conversation.ts";
-import { freePort } from "../test/support/lab/server-process.ts";
-import { makeNewPlace, makeOldServer, type NewPlace, type OldServer } from "../test/support/old-server.ts";
-import { rowCounts } from "../test/support/row-counts.ts";
+import { makeHosts, onSqlite, type Hosts } from "./demo-hosts.ts";
 import { resultOf, synliftWell, type Ran } from "../test/support/synlift.ts";
 
 const FOLDER = fileURLToPath(new URL("../.lab/demo", import.meta.url));
@@ -19,25 +16,23 @@ const began = performance.now();
 rmSync(FOLDER, { recursive: true, force: true });
 mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
 
-const old = await step(
-  "an old homeserver: PostgreSQL, Synapse, four people, rooms, media, an encrypted conversation",
-  makeOldServer,
+const sqlite = onSqlite(process.argv.slice(2));
+const hosts = await step(
+  `an old homeserver: ${sqlite ? "SQLite" : "PostgreSQL"}, Synapse, four people, rooms, media, an encrypted conversation`,
+  () => makeHosts(sqlite),
 );
-const place = await makeNewPlace(old.cluster, "new", await freePort());
 try {
-  await move(old, place);
+  await move(hosts);
 } finally {
-  execFileSync("sh", ["-c", `${place.stopCommand} 2>/dev/null || true`]);
-  await old.server.stop();
-  await old.cluster.stop();
+  await hosts.stop();
 }
 // Clients of the demo keep sockets for a while; there is nothing left to wait for.
 process.exit(0);
 
-async function move(
-  { server, home, people, cluster, configPaths }: OldServer,
-  { url, ...target }: NewPlace,
-): Promise<void> {
+async function move(hosts: Hosts): Promise<void> {
+  const { old, target, database } = hosts;
+  const { server, home, people, configPaths } = old;
+  const { url } = target;
   const config = configPaths.flatMap((path) => ["--config", path]);
   const source = [...config, "--working-directory", home.dataFolder];
   const key = ["--passphrase-file", passphraseFile];
@@ -87,15 +82,12 @@ async function move(
   // The new place is taken down with the demo; its report stays.
   const proof = join(FOLDER, "opened.html");
   copyFileSync(details["report"] as string, proof);
-  const rows = [...(await rowCounts(cluster, target.database)).values()].reduce(
-    (sum, count) => sum + count,
-    0,
-  );
+  const rows = [...(await hosts.rows()).values()].reduce((sum, count) => sum + count, 0);
   const bytes = people.media.reduce((sum, { size }) => sum + size, 0);
   console.log(`
 the whole demo took ${formatDuration((performance.now() - began) / 1000)}
 
-moved:   ${server.serverName}: 4 people, 4 rooms, ${formatCount(rows)} rows, ${people.media.length} uploads (${formatBytes(bytes)}), its signing key
+moved:   ${server.serverName}: 4 people, 4 rooms, ${formatCount(rows)} rows of ${database}, ${people.media.length} uploads (${formatBytes(bytes)}), its signing key
 outage:  ${outage.toFixed(1)} seconds, from stopping the old server to the new one's first answers
 bundle:  ${bundle}
 report:  ${join(bundle, "report.html")} (what was packed)

@@ -1,5 +1,5 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { chmodSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort, ServerProcess, type Account } from "./server-process.ts";
@@ -143,13 +143,26 @@ const QUICK = {
 
 const run = promisify(execFile);
 
+/** Where Debian's packages have them. */
+const ALL_PROGRAMS = "/usr/lib/postgresql";
+
+/** Where the newest server's programs are; undefined where there is none. */
+export function postgresPrograms(): string | undefined {
+  const versions = existsSync(ALL_PROGRAMS) ? readdirSync(ALL_PROGRAMS) : [];
+  const [newest] = versions
+    .map((version) => join(ALL_PROGRAMS, version, "bin"))
+    .filter((programs) => existsSync(join(programs, "initdb")))
+    .sort((one, other) => majorIn(other) - majorIn(one));
+  return newest;
+}
+
+const majorIn = (programs: string) => Number(programs.split("/").at(-2));
+
 function newestPrograms(): string {
-  const all = "/usr/lib/postgresql";
-  const [newest] = readdirSync(all)
-    .filter((version) => readdirSync(join(all, version, "bin")).includes("initdb"))
-    .sort((one, other) => Number(other) - Number(one));
-  if (newest === undefined) throw new Error(`no PostgreSQL server below ${all}: run "npm run setup"`);
-  return join(all, newest, "bin");
+  const newest = postgresPrograms();
+  if (newest === undefined)
+    throw new Error(`no PostgreSQL server below ${ALL_PROGRAMS}: run "npm run setup"`);
+  return newest;
 }
 
 /** PostgreSQL refuses to run as root. */
