@@ -65,6 +65,7 @@ test("a command doesn't know the other commands", () => {
     "commands/database-options.ts",
     "commands/layout-options.ts",
     "commands/road-options.ts",
+    "commands/archive-options.ts",
     "commands/spool-options.ts",
     "commands/restored-words.ts",
   ];

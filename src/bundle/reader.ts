@@ -1,11 +1,12 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { decompress } from "../pipeline/compress.ts";
+import type { Unpack } from "../pipeline/gzip-program.ts";
 import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure, type Measure } from "../pipeline/measure.ts";
 import { joined } from "../pipeline/split.ts";
-import { through, type Bytes, type Stage } from "../pipeline/stage.ts";
-import type { Files } from "../system/files.ts";
+import { drain, through, type Bytes, type Stage } from "../pipeline/stage.ts";
+import type { Files, Unfinished } from "../system/files.ts";
 import { saysDamaged } from "../system/gpg.ts";
 import { wholeContents } from "./contents.ts";
 import { Inventory } from "./inventory.ts";
@@ -79,22 +80,45 @@ export class Bundle {
    * bytes than were packed come out, whatever a few compressed ones claim to be.
    */
   plain(artifact: Artifact, lock: Lock, expected?: Measure): Bytes {
-    const stages = through(
-      decryptWith(lock),
-      decompress,
-      noMoreThan(expected?.size ?? Infinity),
-      wholeContents(artifact.format),
-      measure((seen) => {
-        if (expected && seen.sha256 !== expected.sha256) {
-          throw new MigrationError("bundle-damaged", `${artifact.name} does not hold what was packed`, {
-            hint: "copy the bundle again from where it was made",
-          });
-        }
-      }),
-    );
+    const stages = through(decryptWith(lock), decompress, proven(artifact, expected));
     return named(artifact.name, stages(this.sealed(artifact)));
   }
+
+  /**
+   * As `plain`, into a file: gpg and the program that unpacks write it by themselves, and what lies there is then read
+   * and proven. Tells how many bytes have come. Finishing the file is left to whoever began it.
+   */
+  async plainInto(
+    file: Unfinished,
+    artifact: Artifact,
+    { lock, unpack, expected }: { lock: Lock; unpack: Unpack; expected: Measure },
+    tell: (bytes: number) => void,
+  ): Promise<void> {
+    const opened = unpack(decryptWith(lock)(this.sealed(artifact)));
+    const writing = async function* (files: Files): Bytes {
+      await file.takeFrom(opened, (bytes) => {
+        if (file.size > expected.size) throw tooMuch(expected.size);
+        tell(bytes);
+      });
+      yield* proven(artifact, expected)(files.read(file.path, { reuse: true }));
+    };
+    await drain(named(artifact.name, writing(this.#files)));
+  }
 }
+
+/** Passes on what an artifact holds, and ends well only if it is whole and what was packed. */
+const proven = ({ name, format }: Artifact, expected: Measure | undefined): Stage =>
+  through(
+    noMoreThan(expected?.size ?? Infinity),
+    wholeContents(format),
+    measure((seen) => {
+      if (expected && seen.sha256 !== expected.sha256) {
+        throw new MigrationError("bundle-damaged", `${name} does not hold what was packed`, {
+          hint: "copy the bundle again from where it was made",
+        });
+      }
+    }),
+  );
 
 /** Stops with `bundle-damaged` before it hands on more bytes than that. */
 const noMoreThan = (size: number): Stage =>
@@ -102,13 +126,15 @@ const noMoreThan = (size: number): Stage =>
     let seen = 0;
     for await (const chunk of source) {
       seen += chunk.length;
-      if (seen > size)
-        throw new MigrationError("bundle-damaged", `it holds more than the ${size} bytes that were packed`, {
-          hint: "copy the bundle again from where it was made; if that does not help, somebody has changed it",
-        });
+      if (seen > size) throw tooMuch(size);
       yield chunk;
     }
   };
+
+const tooMuch = (size: number) =>
+  new MigrationError("bundle-damaged", `it holds more than the ${size} bytes that were packed`, {
+    hint: "copy the bundle again from where it was made; if that does not help, somebody has changed it",
+  });
 
 /** Says in which artifact something was found to be wrong. */
 async function* named(name: string, source: Bytes): Bytes {

@@ -28,11 +28,13 @@ import type { FromOld } from "../homeserver/road/messages.ts";
 import { restoreFromHost } from "../homeserver/road/restore-from.ts";
 import { databaseSections, sectionsOf } from "../homeserver/sections.ts";
 import { throughSpool } from "../homeserver/spooled.ts";
+import { gzipProgram } from "../pipeline/gzip-program.ts";
 import type { Journal } from "../journal/journal.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
+import { ARCHIVE_OPTIONS, archiveSchema, archivesOf } from "./archive-options.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   DATABASE_COMMAND,
@@ -47,9 +49,7 @@ import { mustBeOutside } from "../homeserver/layouts/choose.ts";
 import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
 import { onlyLooked, proofCommand, restored } from "./restored-words.ts";
 import { ROAD_OPTIONS, roadOf, roadSchema } from "./road-options.ts";
-import { clearFolderOf, SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
-
-const JOBS = "write a whole number from 1 to 64";
+import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),
@@ -62,13 +62,10 @@ const schema = z.object({
   mediaAs: z.enum(["store", "archive"], "write store or archive").default("store"),
   mediaArchive: z.array(z.string().min(1)).default([]),
   ...spoolSchema,
-  jobs: z.coerce.number(JOBS).int(JOBS).min(1, JOBS).max(64, JOBS).optional(),
+  ...archiveSchema,
   ...keySchema,
   ...dryRunSchema,
 });
-
-/** More connections than this only wait for the disk, most of the time. */
-const MOST_JOBS = 8;
 
 export const restoreCommand: Command<z.infer<typeof schema>> = {
   name: "restore",
@@ -102,11 +99,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     },
     ...ROAD_OPTIONS,
     ...SPOOL_OPTIONS,
-    {
-      flags: "--jobs <number>",
-      about:
-        "connections that fill the database at the same time, of a bundle with --db-format custom; as many as cores, at most 8, when left out",
-    },
+    ...ARCHIVE_OPTIONS,
     ...KEY_OPTIONS,
     DRY_RUN,
   ],
@@ -121,11 +114,13 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
     const spool = spoolOf(options, layout, system);
     if (!road) mustBeOutside(layout, spool ?? resolve(system.machine.folder, options.argument ?? ""));
     const { target, here } = await databaseOf(options, layout, system);
-    const archives = {
-      folder: clearFolderOf(options, layout, system),
-      jobs: options.jobs ?? Math.min(MOST_JOBS, system.machine.cores),
+    const placing: Placing = {
+      ...options,
+      layout,
+      target,
+      here,
+      archives: archivesOf(options, layout, system),
     };
-    const placing: Placing = { ...options, layout, target, here, archives };
     if (road) return byRoad(road, options, placing, system, view);
     const restore = (bundle: string) => fromFolder(bundle, options, placing, system, view);
     if (spool === undefined) return restore(options.argument ?? "");
@@ -154,7 +149,8 @@ async function fromFolder(
   const { config, database, state, media, mas: service } = sectionsOf(inventory);
   const sections = { target, database, state, ...(options.mas ? { mas: service?.database } : {}) };
   const databases = await databasesToFill(options, sections, system);
-  const opened = { bundle, inventory, lock };
+  const unpack = (await gzipProgram(system.programs, machine.cores))?.decompress;
+  const opened = { bundle, inventory, lock, unpack };
   const incoming = {
     ...{ id: inventory.id, serverName: config.serverName, databases },
     packed: await readConfigArtifact(opened),

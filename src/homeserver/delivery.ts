@@ -1,3 +1,4 @@
+import type { Unfinished } from "../system/files.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 
 /** Where what is restored comes from: a bundle that was checked and opened, or another host that sends it now. */
@@ -6,4 +7,6 @@ export interface Delivery {
   readonly id: string;
   /** What it holds under a plain name, decompressed. It ends well only if all of it is what was packed. */
   content(plainName: string, label: string): Bytes;
+  /** Writes the same into a file, which is not finished yet; where that goes faster than by `content`. */
+  write?(plainName: string, label: string, file: Unfinished): Promise<void>;
 }

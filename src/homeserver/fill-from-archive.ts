@@ -1,10 +1,9 @@
 import { MigrationError } from "../errors.ts";
 import type { Journal } from "../journal/journal.ts";
-import type { Bytes } from "../pipeline/stage.ts";
 import { postgresProgramVersion, type PostgresAddress } from "../system/postgres.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
-import { clearDumpBytes, withClearDump } from "./database/clear-dump.ts";
+import { clearDumpBytes, withClearDump, type WriteDump } from "./database/clear-dump.ts";
 import { fillAlone } from "./database/fill-alone.ts";
 import { emptyDatabase, tablesLeft } from "./database/half-filled.ts";
 import { findProgram } from "./database/program.ts";
@@ -92,7 +91,7 @@ export async function mustAgreeToEmpty(
 export async function fillFromArchive(
   address: PostgresAddress,
   { section, store }: DatabaseRestore,
-  dump: { content: Bytes; label: string; begun: boolean; marks: Marks },
+  dump: { write: WriteDump; label: string; begun: boolean; marks: Marks },
   { from, owner, journal }: { from: FromArchives; owner: Owner; journal: Journal },
   system: System,
   progress: Progress,
@@ -103,7 +102,7 @@ export async function fillFromArchive(
   const { folder } = from;
   const { postgres } = system;
   const jobs = through ? 1 : from.jobs;
-  await withClearDump(dump.content, { folder, owner, account }, { ...system, journal }, async () => {
+  await withClearDump(dump.write, { folder, owner, account }, { ...system, journal }, async () => {
     const wanted = { address, section, store };
     const there = dump.begun ? isThere(address, postgres) : inspectTarget(wanted, postgres);
     if (!(await there)) await createDatabase(address, postgres);

@@ -18,7 +18,7 @@ import { restoreSqlite } from "./database/restore-sqlite.ts";
 import { schemaTable, type Store } from "./database/store.ts";
 import { describeTarget, openTarget, type DatabaseRestore } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
-import { removeClearDump } from "./database/clear-dump.ts";
+import { removeClearDump, type WriteDump } from "./database/clear-dump.ts";
 import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-from-archive.ts";
 import type { Owner } from "./owned-folder.ts";
 import type { Delivery } from "./delivery.ts";
@@ -82,7 +82,11 @@ export function databaseStep(
       if (!archives) throw new TypeError("nobody said where the dump may lie in the clear");
       const begun = isHalfFilled(id, restore, journal);
       const marks = { half: () => journal.setFact(filling, halfFact(id, restore)), whole: begins };
-      const dump = { content, label, begun, marks };
+      const write: WriteDump = async (file) => {
+        if (delivery.write) await delivery.write(artifactOf(restore), label, file);
+        else for await (const chunk of content) await file.write(chunk);
+      };
+      const dump = { write, label, begun, marks };
       await fillFromArchive(
         ...([target.address, restore, dump] as const),
         { from: archives, owner, journal },

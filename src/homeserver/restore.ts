@@ -4,8 +4,10 @@ import { sealedName } from "../bundle/layout.ts";
 import type { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import type { Lock } from "../pipeline/encrypt.ts";
+import type { Unpack } from "../pipeline/gzip-program.ts";
 import { meter } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
+import type { Unfinished } from "../system/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { Delivery } from "./delivery.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "./config/artifact.ts";
@@ -15,6 +17,8 @@ export interface Opened {
   readonly bundle: Bundle;
   readonly inventory: Inventory;
   readonly lock: Lock;
+  /** A program that unpacks dumps faster than we do, where there is one. */
+  readonly unpack?: Unpack | undefined;
 }
 
 /** The packed configuration, by name. Throws `bundle-damaged`. */
@@ -26,7 +30,12 @@ export function readConfigArtifact(
 }
 
 /** An artifact's content, which ends well only if all of it is what was packed. */
-function contents({ bundle, inventory, lock }: Opened, plainName: string): Bytes {
+function contents(opened: Opened, plainName: string): Bytes {
+  const { artifact, plain } = found(opened, plainName);
+  return opened.bundle.plain(artifact, opened.lock, plain);
+}
+
+function found({ bundle, inventory }: Opened, plainName: string) {
   const artifact = bundle.artifact(plainName);
   if (!artifact) {
     throw new MigrationError("bundle-damaged", `${bundle.folder} has no ${sealedName(plainName)}`, {
@@ -34,14 +43,35 @@ function contents({ bundle, inventory, lock }: Opened, plainName: string): Bytes
     });
   }
   const recorded = inventory.artifacts.find(({ name }) => name === artifact.name);
-  return bundle.plain(artifact, lock, recorded?.plain);
+  return { artifact, plain: recorded?.plain };
 }
 
 /** A bundle as what is restored from. */
 export const fromBundle = (opened: Opened, progress: Progress): Delivery => ({
   id: opened.bundle.manifest.id,
   content: (plainName, label) => shown(opened, plainName, label, progress),
+  write: (plainName, label, file) => writeInto(file, opened, { plainName, label }, progress),
 });
+
+async function writeInto(
+  file: Unfinished,
+  opened: Opened,
+  { plainName, label }: { plainName: string; label: string },
+  progress: Progress,
+): Promise<void> {
+  const { artifact, plain: expected } = found(opened, plainName);
+  const { bundle, lock, unpack } = opened;
+  if (!unpack || !expected) {
+    for await (const chunk of shown(opened, plainName, label, progress)) await file.write(chunk);
+    return;
+  }
+  const id = `restore/${label}`;
+  progress.begin({ id, label, unit: "bytes", total: expected.size });
+  await bundle.plainInto(file, artifact, { lock, unpack, expected }, (bytes) => {
+    progress.advance(id, bytes);
+  });
+  progress.end(id);
+}
 
 /** The same, and how far it has come. */
 export async function* shown(opened: Opened, plainName: string, label: string, progress: Progress): Bytes {

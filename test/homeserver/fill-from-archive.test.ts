@@ -11,7 +11,7 @@ import { verifyDatabase } from "../../src/homeserver/database/verify.ts";
 import { fillFromArchive } from "../../src/homeserver/fill-from-archive.ts";
 import { Journal } from "../../src/journal/journal.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { realFiles, type Unfinished } from "../../src/system/files.ts";
 import { realPostgres, type PostgresAddress } from "../../src/system/postgres.ts";
 import { silent } from "../../src/system/progress.ts";
 import type { System } from "../../src/system/system.ts";
@@ -53,6 +53,9 @@ async function filled({ address, content = chunked(archive), begun = false, sign
   const system = { files: realFiles, programs, postgres: realPostgres(programs), machine };
   const journal = await Journal.open(join(temporaryFolder("journal"), "journal.json"), realFiles);
   const { folder = join(temporaryFolder("media"), "media.spool.clear"), jobs = 2 } = more;
+  const write = async (file: Unfinished) => {
+    for await (const chunk of content) await file.write(chunk);
+  };
   const marks: string[] = [];
   const mark = (name: string) => () => {
     marks.push(name);
@@ -61,7 +64,7 @@ async function filled({ address, content = chunked(archive), begun = false, sign
   const filling = fillFromArchive(
     address,
     { store: "main", target: { engine: "postgres", address }, section: packed.section },
-    { content, label: "database", begun, marks: { half: mark("half"), whole: mark("whole") } },
+    { write, label: "database", begun, marks: { half: mark("half"), whole: mark("whole") } },
     { from: { folder, jobs }, owner: undefined, journal },
     system as unknown as System,
     silent,

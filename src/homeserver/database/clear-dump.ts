@@ -1,8 +1,7 @@
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Journal } from "../../journal/journal.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files, Unfinished } from "../../system/files.ts";
 import type { Account } from "../../system/machine.ts";
 import type { Progress } from "../../system/progress.ts";
 import { makeOwnedFolder, type Owner } from "../owned-folder.ts";
@@ -22,13 +21,16 @@ interface Place {
   readonly account: Account | undefined;
 }
 
+/** Writes all of a dump into a file that somebody else finishes; ends well only once it is proven. */
+export type WriteDump = (file: Unfinished) => Promise<void>;
+
 /**
  * Writes a dump down in the clear, since pg_restore reads it in several places at once; hands it on only once all of it
  * has come, so is proven; and takes it away, however that ends. Throws `target-not-empty` when the folder is there and
- * is not what an earlier run has left, `disk-full`, and what the source or `use` throws.
+ * is not what an earlier run has left, `disk-full`, and what `write` or `use` throws.
  */
 export async function withClearDump<T>(
-  content: Bytes,
+  write: WriteDump,
   { folder, owner, account }: Place,
   { files, journal }: { files: Files; journal: Journal },
   use: () => Promise<T>,
@@ -42,7 +44,7 @@ export async function withClearDump<T>(
   try {
     await files.makeFolder(folder);
     await files.setMode(folder, 0o700);
-    await writeDown(join(folder, CLEAR_DUMP), content, files);
+    await writeDown(join(folder, CLEAR_DUMP), write, files);
     if (account)
       for (const path of [join(folder, CLEAR_DUMP), folder])
         await files.setOwner(path, account.uid, account.gid);
@@ -78,10 +80,10 @@ export async function clearDumpBytes(journal: Journal, folder: string, files: Fi
   return bytes;
 }
 
-async function writeDown(path: string, content: Bytes, files: Files): Promise<void> {
+async function writeDown(path: string, write: WriteDump, files: Files): Promise<void> {
   const file = await files.begin(path, 0o600, { sync: false });
   try {
-    for await (const chunk of content) await file.write(chunk);
+    await write(file);
     await file.finish();
   } finally {
     await file.abandon();
