@@ -82,6 +82,7 @@ export function insert(table: string, rows: readonly Values[]): string {
 const TABLES = [
   ...["local_media_repository", "local_media_repository_thumbnails", "local_media_repository_url_cache"],
   ...["remote_media_cache", "remote_media_cache_thumbnails", "destinations"],
+  ...["room_stats_state", "profiles"],
 ];
 
 export const emptied = TABLES.map((table) => `DELETE FROM ${table};`).join(" ");

@@ -13,6 +13,7 @@ import { firstGlance, readAll, type AllRead } from "./read-all.ts";
 import { compareRemote, type ComparedRemote } from "./remote.ts";
 import { obstacleFindings, uploadFindings } from "./upload-findings.ts";
 import { compareUploads, type Comparable, type UploadsLook } from "./uploads.ts";
+import { withUses } from "./used-as.ts";
 import { withProgress } from "./with-progress.ts";
 
 export interface MediaCheckTools {
@@ -65,7 +66,7 @@ export async function checkMedia(
   progress: Progress,
 ): Promise<MediaCheck> {
   const { session, files } = tools;
-  const { mediaStore: store, workingFolder } = homeserver;
+  const { mediaStore: store, workingFolder, serverName } = homeserver;
   const place = await inspectPlace(store, workingFolder, files);
   if (!place.usable) return { findings: place.findings, facts: undefined };
   const readable = openProviders(homeserver, tools);
@@ -73,7 +74,8 @@ export async function checkMedia(
     const where: Comparable = { ...tools, store, providers: readable };
     const counted = await counts(session);
     const work = { id: "media/uploads", label: "media", unit: "files", total: counted.uploads } as const;
-    const look = await withProgress(progress, work, (tell) => compareUploads(where, tell));
+    const compared = await withProgress(progress, work, (tell) => compareUploads(where, tell));
+    const look = await withUses(compared, serverName, session);
     const read = hashes ? await readEvery(where, counted, progress) : undefined;
     const beside = read ?? (await firstGlance(store, look.example, files));
     look.closed.addAll(beside.unreadable);

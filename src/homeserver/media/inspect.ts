@@ -22,6 +22,7 @@ import { compareRemote, remoteFacts, remoteFindings } from "./remote.ts";
 import { obstacleFindings, uploadFindings } from "./upload-findings.ts";
 import { elsewhere, largestFindings, sizeFindings } from "./size-findings.ts";
 import { compareUploads } from "./uploads.ts";
+import { withUses } from "./used-as.ts";
 import { withProgress } from "./with-progress.ts";
 
 export interface MediaQuestions {
@@ -136,7 +137,8 @@ class MediaLook {
     const { localUploads, localThumbnails } = facts.kinds!;
     const place = { session, store, files, signal, providers: this.#readable };
     const work = { id: "plan/media", label: "media", unit: "files", total: localUploads.files } as const;
-    const look = await withProgress(this.#progress, work, (tell) => compareUploads(place, tell));
+    const compared = await withProgress(this.#progress, work, (tell) => compareUploads(place, tell));
+    const look = await withUses(compared, this.#questions.homeserver.serverName, session);
     const read = this.#questions.deep ? await this.#readAll(session) : undefined;
     const { files: thumbnails, bytes } = read?.thumbnails ?? localThumbnails;
     facts.packed = {

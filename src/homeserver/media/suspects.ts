@@ -47,6 +47,8 @@ export interface Judged extends Suspect {
   readonly uploader: string | null;
   /** Milliseconds since 1970. */
   readonly created: number | null;
+  /** What it was shown as, where that was asked and is known: "the picture of !room:example.org". */
+  readonly usedAs?: string | undefined;
 }
 
 interface Row {

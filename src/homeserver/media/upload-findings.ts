@@ -149,7 +149,7 @@ export function obstacleFindings(
 }
 
 /** "AbCd…: 4000 bytes by its row, no file; from @user:example.org, 2024-05-01". */
-function describe({ id, path, expected, found, uploader, created }: Judged): string {
+function describe({ id, path, expected, found, uploader, created, usedAs }: Judged): string {
   const what =
     path === undefined
       ? `${JSON.stringify(id)}: no file can have this id`
@@ -158,5 +158,5 @@ function describe({ id, path, expected, found, uploader, created }: Judged): str
     created !== null && created >= 0 && created < 8.64e15
       ? `, ${new Date(created).toISOString().slice(0, 10)}`
       : "";
-  return `${what}; from ${uploader ?? "nobody known"}${when}`;
+  return `${what}; from ${uploader ?? "nobody known"}${when}${usedAs === undefined ? "" : `; it is ${usedAs}`}`;
 }

@@ -58,6 +58,7 @@ function namesLeftOut({ homeserver, looked, findings, hosts }: Told): Hidden[] {
     hide(origin.origin, "other-server");
   for (const upload of looked?.media?.largest ?? []) hide(upload.mediaId, "upload");
   for (const key of keysIn(findings)) hide(key, "key");
+  for (const room of roomsIn(findings)) hide(room, "room");
   for (const [kind, name] of hosts) hide(name, kind);
   return [...hidden].map(([name, as]) => ({ text: name, as }));
 }
@@ -82,10 +83,18 @@ function plainly(args: Readonly<Record<string, unknown>>): Record<string, string
 
 /** Public keys: whoever knows one finds the server that it belongs to. */
 function* keysIn(findings: readonly Finding[]): Iterable<string> {
-  for (const { sentence, evidence = [], hint = "" } of findings)
-    for (const line of [sentence, ...evidence, hint])
-      for (const [, id, key] of line.matchAll(/(ed25519:[A-Za-z0-9_]+)(?: ([A-Za-z0-9+/]{43}))?/g)) {
-        yield id!;
-        if (key !== undefined) yield key;
-      }
+  for (const line of linesOf(findings))
+    for (const [, id, key] of line.matchAll(/(ed25519:[A-Za-z0-9_]+)(?: ([A-Za-z0-9+/]{43}))?/g)) {
+      yield id!;
+      if (key !== undefined) yield key;
+    }
 }
+
+/** Newer rooms have ids without a server's name (Matrix specification, "Room IDs"). */
+function* roomsIn(findings: readonly Finding[]): Iterable<string> {
+  for (const line of linesOf(findings))
+    for (const [room] of line.matchAll(/![A-Za-z0-9_-]{10,}/g)) yield room;
+}
+
+const linesOf = (findings: readonly Finding[]) =>
+  findings.flatMap(({ sentence, evidence = [], hint = "" }) => [sentence, ...evidence, hint]);

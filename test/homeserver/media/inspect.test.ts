@@ -144,7 +144,10 @@ for (const kind of ["postgres old", "postgres new", "sqlite old", "sqlite new"])
         .upload("shor", "no file can have four letters")
         .upload("a/../../etc", "nor this", { user_id: null })
         .upload("ünïcödé🦊id", "nor this", { created_ts: null })
-        .upload("quo'te\\d", "nor this");
+        .upload("quo'te\\d", "nor this")
+        .row("room_stats_state", { room_id: "!kitchen:example.org", avatar: "mxc://example.org/AAaaFirst" })
+        .row("room_stats_state", { room_id: "!other:example.org", avatar: "mxc://far.example/shor" })
+        .row("profiles", { user_id: "bob", avatar_url: "mxc://example.org/quo'te\\d" });
       rmSync(join(one.store, uploadPath("AAaaFirst")!));
       writeFileSync(join(one.store, uploadPath("AAabSecond")!), "cut");
       const looked = await one.inspect();
@@ -157,9 +160,9 @@ for (const kind of ["postgres old", "postgres new", "sqlite old", "sqlite new"])
         "AAabSecond: 10 bytes by its row, 3 on disk; from @alice:example.org, 2026-02-03",
       ]);
       assert.deepEqual(findingOf(looked, "media-missing")?.evidence, [
-        "AAaaFirst: 5 bytes by its row, no file; from @alice:example.org, 2026-02-03",
+        "AAaaFirst: 5 bytes by its row, no file; from @alice:example.org, 2026-02-03; it is the picture of !kitchen:example.org",
         '"a/../../etc": no file can have this id; from nobody known, 2026-02-03',
-        '"quo\'te\\\\d": no file can have this id; from @alice:example.org, 2026-02-03',
+        '"quo\'te\\\\d": no file can have this id; from @alice:example.org, 2026-02-03; it is the picture of @bob:example.org',
         '"shor": no file can have this id; from @alice:example.org, 2026-02-03',
         '"ünïcödé🦊id": no file can have this id; from @alice:example.org',
       ]);
