@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Interrupted } from "../../src/errors.ts";
@@ -205,6 +205,27 @@ test("where the programs are elsewhere, pg_restore reads it from its input, by o
     .find((line) => line.includes("--dbname=") && line.includes("pg_restore"));
   assert.match(said ?? "", /--single-transaction/);
   assert.doesNotMatch(said ?? "", /--jobs/);
+});
+
+test("where PostgreSQL is asked as another account, that one can read the dump, or the way there is named", async (t) => {
+  const account = machineWith().account("nobody");
+  if (process.getuid?.() !== 0 || !account) {
+    t.diagnostic("only root can give files away");
+    return;
+  }
+  const above = temporaryFolder("closed");
+  const folder = join(above, "media.spool.clear");
+  const name = newName();
+  const address = { ...addressIn(cluster, name), account };
+  chmodSync(above, 0o700);
+  const closed = (await filled({ address, folder })).error as { code?: string; hint?: string } | undefined;
+  if (closed) {
+    assert.equal(closed.code, "permission-denied");
+    assert.match(closed.hint ?? "", /--spool/);
+    chmodSync(above, 0o711);
+    assert.equal((await filled({ address, folder, begun: true })).error, undefined);
+  }
+  assert.deepEqual(await blockers(name), []);
 });
 
 test("emptying takes everything that a dump may bring, and leaves what belongs to an extension", async () => {

@@ -31,7 +31,7 @@ export async function restoreArchive(
     ...["--no-publications", "--no-subscriptions"],
     ...(there ? ["--single-transaction"] : [`--jobs=${jobs}`, CLEAR_DUMP]),
   ]);
-  // By its bare name: another account may have no way through the folders above.
+  // By its bare name: another account may have no way through the folders above, and from 16 on needs none.
   const running = await programs.open(there ? call : { ...call, folder });
   if (there) for await (const chunk of files.read(join(folder, CLEAR_DUMP))) await running.write(chunk);
   const ending = running.close();
@@ -39,8 +39,18 @@ export async function restoreArchive(
   const said = await ending;
   if (said.code === 0) return;
   const reason = reasonOf(said);
+  if (address.account && /^could not (open input file|change directory)/.test(reason))
+    throw outOfReach(folder, address.account.name);
   throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : notFilled(reason);
 }
+
+/** Up to PostgreSQL 15 its programs leave their folder and come back to it by its whole path (src/common/exec.c, `resolve_symlinks`). */
+const outOfReach = (folder: string, account: string) =>
+  new MigrationError(
+    "permission-denied",
+    `PostgreSQL is asked as the account ${account}, and that one has no way to the dump in ${folder}`,
+    { hint: "name a folder below others that it may enter: --spool; nothing was filled in" },
+  );
 
 const tooOld = (pgRestore: string, reason: string) =>
   new MigrationError(
