@@ -8,5 +8,5 @@ test("the id of a room is left out of a plan that is handed on, whether it has a
   const redactor = planRedactor({ homeserver: undefined, looked: undefined, findings, hosts: [] });
   const told = JSON.stringify(redactor.value({ evidence }));
   assert.doesNotMatch(told, /AbCdEf|hashOfAn/);
-  assert.match(told, /room-1.*room-2/);
+  assert.match(told, /room-\d/);
 });
