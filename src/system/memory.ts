@@ -11,7 +11,11 @@ export function lend(size: number): Buffer<ArrayBuffer> {
   return bytes;
 }
 
-/** What nobody else has a look at may be given back too: all of the memory in which it lies is its own. */
+/**
+ * What nobody else has a look at may be given back too: all of the memory in which it lies is its own.
+ * Frames and tar hand out several views of one such chunk: so nobody may put `givingBack` behind `Channel.receive` or
+ * `unpackTar`.
+ */
 export function adopt<T extends Uint8Array>(bytes: T): T {
   lent.add(bytes.buffer);
   return bytes;

@@ -75,7 +75,10 @@ export const FROM_OLD = {
   /** Whether an artifact of an earlier run is still there, by the name that the inventory has for it. */
   has: z.object({ type: z.literal("has"), name: z.string() }),
   note: z.object({ type: z.literal("note"), sentence: z.string() }),
-  remark: z.object({ type: z.literal("remark"), id: z.string(), label: z.string(), why: z.string() }),
+  /** Without a label, what it is about goes by its id. */
+  remark: z.object({
+    ...{ type: z.literal("remark"), id: z.string(), label: z.string().optional(), why: z.string() },
+  }),
   /** Since when people have been without their server: ISO 8601. */
   outage: z.object({ type: z.literal("outage"), since: z.string() }),
   done: z.object({

@@ -105,8 +105,10 @@ export class Receiver {
 
   #pass(message: FromOld["note"] | FromOld["remark"] | FromOld["outage"]): void {
     if (message.type === "note") this.#view.note(`on the old host: ${message.sentence}`);
-    else if (message.type === "remark") this.#view.remark(message, message.why);
-    else this.#view.outage(Date.parse(message.since));
+    else if (message.type === "remark") {
+      const { id, label = id, why } = message;
+      this.#view.remark({ id, label }, why);
+    } else this.#view.outage(Date.parse(message.since));
   }
 
   async #say(message: FromNew["kept"] | FromNew["there"]): Promise<void> {
