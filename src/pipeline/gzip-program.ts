@@ -7,7 +7,7 @@ export interface GzipProgram {
   readonly name: "igzip" | "pigz";
   /** gzip, as `compress` makes it. Joined to the program before and the one after it: see `Programs.through`. */
   readonly compress: Stage;
-  /** The way back, where it is faster than ours too; to be joined in the same way. Throws `bundle-damaged`. */
+  /** The way back, where it is faster than ours too; to be joined in the same way. Throws `bundle-damaged` for what is. */
   readonly decompress?: Unpack | undefined;
 }
 
@@ -40,8 +40,15 @@ export async function gzipProgram(programs: Programs, cores: number): Promise<Gz
 const UNPACK: Call = {
   name: "igzip",
   args: ["--decompress", "--stdout"],
+  cannotWrite: "while writing to file",
   explain: (failure) =>
-    new MigrationError("bundle-damaged", `the compressed data is damaged: ${failure.message}`, {
-      cause: failure,
-    }),
+    SAYS_DAMAGED.test(failure.message)
+      ? new MigrationError("bundle-damaged", `the compressed data is damaged: ${failure.message}`, {
+          cause: failure,
+        })
+      : failure,
 };
+
+/** igzip's words for what is no gzip file, is damaged or was cut off (programs/igzip_cli.c). An igzip that was killed, or had no room, says nothing about the data. */
+const SAYS_DAMAGED =
+  /^igzip failed with exit code .*(?:invalid gzip header|while decompressing|complete gzip file)/s;

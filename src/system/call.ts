@@ -62,6 +62,10 @@ export interface Call {
   readonly account?: Account;
   /** Milliseconds after which it is killed and has failed. For questions that should be answered at once. */
   readonly limit?: number;
+  /** Ends it, and all that it is joined to; its reason is what is thrown then. */
+  readonly stop?: AbortSignal;
+  /** What it says when it cannot write, where it does not say why: whether there is room is looked at then. */
+  readonly cannotWrite?: string;
   /** What is to be thrown instead of this failure of it, for those who know what its words mean. */
   readonly explain?: (failure: MigrationError) => MigrationError;
 }

@@ -1,11 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { writeSync } from "node:fs";
-import { Interrupted, MigrationError } from "../errors.ts";
 import type { Call } from "./call.ts";
 import { digestGzip, type GzipDigest, type GzipOptions, type Looked } from "./gzip-digest.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { RunningProgram } from "./running-program.ts";
 import type { Bytes } from "./system.ts";
+import { asWriteError } from "./write-error.ts";
 
 /** A program, or several that hand their output on to each other through pipes of the kernel; first to last. */
 export interface ChainOptions {
@@ -39,7 +39,7 @@ export async function chainInto(
   options: ChainOptions,
   stop?: AbortSignal,
 ): Promise<void> {
-  const { name, before } = options.calls.at(-1)!;
+  const { before, ...call } = options.calls.at(-1)!;
   const signal = stop ? AbortSignal.any([options.signal, stop]) : options.signal;
   if (before !== undefined) writeSync(descriptor, before);
   const nothing = async function* (last: RunningProgram): Bytes {
@@ -50,21 +50,8 @@ export async function chainInto(
     for await (const _ of conducted({ ...options, signal }, descriptor, nothing));
   } catch (error) {
     stop?.throwIfAborted();
-    throw asWriteError(error, name);
+    throw await asWriteError(error, call, descriptor);
   }
-}
-
-/** What a program says when it cannot write, by strerror(3): it writes to nothing but the file that it was given. */
-const CANNOT_WRITE = {
-  ENOSPC: "No space left on device",
-  EDQUOT: "Disk quota exceeded",
-  EFBIG: "File too large",
-};
-
-function asWriteError(error: unknown, name: string): unknown {
-  if (!(error instanceof MigrationError) || !error.message.startsWith(`${name} failed`)) return error;
-  const code = Object.entries(CANNOT_WRITE).find(([, words]) => error.message.includes(words))?.[0];
-  return code === undefined ? error : Object.assign(new Error(error.message, { cause: error }), { code });
 }
 
 /** See `Output.gunzipped`. */
@@ -85,7 +72,7 @@ export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): 
   try {
     for await (const _ of conducted(options, pipe.writer, look));
   } catch (error) {
-    if (error instanceof Interrupted || !isDamaged(found) || found.atEnd) throw error;
+    if (options.signal.aborted || !isDamaged(found) || found.atEnd) throw error;
   } finally {
     pipe.readHere();
     await looking.catch(() => undefined);
@@ -117,7 +104,7 @@ async function* conducted(
     const failure = await chain.failure();
     if (failure) throw failure;
   } catch (error) {
-    if (signal.aborted && signal.reason instanceof Interrupted) throw signal.reason;
+    signal.throwIfAborted();
     throw await (chain.guilty ?? chain.last).blame(error, signal);
   } finally {
     signal.removeEventListener("abort", stop);

@@ -80,8 +80,12 @@ export function realPrograms(
     }
 
     get #chain() {
-      const chain = { calls: this.#calls, source: this.#source, environmentOf, signal };
-      return { ...chain, temporary: environment["TMPDIR"] };
+      const stops = this.#calls.flatMap(({ stop }) => stop ?? []);
+      return {
+        ...{ calls: this.#calls, source: this.#source, environmentOf },
+        ...{ signal: stops.length === 0 ? signal : AbortSignal.any([signal, ...stops]) },
+        temporary: environment["TMPDIR"],
+      };
     }
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import type { Artifact } from "../../src/bundle/manifest.ts";
@@ -10,6 +10,7 @@ import { realFiles } from "../../src/system/files.ts";
 import type { Measure } from "../../src/pipeline/measure.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG } from "../support/real-world.ts";
+import { smallDisk } from "../support/small-disk.ts";
 import { DUMP, makeSmallBundle, openBundle } from "../support/small-bundle.ts";
 
 // An artifact that gpg and igzip write into a file by themselves.
@@ -18,32 +19,40 @@ const lock = lockWith();
 let bundle: Bundle;
 let artifact: Artifact;
 let packed: Measure;
+let media: { artifact: Artifact; expected: Measure };
 let unpack: Unpack;
 
 before(async () => {
   const folder = temporaryFolder("bundle");
   await makeSmallBundle({ folder, lock, partSize: 60 });
   bundle = await openBundle(folder);
-  artifact = bundle.artifact("customer_db_export.sql.gz")!;
-  packed = (await bundle.inventory(lock)).artifacts.find(({ name }) => name === artifact.name)!.plain;
+  const { artifacts } = await bundle.inventory(lock);
+  const found = (plainName: string) => {
+    const artifact = bundle.artifact(plainName)!;
+    return { artifact, expected: artifacts.find(({ name }) => name === artifact.name)!.plain };
+  };
+  ({ artifact, expected: packed } = found("customer_db_export.sql.gz"));
+  media = found("customer_backup_media_export.tar.gz");
   unpack = (await gzipProgram(programsWith(), 2))!.decompress!;
 });
 
-async function written(given: { lock?: Lock; expected?: Measure; unpack?: Unpack } = {}): Promise<string> {
-  const folder = temporaryFolder("into");
+async function written(
+  given: { lock?: Lock; expected?: Measure; unpack?: Unpack; artifact?: Artifact } = {},
+  folder = temporaryFolder("into"),
+): Promise<string> {
   const file = await realFiles.begin(join(folder, "dump"), 0o600, { sync: false });
   let told = 0;
   try {
     await bundle.plainInto(
       file,
-      artifact,
+      given.artifact ?? artifact,
       { lock, unpack, expected: packed, ...given },
       (bytes) => (told += bytes),
     );
     await file.finish();
   } finally {
     await file.abandon();
-    if (readdirSync(folder).length > 0) assert.equal(told, DUMP.length, "all that came was told");
+    if (existsSync(join(folder, "dump"))) assert.equal(told, DUMP.length, "all that came was told");
   }
   return readFileSync(join(folder, "dump"), "utf8");
 }
@@ -74,9 +83,15 @@ test("what is damaged, is more than was packed, or something else, is refused by
 
 test("programs that die, or leave half way with a smile, are found out", async () => {
   for (const [script, code] of [
-    [`head -c 100 | /usr/bin/igzip "$@" 2>/dev/null; kill -KILL $$`, /bundle-damaged|program-failed/],
-    ["cat >/dev/null; exit 0", /bundle-damaged/],
-    [`/usr/bin/igzip "$@" | head -c 100; exit 0`, /bundle-damaged/],
+    // What one that was killed, or could not work here, has seen of the data is no word on it.
+    [`head -c 100 | /usr/bin/igzip "$@" 2>/dev/null; kill -KILL $$`, "program-failed"],
+    ["cat >/dev/null; echo 'igzip: Failed to allocate memory' >&2; exit 1", "program-failed"],
+    [
+      `cat >/dev/null; echo 'igzip: Error encountered while writing to file (null)' >&2; exit 252`,
+      "file-failed",
+    ],
+    ["cat >/dev/null; exit 0", "bundle-damaged"],
+    [`/usr/bin/igzip "$@" | head -c 100; exit 0`, "bundle-damaged"],
   ] as const) {
     const programs = programsBefore({ igzip: script, gpg: QUICK_GPG });
     const other = (await gzipProgram(programs, 2))!.decompress!;
@@ -86,4 +101,17 @@ test("programs that die, or leave half way with a smile, are found out", async (
       script,
     );
   }
+});
+
+test("a disk that is full is told as that, and nothing is said against the bundle", async (t) => {
+  const folder = await smallDisk(t, "64k");
+  assert.throws(
+    () => {
+      for (;;) appendFileSync(join(folder, "filler"), Buffer.alloc(4096));
+    },
+    { code: "ENOSPC" },
+  );
+  // igzip says so of what it writes at once, and nothing of what it would write at its very end.
+  for (const given of [media, {}])
+    await assert.rejects(written(given, folder), { code: "disk-full", message: /no space left/ });
 });

@@ -193,16 +193,8 @@ for (const [what, scripts, text, error] of [
   });
 
 for (const [what, script, error] of [
-  [
-    "is killed half way",
-    "head -c 5000 >/dev/null; kill -KILL $$",
-    /compressed data is damaged: igzip was killed/,
-  ],
-  [
-    "fails at its end",
-    `${REAL_IGZIP} "$@"; exit 3`,
-    /compressed data is damaged: igzip failed with exit code 3/,
-  ],
+  ["is killed half way", "head -c 5000 >/dev/null; kill -KILL $$", /^igzip was killed by SIGKILL/],
+  ["fails at its end", `${REAL_IGZIP} "$@"; exit 3`, /^igzip failed with exit code 3/],
   ["gives half of it and says 0", `${REAL_IGZIP} "$@" | head -c 5000; cat >/dev/null`, /dump ends too early/],
 ] as const)
   test(`nothing is left when the igzip that unpacks ${what}`, async () => {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Interrupted } from "../../src/errors.ts";
-import type { Call, Programs } from "../../src/system/programs.ts";
+import type { Call, Output, Programs } from "../../src/system/programs.ts";
 import type { Bytes } from "../../src/system/system.ts";
 import { breaksAfter, BROKEN, chunked, collect, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -50,6 +52,29 @@ test("a chain may be read again, and begins anew each time", async () => {
   const output = chain(programs, ["echo hello", "tr a-z A-Z"]);
   for (const _ of [1, 2]) assert.equal((await collect(output)).toString(), "HELLO\n");
   nothingLeft(temporary);
+});
+
+test("a call that is told to stop takes its chain along, and the reason is thrown, whoever takes the output", async () => {
+  for (const take of [
+    (output: Output) => collect(output),
+    (output: Output) => output.gunzipped({ packing: "none", tail: 100 }),
+    async (output: Output) => {
+      const file = await open(join(temporaryFolder("into"), "file"), "w");
+      await output.into(file.fd).finally(() => file.close());
+    },
+  ]) {
+    const { programs, temporary } = world();
+    const controller = new AbortController();
+    const call = { ...sh("echo begun; exec sleep 60"), stop: controller.signal };
+    const output = programs.through(sh("exec cat"), programs.through(call));
+    const reason = new Error("no longer needed");
+    setTimeout(() => {
+      controller.abort(reason);
+    }, 200);
+    await assert.rejects(take(output), (error) => error === reason);
+    nothingLeft(temporary);
+    await assert.rejects(take(output), (error) => error === reason, "and it does not begin again");
+  }
 });
 
 test("what goes out before a program's own output comes first, in a chain and alone", async () => {
