@@ -18,7 +18,7 @@ import { sealedName } from "../../bundle/layout.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump-format.ts";
 import { keptInputs, type Kept } from "../media/kept.ts";
 import type { Store } from "./store.ts";
-import { LOCK_WAIT, lockTables, undisturbed } from "./undisturbed.ts";
+import { asDisturbance, beginUndisturbed, LOCK_WAIT, undisturbed } from "./undisturbed.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";
@@ -112,21 +112,28 @@ async function dumpAndCount(
   session: PostgresSession,
   { store, format, into, address, pgDump, programs, machine, kept, lockWait = LOCK_WAIT }: DatabaseExport,
 ) {
-  await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
-  await lockTables(session, lockWait);
+  await beginUndisturbed(session, lockWait);
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
-  const call = postgresCall(pgDump, address, [
+  const args = [
     ...dumpArguments(snapshot, store, format),
     `--lock-wait-timeout=${lockWait / 1000}s`,
     ...(await extensionArguments(session)),
-  ]);
+  ];
+  const stop = new AbortController();
+  const call = {
+    ...postgresCall(pgDump, address, args),
+    ...{ explain: asDisturbance, stop: stop.signal },
+  };
   const dump = programs.through(format === "plain" ? { ...call, before: dumpOpening(store) } : call);
   const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
-  // Counting goes on beside the dump. Whatever fails first is what is told; the other one's end is waited for.
+  // Counting goes on beside the dump. Whatever fails first is what is told. People have no server meanwhile: a dump
+  // without its count is not made to its end.
   const counting = countDatabase(session, sequences, store, kept);
-  counting.catch(() => undefined);
+  counting.catch((error: unknown) => {
+    stop.abort(error);
+  });
   const { label } = PACKED[store];
   const plan = { name: dumpArtifact(store, format), format: CONTENT_FORMATS[format] };
   const artifact = gzip

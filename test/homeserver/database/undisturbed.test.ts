@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { collect } from "../../support/bytes.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { addressIn, makeMiniSynapse } from "../../support/mini-synapse.ts";
-import { pack, postgres } from "../../support/moved-database.ts";
+import { lock, pack, postgres } from "../../support/moved-database.ts";
 import { programsBefore } from "../../support/real-world.ts";
 import { Recorder } from "../../support/recorder.ts";
 
@@ -34,6 +35,18 @@ beforeEach(async () => {
 
 const packed = (given: Parameters<typeof pack>[1] = {}) =>
   pack(addressIn(cluster, "live"), { lockWait: LOCK_WAIT, progress, ...given });
+
+/** Until somebody waits for a lock on this table. */
+async function waitedFor(table: string): Promise<void> {
+  const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
+  for (;;) {
+    const { waiting } = await session.one<{ waiting: boolean }>(
+      `SELECT count(*) > 0 AS waiting FROM pg_locks WHERE relation = '${table}'::regclass AND NOT granted`,
+    );
+    if (waiting) break;
+  }
+  await session.close();
+}
 
 /** A pg_dump, the first of which begins when something else has happened. */
 function pgDumpAfter(script: string) {
@@ -95,12 +108,56 @@ test("a table that is dropped while the dump is made stays in it, as in its coun
   assert.equal(section.rows[`public.${PASSING}`], 0);
 });
 
+test("a table that is rewritten while its lock is waited for has all its rows in dump and count, and one that comes with it too", async () => {
+  await cluster.sql(
+    "live",
+    "create table growing as select n from generate_series(1, 1000) n; grant all on growing to mover",
+  );
+  for (const [also, type, notes] of [
+    ["", "bigint", 0],
+    ["CREATE TABLE newcomer AS SELECT 1 AS n; GRANT ALL ON newcomer TO mover;", "numeric", 1],
+  ] as const) {
+    progress = new Recorder();
+    const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
+    await session.run(`BEGIN; ALTER TABLE growing ALTER n TYPE ${type}; ${also}`);
+    const dump = packed();
+    await waitedFor("growing");
+    await session.run("COMMIT;");
+    await session.close();
+    const { section, bundle, artifact } = await dump;
+    assert.equal(progress.notes.length, notes, progress.notes.join("\n"));
+    assert.equal(section.rows["public.growing"], 1000);
+    const text = (await collect(bundle.plain(artifact, lock))).toString();
+    assert.match(text, /^COPY public\.growing .*\n(?:\d+\n){1000}\\\.$/m);
+    if (also !== "") assert.equal(section.rows["public.newcomer"], 1);
+  }
+  await cluster.sql("live", "drop table growing, newcomer");
+});
+
+test("a count that fails ends the dump at once, is told in its own words, and nothing is begun again", async () => {
+  const address = await makeMiniSynapse(cluster, "lacking");
+  await cluster.sql("lacking", "drop table local_media_repository_url_cache");
+  const begun = join(temporaryFolder("mark"), "begun");
+  const slow = `case "$*" in *--version*) exec /usr/bin/pg_dump "$@" ;; esac\necho once >>${begun}; echo --; exec sleep 60`;
+  const before = Date.now();
+  await assert.rejects(
+    pack(address, { lockWait: LOCK_WAIT, progress, programs: programsBefore({ pg_dump: slow }) }),
+    {
+      code: "program-failed",
+      message: /^a query on lacking .* failed: relation "local_media_repository_url_cache" does not exist/,
+    },
+  );
+  assert.ok(Date.now() - before < 30_000, "the dump would have gone on for a minute");
+  if (existsSync(begun)) assert.equal(readFileSync(begun, "utf8"), "once\n");
+  assert.deepEqual(progress.notes, []);
+});
+
 test("a table that stays locked ends it, with what shows who holds it", async () => {
   const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
   await session.run(`BEGIN; LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE;`);
   await assert.rejects(packed({ lockWait: 300 }), {
     code: "program-failed",
-    message: /stay locked: .*lock timeout/,
+    message: /stay locked or .*: .*lock timeout/,
     hint: /pg_stat_activity/,
   });
   assert.equal(progress.notes.length, 2);
