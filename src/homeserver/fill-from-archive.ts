@@ -5,7 +5,7 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { clearDumpBytes, withClearDump, type WriteDump } from "./database/clear-dump.ts";
 import { fillAlone } from "./database/fill-alone.ts";
-import { emptyDatabase, tablesLeft } from "./database/half-filled.ts";
+import { emptyDatabase, markHalfFilled, newMark, tablesLeft, type Begun } from "./database/half-filled.ts";
 import { findProgram } from "./database/program.ts";
 import { createDatabase, inspectTarget, isThere, serverOf } from "./database/inspect-target.ts";
 import { tellSearchPath, warnOfSuperuser } from "./database/remarks.ts";
@@ -29,8 +29,8 @@ export const comesAsArchive = ({ section }: DatabaseRestore) => section.dumpForm
 
 /** How what is being filled stands in the journal. */
 export interface Marks {
-  /** From here on it is half filled, */
-  readonly half: () => Promise<void>;
+  /** From here on it is half filled, and bears this mark, */
+  readonly half: (mark: string) => Promise<void>;
   /** and from here on filled. */
   readonly whole: () => Promise<void>;
 }
@@ -65,12 +65,13 @@ export async function mustBeRestorable(
  */
 export async function mustAgreeToEmpty(
   { target, section, store }: DatabaseRestore,
+  { mark }: Begun,
   { yes = false, dryRun }: { readonly yes?: boolean; readonly dryRun: boolean },
   { postgres, terminal }: Pick<System, "postgres" | "terminal">,
   progress: Pick<Progress, "note">,
 ): Promise<void> {
   if (target.engine !== "postgres" || !("rows" in section)) return;
-  const left = await tablesLeft(target.address, section.rows, postgres);
+  const left = await tablesLeft(target.address, { mark, rows: section.rows }, postgres);
   if (left === 0) return;
   const where = `${storeWords(store)} ${describeTarget(target)}`;
   const found = `an interrupted restore of this bundle has half filled ${where}: it has ${left} tables`;
@@ -86,12 +87,12 @@ export async function mustAgreeToEmpty(
 
 /**
  * Fills a database out of a dump in PostgreSQL's own format, once all of it is proven. What an interrupted run has left
- * in it (`begun`) goes first. Throws `restore-failed`, and what `withClearDump` and `inspectTarget` do.
+ * in it (`begun`) goes first, and meanwhile it bears a mark of this one. Throws `restore-failed`, and what `withClearDump`, `inspectTarget` and `emptyDatabase` do.
  */
 export async function fillFromArchive(
   address: PostgresAddress,
   { section, store }: DatabaseRestore,
-  dump: { write: WriteDump; label: string; begun: boolean; marks: Marks },
+  dump: { id: string; write: WriteDump; label: string; begun: Begun | undefined; marks: Marks },
   { from, owner, journal }: { from: FromArchives; owner: Owner; journal: Journal },
   system: System,
   progress: Progress,
@@ -108,23 +109,27 @@ export async function fillFromArchive(
     if (!(await there)) await createDatabase(address, postgres);
     await warnOfSuperuser(address, postgres, progress);
     await fillAlone(address, postgres, async () => {
-      if (dump.begun) await emptyDatabase(address, system);
+      if (dump.begun) await emptyDatabase(address, { rows: rowsOf(section), ...dump.begun }, system);
       // Another run may have filled it a moment ago.
       await inspectTarget(wanted, postgres);
-      await dump.marks.half();
+      const mark = newMark(system.machine.uuid());
+      await dump.marks.half(mark);
+      await markHalfFilled(address, { mark, id: dump.id }, postgres);
       const label = `${dump.label}, by ${jobs === 1 ? "one connection" : `${jobs} connections`}`;
       const id = `fill/${dump.label}`;
       progress.begin({ id, label, unit: "bytes" });
       await restoreArchive(address, { folder, pgRestore, jobs }, system).catch((error: unknown) => {
         throw newer === undefined ? error : blaming(error, newer);
       });
-      await finishDatabase(address, { ...system, psql, store, kept: section.kept });
+      await finishDatabase(address, { ...system, psql, store, kept: section.kept, mark });
       progress.end(id);
       await dump.marks.whole();
     });
   });
   await tellSearchPath(address, postgres, progress);
 }
+
+const rowsOf = (section: DatabaseRestore["section"]) => ("rows" in section ? section.rows : {});
 
 /** The pg_restore of the server's own version where there is one; `newer` says so where it is of a later one. */
 async function findPgRestore(

@@ -18,6 +18,7 @@ import { restoreSqlite } from "./database/restore-sqlite.ts";
 import { schemaTable, type Store } from "./database/store.ts";
 import { describeTarget, openTarget, type DatabaseRestore } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
+import { isMark, isMarked, type Begun } from "./database/half-filled.ts";
 import { removeClearDump, type WriteDump } from "./database/clear-dump.ts";
 import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-from-archive.ts";
 import type { Owner } from "./owned-folder.ts";
@@ -39,18 +40,25 @@ const fillingFact = (id: string, { target }: DatabaseRestore) => `${id} ${descri
 
 /** Whether an earlier run began to fill this database from this bundle, or has filled it. */
 export const wasBegun = (id: string, restore: DatabaseRestore, journal: Journal) =>
-  wasRestored(id, restore, journal) || wasFilling(id, restore, journal) || isHalfFilled(id, restore, journal);
+  wasRestored(id, restore, journal) ||
+  wasFilling(id, restore, journal) ||
+  halfFilled(id, restore, journal) !== undefined;
 
 /** Whether an earlier run has filled this database from this bundle, and said so. */
 export const wasRestored = (id: string, restore: DatabaseRestore, journal: Journal) =>
   journal.steps[PACKED[restore.store].step]?.inputs["bundle"] === id;
 
-/** What the journal says while pg_restore fills it: where that breaks off, something is left. */
+/** What the journal says while pg_restore fills it, before the mark: where that breaks off, something is left. */
 const halfFact = (id: string, restore: DatabaseRestore) => `half ${fillingFact(id, restore)}`;
 
-/** Whether an earlier run that was to fill this database from this bundle, over several connections, came to no end. */
-export const isHalfFilled = (id: string, restore: DatabaseRestore, journal: Journal) =>
-  journal.facts[PACKED[restore.store].filling] === halfFact(id, restore);
+/** What an earlier run began that was to fill this database from this bundle, over several connections, and came to no end. */
+export function halfFilled(id: string, restore: DatabaseRestore, journal: Journal): Begun | undefined {
+  const fact = journal.facts[PACKED[restore.store].filling];
+  const bare = halfFact(id, restore);
+  if (fact === bare) return { mark: undefined };
+  const mark = fact?.startsWith(`${bare} `) ? fact.slice(bare.length + 1) : "";
+  return isMark(mark) ? { mark } : undefined;
+}
 
 const wasFilling = (id: string, restore: DatabaseRestore, journal: Journal) =>
   journal.facts[PACKED[restore.store].filling] === fillingFact(id, restore);
@@ -80,13 +88,14 @@ export function databaseStep(
     const begins = () => journal.setFact(filling, fillingFact(id, restore));
     if (target.engine === "postgres" && comesAsArchive(restore)) {
       if (!archives) throw new TypeError("nobody said where the dump may lie in the clear");
-      const begun = isHalfFilled(id, restore, journal);
-      const marks = { half: () => journal.setFact(filling, halfFact(id, restore)), whole: begins };
+      const begun = halfFilled(id, restore, journal);
+      const half = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
+      const marks = { half, whole: begins };
       const write: WriteDump = async (file) => {
         if (delivery.write) await delivery.write(artifactOf(restore), label, file);
         else for await (const chunk of content) await file.write(chunk);
       };
-      const dump = { write, label, begun, marks };
+      const dump = { id, write, label, begun, marks };
       await fillFromArchive(
         ...([target.address, restore, dump] as const),
         { from: archives, owner, journal },
@@ -106,7 +115,7 @@ export function databaseStep(
     check: () => whatIsGone(restore, system),
     async run() {
       await removeClearDump(journal, system.files, progress);
-      if (!wasFilling(id, restore, journal) || !(await isFilled(restore, system))) await fill();
+      if (!(await wasFilled(id, restore, journal, system))) await fill();
       if (target.engine === "postgres") await analyze(target.address, system.postgres);
       return { database };
     },
@@ -156,8 +165,7 @@ export async function whyNotRestored(
   const inputs = journal.steps[PACKED[store].step]?.inputs;
   if (inputs?.["bundle"] === id && inputs["database"] === describeTarget(target))
     return whatIsGone(restore, system);
-  const filled = wasFilling(id, restore, journal) && (await isFilled(restore, system));
-  return filled ? undefined : "the new host does not have it";
+  return (await wasFilled(id, restore, journal, system)) ? undefined : "the new host does not have it";
 }
 
 /** What became of a database that was filled; undefined when it is still there. */
@@ -184,6 +192,23 @@ async function isThere(session: QuerySession, store: Store): Promise<boolean> {
       : "SELECT count(*) AS there FROM sqlite_master WHERE name = 'schema_version'",
   );
   return there > 0;
+}
+
+/** Whether an earlier run came to its end, of which the journal knows the beginning: it could not say so any more. */
+export async function wasFilled(
+  id: string,
+  restore: DatabaseRestore,
+  journal: Journal,
+  system: System,
+): Promise<boolean> {
+  const { target } = restore;
+  const mark = halfFilled(id, restore, journal)?.mark;
+  // The mark goes with the COMMIT. Rows alone do not tell: indexes come after them.
+  const unmarked =
+    mark !== undefined &&
+    target.engine === "postgres" &&
+    !(await isMarked(target.address, mark, system.postgres));
+  return (unmarked || wasFilling(id, restore, journal)) && (await isFilled(restore, system));
 }
 
 /** Whether every gate of the database is passed already: a run that was stopped after its COMMIT could not say so. */

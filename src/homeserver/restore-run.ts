@@ -21,7 +21,7 @@ import {
   mustBeRestorable,
   type FromArchives,
 } from "./fill-from-archive.ts";
-import { isHalfFilled, wasBegun, wasRestored } from "./restore-database.ts";
+import { halfFilled, wasBegun, wasFilled, wasRestored } from "./restore-database.ts";
 import { mustHaveRoom } from "./room.ts";
 import { dropInOf, holdUnits } from "./service/new-fence.ts";
 
@@ -120,8 +120,11 @@ async function lookAtArchives(
   if (!archives || !clearBytes || due.length === 0) return;
   const coming = due.map((restore) => ({ restore, bytes: clearBytes(restore) }));
   await mustBeRestorable(coming, archives, journal, system);
-  for (const one of due)
-    if (isHalfFilled(id, one, journal)) await mustAgreeToEmpty(one, given, system, progress);
+  for (const one of due) {
+    const begun = halfFilled(id, one, journal);
+    if (begun && !(await wasFilled(id, one, journal, system)))
+      await mustAgreeToEmpty(one, begun, given, system, progress);
+  }
 }
 
 /** What `open` is to know of where it came from. */

@@ -149,6 +149,39 @@ test("a half-filled database with a table of somebody else's is not emptied", as
   assert.equal(await old.cluster.sql(place.database, "select count(*) from of_mine"), "0");
 });
 
+test("a database that was restored from elsewhere since, and is used, is not emptied by an old command", async () => {
+  const place = await newPlace();
+  await killHalfWay(place);
+  await old.cluster.sql("postgres", `drop database ${place.database} with (force)`);
+  const elsewhere = join(temporaryFolder("elsewhere"), "config");
+  const other = restore(place).map((arg) => (arg === place.configDir ? elsewhere : arg));
+  await synliftWell([...other, "--spool", join(temporaryFolder("spool"), "clear")]);
+  await old.cluster.sql(place.database, "update users set admin = 1 - admin");
+  await old.cluster.sql(place.database, "insert into users (name) values ('@since:example.org')");
+  const ran = await synlift(restore(place, "--yes"));
+  assert.equal(ran.code, 40, ran.stderr);
+  assert.match(notes(ran), /do not bear its mark/);
+  const since = "select count(*) from users where name = '@since:example.org'";
+  assert.equal(await old.cluster.sql(place.database, since), "1");
+});
+
+test("a run that was stopped after its last statement, and could not say so, is not gone back on", async () => {
+  const place = await newPlace();
+  await synliftWell(restore(place));
+  const path = join(place.configDir, ".synlift", "journal.json");
+  const journal = JSON.parse(readFileSync(path, "utf8")) as {
+    facts: Record<string, string>;
+    steps: Record<string, unknown>;
+  };
+  journal.facts["filling"] = `half ${journal.facts["filling"]!} synlift_half_filled_${"0".repeat(32)}`;
+  delete journal.steps["restore/database"];
+  writeFileSync(path, JSON.stringify(journal));
+  await old.cluster.sql(place.database, "create view of_mine as select 1");
+  await synliftWell(restore(place));
+  assert.equal(await old.cluster.sql(place.database, "select count(*) from of_mine"), "1");
+  await mustBeRestored(place);
+});
+
 test("a flipped byte is found before anything is touched", async () => {
   const place = await newPlace();
   const path = join(bundle, DUMP);

@@ -5,7 +5,12 @@ import { after, before, test } from "node:test";
 import { Interrupted } from "../../src/errors.ts";
 import { CLEAR_DUMP } from "../../src/homeserver/database/clear-dump.ts";
 import { mustBeDumpedSo } from "../../src/homeserver/database/dump-format.ts";
-import { emptyDatabase } from "../../src/homeserver/database/half-filled.ts";
+import {
+  emptyDatabase,
+  markHalfFilled,
+  newMark,
+  type Begun,
+} from "../../src/homeserver/database/half-filled.ts";
 import type { DatabaseSource } from "../../src/homeserver/database/source.ts";
 import { verifyDatabase } from "../../src/homeserver/database/verify.ts";
 import { fillFromArchive } from "../../src/homeserver/fill-from-archive.ts";
@@ -40,14 +45,15 @@ const newName = () => `new${++made}`;
 interface How {
   readonly address: PostgresAddress;
   readonly content?: Bytes;
-  readonly begun?: boolean;
+  /** What the journal of an earlier run says. */
+  readonly begun?: Begun;
   readonly signal?: AbortSignal;
   readonly folder?: string;
   readonly jobs?: number;
 }
 
-/** Fills a database, and answers what the journal was told. */
-async function filled({ address, content = chunked(archive), begun = false, signal, ...more }: How) {
+/** Fills a database, and answers what the journal was told, and by which mark it is to be known. */
+async function filled({ address, content = chunked(archive), begun, signal, ...more }: How) {
   const programs = programsWith({}, signal);
   const machine = machineWith();
   const system = { files: realFiles, programs, postgres: realPostgres(programs), machine };
@@ -57,14 +63,17 @@ async function filled({ address, content = chunked(archive), begun = false, sign
     for await (const chunk of content) await file.write(chunk);
   };
   const marks: string[] = [];
-  const mark = (name: string) => () => {
-    marks.push(name);
+  const told: { mark?: string } = {};
+  const half = (mark: string) => {
+    told.mark = mark;
+    marks.push("half");
     return Promise.resolve();
   };
+  const whole = () => Promise.resolve(marks.push("whole")).then(() => undefined);
   const filling = fillFromArchive(
     address,
     { store: "main", target: { engine: "postgres", address }, section: packed.section },
-    { write, label: "database", begun, marks: { half: mark("half"), whole: mark("whole") } },
+    { id: "the-bundle", write, label: "database", begun, marks: { half, whole } },
     { from: { folder, jobs }, owner: undefined, journal },
     system as unknown as System,
     silent,
@@ -75,7 +84,7 @@ async function filled({ address, content = chunked(archive), begun = false, sign
     .then((error) => {
       if (!more.folder) assert.ok(!existsSync(folder), "no dump lies in the clear");
       assert.deepEqual(journal.facts, {}, "and the journal knows of none");
-      return { error: error as Error & { code?: string; hint?: string }, marks };
+      return { error: error as Error & { code?: string; hint?: string }, marks, mark: told.mark };
     });
 }
 
@@ -134,25 +143,30 @@ test("a folder that is there already is left as it is", async () => {
   assert.equal(statSync(join(folder, CLEAR_DUMP)).size, 4);
 });
 
-test("a statement that fails stops it, and the error quotes no row", async () => {
-  const name = newName();
-  await makeMiniSynapse(cluster, `${name}_source`);
-  // As corrupted indexes leave it: two rows where one may be.
+/** As corrupted indexes leave it: two rows where one may be. All rows come, then an index that cannot be made. */
+async function hurtContent(): Promise<Bytes> {
+  const source = newName();
+  await makeMiniSynapse(cluster, source);
   await cluster.sql(
-    `${name}_source`,
+    source,
     `alter table users drop constraint users_pkey; insert into users select * from users limit 1;
      set allow_system_table_mods = on; create unique index users_pkey on users (name) where false;
      update pg_index set indpred = null where indexrelid = 'users_pkey'::regclass;`,
   );
-  const hurt = await pack(addressIn(cluster, `${name}_source`), { format: "custom" });
-  const content = hurt.bundle.plain(hurt.artifact, lock);
-  const { error, marks } = await filled({ address: addressIn(cluster, name), content });
+  const hurt = await pack(addressIn(cluster, source), { format: "custom" });
+  return hurt.bundle.plain(hurt.artifact, lock);
+}
+
+test("a statement that fails stops it, and the error quotes no row", async () => {
+  const name = newName();
+  const content = await hurtContent();
+  const { error, marks, mark } = await filled({ address: addressIn(cluster, name), content });
   assert.equal(error.code, "restore-failed");
   assert.match(error.message, /could not create unique index "users_pkey"/);
   assert.doesNotMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)), /@user/);
   assert.match(error.hint ?? "", /it empties the database, after asking/);
   assert.deepEqual(marks, ["half"]);
-  const { error: again } = await filled({ address: addressIn(cluster, name), begun: true });
+  const { error: again } = await filled({ address: addressIn(cluster, name), begun: { mark } });
   assert.equal(again, undefined);
   assert.deepEqual(await blockers(name), []);
 });
@@ -161,20 +175,62 @@ test("a run that is stopped while pg_restore works leaves it half filled, and th
   const name = newName();
   await cluster.createDatabase(name, { owner: "mover" });
   const address = addressIn(cluster, name);
-  // Everybody waits at the first table.
+  // Everybody waits at the first table that has TOAST, so an index; the mark has no column.
   const lockHolder = await realPostgres(programsWith()).connect(addressIn(cluster, name, "postgres"));
-  await lockHolder.run("BEGIN; LOCK TABLE pg_catalog.pg_class IN SHARE MODE;");
+  await lockHolder.run("BEGIN; LOCK TABLE pg_catalog.pg_index IN SHARE MODE;");
   const stop = new AbortController();
   const running = filled({ address, signal: stop.signal });
   const waiting = "select count(*) from pg_stat_activity where application_name = 'synlift pg_restore'";
   while ((await cluster.sql("postgres", waiting)) === "0")
     await new Promise((resolve) => setTimeout(resolve, 20));
   stop.abort(new Interrupted("SIGINT"));
-  const { error, marks } = await running;
+  const { error, marks, mark } = await running;
   assert.ok(error instanceof Interrupted);
   assert.deepEqual(marks, ["half"]);
   await lockHolder.close();
-  assert.equal((await filled({ address, begun: true })).error, undefined);
+  assert.equal((await filled({ address, begun: { mark } })).error, undefined);
+  assert.deepEqual(await blockers(name), []);
+});
+
+/** A database that a run has half filled, and under which mark. */
+async function halfFilled() {
+  const name = newName();
+  const address = addressIn(cluster, name);
+  const { error, mark } = await filled({ address, content: await hurtContent() });
+  assert.equal(error.code, "restore-failed");
+  return { name, address, begun: { mark } };
+}
+
+const users = (name: string) => cluster.sql(name, "select count(*) from users");
+
+test("a database that bears another mark, or none, is not emptied, though its tables are the bundle's", async () => {
+  const { name, address, begun } = await halfFilled();
+  for (const mark of [newMark(machineWith().uuid()), undefined]) {
+    const { error } = await filled({ address, begun: { mark } });
+    assert.equal(error.code, "target-not-empty");
+    assert.match(error.message, /do not bear its mark/);
+    assert.match(error.hint ?? "", /drop the database and run the same command again/);
+  }
+  await cluster.sql("postgres", `drop database ${name}`);
+  assert.equal((await filled({ address })).error, undefined);
+  await cluster.sql(name, "insert into users values ('@new:example.org')");
+  assert.match((await filled({ address, begun })).error.message, /do not bear its mark/);
+  assert.equal(await users(name), "21");
+});
+
+test("while somebody else is connected nothing is emptied, nor where tables came since it was agreed to", async () => {
+  const { name, address, begun } = await halfFilled();
+  const server = await realPostgres(programsWith()).connect(addressIn(cluster, name, "postgres"));
+  await server.run("SET application_name = 'synapse';");
+  const { error } = await filled({ address, begun });
+  assert.equal(error.code, "target-not-empty");
+  assert.match(error.message, /somebody is connected .*: postgres \(synapse\)/);
+  await server.close();
+  await cluster.sql(name, "create table of_mine ()");
+  assert.match((await filled({ address, begun })).error.message, /none of the bundle's: public\.of_mine/);
+  assert.equal(await users(name), "21");
+  await cluster.sql(name, "drop table of_mine");
+  assert.equal((await filled({ address, begun })).error, undefined);
   assert.deepEqual(await blockers(name), []);
 });
 
@@ -218,12 +274,13 @@ test("where PostgreSQL is asked as another account, that one can read the dump, 
   const name = newName();
   const address = { ...addressIn(cluster, name), account };
   chmodSync(above, 0o700);
-  const closed = (await filled({ address, folder })).error as { code?: string; hint?: string } | undefined;
+  const { error, mark } = await filled({ address, folder });
+  const closed = error as { code?: string; hint?: string } | undefined;
   if (closed) {
     assert.equal(closed.code, "permission-denied");
     assert.match(closed.hint ?? "", /--spool/);
     chmodSync(above, 0o711);
-    assert.equal((await filled({ address, folder, begun: true })).error, undefined);
+    assert.equal((await filled({ address, folder, begun: { mark } })).error, undefined);
   }
   assert.deepEqual(await blockers(name), []);
 });
@@ -253,10 +310,14 @@ test("emptying takes everything that a dump may bring, and leaves what belongs t
   );
   const programs = programsWith();
   const world = { postgres: realPostgres(programs), machine: machineWith() };
-  await emptyDatabase(addressIn(cluster, name), world);
+  const mark = newMark(world.machine.uuid());
+  const names = ["public.a", "public.b", "public.c", "public.p1", 'their "own.t'];
+  const left = { mark, rows: Object.fromEntries(names.map((one) => [one, 0])) };
+  await markHalfFilled(addressIn(cluster, name), { mark, id: "the-bundle" }, world.postgres);
+  await emptyDatabase(addressIn(cluster, name), left, world);
   assert.equal(await count(), before);
-  await emptyDatabase(addressIn(cluster, name), world);
-  await emptyDatabase(addressIn(cluster, "never_made"), world);
+  await emptyDatabase(addressIn(cluster, name), left, world);
+  await emptyDatabase(addressIn(cluster, "never_made"), left, world);
 });
 
 test("SQLite, and a pg_dump that is newer than this program, cannot be dumped so, and nothing was touched", async () => {

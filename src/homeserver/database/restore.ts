@@ -6,6 +6,7 @@ import type { Programs } from "../../system/programs.ts";
 import { guarded } from "./guard.ts";
 import { removeLeftBehind } from "../left-behind.ts";
 import type { Kept } from "../media/kept.ts";
+import { removeMark } from "./half-filled.ts";
 import { findTables } from "./search-path.ts";
 import type { Store } from "./store.ts";
 
@@ -37,16 +38,14 @@ export async function restoreDatabase(
 
 /**
  * What belongs to a restore once a database was filled by other means, all of it or nothing: see `restoreDatabase`.
- * Throws `restore-failed`.
+ * With it goes the mark of its being half filled. Throws `restore-failed`.
  */
 export async function finishDatabase(
   address: PostgresAddress,
-  { programs, psql, store = "main", kept }: Omit<RestoreOptions, "guardKey">,
+  { programs, psql, store = "main", kept, mark }: Omit<RestoreOptions, "guardKey"> & { mark: string },
 ): Promise<void> {
-  await commit(address, Readable.from([Buffer.from(`BEGIN;\n${afterDump(store, kept)}`)]), {
-    programs,
-    psql,
-  });
+  const script = Readable.from([Buffer.from(`BEGIN;\n${removeMark(mark)}${afterDump(store, kept)}`)]);
+  await commit(address, script, { programs, psql });
 }
 
 /** The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does. */
