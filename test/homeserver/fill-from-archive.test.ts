@@ -11,6 +11,7 @@ import {
   newMark,
   type Begun,
 } from "../../src/homeserver/database/half-filled.ts";
+import { restoreArchive } from "../../src/homeserver/database/restore-archive.ts";
 import type { DatabaseSource } from "../../src/homeserver/database/source.ts";
 import { verifyDatabase } from "../../src/homeserver/database/verify.ts";
 import { fillFromArchive } from "../../src/homeserver/fill-from-archive.ts";
@@ -234,25 +235,67 @@ test("while somebody else is connected nothing is emptied, nor where tables came
   assert.deepEqual(await blockers(name), []);
 });
 
+/** Runs what a command is to run, without the variables before it. */
+const PASS_ON = 'while [ "${1#*=}" != "$1" ] || [ "$1" = env ]; do shift; done; exec "$@"';
+
 test("a server that ends the connections is told, and so is a pg_restore that is missing or too old", async () => {
-  const address = addressIn(cluster, newName());
   const there = (script: string) => [join(scriptsIn({ there: script }), "there")];
-  const at = (script: string) => filled({ address: { ...address, through: there(script) } });
-  const rest = 'while [ "${1#*=}" != "$1" ] || [ "$1" = env ]; do shift; done; exec "$@"';
-  const died = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: connection to server was lost' >&2; exit 1;; esac; ${rest}`;
+  const at = (script: string) =>
+    filled({ address: { ...addressIn(cluster, newName()), through: there(script) } });
+  const died = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: connection to server was lost' >&2; exit 1;; esac; ${PASS_ON}`;
   const lost = await at(died);
   assert.match(lost.error.message, /could not be filled: connection to server was lost/);
-  const newer = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: unsupported version (1.17) in file header' >&2; exit 1;; esac; ${rest}`;
+  const newer = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: unsupported version (1.17) in file header' >&2; exit 1;; esac; ${PASS_ON}`;
   assert.equal((await at(newer)).error.code, "program-too-old");
-  const killed = `case "$*" in *pg_restore*--dbname*) kill -9 $$;; esac; ${rest}`;
+  const killed = `case "$*" in *pg_restore*--dbname*) kill -9 $$;; esac; ${PASS_ON}`;
   assert.match((await at(killed)).error.message, /killed by SIGKILL/);
+});
+
+test("the hint says what is left: nothing of one transaction, and a half-filled database where it was not finished", async () => {
+  const through = [join(scriptsIn({ there: PASS_ON }), "there")];
+  const hurt = { ...addressIn(cluster, newName()), through };
+  const undone = await filled({ address: hurt, content: await hurtContent() });
+  assert.equal(undone.error.code, "restore-failed");
+  assert.match(undone.error.hint ?? "", /^nothing was kept/);
+  assert.equal((await filled({ address: hurt, begun: { mark: undone.mark } })).error, undefined);
+
+  const name = newName();
+  const finishing = `case "$*" in *--output=/dev/null*) echo 'psql: error: connection to server was lost' >&2; exit 2;; esac; ${PASS_ON}`;
+  const address = { ...addressIn(cluster, name), through: [join(scriptsIn({ there: finishing }), "there")] };
+  const unfinished = await filled({ address });
+  assert.equal(unfinished.error.code, "restore-failed");
+  assert.match(unfinished.error.hint ?? "", /^it is half filled now.*after asking/);
+  assert.equal(await users(name), "20");
+  assert.notDeepEqual(await blockers(name), []);
+});
+
+test("where the dump cannot be read to its end pg_restore is ended, and one that is gone is given no more", async () => {
+  const pid = join(temporaryFolder("pid"), "pid");
+  const at = (script: string, content: Bytes) =>
+    restoreArchive(
+      { ...addressIn(cluster, "never_made"), through: [join(scriptsIn({ there: script }), "there")] },
+      { folder: "/nowhere", pgRestore: "pg_restore", jobs: 1 },
+      { programs: programsWith(), files: { ...realFiles, read: () => content } },
+    );
+  await assert.rejects(at(`echo $$ > ${pid}; exec cat`, breaksAfter(archive)), { message: BROKEN });
+  const running = Number(await realFiles.readText(pid));
+  assert.throws(() => process.kill(running, 0), { code: "ESRCH" });
+
+  let given = 0;
+  const long = async function* (): Bytes {
+    for (; given < 5000; given += 1) {
+      yield archive;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  await assert.rejects(at("exit 1", long()), { code: "restore-failed" });
+  assert.ok(given < 5000, "it read on");
 });
 
 test("where the programs are elsewhere, pg_restore reads it from its input, by one connection", async () => {
   const name = newName();
   const log = join(temporaryFolder("log"), "log");
-  const rest = 'while [ "${1#*=}" != "$1" ] || [ "$1" = env ]; do shift; done; exec "$@"';
-  const through = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${rest}` }), "there")];
+  const through = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${PASS_ON}` }), "there")];
   const { error } = await filled({ address: { ...addressIn(cluster, name), through }, jobs: 4 });
   assert.equal(error, undefined);
   assert.deepEqual(await blockers(name), []);

@@ -47,6 +47,10 @@ export async function markHalfFilled(
   await made.finally(() => session.close());
 }
 
+/** What to do when filling has failed, for people. */
+export const HALF_FILLED =
+  "it is half filled now; once the cause is gone, run the same command again: it empties the database, after asking, and begins anew";
+
 /** For the transaction that finishes a database. */
 export const removeMark = (mark: string) => `DROP TABLE public.${sqlName(mark)};`;
 

@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
 import type { Files } from "../../system/files.ts";
 import { postgresCall, type PostgresAddress } from "../../system/postgres.ts";
-import type { Ending, Programs } from "../../system/programs.ts";
+import type { Conversation, Ending, Programs } from "../../system/programs.ts";
 import { CLEAR_DUMP } from "./clear-dump.ts";
-import { FILLING_AS } from "./half-filled.ts";
+import { FILLING_AS, HALF_FILLED } from "./half-filled.ts";
+import { AS_BEFORE } from "./restore.ts";
 
 export interface ArchiveFilling {
   /** Where `CLEAR_DUMP` lies. */
@@ -16,8 +18,8 @@ export interface ArchiveFilling {
 
 /**
  * Fills an empty database out of an archive, over several connections; where its programs run elsewhere, over one, as
- * they don't reach the file there. Not all or nothing: whoever calls it sees to what is left when it fails or is
- * interrupted. Throws `restore-failed`.
+ * they don't reach the file there. Only with that one it is all or nothing: whoever calls it sees to what is left when
+ * it fails or is interrupted. Throws `restore-failed`.
  */
 export async function restoreArchive(
   address: PostgresAddress,
@@ -33,15 +35,34 @@ export async function restoreArchive(
   ]);
   // By its bare name: another account may have no way through the folders above, and from 16 on needs none.
   const running = await programs.open(there ? call : { ...call, folder });
-  if (there) for await (const chunk of files.read(join(folder, CLEAR_DUMP))) await running.write(chunk);
-  const ending = running.close();
-  for await (const _ of running.output);
-  const said = await ending;
+  const said = await ended(running, there ? files.read(join(folder, CLEAR_DUMP)) : undefined);
   if (said.code === 0) return;
   const reason = reasonOf(said);
   if (address.account && /^could not (open input file|change directory)/.test(reason))
     throw outOfReach(folder, address.account.name);
-  throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : notFilled(reason);
+  throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : notFilled(reason, there);
+}
+
+/** How it ended, once it was given what is to go in. Ends it when that cannot be read, and throws why. */
+async function ended(running: Conversation, input: Bytes | undefined): Promise<Ending> {
+  const program = { gone: false };
+  const silence = (async () => {
+    for await (const _ of running.output);
+  })().finally(() => (program.gone = true));
+  silence.catch(() => undefined);
+  try {
+    for await (const chunk of input ?? []) {
+      if (program.gone) break;
+      await running.write(chunk);
+    }
+  } catch (error) {
+    running.kill();
+    await running.close();
+    throw error;
+  }
+  const ending = running.close();
+  await silence;
+  return ending;
 }
 
 /** Up to PostgreSQL 15 its programs leave their folder and come back to it by its whole path (src/common/exec.c, `resolve_symlinks`). */
@@ -73,7 +94,7 @@ function reasonOf({ complaint, signal }: Ending): string {
     .replace(/( at or near) ".*"/, "$1 something in it");
 }
 
-const notFilled = (reason: string) =>
+const notFilled = (reason: string, inOneTransaction: boolean) =>
   new MigrationError("restore-failed", `the database could not be filled: ${reason}`, {
-    hint: "it is half filled now; once the cause is gone, run the same command again: it empties the database, after asking, and begins anew",
+    hint: inOneTransaction ? AS_BEFORE : HALF_FILLED,
   });

@@ -6,7 +6,7 @@ import type { Programs } from "../../system/programs.ts";
 import { guarded } from "./guard.ts";
 import { removeLeftBehind } from "../left-behind.ts";
 import type { Kept } from "../media/kept.ts";
-import { removeMark } from "./half-filled.ts";
+import { HALF_FILLED, removeMark } from "./half-filled.ts";
 import { findTables } from "./search-path.ts";
 import type { Store } from "./store.ts";
 
@@ -33,7 +33,7 @@ export async function restoreDatabase(
     yield* guarded(guardKey)(dump);
     yield Buffer.from(afterDump(store, kept));
   };
-  await commit(address, script(), { programs, psql });
+  await commit(address, script(), { programs, psql, hint: AS_BEFORE });
 }
 
 /**
@@ -45,7 +45,7 @@ export async function finishDatabase(
   { programs, psql, store = "main", kept, mark }: Omit<RestoreOptions, "guardKey"> & { mark: string },
 ): Promise<void> {
   const script = Readable.from([Buffer.from(`BEGIN;\n${removeMark(mark)}${afterDump(store, kept)}`)]);
-  await commit(address, script, { programs, psql });
+  await commit(address, script, { programs, psql, hint: HALF_FILLED });
 }
 
 /** The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does. */
@@ -54,11 +54,11 @@ function afterDump(store: Store, kept: Kept | undefined): string {
   return `\n${findTables(store)}${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`;
 }
 
-/** Gives psql a transaction that says at its end that it is committed. */
+/** Gives psql a transaction that says at its end that it is committed. `hint`: what to do when it was not. */
 async function commit(
   address: PostgresAddress,
   script: Bytes,
-  { programs, psql }: Pick<RestoreOptions, "programs" | "psql">,
+  { programs, psql, hint }: Pick<RestoreOptions, "programs" | "psql"> & { hint: string },
 ): Promise<void> {
   const call = postgresCall(psql, address, [
     "--no-psqlrc",
@@ -77,20 +77,22 @@ async function commit(
       error.message.startsWith(call.name)
     ) {
       // Not as its cause: what psql said may hold a value out of a row.
-      throw notFilled(reasonIn(error.message));
+      throw notFilled(reasonIn(error.message), hint);
     }
     throw error;
   }
   // An exit code of 0 does not say how far psql came.
-  if (!said.split("\n").includes(COMMITTED)) throw notFilled("psql ended before the last statement");
+  if (!said.split("\n").includes(COMMITTED)) throw notFilled("psql ended before the last statement", hint);
 }
 
 const COMMITTED = "synlift-committed";
 
-const notFilled = (reason: string) =>
-  new MigrationError("restore-failed", `the database could not be filled: ${reason}`, {
-    hint: "nothing was kept: the database is as empty as before; run the same command again once the cause is gone",
-  });
+const notFilled = (reason: string, hint: string) =>
+  new MigrationError("restore-failed", `the database could not be filled: ${reason}`, { hint });
+
+/** What to do when filling within one transaction has failed, for people. */
+export const AS_BEFORE =
+  "nothing was kept: the database is as empty as before; run the same command again once the cause is gone";
 
 /** Whether this user may do anything to the server: then a dump that somebody else made could run programs there. */
 export async function isSuperuser(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
