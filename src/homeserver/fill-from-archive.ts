@@ -103,7 +103,7 @@ export async function fillFromArchive(
   const { folder } = from;
   const { postgres } = system;
   const jobs = through ? 1 : from.jobs;
-  await withClearDump(dump.write, { folder, owner, account }, { ...system, journal }, async () => {
+  await withClearDump(dump.write, { folder, owner, account }, { ...system, journal, progress }, async () => {
     const wanted = { address, section, store };
     const there = dump.begun ? isThere(address, postgres) : inspectTarget(wanted, postgres);
     if (!(await there)) await createDatabase(address, postgres);

@@ -27,12 +27,13 @@ export type WriteDump = (file: Unfinished) => Promise<void>;
 /**
  * Writes a dump down in the clear, since pg_restore reads it in several places at once; hands it on only once all of it
  * has come, so is proven; and takes it away, however that ends. Throws `target-not-empty` when the folder is there and
- * is not what an earlier run has left, `disk-full`, and what `write` or `use` throws.
+ * is not what an earlier run has left, `disk-full`, and what `write` or `use` throws: whatever keeps it from being taken
+ * away is told beside that, and does not make a failure of what went well.
  */
 export async function withClearDump<T>(
   write: WriteDump,
   { folder, owner, account }: Place,
-  { files, journal }: { files: Files; journal: Journal },
+  { files, journal, progress }: { files: Files; journal: Journal; progress: Pick<Progress, "note"> },
   use: () => Promise<T>,
 ): Promise<T> {
   if (await files.look(folder))
@@ -50,8 +51,10 @@ export async function withClearDump<T>(
         await files.setOwner(path, account.uid, account.gid);
     return await use();
   } finally {
-    await remove(folder, files);
-    await journal.forgetFact(FACT);
+    await takeAway(folder, journal, files, progress).catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      progress.note(`${why}: see that no dump is left in the clear in ${folder}, when this run has ended`);
+    });
   }
 }
 
@@ -64,12 +67,11 @@ export async function removeClearDump(
   const folder = journal.facts[FACT];
   if (folder === undefined) return;
   if (await files.look(folder)) {
-    await remove(folder, files);
+    await takeAway(folder, journal, files, progress);
     progress.note(
-      `${folder} was removed: an earlier run was ended while the dump lay there in the clear, for its owner to read`,
+      `the dump in ${folder} was removed: an earlier run was ended while it lay there in the clear, for its owner to read`,
     );
-  }
-  await journal.forgetFact(FACT);
+  } else await journal.forgetFact(FACT);
 }
 
 /** Bytes that a killed run has left, and that are free again once it is gone on with. */
@@ -90,8 +92,21 @@ async function writeDown(path: string, write: WriteDump, files: Files): Promise<
   }
 }
 
-async function remove(folder: string, files: Files): Promise<void> {
-  if (!(await files.look(folder))) return;
-  for (const name of [CLEAR_DUMP, `.${CLEAR_DUMP}.unfinished`]) await files.remove(join(folder, name));
-  await files.removeEmptyFolder(folder);
+/** The dump, and the folder unless somebody else put something into it: that is left, and told. */
+async function takeAway(
+  folder: string,
+  journal: Journal,
+  files: Files,
+  progress: Pick<Progress, "note">,
+): Promise<void> {
+  if (await files.look(folder)) {
+    for (const name of [CLEAR_DUMP, `.${CLEAR_DUMP}.unfinished`]) await files.remove(join(folder, name));
+    const others = await files.list(folder);
+    if (others.length === 0) await files.removeEmptyFolder(folder);
+    else
+      progress.note(
+        `${folder} is left, as there is more in it than the dump: ${others.slice(0, 3).join(", ")}`,
+      );
+  }
+  await journal.forgetFact(FACT);
 }
