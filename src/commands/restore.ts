@@ -172,12 +172,11 @@ async function fromFolder(
   const findings: Finding[] = [...told.findings];
   const fill = async (journal: Journal) => {
     const delivery = fromBundle(opened, view);
+    const filling = { owner, journal, archives: placing.archives, clearBytes: incoming.clearBytes };
     const into = { opened, target: { store, owner }, database: target };
     await runSteps(
       [
-        ...databases.map((one) =>
-          databaseStep(delivery, one, { owner, journal, archives: placing.archives }, system, view),
-        ),
+        ...databases.map((one) => databaseStep(delivery, one, filling, system, view)),
         // After the database, whose rows say which files must be there.
         options.mediaAs === "archive"
           ? archiveFoldersStep(opened, { store, owner }, system, view)

@@ -1,5 +1,6 @@
 import { MigrationError } from "../errors.ts";
 import type { Journal } from "../journal/journal.ts";
+import type { Files } from "../system/files.ts";
 import { postgresProgramVersion, type PostgresAddress } from "../system/postgres.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
@@ -56,8 +57,11 @@ export async function mustBeRestorable(
     if (restore.target.engine === "postgres") await findPgRestore(restore.target.address, system);
   const largest = Math.max(0, ...coming.map(({ bytes }) => bytes));
   const left = await clearDumpBytes(journal, folder, system.files);
-  await mustHaveRoom(folder, Math.max(0, largest - left), "the dump in the clear", "--spool", system.files);
+  await roomFor(Math.max(0, largest - left), folder, system.files);
 }
+
+const roomFor = (bytes: number, folder: string, files: Files) =>
+  mustHaveRoom(folder, bytes, "the dump in the clear", "--spool", files);
 
 /**
  * Asks whether a database that an interrupted run has half filled may be emptied; `yes` stands for the answer. Nobody is
@@ -87,12 +91,19 @@ export async function mustAgreeToEmpty(
 
 /**
  * Fills a database out of a dump in PostgreSQL's own format, once all of it is proven. What an interrupted run has left
- * in it (`begun`) goes first, and meanwhile it bears a mark of this one. Throws `restore-failed`, and what `withClearDump`, `inspectTarget` and `emptyDatabase` do.
+ * in it (`begun`) goes first, and meanwhile it bears a mark of this one. Throws `disk-full`, `restore-failed`, and what `withClearDump`, `inspectTarget` and `emptyDatabase` do.
  */
 export async function fillFromArchive(
   address: PostgresAddress,
   { section, store }: DatabaseRestore,
-  dump: { id: string; write: WriteDump; label: string; begun: Begun | undefined; marks: Marks },
+  dump: {
+    id: string;
+    write: WriteDump;
+    bytes: number;
+    label: string;
+    begun: Begun | undefined;
+    marks: Marks;
+  },
   { from, owner, journal }: { from: FromArchives; owner: Owner; journal: Journal },
   system: System,
   progress: Progress,
@@ -102,6 +113,8 @@ export async function fillFromArchive(
   const psql = await findProgram({ program: "psql", major: 0, versionText: "", through }, system);
   const { folder } = from;
   const { postgres } = system;
+  // Once more: the database before this one may have filled the disk.
+  await roomFor(dump.bytes, folder, system.files);
   const jobs = through ? 1 : from.jobs;
   await withClearDump(dump.write, { folder, owner, account }, { ...system, journal, progress }, async () => {
     const wanted = { address, section, store };

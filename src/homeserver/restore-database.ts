@@ -70,12 +70,21 @@ export const sectionName = (store: Store) => SECTIONS[store];
 export const artifactOf = ({ store, section }: DatabaseRestore) =>
   section.engine === "sqlite" ? SQLITE_ARTIFACT : dumpArtifact(store, section.dumpFormat ?? "plain");
 
+interface Into {
+  readonly journal: Journal;
+  /** Whom a file is to belong to. */
+  readonly owner: Owner;
+  /** Where one comes as such, */
+  readonly archives?: FromArchives | undefined;
+  /** and how large it is. */
+  readonly clearBytes?: (one: DatabaseRestore) => number;
+}
+
 /** Fills the database. Done when it was filled by this very bundle. */
 export function databaseStep(
   delivery: Delivery,
   restore: DatabaseRestore,
-  /** `owner`: whom a file is to belong to. `archives`: where one comes as such. */
-  { journal, owner, archives }: { journal: Journal; owner: Owner; archives?: FromArchives | undefined },
+  { journal, owner, archives, clearBytes }: Into,
   system: System,
   progress: Progress,
 ): Step {
@@ -95,7 +104,7 @@ export function databaseStep(
         if (delivery.write) await delivery.write(artifactOf(restore), label, file);
         else for await (const chunk of content) await file.write(chunk);
       };
-      const dump = { id, write, label, begun, marks };
+      const dump = { id, write, bytes: clearBytes?.(restore) ?? 0, label, begun, marks };
       await fillFromArchive(
         ...([target.address, restore, dump] as const),
         { from: archives, owner, journal },

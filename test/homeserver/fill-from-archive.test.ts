@@ -51,6 +51,7 @@ interface How {
   readonly signal?: AbortSignal;
   readonly folder?: string;
   readonly jobs?: number;
+  readonly bytes?: number;
 }
 
 /** Fills a database, and answers what the journal was told, and by which mark it is to be known. */
@@ -59,7 +60,11 @@ async function filled({ address, content = chunked(archive), begun, signal, ...m
   const machine = machineWith();
   const system = { files: realFiles, programs, postgres: realPostgres(programs), machine };
   const journal = await Journal.open(join(temporaryFolder("journal"), "journal.json"), realFiles);
-  const { folder = join(temporaryFolder("media"), "media.spool.clear"), jobs = 2 } = more;
+  const {
+    folder = join(temporaryFolder("media"), "media.spool.clear"),
+    jobs = 2,
+    bytes = archive.length,
+  } = more;
   const write = async (file: Unfinished) => {
     for await (const chunk of content) await file.write(chunk);
   };
@@ -74,7 +79,7 @@ async function filled({ address, content = chunked(archive), begun, signal, ...m
   const filling = fillFromArchive(
     address,
     { store: "main", target: { engine: "postgres", address }, section: packed.section },
-    { id: "the-bundle", write, label: "database", begun, marks: { half, whole } },
+    { id: "the-bundle", write, bytes, label: "database", begun, marks: { half, whole } },
     { from: { folder, jobs }, owner: undefined, journal },
     system as unknown as System,
     silent,
@@ -133,6 +138,15 @@ test("a dump that breaks off, or is not whole, never reaches the database", asyn
     assert.deepEqual(marks, []);
   }
   assert.equal(await relationsIn(cluster, name), 0);
+});
+
+test("where the database before it has filled the disk, it is said before anything is written", async () => {
+  const name = newName();
+  await cluster.createDatabase(name, { owner: "mover" });
+  const { error, marks } = await filled({ address: addressIn(cluster, name), bytes: 2 ** 60 });
+  assert.equal(error.code, "disk-full");
+  assert.match(error.message, /the dump in the clear alone takes/);
+  assert.deepEqual(marks, []);
 });
 
 test("a folder that is there already is left as it is", async () => {
