@@ -1,8 +1,10 @@
 import { MigrationError, EXIT_CODES, Interrupted, type ErrorCode } from "../errors.ts";
 import type { Peer } from "../system/peer.ts";
+import { giveBack } from "../system/memory.ts";
+import { blocks } from "./compress.ts";
 import { encodeFrame, FIRST_LINE, readFrames, type Frame } from "./frames.ts";
 import { Tally, type Measure } from "./measure.ts";
-import type { Bytes } from "./stage.ts";
+import { givingBack, type Bytes } from "./stage.ts";
 
 export interface ChannelOptions {
   /** For people: where the other side is, as "on the old host". */
@@ -15,6 +17,9 @@ export interface ChannelOptions {
 
 const PATIENCE = 120_000;
 const EVERY = 15_000;
+
+/** Bytes of a stream that are sent at once. */
+const AT_ONCE = 256 * 1024;
 
 /**
  * A talk between two runs of this program: messages, which are JSON, and streams of bytes, each of which ends with
@@ -66,9 +71,12 @@ export class Channel {
    */
   async send(source: Bytes, last: () => Promise<void> = () => Promise.resolve()): Promise<Measure> {
     const tally = new Tally();
-    for await (const chunk of source) {
-      tally.add(chunk);
-      await this.#write(encodeFrame("data", chunk));
+    // Many small pieces cost both sides more than the bytes do.
+    for await (const block of givingBack(blocks(givingBack(source), AT_ONCE))) {
+      tally.add(block);
+      const frame = encodeFrame("data", block);
+      await this.#write(frame);
+      giveBack(frame);
     }
     await last();
     const measure = tally.result();

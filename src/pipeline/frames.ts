@@ -1,4 +1,5 @@
 import { MigrationError } from "../errors.ts";
+import { lend } from "../system/memory.ts";
 import type { Bytes } from "./stage.ts";
 
 /**
@@ -42,7 +43,7 @@ export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array(
     return Buffer.concat(pieces);
   }
   if (bytes.length > limit) throw new RangeError(`a ${kind} of ${bytes.length} bytes is too long`);
-  const frame = Buffer.allocUnsafe(HEAD + bytes.length);
+  const frame = kind === "data" ? lend(HEAD + bytes.length) : Buffer.allocUnsafe(HEAD + bytes.length);
   frame.writeUInt8(KINDS[kind], 0);
   frame.writeUInt32BE(bytes.length, 1);
   frame.set(bytes, HEAD);

@@ -7,7 +7,7 @@ import type { Bytes } from "./system.ts";
 export interface Peer {
   /** What it says; ends when it says no more. */
   readonly input: Bytes;
-  /** Resolves when there is room for more. Throws `connection-failed` once nobody listens. */
+  /** Resolves when the bytes are written and may be overwritten. Throws `connection-failed` once nobody listens. */
   write(bytes: Uint8Array): Promise<void>;
 }
 
@@ -47,8 +47,7 @@ export function callingPeer(stdin: Readable, stdout: Writable, signal: AbortSign
     async write(bytes) {
       signal.throwIfAborted();
       if (gone || stdout.destroyed) throw nobodyListens();
-      if (stdout.write(bytes)) return;
-      await room(stdout, signal);
+      await written(bytes, stdout, signal);
       signal.throwIfAborted();
     },
   };
@@ -58,16 +57,17 @@ async function drain(source: Bytes): Promise<void> {
   for await (const _ of source);
 }
 
-/** Resolves when there is room, when there never will be, and when the run is to stop. */
-function room(stdout: Writable, signal: AbortSignal): Promise<void> {
+/** Resolves when it is written, when it never will be, and when the run is to stop. */
+function written(bytes: Uint8Array, stdout: Writable, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
-      stdout.off("drain", go).off("close", go).off("error", go);
+      stdout.off("close", go).off("error", go);
       signal.removeEventListener("abort", go);
       resolve();
     };
-    stdout.on("drain", go).on("close", go).on("error", go);
+    stdout.on("close", go).on("error", go);
     signal.addEventListener("abort", go);
+    stdout.write(bytes, go);
   });
 }
 

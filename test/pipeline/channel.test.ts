@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PassThrough } from "node:stream";
+import { PassThrough, Transform } from "node:stream";
 import { test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
 import { Channel } from "../../src/pipeline/channel.ts";
@@ -9,9 +9,17 @@ import { callingPeer } from "../../src/system/peer.ts";
 
 const NEVER = new AbortController().signal;
 
+/** Copies, as a pipe of the kernel does: what was written may be overwritten. */
+const pipe = () =>
+  new Transform({
+    transform: (chunk: Buffer, _, done) => {
+      done(null, Buffer.from(chunk));
+    },
+  });
+
 /** Two that talk with each other, and the pipes between them. */
 async function pair(options: { patience?: number; every?: number } = {}) {
-  const [there, back] = [new PassThrough(), new PassThrough()];
+  const [there, back] = [pipe(), pipe()];
   const here = await Channel.begin(callingPeer(back, there, NEVER), { there: "on the old host", ...options });
   const other = await Channel.begin(callingPeer(there, back, NEVER), {
     there: "on the new host",

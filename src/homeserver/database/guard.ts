@@ -1,4 +1,5 @@
 import { MigrationError } from "../../errors.ts";
+import { giveBack, lend } from "../../system/memory.ts";
 import type { Stage } from "../../pipeline/stage.ts";
 
 /**
@@ -63,10 +64,14 @@ function endOfHead(bytes: Uint8Array): number | undefined {
 const withoutTail: Stage = async function* (source) {
   let held: Uint8Array = new Uint8Array();
   for await (const chunk of source) {
-    const all = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    const all = lend(held.length + chunk.length);
+    all.set(held);
+    all.set(chunk, held.length);
     const cut = Math.max(0, all.length - TAIL_SIZE);
+    held = Uint8Array.from(all.subarray(cut));
     if (cut > 0) yield all.subarray(0, cut);
-    held = all.subarray(cut);
+    // psql has it by now.
+    giveBack(all);
   }
   const end = Buffer.from(held).indexOf("\n-- PostgreSQL database dump complete");
   if (end === -1) throw notADump();

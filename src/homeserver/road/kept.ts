@@ -32,7 +32,7 @@ export class Kept {
     const [path, secret] = [join(folder, INVENTORY), join(folder, KEPT_PASSPHRASE)];
     if (!(await files.look(path)) || !(await files.look(secret)))
       return new Kept(Inventory.begin(machine, rehearsal), folder, undefined, system);
-    const lock = { gpg, passphrase: (await files.readText(secret)).trimEnd() };
+    const lock = { gpg, passphrase: (await files.readText(secret)).trimEnd(), isRandom: true };
     const inventory = await Inventory.read(files.read(path), lock, path);
     if (inventory.rehearsal === rehearsal) return new Kept(inventory, folder, lock, system);
     throw new MigrationError(
@@ -59,6 +59,6 @@ export class Kept {
     const { files, gpg, machine } = this.#system;
     const passphrase = makePassphrase((bytes) => machine.random(bytes));
     await files.writeWhole(join(this.#folder, KEPT_PASSPHRASE), `${passphrase}\n`);
-    return { gpg, passphrase };
+    return { gpg, passphrase, isRandom: true };
   }
 }
