@@ -11,7 +11,7 @@ import { movedOn } from "../homeserver/moved-on.ts";
 import { openedElsewhere } from "../homeserver/opened-elsewhere.ts";
 import { configUnread, putBack, undos } from "../homeserver/put-back.ts";
 import { readHomeserver } from "../homeserver/read.ts";
-import { HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
+import { COMPLETE, HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
 import type { FenceRecord } from "../homeserver/service/fence-record.ts";
 import { signsOfLife } from "../homeserver/service/inspect.ts";
 import { undoWords } from "../homeserver/service/undo.ts";
@@ -19,6 +19,7 @@ import { Unwritten } from "../homeserver/unwritten.ts";
 import type { Journal } from "../journal/journal.ts";
 import { takeLock } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
+import type { Files } from "../system/files.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import { acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options.ts";
@@ -90,9 +91,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       const sent = journal?.facts[ROAD] !== undefined;
       const list = undos(record);
       const words = list.map((change) => undoWords(change, record.keeper, options.startCommand));
-      // Whether everything that a new server needs was packed, or sent to it.
-      const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
-      const complete = sealed || !journal || journal.facts[HANDED_OVER] !== undefined;
+      const complete = await wasComplete(folder, journal, files);
       const going = { ...options, subject: record.subject, folder, there, complete, lines: words };
       const agreed = await mayGoBack(going, system);
       const looked = [...begun.findings, ...unread, ...agreed];
@@ -103,9 +102,14 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
         return { findings, details: { ...details, dryRun: true }, lines };
       }
       for (const { sentence } of looked) view.note(sentence);
+      const unseal = async () => {
+        await unwritten.unless(() => files.remove(join(folder, MANIFEST)));
+        await unwritten.unless(async () => journal?.forgetFact(HANDED_OVER));
+      };
+      // A rollback that comes to no end is run again, and the bundle may have been opened in between.
+      const isNoted = complete && journal ? await noteComplete(journal, unwritten, system) : true;
       // First of all: a bundle of a server that serves again must not be restored by mistake.
-      await unwritten.unless(() => files.remove(join(folder, MANIFEST)));
-      await unwritten.unless(async () => journal?.forgetFact(HANDED_OVER));
+      if (isNoted) await unseal();
       // What this run starts counts as this run's.
       const earlier = record.restarted;
       const from = { ...options, record, homeserver, unwritten, accepted: options.accept };
@@ -113,13 +117,17 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       const isBack = !back.closed && (back.started || !back.failure);
       const outage = isBack ? await endOutage(journal, unwritten, system) : undefined;
       const alive = homeserver !== undefined && (await signsOfLife(homeserver, system)).length > 0;
-      if (back.failure) throw back.failure;
+      if (isBack) {
+        if (!isNoted) await unseal();
+        await unwritten.unless(async () => journal?.forgetFact(COMPLETE));
+      }
       const { subject, givenUp } = record;
       const how = { ...back, subject, folder, sent, earlier, alive, outage, changed: givenUp !== undefined };
       return {
         findings: [...findings, ...unwritten.findings(folder)],
         details: { ...details, leftToDo: [...back.left], outageSeconds: outage ?? null },
         lines: backLines(how),
+        failure: back.failure,
       };
     } finally {
       await held?.release();
@@ -131,6 +139,21 @@ const nothingFenced = (folder: string) =>
   new MigrationError("bundle-unfinished", `the export into ${folder} has changed nothing on this host`, {
     hint: "there is nothing to undo: start the server with what you stopped it with",
   });
+
+/** Whether everything that a new server needs was packed, or sent to it, and the old one has not served since. */
+async function wasComplete(folder: string, journal: Journal | undefined, files: Files): Promise<boolean> {
+  if (!journal || (await files.look(join(folder, MANIFEST)))) return true;
+  return journal.facts[HANDED_OVER] !== undefined || journal.facts[COMPLETE] !== undefined;
+}
+
+/** Answers whether it could be written down. */
+async function noteComplete(journal: Journal, unwritten: Unwritten, { machine }: System): Promise<boolean> {
+  const noted = await unwritten.unless(async () => {
+    await journal.setFact(COMPLETE, journal.facts[COMPLETE] ?? new Date(machine.now()).toISOString());
+    return true;
+  });
+  return noted === true;
+}
 
 /** The old server's configuration; without it, what stands on the host can be undone all the same. */
 async function readOld(

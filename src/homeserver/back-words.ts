@@ -25,12 +25,23 @@ export const backLines = (back: Back): string[] => [
     : `the bundle in ${back.folder} is no longer sealed; to move after all, run the export again, into this folder or a new one`,
 ];
 
-function standing({ subject, left, closed, changed, started, earlier, alive, outage }: Back): string[] {
+function standing({
+  subject,
+  left,
+  closed,
+  changed,
+  started,
+  earlier,
+  alive,
+  outage,
+  failure,
+}: Back): string[] {
   if (closed) return [`${subject} cannot write on this host yet: do first what is left to you`];
   if (started && left.length === 0)
     return [
       `${subject} serves again on this host${outage === undefined ? "" : `, after ${formatDuration(outage)}`}`,
     ];
+  if (failure && !started) return [`${subject} does not serve on this host yet`];
   const again = `it was started again by an earlier rollback, on ${earlier ?? ""}`;
   if (alive)
     return [

@@ -28,7 +28,17 @@ export async function takeLock(
     start: machine.processStart(machine.pid) ?? "",
     since: new Date(machine.now()).toISOString(),
   };
-  while (!(await files.createNew(path, `${JSON.stringify(me)}\n`))) {
+  const claim = async () => {
+    try {
+      return await files.createNew(path, `${JSON.stringify(me)}\n`);
+    } catch (error) {
+      // On a full disk too it is somebody's, if it is there.
+      const found = await read(path, files);
+      if (typeof found === "object" && !isGone(found, machine)) throw held(path, found);
+      throw error;
+    }
+  };
+  while (!(await claim())) {
     const found = await read(path, files);
     if (typeof found === "object" && !isGone(found, machine)) throw held(path, found);
     if (found !== "none") await removeStale(path, files, machine);

@@ -17,6 +17,12 @@ export const ROAD = "road";
 /** The fact that says when the new host had all of it: ISO 8601. */
 export const HANDED_OVER = "handedOver";
 
+/**
+ * The fact that says since when all that a new server needs has left this host, or could have: ISO 8601. Written before
+ * the new host is told so, and forgotten when the old server serves again.
+ */
+export const COMPLETE = "complete";
+
 export interface Sending {
   readonly folder: string;
   readonly subject: string;

@@ -24,7 +24,7 @@ import {
   ROAD_VERSION,
   type FromOld,
 } from "./messages.ts";
-import { enterRoadPlace, HANDED_OVER, saveThere, writeDown } from "./place.ts";
+import { COMPLETE, enterRoadPlace, HANDED_OVER, saveThere, writeDown } from "./place.ts";
 import { toldThere } from "./told-there.ts";
 import { RoadWriter } from "./writer.ts";
 
@@ -150,6 +150,7 @@ async function handOver(
   { machine }: System,
 ): Promise<void> {
   const told = findings.map((finding) => ({ ...finding, evidence: [...(finding.evidence ?? [])] }));
+  await journal.setFact(COMPLETE, new Date(machine.now()).toISOString());
   await channel.say({ type: "done", outageSince: since, findings: told } satisfies FromOld["done"]);
   await hearFromNew(channel, FROM_NEW.restored);
   await journal.setFact(HANDED_OVER, new Date(machine.now()).toISOString());
