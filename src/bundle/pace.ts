@@ -3,7 +3,7 @@ import { compress, decompress } from "../pipeline/compress.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
 import { measure } from "../pipeline/measure.ts";
 import { drain, through, type Bytes } from "../pipeline/stage.ts";
-import { share } from "../system/memory.ts";
+import { hold } from "../system/memory.ts";
 import type { Machine } from "../system/machine.ts";
 
 /** How fast this machine packs, as the writer does it, but for its disk: nothing is written. */
@@ -67,5 +67,5 @@ const nothing = () => undefined;
 /** They are needed again, and must not be given back. */
 // eslint-disable-next-line @typescript-eslint/require-await -- stages pull
 async function* given(chunks: readonly Uint8Array[]): Bytes {
-  yield* chunks.map(share);
+  yield* chunks.map(hold);
 }

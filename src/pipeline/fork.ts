@@ -10,7 +10,8 @@ const AHEAD = 2;
  */
 export class Fork {
   readonly #source: AsyncIterator<Uint8Array>;
-  readonly #chunks: Uint8Array[] = [];
+  /** What each of the two is given of a chunk. */
+  readonly #chunks: (readonly [Uint8Array, Uint8Array])[] = [];
   /** Chunks that nobody needs any more. */
   #gone = 0;
   /** How many chunks each has taken; Infinity when it left. Undefined before it begins. */
@@ -32,7 +33,7 @@ export class Fork {
     try {
       for (;;) {
         const taken: number = this.#taken[reader];
-        const chunk = this.#chunks[taken - this.#gone];
+        const chunk = this.#chunks[taken - this.#gone]?.[reader];
         if (chunk) {
           this.#taken[reader] = taken + 1;
           this.#forget();
@@ -70,7 +71,7 @@ export class Fork {
     try {
       const result = await this.#source.next();
       if (result.done === true) this.#ended = true;
-      else this.#chunks.push(this.#isRead ? share(result.value) : result.value);
+      else this.#chunks.push(this.#isRead ? share(result.value) : [result.value, result.value]);
     } catch (error) {
       this.#ended = true;
       this.#failure = { error };

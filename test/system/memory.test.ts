@@ -6,21 +6,33 @@ import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
 import { Fork } from "../../src/pipeline/fork.ts";
 import { givingBack, through, type Bytes } from "../../src/pipeline/stage.ts";
 import { realFiles } from "../../src/system/files.ts";
-import { giveBack, lend, share } from "../../src/system/memory.ts";
+import { giveBack, hold, lend, share } from "../../src/system/memory.ts";
 import { collect, noise } from "../support/bytes.ts";
 import { programsWith } from "../support/real-world.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 
-test("what was lent and is given back has no bytes any more; what is shared or anybody's stays", () => {
+test("what was lent and is given back has no bytes any more; what is held or anybody's stays", () => {
   const lent = lend(1000);
   giveBack(lent.subarray(10));
   giveBack(lent);
   assert.equal(lent.length, 0);
-  const shared = share(lend(1000));
-  giveBack(shared);
+  const held = hold(lend(1000));
+  giveBack(held);
   const anybodys = Buffer.from("anybody's");
   giveBack(anybodys);
-  assert.deepEqual([shared.length, anybodys.toString()], [1000, "anybody's"]);
+  assert.deepEqual([held.length, anybodys.toString()], [1000, "anybody's"]);
+});
+
+test("what two share is freed when both have given it back, each once, and not what they cut from it", () => {
+  const [one, other] = share(lend(1000));
+  giveBack(one);
+  giveBack(one);
+  giveBack(one.subarray(1));
+  assert.deepEqual([one.length, other.length], [1000, 1000]);
+  giveBack(other.subarray());
+  assert.equal(other.length, 1000);
+  giveBack(other);
+  assert.deepEqual([one.length, other.length], [0, 0]);
 });
 
 const MIB = 1024 * 1024;

@@ -23,7 +23,8 @@ export async function* exactly(source: Bytes, size: number, tell: (read: ReadWho
   let fault: string | undefined;
   try {
     for await (const chunk of source) {
-      const taken = chunk.subarray(0, size - given);
+      // The chunk itself where it may be: a view of it cannot be given back.
+      const taken = chunk.length > size - given ? chunk.subarray(0, size - given) : chunk;
       if (taken.length < chunk.length) fault = "it has grown while it was read";
       hash.update(taken);
       given += taken.length;
