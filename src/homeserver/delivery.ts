@@ -7,6 +7,6 @@ export interface Delivery {
   readonly id: string;
   /** What it holds under a plain name, decompressed. It ends well only if all of it is what was packed. */
   content(plainName: string, label: string): Bytes;
-  /** Writes the same into a file, which is not finished yet; where that goes faster than by `content`. */
+  /** Writes the same into a file, which is not finished yet. Left out where no dump comes that lies there before it goes in. */
   write?(plainName: string, label: string, file: Unfinished): Promise<void>;
 }

@@ -19,7 +19,7 @@ import { schemaTable, type Store } from "./database/store.ts";
 import { describeTarget, openTarget, type DatabaseRestore } from "./database/target.ts";
 import { verifyDatabase } from "./database/verify.ts";
 import { isMark, isMarked, type Begun } from "./database/half-filled.ts";
-import { removeClearDump, type WriteDump } from "./database/clear-dump.ts";
+import { removeClearDump } from "./database/clear-dump.ts";
 import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-from-archive.ts";
 import type { Owner } from "./owned-folder.ts";
 import type { Delivery } from "./delivery.ts";
@@ -96,14 +96,11 @@ export function databaseStep(
     const content = delivery.content(artifactOf(restore), label);
     const begins = () => journal.setFact(filling, fillingFact(id, restore));
     if (target.engine === "postgres" && comesAsArchive(restore)) {
-      if (!archives) throw new TypeError("nobody said where the dump may lie in the clear");
+      const write = delivery.write?.bind(delivery, artifactOf(restore), label);
+      if (!archives || !write) throw new TypeError("nobody said where and how a dump is written down");
       const begun = halfFilled(id, restore, journal);
       const half = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
       const marks = { half, whole: begins };
-      const write: WriteDump = async (file) => {
-        if (delivery.write) await delivery.write(artifactOf(restore), label, file);
-        else for await (const chunk of content) await file.write(chunk);
-      };
       const dump = { id, write, bytes: clearBytes?.(restore) ?? 0, label, begun, marks };
       await fillFromArchive(
         ...([target.address, restore, dump] as const),

@@ -3,6 +3,7 @@ import { readSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { createGunzip } from "node:zlib";
 import { DumpArchive } from "./dump-archive.ts";
+import { adopt, giveBack } from "./memory.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 
 /** What a gzip file holds, as far as it is of interest to who wants to know whether it is whole. */
@@ -114,9 +115,10 @@ async function look({ descriptor, tail, packing, dumpArchive }: Order): Promise<
 /** What `next` gives is overwritten by the next: it is only asked for when the last was used up. */
 function inflate(next: () => Uint8Array, take: (content: Uint8Array) => void): Promise<void> {
   const gunzip = createGunzip({ chunkSize: 2 * STEP });
-  gunzip.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
+  gunzip.on("data", (chunk: Uint8Array) => {
     take(chunk);
-    if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) giveBack(chunk.buffer);
+    // zlib has filled this one to its end, and begins another: no other chunk of it is to come, or still looked at.
+    if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) giveBack(adopt(chunk));
   });
   return new Promise((resolve, reject) => {
     gunzip.once("end", resolve).once("error", reject);
@@ -130,14 +132,6 @@ function inflate(next: () => Uint8Array, take: (content: Uint8Array) => void): P
     };
     step();
   });
-}
-
-/**
- * Frees a buffer that zlib has filled to its end, after which it begins another. Left to the garbage collector some
- * 70 MB of them pile up.
- */
-function giveBack(buffer: ArrayBuffer): void {
-  buffer.transfer(0);
 }
 
 /** See `fill`. */

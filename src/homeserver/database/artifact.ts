@@ -4,13 +4,12 @@ import type { QuerySession } from "../../system/query.ts";
 import { DUMP_FORMATS } from "./dump-format.ts";
 import { dumpArtifact } from "./export.ts";
 import { SQLITE_ARTIFACT } from "./export-sqlite.ts";
+import { STORES } from "./store.ts";
 
 type Engine = QuerySession["engine"];
 
 const NAMES = [
-  ...(["main", "state", "mas"] as const).flatMap((store) =>
-    DUMP_FORMATS.map((format) => dumpArtifact(store, format)),
-  ),
+  ...STORES.flatMap((store) => DUMP_FORMATS.map((format) => dumpArtifact(store, format))),
   SQLITE_ARTIFACT,
 ].map(sealedName);
 

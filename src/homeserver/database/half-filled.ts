@@ -10,7 +10,7 @@ import {
 import type { Machine } from "../../system/machine.ts";
 import { tables } from "./count.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
-import { isMissingDatabase } from "./inspect-target.ts";
+import { connectIfThere } from "./inspect-target.ts";
 
 /** As what pg_restore is known to the server, so that one that outlived its run can be ended. */
 export const FILLING_AS = "synlift pg_restore";
@@ -165,18 +165,6 @@ async function endFilling(session: PostgresSession, machine: Pick<Machine, "wait
       WHERE datname = current_database() AND usename = current_user AND application_name = ${sqlText(FILLING_AS)}`);
     if (ended.length === 0) return;
     await machine.wait(LOOK_EVERY);
-  }
-}
-
-async function connectIfThere(
-  address: PostgresAddress,
-  postgres: Postgres,
-): Promise<PostgresSession | undefined> {
-  try {
-    return await postgres.connect(address);
-  } catch (error) {
-    if (isMissingDatabase(error)) return undefined;
-    throw error;
   }
 }
 

@@ -21,11 +21,8 @@ export async function inspectTarget(
   { address, section, store }: Target,
   postgres: Postgres,
 ): Promise<boolean> {
-  let session: PostgresSession;
-  try {
-    session = await postgres.connect(address);
-  } catch (error) {
-    if (!isMissingDatabase(error)) throw error;
+  const session = await connectIfThere(address, postgres);
+  if (!session) {
     await mayCreate(address, section, postgres);
     return false;
   }
@@ -42,21 +39,27 @@ export async function serverOf(
   address: PostgresAddress,
   postgres: Postgres,
 ): Promise<{ major: number; text: string }> {
-  const session = await postgres.connect(address).catch((error: unknown) => {
-    if (isMissingDatabase(error)) return postgres.connect(maintenance(address));
-    throw error;
-  });
+  const session = (await connectIfThere(address, postgres)) ?? (await postgres.connect(maintenance(address)));
   const { serverVersion, serverVersionText } = await databaseFacts(session).finally(() => session.close());
   return { major: majorOf(serverVersion), text: serverVersionText };
 }
 
 /** Whether there is such a database, whatever is in it. */
 export async function isThere(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
+  const session = await connectIfThere(address, postgres);
+  await session?.close();
+  return session !== undefined;
+}
+
+/** Undefined when there is no such database. Throws as `Postgres.connect` does. */
+export async function connectIfThere(
+  address: PostgresAddress,
+  postgres: Postgres,
+): Promise<PostgresSession | undefined> {
   try {
-    await (await postgres.connect(address)).close();
-    return true;
+    return await postgres.connect(address);
   } catch (error) {
-    if (isMissingDatabase(error)) return false;
+    if (isMissingDatabase(error)) return undefined;
     throw error;
   }
 }

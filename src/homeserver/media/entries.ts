@@ -6,6 +6,7 @@ import type { Files } from "../../system/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { idOf, withHashes } from "./known-hashes.ts";
 import { fetched, providedFiles } from "./provided.ts";
+import { Listed } from "./listed.ts";
 import { locate, type Provider } from "./provider.ts";
 import type { MediaEntry } from "./shared-reads.ts";
 import { openSteadily, type Reading } from "./steady.ts";
@@ -31,17 +32,14 @@ export class Noticed {
   #files = 0;
   #bytes = 0;
   #provided = 0;
-  #changedCount = 0;
-  readonly #changed: string[] = [];
-  #unreadableCount = 0;
-  readonly #unreadable: string[] = [];
+  readonly #changed = new Listed(NAMED);
+  readonly #unreadable = new Listed(HELD);
   #passed = 0;
   readonly #left = { files: 0, bytes: 0 };
 
   /** A file of the store that is there and could not be read; `left` when nothing of it is in the archive. */
   addUnreadable({ name, size }: Pick<StoredFile, "name" | "size">, left: boolean): void {
-    this.#unreadableCount += 1;
-    if (this.#unreadable.length < HELD) this.#unreadable.push(name);
+    this.#unreadable.add(name);
     if (!left) return;
     this.#left.files += 1;
     this.#left.bytes += size;
@@ -59,11 +57,11 @@ export class Noticed {
 
   /** Names below the store, the first hundred thousand. */
   get unreadable(): readonly string[] {
-    return this.#unreadable;
+    return this.#unreadable.some;
   }
 
   get unreadableCount(): number {
-    return this.#unreadableCount;
+    return this.#unreadable.count;
   }
 
   /** What of it is not in the archive at all. */
@@ -75,9 +73,7 @@ export class Noticed {
     this.#files += 1;
     this.#bytes += size;
     if (how.provided) this.#provided += 1;
-    if (!how.changed) return;
-    this.#changedCount += 1;
-    if (this.#changed.length < NAMED) this.#changed.push(idOf(name) ?? name);
+    if (how.changed) this.#changed.add(idOf(name) ?? name);
   }
 
   /**
@@ -97,10 +93,10 @@ export class Noticed {
       files: this.#files,
       bytes: this.#bytes,
       provided: this.#provided,
-      changed: this.#changed,
-      changedCount: this.#changedCount,
-      unreadable: this.#unreadable.slice(0, NAMED),
-      unreadableCount: this.#unreadableCount,
+      changed: this.#changed.some,
+      changedCount: this.#changed.count,
+      unreadable: this.#unreadable.some.slice(0, NAMED),
+      unreadableCount: this.#unreadable.count,
     };
   }
 }

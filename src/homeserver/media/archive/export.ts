@@ -11,6 +11,7 @@ import type { Progress } from "../../../system/progress.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { SETTLED, type Reach } from "../export.ts";
 import { hashAt } from "../hash-at.ts";
+import { Listed } from "../listed.ts";
 import { filesSince, PackedList } from "../packed-list.ts";
 import type { SharedReads } from "../shared-reads.ts";
 import { walkStore, type StoredFile } from "../store.ts";
@@ -189,7 +190,7 @@ async function packOne(
   const listPath = join(from.folder, packedIn(folder));
   const list = new PackedList(inventory.salt);
   const counted = { records: 0, bytes: 0, quarantined: [] as string[] };
-  const other = { changed: [] as string[], changedCount: 0 };
+  const other = new Listed(NAMED);
   let lastElsewhere: string | undefined;
   const written = await files.begin(listPath);
   try {
@@ -205,9 +206,7 @@ async function packOne(
           counted.records += 1;
           counted.bytes += size;
           if (upload.quarantinedBy !== null) counted.quarantined.push(upload.mediaId);
-          if (upload.sha256 === null || upload.sha256 === record.sha256) return;
-          other.changedCount += 1;
-          if (other.changed.length < NAMED) other.changed.push(upload.mediaId);
+          if (upload.sha256 !== null && upload.sha256 !== record.sha256) other.add(upload.mediaId);
         },
         unread({ upload, file }, why) {
           noticed.add(`${upload.mediaId}: ${why}`, file?.name);
@@ -229,7 +228,8 @@ async function packOne(
     const { name, size, sha256, parts } = artifact;
     const { records, bytes } = counted;
     const hash = (await hashAt(listPath, files))!;
-    return { name, size, sha256, parts, records, bytes, ...other, began, list: hash };
+    const changed = { changed: other.some, changedCount: other.count };
+    return { name, size, sha256, parts, records, bytes, ...changed, began, list: hash };
   } finally {
     await written.abandon();
   }

@@ -1,4 +1,5 @@
 import { MigrationError } from "../../../errors.ts";
+import { Listed } from "../listed.ts";
 
 /** So many are named; of more only the number is known. */
 export const NAMED = 1000;
@@ -7,14 +8,17 @@ const SHOWN = 5;
 
 /** Uploads that went away or changed while they were packed. */
 export class Noticed {
-  unread = 0;
-  readonly #some: string[] = [];
-  readonly #files: string[] = [];
+  readonly #unread = new Listed(SHOWN);
+  readonly #files = new Listed(NAMED);
   #isLost = false;
+
+  get unread(): number {
+    return this.#unread.count;
+  }
 
   /** Names of those that lie in the store, below it: the first thousand. */
   get files(): readonly string[] {
-    return this.#files;
+    return this.#files.some;
   }
 
   /** Whether there is one that no file of the store stands for: a second pass does not come by it. */
@@ -24,10 +28,9 @@ export class Noticed {
 
   /** What and why, for people, and which file of the store, if any. */
   add(what: string, file: string | undefined): void {
-    this.unread += 1;
+    this.#unread.add(what);
     if (file === undefined) this.#isLost = true;
-    if (file !== undefined && this.#files.length < NAMED) this.#files.push(file);
-    if (this.#some.length < SHOWN) this.#some.push(what);
+    else this.#files.add(file);
   }
 
   /** Throws `media-missing` when there are any and nobody accepted that. */
@@ -36,7 +39,7 @@ export class Noticed {
     const more = this.unread > SHOWN ? `; and ${this.unread - SHOWN} more` : "";
     throw new MigrationError(
       "media-missing",
-      `${this.unread} uploads in ${store} could not be read to their end: ${this.#some.join("; ")}${more}`,
+      `${this.unread} uploads in ${store} could not be read to their end: ${this.#unread.some.join("; ")}${more}`,
       {
         hint: "see that nothing writes there and that the disk is well, then run the same command again; or go on without them: --accept media-missing",
       },
