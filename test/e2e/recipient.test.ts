@@ -15,6 +15,7 @@ import {
   type OldServer,
 } from "../support/old-server.ts";
 import { scriptsIn } from "../support/real-world.ts";
+import { rowsToRestore } from "../support/restored.ts";
 import { rowCounts } from "../support/row-counts.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -36,7 +37,7 @@ before(async () => {
   place = await makeNewPlace(old.cluster, "new", await freePort());
   work = temporaryFolder("recipient");
   bundle = join(work, "bundle");
-  rows = new Map([...(await rowCounts(old.cluster, "old")), ["public.e2e_one_time_keys_json", 0]]);
+  rows = await rowsToRestore(old.cluster);
 });
 
 after(async () => {

@@ -12,9 +12,9 @@ import {
   type NewPlace,
   type OldServer,
 } from "../support/old-server.ts";
-import { rowCounts } from "../support/row-counts.ts";
+import { mustBeProven, rowsToRestore } from "../support/restored.ts";
 import { smallDisk } from "../support/small-disk.ts";
-import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
+import { synlift, synliftWell } from "../support/synlift.ts";
 
 // The new host's disks get full while a bundle is restored onto them: once the database's, once the media's.
 
@@ -29,7 +29,7 @@ before(async () => {
   old = await makeOldServer();
   await old.server.stop();
   work = temporaryFolder("full");
-  expectedRows = new Map([...(await rowCounts(old.cluster, "old")), ["public.e2e_one_time_keys_json", 0]]);
+  expectedRows = await rowsToRestore(old.cluster);
   for (const format of ["plain", "custom"])
     await synliftWell([...exportTo(old, bundleOf(format)), "--db-format", format]);
 });
@@ -39,11 +39,8 @@ after(async () => {
   await old.cluster.stop();
 });
 
-async function mustBeRestored(place: NewPlace, format: string): Promise<void> {
-  assert.deepEqual(await rowCounts(old.cluster, place.database), expectedRows);
-  const args = ["open", ...place.openArgs, ...keyOf(format), "--dry-run", "--json"];
-  assert.ok(resultOf(await synliftWell(args)).findings.every(({ level }) => level === "ok"));
-}
+const mustBeRestored = (place: NewPlace, format: string) =>
+  mustBeProven(old.cluster, place, { rows: expectedRows, key: keyOf(format) });
 
 for (const format of ["plain", "custom"])
   test(`a database's disk that gets full ends a restore of ${format} by name, and with room it is begun again`, async (t) => {

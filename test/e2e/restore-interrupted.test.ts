@@ -17,7 +17,7 @@ import { after, before, test } from "node:test";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeNewPlace, makeOldServer, type NewPlace, type OldServer } from "../support/old-server.ts";
-import { rowCounts } from "../support/row-counts.ts";
+import { mustBeProven, rowsToRestore } from "../support/restored.ts";
 import { filesBelow } from "../support/secrets.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -40,7 +40,7 @@ before(async () => {
     old.home.dataFolder,
   ];
   await synliftWell(["export", ...source, "--out", bundle]);
-  expectedRows = new Map([...(await rowCounts(old.cluster, "old")), ["public.e2e_one_time_keys_json", 0]]);
+  expectedRows = await rowsToRestore(old.cluster);
 });
 
 after(async () => {
@@ -53,9 +53,7 @@ const restore = (place: NewPlace) => ["restore", bundle, ...key, ...place.restor
 
 /** The same rows, and every gate. */
 async function mustBeRestored(place: NewPlace): Promise<void> {
-  assert.deepEqual(await rowCounts(old.cluster, place.database), expectedRows);
-  const proven = resultOf(await synliftWell(["open", ...place.openArgs, ...key, "--dry-run", "--json"]));
-  assert.ok(proven.findings.every(({ level }) => level === "ok"));
+  await mustBeProven(old.cluster, place, { rows: expectedRows, key });
   assert.deepEqual(
     filesBelow(place.mediaDir).filter((path) => path.includes("unfinished")),
     [],

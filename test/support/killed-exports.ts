@@ -7,6 +7,7 @@ import { freePort } from "./lab/server-process.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 import { chance, killMoments, type KillMoment } from "./moments.ts";
 import { makeNewPlace } from "./old-server.ts";
+import { rowsToRestore } from "./restored.ts";
 import { rowCounts } from "./row-counts.ts";
 import { filesBelow } from "./secrets.ts";
 import { eventsOf, synlift, synliftWell, type Ran, type RunOptions } from "./synlift.ts";
@@ -125,7 +126,7 @@ async function restored({ old, env }: UnitServer, bundle: string) {
 
 /** The same of the old server, without any code of the product. One-time keys stay behind on purpose. */
 async function fencedSource({ old }: UnitServer) {
-  const rows = new Map([...(await rowCounts(old.cluster, "old")), ["public.e2e_one_time_keys_json", 0]]);
+  const rows = await rowsToRestore(old.cluster);
   const media = hashesBelow(old.home.mediaStorePath).filter(([name]) => name!.startsWith("local_"));
   const keys = [hashOf(old.home.signingKeyPath)];
   assert.ok(rows.get("public.events")! > 0 && media.length > 0);
