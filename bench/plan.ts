@@ -12,7 +12,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { uploadPath } from "../src/homeserver/media/layout.ts";
+import { uploadPath } from "../src/homeserver/media/store/layout.ts";
 import { makeHomeserverFolder, postgresDatabase } from "../test/support/lab/homeserver-folder.ts";
 import { register } from "../test/support/lab/matrix-client.ts";
 import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";

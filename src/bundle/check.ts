@@ -4,7 +4,7 @@ import type { Lock } from "../pipeline/encrypt.ts";
 import { meter, Tally } from "../pipeline/measure.ts";
 import { drain } from "../pipeline/stage.ts";
 import type { Finding } from "../report/finding.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { Inventory } from "./inventory.ts";
 import { belongsTo } from "./layout.ts";

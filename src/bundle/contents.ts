@@ -1,5 +1,5 @@
 import { MigrationError } from "../errors.ts";
-import { DumpArchive } from "../system/dump-archive.ts";
+import { DumpArchive } from "../system/formats/dump-archive.ts";
 import { mustEndTar, wholeTar } from "../pipeline/tar.ts";
 import type { Stage } from "../pipeline/stage.ts";
 import type { Artifact } from "./manifest.ts";

@@ -2,7 +2,7 @@ import { dirname, join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { Journal } from "../journal/journal.ts";
 import type { Lock } from "../pipeline/encrypt.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { JOURNAL } from "./layout.ts";

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { MigrationError } from "../errors.ts";
 import type { Lock } from "../pipeline/encrypt.ts";
-import { gpgIn, secretKeysIn } from "../system/gpg-home.ts";
+import { gpgIn, secretKeysIn } from "../system/gpg/home.ts";
 import type { System } from "../system/system.ts";
 import { fromSource, readPassphrase, type PassphraseSource } from "./passphrase.ts";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Progress, Work } from "../system/progress.ts";
 import { PROGRESS } from "./layout.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Lock } from "../pipeline/encrypt.ts";
 import { Tally } from "../pipeline/measure.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import type { Inventory } from "./inventory.ts";
 import { CHECKSUMS, INVENTORY, MANIFEST, OPENING } from "./layout.ts";
 import { versionFor, type Manifest } from "./manifest.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { Journal } from "../journal/journal.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
 import { checkParts, refuseDamage } from "./check.ts";
 import { JOURNAL, MANIFEST } from "./layout.ts";

@@ -4,7 +4,7 @@ import { Tally } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import { unpackTar, type Unpacked } from "../pipeline/tar.ts";
 import { formatBytes } from "../report/units.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import { INVENTORY, MANIFEST, SAFE_NAME } from "./layout.ts";
 import { parseManifest, type Manifest, type Part } from "./manifest.ts";
 

@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import { Tally, type Measure } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 
 /** Bytes that are read back at once, while more are being written. */
 const STEP = 8 * 1024 * 1024;

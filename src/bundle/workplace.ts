@@ -4,7 +4,7 @@ import { Journal } from "../journal/journal.ts";
 import { takeLock } from "../journal/lock.ts";
 import type { Outcome, Step } from "../journal/step.ts";
 import type { Lock } from "../pipeline/encrypt.ts";
-import { UNFINISHED_SUFFIX, type Files } from "../system/files.ts";
+import { UNFINISHED_SUFFIX, type Files } from "../system/files/files.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Progress } from "../system/progress.ts";
 import { Tally } from "../pipeline/measure.ts";

@@ -3,10 +3,10 @@ import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { REPORT } from "../bundle/layout.ts";
 import { originLines } from "../bundle/origin.ts";
-import { DUMP_FORMATS } from "../homeserver/database/dump-format.ts";
-import { lookBeforeExport, onlyLook } from "../homeserver/export-look.ts";
-import { packHomeserver, type Sealed } from "../homeserver/export-run.ts";
-import { sendHomeserver } from "../homeserver/road/send.ts";
+import { DUMP_FORMATS } from "../homeserver/database/dump/format.ts";
+import { lookBeforeExport, onlyLook } from "../move/export/look.ts";
+import { packHomeserver, type Sealed } from "../move/export/run.ts";
+import { sendHomeserver } from "../move/direct/send.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Command, Outcome } from "./command.ts";
@@ -28,7 +28,7 @@ import {
   sizeOf,
   STOP_OPTIONS,
   stopSchema,
-} from "./options.ts";
+} from "./options/shared.ts";
 import { shellWord } from "../system/shell-word.ts";
 
 const schema = z.object({

@@ -1,11 +1,11 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { exportMediaRepo, lookAtMediaRepo } from "../homeserver/media/media-repo-export.ts";
-import { readToken } from "../homeserver/people/notice-inputs.ts";
+import { exportMediaRepo, lookAtMediaRepo } from "../homeserver/media/media-repo/export.ts";
+import { readToken } from "../homeserver/people/notices/inputs.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options.ts";
+import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options/shared.ts";
 import { shellWord } from "../system/shell-word.ts";
 
 const schema = z.object({

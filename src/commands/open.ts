@@ -3,20 +3,20 @@ import { z } from "zod";
 import { Inventory } from "../bundle/inventory.ts";
 import { lockToOpen } from "../bundle/opening-lock.ts";
 import { outageOf, writeGateReport } from "../homeserver/gate-report.ts";
-import { acceptFindings, excuseStart, gates, mustPass } from "../homeserver/gates.ts";
-import { installedSynapse } from "../homeserver/installed-synapse.ts";
-import { tryIsolated, type Trial } from "../homeserver/isolated.ts";
-import { leftOpen, mayOpen, withLayout } from "../homeserver/may-open.ts";
-import { openFence, wasLeftOpen } from "../homeserver/opening.ts";
-import { keyFor, readRecord, recordFolder, writeRecord, type RestoreRecord } from "../homeserver/record.ts";
-import { readRestored } from "../homeserver/restored-server.ts";
-import { inventoryCopy } from "../homeserver/restore.ts";
-import { isFenced } from "../homeserver/service/fence.ts";
+import { acceptFindings, excuseStart, gates, mustPass } from "../move/open/gates.ts";
+import { installedSynapse } from "../homeserver/version/installed.ts";
+import { tryIsolated, type Trial } from "../move/open/trial.ts";
+import { leftOpen, mayOpen, withLayout } from "../move/open/preconditions.ts";
+import { openFence, wasLeftOpen } from "../move/open/start.ts";
+import { keyFor, readRecord, recordFolder, writeRecord, type RestoreRecord } from "../move/restore/record.ts";
+import { readRestored } from "../move/open/restored-server.ts";
+import { inventoryCopy } from "../move/restore/opened-bundle.ts";
+import { isFenced } from "../homeserver/config/fence.ts";
 import { takeLock } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import { formatDuration } from "../report/units.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import { shellWord } from "../system/shell-word.ts";
 import type { System } from "../system/system.ts";
 import type { Command, Outcome } from "./command.ts";
@@ -29,7 +29,7 @@ import {
   KEY_OPTIONS,
   keySchema,
   keySource,
-} from "./options.ts";
+} from "./options/shared.ts";
 
 const schema = z.object({
   configDir: z.string().min(1),

@@ -4,33 +4,33 @@ import type { DelegationFacts } from "../delegation/facts.ts";
 import { inspectDelegation, type Delegation } from "../delegation/inspect.ts";
 import { addressWords, hostsIn } from "../delegation/words.ts";
 import { MigrationError } from "../errors.ts";
-import { USUAL_LINK } from "../homeserver/estimate/expected.ts";
+import { USUAL_LINK } from "../move/outage/rehearsed.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 import { MEDIA_MISSING } from "../homeserver/media/export.ts";
-import { readToken } from "../homeserver/people/notice-inputs.ts";
-import { agendaOf } from "../homeserver/plan/agenda.ts";
-import { parseDate, roundedUp } from "../homeserver/plan/dates.ts";
-import { lookAtHomeserver, workroom } from "../homeserver/plan/look.ts";
-import { planRedactor } from "../homeserver/plan/names-left-out.ts";
-import { planDetails } from "../homeserver/plan/plan-details.ts";
-import { planPage } from "../homeserver/plan/plan-page.ts";
-import { planText } from "../homeserver/plan/plan-text.ts";
-import { readOrSay } from "../homeserver/plan/read-or-say.ts";
-import type { PlanQuestions } from "../homeserver/plan/questions.ts";
-import { timeFindings } from "../homeserver/plan/time-findings.ts";
-import { MEDIA_ODD, MEDIA_UNREADABLE } from "../homeserver/media/store.ts";
-import { mustHaveFolder } from "../homeserver/room.ts";
-import { chooseSource } from "../homeserver/service/choose-launch.ts";
-import { findLaunches } from "../homeserver/service/find-launches.ts";
+import { readToken } from "../homeserver/people/notices/inputs.ts";
+import { agendaOf } from "../move/plan/agenda.ts";
+import { parseDate, roundedUp } from "../move/plan/dates.ts";
+import { lookAtHomeserver, workroom } from "../move/plan/look.ts";
+import { planRedactor } from "../move/plan/redact.ts";
+import { planDetails } from "../move/plan/details.ts";
+import { planPage } from "../move/plan/page.ts";
+import { planText } from "../move/plan/text.ts";
+import { readOrSay } from "../move/plan/read-config.ts";
+import type { PlanQuestions } from "../move/plan/questions.ts";
+import { timeFindings } from "../move/plan/time-findings.ts";
+import { MEDIA_ODD, MEDIA_UNREADABLE } from "../homeserver/media/store/store.ts";
+import { mustHaveFolder } from "../move/disk-space.ts";
+import { chooseSource } from "../homeserver/service/find/choose.ts";
+import { findLaunches } from "../homeserver/service/find/find.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import { pageHtml } from "../report/html.ts";
 import type { Json } from "../report/json.ts";
-import { parseDnsServer } from "../system/dns.ts";
+import { parseDnsServer } from "../system/dns/dns.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import { typedDatabase } from "./database-options.ts";
+import { typedDatabase } from "./options/database.ts";
 import {
   ACCEPT,
   acceptSchema,
@@ -39,7 +39,7 @@ import {
   CONFIG_OPTIONS,
   configSchema,
   sizeOf,
-} from "./options.ts";
+} from "./options/shared.ts";
 
 const schema = z.object({
   config: z.array(z.string()).default([]),

@@ -11,30 +11,30 @@ import { databaseBytes } from "../homeserver/database/artifact.ts";
 import { masPlanOf } from "../homeserver/mas/restore.ts";
 import { findManifest } from "../homeserver/media/archive/read.ts";
 import { archiveInFolder } from "../homeserver/media/archive/source.ts";
-import { recordFolder } from "../homeserver/record.ts";
-import { fromBundle, readConfigArtifact } from "../homeserver/restore.ts";
-import { artifactOf, databaseStep } from "../homeserver/restore-database.ts";
+import { recordFolder } from "../move/restore/record.ts";
+import { fromBundle, readConfigArtifact } from "../move/restore/opened-bundle.ts";
+import { artifactOf, databaseStep } from "../move/restore/database-step.ts";
 import {
   addedUploads,
   archiveFoldersStep,
   foreignArchiveId,
   foreignArchiveStep,
   mediaStep,
-} from "../homeserver/restore-media.ts";
-import { planRestore, restoreAs, type Placing } from "../homeserver/restore-run.ts";
-import type { Road } from "../homeserver/road/connect.ts";
-import { bothHosts } from "../homeserver/road/agree.ts";
-import type { FromOld } from "../homeserver/road/messages.ts";
-import { restoreFromHost } from "../homeserver/road/restore-from.ts";
-import { databaseSections, sectionsOf } from "../homeserver/sections.ts";
-import { throughSpool } from "../homeserver/spooled.ts";
+} from "../move/restore/media-steps.ts";
+import { planRestore, restoreAs, type Placing } from "../move/restore/run.ts";
+import type { Road } from "../move/direct/connect.ts";
+import { bothHosts } from "../move/direct/consent.ts";
+import type { FromOld } from "../move/direct/protocol.ts";
+import { restoreFromHost } from "../move/direct/restore.ts";
+import { databaseSections, sectionsOf } from "../move/sections.ts";
+import { throughSpool } from "../transfer/from-pipe.ts";
 import { gzipProgram } from "../pipeline/gzip-program.ts";
 import type { Journal } from "../journal/journal.ts";
 import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
-import { ARCHIVE_OPTIONS, archiveSchema, archivesOf } from "./archive-options.ts";
+import { ARCHIVE_OPTIONS, archiveSchema, archivesOf } from "./options/jobs.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   DATABASE_COMMAND,
@@ -42,14 +42,14 @@ import {
   databasesToFill,
   FURTHER_DATABASES,
   furtherDatabasesSchema,
-} from "./database-options.ts";
-import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./layout-options.ts";
-import { comesAsArchive } from "../homeserver/fill-from-archive.ts";
-import { mustBeOutside } from "../homeserver/layouts/choose.ts";
-import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
-import { onlyLooked, proofCommand, restored } from "./restored-words.ts";
-import { ROAD_OPTIONS, roadOf, roadSchema } from "./road-options.ts";
-import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./spool-options.ts";
+} from "./options/database.ts";
+import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./options/layout.ts";
+import { comesAsArchive } from "../move/restore/fill-with-pg-restore.ts";
+import { mustBeOutside } from "../move/restore/layouts/choose.ts";
+import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
+import { onlyLooked, proofCommand, restored } from "./options/restored-text.ts";
+import { ROAD_OPTIONS, roadOf, roadSchema } from "./options/direct.ts";
+import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./options/pipe.ts";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),

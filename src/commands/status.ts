@@ -2,14 +2,14 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { LOCK, MANIFEST } from "../bundle/layout.ts";
 import { readProgress, type Now } from "../bundle/progress-file.ts";
-import { readBegun } from "../homeserver/begun.ts";
-import { fenceFindings, movedOn } from "../homeserver/moved-on.ts";
-import { HANDED_OVER, ROAD } from "../homeserver/road/place.ts";
+import { readBegun } from "../move/old-server/export-state.ts";
+import { fenceFindings, movedOn } from "../move/old-server/changed-since.ts";
+import { HANDED_OVER, ROAD } from "../move/direct/sender-folder.ts";
 import { isGone, lockHolder } from "../journal/lock.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatAmount, formatBytes, formatShare } from "../report/units.ts";
 import type { Command } from "./command.ts";
-import { checked } from "./options.ts";
+import { checked } from "./options/shared.ts";
 
 const schema = z.object({ out: z.string().min(1) });
 

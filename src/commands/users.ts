@@ -1,11 +1,11 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
-import { announce } from "../homeserver/people/announce.ts";
-import { textForThoseAtRisk } from "../homeserver/people/announcement.ts";
-import { campaignOf } from "../homeserver/people/campaign.ts";
+import { announce } from "../homeserver/people/notices/announce.ts";
+import { textForThoseAtRisk } from "../homeserver/people/notices/texts.ts";
+import { campaignOf } from "../homeserver/people/notices/campaign.ts";
 import { peopleFindings } from "../homeserver/people/findings.ts";
-import { readText, readToken, readUrl } from "../homeserver/people/notice-inputs.ts";
+import { readText, readToken, readUrl } from "../homeserver/people/notices/inputs.ts";
 import {
   deliverNotices,
   deliveryFinding,
@@ -13,13 +13,13 @@ import {
   prepareNotices,
   recordIn,
   type Delivery,
-} from "../homeserver/people/notify.ts";
+} from "../homeserver/people/notices/notify.ts";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
 import { surveyPeople } from "../homeserver/people/survey.ts";
 import { readHomeserver } from "../homeserver/read.ts";
-import { mustHaveFolder } from "../homeserver/room.ts";
-import { chooseSource } from "../homeserver/service/choose-launch.ts";
-import { findLaunches } from "../homeserver/service/find-launches.ts";
+import { mustHaveFolder } from "../move/disk-space.ts";
+import { chooseSource } from "../homeserver/service/find/choose.ts";
+import { findLaunches } from "../homeserver/service/find/find.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
@@ -33,7 +33,7 @@ import {
   givenSource,
   DRY_RUN,
   dryRunSchema,
-} from "./options.ts";
+} from "./options/shared.ts";
 
 /** What only means something together with another option. */
 const GOES_WITH = {

@@ -9,7 +9,7 @@ import { MigrationError } from "../errors.ts";
 import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
 import { worst, type Finding } from "../report/finding.ts";
 import type { Command } from "./command.ts";
-import { checked, KEY_OPTIONS, keySchema, keySource } from "./options.ts";
+import { checked, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1),

@@ -1,6 +1,6 @@
-import type { Certificate } from "../system/certificate.ts";
-import type { HttpAnswer } from "../system/http.ts";
-import { NoAnswer } from "../system/no-answer.ts";
+import type { Certificate } from "../system/http/certificate.ts";
+import type { HttpAnswer } from "../system/http/http.ts";
+import { NoAnswer } from "../system/http/no-answer.ts";
 import type { AddressFact, ClientFact, FederationFact } from "./facts.ts";
 import type { HostAddress } from "./lookups.ts";
 import type { Asking } from "./reach.ts";

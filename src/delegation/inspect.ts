@@ -1,6 +1,6 @@
 import type { Finding } from "../report/finding.ts";
-import type { Dns } from "../system/dns.ts";
-import type { Http } from "../system/http.ts";
+import type { Dns } from "../system/dns/dns.ts";
+import type { Http } from "../system/http/http.ts";
 import type { Progress } from "../system/progress.ts";
 import { lookAtClient, lookAtFederation } from "./addresses.ts";
 import { caaFindings, relevantCaa, type CaaSet } from "./caa.ts";

@@ -1,5 +1,5 @@
-import type { Http, HttpAnswer } from "../system/http.ts";
-import { NoAnswer, type Silence } from "../system/no-answer.ts";
+import type { Http, HttpAnswer } from "../system/http/http.ts";
+import { NoAnswer, type Silence } from "../system/http/no-answer.ts";
 import type { Lookups } from "./lookups.ts";
 
 /** With what the outside is asked, and how long each question may take. */

@@ -1,4 +1,4 @@
-import { isDnsName } from "../system/dns-message.ts";
+import { isDnsName } from "../system/dns/message.ts";
 import { addressFamily } from "../system/ip-address.ts";
 
 /** A server name, or the value of `m.server`, which has the same form. */

@@ -1,5 +1,5 @@
-import type { DnsAnswer } from "../system/dns-answer.ts";
-import { valueText } from "../system/dns-message.ts";
+import type { DnsAnswer } from "../system/dns/answer.ts";
+import { valueText } from "../system/dns/message.ts";
 import type { DiscoveryStep, StepId, WellKnownFact } from "./facts.ts";
 import type { Asking } from "./reach.ts";
 import type { ServerName } from "./server-name.ts";

@@ -1,4 +1,4 @@
-import type { HttpAnswer } from "../system/http.ts";
+import type { HttpAnswer } from "../system/http/http.ts";
 import { clientFileSeconds, serverFileSeconds } from "./cache-time.ts";
 import type { WellKnownFact } from "./facts.ts";
 import { reach, type Asking } from "./reach.ts";

@@ -3,9 +3,9 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { REPORT } from "../bundle/layout.ts";
 import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
-import type { Files } from "../system/files.ts";
-import { openPage } from "./pages.ts";
-import { recordFolder, type RestoreRecord } from "./record.ts";
+import type { Files } from "../system/files/files.ts";
+import { openPage } from "../move/report-facts.ts";
+import { recordFolder, type RestoreRecord } from "../move/restore/record.ts";
 
 export interface GateReport {
   readonly folder: string;

@@ -1,5 +1,5 @@
 import { sqlText, type QuerySession } from "../system/query.ts";
-import { NOTHING_KEPT, type Kept } from "./media/kept.ts";
+import { NOTHING_KEPT, type Kept } from "./media/store/folders.ts";
 
 /**
  * What does not move with the database. Export, restore, the gates and the text for those who open a bundle by hand

@@ -1,12 +1,12 @@
 import { dirname, join, resolve } from "node:path";
 import { MigrationError } from "../errors.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import { databaseSetting } from "./config/database-setting.ts";
 import { listenersOf } from "./config/listeners.ts";
 import { referencedBy, signingKeyOf } from "./config/referenced.ts";
 import { secretsOf } from "./config/secrets.ts";
-import { isMapping } from "./config/setting.ts";
-import { parseYaml, YamlFault } from "./config/yaml.ts";
+import { isMapping } from "./settings.ts";
+import { parseYaml, YamlFault } from "./config/yaml/yaml.ts";
 import { readMas } from "./mas/read.ts";
 import type { ConfigFile, Homeserver, PlaceOf, Settings } from "./homeserver.ts";
 import { onThisHost, type PathPair } from "./path-map.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import type { Inputs, Outcome } from "./step.ts";
 
 const doneSchema = z.object({

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
-import type { Files } from "../system/files.ts";
+import type { Files } from "../system/files/files.ts";
 import type { Machine } from "../system/machine.ts";
 
 const holderSchema = z.object({

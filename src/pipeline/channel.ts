@@ -1,5 +1,5 @@
 import { MigrationError, EXIT_CODES, Interrupted, type ErrorCode } from "../errors.ts";
-import type { Peer } from "../system/peer.ts";
+import type { Peer } from "../system/programs/peer.ts";
 import { giveBack } from "../system/memory.ts";
 import { blocks } from "./compress.ts";
 import { encodeFrame, FIRST_LINE, readFrames, type Frame } from "./frames.ts";

@@ -1,4 +1,4 @@
-import type { Gpg, Output } from "../system/programs.ts";
+import type { Gpg, Output } from "../system/programs/programs.ts";
 import type { Bytes } from "./stage.ts";
 
 /** What closes and opens a bundle. */

@@ -1,5 +1,5 @@
 import { MigrationError } from "../errors.ts";
-import type { Call, Output, Programs } from "../system/programs.ts";
+import type { Call, Output, Programs } from "../system/programs/programs.ts";
 import type { Bytes, Stage } from "./stage.ts";
 
 /** A program that compresses faster than we do. */

@@ -1,11 +1,11 @@
-import type { Dns } from "./dns.ts";
-import type { Files } from "./files.ts";
-import type { Http } from "./http.ts";
+import type { Dns } from "./dns/dns.ts";
+import type { Files } from "./files/files.ts";
+import type { Http } from "./http/http.ts";
 import type { Machine } from "./machine.ts";
-import type { ObjectStores } from "./object-store.ts";
-import type { Postgres } from "./postgres.ts";
-import type { Gpg, Programs } from "./programs.ts";
-import type { Sqlite } from "./sqlite.ts";
+import type { ObjectStores } from "./s3/object-store.ts";
+import type { Postgres } from "./postgres/postgres.ts";
+import type { Gpg, Programs } from "./programs/programs.ts";
+import type { Sqlite } from "./sqlite/sqlite.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Bytes on the move. They are pulled, so a slow disk slows the reader and memory stays flat. */

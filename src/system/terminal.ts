@@ -1,7 +1,7 @@
 import { confirm, isCancel, password } from "@clack/prompts";
 import type { Readable, Writable } from "node:stream";
 import { Interrupted, MigrationError } from "../errors.ts";
-import { callingPeer, type Peer } from "./peer.ts";
+import { callingPeer, type Peer } from "./programs/peer.ts";
 
 /** Where results and remarks go, and where a person may be asked. */
 export interface Terminal {

@@ -6,7 +6,7 @@ import { before, test } from "node:test";
 import { checkContents, checkManifest, checkParts, refuseDamage } from "../../src/bundle/check.ts";
 import type { Manifest } from "../../src/bundle/manifest.ts";
 import type { Finding } from "../../src/report/finding.ts";
-import { realFiles as files } from "../../src/system/files.ts";
+import { realFiles as files } from "../../src/system/files/files.ts";
 import { silent } from "../../src/system/progress.ts";
 import { flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import { checkContents, checkManifest, checkParts } from "../../src/bundle/check.ts";
 import { MigrationError } from "../../src/errors.ts";
-import { realFiles as files } from "../../src/system/files.ts";
+import { realFiles as files } from "../../src/system/files/files.ts";
 import { silent } from "../../src/system/progress.ts";
 import { noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

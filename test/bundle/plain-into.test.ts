@@ -6,7 +6,7 @@ import type { Artifact } from "../../src/bundle/manifest.ts";
 import type { Bundle } from "../../src/bundle/reader.ts";
 import { gzipProgram, type Unpack } from "../../src/pipeline/gzip-program.ts";
 import type { Lock } from "../../src/pipeline/encrypt.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import type { Measure } from "../../src/pipeline/measure.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG } from "../support/real-world.ts";

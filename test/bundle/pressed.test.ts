@@ -7,7 +7,7 @@ import { BundleWriter } from "../../src/bundle/writer.ts";
 import { Interrupted } from "../../src/errors.ts";
 import { gzipProgram } from "../../src/pipeline/gzip-program.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles, type Files } from "../../src/system/files.ts";
+import { realFiles, type Files } from "../../src/system/files/files.ts";
 import { silent } from "../../src/system/progress.ts";
 import { collect, flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

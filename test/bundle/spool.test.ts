@@ -5,7 +5,7 @@ import { before, test } from "node:test";
 import { pack, type Header } from "tar-stream";
 import { removeSpool, spoolBundle } from "../../src/bundle/spool.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import { chunked } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith } from "../support/real-world.ts";

@@ -8,12 +8,12 @@ import { checkContents, checkManifest, checkParts, refuseDamage } from "../../sr
 import { MigrationError } from "../../src/errors.ts";
 import type { Lock } from "../../src/pipeline/encrypt.ts";
 import type { Finding } from "../../src/report/finding.ts";
-import { restoreSqlite } from "../../src/homeserver/database/restore-sqlite.ts";
+import { restoreSqlite } from "../../src/homeserver/database/sqlite/restore.ts";
 import { databaseSectionSchema } from "../../src/homeserver/database/section.ts";
-import { realFiles } from "../../src/system/files.ts";
-import { gpgIn } from "../../src/system/gpg-home.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { gpgIn } from "../../src/system/gpg/home.ts";
 import { silent } from "../../src/system/progress.ts";
-import { realSqlite } from "../../src/system/sqlite.ts";
+import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import { collect } from "../support/bytes.ts";
 import { KeyHome } from "../support/gpg-keys.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

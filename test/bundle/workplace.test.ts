@@ -7,7 +7,7 @@ import { seal } from "../../src/bundle/seal.ts";
 import { enterWorkplace, type Workplace, type WorkplaceOptions } from "../../src/bundle/workplace.ts";
 import { runSteps } from "../../src/journal/run-steps.ts";
 import type { Step } from "../../src/journal/step.ts";
-import { realFiles as files } from "../../src/system/files.ts";
+import { realFiles as files } from "../../src/system/files/files.ts";
 import { chunked, flipped } from "../support/bytes.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { MANIFEST } from "../../src/bundle/layout.ts";
 import { packTar } from "../../src/pipeline/tar.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles, type Files } from "../../src/system/files.ts";
+import { realFiles, type Files } from "../../src/system/files/files.ts";
 import { breaksAfter, BROKEN, chunked, collect, flipped, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith } from "../support/real-world.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
 import { fromSource, makePassphrase, passphraseFileOf, passphraseFor } from "../../src/bundle/passphrase.ts";
-import { typedDatabase } from "../../src/commands/database-options.ts";
+import { typedDatabase } from "../../src/commands/options/database.ts";
 import { exportCommand } from "../../src/commands/export.ts";
 import {
   acceptSchema,
@@ -14,9 +14,9 @@ import {
   passphraseSchema,
   passphraseSource,
   sizeOf,
-} from "../../src/commands/options.ts";
+} from "../../src/commands/options/shared.ts";
 import { restoreCommand } from "../../src/commands/restore.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import type { System } from "../../src/system/system.ts";
 import { noise } from "../support/bytes.ts";
 import { machineWith } from "../support/fake-machine.ts";

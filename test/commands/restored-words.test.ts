@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { proofCommand } from "../../src/commands/restored-words.ts";
+import { proofCommand } from "../../src/commands/options/restored-text.ts";
 
 /** What a shell takes the command for. */
 const words = (command: string) =>

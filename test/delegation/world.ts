@@ -1,6 +1,6 @@
 import { inspectDelegation, type Delegation, type DelegationQuestion } from "../../src/delegation/inspect.ts";
-import { realDns } from "../../src/system/dns.ts";
-import { httpOver } from "../../src/system/http.ts";
+import { realDns } from "../../src/system/dns/dns.ts";
+import { httpOver } from "../../src/system/http/http.ts";
 import { silent } from "../../src/system/progress.ts";
 import { startDnsServer, type DnsServerInTest, type Mischief } from "../support/dns-server.ts";
 import { TestAuthority, type KeyAndCertificate } from "../support/test-authority.ts";

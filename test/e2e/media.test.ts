@@ -4,7 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { uploadPath } from "../../src/homeserver/media/layout.ts";
+import { uploadPath } from "../../src/homeserver/media/store/layout.ts";
 import {
   makeHomeserverFolder,
   postgresDatabase,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isolatedSettings } from "../../src/homeserver/isolated.ts";
+import { isolatedSettings } from "../../src/move/open/trial.ts";
 
 const at = { port: 18008, pidFile: "/config/isolated.pid" };
 

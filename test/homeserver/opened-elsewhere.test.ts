@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openedElsewhere } from "../../src/homeserver/opened-elsewhere.ts";
-import { writeRecord, type RestoreRecord } from "../../src/homeserver/record.ts";
-import { realFiles as files } from "../../src/system/files.ts";
+import { openedElsewhere } from "../../src/move/rollback/new-server.ts";
+import { writeRecord, type RestoreRecord } from "../../src/move/restore/record.ts";
+import { realFiles as files } from "../../src/system/files/files.ts";
 import type { System } from "../../src/system/system.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isOnThisHost, onThisHost } from "../../src/homeserver/path-map.ts";
 import { readHomeserver } from "../../src/homeserver/read.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import { folderWith } from "./folder-with.ts";
 
 const MAP = [

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
 import { readHomeserver } from "../../src/homeserver/read.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import { folderWith, MINIMUM } from "./folder-with.ts";
 
 const read = (folder: string, ...configPaths: string[]) =>

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { mustHaveRoom } from "../../src/homeserver/room.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { mustHaveRoom } from "../../src/move/disk-space.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import { smallDisk } from "../support/small-disk.ts";
 
 test("a restore that cannot fit is refused by the folder's disk, also where the folder is still to be made", async (t) => {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { storeState } from "../../src/homeserver/media/store.ts";
-import { mustBePlain } from "../../src/homeserver/source.ts";
-import { realFiles as files } from "../../src/system/files.ts";
+import { storeState } from "../../src/homeserver/media/store/store.ts";
+import { mustBePlain } from "../../src/move/export/source.ts";
+import { realFiles as files } from "../../src/system/files/files.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 
 test("a file whose name is no UTF-8 is told as that, and a link as a link", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspectVersions, type VersionFacts } from "../../src/homeserver/inspect-versions.ts";
-import type { Target } from "../../src/homeserver/target-version.ts";
+import { inspectVersions, type VersionFacts } from "../../src/homeserver/version/inspect.ts";
+import type { Target } from "../../src/homeserver/version/target.ts";
 import {
   compareVersions,
   isSince,
@@ -9,7 +9,7 @@ import {
   oldestFor,
   parseVersion,
   schemaOf,
-} from "../../src/homeserver/versions.ts";
+} from "../../src/homeserver/synapse-versions.ts";
 
 const version = (text: string) => parseVersion(text)!;
 

@@ -6,7 +6,7 @@ import { Interrupted } from "../../src/errors.ts";
 import { Journal } from "../../src/journal/journal.ts";
 import { runSteps } from "../../src/journal/run-steps.ts";
 import type { Inputs, Step } from "../../src/journal/step.ts";
-import { realFiles as files } from "../../src/system/files.ts";
+import { realFiles as files } from "../../src/system/files/files.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { Recorder } from "../support/recorder.ts";
 

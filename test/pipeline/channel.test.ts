@@ -5,7 +5,7 @@ import { MigrationError } from "../../src/errors.ts";
 import { Channel } from "../../src/pipeline/channel.ts";
 import { encodeFrame, FIRST_LINE } from "../../src/pipeline/frames.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { callingPeer } from "../../src/system/peer.ts";
+import { callingPeer } from "../../src/system/programs/peer.ts";
 
 const NEVER = new AbortController().signal;
 

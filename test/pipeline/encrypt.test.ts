@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { decryptWith, encryptWith } from "../../src/pipeline/encrypt.ts";
 import { measure, type Measure } from "../../src/pipeline/measure.ts";
 import { through } from "../../src/pipeline/stage.ts";
-import { ownGpg } from "../../src/system/gpg.ts";
+import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, PASSPHRASE, programsWith } from "../support/real-world.ts";

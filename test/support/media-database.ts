@@ -1,8 +1,8 @@
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { realFiles } from "../../src/system/files.ts";
-import { realSqlite } from "../../src/system/sqlite.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import { sqlText, type QuerySession } from "../../src/system/query.ts";
 import type { PostgresCluster } from "./lab/postgres-cluster.ts";
 import { synapsePython } from "./lab/synapse-server.ts";

@@ -1,9 +1,9 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
-import { realFiles } from "../../src/system/files.ts";
-import { realPostgres } from "../../src/system/postgres.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { realPostgres } from "../../src/system/postgres/postgres.ts";
 import type { QuerySession } from "../../src/system/query.ts";
-import { realSqlite } from "../../src/system/sqlite.ts";
+import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import type { PostgresCluster } from "./lab/postgres-cluster.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 import { programsWith } from "./real-world.ts";

@@ -6,7 +6,7 @@ import { BundleWriter, type ArtifactPlan } from "../../src/bundle/writer.ts";
 import type { Lock } from "../../src/pipeline/encrypt.ts";
 import { packTar } from "../../src/pipeline/tar.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles, type Files } from "../../src/system/files.ts";
+import { realFiles, type Files } from "../../src/system/files/files.ts";
 import { silent } from "../../src/system/progress.ts";
 import { chunked, noise } from "./bytes.ts";
 import { machineWith } from "./fake-machine.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseConnection } from "../../src/system/conninfo.ts";
-import { connectionString } from "../../src/system/postgres.ts";
+import { parseConnection } from "../../src/system/postgres/conninfo.ts";
+import { connectionString } from "../../src/system/postgres/postgres.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 
 /** Values with what breaks careless quoting, more often than chance would have them. */

@@ -8,7 +8,7 @@ import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 
 // In a process of its own: descriptors are what a process inherits.
 
-const READER = fileURLToPath(new URL("../../src/system/descriptor.ts", import.meta.url));
+const READER = fileURLToPath(new URL("../../src/system/files/descriptor.ts", import.meta.url));
 const file = join(temporaryFolder("descriptor"), "line");
 writeFileSync(file, "from a file\nand more\n");
 

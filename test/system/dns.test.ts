@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseDnsServer, realDns } from "../../src/system/dns.ts";
-import type { DnsAnswer } from "../../src/system/dns-answer.ts";
-import { valueText } from "../../src/system/dns-message.ts";
+import { parseDnsServer, realDns } from "../../src/system/dns/dns.ts";
+import type { DnsAnswer } from "../../src/system/dns/answer.ts";
+import { valueText } from "../../src/system/dns/message.ts";
 import { startDnsServer, type DnsServerOptions } from "../support/dns-server.ts";
 
 const ZONES = {

@@ -3,7 +3,7 @@ import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Bundle } from "../../src/bundle/reader.ts";
-import { realFiles as files } from "../../src/system/files.ts";
+import { realFiles as files } from "../../src/system/files/files.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 
 test("a link that leads to itself is told as that, with what to do", async () => {

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { realFiles as files, UNFINISHED_SUFFIX } from "../../src/system/files.ts";
+import { realFiles as files, UNFINISHED_SUFFIX } from "../../src/system/files/files.ts";
 import { chunked, collect, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { smallDisk } from "../support/small-disk.ts";

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { Interrupted } from "../../src/errors.ts";
-import type { Call } from "../../src/system/programs.ts";
+import type { Call } from "../../src/system/programs/programs.ts";
 import { breaksAfter, BROKEN, chunked, flipped, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { programsWith } from "../support/real-world.ts";

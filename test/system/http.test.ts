@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer as createWebServer } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
 import { test } from "node:test";
-import { httpOver } from "../../src/system/http.ts";
+import { httpOver } from "../../src/system/http/http.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { TestAuthority } from "../support/test-authority.ts";
 import { startWeb, type WebAnswer } from "../support/web-server.ts";

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
 import { Fork } from "../../src/pipeline/fork.ts";
 import { givingBack, through, type Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import { giveBack, hold, lend, share } from "../../src/system/memory.ts";
 import { collect, noise } from "../support/bytes.ts";
 import { programsWith } from "../support/real-world.ts";

@@ -4,7 +4,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Interrupted } from "../../src/errors.ts";
-import type { Call, Output, Programs } from "../../src/system/programs.ts";
+import type { Call, Output, Programs } from "../../src/system/programs/programs.ts";
 import type { Bytes } from "../../src/system/system.ts";
 import { breaksAfter, BROKEN, chunked, collect, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

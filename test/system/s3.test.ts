@@ -6,7 +6,7 @@ import {
   realObjectStores,
   type ObjectStore,
   type ObjectStoreAddress,
-} from "../../src/system/object-store.ts";
+} from "../../src/system/s3/object-store.ts";
 import type { Bytes } from "../../src/system/system.ts";
 import { FaultyRoad } from "../support/faulty-road.ts";
 import { S3Server } from "../support/lab/s3-server.ts";

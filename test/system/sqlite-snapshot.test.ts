@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { backup, DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { realFiles } from "../../src/system/files.ts";
-import { realSqlite, type SqliteSnapshot } from "../../src/system/sqlite.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { realSqlite, type SqliteSnapshot } from "../../src/system/sqlite/sqlite.ts";
 import { collect } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 

@@ -6,8 +6,8 @@ import { once } from "node:events";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { realFiles } from "../../src/system/files.ts";
-import { realSqlite } from "../../src/system/sqlite.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 
 const sqlite = realSqlite(realFiles, new AbortController().signal);

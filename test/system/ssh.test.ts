@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connectionFailure, parseSshAddress, sshCall } from "../../src/system/ssh.ts";
+import { connectionFailure, parseSshAddress, sshCall } from "../../src/system/programs/ssh.ts";
 
 test("an address is a host, with a user and a port where they are given, and nothing that ssh would take for more", () => {
   assert.deepEqual(parseSshAddress("ssh://old.example.org"), { host: "old.example.org" });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { compress } from "../../src/pipeline/compress.ts";
-import { StoredGzip } from "../../src/system/stored-gzip.ts";
+import { StoredGzip } from "../../src/system/formats/stored-gzip.ts";
 import { chunked, collect, flipped, noise } from "../support/bytes.ts";
 
 /** What the reader makes of a file that it is given in pieces of so many bytes. */

@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { Descent } from "../../src/system/descent.ts";
-import { realFiles as files, type Walked } from "../../src/system/files.ts";
+import { Descent } from "../../src/system/files/descent.ts";
+import { realFiles as files, type Walked } from "../../src/system/files/files.ts";
 import { asNobody } from "../support/as-nobody.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 

@@ -3,8 +3,8 @@ import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { realFiles } from "../../src/system/files.ts";
-import { readWholeFile } from "../../src/system/whole-file.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { readWholeFile } from "../../src/system/files/whole-file.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 
 const folder = temporaryFolder("whole");

@@ -6,7 +6,7 @@ import type { Step } from "../../journal/step.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import { packTar, unpackTar, type TarEntry } from "../../pipeline/tar.ts";
 import { configInputs, type PackedConfig } from "./export.ts";
-import type { PackedFile } from "./packed-file.ts";
+import type { PackedFile } from "./pack/packed-file.ts";
 
 export const CONFIG_ARTIFACT = "customer_config_export.tar.gz";
 export const CONFIG_SECTION = "config";

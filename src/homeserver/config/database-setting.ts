@@ -1,5 +1,5 @@
 import type { ConnectionArgs, DatabaseSetting, PlaceOf, Settings } from "../homeserver.ts";
-import { isMapping } from "./setting.ts";
+import { isMapping } from "../settings.ts";
 
 /**
  * Where the database is, by the rules of synapse/config/database.py: one of `database`, `databases` and the old

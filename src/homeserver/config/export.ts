@@ -2,16 +2,16 @@ import { createHmac } from "node:crypto";
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
-import type { Entry, Files } from "../../system/files.ts";
+import type { Entry, Files } from "../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../homeserver.ts";
-import { cleaned, Names } from "./names.ts";
+import { cleaned, Names } from "./pack/names.ts";
 import {
   PATHS_NAME,
   type ConfigSection,
   type FileRecord,
   type PackedFile,
   type PackedPaths,
-} from "./packed-file.ts";
+} from "./pack/packed-file.ts";
 
 export interface PackedConfig {
   readonly entries: readonly PackedFile[];

@@ -1,5 +1,5 @@
 import type { Settings } from "../homeserver.ts";
-import { findSettings, isMapping } from "./setting.ts";
+import { findSettings, isMapping } from "../settings.ts";
 
 /**
  * Settings of the shared configuration that take work from the main process (synapse/config/workers.py, repository.py

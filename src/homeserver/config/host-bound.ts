@@ -2,8 +2,8 @@ import { basename, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Settings } from "../homeserver.ts";
 import { databaseKeys, databaseSetting } from "./database-setting.ts";
-import type { FileRecord } from "./packed-file.ts";
-import { isMapping, settingAt, stepsOf } from "./setting.ts";
+import type { FileRecord } from "./pack/packed-file.ts";
+import { isMapping, settingAt, stepsOf } from "../settings.ts";
 import { HANDED_OUT } from "./handed-out.ts";
 
 /** Where the configuration is to live on the new host, and what belongs to that host. */

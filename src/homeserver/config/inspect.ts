@@ -1,15 +1,15 @@
 import type { Finding } from "../../report/finding.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files } from "../../system/files/files.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { inspectAppservices } from "./appservices.ts";
-import { changedFindings } from "./changed-settings.ts";
-import { hostFindings } from "./inspect-host.ts";
-import { kindFindings } from "./inspect-kind.ts";
-import { moduleFindings } from "./inspect-modules.ts";
-import { secretFindings } from "./inspect-secrets.ts";
-import { namedFileFindings } from "./named-files.ts";
-import { overriddenFindings } from "./overridden.ts";
-import { removedFindings, removedFromLogConfig, type Between } from "./removed-settings.ts";
+import { inspectAppservices } from "./checks/appservices.ts";
+import { changedFindings } from "./checks/changed-settings.ts";
+import { hostFindings } from "./checks/host.ts";
+import { kindFindings } from "./checks/kind.ts";
+import { moduleFindings } from "./checks/modules.ts";
+import { secretFindings } from "./checks/secrets.ts";
+import { namedFileFindings } from "./checks/named-files.ts";
+import { overriddenFindings } from "./checks/overridden.ts";
+import { removedFindings, removedFromLogConfig, type Between } from "./checks/removed-settings.ts";
 
 /**
  * What is worth knowing about the configuration before a move; more of it when the versions of both hosts are known.

@@ -1,5 +1,5 @@
 import type { Listener, Settings } from "../homeserver.ts";
-import { isMapping } from "./setting.ts";
+import { isMapping } from "../settings.ts";
 
 /** The `listeners`, read as synapse/config/server.py (`parse_listener_def`) does. What is wrong goes into `faults`. */
 export function listenersOf(settings: Settings, faults: string[]): Listener[] {

@@ -1,8 +1,8 @@
 import { basename, extname, join } from "node:path";
-import { editYaml } from "./edit.ts";
+import { editYaml } from "./yaml/edit.ts";
 import { diffOf } from "./host-bound.ts";
-import { findSettings, isMapping, stepsOf } from "./setting.ts";
-import { parseYaml, YamlFault } from "./yaml.ts";
+import { findSettings, isMapping, stepsOf } from "../settings.ts";
+import { parseYaml, YamlFault } from "./yaml/yaml.ts";
 
 /**
  * A log configuration (Python's `logging.config.dictConfig`) with its files in another folder, as the old one may not

@@ -1,12 +1,12 @@
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files } from "../../system/files/files.ts";
 import type { Settings } from "../homeserver.ts";
-import { makeOwnedFolder } from "../owned-folder.ts";
-import type { Fence } from "../service/fence.ts";
+import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
+import type { Fence } from "./fence.ts";
 import { keepSigningKey } from "../signing-key/restore.ts";
-import { editYaml } from "./edit.ts";
+import { editYaml } from "./yaml/edit.ts";
 import {
   describe,
   editOf,
@@ -16,13 +16,13 @@ import {
   type SettingChange,
 } from "./host-bound.ts";
 import { moveLogs } from "./log-config.ts";
-import type { FileRecord, PackedPaths } from "./packed-file.ts";
+import type { FileRecord, PackedPaths } from "./pack/packed-file.ts";
 import { workersNamedIn } from "./handed-out.ts";
-import { removedFindings } from "./removed-settings.ts";
-import type { Version } from "../versions.ts";
-import { findSettings } from "./setting.ts";
-import { straySettings } from "./stray.ts";
-import { openPacked } from "./unpack.ts";
+import { removedFindings } from "./checks/removed-settings.ts";
+import type { Version } from "../synapse-versions.ts";
+import { findSettings } from "../settings.ts";
+import { straySettings } from "./checks/stray.ts";
+import { openPacked } from "./pack/unpack.ts";
 
 export type { ConfigTarget } from "./host-bound.ts";
 

@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files } from "../../system/files/files.ts";
 import type { PlaceOf, Secret, Settings } from "../homeserver.ts";
-import { findSettings } from "./setting.ts";
+import { findSettings } from "../settings.ts";
 
 /** A setting with a secret, and the one that names a file with it instead. Giving both is an error to Synapse. */
 interface Place {

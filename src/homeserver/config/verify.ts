@@ -1,7 +1,7 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { fingerprint } from "./export.ts";
-import type { ConfigSection } from "./packed-file.ts";
+import type { ConfigSection } from "./pack/packed-file.ts";
 
 /** Secrets that break what people have when they appear out of nothing: a pepper where there was none refuses every password. */
 const MAY_NOT_APPEAR = ["password_config.pepper", "macaroon_secret_key"];

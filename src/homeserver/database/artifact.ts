@@ -1,9 +1,9 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import { sealedName } from "../../bundle/layout.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { DUMP_FORMATS } from "./dump-format.ts";
+import { DUMP_FORMATS } from "./dump/format.ts";
 import { dumpArtifact } from "./export.ts";
-import { SQLITE_ARTIFACT } from "./export-sqlite.ts";
+import { SQLITE_ARTIFACT } from "./sqlite/export.ts";
 import { STORES } from "./store.ts";
 
 type Engine = QuerySession["engine"];

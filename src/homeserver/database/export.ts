@@ -8,17 +8,17 @@ import {
   type Postgres,
   type PostgresAddress,
   type PostgresSession,
-} from "../../system/postgres.ts";
-import type { Programs } from "../../system/programs.ts";
+} from "../../system/postgres/postgres.ts";
+import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
 import { countDatabase, readSequences } from "./count.ts";
-import { extensionArguments } from "./extensions.ts";
+import { extensionArguments } from "./dump/extensions.ts";
 import { ONE_TIME_KEYS } from "../left-behind.ts";
 import { sealedName } from "../../bundle/layout.ts";
-import { CONTENT_FORMATS, type DumpFormat } from "./dump-format.ts";
-import { keptInputs, type Kept } from "../media/kept.ts";
+import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";
+import { keptInputs, type Kept } from "../media/store/folders.ts";
 import type { Store } from "./store.ts";
-import { asDisturbance, beginUndisturbed, LOCK_WAIT, undisturbed } from "./undisturbed.ts";
+import { asDisturbance, beginUndisturbed, LOCK_WAIT, undisturbed } from "./dump/locked-snapshot.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";

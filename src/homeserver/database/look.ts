@@ -1,5 +1,5 @@
 import { MigrationError } from "../../errors.ts";
-import type { PostgresAddress, PostgresSession } from "../../system/postgres.ts";
+import type { PostgresAddress, PostgresSession } from "../../system/postgres/postgres.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";

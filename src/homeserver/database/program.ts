@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
-import type { Files } from "../../system/files.ts";
-import { postgresProgramVersion } from "../../system/postgres.ts";
-import type { Programs } from "../../system/programs.ts";
+import type { Files } from "../../system/files/files.ts";
+import { postgresProgramVersion } from "../../system/postgres/postgres.ts";
+import type { Programs } from "../../system/programs/programs.ts";
 
 /** Where Debian keeps the programs of each major version; the one in PATH need not be the newest. */
 const VERSIONS = "/usr/lib/postgresql";

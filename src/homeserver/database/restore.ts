@@ -1,13 +1,13 @@
 import { Readable } from "node:stream";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import { postgresCall, reasonIn, type Postgres, type PostgresAddress } from "../../system/postgres.ts";
-import type { Programs } from "../../system/programs.ts";
-import { guarded } from "./guard.ts";
+import { postgresCall, reasonIn, type Postgres, type PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { Programs } from "../../system/programs/programs.ts";
+import { guarded } from "./fill/restrict.ts";
 import { removeLeftBehind } from "../left-behind.ts";
-import type { Kept } from "../media/kept.ts";
-import { HALF_FILLED, removeMark } from "./half-filled.ts";
-import { findTables } from "./search-path.ts";
+import type { Kept } from "../media/store/folders.ts";
+import { HALF_FILLED, removeMark } from "./fill/half-filled.ts";
+import { findTables } from "./fill/search-path.ts";
 import type { Store } from "./store.ts";
 
 export interface RestoreOptions {

@@ -1,16 +1,16 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
-import type { PostgresAddress } from "../../system/postgres.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, stateAddress } from "./address.ts";
-import { mustBeMas, mustBeState, mustBeSynapse } from "./belongs.ts";
+import { mustBeMas, mustBeState, mustBeSynapse } from "./identity.ts";
 import { databaseMarker, masMarker } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
 import { connections, fileUsers } from "./in-use.ts";
-import { otherSchemas } from "./postgres-findings.ts";
+import { otherSchemas } from "./checks/postgres-findings.ts";
 import { findProgram } from "./program.ts";
 import type { Store } from "./store.ts";
 

@@ -1,13 +1,13 @@
 import { resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
-import { describeAddress, type PostgresAddress } from "../../system/postgres.ts";
+import { describeAddress, type PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, synapseArgs } from "./address.ts";
 import { ENGINE_NAMES } from "./artifact.ts";
-import { inspectTarget } from "./inspect-target.ts";
-import { inspectSqliteTarget } from "./restore-sqlite.ts";
+import { inspectTarget } from "./fill/inspect-target.ts";
+import { inspectSqliteTarget } from "./sqlite/restore.ts";
 import type { DatabaseSection } from "./section.ts";
 import type { Store } from "./store.ts";
 

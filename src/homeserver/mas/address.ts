@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
-import { parseConnection } from "../../system/conninfo.ts";
-import type { PostgresAddress } from "../../system/postgres.ts";
-import { isMapping } from "../config/setting.ts";
+import { parseConnection } from "../../system/postgres/conninfo.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
+import { isMapping } from "../settings.ts";
 import { addressOf } from "../database/address.ts";
 import type { PlaceOf, Settings } from "../homeserver.ts";
 

@@ -1,4 +1,4 @@
-import type { PostgresAddress } from "../../system/postgres.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { ConfigFile, Homeserver, Settings } from "../homeserver.ts";
 
 /**

@@ -1,13 +1,13 @@
 import { join } from "node:path";
-import { editYaml } from "../config/edit.ts";
+import { editYaml } from "../config/yaml/edit.ts";
 import { describe, editOf, type ConfigTarget, type SettingChange } from "../config/host-bound.ts";
 import type { ConfigPlan, PlannedFile } from "../config/restore.ts";
-import { isMapping, settingAt } from "../config/setting.ts";
-import { openPacked } from "../config/unpack.ts";
-import { parseYaml } from "../config/yaml.ts";
+import { isMapping, settingAt } from "../settings.ts";
+import { openPacked } from "../config/pack/unpack.ts";
+import { parseYaml } from "../config/yaml/yaml.ts";
 import type { Settings } from "../homeserver.ts";
 import type { DatabaseRestore } from "../database/target.ts";
-import { readConfigArtifact, type Opened } from "../restore.ts";
+import { readConfigArtifact, type Opened } from "../../move/restore/opened-bundle.ts";
 import { CONNECTION, masArgs } from "./address.ts";
 import { MAS_CONFIG_ARTIFACT } from "./artifact.ts";
 import { mergedSettings } from "./read.ts";

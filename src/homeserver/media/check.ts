@@ -1,20 +1,20 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
-import type { Files } from "../../system/files.ts";
-import type { ObjectStores } from "../../system/object-store.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { ObjectStores } from "../../system/s3/object-store.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { caseFindings, inspectPlace } from "./place.ts";
-import { openProviders } from "./provider.ts";
-import { storageProviders } from "./providers.ts";
-import { firstGlance, readAll, type AllRead } from "./read-all.ts";
-import { compareRemote, type ComparedRemote } from "./remote.ts";
-import { obstacleFindings, uploadFindings } from "./upload-findings.ts";
-import { compareUploads, type Comparable, type UploadsLook } from "./uploads.ts";
-import { withUses } from "./used-as.ts";
-import { withProgress } from "./with-progress.ts";
+import { caseFindings, inspectPlace } from "./store/place.ts";
+import { openProviders } from "./providers/provider.ts";
+import { storageProviders } from "./providers/providers.ts";
+import { firstGlance, readAll, type AllRead } from "./compare/read-all.ts";
+import { compareRemote, type ComparedRemote } from "./remote/remote.ts";
+import { obstacleFindings, uploadFindings } from "./compare/upload-findings.ts";
+import { compareUploads, type Comparable, type UploadsLook } from "./compare/uploads.ts";
+import { withUses } from "./compare/used-as.ts";
+import { withProgress } from "../../system/throttled-progress.ts";
 
 export interface MediaCheckTools {
   /** Reads only. */

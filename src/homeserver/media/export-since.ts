@@ -1,8 +1,8 @@
 import { sealedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
-import { keptInputs } from "./kept.ts";
-import { mediaEntries, Noticed } from "./entries.ts";
+import { keptInputs } from "./store/folders.ts";
+import { mediaEntries, Noticed } from "./pack/entries.ts";
 import {
   mustHaveFiles,
   MEDIA_SECTION,
@@ -11,11 +11,11 @@ import {
   type MediaExport,
   type PackedFirst,
 } from "./export.ts";
-import { providedFiles } from "./provided.ts";
-import { filesSince } from "./packed-list.ts";
+import { providedFiles } from "./providers/provided.ts";
+import { filesSince } from "./pack/packed-list.ts";
 import type { MediaSection } from "./section.ts";
-import { refuseUnreadable } from "./unreadable.ts";
-import type { StoreState } from "./store.ts";
+import { refuseUnreadable } from "./pack/unreadable.ts";
+import type { StoreState } from "./store/store.ts";
 
 /** Sorts after the first archive, and is no part of it. */
 export const MEDIA_SINCE_ARTIFACT = "customer_backup_media_export_since.tar.gz";

@@ -3,10 +3,10 @@ import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import { unpackTar, type Unpacked } from "../../pipeline/tar.ts";
-import type { Entry, Files } from "../../system/files.ts";
-import { makeOwnedFolder, type Owner } from "../owned-folder.ts";
-import { keptFolders, NOTHING_KEPT, type Kept } from "./kept.ts";
-import { isStorePath } from "./layout.ts";
+import type { Entry, Files } from "../../system/files/files.ts";
+import { makeOwnedFolder, type Owner } from "../../system/files/owned-folder.ts";
+import { keptFolders, NOTHING_KEPT, type Kept } from "./store/folders.ts";
+import { isStorePath } from "./store/layout.ts";
 
 export interface MediaTarget {
   readonly store: string;

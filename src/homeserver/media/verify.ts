@@ -1,11 +1,11 @@
 import type { Finding } from "../../report/finding.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { leftBehind } from "../left-behind.ts";
-import { NOTHING_KEPT, type Kept } from "./kept.ts";
-import { idOf } from "./known-hashes.ts";
-import { MEDIA_UNREADABLE } from "./store.ts";
-import { compareMedia, describeDiffering, type Comparison } from "./compare.ts";
+import { NOTHING_KEPT, type Kept } from "./store/folders.ts";
+import { idOf } from "./pack/known-hashes.ts";
+import { MEDIA_UNREADABLE } from "./store/store.ts";
+import { compareMedia, describeDiffering, type Comparison } from "./compare/compare.ts";
 import { MEDIA_CHANGED, MEDIA_MISSING } from "./export.ts";
 import type { Differing, MediaSection } from "./section.ts";
 

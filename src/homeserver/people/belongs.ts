@@ -1,5 +1,5 @@
 import { MigrationError } from "../../errors.ts";
-import { describeAddress } from "../../system/postgres.ts";
+import { describeAddress } from "../../system/postgres/postgres.ts";
 import type { Look } from "../database/look.ts";
 import { foreignDatabase, foreignUsers, tableNames } from "../database/whose.ts";
 

@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
-import { settingAt } from "../config/setting.ts";
+import { settingAt } from "../settings.ts";
 import type { Settings } from "../homeserver.ts";
 import type { Person } from "./person.ts";
 import type { PeopleCounts, PeopleTally } from "./tally.ts";

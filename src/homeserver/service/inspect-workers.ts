@@ -1,9 +1,9 @@
 import type { Finding } from "../../report/finding.ts";
-import { removedFromWorker, type Between } from "../config/removed-settings.ts";
-import { isMapping, settingAt } from "../config/setting.ts";
+import { removedFromWorker, type Between } from "../config/checks/removed-settings.ts";
+import { isMapping, settingAt } from "../settings.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { isSince } from "../versions.ts";
-import type { FoundWorkers, Worker } from "./workers.ts";
+import { isSince } from "../synapse-versions.ts";
+import type { FoundWorkers, Worker } from "./find/workers.ts";
 
 /** What a move must know of the workers. Shows no secret. */
 export function inspectWorkers(

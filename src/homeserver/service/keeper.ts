@@ -1,13 +1,13 @@
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import type { Files } from "../../system/files.ts";
-import type { Programs } from "../../system/programs.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Programs } from "../../system/programs/programs.ts";
 import { shellWord } from "../../system/shell-word.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { unitsOfMas } from "../mas/find.ts";
-import { settingAt } from "../config/setting.ts";
-import type { FoundLaunches, Launch } from "./launch.ts";
-import { isOf } from "./workers.ts";
+import { settingAt } from "../settings.ts";
+import type { FoundLaunches, Launch } from "./find/launch.ts";
+import { isOf } from "./find/workers.ts";
 
 /** What starts and stops a server on its host, by name. Kept beside the bundle, so it holds no secret. */
 export const keeperSchema = z.discriminatedUnion("kind", [

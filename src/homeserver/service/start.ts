@@ -1,8 +1,8 @@
 import { MigrationError } from "../../errors.ts";
-import type { Http } from "../../system/http.ts";
+import type { Http } from "../../system/http/http.ts";
 import type { Machine } from "../../system/machine.ts";
-import type { LaunchOptions } from "../../system/call.ts";
-import type { Programs } from "../../system/programs.ts";
+import type { LaunchOptions } from "../../system/programs/call.ts";
+import type { Programs } from "../../system/programs/programs.ts";
 
 /** Runs what a person gave to start the server. It must come back once the server is started, as `systemctl start` does. */
 export async function start(command: string, programs: Programs): Promise<void> {

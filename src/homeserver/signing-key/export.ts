@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files } from "../../system/files/files.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { parseKeyFile, type KeyFile } from "./key-file.ts";
 

@@ -1,8 +1,8 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatMode } from "../../report/units.ts";
-import type { Files } from "../../system/files.ts";
-import type { Http } from "../../system/http.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Http } from "../../system/http/http.ts";
 import { shellWord } from "../../system/shell-word.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { urlsOf } from "../service/inspect.ts";

@@ -1,5 +1,5 @@
 import type { Finding } from "../../report/finding.ts";
-import { isMapping } from "../config/setting.ts";
+import { isMapping } from "../settings.ts";
 import type { Settings } from "../homeserver.ts";
 import type { SigningKey } from "./key-file.ts";
 

@@ -1,5 +1,5 @@
 import { MigrationError } from "../../errors.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files } from "../../system/files/files.ts";
 
 /**
  * Whether the key may be written at a path ("absent") or is there already ("same"). A key is never replaced: with

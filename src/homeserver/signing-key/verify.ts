@@ -1,6 +1,6 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
-import type { Files } from "../../system/files.ts";
+import type { Files } from "../../system/files/files.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { readSigningKey, type SigningKeySection } from "./export.ts";
 import type { SigningKey } from "./key-file.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { inspectAppservices } from "../../../src/homeserver/config/appservices.ts";
+import { inspectAppservices } from "../../../src/homeserver/config/checks/appservices.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import { folderWith, MINIMUM } from "../folder-with.ts";
 
 const registration = (id: string, url: string, more = "") => `id: ${id}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asDebianReads } from "../../../src/homeserver/config/arrange.ts";
-import { parsePackedPaths, PATHS_NAME } from "../../../src/homeserver/config/packed-file.ts";
+import { asDebianReads } from "../../../src/homeserver/config/pack/arrange.ts";
+import { parsePackedPaths, PATHS_NAME } from "../../../src/homeserver/config/pack/packed-file.ts";
 
 /** A packed configuration of files that each hold their own name. */
 function packed(order: string[], configFiles: string[], others: string[] = []): Map<string, Uint8Array> {

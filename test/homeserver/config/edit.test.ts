@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { editYaml } from "../../../src/homeserver/config/edit.ts";
-import { parseYaml } from "../../../src/homeserver/config/yaml.ts";
+import { editYaml } from "../../../src/homeserver/config/yaml/edit.ts";
+import { parseYaml } from "../../../src/homeserver/config/yaml/yaml.ts";
 
 test("only the lines that must change do, and comments stay", () => {
   const text = `# the server

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { moduleFindings } from "../../../src/homeserver/config/inspect-modules.ts";
+import { moduleFindings } from "../../../src/homeserver/config/checks/modules.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import { folderWith, MINIMUM } from "../folder-with.ts";
 
 async function found(t: TestContext, more: string) {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync }
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { configInputs, packConfig } from "../../../src/homeserver/config/export.ts";
-import { PATHS_NAME } from "../../../src/homeserver/config/packed-file.ts";
+import { PATHS_NAME } from "../../../src/homeserver/config/pack/packed-file.ts";
 import {
   planConfig,
   refuseConflicts,
@@ -13,8 +13,8 @@ import {
 import { verifyConfig } from "../../../src/homeserver/config/verify.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
-import { isFenced, liftFence, setFence } from "../../../src/homeserver/service/fence.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import { isFenced, liftFence, setFence } from "../../../src/homeserver/config/fence.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import { folderWith } from "../folder-with.ts";
 
 const SALT = new Uint8Array(32).fill(7);

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { inspectConfig } from "../../../src/homeserver/config/inspect.ts";
-import { removedFromWorker } from "../../../src/homeserver/config/removed-settings.ts";
-import { parseYaml } from "../../../src/homeserver/config/yaml.ts";
+import { removedFromWorker } from "../../../src/homeserver/config/checks/removed-settings.ts";
+import { parseYaml } from "../../../src/homeserver/config/yaml/yaml.ts";
 import type { Settings } from "../../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
-import { parseVersion } from "../../../src/homeserver/versions.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import { parseVersion } from "../../../src/homeserver/synapse-versions.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import { synapsePython } from "../../support/lab/synapse-server.ts";
 import { programsWith } from "../../support/real-world.ts";
 import { folderWith, MINIMUM } from "../folder-with.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseYaml, YamlFault } from "../../../src/homeserver/config/yaml.ts";
+import { parseYaml, YamlFault } from "../../../src/homeserver/config/yaml/yaml.ts";
 
 const FAULT = Symbol("PyYAML refuses it");
 

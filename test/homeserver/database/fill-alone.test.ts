@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { databaseStep } from "../../../src/homeserver/restore-database.ts";
+import { databaseStep } from "../../../src/move/restore/database-step.ts";
 import { Journal } from "../../../src/journal/journal.ts";
 import { runSteps } from "../../../src/journal/run-steps.ts";
 import type { Bytes } from "../../../src/pipeline/stage.ts";
-import { realFiles as files } from "../../../src/system/files.ts";
+import { realFiles as files } from "../../../src/system/files/files.ts";
 import { silent } from "../../../src/system/progress.ts";
 import type { System } from "../../../src/system/system.ts";
 import { chunked, collect } from "../../support/bytes.ts";

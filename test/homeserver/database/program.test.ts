@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { knowsRestrict } from "../../../src/homeserver/database/guard.ts";
+import { knowsRestrict } from "../../../src/homeserver/database/fill/restrict.ts";
 import { findProgram } from "../../../src/homeserver/database/program.ts";
-import type { Entry, Files } from "../../../src/system/files.ts";
-import { postgresProgramVersion } from "../../../src/system/postgres.ts";
-import type { Programs } from "../../../src/system/programs.ts";
+import type { Entry, Files } from "../../../src/system/files/files.ts";
+import { postgresProgramVersion } from "../../../src/system/postgres/postgres.ts";
+import type { Programs } from "../../../src/system/programs/programs.ts";
 import { programsBefore } from "../../support/real-world.ts";
 
 const INSTALLED = "/usr/lib/postgresql";

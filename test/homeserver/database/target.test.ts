@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { connect, databaseAddress } from "../../../src/homeserver/database/address.ts";
-import { inspectTarget } from "../../../src/homeserver/database/inspect-target.ts";
+import { inspectTarget } from "../../../src/homeserver/database/fill/inspect-target.ts";
 import type { DatabaseSection } from "../../../src/homeserver/database/section.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import { realMachine } from "../../../src/system/machine.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { addressIn } from "../../support/mini-synapse.ts";

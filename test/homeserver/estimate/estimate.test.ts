@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { estimateMove, type Load, type Rates } from "../../../src/homeserver/estimate/estimate.ts";
-import { contributors, savedByIgzip, savings } from "../../../src/homeserver/estimate/savings.ts";
+import { estimateMove, type Load, type Rates } from "../../../src/move/outage/estimate.ts";
+import { contributors, savedByIgzip, savings } from "../../../src/move/outage/savings.ts";
 
 const pace = { packing: 50e6, readingBack: 100e6, each: 0.5, ratio: 0.3 };
 const RATES: Rates = {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chooseLayout, mustBeOutside, type Wanted } from "../../../src/homeserver/layouts/choose.ts";
+import { chooseLayout, mustBeOutside, type Wanted } from "../../../src/move/restore/layouts/choose.ts";
 
 const wanted = (configDir: string, mediaDir: string): Wanted => ({
   ...{ configDir, mediaDir, layout: undefined, folder: undefined, owner: undefined, listen: undefined },

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { findMasConfig, unitsOfMas } from "../../../src/homeserver/mas/find.ts";
 import type { Mas } from "../../../src/homeserver/mas/mas.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import type { Machine, Running } from "../../../src/system/machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 

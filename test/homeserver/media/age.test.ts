@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Ages, MAXIMUM } from "../../../src/homeserver/media/age.ts";
+import { Ages, MAXIMUM } from "../../../src/homeserver/media/figures/age.ts";
 
 const NOW = Date.UTC(2026, 4, 20);
 const dayOf = (date: string) => Date.parse(date) / 86_400_000;

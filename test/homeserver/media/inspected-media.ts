@@ -7,12 +7,12 @@ import {
   type MediaInspection,
   type MediaTools,
 } from "../../../src/homeserver/media/inspect.ts";
-import { uploadPath } from "../../../src/homeserver/media/layout.ts";
-import type { MediaRepo } from "../../../src/homeserver/media/media-repo.ts";
+import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
+import type { MediaRepo } from "../../../src/homeserver/media/media-repo/usage.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
-import { realFiles } from "../../../src/system/files.ts";
-import { realHttp } from "../../../src/system/http.ts";
-import { realObjectStores } from "../../../src/system/object-store.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
+import { realHttp } from "../../../src/system/http/http.ts";
+import { realObjectStores } from "../../../src/system/s3/object-store.ts";
 import { silent, type Progress } from "../../../src/system/progress.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { emptied, insert, type MediaDatabase } from "../../support/media-database.ts";

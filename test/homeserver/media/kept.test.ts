@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { leftBehind, removeLeftBehind } from "../../../src/homeserver/left-behind.ts";
-import { keptFolders, NOTHING_KEPT, type Kept } from "../../../src/homeserver/media/kept.ts";
-import { isStorePath } from "../../../src/homeserver/media/layout.ts";
-import { keptFindings, lostOrigins } from "../../../src/homeserver/media/origins.ts";
-import type { Http } from "../../../src/system/http.ts";
-import { NoAnswer, type Silence } from "../../../src/system/no-answer.ts";
+import { keptFolders, NOTHING_KEPT, type Kept } from "../../../src/homeserver/media/store/folders.ts";
+import { isStorePath } from "../../../src/homeserver/media/store/layout.ts";
+import { keptFindings, lostOrigins } from "../../../src/homeserver/media/remote/origins.ts";
+import type { Http } from "../../../src/system/http/http.ts";
+import { NoAnswer, type Silence } from "../../../src/system/http/no-answer.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import {
   emptied,

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Listed } from "../../../src/homeserver/media/listed.ts";
-import { storeState } from "../../../src/homeserver/media/store.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import { Listed } from "../../../src/homeserver/media/store/listed.ts";
+import { storeState } from "../../../src/homeserver/media/store/store.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import { folderWith } from "../folder-with.ts";
 
 test("of many names the first are held, and all are counted", () => {

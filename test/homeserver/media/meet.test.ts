@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { UPLOAD_KEYS, uploadPath } from "../../../src/homeserver/media/layout.ts";
-import { meet } from "../../../src/homeserver/media/meet.ts";
-import type { Walked } from "../../../src/system/files.ts";
+import { UPLOAD_KEYS, uploadPath } from "../../../src/homeserver/media/store/layout.ts";
+import { meet } from "../../../src/homeserver/media/compare/meet.ts";
+import type { Walked } from "../../../src/system/files/files.ts";
 
 const entry = (name: string, kind: Walked["kind"] = "file"): Walked => ({
   ...{ name, kind, size: 1, mode: 0o640, mtimeMs: 0 },

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { mediaOwners } from "../../../src/homeserver/media/owners.ts";
-import { realFiles as files } from "../../../src/system/files.ts";
+import { mediaOwners } from "../../../src/homeserver/media/store/owners.ts";
+import { realFiles as files } from "../../../src/system/files/files.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
 const { signal } = new AbortController();

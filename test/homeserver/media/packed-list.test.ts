@@ -3,12 +3,12 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { keptFolders } from "../../../src/homeserver/media/kept.ts";
-import { filesSince, PackedList } from "../../../src/homeserver/media/packed-list.ts";
+import { keptFolders } from "../../../src/homeserver/media/store/folders.ts";
+import { filesSince, PackedList } from "../../../src/homeserver/media/pack/packed-list.ts";
 import { restoreArchives } from "../../../src/homeserver/media/restore.ts";
-import { walkStore } from "../../../src/homeserver/media/store.ts";
+import { walkStore } from "../../../src/homeserver/media/store/store.ts";
 import { packTar } from "../../../src/pipeline/tar.ts";
-import { realFiles as files } from "../../../src/system/files.ts";
+import { realFiles as files } from "../../../src/system/files/files.ts";
 import { chunked } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 

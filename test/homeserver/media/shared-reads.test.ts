@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SharedReads } from "../../../src/homeserver/media/shared-reads.ts";
+import { SharedReads } from "../../../src/homeserver/media/pack/shared-reads.ts";
 import type { Bytes } from "../../../src/pipeline/stage.ts";
 import { packTar, unpackTar, type TarEntry } from "../../../src/pipeline/tar.ts";
 import { BROKEN, chunked, collect, noise } from "../../support/bytes.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dateWords, parseDate, roundedUp } from "../../../src/homeserver/plan/dates.ts";
+import { dateWords, parseDate, roundedUp } from "../../../src/move/plan/dates.ts";
 
 test("a date is read as a person writes it, in UTC unless they say otherwise", () => {
   const two = Date.UTC(2026, 11, 1, 2);

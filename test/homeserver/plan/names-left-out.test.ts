@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { planRedactor } from "../../../src/homeserver/plan/names-left-out.ts";
+import { planRedactor } from "../../../src/move/plan/redact.ts";
 
 test("the id of a room is left out of a plan that is handed on, whether it has a server's name or not", () => {
   const evidence = ["it is the picture of !AbCdEfGhIjKlMnOp:example.org", "and !9_-hashOfAnEventThatMadeIt"];

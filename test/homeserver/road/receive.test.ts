@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { Receiver } from "../../../src/homeserver/road/receive.ts";
+import { Receiver } from "../../../src/move/direct/receiver.ts";
 import { Channel } from "../../../src/pipeline/channel.ts";
-import { callingPeer } from "../../../src/system/peer.ts";
+import { callingPeer } from "../../../src/system/programs/peer.ts";
 import { silent } from "../../../src/system/progress.ts";
 
 const NEVER = new AbortController().signal;

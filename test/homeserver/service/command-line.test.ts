@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAIN_APP, synapseCommand } from "../../../src/homeserver/service/command-line.ts";
+import { MAIN_APP, synapseCommand } from "../../../src/homeserver/service/find/command-line.ts";
 
 const pathsOf = (line: string) => synapseCommand(line.split(" "))?.configPaths;
 

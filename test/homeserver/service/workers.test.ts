@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { inspectWorkers } from "../../../src/homeserver/service/inspect-workers.ts";
-import type { Launch } from "../../../src/homeserver/service/launch.ts";
-import { findWorkers } from "../../../src/homeserver/service/workers.ts";
-import { parseVersion } from "../../../src/homeserver/versions.ts";
-import { realFiles } from "../../../src/system/files.ts";
+import type { Launch } from "../../../src/homeserver/service/find/launch.ts";
+import { findWorkers } from "../../../src/homeserver/service/find/workers.ts";
+import { parseVersion } from "../../../src/homeserver/synapse-versions.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
 import { folderWith, MINIMUM } from "../folder-with.ts";
 
 const SHARED = `redis: {enabled: true}

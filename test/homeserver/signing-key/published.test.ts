@@ -7,8 +7,8 @@ import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { inspectSigningKey } from "../../../src/homeserver/signing-key/inspect.ts";
 import { canonical } from "../../../src/homeserver/signing-key/published.ts";
 import type { Finding } from "../../../src/report/finding.ts";
-import { realFiles } from "../../../src/system/files.ts";
-import { realHttp } from "../../../src/system/http.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
+import { realHttp } from "../../../src/system/http/http.ts";
 import { folderWith, MINIMUM } from "../folder-with.ts";
 
 /** As signedjson derives them. */

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { packedIn, sealedName } from "../../../bundle/layout.ts";
 import { changedInput } from "../../../journal/run-steps.ts";
 import type { Inputs, Outcome } from "../../../journal/step.ts";
-import { hashAt } from "../hash-at.ts";
+import { hashAt } from "../store/hash-at.ts";
 import type { ArchiveExport } from "./export.ts";
 import { ARCHIVE_STEP, archiveArtifact, archiveFolder, folderOfArchive, isFirst } from "./names.ts";
 import { forgetPacked, packedArchives } from "./section.ts";

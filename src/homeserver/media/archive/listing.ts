@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import type { Bytes } from "../../../pipeline/stage.ts";
-import type { Files } from "../../../system/files.ts";
+import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { uploadIdAt, uploadPath, UPLOADS } from "../layout.ts";
-import { mayBeElsewhere } from "../provided.ts";
-import { locate, type Provider } from "../provider.ts";
-import type { StoredFile } from "../store.ts";
+import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
+import { mayBeElsewhere } from "../providers/provided.ts";
+import { locate, type Provider } from "../providers/provider.ts";
+import type { StoredFile } from "../store/store.ts";
 import type { ArchiveItem } from "./items.ts";
 import { uploadsAfter, type Upload } from "./upload.ts";
 

@@ -1,5 +1,5 @@
 import { MigrationError } from "../../../errors.ts";
-import { Listed } from "../listed.ts";
+import { Listed } from "../store/listed.ts";
 
 /** So many are named; of more only the number is known. */
 export const NAMED = 1000;

@@ -1,9 +1,9 @@
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
-import type { Files } from "../../../system/files.ts";
-import { hashAt } from "../hash-at.ts";
-import { uploadPath } from "../layout.ts";
+import type { Files } from "../../../system/files/files.ts";
+import { hashAt } from "../store/hash-at.ts";
+import { uploadPath } from "../store/layout.ts";
 import { Folders, type MediaTarget } from "../restore.ts";
 import type { ArchiveManifest } from "./manifest.ts";
 import { findManifest, readArchive, type ArchiveRead, type Receiver } from "./read.ts";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import { unpackTar } from "../../../pipeline/tar.ts";
-import type { Files } from "../../../system/files.ts";
+import type { Files } from "../../../system/files/files.ts";
 import { Folders, type MediaTarget } from "../restore.ts";
 
 /** The parts of an archive, and nothing else, as files in its folder below the target. Writes over what an earlier run left. */

@@ -1,5 +1,5 @@
 import { sqlText, type QuerySession } from "../../../system/query.ts";
-import { bytewise } from "../rows.ts";
+import { bytewise } from "../store/rows.ts";
 
 /** A local upload as its row has it. */
 export interface Upload {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { MigrationError } from "../../../../src/errors.ts";
 import { archiveInFolder } from "../../../../src/homeserver/media/archive/source.ts";
-import { realFiles } from "../../../../src/system/files.ts";
+import { realFiles } from "../../../../src/system/files/files.ts";
 import { opened } from "./uploads.ts";
 
 const VECTORS = fileURLToPath(new URL("../../../vectors/media-archive/", import.meta.url));

@@ -1,0 +1,118 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import { MigrationError } from "../../errors.ts";
+import type { DatabaseTarget } from "../../homeserver/database/target.ts";
+import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
+import { chooseLayout, type Chosen } from "../../move/restore/layouts/choose.ts";
+import { LAYOUTS } from "../../move/restore/layouts/layout.ts";
+import type { System } from "../../system/system.ts";
+import type { Option } from "../command.ts";
+import { typedTarget, type GivenTarget } from "./database.ts";
+import { listenOf, ownerOf } from "./shared.ts";
+
+/** How Synapse will lie on the new host. */
+export const LAYOUT_OPTIONS: readonly Option[] = [
+  {
+    flags: "--layout <name>",
+    about: `how Synapse is laid out: ${LAYOUTS.join(", ")}; without it, where you say and started as you do`,
+  },
+  {
+    flags: "--prepare-only",
+    about:
+      "fill the database and place media and configuration, but write nothing that starts or holds a server: for those who have their own way to run Synapse",
+  },
+  { flags: "--folder <folder>", about: "with pip or compose: all of it goes in here" },
+  { flags: "--config-dir <folder>", about: "where configuration and signing key go" },
+  { flags: "--media-dir <folder>", about: "where the media store goes" },
+  { flags: "--owner <user>", about: "account that will run Synapse: files are made to belong to it" },
+  {
+    flags: "--listen <address:port>",
+    about: "where the new server listens for clients, when not where the old one did",
+  },
+  { flags: "--public-baseurl <url>", about: "where clients find the new server, when that changes" },
+  { flags: "--without-workers", about: "let the main process do what workers did on the old host" },
+  {
+    flags: "--unit <name>",
+    about: "systemd unit that will start it: kept from starting until open; may be given several times",
+    many: true,
+  },
+  { flags: "--systemd-dir <folder>", about: "where systemd reads units; /etc/systemd/system when left out" },
+  { flags: "--synapse <path>", about: "Python or environment that Synapse is installed in on this host" },
+  { flags: "--synapse-version <version>", about: "with compose: which image; the newest when left out" },
+  {
+    flags: "--database-port <port>",
+    about: "with compose: loopback port for filling the database; 54320 when left out",
+  },
+];
+
+export const layoutSchema = {
+  layout: z.enum(LAYOUTS).optional(),
+  prepareOnly: z.boolean().default(false),
+  folder: z.string().min(1).optional(),
+  configDir: z.string().min(1).optional(),
+  mediaDir: z.string().min(1).optional(),
+  owner: z.string().optional(),
+  listen: z
+    .string()
+    .regex(/^.+:\d{1,5}$/, "write ADDRESS:PORT")
+    .optional(),
+  publicBaseurl: z.url({ protocol: /^https?$/ }).optional(),
+  withoutWorkers: z.boolean().default(false),
+  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is no name of a unit")).default([]),
+  systemdDir: z.string().min(1).optional(),
+  synapse: z.string().min(1).optional(),
+  synapseVersion: z
+    .string()
+    .regex(/^v?\d+\.\d+\.\d+\w*$/, "write it as 1.163.2")
+    .transform((text) => text.replace(/^v/, ""))
+    .optional(),
+  databasePort: z.coerce.number().int().min(1).max(65_535).default(54_320),
+};
+
+export type LayoutGiven = z.infer<z.ZodObject<typeof layoutSchema>>;
+
+/** Throws `bad-usage`, `permission-denied`. */
+export function layoutOf(options: LayoutGiven, system: System): Chosen {
+  const { machine } = system;
+  const absolute = (path: string | undefined) =>
+    path === undefined ? undefined : resolve(machine.folder, path);
+  const unitName = (name: string) => (/\.\w+$/.test(name) ? name : `${name}.service`);
+  return chooseLayout(
+    {
+      layout: options.layout,
+      folder: absolute(options.folder),
+      configDir: absolute(options.configDir),
+      mediaDir: absolute(options.mediaDir),
+      owner: ownerOf(options.owner, system),
+      listen: options.listen === undefined ? undefined : listenOf(options.listen),
+      databasePort: options.databasePort,
+      units: options.unit.map(unitName),
+      withoutWorkers: options.withoutWorkers,
+      prepareOnly: options.prepareOnly,
+    },
+    machine,
+  );
+}
+
+/**
+ * The database to fill, and where it is reached from here if Synapse reaches it elsewhere. A layout with a database of its
+ * own needs no address. Throws `bad-usage`, and what the database says when nobody may ask it.
+ */
+export async function databaseOf(
+  given: GivenTarget,
+  { compose }: Chosen,
+  system: System,
+): Promise<{ target: DatabaseTarget; here: Record<string, string> | undefined }> {
+  if (compose) {
+    if (given.database !== undefined)
+      throw new MigrationError(
+        "bad-usage",
+        "--layout compose has a database of its own: leave --database out",
+      );
+    const here = { host: "127.0.0.1", port: String(compose.databasePort) };
+    const password = await composePassword(compose.folder, system.files, system.machine);
+    const address = { parameters: { ...COMPOSE_DATABASE, ...here }, password };
+    return { target: { engine: "postgres", address }, here };
+  }
+  return { target: await typedTarget(given, system), here: undefined };
+}

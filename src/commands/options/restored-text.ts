@@ -1,0 +1,77 @@
+import { resolve } from "node:path";
+import type { ConfigPlan } from "../../homeserver/config/restore.ts";
+import { describeTarget } from "../../homeserver/database/target.ts";
+import type { Incoming, Placing, Planned } from "../../move/restore/run.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Outcome } from "../command.ts";
+import { shellWord } from "../../system/shell-word.ts";
+
+/** Of a dry run. */
+export function onlyLooked(
+  told: ConfigPlan,
+  { compose }: Placing["layout"],
+  lines: readonly string[] = [],
+): Outcome {
+  const nothing = compose ? "nothing was written, and no container started" : "nothing was written";
+  return said(told, [...lines, `a dry run: ${nothing}`], { dryRun: true });
+}
+
+/** What was restored, and what comes next. */
+export function restored(
+  told: ConfigPlan,
+  { id: bundle, serverName, databases }: Incoming,
+  { layout: { configDir, mediaDir } }: Placing,
+  { mas }: Pick<Planned, "mas">,
+  proof: string,
+): Outcome {
+  const lines = [
+    `${serverName} is restored: database ${databases.map((one) => describeTarget(one.target)).join(" and ")}, media in ${mediaDir}, configuration in ${configDir}`,
+    ...(mas ? [masLine(mas.configPaths)] : []),
+    `it cannot start yet: prove it first, with ${proof}`,
+  ];
+  return said(told, lines, { serverName, bundle, configDir, mediaDir });
+}
+
+/** What is typed next, from any folder, with what opened the bundle: the inventory is opened by it again. */
+export function proofCommand(
+  configDir: string,
+  { passphraseFile, passphraseFd, passphraseCommand, gpgHome }: KeyOptions,
+  here: string,
+): string {
+  const path = (name: string) => shellWord(resolve(here, name));
+  const words = [
+    ...["synlift", "open", "--config-dir", shellWord(configDir)],
+    ...(passphraseFile === undefined ? [] : ["--passphrase-file", path(passphraseFile)]),
+    ...(gpgHome === undefined ? [] : ["--gpg-home", path(gpgHome)]),
+  ];
+  // A descriptor is this shell's, and a command may hold what nobody is to see.
+  const more =
+    passphraseFd !== undefined
+      ? ", and --passphrase-fd again"
+      : passphraseCommand !== undefined
+        ? ", and --passphrase-command again"
+        : "";
+  return `${words.join(" ")}${more}`;
+}
+
+export interface KeyOptions {
+  readonly passphraseFile?: string | undefined;
+  readonly passphraseFd?: number | undefined;
+  readonly passphraseCommand?: string | undefined;
+  readonly gpgHome?: string | undefined;
+}
+
+const masLine = (paths: readonly string[]) =>
+  `its authentication service is restored too: once open has passed, start it with mas-cli server ${paths.map((path) => `--config ${shellWord(path)}`).join(" ")}`;
+
+/** What was rewritten is told as notes; how the rest went, by the lines. */
+function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {
+  const changed = plan.files.filter(({ changes }) => changes.length > 0);
+  const rewritten = changed.map(({ path, changes }): Finding => ({
+    id: "config-rewritten",
+    level: "note",
+    sentence: `${path} is the old file with what belongs to the host rewritten`,
+    ...{ evidence: changes, isDiff: true },
+  }));
+  return { findings: [...rewritten, ...plan.findings], details, lines };
+}

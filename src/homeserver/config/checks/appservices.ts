@@ -1,0 +1,146 @@
+import { MigrationError } from "../../../errors.ts";
+import type { Finding } from "../../../report/finding.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { Homeserver, Referenced } from "../../homeserver.ts";
+import { isMapping } from "../../settings.ts";
+import { parseYaml, YamlFault } from "../yaml/yaml.ts";
+
+/** A bridge, a bot or another application service that is registered with Synapse. */
+export interface Appservice {
+  readonly id: string;
+  /** Where Synapse sends what happens, without a password that may stand in it; undefined when it sends nothing. */
+  readonly url: string | undefined;
+  readonly path: string;
+  /** Who is written for: "users @telegram_.*:example\\.org". */
+  readonly namespaces: readonly string[];
+}
+
+/** What the application services are, and what would keep Synapse from starting with them. Never shows a token. */
+export async function inspectAppservices(
+  { referenced }: Homeserver,
+  files: Files,
+): Promise<{ appservices: Appservice[]; findings: Finding[] }> {
+  const appservices: Appservice[] = [];
+  const findings: Finding[] = [];
+  const ids = new Map<string, string>();
+  const tokens = new Map<string, string>();
+  for (const registration of referenced.filter(({ role }) => role === "appservice")) {
+    const read = await registrationIn(registration, files);
+    if (read === undefined) continue;
+    if (typeof read === "string") {
+      findings.push(refused(registration, read));
+      continue;
+    }
+    const { appservice, token } = read;
+    appservices.push(appservice);
+    findings.push(
+      ...twice("id", appservice.id, appservice, ids),
+      ...twice("as_token", token, appservice, tokens),
+    );
+  }
+  return { appservices, findings: [...listed(appservices), ...findings] };
+}
+
+/** By the rules of `_load_appservice`, synapse/config/appservice.py. A text is what is wrong; undefined is told elsewhere. */
+async function registrationIn(
+  { path }: Referenced,
+  files: Files,
+): Promise<{ appservice: Appservice; token: string } | string | undefined> {
+  let value: unknown;
+  try {
+    value = parseYaml(await files.readText(path));
+  } catch (error) {
+    if (error instanceof YamlFault) return error.message;
+    // Missing files are found with all others that the settings name.
+    if (error instanceof MigrationError) return undefined;
+    throw error;
+  }
+  if (!isMapping(value)) return "it is no mapping of settings";
+  for (const field of ["id", "as_token", "hs_token", "sender_localpart"])
+    if (typeof value[field] !== "string") return `${field} is missing or no text`;
+  const { id, as_token: token, url, namespaces } = value;
+  if (typeof url !== "string" && url !== null) return "url is missing: it must be there, at least as null";
+  if (!isMapping(namespaces)) return "namespaces is missing";
+  const named: string[] = [];
+  for (const kind of ["users", "aliases", "rooms"]) {
+    const entries = namespaces[kind] ?? [];
+    if (!Array.isArray(entries)) return `namespaces.${kind} is no list`;
+    for (const entry of entries as unknown[]) {
+      if (!isMapping(entry) || typeof entry["regex"] !== "string" || typeof entry["exclusive"] !== "boolean")
+        return `an entry of namespaces.${kind} lacks regex or exclusive`;
+      named.push(`${kind} ${entry["regex"]}`);
+    }
+  }
+  const appservice = {
+    id: id as string,
+    url: url === null ? undefined : shown(url),
+    path,
+    namespaces: named,
+  };
+  return { appservice, token: token as string };
+}
+
+function listed(appservices: readonly Appservice[]): Finding[] {
+  if (appservices.length === 0) return [];
+  const here = appservices.filter(({ url }) => url !== undefined && isHere(url));
+  const names = (all: readonly Appservice[]) => all.map(({ id }) => id).join(", ");
+  const list: Finding = {
+    id: "appservices",
+    level: "note",
+    sentence: `${appservices.length} application ${appservices.length === 1 ? "service is" : "services are"} registered: ${names(appservices)}`,
+    evidence: appservices.map(({ id, url, path }) => `${id}: ${url ?? "is sent nothing"} (${path})`),
+    hint: "the registrations travel; databases and settings of bridges and bots do not",
+  };
+  if (here.length === 0) return [list];
+  return [
+    list,
+    {
+      id: "appservices-here",
+      level: "warning",
+      sentence: `the new host will not reach ${names(here)} under the address that Synapse has now`,
+      evidence: here.map(({ id, url, path }) => `${id}: ${url!} (${path})`),
+      hint: "move them too, or change url in their registrations on the new host to an address that leads here; their own address of the homeserver must change as well",
+    },
+  ];
+}
+
+/** Loopback, or the bare name of a container or a host: what means something else on another host. */
+function isHere(url: string): boolean {
+  const host = URL.parse(url)?.hostname ?? "";
+  if (host.startsWith("[")) return /^\[(?:::1|::|fe80:.*)\]$/.test(host);
+  return host === "localhost" || /^(?:127|0)\./.test(host) || (host !== "" && !host.includes("."));
+}
+
+/** A password may stand in an address. */
+function shown(url: string): string {
+  const parsed = URL.parse(url);
+  return parsed
+    ? `${parsed.protocol}//${parsed.host}${parsed.pathname.replace(/^\/$/, "")}`
+    : "no usable address";
+}
+
+const refused = ({ setting, path }: Referenced, problem: string): Finding => ({
+  id: `appservice-broken:${setting}`,
+  level: "blocker",
+  sentence: `Synapse does not start with the registration ${path}: ${problem}`,
+  hint: `mend it, or take ${setting} out of the configuration; the running server read it before it was broken`,
+});
+
+function twice(
+  field: "id" | "as_token",
+  value: string,
+  { id, path }: Appservice,
+  seen: Map<string, string>,
+): Finding[] {
+  const before = seen.get(value);
+  seen.set(value, path);
+  if (before === undefined) return [];
+  return [
+    {
+      id: `appservice-twice:${id}`,
+      level: "blocker",
+      sentence: `Synapse does not start with two registrations that have the same ${field}: ${before} and ${path}`,
+      hint: "take one out of app_service_config_files, or give it another one",
+    },
+  ];
+}

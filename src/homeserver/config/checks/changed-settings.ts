@@ -1,0 +1,61 @@
+import type { Finding } from "../../../report/finding.ts";
+import type { Homeserver } from "../../homeserver.ts";
+import { isSince } from "../../synapse-versions.ts";
+import type { Between } from "./removed-settings.ts";
+import { settingAt } from "../../settings.ts";
+
+/** A setting that means something else on the two hosts, without a word from Synapse. */
+interface Changed {
+  readonly setting: string;
+  readonly since: string;
+  readonly applies: (value: unknown, homeserver: Homeserver) => boolean;
+  readonly sentence: string;
+  readonly hint: string;
+}
+
+const hasBridges = ({ referenced }: Homeserver) => referenced.some(({ role }) => role === "appservice");
+
+/** Source: the upgrade notes of these versions (docs/upgrade.md). */
+const CHANGED: readonly Changed[] = [
+  {
+    setting: "enable_authenticated_media",
+    since: "1.120",
+    applies: (value) => value === undefined,
+    sentence: "media that is uploaded from then on is only shown to who is signed in",
+    hint: "old clients and servers cannot show it; enable_authenticated_media: false keeps things as they are",
+  },
+  {
+    setting: "use_appservice_legacy_authorization",
+    since: "1.90",
+    applies: (value, homeserver) => value === undefined && hasBridges(homeserver),
+    sentence: "bridges are no longer given the token in the address, only in a header",
+    hint: "old bridges then refuse everything: update them, or set use_appservice_legacy_authorization: true",
+  },
+  {
+    setting: "enable_legacy_metrics",
+    since: "1.73",
+    applies: (value) => value === true,
+    sentence: "the old names of metrics are gone",
+    hint: "have dashboards and alerts read the new names",
+  },
+  {
+    setting: "experimental_features.groups_enabled",
+    since: "1.61",
+    applies: (value) => value === true,
+    sentence: "communities are gone",
+    hint: "spaces are what came after them",
+  },
+];
+
+/** What behaves differently on the new host because it has a newer Synapse. Needs both versions; else it tells nothing. */
+export function changedFindings(homeserver: Homeserver, { source, target }: Between): Finding[] {
+  if (!source || !target) return [];
+  return CHANGED.filter(({ since }) => !isSince(source, since) && isSince(target, since))
+    .filter(({ setting, applies }) => applies(settingAt(homeserver.settings, setting), homeserver))
+    .map(({ setting, since, sentence, hint }) => ({
+      id: `config-changed:${setting}`,
+      level: "note",
+      sentence: `from Synapse ${since} on, which the new host has, ${sentence} (${setting})`,
+      hint,
+    }));
+}

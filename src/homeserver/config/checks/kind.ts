@@ -1,0 +1,105 @@
+import type { Finding } from "../../../report/finding.ts";
+import type { Homeserver } from "../../homeserver.ts";
+import { authenticationService } from "./host.ts";
+import { isMapping, settingAt } from "../../settings.ts";
+
+/** What kind of homeserver this is, as far as that changes the move. */
+export function kindFindings(homeserver: Homeserver): Finding[] {
+  const { settings, database } = homeserver;
+  const findings: (Finding | undefined)[] = [
+    database.kind === "sqlite" ? sqlite(database.path) : undefined,
+    database.kind === "several" ? several(database.labels) : undefined,
+    database.kind === "postgres" && database.state ? SPLIT : undefined,
+    settingAt(settings, "database.allow_unsafe_locale") === true ? UNSAFE_LOCALE : undefined,
+    homeserver.mas ? travelling(homeserver) : authentication(authenticationService(settings)),
+    settingAt(settings, "retention.enabled") === true ? RETENTION : undefined,
+    mediaRetention(settings["media_retention"]),
+  ];
+  return findings.filter((finding) => finding !== undefined);
+}
+
+const sqlite = (path: string): Finding => ({
+  id: "database-sqlite",
+  level: "note",
+  sentence: `the database is SQLite, at ${path}: it travels as that file, and is restored as one`,
+  hint: "give restore --database sqlite:PATH; to have PostgreSQL, port it with synapse_port_db days before the move, or on the new host once that is open",
+});
+
+const several = (labels: readonly string[]): Finding => ({
+  id: "database-several",
+  level: "blocker",
+  sentence: `there are several databases, not all of them on PostgreSQL: ${labels.join(", ")}`,
+  hint: "give both the main and the state database to PostgreSQL first",
+});
+
+const SPLIT: Finding = {
+  id: "database-split",
+  level: "note",
+  sentence: "the state groups have a database of their own",
+  hint: "the new server needs two empty databases: give restore both, with --database and --state-database",
+};
+
+const UNSAFE_LOCALE: Finding = {
+  id: "unsafe-locale",
+  level: "note",
+  sentence: "database.allow_unsafe_locale is set: the database has a locale that can spoil its indexes",
+  hint: "give the new database the locale C, which a dump can be restored into; then this setting can go",
+};
+
+/** docs/usage/configuration/matrix_authentication_service of Synapse, and the service's own pages on configuration. */
+function authentication(endpoint: string | undefined): Finding | undefined {
+  if (endpoint === undefined) return undefined;
+  return {
+    id: "mas",
+    level: "warning",
+    sentence: `people sign in through a Matrix Authentication Service at ${endpoint}, whose configuration was not named`,
+    evidence: [
+      "its own PostgreSQL database has the accounts, passwords and sessions",
+      "secrets.encryption must stay the same, or all that it encrypted is lost; secrets.keys too",
+      "matrix.secret must stay equal to matrix_authentication_service.secret",
+      "http.public_base and issuer must stay the same for clients",
+    ],
+    hint: "name its configuration, and it travels too: --mas-config FILE; if it stays where it is, or you move it yourself, export wants --accept mas",
+  };
+}
+
+function travelling({ mas, secrets }: Homeserver): Finding {
+  const [ours, theirs] = [
+    secrets.find(({ setting }) => /^matrix_authentication_service\.secret$/.test(setting))?.value,
+    mas?.secrets.find(({ setting }) => setting === "matrix.secret")?.value,
+  ];
+  const named = mas?.configPaths.join(", ") ?? "";
+  if (ours !== undefined && ours !== theirs) {
+    return {
+      id: "mas-secret",
+      level: "warning",
+      sentence: `matrix.secret in ${named} is not matrix_authentication_service.secret: nobody can sign in`,
+      hint: "give both the same value, and see that people can sign in, before the move",
+    };
+  }
+  return {
+    id: "mas",
+    level: "note",
+    sentence: `people sign in through a Matrix Authentication Service, which travels too: ${named}`,
+    hint: "it is stopped together with Synapse; the new host needs a database for it: restore takes --mas-database",
+  };
+}
+
+const RETENTION: Finding = {
+  id: "retention",
+  level: "note",
+  sentence: "retention is on: the server deletes old messages by itself",
+  hint: "the settings travel; if the new host had its clock wrong, it would delete too much",
+};
+
+function mediaRetention(block: unknown): Finding | undefined {
+  const kept = isMapping(block) ? Object.keys(block).filter((key) => block[key] !== null) : [];
+  if (!isMapping(block) || kept.length === 0) return undefined;
+  return {
+    id: "media-retention",
+    level: "note",
+    sentence: "media_retention is set: the server deletes media that was not looked at for long",
+    evidence: kept.map((key) => `${key}: ${String(block[key])}`),
+    hint: "media that it deletes while it is packed is missing in the bundle: practise with a rehearsal, or take the setting out until after the move",
+  };
+}

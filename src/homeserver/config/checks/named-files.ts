@@ -1,0 +1,44 @@
+import { MigrationError } from "../../../errors.ts";
+import { drain } from "../../../pipeline/stage.ts";
+import type { Finding } from "../../../report/finding.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { Homeserver, Referenced } from "../../homeserver.ts";
+import { MADE_BY_SYNAPSE } from "../secrets.ts";
+
+/** Files and folders that the settings name and that are not there, or not to be read. The signing key has an inspection of its own. */
+export async function namedFileFindings(homeserver: Homeserver, files: Files): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const referenced of homeserver.referenced) {
+    if (referenced.role === "signing-key") continue;
+    const problem = await problemWith(referenced, files);
+    if (problem !== undefined) findings.push(missing(referenced, problem, homeserver));
+  }
+  return findings;
+}
+
+function missing({ setting, path, required }: Referenced, problem: string, { map }: Homeserver): Finding {
+  return {
+    id: `file-missing:${setting}`,
+    level: required ? "blocker" : setting === MADE_BY_SYNAPSE ? "note" : "warning",
+    sentence: `${setting} names ${path}, ${problem}`,
+    hint:
+      map.length === 0
+        ? "relative paths start at the folder that Synapse runs in: check both"
+        : "what is not in a mounted folder is in the container alone: copy it out with docker cp, or name where it is mounted: --map INSIDE=OUTSIDE",
+  };
+}
+
+async function problemWith({ path, role }: Referenced, files: Files): Promise<string | undefined> {
+  const wanted = role === "templates" ? "folder" : "file";
+  try {
+    const found = await files.follow(path);
+    if (!found) return "which is not there";
+    if (found.kind !== wanted) return `which is not a ${wanted}`;
+    if (wanted === "folder") await files.list(path);
+    else await drain(files.read(path, { to: 1 }));
+    return undefined;
+  } catch (error) {
+    if (error instanceof MigrationError) return "which cannot be read";
+    throw error;
+  }
+}

@@ -1,0 +1,42 @@
+import type { Finding } from "../../../report/finding.ts";
+import type { Homeserver } from "../../homeserver.ts";
+import { settingAt } from "../../settings.ts";
+
+/** Which secrets must be the same on the new host, and where each is. Their values are never told. */
+export function secretFindings(homeserver: Homeserver): Finding[] {
+  const { secrets } = homeserver;
+  const findings: Finding[] = [];
+  if (secrets.length > 0) {
+    findings.push({
+      id: "secrets",
+      level: "note",
+      sentence: `${secrets.length} ${secrets.length === 1 ? "secret" : "secrets"} of the configuration must be the same on the new host`,
+      evidence: secrets.map(({ setting }) => `${setting}: ${placeOf(setting, homeserver)}`),
+      hint: "they travel encrypted in the bundle, which keeps them as they are: nothing is to be done",
+    });
+  }
+  const fallback = macaroonFallback(secrets.map(({ setting }) => setting));
+  return fallback === undefined ? findings : [...findings, fallback];
+}
+
+function placeOf(setting: string, { settings, referenced }: Homeserver): string {
+  if (settingAt(settings, setting) !== undefined) return "in the configuration";
+  const file = referenced.find(
+    (one) => one.role === "secret" && one.setting.replace(/_(?:path|file)$/, "") === setting,
+  );
+  return file ? `in ${file.path}` : "in a file";
+}
+
+/** synapse/config/key.py, `read_config`: what stands in for `macaroon_secret_key`, and then must not change either. */
+function macaroonFallback(secrets: readonly string[]): Finding | undefined {
+  if (secrets.includes("macaroon_secret_key")) return undefined;
+  const other = secrets.includes("registration_shared_secret")
+    ? "registration_shared_secret"
+    : "a hash of the signing key";
+  return {
+    id: "macaroon-fallback",
+    level: "note",
+    sentence: `macaroon_secret_key is not set, so Synapse uses ${other} in its place`,
+    hint: "do not set it during the move: guests would be signed out, and links in mails would end",
+  };
+}

@@ -1,0 +1,48 @@
+import { join } from "node:path";
+import type { Finding } from "../../../report/finding.ts";
+import type { Files } from "../../../system/files/files.ts";
+
+/** Where Synapse will read its settings: what `-c` names, and the files that were put there, under any name they have now. */
+export interface ReadFrom {
+  readonly configPaths: readonly string[];
+  readonly fencedPaths: readonly string[];
+  readonly fence: { readonly folder: string; readonly names: readonly string[] };
+}
+
+/**
+ * Files that Synapse would read and that are not of the restored configuration. It reads every *.yaml of a folder
+ * (synapse/config/_base.py, `find_config_files`), and a later file replaces whole settings of an earlier one.
+ */
+export async function straySettings(
+  { configPaths, fencedPaths, fence }: ReadFrom,
+  files: Files,
+): Promise<string[]> {
+  const known = new Set([...fencedPaths, ...fence.names.map((name) => join(fence.folder, name))]);
+  const stray: string[] = [];
+  for (const path of configPaths.map((one) => one.replace(/\/$/, ""))) {
+    if ((await files.follow(path))?.kind !== "folder") continue;
+    const found = (await files.list(path))
+      .filter((name) => name.endsWith(".yaml"))
+      .map((name) => join(path, name));
+    stray.push(...found.filter((one) => !known.has(one)));
+  }
+  return stray;
+}
+
+/** The gate: Synapse will read what was restored, and nothing beside it. */
+export async function verifyNoStray(from: ReadFrom, files: Files): Promise<Finding> {
+  const stray = await straySettings(from, files);
+  if (stray.length === 0)
+    return {
+      id: "config-files",
+      level: "ok",
+      sentence: "Synapse will read the restored configuration and nothing beside it",
+    };
+  return {
+    id: "config-files",
+    level: "blocker",
+    sentence: "Synapse would read settings that are not of the restored configuration",
+    evidence: stray,
+    hint: "take these files away: a later one replaces settings of those that were checked",
+  };
+}

@@ -1,0 +1,36 @@
+import { basename } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import { parsePackedPaths, PATHS_NAME, type PackedPaths } from "./packed-file.ts";
+
+/** Where Debian's unit reads: one file, then a folder (debian/matrix-synapse-py3.matrix-synapse.service in Synapse). */
+const FILE = "homeserver.yaml";
+const FOLDER = "conf.d/";
+
+/**
+ * The packed configuration under the names that Debian's unit reads, whatever they were. The order in which Synapse
+ * merges the files stays. Throws `bundle-damaged` for an archive that is not one of ours.
+ */
+export function asDebianReads(packed: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, Uint8Array> {
+  const paths = parsePackedPaths(packed.get(PATHS_NAME));
+  const names = newNames(paths);
+  const renamed = (name: string) => names.get(name) ?? name;
+  const configFiles = paths.configFiles.map(renamed);
+  const files = paths.files.map((file) => ({ ...file, name: renamed(file.name) }));
+  const arranged: PackedPaths = { ...paths, order: [FILE, FOLDER], configFiles, files };
+  const entries = [...packed].map(([name, content]) => [renamed(name), content] as const);
+  const result = new Map(entries).set(PATHS_NAME, new TextEncoder().encode(JSON.stringify(arranged)));
+  if (result.size === packed.size) return result;
+  throw new MigrationError("restore-failed", `two files of the configuration would both become ${FILE}`, {
+    hint: "restore without --layout, and say with --config-dir where it goes",
+  });
+}
+
+function newNames({ configFiles, order }: PackedPaths): Map<string, string> {
+  const [first, ...others] = configFiles;
+  if (order[0] === FILE && others.every((name) => name.startsWith(FOLDER))) return new Map();
+  // A folder's files are read by name: numbers keep the order that they had.
+  const numbered = others.map(
+    (name, index) => [name, `${FOLDER}${String(index + 1).padStart(3, "0")}-${basename(name)}`] as const,
+  );
+  return new Map([[first!, FILE], ...numbered]);
+}

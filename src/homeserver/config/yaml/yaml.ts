@@ -1,0 +1,80 @@
+import {
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type DocumentOptions,
+  type ParseOptions,
+  type SchemaOptions,
+  type YAMLError,
+} from "yaml";
+import { PYYAML_TAGS } from "./rules.ts";
+
+/** A YAML file that Synapse could not read. The sentence says where and what kind of fault, never what stands there. */
+export class YamlFault extends Error {
+  override readonly name = "YamlFault";
+}
+
+// A %YAML line in the file must not switch the rules: PyYAML has only these.
+export const PYYAML: ParseOptions & DocumentOptions & SchemaOptions = {
+  version: "1.1",
+  schema: "failsafe",
+  customTags: () => [...PYYAML_TAGS],
+  resolveKnownTags: true,
+  merge: true,
+  uniqueKeys: false,
+  // Pretty errors quote the line, and the line may hold a password.
+  prettyErrors: false,
+};
+
+/** Reads one YAML file as PyYAML's `safe_load` would. Throws `YamlFault`. */
+export function parseYaml(text: string): unknown {
+  return valueOf(parseYamlDocument(text));
+}
+
+/** As `parseYaml`, but with comments and layout, to be changed and written again. Throws `YamlFault`. */
+export function parseYamlDocument(text: string): Document.Parsed {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { ...PYYAML, lineCounter: lines });
+  // A type that nobody knows is only a warning to the parser; PyYAML refuses it.
+  const fault = document.errors[0] ?? document.warnings.find(({ code }) => code === "TAG_RESOLVE_FAILED");
+  if (fault) throw new YamlFault(`${place(lines, fault)}: ${WORDS[fault.code] ?? "this is not valid YAML"}`);
+  // To PyYAML a block at the very end of a file that does not end its line has no line end either.
+  if (!text.endsWith("\n")) {
+    visit(document, {
+      Scalar: (_, scalar) => {
+        const isBlock = scalar.type === "BLOCK_LITERAL" || scalar.type === "BLOCK_FOLDED";
+        if (isBlock && scalar.range![1] >= text.length)
+          scalar.value = String(scalar.value).replace(/\n$/, "");
+      },
+    });
+  }
+  return document;
+}
+
+/** What a document means, as plain values. Throws `YamlFault`. */
+export function valueOf(document: Document.Parsed | Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 10_000 }) as unknown;
+  } catch {
+    throw new YamlFault("an alias or a merge key in it leads nowhere");
+  }
+}
+
+function place(lines: LineCounter, { pos }: YAMLError): string {
+  const { line, col } = lines.linePos(pos[0]);
+  return `line ${line}, column ${col}`;
+}
+
+const WORDS: Partial<Record<YAMLError["code"], string>> = {
+  BAD_ALIAS: "this alias leads nowhere",
+  BAD_DQ_ESCAPE: "there is no such escape in double quotes",
+  BAD_INDENT: "the indentation does not fit",
+  BAD_SCALAR_START: "a value that begins with this sign needs quotes",
+  BLOCK_AS_IMPLICIT_KEY: "a value holds a colon and a space and needs quotes",
+  MISSING_CHAR: "a closing quote, a bracket, a comma or a space is missing",
+  MULTILINE_IMPLICIT_KEY: "a key does not end on its line",
+  MULTIPLE_DOCS: "there is a second document in this file",
+  TAB_AS_INDENT: "a tab is used to indent",
+  TAG_RESOLVE_FAILED: "this value has a type that Synapse cannot read",
+};

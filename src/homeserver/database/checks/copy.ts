@@ -1,0 +1,64 @@
+import { postgresCall, type PostgresAddress } from "../../../system/postgres/postgres.ts";
+import type { Call, Programs } from "../../../system/programs/programs.ts";
+
+/** Rows of one of several queries, as COPY writes them: a row on a line. */
+export interface Copied {
+  /** The query's position. */
+  readonly query: number;
+  /** Whole lines, each with its end. */
+  readonly lines: Buffer;
+  /** Nothing more comes of this query. */
+  readonly last: boolean;
+}
+
+/**
+ * Copies what several queries give out of the database, one after another on one connection that can write nothing.
+ * Throws `program-failed` at the first that fails; those that were `last` before it came to their end.
+ * No row may begin with `MARK`: let the first column be a number or a ctid.
+ */
+export async function* copyOut(
+  queries: readonly string[],
+  { address, encoding }: { address: PostgresAddress; encoding: string },
+  programs: Programs,
+): AsyncIterable<Copied> {
+  let query = 0;
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of programs.through(callFor(queries, address, encoding))) {
+    const held = Buffer.concat([rest, chunk]);
+    const end = held.lastIndexOf(NEWLINE) + 1;
+    const block = held.subarray(0, end);
+    rest = held.subarray(end);
+    let from = 0;
+    for (let mark = endOfQuery(block, from); mark !== -1; mark = endOfQuery(block, from)) {
+      yield { query, lines: block.subarray(from, mark), last: true };
+      query += 1;
+      from = mark + MARK_LINE.length;
+    }
+    if (from < block.length) yield { query, lines: block.subarray(from), last: false };
+  }
+}
+
+/** One psql for all: a connection for each small table would take longer than reading it. */
+function callFor(queries: readonly string[], address: PostgresAddress, encoding: string): Call {
+  const commands = queries.flatMap((query) => [
+    `--command=COPY (${query}) TO STDOUT`,
+    `--command=\\echo ${MARK}`,
+  ]);
+  const quiet = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse"];
+  // A server that knows no encoding must not be asked to convert; any other converts, as pg_dump --encoding=UTF8 does.
+  const PGCLIENTENCODING = encoding === "SQL_ASCII" ? "SQL_ASCII" : "UTF8";
+  const env = { PGCLIENTENCODING, PGOPTIONS: READ_ONLY };
+  return postgresCall("psql", address, [...quiet, ...commands], env);
+}
+
+const READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=0";
+const NEWLINE = 10;
+const MARK = "synlift-end-of-query";
+const MARK_LINE = Buffer.from(`${MARK}\n`);
+
+function endOfQuery(block: Buffer, from: number): number {
+  const found = block.indexOf(MARK_LINE, from);
+  return found === -1 || found === from || block[found - 1] === NEWLINE
+    ? found
+    : endOfQuery(block, found + 1);
+}

@@ -1,0 +1,193 @@
+import { untrustedExtensions } from "../dump/extensions.ts";
+import type { Finding } from "../../../report/finding.ts";
+import { formatCount } from "../../../report/units.ts";
+import { sqlText, type QuerySession } from "../../../system/query.ts";
+import type { DatabaseFacts } from "../facts.ts";
+import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { schemaTable, storeWords, type Store } from "../store.ts";
+
+/** Synapse's own demand on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
+export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
+  const findings: Finding[] = [];
+  if (encoding === "UTF8" && collate === "C" && ctype === "C")
+    findings.push({
+      id: "database-locale",
+      level: "ok",
+      sentence: "the database's encoding is UTF8 and its locale C, as Synapse wants it",
+    });
+  if (encoding !== "UTF8") {
+    findings.push({
+      id: "database-encoding",
+      level: "warning",
+      sentence: `the database's encoding is ${encoding}; the new one must be UTF8`,
+      hint: deep
+        ? "the dump is converted; rows that cannot be are told as database-text"
+        : "rows may be in it that a UTF8 database refuses: --deep reads every row and names their tables",
+    });
+  }
+  if (collate !== "C" || ctype !== "C") {
+    findings.push({
+      id: "database-locale",
+      level: "warning",
+      sentence: `the database's locale is ${collate === ctype ? collate : `${collate} and ${ctype}`}, not C: its indexes may have been corrupted when the system's sort order changed`,
+      hint: deep
+        ? "duplicates that such an index hides would be told as duplicate-rows; the new database is made with locale C, which ends this"
+        : "look for duplicates that such an index hides with --deep; the new database is made with locale C, which ends this",
+    });
+  }
+  return findings;
+}
+
+interface Named {
+  readonly name: string;
+}
+
+/** What the server itself knows to be wrong, and what would stop a dump or a restore half way. */
+export async function catalogueFindings(
+  session: QuerySession,
+  { serverVersion }: DatabaseFacts,
+): Promise<Finding[]> {
+  return [
+    ...(await changedCollation(session, serverVersion)),
+    ...(await invalidIndexes(session)),
+    ...(await checksumFailures(session)),
+    ...(await unreadableTables(session)),
+    ...(await otherSchemas(session)),
+    ...(await extensions(session)),
+    ...(await standby(session)),
+  ];
+}
+
+/** Since PostgreSQL 15 a database remembers the version of the library that it sorts by. */
+async function changedCollation(session: QuerySession, serverVersion: number): Promise<Finding[]> {
+  if (serverVersion < 150_000) return [];
+  const { was, is } = await session.one<{ was: string | null; is: string | null }>(
+    `SELECT datcollversion AS was, pg_database_collation_actual_version(oid) AS is FROM pg_database WHERE datname = current_database()`,
+  );
+  if (was === null || is === null || was === is) return [];
+  return [
+    {
+      id: "collation-changed",
+      level: "warning",
+      sentence: `the system's sort order has changed under the database, from version ${was} to ${is}: indexes on text may be corrupt`,
+      hint: "look for duplicates with --deep; REINDEX DATABASE repairs indexes, and the move to locale C ends this for good",
+    },
+  ];
+}
+
+async function invalidIndexes(session: QuerySession): Promise<Finding[]> {
+  const found = await session.all<Named>(
+    `SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class c ON c.oid = indrelid
+     WHERE NOT indisvalid AND c.relnamespace <> 'pg_toast'::regnamespace ORDER BY 1`,
+  );
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "indexes-invalid",
+      level: "warning",
+      sentence: `${found.length} ${found.length === 1 ? "index is" : "indexes are"} not valid: building it failed once`,
+      evidence: found.map(({ name }) => name),
+      hint: "the dump makes it anew and fails if rows contradict it: REINDEX it now, or drop it if Synapse is not just building it",
+    },
+  ];
+}
+
+async function checksumFailures(session: QuerySession): Promise<Finding[]> {
+  const { failures } = await session.one<{ failures: number | null }>(
+    "SELECT checksum_failures AS failures FROM pg_stat_database WHERE datname = current_database()",
+  );
+  if (!failures) return [];
+  return [
+    {
+      id: "database-checksums",
+      level: "blocker",
+      sentence: `PostgreSQL has met ${formatCount(failures)} damaged pages in this database`,
+      hint: "look at the disk and at PostgreSQL's log; a dump that reads such a page fails: repair or restore the database first",
+    },
+  ];
+}
+
+/** pg_dump needs to read each table, whoever owns it. */
+async function unreadableTables(session: QuerySession): Promise<Finding[]> {
+  const found = await session.all<Named>(`
+    SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'S') AND ${OWN_SCHEMAS}
+      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind WHEN 'r' THEN has_table_privilege(c.oid, 'SELECT')
+        ELSE has_sequence_privilege(c.oid, 'SELECT') END) ORDER BY 1`);
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "tables-unreadable",
+      level: "blocker",
+      sentence: `${found.length} ${found.length === 1 ? "table or sequence" : "tables or sequences"} may not be read by Synapse's database user, so no dump can be made`,
+      evidence: found.map(({ name }) => name),
+      hint: "as a superuser: GRANT SELECT ON … TO that user, or drop what is not Synapse's",
+    },
+  ];
+}
+
+/** See `findTables`: restore makes the new user find Synapse's. What is somebody else's travels too. */
+export async function otherSchemas(session: QuerySession, store: Store = "main"): Promise<Finding[]> {
+  const found = await session.all<{ schema: string; tables: number; own: number }>(`
+    SELECT n.nspname AS schema, count(*) AS tables,
+      count(*) FILTER (WHERE c.relname = ${sqlText(schemaTable(store))}) AS own
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS} AND n.nspname <> 'public'
+    GROUP BY 1 ORDER BY 1`);
+  const listed = (some: typeof found) =>
+    some.map(({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`);
+  const [own, others] = [found.filter((one) => one.own > 0), found.filter((one) => one.own === 0)];
+  return [
+    ...(own.length === 0
+      ? []
+      : [
+          {
+            id: "schema-own",
+            level: "note" as const,
+            sentence: `${storeWords(store)} has the server's tables outside the schema public`,
+            evidence: listed(own),
+            hint: "restore sets the search_path of the new database's user, in that database, so that they are found; nothing is to be done",
+          },
+        ]),
+    ...(others.length === 0
+      ? []
+      : [
+          {
+            id: "schemas",
+            level: "warning" as const,
+            sentence: `${storeWords(store)} has tables outside the schema public`,
+            evidence: listed(others),
+            hint: "they travel with it: drop them, or leave them to their owner",
+          },
+        ]),
+  ];
+}
+
+/** They are left out of the dump: nothing of Synapse's rests on them, and the new host may have its own. */
+async function extensions(session: QuerySession): Promise<Finding[]> {
+  const found = await untrustedExtensions(session);
+  if (found.length === 0) return [];
+  return [
+    {
+      id: "extensions",
+      level: "note",
+      sentence: `the database has extensions that only a superuser may create, and that do not travel: ${found.join(", ")}`,
+      hint: "Synapse needs none; where you want them on the new host too, create them there once the server is open",
+    },
+  ];
+}
+
+async function standby(session: QuerySession): Promise<Finding[]> {
+  const { recovering } = await session.one<{ recovering: boolean }>(
+    "SELECT pg_is_in_recovery() AS recovering",
+  );
+  if (!recovering) return [];
+  return [
+    {
+      id: "database-standby",
+      level: "blocker",
+      sentence: "the database server is a standby: no snapshot can be exported from it",
+      hint: "give the primary's address in the database settings",
+    },
+  ];
+}

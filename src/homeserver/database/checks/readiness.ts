@@ -1,0 +1,92 @@
+import type { Finding } from "../../../report/finding.ts";
+import { formatCount } from "../../../report/units.ts";
+import type { QuerySession } from "../../../system/query.ts";
+import type { Schema } from "../../synapse-versions.ts";
+import { readSequences, readStreams } from "../count.ts";
+import { KNOWN_SCHEMA, makerOf } from "./known-tables.ts";
+import { describeAhead, streamsAhead } from "../streams.ts";
+
+export const schemaOf = (session: QuerySession) =>
+  session.one<Schema>(
+    "SELECT (SELECT version FROM schema_version) AS version, (SELECT compat_version FROM schema_compat_version) AS compat",
+  );
+
+/** Work that Synapse still does in the background after an upgrade. */
+export async function backgroundUpdates(session: QuerySession): Promise<Finding> {
+  const id = "background-updates";
+  const pending = await session.all<{ name: string }>(
+    "SELECT update_name AS name FROM background_updates ORDER BY ordering, 1",
+  );
+  if (pending.length === 0) return { id, level: "ok", sentence: "no background updates are pending" };
+  const one = pending.length === 1;
+  return {
+    id,
+    level: "warning",
+    sentence: `${pending.length} background ${one ? "update is" : "updates are"} still pending`,
+    evidence: pending.map(({ name }) => name),
+    hint: "let the server run until they are done: they make the move slower, keep synapse_port_db from working, and must be done before the next upgrade",
+  };
+}
+
+/** On PostgreSQL only: SQLite has no sequences. */
+export async function sequenceFindings(session: QuerySession): Promise<Finding> {
+  const ahead = streamsAhead(await readStreams(session), await readSequences(session));
+  if (ahead.length === 0)
+    return { id: "sequences-behind", level: "ok", sentence: "no sequence is behind its stream" };
+  return {
+    id: "sequences-behind",
+    level: "blocker",
+    sentence: `${ahead.length} ${ahead.length === 1 ? "sequence is" : "sequences are"} behind stream_positions: Synapse would refuse to start`,
+    evidence: ahead.map(describeAhead),
+    hint: `with Synapse stopped: ${ahead.map(({ sequence, position }) => `SELECT setval('${sequence}', ${position});`).join(" ")}`,
+  };
+}
+
+/** Rooms whose join has not finished: their state is fetched from other servers while the server runs. */
+export async function partialRooms(session: QuerySession, names: ReadonlySet<string>): Promise<Finding[]> {
+  if (!names.has("partial_state_rooms")) return [];
+  const { count } = await session.one<{ count: number }>("SELECT count(*) AS count FROM partial_state_rooms");
+  if (count === 0) return [];
+  return [
+    {
+      id: "rooms-joining",
+      level: "note",
+      sentence: `${formatCount(count)} ${count === 1 ? "room is" : "rooms are"} still being joined`,
+      hint: "nothing is lost: the new server goes on with it; waiting makes the move tidier",
+    },
+  ];
+}
+
+/** Tables that neither Synapse nor a companion of its made. They travel in the dump all the same. */
+export function unknownTables(names: ReadonlySet<string>, { version }: Schema): Finding[] {
+  const made = [...names]
+    .map((name) => ({ name, maker: makerOf(name) }))
+    .filter(({ maker }) => maker !== "synapse");
+  const companions = made.filter(({ maker }) => maker !== undefined);
+  const unknown = made
+    .filter(({ maker }) => maker === undefined)
+    .map(({ name }) => name)
+    .sort();
+  const findings: Finding[] = [];
+  if (companions.length > 0) {
+    findings.push({
+      id: "tables-companions",
+      level: "note",
+      sentence: "the database holds tables of programs that work beside Synapse",
+      evidence: companions.map(({ name, maker }) => `${name}: ${maker!}`),
+    });
+  }
+  if (unknown.length > 0) {
+    const newer = version > KNOWN_SCHEMA;
+    findings.push({
+      id: "tables-unknown",
+      level: newer ? "note" : "warning",
+      sentence: `${unknown.length} ${unknown.length === 1 ? "table is" : "tables are"} not known to be Synapse's`,
+      evidence: unknown,
+      hint: newer
+        ? "the database is of a newer Synapse than this synlift knows: they may well be its own"
+        : "they travel in the dump; find out what made them, and whether the new host needs it too",
+    });
+  }
+  return findings;
+}

@@ -1,0 +1,109 @@
+import { MigrationError } from "../../../errors.ts";
+import type { Finding } from "../../../report/finding.ts";
+import { formatBytes } from "../../../report/units.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { QuerySession } from "../../../system/query.ts";
+
+/** Bytes up to which a file is read whole without being asked to: some seconds. */
+export const READ_WHOLE = 1024 ** 3;
+
+export interface SqliteLook {
+  readonly session: QuerySession;
+  readonly path: string;
+  readonly deep: boolean;
+  /** Whether the server runs: then a -wal file is its own affair. */
+  readonly running: boolean;
+  readonly bytes: number;
+}
+
+export async function sqliteFindings(look: SqliteLook, files: Files): Promise<Finding[]> {
+  return [
+    ...(await leftWal(look, files)),
+    ...(await autoVacuum(look)),
+    ...(look.deep || look.bytes <= READ_WHOLE ? await integrity(look) : [unread(look)]),
+    ...(look.deep ? await foreignKeys(look) : []),
+  ];
+}
+
+async function leftWal({ path, running }: SqliteLook, files: Files): Promise<Finding[]> {
+  const wal = await files.look(`${path}-wal`);
+  if (running || !wal || wal.size === 0) return [];
+  return [
+    {
+      id: "sqlite-wal",
+      level: "note",
+      sentence: `${path}-wal holds ${formatBytes(wal.size)} that a killed Synapse never put into the database`,
+      hint: "it is packed with the database; whoever copies the .db file alone loses it",
+    },
+  ];
+}
+
+/** Matters to whoever ports it later: synapse/_scripts/synapse_port_db.py refuses such a database. */
+async function autoVacuum({ session, path }: SqliteLook): Promise<Finding[]> {
+  const [row] = await session.all<{ auto_vacuum: number }>("PRAGMA auto_vacuum");
+  if (!row?.auto_vacuum) return [];
+  return [
+    {
+      id: "sqlite-auto-vacuum",
+      level: "note",
+      sentence: `auto_vacuum is on in ${path}, with which synapse_port_db refuses to work`,
+      hint: "before porting it to PostgreSQL, with Synapse stopped: sqlite3 FILE 'PRAGMA auto_vacuum = 0; VACUUM;'",
+    },
+  ];
+}
+
+async function integrity({ session, path, deep }: SqliteLook): Promise<Finding[]> {
+  const pragma = deep ? "integrity_check" : "quick_check";
+  const said = await saidBy(session, `PRAGMA ${pragma}(50)`);
+  if (said.length === 1 && said[0] === "ok")
+    return [{ id: "sqlite-integrity", level: "ok", sentence: `SQLite finds no damage in ${path}` }];
+  return [
+    {
+      id: "sqlite-integrity",
+      level: "blocker",
+      sentence: `SQLite finds damage in ${path}`,
+      // Names of tables and indexes, numbers of pages and rows; never what stands in a row.
+      evidence: said,
+      hint: "stop Synapse and keep a copy; REINDEX heals indexes, `sqlite3 FILE .recover` saves what can be saved of tables",
+    },
+  ];
+}
+
+/** Damage can be such that SQLite cannot even look for it to the end. */
+async function saidBy(session: QuerySession, pragma: string): Promise<string[]> {
+  const lines: string[] = [];
+  try {
+    for await (const row of session.rows<Record<string, string>>(pragma)) lines.push(Object.values(row)[0]!);
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    lines.push(error.message);
+  }
+  return lines;
+}
+
+const unread = ({ path, bytes }: SqliteLook): Finding => ({
+  id: "sqlite-integrity",
+  level: "note",
+  sentence: `${path} was not checked for damage: reading ${formatBytes(bytes)} takes a while`,
+  hint: "check it with --deep",
+});
+
+async function foreignKeys({ session }: SqliteLook): Promise<Finding[]> {
+  const broken = new Map<string, number>();
+  for await (const { table, parent } of session.rows<{ table: string; parent: string }>(
+    "PRAGMA foreign_key_check",
+  )) {
+    const key = `${table} refers to rows of ${parent} that are not there`;
+    broken.set(key, (broken.get(key) ?? 0) + 1);
+  }
+  if (broken.size === 0) return [];
+  return [
+    {
+      id: "sqlite-foreign-keys",
+      level: "note",
+      sentence: "rows refer to others that do not exist, which SQLite bears and PostgreSQL refuses",
+      evidence: [...broken].map(([what, count]) => `${what}: ${count} times`),
+      hint: "remove or mend these rows before porting: synapse_port_db stops at them",
+    },
+  ];
+}

@@ -1,0 +1,41 @@
+import { MigrationError } from "../../../errors.ts";
+import type { Finding } from "../../../report/finding.ts";
+import { describeAddress, type Postgres, type PostgresAddress } from "../../../system/postgres/postgres.ts";
+import { inspectTarget } from "../fill/inspect-target.ts";
+import type { DatabaseSection } from "../section.ts";
+import { mustBeOfEngine } from "../target.ts";
+
+/** Milliseconds. */
+const PATIENCE = 30_000;
+
+/** Whether the database on the new host could be filled from this one: its engine, version, encoding and locale, and that it is empty. Reads only. */
+export async function targetDatabaseFindings(
+  address: PostgresAddress,
+  /** The source; its `serverVersion` is server_version_num. */
+  source: Pick<DatabaseSection, "engine" | "serverVersion">,
+  postgres: Postgres,
+): Promise<Finding[]> {
+  const id = "target-database";
+  const where = describeAddress(address);
+  const looking: Postgres = { connect: (to) => postgres.connect(to, { readOnly: true, patience: PATIENCE }) };
+  try {
+    mustBeOfEngine(source, { engine: "postgres", address });
+    const there = await inspectTarget({ address, section: source }, looking);
+    const sentence = there
+      ? `the new database ${where} is empty, and as Synapse wants it`
+      : `the new database ${where} is not there yet, and may be made by restore`;
+    return [{ id, level: "ok", sentence }];
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    const { code, message, hint } = error;
+    const unreachable = code === "database-unreachable";
+    return [
+      {
+        id: unreachable ? "target-database-unreachable" : id,
+        level: unreachable ? "warning" : "blocker",
+        sentence: message,
+        hint: hint ?? "make it as Synapse wants it: createdb --encoding=UTF8 --locale=C --template=template0",
+      },
+    ];
+  }
+}

@@ -1,0 +1,30 @@
+import type { QuerySession } from "../../../system/query.ts";
+
+interface Extension {
+  readonly name: string;
+  /** Whether an ordinary role may create it (PostgreSQL documentation, CREATE EXTENSION). */
+  readonly trusted: boolean;
+}
+
+function extensions(session: QuerySession): Promise<Extension[]> {
+  return session.all<Extension>(`
+    SELECT e.extname AS name, e.extname = 'plpgsql' OR EXISTS (
+      SELECT FROM pg_available_extension_versions v WHERE v.name = e.extname AND v.version = e.extversion AND v.trusted) AS trusted
+    FROM pg_extension e ORDER BY 1`);
+}
+
+/** Extensions that only a superuser may create. Synapse needs none of them; people add them to watch their database. */
+export async function untrustedExtensions(session: QuerySession): Promise<string[]> {
+  return (await extensions(session)).filter(({ trusted }) => !trusted).map(({ name }) => name);
+}
+
+/**
+ * Arguments for pg_dump that leave those out: with them an ordinary role could not restore the dump. None where there are
+ * none, or where the only extensions are such, as then pg_dump has no way to leave them out.
+ */
+export async function extensionArguments(session: QuerySession): Promise<string[]> {
+  const found = await extensions(session);
+  if (found.every(({ trusted }) => trusted)) return [];
+  // A pattern, as psql has them: quoted, a name means itself.
+  return found.filter(({ trusted }) => trusted).map(({ name }) => `--extension="${name}"`);
+}

@@ -1,0 +1,34 @@
+import { MigrationError } from "../../../errors.ts";
+import type { Postgres, PostgresAddress } from "../../../system/postgres/postgres.ts";
+
+/**
+ * Lets nobody else fill this database meanwhile: two restores at once would each find it empty, and the second to commit
+ * would fail on names that the first has made. The lock is this connection's, so whatever ends the run gives it back
+ * (PostgreSQL documentation, Advisory Locks). Throws `target-not-empty` when another run has it.
+ */
+export async function fillAlone<T>(
+  address: PostgresAddress,
+  postgres: Postgres,
+  fill: () => Promise<T>,
+): Promise<T> {
+  const session = await postgres.connect(address);
+  try {
+    const { mine } = await session.one<{ mine: boolean }>(`SELECT pg_try_advisory_lock(${KEY}) AS mine`);
+    if (!mine) throw busy(address);
+    return await fill();
+  } finally {
+    await session.close();
+  }
+}
+
+/** "synlift" in ASCII. Advisory locks are a database's own. */
+const KEY = String(0x73796e6c696674n);
+
+const busy = ({ parameters }: PostgresAddress) =>
+  new MigrationError(
+    "target-not-empty",
+    `another restore is filling the database ${parameters["dbname"] ?? "of this user"} right now`,
+    {
+      hint: "let it end, or stop it and run the same command again; to restore something else at the same time, name another database with --database",
+    },
+  );

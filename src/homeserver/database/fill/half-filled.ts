@@ -1,0 +1,200 @@
+import { MigrationError } from "../../../errors.ts";
+import {
+  describeAddress,
+  sqlName,
+  sqlText,
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+} from "../../../system/postgres/postgres.ts";
+import type { Machine } from "../../../system/machine.ts";
+import { tables } from "../count.ts";
+import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { connectIfThere } from "./inspect-target.ts";
+
+/** As what pg_restore is known to the server, so that one that outlived its run can be ended. */
+export const FILLING_AS = "synlift pg_restore";
+
+/**
+ * An empty table of ours that stands in a database while it is half filled, and nowhere else: a name, and the names of
+ * tables, are the same in one that was filled and opened since.
+ */
+export const newMark = (uuid: string) => `synlift_half_filled_${uuid.replaceAll("-", "")}`;
+export const isMark = (text: string) => /^synlift_half_filled_[0-9a-f]{32}$/.test(text);
+
+/** What the journal says of a database that a run began to fill. One of an earlier version has no mark. */
+export interface Begun {
+  readonly mark: string | undefined;
+}
+
+/** What such a run can have left: its mark, and tables of the bundle's. */
+export interface Left extends Begun {
+  readonly rows: Readonly<Record<string, number>>;
+}
+
+/** Marks an empty database, in `public`, where this user may make tables (`inspectTarget`). */
+export async function markHalfFilled(
+  address: PostgresAddress,
+  { mark, id }: { mark: string; id: string },
+  postgres: Postgres,
+): Promise<void> {
+  const session = await postgres.connect(address);
+  const table = `public.${sqlName(mark)}`;
+  const comment = `synlift is filling this database from bundle ${id}; this table goes once all of it is there`;
+  const made = session.run(
+    `BEGIN; CREATE TABLE ${table} (); COMMENT ON TABLE ${table} IS ${sqlText(comment)}; COMMIT;`,
+  );
+  await made.finally(() => session.close());
+}
+
+/** What to do when filling has failed, for people. */
+export const HALF_FILLED =
+  "it is half filled now; once the cause is gone, run the same command again: it empties the database, after asking, and begins anew";
+
+/** For the transaction that finishes a database. */
+export const removeMark = (mark: string) => `DROP TABLE public.${sqlName(mark)};`;
+
+/** Whether a mark stands; not in a database that is gone. */
+export async function isMarked(address: PostgresAddress, mark: string, postgres: Postgres): Promise<boolean> {
+  const session = await connectIfThere(address, postgres);
+  if (!session) return false;
+  const found = await tables(session).finally(() => session.close());
+  return found.some(({ schema, name }) => schema === "public" && name === mark);
+}
+
+/**
+ * How many tables an interrupted run has left in a database. Throws `target-not-empty` when there are any and its mark
+ * is not there, or when there are others than the bundle's: then it is not only what that run has left.
+ */
+export async function tablesLeft(address: PostgresAddress, left: Left, postgres: Postgres): Promise<number> {
+  const session = await connectIfThere(address, postgres);
+  if (!session) return 0;
+  return (await lookAtLeft(session, address, left).finally(() => session.close())) ?? 0;
+}
+
+/**
+ * Takes everything out of a database that an interrupted run has half filled: first whoever still fills it, then what is
+ * there, all or nothing. Does nothing when the database is gone, or has no tables. Looks once more whether it may, as
+ * time has gone by since somebody agreed: throws what `tablesLeft` does, and `target-not-empty` while anybody else is connected.
+ */
+export async function emptyDatabase(
+  address: PostgresAddress,
+  left: Left,
+  { postgres, machine }: { postgres: Postgres; machine: Pick<Machine, "wait"> },
+): Promise<void> {
+  const session = await connectIfThere(address, postgres);
+  if (!session) return;
+  try {
+    if ((await lookAtLeft(session, address, left)) === undefined) return;
+    await endFilling(session, machine);
+    await mustBeAlone(session, address, machine);
+    await lookAtLeft(session, address, left);
+    await session.run(EMPTY);
+  } finally {
+    await session.close();
+  }
+}
+
+/** Tables besides the mark; undefined when there is none at all. */
+async function lookAtLeft(
+  session: PostgresSession,
+  address: PostgresAddress,
+  { rows, mark }: Left,
+): Promise<number | undefined> {
+  const found = (await tables(session)).map(({ schema, name }) => `${schema}.${name}`);
+  if (found.length === 0) return undefined;
+  const where = describeAddress(address);
+  if (mark === undefined || !found.includes(`public.${mark}`))
+    throw new MigrationError(
+      "target-not-empty",
+      `a restore of this bundle into database ${where} was interrupted, but the ${found.length} tables in it do not bear its mark`,
+      {
+        hint: "somebody else filled it since, or an earlier synlift left it, which made no mark; nothing of it is removed: if nothing in it is needed, drop the database and run the same command again, else name another one",
+      },
+    );
+  const others = found.filter((name) => name !== `public.${mark}` && !(name in rows));
+  if (others.length === 0) return found.length - 1;
+  throw new MigrationError(
+    "target-not-empty",
+    `an interrupted restore has half filled database ${where}, and it holds tables that are none of the bundle's: ${others.slice(0, 3).join(", ")}`,
+    { hint: "nothing of it is removed: look whose they are, and drop the database or name another one" },
+  );
+}
+
+/**
+ * Of another role's connection a user without privileges sees no `backend_type` (PostgreSQL documentation,
+ * pg_stat_activity); the server's own workers have no role. One that only asked something is gone in a moment.
+ */
+async function mustBeAlone(
+  session: PostgresSession,
+  address: PostgresAddress,
+  machine: Pick<Machine, "wait">,
+): Promise<void> {
+  const look = () =>
+    session.all<{ who: string }>(`
+    SELECT DISTINCT usename || CASE WHEN application_name <> '' THEN ' (' || application_name || ')' ELSE '' END AS who
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+      AND coalesce(backend_type, 'client backend') = 'client backend'
+      AND application_name NOT IN ('synlift', ${sqlText(FILLING_AS)})
+    ORDER BY 1`);
+  let others = await look();
+  for (let looks = 1; others.length > 0 && looks < PATIENT_LOOKS; looks += 1) {
+    await machine.wait(LOOK_EVERY);
+    others = await look();
+  }
+  if (others.length === 0) return;
+  throw new MigrationError(
+    "target-not-empty",
+    `somebody is connected to database ${describeAddress(address)}, which an interrupted restore has half filled: ${others.map(({ who }) => who).join(", ")}`,
+    {
+      hint: "it is emptied only while nobody else is there: see who it is, end that, and run the same command again; or name another database",
+    },
+  );
+}
+
+/** Milliseconds between two looks, and how often. */
+const LOOK_EVERY = 200;
+const LOOKS = 150;
+const PATIENT_LOOKS = 6;
+
+async function endFilling(session: PostgresSession, machine: Pick<Machine, "wait">): Promise<void> {
+  for (let look = 0; look < LOOKS; look += 1) {
+    const ended = await session.all<{ ended: boolean }>(`
+      SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+      WHERE datname = current_database() AND usename = current_user AND application_name = ${sqlText(FILLING_AS)}`);
+    if (ended.length === 0) return;
+    await machine.wait(LOOK_EVERY);
+  }
+}
+
+/** No object of an extension (e), and nothing that goes with a table by itself, such as the sequence of a column (i, a). */
+const ofItself = (catalogue: string, oid: string) =>
+  `NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '${catalogue}'::regclass AND d.objid = ${oid} AND d.deptype IN ('e', 'i', 'a') AND d.refobjid <> d.objid AND d.refclassid IN ('pg_class'::regclass, 'pg_extension'::regclass))`;
+
+/** What belongs to an extension stays: a dump creates those only where they are not there. */
+const EMPTY = `
+DO $empty$
+DECLARE one text;
+BEGIN
+  FOR one IN
+    SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace n
+    WHERE ${OWN_SCHEMAS} AND nspname <> 'public' AND ${ofItself("pg_namespace", "n.oid")}
+    UNION ALL
+    SELECT format('DROP %s IF EXISTS %I.%I CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+        WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, nspname, relname)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE nspname = 'public' AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND ${ofItself("pg_class", "c.oid")}
+    UNION ALL
+    SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure)
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE nspname = 'public' AND ${ofItself("pg_proc", "p.oid")}
+    UNION ALL
+    SELECT format('DROP TYPE IF EXISTS %I.%I CASCADE', nspname, typname)
+    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE nspname = 'public' AND typtype IN ('e', 'd') AND ${ofItself("pg_type", "t.oid")}
+  LOOP
+    EXECUTE one;
+  END LOOP;
+END
+$empty$;`;

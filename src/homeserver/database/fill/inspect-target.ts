@@ -1,0 +1,173 @@
+import { MigrationError } from "../../../errors.ts";
+import { sqlName, type Postgres, type PostgresAddress, type PostgresSession } from "../../../system/postgres/postgres.ts";
+import { databaseFacts, majorOf } from "../facts.ts";
+import { OWN_SCHEMAS } from "../own-schemas.ts";
+import type { DatabaseSection } from "../section.ts";
+import type { Store } from "../store.ts";
+
+export interface Target {
+  readonly address: PostgresAddress;
+  /** Of what was counted at the source, what decides where it can go. */
+  readonly section: Pick<DatabaseSection, "serverVersion">;
+  readonly store?: Store;
+}
+
+/**
+ * Looks whether the dump can go there, and changes nothing. True when the database is there, empty and right; false
+ * when it does not exist yet but may be made.
+ * Throws `target-not-empty`, `target-unsuitable`, `database-unreachable`.
+ */
+export async function inspectTarget(
+  { address, section, store }: Target,
+  postgres: Postgres,
+): Promise<boolean> {
+  const session = await connectIfThere(address, postgres);
+  if (!session) {
+    await mayCreate(address, section, postgres);
+    return false;
+  }
+  try {
+    await mustBeSuitable(session, section, store);
+    return true;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Which server a database is on, or is to be made on. */
+export async function serverOf(
+  address: PostgresAddress,
+  postgres: Postgres,
+): Promise<{ major: number; text: string }> {
+  const session = (await connectIfThere(address, postgres)) ?? (await postgres.connect(maintenance(address)));
+  const { serverVersion, serverVersionText } = await databaseFacts(session).finally(() => session.close());
+  return { major: majorOf(serverVersion), text: serverVersionText };
+}
+
+/** Whether there is such a database, whatever is in it. */
+export async function isThere(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
+  const session = await connectIfThere(address, postgres);
+  await session?.close();
+  return session !== undefined;
+}
+
+/** Undefined when there is no such database. Throws as `Postgres.connect` does. */
+export async function connectIfThere(
+  address: PostgresAddress,
+  postgres: Postgres,
+): Promise<PostgresSession | undefined> {
+  try {
+    return await postgres.connect(address);
+  } catch (error) {
+    if (isMissingDatabase(error)) return undefined;
+    throw error;
+  }
+}
+
+export const isMissingDatabase = (error: unknown) =>
+  error instanceof MigrationError && /database ".*" does not exist/.test(error.message);
+
+/**
+ * Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). One that
+ * somebody else made a moment ago will do: whether it is right is looked at before it is filled.
+ */
+export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
+  const session = await postgres.connect(maintenance(address));
+  try {
+    const name = sqlName(address.parameters["dbname"]!);
+    await session.run(
+      `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
+    );
+  } catch (error) {
+    if (!(error instanceof MigrationError) || !MADE_MEANWHILE.test(error.message)) throw error;
+  } finally {
+    await session.close();
+  }
+}
+
+/** The second is said when both were made at the very same time. */
+const MADE_MEANWHILE = /database ".*" already exists|pg_database_datname_index/;
+
+async function mustBeSuitable(
+  session: PostgresSession,
+  section: Target["section"],
+  store: Store = "main",
+): Promise<void> {
+  const facts = await databaseFacts(session);
+  const { name, relations, create } = await session.one<{
+    name: string;
+    relations: number;
+    create: boolean;
+  }>(`
+    SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create,
+      (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE ${OWN_SCHEMAS}
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS relations`);
+  if (relations > 0) {
+    throw new MigrationError(
+      "target-not-empty",
+      `database ${name} is not empty: it has ${relations} tables, indexes and sequences`,
+      {
+        hint: "restoring over what is there duplicates rows without a sound: name a new database, or drop this one if nothing in it is needed",
+      },
+    );
+  }
+  const anyLocale = store === "mas";
+  if (facts.encoding !== "UTF8" || (!anyLocale && (facts.collate !== "C" || facts.ctype !== "C"))) {
+    throw new MigrationError(
+      "target-unsuitable",
+      `database ${name} has encoding ${facts.encoding}, collation ${facts.collate} and character type ${facts.ctype}; Synapse wants UTF8, C and C`,
+      {
+        hint: "drop it and let synlift make it, or: createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME",
+      },
+    );
+  }
+  if (!create) {
+    throw new MigrationError("target-unsuitable", `this user may not create tables in database ${name}`, {
+      hint: `make it the database's owner: ALTER DATABASE ${sqlName(name)} OWNER TO …`,
+    });
+  }
+  mustNotBeOlder(facts.serverVersion, section);
+}
+
+async function mayCreate(
+  address: PostgresAddress,
+  section: Target["section"],
+  postgres: Postgres,
+): Promise<void> {
+  const session = await postgres.connect(maintenance(address));
+  try {
+    const { may, user } = await session.one<{ may: boolean; user: string }>(
+      "SELECT rolcreatedb OR rolsuper AS may, rolname AS user FROM pg_roles WHERE rolname = current_user",
+    );
+    mustNotBeOlder((await databaseFacts(session)).serverVersion, section);
+    if (may) return;
+    const name = address.parameters["dbname"]!;
+    throw new MigrationError(
+      "target-unsuitable",
+      `there is no database ${name}, and user ${user} may not create it`,
+      {
+        hint: `as a superuser: createdb --encoding=UTF8 --locale=C --template=template0 --owner=${user} ${name}`,
+      },
+    );
+  } finally {
+    await session.close();
+  }
+}
+
+function mustNotBeOlder(serverVersion: number, section: Target["section"]): void {
+  const [here, there] = [majorOf(serverVersion), majorOf(section.serverVersion)];
+  if (here >= there) return;
+  throw new MigrationError(
+    "target-unsuitable",
+    `the target's PostgreSQL ${here} is older than the source's ${there}`,
+    {
+      hint: `install PostgreSQL ${there} or newer on the new host: a dump only goes upwards`,
+    },
+  );
+}
+
+const maintenance = (address: PostgresAddress): PostgresAddress => ({
+  ...address,
+  parameters: { ...address.parameters, dbname: "postgres" },
+});

@@ -1,0 +1,37 @@
+import type { Postgres, PostgresAddress } from "../../../system/postgres/postgres.ts";
+import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { schemaTable, type Store } from "../store.ts";
+
+/**
+ * For psql, once a dump is filled in and within its transaction: where the tables are in a schema that this user does
+ * not look in, it does from now on, and in this database only; the server finds its tables by their bare names. A dump
+ * does not hold this, as it is of the role. Changes nothing where they are found, or where several schemas have them.
+ */
+export function findTables(store: Store): string {
+  const table = schemaTable(store);
+  return `RESET search_path;
+SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path TO %I, public', session_user, current_database(), schema),
+  format('SET search_path TO %I, public', schema)
+FROM (SELECT min(n.nspname) AS schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND c.relname = '${table}' AND ${OWN_SCHEMAS} HAVING count(*) = 1) found
+WHERE to_regclass('${table}') IS NULL \\gexec
+`;
+}
+
+/** The search_path that this user has in this database alone; undefined for that of all databases. */
+export async function ownSearchPath(
+  address: PostgresAddress,
+  postgres: Postgres,
+): Promise<string | undefined> {
+  const session = await postgres.connect(address);
+  try {
+    const [found] = await session.all<{ path: string }>(`
+      SELECT substr(setting, length('search_path=') + 1) AS path
+      FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase AND d.datname = current_database()
+        JOIN pg_roles r ON r.oid = s.setrole AND r.rolname = session_user, unnest(s.setconfig) AS setting
+      WHERE setting LIKE 'search\\_path=%'`);
+    return found?.path;
+  } finally {
+    await session.close();
+  }
+}

@@ -1,0 +1,107 @@
+import { basename, dirname } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import type { Bytes } from "../../../pipeline/stage.ts";
+import { unpackTar } from "../../../pipeline/tar.ts";
+import type { Files } from "../../../system/files/files.ts";
+import { BESIDE, type Sqlite } from "../../../system/sqlite/sqlite.ts";
+import { removeLeftBehind } from "../../left-behind.ts";
+import type { Kept } from "../../media/store/folders.ts";
+import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
+import { SQLITE_FILE } from "./export.ts";
+import { filesOf } from "../file-state.ts";
+
+/** What the file's name ends in until it is whole: no server has it in its settings. */
+const RESTORING = ".restoring";
+
+/**
+ * Looks whether a database can be put there. What an earlier run has begun there (`begun`) is in nobody's way.
+ * Throws `target-not-empty`: also for a file of SQLite beside it, which would be taken for this database's own.
+ */
+export async function inspectSqliteTarget(
+  path: string,
+  { begun }: { begun: boolean },
+  files: Files,
+): Promise<void> {
+  for (const one of [...filesOf(path), ...(begun ? [] : [`${path}${RESTORING}`])]) {
+    if (!(await files.look(one))) continue;
+    throw new MigrationError("target-not-empty", `${one} is there already`, {
+      hint:
+        one === path
+          ? "name a file that is not there yet; if nothing in this one is needed, remove it with its -wal and -shm"
+          : `nothing is written over: look what it is; if nobody needs it, remove it, or name another file than ${path}`,
+    });
+  }
+}
+
+/**
+ * Fills a file that nobody takes for a finished one, takes out of it what stays behind, looks for damage, and only then
+ * gives it its name. Begins anew what an earlier run has left. Throws `restore-failed`, `target-not-empty`; then there
+ * is nothing at `path`.
+ */
+export async function restoreSqlite(
+  path: string,
+  archive: Bytes,
+  { sqlite, files, owner, kept }: { sqlite: Sqlite; files: Files; owner: Owner; kept?: Kept | undefined },
+): Promise<void> {
+  const filling = `${path}${RESTORING}`;
+  await inspectSqliteTarget(path, { begun: true }, files);
+  await makeOwnedFolder(dirname(path), owner, files);
+  for (const suffix of ["", ...BESIDE]) await files.remove(`${filling}${suffix}`);
+  await unpackInto(filling, archive, files);
+  try {
+    await sqlite.change(filling, removeLeftBehind("sqlite", kept));
+    await mustBeUnhurt(filling, sqlite);
+  } catch (error) {
+    await files.remove(filling);
+    if (!(error instanceof MigrationError) || error.code !== "database-unreachable") throw error;
+    throw damaged(error.message);
+  }
+  if (owner) await files.setOwner(filling, owner.uid, owner.gid);
+  // Somebody may have put something there meanwhile.
+  await inspectSqliteTarget(path, { begun: true }, files);
+  await files.rename(filling, path);
+  await files.syncFolder(dirname(path));
+}
+
+/** The archive is read to its end before the file counts: only then it is known to be what was packed. */
+async function unpackInto(path: string, archive: Bytes, files: Files): Promise<void> {
+  const file = await files.begin(path, 0o600);
+  let found = false;
+  try {
+    for await (const { name, kind, content } of unpackTar(archive)) {
+      if (found || kind !== "file" || basename(name) !== SQLITE_FILE) throw notAlone();
+      found = true;
+      for await (const chunk of content) await file.write(chunk);
+    }
+    if (!found) throw notAlone();
+    await file.finish();
+  } finally {
+    await file.abandon();
+  }
+}
+
+async function mustBeUnhurt(path: string, sqlite: Sqlite): Promise<void> {
+  const session = await sqlite.connect(path);
+  try {
+    const said = await session.all<{ quick_check: string }>("PRAGMA quick_check(5)");
+    const lines = said.map((row) => row.quick_check);
+    if (lines.join() !== "ok") throw damaged(lines.join("; "));
+  } finally {
+    await session.close();
+  }
+}
+
+/** What SQLite says names pages, tables and indexes, and never what stands in a row. */
+const damaged = (reason: string) =>
+  new MigrationError("restore-failed", `SQLite finds damage in the restored database: ${reason}`, {
+    hint: "it was so at the source: synlift plan --deep there says more; mend it there and export again. Nothing was kept here",
+  });
+
+const notAlone = () =>
+  new MigrationError(
+    "bundle-damaged",
+    `the archive of the database holds something else than ${SQLITE_FILE}`,
+    {
+      hint: "it may have been made or changed by somebody else: ask whoever sent it",
+    },
+  );

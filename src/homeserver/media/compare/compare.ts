@@ -1,0 +1,142 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Files } from "../../../system/files/files.ts";
+import type { QuerySession } from "../../../system/query.ts";
+import { UPLOAD_KEYS, UPLOADS, uploadPath } from "../store/layout.ts";
+import { Listed } from "../store/listed.ts";
+import { meet } from "./meet.ts";
+import { locate, type Provider } from "../providers/provider.ts";
+import { hasHashes, uploadRows, type UploadRow } from "../store/rows.ts";
+import type { Differing } from "../section.ts";
+import { failToOpen } from "../store/store.ts";
+
+export interface Comparison {
+  readonly rows: number;
+  readonly bytes: number;
+  /** Uploads that only a storage provider has as long as their rows say. */
+  readonly provided: { readonly files: number; readonly bytes: number };
+  /** Uploads without a file, or with one of another size: the first of them. */
+  readonly differing: readonly Differing[];
+  readonly differingCount: number;
+  /** SHA-256 over all of them in the order of their ids, a line each: id, bytes by the row, bytes found. */
+  readonly differingDigest: string;
+  /** Uploads of the right size whose hash is not the one in their row; only looked for when asked. */
+  readonly changed: Listed;
+  /** Files whose hash was compared. */
+  readonly hashed: number;
+  /** Those of `differing` whose files lie where nobody can look. */
+  readonly unseen: number;
+}
+
+/** So many that differ are named. */
+const NAMED = 100_000;
+
+export interface Comparing {
+  /** Whether each file is read. */
+  readonly hashes: boolean;
+  readonly tell: (bytes: number) => void;
+  /** Where else a file may be; nowhere when left out. */
+  readonly providers?: readonly Provider[];
+  readonly signal?: AbortSignal;
+  /** Whether folders that cannot be looked into may be there: what should lie in them differs. */
+  readonly closed?: boolean;
+}
+
+/**
+ * Rows of local uploads against files. A row without a length is an id that was reserved and never used; rows of URL
+ * previews have their files elsewhere (synapse/storage/databases/main/media_repository.py). Memory stays flat. Throws
+ * `permission-denied` or `file-failed` for a folder that cannot be looked into, `storage-failed` for a provider.
+ */
+export async function compareMedia(
+  session: QuerySession,
+  store: string,
+  files: Files,
+  { hashes, tell, providers = [], signal, closed: mayBeClosed = false }: Comparing,
+): Promise<Comparison> {
+  const known = hashes && (await hasHashes(session, "local_media_repository"));
+  const differ = new Differences();
+  const changed = new Listed(NAMED);
+  const provided = { files: 0, bytes: 0 };
+  let closed: string | undefined;
+  let rows = 0;
+  let bytes = 0;
+  let hashed = 0;
+  let unseen = 0;
+  const count = (length: number) => {
+    rows += 1;
+    bytes += length;
+    tell(length);
+  };
+  const compareHash = async (id: string, sha256: string) => {
+    hashed += 1;
+    if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.add(id);
+  };
+  const miss = (row: UploadRow, length: number, found: number | null, hidden: boolean) => {
+    differ.add(row, length, found);
+    if (hidden) unseen += 1;
+  };
+  const lookElsewhere = async (row: UploadRow, length: number, found: number | null, hidden = false) => {
+    const path = uploadPath(row.key);
+    if (path === undefined || !(await locate(path, length, providers))) miss(row, length, found, hidden);
+    else {
+      provided.files += 1;
+      provided.bytes += length;
+    }
+  };
+  await meet(
+    uploadRows(session, { hashes: known, uploaders: true }),
+    files.walk(join(store, UPLOADS), signal),
+    {
+      ...UPLOAD_KEYS,
+      both(row, { size }) {
+        const { key, length, sha256 } = row;
+        if (length === null) return undefined;
+        count(length);
+        if (size === length) return sha256 ? compareHash(key, sha256) : undefined;
+        if (providers.length > 0) return lookElsewhere(row, length, size);
+        differ.add(row, length, size);
+        return undefined;
+      },
+      rowOnly(row, hidden) {
+        if (row.length === null) return undefined;
+        count(row.length);
+        if (providers.length > 0) return lookElsewhere(row, row.length, null, hidden);
+        miss(row, row.length, null, hidden);
+        return undefined;
+      },
+      fileOnly({ kind, name }) {
+        if (kind === "closed") closed ??= name;
+      },
+    },
+  );
+  if (closed !== undefined && !mayBeClosed) await failToOpen(join(store, UPLOADS, closed), files);
+  return { rows, bytes, provided, ...differ.result(), changed, hashed, unseen };
+}
+
+/** Uploads that have no file, or another one. */
+class Differences {
+  readonly #named: Differing[] = [];
+  readonly #hash = createHash("sha256");
+  #count = 0;
+
+  add({ key, uploader }: UploadRow, expected: number, found: number | null): void {
+    this.#count += 1;
+    this.#hash.update(`${key} ${expected} ${found ?? "none"}\n`);
+    if (this.#named.length < NAMED) this.#named.push({ mediaId: key, expected, found, uploader });
+  }
+
+  result(): Pick<Comparison, "differing" | "differingCount" | "differingDigest"> {
+    const differingDigest = this.#hash.digest("hex");
+    return { differing: this.#named, differingCount: this.#count, differingDigest };
+  }
+}
+
+async function hashOf(path: string, files: Files): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of files.read(path)) hash.update(chunk);
+  return hash.digest("hex");
+}
+
+/** For people: "AbCd…: 4000 bytes by its row, no file; from @user:example.org". */
+export const describeDiffering = ({ mediaId, expected, found, uploader }: Differing) =>
+  `${mediaId}: ${expected} bytes by its row, ${found === null ? "no file" : `${found} on disk`}${uploader == null ? "" : `; from ${uploader}`}`;

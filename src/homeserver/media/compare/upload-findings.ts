@@ -1,0 +1,162 @@
+import type { Finding } from "../../../report/finding.ts";
+import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts";
+import { describeDiffering } from "./compare.ts";
+import { MEDIA_MISSING } from "../export.ts";
+import type { StorageProvider } from "../facts.ts";
+import type { Listed } from "../store/listed.ts";
+import { mayBeElsewhere } from "../providers/providers.ts";
+import type { AllRead } from "./read-all.ts";
+import { MEDIA_ODD, MEDIA_UNREADABLE } from "../store/store.ts";
+import type { Judged } from "./suspects.ts";
+import type { UploadsLook } from "./uploads.ts";
+
+const SHOWN = 20;
+
+/** What is wrong between the rows of uploads and their files; one "ok" when nothing is. */
+export function uploadFindings(
+  look: UploadsLook,
+  read: AllRead | undefined,
+  { store, providers }: { store: string; providers: readonly StorageProvider[] },
+): Finding[] {
+  const findings = [
+    ...missingFindings(look, store, providers),
+    ...differingFindings(look, read?.changed, store),
+  ];
+  if (findings.length === 0 && look.unseen === 0) {
+    findings.push({
+      id: "media-compared",
+      level: "ok",
+      sentence: `every upload has its file in ${placesOf(store, look)}, as long as its row says: ${formatCount(look.rows)}`,
+      ...(read ? { evidence: [`hashes compared: ${formatCount(read.hashed)}`] } : {}),
+    });
+  }
+  return [...findings, ...providedFindings(look, providers), ...unknownFindings(look, store)];
+}
+
+const placesOf = (store: string, { provided }: UploadsLook) =>
+  provided.files === 0 ? store : `${store} or in a storage provider`;
+
+function providedFindings({ provided }: UploadsLook, providers: readonly StorageProvider[]): Finding[] {
+  if (provided.files === 0) return [];
+  const places = providers.flatMap(
+    ({ folder, bucket }) => folder ?? (bucket === null ? [] : `bucket ${bucket}`),
+  );
+  return [
+    {
+      id: "media-provided",
+      level: "note",
+      sentence: `uploads that only a storage provider has, and that are packed from there: ${formatAmount(provided.files, "files")}, ${formatBytes(provided.bytes)}`,
+      evidence: places,
+    },
+  ];
+}
+
+function missingFindings(
+  { rows, missing, files: stored }: UploadsLook,
+  store: string,
+  providers: readonly StorageProvider[],
+): Finding[] {
+  if (missing.count === 0) return [];
+  const evidence = missing.some.slice(0, SHOWN).map(describe);
+  const sentence = `uploads without a file in ${store}: ${formatCount(missing.count)} of ${formatCount(rows)}`;
+  if (mayBeElsewhere(providers)) {
+    return [
+      {
+        id: MEDIA_MISSING,
+        level: "note",
+        sentence: `${sentence}; they may be in the storage provider`,
+        evidence,
+        hint: `the new host must reach the provider; the export goes on without their files only with --accept ${MEDIA_MISSING}`,
+      },
+    ];
+  }
+  const hint = `put them back from a backup; if they are lost already, the export goes on without them: --accept ${MEDIA_MISSING}`;
+  return [
+    ...(stored === 0 ? [emptyStore(store, rows)] : []),
+    { id: MEDIA_MISSING, level: "warning", sentence, evidence, hint },
+  ];
+}
+
+const emptyStore = (store: string, rows: number): Finding => ({
+  id: "media-store",
+  level: "warning",
+  sentence: `the media store ${store} holds no upload, and the database knows ${formatCount(rows)}`,
+  hint: "it may be another folder than Synapse's: check media_store_path and the folder that Synapse runs in, which relative paths start from",
+});
+
+/** The export takes both for missing: what is there is not what was uploaded. */
+function differingFindings(
+  { rows, differing }: UploadsLook,
+  changed: Listed | undefined,
+  store: string,
+): Finding[] {
+  const count = differing.count + (changed?.count ?? 0);
+  if (count === 0) return [];
+  return [
+    {
+      id: "media-differing",
+      level: "warning",
+      sentence: `uploads in ${store} that are not as their rows say: ${formatCount(count)} of ${formatCount(rows)}`,
+      evidence: [
+        ...differing.some.map(describe),
+        ...(changed?.some ?? []).map((id) => `${id}: its hash is not the one in its row`),
+      ].slice(0, SHOWN),
+      hint: `put them back from a backup; if they are lost already, the export goes on with --accept ${MEDIA_MISSING} where the size differs, and the check before opening asks about the hash`,
+    },
+  ];
+}
+
+function unknownFindings({ unknown }: UploadsLook, store: string): Finding[] {
+  if (unknown.count === 0) return [];
+  return [
+    {
+      id: "media-unknown-files",
+      level: "note",
+      sentence: `in ${store} lie files that belong to no upload and travel with the others: ${formatAmount(unknown.count, "files")}, ${formatBytes(unknown.bytes)}`,
+      evidence: unknown.some.slice(0, SHOWN).map(({ path, found }) => `${path!}: ${found ?? 0} bytes`),
+    },
+  ];
+}
+
+/** What an export cannot pack, or would leave out. */
+export function obstacleFindings(
+  { closed, odd, unseen }: { closed: Listed; odd: Listed; unseen: number },
+  store: string,
+): Finding[] {
+  const findings: Finding[] = [];
+  if (closed.count > 0) {
+    findings.push({
+      id: MEDIA_UNREADABLE,
+      level: "blocker",
+      sentence: `files or folders in ${store} that cannot be read: ${formatCount(closed.count)}`,
+      evidence: [
+        ...closed.some.slice(0, SHOWN),
+        ...(unseen > 0 ? [`uploads whose files may lie there: ${formatCount(unseen)}`] : []),
+      ],
+      hint: `run synlift as root; if it is, look for faults of the disk in the kernel's log, and save what can still be read; the export goes on without them: --accept ${MEDIA_UNREADABLE}`,
+    });
+  }
+  if (odd.count > 0) {
+    findings.push({
+      id: MEDIA_ODD,
+      level: "warning",
+      sentence: `links and the like in ${store}, which would not be packed: ${formatCount(odd.count)}`,
+      evidence: odd.some.slice(0, SHOWN),
+      hint: `put what they lead to in their place, or leave them out: synlift export --accept ${MEDIA_ODD}`,
+    });
+  }
+  return findings;
+}
+
+/** "AbCd…: 4000 bytes by its row, no file; from @user:example.org, 2024-05-01". */
+function describe({ id, path, expected, found, uploader, created, usedAs }: Judged): string {
+  const what =
+    path === undefined
+      ? `${JSON.stringify(id)}: no file can have this id`
+      : describeDiffering({ mediaId: id!, expected: expected!, found });
+  const when =
+    created !== null && created >= 0 && created < 8.64e15
+      ? `, ${new Date(created).toISOString().slice(0, 10)}`
+      : "";
+  return `${what}; from ${uploader ?? "nobody known"}${when}${usedAs === undefined ? "" : `; it is ${usedAs}`}`;
+}

@@ -1,0 +1,194 @@
+import { z } from "zod";
+import { MigrationError, type ErrorCode } from "../../../errors.ts";
+import type { HttpAnswer, HttpDownload } from "../../../system/http/http.ts";
+import { NoAnswer } from "../../../system/http/no-answer.ts";
+import type { System } from "../../../system/system.ts";
+import type { MediaRepoUsage } from "../facts.ts";
+import { faultOf, HOST, usageIn, whereOf, type MediaRepo } from "./usage.ts";
+
+/** One file of an export, as its metadata has it. */
+export const partSchema = z.object({
+  index: z.int().nonnegative(),
+  size: z.int().nonnegative(),
+  name: z.string(),
+});
+
+export type ExportPart = z.infer<typeof partSchema>;
+
+/** What names an export. Whoever knows it may fetch the export without a token: it is a secret. */
+export const exportIdSchema = z.string().regex(/^[\w.-]{1,255}$/);
+
+const startedSchema = z.object({ export_id: exportIdSchema, task_id: z.int().nonnegative() });
+const metadataSchema = z.object({
+  entity: z.string(),
+  parts: z
+    .array(partSchema)
+    .nullish()
+    .transform((parts) => parts ?? []),
+});
+const taskSchema = z.object({
+  is_finished: z.boolean().nullish(),
+  error_message: z.string().nullish(),
+});
+
+/** Milliseconds: for an answer, and between two chunks of a part, which may come out of a slow bucket. */
+const TIMEOUT = 60_000;
+
+/** Bytes of an answer: the metadata of some hundred thousand parts. */
+const LIMIT = 32 * 1024 * 1024;
+
+/** It takes five questions a second, and says 429 to more. */
+const PATIENCE = { tries: 30, milliseconds: 1_000 };
+
+/**
+ * The part of matrix-media-repo's admin API that makes and hands out exports (its docs/admin.md and api/custom).
+ * Everything throws `connection-failed` when there was no usable answer, `permission-denied` when the token is not an
+ * administrator's, `bad-usage` when the name is not one that it serves, and never shows the token.
+ */
+export class MediaRepoApi {
+  readonly where: string;
+  readonly #base: string;
+  readonly #repo: MediaRepo;
+  readonly #serverName: string;
+  readonly #system: Pick<System, "http" | "machine" | "signal">;
+  /** It serves the names in its configuration alone, and goes by the Host header. */
+  #host: { readonly host?: string } = {};
+
+  constructor(repo: MediaRepo, serverName: string, system: Pick<System, "http" | "machine" | "signal">) {
+    const url = new URL(repo.url);
+    this.#base = `${url.origin}${url.pathname.replace(/\/$/, "")}/_matrix/media/unstable/admin`;
+    this.where = whereOf(url);
+    this.#repo = repo;
+    this.#serverName = serverName;
+    this.#system = system;
+  }
+
+  async usage(): Promise<MediaRepoUsage> {
+    const answer = await this.#ask("get", `usage/${encodeURIComponent(this.#serverName)}`);
+    const usage = answer.status === 200 ? usageIn(answer) : undefined;
+    if (usage) return usage;
+    throw this.#fault(answer);
+  }
+
+  /** Each call begins another export. */
+  async start(): Promise<{ exportId: string; taskId: number }> {
+    // With addresses in a bucket instead, the archive would be of use to another matrix-media-repo alone.
+    const path = `server/${encodeURIComponent(this.#serverName)}/export?s3_urls=false`;
+    const answer = await this.#ask("post", path);
+    const { export_id: exportId, task_id: taskId } = this.#read(answer, startedSchema);
+    return { exportId, taskId };
+  }
+
+  /** Undefined when it knows no such task. */
+  async task(taskId: number): Promise<{ finished: boolean; fault: string } | undefined> {
+    const answer = await this.#ask("get", `tasks/${taskId}`);
+    if (answer.status === 404) return undefined;
+    const { is_finished: finished, error_message: fault } = this.#read(answer, taskSchema);
+    return { finished: finished === true, fault: this.#words(fault ?? "") };
+  }
+
+  /** The files that are made so far, in their order; none of an export that it does not know. */
+  async parts(exportId: string): Promise<readonly ExportPart[]> {
+    const answer = await this.#ask("get", `export/${exportId}/metadata`);
+    if (answer.status === 404) return [];
+    const { entity, parts } = this.#read(answer, metadataSchema);
+    if (entity !== "" && entity !== this.#serverName)
+      throw new MigrationError("connection-failed", `${this.where} hands out an export of something else`, {
+        hint: "check the URL, and remove the folder to begin anew",
+      });
+    return parts.toSorted((one, other) => one.index - other.index);
+  }
+
+  /** Hands one file to `take` as it comes; what that throws is thrown. */
+  async part(
+    exportId: string,
+    { index, name }: ExportPart,
+    take: (answer: HttpDownload) => Promise<void>,
+  ): Promise<void> {
+    const { http } = this.#system;
+    const url = `${this.#base}/export/${exportId}/part/${index}`;
+    const { status } = await this.#patiently(() =>
+      http.download(url, this.#options(), async (answer) => {
+        if (answer.status === 200) await take(answer);
+        return answer;
+      }),
+    );
+    if (status === 404)
+      throw new MigrationError("connection-failed", `${this.where} has no ${name} of the export anymore`, {
+        hint: "the export was deleted there: remove the folder and run the same command again",
+      });
+    if (status !== 200) throw this.#fault({ status });
+  }
+
+  #ask(method: "get" | "post", path: string): Promise<HttpAnswer> {
+    const { http } = this.#system;
+    return this.#patiently(() => http[method](`${this.#base}/${path}`, { ...this.#options(), limit: LIMIT }));
+  }
+
+  async #patiently<Answer extends { readonly status: number }>(ask: () => Promise<Answer>): Promise<Answer> {
+    const { machine, signal } = this.#system;
+    for (let tries = 1; ; tries += 1) {
+      const answer = await ask().catch((error: unknown) => {
+        if (!(error instanceof NoAnswer)) throw error;
+        throw new MigrationError(
+          "connection-failed",
+          `${this.where} gave no whole answer: ${error.message}`,
+          {
+            hint: "run the same command again: it goes on where it stopped",
+            cause: error,
+          },
+        );
+      });
+      const byName = answer.status === 502 && this.#host.host === undefined && HOST.test(this.#serverName);
+      if (byName) this.#host = { host: this.#serverName };
+      else if (answer.status !== 429 || tries >= PATIENCE.tries) return answer;
+      else await machine.wait(PATIENCE.milliseconds, signal);
+    }
+  }
+
+  #options() {
+    const headers = { authorization: `Bearer ${this.#repo.token}`, ...this.#host };
+    return { headers, timeout: TIMEOUT, signal: this.#system.signal };
+  }
+
+  #read<Schema extends z.ZodType>(answer: HttpAnswer, schema: Schema): z.infer<Schema> {
+    if (answer.status !== 200) throw this.#fault(answer);
+    try {
+      return schema.parse(JSON.parse(new TextDecoder().decode(answer.body)));
+    } catch {
+      throw this.#fault(answer);
+    }
+  }
+
+  #fault(answer: { readonly status: number; readonly body?: unknown }): MigrationError {
+    const { status, body } = answer;
+    const words = body instanceof Uint8Array ? new TextDecoder().decode(body) : "";
+    if (status === 400 && words.includes("archiving"))
+      return new MigrationError("connection-failed", `${this.where} makes no exports`, {
+        hint: "set archiving.enabled to true in its configuration, and see that a datastore there takes the kind `archives`",
+      });
+    // So it answers to the administrator of a homeserver who is none of its own.
+    const refused = status === 400 && words.includes("another server");
+    const [sentence, hint] = faultOf({ status: refused ? 403 : status }, this.#serverName);
+    const code: Partial<Record<number, ErrorCode>> = {
+      401: "permission-denied",
+      403: "permission-denied",
+      502: "bad-usage",
+    };
+    return new MigrationError(
+      code[refused ? 403 : status] ?? "connection-failed",
+      `${this.where} ${sentence}`,
+      {
+        hint,
+      },
+    );
+  }
+
+  /** Of somebody else, on one line. */
+  #words = (text: string) =>
+    text
+      .replaceAll(this.#repo.token, "…")
+      .replaceAll(/[\p{C}\s]+/gu, " ")
+      .trim()
+      .slice(0, 200);
+}

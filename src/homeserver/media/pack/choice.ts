@@ -1,0 +1,20 @@
+import type { MediaOrder } from "../store/folders.ts";
+
+/** What of the media goes into a bundle. */
+export interface MediaChoice extends MediaOrder {
+  /** The store as it lies: all that a restore needs, thumbnails too. */
+  readonly backup: boolean;
+  /** Archives that the importer of matrix-media-repo takes: uploads, without thumbnails. */
+  readonly archive: boolean;
+  /** Bytes of uploads in one archive. */
+  readonly archiveSize: number;
+}
+
+/** What a move from host to host takes. */
+export const BACKUP_ALONE: MediaChoice = {
+  backup: true,
+  archive: false,
+  archiveSize: Infinity,
+  remote: false,
+  previews: false,
+};

@@ -1,0 +1,189 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { QuerySession } from "../../../system/query.ts";
+import { idOf, withHashes } from "./known-hashes.ts";
+import { fetched, providedFiles } from "../providers/provided.ts";
+import { Listed } from "../store/listed.ts";
+import { locate, type Provider } from "../providers/provider.ts";
+import type { MediaEntry } from "./shared-reads.ts";
+import { openSteadily, type Reading } from "./stable-read.ts";
+import type { StoredFile } from "../store/store.ts";
+
+export interface Entering {
+  readonly session: QuerySession;
+  readonly store: string;
+  readonly providers: readonly Provider[];
+  readonly files: Files;
+  readonly signal: AbortSignal;
+  readonly noticed: Noticed;
+}
+
+/** So many are named in a journal; of more only the number is known. */
+const NAMED = 1000;
+
+/** So many are held to be named in an inventory. */
+const HELD = 100_000;
+
+/** What was seen of files while they were packed. */
+export class Noticed {
+  #files = 0;
+  #bytes = 0;
+  #provided = 0;
+  readonly #changed = new Listed(NAMED);
+  readonly #unreadable = new Listed(HELD);
+  #passed = 0;
+  readonly #left = { files: 0, bytes: 0 };
+
+  /** A file of the store that is there and could not be read; `left` when nothing of it is in the archive. */
+  addUnreadable({ name, size }: Pick<StoredFile, "name" | "size">, left: boolean): void {
+    this.#unreadable.add(name);
+    if (!left) return;
+    this.#left.files += 1;
+    this.#left.bytes += size;
+  }
+
+  /** A file of the store was come by, whatever became of it. */
+  pass({ size }: Pick<StoredFile, "size">): void {
+    this.#passed += size;
+  }
+
+  /** Bytes of the files of the store that were come by. */
+  get passed(): number {
+    return this.#passed;
+  }
+
+  /** Names below the store, the first hundred thousand. */
+  get unreadable(): readonly string[] {
+    return this.#unreadable.some;
+  }
+
+  get unreadableCount(): number {
+    return this.#unreadable.count;
+  }
+
+  /** What of it is not in the archive at all. */
+  get left(): { readonly files: number; readonly bytes: number } {
+    return this.#left;
+  }
+
+  add({ name, size }: Pick<StoredFile, "name" | "size">, how: { changed: boolean; provided: boolean }): void {
+    this.#files += 1;
+    this.#bytes += size;
+    if (how.provided) this.#provided += 1;
+    if (how.changed) this.#changed.add(idOf(name) ?? name);
+  }
+
+  /**
+   * For a journal. `changed` has the ids of uploads whose hash is not the one in their row, `unreadable` the names of
+   * files that could not be read; of each the first thousand.
+   */
+  outcome(): {
+    files: number;
+    bytes: number;
+    provided: number;
+    changed: readonly string[];
+    changedCount: number;
+    unreadable: readonly string[];
+    unreadableCount: number;
+  } {
+    return {
+      files: this.#files,
+      bytes: this.#bytes,
+      provided: this.#provided,
+      changed: this.#changed.some,
+      changedCount: this.#changed.count,
+      unreadable: this.#unreadable.some.slice(0, NAMED),
+      unreadableCount: this.#unreadable.count,
+    };
+  }
+}
+
+/** What of a store goes into an archive. */
+export interface Choice {
+  /** What changed later is left for another archive. Milliseconds since 1970. */
+  readonly settledBefore?: number;
+  /** Only what rows from then on ask for is looked for in providers. Milliseconds since 1970. */
+  readonly since?: number;
+  /** Nobody packs what moves later on: then it is a failure. */
+  readonly last?: boolean;
+}
+
+/**
+ * Files of the store as they are at this moment, then those that only a storage provider has, or has as long as their
+ * rows say. `packed` is called for each file of the store that went in as it was found. One that is gone by now is left out; one that is written to
+ * meanwhile goes in and is not told of, so that a later archive, whose word counts, has it again; so is one that
+ * cannot be read, which is noticed. Throws `source-changed` for one that is written to when nothing comes later.
+ */
+export async function* mediaEntries(
+  walked: AsyncIterable<StoredFile>,
+  from: Entering,
+  packed: (file: StoredFile) => Promise<void>,
+  { settledBefore = Infinity, since = 0, last = false }: Choice,
+): AsyncIterable<MediaEntry> {
+  const { files, store, session, providers, noticed, signal } = from;
+  for await (const {
+    file: { name },
+    length,
+    sha256,
+  } of withHashes(walked, session)) {
+    signal.throwIfAborted();
+    // The walk is ahead of the packing: with the server running, a file may be gone by now.
+    const found = await files.look(join(store, name));
+    if (found?.kind !== "file") continue;
+    const { size, mode, mtimeMs } = found;
+    const file = { name, size, mode, mtimeMs };
+    noticed.pass(file);
+    if (mtimeMs > settledBefore) continue;
+    if (length !== undefined && size !== length && (await locate(name, length, providers))) {
+      // What a provider has is what was uploaded, and comes below: this one is done with.
+      await packed(file);
+      continue;
+    }
+    let reading: Reading | undefined;
+    const tell = (how: Reading) => (reading = how);
+    const opened = await openSteadily(file, { files, store, sha256, tell });
+    if (!opened) {
+      if (reading === "unreadable") noticed.addUnreadable(file, true);
+      continue;
+    }
+    try {
+      yield { ...file, content: opened.content, fault: () => faultOf(reading, join(store, name)) };
+    } finally {
+      await opened.end();
+    }
+    if (reading === "moving" && last) throw moved(join(store, name));
+    if (reading === "unreadable") noticed.addUnreadable(file, false);
+    noticed.add(file, { changed: reading === "changed", provided: false });
+    if (reading !== "moving" && reading !== "unreadable") await packed(file);
+  }
+  for await (const { located, content } of fetched(providedFiles(from, since))) {
+    const { file, sha256 } = located;
+    let changed = false;
+    const tell = (is: boolean) => (changed = is);
+    yield { ...file, mode: 0o640, elsewhere: true, content: () => hashed(content(), sha256, tell) };
+    noticed.add(file, { changed, provided: true });
+  }
+}
+
+/** Whoever reads along has the same bytes, and with them the zeros that fill up what is missing. */
+function faultOf(reading: Reading | undefined, path: string): string | undefined {
+  if (reading === "unreadable") return `${path} could not be read to its end`;
+  return reading === "moving" ? `${path} changed while it was read` : undefined;
+}
+
+async function* hashed(source: Bytes, sha256: string | undefined, tell: (changed: boolean) => void): Bytes {
+  const hash = createHash("sha256");
+  for await (const chunk of source) {
+    hash.update(chunk);
+    yield chunk;
+  }
+  tell(sha256 !== undefined && hash.digest("hex") !== sha256);
+}
+
+const moved = (path: string) =>
+  new MigrationError("source-changed", `${path} changed while it was read`, {
+    hint: "something writes to the media store: see that the server is down, then run the same command again",
+  });

@@ -1,0 +1,122 @@
+import { createHmac } from "node:crypto";
+import type { Files } from "../../../system/files/files.ts";
+import { ALL_FOLDERS } from "../store/folders.ts";
+import type { StoredFile } from "../store/store.ts";
+
+/**
+ * Which files a first archive holds, so that a second one can hold the rest. Beside the bundle, in the clear: so each
+ * file stands there as a keyed hash of its name, size and time, which nobody without the bundle's salt can make.
+ * Files are told in the order of the walk, folder by folder, so that two walks can be held against each other with one
+ * folder in memory.
+ */
+export class PackedList {
+  readonly #key: Uint8Array;
+  #prefix: string | undefined;
+  #text = "";
+
+  /** `key` is the bundle's salt. */
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  add(file: StoredFile): void {
+    const prefix = prefixOf(file.name);
+    if (prefix !== this.#prefix) this.#text += `${JSON.stringify(prefix)}\n`;
+    this.#prefix = prefix;
+    this.#text += `${hashOf(file, this.#key)}\n`;
+  }
+
+  /** What was added since it was last taken. */
+  take(): Uint8Array {
+    const taken = Buffer.from(this.#text);
+    this.#text = "";
+    return taken;
+  }
+}
+
+/** A list that was written down. */
+export interface WrittenList {
+  /** Of several lists, each goes on where the one before it ended. */
+  readonly path: string | readonly string[];
+  /** What it was made with. */
+  readonly key: Uint8Array;
+  /** It was made on another host, of files that came in an archive, which keeps whole seconds. */
+  readonly wholeSeconds?: boolean;
+}
+
+/** As an archive keeps it. */
+export const inWholeSeconds = (file: StoredFile): StoredFile => ({
+  ...file,
+  mtimeMs: Math.floor(file.mtimeMs / 1000) * 1000,
+});
+
+/** Of the files of a walk, those that a list does not hold, or not as they are now. Throws as the walk does. */
+export async function* filesSince(
+  walked: AsyncIterable<StoredFile>,
+  { path, key, wholeSeconds = false }: WrittenList,
+  files: Files,
+): AsyncIterable<StoredFile> {
+  const groups = groupsIn([path].flat(), files);
+  try {
+    let group = await groups.next();
+    for await (const file of walked) {
+      const prefix = prefixOf(file.name);
+      while (group.done !== true && comesBefore(group.value.prefix, prefix)) group = await groups.next();
+      const known =
+        group.done !== true &&
+        group.value.prefix === prefix &&
+        group.value.hashes.has(hashOf(wholeSeconds ? inWholeSeconds(file) : file, key));
+      if (!known) yield file;
+    }
+  } finally {
+    await groups.return(undefined);
+  }
+}
+
+interface Group {
+  readonly prefix: string;
+  readonly hashes: Set<string>;
+}
+
+async function* groupsIn(paths: readonly string[], files: Files): AsyncGenerator<Group, undefined> {
+  let group: Group | undefined;
+  for (const path of paths)
+    for await (const line of linesIn(path, files)) {
+      if (!line.startsWith('"')) group?.hashes.add(line);
+      else if (JSON.parse(line) !== group?.prefix) {
+        if (group) yield group;
+        group = { prefix: JSON.parse(line) as string, hashes: new Set() };
+      }
+    }
+  if (group) yield group;
+  return undefined;
+}
+
+async function* linesIn(path: string, files: Files): AsyncIterable<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of files.read(path)) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
+
+/** "local_content/aa", "remote_content/example.org/aa": one of some thousand folders. */
+const prefixOf = (name: string) =>
+  name
+    .split("/")
+    .slice(0, name.startsWith("remote_") ? 3 : 2)
+    .join("/");
+
+/** In the order of `walkStore`. */
+function comesBefore(one: string, other: string): boolean {
+  const [a, b] = [rank(one), rank(other)];
+  // "a/b" comes before "a-/b" in a walk, as it goes folder by folder.
+  return a === b ? one.replaceAll("/", "\0") < other.replaceAll("/", "\0") : a < b;
+}
+
+const rank = (prefix: string) => ALL_FOLDERS.findIndex((folder) => prefix.startsWith(`${folder}/`));
+
+const hashOf = ({ name, size, mtimeMs }: StoredFile, key: Uint8Array) =>
+  createHmac("sha256", key).update(`${name}\0${size}\0${mtimeMs}`).digest("base64url").slice(0, 22);

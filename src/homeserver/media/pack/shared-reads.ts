@@ -1,0 +1,123 @@
+import { MigrationError } from "../../../errors.ts";
+import { Fork } from "../../../pipeline/fork.ts";
+import type { Bytes } from "../../../pipeline/stage.ts";
+import type { TarEntry } from "../../../pipeline/tar.ts";
+import { uploadIdAt, UPLOADS } from "../store/layout.ts";
+
+/** An entry of the backup. */
+export interface MediaEntry extends TarEntry {
+  /** Whether it comes from a storage provider, as the store does not have it. */
+  readonly elsewhere?: boolean;
+  /** Once its content was read: why that is not the file, though it has its length; undefined when it is. */
+  readonly fault?: (() => string | undefined) | undefined;
+}
+
+/** Greater than any key. */
+const LEFT = "\uffff";
+
+/** The backup reads files by itself; the archive reads along. */
+const BACKUP = 0;
+const ARCHIVE = 1;
+
+/**
+ * Two artifacts that are made at once of the same files. Both come by them in the same order, each leaving out what it
+ * does not want; where both want a file it is read once. Who is ahead waits, so that nothing has to be kept.
+ */
+export class SharedReads {
+  /** Where each is: a key, greater with every file. */
+  readonly #at: [string, string] = ["", ""];
+  #offered: { readonly key: string; readonly fork: Fork; readonly fault: MediaEntry["fault"] } | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #waiting: (() => void)[] = [];
+
+  /**
+   * The entries of the backup, whose uploads the archive may read along: those of the store, what else is in the store,
+   * then what is elsewhere. Leaves at their end.
+   */
+  async *backup(entries: AsyncIterable<MediaEntry>): AsyncIterable<TarEntry> {
+    try {
+      for await (const entry of entries) {
+        const round = entry.elsewhere === true ? 1 : 0;
+        const key = isUpload(entry.name) ? keyOf(entry.name, round) : undefined;
+        if (key === undefined) {
+          if (!entry.name.startsWith(`${UPLOADS}/`)) this.#pass(keyOf("\ufffe", round));
+          yield entry;
+        } else yield { ...entry, content: () => this.#offer(key, entry) };
+      }
+    } finally {
+      this.leave("backup");
+    }
+  }
+
+  /**
+   * An upload for the archive, by its name below the store; `alone` reads it where the backup does not. Throws
+   * `file-failed` at the end of what the backup could not read to its end and has filled up.
+   */
+  async *archive(name: string, alone: () => Bytes, elsewhere = false): Bytes {
+    const key = keyOf(name, elsewhere ? 1 : 0);
+    await this.#arrive(ARCHIVE, key);
+    const offered = this.#offered;
+    if (this.#at[BACKUP] !== key || offered?.key !== key) {
+      yield* alone();
+      return;
+    }
+    yield* offered.fork.read(ARCHIVE);
+    const fault = offered.fault?.();
+    if (fault !== undefined) throw new MigrationError("file-failed", fault);
+  }
+
+  /** Nothing more is wanted: the other goes on alone. May be called twice. */
+  leave(side: "backup" | "archive"): void {
+    this.#at[side === "backup" ? BACKUP : ARCHIVE] = LEFT;
+    this.#tell();
+  }
+
+  /** One of them failed: the other fails too, with the same error, at its next file. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#tell();
+  }
+
+  /** All uploads up to there have come by. */
+  #pass(key: string): void {
+    this.#at[BACKUP] = key;
+    this.#tell();
+  }
+
+  async *#offer(key: string, entry: MediaEntry): Bytes {
+    const { fault } = entry;
+    const fork = new Fork(entry.content());
+    this.#offered = { key, fork, fault };
+    try {
+      await this.#arrive(BACKUP, key);
+      if (this.#at[ARCHIVE] !== key) await fork.leave(ARCHIVE);
+      yield* fork.read(BACKUP);
+    } finally {
+      await fork.leave(BACKUP);
+    }
+  }
+
+  /** Waits until the other is as far. */
+  async #arrive(side: 0 | 1, key: string): Promise<void> {
+    this.#at[side] = key;
+    this.#tell();
+    const other = side === BACKUP ? ARCHIVE : BACKUP;
+    for (;;) {
+      if (this.#failure) throw this.#failure.error;
+      if (this.#at[other] >= key) return;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  #tell(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+}
+
+const isUpload = (name: string) =>
+  name.startsWith(`${UPLOADS}/`) && uploadIdAt(name.slice(UPLOADS.length + 1)) !== undefined;
+
+/** The store comes first: all of it before anything elsewhere. */
+const keyOf = (name: string, round: number) => `${round}${name}`;

@@ -1,0 +1,95 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { StoredFile } from "../store/store.ts";
+
+/** How a file was when its last byte was read. */
+export type Reading =
+  /** As it was found. */
+  | "steady"
+  /** Its hash is not the one that its row has. */
+  | "changed"
+  /** It was written to, or cut short, while it was read: what was read is of no use. */
+  | "moving"
+  /** It is there, and could not be read to its end. */
+  | "unreadable";
+
+export interface Watched {
+  readonly files: Files;
+  readonly store: string;
+  /** Lower-case hex; undefined where it is not known. */
+  readonly sha256: string | undefined;
+  readonly tell: (reading: Reading) => void;
+}
+
+/**
+ * A file's bytes, exactly as many as were found, whatever becomes of it meanwhile: an archive needs that many. What is
+ * missing is filled with zeros, and told. Undefined when it is gone by now, or cannot be read, which is told too; else
+ * `content` is to be read or `end`ed.
+ */
+export async function openSteadily(
+  file: StoredFile,
+  watched: Watched,
+): Promise<{ content: () => Bytes; end: () => Promise<void> } | undefined> {
+  const { files, store } = watched;
+  const chunks = files.read(join(store, file.name), { to: file.size })[Symbol.asyncIterator]();
+  const end = async () => {
+    await chunks.return?.();
+  };
+  try {
+    // Once it is open it cannot go away any more.
+    const first = await chunks.next();
+    return { content: () => steadily(file, first, chunks, watched), end };
+  } catch (error) {
+    await end();
+    if (error instanceof MigrationError && error.code === "file-missing") return undefined;
+    if (!isOfOneFile(error)) throw error;
+    watched.tell("unreadable");
+    return undefined;
+  }
+}
+
+/** Whether a file could not be read, which says nothing of the others. */
+export const isOfOneFile = (error: unknown) =>
+  error instanceof MigrationError && (error.code === "permission-denied" || error.code === "file-failed");
+
+async function* steadily(
+  file: StoredFile,
+  first: IteratorResult<Uint8Array>,
+  chunks: AsyncIterator<Uint8Array>,
+  { files, store, sha256, tell }: Watched,
+): Bytes {
+  const hash = sha256 === undefined ? undefined : createHash("sha256");
+  let left = file.size;
+  const disk = { broken: false };
+  const more = async () => {
+    try {
+      return await chunks.next();
+    } catch (error) {
+      if (!isOfOneFile(error)) throw error;
+      disk.broken = true;
+      return { done: true, value: undefined } as const;
+    }
+  };
+  for (let next = first; next.done !== true; next = await more()) {
+    left -= next.value.length;
+    hash?.update(next.value);
+    yield next.value;
+  }
+  const whole = left === 0;
+  for (; left > 0; left -= Math.min(left, ZEROS.length))
+    yield ZEROS.subarray(0, Math.min(left, ZEROS.length));
+  if (disk.broken) tell("unreadable");
+  else if (!whole || (await isOther(file, store, files))) tell("moving");
+  else tell(hash === undefined || hash.digest("hex") === sha256 ? "steady" : "changed");
+}
+
+const ZEROS = new Uint8Array(1024 * 1024);
+
+/** One that is gone by now was read whole. */
+async function isOther({ name, size, mtimeMs }: StoredFile, store: string, files: Files): Promise<boolean> {
+  const now = await files.look(join(store, name));
+  return now !== undefined && (now.kind !== "file" || now.size !== size || now.mtimeMs !== mtimeMs);
+}

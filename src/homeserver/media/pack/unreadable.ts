@@ -1,0 +1,54 @@
+import { join } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import { drain } from "../../../pipeline/stage.ts";
+import { formatCount } from "../../../report/units.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { MediaExport } from "../export.ts";
+import { isOfOneFile } from "./stable-read.ts";
+import { MEDIA_UNREADABLE } from "../store/store.ts";
+
+type Store = Pick<MediaExport, "store" | "unreadableAccepted">;
+
+const SHOWN = 5;
+
+/** Throws `media-missing` when there is something in the store that cannot be read, and nobody accepted that. Names are below the store. */
+export function refuseUnreadable(
+  names: readonly string[],
+  count: number,
+  { store, unreadableAccepted }: Store,
+): void {
+  if (count === 0 || unreadableAccepted) return;
+  const more = count > SHOWN ? ` and ${formatCount(count - SHOWN)} more` : "";
+  throw new MigrationError(
+    "media-missing",
+    `files or folders in ${store} that cannot be read: ${formatCount(count)}: ${names.slice(0, SHOWN).join(", ")}${more}`,
+    {
+      hint: `run synlift as a user who may, often root, and look for faults of the disk in the kernel's log, then run the same command again; or go on without them: --accept ${MEDIA_UNREADABLE}`,
+    },
+  );
+}
+
+/**
+ * Reads once more what could not be read when the first archive was made: what can be read by now comes in the second.
+ * Throws `media-missing` as `refuseUnreadable`.
+ */
+export async function mustBeReadable(
+  names: readonly string[],
+  store: Store & { readonly files: Files },
+): Promise<void> {
+  if (store.unreadableAccepted) return;
+  const still: string[] = [];
+  for (const name of names) if (!(await canBeRead(join(store.store, name), store.files))) still.push(name);
+  refuseUnreadable(still, still.length, store);
+}
+
+async function canBeRead(path: string, files: Files): Promise<boolean> {
+  try {
+    if ((await files.look(path))?.kind === "file") await drain(files.read(path));
+    return true;
+  } catch (error) {
+    if (error instanceof MigrationError && error.code === "file-missing") return true;
+    if (isOfOneFile(error)) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,65 @@
+import { join } from "node:path";
+import type { Finding } from "../../../report/finding.ts";
+import { formatCount, formatMode } from "../../../report/units.ts";
+import type { Files } from "../../../system/files/files.ts";
+import { shellWord } from "../../../system/shell-word.ts";
+import { LOCAL_FOLDERS } from "./layout.ts";
+
+const SHOWN = 20;
+
+/**
+ * The gate: whoever runs Synapse can reach and read each file of local media, and write beside it. A store that belongs to somebody
+ * else is what people meet most after a move. Reads no file; memory does not grow with their number.
+ */
+export async function mediaOwners(
+  store: string,
+  /** Whom all is to belong to; any when left out. */
+  { uid, name }: { uid: number | undefined; name: string },
+  { files, signal }: { files: Files; signal: AbortSignal },
+): Promise<Finding> {
+  const id = "media-owners";
+  const faults: string[] = [];
+  let count = 0;
+  let wrong = 0;
+  const judge = (path: string, owner: number | undefined, mode: number, wanted: number) => {
+    count += 1;
+    const isTheirs = uid === undefined || owner === undefined || owner === uid;
+    const fault = !isTheirs
+      ? `belongs to user id ${owner}`
+      : (mode & wanted) !== wanted
+        ? `has mode ${formatMode(mode)}, its owner cannot use it`
+        : (mode & 0o002) !== 0
+          ? `has mode ${formatMode(mode)}, everybody may write to it`
+          : undefined;
+    if (fault === undefined) return;
+    wrong += 1;
+    if (faults.length < SHOWN) faults.push(`${path} ${fault}`);
+  };
+  for (const folder of [store, ...LOCAL_FOLDERS.map((one) => join(store, one))]) {
+    const found = await files.follow(folder);
+    if (found) judge(folder, found.uid, found.mode, 0o700);
+  }
+  for (const folder of LOCAL_FOLDERS) {
+    for await (const batch of files.walk(join(store, folder), signal, { folders: true })) {
+      for (const { name: below, kind, mode, uid: owner } of batch) {
+        const path = join(store, folder, below);
+        if (kind === "file") judge(path, owner, mode, 0o400);
+        else if (kind === "folder") judge(path, owner, mode, 0o700);
+        else if (kind === "closed") judge(path, owner, 0, 0o500);
+      }
+    }
+  }
+  if (wrong === 0)
+    return {
+      id,
+      level: "ok",
+      sentence: `${formatCount(count)} files and folders of media in ${store} belong to ${name}`,
+    };
+  return {
+    id,
+    level: "blocker",
+    sentence: `${formatCount(wrong)} of ${formatCount(count)} files and folders of media in ${store} are not as ${name} needs them`,
+    evidence: faults,
+    hint: `give them to the account that runs Synapse: chown -R ACCOUNT: ${shellWord(store)}`,
+  };
+}

@@ -1,0 +1,102 @@
+import { join } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import type { Finding } from "../../../report/finding.ts";
+import { formatCount } from "../../../report/units.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { QuerySession } from "../../../system/query.ts";
+
+export interface Place {
+  readonly findings: readonly Finding[];
+  /** Whether it is a folder that we may look into. */
+  readonly usable: boolean;
+}
+
+/**
+ * Whether the media store is where the configuration says. Synapse makes a missing folder without a word
+ * (synapse/config/repository.py, `ensure_directory`), and then answers 404 for every upload.
+ */
+export async function inspectPlace(store: string, workingFolder: string, files: Files): Promise<Place> {
+  try {
+    const found = await files.follow(store);
+    if (found?.kind !== "folder")
+      return unusable(`${store} ${found ? "is no folder" : "is not there"}`, workingFolder);
+    await files.list(store);
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    return {
+      usable: false,
+      findings: [
+        {
+          id: "media-store",
+          level: "blocker",
+          sentence: `the media store cannot be used: ${error.message}`,
+          hint: error.hint ?? "an export would meet the same: clear it, then plan again",
+        },
+      ],
+    };
+  }
+  return { usable: true, findings: await fileSystemFindings(store, files) };
+}
+
+const unusable = (what: string, workingFolder: string): Place => ({
+  usable: false,
+  findings: [
+    {
+      id: "media-store",
+      level: "blocker",
+      sentence: `the media store ${what}`,
+      hint: `check media_store_path; relative paths start where Synapse runs, taken to be ${workingFolder}`,
+    },
+  ],
+});
+
+async function fileSystemFindings(store: string, files: Files): Promise<Finding[]> {
+  const { kind } = await files.space(store);
+  if (kind === "disk") return [];
+  return [
+    {
+      id: "media-file-system",
+      level: "note",
+      sentence:
+        kind === "memory"
+          ? `the media store ${store} is kept in memory: a restart of this host would lose it`
+          : `the media store ${store} is on another host's disk, over the network: packing it takes longer`,
+    },
+  ];
+}
+
+/**
+ * Ids of media differ in case alone often enough: where upper and lower case are the same, one upload overwrites
+ * another. Asks for something that is there, by its name in the other case; writes nothing.
+ */
+export async function caseFindings(
+  store: string,
+  session: QuerySession | undefined,
+  files: Files,
+): Promise<Finding[]> {
+  if (!(await ignoresCase(store, files))) return [];
+  const alike = session
+    ? await session.one<{ count: number }>(
+        "SELECT COUNT(*) AS count FROM (SELECT lower(media_id) AS id FROM local_media_repository GROUP BY 1 HAVING COUNT(*) > 1) alike",
+      )
+    : undefined;
+  return [
+    {
+      id: "media-case",
+      level: "warning",
+      sentence: `the file system of the media store ${store} takes upper and lower case for the same: uploads overwrite each other there`,
+      ...(alike ? { evidence: [`ids that differ in case alone: ${formatCount(alike.count)}`] } : {}),
+      hint: "give the new host's media store a file system that tells them apart, as ext4 and xfs do",
+    },
+  ];
+}
+
+async function ignoresCase(folder: string, files: Files): Promise<boolean> {
+  const names = await files.list(folder);
+  for (const name of names) {
+    const other = name === name.toLowerCase() ? name.toUpperCase() : name.toLowerCase();
+    if (other === name || names.includes(other)) continue;
+    return (await files.look(join(folder, other))) !== undefined;
+  }
+  return false;
+}

@@ -1,0 +1,57 @@
+import type { QuerySession } from "../../../system/query.ts";
+
+/** A local upload. */
+export interface UploadRow {
+  /** Its media id. */
+  readonly key: string;
+  /** Bytes; null for an id that was reserved and has no file yet, or never will. */
+  readonly length: number | null;
+  /** Lower-case hex; null where Synapse did not note it, or it was not asked for. */
+  readonly sha256: string | null;
+  /** Who uploaded it; null where nobody knows, or it was not asked for. */
+  readonly uploader: string | null;
+}
+
+/** Hashes are kept since schema 91. */
+export async function hasHashes(
+  session: QuerySession,
+  table: "local_media_repository" | "remote_media_cache",
+): Promise<boolean> {
+  const { known } = await session.one<{ known: number }>(
+    session.engine === "postgres"
+      ? `SELECT count(*) AS known FROM pg_attribute WHERE attrelid = '${table}'::regclass AND attname = 'sha256' AND NOT attisdropped`
+      : `SELECT count(*) AS known FROM pragma_table_info('${table}') WHERE name = 'sha256'`,
+  );
+  return known > 0;
+}
+
+/**
+ * All uploads in the order of their ids, byte by byte. Rows of URL previews are none: their files lie elsewhere
+ * (synapse/media/filepath.py).
+ */
+export function uploadRows(
+  session: QuerySession,
+  { hashes, uploaders = false }: { hashes: boolean; uploaders?: boolean },
+): AsyncIterable<UploadRow> {
+  const sha256 = hashes ? "sha256" : "NULL";
+  const uploader = uploaders ? "user_id" : "NULL";
+  return session.rows<UploadRow>(`
+    SELECT media_id AS key, media_length AS length, ${sha256} AS sha256, ${uploader} AS uploader FROM ${inOneScan(session, "local_media_repository")}
+    WHERE url_cache IS NULL ORDER BY ${bytewise(session, "media_id")}`);
+}
+
+/** Of all uploads together, by their rows. */
+export async function uploadBytes(session: QuerySession): Promise<number> {
+  const { bytes } = await session.one<{ bytes: number }>(
+    "SELECT COALESCE(SUM(media_length), 0) AS bytes FROM local_media_repository WHERE url_cache IS NULL",
+  );
+  return bytes;
+}
+
+/** SQLite would follow the index and fetch each row from another page: to read all and sort is twice as quick. */
+export const inOneScan = ({ engine }: QuerySession, table: string) =>
+  engine === "sqlite" ? `${table} NOT INDEXED` : table;
+
+/** An order that is the same in every database. SQLite's own, BINARY, is that of bytes. */
+export const bytewise = ({ engine }: QuerySession, expression: string) =>
+  engine === "sqlite" ? expression : `${expression} COLLATE "C"`;

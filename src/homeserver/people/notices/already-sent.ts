@@ -1,0 +1,25 @@
+import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { MARK, type Campaign } from "./campaign.ts";
+
+/**
+ * Who was sent this text before, by what lies in the server's own database: it outlives a lost record and a restart of
+ * Synapse, which forgets transactions after half an hour.
+ */
+export async function noticedBefore(
+  session: QuerySession,
+  { id }: Campaign,
+  noticesUser: string,
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  // The text as Synapse writes JSON: without spaces.
+  const mark = `%"${MARK}":"${id}"%`;
+  const rows = session.rows<{ userId: string }>(`
+    SELECT DISTINCT m.user_id AS "userId"
+    FROM local_current_membership n
+    JOIN events e ON e.room_id = n.room_id AND e.sender = n.user_id AND e.type = 'm.room.message'
+    JOIN event_json j ON j.event_id = e.event_id AND j.json LIKE ${sqlText(mark)}
+    JOIN local_current_membership m ON m.room_id = n.room_id AND m.user_id <> n.user_id
+    WHERE n.user_id = ${sqlText(noticesUser)}`);
+  for await (const { userId } of rows) found.add(userId);
+  return found;
+}

@@ -1,0 +1,27 @@
+import { createHash } from "node:crypto";
+import type { JsonBody } from "../../../system/http/http.ts";
+
+/** One text that people get once. Another text is another campaign: whoever got the first gets the second too. */
+export interface Campaign {
+  readonly id: string;
+  readonly text: string;
+}
+
+/** A name of our own in the event's content: by it the server's database tells who got it. Clients ignore it. */
+export const MARK = "synlift.notice";
+
+export function campaignOf(text: string): Campaign {
+  const trimmed = text.trim();
+  return { id: digest(trimmed), text: trimmed };
+}
+
+/** What is handed to the server for one person. */
+export const noticeFor = ({ id, text }: Campaign, userId: string): JsonBody => ({
+  user_id: userId,
+  content: { msgtype: "m.text", body: text, [MARK]: id },
+});
+
+/** The same whenever the same person is sent the same text: Synapse answers a repetition with the first event. */
+export const transactionFor = ({ id }: Campaign, userId: string) => `synlift-${digest(`${id} ${userId}`)}`;
+
+const digest = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 32);

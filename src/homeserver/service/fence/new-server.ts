@@ -1,0 +1,78 @@
+import { join } from "node:path";
+import { MigrationError } from "../../../errors.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { Programs } from "../../../system/programs/programs.ts";
+import { liftFence, setFence, type Fence } from "../../config/fence.ts";
+import { systemctl } from "../../../system/systemd/systemctl.ts";
+
+/**
+ * All that keeps the new server from starting: the names of its configuration; a drop-in for each unit, as a package
+ * that is installed or upgraded meanwhile brings a configuration of its own and starts it; and a file that is not there
+ * yet, which those drop-ins and our start scripts ask for.
+ */
+export interface NewFence {
+  readonly fence: Fence;
+  /** Drop-ins of systemd units, absolute; empty where systemd starts nothing. */
+  readonly dropIns: readonly string[];
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+/** The file that is there once the server may start; the account that runs it can see it. */
+export const openedMark = (configFolder: string) => join(configFolder, ".opened-by-synlift");
+
+/** Where a unit's drop-in goes; systemd.unit(5) also reads it for a unit that is installed later. */
+export const dropInOf = (unit: string, folder = "/etc/systemd/system") =>
+  join(folder, `${unit}.d`, "synlift-restore.conf");
+
+/** Before anything is restored: from here on no unit starts, whatever asks for it. May be called again. */
+export async function holdUnits(
+  { dropIns, fence }: Pick<NewFence, "dropIns" | "fence">,
+  { files, programs }: { files: Files; programs: Programs },
+): Promise<void> {
+  for (const path of dropIns) {
+    await files.makeFolder(join(path, ".."), 0o755);
+    await files.writeWhole(path, condition(openedMark(fence.folder)), 0o644);
+  }
+  if (dropIns.length > 0) await reload(files, programs);
+}
+
+/** Lets the server start. May be called again after a stop. */
+export async function liftNewFence(
+  { fence, dropIns, owner }: NewFence,
+  { files, programs }: { files: Files; programs: Programs },
+): Promise<void> {
+  await liftFence(fence, files);
+  const mark = openedMark(fence.folder);
+  await files.writeWhole(mark, "");
+  if (owner) await files.setOwner(mark, owner.uid, owner.gid);
+  for (const path of dropIns) await files.remove(path);
+  if (dropIns.length > 0) await reload(files, programs);
+}
+
+/** The undo of `liftNewFence`. May be called again. */
+export async function setNewFence(
+  { fence, dropIns }: NewFence,
+  system: { files: Files; programs: Programs },
+): Promise<void> {
+  await system.files.remove(openedMark(fence.folder));
+  await holdUnits({ fence, dropIns }, system);
+  await setFence(fence, system.files);
+}
+
+/** A condition and no assertion: apt restarts units while it upgrades, and must not fail over it. systemd.unit(5). */
+const condition = (
+  mark: string,
+) => `# Made by synlift: this server is not proven yet. "synlift open" takes this file away.
+[Unit]
+ConditionPathExists=${mark.replaceAll("%", "%%")}
+`;
+
+/** sd_booted(3): where systemd does not run, it reads its files when it does. */
+async function reload(files: Files, programs: Programs): Promise<void> {
+  if ((await programs.find("systemctl")) === undefined) return;
+  try {
+    await systemctl(["daemon-reload"], programs);
+  } catch (error) {
+    if (!(error instanceof MigrationError) || (await files.look("/run/systemd/system"))) throw error;
+  }
+}

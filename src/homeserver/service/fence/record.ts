@@ -1,0 +1,226 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { FENCE } from "../../../bundle/layout.ts";
+import { MigrationError } from "../../../errors.ts";
+import type { Files } from "../../../system/files/files.ts";
+import type { Machine } from "../../../system/machine.ts";
+import { keeperSchema, type Keeper } from "../keeper.ts";
+import { isDropIn } from "../../../system/systemd/systemctl.ts";
+
+const changeSchema = z
+  .object({
+    kind: z.enum([
+      /** A unit was enabled; `before` is how: "enabled" or "enabled-runtime". */
+      "unit-enabled",
+      "unit-running",
+      /** A unit could be started, and is masked now. */
+      "unit-masked",
+      /** The same by a file of ours among its drop-ins, for a unit that cannot be masked; `before` is the file's path. */
+      "unit-held",
+      /** `before` is the policy, as `update --restart` takes it. */
+      "restart-policy",
+      "container-running",
+      /** Run by synctl, by a command or by a person. */
+      "running",
+      /** The database's default for its role; `before` is the role's own, null where it had none. */
+      "role-writes",
+      /** `before` is the mode, octal. */
+      "file-writes",
+    ]),
+    /** The unit, container, role or file. */
+    name: z.string(),
+    before: z.string().nullable(),
+    /** ISO 8601, all three. Written down before it is made: one that was never made may be undone all the same. */
+    intended: z.string(),
+    made: z.string().nullable(),
+    undone: z.string().nullable(),
+  })
+  .refine(({ kind, before }) => kind !== "file-writes" || /^[0-7]{1,6}$/.test(before ?? ""), {
+    error: "a file's mode is octal",
+  })
+  .refine(({ kind, before }) => kind !== "unit-held" || isDropIn(before ?? ""), {
+    error: "not the path of a drop-in of ours",
+  });
+
+const recordSchema = z.object({
+  format: z.literal("synlift-fence"),
+  version: z.literal(1),
+  subject: z.string(),
+  /** How to read the configuration again. */
+  source: z.object({
+    configPaths: z.array(z.string()),
+    workingFolder: z.string(),
+    map: z.array(z.object({ inside: z.string(), outside: z.string() })),
+    keysFolder: z.string().optional(),
+    databaseCommand: z.array(z.string()).optional(),
+    masConfig: z.array(z.string()).optional(),
+  }),
+  keeper: keeperSchema,
+  changes: z.array(changeSchema),
+  /** The state of the database when the fence stood; null before. */
+  marker: z.string().nullable(),
+});
+
+type Content = z.infer<typeof recordSchema>;
+export type Change = Content["changes"][number];
+export type Changed = Pick<Change, "kind" | "name" | "before">;
+
+/** Every change that was made to the old host, with what it was before. Rewritten whole each time; holds no secret. */
+export class FenceRecord {
+  readonly #path: string;
+  readonly #files: Files;
+  readonly #clock: Pick<Machine, "now">;
+  #content: Content;
+
+  private constructor(path: string, files: Files, clock: Pick<Machine, "now">, content: Content) {
+    this.#path = path;
+    this.#files = files;
+    this.#clock = clock;
+    this.#content = content;
+  }
+
+  /** Undefined when nothing was ever changed. Throws `bundle-damaged` for a record that cannot be read. */
+  static async read(
+    folder: string,
+    files: Files,
+    clock: Pick<Machine, "now">,
+  ): Promise<FenceRecord | undefined> {
+    const path = join(folder, FENCE);
+    if (!(await files.look(path))) return undefined;
+    try {
+      return new FenceRecord(path, files, clock, recordSchema.parse(JSON.parse(await files.readText(path))));
+    } catch (error) {
+      if (error instanceof MigrationError) throw error;
+      throw new MigrationError("bundle-damaged", `${path} cannot be read: it says how to undo the fence`, {
+        hint: "undo it by hand (docs/runbook.md, Go back), then remove the file",
+        cause: error,
+      });
+    }
+  }
+
+  /** The record of a folder, or a new one that is written with its first change. What was undone altogether is forgotten. */
+  static async open(
+    folder: string,
+    made: Pick<Content, "subject" | "source" | "keeper">,
+    files: Files,
+    clock: Pick<Machine, "now">,
+  ): Promise<FenceRecord> {
+    const found = await FenceRecord.read(folder, files, clock);
+    if (found && found.standing.length > 0) {
+      // As long as nothing was done through it, another may be found to run the server.
+      if (!found.standing.some(isOfHost)) found.#content.keeper = withoutStop(made.keeper);
+      return found;
+    }
+    const content: Content = {
+      format: "synlift-fence",
+      version: 1,
+      ...made,
+      keeper: withoutStop(made.keeper),
+      changes: [],
+      marker: null,
+    };
+    return new FenceRecord(join(folder, FENCE), files, clock, content);
+  }
+
+  get subject(): string {
+    return this.#content.subject;
+  }
+
+  get source(): Content["source"] {
+    return this.#content.source;
+  }
+
+  get keeper(): Keeper {
+    return this.#content.keeper;
+  }
+
+  get marker(): string | null {
+    return this.#content.marker;
+  }
+
+  /** What is not undone, in the order in which it was made. */
+  get standing(): readonly Change[] {
+    return this.#content.changes.filter(({ undone }) => undone === null);
+  }
+
+  /** Whether something that was made keeps the server from running: not when it is only stopped, or was to be. */
+  get holds(): boolean {
+    return this.standing.some(({ kind, made }) => made !== null && HOLDS.has(kind));
+  }
+
+  /** When the last change was undone, ISO 8601; undefined while one stands, and when none was ever made. */
+  get givenUp(): string | undefined {
+    return this.standing.length > 0 ? undefined : lastUndone(this.#content.changes);
+  }
+
+  /** When the server was started again, ISO 8601, as far as this record starts it; undefined when it was not. */
+  get restarted(): string | undefined {
+    const { keeper, changes } = this.#content;
+    const isCommandless = keeper.kind === "person" || (keeper.kind === "commands" && keeper.start === null);
+    const isStart = ({ kind }: Change) =>
+      kind === "unit-running" || kind === "container-running" || (kind === "running" && !isCommandless);
+    return lastUndone(changes.filter((change) => change.made !== null && isStart(change)));
+  }
+
+  find(kind: Change["kind"], name: string): Change | undefined {
+    return this.standing.find((change) => change.kind === kind && change.name === name);
+  }
+
+  /**
+   * Writes a change down, makes it, and writes down that it was made. One that stands there already is made again, and
+   * keeps what it was before. Throws what `act` throws.
+   */
+  async make({ kind, name, before }: Changed, act: () => Promise<unknown>): Promise<void> {
+    const change = this.find(kind, name) ?? {
+      ...{ kind, name, before },
+      intended: this.#now(),
+      made: null,
+      undone: null,
+    };
+    if (!this.#content.changes.includes(change)) this.#content.changes.push(change);
+    await this.#save();
+    await act();
+    change.made = this.#now();
+    await this.#save();
+  }
+
+  /** Writes down that a change was undone. */
+  async undone(change: Change): Promise<void> {
+    change.undone = this.#now();
+    await this.#save();
+  }
+
+  async setMarker(marker: string): Promise<void> {
+    if (this.#content.marker === marker) return;
+    this.#content.marker = marker;
+    await this.#save();
+  }
+
+  #now(): string {
+    return new Date(this.#clock.now()).toISOString();
+  }
+
+  async #save(): Promise<void> {
+    await this.#files.writeWhole(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`);
+  }
+}
+
+const HOLDS: ReadonlySet<Change["kind"]> = new Set([
+  "unit-masked",
+  "unit-held",
+  "container-running",
+  "role-writes",
+  "file-writes",
+]);
+
+const lastUndone = (changes: readonly Change[]) =>
+  changes
+    .flatMap(({ undone }) => undone ?? [])
+    .toSorted()
+    .at(-1);
+
+const isOfHost = ({ kind }: Change) => kind !== "role-writes" && kind !== "file-writes";
+
+function withoutStop(keeper: Keeper): Keeper {
+  return keeper.kind === "commands" ? { kind: "commands", start: keeper.start } : keeper;
+}

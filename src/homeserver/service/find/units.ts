@@ -1,0 +1,40 @@
+import { absolute, synapseCommand } from "./command-line.ts";
+import type { Launch, LaunchSystem } from "./launch.ts";
+import { unitsAbout, type Unit } from "../../../system/systemd/units.ts";
+
+/** What systemd would start Synapse with, by the unit files on disk. Whether it did is not known here. */
+export async function unitLaunches({ files, machine }: LaunchSystem, root: string): Promise<Launch[]> {
+  const units = await unitsAbout(/synapse|synctl/i, files, root);
+  return units.flatMap((unit) => {
+    const command = synapseCommand(unit.command);
+    if (!command) return [];
+    const workingFolder = folderOf(unit, (name) => machine.account(name)?.home);
+    const configPaths = absolute(command.configPaths, workingFolder);
+    if (configPaths === undefined || configPaths.length === 0) return [];
+    return [
+      {
+        kind: "unit" as const,
+        from: `the unit ${unit.name} (${unit.files.join(", ")})`,
+        name: unit.name,
+        isRunning: false,
+        comesBack: unit.isEnabled,
+        app: command.app,
+        configPaths,
+        workingFolder,
+        map: [],
+        account: unit.account ?? "root",
+        program: command.program,
+        overrides: command.overrides,
+        ...(command.keysFolder === undefined ? {} : { keysFolder: command.keysFolder }),
+      },
+    ];
+  });
+}
+
+/** systemd.exec(5): "~" is the home of the account, and without the setting a system service runs in "/". */
+function folderOf(
+  { workingFolder = "/", account = "root" }: Unit,
+  homeOf: (account: string) => string | undefined,
+): string | undefined {
+  return workingFolder === "~" ? homeOf(account) : workingFolder;
+}

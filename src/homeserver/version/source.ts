@@ -1,0 +1,113 @@
+import { dirname, join } from "node:path";
+import { MigrationError, unlessUnreadable } from "../../errors.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Http, HttpAnswer } from "../../system/http/http.ts";
+import type { Programs } from "../../system/programs/programs.ts";
+import { askProgram } from "../../system/programs/ask.ts";
+import { answerOf, jsonOf } from "../../system/http/ask.ts";
+import { isMapping } from "../settings.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { isOnThisHost, onThisHost } from "../path-map.ts";
+import { urlsOf } from "../service/inspect.ts";
+import type { Launch } from "../service/find/launch.ts";
+import { parseVersion, type Version } from "../synapse-versions.ts";
+
+export interface FoundVersion {
+  readonly version: Version;
+  /** Who said so, for people. */
+  readonly from: string;
+}
+
+export interface Asked {
+  readonly http: Http;
+  readonly programs: Programs;
+  readonly files: Files;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Which Synapse this is: what the running one says, else what its container's image, its Python packages or Debian's
+ * know. Runs nothing of Synapse's. Undefined when nobody knows. `url` is where to ask it, if not at its own listeners.
+ */
+export async function sourceVersion(
+  homeserver: Homeserver,
+  launch: Launch | undefined,
+  asked: Asked,
+  url?: string,
+): Promise<FoundVersion | undefined> {
+  return (
+    (await saidByServer(url === undefined ? homeserver.listeners.flatMap(urlsOf) : [url], asked)) ??
+    known(launch?.version, `the image of ${launch?.from ?? ""}`) ??
+    (await inPackages(launch, asked.files)) ??
+    (await ofDebian(asked.programs))
+  );
+}
+
+function known(text: string | undefined, from: string): FoundVersion | undefined {
+  const version = parseVersion(text ?? "");
+  return version && { version, from };
+}
+
+async function saidByServer(urls: readonly string[], asked: Asked): Promise<FoundVersion | undefined> {
+  for (const url of urls) {
+    for (const path of ["/_matrix/federation/v1/version", "/_matrix/client/versions"]) {
+      const answer = await answerOf(`${url}${path}`, asked);
+      if (!answer) break;
+      // A listener without federation still says it in a header, if no proxy takes that away.
+      const header = /^Synapse\/(.*)$/.exec(answer.headers.get("server") ?? "")?.[1];
+      const found = known(versionIn(answer)?.version ?? header, url);
+      if (found) return found;
+    }
+  }
+  return undefined;
+}
+
+/** The `server` of `/_matrix/federation/v1/version`, where it is one. */
+export function versionIn(answer: HttpAnswer): { name: string; version: string } | undefined {
+  const server = jsonOf(answer)?.["server"];
+  if (!isMapping(server)) return undefined;
+  const { name, version } = server;
+  return typeof name === "string" && typeof version === "string" ? { name, version } : undefined;
+}
+
+/** The name of the folder that pip leaves beside a package: `matrix_synapse-1.163.2.dist-info`. */
+async function inPackages(launch: Launch | undefined, files: Files): Promise<FoundVersion | undefined> {
+  // What is in an image and not mounted is not on this host.
+  if (!launch?.program?.startsWith("/") || !isOnThisHost(launch.program, launch.map)) return undefined;
+  return ofPrograms(onThisHost(launch.program, launch.map), files);
+}
+
+/** The Synapse of the environment that a program lies in: "/opt/venvs/matrix-synapse/bin/python". */
+export async function ofPrograms(program: string, files: Files): Promise<FoundVersion | undefined> {
+  const lib = join(dirname(dirname(program)), "lib");
+  for (const python of (await listed(lib, files)).filter((name) => /^python3/.test(name))) {
+    for (const packages of ["site-packages", "dist-packages"]) {
+      for (const name of await listed(join(lib, python, packages), files)) {
+        const version = /^matrix_synapse-(.+)\.(?:dist|egg)-info$/.exec(name)?.[1];
+        const found = known(version, join(lib, python, packages));
+        if (found) return found;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** What Debian's packages know. */
+export async function ofDebian(programs: Programs): Promise<FoundVersion | undefined> {
+  for (const name of ["matrix-synapse-py3", "matrix-synapse"]) {
+    try {
+      const args = ["--show", "--showformat", "${db:Status-Abbrev} ${Version}", name];
+      const said = await askProgram("dpkg-query", args, programs);
+      // "ii": it is installed, and not only its configuration left.
+      const found = known(/^ii\s+(\S+)/.exec(said ?? "")?.[1], `the package ${name}`);
+      if (found) return found;
+    } catch (error) {
+      if (!(error instanceof MigrationError) || error.code !== "program-failed") throw error;
+    }
+  }
+  return undefined;
+}
+
+async function listed(folder: string, files: Files): Promise<string[]> {
+  return (await unlessUnreadable(() => files.list(folder))) ?? [];
+}

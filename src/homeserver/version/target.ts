@@ -1,0 +1,49 @@
+import { NoAnswer } from "../../system/http/no-answer.ts";
+import type { Http } from "../../system/http/http.ts";
+import type { Machine } from "../../system/machine.ts";
+import { versionIn } from "./source.ts";
+import { parseVersion, type Version } from "../synapse-versions.ts";
+
+/** What the new host's Synapse says of itself. */
+export interface Target {
+  readonly url: string;
+  readonly version: Version | undefined;
+  /** What it calls itself, with its version, where it is no Synapse or one whose version says nothing. */
+  readonly name: string | undefined;
+  /** Why there was no answer that helps. */
+  readonly trouble: string | undefined;
+  /** Seconds that its clock is ahead of ours, where its answer had the time; to within a second or two. */
+  readonly clockAhead: number | undefined;
+}
+
+/** Asks the server at `url` (its base, http or https) for its version, once. Never rejects but when the run is to stop. */
+export async function askTarget(
+  url: string,
+  { http, machine, signal }: { http: Http; machine: Machine; signal: AbortSignal },
+): Promise<Target> {
+  const base = url.replace(/\/+$/, "");
+  const nothing = { url: base, version: undefined, name: undefined, clockAhead: undefined };
+  const before = machine.now();
+  try {
+    const answer = await http.get(`${base}/_matrix/federation/v1/version`, { signal });
+    const clockAhead = aheadOf(answer.headers.get("date"), (before + machine.now()) / 2);
+    const said = versionIn(answer);
+    if (!said) {
+      const trouble = `it answers with status ${answer.status} and no version`;
+      return { ...nothing, trouble, clockAhead };
+    }
+    const version = said.name === "Synapse" ? parseVersion(said.version) : undefined;
+    // It is shown to people, and it came from somebody else.
+    const name = `${said.name} ${said.version}`.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 80);
+    return { ...nothing, version, name, trouble: undefined, clockAhead };
+  } catch (error) {
+    if (error instanceof NoAnswer) return { ...nothing, trouble: error.message };
+    throw error;
+  }
+}
+
+/** HTTP tells the time in whole seconds: on average it is half a second later than it says. */
+function aheadOf(date: string | null, now: number): number | undefined {
+  const told = Date.parse(date ?? "");
+  return Number.isNaN(told) ? undefined : Math.round((told + 500 - now) / 1000);
+}

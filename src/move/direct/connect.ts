@@ -1,0 +1,89 @@
+import { MigrationError } from "../../errors.ts";
+import { Channel } from "../../pipeline/channel.ts";
+import { shellWord } from "../../system/shell-word.ts";
+import { startPeer, type StartedPeer } from "../../system/programs/peer.ts";
+import { connectionFailure, lastWords, parseSshAddress, sshCall } from "../../system/programs/ssh.ts";
+import type { Call } from "../../system/programs/programs.ts";
+import type { System } from "../../system/system.ts";
+
+/** How the run on the old host is started that sends. */
+export interface Road {
+  readonly call: Call;
+  /** For people: what is started, and where. */
+  readonly start: string;
+}
+
+export interface GivenRoad {
+  readonly from: string;
+  /** What starts an export there. */
+  readonly exportCommand: string;
+  /** Where it keeps what it remembers, there. */
+  readonly folder: string;
+  readonly sshConfig: string | undefined;
+}
+
+/** Throws `bad-usage`. */
+export function roadBySsh({ from, exportCommand, folder, sshConfig }: GivenRoad): Road {
+  const address = parseSshAddress(from);
+  if (!address)
+    throw new MigrationError("bad-usage", `--from: ${from} is no address of a host`, {
+      hint: "write it as ssh://old.example.org, or ssh://root@old.example.org:2222",
+    });
+  const command = `${exportCommand} --to-receiver --out ${shellWord(folder)}`;
+  return {
+    call: sshCall(address, command, { configFile: sshConfig }),
+    start: `synlift on ${address.host}`,
+  };
+}
+
+/** Any command whose input and output are those of an export that sends. */
+export const roadByCommand = (command: string): Road => ({
+  call: { name: "sh", args: ["-c", command], passOn: ["SSH_AUTH_SOCK"] },
+  start: "the command that reaches the old host",
+});
+
+/** Milliseconds that what was started has to end by itself. */
+const LAST_MOMENTS = 5_000;
+
+/**
+ * Starts it, and talks with it as long as `act` runs. Throws `connection-failed` or `program-missing`, in the words of
+ * what was started when it ended before synlift there said anything.
+ */
+export async function talkOver<T>(
+  { call, start }: Road,
+  act: (channel: Channel) => Promise<T>,
+  { programs, machine, signal }: System,
+): Promise<T> {
+  const peer = await startPeer(call, programs);
+  const channel = await Channel.begin(peer, { there: "on the old host" });
+  try {
+    const result = await act(channel);
+    await endOf(peer, machine);
+    return result;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof MigrationError) || error.code !== "connection-failed") throw error;
+    const ending = await endOf(peer, machine);
+    if (!channel.heard) throw connectionFailure(ending, start);
+    const said = lastWords(ending);
+    if (said === "") throw error;
+    throw new MigrationError(error.code, `${error.message}: ${said}`, { hint: error.hint, cause: error });
+  } finally {
+    channel.leave();
+    peer.kill();
+  }
+}
+
+async function endOf(peer: StartedPeer, machine: System["machine"]) {
+  const late = new AbortController();
+  const closing = peer.close();
+  void machine.wait(LAST_MOMENTS, late.signal).then(
+    () => {
+      peer.kill();
+    },
+    () => undefined,
+  );
+  return closing.finally(() => {
+    late.abort();
+  });
+}

@@ -1,0 +1,75 @@
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
+import { databaseWords } from "../../homeserver/database/source.ts";
+import { findExportSource, type ExportSource } from "../export/find-source.ts";
+import { mustNotNeedMas } from "../../homeserver/mas/find.ts";
+import type { GivenSource } from "../../homeserver/service/find/choose.ts";
+import { inspectSource, mustBePlain, sourceFindings, type Source } from "../export/source.ts";
+import { planStop, type GivenStop, type StopPlan } from "../export/stop-plan.ts";
+import { BACKUP_ALONE } from "../../homeserver/media/pack/choice.ts";
+import { intentions } from "../old-server/stop-and-fence.ts";
+import type { FromOld } from "./protocol.ts";
+
+/** What a person asked of a run that sends. */
+export interface SendOrder {
+  readonly given: GivenSource;
+  /** Where it keeps what it remembers. */
+  readonly folder: string;
+  readonly stop: GivenStop;
+  readonly accepted: readonly string[];
+}
+
+export interface SendLook {
+  readonly found: ExportSource;
+  readonly source: Source;
+  /** Undefined for a rehearsal. */
+  readonly plan: StopPlan | undefined;
+  readonly findings: readonly Finding[];
+}
+
+/** As `lookBeforeExport`; whether it may be done is asked on the new host. Throws as those do whom it asks. */
+export async function lookBeforeSending(
+  { given, folder, stop, accepted }: SendOrder,
+  { rehearsal, dryRun }: { rehearsal: boolean; dryRun: boolean },
+  system: System,
+): Promise<SendLook> {
+  const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
+  const { homeserver } = found;
+  mustNotNeedMas(homeserver, accepted);
+  const source = await inspectSource(homeserver, BACKUP_ALONE, system);
+  const agreed = { ...stop, yes: true, dryRun };
+  const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
+  mustBePlain(source.media, homeserver.mediaStore, accepted);
+  return { found, source, plan, findings: found.findings };
+}
+
+/** What the new host, and whoever sits there, is to know of it. */
+export function lookedWords(
+  { found: { homeserver }, source, plan, findings }: SendLook,
+  { folder }: SendOrder,
+): FromOld["looked"] {
+  const { database, media, alive } = source;
+  const size = formatBytes(database.size);
+  const lines = plan ? [...intentions({ homeserver, ...plan }), `its database, ${size}, is sent`] : [];
+  return {
+    type: "looked",
+    subject: homeserver.serverName,
+    folder,
+    engine: database.engine,
+    serverVersion: database.engine === "sqlite" ? 0 : database.serverVersion,
+    databaseWords: databaseWords(database),
+    databaseBytes: database.size,
+    ...(database.engine === "postgres" && database.state
+      ? { state: { serverVersion: database.state.serverVersion } }
+      : {}),
+    mediaBytes: media.bytes,
+    mediaFiles: media.files,
+    serves: alive.length > 0,
+    lines,
+    findings: [...findings, ...sourceFindings(homeserver, source, plan === undefined)].map((finding) => ({
+      ...finding,
+      evidence: [...(finding.evidence ?? [])],
+    })),
+  };
+}

@@ -1,0 +1,185 @@
+import { isDeepStrictEqual } from "node:util";
+import { Inventory } from "../../bundle/inventory.ts";
+import { sealedName } from "../../bundle/layout.ts";
+import { MigrationError } from "../../errors.ts";
+import type { Journal } from "../../journal/journal.ts";
+import { runSteps } from "../../journal/run-steps.ts";
+import type { Channel } from "../../pipeline/channel.ts";
+import { drain, type Bytes } from "../../pipeline/stage.ts";
+import type { ProgressView } from "../../report/progress-view.ts";
+import type { System } from "../../system/system.ts";
+import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
+import { describeTarget, type DatabaseRestore } from "../../homeserver/database/target.ts";
+import { MEDIA_ARTIFACT } from "../../homeserver/media/export.ts";
+import { MEDIA_SINCE_ARTIFACT } from "../../homeserver/media/export-since.ts";
+import { restoreMedia } from "../../homeserver/media/restore.ts";
+import { recordFolder } from "../restore/record.ts";
+import { artifactOf, databaseStep, sectionName, whyNotRestored } from "../restore/database-step.ts";
+import { planRestore, restoreAs, type Incoming, type Placing, type Planned } from "../restore/run.ts";
+import { mustAgreeHere } from "./consent.ts";
+import { talkOver, type Road } from "./connect.ts";
+import { Kept, KEPT_PASSPHRASE } from "./inventory-copy.ts";
+import { mediaThere } from "./media-list.ts";
+import { mustTalkAlike, ROAD_VERSION, type FromNew, type FromOld } from "./protocol.ts";
+import { Receiver, type Handlers } from "./receiver.ts";
+
+export interface RoadOrder {
+  readonly road: Road;
+  readonly rehearsal: boolean;
+  readonly dryRun: boolean;
+  /** Nobody is asked. */
+  readonly yes: boolean;
+  /** Compress the database on the way. */
+  readonly presses: boolean;
+  readonly placing: Placing;
+  /** Where each database is to go; throws when they do not fit. */
+  readonly databasesFor: (looked: FromOld["looked"], counted: Inventory) => Promise<DatabaseRestore[]>;
+}
+
+export interface Arrived {
+  readonly looked: FromOld["looked"];
+  readonly incoming: Incoming;
+  readonly planned: Planned;
+  /** Undefined when it was a dry run. */
+  readonly done: FromOld["done"] | undefined;
+}
+
+/**
+ * Restores a homeserver straight from its old host: looks at both, asks once, and then takes media while the old server
+ * serves, has it stopped and fenced there, and takes the database and what came since. What an earlier run brought is
+ * not brought again. Throws as a restore and an export do, and `connection-failed`.
+ */
+export function restoreFromHost(order: RoadOrder, system: System, view: ProgressView): Promise<Arrived> {
+  return talkOver(order.road, (channel) => receiveAll(order, channel, system, view), system);
+}
+
+async function receiveAll(
+  order: RoadOrder,
+  channel: Channel,
+  system: System,
+  view: ProgressView,
+): Promise<Arrived> {
+  const { placing, rehearsal, dryRun, presses } = order;
+  const { configDir: folder, mediaDir: store } = placing.layout;
+  const receiver = new Receiver(channel, view);
+  mustTalkAlike((await receiver.expect("hello")).version, "on the old host");
+  const kept = await Kept.open(recordFolder(folder), rehearsal, system);
+  const { id } = kept.inventory;
+  const begin = { type: "begin", version: ROAD_VERSION, rehearsal, dryRun, presses } as const;
+  await channel.say({ ...begin, inventory: kept.inventory.content } satisfies FromNew["begin"]);
+  const looked = await receiver.expect("looked");
+  const databases = await order.databasesFor(looked, kept.inventory);
+  const { packed, counted } = await receiveConfig(receiver, channel);
+  const incoming = {
+    ...{ id, serverName: looked.subject, databases, packed },
+    ...{ databaseBytes: looked.databaseBytes, mediaBytes: looked.mediaBytes },
+  };
+  const planned = await planRestore(incoming, placing, { dryRun }, system, view);
+  if (dryRun) return { looked, incoming, planned, done: undefined };
+  await mustAgreeHere(order, looked, incoming, system);
+  let done: FromOld["done"] | undefined;
+  const fill = async (journal: Journal) => {
+    await kept.keep(counted);
+    await channel.say({ type: "go" } satisfies FromNew["go"]);
+    await channel.send(mediaThere(store, counted.salt, system.files));
+    done = await receiver.serve(handlersFor({ order, databases, kept, journal }, system, view));
+    return { rehearsal, outageSince: done.outageSince, passphrase: KEPT_PASSPHRASE };
+  };
+  await restoreAs(planned, incoming, placing, fill, system);
+  await channel.say({ type: "restored" } satisfies FromNew["restored"]);
+  return { looked, incoming, planned, done };
+}
+
+async function receiveConfig(
+  receiver: Receiver,
+  channel: Channel,
+): Promise<{ packed: ReadonlyMap<string, Uint8Array>; counted: Inventory }> {
+  const artifact = await receiver.expect("artifact");
+  if (artifact.name !== CONFIG_ARTIFACT) throw unknown(artifact.name);
+  const packed = await unpackConfig(receiver.content(artifact));
+  const { content } = await receiver.expect("inventory");
+  await channel.say({ type: "kept" } satisfies FromNew["kept"]);
+  return { packed, counted: Inventory.parse(content, "what the old host counted") };
+}
+
+interface Filling {
+  readonly order: RoadOrder;
+  readonly databases: readonly DatabaseRestore[];
+  readonly kept: Kept;
+  readonly journal: Journal;
+}
+
+function handlersFor(
+  { order, databases, kept, journal }: Filling,
+  system: System,
+  view: ProgressView,
+): Handlers {
+  const { files, machine, signal } = system;
+  const { mediaDir: store, owner } = order.placing.layout;
+  const { id } = kept.inventory;
+  const fillDatabase = async (
+    restore: DatabaseRestore,
+    content: Bytes,
+    counted: () => Promise<Inventory>,
+  ): Promise<void> => {
+    if ((await whyNotRestored(id, restore, journal, system)) === undefined) {
+      await mustBeTheSame(restore, kept, content, counted);
+      return;
+    }
+    // All of it has come, and what was counted of it is written down, before the COMMIT.
+    const whole = async function* (): Bytes {
+      yield* content;
+      await kept.keep(await counted());
+    };
+    const step = databaseStep({ id, content: whole }, restore, { owner, journal }, system, view);
+    await journal.forget(step.id);
+    await runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
+  };
+  return {
+    async artifact({ name }, content, counted) {
+      const restore = databases.find((one) => artifactOf(one) === name);
+      if (restore) await fillDatabase(restore, content, counted);
+      else if (name === MEDIA_ARTIFACT || name === MEDIA_SINCE_ARTIFACT) {
+        // What came later counts where both have a file.
+        await restoreMedia(content, { store, ...(owner ? { owner } : {}) }, files, {
+          replace: name === MEDIA_SINCE_ARTIFACT,
+        });
+        await files.syncAll(store);
+      } else throw unknown(name);
+    },
+    keep: (inventory) => kept.keep(inventory),
+    async whyNotThere(name) {
+      const restore = databases.find((one) => sealedName(artifactOf(one)) === name);
+      if (!restore) return "what the new host has of it already is left out";
+      return whyNotRestored(id, restore, journal, system);
+    },
+  };
+}
+
+/** It was filled by a run that could not say so any more: then this is the same again, or the old server ran in between. */
+async function mustBeTheSame(
+  { store, target }: DatabaseRestore,
+  kept: Kept,
+  content: Bytes,
+  counted: () => Promise<Inventory>,
+): Promise<void> {
+  const before = kept.inventory.section(sectionName(store));
+  await drain(content);
+  const now = await counted();
+  // What was counted before stays written down otherwise: the next run has to find the same.
+  if (isDeepStrictEqual(now.section(sectionName(store)), before)) return kept.keep(now);
+  throw new MigrationError(
+    "target-not-empty",
+    `the old server has written since its database arrived: ${describeTarget(target)} on this host does not have that`,
+    { hint: "drop that database, and run the same command again: nobody was ever let in to it" },
+  );
+}
+
+const unknown = (name: string) =>
+  new MigrationError(
+    "connection-failed",
+    `the old host sends ${JSON.stringify(name)}, which is unknown here`,
+    {
+      hint: "use the same version of synlift on both hosts, and run the same command again",
+    },
+  );

@@ -1,0 +1,145 @@
+import { z } from "zod";
+import type { Inventory } from "../../bundle/inventory.ts";
+import type { Journal } from "../../journal/journal.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { ProgressView } from "../../report/progress-view.ts";
+import { formatDuration } from "../../report/units.ts";
+import type { Machine } from "../../system/machine.ts";
+import { isDatabaseArtifact } from "../../homeserver/database/artifact.ts";
+import type { Source } from "./source.ts";
+import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
+import { predictedSeconds, type Prediction } from "../outage/prediction.ts";
+
+/** When people lost their server, ISO 8601; null when that is not known or did not happen. */
+export const outageSince = ({ facts }: Pick<Journal, "facts">): string | null => facts[OUTAGE] ?? null;
+
+export const OUTAGE = "outageSince";
+
+/** The fact that holds how long each piece took, in whichever run it was done. */
+const TOOK = "took";
+
+/** Pieces of the outage, as `estimateMove` calls them. */
+export type Piece = "stop" | "database" | "media" | "seal";
+
+const tookSchema = z.record(
+  z.string(),
+  z.object({ piece: z.enum(["stop", "database", "media", "seal"]), seconds: z.number() }),
+);
+
+/** Knows how long people have been without their server, and how long each piece took. */
+export class ExportClock {
+  readonly #journal: Journal;
+  readonly #machine: Pick<Machine, "now" | "elapsed">;
+  readonly #view: ProgressView;
+
+  constructor(journal: Journal, machine: Pick<Machine, "now" | "elapsed">, view: ProgressView) {
+    this.#journal = journal;
+    this.#machine = machine;
+    this.#view = view;
+  }
+
+  /** The server is about to be stopped; or, by a run before this one, it was. */
+  async outageBegins(): Promise<void> {
+    await this.#journal.setFact(OUTAGE, new Date(this.#machine.now()).toISOString());
+    this.#show();
+  }
+
+  /** It still serves: the stop failed. */
+  async outageSpared(): Promise<void> {
+    await this.#journal.forgetFact(OUTAGE);
+  }
+
+  /** It was down already: since the first run that found it so, unless it ran and wrote in between. */
+  async foundDown(marker: string): Promise<void> {
+    const dumped = this.#journal.steps["export/database"]?.inputs["database"];
+    const ranAgain = dumped !== undefined && dumped !== marker;
+    if (outageSince(this.#journal) === null || ranAgain) await this.outageBegins();
+    else this.#show();
+  }
+
+  /** Remembers how long a piece took. A step that was done already took no time, and says nothing. */
+  async time<T>(piece: Piece, id: string, act: () => Promise<T>): Promise<T> {
+    const [began, before] = [this.#machine.elapsed(), this.#journal.steps[id]];
+    const result = await act();
+    if (before === undefined || this.#journal.steps[id] !== before) {
+      const seconds = (this.#machine.elapsed() - began) / 1000;
+      await this.#journal.setFact(TOOK, JSON.stringify({ ...this.#took(), [id]: { piece, seconds } }));
+    }
+    return result;
+  }
+
+  /** What a rehearsal measured; undefined before its database is packed. */
+  rehearsed({ media }: Source, inventory: Inventory): Rehearsed | undefined {
+    const dump = inventory.artifacts.find(({ name }) => isDatabaseArtifact(name));
+    const databaseSeconds = this.#seconds("database");
+    if (!dump || databaseSeconds === undefined) return undefined;
+    return {
+      databaseSeconds,
+      sealSeconds: this.#seconds("seal") ?? 0,
+      dump,
+      bundleBytes: inventory.artifacts.reduce((sum, { size }) => sum + size, 0),
+      mediaBytes: media.bytes,
+      mediaFiles: media.files,
+    };
+  }
+
+  /** How long it was, beside what was predicted; or how long it is to be. */
+  findings(source: Source, inventory: Inventory, predicted: Prediction | undefined): Finding[] {
+    if (inventory.rehearsal) {
+      const rehearsed = this.rehearsed(source, inventory);
+      return rehearsed ? [expectedOutage(rehearsed)] : [];
+    }
+    const since = outageSince(this.#journal);
+    if (since === null) return [];
+    const seconds = (this.#machine.now() - Date.parse(since)) / 1000;
+    const told =
+      predicted === undefined
+        ? ""
+        : `; ${formatDuration(predictedSeconds(predicted).export)} until here were predicted, ${formatDuration(predictedSeconds(predicted).whole)} in all`;
+    return [
+      {
+        id: "outage",
+        level: "ok",
+        sentence: `people have been without their server for ${formatDuration(seconds)}, since ${since}${told}`,
+        evidence: this.pieces(predicted).map(({ label, text }) => `${label}: ${text}`),
+      },
+    ];
+  }
+
+  /** Each piece that was done in the outage, with what was predicted for it. */
+  pieces(predicted: Prediction | undefined): { label: string; value: number; text: string }[] {
+    return PIECES.flatMap(([piece, label]) => {
+      const value = this.#seconds(piece);
+      if (value === undefined) return [];
+      const told = predicted?.stages[piece];
+      const text = `${formatDuration(value)}${told === undefined ? "" : `, ${formatDuration(told)} predicted`}`;
+      return [{ label, value, text }];
+    });
+  }
+
+  #seconds(piece: Piece): number | undefined {
+    const all = Object.values(this.#took()).filter((one) => one.piece === piece);
+    return all.length === 0 ? undefined : all.reduce((sum, { seconds }) => sum + seconds, 0);
+  }
+
+  #took(): z.infer<typeof tookSchema> {
+    try {
+      return tookSchema.parse(JSON.parse(this.#journal.facts[TOOK] ?? "{}"));
+    } catch {
+      // It is only told: nothing depends on it.
+      return {};
+    }
+  }
+
+  #show(): void {
+    const since = outageSince(this.#journal);
+    if (since !== null) this.#view.outage(Date.parse(since));
+  }
+}
+
+const PIECES: readonly (readonly [Piece, string])[] = [
+  ["stop", "stop and fence the old server"],
+  ["database", "pack the database"],
+  ["media", "pack the media that came since"],
+  ["seal", "seal the bundle"],
+];

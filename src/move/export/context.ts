@@ -1,0 +1,44 @@
+import type { Workplace } from "../../bundle/workplace.ts";
+import type { Step } from "../../journal/step.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import type { DumpFormat } from "../../homeserver/database/dump/format.ts";
+import type { Piece } from "./clock.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";
+import type { WrittenList } from "../../homeserver/media/pack/packed-list.ts";
+import type { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
+
+/** What is packed, and where to. */
+export interface Packing {
+  readonly homeserver: Homeserver;
+  readonly place: Workplace;
+  /** Folder of the bundle. */
+  readonly folder: string;
+  /** What every step depends on. */
+  readonly inputs: Readonly<Record<string, string>>;
+  readonly accepted: readonly string[];
+  readonly media: MediaChoice;
+  readonly dumpFormat: DumpFormat;
+  /** Media that whoever gets the archives has already. */
+  readonly there?: WrittenList;
+  readonly progress: Progress;
+  readonly system: System;
+}
+
+/** A step, and the piece of the outage that it is. */
+export interface TimedStep {
+  readonly step: Step;
+  /** What is made at the same time, of the same files. */
+  readonly beside?: { readonly step: Step; readonly shared: SharedReads };
+  readonly piece?: Piece;
+}
+
+/** What each step of an export is given besides its own. */
+export const sharedBySteps = ({ place, inputs }: Packing) => ({
+  into: place.writer,
+  inventory: place.inventory,
+  inputs,
+  saved: () => place.save(),
+  check: place.check,
+});

@@ -1,0 +1,58 @@
+import type { Finding } from "../../report/finding.ts";
+import type { System } from "../../system/system.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { findMasConfig, usesMas } from "../../homeserver/mas/find.ts";
+import { readHomeserver } from "../../homeserver/read.ts";
+import { chooseSource, type GivenSource } from "../../homeserver/service/find/choose.ts";
+import { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { findLaunches } from "../../homeserver/service/find/find.ts";
+import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
+
+export interface ExportSource {
+  readonly homeserver: Homeserver;
+  readonly launch: Launch | undefined;
+  readonly launches: FoundLaunches;
+  /** How the configuration was read. */
+  readonly source: FenceRecord["source"];
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * The homeserver to be packed into a folder: the one that a person named, the one that an earlier run into this folder
+ * has fenced, whose units may not be seen any more, or the only one of this host. Throws as `chooseSource` and
+ * `readHomeserver` do.
+ */
+export async function findExportSource(
+  given: GivenSource,
+  folder: string,
+  system: System,
+): Promise<ExportSource> {
+  const { files, machine, signal } = system;
+  const launches = await findLaunches(system);
+  const record = await FenceRecord.read(folder, files, machine);
+  const fenced = given.configPaths.length === 0 && record && record.standing.length > 0 ? record : undefined;
+  const chosen = fenced
+    ? { source: fenced.source, launch: undefined, findings: [] }
+    : await chooseSource(launches, given, files);
+  const read = await readHomeserver({ ...chosen.source, masConfig: undefined, signal }, files);
+  // A service that an earlier run has stopped may not be found any more.
+  const named = chosen.source.masConfig ?? record?.source.masConfig;
+  const wanted = given.withoutMas !== true;
+  const masConfig = wanted ? (named ?? (usesMas(read) ? await findMasConfig(system) : undefined)) : undefined;
+  const homeserver = masConfig ? await readHomeserver({ ...chosen.source, masConfig, signal }, files) : read;
+  const { configPaths, workingFolder, map = [], keysFolder, databaseCommand } = chosen.source;
+  return {
+    homeserver,
+    launch: chosen.launch,
+    launches,
+    source: {
+      configPaths: [...configPaths],
+      workingFolder,
+      map: map.map((pair) => ({ ...pair })),
+      ...(keysFolder === undefined ? {} : { keysFolder }),
+      ...(databaseCommand === undefined ? {} : { databaseCommand: [...databaseCommand] }),
+      ...(masConfig === undefined ? {} : { masConfig: [...masConfig] }),
+    },
+    findings: chosen.findings,
+  };
+}

@@ -1,0 +1,137 @@
+import { join } from "node:path";
+import type { Manifest } from "../../bundle/manifest.ts";
+import { mustBeOneWay } from "../../bundle/making-lock.ts";
+import type { PassphraseSource } from "../../bundle/passphrase.ts";
+import { readRecipients } from "../../bundle/recipients.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { packConfig } from "../../homeserver/config/export.ts";
+import { mustBeDumpedSo, type DumpFormat } from "../../homeserver/database/dump/format.ts";
+import { openSource } from "../../homeserver/database/source.ts";
+import { findExportSource, type ExportSource } from "./find-source.ts";
+import { MAS_LEFT, mustHaveMas } from "../../homeserver/mas/find.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";
+import { MEDIA_MISSING } from "../../homeserver/media/export.ts";
+import { openProviders } from "../../homeserver/media/providers/provider.ts";
+import { uploadBytes } from "../../homeserver/media/store/rows.ts";
+import { mustHaveRoom } from "../disk-space.ts";
+import { sealedAgain } from "./already-sealed.ts";
+import type { GivenSource } from "../../homeserver/service/find/choose.ts";
+import { packSigningKey } from "../../homeserver/signing-key/export.ts";
+import { inspectSource, mustBePlain, mustHaveGpg, sourceFindings, type Source } from "./source.ts";
+import { planStop, type GivenStop, type StopPlan } from "./stop-plan.ts";
+
+/** What a person asked of an export. */
+export interface ExportOrder {
+  /** Where the configuration is, as far as it was said. */
+  readonly given: GivenSource;
+  /** Folder of the bundle. */
+  readonly folder: string;
+  readonly rehearsal: boolean;
+  readonly stop: GivenStop;
+  /** Bytes; undefined for artifacts that are whole. */
+  readonly partSize: number | undefined;
+  readonly passphrase: PassphraseSource;
+  /** Files or fingerprints. */
+  readonly recipients: readonly string[];
+  readonly accepted: readonly string[];
+  readonly media: MediaChoice;
+  readonly dumpFormat: DumpFormat;
+}
+
+/** What is known of everything before anything is changed or written. */
+export interface ExportLook {
+  readonly order: ExportOrder;
+  readonly found: ExportSource;
+  readonly source: Source;
+  /** Undefined for a rehearsal: nothing is stopped. */
+  readonly plan: StopPlan | undefined;
+  /** Fingerprints. */
+  readonly recipients: readonly string[];
+  readonly findings: readonly Finding[];
+}
+
+export interface SealedAlready {
+  readonly manifest: Manifest;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Looks at everything that an export needs, so that what would refuse it does so while the server serves. Changes
+ * nothing. Throws as those do whom it asks.
+ */
+export async function lookBeforeExport(
+  order: ExportOrder,
+  system: System,
+  progress: Progress,
+): Promise<ExportLook | SealedAlready> {
+  const { files } = system;
+  const { folder, rehearsal, accepted } = order;
+  mustBeOneWay({ source: order.passphrase, recipients: order.recipients });
+  const { fingerprints: recipients, findings: keys } = await readRecipients(order.recipients, system);
+  const given = { ...order.given, withoutMas: accepted.includes(MAS_LEFT) };
+  const found = await findExportSource(given, folder, system);
+  const { homeserver } = found;
+  await mustHaveGpg(system);
+  mustHaveMas(homeserver, accepted);
+  const source = await inspectSource(homeserver, order.media, system);
+  await mustBeDumpedSo(source.database, order.dumpFormat, system.programs);
+  const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
+  const again = await sealedAgain(wanted, source.marker, files, progress);
+  if (again) return { manifest: again.manifest, findings: [...keys, again.finding] };
+  const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
+  mustBePlain(source.media, homeserver.mediaStore, accepted);
+  // Media is not compressed: as much as this is certain.
+  const times = Number(order.media.backup) + Number(order.media.archive);
+  const bytes = accepted.includes(MEDIA_MISSING)
+    ? source.media.bytes
+    : Math.max(source.media.bytes, await bytesElsewhereToo(homeserver, source, system));
+  // What an earlier run packed lies there already; packed anew, it goes first.
+  const packed = await bytesOfMedia(folder, files);
+  await mustHaveRoom(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
+  return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
+}
+
+/** Bytes of media artifacts in a bundle's folder, complete or not. */
+async function bytesOfMedia(folder: string, files: Files): Promise<number> {
+  if ((await files.follow(folder))?.kind !== "folder") return 0;
+  let bytes = 0;
+  for (const name of await files.list(folder)) {
+    if (!/^\.?customer_(backup_)?media_export/.test(name)) continue;
+    bytes += (await files.look(join(folder, name)))?.size ?? 0;
+  }
+  return bytes;
+}
+
+/** What a dry run says: also what is only read when it is packed, so that what would refuse it later is found out now. */
+export async function onlyLook(
+  { order, found: { homeserver }, source, plan, findings }: ExportLook,
+  { files, machine }: System,
+): Promise<{ findings: Finding[]; lines: readonly string[] }> {
+  await packConfig(homeserver, files, machine.random(32));
+  await packSigningKey(homeserver, files);
+  return {
+    findings: [...findings, ...sourceFindings(homeserver, source, order.rehearsal)],
+    lines: plan?.lines ?? [],
+  };
+}
+
+/** Bytes of all uploads by their rows, where a storage provider may hold some of them; else 0. */
+async function bytesElsewhereToo(
+  homeserver: Homeserver,
+  { database }: Source,
+  system: System,
+): Promise<number> {
+  const providers = openProviders(homeserver, system);
+  for (const provider of providers) provider.close();
+  if (providers.length === 0) return 0;
+  const session = await openSource(database, system);
+  try {
+    return await uploadBytes(session);
+  } finally {
+    await session.close();
+  }
+}

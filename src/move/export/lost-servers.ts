@@ -1,0 +1,37 @@
+import type { Step } from "../../journal/step.ts";
+import { openSource } from "../../homeserver/database/source.ts";
+import { NOTHING_KEPT, type Kept } from "../../homeserver/media/store/folders.ts";
+import { lostOrigins, type LostOrigin } from "../../homeserver/media/remote/origins.ts";
+import type { Packing } from "./context.ts";
+import type { Source } from "./source.ts";
+
+const LOST_STEP = "export/lost-servers";
+
+/** Finds out whose media is kept although the rest is left behind, once for a bundle. */
+export function lostStep(packing: Packing, { database }: Source): Step {
+  const { http, machine, signal } = packing.system;
+  return {
+    id: LOST_STEP,
+    label: "servers that no longer answer",
+    inputs: { bundle: packing.place.inventory.id },
+    check: () => Promise.resolve(undefined),
+    async run() {
+      const session = await openSource(database, packing.system);
+      const asking = lostOrigins({ session, http, now: machine.now(), signal });
+      return { lost: await asking.finally(() => session.close()) };
+    },
+  };
+}
+
+/** Servers that no longer answer, and what is here of them. */
+export function lostIn({ place, media }: Packing): readonly LostOrigin[] {
+  const lost = place.journal.steps[LOST_STEP]?.outcome["lost"];
+  return media.remote || !media.backup || !Array.isArray(lost) ? [] : (lost as LostOrigin[]);
+}
+
+/** What is moved besides uploads and their thumbnails. */
+export function keptIn(packing: Packing): Kept {
+  const { backup, remote, previews } = packing.media;
+  // Archives for others have uploads only.
+  return backup ? { remote, previews, origins: lostIn(packing).map(({ origin }) => origin) } : NOTHING_KEPT;
+}

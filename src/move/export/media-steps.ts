@@ -1,0 +1,191 @@
+import { sealedName } from "../../bundle/layout.ts";
+import type { Step } from "../../journal/step.ts";
+import { openSource } from "../../homeserver/database/source.ts";
+import { dropArchives } from "../../homeserver/media/archive/earlier.ts";
+import { exportArchives, type ArchiveExport } from "../../homeserver/media/archive/export.ts";
+import { ARCHIVE_STEP } from "../../homeserver/media/archive/names.ts";
+import { ARCHIVE_SIZES } from "../../homeserver/media/archive/write.ts";
+import { compareMedia } from "../../homeserver/media/compare/compare.ts";
+import {
+  exportMedia,
+  MEDIA_ARTIFACT,
+  MEDIA_MISSING,
+  MEDIA_STEP,
+  mustBeUnchanged,
+  mustHaveFiles,
+  type PackedFirst,
+  type Reach,
+} from "../../homeserver/media/export.ts";
+import {
+  askedSince,
+  exportMediaSince,
+  MEDIA_SINCE_ARTIFACT,
+  MEDIA_SINCE_STEP,
+} from "../../homeserver/media/export-since.ts";
+import { openProviders } from "../../homeserver/media/providers/provider.ts";
+import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
+import { MEDIA_UNREADABLE } from "../../homeserver/media/store/store.ts";
+import { mustBeReadable } from "../../homeserver/media/pack/unreadable.ts";
+import { keptIn } from "./lost-servers.ts";
+import { sharedBySteps, type Packing, type TimedStep } from "./context.ts";
+import type { Source } from "./source.ts";
+
+/** Takes away what an earlier run packed of the media, and is not wanted any more. */
+export function choiceStep({ media, place, folder, system }: Packing): Step {
+  const { journal, inventory, writer } = place;
+  return {
+    id: "export/media-choice",
+    label: "choice of media",
+    inputs: { backup: String(media.backup), archive: String(media.archive) },
+    check: () => Promise.resolve(undefined),
+    async run() {
+      if (!media.archive) {
+        await dropArchives({ journal, inventory, folder, files: system.files, into: writer });
+        for (const id of Object.values(ARCHIVE_STEP)) await journal.forget(id);
+      }
+      if (!media.backup) {
+        for (const name of [MEDIA_ARTIFACT, MEDIA_SINCE_ARTIFACT]) {
+          await writer.remove(name);
+          inventory.dropArtifact(sealedName(name));
+        }
+        for (const id of [MEDIA_STEP, MEDIA_SINCE_STEP]) await journal.forget(id);
+      }
+      await place.save();
+      return {};
+    },
+  };
+}
+
+/** The first of the media: all that is there, or while the server serves, all that is there for good. */
+export function mediaSteps(packing: Packing, source: Source, serving: boolean): TimedStep[] {
+  const { backup, archive } = packing.media;
+  if (!backup && !archive) return [];
+  const shared = new SharedReads();
+  const media = { ...mediaFor(packing, source), shared, serving };
+  const before = async () => {
+    mustHaveFiles(await media.compare(), media);
+  };
+  const stored = exportMedia({ ...media, total: source.media.bytes });
+  const archived = exportArchives({
+    ...archiveFor(packing, media),
+    pass: "first",
+    ...(backup ? {} : { before }),
+  });
+  return [together(packing, stored, archived, shared), { step: unchangedStep(packing, media) }];
+}
+
+function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): Step {
+  return {
+    id: "export/media-hashes",
+    label: "look at what was packed of the media",
+    // Asked for once the first archive is there.
+    get inputs() {
+      const accepted = media.accepted ? "other files" : "nothing";
+      const unreadable = media.unreadableAccepted ? { unreadable: "accepted" } : {};
+      return { ...packing.inputs, first: packedFirst(packing).sha256, accepted, ...unreadable };
+    },
+    check: () => Promise.resolve(undefined),
+    async run() {
+      const first = packedFirst(packing);
+      mustBeUnchanged(first, media);
+      await mustBeReadable(first.unreadable, media);
+      return {};
+    },
+  };
+}
+
+/** What came since, and the section on all of it. `source` is as it is now. */
+export function mediaSinceStep(packing: Packing, source: Source): TimedStep {
+  const shared = new SharedReads();
+  const media = { ...mediaFor(packing, source), shared, serving: false };
+  const first = packedFirst(packing);
+  const stored = exportMediaSince({ ...media, state: source.media, first, packs: packing.media.backup });
+  const ofArchives = packedFirst(packing, ARCHIVE_STEP.first);
+  const archive = archiveFor(packing, media);
+  const archived = exportArchives({
+    ...archive,
+    pass: "since",
+    inputs: {
+      ...archive.inputs,
+      ...{ state: source.media.digest, marker: source.marker, first: ofArchives.sha256 },
+      accepted: media.accepted ? "missing files" : "nothing",
+    },
+    since: askedSince(ofArchives),
+  });
+  return packing.media.archive
+    ? { step: stored, beside: { step: archived, shared } }
+    : alone(stored, shared, "archive");
+}
+
+function together({ media }: Packing, stored: Step, archived: Step, shared: SharedReads): TimedStep {
+  if (!media.archive) return alone(stored, shared, "archive");
+  if (!media.backup) return alone(archived, shared, "backup");
+  return { step: stored, beside: { step: archived, shared } };
+}
+
+function alone(step: Step, shared: SharedReads, missing: "archive" | "backup"): TimedStep {
+  shared.leave(missing);
+  return { step };
+}
+
+/** What the journal says of the first archive of the media, whichever is made. */
+function packedFirst(
+  { place, media }: Packing,
+  step: string = media.backup ? MEDIA_STEP : ARCHIVE_STEP.first,
+): PackedFirst {
+  const outcome: Readonly<Record<string, unknown>> = place.journal.steps[step]?.outcome ?? {};
+  const { sha256, serving, began, changed, changedCount, unreadable } = outcome;
+  return {
+    sha256: String(sha256),
+    settled: serving !== true,
+    began: Number(began ?? 0),
+    changed: Array.isArray(changed) ? changed.map(String) : [],
+    changedCount: Number(changedCount ?? 0),
+    unreadable: Array.isArray(unreadable) ? unreadable.map(String) : [],
+  };
+}
+
+function archiveFor(
+  { homeserver, place, media: choice, progress, system }: Packing,
+  media: ReturnType<typeof mediaFor> & Pick<ArchiveExport, "shared" | "serving">,
+): Omit<ArchiveExport, "pass"> {
+  return {
+    ...media,
+    accepted: media.accepted || media.unreadableAccepted,
+    serverName: homeserver.serverName,
+    sizes: { ...ARCHIVE_SIZES, archive: choice.archiveSize },
+    journal: place.journal,
+    progress,
+    machine: system.machine,
+  };
+}
+
+function mediaFor(packing: Packing, { database }: Source) {
+  const { homeserver, folder, accepted, there, system } = packing;
+  const { files, machine, signal } = system;
+  const store = homeserver.mediaStore;
+  const unreadableAccepted = accepted.includes(MEDIA_UNREADABLE);
+  const reaching = async <T>(act: (reach: Reach) => Promise<T>): Promise<T> => {
+    const providers = openProviders(homeserver, system);
+    const session = await openSource(database, system);
+    try {
+      return await act({ session, providers });
+    } finally {
+      for (const provider of providers) provider.close();
+      await session.close();
+    }
+  };
+  return {
+    ...sharedBySteps(packing),
+    ...{ files, machine, signal, folder, store, reaching, there, kept: keptIn(packing) },
+    accepted: accepted.includes(MEDIA_MISSING),
+    unreadableAccepted,
+    compare: () =>
+      reaching(({ session, providers }) =>
+        compareMedia(session, store, files, {
+          ...{ hashes: false, tell: () => undefined, providers, signal },
+          closed: unreadableAccepted,
+        }),
+      ),
+  };
+}

@@ -1,0 +1,97 @@
+import { dirname, join } from "node:path";
+import { JOURNAL } from "../../bundle/layout.ts";
+import { unlessUnreadable } from "../../errors.ts";
+import { Journal } from "../../journal/journal.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { databaseFacts } from "../../homeserver/database/facts.ts";
+import { openForLooking } from "../../homeserver/database/look.ts";
+import { tableSizes } from "../../homeserver/database/checks/sizes.ts";
+import { estimateMove } from "../outage/estimate.ts";
+import { USUAL_LINK } from "../outage/rehearsed.ts";
+import { measureRates } from "../outage/measure.ts";
+import { predictionOf, readPrediction, type Prediction } from "../outage/prediction.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { Source } from "./source.ts";
+
+/** The fact of a journal that holds it: what a rehearsal says at its end, or what people were told before the stop. */
+const PREDICTION = "prediction";
+
+/**
+ * How long people will be without their server: as the newest rehearsal beside the bundle measured, or as a sample of
+ * this machine tells, in some seconds. Undefined when nothing can tell. Keeps it in the journal, for the runs after
+ * the stop.
+ */
+export async function predictOutage(
+  { folder, homeserver, source }: { folder: string; homeserver: Homeserver; source: Source },
+  journal: Journal,
+  system: System,
+  progress: Progress,
+): Promise<Prediction | undefined> {
+  const predicted =
+    (await lastRehearsal(folder, homeserver.serverName, system.files)) ??
+    (await sampled(homeserver, source, system, progress));
+  if (predicted) await keepPrediction(predicted, journal);
+  return predicted;
+}
+
+export const keepPrediction = (prediction: Prediction, journal: Journal) =>
+  journal.setFact(PREDICTION, JSON.stringify(prediction));
+
+export function predictionOfJournal({ facts }: Pick<Journal, "facts">): Prediction | undefined {
+  const text = facts[PREDICTION];
+  try {
+    return text === undefined ? undefined : readPrediction(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Rehearsals lie where `plan` puts them: beside the bundle. */
+async function lastRehearsal(folder: string, subject: string, files: Files): Promise<Prediction | undefined> {
+  const found: Prediction[] = [];
+  const place = dirname(folder);
+  for (const name of (await unlessUnreadable(() => files.list(place))) ?? []) {
+    const journal = await unlessUnreadable(() => Journal.read(join(place, name, JOURNAL), files));
+    if (journal?.facts["kind"] !== "rehearsal" || journal.facts["subject"] !== subject) continue;
+    const prediction = predictionOfJournal(journal);
+    if (prediction) found.push(prediction);
+  }
+  return found.sort((a, b) => (a.at < b.at ? 1 : -1))[0];
+}
+
+async function sampled(
+  homeserver: Homeserver,
+  { media }: Source,
+  system: System,
+  progress: Progress,
+): Promise<Prediction | undefined> {
+  // A prediction is a service: what keeps it from being made is met again where it matters.
+  return unlessUnreadable(async () => {
+    const look = await openForLooking(homeserver, false, system);
+    try {
+      const facts = await sizesOf(look, system.files);
+      const { rates, dumpBytes } = await measureRates(look, facts, system, progress);
+      const load = {
+        dumpBytes,
+        databaseBytes: facts.bytes,
+        mediaBytes: media.bytes,
+        mediaFiles: media.files,
+      };
+      const { outage } = estimateMove(load, { ...rates, link: USUAL_LINK });
+      return predictionOf("sample", system.machine.now(), outage);
+    } finally {
+      await look.session.close();
+    }
+  });
+}
+
+async function sizesOf(look: Awaited<ReturnType<typeof openForLooking>>, files: Files) {
+  if (look.engine === "sqlite") {
+    const bytes = (await files.follow(look.path))?.size ?? 0;
+    return { tables: [], encoding: "UTF8", bytes };
+  }
+  const { size: bytes, encoding } = await databaseFacts(look.session);
+  return { tables: await tableSizes(look.session), encoding, bytes };
+}

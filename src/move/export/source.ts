@@ -1,0 +1,194 @@
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes, formatCount } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
+import {
+  databaseWords,
+  findDatabase,
+  markerOf,
+  schemasOf,
+  usersOf,
+  type DatabaseSource,
+} from "../../homeserver/database/source.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { masProcesses } from "../../homeserver/mas/find.ts";
+import { keptFolders, type Kept, type MediaOrder } from "../../homeserver/media/store/folders.ts";
+import type { Listed } from "../../homeserver/media/store/listed.ts";
+import { MEDIA_ODD, MEDIA_UNREADABLE, storeState, type StoreState } from "../../homeserver/media/store/store.ts";
+import { refuseUnreadable } from "../../homeserver/media/pack/unreadable.ts";
+import { signsOfLife } from "../../homeserver/service/inspect.ts";
+
+/** What an export must know of its source before anything is written. */
+export interface Source {
+  readonly database: DatabaseSource;
+  /** See `markerOf`. */
+  readonly marker: string;
+  readonly media: StoreState;
+  /** What of the databases somebody should know who moves them. */
+  readonly remarks: readonly Finding[];
+  /** Signs that the server is not down. */
+  readonly alive: readonly Finding[];
+}
+
+/** Throws `program-missing`: without it there is no bundle. */
+export async function mustHaveGpg({ programs }: Pick<System, "programs">): Promise<void> {
+  if ((await programs.find("gpg")) !== undefined) return;
+  throw new MigrationError("program-missing", "gpg is not installed", {
+    hint: "install it: apt-get install gnupg",
+  });
+}
+
+/**
+ * Looks at everything that could fail later, and changes nothing.
+ * Throws `program-missing`, `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
+ */
+export async function inspectSource(
+  homeserver: Homeserver,
+  kept: MediaOrder,
+  system: System,
+): Promise<Source> {
+  const { files } = system;
+  await mustBeFolder(homeserver, system);
+  const alive = await signsOfAll(homeserver, system);
+  const { database, marker, inUse } = await findDatabase(homeserver, system);
+  const media = await storeState(homeserver.mediaStore, files, keptFolders({ ...kept, origins: [] }));
+  const remarks = await schemasOf(database, system);
+  return { database, marker, media, remarks, alive: [...alive, ...inUse] };
+}
+
+async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {
+  const found = await files.follow(mediaStore);
+  if (found?.kind === "folder") return;
+  throw new MigrationError(
+    "file-missing",
+    `the media store ${mediaStore} ${found ? "is no folder" : "is not there"}`,
+    {
+      hint: `check media_store_path; relative paths start where Synapse runs, taken to be ${workingFolder}: --working-directory says otherwise`,
+    },
+  );
+}
+
+/** Throws `media-missing` for what cannot be looked at, and for what is no regular file: a folder that is a link takes all its uploads out of the bundle. */
+export function mustBePlain(
+  { odd, nameless, closed }: Pick<StoreState, "odd" | "nameless" | "closed">,
+  store: string,
+  accepted: readonly string[],
+): void {
+  const unreadableAccepted = accepted.includes(MEDIA_UNREADABLE);
+  refuseUnreadable(closed.some, closed.count, { store, unreadableAccepted });
+  if (odd.count + nameless.count === 0 || accepted.includes(MEDIA_ODD)) return;
+  const holds = [
+    ...listed("links or other things that are no regular files", odd),
+    ...listed("things whose names are no UTF-8, so that they cannot be opened", nameless),
+  ];
+  throw new MigrationError("media-missing", `the media store ${store} holds ${holds.join("; and ")}`, {
+    hint: `${odd.count === 0 ? "Synapse makes no such names: move them out of the store" : "put what links lead to in their place, and move what is not Synapse's out of the store"}, or go on without it: --accept ${MEDIA_ODD}`,
+  });
+}
+
+function listed(what: string, { count, some }: Listed): string[] {
+  const more = count > 3 ? ` and ${count - 3} more` : "";
+  return count === 0 ? [] : [`${what}: ${some.slice(0, 3).join(", ")}${more}`];
+}
+
+/** Throws `homeserver-running`: what is written after the dump would be lost. */
+export function mustBeDown(alive: readonly Finding[]): void {
+  if (alive.length === 0) return;
+  const seen = alive.map(({ sentence, evidence = [] }) => [sentence, ...evidence].join(": "));
+  throw new MigrationError("homeserver-running", `the homeserver is not down: ${seen.join("; ")}`, {
+    hint: "say what stops it: --unit NAME, --container NAME or --stop-command COMMAND; or stop it yourself, workers too; or practise on the running one: --rehearse",
+  });
+}
+
+/**
+ * Looks once more, when everything is packed: a server that came back meanwhile, by its own unit or by a person, wrote
+ * what no dump has. Throws `homeserver-running`, `source-changed`.
+ */
+export async function mustHaveStayedDown(
+  homeserver: Homeserver,
+  source: Source,
+  system: System,
+): Promise<void> {
+  mustBeDown(await signsOf(homeserver, source, system));
+  if ((await markerOf(source.database, system)) === source.marker) return;
+  throw new MigrationError(
+    "source-changed",
+    `the database of ${homeserver.serverName} was written to while it was packed`,
+    {
+      hint: "something started the server in between: stop it for good, then run the same command again; only the database is packed anew",
+    },
+  );
+}
+
+/** Of the authentication service as well: what it writes after its dump would be lost too. */
+const signsOfAll = async (homeserver: Homeserver, system: System) => [
+  ...(await signsOfLife(homeserver, system)),
+  ...(homeserver.mas ? masProcesses(homeserver.mas, system.machine) : []),
+];
+
+/** Everything that shows that the server is up, at this moment. */
+export async function signsOf(homeserver: Homeserver, source: Source, system: System): Promise<Finding[]> {
+  return [...(await signsOfAll(homeserver, system)), ...(await usersOf(source.database, system))];
+}
+
+/** The same source as it is now, once it is down. */
+export async function downNow(
+  homeserver: Homeserver,
+  source: Source,
+  kept: Kept,
+  system: System,
+): Promise<Source> {
+  const marker = await markerOf(source.database, system);
+  return {
+    ...source,
+    alive: [],
+    marker,
+    media: await storeState(homeserver.mediaStore, system.files, keptFolders(kept)),
+  };
+}
+
+/** What was seen of the source, for the report and for a dry run. */
+export function sourceFindings(
+  homeserver: Homeserver,
+  { database, media, alive, remarks }: Source,
+  rehearsal: boolean,
+): Finding[] {
+  const { serverName, mediaStore } = homeserver;
+  return [
+    {
+      id: "source-database",
+      level: "ok",
+      sentence: `the database of ${serverName} is ${databaseWords(database)}`,
+    },
+    ...remarks,
+    {
+      id: "source-media",
+      level: "ok",
+      sentence: `${formatCount(media.files)} local media files, ${formatBytes(media.bytes)}, in ${mediaStore}`,
+    },
+    alive.length === 0
+      ? {
+          id: "source-down",
+          level: "ok",
+          sentence: `${serverName} is down: no process, no answer, nobody uses its database`,
+        }
+      : {
+          id: "source-up",
+          level: "note",
+          sentence: rehearsal
+            ? `${serverName} was running: this bundle is for practice only`
+            : `${serverName} is running: a real export stops it`,
+        },
+    ...(media.odd.count + media.nameless.count === 0
+      ? []
+      : [
+          {
+            id: MEDIA_ODD,
+            level: "warning" as const,
+            sentence: `${formatCount(media.odd.count + media.nameless.count)} things in the media store are no regular files, or have names that are no UTF-8, and were not packed`,
+            evidence: [...media.odd.some, ...media.nameless.some].slice(0, 20),
+            hint: "a link in a media store was made by hand: copy what it leads to into its place",
+          },
+        ]),
+  ];
+}

@@ -1,0 +1,119 @@
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { System } from "../../system/system.ts";
+import { connect } from "../../homeserver/database/address.ts";
+import { databaseMarker, masMarker } from "../../homeserver/database/count.ts";
+import { fileMarker } from "../../homeserver/database/file-state.ts";
+import { openForLooking, openState, type Look } from "../../homeserver/database/look.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { readHomeserver } from "../../homeserver/read.ts";
+import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { signsOfLife } from "../../homeserver/service/inspect.ts";
+
+/**
+ * Whether the old server moved on since it was fenced: then the bundle, or what was sent to the new host, is no longer
+ * what it is. Changes nothing.
+ */
+export async function movedOn(record: FenceRecord, sent: boolean, system: System): Promise<Finding[]> {
+  const again = sent
+    ? "drop the new database, and run the same restore again on the new host"
+    : "run the same export again";
+  if (record.standing.length === 0) return [];
+  try {
+    const homeserver = await readHomeserver({ ...record.source, signal: system.signal }, system.files);
+    const alive = await signsOfLife(homeserver, system);
+    if (alive.length > 0) {
+      return [
+        {
+          id: "source-up",
+          level: "warning",
+          sentence: `${record.subject} ${record.marker === null ? "still runs on this host: the export has not got it stopped" : "runs on this host although it was stopped for the move"}`,
+          evidence: alive.map(({ sentence }) => sentence),
+          hint: `stop it, and ${again}; or, if the move is given up, run synlift rollback`,
+        },
+      ];
+    }
+    if (record.marker === null) return [];
+    if ((await markerNow(homeserver, system)) === record.marker) return [];
+    return [
+      {
+        id: "source-moved-on",
+        level: "warning",
+        sentence: sent
+          ? `the database of ${record.subject} was written to after it was sent: the new host does not have that`
+          : `the database of ${record.subject} was written to after it was packed: the bundle does not hold that`,
+        hint: `${again}: it ${sent ? "brings" : "packs"} the database anew`,
+      },
+    ];
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    return [
+      {
+        id: "source-unseen",
+        level: "note",
+        sentence: `whether ${record.subject} was written to since it was ${sent ? "sent" : "packed"} cannot be seen from here: ${error.message}`,
+      },
+    ];
+  }
+}
+
+async function markerNow(homeserver: Homeserver, system: System): Promise<string> {
+  const { database, mas } = homeserver;
+  const looks = [];
+  const isFile = database.kind === "sqlite";
+  if (!isFile) looks.push(await openForLooking(homeserver, false, system));
+  looks.push(await openState(homeserver, false, system));
+  const markers = isFile ? [await fileMarker(database.path, system.files)] : [];
+  for (const look of looks) if (look) markers.push(await markerOf(look, databaseMarker));
+  if (mas) markers.push(await markerOf(await connect(mas.address, system, homeserver.mediaStore), masMarker));
+  // In the order of `markerOf` in database/source.ts.
+  return markers.join("+");
+}
+
+const markerOf = ({ session }: Pick<Look, "session">, marker: typeof databaseMarker) =>
+  marker(session).finally(() => session.close());
+
+/** What of the old host is changed now, for those who ask where the move is. */
+export function fenceFindings(record: FenceRecord | undefined): Finding[] {
+  if (record === undefined) return [];
+  const { standing, subject, holds } = record;
+  if (standing.length === 0) {
+    const sentence =
+      record.givenUp === undefined
+        ? "this export has changed nothing on this host"
+        : "everything that was changed on this host was undone";
+    return [{ id: "fence", level: "note", sentence }];
+  }
+  const evidence = standing.map(
+    ({ kind, name, made }) => `${WORDS[kind]}: ${name}, ${made === null ? "begun" : `since ${made}`}`,
+  );
+  if (standing.some(({ made }) => made === null)) {
+    return [
+      {
+        id: "fence",
+        level: "warning",
+        sentence: holds
+          ? `${subject} is kept from running on this host, but not all of it was finished`
+          : `${subject} may still be running on this host; nothing keeps it from starting yet`,
+        evidence,
+        hint: "run the same export again to go on, or take back what was changed with synlift rollback",
+      },
+    ];
+  }
+  const words = holds
+    ? "is kept from running on this host; synlift rollback lifts that"
+    : "was stopped on this host, and nothing that this export did keeps it from being started again";
+  return [{ id: "fence", level: holds ? "ok" : "note", sentence: `${subject} ${words}`, evidence }];
+}
+
+const WORDS: Readonly<Record<FenceRecord["standing"][number]["kind"], string>> = {
+  "unit-enabled": "unit disabled",
+  "unit-running": "unit stopped",
+  "unit-masked": "unit masked",
+  "unit-held": "unit held by a drop-in",
+  "restart-policy": "restart policy taken off",
+  "container-running": "container stopped",
+  running: "stopped",
+  "role-writes": "database role read-only",
+  "file-writes": "file read-only",
+};

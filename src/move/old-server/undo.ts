@@ -1,0 +1,214 @@
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { System } from "../../system/system.ts";
+import { addressOfStore, connect, databaseAddress } from "../../homeserver/database/address.ts";
+import { reopenFile, reopenRole, roleNamed } from "../../homeserver/database/fence.ts";
+import type { Store } from "../../homeserver/database/store.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { Change, FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { waitUntilUp } from "../../homeserver/service/start.ts";
+import { signsOfLife, urlsOf } from "../../homeserver/service/inspect.ts";
+import { starts, undoOnHost, undoWords } from "../../homeserver/service/undo.ts";
+import { openRoleWords, stillClosed } from "./still-read-only.ts";
+import { Unwritten } from "./best-effort.ts";
+
+export interface PutBack {
+  readonly record: FenceRecord;
+  /** Undefined when its configuration cannot be read: what needs it cannot be undone then, the rest can. */
+  readonly homeserver: Homeserver | undefined;
+  /** Ids of what a person undoes by hand, where it cannot be done here. */
+  readonly accepted: readonly string[];
+  /** Remembers what could not be written down. */
+  readonly unwritten: Unwritten;
+  /** What starts it, instead of what is written down. */
+  readonly startCommand?: string | undefined;
+  /** Where to ask the started server; else its first plain listener. */
+  readonly url?: string | undefined;
+}
+
+/** Milliseconds that a server gets to come up. */
+const PATIENCE = 120_000;
+
+/** What undoing the fence does, in order: the last made is undone first, and the start comes last. */
+export function undos({ standing }: Pick<FenceRecord, "standing">): Change[] {
+  const reversed = standing.toReversed();
+  return [...reversed.filter((change) => !starts(change)), ...reversed.filter(starts)];
+}
+
+export interface WentBack {
+  /** What a person has to do still, a line each. */
+  readonly left: readonly string[];
+  /** The server could not serve, or not write, as it stands: so it was not started. */
+  readonly closed: boolean;
+  /** Whether it was started, or runs already. */
+  readonly started: boolean;
+  /** What could not be undone and nobody accepted, when all the rest was done. */
+  readonly failure: MigrationError | undefined;
+}
+
+interface Failed {
+  readonly id: string;
+  /** Whether the server cannot do without it. */
+  readonly keeps: boolean;
+  readonly isStart: boolean;
+  readonly sentence: string;
+  readonly cause: MigrationError;
+}
+
+/**
+ * Undoes every change that was made to the old host, and starts the server again if it was stopped by us. What cannot be
+ * undone does not keep the rest from it; the server is not started as long as it could not serve. May be called again
+ * after a break. Throws what nobody foresaw alone: `failure` has `fence-failed` or `start-failed`.
+ */
+export async function putBack(from: PutBack, system: System, progress: Progress): Promise<WentBack> {
+  const { record, homeserver, startCommand } = from;
+  const list = undos(record);
+  const left: string[] = [];
+  const failed: Failed[] = [];
+  const back = (change: Change) => takeBack(change, from, { left, failed }, system, progress);
+  for (const change of list.filter((one) => !starts(one))) await back(change);
+  const closed = homeserver ? await stillClosed(homeserver, record, system) : [];
+  left.push(...closed);
+  const isKept = closed.length > 0 || failed.some(({ keeps }) => keeps);
+  let started = false;
+  for (const change of list.filter(starts)) {
+    const words = undoWords(change, record.keeper, startCommand);
+    // It would serve nobody.
+    if (isKept) left.push(`then the same rollback once more: ${words}`);
+    else if (await back(change)) started = true;
+  }
+  if (startCommand !== undefined && !started && left.length === 0 && failed.length === 0)
+    started = await back(START);
+  const url = from.url ?? homeserver?.listeners.flatMap(urlsOf)[0];
+  if (started && url !== undefined)
+    await attempt(
+      () => waitUntilUp(url, PATIENCE, system),
+      (cause) => failed.push({ id: "start", keeps: false, isStart: true, sentence: cause.message, cause }),
+    );
+  const failure = failed.length === 0 ? undefined : failureOf(failed);
+  return { left, closed: isKept, started: started && !failed.some(({ isStart }) => isStart), failure };
+}
+
+/** Whether it is done, and nothing of it left to a person. */
+async function takeBack(
+  change: Change,
+  from: PutBack,
+  { left, failed }: { left: string[]; failed: Failed[] },
+  system: System,
+  progress: Progress,
+): Promise<boolean> {
+  const { record, startCommand, unwritten } = from;
+  const words = undoWords(change, record.keeper, startCommand);
+  // What was given with the call stands in no record.
+  const written = async () => {
+    if (change !== START) await unwritten.unless(() => record.undone(change));
+  };
+  const { id, keeps } = UNDOING[change.kind];
+  // A server must not be started twice: a stop that was begun may have failed, and an earlier undo may be unwritten.
+  const runs = change.kind === "running" && (await answers(from, system));
+  const done = await attempt(
+    async () => runs || (await undoOne(change, from, system)),
+    async (cause) => {
+      const sentence = `${words}: ${cause.message}`;
+      if (from.accepted.includes(id)) {
+        left.push(sentence);
+        await written();
+      } else failed.push({ id, keeps, isStart: starts(change), sentence, cause });
+    },
+  );
+  if (done === undefined) return false;
+  await written();
+  if (done) progress.note(runs ? `${record.subject} is not started: it answers` : words);
+  else left.push(words);
+  return done;
+}
+
+/** Undefined for a failure that we foresaw, which is handed on. */
+async function attempt<T>(
+  act: () => Promise<T>,
+  onFailure: (cause: MigrationError) => unknown,
+): Promise<T | undefined> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    await onFailure(error);
+    return undefined;
+  }
+}
+
+/** By which id a person takes over what cannot be undone, as those of the fence; and whether the server can serve without. */
+const UNDOING: Readonly<Record<Change["kind"], { readonly id: string; readonly keeps: boolean }>> = {
+  "unit-enabled": { id: "fence-disable", keeps: false },
+  "restart-policy": { id: "fence-policy", keeps: false },
+  "unit-masked": { id: "fence-mask", keeps: true },
+  "unit-held": { id: "fence-mask", keeps: true },
+  "role-writes": { id: "fence-database", keeps: true },
+  "file-writes": { id: "fence-database", keeps: true },
+  "unit-running": { id: "start", keeps: false },
+  "container-running": { id: "start", keeps: false },
+  running: { id: "start", keeps: false },
+};
+
+function failureOf(failed: readonly Failed[]): MigrationError {
+  const onlyStart = failed.every(({ isStart }) => isStart);
+  const ids = [...new Set(failed.map(({ id }) => `--accept ${id}`))].join(" ");
+  return new MigrationError(
+    onlyStart ? "start-failed" : "fence-failed",
+    `this could not be undone: ${failed.map(({ sentence }) => sentence).join("; ")}`,
+    {
+      hint: onlyStart
+        ? "look at the server's own log, and run the same command again; --start-command says what starts it instead"
+        : `clear that and run the same command again; or do it by hand and run it with ${ids}`,
+      cause: failed[0]!.cause,
+    },
+  );
+}
+
+const answers = async ({ homeserver }: PutBack, system: System) =>
+  homeserver !== undefined &&
+  (await signsOfLife(homeserver, system)).some(({ id }) => id === "homeserver-answers");
+
+/** A start by a command that was given, where none is in the record. */
+const START: Change = {
+  ...{ kind: "running", name: "command", before: null },
+  ...{ intended: "", made: null, undone: null },
+};
+
+/** Throws as `databaseAddress` does. */
+const addressFor = (store: Store, homeserver: Homeserver): PostgresAddress =>
+  addressOfStore(store, homeserver) ?? databaseAddress(homeserver);
+
+async function undoOne(
+  change: Change,
+  { record, homeserver, startCommand }: PutBack,
+  system: System,
+): Promise<boolean> {
+  const { kind, name, before } = change;
+  if (kind === "file-writes") await reopenFile(name, before!, system.files);
+  else if (kind === "role-writes") {
+    const { role, database, store } = roleNamed(name);
+    if (!homeserver)
+      throw new MigrationError(
+        "config-unreadable",
+        `where the database is stands in the configuration, which cannot be read; by hand, ${openRoleWords({ role, database })}`,
+      );
+    const { session } = await connect(addressFor(store, homeserver), system, homeserver.mediaStore);
+    try {
+      await reopenRole(session, { role, database, before });
+    } finally {
+      await session.close();
+    }
+  } else return undoOnHost(change, record.keeper, startCommand, system);
+  return true;
+}
+
+/** Of what stands in the record's source, when it cannot be read. */
+export const configUnread = (subject: string, error: MigrationError): Finding => ({
+  id: "config-unread",
+  level: "warning",
+  sentence: `the configuration of ${subject} cannot be read: ${error.message}`,
+  hint: "--config with each of its files as they are now; without it the database's role is not opened, and nobody is asked whether the server answers",
+});

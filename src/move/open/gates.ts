@@ -1,0 +1,166 @@
+import type { Inventory } from "../../bundle/inventory.ts";
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { verifyNoStray } from "../../homeserver/config/checks/stray.ts";
+import { verifyConfig } from "../../homeserver/config/verify.ts";
+import { connect, stateAddress } from "../../homeserver/database/address.ts";
+import type { DatabaseSection } from "../../homeserver/database/section.ts";
+import { openDatabaseOf } from "../../homeserver/database/target.ts";
+import { verifyDatabase } from "../../homeserver/database/verify.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { hostGates } from "./host-gates.ts";
+import type { Installed } from "../../homeserver/version/installed.ts";
+import { masGates } from "../../homeserver/mas/verify.ts";
+import type { RestoreRecord } from "../restore/record.ts";
+import { verifyMedia } from "../../homeserver/media/verify.ts";
+import { sectionsOf } from "../sections.ts";
+import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";
+
+export interface Restored {
+  readonly inventory: Inventory;
+  /** Read from the restored configuration. */
+  readonly homeserver: Homeserver;
+  readonly record: RestoreRecord;
+  /** The Synapse that will run here. */
+  readonly installed: Installed;
+}
+
+/** Every gate, against what was counted at the source. Changes nothing. */
+export async function gates(
+  { inventory, homeserver, record, installed }: Restored,
+  system: System,
+  progress: Progress,
+): Promise<Finding[]> {
+  const { config, key, database, state, mas, media } = sectionsOf(inventory);
+  const findings = [
+    ...verifyConfig(config, homeserver, inventory.salt),
+    ...(await verifySigningKey(key, homeserver, system.files)),
+    await verifyNoStray(record, system.files),
+    sameStore(homeserver, record.mediaStore),
+    ...(await hostGates(
+      { homeserver, record, packed: config.files, installed, compatVersion: database.compatVersion },
+      system,
+    )),
+  ];
+  const session = await openDatabaseOf(homeserver, system);
+  try {
+    findings.push(...(await verifyDatabase(withAdded(database, record), session)));
+    const id = "gate/media";
+    progress.begin({ id, label: "media against rows", unit: "bytes", total: media.rowBytes });
+    const tell = (bytes: number) => {
+      progress.advance(id, bytes);
+    };
+    findings.push(
+      ...(await verifyMedia(media, {
+        session,
+        store: homeserver.mediaStore,
+        files: system.files,
+        tell,
+        kept: database.kept,
+      })),
+    );
+    progress.end(id);
+  } finally {
+    await session.close();
+  }
+  if (state) findings.push(...(await stateGates(state, homeserver, system)));
+  if (mas && record.mas) findings.push(...(await masGates(mas, homeserver.mas, inventory.salt, system)));
+  return findings;
+}
+
+async function stateGates(
+  section: DatabaseSection,
+  homeserver: Homeserver,
+  system: System,
+): Promise<Finding[]> {
+  const address = stateAddress(homeserver);
+  if (!address) {
+    return [
+      {
+        id: "state-database",
+        level: "blocker",
+        sentence: "the bundle has a database of state groups, and the configuration here names none",
+        hint: "restore again with --state-database: a server without its state groups serves no room",
+      },
+    ];
+  }
+  const { session } = await connect(address, system, homeserver.mediaStore);
+  return verifyDatabase(section, session, "state").finally(() => session.close());
+}
+
+/** What was counted at the source, with the uploads that came from elsewhere when it was restored. */
+function withAdded(section: DatabaseSection, { addedUploads = 0 }: RestoreRecord): DatabaseSection {
+  if (addedUploads === 0) return section;
+  const uploads = Object.entries({ ...section.rows, ...section.staying }).filter(([name]) =>
+    name.endsWith(".local_media_repository"),
+  );
+  const more = uploads.map(([name, count]) => [name, count + addedUploads] as const);
+  return { ...section, staying: { ...section.staying, ...Object.fromEntries<number>(more) } };
+}
+
+/** What a server changes by merely being started. */
+const CHANGED_BY_A_START = new Set([
+  "row-counts",
+  "sequences",
+  "stream-positions",
+  "schema",
+  "one-time-keys",
+  "remote-media",
+]);
+
+/** A server that was started once, after it had passed every gate, has written a little since: that is told, and no fault. */
+export function excuseStart(findings: readonly Finding[], { started }: RestoreRecord): Finding[] {
+  return findings.map((finding) =>
+    started !== null && finding.level === "blocker" && CHANGED_BY_A_START.has(finding.id)
+      ? {
+          ...finding,
+          level: "note",
+          sentence: `${finding.sentence}: it passed every gate on ${started}, and was started then`,
+        }
+      : finding,
+  );
+}
+
+/** Without these the new server is another one, whatever somebody accepts. */
+const NEVER_ACCEPTED = new Set([
+  ...["signing-key", "signing-key-published", "server-name", "row-counts", "state-database"],
+  "mas-secret:secrets.encryption",
+]);
+
+/** Turns what somebody accepted by id into notes. Throws `bad-usage` for what cannot be accepted away. */
+export function acceptFindings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
+  const never = accepted.find((id) => NEVER_ACCEPTED.has(id));
+  if (never !== undefined) {
+    throw new MigrationError("bad-usage", `--accept ${never}: this gate cannot be accepted away`, {
+      hint: "restore again; a server that fails it is not the old one",
+    });
+  }
+  return findings.map((finding) =>
+    finding.level === "blocker" && accepted.includes(finding.id)
+      ? { ...finding, level: "note", sentence: `${finding.sentence} (accepted)` }
+      : finding,
+  );
+}
+
+/** The error to end with when a gate is not passed; undefined when all are. */
+export function mustPass(findings: readonly Finding[]): MigrationError | undefined {
+  const failed = findings.filter(({ level }) => level === "blocker").map(({ id }) => id);
+  if (failed.length === 0) return undefined;
+  return new MigrationError("gate-failed", `the new server stays closed: ${failed.join(", ")}`, {
+    hint: "the findings say what would clear each; nobody can reach the server until then",
+  });
+}
+
+function sameStore(homeserver: Homeserver, mediaStore: string): Finding {
+  const id = "media-store";
+  if (homeserver.mediaStore === mediaStore)
+    return { id, level: "ok", sentence: `media_store_path is ${mediaStore}, where the media was restored` };
+  return {
+    id,
+    level: "blocker",
+    sentence: `media_store_path is ${homeserver.mediaStore}, but the media was restored to ${mediaStore}`,
+    hint: "set media_store_path to where the media is: Synapse would make an empty store without a word",
+  };
+}

@@ -1,0 +1,140 @@
+import { join } from "node:path";
+import type { Finding } from "../../report/finding.ts";
+import { formatMode } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
+import { removedFindings, removedFromLogConfig } from "../../homeserver/config/checks/removed-settings.ts";
+import type { FileRecord } from "../../homeserver/config/pack/packed-file.ts";
+import { verifyDatabaseFile } from "../../homeserver/database/sqlite/verify-file.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { Installed } from "../../homeserver/version/installed.ts";
+import { mediaOwners } from "../../homeserver/media/store/owners.ts";
+import type { RestoreRecord } from "../restore/record.ts";
+import { isNewerThanKnown, oldestFor, schemaOf } from "../../homeserver/synapse-versions.ts";
+
+export interface OnHost {
+  readonly homeserver: Homeserver;
+  readonly record: Pick<RestoreRecord, "fence" | "owner" | "placed">;
+  /** What the inventory says of the configuration's files. */
+  readonly packed: readonly FileRecord[];
+  readonly installed: Installed;
+  /** The database's row of `schema_compat_version`. */
+  readonly compatVersion: number;
+}
+
+/** The gates on what this host does with what was restored: will this Synapse start on it, and may it read its files? */
+export async function hostGates(on: OnHost, system: System): Promise<Finding[]> {
+  const { homeserver, installed } = on;
+  const uid = await uidOf(on, system);
+  const account = { uid, name: nameOf(on, uid) };
+  const { database } = homeserver;
+  return [
+    acceptsSchema(on),
+    ...(await refusedSettings(homeserver, installed, system)),
+    await fileOwners(on, uid, system),
+    ...(database.kind === "sqlite" ? [await verifyDatabaseFile(database.path, account, system.files)] : []),
+    await mediaOwners(homeserver.mediaStore, account, system),
+  ];
+}
+
+/** `_setup_or_upgrade`, synapse/storage/prepare_database.py: a database's compat version above Synapse's own ends the start. */
+function acceptsSchema({ installed: { version: found }, compatVersion }: OnHost): Finding {
+  const id = "synapse-schema";
+  const oldest = oldestFor(compatVersion) ?? "a newer one than is known here";
+  if (!found) {
+    return {
+      id,
+      level: "note",
+      sentence: `which Synapse will run here could not be found out; this database needs ${oldest} or newer`,
+      hint: "name it with --synapse FOLDER, the environment that it is installed in",
+    };
+  }
+  const { version, from } = found;
+  const evidence = [
+    `Synapse ${version.text}, known from ${from}`,
+    `the database needs schema ${compatVersion} or higher`,
+  ];
+  const schema = schemaOf(version);
+  // Those before the known ones had lower schemas still.
+  if (isNewerThanKnown(version) || (schema && schema.version >= compatVersion))
+    return {
+      id,
+      level: "ok",
+      sentence: `Synapse ${version.text} on this host starts on this database`,
+      evidence,
+    };
+  return {
+    id,
+    level: "blocker",
+    sentence: `Synapse ${version.text} on this host is too old for this database and would not start`,
+    evidence,
+    hint: `install Synapse ${oldest} or newer, best the version that the old host had`,
+  };
+}
+
+async function refusedSettings(
+  homeserver: Homeserver,
+  { version }: Installed,
+  { files }: System,
+): Promise<Finding[]> {
+  if (!version) return [];
+  const between = { target: version.version };
+  const found = [
+    ...removedFindings(homeserver, between),
+    ...(await removedFromLogConfig(homeserver, files, between)),
+  ];
+  if (found.length > 0) return found;
+  const sentence = `no setting is known to keep Synapse ${version.version.text} from starting`;
+  return [{ id: "config-settings", level: "ok", sentence }];
+}
+
+/** Whom the files are to belong to: the one that Synapse will run as, as far as anybody said so. */
+async function uidOf({ record, installed }: OnHost, { files, machine }: System): Promise<number | undefined> {
+  if (record.owner) return record.owner.uid;
+  const account = installed.launch?.map.length === 0 ? installed.launch.account : undefined;
+  if (account !== undefined && /^\d+$/.test(account)) return Number(account);
+  if (account !== undefined) return machine.account(account)?.uid;
+  return (await files.follow(record.fence.folder))?.uid;
+}
+
+const nameOf = ({ record, installed }: OnHost, uid: number | undefined) =>
+  record.owner?.name ?? installed.launch?.account ?? `user id ${uid ?? "?"}`;
+
+/** What others on the host must not read: all that may hold a secret. */
+const OPEN_TO_OTHERS = new Set<FileRecord["role"]>(["templates", "log-config", "tls"]);
+
+async function fileOwners(on: OnHost, uid: number | undefined, { files }: System): Promise<Finding> {
+  const id = "file-owners";
+  const { folder, names, suffix } = on.record.fence;
+  const faults: string[] = [];
+  const packed = new Map((on.record.placed ?? on.packed).map((record) => [record.name, record]));
+  for (const { name, role } of packed.values()) {
+    const plain = join(folder, name);
+    const path = names.includes(name) && !(await files.look(plain)) ? plain + suffix : plain;
+    const found = await files.look(path);
+    const say = (what: string) => faults.push(`${path} ${what}`);
+    if (found?.kind !== "file") say(found ? "is no file any more" : "is not there");
+    else if (uid !== undefined && found.uid !== uid) say(`belongs to user id ${found.uid}`);
+    else if (role === "signing-key" && (found.mode & 0o077) !== 0)
+      say(`has mode ${formatMode(found.mode)}, others may read the key`);
+    else if ((found.mode & 0o022) !== 0) say(`has mode ${formatMode(found.mode)}, others may write to it`);
+    else if ((found.mode & 0o007) !== 0 && !OPEN_TO_OTHERS.has(role))
+      say(`has mode ${formatMode(found.mode)}, everybody may read it`);
+    else if ((found.mode & 0o400) === 0) say(`has mode ${formatMode(found.mode)}, its owner may not read it`);
+  }
+  const who = nameOf(on, uid);
+  if (faults.length === 0)
+    return {
+      id,
+      level: "ok",
+      sentence: `${packed.size} files in ${folder} belong to ${who}, and nobody else may read their secrets`,
+    };
+  return {
+    id,
+    level: "blocker",
+    sentence: `${faults.length} of ${packed.size} files in ${folder} are not as ${who} needs them`,
+    evidence: faults.slice(0, SHOWN),
+    hint: `give them to the account that runs Synapse, and to nobody else: chown, and chmod 600`,
+  };
+}
+
+const SHOWN = 20;

@@ -1,0 +1,27 @@
+import type { System } from "../../system/system.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { readHomeserver } from "../../homeserver/read.ts";
+import type { RestoreRecord } from "../restore/record.ts";
+
+/**
+ * The restored configuration, by places of this host, and with the database as it is reached from here: in a container
+ * Synapse sees both under other names. `fenced` says which names its files have now. Throws as `readHomeserver`.
+ */
+export async function readRestored(
+  record: RestoreRecord,
+  { fenced, workingFolder }: { fenced: boolean; workingFolder: string },
+  { files, signal }: Pick<System, "files" | "signal">,
+): Promise<Homeserver> {
+  const { layout, databaseHere, databaseCommand, mas } = record;
+  const homeserver = await readHomeserver(
+    {
+      configPaths: fenced ? record.fencedPaths : record.configPaths,
+      masConfig: fenced ? mas?.fencedPaths : mas?.configPaths,
+      ...{ workingFolder, databaseCommand, signal, map: layout?.map ?? [] },
+    },
+    files,
+  );
+  const { database } = homeserver;
+  if (!databaseHere || database.kind !== "postgres") return homeserver;
+  return { ...homeserver, database: { ...database, args: { ...database.args, ...databaseHere } } };
+}

@@ -1,0 +1,144 @@
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import { shellWord } from "../../system/shell-word.ts";
+import type { System } from "../../system/system.ts";
+import { authenticationService } from "../../homeserver/config/checks/host.ts";
+import { HANDED_OUT } from "../../homeserver/config/handed-out.ts";
+import type { Homeserver, Settings } from "../../homeserver/homeserver.ts";
+import { ask, type Opening } from "./start.ts";
+import { waitUntilUp } from "../../homeserver/service/start.ts";
+
+export interface Trial extends Pick<Opening, "record" | "inventory" | "homeserver" | "token"> {
+  /** The Python that has Synapse; undefined where this host has none. */
+  readonly python: string | undefined;
+  /** On loopback, for whoever clicks through it. */
+  readonly port: number;
+}
+
+export interface Tried {
+  readonly findings: readonly Finding[];
+  readonly url: string;
+  /** What ends it. */
+  readonly stop: string;
+}
+
+const PATIENCE = 120_000;
+
+/**
+ * Starts the restored server out of everybody's reach, beside its fence, which stays: with the fenced files, and one more
+ * that takes federation, mail, push and bridges away. It goes on running. Throws `bad-usage`, `target-unsuitable`, `start-failed`.
+ */
+export async function tryIsolated(trial: Trial, system: System): Promise<Tried> {
+  const { record, homeserver, python, port } = trial;
+  const { files, http, machine, programs } = system;
+  const { folder } = record.fence;
+  if (python === undefined)
+    throw new MigrationError("bad-usage", "--isolated starts Synapse itself, and does not know which", {
+      hint: "install it on this host, in a virtual environment if you like, and name that: --synapse FOLDER",
+    });
+  if (await http.accepts("127.0.0.1", port, 2000))
+    throw new MigrationError("target-unsuitable", `something listens at 127.0.0.1:${port} already`, {
+      hint: "choose another: --port; or end the trial that runs there",
+    });
+  const [overlay, pidFile] = [join(folder, "isolated.yaml"), join(folder, "isolated.pid")];
+  await files.writeWhole(
+    overlay,
+    `# Made by synlift, for a trial.\n${stringify(isolatedSettings(homeserver.settings, { port, pidFile }))}`,
+  );
+  if (record.owner) await files.setOwner(overlay, record.owner.uid, record.owner.gid);
+  const account = record.owner && machine.isRoot ? machine.account(record.owner.name) : undefined;
+  const configs = [...record.fencedPaths, overlay].flatMap((path) => ["-c", path]);
+  const args = ["-m", "synapse.app.homeserver", ...configs, "--daemonize"];
+  const stop = `kill "$(cat ${shellWord(pidFile)})"`;
+  try {
+    await programs.launch({ name: python, args, folder, ...(account ? { account } : {}) });
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    throw new MigrationError("start-failed", `Synapse does not start: ${error.message}`, {
+      hint: "look at its log",
+      cause: error,
+    });
+  }
+  const url = `http://127.0.0.1:${port}`;
+  const end = () =>
+    programs.launch({ name: "sh", args: ["-c", stop] }, { always: true }).catch(() => undefined);
+  try {
+    await waitUntilUp(url, PATIENCE, system);
+    const findings = [...(await ask(url, trial, system)), ...stillReaching(homeserver)];
+    if (findings.some(({ level }) => level === "blocker")) await end();
+    return { findings, url, stop };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+/** Whole settings without which nothing of that kind is done. */
+const SPEAKING = ["email", "account_validity", "oidc_config", "saml2_config", "cas_config", "opentracing"];
+
+/** Everything that would speak to anybody, by synapse/config: each replaces the whole setting of that name. */
+export function isolatedSettings(
+  settings: Settings,
+  { port, pidFile }: { port: number; pidFile: string },
+): Record<string, unknown> {
+  const gone = [...HANDED_OUT, ...SPEAKING]
+    .filter((setting) => settings[setting] !== undefined)
+    .map((setting) => [setting, null] as const);
+  return {
+    ...Object.fromEntries(gone),
+    listeners: [
+      {
+        port,
+        type: "http",
+        bind_addresses: ["127.0.0.1"],
+        resources: [{ names: ["client", "keys"], compress: false }],
+      },
+    ],
+    pid_file: pidFile,
+    // Nobody is allowed, in either direction.
+    federation_domain_whitelist: [],
+    federation_sender_instances: [],
+    trusted_key_servers: [],
+    // Nothing that a request could lead to: neither other servers, nor push gateways, nor previewed pages.
+    ip_range_blacklist: ["0.0.0.0/0", "::/0"],
+    ip_range_whitelist: [],
+    pusher_instances: [],
+    registrations_require_3pid: [],
+    account_threepid_delegates: {},
+    enable_registration: false,
+    app_service_config_files: [],
+    url_preview_enabled: false,
+    report_stats: false,
+    modules: [],
+    oidc_providers: [],
+    redis: { enabled: false },
+    media_storage_providers: [],
+  };
+}
+
+function stillReaching({ settings }: Homeserver): Finding[] {
+  const service = authenticationService(settings);
+  const sentry: Finding[] =
+    settings["sentry"] === undefined
+      ? []
+      : [
+          {
+            id: "isolated-sentry",
+            level: "warning",
+            sentence: "the trial sends its errors to sentry, which one more file cannot switch off",
+            hint: "take sentry out of the fenced configuration, if that matters",
+          },
+        ];
+  if (service === undefined) return sentry;
+  return [
+    ...sentry,
+    {
+      id: "isolated-authentication",
+      level: "warning",
+      sentence: `the trial asks the authentication service at ${service} who somebody is`,
+      hint: "see that this is not the one that the real server uses",
+    },
+  ];
+}

@@ -1,0 +1,100 @@
+import { measurePace } from "../../bundle/pace.ts";
+import { gzipProgram, type GzipProgram } from "../../pipeline/gzip-program.ts";
+import type { Lock } from "../../pipeline/encrypt.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { LEVEL } from "../../homeserver/database/export.ts";
+import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
+import type { Look } from "../../homeserver/database/look.ts";
+import { sampleDump } from "../../homeserver/database/checks/sample.ts";
+import type { Rates } from "./estimate.ts";
+
+export interface Measured {
+  /** All but the road, which is not measured. */
+  readonly rates: Omit<Rates, "link">;
+  /** What compresses the dump; zlib in our process when left out. */
+  readonly gzip?: GzipProgram["name"];
+  /** Bytes of text that a dump will have, about. */
+  readonly dumpBytes: number;
+  /** The same by table; empty for SQLite. */
+  readonly byTable: ReadonlyMap<string, number>;
+}
+
+/** Made-up media: noise, as what is compressed already looks, the same block several times since it is only stored. */
+const MEDIA_SAMPLE = { bytes: 4 * 1024 * 1024, times: 3 };
+/** Bytes of a SQLite file that are read of it. */
+const FILE_SAMPLE = 8 * 1024 * 1024;
+const BLOCK = 1024 * 1024;
+
+/**
+ * A short sample of dumping, compressing and encrypting on this machine: some seconds, nothing written. The passphrase
+ * is made up and thrown away. Throws `program-missing` without gpg, `program-failed` when a program fails.
+ */
+export async function measureRates(
+  look: Look,
+  facts: Pick<DatabaseLookFacts, "tables" | "encoding" | "bytes">,
+  system: Pick<System, "programs" | "machine" | "gpg">,
+  progress: Progress,
+): Promise<Measured> {
+  const { machine } = system;
+  const lock: Lock = { gpg: system.gpg, passphrase: Buffer.from(machine.random(24)).toString("hex") };
+  progress.note("measuring how fast this machine dumps, compresses and encrypts: a sample, nothing is kept");
+  const dump =
+    look.engine === "postgres"
+      ? await postgresSample(look, facts, system)
+      : await fileSample(look.path, facts, system);
+  const gzip = await gzipProgram(system.programs, machine.cores);
+  const database = await measurePace(dump.text, { level: LEVEL, lock, machine, gzip });
+  const noise = machine.random(MEDIA_SAMPLE.bytes);
+  const media = await measurePace(Array<Uint8Array>(MEDIA_SAMPLE.times).fill(noise), {
+    level: 0,
+    lock,
+    machine,
+  });
+  return {
+    rates: { reading: dump.bytesPerSecond, database, media },
+    dumpBytes: dump.dumpBytes,
+    byTable: dump.byTable,
+    ...(gzip ? { gzip: gzip.name } : {}),
+  };
+}
+
+async function postgresSample(
+  { address }: Extract<Look, { engine: "postgres" }>,
+  { tables, encoding }: Pick<DatabaseLookFacts, "tables" | "encoding">,
+  system: Pick<System, "programs" | "machine">,
+) {
+  const sample = await sampleDump(tables, { address, encoding }, system);
+  return sample ?? { text: [], dumpBytes: 0, byTable: new Map<string, number>(), bytesPerSecond: USUAL };
+}
+
+/** Where nothing can be read, nothing takes long. */
+const USUAL = 200e6;
+
+/**
+ * A SQLite database travels as its file: what counts is how fast that is read, and how it compresses. Another program
+ * reads it: a process that closes a file loses its locks on it (fcntl(2)), SQLite's own included.
+ */
+async function fileSample(
+  path: string,
+  { bytes }: Pick<DatabaseLookFacts, "bytes">,
+  { programs, machine }: Pick<System, "programs" | "machine">,
+) {
+  const text: Uint8Array[] = [];
+  let read = 0;
+  // Not the beginning alone: what lies there is older and differs.
+  const skip = Math.max(0, Math.floor((bytes - FILE_SAMPLE) / 2 / BLOCK));
+  const args = [`if=${path}`, `bs=${BLOCK}`, `skip=${skip}`, `count=${FILE_SAMPLE / BLOCK}`, "status=none"];
+  const began = machine.elapsed();
+  for await (const chunk of programs.through({ name: "dd", args })) {
+    text.push(chunk);
+    read += chunk.length;
+  }
+  const seconds = Math.max(0.001, (machine.elapsed() - began) / 1000);
+  return {
+    text,
+    dumpBytes: bytes,
+    byTable: new Map<string, number>(),
+    bytesPerSecond: Math.max(1, read / seconds),
+  };
+}

@@ -1,0 +1,54 @@
+import { IGZIP_PACKAGE } from "../../pipeline/gzip-program.ts";
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes, formatDuration } from "../../report/units.ts";
+import { contributors } from "../outage/savings.ts";
+import type { Foreseen } from "./estimate.ts";
+import type { PlanQuestions } from "./questions.ts";
+
+/** How long people will be without their server, and what would make it shorter. */
+export function estimateFindings(
+  foreseen: Foreseen | undefined,
+  { linkNamed, link }: Pick<PlanQuestions, "linkNamed" | "link">,
+): Finding[] {
+  if (foreseen === undefined) {
+    return [
+      {
+        id: "estimate",
+        level: "note",
+        sentence: "the outage cannot be estimated, since not everything could be looked at",
+        hint: "clear what kept it, then plan again",
+      },
+    ];
+  }
+  const { estimate, savings, savedByIgzip } = foreseen;
+  const road = `${formatBytes(link)}/s between the hosts`;
+  const findings: Finding[] = [
+    {
+      id: "estimate",
+      level: "ok",
+      sentence: `the outage will be about ${formatDuration(Math.ceil(estimate.outageSeconds))}, for a bundle of about ${formatBytes(estimate.bundleBytes)}`,
+      evidence: [
+        ...contributors(estimate, 5),
+        linkNamed ? `reckoned with ${road}, as given` : `assumed: ${road}; --link says otherwise`,
+      ],
+    },
+  ];
+  if (savings.length > 0) {
+    findings.push({
+      id: "estimate-shorter",
+      level: "note",
+      sentence: "the outage could be shorter",
+      evidence: savings.map(({ what, seconds }) => `${formatDuration(seconds)} less: ${what}`),
+    });
+  }
+  if (savedByIgzip >= 1) {
+    findings.push({
+      id: "estimate-igzip",
+      level: "note",
+      sentence: `igzip is not installed here: with it the outage would be about ${formatDuration(Math.round(savedByIgzip))} shorter`,
+      evidence: ["reckoned from how much faster than zlib it was elsewhere; a rehearsal measures it"],
+      hint: `install the package ${IGZIP_PACKAGE}, for instance: apt-get install ${IGZIP_PACKAGE}`,
+    });
+  }
+  return findings;
+}

@@ -1,0 +1,49 @@
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
+import type { Look } from "../../homeserver/database/look.ts";
+import { estimateMove, type Estimate, type Load, type Rates } from "../outage/estimate.ts";
+import { measureRates } from "../outage/measure.ts";
+import { savedByIgzip, savings, type Saving } from "../outage/savings.ts";
+import type { MediaFacts } from "../../homeserver/media/facts.ts";
+import type { PlanQuestions } from "./questions.ts";
+
+export interface Foreseen {
+  readonly estimate: Estimate;
+  readonly load: Load;
+  readonly rates: Rates;
+  readonly savings: readonly Saving[];
+  /** Seconds that igzip would save where it is not installed, about; 0 where it is. */
+  readonly savedByIgzip: number;
+}
+
+/**
+ * Measures a sample on this machine and reckons with it. `besides` are the bytes of a second database. Throws as
+ * `measureRates` does.
+ */
+export async function foresee(
+  opened: Look,
+  facts: DatabaseLookFacts,
+  media: MediaFacts,
+  { link, besides }: Pick<PlanQuestions, "link"> & { besides: number },
+  system: System,
+  progress: Progress,
+): Promise<Foreseen> {
+  const measured = await measureRates(opened, facts, system, progress);
+  const rates: Rates = { ...measured.rates, link };
+  // What is measured of one database is taken to be true of the other.
+  const share = facts.bytes > 0 ? besides / facts.bytes : 0;
+  const load: Load = {
+    dumpBytes: measured.dumpBytes * (1 + share),
+    databaseBytes: facts.bytes + besides,
+    mediaBytes: media.packed?.bytes ?? 0,
+    mediaFiles: media.packed?.files ?? 0,
+  };
+  return {
+    estimate: estimateMove(load, rates),
+    load,
+    rates,
+    savings: savings(load, rates, measured.byTable),
+    savedByIgzip: measured.gzip === "igzip" ? 0 : savedByIgzip(load, rates, system.machine.cores),
+  };
+}

@@ -1,0 +1,48 @@
+import type { Finding } from "../../../report/finding.ts";
+import type { Machine } from "../../../system/machine.ts";
+import type { Programs } from "../../../system/programs/programs.ts";
+
+/** Names of processes that keep what runs in them when a connection is lost. */
+const KEEPERS = /^(?:tmux|screen|SCREEN|zellij|abduco|dtach|byobu|mosh-server)/;
+const CONNECTIONS = /^(?:sshd|dropbear)/;
+
+/** Whether what is started from here outlives a lost SSH connection, and what to type if not. */
+export async function shellFindings({
+  machine,
+  programs,
+}: {
+  machine: Machine;
+  programs: Programs;
+}): Promise<Finding[]> {
+  const id = "shell";
+  // The nearest decides: tmux over SSH survives, SSH out of a tmux elsewhere does not.
+  const holder = machine.ancestors().find((name) => KEEPERS.test(name) || CONNECTIONS.test(name));
+  if (holder === undefined)
+    return [{ id, level: "ok", sentence: "this shell does not hang on an SSH connection" }];
+  if (KEEPERS.test(holder))
+    return [
+      {
+        id,
+        level: "ok",
+        sentence: `this shell outlives a lost connection: it runs in ${holder.split(":")[0]!}`,
+      },
+    ];
+  return [
+    {
+      id,
+      level: "note",
+      sentence: "this shell ends when its SSH connection is lost, and an export with it",
+      hint: await keeper(programs),
+    },
+  ];
+}
+
+async function keeper(programs: Programs): Promise<string> {
+  if ((await programs.find("tmux")) !== undefined)
+    return "for the move, type first: tmux new -s move   (and after a lost connection: tmux attach -t move)";
+  if ((await programs.find("screen")) !== undefined)
+    return "for the move, type first: screen -S move   (and after a lost connection: screen -r move)";
+  if ((await programs.find("systemd-run")) !== undefined)
+    return "install tmux for the move (apt-get install tmux), or start it with: systemd-run --unit=synlift-move --collect …   (and watch it with: journalctl -fu synlift-move)";
+  return "install tmux for the move: apt-get install tmux; an export that was cut off goes on when it is run again";
+}

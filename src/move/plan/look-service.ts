@@ -1,0 +1,40 @@
+import type { Finding } from "../../report/finding.ts";
+import type { System } from "../../system/system.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { inspectKeeper } from "../../homeserver/service/inspect-keeper.ts";
+import { keeperOf } from "../../homeserver/service/keeper.ts";
+import { signsOfLife } from "../../homeserver/service/inspect.ts";
+import type { Source } from "./look.ts";
+
+export interface ServiceLook {
+  readonly running: boolean;
+  /** It runs, and nothing on this host is known that could stop it. */
+  readonly stoppedByHand: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/** Whether the server runs, and who will stop it then. */
+export async function lookAtService(
+  { homeserver, launch, launches }: Source,
+  system: System,
+): Promise<ServiceLook> {
+  const running = (await signsOfLife(homeserver, system)).length > 0;
+  const findings = [runningFinding(homeserver, running)];
+  if (!running) return { running, stoppedByHand: false, findings };
+  const keeper = await keeperOf(NOTHING_GIVEN, homeserver, { launch, launches }, system);
+  const stoppedByHand = keeper.kind === "person";
+  return { running, stoppedByHand, findings: [...findings, inspectKeeper(homeserver, keeper)] };
+}
+
+/** An export may be told more. */
+const NOTHING_GIVEN = { unit: [], container: [] };
+
+function runningFinding({ serverName }: Homeserver, running: boolean): Finding {
+  return running
+    ? { id: "service", level: "ok", sentence: `${serverName} runs on this host` }
+    : {
+        id: "service",
+        level: "note",
+        sentence: `${serverName} does not run on this host now: what it would say of itself is not in this plan`,
+      };
+}

@@ -1,0 +1,240 @@
+import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { inspectConfig } from "../../homeserver/config/inspect.ts";
+import { inspectDatabase, type DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
+import { inspectFurther } from "../../homeserver/database/checks/inspect-further.ts";
+import { openForLooking } from "../../homeserver/database/look.ts";
+import { targetDatabaseFindings } from "../../homeserver/database/checks/target-findings.ts";
+import type { Estimate, Load, Rates } from "../outage/estimate.ts";
+import type { Saving } from "../outage/savings.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { inspectVersions } from "../../homeserver/version/inspect.ts";
+import type { MediaFacts } from "../../homeserver/media/facts.ts";
+import { inspectMedia } from "../../homeserver/media/inspect.ts";
+import { peopleSummary, type PeopleSummary } from "../../homeserver/people/summary.ts";
+import { inspectWorkers } from "../../homeserver/service/inspect-workers.ts";
+import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
+import { findWorkers } from "../../homeserver/service/find/workers.ts";
+import { inspectSigningKey } from "../../homeserver/signing-key/inspect.ts";
+import { sourceVersion, type FoundVersion } from "../../homeserver/version/source.ts";
+import { askTarget, type Target } from "../../homeserver/version/target.ts";
+import { clockFindings } from "./host/clock.ts";
+import { diskFindings } from "./host/disk.ts";
+import { programFindings } from "./host/programs.ts";
+import { shellFindings } from "./host/shell.ts";
+import { estimateFindings } from "./estimate-findings.ts";
+import { foresee, type Foreseen } from "./estimate.ts";
+import { lookAtService } from "./look-service.ts";
+import type { PlanQuestions } from "./questions.ts";
+
+export interface Source {
+  readonly homeserver: Homeserver;
+  readonly launch: Launch | undefined;
+  readonly launches: FoundLaunches;
+}
+
+/** All that was found out about a homeserver; what could not be is undefined, and a finding says why. */
+export interface Looked {
+  readonly findings: readonly Finding[];
+  readonly running: boolean;
+  /** It runs, and nothing on this host is known that could stop it. */
+  readonly stoppedByHand: boolean;
+  readonly version: FoundVersion | undefined;
+  readonly target: Target | undefined;
+  readonly database: DatabaseLookFacts | undefined;
+  readonly media: MediaFacts | undefined;
+  readonly people: PeopleSummary["counts"] | undefined;
+  readonly estimate: Estimate | undefined;
+  readonly rates: Rates | undefined;
+  readonly load: Load | undefined;
+  readonly savings: readonly Saving[];
+}
+
+/** Looks at everything of a homeserver, in an order in which the quickest answers come first. Changes nothing. */
+export async function lookAtHomeserver(
+  { homeserver, launch, launches }: Source,
+  questions: PlanQuestions,
+  system: System,
+  progress: Progress,
+): Promise<Looked> {
+  const { files, http, machine, objects, programs, signal } = system;
+  const findings: Finding[] = [];
+  const look = attempts(findings, signal);
+
+  const service = await look("service", () => lookAtService({ homeserver, launch, launches }, system));
+  const running = service?.running === true;
+  findings.push(...(service?.findings ?? []));
+  const version = await look("source-version", () =>
+    sourceVersion(homeserver, launch, { http, programs, files, signal }, questions.url),
+  );
+  const target = questions.target === undefined ? undefined : await askTarget(questions.target, system);
+  const between = { source: version?.version, target: target?.version };
+  findings.push(...((await look("config", () => inspectConfig(homeserver, files, between))) ?? []));
+  findings.push(
+    ...((await look("workers", async () =>
+      inspectWorkers(homeserver, await findWorkers(homeserver, launches, files), between),
+    )) ?? []),
+  );
+  const live = {
+    http,
+    signal,
+    now: machine.now(),
+    ...(questions.url === undefined ? {} : { url: questions.url }),
+  };
+  findings.push(...((await look("signing-key", () => inspectSigningKey(homeserver, files, live))) ?? []));
+
+  const opened = await look("database", () => openForLooking(homeserver, questions.deep, system));
+  try {
+    const database =
+      opened &&
+      (await look("database", () =>
+        inspectDatabase(
+          opened,
+          { ...questions, serverName: homeserver.serverName, running },
+          system,
+          progress,
+        ),
+      ));
+    findings.push(...(database?.findings ?? []));
+    const further = await look("database", () =>
+      inspectFurther(homeserver, questions.deep, system, progress),
+    );
+    findings.push(...(further?.findings ?? []));
+    const facts = database?.facts;
+    const { version: schemaVersion, compat: compatVersion } = facts?.schema ?? {};
+    findings.push(...inspectVersions({ source: version, schemaVersion, compatVersion, target }));
+    // A session that met a failure is over.
+    const usable = facts?.schema && !database?.findings.some(({ id }) => id === "database-look");
+    const session = usable ? opened?.session : undefined;
+    const media = await look("media", () =>
+      inspectMedia(
+        {
+          homeserver,
+          deep: questions.deep,
+          ...(questions.uploadLimit === undefined ? {} : { uploadLimit: questions.uploadLimit }),
+          ...(questions.mediaRepo === undefined ? {} : { mediaRepo: questions.mediaRepo }),
+        },
+        { session, files, http, objects, machine, signal },
+        progress,
+      ),
+    );
+    findings.push(...(media?.findings ?? []));
+    const people =
+      session &&
+      (await look("people", () =>
+        peopleSummary(session, {
+          serverName: homeserver.serverName,
+          settings: homeserver.settings,
+          now: machine.now(),
+        }),
+      ));
+    findings.push(...(people?.findings ?? []));
+
+    const server =
+      facts?.serverVersion == null
+        ? undefined
+        : {
+            serverVersion: facts.serverVersion,
+            versionText: facts.version,
+            through: homeserver.databaseCommand,
+          };
+    const { targetDatabase } = questions;
+    if (facts && targetDatabase)
+      findings.push(
+        ...((await look("target-database", () =>
+          targetDatabaseFindings(
+            targetDatabase,
+            { engine: facts.engine, serverVersion: facts.serverVersion ?? 0 },
+            system.postgres,
+          ),
+        )) ?? []),
+      );
+    const needed = (await look("programs", () => programFindings(server, system))) ?? [];
+    findings.push(...needed);
+    const canPack = needed.some(({ id, level }) => id === "gpg" && level === "ok");
+    const foreseen =
+      opened && usable && media && canPack
+        ? await look("estimate", () =>
+            foresee(
+              opened,
+              facts,
+              media.facts,
+              { ...questions, besides: further?.bytes ?? 0 },
+              system,
+              progress,
+            ),
+          )
+        : undefined;
+    findings.push(...estimateFindings(foreseen, questions));
+    findings.push(
+      ...((await look("workroom", () => workroom(homeserver, questions, foreseen, system))) ?? []),
+    );
+    return {
+      findings,
+      running,
+      stoppedByHand: service?.stoppedByHand === true,
+      version,
+      target,
+      database: facts,
+      media: media?.facts,
+      people: people?.counts,
+      estimate: foreseen?.estimate,
+      rates: foreseen?.rates,
+      load: foreseen?.load,
+      savings: foreseen?.savings ?? [],
+    };
+  } finally {
+    await opened?.session.close();
+  }
+}
+
+/** What has to do with this host alone, and can be looked at also where the configuration cannot be read. */
+export async function workroom(
+  homeserver: Homeserver | undefined,
+  { out }: Pick<PlanQuestions, "out">,
+  foreseen: Foreseen | undefined,
+  system: System,
+): Promise<Finding[]> {
+  const needs = {
+    out,
+    bundleBytes: foreseen?.estimate.bundleBytes ?? 0,
+    restoredBytes: (foreseen?.load.databaseBytes ?? 0) + (foreseen?.load.mediaBytes ?? 0),
+    mediaStore: homeserver?.mediaStore,
+  };
+  return [
+    ...(await diskFindings(needs, system)),
+    ...(await clockFindings(system.programs)),
+    ...(await shellFindings(system)),
+  ];
+}
+
+/** Runs one look after another. One that fails for a foreseen reason becomes a finding, and the others still come. */
+function attempts(findings: Finding[], signal: AbortSignal) {
+  return async <Answer>(what: string, ask: () => Promise<Answer>): Promise<Answer | undefined> => {
+    signal.throwIfAborted();
+    try {
+      return await ask();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof MigrationError)) throw error;
+      findings.push(unseen(what, error));
+      return undefined;
+    }
+  };
+}
+
+/** A failure as a finding: its code is the id where an export would fail with it too. */
+export function unseen(what: string, { code, message, hint }: MigrationError): Finding {
+  const id =
+    code === "file-failed" || code === "permission-denied" || code === "program-failed"
+      ? `${what}-look`
+      : code;
+  return {
+    id,
+    level: "blocker",
+    sentence: message,
+    hint: hint ?? "an export would meet the same: clear it, then plan again",
+  };
+}

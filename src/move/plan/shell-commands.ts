@@ -1,0 +1,133 @@
+import { shellCommand, shellWord } from "../../system/shell-word.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { Launch } from "../../homeserver/service/find/launch.ts";
+
+/** This person's own names, as the commands need them. */
+export interface Names {
+  readonly homeserver: Homeserver;
+  /** How the old server is started, where this host says so. */
+  readonly launch: Launch | undefined;
+  readonly workers: readonly Launch[];
+  /** Folder of the bundle, absolute. */
+  readonly out: string;
+  /** As ssh takes it: "root@new.example.org". */
+  readonly newHost: string;
+  readonly split: string | undefined;
+  /** Ids of findings that were accepted and that the export will ask for again. */
+  readonly accepted: readonly string[];
+  /** Whether this host has it: the other must have it too. */
+  readonly rsync: boolean;
+  /** Whether the database is a file. */
+  readonly sqlite: boolean;
+}
+
+const folder = (path: string) => (path === "/" ? path : path.replace(/\/+$/, ""));
+
+/** What every command needs to find the configuration. */
+export function configOptions({ homeserver, launch }: Names): string[] {
+  const paths = homeserver.configPaths.flatMap((path) => ["--config", shellWord(path)]);
+  const map = homeserver.map.flatMap(({ inside, outside }) => ["--map", shellWord(`${inside}=${outside}`)]);
+  const inUse = launch !== undefined || homeserver.workingFolder !== "/";
+  const { databaseCommand } = homeserver;
+  return [
+    ...paths,
+    ...(inUse ? ["--working-directory", shellWord(homeserver.workingFolder)] : []),
+    ...map,
+    ...(databaseCommand ? ["--database-command", shellWord(databaseCommand.map(shellWord).join(" "))] : []),
+  ];
+}
+
+export const exportCommand = (names: Names, rehearsal: boolean) =>
+  shellCommand([
+    "synlift",
+    "export",
+    ...configOptions(names),
+    "--out",
+    shellWord(rehearsal ? `${folder(names.out)}-rehearsal` : names.out),
+    ...names.accepted.flatMap((id) => ["--accept", shellWord(id)]),
+    ...(names.split === undefined ? [] : ["--split", names.split]),
+    ...(rehearsal ? ["--rehearse"] : []),
+  ]);
+
+export function carryCommand({ out, newHost, rsync }: Names): string {
+  const from = folder(out);
+  const to = (path: string) => `${shellWord(newHost)}:${shellWord(path)}`;
+  return rsync
+    ? shellCommand(["rsync", "-a", "--partial", "--info=progress2", shellWord(`${from}/`), to(`${from}/`)])
+    : shellCommand(["scp", "-rp", shellWord(from), to(parentOf(from).replace(/\/?$/, "/"))]);
+}
+
+const parentOf = (path: string) => path.slice(0, Math.max(1, path.lastIndexOf("/")));
+
+/** Shown on the old host, typed into the new one: by another road than the bundle's. */
+export const showPassphrase = ({ out }: Names) =>
+  shellCommand(["cat", shellWord(`${folder(out)}.passphrase`)]);
+export const TAKE_PASSPHRASE = "(umask 077; cat > /root/move.passphrase)";
+
+/** A place for the configuration that Synapse's account can enter, and a database user whose password nobody sees. */
+export const prepareCommands = ({ sqlite }: Names): string[] => [
+  [
+    "systemctl disable --now matrix-synapse",
+    "mv /etc/matrix-synapse /etc/matrix-synapse.from-package",
+    "install -d -m 0700 -o matrix-synapse /etc/matrix-synapse",
+    // The package's Synapse may have run already, and made one. Nothing is lost: it is only moved.
+    ...(sqlite ? [`[ ! -e ${SQLITE_PATH} ] || mv ${SQLITE_PATH} ${SQLITE_PATH}.from-package`] : []),
+  ].join("\n"),
+  ...(sqlite ? [] : [POSTGRES_USER]),
+];
+
+const POSTGRES_USER = [
+  "(umask 077; openssl rand -hex 24 > /root/db.password)",
+  'su postgres -c "createuser --createdb synapse"',
+  "su postgres -c psql <<< \"ALTER ROLE synapse PASSWORD '$(cat /root/db.password)'\"",
+].join("\n");
+
+/** Where Debian's packages have it. */
+const SQLITE_PATH = "/var/lib/matrix-synapse/homeserver.db";
+
+export const restoreCommand = ({ out, sqlite }: Names, mediaFolder: string) =>
+  shellCommand([
+    "synlift",
+    "restore",
+    shellWord(folder(out)),
+    "--passphrase-file",
+    "/root/move.passphrase",
+    ...(sqlite
+      ? ["--database", `sqlite:${SQLITE_PATH}`]
+      : [
+          ...["--database", shellWord("host=127.0.0.1 user=synapse dbname=synapse")],
+          ...["--database-password-file", "/root/db.password"],
+        ]),
+    "--config-dir",
+    "/etc/matrix-synapse",
+    "--media-dir",
+    shellWord(mediaFolder),
+    "--owner",
+    "matrix-synapse",
+  ]);
+
+export const OPEN_COMMAND = shellCommand([
+  "synlift",
+  "open",
+  "--config-dir",
+  "/etc/matrix-synapse",
+  "--passphrase-file",
+  "/root/move.passphrase",
+  "--start-command",
+  shellWord("systemctl start matrix-synapse"),
+  "--stop-command",
+  shellWord("systemctl stop matrix-synapse"),
+]);
+
+export const usersCommand = (names: Names, when: string, outage: string) =>
+  shellCommand([
+    "synlift",
+    "users",
+    ...configOptions(names),
+    "--announce",
+    shellWord(`${folder(names.out)}-announcement`),
+    "--when",
+    shellWord(when),
+    "--outage",
+    shellWord(outage),
+  ]);

@@ -1,0 +1,168 @@
+import { MigrationError } from "../../errors.ts";
+import type { Journal } from "../../journal/journal.ts";
+import type { Files } from "../../system/files/files.ts";
+import { postgresProgramVersion, type PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { clearDumpBytes, withClearDump, type WriteDump } from "../../homeserver/database/fill/clear-dump.ts";
+import { fillAlone } from "../../homeserver/database/fill/exclusive.ts";
+import { emptyDatabase, markHalfFilled, newMark, tablesLeft, type Begun } from "../../homeserver/database/fill/half-filled.ts";
+import { findProgram } from "../../homeserver/database/program.ts";
+import { createDatabase, inspectTarget, isThere, serverOf } from "../../homeserver/database/fill/inspect-target.ts";
+import { tellSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
+import { finishDatabase } from "../../homeserver/database/restore.ts";
+import { restoreArchive } from "../../homeserver/database/fill/pg-restore.ts";
+import { storeWords } from "../../homeserver/database/store.ts";
+import { describeTarget, type DatabaseRestore } from "../../homeserver/database/target.ts";
+import type { Owner } from "../../system/files/owned-folder.ts";
+import { mustHaveRoom } from "../disk-space.ts";
+
+/** How dumps in PostgreSQL's own format are restored. */
+export interface FromArchives {
+  /** Where a dump lies in the clear meanwhile; it is not there before, nor afterwards. */
+  readonly folder: string;
+  /** Connections that fill a database at the same time. */
+  readonly jobs: number;
+}
+
+/** Whether a database is filled by pg_restore. */
+export const comesAsArchive = ({ section }: DatabaseRestore) => section.dumpFormat === "custom";
+
+/** How what is being filled stands in the journal. */
+export interface Marks {
+  /** From here on it is half filled, and bears this mark, */
+  readonly half: (mark: string) => Promise<void>;
+  /** and from here on filled. */
+  readonly whole: () => Promise<void>;
+}
+
+/** What is to be known of each dump before anything is touched. */
+interface Coming {
+  readonly restore: DatabaseRestore;
+  /** Bytes in the clear. */
+  readonly bytes: number;
+}
+
+/**
+ * Looks whether there is room for the dumps, one after another, and a pg_restore for each. Throws `disk-full`,
+ * `program-missing`, `program-too-old`.
+ */
+export async function mustBeRestorable(
+  coming: readonly Coming[],
+  { folder }: FromArchives,
+  journal: Journal,
+  system: System,
+): Promise<void> {
+  for (const { restore } of coming)
+    if (restore.target.engine === "postgres") await findPgRestore(restore.target.address, system);
+  const largest = Math.max(0, ...coming.map(({ bytes }) => bytes));
+  const left = await clearDumpBytes(journal, folder, system.files);
+  await roomFor(Math.max(0, largest - left), folder, system.files);
+}
+
+const roomFor = (bytes: number, folder: string, files: Files) =>
+  mustHaveRoom(folder, bytes, "the dump in the clear", "--spool", files);
+
+/**
+ * Asks whether a database that an interrupted run has half filled may be emptied; `yes` stands for the answer. Nobody is
+ * asked when nothing is in it. Throws `target-not-empty` where it may not, or is not what that run has left.
+ */
+export async function mustAgreeToEmpty(
+  { target, section, store }: DatabaseRestore,
+  { mark }: Begun,
+  { yes = false, dryRun }: { readonly yes?: boolean; readonly dryRun: boolean },
+  { postgres, terminal }: Pick<System, "postgres" | "terminal">,
+  progress: Pick<Progress, "note">,
+): Promise<void> {
+  if (target.engine !== "postgres" || !("rows" in section)) return;
+  const left = await tablesLeft(target.address, { mark, rows: section.rows }, postgres);
+  if (left === 0) return;
+  const where = `${storeWords(store)} ${describeTarget(target)}`;
+  const found = `an interrupted restore of this bundle has half filled ${where}: it has ${left} tables`;
+  if (dryRun || yes) {
+    progress.note(`${found}; ${dryRun ? "it would be" : "it is"} emptied, and filled anew`);
+    return;
+  }
+  if (terminal.interactive && (await terminal.confirm(`${found}. Empty it, and begin anew?`))) return;
+  throw new MigrationError("target-not-empty", found, {
+    hint: "it is of no use as it is: run the same command again with --yes, which empties it and begins anew; or name another database",
+  });
+}
+
+/**
+ * Fills a database out of a dump in PostgreSQL's own format, once all of it is proven. What an interrupted run has left
+ * in it (`begun`) goes first, and meanwhile it bears a mark of this one. Throws `disk-full`, `restore-failed`, and what `withClearDump`, `inspectTarget` and `emptyDatabase` do.
+ */
+export async function fillFromArchive(
+  address: PostgresAddress,
+  { section, store }: DatabaseRestore,
+  dump: {
+    id: string;
+    write: WriteDump;
+    bytes: number;
+    label: string;
+    begun: Begun | undefined;
+    marks: Marks;
+  },
+  { from, owner, journal }: { from: FromArchives; owner: Owner; journal: Journal },
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  const { pgRestore, newer } = await findPgRestore(address, system);
+  const { through, account } = address;
+  const psql = await findProgram({ program: "psql", major: 0, versionText: "", through }, system);
+  const { folder } = from;
+  const { postgres } = system;
+  // Once more: the database before this one may have filled the disk.
+  await roomFor(dump.bytes, folder, system.files);
+  const jobs = through ? 1 : from.jobs;
+  await withClearDump(dump.write, { folder, owner, account }, { ...system, journal, progress }, async () => {
+    const wanted = { address, section, store };
+    const there = dump.begun ? isThere(address, postgres) : inspectTarget(wanted, postgres);
+    if (!(await there)) await createDatabase(address, postgres);
+    await warnOfSuperuser(address, postgres, progress);
+    await fillAlone(address, postgres, async () => {
+      if (dump.begun) await emptyDatabase(address, { rows: rowsOf(section), ...dump.begun }, system);
+      // Another run may have filled it a moment ago.
+      await inspectTarget(wanted, postgres);
+      const mark = newMark(system.machine.uuid());
+      await dump.marks.half(mark);
+      await markHalfFilled(address, { mark, id: dump.id }, postgres);
+      const label = `${dump.label}, by ${jobs === 1 ? "one connection" : `${jobs} connections`}`;
+      const id = `fill/${dump.label}`;
+      progress.begin({ id, label, unit: "bytes" });
+      await restoreArchive(address, { folder, pgRestore, jobs }, system).catch((error: unknown) => {
+        throw newer === undefined ? error : blaming(error, newer);
+      });
+      await finishDatabase(address, { ...system, psql, store, kept: section.kept, mark });
+      progress.end(id);
+      await dump.marks.whole();
+    });
+  });
+  await tellSearchPath(address, postgres, progress);
+}
+
+const rowsOf = (section: DatabaseRestore["section"]) => ("rows" in section ? section.rows : {});
+
+/** The pg_restore of the server's own version where there is one; `newer` says so where it is of a later one. */
+async function findPgRestore(
+  address: PostgresAddress,
+  system: System,
+): Promise<{ pgRestore: string; newer: string | undefined }> {
+  const { through } = address;
+  const { major, text: versionText } = await serverOf(address, system.postgres);
+  const pgRestore = await findProgram({ program: "pg_restore", major, versionText, through }, system);
+  const found = await postgresProgramVersion(pgRestore, system.programs, through);
+  return {
+    pgRestore,
+    newer:
+      found.major > major
+        ? `pg_restore ${found.text} is newer than the server, PostgreSQL ${versionText}; if it was that, install postgresql-client-${major}`
+        : undefined,
+  };
+}
+
+function blaming(error: unknown, newer: string): unknown {
+  if (!(error instanceof MigrationError) || error.code !== "restore-failed") return error;
+  return new MigrationError(error.code, `${error.message}; ${newer}`, { hint: error.hint });
+}

@@ -1,0 +1,114 @@
+import { MigrationError } from "../../../errors.ts";
+import type { Machine } from "../../../system/machine.ts";
+import { composeLayout, type ComposePlaces } from "./compose.ts";
+import { debianLayout, DEBIAN_ACCOUNT } from "./debian.ts";
+import type { Layout, LayoutName, LayoutOwner } from "./layout.ts";
+import { pipLayout, type PipPlaces } from "./pip.ts";
+
+/** What a person said of the new host; folders are absolute. */
+export interface Wanted {
+  readonly layout: LayoutName | undefined;
+  readonly folder: string | undefined;
+  readonly configDir: string | undefined;
+  readonly mediaDir: string | undefined;
+  readonly owner: LayoutOwner | undefined;
+  readonly listen: { readonly address: string; readonly port: number } | undefined;
+  /** On loopback, for filling a database that runs in a container. */
+  readonly databasePort: number;
+  readonly units: readonly string[];
+  readonly withoutWorkers: boolean;
+  /** Things are put where they belong, and nothing is written that starts or holds a server. */
+  readonly prepareOnly: boolean;
+}
+
+export type Chosen = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
+
+/** How it will lie on the new host. Throws `bad-usage` for what a layout needs and nobody said, or decides by itself. */
+export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+  const layout = wanted.prepareOnly ? preparedOnly(wanted, machine) : laidOut(wanted, machine);
+  if (layout.configDir === layout.mediaDir)
+    throw usage(`--config-dir and --media-dir are both ${layout.configDir}`, "give each a folder of its own");
+  return {
+    ...layout,
+    units: [...new Set([...layout.units, ...wanted.units])],
+    withoutWorkers: layout.withoutWorkers || wanted.withoutWorkers,
+    listen: layout.listen ?? wanted.listen,
+  };
+}
+
+/** Throws `bad-usage`: what is restored would lie in what it is read from, and go with it. */
+export function mustBeOutside({ configDir, mediaDir }: Layout, bundle: string): void {
+  for (const [option, path] of [
+    ["--config-dir", configDir],
+    ["--media-dir", mediaDir],
+  ] as const)
+    if (`${path}/`.startsWith(`${bundle}/`))
+      throw usage(`${option} ${path} lies in the bundle's folder ${bundle}`, "choose a folder outside of it");
+}
+
+/** Somebody else's way of running Synapse starts it: of a layout, only the places are taken. */
+function preparedOnly(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+  if (wanted.layout === "compose")
+    throw usage(
+      "--layout compose is what restore writes to start the server: it does not go with --prepare-only",
+      "say where things go, --config-dir and --media-dir, and which database to fill, --database",
+    );
+  if (wanted.units.length > 0)
+    throw usage(
+      "--unit holds a unit, and --prepare-only writes nothing about services: leave one of them out",
+    );
+  const { pip: _, ...layout }: Chosen = laidOut(wanted, machine);
+  return { ...layout, units: [], start: undefined, stop: undefined };
+}
+
+function laidOut(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+  const { layout, configDir, mediaDir } = wanted;
+  if (layout === undefined) {
+    if (configDir === undefined || mediaDir === undefined)
+      throw usage(
+        "--config-dir and --media-dir say where things go",
+        "or name a layout that knows it: --layout debian, pip or compose",
+      );
+    if (wanted.folder !== undefined) throw usage("--folder goes with --layout pip or compose");
+    return ownLayout(configDir, mediaDir, wanted.owner);
+  }
+  if (layout === "debian") return debianLayout({ configDir, mediaDir, owner: debianOwner(wanted, machine) });
+  if (wanted.folder === undefined)
+    throw usage(`--layout ${layout} needs a folder for all of it`, "add --folder /srv/synapse");
+  if (layout === "pip") {
+    const pip = { folder: wanted.folder, configDir, mediaDir, owner: wanted.owner };
+    return { ...pipLayout(pip), pip };
+  }
+  if (configDir !== undefined || mediaDir !== undefined)
+    throw usage("--layout compose puts all below --folder: leave --config-dir and --media-dir out");
+  const compose = {
+    folder: wanted.folder,
+    owner: wanted.owner ?? (machine.isRoot ? undefined : machine.account(machine.user)),
+    listen: wanted.listen ?? { address: "127.0.0.1", port: 8008 },
+    databasePort: wanted.databasePort,
+  };
+  return { ...composeLayout(compose), compose };
+}
+
+function debianOwner(
+  { owner }: Wanted,
+  { account, isRoot }: Pick<Machine, "account" | "isRoot">,
+): LayoutOwner | undefined {
+  const found = owner ?? account(DEBIAN_ACCOUNT);
+  if (found || !isRoot) return found;
+  throw usage(
+    `this host has no account ${DEBIAN_ACCOUNT}, which the package makes`,
+    "install matrix-synapse-py3 first and stop it (systemctl stop matrix-synapse), or name the account: --owner",
+  );
+}
+
+/** Wherever a person says, and started by whatever they have. */
+const ownLayout = (configDir: string, mediaDir: string, owner: LayoutOwner | undefined): Layout => ({
+  name: "own",
+  ...{ configDir, mediaDir, owner, map: [], units: [] },
+  ...{ pidFile: undefined, supervised: false, withoutWorkers: false, listen: undefined },
+  ...{ url: undefined, start: undefined, stop: undefined },
+});
+
+const usage = (sentence: string, hint = "--help shows an example") =>
+  new MigrationError("bad-usage", sentence, { hint });

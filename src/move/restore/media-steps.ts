@@ -1,0 +1,208 @@
+import { join } from "node:path";
+import { sealedName } from "../../bundle/layout.ts";
+import { MigrationError } from "../../errors.ts";
+import type { Journal } from "../../journal/journal.ts";
+import type { Outcome, Step } from "../../journal/step.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { QuerySession } from "../../system/query.ts";
+import type { System } from "../../system/system.ts";
+import { openTarget, type DatabaseTarget } from "../../homeserver/database/target.ts";
+import { archiveArtifact, MANIFEST_FILE } from "../../homeserver/media/archive/names.ts";
+import { restoreArchive } from "../../homeserver/media/archive/restore.ts";
+import { UploadRows, type Change } from "../../homeserver/media/archive/rows.ts";
+import { packedArchives } from "../../homeserver/media/archive/section.ts";
+import { archiveInFolder, archiveInTar } from "../../homeserver/media/archive/source.ts";
+import { unpackParts } from "../../homeserver/media/archive/unpack.ts";
+import { compareMedia } from "../../homeserver/media/compare/compare.ts";
+import { MEDIA_ARTIFACT } from "../../homeserver/media/export.ts";
+import { MEDIA_SINCE_ARTIFACT } from "../../homeserver/media/export-since.ts";
+import { restoreArchives, type MediaTarget } from "../../homeserver/media/restore.ts";
+import type { MediaSection } from "../../homeserver/media/section.ts";
+import { lostSince } from "../../homeserver/media/verify.ts";
+import { shown, type Opened } from "./opened-bundle.ts";
+import { sectionsOf } from "../sections.ts";
+
+/** What `restore` leaves of the media in a bundle: Synapse's store, or the archives for another media server. */
+export type MediaAs = "store" | "archive";
+
+/** Unpacks the media. Run again when files are missing since. */
+export function mediaStep(
+  opened: Opened,
+  target: MediaTarget,
+  section: MediaSection,
+  database: DatabaseTarget,
+  system: System,
+  progress: Progress,
+): Step {
+  const { files } = system;
+  return {
+    id: "restore/media",
+    label: "media",
+    inputs: { bundle: opened.bundle.manifest.id, store: target.store },
+    async check() {
+      const session = await openTarget(database, system);
+      try {
+        const compared = await compareMedia(session, target.store, files, {
+          hashes: false,
+          tell: () => undefined,
+        });
+        const lost = lostSince(section, compared);
+        return lost.length === 0 ? undefined : `${lost.length} files are missing`;
+      } finally {
+        await session.close();
+      }
+    },
+    async run() {
+      const holds = (plainName: string) =>
+        opened.inventory.artifacts.some(({ name }) => name === sealedName(plainName));
+      if (!holds(MEDIA_ARTIFACT)) return restoreFromArchives(opened, target, files, progress);
+      // What came last first: where both archives have a file, its word counts.
+      const since = holds(MEDIA_SINCE_ARTIFACT)
+        ? shown(opened, MEDIA_SINCE_ARTIFACT, "media that came since", progress)
+        : undefined;
+      const archive = shown(opened, MEDIA_ARTIFACT, "media", progress);
+      const restored = await restoreArchives(since ? [since, archive] : [archive], target, files);
+      // Each file was not waited for by itself: a million small waits.
+      await files.syncAll(target.store);
+      return { ...restored };
+    },
+  };
+}
+
+/**
+ * Leaves the archives in a bundle as folders below the media folder, as the importer of matrix-media-repo takes them.
+ * Throws `bundle-damaged` when it has none.
+ */
+export function archiveFoldersStep(
+  opened: Opened,
+  target: MediaTarget,
+  { files }: System,
+  progress: Progress,
+): Step {
+  const folders = packedArchives(opened.inventory).map(({ folder }) => folder);
+  return {
+    id: "restore/media-as-archive",
+    label: "media as archives",
+    inputs: { bundle: opened.bundle.manifest.id, store: target.store },
+    async check() {
+      for (const folder of folders)
+        if (!(await files.look(join(target.store, folder, MANIFEST_FILE)))) return `${folder} is gone`;
+      return undefined;
+    },
+    async run() {
+      if (folders.length === 0)
+        throw new MigrationError("bundle-damaged", `${opened.bundle.folder} holds no media archive`, {
+          hint: "export with --media archive, or restore without --media-as archive",
+        });
+      for (const folder of folders)
+        await unpackParts(shown(opened, archiveArtifact(folder), folder, progress), folder, target, files);
+      await files.syncAll(target.store);
+      return { archives: folders.length };
+    },
+  };
+}
+
+export const foreignArchiveId = (path: string): string => `restore/media-archive ${path}`;
+
+/** The fact of a journal that says how many uploads the restored database had, before rows were written for more. */
+const UPLOADS_BEFORE = "uploads-before-archives";
+
+/**
+ * Restores an archive that matrix-media-repo made, a folder of parts, and writes rows for those of its uploads that the
+ * database has none of. Throws as `restoreArchive`.
+ */
+export function foreignArchiveStep(
+  path: string,
+  {
+    opened,
+    target,
+    database,
+    journal,
+  }: { opened: Opened; target: MediaTarget; database: DatabaseTarget; journal: Journal },
+  system: System,
+  progress: Progress,
+): Step {
+  const { files } = system;
+  const { serverName } = sectionsOf(opened.inventory).config;
+  return {
+    id: foreignArchiveId(path),
+    label: `media archive ${path}`,
+    inputs: { bundle: opened.bundle.manifest.id, store: target.store },
+    check: () => Promise.resolve(undefined),
+    async run() {
+      const { session, change } = await openToChange(database, system);
+      try {
+        if (journal.facts[UPLOADS_BEFORE] === undefined)
+          await journal.setFact(UPLOADS_BEFORE, String(await countUploads(session)));
+        const rows = await UploadRows.begin(session, change);
+        const source = archiveInFolder(path, files, (name) => {
+          progress.note(`${join(path, name)} is no part of an archive, and was passed over`);
+        });
+        const restored = await restoreArchive(source, { ...target, serverName }, files, (record) =>
+          rows.add(record),
+        ).finally(
+          // Also for what was restored before something was found to be wrong.
+          () => rows.flush(),
+        );
+        return { ...restored };
+      } finally {
+        await session.close();
+      }
+    },
+  };
+}
+
+/** Nobody else uses the database: its server is fenced. */
+async function openToChange(
+  database: DatabaseTarget,
+  { postgres, sqlite }: Pick<System, "postgres" | "sqlite">,
+): Promise<{ session: QuerySession; change: Change }> {
+  if (database.engine === "postgres") {
+    const session = await postgres.connect(database.address);
+    return { session, change: (statement) => session.run(statement) };
+  }
+  const { path } = database;
+  const change = (statement: string) => sqlite.change(path, [statement], { mendable: true });
+  return { session: await sqlite.connect(path), change };
+}
+
+/** How many rows were written for uploads of other archives. */
+export async function addedUploads(
+  database: DatabaseTarget,
+  journal: Journal,
+  system: System,
+): Promise<number> {
+  const before = journal.facts[UPLOADS_BEFORE];
+  if (before === undefined) return 0;
+  const session = await openTarget(database, system);
+  return countUploads(session)
+    .then((count) => count - Number(before))
+    .finally(() => session.close());
+}
+
+async function countUploads(session: QuerySession): Promise<number> {
+  return (await session.one<{ count: number }>("SELECT count(*) AS count FROM local_media_repository")).count;
+}
+
+/** What a bundle without a backup of the store has: uploads, of which Synapse makes new thumbnails when they are asked for. */
+async function restoreFromArchives(
+  opened: Opened,
+  target: MediaTarget,
+  files: Files,
+  progress: Progress,
+): Promise<Outcome> {
+  const sum = { written: 0, kept: 0, bytes: 0 };
+  const { serverName } = sectionsOf(opened.inventory).config;
+  for (const { folder } of packedArchives(opened.inventory)) {
+    const name = archiveArtifact(folder);
+    const source = archiveInTar(() => shown(opened, name, folder, progress), sealedName(name));
+    const restored = await restoreArchive(source, { ...target, serverName }, files);
+    sum.written += restored.written;
+    sum.kept += restored.kept;
+    sum.bytes += restored.bytes;
+  }
+  await files.makeFolder(target.store);
+  await files.syncAll(target.store);
+  return sum;
+}

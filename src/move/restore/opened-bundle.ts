@@ -1,0 +1,89 @@
+import { join } from "node:path";
+import type { Inventory } from "../../bundle/inventory.ts";
+import { sealedName } from "../../bundle/layout.ts";
+import type { Bundle } from "../../bundle/reader.ts";
+import { MigrationError } from "../../errors.ts";
+import type { Lock } from "../../pipeline/encrypt.ts";
+import type { Unpack } from "../../pipeline/gzip-program.ts";
+import { meter } from "../../pipeline/measure.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
+import type { Unfinished } from "../../system/files/files.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { Delivery } from "./delivery.ts";
+import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
+
+/** A bundle that was checked, opened with its key, and is about to be unpacked. */
+export interface Opened {
+  readonly bundle: Bundle;
+  readonly inventory: Inventory;
+  readonly lock: Lock;
+  /** A program that unpacks dumps faster than we do, where there is one. */
+  readonly unpack?: Unpack | undefined;
+}
+
+/** The packed configuration, by name. Throws `bundle-damaged`. */
+export function readConfigArtifact(
+  opened: Opened,
+  artifact = CONFIG_ARTIFACT,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  return unpackConfig(contents(opened, artifact));
+}
+
+/** An artifact's content, which ends well only if all of it is what was packed. */
+function contents(opened: Opened, plainName: string): Bytes {
+  const { artifact, plain } = found(opened, plainName);
+  return opened.bundle.plain(artifact, opened.lock, plain);
+}
+
+function found({ bundle, inventory }: Opened, plainName: string) {
+  const artifact = bundle.artifact(plainName);
+  if (!artifact) {
+    throw new MigrationError("bundle-damaged", `${bundle.folder} has no ${sealedName(plainName)}`, {
+      hint: "copy the bundle again, all of it; or it was made by a version that packs other things",
+    });
+  }
+  const recorded = inventory.artifacts.find(({ name }) => name === artifact.name);
+  return { artifact, plain: recorded?.plain };
+}
+
+/** A bundle as what is restored from. */
+export const fromBundle = (opened: Opened, progress: Progress): Delivery => ({
+  id: opened.bundle.manifest.id,
+  content: (plainName, label) => shown(opened, plainName, label, progress),
+  write: (plainName, label, file) => writeInto(file, opened, { plainName, label }, progress),
+});
+
+async function writeInto(
+  file: Unfinished,
+  opened: Opened,
+  { plainName, label }: { plainName: string; label: string },
+  progress: Progress,
+): Promise<void> {
+  const { artifact, plain: expected } = found(opened, plainName);
+  const { bundle, lock, unpack } = opened;
+  if (!unpack || !expected) {
+    for await (const chunk of shown(opened, plainName, label, progress)) await file.write(chunk);
+    return;
+  }
+  const id = `restore/${label}`;
+  progress.begin({ id, label, unit: "bytes", total: expected.size });
+  await bundle.plainInto(file, artifact, { lock, unpack, expected }, (bytes) => {
+    progress.advance(id, bytes);
+  });
+  progress.end(id);
+}
+
+/** The same, and how far it has come. */
+export async function* shown(opened: Opened, plainName: string, label: string, progress: Progress): Bytes {
+  const id = `restore/${label}`;
+  const recorded = opened.inventory.artifacts.find(({ name }) => name === sealedName(plainName));
+  progress.begin({ id, label, unit: "bytes", ...(recorded ? { total: recorded.plain.size } : {}) });
+  const tell = meter((bytes) => {
+    progress.advance(id, bytes);
+  });
+  yield* tell(contents(opened, plainName));
+  progress.end(id);
+}
+
+/** Where `open` finds the inventory when the bundle itself is gone. */
+export const inventoryCopy = (recordFolder: string) => join(recordFolder, "inventory.json.gpg");

@@ -1,0 +1,208 @@
+import { dirname, join } from "node:path";
+import type { Manifest } from "../../bundle/manifest.ts";
+import { MigrationError } from "../../errors.ts";
+import { Journal } from "../../journal/journal.ts";
+import { takeLock } from "../../journal/lock.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { refuseConflicts, writeConfig, type ConfigPlan } from "../../homeserver/config/restore.ts";
+import { majorOf } from "../../homeserver/database/facts.ts";
+import { inspectDatabaseTarget, type DatabaseRestore, type DatabaseTarget } from "../../homeserver/database/target.ts";
+import type { Chosen } from "./layouts/choose.ts";
+import { rewriteFor, startedAs } from "./layouts/plan-config.ts";
+import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
+import { withMas, type MasPlan, type planMas } from "../../homeserver/mas/restore.ts";
+import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
+import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
+import {
+  comesAsArchive,
+  mustAgreeToEmpty,
+  mustBeRestorable,
+  type FromArchives,
+} from "./fill-with-pg-restore.ts";
+import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
+import { mustHaveRoom } from "../disk-space.ts";
+import { dropInOf, holdUnits } from "../../homeserver/service/fence/new-server.ts";
+
+/** What is about to be restored, wherever it comes from. */
+export interface Incoming {
+  /** Of the bundle, or of the move. */
+  readonly id: string;
+  readonly serverName: string;
+  readonly databases: readonly DatabaseRestore[];
+  /** The packed configuration, by name. */
+  readonly packed: ReadonlyMap<string, Uint8Array>;
+  /** Bytes, about. */
+  readonly databaseBytes: number;
+  readonly mediaBytes: number;
+  /** Of databases that come as archives, bytes of one in the clear. */
+  readonly clearBytes?: (one: DatabaseRestore) => number;
+  /** What the authentication service's configuration becomes, where that is restored too. */
+  readonly masFor?: (where: Parameters<typeof planMas>[2]) => Promise<MasPlan | undefined>;
+}
+
+/** Where it is to go. */
+export interface Placing {
+  readonly layout: Chosen;
+  readonly target: DatabaseTarget;
+  /** Where the database is reached from here, where Synapse reaches it elsewhere. */
+  readonly here: Readonly<Record<string, string>> | undefined;
+  readonly databaseCommand?: readonly string[] | undefined;
+  readonly archives?: FromArchives | undefined;
+  readonly publicBaseurl?: string | undefined;
+  readonly synapse?: string | undefined;
+  readonly synapseVersion?: string | undefined;
+  readonly systemdDir?: string | undefined;
+}
+
+export interface Planned {
+  readonly plan: ConfigPlan;
+  readonly mas: MasPlan | undefined;
+  readonly python: string | undefined;
+  readonly dropIns: readonly string[];
+}
+
+const journalIn = (folder: string, files: Files) =>
+  Journal.open(join(recordFolder(folder), "journal.json"), files);
+
+/**
+ * Everything that can be known is looked at before the target is touched; but for the database of a layout that brings
+ * its own, which is started unless this is a dry run. Throws `already-opened`, `target-not-empty`, `target-unsuitable`,
+ * `disk-full`.
+ */
+export async function planRestore(
+  incoming: Incoming,
+  placing: Placing,
+  given: { readonly dryRun: boolean; readonly yes?: boolean },
+  system: System,
+  progress: Progress,
+): Promise<Planned> {
+  const { files } = system;
+  const { layout, target } = placing;
+  const { configDir: folder, mediaDir: store } = layout;
+  const { id, databases, packed } = incoming;
+  await refuseOpened(folder, id, files);
+  const { plan: own, python } = await rewriteFor(layout, { ...placing, packed, databases }, system);
+  const mas = await incoming.masFor?.({
+    ...{ folder, fencedSuffix: own.fence.suffix },
+    ...(layout.listen ? { listen: layout.listen } : {}),
+  });
+  const plan = mas ? withMas(own, mas) : own;
+  await refuseConflicts(plan, files);
+  const dropIns = layout.units.map((unit) => dropInOf(unit, placing.systemdDir));
+  if (layout.compose && given.dryRun) return { plan, mas, python, dropIns };
+  const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
+  const versions = { postgres, synapse: placing.synapseVersion };
+  await prepareDatabase(layout, versions, target, system, progress);
+  const before = await journalIn(folder, files);
+  const untouched = databases.filter((one) => !wasBegun(id, one, before));
+  for (const one of untouched) await inspectDatabaseTarget(one, system);
+  await lookAtArchives(incoming, placing, before, given, system, progress);
+  if (untouched.length > 0) {
+    if (target.engine === "sqlite")
+      await mustHaveRoom(dirname(target.path), incoming.databaseBytes, "the database", "--database", files);
+    await mustHaveRoom(store, incoming.mediaBytes, "the media", "--media-dir", files);
+  }
+  return { plan, mas, python, dropIns };
+}
+
+/** What is to be known, and answered, of databases that pg_restore is to fill. */
+async function lookAtArchives(
+  { id, databases, clearBytes }: Incoming,
+  { archives }: Placing,
+  journal: Journal,
+  given: { readonly dryRun: boolean; readonly yes?: boolean },
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  const due = databases.filter((one) => comesAsArchive(one) && !wasRestored(id, one, journal));
+  if (!archives || !clearBytes || due.length === 0) return;
+  const coming = due.map((restore) => ({ restore, bytes: clearBytes(restore) }));
+  await mustBeRestorable(coming, archives, journal, system);
+  for (const one of due) {
+    const begun = halfFilled(id, one, journal);
+    if (begun && !(await wasFilled(id, one, journal, system)))
+      await mustAgreeToEmpty(one, begun, given, system, progress);
+  }
+}
+
+/** What `open` is to know of where it came from. */
+export type Origin = Pick<Manifest, "rehearsal" | "recipients" | "outageSince"> & {
+  /** The file in the record's folder that opens the inventory there. */
+  readonly passphrase?: string;
+  /** Rows that were written for uploads of archives beside the bundle. */
+  readonly addedUploads?: number;
+};
+
+/**
+ * Fences the new server, lets `fill` restore database and media and put the inventory into the record's folder, and
+ * writes the configuration, under a name that no server reads, last of all. May be called again after a break.
+ */
+export async function restoreAs(
+  { plan, mas, python, dropIns }: Planned,
+  incoming: Incoming,
+  placing: Placing,
+  fill: (journal: Journal) => Promise<Origin>,
+  system: System,
+): Promise<void> {
+  const { files, machine } = system;
+  const { layout, here: databaseHere, databaseCommand, synapseVersion: synapse } = placing;
+  const { configDir: folder, owner } = layout;
+  const { id, serverName } = incoming;
+  await makeOwnedFolder(folder, owner, files);
+  await files.makeFolder(recordFolder(folder));
+  // Before anything is there to start: a package that is installed meanwhile would start it.
+  await holdUnits({ fence: plan.fence, dropIns }, system);
+  const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
+  try {
+    const filled = await fill(await journalIn(folder, files));
+    const { addedUploads } = filled;
+    const origin = { ...filled, id };
+    // Last, and under its fenced name: without it no server can start on what was just filled.
+    await writeConfig(plan, files);
+    await writeStart(layout, startedAs(layout, plan, serverName), python, system);
+    await writeRecord(
+      folder,
+      newRecord({
+        ...{
+          origin,
+          serverName,
+          plan,
+          mas,
+          databaseCommand,
+          layout,
+          dropIns,
+          databaseHere,
+          synapse,
+          addedUploads,
+        },
+        now: machine.now(),
+      }),
+      files,
+    );
+  } finally {
+    await held.release();
+  }
+}
+
+async function refuseOpened(folder: string, id: string, files: Files): Promise<void> {
+  const record = await findRecord(folder, files);
+  if (record && record.bundle !== id) {
+    throw new MigrationError(
+      "target-not-empty",
+      `${folder} holds another restored homeserver: ${record.serverName}`,
+      {
+        hint: "choose another --config-dir",
+      },
+    );
+  }
+  if (record?.opened == null) return;
+  throw new MigrationError(
+    "already-opened",
+    `${record.serverName} in ${folder} was opened on ${record.opened}`,
+    {
+      hint: "it lives: restoring over it would lose what was written since",
+    },
+  );
+}

@@ -1,0 +1,59 @@
+import type { z } from "zod";
+import type { Inventory } from "../bundle/inventory.ts";
+import { MigrationError } from "../errors.ts";
+import { CONFIG_SECTION } from "../homeserver/config/artifact.ts";
+import { parseConfigSection, type ConfigSection } from "../homeserver/config/pack/packed-file.ts";
+import { DATABASE_SECTION, MAS_DATABASE_SECTION, STATE_SECTION } from "../homeserver/database/export.ts";
+import { databaseSectionSchema, type DatabaseSection } from "../homeserver/database/section.ts";
+import { MAS_SECTION } from "../homeserver/mas/artifact.ts";
+import { MEDIA_SECTION } from "../homeserver/media/export.ts";
+import { mediaSectionSchema, type MediaSection } from "../homeserver/media/section.ts";
+import { KEY_SECTION, parseSigningKeySection, type SigningKeySection } from "../homeserver/signing-key/export.ts";
+
+/** What each thing counted at the source. */
+export interface Sections {
+  readonly config: ConfigSection;
+  readonly key: SigningKeySection;
+  readonly database: DatabaseSection;
+  /** Of the state groups, where they have a database of their own. */
+  readonly state: DatabaseSection | undefined;
+  /** Of the authentication service, where it travels: its database, and its configuration. */
+  readonly mas: { readonly database: DatabaseSection; readonly config: ConfigSection } | undefined;
+  readonly media: MediaSection;
+}
+
+/** Throws `bundle-damaged` when one is missing or is not what its writer writes. */
+export function sectionsOf(inventory: Inventory): Sections {
+  return {
+    config: parseConfigSection(inventory.section(CONFIG_SECTION)),
+    key: parseSigningKeySection(inventory.section(KEY_SECTION)),
+    database: parsed("database", databaseSectionSchema, inventory.section(DATABASE_SECTION)),
+    state: optional("state database", databaseSectionSchema, inventory.section(STATE_SECTION)),
+    mas: masOf(inventory),
+    media: parsed("media", mediaSectionSchema, inventory.section(MEDIA_SECTION)),
+  };
+}
+
+function masOf(inventory: Inventory): Sections["mas"] {
+  const name = "authentication service's database";
+  const database = optional(name, databaseSectionSchema, inventory.section(MAS_DATABASE_SECTION));
+  return database && { database, config: parseConfigSection(inventory.section(MAS_SECTION)) };
+}
+/** What was counted of the databases so far, of a move that is still under way. Throws as `sectionsOf`. */
+export const databaseSections = (
+  inventory: Inventory,
+): { database: DatabaseSection | undefined; state: DatabaseSection | undefined } => ({
+  database: optional("database", databaseSectionSchema, inventory.section(DATABASE_SECTION)),
+  state: optional("state database", databaseSectionSchema, inventory.section(STATE_SECTION)),
+});
+
+const optional = <Shape extends z.ZodType>(name: string, schema: Shape, value: unknown) =>
+  value === undefined ? undefined : parsed(name, schema, value);
+
+function parsed<Shape extends z.ZodType>(name: string, schema: Shape, value: unknown): z.infer<Shape> {
+  const found = schema.safeParse(value);
+  if (found.success) return found.data;
+  throw new MigrationError("bundle-damaged", `the inventory's section on the ${name} is not readable`, {
+    hint: "the bundle may have been made by another program: ask whoever made it",
+  });
+}

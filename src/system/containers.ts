@@ -1,0 +1,54 @@
+import { z } from "zod";
+import { MigrationError } from "../errors.ts";
+import type { Programs } from "./programs/programs.ts";
+
+/** Seconds that a container gets to end by itself: a server that is cut off loses what it was doing. */
+const GRACE = 60;
+
+/** docker or podman. Throws `program-failed` with its own words, `program-missing`. */
+export function engine(name: string, args: readonly string[], programs: Programs): Promise<string> {
+  return programs.run({ name, args, limit: (GRACE + 60) * 1000 });
+}
+
+export const stopContainers = (name: string, containers: readonly string[], programs: Programs) =>
+  engine(name, ["stop", "--time", String(GRACE), ...containers], programs);
+
+export interface ContainerState {
+  readonly isRunning: boolean;
+  /** As `update --restart` takes it: "no", "always", "unless-stopped", "on-failure:5". */
+  readonly policy: string;
+}
+
+const Inspected = z
+  .array(
+    z.object({
+      State: z.object({ Running: z.boolean() }),
+      HostConfig: z.object({
+        RestartPolicy: z
+          .object({ Name: z.string(), MaximumRetryCount: z.number().default(0) })
+          .default({ Name: "", MaximumRetryCount: 0 }),
+      }),
+    }),
+  )
+  .length(1);
+
+export async function containerState(
+  name: string,
+  container: string,
+  programs: Programs,
+): Promise<ContainerState> {
+  const said = await engine(name, ["inspect", "--type", "container", container], programs);
+  let found: z.infer<typeof Inspected>;
+  try {
+    found = Inspected.parse(JSON.parse(said));
+  } catch {
+    throw new MigrationError(
+      "program-failed",
+      `${name} inspect says nothing of ${container} that can be read`,
+    );
+  }
+  const { State, HostConfig } = found[0]!;
+  const { Name, MaximumRetryCount } = HostConfig.RestartPolicy;
+  const count = Name === "on-failure" && MaximumRetryCount > 0 ? `:${MaximumRetryCount}` : "";
+  return { isRunning: State.Running, policy: Name === "" ? "no" : `${Name}${count}` };
+}

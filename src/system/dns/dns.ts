@@ -1,0 +1,94 @@
+import { getServers } from "node:dns";
+import { isIP } from "node:net";
+import { MigrationError } from "../../errors.ts";
+import { answerOf, type DnsAnswer } from "./answer.ts";
+import { exchange, serverText, type DnsServer, type Reply } from "./exchange.ts";
+import { isDnsName, type DnsType } from "./message.ts";
+import { lookUpInZones, Zones } from "./zones.ts";
+
+/** Questions to the domain name system, each with a time limit. They reject only with the signal's reason. */
+export interface Dns {
+  /** Asks the resolvers, one after the other until one knows. Their times to live are counted down already. */
+  ask(name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer>;
+  /**
+   * Asks the zone's own servers, so that each time to live is the zone's; goes after CNAMEs from zone to zone. Where no
+   * server of a zone answers, the resolvers' answer is taken for that link, and its records say so.
+   */
+  lookUp(name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer>;
+  /** The same through another resolver. Its port is then the one of the zones' own servers, too. */
+  through(resolver: DnsServer): Dns;
+}
+
+export interface DnsOptions {
+  /** Those of this host when left out. */
+  readonly resolvers?: readonly DnsServer[];
+  /** The port of the zones' own servers; 53 when left out. */
+  readonly port?: number;
+  /** Milliseconds that one try may take, and how many there are: 2,500 and 2 when left out. */
+  readonly wait?: number;
+  readonly tries?: number;
+}
+
+export function realDns({
+  resolvers = hostResolvers(),
+  port = 53,
+  wait = 2500,
+  tries = 2,
+}: DnsOptions = {}): Dns {
+  /** A server that has never answered is not waited for twice; one that has may be slow with a single name. */
+  const alive = new Set<string>();
+  const dead = new Map<string, Reply>();
+  const asking = async (
+    server: DnsServer,
+    asked: { name: string; type: DnsType; recurse: boolean },
+    signal: AbortSignal | undefined,
+  ): Promise<Reply> => {
+    const key = `${asked.recurse ? "resolver" : "zone's own"} ${serverText(server)}`;
+    const before = dead.get(key);
+    if (before !== undefined) return before;
+    const reply = await exchange(server, asked, { wait, tries, signal });
+    if (typeof reply === "object") alive.add(key);
+    else if (!alive.has(key)) dead.set(key, reply);
+    return reply;
+  };
+
+  const ask = async (name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer> => {
+    if (!isDnsName(name)) return { outcome: "no-name", records: [], chain: [] };
+    let last: DnsAnswer = { outcome: "silent", records: [], chain: [] };
+    for (const resolver of resolvers) {
+      const reply = await asking(resolver, { name, type, recurse: true }, signal);
+      last = answerOf(reply, { name, type }, { from: serverText(resolver), authoritative: false });
+      if (["found", "no-data", "no-name", "loop"].includes(last.outcome)) break;
+    }
+    return last;
+  };
+
+  const zones = new Zones({ ask, port });
+  return {
+    ask,
+    lookUp: (name, type, signal) => lookUpInZones({ name, type, signal }, zones, ask, asking),
+    through: (resolver) => realDns({ resolvers: [resolver], port: resolver.port, wait, tries }),
+  };
+}
+
+/** "192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:5353". Throws `bad-usage`. */
+export function parseDnsServer(text: string): DnsServer {
+  const [, inBrackets, plain, port] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const address = inBrackets ?? plain ?? text;
+  const number = port === undefined ? 53 : Number(port);
+  if (isIP(address) !== 0 && number > 0 && number < 0x10000) return { address, port: number };
+  throw new MigrationError("bad-usage", `a resolver is an IP address, with a port if it is not 53: ${text}`, {
+    hint: "for example 192.0.2.1, 127.0.0.1:5353 or [2001:db8::1]:53",
+  });
+}
+
+/** An entry that Node can't write as an address is left out: the others may do. */
+function hostResolvers(): DnsServer[] {
+  return getServers().flatMap((text) => {
+    try {
+      return [parseDnsServer(text)];
+    } catch {
+      return [];
+    }
+  });
+}

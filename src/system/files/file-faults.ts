@@ -1,0 +1,49 @@
+import { MigrationError } from "../../errors.ts";
+
+/** Does something to a path; what a person can do something about comes as a `MigrationError` that names the path. */
+export async function attempt<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw foreseen(error, verb, path);
+  }
+}
+
+export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code;
+
+export function foreseen(error: unknown, verb: string, path: string): unknown {
+  if (error instanceof MigrationError) return error;
+  const more = { cause: error };
+  switch (codeOf(error)) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return new MigrationError(
+        "file-missing",
+        `cannot ${verb} ${path}: there is no such file or folder`,
+        more,
+      );
+    case "ENOSPC":
+    case "EDQUOT":
+    case "EFBIG":
+      return new MigrationError("disk-full", `cannot ${verb} ${path}: no space left`, {
+        hint: "free space there, then run the same command again: finished work is kept",
+        ...more,
+      });
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return new MigrationError("permission-denied", `cannot ${verb} ${path}: permission denied`, {
+        hint: "run synlift as a user who may, often root",
+        ...more,
+      });
+    case "ELOOP":
+      return new MigrationError("file-failed", `cannot ${verb} ${path}: a link there leads back to itself`, {
+        hint: "put in its place what it was to lead to",
+        ...more,
+      });
+    case undefined:
+      return error;
+    default:
+      return new MigrationError("file-failed", `cannot ${verb} ${path}: ${(error as Error).message}`, more);
+  }
+}

@@ -1,0 +1,30 @@
+import type { Http, HttpAnswer } from "./http.ts";
+import { NoAnswer } from "./no-answer.ts";
+
+/** Milliseconds: a server on this host answers at once or not at all. */
+const LIMIT = 3_000;
+
+/** An answer of a server that may not be there; undefined when none came. Rejects only when the run is to stop. */
+export async function answerOf(
+  url: string,
+  { http, signal }: { http: Http; signal: AbortSignal },
+): Promise<HttpAnswer | undefined> {
+  try {
+    return await http.get(url, { timeout: LIMIT, signal });
+  } catch (error) {
+    if (error instanceof NoAnswer) return undefined;
+    throw error;
+  }
+}
+
+/** The mapping that an answer consists of; undefined when it is none. */
+export function jsonOf(answer: HttpAnswer | undefined): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(answer?.body ?? []).toString());
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

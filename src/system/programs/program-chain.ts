@@ -1,0 +1,222 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { writeSync } from "node:fs";
+import type { Call } from "./call.ts";
+import { digestGzip, type GzipDigest, type GzipOptions, type Looked } from "../formats/gzip-digest.ts";
+import { openPipe, type Pipe } from "./pipe.ts";
+import { RunningProgram } from "./running-program.ts";
+import type { Bytes } from "../system.ts";
+import { asWriteError } from "./write-error.ts";
+
+/** A program, or several that hand their output on to each other through pipes of the kernel; first to last. */
+export interface ChainOptions {
+  readonly calls: readonly Call[];
+  /** What the first reads; it has no input when left out. */
+  readonly source: Bytes | undefined;
+  readonly environmentOf: (call: Call) => Record<string, string | undefined>;
+  /** Folder for temporary files; the system's own when left out. */
+  readonly temporary: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** pipe(7), PIPE_BUF: a pipe takes so many bytes at once, and an empty one always has room for them. */
+const MOST_BEFORE = 4096;
+
+/** See `Programs.through`: what holds for one program holds for the whole chain. */
+export async function* chainOutput(options: ChainOptions): Bytes {
+  const { before } = options.calls.at(-1)!;
+  yield* conducted(options, "pipe", async function* (last) {
+    if (before !== undefined) {
+      await last.running;
+      yield Buffer.from(before);
+    }
+    yield* last.output();
+  });
+}
+
+/** See `Output.into`. */
+export async function chainInto(
+  descriptor: number,
+  options: ChainOptions,
+  stop?: AbortSignal,
+): Promise<void> {
+  const { before, ...call } = options.calls.at(-1)!;
+  const signal = stop ? AbortSignal.any([options.signal, stop]) : options.signal;
+  if (before !== undefined) writeSync(descriptor, before);
+  const nothing = async function* (last: RunningProgram): Bytes {
+    await last.ended;
+    yield* [];
+  };
+  try {
+    for await (const _ of conducted({ ...options, signal }, descriptor, nothing));
+  } catch (error) {
+    stop?.throwIfAborted();
+    throw await asWriteError(error, call, descriptor);
+  }
+}
+
+/** See `Output.gunzipped`. */
+export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): Promise<GzipDigest> {
+  options.signal.throwIfAborted();
+  const pipe = await openPipe(options.temporary);
+  const looking = digestGzip(pipe.reader, gzip);
+  looking.catch(() => undefined);
+  let found: Looked | undefined;
+  const look = async function* (last: RunningProgram): Bytes {
+    pipe.readHere();
+    await last.running;
+    found = await looking;
+    // Nobody reads any more: so whoever still writes ends.
+    pipe.close();
+    yield* [];
+  };
+  try {
+    for await (const _ of conducted(options, pipe.writer, look));
+  } catch (error) {
+    if (options.signal.aborted || !isDamaged(found) || found.atEnd) throw error;
+  } finally {
+    pipe.readHere();
+    await looking.catch(() => undefined);
+    pipe.close();
+  }
+  if (isDamaged(found)) throw Object.assign(new Error(found.damage.message), found.damage);
+  return found!.digest;
+}
+
+const isDamaged = (found: Looked | undefined) => found !== undefined && "damage" in found;
+
+async function* conducted(
+  options: ChainOptions,
+  output: "pipe" | number,
+  outputOf: (last: RunningProgram) => Bytes,
+): Bytes {
+  const { calls, signal } = options;
+  const source = withFirst(calls[0]!.firstInput, options.source);
+  const chain = await start({ ...options, source }, output);
+  const stop = () => {
+    chain.kill();
+  };
+  signal.addEventListener("abort", stop, { once: true });
+  // Without a source there is no pipe either: a program that never reads must not look like one that left early.
+  const feeding = source ? chain.first.feed(source) : Promise.resolve();
+  try {
+    yield* outputOf(chain.last);
+    await feeding;
+    const failure = await chain.failure();
+    if (failure) throw failure;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw await (chain.guilty ?? chain.last).blame(error, signal);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    chain.kill();
+    await chain.ended();
+    await feeding;
+  }
+}
+
+function withFirst(text: string | undefined, source: Bytes | undefined): Bytes | undefined {
+  if (text === undefined) return source;
+  return (async function* () {
+    yield Buffer.from(text);
+    if (source) yield* source;
+  })();
+}
+
+class Chain {
+  /** The first that failed: what becomes of the others then is no fault of theirs. */
+  guilty: RunningProgram | undefined;
+  readonly #programs: readonly RunningProgram[];
+  readonly #pipes: readonly Pipe[];
+
+  constructor(programs: readonly RunningProgram[], pipes: readonly Pipe[]) {
+    this.#programs = programs;
+    this.#pipes = pipes;
+    for (const [index, program] of programs.entries()) {
+      void program.gone.then(() => {
+        // Only now does the one before it see that nobody reads. So whoever left first is found out first.
+        if (pipes[index - 1]?.wasEmptied() === false) program.leftEarly();
+        if (!program.hasFailed || this.guilty) return;
+        this.guilty = program;
+        this.kill();
+      });
+    }
+  }
+
+  get first(): RunningProgram {
+    return this.#programs[0]!;
+  }
+
+  get last(): RunningProgram {
+    return this.#programs.at(-1)!;
+  }
+
+  /** Waits for all of them. */
+  async failure(): Promise<Error | undefined> {
+    await this.ended();
+    if (this.guilty) return this.guilty.failure(await this.guilty.ended);
+    for (const program of this.#programs) {
+      const failure = program.failure(await program.ended);
+      if (failure) return failure;
+    }
+    return undefined;
+  }
+
+  kill(): void {
+    for (const program of this.#programs) program.kill();
+  }
+
+  /** Never rejects. */
+  async ended(): Promise<void> {
+    for (const program of this.#programs) await program.ended;
+    for (const pipe of this.#pipes) pipe.close();
+  }
+}
+
+async function start(
+  { calls, source, environmentOf, temporary, signal }: ChainOptions,
+  lastOutput: "pipe" | number,
+): Promise<Chain> {
+  signal.throwIfAborted();
+  const pipes: Pipe[] = [];
+  const programs: RunningProgram[] = [];
+  try {
+    for (const call of calls.slice(0, -1)) {
+      const pipe = await openPipe(temporary);
+      pipes.push(pipe);
+      if (call.before !== undefined) writeBefore(pipe.writer, call.before);
+    }
+    signal.throwIfAborted();
+    for (const [index, call] of calls.entries()) {
+      const input = pipes[index - 1]?.reader ?? (source ? "pipe" : "ignore");
+      const output = pipes[index]?.writer ?? lastOutput;
+      programs.push(new RunningProgram(call, begin(call, [input, output], environmentOf(call))));
+    }
+  } catch (error) {
+    for (const program of programs) program.kill();
+    for (const pipe of pipes) pipe.close();
+    throw error;
+  }
+  for (const pipe of pipes) pipe.handedOver();
+  return new Chain(programs, pipes);
+}
+
+function writeBefore(descriptor: number, text: string): void {
+  const bytes = Buffer.from(text);
+  if (bytes.length > MOST_BEFORE) throw new RangeError(`a pipe does not take ${bytes.length} bytes at once`);
+  writeSync(descriptor, bytes);
+}
+
+/** Starts a program with these ends; its complaints come to us, and its secret goes to it on descriptor 3. */
+export function begin(
+  call: Call,
+  [input, output]: readonly ["pipe" | "ignore" | number, "pipe" | number],
+  env: Record<string, string | undefined>,
+): ChildProcess {
+  const { account, folder, secret } = call;
+  return spawn(call.name, call.args, {
+    stdio: [input, output, "pipe", ...(secret === undefined ? [] : (["pipe"] as const))],
+    env,
+    ...(folder === undefined ? {} : { cwd: folder }),
+    ...(account ? { uid: account.uid, gid: account.gid } : {}),
+  });
+}

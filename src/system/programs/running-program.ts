@@ -1,0 +1,180 @@
+import type { ChildProcess } from "node:child_process";
+import type { Writable } from "node:stream";
+import { Interrupted, MigrationError } from "../../errors.ts";
+import { adopt } from "../memory.ts";
+import { packageFor } from "./packages.ts";
+import type { Call, Ending } from "./call.ts";
+import type { Bytes } from "../system.ts";
+
+/** A running program, and what has become of it. */
+export class RunningProgram {
+  /** Resolves once it runs; rejects with `program-missing` when it cannot be started. */
+  readonly running: Promise<void>;
+  /** Resolves once it is gone and its output is read; never rejects. */
+  readonly ended: Promise<Ending>;
+  /** Resolves as soon as it is gone, or could not be started; never rejects. */
+  readonly gone: Promise<void>;
+  #call: Call;
+  #child: ChildProcess;
+  #complaint = "";
+  #notStarted: MigrationError | undefined;
+  #sourceError: { error: unknown } | undefined;
+  #leftEarly = false;
+  #tooSlow = false;
+
+  constructor(call: Call, child: ChildProcess) {
+    this.#call = call;
+    this.#child = child;
+    child.stdin?.on("error", () => (this.#leftEarly = true));
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.#complaint = (this.#complaint + text).slice(-4000);
+    });
+    const secret = child.stdio[3] as Writable | undefined;
+    secret?.on("error", () => undefined);
+    secret?.end(call.secret);
+    this.running = new Promise((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", (error) => {
+        this.#notStarted = cannotStart(call, error);
+        reject(this.#notStarted);
+      });
+    });
+    this.running.catch(() => undefined);
+    this.ended = new Promise((resolve) => {
+      const done = (code: number | null, signal: NodeJS.Signals | null) => {
+        resolve({ code, signal, complaint: this.#complaint.trim() });
+      };
+      child.once("close", done);
+      child.once("error", () => {
+        done(null, null);
+      });
+    });
+    this.gone = new Promise((resolve) => {
+      child.once("exit", () => {
+        resolve();
+      });
+      child.once("error", () => {
+        resolve();
+      });
+    });
+    if (call.limit !== undefined) this.#endAfter(call.limit);
+  }
+
+  #endAfter(milliseconds: number): void {
+    const timer = setTimeout(() => {
+      this.#tooSlow = true;
+      this.kill();
+    }, milliseconds);
+    void this.ended.then(() => {
+      clearTimeout(timer);
+    });
+  }
+
+  async *output(): Bytes {
+    await this.running;
+    for await (const chunk of this.#child.stdout!) yield own(chunk as Uint8Array);
+  }
+
+  /** Resolves when the chunk is no longer needed: it may be overwritten then. Never rejects. */
+  async write(chunk: Uint8Array): Promise<void> {
+    const stdin = this.#child.stdin!;
+    if (this.#leftEarly || stdin.destroyed) return;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        stdin.off("close", go);
+        resolve();
+      };
+      // Called as soon as nobody needs the chunk any more, also when it could not be written.
+      stdin.on("close", go).write(chunk, go);
+    });
+  }
+
+  endInput(): void {
+    this.#child.stdin!.end();
+  }
+
+  /** Pumps a source into the program. Never rejects: what went wrong is told by `failure` and `blame`. */
+  async feed(source: Bytes): Promise<void> {
+    try {
+      for await (const chunk of source) {
+        if (this.#leftEarly || this.#child.stdin!.destroyed) {
+          this.#leftEarly = true;
+          return;
+        }
+        await this.write(chunk);
+      }
+      // It went before it was told that there is no more: what lay in the pipe was read by nobody.
+      if (this.#child.stdin!.destroyed) this.#leftEarly = true;
+      this.endInput();
+    } catch (error) {
+      this.#sourceError = { error };
+      this.kill();
+    }
+  }
+
+  /** Says that it went before all that was written for it was read. */
+  leftEarly(): void {
+    this.#leftEarly = true;
+  }
+
+  /** Whether its end, once it is gone, was not a good one. Its last words may still be on their way. */
+  get hasFailed(): boolean {
+    const { exitCode: code, signalCode: signal } = this.#child;
+    return this.failure({ code, signal, complaint: "" }) !== undefined;
+  }
+
+  /** Ends it, and what it has still to say: a program that it started itself, as a wrapper does, may hold its pipes open. */
+  kill(): void {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGKILL");
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
+  }
+
+  /** Why this ending is not a good one, or undefined when it is. */
+  failure({ code, signal, complaint }: Ending): Error | undefined {
+    if (this.#sourceError) return this.#sourceError.error as Error;
+    if (this.#notStarted) return this.#notStarted;
+    const how = this.#whatWentWrong({ code, signal });
+    if (how === undefined) return undefined;
+    const failure = failed(this.#call.name, how, complaint);
+    return this.#call.explain?.(failure) ?? failure;
+  }
+
+  #whatWentWrong({ code, signal }: Omit<Ending, "complaint">): string | undefined {
+    if (this.#tooSlow) return `did not end within ${(this.#call.limit ?? 0) / 1000} seconds`;
+    if (signal) return `was killed by ${signal}`;
+    if (code !== 0) return `failed with exit code ${code ?? "unknown"}`;
+    return this.#leftEarly ? "stopped reading before everything was written to it" : undefined;
+  }
+
+  /** Which error to show when reading its output failed: the one that came first in time, not the last in line. */
+  async blame(error: unknown, signal: AbortSignal): Promise<unknown> {
+    if (signal.aborted && signal.reason instanceof Interrupted) return signal.reason;
+    if (error instanceof MigrationError) return error;
+    return this.#sourceError?.error ?? this.failure(await this.ended) ?? error;
+  }
+}
+
+/** What is read from a pipe or socket comes in memory of its own (Node, src/stream_base.cc). */
+const own = (chunk: Uint8Array) => (chunk.length === chunk.buffer.byteLength ? adopt(chunk) : chunk);
+
+export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): MigrationError {
+  if (error.code === "ENOENT") {
+    return new MigrationError("program-missing", `${name} is not installed`, {
+      hint: packageFor(name),
+      cause: error,
+    });
+  }
+  return new MigrationError(
+    "program-failed",
+    `${name} could not be started: ${error.code ?? "unknown error"}`,
+    { cause: error },
+  );
+}
+
+export function failed(name: string, how: string, complaint: string): MigrationError {
+  const said = complaint.split("\n").filter(Boolean).slice(-6).join("; ");
+  return new MigrationError("program-failed", `${name} ${how}${said ? `: ${said}` : ""}`, {
+    hint: "nothing unfinished was kept; run the same command again once the cause is gone",
+  });
+}

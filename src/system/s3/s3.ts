@@ -1,0 +1,165 @@
+import type * as S3 from "@aws-sdk/client-s3";
+import { createRequire } from "node:module";
+import { setTimeout as wait } from "node:timers/promises";
+import { MigrationError } from "../../errors.ts";
+import type { ObjectStore, ObjectStoreAddress, StoredObject } from "./object-store.ts";
+import { nameOf, storageFailed } from "./faults.ts";
+import type { Bytes } from "../system.ts";
+
+/** Milliseconds. */
+const CONNECT = 10_000;
+const ANSWER = 60_000;
+
+/** How often a request is tried; the SDK waits longer each time. */
+const ATTEMPTS = 6;
+
+/** How often an object's bytes may stop coming before any more of them have come. */
+const BREAKS = 5;
+
+/** A bucket, read through the AWS SDK. */
+export function s3Store(address: ObjectStoreAddress, signal: AbortSignal): ObjectStore {
+  const { bucket, prefix, customerKey } = address;
+  const name = nameOf(address);
+  let sdk: { readonly s3: typeof S3; readonly client: S3.S3Client } | undefined;
+  const use = () => (sdk ??= connect(address));
+  const key = customerKey
+    ? { SSECustomerKey: customerKey.key, SSECustomerAlgorithm: customerKey.algorithm }
+    : {};
+  const options = { abortSignal: signal };
+
+  const ask = async <T>(what: string, act: (tools: ReturnType<typeof use>) => Promise<T>): Promise<T> => {
+    signal.throwIfAborted();
+    try {
+      return await act(use());
+    } catch (error) {
+      signal.throwIfAborted();
+      throw storageFailed(error, name, what);
+    }
+  };
+
+  return {
+    name,
+
+    look: (path) =>
+      ask(path, async ({ s3, client }) => {
+        try {
+          const request = new s3.HeadObjectCommand({ Bucket: bucket, Key: prefix + path, ...key });
+          const { ContentLength = 0, LastModified } = await client.send(request, options);
+          return { name: path, size: ContentLength, mtimeMs: LastModified?.getTime() ?? 0 };
+        } catch (error) {
+          if ((error as Error).name === "NotFound" || (error as Error).name === "NoSuchKey") return undefined;
+          throw error;
+        }
+      }),
+
+    async *list(start, after) {
+      let token: string | undefined;
+      do {
+        const page = await ask("its list of objects", ({ s3, client }) =>
+          client.send(
+            new s3.ListObjectsV2Command({
+              Bucket: bucket,
+              Prefix: prefix + start,
+              ...(token === undefined
+                ? after !== undefined && { StartAfter: prefix + after }
+                : { ContinuationToken: token }),
+            }),
+            options,
+          ),
+        );
+        token = page.IsTruncated ? page.NextContinuationToken : undefined;
+        yield (page.Contents ?? []).map(({ Key = "", Size = 0, LastModified }): StoredObject => ({
+          name: Key.slice(prefix.length),
+          size: Size,
+          mtimeMs: LastModified?.getTime() ?? 0,
+        }));
+      } while (token !== undefined);
+    },
+
+    async *read(path, size) {
+      let read = 0;
+      let tag: string | undefined;
+      for (let breaks = 0; ;) {
+        const [from, same] = [read, tag];
+        const answer = await ask(path, ({ s3, client }) =>
+          client.send(
+            new s3.GetObjectCommand({
+              Bucket: bucket,
+              Key: prefix + path,
+              ...key,
+              ...(from > 0 ? { Range: `bytes=${from}-` } : {}),
+              ...(from > 0 && same !== undefined ? { IfMatch: same } : {}),
+            }),
+            options,
+          ),
+        );
+        tag ??= answer.ETag;
+        if (from + (answer.ContentLength ?? 0) !== size) throw changed(path, name, size);
+        let failure: unknown = new Error("its bytes stop coming");
+        try {
+          for await (const chunk of inTime(answer.Body as Bytes & { destroy?(): void }, signal)) {
+            read += chunk.length;
+            yield chunk;
+          }
+        } catch (error) {
+          signal.throwIfAborted();
+          failure = error;
+        }
+        if (read === size) return;
+        breaks = read > from ? 1 : breaks + 1;
+        if (breaks > BREAKS) throw storageFailed(failure, name, path);
+        await wait(100 * 2 ** breaks, undefined, { signal });
+      }
+    },
+
+    close() {
+      sdk?.client.destroy();
+      sdk = undefined;
+    },
+  };
+}
+
+function connect({ endpoint, region, credentials }: ObjectStoreAddress) {
+  // A quarter of a second and 30 MB, which only those pay who have a bucket.
+  const s3 = createRequire(import.meta.url)("@aws-sdk/client-s3") as typeof S3;
+  const client = new s3.S3Client({
+    // As boto3 has it, through which the old server reaches the same bucket: a server of one's own is given the bucket in the path.
+    ...(endpoint === undefined ? { followRegionRedirects: true } : { endpoint, forcePathStyle: true }),
+    ...(region !== undefined ? { region } : endpoint !== undefined ? { region: "us-east-1" } : {}),
+    ...(credentials ? { credentials } : {}),
+    maxAttempts: ATTEMPTS,
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    requestHandler: { connectionTimeout: CONNECT, requestTimeout: ANSWER, throwOnRequestTimeout: true },
+    logger: SILENT,
+  });
+  return { s3, client };
+}
+
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Bytes as they come, none of which may be waited for too long. What is not read to its end is let go. */
+async function* inTime(body: Bytes & { destroy?(): void }, signal: AbortSignal): Bytes {
+  const chunks = body[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const over = new AbortController();
+      const tooLong = wait(ANSWER, undefined, { signal: AbortSignal.any([signal, over.signal]) }).then(() => {
+        throw new Error("its bytes stop coming");
+      });
+      tooLong.catch(() => undefined);
+      const next = await Promise.race([chunks.next(), tooLong]).finally(() => {
+        over.abort();
+      });
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    body.destroy?.();
+  }
+}
+
+const changed = (path: string, name: string, size: number) =>
+  new MigrationError("source-changed", `${path} in ${name} is not the ${size} bytes that it was said to be`, {
+    hint: "run the same command again; what is finished is kept",
+  });

@@ -1,0 +1,99 @@
+import { DatabaseSync } from "node:sqlite";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
+import { MigrationError } from "../../errors.ts";
+import { gather, only, type QuerySession } from "../query.ts";
+
+/** How a file may be opened: "immutable" takes no lock and trusts that nobody writes, the others take part in SQLite's locking. */
+export type Access = "immutable" | "shared" | "change";
+
+/** Opens a database file that is there already. Throws `database-unreachable`. */
+export function openDatabase(path: string, access: Access): DatabaseSync {
+  const url = pathToFileURL(path);
+  url.search = access === "change" ? "mode=rw" : access === "shared" ? "mode=ro" : "mode=ro&immutable=1";
+  try {
+    return new DatabaseSync(url, { readOnly: access !== "change", timeout: 5000 });
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+/** Rows between two looks at whether the run is to stop. */
+const TURN = 2000;
+
+export class SqliteSession implements QuerySession {
+  readonly engine = "sqlite";
+  readonly #database: DatabaseSync;
+  readonly #path: string;
+  readonly #signal: AbortSignal;
+
+  constructor(database: DatabaseSync, path: string, signal: AbortSignal) {
+    this.#database = database;
+    this.#path = path;
+    this.#signal = signal;
+  }
+
+  async *rows<Row>(sql: string): AsyncIterable<Row> {
+    let count = 0;
+    try {
+      const statement = this.#database.prepare(sql);
+      // A number that no double has would be an error; as from PostgreSQL it is the nearest one.
+      statement.setReadBigInts(true);
+      for (const row of statement.iterate()) {
+        if (count++ % TURN === 0) {
+          await nextTurn();
+          this.#signal.throwIfAborted();
+        }
+        yield plain(row) as Row;
+      }
+    } catch (error) {
+      if (this.#signal.aborted || (error as { code?: string }).code !== "ERR_SQLITE_ERROR") throw error;
+      throw unusable(this.#path, error);
+    }
+  }
+
+  all<Row>(sql: string): Promise<Row[]> {
+    return gather(this.rows<Row>(sql));
+  }
+
+  one<Row>(sql: string): Promise<Row> {
+    return only(this.rows<Row>(sql), sql);
+  }
+
+  async beginReading(): Promise<void> {
+    await this.all("BEGIN");
+    // The transaction begins with the first page that is read.
+    await this.all("SELECT count(*) FROM sqlite_schema");
+  }
+
+  close(): Promise<void> {
+    if (this.#database.isOpen) this.#database.close();
+    return Promise.resolve();
+  }
+}
+
+/** SQLite hands out objects without a prototype. */
+function plain(row: Record<string, unknown>): Record<string, unknown> {
+  const copy = { ...row };
+  for (const key in copy) if (typeof copy[key] === "bigint") copy[key] = Number(copy[key]);
+  return copy;
+}
+
+/** SQLite, result codes: what a reader is told that meets a journal which only a writer may play back. */
+const READONLY_ROLLBACK = 776;
+
+export function unusable(path: string, error: unknown): MigrationError {
+  if ((error as { errcode?: number }).errcode === READONLY_ROLLBACK) {
+    return new MigrationError(
+      "database-unreachable",
+      `${path} was left in the middle of a change: ${path}-journal says how to take it back`,
+      {
+        hint: "start the server and stop it in the ordinary way, which mends it; then run the same command again",
+      },
+    );
+  }
+  const reason = typeof error === "string" ? error : (error as Error).message;
+  return new MigrationError("database-unreachable", `cannot use the SQLite database ${path}: ${reason}`, {
+    hint: "check that it is the server's database, and that this account may read it and its -wal and -shm files",
+  });
+}

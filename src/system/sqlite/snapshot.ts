@@ -1,0 +1,189 @@
+import * as fs from "node:fs/promises";
+import { MigrationError } from "../../errors.ts";
+import { foreseen } from "../files/file-faults.ts";
+import type { Files } from "../files/files.ts";
+import type { QuerySession } from "../query.ts";
+import { openDatabase, SqliteSession, unusable } from "./session.ts";
+import { readMark, WalPages, type WalMark } from "./wal.ts";
+import type { Bytes } from "../system.ts";
+
+/** A database as it was at one moment, however much is written to it since. */
+export interface SqliteSnapshot {
+  /** Asks in the very transaction that `content` copies. Ends with the snapshot. */
+  readonly session: QuerySession;
+  /** Bytes that `content` gives. */
+  readonly size: number;
+  /**
+   * A database file that is whole by itself: what stands in the -wal is in it, and its header says that it needs none.
+   * Throws `source-changed` when it was opened as a file that nobody uses and somebody began to.
+   */
+  content(): Bytes;
+  /** May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface SnapshotOptions {
+  /** Whether nothing lies beside the file, so that nobody has it open. */
+  readonly quiet: boolean;
+  readonly files: Files;
+  readonly signal: AbortSignal;
+}
+
+/** Bytes read at once: a multiple of every page size, which is at most 64 KiB. */
+const BLOCK = 1024 * 1024;
+/** Attempts at a moment between two transactions. */
+const ATTEMPTS = 1000;
+
+/**
+ * Begins a read transaction and holds it. As long as it lasts, SQLite neither begins the -wal anew (as long as it has
+ * pages that the file lacks) nor brings newer pages into the file; what it brings meanwhile are pages that the copy
+ * takes from the -wal anyway. `path` leads through no link.
+ * Throws `database-unreachable`.
+ */
+export async function takeSnapshot(path: string, options: SnapshotOptions): Promise<SqliteSnapshot> {
+  const held = new Held(path, options);
+  try {
+    await held.begin();
+    return held;
+  } catch (error) {
+    await held.close();
+    throw error instanceof MigrationError ? error : foreseen(error, "read", path);
+  }
+}
+
+class Held implements SqliteSnapshot {
+  readonly #path: string;
+  readonly #options: SnapshotOptions;
+  /**
+   * Locks of POSIX are lost as soon as a process closes any descriptor of the file (fcntl(2)), SQLite's own included:
+   * so these stay open until SQLite has closed the database.
+   */
+  readonly #handles: fs.FileHandle[] = [];
+  #session: SqliteSession | undefined;
+  #file: fs.FileHandle | undefined;
+  #shm: fs.FileHandle | undefined;
+  #mark: WalMark | undefined;
+  #wal: WalPages | undefined;
+  #unlocked = false;
+  #seen = "";
+  #pageSize = 0;
+  size = 0;
+
+  constructor(path: string, options: SnapshotOptions) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  get session(): QuerySession {
+    return this.#session!;
+  }
+
+  async begin(): Promise<void> {
+    const { quiet, signal } = this.#options;
+    this.#file = await this.#open("");
+    this.#seen = await this.#state();
+    // Without a -wal there is nothing to see beside a file in use; and to lock one leaves nothing beside it.
+    const isOldKind = (await this.#read(0, 20))[18] === 1;
+    this.#unlocked = quiet && !isOldKind;
+    const database = openDatabase(this.#path, this.#unlocked ? "immutable" : "shared");
+    this.#session = new SqliteSession(database, this.#path, signal);
+    const { journal_mode: mode } = await this.session.one<{ journal_mode: string }>("PRAGMA journal_mode");
+    const overlaid = mode === "wal" && !this.#unlocked;
+    if (overlaid) await this.#beginAtMark();
+    else await this.session.beginReading();
+    this.#pageSize = (await this.session.one<{ page_size: number }>("PRAGMA page_size")).page_size;
+    const { page_count: pages } = await this.session.one<{ page_count: number }>("PRAGMA page_count");
+    this.size = pages * this.#pageSize;
+    if (overlaid) await this.#readWal();
+  }
+
+  async *content(): Bytes {
+    for (let offset = 0; offset < this.size; offset += BLOCK) {
+      this.#options.signal.throwIfAborted();
+      const length = Math.min(BLOCK, this.size - offset);
+      let block = await this.#read(offset, length);
+      if (this.#wal && !this.#wal.overlay(block, offset)) {
+        await this.#mustBeAllInFile();
+        block = await this.#read(offset, length);
+      }
+      // Version 1, of files that have no -wal: so it opens by itself, also where it may only be read.
+      if (offset === 0) block.fill(1, 18, 20);
+      yield block;
+    }
+    if (!this.#unlocked || (await this.#state()) === this.#seen) return;
+    throw new MigrationError("source-changed", `${this.#path} changed while it was read`, {
+      hint: "something began to use it: stop it for good, then run the same command again",
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#session?.close();
+    for (const handle of this.#handles.splice(0)) await handle.close();
+  }
+
+  /** The mark is that of our transaction if it was the same before and after the beginning. */
+  async #beginAtMark(): Promise<void> {
+    this.#shm = await this.#open("-shm");
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      this.#options.signal.throwIfAborted();
+      const before = await readMark(this.#shm);
+      await this.session.beginReading();
+      const after = await readMark(this.#shm);
+      if (before && before.text === after?.text) {
+        this.#mark = before;
+        return;
+      }
+      await this.session.all("ROLLBACK");
+    }
+    throw unusable(this.#path, "it is written to without a pause");
+  }
+
+  async #readWal(): Promise<void> {
+    const mark = this.#mark!;
+    if (mark.frames === 0) return;
+    this.#wal = await WalPages.read(await this.#open("-wal"), mark, this.#pageSize);
+    if (!this.#wal) await this.#mustBeAllInFile();
+  }
+
+  /**
+   * A -wal is only begun anew when all of it is in the file and nobody needs it; then our transaction reads the file
+   * alone, and no newer page comes into it (wal.c, WAL_READ_LOCK(0)). Throws when that is not how it was.
+   */
+  async #mustBeAllInFile(): Promise<void> {
+    this.#wal = undefined;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const now = await readMark(this.#shm!);
+      if (now === undefined) continue;
+      if (!now.salts.equals(this.#mark!.salts)) return;
+      break;
+    }
+    throw unusable(this.#path, `its -wal file does not hold what SQLite says that it holds`);
+  }
+
+  async #open(suffix: string): Promise<fs.FileHandle> {
+    const handle = await fs.open(`${this.#path}${suffix}`, "r");
+    this.#handles.push(handle);
+    return handle;
+  }
+
+  /** What lies beyond the end of the file reads as zeros, as for SQLite. */
+  async #read(offset: number, length: number): Promise<Buffer> {
+    const block = Buffer.allocUnsafe(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await this.#file!.read(block, done, length - done, offset + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return block.fill(0, done);
+  }
+
+  async #state(): Promise<string> {
+    const { files } = this.#options;
+    const { size, mtimeMs } = (await files.look(this.#path)) ?? {};
+    const beside = await Promise.all(
+      ["-wal", "-journal"].map((suffix) => files.look(`${this.#path}${suffix}`)),
+    );
+    return [size, mtimeMs, ...beside.map((entry) => entry?.size)].join(" ");
+  }
+}
