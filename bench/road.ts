@@ -18,10 +18,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { shellWord } from "../src/system/shell-word.ts";
 import { freePort } from "../test/support/lab/server-process.ts";
-import { startSshServer, type SshServer } from "../test/support/lab/ssh-server.ts";
+import { type SshServer, startSshServer } from "../test/support/lab/ssh-server.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
 import { makeNewPlace } from "../test/support/old-server.ts";
-import { filledHomeserver, type Filled } from "./filled-homeserver.ts";
+import { type Filled, filledHomeserver } from "./filled-homeserver.ts";
 import { stepTimes, timed } from "./processes.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));

@@ -4,7 +4,7 @@ import type { Population } from "../test/support/lab/populate.ts";
 import { postgresPrograms } from "../test/support/lab/postgres-cluster.ts";
 import { freePort } from "../test/support/lab/server-process.ts";
 import { makeNewPlace, makeOldServer, type OldServer } from "../test/support/old-server.ts";
-import { makeOldSqlite, makeSqlitePlace, rowsIn, type OldSqlite } from "../test/support/old-sqlite.ts";
+import { makeOldSqlite, makeSqlitePlace, type OldSqlite, rowsIn } from "../test/support/old-sqlite.ts";
 import { rowCounts } from "../test/support/row-counts.ts";
 
 export interface Hosts {

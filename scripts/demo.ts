@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { formatBytes, formatCount, formatDuration } from "../src/report/units.ts";
 import { readWithOldDevice } from "../test/support/lab/encrypted-conversation.ts";
-import { makeHosts, onSqlite, type Hosts } from "./demo-hosts.ts";
-import { resultOf, synliftWell, type Ran } from "../test/support/synlift.ts";
+import { type Ran, resultOf, synliftWell } from "../test/support/synlift.ts";
+import { type Hosts, makeHosts, onSqlite } from "./demo-hosts.ts";
 
 const FOLDER = fileURLToPath(new URL("../.lab/demo", import.meta.url));
 const bundle = join(FOLDER, "bundle");

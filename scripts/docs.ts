@@ -8,7 +8,7 @@ import { format, resolveConfig } from "prettier";
 import type { Entry } from "../src/commands/command.ts";
 import { COMMANDS } from "../src/commands/index.ts";
 import { commandLine } from "../src/commands/menu.ts";
-import { EXIT_CODES, MigrationError, type ErrorCode } from "../src/errors.ts";
+import { type ErrorCode, EXIT_CODES, MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";
 import { ANY_COMMAND, BY_COMMAND, MEANINGS } from "./exit-code-meanings.ts";

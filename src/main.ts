@@ -1,6 +1,6 @@
 import { CommanderError } from "commander";
 import { COMMANDS } from "./commands/index.ts";
-import { commandLine, type Chosen } from "./commands/menu.ts";
+import { type Chosen, commandLine } from "./commands/menu.ts";
 import { exitCodeFor, Interrupted, MigrationError } from "./errors.ts";
 import { errorJson, jsonLine, resultJson } from "./report/json.ts";
 import { progressBars } from "./report/progress-bars.ts";
@@ -12,12 +12,12 @@ import { realDns } from "./system/dns/dns.ts";
 import { realFiles } from "./system/files/files.ts";
 import { ownGpg } from "./system/gpg/gpg.ts";
 import { realHttp } from "./system/http/http.ts";
-import { realMachine, type Machine } from "./system/machine.ts";
-import { realObjectStores } from "./system/s3/object-store.ts";
+import { type Machine, realMachine } from "./system/machine.ts";
 import { realPostgres } from "./system/postgres/postgres.ts";
 import { realPrograms } from "./system/programs/programs.ts";
-import type { System } from "./system/system.ts";
+import { realObjectStores } from "./system/s3/s3.ts";
 import { realSqlite } from "./system/sqlite/sqlite.ts";
+import type { System } from "./system/system.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
 import { PROGRAM } from "./system/version.ts";
 

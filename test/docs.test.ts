@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
 import { COMMANDS } from "../src/commands/index.ts";
-import { commandLine, type Chosen } from "../src/commands/menu.ts";
+import { type Chosen, commandLine } from "../src/commands/menu.ts";
 import { MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";

@@ -1,7 +1,7 @@
 import { MigrationError } from "../errors.ts";
-import { DumpArchive } from "../system/formats/dump-archive.ts";
-import { mustEndTar, wholeTar } from "../pipeline/tar.ts";
 import type { Stage } from "../pipeline/stage.ts";
+import { mustEndTar, wholeTar } from "../pipeline/tar.ts";
+import { DumpArchive } from "../system/formats/dump-archive.ts";
 import type { Artifact } from "./manifest.ts";
 
 /** What pg_dump writes last. The `\unrestrict` line of newer ones comes after it. */

@@ -3,11 +3,11 @@ import { Readable } from "node:stream";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
-import { measure, type Measure } from "../pipeline/measure.ts";
+import { type Measure, measure } from "../pipeline/measure.ts";
+import type { Bytes } from "../system/bytes.ts";
 import type { Files } from "../system/files/files.ts";
 import { saysDamaged } from "../system/gpg/gpg.ts";
 import type { Machine } from "../system/machine.ts";
-import type { Bytes } from "../system/system.ts";
 import { INVENTORY } from "./layout.ts";
 import { FORMAT_VERSION, formatSchema, versionFor, versionSchema } from "./manifest.ts";
 

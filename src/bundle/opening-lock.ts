@@ -3,7 +3,7 @@ import { MigrationError } from "../errors.ts";
 import type { Lock } from "../pipeline/encrypt.ts";
 import { gpgIn, secretKeysIn } from "../system/gpg/home.ts";
 import type { System } from "../system/system.ts";
-import { fromSource, readPassphrase, type PassphraseSource } from "./passphrase.ts";
+import { fromSource, type PassphraseSource, readPassphrase } from "./passphrase.ts";
 
 /** What somebody gave to open a bundle with. */
 export interface KeySource extends PassphraseSource {

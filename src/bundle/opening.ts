@@ -1,5 +1,5 @@
 import { CHECKSUMS, INVENTORY } from "./layout.ts";
-import { packedOn, type Artifact, type Manifest } from "./manifest.ts";
+import { type Artifact, type Manifest, packedOn } from "./manifest.ts";
 
 /** How to open a bundle by hand, with plain programs: the text that lies in it. `afterwards` is what to do then. */
 export function openingText(manifest: Manifest, afterwards: string): string {

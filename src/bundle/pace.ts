@@ -1,10 +1,10 @@
-import type { GzipProgram } from "../pipeline/gzip-program.ts";
 import { compress, decompress } from "../pipeline/compress.ts";
 import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
+import type { GzipProgram } from "../pipeline/gzip-program.ts";
 import { measure } from "../pipeline/measure.ts";
-import { drain, through, type Bytes } from "../pipeline/stage.ts";
-import { hold } from "../system/memory.ts";
+import { type Bytes, drain, through } from "../pipeline/stage.ts";
 import type { Machine } from "../system/machine.ts";
+import { hold } from "../system/memory.ts";
 
 /** How fast this machine packs, as the writer does it, but for its disk: nothing is written. */
 export interface Pace {

@@ -1,7 +1,7 @@
 import { damagedGzip } from "../pipeline/compress.ts";
 import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
 import type { Unpack } from "../pipeline/gzip-program.ts";
-import { meter, type Measure } from "../pipeline/measure.ts";
+import { type Measure, meter } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Progress, Work } from "../system/progress.ts";
 import { mustBeWhole, TAIL } from "./contents.ts";

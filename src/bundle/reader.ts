@@ -1,17 +1,17 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { decompress } from "../pipeline/compress.ts";
-import type { Unpack } from "../pipeline/gzip-program.ts";
 import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
-import { measure, type Measure } from "../pipeline/measure.ts";
+import type { Unpack } from "../pipeline/gzip-program.ts";
+import { type Measure, measure } from "../pipeline/measure.ts";
 import { joined } from "../pipeline/split.ts";
-import { drain, through, type Bytes, type Stage } from "../pipeline/stage.ts";
+import { type Bytes, drain, type Stage, through } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files/files.ts";
 import { saysDamaged } from "../system/gpg/gpg.ts";
 import { wholeContents } from "./contents.ts";
 import { Inventory } from "./inventory.ts";
 import { MANIFEST, sealedName } from "./layout.ts";
-import { parseManifest, type Artifact, type Manifest } from "./manifest.ts";
+import { type Artifact, type Manifest, parseManifest } from "./manifest.ts";
 
 /** A sealed bundle in a folder. */
 export class Bundle {

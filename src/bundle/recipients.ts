@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import { publicKeyOf } from "../system/gpg/home.ts";
-import { parseListing, type ListedKey } from "../system/gpg/listing.ts";
+import { type ListedKey, parseListing } from "../system/gpg/listing.ts";
 import type { System } from "../system/system.ts";
 
 /** Those to whom a bundle is encrypted. Their keys are in the home of `system.gpg`. */

@@ -4,7 +4,7 @@ import { Tally } from "../pipeline/measure.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Inventory } from "./inventory.ts";
 import { CHECKSUMS, INVENTORY, MANIFEST, OPENING } from "./layout.ts";
-import { versionFor, type Manifest } from "./manifest.ts";
+import { type Manifest, versionFor } from "./manifest.ts";
 import { openingText } from "./opening.ts";
 
 export interface Sealing {

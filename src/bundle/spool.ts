@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { Tally } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
-import { unpackTar, type Unpacked } from "../pipeline/tar.ts";
+import { type Unpacked, unpackTar } from "../pipeline/tar.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
 import { INVENTORY, MANIFEST, SAFE_NAME } from "./layout.ts";
-import { parseManifest, type Manifest, type Part } from "./manifest.ts";
+import { type Manifest, parseManifest, type Part } from "./manifest.ts";
 
 /** What says that a folder was made to receive a bundle, and may be emptied. */
 const MARK = ".synlift-spool";

@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import { Tally, type Measure } from "../pipeline/measure.ts";
+import { type Measure, Tally } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Files } from "../system/files/files.ts";
 

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { blocks, compress, gzipEnd } from "../pipeline/compress.ts";
-import type { Unpack } from "../pipeline/gzip-program.ts";
 import { encryptWith, type Lock } from "../pipeline/encrypt.ts";
+import type { Unpack } from "../pipeline/gzip-program.ts";
 import { meter } from "../pipeline/measure.ts";
 import { splitInto } from "../pipeline/split.ts";
-import { givingBack, through, type Bytes } from "../pipeline/stage.ts";
+import { type Bytes, givingBack, through } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files/files.ts";
 import type { Output } from "../system/programs/programs.ts";
 import type { Progress } from "../system/progress.ts";
@@ -13,7 +13,7 @@ import type { ArtifactPlan, ArtifactWriter } from "./artifact-writer.ts";
 import { wholeContents } from "./contents.ts";
 import type { Recorded } from "./inventory.ts";
 import { belongsTo, MANIFEST, partName, sealedName } from "./layout.ts";
-import { ReadBack, type Found, type Packed } from "./read-back.ts";
+import { type Found, type Packed, ReadBack } from "./read-back.ts";
 import { Trail } from "./trail.ts";
 
 export interface WriterOptions {

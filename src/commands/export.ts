@@ -1,14 +1,15 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { MigrationError } from "../errors.ts";
 import { REPORT } from "../bundle/layout.ts";
 import { originLines } from "../bundle/origin.ts";
+import { MigrationError } from "../errors.ts";
 import { DUMP_FORMATS } from "../homeserver/database/dump/format.ts";
+import { sendHomeserver } from "../move/direct/send.ts";
 import { lookBeforeExport, onlyLook } from "../move/export/look.ts";
 import { packHomeserver, type Sealed } from "../move/export/run.ts";
-import { sendHomeserver } from "../move/direct/send.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes } from "../report/units.ts";
+import { shellWord } from "../system/shell-word.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   ACCEPT,
@@ -19,17 +20,16 @@ import {
   DRY_RUN,
   dryRunSchema,
   givenSource,
+  mediaArtifactsOf,
   PASSPHRASE_OPTIONS,
   passphraseSchema,
   passphraseSource,
   RECIPIENT,
   recipientSchema,
-  mediaArtifactsOf,
   sizeOf,
   STOP_OPTIONS,
   stopSchema,
 } from "./options/shared.ts";
-import { shellWord } from "../system/shell-word.ts";
 
 const schema = z.object({
   config: z.array(z.string()).default([]),

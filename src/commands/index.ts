@@ -1,4 +1,4 @@
-import { entry, type Entry } from "./command.ts";
+import { type Entry, entry } from "./command.ts";
 import { exportCommand } from "./export.ts";
 import { mediaCheckCommand } from "./media-check.ts";
 import { mediaExportCommand } from "./media-export.ts";

@@ -5,7 +5,14 @@ import { readHomeserver } from "../homeserver/read.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import { formatCount } from "../report/units.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, checked, CONFIG_OPTIONS, configSchema, configSource } from "./options/shared.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  checked,
+  CONFIG_OPTIONS,
+  configSchema,
+  configSource,
+} from "./options/shared.ts";
 
 const schema = z.object({
   config: z.array(z.string()).min(1),

@@ -4,9 +4,9 @@ import { exportMediaRepo, lookAtMediaRepo } from "../homeserver/media/media-repo
 import { readToken } from "../homeserver/people/notices/inputs.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
+import { shellWord } from "../system/shell-word.ts";
 import type { Command } from "./command.ts";
 import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options/shared.ts";
-import { shellWord } from "../system/shell-word.ts";
 
 const schema = z.object({
   mediaRepo: z

@@ -6,14 +6,20 @@ import { sealedName } from "../bundle/layout.ts";
 import { lockToOpen } from "../bundle/opening-lock.ts";
 import { unprovenOrigin } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
-import type { DatabaseRestore } from "../homeserver/database/target.ts";
 import { databaseBytes } from "../homeserver/database/artifact.ts";
-import { masPlanOf } from "../homeserver/mas/restore.ts";
+import type { DatabaseRestore } from "../homeserver/database/target.ts";
 import { findManifest } from "../homeserver/media/archive/read.ts";
 import { archiveInFolder } from "../homeserver/media/archive/source.ts";
-import { recordFolder } from "../move/restore/record.ts";
-import { fromBundle, readConfigArtifact } from "../move/restore/opened-bundle.ts";
+import type { Journal } from "../journal/journal.ts";
+import { runSteps } from "../journal/run-steps.ts";
+import type { Road } from "../move/direct/connect.ts";
+import { bothHosts } from "../move/direct/consent.ts";
+import type { FromOld } from "../move/direct/protocol.ts";
+import { restoreFromHost } from "../move/direct/restore.ts";
 import { artifactOf, databaseStep } from "../move/restore/database-step.ts";
+import { comesAsArchive } from "../move/restore/fill-with-pg-restore.ts";
+import { mustBeOutside } from "../move/restore/layouts/choose.ts";
+import { masPlanOf } from "../move/restore/mas.ts";
 import {
   addedUploads,
   archiveFoldersStep,
@@ -21,20 +27,15 @@ import {
   foreignArchiveStep,
   mediaStep,
 } from "../move/restore/media-steps.ts";
-import { planRestore, restoreAs, type Placing } from "../move/restore/run.ts";
-import type { Road } from "../move/direct/connect.ts";
-import { bothHosts } from "../move/direct/consent.ts";
-import type { FromOld } from "../move/direct/protocol.ts";
-import { restoreFromHost } from "../move/direct/restore.ts";
+import { fromBundle, readConfigArtifact } from "../move/restore/opened-bundle.ts";
+import { recordFolder } from "../move/restore/record.ts";
+import { type Placing, planRestore, restoreAs } from "../move/restore/run.ts";
 import { databaseSections, sectionsOf } from "../move/sections.ts";
-import { throughSpool } from "../transfer/from-pipe.ts";
 import { gzipProgram } from "../pipeline/gzip-program.ts";
-import type { Journal } from "../journal/journal.ts";
-import { runSteps } from "../journal/run-steps.ts";
 import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
-import { ARCHIVE_OPTIONS, archiveSchema, archivesOf } from "./options/jobs.ts";
+import { throughSpool } from "../transfer/from-pipe.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   DATABASE_COMMAND,
@@ -43,13 +44,12 @@ import {
   FURTHER_DATABASES,
   furtherDatabasesSchema,
 } from "./options/database.ts";
-import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./options/layout.ts";
-import { comesAsArchive } from "../move/restore/fill-with-pg-restore.ts";
-import { mustBeOutside } from "../move/restore/layouts/choose.ts";
-import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
-import { onlyLooked, proofCommand, restored } from "./options/restored-text.ts";
 import { ROAD_OPTIONS, roadOf, roadSchema } from "./options/direct.ts";
+import { ARCHIVE_OPTIONS, archiveSchema, archivesOf } from "./options/jobs.ts";
+import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./options/layout.ts";
 import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./options/pipe.ts";
+import { onlyLooked, proofCommand, restored } from "./options/restored-text.ts";
+import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),

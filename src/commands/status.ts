@@ -1,11 +1,11 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { LOCK, MANIFEST } from "../bundle/layout.ts";
-import { readProgress, type Now } from "../bundle/progress-file.ts";
-import { readBegun } from "../move/old-server/export-state.ts";
-import { fenceFindings, movedOn } from "../move/old-server/changed-since.ts";
-import { HANDED_OVER, ROAD } from "../move/direct/sender-folder.ts";
+import { type Now, readProgress } from "../bundle/progress-file.ts";
 import { isGone, lockHolder } from "../journal/lock.ts";
+import { HANDED_OVER, ROAD } from "../move/direct/sender-folder.ts";
+import { fenceFindings, movedOn } from "../move/old-server/changed-since.ts";
+import { readBegun } from "../move/old-server/export-state.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatAmount, formatBytes, formatShare } from "../report/units.ts";
 import type { Command } from "./command.ts";

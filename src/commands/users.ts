@@ -1,25 +1,25 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
-import { announce } from "../homeserver/people/notices/announce.ts";
-import { textForThoseAtRisk } from "../homeserver/people/notices/texts.ts";
-import { campaignOf } from "../homeserver/people/notices/campaign.ts";
 import { peopleFindings } from "../homeserver/people/findings.ts";
+import { announce } from "../homeserver/people/notices/announce.ts";
+import { campaignOf } from "../homeserver/people/notices/campaign.ts";
 import { readText, readToken, readUrl } from "../homeserver/people/notices/inputs.ts";
 import {
   deliverNotices,
+  type Delivery,
   deliveryFinding,
   leftWithout,
   prepareNotices,
   recordIn,
-  type Delivery,
 } from "../homeserver/people/notices/notify.ts";
+import { textForThoseAtRisk } from "../homeserver/people/notices/texts.ts";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
 import { surveyPeople } from "../homeserver/people/survey.ts";
 import { readHomeserver } from "../homeserver/read.ts";
-import { mustHaveFolder } from "../move/disk-space.ts";
 import { chooseSource } from "../homeserver/service/find/choose.ts";
 import { findLaunches } from "../homeserver/service/find/find.ts";
+import { mustHaveFolder } from "../move/disk-space.ts";
 import { acceptWarnings, lookFailure } from "../report/accept.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
@@ -30,9 +30,9 @@ import {
   checked,
   CONFIG_OPTIONS,
   configSchema,
-  givenSource,
   DRY_RUN,
   dryRunSchema,
+  givenSource,
 } from "./options/shared.ts";
 
 /** What only means something together with another option. */

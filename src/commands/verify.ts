@@ -1,13 +1,13 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { checkContents, checkManifest, checkParts } from "../bundle/check.ts";
+import { packedOn } from "../bundle/manifest.ts";
 import { lockIfGiven, lockToOpen } from "../bundle/opening-lock.ts";
 import { unprovenOrigin } from "../bundle/origin.ts";
-import { packedOn } from "../bundle/manifest.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
-import { worst, type Finding } from "../report/finding.ts";
+import { type Finding, worst } from "../report/finding.ts";
 import type { Command } from "./command.ts";
 import { checked, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
 

@@ -1,6 +1,5 @@
 import type { Finding } from "../report/finding.ts";
-import type { DnsRecord } from "../system/dns/message.ts";
-import { valueText } from "../system/dns/message.ts";
+import { type DnsRecord, valueText } from "../system/dns/message.ts";
 import type { CaaFact } from "./facts.ts";
 import type { Lookups } from "./lookups.ts";
 

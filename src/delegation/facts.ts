@@ -1,6 +1,6 @@
-import type { Certificate } from "../system/http/certificate.ts";
 import type { DnsOutcome } from "../system/dns/answer.ts";
 import type { DnsType } from "../system/dns/message.ts";
+import type { Certificate } from "../system/http/certificate.ts";
 
 /** How a server is found, as plain values: what `--json` shows. Times are milliseconds since 1970, spans are seconds. */
 export interface DelegationFacts {

@@ -1,7 +1,7 @@
 import type { Finding } from "../report/finding.ts";
-import { answerText, type Walk } from "./walk.ts";
 import { keyOf, type Lookups } from "./lookups.ts";
 import type { ServerName } from "./server-name.ts";
+import { answerText, type Walk } from "./walk.ts";
 
 /**
  * Records that a walk does not need, and that others may still follow: looked up whether the walk came by or not.

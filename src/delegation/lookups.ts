@@ -1,6 +1,6 @@
-import type { Dns } from "../system/dns/dns.ts";
 import type { DnsAnswer, FoundRecord } from "../system/dns/answer.ts";
-import { valueText, type DnsType } from "../system/dns/message.ts";
+import type { Dns } from "../system/dns/dns.ts";
+import { type DnsType, valueText } from "../system/dns/message.ts";
 import { addressFamily } from "../system/ip-address.ts";
 import type { RecordFact, UnansweredFact } from "./facts.ts";
 

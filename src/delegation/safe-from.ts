@@ -1,5 +1,5 @@
-import type { Wait } from "./facts.ts";
 import { KEPT_AT_MOST } from "./cache-time.ts";
+import type { Wait } from "./facts.ts";
 
 /** What is always waited for, also where everything is short already. */
 export const FLOOR: Wait = {

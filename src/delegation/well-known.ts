@@ -1,7 +1,7 @@
 import type { HttpAnswer } from "../system/http/http.ts";
 import { clientFileSeconds, serverFileSeconds } from "./cache-time.ts";
 import type { WellKnownFact } from "./facts.ts";
-import { reach, type Asking } from "./reach.ts";
+import { type Asking, reach } from "./reach.ts";
 import { parseServerName, type ServerName } from "./server-name.ts";
 
 /** Bytes. synapse/http/federation/well_known_resolver.py, WELL_KNOWN_MAX_SIZE. */

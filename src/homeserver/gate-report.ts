@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import type { Inventory } from "../bundle/inventory.ts";
 import { REPORT } from "../bundle/layout.ts";
+import { openPage } from "../move/open/report.ts";
+import { recordFolder, type RestoreRecord } from "../move/restore/record.ts";
 import type { Finding } from "../report/finding.ts";
 import { pageHtml } from "../report/html.ts";
 import type { Files } from "../system/files/files.ts";
-import { openPage } from "../move/report-facts.ts";
-import { recordFolder, type RestoreRecord } from "../move/restore/record.ts";
 
 export interface GateReport {
   readonly folder: string;

@@ -1,5 +1,5 @@
-import { sqlText, type QuerySession } from "../system/query.ts";
-import { NOTHING_KEPT, type Kept } from "./media/store/folders.ts";
+import { type QuerySession, sqlText } from "../system/query.ts";
+import { type Kept, NOTHING_KEPT } from "./scope.ts";
 
 /**
  * What does not move with the database. Export, restore, the gates and the text for those who open a bundle by hand

@@ -5,11 +5,11 @@ import { databaseSetting } from "./config/database-setting.ts";
 import { listenersOf } from "./config/listeners.ts";
 import { referencedBy, signingKeyOf } from "./config/referenced.ts";
 import { secretsOf } from "./config/secrets.ts";
-import { isMapping } from "./settings.ts";
 import { parseYaml, YamlFault } from "./config/yaml/yaml.ts";
-import { readMas } from "./mas/read.ts";
 import type { ConfigFile, Homeserver, PlaceOf, Settings } from "./homeserver.ts";
+import { readMas } from "./mas/read.ts";
 import { onThisHost, type PathPair } from "./path-map.ts";
+import { isMapping } from "./settings.ts";
 
 export interface ConfigSource {
   /** What Synapse is given with `-c`, in order: files and folders. Relative ones start at `workingFolder`. */

@@ -2,13 +2,17 @@ import type { z } from "zod";
 import type { Inventory } from "../bundle/inventory.ts";
 import { MigrationError } from "../errors.ts";
 import { CONFIG_SECTION } from "../homeserver/config/artifact.ts";
-import { parseConfigSection, type ConfigSection } from "../homeserver/config/pack/packed-file.ts";
+import { type ConfigSection, parseConfigSection } from "../homeserver/config/pack/packed-file.ts";
 import { DATABASE_SECTION, MAS_DATABASE_SECTION, STATE_SECTION } from "../homeserver/database/export.ts";
-import { databaseSectionSchema, type DatabaseSection } from "../homeserver/database/section.ts";
+import { type DatabaseSection, databaseSectionSchema } from "../homeserver/database/section.ts";
 import { MAS_SECTION } from "../homeserver/mas/artifact.ts";
 import { MEDIA_SECTION } from "../homeserver/media/export.ts";
-import { mediaSectionSchema, type MediaSection } from "../homeserver/media/section.ts";
-import { KEY_SECTION, parseSigningKeySection, type SigningKeySection } from "../homeserver/signing-key/export.ts";
+import { type MediaSection, mediaSectionSchema } from "../homeserver/media/section.ts";
+import {
+  KEY_SECTION,
+  parseSigningKeySection,
+  type SigningKeySection,
+} from "../homeserver/signing-key/export.ts";
 
 /** What each thing counted at the source. */
 export interface Sections {

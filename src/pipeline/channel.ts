@@ -1,10 +1,10 @@
-import { MigrationError, EXIT_CODES, Interrupted, type ErrorCode } from "../errors.ts";
-import type { Peer } from "../system/programs/peer.ts";
+import { type ErrorCode, EXIT_CODES, Interrupted, MigrationError } from "../errors.ts";
 import { giveBack } from "../system/memory.ts";
+import type { Peer } from "../system/programs/peer.ts";
 import { blocks } from "./compress.ts";
-import { encodeFrame, FIRST_LINE, readFrames, type Frame } from "./frames.ts";
-import { Tally, type Measure } from "./measure.ts";
-import { givingBack, type Bytes } from "./stage.ts";
+import { encodeFrame, FIRST_LINE, type Frame, readFrames } from "./frames.ts";
+import { type Measure, Tally } from "./measure.ts";
+import { type Bytes, givingBack } from "./stage.ts";
 
 export interface ChannelOptions {
   /** For people: where the other side is, as "on the old host". */

@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { crc32, createGunzip, gzip, type ZlibOptions } from "node:zlib";
 import { MigrationError } from "../errors.ts";
 import { adopt, giveBack, lend } from "../system/memory.ts";
-import { givingBack, type Bytes, type Stage } from "./stage.ts";
+import { type Bytes, givingBack, type Stage } from "./stage.ts";
 
 const gzipMember = promisify(gzip);
 

@@ -1,5 +1,5 @@
+import type { Bytes } from "../system/bytes.ts";
 import { giveBack } from "../system/memory.ts";
-import type { Bytes } from "../system/system.ts";
 
 export type { Bytes };
 

@@ -1,6 +1,6 @@
 import { MigrationError } from "../errors.ts";
-import { worst, type Finding } from "./finding.ts";
 import { shellWord } from "../system/shell-word.ts";
+import { type Finding, worst } from "./finding.ts";
 
 /** Warnings that a person takes on, by id, come back as notes that say so. An id that was no warning's is told. */
 export function acceptWarnings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {

@@ -1,8 +1,8 @@
 import { barsText } from "./bars-text.ts";
 import { clean, wrap } from "./cells.ts";
-import { paint, type Paint } from "./colour.ts";
+import { type Paint, paint } from "./colour.ts";
 import type { Agenda, Moment, Stage, Timeline } from "./page.ts";
-import { noteText, type Look } from "./text.ts";
+import { type Look, noteText } from "./text.ts";
 import { formatDuration } from "./units.ts";
 
 /** What is done when, as numbered steps. Commands stand on lines of their own and are never broken, to be copied. */

@@ -1,5 +1,5 @@
 import { noteLine } from "./html-figures.ts";
-import { markup, Markup } from "./markup.ts";
+import { Markup, markup } from "./markup.ts";
 import type { Agenda, Moment } from "./page.ts";
 
 /** What is done and when, as a line that leads from moment to moment; commands are there to be copied. */

@@ -1,6 +1,6 @@
 import { clean, fit } from "./cells.ts";
 import { noteLine, sane } from "./html-figures.ts";
-import { markup, type Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 import type { Column, Columns } from "./page.ts";
 
 /** Columns over time, drawn as shares of the tallest. The figures themselves are in a table below, for every reader. */

@@ -1,4 +1,4 @@
-import { markup, type Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 import type { Bars, Stage, Timeline } from "./page.ts";
 import { formatDuration } from "./units.ts";
 

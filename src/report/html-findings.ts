@@ -1,5 +1,5 @@
 import type { Finding, Level } from "./finding.ts";
-import { markup, type Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 import { LEVELS, tallyText } from "./tally.ts";
 
 /** The gravest first: the top of a page is what a person sees. */

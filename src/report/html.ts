@@ -5,7 +5,7 @@ import { columnsFigure } from "./html-columns.ts";
 import { barsFigure, timelineFigure } from "./html-figures.ts";
 import { findingsSection, mark } from "./html-findings.ts";
 import { STYLE } from "./html-style.ts";
-import { markup, Markup } from "./markup.ts";
+import { Markup, markup } from "./markup.ts";
 import type { Fact, Page } from "./page.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { exitCodeFor, Interrupted, MigrationError } from "../errors.ts";
-import { worst, type Finding } from "./finding.ts";
+import { type Finding, worst } from "./finding.ts";
 import { tally } from "./tally.ts";
 
 /** What JSON can hold. */

@@ -1,6 +1,6 @@
-import { jsonLine, type Json } from "./json.ts";
+import { type Json, jsonLine } from "./json.ts";
 import type { Outlet, ProgressView } from "./progress-view.ts";
-import { RunningWorks, type RunningWork } from "./running-works.ts";
+import { type RunningWork, RunningWorks } from "./running-works.ts";
 
 /** For scripts: an object per line, at most one `progress` per second and work. What the fields mean is in docs/json.md. */
 export function progressJson({ write, clock }: Outlet): ProgressView {

@@ -1,4 +1,4 @@
-import { isAnyCase, StandIns, type Hidden } from "./stand-ins.ts";
+import { type Hidden, isAnyCase, StandIns } from "./stand-ins.ts";
 
 /** What else is left out, beside the given names and what looks like a person's id or an address. */
 export interface RedactOptions {

@@ -1,6 +1,6 @@
 import type { Finding } from "./finding.ts";
 import type { Page } from "./page.ts";
-import { textRedactor, type RedactOptions } from "./redact-text.ts";
+import { type RedactOptions, textRedactor } from "./redact-text.ts";
 import type { Hidden } from "./stand-ins.ts";
 
 /** Leaves names out of all that is told in one report; the same name gets the same stand-in in every part of it. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync, type BigIntStats } from "node:fs";
+import { type BigIntStats, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { basename } from "node:path";
 
 /** A process that has a file open. */

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, freemem, hostname, tmpdir, totalmem, userInfo } from "node:os";
-import { usersOfFiles, type FileUser } from "./file-users.ts";
+import { type FileUser, usersOfFiles } from "./file-users.ts";
 
 /** Facts about the host and the process that everything else needs, so that tests can hand in others. */
 export interface Machine {

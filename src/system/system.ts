@@ -2,14 +2,11 @@ import type { Dns } from "./dns/dns.ts";
 import type { Files } from "./files/files.ts";
 import type { Http } from "./http/http.ts";
 import type { Machine } from "./machine.ts";
-import type { ObjectStores } from "./s3/object-store.ts";
 import type { Postgres } from "./postgres/postgres.ts";
 import type { Gpg, Programs } from "./programs/programs.ts";
+import type { ObjectStores } from "./s3/object-store.ts";
 import type { Sqlite } from "./sqlite/sqlite.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** Bytes on the move. They are pulled, so a slow disk slows the reader and memory stays flat. */
-export type Bytes = AsyncIterable<Uint8Array>;
 
 /** The outside world, each part an interface with one real version, handed down from `main.ts`. */
 export interface System {

@@ -1,5 +1,5 @@
-import { confirm, isCancel, password } from "@clack/prompts";
 import type { Readable, Writable } from "node:stream";
+import { confirm, isCancel, password } from "@clack/prompts";
 import { Interrupted, MigrationError } from "../errors.ts";
 import { callingPeer, type Peer } from "./programs/peer.ts";
 

@@ -2,9 +2,9 @@ import { dirname } from "node:path";
 import { removeSpool, spoolBundle } from "../bundle/spool.ts";
 import { MigrationError } from "../errors.ts";
 import { takeLock } from "../journal/lock.ts";
+import { makeOwnedFolder, type Owner } from "../system/files/owned-folder.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
-import { makeOwnedFolder, type Owner } from "../system/files/owned-folder.ts";
 
 /** After these, what was written down is of no use. */
 const USELESS: readonly MigrationError["code"][] = ["bundle-damaged", "bundle-unfinished", "bundle-too-new"];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { GzipProgram } from "../../src/pipeline/gzip-program.ts";
 import { measurePace } from "../../src/bundle/pace.ts";
+import type { GzipProgram } from "../../src/pipeline/gzip-program.ts";
 import { noise } from "../support/bytes.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { lockWith, programsWith } from "../support/real-world.ts";

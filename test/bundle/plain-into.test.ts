@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import type { Artifact } from "../../src/bundle/manifest.ts";
 import type { Bundle } from "../../src/bundle/reader.ts";
-import { gzipProgram, type Unpack } from "../../src/pipeline/gzip-program.ts";
 import type { Lock } from "../../src/pipeline/encrypt.ts";
-import { realFiles } from "../../src/system/files/files.ts";
+import { gzipProgram, type Unpack } from "../../src/pipeline/gzip-program.ts";
 import type { Measure } from "../../src/pipeline/measure.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG } from "../support/real-world.ts";
-import { smallDisk } from "../support/small-disk.ts";
 import { DUMP, makeSmallBundle, openBundle } from "../support/small-bundle.ts";
+import { smallDisk } from "../support/small-disk.ts";
 
 // An artifact that gpg and igzip write into a file by themselves.
 

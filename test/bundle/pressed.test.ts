@@ -7,13 +7,13 @@ import { BundleWriter } from "../../src/bundle/writer.ts";
 import { Interrupted } from "../../src/errors.ts";
 import { gzipProgram } from "../../src/pipeline/gzip-program.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles, type Files } from "../../src/system/files/files.ts";
+import { type Files, realFiles } from "../../src/system/files/files.ts";
 import { silent } from "../../src/system/progress.ts";
 import { collect, flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG, scriptsIn } from "../support/real-world.ts";
-import { smallDisk } from "../support/small-disk.ts";
 import { DUMP, DUMP_PLAN, writerIn } from "../support/small-bundle.ts";
+import { smallDisk } from "../support/small-disk.ts";
 
 // A dump that flows from pg_dump through igzip into gpg, and nothing of ours sees it before it is read back.
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { pack, type Header } from "tar-stream";
+import { type Header, pack } from "tar-stream";
 import { removeSpool, spoolBundle } from "../../src/bundle/spool.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
 import { realFiles } from "../../src/system/files/files.ts";

@@ -3,14 +3,14 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MANIFEST } from "../../src/bundle/layout.ts";
-import { packTar } from "../../src/pipeline/tar.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { realFiles, type Files } from "../../src/system/files/files.ts";
+import { packTar } from "../../src/pipeline/tar.ts";
+import { type Files, realFiles } from "../../src/system/files/files.ts";
 import { breaksAfter, BROKEN, chunked, collect, flipped, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith } from "../support/real-world.ts";
-import { smallDisk } from "../support/small-disk.ts";
 import { DUMP, DUMP_PLAN, MEDIA_PLAN, mediaArchive, writerIn } from "../support/small-bundle.ts";
+import { smallDisk } from "../support/small-disk.ts";
 
 const lock = lockWith();
 const MEDIA = `${MEDIA_PLAN.name}.gpg`;

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
 import { fromSource, makePassphrase, passphraseFileOf, passphraseFor } from "../../src/bundle/passphrase.ts";
-import { typedDatabase } from "../../src/commands/options/database.ts";
 import { exportCommand } from "../../src/commands/export.ts";
+import { typedDatabase } from "../../src/commands/options/database.ts";
 import {
   acceptSchema,
   checked,

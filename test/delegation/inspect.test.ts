@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Delegation } from "../../src/delegation/inspect.ts";
-import type { Finding } from "../../src/report/finding.ts";
-import { inspectDelegation } from "../../src/delegation/inspect.ts";
+import { type Delegation, inspectDelegation } from "../../src/delegation/inspect.ts";
 import { reachableFindings } from "../../src/delegation/reachable.ts";
+import type { Finding } from "../../src/report/finding.ts";
 import { silent } from "../../src/system/progress.ts";
 import {
   authority,

@@ -1,9 +1,9 @@
-import { inspectDelegation, type Delegation, type DelegationQuestion } from "../../src/delegation/inspect.ts";
+import { type Delegation, type DelegationQuestion, inspectDelegation } from "../../src/delegation/inspect.ts";
 import { realDns } from "../../src/system/dns/dns.ts";
 import { httpOver } from "../../src/system/http/http.ts";
 import { silent } from "../../src/system/progress.ts";
-import { startDnsServer, type DnsServerInTest, type Mischief } from "../support/dns-server.ts";
-import { TestAuthority, type KeyAndCertificate } from "../support/test-authority.ts";
+import { type DnsServerInTest, type Mischief, startDnsServer } from "../support/dns-server.ts";
+import { type KeyAndCertificate, TestAuthority } from "../support/test-authority.ts";
 import { startWeb, type WebAnswer, type WebServer } from "../support/web-server.ts";
 
 export const authority = new TestAuthority();

@@ -3,14 +3,14 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { makeHomeserverFolder, type HomeserverFolder } from "../support/lab/homeserver-folder.ts";
-import { register, type MatrixClient } from "../support/lab/matrix-client.ts";
-import { SynapseServer, synapsePython } from "../support/lab/synapse-server.ts";
+import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/homeserver-folder.ts";
+import { type MatrixClient, register } from "../support/lab/matrix-client.ts";
+import { synapsePython, SynapseServer } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo } from "../support/old-server.ts";
 import { change, rowsIn } from "../support/old-sqlite.ts";
 import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
-import { eventsOf, resultOf, synlift, synliftWell, type Ran } from "../support/synlift.ts";
+import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A server whose database is a file is stopped, fenced by that file's mode, and put back.
 

@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import {
   existsSync,
-  readFileSync,
   readdirSync,
+  readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
-  renameSync,
-  symlinkSync,
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo as exportOf, makeOldServer, type OldServer } from "../support/old-server.ts";
-import { eventsOf, resultOf, synlift, synliftWell, type Ran } from "../support/synlift.ts";
+import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A move cut in half, at places we chose.
 

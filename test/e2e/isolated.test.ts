@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { freePort } from "../support/lab/server-process.ts";
 import { logIn } from "../support/lab/matrix-client.ts";
+import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import {
   exportTo,

@@ -3,10 +3,10 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { shellWord } from "../../src/system/shell-word.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeOldServer, type OldServer } from "../support/old-server.ts";
-import { shellWord } from "../../src/system/shell-word.ts";
 import { StandInDocker } from "../support/stand-in-docker.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 

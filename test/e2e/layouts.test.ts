@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
-import { userInfo } from "node:os";
 import { parse } from "yaml";
 import { flipped } from "../support/bytes.ts";
 import { freePort } from "../support/lab/server-process.ts";

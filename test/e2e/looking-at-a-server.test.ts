@@ -5,24 +5,24 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { inspectConfig } from "../../src/homeserver/config/inspect.ts";
 import type { Homeserver } from "../../src/homeserver/homeserver.ts";
-import { inspectVersions } from "../../src/homeserver/version/inspect.ts";
 import { readHomeserver } from "../../src/homeserver/read.ts";
 import { chooseSource } from "../../src/homeserver/service/find/choose.ts";
 import { findLaunches } from "../../src/homeserver/service/find/find.ts";
-import { inspectWorkers } from "../../src/homeserver/service/inspect-workers.ts";
 import { findWorkers } from "../../src/homeserver/service/find/workers.ts";
+import { inspectWorkers } from "../../src/homeserver/service/inspect-workers.ts";
 import { inspectSigningKey } from "../../src/homeserver/signing-key/inspect.ts";
+import { parseVersion, schemaOf } from "../../src/homeserver/synapse-versions.ts";
+import { inspectVersions } from "../../src/homeserver/version/inspect.ts";
 import { sourceVersion } from "../../src/homeserver/version/source.ts";
 import { askTarget } from "../../src/homeserver/version/target.ts";
-import { parseVersion, schemaOf } from "../../src/homeserver/synapse-versions.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { realHttp } from "../../src/system/http/http.ts";
+import { folderWith } from "../homeserver/folder-with.ts";
 import { machineWith } from "../support/fake-machine.ts";
-import { makeHomeserverFolder, type HomeserverFolder } from "../support/lab/homeserver-folder.ts";
+import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/homeserver-folder.ts";
 import { synapsePython, SynapseServer } from "../support/lab/synapse-server.ts";
 import { programsWith, scriptsIn } from "../support/real-world.ts";
-import { folderWith } from "../homeserver/folder-with.ts";
 
 // What a look before a move tells of a real server that runs, and that each fault planted in it is told by its name.
 

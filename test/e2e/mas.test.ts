@@ -10,8 +10,8 @@ import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeMiniSynapse } from "../support/mini-synapse.ts";
 import { makeNewPlace, type NewPlace } from "../support/old-server.ts";
-import { filesBelow } from "../support/secrets.ts";
 import { scriptsIn } from "../support/real-world.ts";
+import { filesBelow } from "../support/secrets.ts";
 import { exportOf, makeSmallHomeserver } from "../support/small-homeserver.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 

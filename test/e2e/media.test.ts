@@ -6,14 +6,14 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { uploadPath } from "../../src/homeserver/media/store/layout.ts";
 import {
+  type HomeserverFolder,
   makeHomeserverFolder,
   postgresDatabase,
-  type HomeserverFolder,
 } from "../support/lab/homeserver-folder.ts";
-import { MatrixRefusal, register, type MatrixClient } from "../support/lab/matrix-client.ts";
+import { type MatrixClient, MatrixRefusal, register } from "../support/lab/matrix-client.ts";
 import { smallPicture } from "../support/lab/populate.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
-import { S3Server, s3Packages } from "../support/lab/s3-server.ts";
+import { s3Packages, S3Server } from "../support/lab/s3-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { SynapseServer } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

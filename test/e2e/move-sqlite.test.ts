@@ -6,8 +6,8 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  readFileSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -26,9 +26,9 @@ import {
   change,
   makeOldSqlite,
   makeSqlitePlace,
+  type OldSqlite,
   rowsIn,
   SMALL,
-  type OldSqlite,
   type SqlitePlace,
 } from "../support/old-sqlite.ts";
 import { filesBelow } from "../support/secrets.ts";

@@ -16,9 +16,9 @@ import {
   type NewPlace,
   type OldServer,
 } from "../support/old-server.ts";
+import { rowCounts } from "../support/row-counts.ts";
 import { filesBelow, watchProcesses } from "../support/secrets.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
-import { rowCounts } from "../support/row-counts.ts";
 
 // One move of a real homeserver, as its administrator makes it. The tests are its stations, in order.
 

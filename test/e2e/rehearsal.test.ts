@@ -14,7 +14,7 @@ import {
   type OldServer,
 } from "../support/old-server.ts";
 import { until } from "../support/processes.ts";
-import { eventsOf, resultOf, synlift, synliftWell, type Ran } from "../support/synlift.ts";
+import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A rehearsal on a server that goes on serving, its trial, and the real run that is told beforehand how long it takes.
 

@@ -9,7 +9,7 @@ import { EXIT_CODES } from "../../src/errors.ts";
 import { shellWord } from "../../src/system/shell-word.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
 import { freePort } from "../support/lab/server-process.ts";
-import { startSshServer, type SshServer } from "../support/lab/ssh-server.ts";
+import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeNewPlace, type NewPlace } from "../support/old-server.ts";
 import { rowCounts } from "../support/row-counts.ts";

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { makeHomeserverFolder, type HomeserverFolder } from "../support/lab/homeserver-folder.ts";
+import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/homeserver-folder.ts";
 import { populate, type Population } from "../support/lab/populate.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { freePort } from "../support/lab/server-process.ts";

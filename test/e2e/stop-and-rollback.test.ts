@@ -10,7 +10,7 @@ import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo, makeNewPlace, type NewPlace, type OldServer } from "../support/old-server.ts";
 import { rowCounts } from "../support/row-counts.ts";
 import type { StandInSystemctl } from "../support/stand-in-systemctl.ts";
-import { eventsOf, resultOf, synlift, synliftWell, type RunOptions } from "../support/synlift.ts";
+import { eventsOf, resultOf, type RunOptions, synlift, synliftWell } from "../support/synlift.ts";
 import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts";
 
 // A server that systemd runs is stopped, fenced, packed, put back; stopped again; and moved.

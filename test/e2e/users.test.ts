@@ -4,16 +4,16 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Person } from "../../src/homeserver/people/person.ts";
 import {
+  type HomeserverFolder,
   makeHomeserverFolder,
   postgresDatabase,
-  type HomeserverFolder,
 } from "../support/lab/homeserver-folder.ts";
 import type { MatrixClient } from "../support/lab/matrix-client.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
-import { readinessSettings, settleReadiness, type ReadinessPopulation } from "../support/lab/readiness.ts";
+import { type ReadinessPopulation, readinessSettings, settleReadiness } from "../support/lab/readiness.ts";
 import { SynapseServer } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
-import { eventsOf, resultOf, synlift, type RunOptions } from "../support/synlift.ts";
+import { eventsOf, resultOf, type RunOptions, synlift } from "../support/synlift.ts";
 
 // People with real keys and real backups on a real Synapse that goes on running: who would lose messages, and who is told.
 

@@ -3,22 +3,22 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Interrupted } from "../../src/errors.ts";
-import { CLEAR_DUMP } from "../../src/homeserver/database/fill/clear-dump.ts";
 import { mustBeDumpedSo } from "../../src/homeserver/database/dump/format.ts";
+import { CLEAR_DUMP } from "../../src/homeserver/database/fill/clear-dump.ts";
 import {
+  type Begun,
   emptyDatabase,
   markHalfFilled,
   newMark,
-  type Begun,
 } from "../../src/homeserver/database/fill/half-filled.ts";
 import { restoreArchive } from "../../src/homeserver/database/fill/pg-restore.ts";
 import type { DatabaseSource } from "../../src/homeserver/database/source.ts";
 import { verifyDatabase } from "../../src/homeserver/database/verify.ts";
-import { fillFromArchive } from "../../src/move/restore/fill-with-pg-restore.ts";
 import { Journal } from "../../src/journal/journal.ts";
+import { fillFromArchive } from "../../src/move/restore/fill-with-pg-restore.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
 import { realFiles, type Unfinished } from "../../src/system/files/files.ts";
-import { realPostgres, type PostgresAddress } from "../../src/system/postgres/postgres.ts";
+import { type PostgresAddress, realPostgres } from "../../src/system/postgres/postgres.ts";
 import { silent } from "../../src/system/progress.ts";
 import type { System } from "../../src/system/system.ts";
 import { breaksAfter, BROKEN, chunked, collect } from "../support/bytes.ts";

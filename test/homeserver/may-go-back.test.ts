@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { rollbackCommand } from "../../src/commands/rollback.ts";
-import { mayGoBack, type GoingBack } from "../../src/move/rollback/consent.ts";
+import { type GoingBack, mayGoBack } from "../../src/move/rollback/consent.ts";
 
 const going: GoingBack = {
   ...{ subject: "old.example", folder: "/srv/move", there: { state: "unknown", why: [] }, complete: true },

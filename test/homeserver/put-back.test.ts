@@ -3,13 +3,13 @@ import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
-import { readBegun } from "../../src/move/old-server/export-state.ts";
-import { putBack, type PutBack } from "../../src/move/old-server/undo.ts";
 import { fenceQuietly, fenceStopped } from "../../src/homeserver/service/fence/host.ts";
 import { FenceRecord } from "../../src/homeserver/service/fence/record.ts";
 import { stopServer } from "../../src/homeserver/service/stop.ts";
 import { Unwritten } from "../../src/move/old-server/best-effort.ts";
-import { realFiles, type Files } from "../../src/system/files/files.ts";
+import { readBegun } from "../../src/move/old-server/export-state.ts";
+import { type PutBack, putBack } from "../../src/move/old-server/undo.ts";
+import { type Files, realFiles } from "../../src/system/files/files.ts";
 import { silent } from "../../src/system/progress.ts";
 import type { System } from "../../src/system/system.ts";
 import { machineWith } from "../support/fake-machine.ts";

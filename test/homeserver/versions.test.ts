@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspectVersions, type VersionFacts } from "../../src/homeserver/version/inspect.ts";
-import type { Target } from "../../src/homeserver/version/target.ts";
 import {
   compareVersions,
   isSince,
@@ -10,6 +8,8 @@ import {
   parseVersion,
   schemaOf,
 } from "../../src/homeserver/synapse-versions.ts";
+import { inspectVersions, type VersionFacts } from "../../src/homeserver/version/inspect.ts";
+import type { Target } from "../../src/homeserver/version/target.ts";
 
 const version = (text: string) => parseVersion(text)!;
 

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isGone, lockHolder, takeLock } from "../../src/journal/lock.ts";
-import { realFiles as files, type Files } from "../../src/system/files/files.ts";
+import { type Files, realFiles as files } from "../../src/system/files/files.ts";
 import { machineOf, machineWith } from "../support/fake-machine.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { decryptWith, encryptWith } from "../../src/pipeline/encrypt.ts";
-import { measure, type Measure } from "../../src/pipeline/measure.ts";
+import { type Measure, measure } from "../../src/pipeline/measure.ts";
 import { through } from "../../src/pipeline/stage.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../support/bytes.ts";

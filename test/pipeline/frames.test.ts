@@ -4,10 +4,10 @@ import fc from "fast-check";
 import {
   encodeFrame,
   FIRST_LINE,
-  LIMITS,
-  readFrames,
   type Frame,
   type FrameKind,
+  LIMITS,
+  readFrames,
 } from "../../src/pipeline/frames.ts";
 
 const FIRST = Buffer.from(FIRST_LINE);

@@ -6,7 +6,7 @@ import { after, test } from "node:test";
 import fc from "fast-check";
 import { decryptWith, encryptWith, type Lock } from "../../src/pipeline/encrypt.ts";
 import { gpgIn } from "../../src/system/gpg/home.ts";
-import { collect, chunked, flipped, noise } from "../support/bytes.ts";
+import { chunked, collect, flipped, noise } from "../support/bytes.ts";
 import { KeyHome } from "../support/gpg-keys.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG } from "../support/real-world.ts";

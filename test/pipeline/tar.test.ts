@@ -12,8 +12,8 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { packTar, unpackTar, wholeTar, type TarEntry } from "../../src/pipeline/tar.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
+import { packTar, type TarEntry, unpackTar, wholeTar } from "../../src/pipeline/tar.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 

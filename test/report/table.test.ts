@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { widthOf } from "../../src/report/cells.ts";
-import { tableText, type TableColumn } from "../../src/report/table.ts";
+import { type TableColumn, tableText } from "../../src/report/table.ts";
 import { matchesGolden } from "./golden.ts";
 
 const COLUMNS: readonly TableColumn[] = [

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Interrupted, MigrationError } from "../../src/errors.ts";
 import { widthOf } from "../../src/report/cells.ts";
-import { errorText, findingText, findingsText } from "../../src/report/text.ts";
+import { errorText, findingsText, findingText } from "../../src/report/text.ts";
 import { matchesGolden } from "./golden.ts";
 import { FINDINGS, HOSTILE } from "./samples.ts";
 

@@ -1,5 +1,5 @@
 import { MigrationError } from "../../src/errors.ts";
-import { realFiles, type Files } from "../../src/system/files/files.ts";
+import { type Files, realFiles } from "../../src/system/files/files.ts";
 
 /** A disk on which some files are not what they were: one cannot be opened, one breaks off after so many bytes. */
 export function onBadDisk(bad: Readonly<Record<string, number>>): Files {

@@ -1,6 +1,6 @@
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
-import { decode, encode, type Answer, type DecodedPacket, type Packet } from "dns-packet";
+import { type Answer, decode, type DecodedPacket, encode, type Packet } from "dns-packet";
 
 /** What a server does in the place of a right answer. `lame`: it answers without authority. */
 export type Mischief =

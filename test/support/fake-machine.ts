@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { realMachine, type Machine } from "../../src/system/machine.ts";
+import { type Machine, realMachine } from "../../src/system/machine.ts";
 
 /** The real machine, but for what a test says. */
 export function machineWith(given: Partial<Machine> = {}): Machine {

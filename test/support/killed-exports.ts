@@ -5,12 +5,12 @@ import { join, relative } from "node:path";
 import { after, before, test } from "node:test";
 import { freePort } from "./lab/server-process.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
-import { chance, killMoments, type KillMoment } from "./moments.ts";
+import { chance, type KillMoment, killMoments } from "./moments.ts";
 import { makeNewPlace } from "./old-server.ts";
 import { rowsToRestore } from "./restored.ts";
 import { rowCounts } from "./row-counts.ts";
 import { filesBelow } from "./secrets.ts";
-import { eventsOf, synlift, synliftWell, type Ran, type RunOptions } from "./synlift.ts";
+import { eventsOf, type Ran, type RunOptions, synlift, synliftWell } from "./synlift.ts";
 import { makeUnitServer, UNIT, type UnitServer } from "./unit-server.ts";
 
 /**

@@ -1,5 +1,5 @@
-import { noise } from "./bytes.ts";
 import type { PostgresAddress } from "../../src/system/postgres/postgres.ts";
+import { noise } from "./bytes.ts";
 import type { PostgresCluster } from "./lab/postgres-cluster.ts";
 
 /** A text that must never leave the old host. */

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeHomeserverFolder, type HomeserverFolder } from "./lab/homeserver-folder.ts";
+import { type HomeserverFolder, makeHomeserverFolder } from "./lab/homeserver-folder.ts";
 import { populate, type Population } from "./lab/populate.ts";
 import { PostgresCluster } from "./lab/postgres-cluster.ts";
-import { SynapseServer, synapsePython } from "./lab/synapse-server.ts";
+import { synapsePython, SynapseServer } from "./lab/synapse-server.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 
 /** A password with everything that breaks careless connection strings. */

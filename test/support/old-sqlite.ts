@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { makeHomeserverFolder, type HomeserverFolder } from "./lab/homeserver-folder.ts";
+import { type HomeserverFolder, makeHomeserverFolder } from "./lab/homeserver-folder.ts";
 import { populate, type Population } from "./lab/populate.ts";
-import { SynapseServer, synapsePython } from "./lab/synapse-server.ts";
+import { synapsePython, SynapseServer } from "./lab/synapse-server.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 
 /** A homeserver that people lived on, with its database in a file. */

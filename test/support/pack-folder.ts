@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BundleWriter } from "../../src/bundle/writer.ts";
 import { packTar, type TarEntry } from "../../src/pipeline/tar.ts";
-import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
+import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { realPrograms } from "../../src/system/programs/programs.ts";
 import { silent } from "../../src/system/progress.ts";
 

@@ -1,5 +1,5 @@
-import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { realFiles } from "../../src/system/files/files.ts";
 import { realPostgres } from "../../src/system/postgres/postgres.ts";
 import type { QuerySession } from "../../src/system/query.ts";

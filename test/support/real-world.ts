@@ -2,7 +2,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Lock } from "../../src/pipeline/encrypt.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
-import { realPrograms, type Programs } from "../../src/system/programs/programs.ts";
+import { type Programs, realPrograms } from "../../src/system/programs/programs.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 
 /** Real programs, with an environment and a signal of the test's own. */

@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import {
-  makeHomeserverFolder,
   type HomeserverFolder,
   type HomeserverFolderOptions,
+  makeHomeserverFolder,
 } from "./lab/homeserver-folder.ts";
-import { UPLOADS, uploadBytes } from "./mini-synapse.ts";
+import { uploadBytes, UPLOADS } from "./mini-synapse.ts";
 
 /** What belongs on disk to a database of `makeMiniSynapse`: a homeserver that nobody starts, and that can be moved. */
 export async function makeSmallHomeserver(options: HomeserverFolderOptions): Promise<HomeserverFolder> {

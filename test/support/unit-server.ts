@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { exportTo, makeOldServer, type OldServer } from "./old-server.ts";
 import { synapsePython } from "./lab/synapse-server.ts";
+import { exportTo, makeOldServer, type OldServer } from "./old-server.ts";
 import { filesBelow } from "./secrets.ts";
 import { StandInSystemctl } from "./stand-in-systemctl.ts";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseDnsServer, realDns } from "../../src/system/dns/dns.ts";
 import type { DnsAnswer } from "../../src/system/dns/answer.ts";
+import { parseDnsServer, realDns } from "../../src/system/dns/dns.ts";
 import { valueText } from "../../src/system/dns/message.ts";
-import { startDnsServer, type DnsServerOptions } from "../support/dns-server.ts";
+import { type DnsServerOptions, startDnsServer } from "../support/dns-server.ts";
 
 const ZONES = {
   "example.org": [

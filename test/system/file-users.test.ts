@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { lockHolders, usersOfFiles } from "../../src/system/file-users.ts";
-import { stateOf, until } from "../support/processes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { stateOf, until } from "../support/processes.ts";
 
 function someFile(): string {
   const path = join(temporaryFolder("users"), "some.db");

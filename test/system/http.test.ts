@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer as createWebServer } from "node:http";
-import { createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
 import { httpOver } from "../../src/system/http/http.ts";
 import { freePort } from "../support/lab/server-process.ts";

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
 import { Fork } from "../../src/pipeline/fork.ts";
-import { givingBack, through, type Bytes } from "../../src/pipeline/stage.ts";
+import { type Bytes, givingBack, through } from "../../src/pipeline/stage.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { giveBack, hold, lend, share } from "../../src/system/memory.ts";
 import { collect, noise } from "../support/bytes.ts";
-import { programsWith } from "../support/real-world.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { programsWith } from "../support/real-world.ts";
 
 test("what was lent and is given back has no bytes any more; what is held or anybody's stays", () => {
   const lent = lend(1000);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { postgresCall, realPostgres, type PostgresAddress } from "../../src/system/postgres/postgres.ts";
+import { type PostgresAddress, postgresCall, realPostgres } from "../../src/system/postgres/postgres.ts";
 import type { Programs } from "../../src/system/programs/programs.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
 import { realMachine } from "../../src/system/machine.ts";
-import { realPostgres, type PostgresAddress } from "../../src/system/postgres/postgres.ts";
+import { type PostgresAddress, realPostgres } from "../../src/system/postgres/postgres.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

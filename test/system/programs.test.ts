@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Interrupted } from "../../src/errors.ts";
-import type { Bytes } from "../../src/system/system.ts";
+import type { Bytes } from "../../src/system/bytes.ts";
 import { breaksAfter, BROKEN, chunked, collect, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { stateOf, until } from "../support/processes.ts";

@@ -2,12 +2,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
-import {
-  realObjectStores,
-  type ObjectStore,
-  type ObjectStoreAddress,
-} from "../../src/system/s3/object-store.ts";
-import type { Bytes } from "../../src/system/system.ts";
+import type { Bytes } from "../../src/system/bytes.ts";
+import type { ObjectStore, ObjectStoreAddress } from "../../src/system/s3/object-store.ts";
+import { realObjectStores } from "../../src/system/s3/s3.ts";
 import { FaultyRoad } from "../support/faulty-road.ts";
 import { S3Server } from "../support/lab/s3-server.ts";
 

@@ -1,18 +1,18 @@
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import { addressOf, asWhoMay } from "../../homeserver/database/address.ts";
-import { storeWords, type Store } from "../../homeserver/database/store.ts";
+import { type Store, storeWords } from "../../homeserver/database/store.ts";
 import {
+  type DatabaseRestore,
+  type DatabaseTarget,
   describeTarget,
   mustBeOfEngine,
   sqlitePathIn,
-  type DatabaseRestore,
-  type DatabaseTarget,
 } from "../../homeserver/database/target.ts";
-import { shellWords } from "../../system/shell-word.ts";
+import { mustFitCompose } from "../../move/restore/layouts/compose.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
-import { mustFitCompose } from "../../move/restore/layouts/compose.ts";
+import { shellWords } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 

@@ -2,12 +2,12 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import type { DatabaseTarget } from "../../homeserver/database/target.ts";
-import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
 import { chooseLayout, type Chosen } from "../../move/restore/layouts/choose.ts";
+import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
 import { LAYOUTS } from "../../move/restore/layouts/layout.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
-import { typedTarget, type GivenTarget } from "./database.ts";
+import { type GivenTarget, typedTarget } from "./database.ts";
 import { listenOf, ownerOf } from "./shared.ts";
 
 /** How Synapse will lie on the new host. */

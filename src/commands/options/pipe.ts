@@ -3,7 +3,7 @@ import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
-import { keySource, type keySchema } from "./shared.ts";
+import { type keySchema, keySource } from "./shared.ts";
 
 /** Where a bundle is kept that comes through a pipe, and where a dump lies that cannot be filled in as it comes. */
 export const SPOOL_OPTIONS: readonly Option[] = [

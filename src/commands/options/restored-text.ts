@@ -3,8 +3,8 @@ import type { ConfigPlan } from "../../homeserver/config/restore.ts";
 import { describeTarget } from "../../homeserver/database/target.ts";
 import type { Incoming, Placing, Planned } from "../../move/restore/run.ts";
 import type { Finding } from "../../report/finding.ts";
-import type { Outcome } from "../command.ts";
 import { shellWord } from "../../system/shell-word.ts";
+import type { Outcome } from "../command.ts";
 
 /** Of a dry run. */
 export function onlyLooked(

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { MigrationError } from "../../errors.ts";
 import type { KeySource } from "../../bundle/opening-lock.ts";
 import type { PassphraseSource } from "../../bundle/passphrase.ts";
+import { MigrationError } from "../../errors.ts";
 import type { PathPair } from "../../homeserver/path-map.ts";
 import type { ConfigSource } from "../../homeserver/read.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";

@@ -1,10 +1,10 @@
 import { Readable } from "node:stream";
-import type { Inventory } from "../../bundle/inventory.ts";
 import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
+import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Step } from "../../journal/step.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import { packTar, unpackTar, type TarEntry } from "../../pipeline/tar.ts";
+import { packTar, type TarEntry, unpackTar } from "../../pipeline/tar.ts";
 import { configInputs, type PackedConfig } from "./export.ts";
 import type { PackedFile } from "./pack/packed-file.ts";
 

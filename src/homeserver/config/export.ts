@@ -6,11 +6,11 @@ import type { Entry, Files } from "../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../homeserver.ts";
 import { cleaned, Names } from "./pack/names.ts";
 import {
-  PATHS_NAME,
   type ConfigSection,
   type FileRecord,
   type PackedFile,
   type PackedPaths,
+  PATHS_NAME,
 } from "./pack/packed-file.ts";
 
 export interface PackedConfig {

@@ -1,10 +1,10 @@
 import { basename, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Settings } from "../homeserver.ts";
-import { databaseKeys, databaseSetting } from "./database-setting.ts";
-import type { FileRecord } from "./pack/packed-file.ts";
 import { isMapping, settingAt, stepsOf } from "../settings.ts";
+import { databaseKeys, databaseSetting } from "./database-setting.ts";
 import { HANDED_OUT } from "./handed-out.ts";
+import type { FileRecord } from "./pack/packed-file.ts";
 
 /** Where the configuration is to live on the new host, and what belongs to that host. */
 export interface ConfigTarget {

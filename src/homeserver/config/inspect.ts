@@ -6,10 +6,10 @@ import { changedFindings } from "./checks/changed-settings.ts";
 import { hostFindings } from "./checks/host.ts";
 import { kindFindings } from "./checks/kind.ts";
 import { moduleFindings } from "./checks/modules.ts";
-import { secretFindings } from "./checks/secrets.ts";
 import { namedFileFindings } from "./checks/named-files.ts";
 import { overriddenFindings } from "./checks/overridden.ts";
-import { removedFindings, removedFromLogConfig, type Between } from "./checks/removed-settings.ts";
+import { type Between, removedFindings, removedFromLogConfig } from "./checks/removed-settings.ts";
+import { secretFindings } from "./checks/secrets.ts";
 
 /**
  * What is worth knowing about the configuration before a move; more of it when the versions of both hosts are known.

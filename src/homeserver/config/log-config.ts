@@ -1,7 +1,7 @@
 import { basename, extname, join } from "node:path";
-import { editYaml } from "./yaml/edit.ts";
-import { diffOf } from "./host-bound.ts";
 import { findSettings, isMapping, stepsOf } from "../settings.ts";
+import { diffOf } from "./host-bound.ts";
+import { editYaml } from "./yaml/edit.ts";
 import { parseYaml, YamlFault } from "./yaml/yaml.ts";
 
 /**

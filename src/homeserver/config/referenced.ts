@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Homeserver, PlaceOf, Referenced, Settings } from "../homeserver.ts";
-import { MADE_BY_SYNAPSE, SECRET_FILE_SETTINGS } from "./secrets.ts";
 import { findSettings } from "../settings.ts";
+import { MADE_BY_SYNAPSE, SECRET_FILE_SETTINGS } from "./secrets.ts";
 
 type Role = Referenced["role"];
 

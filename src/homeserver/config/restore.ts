@@ -2,27 +2,27 @@ import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
-import type { Settings } from "../homeserver.ts";
 import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
-import type { Fence } from "./fence.ts";
+import type { Settings } from "../homeserver.ts";
+import { findSettings } from "../settings.ts";
 import { keepSigningKey } from "../signing-key/restore.ts";
-import { editYaml } from "./yaml/edit.ts";
+import type { Version } from "../synapse-versions.ts";
+import { removedFindings } from "./checks/removed-settings.ts";
+import { straySettings } from "./checks/stray.ts";
+import type { Fence } from "./fence.ts";
+import { workersNamedIn } from "./handed-out.ts";
 import {
+  type ConfigTarget,
   describe,
   editOf,
   hostBound,
   LEFT_ALONE,
-  type ConfigTarget,
   type SettingChange,
 } from "./host-bound.ts";
 import { moveLogs } from "./log-config.ts";
 import type { FileRecord, PackedPaths } from "./pack/packed-file.ts";
-import { workersNamedIn } from "./handed-out.ts";
-import { removedFindings } from "./checks/removed-settings.ts";
-import type { Version } from "../synapse-versions.ts";
-import { findSettings } from "../settings.ts";
-import { straySettings } from "./checks/stray.ts";
 import { openPacked } from "./pack/unpack.ts";
+import { editYaml } from "./yaml/edit.ts";
 
 export type { ConfigTarget } from "./host-bound.ts";
 

@@ -1,6 +1,6 @@
-import { sqlName, type QuerySession } from "../../system/query.ts";
+import { type QuerySession, sqlName } from "../../system/query.ts";
 import { leftBehind, ONE_TIME_KEYS } from "../left-behind.ts";
-import { NOTHING_KEPT, type Kept } from "../media/store/folders.ts";
+import { type Kept, NOTHING_KEPT } from "../scope.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
 import type { DatabaseSection } from "./section.ts";
 import { SCHEMA_VERSIONS, type Store } from "./store.ts";

@@ -1,24 +1,24 @@
-import type { Inventory } from "../../bundle/inventory.ts";
 import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
+import type { Inventory } from "../../bundle/inventory.ts";
+import { sealedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Machine } from "../../system/machine.ts";
 import {
-  postgresCall,
   type Postgres,
   type PostgresAddress,
+  postgresCall,
   type PostgresSession,
 } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
+import { ONE_TIME_KEYS } from "../left-behind.ts";
+import { type Kept, keptInputs } from "../scope.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./dump/extensions.ts";
-import { ONE_TIME_KEYS } from "../left-behind.ts";
-import { sealedName } from "../../bundle/layout.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";
-import { keptInputs, type Kept } from "../media/store/folders.ts";
-import type { Store } from "./store.ts";
 import { asDisturbance, beginUndisturbed, LOCK_WAIT, undisturbed } from "./dump/locked-snapshot.ts";
+import type { Store } from "./store.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";

@@ -1,5 +1,5 @@
 import type { Files } from "../../system/files/files.ts";
-import { sqlName, sqlText, type PostgresSession } from "../../system/postgres/postgres.ts";
+import { type PostgresSession, sqlName, sqlText } from "../../system/postgres/postgres.ts";
 import type { Store } from "./store.ts";
 
 /** The role that a homeserver uses, in its database, and what is known of it. */

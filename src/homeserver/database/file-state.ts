@@ -1,5 +1,5 @@
-import { BESIDE } from "../../system/sqlite/sqlite.ts";
 import type { Files } from "../../system/files/files.ts";
+import { BESIDE } from "../../system/sqlite/sqlite.ts";
 
 /** The file, and what holds changes that are not in it yet. */
 const HELD = ["", "-wal", "-journal"] as const;

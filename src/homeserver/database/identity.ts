@@ -1,5 +1,5 @@
 import { MigrationError } from "../../errors.ts";
-import { sqlText, type QuerySession } from "../../system/query.ts";
+import { type QuerySession, sqlText } from "../../system/query.ts";
 import { NEEDED } from "./whose.ts";
 
 /** Throws `database-unsupported` when it is none of a Matrix Authentication Service. */

@@ -1,18 +1,24 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
+import { describeAddress, type PostgresSession } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
-import { describeAddress, type PostgresSession } from "../../system/postgres/postgres.ts";
 import type { Schema } from "../synapse-versions.ts";
-import { databaseFacts, type DatabaseFacts } from "./facts.ts";
 import { duplicateRows } from "./checks/duplicates.ts";
-import { reasonOf, type Look } from "./look.ts";
 import { catalogueFindings, localeFindings } from "./checks/postgres-findings.ts";
-import { backgroundUpdates, partialRooms, schemaOf, sequenceFindings, unknownTables } from "./checks/readiness.ts";
-import { tableSizes, type TableSize } from "./checks/sizes.ts";
+import {
+  backgroundUpdates,
+  partialRooms,
+  schemaOf,
+  sequenceFindings,
+  unknownTables,
+} from "./checks/readiness.ts";
+import { type TableSize, tableSizes } from "./checks/sizes.ts";
 import { READ_WHOLE, sqliteFindings } from "./checks/sqlite-findings.ts";
 import { unreadableText } from "./checks/text-check.ts";
+import { type DatabaseFacts, databaseFacts } from "./facts.ts";
+import { type Look, reasonOf } from "./look.ts";
 import { foreignDatabase, foreignUsers, tableNames } from "./whose.ts";
 
 export interface DatabaseInspection {

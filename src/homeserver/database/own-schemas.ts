@@ -1,6 +1,46 @@
+import type { Finding } from "../../report/finding.ts";
+import { type QuerySession, sqlText } from "../../system/query.ts";
+import { schemaTable, type Store, storeWords } from "./store.ts";
+
 /**
  * For a query with `pg_namespace n`: schemas that are somebody's, not PostgreSQL's. It keeps all names that begin with
  * "pg_" to itself (PostgreSQL documentation, "The System Catalog Schema"); beside its catalogue those are of temporary tables and of TOAST.
  */
 export const OWN_SCHEMAS =
   "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'";
+/** See `findTables`: restore makes the new user find Synapse's. What is somebody else's travels too. */
+export async function otherSchemas(session: QuerySession, store: Store = "main"): Promise<Finding[]> {
+  const found = await session.all<{ schema: string; tables: number; own: number }>(`
+    SELECT n.nspname AS schema, count(*) AS tables,
+      count(*) FILTER (WHERE c.relname = ${sqlText(schemaTable(store))}) AS own
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS} AND n.nspname <> 'public'
+    GROUP BY 1 ORDER BY 1`);
+  const listed = (some: typeof found) =>
+    some.map(({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`);
+  const [own, others] = [found.filter((one) => one.own > 0), found.filter((one) => one.own === 0)];
+  return [
+    ...(own.length === 0
+      ? []
+      : [
+          {
+            id: "schema-own",
+            level: "note" as const,
+            sentence: `${storeWords(store)} has the server's tables outside the schema public`,
+            evidence: listed(own),
+            hint: "restore sets the search_path of the new database's user, in that database, so that they are found; nothing is to be done",
+          },
+        ]),
+    ...(others.length === 0
+      ? []
+      : [
+          {
+            id: "schemas",
+            level: "warning" as const,
+            sentence: `${storeWords(store)} has tables outside the schema public`,
+            evidence: listed(others),
+            hint: "they travel with it: drop them, or leave them to their owner",
+          },
+        ]),
+  ];
+}

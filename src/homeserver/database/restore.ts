@@ -1,12 +1,18 @@
 import { Readable } from "node:stream";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import { postgresCall, reasonIn, type Postgres, type PostgresAddress } from "../../system/postgres/postgres.ts";
+import {
+  type Postgres,
+  type PostgresAddress,
+  postgresCall,
+  reasonIn,
+} from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import { guarded } from "./fill/restrict.ts";
 import { removeLeftBehind } from "../left-behind.ts";
-import type { Kept } from "../media/store/folders.ts";
+import type { Kept } from "../scope.ts";
 import { HALF_FILLED, removeMark } from "./fill/half-filled.ts";
+import { AS_BEFORE } from "./fill/pg-restore.ts";
+import { guarded } from "./fill/restrict.ts";
 import { findTables } from "./fill/search-path.ts";
 import type { Store } from "./store.ts";
 
@@ -89,19 +95,6 @@ const COMMITTED = "synlift-committed";
 
 const notFilled = (reason: string, hint: string) =>
   new MigrationError("restore-failed", `the database could not be filled: ${reason}`, { hint });
-
-/** What to do when filling within one transaction has failed, for people. */
-export const AS_BEFORE =
-  "nothing was kept: the database is as empty as before; run the same command again once the cause is gone";
-
-/** Whether this user may do anything to the server: then a dump that somebody else made could run programs there. */
-export async function isSuperuser(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
-  const session = await postgres.connect(address);
-  const asked = session.one<{ super: boolean }>(
-    "SELECT rolsuper AS super FROM pg_roles WHERE rolname = current_user",
-  );
-  return (await asked.finally(() => session.close())).super;
-}
 
 /** Plans made on an empty table are bad plans: without this the first hours are slow. */
 export async function analyze(address: PostgresAddress, postgres: Postgres): Promise<void> {

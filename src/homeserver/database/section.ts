@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { keptSchema } from "../media/store/folders.ts";
+import { keptSchema } from "../scope.ts";
 
 /** What was counted in the very state of the database that was packed. */
 export const databaseSectionSchema = z.object({

@@ -5,12 +5,12 @@ import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, stateAddress } from "./address.ts";
-import { mustBeMas, mustBeState, mustBeSynapse } from "./identity.ts";
 import { databaseMarker, masMarker } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
+import { mustBeMas, mustBeState, mustBeSynapse } from "./identity.ts";
 import { connections, fileUsers } from "./in-use.ts";
-import { otherSchemas } from "./checks/postgres-findings.ts";
+import { otherSchemas } from "./own-schemas.ts";
 import { findProgram } from "./program.ts";
 import type { Store } from "./store.ts";
 

@@ -7,8 +7,8 @@ import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, synapseArgs } from "./address.ts";
 import { ENGINE_NAMES } from "./artifact.ts";
 import { inspectTarget } from "./fill/inspect-target.ts";
-import { inspectSqliteTarget } from "./sqlite/restore.ts";
 import type { DatabaseSection } from "./section.ts";
+import { inspectSqliteTarget } from "./sqlite/restore.ts";
 import type { Store } from "./store.ts";
 
 /** Where a database is to be restored to. */

@@ -1,9 +1,9 @@
 import type { Finding } from "../../report/finding.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { countRows, readSequences, readStreams } from "./count.ts";
 import { ONE_TIME_KEYS, removeLeftBehind } from "../left-behind.ts";
+import { countRows, readSequences, readStreams } from "./count.ts";
 import type { DatabaseSection } from "./section.ts";
-import { SCHEMA_VERSIONS, storeWords, type Store } from "./store.ts";
+import { SCHEMA_VERSIONS, type Store, storeWords } from "./store.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
 
 /** The gates of the database: is what is here what was counted there? Reads only, and the session stays in the state that was read. */

@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
-import { sqlText, type QuerySession } from "../../system/query.ts";
+import { type QuerySession, sqlText } from "../../system/query.ts";
 
 /** Without these it is not a database that can be moved (`mustBeSynapse` asks for the same ones). */
 export const NEEDED = [

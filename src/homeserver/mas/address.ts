@@ -1,9 +1,9 @@
 import { MigrationError } from "../../errors.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
-import { isMapping } from "../settings.ts";
 import { addressOf } from "../database/address.ts";
 import type { PlaceOf, Settings } from "../homeserver.ts";
+import { isMapping } from "../settings.ts";
 
 /** What the service's settings call what libpq calls otherwise; these with a path. */
 const KEYWORDS = [

@@ -1,9 +1,9 @@
 import { dirname, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import { findSettings, isMapping, settingAt } from "../settings.ts";
 import { parseYaml, YamlFault } from "../config/yaml/yaml.ts";
 import type { ConfigFile, PlaceOf, Referenced, Secret, Settings } from "../homeserver.ts";
+import { findSettings, isMapping, settingAt } from "../settings.ts";
 import { masAddress } from "./address.ts";
 import type { Mas } from "./mas.ts";
 

@@ -1,15 +1,12 @@
 import { join } from "node:path";
-import { editYaml } from "../config/yaml/edit.ts";
-import { describe, editOf, type ConfigTarget, type SettingChange } from "../config/host-bound.ts";
-import type { ConfigPlan, PlannedFile } from "../config/restore.ts";
-import { isMapping, settingAt } from "../settings.ts";
+import { type ConfigTarget, describe, editOf, type SettingChange } from "../config/host-bound.ts";
 import { openPacked } from "../config/pack/unpack.ts";
+import type { ConfigPlan, PlannedFile } from "../config/restore.ts";
+import { editYaml } from "../config/yaml/edit.ts";
 import { parseYaml } from "../config/yaml/yaml.ts";
 import type { Settings } from "../homeserver.ts";
-import type { DatabaseRestore } from "../database/target.ts";
-import { readConfigArtifact, type Opened } from "../../move/restore/opened-bundle.ts";
-import { CONNECTION, masArgs } from "./address.ts";
-import { MAS_CONFIG_ARTIFACT } from "./artifact.ts";
+import { isMapping, settingAt } from "../settings.ts";
+import { CONNECTION } from "./address.ts";
 import { mergedSettings } from "./read.ts";
 
 /** Below the folder of the homeserver's configuration. */
@@ -63,18 +60,6 @@ export function planMas(
     configPaths: order.map((name) => join(folder, FOLDER, name)),
     fencedPaths: order.map((name) => join(folder, FOLDER, suffixed(name))),
   };
-}
-
-/** The same for a bundle that is open, where a database for the service was named. */
-export async function masPlanOf(
-  opened: Opened,
-  databases: readonly DatabaseRestore[],
-  where: Parameters<typeof planMas>[2],
-): Promise<MasPlan | undefined> {
-  const target = databases.find(({ store }) => store === "mas")?.target;
-  if (target?.engine !== "postgres") return undefined;
-  const packed = await readConfigArtifact(opened, MAS_CONFIG_ARTIFACT);
-  return planMas(packed, masArgs(target.address), where);
 }
 
 /** Both as one: written together, and fenced together. */

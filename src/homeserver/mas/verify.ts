@@ -1,10 +1,10 @@
+import type { Sections } from "../../move/sections.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { Postgres } from "../../system/postgres/postgres.ts";
 import { verifyConfig } from "../config/verify.ts";
 import { asWhoMay } from "../database/address.ts";
 import { verifyDatabase } from "../database/verify.ts";
-import type { Sections } from "../../move/sections.ts";
 import type { Mas } from "./mas.ts";
 
 /** The gates of the authentication service: its rows, and the secrets that must not change. Reads only. */

@@ -2,19 +2,19 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
-import type { ObjectStores } from "../../system/s3/object-store.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
+import type { ObjectStores } from "../../system/s3/object-store.ts";
+import { withProgress } from "../../system/throttled-progress.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { caseFindings, inspectPlace } from "./store/place.ts";
+import { type AllRead, firstGlance, readAll } from "./compare/read-all.ts";
+import { obstacleFindings, uploadFindings } from "./compare/upload-findings.ts";
+import { type Comparable, compareUploads, type UploadsLook } from "./compare/uploads.ts";
+import { withUses } from "./compare/used-as.ts";
 import { openProviders } from "./providers/provider.ts";
 import { storageProviders } from "./providers/providers.ts";
-import { firstGlance, readAll, type AllRead } from "./compare/read-all.ts";
-import { compareRemote, type ComparedRemote } from "./remote/remote.ts";
-import { obstacleFindings, uploadFindings } from "./compare/upload-findings.ts";
-import { compareUploads, type Comparable, type UploadsLook } from "./compare/uploads.ts";
-import { withUses } from "./compare/used-as.ts";
-import { withProgress } from "../../system/throttled-progress.ts";
+import { type ComparedRemote, compareRemote } from "./remote/remote.ts";
+import { caseFindings, inspectPlace } from "./store/place.ts";
 
 export interface MediaCheckTools {
   /** Reads only. */

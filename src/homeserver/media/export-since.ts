@@ -1,20 +1,20 @@
 import { sealedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
-import { keptInputs } from "./store/folders.ts";
-import { mediaEntries, Noticed } from "./pack/entries.ts";
+import { keptInputs } from "../scope.ts";
 import {
-  mustHaveFiles,
   MEDIA_SECTION,
+  type MediaExport,
+  mustHaveFiles,
+  type PackedFirst,
   packedList,
   wanted,
-  type MediaExport,
-  type PackedFirst,
 } from "./export.ts";
-import { providedFiles } from "./providers/provided.ts";
+import { mediaEntries, Noticed } from "./pack/entries.ts";
 import { filesSince } from "./pack/packed-list.ts";
-import type { MediaSection } from "./section.ts";
 import { refuseUnreadable } from "./pack/unreadable.ts";
+import { providedFiles } from "./providers/provided.ts";
+import type { MediaSection } from "./section.ts";
 import type { StoreState } from "./store/store.ts";
 
 /** Sorts after the first archive, and is no part of it. */

@@ -1,31 +1,27 @@
 import { join } from "node:path";
+import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { PACKED_MEDIA } from "../../bundle/layout.ts";
-import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { describeDiffering, type Comparison } from "./compare/compare.ts";
+import { type Kept, keptInputs } from "../scope.ts";
+import { MEDIA_MISSING } from "./accept-ids.ts";
+import { type Comparison, describeDiffering } from "./compare/compare.ts";
 import { mediaEntries, Noticed } from "./pack/entries.ts";
-import { keptFolders, keptInputs, type Kept } from "./store/folders.ts";
 import { filesSince, PackedList, type WrittenList } from "./pack/packed-list.ts";
-import type { Provider } from "./providers/provider.ts";
-import { hashAt } from "./store/hash-at.ts";
 import type { SharedReads } from "./pack/shared-reads.ts";
+import type { Provider } from "./providers/provider.ts";
+import { keptFolders } from "./store/folders.ts";
+import { hashAt } from "./store/hash-at.ts";
 import { walkStore } from "./store/store.ts";
 
 export const MEDIA_ARTIFACT = "customer_backup_media_export.tar.gz";
 export const MEDIA_SECTION = "media";
 export const MEDIA_STEP = "export/media";
-
-/** The id by which a person accepts that uploads are missing already. */
-export const MEDIA_MISSING = "media-missing";
-
-/** Under which what is told of uploads whose hash is another one. Accepted with those that are missing. */
-export const MEDIA_CHANGED = "media-changed";
 
 export interface MediaExport {
   readonly store: string;

@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import { unpackTar, type Unpacked } from "../../pipeline/tar.ts";
+import { type Unpacked, unpackTar } from "../../pipeline/tar.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import { makeOwnedFolder, type Owner } from "../../system/files/owned-folder.ts";
-import { keptFolders, NOTHING_KEPT, type Kept } from "./store/folders.ts";
+import { type Kept, NOTHING_KEPT } from "../scope.ts";
+import { keptFolders } from "./store/folders.ts";
 import { isStorePath } from "./store/layout.ts";
 
 export interface MediaTarget {

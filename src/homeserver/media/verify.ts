@@ -2,11 +2,10 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { leftBehind } from "../left-behind.ts";
-import { NOTHING_KEPT, type Kept } from "./store/folders.ts";
+import { type Kept, NOTHING_KEPT } from "../scope.ts";
+import { MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNREADABLE } from "./accept-ids.ts";
+import { compareMedia, type Comparison, describeDiffering } from "./compare/compare.ts";
 import { idOf } from "./pack/known-hashes.ts";
-import { MEDIA_UNREADABLE } from "./store/store.ts";
-import { compareMedia, describeDiffering, type Comparison } from "./compare/compare.ts";
-import { MEDIA_CHANGED, MEDIA_MISSING } from "./export.ts";
 import type { Differing, MediaSection } from "./section.ts";
 
 const SHOWN = 20;

@@ -1,4 +1,4 @@
-import { sqlText, type QuerySession } from "../../system/query.ts";
+import { type QuerySession, sqlText } from "../../system/query.ts";
 import type { Coverage } from "./person.ts";
 
 /** By user id, for each person with a backup who was in a room where somebody said something. */

@@ -1,7 +1,7 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
-import { settingAt } from "../settings.ts";
 import type { Settings } from "../homeserver.ts";
+import { settingAt } from "../settings.ts";
 import type { Person } from "./person.ts";
 import type { PeopleCounts, PeopleTally } from "./tally.ts";
 import { dayOf, readinessWords, several } from "./words.ts";

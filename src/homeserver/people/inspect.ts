@@ -1,9 +1,9 @@
-import { silent, type Progress } from "../../system/progress.ts";
-import { sqlText, type QuerySession } from "../../system/query.ts";
-import { measureCoverage, type Coverages } from "./coverage.ts";
-import { ACTIVE_TIME, readinessOf, type Kind, type Person } from "./person.ts";
-import { accountsSql, deactivatedSql, type AccountRow, type AccountsQuery } from "./query.ts";
-import { hasOptedOut, secretStorageOf, type AccountData } from "./secret-storage.ts";
+import { type Progress, silent } from "../../system/progress.ts";
+import { type QuerySession, sqlText } from "../../system/query.ts";
+import { type Coverages, measureCoverage } from "./coverage.ts";
+import { ACTIVE_TIME, type Kind, type Person, readinessOf } from "./person.ts";
+import { type AccountRow, type AccountsQuery, accountsSql, deactivatedSql } from "./query.ts";
+import { type AccountData, hasOptedOut, secretStorageOf } from "./secret-storage.ts";
 import { PeopleTally } from "./tally.ts";
 
 export interface PeopleQuestion {

@@ -1,6 +1,6 @@
 import { pad, wrap } from "../../report/cells.ts";
 import type { Json } from "../../report/json.ts";
-import { tableText, type TableColumn } from "../../report/table.ts";
+import { type TableColumn, tableText } from "../../report/table.ts";
 import type { Look } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
 import { apartWords } from "./findings.ts";

@@ -1,4 +1,4 @@
-import { sqlText, type QuerySession } from "../../system/query.ts";
+import { type QuerySession, sqlText } from "../../system/query.ts";
 import { ACCOUNT_DATA, KEY_PREFIX } from "./secret-storage.ts";
 
 /** One account as the database has it; SQLite has 0 and 1 for booleans. */

@@ -1,9 +1,9 @@
 import type { Json } from "../../report/json.ts";
 import type { Look } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
-import type { Announced } from "./notices/announce.ts";
-import { leftWithout, type Delivery } from "./notices/notify.ts";
 import { byLastSeen, countLines, personJson, personTable } from "./listing.ts";
+import type { Announced } from "./notices/announce.ts";
+import { type Delivery, leftWithout } from "./notices/notify.ts";
 import type { Roll } from "./roll.ts";
 import type { PeopleTally } from "./tally.ts";
 

@@ -1,12 +1,12 @@
+import type { Unfinished } from "../../system/files/unfinished.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import type { Unfinished } from "../../system/files/unfinished.ts";
 import { openForLooking } from "../database/look.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { mustBeItsDatabase } from "./belongs.ts";
-import type { Campaign } from "./notices/campaign.ts";
 import { inspectPeople } from "./inspect.ts";
 import { noticedBefore } from "./notices/already-sent.ts";
+import type { Campaign } from "./notices/campaign.ts";
 import { Roll } from "./roll.ts";
 import { CSV_HEAD, personCsv } from "./spreadsheet.ts";
 import type { PeopleTally } from "./tally.ts";

@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { stopWords, type Keeper } from "./keeper.ts";
+import { type Keeper, stopWords } from "./keeper.ts";
 
 /** Who will stop a server that runs. Where nothing on the host can, that is found out while there is time. */
 export function inspectKeeper({ serverName }: Homeserver, keeper: Keeper): Finding {

@@ -1,7 +1,7 @@
 import type { Finding } from "../../report/finding.ts";
-import { removedFromWorker, type Between } from "../config/checks/removed-settings.ts";
-import { isMapping, settingAt } from "../settings.ts";
+import { type Between, removedFromWorker } from "../config/checks/removed-settings.ts";
 import type { Homeserver } from "../homeserver.ts";
+import { isMapping, settingAt } from "../settings.ts";
 import { isSince } from "../synapse-versions.ts";
 import type { FoundWorkers, Worker } from "./find/workers.ts";
 

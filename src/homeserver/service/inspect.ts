@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import type { Finding } from "../../report/finding.ts";
+import { jsonOf } from "../../system/http/ask.ts";
 import type { Http } from "../../system/http/http.ts";
 import type { Machine, Running } from "../../system/machine.ts";
-import { jsonOf } from "../../system/http/ask.ts";
 import type { Homeserver, Listener } from "../homeserver.ts";
 
 /** Signs that Synapse or one of its workers is up: processes that read this configuration, listeners that answer. */

@@ -1,13 +1,13 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
+import { containerState, stopContainers } from "../../system/containers.ts";
 import type { Account, Machine } from "../../system/machine.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
-import { containerState, stopContainers } from "../../system/containers.ts";
+import { systemctl, unitState } from "../../system/systemd/systemctl.ts";
 import type { FenceRecord } from "./fence/record.ts";
 import type { Keeper } from "./keeper.ts";
 import { stop } from "./start.ts";
-import { systemctl, unitState } from "../../system/systemd/systemctl.ts";
 
 export interface Stopping {
   readonly keeper: Keeper;

@@ -1,13 +1,13 @@
+import { engine } from "../../system/containers.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import { shellWord } from "../../system/shell-word.ts";
-import { engine } from "../../system/containers.ts";
+import { releaseUnit, systemctl } from "../../system/systemd/systemctl.ts";
 import type { Change } from "./fence/record.ts";
 import type { Keeper } from "./keeper.ts";
 import { start } from "./start.ts";
 import { synctlCall } from "./stop.ts";
-import { releaseUnit, systemctl } from "../../system/systemd/systemctl.ts";
 
 /** For people: what undoing a change does. */
 export function undoWords({ kind, name, before }: Change, keeper: Keeper, startCommand?: string): string {

@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
-import type { Http } from "../../system/http/http.ts";
 import { jsonOf } from "../../system/http/ask.ts";
+import type { Http } from "../../system/http/http.ts";
 import { publishedKeys } from "../signing-key/published.ts";
 
 export interface Questions {

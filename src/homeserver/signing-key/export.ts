@@ -3,7 +3,7 @@ import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { parseKeyFile, type KeyFile } from "./key-file.ts";
+import { type KeyFile, parseKeyFile } from "./key-file.ts";
 
 /** The inventory's section. */
 export const KEY_SECTION = "signing-key";

@@ -9,7 +9,7 @@ import { urlsOf } from "../service/inspect.ts";
 import { readSigningKey } from "./export.ts";
 import type { KeyFile, SigningKey } from "./key-file.ts";
 import { oldKeyFindings, refreshFindings } from "./old-keys.ts";
-import { publishedKeys, type Published } from "./published.ts";
+import { type Published, publishedKeys } from "./published.ts";
 
 /** Whom to ask for the keys that other servers see. */
 export interface KeyQuestions {

@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
-import { isMapping } from "../settings.ts";
 import type { Settings } from "../homeserver.ts";
+import { isMapping } from "../settings.ts";
 import type { SigningKey } from "./key-file.ts";
 
 /** Before this a time in milliseconds would be in 1973: it was written in seconds. */

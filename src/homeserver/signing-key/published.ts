@@ -1,7 +1,7 @@
 import { createPublicKey, verify } from "node:crypto";
 import { answerOf, jsonOf } from "../../system/http/ask.ts";
-import { isMapping } from "../settings.ts";
 import type { Http } from "../../system/http/http.ts";
+import { isMapping } from "../settings.ts";
 import type { SigningKey } from "./key-file.ts";
 
 /** What a running server shows other servers: the answer to `/_matrix/key/v2/server`. */

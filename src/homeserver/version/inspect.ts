@@ -1,8 +1,15 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatDuration } from "../../report/units.ts";
+import {
+  compareVersions,
+  isNewerThanKnown,
+  KNOWN,
+  oldestFor,
+  schemaOf,
+  type Version,
+} from "../synapse-versions.ts";
 import type { FoundVersion } from "./source.ts";
 import type { Target } from "./target.ts";
-import { compareVersions, isNewerThanKnown, KNOWN, oldestFor, schemaOf, type Version } from "../synapse-versions.ts";
 
 export interface VersionFacts {
   readonly source: FoundVersion | undefined;

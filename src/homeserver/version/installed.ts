@@ -1,11 +1,10 @@
 import { isAbsolute, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-
 import { findLaunches } from "../service/find/find.ts";
-import { placesOf, type Launch, type LaunchSystem } from "../service/find/launch.ts";
-import { ofDebian, ofPrograms, type FoundVersion } from "./source.ts";
+import { type Launch, type LaunchSystem, placesOf } from "../service/find/launch.ts";
 import { parseVersion } from "../synapse-versions.ts";
+import { type FoundVersion, ofDebian, ofPrograms } from "./source.ts";
 
 export interface Looked {
   /** What a person named: the Python that has Synapse, or the folder of its environment. */

@@ -1,15 +1,15 @@
 import { dirname, join } from "node:path";
 import { MigrationError, unlessUnreadable } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import type { Http, HttpAnswer } from "../../system/http/http.ts";
-import type { Programs } from "../../system/programs/programs.ts";
-import { askProgram } from "../../system/programs/ask.ts";
 import { answerOf, jsonOf } from "../../system/http/ask.ts";
-import { isMapping } from "../settings.ts";
+import type { Http, HttpAnswer } from "../../system/http/http.ts";
+import { askProgram } from "../../system/programs/ask.ts";
+import type { Programs } from "../../system/programs/programs.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { isOnThisHost, onThisHost } from "../path-map.ts";
-import { urlsOf } from "../service/inspect.ts";
 import type { Launch } from "../service/find/launch.ts";
+import { urlsOf } from "../service/inspect.ts";
+import { isMapping } from "../settings.ts";
 import { parseVersion, type Version } from "../synapse-versions.ts";
 
 export interface FoundVersion {

@@ -1,8 +1,8 @@
-import { NoAnswer } from "../../system/http/no-answer.ts";
 import type { Http } from "../../system/http/http.ts";
+import { NoAnswer } from "../../system/http/no-answer.ts";
 import type { Machine } from "../../system/machine.ts";
-import { versionIn } from "./source.ts";
 import { parseVersion, type Version } from "../synapse-versions.ts";
+import { versionIn } from "./source.ts";
 
 /** What the new host's Synapse says of itself. */
 export interface Target {

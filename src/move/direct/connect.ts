@@ -1,9 +1,9 @@
 import { MigrationError } from "../../errors.ts";
 import { Channel } from "../../pipeline/channel.ts";
-import { shellWord } from "../../system/shell-word.ts";
-import { startPeer, type StartedPeer } from "../../system/programs/peer.ts";
-import { connectionFailure, lastWords, parseSshAddress, sshCall } from "../../system/programs/ssh.ts";
+import { type StartedPeer, startPeer } from "../../system/programs/peer.ts";
 import type { Call } from "../../system/programs/programs.ts";
+import { connectionFailure, lastWords, parseSshAddress, sshCall } from "../../system/programs/ssh.ts";
+import { shellWord } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
 
 /** How the run on the old host is started that sends. */

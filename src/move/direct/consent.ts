@@ -1,11 +1,11 @@
 import { MigrationError } from "../../errors.ts";
+import { describeTarget } from "../../homeserver/database/target.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { asList, nobodyToAsk, SAY_YES } from "../confirm.ts";
-import { describeTarget } from "../../homeserver/database/target.ts";
 import type { Incoming } from "../restore/run.ts";
+import type { RoadOrder } from "./order.ts";
 import type { FromOld } from "./protocol.ts";
-import type { RoadOrder } from "./restore.ts";
 
 /** For people: what is about to happen on both hosts, a line each. */
 export function bothHosts(

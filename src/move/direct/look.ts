@@ -1,13 +1,13 @@
+import { databaseWords } from "../../homeserver/database/source.ts";
+import { mustNotNeedMas } from "../../homeserver/mas/find.ts";
+import { BACKUP_ALONE } from "../../homeserver/media/pack/choice.ts";
+import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
-import { databaseWords } from "../../homeserver/database/source.ts";
-import { findExportSource, type ExportSource } from "../export/find-source.ts";
-import { mustNotNeedMas } from "../../homeserver/mas/find.ts";
-import type { GivenSource } from "../../homeserver/service/find/choose.ts";
-import { inspectSource, mustBePlain, sourceFindings, type Source } from "../export/source.ts";
-import { planStop, type GivenStop, type StopPlan } from "../export/stop-plan.ts";
-import { BACKUP_ALONE } from "../../homeserver/media/pack/choice.ts";
+import { type ExportSource, findExportSource } from "../export/find-source.ts";
+import { inspectSource, mustBePlain, type Source, sourceFindings } from "../export/source.ts";
+import { type GivenStop, planStop, type StopPlan } from "../export/stop-plan.ts";
 import { intentions } from "../old-server/stop-and-fence.ts";
 import type { FromOld } from "./protocol.ts";
 

@@ -1,7 +1,7 @@
-import type { Bytes } from "../../pipeline/stage.ts";
-import type { Files } from "../../system/files/files.ts";
 import { inWholeSeconds, PackedList } from "../../homeserver/media/pack/packed-list.ts";
 import { walkStore } from "../../homeserver/media/store/store.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
+import type { Files } from "../../system/files/files.ts";
 
 /** The list of the media that a store has already, for whoever is to send the rest. Empty when there is no store yet. */
 export async function* mediaThere(store: string, key: Uint8Array, files: Files): Bytes {

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { MigrationError } from "../../errors.ts";
 import { formatSchema } from "../../bundle/manifest.ts";
+import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 
 /** Raised when the talk changes so that another version would take it wrongly. */

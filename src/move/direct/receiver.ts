@@ -5,8 +5,7 @@ import { decompress } from "../../pipeline/compress.ts";
 import { meter } from "../../pipeline/measure.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
-import type { AnyFromOld, FromNew, FromOld } from "./protocol.ts";
-import { parseFromOld } from "./protocol.ts";
+import { type AnyFromOld, type FromNew, type FromOld, parseFromOld } from "./protocol.ts";
 
 type Artifact = FromOld["artifact"];
 

@@ -2,39 +2,27 @@ import { isDeepStrictEqual } from "node:util";
 import { Inventory } from "../../bundle/inventory.ts";
 import { sealedName } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
+import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
+import { type DatabaseRestore, describeTarget } from "../../homeserver/database/target.ts";
+import { MEDIA_SINCE_ARTIFACT } from "../../homeserver/media/export-since.ts";
+import { MEDIA_ARTIFACT } from "../../homeserver/media/export.ts";
+import { restoreMedia } from "../../homeserver/media/restore.ts";
 import type { Journal } from "../../journal/journal.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import type { Channel } from "../../pipeline/channel.ts";
-import { drain, type Bytes } from "../../pipeline/stage.ts";
+import { type Bytes, drain } from "../../pipeline/stage.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
-import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
-import { describeTarget, type DatabaseRestore } from "../../homeserver/database/target.ts";
-import { MEDIA_ARTIFACT } from "../../homeserver/media/export.ts";
-import { MEDIA_SINCE_ARTIFACT } from "../../homeserver/media/export-since.ts";
-import { restoreMedia } from "../../homeserver/media/restore.ts";
-import { recordFolder } from "../restore/record.ts";
 import { artifactOf, databaseStep, sectionName, whyNotRestored } from "../restore/database-step.ts";
-import { planRestore, restoreAs, type Incoming, type Placing, type Planned } from "../restore/run.ts";
+import { recordFolder } from "../restore/record.ts";
+import { type Incoming, type Planned, planRestore, restoreAs } from "../restore/run.ts";
+import { talkOver } from "./connect.ts";
 import { mustAgreeHere } from "./consent.ts";
-import { talkOver, type Road } from "./connect.ts";
 import { Kept, KEPT_PASSPHRASE } from "./inventory-copy.ts";
 import { mediaThere } from "./media-list.ts";
-import { mustTalkAlike, ROAD_VERSION, type FromNew, type FromOld } from "./protocol.ts";
-import { Receiver, type Handlers } from "./receiver.ts";
-
-export interface RoadOrder {
-  readonly road: Road;
-  readonly rehearsal: boolean;
-  readonly dryRun: boolean;
-  /** Nobody is asked. */
-  readonly yes: boolean;
-  /** Compress the database on the way. */
-  readonly presses: boolean;
-  readonly placing: Placing;
-  /** Where each database is to go; throws when they do not fit. */
-  readonly databasesFor: (looked: FromOld["looked"], counted: Inventory) => Promise<DatabaseRestore[]>;
-}
+import type { RoadOrder } from "./order.ts";
+import { type FromNew, type FromOld, mustTalkAlike, ROAD_VERSION } from "./protocol.ts";
+import { type Handlers, Receiver } from "./receiver.ts";
 
 export interface Arrived {
   readonly looked: FromOld["looked"];

@@ -1,31 +1,31 @@
 import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
 import type { Workplace } from "../../bundle/workplace.ts";
+import { exportConfig } from "../../homeserver/config/artifact.ts";
+import { BACKUP_ALONE } from "../../homeserver/media/pack/choice.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import { Channel } from "../../pipeline/channel.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
-import { exportConfig } from "../../homeserver/config/artifact.ts";
 import { ExportClock, outageSince } from "../export/clock.ts";
-import { BACKUP_ALONE } from "../../homeserver/media/pack/choice.ts";
-import { mediaSteps } from "../export/media-steps.ts";
-import { keptIn } from "../export/lost-servers.ts";
 import type { Packing, TimedStep } from "../export/context.ts";
-import { readForPacking, stepsOnceDown } from "../export/steps.ts";
+import { keptIn } from "../export/lost-servers.ts";
+import { mediaSteps } from "../export/media-steps.ts";
 import { downNow, mustHaveStayedDown, signsOf } from "../export/source.ts";
+import { readForPacking, stepsOnceDown } from "../export/steps.ts";
 import { takeDown } from "../old-server/stop-and-fence.ts";
 import { lookBeforeSending, lookedWords, type SendLook, type SendOrder } from "./look.ts";
 import {
   FROM_NEW,
+  type FromOld,
   hearFromNew,
   mustTalkAlike,
   parseFromNew,
   ROAD_VERSION,
-  type FromOld,
 } from "./protocol.ts";
-import { COMPLETE, enterRoadPlace, HANDED_OVER, saveThere, writeDown } from "./sender-folder.ts";
 import { toldThere } from "./remote-progress.ts";
+import { COMPLETE, enterRoadPlace, HANDED_OVER, saveThere, writeDown } from "./sender-folder.ts";
 import { RoadWriter } from "./writer.ts";
 
 /** Which media the new host has already, as it says itself. */

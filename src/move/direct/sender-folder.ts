@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { JOURNAL, LOCK } from "../../bundle/layout.ts";
 import type { Inventory } from "../../bundle/inventory.ts";
+import { JOURNAL, LOCK } from "../../bundle/layout.ts";
 import { mustBeSameMove, mustBeUsable, type Workplace } from "../../bundle/workplace.ts";
 import { MigrationError } from "../../errors.ts";
 import { Journal } from "../../journal/journal.ts";
@@ -8,7 +8,7 @@ import { takeLock } from "../../journal/lock.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { System } from "../../system/system.ts";
-import { FROM_NEW, hearFromNew, type FromOld } from "./protocol.ts";
+import { FROM_NEW, type FromOld, hearFromNew } from "./protocol.ts";
 import type { RoadWriter } from "./writer.ts";
 
 /** The fact of a journal whose artifacts are on another host. */

@@ -1,14 +1,14 @@
 import { z } from "zod";
 import type { Inventory } from "../../bundle/inventory.ts";
+import { isDatabaseArtifact } from "../../homeserver/database/artifact.ts";
 import type { Journal } from "../../journal/journal.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Machine } from "../../system/machine.ts";
-import { isDatabaseArtifact } from "../../homeserver/database/artifact.ts";
-import type { Source } from "./source.ts";
-import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
 import { predictedSeconds, type Prediction } from "../outage/prediction.ts";
+import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
+import type { Source } from "./source.ts";
 
 /** When people lost their server, ISO 8601; null when that is not known or did not happen. */
 export const outageSince = ({ facts }: Pick<Journal, "facts">): string | null => facts[OUTAGE] ?? null;

@@ -1,13 +1,13 @@
 import type { Workplace } from "../../bundle/workplace.ts";
-import type { Step } from "../../journal/step.ts";
-import type { Progress } from "../../system/progress.ts";
-import type { System } from "../../system/system.ts";
 import type { DumpFormat } from "../../homeserver/database/dump/format.ts";
-import type { Piece } from "./clock.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";
 import type { WrittenList } from "../../homeserver/media/pack/packed-list.ts";
 import type { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
+import type { Step } from "../../journal/step.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import type { Piece } from "./clock.ts";
 
 /** What is packed, and where to. */
 export interface Packing {

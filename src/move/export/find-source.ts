@@ -1,12 +1,12 @@
-import type { Finding } from "../../report/finding.ts";
-import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { findMasConfig, usesMas } from "../../homeserver/mas/find.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
-import { chooseSource, type GivenSource } from "../../homeserver/service/find/choose.ts";
 import { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { chooseSource, type GivenSource } from "../../homeserver/service/find/choose.ts";
 import { findLaunches } from "../../homeserver/service/find/find.ts";
 import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { System } from "../../system/system.ts";
 
 export interface ExportSource {
   readonly homeserver: Homeserver;

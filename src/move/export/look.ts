@@ -1,28 +1,28 @@
 import { join } from "node:path";
-import type { Manifest } from "../../bundle/manifest.ts";
 import { mustBeOneWay } from "../../bundle/making-lock.ts";
+import type { Manifest } from "../../bundle/manifest.ts";
 import type { PassphraseSource } from "../../bundle/passphrase.ts";
 import { readRecipients } from "../../bundle/recipients.ts";
+import { packConfig } from "../../homeserver/config/export.ts";
+import { type DumpFormat, mustBeDumpedSo } from "../../homeserver/database/dump/format.ts";
+import { openSource } from "../../homeserver/database/source.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { MAS_LEFT, mustHaveMas } from "../../homeserver/mas/find.ts";
+import { MEDIA_MISSING } from "../../homeserver/media/accept-ids.ts";
+import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";
+import { openProviders } from "../../homeserver/media/providers/provider.ts";
+import { uploadBytes } from "../../homeserver/media/store/rows.ts";
+import type { GivenSource } from "../../homeserver/service/find/choose.ts";
+import { packSigningKey } from "../../homeserver/signing-key/export.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { packConfig } from "../../homeserver/config/export.ts";
-import { mustBeDumpedSo, type DumpFormat } from "../../homeserver/database/dump/format.ts";
-import { openSource } from "../../homeserver/database/source.ts";
-import { findExportSource, type ExportSource } from "./find-source.ts";
-import { MAS_LEFT, mustHaveMas } from "../../homeserver/mas/find.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
-import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";
-import { MEDIA_MISSING } from "../../homeserver/media/export.ts";
-import { openProviders } from "../../homeserver/media/providers/provider.ts";
-import { uploadBytes } from "../../homeserver/media/store/rows.ts";
 import { mustHaveRoom } from "../disk-space.ts";
 import { sealedAgain } from "./already-sealed.ts";
-import type { GivenSource } from "../../homeserver/service/find/choose.ts";
-import { packSigningKey } from "../../homeserver/signing-key/export.ts";
-import { inspectSource, mustBePlain, mustHaveGpg, sourceFindings, type Source } from "./source.ts";
-import { planStop, type GivenStop, type StopPlan } from "./stop-plan.ts";
+import { type ExportSource, findExportSource } from "./find-source.ts";
+import { inspectSource, mustBePlain, mustHaveGpg, type Source, sourceFindings } from "./source.ts";
+import { type GivenStop, planStop, type StopPlan } from "./stop-plan.ts";
 
 /** What a person asked of an export. */
 export interface ExportOrder {

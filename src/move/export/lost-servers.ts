@@ -1,7 +1,7 @@
-import type { Step } from "../../journal/step.ts";
 import { openSource } from "../../homeserver/database/source.ts";
-import { NOTHING_KEPT, type Kept } from "../../homeserver/media/store/folders.ts";
-import { lostOrigins, type LostOrigin } from "../../homeserver/media/remote/origins.ts";
+import { type LostOrigin, lostOrigins } from "../../homeserver/media/remote/origins.ts";
+import { type Kept, NOTHING_KEPT } from "../../homeserver/scope.ts";
+import type { Step } from "../../journal/step.ts";
 import type { Packing } from "./context.ts";
 import type { Source } from "./source.ts";
 

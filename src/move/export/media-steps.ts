@@ -1,33 +1,33 @@
 import { sealedName } from "../../bundle/layout.ts";
-import type { Step } from "../../journal/step.ts";
 import { openSource } from "../../homeserver/database/source.ts";
+import { MEDIA_MISSING, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
 import { dropArchives } from "../../homeserver/media/archive/earlier.ts";
-import { exportArchives, type ArchiveExport } from "../../homeserver/media/archive/export.ts";
+import { exportArchives } from "../../homeserver/media/archive/export.ts";
 import { ARCHIVE_STEP } from "../../homeserver/media/archive/names.ts";
+import type { ArchiveExport } from "../../homeserver/media/archive/order.ts";
 import { ARCHIVE_SIZES } from "../../homeserver/media/archive/write.ts";
 import { compareMedia } from "../../homeserver/media/compare/compare.ts";
-import {
-  exportMedia,
-  MEDIA_ARTIFACT,
-  MEDIA_MISSING,
-  MEDIA_STEP,
-  mustBeUnchanged,
-  mustHaveFiles,
-  type PackedFirst,
-  type Reach,
-} from "../../homeserver/media/export.ts";
 import {
   askedSince,
   exportMediaSince,
   MEDIA_SINCE_ARTIFACT,
   MEDIA_SINCE_STEP,
 } from "../../homeserver/media/export-since.ts";
-import { openProviders } from "../../homeserver/media/providers/provider.ts";
+import {
+  exportMedia,
+  MEDIA_ARTIFACT,
+  MEDIA_STEP,
+  mustBeUnchanged,
+  mustHaveFiles,
+  type PackedFirst,
+  type Reach,
+} from "../../homeserver/media/export.ts";
 import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
-import { MEDIA_UNREADABLE } from "../../homeserver/media/store/store.ts";
 import { mustBeReadable } from "../../homeserver/media/pack/unreadable.ts";
+import { openProviders } from "../../homeserver/media/providers/provider.ts";
+import type { Step } from "../../journal/step.ts";
+import { type Packing, sharedBySteps, type TimedStep } from "./context.ts";
 import { keptIn } from "./lost-servers.ts";
-import { sharedBySteps, type Packing, type TimedStep } from "./context.ts";
 import type { Source } from "./source.ts";
 
 /** Takes away what an earlier run packed of the media, and is not wanted any more. */

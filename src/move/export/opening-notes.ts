@@ -1,6 +1,6 @@
-import type { QuerySession } from "../../system/query.ts";
 import { ONE_TIME_KEYS, removeLeftBehind } from "../../homeserver/left-behind.ts";
-import { NOTHING_KEPT, type Kept } from "../../homeserver/media/store/folders.ts";
+import { type Kept, NOTHING_KEPT } from "../../homeserver/scope.ts";
+import type { QuerySession } from "../../system/query.ts";
 
 /** What somebody must know who opens a bundle with plain programs and not with synlift. Goes into the bundle. */
 export const afterOpeningByHand = (

@@ -1,18 +1,18 @@
 import { dirname, join } from "node:path";
 import { JOURNAL } from "../../bundle/layout.ts";
 import { unlessUnreadable } from "../../errors.ts";
+import { tableSizes } from "../../homeserver/database/checks/sizes.ts";
+import { databaseFacts } from "../../homeserver/database/facts.ts";
+import { openForLooking } from "../../homeserver/database/look.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { Journal } from "../../journal/journal.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { databaseFacts } from "../../homeserver/database/facts.ts";
-import { openForLooking } from "../../homeserver/database/look.ts";
-import { tableSizes } from "../../homeserver/database/checks/sizes.ts";
 import { estimateMove } from "../outage/estimate.ts";
-import { USUAL_LINK } from "../outage/rehearsed.ts";
 import { measureRates } from "../outage/measure.ts";
-import { predictionOf, readPrediction, type Prediction } from "../outage/prediction.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { type Prediction, predictionOf, readPrediction } from "../outage/prediction.ts";
+import { USUAL_LINK } from "../outage/rehearsed.ts";
 import type { Source } from "./source.ts";
 
 /** The fact of a journal that holds it: what a rehearsal says at its end, or what people were told before the stop. */

@@ -1,22 +1,24 @@
 import { MigrationError } from "../../errors.ts";
-import type { Finding } from "../../report/finding.ts";
-import { formatBytes, formatCount } from "../../report/units.ts";
-import type { System } from "../../system/system.ts";
 import {
+  type DatabaseSource,
   databaseWords,
   findDatabase,
   markerOf,
   schemasOf,
   usersOf,
-  type DatabaseSource,
 } from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masProcesses } from "../../homeserver/mas/find.ts";
-import { keptFolders, type Kept, type MediaOrder } from "../../homeserver/media/store/folders.ts";
-import type { Listed } from "../../homeserver/media/store/listed.ts";
-import { MEDIA_ODD, MEDIA_UNREADABLE, storeState, type StoreState } from "../../homeserver/media/store/store.ts";
+import { MEDIA_ODD, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
 import { refuseUnreadable } from "../../homeserver/media/pack/unreadable.ts";
+import { keptFolders } from "../../homeserver/media/store/folders.ts";
+import type { Listed } from "../../homeserver/media/store/listed.ts";
+import { type StoreState, storeState } from "../../homeserver/media/store/store.ts";
+import type { Kept, MediaOrder } from "../../homeserver/scope.ts";
 import { signsOfLife } from "../../homeserver/service/inspect.ts";
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes, formatCount } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
 
 /** What an export must know of its source before anything is written. */
 export interface Source {

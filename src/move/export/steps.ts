@@ -1,16 +1,16 @@
 import type { Workplace } from "../../bundle/workplace.ts";
-import type { Step } from "../../journal/step.ts";
 import { CONFIG_SECTION, exportConfig } from "../../homeserver/config/artifact.ts";
 import { packConfig, type PackedConfig } from "../../homeserver/config/export.ts";
 import { exportDatabase } from "../../homeserver/database/export.ts";
-import { exportSqlite } from "../../homeserver/database/sqlite/export.ts";
 import type { PostgresSource } from "../../homeserver/database/source.ts";
+import { exportSqlite } from "../../homeserver/database/sqlite/export.ts";
 import type { Store } from "../../homeserver/database/store.ts";
 import { MAS_CONFIG_ARTIFACT, MAS_SECTION } from "../../homeserver/mas/artifact.ts";
-import { choiceStep, mediaSinceStep, mediaSteps } from "./media-steps.ts";
-import { keptIn, lostStep } from "./lost-servers.ts";
-import { sharedBySteps, type Packing, type TimedStep } from "./context.ts";
 import { KEY_SECTION, packSigningKey } from "../../homeserver/signing-key/export.ts";
+import type { Step } from "../../journal/step.ts";
+import { type Packing, sharedBySteps, type TimedStep } from "./context.ts";
+import { keptIn, lostStep } from "./lost-servers.ts";
+import { choiceStep, mediaSinceStep, mediaSteps } from "./media-steps.ts";
 import type { Source } from "./source.ts";
 
 /** What is small enough to be held until it is packed. */

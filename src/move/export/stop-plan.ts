@@ -1,14 +1,14 @@
 import { MigrationError } from "../../errors.ts";
+import { postgresOf } from "../../homeserver/database/source.ts";
+import { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { type GivenKeeper, type Keeper, keeperOf } from "../../homeserver/service/keeper.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { asList, nobodyToAsk, SAY_YES } from "../confirm.ts";
+import { type Databases, intentions } from "../old-server/stop-and-fence.ts";
 import type { ExportSource } from "./find-source.ts";
-import { postgresOf } from "../../homeserver/database/source.ts";
-import { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { keeperOf, type GivenKeeper, type Keeper } from "../../homeserver/service/keeper.ts";
 import { mustBeDown, type Source } from "./source.ts";
-import { intentions, type Databases } from "../old-server/stop-and-fence.ts";
 
 export interface GivenStop extends GivenKeeper {
   readonly alreadyStopped: boolean;

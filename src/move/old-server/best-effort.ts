@@ -1,4 +1,4 @@
-import { MigrationError, type ErrorCode } from "../../errors.ts";
+import { type ErrorCode, MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 
 const UNWRITABLE: ReadonlySet<ErrorCode> = new Set(["disk-full", "file-failed"]);

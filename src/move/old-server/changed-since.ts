@@ -1,14 +1,14 @@
 import { MigrationError } from "../../errors.ts";
-import type { Finding } from "../../report/finding.ts";
-import type { System } from "../../system/system.ts";
 import { connect } from "../../homeserver/database/address.ts";
 import { databaseMarker, masMarker } from "../../homeserver/database/count.ts";
 import { fileMarker } from "../../homeserver/database/file-state.ts";
-import { openForLooking, openState, type Look } from "../../homeserver/database/look.ts";
+import { type Look, openForLooking, openState } from "../../homeserver/database/look.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { signsOfLife } from "../../homeserver/service/inspect.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { System } from "../../system/system.ts";
 
 /**
  * Whether the old server moved on since it was fenced: then the bundle, or what was sent to the new host, is no longer

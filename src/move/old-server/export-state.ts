@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { JOURNAL } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
+import { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { Journal } from "../../journal/journal.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
-import { FenceRecord } from "../../homeserver/service/fence/record.ts";
 
 /** What an export, or the old host's half of a road, has left in its folder. */
 export interface Begun {

@@ -1,13 +1,13 @@
 import { MigrationError } from "../../errors.ts";
-import type { Finding } from "../../report/finding.ts";
-import { sqlName, type PostgresAddress } from "../../system/postgres/postgres.ts";
-import { shellWord } from "../../system/shell-word.ts";
-import type { System } from "../../system/system.ts";
 import { addressOfStore, connect } from "../../homeserver/database/address.ts";
-import { roleName, roleState, type RoleState } from "../../homeserver/database/fence.ts";
+import { roleName, type RoleState, roleState } from "../../homeserver/database/fence.ts";
 import { STORES } from "../../homeserver/database/store.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import type { Finding } from "../../report/finding.ts";
+import { type PostgresAddress, sqlName } from "../../system/postgres/postgres.ts";
+import { shellWord } from "../../system/shell-word.ts";
+import type { System } from "../../system/system.ts";
 
 /** What lets a role write again, for whom the record of its fence is gone. */
 export const openRoleWords = ({ role, database }: Pick<RoleState, "role" | "database">) =>

@@ -1,16 +1,16 @@
 import { MigrationError } from "../../errors.ts";
+import { closeFile, closeRole, roleName, roleState } from "../../homeserver/database/fence.ts";
+import { type Store, storeWords } from "../../homeserver/database/store.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { fenceQuietly, fenceStep, fenceStopped } from "../../homeserver/service/fence/host.ts";
+import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { type Keeper, stopWords } from "../../homeserver/service/keeper.ts";
+import { stopServer, waitUntilDown } from "../../homeserver/service/stop.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { closeFile, closeRole, roleName, roleState } from "../../homeserver/database/fence.ts";
-import { storeWords, type Store } from "../../homeserver/database/store.ts";
 import type { ExportClock } from "../export/clock.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { fenceQuietly, fenceStep, fenceStopped } from "../../homeserver/service/fence/host.ts";
-import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { stopWords, type Keeper } from "../../homeserver/service/keeper.ts";
-import { stopServer, waitUntilDown } from "../../homeserver/service/stop.ts";
 import { closedBefore, openFileWords, openRoleWords } from "./still-read-only.ts";
 
 /** The databases of a homeserver, as they are to be closed. */

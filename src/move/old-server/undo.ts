@@ -1,18 +1,18 @@
 import { MigrationError } from "../../errors.ts";
-import type { Finding } from "../../report/finding.ts";
-import type { Progress } from "../../system/progress.ts";
-import type { PostgresAddress } from "../../system/postgres/postgres.ts";
-import type { System } from "../../system/system.ts";
 import { addressOfStore, connect, databaseAddress } from "../../homeserver/database/address.ts";
 import { reopenFile, reopenRole, roleNamed } from "../../homeserver/database/fence.ts";
 import type { Store } from "../../homeserver/database/store.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Change, FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { waitUntilUp } from "../../homeserver/service/start.ts";
 import { signsOfLife, urlsOf } from "../../homeserver/service/inspect.ts";
+import { waitUntilUp } from "../../homeserver/service/start.ts";
 import { starts, undoOnHost, undoWords } from "../../homeserver/service/undo.ts";
-import { openRoleWords, stillClosed } from "./still-read-only.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
 import { Unwritten } from "./best-effort.ts";
+import { openRoleWords, stillClosed } from "./still-read-only.ts";
 
 export interface PutBack {
   readonly record: FenceRecord;

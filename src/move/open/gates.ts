@@ -1,8 +1,5 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
-import type { Finding } from "../../report/finding.ts";
-import type { Progress } from "../../system/progress.ts";
-import type { System } from "../../system/system.ts";
 import { verifyNoStray } from "../../homeserver/config/checks/stray.ts";
 import { verifyConfig } from "../../homeserver/config/verify.ts";
 import { connect, stateAddress } from "../../homeserver/database/address.ts";
@@ -10,13 +7,16 @@ import type { DatabaseSection } from "../../homeserver/database/section.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import { verifyDatabase } from "../../homeserver/database/verify.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { hostGates } from "./host-gates.ts";
-import type { Installed } from "../../homeserver/version/installed.ts";
 import { masGates } from "../../homeserver/mas/verify.ts";
-import type { RestoreRecord } from "../restore/record.ts";
 import { verifyMedia } from "../../homeserver/media/verify.ts";
-import { sectionsOf } from "../sections.ts";
 import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";
+import type { Installed } from "../../homeserver/version/installed.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import type { RestoreRecord } from "../restore/record.ts";
+import { sectionsOf } from "../sections.ts";
+import { hostGates } from "./host-gates.ts";
 
 export interface Restored {
   readonly inventory: Inventory;

@@ -1,15 +1,15 @@
 import { join } from "node:path";
-import type { Finding } from "../../report/finding.ts";
-import { formatMode } from "../../report/units.ts";
-import type { System } from "../../system/system.ts";
 import { removedFindings, removedFromLogConfig } from "../../homeserver/config/checks/removed-settings.ts";
 import type { FileRecord } from "../../homeserver/config/pack/packed-file.ts";
 import { verifyDatabaseFile } from "../../homeserver/database/sqlite/verify-file.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import type { Installed } from "../../homeserver/version/installed.ts";
 import { mediaOwners } from "../../homeserver/media/store/owners.ts";
-import type { RestoreRecord } from "../restore/record.ts";
 import { isNewerThanKnown, oldestFor, schemaOf } from "../../homeserver/synapse-versions.ts";
+import type { Installed } from "../../homeserver/version/installed.ts";
+import type { Finding } from "../../report/finding.ts";
+import { formatMode } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
+import type { RestoreRecord } from "../restore/record.ts";
 
 export interface OnHost {
   readonly homeserver: Homeserver;

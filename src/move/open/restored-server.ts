@@ -1,6 +1,6 @@
-import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
+import type { System } from "../../system/system.ts";
 import type { RestoreRecord } from "../restore/record.ts";
 
 /**

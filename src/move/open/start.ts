@@ -1,17 +1,17 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
-import type { Finding } from "../../report/finding.ts";
-import type { System } from "../../system/system.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { askForMedia, sampleUpload } from "../../homeserver/media/ask-started.ts";
-import type { RestoreRecord } from "../restore/record.ts";
-import { sectionsOf } from "../sections.ts";
 import { liftNewFence, setNewFence } from "../../homeserver/service/fence/new-server.ts";
 import { signsOfLife, urlsOf } from "../../homeserver/service/inspect.ts";
 import { start, stop, waitUntilUp } from "../../homeserver/service/start.ts";
 import { askServer } from "../../homeserver/service/verify.ts";
 import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { System } from "../../system/system.ts";
+import type { RestoreRecord } from "../restore/record.ts";
+import { sectionsOf } from "../sections.ts";
 
 export interface Opening {
   readonly record: RestoreRecord;

@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { MigrationError } from "../../errors.ts";
-import type { Finding } from "../../report/finding.ts";
-import { shellWord } from "../../system/shell-word.ts";
-import type { System } from "../../system/system.ts";
 import { authenticationService } from "../../homeserver/config/checks/host.ts";
 import { HANDED_OUT } from "../../homeserver/config/handed-out.ts";
 import type { Homeserver, Settings } from "../../homeserver/homeserver.ts";
-import { ask, type Opening } from "./start.ts";
 import { waitUntilUp } from "../../homeserver/service/start.ts";
+import type { Finding } from "../../report/finding.ts";
+import { shellWord } from "../../system/shell-word.ts";
+import type { System } from "../../system/system.ts";
+import { ask, type Opening } from "./start.ts";
 
 export interface Trial extends Pick<Opening, "record" | "inventory" | "homeserver" | "token"> {
   /** The Python that has Synapse; undefined where this host has none. */

@@ -1,12 +1,12 @@
 import { measurePace } from "../../bundle/pace.ts";
-import { gzipProgram, type GzipProgram } from "../../pipeline/gzip-program.ts";
-import type { Lock } from "../../pipeline/encrypt.ts";
-import type { Progress } from "../../system/progress.ts";
-import type { System } from "../../system/system.ts";
+import { sampleDump } from "../../homeserver/database/checks/sample.ts";
 import { LEVEL } from "../../homeserver/database/export.ts";
 import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
 import type { Look } from "../../homeserver/database/look.ts";
-import { sampleDump } from "../../homeserver/database/checks/sample.ts";
+import type { Lock } from "../../pipeline/encrypt.ts";
+import { type GzipProgram, gzipProgram } from "../../pipeline/gzip-program.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
 import type { Rates } from "./estimate.ts";
 
 export interface Measured {

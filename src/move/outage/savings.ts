@@ -1,6 +1,5 @@
 import { formatBytes, formatDuration } from "../../report/units.ts";
-import type { Estimate, Load, Rates } from "./estimate.ts";
-import { estimateMove } from "./estimate.ts";
+import { type Estimate, estimateMove, type Load, type Rates } from "./estimate.ts";
 
 /** Something that would make the outage shorter. */
 export interface Saving {

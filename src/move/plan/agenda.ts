@@ -1,17 +1,17 @@
 import type { Agenda, Moment } from "../../report/page.ts";
 import type { Estimate } from "../outage/estimate.ts";
+import { dateWords } from "./dates.ts";
 import {
   carryCommand,
   exportCommand,
+  type Names,
   OPEN_COMMAND,
   prepareCommands,
   restoreCommand,
   showPassphrase,
   TAKE_PASSPHRASE,
   usersCommand,
-  type Names,
 } from "./shell-commands.ts";
-import { dateWords } from "./dates.ts";
 
 export interface Times {
   /** Milliseconds since 1970, all of them. */

@@ -1,11 +1,11 @@
-import type { Progress } from "../../system/progress.ts";
-import type { System } from "../../system/system.ts";
 import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
 import type { Look } from "../../homeserver/database/look.ts";
-import { estimateMove, type Estimate, type Load, type Rates } from "../outage/estimate.ts";
-import { measureRates } from "../outage/measure.ts";
-import { savedByIgzip, savings, type Saving } from "../outage/savings.ts";
 import type { MediaFacts } from "../../homeserver/media/facts.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { type Estimate, estimateMove, type Load, type Rates } from "../outage/estimate.ts";
+import { measureRates } from "../outage/measure.ts";
+import { savedByIgzip, type Saving, savings } from "../outage/savings.ts";
 import type { PlanQuestions } from "./questions.ts";
 
 export interface Foreseen {

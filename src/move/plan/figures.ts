@@ -1,6 +1,6 @@
+import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import type { Bars, Columns, Fact, Timeline } from "../../report/page.ts";
 import { formatBytes, formatCount, formatDuration } from "../../report/units.ts";
-import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import type { Looked } from "./look.ts";
 import type { PlanQuestions } from "./questions.ts";
 

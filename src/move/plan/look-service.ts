@@ -1,10 +1,10 @@
-import type { Finding } from "../../report/finding.ts";
-import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { inspectKeeper } from "../../homeserver/service/inspect-keeper.ts";
-import { keeperOf } from "../../homeserver/service/keeper.ts";
 import { signsOfLife } from "../../homeserver/service/inspect.ts";
-import type { Source } from "./look.ts";
+import { keeperOf } from "../../homeserver/service/keeper.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { System } from "../../system/system.ts";
+import type { Source } from "./questions.ts";
 
 export interface ServiceLook {
   readonly running: boolean;

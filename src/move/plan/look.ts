@@ -1,39 +1,32 @@
 import { MigrationError } from "../../errors.ts";
+import { inspectConfig } from "../../homeserver/config/inspect.ts";
+import { inspectFurther } from "../../homeserver/database/checks/inspect-further.ts";
+import { targetDatabaseFindings } from "../../homeserver/database/checks/target-findings.ts";
+import { type DatabaseLookFacts, inspectDatabase } from "../../homeserver/database/inspect.ts";
+import { openForLooking } from "../../homeserver/database/look.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { MediaFacts } from "../../homeserver/media/facts.ts";
+import { inspectMedia } from "../../homeserver/media/inspect.ts";
+import { type PeopleSummary, peopleSummary } from "../../homeserver/people/summary.ts";
+import { findWorkers } from "../../homeserver/service/find/workers.ts";
+import { inspectWorkers } from "../../homeserver/service/inspect-workers.ts";
+import { inspectSigningKey } from "../../homeserver/signing-key/inspect.ts";
+import { inspectVersions } from "../../homeserver/version/inspect.ts";
+import { type FoundVersion, sourceVersion } from "../../homeserver/version/source.ts";
+import { askTarget, type Target } from "../../homeserver/version/target.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { inspectConfig } from "../../homeserver/config/inspect.ts";
-import { inspectDatabase, type DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
-import { inspectFurther } from "../../homeserver/database/checks/inspect-further.ts";
-import { openForLooking } from "../../homeserver/database/look.ts";
-import { targetDatabaseFindings } from "../../homeserver/database/checks/target-findings.ts";
 import type { Estimate, Load, Rates } from "../outage/estimate.ts";
 import type { Saving } from "../outage/savings.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { inspectVersions } from "../../homeserver/version/inspect.ts";
-import type { MediaFacts } from "../../homeserver/media/facts.ts";
-import { inspectMedia } from "../../homeserver/media/inspect.ts";
-import { peopleSummary, type PeopleSummary } from "../../homeserver/people/summary.ts";
-import { inspectWorkers } from "../../homeserver/service/inspect-workers.ts";
-import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
-import { findWorkers } from "../../homeserver/service/find/workers.ts";
-import { inspectSigningKey } from "../../homeserver/signing-key/inspect.ts";
-import { sourceVersion, type FoundVersion } from "../../homeserver/version/source.ts";
-import { askTarget, type Target } from "../../homeserver/version/target.ts";
+import { estimateFindings } from "./estimate-findings.ts";
+import { foresee, type Foreseen } from "./estimate.ts";
 import { clockFindings } from "./host/clock.ts";
 import { diskFindings } from "./host/disk.ts";
 import { programFindings } from "./host/programs.ts";
 import { shellFindings } from "./host/shell.ts";
-import { estimateFindings } from "./estimate-findings.ts";
-import { foresee, type Foreseen } from "./estimate.ts";
 import { lookAtService } from "./look-service.ts";
-import type { PlanQuestions } from "./questions.ts";
-
-export interface Source {
-  readonly homeserver: Homeserver;
-  readonly launch: Launch | undefined;
-  readonly launches: FoundLaunches;
-}
+import type { PlanQuestions, Source } from "./questions.ts";
 
 /** All that was found out about a homeserver; what could not be is undefined, and a finding says why. */
 export interface Looked {

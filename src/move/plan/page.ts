@@ -1,5 +1,4 @@
-import type { Finding } from "../../report/finding.ts";
-import { worst } from "../../report/finding.ts";
+import { type Finding, worst } from "../../report/finding.ts";
 import type { Agenda, Page } from "../../report/page.ts";
 import { formatDuration } from "../../report/units.ts";
 import { PROGRAM } from "../../system/version.ts";

@@ -1,5 +1,7 @@
-import type { PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { MediaRepo } from "../../homeserver/media/media-repo/usage.ts";
+import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 
 /** What a person wants to know, and what they know of the new host. */
 export interface PlanQuestions {
@@ -19,4 +21,9 @@ export interface PlanQuestions {
   readonly link: number;
   /** Whether somebody said so, or it is assumed. */
   readonly linkNamed: boolean;
+}
+export interface Source {
+  readonly homeserver: Homeserver;
+  readonly launch: Launch | undefined;
+  readonly launches: FoundLaunches;
 }

@@ -1,8 +1,8 @@
 import { MigrationError } from "../../errors.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { type ConfigSource, readHomeserver } from "../../homeserver/read.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { readHomeserver, type ConfigSource } from "../../homeserver/read.ts";
 import { unseen } from "./look.ts";
 
 /** A configuration that cannot be read is a finding: what has nothing to do with it can still be looked at. */

@@ -1,8 +1,8 @@
+import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Finding } from "../../report/finding.ts";
-import { redactor, type Redactor } from "../../report/redact.ts";
+import { type Redactor, redactor } from "../../report/redact.ts";
 import type { Hidden } from "../../report/stand-ins.ts";
 import { describeAddress } from "../../system/postgres/postgres.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Looked } from "./look.ts";
 
 /** Path components that say nothing about whose they are: every Synapse has them. */

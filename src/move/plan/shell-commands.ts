@@ -1,6 +1,6 @@
-import { shellCommand, shellWord } from "../../system/shell-word.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Launch } from "../../homeserver/service/find/launch.ts";
+import { shellCommand, shellWord } from "../../system/shell-word.ts";
 
 /** This person's own names, as the commands need them. */
 export interface Names {

@@ -2,7 +2,7 @@ import { agendaText, timelineText } from "../../report/agenda-text.ts";
 import { barsText } from "../../report/bars-text.ts";
 import type { Bars, Page } from "../../report/page.ts";
 import { tableText } from "../../report/table.ts";
-import { noteText, sectionText, type Look } from "../../report/text.ts";
+import { type Look, noteText, sectionText } from "../../report/text.ts";
 
 /**
  * The plan for a terminal, but for its findings: the same facts, figures and steps as the page has. Ends with a line

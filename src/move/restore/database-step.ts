@@ -1,28 +1,37 @@
 import { MigrationError } from "../../errors.ts";
-import type { Journal } from "../../journal/journal.ts";
-import type { Step } from "../../journal/step.ts";
-import type { Progress } from "../../system/progress.ts";
-import { postgresProgramVersion, type PostgresAddress } from "../../system/postgres/postgres.ts";
-import type { QuerySession } from "../../system/query.ts";
-import type { System } from "../../system/system.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
-import { DATABASE_SECTION, dumpArtifact, MAS_DATABASE_SECTION, STATE_SECTION } from "../../homeserver/database/export.ts";
+import {
+  DATABASE_SECTION,
+  dumpArtifact,
+  MAS_DATABASE_SECTION,
+  STATE_SECTION,
+} from "../../homeserver/database/export.ts";
+import { removeClearDump } from "../../homeserver/database/fill/clear-dump.ts";
 import { fillAlone } from "../../homeserver/database/fill/exclusive.ts";
-import { SQLITE_ARTIFACT } from "../../homeserver/database/sqlite/export.ts";
+import { type Begun, isMark, isMarked } from "../../homeserver/database/fill/half-filled.ts";
+import {
+  createDatabase,
+  inspectTarget,
+  isMissingDatabase,
+} from "../../homeserver/database/fill/inspect-target.ts";
+import { tellSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
 import { knowsRestrict } from "../../homeserver/database/fill/restrict.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
-import { createDatabase, inspectTarget, isMissingDatabase } from "../../homeserver/database/fill/inspect-target.ts";
-import { tellSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
 import { analyze, restoreDatabase } from "../../homeserver/database/restore.ts";
+import { SQLITE_ARTIFACT } from "../../homeserver/database/sqlite/export.ts";
 import { restoreSqlite } from "../../homeserver/database/sqlite/restore.ts";
 import { schemaTable, type Store } from "../../homeserver/database/store.ts";
-import { describeTarget, openTarget, type DatabaseRestore } from "../../homeserver/database/target.ts";
+import { type DatabaseRestore, describeTarget, openTarget } from "../../homeserver/database/target.ts";
 import { verifyDatabase } from "../../homeserver/database/verify.ts";
-import { isMark, isMarked, type Begun } from "../../homeserver/database/fill/half-filled.ts";
-import { removeClearDump } from "../../homeserver/database/fill/clear-dump.ts";
-import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-with-pg-restore.ts";
+import type { Journal } from "../../journal/journal.ts";
+import type { Step } from "../../journal/step.ts";
+import type { Bytes } from "../../pipeline/stage.ts";
 import type { Owner } from "../../system/files/owned-folder.ts";
+import { type PostgresAddress, postgresProgramVersion } from "../../system/postgres/postgres.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { QuerySession } from "../../system/query.ts";
+import type { System } from "../../system/system.ts";
 import type { Delivery } from "./delivery.ts";
+import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-with-pg-restore.ts";
 
 /** What is restored of each store. `filling` is what the journal says meanwhile: by which bundle, and which database. */
 const PACKED = {

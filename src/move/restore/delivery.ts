@@ -1,5 +1,5 @@
-import type { Unfinished } from "../../system/files/files.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
+import type { Unfinished } from "../../system/files/files.ts";
 
 /** Where what is restored comes from: a bundle that was checked and opened, or another host that sends it now. */
 export interface Delivery {

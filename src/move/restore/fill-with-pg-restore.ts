@@ -1,20 +1,31 @@
 import { MigrationError } from "../../errors.ts";
-import type { Journal } from "../../journal/journal.ts";
-import type { Files } from "../../system/files/files.ts";
-import { postgresProgramVersion, type PostgresAddress } from "../../system/postgres/postgres.ts";
-import type { Progress } from "../../system/progress.ts";
-import type { System } from "../../system/system.ts";
 import { clearDumpBytes, withClearDump, type WriteDump } from "../../homeserver/database/fill/clear-dump.ts";
 import { fillAlone } from "../../homeserver/database/fill/exclusive.ts";
-import { emptyDatabase, markHalfFilled, newMark, tablesLeft, type Begun } from "../../homeserver/database/fill/half-filled.ts";
-import { findProgram } from "../../homeserver/database/program.ts";
-import { createDatabase, inspectTarget, isThere, serverOf } from "../../homeserver/database/fill/inspect-target.ts";
-import { tellSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
-import { finishDatabase } from "../../homeserver/database/restore.ts";
+import {
+  type Begun,
+  emptyDatabase,
+  markHalfFilled,
+  newMark,
+  tablesLeft,
+} from "../../homeserver/database/fill/half-filled.ts";
+import {
+  createDatabase,
+  inspectTarget,
+  isThere,
+  serverOf,
+} from "../../homeserver/database/fill/inspect-target.ts";
 import { restoreArchive } from "../../homeserver/database/fill/pg-restore.ts";
+import { tellSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
+import { findProgram } from "../../homeserver/database/program.ts";
+import { finishDatabase } from "../../homeserver/database/restore.ts";
 import { storeWords } from "../../homeserver/database/store.ts";
-import { describeTarget, type DatabaseRestore } from "../../homeserver/database/target.ts";
+import { type DatabaseRestore, describeTarget } from "../../homeserver/database/target.ts";
+import type { Journal } from "../../journal/journal.ts";
+import type { Files } from "../../system/files/files.ts";
 import type { Owner } from "../../system/files/owned-folder.ts";
+import { type PostgresAddress, postgresProgramVersion } from "../../system/postgres/postgres.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
 import { mustHaveRoom } from "../disk-space.ts";
 
 /** How dumps in PostgreSQL's own format are restored. */

@@ -3,6 +3,7 @@ import type { Inventory } from "../../bundle/inventory.ts";
 import { sealedName } from "../../bundle/layout.ts";
 import type { Bundle } from "../../bundle/reader.ts";
 import { MigrationError } from "../../errors.ts";
+import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
 import type { Lock } from "../../pipeline/encrypt.ts";
 import type { Unpack } from "../../pipeline/gzip-program.ts";
 import { meter } from "../../pipeline/measure.ts";
@@ -10,7 +11,6 @@ import type { Bytes } from "../../pipeline/stage.ts";
 import type { Unfinished } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { Delivery } from "./delivery.ts";
-import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
 
 /** A bundle that was checked, opened with its key, and is about to be unpacked. */
 export interface Opened {

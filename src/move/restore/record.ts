@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { MigrationError } from "../../errors.ts";
-import type { KeySource } from "../../bundle/opening-lock.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
-import type { Files } from "../../system/files/files.ts";
+import type { KeySource } from "../../bundle/opening-lock.ts";
+import { MigrationError } from "../../errors.ts";
 import { ROLES } from "../../homeserver/config/pack/packed-file.ts";
 import type { ConfigPlan } from "../../homeserver/config/restore.ts";
-import type { Layout } from "./layouts/layout.ts";
 import type { MasPlan } from "../../homeserver/mas/restore.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Layout } from "./layouts/layout.ts";
 
 /** What `restore` leaves beside the new configuration for `open`. Holds no secret. */
 const recordSchema = z.object({

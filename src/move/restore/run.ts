@@ -1,29 +1,33 @@
 import { dirname, join } from "node:path";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
+import { type ConfigPlan, refuseConflicts, writeConfig } from "../../homeserver/config/restore.ts";
+import { majorOf } from "../../homeserver/database/facts.ts";
+import {
+  type DatabaseRestore,
+  type DatabaseTarget,
+  inspectDatabaseTarget,
+} from "../../homeserver/database/target.ts";
+import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
+import { dropInOf, holdUnits } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
 import { takeLock } from "../../journal/lock.ts";
 import type { Files } from "../../system/files/files.ts";
+import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { refuseConflicts, writeConfig, type ConfigPlan } from "../../homeserver/config/restore.ts";
-import { majorOf } from "../../homeserver/database/facts.ts";
-import { inspectDatabaseTarget, type DatabaseRestore, type DatabaseTarget } from "../../homeserver/database/target.ts";
+import { mustHaveRoom } from "../disk-space.ts";
+import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
+import {
+  comesAsArchive,
+  type FromArchives,
+  mustAgreeToEmpty,
+  mustBeRestorable,
+} from "./fill-with-pg-restore.ts";
 import type { Chosen } from "./layouts/choose.ts";
 import { rewriteFor, startedAs } from "./layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
-import { withMas, type MasPlan, type planMas } from "../../homeserver/mas/restore.ts";
-import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
-import {
-  comesAsArchive,
-  mustAgreeToEmpty,
-  mustBeRestorable,
-  type FromArchives,
-} from "./fill-with-pg-restore.ts";
-import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
-import { mustHaveRoom } from "../disk-space.ts";
-import { dropInOf, holdUnits } from "../../homeserver/service/fence/new-server.ts";
 
 /** What is about to be restored, wherever it comes from. */
 export interface Incoming {

@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 import { asList, nobodyToAsk } from "../confirm.ts";
-import { refuseOpened, type NewServer } from "./new-server.ts";
+import { type NewServer, refuseOpened } from "./new-server.ts";
 
 export interface GoingBack {
   readonly subject: string;

@@ -1,9 +1,9 @@
 import { MigrationError, unlessUnreadable } from "../../errors.ts";
-import type { System } from "../../system/system.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { findRecord } from "../restore/record.ts";
 import { isFenced } from "../../homeserver/config/fence.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { packSigningKey } from "../../homeserver/signing-key/export.ts";
+import type { System } from "../../system/system.ts";
+import { findRecord } from "../restore/record.ts";
 
 export interface NewPlaces {
   /** A folder given to restore on this very host. */

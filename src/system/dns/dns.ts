@@ -2,8 +2,8 @@ import { getServers } from "node:dns";
 import { isIP } from "node:net";
 import { MigrationError } from "../../errors.ts";
 import { answerOf, type DnsAnswer } from "./answer.ts";
-import { exchange, serverText, type DnsServer, type Reply } from "./exchange.ts";
-import { isDnsName, type DnsType } from "./message.ts";
+import { type DnsServer, exchange, type Reply, serverText } from "./exchange.ts";
+import { type DnsType, isDnsName } from "./message.ts";
 import { lookUpInZones, Zones } from "./zones.ts";
 
 /** Questions to the domain name system, each with a time limit. They reject only with the signal's reason. */

@@ -3,11 +3,11 @@ import { createSocket } from "node:dgram";
 import { createConnection, isIPv6 } from "node:net";
 import {
   answerFrom,
-  isCutOff,
-  questionBytes,
   type DnsMessage,
   type DnsQuestion,
   type DnsType,
+  isCutOff,
+  questionBytes,
 } from "./message.ts";
 
 export interface DnsServer {

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { decode, encode, RECURSION_DESIRED, type Answer, type RecordType } from "dns-packet";
+import { type Answer, decode, encode, type RecordType, RECURSION_DESIRED } from "dns-packet";
 
 export type DnsType = "A" | "AAAA" | "CNAME" | "NS" | "SOA" | "SRV" | "CAA" | "HTTPS";
 

@@ -1,6 +1,6 @@
 import { answerOf, type DnsAnswer, type FoundRecord } from "./answer.ts";
-import { serverText, type DnsServer, type Reply } from "./exchange.ts";
-import { isDnsName, type DnsType } from "./message.ts";
+import { type DnsServer, type Reply, serverText } from "./exchange.ts";
+import { type DnsType, isDnsName } from "./message.ts";
 
 type Ask = (name: string, type: DnsType, signal?: AbortSignal) => Promise<DnsAnswer>;
 

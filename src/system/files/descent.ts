@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, type Dirent, type Stats } from "node:fs";
+import { type Dirent, lstatSync, readdirSync, type Stats } from "node:fs";
 import { codeOf } from "./file-faults.ts";
 
 /** Something found on a walk; a folder only where folders are asked for. */

@@ -3,12 +3,12 @@ import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { promisify } from "node:util";
+import type { Bytes } from "../bytes.ts";
+import { giveBack, lend } from "../memory.ts";
 import { readLine } from "./descriptor.ts";
 import { attempt, codeOf, foreseen } from "./file-faults.ts";
-import type { Bytes } from "../system.ts";
-import { beginFile, syncFolder, type BeginOptions, type Unfinished } from "./unfinished.ts";
-import { walkFolder, type Walked, type WalkOptions } from "./walk.ts";
-import { giveBack, lend } from "../memory.ts";
+import { beginFile, type BeginOptions, syncFolder, type Unfinished } from "./unfinished.ts";
+import { type Walked, walkFolder, type WalkOptions } from "./walk.ts";
 import { readWholeFile } from "./whole-file.ts";
 
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import { UNFINISHED_SUFFIX, type Files } from "./files.ts";
+import { type Files, UNFINISHED_SUFFIX } from "./files.ts";
 
 /** Whom what is restored is to belong to; ourselves when left out. */
 export type Owner = { readonly uid: number; readonly gid: number } | undefined;

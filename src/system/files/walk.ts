@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { Descent, FIGURES, namesIn, unpacked, type Packed, type Walked } from "./descent.ts";
+import { Descent, FIGURES, namesIn, type Packed, unpacked, type Walked } from "./descent.ts";
 
 export type { Walked } from "./descent.ts";
 

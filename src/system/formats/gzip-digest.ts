@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { createGunzip } from "node:zlib";
-import { DumpArchive } from "./dump-archive.ts";
 import { adopt, giveBack } from "../memory.ts";
+import { DumpArchive } from "./dump-archive.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 
 /** What a gzip file holds, as far as it is of interest to who wants to know whether it is whole. */

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
-import { parseListing, type ListedKey } from "./listing.ts";
 import type { Gpg, Programs } from "../programs/programs.ts";
 import { shellWord } from "../shell-word.ts";
+import { type ListedKey, parseListing } from "./listing.ts";
 
 /** Milliseconds in which gpg must have looked something up; an agent that is stuck keeps it for ever. */
 const LIMIT = 30_000;

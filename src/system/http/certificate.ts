@@ -8,7 +8,7 @@ import {
   type SecureContext,
   type TLSSocket,
 } from "node:tls";
-import { noAnswer, NoAnswer } from "./no-answer.ts";
+import { NoAnswer, noAnswer } from "./no-answer.ts";
 
 /** A certificate as a server showed it. */
 export interface Certificate {

@@ -1,9 +1,9 @@
-import { request as requestPlain, type IncomingMessage } from "node:http";
+import { type IncomingMessage, request as requestPlain } from "node:http";
 import { request as requestSecure } from "node:https";
 import { createConnection, isIP } from "node:net";
 import type { SecureContext } from "node:tls";
-import { certificateAt, trusting, type Certificate } from "./certificate.ts";
-import { noAnswer, NoAnswer } from "./no-answer.ts";
+import { type Certificate, certificateAt, trusting } from "./certificate.ts";
+import { NoAnswer, noAnswer } from "./no-answer.ts";
 
 /** Small questions to other servers: always with a time limit, never following a redirect. */
 export interface Http {

@@ -1,9 +1,9 @@
 import { MigrationError } from "../../errors.ts";
 import { linesOf } from "../programs/lines.ts";
-import { describeAddress, postgresCall, type PostgresAddress } from "./call.ts";
 import type { Conversation, Programs } from "../programs/programs.ts";
 import { gather, only, type QuerySession } from "../query.ts";
 import { shellWord } from "../shell-word.ts";
+import { describeAddress, type PostgresAddress, postgresCall } from "./call.ts";
 
 export {
   connectionString,

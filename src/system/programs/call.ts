@@ -1,7 +1,7 @@
 import type { MigrationError } from "../../errors.ts";
+import type { Bytes } from "../bytes.ts";
 import type { GzipDigest, GzipOptions } from "../formats/gzip-digest.ts";
 import type { Account } from "../machine.ts";
-import type { Bytes } from "../system.ts";
 
 /** Runs other programs. No secret ever goes into `args`: anybody on the host can read them. */
 export interface Programs {

@@ -1,4 +1,4 @@
-import type { Bytes } from "../system.ts";
+import type { Bytes } from "../bytes.ts";
 
 /**
  * A text's whole lines, as many at a time as have come: to wait for each of a million by itself would take longer than

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { MigrationError } from "../../errors.ts";
+import type { Bytes } from "../bytes.ts";
 import type { Call, Ending, Programs } from "./call.ts";
-import type { Bytes } from "../system.ts";
 
 /** Another program that listens and talks: over the pipes of one that we started, or of the one that started us. */
 export interface Peer {

@@ -1,10 +1,10 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { writeSync } from "node:fs";
-import type { Call } from "./call.ts";
+import type { Bytes } from "../bytes.ts";
 import { digestGzip, type GzipDigest, type GzipOptions, type Looked } from "../formats/gzip-digest.ts";
+import type { Call } from "./call.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { RunningProgram } from "./running-program.ts";
-import type { Bytes } from "../system.ts";
 import { asWriteError } from "./write-error.ts";
 
 /** A program, or several that hand their output on to each other through pipes of the kernel; first to last. */

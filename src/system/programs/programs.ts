@@ -3,11 +3,11 @@ import { constants as modes } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import type { Call, Output, Programs } from "./call.ts";
+import type { Bytes } from "../bytes.ts";
 import type { GzipOptions } from "../formats/gzip-digest.ts";
+import type { Call, Output, Programs } from "./call.ts";
 import { begin, chainGunzipped, chainInto, chainOutput } from "./program-chain.ts";
 import { cannotStart, failed, RunningProgram } from "./running-program.ts";
-import type { Bytes } from "../system.ts";
 
 export type { Call, Conversation, Ending, Gpg, Output, Programs } from "./call.ts";
 

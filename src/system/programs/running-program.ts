@@ -1,10 +1,10 @@
 import type { ChildProcess } from "node:child_process";
 import type { Writable } from "node:stream";
 import { Interrupted, MigrationError } from "../../errors.ts";
+import type { Bytes } from "../bytes.ts";
 import { adopt } from "../memory.ts";
-import { packageFor } from "./packages.ts";
 import type { Call, Ending } from "./call.ts";
-import type { Bytes } from "../system.ts";
+import { packageFor } from "./packages.ts";
 
 /** A running program, and what has become of it. */
 export class RunningProgram {

@@ -1,5 +1,4 @@
-import { s3Store } from "./s3.ts";
-import type { Bytes } from "../system.ts";
+import type { Bytes } from "../bytes.ts";
 
 /** A bucket that speaks S3, and how to get in. What is left out, the AWS SDK finds as AWS's own programs do. */
 export interface ObjectStoreAddress {
@@ -50,7 +49,3 @@ export interface ObjectStore {
 export interface ObjectStores {
   open(address: ObjectStoreAddress): ObjectStore;
 }
-
-export const realObjectStores = (signal: AbortSignal): ObjectStores => ({
-  open: (address) => s3Store(address, signal),
-});

@@ -1,10 +1,10 @@
-import type * as S3 from "@aws-sdk/client-s3";
 import { createRequire } from "node:module";
 import { setTimeout as wait } from "node:timers/promises";
+import type * as S3 from "@aws-sdk/client-s3";
 import { MigrationError } from "../../errors.ts";
-import type { ObjectStore, ObjectStoreAddress, StoredObject } from "./object-store.ts";
+import type { Bytes } from "../bytes.ts";
 import { nameOf, storageFailed } from "./faults.ts";
-import type { Bytes } from "../system.ts";
+import type { ObjectStore, ObjectStoreAddress, ObjectStores, StoredObject } from "./object-store.ts";
 
 /** Milliseconds. */
 const CONNECT = 10_000;
@@ -163,3 +163,6 @@ const changed = (path: string, name: string, size: number) =>
   new MigrationError("source-changed", `${path} in ${name} is not the ${size} bytes that it was said to be`, {
     hint: "run the same command again; what is finished is kept",
   });
+export const realObjectStores = (signal: AbortSignal): ObjectStores => ({
+  open: (address) => s3Store(address, signal),
+});

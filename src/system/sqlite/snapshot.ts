@@ -1,11 +1,11 @@
 import * as fs from "node:fs/promises";
 import { MigrationError } from "../../errors.ts";
+import type { Bytes } from "../bytes.ts";
 import { foreseen } from "../files/file-faults.ts";
 import type { Files } from "../files/files.ts";
 import type { QuerySession } from "../query.ts";
 import { openDatabase, SqliteSession, unusable } from "./session.ts";
-import { readMark, WalPages, type WalMark } from "./wal.ts";
-import type { Bytes } from "../system.ts";
+import { readMark, type WalMark, WalPages } from "./wal.ts";
 
 /** A database as it was at one moment, however much is written to it since. */
 export interface SqliteSnapshot {

@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
 import type { QuerySession } from "../query.ts";
 import { openDatabase, SqliteSession, unusable } from "./session.ts";
-import { takeSnapshot, type SqliteSnapshot } from "./snapshot.ts";
+import { type SqliteSnapshot, takeSnapshot } from "./snapshot.ts";
 
 export type { SqliteSnapshot } from "./snapshot.ts";
 

@@ -3,17 +3,17 @@ import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync }
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { configInputs, packConfig } from "../../../src/homeserver/config/export.ts";
+import { isFenced, liftFence, setFence } from "../../../src/homeserver/config/fence.ts";
 import { PATHS_NAME } from "../../../src/homeserver/config/pack/packed-file.ts";
 import {
+  type ConfigTarget,
   planConfig,
   refuseConflicts,
   writeConfig,
-  type ConfigTarget,
 } from "../../../src/homeserver/config/restore.ts";
 import { verifyConfig } from "../../../src/homeserver/config/verify.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
-import { isFenced, liftFence, setFence } from "../../../src/homeserver/config/fence.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { folderWith } from "../folder-with.ts";
 

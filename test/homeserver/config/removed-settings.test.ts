@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { inspectConfig } from "../../../src/homeserver/config/inspect.ts";
 import { removedFromWorker } from "../../../src/homeserver/config/checks/removed-settings.ts";
+import { inspectConfig } from "../../../src/homeserver/config/inspect.ts";
 import { parseYaml } from "../../../src/homeserver/config/yaml/yaml.ts";
 import type { Settings } from "../../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";

@@ -3,9 +3,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../../src/errors.ts";
-import { CLEAR_DUMP, removeClearDump, withClearDump } from "../../../src/homeserver/database/fill/clear-dump.ts";
+import {
+  CLEAR_DUMP,
+  removeClearDump,
+  withClearDump,
+} from "../../../src/homeserver/database/fill/clear-dump.ts";
 import { Journal } from "../../../src/journal/journal.ts";
-import { realFiles, type Files, type Unfinished } from "../../../src/system/files/files.ts";
+import { type Files, realFiles, type Unfinished } from "../../../src/system/files/files.ts";
 import { silent } from "../../../src/system/progress.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 

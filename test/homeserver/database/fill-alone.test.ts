@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { databaseStep } from "../../../src/move/restore/database-step.ts";
 import { Journal } from "../../../src/journal/journal.ts";
 import { runSteps } from "../../../src/journal/run-steps.ts";
+import { databaseStep } from "../../../src/move/restore/database-step.ts";
 import type { Bytes } from "../../../src/pipeline/stage.ts";
 import { realFiles as files } from "../../../src/system/files/files.ts";
 import { silent } from "../../../src/system/progress.ts";
@@ -13,7 +13,7 @@ import { machineWith } from "../../support/fake-machine.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { addressIn, makeMiniSynapse, relationsIn } from "../../support/mini-synapse.ts";
-import { lock, pack, postgres, programs, type Packed } from "../../support/moved-database.ts";
+import { lock, pack, type Packed, postgres, programs } from "../../support/moved-database.ts";
 
 let cluster: PostgresCluster;
 let packed: Packed;

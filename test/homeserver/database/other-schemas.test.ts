@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { schemasOf, type DatabaseSource } from "../../../src/homeserver/database/source.ts";
+import { type DatabaseSource, schemasOf } from "../../../src/homeserver/database/source.ts";
 import type { System } from "../../../src/system/system.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { makeMiniSynapse } from "../../support/mini-synapse.ts";

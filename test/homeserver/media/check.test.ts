@@ -5,10 +5,10 @@ import { after, before, describe, test } from "node:test";
 import { checkMedia, type MediaCheck } from "../../../src/homeserver/media/check.ts";
 import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
-import { realObjectStores } from "../../../src/system/s3/object-store.ts";
+import { realObjectStores } from "../../../src/system/s3/s3.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { S3Server } from "../../support/lab/s3-server.ts";
-import { mediaInPostgres, mediaInSqlite, type MediaDatabase } from "../../support/media-database.ts";
+import { type MediaDatabase, mediaInPostgres, mediaInSqlite } from "../../support/media-database.ts";
 import { Recorder } from "../../support/recorder.ts";
 import { MediaHome } from "./inspected-media.ts";
 

@@ -3,21 +3,25 @@ import { createHash } from "node:crypto";
 import { appendFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { mediaEntries, Noticed, type Choice } from "../../../src/homeserver/media/pack/entries.ts";
+import { type Choice, mediaEntries, Noticed } from "../../../src/homeserver/media/pack/entries.ts";
+import {
+  BucketProvider,
+  folderProvider,
+  type Provider,
+} from "../../../src/homeserver/media/providers/provider.ts";
 import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
-import { BucketProvider, folderProvider, type Provider } from "../../../src/homeserver/media/providers/provider.ts";
-import { walkStore, type StoredFile } from "../../../src/homeserver/media/store/store.ts";
-import { packTar, unpackTar, type TarEntry } from "../../../src/pipeline/tar.ts";
+import { type StoredFile, walkStore } from "../../../src/homeserver/media/store/store.ts";
+import { packTar, type TarEntry, unpackTar } from "../../../src/pipeline/tar.ts";
 import { realFiles as files } from "../../../src/system/files/files.ts";
-import { realObjectStores } from "../../../src/system/s3/object-store.ts";
+import { realObjectStores } from "../../../src/system/s3/s3.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { S3Server } from "../../support/lab/s3-server.ts";
 import {
   emptied,
   insert,
+  type MediaDatabase,
   mediaInPostgres,
   mediaInSqlite,
-  type MediaDatabase,
 } from "../../support/media-database.ts";
 import { MediaHome } from "./inspected-media.ts";
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
-import { realHttp, type Http } from "../../../src/system/http/http.ts";
+import { type Http, realHttp } from "../../../src/system/http/http.ts";
 import { S3Server } from "../../support/lab/s3-server.ts";
 import { mediaInSqlite } from "../../support/media-database.ts";
 import { findingOf, MediaHome, told } from "./inspected-media.ts";

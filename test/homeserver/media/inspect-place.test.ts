@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../../src/errors.ts";
 import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
-import { realFiles, type Files } from "../../../src/system/files/files.ts";
+import { type Files, realFiles } from "../../../src/system/files/files.ts";
 import type { QuerySession } from "../../../src/system/query.ts";
 import { asNobody } from "../../support/as-nobody.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";

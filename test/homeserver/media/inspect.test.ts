@@ -3,9 +3,9 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
-import { realFiles, type Files } from "../../../src/system/files/files.ts";
+import { type Files, realFiles } from "../../../src/system/files/files.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
-import { mediaInPostgres, mediaInSqlite, type MediaDatabase } from "../../support/media-database.ts";
+import { type MediaDatabase, mediaInPostgres, mediaInSqlite } from "../../support/media-database.ts";
 import { Recorder } from "../../support/recorder.ts";
 import { findingOf, MediaHome, told } from "./inspected-media.ts";
 

@@ -7,13 +7,13 @@ import {
   type MediaInspection,
   type MediaTools,
 } from "../../../src/homeserver/media/inspect.ts";
-import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import type { MediaRepo } from "../../../src/homeserver/media/media-repo/usage.ts";
+import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
-import { realObjectStores } from "../../../src/system/s3/object-store.ts";
-import { silent, type Progress } from "../../../src/system/progress.ts";
+import { type Progress, silent } from "../../../src/system/progress.ts";
+import { realObjectStores } from "../../../src/system/s3/s3.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { emptied, insert, type MediaDatabase } from "../../support/media-database.ts";
 import { MINIMUM } from "../folder-with.ts";

@@ -9,7 +9,7 @@ import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
 import { machineWith } from "../../support/fake-machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
-import { startMediaRepo, type MediaRepoBehaviour } from "../../support/media-repo-server.ts";
+import { type MediaRepoBehaviour, startMediaRepo } from "../../support/media-repo-server.ts";
 import { Recorder } from "../../support/recorder.ts";
 import { resultOf, synlift } from "../../support/synlift.ts";
 

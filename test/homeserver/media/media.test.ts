@@ -14,6 +14,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { Inventory } from "../../../src/bundle/inventory.ts";
 import { compareMedia } from "../../../src/homeserver/media/compare/compare.ts";
+import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
 import {
   exportMedia,
   mustBeUnchanged,
@@ -21,19 +22,18 @@ import {
   type PackedFirst,
   type Reach,
 } from "../../../src/homeserver/media/export.ts";
-import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
-import { NOTHING_KEPT, type Kept } from "../../../src/homeserver/media/store/folders.ts";
+import { SharedReads } from "../../../src/homeserver/media/pack/shared-reads.ts";
+import { mustBeReadable } from "../../../src/homeserver/media/pack/unreadable.ts";
+import { type MediaSection, mediaSectionSchema } from "../../../src/homeserver/media/section.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { Listed } from "../../../src/homeserver/media/store/listed.ts";
-import { mediaSectionSchema, type MediaSection } from "../../../src/homeserver/media/section.ts";
-import { SharedReads } from "../../../src/homeserver/media/pack/shared-reads.ts";
 import { storeState, walkStore } from "../../../src/homeserver/media/store/store.ts";
-import { mustBePlain } from "../../../src/move/export/source.ts";
 import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
-import { mustBeReadable } from "../../../src/homeserver/media/pack/unreadable.ts";
-import { realFiles, realFiles as files, type Files } from "../../../src/system/files/files.ts";
-import { asNobody } from "../../support/as-nobody.ts";
+import { type Kept, NOTHING_KEPT } from "../../../src/homeserver/scope.ts";
+import { mustBePlain } from "../../../src/move/export/source.ts";
+import { type Files, realFiles, realFiles as files } from "../../../src/system/files/files.ts";
 import type { PostgresAddress } from "../../../src/system/postgres/postgres.ts";
+import { asNobody } from "../../support/as-nobody.ts";
 import { onBadDisk } from "../../support/bad-disk.ts";
 import { flipped } from "../../support/bytes.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { UPLOAD_KEYS, uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { meet } from "../../../src/homeserver/media/compare/meet.ts";
+import { UPLOAD_KEYS, uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import type { Walked } from "../../../src/system/files/files.ts";
 
 const entry = (name: string, kind: Walked["kind"] = "file"): Walked => ({

@@ -2,9 +2,13 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { announce, FOR_EVERYBODY, FOR_THOSE_AT_RISK } from "../../../src/homeserver/people/notices/announce.ts";
-import { textForEverybody, textForThoseAtRisk } from "../../../src/homeserver/people/notices/texts.ts";
+import {
+  announce,
+  FOR_EVERYBODY,
+  FOR_THOSE_AT_RISK,
+} from "../../../src/homeserver/people/notices/announce.ts";
 import { readText, readToken, readUrl } from "../../../src/homeserver/people/notices/inputs.ts";
+import { textForEverybody, textForThoseAtRisk } from "../../../src/homeserver/people/notices/texts.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { widthOf } from "../../../src/report/cells.ts";
 import { countLines, personJson, personTable } from "../../../src/homeserver/people/listing.ts";
 import type { Person } from "../../../src/homeserver/people/person.ts";
-import { MOST_LISTED, Roll } from "../../../src/homeserver/people/roll.ts";
 import { usersDetails, usersLines } from "../../../src/homeserver/people/result.ts";
+import { MOST_LISTED, Roll } from "../../../src/homeserver/people/roll.ts";
 import { CSV_HEAD, personCsv } from "../../../src/homeserver/people/spreadsheet.ts";
 import { PeopleTally } from "../../../src/homeserver/people/tally.ts";
+import { widthOf } from "../../../src/report/cells.ts";
 
 const LOOK = { columns: 80, colour: false };
 

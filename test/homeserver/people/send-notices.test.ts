@@ -3,9 +3,13 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { campaignOf, MARK } from "../../../src/homeserver/people/notices/campaign.ts";
+import {
+  deliverNotices,
+  deliveryFinding,
+  leftWithout,
+} from "../../../src/homeserver/people/notices/notify.ts";
 import { NoticeRecord } from "../../../src/homeserver/people/notices/record.ts";
 import { mustTakeNotices } from "../../../src/homeserver/people/notices/server.ts";
-import { deliverNotices, deliveryFinding, leftWithout } from "../../../src/homeserver/people/notices/notify.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
 import { silent } from "../../../src/system/progress.ts";

@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { COMMANDS } from "../../../src/commands/index.ts";
 import { commandLine } from "../../../src/commands/menu.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
-import { agendaOf, type Move } from "../../../src/move/plan/agenda.ts";
 import type { Launch } from "../../../src/homeserver/service/find/launch.ts";
+import { agendaOf, type Move } from "../../../src/move/plan/agenda.ts";
 import { agendaText } from "../../../src/report/agenda-text.ts";
 import { matchesGolden } from "../../report/golden.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import type { Finding } from "../../../src/report/finding.ts";
 import { chooseSource, type GivenSource } from "../../../src/homeserver/service/find/choose.ts";
 import { findLaunches } from "../../../src/homeserver/service/find/find.ts";
+import type { Finding } from "../../../src/report/finding.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import type { Running } from "../../../src/system/machine.ts";
 import { machineWith } from "../../support/fake-machine.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { unitsAbout } from "../../../src/system/systemd/units.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
+import { unitsAbout } from "../../../src/system/systemd/units.ts";
 import { folderWith } from "../folder-with.ts";
 import { DEBIAN_UNIT, MATRIX_ORG_UNIT, WORKER_UNIT } from "./unit-files.ts";
 

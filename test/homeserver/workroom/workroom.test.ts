@@ -6,7 +6,7 @@ import { clockFindings } from "../../../src/move/plan/host/clock.ts";
 import { diskFindings } from "../../../src/move/plan/host/disk.ts";
 import { programFindings } from "../../../src/move/plan/host/programs.ts";
 import { shellFindings } from "../../../src/move/plan/host/shell.ts";
-import { realFiles as files, type Files } from "../../../src/system/files/files.ts";
+import { type Files, realFiles as files } from "../../../src/system/files/files.ts";
 import { machineWith } from "../../support/fake-machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { programsWith, scriptsIn } from "../../support/real-world.ts";

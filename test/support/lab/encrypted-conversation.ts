@@ -1,9 +1,9 @@
 // The SDK keeps keys in IndexedDB only; this one lives in this process, and outlives the clients that use it.
-import "fake-indexeddb/auto";
-import { createClient, Method, type MatrixClient as SdkClient, type Room } from "matrix-js-sdk";
-import type { CryptoCallbacks } from "matrix-js-sdk/lib/crypto-api/index.js";
-import { logger as moduleLogger, type Logger } from "matrix-js-sdk/lib/logger.js";
 import { setTimeout as wait } from "node:timers/promises";
+import "fake-indexeddb/auto";
+import { createClient, type MatrixClient as SdkClient, Method, type Room } from "matrix-js-sdk";
+import type { CryptoCallbacks } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { type Logger, logger as moduleLogger } from "matrix-js-sdk/lib/logger.js";
 import type { MatrixClient, Session } from "./matrix-client.ts";
 
 const PATIENCE = 30_000;

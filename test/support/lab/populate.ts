@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { crc32, deflateSync } from "node:zlib";
-import { holdEncryptedConversation, type EncryptedConversation } from "./encrypted-conversation.ts";
-import { register, type MatrixClient } from "./matrix-client.ts";
+import { type EncryptedConversation, holdEncryptedConversation } from "./encrypted-conversation.ts";
+import { type MatrixClient, register } from "./matrix-client.ts";
 
 /** A homeserver worth moving, and all that a test needs to know about it later. */
 export interface Population {

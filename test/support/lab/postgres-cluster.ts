@@ -2,7 +2,7 @@ import { execFile, execFileSync, spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { freePort, ServerProcess, type Account } from "./server-process.ts";
+import { type Account, freePort, ServerProcess } from "./server-process.ts";
 import { removeFolder, temporaryFolder } from "./temporary-folder.ts";
 
 export interface ClusterOptions {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { EncryptedClient } from "./encrypted-conversation.ts";
 import type { HomeserverFolder } from "./homeserver-folder.ts";
-import { register, type MatrixClient } from "./matrix-client.ts";
+import { type MatrixClient, register } from "./matrix-client.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 /** People who are ready to sign in again, and people who are not; each for another reason. */

@@ -1,8 +1,8 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver } from "../../homeserver.ts";
+import { settingAt } from "../../settings.ts";
 import { isSince } from "../../synapse-versions.ts";
 import type { Between } from "./removed-settings.ts";
-import { settingAt } from "../../settings.ts";
 
 /** A setting that means something else on the two hosts, without a word from Synapse. */
 interface Changed {

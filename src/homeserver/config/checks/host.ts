@@ -1,7 +1,7 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver, Listener } from "../../homeserver.ts";
-import { LEFT_ALONE } from "../host-bound.ts";
 import { findSettings, isMapping, settingAt } from "../../settings.ts";
+import { LEFT_ALONE } from "../host-bound.ts";
 
 /** Settings that name something of this host or of its network: what a restore rewrites, and what is left for a person. */
 export function hostFindings(homeserver: Homeserver): Finding[] {

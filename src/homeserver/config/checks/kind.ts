@@ -1,7 +1,7 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver } from "../../homeserver.ts";
-import { authenticationService } from "./host.ts";
 import { isMapping, settingAt } from "../../settings.ts";
+import { authenticationService } from "./host.ts";
 
 /** What kind of homeserver this is, as far as that changes the move. */
 export function kindFindings(homeserver: Homeserver): Finding[] {

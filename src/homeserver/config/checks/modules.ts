@@ -1,6 +1,6 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver, Settings } from "../../homeserver.ts";
-import { findSettings, isMapping, settingAt, type Found } from "../../settings.ts";
+import { findSettings, type Found, isMapping, settingAt } from "../../settings.ts";
 
 /** Where a setting names a Python class that Synapse loads, and does not start without (synapse/util/module_loader.py). */
 const PLACES = [

@@ -2,8 +2,8 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Homeserver, Settings } from "../../homeserver.ts";
-import { isSince, type Version } from "../../synapse-versions.ts";
 import { findSettings, isMapping, settingAt } from "../../settings.ts";
+import { isSince, type Version } from "../../synapse-versions.ts";
 import { parseYaml, YamlFault } from "../yaml/yaml.ts";
 
 /** The versions between which a homeserver moves, as far as they are known. */

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import { parsePackedPaths, PATHS_NAME, type PackedPaths } from "./packed-file.ts";
+import { type PackedPaths, parsePackedPaths, PATHS_NAME } from "./packed-file.ts";
 
 /** Where Debian's unit reads: one file, then a folder (debian/matrix-synapse-py3.matrix-synapse.service in Synapse). */
 const FILE = "homeserver.yaml";

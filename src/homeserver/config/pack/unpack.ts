@@ -1,8 +1,8 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Settings } from "../../homeserver.ts";
-import { parsePackedPaths, PATHS_NAME, type PackedPaths } from "./packed-file.ts";
 import { isMapping } from "../../settings.ts";
 import { parseYaml, YamlFault } from "../yaml/yaml.ts";
+import { type PackedPaths, parsePackedPaths, PATHS_NAME } from "./packed-file.ts";
 
 /** An archive of a configuration, with names that are safe to use. */
 export interface Unpacked {

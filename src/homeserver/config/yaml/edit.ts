@@ -5,9 +5,9 @@ import {
   isCollection,
   isMap,
   isScalar,
+  type Node,
   Scalar,
   visit,
-  type Node,
   type YAMLMap,
   type YAMLSeq,
 } from "yaml";

@@ -1,11 +1,11 @@
 import {
-  LineCounter,
-  parseDocument,
-  visit,
   type Document,
   type DocumentOptions,
+  LineCounter,
+  parseDocument,
   type ParseOptions,
   type SchemaOptions,
+  visit,
   type YAMLError,
 } from "yaml";
 import { PYYAML_TAGS } from "./rules.ts";

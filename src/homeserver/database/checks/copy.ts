@@ -1,4 +1,4 @@
-import { postgresCall, type PostgresAddress } from "../../../system/postgres/postgres.ts";
+import { type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
 import type { Call, Programs } from "../../../system/programs/programs.ts";
 
 /** Rows of one of several queries, as COPY writes them: a row on a line. */

@@ -5,13 +5,13 @@ import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import type { Homeserver } from "../../homeserver.ts";
 import { connect } from "../address.ts";
-import { mustBeMas, mustBeState } from "../identity.ts";
-import { duplicateRows } from "./duplicates.ts";
 import { databaseFacts } from "../facts.ts";
-import { openState, PATIENCE, reasonOf, type Look } from "../look.ts";
+import { mustBeMas, mustBeState } from "../identity.ts";
+import { type Look, openState, PATIENCE, reasonOf } from "../look.ts";
+import { type Store, storeWords } from "../store.ts";
+import { duplicateRows } from "./duplicates.ts";
 import { catalogueFindings, localeFindings } from "./postgres-findings.ts";
 import { backgroundUpdates } from "./readiness.ts";
-import { storeWords, type Store } from "../store.ts";
 import { unreadableText } from "./text-check.ts";
 
 type PostgresLook = Extract<Look, { engine: "postgres" }>;

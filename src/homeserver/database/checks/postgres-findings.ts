@@ -1,10 +1,9 @@
-import { untrustedExtensions } from "../dump/extensions.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
-import { sqlText, type QuerySession } from "../../../system/query.ts";
+import type { QuerySession } from "../../../system/query.ts";
+import { untrustedExtensions } from "../dump/extensions.ts";
 import type { DatabaseFacts } from "../facts.ts";
-import { OWN_SCHEMAS } from "../own-schemas.ts";
-import { schemaTable, storeWords, type Store } from "../store.ts";
+import { otherSchemas, OWN_SCHEMAS } from "../own-schemas.ts";
 
 /** Synapse's own demand on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
 export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
@@ -123,43 +122,6 @@ async function unreadableTables(session: QuerySession): Promise<Finding[]> {
       evidence: found.map(({ name }) => name),
       hint: "as a superuser: GRANT SELECT ON … TO that user, or drop what is not Synapse's",
     },
-  ];
-}
-
-/** See `findTables`: restore makes the new user find Synapse's. What is somebody else's travels too. */
-export async function otherSchemas(session: QuerySession, store: Store = "main"): Promise<Finding[]> {
-  const found = await session.all<{ schema: string; tables: number; own: number }>(`
-    SELECT n.nspname AS schema, count(*) AS tables,
-      count(*) FILTER (WHERE c.relname = ${sqlText(schemaTable(store))}) AS own
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS} AND n.nspname <> 'public'
-    GROUP BY 1 ORDER BY 1`);
-  const listed = (some: typeof found) =>
-    some.map(({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`);
-  const [own, others] = [found.filter((one) => one.own > 0), found.filter((one) => one.own === 0)];
-  return [
-    ...(own.length === 0
-      ? []
-      : [
-          {
-            id: "schema-own",
-            level: "note" as const,
-            sentence: `${storeWords(store)} has the server's tables outside the schema public`,
-            evidence: listed(own),
-            hint: "restore sets the search_path of the new database's user, in that database, so that they are found; nothing is to be done",
-          },
-        ]),
-    ...(others.length === 0
-      ? []
-      : [
-          {
-            id: "schemas",
-            level: "warning" as const,
-            sentence: `${storeWords(store)} has tables outside the schema public`,
-            evidence: listed(others),
-            hint: "they travel with it: drop them, or leave them to their owner",
-          },
-        ]),
   ];
 }
 

@@ -3,8 +3,8 @@ import { formatCount } from "../../../report/units.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import type { Schema } from "../../synapse-versions.ts";
 import { readSequences, readStreams } from "../count.ts";
-import { KNOWN_SCHEMA, makerOf } from "./known-tables.ts";
 import { describeAhead, streamsAhead } from "../streams.ts";
+import { KNOWN_SCHEMA, makerOf } from "./known-tables.ts";
 
 export const schemaOf = (session: QuerySession) =>
   session.one<Schema>(

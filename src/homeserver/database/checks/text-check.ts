@@ -2,11 +2,11 @@ import { isUtf8 } from "node:buffer";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
-import { reasonIn, type PostgresAddress, type PostgresSession } from "../../../system/postgres/postgres.ts";
-import type { Progress } from "../../../system/progress.ts";
+import { type PostgresAddress, type PostgresSession, reasonIn } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
-import { copyOut } from "./copy.ts";
+import type { Progress } from "../../../system/progress.ts";
 import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { copyOut } from "./copy.ts";
 
 interface Table {
   readonly name: string;

@@ -1,6 +1,6 @@
 import { MigrationError } from "../../../errors.ts";
+import { type PostgresSession, sqlName } from "../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { sqlName, type PostgresSession } from "../../../system/postgres/postgres.ts";
 import { tables } from "../count.ts";
 
 /** Milliseconds that a lock is waited for. */

@@ -2,9 +2,9 @@ import { dirname, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Journal } from "../../../journal/journal.ts";
 import type { Files, Unfinished } from "../../../system/files/files.ts";
+import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
 import type { Account } from "../../../system/machine.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
 
 /** The name of the dump in its folder. */
 export const CLEAR_DUMP = "database.dump";

@@ -1,13 +1,13 @@
 import { MigrationError } from "../../../errors.ts";
+import type { Machine } from "../../../system/machine.ts";
 import {
   describeAddress,
-  sqlName,
-  sqlText,
   type Postgres,
   type PostgresAddress,
   type PostgresSession,
+  sqlName,
+  sqlText,
 } from "../../../system/postgres/postgres.ts";
-import type { Machine } from "../../../system/machine.ts";
 import { tables } from "../count.ts";
 import { OWN_SCHEMAS } from "../own-schemas.ts";
 import { connectIfThere } from "./inspect-target.ts";

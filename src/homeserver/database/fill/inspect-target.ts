@@ -1,5 +1,10 @@
 import { MigrationError } from "../../../errors.ts";
-import { sqlName, type Postgres, type PostgresAddress, type PostgresSession } from "../../../system/postgres/postgres.ts";
+import {
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+  sqlName,
+} from "../../../system/postgres/postgres.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
 import { OWN_SCHEMAS } from "../own-schemas.ts";
 import type { DatabaseSection } from "../section.ts";

@@ -2,11 +2,10 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { postgresCall, type PostgresAddress } from "../../../system/postgres/postgres.ts";
+import { type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
 import type { Conversation, Ending, Programs } from "../../../system/programs/programs.ts";
 import { CLEAR_DUMP } from "./clear-dump.ts";
 import { FILLING_AS, HALF_FILLED } from "./half-filled.ts";
-import { AS_BEFORE } from "../restore.ts";
 
 export interface ArchiveFilling {
   /** Where `CLEAR_DUMP` lies. */
@@ -98,3 +97,6 @@ const notFilled = (reason: string, inOneTransaction: boolean) =>
   new MigrationError("restore-failed", `the database could not be filled: ${reason}`, {
     hint: inOneTransaction ? AS_BEFORE : HALF_FILLED,
   });
+/** What to do when filling within one transaction has failed, for people. */
+export const AS_BEFORE =
+  "nothing was kept: the database is as empty as before; run the same command again once the cause is gone";

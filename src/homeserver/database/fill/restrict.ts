@@ -1,6 +1,6 @@
 import { MigrationError } from "../../../errors.ts";
-import { giveBack, lend } from "../../../system/memory.ts";
 import type { Stage } from "../../../pipeline/stage.ts";
+import { giveBack, lend } from "../../../system/memory.ts";
 
 /**
  * Keeps a dump from commanding psql. A dump is a text for psql, and psql has commands that run programs on the host

@@ -1,13 +1,13 @@
-import type { Inventory, Recorded } from "../../../bundle/inventory.ts";
 import type { ArtifactWriter } from "../../../bundle/artifact-writer.ts";
+import type { Inventory, Recorded } from "../../../bundle/inventory.ts";
 import type { Step } from "../../../journal/step.ts";
 import { gzipProgram } from "../../../pipeline/gzip-program.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import type { Machine } from "../../../system/machine.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 import type { Sqlite, SqliteSnapshot } from "../../../system/sqlite/sqlite.ts";
+import { type Kept, keptInputs } from "../../scope.ts";
 import { countDatabase, readSequences } from "../count.ts";
-import { keptInputs, type Kept } from "../../media/store/folders.ts";
 import { DATABASE_SECTION, DATABASE_STEP, LEVEL } from "../export.ts";
 
 export const SQLITE_ARTIFACT = "homeserver.db.tar.gz";

@@ -3,12 +3,12 @@ import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import { unpackTar } from "../../../pipeline/tar.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
 import { BESIDE, type Sqlite } from "../../../system/sqlite/sqlite.ts";
 import { removeLeftBehind } from "../../left-behind.ts";
-import type { Kept } from "../../media/store/folders.ts";
-import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
-import { SQLITE_FILE } from "./export.ts";
+import type { Kept } from "../../scope.ts";
 import { filesOf } from "../file-state.ts";
+import { SQLITE_FILE } from "./export.ts";
 
 /** What the file's name ends in until it is whole: no server has it in its settings. */
 const RESTORING = ".restoring";

@@ -3,8 +3,8 @@ import { packedIn, sealedName } from "../../../bundle/layout.ts";
 import { changedInput } from "../../../journal/run-steps.ts";
 import type { Inputs, Outcome } from "../../../journal/step.ts";
 import { hashAt } from "../store/hash-at.ts";
-import type { ArchiveExport } from "./export.ts";
 import { ARCHIVE_STEP, archiveArtifact, archiveFolder, folderOfArchive, isFirst } from "./names.ts";
+import type { ArchiveExport } from "./order.ts";
 import { forgetPacked, packedArchives } from "./section.ts";
 
 /** The step of one archive in the journal. */

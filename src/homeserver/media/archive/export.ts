@@ -1,67 +1,28 @@
 import { join } from "node:path";
-import type { Inventory } from "../../../bundle/inventory.ts";
 import { packedIn } from "../../../bundle/layout.ts";
-import type { ArtifactWriter } from "../../../bundle/artifact-writer.ts";
-import type { Journal } from "../../../journal/journal.ts";
 import type { Inputs, Outcome, Step } from "../../../journal/step.ts";
 import { packTar } from "../../../pipeline/tar.ts";
-import type { Files } from "../../../system/files/files.ts";
-import type { Machine } from "../../../system/machine.ts";
-import type { Progress } from "../../../system/progress.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { SETTLED, type Reach } from "../export.ts";
+import { type Reach, SETTLED } from "../export.ts";
+import { filesSince, PackedList } from "../pack/packed-list.ts";
 import { hashAt } from "../store/hash-at.ts";
 import { Listed } from "../store/listed.ts";
-import { filesSince, PackedList } from "../pack/packed-list.ts";
-import type { SharedReads } from "../pack/shared-reads.ts";
-import { walkStore, type StoredFile } from "../store/store.ts";
+import { type StoredFile, walkStore } from "../store/store.ts";
 import { doneBefore, labelOf, listFault, removeFrom, stepOf } from "./earlier.ts";
 import { ItemsOf } from "./items.ts";
-import { providedUploads, storedUploads, type FoundUpload, type Listing } from "./listing.ts";
+import { type FoundUpload, type Listing, providedUploads, storedUploads } from "./listing.ts";
 import {
   ARCHIVE_STEP,
   archiveArtifact,
   archiveFolder,
   archiveNumber,
-  isFirst,
   type ArchivePass,
+  isFirst,
 } from "./names.ts";
 import { NAMED, Noticed } from "./noticed.ts";
-import { notePacked, packedArchives, type PackedArchive } from "./section.ts";
+import type { ArchiveExport } from "./order.ts";
+import { notePacked, type PackedArchive, packedArchives } from "./section.ts";
 import { archiveEntries, type ArchiveSizes } from "./write.ts";
-
-export interface ArchiveExport {
-  readonly pass: ArchivePass;
-  readonly serverName: string;
-  readonly store: string;
-  /** Folder of the bundle. */
-  readonly folder: string;
-  readonly sizes: ArchiveSizes;
-  /** Whether the server may be writing a file at this moment: then the newest wait for the second pass. */
-  readonly serving: boolean;
-  readonly inputs: Inputs;
-  /** Whether uploads that cannot be read may stay behind. */
-  readonly accepted: boolean;
-  /** Whether folders that cannot be looked into may stay behind. */
-  readonly unreadableAccepted: boolean;
-  /** Who reads the same files at the same time. */
-  readonly shared: SharedReads;
-  /** Looks whether all is there, before anything is packed, when nobody else does. */
-  readonly before?: (() => Promise<void>) | undefined;
-  /** In the second pass: rows made before have no file in a storage provider that the first has not. */
-  readonly since?: number;
-  /** Opens the database and the storage providers for the time in which files are packed. */
-  readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
-  readonly files: Files;
-  readonly machine: Pick<Machine, "now">;
-  readonly signal: AbortSignal;
-  readonly progress: Pick<Progress, "remark">;
-  readonly journal: Journal;
-  readonly into: ArtifactWriter;
-  readonly inventory: Inventory;
-  readonly saved: () => Promise<void>;
-  check: Step["check"];
-}
 
 /**
  * Packs the uploads as archives for matrix-media-repo, one after another until all are packed: in the first pass all

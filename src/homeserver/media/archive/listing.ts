@@ -2,12 +2,12 @@ import { join } from "node:path";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
 import { mayBeElsewhere } from "../providers/provided.ts";
 import { locate, type Provider } from "../providers/provider.ts";
+import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
 import type { StoredFile } from "../store/store.ts";
 import type { ArchiveItem } from "./items.ts";
-import { uploadsAfter, type Upload } from "./upload.ts";
+import { type Upload, uploadsAfter } from "./upload.ts";
 
 /** An upload that is to be packed. */
 export interface FoundUpload extends ArchiveItem {

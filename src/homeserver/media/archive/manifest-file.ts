@@ -2,7 +2,7 @@ import { compress, decompress } from "../../../pipeline/compress.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import { MANIFEST_ENTRY } from "./names.ts";
-import { mxcOf, type ArchiveRecord } from "./record.ts";
+import { type ArchiveRecord, mxcOf } from "./record.ts";
 
 /** What a manifest says of the whole archive. */
 export interface ArchiveHead {

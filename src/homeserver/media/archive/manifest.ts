@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MigrationError } from "../../../errors.ts";
-import { mxcOf, recordSchema, type ArchiveRecord } from "./record.ts";
+import { type ArchiveRecord, mxcOf, recordSchema } from "./record.ts";
 
 /** What an archive says that it holds. */
 export interface ArchiveManifest {

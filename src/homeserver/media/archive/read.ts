@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { MigrationError } from "../../../errors.ts";
 import { decompress } from "../../../pipeline/compress.ts";
-import { drain, type Bytes } from "../../../pipeline/stage.ts";
-import { unpackTar, type Unpacked } from "../../../pipeline/tar.ts";
-import { parseArchiveManifest, type ArchiveManifest } from "./manifest.ts";
+import { type Bytes, drain } from "../../../pipeline/stage.ts";
+import { type Unpacked, unpackTar } from "../../../pipeline/tar.ts";
+import { type ArchiveManifest, parseArchiveManifest } from "./manifest.ts";
 import { MANIFEST_ENTRY, MANIFEST_FILE } from "./names.ts";
 import type { ArchiveRecord } from "./record.ts";
 import type { ArchiveSource, Member } from "./source.ts";

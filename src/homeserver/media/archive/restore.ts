@@ -2,12 +2,12 @@ import { dirname, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { Folders, type MediaTarget } from "../restore.ts";
 import { hashAt } from "../store/hash-at.ts";
 import { uploadPath } from "../store/layout.ts";
-import { Folders, type MediaTarget } from "../restore.ts";
 import type { ArchiveManifest } from "./manifest.ts";
-import { findManifest, readArchive, type ArchiveRead, type Receiver } from "./read.ts";
-import { mxcOf, type ArchiveRecord } from "./record.ts";
+import { type ArchiveRead, findManifest, readArchive, type Receiver } from "./read.ts";
+import { type ArchiveRecord, mxcOf } from "./record.ts";
 import type { ArchiveSource } from "./source.ts";
 
 export interface ArchiveRestored {

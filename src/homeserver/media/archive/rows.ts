@@ -1,4 +1,4 @@
-import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { type QuerySession, sqlText } from "../../../system/query.ts";
 import type { ArchiveRecord } from "./record.ts";
 import { hasColumn } from "./upload.ts";
 

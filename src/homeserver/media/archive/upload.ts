@@ -1,4 +1,4 @@
-import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { type QuerySession, sqlText } from "../../../system/query.ts";
 import { bytewise } from "../store/rows.ts";
 
 /** A local upload as its row has it. */

@@ -1,11 +1,11 @@
 import { compress, storedSize } from "../../../pipeline/compress.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
-import { packTar, tarSize, type TarEntry } from "../../../pipeline/tar.ts";
-import type { ArchiveItem, ArchiveItems } from "./items.ts";
+import { packTar, type TarEntry, tarSize } from "../../../pipeline/tar.ts";
 import { exactly } from "./exactly.ts";
-import { ManifestFile, type ArchiveHead } from "./manifest-file.ts";
+import type { ArchiveItem, ArchiveItems } from "./items.ts";
+import { type ArchiveHead, ManifestFile } from "./manifest-file.ts";
 import { MANIFEST_FILE, partFile } from "./names.ts";
-import { recordOf, type ArchiveRecord } from "./record.ts";
+import { type ArchiveRecord, recordOf } from "./record.ts";
 
 /** How large things are; in bytes of uploads, where nothing else is said. */
 export interface ArchiveSizes {

@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { UPLOAD_KEYS, UPLOADS, uploadPath } from "../store/layout.ts";
-import { Listed } from "../store/listed.ts";
-import { meet } from "./meet.ts";
 import { locate, type Provider } from "../providers/provider.ts";
-import { hasHashes, uploadRows, type UploadRow } from "../store/rows.ts";
 import type { Differing } from "../section.ts";
+import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
+import { Listed } from "../store/listed.ts";
+import { hasHashes, type UploadRow, uploadRows } from "../store/rows.ts";
 import { failToOpen } from "../store/store.ts";
+import { meet } from "./meet.ts";
 
 export interface Comparison {
   readonly rows: number;

@@ -4,9 +4,9 @@ import { MigrationError } from "../../../errors.ts";
 import { drain } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { sqlText } from "../../../system/query.ts";
+import { locate } from "../providers/provider.ts";
 import { LOCAL_FOLDERS, uploadPath } from "../store/layout.ts";
 import { Listed } from "../store/listed.ts";
-import { locate } from "../providers/provider.ts";
 import { bytewise, hasHashes, type UploadRow } from "../store/rows.ts";
 import type { Comparable } from "./uploads.ts";
 

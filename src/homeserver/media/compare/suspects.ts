@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Files } from "../../../system/files/files.ts";
-import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { type QuerySession, sqlText } from "../../../system/query.ts";
 import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
 
 /** So many are remembered and looked at again; of more, only number and size are known. */

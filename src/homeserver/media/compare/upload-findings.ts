@@ -1,12 +1,11 @@
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts";
-import { describeDiffering } from "./compare.ts";
-import { MEDIA_MISSING } from "../export.ts";
+import { MEDIA_MISSING, MEDIA_ODD, MEDIA_UNREADABLE } from "../accept-ids.ts";
 import type { StorageProvider } from "../facts.ts";
-import type { Listed } from "../store/listed.ts";
 import { mayBeElsewhere } from "../providers/providers.ts";
+import type { Listed } from "../store/listed.ts";
+import { describeDiffering } from "./compare.ts";
 import type { AllRead } from "./read-all.ts";
-import { MEDIA_ODD, MEDIA_UNREADABLE } from "../store/store.ts";
 import type { Judged } from "./suspects.ts";
 import type { UploadsLook } from "./uploads.ts";
 

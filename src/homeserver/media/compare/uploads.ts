@@ -2,12 +2,12 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files, Walked } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
+import { locate, type Provider } from "../providers/provider.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
 import { Listed } from "../store/listed.ts";
+import { type UploadRow, uploadRows } from "../store/rows.ts";
 import { meet, type Meeting } from "./meet.ts";
-import { locate, type Provider } from "../providers/provider.ts";
-import { uploadRows, type UploadRow } from "../store/rows.ts";
-import { judgeAgain, Suspects, type Judged } from "./suspects.ts";
+import { judgeAgain, type Judged, Suspects } from "./suspects.ts";
 
 /** How uploads and files fit, and what lies in local_content. */
 export interface UploadsLook {

@@ -1,4 +1,4 @@
-import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { type QuerySession, sqlText } from "../../../system/query.ts";
 import type { Judged } from "./suspects.ts";
 import type { UploadsLook } from "./uploads.ts";
 

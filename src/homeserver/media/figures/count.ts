@@ -1,6 +1,6 @@
 import type { QuerySession } from "../../../system/query.ts";
-import { dayOf, type Ages, type DayRow } from "./age.ts";
 import type { Amount, LargeUpload, MediaKinds } from "../facts.ts";
+import { type Ages, dayOf, type DayRow } from "./age.ts";
 
 export interface MediaCount {
   readonly kinds: MediaKinds;

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { MigrationError, type ErrorCode } from "../../../errors.ts";
+import { type ErrorCode, MigrationError } from "../../../errors.ts";
 import type { HttpAnswer, HttpDownload } from "../../../system/http/http.ts";
 import { NoAnswer } from "../../../system/http/no-answer.ts";
 import type { System } from "../../../system/system.ts";
 import type { MediaRepoUsage } from "../facts.ts";
-import { faultOf, HOST, usageIn, whereOf, type MediaRepo } from "./usage.ts";
+import { faultOf, HOST, type MediaRepo, usageIn, whereOf } from "./usage.ts";
 
 /** One file of an export, as its metadata has it. */
 export const partSchema = z.object({

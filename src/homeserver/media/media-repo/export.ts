@@ -10,11 +10,11 @@ import type { System } from "../../../system/system.ts";
 import { findManifest, readArchive } from "../archive/read.ts";
 import { findingsOf, mustBeWhole } from "../archive/restore.ts";
 import { archiveInFolder, type ArchiveSource } from "../archive/source.ts";
-import { MediaRepoApi, type ExportPart } from "./api.ts";
+import { type ExportPart, MediaRepoApi } from "./api.ts";
 import { fetchParts, mustBeNames } from "./fetch.ts";
-import { ExportJournalFile, OWN_FOLDER, type ExportJournal } from "./journal.ts";
-import { waitUntilMade } from "./wait.ts";
+import { type ExportJournal, ExportJournalFile, OWN_FOLDER } from "./journal.ts";
 import type { MediaRepo } from "./usage.ts";
+import { waitUntilMade } from "./wait.ts";
 
 export interface MediaExportAsked {
   readonly repo: MediaRepo;

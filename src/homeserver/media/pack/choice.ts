@@ -1,4 +1,4 @@
-import type { MediaOrder } from "../store/folders.ts";
+import type { MediaOrder } from "../../scope.ts";
 
 /** What of the media goes into a bundle. */
 export interface MediaChoice extends MediaOrder {

@@ -4,13 +4,13 @@ import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { idOf, withHashes } from "./known-hashes.ts";
 import { fetched, providedFiles } from "../providers/provided.ts";
-import { Listed } from "../store/listed.ts";
 import { locate, type Provider } from "../providers/provider.ts";
+import { Listed } from "../store/listed.ts";
+import type { StoredFile } from "../store/store.ts";
+import { idOf, withHashes } from "./known-hashes.ts";
 import type { MediaEntry } from "./shared-reads.ts";
 import { openSteadily, type Reading } from "./stable-read.ts";
-import type { StoredFile } from "../store/store.ts";
 
 export interface Entering {
   readonly session: QuerySession;

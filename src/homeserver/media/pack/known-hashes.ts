@@ -1,4 +1,4 @@
-import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { type QuerySession, sqlText } from "../../../system/query.ts";
 import { uploadIdAt, UPLOADS } from "../store/layout.ts";
 import { hasHashes } from "../store/rows.ts";
 

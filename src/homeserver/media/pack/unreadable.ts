@@ -3,9 +3,9 @@ import { MigrationError } from "../../../errors.ts";
 import { drain } from "../../../pipeline/stage.ts";
 import { formatCount } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { MEDIA_UNREADABLE } from "../accept-ids.ts";
 import type { MediaExport } from "../export.ts";
 import { isOfOneFile } from "./stable-read.ts";
-import { MEDIA_UNREADABLE } from "../store/store.ts";
 
 type Store = Pick<MediaExport, "store" | "unreadableAccepted">;
 

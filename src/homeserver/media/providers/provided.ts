@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Entry, Files } from "../../../system/files/files.ts";
-import { sqlText, type QuerySession } from "../../../system/query.ts";
+import { type QuerySession, sqlText } from "../../../system/query.ts";
 import { uploadIdAt, uploadPath } from "../store/layout.ts";
-import { locate, type Located, type Provider } from "./provider.ts";
 import { bytewise, hasHashes } from "../store/rows.ts";
+import { locate, type Located, type Provider } from "./provider.ts";
 
 /** A file in a provider; with the hash that its row has, in lower-case hex, where there is one. */
 export interface ProvidedFile extends Located {

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import type { Finding } from "../../../report/finding.ts";
 import type { ObjectStoreAddress } from "../../../system/s3/object-store.ts";
-import { isMapping } from "../../settings.ts";
 import type { Homeserver } from "../../homeserver.ts";
+import { isMapping } from "../../settings.ts";
 import type { StorageProvider } from "../facts.ts";
 
 /** Names of Synapse's own provider, which keeps files in a folder (synapse/config/repository.py). */

@@ -2,12 +2,12 @@ import { join } from "node:path";
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import type { Origin, RemoteFacts } from "../facts.ts";
-import { REMOTE, REMOTE_KEYS, REMOTE_SEPARATOR, remotePath } from "../store/layout.ts";
 import { meet } from "../compare/meet.ts";
-import { locate } from "../providers/provider.ts";
-import { bytewise, inOneScan } from "../store/rows.ts";
 import type { Comparable } from "../compare/uploads.ts";
+import type { Origin, RemoteFacts } from "../facts.ts";
+import { locate } from "../providers/provider.ts";
+import { REMOTE, REMOTE_KEYS, REMOTE_SEPARATOR, remotePath } from "../store/layout.ts";
+import { bytewise, inOneScan } from "../store/rows.ts";
 
 /** Days without an answer after which a server is taken to be gone. */
 const PATIENCE = 30;

@@ -5,12 +5,6 @@ import type { Files } from "../../../system/files/files.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 import { Listed } from "./listed.ts";
 
-/** The id by which a person accepts that links and the like in the media store stay behind. */
-export const MEDIA_ODD = "media-odd";
-
-/** The id by which a person accepts that what cannot be read in the media store stays behind. */
-export const MEDIA_UNREADABLE = "media-unreadable";
-
 export interface StoredFile {
   /** Below the store: "local_content/aa/bb/…". */
   readonly name: string;

@@ -1,5 +1,5 @@
-import { sqlText, type QuerySession } from "../../../system/query.ts";
-import { MARK, type Campaign } from "./campaign.ts";
+import { type QuerySession, sqlText } from "../../../system/query.ts";
+import { type Campaign, MARK } from "./campaign.ts";
 
 /**
  * Who was sent this text before, by what lies in the server's own database: it outlives a lost record and a restart of

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { readText } from "./inputs.ts";
-import { textForEverybody, textForThoseAtRisk, type Occasion } from "./texts.ts";
+import { type Occasion, textForEverybody, textForThoseAtRisk } from "./texts.ts";
 
 export const FOR_EVERYBODY = "for-everybody.txt";
 export const FOR_THOSE_AT_RISK = "for-those-at-risk.txt";

@@ -5,11 +5,11 @@ import { formatCount, formatDuration } from "../../../report/units.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import type { Homeserver } from "../../homeserver.ts";
+import { several } from "../words.ts";
 import type { Campaign } from "./campaign.ts";
 import { NoticeRecord } from "./record.ts";
-import { mustTakeNotices, noticesUrl, noticesUser, type NoticeServer } from "./server.ts";
 import { sendNotices, type Sent } from "./send.ts";
-import { several } from "../words.ts";
+import { mustTakeNotices, type NoticeServer, noticesUrl, noticesUser } from "./server.ts";
 
 export interface NoticeOptions {
   /** Left out, the first plain listener of the configuration is asked. */

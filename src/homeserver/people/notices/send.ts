@@ -1,7 +1,7 @@
 import type { Http, HttpAnswer } from "../../../system/http/http.ts";
 import type { Machine } from "../../../system/machine.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { noticeFor, transactionFor, type Campaign } from "./campaign.ts";
+import { type Campaign, noticeFor, transactionFor } from "./campaign.ts";
 import type { NoticeRecord } from "./record.ts";
 import { fieldIn, type NoticeServer } from "./server.ts";
 

@@ -1,8 +1,8 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Http, HttpAnswer } from "../../../system/http/http.ts";
-import { settingAt } from "../../settings.ts";
 import type { Homeserver } from "../../homeserver.ts";
 import { urlsOf } from "../../service/inspect.ts";
+import { settingAt } from "../../settings.ts";
 
 /** A running Synapse that sends notices for us. */
 export interface NoticeServer {

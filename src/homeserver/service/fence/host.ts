@@ -1,10 +1,10 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
+import { containerState, engine } from "../../../system/containers.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
-import { containerState, engine } from "../../../system/containers.ts";
-import type { FenceRecord } from "./record.ts";
 import { dropInFor, holdUnit, systemctl, unitState } from "../../../system/systemd/systemctl.ts";
+import type { FenceRecord } from "./record.ts";
 
 export interface Fencing {
   readonly record: FenceRecord;

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
-import { liftFence, setFence, type Fence } from "../../config/fence.ts";
 import { systemctl } from "../../../system/systemd/systemctl.ts";
+import { type Fence, liftFence, setFence } from "../../config/fence.ts";
 
 /**
  * All that keeps the new server from starting: the names of its configuration; a drop-in for each unit, as a package

@@ -4,8 +4,8 @@ import { FENCE } from "../../../bundle/layout.ts";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
-import { keeperSchema, type Keeper } from "../keeper.ts";
 import { isDropIn } from "../../../system/systemd/systemctl.ts";
+import { type Keeper, keeperSchema } from "../keeper.ts";
 
 const changeSchema = z
   .object({

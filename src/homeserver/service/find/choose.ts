@@ -3,8 +3,8 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { onThisHost, type PathPair } from "../../path-map.ts";
-import { filesOfFolder, type ConfigSource } from "../../read.ts";
-import { placesOf, type FoundLaunches, type Launch } from "./launch.ts";
+import { type ConfigSource, filesOfFolder } from "../../read.ts";
+import { type FoundLaunches, type Launch, placesOf } from "./launch.ts";
 
 /** What a person said, as far as they did. */
 export interface GivenSource {

@@ -3,9 +3,9 @@ import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { MAIN_APP } from "./command-line.ts";
 import { containerLaunches } from "./containers.ts";
+import type { FoundLaunches, Launch, LaunchSystem } from "./launch.ts";
 import { processLaunches } from "./processes.ts";
 import { unitLaunches } from "./units.ts";
-import type { FoundLaunches, Launch, LaunchSystem } from "./launch.ts";
 
 /**
  * Looks for every Synapse of this host: systemd's unit files, containers, processes; and if there is none, where

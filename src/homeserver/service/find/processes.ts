@@ -3,7 +3,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Running } from "../../../system/machine.ts";
-import { absolute, synapseCommand, type SynapseCommand } from "./command-line.ts";
+import { absolute, type SynapseCommand, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 
 interface Processes {

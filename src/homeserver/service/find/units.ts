@@ -1,6 +1,6 @@
+import { type Unit, unitsAbout } from "../../../system/systemd/units.ts";
 import { absolute, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
-import { unitsAbout, type Unit } from "../../../system/systemd/units.ts";
 
 /** What systemd would start Synapse with, by the unit files on disk. Whether it did is not known here. */
 export async function unitLaunches({ files, machine }: LaunchSystem, root: string): Promise<Launch[]> {

@@ -2,10 +2,10 @@ import { dirname, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { workersNamedIn } from "../../config/handed-out.ts";
-import { isMapping } from "../../settings.ts";
 import { parseYaml, YamlFault } from "../../config/yaml/yaml.ts";
 import type { Homeserver, Settings } from "../../homeserver.ts";
-import { placesOf, type FoundLaunches, type Launch } from "./launch.ts";
+import { isMapping } from "../../settings.ts";
+import { type FoundLaunches, type Launch, placesOf } from "./launch.ts";
 
 /** A process beside the main one that does a part of its work. */
 export interface Worker {

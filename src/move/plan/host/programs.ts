@@ -1,10 +1,10 @@
 import { MigrationError } from "../../../errors.ts";
-import type { Finding } from "../../../report/finding.ts";
-import type { Files } from "../../../system/files/files.ts";
-import type { Programs } from "../../../system/programs/programs.ts";
-import { postgresProgramVersion } from "../../../system/postgres/postgres.ts";
 import { majorOf } from "../../../homeserver/database/facts.ts";
 import { findProgram } from "../../../homeserver/database/program.ts";
+import type { Finding } from "../../../report/finding.ts";
+import type { Files } from "../../../system/files/files.ts";
+import { postgresProgramVersion } from "../../../system/postgres/postgres.ts";
+import type { Programs } from "../../../system/programs/programs.ts";
 
 export interface Server {
   /** server_version_num. */

@@ -1,7 +1,7 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { composeLayout, type ComposePlaces } from "./compose.ts";
-import { debianLayout, DEBIAN_ACCOUNT } from "./debian.ts";
+import { DEBIAN_ACCOUNT, debianLayout } from "./debian.ts";
 import type { Layout, LayoutName, LayoutOwner } from "./layout.ts";
 import { pipLayout, type PipPlaces } from "./pip.ts";
 

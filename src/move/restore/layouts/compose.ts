@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { MigrationError } from "../../../errors.ts";
+import type { DatabaseRestore } from "../../../homeserver/database/target.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { shellWord } from "../../../system/shell-word.ts";
-import type { DatabaseRestore } from "../../../homeserver/database/target.ts";
 import type { Layout, LayoutFile, LayoutOwner, Started } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 

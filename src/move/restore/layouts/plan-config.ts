@@ -1,10 +1,10 @@
-import type { System } from "../../../system/system.ts";
 import { asDebianReads } from "../../../homeserver/config/pack/arrange.ts";
-import { planConfig, type ConfigPlan } from "../../../homeserver/config/restore.ts";
+import { type ConfigPlan, planConfig } from "../../../homeserver/config/restore.ts";
 import { argsOf, type DatabaseRestore } from "../../../homeserver/database/target.ts";
-import { installedSynapse } from "../../../homeserver/version/installed.ts";
 import { openedMark } from "../../../homeserver/service/fence/new-server.ts";
 import { parseVersion } from "../../../homeserver/synapse-versions.ts";
+import { installedSynapse } from "../../../homeserver/version/installed.ts";
+import type { System } from "../../../system/system.ts";
 import type { Chosen } from "./choose.ts";
 import { composeDatabase } from "./compose.ts";
 import type { Started } from "./layout.ts";

@@ -1,10 +1,10 @@
 import { MigrationError } from "../../../errors.ts";
-import type { System } from "../../../system/system.ts";
-import type { Progress } from "../../../system/progress.ts";
 import type { DatabaseTarget } from "../../../homeserver/database/target.ts";
 import { makeOwnedFolder } from "../../../system/files/owned-folder.ts";
-import { composeFiles, composeStart, composeUp, type ComposeVersions } from "./compose.ts";
+import type { Progress } from "../../../system/progress.ts";
+import type { System } from "../../../system/system.ts";
 import type { Chosen } from "./choose.ts";
+import { composeFiles, composeStart, composeUp, type ComposeVersions } from "./compose.ts";
 import type { Started } from "./layout.ts";
 import { pipFiles } from "./pip.ts";
 import { writeLayoutFiles } from "./write.ts";

@@ -1,19 +1,18 @@
-import type { ArchiveItem } from "../../../../src/homeserver/media/archive/items.ts";
-import { ItemsOf } from "../../../../src/homeserver/media/archive/items.ts";
-import { archiveInTar } from "../../../../src/homeserver/media/archive/source.ts";
-import type { ArchiveRecord } from "../../../../src/homeserver/media/archive/record.ts";
-import {
-  findManifest,
-  readArchive,
-  type ArchiveRead,
-} from "../../../../src/homeserver/media/archive/read.ts";
+import { type ArchiveItem, ItemsOf } from "../../../../src/homeserver/media/archive/items.ts";
 import type { ArchiveManifest } from "../../../../src/homeserver/media/archive/manifest.ts";
 import {
-  archiveEntries,
+  type ArchiveRead,
+  findManifest,
+  readArchive,
+} from "../../../../src/homeserver/media/archive/read.ts";
+import type { ArchiveRecord } from "../../../../src/homeserver/media/archive/record.ts";
+import { archiveInTar } from "../../../../src/homeserver/media/archive/source.ts";
+import type { Upload } from "../../../../src/homeserver/media/archive/upload.ts";
+import {
   ARCHIVE_SIZES,
+  archiveEntries,
   type ArchiveSizes,
 } from "../../../../src/homeserver/media/archive/write.ts";
-import type { Upload } from "../../../../src/homeserver/media/archive/upload.ts";
 import type { Bytes } from "../../../../src/pipeline/stage.ts";
 import { packTar } from "../../../../src/pipeline/tar.ts";
 import { chunked, collect } from "../../../support/bytes.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../../../src/errors.ts";
 import { ItemsOf } from "../../../../src/homeserver/media/archive/items.ts";
-import { archiveEntries, ARCHIVE_SIZES } from "../../../../src/homeserver/media/archive/write.ts";
+import { ARCHIVE_SIZES, archiveEntries } from "../../../../src/homeserver/media/archive/write.ts";
 import { storedSize } from "../../../../src/pipeline/compress.ts";
 import { packTar, tarSize, unpackTar } from "../../../../src/pipeline/tar.ts";
 import { breaksAfter, chunked, noise } from "../../../support/bytes.ts";

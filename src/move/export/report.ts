@@ -1,0 +1,65 @@
+import type { Inventory } from "../../bundle/inventory.ts";
+import type { Manifest } from "../../bundle/manifest.ts";
+import { type Finding, worst } from "../../report/finding.ts";
+import type { Bars, Page } from "../../report/page.ts";
+import { formatBytes, formatDuration } from "../../report/units.ts";
+import { PROGRAM } from "../../system/version.ts";
+import type { Prediction } from "../outage/prediction.ts";
+import { contentFacts, largestTables, moment, predictedWords } from "../report-facts.ts";
+import { sectionsOf } from "../sections.ts";
+
+/** The report that lies in the bundle: what was packed. It is not encrypted, so it has names and numbers, and nothing secret. */
+export function exportPage(made: {
+  manifest: Manifest;
+  inventory: Inventory;
+  findings: readonly Finding[];
+  /** What people were told before the stop. */
+  predicted: Prediction | undefined;
+  /** How long each piece of the outage took. */
+  pieces: Bars["rows"];
+  now: number;
+}): Page {
+  const { manifest, inventory, findings, predicted, pieces, now } = made;
+  const { subject, rehearsal, artifacts, outageSince } = manifest;
+  const size = artifacts.reduce((sum, artifact) => sum + artifact.size, 0);
+  return {
+    title: rehearsal ? `A rehearsal of ${subject}` : `${subject}, packed for its move`,
+    lead: rehearsal
+      ? "Made while the server went on running, for practice. What was written since is not in it."
+      : "Database, media, configuration and signing key, each one encrypted file. The old server must not be started again.",
+    verdict: {
+      level: worst(findings),
+      sentence: "every artifact was read back to its last byte, and holds what was packed",
+    },
+    facts: [
+      { label: "Homeserver", value: subject },
+      { label: "Size of the bundle", value: formatBytes(size) },
+      ...contentFacts(sectionsOf(inventory)),
+      {
+        label: "Down since",
+        value: outageSince === null ? "still running" : moment(Date.parse(outageSince)),
+      },
+      ...(outageSince === null
+        ? []
+        : [
+            { label: "Outage so far", value: formatDuration((now - Date.parse(outageSince)) / 1000) },
+            { label: "Outage predicted", value: predictedWords(predicted) },
+          ]),
+      { label: "Bundle", value: manifest.id },
+    ],
+    findings,
+    bars: [
+      ...(pieces.length === 0 ? [] : [{ title: "The outage so far", rows: pieces }]),
+      {
+        title: "Artifacts",
+        rows: artifacts.map(({ name, size: bytes }) => ({
+          label: name,
+          value: bytes,
+          text: formatBytes(bytes),
+        })),
+      },
+      largestTables(sectionsOf(inventory)),
+    ],
+    foot: `${PROGRAM}, ${moment(now)}`,
+  };
+}
