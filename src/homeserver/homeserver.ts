@@ -1,4 +1,4 @@
-import type { Mas } from "./mas/mas.ts";
+import type { PostgresAddress } from "../system/postgres/call.ts";
 import type { PathPair } from "./path-map.ts";
 
 /** A Synapse on this host as its configuration describes it. Made by `read.ts` alone; nothing past that door checks again. */
@@ -81,4 +81,25 @@ export interface Referenced {
   readonly role: "signing-key" | "secret" | "appservice" | "tls" | "log-config" | "templates" | "other";
   /** Without it the new server would be another, or would not start. One that is not required is only warned of. */
   readonly required: boolean;
+}
+
+/**
+ * A Matrix Authentication Service as its configuration describes it. Made by `read.ts` alone. What it has in common with
+ * a homeserver is packed, restored and proven as that is.
+ */
+export interface Mas extends Pick<Homeserver, "serverName" | "configPaths" | "referenced" | "secrets"> {
+  readonly configFiles: readonly ConfigFile[];
+  /** Merged as the service merges them: mappings key by key, anything else by the later file. */
+  readonly settings: Settings;
+  readonly address: PostgresAddress;
+}
+
+/** Where an unencrypted HTTP listener of this host can be asked from here. */
+export function urlsOf({ port, addresses, tls, resources }: Listener): string[] {
+  if (port === undefined || tls || resources.length === 0) return [];
+  const hosts = addresses.length === 0 ? ["127.0.0.1"] : addresses;
+  return hosts.map((host) => {
+    const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+    return `http://${local.includes(":") ? `[${local}]` : local}:${port}`;
+  });
 }

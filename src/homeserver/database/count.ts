@@ -1,6 +1,5 @@
 import { type QuerySession, sqlName } from "../../system/query.ts";
-import { leftBehind, ONE_TIME_KEYS } from "../left-behind.ts";
-import { type Kept, NOTHING_KEPT } from "../scope.ts";
+import { type Kept, leftBehind, NOTHING_KEPT, ONE_TIME_KEYS } from "../scope.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
 import type { DatabaseSection } from "./section.ts";
 import { SCHEMA_VERSIONS, type Store } from "./store.ts";

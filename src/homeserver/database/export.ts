@@ -12,8 +12,7 @@ import {
 } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
-import { ONE_TIME_KEYS } from "../left-behind.ts";
-import { type Kept, keptInputs } from "../scope.ts";
+import { type Kept, keptInputs, ONE_TIME_KEYS } from "../scope.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./dump/extensions.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";

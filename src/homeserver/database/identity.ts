@@ -1,6 +1,7 @@
 import { MigrationError } from "../../errors.ts";
+import type { Finding } from "../../report/finding.ts";
+import { formatCount } from "../../report/units.ts";
 import { type QuerySession, sqlText } from "../../system/query.ts";
-import { NEEDED } from "./whose.ts";
 
 /** Throws `database-unsupported` when it is none of a Matrix Authentication Service. */
 export async function mustBeMas(session: QuerySession): Promise<void> {
@@ -62,4 +63,70 @@ export async function mustBeSynapse(session: QuerySession, serverName: string): 
       },
     );
   }
+}
+/** Without these it is not a database that can be moved (`mustBeSynapse` asks for the same ones). */
+export const NEEDED = [
+  ...["schema_version", "schema_compat_version", "users", "events", "local_media_repository"],
+  "e2e_one_time_keys_json",
+];
+/** Names of all tables that can be found without a schema. */
+export async function tableNames(session: QuerySession): Promise<ReadonlySet<string>> {
+  const rows = await session.all<{ name: string }>(
+    session.engine === "postgres"
+      ? "SELECT c.relname AS name FROM pg_class c WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace"
+      : "SELECT name FROM sqlite_master WHERE type = 'table'",
+  );
+  return new Set(rows.map(({ name }) => name));
+}
+/** Whether it is a Synapse's database at all. No finding when it is. */
+export function foreignDatabase(names: ReadonlySet<string>, where: string): Finding[] {
+  const missing = NEEDED.filter((name) => !names.has(name));
+  if (missing.length === 0) return [];
+  const empty = names.size === 0;
+  return [
+    {
+      id: empty ? "database-empty" : "database-foreign",
+      level: "blocker",
+      sentence: empty
+        ? `the database ${where} is empty`
+        : `the database ${where} is not that of a Synapse that can be moved`,
+      ...(empty ? {} : { evidence: missing.map((name) => `there is no table ${name}`) }),
+      hint: empty
+        ? "check the database settings: Synapse would make a new, empty homeserver in it without a word"
+        : "check the database settings; a Synapse older than 1.37 must be upgraded first",
+    },
+  ];
+}
+/**
+ * Users of another server name. Synapse looks at one row only and refuses to start if it is foreign
+ * (synapse/storage/databases/main/__init__.py, check_database_before_upgrade), so which row comes first decides.
+ */
+export async function foreignUsers(session: QuerySession, serverName: string): Promise<Finding> {
+  const end = `:${serverName}`;
+  const { users, foreign } = await session.one<{ users: number; foreign: number | null }>(`
+    SELECT count(*) AS users, SUM(CASE WHEN substr(name, length(name) - ${end.length - 1}) <> ${sqlText(end)} THEN 1 ELSE 0 END) AS "foreign"
+    FROM users`);
+  if (users === 0)
+    return {
+      id: "database-users",
+      level: "warning",
+      sentence: "the database has no users",
+      hint: "check that it is the right one: moving an empty homeserver moves nothing",
+    };
+  if (!foreign)
+    return {
+      id: "database-users",
+      level: "ok",
+      sentence: `all ${formatCount(users)} accounts are of ${serverName}`,
+    };
+  const examples = await session.all<{ domain: string; count: number }>(`
+    SELECT substr(name, ${session.engine === "postgres" ? "strpos(name, ':')" : "instr(name, ':')"} + 1) AS domain, count(*) AS count FROM users
+    WHERE substr(name, length(name) - ${end.length - 1}) <> ${sqlText(end)} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5`);
+  return {
+    id: "users-foreign",
+    level: "blocker",
+    sentence: `${formatCount(foreign)} of ${formatCount(users)} accounts are of another server than ${serverName}`,
+    evidence: examples.map(({ domain, count }) => `${domain}: ${formatCount(count)}`),
+    hint: "check that configuration and database belong together: a server_name can never be changed, and Synapse refuses to start with one that differs",
+  };
 }

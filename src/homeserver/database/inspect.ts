@@ -18,8 +18,8 @@ import { type TableSize, tableSizes } from "./checks/sizes.ts";
 import { READ_WHOLE, sqliteFindings } from "./checks/sqlite-findings.ts";
 import { unreadableText } from "./checks/text-check.ts";
 import { type DatabaseFacts, databaseFacts } from "./facts.ts";
+import { foreignDatabase, foreignUsers, tableNames } from "./identity.ts";
 import { type Look, reasonOf } from "./look.ts";
-import { foreignDatabase, foreignUsers, tableNames } from "./whose.ts";
 
 export interface DatabaseInspection {
   readonly findings: readonly Finding[];

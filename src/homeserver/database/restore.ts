@@ -8,8 +8,7 @@ import {
   reasonIn,
 } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import { removeLeftBehind } from "../left-behind.ts";
-import type { Kept } from "../scope.ts";
+import { type Kept, removeLeftBehind } from "../scope.ts";
 import { HALF_FILLED, removeMark } from "./fill/half-filled.ts";
 import { AS_BEFORE } from "./fill/pg-restore.ts";
 import { guarded } from "./fill/restrict.ts";

@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { ONE_TIME_KEYS, removeLeftBehind } from "../left-behind.ts";
+import { ONE_TIME_KEYS, removeLeftBehind } from "../scope.ts";
 import { countRows, readSequences, readStreams } from "./count.ts";
 import type { DatabaseSection } from "./section.ts";
 import { SCHEMA_VERSIONS, type Store, storeWords } from "./store.ts";

@@ -5,9 +5,8 @@ import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import { unitsAbout } from "../../system/systemd/units.ts";
 import { authenticationService } from "../config/checks/host.ts";
-import type { Homeserver } from "../homeserver.ts";
+import type { Homeserver, Mas } from "../homeserver.ts";
 import { settingAt } from "../settings.ts";
-import type { Mas } from "./mas.ts";
 
 type Looking = { readonly files: Files; readonly machine: Machine };
 

@@ -2,10 +2,9 @@ import { dirname, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import { parseYaml, YamlFault } from "../config/yaml/yaml.ts";
-import type { ConfigFile, PlaceOf, Referenced, Secret, Settings } from "../homeserver.ts";
+import type { ConfigFile, Mas, PlaceOf, Referenced, Secret, Settings } from "../homeserver.ts";
 import { findSettings, isMapping, settingAt } from "../settings.ts";
 import { masAddress } from "./address.ts";
-import type { Mas } from "./mas.ts";
 
 export interface MasSource {
   /** What the service is given with `--config`, in order. */

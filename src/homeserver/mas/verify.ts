@@ -5,7 +5,7 @@ import type { Postgres } from "../../system/postgres/postgres.ts";
 import { verifyConfig } from "../config/verify.ts";
 import { asWhoMay } from "../database/address.ts";
 import { verifyDatabase } from "../database/verify.ts";
-import type { Mas } from "./mas.ts";
+import type { Mas } from "../homeserver.ts";
 
 /** The gates of the authentication service: its rows, and the secrets that must not change. Reads only. */
 export async function masGates(

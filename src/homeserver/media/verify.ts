@@ -1,8 +1,7 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { leftBehind } from "../left-behind.ts";
-import { type Kept, NOTHING_KEPT } from "../scope.ts";
+import { type Kept, leftBehind, NOTHING_KEPT } from "../scope.ts";
 import { MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNREADABLE } from "./accept-ids.ts";
 import { compareMedia, type Comparison, describeDiffering } from "./compare/compare.ts";
 import { idOf } from "./pack/known-hashes.ts";

@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import { describeAddress } from "../../system/postgres/postgres.ts";
+import { foreignDatabase, foreignUsers, tableNames } from "../database/identity.ts";
 import type { Look } from "../database/look.ts";
-import { foreignDatabase, foreignUsers, tableNames } from "../database/whose.ts";
 
 /** Throws `database-unsupported` when it is empty, no Synapse's, or another server's. */
 export async function mustBeItsDatabase(look: Look, serverName: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import { jsonOf } from "../../system/http/ask.ts";
 import type { Http } from "../../system/http/http.ts";
 import type { Machine, Running } from "../../system/machine.ts";
-import type { Homeserver, Listener } from "../homeserver.ts";
+import { type Homeserver, urlsOf } from "../homeserver.ts";
 
 /** Signs that Synapse or one of its workers is up: processes that read this configuration, listeners that answer. */
 export async function signsOfLife(
@@ -60,14 +60,4 @@ async function answers({ listeners, serverName }: Homeserver, http: Http): Promi
       hint: "stop Synapse and its workers: systemctl stop matrix-synapse",
     },
   ];
-}
-
-/** Where an unencrypted HTTP listener of this host can be asked from here. */
-export function urlsOf({ port, addresses, tls, resources }: Listener): string[] {
-  if (port === undefined || tls || resources.length === 0) return [];
-  const hosts = addresses.length === 0 ? ["127.0.0.1"] : addresses;
-  return hosts.map((host) => {
-    const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-    return `http://${local.includes(":") ? `[${local}]` : local}:${port}`;
-  });
 }

@@ -5,10 +5,9 @@ import { answerOf, jsonOf } from "../../system/http/ask.ts";
 import type { Http, HttpAnswer } from "../../system/http/http.ts";
 import { askProgram } from "../../system/programs/ask.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import type { Homeserver } from "../homeserver.ts";
+import { type Homeserver, urlsOf } from "../homeserver.ts";
 import { isOnThisHost, onThisHost } from "../path-map.ts";
 import type { Launch } from "../service/find/launch.ts";
-import { urlsOf } from "../service/inspect.ts";
 import { isMapping } from "../settings.ts";
 import { parseVersion, type Version } from "../synapse-versions.ts";
 

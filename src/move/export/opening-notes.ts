@@ -1,5 +1,4 @@
-import { ONE_TIME_KEYS, removeLeftBehind } from "../../homeserver/left-behind.ts";
-import { type Kept, NOTHING_KEPT } from "../../homeserver/scope.ts";
+import { type Kept, NOTHING_KEPT, ONE_TIME_KEYS, removeLeftBehind } from "../../homeserver/scope.ts";
 import type { QuerySession } from "../../system/query.ts";
 
 /** What somebody must know who opens a bundle with plain programs and not with synlift. Goes into the bundle. */

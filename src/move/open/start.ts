@@ -1,10 +1,10 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
 import { askForMedia, sampleUpload } from "../../homeserver/media/ask-started.ts";
 import { liftNewFence, setNewFence } from "../../homeserver/service/fence/new-server.ts";
-import { signsOfLife, urlsOf } from "../../homeserver/service/inspect.ts";
+import { signsOfLife } from "../../homeserver/service/inspect.ts";
 import { start, stop, waitUntilUp } from "../../homeserver/service/start.ts";
 import { askServer } from "../../homeserver/service/verify.ts";
 import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";

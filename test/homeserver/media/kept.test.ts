@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { leftBehind, removeLeftBehind } from "../../../src/homeserver/left-behind.ts";
 import { keptFindings, lostOrigins } from "../../../src/homeserver/media/remote/origins.ts";
 import { keptFolders } from "../../../src/homeserver/media/store/folders.ts";
 import { isStorePath } from "../../../src/homeserver/media/store/layout.ts";
-import { type Kept, NOTHING_KEPT } from "../../../src/homeserver/scope.ts";
+import { type Kept, leftBehind, NOTHING_KEPT, removeLeftBehind } from "../../../src/homeserver/scope.ts";
 import type { Http } from "../../../src/system/http/http.ts";
 import { NoAnswer, type Silence } from "../../../src/system/http/no-answer.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";

@@ -5,8 +5,7 @@ import { unpackTar } from "../../../pipeline/tar.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
 import { BESIDE, type Sqlite } from "../../../system/sqlite/sqlite.ts";
-import { removeLeftBehind } from "../../left-behind.ts";
-import type { Kept } from "../../scope.ts";
+import { type Kept, removeLeftBehind } from "../../scope.ts";
 import { filesOf } from "../file-state.ts";
 import { SQLITE_FILE } from "./export.ts";
 

@@ -1,7 +1,6 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Http, HttpAnswer } from "../../../system/http/http.ts";
-import type { Homeserver } from "../../homeserver.ts";
-import { urlsOf } from "../../service/inspect.ts";
+import { type Homeserver, urlsOf } from "../../homeserver.ts";
 import { settingAt } from "../../settings.ts";
 
 /** A running Synapse that sends notices for us. */
