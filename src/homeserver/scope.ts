@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { type QuerySession, sqlText } from "../system/query.ts";
-import type { Kept, LeftBehind } from "./scope.ts";
 
 /**
  * What is moved besides uploads and their thumbnails: those rows stay, and their files are packed. The rest of the

@@ -1,4 +1,4 @@
-import { join } from "path/posix";
+import { join } from "node:path";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { REPORT } from "../../bundle/layout.ts";
 import { type Finding, worst } from "../../report/finding.ts";
@@ -9,9 +9,8 @@ import type { Files } from "../../system/files/files.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { predictionIn } from "../outage/prediction.ts";
 import { contentFacts, largestTables, moment, predictedWords } from "../report-facts.ts";
-import { type recordFolder, RestoreRecord } from "../restore/record.ts";
+import { recordFolder, type RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
-import type { GateReport } from "./report.ts";
 
 /** The report of the opening: every gate, who accepted what, and how long people were without their server. */
 export function openPage(opened: {
