@@ -1,15 +1,16 @@
-import type { Sections } from "../../move/sections.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { Postgres } from "../../system/postgres/postgres.ts";
+import type { ConfigSection } from "../config/pack/packed-file.ts";
 import { verifyConfig } from "../config/verify.ts";
 import { asWhoMay } from "../database/address.ts";
+import type { DatabaseSection } from "../database/section.ts";
 import { verifyDatabase } from "../database/verify.ts";
 import type { Mas } from "../homeserver.ts";
 
 /** The gates of the authentication service: its rows, and the secrets that must not change. Reads only. */
 export async function masGates(
-  section: NonNullable<Sections["mas"]>,
+  section: { readonly database: DatabaseSection; readonly config: ConfigSection },
   mas: Mas | undefined,
   salt: Uint8Array,
   system: { postgres: Postgres; machine: Machine },

@@ -10,7 +10,6 @@ import type { Finding } from "../../report/finding.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import type { ExportClock } from "../export/clock.ts";
 import { closedBefore, openFileWords, openRoleWords } from "./still-read-only.ts";
 
 /** The databases of a homeserver, as they are to be closed. */
@@ -18,6 +17,14 @@ export interface Databases {
   readonly postgres: readonly { readonly address: PostgresAddress; readonly store: Store }[];
   /** Files of SQLite. */
   readonly files: readonly string[];
+}
+
+/** Records the outage. */
+export interface OutageClock {
+  /** The server is about to be stopped; or, by a run before this one, it was. */
+  outageBegins(): Promise<void>;
+  /** The stop failed: the server still answers. */
+  outageSpared(): Promise<void>;
 }
 
 export interface TakeDown {
@@ -34,7 +41,7 @@ export interface TakeDown {
   /** Everything that shows that it is up, now. */
   readonly look: () => Promise<readonly Finding[]>;
   /** Told when people are about to lose their server, and when they did not after all: the stop failed, and it answers. */
-  readonly clock: Pick<ExportClock, "outageBegins" | "outageSpared">;
+  readonly clock: OutageClock;
 }
 
 /**
