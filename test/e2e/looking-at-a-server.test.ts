@@ -18,7 +18,7 @@ import { askTarget } from "../../src/homeserver/version/target.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { realHttp } from "../../src/system/http/http.ts";
-import { folderWith } from "../homeserver/folder-with.ts";
+import { folderWith } from "../support/folder-with.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/homeserver-folder.ts";
 import { synapsePython, SynapseServer } from "../support/lab/synapse-server.ts";

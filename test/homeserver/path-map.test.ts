@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { isOnThisHost, onThisHost } from "../../src/homeserver/path-map.ts";
 import { readHomeserver } from "../../src/homeserver/read.ts";
 import { realFiles } from "../../src/system/files/files.ts";
-import { folderWith } from "./folder-with.ts";
+import { folderWith } from "../support/folder-with.ts";
 
 const MAP = [
   { inside: "/data", outside: "/srv/synapse" },

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
 import { readHomeserver } from "../../src/homeserver/read.ts";
 import { realFiles } from "../../src/system/files/files.ts";
-import { folderWith, MINIMUM } from "./folder-with.ts";
+import { folderWith, MINIMUM } from "../support/folder-with.ts";
 
 const read = (folder: string, ...configPaths: string[]) =>
   readHomeserver({ configPaths, workingFolder: folder }, realFiles);

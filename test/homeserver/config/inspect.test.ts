@@ -3,7 +3,7 @@ import { test, type TestContext } from "node:test";
 import { inspectConfig } from "../../../src/homeserver/config/inspect.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
-import { folderWith, MINIMUM } from "../folder-with.ts";
+import { folderWith, MINIMUM } from "../../support/folder-with.ts";
 
 async function inspected(t: TestContext, contents: Record<string, string>) {
   const folder = folderWith(t, contents);

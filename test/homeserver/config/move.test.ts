@@ -15,7 +15,7 @@ import { verifyConfig } from "../../../src/homeserver/config/verify.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
-import { folderWith } from "../folder-with.ts";
+import { folderWith } from "../../support/folder-with.ts";
 
 const SALT = new Uint8Array(32).fill(7);
 const KEY = "ed25519 a_test AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n";

@@ -16,7 +16,7 @@ import { type Progress, silent } from "../../../src/system/progress.ts";
 import { realObjectStores } from "../../../src/system/s3/s3.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { emptied, insert, type MediaDatabase } from "../../support/media-database.ts";
-import { MINIMUM } from "../folder-with.ts";
+import { MINIMUM } from "../../support/folder-with.ts";
 
 export const NOW = Date.UTC(2026, 4, 20);
 

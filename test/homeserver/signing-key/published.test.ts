@@ -9,7 +9,7 @@ import { canonical } from "../../../src/homeserver/signing-key/published.ts";
 import type { Finding } from "../../../src/report/finding.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
-import { folderWith, MINIMUM } from "../folder-with.ts";
+import { folderWith, MINIMUM } from "../../support/folder-with.ts";
 
 /** As signedjson derives them. */
 const FIRST = {

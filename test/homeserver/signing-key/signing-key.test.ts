@@ -10,7 +10,7 @@ import { parseKeyFile } from "../../../src/homeserver/signing-key/key-file.ts";
 import { keepSigningKey } from "../../../src/homeserver/signing-key/restore.ts";
 import { verifySigningKey } from "../../../src/homeserver/signing-key/verify.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
-import { folderWith, MINIMUM } from "../folder-with.ts";
+import { folderWith, MINIMUM } from "../../support/folder-with.ts";
 
 /** Written by signedjson 1.1.4 (`write_signing_keys`), with the public keys it derives. */
 const FIRST = {

@@ -1,0 +1,237 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { appendFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { type Choice, mediaEntries, Noticed } from "../../../../src/homeserver/media/pack/entries.ts";
+import {
+  BucketProvider,
+  folderProvider,
+  type Provider,
+} from "../../../../src/homeserver/media/providers/provider.ts";
+import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
+import { type StoredFile, walkStore } from "../../../../src/homeserver/media/store/store.ts";
+import { packTar, type TarEntry, unpackTar } from "../../../../src/pipeline/tar.ts";
+import { realFiles as files } from "../../../../src/system/files/files.ts";
+import { realObjectStores } from "../../../../src/system/s3/s3.ts";
+import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
+import { S3Server } from "../../../support/lab/s3-server.ts";
+import {
+  emptied,
+  insert,
+  type MediaDatabase,
+  mediaInPostgres,
+  mediaInSqlite,
+} from "../../../support/media-database.ts";
+import { MediaHome } from "../inspected-media.ts";
+
+let cluster: PostgresCluster;
+let server: S3Server;
+const databases = new Map<string, MediaDatabase>();
+const { signal } = new AbortController();
+
+before(async () => {
+  [cluster, server] = await Promise.all([PostgresCluster.start(), S3Server.start()]);
+  databases.set("postgres", await mediaInPostgres(cluster, "entries", "new"));
+  databases.set("sqlite", mediaInSqlite("new"));
+  databases.set("sqlite without hashes", mediaInSqlite("old"));
+});
+after(async () => {
+  await server.stop();
+  await cluster.stop();
+});
+
+interface Packed {
+  readonly contents: ReadonlyMap<string, string>;
+  /** What the list of what is packed was told. */
+  readonly listed: readonly string[];
+  readonly noticed: ReturnType<Noticed["outcome"]>;
+}
+
+/** Packs and unpacks; `between` is called for each entry before its content is read. */
+async function packed(
+  home: MediaHome,
+  database: MediaDatabase,
+  {
+    providers = [],
+    between = () => undefined,
+    ...choice
+  }: Choice & { providers?: readonly Provider[]; between?: (entry: TarEntry) => void } = {},
+): Promise<Packed> {
+  const session = await database.connect();
+  const noticed = new Noticed();
+  const listed: string[] = [];
+  const from = { session, store: home.store, providers, files, signal, noticed };
+  const note = (file: StoredFile) => {
+    listed.push(file.name);
+    return Promise.resolve();
+  };
+  const entries = async function* () {
+    for await (const entry of mediaEntries(walkStore(home.store, files), from, note, choice)) {
+      between(entry);
+      yield entry;
+    }
+  };
+  const contents = new Map<string, string>();
+  try {
+    for await (const { name, content } of unpackTar(packTar(entries()))) {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of content) chunks.push(chunk);
+      assert.ok(!contents.has(name), `${name} is packed once`);
+      contents.set(name, Buffer.concat(chunks).toString());
+    }
+  } finally {
+    await session.close();
+  }
+  return { contents, listed, noticed: noticed.outcome() };
+}
+
+const at = (home: MediaHome, id: string) => join(home.store, uploadPath(id)!);
+
+for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
+  describe(kind, () => {
+    const hashes = kind !== "sqlite without hashes";
+    let database: MediaDatabase;
+    let home: MediaHome;
+
+    beforeEach(async () => {
+      database = databases.get(kind)!;
+      home = new MediaHome(database, hashes);
+      await database.run(emptied);
+    });
+
+    /** With its row. */
+    async function upload(id: string, content: string, created = 1000): Promise<void> {
+      home.file(uploadPath(id)!, content);
+      await row(id, content, created);
+    }
+
+    async function row(id: string, content: string, created = 1000): Promise<void> {
+      const sha256 = createHash("sha256").update(content).digest("hex");
+      const values = { media_id: id, media_length: content.length, created_ts: created, user_id: "@a:b" };
+      await database.run(insert("local_media_repository", [{ ...values, ...(hashes ? { sha256 } : {}) }]));
+    }
+
+    test("each file goes in as it lies, and one whose hash is another is told where hashes are known", async () => {
+      await upload("AAaaFirst", "first");
+      await upload("BBbbSecond", "second");
+      await upload("aaaafirst", "differs in case alone");
+      home.file("local_content/AA/aa/stray", "nobody's").file("local_thumbnails/AA/aa/First/x", "thumb");
+      writeFileSync(at(home, "BBbbSecond"), "secONd");
+      const { contents, listed, noticed } = await packed(home, database);
+      assert.deepEqual(
+        [...contents],
+        [
+          ["local_content/AA/aa/First", "first"],
+          ["local_content/AA/aa/stray", "nobody's"],
+          ["local_content/BB/bb/Second", "secONd"],
+          ["local_content/aa/aa/first", "differs in case alone"],
+          ["local_thumbnails/AA/aa/First/x", "thumb"],
+        ],
+      );
+      assert.deepEqual(listed, [...contents.keys()]);
+      assert.deepEqual(noticed.changed, hashes ? ["BBbbSecond"] : []);
+      assert.deepEqual([noticed.files, noticed.bytes, noticed.provided], [5, 45, 0]);
+    });
+
+    test("a file that is gone when its turn comes is left out, and one that goes while it is read is whole", async () => {
+      await upload("AAaaFirst", "first");
+      await upload("BBbbSecond", "second");
+      await upload("CCccThird", "third");
+      const between = ({ name }: TarEntry) => {
+        if (name !== "local_content/AA/aa/First") return;
+        rmSync(at(home, "AAaaFirst"));
+        rmSync(at(home, "BBbbSecond"));
+      };
+      const { contents } = await packed(home, database, { between });
+      assert.deepEqual([...contents.values()], ["first", "third"]);
+    });
+
+    test("a file that shrinks, grows or is replaced while it is read is kept from the list of what is packed", async () => {
+      const long = "x".repeat(3_000_000);
+      for (const id of ["AAaaShrinks", "BBbbGrows", "CCccOther", "DDddStays"]) await upload(id, long);
+      const between = ({ name }: TarEntry) => {
+        if (name.endsWith("Shrinks")) truncateSync(at(home, "AAaaShrinks"), 1_500_000);
+        if (name.endsWith("Grows")) appendFileSync(at(home, "BBbbGrows"), "more");
+        if (name.endsWith("Other")) writeFileSync(at(home, "CCccOther"), "y".repeat(3_000_000));
+      };
+      const { contents, listed, noticed } = await packed(home, database, { between });
+      assert.deepEqual(listed, ["local_content/DD/dd/Stays"]);
+      assert.deepEqual(
+        [...contents.values()].map(({ length }) => length),
+        Array(4).fill(3_000_000),
+      );
+      assert.equal(contents.get("local_content/BB/bb/Grows"), long);
+      assert.equal(noticed.changedCount, 0);
+      const last = {
+        last: true,
+        between: () => {
+          appendFileSync(at(home, "DDddStays"), "more");
+        },
+      };
+      await assert.rejects(packed(home, database, last), { code: "source-changed" });
+    });
+
+    test("what only a provider has is packed from there: folder and bucket, uploads and thumbnails, by their rows", async () => {
+      await upload("AAaaHere", "here");
+      for (const [id, content] of [
+        ["BBbbFolder", "in the folder"],
+        ["CCccBucket", "in the bucket"],
+        ["DDddBoth", "in both"],
+        ["EEeeNowhere", "lost"],
+        ["FFffOther", "of another size"],
+        ["GGggLarge", "l".repeat(2_000_000)],
+        ["zz-_Odd.[x]:1", "odd, and allowed"],
+      ] as const)
+        await row(id, content);
+      // What was left of a copy that was cut off.
+      home.file("local_content/DD/dd/Both", "cut");
+      const backup = new MediaHome(database);
+      backup
+        .file("local_content/BB/bb/Folder", "in the folder")
+        .file("local_content/DD/dd/Both", "in both")
+        .file("local_content/XX/xx/Deleted", "its row is gone")
+        .file("local_thumbnails/BB/bb/Folder/32-32-image-png-crop", "thumb");
+      const bucket = `media-${kind.replaceAll(" ", "-")}`;
+      await server.makeBucket(bucket);
+      for (const [path, content] of [
+        ["local_content/CC/cc/Bucket", "in the bucket"],
+        ["local_content/DD/dd/Both", "IN BOTH"],
+        ["local_content/AA/aa/Here", "here"],
+        ["local_content/FF/ff/Other", "short"],
+        ["local_content/GG/gg/Large", "l".repeat(2_000_000)],
+        ["local_content/zz/-_/Odd.[x]:1", "odd, and allowed"],
+        ["local_content/XX/xx/Deleted", "its row is gone"],
+        ["local_thumbnails/CC/cc/Bucket/32-32-image-png-crop", "another thumb"],
+        ["local_thumbnails/XX/xx/Deleted/32-32-image-png-crop", "its row is gone"],
+      ] as const)
+        await server.put(bucket, `hs/${path}`, content);
+      const objects = realObjectStores(signal).open({
+        ...{ bucket, prefix: "hs/", endpoint: server.url },
+        credentials: { accessKeyId: "lab", secretAccessKey: "lab" },
+      });
+      const providers = [folderProvider(backup.store, files), new BucketProvider(objects)];
+      const { contents, listed, noticed } = await packed(home, database, { providers });
+      assert.deepEqual(
+        [...contents].map(([name, content]) => [name, content.slice(0, 20)]),
+        [
+          ["local_content/AA/aa/Here", "here"],
+          ["local_content/BB/bb/Folder", "in the folder"],
+          ["local_content/CC/cc/Bucket", "in the bucket"],
+          ["local_content/DD/dd/Both", "in both"],
+          ["local_content/GG/gg/Large", "l".repeat(20)],
+          ["local_content/zz/-_/Odd.[x]:1", "odd, and allowed"],
+          ["local_thumbnails/BB/bb/Folder/32-32-image-png-crop", "thumb"],
+          ["local_thumbnails/CC/cc/Bucket/32-32-image-png-crop", "another thumb"],
+        ],
+      );
+      assert.deepEqual(listed, ["local_content/AA/aa/Here", "local_content/DD/dd/Both"]);
+      assert.deepEqual([noticed.provided, noticed.changedCount], [7, 0]);
+      await row("HHhhLater", "in the folder", 5000);
+      backup.file("local_content/HH/hh/Later", "in the folder");
+      const since = await packed(home, database, { providers, since: 4000 });
+      assert.deepEqual([...since.contents.keys()], ["local_content/AA/aa/Here", "local_content/HH/hh/Later"]);
+      for (const provider of providers) provider.close();
+    });
+  });
+}

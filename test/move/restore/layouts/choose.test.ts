@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { chooseLayout, mustBeOutside, type Wanted } from "../../../../src/move/restore/layouts/choose.ts";
+
+const wanted = (configDir: string, mediaDir: string): Wanted => ({
+  ...{ configDir, mediaDir, layout: undefined, folder: undefined, owner: undefined, listen: undefined },
+  ...{ databasePort: 54_320, units: [], withoutWorkers: false, prepareOnly: false },
+});
+const chosen = (configDir: string, mediaDir: string) =>
+  chooseLayout(wanted(configDir, mediaDir), { isRoot: true, user: "root", account: () => undefined });
+
+test("configuration and media each have a folder of their own", () => {
+  assert.throws(() => chosen("/srv/x", "/srv/x"), {
+    code: "bad-usage",
+    message: "--config-dir and --media-dir are both /srv/x",
+    hint: /a folder of its own/,
+  });
+  assert.equal(chosen("/data", "/data/media_store").mediaDir, "/data/media_store");
+});
+
+test("nothing is restored into the bundle itself", () => {
+  for (const [config, media, option] of [
+    ["/srv/move", "/srv/media", "--config-dir"],
+    ["/srv/move/config", "/srv/media", "--config-dir"],
+    ["/srv/config", "/srv/move/media", "--media-dir"],
+  ] as const)
+    assert.throws(
+      () => {
+        mustBeOutside(chosen(config, media), "/srv/move");
+      },
+      { code: "bad-usage", message: new RegExp(`^${option} .* lies in the bundle's folder /srv/move$`) },
+    );
+  mustBeOutside(chosen("/srv/move.config", "/srv/moved"), "/srv/move");
+  mustBeOutside(chosen("/srv/config", "/srv/media"), "/srv/config/bundle");
+});
