@@ -4,20 +4,20 @@ import type { Json } from "../report/json.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
 
-/** One thing that synlift can be told to do. */
+/** A command of synlift. */
 export interface Command<Options> {
   /** One word, or two for one of a group: "media check". */
   readonly name: string;
   /** One line. */
   readonly summary: string;
-  /** What stands between the name and the options: "BUNDLE". */
+  /** The positional argument: "BUNDLE". */
   readonly argument?: { readonly name: string; readonly about: string; readonly optional?: boolean };
   readonly options: readonly Option[];
-  /** One worked example, as it is typed, with what it does. */
+  /** One example, as it is typed. */
   readonly example: string;
   /** Throws `bad-usage`. */
   parse(given: Given): Options;
-  /** Throws a `MigrationError` when it could not do its work; what it found to be wrong is in the outcome. */
+  /** Throws a `MigrationError` when it could not do its work; problems that it found are in the outcome. */
   run(options: Options, system: System, view: ProgressView): Promise<Outcome>;
 }
 
@@ -29,24 +29,24 @@ export interface Option {
   readonly many?: boolean;
 }
 
-/** What was typed, by the option's long name in camel case; the argument as `argument`. */
+/** The parsed command line, by the option's long name in camel case; the argument as `argument`. */
 export type Given = Readonly<Record<string, unknown>>;
 
 export interface Outcome {
   readonly findings: readonly Finding[];
   /** For scripts; part of this command's contract. No secrets. */
   readonly details: Readonly<Record<string, Json>>;
-  /** For people, before the findings, ending with a line break: what is too long to stand at the end, where eyes are. */
+  /** Text before the findings, ending with a line break: for what is too long for the end, where people look. */
   readonly opening?: string | undefined;
-  /** There are so many findings that of good ones the sentence is enough for eyes. */
+  /** Whether to show only the sentence of `ok` findings, because there are many. */
   readonly brief?: boolean;
-  /** For people, after the findings. */
+  /** Text after the findings, a line each. */
   readonly lines: readonly string[];
-  /** Why this is no success although the command did its work: its code is the exit code. */
+  /** Why the run is not a success although the command did its work; its code is the exit code. */
   readonly failure?: MigrationError | undefined;
 }
 
-/** A command as the menu holds it: its options are its own affair. */
+/** A command in the menu, with the type of its options hidden. */
 export interface Entry extends Pick<
   Command<unknown>,
   "name" | "summary" | "argument" | "options" | "example"

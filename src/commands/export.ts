@@ -64,38 +64,42 @@ const flagOf = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${let
 export const exportCommand: Command<z.infer<typeof schema>> = {
   name: "export",
   summary:
-    "Stop this homeserver for good and pack it into an encrypted bundle. Run it again to go on after an interruption.",
+    "Stop this homeserver permanently and pack it into an encrypted bundle. Run it again to continue after an interruption.",
   options: [
     ...CONFIG_OPTIONS,
-    { flags: "--out <folder>", about: "folder of the bundle: new, empty, or begun by an earlier run" },
-    { flags: "--rehearse", about: "practise on the running server; nobody can open the result for good" },
+    { flags: "--out <folder>", about: "folder of the bundle: new, empty, or from an earlier run" },
+    {
+      flags: "--rehearse",
+      about: "rehearse on the running server; the result cannot be opened as the real server",
+    },
     {
       flags: "--to-receiver",
       about:
-        "send it to the restore on the new host that started this (restore --from), instead of packing a bundle",
+        "for restore --from on the new host, which starts this: send directly to it instead of packing a bundle",
     },
     ...STOP_OPTIONS,
-    { flags: "--split <size>", about: "cut artifacts into parts of this size, such as 100m" },
+    { flags: "--split <size>", about: "split artifacts into parts of this size, such as 100m" },
     {
       flags: "--db-format <format>",
       about:
-        "of a PostgreSQL dump: plain (the default), SQL as in the guide; or custom, which restore fills in by several connections",
+        "format of a PostgreSQL dump: plain (default), which is SQL; or custom, which restore loads with parallel pg_restore jobs",
     },
     {
       flags: "--media <kinds>",
       about:
-        "what of the media: backup (the store as it lies, which a restore needs; the default), archive (for matrix-media-repo), archive,backup or none",
+        "which media to pack: backup (default; the media store, which restore needs), archive (for matrix-media-repo), archive,backup or none",
     },
     {
       flags: "--archive-size <size>",
-      about: "uploads in one archive for matrix-media-repo, such as 10g (the default); more make several",
+      about:
+        "size of one archive for matrix-media-repo, such as 10g (default); more uploads make several archives",
     },
     {
       flags: "--remote-media <what>",
       about:
-        "media of other servers: leave, which is meant when left out and keeps what nobody else has any more; or keep",
+        "media of other servers: leave (default), which packs only media of servers that no longer answer; or keep",
     },
-    { flags: "--url-cache", about: "pack the images of web pages that were linked to, too" },
+    { flags: "--url-cache", about: "also pack the images of URL previews" },
     ...PASSPHRASE_OPTIONS,
     RECIPIENT,
     ACCEPT,
@@ -109,14 +113,14 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     if (unused.length > 0)
       throw new MigrationError(
         "bad-usage",
-        `--to-receiver packs no bundle: it does not go with ${unused.map(flagOf).join(", ")}`,
+        `--to-receiver packs no bundle: it cannot be combined with ${unused.map(flagOf).join(", ")}`,
         {
-          hint: "leave them out: the media is sent as it lies in the store; for archives, pack a bundle and carry it",
+          hint: "leave them out: the media store is sent unchanged; for archives, pack a bundle and copy it",
         },
       );
     if ((options.remoteMedia === "keep" || options.urlCache) && !options.media.backup)
-      throw new MigrationError("bad-usage", "--remote-media keep and --url-cache go with the backup", {
-        hint: "archives for matrix-media-repo hold uploads only: add backup to --media",
+      throw new MigrationError("bad-usage", "--remote-media keep and --url-cache require --media backup", {
+        hint: "archives for matrix-media-repo contain uploads only: add backup to --media",
       });
     return options;
   },
@@ -156,7 +160,7 @@ function onlyLooked(
     details: { folder, dryRun: true, wouldDo: [...lines] },
     lines: [
       ...lines.map((line) => `would be done: ${line}`),
-      `a dry run: nothing was written; the bundle would go to ${folder}`,
+      `dry run: nothing was written; the bundle would be in ${folder}`,
     ],
   };
 }
@@ -178,13 +182,13 @@ function sealed(folder: string, { manifest, findings, report }: Sealed): Outcome
       inventorySha256: manifest.inventory.sha256,
     },
     lines: [
-      `${kind}${manifest.subject} is packed in ${folder}: ${manifest.artifacts.length} artifacts, ${formatBytes(size)}, read back and whole`,
+      `${kind}${manifest.subject} is packed in ${folder}: ${manifest.artifacts.length} artifacts, ${formatBytes(size)}, read back and intact`,
       ...originLines(manifest),
       `report: ${report}`,
       ...(manifest.rehearsal
         ? []
         : [
-            `carry the folder to the new host, then: synlift restore; to give up the move instead, before the new server is open: synlift rollback --out ${shellWord(folder)} --target URL, with the address of the new server`,
+            `copy the folder to the new host and run synlift restore there; or, to cancel the move before the new server is open: synlift rollback --out ${shellWord(folder)} --target URL, with the address of the new server`,
           ]),
     ],
   };

@@ -42,7 +42,7 @@ export const mediaCheckCommand: Command<z.infer<typeof schema>> = {
       return {
         findings,
         details: { serverName: homeserver.serverName, media: found.facts ?? null },
-        lines: [`uploads of ${homeserver.serverName} that were compared: ${rows}; nothing was changed`],
+        lines: [`compared uploads of ${homeserver.serverName}: ${rows}; nothing was changed`],
         failure: lookFailure(findings),
       };
     } finally {

@@ -15,7 +15,7 @@ const schema = z.object({
       error: "write it without a name and a password",
     }),
   tokenFile: z.string().min(1),
-  server: z.string().regex(/^[A-Za-z0-9.:[\]-]{1,255}$/, "is no name of a server"),
+  server: z.string().regex(/^[A-Za-z0-9.:[\]-]{1,255}$/, "is not a server name"),
   out: z.string().min(1),
   ...acceptSchema,
   ...dryRunSchema,
@@ -23,17 +23,18 @@ const schema = z.object({
 
 export const mediaExportCommand: Command<z.infer<typeof schema>> = {
   name: "media export",
-  summary: "Fetch a server's media from matrix-media-repo as an archive for restore. Run it again to go on.",
+  summary:
+    "Fetch a server's media from matrix-media-repo as an archive for restore. Run it again to continue.",
   options: [
     { flags: "--media-repo <url>", about: "base address of matrix-media-repo: http://127.0.0.1:8000" },
     {
       flags: "--token-file <file>",
-      about: "file whose only line is the access token of one of its `admins`, or its shared secret",
+      about: "file that contains only the access token of one of its `admins`, or its shared secret",
     },
-    { flags: "--server <name>", about: "server whose media it is: the part behind the colon in user ids" },
+    { flags: "--server <name>", about: "server name of the media: the part after the colon in user IDs" },
     {
       flags: "--out <folder>",
-      about: "new folder for the archive, for your eyes only: the media in it are not encrypted",
+      about: "new folder for the archive, readable only by you: the media in it is not encrypted",
     },
     DRY_RUN,
     ACCEPT,

@@ -32,7 +32,7 @@ export function commandLine(
     .showHelpAfterError("(--help shows an example)")
     .addHelpText(
       "after",
-      `\nExit codes: 0 for success, ${EXIT_CODES["bad-usage"]} for a wrong call; the others are in docs/exit-codes.md.`,
+      `\nExit codes: 0 for success, ${EXIT_CODES["bad-usage"]} for wrong usage; the others are in docs/exit-codes.md.`,
     );
   for (const entry of entries) {
     const [first = "", second] = entry.name.split(" ");
@@ -43,7 +43,7 @@ export function commandLine(
   return program;
 }
 
-/** What several commands have as their first word: "media" of "media check". */
+/** The group of commands with the same first word: "media" of "media check". */
 function groupIn(program: Commander, name: string): Commander {
   const found = program.commands.find((command) => command.name() === name);
   if (found) return found;
@@ -54,9 +54,9 @@ function groupIn(program: Commander, name: string): Commander {
   return group;
 }
 
-const GROUPS: Readonly<Record<string, string>> = { media: "Look after uploads and their files." };
+const GROUPS: Readonly<Record<string, string>> = { media: "Check and fetch media." };
 
-/** Each command ends and writes as the program does. */
+/** Gives each command the exit and output settings of the program. */
 function settle(program: Commander): void {
   for (const command of program.commands) {
     command.exitOverride().configureOutput(program.configureOutput());

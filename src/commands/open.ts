@@ -53,7 +53,8 @@ type OpenOptions = z.infer<typeof schema>;
 
 export const openCommand: Command<OpenOptions> = {
   name: "open",
-  summary: "Prove that the restored server is the old one; only then let it start. Point of no return.",
+  summary:
+    "Verify that the restored server is identical to the old one, and only then start it. Point of no return.",
   options: [
     { flags: "--config-dir <folder>", about: "the folder given to restore" },
     {
@@ -62,25 +63,30 @@ export const openCommand: Command<OpenOptions> = {
     },
     {
       flags: "--start-command <command>",
-      about: "what starts the server and comes back, such as 'systemctl start matrix-synapse'",
+      about: "command that starts the server and returns, such as 'systemctl start matrix-synapse'",
     },
-    { flags: "--stop-command <command>", about: "what stops it again, should it give a wrong answer" },
+    { flags: "--stop-command <command>", about: "command that stops it again if a check fails" },
     { flags: "--no-start", about: "only lift the fence: you start the server yourself" },
-    { flags: "--url <url>", about: "where to ask the started server; else its first plain listener" },
-    { flags: "--token-file <file>", about: "file with an access token from before the move, to be tried" },
+    {
+      flags: "--url <url>",
+      about: "address to check the started server; default: its first unencrypted listener",
+    },
+    {
+      flags: "--token-file <file>",
+      about: "file with an access token from before the move, to check that it still works",
+    },
     {
       flags: "--synapse <path>",
-      about:
-        "Python or environment that Synapse is installed in, where neither a unit nor Debian's package says so",
+      about: "Python or virtual environment of Synapse, if no unit and no Debian package has it",
     },
-    { flags: "--html <file>", about: "write the gates as a page for a browser, passed or not" },
+    { flags: "--html <file>", about: "also write the result of the gates as an HTML page" },
     { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
     {
       flags: "--isolated",
       about:
-        "start it for a trial only: on loopback, without federation, mail, push and bridges; it stays fenced",
+        "only start a trial: on loopback, without federation, mail, push and bridges; the server stays fenced",
     },
-    { flags: "--port <port>", about: "with --isolated: where on loopback; 18008 when left out" },
+    { flags: "--port <port>", about: "with --isolated: port on loopback; default: 18008" },
     ...KEY_OPTIONS,
     ACCEPT,
     DRY_RUN,
@@ -141,7 +147,7 @@ async function proveAndOpen(
   const installed = await installedSynapse({ ...options, configPaths, image: layout?.synapse }, system);
   const token = await tokenIn(options, files);
   const trial = { ...{ record, inventory, homeserver, token }, python: installed.python };
-  // It was proven before people wrote to it.
+  // The gates passed before the first trial; people have written to it since.
   if (options.isolated && record.tried !== undefined) return clickThrough(trial, [], options, system);
   const found = await gates({ inventory, homeserver, record, installed }, system, view);
   const accepted = acceptFindings(excuseStart(found, record), options.accept);
@@ -151,13 +157,13 @@ async function proveAndOpen(
     return {
       findings: accepted,
       details: { opened: false },
-      lines: failure ? [] : ["every gate is passed; a dry run: nothing was opened"],
+      lines: failure ? [] : ["every gate passes; dry run: nothing was opened"],
       failure,
     };
   }
   if (options.isolated) return clickThrough(trial, accepted, options, system);
 
-  // From here on the server may run: should this run be killed, the next one must know that every gate was passed.
+  // From here on the server may run: if this run is killed, the next one must know that every gate passed.
   await writeRecord(folder, { ...record, opening: new Date(machine.now()).toISOString() }, files);
   const wasStarted = () =>
     writeRecord(folder, { ...record, started: new Date(machine.now()).toISOString() }, files);
@@ -184,7 +190,7 @@ const reportOptions = ({ accept: accepted, html }: OpenOptions, machine: System[
   html: html === undefined ? undefined : resolve(machine.folder, html),
 });
 
-/** A server to be clicked through, on loopback; what was restored stays fenced, and is no longer fit to be opened. */
+/** Starts a trial on loopback. The restored server stays fenced, and must not be opened any more. */
 async function clickThrough(
   trial: Omit<Trial, "port">,
   already: readonly Finding[],
@@ -201,8 +207,8 @@ async function clickThrough(
     findings: [...already, ...findings],
     details: { opened: false, url, stop },
     lines: [
-      `${record.serverName} can be tried out at ${url}: without federation, mail, push and bridges, and nobody else reaches it`,
-      `to end it: ${stop}`,
+      `${record.serverName} can be tried out at ${url}: only from this host, without federation, mail, push and bridges`,
+      `to stop it: ${stop}`,
     ],
     failure,
   };
@@ -229,10 +235,10 @@ async function finish(
       : `${record.serverName} is open on its new host`,
     ...(outageSeconds === undefined
       ? []
-      : [`outage: ${formatDuration(outageSeconds)}, from the old server's end to now`]),
+      : [`outage: ${formatDuration(outageSeconds)}, from the stop of the old server to now`]),
     `report: ${report}`,
     record.rehearsal
-      ? "this is a rehearsal: the real server is the one that went on running; let nobody reach this one"
+      ? "this is a rehearsal: the real server is the one that kept running; do not make this one reachable"
       : "the old server must never be started again",
   ];
   return {

@@ -70,47 +70,46 @@ type PlanOptions = z.infer<typeof schema>;
 export const planCommand: Command<PlanOptions> = {
   name: "plan",
   summary:
-    "Look before the move: whether it will work, how long the outage will be, what to do when. Changes nothing.",
+    "Check before the move: whether it will work, how long the outage will be, what to do when. Changes nothing.",
   options: [
     ...CONFIG_OPTIONS,
     {
       flags: "--deep",
-      about: "read every row and every file: finds hidden duplicates, damage and changed media",
+      about: "also read every row and every file, to find duplicates, damage and changed media",
     },
-    { flags: "--out <folder>", about: "where the bundle will go; /srv/move when left out" },
-    { flags: "--split <size>", about: "the parts that the bundle will be cut into, such as 100m" },
+    { flags: "--out <folder>", about: "folder of the bundle; default: /srv/move" },
+    { flags: "--split <size>", about: "size of the parts of the bundle, such as 100m" },
     {
       flags: "--new-host <login>",
-      about:
-        "the new host as ssh takes it, for the commands; root@new.example.org stands for it when left out",
+      about: "the new host as ssh takes it, for the commands; default: root@new.example.org",
     },
-    { flags: "--link <mbit>", about: "megabits per second between the two hosts; 100 is assumed" },
+    { flags: "--link <mbit>", about: "megabits per second between the two hosts; default: 100" },
     {
       flags: "--when <date>",
-      about: "when the move is to begin: '2026-12-01 02:00 UTC'; else as early as is safe",
+      about: "when the move will start: '2026-12-01 02:00 UTC'; default: as early as is safe",
     },
-    { flags: "--target <url>", about: "base address of the new server, if a Synapse answers there already" },
+    { flags: "--target <url>", about: "base address of the new server, if Synapse already runs there" },
     {
       flags: "--target-database <address>",
-      about: "database on the new host, if it can be reached from here: 'host=… user=… dbname=…'",
+      about: "database on the new host, if this host can connect to it: 'host=… user=… dbname=…'",
     },
-    { flags: "--target-database-password-file <file>", about: "file whose only line is its password" },
+    { flags: "--target-database-password-file <file>", about: "file that contains only its password" },
     {
       flags: "--target-upload-limit <size>",
-      about: "the largest upload that the new server takes, such as 50m",
+      about: "the largest upload that the new server accepts, such as 50m",
     },
-    { flags: "--url <url>", about: "where the old server answers; its own listeners when left out" },
-    { flags: "--media-repo <url>", about: "base address of a matrix-media-repo that keeps the media" },
+    { flags: "--url <url>", about: "base address of the old server; default: its listeners" },
+    { flags: "--media-repo <url>", about: "base address of the matrix-media-repo that stores the media" },
     {
       flags: "--media-repo-token-file <file>",
-      about: "file whose only line is a token of one of its admins",
+      about: "file that contains only an access token of one of its admins",
     },
     {
       flags: "--resolver <address>",
-      about: "ask this DNS server, at its port also the zones' own; else this host's",
+      about: "DNS server to query; its port is also used for the zones' own servers; default: this host's",
     },
-    { flags: "--html <file>", about: "write the plan as a page for a browser, too" },
-    { flags: "--redact", about: "leave out names, so that the plan can be handed on" },
+    { flags: "--html <file>", about: "also write the plan as an HTML page" },
+    { flags: "--redact", about: "redact names, so that the plan can be shared" },
     ACCEPT,
   ],
   example:
@@ -186,7 +185,7 @@ export const planCommand: Command<PlanOptions> = {
       brief: true,
       findings: page.findings,
       details: names ? names.value(details) : details,
-      lines: [page.verdict.sentence, ...(html === undefined ? [] : [`the plan as a page: ${html}`])],
+      lines: [page.verdict.sentence, ...(html === undefined ? [] : [`the plan as an HTML page: ${html}`])],
       failure: lookFailure(findings),
     };
   },
@@ -196,8 +195,8 @@ async function questionsOf(options: PlanOptions, system: System): Promise<PlanQu
   const { machine, files } = system;
   const { targetDatabase, targetDatabasePasswordFile, mediaRepo, mediaRepoTokenFile } = options;
   if ((mediaRepo === undefined) !== (mediaRepoTokenFile === undefined))
-    throw new MigrationError("bad-usage", "--media-repo and --media-repo-token-file go together", {
-      hint: "its usage is told to its admins only: give both",
+    throw new MigrationError("bad-usage", "--media-repo and --media-repo-token-file require each other", {
+      hint: "only its admins can read its usage: give both",
     });
   const token =
     mediaRepoTokenFile === undefined
@@ -233,7 +232,7 @@ function addressOf(
   );
 }
 
-/** Host names that a plan tells of and that are not the homeserver's own, by what they are. */
+/** Other host names in a plan, with their kind, to be redacted. */
 function hostNames(
   { newHost, target }: PlanOptions,
   address: DelegationFacts | undefined,

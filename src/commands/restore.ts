@@ -70,31 +70,30 @@ const schema = z.object({
 export const restoreCommand: Command<z.infer<typeof schema>> = {
   name: "restore",
   summary:
-    "Unpack a bundle into an empty database and two folders. The new server stays fenced until `open`.",
+    "Restore a bundle into an empty database and two folders. The new server stays fenced until `open`.",
   argument: {
     name: "BUNDLE",
-    about: "folder of the bundle, unless --from names the old host; - reads it from standard input",
+    about: "folder of the bundle, or - to read it from standard input; left out with --from",
     optional: true,
   },
   options: [
     {
       flags: "--database <address>",
       about:
-        "empty PostgreSQL database, or one to be made: 'host=… user=… dbname=…'; no password. For a bundle of SQLite: sqlite:PATH, a file to be made",
+        "empty PostgreSQL database, or one that will be created: 'host=… user=… dbname=…', without password. For an SQLite bundle: sqlite:PATH, a new file",
     },
-    { flags: "--database-password-file <file>", about: "file whose only line is that user's password" },
+    { flags: "--database-password-file <file>", about: "file that contains only that user's password" },
     ...FURTHER_DATABASES,
     DATABASE_COMMAND,
     ...LAYOUT_OPTIONS,
     {
       flags: "--media-as <kind>",
-      about:
-        "store (the default): the media store of Synapse; archive: folders for the importer of matrix-media-repo",
+      about: "store (default): Synapse's media store; archive: folders for matrix-media-repo's importer",
     },
     {
       flags: "--media-archive <folder>",
       about:
-        "archive of this server's media that matrix-media-repo made, to be restored too; may be given several times",
+        "also restore this archive of the server's media from matrix-media-repo; may be given several times",
       many: true,
     },
     ...ROAD_OPTIONS,
@@ -140,7 +139,7 @@ async function fromFolder(
   const { files, machine, signal } = system;
   const { layout, target } = placing;
   const { configDir: folder, mediaDir: store, owner } = layout;
-  // Everything that can be known is looked at before the target is touched.
+  // Everything that can be checked is checked before the target is changed.
   const bundle = await Bundle.open(resolve(machine.folder, argument), files);
   const lock = await lockToOpen(bundle.manifest.recipients, keySource(options), system);
   refuseDamage(await checkParts(bundle, files, view));
@@ -166,7 +165,7 @@ async function fromFolder(
   for (const path of archives) await findManifest(archiveInFolder(path, files));
   if (options.jobs !== undefined && !databases.some(comesAsArchive))
     view.note(
-      "--jobs is of no use: the dump in this bundle goes in by one connection; see export --db-format",
+      "--jobs has no effect: the dump in this bundle is restored with one connection; see export --db-format",
     );
   if (options.dryRun) return onlyLooked(told, layout);
   const findings: Finding[] = [...told.findings];
@@ -213,7 +212,7 @@ async function byRoad(
   const { looked, incoming, planned, done } = await restoreFromHost(order, system, view);
   const findings = [...looked.findings, ...(done?.findings ?? [])] as Finding[];
   const told = { ...planned.plan, findings: [...findings, ...planned.plan.findings] };
-  // The record has what opens what came by the road.
+  // After a direct transfer, the passphrase is in the record's folder.
   const proof = proofCommand(placing.layout.configDir, {}, system.machine.folder);
   if (done) return restored(told, incoming, placing, planned, proof);
   return onlyLooked(
@@ -223,7 +222,7 @@ async function byRoad(
   );
 }
 
-/** What the archives held, and what is to be done about media that this server will not have. */
+/** Findings about the archives, and what to do about media that is not in this server's store. */
 function mediaFindings(
   { mediaAs }: Pick<RestoreOptions, "mediaAs">,
   archives: readonly string[],
@@ -236,8 +235,8 @@ function mediaFindings(
   const elsewhere: Finding = {
     id: "media-as-archive",
     level: "note",
-    sentence: "the media lies there as archives: this server has none of its uploads by itself",
-    hint: "give the folders to matrix-media-repo's gdpr_import, one after another; then open with --accept media",
+    sentence: "the media was restored as archives: Synapse's media store has no uploads",
+    hint: "import the folders with matrix-media-repo's gdpr_import, one after another; then run open with --accept media",
   };
   return [...told, elsewhere];
 }

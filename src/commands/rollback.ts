@@ -41,27 +41,33 @@ const schema = z.object({
 
 export const rollbackCommand: Command<z.infer<typeof schema>> = {
   name: "rollback",
-  summary: "Give up the move: undo what export changed on the old host, and start the old server again.",
+  summary: "Cancel the move: undo what export changed on the old host, and start the old server again.",
   options: [
     { flags: "--out <folder>", about: "folder of the bundle, as given to export" },
-    { flags: "--target <url>", about: "base address of the new server: refused if it answers as this one" },
-    { flags: "--config-dir <folder>", about: "the folder given to restore, if that was on this host" },
+    {
+      flags: "--target <url>",
+      about: "base address of the new server: rollback refuses if it answers as this homeserver",
+    },
+    { flags: "--config-dir <folder>", about: "the --config-dir given to restore, if that was on this host" },
     {
       flags: "--config <path>",
-      about: "the old server's configuration, where it is no longer as export was given it",
+      about: "the old server's configuration, if it has moved since the export",
       many: true,
     },
     {
       flags: "--start-command <command>",
-      about: "what starts the old server, where export does not know it",
+      about: "command that starts the old server, if export did not find one",
     },
-    { flags: "--url <url>", about: "where to ask the started server; else its first plain listener" },
-    { flags: "--yes", about: "without asking whether the new server was opened, where that is not known" },
-    { flags: "--force", about: "also when the new server was opened: what was written there is lost" },
+    {
+      flags: "--url <url>",
+      about: "address to check the started server; default: its first unencrypted listener",
+    },
+    { flags: "--yes", about: "do not ask, if it is unknown whether the new server was opened" },
+    { flags: "--force", about: "even if the new server was opened: data written there is lost" },
     {
       flags: "--accept <id>",
       about:
-        "leave to you what cannot be undone here: fence-database, fence-mask, fence-disable, fence-policy, start",
+        "continue if this cannot be undone here, and undo it yourself: fence-database, fence-mask, fence-disable, fence-policy, start",
       many: true,
     },
     DRY_RUN,
@@ -98,7 +104,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       const findings = [...looked, ...(await movedOn(record, sent, system))];
       const details = { folder, subject: record.subject, undone: words };
       if (options.dryRun) {
-        const lines = [...words.map((line) => `would be done: ${line}`), "a dry run: nothing was changed"];
+        const lines = [...words.map((line) => `would be done: ${line}`), "dry run: nothing was changed"];
         return { findings, details: { ...details, dryRun: true }, lines };
       }
       for (const { sentence } of looked) view.note(sentence);
@@ -106,11 +112,11 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
         await unwritten.unless(() => files.remove(join(folder, MANIFEST)));
         await unwritten.unless(async () => journal?.forgetFact(HANDED_OVER));
       };
-      // A rollback that comes to no end is run again, and the bundle may have been opened in between.
+      // An interrupted rollback is run again, and the bundle may have been opened in between.
       const isNoted = complete && journal ? await noteComplete(journal, unwritten, system) : true;
-      // First of all: a bundle of a server that serves again must not be restored by mistake.
+      // First: once the server runs again, its bundle must not be restored by mistake.
       if (isNoted) await unseal();
-      // What this run starts counts as this run's.
+      // Read before this run starts anything.
       const earlier = record.restarted;
       const from = { ...options, record, homeserver, unwritten, accepted: options.accept };
       const back = await putBack(from, system, view);
@@ -137,16 +143,16 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
 
 const nothingFenced = (folder: string) =>
   new MigrationError("bundle-unfinished", `the export into ${folder} has changed nothing on this host`, {
-    hint: "there is nothing to undo: start the server with what you stopped it with",
+    hint: "there is nothing to undo: start the server the way you stopped it",
   });
 
-/** Whether everything that a new server needs was packed, or sent to it, and the old one has not served since. */
+/** Whether everything that a new server needs was packed or sent, and the old one has not run since. */
 async function wasComplete(folder: string, journal: Journal | undefined, files: Files): Promise<boolean> {
   if (!journal || (await files.look(join(folder, MANIFEST)))) return true;
   return journal.facts[HANDED_OVER] !== undefined || journal.facts[COMPLETE] !== undefined;
 }
 
-/** Answers whether it could be written down. */
+/** Returns whether it could be recorded. */
 async function noteComplete(journal: Journal, unwritten: Unwritten, { machine }: System): Promise<boolean> {
   const noted = await unwritten.unless(async () => {
     await journal.setFact(COMPLETE, journal.facts[COMPLETE] ?? new Date(machine.now()).toISOString());
@@ -155,7 +161,7 @@ async function noteComplete(journal: Journal, unwritten: Unwritten, { machine }:
   return noted === true;
 }
 
-/** The old server's configuration; without it, what stands on the host can be undone all the same. */
+/** The old server's configuration; without it, changes to the host itself can still be undone. */
 async function readOld(
   { source, subject }: FenceRecord,
   config: readonly string[],
@@ -170,7 +176,7 @@ async function readOld(
   }
 }
 
-/** Seconds from the stop to now; undefined when nobody knows. */
+/** Seconds from the stop to now; undefined when unknown. */
 async function endOutage(
   journal: Journal | undefined,
   unwritten: Unwritten,

@@ -15,7 +15,7 @@ const schema = z.object({ out: z.string().min(1) });
 
 export const statusCommand: Command<z.infer<typeof schema>> = {
   name: "status",
-  summary: "Say how far an export has come. Reads only; may be asked while it runs.",
+  summary: "Show the progress of an export. Changes nothing; may be run during the export.",
   options: [{ flags: "--out <folder>", about: "folder of the bundle" }],
   example: "synlift status --out /srv/move",
   parse: (given) => checked(schema, given),
@@ -42,7 +42,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
           return {
             id,
             level: "ok" as const,
-            sentence: `${String(outcome["name"])} is finished${size}, since ${at}`,
+            sentence: `${String(outcome["name"])} was finished on ${at}${size}`,
           };
         }),
       running
@@ -50,28 +50,32 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
           ? {
               id: "running",
               level: "note",
-              sentence: `process ${holder.pid} on ${holder.host} works on it: ${nowWords(now)}`,
+              sentence: `process ${holder.pid} on ${holder.host} is working on it: ${nowWords(now)}`,
             }
           : {
               id: "running",
               level: "note",
-              sentence: `process ${holder.pid} on ${holder.host} works on it since ${holder.since}`,
+              sentence: `process ${holder.pid} on ${holder.host} has been working on it since ${holder.since}`,
             }
         : sealed
           ? { id: "sealed", level: "ok", sentence: "the bundle is sealed: it is complete" }
           : handedOver !== undefined
-            ? { id: "handed-over", level: "ok", sentence: `the new host has all of it, since ${handedOver}` }
+            ? {
+                id: "handed-over",
+                level: "ok",
+                sentence: `the new host has had everything since ${handedOver}`,
+              }
             : givenUp !== undefined && steps.every(([, { at }]) => at < givenUp)
               ? {
                   id: "given-up",
                   level: "note",
-                  sentence: `given up by rollback on ${givenUp}: the old server may serve; to move after all, ${road ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
+                  sentence: `cancelled by rollback on ${givenUp}: the old server may run; to move after all, ${road ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
                 }
               : {
                   id: "interrupted",
                   level: "warning",
-                  sentence: "nothing works on it, and it is not complete",
-                  hint: `run the same ${road ? "restore again on the new host" : "export again"}: it goes on where it stopped`,
+                  sentence: "no process is working on it, and it is not complete",
+                  hint: `run the same ${road ? "restore again on the new host" : "export again"}: it continues where it stopped`,
                 },
       ...fenceFindings(fence),
       ...(fence && !running ? await movedOn(fence, road, system) : []),

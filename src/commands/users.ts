@@ -35,7 +35,7 @@ import {
   givenSource,
 } from "./options/shared.ts";
 
-/** What only means something together with another option. */
+/** Options that require another one. */
 const GOES_WITH = {
   when: ["announce", "notify"],
   outage: ["announce", "notify"],
@@ -74,7 +74,7 @@ const schema = z
     for (const [name, others] of Object.entries(GOES_WITH)) {
       const given = options[name as keyof typeof GOES_WITH] !== undefined;
       if (given && !others.some((other) => options[other]))
-        wrong(name, `goes with ${others.map((other) => `--${other}`).join(" or ")}`);
+        wrong(name, `requires ${others.map((other) => `--${other}`).join(" or ")}`);
     }
     if (!options.notify) return;
     if (options.tokenFile === undefined) wrong("tokenFile", "must be given with --notify");
@@ -86,32 +86,35 @@ type UsersOptions = z.infer<typeof schema>;
 
 export const usersCommand: Command<UsersOptions> = {
   name: "users",
-  summary: "Say who would lose encrypted messages at a sign-out and, if asked to, tell them.",
+  summary: "List users who would lose encrypted messages at a sign-out and, with --notify, notify them.",
   options: [
     ...CONFIG_OPTIONS,
-    { flags: "--all", about: "list every account, not only the people at risk" },
+    { flags: "--all", about: "list every account, not only users at risk" },
     {
       flags: "--coverage-days <number>",
-      about: "measure key backups by the messages of so many days; 90 when left out, 0 measures nothing",
+      about: "check key backups against the messages of this many days; default: 90; 0 checks nothing",
     },
-    { flags: "--csv <file>", about: "write every account into a table for spreadsheets" },
-    { flags: "--announce <folder>", about: "write two texts there: for everybody, and for those at risk" },
+    { flags: "--csv <file>", about: "write every account to a CSV file" },
+    {
+      flags: "--announce <folder>",
+      about: "write two announcements there: for all users, and for those at risk",
+    },
     {
       flags: "--when <text>",
-      about: "when the move begins, as people are to read it: '2026-12-01 02:00 UTC'",
+      about: "when the move starts, as text for the announcement: '2026-12-01 02:00 UTC'",
     },
-    { flags: "--outage <text>", about: "how long it takes, as people are to read it: 'about an hour'" },
+    { flags: "--outage <text>", about: "how long it takes, as text for the announcement: 'about an hour'" },
     {
       flags: "--notify",
-      about: "send the text for those at risk to them, as server notices of the running Synapse",
+      about: "send the announcement for users at risk to them, as server notices of the running Synapse",
     },
-    { flags: "--text <file>", about: "send what this file says instead" },
-    { flags: "--token-file <file>", about: "file whose only line is an administrator's access token" },
-    { flags: "--url <url>", about: "where Synapse answers; its first plain listener when left out" },
-    { flags: "--rate <number>", about: "notices per second, at most; 2 when left out" },
+    { flags: "--text <file>", about: "with --notify: send the text in this file instead" },
+    { flags: "--token-file <file>", about: "file that contains only an administrator's access token" },
+    { flags: "--url <url>", about: "base address of Synapse; default: its first unencrypted listener" },
+    { flags: "--rate <number>", about: "maximum notices per second; default: 2" },
     {
       flags: "--record <file>",
-      about: "keep here who got which notice; in the folder of --announce when left out",
+      about: "file that records who received which notice; default: in the folder of --announce",
     },
     ACCEPT,
     DRY_RUN,
@@ -128,7 +131,7 @@ export const usersCommand: Command<UsersOptions> = {
     const chosen = await chooseSource(await findLaunches(system), givenSource(options, system), files);
     const homeserver = await readHomeserver({ ...chosen.source, signal: system.signal }, files);
     const { serverName, settings } = homeserver;
-    // What could keep us from sending is found out before the long look at the database.
+    // Errors that prevent sending are found before the long survey of the database.
     const mailing = options.notify
       ? await prepareNotices(await noticeOptions(options, system), homeserver, system)
       : undefined;
@@ -188,14 +191,14 @@ async function noticeOptions({ tokenFile, url, rate, record, announce }: UsersOp
   };
 }
 
-/** Those at risk were told: that was what this run was for, and its warnings are no failure of it. */
+/** The users at risk were notified, which was the purpose of this run, so its warnings are not a failure. */
 const told = (delivery: Delivery | undefined) => delivery !== undefined && !delivery.dryRun;
 const withoutWarnings = (findings: readonly Finding[]) => findings.filter(({ level }) => level !== "warning");
 
-/** Notices per second: making a room for each is work for a server that people use. */
+/** Notices per second: creating a room for each is load on a server in use. */
 const RATE = 2;
 
 const unsent = (left: number) =>
   new MigrationError("notices-unsent", `${left} of the notices could not be sent`, {
-    hint: "clear what is in the way and run the same command again: nobody gets a second copy",
+    hint: "fix the cause and run the same command again: nobody receives a second copy",
   });

@@ -19,7 +19,7 @@ const schema = z.object({
 
 export const verifyCommand: Command<z.infer<typeof schema>> = {
   name: "verify",
-  summary: "Check a bundle: with its key everything, without it sizes and hashes. Changes nothing.",
+  summary: "Check a bundle: everything with its key, only sizes and hashes without it. Changes nothing.",
   argument: { name: "BUNDLE", about: "folder of the bundle" },
   options: [
     ...KEY_OPTIONS,
@@ -33,7 +33,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
     const { recipients } = bundle.manifest;
     const source = keySource(options);
-    // Nobody can be asked for a secret key.
+    // A secret key cannot be asked for at the terminal.
     const asking = !options.withoutKey && !recipients && terminal.interactive;
     const lock = await (asking ? lockToOpen : lockIfGiven)(recipients, source, system);
 
@@ -42,13 +42,13 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       findings.push({
         id: "no-key",
         level: "note",
-        sentence: "only sizes and hashes were checked, which anybody could have rewritten",
+        sentence: "only sizes and hashes were checked, which anyone could have rewritten",
         hint: recipients
-          ? `the secret key of ${recipients.join(" or ")} checks what is inside: --gpg-home`
-          : "give the passphrase to check what is inside: --passphrase-file",
+          ? `to check the contents, give the secret key of ${recipients.join(" or ")}: --gpg-home`
+          : "to check the contents, give the passphrase: --passphrase-file",
       });
     } else if (worst(findings) !== "blocker") {
-      // Nothing is decrypted whose hash is wrong.
+      // Nothing with a wrong hash is decrypted.
       const inventory = await bundle.inventory(lock);
       findings.push(
         ...checkManifest(bundle, inventory),
@@ -72,7 +72,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       lines: [`${rehearsal ? "a rehearsal of " : ""}${subject}, packed on ${packedOn(bundle.manifest)}`],
       failure:
         worst(findings) === "blocker"
-          ? new MigrationError("bundle-damaged", `${bundle.folder} is not a whole bundle`, {
+          ? new MigrationError("bundle-damaged", `${bundle.folder} is not an intact bundle`, {
               hint: "the findings say which files to copy again",
             })
           : undefined,

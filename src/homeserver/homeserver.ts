@@ -1,7 +1,7 @@
 import type { PostgresAddress } from "../system/postgres/call.ts";
 import type { PathPair } from "./path-map.ts";
 
-/** A Synapse on this host as its configuration describes it. Made by `read.ts` alone; nothing past that door checks again. */
+/** A Synapse on this host as its configuration describes it. Only `read.ts` creates it, after validation; nothing validates it again. */
 export interface Homeserver {
   readonly serverName: string;
   /** What `-c` was given, absolute, in order: files and folders. */
@@ -14,14 +14,14 @@ export interface Homeserver {
   readonly configFolder: string;
   /** Where Synapse's process runs: relative paths in the configuration start here. */
   readonly workingFolder: string;
-  /** Which places of this host Synapse sees under other names, as it does in a container. All paths here are this host's. */
+  /** Paths that differ between Synapse's container and this host. All paths in this object are paths on this host. */
   readonly map: readonly PathPair[];
   readonly signingKey:
     { readonly kind: "file"; readonly path: string } | { readonly kind: "inline"; readonly text: string };
   readonly database: DatabaseSetting;
-  /** The command, word by word, that runs PostgreSQL's programs where they reach the database, if they do not here. */
+  /** The command prefix that runs PostgreSQL's programs where they can reach the database, if they cannot from here. */
   readonly databaseCommand?: readonly string[];
-  /** The service that people sign in through, where its configuration was named or found. */
+  /** The Matrix Authentication Service, where its configuration was given or found. */
   readonly mas?: Mas;
   /** Absolute path of the media store. */
   readonly mediaStore: string;
@@ -32,7 +32,7 @@ export interface Homeserver {
   readonly referenced: readonly Referenced[];
 }
 
-/** Where a path that the settings name lies on this host; relative ones start at the working folder. */
+/** Converts a path in the settings to its path on this host; relative paths start at the working folder. */
 export type PlaceOf = (path: string) => string;
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -79,13 +79,13 @@ export interface Referenced {
   /** Absolute. */
   readonly path: string;
   readonly role: "signing-key" | "secret" | "appservice" | "tls" | "log-config" | "templates" | "other";
-  /** Without it the new server would be another, or would not start. One that is not required is only warned of. */
+  /** Whether the new server would be a different one, or not start, without it. For others a warning is enough. */
   readonly required: boolean;
 }
 
 /**
- * A Matrix Authentication Service as its configuration describes it. Made by `read.ts` alone. What it has in common with
- * a homeserver is packed, restored and proven as that is.
+ * A Matrix Authentication Service as its configuration describes it. Only `read.ts` creates it. What it has in common with
+ * a homeserver is packed, restored and verified in the same way.
  */
 export interface Mas extends Pick<Homeserver, "serverName" | "configPaths" | "referenced" | "secrets"> {
   readonly configFiles: readonly ConfigFile[];
@@ -94,7 +94,7 @@ export interface Mas extends Pick<Homeserver, "serverName" | "configPaths" | "re
   readonly address: PostgresAddress;
 }
 
-/** Where an unencrypted HTTP listener of this host can be asked from here. */
+/** URLs of an unencrypted HTTP listener from this host. */
 export function urlsOf({ port, addresses, tls, resources }: Listener): string[] {
   if (port === undefined || tls || resources.length === 0) return [];
   const hosts = addresses.length === 0 ? ["127.0.0.1"] : addresses;

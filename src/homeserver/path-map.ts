@@ -1,12 +1,12 @@
 import { resolve } from "node:path";
 
-/** A folder or file as Synapse sees it, and where the same one lies on this host: what a container mounts. Both absolute. */
+/** A path in Synapse's container and the path of the same file or folder on this host. Both absolute. */
 export interface PathPair {
   readonly inside: string;
   readonly outside: string;
 }
 
-/** Where a path of Synapse's lies on this host. The longest `inside` that leads to it wins; one that none leads to stays. */
+/** Converts a path of Synapse to its path on this host. The longest matching `inside` wins; without a match it is unchanged. */
 export function onThisHost(path: string, map: readonly PathPair[]): string {
   let best: { pair: PathPair; rest: string } | undefined;
   for (const pair of map) {
@@ -16,7 +16,7 @@ export function onThisHost(path: string, map: readonly PathPair[]): string {
   return best ? resolve(best.pair.outside, `.${best.rest}`) : path;
 }
 
-/** Whether a path of Synapse's lies in something that this host has too. Without a map all of them do. */
+/** Whether a path of Synapse exists on this host: it is below a mapped folder, or there are no mappings. */
 export function isOnThisHost(path: string, map: readonly PathPair[]): boolean {
   return map.length === 0 || map.some(({ inside }) => restOf(path, resolve(inside)) !== undefined);
 }

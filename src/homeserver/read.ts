@@ -17,15 +17,15 @@ export interface ConfigSource {
   /** Where Synapse's process runs. Absolute. */
   readonly workingFolder: string;
   /**
-   * For a Synapse in a container: where its folders lie on this host. All paths above and in the configuration are taken
-   * for those inside; one that no pair leads to is taken as it is.
+   * For a Synapse in a container: where its folders are on this host. All paths above and in the configuration are paths
+   * in the container; a path without a mapping is used unchanged.
    */
   readonly map?: readonly PathPair[];
   /** What Synapse is given with `--keys-directory`, if anything: where its signing key is when no setting says so. */
   readonly keysFolder?: string | undefined;
   /** See `Homeserver`. */
   readonly databaseCommand?: readonly string[] | undefined;
-  /** What its authentication service is given with `--config`, in order, if it has one that is to be looked at. */
+  /** What its authentication service is given with `--config`, in order, if it is to be read too. */
   readonly masConfig?: readonly string[] | undefined;
   readonly signal?: AbortSignal;
 }
@@ -54,16 +54,17 @@ export async function readHomeserver(
     configFiles.push({ path, text: read.text, keys: Object.keys(read.settings) });
     parts.push(read.settings);
   }
-  // What is wrong with the settings can only be told when all of them were read.
+  // Faults in the settings can only be found when all files were read.
   refuse(faults, paths);
   // An empty folder is fine beside a file with settings: Debian's conf.d may be one.
-  if (parts.length === 0) faults.push("no file in it, and no *.yaml file of a folder, holds a setting");
+  if (parts.length === 0)
+    faults.push("none of these files, and no *.yaml file in these folders, has a setting");
   refuse(faults, paths);
 
   const settings: Settings = Object.assign({}, ...parts) as Settings;
   const serverName = serverNameOf(settings, faults);
   if (!("report_stats" in settings))
-    faults.push("report_stats is not set, Synapse does not start without it");
+    faults.push("report_stats is not set; Synapse does not start without it");
   const configFolder = keysFolder ?? dirname(found.at(-1)!);
   const signingKey = signingKeyOf(settings, serverName, configFolder, placeOf, faults);
   const homeserver: Homeserver = {
@@ -75,7 +76,7 @@ export async function readHomeserver(
     workingFolder: placeOf(workingFolder),
     map,
     signingKey,
-    // What leads elsewhere sees other folders than both Synapse and this host.
+    // A database command runs where folders differ from both Synapse's and this host's.
     database: databaseSetting(settings, databaseCommand ? (path) => path : placeOf, faults),
     ...(databaseCommand ? { databaseCommand } : {}),
     mediaStore: mediaStoreOf(settings, placeOf, faults),
@@ -89,10 +90,10 @@ export async function readHomeserver(
   return { ...homeserver, mas: await readMas(own, files) };
 }
 
-/** Bytes. No configuration is nearly as long, and what is takes the parser minutes. */
+/** Bytes. No configuration is nearly as large, and a larger file would take the parser minutes. */
 const LARGEST = 2 * 1024 * 1024;
 
-/** A folder gives its own `*.yaml` files, sorted by name; anything else given is taken for a file. As Synapse sees them. */
+/** The files to read, as Synapse's paths: of a folder its `*.yaml` files, sorted by name; any other path itself. */
 async function filesIn(
   paths: readonly string[],
   placeOf: PlaceOf,
@@ -129,7 +130,7 @@ export async function filesOfFolder(path: string, placeOf: PlaceOf, files: Files
   return found;
 }
 
-/** Undefined for a file that Synapse ignores, as it is empty or no mapping, and for one with a fault. */
+/** Undefined for a file that Synapse ignores, because it is empty or not a mapping, and for one with a fault. */
 async function readMapping(
   path: string,
   files: Files,
@@ -151,7 +152,7 @@ async function readMapping(
 function serverNameOf(settings: Settings, faults: string[]): string {
   const { server_name: name } = settings;
   if (typeof name === "string" && name !== "") return name;
-  faults.push(name === undefined ? "server_name is not set" : "server_name is not a text");
+  faults.push(name === undefined ? "server_name is not set" : "server_name is not a string");
   return "";
 }
 

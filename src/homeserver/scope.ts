@@ -3,8 +3,8 @@ import { z } from "zod";
 import { type QuerySession, sqlText } from "../system/query.ts";
 
 /**
- * What is moved besides uploads and their thumbnails: those rows stay, and their files are packed. The rest of the
- * rows is taken out of the restored database, as each would answer 404 for ever.
+ * The media that is moved besides uploads and their thumbnails: its rows stay, and its files are packed. The rest of the
+ * rows is deleted from the restored database, as Synapse would always return 404 for each.
  */
 export const keptSchema = z.object({
   /** All media of other servers. */
@@ -15,7 +15,7 @@ export const keptSchema = z.object({
   previews: z.boolean(),
 });
 export type Kept = Readonly<z.infer<typeof keptSchema>>;
-/** What a person asked for, before anybody knows which servers are gone. */
+/** The options as requested, before the unreachable servers are known. */
 export type MediaOrder = Pick<Kept, "remote" | "previews">;
 
 export const NOTHING_KEPT: Kept = { remote: false, origins: [], previews: false };
@@ -23,22 +23,22 @@ export const NOTHING_KEPT: Kept = { remote: false, origins: [], previews: false 
 export const keptInputs = (kept: Kept = NOTHING_KEPT): { kept?: string } =>
   isDeepStrictEqual(kept, NOTHING_KEPT) ? {} : { kept: JSON.stringify(kept) };
 /**
- * What does not move with the database. Export, restore, the gates and the text for those who open a bundle by hand
- * all read it here, so they cannot differ.
+ * Rows that are not moved with the database. Export, restore, the gates and the manual opening instructions all use
+ * this one list, so they cannot differ.
  */
 /**
- * Its rows are in no dump, and stay in no restored database: a one-time key that is handed out twice breaks encrypted
- * messages (Synapse, docs/usage/administration/backups.md). Clients upload new ones as soon as they see that there are
+ * Its rows are never dumped and are removed from a restored database: a one-time key that is claimed twice breaks encrypted
+ * messages (Synapse, docs/usage/administration/backups.md). Clients upload new ones when there are
  * none.
  */
 export const ONE_TIME_KEYS = "e2e_one_time_keys_json";
-/** Rows of a table, and which of them stay. */
+/** A table, and the condition of the rows to keep. */
 export interface LeftBehind {
   readonly table: string;
   readonly keep: string;
 }
 /**
- * Rows whose files stay behind, children first. A row of remote media without its file answers 404 for ever
+ * Rows of files that are not moved, child tables first. A remote media row without its file answers 404 forever
  * (synapse/media/media_repository.py, `_get_remote_media_impl`); without the row Synapse fetches the file again.
  * Quarantine is the row itself, so those rows stay. URL previews expire after two days anyway.
  */
@@ -68,8 +68,8 @@ export function leftBehind({ remote, origins, previews }: Kept): LeftBehind[] {
   ];
 }
 /**
- * The statements that take it out of a restored database, before the server first starts. May be run again. A dump has
- * none of the one-time keys, but somebody may have restored another; a file of SQLite has them.
+ * The statements that delete these rows from a restored database before the server first starts. May be repeated. A dump
+ * has no one-time keys, unless somebody restored another dump; an SQLite file has them.
  */
 export function removeLeftBehind(engine: QuerySession["engine"], kept: Kept = NOTHING_KEPT): string[] {
   return [

@@ -1,6 +1,6 @@
 /** A version of Synapse. */
 export interface Version {
-  /** As it was told: "1.163.0rc1 (b=develop,0123abc)". */
+  /** As it was reported: "1.163.0rc1 (b=develop,0123abc)". */
   readonly text: string;
   /** Major, minor, patch. */
   readonly numbers: readonly [number, number, number];
@@ -9,7 +9,7 @@ export interface Version {
 }
 
 /**
- * Reads what Synapse, its package or its image call its version: "1.163.2", "v1.160.0", "1.160.0-1", "1.99.0+bookworm1",
+ * Parses a version as Synapse, its package or its image writes it: "1.163.2", "v1.160.0", "1.160.0-1", "1.99.0+bookworm1",
  * "1.105.0rc1", "1.157.1 (b=develop,a58ad44)". Undefined when it does not begin with numbers.
  */
 export function parseVersion(text: string): Version | undefined {
@@ -32,7 +32,7 @@ export function compareVersions(one: Version, other: Version): number {
   return Number(other.isBefore) - Number(one.isBefore);
 }
 
-/** The first is at least as new as the release of these numbers; a release candidate of it counts too. */
+/** Whether the version is at least this release; a release candidate of it counts too. */
 export function isSince({ numbers }: Version, since: string): boolean {
   return compareVersions({ text: "", numbers, isBefore: false }, parseVersion(since)!) >= 0;
 }

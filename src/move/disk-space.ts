@@ -3,7 +3,7 @@ import { MigrationError } from "../errors.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
 
-/** Throws `disk-full` when what is certain to be written does not fit where a folder is, or will be. */
+/** Throws `disk-full` when `bytes` do not fit on the file system of a folder that exists or will be created. */
 export async function mustHaveRoom(
   folder: string,
   bytes: number,
@@ -17,18 +17,18 @@ export async function mustHaveRoom(
   if (free >= bytes) return;
   throw new MigrationError(
     "disk-full",
-    `${there} has ${formatBytes(free)} free, ${what} alone takes ${formatBytes(bytes)}`,
+    `${there} has ${formatBytes(free)} free, but ${what} needs ${formatBytes(bytes)}`,
     {
       hint: `choose a folder on a larger disk: ${option}`,
     },
   );
 }
 
-/** Throws `file-missing` when a file that is to be written has no folder: before a long look, not after it. */
+/** Throws `file-missing` when the folder of a file to be written does not exist: before a long run, not after it. */
 export async function mustHaveFolder(path: string, option: string, files: Files): Promise<void> {
   const folder = dirname(path);
   if ((await files.follow(folder))?.kind === "folder") return;
-  throw new MigrationError("file-missing", `${option}: there is no folder ${folder}`, {
-    hint: "make it first, or name another place",
+  throw new MigrationError("file-missing", `${option}: the folder ${folder} does not exist`, {
+    hint: "create it, or choose another path",
   });
 }

@@ -14,14 +14,14 @@ import {
   type SigningKeySection,
 } from "../homeserver/signing-key/export.ts";
 
-/** What each thing counted at the source. */
+/** The inventory sections: what was counted at the source. */
 export interface Sections {
   readonly config: ConfigSection;
   readonly key: SigningKeySection;
   readonly database: DatabaseSection;
   /** Of the state groups, where they have a database of their own. */
   readonly state: DatabaseSection | undefined;
-  /** Of the authentication service, where it travels: its database, and its configuration. */
+  /** Of the authentication service, where it is moved too: its database and its configuration. */
   readonly mas: { readonly database: DatabaseSection; readonly config: ConfigSection } | undefined;
   readonly media: MediaSection;
 }
@@ -43,7 +43,7 @@ function masOf(inventory: Inventory): Sections["mas"] {
   const database = optional(name, databaseSectionSchema, inventory.section(MAS_DATABASE_SECTION));
   return database && { database, config: parseConfigSection(inventory.section(MAS_SECTION)) };
 }
-/** What was counted of the databases so far, of a move that is still under way. Throws as `sectionsOf`. */
+/** The database sections known so far, in a transfer that is still running. Throws what `sectionsOf` throws. */
 export const databaseSections = (
   inventory: Inventory,
 ): { database: DatabaseSection | undefined; state: DatabaseSection | undefined } => ({
@@ -57,7 +57,7 @@ const optional = <Shape extends z.ZodType>(name: string, schema: Shape, value: u
 function parsed<Shape extends z.ZodType>(name: string, schema: Shape, value: unknown): z.infer<Shape> {
   const found = schema.safeParse(value);
   if (found.success) return found.data;
-  throw new MigrationError("bundle-damaged", `the inventory's section on the ${name} is not readable`, {
-    hint: "the bundle may have been made by another program: ask whoever made it",
+  throw new MigrationError("bundle-damaged", `the inventory's section on the ${name} cannot be read`, {
+    hint: "the bundle may have been made by another program: ask the person who made it",
   });
 }

@@ -2,10 +2,10 @@ import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import type { Programs } from "./programs/programs.ts";
 
-/** Seconds that a container gets to end by itself: a server that is cut off loses what it was doing. */
+/** Seconds before a container is killed: a killed server loses its unfinished work. */
 const GRACE = 60;
 
-/** docker or podman. Throws `program-failed` with its own words, `program-missing`. */
+/** Runs docker or podman. Throws `program-failed` with its message, `program-missing`. */
 export function engine(name: string, args: readonly string[], programs: Programs): Promise<string> {
   return programs.run({ name, args, limit: (GRACE + 60) * 1000 });
 }
@@ -42,10 +42,7 @@ export async function containerState(
   try {
     found = Inspected.parse(JSON.parse(said));
   } catch {
-    throw new MigrationError(
-      "program-failed",
-      `${name} inspect says nothing of ${container} that can be read`,
-    );
+    throw new MigrationError("program-failed", `${name} inspect gives no readable answer for ${container}`);
   }
   const { State, HostConfig } = found[0]!;
   const { Name, MaximumRetryCount } = HostConfig.RestartPolicy;

@@ -6,16 +6,16 @@ import { makeOwnedFolder, type Owner } from "../system/files/owned-folder.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 
-/** After these, what was written down is of no use. */
+/** After these errors the received bundle is useless and is removed. */
 const USELESS: readonly MigrationError["code"][] = ["bundle-damaged", "bundle-unfinished", "bundle-too-new"];
 
 /**
- * Writes down the bundle that comes through standard input, hands its folder on, and removes it at the end. What came
- * whole is kept when restoring it fails: it need not come again. Throws as `spoolBundle`, what `restore` throws, and
- * `bundle-locked` while another run receives there.
+ * Saves the bundle that is read from standard input, restores it, and removes it at the end. A complete bundle is kept
+ * when the restore fails, so that it need not be sent again. Throws what `spoolBundle` and `restore` throw, and
+ * `bundle-locked` while another run receives into the same folder.
  */
 export async function throughSpool<Result>(
-  /** `owner`: to whom folders belong that had to be made above it. */
+  /** `owner`: the owner of created parent folders. */
   { folder, owner }: { folder: string; owner: Owner },
   { files, terminal, signal, machine }: Pick<System, "files" | "terminal" | "signal" | "machine">,
   progress: Progress,
@@ -24,7 +24,7 @@ export async function throughSpool<Result>(
   await makeOwnedFolder(dirname(folder), owner, files);
   const held = await takeLock(`${folder}.lock`, files, machine);
   const id = "restore/stream";
-  progress.begin({ id, label: "the bundle, as it comes", unit: "bytes" });
+  progress.begin({ id, label: "receive the bundle", unit: "bytes" });
   const tell = (bytes: number) => {
     progress.advance(id, bytes);
   };
@@ -42,7 +42,7 @@ export async function throughSpool<Result>(
       await removeSpool(folder, files);
     else
       progress.note(
-        `what came is kept in ${folder}: go on with that folder in the place of -, and remove it at the end`,
+        `the received bundle is kept in ${folder}: run the command again with that folder instead of -, and remove it at the end`,
       );
     throw error;
   } finally {

@@ -18,13 +18,14 @@ import type { Option } from "../command.ts";
 
 export const DATABASE_COMMAND: Option = {
   flags: "--database-command <command>",
-  about: "runs psql and pg_dump where they reach the database, not here: 'docker exec -i postgres'",
+  about:
+    "command prefix that runs psql and pg_dump where they can reach the database: 'docker exec -i postgres'",
 };
 
 export const MAS_CONFIG: Option = {
   flags: "--mas-config <file>",
   about:
-    "what its Matrix Authentication Service gets with --config, where it is not found; in the same order",
+    "configuration file of its Matrix Authentication Service, if it is not found; repeat for each --config, in the same order",
   many: true,
 };
 
@@ -32,7 +33,7 @@ export const masConfigSchema = { masConfig: z.array(z.string()).default([]) };
 
 export const databaseCommandSchema = { databaseCommand: z.string().transform(commandOf).optional() };
 
-/** A database's address as typed; its password comes from a file, as everybody on the host can read what is typed. */
+/** Parses a database's address; the password comes from a file, because every user can read command lines. */
 export async function typedDatabase(
   text: string,
   passwordFile: string | undefined,
@@ -45,12 +46,12 @@ export async function typedDatabase(
       "bad-usage",
       `${option} holds a password, which every user of this host could read`,
       {
-        hint: `leave it out there and put it into a file: ${option}-password-file`,
+        hint: `put it into a file instead: ${option}-password-file`,
       },
     );
   }
   if (parameters["dbname"] === undefined)
-    throw new MigrationError("bad-usage", `${option} names no database`, { hint: "add dbname=…" });
+    throw new MigrationError("bad-usage", `${option} has no dbname`, { hint: "add dbname=…" });
   const given =
     passwordFile === undefined ? undefined : (await files.readText(passwordFile)).replace(/\r?\n$/, "");
   return addressOf({
@@ -67,7 +68,7 @@ export interface GivenTarget {
   readonly owner?: string | undefined;
 }
 
-/** Where a database is to go, as typed. As root, PostgreSQL is asked as the account that it knows. Throws `bad-usage`. */
+/** Parses the target database. As root, connects to PostgreSQL as an account that it accepts. Throws `bad-usage`. */
 export async function typedTarget(given: GivenTarget, system: System): Promise<DatabaseTarget> {
   const { database } = given;
   if (database === undefined)
@@ -86,24 +87,24 @@ export async function typedTarget(given: GivenTarget, system: System): Promise<D
 function commandOf(text: string): string[] {
   const words = shellWords(text);
   if (words && words.length > 0) return words;
-  throw new MigrationError("bad-usage", `--database-command: ${text} is no command`, {
-    hint: "write it as --database-command 'docker exec -i postgres'; no shell reads it, so variables and pipes mean nothing",
+  throw new MigrationError("bad-usage", `--database-command: ${text} is not a command`, {
+    hint: "write it as --database-command 'docker exec -i postgres'; it is not run by a shell, so variables and pipes do not work",
   });
 }
 
-/** Databases besides the first, where the bundle has more. */
+/** Options for further databases of a bundle. */
 export const FURTHER_DATABASES: readonly Option[] = [
   {
     flags: "--state-database <address>",
-    about: "the second empty database, where the state groups had one of their own (databases:)",
+    about: "a second empty database, if state groups had a separate one (databases:)",
   },
-  { flags: "--state-database-password-file <file>", about: "file whose only line is that user's password" },
+  { flags: "--state-database-password-file <file>", about: "file that contains only that user's password" },
   {
     flags: "--mas-database <address>",
-    about: "an empty database for the Matrix Authentication Service, where it is in the bundle",
+    about: "an empty database for the Matrix Authentication Service, if it is in the bundle",
   },
-  { flags: "--mas-database-password-file <file>", about: "file whose only line is that user's password" },
-  { flags: "--no-mas", about: "leave the authentication service in the bundle: it is moved by other means" },
+  { flags: "--mas-database-password-file <file>", about: "file that contains only that user's password" },
+  { flags: "--no-mas", about: "do not restore the authentication service: it is moved by other means" },
 ];
 
 export const furtherDatabasesSchema = {
@@ -158,8 +159,8 @@ export async function databasesToFill(
     const address = await asWhoMay({ ...typed, ...through }, [typed.parameters["user"], given.owner], system);
     const further: DatabaseTarget = { engine: "postgres", address };
     if (all.some((other) => describeTarget(other.target) === describeTarget(further)))
-      throw new MigrationError("bad-usage", `${option} names a database that is named already`, {
-        hint: "they have tables of the same names: each needs a database of its own",
+      throw new MigrationError("bad-usage", `${option} names the same database as another option`, {
+        hint: "their tables have the same names: each needs a separate database",
       });
     all.push({ store, target: further, section });
   }
@@ -167,11 +168,11 @@ export async function databasesToFill(
 }
 
 const missing = (option: string, store: Store) =>
-  new MigrationError("bad-usage", `${option} must be given: this bundle has ${storeWords(store)} as well`, {
-    hint: `name another empty database, or one to be made${store === "mas" ? "; to move the service by other means: --no-mas" : ""}`,
+  new MigrationError("bad-usage", `${option} must be given: this bundle also has ${storeWords(store)}`, {
+    hint: `give another empty database, or one that will be created${store === "mas" ? "; to move the service by other means: --no-mas" : ""}`,
   });
 
 const notNeeded = (option: string, store: Store) =>
-  new MigrationError("bad-usage", `${option}: this bundle has no such database, or it is not asked for`, {
+  new MigrationError("bad-usage", `${option}: this bundle has no such database, or --no-mas excludes it`, {
     hint: `leave it out: ${storeWords(store)} is not restored`,
   });

@@ -5,34 +5,37 @@ import { type Road, roadByCommand, roadBySsh } from "../../move/direct/connect.t
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 
-/** How a homeserver comes straight from its old host. */
+/** Options of a direct transfer. */
 export const ROAD_OPTIONS: readonly Option[] = [
   {
     flags: "--from <address>",
     about:
-      "straight from the old host, without a bundle: ssh://[user@]host[:port]; synlift is installed there too",
+      "transfer directly from the old host, without a bundle: ssh://[user@]host[:port]; requires synlift there",
   },
   {
     flags: "--export-command <command>",
-    about: "what starts the export on the old host, with its options; synlift export when left out",
+    about: "command that starts the export on the old host, with its options; default: synlift export",
   },
   {
     flags: "--export-folder <folder>",
-    about: "on the old host, for what export remembers there and rollback needs; synlift-move when left out",
+    about: "folder on the old host for the state of the export, which rollback needs; default: synlift-move",
   },
-  { flags: "--ssh-config <file>", about: "configuration file for ssh, instead of your own" },
+  { flags: "--ssh-config <file>", about: "configuration file for ssh, instead of the default" },
   {
     flags: "--from-command <command>",
     about:
-      "instead of --from: command whose input and output are those of an export --to-receiver --out FOLDER",
+      "instead of --from: command that runs export --to-receiver --out FOLDER with its standard input and output",
   },
-  { flags: "--rehearse", about: "with --from: practise; the old server keeps running" },
+  { flags: "--rehearse", about: "with --from: rehearse; the old server keeps running" },
   {
     flags: "--yes",
     about:
-      "ask nothing: with --from, stop and fence the old server; else, empty a database that an interrupted restore has half filled",
+      "do not ask: with --from, stop and fence the old server; otherwise, empty a database that an interrupted restore left partly restored",
   },
-  { flags: "--compress", about: "with --from: compress the database on the way, for a slow connection" },
+  {
+    flags: "--compress",
+    about: "with --from: compress the database during the transfer, for a slow connection",
+  },
 ];
 
 export const roadSchema = {
@@ -48,7 +51,7 @@ export const roadSchema = {
 
 type Given = z.infer<z.ZodObject<typeof roadSchema>> & { readonly argument?: string | undefined };
 
-/** The road that was asked for; undefined when a bundle was named. Throws `bad-usage`. */
+/** How to start the sender of a direct transfer; undefined for a bundle. Throws `bad-usage`. */
 export function roadOf(given: Given, { machine }: Pick<System, "machine">): Road | undefined {
   const { argument, from, fromCommand, exportCommand, exportFolder: folder } = given;
   const named = [argument, from, fromCommand].filter((one) => one !== undefined);
@@ -56,9 +59,9 @@ export function roadOf(given: Given, { machine }: Pick<System, "machine">): Road
     throw new MigrationError(
       "bad-usage",
       named.length === 0
-        ? "there is nothing to restore from"
-        : "a homeserver is restored from one place: a bundle, --from or --from-command",
-      { hint: "name the folder of a bundle, or the old host with --from ssh://…" },
+        ? "give a bundle, --from or --from-command"
+        : "give only one of a bundle, --from and --from-command",
+      { hint: "the folder of a bundle, or the old host with --from ssh://…" },
     );
   }
   if (from !== undefined) {
@@ -68,7 +71,7 @@ export function roadOf(given: Given, { machine }: Pick<System, "machine">): Road
   if (fromCommand !== undefined) return roadByCommand(fromCommand);
   const idle = (["rehearse", "compress"] as const).find((name) => given[name]);
   if (idle === undefined) return undefined;
-  throw new MigrationError("bad-usage", `--${idle} is for what comes straight from the old host`, {
-    hint: "leave it out, or name the old host with --from",
+  throw new MigrationError("bad-usage", `--${idle} requires --from or --from-command`, {
+    hint: "leave it out, or give the old host with --from",
   });
 }

@@ -4,12 +4,12 @@ import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 import { clearFolderOf, type spoolSchema } from "./pipe.ts";
 
-/** How a database is filled in that was dumped with --db-format custom. */
+/** How a database that was dumped with --db-format custom is restored. */
 export const ARCHIVE_OPTIONS: readonly Option[] = [
   {
     flags: "--jobs <number>",
     about:
-      "connections that fill the database at the same time, of a bundle with --db-format custom; as many as cores, at most 8, when left out",
+      "parallel jobs of pg_restore, for a bundle with --db-format custom; default: number of cores, at most 8",
   },
 ];
 
@@ -19,7 +19,7 @@ export const archiveSchema = {
   jobs: z.coerce.number(WORDS).int(WORDS).min(1, WORDS).max(64, WORDS).optional(),
 };
 
-/** More connections than this only wait for the disk, most of the time. */
+/** More jobs than this mostly wait for the disk. */
 const MOST_JOBS = 8;
 
 export const archivesOf = (

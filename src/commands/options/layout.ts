@@ -10,38 +10,38 @@ import type { Option } from "../command.ts";
 import { type GivenTarget, typedTarget } from "./database.ts";
 import { listenOf, ownerOf } from "./shared.ts";
 
-/** How Synapse will lie on the new host. */
+/** How Synapse will be installed on the new host. */
 export const LAYOUT_OPTIONS: readonly Option[] = [
   {
     flags: "--layout <name>",
-    about: `how Synapse is laid out: ${LAYOUTS.join(", ")}; without it, where you say and started as you do`,
+    about: `how Synapse is installed: ${LAYOUTS.join(", ")}; without it, use your own folders and your own way to start it`,
   },
   {
     flags: "--prepare-only",
     about:
-      "fill the database and place media and configuration, but write nothing that starts or holds a server: for those who have their own way to run Synapse",
+      "restore the database, media and configuration, but write nothing that starts or blocks a server: if you start Synapse by other means",
   },
-  { flags: "--folder <folder>", about: "with pip or compose: all of it goes in here" },
-  { flags: "--config-dir <folder>", about: "where configuration and signing key go" },
-  { flags: "--media-dir <folder>", about: "where the media store goes" },
-  { flags: "--owner <user>", about: "account that will run Synapse: files are made to belong to it" },
+  { flags: "--folder <folder>", about: "with pip or compose: the folder for everything" },
+  { flags: "--config-dir <folder>", about: "folder for configuration and signing key" },
+  { flags: "--media-dir <folder>", about: "folder for the media store" },
+  { flags: "--owner <user>", about: "account that will run Synapse, and will own the files" },
   {
     flags: "--listen <address:port>",
-    about: "where the new server listens for clients, when not where the old one did",
+    about: "where the new server listens for clients, if it differs from the old one",
   },
-  { flags: "--public-baseurl <url>", about: "where clients find the new server, when that changes" },
-  { flags: "--without-workers", about: "let the main process do what workers did on the old host" },
+  { flags: "--public-baseurl <url>", about: "address of the new server for clients, if it changes" },
+  { flags: "--without-workers", about: "let the main process do the work of the old host's workers" },
   {
     flags: "--unit <name>",
-    about: "systemd unit that will start it: kept from starting until open; may be given several times",
+    about: "systemd unit that will start it: blocked until open; may be given several times",
     many: true,
   },
-  { flags: "--systemd-dir <folder>", about: "where systemd reads units; /etc/systemd/system when left out" },
+  { flags: "--systemd-dir <folder>", about: "where systemd reads units; default: /etc/systemd/system" },
   { flags: "--synapse <path>", about: "Python or environment that Synapse is installed in on this host" },
-  { flags: "--synapse-version <version>", about: "with compose: which image; the newest when left out" },
+  { flags: "--synapse-version <version>", about: "with compose: version of the image; default: the newest" },
   {
     flags: "--database-port <port>",
-    about: "with compose: loopback port for filling the database; 54320 when left out",
+    about: "with compose: loopback port for restoring the database; default: 54320",
   },
 ];
 
@@ -58,7 +58,7 @@ export const layoutSchema = {
     .optional(),
   publicBaseurl: z.url({ protocol: /^https?$/ }).optional(),
   withoutWorkers: z.boolean().default(false),
-  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is no name of a unit")).default([]),
+  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is not the name of a unit")).default([]),
   systemdDir: z.string().min(1).optional(),
   synapse: z.string().min(1).optional(),
   synapseVersion: z
@@ -95,8 +95,8 @@ export function layoutOf(options: LayoutGiven, system: System): Chosen {
 }
 
 /**
- * The database to fill, and where it is reached from here if Synapse reaches it elsewhere. A layout with a database of its
- * own needs no address. Throws `bad-usage`, and what the database says when nobody may ask it.
+ * The database to restore, and its address from this host if it differs from Synapse's. A layout with its own database
+ * needs no address. Throws `bad-usage`, and errors of the database connection.
  */
 export async function databaseOf(
   given: GivenTarget,
@@ -105,10 +105,7 @@ export async function databaseOf(
 ): Promise<{ target: DatabaseTarget; here: Record<string, string> | undefined }> {
   if (compose) {
     if (given.database !== undefined)
-      throw new MigrationError(
-        "bad-usage",
-        "--layout compose has a database of its own: leave --database out",
-      );
+      throw new MigrationError("bad-usage", "--layout compose has its own database: leave out --database");
     const here = { host: "127.0.0.1", port: String(compose.databasePort) };
     const password = await composePassword(compose.folder, system.files, system.machine);
     const address = { parameters: { ...COMPOSE_DATABASE, ...here }, password };

@@ -5,12 +5,12 @@ import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 import { type keySchema, keySource } from "./shared.ts";
 
-/** Where a bundle is kept that comes through a pipe, and where a dump lies that cannot be filled in as it comes. */
+/** Folders for a bundle from standard input, and for a decrypted dump that pg_restore reads. */
 export const SPOOL_OPTIONS: readonly Option[] = [
   {
     flags: "--spool <folder>",
     about:
-      "with -: where the bundle, still encrypted, is kept until it is restored; beside the media store when left out. With .clear behind it, where the dump of a bundle with --db-format custom lies in the clear while it is filled in",
+      "with -: folder for the encrypted bundle until it is restored; default: next to the media store. The folder with .clear appended holds the decrypted dump of a bundle with --db-format custom during the restore",
   },
 ];
 
@@ -21,8 +21,8 @@ type Given = z.infer<z.ZodObject<typeof spoolSchema & typeof keySchema>> & {
 };
 
 /**
- * The folder for a bundle that comes through standard input; undefined when it does not. Throws `bad-usage` for what
- * would be found out only after all of it has come.
+ * The folder for a bundle from standard input; undefined for other sources. Throws `bad-usage` for errors that would
+ * otherwise be found only after the whole bundle was received.
  */
 export function spoolOf(
   given: Given,
@@ -31,28 +31,28 @@ export function spoolOf(
 ): string | undefined {
   if (given.argument !== "-") {
     if (given.spool === undefined || given.argument !== undefined) return undefined;
-    throw usage("--spool is for a bundle, and what comes straight from the old host is none", "leave it out");
+    throw usage("--spool requires a bundle, and --from transfers none", "leave it out");
   }
   const { file, descriptor, command, gpgHome } = keySource(given);
   if (terminal.interactive)
     throw usage(
-      "the bundle is to come through standard input, and that is a terminal",
+      "the bundle is read from standard input, but that is a terminal",
       "ssh old tar -C /srv -cf - move | synlift restore - …",
     );
   if (descriptor === 0)
     throw usage(
-      "the bundle comes through standard input: the passphrase cannot come there, too",
+      "the bundle is read from standard input, so the passphrase cannot be",
       "use --passphrase-file, --passphrase-command, or another descriptor",
     );
   if (file === undefined && descriptor === undefined && command === undefined && gpgHome === undefined)
     throw usage(
-      "the passphrase of the bundle must be given, as nobody can be asked",
+      "the passphrase of the bundle must be given, because it cannot be asked for",
       "use --passphrase-file, --passphrase-fd or --passphrase-command; or --gpg-home for a recipient's key",
     );
   return spoolIn(given, mediaDir, machine);
 }
 
-/** Where a dump lies in the clear while pg_restore reads it. */
+/** Folder of the decrypted dump while pg_restore reads it. */
 export const clearFolderOf = (
   given: Pick<Given, "spool">,
   { mediaDir }: { readonly mediaDir: string },

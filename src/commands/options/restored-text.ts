@@ -13,7 +13,7 @@ export function onlyLooked(
   lines: readonly string[] = [],
 ): Outcome {
   const nothing = compose ? "nothing was written, and no container started" : "nothing was written";
-  return said(told, [...lines, `a dry run: ${nothing}`], { dryRun: true });
+  return said(told, [...lines, `dry run: ${nothing}`], { dryRun: true });
 }
 
 /** What was restored, and what comes next. */
@@ -27,12 +27,12 @@ export function restored(
   const lines = [
     `${serverName} is restored: database ${databases.map((one) => describeTarget(one.target)).join(" and ")}, media in ${mediaDir}, configuration in ${configDir}`,
     ...(mas ? [masLine(mas.configPaths)] : []),
-    `it cannot start yet: prove it first, with ${proof}`,
+    `it cannot start yet: verify and open it with ${proof}`,
   ];
   return said(told, lines, { serverName, bundle, configDir, mediaDir });
 }
 
-/** What is typed next, from any folder, with what opened the bundle: the inventory is opened by it again. */
+/** The next command, for any current directory, with the same key: it is needed again for the inventory. */
 export function proofCommand(
   configDir: string,
   { passphraseFile, passphraseFd, passphraseCommand, gpgHome }: KeyOptions,
@@ -44,7 +44,7 @@ export function proofCommand(
     ...(passphraseFile === undefined ? [] : ["--passphrase-file", path(passphraseFile)]),
     ...(gpgHome === undefined ? [] : ["--gpg-home", path(gpgHome)]),
   ];
-  // A descriptor is this shell's, and a command may hold what nobody is to see.
+  // A descriptor belongs to this shell, and a command may contain a secret.
   const more =
     passphraseFd !== undefined
       ? ", and --passphrase-fd again"
@@ -62,15 +62,15 @@ export interface KeyOptions {
 }
 
 const masLine = (paths: readonly string[]) =>
-  `its authentication service is restored too: once open has passed, start it with mas-cli server ${paths.map((path) => `--config ${shellWord(path)}`).join(" ")}`;
+  `its authentication service is restored too: after open, start it with mas-cli server ${paths.map((path) => `--config ${shellWord(path)}`).join(" ")}`;
 
-/** What was rewritten is told as notes; how the rest went, by the lines. */
+/** The outcome, with a note for each rewritten configuration file. */
 function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {
   const changed = plan.files.filter(({ changes }) => changes.length > 0);
   const rewritten = changed.map(({ path, changes }): Finding => ({
     id: "config-rewritten",
     level: "note",
-    sentence: `${path} is the old file with what belongs to the host rewritten`,
+    sentence: `${path} is the old file with its host-specific settings rewritten`,
     ...{ evidence: changes, isDiff: true },
   }));
   return { findings: [...rewritten, ...plan.findings], details, lines };

@@ -11,29 +11,28 @@ import type { System } from "../../system/system.ts";
 import type { Given, Option } from "../command.ts";
 import { DATABASE_COMMAND, databaseCommandSchema, MAS_CONFIG, masConfigSchema } from "./database.ts";
 
-/** Options that several commands have, spelled once. */
+/** Options that several commands share. */
 export const PASSPHRASE_OPTIONS: readonly Option[] = [
-  { flags: "--passphrase-file <file>", about: "file whose only line is the passphrase" },
+  { flags: "--passphrase-file <file>", about: "file that contains only the passphrase" },
   { flags: "--passphrase-fd <number>", about: "inherited file descriptor to read the passphrase from" },
   { flags: "--passphrase-command <command>", about: "command that prints the passphrase" },
 ];
 
-/** For whom a bundle is made. */
+/** The recipients of a bundle. */
 export const RECIPIENT: Option = {
   flags: "--recipient <key>",
-  about:
-    "public key that opens the bundle, instead of a passphrase: a file, or a fingerprint of your keyring",
+  about: "public key to encrypt to, instead of a passphrase: a file, or a fingerprint in your keyring",
   many: true,
 };
 
 export const recipientSchema = { recipient: z.array(z.string().min(1)).default([]) };
 
-/** What opens a bundle. */
+/** The key of a bundle. */
 export const KEY_OPTIONS: readonly Option[] = [
   ...PASSPHRASE_OPTIONS,
   {
     flags: "--gpg-home <folder>",
-    about: "gpg home with a recipient's secret key; the passphrase is then that key's, if it has one",
+    about: "GnuPG home with a recipient's secret key; a passphrase is then that key's",
   },
 ];
 
@@ -41,7 +40,7 @@ export const KEY_OPTIONS: readonly Option[] = [
 export const CONFIG_OPTIONS: readonly Option[] = [
   {
     flags: "--config <path>",
-    about: "configuration file or folder, as Synapse gets it with -c; in the same order",
+    about: "configuration file or folder, as given to Synapse with -c; in the same order",
     many: true,
   },
   {
@@ -50,7 +49,7 @@ export const CONFIG_OPTIONS: readonly Option[] = [
   },
   {
     flags: "--map <inside=outside>",
-    about: "where a folder of a container lies on this host: /data=/srv/synapse",
+    about: "path in the container and the same path on this host: /data=/srv/synapse",
     many: true,
   },
   DATABASE_COMMAND,
@@ -64,7 +63,7 @@ export const configSchema = {
   ...masConfigSchema,
 };
 
-/** What those options say, for reading the configuration. */
+/** The source of the configuration, from those options. */
 export const configSource = (
   {
     config,
@@ -89,7 +88,7 @@ export const configSource = (
   signal,
 });
 
-/** The same, for those who ask the host about what was left out. */
+/** The same, where what was left out is searched on this host. */
 export function givenSource(
   { config, workingDirectory, map, databaseCommand, masConfig }: Parameters<typeof configSource>[0],
   { machine }: Pick<System, "machine">,
@@ -104,37 +103,40 @@ export function givenSource(
 
 export const DRY_RUN: Option = {
   flags: "--dry-run",
-  about: "look at everything, say what would be done, change nothing",
+  about: "check everything and show what would be done, without changing anything",
 };
 
 export const ACCEPT: Option = {
   flags: "--accept <id>",
-  about: "go on in spite of the finding with this id; may be given several times",
+  about: "accept the finding with this id and continue; may be given several times",
   many: true,
 };
 
-/** How the old server is stopped and kept from coming back. */
+/** How the old server is stopped and fenced. */
 export const STOP_OPTIONS: readonly Option[] = [
   { flags: "--yes", about: "stop and fence the server without asking" },
   {
     flags: "--unit <name>",
-    about: "systemd unit that runs it, where it is not found; workers' units as well",
+    about: "systemd unit that runs it, if it is not found; also those of workers",
     many: true,
   },
-  { flags: "--container <name>", about: "container that runs it, where it is not found", many: true },
-  { flags: "--stop-command <command>", about: "what stops it, workers too, when nothing of the above does" },
+  { flags: "--container <name>", about: "container that runs it, if it is not found", many: true },
+  {
+    flags: "--stop-command <command>",
+    about: "command that stops it and its workers, if none of the above applies",
+  },
   {
     flags: "--start-command <command>",
-    about: "what starts it again, for rollback; goes with --stop-command",
+    about: "command that starts it again, for rollback; requires --stop-command",
   },
-  { flags: "--already-stopped", about: "you stopped it yourself: that is checked, and it is fenced" },
-  { flags: "--no-fence", about: "leave host and database as they are: nothing keeps it from coming back" },
+  { flags: "--already-stopped", about: "you stopped it yourself: this is checked, and it is fenced" },
+  { flags: "--no-fence", about: "do not fence host and database: the server can be started again" },
 ];
 
 export const stopSchema = {
   yes: z.boolean().default(false),
-  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is no name of a unit")).default([]),
-  container: z.array(z.string().regex(/^[\w.-]+$/, "is no name of a container")).default([]),
+  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is not the name of a unit")).default([]),
+  container: z.array(z.string().regex(/^[\w.-]+$/, "is not the name of a container")).default([]),
   stopCommand: z.string().min(1).optional(),
   startCommand: z.string().min(1).optional(),
   alreadyStopped: z.boolean().default(false),
@@ -152,7 +154,7 @@ export const keySchema = { ...passphraseSchema, gpgHome: z.string().min(1).optio
 export const acceptSchema = { accept: z.array(z.string()).default([]) };
 export const dryRunSchema = { dryRun: z.boolean().default(false) };
 
-/** What was typed, checked. Throws `bad-usage` naming each option that is wrong. */
+/** Validates the options. Throws `bad-usage` naming each option that is wrong. */
 export function checked<Shape extends z.ZodType>(schema: Shape, given: Given): z.infer<Shape> {
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
@@ -187,7 +189,7 @@ export function sizeOf(text: string, option = "--split"): number {
     ? Number(found[1]) * 1024 ** ["", "k", "m", "g", "t"].indexOf(found[2]!.toLowerCase())
     : 0;
   if (bytes < 1 || !Number.isSafeInteger(bytes)) {
-    throw new MigrationError("bad-usage", `${option}: ${text} is no size`, {
+    throw new MigrationError("bad-usage", `${option}: ${text} is not a size`, {
       hint: "write bytes, or a number with k, m or g: 100m",
     });
   }
@@ -206,7 +208,7 @@ export function mediaArtifactsOf(text: string): { backup: boolean; archive: bool
   return { backup: kinds.includes("backup"), archive: kinds.includes("archive") };
 }
 
-/** The same as it was typed, for whoever passes it on. */
+/** The text of a valid size, for a command that is shown. Throws `bad-usage`. */
 export function checkedSize(text: string): string {
   sizeOf(text);
   return text;
@@ -217,11 +219,11 @@ function pathPairOf(text: string): PathPair {
   const [inside, outside, ...more] = text.split("=");
   if (inside?.startsWith("/") && outside?.startsWith("/") && more.length === 0) return { inside, outside };
   throw new MigrationError("bad-usage", `--map: ${text} is not two absolute paths`, {
-    hint: "write it as --map /data=/srv/synapse: the path in the container, then the one on this host",
+    hint: "for example --map /data=/srv/synapse: the path in the container, then the one on this host",
   });
 }
 
-/** The account that restored files are to belong to. Throws `bad-usage`, `permission-denied`. */
+/** The account that will own restored files. Throws `bad-usage`, `permission-denied`. */
 export function ownerOf(name: string | undefined, { machine }: System): Account | undefined {
   if (name === undefined) return undefined;
   const account = machine.account(name);
@@ -230,7 +232,7 @@ export function ownerOf(name: string | undefined, { machine }: System): Account 
       hint: "install Synapse first, or create the account",
     });
   if (!machine.isRoot && account.name !== machine.user) {
-    throw new MigrationError("permission-denied", `only root can give files to ${name}`, {
+    throw new MigrationError("permission-denied", `only root can change the owner of files to ${name}`, {
       hint: "run synlift as root, or as that account without --owner",
     });
   }
@@ -241,6 +243,6 @@ export function ownerOf(name: string | undefined, { machine }: System): Account 
 export function listenOf(text: string): { address: string; port: number } {
   const cut = text.lastIndexOf(":");
   const port = Number(text.slice(cut + 1));
-  if (port < 1 || port > 65_535) throw new MigrationError("bad-usage", `--listen: ${port} is no port`);
+  if (port < 1 || port > 65_535) throw new MigrationError("bad-usage", `--listen: ${port} is not a port`);
   return { address: text.slice(0, cut).replace(/^\[|\]$/g, ""), port };
 }

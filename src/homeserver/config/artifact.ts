@@ -11,7 +11,7 @@ import type { PackedFile } from "./pack/packed-file.ts";
 export const CONFIG_ARTIFACT = "customer_config_export.tar.gz";
 export const CONFIG_SECTION = "config";
 
-/** As which artifact the homeserver's own configuration is packed, and by which step. */
+/** The artifact that holds the homeserver's own configuration, and the step that packs it. */
 const OWN_CONFIG = {
   step: "export/config",
   artifact: CONFIG_ARTIFACT,
@@ -31,7 +31,7 @@ export interface ConfigExport {
   check: Step["check"];
 }
 
-/** Packs what is small and cannot be had again: the configuration, the signing key, and the files that they name. */
+/** Packs what is small and cannot be recreated: the configuration, the signing key, and the files that they name. */
 export function exportConfig({
   as: { step, artifact: name, label } = OWN_CONFIG,
   packed,
@@ -58,10 +58,10 @@ export function exportConfig({
   };
 }
 
-/** A configuration is small; what is larger is something else. Bytes. */
+/** Bytes. A larger archive cannot be a configuration. */
 const LIMIT = 64 * 1024 * 1024;
 
-/** Undoes the packing: every file of the archive by its name. Throws `bundle-damaged`. */
+/** Unpacks the archive: every file by its name. Throws `bundle-damaged`. */
 export async function unpackConfig(archive: Bytes): Promise<ReadonlyMap<string, Uint8Array>> {
   const found = new Map<string, Uint8Array>();
   let total = 0;
@@ -73,7 +73,7 @@ export async function unpackConfig(archive: Bytes): Promise<ReadonlyMap<string, 
       chunks.push(chunk);
     }
     if (kind === "folder") continue;
-    if (kind !== "file") throw damaged(`holds ${JSON.stringify(name)}, which is no file`);
+    if (kind !== "file") throw damaged(`holds ${JSON.stringify(name)}, which is not a regular file`);
     if (found.has(name)) throw damaged(`holds ${JSON.stringify(name)} twice`);
     found.set(name, Buffer.concat(chunks));
   }
@@ -82,7 +82,7 @@ export async function unpackConfig(archive: Bytes): Promise<ReadonlyMap<string, 
 
 const damaged = (why: string) =>
   new MigrationError("bundle-damaged", `the configuration archive ${why}`, {
-    hint: "ask whoever made the bundle",
+    hint: "ask the person who made the bundle",
   });
 
 const tarEntry = ({ name, mode, mtimeMs, content }: PackedFile): TarEntry => ({

@@ -4,7 +4,7 @@ import { isMapping } from "../settings.ts";
 /**
  * Where the database is, by the rules of synapse/config/database.py: one of `database`, `databases` and the old
  * `database_path`, which wins over a `database` that is SQLite and is ignored beside one that is not.
- * What is wrong goes into `faults`; the answer is then of no use.
+ * Errors are added to `faults`; the result must then not be used.
  */
 export function databaseSetting(settings: Settings, placeOf: PlaceOf, faults: string[]): DatabaseSetting {
   const { database, databases, database_path: oldPath } = settings;
@@ -32,7 +32,7 @@ export function databaseKeys(settings: Settings): { main: string | undefined; st
   };
 }
 
-/** What Synapse refuses to start with is a fault (synapse/storage/databases/__init__.py, `Databases`). */
+/** A fault is whatever Synapse refuses to start with (synapse/storage/databases/__init__.py, `Databases`). */
 function mapped(
   databases: Readonly<Record<string, unknown>>,
   placeOf: PlaceOf,
@@ -99,7 +99,7 @@ function connectionArgs(
   for (const [key, value] of Object.entries(args)) {
     // psycopg2 leaves out what is None.
     if (key.startsWith("cp_") || value === null) continue;
-    // Relative ones are libpq's business, whose working folder is not Synapse's when another program connects.
+    // libpq resolves relative paths itself, against the working directory of the program that connects.
     if (typeof value === "string" && PLACES.has(key) && value.startsWith("/")) given[key] = placeOf(value);
     else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
       given[key] = value;

@@ -16,7 +16,7 @@ import {
 export interface PackedConfig {
   readonly entries: readonly PackedFile[];
   readonly section: ConfigSection;
-  /** A warning for each file that is named and not there, where the new server can do without it. */
+  /** A warning for each missing file that a setting names and that the new server does not need to start. */
   readonly findings: readonly Finding[];
 }
 
@@ -30,7 +30,7 @@ const FOLDER_OF = {
   templates: "templates",
 } as const satisfies Record<Referenced["role"], string>;
 
-/** What of a homeserver, or of a service beside it, is packed here. */
+/** The parts of a homeserver, or of a service beside it, that are packed here. */
 export type Packable = Pick<
   Homeserver,
   "serverName" | "configPaths" | "configFiles" | "referenced" | "secrets"
@@ -39,7 +39,7 @@ export type Packable = Pick<
 /**
  * Packs the configuration, the signing key and all that the settings name, under the files' own names. Only reads.
  *
- * Throws `signing-key-missing` or `file-missing` with every file in it that is not there and that the new server needs.
+ * Throws `signing-key-missing` or `file-missing`, listing every missing file that the new server needs.
  */
 export async function packConfig(
   homeserver: Packable,
@@ -74,12 +74,12 @@ export async function packConfig(
   };
 }
 
-/** Tells whether a secret is the same on both hosts, without telling the secret. */
+/** An HMAC-SHA256 by which two hosts can compare a secret without revealing it. */
 export function fingerprint(salt: Uint8Array, value: string): string {
   return createHmac("sha256", salt).update(value, "utf8").digest("hex");
 }
 
-/** What the packed configuration depends on, for the journal. Keyed with the salt, as much of it is secret. */
+/** A digest of the packed configuration, for the journal. Keyed with the salt, as much of it is secret. */
 export function configInputs(
   entries: readonly PackedFile[],
   salt: Uint8Array,
@@ -105,13 +105,13 @@ class Packing {
     this.#files = files;
   }
 
-  /** Answers what `-c` was given, in order, by names inside the archive. */
+  /** Returns the values of `-c`, in order, by their names inside the archive. */
   async configFiles({ configPaths, configFiles }: Packable): Promise<string[]> {
     const order: string[] = [];
     for (const path of configPaths) {
       const inside = configFiles.filter((file) => dirname(file.path) === path);
       const isFolder = (await this.#files.follow(path))?.kind === "folder";
-      // Files without settings do not travel, nor does a folder that has no others.
+      // Files without settings are not packed, and neither is a folder that holds only such files.
       if (isFolder ? inside.length === 0 : !configFiles.some((file) => file.path === path)) continue;
       const name = this.#names.take("", path);
       order.push(isFolder ? `${name}/` : name);
@@ -136,7 +136,7 @@ class Packing {
     else await this.#add(name, path, setting, role, found);
   }
 
-  /** Regular files only: a link in a template folder may lead anywhere. */
+  /** Regular files only: a symbolic link in a template folder may point anywhere. */
   async #folder(name: string, path: string, setting: string): Promise<void> {
     for (const entry of await this.#files.list(path)) {
       const found = await this.#files.look(join(path, entry));
@@ -173,14 +173,14 @@ function refuseMissing(missing: readonly Referenced[], { configPaths }: Packable
   const where = configPaths.join(", ");
   throw new MigrationError(isKey ? "signing-key-missing" : "file-missing", list.join("; "), {
     hint: isKey
-      ? `check signing_key_path in ${where}, and the folder that Synapse runs in: without the file Synapse would silently make a new key, and be another server to all others`
-      : `check these settings in ${where}, and the folder that Synapse runs in`,
+      ? `check signing_key_path in ${where}, and the working directory of Synapse: without the file Synapse silently generates a new key, and other servers no longer accept its signatures`
+      : `check these settings in ${where}, and the working directory of Synapse`,
   });
 }
 
 const warningOf = ({ setting, path }: Referenced): Finding => ({
   id: `file-missing:${setting}`,
   level: "warning",
-  sentence: `${setting} names ${path}, which is not there and will not travel`,
-  hint: "put the file there and export again, or take the setting out",
+  sentence: `${setting} names ${path}, which does not exist and is not in the bundle`,
+  hint: "create the file and export again, or remove the setting",
 });

@@ -3,18 +3,18 @@ import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 
 /**
- * On the new host the fence is a name: as long as the configuration that Synapse is told to read first is not there under
- * its own, Synapse does not start, whoever or whatever tries.
+ * The fence on the new host is a file name: while the first configuration file that Synapse reads has another name,
+ * Synapse cannot start.
  */
 export interface Fence {
   readonly folder: string;
   /** Names below the folder, as Synapse is to find them. */
   readonly names: readonly string[];
-  /** What their names end in while the fence is set: ".fenced". */
+  /** Suffix of their names while the fence is set: ".fenced". */
   readonly suffix: string;
 }
 
-/** Gives the files their own names. May be called again after a stop; throws `file-missing` when one is gone altogether. */
+/** Renames the files to their own names. May be repeated after an interruption; throws `file-missing` when one does not exist. */
 export async function liftFence({ folder, names, suffix }: Fence, files: Files): Promise<void> {
   for (const name of names) await move(join(folder, `${name}${suffix}`), join(folder, name), files);
 }
@@ -33,11 +33,11 @@ export async function isFenced({ folder, names }: Fence, files: Files): Promise<
 async function move(from: string, to: string, files: Files): Promise<void> {
   const [before, after] = [await files.look(from), await files.look(to)];
   if (before && after) {
-    throw new MigrationError("target-not-empty", `both ${from} and ${to} are there`, {
-      hint: "one of them was not put there by synlift: look at both and take one away",
+    throw new MigrationError("target-not-empty", `both ${from} and ${to} exist`, {
+      hint: "one of them was not written by synlift: check both and remove one",
     });
   }
-  // Done by an earlier run that was stopped.
+  // Done by an earlier, interrupted run.
   if (!before && after) return;
   await files.rename(from, to);
 }

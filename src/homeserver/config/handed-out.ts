@@ -2,8 +2,8 @@ import type { Settings } from "../homeserver.ts";
 import { findSettings, isMapping } from "../settings.ts";
 
 /**
- * Settings of the shared configuration that take work from the main process (synapse/config/workers.py, repository.py
- * and server.py). Without them it does all of it itself.
+ * Settings of the shared configuration that assign work to workers (synapse/config/workers.py, repository.py
+ * and server.py). Without them the main process does everything itself.
  */
 export const HANDED_OUT: readonly string[] = [
   "stream_writers",
@@ -22,7 +22,7 @@ export const HANDED_OUT: readonly string[] = [
   "enable_media_repo",
 ];
 
-/** The workers that the settings give work to. */
+/** The names of the workers that the settings assign work to. */
 export function workersNamedIn(settings: Settings): string[] {
   const lists = [
     "stream_writers.*",

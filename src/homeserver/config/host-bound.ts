@@ -6,7 +6,7 @@ import { databaseKeys, databaseSetting } from "./database-setting.ts";
 import { HANDED_OUT } from "./handed-out.ts";
 import type { FileRecord } from "./pack/packed-file.ts";
 
-/** Where the configuration is to live on the new host, and what belongs to that host. */
+/** The folder for the configuration on the new host, and the values that are specific to that host. */
 export interface ConfigTarget {
   /** Absolute; nothing is written outside of it. */
   readonly folder: string;
@@ -14,25 +14,25 @@ export interface ConfigTarget {
   readonly seenAs?: string | undefined;
   /** As Synapse sees it. */
   readonly mediaStore: string;
-  /** The whole of the new database's `args`, for PostgreSQL or `{ database: path }` for SQLite. May hold a password. */
+  /** The complete `args` of the new database, for PostgreSQL, or `{ database: path }` for SQLite. May contain a password. */
   readonly database: Readonly<Record<string, string | number>>;
-  /** The same of the state groups' database, where they have one of their own. */
+  /** The same for the state database, where there is one. */
   readonly stateDatabase?: Readonly<Record<string, string | number>>;
   /** For the first listener that clients use; others are left alone. */
   readonly listen?: { readonly address: string; readonly port: number };
   readonly pidFile?: string | undefined;
   /** Where clients find the server, when that changes. */
   readonly publicBaseurl?: string | undefined;
-  /** The main process is to do itself what workers did. */
+  /** The main process takes over the work of the workers. */
   readonly withoutWorkers?: boolean;
-  /** Something else keeps it running, so it must not go into the background by itself. */
+  /** A supervisor (systemd, a container) keeps Synapse running, so it must not daemonize. */
   readonly supervised?: boolean;
   readonly owner?: { readonly uid: number; readonly gid: number };
-  /** What the name of the first configuration ends in until the server may start: ".fenced". */
+  /** The suffix of the first configuration file until the server may start: ".fenced". */
   readonly fencedSuffix: string;
 }
 
-/** A setting that is bound to the host, and its new value; undefined takes it away. */
+/** A host-specific setting and its new value; undefined removes it. */
 export interface SettingChange {
   /** As messages write it: `database.args.host`. */
   readonly setting: string;
@@ -60,18 +60,18 @@ export function hostBound(
   return changes.filter(({ setting, value }) => settingAt(settings, setting) !== value);
 }
 
-/** Lines for people, as a diff has them. What may be secret in the connection to a database is hidden. */
+/** The change as lines of a diff. Values of a database connection that may be secret are hidden. */
 export function describe(settings: Settings, { setting, value }: SettingChange): string[] {
   return diffOf(setting, shown(setting, settingAt(settings, setting)), shown(setting, value));
 }
 
-/** What was there, and what is there now; a side that has nothing has no line. */
+/** The old and the new value as lines of a diff; a missing value has no line. */
 export const diffOf = (setting: string, before: string | undefined, now: string | undefined): string[] => [
   ...(before === undefined ? [] : [`- ${setting}: ${before}`]),
   ...(now === undefined ? [] : [`+ ${setting}: ${now}`]),
 ];
 
-/** Of a database's args, these alone are shown: any other may be a password or hold one. */
+/** The only arguments of a database connection that are shown: any other may contain a password. */
 const HARMLESS =
   /^(?:user|dbname|database|host|hostaddr|port|sslmode|sslcert|sslkey|sslrootcert|passfile|connect_timeout)$/;
 
@@ -87,9 +87,9 @@ function databaseChanges(settings: Settings, { database, stateDatabase }: Config
   if (old.kind === "several") {
     throw new MigrationError(
       "database-unsupported",
-      "the configuration in the bundle names several databases, not all of them on PostgreSQL",
+      "the configuration in the bundle names several databases, and not all of them are on PostgreSQL",
       {
-        hint: "give both the main and the state database to PostgreSQL first",
+        hint: "port both the main and the state database to PostgreSQL first",
       },
     );
   }
@@ -105,7 +105,7 @@ function databaseChanges(settings: Settings, { database, stateDatabase }: Config
 
 function argsChanges(settings: Settings, key: string, database: ConfigTarget["database"]): SettingChange[] {
   const given = settingAt(settings, `${key}.args`);
-  // The pool's own settings stay; all that says where the old database was goes.
+  // The settings of the connection pool stay; the address of the old database is removed.
   const gone = Object.keys(isMapping(given) ? given : {}).filter(
     (name) => !name.startsWith("cp_") && !(name in database),
   );
@@ -115,7 +115,7 @@ function argsChanges(settings: Settings, key: string, database: ConfigTarget["da
   ];
 }
 
-/** Every setting that names a file which was carried; those of the old database's connection went with it. */
+/** Every setting that names a file in the bundle; files of the old database connection are not needed any more. */
 function pathChanges(files: readonly FileRecord[], folder: string): SettingChange[] {
   const paths = new Map<string, string>();
   for (const { role, setting, name } of files) {
@@ -140,7 +140,7 @@ function pidFile(
 const baseurl = ({ publicBaseurl: value }: ConfigTarget): SettingChange[] =>
   value === undefined ? [] : [{ setting: "public_baseurl", value }];
 
-/** Redis is for talking to workers only; without any it may be gone from the new host. */
+/** Redis only connects workers: without workers the new host may have none. */
 function workerChanges(settings: Settings): SettingChange[] {
   const gone = HANDED_OUT.filter((setting) => settings[setting] !== undefined);
   const redis =
@@ -170,7 +170,7 @@ function servesClients(listener: unknown): boolean {
   );
 }
 
-/** Settings that name places of the old host and are left as they are: nobody can tell where these are on the new one. */
+/** Settings that name paths of the old host and are not rewritten: the paths on the new host are unknown. */
 export const LEFT_ALONE = [
   "backup_media_store_path",
   "media_storage_providers[*].config.directory",

@@ -12,8 +12,8 @@ import { type Between, removedFindings, removedFromLogConfig } from "./checks/re
 import { secretFindings } from "./checks/secrets.ts";
 
 /**
- * What is worth knowing about the configuration before a move; more of it when the versions of both hosts are known.
- * Only looks; shows no value of a setting that may be secret.
+ * Checks the configuration before a move; checks more when the versions of both hosts are known.
+ * Reads only; shows no value of a setting that may be secret.
  */
 export async function inspectConfig(
   homeserver: Homeserver,
@@ -43,7 +43,7 @@ function nameFindings({ serverName, configFiles }: Homeserver): Finding[] {
   const evidence = configFiles.map(({ path }) => path);
   if (!SERVER_NAME.test(serverName)) {
     const hint = "it cannot be changed for a server that has users: find the configuration that it runs with";
-    return [{ id, level: "blocker", sentence: "server_name is not a host name", evidence, hint }];
+    return [{ id, level: "blocker", sentence: "server_name is not a valid host name", evidence, hint }];
   }
   return [{ id, level: "ok", sentence: `the server name is ${serverName}`, evidence }];
 }

@@ -5,8 +5,8 @@ import { editYaml } from "./yaml/edit.ts";
 import { parseYaml, YamlFault } from "./yaml/yaml.ts";
 
 /**
- * A log configuration (Python's `logging.config.dictConfig`) with its files in another folder, as the old one may not
- * exist on the new host. One that is no YAML mapping is left as it is: Synapse says itself what it thinks of it.
+ * Moves the files of a log configuration (Python's `logging.config.dictConfig`) to another folder, as the old one may not
+ * exist on the new host. A text that is not a YAML mapping is not changed: Synapse reports the error itself.
  */
 export function moveLogs(text: string, folder: string, path: string): { text: string; changes: string[] } {
   const settings = readable(text);

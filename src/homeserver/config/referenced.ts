@@ -6,8 +6,8 @@ import { MADE_BY_SYNAPSE, SECRET_FILE_SETTINGS } from "./secrets.ts";
 type Role = Referenced["role"];
 
 /**
- * The settings that name files or folders which travel with the configuration. Media folders are not among them (they
- * travel as media), nor sockets and pid files (they belong to the host).
+ * The settings that name files or folders which are packed with the configuration. Media folders are not among them (they
+ * are packed as media), nor sockets and pid files (they are specific to the host).
  */
 const PLACES: readonly (readonly [role: Role, pattern: string, required?: "required"])[] = [
   ["appservice", "app_service_config_files[*]", "required"],
@@ -40,7 +40,7 @@ const PLACES: readonly (readonly [role: Role, pattern: string, required?: "requi
   ["other", "database.args.passfile"],
 ];
 
-/** The signing key, and every file and folder that the settings name. What is wrong goes into `faults`. */
+/** The signing key, and every file and folder that the settings name. Errors are added to `faults`. */
 export function referencedBy(
   settings: Settings,
   signingKey: Homeserver["signingKey"],
@@ -77,7 +77,7 @@ export function signingKeyOf(
 ): Homeserver["signingKey"] {
   if ("signing_key" in settings) {
     const text = settings["signing_key"];
-    if (typeof text !== "string") faults.push("signing_key is not a text");
+    if (typeof text !== "string") faults.push("signing_key is not a string");
     return { kind: "inline", text: typeof text === "string" ? text : "" };
   }
   const path = settings["signing_key_path"] ?? join(configFolder, `${serverName}.signing.key`);

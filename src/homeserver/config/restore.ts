@@ -27,12 +27,12 @@ import { editYaml } from "./yaml/edit.ts";
 export type { ConfigTarget } from "./host-bound.ts";
 
 export interface PlannedFile {
-  /** Absolute, with the fence's ending where it has one. */
+  /** Absolute, with the suffix of the fence where it has one. */
   readonly path: string;
   readonly content: Uint8Array;
   readonly mode: number;
   readonly role: FileRecord["role"];
-  /** For people, as a diff has it: `- key: old`, `+ key: new`. */
+  /** Lines of a diff: `- key: old`, `+ key: new`. */
   readonly changes: readonly string[];
 }
 
@@ -48,16 +48,16 @@ export interface ConfigPlan {
   readonly folders: readonly string[];
   /** Every file by its name below the folder, and what it is for. */
   readonly placed: readonly Pick<FileRecord, "name" | "role">[];
-  /** What still names a place of the old host, and what the new host's Synapse would refuse. */
+  /** Settings that still name a path of the old host, and settings that the new host's Synapse rejects. */
   readonly findings: readonly Finding[];
   readonly owner?: ConfigTarget["owner"];
 }
 
 /**
- * What the packed configuration becomes on the new host: the same files with their comments, and only what is bound to
- * the host rewritten, in the file whose value counts. Nothing is written yet.
+ * Plans the configuration of the new host: the same files with their comments, in which only the settings specific to
+ * the host are rewritten, in the file whose value takes effect. Nothing is written yet.
  *
- * Throws `bundle-damaged` for an archive that is not one of ours or that reaches out of the folder.
+ * Throws `bundle-damaged` for an archive that synlift did not make or that names a path outside of the folder.
  */
 export function planConfig({
   packed,
@@ -113,23 +113,23 @@ export function planConfig({
   };
 }
 
-/** Throws `target-not-empty` when anything else than what was planned is in the way. Only looks. */
+/** Throws `target-not-empty` when there is a file that is not part of the plan. Reads only. */
 export async function refuseConflicts(plan: ConfigPlan, files: Files): Promise<void> {
   await filesToWrite(plan, files);
   const [stray] = await straySettings(plan, files);
   if (stray !== undefined) {
     throw new MigrationError(
       "target-not-empty",
-      `${stray} would be read beside the restored configuration, and change it`,
+      `Synapse would also read ${stray}, which changes the restored configuration`,
       {
-        hint: "take it away: a package that was installed on the new host may have put it there",
+        hint: "remove it: a package that was installed on the new host may have created it",
       },
     );
   }
 }
 
 /**
- * Writes what was planned. May be called again: what is there already with the same bytes is left.
+ * Writes the planned files. May be repeated: a file that exists with the same content is not written again.
  *
  * Throws `target-not-empty`, before the first byte is written, when anything else is in the way.
  */
@@ -159,7 +159,7 @@ function fileFor(
   return order.findLast((name) => keys.get(name)?.includes(key!)) ?? order[0]!;
 }
 
-/** A file that is given first is enough: Synapse stops when it is not there. A folder is read without what is not there. */
+/** When the first `-c` is a file, it is enough to fence that: Synapse does not start without it. Of a folder, all files are fenced. */
 function fenceOf({ order, configFiles }: PackedPaths, { folder, fencedSuffix: suffix }: ConfigTarget): Fence {
   const [first] = order;
   return { folder, suffix, names: first === undefined || first.endsWith("/") ? configFiles : [first] };
@@ -176,18 +176,18 @@ function leftAlone(
     findings.push({
       id: "config-left-alone",
       level: "warning",
-      sentence: "some settings still name places of the old host",
+      sentence: "some settings still name paths of the old host",
       evidence: left.map(({ setting, value }) => `${setting}: ${String(value)}`),
-      hint: "check that these are right on the new host before you open it",
+      hint: "check that these are correct on the new host before you open it",
     });
   }
   if (missing.length > 0) {
     findings.push({
       id: "config-files-not-carried",
       level: "warning",
-      sentence: "some files that the settings name were not at the source and did not travel",
+      sentence: "some files that the settings name did not exist on the old host and are not in the bundle",
       evidence: missing.map(({ setting, path }) => `${setting}: ${path}`),
-      hint: "put them in place, or take the settings out",
+      hint: "create them, or remove the settings",
     });
   }
   const workers = withoutWorkers ? [] : workersNamedIn(settings);
@@ -195,22 +195,22 @@ function leftAlone(
     findings.push({
       id: "config-workers",
       level: "warning",
-      sentence: `the settings give work to workers, whose own files do not travel: ${workers.join(", ")}`,
-      hint: "set them up on the new host too, with the same names, or let the main process do it all: --without-workers",
+      sentence: `the settings assign work to workers, whose configuration files are not moved: ${workers.join(", ")}`,
+      hint: "set them up on the new host too, with the same names, or let the main process do their work: --without-workers",
     });
   }
   if (listen && hasNoClients(settings)) {
     findings.push({
       id: "config-no-client-listener",
       level: "warning",
-      sentence: "no listener of type http has the client resource, so none was given the new address",
+      sentence: "no listener of type http has the client resource, so the new address was not set",
       hint: "set listeners by hand",
     });
   }
   return findings;
 }
 
-/** Nothing is started by a restore: what keeps the server from starting is a warning here, and a gate of `open`. */
+/** A restore starts no server: what keeps the server from starting is a warning here, and a gate of `open`. */
 function refused(settings: Settings, target: Version | undefined): Finding[] {
   return removedFindings({ settings }, { target }).map((finding) => ({ ...finding, level: "warning" }));
 }
@@ -220,16 +220,12 @@ const hasNoClients = (settings: Settings) =>
 
 async function refuseUnfenced(path: string, files: Files): Promise<void> {
   if (!(await files.look(path))) return;
-  throw new MigrationError(
-    "target-not-empty",
-    `there is a configuration at ${path} already, without a fence`,
-    {
-      hint: "if a homeserver runs here, restore into another folder; else take the file away",
-    },
-  );
+  throw new MigrationError("target-not-empty", `${path} already exists, without a fence`, {
+    hint: "if a homeserver runs here, restore into another folder; otherwise remove the file",
+  });
 }
 
-/** Whether the very same file is there. Anything else in its place is refused, and so is a link on the way to it. */
+/** Whether the same file exists. Throws `target-not-empty` for any other file in its place, and for a link in its path. */
 async function isThere({ path, content, role }: PlannedFile, folder: string, files: Files): Promise<boolean> {
   for (let above = dirname(path); above.startsWith(folder) && above !== folder; above = dirname(above)) {
     const kind = (await files.look(above))?.kind;
@@ -244,6 +240,6 @@ async function isThere({ path, content, role }: PlannedFile, folder: string, fil
 }
 
 const inTheWay = (path: string) =>
-  new MigrationError("target-not-empty", `${path} is there already and is not what the bundle holds`, {
-    hint: "restore into an empty folder, or take the file away",
+  new MigrationError("target-not-empty", `${path} already exists and differs from the file in the bundle`, {
+    hint: "restore into an empty folder, or remove the file",
   });

@@ -3,14 +3,14 @@ import type { Files } from "../../system/files/files.ts";
 import type { PlaceOf, Secret, Settings } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
 
-/** A setting with a secret, and the one that names a file with it instead. Giving both is an error to Synapse. */
+/** A setting with a secret, and the setting that names a file with it instead. Synapse rejects a configuration with both. */
 interface Place {
   readonly inline: string;
   readonly file?: string;
 }
 
 /**
- * The secrets that both hosts must share. The passwords of the database and of Redis are not among them: these belong
+ * The secrets that must be the same on both hosts. The passwords of the database and of Redis are not among them: they are specific
  * to the host. Sources: `read_config` in synapse/config/key.py, auth.py, registration.py, workers.py, voip.py, mas.py,
  * experimental.py, oidc.py, jwt.py, emailconfig.py, captcha.py.
  */
@@ -51,8 +51,8 @@ export const SECRET_FILE_SETTINGS: readonly string[] = PLACES.flatMap(({ file })
 export const MADE_BY_SYNAPSE = "registration_shared_secret_path";
 
 /**
- * The secrets and their values, under the name of the inline setting wherever they stand. A file that is not there gives
- * no secret: whoever packs or inspects reports it. What is wrong goes into `faults`.
+ * The secrets and their values, under the name of the inline setting wherever they are set. A missing file gives
+ * no secret: packing and inspecting report it. Errors are added to `faults`.
  */
 export async function secretsOf(
   settings: Settings,
@@ -63,8 +63,8 @@ export async function secretsOf(
   const secrets = new Map<string, string>();
   for (const { inline } of PLACES) {
     for (const { setting, value } of findSettings(settings, inline)) {
-      // A number is no text to Synapse either, but then it is the same number on both hosts.
-      if (typeof value !== "string" && typeof value !== "number") faults.push(`${setting} is not a text`);
+      // A number is not a string to Synapse either, but it is the same number on both hosts.
+      if (typeof value !== "string" && typeof value !== "number") faults.push(`${setting} is not a string`);
       else if (value !== "") secrets.set(setting, String(value));
     }
   }

@@ -3,7 +3,7 @@ import type { Homeserver } from "../homeserver.ts";
 import { fingerprint } from "./export.ts";
 import type { ConfigSection } from "./pack/packed-file.ts";
 
-/** Secrets that break what people have when they appear out of nothing: a pepper where there was none refuses every password. */
+/** Secrets that must not be added: with a new pepper every password is rejected. */
 const MAY_NOT_APPEAR = ["password_config.pepper", "macaroon_secret_key"];
 
 /**
@@ -27,27 +27,27 @@ export function verifyConfig(
 function sameName({ serverName }: ConfigSection, homeserver: Pick<Homeserver, "serverName">): Finding {
   const id = "server-name";
   if (homeserver.serverName === serverName) {
-    return { id, level: "ok", sentence: `the server name is ${serverName}, as at the source` };
+    return { id, level: "ok", sentence: `the server name is ${serverName}, as on the old host` };
   }
   return {
     id,
     level: "blocker",
-    sentence: `the server name is ${homeserver.serverName} and was ${serverName} at the source`,
-    hint: "set server_name to what it was: a homeserver's name can never change",
+    sentence: `the server name is ${homeserver.serverName}, but was ${serverName} on the old host`,
+    hint: "set server_name to its old value: the name of a homeserver can never change",
   };
 }
 
 function sameSecret(setting: string, expected: string, found: string | undefined): Finding {
   const id = `secret:${setting}`;
-  if (found === expected) return { id, level: "ok", sentence: `${setting} is the same as at the source` };
+  if (found === expected) return { id, level: "ok", sentence: `${setting} is the same as on the old host` };
   return {
     id,
     level: "blocker",
     sentence:
       found === undefined
-        ? `${setting} was set at the source and is not`
-        : `${setting} is not what it was at the source`,
-    hint: "take the value from the old configuration",
+        ? `${setting} was set on the old host and is not set here`
+        : `${setting} differs from its value on the old host`,
+    hint: "copy the value from the old configuration",
   };
 }
 
@@ -55,7 +55,7 @@ function newSecret(setting: string): Finding {
   return {
     id: `secret:${setting}`,
     level: MAY_NOT_APPEAR.includes(setting) ? "blocker" : "warning",
-    sentence: `${setting} is set and was not at the source`,
-    hint: "take the setting out",
+    sentence: `${setting} is set here and was not set on the old host`,
+    hint: "remove the setting",
   };
 }

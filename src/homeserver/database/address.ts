@@ -14,7 +14,7 @@ import type { Store } from "./store.ts";
 /** psycopg2's own arguments: they are not libpq's (psycopg2, `connect`). */
 const NOT_LIBPQ = new Set(["dsn", "connection_factory", "cursor_factory", "async", "async_"]);
 
-/** Where Synapse's database is, by its own settings. Throws `database-unsupported` for what cannot be moved yet. */
+/** The address of Synapse's database, from its own settings. Throws `database-unsupported` for what cannot be moved yet. */
 export function databaseAddress({ database, serverName, databaseCommand }: Homeserver): PostgresAddress {
   if (database.kind === "sqlite") {
     throw new MigrationError(
@@ -30,21 +30,21 @@ export function databaseAddress({ database, serverName, databaseCommand }: Homes
       "database-unsupported",
       `${serverName} has several databases (${database.labels.join(", ")}), not all of them on PostgreSQL`,
       {
-        hint: "give both the main and the state database to PostgreSQL first",
+        hint: "port both the main and the state database to PostgreSQL first",
       },
     );
   }
   return addressIn(database.args, databaseCommand);
 }
 
-/** Where the state groups are, if they have a database of their own. */
+/** The address of the state database, if there is one. */
 export function stateAddress({ database, databaseCommand }: Homeserver): PostgresAddress | undefined {
   return database.kind === "postgres" && database.state
     ? addressIn(database.state, databaseCommand)
     : undefined;
 }
 
-/** Where one of its databases is; undefined where it has none such in PostgreSQL. */
+/** The address of one of its databases; undefined where it has no such database in PostgreSQL. */
 export function addressOfStore(store: Store, homeserver: Homeserver): PostgresAddress | undefined {
   if (store === "mas") return homeserver.mas?.address;
   if (store === "state") return stateAddress(homeserver);
@@ -62,12 +62,12 @@ function addressIn(args: ConnectionArgs, databaseCommand: readonly string[] | un
   return { ...addressOf(parameters), ...(databaseCommand ? { through: databaseCommand } : {}) };
 }
 
-/** Splits off what must not be seen. Throws `bad-usage` for a secret that libpq takes on the command line only. */
+/** Separates the password from the parameters. Throws `bad-usage` for a secret that libpq accepts on the command line only. */
 export function addressOf({ password, ...parameters }: Record<string, string>): PostgresAddress {
   if (parameters["sslpassword"] !== undefined) {
     throw new MigrationError(
       "bad-usage",
-      "the database settings have an sslpassword, which cannot be handed to pg_dump unseen",
+      "the database settings have an sslpassword, which cannot be passed to pg_dump without being visible to other users",
       {
         hint: "use a client key without a passphrase, readable by its owner only",
       },
@@ -76,7 +76,7 @@ export function addressOf({ password, ...parameters }: Record<string, string>): 
   return { parameters, ...(password === undefined ? {} : { password }) };
 }
 
-/** As Synapse's `database.args` has an address. */
+/** The address in the form of Synapse's `database.args`. */
 export function synapseArgs({ parameters, password }: PostgresAddress): Record<string, string | number> {
   const args: Record<string, string | number> = { ...parameters };
   if (/^\d+$/.test(parameters["port"] ?? "")) args["port"] = Number(parameters["port"]);
@@ -85,15 +85,15 @@ export function synapseArgs({ parameters, password }: PostgresAddress): Record<s
 }
 
 /**
- * The address with the account to use it as. Peer authentication goes by the account that asks, and Synapse's is seldom
- * ours: as root, the others named are tried in turn. Throws what the first attempt said when none of them may.
+ * The address with the operating system account to connect as. Peer authentication checks that account, and Synapse's is seldom
+ * ours: as root, the accounts in `names` are tried in turn. Throws the error of the first attempt when none is permitted.
  */
 export async function asWhoMay(
   address: PostgresAddress,
   names: readonly (string | undefined)[],
   { postgres, machine }: { postgres: Postgres; machine: Machine },
 ): Promise<PostgresAddress> {
-  // Whom a command that leads elsewhere enters as is its own business.
+  // A command that runs psql elsewhere decides on its account itself.
   const accounts =
     machine.isRoot && !address.through
       ? names.flatMap((name) => (name === undefined ? [] : (machine.account(name) ?? [])))
@@ -105,7 +105,7 @@ export async function asWhoMay(
       return one;
     } catch (error) {
       refusal ??= error;
-      // Anything else, such as a database that is not there yet, is no question of who asks.
+      // Any other error, such as a database that does not exist yet, does not depend on the account.
       if (!isPeerFailure(error)) return one;
     }
   }

@@ -10,9 +10,9 @@ interface Named {
 }
 
 /**
- * Tables of people and of Synapse, in a stable order; what belongs to an extension is the extension's. Of SQLite's text
- * search those tables count that hold what it knows, not the name under which it is asked; what its planner has noted
- * of tables does not count.
+ * All tables except those of PostgreSQL and of extensions, in a stable order. Of SQLite's full-text
+ * search, the tables that store the index are included and the virtual table is not; the statistics tables of
+ * its planner are left out.
  */
 export function tables(session: QuerySession): Promise<Named[]> {
   return session.all<Named>(session.engine === "postgres" ? POSTGRES_TABLES : SQLITE_TABLES);
@@ -76,7 +76,7 @@ export async function readStreams(session: QuerySession): Promise<Record<string,
   return Object.fromEntries(rows.map(({ stream, position }) => [stream, position]));
 }
 
-/** Everything that the gates will compare, in the session's own snapshot; sequences as they were read before the dump. */
+/** Everything that the gates compare, counted in the session's snapshot; sequences as they were read before the dump. */
 export async function countDatabase(
   session: QuerySession,
   sequences: DatabaseSection["sequences"],
@@ -89,7 +89,7 @@ export async function countDatabase(
   const staying: Record<string, number> = {};
   const isMain = store === "main";
   for (const table of Object.keys(rows).filter((name) => isMain && name.endsWith(`.${ONE_TIME_KEYS}`))) {
-    // A file is packed as it is.
+    // A SQLite file is packed unchanged.
     if (engine === "sqlite") staying[table] = 0;
     else {
       leftOut[table] = rows[table]!;

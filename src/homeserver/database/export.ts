@@ -71,11 +71,11 @@ export interface DatabaseExport {
   /** Which rows stay besides those of uploads. */
   readonly kept?: Kept | undefined;
   readonly progress: Pick<Progress, "note">;
-  /** Milliseconds that a lock is waited for, where that is not as long as usual. */
+  /** Lock time-out in milliseconds; the default when left out. */
   readonly lockWait?: number;
 }
 
-/** Dumps the database, and counts in the very snapshot that is dumped. */
+/** Dumps the database, and counts in the same snapshot. */
 export function exportDatabase(from: DatabaseExport): Step {
   const { step, section, label } = PACKED[from.store];
   const as = from.format === "plain" ? {} : { dumpFormat: from.format };
@@ -95,7 +95,7 @@ export function exportDatabase(from: DatabaseExport): Step {
   };
 }
 
-/** Takes away what an earlier run made of it in the other format: nobody could tell which of the two counts. */
+/** Removes the dump of an earlier run in the other format: with both it would be unclear which one is valid. */
 async function removeOther({ store, format, into, inventory }: DatabaseExport): Promise<void> {
   const other = dumpArtifact(store, format === "plain" ? "custom" : "plain");
   await into.remove(other);
@@ -127,8 +127,8 @@ async function dumpAndCount(
   };
   const dump = programs.through(format === "plain" ? { ...call, before: dumpOpening(store) } : call);
   const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
-  // Counting goes on beside the dump. Whatever fails first is what is told. People have no server meanwhile: a dump
-  // without its count is not made to its end.
+  // Counting runs in parallel with the dump. The first failure is the one reported. The server is down meanwhile: a dump
+  // is aborted when counting fails.
   const counting = countDatabase(session, sequences, store, kept);
   counting.catch((error: unknown) => {
     stop.abort(error);
@@ -145,10 +145,10 @@ async function dumpAndCount(
   return { artifact, section: await counting };
 }
 
-/** pg_dump(1). The new host has other roles and tablespaces; what is not Synapse's data only stands in the way there. */
+/** pg_dump(1). The new host has other roles and tablespaces; everything but Synapse's data would only cause errors there. */
 const dumpArguments = (snapshot: string, store: Store, format: DumpFormat) => [
   `--format=${format}`,
-  // One core would compress it before the dump goes on; what comes behind it does so beside, and faster.
+  // pg_dump compresses on one core, in line; gzip behind it runs in parallel, and faster.
   ...(format === "custom" ? ["--compress=0"] : []),
   "--no-owner",
   "--no-privileges",

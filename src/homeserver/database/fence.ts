@@ -11,11 +11,11 @@ export interface RoleState {
   readonly isSuperuser: boolean;
 }
 
-/** As the record of the fence calls it: with where it is connected to, which a name alone does not say. */
+/** The role's name in the record of the fence, with its database. */
 export const roleName = ({ role, database }: Named, store: Store) =>
   `${role} in ${database}${store === "main" ? "" : ` (${store})`}`;
 
-/** The way back from `roleName`. */
+/** The inverse of `roleName`. */
 export function roleNamed(name: string): Named & { readonly store: Store } {
   const [, role = "", database = "", store = "main"] =
     /^(.*?) in (.*?)(?: \((state|mas)\))?$/s.exec(name) ?? [];
@@ -32,14 +32,14 @@ export async function roleState(session: PostgresSession): Promise<RoleState> {
 }
 
 /**
- * From the next connection on, nothing that connects as this role to this database can write, unless it says in each
- * session that it wants to. A role may set this for itself (PostgreSQL documentation, ALTER ROLE). May be called again.
+ * From the next connection on, sessions of this role in this database are read-only, unless they explicitly request
+ * writing. A role may set this for itself (PostgreSQL documentation, ALTER ROLE). May be repeated.
  */
 export async function closeRole(session: PostgresSession, { role, database }: Named): Promise<void> {
   await alter(session, { role, database }, "SET default_transaction_read_only = 'on'");
 }
 
-/** Gives the role its own default back, or takes it away where it had none. May be called again. */
+/** Restores the role's own default, or resets it where it had none. May be repeated. */
 export async function reopenRole(
   session: PostgresSession,
   { role, database, before }: Named & Pick<RoleState, "before">,
@@ -54,19 +54,19 @@ export async function reopenRole(
 
 type Named = Pick<RoleState, "role" | "database">;
 
-/** The session may itself have come under the fence. */
+/** The session itself may be read-only because of the fence. */
 async function alter(session: PostgresSession, { role, database }: Named, what: string): Promise<void> {
   await session.run("SET default_transaction_read_only = off;");
   await session.run(`ALTER ROLE ${sqlName(role)} IN DATABASE ${sqlName(database)} ${what};`);
 }
 
-/** Takes every write bit of a file away. A server that runs as root is not kept by it. May be called again. */
+/** Removes all write permissions from a file. Does not stop a server that runs as root. May be repeated. */
 export async function closeFile(path: string, files: Files): Promise<void> {
   const found = await files.follow(path);
   if (found) await files.setMode(await files.real(path), found.mode & 0o555);
 }
 
-/** `before` is the mode, octal. Nothing happens when the file is gone. */
+/** `before` is the mode, octal. Does nothing when the file no longer exists. */
 export async function reopenFile(path: string, before: string, files: Files): Promise<void> {
   if (await files.follow(path)) await files.setMode(await files.real(path), Number.parseInt(before, 8));
 }

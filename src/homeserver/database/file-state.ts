@@ -1,25 +1,25 @@
 import type { Files } from "../../system/files/files.ts";
 import { BESIDE } from "../../system/sqlite/sqlite.ts";
 
-/** The file, and what holds changes that are not in it yet. */
+/** Suffixes of the database file, and of the files with changes that are not in it yet. */
 const HELD = ["", "-wal", "-journal"] as const;
 
 /**
- * The state of a SQLite database: sizes and times of its files. Whoever writes to it changes it, and so does whoever
- * brings a -wal into the file; reading it and closing it to writing do not.
+ * The state of a SQLite database: sizes and times of its files. A write changes it, and so does a
+ * checkpoint of the -wal; reading and removing write permissions do not.
  */
 export async function fileMarker(path: string, files: Files): Promise<string> {
   const real = await files.real(path);
   const states: string[] = [];
   for (const suffix of HELD) {
     const found = await files.look(`${real}${suffix}`);
-    // A -wal without content is as good as none: it goes when the last one closes the database.
+    // An empty -wal counts as none: SQLite deletes it when the last connection closes.
     states.push(found && (suffix === "" || found.size > 0) ? `${found.size}@${found.mtimeMs}` : "-");
   }
   return states.join(" ");
 }
 
-/** Bytes of a database with what is not in the file yet, about. */
+/** Approximate bytes of a database, including its -wal. */
 export async function sqliteBytes(path: string, files: Files): Promise<number> {
   const real = await files.real(path);
   const [file, wal] = [await files.look(real), await files.look(`${real}-wal`)];

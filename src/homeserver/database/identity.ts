@@ -3,7 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
 import { type QuerySession, sqlText } from "../../system/query.ts";
 
-/** Throws `database-unsupported` when it is none of a Matrix Authentication Service. */
+/** Throws `database-unsupported` when it is not the database of a Matrix Authentication Service. */
 export async function mustBeMas(session: QuerySession): Promise<void> {
   const { tables, name } = await session.one<{ tables: number; name: string }>(`
     SELECT count(*) AS tables, current_database() AS name FROM pg_tables
@@ -11,12 +11,12 @@ export async function mustBeMas(session: QuerySession): Promise<void> {
   if (tables >= 3) return;
   throw new MigrationError(
     "database-unsupported",
-    `database ${name} is not that of a Matrix Authentication Service: it lacks its tables`,
+    `database ${name} is not the database of a Matrix Authentication Service: its tables are missing`,
     { hint: "check database in the service's configuration" },
   );
 }
 
-/** Throws `database-unsupported` when it has no state groups. Whose they are, no table of them says. */
+/** Throws `database-unsupported` when it has no state groups. Its tables do not name the homeserver. */
 export async function mustBeState(session: QuerySession): Promise<void> {
   const { tables, name } = await session.one<{ tables: number; name: string }>(`
     SELECT count(*) AS tables, current_database() AS name FROM pg_tables
@@ -24,7 +24,7 @@ export async function mustBeState(session: QuerySession): Promise<void> {
   if (tables >= 4) return;
   throw new MigrationError(
     "database-unsupported",
-    `database ${name} is no state database of a Synapse: it lacks Synapse's tables`,
+    `database ${name} is not a state database of Synapse: Synapse's tables are missing`,
     { hint: "check databases in the configuration: the label whose data_stores has state" },
   );
 }
@@ -43,7 +43,7 @@ export async function mustBeSynapse(session: QuerySession, serverName: string): 
   if (tables < NEEDED.length) {
     throw new MigrationError(
       "database-unsupported",
-      `database ${name} is not that of a Synapse: it lacks Synapse's tables`,
+      `database ${name} is not a Synapse database: Synapse's tables are missing`,
       {
         hint: "check the database settings; very old Synapses (before 1.37) must be upgraded first",
       },
@@ -57,14 +57,14 @@ export async function mustBeSynapse(session: QuerySession, serverName: string): 
   if (stranger) {
     throw new MigrationError(
       "database-unsupported",
-      `database ${name} holds users of another server than ${serverName}`,
+      `database ${name} holds users of a server other than ${serverName}`,
       {
         hint: "check that configuration and database belong together; a server_name can never be changed",
       },
     );
   }
 }
-/** Without these it is not a database that can be moved (`mustBeSynapse` asks for the same ones). */
+/** A database without these tables cannot be moved. */
 export const NEEDED = [
   ...["schema_version", "schema_compat_version", "users", "events", "local_media_repository"],
   "e2e_one_time_keys_json",
@@ -89,10 +89,10 @@ export function foreignDatabase(names: ReadonlySet<string>, where: string): Find
       level: "blocker",
       sentence: empty
         ? `the database ${where} is empty`
-        : `the database ${where} is not that of a Synapse that can be moved`,
+        : `the database ${where} is not a Synapse database that can be moved`,
       ...(empty ? {} : { evidence: missing.map((name) => `there is no table ${name}`) }),
       hint: empty
-        ? "check the database settings: Synapse would make a new, empty homeserver in it without a word"
+        ? "check the database settings: Synapse would silently create a new, empty homeserver in it"
         : "check the database settings; a Synapse older than 1.37 must be upgraded first",
     },
   ];

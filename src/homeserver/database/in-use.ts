@@ -3,7 +3,7 @@ import type { Machine } from "../../system/machine.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { filesOf } from "./file-state.ts";
 
-/** Who else is connected: a server that is down is connected to nothing. */
+/** The other connections to the database: a stopped server has none. */
 export async function connections(session: QuerySession): Promise<Finding[]> {
   const others = await session.all<{ who: string; count: number }>(`
     SELECT usename || CASE WHEN application_name <> '' THEN ' (' || application_name || ')' ELSE '' END AS who, count(*) AS count
@@ -16,7 +16,7 @@ export async function connections(session: QuerySession): Promise<Finding[]> {
     {
       id: "database-in-use",
       level: "blocker",
-      sentence: "somebody is still connected to the homeserver's database",
+      sentence: "there are still connections to the homeserver's database",
       evidence: others.map(
         ({ who, count }) => `${who}: ${count} ${count === 1 ? "connection" : "connections"}`,
       ),
@@ -25,7 +25,7 @@ export async function connections(session: QuerySession): Promise<Finding[]> {
   ];
 }
 
-/** Who has the files of a SQLite database open. */
+/** The processes that have the files of a SQLite database open. */
 export function fileUsers(path: string, machine: Pick<Machine, "usersOf">): Finding[] {
   const users = machine.usersOf(filesOf(path));
   if (users.length === 0) return [];
@@ -33,7 +33,7 @@ export function fileUsers(path: string, machine: Pick<Machine, "usersOf">): Find
     {
       id: "database-in-use",
       level: "blocker",
-      sentence: `somebody still has the homeserver's database open, ${path}`,
+      sentence: `a process still has the homeserver's database open: ${path}`,
       evidence: users.map(({ pid, program }) =>
         pid === undefined ? "a process that cannot be seen from here" : `process ${pid} (${program})`,
       ),

@@ -26,7 +26,7 @@ export interface DatabaseInspection {
   readonly facts: DatabaseLookFacts;
 }
 
-/** What is known of a database once it was looked at. Holds no secret. */
+/** The facts about an inspected database. Contains no secret. */
 export interface DatabaseLookFacts {
   readonly engine: "postgres" | "sqlite";
   /** "15.18"; SQLite's own version there. */
@@ -39,7 +39,7 @@ export interface DatabaseLookFacts {
   readonly collate: string;
   /** The largest first; empty where it was not measured. */
   readonly tables: readonly TableSize[];
-  /** Null when it is no database of a Synapse. */
+  /** Null when it is not a Synapse database. */
   readonly schema: Schema | null;
 }
 
@@ -148,6 +148,6 @@ async function synapseFindings(
 const unanswered = (where: string, reason: string): Finding => ({
   id: "database-look",
   level: "blocker",
-  sentence: `the database ${where} could not be looked at to the end: ${reason}`,
-  hint: "an export would meet the same: clear it, then plan again",
+  sentence: `the database ${where} could not be checked completely: ${reason}`,
+  hint: "an export would fail in the same way: fix the cause, then run plan again",
 });

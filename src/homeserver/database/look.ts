@@ -5,12 +5,12 @@ import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, stateAddress } from "./address.ts";
 
-/** A homeserver's database, opened to be looked at. Whoever opened it closes the session. */
+/** A homeserver's database, opened for reading. The caller closes the session. */
 export type Look =
   | { readonly engine: "postgres"; readonly session: PostgresSession; readonly address: PostgresAddress }
   | { readonly engine: "sqlite"; readonly session: QuerySession; readonly path: string };
 
-/** Milliseconds that the server may stay silent: what a look asks is answered in seconds, unless it reads everything. */
+/** Query time-outs in milliseconds: `deep` is for queries that read every row. */
 export const PATIENCE = { quick: 120_000, deep: 6 * 3600_000 };
 
 /**
@@ -35,7 +35,7 @@ export async function openForLooking(
   return { engine: "postgres", session, address };
 }
 
-/** The database of the state groups, if they have their own, opened in the same way. */
+/** The state database, if there is one, opened in the same way. */
 export async function openState(
   homeserver: Homeserver,
   deep: boolean,
@@ -48,6 +48,6 @@ export async function openState(
   return { engine: "postgres", session, address };
 }
 
-/** What a query that failed has to say, for a finding: never a value out of a row. */
+/** The error of a failed query, for a finding: never a value from a row. */
 export const reasonOf = (error: unknown) =>
   error instanceof MigrationError ? error.message : `an unexpected answer: ${(error as Error).message}`;

@@ -3,12 +3,12 @@ import { type QuerySession, sqlText } from "../../system/query.ts";
 import { schemaTable, type Store, storeWords } from "./store.ts";
 
 /**
- * For a query with `pg_namespace n`: schemas that are somebody's, not PostgreSQL's. It keeps all names that begin with
+ * A condition for a query with `pg_namespace n`: user schemas, not PostgreSQL's own. PostgreSQL reserves all names that begin with
  * "pg_" to itself (PostgreSQL documentation, "The System Catalog Schema"); beside its catalogue those are of temporary tables and of TOAST.
  */
 export const OWN_SCHEMAS =
   "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'";
-/** See `findTables`: restore makes the new user find Synapse's. What is somebody else's travels too. */
+/** See `findTables`: restore sets the search_path for Synapse's tables. Tables of other programs are moved too. */
 export async function otherSchemas(session: QuerySession, store: Store = "main"): Promise<Finding[]> {
   const found = await session.all<{ schema: string; tables: number; own: number }>(`
     SELECT n.nspname AS schema, count(*) AS tables,
@@ -28,7 +28,7 @@ export async function otherSchemas(session: QuerySession, store: Store = "main")
             level: "note" as const,
             sentence: `${storeWords(store)} has the server's tables outside the schema public`,
             evidence: listed(own),
-            hint: "restore sets the search_path of the new database's user, in that database, so that they are found; nothing is to be done",
+            hint: "restore sets the search_path of the new database's user, in that database; no action is needed",
           },
         ]),
     ...(others.length === 0
@@ -39,7 +39,7 @@ export async function otherSchemas(session: QuerySession, store: Store = "main")
             level: "warning" as const,
             sentence: `${storeWords(store)} has tables outside the schema public`,
             evidence: listed(others),
-            hint: "they travel with it: drop them, or leave them to their owner",
+            hint: "they are included in the dump: drop them if they are not needed",
           },
         ]),
   ];

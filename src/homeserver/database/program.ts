@@ -17,8 +17,8 @@ export interface Needs {
 }
 
 /**
- * The program to call: the one in PATH when it is new enough, else the oldest that is. pg_dump refuses a server newer
- * than itself, and would do so only after everything else is done.
+ * Finds the program to call: the one in PATH when it is new enough, else the oldest sufficient version. pg_dump rejects a server newer
+ * than itself, and would fail only after everything else is done.
  * Throws `program-missing`, or `program-too-old` naming the package to install.
  */
 export async function findProgram(
@@ -27,7 +27,7 @@ export async function findProgram(
 ): Promise<string> {
   const { program, major, versionText, through } = needs;
   if (through) return programThere(program, through, needs, programs);
-  // A newer one sets what an older server does not know: that of 17 has transaction_timeout.
+  // A newer one sets parameters that an older server does not have: version 17 sets transaction_timeout.
   const own = join(VERSIONS, String(major), "bin", program);
   if (program === "pg_restore" && (await files.follow(own))) return own;
   const seen: string[] = [];
@@ -46,7 +46,7 @@ export async function findProgram(
   throw tooOld(`${program} ${seen.join(" and ")}`, versionText, hint);
 }
 
-/** The one that is there is the one to call. */
+/** Where a command runs the program elsewhere, there is only one version to choose. */
 async function programThere(
   program: Needs["program"],
   through: readonly string[],
@@ -57,9 +57,9 @@ async function programThere(
   if (version.major >= major) return program;
   const where = through.join(" ");
   throw tooOld(
-    `${program} ${version.text}, where ${where} leads,`,
+    `${program} ${version.text}, run by ${where},`,
     versionText,
-    "let the command lead to where programs of the server's own version are, such as its own container",
+    "use a command that runs programs of the server's own version, such as those in its container",
   );
 }
 

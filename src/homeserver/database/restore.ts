@@ -25,8 +25,8 @@ export interface RestoreOptions {
 }
 
 /**
- * Fills an empty database, all of it or nothing: one transaction, whose COMMIT is only sent once `dump` has ended
- * well, so once gpg has proven the last byte. See `findTables` for what it may set for the database's user. Throws `restore-failed`; then the database is as it was.
+ * Restores into an empty database, all or nothing: one transaction, whose COMMIT is only sent once `dump` has ended
+ * without an error, so once gpg has verified the last byte. May set the search_path of the database's user. Throws `restore-failed`; then the database is unchanged.
  */
 export async function restoreDatabase(
   address: PostgresAddress,
@@ -42,8 +42,8 @@ export async function restoreDatabase(
 }
 
 /**
- * What belongs to a restore once a database was filled by other means, all of it or nothing: see `restoreDatabase`.
- * With it goes the mark of its being half filled. Throws `restore-failed`.
+ * The last steps of a restore whose data pg_restore has loaded, all or nothing: see `restoreDatabase`.
+ * Also drops the mark of an incomplete restore. Throws `restore-failed`.
  */
 export async function finishDatabase(
   address: PostgresAddress,
@@ -59,7 +59,7 @@ function afterDump(store: Store, kept: Kept | undefined): string {
   return `\n${findTables(store)}${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`;
 }
 
-/** Gives psql a transaction that says at its end that it is committed. `hint`: what to do when it was not. */
+/** Runs a transaction in psql, which prints a line once it is committed. `hint` is for the error when it is not. */
 async function commit(
   address: PostgresAddress,
   script: Bytes,
@@ -81,7 +81,7 @@ async function commit(
       error.code === "program-failed" &&
       error.message.startsWith(call.name)
     ) {
-      // Not as its cause: what psql said may hold a value out of a row.
+      // Without the cause: psql's message may contain a value from a row.
       throw notFilled(reasonIn(error.message), hint);
     }
     throw error;
@@ -93,13 +93,13 @@ async function commit(
 const COMMITTED = "synlift-committed";
 
 const notFilled = (reason: string, hint: string) =>
-  new MigrationError("restore-failed", `the database could not be filled: ${reason}`, { hint });
+  new MigrationError("restore-failed", `the database could not be restored: ${reason}`, { hint });
 
-/** Plans made on an empty table are bad plans: without this the first hours are slow. */
+/** Collects statistics: without them PostgreSQL chooses bad query plans, and the first hours are slow. */
 export async function analyze(address: PostgresAddress, postgres: Postgres): Promise<void> {
   const session = await postgres.connect(address);
   await session.run("ANALYZE;").finally(() => session.close());
 }
 
-/** Nothing of a row may come out in an error. */
+/** Errors must not contain values from rows. */
 const QUIETLY = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];

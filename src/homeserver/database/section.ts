@@ -1,17 +1,17 @@
 import { z } from "zod";
 import { keptSchema } from "../scope.ts";
 
-/** What was counted in the very state of the database that was packed. */
+/** Counts from the same snapshot of the database that was packed. */
 export const databaseSectionSchema = z.object({
-  /** Bundles that do not say it are of PostgreSQL. */
+  /** Bundles without this field hold PostgreSQL. */
   engine: z.enum(["postgres", "sqlite"]).default("postgres"),
   /** PostgreSQL's server_version_num: 150018. 0 for SQLite, whose files every version reads. */
   serverVersion: z.number(),
   /** Rows per table that the dump holds: "public.events"; "main.events" of SQLite. */
   rows: z.record(z.string(), z.number()),
-  /** Rows that stay once what was left behind is removed, for the tables where that differs by rule. */
+  /** Rows that remain after restore has deleted those that are not moved, for the tables that this concerns. */
   staying: z.record(z.string(), z.number()),
-  /** Rows at the source that are not in the dump. */
+  /** Rows of the old database that are not in the dump. */
   leftOut: z.record(z.string(), z.number()),
   /** last_value as text, and whether it was handed out: "public.events_stream_seq". Of SQLite, columns with AUTOINCREMENT, by their table. */
   sequences: z.record(z.string(), z.object({ last: z.string(), called: z.boolean() })),
@@ -21,7 +21,7 @@ export const databaseSectionSchema = z.object({
   compatVersion: z.number(),
   /** Which rows stay besides those of uploads; none when left out. */
   kept: keptSchema.optional(),
-  /** As what it was dumped; as plain SQL when left out. */
+  /** The format of the dump; plain SQL when left out. */
   dumpFormat: z.literal("custom").optional(),
 });
 

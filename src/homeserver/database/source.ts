@@ -43,7 +43,7 @@ export interface FoundDatabase {
 }
 
 /**
- * Looks at everything about the database that could make a dump fail, and changes nothing. Throws `program-missing`,
+ * Checks everything about the database that could make a dump fail, and changes nothing. Throws `program-missing`,
  * `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
 export async function findDatabase(homeserver: Homeserver, system: System): Promise<FoundDatabase> {
@@ -87,7 +87,7 @@ async function findPostgres(
   }
 }
 
-/** Who uses the databases at this moment: of a server that is down, nobody does. */
+/** Lists the current users of the databases: a stopped server has none. */
 export async function usersOf(database: DatabaseSource, system: System): Promise<Finding[]> {
   const found = database.engine === "sqlite" ? [...fileUsers(database.path, system.machine)] : [];
   for (const { address } of postgresOf(database)) found.push(...(await asked(address, connections, system)));
@@ -121,7 +121,7 @@ export async function schemasOf(database: DatabaseSource, system: System): Promi
   return found;
 }
 
-/** Opens it for questions, as it is now. Whoever opened it closes the session. */
+/** Opens the database for queries. The caller closes the session. */
 export function openSource(database: DatabaseSource, system: System): Promise<QuerySession> {
   return database.engine === "sqlite"
     ? system.sqlite.connect(database.path)

@@ -1,7 +1,7 @@
 /**
- * What a database holds of a homeserver: all there is, or all but the state groups; or, where `databases` gives them
- * one of their own, these alone (synapse/config/database.py, `data_stores`). Or it is that of the authentication
- * service, which travels in the same way.
+ * The role of a database: `main` holds everything, or everything but the state groups; `state`, where `databases` gives them
+ * one of their own, holds only these (synapse/config/database.py, `data_stores`); `mas` is that of the authentication
+ * service, which is moved in the same way.
  */
 export type Store = (typeof STORES)[number];
 
@@ -16,7 +16,7 @@ const WORDS: Readonly<Record<Store, string>> = {
 /** For sentences about one of several databases. */
 export const storeWords = (store: Store) => WORDS[store];
 
-/** The table that says which schema it has; there is none in an empty database. */
+/** The table that holds the schema version; an empty database does not have it. */
 export const schemaTable = (store: Store) => (store === "mas" ? "_sqlx_migrations" : "schema_version");
 
 /** Expressions for the schema's version, and the oldest that it is compatible with: the service keeps no such thing. */

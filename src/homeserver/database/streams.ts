@@ -41,4 +41,4 @@ export function streamsAhead(
 }
 
 export const describeAhead = ({ stream, position, sequence, last }: Ahead) =>
-  `${stream} stands at ${position}, its sequence ${sequence.split(".").at(-1)!} only at ${last}`;
+  `${stream} is at ${position}, its sequence ${sequence.split(".").at(-1)!} only at ${last}`;

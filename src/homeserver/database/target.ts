@@ -21,12 +21,12 @@ export type DatabaseTarget =
 export interface DatabaseRestore {
   readonly store: Store;
   readonly target: DatabaseTarget;
-  /** Of what is still being counted on another host, what decides where it can go. */
+  /** During a direct transfer, only the values that decide where the database can be restored. */
   readonly section:
     DatabaseSection | Pick<DatabaseSection, "engine" | "serverVersion" | "kept" | "dumpFormat">;
 }
 
-/** The path in "sqlite:PATH", absolute; undefined for what is no such address. Throws `bad-usage` when it names nothing. */
+/** The absolute path in "sqlite:PATH"; undefined for any other address. Throws `bad-usage` when it names no file. */
 export function sqlitePathIn(text: string, folder: string): string | undefined {
   const path = /^sqlite:(.*)$/s.exec(text)?.[1];
   if (path === undefined) return undefined;
@@ -59,23 +59,23 @@ type Args = Record<string, string | number>;
 const targetArgs = (target: DatabaseTarget): Args =>
   target.engine === "sqlite" ? { database: target.path } : synapseArgs(target.address);
 
-/** Throws `target-unsuitable` when a database of this engine cannot go there, whatever is there. */
+/** Throws `target-unsuitable` when a database of this engine cannot be restored there. */
 export function mustBeOfEngine({ engine }: Pick<DatabaseSection, "engine">, target: DatabaseTarget): void {
   if (engine === target.engine) return;
   throw new MigrationError(
     "target-unsuitable",
-    `the database in the bundle is of ${ENGINE_NAMES[engine]}, ${describeTarget(target)} is of ${ENGINE_NAMES[target.engine]}`,
+    `the database in the bundle is ${ENGINE_NAMES[engine]}, but ${describeTarget(target)} is ${ENGINE_NAMES[target.engine]}`,
     {
       hint:
         engine === "sqlite"
-          ? "restore it as what it is, --database sqlite:PATH (any layout but compose), and open the server; then bring it to PostgreSQL with Synapse's own synapse_port_db"
-          : "name a PostgreSQL database: 'host=… user=… dbname=…'; there is no way from PostgreSQL to SQLite",
+          ? "restore it as SQLite, --database sqlite:PATH (any layout but compose), and open the server; then port it to PostgreSQL with Synapse's synapse_port_db"
+          : "name a PostgreSQL database: 'host=… user=… dbname=…'; PostgreSQL cannot be converted to SQLite",
     },
   );
 }
 
 /**
- * Looks whether the database can go there, and changes nothing. Throws `target-not-empty`, `target-unsuitable`,
+ * Checks whether the database can be restored there, and changes nothing. Throws `target-not-empty`, `target-unsuitable`,
  * `database-unreachable`.
  */
 export async function inspectDatabaseTarget(
@@ -86,7 +86,7 @@ export async function inspectDatabaseTarget(
   else await inspectTarget({ address: target.address, section, store }, postgres);
 }
 
-/** Opens a database that was restored, to be looked at. Whoever opened it closes the session. */
+/** Opens a restored database for reading. The caller closes the session. */
 export function openTarget(
   target: DatabaseTarget,
   { postgres, sqlite }: Pick<System, "postgres" | "sqlite">,
@@ -94,7 +94,7 @@ export function openTarget(
   return target.engine === "sqlite" ? sqlite.connect(target.path) : postgres.connect(target.address);
 }
 
-/** Opens the database that a configuration names. Whoever opened it closes the session. */
+/** Opens the database that a configuration names. The caller closes the session. */
 export async function openDatabaseOf(homeserver: Homeserver, system: System): Promise<QuerySession> {
   const { database, mediaStore } = homeserver;
   if (database.kind === "sqlite") return system.sqlite.connect(database.path);

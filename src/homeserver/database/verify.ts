@@ -6,7 +6,7 @@ import type { DatabaseSection } from "./section.ts";
 import { SCHEMA_VERSIONS, type Store, storeWords } from "./store.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
 
-/** The gates of the database: is what is here what was counted there? Reads only, and the session stays in the state that was read. */
+/** The gates of the database: compares it with the counts from the old host. Reads only, and the session keeps its snapshot. */
 export async function verifyDatabase(
   section: DatabaseSection,
   session: QuerySession,
@@ -36,13 +36,13 @@ function sameRows(section: DatabaseSection, found: Readonly<Record<string, numbe
     const total = Object.values(found).reduce((sum, count) => sum + count, 0);
     return ok(
       "row-counts",
-      `all ${names.length} tables hold the rows that were counted at the source, ${total} in all`,
+      `all ${names.length} tables have the row counts of the old host, ${total} rows in total`,
     );
   }
   return {
     id: "row-counts",
     level: "blocker",
-    sentence: `${differing.length} of ${names.length} tables hold other rows than were counted at the source`,
+    sentence: `the row counts of ${differing.length} of ${names.length} tables differ from the old host`,
     evidence: differing.map(
       (name) => `${name}: ${said(expected[name])} expected, ${said(found[name])} found`,
     ),
@@ -59,12 +59,12 @@ function sequences(section: DatabaseSection, found: DatabaseSection["sequences"]
   if (behind.length === 0)
     return ok(
       "sequences",
-      `all ${Object.keys(section.sequences).length} sequences stand where they stood at the source`,
+      `all ${Object.keys(section.sequences).length} sequences have the values of the old host`,
     );
   return {
     id: "sequences",
     level: "blocker",
-    sentence: `${behind.length} sequences are behind the source's: ids would be given out twice`,
+    sentence: `${behind.length} sequences are behind those of the old host: ids would be assigned twice`,
     evidence: behind.map(
       ([name, { last }]) => `${name}: ${last} at the source, ${found[name]?.last ?? "missing"} here`,
     ),
@@ -82,13 +82,16 @@ async function streams(section: DatabaseSection, session: QuerySession): Promise
   }
   faults.push(...streamsAhead(found, values).map(describeAhead));
   if (faults.length === 0)
-    return ok("stream-positions", "every stream stands where it stood, and none is ahead of its sequence");
+    return ok(
+      "stream-positions",
+      "every stream has the position of the old host, and none is ahead of its sequence",
+    );
   return {
     id: "stream-positions",
     level: "blocker",
-    sentence: "streams and sequences do not fit together: Synapse would refuse to start",
+    sentence: "streams and sequences are inconsistent: Synapse would refuse to start",
     evidence: faults,
-    hint: "if the source was so too, set the sequences there (setval) and export again; else remove the database and restore again",
+    hint: "if the old database has the same error, set the sequences there (setval) and export again; otherwise drop the database and restore again",
   };
 }
 

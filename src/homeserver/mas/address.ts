@@ -5,7 +5,7 @@ import { addressOf } from "../database/address.ts";
 import type { PlaceOf, Settings } from "../homeserver.ts";
 import { isMapping } from "../settings.ts";
 
-/** What the service's settings call what libpq calls otherwise; these with a path. */
+/** The service's settings and the libpq keywords they correspond to. */
 const KEYWORDS = [
   ["host", "host"],
   ["socket", "host"],
@@ -20,7 +20,7 @@ const KEYWORDS = [
 ] as const;
 const PATHS = /^(?:socket|ssl_\w+_file)$/;
 
-/** Every setting that says where the database is; what is left belongs to the service's pool of connections. */
+/** Every setting of the database's address; the others configure the service's connection pool. */
 export const CONNECTION: readonly string[] = [
   ...["uri", "password_file", "ssl_ca", "ssl_certificate", "ssl_key"],
   ...KEYWORDS.map(([name]) => name),
@@ -38,8 +38,8 @@ export function masAddress(
   if (inline.length > 0) {
     throw new MigrationError(
       "database-unsupported",
-      `the authentication service has ${inline.map((name) => `database.${name}`).join(" and ")} in its settings themselves`,
-      { hint: "put them into files (ssl_ca_file and so on): psql and pg_dump read files only" },
+      `the authentication service has ${inline.map((name) => `database.${name}`).join(" and ")} inline in its settings`,
+      { hint: "move them to files (ssl_ca_file and so on): psql and pg_dump only read files" },
     );
   }
   const { uri } = database;

@@ -10,15 +10,15 @@ import { settingAt } from "../settings.ts";
 
 type Looking = { readonly files: Files; readonly machine: Machine };
 
-/** What `--accept` is given by those whose service stays where it is, or who move it themselves. */
+/** The id for `--accept` when the service stays where it is, or is moved by other means. */
 export const MAS_LEFT = "mas";
 
-/** Whether people sign in through such a service: by the stable setting, or by the experiment that came before it. */
+/** Whether users sign in through such a service: by the stable setting or the earlier experimental one. */
 export const usesMas = ({ settings }: Pick<Homeserver, "settings">) =>
   authenticationService(settings) !== undefined ||
   settingAt(settings, "experimental_features.msc3861.enabled") === true;
 
-/** Where its configuration is on this host, when there is only one: as it runs, as a unit starts it, where it is usual. */
+/** Its configuration on this host, if there is only one: of a running process, of a unit, or at a common path. */
 export async function findMasConfig(
   { files, machine }: Looking,
   root = "/",
@@ -64,31 +64,31 @@ function configOf(args: readonly string[], folder: string | undefined): string[]
   return (paths.length > 0 ? paths : ["config.yaml"]).map((path) => resolve(folder, path));
 }
 
-/** Throws `file-missing` when people sign in through a service whose configuration nobody named. */
+/** Throws `file-missing` when users sign in through a service and its configuration is unknown. */
 export function mustHaveMas(homeserver: Homeserver, accepted: readonly string[]): void {
   if (homeserver.mas || !usesMas(homeserver) || accepted.includes(MAS_LEFT)) return;
   throw new MigrationError(
     "file-missing",
-    `people of ${homeserver.serverName} sign in through a Matrix Authentication Service, whose configuration was not found`,
+    `people of ${homeserver.serverName} sign in through a Matrix Authentication Service, but its configuration was not found`,
     {
-      hint: `name it: --mas-config FILE; its database travels with it. If it stays where it is, or you move it yourself: --accept ${MAS_LEFT}`,
+      hint: `give it with --mas-config FILE; its database is moved too. If it stays where it is, or you move it yourself: --accept ${MAS_LEFT}`,
     },
   );
 }
 
-/** Throws `database-unsupported`: from host to host the service does not travel yet. */
+/** Throws `database-unsupported`: a direct transfer does not move the service yet. */
 export function mustNotNeedMas(homeserver: Homeserver, accepted: readonly string[]): void {
   if (!usesMas(homeserver) || accepted.includes(MAS_LEFT)) return;
   throw new MigrationError(
     "database-unsupported",
-    `people of ${homeserver.serverName} sign in through a Matrix Authentication Service, which does not travel from host to host in one go`,
+    `people of ${homeserver.serverName} sign in through a Matrix Authentication Service, which a direct transfer does not move`,
     {
       hint: `move both with a bundle: synlift export, then restore; or, if the service stays where it is: --accept ${MAS_LEFT}`,
     },
   );
 }
 
-/** Signs that it is up: a process that reads this configuration. Its connections to its database are another. */
+/** Evidence that it is running: a process with this configuration. Connections to its database are checked elsewhere. */
 export function masProcesses({ configPaths }: Mas, machine: Machine): Finding[] {
   const running = machine
     .processes()
@@ -99,7 +99,7 @@ export function masProcesses({ configPaths }: Mas, machine: Machine): Finding[] 
       id: "mas-process",
       level: "blocker",
       sentence: `the authentication service runs with this configuration, as process ${running.map(({ pid }) => pid).join(", ")}`,
-      hint: "stop it with what started it, its worker too",
+      hint: "stop it and its worker with what started them",
     },
   ];
 }

@@ -18,8 +18,8 @@ export interface MasSource {
 
 /**
  * Reads the service's configuration (its documentation, reference/configuration.md). Relative paths start at the folder
- * of the first file. Only looks. Throws `config-unreadable`: without the key that its database is encrypted with,
- * above all, the rest is of no use.
+ * of the first file. Changes nothing. Throws `config-unreadable`, above all without the key that encrypts its database:
+ * the rest is useless without it.
  */
 export async function readMas(source: MasSource, files: Files): Promise<Mas> {
   const configPaths = source.configPaths.map(source.placeOf);
@@ -43,7 +43,7 @@ export async function readMas(source: MasSource, files: Files): Promise<Mas> {
   };
 }
 
-/** What the service calls a secret, and must be the same wherever it runs. Each may stand in a file. */
+/** Secrets of the service that must be the same on the new host. Each may be in a file. */
 const SECRETS = ["secrets.encryption", "matrix.secret", "passwords.schemes[*].secret"] as const;
 const ENCRYPTION = SECRETS[0];
 
@@ -67,7 +67,7 @@ function faultsOf(settings: Settings, secrets: readonly Secret[], serverName: st
   const key = secrets.find(({ setting }) => setting === ENCRYPTION)?.value;
   if (key === undefined)
     faults.push(
-      "there is no secrets.encryption, and no secrets.encryption_file that can be read: what the service's database holds could never be decrypted again",
+      "there is no secrets.encryption, and no secrets.encryption_file that can be read: the service's database could never be decrypted",
     );
   else if (!/^[0-9a-f]{64}$/i.test(key)) faults.push("secrets.encryption is not 32 bytes in hexadecimal");
   const name = settingAt(settings, "matrix.homeserver");
@@ -75,7 +75,7 @@ function faultsOf(settings: Settings, secrets: readonly Secret[], serverName: st
   return faults;
 }
 
-/** What the settings name. Without its keys the service would be another; without a template it looks another. */
+/** The files that the settings name. The service cannot keep its identity without its keys; templates are optional. */
 function referencedBy(settings: Settings, placeOf: PlaceOf): Referenced[] {
   return NAMED.flatMap(([role, pattern]) =>
     findSettings(settings, pattern).flatMap(({ setting, value }) =>
@@ -121,14 +121,14 @@ function mappingIn(text: string, path: string): Settings {
     if (!(error instanceof YamlFault)) throw error;
     throw unusable([error.message], [path]);
   }
-  throw unusable(["it is no mapping of settings"], [path]);
+  throw unusable(["it is not a mapping of settings"], [path]);
 }
 
 function unusable(faults: readonly string[], paths: readonly string[]): MigrationError {
   return new MigrationError(
     "config-unreadable",
     `cannot use the authentication service's configuration in ${paths.join(", ")}: ${faults.join("; ")}`,
-    { hint: "give what its mas-cli is started with: --mas-config FILE for each --config, in the same order" },
+    { hint: "give --mas-config FILE for each --config that mas-cli is started with, in the same order" },
   );
 }
 

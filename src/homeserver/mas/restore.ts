@@ -22,8 +22,8 @@ export interface MasPlan {
 }
 
 /**
- * What the service's packed configuration becomes beside the homeserver's: the same files, with where its database,
- * its own files and the homeserver are written anew. Nothing is written yet. Throws `bundle-damaged`.
+ * Plans the service's configuration next to the homeserver's: the same files, with the addresses of its database and the
+ * homeserver and the paths of its own files rewritten. Writes nothing. Throws `bundle-damaged`.
  */
 export function planMas(
   packed: ReadonlyMap<string, Uint8Array>,
@@ -93,11 +93,11 @@ function fileChanges(
   return [...places].map(([setting, value]) => ({ setting, value }));
 }
 
-/** What goes must go from every file: else an earlier one would have its say again. */
+/** A removed setting must be removed from every file: otherwise an earlier file would apply again. */
 const hasBlock = (name: string, { setting }: SettingChange, keys: ReadonlyMap<string, readonly string[]>) =>
   keys.get(name)?.includes(setting.split(/[.[]/)[0]!) === true;
 
-/** Mappings are merged key by key: a setting counts as the last file has it, and a new one goes where its block is. */
+/** Mappings are merged key by key: the last file wins, and a new setting is added where its block is. */
 const fileFor = (
   { setting }: SettingChange,
   keys: ReadonlyMap<string, readonly string[]>,

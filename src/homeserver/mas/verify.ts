@@ -20,7 +20,7 @@ export async function masGates(
       {
         id: "mas-config",
         level: "blocker",
-        sentence: "the authentication service was restored, and its configuration is not there any more",
+        sentence: "the authentication service was restored, but its configuration no longer exists",
         hint: "run the restore again",
       },
     ];

@@ -1,8 +1,8 @@
-/** The id by which a person accepts that uploads are missing already. */
+/** The id to accept with `--accept` that uploads are missing already. */
 export const MEDIA_MISSING = "media-missing";
-/** Under which what is told of uploads whose hash is another one. Accepted with those that are missing. */
+/** The finding id for uploads with a different hash. Accepted together with missing ones. */
 export const MEDIA_CHANGED = "media-changed";
-/** The id by which a person accepts that links and the like in the media store stay behind. */
+/** The id to accept with `--accept` that symbolic links and other special files in the media store are not packed. */
 export const MEDIA_ODD = "media-odd";
-/** The id by which a person accepts that what cannot be read in the media store stays behind. */
+/** The id to accept with `--accept` that unreadable files in the media store are not packed. */
 export const MEDIA_UNREADABLE = "media-unreadable";

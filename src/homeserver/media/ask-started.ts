@@ -10,7 +10,7 @@ import { uploadPath } from "./store/layout.ts";
 
 export interface Sample {
   readonly mediaId: string;
-  /** Only shown to who is signed in. */
+  /** Requires authentication. */
   readonly authenticated: boolean;
 }
 
@@ -41,49 +41,49 @@ export interface AskForMedia {
   readonly token: string | undefined;
 }
 
-/** Whether the started server gives out an upload, byte for byte as it lies in the store. */
+/** Checks that the started server serves an upload, byte for byte as it is in the store. */
 export async function askForMedia(
   { url, serverName, store, sample, token }: AskForMedia,
   { http, files }: { http: Http; files: Files },
 ): Promise<Finding> {
   const id = "answers-media";
   if (!sample) {
-    const more = token === undefined ? "that everybody is shown" : "that is small enough";
+    const more = token === undefined ? "that is public" : "that is small enough";
     return {
       id,
       level: "note",
-      sentence: `no media was asked for: there is no upload ${more}`,
+      sentence: `no media was requested: there is no upload ${more}`,
       ...(token === undefined
-        ? { hint: "with --token-file, uploads that only members see can be asked for" }
+        ? { hint: "with --token-file, uploads that require authentication can be requested" }
         : {}),
     };
   }
   const { mediaId } = sample;
-  // The old road is closed for what came after media was made private (synapse/rest/client/media.py, 1.120).
-  const road = sample.authenticated ? "client/v1/media/download" : "media/v3/download";
-  const address = `${url}/_matrix/${road}/${serverName}/${mediaId}`;
+  // The unauthenticated endpoint is closed for uploads since authenticated media (synapse/rest/client/media.py, 1.120).
+  const endpoint = sample.authenticated ? "client/v1/media/download" : "media/v3/download";
+  const address = `${url}/_matrix/${endpoint}/${serverName}/${mediaId}`;
   const headers = sample.authenticated && token !== undefined ? { authorization: `Bearer ${token}` } : {};
   const wrong = (what: string): Finding => ({
     id,
     level: "blocker",
     sentence: `the upload ${mediaId} ${what}`,
     evidence: [address],
-    hint: "look at media_store_path, at the owner of the files and at the server's log",
+    hint: "check media_store_path, the owner of the files and the server's log",
   });
   try {
     const { status, body } = await http.get(address, { headers, limit: LARGEST + 1 });
-    if (status !== 200) return wrong(`is not given out (status ${status})`);
+    if (status !== 200) return wrong(`is not served (status ${status})`);
     const path = uploadPath(mediaId);
     const there = path === undefined ? undefined : await files.readWhole(join(store, path), LARGEST + 1);
     if (there === undefined || hash(there) !== hash(body))
-      return wrong("is given out with other bytes than lie in the store");
+      return wrong("is served with other bytes than in the media store");
     return {
       id,
       level: "ok",
-      sentence: `the upload ${mediaId} comes as it lies in the store, ${body.length} bytes`,
+      sentence: `the upload ${mediaId} is served as it is in the media store, ${body.length} bytes`,
     };
   } catch (error) {
-    if (error instanceof NoAnswer) return wrong(`is not given out: ${error.message}`);
+    if (error instanceof NoAnswer) return wrong(`is not served: ${error.message}`);
     if (error instanceof MigrationError) return wrong(`cannot be compared: ${error.message}`);
     throw error;
   }

@@ -37,9 +37,9 @@ export type MediaCheckFacts = {
   readonly provided: number;
   readonly missing: number;
   readonly differing: number;
-  /** Files of no upload. */
+  /** Files that belong to no upload. */
   readonly unknown: number;
-  /** Links and the like. */
+  /** Symbolic links and other special files. */
   readonly odd: number;
   readonly unreadable: number;
   /** Null when hashes were not compared. */
@@ -117,7 +117,7 @@ async function counts(session: QuerySession): Promise<Counts> {
   } catch (error) {
     if (!(error instanceof MigrationError) || !/does not exist|no such table/.test(error.message))
       throw error;
-    throw new MigrationError("database-unsupported", "the database holds no media of a homeserver", {
+    throw new MigrationError("database-unsupported", "the database has no media tables of a homeserver", {
       hint: "check that configuration and database belong together",
       cause: error,
     });
@@ -136,7 +136,7 @@ function remoteFinding(
   const lost = rowsWithoutFile - quarantinedWithoutFile;
   const evidence = [
     ...(quarantinedWithoutFile > 0
-      ? [`quarantined and without a file, which is no fault: ${formatCount(quarantinedWithoutFile)}`]
+      ? [`quarantined and without a file, which is not an error: ${formatCount(quarantinedWithoutFile)}`]
       : []),
     ...(filesWithoutRow > 0 ? [`files without a row: ${formatCount(filesWithoutRow)}`] : []),
   ];
@@ -145,15 +145,15 @@ function remoteFinding(
     return {
       id: "media-remote",
       level: "ok",
-      sentence: `all media of other servers that the database knows has its file: ${formatCount(rows - rowsWithoutFile)}`,
+      sentence: `every row of remote media has its file: ${formatCount(rows - rowsWithoutFile)}`,
       ...more,
     };
   return {
     id: "media-remote",
     level: "warning",
-    sentence: `rows of other servers' media without a file, each of which answers 404 for ever: ${formatCount(lost)} of ${formatCount(rows)}`,
+    sentence: `rows of remote media without a file, for which Synapse always returns 404: ${formatCount(lost)} of ${formatCount(rows)}`,
     ...more,
-    hint: "take the rows out, and Synapse fetches the files again: POST /_synapse/admin/v1/purge_media_cache?before_ts= with a time in the future, in milliseconds",
+    hint: "delete the rows, and Synapse fetches the files again: POST /_synapse/admin/v1/purge_media_cache?before_ts= with a time in the future, in milliseconds",
   };
 }
 

@@ -17,7 +17,7 @@ import { providedFiles } from "./providers/provided.ts";
 import type { MediaSection } from "./section.ts";
 import type { StoreState } from "./store/store.ts";
 
-/** Sorts after the first archive, and is no part of it. */
+/** Sorts after the first archive, and is not a part of it. */
 export const MEDIA_SINCE_ARTIFACT = "customer_backup_media_export_since.tar.gz";
 export const MEDIA_SINCE_STEP = "export/media-since";
 
@@ -31,8 +31,8 @@ export interface MediaSinceExport extends Omit<MediaExport, "total" | "serving">
 }
 
 /**
- * Packs what the first archive does not hold, as an archive of its own, and writes down what both hold together. When
- * there is nothing it makes none. Throws `media-missing`.
+ * Packs what the first archive does not hold, as an archive of its own, and records what both hold together. When
+ * there is nothing, it makes no archive. Throws `media-missing`.
  */
 export function exportMediaSince(from: MediaSinceExport): Step {
   const { files, into, inventory, store, state } = from;

@@ -41,7 +41,7 @@ export interface MediaExport {
   readonly compare: () => Promise<Comparison>;
   /** Opens the database and the storage providers for the time in which files are packed. */
   readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
-  /** What whoever gets the archives has already, and need not get again. */
+  /** The files that the receiver of the archives has already. */
   readonly there?: WrittenList | undefined;
   /** Who reads the same files at the same time. */
   readonly shared: SharedReads;
@@ -70,8 +70,8 @@ export const packedList = ({ folder, inventory }: Pick<MediaExport, "folder" | "
 });
 
 /**
- * Packs the local media as it lies, also while the server serves, and keeps a list of what it packed. What comes later
- * does not make it anew: it goes into the second archive (`exportMediaSince`). Throws `media-missing`.
+ * Packs the local media as it is, also while the server runs, and keeps a list of what it packed. Later files
+ * do not invalidate it: they go into the second archive (`exportMediaSince`). Throws `media-missing`.
  */
 export function exportMedia(from: MediaExport): Step {
   const { files, into, inventory, store } = from;
@@ -120,7 +120,7 @@ export function exportMedia(from: MediaExport): Step {
             ),
           ),
         );
-        // A store that went away while it was packed: found out now, the server still serves.
+        // Detects a media store that disappeared while it was packed, as long as the server still runs.
         if (from.serving && noticed.passed < from.total) mustHaveFiles(await from.compare(), from);
         await written.finish();
         inventory.setArtifact(artifact);
@@ -148,7 +148,7 @@ export function wanted({
   return there ? filesSince(walked, there, files) : walked;
 }
 
-/** Throws `media-missing` when uploads have no file and nobody accepted that. */
+/** Throws `media-missing` when uploads have no file, unless that was accepted. */
 export function mustHaveFiles(
   { differing, differingCount, unseen, rows }: Comparison,
   { store, accepted }: Pick<MediaExport, "store" | "accepted">,
@@ -161,7 +161,7 @@ export function mustHaveFiles(
     "media-missing",
     `${differingCount} of ${rows} uploads have no file, or one of another size, in ${store}: ${shown.join("; ")}${more}`,
     {
-      hint: `check media_store_path; where matrix-media-repo keeps the media, synlift media export fetches them; if they are lost already, go on without them: --accept ${MEDIA_MISSING}`,
+      hint: `check media_store_path; where matrix-media-repo stores the media, synlift media export fetches them; if they are lost already, continue without them: --accept ${MEDIA_MISSING}`,
     },
   );
 }
@@ -191,7 +191,7 @@ export function mustBeUnchanged(
     "media-missing",
     `${changedCount} uploads in ${store} are not the files that were uploaded, by the hashes in their rows: ${changed.slice(0, SHOWN).join(", ")}${more}`,
     {
-      hint: `put them back from a backup, under the same names, and remove the bundle's folder; if they are lost, go on with them as they are: --accept ${MEDIA_MISSING}`,
+      hint: `restore them from a backup, under the same names, and remove the bundle's folder; if they are lost, continue with the files as they are: --accept ${MEDIA_MISSING}`,
     },
   );
 }

@@ -50,7 +50,7 @@ export interface MediaInspection {
 }
 
 /**
- * Everything about media that a move must know of: where it lives, how much there is, whether rows and files fit, and
+ * Inspects everything about media that matters for a move: where it is stored, how much there is, whether rows and files match, and
  * what leaving remote media behind costs. Reads only. A question that fails becomes a finding, and ends those that
  * need the database; what was found before stays. Throws only when the run is to stop.
  */
@@ -215,6 +215,6 @@ class MediaLook {
 const unanswered = (reason: string): Finding => ({
   id: "media-look",
   level: "blocker",
-  sentence: `media could not be looked at to the end: ${reason}`,
-  hint: "an export would meet the same: clear it, then plan again",
+  sentence: `media could not be checked completely: ${reason}`,
+  hint: "an export would fail in the same way: fix the cause, then run plan again",
 });

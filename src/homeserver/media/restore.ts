@@ -48,7 +48,7 @@ interface Unpacking {
   readonly newer?: ReadonlySet<string>;
   /** Gets the names of what is in this one. */
   readonly note?: Set<string> | undefined;
-  /** Its word counts against what lies there. */
+  /** Existing files are overwritten. */
   readonly replace?: boolean;
 }
 
@@ -74,9 +74,9 @@ export async function restoreMedia(
     if (entry.kind !== "file" || !isStorePath(entry.name, allowed)) {
       throw new MigrationError(
         "bundle-damaged",
-        `the media archive holds ${JSON.stringify(entry.name)}, which is no local media`,
+        `the media archive holds ${JSON.stringify(entry.name)}, which is not local media`,
         {
-          hint: "nothing was written outside the media store; ask whoever made the bundle",
+          hint: "nothing was written outside of the media store; ask the person who made the bundle",
         },
       );
     }
@@ -124,7 +124,7 @@ async function mustBeSame(path: string, entry: Unpacked, files: Files): Promise<
   }
   throw new MigrationError(
     "target-not-empty",
-    `${path} is there already and is another file than the one in the bundle`,
+    `${path} already exists and differs from the file in the bundle`,
     {
       hint: "restore into an empty media folder",
     },
@@ -157,7 +157,7 @@ export class Folders {
       found.kind !== "folder" &&
       !(path === this.#target.store && (await this.#files.follow(path))?.kind === "folder")
     ) {
-      throw new MigrationError("target-not-empty", `${path} is there already and is no folder`, {
+      throw new MigrationError("target-not-empty", `${path} already exists and is not a directory`, {
         hint: "restore into an empty media folder",
       });
     }

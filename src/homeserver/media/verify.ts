@@ -45,12 +45,12 @@ export async function verifyMedia(
     findings.push({
       id: "media",
       level: "blocker",
-      sentence: `${lost.length + (isChanged ? changedCount : 0)} of ${rows} uploads are missing or not what they were, in ${store}`,
+      sentence: `${lost.length + (isChanged ? changedCount : 0)} of ${rows} uploads are missing or differ from the old host, in ${store}`,
       evidence: [
         ...lost.map(describeDiffering),
         ...(isChanged ? changed : []).map((id) => `${id}: its hash is not the one in its row`),
       ].slice(0, SHOWN),
-      hint: "run the restore again: it brings back what is missing",
+      hint: "run the restore again: it restores missing files",
     });
   } else {
     findings.push({
@@ -63,7 +63,7 @@ export async function verifyMedia(
     findings.push({
       id: MEDIA_MISSING,
       level: "note",
-      sentence: `${before} uploads were missing at the source already`,
+      sentence: `${before} uploads were already missing on the old host`,
       evidence: section.differing.slice(0, SHOWN).map(describeDiffering),
     });
   }
@@ -72,7 +72,7 @@ export async function verifyMedia(
     findings.push({
       id: MEDIA_UNREADABLE,
       level: "note",
-      sentence: `${unreadableCount} files could not be read at the source already`,
+      sentence: `${unreadableCount} files were already unreadable on the old host`,
       evidence: names.slice(0, SHOWN),
     });
   }
@@ -80,7 +80,7 @@ export async function verifyMedia(
     findings.push({
       id: MEDIA_CHANGED,
       level: "note",
-      sentence: `${changedBefore} uploads had another hash than their rows at the source already`,
+      sentence: `the hashes of ${changedBefore} uploads already differed from their rows on the old host`,
       evidence: [...otherBefore].slice(0, SHOWN),
     });
   }
@@ -109,13 +109,13 @@ async function remoteMedia(session: QuerySession, kept: Kept): Promise<Finding> 
     return {
       id: "remote-media",
       level: "ok",
-      sentence: "no rows are left for remote media and previews whose files stayed behind",
+      sentence: "there are no rows for remote media and previews whose files were not moved",
     };
   }
   return {
     id: "remote-media",
     level: "blocker",
-    sentence: "rows are left for media whose files stayed behind: each would answer 404 for ever",
+    sentence: "there are rows for media whose files were not moved: Synapse would always return 404 for them",
     evidence: left,
     hint: "remove the database and restore again, with synlift",
   };

@@ -5,7 +5,7 @@ import type { Coverage } from "./person.ts";
 export type Coverages = ReadonlyMap<string, Coverage>;
 
 /**
- * How much of what was said since `since` (milliseconds since 1970) each backup can unlock: of the sessions of encrypted
+ * Measures how many messages since `since` (milliseconds since 1970) each backup can decrypt: of the sessions of encrypted
  * messages in rooms and times in which the person was joined, those whose key is in the newest backup.
  *
  * A lower bound: some sessions were never shared with everybody. Reads every encrypted event since then with its JSON,
@@ -13,7 +13,7 @@ export type Coverages = ReadonlyMap<string, Coverage>;
  */
 export async function measureCoverage(session: QuerySession, since: number): Promise<Coverages> {
   const found = new Map<string, Coverage>();
-  // Translating this one question takes PostgreSQL seconds, and spares it none.
+  // JIT compilation of this query takes seconds and does not make it faster.
   if (session.engine === "postgres") await session.all("SELECT set_config('jit', 'off', false)");
   for (const part of await partsOf(session, since)) {
     for await (const row of session.rows<Row>(coverageSql(session.engine, part))) {
@@ -32,8 +32,8 @@ interface Row {
 }
 
 /**
- * What events to look at, as conditions. PostgreSQL answers for all at once. SQLite works in this process, which has to
- * hear a signal now and then: room by room.
+ * SQL conditions that select the events. PostgreSQL handles all of them in one query. SQLite runs in this process, which must
+ * be able to handle signals: one query per room.
  */
 async function partsOf(session: QuerySession, since: number): Promise<string[]> {
   // Events that came as history of a room have a stream_ordering below 0: nobody of this server was there.

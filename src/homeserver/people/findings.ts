@@ -59,7 +59,7 @@ function whoIsAtRisk({ counts, examples, coverageDays }: PeopleTally): Finding {
     return {
       id: "people-ready",
       level: "ok",
-      sentence: `nobody would lose encrypted messages by having to sign in again${coverageDays === null ? ", as far as was looked" : ""}`,
+      sentence: `nobody would lose encrypted messages by having to sign in again${coverageDays === null ? ", as far as was checked" : ""}`,
     };
   }
   const kinds: [number, string][] = [
@@ -90,7 +90,7 @@ function notes(counts: PeopleCounts): Finding[] {
       {
         id: "people-opted-out",
         sentence: `${several(optedOut, "person", "people")} told their app to keep no key backup`,
-        hint: "respect it, and tell them: exporting the keys to a file is the other way to keep old messages",
+        hint: "respect this choice, and tell them that they can export their keys to a file to keep old messages",
       },
     ],
     [
@@ -98,7 +98,7 @@ function notes(counts: PeopleCounts): Finding[] {
       {
         id: "people-single-device",
         sentence: `${formatCount(atRiskSingleDevice)} of those at risk ${atRiskSingleDevice === 1 ? "has" : "have"} their keys on one device alone`,
-        hint: "tell them first: no other device of theirs could hand the keys over",
+        hint: "tell them first: they have no other device that could share the keys",
       },
     ],
     [
@@ -132,7 +132,7 @@ function authenticationService(settings: Settings): Finding[] {
       id: "people-mas",
       level: "note",
       sentence: `log-ins are kept by Matrix Authentication Service (${setting}), not in this database`,
-      hint: "what is said of key backups holds all the same; a sign-out has to be made there: mas-cli manage kill-sessions",
+      hint: "the findings on key backups still apply; sign people out there: mas-cli manage kill-sessions",
     },
   ];
 }

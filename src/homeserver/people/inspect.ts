@@ -25,7 +25,7 @@ export interface People {
 }
 
 /**
- * Who lives here, and who would lose encrypted messages if they had to sign in again. Reads only. Whether somebody still
+ * Lists the accounts, and who would lose encrypted messages if they had to sign in again. Reads only. Whether somebody still
  * has their recovery key cannot be seen from here. Throws what the session throws.
  *
  * The session is busy until `people` was read to its end.
@@ -72,7 +72,7 @@ async function* counted(
   progress.end("users/accounts");
 }
 
-/** A row can hold any number; one that is no moment that a server can have seen says nothing. */
+/** Whether a number is a plausible time; implausible values in rows are ignored. */
 const isTime = (time: number | null): time is number => time !== null && time >= 0 && time < LATEST;
 
 /** 2100-01-01. */

@@ -68,7 +68,7 @@ function listLines({ roll, everybody }: UsersResult, look: Look): string[] {
   const hidden = roll.listed.length - ordered.length + roll.omitted;
   return [
     "",
-    everybody ? "every account:" : "at risk, who was seen last comes first:",
+    everybody ? "every account:" : "at risk, last seen first:",
     "",
     ...personTable(ordered, look).trimEnd().split("\n"),
     ...(hidden > 0 ? [`… and ${formatCount(hidden)} more: --csv writes all of them into a file`] : []),
@@ -77,7 +77,7 @@ function listLines({ roll, everybody }: UsersResult, look: Look): string[] {
 
 function announcedLines({ paths, kept, dryRun }: Announced): string[] {
   return paths.map((path) => {
-    if (kept.includes(path)) return `${path} was changed by somebody, and was kept`;
+    if (kept.includes(path)) return `${path} was edited and was kept`;
     return dryRun ? `a text would be written to ${path}` : `a text to send: ${path}`;
   });
 }

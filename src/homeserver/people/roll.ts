@@ -3,7 +3,7 @@ import type { Person } from "./person.ts";
 /** People that are kept by name in one result. Above it they would fill memory; a file of rows has no such limit. */
 export const MOST_LISTED = 10_000;
 
-/** Whom a result names: those at risk, or everybody. */
+/** The people that a result lists: those at risk, or everybody. */
 export class Roll {
   readonly listed: Person[] = [];
   /** User ids of all those at risk. */

@@ -1,7 +1,7 @@
 /** Account data by type, each as the JSON text that the client wrote. Clients may write anything. */
 export type AccountData = Readonly<Record<string, string>>;
 
-/** What a new device finds with the recovery key alone. */
+/** The secrets that a new device can restore with the recovery key alone. */
 export interface SecretStorage {
   readonly backupUnlocks: boolean;
   readonly crossSigningStored: boolean;

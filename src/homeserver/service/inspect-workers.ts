@@ -5,7 +5,7 @@ import { isMapping, settingAt } from "../settings.ts";
 import { isSince } from "../synapse-versions.ts";
 import type { FoundWorkers, Worker } from "./find/workers.ts";
 
-/** What a move must know of the workers. Shows no secret. */
+/** Findings about the workers. They contain no secret. */
 export function inspectWorkers(
   homeserver: Homeserver,
   { workers, unknown }: FoundWorkers,
@@ -25,12 +25,12 @@ function listed(workers: readonly Worker[]): Finding {
   return {
     id: "workers",
     level: "warning",
-    sentence: `${workers.length} ${workers.length === 1 ? "worker runs" : "workers run"} beside the main process, and ${workers.length === 1 ? "its file does" : "their files do"} not travel`,
+    sentence: `${workers.length} ${workers.length === 1 ? "worker runs" : "workers run"} beside the main process, and ${workers.length === 1 ? "its file is" : "their files are"} not moved`,
     evidence: workers.map(
       ({ name, configPath, settings, isRunning }) =>
         `${name}${appOf(settings)}: ${configPath ?? "no file of its own"}${isRunning ? ", running" : ""}`,
     ),
-    hint: "stop all of them for the move; copy their files and units to the new host by hand and adapt their ports, or take instance_map, stream_writers and what else names them out there and begin without",
+    hint: "stop all of them for the move; copy their files and units to the new host yourself and adapt their ports, or remove instance_map, stream_writers and other settings that name them there, and start without workers",
   };
 }
 
@@ -42,8 +42,8 @@ function appOf(settings: Worker["settings"]): string {
 const missing = (unknown: readonly string[]): Finding => ({
   id: "worker-missing",
   level: "warning",
-  sentence: `the settings give work to ${unknown.join(", ")}, of which nothing on this host tells`,
-  hint: "see where these workers run: on another host they must be stopped too, and their work is not done on the new one until they are there",
+  sentence: `the settings assign work to ${unknown.join(", ")}, which was not found on this host`,
+  hint: "find out where these workers run: on another host they must be stopped too, and the new server needs them before that work is done",
 });
 
 function fileFindings({ name, configPath, settings }: Worker, between: Between): Finding[] {
@@ -54,12 +54,12 @@ function fileFindings({ name, configPath, settings }: Worker, between: Between):
       id: `worker-file:${name}`,
       level: "warning",
       sentence: `the file of the worker ${name} cannot be read: ${configPath}`,
-      hint: "run synlift as root, or see whether the file is there and is YAML",
+      hint: "run synlift as root, or check that the file exists and is valid YAML",
     },
   ];
 }
 
-/** In the shared configuration: what workers do not run or are not safe without. */
+/** Settings of the shared configuration that workers need to run, and to be secure. */
 function sharedFindings({ settings, secrets }: Homeserver, { target }: Between): Finding[] {
   const findings: Finding[] = [];
   if (!secrets.some(({ setting }) => setting === "worker_replication_secret")) {
@@ -67,16 +67,17 @@ function sharedFindings({ settings, secrets }: Homeserver, { target }: Between):
       id: "worker-secret",
       level: "warning",
       sentence:
-        "worker_replication_secret is not set: whoever reaches the port for replication may speak for the server",
-      hint: "see that only the workers reach that port on the new host, or set the same secret for all processes",
+        "worker_replication_secret is not set: anyone who can connect to the replication port can act as the server",
+      hint: "make sure that only workers can connect to that port on the new host, or set the same secret for all processes",
     });
   }
   if (settingAt(settings, "redis.enabled") !== true) {
     findings.push({
       id: "worker-redis",
       level: "warning",
-      sentence: "there are workers, but redis is not set up, through which they talk with the main process",
-      hint: "workers without redis stopped working with Synapse 1.67: see whether these really run",
+      sentence:
+        "there are workers, but Redis, through which they communicate with the main process, is not enabled",
+      hint: "workers require Redis since Synapse 1.67: check whether these really run",
     });
   }
   const map = settings["instance_map"];
@@ -85,8 +86,8 @@ function sharedFindings({ settings, secrets }: Homeserver, { target }: Between):
     findings.push({
       id: "worker-map",
       level: "warning",
-      sentence: `instance_map has no main, without which workers of Synapse ${since} and later do not start`,
-      hint: "put main with its host and port into instance_map of the shared configuration",
+      sentence: `instance_map has no entry for main, without which workers of Synapse ${since} and later do not start`,
+      hint: "add main with its host and port to instance_map in the shared configuration",
     });
   }
   return findings;

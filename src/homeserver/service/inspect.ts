@@ -5,7 +5,7 @@ import type { Http } from "../../system/http/http.ts";
 import type { Machine, Running } from "../../system/machine.ts";
 import { type Homeserver, urlsOf } from "../homeserver.ts";
 
-/** Signs that Synapse or one of its workers is up: processes that read this configuration, listeners that answer. */
+/** Evidence that Synapse or a worker is running: processes with this configuration, listeners that answer. */
 export async function signsOfLife(
   homeserver: Homeserver,
   { machine, http }: { machine: Machine; http: Http },
@@ -15,7 +15,7 @@ export async function signsOfLife(
 
 /**
  * The programs of main process and workers (synapse/app/, and the console scripts in pyproject.toml), each a whole word
- * of the command line: a shell, or synlift itself, may have been given a command in which they only occur.
+ * of the command line, because they may also occur in the arguments of a shell or of synlift itself.
  */
 const SYNAPSE = /^synapse\.app\.\w+$|(?:^|\/)synapse_(?:homeserver|worker)$|(?:^|\/)synapse\/app\/\w+\.py$/;
 
@@ -46,9 +46,9 @@ async function answers({ listeners, serverName }: Homeserver, http: Http): Promi
         ? undefined
         : await http.get(`${url}/health`, { timeout: 3000 }).catch(() => undefined);
     if (answer?.status === 200 && jsonOf(answer)?.["server_name"] === serverName)
-      found.push(`${url} shows the key of ${serverName}`);
+      found.push(`${url} publishes the key of ${serverName}`);
     else if (health?.status === 200 && Buffer.from(health.body).toString() === "OK")
-      found.push(`${url}/health says OK`);
+      found.push(`${url}/health answers OK`);
   }
   if (found.length === 0) return [];
   return [

@@ -9,7 +9,7 @@ import { settingAt } from "../settings.ts";
 import type { FoundLaunches, Launch } from "./find/launch.ts";
 import { isOf } from "./find/workers.ts";
 
-/** What starts and stops a server on its host, by name. Kept beside the bundle, so it holds no secret. */
+/** What starts and stops a server on its host. Saved in the fence record, so it contains no secret. */
 export const keeperSchema = z.discriminatedUnion("kind", [
   /** systemd, the main unit first. */
   z.object({ kind: z.literal("units"), units: z.array(z.string()) }),
@@ -22,14 +22,14 @@ export const keeperSchema = z.discriminatedUnion("kind", [
     folder: z.string(),
     account: z.string().nullable(),
   }),
-  /** What a person gave. The one that stops is not kept: it is not needed again. */
+  /** Commands given by options. The stop command is not saved: it is not needed again. */
   z.object({ kind: z.literal("commands"), stop: z.string().optional(), start: z.string().nullable() }),
   z.object({ kind: z.literal("person") }),
 ]);
 
 export type Keeper = z.infer<typeof keeperSchema>;
 
-/** What a person said of it, as far as they did: that counts. */
+/** Options that take precedence over what is found. */
 export interface GivenKeeper {
   readonly unit: readonly string[];
   readonly container: readonly string[];
@@ -37,7 +37,7 @@ export interface GivenKeeper {
   readonly startCommand?: string | undefined;
 }
 
-/** Who is to stop this server: what a person gave, or what the host says that it was started by. */
+/** What will stop this server: given by options, or else what it was started by. */
 export async function keeperOf(
   given: GivenKeeper,
   homeserver: Homeserver,
@@ -86,7 +86,7 @@ async function synctlOf(launch: Launch, { settings }: Homeserver, files: Files):
 
 const withEnding = (unit: string) => (/\.[a-z]+$/.test(unit) ? unit : `${unit}.service`);
 
-/** For people: what would be done to stop it. */
+/** How the server will be stopped, in words. */
 export function stopWords(keeper: Keeper): string {
   switch (keeper.kind) {
     case "units":
@@ -98,6 +98,6 @@ export function stopWords(keeper: Keeper): string {
     case "commands":
       return "the command given with --stop-command";
     case "person":
-      return "you, with what you started it with";
+      return "you, the way you started it";
   }
 }

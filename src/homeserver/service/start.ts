@@ -4,12 +4,12 @@ import type { Machine } from "../../system/machine.ts";
 import type { LaunchOptions } from "../../system/programs/call.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 
-/** Runs what a person gave to start the server. It must come back once the server is started, as `systemctl start` does. */
+/** Runs the given start command. It must return once the server is started, like `systemctl start`. */
 export async function start(command: string, programs: Programs): Promise<void> {
   await runCommand(command, "start", programs, { always: false });
 }
 
-/** The way back, when the started server gives a wrong answer; also when this run was asked to stop meanwhile. */
+/** Runs the given stop command, after a failed check; also when this run was interrupted. */
 export async function stop(command: string, programs: Programs): Promise<void> {
   await runCommand(command, "stop", programs, { always: true });
 }
@@ -35,7 +35,7 @@ async function runCommand(
   }
 }
 
-/** Waits until the server says that it is well. Throws `start-failed` when it does not in time (milliseconds). */
+/** Waits until the server's health check passes. Throws `start-failed` after `limit` milliseconds. */
 export async function waitUntilUp(
   url: string,
   limit: number,
@@ -51,7 +51,7 @@ export async function waitUntilUp(
         "start-failed",
         `the new server does not answer at ${url} after ${Math.round(limit / 1000)} seconds`,
         {
-          hint: "look at the server's own log; --url says where else to ask",
+          hint: "check the server's log; --url gives another address",
         },
       );
     }

@@ -17,8 +17,8 @@ export interface Stopping {
 }
 
 /**
- * Stops what runs, through what runs it, after it was written down how to start it again; all workers at the same time,
- * since each second counts. What does not run stays as it is. Throws `fence-failed`.
+ * Stops the server through its supervisor, after recording how to start it again; all workers at once, because each second
+ * is outage. What is not running is left alone. Throws `fence-failed`.
  */
 export async function stopServer({ keeper, record, programs, machine }: Stopping): Promise<void> {
   try {
@@ -41,13 +41,13 @@ export async function stopServer({ keeper, record, programs, machine }: Stopping
       const command = keeper.stop;
       await record.make({ kind: "running", name: "command", before: null }, () => stop(command, programs));
     } else {
-      // Somebody else stops it: all there is to remember is that it ran.
+      // A person stops it: only record that it was running.
       await record.make({ kind: "running", name: "person", before: null }, () => Promise.resolve());
     }
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     throw new MigrationError("fence-failed", `the server could not be stopped: ${error.message}`, {
-      hint: "look at its log; stop it by hand and run the same command again, or take everything back with synlift rollback",
+      hint: "check its log; stop it yourself and run the same command again, or undo everything with synlift rollback",
       cause: error,
     });
   }
@@ -55,7 +55,7 @@ export async function stopServer({ keeper, record, programs, machine }: Stopping
 
 const SYNCTL_PATIENCE = 120_000;
 
-/** As the account that ran it: else what it writes would belong to us, and a start would be as root. */
+/** Runs as the account that ran it: otherwise new files would belong to root, and a start would run as root. */
 export function synctlCall(
   action: "start" | "stop",
   { program, config, folder, account }: Extract<Keeper, { kind: "synctl" }>,
@@ -70,7 +70,7 @@ export function synctlCall(
   };
 }
 
-/** Writes all of them down first, then does them with one call. */
+/** Records all of them first, then makes them with one call. */
 async function inOne(
   record: FenceRecord,
   kind: "unit-running" | "container-running",
@@ -86,12 +86,12 @@ async function inOne(
   await record.make({ kind, name: first, before: null }, made);
 }
 
-/** Milliseconds that a server may go on after it was told to stop: it finishes what it is doing. */
+/** Milliseconds that a server may take to stop: it finishes its requests. */
 const GRACE = 60_000;
 
 /**
- * Looks until nothing is up any more. A person who is to stop it is told what is still up, and waited for as long as it
- * takes; else throws `homeserver-running` when it takes too long.
+ * Waits until nothing is running any more. A person who stops it is shown what is still running, without a time-out;
+ * otherwise throws `homeserver-running` after the time-out.
  */
 export async function waitUntilDown(
   look: () => Promise<readonly Finding[]>,
@@ -104,19 +104,23 @@ export async function waitUntilDown(
     if (alive.length === 0) return;
     signal.throwIfAborted();
     const seen = alive.map(({ sentence, evidence = [] }) => [sentence, ...evidence].join(": ")).join("; ");
-    if (person && seen !== told) progress.note(`stop it now; it is not down yet: ${seen}`);
+    if (person && seen !== told) progress.note(`stop the server now; it is still running: ${seen}`);
     told = seen;
     if (!person && machine.elapsed() > until) {
-      throw new MigrationError("homeserver-running", `the server was stopped, but is not down: ${seen}`, {
-        hint: "stop by hand what is still up and run the same command again, or take everything back with synlift rollback",
-      });
+      throw new MigrationError(
+        "homeserver-running",
+        `the server was stopped, but is still running: ${seen}`,
+        {
+          hint: "stop yourself what is still running and run the same command again, or undo everything with synlift rollback",
+        },
+      );
     }
     await machine.wait(person ? 1000 : 250, signal);
   }
 }
 
 export interface Waiting {
-  /** Whether somebody at the terminal stops it. */
+  /** Whether the person at the terminal stops it. */
   readonly person: boolean;
   readonly machine: Machine;
   readonly signal: AbortSignal;

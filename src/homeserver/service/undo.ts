@@ -9,7 +9,7 @@ import type { Keeper } from "./keeper.ts";
 import { start } from "./start.ts";
 import { synctlCall } from "./stop.ts";
 
-/** For people: what undoing a change does. */
+/** How a change is undone, in words. */
 export function undoWords({ kind, name, before }: Change, keeper: Keeper, startCommand?: string): string {
   switch (kind) {
     case "unit-enabled":
@@ -28,11 +28,11 @@ export function undoWords({ kind, name, before }: Change, keeper: Keeper, startC
       if (startCommand !== undefined) return `run ${startCommand}`;
       if (keeper.kind === "synctl") return `synctl start ${shellWord(keeper.config)}`;
       if (keeper.kind === "commands" && keeper.start !== null) return `run ${keeper.start}`;
-      return "start the server with what you start it with";
+      return "start the server the way you usually do";
     case "role-writes":
-      return `let the database role ${name} write again${before === null ? "" : `, as far as it could: read-only ${before}`}`;
+      return `allow the database role ${name} to write again${before === null ? "" : `, as before: read-only ${before}`}`;
     case "file-writes":
-      return `give ${name} its mode ${before ?? ""} back`;
+      return `restore mode ${before ?? ""} of ${name}`;
   }
 }
 
@@ -41,7 +41,7 @@ export const starts = ({ kind }: Change) =>
   kind === "unit-running" || kind === "container-running" || kind === "running";
 
 /**
- * Undoes a change to the host itself; may be called again. Answers false where only a person can. Throws what the
+ * Undoes a change to the host itself. May be repeated. Returns false where only a person can do it. Throws what the
  * program throws.
  */
 export async function undoOnHost(

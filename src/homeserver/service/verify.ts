@@ -4,12 +4,12 @@ import type { Http } from "../../system/http/http.ts";
 import { publishedKeys } from "../signing-key/published.ts";
 
 export interface Questions {
-  /** Where clients would ask. */
+  /** Base address for clients. */
   readonly url: string;
-  /** Where other servers might, as clients' listener need not show the key; in order. */
+  /** Addresses to try for the server key, in order: the client listener need not publish it. */
   readonly keyUrls: readonly string[];
   readonly serverName: string;
-  /** A token from before the move, if somebody gave one. */
+  /** An access token from before the move, if given. */
   readonly token: string | undefined;
 }
 
@@ -19,7 +19,7 @@ export interface Answers {
   readonly published: Readonly<Record<string, string>>;
 }
 
-/** Asks a server that has just been started who it is. */
+/** Checks the identity of a server that has just been started. */
 export async function askServer(
   { url, keyUrls, serverName, token }: Questions,
   asked: { http: Http; signal: AbortSignal },
@@ -29,14 +29,15 @@ export async function askServer(
   const shown = await publishedKeys([url, ...keyUrls.filter((one) => one !== url)], asked);
   findings.push(
     shown?.serverName === serverName
-      ? fine("answers-name", `it calls itself ${serverName}`)
-      : wrong("answers-name", `it calls itself ${shown?.serverName ?? "nothing"}, not ${serverName}`),
+      ? fine("answers-name", `its server name is ${serverName}`)
+      : wrong(
+          "answers-name",
+          `its server name is ${shown?.serverName ?? "not published"}, not ${serverName}`,
+        ),
   );
   const unproven = shown?.unproven ?? [];
   if (unproven.length > 0)
-    findings.push(
-      wrong("answers-signed", `what it says of its keys is not signed with ${unproven.join(", ")}`),
-    );
+    findings.push(wrong("answers-signed", `its published keys are not signed with ${unproven.join(", ")}`));
   if (token !== undefined) findings.push(await whoami(url, token, http));
   const published = shown?.keys.map(({ id, publicKey }) => [id, publicKey] as const) ?? [];
   return { findings, published: Object.fromEntries(published) };
@@ -50,10 +51,10 @@ async function versions(url: string, http: Http): Promise<Finding> {
   if (!Array.isArray(list))
     return wrong(
       "answers",
-      `${url} does not say which versions of Matrix it speaks (status ${spoken.status})`,
+      `${url} does not report which versions of Matrix it supports (status ${spoken.status})`,
     );
   const name = said?.version === undefined ? "a homeserver" : `${said.name ?? "a server"} ${said.version}`;
-  return fine("answers", `${url} answers as ${name}, and speaks Matrix up to ${String(list.at(-1))}`);
+  return fine("answers", `${url} answers as ${name}, and supports Matrix up to ${String(list.at(-1))}`);
 }
 
 async function whoami(url: string, token: string, http: Http): Promise<Finding> {
@@ -81,5 +82,5 @@ const wrong = (id: string, sentence: string): Finding => ({
   id,
   level: "blocker",
   sentence,
-  hint: "do not let anybody reach it; look at its log and its configuration",
+  hint: "keep it unreachable; check its log and its configuration",
 });

@@ -18,7 +18,7 @@ const SigningKeySection = z.object({
 /** What the inventory says about the signing key: its public half. The key itself travels with the configuration. */
 export type SigningKeySection = z.infer<typeof SigningKeySection>;
 
-/** Throws `signing-key-missing` when there is none, or none that Synapse could use. */
+/** Throws `signing-key-missing` when there is no key, or none that Synapse can use. */
 export async function packSigningKey(homeserver: Homeserver, files: Files): Promise<SigningKeySection> {
   const { signingKey } = homeserver;
   const { keys, badLines } = await readSigningKey(homeserver, files);
@@ -54,7 +54,7 @@ export async function readSigningKey(
   } catch (error) {
     if (!(error instanceof MigrationError && error.code === "file-missing")) throw error;
     throw new MigrationError("signing-key-missing", `no signing key at ${signingKey.path}`, {
-      hint: `check signing_key_path in ${configPaths.join(", ")}: without the file Synapse would silently make a new key, and be another server to all others`,
+      hint: `check signing_key_path in ${configPaths.join(", ")}: without the file Synapse silently generates a new key, and other servers no longer accept its signatures`,
       cause: error,
     });
   }

@@ -10,7 +10,7 @@ import type { KeyFile, SigningKey } from "./key-file.ts";
 import { oldKeyFindings, refreshFindings } from "./old-keys.ts";
 import { type Published, publishedKeys } from "./published.ts";
 
-/** Whom to ask for the keys that other servers see. */
+/** How to fetch the keys that the running server publishes. */
 export interface KeyQuestions {
   readonly http: Http;
   readonly signal: AbortSignal;
@@ -21,8 +21,8 @@ export interface KeyQuestions {
 }
 
 /**
- * Is the key there, can Synapse read it, can too many others? And with `live`: is it the one that the running server
- * shows, and are its old ones in order? Only looks, and never shows more than the public half.
+ * Checks that the key exists, that Synapse can read it and that others cannot. With `live`, also that it is the one that the running server
+ * publishes, and that the old keys are valid. Reads only, and never shows more than the public key.
  */
 export async function inspectSigningKey(
   homeserver: Homeserver,
@@ -69,7 +69,7 @@ function weakFindings({ keys }: KeyFile, where: string): Finding[] {
     {
       id: "signing-key-weak",
       level: "warning",
-      sentence: `the signing key in ${where} has the id ed25519:0, as keys have that can be guessed (CVE-2026-24044)`,
+      sentence: `the signing key in ${where} has the id ed25519:0, like keys that can be guessed (CVE-2026-24044)`,
       hint: "if Element Server Suite made this key, make a new one after the move and list this one in old_signing_keys",
     },
   ];
@@ -101,7 +101,7 @@ function publishedFindings(
       {
         id,
         level: "note",
-        sentence: "no running server shows its signing key here, so it could not be compared",
+        sentence: "no running server publishes a signing key here, so it could not be compared",
         hint: "look again while the server runs, or say where it is: --url",
       },
     ];
@@ -128,7 +128,7 @@ function publishedFindings(
       {
         id,
         level: "blocker",
-        sentence: `the running server shows a signing key that its configuration does not have`,
+        sentence: `the running server publishes a signing key that its configuration does not have`,
         evidence,
         hint: "the key was replaced since the server started, or this is not its configuration: find the file with the published key before anything is stopped",
       },
@@ -139,15 +139,15 @@ function publishedFindings(
       {
         id,
         level: "warning",
-        sentence: "the configuration has a signing key that the running server does not show yet",
+        sentence: "the configuration has a signing key that the running server does not publish yet",
         evidence,
-        hint: "restart the server and see that it is well before it is moved",
+        hint: "restart the server and check that it works before it is moved",
       },
     ];
   }
   const unproven = published.unproven.length > 0;
   return [
-    { id, level: "ok", sentence: "the running server shows the same signing key", evidence: ours },
+    { id, level: "ok", sentence: "the running server publishes the same signing key", evidence: ours },
     ...(unproven ? [notSigned(published)] : []),
   ];
 }
@@ -155,8 +155,8 @@ function publishedFindings(
 const notSigned = ({ url, unproven }: Published): Finding => ({
   id: "signing-key-signature",
   level: "warning",
-  sentence: `the answer of ${url} is not signed with the key that it shows: ${unproven.join(", ")}`,
-  hint: "a proxy or a cache may answer in the server's place; other servers refuse such an answer",
+  sentence: `the response of ${url} is not signed with the key that it publishes: ${unproven.join(", ")}`,
+  hint: "a proxy or a cache may respond instead of the server; other servers reject such a response",
 });
 
 async function modeFindings({ signingKey }: Homeserver, files: Files): Promise<Finding[]> {

@@ -11,7 +11,7 @@ export interface SigningKey {
 export interface KeyFile {
   /** In the file's order: Synapse signs with the first. */
   readonly keys: readonly SigningKey[];
-  /** Numbers of the lines that Synapse would refuse. What stands there is not told: it may be a seed. */
+  /** Numbers of the lines that Synapse would refuse. Their content is not shown: it may be a seed. */
   readonly badLines: readonly number[];
 }
 

@@ -7,7 +7,7 @@ import type { SigningKey } from "./key-file.ts";
 const SECONDS = 100_000_000_000;
 
 /**
- * `old_signing_keys`: keys that are no longer used, by which others still prove old events. Synapse does not start with
+ * `old_signing_keys`: keys that are no longer used, with which other servers still verify old events. Synapse does not start with
  * one that it cannot read (`read_old_signing_keys` in synapse/config/key.py). `now` is in milliseconds.
  */
 export function oldKeyFindings(settings: Settings, current: readonly SigningKey[], now: number): Finding[] {
@@ -52,7 +52,7 @@ function entryFindings(id: string, entry: unknown, current: readonly SigningKey[
     );
   } else if (expired > now) {
     const hint =
-      "others take the key for one in use until then: set the time at which it was used last, in milliseconds";
+      "other servers accept the key until then: set the time at which it was last used, in milliseconds";
     findings.push(warning(setting, `expired_ts of ${setting} is in the future`, hint));
   }
   return findings;
@@ -68,7 +68,7 @@ export function refreshFindings(settings: Settings): Finding[] {
       id: "signing-key-refresh",
       level: "note",
       sentence: `other servers may keep the signing key that they saw for ${Math.round(days)} days, by key_refresh_interval`,
-      hint: "with the same key on the new host that does no harm",
+      hint: "with the same key on the new host this is harmless",
     },
   ];
 }

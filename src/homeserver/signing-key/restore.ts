@@ -2,8 +2,8 @@ import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 
 /**
- * Whether the key may be written at a path ("absent") or is there already ("same"). A key is never replaced: with
- * another one under its name the server would be another to the federation, and nobody could make the old one again.
+ * Whether the key may be written to a path ("absent") or exists there already ("same"). A key is never replaced: with
+ * a different key other servers would no longer accept its signatures, and the old one could not be recreated.
  *
  * Throws `target-not-empty` when anything else is there.
  */
@@ -16,6 +16,6 @@ export async function keepSigningKey(
   if (!found) return "absent";
   if (found.kind === "file" && Buffer.from(content).equals(await files.readWhole(path))) return "same";
   throw new MigrationError("target-not-empty", `there is another signing key at ${path}`, {
-    hint: "it may be the key of another homeserver: keep a copy somewhere safe before you take it away",
+    hint: "it may be the key of another homeserver: keep a copy in a safe place before you remove it",
   });
 }

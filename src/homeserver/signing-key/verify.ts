@@ -56,7 +56,13 @@ function compared(
   const lines = (keys: readonly SigningKey[]) => keys.map((key) => `${key.id} ${key.publicKey}`);
   const [was, is] = [lines(before), lines(now)];
   const same = was.length === is.length && was.every((line) => is.includes(line));
-  if (same) return { id, level: "ok", sentence: `${what} is the one of the source`, evidence: was };
+  if (same) return { id, level: "ok", sentence: `${what} is the same as on the old host`, evidence: was };
   const evidence = [...was.map((line) => `at the source: ${line}`), ...is.map((line) => `now: ${line}`)];
-  return { id, level: "blocker", sentence: `${what} is not the one of the source`, evidence, ...more };
+  return {
+    id,
+    level: "blocker",
+    sentence: `${what} differs from the one on the old host`,
+    evidence,
+    ...more,
+  };
 }

@@ -17,14 +17,14 @@ export interface VersionFacts {
   readonly schemaVersion: number | undefined;
   /** The row of `schema_compat_version`; undefined where there is none, as before Synapse 1.37. */
   readonly compatVersion: number | undefined;
-  /** Undefined when nobody named the new server. */
+  /** Undefined when --target was not given. */
   readonly target: Target | undefined;
 }
 
-/** No Synapse before those that are known had a higher schema version. */
+/** The highest schema version of any Synapse older than the known ones. */
 const BEFORE_KNOWN = 72;
 
-/** Seconds. Signatures, tokens and rate limits bear some; other servers refuse events from a far future. */
+/** Seconds. Signatures, tokens and rate limits tolerate this much; other servers reject events far in the future. */
 const CLOCK_LIMIT = 60;
 
 /** Whether source, database and target fit together, by the rules of synapse/storage/prepare_database.py. */
@@ -43,15 +43,15 @@ function sourceFinding(source: FoundVersion | undefined): Finding {
     return {
       id,
       level: "note",
-      sentence: "which version of Synapse this is could not be found out",
-      hint: "start the server, or look with synlift where it is installed; compare the versions of both hosts yourself",
+      sentence: "the version of Synapse is unknown",
+      hint: "start the server, or run synlift on the host where it is installed; or compare the versions of both hosts yourself",
     };
   }
   const { version, from } = source;
   const sentence = `this is Synapse ${version.text}`;
   const evidence = [`known from ${from}`];
   return isNewerThanKnown(version)
-    ? { id, level: "note", sentence: `${sentence}, newer than any that this synlift knows`, evidence }
+    ? { id, level: "note", sentence: `${sentence}, newer than any version that this synlift knows`, evidence }
     : { id, level: "ok", sentence, evidence };
 }
 
@@ -78,8 +78,8 @@ function databaseFindings({ source, schemaVersion, compatVersion }: VersionFacts
     return [{ id, level: "ok", sentence: "the database has the schema of its Synapse", evidence }];
   const sentence =
     schemaVersion < expected.version
-      ? `the database still has an older schema than Synapse ${source.version.text}: it was not started since it was installed`
-      : `the database has the schema of a newer Synapse than ${source.version.text}, which went back`;
+      ? `the database still has an older schema than Synapse ${source.version.text}: it has not been started since that version was installed`
+      : `the database has the schema of a newer Synapse than ${source.version.text}, so Synapse was downgraded`;
   return [{ id, level: "note", sentence, evidence }];
 }
 
@@ -88,7 +88,7 @@ function notAsked({ compatVersion }: VersionFacts): Finding {
   return {
     id: "target-version",
     level: "note",
-    sentence: `the new host was not asked for its version${oldest === undefined ? "" : `; this database needs Synapse ${oldest} or newer`}`,
+    sentence: `the Synapse version on the new host is unknown${oldest === undefined ? "" : `; this database needs Synapse ${oldest} or newer`}`,
     hint: "install the same version on both hosts, or name the new server: --target URL",
   };
 }
@@ -100,8 +100,8 @@ function targetFindings(target: Target, facts: VersionFacts): Finding[] {
       {
         id: "target-unreachable",
         level: "warning",
-        sentence: `the new server at ${url} does not tell its version: ${trouble}`,
-        hint: "it can be asked while it runs with an empty database, before the move; or compare the versions of both hosts yourself",
+        sentence: `the new server at ${url} does not report its version: ${trouble}`,
+        hint: "start it with an empty database before the move to check this, or compare the versions of both hosts yourself",
       },
       ...clockFindings(target),
     ];
@@ -111,8 +111,8 @@ function targetFindings(target: Target, facts: VersionFacts): Finding[] {
     : {
         id: "target-foreign",
         level: "warning" as const,
-        sentence: `the new server at ${url} calls itself ${name ?? "nothing"}, which is no Synapse that is known`,
-        hint: "a bundle is for Synapse: see that the address leads to the new server",
+        sentence: `the new server at ${url} calls itself ${name ?? "nothing"}, which is not Synapse`,
+        hint: "check that the address leads to the new server: a bundle can only be restored for Synapse",
       };
   return [about, ...clockFindings(target)];
 }
@@ -146,16 +146,16 @@ function versionFinding(version: Version, facts: VersionFacts): Finding {
       level: "warning",
       sentence: `the new host has an older Synapse: ${version.text}`,
       evidence,
-      hint: `it ${schema ? "starts on this database, but" : "may not start on this database, and"} going back is not what its authors test: install ${source!.version.text} there`,
+      hint: `it ${schema ? "starts on this database, but" : "may not start on this database, and"} downgrades are not tested by Synapse's developers: install ${source!.version.text} there`,
     };
   }
   if (!schema) {
     return {
       id,
       level: "note",
-      sentence: `the new host has Synapse ${version.text}, and what that expects of a database is not known to this synlift`,
-      evidence: [...evidence, `known are ${KNOWN.from} to ${KNOWN.to}`],
-      hint: "a newer Synapse brings a database up to date; the same version on both hosts is the safest",
+      sentence: `the new host has Synapse ${version.text}, which is newer than this synlift knows`,
+      evidence: [...evidence, `known versions: ${KNOWN.from} to ${KNOWN.to}`],
+      hint: "a newer Synapse upgrades the database; the same version on both hosts is safest",
     };
   }
   const steps = schemaVersion === undefined ? undefined : schema.version - schemaVersion;
@@ -168,7 +168,7 @@ function versionFinding(version: Version, facts: VersionFacts): Finding {
     level: "note",
     sentence: `the new host has ${source ? "a newer Synapse" : "Synapse"}: ${version.text}; ${upgrade}`,
     evidence,
-    hint: "on a large database that takes a while, in which nobody is served, and there is no way back to the old version: the same version on both hosts makes the move shorter",
+    hint: "on a large database the upgrade takes time, during the outage, and cannot be undone: the same version on both hosts makes the move shorter",
   };
 }
 
@@ -183,7 +183,7 @@ function clockFindings({ clockAhead, url }: Target): Finding[] {
       id,
       level: "warning",
       sentence: `the clock of ${url} is ${formatDuration(away)} ${clockAhead > 0 ? "ahead of" : "behind"} the one of this host`,
-      hint: "have both hosts set their clocks from the network, as other servers judge events and keys by their time: timedatectl set-ntp true",
+      hint: "synchronize both clocks, because other servers check the time of events and keys: timedatectl set-ntp true",
     },
   ];
 }

@@ -7,7 +7,7 @@ import { parseVersion } from "../synapse-versions.ts";
 import { type FoundVersion, ofDebian, ofPrograms } from "./source.ts";
 
 export interface Looked {
-  /** What a person named: the Python that has Synapse, or the folder of its environment. */
+  /** --synapse: the Python that has Synapse, or the folder of its virtual environment. */
   readonly synapse?: string | undefined;
   readonly startCommand?: string | undefined;
   /** The version of the image that a layout runs. */
@@ -17,11 +17,11 @@ export interface Looked {
 }
 
 export interface Installed {
-  /** Undefined when nobody here knows. */
+  /** Undefined when unknown. */
   readonly version: FoundVersion | undefined;
-  /** How this host would start a server on these files, where it says so. */
+  /** How this host starts a server on these files, where known. */
   readonly launch: Launch | undefined;
-  /** The Python that runs it, absolute; undefined when it is not known or lies in a container. */
+  /** The Python that runs it, absolute; undefined when unknown or in a container. */
   readonly python: string | undefined;
 }
 
@@ -39,7 +39,7 @@ export async function installedSynapse(
     const version = python === undefined ? undefined : await ofPrograms(python, files);
     if (version) return { version, python, launch: undefined };
     throw new MigrationError("bad-usage", `--synapse: there is no Synapse at ${synapse}`, {
-      hint: "give the Python that has it, or its environment: /opt/venvs/matrix-synapse",
+      hint: "give its Python, or its virtual environment: /opt/venvs/matrix-synapse",
     });
   }
   const inImage = parseVersion(image ?? "");
@@ -74,6 +74,6 @@ async function pythonAt(path: string, files: Files): Promise<string | undefined>
   return undefined;
 }
 
-/** A program of an environment in a command that somebody typed. */
+/** The program of a virtual environment in a given command. */
 const pythonIn = (command: string) =>
   /(?:^|[\s"'=])(\/[^\s"';&|]*\/bin\/(?:python[\d.]*|synapse_homeserver|synctl))/.exec(command)?.[1];

@@ -13,7 +13,7 @@ import { parseVersion, type Version } from "../synapse-versions.ts";
 
 export interface FoundVersion {
   readonly version: Version;
-  /** Who said so, for people. */
+  /** Where this is known from, in words. */
   readonly from: string;
 }
 
@@ -25,8 +25,8 @@ export interface Asked {
 }
 
 /**
- * Which Synapse this is: what the running one says, else what its container's image, its Python packages or Debian's
- * know. Runs nothing of Synapse's. Undefined when nobody knows. `url` is where to ask it, if not at its own listeners.
+ * The version of Synapse: from the running server, or else from its container image, its Python packages or Debian's
+ * package. Runs no code of Synapse. Undefined when unknown. `url` is used instead of its own listeners if given.
  */
 export async function sourceVersion(
   homeserver: Homeserver,
@@ -52,7 +52,7 @@ async function saidByServer(urls: readonly string[], asked: Asked): Promise<Foun
     for (const path of ["/_matrix/federation/v1/version", "/_matrix/client/versions"]) {
       const answer = await answerOf(`${url}${path}`, asked);
       if (!answer) break;
-      // A listener without federation still says it in a header, if no proxy takes that away.
+      // A listener without federation still has it in a header, unless a proxy removes that.
       const header = /^Synapse\/(.*)$/.exec(answer.headers.get("server") ?? "")?.[1];
       const found = known(versionIn(answer)?.version ?? header, url);
       if (found) return found;
@@ -71,12 +71,12 @@ export function versionIn(answer: HttpAnswer): { name: string; version: string }
 
 /** The name of the folder that pip leaves beside a package: `matrix_synapse-1.163.2.dist-info`. */
 async function inPackages(launch: Launch | undefined, files: Files): Promise<FoundVersion | undefined> {
-  // What is in an image and not mounted is not on this host.
+  // A program in an image, not mounted, is not on this host.
   if (!launch?.program?.startsWith("/") || !isOnThisHost(launch.program, launch.map)) return undefined;
   return ofPrograms(onThisHost(launch.program, launch.map), files);
 }
 
-/** The Synapse of the environment that a program lies in: "/opt/venvs/matrix-synapse/bin/python". */
+/** The Synapse in the virtual environment of a program: "/opt/venvs/matrix-synapse/bin/python". */
 export async function ofPrograms(program: string, files: Files): Promise<FoundVersion | undefined> {
   const lib = join(dirname(dirname(program)), "lib");
   for (const python of (await listed(lib, files)).filter((name) => /^python3/.test(name))) {
@@ -91,7 +91,7 @@ export async function ofPrograms(program: string, files: Files): Promise<FoundVe
   return undefined;
 }
 
-/** What Debian's packages know. */
+/** The version of Debian's package. */
 export async function ofDebian(programs: Programs): Promise<FoundVersion | undefined> {
   for (const name of ["matrix-synapse-py3", "matrix-synapse"]) {
     try {

@@ -4,19 +4,19 @@ import type { Machine } from "../../system/machine.ts";
 import { parseVersion, type Version } from "../synapse-versions.ts";
 import { versionIn } from "./source.ts";
 
-/** What the new host's Synapse says of itself. */
+/** What the new host's Synapse reports about itself. */
 export interface Target {
   readonly url: string;
   readonly version: Version | undefined;
-  /** What it calls itself, with its version, where it is no Synapse or one whose version says nothing. */
+  /** The name and version it reports, also when it is not Synapse or the version cannot be parsed. */
   readonly name: string | undefined;
-  /** Why there was no answer that helps. */
+  /** Why the version could not be read. */
   readonly trouble: string | undefined;
-  /** Seconds that its clock is ahead of ours, where its answer had the time; to within a second or two. */
+  /** Seconds by which its clock is ahead of this host's, where its answer had a date; accurate to a second or two. */
   readonly clockAhead: number | undefined;
 }
 
-/** Asks the server at `url` (its base, http or https) for its version, once. Never rejects but when the run is to stop. */
+/** Asks the server at `url` (its base, http or https) for its version, once. Rejects only when the run is interrupted. */
 export async function askTarget(
   url: string,
   { http, machine, signal }: { http: Http; machine: Machine; signal: AbortSignal },
@@ -33,7 +33,7 @@ export async function askTarget(
       return { ...nothing, trouble, clockAhead };
     }
     const version = said.name === "Synapse" ? parseVersion(said.version) : undefined;
-    // It is shown to people, and it came from somebody else.
+    // It is shown to people, and it comes from an untrusted server.
     const name = `${said.name} ${said.version}`.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 80);
     return { ...nothing, version, name, trouble: undefined, clockAhead };
   } catch (error) {
@@ -42,7 +42,7 @@ export async function askTarget(
   }
 }
 
-/** HTTP tells the time in whole seconds: on average it is half a second later than it says. */
+/** HTTP dates have whole seconds: on average the real time is half a second later. */
 function aheadOf(date: string | null, now: number): number | undefined {
   const told = Date.parse(date ?? "");
   return Number.isNaN(told) ? undefined : Math.round((told + 500 - now) / 1000);

@@ -6,18 +6,18 @@ import { connectionFailure, lastWords, parseSshAddress, sshCall } from "../../sy
 import { shellWord } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
 
-/** How the run on the old host is started that sends. */
+/** How the sending run is started on the old host. */
 export interface Road {
   readonly call: Call;
-  /** For people: what is started, and where. */
+  /** What is started, and where, in words. */
   readonly start: string;
 }
 
 export interface GivenRoad {
   readonly from: string;
-  /** What starts an export there. */
+  /** The command that starts an export there. */
   readonly exportCommand: string;
-  /** Where it keeps what it remembers, there. */
+  /** The folder there for journal and fence record. */
   readonly folder: string;
   readonly sshConfig: string | undefined;
 }
@@ -26,7 +26,7 @@ export interface GivenRoad {
 export function roadBySsh({ from, exportCommand, folder, sshConfig }: GivenRoad): Road {
   const address = parseSshAddress(from);
   if (!address)
-    throw new MigrationError("bad-usage", `--from: ${from} is no address of a host`, {
+    throw new MigrationError("bad-usage", `--from: ${from} is not the address of a host`, {
       hint: "write it as ssh://old.example.org, or ssh://root@old.example.org:2222",
     });
   const command = `${exportCommand} --to-receiver --out ${shellWord(folder)}`;
@@ -36,18 +36,18 @@ export function roadBySsh({ from, exportCommand, folder, sshConfig }: GivenRoad)
   };
 }
 
-/** Any command whose input and output are those of an export that sends. */
+/** Any command whose standard input and output are those of a sending export. */
 export const roadByCommand = (command: string): Road => ({
   call: { name: "sh", args: ["-c", command], passOn: ["SSH_AUTH_SOCK"] },
   start: "the command that reaches the old host",
 });
 
-/** Milliseconds that what was started has to end by itself. */
+/** Milliseconds that the started program may take to end. */
 const LAST_MOMENTS = 5_000;
 
 /**
- * Starts it, and talks with it as long as `act` runs. Throws `connection-failed` or `program-missing`, in the words of
- * what was started when it ended before synlift there said anything.
+ * Starts it, and exchanges messages with it while `act` runs. Throws `connection-failed` or `program-missing`, with the
+ * started program's own message when it ended before synlift there answered.
  */
 export async function talkOver<T>(
   { call, start }: Road,

@@ -7,7 +7,7 @@ import type { Incoming } from "../restore/run.ts";
 import type { RoadOrder } from "./order.ts";
 import type { FromOld } from "./protocol.ts";
 
-/** For people: what is about to happen on both hosts, a line each. */
+/** What will happen on both hosts, in words, a line each. */
 export function bothHosts(
   { placing: { layout } }: Pick<RoadOrder, "placing">,
   looked: FromOld["looked"],
@@ -16,15 +16,15 @@ export function bothHosts(
   const media = `${formatCount(looked.mediaFiles)} media files, ${formatBytes(looked.mediaBytes)}`;
   return [
     ...looked.lines.map((line) => `on the old host: ${line}`),
-    `on this host: ${databases.map(({ target }) => describeTarget(target)).join(" and ")} is filled`,
-    `on this host: ${media} at most, go into ${layout.mediaDir}`,
-    `on this host: the configuration and the signing key go into ${layout.configDir}, fenced until synlift open`,
+    `on this host: ${databases.map(({ target }) => describeTarget(target)).join(" and ")} is restored`,
+    `on this host: at most ${media} are written to ${layout.mediaDir}`,
+    `on this host: the configuration and the signing key are written to ${layout.configDir}, fenced until synlift open`,
   ];
 }
 
 /**
- * Asks once, unless the answer was given or nobody loses anything. Throws `homeserver-running` when the answer is no,
- * `bad-usage` when there is nobody to ask: nothing was changed on either host.
+ * Asks once, unless the answer was given or there is no outage. Throws `homeserver-running` when the answer is no,
+ * `bad-usage` when there is no terminal to ask on: nothing was changed on either host.
  */
 export async function mustAgreeHere(
   order: Pick<RoadOrder, "rehearsal" | "yes" | "placing">,
@@ -35,9 +35,9 @@ export async function mustAgreeHere(
   if (order.rehearsal || order.yes || !looked.serves) return;
   const lines = bothHosts(order, looked, incoming);
   if (!terminal.interactive) throw nobodyToAsk(lines.join("; "), SAY_YES);
-  const question = `${looked.subject} is taken over from its old host; people lose their server once its media is here, until the new one is open:${asList(lines)}\nGo on?`;
+  const question = `${looked.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${asList(lines)}\nContinue?`;
   if (await terminal.confirm(question)) return;
-  throw new MigrationError("homeserver-running", "the server was not stopped, as you said no", {
-    hint: "it goes on serving, and nothing was changed on either host",
+  throw new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
+    hint: "it keeps running, and nothing was changed on either host",
   });
 }

@@ -6,12 +6,12 @@ import { MigrationError } from "../../errors.ts";
 import type { Lock } from "../../pipeline/encrypt.ts";
 import type { System } from "../../system/system.ts";
 
-/** Beside the inventory that it opens, and the configuration's own secrets. */
+/** File with the inventory's passphrase, next to it. */
 export const KEPT_PASSPHRASE = "inventory.passphrase";
 
 /**
- * What the new host keeps of what was counted on the old one: for a run that goes on, and for `open`. As in a bundle it
- * is encrypted; the passphrase lies beside it.
+ * The new host's copy of the old host's inventory, for a repeated run and for `open`. It is encrypted as in a bundle; the
+ * passphrase is next to it.
  */
 export class Kept {
   inventory: Inventory;
@@ -26,7 +26,7 @@ export class Kept {
     this.#system = system;
   }
 
-  /** What an earlier run has kept in a folder, or an empty one. Writes nothing. Throws `rehearsal-refused`, `bundle-damaged`. */
+  /** The inventory that an earlier run saved in a folder, or an empty one. Writes nothing. Throws `rehearsal-refused`, `bundle-damaged`. */
   static async open(folder: string, rehearsal: boolean, system: System): Promise<Kept> {
     const { files, gpg, machine } = system;
     const [path, secret] = [join(folder, INVENTORY), join(folder, KEPT_PASSPHRASE)];
@@ -37,15 +37,15 @@ export class Kept {
     if (inventory.rehearsal === rehearsal) return new Kept(inventory, folder, lock, system);
     throw new MigrationError(
       "target-not-empty",
-      `${folder} was begun for ${inventory.rehearsal ? "a rehearsal" : "a move for good"}, and this is ${rehearsal ? "a rehearsal" : "none"}`,
+      `${folder} was started for ${inventory.rehearsal ? "a rehearsal" : "a real move"}, and this is ${rehearsal ? "a rehearsal" : "a real move"}`,
       { hint: "choose another --config-dir, another database and another --media-dir" },
     );
   }
 
-  /** Writes down what is known now, whole or not at all. */
+  /** Saves the inventory, atomically. */
   async keep(inventory: Inventory): Promise<void> {
     if (inventory.id !== this.inventory.id) {
-      throw new MigrationError("connection-failed", "the old host tells of another move than this one", {
+      throw new MigrationError("connection-failed", "the old host sent the inventory of another move", {
         hint: "run the same command again",
       });
     }

@@ -11,10 +11,10 @@ import { type GivenStop, planStop, type StopPlan } from "../export/stop-plan.ts"
 import { intentions } from "../old-server/stop-and-fence.ts";
 import type { FromOld } from "./protocol.ts";
 
-/** What a person asked of a run that sends. */
+/** The options of a sending run. */
 export interface SendOrder {
   readonly given: GivenSource;
-  /** Where it keeps what it remembers. */
+  /** The folder for journal and fence record. */
   readonly folder: string;
   readonly stop: GivenStop;
   readonly accepted: readonly string[];
@@ -28,7 +28,7 @@ export interface SendLook {
   readonly findings: readonly Finding[];
 }
 
-/** As `lookBeforeExport`; whether it may be done is asked on the new host. Throws as those do whom it asks. */
+/** Like `lookBeforeExport`, but consent is asked for on the new host. Throws what the checks throw. */
 export async function lookBeforeSending(
   { given, folder, stop, accepted }: SendOrder,
   { rehearsal, dryRun }: { rehearsal: boolean; dryRun: boolean },
@@ -44,7 +44,7 @@ export async function lookBeforeSending(
   return { found, source, plan, findings: found.findings };
 }
 
-/** What the new host, and whoever sits there, is to know of it. */
+/** What the new host, and the person there, need to know about the source. */
 export function lookedWords(
   { found: { homeserver }, source, plan, findings }: SendLook,
   { folder }: SendOrder,

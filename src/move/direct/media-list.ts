@@ -3,7 +3,7 @@ import { walkStore } from "../../homeserver/media/store/store.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { Files } from "../../system/files/files.ts";
 
-/** The list of the media that a store has already, for whoever is to send the rest. Empty when there is no store yet. */
+/** The list of the files that a media store already has, for the host that sends the rest. Empty without a store. */
 export async function* mediaThere(store: string, key: Uint8Array, files: Files): Bytes {
   if (!(await files.look(store))) return;
   const list = new PackedList(key);
@@ -18,5 +18,5 @@ export async function* mediaThere(store: string, key: Uint8Array, files: Files):
   yield list.take();
 }
 
-/** Files that are told of in one piece. */
+/** Files for each chunk of the list. */
 const AT_ONCE = 1000;

@@ -8,11 +8,11 @@ export interface RoadOrder {
   readonly road: Road;
   readonly rehearsal: boolean;
   readonly dryRun: boolean;
-  /** Nobody is asked. */
+  /** Do not ask for consent. */
   readonly yes: boolean;
-  /** Compress the database on the way. */
+  /** Compress the database for the transfer. */
   readonly presses: boolean;
   readonly placing: Placing;
-  /** Where each database is to go; throws when they do not fit. */
+  /** The target of each database; throws when they do not match. */
   readonly databasesFor: (looked: FromOld["looked"], counted: Inventory) => Promise<DatabaseRestore[]>;
 }

@@ -3,7 +3,7 @@ import { formatSchema } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 
-/** Raised when the talk changes so that another version would take it wrongly. */
+/** Version of the protocol; increased with each incompatible change. */
 export const ROAD_VERSION = 1;
 
 const version = z.number();
@@ -15,33 +15,33 @@ const finding = z.object({
   hint: z.string().optional(),
 });
 
-/** What the new host says, in this order. */
+/** The messages of the new host, in this order. */
 export const FROM_NEW = {
   begin: z.object({
     type: z.literal("begin"),
     version,
     rehearsal: z.boolean(),
-    /** Nothing is to be written, stopped or sent but the configuration. */
+    /** Nothing is written or stopped, and only the configuration is sent. */
     dryRun: z.boolean(),
-    /** Whether the database is to be compressed on the way. */
+    /** Whether the database is compressed for the transfer. */
     presses: z.boolean(),
-    /** What an earlier run counted, or an empty one. */
+    /** The inventory of an earlier run, or an empty one. */
     inventory: z.unknown(),
   }),
-  /** A person agreed. What follows is the list of the media that is there already. */
+  /** Consent was given. The list of the media that the new host already has follows. */
   go: z.object({ type: z.literal("go") }),
   /** The answer to `has`. */
   there: z.object({ type: z.literal("there"), why: z.string().optional() }),
-  /** The answer to `inventory`: all that came before it is written for good. */
+  /** The answer to `inventory`: everything received before it is on disk. */
   kept: z.object({ type: z.literal("kept") }),
-  /** All is restored. */
+  /** Everything is restored. */
   restored: z.object({ type: z.literal("restored") }),
 };
 
-/** What the old host says. */
+/** The messages of the old host. */
 export const FROM_OLD = {
   hello: z.object({ type: z.literal("hello"), version, program: z.string() }),
-  /** What was seen there. */
+  /** What was found on the old host. */
   looked: z.object({
     type: z.literal("looked"),
     subject: z.string(),
@@ -56,7 +56,7 @@ export const FROM_OLD = {
     mediaBytes: z.number(),
     mediaFiles: z.number(),
     serves: z.boolean(),
-    /** What is about to be done there, a line each. */
+    /** What will be done there, in words, a line each. */
     lines: z.array(z.string()),
     findings: z.array(finding),
   }),
@@ -70,16 +70,16 @@ export const FROM_OLD = {
     total: z.number().optional(),
     pressed: z.boolean(),
   }),
-  /** All that was counted so far. Answered when what came before it is written for good. */
+  /** The inventory so far. Answered once everything sent before it is on disk. */
   inventory: z.object({ type: z.literal("inventory"), content: z.unknown() }),
-  /** Whether an artifact of an earlier run is still there, by the name that the inventory has for it. */
+  /** Asks whether an artifact of an earlier run still exists, by its name in the inventory. */
   has: z.object({ type: z.literal("has"), name: z.string() }),
   note: z.object({ type: z.literal("note"), sentence: z.string() }),
-  /** Without a label, what it is about goes by its id. */
+  /** Without a label, the id is shown. */
   remark: z.object({
     ...{ type: z.literal("remark"), id: z.string(), label: z.string().optional(), why: z.string() },
   }),
-  /** Since when people have been without their server: ISO 8601. */
+  /** Start of the outage: ISO 8601. */
   outage: z.object({ type: z.literal("outage"), since: z.string() }),
   done: z.object({
     type: z.literal("done"),
@@ -107,26 +107,26 @@ const anyFromOld = z.discriminatedUnion("type", [
   FROM_OLD.done,
 ]);
 
-/** What the old host says now, whatever it is. Throws `connection-failed` when it is nothing that it may say. */
+/** Parses any message of the old host. Throws `connection-failed` for anything else. */
 export const parseFromOld = (message: unknown) => parsed(anyFromOld, message, "the old host");
 
-/** What the new host says now, which must be this. Throws `connection-failed`. */
+/** Receives the expected message of the new host. Throws `connection-failed` for any other. */
 export const hearFromNew = async <T>(channel: Channel, expected: z.ZodType<T>): Promise<T> =>
   parsed(expected, await channel.hear(), "the new host");
 
 export const parseFromNew = <T>(expected: z.ZodType<T>, message: unknown): T =>
   parsed(expected, message, "the new host");
 
-/** What the old host says now, which must be this. Throws `connection-failed`. */
+/** Receives the expected message of the old host. Throws `connection-failed` for any other. */
 export const hearFromOld = async <T>(channel: Channel, expected: z.ZodType<T>): Promise<T> =>
   parsed(expected, await channel.hear(), "the old host");
 
-/** Throws `program-too-old` for whoever talks another version. */
+/** Throws `program-too-old` when the other host uses another protocol version. */
 export function mustTalkAlike(theirs: number, there: string): void {
   if (theirs === ROAD_VERSION) return;
   throw new MigrationError(
     "program-too-old",
-    `synlift ${there} talks version ${theirs} of what two hosts say to each other, this one talks version ${ROAD_VERSION}`,
+    `synlift ${there} uses version ${theirs} of the direct transfer protocol, and this one uses version ${ROAD_VERSION}`,
     { hint: "use the same version of synlift on both hosts" },
   );
 }
@@ -134,7 +134,7 @@ export function mustTalkAlike(theirs: number, there: string): void {
 function parsed<T>(shape: z.ZodType<T>, message: unknown, who: string): T {
   const found = shape.safeParse(message);
   if (found.success) return found.data;
-  throw new MigrationError("connection-failed", `${who} said what it may not say here`, {
+  throw new MigrationError("connection-failed", `${who} sent an unexpected message`, {
     hint: "use the same version of synlift on both hosts, and run the same command again",
   });
 }

@@ -9,20 +9,20 @@ import { type AnyFromOld, type FromNew, type FromOld, parseFromOld } from "./pro
 
 type Artifact = FromOld["artifact"];
 
-/** What becomes of what the old host sends. */
+/** What is done with the messages of the old host. */
 export interface Handlers {
   /**
-   * Takes a stream to its end, and all of it or nothing. `counted` gives what was counted of it, once it has come: that
-   * is to be written down, too.
+   * Consumes a stream to its end, all of it or nothing. `counted` returns the inventory after the stream, which must be
+   * saved too.
    */
   readonly artifact: (artifact: Artifact, content: Bytes, counted: () => Promise<Inventory>) => Promise<void>;
-  /** Writes down what was counted so far. */
+  /** Saves the inventory received so far. */
   readonly keep: (inventory: Inventory) => Promise<void>;
-  /** Why an artifact of an earlier run is not there any more; undefined when it is. */
+  /** Why an artifact of an earlier run no longer exists; undefined when it does. */
   readonly whyNotThere: (name: string) => Promise<string | undefined>;
 }
 
-/** The new host's side of the talk: hears one thing after the other, and hands it on. */
+/** The new host's side of the protocol: receives messages one after another, and passes them on. */
 export class Receiver {
   readonly #channel: Channel;
   readonly #view: ProgressView;
@@ -32,7 +32,7 @@ export class Receiver {
     this.#view = view;
   }
 
-  /** The next thing that is more than a remark. */
+  /** The next message that is not a note, remark or outage. */
   async hear(): Promise<Exclude<AnyFromOld, FromOld["note"] | FromOld["remark"] | FromOld["outage"]>> {
     for (;;) {
       const message = parseFromOld(await this.#channel.hear());
@@ -42,20 +42,20 @@ export class Receiver {
     }
   }
 
-  /** As `hear`, but of one kind. Throws `connection-failed` for another. */
+  /** Like `hear`, but of one type. Throws `connection-failed` for any other. */
   async expect<Type extends AnyFromOld["type"]>(type: Type): Promise<FromOld[Type & keyof FromOld]> {
     const message = await this.hear();
     if (message.type === type) return message as FromOld[Type & keyof FromOld];
     throw new MigrationError(
       "connection-failed",
-      `the old host said "${message.type}" instead of "${type}"`,
+      `the old host sent "${message.type}" instead of "${type}"`,
       {
         hint: "use the same version of synlift on both hosts, and run the same command again",
       },
     );
   }
 
-  /** The stream that was announced, and how far it has come. */
+  /** The announced stream, with progress. */
   async *content({ name, label, total, pressed }: Artifact): Bytes {
     const id = `receive/${name}`;
     this.#view.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
@@ -72,7 +72,7 @@ export class Receiver {
     this.#view.end(id);
   }
 
-  /** Serves the old host until it has said that all is done. Throws what the handlers throw, and what went wrong there. */
+  /** Handles messages until the old host sends `done`. Throws what the handlers throw, and errors of the old host. */
   async serve(handlers: Handlers): Promise<FromOld["done"]> {
     for (;;) {
       const message = await this.hear();
@@ -85,7 +85,7 @@ export class Receiver {
         const why = await handlers.whyNotThere(message.name);
         await this.#say({ type: "there", ...(why === undefined ? {} : { why }) });
       } else
-        throw new MigrationError("connection-failed", `the old host said "${message.type}" too late`, {
+        throw new MigrationError("connection-failed", `the old host sent "${message.type}" too late`, {
           hint: "use the same version of synlift on both hosts, and run the same command again",
         });
     }
@@ -98,7 +98,7 @@ export class Receiver {
       seen.counted = true;
       return Inventory.parse(content, "what the old host counted");
     });
-    // The old host waits for this until all of it is written, and not only what was counted.
+    // The old host waits for this until all of it is on disk, not only the inventory.
     if (seen.counted) await this.#say({ type: "kept" });
   }
 

@@ -3,10 +3,10 @@ import type { ProgressView } from "../../report/progress-view.ts";
 import { silent } from "../../system/progress.ts";
 import type { FromOld } from "./protocol.ts";
 
-/** Tells the other host, where somebody looks, what would be told here. How far a stream has come is seen there anyway. */
+/** Reports progress on the new host, where the person is, instead of here. That host measures the streams itself. */
 export function toldThere(channel: Channel): ProgressView {
   const say = (message: FromOld["note"] | FromOld["remark"] | FromOld["outage"]) => {
-    // A connection that broke is found out by what is sent next.
+    // A broken connection is detected by the next message.
     channel.say(message).catch(() => undefined);
   };
   return {

@@ -33,9 +33,9 @@ export interface Arrived {
 }
 
 /**
- * Restores a homeserver straight from its old host: looks at both, asks once, and then takes media while the old server
- * serves, has it stopped and fenced there, and takes the database and what came since. What an earlier run brought is
- * not brought again. Throws as a restore and an export do, and `connection-failed`.
+ * Restores a homeserver by direct transfer: checks both hosts, asks once, then receives media while the old server runs,
+ * has it stopped and fenced there, and receives the database and newer media. What an earlier run transferred is not
+ * sent again. Throws what a restore and an export throw, and `connection-failed`.
  */
 export function restoreFromHost(order: RoadOrder, system: System, view: ProgressView): Promise<Arrived> {
   return talkOver(order.road, (channel) => receiveAll(order, channel, system, view), system);
@@ -114,7 +114,7 @@ function handlersFor(
       await mustBeTheSame(restore, kept, content, counted);
       return;
     }
-    // All of it has come, and what was counted of it is written down, before the COMMIT.
+    // The whole dump is received, and its counts are saved, before the COMMIT.
     const whole = async function* (): Bytes {
       yield* content;
       await kept.keep(await counted());
@@ -128,7 +128,7 @@ function handlersFor(
       const restore = databases.find((one) => artifactOf(one) === name);
       if (restore) await fillDatabase(restore, content, counted);
       else if (name === MEDIA_ARTIFACT || name === MEDIA_SINCE_ARTIFACT) {
-        // What came later counts where both have a file.
+        // Where both have a file, the later one wins.
         await restoreMedia(content, { store, ...(owner ? { owner } : {}) }, files, {
           replace: name === MEDIA_SINCE_ARTIFACT,
         });
@@ -138,13 +138,13 @@ function handlersFor(
     keep: (inventory) => kept.keep(inventory),
     async whyNotThere(name) {
       const restore = databases.find((one) => sealedName(artifactOf(one)) === name);
-      if (!restore) return "what the new host has of it already is left out";
+      if (!restore) return "files that the new host already has are not sent again";
       return whyNotRestored(id, restore, journal, system);
     },
   };
 }
 
-/** It was filled by a run that could not say so any more: then this is the same again, or the old server ran in between. */
+/** It was restored by a run that did not record it: this dump must be the same, unless the old server has run since. */
 async function mustBeTheSame(
   { store, target }: DatabaseRestore,
   kept: Kept,
@@ -154,20 +154,16 @@ async function mustBeTheSame(
   const before = kept.inventory.section(sectionName(store));
   await drain(content);
   const now = await counted();
-  // What was counted before stays written down otherwise: the next run has to find the same.
+  // Otherwise the earlier counts stay saved, so that the next run compares with the same.
   if (isDeepStrictEqual(now.section(sectionName(store)), before)) return kept.keep(now);
   throw new MigrationError(
     "target-not-empty",
-    `the old server has written since its database arrived: ${describeTarget(target)} on this host does not have that`,
-    { hint: "drop that database, and run the same command again: nobody was ever let in to it" },
+    `the old server has written since its database was received: ${describeTarget(target)} on this host does not have these changes`,
+    { hint: "drop that database, and run the same command again: no server has used it yet" },
   );
 }
 
 const unknown = (name: string) =>
-  new MigrationError(
-    "connection-failed",
-    `the old host sends ${JSON.stringify(name)}, which is unknown here`,
-    {
-      hint: "use the same version of synlift on both hosts, and run the same command again",
-    },
-  );
+  new MigrationError("connection-failed", `the old host sent the unknown artifact ${JSON.stringify(name)}`, {
+    hint: "use the same version of synlift on both hosts, and run the same command again",
+  });

@@ -28,13 +28,13 @@ import { toldThere } from "./remote-progress.ts";
 import { COMPLETE, enterRoadPlace, HANDED_OVER, saveThere, writeDown } from "./sender-folder.ts";
 import { RoadWriter } from "./writer.ts";
 
-/** Which media the new host has already, as it says itself. */
+/** File with the list of the media that the new host already has. */
 const THERE = "media-there.txt";
 
 /**
- * The old host's side of a move from host to host: sends a homeserver to whoever started this run, stopping and fencing
- * it in between, when that side says so. Everything is told there, and failures are too. What an earlier run sent is
- * not sent again. Throws as an export does, and `connection-failed`.
+ * The old host's side of a direct transfer: sends a homeserver to the restore that started this run, and stops and fences
+ * it when that side says so. Progress and errors are reported there. What an earlier run sent is not sent again. Throws
+ * what an export throws, and `connection-failed`.
  */
 export async function sendHomeserver(order: SendOrder, system: System): Promise<void> {
   const { terminal, signal } = system;
@@ -43,13 +43,13 @@ export async function sendHomeserver(order: SendOrder, system: System): Promise<
     await channel.say({ type: "hello", version: ROAD_VERSION, program: PROGRAM } satisfies FromOld["hello"]);
     const begin = await hearFromNew(channel, FROM_NEW.begin);
     mustTalkAlike(begin.version, "on the new host");
-    const inventory = Inventory.parse(begin.inventory, "what the new host keeps");
+    const inventory = Inventory.parse(begin.inventory, "the inventory of the new host");
     const look = await lookBeforeSending(order, begin, system);
     const writer = new RoadWriter(channel, begin.presses);
     await channel.say(lookedWords(look, order));
     await sendConfig(look, { inventory, writer, channel }, system);
     const answer = await channel.hearOrEnd();
-    // Whoever sits there said no, or only wanted to look.
+    // The person there answered no, or it was a dry run.
     if (answer === undefined) return;
     parseFromNew(FROM_NEW.go, answer);
     await sendAll(order, look, { inventory, writer, channel, rehearsal: begin.rehearsal }, system);
@@ -67,7 +67,7 @@ interface Talk {
   readonly channel: Channel;
 }
 
-/** It is small, so it is sent each time: the new host looks at it before anybody is asked. */
+/** It is small, so it is sent each time: the new host checks it before asking for consent. */
 async function sendConfig(
   { found: { homeserver } }: SendLook,
   { inventory, writer, channel }: Talk,
@@ -108,7 +108,7 @@ async function sendAll(
       for (const { step } of steps)
         await runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
     };
-    // Files of media never change: those that are there by now go while the server may still serve.
+    // Media files never change: those that exist now are sent while the server may still run.
     await run(mediaSteps(packing, look.source, look.source.alive.length > 0));
     const findings: Finding[] = [];
     let { source } = look;

@@ -11,15 +11,15 @@ import type { System } from "../../system/system.ts";
 import { FROM_NEW, type FromOld, hearFromNew } from "./protocol.ts";
 import type { RoadWriter } from "./writer.ts";
 
-/** The fact of a journal whose artifacts are on another host. */
+/** The journal fact of a direct transfer, whose artifacts are on another host. */
 export const ROAD = "road";
 
-/** The fact that says when the new host had all of it: ISO 8601. */
+/** The journal fact with the time when the new host had received everything: ISO 8601. */
 export const HANDED_OVER = "handedOver";
 
 /**
- * The fact that says since when all that a new server needs has left this host, or could have: ISO 8601. Written before
- * the new host is told so, and forgotten when the old server serves again.
+ * The journal fact with the time from which everything that a new server needs has been sent, or may have been: ISO 8601.
+ * Written before the new host is told, and removed when the old server runs again.
  */
 export const COMPLETE = "complete";
 
@@ -33,8 +33,8 @@ export interface Sending {
 }
 
 /**
- * The folder on the old host that holds what a bundle's folder holds besides the bundle: the journal, and what was
- * changed on the host. Throws `bundle-locked`, `bundle-foreign`.
+ * Opens the folder on the old host with the journal and the fence record of a direct transfer. Throws `bundle-locked`,
+ * `bundle-foreign`.
  */
 export async function enterRoadPlace(
   { folder, subject, rehearsal, inventory, channel, writer }: Sending,
@@ -50,12 +50,12 @@ export async function enterRoadPlace(
     const journal = await Journal.open(path, files);
     await mustBeSameMove(journal, { subject, kind: rehearsal ? "rehearsal" : "move" }, folder);
     if (Object.keys(journal.steps).length > 0 && journal.facts[ROAD] === undefined) {
-      throw new MigrationError("bundle-foreign", `${folder} has a bundle that was begun`, {
-        hint: "choose another folder for what is sent to the new host by itself",
+      throw new MigrationError("bundle-foreign", `${folder} has an unfinished bundle`, {
+        hint: "choose another folder for the direct transfer",
       });
     }
     await journal.setFact(ROAD, "to another host");
-    // This run may find that the server moved on since.
+    // This run may find that the server has written since.
     await journal.forgetFact(HANDED_OVER);
     return {
       ...{ journal, inventory, writer, resumed },
@@ -69,7 +69,7 @@ export async function enterRoadPlace(
   }
 }
 
-/** Resolves once the new host has written all that came so far. */
+/** Resolves once the new host has everything sent so far on disk. */
 export async function saveThere(inventory: Inventory, channel: Channel): Promise<void> {
   await channel.say({ type: "inventory", content: inventory.content } satisfies FromOld["inventory"]);
   await hearFromNew(channel, FROM_NEW.kept);
@@ -80,7 +80,7 @@ async function askFor(name: string, channel: Channel): Promise<string | undefine
   return (await hearFromNew(channel, FROM_NEW.there)).why;
 }
 
-/** Writes down what is heard. */
+/** Saves a received stream to a file. */
 export async function writeDown(
   source: Bytes,
   path: string,

@@ -6,8 +6,8 @@ import type { Bytes } from "../../pipeline/stage.ts";
 import type { FromOld } from "./protocol.ts";
 
 /**
- * Sends artifacts to another host as they are made: neither encrypted, as the connection does that, nor kept. They
- * stand in the inventory like those of a bundle, but have no parts.
+ * Sends artifacts to the new host as they are made: not encrypted, because the connection is, and not stored here. They
+ * are in the inventory like those of a bundle, but have no parts.
  */
 export class RoadWriter implements ArtifactWriter {
   readonly presses: boolean;
@@ -26,7 +26,7 @@ export class RoadWriter implements ArtifactWriter {
     return this.#send(plan, source, true);
   }
 
-  /** What is on the other host is told apart there. */
+  /** The new host decides what to do with what it already has. */
   remove(): Promise<void> {
     return Promise.resolve();
   }

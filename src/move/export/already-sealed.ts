@@ -6,8 +6,8 @@ import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 
 /**
- * The same export once more, of a bundle that was sealed for recipients: nothing is left to do, unless the server ran
- * again in between. Undefined when nothing is sealed there. Throws `source-changed`, and as `sealedBefore` does.
+ * A repeated export into a bundle that is already sealed for recipients: nothing is left to do, unless the server has run
+ * since. Undefined when nothing is sealed there. Throws `source-changed`, and what `sealedBefore` throws.
  */
 export async function sealedAgain(
   wanted: Wanted,
@@ -18,14 +18,14 @@ export async function sealedAgain(
   const before = await sealedBefore(wanted, files, progress);
   if (!before) return undefined;
   const { manifest, folder } = before.bundle;
-  // A server that serves writes all the time: of a rehearsal that says nothing.
+  // A running server writes all the time, so this says nothing about a rehearsal.
   const dumped = before.journal.steps["export/database"]?.inputs["database"];
   if (!manifest.rehearsal && dumped !== undefined && dumped !== marker) {
     throw new MigrationError(
       "source-changed",
       `${folder} is sealed for its recipients, and the database of ${manifest.subject} was written to since`,
       {
-        hint: "what is sealed cannot be gone on with: remove the folder or choose another, and export again",
+        hint: "a sealed bundle cannot be continued: remove the folder or choose another, and export again",
       },
     );
   }
@@ -34,7 +34,7 @@ export async function sealedAgain(
     finding: {
       id: "sealed-already",
       level: "note",
-      sentence: `${folder} was sealed for its recipients by an earlier run, is whole, and was left as it is`,
+      sentence: `${folder} was sealed for its recipients by an earlier run, is intact, and was not changed`,
       hint: "to pack again, choose another folder or remove this one",
     },
   };

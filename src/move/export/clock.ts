@@ -10,15 +10,15 @@ import { predictedSeconds, type Prediction } from "../outage/prediction.ts";
 import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
 import type { Source } from "./source.ts";
 
-/** When people lost their server, ISO 8601; null when that is not known or did not happen. */
+/** When the outage started, ISO 8601; null when that is unknown or did not happen. */
 export const outageSince = ({ facts }: Pick<Journal, "facts">): string | null => facts[OUTAGE] ?? null;
 
 export const OUTAGE = "outageSince";
 
-/** The fact that holds how long each piece took, in whichever run it was done. */
+/** The journal fact with the duration of each stage, in whichever run it was done. */
 const TOOK = "took";
 
-/** Pieces of the outage, as `estimateMove` calls them. */
+/** Stages of the outage that belong to the export, with the ids of `estimateMove`. */
 export type Piece = "stop" | "database" | "media" | "seal";
 
 const tookSchema = z.record(
@@ -26,7 +26,7 @@ const tookSchema = z.record(
   z.object({ piece: z.enum(["stop", "database", "media", "seal"]), seconds: z.number() }),
 );
 
-/** Knows how long people have been without their server, and how long each piece took. */
+/** Measures the outage and the duration of each of its stages. */
 export class ExportClock {
   readonly #journal: Journal;
   readonly #machine: Pick<Machine, "now" | "elapsed">;
@@ -38,18 +38,18 @@ export class ExportClock {
     this.#view = view;
   }
 
-  /** The server is about to be stopped; or, by a run before this one, it was. */
+  /** The server is about to be stopped, or was already stopped. */
   async outageBegins(): Promise<void> {
     await this.#journal.setFact(OUTAGE, new Date(this.#machine.now()).toISOString());
     this.#show();
   }
 
-  /** It still serves: the stop failed. */
+  /** The stop failed, and the server still runs. */
   async outageSpared(): Promise<void> {
     await this.#journal.forgetFact(OUTAGE);
   }
 
-  /** It was down already: since the first run that found it so, unless it ran and wrote in between. */
+  /** The server was already stopped: since the first run that found it so, unless it has run and written in between. */
   async foundDown(marker: string): Promise<void> {
     const dumped = this.#journal.steps["export/database"]?.inputs["database"];
     const ranAgain = dumped !== undefined && dumped !== marker;
@@ -57,7 +57,7 @@ export class ExportClock {
     else this.#show();
   }
 
-  /** Remembers how long a piece took. A step that was done already took no time, and says nothing. */
+  /** Records how long a stage took. A step that was done by an earlier run is not counted. */
   async time<T>(piece: Piece, id: string, act: () => Promise<T>): Promise<T> {
     const [began, before] = [this.#machine.elapsed(), this.#journal.steps[id]];
     const result = await act();
@@ -83,7 +83,7 @@ export class ExportClock {
     };
   }
 
-  /** How long it was, beside what was predicted; or how long it is to be. */
+  /** How long the outage has been, with the prediction; after a rehearsal, how long it will be. */
   findings(source: Source, inventory: Inventory, predicted: Prediction | undefined): Finding[] {
     if (inventory.rehearsal) {
       const rehearsed = this.rehearsed(source, inventory);
@@ -95,18 +95,18 @@ export class ExportClock {
     const told =
       predicted === undefined
         ? ""
-        : `; ${formatDuration(predictedSeconds(predicted).export)} until here were predicted, ${formatDuration(predictedSeconds(predicted).whole)} in all`;
+        : `; ${formatDuration(predictedSeconds(predicted).export)} until now were predicted, ${formatDuration(predictedSeconds(predicted).whole)} in all`;
     return [
       {
         id: "outage",
         level: "ok",
-        sentence: `people have been without their server for ${formatDuration(seconds)}, since ${since}${told}`,
+        sentence: `the outage has lasted ${formatDuration(seconds)}, since ${since}${told}`,
         evidence: this.pieces(predicted).map(({ label, text }) => `${label}: ${text}`),
       },
     ];
   }
 
-  /** Each piece that was done in the outage, with what was predicted for it. */
+  /** Each finished stage of the outage, with its prediction. */
   pieces(predicted: Prediction | undefined): { label: string; value: number; text: string }[] {
     return PIECES.flatMap(([piece, label]) => {
       const value = this.#seconds(piece);
@@ -126,7 +126,7 @@ export class ExportClock {
     try {
       return tookSchema.parse(JSON.parse(this.#journal.facts[TOOK] ?? "{}"));
     } catch {
-      // It is only told: nothing depends on it.
+      // It is only shown: nothing depends on it.
       return {};
     }
   }
@@ -140,6 +140,6 @@ export class ExportClock {
 const PIECES: readonly (readonly [Piece, string])[] = [
   ["stop", "stop and fence the old server"],
   ["database", "pack the database"],
-  ["media", "pack the media that came since"],
+  ["media", "pack the media added since"],
   ["seal", "seal the bundle"],
 ];

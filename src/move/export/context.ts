@@ -9,7 +9,7 @@ import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import type { Piece } from "./clock.ts";
 
-/** What is packed, and where to. */
+/** What the steps of an export share: the source, the options and the bundle's folder. */
 export interface Packing {
   readonly homeserver: Homeserver;
   readonly place: Workplace;
@@ -20,16 +20,16 @@ export interface Packing {
   readonly accepted: readonly string[];
   readonly media: MediaChoice;
   readonly dumpFormat: DumpFormat;
-  /** Media that whoever gets the archives has already. */
+  /** Media that the receiver already has. */
   readonly there?: WrittenList;
   readonly progress: Progress;
   readonly system: System;
 }
 
-/** A step, and the piece of the outage that it is. */
+/** A step, and the stage of the outage to which it counts. */
 export interface TimedStep {
   readonly step: Step;
-  /** What is made at the same time, of the same files. */
+  /** A second step that runs at the same time and reads the same files. */
   readonly beside?: { readonly step: Step; readonly shared: SharedReads };
   readonly piece?: Piece;
 }

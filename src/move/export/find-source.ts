@@ -18,8 +18,8 @@ export interface ExportSource {
 }
 
 /**
- * The homeserver to be packed into a folder: the one that a person named, the one that an earlier run into this folder
- * has fenced, whose units may not be seen any more, or the only one of this host. Throws as `chooseSource` and
+ * The homeserver to export: the one given by options; the one that an earlier run into this folder has fenced, because
+ * its masked units are no longer found; or the only one on this host. Throws what `chooseSource` and
  * `readHomeserver` do.
  */
 export async function findExportSource(
@@ -35,7 +35,7 @@ export async function findExportSource(
     ? { source: fenced.source, launch: undefined, findings: [] }
     : await chooseSource(launches, given, files);
   const read = await readHomeserver({ ...chosen.source, masConfig: undefined, signal }, files);
-  // A service that an earlier run has stopped may not be found any more.
+  // A service that an earlier run has stopped may no longer be found.
   const named = chosen.source.masConfig ?? record?.source.masConfig;
   const wanted = given.withoutMas !== true;
   const masConfig = wanted ? (named ?? (usesMas(read) ? await findMasConfig(system) : undefined)) : undefined;

@@ -24,9 +24,9 @@ import { type ExportSource, findExportSource } from "./find-source.ts";
 import { inspectSource, mustBePlain, mustHaveGpg, type Source, sourceFindings } from "./source.ts";
 import { type GivenStop, planStop, type StopPlan } from "./stop-plan.ts";
 
-/** What a person asked of an export. */
+/** The options of an export. */
 export interface ExportOrder {
-  /** Where the configuration is, as far as it was said. */
+  /** Where the configuration is, as far as it was given. */
   readonly given: GivenSource;
   /** Folder of the bundle. */
   readonly folder: string;
@@ -42,7 +42,7 @@ export interface ExportOrder {
   readonly dumpFormat: DumpFormat;
 }
 
-/** What is known of everything before anything is changed or written. */
+/** What was found out before anything is changed or written. */
 export interface ExportLook {
   readonly order: ExportOrder;
   readonly found: ExportSource;
@@ -60,8 +60,8 @@ export interface SealedAlready {
 }
 
 /**
- * Looks at everything that an export needs, so that what would refuse it does so while the server serves. Changes
- * nothing. Throws as those do whom it asks.
+ * Checks everything that an export needs, so that it fails while the server still runs. Changes nothing. Throws what
+ * the checks throw.
  */
 export async function lookBeforeExport(
   order: ExportOrder,
@@ -84,12 +84,12 @@ export async function lookBeforeExport(
   if (again) return { manifest: again.manifest, findings: [...keys, again.finding] };
   const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
   mustBePlain(source.media, homeserver.mediaStore, accepted);
-  // Media is not compressed: as much as this is certain.
+  // Media is not compressed: this much is needed at least.
   const times = Number(order.media.backup) + Number(order.media.archive);
   const bytes = accepted.includes(MEDIA_MISSING)
     ? source.media.bytes
     : Math.max(source.media.bytes, await bytesElsewhereToo(homeserver, source, system));
-  // What an earlier run packed lies there already; packed anew, it goes first.
+  // What an earlier run packed is there already; it is removed before it is packed again.
   const packed = await bytesOfMedia(folder, files);
   await mustHaveRoom(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
   return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
@@ -106,7 +106,7 @@ async function bytesOfMedia(folder: string, files: Files): Promise<number> {
   return bytes;
 }
 
-/** What a dry run says: also what is only read when it is packed, so that what would refuse it later is found out now. */
+/** The result of a dry run. Also reads what is otherwise read while packing, so that errors in it are found now. */
 export async function onlyLook(
   { order, found: { homeserver }, source, plan, findings }: ExportLook,
   { files, machine }: System,
@@ -119,7 +119,7 @@ export async function onlyLook(
   };
 }
 
-/** Bytes of all uploads by their rows, where a storage provider may hold some of them; else 0. */
+/** Bytes of all uploads by their rows where a storage provider may hold some of them; otherwise 0. */
 async function bytesElsewhereToo(
   homeserver: Homeserver,
   { database }: Source,

@@ -7,7 +7,7 @@ import type { Source } from "./source.ts";
 
 const LOST_STEP = "export/lost-servers";
 
-/** Finds out whose media is kept although the rest is left behind, once for a bundle. */
+/** Finds the servers that no longer answer, whose media is therefore kept; once for each bundle. */
 export function lostStep(packing: Packing, { database }: Source): Step {
   const { http, machine, signal } = packing.system;
   return {
@@ -23,7 +23,7 @@ export function lostStep(packing: Packing, { database }: Source): Step {
   };
 }
 
-/** Servers that no longer answer, and what is here of them. */
+/** Servers that no longer answer, and how much of their media is here. */
 export function lostIn({ place, media }: Packing): readonly LostOrigin[] {
   const lost = place.journal.steps[LOST_STEP]?.outcome["lost"];
   return media.remote || !media.backup || !Array.isArray(lost) ? [] : (lost as LostOrigin[]);
@@ -32,6 +32,6 @@ export function lostIn({ place, media }: Packing): readonly LostOrigin[] {
 /** What is moved besides uploads and their thumbnails. */
 export function keptIn(packing: Packing): Kept {
   const { backup, remote, previews } = packing.media;
-  // Archives for others have uploads only.
+  // Archives for matrix-media-repo have uploads only.
   return backup ? { remote, previews, origins: lostIn(packing).map(({ origin }) => origin) } : NOTHING_KEPT;
 }

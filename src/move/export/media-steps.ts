@@ -30,7 +30,7 @@ import { type Packing, sharedBySteps, type TimedStep } from "./context.ts";
 import { keptIn } from "./lost-servers.ts";
 import type { Source } from "./source.ts";
 
-/** Takes away what an earlier run packed of the media, and is not wanted any more. */
+/** Removes media that an earlier run packed and that is no longer selected. */
 export function choiceStep({ media, place, folder, system }: Packing): Step {
   const { journal, inventory, writer } = place;
   return {
@@ -56,7 +56,7 @@ export function choiceStep({ media, place, folder, system }: Packing): Step {
   };
 }
 
-/** The first of the media: all that is there, or while the server serves, all that is there for good. */
+/** The first pass over the media: all of it, or, while the server runs, all that will not change any more. */
 export function mediaSteps(packing: Packing, source: Source, serving: boolean): TimedStep[] {
   const { backup, archive } = packing.media;
   if (!backup && !archive) return [];
@@ -77,8 +77,8 @@ export function mediaSteps(packing: Packing, source: Source, serving: boolean): 
 function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): Step {
   return {
     id: "export/media-hashes",
-    label: "look at what was packed of the media",
-    // Asked for once the first archive is there.
+    label: "check the packed media",
+    // Read only once the first archive exists.
     get inputs() {
       const accepted = media.accepted ? "other files" : "nothing";
       const unreadable = media.unreadableAccepted ? { unreadable: "accepted" } : {};
@@ -94,7 +94,7 @@ function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): St
   };
 }
 
-/** What came since, and the section on all of it. `source` is as it is now. */
+/** Media added since the first pass, and the inventory section on all media. `source` is its current state. */
 export function mediaSinceStep(packing: Packing, source: Source): TimedStep {
   const shared = new SharedReads();
   const media = { ...mediaFor(packing, source), shared, serving: false };

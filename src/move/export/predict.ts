@@ -15,12 +15,12 @@ import { type Prediction, predictionOf, readPrediction } from "../outage/predict
 import { USUAL_LINK } from "../outage/rehearsed.ts";
 import type { Source } from "./source.ts";
 
-/** The fact of a journal that holds it: what a rehearsal says at its end, or what people were told before the stop. */
+/** The journal fact with the prediction: the result of a rehearsal, or the prediction shown before the stop. */
 const PREDICTION = "prediction";
 
 /**
- * How long people will be without their server: as the newest rehearsal beside the bundle measured, or as a sample of
- * this machine tells, in some seconds. Undefined when nothing can tell. Keeps it in the journal, for the runs after
+ * Predicts the outage: from the newest rehearsal next to the bundle's folder, or else from a sample on this machine, which
+ * takes some seconds. Undefined when neither is possible. Saves it in the journal for runs after
  * the stop.
  */
 export async function predictOutage(
@@ -48,7 +48,7 @@ export function predictionOfJournal({ facts }: Pick<Journal, "facts">): Predicti
   }
 }
 
-/** Rehearsals lie where `plan` puts them: beside the bundle. */
+/** Rehearsals are where `plan` puts them: next to the bundle's folder. */
 async function lastRehearsal(folder: string, subject: string, files: Files): Promise<Prediction | undefined> {
   const found: Prediction[] = [];
   const place = dirname(folder);
@@ -67,7 +67,7 @@ async function sampled(
   system: System,
   progress: Progress,
 ): Promise<Prediction | undefined> {
-  // A prediction is a service: what keeps it from being made is met again where it matters.
+  // A prediction is optional: what prevents it fails again where it matters.
   return unlessUnreadable(async () => {
     const look = await openForLooking(homeserver, false, system);
     try {

@@ -8,14 +8,14 @@ import type { Prediction } from "../outage/prediction.ts";
 import { contentFacts, largestTables, moment, predictedWords } from "../report-facts.ts";
 import { sectionsOf } from "../sections.ts";
 
-/** The report that lies in the bundle: what was packed. It is not encrypted, so it has names and numbers, and nothing secret. */
+/** The report in the bundle: what was packed. It is not encrypted, so it contains names and numbers, and no secrets. */
 export function exportPage(made: {
   manifest: Manifest;
   inventory: Inventory;
   findings: readonly Finding[];
-  /** What people were told before the stop. */
+  /** The prediction that was shown before the stop. */
   predicted: Prediction | undefined;
-  /** How long each piece of the outage took. */
+  /** How long each stage of the outage took. */
   pieces: Bars["rows"];
   now: number;
 }): Page {
@@ -25,11 +25,11 @@ export function exportPage(made: {
   return {
     title: rehearsal ? `A rehearsal of ${subject}` : `${subject}, packed for its move`,
     lead: rehearsal
-      ? "Made while the server went on running, for practice. What was written since is not in it."
+      ? "Made for practice while the server kept running. What was written since is not in it."
       : "Database, media, configuration and signing key, each one encrypted file. The old server must not be started again.",
     verdict: {
       level: worst(findings),
-      sentence: "every artifact was read back to its last byte, and holds what was packed",
+      sentence: "every artifact was read back completely and verified",
     },
     facts: [
       { label: "Homeserver", value: subject },

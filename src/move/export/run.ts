@@ -35,8 +35,8 @@ export interface Sealed {
 }
 
 /**
- * Packs a homeserver as far as it can be while it serves, stops and fences it, packs the rest, and seals the bundle.
- * What an earlier run finished is not done again. Throws as its steps do; then what is done is kept.
+ * Packs what can be packed while the server runs, stops and fences it, packs the rest, and seals the bundle.
+ * What an earlier run finished is not repeated. Throws what its steps throw; finished steps are kept.
  */
 export async function packHomeserver(look: ExportLook, system: System, view: ProgressView): Promise<Sealed> {
   const { files, machine, signal } = system;
@@ -87,7 +87,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
     }
     await run(stepsOnceDown(packing, source, serving));
     if (plan) await mustHaveStayedDown(homeserver, source, system);
-    // Not a step: it's cheap, and it must see every artifact each time.
+    // Not a step: it is cheap, and it must read every artifact each time.
     const manifest = await clock.time("seal", "seal", () =>
       seal({
         ...{ folder, inventory, lock, files, now: machine.now() },
@@ -114,7 +114,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
   } catch (error) {
     if (plan && plan.record.standing.length > 0)
       view.note(
-        `${plan.record.holds ? "the old server is kept from starting" : "the old server may still be running; nothing keeps it from starting yet"}: run the same command again to go on, or take back what was changed with synlift rollback --out ${shellWord(folder)}`,
+        `${plan.record.holds ? "the old server is fenced and cannot start" : "the old server may still be running; it is not fenced yet"}: run the same command again to continue, or undo the changes with synlift rollback --out ${shellWord(folder)}`,
       );
     throw error;
   } finally {
@@ -122,7 +122,7 @@ export async function packHomeserver(look: ExportLook, system: System, view: Pro
   }
 }
 
-/** Runs two steps that read the same files: where one has nothing to do, the other reads alone. */
+/** Runs two steps that share the reading of the same files; when one has nothing to do, the other reads alone. */
 const runBeside = (step: Step, { step: other, shared }: NonNullable<TimedStep["beside"]>, run: StepsRun) =>
   runTogether([step, other], run, {
     failed: (error) => {
@@ -133,7 +133,7 @@ const runBeside = (step: Step, { step: other, shared }: NonNullable<TimedStep["b
     },
   });
 
-/** A change of the part size, or of those who can open it, is a change of every artifact. */
+/** Changing the part size or the recipients changes every artifact. */
 const placeInputs = (bundle: string, partSize: number | undefined, recipients: readonly string[]) => ({
   bundle,
   split: partSize === undefined ? "whole" : String(partSize),

@@ -20,15 +20,15 @@ import type { Finding } from "../../report/finding.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 
-/** What an export must know of its source before anything is written. */
+/** The state of the source before anything is written. */
 export interface Source {
   readonly database: DatabaseSource;
   /** See `markerOf`. */
   readonly marker: string;
   readonly media: StoreState;
-  /** What of the databases somebody should know who moves them. */
+  /** Findings about the databases that matter for the move. */
   readonly remarks: readonly Finding[];
-  /** Signs that the server is not down. */
+  /** Evidence that the server is still running. */
   readonly alive: readonly Finding[];
 }
 
@@ -41,7 +41,7 @@ export async function mustHaveGpg({ programs }: Pick<System, "programs">): Promi
 }
 
 /**
- * Looks at everything that could fail later, and changes nothing.
+ * Checks everything that could fail later. Changes nothing.
  * Throws `program-missing`, `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
 export async function inspectSource(
@@ -63,14 +63,14 @@ async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }
   if (found?.kind === "folder") return;
   throw new MigrationError(
     "file-missing",
-    `the media store ${mediaStore} ${found ? "is no folder" : "is not there"}`,
+    `the media store ${mediaStore} ${found ? "is not a directory" : "does not exist"}`,
     {
-      hint: `check media_store_path; relative paths start where Synapse runs, taken to be ${workingFolder}: --working-directory says otherwise`,
+      hint: `check media_store_path; relative paths start where Synapse runs, assumed to be ${workingFolder}: give another with --working-directory`,
     },
   );
 }
 
-/** Throws `media-missing` for what cannot be looked at, and for what is no regular file: a folder that is a link takes all its uploads out of the bundle. */
+/** Throws `media-missing` for unreadable entries and for entries that are not regular files: the uploads in a linked folder would not be packed. */
 export function mustBePlain(
   { odd, nameless, closed }: Pick<StoreState, "odd" | "nameless" | "closed">,
   store: string,
@@ -80,11 +80,11 @@ export function mustBePlain(
   refuseUnreadable(closed.some, closed.count, { store, unreadableAccepted });
   if (odd.count + nameless.count === 0 || accepted.includes(MEDIA_ODD)) return;
   const holds = [
-    ...listed("links or other things that are no regular files", odd),
-    ...listed("things whose names are no UTF-8, so that they cannot be opened", nameless),
+    ...listed("links or other entries that are not regular files", odd),
+    ...listed("entries whose names are not UTF-8, so that they cannot be opened", nameless),
   ];
   throw new MigrationError("media-missing", `the media store ${store} holds ${holds.join("; and ")}`, {
-    hint: `${odd.count === 0 ? "Synapse makes no such names: move them out of the store" : "put what links lead to in their place, and move what is not Synapse's out of the store"}, or go on without it: --accept ${MEDIA_ODD}`,
+    hint: `${odd.count === 0 ? "Synapse does not create such names: move them out of the store" : "replace links with the files they point to, and move everything that is not Synapse's out of the store"}, or continue without them: --accept ${MEDIA_ODD}`,
   });
 }
 
@@ -93,18 +93,18 @@ function listed(what: string, { count, some }: Listed): string[] {
   return count === 0 ? [] : [`${what}: ${some.slice(0, 3).join(", ")}${more}`];
 }
 
-/** Throws `homeserver-running`: what is written after the dump would be lost. */
+/** Throws `homeserver-running`: data written after the dump would be lost. */
 export function mustBeDown(alive: readonly Finding[]): void {
   if (alive.length === 0) return;
   const seen = alive.map(({ sentence, evidence = [] }) => [sentence, ...evidence].join(": "));
-  throw new MigrationError("homeserver-running", `the homeserver is not down: ${seen.join("; ")}`, {
-    hint: "say what stops it: --unit NAME, --container NAME or --stop-command COMMAND; or stop it yourself, workers too; or practise on the running one: --rehearse",
+  throw new MigrationError("homeserver-running", `the homeserver is still running: ${seen.join("; ")}`, {
+    hint: "give what stops it: --unit NAME, --container NAME or --stop-command COMMAND; or stop it and its workers yourself; or rehearse on the running server: --rehearse",
   });
 }
 
 /**
- * Looks once more, when everything is packed: a server that came back meanwhile, by its own unit or by a person, wrote
- * what no dump has. Throws `homeserver-running`, `source-changed`.
+ * Checks again when everything is packed: a server that was started in the meantime wrote data that no dump has.
+ * Throws `homeserver-running`, `source-changed`.
  */
 export async function mustHaveStayedDown(
   homeserver: Homeserver,
@@ -115,9 +115,9 @@ export async function mustHaveStayedDown(
   if ((await markerOf(source.database, system)) === source.marker) return;
   throw new MigrationError(
     "source-changed",
-    `the database of ${homeserver.serverName} was written to while it was packed`,
+    `the database of ${homeserver.serverName} was written to during the export`,
     {
-      hint: "something started the server in between: stop it for good, then run the same command again; only the database is packed anew",
+      hint: "something started the server in the meantime: stop it permanently, then run the same command again; only the database is packed again",
     },
   );
 }
@@ -128,12 +128,12 @@ const signsOfAll = async (homeserver: Homeserver, system: System) => [
   ...(homeserver.mas ? masProcesses(homeserver.mas, system.machine) : []),
 ];
 
-/** Everything that shows that the server is up, at this moment. */
+/** All evidence that the server is running now. */
 export async function signsOf(homeserver: Homeserver, source: Source, system: System): Promise<Finding[]> {
   return [...(await signsOfAll(homeserver, system)), ...(await usersOf(source.database, system))];
 }
 
-/** The same source as it is now, once it is down. */
+/** The state of the same source after the stop. */
 export async function downNow(
   homeserver: Homeserver,
   source: Source,
@@ -149,7 +149,7 @@ export async function downNow(
   };
 }
 
-/** What was seen of the source, for the report and for a dry run. */
+/** The findings about the source, for the report and for a dry run. */
 export function sourceFindings(
   homeserver: Homeserver,
   { database, media, alive, remarks }: Source,
@@ -172,13 +172,13 @@ export function sourceFindings(
       ? {
           id: "source-down",
           level: "ok",
-          sentence: `${serverName} is down: no process, no answer, nobody uses its database`,
+          sentence: `${serverName} is stopped: no process, no answer, no connection to its database`,
         }
       : {
           id: "source-up",
           level: "note",
           sentence: rehearsal
-            ? `${serverName} was running: this bundle is for practice only`
+            ? `${serverName} was running: this bundle is a rehearsal only`
             : `${serverName} is running: a real export stops it`,
         },
     ...(media.odd.count + media.nameless.count === 0
@@ -187,9 +187,9 @@ export function sourceFindings(
           {
             id: MEDIA_ODD,
             level: "warning" as const,
-            sentence: `${formatCount(media.odd.count + media.nameless.count)} things in the media store are no regular files, or have names that are no UTF-8, and were not packed`,
+            sentence: `${formatCount(media.odd.count + media.nameless.count)} entries in the media store are not regular files, or have names that are not UTF-8, and were not packed`,
             evidence: [...media.odd.some, ...media.nameless.some].slice(0, 20),
-            hint: "a link in a media store was made by hand: copy what it leads to into its place",
+            hint: "Synapse creates no links in a media store: replace each with a copy of what it points to",
           },
         ]),
   ];

@@ -13,12 +13,12 @@ import { keptIn, lostStep } from "./lost-servers.ts";
 import { choiceStep, mediaSinceStep, mediaSteps } from "./media-steps.ts";
 import type { Source } from "./source.ts";
 
-/** What is small enough to be held until it is packed. */
+/** What is small enough to be held in memory until it is packed. */
 export interface ReadForPacking {
   readonly packed: PackedConfig;
   /** Sections of the inventory that come with it. */
   readonly sections: Readonly<Record<string, unknown>>;
-  /** Of the authentication service, if it travels. */
+  /** Of the authentication service, if it is moved too. */
   readonly mas: PackedConfig | undefined;
 }
 
@@ -39,35 +39,35 @@ export async function readForPacking({
   return { packed, sections, mas };
 }
 
-/** What is packed before the server is stopped, in this order. To be run one by one, as what comes after it. */
+/** The steps before the server is stopped, in order. Run each before asking for the next, as with `stepsOnceDown`. */
 export function* stepsBeforeStop(
   packing: Packing,
   read: ReadForPacking,
   source: Source,
   serving: boolean,
 ): Iterable<TimedStep> {
-  // What is small and can't be replaced goes first.
+  // Small and irreplaceable data goes first.
   yield { step: exportConfig({ ...sharedBySteps(packing), ...read }) };
   if (read.mas) yield { step: masConfigStep(packing, read.mas) };
   yield { step: choiceStep(packing) };
   if (packing.media.backup && !packing.media.remote) yield { step: lostStep(packing, source) };
-  // Files of media never change: those that are there by now are packed while the server still serves.
+  // Media files never change: those that exist now are packed while the server still runs.
   if (serving) yield* mediaSteps(packing, source, true);
 }
 
 /**
- * What is packed once it is down, in this order; or, in a rehearsal, all the rest. `source` is as it is now. To be run
- * one by one: a later step may depend on what the journal holds of an earlier one.
+ * The steps after the server is stopped, in order; in a rehearsal, all the rest. `source` is its current state. Run each
+ * before asking for the next: a later step may depend on the journal entry of an earlier one.
  */
 export function* stepsOnceDown(packing: Packing, source: Source, served: boolean): Iterable<TimedStep> {
-  // First: whatever it has, the homeserver knows by then. The other way round a session could be missing.
+  // First, because the homeserver then knows everything in it. In the other order a session could be missing.
   const { mas } = source.database;
   if (mas) yield { step: dumpStep(packing, source, mas, "mas"), piece: "database" };
   yield { step: databaseStep(packing, source), piece: "database" };
-  // State groups are made before the events that name them: of a running server, a later dump has all that are needed.
+  // State groups are written before the events that use them, so a later dump of a running server has all of them.
   const state = source.database.engine === "postgres" ? source.database.state : undefined;
   if (state) yield { step: dumpStep(packing, source, state, "state"), piece: "database" };
-  // After the database, so that every upload the dump knows has its file by now.
+  // After the database, so that every upload in the dump already has its file.
   const piece = packing.place.inventory.rehearsal ? {} : ({ piece: "media" } as const);
   if (!served) for (const step of mediaSteps(packing, source, false)) yield { ...step, ...piece };
   yield { ...mediaSinceStep(packing, source), piece: "media" };

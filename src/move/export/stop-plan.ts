@@ -12,27 +12,27 @@ import { mustBeDown, type Source } from "./source.ts";
 
 export interface GivenStop extends GivenKeeper {
   readonly alreadyStopped: boolean;
-  /** False leaves the host and the database as they are. */
+  /** False leaves the host and the database unchanged. */
   readonly fence: boolean;
   readonly yes: boolean;
-  /** Only look: then nobody needs to be asked. */
+  /** A dry run asks nothing. */
   readonly dryRun: boolean;
 }
 
-/** What is about to be done to the old server, before anything of it is done. */
+/** What will be done to the old server. */
 export interface StopPlan {
   readonly keeper: Keeper;
   readonly record: FenceRecord;
   readonly databases: Databases;
   readonly alive: boolean;
   readonly noFence: boolean;
-  /** For people: all of it, a line each. */
+  /** All of it in words, a line each. */
   readonly lines: readonly string[];
 }
 
 /**
- * Finds out how the server is to be stopped and fenced, and whether anybody may say so. Changes nothing. Throws
- * `homeserver-running` when it is up and nobody can stop it, `bad-usage` when nobody can be asked.
+ * Finds out how the server will be stopped and fenced, and whether consent can be asked for. Changes nothing. Throws
+ * `homeserver-running` when it runs and nothing can stop it, `bad-usage` when there is no terminal to ask on.
  */
 export async function planStop(
   given: GivenStop,
@@ -47,7 +47,7 @@ export async function planStop(
   const found = await keeperOf(given, homeserver, { launch, launches }, system);
   const made = { subject: homeserver.serverName, source: config, keeper: found };
   const record = await FenceRecord.open(folder, made, files, machine);
-  // What an earlier run has fenced may not be found any more: a masked unit does not look like one.
+  // What an earlier run has fenced may no longer be found: a masked unit is not recognized.
   const keeper = found.kind === "commands" ? found : record.keeper;
   const mustAsk = alive && !given.dryRun && !terminal.interactive;
   if (mustAsk && keeper.kind === "person") mustBeDown(source.alive);
@@ -55,7 +55,7 @@ export async function planStop(
   const plan = { keeper, record, databases, alive, noFence: !given.fence };
   const lines = [
     ...intentions({ homeserver, ...plan }),
-    `its database, ${formatBytes(source.database.size)}, and the media that came since are packed into ${folder}, and the bundle is sealed`,
+    `its database, ${formatBytes(source.database.size)}, and the media added since are packed into ${folder}, and the bundle is sealed`,
   ];
   if (mustAsk && !given.yes) throw nobodyToAsk(lines.join("; "), SAY_YES);
   return { ...plan, lines };
@@ -67,8 +67,8 @@ const databasesOf = ({ database }: Source): Databases => ({
 });
 
 /**
- * Asks once, unless the answer was given; then it only says what is about to happen. Throws `homeserver-running` when
- * the answer is no: nothing was changed.
+ * Asks once, or only announces what will happen when --yes was given. Throws `homeserver-running` when the answer is no:
+ * then nothing was changed.
  */
 export async function mustAgree(
   { alive, lines }: StopPlan,
@@ -83,9 +83,9 @@ export async function mustAgree(
     for (const line of all) progress.note(`now: ${line}`);
     return;
   }
-  const question = `People lose their server now, until the new one is open:${asList(all)}\nUntil the new one is open, synlift rollback takes it all back. Go on?`;
+  const question = `The outage starts now and lasts until the new server is open:${asList(all)}\nUntil then, synlift rollback undoes everything. Continue?`;
   if (await terminal.confirm(question)) return;
-  throw new MigrationError("homeserver-running", "the server was not stopped, as you said no", {
-    hint: "it goes on serving, and nothing was changed; what is packed is kept: run the same command again when it suits",
+  throw new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
+    hint: "it keeps running, and nothing was changed; what is packed is kept: run the same command again later",
   });
 }

@@ -4,8 +4,8 @@ import type { Finding } from "../../report/finding.ts";
 const UNWRITABLE: ReadonlySet<ErrorCode> = new Set(["disk-full", "file-failed"]);
 
 /**
- * For what is worth more than its being written down: a server that stands still because the disk is full must be able
- * to serve again although nothing can be noted of it.
+ * Writes that may fail without ending the run: it must be possible to start a server again whose disk is full, although
+ * that cannot be recorded.
  */
 export class Unwritten {
   #why: MigrationError | undefined;
@@ -27,8 +27,8 @@ export class Unwritten {
       {
         id: "record-unwritten",
         level: "warning",
-        sentence: `not all that was done could be written down in ${folder}: ${this.#why.message}`,
-        hint: `once the server serves, the customer_* files there are of no use: make room with them, and run the same command again, which may be repeated`,
+        sentence: `not everything that was done could be recorded in ${folder}: ${this.#why.message}`,
+        hint: `once the server runs, the customer_* files there are no longer needed: remove them to free disk space, and run the same command again`,
       },
     ];
   }

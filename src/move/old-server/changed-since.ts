@@ -11,8 +11,8 @@ import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 
 /**
- * Whether the old server moved on since it was fenced: then the bundle, or what was sent to the new host, is no longer
- * what it is. Changes nothing.
+ * Whether the old server has run or written since it was fenced: then the bundle, or the restored server, is out of date.
+ * Changes nothing.
  */
 export async function movedOn(record: FenceRecord, sent: boolean, system: System): Promise<Finding[]> {
   const again = sent
@@ -27,9 +27,9 @@ export async function movedOn(record: FenceRecord, sent: boolean, system: System
         {
           id: "source-up",
           level: "warning",
-          sentence: `${record.subject} ${record.marker === null ? "still runs on this host: the export has not got it stopped" : "runs on this host although it was stopped for the move"}`,
+          sentence: `${record.subject} ${record.marker === null ? "still runs on this host: the export has not stopped it" : "runs on this host although it was stopped for the move"}`,
           evidence: alive.map(({ sentence }) => sentence),
-          hint: `stop it, and ${again}; or, if the move is given up, run synlift rollback`,
+          hint: `stop it, and ${again}; or, to cancel the move, run synlift rollback`,
         },
       ];
     }
@@ -40,9 +40,9 @@ export async function movedOn(record: FenceRecord, sent: boolean, system: System
         id: "source-moved-on",
         level: "warning",
         sentence: sent
-          ? `the database of ${record.subject} was written to after it was sent: the new host does not have that`
-          : `the database of ${record.subject} was written to after it was packed: the bundle does not hold that`,
-        hint: `${again}: it ${sent ? "brings" : "packs"} the database anew`,
+          ? `the database of ${record.subject} was written to after it was sent: the new host does not have these changes`
+          : `the database of ${record.subject} was written to after it was packed: the bundle does not contain these changes`,
+        hint: `${again}: it ${sent ? "sends" : "packs"} the database again`,
       },
     ];
   } catch (error) {
@@ -51,7 +51,7 @@ export async function movedOn(record: FenceRecord, sent: boolean, system: System
       {
         id: "source-unseen",
         level: "note",
-        sentence: `whether ${record.subject} was written to since it was ${sent ? "sent" : "packed"} cannot be seen from here: ${error.message}`,
+        sentence: `whether ${record.subject} was written to since it was ${sent ? "sent" : "packed"} could not be checked: ${error.message}`,
       },
     ];
   }
@@ -73,7 +73,7 @@ async function markerNow(homeserver: Homeserver, system: System): Promise<string
 const markerOf = ({ session }: Pick<Look, "session">, marker: typeof databaseMarker) =>
   marker(session).finally(() => session.close());
 
-/** What of the old host is changed now, for those who ask where the move is. */
+/** The changes to the old host that are in effect, for `status`. */
 export function fenceFindings(record: FenceRecord | undefined): Finding[] {
   if (record === undefined) return [];
   const { standing, subject, holds } = record;
@@ -81,7 +81,7 @@ export function fenceFindings(record: FenceRecord | undefined): Finding[] {
     const sentence =
       record.givenUp === undefined
         ? "this export has changed nothing on this host"
-        : "everything that was changed on this host was undone";
+        : "all changes on this host were undone";
     return [{ id: "fence", level: "note", sentence }];
   }
   const evidence = standing.map(
@@ -93,16 +93,16 @@ export function fenceFindings(record: FenceRecord | undefined): Finding[] {
         id: "fence",
         level: "warning",
         sentence: holds
-          ? `${subject} is kept from running on this host, but not all of it was finished`
-          : `${subject} may still be running on this host; nothing keeps it from starting yet`,
+          ? `${subject} is fenced on this host, but the fence is not complete`
+          : `${subject} may still be running on this host; it is not fenced yet`,
         evidence,
-        hint: "run the same export again to go on, or take back what was changed with synlift rollback",
+        hint: "run the same export again to continue, or undo the changes with synlift rollback",
       },
     ];
   }
   const words = holds
-    ? "is kept from running on this host; synlift rollback lifts that"
-    : "was stopped on this host, and nothing that this export did keeps it from being started again";
+    ? "is fenced on this host; synlift rollback lifts the fence"
+    : "was stopped on this host, but is not fenced: it can be started again";
   return [{ id: "fence", level: holds ? "ok" : "note", sentence: `${subject} ${words}`, evidence }];
 }
 
@@ -110,8 +110,8 @@ const WORDS: Readonly<Record<FenceRecord["standing"][number]["kind"], string>> =
   "unit-enabled": "unit disabled",
   "unit-running": "unit stopped",
   "unit-masked": "unit masked",
-  "unit-held": "unit held by a drop-in",
-  "restart-policy": "restart policy taken off",
+  "unit-held": "unit blocked by a drop-in",
+  "restart-policy": "restart policy removed",
   "container-running": "container stopped",
   running: "stopped",
   "role-writes": "database role read-only",

@@ -6,9 +6,9 @@ import { Journal } from "../../journal/journal.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 
-/** What an export, or the old host's half of a road, has left in its folder. */
+/** What an export, or the sending side of a direct transfer, has left in its folder. */
 export interface Begun {
-  /** Undefined when it is not there, or cannot be read: the fence can be lifted without it. */
+  /** Undefined when it is missing or cannot be read: the fence can be lifted without it. */
   readonly journal: Journal | undefined;
   /** Undefined when nothing was ever changed on this host. */
   readonly record: FenceRecord | undefined;
@@ -16,7 +16,7 @@ export interface Begun {
   readonly findings: readonly Finding[];
 }
 
-/** Throws `bundle-unfinished` when nothing was begun there, `bundle-damaged` when what is there cannot be read. */
+/** Throws `bundle-unfinished` when no export was started there, `bundle-damaged` when its files cannot be read. */
 export async function readBegun(
   folder: string,
   { files, machine }: Pick<System, "files" | "machine">,
@@ -30,8 +30,8 @@ export async function readBegun(
     if (!(error instanceof MigrationError) || !record) throw error;
     return { journal: undefined, record, findings: [unread(error.message)] };
   }
-  if (record) return { journal: undefined, record, findings: [unread(`${path} is not there`)] };
-  throw new MigrationError("bundle-unfinished", `no export was begun in ${folder}`, {
+  if (record) return { journal: undefined, record, findings: [unread(`${path} does not exist`)] };
+  throw new MigrationError("bundle-unfinished", `no export was started in ${folder}`, {
     hint: "name the folder given to export with --out, on the host where that ran",
   });
 }
@@ -39,6 +39,6 @@ export async function readBegun(
 const unread = (why: string): Finding => ({
   id: "journal-unread",
   level: "warning",
-  sentence: `${why}: how far the export came is not known`,
-  hint: "synlift rollback lifts the fence without it; for another try, export into a new folder",
+  sentence: `${why}: the progress of the export is unknown`,
+  hint: "synlift rollback lifts the fence without it; to try again, export into a new folder",
 });

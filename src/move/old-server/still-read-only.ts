@@ -9,23 +9,23 @@ import { type PostgresAddress, sqlName } from "../../system/postgres/postgres.ts
 import { shellWord } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
 
-/** What lets a role write again, for whom the record of its fence is gone. */
+/** Instructions that make a role writable again without the fence record. */
 export const openRoleWords = ({ role, database }: Pick<RoleState, "role" | "database">) =>
   `in psql on ${database}: SET default_transaction_read_only = off; ALTER ROLE ${sqlName(role)} IN DATABASE ${sqlName(database)} RESET default_transaction_read_only;`;
 
 export const openFileWords = (path: string) => `chmod u+w ${shellWord(path)}`;
 
-/** For an export that finds closed what it did not close: it knows no way back for it. */
+/** For an export that finds a role or file read-only that it did not change: it cannot undo that. */
 export const closedBefore = (what: string, command: string): Finding => ({
   id: "fence-older",
   level: "warning",
-  sentence: `${what} was closed already, not by this export: rollback of this folder does not open it`,
-  hint: `to give up the move, roll back the folder of the export that closed it, or ${command}`,
+  sentence: `${what} was already read-only before this export: rollback of this folder does not change that`,
+  hint: `to cancel the move, roll back the folder of the export that made it read-only, or ${command}`,
 });
 
 /**
- * What the server could not write to if it were started now, though this record does not keep it so, each with the
- * command that opens it. What cannot be looked at is left out: the start will say it.
+ * What is still read-only although this record did not make it so, each with the command that makes it writable. What
+ * cannot be checked is left out: starting the server will show it.
  */
 export async function stillClosed(
   homeserver: Homeserver,
@@ -39,12 +39,12 @@ export async function stillClosed(
     if (!address) continue;
     const state = await lookAt(address, homeserver, system);
     if (state?.before !== "on" || record.find("role-writes", roleName(state, store))) continue;
-    closed.push(`the database role ${state.role} can only read; ${openRoleWords(state)}`);
+    closed.push(`the database role ${state.role} is read-only; ${openRoleWords(state)}`);
   }
   if (database.kind === "sqlite") {
     const found = await system.files.follow(database.path);
     if (found && (found.mode & 0o222) === 0 && !record.find("file-writes", database.path))
-      closed.push(`${database.path} can only be read; ${openFileWords(database.path)}`);
+      closed.push(`${database.path} is read-only; ${openFileWords(database.path)}`);
   }
   return closed;
 }

@@ -12,7 +12,7 @@ import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { closedBefore, openFileWords, openRoleWords } from "./still-read-only.ts";
 
-/** The databases of a homeserver, as they are to be closed. */
+/** The databases of a homeserver that will be made read-only. */
 export interface Databases {
   readonly postgres: readonly { readonly address: PostgresAddress; readonly store: Store }[];
   /** Files of SQLite. */
@@ -29,24 +29,24 @@ export interface OutageClock {
 
 export interface TakeDown {
   readonly homeserver: Homeserver;
-  /** As it is to be stopped; the record's is as it is to be started again. */
+  /** How to stop it; the record has how to start it again. */
   readonly keeper: Keeper;
   readonly record: FenceRecord;
   readonly databases: Databases;
-  /** Whether it is up. */
+  /** Whether it is running. */
   readonly alive: boolean;
-  /** Leave the host and the database as they are: only stop it. */
+  /** Only stop it, without changing host and database. */
   readonly noFence: boolean;
   readonly accepted: readonly string[];
-  /** Everything that shows that it is up, now. */
+  /** Finds all evidence that it is running now. */
   readonly look: () => Promise<readonly Finding[]>;
-  /** Told when people are about to lose their server, and when they did not after all: the stop failed, and it answers. */
+  /** Told when the outage starts, and when it did not happen because the stop failed and the server still answers. */
   readonly clock: OutageClock;
 }
 
 /**
- * Stops the server and keeps it from coming back, in an order in which what costs people nothing comes first. Each
- * change is written down with its undo before it is made. May be called again after a break: it goes on.
+ * Stops the server and fences it, beginning with the changes that do not affect users. Each change is recorded with its
+ * undo before it is made. May be repeated after an interruption: it continues.
  * Throws `fence-failed`, `homeserver-running`.
  */
 export async function takeDown(from: TakeDown, system: System, progress: Progress): Promise<Finding[]> {
@@ -56,7 +56,7 @@ export async function takeDown(from: TakeDown, system: System, progress: Progres
   if (!noFence) findings.push(...(await fenceQuietly(fencing)));
   if (alive) await from.clock.outageBegins();
   try {
-    // A unit or container that does not answer may be about to come back.
+    // A unit or container that does not answer may be restarting.
     if (alive || keeper.kind === "units" || keeper.kind === "containers")
       await stopServer({ keeper, record, ...system });
     if (!noFence) findings.push(...(await fenceStopped(fencing)));
@@ -79,7 +79,7 @@ async function fenceDatabases(from: TakeDown, { postgres, files }: System): Prom
   for (const { address, store } of databases.postgres) {
     const step = fenceStep(
       "fence-database",
-      `${storeWords(store)} cannot be closed to writing`,
+      `${storeWords(store)} cannot be made read-only`,
       from,
       async () => {
         const session = await postgres.connect(address);
@@ -102,7 +102,7 @@ async function fenceDatabases(from: TakeDown, { postgres, files }: System): Prom
     findings.push(...(await step));
   }
   for (const path of databases.files) {
-    const step = fenceStep("fence-database", `${path} cannot be closed to writing`, from, async () => {
+    const step = fenceStep("fence-database", `${path} cannot be made read-only`, from, async () => {
       const found = await files.follow(path);
       if (!found) return;
       if ((found.mode & 0o222) === 0 && !record.find("file-writes", path)) {
@@ -121,11 +121,11 @@ async function fenceDatabases(from: TakeDown, { postgres, files }: System): Prom
 const superuser = (role: string): Finding => ({
   id: "fence-superuser",
   level: "warning",
-  sentence: `the database role ${role} is a superuser: whatever else uses it on this database cannot write either until the fence is lifted`,
-  hint: "see that nothing else needs it; give the homeserver a role of its own on the new host",
+  sentence: `the database role ${role} is a superuser: other programs that use it on this database cannot write either until the fence is lifted`,
+  hint: "make sure that nothing else needs it; create a separate role for the homeserver on the new host",
 });
 
-/** For people: everything that is about to happen, a line each. */
+/** Everything that will happen, in words, a line each. */
 export function intentions({
   homeserver,
   keeper,
@@ -133,17 +133,17 @@ export function intentions({
   alive,
   noFence,
 }: Pick<TakeDown, "homeserver" | "keeper" | "databases" | "alive" | "noFence">): string[] {
-  const lines = alive ? [`${homeserver.serverName} is stopped, by ${stopWords(keeper)}`] : [];
+  const lines = alive ? [`${homeserver.serverName} is stopped with ${stopWords(keeper)}`] : [];
   if (alive && keeper.kind === "commands" && keeper.start === null)
-    lines.push("synlift rollback will not be able to start it again: --start-command says what does");
-  if (noFence) return [...lines, "nothing keeps it from being started again (--no-fence)"];
+    lines.push("synlift rollback cannot start it again without --start-command");
+  if (noFence) return [...lines, "it is not fenced and can be started again (--no-fence)"];
   if (keeper.kind === "units") lines.push(`disabled and masked: ${keeper.units.join(", ")}`);
   if (keeper.kind === "containers")
-    lines.push(`no longer started by ${keeper.engine} itself: ${keeper.containers.join(", ")}`);
+    lines.push(`restart policy removed in ${keeper.engine}: ${keeper.containers.join(", ")}`);
   for (const { address, store } of databases.postgres) {
     const role = address.parameters["user"] ?? "of the server";
-    lines.push(`the database role ${role} can only read ${storeWords(store)}`);
+    lines.push(`the database role ${role} becomes read-only for ${storeWords(store)}`);
   }
-  for (const path of databases.files) lines.push(`${path} can only be read`);
+  for (const path of databases.files) lines.push(`${path} becomes read-only`);
   return lines;
 }

@@ -16,41 +16,41 @@ import { openRoleWords, stillClosed } from "./still-read-only.ts";
 
 export interface PutBack {
   readonly record: FenceRecord;
-  /** Undefined when its configuration cannot be read: what needs it cannot be undone then, the rest can. */
+  /** Undefined when its configuration cannot be read: changes that need it cannot be undone, the others can. */
   readonly homeserver: Homeserver | undefined;
-  /** Ids of what a person undoes by hand, where it cannot be done here. */
+  /** Ids of changes that the person undoes manually where that fails here. */
   readonly accepted: readonly string[];
-  /** Remembers what could not be written down. */
+  /** Collects what could not be recorded. */
   readonly unwritten: Unwritten;
-  /** What starts it, instead of what is written down. */
+  /** The command that starts it, instead of the recorded one. */
   readonly startCommand?: string | undefined;
-  /** Where to ask the started server; else its first plain listener. */
+  /** Address at which to check the started server; otherwise its first unencrypted listener. */
   readonly url?: string | undefined;
 }
 
-/** Milliseconds that a server gets to come up. */
+/** Milliseconds that a server may take to start. */
 const PATIENCE = 120_000;
 
-/** What undoing the fence does, in order: the last made is undone first, and the start comes last. */
+/** The changes in the order in which they are undone: the latest first, and the start of the server last. */
 export function undos({ standing }: Pick<FenceRecord, "standing">): Change[] {
   const reversed = standing.toReversed();
   return [...reversed.filter((change) => !starts(change)), ...reversed.filter(starts)];
 }
 
 export interface WentBack {
-  /** What a person has to do still, a line each. */
+  /** What the person still has to do, a line each. */
   readonly left: readonly string[];
-  /** The server could not serve, or not write, as it stands: so it was not started. */
+  /** The server could not run or write in this state, so it was not started. */
   readonly closed: boolean;
   /** Whether it was started, or runs already. */
   readonly started: boolean;
-  /** What could not be undone and nobody accepted, when all the rest was done. */
+  /** What could not be undone and was not accepted; everything else was done. */
   readonly failure: MigrationError | undefined;
 }
 
 interface Failed {
   readonly id: string;
-  /** Whether the server cannot do without it. */
+  /** Whether the server cannot run without undoing it. */
   readonly keeps: boolean;
   readonly isStart: boolean;
   readonly sentence: string;
@@ -58,9 +58,9 @@ interface Failed {
 }
 
 /**
- * Undoes every change that was made to the old host, and starts the server again if it was stopped by us. What cannot be
- * undone does not keep the rest from it; the server is not started as long as it could not serve. May be called again
- * after a break. Throws what nobody foresaw alone: `failure` has `fence-failed` or `start-failed`.
+ * Undoes every change to the old host, and starts the server again if synlift stopped it. A failed undo does not prevent
+ * the others; the server is not started while it could not run. May be repeated after an interruption. Throws only
+ * unforeseen errors: `failure` has `fence-failed` or `start-failed`.
  */
 export async function putBack(from: PutBack, system: System, progress: Progress): Promise<WentBack> {
   const { record, homeserver, startCommand } = from;
@@ -75,8 +75,8 @@ export async function putBack(from: PutBack, system: System, progress: Progress)
   let started = false;
   for (const change of list.filter(starts)) {
     const words = undoWords(change, record.keeper, startCommand);
-    // It would serve nobody.
-    if (isKept) left.push(`then the same rollback once more: ${words}`);
+    // Started now, it could not write to its database.
+    if (isKept) left.push(`then run the same rollback again: ${words}`);
     else if (await back(change)) started = true;
   }
   if (startCommand !== undefined && !started && left.length === 0 && failed.length === 0)
@@ -91,7 +91,7 @@ export async function putBack(from: PutBack, system: System, progress: Progress)
   return { left, closed: isKept, started: started && !failed.some(({ isStart }) => isStart), failure };
 }
 
-/** Whether it is done, and nothing of it left to a person. */
+/** Whether the change is undone, with nothing left to do manually. */
 async function takeBack(
   change: Change,
   from: PutBack,
@@ -101,12 +101,12 @@ async function takeBack(
 ): Promise<boolean> {
   const { record, startCommand, unwritten } = from;
   const words = undoWords(change, record.keeper, startCommand);
-  // What was given with the call stands in no record.
+  // A start command from the options is not in the record.
   const written = async () => {
     if (change !== START) await unwritten.unless(() => record.undone(change));
   };
   const { id, keeps } = UNDOING[change.kind];
-  // A server must not be started twice: a stop that was begun may have failed, and an earlier undo may be unwritten.
+  // A server must not be started twice: the stop may have failed, or an earlier undo may not have been recorded.
   const runs = change.kind === "running" && (await answers(from, system));
   const done = await attempt(
     async () => runs || (await undoOne(change, from, system)),
@@ -120,12 +120,12 @@ async function takeBack(
   );
   if (done === undefined) return false;
   await written();
-  if (done) progress.note(runs ? `${record.subject} is not started: it answers` : words);
+  if (done) progress.note(runs ? `${record.subject} is not started, because it already answers` : words);
   else left.push(words);
   return done;
 }
 
-/** Undefined for a failure that we foresaw, which is handed on. */
+/** Undefined after a `MigrationError`, which is passed to `onFailure`. */
 async function attempt<T>(
   act: () => Promise<T>,
   onFailure: (cause: MigrationError) => unknown,
@@ -139,7 +139,7 @@ async function attempt<T>(
   }
 }
 
-/** By which id a person takes over what cannot be undone, as those of the fence; and whether the server can serve without. */
+/** The id with which a failed undo is accepted, as for the fence, and whether the server cannot run without it. */
 const UNDOING: Readonly<Record<Change["kind"], { readonly id: string; readonly keeps: boolean }>> = {
   "unit-enabled": { id: "fence-disable", keeps: false },
   "restart-policy": { id: "fence-policy", keeps: false },
@@ -157,11 +157,11 @@ function failureOf(failed: readonly Failed[]): MigrationError {
   const ids = [...new Set(failed.map(({ id }) => `--accept ${id}`))].join(" ");
   return new MigrationError(
     onlyStart ? "start-failed" : "fence-failed",
-    `this could not be undone: ${failed.map(({ sentence }) => sentence).join("; ")}`,
+    `some changes could not be undone: ${failed.map(({ sentence }) => sentence).join("; ")}`,
     {
       hint: onlyStart
-        ? "look at the server's own log, and run the same command again; --start-command says what starts it instead"
-        : `clear that and run the same command again; or do it by hand and run it with ${ids}`,
+        ? "check the server's log, then run the same command again; --start-command gives another command to start it"
+        : `fix that and run the same command again; or undo it manually and run the command with ${ids}`,
       cause: failed[0]!.cause,
     },
   );
@@ -171,7 +171,7 @@ const answers = async ({ homeserver }: PutBack, system: System) =>
   homeserver !== undefined &&
   (await signsOfLife(homeserver, system)).some(({ id }) => id === "homeserver-answers");
 
-/** A start by a command that was given, where none is in the record. */
+/** A start with --start-command, where the record has none. */
 const START: Change = {
   ...{ kind: "running", name: "command", before: null },
   ...{ intended: "", made: null, undone: null },
@@ -193,7 +193,7 @@ async function undoOne(
     if (!homeserver)
       throw new MigrationError(
         "config-unreadable",
-        `where the database is stands in the configuration, which cannot be read; by hand, ${openRoleWords({ role, database })}`,
+        `the database's address is in the configuration, which cannot be read; do this manually: ${openRoleWords({ role, database })}`,
       );
     const { session } = await connect(addressFor(store, homeserver), system, homeserver.mediaStore);
     try {
@@ -205,10 +205,10 @@ async function undoOne(
   return true;
 }
 
-/** Of what stands in the record's source, when it cannot be read. */
+/** The warning when the old server's configuration cannot be read. */
 export const configUnread = (subject: string, error: MigrationError): Finding => ({
   id: "config-unread",
   level: "warning",
   sentence: `the configuration of ${subject} cannot be read: ${error.message}`,
-  hint: "--config with each of its files as they are now; without it the database's role is not opened, and nobody is asked whether the server answers",
+  hint: "give each of its files with --config; without it the database role stays read-only, and the server is not checked",
 });

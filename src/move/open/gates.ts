@@ -48,7 +48,7 @@ export async function gates(
   try {
     findings.push(...(await verifyDatabase(withAdded(database, record), session)));
     const id = "gate/media";
-    progress.begin({ id, label: "media against rows", unit: "bytes", total: media.rowBytes });
+    progress.begin({ id, label: "compare media with the database", unit: "bytes", total: media.rowBytes });
     const tell = (bytes: number) => {
       progress.advance(id, bytes);
     };
@@ -81,8 +81,8 @@ async function stateGates(
       {
         id: "state-database",
         level: "blocker",
-        sentence: "the bundle has a database of state groups, and the configuration here names none",
-        hint: "restore again with --state-database: a server without its state groups serves no room",
+        sentence: "the bundle has a separate database for state groups, but the configuration here has none",
+        hint: "restore again with --state-database: without its state groups the server cannot use any room",
       },
     ];
   }
@@ -90,7 +90,7 @@ async function stateGates(
   return verifyDatabase(section, session, "state").finally(() => session.close());
 }
 
-/** What was counted at the source, with the uploads that came from elsewhere when it was restored. */
+/** What was counted at the source, plus the uploads that the restore added from other archives. */
 function withAdded(section: DatabaseSection, { addedUploads = 0 }: RestoreRecord): DatabaseSection {
   if (addedUploads === 0) return section;
   const uploads = Object.entries({ ...section.rows, ...section.staying }).filter(([name]) =>
@@ -100,7 +100,7 @@ function withAdded(section: DatabaseSection, { addedUploads = 0 }: RestoreRecord
   return { ...section, staying: { ...section.staying, ...Object.fromEntries<number>(more) } };
 }
 
-/** What a server changes by merely being started. */
+/** Gates whose result changes when the server starts. */
 const CHANGED_BY_A_START = new Set([
   "row-counts",
   "sequences",
@@ -110,30 +110,30 @@ const CHANGED_BY_A_START = new Set([
   "remote-media",
 ]);
 
-/** A server that was started once, after it had passed every gate, has written a little since: that is told, and no fault. */
+/** A server that was started once after every gate had passed has written since: such differences become notes. */
 export function excuseStart(findings: readonly Finding[], { started }: RestoreRecord): Finding[] {
   return findings.map((finding) =>
     started !== null && finding.level === "blocker" && CHANGED_BY_A_START.has(finding.id)
       ? {
           ...finding,
           level: "note",
-          sentence: `${finding.sentence}: it passed every gate on ${started}, and was started then`,
+          sentence: `${finding.sentence}: every gate passed on ${started}, and the server was started then`,
         }
       : finding,
   );
 }
 
-/** Without these the new server is another one, whatever somebody accepts. */
+/** Without these the new server is not the old one, so they cannot be accepted. */
 const NEVER_ACCEPTED = new Set([
   ...["signing-key", "signing-key-published", "server-name", "row-counts", "state-database"],
   "mas-secret:secrets.encryption",
 ]);
 
-/** Turns what somebody accepted by id into notes. Throws `bad-usage` for what cannot be accepted away. */
+/** Turns accepted blockers into notes. Throws `bad-usage` for one that cannot be accepted. */
 export function acceptFindings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
   const never = accepted.find((id) => NEVER_ACCEPTED.has(id));
   if (never !== undefined) {
-    throw new MigrationError("bad-usage", `--accept ${never}: this gate cannot be accepted away`, {
+    throw new MigrationError("bad-usage", `--accept ${never}: this gate cannot be accepted`, {
       hint: "restore again; a server that fails it is not the old one",
     });
   }
@@ -144,12 +144,12 @@ export function acceptFindings(findings: readonly Finding[], accepted: readonly 
   );
 }
 
-/** The error to end with when a gate is not passed; undefined when all are. */
+/** The error to report when a gate fails; undefined when all pass. */
 export function mustPass(findings: readonly Finding[]): MigrationError | undefined {
   const failed = findings.filter(({ level }) => level === "blocker").map(({ id }) => id);
   if (failed.length === 0) return undefined;
-  return new MigrationError("gate-failed", `the new server stays closed: ${failed.join(", ")}`, {
-    hint: "the findings say what would clear each; nobody can reach the server until then",
+  return new MigrationError("gate-failed", `the new server stays fenced: ${failed.join(", ")}`, {
+    hint: "the findings say how to fix each; the server cannot start until then",
   });
 }
 
@@ -161,6 +161,6 @@ function sameStore(homeserver: Homeserver, mediaStore: string): Finding {
     id,
     level: "blocker",
     sentence: `media_store_path is ${homeserver.mediaStore}, but the media was restored to ${mediaStore}`,
-    hint: "set media_store_path to where the media is: Synapse would make an empty store without a word",
+    hint: "set media_store_path to where the media is: otherwise Synapse silently creates an empty store",
   };
 }

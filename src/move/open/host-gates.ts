@@ -21,7 +21,7 @@ export interface OnHost {
   readonly compatVersion: number;
 }
 
-/** The gates on what this host does with what was restored: will this Synapse start on it, and may it read its files? */
+/** The gates that depend on this host: whether this Synapse starts on the restored data, and can read its files. */
 export async function hostGates(on: OnHost, system: System): Promise<Finding[]> {
   const { homeserver, installed } = on;
   const uid = await uidOf(on, system);
@@ -39,13 +39,13 @@ export async function hostGates(on: OnHost, system: System): Promise<Finding[]> 
 /** `_setup_or_upgrade`, synapse/storage/prepare_database.py: a database's compat version above Synapse's own ends the start. */
 function acceptsSchema({ installed: { version: found }, compatVersion }: OnHost): Finding {
   const id = "synapse-schema";
-  const oldest = oldestFor(compatVersion) ?? "a newer one than is known here";
+  const oldest = oldestFor(compatVersion) ?? "a version newer than this synlift knows";
   if (!found) {
     return {
       id,
       level: "note",
-      sentence: `which Synapse will run here could not be found out; this database needs ${oldest} or newer`,
-      hint: "name it with --synapse FOLDER, the environment that it is installed in",
+      sentence: `the Synapse version on this host is unknown; this database needs ${oldest} or newer`,
+      hint: "give its Python environment: --synapse FOLDER",
     };
   }
   const { version, from } = found;
@@ -54,7 +54,7 @@ function acceptsSchema({ installed: { version: found }, compatVersion }: OnHost)
     `the database needs schema ${compatVersion} or higher`,
   ];
   const schema = schemaOf(version);
-  // Those before the known ones had lower schemas still.
+  // Versions older than the known ones had lower schema versions.
   if (isNewerThanKnown(version) || (schema && schema.version >= compatVersion))
     return {
       id,
@@ -83,11 +83,11 @@ async function refusedSettings(
     ...(await removedFromLogConfig(homeserver, files, between)),
   ];
   if (found.length > 0) return found;
-  const sentence = `no setting is known to keep Synapse ${version.version.text} from starting`;
+  const sentence = `no setting prevents Synapse ${version.version.text} from starting, as far as known`;
   return [{ id: "config-settings", level: "ok", sentence }];
 }
 
-/** Whom the files are to belong to: the one that Synapse will run as, as far as anybody said so. */
+/** The uid that must own the files: the account that Synapse will run as, where known. */
 async function uidOf({ record, installed }: OnHost, { files, machine }: System): Promise<number | undefined> {
   if (record.owner) return record.owner.uid;
   const account = installed.launch?.map.length === 0 ? installed.launch.account : undefined;
@@ -99,7 +99,7 @@ async function uidOf({ record, installed }: OnHost, { files, machine }: System):
 const nameOf = ({ record, installed }: OnHost, uid: number | undefined) =>
   record.owner?.name ?? installed.launch?.account ?? `user id ${uid ?? "?"}`;
 
-/** What others on the host must not read: all that may hold a secret. */
+/** Roles whose files other accounts may read: all others may hold a secret. */
 const OPEN_TO_OTHERS = new Set<FileRecord["role"]>(["templates", "log-config", "tls"]);
 
 async function fileOwners(on: OnHost, uid: number | undefined, { files }: System): Promise<Finding> {
@@ -112,28 +112,28 @@ async function fileOwners(on: OnHost, uid: number | undefined, { files }: System
     const path = names.includes(name) && !(await files.look(plain)) ? plain + suffix : plain;
     const found = await files.look(path);
     const say = (what: string) => faults.push(`${path} ${what}`);
-    if (found?.kind !== "file") say(found ? "is no file any more" : "is not there");
+    if (found?.kind !== "file") say(found ? "is no longer a regular file" : "does not exist");
     else if (uid !== undefined && found.uid !== uid) say(`belongs to user id ${found.uid}`);
     else if (role === "signing-key" && (found.mode & 0o077) !== 0)
-      say(`has mode ${formatMode(found.mode)}, others may read the key`);
-    else if ((found.mode & 0o022) !== 0) say(`has mode ${formatMode(found.mode)}, others may write to it`);
+      say(`has mode ${formatMode(found.mode)}, readable by others, who must not read the key`);
+    else if ((found.mode & 0o022) !== 0) say(`has mode ${formatMode(found.mode)}, writable by others`);
     else if ((found.mode & 0o007) !== 0 && !OPEN_TO_OTHERS.has(role))
-      say(`has mode ${formatMode(found.mode)}, everybody may read it`);
-    else if ((found.mode & 0o400) === 0) say(`has mode ${formatMode(found.mode)}, its owner may not read it`);
+      say(`has mode ${formatMode(found.mode)}, readable by everyone`);
+    else if ((found.mode & 0o400) === 0) say(`has mode ${formatMode(found.mode)}, not readable by its owner`);
   }
   const who = nameOf(on, uid);
   if (faults.length === 0)
     return {
       id,
       level: "ok",
-      sentence: `${packed.size} files in ${folder} belong to ${who}, and nobody else may read their secrets`,
+      sentence: `${packed.size} files in ${folder} belong to ${who}, and no other account can read their secrets`,
     };
   return {
     id,
     level: "blocker",
-    sentence: `${faults.length} of ${packed.size} files in ${folder} are not as ${who} needs them`,
+    sentence: `${faults.length} of ${packed.size} files in ${folder} have the wrong owner or mode for ${who}`,
     evidence: faults.slice(0, SHOWN),
-    hint: `give them to the account that runs Synapse, and to nobody else: chown, and chmod 600`,
+    hint: `make them readable by the account that runs Synapse only: chown, then chmod 600`,
   };
 }
 

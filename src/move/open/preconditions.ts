@@ -2,30 +2,30 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { RestoreRecord } from "../restore/record.ts";
 
-/** Throws `already-opened`, `rehearsal-refused`, and `gate-failed` for what people tried out already. */
+/** Throws `already-opened`, `rehearsal-refused`, and `gate-failed` when it was already used in a trial. */
 export function mayOpen(
   { opened, rehearsal, serverName, tried }: RestoreRecord,
   { rehearsalOk, isolated }: { rehearsalOk: boolean; isolated: boolean },
 ): void {
   if (opened !== null) {
-    throw new MigrationError("already-opened", `${serverName} was opened on ${opened} already`, {
-      hint: "start and stop it as any server",
+    throw new MigrationError("already-opened", `${serverName} was already opened on ${opened}`, {
+      hint: "start and stop it like any other server",
     });
   }
   if (isolated) return;
   if (rehearsal && !rehearsalOk) {
     throw new MigrationError(
       "rehearsal-refused",
-      `what was restored is a rehearsal of ${serverName}: its people went on writing elsewhere`,
+      `the restored server is a rehearsal of ${serverName}: the real server kept running and has newer data`,
       {
-        hint: "make a real export with the old server stopped; to try this one out of everybody's reach: --isolated, or, if you mean it, --rehearsal-ok",
+        hint: "export again with the old server stopped; to try this one in isolation: --isolated; to open it anyway: --rehearsal-ok",
       },
     );
   }
   if (tried !== undefined) {
     throw new MigrationError(
       "gate-failed",
-      `${serverName} was tried out here on ${tried}, and what was written then is in it`,
+      `${serverName} was used in a trial on ${tried}, and contains what was written then`,
       {
         hint: "drop its database, remove this folder and the media, and restore again",
       },
@@ -36,7 +36,7 @@ export function mayOpen(
 export const leftOpen = ({ opening }: RestoreRecord): Finding => ({
   id: "left-open",
   level: "note",
-  sentence: `every gate was passed on ${opening ?? "an earlier run"}, and the server runs: the run that opened it was stopped before it could say so`,
+  sentence: `every gate passed on ${opening ?? "an earlier run"} and the server is running: the run that opened it was interrupted before it recorded this`,
 });
 
 interface Starting {
@@ -46,7 +46,7 @@ interface Starting {
   readonly url?: string | undefined;
 }
 
-/** What a layout starts, stops and listens at, where nobody says otherwise. */
+/** Fills in the layout's start command, stop command and address where no option gives them. */
 export function withLayout<Given extends Starting>(
   given: Given,
   { layout }: RestoreRecord,

@@ -12,7 +12,7 @@ import { contentFacts, largestTables, moment, predictedWords } from "../report-f
 import { recordFolder, type RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
 
-/** The report of the opening: every gate, who accepted what, and how long people were without their server. */
+/** The report of `open`: every gate, which findings were accepted, and how long the outage was. */
 export function openPage(opened: {
   rehearsal: boolean;
   subject: string;
@@ -20,7 +20,7 @@ export function openPage(opened: {
   findings: readonly Finding[];
   accepted: readonly string[];
   outageSeconds: number | undefined;
-  /** False while a gate is not passed, or was only looked at. */
+  /** False when a gate failed, or in a dry run. */
   opened: boolean;
   now: number;
 }): Page {
@@ -29,8 +29,8 @@ export function openPage(opened: {
   return {
     title: rehearsal ? `A rehearsal of ${subject}, opened for a trial` : `${subject} is open on its new host`,
     lead: rehearsal
-      ? "Every gate was passed, for practice: the real server is the one that went on running."
-      : "Every gate was passed before the server could start: it is the one that was packed, with its rows, media, names and keys.",
+      ? "Every gate passed, for practice: the real server is the one that kept running."
+      : "Every gate passed before the server could start: it has the rows, media, names and keys that were packed.",
     verdict: {
       level: worst(findings),
       sentence: `the new server is the old one${outageSeconds === undefined ? "" : `, after ${formatDuration(outageSeconds)}`}`,
@@ -50,7 +50,7 @@ export function openPage(opened: {
     foot: `${PROGRAM}, ${moment(now)}`,
   };
 }
-/** The same while nothing is open: what keeps it closed, or that nothing would. */
+/** The same before the server is open: which gates fail, or that none does. */
 export function closedPage({
   subject,
   inventory,
@@ -62,20 +62,20 @@ export function closedPage({
   return {
     title:
       closed.length > 0
-        ? `${subject} stays closed on its new host`
-        : `${subject} may be opened on its new host`,
-    lead: "What was restored, against what was counted at the source. Nobody can reach this server yet.",
+        ? `${subject} stays fenced on its new host`
+        : `${subject} can be opened on its new host`,
+    lead: "What was restored, compared with what was counted at the source. This server cannot be reached yet.",
     verdict: {
       level: worst(findings),
       sentence:
         closed.length > 0
-          ? `${ids.length === 1 ? "a gate is" : `${ids.length} gates are`} not passed: ${ids.join(", ")}`
-          : "every gate is passed; it was only looked at",
+          ? `${ids.length === 1 ? "a gate fails" : `${ids.length} gates fail`}: ${ids.join(", ")}`
+          : "every gate passes; this was a dry run",
     },
     facts: [
       { label: "Homeserver", value: subject },
       ...contentFacts(sectionsOf(inventory)),
-      { label: "Looked at", value: moment(now) },
+      { label: "Checked", value: moment(now) },
     ],
     findings,
     bars: [largestTables(sectionsOf(inventory))],
@@ -91,13 +91,13 @@ export interface GateReport {
   readonly opened: boolean;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Where a person wants it too; absolute. */
+  /** Where to write a second copy; absolute. */
   readonly html: string | undefined;
 }
-/** From the fence on the old host to `now`, in seconds; undefined when nobody knows when it was. */
+/** Seconds from the stop on the old host to `now`; undefined when that time is unknown. */
 export const outageOf = ({ outageSince }: RestoreRecord, now: number) =>
   outageSince === null ? undefined : (now - Date.parse(outageSince)) / 1000;
-/** Writes the gates as a page: beside the configuration once the server is open, and where a person wants it. Answers where. */
+/** Writes the gates as a page: next to the configuration once the server is open, and to `html` if given. Returns the path. */
 export async function writeGateReport(of: GateReport, files: Files): Promise<string> {
   const { folder, record, inventory, findings, accepted, opened, now, html } = of;
   const { rehearsal, serverName: subject } = record;

@@ -4,8 +4,8 @@ import type { System } from "../../system/system.ts";
 import type { RestoreRecord } from "../restore/record.ts";
 
 /**
- * The restored configuration, by places of this host, and with the database as it is reached from here: in a container
- * Synapse sees both under other names. `fenced` says which names its files have now. Throws as `readHomeserver`.
+ * Reads the restored configuration, with paths on this host and the database's address from this host: in a container
+ * both differ for Synapse. `fenced` says which names its files have now. Throws what `readHomeserver` throws.
  */
 export async function readRestored(
   record: RestoreRecord,

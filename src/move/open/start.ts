@@ -25,12 +25,12 @@ export interface Opening {
   readonly token: string | undefined;
 }
 
-/** Milliseconds that a server gets to come up: a large one reads its caches first. */
+/** Milliseconds that a server may take to start: a large one fills its caches first. */
 const PATIENCE = 120_000;
 
 /**
- * Lifts the fence, and where a command was given starts the server and asks it who it is. If it does not come up or
- * gives a wrong answer it is stopped and fenced again, and the answers come back as blockers or the error is thrown.
+ * Lifts the fence and, where a start command is given, starts the server and verifies its identity. If it does not start or
+ * the check fails, it is stopped and fenced again, and the findings are returned as blockers or the error is thrown.
  */
 export async function openFence(opening: Opening, system: System): Promise<readonly Finding[]> {
   const { record, homeserver, startCommand } = opening;
@@ -38,9 +38,9 @@ export async function openFence(opening: Opening, system: System): Promise<reado
   if (startCommand !== undefined && url === undefined) {
     throw new MigrationError(
       "bad-usage",
-      "the configuration has no plain HTTP listener to ask the started server at",
+      "the configuration has no unencrypted HTTP listener at which the started server could be checked",
       {
-        hint: "say where: --url https://…",
+        hint: "give its address: --url https://…",
       },
     );
   }
@@ -60,8 +60,8 @@ export async function openFence(opening: Opening, system: System): Promise<reado
 }
 
 /**
- * Whether the server runs although nobody recorded that it was opened: an earlier `open` was stopped in between. If it
- * does not run, the fence is set again and all begins anew. Throws `gate-failed` when it runs and was never proven.
+ * Whether the server runs although its opening was not recorded, because an earlier `open` was interrupted. If it does not
+ * run, sets the fence again. Throws `gate-failed` when it runs and never passed the gates.
  */
 export async function wasLeftOpen(
   record: RestoreRecord,
@@ -76,14 +76,14 @@ export async function wasLeftOpen(
   if (record.opening !== null) return true;
   throw new MigrationError(
     "gate-failed",
-    `${record.serverName} runs already, and was never proven: ${alive[0]!.sentence}`,
+    `${record.serverName} is already running, and never passed the gates: ${alive[0]!.sentence}`,
     {
-      hint: "stop it, drop its database and restore again: it may have written to it",
+      hint: "stop it, drop its database and restore again, because it may have written to the database",
     },
   );
 }
 
-/** Asks a started server who it is; of its answers those that are wrong are blockers. */
+/** Verifies the identity of a started server; failed checks are blockers. */
 export async function ask(
   url: string,
   { record, inventory, homeserver, token }: Pick<Opening, "record" | "inventory" | "homeserver" | "token">,
@@ -106,10 +106,10 @@ export async function ask(
 async function close({ record, stopCommand }: Opening, system: System): Promise<void> {
   const { programs, terminal } = system;
   if (stopCommand === undefined) {
-    terminal.err("the new server may be running: stop it now (no --stop-command was given)\n");
+    terminal.err("the new server may be running: stop it now, because no --stop-command was given\n");
   } else {
     await stop(stopCommand, programs).catch((error: unknown) => {
-      terminal.err(`the new server could not be stopped, stop it by hand: ${(error as Error).message}\n`);
+      terminal.err(`the new server could not be stopped, stop it yourself: ${(error as Error).message}\n`);
     });
   }
   await setNewFence(record, system);

@@ -13,34 +13,34 @@ import { ask, type Opening } from "./start.ts";
 export interface Trial extends Pick<Opening, "record" | "inventory" | "homeserver" | "token"> {
   /** The Python that has Synapse; undefined where this host has none. */
   readonly python: string | undefined;
-  /** On loopback, for whoever clicks through it. */
+  /** On loopback, where a person tries the server out. */
   readonly port: number;
 }
 
 export interface Tried {
   readonly findings: readonly Finding[];
   readonly url: string;
-  /** What ends it. */
+  /** The shell command that stops it. */
   readonly stop: string;
 }
 
 const PATIENCE = 120_000;
 
 /**
- * Starts the restored server out of everybody's reach, beside its fence, which stays: with the fenced files, and one more
- * that takes federation, mail, push and bridges away. It goes on running. Throws `bad-usage`, `target-unsuitable`, `start-failed`.
+ * Starts the restored server in isolation without lifting its fence: with the fenced files, plus one that
+ * disables federation, mail, push and bridges. It keeps running. Throws `bad-usage`, `target-unsuitable`, `start-failed`.
  */
 export async function tryIsolated(trial: Trial, system: System): Promise<Tried> {
   const { record, homeserver, python, port } = trial;
   const { files, http, machine, programs } = system;
   const { folder } = record.fence;
   if (python === undefined)
-    throw new MigrationError("bad-usage", "--isolated starts Synapse itself, and does not know which", {
-      hint: "install it on this host, in a virtual environment if you like, and name that: --synapse FOLDER",
+    throw new MigrationError("bad-usage", "--isolated starts Synapse itself, but no Synapse was found", {
+      hint: "install it on this host, for example in a virtual environment, and give that: --synapse FOLDER",
     });
   if (await http.accepts("127.0.0.1", port, 2000))
-    throw new MigrationError("target-unsuitable", `something listens at 127.0.0.1:${port} already`, {
-      hint: "choose another: --port; or end the trial that runs there",
+    throw new MigrationError("target-unsuitable", `another program is listening on 127.0.0.1:${port}`, {
+      hint: "choose another port with --port, or stop the trial that is running there",
     });
   const [overlay, pidFile] = [join(folder, "isolated.yaml"), join(folder, "isolated.pid")];
   await files.writeWhole(
@@ -75,10 +75,10 @@ export async function tryIsolated(trial: Trial, system: System): Promise<Tried> 
   }
 }
 
-/** Whole settings without which nothing of that kind is done. */
+/** Settings that make Synapse contact other systems; without them it does not. */
 const SPEAKING = ["email", "account_validity", "oidc_config", "saml2_config", "cas_config", "opentracing"];
 
-/** Everything that would speak to anybody, by synapse/config: each replaces the whole setting of that name. */
+/** Overrides for everything that contacts other systems (synapse/config); each replaces the whole setting of that name. */
 export function isolatedSettings(
   settings: Settings,
   { port, pidFile }: { port: number; pidFile: string },
@@ -97,11 +97,11 @@ export function isolatedSettings(
       },
     ],
     pid_file: pidFile,
-    // Nobody is allowed, in either direction.
+    // An empty list: no server is allowed, in either direction.
     federation_domain_whitelist: [],
     federation_sender_instances: [],
     trusted_key_servers: [],
-    // Nothing that a request could lead to: neither other servers, nor push gateways, nor previewed pages.
+    // Blocks every outgoing request: to other servers, push gateways and previewed pages.
     ip_range_blacklist: ["0.0.0.0/0", "::/0"],
     ip_range_whitelist: [],
     pusher_instances: [],
@@ -127,8 +127,8 @@ function stillReaching({ settings }: Homeserver): Finding[] {
           {
             id: "isolated-sentry",
             level: "warning",
-            sentence: "the trial sends its errors to sentry, which one more file cannot switch off",
-            hint: "take sentry out of the fenced configuration, if that matters",
+            sentence: "the trial reports errors to Sentry, which a further configuration file cannot disable",
+            hint: "remove sentry from the fenced configuration if this is not wanted",
           },
         ];
   if (service === undefined) return sentry;
@@ -137,8 +137,8 @@ function stillReaching({ settings }: Homeserver): Finding[] {
     {
       id: "isolated-authentication",
       level: "warning",
-      sentence: `the trial asks the authentication service at ${service} who somebody is`,
-      hint: "see that this is not the one that the real server uses",
+      sentence: `the trial authenticates users with the service at ${service}`,
+      hint: "make sure that the real server does not use the same service",
     },
   ];
 }

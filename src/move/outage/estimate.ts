@@ -9,9 +9,9 @@ export interface Load {
   readonly mediaFiles: number;
 }
 
-/** What was measured here, and what somebody says of the road. All rates in bytes per second. */
+/** What was measured here, and the given speed of the link. All rates in bytes per second. */
 export interface Rates {
-  /** What the database gives out. */
+  /** Reading the database. */
   readonly reading: number;
   readonly database: Pace;
   readonly media: Pace;
@@ -33,7 +33,7 @@ export interface Stage {
   /** For people. */
   readonly label: string;
   readonly seconds: number;
-  /** "assumed" where nothing of it could be measured on this machine. */
+  /** "assumed" where nothing could be measured on this machine. */
   readonly basis: "measured" | "assumed";
 }
 
@@ -47,18 +47,18 @@ export interface Estimate {
   readonly bundleBytes: number;
 }
 
-/** Seconds that nobody can measure beforehand: a Synapse that is told to stop finishes its requests, one that starts fills its caches. */
+/** Seconds that cannot be measured in advance: a stopping Synapse finishes its requests, a starting one fills its caches. */
 const STOPPING = 10;
 const STARTING = 20;
 
-/** Filling a database takes so much longer than reading it, with its indexes (a database of 1.1 GB, PostgreSQL 15: 2.9 s against 9.5 s). */
+/** How much longer restoring a database with its indexes takes than reading it (1.1 GB, PostgreSQL 15: 9.5 s and 2.9 s). */
 const FILLING = 3.3;
 
-/** Seconds for a file besides its bytes: written, named, given its times and owner; and looked at, when only that. */
+/** Seconds per file besides its bytes: to write it and set name, times and owner; and to stat it only. */
 const PER_FILE_RESTORED = 0.0006;
 const PER_FILE_READ = 0.0001;
 
-/** Bytes per second that a gate hashes or counts: SHA-256 of one core, and rows of a table that is not in memory. */
+/** Bytes per second that a gate hashes or counts: SHA-256 on one core, and rows of a table that is not cached. */
 const HASHING = 400e6;
 const COUNTING = 500e6;
 
@@ -82,10 +82,10 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
   const outage: Stage[] = [
     { id: "stop", label: "stop the old server", seconds: STOPPING, basis: "assumed" },
     { id: "database", label: "pack the database", seconds: packDatabase, basis: "measured" },
-    // All but what comes in the last moments is packed while the server still serves.
-    { id: "media", label: "pack the media that came since", seconds: media.each, basis: "assumed" },
+    // Everything except the most recent uploads is packed while the server still runs.
+    { id: "media", label: "pack the media added since", seconds: media.each, basis: "assumed" },
     { id: "seal", label: "seal the bundle", seconds: seal, basis: "measured" },
-    { id: "carry", label: "carry the bundle", seconds: bundleBytes / link, basis: "assumed" },
+    { id: "carry", label: "copy the bundle to the new host", seconds: bundleBytes / link, basis: "assumed" },
     {
       id: "restore-database",
       label: "restore the database",
@@ -100,7 +100,7 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
     },
     {
       id: "gates",
-      label: "prove the new server",
+      label: "verify the new server",
       seconds: databaseBytes / COUNTING + mediaBytes / HASHING + mediaFiles * PER_FILE_READ,
       basis: "assumed",
     },
@@ -110,9 +110,9 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
   return { outage, outageSeconds, preparationSeconds: outageSeconds - STOPPING + packMedia, bundleBytes };
 }
 
-/** Reading, packing and reading back go on at the same time: the slowest sets the pace, on no more than two cores. */
+/** Reading, packing and reading back run concurrently: the slowest sets the pace, on at most two cores. */
 const sideBySide = (...seconds: readonly number[]) =>
   Math.max(...seconds, seconds.reduce((sum, one) => sum + one, 0) / 2);
 
-/** Bytes that tar and gzip's framing add to a file, about (a header block and half a block of filling). */
+/** Approximate bytes that tar and gzip add to a file (a header block and half a block of padding). */
 const TAR_HEADER = 768;

@@ -10,25 +10,25 @@ import type { System } from "../../system/system.ts";
 import type { Rates } from "./estimate.ts";
 
 export interface Measured {
-  /** All but the road, which is not measured. */
+  /** All except the link, which is not measured. */
   readonly rates: Omit<Rates, "link">;
   /** What compresses the dump; zlib in our process when left out. */
   readonly gzip?: GzipProgram["name"];
-  /** Bytes of text that a dump will have, about. */
+  /** Approximate bytes of an uncompressed dump. */
   readonly dumpBytes: number;
   /** The same by table; empty for SQLite. */
   readonly byTable: ReadonlyMap<string, number>;
 }
 
-/** Made-up media: noise, as what is compressed already looks, the same block several times since it is only stored. */
+/** Sample media: random bytes, like compressed files; the same block several times, because it is only stored. */
 const MEDIA_SAMPLE = { bytes: 4 * 1024 * 1024, times: 3 };
-/** Bytes of a SQLite file that are read of it. */
+/** Bytes that are read from an SQLite file. */
 const FILE_SAMPLE = 8 * 1024 * 1024;
 const BLOCK = 1024 * 1024;
 
 /**
- * A short sample of dumping, compressing and encrypting on this machine: some seconds, nothing written. The passphrase
- * is made up and thrown away. Throws `program-missing` without gpg, `program-failed` when a program fails.
+ * Measures dumping, compressing and encrypting on this machine for some seconds; nothing is written. The passphrase
+ * is random and discarded. Throws `program-missing` without gpg, `program-failed` when a program fails.
  */
 export async function measureRates(
   look: Look,
@@ -38,7 +38,7 @@ export async function measureRates(
 ): Promise<Measured> {
   const { machine } = system;
   const lock: Lock = { gpg: system.gpg, passphrase: Buffer.from(machine.random(24)).toString("hex") };
-  progress.note("measuring how fast this machine dumps, compresses and encrypts: a sample, nothing is kept");
+  progress.note("measuring how fast this machine dumps, compresses and encrypts a sample; nothing is kept");
   const dump =
     look.engine === "postgres"
       ? await postgresSample(look, facts, system)
@@ -68,11 +68,11 @@ async function postgresSample(
   return sample ?? { text: [], dumpBytes: 0, byTable: new Map<string, number>(), bytesPerSecond: USUAL };
 }
 
-/** Where nothing can be read, nothing takes long. */
+/** Bytes per second for an empty database, where nothing can be measured. */
 const USUAL = 200e6;
 
 /**
- * A SQLite database travels as its file: what counts is how fast that is read, and how it compresses. Another program
+ * An SQLite database is copied as a file: what counts is how fast it is read and how it compresses. Another program
  * reads it: a process that closes a file loses its locks on it (fcntl(2)), SQLite's own included.
  */
 async function fileSample(
@@ -82,7 +82,7 @@ async function fileSample(
 ) {
   const text: Uint8Array[] = [];
   let read = 0;
-  // Not the beginning alone: what lies there is older and differs.
+  // From the middle: the beginning of the file is older and differs.
   const skip = Math.max(0, Math.floor((bytes - FILE_SAMPLE) / 2 / BLOCK));
   const args = [`if=${path}`, `bs=${BLOCK}`, `skip=${skip}`, `count=${FILE_SAMPLE / BLOCK}`, "status=none"];
   const began = machine.elapsed();

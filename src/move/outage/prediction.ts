@@ -3,7 +3,7 @@ import type { Inventory } from "../../bundle/inventory.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Stage } from "./estimate.ts";
 
-/** How long people were told that they would be without their server, and where that is known from. No secrets. */
+/** The predicted outage by stage, and its source. No secrets. */
 const predictionSchema = z.object({
   from: z.enum(["rehearsal", "sample"]),
   /** When that was measured, ISO 8601. */
@@ -14,7 +14,7 @@ const predictionSchema = z.object({
 
 export type Prediction = z.infer<typeof predictionSchema>;
 
-/** The section of the inventory that carries it to the new host; optional. */
+/** The section of the inventory with the prediction; optional. */
 export const OUTAGE_SECTION = "outage";
 
 export const predictionOf = (
@@ -27,7 +27,7 @@ export const predictionOf = (
   stages: Object.fromEntries(stages.map(({ id, seconds }) => [id, seconds])),
 });
 
-/** Undefined for what is no prediction: it is only told, nothing depends on it. */
+/** Undefined for a value that is not a prediction: it is only shown, nothing depends on it. */
 export function readPrediction(value: unknown): Prediction | undefined {
   const found = predictionSchema.safeParse(value);
   return found.success ? found.data : undefined;
@@ -35,7 +35,7 @@ export function readPrediction(value: unknown): Prediction | undefined {
 
 export const predictionIn = (inventory: Inventory) => readPrediction(inventory.section(OUTAGE_SECTION));
 
-/** Stages that end with the sealed bundle. */
+/** The stages up to the sealed bundle. */
 const OF_THE_EXPORT: readonly string[] = ["stop", "database", "media", "seal"] satisfies Stage["id"][];
 
 /** Seconds from the stop of the old server to the answer of the new one; and those until the bundle is sealed. */
@@ -51,5 +51,5 @@ export function predictionWords(prediction: Prediction): string {
     prediction.from === "rehearsal"
       ? `the rehearsal of ${prediction.at.slice(0, 10)}`
       : "a sample of this machine";
-  return `about ${formatDuration(Math.ceil(seconds.whole))} without the server until the new one answers, ${formatDuration(Math.ceil(seconds.export))} of it until the bundle is sealed: by ${source}, carried at 100 Mbit/s`;
+  return `about ${formatDuration(Math.ceil(seconds.whole))} of outage until the new server answers, ${formatDuration(Math.ceil(seconds.export))} of it until the bundle is sealed: according to ${source}, with a link of 100 Mbit/s`;
 }

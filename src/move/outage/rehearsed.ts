@@ -12,13 +12,13 @@ export interface Rehearsed {
   readonly mediaFiles: number;
 }
 
-/** Bytes per second that `plan` assumes when nobody says: 100 megabits. */
+/** Bytes per second that `plan` assumes without --link: 100 megabits. */
 export const USUAL_LINK = 100e6 / 8;
 
 /** Bytes per second of media that is decrypted and unpacked, where nothing was measured. */
 const UNPACKING = 250e6;
 
-/** The stages of the real outage as a rehearsal knows them: what it measured itself, and what can only be reckoned. */
+/** The stages of the real outage after a rehearsal: measured ones, and those that can only be estimated. */
 export function expectedStages(rehearsed: Rehearsed): Stage[] {
   const { databaseSeconds, sealSeconds, dump, bundleBytes, mediaBytes, mediaFiles } = rehearsed;
   const dumpBytes = dump.plain.size;
@@ -41,14 +41,14 @@ export function expectedStages(rehearsed: Rehearsed): Stage[] {
   });
 }
 
-/** What a rehearsal says at its end. */
+/** The finding at the end of a rehearsal. */
 export function expectedOutage(rehearsed: Rehearsed): Finding {
   const stages = expectedStages(rehearsed);
   const sum = stages.reduce((seconds, stage) => seconds + stage.seconds, 0);
   return {
     id: "outage-expected",
     level: "ok",
-    sentence: `the real move will cost about ${formatDuration(Math.ceil(sum))} without the server, as far as a rehearsal can tell`,
+    sentence: `the outage of the real move will be about ${formatDuration(Math.ceil(sum))}, according to this rehearsal`,
     evidence: stages.map(
       ({ label, seconds, basis }) =>
         `${label}: ${formatDuration(seconds)}, ${basis === "measured" ? "measured in this run" : "assumed"}`,

@@ -1,16 +1,16 @@
 import { formatBytes, formatDuration } from "../../report/units.ts";
 import { type Estimate, estimateMove, type Load, type Rates } from "./estimate.ts";
 
-/** Something that would make the outage shorter. */
+/** A way to shorten the outage. */
 export interface Saving {
   readonly id: string;
   /** What to do, in words. */
   readonly what: string;
-  /** Seconds less, at most. */
+  /** Seconds saved, at most. */
   readonly seconds: number;
 }
 
-/** A table that can be made smaller, how, and which part of it may go at most. */
+/** A table that can be made smaller, how, and the largest share that can be saved. */
 const SHRINKABLE: readonly { table: string; id: string; share: number; how: string }[] = [
   {
     table: "state_groups_state",
@@ -22,17 +22,17 @@ const SHRINKABLE: readonly { table: string; id: string; share: number; how: stri
     table: "received_transactions",
     id: "received-transactions",
     share: 1,
-    how: "let Synapse clean received_transactions: it deletes those older than a month by itself, so a large table means that it does not get to it",
+    how: "let Synapse clean up received_transactions: it deletes rows older than a month, so a large table means that this does not run",
   },
   {
     table: "event_push_actions",
     id: "push-actions",
     share: 0.5,
-    how: "ask people to read what they have not: event_push_actions keeps a row for each unread message and person",
+    how: "ask users to read their unread messages: event_push_actions has a row for each unread message and user",
   },
 ];
 
-/** What would shorten the outage, the greatest first, and by how much at most; nothing below a second or a hundredth. */
+/** Ways to shorten the outage and the most each saves, largest first; none below a second or one percent. */
 export function savings(load: Load, rates: Rates, byTable: ReadonlyMap<string, number>): Saving[] {
   const now = estimateMove(load, rates);
   const less = (other: Load, otherRates: Rates = rates) =>
@@ -53,12 +53,12 @@ export function savings(load: Load, rates: Rates, byTable: ReadonlyMap<string, n
   }
   found.push({
     id: "faster-link",
-    what: `a road between the hosts that is twice as fast, or a bundle folder that both hosts can reach`,
+    what: `a link between the hosts that is twice as fast, or a bundle folder that both hosts can access`,
     seconds: less(load, { ...rates, link: rates.link * 2 }),
   });
   found.push({
     id: "less-media",
-    what: `delete old uploads that nobody needs, for good (admin API, media/delete with before_ts and size_gt): each GiB less`,
+    what: `permanently delete old uploads that are no longer needed (admin API, media/delete with before_ts and size_gt): for each GiB`,
     seconds: load.mediaBytes < GIB ? 0 : less({ ...load, mediaBytes: load.mediaBytes - GIB }),
   });
   const least = Math.max(1, now.outageSeconds / 100);
@@ -66,7 +66,7 @@ export function savings(load: Load, rates: Rates, byTable: ReadonlyMap<string, n
 }
 
 /**
- * Seconds that igzip would take off the outage where it is not installed. Not measured, as it is not there: on the dump
+ * Seconds that igzip would save where it is not installed. Not measured, because it is not there: on the dump
  * of a database of 1.1 GB it took 1.1 s where zlib took 7.8 s on one core.
  */
 export function savedByIgzip(load: Load, rates: Rates, cores: number): number {

@@ -18,11 +18,11 @@ export interface Times {
   readonly now: number;
   /** The cut-over. */
   readonly when: number;
-  /** Whether somebody named it, or it is the earliest that is safe. */
+  /** Whether --when gave it; otherwise it is the earliest safe time. */
   readonly named: boolean;
 }
 
-/** What is known of the address, as plain words and numbers. */
+/** What is known about the address, in words. */
 export interface Address {
   /** What to lower before the move, a line each: "A matrix.example.org from 86400 to 300 seconds". */
   readonly toLower: readonly string[];
@@ -35,26 +35,26 @@ export interface Address {
 export interface Move extends Names, Times {
   readonly address: Address | undefined;
   readonly estimate: Estimate | undefined;
-  /** Finding ids of blockers that are not cleared: the move cannot begin before. */
+  /** Finding ids of the blockers that must be fixed before the move. */
   readonly blockers: readonly string[];
   /** Synapse's version at the source, where it is known. */
   readonly version: string | undefined;
   readonly atRisk: number;
-  /** Nothing on the old host is known that could stop the server. */
+  /** Whether no way to stop the server was found on the old host. */
   readonly stoppedByHand: boolean;
 }
 
 const HOUR = 3600_000;
 const DAY = 24 * HOUR;
 
-/** This person's move, in order, ready to paste. */
+/** The steps of this move, in order, with commands to paste. */
 export function agendaOf(move: Move): Agenda {
   const moments = [...before(move), ...outage(move), ...after(move)];
   return {
     title: "The move, step by step",
     note: move.named
       ? "Times are UTC. Run the commands as root; those of the outage inside tmux."
-      : `Times are UTC, for a cut-over as early as is safe; name another with --when. Run the commands as root; those of the outage inside tmux.`,
+      : `Times are UTC, for the earliest safe cut-over; choose another with --when. Run the commands as root; those of the outage inside tmux.`,
     moments,
   };
 }
@@ -65,31 +65,31 @@ function before(move: Move): Moment[] {
   if (blockers.length > 0) {
     moments.push({
       when: dateWords(now),
-      title: "Clear what blocks the move",
+      title: "Fix the blockers",
       where: "on the old host",
-      text: `The findings say how: ${blockers.join(", ")}. Then plan again.`,
+      text: `The findings say how: ${blockers.join(", ")}. Then run plan again.`,
       tone: "now",
     });
   }
   if (address !== undefined && address.toLower.length > 0) {
     moments.push({
       when: blockers.length > 0 ? "then" : dateWords(now),
-      title: "Lower the times to live",
+      title: "Lower the TTLs",
       where: "where your DNS and web server are kept",
-      text: `${address.toLower.join("; ")}. Everybody who has the old values forgets them by ${dateWords(address.safeFrom)}.`,
+      text: `${address.toLower.join("; ")}. Cached old values expire by ${dateWords(address.safeFrom)}.`,
       tone: "now",
     });
   }
   moments.push({
-    title: "Make the new host ready",
+    title: "Prepare the new host",
     where: "on the new host",
-    text: `Install Synapse${version === undefined ? "" : ` ${version}, the version of the old host`}${sqlite ? "" : ", PostgreSQL"}, gpg and synlift. Keep that Synapse from running, and make room for the old one's configuration${sqlite ? "" : " and database"}:`,
+    text: `Install Synapse${version === undefined ? "" : ` ${version}, the version of the old host`}${sqlite ? "" : ", PostgreSQL"}, gpg and synlift. Stop and disable that Synapse, and prepare a place for the old one's configuration${sqlite ? "" : " and database"}:`,
     commands: prepareCommands(move),
   });
   moments.push({
     title: "Rehearse",
     where: "on the old host",
-    text: "The server keeps running. It tells how long each piece takes, and finds what would fail.",
+    text: "The server keeps running. A rehearsal measures how long each stage takes, and finds what would fail.",
     commands: ["tmux new -s rehearsal", exportCommand(move, true)],
   });
   moments.push({
@@ -98,14 +98,14 @@ function before(move: Move): Moment[] {
     where: "on the old host",
     text:
       atRisk > 0
-        ? `${atRisk} ${atRisk === 1 ? "person would" : "people would"} lose encrypted messages if they had to sign in anew. The move keeps their sessions; their key backup should work before it all the same.`
-        : "What happens, when, and that nobody must press reset.",
+        ? `${atRisk} ${atRisk === 1 ? "person would" : "people would"} lose encrypted messages if they had to sign in again. The move keeps their sessions; still, their key backup should work before it.`
+        : "Tell them what happens and when, and not to reset their encryption keys.",
     commands: [usersCommand(move, dateWords(when), outageWords(move))],
   });
   return moments;
 }
 
-/** As people are to read it: rounded up, since nobody is cross about a server that is back early. */
+/** The outage in words for the announcement, rounded up: a server that is back early is no problem. */
 function outageWords({ estimate }: Move): string {
   if (estimate === undefined) return "some hours";
   const minutes = Math.ceil(estimate.outageSeconds / 300) * 5;
@@ -120,37 +120,37 @@ function outage(move: Move): Moment[] {
   return [
     {
       when: dateWords(when),
-      title: "Stop it for good and pack it",
+      title: "Stop the old server permanently and export it",
       where: "on the old host",
-      text: `Media is packed first, while the server still serves. Then the command says all that it is about to do and asks once; from there people are without their server.${stoppedByHand ? " Nothing here says what stops it: add --stop-command, or stop it yourself with its workers when you are asked to." : ""} Until the new server is open, synlift rollback takes everything back.`,
+      text: `Media is packed first, while the server still runs. Then the command lists what it will do and asks once; the outage starts there.${stoppedByHand ? " No way to stop it was found on this host: add --stop-command, or stop it and its workers yourself when asked." : ""} Until the new server is open, synlift rollback undoes everything.`,
       commands: ["tmux new -s move", exportCommand(move, false)],
       tone: "outage",
     },
     {
-      title: "Carry it",
+      title: "Copy the bundle to the new host",
       where: "on the old host",
-      text: "The passphrase goes by another road: the last command shows it.",
+      text: "Send the passphrase through another channel: the last command shows it.",
       commands: [carryCommand(move), showPassphrase(move)],
       tone: "outage",
     },
     {
-      title: "Take the passphrase",
+      title: "Store the passphrase",
       where: "on the new host",
-      text: "Run this alone, paste the passphrase that the old host showed, then Enter and Ctrl-D.",
+      text: "Run only this command, paste the passphrase that the old host showed, then press Enter and Ctrl-D.",
       commands: [TAKE_PASSPHRASE],
       tone: "outage",
     },
     {
-      title: "Unpack it",
+      title: "Restore the bundle",
       where: "on the new host",
-      text: "Inside tmux too.",
+      text: "Also inside tmux.",
       commands: [restoreCommand(move, mediaFolder)],
       tone: "outage",
     },
     {
-      title: "Prove it and open it",
+      title: "Verify the new server and open it",
       where: "on the new host",
-      text: "Every gate is checked; only then does the server start. Until here everything can be undone, with synlift rollback on the old host.",
+      text: "Every gate is checked before the server starts. Up to this point synlift rollback on the old host undoes everything.",
       commands: [OPEN_COMMAND, "systemctl enable matrix-synapse"],
       tone: "no-return",
     },
@@ -165,19 +165,19 @@ function after({ when, address }: Move): Moment[] {
       where: "where your DNS and web server are kept",
       text:
         change.length > 0
-          ? `Let these lead to the new host: ${change.join("; ")}. Until everybody has seen it, let the old host's web server pass requests on to the new one.`
-          : "Let your domain's records, proxy or well-known files lead to the new host.",
+          ? `Point these to the new host: ${change.join("; ")}. Until the change has propagated, let the old host's web server proxy requests to the new one.`
+          : "Point your domain's DNS records, proxy or well-known files to the new host.",
       tone: "outage",
     },
     {
       when: dateWords(when + 2 * DAY),
-      title: "Raise the times to live again, and take the old host's forwarding away",
-      text: "Other servers may keep a well-known file for 48 hours.",
+      title: "Raise the TTLs again, and remove the forwarding on the old host",
+      text: "Other servers may cache a well-known file for 48 hours.",
     },
     {
       when: dateWords(when + 14 * DAY),
       title: "Remove the bundle and its passphrase from both hosts",
-      text: "When nobody has missed anything.",
+      text: "When everything works and nothing is missing.",
     },
   ];
 }

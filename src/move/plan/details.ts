@@ -3,7 +3,7 @@ import type { Looked } from "./look.ts";
 import type { PlanShown } from "./page.ts";
 import type { PlanQuestions } from "./questions.ts";
 
-/** What `--json` tells besides the findings: plain values, sizes in bytes, times in seconds and ISO 8601. No secrets. */
+/** The details of `--json` besides the findings: sizes in bytes, durations in seconds, dates in ISO 8601. No secrets. */
 export function planDetails(shown: PlanShown, delegation: Json): Readonly<Record<string, Json>> {
   const { serverName, looked, questions, agenda, safeFrom } = shown;
   return {

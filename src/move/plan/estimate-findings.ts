@@ -5,7 +5,7 @@ import { contributors } from "../outage/savings.ts";
 import type { Foreseen } from "./estimate.ts";
 import type { PlanQuestions } from "./questions.ts";
 
-/** How long people will be without their server, and what would make it shorter. */
+/** How long the outage will be, and what would shorten it. */
 export function estimateFindings(
   foreseen: Foreseen | undefined,
   { linkNamed, link }: Pick<PlanQuestions, "linkNamed" | "link">,
@@ -15,8 +15,8 @@ export function estimateFindings(
       {
         id: "estimate",
         level: "note",
-        sentence: "the outage cannot be estimated, since not everything could be looked at",
-        hint: "clear what kept it, then plan again",
+        sentence: "the outage cannot be estimated, because not everything could be inspected",
+        hint: "fix the other findings, then run plan again",
       },
     ];
   }
@@ -29,7 +29,7 @@ export function estimateFindings(
       sentence: `the outage will be about ${formatDuration(Math.ceil(estimate.outageSeconds))}, for a bundle of about ${formatBytes(estimate.bundleBytes)}`,
       evidence: [
         ...contributors(estimate, 5),
-        linkNamed ? `reckoned with ${road}, as given` : `assumed: ${road}; --link says otherwise`,
+        linkNamed ? `calculated with ${road}, as given` : `assumed: ${road}; change it with --link`,
       ],
     },
   ];
@@ -46,8 +46,8 @@ export function estimateFindings(
       id: "estimate-igzip",
       level: "note",
       sentence: `igzip is not installed here: with it the outage would be about ${formatDuration(Math.round(savedByIgzip))} shorter`,
-      evidence: ["reckoned from how much faster than zlib it was elsewhere; a rehearsal measures it"],
-      hint: `install the package ${IGZIP_PACKAGE}, for instance: apt-get install ${IGZIP_PACKAGE}`,
+      evidence: ["estimated from its speed relative to zlib on another machine; a rehearsal measures it"],
+      hint: `install the package ${IGZIP_PACKAGE}, for example: apt-get install ${IGZIP_PACKAGE}`,
     });
   }
   return findings;

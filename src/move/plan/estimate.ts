@@ -13,13 +13,13 @@ export interface Foreseen {
   readonly load: Load;
   readonly rates: Rates;
   readonly savings: readonly Saving[];
-  /** Seconds that igzip would save where it is not installed, about; 0 where it is. */
+  /** Approximate seconds that igzip would save where it is not installed; 0 where it is. */
   readonly savedByIgzip: number;
 }
 
 /**
- * Measures a sample on this machine and reckons with it. `besides` are the bytes of a second database. Throws as
- * `measureRates` does.
+ * Measures a sample on this machine and estimates from it. `besides` are the bytes of a second database. Throws what
+ * `measureRates` throws.
  */
 export async function foresee(
   opened: Look,
@@ -31,7 +31,7 @@ export async function foresee(
 ): Promise<Foreseen> {
   const measured = await measureRates(opened, facts, system, progress);
   const rates: Rates = { ...measured.rates, link };
-  // What is measured of one database is taken to be true of the other.
+  // The measurements of one database are assumed for the other.
   const share = facts.bytes > 0 ? besides / facts.bytes : 0;
   const load: Load = {
     dumpBytes: measured.dumpBytes * (1 + share),

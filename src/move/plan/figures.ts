@@ -29,7 +29,7 @@ export function mediaBars({ media }: Looked): Bars | undefined {
   const kinds = media?.kinds;
   if (!kinds) return undefined;
   const named: readonly [string, { readonly files: number; readonly bytes: number }][] = [
-    ["uploads of people here", kinds.localUploads],
+    ["local uploads", kinds.localUploads],
     ["their thumbnails", kinds.localThumbnails],
     ["media of other servers", kinds.remoteMedia],
     ["thumbnails of it", kinds.remoteThumbnails],
@@ -38,7 +38,7 @@ export function mediaBars({ media }: Looked): Bars | undefined {
   ];
   return {
     title: "Media by kind",
-    note: "uploads and their thumbnails travel; the rest is fetched again when somebody asks for it",
+    note: "uploads and their thumbnails are moved; the rest is fetched again when requested",
     rows: named.map(([label, { files, bytes }]) => ({
       label: label.trim(),
       value: bytes,
@@ -53,7 +53,7 @@ export function mediaColumns({ media }: Looked): Columns | undefined {
   const amount = ({ bytes }: { readonly bytes: number }) => ({ value: bytes, text: formatBytes(bytes) });
   return {
     title: "Media by age",
-    series: ["uploads of people here", "media of other servers"],
+    series: ["local uploads", "media of other servers"],
     columns: columns.map(({ period, local, remote }) => ({
       label: period === "" ? "no date" : period,
       values: [amount(local), amount(remote)],
@@ -67,12 +67,12 @@ export function outageTimeline({ estimate }: Looked, questions: PlanQuestions): 
   const road = `${formatBytes(questions.link)}/s between the hosts`;
   return {
     title: "The outage",
-    note: `packing is measured on this machine with a sample, without its disk; restoring is reckoned for a like machine; ${questions.linkNamed ? road : `assumed: ${road}`}`,
+    note: `packing is measured with a sample on this machine, without disk writes; restoring is estimated for a similar machine; ${questions.linkNamed ? road : `assumed: ${road}`}`,
     stages: estimate.outage.map(({ label, seconds }) => ({ label, seconds })),
   };
 }
 
-/** The figures that a person asks for first. */
+/** The most important figures. */
 export function planFacts(looked: Looked): Fact[] {
   const { estimate, database, media, people } = looked;
   return [
@@ -88,7 +88,7 @@ export function planFacts(looked: Looked): Fact[] {
             value: `${formatBytes(database.bytes)}, ${database.engine === "sqlite" ? "SQLite" : "PostgreSQL"} ${database.version}`,
           },
         ]),
-    ...(media?.packed ? [{ label: "Media that travels", value: mediaWords(media) }] : []),
+    ...(media?.packed ? [{ label: "Media to move", value: mediaWords(media) }] : []),
     ...(people === undefined ? [] : [{ label: "People", value: peopleWords(people) }]),
     ...(looked.version === undefined ? [] : [{ label: "Synapse", value: looked.version.version.text }]),
   ];

@@ -8,12 +8,12 @@ import type { Source } from "./questions.ts";
 
 export interface ServiceLook {
   readonly running: boolean;
-  /** It runs, and nothing on this host is known that could stop it. */
+  /** It runs, and no way to stop it was found on this host. */
   readonly stoppedByHand: boolean;
   readonly findings: readonly Finding[];
 }
 
-/** Whether the server runs, and who will stop it then. */
+/** Whether the server runs, and what will stop it for the move. */
 export async function lookAtService(
   { homeserver, launch, launches }: Source,
   system: System,
@@ -26,7 +26,7 @@ export async function lookAtService(
   return { running, stoppedByHand, findings: [...findings, inspectKeeper(homeserver, keeper)] };
 }
 
-/** An export may be told more. */
+/** `plan` has no options for this; `export` has. */
 const NOTHING_GIVEN = { unit: [], container: [] };
 
 function runningFinding({ serverName }: Homeserver, running: boolean): Finding {
@@ -35,6 +35,6 @@ function runningFinding({ serverName }: Homeserver, running: boolean): Finding {
     : {
         id: "service",
         level: "note",
-        sentence: `${serverName} does not run on this host now: what it would say of itself is not in this plan`,
+        sentence: `${serverName} is not running on this host: this plan lacks what only a running server can report`,
       };
 }

@@ -28,7 +28,7 @@ import { shellFindings } from "./host/shell.ts";
 import { lookAtService } from "./look-service.ts";
 import type { PlanQuestions, Source } from "./questions.ts";
 
-/** All that was found out about a homeserver; what could not be is undefined, and a finding says why. */
+/** What was found out about a homeserver; what could not be is undefined, and a finding says why. */
 export interface Looked {
   readonly findings: readonly Finding[];
   readonly running: boolean;
@@ -45,7 +45,7 @@ export interface Looked {
   readonly savings: readonly Saving[];
 }
 
-/** Looks at everything of a homeserver, in an order in which the quickest answers come first. Changes nothing. */
+/** Inspects a whole homeserver, quickest checks first. Changes nothing. */
 export async function lookAtHomeserver(
   { homeserver, launch, launches }: Source,
   questions: PlanQuestions,
@@ -98,7 +98,7 @@ export async function lookAtHomeserver(
     const facts = database?.facts;
     const { version: schemaVersion, compat: compatVersion } = facts?.schema ?? {};
     findings.push(...inspectVersions({ source: version, schemaVersion, compatVersion, target }));
-    // A session that met a failure is over.
+    // After a failure the session cannot be used any more.
     const usable = facts?.schema && !database?.findings.some(({ id }) => id === "database-look");
     const session = usable ? opened?.session : undefined;
     const media = await look("media", () =>
@@ -183,7 +183,7 @@ export async function lookAtHomeserver(
   }
 }
 
-/** What has to do with this host alone, and can be looked at also where the configuration cannot be read. */
+/** Checks of this host alone, which also work when the configuration cannot be read. */
 export async function workroom(
   homeserver: Homeserver | undefined,
   { out }: Pick<PlanQuestions, "out">,
@@ -203,7 +203,7 @@ export async function workroom(
   ];
 }
 
-/** Runs one look after another. One that fails for a foreseen reason becomes a finding, and the others still come. */
+/** Runs checks one after another. One that throws a `MigrationError` becomes a finding, and the others still run. */
 function attempts(findings: Finding[], signal: AbortSignal) {
   return async <Answer>(what: string, ask: () => Promise<Answer>): Promise<Answer | undefined> => {
     signal.throwIfAborted();
@@ -228,6 +228,6 @@ export function unseen(what: string, { code, message, hint }: MigrationError): F
     id,
     level: "blocker",
     sentence: message,
-    hint: hint ?? "an export would meet the same: clear it, then plan again",
+    hint: hint ?? "an export would fail with this too: fix it, then run plan again",
   };
 }

@@ -13,12 +13,12 @@ export interface PlanShown {
   readonly questions: PlanQuestions;
   readonly findings: readonly Finding[];
   readonly agenda: Agenda | undefined;
-  /** Milliseconds since 1970; undefined when the address could not be looked at. */
+  /** Milliseconds since 1970; undefined when the address could not be inspected. */
   readonly safeFrom: number | undefined;
   readonly now: number;
 }
 
-/** The plan as a page for people. Holds names and numbers, and nothing secret. */
+/** The plan as an HTML page. Contains names and numbers, and no secrets. */
 export function planPage({
   serverName,
   looked,
@@ -33,7 +33,7 @@ export function planPage({
   const columns = looked && mediaColumns(looked);
   return {
     title: `Moving ${serverName}`,
-    lead: "Looked at without changing anything: whether the move will work, how long people will be without their server, and what to do when.",
+    lead: "Whether the move will work, how long the outage will be, and what to do when. Nothing was changed.",
     verdict: { level: worst(findings), sentence: verdictOf(findings, looked) },
     facts: [
       ...(looked ? planFacts(looked) : []),
@@ -48,7 +48,7 @@ export function planPage({
   };
 }
 
-/** What a person should take away who reads nothing else. */
+/** The conclusion, for a person who reads nothing else. */
 export function verdictOf(findings: readonly Finding[], looked: Looked | undefined): string {
   const count = (level: Finding["level"]) => findings.filter((finding) => finding.level === level).length;
   const [blockers, warnings] = [count("blocker"), count("warning")];
@@ -57,8 +57,8 @@ export function verdictOf(findings: readonly Finding[], looked: Looked | undefin
       ? ""
       : `, with an outage of about ${formatDuration(Math.ceil(looked.estimate.outageSeconds))}`;
   if (blockers > 0)
-    return `${blockers === 1 ? "one thing keeps" : `${blockers} things keep`} the move from working; clear ${blockers === 1 ? "it" : "them"} first`;
+    return `${blockers === 1 ? "one blocker prevents" : `${blockers} blockers prevent`} the move; fix ${blockers === 1 ? "it" : "them"} first`;
   if (warnings > 0)
-    return `the move will work${outage}; ${warnings === 1 ? "one warning wants" : `${warnings} warnings want`} a decision`;
+    return `the move will work${outage}; ${warnings === 1 ? "one warning needs" : `${warnings} warnings need`} a decision`;
   return `the move will work${outage}`;
 }

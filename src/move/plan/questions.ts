@@ -3,23 +3,23 @@ import type { MediaRepo } from "../../homeserver/media/media-repo/usage.ts";
 import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 
-/** What a person wants to know, and what they know of the new host. */
+/** The options of `plan`, and what is known about the new host. */
 export interface PlanQuestions {
   readonly deep: boolean;
   /** Base address of the new server. */
   readonly target?: string | undefined;
   /** The database on the new host, if it can be reached from here. */
   readonly targetDatabase?: PostgresAddress | undefined;
-  /** Base address of the old one, if not its own listeners. */
+  /** Base address of the old server, instead of its own listeners. */
   readonly url?: string | undefined;
-  /** Bytes of the largest upload that the target takes. */
+  /** Bytes of the largest upload that the target accepts. */
   readonly uploadLimit?: number | undefined;
   readonly mediaRepo?: MediaRepo | undefined;
   /** Folder of the bundle, absolute. */
   readonly out: string;
   /** Bytes per second between the hosts. */
   readonly link: number;
-  /** Whether somebody said so, or it is assumed. */
+  /** Whether it was given; otherwise it is assumed. */
   readonly linkNamed: boolean;
 }
 export interface Source {

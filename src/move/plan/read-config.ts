@@ -5,7 +5,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import { unseen } from "./look.ts";
 
-/** A configuration that cannot be read is a finding: what has nothing to do with it can still be looked at. */
+/** Reads the configuration; one that cannot be read becomes a finding, so that other checks still run. */
 export async function readOrSay(
   source: ConfigSource,
   files: Files,

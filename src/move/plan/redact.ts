@@ -5,7 +5,7 @@ import type { Hidden } from "../../report/stand-ins.ts";
 import { describeAddress } from "../../system/postgres/postgres.ts";
 import type { Looked } from "./look.ts";
 
-/** Path components that say nothing about whose they are: every Synapse has them. */
+/** Path components that identify nobody, because every Synapse has them. */
 const USUAL_PATHS = [
   ...[
     "matrix-synapse",
@@ -25,11 +25,11 @@ export interface Told {
   readonly homeserver: Homeserver | undefined;
   readonly looked: Looked | undefined;
   readonly findings: readonly Finding[];
-  /** Other host names, by what they are: "new-host". */
+  /** Other host names, with their kind: "new-host". */
   readonly hosts: readonly (readonly [kind: string, name: string])[];
 }
 
-/** For a plan that is handed on: leaves out this server's names, its people's and its keys', and those of other hosts. */
+/** For a plan that will be shared: redacts the names of this server, its users, keys and rooms, and of other hosts. */
 export const planRedactor = (told: Told): Redactor =>
   redactor(namesLeftOut(told), { paths: { keep: USUAL_PATHS } });
 
@@ -47,7 +47,7 @@ function namesLeftOut({ homeserver, looked, findings, hosts }: Told): Hidden[] {
     hide(homeserver.serverName.replace(/:\d+$/, ""), "this-server");
     const { database } = homeserver;
     if (database.kind === "postgres") {
-      // Short names stand in ordinary sentences too: only where they mean the database they are left out.
+      // Short names also occur in ordinary sentences: they are redacted only within the database's address.
       hide(describeAddress({ parameters: plainly(database.args) }), "database");
       for (const key of ["host", "hostaddr", "user", "dbname", "database"])
         hide(telling(database.args[key]), `database-${key}`);
@@ -63,7 +63,7 @@ function namesLeftOut({ homeserver, looked, findings, hosts }: Told): Hidden[] {
   return [...hidden].map(([name, as]) => ({ text: name, as }));
 }
 
-/** A name that says something of somebody, and is long enough to be no ordinary word. */
+/** A name that identifies somebody, and is too long to be an ordinary word. */
 const telling = (value: unknown) =>
   typeof value === "string" &&
   value.length > 4 &&
@@ -81,7 +81,7 @@ function plainly(args: Readonly<Record<string, unknown>>): Record<string, string
   );
 }
 
-/** Public keys: whoever knows one finds the server that it belongs to. */
+/** Public keys: they identify the server. */
 function* keysIn(findings: readonly Finding[]): Iterable<string> {
   for (const line of linesOf(findings))
     for (const [, id, key] of line.matchAll(/(ed25519:[A-Za-z0-9_]+)(?: ([A-Za-z0-9+/]{43}))?/g)) {

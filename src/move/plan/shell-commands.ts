@@ -2,10 +2,10 @@ import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Launch } from "../../homeserver/service/find/launch.ts";
 import { shellCommand, shellWord } from "../../system/shell-word.ts";
 
-/** This person's own names, as the commands need them. */
+/** The names and options that the commands contain. */
 export interface Names {
   readonly homeserver: Homeserver;
-  /** How the old server is started, where this host says so. */
+  /** How the old server is started, where known. */
   readonly launch: Launch | undefined;
   readonly workers: readonly Launch[];
   /** Folder of the bundle, absolute. */
@@ -13,9 +13,9 @@ export interface Names {
   /** As ssh takes it: "root@new.example.org". */
   readonly newHost: string;
   readonly split: string | undefined;
-  /** Ids of findings that were accepted and that the export will ask for again. */
+  /** Accepted finding ids that the export needs again. */
   readonly accepted: readonly string[];
-  /** Whether this host has it: the other must have it too. */
+  /** Whether rsync is installed on this host; the new host needs it too. */
   readonly rsync: boolean;
   /** Whether the database is a file. */
   readonly sqlite: boolean;
@@ -59,18 +59,18 @@ export function carryCommand({ out, newHost, rsync }: Names): string {
 
 const parentOf = (path: string) => path.slice(0, Math.max(1, path.lastIndexOf("/")));
 
-/** Shown on the old host, typed into the new one: by another road than the bundle's. */
+/** Shown on the old host and typed on the new one, so that it does not travel with the bundle. */
 export const showPassphrase = ({ out }: Names) =>
   shellCommand(["cat", shellWord(`${folder(out)}.passphrase`)]);
 export const TAKE_PASSPHRASE = "(umask 077; cat > /root/move.passphrase)";
 
-/** A place for the configuration that Synapse's account can enter, and a database user whose password nobody sees. */
+/** A folder for the configuration that Synapse's account can enter, and a database user whose password is never shown. */
 export const prepareCommands = ({ sqlite }: Names): string[] => [
   [
     "systemctl disable --now matrix-synapse",
     "mv /etc/matrix-synapse /etc/matrix-synapse.from-package",
     "install -d -m 0700 -o matrix-synapse /etc/matrix-synapse",
-    // The package's Synapse may have run already, and made one. Nothing is lost: it is only moved.
+    // The package's Synapse may have created one already. Nothing is lost: it is only renamed.
     ...(sqlite ? [`[ ! -e ${SQLITE_PATH} ] || mv ${SQLITE_PATH} ${SQLITE_PATH}.from-package`] : []),
   ].join("\n"),
   ...(sqlite ? [] : [POSTGRES_USER]),

@@ -5,13 +5,13 @@ import { tableText } from "../../report/table.ts";
 import { type Look, noteText, sectionText } from "../../report/text.ts";
 
 /**
- * The plan for a terminal, but for its findings: the same facts, figures and steps as the page has. Ends with a line
+ * The plan for a terminal, without its findings: the same facts, figures and steps as on the page. Ends with a line
  * break. Commands are never broken, so that they can be copied.
  */
 export function planText({ facts, timeline, agenda, bars, columns = [] }: Page, look: Look): string {
   const sections = [
     sectionText(
-      "In short",
+      "Summary",
       tableText(
         [{ name: "what" }, { name: "how much" }],
         facts.map(({ label, value }) => [label, value]),

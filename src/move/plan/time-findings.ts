@@ -2,7 +2,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { Times } from "./agenda.ts";
 import { dateWords } from "./dates.ts";
 
-/** Whether the time that somebody named for the move can be. No finding where nobody named one. */
+/** Whether the move can start at the given time. No finding when none was given. */
 export function timeFindings({ now, when, named }: Times, safeFrom: number | undefined): Finding[] {
   if (!named) return [];
   if (when < now) {
@@ -10,8 +10,8 @@ export function timeFindings({ now, when, named }: Times, safeFrom: number | und
       {
         id: "when",
         level: "warning",
-        sentence: `the move is planned for ${dateWords(when)}, which is over`,
-        hint: "name a time to come: --when",
+        sentence: `the move is planned for ${dateWords(when)}, which is in the past`,
+        hint: "choose a future time: --when",
       },
     ];
   }
@@ -21,8 +21,8 @@ export function timeFindings({ now, when, named }: Times, safeFrom: number | und
     {
       id: "when",
       level: "warning",
-      sentence: `on ${dateWords(when)} others may still have the old address; that ends on ${dateWords(safeFrom)}, if the times to live are lowered now`,
-      hint: "move later, or let the old host pass everything on to the new one until then",
+      sentence: `on ${dateWords(when)} others may still have the old address cached, until ${dateWords(safeFrom)} if the TTLs are lowered now`,
+      hint: "move later, or let the old host proxy all requests to the new one until then",
     },
   ];
 }

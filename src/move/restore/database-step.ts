@@ -33,7 +33,7 @@ import type { System } from "../../system/system.ts";
 import type { Delivery } from "./delivery.ts";
 import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-with-pg-restore.ts";
 
-/** What is restored of each store. `filling` is what the journal says meanwhile: by which bundle, and which database. */
+/** The restore step of each database. `filling` is the journal fact that names the bundle and the database during the restore. */
 const PACKED = {
   main: { step: "restore/database", label: "database", filling: "filling" },
   state: { step: "restore/database-state", label: "state database", filling: "filling-state" },
@@ -47,20 +47,20 @@ const SECTIONS = { main: DATABASE_SECTION, state: STATE_SECTION, mas: MAS_DATABA
 
 const fillingFact = (id: string, { target }: DatabaseRestore) => `${id} ${describeTarget(target)}`;
 
-/** Whether an earlier run began to fill this database from this bundle, or has filled it. */
+/** Whether an earlier run started or finished restoring this database from this bundle. */
 export const wasBegun = (id: string, restore: DatabaseRestore, journal: Journal) =>
   wasRestored(id, restore, journal) ||
   wasFilling(id, restore, journal) ||
   halfFilled(id, restore, journal) !== undefined;
 
-/** Whether an earlier run has filled this database from this bundle, and said so. */
+/** Whether the journal says that this database was restored from this bundle. */
 export const wasRestored = (id: string, restore: DatabaseRestore, journal: Journal) =>
   journal.steps[PACKED[restore.store].step]?.inputs["bundle"] === id;
 
-/** What the journal says while pg_restore fills it, before the mark: where that breaks off, something is left. */
+/** The journal fact during a pg_restore, without the mark: an interruption leaves the database partly restored. */
 const halfFact = (id: string, restore: DatabaseRestore) => `half ${fillingFact(id, restore)}`;
 
-/** What an earlier run began that was to fill this database from this bundle, over several connections, and came to no end. */
+/** An unfinished pg_restore of this database from this bundle by an earlier run; undefined when there is none. */
 export function halfFilled(id: string, restore: DatabaseRestore, journal: Journal): Begun | undefined {
   const fact = journal.facts[PACKED[restore.store].filling];
   const bare = halfFact(id, restore);
@@ -72,24 +72,24 @@ export function halfFilled(id: string, restore: DatabaseRestore, journal: Journa
 const wasFilling = (id: string, restore: DatabaseRestore, journal: Journal) =>
   journal.facts[PACKED[restore.store].filling] === fillingFact(id, restore);
 
-/** Under which name it was counted. */
+/** The inventory section of a database. */
 export const sectionName = (store: Store) => SECTIONS[store];
 
-/** What a database is packed as, by its plain name. */
+/** The plain name of a database's artifact. */
 export const artifactOf = ({ store, section }: DatabaseRestore) =>
   section.engine === "sqlite" ? SQLITE_ARTIFACT : dumpArtifact(store, section.dumpFormat ?? "plain");
 
 interface Into {
   readonly journal: Journal;
-  /** Whom a file is to belong to. */
+  /** The owner of an SQLite file. */
   readonly owner: Owner;
-  /** Where one comes as such, */
+  /** For dumps in PostgreSQL's custom format. */
   readonly archives?: FromArchives | undefined;
-  /** and how large it is. */
+  /** Bytes of such a dump, decrypted. */
   readonly clearBytes?: (one: DatabaseRestore) => number;
 }
 
-/** Fills the database. Done when it was filled by this very bundle. */
+/** Restores the database. Already done when it was restored from this same bundle. */
 export function databaseStep(
   delivery: Delivery,
   restore: DatabaseRestore,
@@ -106,7 +106,7 @@ export function databaseStep(
     const begins = () => journal.setFact(filling, fillingFact(id, restore));
     if (target.engine === "postgres" && comesAsArchive(restore)) {
       const write = delivery.write?.bind(delivery, artifactOf(restore), label);
-      if (!archives || !write) throw new TypeError("nobody said where and how a dump is written down");
+      if (!archives || !write) throw new TypeError("a custom dump needs `archives` and `write`");
       const begun = halfFilled(id, restore, journal);
       const half = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
       const marks = { half, whole: begins };
@@ -149,7 +149,7 @@ async function fillPostgres(
   const { text } = await postgresProgramVersion(psql, system.programs, through);
   if (!knowsRestrict(text)) {
     progress.note(
-      `psql ${text} cannot be kept from commands in a dump: restore only what you trust, or update it`,
+      `psql ${text} cannot block meta-commands in a dump: restore only bundles you trust, or update psql`,
     );
   }
   const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
@@ -167,8 +167,8 @@ async function fillPostgres(
 }
 
 /**
- * Why a database is not there as an earlier run has filled it; undefined when it is. One that was filled by a run which
- * was stopped after its COMMIT is there.
+ * Why a database that an earlier run restored is not usable; undefined when it is. A run that was interrupted after its
+ * COMMIT counts as restored.
  */
 export async function whyNotRestored(
   id: string,
@@ -180,13 +180,13 @@ export async function whyNotRestored(
   const inputs = journal.steps[PACKED[store].step]?.inputs;
   if (inputs?.["bundle"] === id && inputs["database"] === describeTarget(target))
     return whatIsGone(restore, system);
-  return (await wasFilled(id, restore, journal, system)) ? undefined : "the new host does not have it";
+  return (await wasFilled(id, restore, journal, system)) ? undefined : "it is not on the new host";
 }
 
-/** What became of a database that was filled; undefined when it is still there. */
+/** What happened to a restored database; undefined when it is still there. */
 async function whatIsGone({ target, store }: DatabaseRestore, system: System): Promise<string | undefined> {
   try {
-    // Left by a run that was stopped while it added rows.
+    // Left by a run that was interrupted while it added rows.
     if (target.engine === "sqlite" && (await system.files.look(`${target.path}-journal`)))
       await system.sqlite.change(target.path, [], { mendable: true });
     const session = await openTarget(target, system);
@@ -209,7 +209,7 @@ async function isThere(session: QuerySession, store: Store): Promise<boolean> {
   return there > 0;
 }
 
-/** Whether an earlier run came to its end, of which the journal knows the beginning: it could not say so any more. */
+/** Whether an earlier run finished restoring without recording it: the journal has only its start. */
 export async function wasFilled(
   id: string,
   restore: DatabaseRestore,
@@ -218,7 +218,7 @@ export async function wasFilled(
 ): Promise<boolean> {
   const { target } = restore;
   const mark = halfFilled(id, restore, journal)?.mark;
-  // The mark goes with the COMMIT. Rows alone do not tell: indexes come after them.
+  // The COMMIT removes the mark. Rows alone prove nothing, because indexes are created after them.
   const unmarked =
     mark !== undefined &&
     target.engine === "postgres" &&
@@ -226,9 +226,9 @@ export async function wasFilled(
   return (unmarked || wasFilling(id, restore, journal)) && (await isFilled(restore, system));
 }
 
-/** Whether every gate of the database is passed already: a run that was stopped after its COMMIT could not say so. */
+/** Whether every gate of the database passes: a run that was interrupted after its COMMIT did not record it. */
 async function isFilled({ target, section, store }: DatabaseRestore, system: System): Promise<boolean> {
-  // What was counted is written down before the COMMIT: where it is not, there was none.
+  // The counts are saved before the COMMIT: without them there was no COMMIT.
   if (!("rows" in section)) return false;
   let session: QuerySession | undefined;
   try {
@@ -236,7 +236,7 @@ async function isFilled({ target, section, store }: DatabaseRestore, system: Sys
     if (!(await isThere(session, store))) return false;
     return (await verifyDatabase(section, session, store)).every(({ level }) => level !== "blocker");
   } catch (error) {
-    // Not there yet, or not what it should be: what comes next says so in its own words.
+    // Missing, or not what it should be: the restore that follows reports it.
     if (error instanceof MigrationError) return false;
     throw error;
   } finally {

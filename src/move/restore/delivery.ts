@@ -1,12 +1,12 @@
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { Unfinished } from "../../system/files/files.ts";
 
-/** Where what is restored comes from: a bundle that was checked and opened, or another host that sends it now. */
+/** The source of a restore: a checked and decrypted bundle, or the old host of a direct transfer. */
 export interface Delivery {
   /** Of the bundle, or of the move. */
   readonly id: string;
-  /** What it holds under a plain name, decompressed. It ends well only if all of it is what was packed. */
+  /** The decompressed content of an artifact, by its plain name. Throws at the end unless all of it is what was packed. */
   content(plainName: string, label: string): Bytes;
-  /** Writes the same into a file, which is not finished yet. Left out where no dump comes that lies there before it goes in. */
+  /** Writes the same into an unfinished file. Left out where no dump has to be written to disk before it is restored. */
   write?(plainName: string, label: string, file: Unfinished): Promise<void>;
 }

@@ -28,34 +28,34 @@ import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { mustHaveRoom } from "../disk-space.ts";
 
-/** How dumps in PostgreSQL's own format are restored. */
+/** How dumps in PostgreSQL's custom format are restored. */
 export interface FromArchives {
-  /** Where a dump lies in the clear meanwhile; it is not there before, nor afterwards. */
+  /** Folder for the decrypted dump while pg_restore reads it; removed afterwards. */
   readonly folder: string;
-  /** Connections that fill a database at the same time. */
+  /** Parallel jobs of pg_restore. */
   readonly jobs: number;
 }
 
-/** Whether a database is filled by pg_restore. */
+/** Whether a database is restored with pg_restore. */
 export const comesAsArchive = ({ section }: DatabaseRestore) => section.dumpFormat === "custom";
 
-/** How what is being filled stands in the journal. */
+/** Records the state of the database in the journal. */
 export interface Marks {
-  /** From here on it is half filled, and bears this mark, */
+  /** From now on the database is partly restored, and has this mark. */
   readonly half: (mark: string) => Promise<void>;
-  /** and from here on filled. */
+  /** From now on it is restored. */
   readonly whole: () => Promise<void>;
 }
 
-/** What is to be known of each dump before anything is touched. */
+/** What must be known of each dump before anything is changed. */
 interface Coming {
   readonly restore: DatabaseRestore;
-  /** Bytes in the clear. */
+  /** Bytes, decrypted. */
   readonly bytes: number;
 }
 
 /**
- * Looks whether there is room for the dumps, one after another, and a pg_restore for each. Throws `disk-full`,
+ * Checks that each dump fits on the disk, one at a time, and that there is a pg_restore for it. Throws `disk-full`,
  * `program-missing`, `program-too-old`.
  */
 export async function mustBeRestorable(
@@ -72,11 +72,11 @@ export async function mustBeRestorable(
 }
 
 const roomFor = (bytes: number, folder: string, files: Files) =>
-  mustHaveRoom(folder, bytes, "the dump in the clear", "--spool", files);
+  mustHaveRoom(folder, bytes, "the decrypted dump", "--spool", files);
 
 /**
- * Asks whether a database that an interrupted run has half filled may be emptied; `yes` stands for the answer. Nobody is
- * asked when nothing is in it. Throws `target-not-empty` where it may not, or is not what that run has left.
+ * Asks whether to empty a database that an interrupted run has partly restored, unless `yes` is given or it has no tables.
+ * Throws `target-not-empty` when the answer is no, or when it holds something other than what that run left.
  */
 export async function mustAgreeToEmpty(
   { target, section, store }: DatabaseRestore,
@@ -89,20 +89,20 @@ export async function mustAgreeToEmpty(
   const left = await tablesLeft(target.address, { mark, rows: section.rows }, postgres);
   if (left === 0) return;
   const where = `${storeWords(store)} ${describeTarget(target)}`;
-  const found = `an interrupted restore of this bundle has half filled ${where}: it has ${left} tables`;
+  const found = `an interrupted restore of this bundle left ${where} partly restored: it has ${left} tables`;
   if (dryRun || yes) {
-    progress.note(`${found}; ${dryRun ? "it would be" : "it is"} emptied, and filled anew`);
+    progress.note(`${found}; ${dryRun ? "it would be" : "it is"} emptied and restored again`);
     return;
   }
-  if (terminal.interactive && (await terminal.confirm(`${found}. Empty it, and begin anew?`))) return;
+  if (terminal.interactive && (await terminal.confirm(`${found}. Empty it and start again?`))) return;
   throw new MigrationError("target-not-empty", found, {
-    hint: "it is of no use as it is: run the same command again with --yes, which empties it and begins anew; or name another database",
+    hint: "run the same command again with --yes to empty it and start again, or name another database",
   });
 }
 
 /**
- * Fills a database out of a dump in PostgreSQL's own format, once all of it is proven. What an interrupted run has left
- * in it (`begun`) goes first, and meanwhile it bears a mark of this one. Throws `disk-full`, `restore-failed`, and what `withClearDump`, `inspectTarget` and `emptyDatabase` do.
+ * Restores a database from a dump in PostgreSQL's custom format, once all of it is verified. What an interrupted run left
+ * in it (`begun`) is removed first, and meanwhile it has the mark of this run. Throws `disk-full`, `restore-failed`, and what `withClearDump`, `inspectTarget` and `emptyDatabase` do.
  */
 export async function fillFromArchive(
   address: PostgresAddress,
@@ -124,7 +124,7 @@ export async function fillFromArchive(
   const psql = await findProgram({ program: "psql", major: 0, versionText: "", through }, system);
   const { folder } = from;
   const { postgres } = system;
-  // Once more: the database before this one may have filled the disk.
+  // Again: the database before this one may have filled the disk.
   await roomFor(dump.bytes, folder, system.files);
   const jobs = through ? 1 : from.jobs;
   await withClearDump(dump.write, { folder, owner, account }, { ...system, journal, progress }, async () => {
@@ -155,7 +155,7 @@ export async function fillFromArchive(
 
 const rowsOf = (section: DatabaseRestore["section"]) => ("rows" in section ? section.rows : {});
 
-/** The pg_restore of the server's own version where there is one; `newer` says so where it is of a later one. */
+/** The pg_restore of the server's own version where there is one; `newer` describes it when it is newer. */
 async function findPgRestore(
   address: PostgresAddress,
   system: System,
@@ -168,7 +168,7 @@ async function findPgRestore(
     pgRestore,
     newer:
       found.major > major
-        ? `pg_restore ${found.text} is newer than the server, PostgreSQL ${versionText}; if it was that, install postgresql-client-${major}`
+        ? `pg_restore ${found.text} is newer than the server, PostgreSQL ${versionText}; if that is the cause, install postgresql-client-${major}`
         : undefined,
   };
 }

@@ -4,7 +4,7 @@ import { MAS_CONFIG_ARTIFACT } from "../../homeserver/mas/artifact.ts";
 import { type MasPlan, planMas } from "../../homeserver/mas/restore.ts";
 import { type Opened, readConfigArtifact } from "./opened-bundle.ts";
 
-/** The same for a bundle that is open, where a database for the service was named. */
+/** The same for an opened bundle, where a database for the service was given. */
 export async function masPlanOf(
   opened: Opened,
   databases: readonly DatabaseRestore[],

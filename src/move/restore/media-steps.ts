@@ -23,10 +23,10 @@ import type { System } from "../../system/system.ts";
 import { sectionsOf } from "../sections.ts";
 import { type Opened, shown } from "./opened-bundle.ts";
 
-/** What `restore` leaves of the media in a bundle: Synapse's store, or the archives for another media server. */
+/** How `restore` unpacks the media: as Synapse's media store, or as archives for matrix-media-repo. */
 export type MediaAs = "store" | "archive";
 
-/** Unpacks the media. Run again when files are missing since. */
+/** Unpacks the media. Runs again when files have gone missing. */
 export function mediaStep(
   opened: Opened,
   target: MediaTarget,
@@ -57,13 +57,13 @@ export function mediaStep(
       const holds = (plainName: string) =>
         opened.inventory.artifacts.some(({ name }) => name === sealedName(plainName));
       if (!holds(MEDIA_ARTIFACT)) return restoreFromArchives(opened, target, files, progress);
-      // What came last first: where both archives have a file, its word counts.
+      // The later archive first: where both have a file, the later one wins.
       const since = holds(MEDIA_SINCE_ARTIFACT)
-        ? shown(opened, MEDIA_SINCE_ARTIFACT, "media that came since", progress)
+        ? shown(opened, MEDIA_SINCE_ARTIFACT, "media added since", progress)
         : undefined;
       const archive = shown(opened, MEDIA_ARTIFACT, "media", progress);
       const restored = await restoreArchives(since ? [since, archive] : [archive], target, files);
-      // Each file was not waited for by itself: a million small waits.
+      // One sync for all: a sync for each file would be a million small waits.
       await files.syncAll(target.store);
       return { ...restored };
     },
@@ -71,7 +71,7 @@ export function mediaStep(
 }
 
 /**
- * Leaves the archives in a bundle as folders below the media folder, as the importer of matrix-media-repo takes them.
+ * Unpacks the archives in a bundle as folders below the media folder, as matrix-media-repo's importer expects them.
  * Throws `bundle-damaged` when it has none.
  */
 export function archiveFoldersStep(
@@ -87,7 +87,8 @@ export function archiveFoldersStep(
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
     async check() {
       for (const folder of folders)
-        if (!(await files.look(join(target.store, folder, MANIFEST_FILE)))) return `${folder} is gone`;
+        if (!(await files.look(join(target.store, folder, MANIFEST_FILE))))
+          return `${folder} no longer exists`;
       return undefined;
     },
     async run() {
@@ -105,12 +106,12 @@ export function archiveFoldersStep(
 
 export const foreignArchiveId = (path: string): string => `restore/media-archive ${path}`;
 
-/** The fact of a journal that says how many uploads the restored database had, before rows were written for more. */
+/** The journal fact with the number of uploads in the restored database before rows for others were added. */
 const UPLOADS_BEFORE = "uploads-before-archives";
 
 /**
- * Restores an archive that matrix-media-repo made, a folder of parts, and writes rows for those of its uploads that the
- * database has none of. Throws as `restoreArchive`.
+ * Restores an archive made by matrix-media-repo, a folder of parts, and adds rows for uploads that the
+ * database does not have. Throws what `restoreArchive` throws.
  */
 export function foreignArchiveStep(
   path: string,
@@ -137,12 +138,12 @@ export function foreignArchiveStep(
           await journal.setFact(UPLOADS_BEFORE, String(await countUploads(session)));
         const rows = await UploadRows.begin(session, change);
         const source = archiveInFolder(path, files, (name) => {
-          progress.note(`${join(path, name)} is no part of an archive, and was passed over`);
+          progress.note(`${join(path, name)} is not a part of an archive, and was skipped`);
         });
         const restored = await restoreArchive(source, { ...target, serverName }, files, (record) =>
           rows.add(record),
         ).finally(
-          // Also for what was restored before something was found to be wrong.
+          // Also after an error, for what was restored before it.
           () => rows.flush(),
         );
         return { ...restored };
@@ -153,7 +154,7 @@ export function foreignArchiveStep(
   };
 }
 
-/** Nobody else uses the database: its server is fenced. */
+/** Nothing else uses the database, because its server is fenced. */
 async function openToChange(
   database: DatabaseTarget,
   { postgres, sqlite }: Pick<System, "postgres" | "sqlite">,
@@ -167,7 +168,7 @@ async function openToChange(
   return { session: await sqlite.connect(path), change };
 }
 
-/** How many rows were written for uploads of other archives. */
+/** How many rows were added for uploads from other archives. */
 export async function addedUploads(
   database: DatabaseTarget,
   journal: Journal,
@@ -185,7 +186,7 @@ async function countUploads(session: QuerySession): Promise<number> {
   return (await session.one<{ count: number }>("SELECT count(*) AS count FROM local_media_repository")).count;
 }
 
-/** What a bundle without a backup of the store has: uploads, of which Synapse makes new thumbnails when they are asked for. */
+/** For a bundle without a media store backup: restores the uploads; Synapse generates thumbnails when they are requested. */
 async function restoreFromArchives(
   opened: Opened,
   target: MediaTarget,

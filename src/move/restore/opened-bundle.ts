@@ -12,12 +12,12 @@ import type { Unfinished } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { Delivery } from "./delivery.ts";
 
-/** A bundle that was checked, opened with its key, and is about to be unpacked. */
+/** A bundle that was checked and decrypted with its key. */
 export interface Opened {
   readonly bundle: Bundle;
   readonly inventory: Inventory;
   readonly lock: Lock;
-  /** A program that unpacks dumps faster than we do, where there is one. */
+  /** A program that decompresses dumps faster than zlib, where there is one. */
   readonly unpack?: Unpack | undefined;
 }
 
@@ -29,7 +29,7 @@ export function readConfigArtifact(
   return unpackConfig(contents(opened, artifact));
 }
 
-/** An artifact's content, which ends well only if all of it is what was packed. */
+/** An artifact's content; throws at the end unless all of it is what was packed. */
 function contents(opened: Opened, plainName: string): Bytes {
   const { artifact, plain } = found(opened, plainName);
   return opened.bundle.plain(artifact, opened.lock, plain);
@@ -39,14 +39,14 @@ function found({ bundle, inventory }: Opened, plainName: string) {
   const artifact = bundle.artifact(plainName);
   if (!artifact) {
     throw new MigrationError("bundle-damaged", `${bundle.folder} has no ${sealedName(plainName)}`, {
-      hint: "copy the bundle again, all of it; or it was made by a version that packs other things",
+      hint: "copy the whole bundle again; or it was made by a version of synlift that packs other artifacts",
     });
   }
   const recorded = inventory.artifacts.find(({ name }) => name === artifact.name);
   return { artifact, plain: recorded?.plain };
 }
 
-/** A bundle as what is restored from. */
+/** A bundle as the source of a restore. */
 export const fromBundle = (opened: Opened, progress: Progress): Delivery => ({
   id: opened.bundle.manifest.id,
   content: (plainName, label) => shown(opened, plainName, label, progress),
@@ -73,7 +73,7 @@ async function writeInto(
   progress.end(id);
 }
 
-/** The same, and how far it has come. */
+/** The same, with progress. */
 export async function* shown(opened: Opened, plainName: string, label: string, progress: Progress): Bytes {
   const id = `restore/${label}`;
   const recorded = opened.inventory.artifacts.find(({ name }) => name === sealedName(plainName));
@@ -85,5 +85,5 @@ export async function* shown(opened: Opened, plainName: string, label: string, p
   progress.end(id);
 }
 
-/** Where `open` finds the inventory when the bundle itself is gone. */
+/** Path of the copy of the inventory that `open` reads, so that the bundle may be removed. */
 export const inventoryCopy = (recordFolder: string) => join(recordFolder, "inventory.json.gpg");

@@ -9,7 +9,7 @@ import type { MasPlan } from "../../homeserver/mas/restore.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Layout } from "./layouts/layout.ts";
 
-/** What `restore` leaves beside the new configuration for `open`. Holds no secret. */
+/** What `restore` saves next to the new configuration for `open`. Contains no secret. */
 const recordSchema = z.object({
   format: z.literal("synlift-restored"),
   version: z.literal(1),
@@ -18,9 +18,9 @@ const recordSchema = z.object({
   rehearsal: z.boolean(),
   /** Fingerprints of those whose secret keys open the inventory; left out when a passphrase does. */
   recipients: z.array(z.string()).min(1).optional(),
-  /** The file beside this one that opens the inventory, where nobody else has what opens it. */
+  /** Name of the file next to this one with the inventory's passphrase, after a direct transfer. */
   passphrase: z.string().optional(),
-  /** What runs PostgreSQL's programs where they reach the database, if they do not here. */
+  /** Command prefix that runs PostgreSQL's programs where they can reach the database, if they cannot from here. */
   databaseCommand: z.array(z.string()).optional(),
   /** The authentication service's configuration, if it was restored too: as it is named once the fence is lifted, and before. */
   mas: z.object({ configPaths: z.array(z.string()), fencedPaths: z.array(z.string()) }).optional(),
@@ -30,7 +30,7 @@ const recordSchema = z.object({
   /** The same files by the names they have while the fence is set. */
   fencedPaths: z.array(z.string()),
   fence: z.object({ folder: z.string(), names: z.array(z.string()), suffix: z.string() }),
-  /** Drop-ins that keep systemd units from starting. */
+  /** Drop-ins that prevent systemd units from starting. */
   dropIns: z.array(z.string()).default([]),
   /** Every file of the configuration by its name below the folder; older records leave it to the inventory. */
   placed: z.array(z.object({ name: z.string(), role: z.enum(ROLES) })).optional(),
@@ -49,20 +49,20 @@ const recordSchema = z.object({
   databaseHere: z.record(z.string(), z.string()).optional(),
   /** Rows that were written for uploads of archives beside the bundle. */
   addedUploads: z.number().optional(),
-  /** The account that files were given to; left out when they are whoever's ran `restore`. */
+  /** The account that owns the files; left out when it is the one that ran `restore`. */
   owner: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).optional(),
-  /** ISO 8601, or null when nobody knows. */
+  /** ISO 8601, or null when unknown. */
   outageSince: z.string().nullable(),
   restored: z.string(),
-  /** When every gate was passed and the fence was about to be lifted. */
+  /** When every gate had passed and the fence was about to be lifted. */
   opening: z.string().nullable(),
   /** When an earlier `open` had passed every gate, started the server, and had to stop it again. */
   started: z.string().nullable(),
-  /** When people first tried it out, with `open --isolated`: what they wrote is in it. */
+  /** When it was first started with `open --isolated`: it contains what was written then. */
   tried: z.string().optional(),
   /** Set by `open`, once. */
   opened: z.string().nullable(),
-  /** Which findings somebody accepted when it was opened. */
+  /** Ids of the findings that were accepted when it was opened. */
   accepted: z.array(z.string()),
 });
 
@@ -72,7 +72,7 @@ export type RestoreRecord = z.infer<typeof recordSchema>;
 export const recordFolder = (configFolder: string) => join(configFolder, ".synlift");
 const recordPath = (configFolder: string) => join(recordFolder(configFolder), "restored.json");
 
-/** What is known once everything is in its place and nothing is opened yet. */
+/** The record of a finished restore that is not opened yet. */
 export function newRecord(made: {
   origin: Pick<Manifest, "id" | "rehearsal" | "recipients" | "outageSince"> & { passphrase?: string };
   serverName: string;
@@ -128,7 +128,7 @@ export function newRecord(made: {
   };
 }
 
-/** What was given to open the inventory, else what a restore straight from the old host keeps beside its record. */
+/** The given key for the inventory, or else the passphrase that a direct transfer saves next to its record. */
 export function keyFor({ passphrase }: RestoreRecord, configFolder: string, given: KeySource): KeySource {
   const nothing = Object.values(given).every((one) => one === undefined);
   return nothing && passphrase !== undefined ? { file: join(recordFolder(configFolder), passphrase) } : given;
@@ -147,7 +147,7 @@ export async function findRecord(configFolder: string, files: Files): Promise<Re
     return recordSchema.parse(JSON.parse(await files.readText(path)));
   } catch (error) {
     if (error instanceof MigrationError) throw error;
-    throw new MigrationError("bundle-damaged", `${path} is not readable`, {
+    throw new MigrationError("bundle-damaged", `${path} cannot be read`, {
       hint: "run the restore again",
       cause: error,
     });
@@ -158,7 +158,7 @@ export async function findRecord(configFolder: string, files: Files): Promise<Re
 export async function readRecord(configFolder: string, files: Files): Promise<RestoreRecord> {
   const record = await findRecord(configFolder, files);
   if (record) return record;
-  throw new MigrationError("bundle-unfinished", `no finished restore is known in ${configFolder}`, {
-    hint: "name the folder given to restore with --config-dir, after the restore has ended well",
+  throw new MigrationError("bundle-unfinished", `${configFolder} has no finished restore`, {
+    hint: "give the folder that restore was given with --config-dir, after the restore has finished",
   });
 }

@@ -29,7 +29,7 @@ import { rewriteFor, startedAs } from "./layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
 
-/** What is about to be restored, wherever it comes from. */
+/** What is restored, from a bundle or by direct transfer. */
 export interface Incoming {
   /** Of the bundle, or of the move. */
   readonly id: string;
@@ -37,20 +37,20 @@ export interface Incoming {
   readonly databases: readonly DatabaseRestore[];
   /** The packed configuration, by name. */
   readonly packed: ReadonlyMap<string, Uint8Array>;
-  /** Bytes, about. */
+  /** Bytes, approximately. */
   readonly databaseBytes: number;
   readonly mediaBytes: number;
-  /** Of databases that come as archives, bytes of one in the clear. */
+  /** Bytes of a decrypted dump in PostgreSQL's custom format. */
   readonly clearBytes?: (one: DatabaseRestore) => number;
-  /** What the authentication service's configuration becomes, where that is restored too. */
+  /** Plans the authentication service's configuration, where that is restored too. */
   readonly masFor?: (where: Parameters<typeof planMas>[2]) => Promise<MasPlan | undefined>;
 }
 
-/** Where it is to go. */
+/** The destination of a restore. */
 export interface Placing {
   readonly layout: Chosen;
   readonly target: DatabaseTarget;
-  /** Where the database is reached from here, where Synapse reaches it elsewhere. */
+  /** Address of the database from this host, where it differs from Synapse's. */
   readonly here: Readonly<Record<string, string>> | undefined;
   readonly databaseCommand?: readonly string[] | undefined;
   readonly archives?: FromArchives | undefined;
@@ -71,8 +71,8 @@ const journalIn = (folder: string, files: Files) =>
   Journal.open(join(recordFolder(folder), "journal.json"), files);
 
 /**
- * Everything that can be known is looked at before the target is touched; but for the database of a layout that brings
- * its own, which is started unless this is a dry run. Throws `already-opened`, `target-not-empty`, `target-unsuitable`,
+ * Checks everything that can be checked before the target is changed; except that a layout with its own database starts
+ * it, unless this is a dry run. Throws `already-opened`, `target-not-empty`, `target-unsuitable`,
  * `disk-full`.
  */
 export async function planRestore(
@@ -111,7 +111,7 @@ export async function planRestore(
   return { plan, mas, python, dropIns };
 }
 
-/** What is to be known, and answered, of databases that pg_restore is to fill. */
+/** Checks, and asks about, databases that pg_restore will restore. */
 async function lookAtArchives(
   { id, databases, clearBytes }: Incoming,
   { archives }: Placing,
@@ -131,17 +131,17 @@ async function lookAtArchives(
   }
 }
 
-/** What `open` is to know of where it came from. */
+/** What `open` needs to know about the source. */
 export type Origin = Pick<Manifest, "rehearsal" | "recipients" | "outageSince"> & {
-  /** The file in the record's folder that opens the inventory there. */
+  /** Name of the file in the record's folder with the inventory's passphrase. */
   readonly passphrase?: string;
-  /** Rows that were written for uploads of archives beside the bundle. */
+  /** Rows that were added for uploads from archives outside the bundle. */
   readonly addedUploads?: number;
 };
 
 /**
- * Fences the new server, lets `fill` restore database and media and put the inventory into the record's folder, and
- * writes the configuration, under a name that no server reads, last of all. May be called again after a break.
+ * Fences the new server, lets `fill` restore database and media and copy the inventory into the record's folder, and
+ * writes the configuration last, under a name that no server reads. May be repeated after an interruption.
  */
 export async function restoreAs(
   { plan, mas, python, dropIns }: Planned,
@@ -156,14 +156,14 @@ export async function restoreAs(
   const { id, serverName } = incoming;
   await makeOwnedFolder(folder, owner, files);
   await files.makeFolder(recordFolder(folder));
-  // Before anything is there to start: a package that is installed meanwhile would start it.
+  // Before there is anything to start: installing a package during the restore would start it.
   await holdUnits({ fence: plan.fence, dropIns }, system);
   const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
   try {
     const filled = await fill(await journalIn(folder, files));
     const { addedUploads } = filled;
     const origin = { ...filled, id };
-    // Last, and under its fenced name: without it no server can start on what was just filled.
+    // Last, and under its fenced name: without it no server can start on the restored database.
     await writeConfig(plan, files);
     await writeStart(layout, startedAs(layout, plan, serverName), python, system);
     await writeRecord(
@@ -195,7 +195,7 @@ async function refuseOpened(folder: string, id: string, files: Files): Promise<v
   if (record && record.bundle !== id) {
     throw new MigrationError(
       "target-not-empty",
-      `${folder} holds another restored homeserver: ${record.serverName}`,
+      `${folder} already contains another restored homeserver: ${record.serverName}`,
       {
         hint: "choose another --config-dir",
       },
@@ -206,7 +206,7 @@ async function refuseOpened(folder: string, id: string, files: Files): Promise<v
     "already-opened",
     `${record.serverName} in ${folder} was opened on ${record.opened}`,
     {
-      hint: "it lives: restoring over it would lose what was written since",
+      hint: "it is in use: restoring over it would lose what was written since",
     },
   );
 }

@@ -9,20 +9,20 @@ export interface GoingBack {
   readonly folder: string;
   /** What is known of the new server. */
   readonly there: NewServer;
-  /** Whether all that the new server needs has left this host, or could have. */
+  /** Whether everything that the new server needs has been sent or packed, or may have been. */
   readonly complete: boolean;
   /** What would be done, a line each. */
   readonly lines: readonly string[];
   readonly yes: boolean;
   readonly force: boolean;
-  /** Only look: then nobody needs to be asked. */
+  /** A dry run asks nothing. */
   readonly dryRun: boolean;
 }
 
 /**
- * Whether the old server may serve again. Two servers of one name must never run, and once everything was packed the new
- * one may be open: where nothing shows that it is not, a person is asked, unless the answer was given. Answers what they
- * take on. Throws `already-opened` when it is open, or the answer is no; `bad-usage` when nobody can be asked.
+ * Asks for consent to start the old server again. Two servers with one name must never run, and once everything was packed
+ * the new one may be open: when that is unknown, a person is asked unless the answer was given. Returns the risks they
+ * accepted. Throws `already-opened` when it is open or the answer is no, `bad-usage` when there is no terminal to ask on.
  */
 export async function mayGoBack(
   going: GoingBack,
@@ -37,25 +37,25 @@ export async function mayGoBack(
   if (!complete && there.why.length === 0) return [];
   const unknown = [
     ...there.why,
-    ...(complete ? [`all of ${subject} was packed by ${folder}: the new server may be open by now`] : []),
+    ...(complete ? [`${folder} contains all of ${subject}: the new server may already be open`] : []),
   ].join("; ");
   const finding: Finding = { id: "opened-unknown", level: "warning", sentence: unknown, hint: LOOK };
   if (going.yes || going.force || going.dryRun) return [finding];
   if (!terminal.interactive)
-    throw nobodyToAsk(unknown, `${LOOK}; when it is certain that it was never opened: --yes`);
-  const question = `${unknown}.\nTwo servers of one name must never run, and what was written on the new one is not here. On this host:${asList(lines)}\nIs it certain that the new server was never opened, and that this may be done?`;
+    throw nobodyToAsk(unknown, `${LOOK}; if you are certain that it was never opened: --yes`);
+  const question = `${unknown}.\nTwo servers with the same name must never run, and data written on the new one is not on this host. On this host:${asList(lines)}\nAre you certain that the new server was never opened, and do you want to continue?`;
   if (await terminal.confirm(question)) return [finding];
-  throw new MigrationError("already-opened", "nothing was undone, as you said no", {
-    hint: "the old server stays stopped and fenced; see whether the new one is open, then run this again",
+  throw new MigrationError("already-opened", "nothing was undone: you answered no", {
+    hint: "the old server stays stopped and fenced; check whether the new one is open, then run this command again",
   });
 }
 
 const LOOK =
-  "see on the new host that it is not open; --target with the address it serves at, or --config-dir if it was restored on this host, finds out whether it is";
+  "check on the new host that it is not open; or let synlift check: --target with its address, or --config-dir if it was restored on this host";
 
 const lost = (opened: string): Finding => ({
   id: "opened-elsewhere",
   level: "warning",
-  sentence: `${opened}: whatever was written there since is not on this host, and two servers of one name must never run`,
-  hint: "stop the new server for good before anybody reaches both",
+  sentence: `${opened}: data written there since is not on this host, and two servers with the same name must never run`,
+  hint: "stop the new server permanently before both can be reached",
 });

@@ -18,16 +18,16 @@ export interface OldServer {
   readonly homeserver: Homeserver | undefined;
 }
 
-/** What is known of the new server: only its own record, on this host, can show that it was not opened. */
+/** The state of the new server: only its own record on this host can prove that it was not opened. */
 export type NewServer =
   | { readonly state: "opened"; readonly how: string }
   | { readonly state: "closed" }
-  /** With why each place that was named does not tell it, for people. */
+  /** With the reason, in words, why each given place does not show the state. */
   | { readonly state: "unknown"; readonly why: readonly string[] };
 
 /**
- * Whether the new server was opened: by what `open` wrote down on this host, or because a server with this one's name
- * and key answers there. Nobody who answers, or somebody else, shows nothing: it may be open at another address.
+ * Whether the new server was opened: by the record of `open` on this host, or because a server with the same name and
+ * signing key answers at `target`. No answer, or another server's, proves nothing: it may be open at another address.
  */
 export async function openedElsewhere(
   { configFolder, target }: NewPlaces,
@@ -44,28 +44,28 @@ export async function openedElsewhere(
       state: "opened",
       how: `${record.serverName} was opened in ${configFolder!} on ${record.opened}`,
     };
-  // Written down before the fence is lifted: a run that was cut off after that has opened it, if not for long.
+  // Recorded before the fence is lifted: a run that was interrupted after that has opened the server.
   if (isOurs && record.opening !== null && !(await isFenced(record.fence, files)))
     return {
       state: "opened",
-      how: `an open of ${record.serverName} in ${configFolder!} was begun on ${record.opening}, and nothing there keeps it from running`,
+      how: `an open of ${record.serverName} in ${configFolder!} was started on ${record.opening}, and its fence is lifted`,
     };
   const isClosed = isOurs && record.opening === null;
   if (configFolder !== undefined && !isClosed)
     why.push(
       isOurs
-        ? `an open of ${configFolder} was begun, and its end is not written down`
-        : `no restore of ${serverName} is known in ${configFolder}`,
+        ? `an open of ${configFolder} was started and did not finish`
+        : `${configFolder} has no record of a restore of ${serverName}`,
     );
   if (target !== undefined) {
     const how = await answeredAs(target, old, { files, http });
     if (how.isSame) return { state: "opened", how: how.sentence };
-    why.push(`${how.sentence}, so whether it is open is not known`);
+    why.push(`${how.sentence}, so it is unknown whether the new server is open`);
   }
   return isClosed ? { state: "closed" } : { state: "unknown", why };
 }
 
-/** Whether a server with this one's name and key answers there, for people. */
+/** Whether a server with the same name and signing key answers at `target`, and a sentence that says so. */
 async function answeredAs(
   target: string,
   { serverName, homeserver }: OldServer,
@@ -79,7 +79,7 @@ async function answeredAs(
   const said = answer.status === 200 ? parsed(answer.body) : undefined;
   if (said?.server_name !== serverName) return not(`${target} did not answer as ${serverName}`);
   const own = homeserver && (await unlessUnreadable(() => packSigningKey(homeserver, files)));
-  // Whoever has this name at the address that was given is the new server, unless its key says otherwise.
+  // A server with this name at the given address is the new server, unless its key differs.
   if (!own)
     return {
       isSame: true,
@@ -108,9 +108,9 @@ function parsed(body: Uint8Array): Published | undefined {
   }
 }
 
-/** Throws `already-opened`: what people wrote on the new server is not on the old one. */
+/** Throws `already-opened`: data written on the new server is not on the old one. */
 export function refuseOpened(how: string): never {
-  throw new MigrationError("already-opened", `the new server is open already: ${how}`, {
-    hint: "there is no going back without losing what was written there since; to do it all the same, and with the new server stopped for good: --force",
+  throw new MigrationError("already-opened", `the new server is already open: ${how}`, {
+    hint: "a rollback loses everything written there since; to do it anyway, stop the new server permanently and use --force",
   });
 }

@@ -4,24 +4,24 @@ import type { WentBack } from "../old-server/undo.ts";
 export interface Back extends WentBack {
   readonly subject: string;
   readonly folder: string;
-  /** Whether it was sent to the new host, with no bundle. */
+  /** Whether it was sent directly to the new host, without a bundle. */
   readonly sent: boolean;
   /** Whether this run, or one before it, had anything to undo. */
   readonly changed: boolean;
   /** When an earlier rollback started it, ISO 8601. */
   readonly earlier: string | undefined;
-  /** Whether the server shows signs of life, now. */
+  /** Whether the server runs or answers now. */
   readonly alive: boolean;
-  /** Seconds; undefined when nobody knows. */
+  /** Seconds; undefined when unknown. */
   readonly outage: number | undefined;
 }
 
-/** For people: how it stands on the old host after a rollback. */
+/** The result of a rollback in words: what the state of the old host is. */
 export const backLines = (back: Back): string[] => [
-  ...back.left.map((line) => `left to you: ${line}`),
+  ...back.left.map((line) => `still to do: ${line}`),
   ...standing(back),
   back.sent
-    ? "what the new host has must not be opened any more; to move after all, drop the database there, and run the same restore again"
+    ? "the server restored on the new host must not be opened; to move after all, drop the database there and run the same restore again"
     : `the bundle in ${back.folder} is no longer sealed; to move after all, run the export again, into this folder or a new one`,
 ];
 
@@ -36,23 +36,23 @@ function standing({
   outage,
   failure,
 }: Back): string[] {
-  if (closed) return [`${subject} cannot write on this host yet: do first what is left to you`];
+  if (closed) return [`${subject} cannot write on this host yet: do first what is listed as still to do`];
   if (started && left.length === 0)
     return [
       `${subject} serves again on this host${outage === undefined ? "" : `, after ${formatDuration(outage)}`}`,
     ];
-  if (failure && !started) return [`${subject} does not serve on this host yet`];
-  const again = `it was started again by an earlier rollback, on ${earlier ?? ""}`;
+  if (failure && !started) return [`${subject} does not answer on this host yet`];
+  const again = `an earlier rollback started it again on ${earlier ?? ""}`;
   if (alive)
     return [
       earlier === undefined ? `${subject} runs on this host` : `${subject} runs on this host: ${again}`,
     ];
   if (earlier !== undefined && left.length === 0)
-    return [`${subject} does not run now, although ${again}: look at its log, and start it as you do`];
+    return [`${subject} is not running, although ${again}: check its log, then start it as usual`];
   return [
-    `${subject} may run again on this host: ${changed ? "nothing of the fence is left" : "this export had fenced nothing"}`,
+    `${subject} can be started again on this host: ${changed ? "the fence is lifted" : "this export had fenced nothing"}`,
     ...(left.length > 0
       ? []
-      : ["synlift did not stop it, so it does not start it: do that with what you stopped it with"]),
+      : ["synlift did not stop it, so it does not start it: start it the way you stopped it"]),
   ];
 }

@@ -1,13 +1,13 @@
 import { basename, dirname, join } from "node:path";
 import { type Files, UNFINISHED_SUFFIX } from "./files.ts";
 
-/** Whom what is restored is to belong to; ourselves when left out. */
+/** The owner of restored files; the current user when undefined. */
 export type Owner = { readonly uid: number; readonly gid: number } | undefined;
 
 /**
- * A private folder that its owner can reach: every folder made on the way belongs to it too, as a parent that only root
- * may enter would lock Synapse out of its own files. Each has its name only once it has its owner. May be repeated after
- * a break.
+ * Creates a private folder that its owner can reach: created parents get the same owner, because a parent that only root
+ * can enter would lock Synapse out of its files. Each gets its name only once it has its owner. May be repeated after an
+ * interruption.
  */
 export async function makeOwnedFolder(path: string, owner: Owner, files: Files): Promise<void> {
   if (owner === undefined) {

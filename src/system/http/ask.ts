@@ -1,10 +1,10 @@
 import type { Http, HttpAnswer } from "./http.ts";
 import { NoAnswer } from "./no-answer.ts";
 
-/** Milliseconds: a server on this host answers at once or not at all. */
+/** Milliseconds: a server on this host answers at once, or not at all. */
 const LIMIT = 3_000;
 
-/** An answer of a server that may not be there; undefined when none came. Rejects only when the run is to stop. */
+/** The answer of a server that may not be running; undefined when none came. Rejects only when the run is interrupted. */
 export async function answerOf(
   url: string,
   { http, signal }: { http: Http; signal: AbortSignal },
@@ -17,7 +17,7 @@ export async function answerOf(
   }
 }
 
-/** The mapping that an answer consists of; undefined when it is none. */
+/** The JSON object in an answer; undefined when it is not a JSON object. */
 export function jsonOf(answer: HttpAnswer | undefined): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(answer?.body ?? []).toString());

@@ -1,9 +1,9 @@
 import type { Programs } from "./programs.ts";
 
-/** Milliseconds: a service that hangs must not hang us. */
+/** Milliseconds: a service that hangs must not block this run. */
 const LIMIT = 10_000;
 
-/** What a program says that is only asked something, or undefined when it is not installed. Throws `program-failed`. */
+/** What a program prints, or undefined when it is not installed. Ends it after 10 seconds. Throws `program-failed`. */
 export async function askProgram(
   name: string,
   args: readonly string[],

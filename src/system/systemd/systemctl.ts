@@ -4,7 +4,7 @@ import type { Programs } from "../programs/programs.ts";
 /** Milliseconds: systemd itself gives a unit 90 seconds to stop, and some are given more. */
 const PATIENCE = 330_000;
 
-/** systemctl(1). Throws `program-failed` with its own words, `program-missing`. */
+/** Runs systemctl(1). Throws `program-failed` with its message, `program-missing`. */
 export function systemctl(args: readonly string[], programs: Programs): Promise<string> {
   return programs.run({ name: "systemctl", args: ["--no-ask-password", ...args], limit: PATIENCE });
 }
@@ -12,7 +12,7 @@ export function systemctl(args: readonly string[], programs: Programs): Promise<
 export interface UnitState {
   /** Whether there is a unit of that name. */
   readonly known: boolean;
-  /** Whether it runs, or is about to: "activating" is a unit that systemd starts again and again. */
+  /** Whether it runs or is starting: a unit that keeps failing and restarting is "activating". */
   readonly isActive: boolean;
   /** "enabled", "enabled-runtime", "static", "disabled", "masked", … */
   readonly file: string;
@@ -35,7 +35,7 @@ export async function unitState(unit: string, programs: Programs): Promise<UnitS
 }
 
 /**
- * Where a unit has to be kept from starting by a drop-in: its own file lies where a mask would have to be put
+ * Path of the drop-in for a unit that cannot be masked, because its own file is where the mask would be
  * (systemctl(1), "mask"). Undefined where it can be masked.
  */
 export function dropInFor(unit: string, { fragment }: UnitState): string | undefined {
@@ -44,10 +44,10 @@ export function dropInFor(unit: string, { fragment }: UnitState): string | undef
 
 const DROP_IN = "synlift-fence.conf";
 
-/** Whether it may be one that `dropInFor` names: nothing else is ever to be taken away. */
+/** Whether `dropInFor` could have made this path: nothing else may ever be removed. */
 export const isDropIn = (path: string) => path.startsWith("/") && path.endsWith(`.d/${DROP_IN}`);
 
-/** systemd.unit(5): a condition that is not met keeps a unit from starting, whoever starts it. */
+/** Blocks a unit with a condition that is never met, systemd.unit(5). */
 export async function holdUnit(path: string, programs: Programs, files: Files): Promise<void> {
   await files.makeFolder(path.slice(0, path.lastIndexOf("/")), 0o755);
   await files.writeWhole(path, HELD, 0o644);
@@ -59,7 +59,7 @@ export async function releaseUnit(path: string, programs: Programs, files: Files
   await systemctl(["daemon-reload"], programs);
 }
 
-const HELD = `# Made by synlift: this server is being moved. "synlift rollback" takes this file away.
+const HELD = `# Made by synlift: this server is being moved. "synlift rollback" removes this file.
 [Unit]
 ConditionPathExists=/nonexistent/synlift-fence
 `;

@@ -1,4 +1,4 @@
-/** What a unit file says in one section: each assignment in its order. systemd.syntax(7). */
+/** The assignments in one section of a unit file, in order. systemd.syntax(7). */
 export function assignments(text: string, section: string): [key: string, value: string][] {
   const found: [string, string][] = [];
   let current = "";
@@ -62,7 +62,7 @@ export function words(value: string): string[] {
 export function variables(values: readonly string[]): Record<string, string> {
   const found: Record<string, string> = {};
   for (const value of values) {
-    // An empty assignment takes back all before it.
+    // An empty assignment resets all before it.
     if (value === "") for (const name of Object.keys(found)) Reflect.deleteProperty(found, name);
     for (const word of words(value)) {
       const [name, text] = split(word, "=");
@@ -98,7 +98,7 @@ export function withVariables(
   });
 }
 
-/** What `%i` and its like stand for. systemd.unit(5), "Specifiers"; those that depend on more than the name stay. */
+/** Expands specifiers such as `%i`, systemd.unit(5), "Specifiers"; those that depend on more than the name stay. */
 export function withSpecifiers(text: string, unit: string): string {
   const stem = unit.replace(/\.service$/, "");
   const [prefix, instance = ""] = stem.split(/@(.*)/s) as [string, string?];

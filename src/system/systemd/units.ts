@@ -9,16 +9,16 @@ export interface Unit {
   readonly name: string;
   /** The unit file, then the drop-ins that add to it. */
   readonly files: readonly string[];
-  /** Whether something else starts it, as a boot does. */
+  /** Whether another unit wants or requires it, so that it starts at boot. */
   readonly isEnabled: boolean;
   /** The program and its arguments, variables and specifiers filled in. */
   readonly command: readonly string[];
   readonly account: string | undefined;
-  /** As it was written, "~" included; a service starts in "/" when there is none. */
+  /** As written, "~" included; without it a service starts in "/". */
   readonly workingFolder: string | undefined;
 }
 
-/** Where unit files are looked for, the strongest first. systemd.unit(5), "Unit File Load Path". */
+/** Where unit files are searched, highest precedence first. systemd.unit(5), "Unit File Load Path". */
 const FOLDERS = [
   "/etc/systemd/system",
   "/run/systemd/system",
@@ -33,8 +33,8 @@ interface OnDisk {
 }
 
 /**
- * The services whose files hold a word, each enabled instance of a template by itself. Masked ones and other names of
- * the same service are left out. Only looks; what may not be read is passed over. `root` is where the host's "/" is.
+ * The services whose files contain a word, with each enabled instance of a template. Masked ones and aliases are left out.
+ * Changes nothing; unreadable files are skipped. `root` is where the host's "/" is.
  */
 export async function unitsAbout(word: RegExp, files: Files, root: string): Promise<Unit[]> {
   const { units, dropIns, wanted } = await collect(files, root);
@@ -119,10 +119,10 @@ async function readUnit(
   };
 }
 
-/** An empty assignment takes back what was given before it. */
+/** An empty assignment resets the values before it. */
 const sinceReset = (values: readonly string[]) => values.slice(values.lastIndexOf("") + 1);
 
-/** Signs before the program say how it is to be run; after "@" the next word is only what it calls itself. */
+/** Removes the prefixes of a program that say how it is run; after "@" the next word is only its argv[0]. */
 function withoutMarks([program = "", ...args]: readonly string[]): string[] {
   const marks = /^[@:+!|-]*/.exec(program)![0];
   return [program.slice(marks.length), ...(marks.includes("@") ? args.slice(1) : args)].filter(Boolean);

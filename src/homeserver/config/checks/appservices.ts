@@ -8,14 +8,14 @@ import { parseYaml, YamlFault } from "../yaml/yaml.ts";
 /** A bridge, a bot or another application service that is registered with Synapse. */
 export interface Appservice {
   readonly id: string;
-  /** Where Synapse sends what happens, without a password that may stand in it; undefined when it sends nothing. */
+  /** The address that Synapse sends events to, without the password that it may contain; undefined when it sends none. */
   readonly url: string | undefined;
   readonly path: string;
-  /** Who is written for: "users @telegram_.*:example\\.org". */
+  /** The namespaces that it registers: "users @telegram_.*:example\\.org". */
   readonly namespaces: readonly string[];
 }
 
-/** What the application services are, and what would keep Synapse from starting with them. Never shows a token. */
+/** Lists the application services, and what would keep Synapse from starting with them. Never shows a token. */
 export async function inspectAppservices(
   { referenced }: Homeserver,
   files: Files,
@@ -41,7 +41,7 @@ export async function inspectAppservices(
   return { appservices, findings: [...listed(appservices), ...findings] };
 }
 
-/** By the rules of `_load_appservice`, synapse/config/appservice.py. A text is what is wrong; undefined is told elsewhere. */
+/** By the rules of `_load_appservice`, synapse/config/appservice.py. A string says what is wrong; undefined means that another check reports it. */
 async function registrationIn(
   { path }: Referenced,
   files: Files,
@@ -55,16 +55,16 @@ async function registrationIn(
     if (error instanceof MigrationError) return undefined;
     throw error;
   }
-  if (!isMapping(value)) return "it is no mapping of settings";
+  if (!isMapping(value)) return "it is not a mapping of settings";
   for (const field of ["id", "as_token", "hs_token", "sender_localpart"])
-    if (typeof value[field] !== "string") return `${field} is missing or no text`;
+    if (typeof value[field] !== "string") return `${field} is missing or not a string`;
   const { id, as_token: token, url, namespaces } = value;
-  if (typeof url !== "string" && url !== null) return "url is missing: it must be there, at least as null";
+  if (typeof url !== "string" && url !== null) return "url is missing: it is required, at least as null";
   if (!isMapping(namespaces)) return "namespaces is missing";
   const named: string[] = [];
   for (const kind of ["users", "aliases", "rooms"]) {
     const entries = namespaces[kind] ?? [];
-    if (!Array.isArray(entries)) return `namespaces.${kind} is no list`;
+    if (!Array.isArray(entries)) return `namespaces.${kind} is not a list`;
     for (const entry of entries as unknown[]) {
       if (!isMapping(entry) || typeof entry["regex"] !== "string" || typeof entry["exclusive"] !== "boolean")
         return `an entry of namespaces.${kind} lacks regex or exclusive`;
@@ -88,8 +88,8 @@ function listed(appservices: readonly Appservice[]): Finding[] {
     id: "appservices",
     level: "note",
     sentence: `${appservices.length} application ${appservices.length === 1 ? "service is" : "services are"} registered: ${names(appservices)}`,
-    evidence: appservices.map(({ id, url, path }) => `${id}: ${url ?? "is sent nothing"} (${path})`),
-    hint: "the registrations travel; databases and settings of bridges and bots do not",
+    evidence: appservices.map(({ id, url, path }) => `${id}: ${url ?? "receives no events"} (${path})`),
+    hint: "the registrations are moved; the databases and settings of bridges and bots are not",
   };
   if (here.length === 0) return [list];
   return [
@@ -97,33 +97,33 @@ function listed(appservices: readonly Appservice[]): Finding[] {
     {
       id: "appservices-here",
       level: "warning",
-      sentence: `the new host will not reach ${names(here)} under the address that Synapse has now`,
+      sentence: `the new host cannot reach ${names(here)} at the address that is configured now`,
       evidence: here.map(({ id, url, path }) => `${id}: ${url!} (${path})`),
-      hint: "move them too, or change url in their registrations on the new host to an address that leads here; their own address of the homeserver must change as well",
+      hint: "move them too, or change url in their registrations on the new host to an address that reaches this host; the homeserver address in their own configuration must change as well",
     },
   ];
 }
 
-/** Loopback, or the bare name of a container or a host: what means something else on another host. */
+/** Whether the address is loopback, or the bare name of a container or a host: on another host it means something else. */
 function isHere(url: string): boolean {
   const host = URL.parse(url)?.hostname ?? "";
   if (host.startsWith("[")) return /^\[(?:::1|::|fe80:.*)\]$/.test(host);
   return host === "localhost" || /^(?:127|0)\./.test(host) || (host !== "" && !host.includes("."));
 }
 
-/** A password may stand in an address. */
+/** The address without the password that it may contain. */
 function shown(url: string): string {
   const parsed = URL.parse(url);
   return parsed
     ? `${parsed.protocol}//${parsed.host}${parsed.pathname.replace(/^\/$/, "")}`
-    : "no usable address";
+    : "an address that is not a URL";
 }
 
 const refused = ({ setting, path }: Referenced, problem: string): Finding => ({
   id: `appservice-broken:${setting}`,
   level: "blocker",
   sentence: `Synapse does not start with the registration ${path}: ${problem}`,
-  hint: `mend it, or take ${setting} out of the configuration; the running server read it before it was broken`,
+  hint: `correct it, or remove ${setting} from the configuration; the running server read the file before this error was made`,
 });
 
 function twice(
@@ -139,8 +139,8 @@ function twice(
     {
       id: `appservice-twice:${id}`,
       level: "blocker",
-      sentence: `Synapse does not start with two registrations that have the same ${field}: ${before} and ${path}`,
-      hint: "take one out of app_service_config_files, or give it another one",
+      sentence: `two registrations have the same ${field}, and Synapse does not start with them: ${before} and ${path}`,
+      hint: "remove one of them from app_service_config_files, or change its value",
     },
   ];
 }

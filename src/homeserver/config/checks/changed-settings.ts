@@ -4,7 +4,7 @@ import { settingAt } from "../../settings.ts";
 import { isSince } from "../../synapse-versions.ts";
 import type { Between } from "./removed-settings.ts";
 
-/** A setting that means something else on the two hosts, without a word from Synapse. */
+/** A setting whose meaning changed between the two versions; Synapse does not warn about it. */
 interface Changed {
   readonly setting: string;
   readonly since: string;
@@ -21,33 +21,33 @@ const CHANGED: readonly Changed[] = [
     setting: "enable_authenticated_media",
     since: "1.120",
     applies: (value) => value === undefined,
-    sentence: "media that is uploaded from then on is only shown to who is signed in",
-    hint: "old clients and servers cannot show it; enable_authenticated_media: false keeps things as they are",
+    sentence: "media that is uploaded from then on requires authentication",
+    hint: "old clients and servers cannot fetch it; enable_authenticated_media: false keeps the old behaviour",
   },
   {
     setting: "use_appservice_legacy_authorization",
     since: "1.90",
     applies: (value, homeserver) => value === undefined && hasBridges(homeserver),
-    sentence: "bridges are no longer given the token in the address, only in a header",
-    hint: "old bridges then refuse everything: update them, or set use_appservice_legacy_authorization: true",
+    sentence: "bridges receive the token only in a header, no longer in the URL",
+    hint: "old bridges then refuse every request: update them, or set use_appservice_legacy_authorization: true",
   },
   {
     setting: "enable_legacy_metrics",
     since: "1.73",
     applies: (value) => value === true,
-    sentence: "the old names of metrics are gone",
-    hint: "have dashboards and alerts read the new names",
+    sentence: "the old names of metrics were removed",
+    hint: "change dashboards and alerts to the new names",
   },
   {
     setting: "experimental_features.groups_enabled",
     since: "1.61",
     applies: (value) => value === true,
-    sentence: "communities are gone",
-    hint: "spaces are what came after them",
+    sentence: "communities were removed",
+    hint: "spaces replace them",
   },
 ];
 
-/** What behaves differently on the new host because it has a newer Synapse. Needs both versions; else it tells nothing. */
+/** What behaves differently on the new host because it has a newer Synapse. Empty unless both versions are known. */
 export function changedFindings(homeserver: Homeserver, { source, target }: Between): Finding[] {
   if (!source || !target) return [];
   return CHANGED.filter(({ since }) => !isSince(source, since) && isSince(target, since))
@@ -55,7 +55,7 @@ export function changedFindings(homeserver: Homeserver, { source, target }: Betw
     .map(({ setting, since, sentence, hint }) => ({
       id: `config-changed:${setting}`,
       level: "note",
-      sentence: `from Synapse ${since} on, which the new host has, ${sentence} (${setting})`,
+      sentence: `the new host runs Synapse ${since} or later: ${sentence} (${setting})`,
       hint,
     }));
 }

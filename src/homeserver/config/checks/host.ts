@@ -3,7 +3,7 @@ import type { Homeserver, Listener } from "../../homeserver.ts";
 import { findSettings, isMapping, settingAt } from "../../settings.ts";
 import { LEFT_ALONE } from "../host-bound.ts";
 
-/** Settings that name something of this host or of its network: what a restore rewrites, and what is left for a person. */
+/** Settings that name something on this host or in its network: those that restore rewrites, and those that a person must check. */
 export function hostFindings(homeserver: Homeserver): Finding[] {
   return [
     listenerFinding(homeserver),
@@ -19,20 +19,20 @@ function listenerFinding({ listeners }: Homeserver): Finding {
     return {
       id,
       level: "note",
-      sentence: "the configuration has no listeners, so the main process answers nobody",
-      hint: "if workers or an older setting (bind_port) do that, look at them on the new host",
+      sentence: "the configuration has no listeners, so the main process accepts no connections",
+      hint: "if workers or an older setting (bind_port) listen instead, check them on the new host",
     };
   }
   const tls = listeners.some((listener) => listener.tls);
   const evidence = listeners.map(listenerText);
-  const sentence = `Synapse listens ${listeners.length === 1 ? "in one place" : `in ${listeners.length} places`}`;
+  const sentence = `Synapse has ${listeners.length === 1 ? "one listener" : `${listeners.length} listeners`}`;
   if (!tls) return { id, level: "ok", sentence, evidence };
   return {
     id,
     level: "note",
     sentence: `${sentence}, with a certificate of its own`,
     evidence,
-    hint: "certificate and key travel; have whatever renews them set up on the new host too",
+    hint: "certificate and key are in the bundle; set up their renewal on the new host too",
   };
 }
 
@@ -41,7 +41,7 @@ function listenerText({ port, path, addresses, tls, resources }: Listener): stri
   return `${where}${tls ? ", with TLS" : ""}: ${resources.length > 0 ? resources.join(", ") : "no HTTP"}`;
 }
 
-/** In the order of `hostBound`, which does it. */
+/** In the order in which restore rewrites them. */
 function rewritten({ settings, database, referenced }: Homeserver): Finding {
   const split = database.kind === "postgres" && database.state !== undefined;
   const old = settings["database_path"] ? "database_path" : split ? "databases.*.args" : "database.args";
@@ -54,13 +54,13 @@ function rewritten({ settings, database, referenced }: Homeserver): Finding {
   return {
     id: "host-rewritten",
     level: "note",
-    sentence: `${names.length} settings name places of this host, and restore writes them anew for the other`,
+    sentence: `${names.length} settings name paths or addresses of this host, and restore rewrites them for the new host`,
     evidence: names,
-    hint: "nothing is to be done here: restore shows each change before it makes it with --dry-run",
+    hint: "no action is needed: restore --dry-run shows each change",
   };
 }
 
-/** What else is often on the same host or in its network. */
+/** Settings that name other services, which are often on the same host or in its network. */
 const NEIGHBOURS = [
   ...LEFT_ALONE,
   "redis.host",
@@ -85,9 +85,9 @@ function leftAlone({ settings }: Homeserver): Finding[] {
     {
       id: "host-left",
       level: "note",
-      sentence: `${found.length} ${found.length === 1 ? "setting names a neighbour" : "settings name neighbours"} of this host and must be looked at on the new one`,
+      sentence: `${found.length} ${found.length === 1 ? "setting names" : "settings name"} another service or path of this host and must be checked on the new one`,
       evidence: found,
-      hint: "restore leaves them as they are: see that the new host reaches each of them, or change them there before it is opened",
+      hint: "restore does not change them: check that the new host reaches each of them, or change them there before the server is opened",
     },
   ];
 }
@@ -103,8 +103,8 @@ function daemon({ settings }: Homeserver): Finding[] {
     {
       id: "daemonize",
       level: "note",
-      sentence: `${on.join(" and ")} is on: Synapse goes into the background by itself`,
-      hint: "with systemd or in a container on the new host it must be off there, or the server is taken for ended",
+      sentence: `${on.join(" and ")} is on: Synapse daemonizes itself`,
+      hint: "with systemd or in a container on the new host it must be off, or the supervisor believes that the server has exited",
     },
   ];
 }

@@ -21,29 +21,29 @@ export function kindFindings(homeserver: Homeserver): Finding[] {
 const sqlite = (path: string): Finding => ({
   id: "database-sqlite",
   level: "note",
-  sentence: `the database is SQLite, at ${path}: it travels as that file, and is restored as one`,
-  hint: "give restore --database sqlite:PATH; to have PostgreSQL, port it with synapse_port_db days before the move, or on the new host once that is open",
+  sentence: `the database is SQLite, at ${path}: the file is packed and restored as SQLite`,
+  hint: "restore it with --database sqlite:PATH; to change to PostgreSQL, run synapse_port_db days before the move, or on the new host once it is open",
 });
 
 const several = (labels: readonly string[]): Finding => ({
   id: "database-several",
   level: "blocker",
-  sentence: `there are several databases, not all of them on PostgreSQL: ${labels.join(", ")}`,
-  hint: "give both the main and the state database to PostgreSQL first",
+  sentence: `there are several databases, and not all of them are on PostgreSQL: ${labels.join(", ")}`,
+  hint: "port both the main and the state database to PostgreSQL first",
 });
 
 const SPLIT: Finding = {
   id: "database-split",
   level: "note",
-  sentence: "the state groups have a database of their own",
-  hint: "the new server needs two empty databases: give restore both, with --database and --state-database",
+  sentence: "the state groups are in a separate database",
+  hint: "the new server needs two empty databases: pass both to restore with --database and --state-database",
 };
 
 const UNSAFE_LOCALE: Finding = {
   id: "unsafe-locale",
   level: "note",
-  sentence: "database.allow_unsafe_locale is set: the database has a locale that can spoil its indexes",
-  hint: "give the new database the locale C, which a dump can be restored into; then this setting can go",
+  sentence: "database.allow_unsafe_locale is set: the database has a locale that can corrupt its indexes",
+  hint: "create the new database with the locale C, which a dump can be restored into; then remove this setting",
 };
 
 /** docs/usage/configuration/matrix_authentication_service of Synapse, and the service's own pages on configuration. */
@@ -55,11 +55,11 @@ function authentication(endpoint: string | undefined): Finding | undefined {
     sentence: `people sign in through a Matrix Authentication Service at ${endpoint}, whose configuration was not named`,
     evidence: [
       "its own PostgreSQL database has the accounts, passwords and sessions",
-      "secrets.encryption must stay the same, or all that it encrypted is lost; secrets.keys too",
+      "secrets.encryption must stay the same, or everything encrypted with it is lost; secrets.keys too",
       "matrix.secret must stay equal to matrix_authentication_service.secret",
       "http.public_base and issuer must stay the same for clients",
     ],
-    hint: "name its configuration, and it travels too: --mas-config FILE; if it stays where it is, or you move it yourself, export wants --accept mas",
+    hint: "to move it too, name its configuration: --mas-config FILE; if it stays where it is, or you move it yourself, export requires --accept mas",
   };
 }
 
@@ -74,14 +74,14 @@ function travelling({ mas, secrets }: Homeserver): Finding {
       id: "mas-secret",
       level: "warning",
       sentence: `matrix.secret in ${named} is not matrix_authentication_service.secret: nobody can sign in`,
-      hint: "give both the same value, and see that people can sign in, before the move",
+      hint: "set both to the same value, and check that people can sign in, before the move",
     };
   }
   return {
     id: "mas",
     level: "note",
-    sentence: `people sign in through a Matrix Authentication Service, which travels too: ${named}`,
-    hint: "it is stopped together with Synapse; the new host needs a database for it: restore takes --mas-database",
+    sentence: `people sign in through a Matrix Authentication Service, which is moved too: ${named}`,
+    hint: "it is stopped together with Synapse; the new host needs a database for it: pass --mas-database to restore",
   };
 }
 
@@ -89,7 +89,7 @@ const RETENTION: Finding = {
   id: "retention",
   level: "note",
   sentence: "retention is on: the server deletes old messages by itself",
-  hint: "the settings travel; if the new host had its clock wrong, it would delete too much",
+  hint: "the settings are moved too; check the clock of the new host: with a wrong clock it would delete too much",
 };
 
 function mediaRetention(block: unknown): Finding | undefined {
@@ -98,8 +98,8 @@ function mediaRetention(block: unknown): Finding | undefined {
   return {
     id: "media-retention",
     level: "note",
-    sentence: "media_retention is set: the server deletes media that was not looked at for long",
+    sentence: "media_retention is set: the server deletes media that has not been accessed for some time",
     evidence: kept.map((key) => `${key}: ${String(block[key])}`),
-    hint: "media that it deletes while it is packed is missing in the bundle: practise with a rehearsal, or take the setting out until after the move",
+    hint: "media that the server deletes during the export is missing from the bundle: try it with a rehearsal, or remove the setting until after the move",
   };
 }

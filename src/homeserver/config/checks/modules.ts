@@ -16,7 +16,7 @@ const PLACES = [
   "saml2_config.user_mapping_provider.module",
 ];
 
-/** How pip calls what these come from. */
+/** The names of the pip packages that these modules come from. */
 const PACKAGES: Readonly<Record<string, string>> = {
   s3_storage_provider: "synapse-s3-storage-provider",
   ldap_auth_provider: "matrix-synapse-ldap3",
@@ -37,14 +37,14 @@ function modules(settings: Settings): Finding[] {
     {
       id: "modules",
       level: "warning",
-      sentence: `the new host must have the Python ${packages.length === 1 ? "package" : "packages"} ${packages.join(", ")}: without, Synapse does not start`,
+      sentence: `the new host must have the Python ${packages.length === 1 ? "package" : "packages"} ${packages.join(", ")}: without it Synapse does not start`,
       evidence: named.map(({ setting, value }) => `${setting}: ${value}`),
-      hint: `install ${packages.map((name) => PACKAGES[name] ?? name).join(", ")} where the new Synapse is, for its version; what these modules keep outside of Synapse's database must be moved by itself`,
+      hint: `install ${packages.map((name) => PACKAGES[name] ?? name).join(", ")} where the new Synapse is, for its version; what these modules store outside of Synapse's database must be moved separately`,
     },
   ];
 }
 
-/** Also under names that they had before, which Synapse translates itself. */
+/** Includes the older names of Synapse's own modules, which Synapse still translates. */
 const isOfSynapse = (module: string) =>
   module === "file_system" ||
   (/^synapse\./.test(module) && module !== "synapse.util.ldap_auth_provider.LdapAuthProvider");
@@ -70,7 +70,7 @@ function extras(settings: Settings, isSqlite: boolean): Finding[] {
     {
       id: "extras",
       level: "note",
-      sentence: `the new host's Synapse needs these of its optional parts: ${all.join(", ")}`,
+      sentence: `the new host's Synapse needs these optional dependencies: ${all.join(", ")}`,
       hint: `Debian's packages and the container images have them; with pip: pip install "matrix-synapse[${all.join(",")}]"`,
     },
   ];

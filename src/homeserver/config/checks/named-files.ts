@@ -5,7 +5,7 @@ import type { Files } from "../../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../../homeserver.ts";
 import { MADE_BY_SYNAPSE } from "../secrets.ts";
 
-/** Files and folders that the settings name and that are not there, or not to be read. The signing key has an inspection of its own. */
+/** Files and folders that the settings name and that do not exist or cannot be read. The signing key has its own check. */
 export async function namedFileFindings(homeserver: Homeserver, files: Files): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const referenced of homeserver.referenced) {
@@ -23,8 +23,8 @@ function missing({ setting, path, required }: Referenced, problem: string, { map
     sentence: `${setting} names ${path}, ${problem}`,
     hint:
       map.length === 0
-        ? "relative paths start at the folder that Synapse runs in: check both"
-        : "what is not in a mounted folder is in the container alone: copy it out with docker cp, or name where it is mounted: --map INSIDE=OUTSIDE",
+        ? "relative paths start at the working directory of Synapse: check both"
+        : "a file outside of the mounted folders exists only in the container: copy it out with docker cp, or name the mount: --map INSIDE=OUTSIDE",
   };
 }
 
@@ -32,7 +32,7 @@ async function problemWith({ path, role }: Referenced, files: Files): Promise<st
   const wanted = role === "templates" ? "folder" : "file";
   try {
     const found = await files.follow(path);
-    if (!found) return "which is not there";
+    if (!found) return "which does not exist";
     if (found.kind !== wanted) return `which is not a ${wanted}`;
     if (wanted === "folder") await files.list(path);
     else await drain(files.read(path, { to: 1 }));

@@ -19,12 +19,12 @@ export function overriddenFindings({ configFiles, settings }: Homeserver): Findi
     findings.push({
       id: `config-overridden:${key}`,
       level: lost.length > 0 ? "warning" : "note",
-      sentence: `${key} is given by ${givers.length} files, and only the last one counts: ${givers.at(-1)!.path}`,
+      sentence: `${key} is set in ${givers.length} files, and only the last one takes effect: ${givers.at(-1)!.path}`,
       evidence: [
         ...givers.map(({ path }) => path),
-        ...[...new Set(lost)].map((name) => `${key}.${name} is given in an earlier file and has no effect`),
+        ...[...new Set(lost)].map((name) => `${key}.${name} is set in an earlier file and has no effect`),
       ],
-      hint: "Synapse replaces whole top-level settings: put the parts into one file if they are meant to count together",
+      hint: "Synapse replaces whole top-level settings: put the parts into one file if all of them should take effect",
     });
   }
   return findings;
@@ -43,5 +43,5 @@ const lostPepper = (evidence: string[]): Finding => ({
   sentence:
     "password_config.pepper is in a file whose password_config another file replaces, so no pepper is in effect",
   evidence,
-  hint: "find out with which pepper people's passwords work, and have password_config in one file only",
+  hint: "find out with which pepper the passwords were hashed, and keep password_config in one file only",
 });

@@ -12,7 +12,7 @@ export interface Between {
   readonly target?: Version | undefined;
 }
 
-/** A setting with which Synapse does not start any more. */
+/** A setting that Synapse no longer accepts: it does not start with it. */
 interface Removed {
   /** The setting, as `findSettings` takes it. */
   readonly pattern: string;
@@ -37,7 +37,7 @@ const REMOVED: readonly Removed[] = [
     pattern: "experimental_features.msc3861",
     since: "1.157",
     refuses: (value) => isMapping(value) && Object.keys(value).length > 0,
-    hint: "change over to matrix_authentication_service before the move, with a Synapse that knows both (1.136 to 1.156)",
+    hint: "change to matrix_authentication_service before the move, with a Synapse that supports both (1.136 to 1.156)",
   },
   {
     pattern: "account_threepid_delegates.email",
@@ -56,7 +56,7 @@ const REMOVED: readonly Removed[] = [
     refuses: (value, settings) => isOn(value) && !asksForProof(settings),
     hint: "ask for an email address, a captcha or a token, or set enable_registration_without_verification",
   },
-  // Refused for years; this is only the version that it was tried on.
+  // Rejected for years; this is only the version that was tested.
   { pattern: "invite_3pid_guest", since: "1.163", refuses: isOn, hint: "take it out" },
   { pattern: "log_file", since: "1.8", refuses: isOn, hint: "take it out, and name the file in log_config" },
   {
@@ -81,12 +81,12 @@ const REMOVED: readonly Removed[] = [
     pattern: "listeners[*].type",
     since: "1.67",
     refuses: (value) => value === "replication",
-    hint: "take this listener out and set up redis, through which workers and main process now talk",
+    hint: "remove this listener and set up redis, through which workers and main process now communicate",
   },
   {
     pattern: "worker_replication_port",
     since: "1.67",
-    hint: "take it out and set up redis, through which workers and main process now talk",
+    hint: "remove it and set up redis, through which workers and main process now communicate",
   },
 ];
 
@@ -99,7 +99,7 @@ const REMOVED_FOR_WORKERS: readonly Removed[] = [
   pattern,
   since: "1.88",
   refuses: isOn,
-  hint: "take it out of the worker's file, and put main into instance_map of the shared configuration",
+  hint: "remove it from the worker's file, and add main to instance_map in the shared configuration",
 }));
 
 function asksForProof(settings: Settings): boolean {
@@ -153,8 +153,8 @@ function removal(
     id: `config-removed:${setting}`,
     level: target ? "blocker" : "warning",
     sentence: target
-      ? `${what}, with which the new host's Synapse ${target.text} does not start`
-      : `${what}, with which Synapse ${since} and later do not start`,
+      ? `${what}, and the new host's Synapse ${target.text} does not start with it`
+      : `${what}, and Synapse ${since} or later does not start with it`,
     hint,
   };
 }
@@ -177,7 +177,7 @@ export async function removedFromLogConfig(
   return findings;
 }
 
-/** What is missing or broken is told elsewhere. */
+/** Empty for a missing or invalid file: other checks report those. */
 async function mappingIn(path: string, files: Files): Promise<Settings> {
   try {
     const value = parseYaml(await files.readText(path));

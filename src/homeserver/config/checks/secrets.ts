@@ -2,7 +2,7 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver } from "../../homeserver.ts";
 import { settingAt } from "../../settings.ts";
 
-/** Which secrets must be the same on the new host, and where each is. Their values are never told. */
+/** Lists the secrets that must be the same on the new host, and where each is. Never shows their values. */
 export function secretFindings(homeserver: Homeserver): Finding[] {
   const { secrets } = homeserver;
   const findings: Finding[] = [];
@@ -12,7 +12,7 @@ export function secretFindings(homeserver: Homeserver): Finding[] {
       level: "note",
       sentence: `${secrets.length} ${secrets.length === 1 ? "secret" : "secrets"} of the configuration must be the same on the new host`,
       evidence: secrets.map(({ setting }) => `${setting}: ${placeOf(setting, homeserver)}`),
-      hint: "they travel encrypted in the bundle, which keeps them as they are: nothing is to be done",
+      hint: "they are encrypted in the bundle and restored unchanged: no action is needed",
     });
   }
   const fallback = macaroonFallback(secrets.map(({ setting }) => setting));
@@ -37,6 +37,6 @@ function macaroonFallback(secrets: readonly string[]): Finding | undefined {
     id: "macaroon-fallback",
     level: "note",
     sentence: `macaroon_secret_key is not set, so Synapse uses ${other} in its place`,
-    hint: "do not set it during the move: guests would be signed out, and links in mails would end",
+    hint: "do not set it during the move: guests would be signed out, and links in emails would stop working",
   };
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 
-/** Where Synapse will read its settings: what `-c` names, and the files that were put there, under any name they have now. */
+/** The paths from which Synapse reads its settings: those of `-c`, and the restored files under their current names. */
 export interface ReadFrom {
   readonly configPaths: readonly string[];
   readonly fencedPaths: readonly string[];
@@ -10,7 +10,7 @@ export interface ReadFrom {
 }
 
 /**
- * Files that Synapse would read and that are not of the restored configuration. It reads every *.yaml of a folder
+ * Files that Synapse would read and that are not part of the restored configuration. It reads every *.yaml of a folder
  * (synapse/config/_base.py, `find_config_files`), and a later file replaces whole settings of an earlier one.
  */
 export async function straySettings(
@@ -29,20 +29,20 @@ export async function straySettings(
   return stray;
 }
 
-/** The gate: Synapse will read what was restored, and nothing beside it. */
+/** The gate: Synapse reads the restored configuration and no other files. */
 export async function verifyNoStray(from: ReadFrom, files: Files): Promise<Finding> {
   const stray = await straySettings(from, files);
   if (stray.length === 0)
     return {
       id: "config-files",
       level: "ok",
-      sentence: "Synapse will read the restored configuration and nothing beside it",
+      sentence: "Synapse will read the restored configuration and no other files",
     };
   return {
     id: "config-files",
     level: "blocker",
-    sentence: "Synapse would read settings that are not of the restored configuration",
+    sentence: "Synapse would read files that are not part of the restored configuration",
     evidence: stray,
-    hint: "take these files away: a later one replaces settings of those that were checked",
+    hint: "remove these files: they can replace settings that were checked",
   };
 }

@@ -2,13 +2,13 @@ import { basename } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import { type PackedPaths, parsePackedPaths, PATHS_NAME } from "./packed-file.ts";
 
-/** Where Debian's unit reads: one file, then a folder (debian/matrix-synapse-py3.matrix-synapse.service in Synapse). */
+/** The paths that Debian's unit passes to Synapse: one file, then a folder (debian/matrix-synapse-py3.matrix-synapse.service in Synapse). */
 const FILE = "homeserver.yaml";
 const FOLDER = "conf.d/";
 
 /**
- * The packed configuration under the names that Debian's unit reads, whatever they were. The order in which Synapse
- * merges the files stays. Throws `bundle-damaged` for an archive that is not one of ours.
+ * Renames the packed configuration files to the names that Debian's unit reads. The order in which Synapse
+ * merges the files stays. Throws `bundle-damaged` for an archive that synlift did not make.
  */
 export function asDebianReads(packed: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, Uint8Array> {
   const paths = parsePackedPaths(packed.get(PATHS_NAME));
@@ -21,7 +21,7 @@ export function asDebianReads(packed: ReadonlyMap<string, Uint8Array>): Readonly
   const result = new Map(entries).set(PATHS_NAME, new TextEncoder().encode(JSON.stringify(arranged)));
   if (result.size === packed.size) return result;
   throw new MigrationError("restore-failed", `two files of the configuration would both become ${FILE}`, {
-    hint: "restore without --layout, and say with --config-dir where it goes",
+    hint: "restore without --layout, and name the folder with --config-dir",
   });
 }
 

@@ -4,7 +4,7 @@ import { PATHS_NAME } from "./packed-file.ts";
 /** The folders of the archive, by what is in them. A configuration folder must not get one of these names. */
 const FOLDERS = ["appservices", "secrets", "tls", "files", "templates"];
 
-/** Gives out names inside the archive, each only once: the file's own name, with `-2`, `-3` before its ending when taken. */
+/** Assigns unique names inside the archive: the file's own name, with `-2`, `-3` before its extension when taken. */
 export class Names {
   readonly #taken = new Set([PATHS_NAME, ...FOLDERS]);
 
@@ -21,7 +21,7 @@ export class Names {
   }
 }
 
-/** A name that restoring will accept, also for a file with an odd one. */
+/** A name that restore accepts, also for a file whose own name has special characters. */
 export function cleaned(name: string): string {
   const safe = name.replaceAll(/[\0-\x1f\x7f\\/]/g, "_");
   return safe === "" || safe === "." || safe === ".." ? "config" : safe;

@@ -11,7 +11,7 @@ export interface PackedFile {
   readonly content: Uint8Array;
 }
 
-/** The archive's own entry that says where each of the others came from. */
+/** The archive's own index: the original path of each entry. */
 export const PATHS_NAME = "synlift-paths.json";
 
 export const ROLES = [

@@ -14,14 +14,14 @@ export interface Unpacked {
   readonly settings: Settings;
 }
 
-/** Throws `bundle-damaged` for an archive that is not one of ours, or with names that lead out of its folder. */
+/** Throws `bundle-damaged` for an archive that synlift did not make, or with names that point outside of its folder. */
 export function openPacked(packed: ReadonlyMap<string, Uint8Array>): Unpacked {
   const paths = parsePackedPaths(packed.get(PATHS_NAME));
   checkNames(packed, paths);
   return { paths, ...readConfig(packed, paths) };
 }
 
-/** Names come from the archive, and an archive may be made by anybody who has the key. */
+/** The names are not trusted: anyone who has the key can make an archive. */
 function checkNames(
   packed: ReadonlyMap<string, Uint8Array>,
   { files, order, configFiles }: PackedPaths,
@@ -30,13 +30,13 @@ function checkNames(
   for (const name of [...packed.keys(), ...files.map((record) => record.name), ...folders, ...configFiles]) {
     const safe = name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
     if (!safe || /[\\\0]/.test(name)) {
-      throw damaged(`holds a name that leads out of its folder: ${JSON.stringify(name)}`);
+      throw damaged(`holds a name that points outside of its folder: ${JSON.stringify(name)}`);
     }
   }
   for (const { name } of files) if (!packed.has(name)) throw damaged(`lacks ${name}`);
   const known = new Set([PATHS_NAME, ...files.map(({ name }) => name)]);
   for (const name of packed.keys())
-    if (!known.has(name)) throw damaged(`holds ${name}, which its list does not have`);
+    if (!known.has(name)) throw damaged(`holds ${name}, which is not in its index`);
   const roles = new Map(files.map(({ name, role }) => [name, role]));
   for (const name of configFiles)
     if (roles.get(name) !== "config") throw damaged(`lacks the configuration ${name}`);

@@ -15,15 +15,15 @@ import { MigrationError } from "../../../errors.ts";
 import { isMapping } from "../../settings.ts";
 import { parseYaml, parseYamlDocument, PYYAML, valueOf } from "./yaml.ts";
 
-/** One setting to give another value; undefined takes it away. */
+/** A new value for one setting; undefined removes it. */
 export interface Edit {
   readonly steps: readonly (string | number)[];
   readonly value: unknown;
 }
 
 /**
- * Gives settings of one YAML file other values. Comments stay, and so does every byte of the top-level settings that are
- * not edited. What is returned was read back and means what was asked for; throws `restore-failed` where that cannot be had.
+ * Changes settings in one YAML file. Comments stay, and so does every byte of the top-level settings that are
+ * not edited. The result was parsed again and has the values that were asked for; throws `restore-failed` where that is not possible.
  */
 export function editYaml(text: string, edits: readonly Edit[], path: string): string {
   const document = parseYamlDocument(text);
@@ -65,7 +65,7 @@ function means(text: string, wanted: unknown): boolean {
   }
 }
 
-/** A copy in which nothing is there twice: an alias gives the same object in two places. */
+/** A deep copy without shared objects: an alias gives the same object in two places. */
 function unshared(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(unshared);
   if (!isMapping(value)) return value;
@@ -84,7 +84,7 @@ function change(within: unknown, [step, ...rest]: readonly (string | number)[], 
   else holder[step!] = value;
 }
 
-/** Changes the smallest part of the document that says so; where a merge key has a part in it, that whole mapping. */
+/** Changes the smallest node that holds the value; where a merge key is involved, the whole mapping. */
 function put(
   document: Document,
   within: YAMLMap | YAMLSeq,
@@ -123,7 +123,7 @@ function keepingComments(node: Node, old: Node | undefined): Node {
 function nodeOf(document: Document, value: unknown): Node {
   const node = document.createNode(value) as Node;
   const quoteUnlessPlain = (scalar: Scalar) => {
-    // Anything with a sign that some reader might take for more than a letter.
+    // Quotes every text with a character that some YAML reader could interpret.
     if (typeof scalar.value === "string" && !/^[A-Za-z/][\w./-]*$/.test(scalar.value))
       scalar.type = Scalar.QUOTE_DOUBLE;
   };
@@ -143,7 +143,7 @@ function documentOf(value: Record<string, unknown>): Document {
   return document;
 }
 
-/** Whether an edited setting says something by an alias or a merge key, or something else says it by an alias to it. */
+/** Whether an edited setting contains an alias or a merge key, or another setting refers to it by an alias. */
 function isEntangled(document: Document.Parsed, edited: ReadonlySet<string>): boolean {
   let entangled = false;
   for (const { key, value } of (document.contents as unknown as YAMLMap<Scalar, Node>).items) {
@@ -160,7 +160,7 @@ function isEntangled(document: Document.Parsed, edited: ReadonlySet<string>): bo
   return entangled;
 }
 
-/** Writes out every alias. The values stay the same. */
+/** Replaces every alias by a copy of its value. The values stay the same. */
 function untangle(document: Document): void {
   visit(document, {
     Alias: (_, alias) => {
@@ -188,7 +188,7 @@ function write(document: Document, like: string): string {
   });
 }
 
-/** The old text with only the edited top-level settings taken from the new one. */
+/** The old text, in which only the edited top-level settings are replaced by the new ones. */
 function spliced(old: string, edited: string, keys: ReadonlySet<string>): string {
   const before = sections(old);
   const after = new Map(sections(edited).map((section) => [section.key, section.text]));

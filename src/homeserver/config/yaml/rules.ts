@@ -72,7 +72,7 @@ function scalars(): ScalarTag[] {
       stringify: (item) => (item.value as Date).toISOString(),
     },
     {
-      // PyYAML knows this type and cannot build it: Synapse would not start.
+      // PyYAML resolves this tag and has no constructor for it: Synapse would not start.
       default: true,
       tag: "tag:yaml.org,2002:value",
       test: /^=$/,
@@ -83,7 +83,7 @@ function scalars(): ScalarTag[] {
   ];
 }
 
-/** Numbers past 2^53 stay whole: a password may look like one. */
+/** Integers above 2^53 keep all their digits: a password may look like a number. */
 function integerOf(text: string): number | bigint {
   const digits = text.replaceAll("_", "");
   const negative = digits.startsWith("-");
@@ -134,7 +134,7 @@ function timeOf(text: string): Date {
   return new Date(date.getTime() - offset * 60_000);
 }
 
-/** What stood there, where it still means the value: `0640` stays `0640`. */
+/** The original text, if it still means the value: `0640` stays `0640`. */
 function asWritten(item: Scalar, meaning: (text: string) => unknown): string {
   const { source, value } = item;
   if (source !== undefined && Object.is(meaning(source), value)) return source;

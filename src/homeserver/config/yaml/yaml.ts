@@ -10,7 +10,7 @@ import {
 } from "yaml";
 import { PYYAML_TAGS } from "./rules.ts";
 
-/** A YAML file that Synapse could not read. The sentence says where and what kind of fault, never what stands there. */
+/** A YAML file that Synapse could not read. The message names the position and the kind of error, never the content. */
 export class YamlFault extends Error {
   override readonly name = "YamlFault";
 }
@@ -36,7 +36,7 @@ export function parseYaml(text: string): unknown {
 export function parseYamlDocument(text: string): Document.Parsed {
   const lines = new LineCounter();
   const document = parseDocument(text, { ...PYYAML, lineCounter: lines });
-  // A type that nobody knows is only a warning to the parser; PyYAML refuses it.
+  // An unknown tag is only a warning to the parser; PyYAML rejects it.
   const fault = document.errors[0] ?? document.warnings.find(({ code }) => code === "TAG_RESOLVE_FAILED");
   if (fault) throw new YamlFault(`${place(lines, fault)}: ${WORDS[fault.code] ?? "this is not valid YAML"}`);
   // To PyYAML a block at the very end of a file that does not end its line has no line end either.
@@ -57,7 +57,7 @@ export function valueOf(document: Document.Parsed | Document): unknown {
   try {
     return document.toJS({ maxAliasCount: 10_000 }) as unknown;
   } catch {
-    throw new YamlFault("an alias or a merge key in it leads nowhere");
+    throw new YamlFault("an alias or a merge key in it refers to nothing");
   }
 }
 
@@ -67,10 +67,10 @@ function place(lines: LineCounter, { pos }: YAMLError): string {
 }
 
 const WORDS: Partial<Record<YAMLError["code"], string>> = {
-  BAD_ALIAS: "this alias leads nowhere",
+  BAD_ALIAS: "this alias refers to nothing",
   BAD_DQ_ESCAPE: "there is no such escape in double quotes",
   BAD_INDENT: "the indentation does not fit",
-  BAD_SCALAR_START: "a value that begins with this sign needs quotes",
+  BAD_SCALAR_START: "a value that begins with this character needs quotes",
   BLOCK_AS_IMPLICIT_KEY: "a value holds a colon and a space and needs quotes",
   MISSING_CHAR: "a closing quote, a bracket, a comma or a space is missing",
   MULTILINE_IMPLICIT_KEY: "a key does not end on its line",

@@ -7,13 +7,13 @@ export interface Copied {
   readonly query: number;
   /** Whole lines, each with its end. */
   readonly lines: Buffer;
-  /** Nothing more comes of this query. */
+  /** The last chunk of this query. */
   readonly last: boolean;
 }
 
 /**
- * Copies what several queries give out of the database, one after another on one connection that can write nothing.
- * Throws `program-failed` at the first that fails; those that were `last` before it came to their end.
+ * Copies the results of several queries out of the database, one after another on one read-only connection.
+ * Throws `program-failed` at the first that fails; queries with a `last` chunk before that are complete.
  * No row may begin with `MARK`: let the first column be a number or a ctid.
  */
 export async function* copyOut(

@@ -11,12 +11,12 @@ interface UniqueIndex {
   readonly columns: string;
   readonly predicate: string | null;
   readonly nullsCount: boolean;
-  /** Rows of the table, as the planner believes. */
+  /** Rows of the table, by the planner's estimate. */
   readonly rows: number;
 }
 
 /**
- * Rows that a unique index should have refused. An index on text whose sort order changed under it lets them in and
+ * Finds rows that violate a unique index. An index on text whose collation changed lets them in and
  * hides them afterwards, so every index is left out of the reading; a dump restores the rows and then cannot make the
  * index. Reads every table once for each of its unique indexes, but for those
  * that are known to be `broken`: the first failure ends a session.
@@ -39,7 +39,7 @@ export async function duplicateRows(
     const { groups } = await session.one<{ groups: number }>(countOf(index));
     if (groups > 0)
       evidence.push(
-        `${index.table}: ${formatCount(groups)} values stand more than once that ${index.name} says are unique`,
+        `${index.table}: ${formatCount(groups)} duplicate values in the unique index ${index.name}`,
       );
     progress.advance(id, index.rows);
   }
@@ -50,7 +50,7 @@ export async function duplicateRows(
       {
         id: "duplicate-rows",
         level: "ok",
-        sentence: `no duplicates are hidden by any of the ${indexes.length} unique indexes`,
+        sentence: `none of the ${indexes.length} unique indexes hides duplicates`,
       },
     ];
   }
@@ -58,10 +58,9 @@ export async function duplicateRows(
     {
       id: "duplicate-rows",
       level: "blocker",
-      sentence:
-        "the database holds duplicates that its corrupt indexes hide: a restore would fail at making them anew",
+      sentence: "corrupt indexes hide duplicate rows: a restore would fail when it creates these indexes",
       evidence,
-      hint: "find them with index scans switched off (SET enable_indexscan = off), remove the wrong one of each pair with Synapse stopped, then REINDEX; ask in Synapse's support room if unsure which one is wrong",
+      hint: "find them with index scans switched off (SET enable_indexscan = off), stop Synapse, delete the wrong row of each pair, then REINDEX; ask in Synapse's support room if unsure which one is wrong",
     },
   ];
 }

@@ -91,8 +91,8 @@ async function ask(
     findings.push({
       id: "database-look",
       level: "blocker",
-      sentence: `${where} could not be looked at to the end: ${reasonOf(error)}`,
-      hint: "an export would meet the same: clear it, then plan again",
+      sentence: `${where} could not be checked completely: ${reasonOf(error)}`,
+      hint: "an export would fail in the same way: fix the cause, then run plan again",
     });
   }
   const named = (finding: Finding): Finding =>

@@ -49,7 +49,7 @@ const TODAY = `
   users_in_public_rooms users_pending_deactivation users_to_send_full_presence_to
   users_who_share_private_rooms worker_locks worker_read_write_locks worker_read_write_locks_mode`;
 
-/** Tables that earlier schemas had, and that may still lie around (the deltas in synapse/storage/schema/). */
+/** Tables of earlier schemas, which may still exist (the deltas in synapse/storage/schema/). */
 const ONCE = `
   _extremities_to_check access_tokens2 application_services_state2 batch_events
   cache_invalidation_stream chunk_events deleted_pushers2 device_lists_outbound_last_success_new
@@ -68,7 +68,7 @@ const ONCE = `
   user_stats_historical user_threepids2 users_in_pubic_room users_who_share_public_rooms
   users_who_share_rooms`;
 
-/** Tables that companions of Synapse make, and what made them. */
+/** Tables that tools for Synapse create, and the tool that created them. */
 const COMPANIONS: Readonly<Record<string, string>> = {
   port_from_sqlite3: "synapse_port_db",
   state_compressor_progress: "rust-synapse-compress-state",
@@ -78,7 +78,7 @@ const COMPANIONS: Readonly<Record<string, string>> = {
 
 const SYNAPSES = new Set(`${TODAY} ${ONCE}`.split(/\s+/));
 
-/** Whose table this is: "synapse", the name of a companion, or undefined when nobody knows. */
+/** What created a table: "synapse", the name of a tool, or undefined when unknown. */
 export function makerOf(table: string): string | undefined {
   // synapse/storage/databases/main/user_directory.py and stats.py keep their working tables under these names.
   if (SYNAPSES.has(table) || /^_temp_populate_/.test(table)) return "synapse";

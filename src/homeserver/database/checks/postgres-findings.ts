@@ -5,14 +5,14 @@ import { untrustedExtensions } from "../dump/extensions.ts";
 import type { DatabaseFacts } from "../facts.ts";
 import { otherSchemas, OWN_SCHEMAS } from "../own-schemas.ts";
 
-/** Synapse's own demand on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
+/** Synapse's requirements on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
 export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
   const findings: Finding[] = [];
   if (encoding === "UTF8" && collate === "C" && ctype === "C")
     findings.push({
       id: "database-locale",
       level: "ok",
-      sentence: "the database's encoding is UTF8 and its locale C, as Synapse wants it",
+      sentence: "the database's encoding is UTF8 and its locale C, as Synapse requires",
     });
   if (encoding !== "UTF8") {
     findings.push({
@@ -20,8 +20,8 @@ export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep
       level: "warning",
       sentence: `the database's encoding is ${encoding}; the new one must be UTF8`,
       hint: deep
-        ? "the dump is converted; rows that cannot be are told as database-text"
-        : "rows may be in it that a UTF8 database refuses: --deep reads every row and names their tables",
+        ? "the dump is converted; rows that cannot be converted are reported as database-text"
+        : "it may contain rows that a UTF8 database rejects: --deep reads every row and names their tables",
     });
   }
   if (collate !== "C" || ctype !== "C") {
@@ -30,8 +30,8 @@ export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep
       level: "warning",
       sentence: `the database's locale is ${collate === ctype ? collate : `${collate} and ${ctype}`}, not C: its indexes may have been corrupted when the system's sort order changed`,
       hint: deep
-        ? "duplicates that such an index hides would be told as duplicate-rows; the new database is made with locale C, which ends this"
-        : "look for duplicates that such an index hides with --deep; the new database is made with locale C, which ends this",
+        ? "duplicates that such an index hides are reported as duplicate-rows; the new database has locale C, which avoids the problem"
+        : "check with --deep for duplicates that such an index hides; the new database has locale C, which avoids the problem",
     });
   }
   return findings;
@@ -41,7 +41,7 @@ interface Named {
   readonly name: string;
 }
 
-/** What the server itself knows to be wrong, and what would stop a dump or a restore half way. */
+/** Errors that the server itself reports, and what would interrupt a dump or a restore. */
 export async function catalogueFindings(
   session: QuerySession,
   { serverVersion }: DatabaseFacts,
@@ -68,8 +68,8 @@ async function changedCollation(session: QuerySession, serverVersion: number): P
     {
       id: "collation-changed",
       level: "warning",
-      sentence: `the system's sort order has changed under the database, from version ${was} to ${is}: indexes on text may be corrupt`,
-      hint: "look for duplicates with --deep; REINDEX DATABASE repairs indexes, and the move to locale C ends this for good",
+      sentence: `the system's collation version has changed from ${was} to ${is}: indexes on text may be corrupt`,
+      hint: "check for duplicates with --deep; REINDEX DATABASE repairs indexes, and locale C on the new host avoids the problem",
     },
   ];
 }
@@ -86,7 +86,7 @@ async function invalidIndexes(session: QuerySession): Promise<Finding[]> {
       level: "warning",
       sentence: `${found.length} ${found.length === 1 ? "index is" : "indexes are"} not valid: building it failed once`,
       evidence: found.map(({ name }) => name),
-      hint: "the dump makes it anew and fails if rows contradict it: REINDEX it now, or drop it if Synapse is not just building it",
+      hint: "restore creates it again and fails if rows violate it: REINDEX it now, or drop it unless Synapse is just building it",
     },
   ];
 }
@@ -100,8 +100,8 @@ async function checksumFailures(session: QuerySession): Promise<Finding[]> {
     {
       id: "database-checksums",
       level: "blocker",
-      sentence: `PostgreSQL has met ${formatCount(failures)} damaged pages in this database`,
-      hint: "look at the disk and at PostgreSQL's log; a dump that reads such a page fails: repair or restore the database first",
+      sentence: `PostgreSQL has counted ${formatCount(failures)} checksum failures in this database`,
+      hint: "check the disk and PostgreSQL's log; a dump that reads a damaged page fails: repair or restore the database first",
     },
   ];
 }
@@ -118,14 +118,14 @@ async function unreadableTables(session: QuerySession): Promise<Finding[]> {
     {
       id: "tables-unreadable",
       level: "blocker",
-      sentence: `${found.length} ${found.length === 1 ? "table or sequence" : "tables or sequences"} may not be read by Synapse's database user, so no dump can be made`,
+      sentence: `${found.length} ${found.length === 1 ? "table or sequence" : "tables or sequences"} may not be read by Synapse's database user, so the database cannot be dumped`,
       evidence: found.map(({ name }) => name),
-      hint: "as a superuser: GRANT SELECT ON … TO that user, or drop what is not Synapse's",
+      hint: "as a superuser: GRANT SELECT ON … TO that user, or drop those that are not part of Synapse",
     },
   ];
 }
 
-/** They are left out of the dump: nothing of Synapse's rests on them, and the new host may have its own. */
+/** They are excluded from the dump: Synapse does not depend on them, and the new host may have its own. */
 async function extensions(session: QuerySession): Promise<Finding[]> {
   const found = await untrustedExtensions(session);
   if (found.length === 0) return [];
@@ -133,7 +133,7 @@ async function extensions(session: QuerySession): Promise<Finding[]> {
     {
       id: "extensions",
       level: "note",
-      sentence: `the database has extensions that only a superuser may create, and that do not travel: ${found.join(", ")}`,
+      sentence: `the database has extensions that only a superuser may create, and that are not moved: ${found.join(", ")}`,
       hint: "Synapse needs none; where you want them on the new host too, create them there once the server is open",
     },
   ];

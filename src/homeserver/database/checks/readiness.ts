@@ -52,12 +52,12 @@ export async function partialRooms(session: QuerySession, names: ReadonlySet<str
       id: "rooms-joining",
       level: "note",
       sentence: `${formatCount(count)} ${count === 1 ? "room is" : "rooms are"} still being joined`,
-      hint: "nothing is lost: the new server goes on with it; waiting makes the move tidier",
+      hint: "nothing is lost: the new server continues the join; it is cleaner to wait until it has finished",
     },
   ];
 }
 
-/** Tables that neither Synapse nor a companion of its made. They travel in the dump all the same. */
+/** Tables that neither Synapse nor a known tool created. They are included in the dump. */
 export function unknownTables(names: ReadonlySet<string>, { version }: Schema): Finding[] {
   const made = [...names]
     .map((name) => ({ name, maker: makerOf(name) }))
@@ -72,7 +72,7 @@ export function unknownTables(names: ReadonlySet<string>, { version }: Schema): 
     findings.push({
       id: "tables-companions",
       level: "note",
-      sentence: "the database holds tables of programs that work beside Synapse",
+      sentence: "the database holds tables of tools for Synapse",
       evidence: companions.map(({ name, maker }) => `${name}: ${maker!}`),
     });
   }
@@ -84,8 +84,8 @@ export function unknownTables(names: ReadonlySet<string>, { version }: Schema): 
       sentence: `${unknown.length} ${unknown.length === 1 ? "table is" : "tables are"} not known to be Synapse's`,
       evidence: unknown,
       hint: newer
-        ? "the database is of a newer Synapse than this synlift knows: they may well be its own"
-        : "they travel in the dump; find out what made them, and whether the new host needs it too",
+        ? "the database is from a newer Synapse than this synlift knows: they may be part of it"
+        : "they are included in the dump; find out what created them, and whether the new host needs it too",
     });
   }
   return findings;

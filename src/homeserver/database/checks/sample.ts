@@ -5,7 +5,7 @@ import { sqlName } from "../../../system/query.ts";
 import { copyOut } from "./copy.ts";
 import type { TableSize } from "./sizes.ts";
 
-/** A small part of what a dump would hold, read as a dump reads it, and what follows for the whole. */
+/** A sample of what a dump would contain, read as a dump reads it, and the estimate for the whole. */
 export interface DumpSample {
   /** Some of the rows, as text: at most `KEPT` bytes. */
   readonly text: readonly Uint8Array[];
@@ -25,7 +25,7 @@ const KEPT = 8 * 1024 * 1024;
 /** Text per byte on disk, where nothing could be sampled. Rows of small numbers shrink in text, compressed values grow. */
 const USUAL_RATIO = 0.7;
 
-/** Reads chance pages of the largest tables, in a second or two however large they are. Undefined when there is nothing to read. */
+/** Reads random pages of the largest tables, in a second or two however large they are. Undefined when there is nothing to read. */
 export async function sampleDump(
   tables: readonly TableSize[],
   from: { address: PostgresAddress; encoding: string },

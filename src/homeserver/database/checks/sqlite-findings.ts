@@ -32,13 +32,13 @@ async function leftWal({ path, running }: SqliteLook, files: Files): Promise<Fin
     {
       id: "sqlite-wal",
       level: "note",
-      sentence: `${path}-wal holds ${formatBytes(wal.size)} that a killed Synapse never put into the database`,
-      hint: "it is packed with the database; whoever copies the .db file alone loses it",
+      sentence: `${path}-wal holds ${formatBytes(wal.size)} that a killed Synapse did not write to the database file`,
+      hint: "it is packed with the database; a copy of the .db file alone would lose it",
     },
   ];
 }
 
-/** Matters to whoever ports it later: synapse/_scripts/synapse_port_db.py refuses such a database. */
+/** Matters when the database is ported later: synapse/_scripts/synapse_port_db.py refuses such a database. */
 async function autoVacuum({ session, path }: SqliteLook): Promise<Finding[]> {
   const [row] = await session.all<{ auto_vacuum: number }>("PRAGMA auto_vacuum");
   if (!row?.auto_vacuum) return [];
@@ -64,7 +64,7 @@ async function integrity({ session, path, deep }: SqliteLook): Promise<Finding[]
       sentence: `SQLite finds damage in ${path}`,
       // Names of tables and indexes, numbers of pages and rows; never what stands in a row.
       evidence: said,
-      hint: "stop Synapse and keep a copy; REINDEX heals indexes, `sqlite3 FILE .recover` saves what can be saved of tables",
+      hint: "stop Synapse and keep a copy; REINDEX repairs indexes, `sqlite3 FILE .recover` recovers data from damaged tables",
     },
   ];
 }
@@ -101,9 +101,9 @@ async function foreignKeys({ session }: SqliteLook): Promise<Finding[]> {
     {
       id: "sqlite-foreign-keys",
       level: "note",
-      sentence: "rows refer to others that do not exist, which SQLite bears and PostgreSQL refuses",
+      sentence: "rows refer to others that do not exist, which SQLite allows and PostgreSQL rejects",
       evidence: [...broken].map(([what, count]) => `${what}: ${count} times`),
-      hint: "remove or mend these rows before porting: synapse_port_db stops at them",
+      hint: "delete or correct these rows before porting: synapse_port_db fails on them",
     },
   ];
 }

@@ -22,8 +22,8 @@ export async function targetDatabaseFindings(
     mustBeOfEngine(source, { engine: "postgres", address });
     const there = await inspectTarget({ address, section: source }, looking);
     const sentence = there
-      ? `the new database ${where} is empty, and as Synapse wants it`
-      : `the new database ${where} is not there yet, and may be made by restore`;
+      ? `the new database ${where} is empty and suitable for Synapse`
+      : `the new database ${where} does not exist yet, and restore may create it`;
     return [{ id, level: "ok", sentence }];
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
@@ -34,7 +34,8 @@ export async function targetDatabaseFindings(
         id: unreachable ? "target-database-unreachable" : id,
         level: unreachable ? "warning" : "blocker",
         sentence: message,
-        hint: hint ?? "make it as Synapse wants it: createdb --encoding=UTF8 --locale=C --template=template0",
+        hint:
+          hint ?? "create it as Synapse requires: createdb --encoding=UTF8 --locale=C --template=template0",
       },
     ];
   }

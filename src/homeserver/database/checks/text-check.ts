@@ -14,7 +14,7 @@ interface Table {
 }
 
 /**
- * Reads every row of every table, as a dump would, and tells those that a UTF-8 database would refuse or that cannot be
+ * Reads every row of every table, as a dump would, and reports those that a UTF-8 database would reject or that cannot be
  * read at all. `bytes` of the progress are those on disk.
  */
 export async function unreadableText(
@@ -72,7 +72,7 @@ const describe = (name: string, { rows, first }: { rows: number; first: string }
 const FINE: Finding = {
   id: "database-text",
   level: "ok",
-  sentence: "every row can be read, and is text that a UTF-8 database takes",
+  sentence: "every row can be read and is valid UTF-8",
 };
 
 function refusedFinding(evidence: readonly string[]): Finding[] {
@@ -81,7 +81,7 @@ function refusedFinding(evidence: readonly string[]): Finding[] {
     {
       id: "database-text",
       level: "blocker",
-      sentence: "the database holds rows that a UTF-8 database refuses: a restore would stop at them",
+      sentence: "the database holds rows that are not valid UTF-8: a restore would fail on them",
       evidence,
       hint: "look at these rows (SELECT … WHERE ctid = …) and correct or remove them before the export",
     },
@@ -94,9 +94,9 @@ function brokenFinding(evidence: readonly string[]): Finding[] {
     {
       id: "tables-broken",
       level: "blocker",
-      sentence: "tables cannot be read to their end: a dump would fail at them",
+      sentence: "tables cannot be read completely: a dump would fail on them",
       evidence,
-      hint: "look at PostgreSQL's log and at the disk; restore the damaged table from a backup",
+      hint: "check PostgreSQL's log and the disk; restore the damaged table from a backup",
     },
   ];
 }

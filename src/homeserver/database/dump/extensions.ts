@@ -19,8 +19,8 @@ export async function untrustedExtensions(session: QuerySession): Promise<string
 }
 
 /**
- * Arguments for pg_dump that leave those out: with them an ordinary role could not restore the dump. None where there are
- * none, or where the only extensions are such, as then pg_dump has no way to leave them out.
+ * Arguments for pg_dump that exclude untrusted extensions, with which an ordinary role could not restore the dump. Empty where there are
+ * none, or where all extensions are untrusted, as then pg_dump cannot exclude them.
  */
 export async function extensionArguments(session: QuerySession): Promise<string[]> {
   const found = await extensions(session);

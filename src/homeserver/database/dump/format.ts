@@ -4,14 +4,14 @@ import { postgresProgramVersion } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 import type { DatabaseSource } from "../source.ts";
 
-/** How a database of PostgreSQL is dumped: as SQL for psql, or as an archive that pg_restore fills in by several connections. */
+/** The format of a PostgreSQL dump: SQL for psql, or an archive that pg_restore restores over several connections. */
 export const DUMP_FORMATS = ["plain", "custom"] as const;
 export type DumpFormat = (typeof DUMP_FORMATS)[number];
 
-/** What the manifest says that a dump is. */
+/** The names of these formats in the manifest. */
 export const CONTENT_FORMATS = { plain: "sql", custom: "pg-custom" } as const;
 
-/** Throws `database-unsupported` when a database cannot be dumped so, or nobody could look whether the dump is whole. */
+/** Throws `database-unsupported` when a database cannot be dumped in this format, or when synlift could not verify the dump. */
 export async function mustBeDumpedSo(
   database: DatabaseSource,
   format: DumpFormat,
@@ -21,8 +21,8 @@ export async function mustBeDumpedSo(
   if (database.engine === "sqlite")
     throw new MigrationError(
       "database-unsupported",
-      `--db-format custom is PostgreSQL's own format, and the database at ${database.path} is of SQLite`,
-      { hint: "leave the option out: SQLite travels as its file" },
+      `--db-format custom is a PostgreSQL format, and the database at ${database.path} is SQLite`,
+      { hint: "omit the option: a SQLite database is packed as its file" },
     );
   for (const { pgDump, address } of [database, database.state, database.mas].filter(
     (one) => one !== undefined,
@@ -31,8 +31,8 @@ export async function mustBeDumpedSo(
     if (knowsArchivesOf(major)) continue;
     throw new MigrationError(
       "database-unsupported",
-      `pg_dump ${text} is newer than this synlift, which cannot tell whether what it writes with --db-format custom is whole`,
-      { hint: "leave the option out: of plain SQL it can be told; or use a newer synlift" },
+      `pg_dump ${text} is newer than this synlift, which cannot verify its custom-format dumps`,
+      { hint: "omit the option: plain SQL can be verified; or use a newer synlift" },
     );
   }
 }

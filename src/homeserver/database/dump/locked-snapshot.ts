@@ -3,17 +3,17 @@ import { type PostgresSession, sqlName } from "../../../system/postgres/postgres
 import type { Progress } from "../../../system/progress.ts";
 import { tables } from "../count.ts";
 
-/** Milliseconds that a lock is waited for. */
+/** Lock time-out in milliseconds. */
 export const LOCK_WAIT = 60_000;
 
 /**
- * Begins a transaction in which every answer is of one state of the database, and in which every table stays as it is
- * until its end, with the lock that reading takes anyway, but all at once. A running Synapse drops the tables of its
+ * Begins a transaction with one snapshot of the database, in which every table is locked against DROP and ALTER
+ * until its end, with the lock that reading takes anyway, but on all tables at once. A running Synapse drops the tables of its
  * background updates when these are done (synapse/storage/databases/main/user_directory.py,
- * `_populate_user_directory_cleanup`), and whoever wants to read one while such a drop waits, waits behind it: so nobody
- * may come to a table late.
+ * `_populate_user_directory_cleanup`), and a reader that comes while such a drop waits for its lock queues behind it: so
+ * all tables are locked at the start.
  *
- * First the locks, then the state: a table that was rewritten or emptied after that state looks empty in it (PostgreSQL
+ * First the locks, then the snapshot: a table that was rewritten or truncated after the snapshot looks empty in it (PostgreSQL
  * documentation, Concurrency Control, Caveats). LOCK takes no snapshot, so none is taken while locks are waited for.
  * Throws as a query does, and `Disturbance`.
  */
@@ -31,25 +31,28 @@ export async function beginUndisturbed(session: PostgresSession, wait: number): 
     (name) => !before.includes(name) || !now.includes(name),
   );
   if (changed.length === 0) return;
-  throw new Disturbance("program-failed", `tables came or went: ${changed.slice(0, 3).join(", ")}`);
+  throw new Disturbance(
+    "program-failed",
+    `tables were created or dropped: ${changed.slice(0, 3).join(", ")}`,
+  );
 }
 
 const tableNames = async (session: PostgresSession) =>
   (await tables(session)).map(({ schema, name }) => `${sqlName(schema)}.${sqlName(name)}`);
 
-/** A dump did not begin, as somebody else was at a table. */
+/** A dump could not begin, as another session locked or dropped a table. */
 class Disturbance extends MigrationError {}
 
-/** The same failure, where it says so of somebody who locks tables: LOCK, or a pg_dump that takes its own locks. */
+/** Converts a failure of LOCK or pg_dump, where its message shows a lock conflict; otherwise returns it unchanged. */
 export const asDisturbance = (failure: MigrationError): MigrationError =>
   DISTURBED.test(failure.message)
     ? new Disturbance(failure.code, failure.message, { hint: failure.hint, cause: failure })
     : failure;
 
 /**
- * Does what begins with a look at all tables, and does it again after a `Disturbance`, where one was locked for long or
- * went away between look and lock: a drop that waits for our own reading waits until that is given up. `attempt` begins
- * a transaction of its own each time. What is wrong with the database for longer is thrown, with a hint.
+ * Runs `attempt`, and runs it again after a lock conflict, where a table was locked for long or
+ * dropped before it was locked: a drop that waits for our own lock succeeds once we give up. `attempt` begins
+ * a new transaction each time. A conflict that persists is thrown, with a hint.
  */
 export async function undisturbed<T>(
   attempt: () => Promise<T>,
@@ -62,7 +65,7 @@ export async function undisturbed<T>(
       if (!(error instanceof Disturbance)) throw error;
       if (left === 0) throw disturbed(error);
       progress.note(
-        "tables of the database were locked or dropped while its dump began, as the background updates of a running Synapse do: the dump is begun again",
+        "tables of the database were locked or dropped while its dump began, as the background updates of a running Synapse do: the dump is started again",
       );
     }
   }
@@ -77,9 +80,9 @@ const DISTURBED =
 const disturbed = (cause: MigrationError) =>
   new MigrationError(
     cause.code,
-    `the database cannot be dumped, as tables of it stay locked or do not stay as they are: ${cause.message}`,
+    `the database cannot be dumped, as its tables stay locked or keep changing: ${cause.message}`,
     {
-      hint: "see who holds them, and let it end: SELECT pid, application_name, state, query FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock'); then run the same command again",
+      hint: "find the session that holds the locks, and end it: SELECT pid, application_name, state, query FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock'); then run the same command again",
       cause,
     },
   );

@@ -9,26 +9,26 @@ import type { Progress } from "../../../system/progress.ts";
 /** The name of the dump in its folder. */
 export const CLEAR_DUMP = "database.dump";
 
-/** What the journal says of a folder with a dump in it, so that a later run can take it away. */
+/** The journal entry that names a folder with a dump, so that a later run can remove it. */
 const FACT = "clear-dump";
 
 interface Place {
   /** Made for the dump alone, and private. */
   readonly folder: string;
-  /** To whom folders belong that had to be made above it. */
+  /** The owner of parent folders that had to be created. */
   readonly owner: Owner;
-  /** Who is to read it, if not we. */
+  /** The account that reads the dump, if it is not the current one. */
   readonly account: Account | undefined;
 }
 
-/** Writes all of a dump into a file that somebody else finishes; ends well only once it is proven. */
+/** Writes a complete dump into a file that the caller finishes; resolves only once the dump is verified. */
 export type WriteDump = (file: Unfinished) => Promise<void>;
 
 /**
- * Writes a dump down in the clear, since pg_restore reads it in several places at once; hands it on only once all of it
- * has come, so is proven; and takes it away, however that ends. Throws `target-not-empty` when the folder is there and
- * is not what an earlier run has left, `disk-full`, and what `write` or `use` throws: whatever keeps it from being taken
- * away is told beside that, and does not make a failure of what went well.
+ * Writes a dump to disk unencrypted, since parallel pg_restore needs random access; calls `use` only once the dump
+ * is complete and verified; and removes it in every case. Throws `target-not-empty` when the folder exists and
+ * was not left by an earlier run, `disk-full`, and what `write` or `use` throws. A failure to remove the dump
+ * is reported as a note, and does not turn a success into a failure.
  */
 export async function withClearDump<T>(
   write: WriteDump,
@@ -37,8 +37,8 @@ export async function withClearDump<T>(
   use: () => Promise<T>,
 ): Promise<T> {
   if (await files.look(folder))
-    throw new MigrationError("target-not-empty", `${folder} is there already`, {
-      hint: "the dump lies there in the clear while the database is filled in: move away what is there, or name another folder with --spool",
+    throw new MigrationError("target-not-empty", `${folder} already exists`, {
+      hint: "the dump is stored there unencrypted while the database is restored: move the folder away, or name another one with --spool",
     });
   await makeOwnedFolder(dirname(folder), owner, files);
   await journal.setFact(FACT, folder);
@@ -53,12 +53,12 @@ export async function withClearDump<T>(
   } finally {
     await takeAway(folder, journal, files, progress).catch((error: unknown) => {
       const why = error instanceof Error ? error.message : String(error);
-      progress.note(`${why}: see that no dump is left in the clear in ${folder}, when this run has ended`);
+      progress.note(`${why}: when this run has ended, check that no unencrypted dump is left in ${folder}`);
     });
   }
 }
 
-/** Takes away what a run has left that was killed. Does nothing where there is nothing. */
+/** Removes the dump that a killed run left. Does nothing where there is none. */
 export async function removeClearDump(
   journal: Journal,
   files: Files,
@@ -68,13 +68,11 @@ export async function removeClearDump(
   if (folder === undefined) return;
   if (await files.look(folder)) {
     await takeAway(folder, journal, files, progress);
-    progress.note(
-      `the dump in ${folder} was removed: an earlier run was ended while it lay there in the clear, for its owner to read`,
-    );
+    progress.note(`the unencrypted dump in ${folder}, which an interrupted run had left, was removed`);
   } else await journal.forgetFact(FACT);
 }
 
-/** Bytes that a killed run has left, and that are free again once it is gone on with. */
+/** Bytes of the dump that a killed run left; they become free when the restore is continued. */
 export async function clearDumpBytes(journal: Journal, folder: string, files: Files): Promise<number> {
   if (journal.facts[FACT] !== folder || !(await files.look(folder))) return 0;
   let bytes = 0;
@@ -92,7 +90,7 @@ async function writeDown(path: string, write: WriteDump, files: Files): Promise<
   }
 }
 
-/** The dump, and the folder unless somebody else put something into it: that is left, and told. */
+/** Removes the dump, and the folder unless it holds other files: then it is kept, with a note. */
 async function takeAway(
   folder: string,
   journal: Journal,
@@ -104,9 +102,7 @@ async function takeAway(
     const others = await files.list(folder);
     if (others.length === 0) await files.removeEmptyFolder(folder);
     else
-      progress.note(
-        `${folder} is left, as there is more in it than the dump: ${others.slice(0, 3).join(", ")}`,
-      );
+      progress.note(`${folder} was not removed, as it holds other files: ${others.slice(0, 3).join(", ")}`);
   }
   await journal.forgetFact(FACT);
 }

@@ -2,8 +2,8 @@ import { MigrationError } from "../../../errors.ts";
 import type { Postgres, PostgresAddress } from "../../../system/postgres/postgres.ts";
 
 /**
- * Lets nobody else fill this database meanwhile: two restores at once would each find it empty, and the second to commit
- * would fail on names that the first has made. The lock is this connection's, so whatever ends the run gives it back
+ * Holds an advisory lock while this database is restored: two restores at once would each find it empty, and the second to commit
+ * would fail on names that the first has created. The lock belongs to this connection, so it is released however the run ends
  * (PostgreSQL documentation, Advisory Locks). Throws `target-not-empty` when another run has it.
  */
 export async function fillAlone<T>(
@@ -27,8 +27,8 @@ const KEY = String(0x73796e6c696674n);
 const busy = ({ parameters }: PostgresAddress) =>
   new MigrationError(
     "target-not-empty",
-    `another restore is filling the database ${parameters["dbname"] ?? "of this user"} right now`,
+    `another restore into database ${parameters["dbname"] ?? "of this user"} is running`,
     {
-      hint: "let it end, or stop it and run the same command again; to restore something else at the same time, name another database with --database",
+      hint: "wait until it has finished, or stop it and run the same command again; to restore something else at the same time, name another database with --database",
     },
   );

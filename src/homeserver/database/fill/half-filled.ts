@@ -12,22 +12,22 @@ import { tables } from "../count.ts";
 import { OWN_SCHEMAS } from "../own-schemas.ts";
 import { connectIfThere } from "./inspect-target.ts";
 
-/** As what pg_restore is known to the server, so that one that outlived its run can be ended. */
+/** The application_name of pg_restore, so that one that outlived its run can be terminated. */
 export const FILLING_AS = "synlift pg_restore";
 
 /**
- * An empty table of ours that stands in a database while it is half filled, and nowhere else: a name, and the names of
- * tables, are the same in one that was filled and opened since.
+ * The name of an empty table that exists in a database only while a restore is incomplete: the database's name and the names of
+ * its tables are the same once it is restored and opened.
  */
 export const newMark = (uuid: string) => `synlift_half_filled_${uuid.replaceAll("-", "")}`;
 export const isMark = (text: string) => /^synlift_half_filled_[0-9a-f]{32}$/.test(text);
 
-/** What the journal says of a database that a run began to fill. One of an earlier version has no mark. */
+/** The journal entry of a database that a run began to restore. Earlier versions made no mark. */
 export interface Begun {
   readonly mark: string | undefined;
 }
 
-/** What such a run can have left: its mark, and tables of the bundle's. */
+/** What such a run can leave: its mark, and tables of the bundle. */
 export interface Left extends Begun {
   readonly rows: Readonly<Record<string, number>>;
 }
@@ -40,21 +40,21 @@ export async function markHalfFilled(
 ): Promise<void> {
   const session = await postgres.connect(address);
   const table = `public.${sqlName(mark)}`;
-  const comment = `synlift is filling this database from bundle ${id}; this table goes once all of it is there`;
+  const comment = `synlift is filling this database from bundle ${id}; this table is dropped when the restore is complete`;
   const made = session.run(
     `BEGIN; CREATE TABLE ${table} (); COMMENT ON TABLE ${table} IS ${sqlText(comment)}; COMMIT;`,
   );
   await made.finally(() => session.close());
 }
 
-/** What to do when filling has failed, for people. */
+/** The hint after a failed restore. */
 export const HALF_FILLED =
-  "it is half filled now; once the cause is gone, run the same command again: it empties the database, after asking, and begins anew";
+  "the database is incomplete now; fix the cause and run the same command again: it empties the database, after confirmation, and starts over";
 
 /** For the transaction that finishes a database. */
 export const removeMark = (mark: string) => `DROP TABLE public.${sqlName(mark)};`;
 
-/** Whether a mark stands; not in a database that is gone. */
+/** Whether the mark exists; false when the database does not exist. */
 export async function isMarked(address: PostgresAddress, mark: string, postgres: Postgres): Promise<boolean> {
   const session = await connectIfThere(address, postgres);
   if (!session) return false;
@@ -63,8 +63,8 @@ export async function isMarked(address: PostgresAddress, mark: string, postgres:
 }
 
 /**
- * How many tables an interrupted run has left in a database. Throws `target-not-empty` when there are any and its mark
- * is not there, or when there are others than the bundle's: then it is not only what that run has left.
+ * Counts the tables that an interrupted run left in a database. Throws `target-not-empty` when there are any and its mark
+ * is missing, or when there are tables that are not in the bundle: then they are not only from that run.
  */
 export async function tablesLeft(address: PostgresAddress, left: Left, postgres: Postgres): Promise<number> {
   const session = await connectIfThere(address, postgres);
@@ -73,9 +73,9 @@ export async function tablesLeft(address: PostgresAddress, left: Left, postgres:
 }
 
 /**
- * Takes everything out of a database that an interrupted run has half filled: first whoever still fills it, then what is
- * there, all or nothing. Does nothing when the database is gone, or has no tables. Looks once more whether it may, as
- * time has gone by since somebody agreed: throws what `tablesLeft` does, and `target-not-empty` while anybody else is connected.
+ * Empties a database that an interrupted run left incomplete: terminates a pg_restore that still runs, then drops what is
+ * there, all or nothing. Does nothing when the database does not exist, or has no tables. Checks again first, as
+ * time has passed since the confirmation: throws `target-not-empty` as the count does, and while anyone else is connected.
  */
 export async function emptyDatabase(
   address: PostgresAddress,
@@ -107,17 +107,17 @@ async function lookAtLeft(
   if (mark === undefined || !found.includes(`public.${mark}`))
     throw new MigrationError(
       "target-not-empty",
-      `a restore of this bundle into database ${where} was interrupted, but the ${found.length} tables in it do not bear its mark`,
+      `a restore of this bundle into database ${where} was interrupted, but its mark is missing among the ${found.length} tables in it`,
       {
-        hint: "somebody else filled it since, or an earlier synlift left it, which made no mark; nothing of it is removed: if nothing in it is needed, drop the database and run the same command again, else name another one",
+        hint: "the database was filled by other means since, or by an earlier synlift, which made no mark; nothing is removed: if nothing in it is needed, drop the database and run the same command again, otherwise name another one",
       },
     );
   const others = found.filter((name) => name !== `public.${mark}` && !(name in rows));
   if (others.length === 0) return found.length - 1;
   throw new MigrationError(
     "target-not-empty",
-    `an interrupted restore has half filled database ${where}, and it holds tables that are none of the bundle's: ${others.slice(0, 3).join(", ")}`,
-    { hint: "nothing of it is removed: look whose they are, and drop the database or name another one" },
+    `an interrupted restore left database ${where} incomplete, and it holds tables that are not in the bundle: ${others.slice(0, 3).join(", ")}`,
+    { hint: "nothing is removed: find out what created them, and drop the database or name another one" },
   );
 }
 
@@ -146,9 +146,9 @@ async function mustBeAlone(
   if (others.length === 0) return;
   throw new MigrationError(
     "target-not-empty",
-    `somebody is connected to database ${describeAddress(address)}, which an interrupted restore has half filled: ${others.map(({ who }) => who).join(", ")}`,
+    `other clients are connected to database ${describeAddress(address)}, which an interrupted restore left incomplete: ${others.map(({ who }) => who).join(", ")}`,
     {
-      hint: "it is emptied only while nobody else is there: see who it is, end that, and run the same command again; or name another database",
+      hint: "it is emptied only while there are no other connections: end them and run the same command again, or name another database",
     },
   );
 }

@@ -12,14 +12,14 @@ import type { Store } from "../store.ts";
 
 export interface Target {
   readonly address: PostgresAddress;
-  /** Of what was counted at the source, what decides where it can go. */
+  /** The values from the old host that decide where the database can be restored. */
   readonly section: Pick<DatabaseSection, "serverVersion">;
   readonly store?: Store;
 }
 
 /**
- * Looks whether the dump can go there, and changes nothing. True when the database is there, empty and right; false
- * when it does not exist yet but may be made.
+ * Checks whether the dump can be restored there, and changes nothing. True when the database exists, is empty and suitable; false
+ * when it does not exist yet but may be created.
  * Throws `target-not-empty`, `target-unsuitable`, `database-unreachable`.
  */
 export async function inspectTarget(
@@ -90,7 +90,7 @@ export async function createDatabase(address: PostgresAddress, postgres: Postgre
   }
 }
 
-/** The second is said when both were made at the very same time. */
+/** The second message appears when both were created at the same moment. */
 const MADE_MEANWHILE = /database ".*" already exists|pg_database_datname_index/;
 
 async function mustBeSuitable(
@@ -113,7 +113,7 @@ async function mustBeSuitable(
       "target-not-empty",
       `database ${name} is not empty: it has ${relations} tables, indexes and sequences`,
       {
-        hint: "restoring over what is there duplicates rows without a sound: name a new database, or drop this one if nothing in it is needed",
+        hint: "restoring into a filled database silently duplicates rows: name a new database, or drop this one if nothing in it is needed",
       },
     );
   }
@@ -121,9 +121,9 @@ async function mustBeSuitable(
   if (facts.encoding !== "UTF8" || (!anyLocale && (facts.collate !== "C" || facts.ctype !== "C"))) {
     throw new MigrationError(
       "target-unsuitable",
-      `database ${name} has encoding ${facts.encoding}, collation ${facts.collate} and character type ${facts.ctype}; Synapse wants UTF8, C and C`,
+      `database ${name} has encoding ${facts.encoding}, collation ${facts.collate} and character type ${facts.ctype}; Synapse requires UTF8, C and C`,
       {
-        hint: "drop it and let synlift make it, or: createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME",
+        hint: "drop it and let synlift create it, or: createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME",
       },
     );
   }
@@ -167,7 +167,7 @@ function mustNotBeOlder(serverVersion: number, section: Target["section"]): void
     "target-unsuitable",
     `the target's PostgreSQL ${here} is older than the source's ${there}`,
     {
-      hint: `install PostgreSQL ${there} or newer on the new host: a dump only goes upwards`,
+      hint: `install PostgreSQL ${there} or newer on the new host: a dump cannot be restored into an older version`,
     },
   );
 }

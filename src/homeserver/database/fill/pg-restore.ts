@@ -8,16 +8,16 @@ import { CLEAR_DUMP } from "./clear-dump.ts";
 import { FILLING_AS, HALF_FILLED } from "./half-filled.ts";
 
 export interface ArchiveFilling {
-  /** Where `CLEAR_DUMP` lies. */
+  /** The folder that holds the unencrypted dump. */
   readonly folder: string;
   readonly pgRestore: string;
-  /** Connections that fill at the same time. */
+  /** Parallel connections. */
   readonly jobs: number;
 }
 
 /**
- * Fills an empty database out of an archive, over several connections; where its programs run elsewhere, over one, as
- * they don't reach the file there. Only with that one it is all or nothing: whoever calls it sees to what is left when
+ * Restores an archive into an empty database with pg_restore, over several connections; where its programs run elsewhere, over one, as
+ * they cannot read the file. Only with one connection is it all or nothing: the caller cleans up when
  * it fails or is interrupted. Throws `restore-failed`.
  */
 export async function restoreArchive(
@@ -32,7 +32,7 @@ export async function restoreArchive(
     ...["--no-publications", "--no-subscriptions"],
     ...(there ? ["--single-transaction"] : [`--jobs=${jobs}`, CLEAR_DUMP]),
   ]);
-  // By its bare name: another account may have no way through the folders above, and from 16 on needs none.
+  // A relative name: another account may not be allowed to enter the parent folders, and from 16 on does not need to.
   const running = await programs.open(there ? call : { ...call, folder });
   const said = await ended(running, there ? files.read(join(folder, CLEAR_DUMP)) : undefined);
   if (said.code === 0) return;
@@ -42,7 +42,7 @@ export async function restoreArchive(
   throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : notFilled(reason, there);
 }
 
-/** How it ended, once it was given what is to go in. Ends it when that cannot be read, and throws why. */
+/** Writes the input and waits for the program to exit. Kills it when the input cannot be read, and throws that error. */
 async function ended(running: Conversation, input: Bytes | undefined): Promise<Ending> {
   const program = { gone: false };
   const silence = (async () => {
@@ -68,20 +68,20 @@ async function ended(running: Conversation, input: Bytes | undefined): Promise<E
 const outOfReach = (folder: string, account: string) =>
   new MigrationError(
     "permission-denied",
-    `PostgreSQL is asked as the account ${account}, and that one has no way to the dump in ${folder}`,
-    { hint: "name a folder below others that it may enter: --spool; nothing was filled in" },
+    `PostgreSQL's programs run as the account ${account}, which cannot read the dump in ${folder}`,
+    { hint: "name a folder that this account can reach: --spool; nothing was restored" },
   );
 
 const tooOld = (pgRestore: string, reason: string) =>
   new MigrationError(
     "program-too-old",
-    `${pgRestore} cannot read the dump, which a newer pg_dump has made: ${reason}`,
+    `${pgRestore} cannot read the dump, which a newer pg_dump created: ${reason}`,
     {
       hint: "restore into a PostgreSQL of that version; or export again, with the pg_dump of the old server's own version, or without --db-format",
     },
   );
 
-/** The first error, and of it the sentence alone: what stands behind it may be out of a row. */
+/** The first error message without its details: those may contain a value from a row. */
 function reasonOf({ complaint, signal }: Ending): string {
   if (signal) return `pg_restore was killed by ${signal}`;
   const line = complaint.split("\n").find((one) => /\b(ERROR|FATAL|error):/.test(one));
@@ -94,9 +94,9 @@ function reasonOf({ complaint, signal }: Ending): string {
 }
 
 const notFilled = (reason: string, inOneTransaction: boolean) =>
-  new MigrationError("restore-failed", `the database could not be filled: ${reason}`, {
+  new MigrationError("restore-failed", `the database could not be restored: ${reason}`, {
     hint: inOneTransaction ? AS_BEFORE : HALF_FILLED,
   });
-/** What to do when filling within one transaction has failed, for people. */
+/** The hint after a failed restore in one transaction. */
 export const AS_BEFORE =
-  "nothing was kept: the database is as empty as before; run the same command again once the cause is gone";
+  "the transaction was rolled back and the database is still empty; fix the cause and run the same command again";

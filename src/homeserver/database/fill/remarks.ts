@@ -2,7 +2,7 @@ import type { Postgres, PostgresAddress } from "../../../system/postgres/postgre
 import type { Progress } from "../../../system/progress.ts";
 import { ownSearchPath } from "./search-path.ts";
 
-/** Before a database is filled: what its user may do that it should not. */
+/** Before a restore: notes that the database user is a superuser. */
 export async function warnOfSuperuser(
   address: PostgresAddress,
   postgres: Postgres,
@@ -14,7 +14,7 @@ export async function warnOfSuperuser(
     );
 }
 
-/** Once it is filled: see `findTables`. */
+/** After a restore: notes the search_path that it set. */
 export async function tellSearchPath(
   address: PostgresAddress,
   postgres: Postgres,
@@ -23,10 +23,10 @@ export async function tellSearchPath(
   const path = await ownSearchPath(address, postgres);
   if (path !== undefined)
     progress.note(
-      `the tables are not in the schema public: in this database, its user has the search_path ${path}, and no other user of it has`,
+      `the tables are not in the schema public: the search_path ${path} was set for this user in this database; other users of it do not have it`,
     );
 }
-/** Whether this user may do anything to the server: then a dump that somebody else made could run programs there. */
+/** Whether this user is a superuser: then a dump that somebody else made could run programs on the server. */
 export async function isSuperuser(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
   const session = await postgres.connect(address);
   const asked = session.one<{ super: boolean }>(

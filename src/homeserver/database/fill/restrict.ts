@@ -3,10 +3,10 @@ import type { Stage } from "../../../pipeline/stage.ts";
 import { giveBack, lend } from "../../../system/memory.ts";
 
 /**
- * Keeps a dump from commanding psql. A dump is a text for psql, and psql has commands that run programs on the host
+ * Keeps a dump from running psql meta-commands. A dump is a script for psql, whose meta-commands can run programs on the host
  * (`\!`, `\copy … program`), so a dump made by somebody else could do anything here. psql's `\restrict KEY` forbids
- * all of them until `\unrestrict KEY` (CVE-2025-8714). The dump's own such lines, known to whoever made it, are taken
- * out, and lines with a key that nobody knows are put around the whole.
+ * all of them until `\unrestrict KEY` (CVE-2025-8714). The dump's own such lines, whose key its author knows, are
+ * removed, and the whole is enclosed in such lines with a random key.
  */
 export function guarded(key: string | undefined): Stage {
   return async function* (source) {
@@ -70,7 +70,7 @@ const withoutTail: Stage = async function* (source) {
     const cut = Math.max(0, all.length - TAIL_SIZE);
     held = Uint8Array.from(all.subarray(cut));
     if (cut > 0) yield all.subarray(0, cut);
-    // psql has it by now.
+    // psql has consumed it by now.
     giveBack(all);
   }
   const end = Buffer.from(held).indexOf("\n-- PostgreSQL database dump complete");
@@ -79,7 +79,7 @@ const withoutTail: Stage = async function* (source) {
   yield stripped(held.subarray(end));
 };
 
-/** Takes out the commands we know, and lets no other pass. */
+/** Removes the known meta-commands, and throws `bundle-damaged` at any other. */
 function stripped(bytes: Uint8Array): Uint8Array {
   const lines = Buffer.from(bytes).toString("latin1").split("\n");
   const kept = lines.filter(
@@ -91,5 +91,5 @@ function stripped(bytes: Uint8Array): Uint8Array {
 
 const notADump = () =>
   new MigrationError("bundle-damaged", "the database dump does not begin and end as pg_dump writes it", {
-    hint: "it may have been made or changed by somebody else: ask whoever sent it",
+    hint: "it may have been made or changed by somebody else: ask the person who sent it",
   });

@@ -3,9 +3,9 @@ import { OWN_SCHEMAS } from "../own-schemas.ts";
 import { schemaTable, type Store } from "../store.ts";
 
 /**
- * For psql, once a dump is filled in and within its transaction: where the tables are in a schema that this user does
- * not look in, it does from now on, and in this database only; the server finds its tables by their bare names. A dump
- * does not hold this, as it is of the role. Changes nothing where they are found, or where several schemas have them.
+ * Statements for psql after the dump, in its transaction: where the tables are in a schema outside of this user's
+ * search_path, it is set to that schema and public, in this database only; the server finds its tables by unqualified names. A dump
+ * does not contain it, as it is a setting of the role. Changes nothing where they are found, or where several schemas have them.
  */
 export function findTables(store: Store): string {
   const table = schemaTable(store);

@@ -30,7 +30,7 @@ export interface SqliteExport {
   readonly kept?: Kept | undefined;
 }
 
-/** Packs a SQLite database as it is at one moment, also while a server writes to it, and counts in that very state. */
+/** Packs a consistent snapshot of a SQLite database, also while a server writes to it, and counts in the same snapshot. */
 export function exportSqlite(from: SqliteExport): Step {
   return {
     ...{ id: DATABASE_STEP, label: "database" },

@@ -9,12 +9,12 @@ import { type Kept, removeLeftBehind } from "../../scope.ts";
 import { filesOf } from "../file-state.ts";
 import { SQLITE_FILE } from "./export.ts";
 
-/** What the file's name ends in until it is whole: no server has it in its settings. */
+/** The suffix of the file until it is complete: no server uses a file of that name. */
 const RESTORING = ".restoring";
 
 /**
- * Looks whether a database can be put there. What an earlier run has begun there (`begun`) is in nobody's way.
- * Throws `target-not-empty`: also for a file of SQLite beside it, which would be taken for this database's own.
+ * Checks whether a database can be restored there. With `begun`, the unfinished file of an earlier run is allowed.
+ * Throws `target-not-empty`: also for a -wal, -shm or -journal file, which SQLite would take for this database's own.
  */
 export async function inspectSqliteTarget(
   path: string,
@@ -23,18 +23,18 @@ export async function inspectSqliteTarget(
 ): Promise<void> {
   for (const one of [...filesOf(path), ...(begun ? [] : [`${path}${RESTORING}`])]) {
     if (!(await files.look(one))) continue;
-    throw new MigrationError("target-not-empty", `${one} is there already`, {
+    throw new MigrationError("target-not-empty", `${one} already exists`, {
       hint:
         one === path
-          ? "name a file that is not there yet; if nothing in this one is needed, remove it with its -wal and -shm"
-          : `nothing is written over: look what it is; if nobody needs it, remove it, or name another file than ${path}`,
+          ? "name a file that does not exist yet; if nothing in this one is needed, remove it with its -wal and -shm"
+          : `nothing is overwritten: if this file is not needed, remove it, or name another file than ${path}`,
     });
   }
 }
 
 /**
- * Fills a file that nobody takes for a finished one, takes out of it what stays behind, looks for damage, and only then
- * gives it its name. Begins anew what an earlier run has left. Throws `restore-failed`, `target-not-empty`; then there
+ * Restores into a temporary name, deletes the rows that are not moved, checks the file for damage, and only then
+ * renames it. Starts over after an interrupted run. Throws `restore-failed`, `target-not-empty`; then there
  * is nothing at `path`.
  */
 export async function restoreSqlite(
@@ -56,13 +56,13 @@ export async function restoreSqlite(
     throw damaged(error.message);
   }
   if (owner) await files.setOwner(filling, owner.uid, owner.gid);
-  // Somebody may have put something there meanwhile.
+  // A file may have been created there meanwhile.
   await inspectSqliteTarget(path, { begun: true }, files);
   await files.rename(filling, path);
   await files.syncFolder(dirname(path));
 }
 
-/** The archive is read to its end before the file counts: only then it is known to be what was packed. */
+/** The archive is read to its end before the file is finished: only then is it verified. */
 async function unpackInto(path: string, archive: Bytes, files: Files): Promise<void> {
   const file = await files.begin(path, 0o600);
   let found = false;
@@ -90,17 +90,17 @@ async function mustBeUnhurt(path: string, sqlite: Sqlite): Promise<void> {
   }
 }
 
-/** What SQLite says names pages, tables and indexes, and never what stands in a row. */
+/** SQLite's messages name pages, tables and indexes, and never a value from a row. */
 const damaged = (reason: string) =>
   new MigrationError("restore-failed", `SQLite finds damage in the restored database: ${reason}`, {
-    hint: "it was so at the source: synlift plan --deep there says more; mend it there and export again. Nothing was kept here",
+    hint: "the database was damaged on the old host already: synlift plan --deep there shows details; repair it there and export again. Nothing was kept here",
   });
 
 const notAlone = () =>
   new MigrationError(
     "bundle-damaged",
-    `the archive of the database holds something else than ${SQLITE_FILE}`,
+    `the archive of the database holds something other than ${SQLITE_FILE}`,
     {
-      hint: "it may have been made or changed by somebody else: ask whoever sent it",
+      hint: "it may have been made or changed by somebody else: ask the person who sent it",
     },
   );

@@ -5,17 +5,17 @@ import type { Files } from "../../../system/files/files.ts";
 
 const WRITE = 0o200;
 const READ_WRITE = 0o600;
-/** What others must not: read it, as it holds everybody's sessions, or write to it. */
+/** Permissions that other users must not have: the file holds everyone's sessions. */
 const OTHERS = 0o027;
 
 export interface Account {
-  /** Undefined where nobody said who will run the server. */
+  /** Undefined where the account that will run the server is not known. */
   readonly uid: number | undefined;
   /** For people. */
   readonly name: string;
 }
 
-/** The gate of a SQLite file: the server can write to it and beside it, and nobody else can read it. Changes nothing. */
+/** The gate of a SQLite file: the server can write to it and to its folder, and no other user can read it. Changes nothing. */
 export async function verifyDatabaseFile(path: string, account: Account, files: Files): Promise<Finding> {
   const id = "database-file";
   const file = await files.follow(path);
@@ -36,11 +36,11 @@ export async function verifyDatabaseFile(path: string, account: Account, files: 
       `${dirname(path)} belongs to user id ${folder.uid} and has mode ${formatMode(folder.mode)}: no -wal can be made there`,
     );
   if (faults.length === 0)
-    return { id, level: "ok", sentence: `${path} belongs to ${account.name}, and nobody else may read it` };
+    return { id, level: "ok", sentence: `${path} belongs to ${account.name}, and no other user can read it` };
   return {
     id,
     level: "blocker",
-    sentence: `the database ${path} is not as ${account.name} needs it`,
+    sentence: `the database ${path} has the wrong owner or mode for ${account.name}`,
     evidence: faults,
     hint: "give it and its folder to the account that runs Synapse: chown, and chmod 600 for the file",
   };

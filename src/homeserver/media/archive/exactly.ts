@@ -13,8 +13,8 @@ export interface ReadWhole {
 const ZEROS = new Uint8Array(64 * 1024);
 
 /**
- * Gives so many bytes, whatever the source has: how long it is was said already, in front of it. What is missing is
- * zeros, what is too much is left. `tell` is called once, at the end, with the hash of what the source gave or with
+ * Yields exactly `size` bytes, whatever the source has, as the tar header in front of it has that size. Missing bytes are
+ * zeros, surplus bytes are dropped. `tell` is called once, at the end, with the hash of what the source gave or with
  * what was wrong with it.
  */
 export async function* exactly(source: Bytes, size: number, tell: (read: ReadWhole) => Promise<void>): Bytes {
@@ -40,5 +40,5 @@ export async function* exactly(source: Bytes, size: number, tell: (read: ReadWho
   await tell({ sha256: hash.digest("hex"), fault });
 }
 
-/** What may befall one file and says nothing of the others. */
+/** Errors that concern a single file and not the others. */
 const OF_ONE_FILE = new Set<string>(["file-missing", "file-failed", "permission-denied"]);

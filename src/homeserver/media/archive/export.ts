@@ -42,7 +42,9 @@ export function exportArchives(from: ArchiveExport): Step {
       if (why !== undefined) return why;
       for (let number = 1; number <= Number(outcome["archives"]); number += 1) {
         const entry = from.journal.steps[stepOf(id, number)];
-        const fault = entry ? await listFault(entry.outcome, from) : `nothing is known of archive ${number}`;
+        const fault = entry
+          ? await listFault(entry.outcome, from)
+          : `archive ${number} is not in the journal`;
         if (fault !== undefined) return fault;
       }
       return undefined;

@@ -39,7 +39,7 @@ const manifestSchema = z.object({
 export function parseArchiveManifest(bytes: Uint8Array, where: string): ArchiveManifest {
   const refuse = (why: string) =>
     new MigrationError("archive-damaged", `${where}: its manifest ${why}`, {
-      hint: "make the archive again, or ask whoever made it",
+      hint: "create the archive again, or ask the person who made it",
     });
   let raw: unknown;
   try {
@@ -50,7 +50,7 @@ export function parseArchiveManifest(bytes: Uint8Array, where: string): ArchiveM
   const head = manifestSchema.safeParse(raw);
   if (!head.success) throw refuse(faultsOf(head.error));
   const { version, media, created_ts: createdTs } = head.data;
-  if (version !== 1 && version !== 2) throw refuse(`has version ${version}, which nobody reads`);
+  if (version !== 1 && version !== 2) throw refuse(`has version ${version}, which is not supported`);
   const entity = head.data.entity_id || (version === 1 ? head.data.user_id : "");
   if (entity === "") throw refuse("names no entity");
   if (media == null) throw refuse("has no media");
@@ -64,7 +64,8 @@ export function parseArchiveManifest(bytes: Uint8Array, where: string): ArchiveM
     records += 1;
     if (mxcOf(record) !== key) refused.push({ key, why: `its record is that of ${mxcOf(record)}` });
     else if (record.file_name === "") refused.push({ key, why: "it names no file" });
-    else if (!/^([0-9a-f]{64})?$/i.test(record.sha256)) refused.push({ key, why: "its sha256 is none" });
+    else if (!/^([0-9a-f]{64})?$/i.test(record.sha256))
+      refused.push({ key, why: "its sha256 is not a valid hash" });
     else byFile.set(record.file_name, [...(byFile.get(record.file_name) ?? []), record]);
   }
   return { version, entity, createdTs, byFile, records, refused };

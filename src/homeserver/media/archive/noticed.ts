@@ -21,7 +21,7 @@ export class Noticed {
     return this.#files.some;
   }
 
-  /** Whether there is one that no file of the store stands for: a second pass does not come by it. */
+  /** Whether one of them has no file in the store: a second pass would not find it. */
   get isLost(): boolean {
     return this.#isLost;
   }
@@ -39,9 +39,9 @@ export class Noticed {
     const more = this.unread > SHOWN ? `; and ${this.unread - SHOWN} more` : "";
     throw new MigrationError(
       "media-missing",
-      `${this.unread} uploads in ${store} could not be read to their end: ${this.#unread.some.join("; ")}${more}`,
+      `${this.unread} uploads in ${store} could not be read completely: ${this.#unread.some.join("; ")}${more}`,
       {
-        hint: "see that nothing writes there and that the disk is well, then run the same command again; or go on without them: --accept media-missing",
+        hint: "check that nothing writes there and that the disk has no errors, then run the same command again; or continue without them: --accept media-missing",
       },
     );
   }

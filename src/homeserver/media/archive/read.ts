@@ -56,7 +56,7 @@ async function manifestIn(
 ): Promise<Uint8Array | undefined> {
   let found: Uint8Array | undefined;
   for await (const member of source.members()) {
-    // To its end also when it is found: only then is a whole message proven.
+    // Reads to the end even after a match: only then is the encrypted message verified.
     if (found || !wanted(member)) await drain(member.content);
     else
       for await (const entry of entriesOf(member, source)) {
@@ -83,7 +83,7 @@ async function whole({ size, content }: Unpacked, { where }: ArchiveSource): Pro
 }
 
 /**
- * Reads every upload that the manifest names, and holds it against its size and hash, which matrix-media-repo does not.
+ * Reads every upload that the manifest names, and checks its size and hash, which matrix-media-repo does not.
  * Of several entries with one name the first counts, as there; entries that no record names are passed over. `begin`
  * may answer undefined for an upload that is not wanted. Throws `archive-damaged` for an archive that cannot be read.
  */

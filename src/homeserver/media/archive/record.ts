@@ -15,7 +15,7 @@ const integer = z
 export const recordSchema = z.object({
   name: text,
   file_name: text,
-  size_bytes: integer.refine((size) => size >= 0, { error: "is less than nothing" }),
+  size_bytes: integer.refine((size) => size >= 0, { error: "is negative" }),
   content_type: text,
   s3_url: text,
   sha256: text,

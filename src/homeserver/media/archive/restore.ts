@@ -88,7 +88,7 @@ async function mustBeSame(path: string, record: ArchiveRecord, files: Files): Pr
   if (same) return;
   throw new MigrationError(
     "target-not-empty",
-    `${path} is there already and is another file than the one in the archive`,
+    `${path} already exists and differs from the file in the archive`,
     { hint: "restore into an empty media folder" },
   );
 }
@@ -102,7 +102,7 @@ export function mustBeWhole({ where }: ArchiveSource, { wrong }: ArchiveRead): v
   const more = wrong.length > shown.length ? `; and ${wrong.length - shown.length} more` : "";
   throw new MigrationError(
     "archive-damaged",
-    `${wrong.length} uploads in ${where} are not what its manifest says: ${shown.join("; ")}${more}`,
+    `${wrong.length} uploads in ${where} differ from its manifest: ${shown.join("; ")}${more}`,
     { hint: "none of these was restored; copy the archive again from where it was made" },
   );
 }
@@ -118,7 +118,7 @@ export function findingsOf(
     {
       id: "media-archive",
       level: "ok",
-      sentence: `${read} of ${records} uploads in ${where} are what its manifest says, by size and hash`,
+      sentence: `${read} of ${records} uploads in ${where} match its manifest in size and hash`,
     },
   ];
   const warn = (count: number, what: string, evidence: readonly string[], hint: string) => {
@@ -136,11 +136,11 @@ export function findingsOf(
     missing.length,
     "uploads have a record and no file in",
     missing.map(mxcOf),
-    "they are lost, unless a part is missing: see that all files of the archive are there",
+    "they are lost, unless a part is missing: check that all files of the archive are there",
   );
   warn(
     refused.length,
-    "records were passed over, as matrix-media-repo does, in",
+    "records were skipped, as matrix-media-repo does, in",
     refused.map(({ key, why }) => `${key}: ${why}`),
     "ask whoever made the archive",
   );
@@ -148,7 +148,7 @@ export function findingsOf(
     foreign.length,
     "uploads are of another server, or have an id that no upload of Synapse has, in",
     foreign,
-    "they were not restored; see that it is the archive of this server",
+    "they were not restored; check that this is the archive of this server",
   );
   return findings;
 }

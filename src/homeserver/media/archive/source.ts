@@ -52,9 +52,9 @@ export function archiveInTar(open: () => Bytes, where: string): ArchiveSource {
         if (kind !== "file" || !/^[^/]+\/[^/]+$/.test(name) || name.includes(".."))
           throw new MigrationError(
             "archive-damaged",
-            `${where} holds ${JSON.stringify(name)}, which is no part of an archive`,
+            `${where} holds ${JSON.stringify(name)}, which is not a part of an archive`,
             {
-              hint: "ask whoever made it",
+              hint: "ask the person who made it",
             },
           );
         yield { name: basename(name), content };

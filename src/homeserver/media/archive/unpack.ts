@@ -19,9 +19,9 @@ export async function unpackParts(
     if (part === undefined || kind !== "file")
       throw new MigrationError(
         "archive-damaged",
-        `the archive holds ${JSON.stringify(name)}, which is no part of it`,
+        `the archive holds ${JSON.stringify(name)}, which is not a part of it`,
         {
-          hint: "ask whoever made the bundle",
+          hint: "ask the person who made the bundle",
         },
       );
     const path = join(target.store, folder, part);

@@ -44,8 +44,8 @@ export interface ArchivePlan {
 
 /**
  * One archive of matrix-media-repo's version 2, complete in itself, with as many of the uploads as it holds. Its parts
- * lie in it as they would lie in a folder. A part's length stands before it: parts are made of stored blocks, so that
- * the sizes of its uploads tell it, and nothing of it has to lie anywhere.
+ * are in it as they would be in a folder. A part's length is written before it: parts are made of stored blocks, so that
+ * it follows from the sizes of its uploads, and nothing has to be buffered.
  */
 export async function* archiveEntries<Item extends ArchiveItem>(
   items: ArchiveItems<Item>,

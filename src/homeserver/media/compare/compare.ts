@@ -13,7 +13,7 @@ import { meet } from "./meet.ts";
 export interface Comparison {
   readonly rows: number;
   readonly bytes: number;
-  /** Uploads that only a storage provider has as long as their rows say. */
+  /** Uploads whose file has the right size only in a storage provider. */
   readonly provided: { readonly files: number; readonly bytes: number };
   /** Uploads without a file, or with one of another size: the first of them. */
   readonly differing: readonly Differing[];
@@ -24,7 +24,7 @@ export interface Comparison {
   readonly changed: Listed;
   /** Files whose hash was compared. */
   readonly hashed: number;
-  /** Those of `differing` whose files lie where nobody can look. */
+  /** Those of `differing` whose files are in folders that cannot be read. */
   readonly unseen: number;
 }
 
@@ -38,7 +38,7 @@ export interface Comparing {
   /** Where else a file may be; nowhere when left out. */
   readonly providers?: readonly Provider[];
   readonly signal?: AbortSignal;
-  /** Whether folders that cannot be looked into may be there: what should lie in them differs. */
+  /** Whether unreadable folders are allowed: uploads that should be in them count as differing. */
   readonly closed?: boolean;
 }
 

@@ -1,6 +1,6 @@
 import type { Walked } from "../../../system/files/files.ts";
 
-/** What becomes of each row and each file. */
+/** The handlers of a merge join between rows and files. */
 export interface Meeting<Row> {
   /** The key that a file's name below the folder stands for; undefined when no row can have such a file. */
   keyAt(name: string): string | undefined;
@@ -8,14 +8,14 @@ export interface Meeting<Row> {
   prefixAt(name: string): string;
   /** A row, and the regular file in its place. */
   both(row: Row, file: Walked): Promise<void> | undefined;
-  /** A row without a file; `unseen` when its folder is closed, so that nobody knows. */
+  /** A row without a file; `unseen` when its folder cannot be read, so that it is unknown. */
   rowOnly(row: Row, unseen: boolean): Promise<void> | undefined;
-  /** What lies there and is no row's: a file, or a link and its like, or something closed. */
+  /** An entry without a row: a file, a link or other special file, or something that cannot be read. */
   fileOnly(file: Walked): void;
 }
 
 /**
- * Brings together rows and files that come in the same order: rows by their key, byte by byte (ORDER BY … COLLATE "C",
+ * Merge join of rows and files in the same order: rows by their key, byte by byte (ORDER BY … COLLATE "C",
  * SQLite's BINARY), files as `Files.walk` finds them. Each is looked at once, so memory stays flat however many
  * there are. All rows are read, also when there are no files.
  */
@@ -58,7 +58,7 @@ export async function meet<Row extends { readonly key: string }>(
   }
 }
 
-/** Where the walk has come to. */
+/** The position in the walk. */
 class Place {
   file: Walked | undefined;
   /** Of `file`; undefined when it stands outside the order. */

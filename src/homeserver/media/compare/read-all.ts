@@ -93,7 +93,7 @@ export async function firstGlance(
 /** Rows in one question. */
 const PAGE = 10_000;
 
-/** Page by page: reading takes hours, and for so long no question must stay open in a database that is in use. */
+/** Page by page: reading takes hours, and no query should stay open for so long in a database that is in use. */
 async function* pagesOf({ session, signal }: Comparable): AsyncIterable<UploadRow> {
   const sha256 = (await hasHashes(session, "local_media_repository")) ? "sha256" : "NULL";
   const id = bytewise(session, "media_id");
@@ -145,7 +145,7 @@ async function readFile(
   const hash = createHash("sha256");
   let size = 0;
   try {
-    // A pipe would be waited for, and a link may lead anywhere.
+    // Reading a pipe would block, and a link may point anywhere.
     if ((await files.look(join(store, path)))?.kind !== "file") return undefined;
     for await (const chunk of files.read(join(store, path))) {
       signal.throwIfAborted();

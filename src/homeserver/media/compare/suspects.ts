@@ -6,7 +6,7 @@ import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
 /** So many are remembered and looked at again; of more, only number and size are known. */
 const REMEMBERED = 10_000;
 
-/** What did not fit at the first look: an upload without its file, or a file without an upload. */
+/** Mismatches of the first comparison: an upload without its file, or a file without an upload. */
 export class Suspects {
   readonly first: Suspect[] = [];
   /** Those that are not remembered. */

@@ -25,7 +25,7 @@ export function uploadFindings(
     findings.push({
       id: "media-compared",
       level: "ok",
-      sentence: `every upload has its file in ${placesOf(store, look)}, as long as its row says: ${formatCount(look.rows)}`,
+      sentence: `every upload has its file in ${placesOf(store, look)}, with the size in its row: ${formatCount(look.rows)}`,
       ...(read ? { evidence: [`hashes compared: ${formatCount(read.hashed)}`] } : {}),
     });
   }
@@ -69,7 +69,7 @@ function missingFindings(
       },
     ];
   }
-  const hint = `put them back from a backup; if they are lost already, the export goes on without them: --accept ${MEDIA_MISSING}`;
+  const hint = `restore them from a backup; if they are lost already, continue the export without them: --accept ${MEDIA_MISSING}`;
   return [
     ...(stored === 0 ? [emptyStore(store, rows)] : []),
     { id: MEDIA_MISSING, level: "warning", sentence, evidence, hint },
@@ -79,7 +79,7 @@ function missingFindings(
 const emptyStore = (store: string, rows: number): Finding => ({
   id: "media-store",
   level: "warning",
-  sentence: `the media store ${store} holds no upload, and the database knows ${formatCount(rows)}`,
+  sentence: `the media store ${store} holds no upload, but the database has ${formatCount(rows)}`,
   hint: "it may be another folder than Synapse's: check media_store_path and the folder that Synapse runs in, which relative paths start from",
 });
 
@@ -95,7 +95,7 @@ function differingFindings(
     {
       id: "media-differing",
       level: "warning",
-      sentence: `uploads in ${store} that are not as their rows say: ${formatCount(count)} of ${formatCount(rows)}`,
+      sentence: `uploads in ${store} that differ from their rows: ${formatCount(count)} of ${formatCount(rows)}`,
       evidence: [
         ...differing.some.map(describe),
         ...(changed?.some ?? []).map((id) => `${id}: its hash is not the one in its row`),
@@ -111,7 +111,7 @@ function unknownFindings({ unknown }: UploadsLook, store: string): Finding[] {
     {
       id: "media-unknown-files",
       level: "note",
-      sentence: `in ${store} lie files that belong to no upload and travel with the others: ${formatAmount(unknown.count, "files")}, ${formatBytes(unknown.bytes)}`,
+      sentence: `files in ${store} that belong to no upload and are packed with the others: ${formatAmount(unknown.count, "files")}, ${formatBytes(unknown.bytes)}`,
       evidence: unknown.some.slice(0, SHOWN).map(({ path, found }) => `${path!}: ${found ?? 0} bytes`),
     },
   ];
@@ -132,16 +132,16 @@ export function obstacleFindings(
         ...closed.some.slice(0, SHOWN),
         ...(unseen > 0 ? [`uploads whose files may lie there: ${formatCount(unseen)}`] : []),
       ],
-      hint: `run synlift as root; if it is, look for faults of the disk in the kernel's log, and save what can still be read; the export goes on without them: --accept ${MEDIA_UNREADABLE}`,
+      hint: `run synlift as root; if it already runs as root, check the kernel's log for disk errors, and save what can still be read; to export without these files: --accept ${MEDIA_UNREADABLE}`,
     });
   }
   if (odd.count > 0) {
     findings.push({
       id: MEDIA_ODD,
       level: "warning",
-      sentence: `links and the like in ${store}, which would not be packed: ${formatCount(odd.count)}`,
+      sentence: `symbolic links and other special files in ${store}, which are not packed: ${formatCount(odd.count)}`,
       evidence: odd.some.slice(0, SHOWN),
-      hint: `put what they lead to in their place, or leave them out: synlift export --accept ${MEDIA_ODD}`,
+      hint: `replace them by the files that they point to, or leave them out: synlift export --accept ${MEDIA_ODD}`,
     });
   }
   return findings;

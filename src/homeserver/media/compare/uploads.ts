@@ -13,7 +13,7 @@ import { judgeAgain, type Judged, Suspects } from "./suspects.ts";
 export interface UploadsLook {
   /** Rows of uploads that a file is expected for. */
   readonly rows: number;
-  /** Regular files, whosever they are: an export packs them all. */
+  /** All regular files, also those that belong to no upload: an export packs them all. */
   readonly files: number;
   readonly bytes: number;
   /** Uploads that are not in the store as long as their rows say, but in a storage provider. */

@@ -9,7 +9,7 @@ const ASKED = 20;
  * Says of the first uploads that are missing whose picture they were: a room's, or a person's. Two small tables tell
  * that, one row for each room and one for each account. In which message a file was sent stands in the events alone,
  * as JSON and without an index: to find one, the largest table of all would be read from end to end, and what was sent
- * in encrypted rooms would still not be found. So nobody is told that it was nowhere.
+ * in encrypted rooms would still not be found. So no finding says that a file was never used.
  */
 export async function withUses(
   look: UploadsLook,

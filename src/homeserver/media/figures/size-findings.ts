@@ -51,7 +51,7 @@ export function largestFindings(
       evidence: largest
         .filter(({ bytes }) => bytes > limit)
         .map(({ mediaId, bytes }) => `${mediaId}: ${formatBytes(bytes)}`),
-      hint: "have the target's limit raised before the move: max_upload_size in Synapse, uploads.maxBytes in matrix-media-repo, which breaks off an import at the first file over it",
+      hint: "have the target's limit raised before the move: max_upload_size in Synapse, uploads.maxBytes in matrix-media-repo, which aborts an import at the first file over it",
     },
   ];
 }
@@ -69,7 +69,7 @@ export function elsewhere(
         id: "media-elsewhere",
         level: "note",
         sentence:
-          "enable_media_repo is off, and every upload is in the media store all the same: a worker of Synapse keeps the media",
+          "enable_media_repo is off, but every upload is in the media store: a worker of Synapse serves the media",
       },
     ];
   }
@@ -78,7 +78,7 @@ export function elsewhere(
       {
         id: "media-elsewhere",
         level: "note",
-        sentence: "enable_media_repo is off: matrix-media-repo keeps the media",
+        sentence: "enable_media_repo is off: matrix-media-repo stores the media",
         hint: "synlift media export fetches it, for restore --media-archive",
       },
     ];
@@ -87,8 +87,8 @@ export function elsewhere(
     {
       id: "media-elsewhere",
       level: "warning",
-      sentence: "enable_media_repo is off: a worker or another program keeps the media",
-      hint: "if it is a worker of Synapse, its media is in media_store_path all the same; from matrix-media-repo, synlift media export fetches it; anything else must be moved by itself",
+      sentence: "enable_media_repo is off: a worker or another program stores the media",
+      hint: "if it is a worker of Synapse, its media is in media_store_path; from matrix-media-repo, synlift media export fetches it; anything else must be moved separately",
     },
   ];
 }

@@ -37,7 +37,7 @@ const TIMEOUT = 60_000;
 /** Bytes of an answer: the metadata of some hundred thousand parts. */
 const LIMIT = 32 * 1024 * 1024;
 
-/** It takes five questions a second, and says 429 to more. */
+/** matrix-media-repo accepts five requests a second, and returns 429 for more. */
 const PATIENCE = { tries: 30, milliseconds: 1_000 };
 
 /**
@@ -93,8 +93,8 @@ export class MediaRepoApi {
     if (answer.status === 404) return [];
     const { entity, parts } = this.#read(answer, metadataSchema);
     if (entity !== "" && entity !== this.#serverName)
-      throw new MigrationError("connection-failed", `${this.where} hands out an export of something else`, {
-        hint: "check the URL, and remove the folder to begin anew",
+      throw new MigrationError("connection-failed", `${this.where} returned an export of another entity`, {
+        hint: "check the URL, and remove the folder to start over",
       });
     return parts.toSorted((one, other) => one.index - other.index);
   }
@@ -132,9 +132,9 @@ export class MediaRepoApi {
         if (!(error instanceof NoAnswer)) throw error;
         throw new MigrationError(
           "connection-failed",
-          `${this.where} gave no whole answer: ${error.message}`,
+          `${this.where} gave no complete response: ${error.message}`,
           {
-            hint: "run the same command again: it goes on where it stopped",
+            hint: "run the same command again: it continues where it stopped",
             cause: error,
           },
         );
@@ -164,8 +164,8 @@ export class MediaRepoApi {
     const { status, body } = answer;
     const words = body instanceof Uint8Array ? new TextDecoder().decode(body) : "";
     if (status === 400 && words.includes("archiving"))
-      return new MigrationError("connection-failed", `${this.where} makes no exports`, {
-        hint: "set archiving.enabled to true in its configuration, and see that a datastore there takes the kind `archives`",
+      return new MigrationError("connection-failed", `exports are disabled in ${this.where}`, {
+        hint: "set archiving.enabled to true in its configuration, and check that a datastore there accepts the kind `archives`",
       });
     // So it answers to the administrator of a homeserver who is none of its own.
     const refused = status === 400 && words.includes("another server");

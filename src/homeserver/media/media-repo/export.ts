@@ -35,7 +35,7 @@ export interface MediaExported {
 type Tools = Pick<System, "files" | "http" | "machine" | "signal">;
 
 /**
- * Has matrix-media-repo make an archive of a server's media, and brings it into a folder that only its owner can read:
+ * Lets matrix-media-repo create an archive of a server's media, and downloads it into a folder that only its owner can read:
  * the media in it are not encrypted. May be run again, and goes on where it stopped. Throws as `MediaRepoApi`,
  * `waitUntilMade` and `fetchParts`; `target-not-empty` for a folder with something else in it; `archive-damaged` when
  * what came is not what its manifest says.
@@ -74,7 +74,7 @@ export async function lookAtMediaRepo(asked: MediaExportAsked, tools: Tools): Pr
   const api = new MediaRepoApi(asked.repo, serverName, tools);
   const held = begun?.held ?? (await heldBy(api, serverName));
   const sentence = begun
-    ? `an export of ${sized(held)} was begun into ${folder}: it would go on`
+    ? `an export of ${sized(held)} was begun in ${folder}: it would be continued`
     : `${api.where} holds ${sized(held)} of ${serverName}: they would be exported into ${folder}`;
   return { held, archive: undefined, findings: [{ id: "media-repo", level: "note", sentence }] };
 }
@@ -87,10 +87,10 @@ const keyOf = ({ repo, serverName }: MediaExportAsked) => ({ url: repo.url, serv
 async function mustBeOurs(folder: string, files: Files): Promise<void> {
   const found = await files.follow(folder);
   if (!found) return;
-  if (found.kind !== "folder") throw new MigrationError("bad-usage", `--out: ${folder} is no folder`);
+  if (found.kind !== "folder") throw new MigrationError("bad-usage", `--out: ${folder} is not a directory`);
   const names = await files.list(folder);
   if (names.length === 0 || names.includes(OWN_FOLDER)) return;
-  throw new MigrationError("target-not-empty", `${folder} has files in it, and no export that was begun`, {
+  throw new MigrationError("target-not-empty", `${folder} is not empty and holds no export that was begun`, {
     hint: "name a folder that is new or empty",
   });
 }
@@ -104,7 +104,7 @@ async function begunOr(
 ): Promise<ExportJournal> {
   const begun = await file.read(keyOf(asked));
   if (begun) {
-    progress.note("going on with the export that was begun into this folder");
+    progress.note("continuing the export that was begun in this folder");
     return begun;
   }
   const held = await heldBy(api, asked.serverName);
@@ -113,11 +113,11 @@ async function begunOr(
   return journal;
 }
 
-/** It answers zeros for a server of which it never heard. */
+/** matrix-media-repo returns zeros for an unknown server. */
 async function heldBy(api: MediaRepoApi, serverName: string): Promise<MediaExported["held"]> {
   const { media } = await api.usage();
   if (media.files > 0) return media;
-  throw new MigrationError("bad-usage", `${api.where} holds nothing of ${serverName}`, {
+  throw new MigrationError("bad-usage", `${api.where} has no media of ${serverName}`, {
     hint: "check --server: it is the part behind the colon in user ids",
   });
 }
@@ -171,5 +171,5 @@ const fewer = (held: number, got: number, { url }: MediaRepo): Finding => ({
   level: "warning",
   sentence: `${held - got} of ${held} files that matrix-media-repo held are not in the archive`,
   evidence: [`asked at ${new URL(url).origin}`],
-  hint: "its exports leave out quarantined media; count those there (admin/usage/…/uploads), or take it on",
+  hint: "its exports leave out quarantined media; count those there (admin/usage/…/uploads), or accept the difference",
 });

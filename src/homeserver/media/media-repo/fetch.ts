@@ -13,7 +13,7 @@ export function mustBeNames(parts: readonly ExportPart[], where: string): void {
     else
       throw new MigrationError(
         "archive-damaged",
-        `${where} calls a part ${JSON.stringify(name)}, which is no name for a file, or that of two`,
+        `${where} names a part ${JSON.stringify(name)}, which is not a safe file name, or is used twice`,
         { hint: "remove the folder and run the same command again, which begins another export" },
       );
   }
@@ -39,13 +39,13 @@ export async function fetchParts(
   const { id } = work;
   progress.begin({ ...work, unit: "bytes", total });
   if (wanted.length < parts.length)
-    progress.remark(work, `${parts.length - wanted.length} of ${parts.length} parts are here already, whole`);
+    progress.remark(work, `${parts.length - wanted.length} of ${parts.length} parts are complete already`);
   const { free } = await files.space(folder);
   if (total > free)
     throw new MigrationError(
       "disk-full",
-      `${folder} has room for ${formatBytes(free)}, and ${formatBytes(total)} of the archive are to come`,
-      { hint: "make room, then run the same command again: it goes on with this export" },
+      `${folder} has ${formatBytes(free)} of free disk space, and ${formatBytes(total)} of the archive are still to be downloaded`,
+      { hint: "free disk space, then run the same command again: it continues this export" },
     );
   for (const part of wanted) {
     await api.part(exportId, part, async ({ body }) => {
@@ -71,8 +71,8 @@ const sum = (parts: readonly ExportPart[]) => parts.reduce((all, { size }) => al
 const otherSize = ({ where }: MediaRepoApi, { name, size }: ExportPart) =>
   new MigrationError(
     "connection-failed",
-    `${where} gave ${name} with other bytes than the ${size} it is said to have`,
+    `${where} sent ${name} with a size other than the announced ${size} bytes`,
     {
-      hint: "run the same command again; if it is so again, remove the folder to begin anew",
+      hint: "run the same command again; if the error persists, remove the folder to start over",
     },
   );

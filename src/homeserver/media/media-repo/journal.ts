@@ -43,7 +43,7 @@ export class ExportJournalFile {
       found = schema.parse(JSON.parse(await this.#files.readText(this.#path)));
     } catch (error) {
       if (error instanceof MigrationError) throw error;
-      throw new MigrationError("bad-usage", `${this.#path} is no journal of an export`, {
+      throw new MigrationError("bad-usage", `${this.#path} is not a journal of an export`, {
         hint: `remove ${this.#folder} and run the same command again`,
       });
     }

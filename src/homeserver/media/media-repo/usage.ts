@@ -6,7 +6,7 @@ import { NoAnswer } from "../../../system/http/no-answer.ts";
 import { shellWord } from "../../../system/shell-word.ts";
 import type { MediaRepoUsage } from "../facts.ts";
 
-/** A matrix-media-repo that keeps this server's media in the place of Synapse. */
+/** A matrix-media-repo that stores this server's media instead of Synapse. */
 export interface MediaRepo {
   /** Where it can be reached from here: "http://localhost:8000". */
   readonly url: string;
@@ -41,7 +41,7 @@ export async function askMediaRepo(
     return failed("the address given for matrix-media-repo", "is no http or https URL");
   const where = whereOf(base);
   if (!/^[\x21-\x7e]+$/.test(token))
-    return failed(where, "was not asked: its access token is empty, or holds what no token holds");
+    return failed(where, "was not queried: the access token is empty or has invalid characters");
   const path = `/_matrix/media/unstable/admin/usage/${encodeURIComponent(serverName)}`;
   const ask = (host: Readonly<Record<string, string>>) =>
     http.get(`${base.origin}${base.pathname.replace(/\/$/, "")}${path}`, {
@@ -86,7 +86,7 @@ export function usageIn({ body }: HttpAnswer): MediaRepoUsage | undefined {
 export function faultOf({ status }: Pick<HttpAnswer, "status">, serverName: string): [string, string] {
   switch (status) {
     case 200:
-      return ["answered with something else than was asked for", "check the URL: is it a matrix-media-repo?"];
+      return ["returned an unexpected response", "check the URL: is it a matrix-media-repo?"];
     case 401:
     case 403:
       return [
@@ -94,16 +94,16 @@ export function faultOf({ status }: Pick<HttpAnswer, "status">, serverName: stri
         "it takes the token of a user listed under `admins` in its configuration, or its shared secret; that alone while the homeserver is stopped",
       ];
     case 404:
-      return ["does not know the question", "check the URL: is it a matrix-media-repo?"];
+      return ["does not have this endpoint", "check the URL: is it a matrix-media-repo?"];
     case 502:
       return [
         `does not serve ${serverName}`,
-        "check `homeservers` in its configuration, and that the URL leads to it directly",
+        "check `homeservers` in its configuration, and that the URL reaches it directly, without a proxy",
       ];
     default:
       return [
         `answered with status ${status}`,
-        "its log says more; check the URL, which must lead to it directly",
+        "its log says more; check the URL, which must reach it directly, without a proxy",
       ];
   }
 }

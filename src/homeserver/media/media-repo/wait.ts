@@ -53,7 +53,7 @@ export async function waitUntilMade(
         movedAt = machine.elapsed();
         told = made;
       }
-      if (!task) throw await failed("it does not know the task anymore");
+      if (!task) throw await failed("the task no longer exists there");
       if (task.fault !== "") throw await failed(task.fault);
       if (task.finished) {
         if (parts.length === 0) throw await failed("the task is over, and nothing was made");
@@ -62,9 +62,13 @@ export async function waitUntilMade(
       }
     }
     if (machine.elapsed() - movedAt > PATIENCE)
-      throw new MigrationError("program-failed", `${api.where} made nothing more of the export for an hour`, {
-        hint: "its log says more; run the same command again to wait on; if it was started again since, remove the folder first",
-      });
+      throw new MigrationError(
+        "program-failed",
+        `${api.where} made no progress with the export for an hour`,
+        {
+          hint: "its log says more; run the same command again to keep waiting; if it was restarted since, remove the folder first",
+        },
+      );
     await machine.wait(LOOK_EVERY, signal);
   }
 }

@@ -2,7 +2,7 @@ import type { MediaOrder } from "../../scope.ts";
 
 /** What of the media goes into a bundle. */
 export interface MediaChoice extends MediaOrder {
-  /** The store as it lies: all that a restore needs, thumbnails too. */
+  /** The media store as it is: everything that a restore needs, with thumbnails. */
   readonly backup: boolean;
   /** Archives that the importer of matrix-media-repo takes: uploads, without thumbnails. */
   readonly archive: boolean;

@@ -27,7 +27,7 @@ const NAMED = 1000;
 /** So many are held to be named in an inventory. */
 const HELD = 100_000;
 
-/** What was seen of files while they were packed. */
+/** Statistics on the files that were packed, and those that could not be read. */
 export class Noticed {
   #files = 0;
   #bytes = 0;
@@ -45,12 +45,12 @@ export class Noticed {
     this.#left.bytes += size;
   }
 
-  /** A file of the store was come by, whatever became of it. */
+  /** Counts a file of the store, whether it was packed or not. */
   pass({ size }: Pick<StoredFile, "size">): void {
     this.#passed += size;
   }
 
-  /** Bytes of the files of the store that were come by. */
+  /** Bytes of the files of the store that were seen. */
   get passed(): number {
     return this.#passed;
   }
@@ -103,11 +103,11 @@ export class Noticed {
 
 /** What of a store goes into an archive. */
 export interface Choice {
-  /** What changed later is left for another archive. Milliseconds since 1970. */
+  /** Files that changed later are left for another archive. Milliseconds since 1970. */
   readonly settledBefore?: number;
   /** Only what rows from then on ask for is looked for in providers. Milliseconds since 1970. */
   readonly since?: number;
-  /** Nobody packs what moves later on: then it is a failure. */
+  /** There is no later archive: a file that changes while it is read is then an error. */
   readonly last?: boolean;
 }
 
@@ -138,7 +138,7 @@ export async function* mediaEntries(
     noticed.pass(file);
     if (mtimeMs > settledBefore) continue;
     if (length !== undefined && size !== length && (await locate(name, length, providers))) {
-      // What a provider has is what was uploaded, and comes below: this one is done with.
+      // The provider has the complete upload, which is packed below: this file is not needed.
       await packed(file);
       continue;
     }
@@ -185,5 +185,5 @@ async function* hashed(source: Bytes, sha256: string | undefined, tell: (changed
 
 const moved = (path: string) =>
   new MigrationError("source-changed", `${path} changed while it was read`, {
-    hint: "something writes to the media store: see that the server is down, then run the same command again",
+    hint: "something writes to the media store: check that the server is stopped, then run the same command again",
   });

@@ -14,7 +14,7 @@ export interface Known<File> {
 }
 
 /**
- * Joins files with what their rows say, where they are uploads. Some hundred rows at a time: packing takes hours, and for so long no question must stay open in a database that is in use.
+ * Joins files with what their rows say, where they are uploads. Some hundred rows at a time: packing takes hours, and no query should stay open for so long in a database that is in use.
  */
 export async function* withHashes<File extends { readonly name: string }>(
   stored: AsyncIterable<File>,

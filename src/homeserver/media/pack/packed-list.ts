@@ -4,8 +4,8 @@ import { ALL_FOLDERS } from "../store/folders.ts";
 import type { StoredFile } from "../store/store.ts";
 
 /**
- * Which files a first archive holds, so that a second one can hold the rest. Beside the bundle, in the clear: so each
- * file stands there as a keyed hash of its name, size and time, which nobody without the bundle's salt can make.
+ * Which files a first archive holds, so that a second one can hold the rest. Stored beside the bundle, unencrypted: so each
+ * file is listed as a keyed hash of its name, size and time, which nobody without the bundle's salt can compute.
  * Files are told in the order of the walk, folder by folder, so that two walks can be held against each other with one
  * folder in memory.
  */

@@ -20,8 +20,8 @@ const BACKUP = 0;
 const ARCHIVE = 1;
 
 /**
- * Two artifacts that are made at once of the same files. Both come by them in the same order, each leaving out what it
- * does not want; where both want a file it is read once. Who is ahead waits, so that nothing has to be kept.
+ * Two artifacts that are made at the same time from the same files. Both visit them in the same order, each skipping what it
+ * does not need; where both need a file it is read once. The one that is ahead waits, so that nothing has to be buffered.
  */
 export class SharedReads {
   /** Where each is: a key, greater with every file. */

@@ -25,8 +25,8 @@ export interface Watched {
 }
 
 /**
- * A file's bytes, exactly as many as were found, whatever becomes of it meanwhile: an archive needs that many. What is
- * missing is filled with zeros, and told. Undefined when it is gone by now, or cannot be read, which is told too; else
+ * A file's bytes, exactly as many as its size was, even if it changes meanwhile: the tar header has that size. Missing bytes
+ * are filled with zeros, and reported. Undefined when it no longer exists, or cannot be read, which is reported too; else
  * `content` is to be read or `end`ed.
  */
 export async function openSteadily(

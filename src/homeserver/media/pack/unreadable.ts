@@ -11,7 +11,7 @@ type Store = Pick<MediaExport, "store" | "unreadableAccepted">;
 
 const SHOWN = 5;
 
-/** Throws `media-missing` when there is something in the store that cannot be read, and nobody accepted that. Names are below the store. */
+/** Throws `media-missing` when there is something in the store that cannot be read, unless that was accepted. Names are below the store. */
 export function refuseUnreadable(
   names: readonly string[],
   count: number,
@@ -23,7 +23,7 @@ export function refuseUnreadable(
     "media-missing",
     `files or folders in ${store} that cannot be read: ${formatCount(count)}: ${names.slice(0, SHOWN).join(", ")}${more}`,
     {
-      hint: `run synlift as a user who may, often root, and look for faults of the disk in the kernel's log, then run the same command again; or go on without them: --accept ${MEDIA_UNREADABLE}`,
+      hint: `run synlift as a user who can read them, such as root, and check the kernel's log for disk errors, then run the same command again; or continue without them: --accept ${MEDIA_UNREADABLE}`,
     },
   );
 }

@@ -8,7 +8,7 @@ import { bucketOf, storageProviders } from "./providers.ts";
 /** A file in a storage provider, by its path as it would be below the media store. */
 export type Provided = StoredObject;
 
-/** A place beside the media store in which Synapse looks for files, and that we can read too. Nothing is written there. */
+/** A storage provider in which Synapse looks for files, and that we can read too. Nothing is written there. */
 export interface Provider {
   /** For people; no secrets. */
   readonly name: string;
@@ -68,7 +68,7 @@ export class BucketProvider implements Provider {
     this.name = objects.name;
   }
 
-  /** A list tells of a thousand objects in the time in which one is looked at: so what comes next is known already. */
+  /** One list request returns a thousand objects in the time of a single lookup: so the following ones are already known. */
   async find(path: string): Promise<Provided | undefined> {
     if (this.#inOrder && !this.#covers(path)) await this.#lookFrom(path);
     return this.#inOrder ? this.#seen.objects.get(path) : this.#objects.look(path);
@@ -92,7 +92,7 @@ export class BucketProvider implements Provider {
   async *list(folder: string, signal: AbortSignal): AsyncIterable<readonly Provided[]> {
     for await (const batch of this.#objects.list(`${folder}/`)) {
       signal.throwIfAborted();
-      // What a web page makes to show a folder is no file.
+      // Some tools create an empty object to represent a folder.
       yield batch.filter(({ name }) => !name.endsWith("/"));
     }
   }

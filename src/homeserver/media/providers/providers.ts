@@ -105,8 +105,8 @@ export function providerFindings({ settings }: Homeserver, providers: readonly S
           `${module}: ${storeLocal ? "new uploads are stored" : "new uploads are not stored"} there, media of other servers ${storeRemote ? "too" : "not"}`,
       ),
       hint: mayBeElsewhere(providers)
-        ? "what only such a provider has is not packed: the new host needs the same provider, with its Python module, and must reach what it keeps"
-        : "uploads that are only there are packed from there; the new host keeps the setting, so it needs the same Python modules, or the setting taken out",
+        ? "files that only such a provider has are not packed: the new host needs the same provider, with its Python module, and access to its storage"
+        : "uploads that are only there are packed from there; the new host keeps the setting, so it needs the same Python modules, or remove the setting",
     });
   }
   if (settings["enable_local_media_storage"] === false) {
@@ -114,7 +114,7 @@ export function providerFindings({ settings }: Homeserver, providers: readonly S
       id: "media-elsewhere",
       level: "warning",
       sentence: "enable_local_media_storage is off: Synapse looks for uploads in the storage providers alone",
-      hint: "give the new host the same providers, and check that it reaches them before it is opened; or take the setting out there, where the restored files are",
+      hint: "configure the same providers on the new host, and check that it reaches them before it is opened; or remove the setting there, so that it uses the restored files",
     });
   }
   return findings;

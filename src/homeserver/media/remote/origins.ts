@@ -4,7 +4,7 @@ import type { Http } from "../../../system/http/http.ts";
 import { NoAnswer, type Silence } from "../../../system/http/no-answer.ts";
 import type { QuerySession } from "../../../system/query.ts";
 
-/** A server of which media is here, and that no longer answers. */
+/** A server whose media is in the store, and that no longer answers. */
 export type LostOrigin = { readonly origin: string; readonly files: number; readonly bytes: number };
 
 export interface AskOrigins {
@@ -23,7 +23,7 @@ const ASKED = 300;
 const AT_ONCE = 30;
 const WAIT = 4_000;
 
-/** From so many on, silence of all of them says nothing of any of them. */
+/** When at least this many are asked and none answers, the fault is on this host. */
 const ENOUGH = 5;
 
 interface Row extends LostOrigin {
@@ -60,12 +60,12 @@ export async function lostOrigins({ session, http, now, signal }: AskOrigins): P
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, ask));
-  // When none of many answers, it is this host that reaches nobody.
+  // When none of many answers, this host has no network access.
   if (silent.length < unsure.length || unsure.length < ENOUGH) lost.push(...silent);
   return lost.sort((a, b) => (a.origin < b.origin ? -1 : 1));
 }
 
-/** Nobody is there, as far as can be told from here. Anything else is a sign of life, or says nothing. */
+/** Errors that show that there is no server. Any other error shows a server, or proves nothing. */
 const NOBODY: readonly Silence[] = ["refused", "timed-out", "no-name"];
 
 /** Whether anything answers where a server of that name would (Matrix specification, server-server API, "Resolving server names"). */
@@ -99,7 +99,7 @@ export function keptFindings(lost: readonly LostOrigin[]): Finding[] {
     {
       id: "media-remote-kept",
       level: "note",
-      sentence: `media of servers that no longer answer is packed, and stays known: ${formatAmount(files, "files")}, ${formatBytes(bytes)}, from servers: ${formatCount(lost.length)}`,
+      sentence: `media of servers that no longer answer is packed, and its rows are kept: ${formatAmount(files, "files")}, ${formatBytes(bytes)}, from servers: ${formatCount(lost.length)}`,
       evidence: [...lost]
         .sort((a, b) => b.bytes - a.bytes)
         .slice(0, SHOWN)

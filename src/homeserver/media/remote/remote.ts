@@ -123,8 +123,8 @@ export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding
       level: fetchedAgain.files === 0 ? "ok" : "note",
       sentence:
         fetchedAgain.files === 0
-          ? "there is no media of other servers to leave behind"
-          : `media of other servers stays behind, ${formatAmount(fetchedAgain.files, "files")}, ${formatBytes(fetchedAgain.bytes)}, from servers: ${formatCount(origins)}; the new server fetches each file again when somebody asks for it`,
+          ? "there is no remote media"
+          : `remote media is not moved: ${formatAmount(fetchedAgain.files, "files")}, ${formatBytes(fetchedAgain.bytes)}, from servers: ${formatCount(origins)}; the new server fetches each file again when somebody asks for it`,
       evidence: [
         ...largestOrigins.slice(0, 5).map(line),
         ...(quarantined > 0
@@ -143,7 +143,7 @@ export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding
       level: "warning",
       sentence: `${formatAmount(unreachable.files, "files")} of other servers, ${formatBytes(unreachable.bytes)}, can hardly be fetched again: servers that have not answered for ${PATIENCE} days or longer: ${formatCount(unreachable.origins)}`,
       evidence: unreachable.largestOrigins.slice(0, 5).map(line),
-      hint: "who still needs something from those servers' rooms should save it before the move",
+      hint: "people who still need files from those servers' rooms should save them before the move",
     });
   }
   return findings;

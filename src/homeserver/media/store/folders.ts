@@ -22,6 +22,6 @@ export function keptFolders({ remote, origins, previews }: Kept): string[] {
 /** In this order. */
 export const ALL_FOLDERS = keptFolders({ remote: true, origins: [], previews: true });
 
-/** A server's name is a folder's: nothing that leads elsewhere. */
+/** Whether a server's name is safe as a folder name. */
 const isFolderName = (origin: string) =>
   /^[A-Za-z0-9_\-.[\]:]+$/.test(origin) && origin !== "." && origin !== "..";

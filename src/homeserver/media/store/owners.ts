@@ -8,8 +8,8 @@ import { LOCAL_FOLDERS } from "./layout.ts";
 const SHOWN = 20;
 
 /**
- * The gate: whoever runs Synapse can reach and read each file of local media, and write beside it. A store that belongs to somebody
- * else is what people meet most after a move. Reads no file; memory does not grow with their number.
+ * The gate: the account that runs Synapse can read each file of local media, and write to its folders. A media store with the wrong
+ * owner is the most frequent error after a move. Reads no file; memory does not grow with their number.
  */
 export async function mediaOwners(
   store: string,
@@ -58,8 +58,8 @@ export async function mediaOwners(
   return {
     id,
     level: "blocker",
-    sentence: `${formatCount(wrong)} of ${formatCount(count)} files and folders of media in ${store} are not as ${name} needs them`,
+    sentence: `${formatCount(wrong)} of ${formatCount(count)} files and folders of media in ${store} have the wrong owner or mode for ${name}`,
     evidence: faults,
-    hint: `give them to the account that runs Synapse: chown -R ACCOUNT: ${shellWord(store)}`,
+    hint: `change their owner to the account that runs Synapse: chown -R ACCOUNT: ${shellWord(store)}`,
   };
 }

@@ -12,14 +12,14 @@ export interface Place {
 }
 
 /**
- * Whether the media store is where the configuration says. Synapse makes a missing folder without a word
+ * Checks that the media store is where the configuration says. Synapse silently creates a missing folder
  * (synapse/config/repository.py, `ensure_directory`), and then answers 404 for every upload.
  */
 export async function inspectPlace(store: string, workingFolder: string, files: Files): Promise<Place> {
   try {
     const found = await files.follow(store);
     if (found?.kind !== "folder")
-      return unusable(`${store} ${found ? "is no folder" : "is not there"}`, workingFolder);
+      return unusable(`${store} ${found ? "is not a directory" : "does not exist"}`, workingFolder);
     await files.list(store);
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
@@ -30,7 +30,7 @@ export async function inspectPlace(store: string, workingFolder: string, files: 
           id: "media-store",
           level: "blocker",
           sentence: `the media store cannot be used: ${error.message}`,
-          hint: error.hint ?? "an export would meet the same: clear it, then plan again",
+          hint: error.hint ?? "an export would fail in the same way: fix the cause, then run plan again",
         },
       ],
     };
@@ -45,7 +45,7 @@ const unusable = (what: string, workingFolder: string): Place => ({
       id: "media-store",
       level: "blocker",
       sentence: `the media store ${what}`,
-      hint: `check media_store_path; relative paths start where Synapse runs, taken to be ${workingFolder}`,
+      hint: `check media_store_path; relative paths start at Synapse's working directory, assumed to be ${workingFolder}`,
     },
   ],
 });
@@ -84,9 +84,9 @@ export async function caseFindings(
     {
       id: "media-case",
       level: "warning",
-      sentence: `the file system of the media store ${store} takes upper and lower case for the same: uploads overwrite each other there`,
+      sentence: `the file system of the media store ${store} is case-insensitive: uploads overwrite each other there`,
       ...(alike ? { evidence: [`ids that differ in case alone: ${formatCount(alike.count)}`] } : {}),
-      hint: "give the new host's media store a file system that tells them apart, as ext4 and xfs do",
+      hint: "use a case-sensitive file system for the new host's media store, such as ext4 or xfs",
     },
   ];
 }

@@ -44,11 +44,11 @@ export async function* walkStore(
   }
 }
 
-/** Throws what makes a path that is there impossible to look at or into. */
+/** Throws the error for which an existing path cannot be read. */
 export async function failToOpen(path: string, files: Files): Promise<never> {
   const found = await files.look(path);
   if (found?.kind !== "file") await files.list(path);
-  throw new MigrationError("file-failed", `${path} could not be looked at a moment ago`);
+  throw new MigrationError("file-failed", `${path} could not be read a moment ago`);
 }
 
 export interface StoreState {

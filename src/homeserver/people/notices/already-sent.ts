@@ -2,7 +2,7 @@ import { type QuerySession, sqlText } from "../../../system/query.ts";
 import { type Campaign, MARK } from "./campaign.ts";
 
 /**
- * Who was sent this text before, by what lies in the server's own database: it outlives a lost record and a restart of
+ * Finds who was already sent this text, from the server's own database: it survives a lost record and a restart of
  * Synapse, which forgets transactions after half an hour.
  */
 export async function noticedBefore(

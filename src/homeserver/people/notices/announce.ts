@@ -17,8 +17,8 @@ export interface Announced {
 }
 
 /**
- * Writes both texts into a folder, unless it is a dry run. A text that is there is somebody's own work by now and is kept;
- * `bad-usage` when it does not say what it should say now. May be called again.
+ * Writes both texts into a folder, unless it is a dry run. An existing text may have been edited and is kept;
+ * throws `bad-usage` when it does not contain the current time and outage. May be repeated.
  */
 export async function announce(
   folder: string,
@@ -49,11 +49,11 @@ export async function announce(
   };
 }
 
-/** An old text must not tell people an old time. */
+/** Throws `bad-usage` when an existing text announces an old time. */
 function mustSay(text: string, { when, outage }: Occasion, path: string): void {
   const missing = [when, outage].find((part) => part !== undefined && !text.includes(part));
   if (missing === undefined) return;
-  throw new MigrationError("bad-usage", `${path} was there before and does not say "${missing}"`, {
-    hint: "correct it, or remove it to have it written anew",
+  throw new MigrationError("bad-usage", `${path} already exists and does not contain "${missing}"`, {
+    hint: "correct it, or remove it so that it is written again",
   });
 }

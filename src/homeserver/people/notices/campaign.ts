@@ -7,7 +7,7 @@ export interface Campaign {
   readonly text: string;
 }
 
-/** A name of our own in the event's content: by it the server's database tells who got it. Clients ignore it. */
+/** A custom field in the event's content: by it the server's database shows who received the notice. Clients ignore it. */
 export const MARK = "synlift.notice";
 
 export function campaignOf(text: string): Campaign {

@@ -36,7 +36,7 @@ export function readUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const plain = url && url.username === "" && url.password === "" && url.search === "" && url.hash === "";
   if (plain && ["http:", "https:"].includes(url.protocol)) return url.href.replace(/\/+$/, "");
-  throw new MigrationError("bad-usage", "--url: this is no plain address of a server", {
+  throw new MigrationError("bad-usage", "--url: this is not the plain address of a server", {
     hint: "write it like http://127.0.0.1:8008",
   });
 }

@@ -44,7 +44,7 @@ export interface Delivery extends Sent {
 /** The record's name beside the texts. */
 export const recordIn = (folder: string) => join(folder, "notices-sent.json");
 
-/** Looks whether notices can be sent at all. Throws `notices-unsent` naming what is in the way, `bad-usage`. */
+/** Checks whether notices can be sent. Throws `notices-unsent` with the reason, `bad-usage`. */
 export async function prepareNotices(
   { url, token, rate, recordPath }: NoticeOptions,
   homeserver: Homeserver,
@@ -125,7 +125,7 @@ export function deliveryFinding(delivery: Delivery): Finding {
     level: "warning",
     sentence: `${several(sent, "notice")} sent, ${formatCount(left)} not${known}${stopped === undefined ? "" : `: ${stopped}`}`,
     evidence: unsent.slice(0, EXAMPLES).map(({ userId, reason }) => `${userId}: ${reason}`),
-    hint: "clear what is in the way and run the same command again: nobody gets a second copy",
+    hint: "fix the cause and run the same command again: nobody gets a second copy",
   };
 }
 

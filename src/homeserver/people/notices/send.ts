@@ -52,8 +52,8 @@ const TIME_LIMIT = 60_000;
 const SAVE_EVERY = 10;
 
 /**
- * Sends one after another, waits when it is told to, and records who got it. A person whom something stands in the way of
- * is told in the answer. Throws the signal's reason when that was given; the record is written even then.
+ * Sends one after another, waits when the server asks for it, and records who received it. A person to whom a notice cannot be sent
+ * is listed in the result. Throws the signal's reason when aborted; the record is written even then.
  */
 export async function sendNotices(
   { campaign, server, recipients, rate, record }: Sending,

@@ -31,8 +31,8 @@ export function noticesUrl({ listeners }: Homeserver): string {
 }
 
 /**
- * Whether notices can be sent at all, told before the first one. Throws `notices-unsent` naming what is in the way. Whether
- * the running server has read the setting for notices is only told by sending one.
+ * Checks before the first notice whether notices can be sent. Throws `notices-unsent` with the reason if not. Whether
+ * the running server has server notices enabled is only known after sending one.
  */
 export async function mustTakeNotices(
   server: NoticeServer,
@@ -61,13 +61,13 @@ export async function mustTakeNotices(
   const admin = await ask(`/_synapse/admin/v2/users/${encodeURIComponent(userId)}`);
   if (admin.status === 403)
     throw unsent(
-      `${userId}, whose token was given, is no administrator of ${serverName}`,
+      `the token belongs to ${userId}, who is not an administrator of ${serverName}`,
       "use the token of an administrator; UPDATE users SET admin = 1 makes one",
     );
   if (admin.status !== 200)
     throw unsent(
       `${server.url} does not let us use the admin API: status ${admin.status}`,
-      "proxies often keep /_synapse/admin away: ask Synapse's own listener with --url",
+      "proxies often block /_synapse/admin: use Synapse's own listener with --url",
     );
 }
 

@@ -8,16 +8,16 @@ import type { FenceRecord } from "./record.ts";
 
 export interface Fencing {
   readonly record: FenceRecord;
-  /** Ids of fence steps that a person goes on without. */
+  /** Ids of fence steps whose failure was accepted. */
   readonly accepted: readonly string[];
   readonly programs: Programs;
   readonly files: Files;
 }
 
 /**
- * What keeps the server from coming back by itself and hurts nobody while it runs: so it is done before the stop, and
- * what is not allowed is found out while people still have their server. Units are disabled, restart policies taken off.
- * Answers what was so before, and what a person accepted. Throws `fence-failed`.
+ * The part of the fence that does not affect a running server, so it is done before the stop, and missing permissions are
+ * found while the server still runs. Disables units and removes restart policies, so that the server does not restart by
+ * itself. Returns what was accepted. Throws `fence-failed`.
  */
 export async function fenceQuietly(fencing: Fencing): Promise<Finding[]> {
   const { record, programs } = fencing;
@@ -28,7 +28,7 @@ export async function fenceQuietly(fencing: Fencing): Promise<Finding[]> {
       findings.push(
         ...(await fenceStep("fence-disable", `the unit ${unit} cannot be disabled`, fencing, async () => {
           const { known, file } = await unitState(unit, programs);
-          if (!known) throw new MigrationError("fence-failed", `systemd knows no unit ${unit}`);
+          if (!known) throw new MigrationError("fence-failed", `systemd has no unit ${unit}`);
           const standing = record.find("unit-enabled", unit);
           if (!standing && file !== "enabled" && file !== "enabled-runtime") return;
           await record.make({ kind: "unit-enabled", name: unit, before: file }, () =>
@@ -43,7 +43,7 @@ export async function fenceQuietly(fencing: Fencing): Promise<Finding[]> {
       findings.push(
         ...(await fenceStep(
           "fence-policy",
-          `the restart policy of ${container} cannot be taken off`,
+          `the restart policy of ${container} cannot be removed`,
           fencing,
           async () => {
             const { policy } = await containerState(keeper.engine, container, programs);
@@ -59,7 +59,7 @@ export async function fenceQuietly(fencing: Fencing): Promise<Finding[]> {
   return findings;
 }
 
-/** What keeps a stopped unit from being started, by whomever: a mask, or where none can be put, a drop-in. Throws `fence-failed`. */
+/** Prevents stopped units from being started: with a mask, or a drop-in where a unit cannot be masked. Throws `fence-failed`. */
 export async function fenceStopped(fencing: Fencing): Promise<Finding[]> {
   const { record, programs, files } = fencing;
   const findings: Finding[] = [];
@@ -85,7 +85,7 @@ export async function fenceStopped(fencing: Fencing): Promise<Finding[]> {
   return findings;
 }
 
-/** Does one step of the fence. What fails ends the run, as a server that comes back makes the bundle worthless; unless a person accepted it. */
+/** Does one step of the fence. Throws `fence-failed`, because a server that starts again makes the bundle worthless; accepted failures become findings. */
 export async function fenceStep(
   id: string,
   what: string,
@@ -98,7 +98,7 @@ export async function fenceStep(
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     const sentence = `${what}: ${error.message}`;
-    const hint = `clear that, or keep the server from coming back by hand and go on without this: --accept ${id}`;
+    const hint = `fix that, or prevent the server from starting yourself and continue without this step: --accept ${id}`;
     if (accepted.includes(id)) return [{ id, level: "warning", sentence: `${sentence} (accepted)`, hint }];
     throw new MigrationError("fence-failed", sentence, { hint, cause: error });
   }

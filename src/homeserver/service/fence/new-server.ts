@@ -6,25 +6,25 @@ import { systemctl } from "../../../system/systemd/systemctl.ts";
 import { type Fence, liftFence, setFence } from "../../config/fence.ts";
 
 /**
- * All that keeps the new server from starting: the names of its configuration; a drop-in for each unit, as a package
- * that is installed or upgraded meanwhile brings a configuration of its own and starts it; and a file that is not there
- * yet, which those drop-ins and our start scripts ask for.
+ * The fence of the new server: the names of its configuration files; a drop-in for each unit, because a package that is
+ * installed or upgraded in the meantime brings its own configuration and starts it; and a marker file that those drop-ins
+ * and the start scripts require, and that does not exist yet.
  */
 export interface NewFence {
   readonly fence: Fence;
-  /** Drop-ins of systemd units, absolute; empty where systemd starts nothing. */
+  /** Drop-ins of systemd units, absolute; empty where systemd does not start the server. */
   readonly dropIns: readonly string[];
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
-/** The file that is there once the server may start; the account that runs it can see it. */
+/** The marker file that exists once the server may start, where its account can see it. */
 export const openedMark = (configFolder: string) => join(configFolder, ".opened-by-synlift");
 
 /** Where a unit's drop-in goes; systemd.unit(5) also reads it for a unit that is installed later. */
 export const dropInOf = (unit: string, folder = "/etc/systemd/system") =>
   join(folder, `${unit}.d`, "synlift-restore.conf");
 
-/** Before anything is restored: from here on no unit starts, whatever asks for it. May be called again. */
+/** Blocks the units before anything is restored: from now on they cannot start. May be repeated. */
 export async function holdUnits(
   { dropIns, fence }: Pick<NewFence, "dropIns" | "fence">,
   { files, programs }: { files: Files; programs: Programs },
@@ -59,10 +59,10 @@ export async function setNewFence(
   await setFence(fence, system.files);
 }
 
-/** A condition and no assertion: apt restarts units while it upgrades, and must not fail over it. systemd.unit(5). */
+/** A condition, not an assertion: apt restarts units during an upgrade, and must not fail. systemd.unit(5). */
 const condition = (
   mark: string,
-) => `# Made by synlift: this server is not proven yet. "synlift open" takes this file away.
+) => `# Made by synlift: this server is not verified yet. "synlift open" removes this file.
 [Unit]
 ConditionPathExists=${mark.replaceAll("%", "%%")}
 `;

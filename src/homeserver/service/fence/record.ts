@@ -15,12 +15,12 @@ const changeSchema = z
       "unit-running",
       /** A unit could be started, and is masked now. */
       "unit-masked",
-      /** The same by a file of ours among its drop-ins, for a unit that cannot be masked; `before` is the file's path. */
+      /** The same with a drop-in that synlift writes, for a unit that cannot be masked; `before` is its path. */
       "unit-held",
       /** `before` is the policy, as `update --restart` takes it. */
       "restart-policy",
       "container-running",
-      /** Run by synctl, by a command or by a person. */
+      /** The server was running, and is started by synctl, a command or a person. */
       "running",
       /** The database's default for its role; `before` is the role's own, null where it had none. */
       "role-writes",
@@ -30,7 +30,7 @@ const changeSchema = z
     /** The unit, container, role or file. */
     name: z.string(),
     before: z.string().nullable(),
-    /** ISO 8601, all three. Written down before it is made: one that was never made may be undone all the same. */
+    /** ISO 8601, all three. `intended` is recorded before the change: undoing one that was never made is harmless. */
     intended: z.string(),
     made: z.string().nullable(),
     undone: z.string().nullable(),
@@ -39,7 +39,7 @@ const changeSchema = z
     error: "a file's mode is octal",
   })
   .refine(({ kind, before }) => kind !== "unit-held" || isDropIn(before ?? ""), {
-    error: "not the path of a drop-in of ours",
+    error: "not the path of a drop-in that synlift writes",
   });
 
 const recordSchema = z.object({
@@ -57,7 +57,7 @@ const recordSchema = z.object({
   }),
   keeper: keeperSchema,
   changes: z.array(changeSchema),
-  /** The state of the database when the fence stood; null before. */
+  /** The state of the database once the fence was complete; null before. */
   marker: z.string().nullable(),
 });
 
@@ -65,7 +65,7 @@ type Content = z.infer<typeof recordSchema>;
 export type Change = Content["changes"][number];
 export type Changed = Pick<Change, "kind" | "name" | "before">;
 
-/** Every change that was made to the old host, with what it was before. Rewritten whole each time; holds no secret. */
+/** Every change to the old host, with the previous state. Replaced atomically; contains no secret. */
 export class FenceRecord {
   readonly #path: string;
   readonly #files: Files;
@@ -91,14 +91,14 @@ export class FenceRecord {
       return new FenceRecord(path, files, clock, recordSchema.parse(JSON.parse(await files.readText(path))));
     } catch (error) {
       if (error instanceof MigrationError) throw error;
-      throw new MigrationError("bundle-damaged", `${path} cannot be read: it says how to undo the fence`, {
-        hint: "undo it by hand (docs/runbook.md, Go back), then remove the file",
+      throw new MigrationError("bundle-damaged", `${path} cannot be read; it is needed to undo the fence`, {
+        hint: "undo it manually (docs/runbook.md, Go back), then remove the file",
         cause: error,
       });
     }
   }
 
-  /** The record of a folder, or a new one that is written with its first change. What was undone altogether is forgotten. */
+  /** The record of a folder, or a new one if there is none or everything in it was undone. Written with its first change. */
   static async open(
     folder: string,
     made: Pick<Content, "subject" | "source" | "keeper">,
@@ -107,7 +107,7 @@ export class FenceRecord {
   ): Promise<FenceRecord> {
     const found = await FenceRecord.read(folder, files, clock);
     if (found && found.standing.length > 0) {
-      // As long as nothing was done through it, another may be found to run the server.
+      // As long as it was not used, another supervisor may be found.
       if (!found.standing.some(isOfHost)) found.#content.keeper = withoutStop(made.keeper);
       return found;
     }
@@ -138,22 +138,22 @@ export class FenceRecord {
     return this.#content.marker;
   }
 
-  /** What is not undone, in the order in which it was made. */
+  /** The changes that are not undone, in the order in which they were made. */
   get standing(): readonly Change[] {
     return this.#content.changes.filter(({ undone }) => undone === null);
   }
 
-  /** Whether something that was made keeps the server from running: not when it is only stopped, or was to be. */
+  /** Whether a change prevents the server from running; false when it is only stopped, or changes are only intended. */
   get holds(): boolean {
     return this.standing.some(({ kind, made }) => made !== null && HOLDS.has(kind));
   }
 
-  /** When the last change was undone, ISO 8601; undefined while one stands, and when none was ever made. */
+  /** When the last change was undone, ISO 8601; undefined while one is in effect, and when there were none. */
   get givenUp(): string | undefined {
     return this.standing.length > 0 ? undefined : lastUndone(this.#content.changes);
   }
 
-  /** When the server was started again, ISO 8601, as far as this record starts it; undefined when it was not. */
+  /** When synlift started the server again, ISO 8601; undefined when it did not. */
   get restarted(): string | undefined {
     const { keeper, changes } = this.#content;
     const isCommandless = keeper.kind === "person" || (keeper.kind === "commands" && keeper.start === null);
@@ -167,8 +167,8 @@ export class FenceRecord {
   }
 
   /**
-   * Writes a change down, makes it, and writes down that it was made. One that stands there already is made again, and
-   * keeps what it was before. Throws what `act` throws.
+   * Records a change, makes it, and records that it was made. One that is already recorded is made again, and keeps its
+   * `before`. Throws what `act` throws.
    */
   async make({ kind, name, before }: Changed, act: () => Promise<unknown>): Promise<void> {
     const change = this.find(kind, name) ?? {
@@ -184,7 +184,7 @@ export class FenceRecord {
     await this.#save();
   }
 
-  /** Writes down that a change was undone. */
+  /** Records that a change was undone. */
   async undone(change: Change): Promise<void> {
     change.undone = this.#now();
     await this.#save();

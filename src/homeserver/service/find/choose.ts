@@ -6,33 +6,33 @@ import { onThisHost, type PathPair } from "../../path-map.ts";
 import { type ConfigSource, filesOfFolder } from "../../read.ts";
 import { type FoundLaunches, type Launch, placesOf } from "./launch.ts";
 
-/** What a person said, as far as they did. */
+/** The options that say where the configuration is. */
 export interface GivenSource {
-  /** `--config`, in order; none when the host is to be asked. Relative ones start at `workingFolder`, or else at `folder`. */
+  /** `--config`, in order; empty to search this host. Relative paths start at `workingFolder`, or else at `folder`. */
   readonly configPaths: readonly string[];
   readonly workingFolder?: string | undefined;
-  /** None, too, leaves it to what the host says. */
+  /** When empty, taken from what this host shows. */
   readonly map?: readonly PathPair[] | undefined;
   /** See `Homeserver`. */
   readonly databaseCommand?: readonly string[] | undefined;
   /** See `ConfigSource`. */
   readonly masConfig?: readonly string[] | undefined;
-  /** Its authentication service is none of this move's business. */
+  /** Leave its authentication service out of the move. */
   readonly withoutMas?: boolean;
-  /** Where the person is. */
+  /** The current directory. */
   readonly folder: string;
 }
 
 export interface ChosenSource {
   readonly source: ConfigSource;
-  /** How this server is started, where this host says so. */
+  /** How this server is started, where known. */
   readonly launch: Launch | undefined;
   readonly findings: readonly Finding[];
 }
 
 /**
- * Which configuration to read. What a person gave counts, and what this host says of the same server is held against it;
- * without it, the only server that runs here, or else the only one that is set up.
+ * Which configuration to read: the given one, compared with what this host shows about the same server; or else the only
+ * server that runs here, or the only one that is set up.
  *
  * Throws `config-unreadable` when there is none or more than one to choose from.
  */
@@ -47,11 +47,11 @@ export async function chooseSource(
   return { ...chosen, findings: [...chosen.findings, ...found.findings] };
 }
 
-/** All launches of one server; those that agree on what `-c` names are told as one. */
+/** All launches of one server, that is, with the same configuration files. */
 interface Server {
-  /** What runs now, or would. */
+  /** What runs now, or would be started. */
   readonly launch: Launch;
-  /** Its configuration by real places on this host, as its `-c` are: for telling. */
+  /** Its configuration paths on this host, links resolved, as given with `-c`: for display. */
   readonly places: readonly string[];
   /** The same, with the files of a folder instead of the folder: for comparing. */
   readonly read: readonly string[];
@@ -64,7 +64,7 @@ async function serversOf(launches: readonly Launch[], files: Files): Promise<Ser
   const servers: Server[] = [];
   const starters = new Set(launches.map(({ startedBy }) => startedBy));
   for (const launch of launches) {
-    // Told together with the process that it started.
+    // Reported together with the process that it started.
     if (launch.kind === "unit" && starters.has(launch.name)) continue;
     const places = await realPlaces(placesOf(launch), files);
     const read = await filesIn(places, files);
@@ -89,8 +89,8 @@ function fromHost(servers: readonly Server[], given: GivenSource): ChosenSource 
   const highest = Math.max(...servers.map(({ launch }) => rank(launch)));
   const [server, ...others] = servers.filter(({ launch }) => rank(launch) === highest);
   if (!server) {
-    throw new MigrationError("config-unreadable", "there is no Synapse to be found on this host", {
-      hint: "say what it is started with: --config FILE for each -c, in the same order",
+    throw new MigrationError("config-unreadable", "no Synapse was found on this host", {
+      hint: "give its configuration: --config FILE for each -c that it is started with, in the same order",
     });
   }
   if (others.length > 0) {
@@ -99,9 +99,9 @@ function fromHost(servers: readonly Server[], given: GivenSource): ChosenSource 
     );
     throw new MigrationError(
       "config-unreadable",
-      `there are several Synapses on this host:${list.join("")}`,
+      `several Synapse servers were found on this host:${list.join("")}`,
       {
-        hint: "say which: --config FILE for each of its -c, in the same order",
+        hint: "choose one: --config FILE for each of its -c, in the same order",
       },
     );
   }
@@ -131,7 +131,7 @@ async function fromGiven(
   return { source, launch: server.launch, findings: [...findings, ...doubts(server)] };
 }
 
-/** What a person gave wins, one by one. */
+/** Each given option overrides what was found. */
 function sourceOf(
   launch: Launch | undefined,
   given: GivenSource,
@@ -155,9 +155,9 @@ function launchFinding({ launch, from }: Server): Finding {
     sentence: `Synapse ${isRunning ? "runs" : "is set up"} with ${commandOf(launch)}`,
     evidence: [
       ...from.map((one) => `known from ${one}`),
-      `runs in ${launch.workingFolder ?? "a folder that is not to be seen"}`,
+      `runs in ${launch.workingFolder ?? "an unknown folder"}`,
       ...(account === undefined ? [] : [`runs as ${/^\d/.test(account) ? `user id ${account}` : account}`]),
-      ...(comesBack ? ["comes back by itself after a reboot"] : []),
+      ...(comesBack ? ["starts automatically after a reboot"] : []),
       ...launch.map.map(({ inside, outside }) => `${inside} in the container is ${outside} here`),
     ],
   };
@@ -174,7 +174,7 @@ function otherOrder(server: Server, places: readonly string[]): Finding {
     level: "warning",
     sentence: `--config names ${places.join(", ")}, but Synapse is started with ${server.places.join(", ")}`,
     evidence: server.from.map((one) => `known from ${one}`),
-    hint: "a later file replaces settings of an earlier one: give the same files and folders in the same order, or no --config at all",
+    hint: "later files override earlier ones: give the same files and folders in the same order, or leave out --config",
   };
 }
 
@@ -182,9 +182,9 @@ function unknown(servers: readonly Server[], places: readonly string[]): Finding
   return {
     id: "launch",
     level: "note",
-    sentence: `nothing on this host says that Synapse is started with ${places.join(", ")}`,
+    sentence: `no Synapse on this host is known to be started with ${places.join(", ")}`,
     evidence: servers.map(({ launch, from }) => `${commandOf(launch)}: ${from.join("; ")}`),
-    hint: "make sure that these are all its files, in the order of its -c, and that --working-directory is where it runs",
+    hint: "make sure that these are all its files, in the order of its -c, and that --working-directory is its working directory",
   };
 }
 
@@ -196,16 +196,16 @@ function doubts({ launch, differing }: Server): Finding[] {
       level: "warning",
       sentence: `Synapse runs with ${commandOf(launch)}, but ${differing.name} would start it with ${commandOf(differing)}`,
       evidence: [launch.from, differing.from],
-      hint: "the unit was changed after the last start: restart the server and see that it is well before it is moved",
+      hint: "the unit was changed after the last start: restart the server and check that it works before moving it",
     });
   }
   if (launch.overrides.length > 0) {
     findings.push({
       id: "launch-override",
       level: "warning",
-      sentence: `Synapse is started with ${launch.overrides.join(", ")}, which changes what its configuration says`,
+      sentence: `Synapse is started with ${launch.overrides.join(", ")}, which overrides its configuration`,
       evidence: [launch.from],
-      hint: "put it into the configuration: only what stands there travels",
+      hint: "set it in the configuration instead: command-line options are not moved",
     });
   }
   return findings;
@@ -224,7 +224,7 @@ async function realPlaces(paths: readonly string[], files: Files): Promise<strin
   return places;
 }
 
-/** Whether somebody names Debian's `conf.d` or the files in it makes no difference to Synapse. */
+/** Expands folders: naming Debian's `conf.d` or the files in it makes no difference to Synapse. */
 async function filesIn(places: readonly string[], files: Files): Promise<string[]> {
   const found: string[] = [];
   for (const place of places) {

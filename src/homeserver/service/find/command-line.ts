@@ -1,16 +1,16 @@
 import { resolve } from "node:path";
 
-/** What the arguments of a program say about the Synapse that it is. Paths are as they were written. */
+/** A Synapse command line, parsed. Paths are as written. */
 export interface SynapseCommand {
   /** "synapse.app.homeserver" for the main process; a worker's is another. */
   readonly app: string;
   /** What `-c` names, in order. */
   readonly configPaths: readonly string[];
-  /** Which Python, or which script of a virtual environment. */
+  /** The Python, or the console script of a virtual environment. */
   readonly program: string;
   /** `--keys-directory`: where the signing key is when no setting says so. */
   readonly keysFolder?: string;
-  /** Options that change what the configuration says: `--database-path`, `--enable-registration`. */
+  /** Options that override the configuration: `--database-path`, `--enable-registration`. */
   readonly overrides: readonly string[];
 }
 
@@ -45,7 +45,7 @@ function appOf(arg: string): string | undefined {
   return script && (script === "worker" ? "synapse.app.generic_worker" : MAIN_APP);
 }
 
-/** Options of Synapse that take a value, besides the two that are looked for. */
+/** Synapse options with a value, besides the two that are parsed. */
 const WITH_VALUE = /^(?:-d|-H|--database-path|--server-name|--report-stats|--data-directory|--manhole)$/;
 const ENDS_AT_ONCE = /^--generate-(?:config|keys|missing-configs)$/;
 const OVERRIDES = /^(?:-d|--database-path|--enable-registration)(?:=|$)/;
@@ -77,7 +77,7 @@ function started(app: string, args: readonly string[], program: string): Synapse
 function optionOf(arg: string): [name: string, value: string | undefined] {
   if (arg.startsWith("-c") && arg !== "-c") return ["-c", arg.slice(2).replace(/^=/, "")];
   const [name, ...value] = arg.split("=") as [string, ...string[]];
-  // argparse takes any beginning that is one option's alone.
+  // argparse accepts any unambiguous prefix of an option.
   const whole =
     name.length >= 10 && "--config-path".startsWith(name)
       ? "-c"
@@ -103,7 +103,7 @@ function controlled(args: readonly string[], program: string): SynapseCommand | 
 const withoutExec = (words: readonly string[]) =>
   words.slice(words.lastIndexOf("exec") + 1).map((word) => word.replace(/^(["'])(.*)\1$/, "$2"));
 
-/** Paths as a process sees them: relative ones start where it runs. Without knowing where, they lead nowhere. */
+/** Makes paths absolute from a process's working directory. Undefined when that is unknown and a path is relative. */
 export function absolute(paths: readonly string[], folder: string | undefined): string[] | undefined {
   if (folder === undefined) return paths.every((path) => path.startsWith("/")) ? [...paths] : undefined;
   return paths.map((path) => resolve(folder, path));

@@ -5,7 +5,7 @@ import { askProgram } from "../../../system/programs/ask.ts";
 import { absolute, MAIN_APP, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 
-/** What `docker inspect` and `podman inspect` say of a container, as far as it matters here. */
+/** The fields of `docker inspect` and `podman inspect` that are used here. */
 const Container = z.object({
   Id: z.string(),
   Name: z.string(),
@@ -29,7 +29,7 @@ const Container = z.object({
 });
 type Container = z.infer<typeof Container>;
 
-/** The Synapses in containers that docker or podman know, running or not. An engine that does not answer is a finding. */
+/** The Synapse containers of docker and podman, running or not. An engine that does not answer becomes a finding. */
 export async function containerLaunches({
   programs,
 }: Pick<LaunchSystem, "programs">): Promise<{ launches: Launch[]; findings: Finding[] }> {
@@ -50,7 +50,7 @@ export async function containerLaunches({
   return { launches, findings };
 }
 
-/** Each by itself: one that looks different must not hide the others. */
+/** Parsed one by one, so that an unexpected one does not hide the others. */
 function containersIn(answer: string, engine: string): Container[] {
   let value: unknown;
   try {
@@ -108,7 +108,7 @@ function commandIn(args: readonly string[], image: string, environment: Readonly
   if (!direct && start === -1) return undefined;
   if (!direct && !isSynapse(image)) return undefined;
   const [mode = "run", ...rest] = args.slice(start + 1);
-  // The other modes write a configuration and end.
+  // The other modes write a configuration and exit.
   if (start !== -1 && mode !== "run") return undefined;
   const app = environment.get("SYNAPSE_WORKER") ?? MAIN_APP;
   const given = rest.includes("-m") ? rest : ["-m", app, ...rest];
@@ -127,6 +127,6 @@ const tagOf = (image: string) => /:(v?\d+\.\d+[\w.]*)(?:@|$)/.exec(image)?.[1];
 const silent = (engine: string, why: string): Finding => ({
   id: `launch-${engine}`,
   level: "note",
-  sentence: `containers were not looked at: ${why}`,
+  sentence: `containers were not inspected: ${why}`,
   hint: `if Synapse runs in a container, start ${engine} and run synlift as root, or give --config and --map INSIDE=OUTSIDE`,
 });

@@ -8,7 +8,7 @@ import { processLaunches } from "./processes.ts";
 import { unitLaunches } from "./units.ts";
 
 /**
- * Looks for every Synapse of this host: systemd's unit files, containers, processes; and if there is none, where
+ * Finds every Synapse on this host: in systemd's unit files, containers and processes; or else where
  * Debian's packages put the configuration. Changes nothing. `root` is where the host's files are, for tests.
  */
 export async function findLaunches(system: LaunchSystem, root = "/"): Promise<FoundLaunches> {
@@ -34,7 +34,7 @@ async function defaultLaunch(files: Files, root: string): Promise<Launch[]> {
   return [
     {
       kind: "default",
-      from: "the place where Debian's packages put it",
+      from: "the path that Debian's packages use",
       name: "matrix-synapse",
       isRunning: false,
       comesBack: false,
@@ -53,7 +53,7 @@ async function isThere(path: string, files: Files): Promise<boolean> {
   try {
     return (await files.follow(path)) !== undefined;
   } catch (error) {
-    // Whoever may not even look there will be told when it is read.
+    // A missing permission is reported when it is read.
     if (error instanceof MigrationError) return true;
     throw error;
   }

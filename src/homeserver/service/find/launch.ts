@@ -7,7 +7,7 @@ import { onThisHost, type PathPair } from "../../path-map.ts";
 /** One way in which Synapse, or one of its workers, is or was started on this host. */
 export interface Launch {
   readonly kind: "unit" | "container" | "process" | "default";
-  /** Where this was learnt, for people: "the unit matrix-synapse.service". */
+  /** Where this is known from, in words: "the unit matrix-synapse.service". */
   readonly from: string;
   /** The unit's or container's own name. */
   readonly name: string;
@@ -15,12 +15,12 @@ export interface Launch {
   readonly container?: string;
   /** Of a container: the program that runs it, "docker" or "podman". */
   readonly engine?: string;
-  /** Of a process: whether it was told to leave its terminal, as synctl tells it. */
+  /** Of a process: whether it was started with --daemonize, as synctl does. */
   readonly isDaemon?: boolean;
   /** Of a process: the name of the unit or container that it was started by, where that is known. */
   readonly startedBy?: string;
   readonly isRunning: boolean;
-  /** Whether it comes back by itself: an enabled unit, a container with a restart policy. */
+  /** Whether it starts automatically: an enabled unit, a container with a restart policy. */
   readonly comesBack: boolean;
   /** Of the running process, where it is known. */
   readonly pid?: number;
@@ -28,18 +28,18 @@ export interface Launch {
   readonly app: string;
   /** What `-c` names, in order, absolute, as Synapse sees them. */
   readonly configPaths: readonly string[];
-  /** Where Synapse runs, as it sees it; undefined where nobody may know. */
+  /** Synapse's working directory, as it sees it; undefined when unknown. */
   readonly workingFolder: string | undefined;
-  /** Of a container: where its folders lie on this host. */
+  /** Of a container: its path mappings. */
   readonly map: readonly PathPair[];
   readonly keysFolder?: string;
-  /** Whom it runs as: a name, or a number. */
+  /** The account it runs as: a name, or a user id. */
   readonly account: string | undefined;
   /** The program that runs Synapse, as Synapse sees it. */
   readonly program: string | undefined;
-  /** Synapse's version, where a container's image says so. */
+  /** Synapse's version, from the container's image. */
   readonly version?: string;
-  /** Options with which it is started and that change what the configuration says. */
+  /** Command-line options that override the configuration. */
   readonly overrides: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export interface FoundLaunches {
   /** Of main processes. The same server may be there twice: as a unit, and as the process that it started. */
   readonly main: readonly Launch[];
   readonly workers: readonly Launch[];
-  /** What could not be looked at. */
+  /** What could not be inspected. */
   readonly findings: readonly Finding[];
 }
 
@@ -57,7 +57,7 @@ export interface LaunchSystem {
   readonly machine: Machine;
 }
 
-/** The configuration of a launch, by its places on this host. */
+/** The configuration paths of a launch on this host. */
 export function placesOf({ configPaths, map }: Launch): string[] {
   return configPaths.map((path) => onThisHost(path, map));
 }

@@ -7,14 +7,14 @@ import { absolute, type SynapseCommand, synapseCommand } from "./command-line.ts
 import type { Launch, LaunchSystem } from "./launch.ts";
 
 interface Processes {
-  /** The launches that were known before, now with whether they run. */
+  /** The launches known before, updated with whether they run. */
   readonly known: readonly Launch[];
-  /** Processes that none of them accounts for, and those that run with another configuration than their unit has. */
+  /** Processes that belong to none of them, and those that run with another configuration than their unit's. */
   readonly alone: readonly Launch[];
   readonly findings: readonly Finding[];
 }
 
-/** The Synapses that run now, each with its unit or container as far as the kernel's control groups tell. */
+/** The running Synapse processes, each with its unit or container according to its control group. */
 export async function processLaunches(
   { files, machine }: LaunchSystem,
   root: string,
@@ -24,11 +24,11 @@ export async function processLaunches(
   const alone: Launch[] = [];
   const lost: number[] = [];
   const contained: number[] = [];
-  // Within a container all processes are in one, we too, and then it says nothing.
+  // If synlift itself runs in a container, all processes do, and the control group proves nothing.
   const weAreInside = CONTAINER.test(await textOf(join(root, `/proc/${machine.pid}/cgroup`), files));
   for (const running of machine.processes()) {
     const command = synapseCommand(running.args);
-    // synctl ends when it has started the server, and a shell around it is not the server.
+    // synctl exits after starting the server, and a shell around it is not the server.
     if (!command || running.args.some((arg) => arg.endsWith("synctl"))) continue;
     if (/(?:^|\/)(?:ba|da)?sh$/.test(running.args[0]!)) continue;
     const group = await textOf(join(root, `/proc/${running.pid}/cgroup`), files);
@@ -67,7 +67,7 @@ const trimmed = (path: string) => path.replace(/(?<=.)\/+$/, "");
 
 const CONTAINER = /docker|libpod|kubepods|containerd|lxc|machine\.slice/;
 
-/** What runs in a known container tells better what is read than how the container was made; a worker may run beside it. */
+/** A process in a container shows better what is read than the container's definition; a worker may run in it too. */
 function insideOf(owner: Launch, { pid }: Running, command: SynapseCommand): Launch | undefined {
   const configPaths = absolute(command.configPaths, owner.workingFolder);
   if (configPaths === undefined || configPaths.length === 0) return undefined;
@@ -122,7 +122,7 @@ function unknownContainer(pids: readonly number[]): Finding[] {
     {
       id: "launch-container",
       level: "note",
-      sentence: `a Synapse runs in a container that nobody here could tell more of, as process ${pids.join(", ")}`,
+      sentence: `a Synapse runs in a container that neither docker nor podman lists, as process ${pids.join(", ")}`,
       hint: "if it is the one to move: --config FILE for each of its files, and --map INSIDE=OUTSIDE for each of its folders",
     },
   ];
@@ -134,7 +134,7 @@ function lostFolder(pids: readonly number[]): Finding[] {
     {
       id: "launch-folder",
       level: "note",
-      sentence: `a Synapse was given relative paths, and where they begin is not to be seen: process ${pids.join(", ")}`,
+      sentence: `a Synapse was started with relative paths, and its working directory is unknown: process ${pids.join(", ")}`,
       hint: "run synlift as root, or give --config and --working-directory",
     },
   ];

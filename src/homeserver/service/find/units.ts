@@ -2,7 +2,7 @@ import { type Unit, unitsAbout } from "../../../system/systemd/units.ts";
 import { absolute, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 
-/** What systemd would start Synapse with, by the unit files on disk. Whether it did is not known here. */
+/** How systemd would start Synapse, by the unit files on disk. Whether it is running is not known here. */
 export async function unitLaunches({ files, machine }: LaunchSystem, root: string): Promise<Launch[]> {
   const units = await unitsAbout(/synapse|synctl/i, files, root);
   return units.flatMap((unit) => {

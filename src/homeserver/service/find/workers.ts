@@ -7,21 +7,21 @@ import type { Homeserver, Settings } from "../../homeserver.ts";
 import { isMapping } from "../../settings.ts";
 import { type FoundLaunches, type Launch, placesOf } from "./launch.ts";
 
-/** A process beside the main one that does a part of its work. */
+/** A worker process. */
 export interface Worker {
   readonly name: string;
-  /** Its own file on this host; undefined where only settings or a process tell of it. */
+  /** Its own file on this host; undefined when it is only known from settings or a process. */
   readonly configPath: string | undefined;
-  /** What stands in that file; undefined when it cannot be read. */
+  /** The settings in that file; undefined when it cannot be read. */
   readonly settings: Settings | undefined;
   readonly isRunning: boolean;
-  /** Who tells of it, for people. */
+  /** Where it is known from, in words. */
   readonly from: readonly string[];
 }
 
 export interface FoundWorkers {
   readonly workers: readonly Worker[];
-  /** Names that the settings give work to and that nothing else tells of. */
+  /** Names that the settings assign work to, and that were found nowhere else. */
   readonly unknown: readonly string[];
 }
 
@@ -64,7 +64,7 @@ export async function findWorkers(
   return { workers, unknown: named.filter((name) => !workers.some((worker) => worker.name === name)) };
 }
 
-/** It reads the same files, or there is no other server here that it could belong to. */
+/** Whether a worker belongs to this server: it reads the same files, or there is no other server here. */
 export function isOf(
   launch: Launch,
   { configPaths, configFiles }: Homeserver,

@@ -5,16 +5,16 @@ import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 
 export interface DiskNeeds {
-  /** Where the bundle is to go; absolute. */
+  /** Folder of the bundle; absolute. */
   readonly out: string;
-  /** Bytes that the bundle will take, about. */
+  /** Approximate bytes of the bundle. */
   readonly bundleBytes: number;
   /** Bytes that the new host needs for database and media. */
   readonly restoredBytes: number;
   readonly mediaStore: string | undefined;
 }
 
-/** Room for the bundle, kind of disk, memory. Only looks. */
+/** Disk space for the bundle, kind of disk, memory. Changes nothing. */
 export async function diskFindings(
   needs: DiskNeeds,
   { files, machine }: { files: Files; machine: Machine },
@@ -26,20 +26,20 @@ export async function diskFindings(
       {
         id: "disk-room",
         level: "blocker",
-        sentence: `${out} cannot be looked at`,
+        sentence: `${out} cannot be inspected`,
         hint: "choose another folder: --out",
       },
     ];
   }
   const { free, kind } = await files.space(there);
-  // A bundle is an estimate: a tenth more is asked for.
+  // The size is an estimate: require a tenth more.
   const wanted = Math.ceil(bundleBytes * 1.1) + 64 * 1024 * 1024;
   const findings: Finding[] = [
     free >= wanted
       ? {
           id: "disk-room",
           level: "ok",
-          sentence: `${out} has room: ${formatBytes(free)} free for a bundle of about ${formatBytes(bundleBytes)}`,
+          sentence: `${out} has enough disk space: ${formatBytes(free)} free for a bundle of about ${formatBytes(bundleBytes)}`,
         }
       : {
           id: "disk-room",
@@ -57,7 +57,7 @@ export async function diskFindings(
     findings.push({
       id: "disk-memory",
       level: "warning",
-      sentence: `${out} lies in memory: a reboot takes the bundle away, and it takes memory from the server that still runs`,
+      sentence: `${out} is on a memory file system: a reboot deletes the bundle, and it uses memory that the running server needs`,
       hint: "choose a folder on a disk: --out",
     });
   }
@@ -65,7 +65,7 @@ export async function diskFindings(
     findings.push({
       id: "disk-network",
       level: "note",
-      sentence: `${out} lies on another host's disk: its speed is not in the estimate`,
+      sentence: `${out} is on a network file system: its speed is not part of the estimate`,
     });
   findings.push(...(await caseFindings(needs, there, files)), ...memoryFindings(machine));
   return findings;
@@ -76,7 +76,7 @@ async function nearest(folder: string, files: Files): Promise<string | undefined
     try {
       if ((await files.follow(at))?.kind === "folder") return at;
     } catch {
-      // What may not be looked at is looked for one above.
+      // If it cannot be inspected, try its parent.
     }
     if (at === dirname(at)) return undefined;
   }
@@ -95,13 +95,13 @@ async function caseFindings({ mediaStore, out }: DiskNeeds, there: string, files
       sentence: `the file system ignores the case of names: media whose ids differ only in case overwrite each other there`,
       evidence: ignoring,
       hint: ignoring.includes(mediaStore ?? "")
-        ? "some media may be lost already; move the store to a file system that does not"
-        : `nothing of the bundle suffers in ${out}, but do not unpack it on such a file system`,
+        ? "some media may already be lost; move the store to a case-sensitive file system"
+        : `the bundle itself is safe in ${out}, but do not unpack it on such a file system`,
     },
   ];
 }
 
-/** Asks by another name for something that is there: nothing has to be written for that. */
+/** Looks up an existing entry by a name in the other case, so that nothing has to be written. */
 async function ignoresCase(folder: string, files: Files): Promise<boolean> {
   for (let at = folder; at !== dirname(at); at = dirname(at)) {
     const name = basename(at);
@@ -117,7 +117,7 @@ async function ignoresCase(folder: string, files: Files): Promise<boolean> {
   return false;
 }
 
-/** Bytes that a run needs at its peak, with gpg and pg_dump beside it. */
+/** Bytes that a run needs at its peak, including gpg and pg_dump. */
 const MEMORY = 512 * 1024 * 1024;
 
 function memoryFindings(machine: Machine): Finding[] {
@@ -127,15 +127,15 @@ function memoryFindings(machine: Machine): Finding[] {
       {
         id: "memory",
         level: "ok",
-        sentence: `${formatBytes(available)} of ${formatBytes(total)} memory are free`,
+        sentence: `${formatBytes(available)} of ${formatBytes(total)} of memory is available`,
       },
     ];
   return [
     {
       id: "memory",
       level: "warning",
-      sentence: `only ${formatBytes(available)} of ${formatBytes(total)} memory are free; a run needs up to ${formatBytes(MEMORY)}`,
-      hint: "add swap, or stop what is not needed before the export",
+      sentence: `only ${formatBytes(available)} of ${formatBytes(total)} of memory is available; a run needs up to ${formatBytes(MEMORY)}`,
+      hint: "add swap, or stop programs that are not needed before the export",
     },
   ];
 }

@@ -10,7 +10,7 @@ export interface Server {
   /** server_version_num. */
   readonly serverVersion: number;
   readonly versionText: string;
-  /** The command that runs its programs elsewhere, if they do not run here. */
+  /** Command prefix that runs its programs elsewhere, if they do not run here. */
   readonly through?: readonly string[] | undefined;
 }
 
@@ -31,7 +31,7 @@ async function gpg(programs: Programs): Promise<Finding> {
   const missing: Finding = {
     id,
     level: "blocker",
-    sentence: "gpg is not installed, and nothing is packed unencrypted",
+    sentence: "gpg is not installed; synlift needs it to encrypt the bundle",
     hint: "install it: apt-get install gnupg",
   };
   if ((await programs.find("gpg")) === undefined) return missing;
@@ -42,7 +42,7 @@ async function gpg(programs: Programs): Promise<Finding> {
     return {
       ...missing,
       sentence: `gpg does not work: ${(error as Error).message}`,
-      hint: "install it anew: apt-get install --reinstall gnupg",
+      hint: "reinstall it: apt-get install --reinstall gnupg",
     };
   }
 }
@@ -80,13 +80,13 @@ async function carrier(programs: Programs): Promise<Finding[]> {
   for (const name of ["rsync", "scp", "rclone"])
     if ((await programs.find(name)) !== undefined) found.push(name);
   if (found.length > 0)
-    return [{ id: "carrier", level: "ok", sentence: `the bundle can be carried with ${found.join(" or ")}` }];
+    return [{ id: "carrier", level: "ok", sentence: `the bundle can be copied with ${found.join(" or ")}` }];
   return [
     {
       id: "carrier",
       level: "note",
-      sentence: "neither rsync nor scp nor rclone is installed to carry the bundle",
-      hint: "apt-get install openssh-client, or carry the folder by another road",
+      sentence: "none of rsync, scp and rclone is installed to copy the bundle",
+      hint: "apt-get install openssh-client, or copy the folder another way",
     },
   ];
 }

@@ -2,11 +2,11 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Machine } from "../../../system/machine.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 
-/** Names of processes that keep what runs in them when a connection is lost. */
+/** Names of programs whose sessions survive a lost connection. */
 const KEEPERS = /^(?:tmux|screen|SCREEN|zellij|abduco|dtach|byobu|mosh-server)/;
 const CONNECTIONS = /^(?:sshd|dropbear)/;
 
-/** Whether what is started from here outlives a lost SSH connection, and what to type if not. */
+/** Whether a command started here survives a lost SSH connection, and what to run if not. */
 export async function shellFindings({
   machine,
   programs,
@@ -18,20 +18,20 @@ export async function shellFindings({
   // The nearest decides: tmux over SSH survives, SSH out of a tmux elsewhere does not.
   const holder = machine.ancestors().find((name) => KEEPERS.test(name) || CONNECTIONS.test(name));
   if (holder === undefined)
-    return [{ id, level: "ok", sentence: "this shell does not hang on an SSH connection" }];
+    return [{ id, level: "ok", sentence: "this shell does not depend on an SSH connection" }];
   if (KEEPERS.test(holder))
     return [
       {
         id,
         level: "ok",
-        sentence: `this shell outlives a lost connection: it runs in ${holder.split(":")[0]!}`,
+        sentence: `this shell survives a lost connection: it runs in ${holder.split(":")[0]!}`,
       },
     ];
   return [
     {
       id,
       level: "note",
-      sentence: "this shell ends when its SSH connection is lost, and an export with it",
+      sentence: "this shell ends when its SSH connection is lost, and so does an export",
       hint: await keeper(programs),
     },
   ];
@@ -44,5 +44,5 @@ async function keeper(programs: Programs): Promise<string> {
     return "for the move, type first: screen -S move   (and after a lost connection: screen -r move)";
   if ((await programs.find("systemd-run")) !== undefined)
     return "install tmux for the move (apt-get install tmux), or start it with: systemd-run --unit=synlift-move --collect …   (and watch it with: journalctl -fu synlift-move)";
-  return "install tmux for the move: apt-get install tmux; an export that was cut off goes on when it is run again";
+  return "install tmux for the move: apt-get install tmux; an interrupted export continues when it is run again";
 }

@@ -5,7 +5,7 @@ import { DEBIAN_ACCOUNT, debianLayout } from "./debian.ts";
 import type { Layout, LayoutName, LayoutOwner } from "./layout.ts";
 import { pipLayout, type PipPlaces } from "./pip.ts";
 
-/** What a person said of the new host; folders are absolute. */
+/** The options about the new host; folders are absolute. */
 export interface Wanted {
   readonly layout: LayoutName | undefined;
   readonly folder: string | undefined;
@@ -13,17 +13,17 @@ export interface Wanted {
   readonly mediaDir: string | undefined;
   readonly owner: LayoutOwner | undefined;
   readonly listen: { readonly address: string; readonly port: number } | undefined;
-  /** On loopback, for filling a database that runs in a container. */
+  /** Loopback port through which the database in a container is restored. */
   readonly databasePort: number;
   readonly units: readonly string[];
   readonly withoutWorkers: boolean;
-  /** Things are put where they belong, and nothing is written that starts or holds a server. */
+  /** Only restore the data; write nothing that starts or blocks a server. */
   readonly prepareOnly: boolean;
 }
 
 export type Chosen = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
 
-/** How it will lie on the new host. Throws `bad-usage` for what a layout needs and nobody said, or decides by itself. */
+/** The layout on the new host. Throws `bad-usage` for options that a layout requires or does not allow. */
 export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
   const layout = wanted.prepareOnly ? preparedOnly(wanted, machine) : laidOut(wanted, machine);
   if (layout.configDir === layout.mediaDir)
@@ -36,26 +36,26 @@ export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | 
   };
 }
 
-/** Throws `bad-usage`: what is restored would lie in what it is read from, and go with it. */
+/** Throws `bad-usage` when a target folder is inside the bundle's folder, and would be deleted with it. */
 export function mustBeOutside({ configDir, mediaDir }: Layout, bundle: string): void {
   for (const [option, path] of [
     ["--config-dir", configDir],
     ["--media-dir", mediaDir],
   ] as const)
     if (`${path}/`.startsWith(`${bundle}/`))
-      throw usage(`${option} ${path} lies in the bundle's folder ${bundle}`, "choose a folder outside of it");
+      throw usage(`${option} ${path} is inside the bundle's folder ${bundle}`, "choose a folder outside it");
 }
 
-/** Somebody else's way of running Synapse starts it: of a layout, only the places are taken. */
+/** Synapse is started by other means: only the folders of the layout are used. */
 function preparedOnly(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
   if (wanted.layout === "compose")
     throw usage(
-      "--layout compose is what restore writes to start the server: it does not go with --prepare-only",
-      "say where things go, --config-dir and --media-dir, and which database to fill, --database",
+      "--layout compose writes files that start the server: it cannot be combined with --prepare-only",
+      "give --config-dir, --media-dir and --database instead",
     );
   if (wanted.units.length > 0)
     throw usage(
-      "--unit holds a unit, and --prepare-only writes nothing about services: leave one of them out",
+      "--unit blocks a unit, and --prepare-only writes nothing about services: leave one of them out",
     );
   const { pip: _, ...layout }: Chosen = laidOut(wanted, machine);
   return { ...layout, units: [], start: undefined, stop: undefined };
@@ -66,21 +66,21 @@ function laidOut(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "
   if (layout === undefined) {
     if (configDir === undefined || mediaDir === undefined)
       throw usage(
-        "--config-dir and --media-dir say where things go",
-        "or name a layout that knows it: --layout debian, pip or compose",
+        "--config-dir and --media-dir are required",
+        "or choose a layout that sets them: --layout debian, pip or compose",
       );
-    if (wanted.folder !== undefined) throw usage("--folder goes with --layout pip or compose");
+    if (wanted.folder !== undefined) throw usage("--folder requires --layout pip or compose");
     return ownLayout(configDir, mediaDir, wanted.owner);
   }
   if (layout === "debian") return debianLayout({ configDir, mediaDir, owner: debianOwner(wanted, machine) });
   if (wanted.folder === undefined)
-    throw usage(`--layout ${layout} needs a folder for all of it`, "add --folder /srv/synapse");
+    throw usage(`--layout ${layout} requires --folder`, "add --folder /srv/synapse");
   if (layout === "pip") {
     const pip = { folder: wanted.folder, configDir, mediaDir, owner: wanted.owner };
     return { ...pipLayout(pip), pip };
   }
   if (configDir !== undefined || mediaDir !== undefined)
-    throw usage("--layout compose puts all below --folder: leave --config-dir and --media-dir out");
+    throw usage("--layout compose puts everything below --folder: leave out --config-dir and --media-dir");
   const compose = {
     folder: wanted.folder,
     owner: wanted.owner ?? (machine.isRoot ? undefined : machine.account(machine.user)),
@@ -97,12 +97,12 @@ function debianOwner(
   const found = owner ?? account(DEBIAN_ACCOUNT);
   if (found || !isRoot) return found;
   throw usage(
-    `this host has no account ${DEBIAN_ACCOUNT}, which the package makes`,
-    "install matrix-synapse-py3 first and stop it (systemctl stop matrix-synapse), or name the account: --owner",
+    `this host has no account ${DEBIAN_ACCOUNT}, which the package creates`,
+    "install matrix-synapse-py3 first and stop it (systemctl stop matrix-synapse), or give another account: --owner",
   );
 }
 
-/** Wherever a person says, and started by whatever they have. */
+/** Folders given by options, and a server started by the person's own means. */
 const ownLayout = (configDir: string, mediaDir: string, owner: LayoutOwner | undefined): Layout => ({
   name: "own",
   ...{ configDir, mediaDir, owner, map: [], units: [] },

@@ -19,13 +19,13 @@ export const COMPOSE_DATABASE = { user: "synapse", dbname: "synapse" } as const;
 const POSTGRES_PORT = 5432;
 
 export interface ComposePlaces {
-  /** Absolute: all of it lies in here. */
+  /** Absolute: contains everything. */
   readonly folder: string;
-  /** Whom the files are to belong to; undefined for root, whose files go to the image's account. */
+  /** The owner of the files; undefined for root: then the image's own account. */
   readonly owner: LayoutOwner | undefined;
-  /** Where clients' proxy reaches it. */
+  /** The address for the reverse proxy. */
   readonly listen: { readonly address: string; readonly port: number };
-  /** The port of this host, on loopback, at which the database can be filled. */
+  /** The loopback port of this host through which the database is restored. */
   readonly databasePort: number;
 }
 
@@ -66,13 +66,13 @@ export const composeDatabase = (password: string): Record<string, string | numbe
 export const passwordPath = (folder: string) => join(folder, "secrets/synapse-database");
 const COMPOSE_FILE = "compose.yaml";
 
-/** What starts the database alone, and waits until it can be filled. */
+/** Arguments of docker that start only the database, and wait until it accepts connections. */
 export const composeUp = (folder: string): string[] => [
   ...["compose", "--project-directory", folder, "--file", join(folder, COMPOSE_FILE)],
   ...["up", "--detach", "--wait", "postgres"],
 ];
 
-/** What must be there before the database can be started. */
+/** Files that must exist before the database can be started. */
 export function composeFiles(
   places: ComposePlaces,
   { owner }: Layout,
@@ -81,7 +81,7 @@ export function composeFiles(
 ): LayoutFile[] {
   const { folder } = places;
   return [
-    // The image reads them as an account that this host need not have. Their folder is private, and a mount is not asked.
+    // The image reads them as an account that may not exist on this host. Their folder is private; bind mounts bypass it.
     { path: passwordPath(folder), content: `${passwords.synapse}\n`, mode: 0o444, keep: true },
     { path: join(folder, "secrets/postgres"), content: `${passwords.postgres}\n`, mode: 0o444, keep: true },
     {
@@ -94,7 +94,7 @@ export function composeFiles(
   ];
 }
 
-/** What the container runs in the place of the image's own program; it calls that once the server is proven. */
+/** What the container runs instead of the image's entrypoint; it calls the entrypoint once `open` has passed. */
 export function composeStart(
   { configDir }: Layout,
   { serverName, configPaths, opened }: Started,
@@ -131,7 +131,7 @@ function composeYaml(
       ],
       ports: [`127.0.0.1:${databasePort}:${POSTGRES_PORT}`],
       healthcheck: {
-        // Over TCP: while the image sets itself up, it listens on its socket alone.
+        // Over TCP: during its initialization, the image listens only on its socket.
         test: ["CMD", "pg_isready", "--host=127.0.0.1", "--username=synapse", "--dbname=synapse"],
         interval: "2s",
         timeout: "5s",
@@ -155,9 +155,9 @@ function composeYaml(
   return `# Made by synlift: Synapse with its PostgreSQL. Start all of it with "docker compose up --detach".\n${stringify({ services, secrets })}`;
 }
 
-/** The image runs it once, when the database's folder is empty. psql reads the password itself, so no command line has it. */
+/** The image runs it once, when the database's folder is empty. psql reads the password itself, so it is in no command line. */
 const MAKE_DATABASE = `#!/bin/sh
-# Made by synlift: Synapse's role, which is no superuser, and its database.
+# Made by synlift: Synapse's role, which is not a superuser, and its database.
 set -eu
 psql --no-psqlrc --set=ON_ERROR_STOP=1 --username="\${POSTGRES_USER:-postgres}" --dbname=postgres <<'END'
 \\set password \`cat /run/secrets/synapse-database\`
@@ -166,27 +166,27 @@ CREATE DATABASE synapse OWNER synapse ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C
 END
 `;
 
-/** Its database is of PostgreSQL, and one alone. Throws `target-unsuitable` for others. */
+/** compose has a single PostgreSQL database. Throws `target-unsuitable` for anything else. */
 export function mustFitCompose({ engine }: Packed, state: Packed | undefined): void {
   if (engine === "sqlite")
     throw new MigrationError(
       "target-unsuitable",
-      "--layout compose has a database of PostgreSQL, and the one in the bundle is of SQLite",
+      "--layout compose has a PostgreSQL database, and the bundle has an SQLite database",
       {
-        hint: "restore it as what it is, with another layout: --layout debian or pip, --database sqlite:PATH; once the server is open, Synapse's own synapse_port_db brings it to PostgreSQL",
+        hint: "restore it as SQLite with another layout: --layout debian or pip, --database sqlite:PATH; after open, port it to PostgreSQL with Synapse's synapse_port_db",
       },
     );
   if (state)
     throw new MigrationError(
       "target-unsuitable",
-      "--layout compose has one database, and the state groups in the bundle have one of their own",
-      { hint: "take another layout: --layout debian or pip, with --database and --state-database" },
+      "--layout compose has one database, and the bundle has a separate database for state groups",
+      { hint: "use another layout: --layout debian or pip, with --database and --state-database" },
     );
 }
 
 type Packed = Pick<DatabaseRestore["section"], "engine">;
 
-/** The password of an earlier run, or a new one; nothing is written yet. */
+/** The password of an earlier run, or a new one. Writes nothing. */
 export async function composePassword(
   folder: string,
   files: Files,

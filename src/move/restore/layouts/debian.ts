@@ -10,7 +10,7 @@ export interface DebianPlaces {
   readonly owner: LayoutOwner | undefined;
 }
 
-/** Where Debian's package has things. The unit reads its files by fixed names, and systemd starts it. */
+/** The paths of Debian's package. The unit reads files with fixed names, and systemd starts it. */
 export function debianLayout({ configDir, mediaDir, owner }: DebianPlaces): Layout {
   return {
     name: "debian",

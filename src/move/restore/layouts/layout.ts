@@ -3,7 +3,7 @@ import type { PathPair } from "../../../homeserver/path-map.ts";
 export const LAYOUTS = ["debian", "pip", "compose"] as const;
 export type LayoutName = (typeof LAYOUTS)[number];
 
-/** A file that a layout wants beside the configuration. */
+/** A file that a layout needs besides the configuration. */
 export interface LayoutFile {
   /** Absolute. */
   readonly path: string;
@@ -11,47 +11,47 @@ export interface LayoutFile {
   readonly mode: number;
   /** Of its folder, where that is not private. */
   readonly folderMode?: number;
-  /** Whether it stays as it is when it is there already: a secret that was made before. */
+  /** Whether an existing file is kept: a secret of an earlier run. */
   readonly keep?: boolean;
 }
 
-/** Whom files belong to; an account of this host, or only its number where a container knows it. */
+/** The owner of files: an account of this host, or only a user id that a container uses. */
 export interface LayoutOwner {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
 }
 
-/** How Synapse is laid out on the new host, and who starts it. */
+/** How Synapse is installed on the new host, and what starts it. */
 export interface Layout {
-  /** "own" where a person has their own way. */
+  /** "own" for folders given by options. */
   readonly name: LayoutName | "own";
   readonly configDir: string;
   readonly mediaDir: string;
   readonly owner: LayoutOwner | undefined;
-  /** Which folders Synapse sees under other names; none outside of containers. */
+  /** Path mappings of a container; otherwise empty. */
   readonly map: readonly PathPair[];
-  /** Units that must not start before the server is proven. */
+  /** Units that must not start before `open` has passed. */
   readonly units: readonly string[];
-  /** Where the process writes its number; as Synapse sees it. */
+  /** Path of the pid file, as Synapse sees it. */
   readonly pidFile: string | undefined;
-  /** Something keeps it running, so it stays in the foreground. */
+  /** Whether a supervisor runs it, so that it must stay in the foreground. */
   readonly supervised: boolean;
-  /** There is the main process only. */
+  /** Whether there is only the main process. */
   readonly withoutWorkers: boolean;
-  /** As the configuration is to have it, where the layout decides. */
+  /** The listener's address in the configuration, where the layout decides it. */
   readonly listen: { readonly address: string; readonly port: number } | undefined;
-  /** Where this host reaches it, where the listeners do not say. */
+  /** Its address from this host, where it differs from the listeners. */
   readonly url: string | undefined;
   readonly start: string | undefined;
   readonly stop: string | undefined;
 }
 
-/** What the files of a layout name: known once the configuration is planned. */
+/** What the files of a layout contain: known once the configuration is planned. */
 export interface Started {
   readonly serverName: string;
   /** What Synapse is given with `-c`, as it sees it. */
   readonly configPaths: readonly string[];
-  /** Which file says that the server is open; as whoever starts it sees it. */
+  /** The file that exists once the server is open, as its start script or unit sees it. */
   readonly opened: string;
 }

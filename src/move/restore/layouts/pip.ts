@@ -4,7 +4,7 @@ import type { Layout, LayoutFile, LayoutOwner, Started } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 
 export interface PipPlaces {
-  /** Absolute: all of it lies in here. */
+  /** Absolute: contains everything. */
   readonly folder: string;
   readonly configDir: string | undefined;
   readonly mediaDir: string | undefined;
@@ -14,7 +14,7 @@ export interface PipPlaces {
 const SCRIPT = "start-synapse";
 const PID_FILE = "homeserver.pid";
 
-/** Synapse from PyPI in a virtual environment, all in one folder, started by a script of ours. */
+/** Synapse from PyPI in a virtual environment, all in one folder, started by a script that synlift writes. */
 export function pipLayout({ folder, configDir, mediaDir, owner }: PipPlaces): Layout {
   const pidFile = join(folder, PID_FILE);
   return {
@@ -34,7 +34,7 @@ export function pipLayout({ folder, configDir, mediaDir, owner }: PipPlaces): La
   };
 }
 
-/** The script, and a unit that calls it, for whoever wants systemd to keep it running. */
+/** The script, and a unit that runs it, for those who want systemd to supervise the server. */
 export function pipFiles(
   { folder }: PipPlaces,
   { owner }: Layout,
@@ -57,7 +57,7 @@ export function pipFiles(
   ];
 }
 
-/** systemd.unit(5): the condition keeps it from starting while the fence is set, whatever asks for it. */
+/** systemd.unit(5): the condition prevents any start while the fence is set. */
 const unit = (
   serverName: string,
   script: string,

@@ -9,26 +9,26 @@ import type { Chosen } from "./choose.ts";
 import { composeDatabase } from "./compose.ts";
 import type { Started } from "./layout.ts";
 
-/** What the first configuration file's name ends in until `open` lifts the fence. */
+/** Suffix of the first configuration file until `open` lifts the fence. */
 const FENCED = ".fenced";
 
 export interface Rewriting {
   readonly packed: ReadonlyMap<string, Uint8Array>;
-  /** Where each is filled. */
+  /** The target of each database. */
   readonly databases: readonly DatabaseRestore[];
   readonly publicBaseurl?: string | undefined;
-  /** What a person named of the Synapse that will run. */
+  /** --synapse: the Synapse that will run. */
   readonly synapse?: string | undefined;
   readonly synapseVersion?: string | undefined;
 }
 
 export interface Rewritten {
   readonly plan: ConfigPlan;
-  /** The Python that will run it, where that is known. */
+  /** The Python that will run it, where known. */
   readonly python: string | undefined;
 }
 
-/** What the packed configuration becomes in a layout. Nothing is written yet. Throws as `planConfig` and `installedSynapse` do. */
+/** Plans the configuration for a layout. Writes nothing. Throws what `planConfig` and `installedSynapse` throw. */
 export async function rewriteFor(layout: Chosen, from: Rewriting, system: System): Promise<Rewritten> {
   const { packed, databases, publicBaseurl, synapse, synapseVersion } = from;
   const { configDir: folder, mediaDir, owner, listen, compose } = layout;
@@ -56,12 +56,12 @@ export async function rewriteFor(layout: Chosen, from: Rewriting, system: System
   return { plan, python: installed?.python };
 }
 
-/** Of the database in a container, whose password was made here. */
+/** The generated password of the database in a container. */
 function passwordOf([first]: readonly DatabaseRestore[]): string {
   return (first?.target.engine === "postgres" ? first.target.address.password : undefined) ?? "";
 }
 
-/** What the layout's own files have to name. */
+/** What the layout's own files contain. */
 export const startedAs = (
   layout: Chosen,
   { configPaths, folder }: ConfigPlan,

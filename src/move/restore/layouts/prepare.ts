@@ -9,11 +9,11 @@ import type { Started } from "./layout.ts";
 import { pipFiles } from "./pip.ts";
 import { writeLayoutFiles } from "./write.ts";
 
-/** Milliseconds: images may have to be fetched first. */
+/** Milliseconds: images may have to be pulled first. */
 const PATIENCE = 900_000;
 
 /**
- * With compose, writes its file and starts the database alone, so that it can be filled. May be called again. Throws
+ * With compose, writes its files and starts only the database, so that it can be restored. May be repeated. Throws
  * `target-not-empty`, `program-missing`, `program-failed`.
  */
 export async function prepareDatabase(
@@ -38,13 +38,13 @@ export async function prepareDatabase(
         ? error.message
         : `the database's container does not start: ${error.message}`;
     throw new MigrationError(error.code, what, {
-      hint: "install Docker with its compose plugin, see that its daemon runs, and run the same command again",
+      hint: "install Docker with its compose plugin, make sure that its daemon runs, and run the same command again",
       cause: error,
     });
   }
 }
 
-/** What starts the server, once the configuration is in its place. May be called again. */
+/** Writes the files that start the server, once the configuration is in place. May be repeated. */
 export async function writeStart(
   chosen: Chosen,
   started: Started,

@@ -3,12 +3,12 @@ import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { LayoutFile } from "./layout.ts";
 
-/** What each of our files has in its first lines. */
+/** The text in the first lines of each file that synlift writes. */
 const OURS = "Made by synlift";
 
 /**
- * Writes what a layout wants beside the configuration. May be called again; a file of ours is made anew. Throws
- * `target-not-empty`, before the first byte, where somebody else's file is in the way.
+ * Writes the files of a layout. May be repeated; files that synlift wrote are replaced. Throws
+ * `target-not-empty`, before anything is written, where another file exists.
  */
 export async function writeLayoutFiles(wanted: readonly LayoutFile[], files: Files): Promise<void> {
   for (const { path, keep } of wanted) {
@@ -16,8 +16,8 @@ export async function writeLayoutFiles(wanted: readonly LayoutFile[], files: Fil
     if (!found || (keep && found.kind === "file")) continue;
     const start = found.kind === "file" ? (await files.readText(path)).slice(0, 200) : "";
     if (start.includes(OURS)) continue;
-    throw new MigrationError("target-not-empty", `${path} is there already and is not of synlift's making`, {
-      hint: "choose another --folder, or take the file away",
+    throw new MigrationError("target-not-empty", `${path} already exists and was not written by synlift`, {
+      hint: "choose another --folder, or remove the file",
     });
   }
   for (const { path, content, mode, folderMode, keep } of wanted) {

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
-import { extensionArguments, untrustedExtensions } from "../../../../src/homeserver/database/dump/extensions.ts";
+import {
+  extensionArguments,
+  untrustedExtensions,
+} from "../../../../src/homeserver/database/dump/extensions.ts";
 import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
 import { addressIn } from "../../../support/mini-synapse.ts";
 import { postgres } from "../../../support/moved-database.ts";
