@@ -1,10 +1,10 @@
 /**
- * Each way we foresaw failing, with the exit code scripts may rely on.
- * A code is never given a new meaning; new ones may appear, and an unknown one means failure.
+ * Every expected failure with its exit code, which scripts may rely on.
+ * The meaning of a code never changes. New codes may be added; scripts should treat an unknown code as a failure.
  *
- * 2 the call itself; 10 to 19 the source or its configuration; 20 to 29 the bundle; 30 to 39 programs and the
- * machine; 40 to 49 the target; 50 to 59 passphrases and keys;
- * 60 to 69 what a look before the move found. 1 is for what nobody foresaw, 128 + N for a signal.
+ * 2: wrong usage; 10 to 19: the source or its configuration; 20 to 29: the bundle; 30 to 39: programs and the
+ * host; 40 to 49: the target; 50 to 59: passphrases and keys;
+ * 60 to 69: findings and unfinished notices. 1: an unexpected error; 128 + N: ended by signal N.
  */
 export const EXIT_CODES = {
   "bad-usage": 2,
@@ -50,7 +50,7 @@ export const EXIT_CODES = {
 
 export type ErrorCode = keyof typeof EXIT_CODES;
 
-/** A failure we foresaw. The message says what failed and on what; the hint says what to try. Neither holds a secret. */
+/** An expected failure. The message says what failed and where; the hint says what to do. Neither contains a secret. */
 export class MigrationError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
@@ -63,7 +63,7 @@ export class MigrationError extends Error {
   }
 }
 
-/** What was read, or undefined for a failure that we foresaw: for those who can do without it. */
+/** Returns what `read` returns, or undefined when it throws a `MigrationError`. Other errors are thrown on. */
 export async function unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();
@@ -73,7 +73,7 @@ export async function unlessUnreadable<T>(read: () => Promise<T>): Promise<T | u
   }
 }
 
-/** The reason given to an AbortSignal when the person or the machine asks us to stop. */
+/** The abort reason when a user or the operating system asks the run to stop. */
 export class Interrupted extends Error {
   readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP";
 
@@ -86,7 +86,7 @@ export class Interrupted extends Error {
 
 const SIGNAL_EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** 1 is for what we did not foresee: a bug of ours, until shown otherwise. */
+/** 1 is for unexpected errors, which are treated as bugs. */
 export function exitCodeFor(error: unknown): number {
   if (error instanceof MigrationError) return EXIT_CODES[error.code];
   if (error instanceof Interrupted) return SIGNAL_EXIT_CODES[error.signal];

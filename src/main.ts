@@ -21,9 +21,9 @@ import type { System } from "./system/system.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
 import { PROGRAM } from "./system/version.ts";
 
-/** Builds the real system, runs a command, and turns whatever happens into words and an exit code. */
+/** Builds the real system, runs a command, and turns the result or the error into text and an exit code. */
 async function main(): Promise<number> {
-  // Every file we or a program of ours makes is for our eyes only, unless somebody says otherwise.
+  // Files that synlift or its child processes create are private, unless another mode is set explicitly.
   process.umask(0o077);
   const { stdin, stdout, stderr, env } = process;
   const terminal = realTerminal({
@@ -115,17 +115,17 @@ function viewFor(json: boolean, terminal: Terminal, machine: Machine): ProgressV
   });
 }
 
-/** Milliseconds that a run has to end by itself once it was asked to stop. */
+/** Milliseconds that a run has to clean up and end after it was asked to stop. */
 const LAST_MOMENTS = 20_000;
 
-/** The first signal asks the run to stop and clean up; the second ends it at once. */
+/** The first signal asks the run to stop and clean up; a second one ends the process at once. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(name, () => {
       const reason = new Interrupted(name);
       controller.abort(reason);
-      // Something that does not listen must not keep us: a person pressed Ctrl-C, or the machine goes down.
+      // Work that ignores the signal must not keep the process alive: a user pressed Ctrl-C, or the host shuts down.
       setTimeout(() => process.exit(exitCodeFor(reason)), LAST_MOMENTS).unref();
     });
   }
@@ -135,18 +135,18 @@ function stopSignal(): AbortSignal {
 function tell(error: unknown, json: boolean, terminal: Terminal, machine: Machine): void {
   terminal.err(json ? jsonLine(errorJson(error, machine.now())) : errorText(error, terminal));
   if (error instanceof MigrationError || error instanceof Interrupted || json) return;
-  // Nobody foresaw this: it is a bug until shown otherwise, and the stack is what finds it.
+  // An unexpected error is treated as a bug, and the stack trace is needed to find it.
   terminal.err(
-    `this is a bug in ${PROGRAM}; please report it with these lines:\n${error instanceof Error ? (error.stack ?? "") : ""}\n`,
+    `this is a bug in ${PROGRAM}; please report it together with these lines:\n${error instanceof Error ? (error.stack ?? "") : ""}\n`,
   );
 }
 
 const outputClosed = () =>
   new MigrationError(
     "output-closed",
-    "the work is done, but whoever read the result went away before it was written",
+    "the command succeeded, but standard output was closed before the result was written",
     {
-      hint: "run synlift status or synlift verify to see it again",
+      hint: "run synlift status or synlift verify to see the result again",
     },
   );
 

@@ -10,18 +10,18 @@ export interface ArtifactPlan {
   /** gzip's level; 0 stores what is compressed already. */
   readonly level: number;
   readonly label: string;
-  /** Bytes of the source, when somebody knows. */
+  /** Size of the source in bytes, if known. */
   readonly total?: number;
 }
 
-/** Where artifacts go: into a bundle's folder, or to another host. */
+/** Where artifacts are written to: a bundle's folder, or another host. */
 export interface ArtifactWriter {
-  /** Whether what can be made much smaller is to come through a program that does so, where there is one. */
+  /** Whether compressible data should be compressed by an external program, if one is installed. */
   readonly presses: boolean;
-  /** Takes all of a source, whole or not at all. Any earlier artifact of that name goes first. */
+  /** Writes a source as an artifact, completely or not at all. An earlier artifact of that name is removed first. */
   add(plan: ArtifactPlan, source: Bytes): Promise<Recorded>;
-  /** As `add`, for what a program has compressed already; `unpack` is used to look at it, instead of ours. */
+  /** As `add`, for data that a program has compressed already; `unpack` decompresses it for verification. */
   addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Unpack): Promise<Recorded>;
-  /** Takes an artifact away, by its plain name; nothing happens when there is none. */
+  /** Removes an artifact, by its plain name. Does nothing when it does not exist. */
   remove(plainName: string): Promise<void>;
 }

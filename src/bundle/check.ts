@@ -11,7 +11,7 @@ import { belongsTo } from "./layout.ts";
 import type { Artifact, Part } from "./manifest.ts";
 import type { Bundle } from "./reader.ts";
 
-/** Is every part there and unhurt? Reads all of them; needs no key. */
+/** Verifies that every part exists and is intact. Reads all of them; needs no key. */
 export async function checkParts(bundle: Bundle, files: Files, progress: Progress): Promise<Finding[]> {
   const { folder, manifest } = bundle;
   const { artifacts, inventory } = manifest;
@@ -34,7 +34,7 @@ export async function checkParts(bundle: Bundle, files: Files, progress: Progres
       faults.push(
         damage(
           "artifact-hash",
-          `${artifact.name}: its parts are unhurt, but together they are not what the manifest says`,
+          `${artifact.name}: its parts are intact, but together they do not match the hash in the manifest`,
         ),
       );
     }
@@ -46,7 +46,7 @@ export async function checkParts(bundle: Bundle, files: Files, progress: Progres
   return found;
 }
 
-/** Does the encrypted list agree with the manifest, which anybody could have edited? */
+/** Verifies that the manifest, which is not encrypted, matches the encrypted inventory. */
 export function checkManifest({ manifest }: Bundle, inventory: Inventory): Finding[] {
   const say = (list: readonly Artifact[]) =>
     JSON.stringify(
@@ -62,7 +62,10 @@ export function checkManifest({ manifest }: Bundle, inventory: Inventory): Findi
     );
   if (say(manifest.artifacts) !== say(inventory.artifacts)) {
     return [
-      damage("manifest-forged", "the manifest lists other artifacts or hashes than the encrypted inventory"),
+      damage(
+        "manifest-forged",
+        "the manifest and the encrypted inventory list different artifacts or hashes",
+      ),
     ];
   }
   const { subject, outageSince, created, sealed, rehearsal, recipients } = manifest;
@@ -79,12 +82,12 @@ export function checkManifest({ manifest }: Bundle, inventory: Inventory): Findi
       damage("manifest-forged", `the manifest and the encrypted inventory differ on ${differing.join(", ")}`),
     ];
   }
-  return [{ id: "manifest", level: "ok", sentence: "the manifest agrees with the encrypted inventory" }];
+  return [{ id: "manifest", level: "ok", sentence: "the manifest matches the encrypted inventory" }];
 }
 
 /**
- * Decrypts and unpacks every artifact and compares the content with what was packed. Writes nothing. Leaves out those
- * that are looked into `elsewhere`.
+ * Decrypts and decompresses every artifact and compares the content with what was packed. Writes nothing. Skips those
+ * in `elsewhere`, which the caller verifies itself.
  */
 export async function checkContents(
   bundle: Bundle,
@@ -112,7 +115,7 @@ export async function checkContents(
       found.push({
         id: "contents",
         level: "ok",
-        sentence: `${artifact.name} opens, and holds what was packed`,
+        sentence: `${artifact.name} can be decrypted, and its content is what was packed`,
       });
     } catch (error) {
       if (!(error instanceof MigrationError) || error.code !== "bundle-damaged") throw error;
@@ -123,7 +126,7 @@ export async function checkContents(
   return found;
 }
 
-/** Throws the first blocker as an error, for those who cannot go on with a damaged bundle. */
+/** Throws `bundle-damaged` with the first blocker, if there is one. */
 export function refuseDamage(findings: readonly Finding[]): void {
   const blockers = findings.filter(({ level }) => level === "blocker");
   const [first] = blockers;
@@ -143,7 +146,9 @@ async function checkPart(
   const entry = await files.look(path);
   if (entry?.kind !== "file") return [damage("part-missing", `${path} is missing`)];
   if (entry.size !== part.size)
-    return [damage("part-size", `${path} has ${entry.size} bytes, the manifest says ${part.size}`)];
+    return [
+      damage("part-size", `${path} has ${entry.size} bytes, but ${part.size} according to the manifest`),
+    ];
   const tally = new Tally();
   for await (const chunk of files.read(path)) {
     tally.add(chunk);
@@ -151,10 +156,10 @@ async function checkPart(
     tell(chunk.length);
   }
   const same = tally.result().sha256 === part.sha256;
-  return same ? [] : [damage("part-hash", `${path} is damaged: its hash is not what the manifest says`)];
+  return same ? [] : [damage("part-hash", `${path} is damaged: its hash does not match the manifest`)];
 }
 
-/** `cat NAME.part-*` takes what lies there, so a file too many would spoil what is opened by hand. */
+/** `cat NAME.part-*` takes every matching file, so an extra one would corrupt an artifact that is joined by hand. */
 async function strayParts({ folder, manifest }: Bundle, files: Files): Promise<Finding[]> {
   const known = new Set(manifest.artifacts.flatMap(({ parts }) => parts.map(({ name }) => name)));
   const stray = (await files.list(folder)).filter(
@@ -163,8 +168,8 @@ async function strayParts({ folder, manifest }: Bundle, files: Files): Promise<F
   return stray.map((name) => ({
     id: "part-stray",
     level: "warning",
-    sentence: `${join(folder, name)} is no part of this bundle, though its name says so`,
-    hint: "remove it before anybody joins the parts by hand",
+    sentence: `${join(folder, name)} is named like a part of this bundle, but is not one`,
+    hint: "remove it before the parts are joined by hand",
   }));
 }
 
@@ -172,11 +177,11 @@ const damage = (id: string, sentence: string): Finding => ({
   id,
   level: "blocker",
   sentence,
-  hint: "copy it again from where the bundle was made; if it is damaged there too, run the export again",
+  hint: "copy the file again from the host that made the bundle; if it is damaged there too, run the export again",
 });
 
 const fine = (artifact: Artifact): Finding => ({
   id: "artifact",
   level: "ok",
-  sentence: `${artifact.name} is there and unhurt, ${artifact.parts.length === 1 ? "in one part" : `in ${artifact.parts.length} parts`}`,
+  sentence: `${artifact.name} is complete and intact, ${artifact.parts.length === 1 ? "in one part" : `in ${artifact.parts.length} parts`}`,
 });

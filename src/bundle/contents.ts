@@ -4,15 +4,15 @@ import { mustEndTar, wholeTar } from "../pipeline/tar.ts";
 import { DumpArchive } from "../system/formats/dump-archive.ts";
 import type { Artifact } from "./manifest.ts";
 
-/** What pg_dump writes last. The `\unrestrict` line of newer ones comes after it. */
+/** The last comment that pg_dump writes. Newer versions write a `\unrestrict` line after it. */
 const DUMP_END = "-- PostgreSQL database dump complete";
 
-/** The last bytes among which an artifact's end is looked for. */
+/** How many of the last bytes of the content are searched for its end marker. */
 export const TAIL = 1024;
 
 const DUMP_TAIL = 400;
 
-/** Passes a plain SQL dump on and throws `bundle-damaged` when pg_dump did not get to its last line. */
+/** Passes a plain SQL dump on and throws `bundle-damaged` when pg_dump's last line is missing. */
 export const wholeDump: Stage = async function* (source) {
   let tail: Uint8Array = new Uint8Array();
   for await (const chunk of source) {
@@ -27,10 +27,10 @@ export const wholeDump: Stage = async function* (source) {
 
 function mustEndDump(tail: Uint8Array): void {
   if (Buffer.from(tail.subarray(-DUMP_TAIL)).includes(DUMP_END)) return;
-  throw new MigrationError("bundle-damaged", "the database dump ends too early: its last line is missing");
+  throw new MigrationError("bundle-damaged", "the database dump is incomplete: its last line is missing");
 }
 
-/** Passes a dump in PostgreSQL's own format on and throws `bundle-damaged` when it is no whole one. */
+/** Passes a dump in pg_dump's custom format on and throws `bundle-damaged` when it is incomplete. */
 const wholeArchive: Stage = async function* (source) {
   const archive = new DumpArchive();
   for await (const chunk of source) {
@@ -42,17 +42,17 @@ const wholeArchive: Stage = async function* (source) {
 
 function mustBeFlawless(flaw: string | undefined): void {
   if (flaw !== undefined)
-    throw new MigrationError("bundle-damaged", `the database dump is no whole archive: ${flaw}`);
+    throw new MigrationError("bundle-damaged", `the database dump is not a complete archive: ${flaw}`);
 }
 
 const WHOLE = { sql: wholeDump, tar: wholeTar, "pg-custom": wholeArchive } as const;
 
-/** The stage that looks whether what an artifact holds is whole. */
+/** The transformation that verifies that the content of an artifact is complete. */
 export const wholeContents = (format: Artifact["format"]): Stage => WHOLE[format];
 
 /**
- * The same, given the size and the last `TAIL` bytes of what it holds and, of a dump in PostgreSQL's own format, its
- * flaw (see `DumpArchive`). Throws `bundle-damaged`.
+ * Throws `bundle-damaged` for incomplete content, given its size and its last `TAIL` bytes and, for a dump in pg_dump's
+ * custom format, its defect (see `DumpArchive`).
  */
 export function mustBeWhole(
   format: Artifact["format"],

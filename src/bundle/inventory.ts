@@ -29,7 +29,7 @@ const contentSchema = z.object({
   id: z.string(),
   created: z.string(),
   rehearsal: z.boolean(),
-  /** What the manifest says in the clear, set when the bundle is sealed. */
+  /** A copy of what the manifest says unencrypted; set when the bundle is sealed. */
   stated: z
     .object({
       subject: z.string(),
@@ -38,7 +38,7 @@ const contentSchema = z.object({
       recipients: z.array(z.string()).optional(),
     })
     .optional(),
-  /** Hex. Fingerprints of secrets are HMACs under it. */
+  /** Hex. The key of the HMACs that serve as fingerprints of secrets. */
   salt: z.string(),
   artifacts: z.record(z.string(), recordedSchema),
   sections: z.record(z.string(), z.unknown()),
@@ -48,8 +48,8 @@ type Content = z.infer<typeof contentSchema>;
 export type Recorded = z.infer<typeof recordedSchema>;
 
 /**
- * What was counted at the source, in sections that this room carries and doesn't understand, and the list of hashes
- * that makes the manifest hard to forge. Encrypted like the artifacts, written whole after each change.
+ * What was counted at the source, in sections whose content only their writers know, and the list of hashes that
+ * protects the manifest against changes. Encrypted like the artifacts, and replaced atomically after each change.
  */
 export class Inventory {
   #content: Content;
@@ -85,7 +85,7 @@ export class Inventory {
     }
   }
 
-  /** What `content` was, wherever it comes from: `where` is for people. Throws `bundle-damaged`, `bundle-too-new`. */
+  /** Parses what `content` returned. `where` names its origin in errors. Throws `bundle-damaged`, `bundle-too-new`. */
   static parse(raw: unknown, where: string): Inventory {
     refuseNewer(raw, where);
     const parsed = contentSchema.safeParse(raw);
@@ -93,7 +93,7 @@ export class Inventory {
     return new Inventory(parsed.data);
   }
 
-  /** All of it, as JSON. Secret like what it tells of. */
+  /** The whole inventory as JSON. Confidential like the data it describes. */
   get content(): unknown {
     return this.#content;
   }
@@ -110,7 +110,7 @@ export class Inventory {
     return this.#content.rehearsal;
   }
 
-  /** What the manifest must say too; undefined in a bundle that was never sealed. */
+  /** What the manifest must match; undefined in a bundle that was never sealed. */
   get stated(): Content["stated"] {
     return this.#content.stated;
   }
@@ -127,7 +127,7 @@ export class Inventory {
     return Object.values(this.#content.artifacts);
   }
 
-  /** What a section holds, as whoever wrote it knows it; undefined when there is none. */
+  /** The content of a section, in its writer's format; undefined when there is none. */
   section(name: string): unknown {
     return this.#content.sections[name];
   }
@@ -148,7 +148,7 @@ export class Inventory {
     this.#content.version = versionFor(this.artifacts);
   }
 
-  /** Writes it into a folder, encrypted, whole or not at all. */
+  /** Writes the inventory into a folder, encrypted, and replaces the old one atomically. */
   async save(folder: string, lock: Lock, files: Files): Promise<Measure> {
     const path = join(folder, INVENTORY);
     const text = Buffer.from(`${JSON.stringify(this.#content)}\n`);
@@ -167,7 +167,7 @@ export class Inventory {
 
 const unreadable = (where: string, cause?: MigrationError) =>
   new MigrationError("bundle-damaged", `${where} is not an inventory that can be read`, {
-    hint: "copy the bundle again from where it was made",
+    hint: "copy the bundle again from the host that made it",
     cause,
   });
 
@@ -178,7 +178,7 @@ function refuseNewer(raw: unknown, path: string): void {
     "bundle-too-new",
     `${path} has format version ${found.data.version}, this synlift reads up to version ${FORMAT_VERSION}`,
     {
-      hint: "use the synlift that made it, or a newer one",
+      hint: "use the version of synlift that made the bundle, or a newer one",
     },
   );
 }

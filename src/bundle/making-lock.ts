@@ -9,14 +9,14 @@ import { JOURNAL } from "./layout.ts";
 import { makePassphrase, passphraseFor, type PassphraseSource } from "./passphrase.ts";
 
 /**
- * Where the working passphrase of a bundle for recipients is kept while it is made: a run reads back what it wrote, and
- * the next one goes on with it, without anybody's secret key. Beside the bundle's folder, never in it.
+ * The file with the working passphrase of a bundle for recipients during the export. With it a run can read back what
+ * it wrote and a later run can resume, without a secret key. It is next to the bundle's folder, never in it.
  */
 export const workingPassphraseFileOf = (folder: string) => `${folder}.working-passphrase`;
 
 /**
- * The lock of a bundle that is being made: with a passphrase, or, where there are recipients, with their keys and a
- * passphrase that lives no longer than the making. Throws as `passphraseFor` does, and `bad-usage` for both at once.
+ * The keys for an export: a passphrase, or the recipients' public keys and a temporary passphrase that is removed when
+ * the bundle is sealed. Throws as `passphraseFor` does, and `bad-usage` when both are given.
  */
 export async function lockToMake(
   folder: string,
@@ -27,7 +27,7 @@ export async function lockToMake(
   const { gpg } = system;
   mustBeOneWay(given);
   const { source, recipients } = given;
-  // Before a file is made that nobody would need.
+  // Checked first, so that no unneeded passphrase file is written.
   mustOpenAsBefore(folder, recipients, await Journal.read(join(folder, JOURNAL), system.files));
   if (recipients.length === 0) {
     const passphrase = await passphraseFor(folder, source, system, (sentence) => {
@@ -38,7 +38,7 @@ export async function lockToMake(
   return { gpg, passphrase: await workingPassphrase(folder, system), recipients };
 }
 
-/** Throws `bad-usage`: a bundle that a passphrase opens, too, is not one that only its recipients can open. */
+/** Throws `bad-usage` when both are given: with a passphrase, others than the recipients could open the bundle. */
 export function mustBeOneWay({
   source,
   recipients,
@@ -47,17 +47,16 @@ export function mustBeOneWay({
   readonly recipients: readonly string[];
 }): void {
   if (recipients.length === 0 || Object.values(source).every((one) => one === undefined)) return;
-  throw new MigrationError("bad-usage", "a bundle is for its recipients or for a passphrase, not for both", {
-    hint: "leave out --recipient, or the passphrase: a bundle for recipients needs none",
+  throw new MigrationError("bad-usage", "--recipient cannot be combined with a passphrase", {
+    hint: "give either --recipient or a passphrase: a bundle for recipients needs none",
   });
 }
 
-/** The fact in a bundle's journal that says with what it is opened. */
+/** The journal fact that records what the bundle is opened with. */
 export const OPENS = "opens";
 
 /**
- * What such a bundle is opened with. One that somebody's passphrase opens never becomes one for recipients, nor the
- * other way round: throws `bundle-foreign`.
+ * What the bundle is opened with. An export cannot be resumed with the other kind of key: throws `bundle-foreign`.
  */
 export function mustOpenAsBefore(
   folder: string,
@@ -68,16 +67,20 @@ export function mustOpenAsBefore(
   const way = recipients.length > 0 ? "the secret keys of recipients" : passphrase;
   const earlier = journal ? (journal.facts[OPENS] ?? passphrase) : way;
   if (earlier === way) return way;
-  throw new MigrationError("bundle-foreign", `${folder} was begun to be opened with ${earlier}, not ${way}`, {
-    hint: "choose another folder, or give what it was begun with",
-  });
+  throw new MigrationError(
+    "bundle-foreign",
+    `the export in ${folder} was started for ${earlier}, not for ${way}`,
+    {
+      hint: "choose another folder, or use the same kind of key as before",
+    },
+  );
 }
 
 async function workingPassphrase(folder: string, { files, machine }: System): Promise<string> {
   const path = workingPassphraseFileOf(folder);
   if (await files.look(path)) {
     const kept = (await files.readText(path)).trimEnd();
-    // Anything else is not what we wrote.
+    // Anything else was not written by synlift.
     if (/^[A-Za-z0-9]{64}$/.test(kept)) return kept;
   }
   const made = makePassphrase((bytes) => machine.random(bytes));
@@ -86,7 +89,7 @@ async function workingPassphrase(folder: string, { files, machine }: System): Pr
   return made;
 }
 
-/** Once a bundle is sealed: from here on its recipients alone can open it. May be called twice. */
+/** Called after a bundle is sealed: from then on only its recipients can open it. May be called twice. */
 export async function dropWorkingPassphrase(folder: string, files: Files): Promise<void> {
   const path = workingPassphraseFileOf(folder);
   if (!(await files.look(path))) return;

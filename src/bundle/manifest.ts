@@ -6,14 +6,14 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const size = z.int().nonnegative();
 const name = z.string().regex(SAFE_NAME);
 
-/** What an artifact holds, decrypted and gunzipped. "pg-custom" is a dump in PostgreSQL's own format. */
+/** The format of an artifact after decryption and decompression. "pg-custom" is pg_dump's custom format. */
 export const formatSchema = z.enum(["sql", "tar", "pg-custom"]);
 
-/** The newest that this program reads; it reads all earlier ones. */
+/** The newest format version that this synlift reads; it reads all earlier ones. */
 export const FORMAT_VERSION = 2;
 export const versionSchema = z.union([z.literal(1), z.literal(FORMAT_VERSION)]);
 
-/** The version of a bundle with these artifacts: the earliest whose readers know what they hold. */
+/** The format version of a bundle with these artifacts: the oldest that supports their formats. */
 export const versionFor = (artifacts: readonly { readonly format: z.infer<typeof formatSchema> }[]): 1 | 2 =>
   artifacts.some(({ format }) => format === "pg-custom") ? 2 : 1;
 
@@ -23,7 +23,7 @@ const artifactSchema = z
   .object({
     /** With its suffix: "customer_db_export.sql.gz.gpg". */
     name,
-    /** What comes out after decrypting and gunzipping. */
+    /** The format after decryption and decompression. */
     format: formatSchema,
     /** Of all parts together. */
     size,
@@ -41,19 +41,19 @@ export const manifestSchema = z.object({
   version: versionSchema,
   /** The same in the encrypted inventory. */
   id: z.string(),
-  /** When it was begun; ISO 8601. */
+  /** When the export was started; ISO 8601. */
   created: z.string(),
-  /** When it was completed; ISO 8601. Bundles of earlier versions do not say it. */
+  /** When the bundle was completed; ISO 8601. Missing in bundles of earlier versions. */
   sealed: z.string().optional(),
   program: z.string(),
-  /** Whose bundle it is: the homeserver's name. */
+  /** The server name of the homeserver. */
   subject: z.string(),
-  /** Made from a running server, for practice. */
+  /** Made from a running server, as a rehearsal. */
   rehearsal: z.boolean(),
   /** When the outage began, as far as it is known; ISO 8601. */
   outageSince: z.string().nullable(),
   encryption: z.literal("openpgp-passphrase"),
-  /** Fingerprints of the keys that open it; left out when a passphrase does. */
+  /** Fingerprints of the keys that open the bundle; missing when it is opened with a passphrase. */
   recipients: z
     .array(z.string().regex(/^[0-9A-F]{40,64}$/))
     .min(1)
@@ -64,7 +64,7 @@ export const manifestSchema = z.object({
 
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** The moment that tells two bundles of one folder apart. */
+/** The time that distinguishes two successive bundles in one folder. */
 export const packedOn = ({ sealed, created }: Pick<Manifest, "sealed" | "created">): string =>
   sealed ?? created;
 export type Artifact = Manifest["artifacts"][number];
@@ -74,7 +74,7 @@ export type Part = Artifact["parts"][number];
 export function parseManifest(text: string, path: string): Manifest {
   const damaged = (why: string) =>
     new MigrationError("bundle-damaged", `${path} is not a manifest: ${why}`, {
-      hint: "copy the bundle again from where it was made",
+      hint: "copy the bundle again from the host that made it",
     });
   let raw: unknown;
   try {
@@ -88,7 +88,7 @@ export function parseManifest(text: string, path: string): Manifest {
       "bundle-too-new",
       `${path} has format version ${version.data.version}, this synlift reads up to version ${FORMAT_VERSION}`,
       {
-        hint: "use the synlift that made it, or a newer one",
+        hint: "use the version of synlift that made the bundle, or a newer one",
       },
     );
   }
@@ -98,6 +98,6 @@ export function parseManifest(text: string, path: string): Manifest {
   const names = [...parsed.data.artifacts.flatMap((artifact) => artifact.parts), parsed.data.inventory].map(
     (part) => part.name,
   );
-  if (new Set(names).size !== names.length) throw damaged("a name stands in it twice");
+  if (new Set(names).size !== names.length) throw damaged("it contains a file name twice");
   return parsed.data;
 }

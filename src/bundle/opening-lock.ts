@@ -5,18 +5,18 @@ import { gpgIn, secretKeysIn } from "../system/gpg/home.ts";
 import type { System } from "../system/system.ts";
 import { fromSource, type PassphraseSource, readPassphrase } from "./passphrase.ts";
 
-/** What somebody gave to open a bundle with. */
+/** The options given to open a bundle. */
 export interface KeySource extends PassphraseSource {
-  /** The gpg home that holds a recipient's secret key; the passphrase, if any, is then that key's. */
+  /** The gpg home with a recipient's secret key; a passphrase is then that of the key. */
   readonly gpgHome?: string | undefined;
 }
 
-/** Fingerprints of those for whom a bundle was made; undefined when it was made for a passphrase. */
+/** Fingerprints of a bundle's recipients; undefined when it is opened with a passphrase. */
 export type For = readonly string[] | undefined;
 
 /**
- * What opens a bundle, from what was given, else by asking for its passphrase.
- * Throws `bad-usage` when nothing is given and nobody can be asked, `passphrase-unusable`, `secret-key-unusable`.
+ * The keys to open a bundle, from the given options, else by asking for its passphrase.
+ * Throws `bad-usage` when nothing is given and there is no terminal, `passphrase-unusable`, `secret-key-unusable`.
  */
 export async function lockToOpen(recipients: For, source: KeySource, system: System): Promise<Lock> {
   const lock = await lockIfGiven(recipients, source, system);
@@ -25,7 +25,7 @@ export async function lockToOpen(recipients: For, source: KeySource, system: Sys
   return { gpg: system.gpg, passphrase: await readPassphrase(source, system) };
 }
 
-/** As `lockToOpen`, but undefined when nothing is given; nobody is asked. */
+/** As `lockToOpen`, but returns undefined when nothing is given; it never asks. */
 export async function lockIfGiven(
   recipients: For,
   source: KeySource,
@@ -39,7 +39,7 @@ export async function lockIfGiven(
     return { gpg, passphrase };
   }
   if (!recipients) {
-    throw new MigrationError("bad-usage", "this bundle was made for a passphrase: no secret key opens it", {
+    throw new MigrationError("bad-usage", "this bundle is opened with a passphrase, not with a secret key", {
       hint: "leave out --gpg-home, and give the passphrase",
     });
   }
@@ -50,9 +50,11 @@ export async function lockIfGiven(
     throw new MigrationError(
       "secret-key-unusable",
       mine.length === 0
-        ? `${home} has no secret key of those this bundle is for: ${recipients.join(", ")}`
-        : `${home} knows the key ${mine[0]!.fingerprints[0]!}, but the secret part that opens is not there`,
-      { hint: "name the home of the account that holds it, as that account or as root" },
+        ? `${home} has no secret key of a recipient of this bundle: ${recipients.join(", ")}`
+        : `${home} knows the key ${mine[0]!.fingerprints[0]!}, but the secret key that decrypts is not available`,
+      {
+        hint: "name the gpg home of the account that has the secret key, and run synlift as that account or as root",
+      },
     );
   }
   return { gpg: gpgIn(home, programs), passphrase: await fromSource(source, system) };
@@ -61,6 +63,6 @@ export async function lockIfGiven(
 const needsSecretKey = (recipients: readonly string[]) =>
   new MigrationError(
     "bad-usage",
-    `this bundle is for ${recipients.join(", ")}: a secret key opens it, no passphrase`,
-    { hint: "name the gpg home that holds the secret key: --gpg-home ~/.gnupg" },
+    `this bundle is for ${recipients.join(", ")}: it is opened with a secret key, not with a passphrase`,
+    { hint: "name the gpg home with the secret key: --gpg-home ~/.gnupg" },
   );

@@ -1,7 +1,7 @@
 import { CHECKSUMS, INVENTORY } from "./layout.ts";
 import { type Artifact, type Manifest, packedOn } from "./manifest.ts";
 
-/** How to open a bundle by hand, with plain programs: the text that lies in it. `afterwards` is what to do then. */
+/** The text of OPENING.txt: how to open the bundle by hand with standard programs. `afterwards` is what to do then. */
 export function openingText(manifest: Manifest, afterwards: string): string {
   const { subject, program, rehearsal, artifacts, recipients } = manifest;
   const decrypt = recipients ? "gpg -d" : "gpg --batch --passphrase-file P -d";
@@ -9,20 +9,20 @@ export function openingText(manifest: Manifest, afterwards: string): string {
 ${
   rehearsal
     ? `
-IT IS A REHEARSAL: it was made while the server went on running. Whatever was
-written there afterwards is not in it. Never open it to people for good.
+IT IS A REHEARSAL: it was made while the server was running. Anything written
+to the server afterwards is missing. Never put it into service.
 `
     : ""
 }
-Nothing but ${programsFor(artifacts)} is needed to open it.
+Only ${programsFor(artifacts)} are needed to open it.
 ${recipients ? withSecretKey(recipients) : WITH_PASSPHRASE}
   bash
   set -o pipefail
   umask 077
 
-Stop at the first command that says anything is wrong.
+Stop at the first command that reports an error.
 
-1. Is everything there and unhurt?
+1. Verify that all files are complete and intact:
 
   sha256sum -c ${CHECKSUMS}
 ${artifacts.map((artifact, index) => `\n${index + 2}. ${howTo(artifact, decrypt)}`).join("\n")}
@@ -46,12 +46,12 @@ const WITH_PASSPHRASE = `Put the passphrase into a file P that only you can read
 
 const withSecretKey = (
   recipients: readonly string[],
-) => `One of these keys opens it. Its secret key must be in the keyring of the
-account that you work as (gpg --list-secret-keys):
+) => `One of these keys opens it. Its secret key must be in the keyring of your
+account (gpg --list-secret-keys):
 
 ${recipients.map((fingerprint) => `  ${fingerprint}\n`).join("")}
-Should gpg ask for a passphrase "for symmetric encryption", it has found no such
-key: nobody has that passphrase any more, it was for making the bundle only.
+If gpg asks for a passphrase "for symmetric encryption", it has found no such
+key. That passphrase was used only during the export and no longer exists.
 In bash:
 `;
 
@@ -63,8 +63,8 @@ function howTo({ name, format, parts }: Artifact, decrypt: string): string {
   if (format === "pg-custom")
     return `${name}, into a new, empty database: the first command as
 PostgreSQL's administrator (su postgres), the third asks for OWNER's password.
-The second leaves the dump in the clear; -j says how many connections fill the
-database at the same time. Should pg_restore fail, drop the database first:
+The second writes the dump unencrypted; -j is the number of parallel
+connections. If pg_restore fails, drop the database before you try again:
 
   ${create}
   ${open} | gunzip > NAME.dump

@@ -2,8 +2,8 @@ import type { Finding } from "../report/finding.ts";
 import type { Manifest } from "./manifest.ts";
 
 /**
- * Who has a passphrase has proven that it is the one they were given. To a public key everybody can encrypt: nothing
- * in such a bundle says who made it, but the hash of its inventory, which holds all other hashes.
+ * A passphrase that opens a bundle proves that its sender knew it. With a public key anybody can encrypt: the origin of
+ * such a bundle is proven only by comparing the hash of its inventory, which contains all other hashes.
  */
 export function unprovenOrigin({ recipients, inventory }: Manifest): Finding[] {
   if (!recipients) return [];
@@ -12,17 +12,17 @@ export function unprovenOrigin({ recipients, inventory }: Manifest): Finding[] {
       id: "origin-unproven",
       level: "note",
       sentence:
-        "whoever has the recipient's public key could have made this bundle: nothing in it proves who did",
+        "anybody with the recipient's public key could have made this bundle: its origin is not proven",
       evidence: [`SHA-256 of ${inventory.name}: ${inventory.sha256}`],
-      hint: "compare it with what export printed, by a road you trust",
+      hint: "compare this hash with the one that synlift export printed, through a channel you trust",
     },
   ];
 }
 
-/** What export says, for whoever compares. */
+/** The lines that export prints for this comparison. */
 export const originLines = ({ recipients, inventory }: Manifest): string[] =>
   recipients
     ? [
-        `only ${recipients.join(" or ")} can open it; SHA-256 of ${inventory.name}, to be compared at the other end: ${inventory.sha256}`,
+        `only ${recipients.join(" or ")} can open it; SHA-256 of ${inventory.name}, to be compared on the new host: ${inventory.sha256}`,
       ]
     : [];

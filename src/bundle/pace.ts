@@ -6,15 +6,15 @@ import { type Bytes, drain, through } from "../pipeline/stage.ts";
 import type { Machine } from "../system/machine.ts";
 import { hold } from "../system/memory.ts";
 
-/** How fast this machine packs, as the writer does it, but for its disk: nothing is written. */
+/** How fast this host packs artifacts, without the disk: nothing is written. */
 export interface Pace {
-  /** Bytes per second of what goes in. */
+  /** Bytes of input per second. */
   readonly packing: number;
-  /** The same, for reading back what was packed. */
+  /** Bytes of input per second when the artifact is read back. */
   readonly readingBack: number;
-  /** Seconds that an artifact takes however small it is: gpg makes a key from the passphrase, slowly on purpose, twice. */
+  /** Fixed seconds per artifact: gpg derives a key from the passphrase twice, which is slow by design. */
   readonly each: number;
-  /** Bytes that come out for each that goes in. */
+  /** Bytes of output per byte of input. */
   readonly ratio: number;
 }
 
@@ -22,11 +22,11 @@ export interface PaceOptions {
   readonly level: number;
   readonly lock: Lock;
   readonly machine: Pick<Machine, "elapsed" | "cores">;
-  /** What compresses instead of us. */
+  /** A program that compresses instead of zlib in Node. */
   readonly gzip?: GzipProgram | undefined;
 }
 
-/** Packs a sample in memory. The sample is small: it and what is made of it are held. */
+/** Packs a sample in memory. The sample must be small: it and the result are kept in memory. */
 export async function measurePace(
   sample: readonly Uint8Array[],
   { level, lock, machine, gzip }: PaceOptions,
@@ -58,13 +58,13 @@ export async function measurePace(
 
 const NOTHING: readonly Uint8Array[] = [new Uint8Array(1)];
 
-/** On a busy machine the fixed share may look longer than the whole: then most of the time is taken for the bytes'. */
+/** On a busy host the measured fixed time may exceed the total; at least a third of the total counts for the data. */
 const rateOf = (size: number, seconds: number, fixed: number) =>
   Math.max(1, size) / Math.max(0.001, seconds - fixed, seconds / 3);
 
 const nothing = () => undefined;
 
-/** They are needed again, and must not be given back. */
+/** The chunks are needed again and must not be released. */
 // eslint-disable-next-line @typescript-eslint/require-await -- stages pull
 async function* given(chunks: readonly Uint8Array[]): Bytes {
   yield* chunks.map(hold);

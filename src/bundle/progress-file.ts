@@ -14,10 +14,10 @@ const nowSchema = z.object({
   at: z.string(),
 });
 
-/** What a run is doing at this moment, for those who look from outside. */
+/** What a run is doing now, for other processes such as `synlift status`. */
 export type Now = z.infer<typeof nowSchema>;
 
-/** Undefined when nothing is known. */
+/** The progress of a run; undefined when it is not known. */
 export async function readProgress(folder: string, files: Files): Promise<Now | undefined> {
   try {
     return nowSchema.parse(JSON.parse(await files.readText(join(folder, PROGRESS))));
@@ -26,7 +26,7 @@ export async function readProgress(folder: string, files: Files): Promise<Now | 
   }
 }
 
-/** Passes progress on, and keeps the newest of it in the bundle's folder, at most once a second. Nothing depends on that file. */
+/** Passes progress on, and writes the latest state to a file in the bundle's folder, at most once a second. */
 export class KeptProgress implements Progress {
   #path: string;
   #inner: Progress;
@@ -69,7 +69,7 @@ export class KeptProgress implements Progress {
     this.#inner.note(sentence);
   }
 
-  /** Takes the file away; to be called at the end, however it came. */
+  /** Removes the file. Call it at the end of the run, also after a failure. */
   async clear(): Promise<void> {
     this.#work = undefined;
     await this.#writing;
@@ -81,7 +81,7 @@ export class KeptProgress implements Progress {
     this.#written = this.#clock.elapsed();
     const { label, unit, total = null } = this.#work;
     const now: Now = { label, unit, done: this.#done, total, at: new Date(this.#clock.now()).toISOString() };
-    // A full disk is not found out here: whoever writes the bundle will find it, and say so.
+    // Errors are ignored here: the writer of the bundle reports a full disk.
     this.#writing = this.#writing
       .then(() => this.#files.writeWhole(this.#path, `${JSON.stringify(now)}\n`))
       .catch(() => undefined);

@@ -7,24 +7,24 @@ import type { Progress, Work } from "../system/progress.ts";
 import { mustBeWhole, TAIL } from "./contents.ts";
 import type { Artifact } from "./manifest.ts";
 
-/** What was found when an artifact was read back. */
+/** The result of reading an artifact back. */
 export interface Found {
-  /** The last bytes of the gzip file, if we unpacked it. */
+  /** The last bytes of the gzip file, if no external program decompressed it. */
   readonly end: Uint8Array;
-  /** Decrypted and gunzipped. */
+  /** Size and hash after decryption and decompression. */
   readonly plain: Measure;
 }
 
 export interface Packed {
-  /** Whether what was packed was not compressed. */
+  /** Whether the artifact was stored without compression. */
   readonly stored: boolean;
-  /** What unpacks it instead of ours. */
+  /** A program that decompresses it instead of zlib in Node. */
   readonly unpack?: Unpack | undefined;
 }
 
-/** Proves what lies on the disk: that it decrypts and gunzips, and that what comes out is whole; and measures both. */
+/** Verifies what is on disk: that it can be decrypted and decompressed, and that the content is complete. */
 export class ReadBack {
-  /** Why it cannot be what was written, once that is known. */
+  /** The error, once the verification has failed. */
   failure: { readonly error: unknown } | undefined;
   #format: Artifact["format"];
   #packed: Packed;
@@ -45,7 +45,7 @@ export class ReadBack {
     this.#progress = progress;
   }
 
-  /** Whether it was gpg's and gzip's whole output, but not a whole dump or archive that went in. */
+  /** Whether encryption and compression are intact, but the dump or archive inside is incomplete. */
   get provenButShort(): boolean {
     return this.failure !== undefined && this.#plain !== undefined;
   }
@@ -71,7 +71,7 @@ export class ReadBack {
     }
   }
 
-  /** From here on it is the work that goes on, and its progress is told. */
+  /** Reports the progress from now on, as this piece of work. */
   tell(work: Work): void {
     this.#progress.begin(work);
     this.#progress.advance(work.id, this.#read);

@@ -25,16 +25,16 @@ export class Bundle {
     this.#files = files;
   }
 
-  /** Throws `bundle-unfinished` without a manifest, and as `parseManifest` does. Looks at nothing else. */
+  /** Throws `bundle-unfinished` when there is no manifest, and as `parseManifest` does. Reads nothing else. */
   static async open(folder: string, files: Files): Promise<Bundle> {
     const path = join(folder, MANIFEST);
     if (!(await files.look(folder))) throw new MigrationError("file-missing", `there is no folder ${folder}`);
     if (!(await files.look(path))) {
       throw new MigrationError(
         "bundle-unfinished",
-        `${folder} is no finished bundle: it has no ${MANIFEST}`,
+        `${folder} is not a complete bundle: it has no ${MANIFEST}`,
         {
-          hint: "run the export again until it ends well, or copy the bundle again, all of it",
+          hint: "run the export again until it succeeds, or copy the whole bundle again",
         },
       );
     }
@@ -46,18 +46,18 @@ export class Bundle {
     const path = join(this.folder, this.manifest.inventory.name);
     const inventory = await Inventory.read(this.#files.read(path), lock, path);
     if (inventory.id !== this.manifest.id) {
-      throw new MigrationError("bundle-damaged", `${path} belongs to another bundle`, {
-        hint: "copy the bundle again, all of it, into an empty folder",
+      throw new MigrationError("bundle-damaged", `${path} is the inventory of another bundle`, {
+        hint: "copy the whole bundle again, into an empty folder",
       });
     }
     return inventory;
   }
 
-  /** Puts the inventory into another folder as it lies here, encrypted. */
+  /** Copies the encrypted inventory into another folder. */
   async copyInventory(folder: string): Promise<void> {
     const { name } = this.manifest.inventory;
     await this.#files.makeFolder(folder);
-    // Small; read whole in `inventory`, too.
+    // It is small, and `inventory` reads it into memory too.
     await this.#files.writeWhole(
       join(folder, name),
       await this.#files.readWhole(join(this.folder, name), 256 * 1024 * 1024),
@@ -69,15 +69,15 @@ export class Bundle {
     return this.manifest.artifacts.find(({ name }) => name === sealedName(plainName));
   }
 
-  /** An artifact's bytes as they lie there, all parts in order. */
+  /** The encrypted bytes of an artifact, all parts in order. */
   sealed(artifact: Artifact): Bytes {
     return joined(artifact.parts.map((part) => this.#files.read(join(this.folder, part.name))));
   }
 
   /**
-   * What an artifact holds, decrypted and gunzipped. It comes out before it is proven: trust nothing of it until the
-   * stream has ended well, which it does only if it is whole and, where `expected` is given, what was packed. Never more
-   * bytes than were packed come out, whatever a few compressed ones claim to be.
+   * The content of an artifact, decrypted and decompressed. It is verified only at the end: do not trust any of it
+   * before the stream has ended, which it does only if the content is complete and, with `expected`, what was packed.
+   * It never yields more than `expected.size` bytes, which protects against decompression bombs.
    */
   plain(artifact: Artifact, lock: Lock, expected?: Measure): Bytes {
     const stages = through(decryptWith(lock), decompress, proven(artifact, expected));
@@ -85,8 +85,8 @@ export class Bundle {
   }
 
   /**
-   * As `plain`, into a file: gpg and the program that unpacks write it by themselves, and what lies there is then read
-   * and proven. Tells how many bytes have come. Finishing the file is left to whoever began it.
+   * As `plain`, into a file: gpg and the decompression program write it directly; then it is read and verified.
+   * `tell` is called with the number of new bytes. The caller finishes the file.
    */
   async plainInto(
     file: Unfinished,
@@ -100,8 +100,8 @@ export class Bundle {
         if (file.size > expected.size) throw tooMuch(expected.size);
         tell(bytes);
       });
-      // igzip (2.30) says that all is well where the disk had no room for the last 4,096 bytes of it: whoever writes
-      // there himself is told. Where there is room something else is wrong, which the proof below says.
+      // igzip (2.30) reports success even when the disk was full for its last 4,096 bytes. A write from here shows the
+      // error. If there is space, something else is wrong, which the verification below reports.
       const missing = expected.size - file.size;
       if (missing > 0) await file.write(Buffer.alloc(Math.min(missing, LAST_WRITE)));
       yield* proven(artifact, expected)(files.read(file.path, { reuse: true }));
@@ -110,24 +110,24 @@ export class Bundle {
   }
 }
 
-/** stdio's buffer: what a program writes only when it ends. */
+/** The size of stdio's buffer, which a program writes when it ends. */
 const LAST_WRITE = 4096;
 
-/** Passes on what an artifact holds, and ends well only if it is whole and what was packed. */
+/** Passes the content of an artifact on, and throws when it is incomplete or not what was packed. */
 const proven = ({ name, format }: Artifact, expected: Measure | undefined): Stage =>
   through(
     noMoreThan(expected?.size ?? Infinity),
     wholeContents(format),
     measure((seen) => {
       if (expected && seen.sha256 !== expected.sha256) {
-        throw new MigrationError("bundle-damaged", `${name} does not hold what was packed`, {
-          hint: "copy the bundle again from where it was made",
+        throw new MigrationError("bundle-damaged", `the content of ${name} is not what was packed`, {
+          hint: "copy the bundle again from the host that made it",
         });
       }
     }),
   );
 
-/** Stops with `bundle-damaged` before it hands on more bytes than that. */
+/** Throws `bundle-damaged` before it passes on more than `size` bytes. */
 const noMoreThan = (size: number): Stage =>
   async function* (source) {
     let seen = 0;
@@ -139,11 +139,11 @@ const noMoreThan = (size: number): Stage =>
   };
 
 const tooMuch = (size: number) =>
-  new MigrationError("bundle-damaged", `it holds more than the ${size} bytes that were packed`, {
-    hint: "copy the bundle again from where it was made; if that does not help, somebody has changed it",
+  new MigrationError("bundle-damaged", `its content is larger than the ${size} bytes that were packed`, {
+    hint: "copy the bundle again from the host that made it; if the error remains, the bundle has been altered",
   });
 
-/** Says in which artifact something was found to be wrong. */
+/** Adds the name of the artifact to errors. */
 async function* named(name: string, source: Bytes): Bytes {
   try {
     yield* source;
@@ -153,7 +153,7 @@ async function* named(name: string, source: Bytes): Bytes {
       ["bundle-damaged", "program-failed"].includes(error.code) &&
       !error.message.includes(name)
     ) {
-      // gpg(1): 2 is a message that is damaged or was cut off. A gpg that was killed says nothing about the message.
+      // gpg(1): exit code 2 means a damaged or truncated message. When gpg was killed, the message may be intact.
       const gpg = saysDamaged(error);
       throw new MigrationError(gpg ? "bundle-damaged" : error.code, `${name}: ${error.message}`, {
         hint: error.hint,

@@ -6,22 +6,22 @@ import { publicKeyOf } from "../system/gpg/home.ts";
 import { type ListedKey, parseListing } from "../system/gpg/listing.ts";
 import type { System } from "../system/system.ts";
 
-/** Those to whom a bundle is encrypted. Their keys are in the home of `system.gpg`. */
+/** The recipients of a bundle. Their public keys are in the home of `system.gpg`. */
 export interface Recipients {
-  /** In a fixed order, each once. */
+  /** Sorted, without duplicates. */
   readonly fingerprints: readonly string[];
   readonly findings: readonly Finding[];
 }
 
-/** Milliseconds: a key that ends sooner may have ended when the bundle arrives. */
+/** Milliseconds: a key that expires sooner may have expired when the bundle is needed. */
 const SOON = 14 * 24 * 3600 * 1000;
 
-/** Bytes. A public key with all its signatures is smaller. */
+/** Maximum size of a public key file in bytes. */
 const LARGEST = 4 * 1024 * 1024;
 
 /**
- * Reads each key, from a file or by its fingerprint from the person's own keyring, and proves that gpg can encrypt to
- * it. Writes into a temporary gpg home only. Throws `recipient-unusable`, `file-missing`, `permission-denied`.
+ * Reads each key, from a file or by its fingerprint from the user's keyring, and verifies that gpg can encrypt to it.
+ * Writes only into a temporary gpg home. Throws `recipient-unusable`, `file-missing`, `permission-denied`.
  */
 export async function readRecipients(given: readonly string[], system: System): Promise<Recipients> {
   const keys = new Map<string, ListedKey>();
@@ -40,15 +40,15 @@ async function readRecipient(name: string, system: System): Promise<ListedKey> {
     typed === undefined ? await fromFile(name, system) : await fromKeyring(typed, system);
   const listed = await keysIn(bytes, system);
   const [key, another] = listed;
-  if (!key) throw unusable(`${origin} holds no OpenPGP public key`, EXPORT);
+  if (!key) throw unusable(`${origin} contains no OpenPGP public key`, EXPORT);
   if (listed.some(({ secret }) => secret)) {
     throw unusable(
       `${origin} is a secret key, which should not be on this host`,
-      `take it away, and give the public key: ${EXPORT}`,
+      `remove it from this host, and give the public key: ${EXPORT}`,
     );
   }
   if (another) {
-    throw unusable(`${origin} holds ${listed.length} keys`, `give one key a file: ${EXPORT}`);
+    throw unusable(`${origin} contains ${listed.length} keys`, `use one file for each key: ${EXPORT}`);
   }
   mustBeFit(key, origin);
   return taken(key, bytes, origin, system);
@@ -57,7 +57,7 @@ async function readRecipient(name: string, system: System): Promise<ListedKey> {
 async function fromFile(name: string, { files, machine }: System): Promise<[string, Uint8Array]> {
   const path = resolve(machine.folder, name);
   const found = await files.follow(path);
-  if (found && found.kind !== "file") throw unusable(`${path} is no file`, EXPORT);
+  if (found && found.kind !== "file") throw unusable(`${path} is not a regular file`, EXPORT);
   if (found && found.size > LARGEST) throw unusable(`${path} is too large for a public key`, EXPORT);
   return [path, await files.readWhole(path)];
 }
@@ -67,15 +67,15 @@ async function fromKeyring(fingerprint: string, { files, programs }: System): Pr
   if (!found) {
     throw unusable(
       `your keyring has no key ${fingerprint}`,
-      "import it first, or name a file that holds it; with sudo, the keyring is root's",
+      "import the key first, or name a file that contains it; with sudo, the keyring is that of root",
     );
   }
-  // That somebody disabled it is known there only, and does not travel with the key.
+  // That a key was disabled is recorded only in the keyring, and is lost when the key is exported.
   mustBeFit(found.listed, `the key ${fingerprint}`);
   return [`the key ${fingerprint}`, Buffer.from(found.armoured)];
 }
 
-/** What gpg sees in these bytes; nothing when they are no keys. */
+/** The keys in these bytes; none when they are not keys. */
 async function keysIn(bytes: Uint8Array, system: System): Promise<ListedKey[]> {
   try {
     return parseListing(await ask(["--with-colons", "--show-keys"], system, bytes));
@@ -90,19 +90,19 @@ function mustBeFit({ state, encrypts, encryptsUntil, fingerprints }: ListedKey, 
   const what = origin.includes(fingerprints[0]!) ? origin : `${origin}: the key ${fingerprints[0]!}`;
   if (state === "expired") {
     const when = encryptsUntil === undefined ? "" : ` on ${day(encryptsUntil)}`;
-    throw unusable(`${what} expired${when}`, `ask its owner for the renewed one: ${EXPORT}`);
+    throw unusable(`${what} expired${when}`, `ask its owner for the renewed key: ${EXPORT}`);
   }
   if (state === "usable") {
     throw unusable(
-      `${what} cannot encrypt: it has no part that is meant for that`,
-      "its owner adds one: gpg --quick-add-key FINGERPRINT",
+      `${what} has no encryption subkey`,
+      "its owner can add one: gpg --quick-add-key FINGERPRINT",
     );
   }
   const how = state === "invalid" ? "is not valid" : `is ${state}`;
-  throw unusable(`${what} ${how}`, "ask the recipient for the key that they use now");
+  throw unusable(`${what} ${how}`, "ask the recipient for their current key");
 }
 
-/** Puts a key into our own gpg home, and encrypts to it once: what gpg would refuse later it refuses now. */
+/** Imports a key into the temporary gpg home and encrypts to it once, so that a failure shows now and not later. */
 async function taken(key: ListedKey, bytes: Uint8Array, origin: string, system: System): Promise<ListedKey> {
   const fingerprint = key.fingerprints[0]!;
   try {
@@ -111,7 +111,7 @@ async function taken(key: ListedKey, bytes: Uint8Array, origin: string, system: 
     await ask(args, system, Buffer.from("a trial"));
   } catch (error) {
     if (!(error instanceof MigrationError) || error.code !== "program-failed") throw error;
-    throw unusable(`${origin}: gpg does not encrypt to ${fingerprint}: ${error.message}`, EXPORT, error);
+    throw unusable(`${origin}: gpg cannot encrypt to ${fingerprint}: ${error.message}`, EXPORT, error);
   }
   return key;
 }
@@ -132,11 +132,11 @@ function finding({ fingerprints, name, encryptsUntil }: ListedKey, now: number):
     id: "recipient-expiring",
     level: "warning",
     sentence: `the key of ${who} expires on ${day(encryptsUntil)}`,
-    hint: "what is encrypted stays readable, but an export that has to run again after that day is refused: ask for a renewed key",
+    hint: "an encrypted bundle stays readable, but an export that runs again after that day fails: ask for a renewed key",
   };
 }
 
-const EXPORT = "its owner makes the file so: gpg --armor --export FINGERPRINT > key.asc";
+const EXPORT = "its owner creates the file with: gpg --armor --export FINGERPRINT > key.asc";
 
 const day = (moment: number) => new Date(moment).toISOString().slice(0, 10);
 

@@ -16,15 +16,15 @@ export interface Sealing {
   /** "synlift 0.1.0". */
   readonly program: string;
   readonly outageSince: string | null;
-  /** Milliseconds since the epoch: tells this bundle from one that lay in the same folder before. */
+  /** Milliseconds since 1970: distinguishes this bundle from an earlier one in the same folder. */
   readonly now?: number;
-  /** For those who open it by hand: what to do then. */
+  /** For OPENING.txt: what to do after the bundle was opened by hand. */
   readonly afterwards: string;
 }
 
 /**
- * Makes a bundle of finished artifacts. Cheap, so never remembered: it is done at the end of every run, and sees
- * every artifact each time. The manifest comes last; without it there is no bundle.
+ * Completes a bundle of finished artifacts. It is cheap, so it is not recorded in the journal but done at the end of
+ * every run. The manifest is written last; without it the bundle is incomplete.
  */
 export async function seal({
   folder,
@@ -69,7 +69,7 @@ export async function seal({
   return manifest;
 }
 
-/** For `sha256sum -c`. The manifest can't be in it: it comes later; nor the report, which may be made again. */
+/** For `sha256sum -c`. It cannot list the manifest, which is written later, nor the report, which may be regenerated. */
 function checksums(manifest: Manifest, opening: string): string {
   const text = new Tally();
   text.add(Buffer.from(opening));

@@ -16,9 +16,9 @@ export interface Wanted {
 }
 
 /**
- * The bundle that was sealed here for recipients, if there is one. Nobody on this host can open it any more, so no run
- * goes on with it: it is finished, whole, and left as it is, or it is refused.
- * Throws `bundle-foreign` when it is another than the one wanted, `bundle-damaged`.
+ * The bundle for recipients that was already sealed in this folder, if there is one. This host cannot open it any more,
+ * so an export cannot continue with it: an intact one is returned unchanged, anything else is an error.
+ * Throws `bundle-foreign` when it is not the wanted bundle, `bundle-damaged` when it is not intact.
  */
 export async function sealedBefore(
   wanted: Wanted,
@@ -39,7 +39,7 @@ export async function sealedBefore(
     const kind = manifest.rehearsal ? "a rehearsal of " : "";
     throw new MigrationError(
       "bundle-foreign",
-      `${folder} is sealed already: ${kind}${manifest.subject}, for ${manifest.recipients.join(", ")}`,
+      `${folder} already contains a sealed bundle: ${kind}${manifest.subject}, for ${manifest.recipients.join(", ")}`,
       { hint: "choose another folder, or remove this one" },
     );
   }

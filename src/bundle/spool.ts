@@ -8,19 +8,19 @@ import type { Files } from "../system/files/files.ts";
 import { INVENTORY, MANIFEST, SAFE_NAME } from "./layout.ts";
 import { type Manifest, parseManifest, type Part } from "./manifest.ts";
 
-/** What says that a folder was made to receive a bundle, and may be emptied. */
+/** A file that marks a folder as a spool folder of synlift, which may be emptied. */
 const MARK = ".synlift-spool";
 
-/** Bytes of a manifest: as much of one as is ever read. */
+/** Maximum size of a manifest in bytes. */
 const MANIFEST_LIMIT = 16 * 1024 * 1024;
 
 /**
- * Writes down a bundle that comes as a tar archive of its folder: all files still encrypted, in a folder of their own.
- * Nothing is written but the manifest, the inventory and what by its name is an artifact or a part. Once the manifest is
- * here, each file must be in it, and is compared with its size and hash as it comes. What came before is left to
- * `checkParts`, as ever.
- * Throws `bundle-damaged` for anything that is no bundle's, `disk-full`, and `target-not-empty` when the folder holds
- * something else than what an earlier run has left.
+ * Receives a bundle as a tar archive of its folder and writes its files, still encrypted, into a spool folder. Only the
+ * manifest, the inventory and files that are named like artifacts or parts are written. After the manifest has arrived,
+ * each file must be listed in it, and its size and hash are compared as it arrives. Files that arrived earlier are
+ * verified by `checkParts`.
+ * Throws `bundle-damaged` for anything that does not belong to a bundle, `disk-full`, and `target-not-empty` when the
+ * folder contains anything but the remains of an earlier run.
  */
 export async function spoolBundle(
   source: Bytes,
@@ -33,13 +33,13 @@ export async function spoolBundle(
   for await (const entry of unpackTar(source)) {
     const name = nameIn(entry);
     if (name === undefined) continue;
-    if (seen.has(name)) throw foreign(`${name} comes twice in what was sent`);
+    if (seen.has(name)) throw foreign(`the archive contains ${name} twice`);
     seen.add(name);
     const expected = manifest && partsOf(manifest).find((part) => part.name === name);
     await mustBeWanted(name, entry, { folder, manifest, expected }, files);
     const tally = await writeDown(join(folder, name), entry.content, { files, tell });
     if (expected && tally.result().sha256 !== expected.sha256)
-      throw foreign(`${name} is damaged: its hash is not what the manifest says`);
+      throw foreign(`${name} is damaged: its hash does not match the manifest`);
     if (name === MANIFEST) {
       const path = join(folder, MANIFEST);
       manifest = parseManifest(await files.readText(path), path);
@@ -47,11 +47,11 @@ export async function spoolBundle(
   }
 }
 
-/** Removes what was written down; the folder, too, where nothing else lies in it. May be called again. */
+/** Removes the spooled files, and the folder if nothing else is in it. May be called again. */
 export async function removeSpool(folder: string, files: Files): Promise<void> {
   if (!(await files.look(join(folder, MARK)))) return;
   const names = await files.list(folder);
-  // The mark goes last: killed in between, the next run knows what this folder is.
+  // The marker is removed last, so that the next run recognizes the folder after a crash.
   for (const name of names) if (isOurs(name)) await files.remove(join(folder, name));
   await files.remove(join(folder, MARK));
   if (names.every((name) => name === MARK || isOurs(name))) await files.removeEmptyFolder(folder);
@@ -60,7 +60,7 @@ export async function removeSpool(folder: string, files: Files): Promise<void> {
 const UNFINISHED = /^\.(.+)\.unfinished$/;
 const isOurs = (name: string) => isKept(UNFINISHED.exec(name)?.[1] ?? name);
 
-/** Whether a reader needs it: see `layout.ts`. */
+/** Whether the file is needed to read the bundle: see `layout.ts`. */
 const isKept = (name: string) =>
   name === MANIFEST ||
   name === INVENTORY ||
@@ -70,8 +70,8 @@ async function enterSpool(folder: string, files: Files): Promise<void> {
   await removeSpool(folder, files);
   const found = await files.look(folder);
   if (found && (found.kind !== "folder" || (await files.list(folder)).length > 0)) {
-    throw new MigrationError("target-not-empty", `${folder} is there already, and not empty`, {
-      hint: "name a folder that is new for what comes through the pipe: --spool",
+    throw new MigrationError("target-not-empty", `${folder} already exists and is not empty`, {
+      hint: "name a new folder for the bundle that arrives through the pipe: --spool",
     });
   }
   await files.makeFolder(folder);
@@ -79,22 +79,23 @@ async function enterSpool(folder: string, files: Files): Promise<void> {
   await files.writeWhole(join(folder, MARK), "");
 }
 
-/** The name of an entry below the bundle's folder; undefined for what nobody needs. Throws for what no bundle has. */
+/** The file name of an entry; undefined for files that are not needed. Throws for entries that no bundle has. */
 function nameIn({ name, kind }: Unpacked): string | undefined {
   const steps = name.split("/").filter((step) => step !== "." && step !== "");
   if (name.startsWith("/") || steps.includes("..") || steps.length > 2)
-    throw foreign(`what was sent holds ${told(name)}, which is no name of a bundle's`);
+    throw foreign(`the archive contains ${told(name)}, which is not a file name of a bundle`);
   if (kind === "other")
-    throw foreign(`${told(name)} in what was sent is a link or a device: a bundle has files only`);
+    throw foreign(`${told(name)} in the archive is a link or a device: a bundle contains only regular files`);
   if (kind === "folder") {
-    if (steps.length > 1) throw foreign(`what was sent holds a folder, ${told(name)}: a bundle has none`);
+    if (steps.length > 1)
+      throw foreign(`the archive contains a folder inside the bundle, ${told(name)}: a bundle has none`);
     return undefined;
   }
   const last = steps.at(-1) ?? "";
   return isKept(last) ? last : undefined;
 }
 
-/** A name that somebody else chose: nothing of it moves a cursor. */
+/** Quotes an untrusted name, so that it cannot send control characters to the terminal. */
 const told = (name: string) => JSON.stringify(name.slice(0, 200));
 
 interface Known {
@@ -110,17 +111,18 @@ async function mustBeWanted(
   files: Files,
 ): Promise<void> {
   if (name === MANIFEST) {
-    if (size > MANIFEST_LIMIT) throw foreign(`${name} has ${formatBytes(size)}: that is no manifest`);
+    if (size > MANIFEST_LIMIT)
+      throw foreign(`${name} has ${formatBytes(size)}, which is too large for a manifest`);
     return;
   }
-  if (manifest && !expected) throw foreign(`${name} was sent, and the manifest does not name it`);
+  if (manifest && !expected) throw foreign(`the archive contains ${name}, which the manifest does not list`);
   if (expected && expected.size !== size)
-    throw foreign(`${name} has ${size} bytes, the manifest says ${expected.size}`);
+    throw foreign(`${name} has ${size} bytes, but ${expected.size} according to the manifest`);
   const { free } = await files.space(folder);
   if (free >= size) return;
   throw new MigrationError(
     "disk-full",
-    `${folder} has ${formatBytes(free)} free, ${name} alone takes ${formatBytes(size)}`,
+    `${folder} has ${formatBytes(free)} of free space, but ${name} alone needs ${formatBytes(size)}`,
     { hint: "choose a folder on a larger disk: --spool" },
   );
 }
@@ -152,5 +154,5 @@ async function writeDown(
 
 const foreign = (sentence: string) =>
   new MigrationError("bundle-damaged", sentence, {
-    hint: "send the folder of a sealed bundle, and nothing else: tar -C PARENT -cf - NAME; if it is damaged there too, run the export again",
+    hint: "send only the folder of a sealed bundle: tar -C PARENT -cf - NAME; if the bundle is damaged on the old host too, run the export again",
   });

@@ -3,7 +3,7 @@ import { type Measure, Tally } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Files } from "../system/files/files.ts";
 
-/** Bytes that are read back at once, while more are being written. */
+/** Bytes that are read back in one step while more are being written. */
 const STEP = 8 * 1024 * 1024;
 
 interface Stretch {
@@ -12,9 +12,9 @@ interface Stretch {
   done: boolean;
 }
 
-/** What lies on the disk of an artifact so far, so that it can be read back while the rest is still being written. */
+/** Follows the files of an artifact on disk, so that they can be read back while the rest is still being written. */
 export class Trail {
-  /** What was read, file by file. */
+  /** Size and hash of what was read, for each file. */
   readonly read: Measure[] = [];
   #whole: Tally | undefined;
   #sums: { written: number; read: number } | undefined;
@@ -26,8 +26,8 @@ export class Trail {
   #wake = () => {};
 
   /**
-   * `inParts`: whether there may be more files than one. `comesBy`: whether all that is written is told with `passed`,
-   * so that what is read can be held against it.
+   * `inParts`: whether there may be several files. `comesBy`: whether every written chunk is reported with `passed`, so
+   * that it can be compared with what is read.
    */
   constructor(files: Files, { inParts, comesBy }: { inParts: boolean; comesBy: boolean }) {
     this.#files = files;
@@ -35,17 +35,17 @@ export class Trail {
     this.#sums = comesBy ? { written: 0, read: 0 } : undefined;
   }
 
-  /** Whether other bytes were read than were written, as far as those came by. */
+  /** Whether the bytes read differ from those written, as far as those were reported with `passed`. */
   get differs(): boolean {
     return this.#sums !== undefined && this.#sums.written !== this.#sums.read;
   }
 
-  /** All that was read. To be asked once, at the end. */
+  /** Size and hash of everything that was read. Call it once, at the end. */
   whole(): Measure {
     return this.#whole?.result() ?? this.read[0]!;
   }
 
-  /** A file begins; until `finish` it lies at this path. */
+  /** A new file begins; until `finish` it has this path. */
   begin(path: string): void {
     this.#stretches.push({ path, written: 0, done: false });
   }
@@ -56,13 +56,13 @@ export class Trail {
     this.wrote(chunk.length);
   }
 
-  /** So many bytes more are in the file that was begun last. */
+  /** `bytes` more bytes were written to the file that was begun last. */
   wrote(bytes: number): void {
     this.#last.written += bytes;
     this.#wake();
   }
 
-  /** Lets the file that was begun last be finished, while nobody reads from it. From then on it lies at this path. */
+  /** Finishes the file that was begun last, while it is not being read. From then on it has this path. */
   async finish(path: string, finish: () => Promise<void>): Promise<void> {
     while (this.#reading) await this.#reading;
     await finish();
@@ -70,21 +70,21 @@ export class Trail {
     this.#wake();
   }
 
-  /** Nothing comes any more. */
+  /** No more data follows. */
   end(): void {
     this.#ended = true;
     this.#wake();
   }
 
-  /** Nothing comes any more, and what came is worth nothing: who reads gets this error. */
+  /** Writing has failed: the reader gets this error. */
   fail(error: unknown): void {
     this.#failure = { error };
     this.#wake();
   }
 
   /**
-   * All of it, from the disk, to its end; waits for what is not there yet. To be read once. What was given is
-   * gone when the next is asked for.
+   * The whole artifact as it is on disk; waits for data that is not written yet. Can be read once. Each chunk is
+   * valid only until the next one is requested.
    */
   async *bytes(): Bytes {
     for (let index = 0; ; index += 1) {
@@ -94,7 +94,7 @@ export class Trail {
       const tally = new Tally();
       for (let from = 0; ;) {
         while (!stretch.done && stretch.written - from < STEP) await this.#change();
-        // A last step that is empty finds out whether there is more than was written.
+        // The last step reads to the end of the file, to detect more data than was written.
         const to = stretch.done && stretch.written - from <= STEP ? undefined : from + STEP;
         yield* this.#step(stretch.path, from, to, tally);
         if (to === undefined) break;

@@ -27,23 +27,23 @@ export interface WorkplaceOptions {
   readonly progress: Progress;
 }
 
-/** A folder in which a bundle is being made, ours alone until `leave`. */
+/** The folder of a running export, locked until `leave`. */
 export interface Workplace {
   readonly journal: Journal;
   readonly inventory: Inventory;
   readonly writer: ArtifactWriter;
-  /** Whether an earlier run began here. */
+  /** Whether this run continues an earlier one. */
   readonly resumed: boolean;
-  /** For a step's `saved`: keeps what the inventory has so far. */
+  /** Saves the current state of the inventory. */
   save(): Promise<void>;
-  /** For a step's `check`: whether an artifact is still there, to the last byte. */
+  /** For a step's `check`: verifies that an artifact still exists and is intact. */
   check: Step["check"];
   leave(): Promise<void>;
 }
 
 /**
- * Opens or begins a bundle's folder. Throws `bundle-locked`, `bundle-foreign` when something else lies there or the
- * bundle is another's, `passphrase-wrong` when it was begun with another passphrase.
+ * Opens or creates a bundle's folder. Throws `bundle-locked`, `bundle-foreign` when the folder contains something else
+ * or another bundle, `passphrase-wrong` when the export was started with another passphrase.
  */
 export async function enterWorkplace(options: WorkplaceOptions): Promise<Workplace> {
   const { folder, files, machine } = options;
@@ -86,7 +86,7 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
       ...(partSize === undefined ? {} : { partSize }),
     }),
     save: async () => {
-      // One after another: steps may run at the same time.
+      // Writes are serialized, because steps may run in parallel.
       const saved = turn.then(() => inventory.save(folder, lock, files));
       turn = saved.catch(() => undefined);
       await saved;
@@ -99,7 +99,7 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
   };
 }
 
-/** Without the old inventory its salt is gone too, so every step that is keyed by the bundle's id runs again. */
+/** Without the old inventory its id and salt are lost too, so every step that depends on the bundle's id runs again. */
 async function inventoryIn(
   { folder, lock, files, machine, progress }: WorkplaceOptions,
   rehearsal: boolean,
@@ -111,24 +111,28 @@ async function inventoryIn(
   } catch (error) {
     if (error instanceof MigrationError && error.code === "passphrase-wrong") {
       if (lock.recipients?.length)
-        return beginAnew("was made with another working passphrase, which is gone");
-      throw new MigrationError("passphrase-wrong", `${folder} was begun with another passphrase`, {
-        hint: "give the one it was begun with, or choose another folder",
-        cause: error,
-      });
+        return beginAnew("was encrypted with another working passphrase, which no longer exists");
+      throw new MigrationError(
+        "passphrase-wrong",
+        `the export in ${folder} was started with another passphrase`,
+        {
+          hint: "give the earlier passphrase, or choose another folder",
+          cause: error,
+        },
+      );
     }
     if (!(error instanceof MigrationError) || error.code !== "bundle-damaged") throw error;
     return beginAnew("is damaged");
   }
 
   async function beginAnew(why: string): Promise<Inventory> {
-    progress.note(`${path} ${why}: everything is packed again`);
+    progress.note(`${path} ${why}: all artifacts are written again`);
     await files.remove(join(folder, MANIFEST));
     return Inventory.begin(machine, rehearsal);
   }
 }
 
-/** Throws `bundle-foreign` when a journal is another's; from here on it is this one's. */
+/** Throws `bundle-foreign` when the journal is that of another move; otherwise records this move in it. */
 export async function mustBeSameMove(
   journal: Journal,
   move: { readonly subject: string; readonly kind: "rehearsal" | "move" },
@@ -139,7 +143,7 @@ export async function mustBeSameMove(
     if (earlier !== value) {
       throw new MigrationError(
         "bundle-foreign",
-        `${folder} was begun for another ${name}: ${earlier}, not ${value}`,
+        `the export in ${folder} was started for another ${name}: ${earlier}, not ${value}`,
         {
           hint: "choose another folder",
         },
@@ -149,12 +153,14 @@ export async function mustBeSameMove(
   }
 }
 
-/** Throws `bundle-foreign` when something else lies in a folder. */
+/** Throws `bundle-foreign` when the folder contains something else. */
 export async function mustBeUsable(folder: string, files: Files): Promise<void> {
   const found = await files.follow(folder);
   if (!found) return;
   if (found.kind !== "folder")
-    throw new MigrationError("bundle-foreign", `${folder} is no folder`, { hint: "choose another place" });
+    throw new MigrationError("bundle-foreign", `${folder} is not a directory`, {
+      hint: "choose another folder",
+    });
   const names = await files.list(folder);
   const strange = names.filter(
     (name) => name !== LOCK && !name.startsWith(`${LOCK}.`) && !name.startsWith("."),
@@ -162,7 +168,7 @@ export async function mustBeUsable(folder: string, files: Files): Promise<void> 
   if (strange.length === 0 || names.includes(JOURNAL)) return;
   throw new MigrationError(
     "bundle-foreign",
-    `${folder} holds something else already: ${strange.slice(0, 3).join(", ")}`,
+    `${folder} is not empty: it contains ${strange.slice(0, 3).join(", ")}`,
     {
       hint: "choose a new or an empty folder",
     },
@@ -173,8 +179,8 @@ async function checkArtifact(outcome: Outcome, folder: string, files: Files): Pr
   for (const part of outcome["parts"] as Part[]) {
     const path = join(folder, part.name);
     const entry = await files.look(path);
-    if (!entry) return `${path} is gone`;
-    if (entry.size !== part.size) return `${path} has ${entry.size} bytes, it had ${part.size}`;
+    if (!entry) return `${path} is missing`;
+    if (entry.size !== part.size) return `${path} has ${entry.size} bytes instead of ${part.size}`;
     const tally = new Tally();
     for await (const chunk of files.read(path)) tally.add(chunk);
     if (tally.result().sha256 !== part.sha256) return `${path} was changed or damaged`;

@@ -22,13 +22,13 @@ export interface WriterOptions {
   readonly files: Files;
   readonly progress: Progress;
   readonly cores: number;
-  /** Bytes of a part; artifacts stay whole when left out. */
+  /** Size of a part in bytes; artifacts are not split when it is left out. */
   readonly partSize?: number;
 }
 
 type Tell = (bytes: number) => void;
 
-/** How an artifact gets its bytes. `differs`: whether what was read back is not what was encrypted. */
+/** How the encrypted bytes of an artifact are made. `differs`: whether what was read back differs from what was written. */
 type Sealing = Packed & { readonly differs: (found: Found) => boolean } & (
     | { readonly byItself: true; readonly output: (tell: Tell) => Output }
     | { readonly byItself: false; readonly output: (tell: Tell) => Bytes }
@@ -46,10 +46,10 @@ interface Written {
 
 export type { ArtifactPlan } from "./artifact-writer.ts";
 
-/** Bytes that are written at once. */
+/** Bytes per write. */
 const WRITE_SIZE = 1024 * 1024;
 
-/** Puts artifacts into a bundle's folder. */
+/** Writes artifacts into a bundle's folder. */
 export class BundleWriter implements ArtifactWriter {
   readonly presses = true;
   #options: WriterOptions;
@@ -59,9 +59,9 @@ export class BundleWriter implements ArtifactWriter {
   }
 
   /**
-   * Compresses, encrypts and writes an artifact, and reads it back to the last byte while it does. A part gets its name
-   * only when it is complete on disk; if anything fails nothing of the artifact is left. Any earlier artifact of that
-   * name goes first.
+   * Compresses, encrypts and writes an artifact, and reads all of it back at the same time. A part gets its final name
+   * only when it is complete on disk; after a failure nothing of the artifact is left. An earlier artifact of that name
+   * is removed first.
    */
   add(plan: ArtifactPlan, source: Bytes): Promise<Recorded> {
     const { lock, cores, partSize } = this.#options;
@@ -77,7 +77,7 @@ export class BundleWriter implements ArtifactWriter {
         );
         return encryptWith(lock)(pressing(source));
       },
-      // What is not made smaller is much, and nobody has to cut it.
+      // gpg writes the file directly when the data is not compressed, which is large, and need not be split.
       stored: plan.level === 0,
       byItself: plan.level === 0 && partSize === undefined,
       differs: (found: Found) => end === undefined || !Buffer.from(found.end).equals(end),
@@ -86,8 +86,8 @@ export class BundleWriter implements ArtifactWriter {
   }
 
   /**
-   * As `add`, for what a program has compressed already. Give the output of `Programs.through` as it is: then gpg reads
-   * from that program itself. What it holds is looked at only when it is read back.
+   * As `add`, for data that a program has compressed already. Pass the output of `Programs.through` unchanged: then gpg
+   * reads from that program directly. The content is verified only when it is read back.
    */
   addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Unpack): Promise<Recorded> {
     return this.#put(plan, {
@@ -142,12 +142,12 @@ export class BundleWriter implements ArtifactWriter {
     }
   }
 
-  /** Takes an artifact away, by its plain name; nothing happens when there is none. */
+  /** Removes an artifact, by its plain name. Does nothing when it does not exist. */
   remove(plainName: string): Promise<void> {
     return this.#clear(sealedName(plainName));
   }
 
-  /** gpg writes the file by itself. */
+  /** Lets gpg write the file directly. */
   async #letWrite(name: string, output: Output, { trail, reading }: Readers): Promise<Written> {
     const file = await this.#options.files.begin(join(this.#options.folder, name));
     trail.begin(file.path);
@@ -170,7 +170,7 @@ export class BundleWriter implements ArtifactWriter {
     const names: string[] = [];
     let size = 0;
     try {
-      // gpg gives 64 KiB at a time: written one by one, waiting for the disk costs more than writing.
+      // gpg outputs 64 KiB at a time: written one by one, waiting for the disk would cost more than writing.
       await splitInto(givingBack(blocks(givingBack(source), WRITE_SIZE)), partSize, async (index) => {
         const part = partName(name, index, partSize !== undefined);
         const file = await files.begin(join(folder, part));
@@ -196,7 +196,7 @@ export class BundleWriter implements ArtifactWriter {
     }
   }
 
-  /** Removes an artifact with all its parts, and first the manifest, as the bundle is none without it. */
+  /** Removes an artifact with all its parts, and the manifest first: without the artifact the bundle is incomplete. */
   async #clear(name: string): Promise<void> {
     const { folder, files } = this.#options;
     await files.remove(join(folder, MANIFEST));
@@ -208,19 +208,19 @@ export class BundleWriter implements ArtifactWriter {
 
 const isDamage = (error: unknown) => error instanceof MigrationError && error.code === "bundle-damaged";
 
-/** A program that said that all is well, and had not given everything. */
+/** A program that exited successfully although its output is incomplete. */
 const endedEarly = (label: string, cause: unknown) =>
   new MigrationError("program-failed", `${label}: ${(cause as Error).message}`, {
-    hint: "a program ended before its work was done and did not say so: look at this host's memory and kernel log, then run the same command again",
+    hint: "a program ended early without reporting an error: check this host's memory and kernel log, then run the same command again",
     cause,
   });
 
 const readsOtherwise = (path: string, cause?: unknown) =>
   new MigrationError(
     "file-failed",
-    `${path} reads back other than it was written${cause ? `: ${(cause as Error).message}` : ""}`,
+    `${path} differs from what was written when it is read back${cause ? `: ${(cause as Error).message}` : ""}`,
     {
-      hint: "look at this host's memory, disk and kernel log, then run the same command again; if it stays so, choose another folder",
+      hint: "check this host's memory, disk and kernel log, then run the same command again; if the error remains, choose another folder",
       cause,
     },
   );

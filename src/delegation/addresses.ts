@@ -7,11 +7,11 @@ import type { Asking } from "./reach.ts";
 import type { Endpoint } from "./walk.ts";
 import { asObject, jsonObject } from "./well-known.ts";
 
-/** Bytes that an answer may have: a server's keys and its versions have some hundred. */
+/** Maximum size of a response in bytes: a server's keys and its versions have a few hundred. */
 const LARGEST = 1024 * 1024;
 
 interface Question {
-  /** What the certificate must be valid for; undefined where no TLS is spoken. */
+  /** The name that the certificate must be valid for; undefined without TLS. */
   readonly certificateName: string | undefined;
   readonly url: string;
   readonly hostHeader: string;
@@ -36,7 +36,7 @@ export async function lookAtFederation(endpoint: Endpoint, asking: Asking): Prom
   const addresses = all.map((one) =>
     publishedIn(one.answer) || one.fact.state !== "answers"
       ? one.fact
-      : notIt(one, "publishes no signing key"),
+      : notIt(one, "does not publish a signing key"),
   );
   return { ...endpoint, addresses, ...(published ? { published } : {}) };
 }
@@ -58,7 +58,7 @@ export async function lookAtClient(
   };
   const all = await lookAtAll(host, port, question, asking);
   const addresses = all.map((one) =>
-    hasVersions(one.answer) || one.fact.state !== "answers" ? one.fact : notIt(one, "is no homeserver"),
+    hasVersions(one.answer) || one.fact.state !== "answers" ? one.fact : notIt(one, "is not a homeserver"),
   );
   return {
     baseUrl,
@@ -100,7 +100,7 @@ async function lookAt(
 const notIt = ({ fact, answer }: Seen, what: string): AddressFact => ({
   ...fact,
   state: "unanswered",
-  problem: `what answers ${what} (status ${answer?.status ?? 0})`,
+  problem: `the service at this address ${what} (status ${answer?.status ?? 0})`,
 });
 
 const hasVersions = (answer: HttpAnswer | undefined) =>

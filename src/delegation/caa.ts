@@ -10,7 +10,7 @@ export interface CaaSet {
   readonly records: readonly Caa[];
 }
 
-/** The records that count for a name: the closest on the way up that has any, aliases followed (RFC 8659, section 3). */
+/** The CAA records that apply to a name: those of the closest name upwards that has any (RFC 8659, section 3). */
 export async function relevantCaa(name: string, lookups: Lookups): Promise<CaaSet> {
   const labels = name.split(".");
   for (let skip = 0; skip < labels.length; skip++) {
@@ -23,10 +23,10 @@ export async function relevantCaa(name: string, lookups: Lookups): Promise<CaaSe
   return { fact: { name, records: [] }, records: [] };
 }
 
-/** Tags that an authority knows; one that is critical and that it does not know forbids it everything. */
+/** Tags that certificate authorities know. An unknown critical tag forbids issuing any certificate. */
 const KNOWN_TAGS = ["issue", "issuewild", "iodef", "issuemail", "issuevmc", "contactemail", "contactphone"];
 
-/** Whether a host with an ACME account of its own would get certificates for these names. */
+/** Whether a host with its own ACME account could get certificates for these names. */
 export function caaFindings(sets: readonly CaaSet[]): Finding[] {
   const bound = sets.filter(({ records }) => records.length > 0);
   const evidence = bound.flatMap(({ fact: { name, at, records } }) =>
@@ -41,20 +41,20 @@ export function caaFindings(sets: readonly CaaSet[]): Finding[] {
   warn(
     "caa-refuses",
     names(({ records }) => refusesAll(records)),
-    "CAA records let no authority issue a certificate for a name that the new host needs one for",
-    "allow an authority with a CAA record, or take certificate and key along",
+    "CAA records forbid every authority to issue a certificate for a name that the new host needs one for",
+    "allow an authority with a CAA record, or copy certificate and key to the new host",
   );
   warn(
     "caa-account",
     names(({ records }) => areAll(records, ({ account }) => account)),
-    "CAA records pin the account that may get a certificate, and a new host has a new account",
-    "take the ACME account along to the new host, or add a CAA record with accounturi of the account there",
+    "CAA records allow only one ACME account, and the new host has another one",
+    "copy the ACME account to the new host, or add a CAA record with the accounturi of the new account",
   );
   warn(
     "caa-method",
     names(({ records }) => areAll(records, ({ byHttp }) => !byHttp)),
-    "CAA records do not allow a certificate to be got by HTTP or TLS",
-    "use the method that validationmethods names on the new host as well, or change the record",
+    "CAA records do not allow validation over HTTP or TLS",
+    "use a method listed in validationmethods on the new host too, or change the record",
   );
   if (findings.length > 0) return findings;
   if (bound.length === 0)
@@ -66,15 +66,16 @@ export function caaFindings(sets: readonly CaaSet[]): Finding[] {
     authorities.size === 0
       ? "the CAA records do not limit who may issue certificates"
       : `only ${[...authorities].join(" and ")} may issue certificates for ${names(() => true).join(", ")}`;
-  const hint = "use one of these authorities on the new host, or add its CAA record before";
+  const hint =
+    "use one of these authorities on the new host, or add a CAA record for another one before the move";
   return [{ id: "caa", level: "note", sentence, evidence, ...(authorities.size === 0 ? {} : { hint }) }];
 }
 
 interface Issuer {
   readonly authority: string;
-  /** Only one ACME account may (RFC 8657, section 3). */
+  /** Restricted to one ACME account (RFC 8657, section 3). */
   readonly account: boolean;
-  /** A host that answers for the name can prove it (RFC 8657, section 4). */
+  /** Validation over HTTP or TLS is allowed (RFC 8657, section 4). */
   readonly byHttp: boolean;
 }
 
@@ -88,7 +89,7 @@ function areAll(records: readonly Caa[], test: (issuer: Issuer) => boolean): boo
   return issuers.length > 0 && !refusesAll(records) && issuers.every(test);
 }
 
-/** The authorities that may issue; one that no record limits is not among them. */
+/** The authorities that the records allow to issue certificates. */
 function usable(records: readonly Caa[]): Issuer[] {
   return records.flatMap(({ tag, value }) => {
     const [authority = "", ...parameters] = value.split(";").map((part) => part.trim());

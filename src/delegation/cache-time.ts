@@ -1,12 +1,12 @@
-/** Seconds. synapse/http/federation/well_known_resolver.py: how long Synapse keeps what a well-known file said. */
+/** Seconds. synapse/http/federation/well_known_resolver.py: how long Synapse caches a well-known file. */
 export const KEPT_BY_DEFAULT = 24 * 3600;
 export const KEPT_AT_LEAST = 300;
 export const KEPT_AT_MOST = 48 * 3600;
 
 /**
- * For how long another homeserver goes on with an `m.server` that it fetched just now: `max-age`, else `Expires`, else a
- * day; never less than 5 minutes, `no-store` included, and never more than 48 hours. The specification recommends the
- * same day and the same limit.
+ * How long another homeserver caches an `m.server` that it fetched just now, in seconds: `max-age`, else `Expires`,
+ * else one day; at least 5 minutes, even with `no-store`, and at most 48 hours. The specification recommends the same
+ * default and the same maximum.
  */
 export function serverFileSeconds(headers: Headers, now: number): number {
   const said = saidSeconds(headers, now);
@@ -15,8 +15,8 @@ export function serverFileSeconds(headers: Headers, now: number): number {
 }
 
 /**
- * For how long a browser may go on with a file that it fetched just now (RFC 9111, section 4.2). Without any word on it
- * a tenth of the file's age is what browsers take.
+ * How long a browser may cache a file that it fetched just now, in seconds (RFC 9111, section 4.2). Without caching
+ * headers browsers use a tenth of the file's age.
  */
 export function clientFileSeconds(headers: Headers, now: number): number {
   if (directives(headers).has("no-cache")) return 0;
@@ -25,7 +25,7 @@ export function clientFileSeconds(headers: Headers, now: number): number {
   return Math.max(0, saidSeconds(headers, now) ?? guessed) + sharedSeconds(headers);
 }
 
-/** What the headers say to whoever asked; undefined when they say nothing. */
+/** The cache time for the client itself, in seconds; undefined without caching headers. */
 function saidSeconds(headers: Headers, now: number): number | undefined {
   const given = directives(headers);
   if (given.has("no-store")) return 0;
@@ -34,11 +34,11 @@ function saidSeconds(headers: Headers, now: number): number | undefined {
   const expires = headers.get("expires");
   if (expires === null) return undefined;
   const until = Date.parse(expires);
-  // A date that is none, "0" above all, is one in the past (RFC 9111, section 5.3).
+  // An invalid date, such as "0", means the past (RFC 9111, section 5.3).
   return Number.isNaN(until) ? 0 : Math.max(0, Math.ceil((until - now) / 1000));
 }
 
-/** What a cache on the way may add before: `s-maxage`, or `max-age` where a cache shows itself by an `Age`. */
+/** What a shared cache may add, in seconds: `s-maxage`, or `max-age` if an `Age` header shows that there is a cache. */
 function sharedSeconds(headers: Headers): number {
   const given = directives(headers);
   if (given.has("no-store") || given.has("private")) return 0;

@@ -4,16 +4,16 @@ import type { Lookups } from "./lookups.ts";
 import type { ServerName } from "./server-name.ts";
 import { OUTCOME_WORDS } from "./walk.ts";
 
-/** Whether there is any use in asking on. An IP address needs no DNS to be found. */
+/** Whether DNS does not work at all. An IP address needs no DNS. */
 export async function dnsIsSilent({ host, family }: ServerName, lookups: Lookups): Promise<boolean> {
   if (family !== 0) return false;
   const { outcome } = await lookups.of(host, "A");
   return outcome === "silent" || outcome === "garbled";
 }
 
-/** What DNS did not answer. Without any answer at all it is one finding, whatever else was asked. */
+/** Findings about lookups that failed. When no lookup succeeded at all, there is only one finding. */
 export function dnsFindings({ serverName, records, unanswered, steps }: DelegationFacts): Finding[] {
-  // Some name servers know nothing of HTTPS records yet, and nothing depends on these.
+  // Some name servers do not support HTTPS records yet, and nothing depends on them.
   const wrong = unanswered.filter(({ type }) => type !== "HTTPS");
   if (wrong.length === 0) return [];
   const evidence = wrong.map(({ name, type, outcome }) => `${name} ${type}: ${OUTCOME_WORDS[outcome]}`);
@@ -22,18 +22,18 @@ export function dnsFindings({ serverName, records, unanswered, steps }: Delegati
       {
         id: "dns-unanswered",
         level: "warning",
-        sentence: `DNS does not answer, so nothing is known of how others find ${serverName}`,
+        sentence: `DNS does not answer, so it is unknown how other servers find ${serverName}`,
         evidence,
-        hint: "check the resolvers of this host (/etc/resolv.conf), or name another",
+        hint: "check the resolvers of this host (/etc/resolv.conf), or use another resolver",
       },
     ];
   return [
     {
       id: "dns-failed",
       level: "warning",
-      sentence: "a record cannot be looked up, which stops other servers as well",
+      sentence: "a DNS lookup fails, which also affects other servers",
       evidence,
-      hint: "look at the zone with its DNS provider; for a CAA record, no authority issues certificates while it cannot be looked up",
+      hint: "check the zone at its DNS provider; while a CAA lookup fails, no authority issues certificates",
     },
   ];
 }

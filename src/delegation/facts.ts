@@ -2,26 +2,26 @@ import type { DnsOutcome } from "../system/dns/answer.ts";
 import type { DnsType } from "../system/dns/message.ts";
 import type { Certificate } from "../system/http/certificate.ts";
 
-/** How a server is found, as plain values: what `--json` shows. Times are milliseconds since 1970, spans are seconds. */
+/** How a server is found, as plain values, as `--json` shows them. Times are milliseconds since 1970, durations seconds. */
 export interface DelegationFacts {
   readonly serverName: string;
-  /** The walk of the server-server API, in order, as far as it went. */
+  /** The steps of server discovery (server-server API), in order, as far as it went. */
   readonly steps: readonly DiscoveryStep[];
-  /** Where the walk ended; left out when it ended nowhere. */
+  /** The result of server discovery; left out when it failed. */
   readonly federation?: FederationFact;
-  /** Where clients go; left out when nothing says so. */
+  /** Where clients connect to; left out when it is unknown. */
   readonly client?: ClientFact;
   readonly wellKnown: { readonly server?: WellKnownFact; readonly client?: WellKnownFact };
-  /** Every record that was seen, once. */
+  /** Every DNS record that was seen, without duplicates. */
   readonly records: readonly RecordFact[];
-  /** What could not be looked up. */
+  /** Lookups that failed. */
   readonly unanswered: readonly UnansweredFact[];
-  /** For how long resolvers remember that a name or type does not exist, by zone. */
+  /** How long resolvers cache that a name or type does not exist, by zone. */
   readonly negative: readonly { readonly zone: string; readonly seconds: number }[];
   readonly caa: readonly CaaFact[];
-  /** The earliest time at which the address can be moved without leaving anybody with the old one. */
+  /** The earliest time at which the address can be moved without clients or servers using a cached old one. */
   readonly safeFrom: number;
-  /** What `safeFrom` waits for, longest first; all of it passes at the same time. */
+  /** The waiting times behind `safeFrom`, longest first. They run in parallel. */
   readonly waits: readonly Wait[];
   readonly toLower: readonly Lowering[];
 }
@@ -35,18 +35,18 @@ export interface DiscoveryStep {
   readonly asked: string;
   /** "10 5 8448 matrix.example.org", "no such name". */
   readonly answer: string;
-  /** `taken`: it decides where to connect to; `passed`: go on with the next; `stopped`: an error that ends the walk. */
+  /** `taken`: it decides where to connect to; `passed`: continue with the next; `stopped`: an error that ends discovery. */
   readonly outcome: "taken" | "passed" | "stopped";
 }
 
 export interface FederationFact {
   readonly step: StepId;
-  /** In the order in which they are to be tried. More than one by SRV only. */
+  /** In the order in which they are tried. More than one only with SRV records. */
   readonly targets: readonly { readonly host: string; readonly port: number }[];
   readonly hostHeader: string;
-  /** What the certificate must be valid for. */
+  /** The name that the certificate must be valid for. */
   readonly certificateName: string;
-  /** The name sent in TLS; null for an IP address. */
+  /** The server name sent in TLS (SNI); null for an IP address. */
   readonly sni: string | null;
   readonly addresses: readonly AddressFact[];
   /** What the server publishes as its name and keys at `/_matrix/key/v2/server`: key id to public key. Not verified. */
@@ -58,7 +58,7 @@ export interface FederationFact {
 
 export interface ClientFact {
   readonly baseUrl: string;
-  /** "well-known", or "public_baseurl" when only the configuration says so. */
+  /** "well-known", or "public_baseurl" when only the configuration has it. */
   readonly source: "well-known" | "public_baseurl";
   readonly host: string;
   readonly port: number;
@@ -68,34 +68,34 @@ export interface ClientFact {
 }
 
 export interface AddressFact {
-  /** The name that leads to it. */
+  /** The host name with this address. */
   readonly host: string;
   readonly address: string;
   readonly family: 4 | 6;
   readonly port: number;
-  /** `untried`: this host has no way to such an address. */
+  /** `untried`: this host has no route to the address. */
   readonly state: "answers" | "unanswered" | "untried";
-  /** Why it does not answer as it should. */
+  /** Why it does not respond correctly. */
   readonly problem?: string;
   readonly certificate?: Certificate;
 }
 
 export interface WellKnownFact {
   readonly url: string;
-  /** Where redirects led to, each with the status that said so. */
+  /** The redirects, each with its status and target. */
   readonly redirects: readonly { readonly status: number; readonly to: string; readonly cors: boolean }[];
-  /** `absent`: an answer of 4xx; `unreachable`: nothing came; `broken`: something came that cannot be used. */
+  /** `absent`: a status of 4xx; `unreachable`: no response; `broken`: a response that cannot be used. */
   readonly state: "valid" | "absent" | "unreachable" | "broken";
   readonly problem?: string;
   readonly status?: number;
   /** `m.server`, or `m.homeserver.base_url`. */
   readonly value?: string;
   readonly cacheControl: string | null;
-  /** For how long others may keep what they fetched just now, caches on the way included. */
+  /** How long others may cache a response fetched just now, including shared caches. */
   readonly cacheSeconds?: number;
   /** `Access-Control-Allow-Origin` is there: without it, clients in browsers cannot read the file. */
   readonly cors?: boolean;
-  /** The client file names a sliding sync proxy, which nobody uses any more. */
+  /** The client file names a sliding sync proxy, which is obsolete. */
   readonly slidingSyncProxy?: boolean;
   /** The addresses of the hosts that served it. */
   readonly addresses: readonly string[];
@@ -107,11 +107,11 @@ export interface RecordFact {
   /** Seconds. */
   readonly ttl: number;
   readonly value: string;
-  /** Who said so: "ns1.example.org (192.0.2.53)". */
+  /** The name server that returned it: "ns1.example.org (192.0.2.53)". */
   readonly from: string;
-  /** By a server of the record's zone; else the time to live may be counted down. */
+  /** Returned by an authoritative server; otherwise the TTL may be partly elapsed. */
   readonly authoritative: boolean;
-  /** A move to another address may have to change it. */
+  /** Moving to another address may require changing this record. */
   readonly moves: boolean;
 }
 
@@ -124,7 +124,7 @@ export interface UnansweredFact {
 export interface CaaFact {
   /** The name that a certificate is needed for. */
   readonly name: string;
-  /** Where the records are that count for it; left out when there are none. */
+  /** The name that has the applicable records; left out when there are none. */
   readonly at?: string;
   /** '0 issue "ca.example"'. */
   readonly records: readonly string[];
@@ -135,7 +135,7 @@ export interface Wait {
   readonly seconds: number;
 }
 
-/** What to lower before the move, from and to so many seconds. */
+/** A TTL or cache time to lower before the move, in seconds. */
 export type Lowering =
   | {
       readonly kind: "record";

@@ -2,7 +2,7 @@ import type { Finding } from "../report/finding.ts";
 import type { DelegationFacts, DiscoveryStep, StepId } from "./facts.ts";
 import type { ServerName } from "./server-name.ts";
 
-/** Where the walk of other servers ends, in one finding, and what a name of this kind means for a move. */
+/** One finding on the result of server discovery, and what the kind of server name means for a move. */
 export function foundFindings(name: ServerName, facts: DelegationFacts): Finding[] {
   return [...nameFindings(name), walkFinding(facts)];
 }
@@ -13,8 +13,8 @@ function nameFindings({ text, host, port, family }: ServerName): Finding[] {
       {
         id: "server-name-address",
         level: "warning",
-        sentence: `the server name ${text} is an IP address, so other servers find it only there`,
-        hint: "a server name can never be changed: the move works only if the new host takes over this address",
+        sentence: `the server name ${text} is an IP address, so other servers can find it only there`,
+        hint: "a server name cannot be changed: the move is only possible if the new host takes over this address",
       },
     ];
   if (port === undefined) return [];
@@ -22,8 +22,8 @@ function nameFindings({ text, host, port, family }: ServerName): Finding[] {
     {
       id: "server-name-port",
       level: "warning",
-      sentence: `the server name ${text} has a port, so other servers look at no well-known file and no SRV record`,
-      hint: `the new host must itself answer at port ${port} of ${host}, with a certificate for that name; only the address records can lead there`,
+      sentence: `the server name ${text} has a port, so other servers use neither a well-known file nor an SRV record`,
+      hint: `the new host must listen on port ${port} of ${host}, with a certificate for that name; only the address records can be changed`,
     },
   ];
 }
@@ -34,9 +34,9 @@ function walkFinding({ serverName, steps, federation }: DelegationFacts): Findin
     return {
       id: "address-unfound",
       level: "warning",
-      sentence: `other servers cannot find ${serverName}: ${steps.at(-1)?.answer ?? "there is no way to it"}`,
+      sentence: `other servers cannot find ${serverName}: ${steps.at(-1)?.answer ?? "discovery found no address"}`,
       evidence,
-      hint: "put the record in order, or take it away; only a record that is not there leads on to the next step",
+      hint: "correct the record or remove it: only a missing record makes servers continue with the next step",
     };
   const places = federation.targets.map(({ host, port }) => `${host} port ${port}`).join(", then ");
   const whereTo = federation.addresses.map(
@@ -48,7 +48,7 @@ function walkFinding({ serverName, steps, federation }: DelegationFacts): Findin
       level: "warning",
       sentence: `other servers look for ${serverName} at ${places}, which has no address`,
       evidence,
-      hint: "add an A or AAAA record for it, or change what points to it",
+      hint: "add an A or AAAA record for it, or change the record that points to it",
     };
   const names = `Host header ${federation.hostHeader}, certificate for ${federation.certificateName}`;
   return {
@@ -63,7 +63,7 @@ const stepText = ({ id, asked, answer }: DiscoveryStep) => `step ${id}: ${asked}
 
 const WAYS: Readonly<Record<StepId, string>> = {
   "1": "as the server name is an IP address",
-  "2": "as the server name says",
+  "2": "as the server name includes the port",
   "3": "through its well-known file",
   "3.1": "through its well-known file",
   "3.2": "through its well-known file",
@@ -72,5 +72,5 @@ const WAYS: Readonly<Record<StepId, string>> = {
   "3.5": "through its well-known file",
   "4": "through an SRV record",
   "5": "through a deprecated SRV record",
-  "6": "as nothing says otherwise",
+  "6": "which is the default",
 };

@@ -21,15 +21,15 @@ import { fetchClientFile } from "./well-known.ts";
 
 export interface DelegationQuestion {
   readonly serverName: string;
-  /** The configuration's `public_baseurl`, where it has one: compared with the well-known file, and used without one. */
+  /** The configuration's `public_baseurl`, where it has one: compared with the well-known file, and used if there is none. */
   readonly publicBaseUrl?: string;
-  /** When the times were lowered, in milliseconds since 1970: counts if nothing is left to be lowered. */
+  /** When the TTLs were lowered, in milliseconds since 1970. Used only if nothing is left to lower. */
   readonly loweredAt?: number;
-  /** Milliseconds for one answer of a web server; 10,000 when left out. */
+  /** Time-out of one HTTP request in milliseconds; 10,000 when left out. */
   readonly timeout?: number;
 }
 
-/** What of the outside world is asked. */
+/** The parts of the system that are needed. */
 export interface World {
   readonly dns: Dns;
   readonly http: Http;
@@ -43,8 +43,8 @@ export interface Delegation {
 }
 
 /**
- * How the world finds a server, and from when on it can be moved. Only asks, each question with a time limit, and changes
- * nothing. Whatever cannot be found out is a finding; rejects only with the signal's reason.
+ * How clients and other servers find a server, and when its address can be moved. Read-only; each request has a time
+ * limit. Failures become findings; rejects only with the signal's reason.
  */
 export async function inspectDelegation(
   question: DelegationQuestion,
@@ -61,7 +61,7 @@ export async function inspectDelegation(
   };
   const name = parseServerName(question.serverName);
   if (!name) return unusable(question, machine.now());
-  // Without the name: a plan may be handed on, with all that was shown while it was made.
+  // The server name is not mentioned: the output of a plan may be passed on with names redacted.
   progress.note("asking DNS and web servers how others find this server");
   if (await dnsIsSilent(name, asking.lookups)) return silent(name, question, asking);
 
@@ -82,7 +82,7 @@ interface Seen {
   readonly client: ClientFact | undefined;
 }
 
-/** Puts what was seen into facts and findings. Asks for what is left: CAA, leftovers, hints. */
+/** Turns the observations into facts and findings, after the remaining lookups: CAA, unused records, address hints. */
 async function told(seen: Seen, asking: Asking): Promise<Delegation> {
   const { name, question, walked, clientFile, federation, client } = seen;
   const { lookups } = asking;
@@ -122,7 +122,7 @@ async function told(seen: Seen, asking: Asking): Promise<Delegation> {
   return { findings, facts };
 }
 
-/** The file's word counts before the configuration's: it is what people's clients see. */
+/** The well-known file takes precedence over the configuration, because clients use it. */
 function clientAt(
   file: WellKnownFact,
   publicBaseUrl: string | undefined,
@@ -161,7 +161,7 @@ const nothing = (serverName: string, now: number): DelegationFacts => ({
 });
 
 function unusable({ serverName }: DelegationQuestion, now: number): Delegation {
-  const sentence = `${serverName} is no server name, so nobody can find it`;
+  const sentence = `${serverName} is not a valid server name, so other servers cannot find it`;
   const hint = "check server_name in the configuration";
   return {
     findings: [{ id: "address-unfound", level: "warning", sentence, hint }],

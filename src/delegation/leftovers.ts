@@ -4,8 +4,7 @@ import type { ServerName } from "./server-name.ts";
 import { answerText, type Walk } from "./walk.ts";
 
 /**
- * Records that a walk does not need, and that others may still follow: looked up whether the walk came by or not.
- * `moving` are the hosts whose addresses a move changes.
+ * Records that discovery does not use but that others may still follow. `moving` are the hosts whose addresses change.
  */
 export async function leftoverFindings(
   name: ServerName,
@@ -16,7 +15,7 @@ export async function leftoverFindings(
   return [...(await services(name, walk, lookups)), ...(await addressHints(moving, lookups))];
 }
 
-/** Browsers connect to the addresses in an HTTPS record before they ask for others (RFC 9460, section 7.3). */
+/** Browsers may use the address hints in an HTTPS record before A and AAAA records (RFC 9460, section 7.3). */
 async function addressHints(hosts: readonly string[], lookups: Lookups): Promise<Finding[]> {
   const answers = await Promise.all(hosts.map((host) => lookups.of(host, "HTTPS")));
   const hints = answers.flatMap(({ records }) =>
@@ -31,7 +30,8 @@ async function addressHints(hosts: readonly string[], lookups: Lookups): Promise
     {
       id: "https-hints",
       level: "note",
-      sentence: "an HTTPS record holds addresses, which browsers use before they ask for others",
+      sentence:
+        "an HTTPS record contains address hints, which browsers may use before the A and AAAA records",
       evidence: hints,
       hint: "change it together with the A and AAAA records",
     },
@@ -70,24 +70,23 @@ async function services(name: ServerName, walk: Walk, lookups: Lookups): Promise
       level: "note",
       sentence: "there is an SRV record of the deprecated service _matrix._tcp",
       evidence: deprecated,
-      hint: "change it along with the address, or take it away: one that is in use can become _matrix-fed._tcp",
+      hint: "change it together with the address, or remove it; replace one that is in use with _matrix-fed._tcp",
     });
   if (unused.length > 0)
     findings.push({
       id: "srv-unused",
       level: "note",
-      sentence: "there is an SRV record that other servers do not come to",
+      sentence: "there is an SRV record that other servers do not use",
       evidence: unused,
-      hint: "change it along with the address, or take it away: it counts as soon as the well-known file fails",
+      hint: "change it together with the address, or remove it: servers use it when the well-known file fails",
     });
   if (aliases.length > 0)
     findings.push({
       id: "srv-alias",
       level: "warning",
-      sentence:
-        "an SRV record points to an alias, which is forbidden and which some servers refuse (RFC 2782)",
+      sentence: "an SRV record points to a CNAME, which RFC 2782 forbids and some servers reject",
       evidence: aliases,
-      hint: "let it name a host that has addresses itself",
+      hint: "point it to a host name with its own A or AAAA records",
     });
   return findings;
 }

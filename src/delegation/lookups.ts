@@ -10,10 +10,10 @@ export interface HostAddress {
   readonly family: 4 | 6;
 }
 
-/** Addresses of one host that are looked at: whoever has more has them behind one service. */
+/** Maximum number of addresses that are checked for one host. */
 const ADDRESSES = 8;
 
-/** What DNS said, asked once each, and kept for the report. */
+/** DNS lookups, each done once and kept for the report. */
 export class Lookups {
   readonly #dns: Dns;
   readonly #signal: AbortSignal;
@@ -33,7 +33,7 @@ export class Lookups {
     return answer;
   }
 
-  /** IPv4 first. An IP address is its own. */
+  /** The addresses of a host, IPv4 first. An IP address is returned as it is. */
   async addressesOf(host: string): Promise<HostAddress[]> {
     const family = addressFamily(host);
     if (family !== 0) return [{ host, address: host, family }];
@@ -47,7 +47,7 @@ export class Lookups {
       .slice(0, ADDRESSES);
   }
 
-  /** Every record seen so far, once; those of `moving` (as "name type") are the ones that a move changes. */
+  /** Every record seen so far, without duplicates; `moving` has the keys (see `keyOf`) of records that a move changes. */
   async records(moving: ReadonlySet<string>): Promise<RecordFact[]> {
     const found = new Map<string, RecordFact>();
     for (const { answer } of this.#answers.values()) {
@@ -70,7 +70,7 @@ export class Lookups {
     });
   }
 
-  /** For how long "no" is remembered, by zone. */
+  /** How long resolvers cache that a record does not exist, by zone. */
   async negative(): Promise<{ zone: string; seconds: number }[]> {
     const zones = new Map<string, number>();
     for (const { answer } of this.#answers.values()) {
@@ -82,7 +82,7 @@ export class Lookups {
   }
 }
 
-/** "matrix.example.org A": what `Lookups.records` is told of records that move. */
+/** The key of a record: "matrix.example.org A". */
 export const keyOf = ({ name, type }: { readonly name: string; readonly type: DnsType }) => `${name} ${type}`;
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

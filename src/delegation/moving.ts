@@ -2,13 +2,13 @@ import type { AddressFact, Lowering, RecordFact, Wait, WellKnownFact } from "./f
 import { keyOf, type Lookups } from "./lookups.ts";
 import type { Walk } from "./walk.ts";
 
-/** Seconds to which times are lowered before a move: Synapse keeps a well-known file for no less. */
+/** The TTL in seconds to use before a move: Synapse caches a well-known file for at least as long. */
 export const LOW = 300;
 
-/** The host names whose addresses a move changes: where federation and clients connect to, and what shares their host. */
+/** The host names whose addresses change: those that federation and clients connect to, and others on the same host. */
 export interface Moving {
   readonly hosts: readonly string[];
-  /** A well-known file comes from an address of the server that moves. */
+  /** A well-known file is served from an address that changes. */
   readonly wellKnown: boolean;
 }
 
@@ -25,7 +25,7 @@ export function movingHosts(
   return { hosts: [...hosts], wellKnown };
 }
 
-/** Which records a move changes, as `keyOf` writes them: all that lead to these hosts' addresses, and the SRV in use. */
+/** The keys (see `keyOf`) of the records that a move changes: those that resolve to these hosts, and the SRV record in use. */
 export async function movingRecords(
   { hosts }: Moving,
   { endpoint, steps }: Walk,
@@ -41,14 +41,14 @@ export async function movingRecords(
   ]);
   for (const { chain, records } of answers) {
     for (const record of chain) keys.add(keyOf(record));
-    // Of the HTTPS records only the addresses in them would have to change.
+    // HTTPS records only have to change if they contain address hints.
     for (const record of records)
       if (record.type !== "HTTPS" || record.hints.length > 0) keys.add(keyOf(record));
   }
   return keys;
 }
 
-/** What to lower: the records that move, one entry for all of a name and type, and the two files. */
+/** What to lower: the records that change, one entry for each name and type, and the cache times of the two files. */
 export function toLower(
   records: readonly RecordFact[],
   files: readonly (WellKnownFact | undefined)[],
@@ -71,7 +71,7 @@ export function toLower(
   return lowerings;
 }
 
-/** What has to pass after lowering: every record that moves, and what is remembered of both files. */
+/** The waiting times after lowering: the TTL of every record that changes, and the cache times of both files. */
 export function waitsFor(
   records: readonly RecordFact[],
   files: readonly (WellKnownFact | undefined)[],

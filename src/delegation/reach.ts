@@ -2,12 +2,12 @@ import type { Http, HttpAnswer } from "../system/http/http.ts";
 import { NoAnswer, type Silence } from "../system/http/no-answer.ts";
 import type { Lookups } from "./lookups.ts";
 
-/** With what the outside is asked, and how long each question may take. */
+/** What is needed for lookups and requests, with their time limit. */
 export interface Asking {
   readonly lookups: Lookups;
   readonly http: Http;
   readonly now: () => number;
-  /** Milliseconds for one answer of a web server. */
+  /** Time-out of one HTTP request in milliseconds. */
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
@@ -21,7 +21,7 @@ export type Reached =
       readonly addresses: readonly string[];
     };
 
-/** What is left to be tried at the next address of a host; anything else would be the same there. */
+/** Failures after which the next address of a host is tried; others would be the same there. */
 const WORTH_ANOTHER: readonly Silence[] = ["refused", "timed-out", "no-route", "broken"];
 
 /** Fetches a URL from the first address of its host that answers, as DNS gives them. Rejects with the signal's reason only. */
@@ -40,7 +40,7 @@ export async function reach(
       return { answer, addresses };
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
-      // That this host has no IPv6 is not what is wrong with the server.
+      // A missing IPv6 route of this host is not a problem of the server, so it must not hide another error.
       if (error.kind === "no-route" && last.kind !== "no-name") continue;
       last = { kind: error.kind, problem: `${address} port ${port}: ${error.message}`, addresses };
       if (!WORTH_ANOTHER.includes(error.kind)) break;

@@ -2,10 +2,10 @@ import type { Finding } from "../report/finding.ts";
 import type { AddressFact, ClientFact, FederationFact } from "./facts.ts";
 
 const DAY = 86_400_000;
-/** Milliseconds before its end at which a certificate should have been renewed. */
+/** Milliseconds before expiry within which a certificate is reported. */
 const SOON = 14 * DAY;
 
-/** Whether every address answers, as what it should, with a certificate that will do for the time of a move. */
+/** Whether every address responds correctly, with a certificate that stays valid during the move. */
 export function reachableFindings(
   { federation, client }: { readonly federation?: FederationFact; readonly client?: ClientFact },
   now: number,
@@ -43,9 +43,9 @@ function answering(
       {
         id: `${id}-unanswered`,
         level: "warning",
-        sentence: `no address where ${who} look for it answers${url === undefined ? "" : `: ${url}`}`,
+        sentence: `no address that ${who} use responds${url === undefined ? "" : `: ${url}`}`,
         evidence,
-        hint: "some routers do not lead a host back to its own public address: then look from another machine; else start the server, or open the port",
+        hint: "some routers do not support connections to their own public address (hairpin NAT): then check from another network; otherwise start the server, or open the port",
       },
     ];
   if (wrong.length > 0) {
@@ -54,9 +54,9 @@ function answering(
       {
         id: `${id}-address-unanswered`,
         level: "warning",
-        sentence: `${onlySix ? "an IPv6 address" : "an address"} where ${who} look for it does not answer`,
+        sentence: `${onlySix ? "an IPv6 address" : "an address"} that ${who} use does not respond`,
         evidence,
-        hint: `let every address answer for ${ending}, or take its ${onlySix ? "AAAA " : ""}record away: whoever gets this one gets nothing`,
+        hint: `make every address answer for ${ending}, or remove its ${onlySix ? "AAAA " : ""}record: connections to this address fail`,
       },
     ];
   }
@@ -64,7 +64,7 @@ function answering(
   const tried = addresses.filter(({ state }) => state === "answers");
   const sentence =
     url === undefined
-      ? "the server answers where other servers look for it"
+      ? "the server responds at the addresses that other servers use"
       : `clients are sent to ${url}, which answers`;
   return [{ id: `${id}-answers`, level: "ok", sentence, evidence: tried.map(placeText) }];
 }
@@ -76,9 +76,9 @@ function untried(addresses: readonly AddressFact[]): Finding[] {
     {
       id: "address-untried",
       level: "note",
-      sentence: "this host has no way to an address of the server, so it was not tried",
+      sentence: "this host has no route to an address of the server, so it was not tested",
       evidence: [...places],
-      hint: "most often this host has no IPv6: try these from one that has",
+      hint: "usually this host has no IPv6: test these addresses from a host that has it",
     },
   ];
 }
@@ -86,7 +86,7 @@ function untried(addresses: readonly AddressFact[]): Finding[] {
 /** RFC 1918 and RFC 4193. */
 const PRIVATE = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|f[cd][0-9a-f]{2}:)/i;
 
-/** A resolver that knows the inside of a network shows another world than others see. */
+/** An internal resolver may return other addresses than public ones. */
 function hidden(addresses: readonly AddressFact[]): Finding[] {
   const places = new Set(addresses.filter(({ address }) => PRIVATE.test(address)).map(placeText));
   if (places.size === 0) return [];
@@ -94,9 +94,10 @@ function hidden(addresses: readonly AddressFact[]): Finding[] {
     {
       id: "address-private",
       level: "note",
-      sentence: "DNS gives this host a private address of the server, which nobody outside can use",
+      sentence:
+        "DNS returns a private address of the server to this host, which is not reachable from outside",
       evidence: [...places],
-      hint: "look through a resolver outside of this network to see what others see",
+      hint: "use a resolver outside this network to see the public addresses",
     },
   ];
 }
@@ -115,7 +116,7 @@ function certificates(
     findings.push({
       id: "certificate-invalid",
       level: "warning",
-      sentence: "a certificate that the server shows is not accepted by others",
+      sentence: "a certificate of the server is not valid for clients or other servers",
       evidence: unique(invalid),
       hint: certificateHint(federation, client),
     });
@@ -123,9 +124,9 @@ function certificates(
     findings.push({
       id: "certificate-expiring",
       level: "warning",
-      sentence: `a certificate ends in ${days(Math.min(...ending.map(({ certificate }) => certificate!.validTo)), now)}`,
+      sentence: `a certificate expires in ${days(Math.min(...ending.map(({ certificate }) => certificate!.validTo)), now)}`,
       evidence: unique(ending),
-      hint: "renew it before the move: for a name that points to another host already, renewing over HTTP fails",
+      hint: "renew it before the move: validation over HTTP fails once the name points to another host",
     });
   if (findings.length > 0 || shown.length === 0) return findings;
   return [
@@ -154,7 +155,7 @@ function unique(facts: readonly AddressFact[]): string[] {
 
 function certificateHint(federation: FederationFact | undefined, client: ClientFact | undefined): string {
   const names = [federation?.certificateName, client?.host].filter((name) => name !== undefined);
-  return `it must be valid for ${[...new Set(names)].join(" and ")}, not for the target of an SRV record, and come with its whole chain`;
+  return `it must be valid for ${[...new Set(names)].join(" and ")}, not for the target of an SRV record, and be sent with its complete chain`;
 }
 
 function days(validTo: number, now: number): string {

@@ -2,10 +2,10 @@ import type { Finding } from "../report/finding.ts";
 import { formatDuration } from "../report/units.ts";
 import type { DelegationFacts, Lowering } from "./facts.ts";
 
-/** Seconds above which a record should be lowered long before a move, and not on its eve. */
+/** A TTL above this many seconds should be lowered well before a move. */
 const LONG = 3600;
 
-/** For how long others remember the old address, and what to do about it. */
+/** How long others cache the old address, and what to do about it. */
 export function timeFindings(facts: DelegationFacts, now: number): Finding[] {
   return [
     ...ttlFindings(facts),
@@ -21,7 +21,7 @@ function ttlFindings({ records, toLower }: DelegationFacts): Finding[] {
   const lowerings = toLower.filter((each) => each.kind === "record");
   if (lowerings.length === 0) {
     const evidence = moving.map(({ name, type, ttl, value }) => `${name} ${ttl} ${type} ${value}`);
-    const sentence = "the records that a move changes are remembered for 5 minutes at most";
+    const sentence = "the records that the move changes are cached for at most 5 minutes";
     return [{ id: "dns-ttl", level: "ok", sentence, evidence }];
   }
   const longest = lowerings.toSorted((a, b) => b.from - a.from)[0]!;
@@ -29,9 +29,9 @@ function ttlFindings({ records, toLower }: DelegationFacts): Finding[] {
     {
       id: "dns-ttl",
       level: longest.from > LONG ? "warning" : "note",
-      sentence: `resolvers remember ${longest.name} ${longest.type} for ${formatDuration(longest.from)}`,
+      sentence: `resolvers cache ${longest.name} ${longest.type} for ${formatDuration(longest.from)}`,
       evidence: lowerings.map(lowerText),
-      hint: "lower these times to live at the DNS provider, at least 48 hours before the move; only those of records that will change",
+      hint: "lower these TTLs at the DNS provider at least 48 hours before the move, but only for records that will change",
     },
   ];
 }
@@ -46,14 +46,14 @@ function negativeFindings({ negative }: DelegationFacts): Finding[] {
     {
       id: "dns-negative-ttl",
       level: "note",
-      sentence: "resolvers remember for more than an hour that a record does not exist",
+      sentence: "resolvers cache for more than an hour that a record does not exist",
       evidence: long.map(({ zone, seconds }) => `${zone}: ${formatDuration(seconds)}`),
-      hint: "add records that are new, such as an AAAA or SRV record, well before they are needed",
+      hint: "add new records, such as an AAAA or SRV record, well before they are needed",
     },
   ];
 }
 
-/** A time to live from a resolver may be what is left of a longer one. */
+/** A TTL from a resolver is only the remaining time; the real one may be longer. */
 function sourceFindings({ records }: DelegationFacts): Finding[] {
   const counted = records.filter(({ authoritative, moves }) => !authoritative && moves);
   if (counted.length === 0) return [];
@@ -62,9 +62,9 @@ function sourceFindings({ records }: DelegationFacts): Finding[] {
       id: "dns-not-authoritative",
       level: "note",
       sentence:
-        "some times to live are a resolver's, and may be longer in truth: no name server of the zone answered",
+        "some TTLs come from a resolver and may really be longer: no authoritative name server answered",
       evidence: counted.map(({ name, type, ttl, from }) => `${name} ${type}: ${ttl} s, by ${from}`),
-      hint: "look them up at the DNS provider, or look from a network that lets DNS out",
+      hint: "check them at the DNS provider, or run this from a network that allows outgoing DNS",
     },
   ];
 }
@@ -74,7 +74,7 @@ function safeFinding({ safeFrom, waits, toLower }: DelegationFacts, now: number)
   if (safeFrom <= now)
     return { id: "safe-from", level: "ok", sentence: "the address can be moved safely now", evidence };
   const time = new Date(safeFrom).toISOString().slice(0, 16).replace("T", " ");
-  const condition = toLower.length > 0 ? ", if times are lowered now" : "";
+  const condition = toLower.length > 0 ? ", if the TTLs are lowered now" : "";
   return {
     id: "safe-from",
     level: "note",

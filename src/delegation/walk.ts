@@ -5,7 +5,7 @@ import type { Asking } from "./reach.ts";
 import type { ServerName } from "./server-name.ts";
 import { fetchServerFile } from "./well-known.ts";
 
-/** Where other servers connect to, and as what. */
+/** Where other servers connect to, and with which names. */
 export interface Endpoint {
   readonly step: StepId;
   readonly targets: readonly { readonly host: string; readonly port: number }[];
@@ -21,13 +21,13 @@ export interface Walk {
   readonly delegated?: ServerName;
 }
 
-/** The port of federation when nothing names another. */
+/** The default port of federation. */
 const USUAL_PORT = 8448;
 
 /**
- * Finds a server as other servers do: server-server API, "Resolving server names", step by step, as Synapse does it
- * (synapse/http/federation/matrix_federation_agent.py, srv_resolver.py). Only a record that is not there leads on to the
- * next step: one that cannot be looked up, and one that says "no service here", end the walk.
+ * Discovers a server as other servers do: server-server API, "Resolving server names", step by step, as in Synapse
+ * (synapse/http/federation/matrix_federation_agent.py, srv_resolver.py). Only a missing record leads to the next step:
+ * a failed lookup, or an SRV record with the target ".", ends discovery.
  */
 export async function walk(name: ServerName, asking: Asking): Promise<Walk> {
   const direct = directly(name, { address: "1", port: "2" });
@@ -47,7 +47,7 @@ export async function walk(name: ServerName, asking: Asking): Promise<Walk> {
   return { ...rest, steps: [step, ...rest.steps], serverFile, delegated };
 }
 
-/** A name that needs no further question: an address, or one with a port. */
+/** The result for a name that needs no lookup: an IP address, or a name with a port. */
 function directly(
   name: ServerName,
   ids: { readonly address: StepId; readonly port: StepId },
@@ -75,7 +75,7 @@ async function byService(
     const found = await lookups.of(service, "SRV");
     const targets = targetsOf(found);
     const outcome = targets.length > 0 ? "taken" : isAbsent(found) ? "passed" : "stopped";
-    // A single target of "." says so (RFC 2782).
+    // A single target of "." means that the service is not available (RFC 2782).
     const closed = outcome === "stopped" && found.outcome === "found";
     const answer = `${closed ? "the service is not offered: " : ""}${answerText(found)}`;
     steps.push({ id, asked: `SRV ${service}`, answer, outcome });
@@ -96,7 +96,7 @@ const endpointAt = (name: ServerName, step: StepId, targets: Endpoint["targets"]
 
 const isAbsent = ({ outcome }: DnsAnswer) => outcome === "no-name" || outcome === "no-data";
 
-/** In the order of RFC 2782: by priority; within one, those with more weight are likelier to come first. */
+/** In the order of RFC 2782: by priority, then by weight, the greater first. */
 function targetsOf({ records }: DnsAnswer): { host: string; port: number }[] {
   return records
     .flatMap((record) => (record.type === "SRV" && record.target !== "." ? [record] : []))
@@ -104,7 +104,7 @@ function targetsOf({ records }: DnsAnswer): { host: string; port: number }[] {
     .map(({ target, port }) => ({ host: target, port }));
 }
 
-/** What DNS said, in words. */
+/** The result of a lookup as text. */
 export function answerText({ outcome, records }: DnsAnswer): string {
   const said = records.map((record) => valueText(record)).join(", ");
   return outcome === "found" ? said : OUTCOME_WORDS[outcome];
@@ -113,9 +113,9 @@ export function answerText({ outcome, records }: DnsAnswer): string {
 export const OUTCOME_WORDS = {
   "no-data": "no such record",
   "no-name": "no such name",
-  failed: "the name servers report a failure",
-  refused: "the name servers refuse to answer",
-  silent: "no name server answers",
-  garbled: "the name servers' answer cannot be read",
-  loop: "its aliases go round in a circle",
+  failed: "the name servers return an error",
+  refused: "the name servers refuse the query",
+  silent: "no name server responds",
+  garbled: "the response of the name servers is malformed",
+  loop: "the CNAME records form a loop",
 } as const;

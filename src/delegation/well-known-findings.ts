@@ -10,7 +10,7 @@ interface Found {
   readonly client?: ClientFact;
 }
 
-/** What is wrong with the two files, for how long they are kept, and whether they move along. */
+/** Problems of the two files, how long they are cached, and whether they are served from the host that moves. */
 export function wellKnownFindings(found: Found, moving: Moving, publicBaseUrl?: string): Finding[] {
   const { server, client } = found.wellKnown;
   const served = found.federation?.addresses.some(({ state }) => state === "answers") ?? false;
@@ -25,7 +25,7 @@ export function wellKnownFindings(found: Found, moving: Moving, publicBaseUrl?: 
 
 type Kind = "server" | "client";
 
-/** `fine`: the server is found and answers without the file. */
+/** `fine`: the server is found and responds without the file. */
 function stateFindings(kind: Kind, file: WellKnownFact, fine: boolean): Finding[] {
   const problem = file.problem ?? "";
   const evidence = [`${file.url}: ${problem}`, ...redirectLines(file)];
@@ -38,8 +38,8 @@ function stateFindings(kind: Kind, file: WellKnownFact, fine: boolean): Finding[
         evidence,
         hint:
           kind === "server"
-            ? 'serve {"m.server": "HOST:PORT"} with status 200 over valid TLS, or 404 if there is to be none'
-            : 'serve {"m.homeserver": {"base_url": "https://HOST"}} with status 200 over valid TLS, or 404 if there is to be none',
+            ? 'serve {"m.server": "HOST:PORT"} with status 200 over valid TLS, or return 404 if no file is wanted'
+            : 'serve {"m.homeserver": {"base_url": "https://HOST"}} with status 200 over valid TLS, or return 404 if no file is wanted',
       },
     ];
   if (file.state === "unreachable")
@@ -47,9 +47,9 @@ function stateFindings(kind: Kind, file: WellKnownFact, fine: boolean): Finding[
       {
         id: `well-known-unreachable:${kind}`,
         level: fine ? "note" : "warning",
-        sentence: `nothing answers where ${AUDIENCE[kind]} look for the well-known file: ${file.url}`,
+        sentence: `the address of the well-known file for ${AUDIENCE[kind]} does not respond: ${file.url}`,
         evidence,
-        hint: "if there is to be a file, start its web server; some routers do not lead a host back to its own public address: then look from another machine",
+        hint: "if there should be a file, start its web server; some routers do not support connections to their own public address (hairpin NAT): then check from another network",
       },
     ];
   if (file.state === "absent" && kind === "client")
@@ -58,7 +58,7 @@ function stateFindings(kind: Kind, file: WellKnownFact, fine: boolean): Finding[
         id: "well-known-absent:client",
         level: "note",
         sentence: `there is no well-known file for clients at ${file.url} (${problem})`,
-        hint: "with one, people need only know the server name when they sign in again",
+        hint: "with such a file, users only need to know the server name to sign in",
       },
     ];
   return [];
@@ -67,7 +67,7 @@ function stateFindings(kind: Kind, file: WellKnownFact, fine: boolean): Finding[
 function cacheFindings(kind: Kind, file: WellKnownFact): Finding[] {
   if (file.state !== "valid" || file.cacheSeconds === undefined) return [];
   const seconds = file.cacheSeconds;
-  const sentence = `the well-known file for ${AUDIENCE[kind]} may be kept for ${formatDuration(seconds)}: ${file.url}`;
+  const sentence = `the well-known file for ${AUDIENCE[kind]} may be cached for ${formatDuration(seconds)}: ${file.url}`;
   const evidence = [`Cache-Control: ${file.cacheControl ?? "none"}`];
   if (seconds <= LOW) return [{ id: `well-known-cache:${kind}`, level: "ok", sentence, evidence }];
   return [
@@ -81,7 +81,7 @@ function cacheFindings(kind: Kind, file: WellKnownFact): Finding[] {
   ];
 }
 
-/** What happens on the way to the file. */
+/** Findings on redirects of the server file. */
 function roadFindings(file: WellKnownFact): Finding[] {
   const findings: Finding[] = [];
   if (file.redirects.some(({ status }) => status === 308))
@@ -89,7 +89,7 @@ function roadFindings(file: WellKnownFact): Finding[] {
       id: "well-known-redirect",
       level: "note",
       sentence:
-        "the well-known file for other servers is behind a redirect with status 308, which old servers do not follow",
+        "the well-known file for other servers is behind a redirect with status 308, which older servers do not follow",
       evidence: redirectLines(file),
       hint: "use 301, 302 or 307",
     });
@@ -99,7 +99,7 @@ function roadFindings(file: WellKnownFact): Finding[] {
       level: "warning",
       sentence: "the well-known file for other servers is redirected to an address without TLS",
       evidence: redirectLines(file),
-      hint: "redirect to https: on this way anybody can say where the server is",
+      hint: "redirect to https: without TLS, an attacker can redirect other servers",
     });
   return findings;
 }
@@ -112,22 +112,22 @@ function clientFindings(file: WellKnownFact, publicBaseUrl: string | undefined):
       level: "warning",
       sentence: `clients in browsers cannot read ${file.url}: Access-Control-Allow-Origin is missing`,
       evidence: redirectLines(file),
-      hint: "serve it with Access-Control-Allow-Origin: *, redirects to it included",
+      hint: "send Access-Control-Allow-Origin: * with the file and with every redirect to it",
     });
   if (file.slidingSyncProxy === true)
     findings.push({
       id: "sliding-sync-proxy",
       level: "warning",
       sentence: `${file.url} still names a sliding sync proxy (org.matrix.msc3575.proxy)`,
-      hint: "take the key out: clients no longer use such a proxy, Synapse has its own sliding sync",
+      hint: "remove the key: clients no longer use such a proxy, Synapse has sliding sync built in",
     });
   if (file.state === "valid" && publicBaseUrl !== undefined && !isSameUrl(file.value!, publicBaseUrl))
     findings.push({
       id: "base-url-differs",
       level: "warning",
-      sentence: "the well-known file and public_baseurl send clients to different addresses",
+      sentence: "the well-known file and public_baseurl have different addresses",
       evidence: [`${file.url}: ${file.value!}`, `public_baseurl: ${publicBaseUrl}`],
-      hint: "clients go where the answer to their login says, which is public_baseurl: make both the same",
+      hint: "make both the same: the login response sends clients to public_baseurl",
     });
   return findings;
 }
@@ -137,7 +137,7 @@ const movesAlong = (files: readonly (WellKnownFact | undefined)[]): Finding => (
   level: "note",
   sentence: "a well-known file is served from an address of the server that moves",
   evidence: files.flatMap((file) => (file ? [`${file.url} (${file.addresses.join(", ")})`] : [])),
-  hint: "serve both files on the new host from its first minute, and on the old one until nobody asks it any more, also where it answers nothing else",
+  hint: "serve both files on the new host from the start, and keep serving them on the old host until no more requests arrive",
 });
 
 const AUDIENCE = { server: "other servers", client: "clients" } as const;

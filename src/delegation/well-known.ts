@@ -6,12 +6,12 @@ import { parseServerName, type ServerName } from "./server-name.ts";
 
 /** Bytes. synapse/http/federation/well_known_resolver.py, WELL_KNOWN_MAX_SIZE. */
 const LARGEST = 50 * 1024;
-/** As many as browsers follow; Synapse's agent follows the same number. */
+/** The limit of browsers and of Synapse's agent. */
 const REDIRECTS = 20;
 
 const REDIRECT_STATUS = [301, 302, 303, 307, 308];
 
-/** The server file, and the `m.server` in it when it is valid. */
+/** The server file, and its `m.server` if it is valid. */
 export async function fetchServerFile(
   { host }: ServerName,
   asking: Asking,
@@ -20,7 +20,7 @@ export async function fetchServerFile(
   if (!answer) return { fact };
   const cacheSeconds = serverFileSeconds(answer.headers, asking.now());
   const value = jsonObject(answer.body)?.["m.server"];
-  // Python's JSON refuses what browsers overlook.
+  // Python's JSON parser rejects a byte order mark, which browsers ignore.
   if (Buffer.from(answer.body.subarray(0, 3)).toString("hex") === "efbbbf")
     return { fact: { ...fact, state: "broken", problem: "it begins with a byte order mark" } };
   const delegated = typeof value === "string" ? parseServerName(value) : undefined;
@@ -28,7 +28,7 @@ export async function fetchServerFile(
   return { fact: { ...fact, state: "valid", value: delegated.text, cacheSeconds }, delegated };
 }
 
-/** The client file. Clients look for it at the host of the server name, whatever port that has. */
+/** The client file. Clients request it from the host of the server name, without the port of that name. */
 export async function fetchClientFile({ host, family }: ServerName, asking: Asking): Promise<WellKnownFact> {
   const { fact, answer } = await fetchFile(
     `https://${family === 6 ? `[${host}]` : host}/.well-known/matrix/client`,
@@ -47,7 +47,7 @@ export async function fetchClientFile({ host, family }: ServerName, asking: Aski
   return { ...fact, ...more, state: "valid", value, cacheSeconds };
 }
 
-/** Follows redirects to an answer of 200; without an answer the fact says what came instead. */
+/** Follows redirects to a response with status 200; without one the fact says what happened. */
 async function fetchFile(
   url: string,
   asking: Asking,
@@ -77,10 +77,10 @@ async function fetchFile(
       return ended(absent ? "absent" : "broken", { status, cacheControl, problem: `status ${status}` });
     }
     const next = redirectTarget(answer, at);
-    if (!next) return ended("broken", { status, problem: "it redirects to nowhere" });
+    if (!next) return ended("broken", { status, problem: "it redirects to an invalid address" });
     redirects.push({ status, to: next.href, cors: hasCors(answer) });
     if (seen.has(next.href) || redirects.length > REDIRECTS)
-      return ended("broken", { status, problem: "its redirects never end" });
+      return ended("broken", { status, problem: "it redirects in a loop or too often" });
     at = next;
   }
 }
@@ -98,7 +98,7 @@ const hasCors = ({ headers }: HttpAnswer) => headers.has("access-control-allow-o
 function spoilt(body: Uint8Array, key: string, value: unknown) {
   const what = jsonObject(body) === undefined ? "no JSON object" : `no usable ${key}`;
   const shown = typeof value === "string" ? `: ${JSON.stringify(value.slice(0, 80))}` : "";
-  return { state: "broken" as const, problem: `there is ${what} in it${shown}` };
+  return { state: "broken" as const, problem: `it contains ${what}${shown}` };
 }
 
 export function jsonObject(body: Uint8Array): Readonly<Record<string, unknown>> | undefined {

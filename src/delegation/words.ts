@@ -5,10 +5,10 @@ function loweringWords(lowering: Lowering): string {
   const { from, to } = lowering;
   return lowering.kind === "record"
     ? `${lowering.type} ${lowering.name} from ${from} to ${to} seconds`
-    : `Cache-Control of ${lowering.url} to max-age=${to} (others may keep it for ${from} seconds now)`;
+    : `Cache-Control of ${lowering.url} to max-age=${to} (cached for ${from} seconds now)`;
 }
 
-/** Records that lead to the old host, a line each: "A matrix.example.org, now 192.0.2.1". */
+/** Records that point to the old host, one line each: "A matrix.example.org, now 192.0.2.1". */
 function changeWords({ records }: DelegationFacts): string[] {
   const moving = new Map<string, RecordFact[]>();
   for (const record of records.filter(({ moves }) => moves)) {
@@ -18,7 +18,7 @@ function changeWords({ records }: DelegationFacts): string[] {
   return [...moving].map(([what, found]) => `${what}, now ${found.map(({ value }) => value).join(" and ")}`);
 }
 
-/** Every host name that is told of, for whoever leaves them out. */
+/** Every host name in the facts, for redaction. */
 export function hostsIn({ records, federation, client }: DelegationFacts): string[] {
   const named = [
     ...records.map(({ from }) => from.split(" ")[0]!),
@@ -35,7 +35,7 @@ export function hostsIn({ records, federation, client }: DelegationFacts): strin
   return [...new Set(named.map((name) => name.replace(/\.$/, "")))].filter((name) => /[a-z]/i.test(name));
 }
 
-/** What there is to be done at the address, in words. */
+/** The changes to make to the address, as text. */
 export const addressWords = (facts: DelegationFacts) => ({
   toLower: facts.toLower.map(loweringWords),
   toChange: changeWords(facts),

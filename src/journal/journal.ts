@@ -13,7 +13,7 @@ const doneSchema = z.object({
 const journalSchema = z.object({
   format: z.literal("synlift-journal"),
   version: z.literal(1),
-  /** What this journal is about: a run with other facts is another run. */
+  /** What this journal belongs to: a run with other facts is a different run. */
   facts: z.record(z.string(), z.string()),
   steps: z.record(z.string(), doneSchema),
 });
@@ -22,8 +22,8 @@ type Content = z.infer<typeof journalSchema>;
 export type Done = Content["steps"][string];
 
 /**
- * Which steps are done, with which inputs. A small file, rewritten whole after each step, so that a crash leaves the
- * old one or the new one. It holds no secrets.
+ * Which steps are completed, and with which inputs. A small file that is replaced atomically after each step, so a
+ * crash leaves either the old or the new version. It contains no secrets.
  */
 export class Journal {
   #path: string;
@@ -37,7 +37,7 @@ export class Journal {
     this.#content = content;
   }
 
-  /** Reads it, or begins a new one with these facts. Throws `bundle-damaged` when it cannot be read. */
+  /** Reads the journal, or begins a new one with these facts. Throws `bundle-damaged` when it cannot be read. */
   static async open(
     path: string,
     files: Files,
@@ -53,7 +53,7 @@ export class Journal {
     });
   }
 
-  /** Undefined when there is none. */
+  /** Reads the journal; undefined when there is none. Throws `bundle-damaged` when it cannot be read. */
   static async read(path: string, files: Files): Promise<Journal | undefined> {
     if (!(await files.look(path))) return undefined;
     try {
@@ -61,7 +61,7 @@ export class Journal {
     } catch (error) {
       if (error instanceof MigrationError) throw error;
       throw new MigrationError("bundle-damaged", `${path} is not a journal that this version can read`, {
-        hint: "choose another folder; remove this one only when synlift status says that no fence of it stands",
+        hint: "choose another folder; remove this one only if synlift status shows no active fence in it",
         cause: error,
       });
     }
@@ -106,7 +106,7 @@ export class Journal {
     await this.#save();
   }
 
-  /** One after another: steps may run at the same time. */
+  /** Writes are serialized, because steps may run in parallel. */
   #save(): Promise<void> {
     const saved = this.#turn.then(() =>
       this.#files.writeWhole(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`),

@@ -6,7 +6,7 @@ import type { Machine } from "../system/machine.ts";
 const holderSchema = z.object({
   pid: z.number(),
   host: z.string(),
-  /** The kernel's start time of that process: a process id alone may have been given to another since. */
+  /** The kernel's start time of that process: a process id alone may have been reused since. */
   start: z.string(),
   since: z.string(),
 });
@@ -14,8 +14,8 @@ const holderSchema = z.object({
 export type Holder = z.infer<typeof holderSchema>;
 
 /**
- * One run at a time. Throws `bundle-locked`, naming who holds it. A lock whose process is gone is taken over;
- * one of another host cannot be judged from here and is respected.
+ * Allows one run at a time. Throws `bundle-locked`, naming the process that holds the lock. A stale lock is replaced;
+ * a lock of another host cannot be checked from here and is respected.
  */
 export async function takeLock(
   path: string,
@@ -32,7 +32,7 @@ export async function takeLock(
     try {
       return await files.createNew(path, `${JSON.stringify(me)}\n`);
     } catch (error) {
-      // On a full disk too it is somebody's, if it is there.
+      // Creating it may fail on a full disk although another process holds the lock.
       const found = await read(path, files);
       if (typeof found === "object" && !isGone(found, machine)) throw held(path, found);
       throw error;
@@ -51,13 +51,13 @@ export async function takeLock(
   };
 }
 
-/** Who holds the lock; undefined when nobody does or the file is unreadable. */
+/** The holder of the lock; undefined when there is none or the file is unreadable. */
 export async function lockHolder(path: string, files: Files): Promise<Holder | undefined> {
   const found = await read(path, files).catch(() => "unreadable" as const);
   return typeof found === "object" ? found : undefined;
 }
 
-/** What a machine leaves that lost its power is not readable. */
+/** After a power failure the file may be unreadable. */
 async function read(path: string, files: Files): Promise<Holder | "none" | "unreadable"> {
   try {
     return holderSchema.parse(JSON.parse(await files.readText(path)));
@@ -68,14 +68,14 @@ async function read(path: string, files: Files): Promise<Holder | "none" | "unre
   }
 }
 
-/** Whether the holder is certainly gone. */
+/** Whether the holder certainly no longer runs. */
 export function isGone(holder: Holder, machine: Machine): boolean {
   return holder.host === machine.hostname && machine.processStart(holder.pid) !== holder.start;
 }
 
 /**
- * Two runs may find the same stale lock, and one of them may have it already when the other gets to remove it. So
- * whoever removes a lock that is not its own holds a second one while it looks again and removes. Throws as `takeLock`.
+ * Two runs may find the same stale lock, and one of them may have acquired it already when the other removes it.
+ * Therefore a second lock is held while the stale one is checked again and removed. Throws as `takeLock`.
  */
 async function removeStale(path: string, files: Files, machine: Machine): Promise<void> {
   const only = await takeLock(`${path}.stale`, files, machine);
@@ -90,9 +90,9 @@ async function removeStale(path: string, files: Files, machine: Machine): Promis
 function held(path: string, { pid, host, since }: Holder): MigrationError {
   return new MigrationError(
     "bundle-locked",
-    `process ${pid} on ${host} works on this bundle since ${since}`,
+    `process ${pid} on ${host} has been working on this bundle since ${since}`,
     {
-      hint: `wait until it has ended; if ${host} is gone for good, remove ${path}`,
+      hint: `wait until it has ended; if ${host} no longer exists, remove ${path}`,
     },
   );
 }

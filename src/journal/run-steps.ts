@@ -9,14 +9,14 @@ export interface StepsRun {
   readonly now: () => number;
 }
 
-/** Runs what is not done yet, in order, and remembers it. What is done again says why. */
+/** Runs the steps that are not completed yet, in order, and records them. Reports why a completed step runs again. */
 export async function runSteps(steps: readonly Step[], run: StepsRun): Promise<void> {
   for (const step of steps) if (await isDue(step, run)) await runStep(step, run);
 }
 
 /**
- * As `runSteps`, but all at the same time: for steps that read the same. When one fails the others are told by `failed`,
- * and waited for; then its error is thrown. `skipped` is called for each that is done already.
+ * As `runSteps`, but in parallel, for steps that read the same data. When one fails, `failed` is called so that the
+ * others can stop; after all have ended, the first error is thrown. `skipped` is called for each completed step.
  */
 export async function runTogether(
   steps: readonly Step[],
@@ -46,11 +46,11 @@ async function isDue(step: Step, { journal, progress, signal }: StepsRun): Promi
   if (!done) return true;
   const why = changedInput(step, done) ?? (await step.check(done.outcome));
   if (why === undefined) {
-    progress.remark(step, "done already");
+    progress.remark(step, "already done");
     return false;
   }
-  progress.remark(step, `done again: ${why}`);
-  // Forgotten first: a run that dies in the middle must not find an entry for what it was about to replace.
+  progress.remark(step, `running again: ${why}`);
+  // The entry is removed first: after a crash the journal must not list a result that was being replaced.
   await journal.forget(step.id);
   return true;
 }
@@ -60,9 +60,9 @@ async function runStep(step: Step, { journal, now }: StepsRun): Promise<void> {
   await journal.record(step.id, step.inputs, outcome, now());
 }
 
-/** Why a step with such an entry is another one; undefined when it is not. */
+/** Which inputs changed since the step was recorded, as text; undefined when none did. */
 export function changedInput(step: Pick<Step, "inputs">, done: Done): string | undefined {
   const names = new Set([...Object.keys(step.inputs), ...Object.keys(done.inputs)]);
   const changed = [...names].filter((name) => step.inputs[name] !== done.inputs[name]);
-  return changed.length === 0 ? undefined : `${changed.join(" and ")} changed since it was made`;
+  return changed.length === 0 ? undefined : `${changed.join(" and ")} changed since the last run`;
 }

@@ -1,22 +1,22 @@
 /**
  * One resumable piece of a migration.
  *
- * A run may stop anywhere, so `run` must be safe to call again: it finishes, or
- * leaves nothing behind that could pass for finished work.
+ * A run may be interrupted anywhere, so `run` must be safe to repeat: it completes, or
+ * leaves nothing behind that looks complete.
  */
 export interface Step {
-  /** Stable across versions: it is the key in people's journals. */
+  /** Stable across versions: it is the key in existing journals. */
   readonly id: string;
   /** For people: "database". */
   readonly label: string;
   /** What the outcome depends on. If it changed since the journal's entry, the step runs again. No secrets. */
   readonly inputs: Inputs;
   run(): Promise<Outcome>;
-  /** Looks whether an earlier outcome is still there and whole; if not, one sentence that says what is wrong with it. */
+  /** Verifies that an earlier outcome still exists and is intact; if not, returns one sentence that says why. */
   check(outcome: Outcome): Promise<string | undefined>;
 }
 
 export type Inputs = Readonly<Record<string, string | number>>;
 
-/** What a step remembers of its result, as JSON. No secrets. */
+/** What the journal records of a step's result, as JSON. No secrets. */
 export type Outcome = Readonly<Record<string, unknown>>;

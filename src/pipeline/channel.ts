@@ -7,23 +7,23 @@ import { type Measure, Tally } from "./measure.ts";
 import { type Bytes, givingBack } from "./stage.ts";
 
 export interface ChannelOptions {
-  /** For people: where the other side is, as "on the old host". */
+  /** Where the other side runs, for messages: "on the old host". */
   readonly there: string;
-  /** Milliseconds in which something must be heard while it is waited for. */
+  /** Milliseconds without any data from the other side after which waiting for it fails. */
   readonly patience?: number;
-  /** Milliseconds after which we say that we are still there. */
+  /** Milliseconds of own silence after which a keep-alive frame is sent. */
   readonly every?: number;
 }
 
 const PATIENCE = 120_000;
 const EVERY = 15_000;
 
-/** Bytes of a stream that are sent at once. */
+/** Bytes of a stream that are sent in one frame. */
 const AT_ONCE = 256 * 1024;
 
 /**
- * A talk between two runs of this program: messages, which are JSON, and streams of bytes, each of which ends with
- * its size and hash. Both sides take turns. What ends it on one side is told on the other in words.
+ * A connection between two synlift processes. It carries JSON messages and byte streams; each stream ends with
+ * its size and hash. The two sides take turns. An error on one side is reported to the other side.
  */
 export class Channel {
   readonly #peer: Peer;
@@ -40,20 +40,20 @@ export class Channel {
     this.#patience = patience;
     this.#frames = readFrames(this.#noticing(peer.input));
     this.#timer = setInterval(() => {
-      // What cannot be written now is found out by whoever writes next.
+      // A write error is reported by the next regular write.
       if (this.#silent) peer.write(encodeFrame("alive")).catch(() => undefined);
       this.#silent = true;
     }, every);
     this.#timer.unref();
   }
 
-  /** Begins to talk. Whoever began it calls `leave`. */
+  /** Sends the first line of the protocol. The caller must call `leave`. */
   static async begin(peer: Peer, options: ChannelOptions): Promise<Channel> {
     await peer.write(Buffer.from(FIRST_LINE));
     return new Channel(peer, options);
   }
 
-  /** Whether a single byte came from the other side. */
+  /** Whether any data has arrived from the other side. */
   get heard(): boolean {
     return this.#heard;
   }
@@ -67,11 +67,11 @@ export class Channel {
   }
 
   /**
-   * Sends a stream. Its end is only said once the source has ended well, and `last` too, which may say messages.
+   * Sends a stream. The end frame is sent only after the source and `last` have succeeded; `last` may send messages.
    */
   async send(source: Bytes, last: () => Promise<void> = () => Promise.resolve()): Promise<Measure> {
     const tally = new Tally();
-    // Many small pieces cost both sides more than the bytes do.
+    // Many small frames would cost both sides more than the data itself.
     for await (const block of givingBack(blocks(givingBack(source), AT_ONCE))) {
       tally.add(block);
       const frame = encodeFrame("data", block);
@@ -84,14 +84,14 @@ export class Channel {
     return measure;
   }
 
-  /** Tells the other side why there is no more to come, if it still listens. Never throws. */
+  /** Reports an error to the other side, if it is still connected. Never throws. */
   async fail(error: unknown): Promise<void> {
     await this.#write(encodeFrame("failure", Buffer.from(JSON.stringify(wordsOf(error))))).catch(
       () => undefined,
     );
   }
 
-  /** The next message. Throws `connection-failed`, and what the other side failed with. */
+  /** The next message. Throws `connection-failed`, or the error that the other side reported. */
   async hear(): Promise<unknown> {
     const frame = await this.#next();
     if (!frame) throw this.#gone();
@@ -99,7 +99,7 @@ export class Channel {
     return this.#parsed(frame);
   }
 
-  /** As `hear`, but undefined when the other side has closed. */
+  /** As `hear`, but returns undefined when the other side has closed the connection. */
   async hearOrEnd(): Promise<unknown> {
     const frame = await this.#next();
     if (!frame) return undefined;
@@ -107,7 +107,7 @@ export class Channel {
     return this.#parsed(frame);
   }
 
-  /** The stream that comes now. It ends well only if all of it came; `heard` gets the messages in between. */
+  /** The next stream. It ends without an error only if it arrived completely; `heard` is called with messages in between. */
   async *receive(
     heard: (message: unknown) => Promise<void> = () => Promise.reject(this.#odd("a message in a stream")),
   ): Bytes {
@@ -123,7 +123,7 @@ export class Channel {
         const said = this.#parsed(frame) as Partial<Measure> | null;
         const { size, sha256 } = tally.result();
         if (said?.size !== size || said.sha256 !== sha256)
-          throw this.#odd(`${size} bytes, which are not what it says that it sent`);
+          throw this.#odd(`${size} bytes, which do not match the size and hash that it announced`);
         return;
       } else throw this.#unexpected(frame);
     }
@@ -141,7 +141,7 @@ export class Channel {
     await this.#peer.write(bytes);
   }
 
-  /** The next frame that says anything; undefined when the other side has closed. */
+  /** The next frame other than a keep-alive; undefined when the other side has closed the connection. */
   async #next(): Promise<Frame | undefined> {
     for (;;) {
       const next = await inTime(this.#frames.next(), this.#patience, () => this.#silentTooLong());
@@ -162,26 +162,22 @@ export class Channel {
   #told(words: unknown): MigrationError {
     const { code, message, hint } = (words ?? {}) as Record<string, unknown>;
     const known = typeof code === "string" && Object.hasOwn(EXIT_CODES, code) ? code : "program-failed";
-    const text = typeof message === "string" ? message : "it failed and did not say why";
+    const text = typeof message === "string" ? message : "it failed without a message";
     return new MigrationError(known as ErrorCode, `${this.#there}: ${text}`, {
       hint: typeof hint === "string" ? `${this.#there}: ${hint}` : undefined,
     });
   }
 
   #gone = () =>
-    new MigrationError(
-      "connection-failed",
-      `the connection ended before everything was said ${this.#there}`,
-      {
-        hint: "run the same command again: it goes on where it stopped",
-      },
-    );
+    new MigrationError("connection-failed", `the connection to synlift ${this.#there} ended too early`, {
+      hint: "run the same command again: it resumes where it stopped",
+    });
 
   #silentTooLong = () =>
     new MigrationError(
       "connection-failed",
-      `nothing was heard for ${this.#patience / 1000} seconds from synlift ${this.#there}`,
-      { hint: "see whether that host is up; then run the same command again: it goes on where it stopped" },
+      `no data from synlift ${this.#there} for ${this.#patience / 1000} seconds`,
+      { hint: "check that the host is up; then run the same command again: it resumes where it stopped" },
     );
 
   #unexpected = ({ kind }: Frame) => this.#odd(`a frame of ${kind} where none was expected`);
@@ -206,7 +202,7 @@ async function inTime<T>(promise: Promise<T>, milliseconds: number, late: () => 
   }
 }
 
-/** What nobody foresaw is told without its words: they may hold anything. */
+/** The message of an unexpected error is not sent: it may contain secrets. */
 function wordsOf(error: unknown): { code: string; message: string; hint?: string | undefined } {
   if (error instanceof MigrationError)
     return {
@@ -214,5 +210,8 @@ function wordsOf(error: unknown): { code: string; message: string; hint?: string
       hint: error.hint?.slice(0, 8000),
     };
   if (error instanceof Interrupted) return { code: "program-failed", message: `it was ${error.message}` };
-  return { code: "program-failed", message: "it failed in a way that nobody foresaw" };
+  return {
+    code: "program-failed",
+    message: "it failed with an unexpected error; its own output has the details",
+  };
 }

@@ -7,15 +7,15 @@ import { type Bytes, givingBack, type Stage } from "./stage.ts";
 
 const gzipMember = promisify(gzip);
 
-/** Uncompressed bytes in one gzip member. RFC 1952, 2.2: members one after another are one gzip file. */
+/** Uncompressed bytes in one gzip member. A gzip file may have several members (RFC 1952, 2.2). */
 const MEMBER_SIZE = 1024 * 1024;
 
-/** Where zlib puts what it makes: with its own 16 KiB a third of the time went into handing out buffers. */
+/** Size of zlib's output buffers: with the default of 16 KiB a third of the time was spent allocating them. */
 const OUTPUT_SIZE = 512 * 1024;
 
 /**
- * gzip, in members that are compressed side by side on all cores.
- * Level 0 stores: for what is compressed already, such as media. Memory that what is given lies in is given back.
+ * Compresses to gzip, in members that are compressed in parallel on all cores.
+ * Level 0 stores without compression, for data that is compressed already, such as media. Releases the input buffers.
  */
 export function compress(level: number, cores: number): Stage {
   return level === 0 ? store : deflate(level, cores);
@@ -29,7 +29,7 @@ function deflate(level: number, cores: number): Stage {
     for await (const block of blocks(givingBack(source), MEMBER_SIZE)) {
       any = true;
       const member = memberOf(block);
-      // Looked at later, in order; until then a failure must not count as one that nobody saw.
+      // It is awaited later, in order; until then a rejection must not count as unhandled.
       member.catch(() => undefined);
       inFlight.push(member);
       if (inFlight.length > cores) yield await inFlight.shift()!;
@@ -39,25 +39,25 @@ function deflate(level: number, cores: number): Stage {
   };
 }
 
-/** Frees the block. */
+/** Releases the block. */
 async function pressed(block: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
   const member = await gzipMember(block, options);
   giveBack(block);
-  // As zlib was given it: small ones may lie together with others'.
+  // Only a buffer of its own may be adopted: small results may share one with others.
   return member.buffer.byteLength === OUTPUT_SIZE ? adopt(member) : member;
 }
 
-/** RFC 1952, 2.3: deflate, no flags, no time, an operating system that nobody knows. */
+/** RFC 1952, 2.3: deflate, no flags, no time, unknown operating system. */
 const HEADER = Uint8Array.of(31, 139, 8, 0, 0, 0, 0, 0, 0, 255);
 
 /** RFC 1951, 3.2.4: the length of a stored block has 16 bits. */
 const LONGEST_STORED = 65_535;
 const STORED_HEADER = 5;
 
-/** Stored blocks that are handed on together. */
+/** Stored blocks that are passed on together. */
 const AT_ONCE = 16;
 
-/** One member of stored blocks: nothing is looked for that could be made smaller. */
+/** One member of stored blocks, without compression. */
 const store: Stage = async function* (source) {
   let sum = 0;
   let size = 0;
@@ -79,7 +79,7 @@ const store: Stage = async function* (source) {
   yield Buffer.concat([group.bytes(), storedHeader(0, true), end]);
 };
 
-/** Bytes that `compress(0, …)` makes of so many. */
+/** The size in bytes of what `compress(0, …)` makes of `bytes` bytes. */
 export const storedSize = (bytes: number): number =>
   HEADER.length + bytes + STORED_HEADER * (Math.ceil(bytes / LONGEST_STORED) + 1) + 8;
 
@@ -94,7 +94,7 @@ class StoredBlocks {
     return this.#used === this.#bytes.length;
   }
 
-  /** Takes the beginning of a chunk; answers how much. */
+  /** Copies the beginning of a chunk; returns how many bytes were copied. */
   add(chunk: Uint8Array): number {
     if (this.#inLast === 0) this.#used += STORED_HEADER;
     const taken = chunk.subarray(0, LONGEST_STORED - this.#inLast);
@@ -125,7 +125,7 @@ function storedHeader(length: number, last: boolean): Buffer {
   return header;
 }
 
-/** Undoes `compress`, and reads any other gzip file. Throws `bundle-damaged` when it is cut off or broken. */
+/** Reverses `compress`, and reads any other gzip file. Throws `bundle-damaged` when it is truncated or corrupt. */
 export const decompress: Stage = async function* (source) {
   const gunzip = createGunzip({ chunkSize: 1024 * 1024 });
   let sourceError: { error: unknown } | undefined;
@@ -151,12 +151,12 @@ export const decompress: Stage = async function* (source) {
     throw sourceError ? sourceError.error : damagedGzip(error);
   } finally {
     gunzip.destroy();
-    // Whoever is told of a failure may rely on it that the source has ended, a program with it.
+    // When a failure is reported, the source and any program behind it must have ended.
     await letGo;
   }
 };
 
-/** What to throw for an error of zlib's: `bundle-damaged`. Others stay what they are. */
+/** Turns an error of zlib into `bundle-damaged`. Other errors are returned unchanged. */
 export function damagedGzip(error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (!String(code).startsWith("Z_")) return error;
@@ -164,7 +164,7 @@ export function damagedGzip(error: unknown): unknown {
 }
 
 /**
- * Passes a gzip file on and reports its last 8 bytes: the CRC-32 and the size of what its last member holds (RFC 1952,
+ * Passes a gzip file on and reports its last 8 bytes: CRC-32 and size of the content of its last member (RFC 1952,
  * 2.3.1). Called once, after the last byte.
  */
 export function gzipEnd(report: (end: Uint8Array) => void): Stage {

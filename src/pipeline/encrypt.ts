@@ -1,23 +1,23 @@
 import type { Gpg, Output } from "../system/programs/programs.ts";
 import type { Bytes } from "./stage.ts";
 
-/** What closes and opens a bundle. */
+/** What is needed to encrypt and decrypt a bundle. */
 export interface Lock {
   readonly gpg: Gpg;
-  /** Opens, unless gpg itself finds a secret key: then it may be left out, or be what unlocks that key. */
+  /** Decrypts the bundle. With a secret key in gpg's home it may be left out, or be the passphrase of that key. */
   readonly passphrase: string | undefined;
-  /** Fingerprints of keys in gpg's home, whose owners can open what is closed with this, beside who has the passphrase. */
+  /** Fingerprints of public keys in gpg's home. Their owners can decrypt as well, without the passphrase. */
   readonly recipients?: readonly string[];
   /**
-   * Whether the passphrase was made at random by us: then nobody guesses it, and gpg's slow way from a passphrase to a
-   * key (RFC 4880, 3.7.1.3), a third of a second each time, gains nothing.
+   * Whether synlift generated the passphrase at random. It cannot be guessed then, so gpg's slow key derivation
+   * (RFC 4880, 3.7.1.3), a third of a second each time, gains nothing.
    */
   readonly isRandom?: boolean;
 }
 
 /**
- * Makes one OpenPGP message (AES-256) that only who has the passphrase, or a recipient's secret key, can read. gpg's
- * own compression is off: what it gets is compressed.
+ * Makes one OpenPGP message (AES-256). It is decrypted with the passphrase or with a recipient's secret key. gpg's
+ * own compression is off, because the input is compressed already.
  */
 export function encryptWith({
   gpg,
@@ -40,7 +40,7 @@ export function encryptWith({
 }
 
 /**
- * Undoes `encryptWith`. Bytes come out before gpg has proven them: trust none of them until the stream has ended well.
+ * Reverses `encryptWith`. gpg verifies integrity only at the end: do not trust any byte before the stream has ended.
  * Throws `passphrase-wrong`, `secret-key-unusable`, or `program-failed` when the message is damaged.
  */
 export function decryptWith({ gpg, passphrase }: Lock): (source: Bytes) => Output {
@@ -48,8 +48,8 @@ export function decryptWith({ gpg, passphrase }: Lock): (source: Bytes) => Outpu
 }
 
 /**
- * Who owns a key was settled by whoever named it: gpg is not to ask whether it trusts it. With a passphrase beside the
- * keys, the message holds its session key encrypted, by a cipher of its own.
+ * The user who named a key has decided to trust it, so gpg does not check its trust. With a passphrase in addition to
+ * public keys, the session key is encrypted with a cipher that has an option of its own.
  */
 const toRecipients = (recipients: readonly string[]) => [
   ...["--s2k-cipher-algo", "AES256", "--trust-model", "always", "--no-encrypt-to"],

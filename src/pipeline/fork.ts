@@ -1,20 +1,20 @@
 import { share } from "../system/memory.ts";
 import type { Bytes } from "./stage.ts";
 
-/** Chunks that the slower of two readers may be behind. */
+/** Chunks that the slower reader may lag behind. */
 const AHEAD = 2;
 
 /**
- * One source for two readers, each of which gets all of it. It is read once, and not before both have begun or left; who
- * is quick waits for who is slow. A failure of the source is a failure for both.
+ * Passes one source to two readers, each of which gets all of it. The source is read once, and only after both readers
+ * have begun or left. The faster reader waits for the slower one. An error of the source is thrown to both.
  */
 export class Fork {
   readonly #source: AsyncIterator<Uint8Array>;
-  /** What each of the two is given of a chunk. */
+  /** A view of each chunk for each reader. */
   readonly #chunks: (readonly [Uint8Array, Uint8Array])[] = [];
-  /** Chunks that nobody needs any more. */
+  /** Number of chunks that both readers have finished with. */
   #gone = 0;
-  /** How many chunks each has taken; Infinity when it left. Undefined before it begins. */
+  /** How many chunks each reader has taken; Infinity after it left, undefined before it begins. */
   readonly #taken: [number | undefined, number | undefined] = [undefined, undefined];
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
@@ -25,7 +25,7 @@ export class Fork {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** What reader 0 or 1 reads; each once. Whoever does not read calls `leave`. */
+  /** The stream of reader 0 or 1, to be read once. A reader that does not read must call `leave`. */
   async *read(reader: 0 | 1): Bytes {
     if (this.#taken[reader] === Infinity) return;
     this.#taken[reader] = 0;
@@ -48,7 +48,7 @@ export class Fork {
     }
   }
 
-  /** Lets the other go on alone; when both have left, the source is let go. May be called twice. */
+  /** Detaches a reader; the other continues alone. When both have left, the source is closed. May be called twice. */
   async leave(reader: 0 | 1): Promise<void> {
     if (this.#taken[reader] === Infinity) return;
     this.#taken[reader] = Infinity;
@@ -57,7 +57,7 @@ export class Fork {
     if (this.#taken.every((taken) => taken === Infinity) && !this.#ended) await this.#source.return?.();
   }
 
-  /** Whether both are still there to read. */
+  /** Whether both readers are still attached. */
   get #isRead(): boolean {
     return !this.#taken.includes(Infinity);
   }

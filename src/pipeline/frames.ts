@@ -3,29 +3,29 @@ import { lend } from "../system/memory.ts";
 import type { Bytes } from "./stage.ts";
 
 /**
- * How two programs talk over one stream of bytes: first a line that only they know, then frames, each with its kind
- * (one byte), its length (four bytes, big-endian) and so many bytes.
+ * The protocol between two synlift processes: first this line, then frames. A frame is its kind (one byte), its length
+ * (four bytes, big-endian) and its content.
  */
-export const FIRST_LINE = "synlift-road\n";
+export const FIRST_LINE = "synlift-direct\n";
 
 const KINDS = { alive: 0, message: 1, data: 2, end: 3, failure: 4 } as const;
 export type FrameKind = keyof typeof KINDS;
 
-/** Bytes that a frame may hold at most. Longer ones are no frames of ours, and nothing of them is kept. */
+/** The maximum size of a frame's content in bytes. A longer frame is a protocol error, and none of it is buffered. */
 export const LIMITS: Readonly<Record<FrameKind, number>> = {
-  /** Says nothing but that somebody is there. */
+  /** A keep-alive without content. */
   alive: 0,
   /** JSON. */
   message: 64 * 1024 * 1024,
-  /** A piece of a stream. */
+  /** A chunk of a stream. */
   data: 1024 * 1024,
-  /** JSON: what the stream was. */
+  /** JSON: size and hash of the stream. */
   end: 1024,
-  /** JSON: why there is no more to come. */
+  /** JSON: the error that ended the stream. */
   failure: 64 * 1024,
 };
 
-/** A piece of a stream comes as it arrives, so that a frame of data may be several. */
+/** A data frame is passed on as it arrives, so it may become several of these. */
 export interface Frame {
   readonly kind: FrameKind;
   readonly bytes: Uint8Array;
@@ -33,7 +33,7 @@ export interface Frame {
 
 const HEAD = 5;
 
-/** One frame, or for data as many as it takes. Throws a RangeError for anything else that is too long. */
+/** One frame, or for data as many as are needed. Throws a RangeError when another kind is too long. */
 export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array()): Uint8Array {
   const limit = LIMITS[kind];
   if (kind === "data" && bytes.length > limit) {
@@ -51,8 +51,8 @@ export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array(
 }
 
 /**
- * Reads what `encodeFrame` made, however it was cut. Ends where the source ends between two frames.
- * Throws `connection-failed` for anything that is not what `encodeFrame` makes, and for a frame that is cut off.
+ * Reads frames from a stream, whatever its chunks are. Ends when the source ends between two frames.
+ * Throws `connection-failed` for anything that is not a frame, and for a truncated frame.
  */
 export async function* readFrames(source: Bytes): AsyncGenerator<Frame, void> {
   const bytes = new Reader(source);
@@ -78,7 +78,7 @@ async function* pieces(bytes: Reader, length: number): AsyncGenerator<Frame, voi
   }
 }
 
-/** Whatever a login shell prints comes before it: that is told, as it is what somebody has to find. */
+/** A login shell may print something first. The error quotes it, so that the user can find where it comes from. */
 async function readFirstLine(bytes: Reader): Promise<void> {
   const expected = Buffer.from(FIRST_LINE);
   const seen: Uint8Array[] = [];
@@ -90,7 +90,7 @@ async function readFirstLine(bytes: Reader): Promise<void> {
     size += piece.length;
     if (!expected.subarray(0, size).equals(Buffer.concat(seen))) break;
   }
-  if (size === 0) throw cut("nothing came");
+  if (size === 0) throw cut("no data arrived");
   const all = Buffer.concat(seen);
   if (all.equals(expected)) return;
   if (expected.subarray(0, size).equals(all)) cutOff();
@@ -106,7 +106,7 @@ class Reader {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** At least one byte and at most so many; undefined at the end. */
+  /** At least one and at most `most` bytes; undefined at the end. */
   async some(most: number): Promise<Uint8Array | undefined> {
     while (this.#held.length === 0) {
       const next = await this.#source.next();
@@ -118,7 +118,7 @@ class Reader {
     return piece;
   }
 
-  /** Undefined when the source ends before the first of them; throws when it ends between them. */
+  /** Undefined when the source ends before the first byte; throws when it ends later. */
   async exactly(length: number): Promise<Uint8Array | undefined> {
     if (length === 0) return new Uint8Array();
     const parts: Uint8Array[] = [];
@@ -133,15 +133,19 @@ class Reader {
 }
 
 const cut = (how: string) =>
-  new MigrationError("connection-failed", `the connection ended in the middle: ${how}`, {
-    hint: "run the same command again: it goes on where it stopped",
+  new MigrationError("connection-failed", `the connection was lost: ${how}`, {
+    hint: "run the same command again: it resumes where it stopped",
   });
 
 function cutOff(): never {
-  throw cut("what was being said was cut off");
+  throw cut("a frame is truncated");
 }
 
 const garbled = (what: string) =>
-  new MigrationError("connection-failed", `the other side does not talk as synlift does: it sent ${what}`, {
-    hint: "nothing but synlift may write there: see that no login script of that account prints anything, and that the command starts synlift",
-  });
+  new MigrationError(
+    "connection-failed",
+    `the other side does not speak synlift's protocol: it sent ${what}`,
+    {
+      hint: "only synlift may write to its standard output: check that no login script of that account prints anything, and that the command starts synlift",
+    },
+  );

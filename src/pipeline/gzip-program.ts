@@ -2,23 +2,23 @@ import { MigrationError } from "../errors.ts";
 import type { Call, Output, Programs } from "../system/programs/programs.ts";
 import type { Bytes, Stage } from "./stage.ts";
 
-/** A program that compresses faster than we do. */
+/** A program that compresses faster than zlib in Node. */
 export interface GzipProgram {
   readonly name: "igzip" | "pigz";
-  /** gzip, as `compress` makes it. Joined to the program before and the one after it: see `Programs.through`. */
+  /** Compresses to gzip. Connected by pipes to the programs before and after it: see `Programs.through`. */
   readonly compress: Stage;
-  /** The way back, where it is faster than ours too; to be joined in the same way. Throws `bundle-damaged` for what is. */
+  /** Decompresses, where that is faster too; connected in the same way. Throws `bundle-damaged` for corrupt data. */
   readonly decompress?: Unpack | undefined;
 }
 
 export type Unpack = (source: Bytes) => Output;
 
-/** The Debian package of the fastest. */
+/** The Debian package of the fastest of these programs. */
 export const IGZIP_PACKAGE = "isal";
 
 /**
- * The fastest that is installed, at its fastest level. On the dump of a database of 1.1 GB, one after the other on one
- * machine: igzip -1 1.1 s, pigz -1 on two cores 3.2 s, gzip -1 7.8 s; igzip's result has the size of gzip -6.
+ * The fastest installed program, at its fastest level; undefined when none is installed. Measured on a 1.1 GB dump on
+ * one host: igzip -1 1.1 s, pigz -1 on two cores 3.2 s, gzip -1 7.8 s; igzip's output is as small as that of gzip -6.
  */
 export async function gzipProgram(programs: Programs, cores: number): Promise<GzipProgram | undefined> {
   const known = [
@@ -36,7 +36,7 @@ export async function gzipProgram(programs: Programs, cores: number): Promise<Gz
   return undefined;
 }
 
-/** 560 MB of a dump in 0.5 s, where zlib takes 2.0 s. It looks at the checksum and the size at the end, too. */
+/** 560 MB of a dump in 0.5 s, where zlib takes 2.0 s. It verifies the checksum and the size at the end, too. */
 const UNPACK: Call = {
   name: "igzip",
   args: ["--decompress", "--stdout"],
@@ -49,6 +49,6 @@ const UNPACK: Call = {
       : failure,
 };
 
-/** igzip's words for what is no gzip file, is damaged or was cut off (programs/igzip_cli.c). An igzip that was killed, or had no room, says nothing about the data. */
+/** igzip's messages for damaged, truncated or foreign input (programs/igzip_cli.c). Other failures do not mean that. */
 const SAYS_DAMAGED =
   /^igzip failed with exit code .*(?:invalid gzip header|while decompressing|complete gzip file)/s;

@@ -9,10 +9,10 @@ export interface Measure {
 }
 
 /**
- * Passes bytes on untouched and reports what went by.
+ * Passes bytes on unchanged and reports their size and hash.
  *
- * `report` is called once, after the last byte. If the stream breaks it is not
- * called at all, so a half-written part can't get into the manifest.
+ * `report` is called once, after the last byte. If the stream fails it is not called,
+ * so an incomplete part cannot get into the manifest.
  */
 export function measure(report: (seen: Measure) => void): Stage {
   return async function* (source) {
@@ -25,7 +25,7 @@ export function measure(report: (seen: Measure) => void): Stage {
   };
 }
 
-/** Passes bytes on untouched and tells the size of each chunk as it goes by. */
+/** Passes bytes on unchanged and reports the size of each chunk. */
 export function meter(tell: (bytes: number) => void): Stage {
   return async function* (source) {
     for await (const chunk of source) {
@@ -35,7 +35,7 @@ export function meter(tell: (bytes: number) => void): Stage {
   };
 }
 
-/** Counts and hashes chunks that somebody else moves. */
+/** Computes size and hash of chunks that are added one by one. */
 export class Tally {
   #hash = createHash("sha256");
   #size = 0;

@@ -20,15 +20,15 @@ export function partSuffix(index: number): string {
   return lead + letters;
 }
 
-/** Where a part goes. `finish` is called with what it holds, after its last byte. */
+/** Where a part is written to. `finish` is called after its last byte. */
 export interface PartSink {
   write(chunk: Uint8Array): Promise<void>;
   finish(): Promise<void>;
 }
 
 /**
- * Writes a stream as parts of `size` bytes, the last one shorter. There is always at least one part, even of nothing,
- * and never an empty one after the others. Without a size everything is one part.
+ * Writes a stream as parts of `size` bytes; the last one may be shorter. There is always at least one part, even if it
+ * is empty, and never an empty part after others. Without a size there is one part.
  */
 export async function splitInto(
   source: Bytes,
@@ -59,7 +59,7 @@ export interface Part extends Measure {
   readonly name: string;
 }
 
-/** Undoes `splitInto`. */
+/** Reverses `splitInto`: concatenates the parts. */
 export async function* joined(parts: Iterable<Bytes>): Bytes {
   for (const part of parts) yield* part;
 }

@@ -3,17 +3,17 @@ import { giveBack } from "../system/memory.ts";
 
 export type { Bytes };
 
-/** One change to a stream of bytes. A stage that meets an error throws it; it never ends early. */
+/** A transformation of a byte stream. On an error it throws; it never just ends early. */
 export type Stage = (source: Bytes) => Bytes;
 
-/** Joins stages, first to last, into one. */
+/** Composes transformations, first to last, into one. */
 export function through(...stages: Stage[]): Stage {
   return (source) => stages.reduce((bytes, stage) => stage(bytes), source);
 }
 
 /**
- * Passes chunks on and frees each when the next is asked for. So whoever reads from this must be done with a chunk by
- * then, and nobody before it may have kept one. See `giveBack`.
+ * Passes chunks on and releases each of them when the next is requested. A reader must not use a chunk after that, and
+ * the source must not keep one. See `giveBack`.
  */
 export const givingBack: Stage = async function* (source) {
   for await (const chunk of source) {
@@ -22,7 +22,7 @@ export const givingBack: Stage = async function* (source) {
   }
 };
 
-/** Pulls everything through and keeps nothing: for stages that only look. */
+/** Reads a stream to its end and discards the data, for transformations that only verify. */
 export async function drain(source: Bytes): Promise<void> {
   for await (const _ of source);
 }

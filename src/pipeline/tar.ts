@@ -3,11 +3,11 @@ import tar from "tar-stream";
 import { MigrationError } from "../errors.ts";
 import type { Bytes, Stage } from "./stage.ts";
 
-/** A regular file on its way into an archive. */
+/** A regular file to be added to an archive. */
 export interface TarEntry {
   /** Relative, with forward slashes. */
   readonly name: string;
-  /** Bytes, exactly: `content` must give that many. */
+  /** Bytes; `content` must yield exactly that many. */
   readonly size: number;
   readonly mode: number;
   /** Milliseconds since 1970; the archive keeps whole seconds. */
@@ -15,7 +15,7 @@ export interface TarEntry {
   content(): Bytes;
 }
 
-/** What was found in an archive. `content` must be read, or skipped by going on, before the next is asked for. */
+/** An entry of an archive. Read `content`, or skip it by requesting the next entry. */
 export interface Unpacked {
   readonly name: string;
   readonly kind: "file" | "folder" | "other";
@@ -25,7 +25,7 @@ export interface Unpacked {
   readonly content: Bytes;
 }
 
-/** A tar archive (POSIX ustar; PAX where a name needs it). Throws `source-changed` when a content is not as long as was said. */
+/** A tar archive (POSIX ustar; PAX where a name needs it). Throws `source-changed` when the content of a file does not have the announced size. */
 export async function* packTar(entries: AsyncIterable<TarEntry> | Iterable<TarEntry>): Bytes {
   const pack = tar.pack();
   let failure: { error: unknown } | undefined;
@@ -42,14 +42,14 @@ export async function* packTar(entries: AsyncIterable<TarEntry> | Iterable<TarEn
   } catch (error) {
     throw failure ? failure.error : error;
   } finally {
-    // A reader that stopped early: nothing more is to be packed.
+    // When the reader stopped early, packing must stop too.
     pack.destroy(new Error("nobody reads the archive any more"));
     await feeding;
   }
   if (failure) throw failure.error;
 }
 
-/** Bytes of what `packTar` makes of files of these sizes, if each name is of at most 100 ASCII characters. */
+/** The size in bytes of an archive of files of these sizes, if each name has at most 100 ASCII characters. */
 export const tarSize = (sizes: Iterable<number>): number => {
   let size = 2 * BLOCK;
   for (const each of sizes) size += BLOCK + Math.ceil(each / BLOCK) * BLOCK;
@@ -71,13 +71,13 @@ async function addEntry(pack: tar.Pack, entry: TarEntry): Promise<void> {
   for await (const chunk of entry.content()) {
     written += chunk.length;
     if (written > size) break;
-    // Nobody reads any more: a closed sink never drains, and the file is to be closed.
+    // After the reader has gone, a closed sink never drains, and the file must be closed.
     if (!sink.destroyed && !sink.write(chunk)) await drained(sink);
     if (sink.destroyed) throw new Error(`${name} was not packed to its end`);
   }
   if (written !== size) {
     throw new MigrationError("source-changed", `${name} changed while it was read: it had ${size} bytes`, {
-      hint: "run the same command again; what is finished is kept",
+      hint: "run the same command again; completed work is kept",
     });
   }
   sink.end(undefined);
@@ -94,7 +94,7 @@ function drained(sink: NodeJS.EventEmitter): Promise<void> {
   });
 }
 
-/** Undoes `packTar`, and reads what other tar programs write. Throws `bundle-damaged` when it is cut off or broken. */
+/** Reverses `packTar`, and reads archives of other tar programs. Throws `bundle-damaged` when truncated or corrupt. */
 export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
   const extract = tar.extract();
   let sourceError: { error: unknown } | undefined;
@@ -115,7 +115,7 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
       cause: error,
     });
   };
-  // Whoever reads a file hears why it ends early, too, and not that a stream was destroyed.
+  // A reader of a file gets the real cause of an early end, not just the error that a stream was destroyed.
   const content = async function* (entry: Bytes): Bytes {
     try {
       yield* entry;
@@ -146,20 +146,20 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
   }
 }
 
-/** tar(5): an archive is made of blocks of 512 bytes and ends with two of zeros. Passes bytes on, and throws `bundle-damaged` when it does not end so. */
+/** tar(5): an archive consists of blocks of 512 bytes and ends with two blocks of zeros. Passes bytes on, and throws `bundle-damaged` when that end is missing. */
 export const wholeTar: Stage = async function* (source) {
   let tail: Uint8Array = new Uint8Array();
   let size = 0;
   for await (const chunk of source) {
     size += chunk.length;
-    // Copied: a chunk is its reader's, who may give it back.
+    // Copied, because the reader may release the chunk.
     tail = Uint8Array.from((chunk.length >= 1024 ? chunk : Buffer.concat([tail, chunk])).subarray(-1024));
     yield chunk;
   }
   mustEndTar(size, tail);
 };
 
-/** Given an archive's size and at least its last 1,024 bytes. */
+/** Throws `bundle-damaged` for an incomplete archive, given its size and at least its last 1,024 bytes. */
 export function mustEndTar(size: number, tail: Uint8Array): void {
   const end = tail.subarray(-1024);
   if (size % 512 === 0 && end.length === 1024 && end.every((byte) => byte === 0)) return;

@@ -2,7 +2,7 @@ import { MigrationError } from "../errors.ts";
 import { shellWord } from "../system/shell-word.ts";
 import { type Finding, worst } from "./finding.ts";
 
-/** Warnings that a person takes on, by id, come back as notes that say so. An id that was no warning's is told. */
+/** Turns accepted warnings into notes, by id. An id that matches no warning is reported in a note. */
 export function acceptWarnings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
   const taken = findings.map((finding) =>
     finding.level === "warning" && accepted.includes(finding.id)
@@ -21,24 +21,24 @@ export function acceptWarnings(findings: readonly Finding[], accepted: readonly 
     {
       id: "accept",
       level: "note",
-      sentence: `nothing was accepted by ${idle.join(", ")}`,
+      sentence: `--accept had no effect for ${idle.join(", ")}`,
       evidence: idle.map((id) =>
-        blocked.includes(id) ? `${id} is a blocker, which must be cleared` : `there is no warning ${id} now`,
+        blocked.includes(id) ? `${id} is a blocker, which cannot be accepted` : `there is no warning ${id}`,
       ),
     },
   ];
 }
 
-/** Why a look is no success although it was made: `found-blockers` or `found-warnings`; undefined when all is well. */
+/** The error for findings that are blockers or unaccepted warnings: `found-blockers` or `found-warnings`; else undefined. */
 export function lookFailure(findings: readonly Finding[]): MigrationError | undefined {
   const level = worst(findings);
   if (level !== "warning" && level !== "blocker") return undefined;
   const ids = [...new Set(findings.filter((finding) => finding.level === level).map(({ id }) => id))];
   return level === "blocker"
-    ? new MigrationError("found-blockers", `something would keep the move from working: ${ids.join(", ")}`, {
-        hint: "clear each as its hint says, then look again",
+    ? new MigrationError("found-blockers", `there are blockers: ${ids.join(", ")}`, {
+        hint: "resolve each of them as its hint says, then run the same command again",
       })
-    : new MigrationError("found-warnings", `there are warnings that nobody has accepted: ${ids.join(", ")}`, {
-        hint: `follow the hints, or take them on: ${ids.map((id) => `--accept ${shellWord(id)}`).join(" ")}`,
+    : new MigrationError("found-warnings", `there are warnings that are not accepted: ${ids.join(", ")}`, {
+        hint: `follow the hints, or accept the warnings: ${ids.map((id) => `--accept ${shellWord(id)}`).join(" ")}`,
       });
 }

@@ -5,17 +5,17 @@ import type { Agenda, Moment, Stage, Timeline } from "./page.ts";
 import { type Look, noteText } from "./text.ts";
 import { formatDuration } from "./units.ts";
 
-/** What is done when, as numbered steps. Commands stand on lines of their own and are never broken, to be copied. */
+/** What to do and when, as numbered steps. Commands have lines of their own and are never wrapped, for copying. */
 export function agendaText({ note, moments }: Pick<Agenda, "note" | "moments">, look: Look): string {
   const steps = moments.map((moment, index) => momentText(moment, index + 1, look));
   return [...(note === undefined ? [] : [noteText(note, look)]), ...steps].join("\n");
 }
 
-/** The stages of an outage and of what comes before it, as two lots of bars with their sums. */
+/** The stages before and during the outage, as two groups of bars with their sums. */
 export function timelineText(timeline: Pick<Timeline, "note" | "before" | "stages">, look: Look): string {
   const { note, before = [], stages } = timeline;
   const lots = [
-    ...(before.length > 0 ? [["before, while everything runs", before] as const] : []),
+    ...(before.length > 0 ? [["before, while the server is running", before] as const] : []),
     ["the outage", stages] as const,
   ];
   return [
@@ -37,7 +37,7 @@ function momentText(
   const lines = [
     ...(tone === undefined ? [] : [paint(TONES[tone].words, TONES[tone].paint, look.colour)]),
     ...plain(text),
-    // What follows it is what is done there.
+    // The commands that follow are run there.
     ...plain(where === undefined || commands.length === 0 ? where : `${where}:`),
     ...commands.flatMap((command) => command.split(/\r?\n/).map((line) => `  ${cleanCommand(line)}`)),
   ];

@@ -4,15 +4,15 @@ import { timeWords } from "./progress-words.ts";
 import type { RunningWork } from "./running-works.ts";
 import { formatAmount, formatRate, formatShare, percentOf } from "./units.ts";
 
-/** A line as it was drawn: its cells are counted without the colour. */
+/** A line as it was drawn, with its width in terminal cells, without colour codes. */
 export interface DrawnLine {
   readonly text: string;
   readonly cells: number;
 }
 
 /**
- * A line per work, in columns, none wider than `width`. The name and how far it is are always there; the narrower it
- * gets, the fewer of the other columns.
+ * One line for each task, in columns, none wider than `width`. Name and progress are always shown; a narrow terminal
+ * shows fewer of the other columns.
  */
 export function barLines(works: readonly RunningWork[], width: number, colour: boolean): DrawnLine[] {
   const rows = works.map(rowOf);
@@ -28,7 +28,7 @@ export function barLines(works: readonly RunningWork[], width: number, colour: b
         : pad(textIn(column, row, layout), room, "left");
     });
     const plain = cells.join(GAP);
-    // What still doesn't fit is cut; a cut through a colour would leave it switched on.
+    // What still doesn't fit is truncated, without colour: truncating a colour code would leave it switched on.
     if (widthOf(plain) > width) return { text: fit(plain, width), cells: widthOf(fit(plain, width)) };
     const painted = cells.map((cell, index) =>
       layout[index] === "bar" ? paint(cell, "cyan", colour) : cell,
@@ -48,7 +48,7 @@ function widthIn(column: Column, layout: Layout, rows: readonly Row[], width: nu
   return column === "label" ? Math.min(widest, Math.max(8, Math.floor(width / 3))) : widest;
 }
 
-/** Where there is no percentage and no room for amounts, the amount stands in for it. */
+/** Without a percentage and without an amount column, the amount is shown instead of the percentage. */
 function textIn(column: Exclude<Column, "bar">, row: Row, layout: Layout): string {
   return column === "far" && row.far === "" && !layout.includes("amount") ? row.amount : row[column];
 }
@@ -57,7 +57,7 @@ type Column = "label" | "bar" | "far" | "amount" | "rate" | "left";
 type Layout = readonly Column[];
 
 interface Row extends Readonly<Record<Exclude<Column, "bar">, string>> {
-  /** 0 to 1; undefined when the whole is unknown. */
+  /** 0 to 1; undefined when the total is unknown. */
   readonly fraction: number | undefined;
 }
 
@@ -78,7 +78,7 @@ function rowOf(running: RunningWork): Row {
 
 function barOf(fraction: number | undefined, width: number): string {
   const inside = width - 2;
-  // No bar rather than one that pretends to know how far it is.
+  // Without a known total there is no bar.
   if (fraction === undefined) return " ".repeat(width);
   const filled = Math.floor(fraction * inside);
   const tip = filled < inside ? ">" : "";
@@ -94,7 +94,7 @@ const LAYOUTS: readonly Layout[] = [
   ["label", "far"],
 ];
 
-/** Room kept from the first frame on, so that columns don't jump when figures grow. */
+/** Minimum widths, so that columns don't move when numbers grow. */
 const LEAST = { label: 0, far: 4, amount: 13, rate: 10, left: 15 } as const;
 const BAR = { least: 8, most: 32 } as const;
 const GAP = "  ";

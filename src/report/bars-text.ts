@@ -5,7 +5,7 @@ import type { Look } from "./text.ts";
 
 /**
  * Horizontal bars of "#" beside their labels and values, a line each, none wider than `look.columns` (of at least 20).
- * Long labels end in an ellipsis; where there is little room, the bars are left out, and the values stay.
+ * Long labels end in an ellipsis. On a narrow terminal the bars are left out, but not the values.
  */
 export function barsText(rows: readonly BarRow[], look: Look): string {
   const width = Math.min(100, Math.max(20, look.columns));
@@ -21,7 +21,7 @@ export function barsText(rows: readonly BarRow[], look: Look): string {
   );
   const labels = widest(
     shown.map(({ label }) => label),
-    // On a narrow terminal a whole label says more than a short bar.
+    // On a narrow terminal a complete label is more useful than a short bar.
     Math.min(width < NARROW ? width : Math.floor(width * 0.45), width - texts - GAP.length),
   );
   const room = Math.min(BAR.most, width - labels - texts - 2 * GAP.length);
@@ -29,7 +29,7 @@ export function barsText(rows: readonly BarRow[], look: Look): string {
     .map(({ label, value, text }) => {
       const words = `${pad(fit(label, labels), labels)}${GAP}${pad(fit(text, texts), texts, "left")}`;
       if (room < BAR.least || value === 0) return `${words.trimEnd()}\n`;
-      // A little is not nothing.
+      // A small value is still visible.
       const length = Math.max(1, Math.round((value / greatest) * room));
       return `${words}${GAP}${paint("#".repeat(length), "cyan", look.colour)}\n`;
     })

@@ -1,6 +1,6 @@
 /**
- * Makes text of unknown origin safe to show: on one line, without characters that command a terminal or
- * turn the reading direction around. Those come out as visible escapes, so that nothing is hidden.
+ * Makes untrusted text safe to show: on one line, without control characters and characters that change the
+ * writing direction. They are replaced with visible escapes.
  */
 export function clean(text: string): string {
   return text
@@ -16,7 +16,7 @@ export function widthOf(text: string): number {
   return width;
 }
 
-/** Cuts a text to at most `width` cells; what was cut shows as an ellipsis. */
+/** Truncates a text to at most `width` cells, with an ellipsis. */
 export function fit(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   let kept = "";
@@ -35,7 +35,7 @@ export function pad(text: string, width: number, side: "left" | "right" = "right
   return side === "right" ? text + spaces : spaces + text;
 }
 
-/** Breaks a text between words. A word that is longer than a line stays whole: paths are there to be copied. */
+/** Breaks a text between words. A word that is longer than a line is not broken, so that paths can be copied. */
 export function wrap(text: string, width: number): string[] {
   if (widthOf(text) <= width) return [text];
   const lines: string[] = [];
@@ -55,6 +55,6 @@ export function wrap(text: string, width: number): string[] {
 const COMMANDING = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const PLAIN = /^[ -~]*$/;
 const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
-// Wide and Fullwidth of Unicode's EastAsianWidth, in blocks: rather one cell too many than a line that wraps.
+// Wide and Fullwidth of Unicode's EastAsianWidth, in blocks; counting too many cells is better than a line that wraps.
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f000}-\u{1faff}\u{20000}-\u{3fffd}\ufe0f]|\p{Emoji_Presentation}/u;

@@ -1,9 +1,9 @@
 import type { Level } from "./finding.ts";
 
-/** How something looks in a terminal that shows colour. Colour never says anything that the words don't. */
+/** A text style in a terminal with colour. Colour never carries information that the text lacks. */
 export type Paint = "green" | "cyan" | "yellow" | "red" | "dim" | "bold";
 
-/** Wraps a text in colour, or hands it back as it is when there is to be none. */
+/** Adds colour codes to a text, or returns it unchanged when `colour` is false. */
 export function paint(text: string, how: Paint, colour: boolean): string {
   return colour && text !== "" ? `\u001b[${CODES[how]}m${text}\u001b[0m` : text;
 }

@@ -2,7 +2,7 @@ import { noteLine } from "./html-figures.ts";
 import { Markup, markup } from "./markup.ts";
 import type { Agenda, Moment } from "./page.ts";
 
-/** What is done and when, as a line that leads from moment to moment; commands are there to be copied. */
+/** What to do and when, as steps on a timeline, with commands to copy. */
 export function agendaFigure({ title, note, moments }: Agenda): Markup {
   const hasCommands = moments.some(({ commands = [] }) => commands.length > 0);
   return markup`<section class="agenda">
@@ -26,7 +26,7 @@ ${words}${place}${commands.map(commandBlock)}</div>
 `;
 }
 
-/** Its lines stay lines, and no word of it is broken at a hyphen: what is read and pasted must be what was meant. */
+/** Keeps the lines of a command and does not break words at hyphens, so that it can be copied exactly. */
 function commandBlock(command: string): Markup {
   const lines = command.split(/\r?\n/).map((line) => {
     const words = line.split(/( +)/).filter((part) => part !== "");
@@ -35,7 +35,7 @@ function commandBlock(command: string): Markup {
   return markup`<pre dir="ltr"><code>${new Markup(lines.join("\n"))}</code></pre>\n`;
 }
 
-/** One that is longer than a line may go on in the next after a slash and the like. */
+/** A word that is longer than a line may be wrapped after a slash and similar characters. */
 function wordMarkup(word: string): string {
   const parts = word.split(/(?<=[/=:,@])/).map((part) => markup`${part}`.text);
   return `<span>${parts.join("<wbr>")}</span>`;

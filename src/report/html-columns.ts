@@ -3,7 +3,7 @@ import { noteLine, sane } from "./html-figures.ts";
 import { type Markup, markup } from "./markup.ts";
 import type { Column, Columns } from "./page.ts";
 
-/** Columns over time, drawn as shares of the tallest. The figures themselves are in a table below, for every reader. */
+/** Columns over time, relative to the tallest. The numbers are in a table below, which is also accessible. */
 export function columnsFigure({ title, note, series, columns }: Columns): Markup {
   const heights = columns.map(({ values }) => values.reduce((sum, { value }) => sum + sane(value), 0));
   const tallest = Math.max(0, ...heights);
@@ -25,7 +25,7 @@ ${figuresTable(series, columns)}${noteLine(note)}</section>
 `;
 }
 
-/** What stands above the tallest column must not leave the chart: it grows away from the nearer edge. */
+/** The label of the tallest column must stay inside the chart, so it extends away from the nearer edge. */
 const sideOf = (index: number, count: number) => {
   const place = (index + 0.5) / count;
   return place < 0.25 ? "tallest first" : place > 0.75 ? "tallest last" : "tallest";
@@ -38,11 +38,11 @@ function columnMarkup({ values, total }: Column, share: number, side: string | f
   });
   const text = fit(clean(total ?? values.map((amount) => amount.text).join(" + ")), VALUE_CELLS);
   const kind = side === false ? "" : ` ${side}`;
-  // Drawn from the top down, and named from the bottom up.
+  // HTML order is from top to bottom, while the series are listed from bottom to top.
   return markup`<span class="column${kind}"><span class="value">${text}</span><span class="stack" style="--share:${share.toFixed(4)}">${parts.toReversed()}</span></span>\n`;
 }
 
-/** Labels stand below their column where all have room; else below each second, third, … on a phone and elsewhere. */
+/** Every column has a label if there is room; otherwise every second, third, …, depending on the screen size. */
 function ticks(columns: readonly Column[]): Markup[] {
   return (["narrow", "wide"] as const).flatMap((size) => {
     const step = Math.max(1, Math.ceil(columns.length / LABELS[size]));
@@ -74,9 +74,9 @@ ${rows}</tbody>
 `;
 }
 
-/** How many labels have room beside each other. */
+/** How many labels fit side by side. */
 const LABELS = { narrow: 6, wide: 12 } as const;
-/** How many columns can each have its value above it. */
+/** Up to how many columns each shows its value above it. */
 const ROOMY = 8;
 const LABEL_CELLS = 20;
 const VALUE_CELLS = 20;

@@ -2,12 +2,12 @@ import { type Markup, markup } from "./markup.ts";
 import type { Bars, Stage, Timeline } from "./page.ts";
 import { formatDuration } from "./units.ts";
 
-/** Horizontal bars, drawn as shares of the greatest value. The figures beside them carry the meaning. */
+/** Horizontal bars relative to the greatest value, each with its value as text. */
 export function barsFigure({ title, note, rows }: Bars): Markup {
   const greatest = Math.max(0, ...rows.map(({ value }) => sane(value)));
   const items = rows.map(({ label, value, text }) => {
     const share = greatest > 0 ? (sane(value) / greatest) * 100 : 0;
-    // A little is not nothing: it keeps a visible sliver.
+    // A small value still has a visible bar.
     const kind = share > 0 ? "fill some" : "fill";
     const fill = markup`<span class="${kind}" style="width:${share.toFixed(2)}%"></span>`;
     const bar = markup`<span class="track" aria-hidden="true">${fill}</span>`;
@@ -21,14 +21,14 @@ ${noteLine(note)}</section>
 `;
 }
 
-/** A bar made of the stages in their order, and one for what comes before; their legends say in words what they show. */
+/** A bar of the stages in their order, and one for the stages before the outage, each with a legend. */
 export function timelineFigure({ title, note, before = [], stages }: Timeline): Markup {
   const outage = `${formatDuration(sumOf(stages))}${before.length > 0 ? " of outage" : " in all"}`;
   const parts =
     before.length === 0
       ? stagesBar(stages, 0)
       : markup`<div class="before">
-<h3>Before, while everything runs: ${formatDuration(sumOf(before))}</h3>
+<h3>Before, while the server is running: ${formatDuration(sumOf(before))}</h3>
 ${stagesBar(before, 0)}</div>
 <div class="during">
 <h3>The outage: ${formatDuration(sumOf(stages))}</h3>
@@ -58,17 +58,17 @@ ${legend}</ol>
 `;
 }
 
-/** What a figure rests on, in small print below it. */
+/** A note below a figure in small print. */
 export const noteLine = (note: string | undefined) =>
   note !== undefined && markup`<p class="remark" dir="auto">${note}</p>\n`;
 
-/** What can be drawn: no NaN, nothing endless, nothing below zero. */
+/** A value that can be drawn: not NaN, infinite or negative. */
 export const sane = (value: number) => (Number.isFinite(value) && value > 0 ? value : 0);
 
 const sumOf = (stages: readonly Stage[]) => stages.reduce((sum, { seconds }) => sum + sane(seconds), 0);
 const hue = (index: number) => `hue-${index % HUES}`;
 
-/** Percent: below it a number has no room in its segment, on a phone. */
+/** Percent; a smaller segment has no room for its number on a phone. */
 const LEGIBLE = 7;
-/** How many colours the style sheet has for stages. */
+/** The number of stage colours in the style sheet. */
 const HUES = 8;

@@ -2,7 +2,7 @@ import type { Finding, Level } from "./finding.ts";
 import { type Markup, markup } from "./markup.ts";
 import { LEVELS, tallyText } from "./tally.ts";
 
-/** The gravest first: the top of a page is what a person sees. */
+/** The most severe first, because the top of a page is seen first. */
 export function findingsSection(findings: readonly Finding[]): Markup {
   const groups = LEVELS.toReversed()
     .map((level) => findings.filter((finding) => finding.level === level))
@@ -13,7 +13,7 @@ ${groups.map((group) => levelGroup(group[0]!.level, group))}</section>
 `;
 }
 
-/** A sign for the eye; the words beside it say the same. */
+/** A decorative symbol; the text beside it says the same. */
 export const mark = (level: Level) => markup`<span class="mark" aria-hidden="true">${MARKS[level]}</span>`;
 
 function levelGroup(level: Level, findings: readonly Finding[]): Markup {
@@ -21,7 +21,7 @@ function levelGroup(level: Level, findings: readonly Finding[]): Markup {
   const list = markup`<ul class="group">\n${findings.map(findingItem)}</ul>`;
   if (level === "warning" || level === "blocker")
     return markup`<div class="level ${level}">${heading}\n${list}</div>\n`;
-  // What asks for nothing is there for whoever looks for it, but it must not push the rest out of sight.
+  // Long lists of findings that need no action are collapsed, so that they do not hide the rest.
   const open = findings.length <= FEW[level] && markup` open`;
   return markup`<details class="level ${level}"${open}><summary>${heading}</summary>\n${list}</details>\n`;
 }
@@ -52,5 +52,5 @@ const GROUPS: Readonly<Record<Level, string>> = {
   warning: "Warnings",
   blocker: "Blockers",
 };
-/** How many are shown without being asked for. */
+/** Up to how many are shown expanded. */
 const FEW = { ok: 8, note: 8 } as const;

@@ -9,10 +9,10 @@ import { Markup, markup } from "./markup.ts";
 import type { Fact, Page } from "./page.ts";
 
 /**
- * A whole HTML document that stands alone: it needs no network, no script and no other file, and its
- * Content-Security-Policy forbids all of them, so that a text that slipped through the escaping could still do nothing.
+ * A complete, self-contained HTML document: it needs no network, no script and no other file. Its
+ * Content-Security-Policy forbids them, as a second protection in case of an escaping error.
  *
- * What stands in the way comes before what was measured, and what is to be done before what is only large.
+ * Problems come before measurements, and actions before statistics.
  */
 export function pageHtml(page: Page): string {
   const { title, lead, verdict, facts, findings, timeline, agenda, bars, columns = [], foot } = page;
@@ -62,8 +62,8 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; 
 const VERDICTS: Readonly<Record<Level, string>> = {
   ok: "All good",
   note: "Good",
-  warning: "With care",
+  warning: "Warnings",
   blocker: "Not yet",
 };
-/** Characters of a fact that have room in one column. */
+/** The longest fact that fits in one column, in characters. */
 const LONG = 26;

@@ -2,7 +2,7 @@ import { exitCodeFor, Interrupted, MigrationError } from "../errors.ts";
 import { type Finding, worst } from "./finding.ts";
 import { tally } from "./tally.ts";
 
-/** What JSON can hold. */
+/** A JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
 /** How a command ended, for scripts. */
@@ -11,11 +11,11 @@ export interface Result {
   readonly command: string;
   readonly exitCode: number;
   readonly findings: readonly Finding[];
-  /** What this command has to tell besides; its names are part of the contract of that command. Never a secret. */
+  /** Further results of this command. Their names are part of its documented output. Never a secret. */
   readonly details?: { readonly [name: string]: Json };
 }
 
-/** A finding with every field, also the empty ones: a script needs no case for what is left out. */
+/** A finding with all fields, including empty ones, so that scripts need not handle missing fields. */
 export function findingJson({ id, level, sentence, evidence = [], hint }: Finding) {
   return { id, level, sentence, evidence: [...evidence], hint: hint ?? null };
 }
@@ -33,7 +33,7 @@ export function resultJson({ command, exitCode, findings, details = {} }: Result
   };
 }
 
-/** A failure at `now` (milliseconds since 1970). `code` is one of `EXIT_CODES`, or "interrupted", or "unforeseen". */
+/** A failure at `now` (milliseconds since 1970). `code` is one of `EXIT_CODES`, "interrupted" or "unexpected". */
 export function errorJson(error: unknown, now: number) {
   return {
     type: "error" as const,
@@ -43,14 +43,14 @@ export function errorJson(error: unknown, now: number) {
         ? error.code
         : error instanceof Interrupted
           ? "interrupted"
-          : "unforeseen",
+          : "unexpected",
     message: error instanceof Error ? error.message : String(error),
     hint: error instanceof MigrationError ? (error.hint ?? null) : null,
     exitCode: exitCodeFor(error),
   };
 }
 
-/** One object on one line. A number that JSON can't write, such as NaN, becomes null. */
+/** One object on one line. A number that JSON does not support, such as NaN, becomes null. */
 export function jsonLine(object: { readonly type: string; readonly [name: string]: Json }): string {
   return `${JSON.stringify(object)}\n`;
 }

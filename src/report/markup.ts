@@ -1,6 +1,6 @@
 import { clean } from "./cells.ts";
 
-/** HTML that was made by `markup`, and so holds nothing of unknown origin that was not escaped. */
+/** HTML made by `markup`, in which all untrusted text is escaped. */
 export class Markup {
   readonly text: string;
 
@@ -9,12 +9,12 @@ export class Markup {
   }
 }
 
-/** What may stand in a template: text is escaped, markup goes in as it is, false and undefined leave nothing. */
+/** A template value: text is escaped, markup is inserted unchanged, false and undefined insert nothing. */
 export type Piece = string | number | Markup | readonly Markup[] | false | undefined;
 
 /**
- * A piece of HTML. Whatever is put into it is escaped for text and for quoted attributes; attributes must be quoted,
- * and nothing may be put inside a script, a style sheet, a comment, or a URL.
+ * Makes HTML. Values are escaped for text and for quoted attributes. Attributes must be quoted, and values must not be
+ * inserted into a script, a style sheet, a comment or a URL.
  */
 export function markup(fixed: TemplateStringsArray, ...pieces: readonly Piece[]): Markup {
   return new Markup(fixed.reduce((text, part, index) => text + written(pieces[index - 1]) + part));
@@ -27,7 +27,7 @@ function written(piece: Piece): string {
   return piece.map(({ text }) => text).join("");
 }
 
-/** Cleaned first: a page, too, can be made to read backwards. */
+/** Control characters are escaped too: they could change the writing direction of a page. */
 function escaped(text: string): string {
   return clean(text).replace(/[&<>"'`]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -1,11 +1,11 @@
 import type { Finding, Level } from "./finding.ts";
 
-/** What a report page says, whatever it is about. Plain text throughout, and never a secret. */
+/** The content of a report page. All texts are plain text and never contain a secret. */
 export interface Page {
   readonly title: string;
   /** One or two sentences below the title. */
   readonly lead: string;
-  /** What a person should take away who reads nothing else. */
+  /** The summary for readers who read nothing else. */
   readonly verdict: { readonly level: Level; readonly sentence: string };
   readonly facts: readonly Fact[];
   readonly findings: readonly Finding[];
@@ -13,7 +13,7 @@ export interface Page {
   readonly agenda?: Agenda;
   readonly bars: readonly Bars[];
   readonly columns?: readonly Columns[];
-  /** The small print: what made this page, and when. */
+  /** The footer: which program made this page, and when. */
   readonly foot: string;
 }
 
@@ -25,7 +25,7 @@ export interface Fact {
 /** Rows to compare with each other: the longest bar is the greatest value. */
 export interface Bars {
   readonly title: string;
-  /** A sentence on where the figures come from, or what they leave out. */
+  /** A sentence on the origin of the numbers, or on what they leave out. */
   readonly note?: string;
   readonly rows: readonly BarRow[];
 }
@@ -36,35 +36,35 @@ export interface BarRow extends Amount {
 
 export interface Amount {
   readonly value: number;
-  /** The value as a person reads it: "1.4 GiB". */
+  /** The formatted value: "1.4 GiB". */
   readonly text: string;
 }
 
-/** Amounts over time, the oldest first: a column each, with up to two values on top of each other. */
+/** Amounts over time, the oldest first: one column each, with one or two stacked values. */
 export interface Columns {
   readonly title: string;
   readonly note?: string;
-  /** What the values stand for, from the bottom up; as many names as a column has values: one or two. */
+  /** The names of the values, from bottom to top: one or two, as many as each column has values. */
   readonly series: readonly string[];
-  /** Up to 24 have room on a phone. */
+  /** Up to 24 fit on a phone. */
   readonly columns: readonly Column[];
 }
 
 export interface Column {
-  /** Short, since it stands below a narrow column: "2024", "3 to 6 months". */
+  /** Short, because the column is narrow: "2024", "3 to 6 months". */
   readonly label: string;
   /** One per series, in its order. */
   readonly values: readonly Amount[];
-  /** All of the column, as a person reads it. Said where there are two values; one speaks for itself. */
+  /** The formatted total of the column. Only needed with two values. */
   readonly total?: string;
 }
 
-/** What came after what, and how long each took. */
+/** A sequence of stages and how long each takes. */
 export interface Timeline {
   readonly title: string;
-  /** What the figures rest on: "measured on this machine, assuming 100 Mbit/s between the hosts". */
+  /** The basis of the numbers: "measured on this host, assuming 100 Mbit/s between the hosts". */
   readonly note?: string;
-  /** What is done while everything still runs: a bar of its own, and not in the sum. */
+  /** Stages while the server is still running: a separate bar, not included in the sum. */
   readonly before?: readonly Stage[];
   /** The stages of the outage. */
   readonly stages: readonly Stage[];
@@ -75,7 +75,7 @@ export interface Stage {
   readonly seconds: number;
 }
 
-/** What a person does and when, from the first moment to the last. */
+/** The instructions for a move: what to do and when, in order. */
 export interface Agenda {
   readonly title: string;
   readonly note?: string;
@@ -83,14 +83,14 @@ export interface Agenda {
 }
 
 export interface Moment {
-  /** Already in words: "Tuesday 24 November, 02:00 UTC", "two days before". */
+  /** Formatted: "Tuesday 24 November, 02:00 UTC", "two days before". */
   readonly when?: string;
   readonly title: string;
-  /** Where it is done: "on the old host". */
+  /** Where to do it: "on the old host". */
   readonly where?: string;
   readonly text?: string;
-  /** Ready to paste, one each; a command may have several lines. */
+  /** Commands to copy; each may have several lines. */
   readonly commands?: readonly string[];
-  /** "now": what can be done at once; "outage": people are without their server; "no-return": nothing undoes it. */
+  /** "now": can be done at once; "outage": the server is unavailable; "no-return": cannot be undone. */
   readonly tone?: "now" | "outage" | "no-return";
 }

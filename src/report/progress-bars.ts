@@ -6,11 +6,11 @@ import { endWords, outageOverWords, outageWords } from "./progress-words.ts";
 import { RunningWorks } from "./running-works.ts";
 
 /**
- * For a terminal: a line per running work, drawn over in place at most ten times a second. What is finished, remarked
- * or noted becomes a line that stays, above them.
+ * Progress in a terminal: one line for each running task, redrawn at most ten times a second. Finished tasks, remarks
+ * and notes become permanent lines above them.
  *
- * Between two calls the cursor stands at the start of the line below, so that a run that is killed leaves a usable
- * prompt. Nothing else may be written to the same terminal before `stop`.
+ * Between calls the cursor is at the start of the line below, so that a killed run leaves a usable prompt. Nothing else
+ * may write to the same terminal before `stop`.
  */
 export function progressBars({ write, clock, every, columns, rows, colour }: Screen): ProgressView {
   const works = new RunningWorks(() => clock.elapsed());
@@ -22,7 +22,7 @@ export function progressBars({ write, clock, every, columns, rows, colour }: Scr
     if ((works.size > 0 || outageSince !== undefined) && isDue()) draw();
   });
 
-  /** One write, so that no half-drawn state shows: back up, the lines that stay, the lines that run. */
+  /** A single write avoids flicker: cursor movement, permanent lines, running lines. */
   function draw(lasting: readonly string[] = []): void {
     const width = usableWidth();
     const back = eraseSequence(drawn, columns());
@@ -33,7 +33,7 @@ export function progressBars({ write, clock, every, columns, rows, colour }: Scr
 
   function frame(width: number): DrawnLine[] {
     const running = works.all();
-    // The cursor's line and the outage clock's are taken; lines that scrolled away can't be drawn over.
+    // One line is for the cursor and one for the outage clock; lines that scrolled out of view can't be redrawn.
     const room = Math.min(MOST_LINES, Math.max(1, (rows?.() ?? 24) - (outageSince === undefined ? 1 : 2)));
     const hidden = running.length > room ? running.length - (room - 1) : 0;
     const lines = barLines(running.slice(0, running.length - hidden), width, colour);
@@ -88,8 +88,8 @@ export function progressBars({ write, clock, every, columns, rows, colour }: Scr
 }
 
 /**
- * Row by row, since some terminals take "clear to the end" from the top row for `clear` and keep a copy of each frame.
- * Terminals wrap lines anew when the window gets narrower: what was one line may be three by now.
+ * Erases row by row, because some terminals treat "clear to the end" from the top row as `clear` and save every frame.
+ * Terminals rewrap lines when the window gets narrower, so one line may occupy several rows by now.
  */
 function eraseSequence(drawn: readonly DrawnLine[], columns: number): string {
   const rows = drawn.reduce(
@@ -108,5 +108,5 @@ function plainLine(sentence: string, width: number): DrawnLine {
 /** Milliseconds. */
 const SHORTEST = 100;
 const TICK = 250;
-/** More than anybody reads at once. */
+/** The maximum number of task lines. */
 const MOST_LINES = 8;

@@ -2,7 +2,7 @@ import { type Json, jsonLine } from "./json.ts";
 import type { Outlet, ProgressView } from "./progress-view.ts";
 import { type RunningWork, RunningWorks } from "./running-works.ts";
 
-/** For scripts: an object per line, at most one `progress` per second and work. What the fields mean is in docs/json.md. */
+/** Progress for scripts: one JSON object per line, at most one `progress` per second and task. See docs/json.md. */
 export function progressJson({ write, clock }: Outlet): ProgressView {
   const works = new RunningWorks(() => clock.elapsed());
   const told = new Map<string, number>();
@@ -56,7 +56,7 @@ function workFields({ work: { id, label, unit, total }, done, rate, remaining }:
   return { id, label, unit, done, total: total ?? null, rate: tidy(rate), remaining: tidy(remaining) };
 }
 
-/** Thousandths are enough, and keep lines short. */
+/** Rounded to thousandths, to keep lines short. */
 const tidy = (value: number | undefined) => (value === undefined ? null : Math.round(value * 1000) / 1000);
 
 /** Milliseconds. */

@@ -4,12 +4,12 @@ import { beginWords, endWords, outageOverWords, outageWords, progressWords } fro
 import { RunningWorks } from "./running-works.ts";
 
 /**
- * For logs and pipes: a line when a work begins, one 10 seconds later and then every 30, one when it ends.
- * With a timer, a work that hangs goes on telling that it does.
+ * Progress for logs and pipes: a line when a task begins, one 10 seconds later and then every 30, and one when it ends.
+ * With a timer, a task that hangs is still reported.
  */
 export function progressLines({ write, clock, every }: Outlet): ProgressView {
   const works = new RunningWorks(() => clock.elapsed());
-  /** When each work's next line is due. */
+  /** When the next line of each task is due. */
   const due = new Map<string, number>();
   let outageSince: number | undefined;
   let stopped = false;

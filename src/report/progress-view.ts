@@ -1,28 +1,28 @@
 import type { Machine } from "../system/machine.ts";
 import type { Progress } from "../system/progress.ts";
 
-/** Progress that somebody looks at. Whoever made it calls `stop`, also after a failure. */
+/** Progress that is displayed. The caller must call `stop`, also after a failure. */
 export interface ProgressView extends Progress {
-  /** The outage clock runs from here (milliseconds since 1970), until it is called with undefined. */
+  /** Starts the outage clock at this time (milliseconds since 1970); undefined stops it. */
   outage(since: number | undefined): void;
-  /** Takes what is unfinished off the screen and ends the timer. May be called twice; notes still come through after it. */
+  /** Removes running tasks from the screen and stops the timer. May be called twice; notes are still shown after it. */
   stop(): void;
 }
 
-/** What a view writes to and learns the time from. */
+/** What a view needs: an output, a clock and a timer. */
 export interface Outlet {
   /** Never throws. */
   readonly write: (text: string) => void;
   readonly clock: Pick<Machine, "now" | "elapsed">;
-  /** Runs `act` every so often until the function it hands back is called. Without it a view changes only when it is told something. */
+  /** Runs `act` repeatedly until the returned function is called. Without it a view is updated only by calls. */
   readonly every?: (milliseconds: number, act: () => void) => () => void;
 }
 
-/** An outlet that can be drawn over. */
+/** An output that can be redrawn. */
 export interface Screen extends Outlet {
-  /** Asked each time something is drawn, since windows change their size. */
+  /** Called on every redraw, because the window size may change. */
   readonly columns: () => number;
-  /** Its height; 24 when nobody knows. */
+  /** The height in lines; 24 when unknown. */
   readonly rows?: () => number;
   readonly colour: boolean;
 }

@@ -34,9 +34,9 @@ export function outageOverWords(since: number, now: number): string {
   return `outage over after ${formatDuration(Math.max(0, now - since) / 1000)}`;
 }
 
-/** "12 s left", "- left" while nobody can tell; "for 12 s" where there is no whole to be left of. */
+/** "12 s left"; "- left" while it is unknown; "for 12 s" without a total. */
 export function timeWords({ work: { total }, seconds, remaining }: RunningWork): string {
-  // Tenths of a second would claim more than an estimate knows.
+  // An estimate is not precise to tenths of a second.
   if (total === undefined) return `for ${formatDuration(Math.floor(seconds))}`;
   return `${formatDuration(remaining === undefined ? undefined : Math.ceil(remaining))} left`;
 }

@@ -1,8 +1,8 @@
 /**
- * How fast work goes, from what was done in the last two minutes, in buckets of a second.
+ * The rate of a task over the last two minutes, in buckets of one second.
  *
- * Times are milliseconds of a clock that doesn't jump; one that goes back is taken for standing still.
- * What is not known yet, or can't be known, is undefined: never a guess, never negative, never NaN.
+ * Times are milliseconds of a monotonic clock; a time that goes back is treated as unchanged.
+ * An unknown rate or duration is undefined: never a guess, negative or NaN.
  */
 export class Rate {
   readonly #began: number;
@@ -13,14 +13,14 @@ export class Rate {
     this.#began = now;
   }
 
-  /** So many units more were done. */
+  /** Adds units that were completed. */
   add(units: number, now: number): void {
     if (!Number.isFinite(units) || units <= 0) return;
     const second = this.#moveTo(now);
     this.#buckets[second % WINDOW]! += units;
   }
 
-  /** Units per second; undefined in the first two seconds. 0 means that nothing moved for two minutes. */
+  /** Units per second; undefined in the first two seconds. 0 means no progress for two minutes. */
   perSecond(now: number): number | undefined {
     const second = this.#moveTo(now);
     const sinceBegin = Math.max(now - this.#began, this.#latest * 1000);
@@ -29,7 +29,7 @@ export class Rate {
     return this.#buckets.reduce((sum, units) => sum + units, 0) / ((sinceBegin - windowBegan) / 1000);
   }
 
-  /** Seconds until `left` more units are done; undefined in the first five seconds, while nothing moves, and beyond 99 days. */
+  /** Seconds until `left` more units are done; undefined in the first five seconds, without progress, and beyond 99 days. */
   remaining(left: number, now: number): number | undefined {
     const rate = this.perSecond(now);
     if (rate === undefined || now - this.#began < FORESEEN_AFTER) return undefined;

@@ -1,19 +1,19 @@
 import { type Hidden, isAnyCase, StandIns } from "./stand-ins.ts";
 
-/** What else is left out, beside the given names and what looks like a person's id or an address. */
+/** What else is redacted, in addition to the given names, Matrix ids and addresses. */
 export interface RedactOptions {
-  /** The folders and files in absolute paths, but for those that every system has, and for these. */
+  /** Redacts folders and files in absolute paths, except those that every system has and those in `keep`. */
   readonly paths?: { readonly keep: readonly string[] };
 }
 
 /**
- * Leaves names out of texts, the same name always by the same stand-in.
+ * Redacts names in texts. The same name always gets the same placeholder.
  *
  * - The given names, the longest first, as whole words: "old" is not touched in "older". A name with a dot, a colon or
  *   an @ in it says whose it is wherever it stands: a longer word around it gets a stand-in of its own.
  * - What looks like an id (`@user:host`, `#name:host`, `!name:host`), like `user@host`, or like an address of IPv4 or
  *   IPv6, given or not. Loopback and "any" addresses stay, since they are everybody's, and so does `root@`.
- * - If asked, the parts of paths that a person chose.
+ * - With the option `paths`, the user-chosen parts of paths.
  */
 export function textRedactor(
   hidden: readonly Hidden[],
@@ -65,7 +65,7 @@ export function textRedactor(
     });
 }
 
-/** The longest given name that it begins with goes first; then each part that is not known to be everybody's. */
+/** Replaces the longest given name at the beginning first, then each part that is not a generic folder. */
 function redactPath(path: string, standIns: StandIns, kept: ReadonlySet<string>): string {
   const [, body = "", ending = ""] = /^(.*?)([.!]*)$/su.exec(path)!;
   const parts = body.split("/");
@@ -82,7 +82,7 @@ function partsOf(parts: readonly string[], standIns: StandIns, kept: ReadonlySet
     const given = standIns.given(part);
     if (given !== undefined) return given;
     if (part === "" || part === "~" || part === ".." || kept.has(part)) return part;
-    // What kind of file it is says nothing about whose it is.
+    // The file extension reveals nothing private.
     const ending = index === parts.length - 1 ? /.\.([a-z]{1,5}[0-9]?)$/.exec(part)?.[1] : undefined;
     if (ending === undefined) return standIns.for("folder", part);
     return `${standIns.for("file", part)}.${standIns.given(ending) ?? ending}`;
@@ -118,7 +118,7 @@ const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 type Groups = Readonly<Record<string, string | undefined>>;
 const groupsOf = (all: readonly unknown[]) => all.at(-1) as Groups;
 
-/** Undefined for what only looks like one. */
+/** Undefined for text that only looks like an IPv4 address. */
 function canonicalV4(text: string): string | undefined {
   return text.split(".").every((part) => Number(part) <= 255) ? text : undefined;
 }
@@ -129,12 +129,12 @@ function canonicalV6(text: string): string | undefined {
 }
 
 const LETTER = "[\\p{L}\\p{N}\\p{M}]";
-/** Where a word begins: also behind "%3A" and "\n", which end in a letter that is not theirs. */
+/** The beginning of a word, also after escapes such as "%3A" and "\n". */
 const BEGINNING = `(?:(?<!${LETTER})|(?<=%[0-9A-Fa-f]{2}|\\\\[bfnrt]))`;
 const V4 = "(?:\\d{1,3}\\.){3}\\d{1,3}";
 const HOST = "(?:\\[[0-9A-Fa-f:.]+\\]|[\\p{L}\\p{N}](?:[\\p{L}\\p{N}.\\-]*[\\p{L}\\p{N}])?)";
 const DOMAIN = `(?:(?:[\\p{L}\\p{N}\\-]+\\.)+\\p{L}(?:[\\p{L}\\p{N}\\-]*[\\p{L}\\p{N}])?|${V4}(?!${LETTER}|\\.\\d)|\\[[0-9A-Fa-f:.]+\\])`;
-/** "worker@one.service" is a unit of systemd and nobody's mail. */
+/** "worker@one.service" is a systemd unit, not a mail address. */
 const UNIT = "(?![\\p{L}\\p{N}_.\\-]*\\.(?:service|socket|timer|target|mount|slice)(?![\\p{L}\\p{N}]))";
 const LOOKS = [
   `${BEGINNING}(?<sign>[@#!])(?<name>[^\\s:"'\`<>()\\[\\]{},;@#]+):(?<server>${HOST})(?<port>:\\d+(?![\\p{L}\\p{N}]|\\.\\d))?`,

@@ -3,20 +3,20 @@ import type { Page } from "./page.ts";
 import { type RedactOptions, textRedactor } from "./redact-text.ts";
 import type { Hidden } from "./stand-ins.ts";
 
-/** Leaves names out of all that is told in one report; the same name gets the same stand-in in every part of it. */
+/** Redacts names in all parts of one report. The same name gets the same placeholder everywhere. */
 export interface Redactor {
   readonly text: (text: string) => string;
   /**
-   * Every string in it, however deep. Names of fields that are one plain word in camelCase are ours and stay; whoever
-   * has people's names as names of fields must not let them look like that.
+   * Redacts every string in a value, at any depth. Field names in camelCase are kept, so private names that are used as
+   * field names must not look like that.
    */
   readonly value: <T>(value: T) => T;
-  /** Their ids and levels stay: they are ours, and what `--accept` refers to. */
+  /** Redacts findings, except their ids and levels, which `--accept` refers to. */
   readonly findings: (findings: readonly Finding[]) => Finding[];
   readonly page: (page: Page) => Page;
 }
 
-/** A redactor for one report; `textRedactor` says what it finds beside the given names. */
+/** A redactor for one report; see `textRedactor` for what it redacts in addition to the given names. */
 export function redactor(hidden: readonly Hidden[], options: RedactOptions = {}): Redactor {
   const text = textRedactor(hidden, options);
 
@@ -56,7 +56,7 @@ export function redactor(hidden: readonly Hidden[], options: RedactOptions = {})
   return { text, value, findings, page };
 }
 
-/** Two names may come to the same stand-in, such as those that differ in case; neither of their values may get lost. */
+/** Two field names may get the same placeholder, for example if they differ only in case; both values are kept. */
 function freeName(name: string, taken: ReadonlyMap<string, unknown>): string {
   let free = name;
   for (let number = 2; taken.has(free); number += 1) free = `${name} (${number})`;

@@ -1,21 +1,21 @@
 import type { Work } from "../system/progress.ts";
 import { Rate } from "./rate.ts";
 
-/** A piece of work that has begun and has not ended, with what there is to say about it now. */
+/** A running task and its current state. */
 export interface RunningWork {
   readonly work: Work;
   readonly done: number;
   /** Seconds since it began. */
   readonly seconds: number;
-  /** Units per second of late; undefined until enough was seen. */
+  /** Recent units per second; undefined until it can be measured. */
   readonly rate: number | undefined;
-  /** Seconds; undefined when nobody can know. */
+  /** Seconds; undefined when unknown. */
   readonly remaining: number | undefined;
-  /** Units per second from its beginning; undefined where that would be a chance figure. */
+  /** Mean units per second since the beginning; undefined when it is too short to be meaningful. */
   readonly meanRate: number | undefined;
 }
 
-/** Keeps count of the works that are under way. An id that never began is taken no notice of. */
+/** The running tasks. Unknown ids are ignored. */
 export class RunningWorks {
   readonly #elapsed: () => number;
   readonly #running = new Map<string, { work: Work; began: number; done: number; rate: Rate }>();
@@ -25,7 +25,7 @@ export class RunningWorks {
     this.#elapsed = elapsed;
   }
 
-  /** A work that begins again begins at nothing. */
+  /** Begins a task; if it is already running, it starts again at 0. */
   begin(work: Work): RunningWork {
     const began = this.#elapsed();
     this.#running.set(work.id, { work, began, done: 0, rate: new Rate(began) });
@@ -41,7 +41,7 @@ export class RunningWorks {
     return true;
   }
 
-  /** Takes it off the list, handing out its last state. */
+  /** Removes a task and returns its last state. */
   end(id: string): RunningWork | undefined {
     const last = this.find(id);
     this.#running.delete(id);
@@ -59,7 +59,7 @@ export class RunningWorks {
       done,
       seconds,
       rate: rate.perSecond(now),
-      // A total that was passed was a guess; what is left of it says nothing.
+      // A total that was exceeded was wrong, so the remaining time is unknown.
       remaining:
         work.total === undefined || done > work.total ? undefined : rate.remaining(work.total - done, now),
       meanRate: seconds >= 1 && done > 0 ? done / seconds : undefined,

@@ -1,13 +1,13 @@
-/** A name that is to be left out, and what stands in its place. */
+/** A name to redact, and its placeholder. */
 export interface Hidden {
   readonly text: string;
-  /** Such as "server-1". It must not hold any of the names itself. */
+  /** Such as "server-1". It must not contain any of the names itself. */
   readonly as: string;
-  /** Whether "Old.Example.org" is the same as "old.example.org". Left out, it is for names with a dot, a colon or an @. */
+  /** Whether "Old.Example.org" is the same as "old.example.org". By default true for names with a dot, a colon or an @. */
   readonly anyCase?: boolean;
 }
 
-/** Which name has which stand-in: the given ones, and numbered ones for what is met on the way. */
+/** The placeholders of names: given ones, and numbered ones for names that are found in the text. */
 export class StandIns {
   readonly #given = new Map<string, string>();
   readonly #met = new Map<string, string>();
@@ -19,12 +19,12 @@ export class StandIns {
     this.#taken = new Set(hidden.map(({ as }) => as.toLowerCase()));
   }
 
-  /** What was given for this whole name, if anything was. */
+  /** The given placeholder of this name, if there is one. */
   given(name: string): string | undefined {
     return this.#given.get(keyOf(name, false)) ?? this.#given.get(keyOf(name, true));
   }
 
-  /** What was given for it, or else the next "KIND-N" that is nobody's yet: always the same one for the same name. */
+  /** The given placeholder, or the next free "KIND-N"; always the same for the same name. */
   for(kind: string, name: string): string {
     const known = this.given(name) ?? this.#met.get(`${kind} ${name}`);
     if (known !== undefined) return known;

@@ -4,16 +4,16 @@ import type { Look } from "./text.ts";
 
 export interface TableColumn {
   readonly name: string;
-  /** Numbers and sizes stand at the right, and are never shortened. */
+  /** "right" for numbers and sizes, which are never truncated. */
   readonly align?: "left" | "right";
 }
 
 /**
- * A table for eyes; every line ends with a line break and is no wider than `look.columns`.
+ * A table as text; every line ends with a line break and is no wider than `look.columns`.
  *
- * Where there is too little room the widest texts end in an ellipsis. Where there is far too little each row becomes
- * a block of "name: value" lines, in which nothing is shortened, and empty cells are left out. There a word that is
- * longer than a line stays whole. Cells that a row lacks are empty.
+ * If there is not enough room, the widest texts are truncated with an ellipsis. If there is far too little, each row
+ * becomes a block of "name: value" lines, in which nothing is truncated, empty cells are left out, and a word that is
+ * longer than a line is not broken. Missing cells are empty.
  */
 export function tableText(
   columns: readonly TableColumn[],
@@ -35,7 +35,7 @@ export function tableText(
         const side = columns[index]!.align === "right" ? "left" : "right";
         const isLast = index === row.length - 1;
         const cell = fit(text, widths[index]!);
-        // No spaces at the end of a line: they would be copied along.
+        // No trailing spaces, which would be copied too.
         return how(isLast && side === "right" ? cell : pad(cell, widths[index]!, side));
       })
       .join(GAP)
@@ -48,7 +48,7 @@ export function tableText(
   ].join("");
 }
 
-/** Takes from the widest text column, cell by cell; undefined when they would become too narrow to say anything. */
+/** Narrows the widest text column, cell by cell; undefined when a column would become too narrow. */
 function shrunk(
   natural: readonly number[],
   columns: readonly TableColumn[],
@@ -79,5 +79,5 @@ function blocks(names: readonly string[], cells: readonly (readonly string[])[],
 
 const GAP = "  ";
 const INDENT = "  ";
-/** Cells of a text column that still say something. */
+/** Minimum width of a text column in cells. */
 const LEAST = 12;

@@ -1,16 +1,16 @@
 import type { Finding, Level } from "./finding.ts";
 
-/** From harmless to final. */
+/** In increasing severity. */
 export const LEVELS: readonly Level[] = ["ok", "note", "warning", "blocker"];
 
-/** How many findings of each level there are; every level is there, also with none. */
+/** The number of findings of each level, including 0. */
 export function tally(findings: readonly Finding[]): Record<Level, number> {
   const counts: Record<Level, number> = { ok: 0, note: 0, warning: 0, blocker: 0 };
   for (const { level } of findings) counts[level] += 1;
   return counts;
 }
 
-/** The gravest first: "1 blocker, 2 warnings, 12 ok". */
+/** The most severe first: "1 blocker, 2 warnings, 12 ok". */
 export function tallyText(findings: readonly Finding[]): string {
   const counts = tally(findings);
   const parts = LEVELS.toReversed()

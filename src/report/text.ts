@@ -4,7 +4,7 @@ import { LEVEL_PAINT, paint } from "./colour.ts";
 import type { Finding, Level } from "./finding.ts";
 import { LEVELS, tallyText } from "./tally.ts";
 
-/** What the text is shown on. */
+/** How text is displayed. */
 export interface Look {
   /** Width in characters. */
   readonly columns: number;
@@ -12,11 +12,11 @@ export interface Look {
 }
 
 /**
- * Findings for eyes, with a summary as the last line; ends with a line break.
+ * Findings as text, with a summary as the last line; ends with a line break.
  *
- * The gravest come last, as the end is what a person sees. Warnings and blockers show their id, since that is what
- * they are accepted by. Of long evidence, but for a diff, the first lines are shown, and if it is to be `brief` none where
- * all is well; the JSON view has all of it.
+ * The most severe come last, because the end of the output is seen first. Warnings and blockers show the id by which
+ * they can be accepted. Long evidence is shortened, except a diff; with `brief`, findings of level "ok" have no
+ * evidence. The JSON output has all of it.
  */
 export function findingsText(findings: readonly Finding[], look: Look, brief = false): string {
   const ordered = LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
@@ -46,7 +46,7 @@ export function findingText(finding: Finding, { columns, colour }: Look): string
   return lines.map((line, index) => `${index === 0 ? word : " ".repeat(GUTTER)}${line}\n`).join("");
 }
 
-/** A part of a longer text, below its title; ends with a line break. One with nothing in it is left out whole. */
+/** A section of a longer text with its title; ends with a line break. An empty section is left out. */
 export function sectionText(title: string, body: string, { columns, colour }: Look): string {
   if (body.trim() === "") return "";
   const heading = fit(clean(title), textWidth(columns));
@@ -62,12 +62,12 @@ export function noteText(note: string, { columns }: Look): string {
     .join("");
 }
 
-/** A failure in words, with its hint as a line of its own; ends with a line break. */
+/** An error as text, with its hint on a separate line; ends with a line break. */
 export function errorText(error: unknown, { columns, colour }: Look): string {
   const width = textWidth(columns);
   const message = error instanceof Error ? error.message : String(error);
   const what =
-    error instanceof Interrupted ? `${message}; run the same command again to go on` : `error: ${message}`;
+    error instanceof Interrupted ? `${message}; run the same command again to continue` : `error: ${message}`;
   const hint = error instanceof MigrationError ? error.hint : undefined;
   const [first, ...rest] = wrap(clean(what), width);
   const lines = [paint(first ?? "", "red", colour), ...rest];

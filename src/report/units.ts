@@ -1,11 +1,11 @@
 import type { Work } from "../system/progress.ts";
 
-/** Binary multiples, as `ls -lh` and disk tools count: "512 B", "1.4 GiB". A size nobody can know is "-". */
+/** Binary multiples, as `ls -lh` and disk tools count: "512 B", "1.4 GiB". An unknown size is "-". */
 export function formatBytes(bytes: number): string {
   if (!usable(bytes)) return "-";
   let value = Math.round(bytes);
   let unit = 0;
-  // What would be rounded to 1024 belongs to the next unit: "1.0 MiB", never "1024 KiB".
+  // A value that would be rounded to 1024 is shown in the next unit: "1.0 MiB", never "1024 KiB".
   while (unit < BYTE_UNITS.length - 1 && Math.round(value) >= 1024) {
     value /= 1024;
     unit += 1;
@@ -13,7 +13,7 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : short(value)} ${BYTE_UNITS[unit]!}`;
 }
 
-/** Grouped by threes: "1,234,567". The same in every locale, since people paste it into tickets. */
+/** With thousands separators: "1,234,567". The same in every locale, because output is pasted into tickets. */
 export function formatCount(count: number): string {
   if (!usable(count)) return "-";
   return Math.round(count)
@@ -27,7 +27,7 @@ export function formatAmount(amount: number, unit: Work["unit"]): string {
   return `${formatCount(amount)} ${Math.round(amount) === 1 ? unit.slice(0, -1) : unit}`;
 }
 
-/** "1.2 / 2.7 GiB", "12 / 1,234 files": the unit is said once where both share it. */
+/** "1.2 / 2.7 GiB", "12 / 1,234 files": the unit is shown once if both have the same. */
 export function formatShare(done: number, total: number, unit: Work["unit"]): string {
   const [part, partUnit] = formatAmount(done, unit).split(" ") as [string, string?];
   const whole = formatAmount(total, unit);
@@ -55,7 +55,7 @@ export function formatDuration(seconds: number | undefined): string {
   return `${Math.floor(hours / 24)} d ${twoDigits(hours % 24)} h`;
 }
 
-/** A clock that runs: always minutes and seconds, so that it doesn't change its shape after a minute. */
+/** A running clock: always minutes and seconds, so that its format doesn't change after a minute. */
 export function formatClock(seconds: number): string {
   const whole = usable(seconds) ? Math.floor(seconds) : 0;
   const hours = Math.floor(whole / 3600);
@@ -64,7 +64,7 @@ export function formatClock(seconds: number): string {
   return hours > 0 ? `${hours} h ${rest}` : rest;
 }
 
-/** Whole percents, rounded down: 100 means all of it. Undefined when the whole is unknown or was passed. */
+/** Whole percent, rounded down: 100 means complete. Undefined when the total is unknown or was exceeded. */
 export function percentOf(done: number, total: number | undefined): number | undefined {
   if (total === undefined || !usable(total) || !usable(done) || done > total) return undefined;
   return total === 0 ? 100 : Math.floor((done / total) * 100);

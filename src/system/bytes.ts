@@ -1,2 +1,2 @@
-/** Bytes on the move. They are pulled, so a slow disk slows the reader and memory stays flat. */
+/** A byte stream. It is pulled by its reader, so a slow consumer slows the source and memory use stays constant. */
 export type Bytes = AsyncIterable<Uint8Array>;

@@ -3,15 +3,15 @@ import { basename } from "node:path";
 
 /** A process that has a file open. */
 export interface FileUser {
-  /** Undefined for one that holds a lock and cannot be seen from here, as in a container's own world. */
+  /** Undefined for a process that holds a lock but is not visible here, for example in another PID namespace. */
   readonly pid: number | undefined;
-  /** The program's name, without its arguments; empty where it is not known. */
+  /** The program's name, without its arguments; empty when unknown. */
   readonly program: string;
 }
 
 /**
- * Who has one of these files open, by whatever folder's name: told by their inodes. Processes of others whose files we may not
- * list are found by the locks that they hold, as far as they hold any. Without `self`, which may have it open too.
+ * The processes that have one of these files open, compared by inode. Processes whose open files may not be listed are
+ * found only by the locks that they hold. The process `self` is left out.
  */
 export function usersOfFiles(paths: readonly string[], self: number): FileUser[] {
   const files = paths.flatMap((path) => statOf(path) ?? []);
@@ -28,7 +28,7 @@ export function usersOfFiles(paths: readonly string[], self: number): FileUser[]
   for (const pid of lockHolders(readFileSync("/proc/locks", "utf8"), files)) {
     if (pid === self || found.has(pid)) continue;
     const seen = existsInProc(pid);
-    // Of a process that was looked into, it is known that this is another file.
+    // The open files of this process were compared above, so the lock is on another file.
     if (seen && !closed.has(pid)) continue;
     found.set(pid, { pid: seen ? pid : undefined, program: seen ? programOf(String(pid)) : "" });
   }
@@ -50,11 +50,11 @@ export function lockHolders(text: string, files: readonly Identity[]): number[] 
   });
 }
 
-/** As the C library has it: makedev(3). */
+/** As in the C library: makedev(3). */
 const major = (dev: bigint) => ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
 const minor = (dev: bigint) => (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
 
-/** Undefined when we may not see what it has open. */
+/** Undefined when its open files may not be listed. */
 function hasOpen(pid: string, names: ReadonlySet<string>, files: readonly Identity[]): boolean | undefined {
   const folder = `/proc/${pid}/fd`;
   let descriptors: string[];
@@ -65,20 +65,20 @@ function hasOpen(pid: string, names: ReadonlySet<string>, files: readonly Identi
   }
   return descriptors.some((descriptor) => {
     const link = optional(() => readlinkSync(`${folder}/${descriptor}`));
-    // A look at a file on a disk that does not answer would never come back: only at what may be it.
+    // stat() on a hung file system would block for ever, so only files with a matching name are checked.
     if (link === undefined || !names.has(basename(link))) return false;
     const found = statOf(`${folder}/${descriptor}`);
     return found !== undefined && files.some(({ dev, ino }) => dev === found.dev && ino === found.ino);
   });
 }
 
-/** The first argument: the kernel's own name for a process is that of a thread. */
+/** From the first argument, because the kernel's name of a process is that of a thread. */
 const programOf = (pid: string) =>
   basename(optional(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"))?.split("\0")[0] ?? "");
 const existsInProc = (pid: number) => pid > 0 && statOf(`/proc/${pid}`) !== undefined;
 const statOf = (path: string) => optional(() => statSync(path, { bigint: true }));
 
-/** A process or a file may be gone, or not ours to look at. */
+/** The process or file may be gone, or access may be denied. */
 function optional<T>(read: () => T): T | undefined {
   try {
     return read();

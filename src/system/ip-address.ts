@@ -1,4 +1,4 @@
 import { isIP } from "node:net";
 
-/** Which kind of IP address a text is; 0 when it is none. */
+/** The IP version of an address; 0 when the text is not an IP address. */
 export const addressFamily = (text: string) => isIP(text) as 0 | 4 | 6;

@@ -4,11 +4,11 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, freemem, hostname, tmpdir, totalmem, userInfo } from "node:os";
 import { type FileUser, usersOfFiles } from "./file-users.ts";
 
-/** Facts about the host and the process that everything else needs, so that tests can hand in others. */
+/** The host and the process, as an interface so that tests can replace them. */
 export interface Machine {
   /** Milliseconds since 1970, UTC. */
   now(): number;
-  /** Milliseconds from an arbitrary start that never jump when the clock is set. */
+  /** Milliseconds of a monotonic clock with an arbitrary start. */
   elapsed(): number;
   wait(milliseconds: number, signal?: AbortSignal): Promise<void>;
   readonly hostname: string;
@@ -23,17 +23,17 @@ export interface Machine {
   readonly temporary: string;
   random(bytes: number): Uint8Array;
   uuid(): string;
-  /** When the process with this id began, in the kernel's ticks since boot; undefined when there is none. */
+  /** The start time of a process in clock ticks since boot; undefined when it does not exist. */
   processStart(pid: number): string | undefined;
-  /** Every process that we may see, with its arguments and, where we may know it, its working folder. */
+  /** All visible processes, with their arguments and, if accessible, their working directory. */
   processes(): readonly Running[];
-  /** Who else has one of these files open; see `usersOfFiles`. Links are followed. */
+  /** The other processes that have one of these files open; see `usersOfFiles`. Symbolic links are followed. */
   usersOf(paths: readonly string[]): readonly FileUser[];
-  /** The names of the processes above this one, its own parent first: what ends when a connection is lost. */
+  /** The names of the processes above this one, its own parent first: tells what ends with a lost connection. */
   ancestors(): readonly string[];
-  /** Bytes of memory: what there is, and what a new program may take without others being swapped out. */
+  /** Total memory, and memory available to a new program without swapping, in bytes. */
   memory(): { readonly total: number; readonly available: number };
-  /** The ids of an account of this host, or undefined when it has none by that name. */
+  /** An account of this host; undefined when it does not exist. */
   account(name: string): Account | undefined;
 }
 
@@ -120,7 +120,7 @@ function ancestorsOf(pid: number): string[] {
   return names;
 }
 
-/** proc(5), meminfo: in KiB. A container's own limit is not looked at. */
+/** proc(5), meminfo: in KiB. The limit of a container is not considered. */
 function memory(): { total: number; available: number } {
   const text = optional(() => readFileSync("/proc/meminfo", "utf8")) ?? "";
   const kibibytes = (name: string) =>
@@ -132,7 +132,7 @@ function memory(): { total: number; available: number } {
   };
 }
 
-/** A process may be gone, or not ours to look at. */
+/** The process may be gone, or access may be denied. */
 function optional<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -141,14 +141,14 @@ function optional<T>(read: () => T): T | undefined {
   }
 }
 
-/** Through getent, as accounts may live in a directory service and not in /etc/passwd. */
+/** Uses getent, because accounts may be in a directory service and not in /etc/passwd. */
 function accountOf(name: string): Account | undefined {
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$/.test(name)) return undefined;
   try {
     const line = execFileSync("getent", ["passwd", name], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "ignore"],
-      // A directory service that does not answer must not hold everything.
+      // A hung directory service must not block the run.
       timeout: 5000,
       killSignal: "SIGKILL",
     });

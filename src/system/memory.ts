@@ -1,13 +1,13 @@
 /**
- * Memory for bytes on their way. The garbage collector learns of it late and works for it hard: a stream of gigabytes
- * costs it more than all that is done with the bytes. So who has used such bytes up gives them back.
+ * Buffers for streams. The garbage collector frees them late and at a high cost: for a stream of gigabytes more than
+ * all other processing. Therefore the last user of a buffer releases it explicitly.
  */
 const lent = new WeakSet<ArrayBufferLike>();
 
-/** Of each view that `share` gave out, how many of its kind are not given back yet. */
+/** For each view made by `share`, how many views of the same buffer are not released yet. */
 const shared = new WeakMap<Uint8Array, { left: number }>();
 
-/** So many bytes, of anything, that may be given back. */
+/** Allocates an uninitialized buffer that may be released with `giveBack`. */
 export function lend(size: number): Buffer<ArrayBuffer> {
   const bytes = Buffer.allocUnsafeSlow(size);
   lent.add(bytes.buffer);
@@ -15,9 +15,8 @@ export function lend(size: number): Buffer<ArrayBuffer> {
 }
 
 /**
- * What nobody else has a look at may be given back too: all of the memory in which it lies is its own.
- * Frames and tar hand out several views of one such chunk: so nobody may put `givingBack` behind `Channel.receive` or
- * `unpackTar`.
+ * Marks a buffer from elsewhere as releasable. Nothing else may use its memory. Frames and tar yield several views of
+ * one chunk, so `givingBack` must not be used behind `Channel.receive` or `unpackTar`.
  */
 export function adopt<T extends Uint8Array>(bytes: T): T {
   lent.add(bytes.buffer);
@@ -25,8 +24,8 @@ export function adopt<T extends Uint8Array>(bytes: T): T {
 }
 
 /**
- * Frees the memory of a chunk, which has no bytes afterwards: to be called by who is the last to look at it. Nothing
- * happens for a chunk whose memory was not lent, or that the other of two has not given back yet.
+ * Frees the memory of a chunk, which is empty afterwards; to be called by its last user. Does nothing when the memory
+ * was not allocated or adopted here, or while another view made by `share` is in use.
  */
 export function giveBack(chunk: Uint8Array): void {
   const given = shared.get(chunk);
@@ -38,8 +37,8 @@ export function giveBack(chunk: Uint8Array): void {
 }
 
 /**
- * The same bytes for two, each of whom may give back what it got: when both have, the memory is freed. A view that
- * somebody makes of one of them is not known here, and frees nothing.
+ * Two views of the same bytes for two users. The memory is freed when both views have been released. Releasing a
+ * further view of one of them frees nothing.
  */
 export function share(chunk: Uint8Array): readonly [Uint8Array, Uint8Array] {
   if (!lent.delete(chunk.buffer)) return [chunk, chunk];
@@ -49,7 +48,7 @@ export function share(chunk: Uint8Array): readonly [Uint8Array, Uint8Array] {
   return views;
 }
 
-/** It is needed once more, by whoever gives it away: nobody frees it. */
+/** Makes a chunk non-releasable, because it is needed again. */
 export function hold(chunk: Uint8Array): Uint8Array {
   lent.delete(chunk.buffer);
   return chunk;

@@ -1,27 +1,27 @@
-/** What a long piece of work tells while it runs. Every call returns at once and never throws. */
+/** Receives the progress of long-running tasks. Every call returns at once and never throws. */
 export interface Progress {
-  /** A piece of work begins. `total` is in `unit`s; left out when nobody knows it. */
+  /** A task begins. `total` is in `unit`s; left out when it is unknown. */
   begin(work: Work): void;
-  /** So many more units are done, since the last call for this id. */
+  /** The number of units completed since the last call for this id. */
   advance(id: string, units: number): void;
-  /** It ended well. */
+  /** The task completed successfully. */
   end(id: string): void;
-  /** It was found done already, or needs doing again; `why` is one sentence. */
+  /** The task is already completed, or must run again; `why` is one sentence. */
   remark(work: Pick<Work, "id" | "label">, why: string): void;
-  /** Something a person should read that belongs to no piece of work. Never a secret. */
+  /** A message for the user that belongs to no task. Never a secret. */
   note(sentence: string): void;
 }
 
 export interface Work {
   /** Stable across versions, for scripts: "export/database". */
   readonly id: string;
-  /** For people: "database". */
+  /** For messages: "database". */
   readonly label: string;
   readonly unit: "bytes" | "files" | "rows" | "notices";
   readonly total?: number;
 }
 
-/** Says nothing. For tests, and for work that is not worth a word. */
+/** Ignores all progress. For tests, and for short tasks. */
 export const silent: Progress = {
   begin() {},
   advance() {},

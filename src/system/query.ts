@@ -1,28 +1,28 @@
-/** One connection to a database, to ask it questions. Statements run one after another. */
+/** One connection to a database for queries. Statements run one after another. */
 export interface QuerySession {
   readonly engine: "postgres" | "sqlite";
   /**
-   * Each row as an object of its columns. Memory stays flat. PostgreSQL's values come as JSON has them: cast what does
-   * not fit a double to text. SQLite has 0 and 1 for booleans.
+   * Each row as an object, streamed. PostgreSQL's values are converted through JSON: cast numbers that do not fit a
+   * double to text. SQLite has 0 and 1 for booleans.
    */
   rows<Row>(sql: string): AsyncIterable<Row>;
   all<Row>(sql: string): Promise<Row[]>;
-  /** The only row. */
+  /** The only row. Throws when there is not exactly one. */
   one<Row>(sql: string): Promise<Row>;
-  /** From here on every answer is of one state of the database. Nothing can be written any more. Called once. */
+  /** Begins a read-only transaction: from here on all queries see one snapshot of the database. Call it once. */
   beginReading(): Promise<void>;
   /** May be called twice. */
   close(): Promise<void>;
 }
 
-/** All rows of an answer; for answers that are known to be small. */
+/** All rows of a result, for small results. */
 export async function gather<Row>(rows: AsyncIterable<Row>): Promise<Row[]> {
   const found: Row[] = [];
   for await (const row of rows) found.push(row);
   return found;
 }
 
-/** The only row of an answer. */
+/** The only row of a result. Throws when there is not exactly one. */
 export async function only<Row>(rows: AsyncIterable<Row>, sql: string): Promise<Row> {
   const [row, ...more] = await gather(rows);
   if (row === undefined || more.length > 0) throw new Error(`expected one row from: ${sql}`);

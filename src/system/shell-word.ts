@@ -1,12 +1,12 @@
-/** A word as a shell reads it back, quoted only where it must be, so that commands stay readable. */
+/** Quotes a word for a POSIX shell, only if necessary, so that commands stay readable. */
 export function shellWord(text: string): string {
   if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(text)) return text;
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /**
- * The words of a command as a shell would take them apart: blanks, quotes and backslashes count, nothing else does.
- * Undefined when a quote is left open. The way back from `shellWord`.
+ * Splits a command into words as a shell does. Only blanks, quotes and backslashes are interpreted. Undefined when a
+ * quote is not closed. Reverses `shellWord`.
  */
 export function shellWords(text: string): string[] | undefined {
   const words: string[] = [];
@@ -26,7 +26,7 @@ export function shellWords(text: string): string[] | undefined {
   return words;
 }
 
-/** A command, folded before its options where it is long: it can be pasted as it is. */
+/** A command as text; a long one is wrapped before its options with backslashes, so that it can be pasted. */
 export function shellCommand(words: readonly string[], width = 76): string {
   const whole = words.join(" ");
   if (whole.length <= width) return whole;

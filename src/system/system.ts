@@ -8,7 +8,7 @@ import type { ObjectStores } from "./s3/object-store.ts";
 import type { Sqlite } from "./sqlite/sqlite.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** The outside world, each part an interface with one real version, handed down from `main.ts`. */
+/** Access to the host, each part an interface with one real implementation, passed down from `main.ts`. */
 export interface System {
   readonly files: Files;
   readonly programs: Programs;
@@ -17,7 +17,7 @@ export interface System {
   readonly sqlite: Sqlite;
   readonly http: Http;
   readonly objects: ObjectStores;
-  /** Through this host's own resolvers. */
+  /** Uses this host's resolvers. */
   readonly dns: Dns;
   readonly machine: Machine;
   readonly terminal: Terminal;

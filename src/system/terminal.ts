@@ -3,30 +3,30 @@ import { confirm, isCancel, password } from "@clack/prompts";
 import { Interrupted, MigrationError } from "../errors.ts";
 import { callingPeer, type Peer } from "./programs/peer.ts";
 
-/** Where results and remarks go, and where a person may be asked. */
+/** Output of results and messages, and prompts. */
 export interface Terminal {
-  /** The result, for eyes or for a pipe: standard output. */
+  /** Writes results to standard output. */
   readonly out: (text: string) => void;
-  /** Everything else: standard error. */
+  /** Writes everything else to standard error. */
   readonly err: (text: string) => void;
-  /** A person can read and answer: standard input and standard error are both a terminal. */
+  /** Prompts are possible: standard input and standard error are both a terminal. */
   readonly interactive: boolean;
-  /** Standard error is a terminal: lines may be drawn over. */
+  /** Standard error is a terminal, so lines can be redrawn. */
   readonly drawable: boolean;
   readonly colour: boolean;
-  /** Width in characters; 80 when nobody knows. */
+  /** Width in characters; 80 when unknown. */
   readonly columns: number;
-  /** Height in lines; 24 when nobody knows. */
+  /** Height in lines; 24 when unknown. */
   readonly rows: number;
-  /** Resolves when everything given to `out` has been taken, or refused. */
+  /** Resolves when everything passed to `out` has been written or has failed. */
   settled(): Promise<void>;
-  /** True once standard output was closed by whoever read it. */
+  /** Whether the reader has closed standard output. */
   readonly outputClosed: boolean;
-  /** The program that started this one, where that is one to talk with. */
+  /** The parent process as a peer, through standard input and output. */
   caller(signal: AbortSignal): Peer;
-  /** Asks without showing what is typed. Throws `bad-usage` when there is nobody to ask. */
+  /** Prompts for a secret without echo. Throws `bad-usage` when not interactive. */
   askSecret(question: string): Promise<string>;
-  /** Throws `bad-usage` when there is nobody to ask. */
+  /** Asks a yes/no question. Throws `bad-usage` when not interactive. */
   confirm(question: string): Promise<boolean>;
 }
 
@@ -39,7 +39,7 @@ export interface Streams {
 
 export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Terminal {
   const closed = { out: false, err: false };
-  // A reader that goes away (`| head`) must not end a run that is writing a bundle.
+  // A reader that closes the pipe (`| head`) must not end a run that is writing a bundle.
   stdout.on("error", () => (closed.out = true));
   stderr.on("error", () => (closed.err = true));
   let written = Promise.resolve();
@@ -86,9 +86,13 @@ export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Term
 
 function mustBeInteractive(interactive: boolean, question: string): void {
   if (interactive) return;
-  throw new MigrationError("bad-usage", `there is nobody to ask: ${question}`, {
-    hint: "give the answer by an option, or run this in a terminal",
-  });
+  throw new MigrationError(
+    "bad-usage",
+    `cannot ask, because this is not an interactive terminal: ${question}`,
+    {
+      hint: "give the answer with an option, or run the command in a terminal",
+    },
+  );
 }
 
 function answered<T>(answer: T): Exclude<T, symbol> {

@@ -1,3 +1,3 @@
-/** Who made a bundle or a report. A test holds it against package.json. */
+/** The version in bundles and reports. A test compares it with package.json. */
 export const VERSION = "0.1.0";
 export const PROGRAM = `synlift ${VERSION}`;

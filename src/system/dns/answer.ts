@@ -2,33 +2,33 @@ import type { Reply } from "./exchange.ts";
 import type { DnsRecord, DnsType } from "./message.ts";
 
 /**
- * `found`; `no-data`: the name has no record of that type; `no-name`: there is no such name (NXDOMAIN). Then what is no
- * answer: `failed` (SERVFAIL and other codes), `refused`, `silent` (nothing came in time, or nobody listens), `garbled`,
- * and `loop`: CNAMEs that lead nowhere.
+ * `found`; `no-data`: the name has no record of that type; `no-name`: the name does not exist (NXDOMAIN). Failures:
+ * `failed` (SERVFAIL and other codes), `refused`, `silent` (time-out, or no server at the address), `garbled` (a
+ * malformed response), `loop` (a CNAME loop).
  */
 export type DnsOutcome =
   "found" | "no-data" | "no-name" | "failed" | "refused" | "silent" | "garbled" | "loop";
 
 export interface DnsAnswer {
   readonly outcome: DnsOutcome;
-  /** Those of the type that was asked for. */
+  /** The records of the requested type. */
   readonly records: readonly FoundRecord[];
-  /** The CNAMEs on the way to them, in order. */
+  /** The CNAME records that lead to them, in order. */
   readonly chain: readonly FoundRecord[];
-  /** Seconds for which a resolver remembers that there is nothing (RFC 2308, section 5); with `no-data` and `no-name`. */
+  /** How long a resolver caches a negative answer, in seconds (RFC 2308, section 5); with `no-data` and `no-name`. */
   readonly negativeTtl?: number;
-  /** The zone that says so. */
+  /** The zone of the negative answer. */
   readonly zone?: string;
 }
 
 export type FoundRecord = DnsRecord & {
-  /** Who said it: "ns1.example.org (192.0.2.53)", or a resolver's address. */
+  /** The server that returned it: "ns1.example.org (192.0.2.53)", or the address of a resolver. */
   readonly from: string;
-  /** It was said by a server of the record's own zone: the time to live is not counted down. */
+  /** Returned by an authoritative server, so the TTL is not partly elapsed. */
   readonly authoritative: boolean;
 };
 
-/** What a server's reply says of a name, going after the CNAMEs in it. */
+/** The answer in a server's reply to a query, following the CNAME records in it. */
 export function answerOf(
   reply: Reply,
   { name, type }: { readonly name: string; readonly type: DnsType },

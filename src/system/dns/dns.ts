@@ -6,25 +6,25 @@ import { type DnsServer, exchange, type Reply, serverText } from "./exchange.ts"
 import { type DnsType, isDnsName } from "./message.ts";
 import { lookUpInZones, Zones } from "./zones.ts";
 
-/** Questions to the domain name system, each with a time limit. They reject only with the signal's reason. */
+/** DNS lookups, each with a time limit. They reject only with the signal's reason. */
 export interface Dns {
-  /** Asks the resolvers, one after the other until one knows. Their times to live are counted down already. */
+  /** Queries the resolvers one after the other until one has an answer. Its TTLs may be partly elapsed. */
   ask(name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer>;
   /**
-   * Asks the zone's own servers, so that each time to live is the zone's; goes after CNAMEs from zone to zone. Where no
-   * server of a zone answers, the resolvers' answer is taken for that link, and its records say so.
+   * Queries the authoritative servers, so that each TTL is the full one; follows CNAME records from zone to zone. If no
+   * server of a zone replies, the resolvers' answer is used for that link, and its records are not `authoritative`.
    */
   lookUp(name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer>;
-  /** The same through another resolver. Its port is then the one of the zones' own servers, too. */
+  /** The same with another resolver, whose port is also used for the authoritative servers. */
   through(resolver: DnsServer): Dns;
 }
 
 export interface DnsOptions {
-  /** Those of this host when left out. */
+  /** Defaults to those of this host. */
   readonly resolvers?: readonly DnsServer[];
-  /** The port of the zones' own servers; 53 when left out. */
+  /** The port of the authoritative servers; 53 by default. */
   readonly port?: number;
-  /** Milliseconds that one try may take, and how many there are: 2,500 and 2 when left out. */
+  /** Time-out of one attempt in milliseconds, and the number of attempts: 2,500 and 2 by default. */
   readonly wait?: number;
   readonly tries?: number;
 }
@@ -35,7 +35,7 @@ export function realDns({
   wait = 2500,
   tries = 2,
 }: DnsOptions = {}): Dns {
-  /** A server that has never answered is not waited for twice; one that has may be slow with a single name. */
+  /** A server that has never replied is not queried again; one that has may just be slow for a single name. */
   const alive = new Set<string>();
   const dead = new Map<string, Reply>();
   const asking = async (
@@ -77,12 +77,12 @@ export function parseDnsServer(text: string): DnsServer {
   const address = inBrackets ?? plain ?? text;
   const number = port === undefined ? 53 : Number(port);
   if (isIP(address) !== 0 && number > 0 && number < 0x10000) return { address, port: number };
-  throw new MigrationError("bad-usage", `a resolver is an IP address, with a port if it is not 53: ${text}`, {
-    hint: "for example 192.0.2.1, 127.0.0.1:5353 or [2001:db8::1]:53",
+  throw new MigrationError("bad-usage", `not a valid resolver address: ${text}`, {
+    hint: "use an IP address, with a port if it is not 53: 192.0.2.1, 127.0.0.1:5353 or [2001:db8::1]:53",
   });
 }
 
-/** An entry that Node can't write as an address is left out: the others may do. */
+/** Entries that are not valid addresses are ignored. */
 function hostResolvers(): DnsServer[] {
   return getServers().flatMap((text) => {
     try {

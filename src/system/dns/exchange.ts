@@ -16,24 +16,24 @@ export interface DnsServer {
   readonly port: number;
 }
 
-/** "192.0.2.1", with the port where it is not the usual one. */
+/** "192.0.2.1", with the port if it is not 53. */
 export const serverText = ({ address, port }: DnsServer) =>
   port === 53 ? address : address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 
-/** What one server said: an answer; nothing; only what cannot be read; or that nobody listens there. */
+/** The reply of one server: a message, no reply, only malformed replies, or not reachable. */
 export type Reply = DnsMessage | "silent" | "garbled" | "unreachable";
 
 export interface Patience {
-  /** Milliseconds that one try may take. */
+  /** Time-out of one attempt in milliseconds. */
   readonly wait: number;
-  /** How often one server is asked before it counts as silent. */
+  /** The number of attempts before a server counts as silent. */
   readonly tries: number;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Asks one server: by UDP, again when nothing comes, and by TCP when the answer was cut off (RFC 1035, RFC 7766). What
- * comes from elsewhere, or answers another question, is overlooked. Rejects only with the signal's reason.
+ * Queries one server: over UDP, with retries, and over TCP when the reply was truncated (RFC 1035, RFC 7766). Replies
+ * from other addresses or to other queries are ignored. Rejects only with the signal's reason.
  */
 export async function exchange(
   server: DnsServer,
@@ -42,7 +42,7 @@ export async function exchange(
 ): Promise<Reply> {
   let reply: Reply = "silent";
   for (let attempt = 0; attempt < tries; attempt++) {
-    // A new socket has a new port: together with the number it is what a forger would have to guess.
+    // A new socket has a new port, which makes it harder to forge a reply.
     const question = { ...asked, id: randomInt(0x10000) };
     const first = await overUdp(server, question, wait, signal);
     signal?.throwIfAborted();
@@ -86,9 +86,9 @@ function overUdp(
       if (message === "garbled") heard = message;
       else if (message) done(message);
     });
-    // Once connected, the kernel hands us only what comes from that address and port.
+    // On a connected socket the kernel delivers only datagrams from that address and port.
     const connected = (error?: Error) => {
-      // Node hands a missing route to this callback, and the socket is then none that can be sent on.
+      // Node passes the error of a missing route to this callback; the socket cannot be used then.
       if (error) done("unreachable");
       else socket.send(questionBytes(question));
     };

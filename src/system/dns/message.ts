@@ -23,7 +23,7 @@ export type DnsValue =
       readonly target: string;
     }
   | { readonly type: "CAA"; readonly critical: boolean; readonly tag: string; readonly value: string }
-  /** Of its parameters only the address hints (RFC 9460, section 7.3). */
+  /** Of its parameters only the address hints are read (RFC 9460, section 7.3). */
   | {
       readonly type: "HTTPS";
       readonly priority: number;
@@ -35,23 +35,23 @@ export interface DnsQuestion {
   readonly id: number;
   readonly name: string;
   readonly type: DnsType;
-  /** Whether the server is asked to find the answer elsewhere. */
+  /** Whether recursion is requested. */
   readonly recurse: boolean;
 }
 
 export interface DnsMessage {
   /** "NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", … */
   readonly code: string;
-  /** The server says that it answers for its own zone. */
+  /** The server claims to be authoritative. */
   readonly authoritative: boolean;
   readonly answers: readonly DnsRecord[];
   readonly authorities: readonly DnsRecord[];
 }
 
-/** dns-packet writes and reads types that it has no name for under their number; HTTPS is 65. */
+/** dns-packet uses the number for types that it does not know; HTTPS is 65. */
 const HTTPS = "UNKNOWN_65";
 
-/** A name as it can be asked for: labels of 1 to 63 bytes, 253 in all (RFC 1035, section 2.3.4). */
+/** A valid name for a query: labels of 1 to 63 bytes, at most 253 bytes in all (RFC 1035, section 2.3.4). */
 export const isDnsName = (name: string) =>
   name.length <= 253 && /^(?:[\x21-\x2d\x2f-\x7e]{1,63}\.)*[\x21-\x2d\x2f-\x7e]{1,63}$/.test(name);
 
@@ -64,17 +64,17 @@ export function questionBytes({ id, name, type, recurse }: DnsQuestion): Buffer 
   });
 }
 
-/** Whether these bytes claim to answer that question, and were cut off to fit into a datagram. */
+/** Whether this is a truncated reply to the question (TC flag). */
 export const isCutOff = (bytes: Buffer, { id }: DnsQuestion) =>
   bytes.length >= 12 && bytes.readUInt16BE(0) === id && (bytes[2]! & 0x82) === 0x82;
 
-/** What these bytes answer; undefined when they are no answer to that question. Throws when they cannot be read. */
+/** Parses a reply; undefined when it does not belong to the question. Throws when it is malformed. */
 export function answerFrom(bytes: Buffer, question: DnsQuestion): DnsMessage | undefined {
   // `rcode` is there, but not in the types.
   const packet = decode(bytes) as ReturnType<typeof decode> & { rcode: string };
   const [asked, ...more] = packet.questions ?? [];
   if (packet.id !== question.id || !packet.flag_qr || more.length > 0) return undefined;
-  // A server that refuses may leave the question out.
+  // A server that returns an error may leave the question out.
   const settled = packet.rcode === "NOERROR" || packet.rcode === "NXDOMAIN";
   if (!asked && settled) return undefined;
   if (asked && (cleanName(asked.name) !== cleanName(question.name) || typeOf(asked.type) !== question.type))
@@ -110,7 +110,7 @@ export function valueText(value: DnsValue): string {
 const cleanName = (name: string) => (name === "." ? name : name.toLowerCase().replace(/\.$/, ""));
 const typeOf = (type: string) => (type === HTTPS ? "HTTPS" : type);
 
-/** Nothing for a record of another class, or of a type that we do not ask for. */
+/** Ignores records of other classes and of types that are not needed. */
 function recordsIn(answer: Answer): DnsRecord[] {
   if (answer.type === "OPT" || answer.class !== "IN") return [];
   const value = valueOf(answer);
@@ -136,7 +136,7 @@ function valueOf(answer: Exclude<Answer, { type: "OPT" }>): DnsValue | undefined
     const { issuerCritical = false, tag, value } = answer.data;
     return { type: "CAA", critical: issuerCritical, tag: tag.toLowerCase(), value };
   }
-  // What else an answer carries (signatures, for one) was not asked for.
+  // Other record types, such as signatures, are not needed.
   return undefined;
 }
 
@@ -168,6 +168,6 @@ function addressesIn(value: Buffer, size: 4 | 16): string[] {
   return addresses.filter((address) => isIP(address) !== 0);
 }
 
-/** "2001:db8::1": a URL knows the short way to write an address. */
+/** "2001:db8::1": URL parsing yields the shortest form of an address. */
 const shortest = (bytes: Buffer) =>
   new URL(`http://[${bytes.toString("hex").replaceAll(/(.{4})(?!$)/g, "$1:")}]`).hostname.slice(1, -1);

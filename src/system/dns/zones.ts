@@ -16,12 +16,12 @@ interface ZoneServer extends DnsServer {
   readonly text: string;
 }
 
-/** Name servers of a zone, and addresses of one, that are asked at most: any one that answers is as good as the rest. */
+/** The maximum number of name servers of a zone, and of addresses of one, that are queried. */
 const NAMES = 3;
 const ADDRESSES = 2;
 const SILENT_ENOUGH = 3;
 
-/** Which servers are a zone's own: looked up once for each name. */
+/** Finds the authoritative servers of zones, once for each name. */
 export class Zones {
   readonly #ask: Ask;
   readonly #port: number;
@@ -36,8 +36,8 @@ export class Zones {
   }
 
   /**
-   * Whether it looks as if this network lets nobody but its own resolvers ask: several zones' servers were silent, and
-   * none has answered yet. Waiting for each would take minutes.
+   * Whether this network seems to block DNS except to its own resolvers: the servers of several zones were silent, and
+   * none has replied yet. Waiting for each of them would take minutes.
    */
   get isShutOff(): boolean {
     return !this.#answered && this.#silent.size >= SILENT_ENOUGH;
@@ -48,21 +48,21 @@ export class Zones {
     else this.#silent.add(text);
   }
 
-  /** The servers of the zone in which a name lies; none when that cannot be found out. */
+  /** The authoritative servers for a name; none when they cannot be determined. */
   async serversOf(name: string, signal: AbortSignal | undefined): Promise<readonly ZoneServer[]> {
     const zone = await this.#zoneOf(name, signal);
     if (zone === undefined) return [];
     return remembered(this.#servers, zone, () => this.#find(zone, signal));
   }
 
-  /** The closest name upwards, itself included, at which a zone begins: where the SOA record is. */
+  /** The zone of a name: the closest name upwards, including itself, that has an SOA record. */
   #zoneOf(name: string, signal: AbortSignal | undefined): Promise<string | undefined> {
     return remembered(this.#zones, name, async () => {
       const { outcome, records, chain, zone } = await this.#ask(name, "SOA", signal);
       if (!["found", "no-data", "no-name", "loop"].includes(outcome)) return undefined;
-      // What is at the end of an alias says nothing of the zone that the alias itself stands in.
+      // The answer behind a CNAME does not tell the zone of the CNAME itself.
       if (chain.length === 0 && outcome === "found") return records[0]!.name;
-      // A "no" names its zone (RFC 2308, section 3), which saves asking every name on the way up.
+      // A negative answer contains its zone (RFC 2308, section 3), which saves a query for every name upwards.
       if (chain.length === 0 && zone !== undefined && `.${name}`.endsWith(`.${zone}`)) return zone;
       const up = name.indexOf(".");
       return up < 0 ? undefined : this.#zoneOf(name.slice(up + 1), signal);
@@ -82,15 +82,15 @@ export class Zones {
         });
       }),
     );
-    // Not every host has a way to IPv6, and one that has none need not find it out for each server.
+    // IPv4 first, because a host without IPv6 would fail for each server.
     return found.flat().sort((a, b) => Number(a.address.includes(":")) - Number(b.address.includes(":")));
   }
 }
 
-/** Links that a chain of aliases may have before it counts as endless. */
+/** The maximum length of a CNAME chain before it counts as a loop. */
 const LONGEST_CHAIN = 16;
 
-/** Asks zone by zone, from alias to alias. */
+/** Queries the authoritative servers, following CNAME records from zone to zone. */
 export async function lookUpInZones(
   {
     name,
@@ -108,7 +108,7 @@ export async function lookUpInZones(
     seen.add(owner);
     const answer =
       (await askOwn({ name: owner, type, signal }, zones, asking)) ?? (await ask(owner, type, signal));
-    // Only the first link is this zone's; where it leads is asked for by itself.
+    // Only the first link is from this zone; its target is looked up separately.
     const [link] = answer.chain;
     if (link?.type !== "CNAME") return { ...answer, chain };
     chain.push(link);
@@ -116,7 +116,7 @@ export async function lookUpInZones(
   }
 }
 
-/** What a server of the name's own zone says with authority; undefined when none does. */
+/** The authoritative answer; undefined when there is none. */
 async function askOwn(
   {
     name,

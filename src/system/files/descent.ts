@@ -1,40 +1,40 @@
 import { type Dirent, lstatSync, readdirSync, type Stats } from "node:fs";
 import { codeOf } from "./file-faults.ts";
 
-/** Something found on a walk; a folder only where folders are asked for. */
+/** An entry found by a directory walk; folders are included only on request. */
 export interface Walked {
-  /** Below the folder that is walked: "aa/bb/name". Empty for that folder itself, which can only be closed. */
+  /** Relative to the walked folder: "aa/bb/name". Empty for that folder itself, if it is unreadable. */
   readonly name: string;
-  /** "closed": it is there and cannot be looked at or, if it is a folder, into. */
+  /** "closed": it exists but cannot be read. */
   readonly kind: (typeof KINDS)[number];
   readonly size: number;
   /** The nine permission bits. */
   readonly mode: number;
   /** Milliseconds since 1970. */
   readonly mtimeMs: number;
-  /** Whom it belongs to; left out where that could not be seen. */
+  /** The owner; left out when it is unknown. */
   readonly uid?: number;
 }
 
 const KINDS = ["file", "link", "other", "closed", "folder"] as const;
 
-/** Entries as they go from thread to thread: one text and one block of numbers cost a tenth of a thousand objects. */
+/** Entries in a form for messages between threads, which costs a tenth of a thousand objects. */
 export interface Packed {
-  /** Parted by NUL, which no name can hold. */
+  /** Separated by NUL, which no file name can contain. */
   readonly names: string;
-  /** Five each (`FIGURES`): kind, size, mode, time, owner; the owner is -1 where it is not known. */
+  /** Five numbers (`FIGURES`) for each entry: kind, size, mode, time, owner; the owner is -1 when it is unknown. */
   readonly numbers: Float64Array;
-  /** Nothing more comes of this descent. */
+  /** This is the last batch. */
   readonly last: boolean;
 }
 
 /** Numbers for each entry. */
 export const FIGURES = 5;
 
-/** Entries in one batch, and folders opened for it: what is done between two looks at the rest of the world. */
+/** The maximum number of entries and opened folders in one batch, after which the event loop gets a turn. */
 const BATCH = 1000;
 
-/** The way down from one name, with calls that wait; it can be left and taken up again after each batch. */
+/** Walks a directory tree with synchronous calls, in batches, so that it can pause after each batch. */
 export class Descent {
   readonly #root: string;
   readonly #folders: boolean;
@@ -42,7 +42,7 @@ export class Descent {
   #names: string[] = [];
   #numbers: number[] = [];
 
-  /** `name` is below `root`; with a slash behind it is a folder. `folders`: tell of them too, each before what is in it. */
+  /** `name` is relative to `root`; a trailing slash means a folder. `folders`: yield folders too, before their content. */
   constructor(root: string, name: string, folders = false) {
     this.#root = root;
     this.#folders = folders;
@@ -81,11 +81,11 @@ export class Descent {
     }
   }
 
-  /** `folder`: whether one is to be entered, or only told of. */
+  /** `folder`: whether a folder is entered or only yielded. */
   #look(name: string, folder: "entered" | "told" = "entered"): void {
     try {
       const found = lstatSync(`${this.#root}/${name}`);
-      // It was something else a moment ago.
+      // It was replaced by a folder after the listing.
       if (found.isDirectory() && folder === "entered") this.#enter(`${name}/`);
       else this.#tell(name, kindOf(found), found.size, found.mode & 0o777, found.mtimeMs, found.uid);
     } catch (error) {
@@ -94,7 +94,7 @@ export class Descent {
     }
   }
 
-  /** What is gone is left out; but a name that is no UTF-8 cannot be asked for, and only seems to be gone. */
+  /** A removed entry is left out. But a name that is not valid UTF-8 cannot be looked up and only seems removed. */
   #unreadable(name: string): void {
     if (name.includes("\uFFFD")) this.#tell(name, "other");
   }
@@ -108,7 +108,7 @@ export class Descent {
 const kindOf = (found: Stats): Walked["kind"] =>
   found.isFile() ? "file" : found.isSymbolicLink() ? "link" : found.isDirectory() ? "folder" : "other";
 
-/** The names in a folder, sorted by code unit, those of folders with a slash behind. */
+/** The names in a folder, sorted by code unit; folders have a trailing slash. */
 export function namesIn(folder: string): readonly string[] | "gone" | "closed" {
   try {
     const entries = readdirSync(folder, { withFileTypes: true });

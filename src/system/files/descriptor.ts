@@ -4,12 +4,12 @@ import { Readable } from "node:stream";
 import { isatty, ReadStream } from "node:tty";
 import { MigrationError } from "../../errors.ts";
 
-/** Bytes that somebody may send before the end of the first line. */
+/** The maximum length of the first line in bytes. */
 const LIMIT = 64 * 1024;
 
 /**
- * The first line from a file descriptor that we inherited, without its end. Reads no further than it must: whoever holds
- * the other end may never close it. Throws `file-missing` when there is no such descriptor, and the signal's reason.
+ * The first line from an inherited file descriptor. Stops reading at the line break, because the other end may never be
+ * closed. Throws `file-missing` when the descriptor is not open for reading, and the signal's reason.
  */
 export async function readLine(descriptor: number, signal: AbortSignal): Promise<string> {
   const source = open(descriptor);
@@ -29,7 +29,7 @@ export async function readLine(descriptor: number, signal: AbortSignal): Promise
   return text.toString("utf8");
 }
 
-/** A pipe or a terminal is waited for by the event loop: a read that blocks a thread could never be taken back. */
+/** Pipes and terminals are read through the event loop, because a blocking read in a thread cannot be cancelled. */
 function open(descriptor: number): Readable {
   try {
     const kind = fstatSync(descriptor);
@@ -39,20 +39,20 @@ function open(descriptor: number): Readable {
       return new Socket({ fd: descriptor, readable: true, writable: false });
     }
   } catch {
-    // It is not open at all; said below.
+    // It is not open; the error below says so.
   }
   throw new MigrationError("file-missing", `file descriptor ${descriptor} is not open for reading`, {
     hint: `open it in the shell: synlift … ${descriptor}< FILE`,
   });
 }
 
-/** A file never keeps us waiting, and is not ours to close. */
+/** Reading a file does not block, and the file must not be closed here. */
 function startOf(descriptor: number): Uint8Array {
   const bytes = Buffer.alloc(LIMIT);
   return bytes.subarray(0, readSync(descriptor, bytes));
 }
 
-/** Node has pipes of its own, and holds their writing end too; of one that we inherited somebody else holds it. */
+/** Node opens pipes itself and has both ends of them; of an inherited pipe another process has the writing end. */
 function isOurOwn(descriptor: number): boolean {
   const own = (name: string) => ({
     target: readlinkSync(`/proc/self/fd/${name}`),

@@ -1,6 +1,6 @@
 import { MigrationError } from "../../errors.ts";
 
-/** Does something to a path; what a person can do something about comes as a `MigrationError` that names the path. */
+/** Runs a file operation; an error that a user can act on becomes a `MigrationError` that names the path. */
 export async function attempt<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
@@ -17,28 +17,24 @@ export function foreseen(error: unknown, verb: string, path: string): unknown {
   switch (codeOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
-      return new MigrationError(
-        "file-missing",
-        `cannot ${verb} ${path}: there is no such file or folder`,
-        more,
-      );
+      return new MigrationError("file-missing", `cannot ${verb} ${path}: no such file or directory`, more);
     case "ENOSPC":
     case "EDQUOT":
     case "EFBIG":
       return new MigrationError("disk-full", `cannot ${verb} ${path}: no space left`, {
-        hint: "free space there, then run the same command again: finished work is kept",
+        hint: "free some space there, then run the same command again: completed work is kept",
         ...more,
       });
     case "EACCES":
     case "EPERM":
     case "EROFS":
       return new MigrationError("permission-denied", `cannot ${verb} ${path}: permission denied`, {
-        hint: "run synlift as a user who may, often root",
+        hint: "run synlift as a user with permission, usually root",
         ...more,
       });
     case "ELOOP":
-      return new MigrationError("file-failed", `cannot ${verb} ${path}: a link there leads back to itself`, {
-        hint: "put in its place what it was to lead to",
+      return new MigrationError("file-failed", `cannot ${verb} ${path}: too many levels of symbolic links`, {
+        hint: "correct the symbolic link",
         ...more,
       });
     case undefined:

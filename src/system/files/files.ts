@@ -14,49 +14,49 @@ import { readWholeFile } from "./whole-file.ts";
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
 export { type Walked } from "./walk.ts";
 
-/** The file system. Failures a person can do something about come as `MigrationError`s that name the path. */
+/** The file system. Errors that a user can act on are thrown as a `MigrationError` that names the path. */
 export interface Files {
-  /** What lies at a path, not following a symbolic link at its end; undefined when nothing does. */
+  /** The entry at a path, without following a symbolic link; undefined when there is none. */
   look(path: string): Promise<Entry | undefined>;
   /** As `look`, but following symbolic links. */
   follow(path: string): Promise<Entry | undefined>;
   /**
-   * Throws `file-missing` when it is not there. `from` and `to` are offsets in bytes; `to` is not read itself. With
-   * `reuse` what was given is gone when the next is asked for: for those who need each chunk only once.
+   * Reads a file. Throws `file-missing`. `from` and `to` are offsets in bytes; `to` is exclusive. With `reuse` each
+   * chunk is valid only until the next one is requested.
    */
   read(path: string, range?: ReadRange): Bytes;
   /**
-   * The whole of a small file, or of what comes through a named pipe. Throws `file-missing`, or `file-failed` when it is
-   * longer than `limit` bytes (16 MiB), or nobody writes into the pipe.
+   * The content of a small file or of a named pipe. Throws `file-missing`, or `file-failed` when it is longer than
+   * `limit` bytes (16 MiB by default), or nothing is written to the pipe.
    */
   readWhole(path: string, limit?: number): Promise<Uint8Array>;
   readText(path: string): Promise<string>;
-  /** See `readLine`: what an inherited descriptor says, up to the end of its first line. */
+  /** The first line of an inherited file descriptor: see `readLine`. */
   readDescriptor(descriptor: number, signal: AbortSignal): Promise<string>;
   /** Names in a folder, sorted by code unit; throws `file-missing` when there is no such folder. */
   list(folder: string): Promise<string[]>;
-  /** All that lies below a folder, in batches, sorted folder by folder; for millions of files. See `walkFolder`. */
+  /** All entries below a folder, in batches, sorted folder by folder; for millions of files. See `walkFolder`. */
   walk(folder: string, signal?: AbortSignal, options?: WalkOptions): AsyncIterable<readonly Walked[]>;
-  /** Written whole or not at all: beside it, synced, renamed, folder synced. Replaces what was there, keeping no link. */
+  /** Writes a file atomically: to a temporary file, synced, renamed, folder synced. Replaces a symbolic link, too. */
   writeWhole(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
-  /** Begins a file that gets its name only when `finish` is called. Whoever began it calls `finish` or `abandon`. */
+  /** Begins a file that gets its name only when `finish` is called. The caller must call `finish` or `abandon`. */
   begin(path: string, mode?: number, options?: BeginOptions): Promise<Unfinished>;
-  /** Makes everything written to the file system of this path last. */
+  /** Syncs the file system of this path. */
   syncAll(path: string): Promise<void>;
   /** Creates a file that must not exist yet; false when it does. For locks. */
   createNew(path: string, content: string): Promise<boolean>;
-  /** A folder and its parents, private (0700) where made now. Answers the first that had to be made; undefined when none had. */
+  /** Creates a folder and its parents, by default with mode 0700. Returns the first one created, or undefined. */
   makeFolder(path: string, mode?: number): Promise<string | undefined>;
   rename(from: string, to: string): Promise<void>;
-  /** Nothing happens when it is not there. */
+  /** Does nothing when it does not exist. */
   remove(path: string): Promise<void>;
-  /** Throws `file-failed` when something lies in it. */
+  /** Throws `file-failed` when it is not empty. */
   removeEmptyFolder(path: string): Promise<void>;
   setMode(path: string, mode: number): Promise<void>;
   setOwner(path: string, uid: number, gid: number): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
   syncFolder(path: string): Promise<void>;
-  /** Bytes that we may still write where this path lies, and what keeps them. */
+  /** The free and total bytes of the file system of this path, and its kind. */
   space(path: string): Promise<{ free: number; total: number; kind: FileSystemKind }>;
   real(path: string): Promise<string>;
 }
@@ -67,11 +67,11 @@ export interface ReadRange {
   readonly reuse?: boolean;
 }
 
-/** Bytes that are read at once, the first time and later: most files are small, and memory is handed out for each. */
+/** Bytes of the first read and of later reads: most files are small, and a buffer is allocated for each. */
 const FIRST_READ = 64 * 1024;
 const READ = 1024 * 1024;
 
-/** "memory" is gone after a reboot and takes the programs' memory; "network" is another host's disk. */
+/** "memory" is lost at reboot and uses RAM; "network" is on another host. */
 export type FileSystemKind = "disk" | "memory" | "network";
 
 export interface Entry {
@@ -95,7 +95,7 @@ export const realFiles: Files = {
     let buffer: Buffer | undefined;
     let size = FIRST_READ;
     try {
-      // What is no file on a disk, such as a pipe, knows no places: it is read on from where it stands.
+      // A pipe cannot be read at an offset, so without `from` the current position is used.
       const placed = from !== undefined;
       for (let at = from ?? 0; to === undefined || at < to;) {
         const into = (buffer ??= lend(size));
@@ -150,7 +150,7 @@ export const realFiles: Files = {
   },
 
   async createNew(path, content) {
-    // Linked into place with its content: nobody ever sees it empty.
+    // The file is linked into place with its content, so it is never visible empty.
     const beside = `${path}.${randomUUID()}`;
     try {
       await fs.writeFile(beside, content, { flag: "wx", mode: 0o600 });

@@ -7,18 +7,18 @@ import type { Output } from "../programs/call.ts";
 import { attempt, codeOf } from "./file-faults.ts";
 
 export interface BeginOptions {
-  /** False: `finish` does not wait for the disk. For many small files, followed by one `syncAll`. */
+  /** False: `finish` does not sync. For many small files, followed by one `syncAll`. */
   readonly sync?: boolean;
 }
 
-/** A file that nobody can take for a finished one: it has a temporary name beside its later one. */
+/** A file that is being written under a temporary name, in the folder of its final name. */
 export interface Unfinished {
-  /** Where it lies until it is finished. */
+  /** The temporary path. */
   readonly path: string;
   write(chunk: Uint8Array): Promise<void>;
   /**
-   * Lets a program write its output into it by itself, and tells how many bytes have come since it last told, some
-   * times a second. When `wrote` throws, the program is ended and that is thrown. Throws as `write`, and as reading
+   * Lets a program write its output directly into the file. `wrote` is called several times a second with the number
+   * of new bytes. When `wrote` throws, the program is killed and its error is thrown. Throws as `write`, and as reading
    * the output does.
    */
   takeFrom(output: Output, wrote: (bytes: number) => void): Promise<void>;
@@ -26,28 +26,28 @@ export interface Unfinished {
   readonly size: number;
   /** Checks the byte count, syncs, renames, syncs the folder. */
   finish(): Promise<void>;
-  /** Removes it. May be called after a failure, twice, and after `finish`, where it does nothing. */
+  /** Removes the file. May be called after a failure and twice; after `finish` it does nothing. */
   abandon(): Promise<void>;
 }
 
 /**
- * Bytes after which the disk begins to write, while more are on their way: else all of it waits for `finish`. Its words
- * on that are heard when the file is finished.
+ * Bytes after which data is synced in the background, so that `finish` has little left to sync. Errors of these syncs
+ * are thrown by `finish`.
  */
 const SYNC_EVERY = 32 * 1024 * 1024;
 
-/** Milliseconds between two looks at how far a program has come. */
+/** Milliseconds between two checks of the size that a program has written. */
 const LOOK_EVERY = 50;
 
-/** How temporary names end, so that what a killed run left can be found and removed. */
+/** The suffix of temporary names, by which the remains of a killed run are found and removed. */
 export const UNFINISHED_SUFFIX = ".unfinished";
 
-/** A rename puts a file in the place of anything, of a device too: `/dev/null` would be gone for the whole host. */
+/** A rename replaces even a device: `/dev/null` would be lost for the whole host. */
 async function mustBeReplaceable(path: string): Promise<void> {
   const found = await fs.lstat(path).catch(() => undefined);
   if (!found || found.isFile() || found.isSymbolicLink()) return;
-  throw new MigrationError("file-failed", `${path} is there already, and is no ordinary file`, {
-    hint: "name a file that is new, or one that may be written over",
+  throw new MigrationError("file-failed", `${path} exists and is not a regular file`, {
+    hint: "give the path of a new file, or of a regular file that may be overwritten",
   });
 }
 
@@ -55,7 +55,7 @@ async function mustBeReplaceable(path: string): Promise<void> {
 export async function beginFile(path: string, mode: number, sync: boolean): Promise<Unfinished> {
   await mustBeReplaceable(path);
   const temporary = join(dirname(path), `.${basename(path)}${UNFINISHED_SUFFIX}`);
-  // Left by a run that was killed. Whoever writes here holds the lock, so it is nobody's.
+  // Left by a killed run. The caller holds the lock, so no other process is using it.
   await attempt("remove", temporary, () => fs.rm(temporary, { force: true }));
   const file = await attempt("create", temporary, () => fs.open(temporary, "wx", mode));
   let size = 0;
@@ -127,7 +127,7 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
             `${path} has ${onDisk} bytes on disk, ${size} were written`,
           );
         }
-        // The mode given to open() was cut by the umask; this one is meant.
+        // The mode passed to open() was reduced by the umask.
         await file.chmod(mode);
         if (sync) await file.sync();
         await close();
@@ -144,14 +144,14 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
   };
 }
 
-/** Makes the names in a folder last. */
+/** Syncs a folder, so that its entries are durable. */
 export async function syncFolder(path: string): Promise<void> {
   await attempt("sync", path, async () => {
     const folder = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       await folder.sync();
     } catch (error) {
-      // Some network file systems cannot sync a folder and say so; anything else is a real failure.
+      // Some network file systems do not support this; other errors are real failures.
       if (codeOf(error) !== "EINVAL" && codeOf(error) !== "ENOTSUP") throw error;
     } finally {
       await folder.close();

@@ -4,26 +4,26 @@ import { Descent, FIGURES, namesIn, type Packed, unpacked, type Walked } from ".
 
 export type { Walked } from "./descent.ts";
 
-/** From so many names on, threads are worth their start. */
+/** From this number of names on, threads are worth the time to start them. */
 const MANY = 100;
 
-/** Each takes some 25 MB, and two keep a disk and a reader busy. */
+/** Each uses about 25 MB; two are enough to keep a disk and a reader busy. */
 const THREADS = 2;
 
-/** Entries that a thread may be ahead of the reader: more would only fill memory. */
+/** The maximum number of entries that a thread may be ahead of the reader, to limit memory use. */
 const AHEAD = 2_000;
 
 export interface WalkOptions {
-  /** Folders are told of too, each before what lies in it; the one that is walked is not. */
+  /** Yields folders too, each before its content, but not the walked folder itself. */
   readonly folders?: boolean;
 }
 
 /**
- * All that lies below a folder, depth first, the names in each folder sorted by code unit. Never throws for what it
- * finds, and leaves out what goes away meanwhile: a folder that is not there holds nothing. No link is followed but
- * one at `folder` itself. Memory grows with the largest single folder, not with the number of files.
+ * All entries below a folder, depth first, the names in each folder sorted by code unit. Never throws for entries that
+ * cannot be read, and leaves out entries that disappear; a missing folder is empty. Symbolic links are not followed,
+ * except `folder` itself. Memory use depends on the largest single folder, not on the number of files.
  *
- * Where there is much, threads of their own do the work: asked one by one, a million files take a minute.
+ * Large folders are walked in worker threads: with one asynchronous call per file, a million files take a minute.
  */
 export async function* walkFolder(
   folder: string,
@@ -92,7 +92,7 @@ interface Order {
 
 const TASK = "walk a folder";
 
-/** A thread as its reader sees it. It runs this very file, and says one `Packed` after another. */
+/** The reader's side of a worker thread, which runs this file and sends one `Packed` after another. */
 class Thread {
   readonly #worker: Worker;
   readonly #waiting: Packed[] = [];
@@ -135,7 +135,7 @@ class Thread {
     this.#wake();
   }
 
-  /** Not waited for: a disk that does not answer would keep it, and whoever asked to stop. */
+  /** Not awaited, because a hung disk would block it. */
   end(): void {
     this.#worker.unref();
     void this.#worker.terminate();

@@ -3,20 +3,20 @@ import * as fs from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { MigrationError } from "../../errors.ts";
 
-/** Milliseconds that a named pipe is waited for: until somebody opens it for writing, and then for the next bytes. */
+/** Time-outs for a named pipe in milliseconds: until it is opened for writing, and then for the next bytes. */
 const PATIENCE = { writer: 10_000, bytes: 300_000 };
 
 /**
- * The whole of a small file, or what somebody writes into a named pipe. Opened so that nothing blocks: an open that waits
- * for a writer could never be taken back. Throws what the file system throws, and a `MigrationError` when it is longer
- * than `limit` bytes or nobody writes.
+ * The content of a small file or of a named pipe. Opened non-blocking, because an open that waits for a writer cannot
+ * be cancelled. Throws file system errors, and a `MigrationError` when it is longer than `limit` bytes or nothing is
+ * written to the pipe.
  */
 export async function readWholeFile(path: string, limit: number, patience = PATIENCE): Promise<Uint8Array> {
   const file = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
     if (stat.size > limit) throw tooLarge(path, stat.size);
-    // A pipe or a device says that it has no size, and may never end.
+    // Pipes and devices report a size of 0 and may never end.
     const start = Buffer.alloc(Math.min(limit + 1, 64 * 1024));
     const chunks: Uint8Array[] = [];
     let waited = 0;
@@ -39,13 +39,13 @@ export async function readWholeFile(path: string, limit: number, patience = PATI
   }
 }
 
-/** Milliseconds between two looks at a pipe. */
+/** Milliseconds between two reads of a pipe. */
 const STEP = 20;
 
-/** A pipe that nobody has opened for writing yet ends at once, as does one whose writer has gone. */
+/** A pipe without a writer reports the end of the file, whether the writer has not opened it yet or has closed it. */
 const mayStillCome = (stat: Stats, total: number) => stat.isFIFO() && total === 0;
 
-/** Undefined when there is nothing to read now. */
+/** Undefined when no data is available. */
 async function readSome(file: fs.FileHandle, into: Buffer): Promise<number | undefined> {
   try {
     return (await file.read(into, 0, into.length)).bytesRead;
@@ -56,9 +56,9 @@ async function readSome(file: fs.FileHandle, into: Buffer): Promise<number | und
 }
 
 const silent = (path: string) =>
-  new MigrationError("file-failed", `${path} is a pipe into which nobody writes`, {
-    hint: "name a file, or start what writes into it first",
+  new MigrationError("file-failed", `timed out waiting for data from the pipe ${path}`, {
+    hint: "name a regular file, or start the program that writes into the pipe first",
   });
 
 const tooLarge = (path: string, size: number) =>
-  new MigrationError("file-failed", `${path} is too large to be what it should be: ${size} bytes`);
+  new MigrationError("file-failed", `${path} is too large for its purpose: ${size} bytes`);

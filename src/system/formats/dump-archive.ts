@@ -1,26 +1,26 @@
 /**
- * An archive in PostgreSQL's own format (`pg_dump --format=custom`), looked at as it passes by: is it whole? Its table
- * of contents comes first and says of what there is data; then come the data, in blocks that each say where they end.
- * Nothing stands behind the last one, so only both together tell that none is missing (PostgreSQL,
+ * Verifies that an archive in pg_dump's custom format is complete, chunk by chunk. The table of contents at its start
+ * lists the entries with data; the data blocks follow, each with its length. There is no end marker, so completeness
+ * is known only by comparing both (PostgreSQL,
  * src/bin/pg_dump/pg_backup_archiver.c, `ReadHead` and `ReadToc`; pg_backup_custom.c).
  */
 export class DumpArchive {
-  /** Of the table of contents, as it came; */
+  /** The chunks of the table of contents so far. */
   #contents: Uint8Array[] = [];
   #length = 0;
-  /** and of a head in the data that is not all there. */
+  /** The first part of an incomplete block header. */
   #held: Uint8Array = new Uint8Array();
-  /** Bytes that must be there before the table of contents is tried again: tried each time, small chunks would take for ever. */
+  /** Bytes needed before the table of contents is parsed again; parsing it after every chunk would be too slow. */
   #worthATry = FIRST_TRY;
-  /** Ids of entries whose data have not come; undefined until the table of contents is read. */
+  /** Ids of entries whose data are still missing; undefined until the table of contents is parsed. */
   #awaited: Set<number> | undefined;
   #flaw: string | undefined;
   #expected: "block" | "length" | "object" = "block";
   #inObjects = false;
-  /** Bytes of data that are still to come, and are not looked at. */
+  /** Bytes of the current data block to skip. */
   #toSkip = 0;
 
-  /** Keeps nothing of the chunk itself. */
+  /** Does not keep the chunk. */
   add(chunk: Uint8Array): void {
     if (this.#flaw !== undefined) return;
     if (this.#awaited) {
@@ -32,7 +32,7 @@ export class DumpArchive {
     if (this.#length >= this.#worthATry) this.#tryContents();
   }
 
-  /** Why it cannot be a whole archive, once all of it was added; undefined when it is one. */
+  /** After all of it was added: why the archive is not complete; undefined when it is. */
   flaw(): string | undefined {
     if (this.#flaw === undefined && !this.#awaited) this.#tryContents();
     if (this.#flaw !== undefined) return this.#flaw;
@@ -82,13 +82,13 @@ export class DumpArchive {
     if (this.#expected === "block") {
       const kind = bytes[at];
       if ((kind !== TABLE && kind !== OBJECTS) || !this.#awaited!.delete(intIn(bytes, at + 1)))
-        this.#flaw = "its data are not what its table of contents says";
+        this.#flaw = "its data do not match its table of contents";
       this.#inObjects = kind === OBJECTS;
       this.#expected = this.#inObjects ? "object" : "length";
       return;
     }
     const value = intIn(bytes, at);
-    if (value < 0) this.#flaw = "a length in it is less than nothing";
+    if (value < 0) this.#flaw = "it contains a negative length";
     else if (this.#expected === "object") this.#expected = value === 0 ? "block" : "length";
     else if (value > 0) this.#toSkip = value;
     else this.#expected = this.#inObjects ? "object" : "block";
@@ -96,14 +96,14 @@ export class DumpArchive {
 }
 
 const FIRST_TRY = 64 * 1024;
-/** Bytes of a table of contents: that of a homeserver has some 300,000. */
+/** Maximum size of a table of contents in bytes: that of a homeserver has about 300,000. */
 const LONGEST = 64 * 1024 * 1024;
 
-/** Bytes of a number: its sign, and as many as the header must say. */
+/** Size of a number in bytes: its sign, and the number of bytes that the header must declare. */
 const INT = 5;
 const TABLE = 1;
 const OBJECTS = 3;
-/** What stands for the place of data in the file, in an archive that was written into a pipe: unknown, or there are none. */
+/** The offset flag of entries without data. */
 const NO_DATA = 3;
 
 function intIn(bytes: Uint8Array, at: number): number {
@@ -112,7 +112,7 @@ function intIn(bytes: Uint8Array, at: number): number {
   return bytes[at] === 0 ? size : -size;
 }
 
-/** The ids of entries that have data, and where the table of contents ends; undefined when it is not all there. */
+/** The ids of entries with data, and the end of the table of contents; undefined when it is incomplete. */
 function readContents(bytes: Uint8Array): { awaited: Set<number>; end: number } | string | undefined {
   const reader = new Reader(bytes);
   try {
@@ -120,7 +120,7 @@ function readContents(bytes: Uint8Array): { awaited: Set<number>; end: number } 
     if (Buffer.from(magic).toString("latin1") !== "PGDMP") return "it does not begin as one";
     const [major, minor, , intSize, offsetSize, format] = reader.bytes(6);
     if (major !== 1 || minor! < OLDEST || minor! > NEWEST)
-      return `its version is ${major}.${minor}, and only 1.${OLDEST} to 1.${NEWEST} are known`;
+      return `its format version is ${major}.${minor}, and only 1.${OLDEST} to 1.${NEWEST} are supported`;
     if (intSize !== INT - 1 || format !== 1) return "it does not begin as one";
     if (minor! >= 15) reader.bytes(1);
     else reader.int();
@@ -138,11 +138,11 @@ function readContents(bytes: Uint8Array): { awaited: Set<number>; end: number } 
   }
 }
 
-/** Of PostgreSQL 9.0, and of 17 and 18. */
+/** The format versions of PostgreSQL 9.0, and of 17 and 18. */
 const OLDEST = 12;
 const NEWEST = 16;
 
-/** Whether what this pg_dump (its major version) writes can be looked at. */
+/** Whether archives of this major version of pg_dump can be verified. */
 export const knowsArchivesOf = (major: number) => major <= 18;
 
 class Reader {
@@ -153,10 +153,10 @@ class Reader {
     this.#bytes = bytes;
   }
 
-  /** Throws a `RangeError` when they are not there. */
+  /** Throws a `RangeError` when there are fewer bytes. */
   bytes(count: number): Uint8Array {
     const end = this.at + count;
-    if (end > this.#bytes.length) throw new RangeError("more is to come");
+    if (end > this.#bytes.length) throw new RangeError("more data is needed");
     const taken = this.#bytes.subarray(this.at, end);
     this.at = end;
     return taken;
@@ -166,14 +166,14 @@ class Reader {
     return intIn(this.bytes(INT), 0);
   }
 
-  /** Passes a text; false when there is none. */
+  /** Skips a text; false when there is none. */
   text(): boolean {
     const length = this.int();
     if (length > 0) this.bytes(length);
     return length >= 0;
   }
 
-  /** Passes an entry behind its id, and answers what stands for the place of its data. */
+  /** Skips an entry after its id, and returns the offset flag of its data. */
   entry(minor: number, offsetSize: number): number {
     this.int();
     // Two ids of the catalogue, tag and kind; the section; its statements, schema and tablespace.
@@ -182,7 +182,7 @@ class Reader {
     for (let name = 0; name < 5; name += 1) this.text();
     if (minor >= 14) this.text();
     if (minor >= 16) this.int();
-    // Owner, and whether it has oids; then what it depends on, up to a text that is none.
+    // Owner, and whether it has oids; then its dependencies, up to an absent text.
     for (let name = 0; name < 2; name += 1) this.text();
     while (this.text());
     const [state] = this.bytes(1);

@@ -6,21 +6,21 @@ import { adopt, giveBack } from "../memory.ts";
 import { DumpArchive } from "./dump-archive.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 
-/** What a gzip file holds, as far as it is of interest to who wants to know whether it is whole. */
+/** What is needed to verify that the content of a gzip file is complete. */
 export interface GzipDigest {
-  /** Bytes of what it holds. */
+  /** Size of the content in bytes. */
   readonly size: number;
-  /** Of what it holds, in lower-case hex. */
+  /** Of the content, in lower-case hex. */
   readonly sha256: string;
-  /** The last bytes of what it holds, as many as were asked for or as there are. */
+  /** The last bytes of the content, at most as many as requested. */
   readonly tail: Uint8Array;
-  /** RFC 1952, 2.3.1: its own last 8 bytes, the CRC-32 and the size of what its last member holds. Of no use with "none". */
+  /** RFC 1952, 2.3.1: the last 8 bytes of the file, CRC-32 and size of its last member. Meaningless with "none". */
   readonly end: Uint8Array;
-  /** Where `dumpArchive` was asked for: why what it holds is no whole one; undefined when it is. */
+  /** With `dumpArchive`: why the content is not a complete archive; undefined when it is. */
   readonly flaw?: string | undefined;
 }
 
-/** What a thread says of its file: a digest, or what is wrong with it and whether that is only that it is too short. */
+/** The result of the worker thread: a digest, or the damage and whether it was found at the end of the file. */
 export type Looked =
   | { readonly digest: GzipDigest }
   | { readonly damage: { readonly code: string; readonly message: string }; readonly atEnd: boolean };
@@ -35,23 +35,23 @@ interface Order {
 
 const TASK = "digest a gzip file";
 
-/** Bytes that are unpacked at once. */
+/** Bytes that are decompressed in one step. */
 const STEP = 128 * 1024;
 
 export interface GzipOptions {
-  /** How many of the last bytes of the content are wanted. */
+  /** How many of the last bytes of the content to return. */
   readonly tail: number;
   readonly packing: Packing;
-  /** Whether it is to be looked at as a `DumpArchive`. */
+  /** Whether the content is verified as a `DumpArchive`. */
   readonly dumpArchive?: boolean;
 }
 
-/** "stored": nothing in it is compressed, see `StoredGzip`. "none": it is no gzip file any more, it was unpacked before. */
+/** "stored": gzip without compression, see `StoredGzip`. "none": the data is already decompressed. */
 export type Packing = "deflated" | "stored" | "none";
 
 /**
- * Reads a gzip file from a descriptor in a thread of its own, which waits there for as long as it takes. The descriptor
- * stays the caller's; it must stay open until this has resolved. Rejects only when the thread itself fails.
+ * Reads a gzip file from a descriptor in a worker thread, with blocking reads. The caller owns the descriptor, which
+ * must stay open until this has resolved. Rejects only when the thread itself fails.
  */
 export function digestGzip(
   descriptor: number,
@@ -68,7 +68,7 @@ export function digestGzip(
     worker.once("message", resolve);
     worker.once("error", reject);
     worker.once("exit", () => {
-      reject(new Error("a thread that looks at a gzip file ended too soon"));
+      reject(new Error("the worker thread that reads a gzip file ended unexpectedly"));
     });
   });
 }
@@ -112,12 +112,12 @@ async function look({ descriptor, tail, packing, dumpArchive }: Order): Promise<
   }
 }
 
-/** What `next` gives is overwritten by the next: it is only asked for when the last was used up. */
+/** The bytes of `next` are overwritten by the next call, so it is called only after they were used. */
 function inflate(next: () => Uint8Array, take: (content: Uint8Array) => void): Promise<void> {
   const gunzip = createGunzip({ chunkSize: 2 * STEP });
   gunzip.on("data", (chunk: Uint8Array) => {
     take(chunk);
-    // zlib has filled this one to its end, and begins another: no other chunk of it is to come, or still looked at.
+    // zlib has filled this buffer and will use another one, so no other chunk shares it any more.
     if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) giveBack(adopt(chunk));
   });
   return new Promise((resolve, reject) => {
@@ -137,7 +137,7 @@ function inflate(next: () => Uint8Array, take: (content: Uint8Array) => void): P
 /** See `fill`. */
 const isLast = (bytes: Uint8Array) => bytes.length < STEP;
 
-/** As much as there is, up to the buffer's size: less means that there is no more. */
+/** Fills the buffer; returns fewer bytes than its size only at the end of the file. */
 function fill(descriptor: number, buffer: Buffer): number {
   for (let filled = 0; ;) {
     const read = readSync(descriptor, buffer, filled, buffer.length - filled, null);
@@ -157,7 +157,7 @@ class LastBytes {
   add(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
     const all = chunk.length >= this.#most ? chunk : Buffer.concat([this.bytes, chunk]);
-    // Copied: a view would keep all of it, and what it lies in is used again.
+    // Copied, because the buffer is reused.
     this.bytes = Uint8Array.from(all.subarray(-this.#most));
   }
 }

@@ -1,14 +1,14 @@
 import { crc32 } from "node:zlib";
 
 /**
- * Reads a gzip file in which nothing is compressed: all deflate blocks are stored ones (RFC 1951, 3.2.4), as media is
- * packed. Hands out views of what it is given and keeps nothing, where a general inflater copies everything.
- * `add` and `end` throw errors with zlib's codes: Z_DATA_ERROR for what is damaged or compressed, Z_BUF_ERROR for what
- * is cut off.
+ * Reads a gzip file without compression: all deflate blocks are stored blocks (RFC 1951, 3.2.4), as in media artifacts.
+ * Passes on views of its input without copying, which a general inflater cannot.
+ * `add` and `end` throw errors with zlib's codes: Z_DATA_ERROR for damaged or compressed data, Z_BUF_ERROR for a
+ * truncated file.
  */
 export class StoredGzip {
   readonly #take: (content: Uint8Array) => void;
-  /** What is being read, its bytes so far, and how many it has. */
+  /** The element being read, its bytes so far, and their number. */
   #reading: "header" | "block" | "content" | "trailer" = "header";
   #part = Buffer.alloc(10);
   #held = 0;
@@ -18,7 +18,7 @@ export class StoredGzip {
   #size = 0;
   #members = 0;
 
-  /** `take` is given the content, piece by piece; what it is given is overwritten afterwards. */
+  /** `take` is called with the content, piece by piece; a piece is valid only during the call. */
   constructor(take: (content: Uint8Array) => void) {
     this.#take = take;
   }
@@ -46,7 +46,7 @@ export class StoredGzip {
   #next(): void {
     switch (this.#reading) {
       case "header":
-        // RFC 1952, 2.3: deflate, and no flags that would announce more.
+        // RFC 1952, 2.3: deflate, and no flags for further header fields.
         if (this.#part.readUInt32BE(0) !== 0x1f8b0800) throw fault("Z_DATA_ERROR", "incorrect header check");
         this.#begin("block", LENGTHS.block);
         return;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Gpg, Programs } from "../programs/programs.ts";
 
-/** gpg in a home of its own, without an agent: it never sees a person's keys, and a stuck agent never matters. */
+/** gpg with a temporary home and without an agent, independent of the user's keys and agent. */
 export interface OwnGpg {
   readonly gpg: Gpg;
   /** Removes the home. May be called twice. */
@@ -11,8 +11,8 @@ export interface OwnGpg {
 }
 
 /**
- * `--s2k-count` is given because gpg would otherwise ask an agent to measure one, and would fail without
- * an agent although the message is good (seen with 2.2.40).
+ * Without `--s2k-count` gpg asks the agent for a value and fails when there is no agent, even for a valid message
+ * (seen with 2.2.40).
  */
 const ALWAYS = [
   "--batch",
@@ -39,7 +39,7 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
           name: "gpg",
           args: ["--homedir", home, ...ALWAYS, ...args],
           secret: passphrase ?? "",
-          // What it says is read below.
+          // Its messages are parsed below.
           env: { LC_ALL: "C" },
           explain: explained,
         },
@@ -59,26 +59,26 @@ function makeHome(temporary: string): string {
   } catch (error) {
     throw new MigrationError(
       "file-failed",
-      `no temporary folder can be made in ${temporary}: ${(error as Error).message}`,
+      `cannot create a temporary folder in ${temporary}: ${(error as Error).message}`,
       {
-        hint: "name another one: TMPDIR=/var/tmp",
+        hint: "set another folder: TMPDIR=/var/tmp",
         cause: error,
       },
     );
   }
 }
 
-/** Whether this is gpg's word that the message is damaged or was cut off, and not that it could not work here (gpg(1): 2 for all). */
+/** Whether gpg reported a damaged or truncated message, not another problem with the same exit code 2 (gpg(1)). */
 export const saysDamaged = (error: unknown) =>
   error instanceof MigrationError &&
   error.message.startsWith("gpg failed with exit code 2") &&
   !/No space left|can't (?:create|open)|Permission denied|error (?:writing|creating)/i.test(error.message);
 
-/** "Bad session key" is all that gpg says to a wrong passphrase on a symmetric message. */
+/** "Bad session key" is gpg's message for a wrong passphrase of a symmetrically encrypted message. */
 function explained(failure: MigrationError): MigrationError {
   if (!/Bad session key|bad passphrase/i.test(failure.message)) return failure;
   return new MigrationError("passphrase-wrong", "the passphrase does not open this bundle", {
-    hint: "give the passphrase that was shown, or written to a file, when the bundle was made",
+    hint: "give the passphrase that was shown or written to a file during the export",
     cause: failure,
   });
 }

@@ -5,18 +5,18 @@ import type { Gpg, Programs } from "../programs/programs.ts";
 import { shellWord } from "../shell-word.ts";
 import { type ListedKey, parseListing } from "./listing.ts";
 
-/** Milliseconds in which gpg must have looked something up; an agent that is stuck keeps it for ever. */
+/** Time-out of gpg lookups in milliseconds; a hung agent would block them for ever. */
 const LIMIT = 30_000;
 
-/** Its messages are read by us: one language, whatever the person's. */
+/** Its messages are parsed, so they must be in English. */
 const ENGLISH = { LC_ALL: "C" };
 
 const QUIETLY = ["--batch", "--no-tty", "--quiet"];
 
 /**
- * gpg in a home that a person named, with the keys that lie there. Its agent, and whatever that asks the person, are
- * the person's own; with a passphrase gpg gives that to the agent and nobody is asked.
- * Throws `secret-key-unusable` when no session key could be had, and else as `Gpg` does.
+ * gpg with the keys of a home that the user named, and with the user's agent and its prompts. With a passphrase gpg
+ * passes it to the agent, and there is no prompt.
+ * Throws `secret-key-unusable` when the session key cannot be decrypted, and otherwise as `Gpg` does.
  */
 export function gpgIn(home: string, programs: Programs): Gpg {
   return (args, passphrase, source) => {
@@ -28,11 +28,11 @@ export function gpgIn(home: string, programs: Programs): Gpg {
   };
 }
 
-/** The secret keys of a person's home. Throws `file-missing`, `secret-key-unusable`. */
+/** The secret keys in a gpg home. Throws `file-missing`, `secret-key-unusable`. */
 export async function secretKeysIn(home: string, files: Files, programs: Programs): Promise<ListedKey[]> {
   if ((await files.follow(home))?.kind !== "folder") {
-    throw new MigrationError("file-missing", `there is no folder ${home}`, {
-      hint: "--gpg-home names the folder in which gpg keeps the secret key, such as ~/.gnupg",
+    throw new MigrationError("file-missing", `the folder ${home} does not exist`, {
+      hint: "--gpg-home is the gpg home with the secret key, such as ~/.gnupg",
     });
   }
   const args = ["--homedir", home, ...QUIETLY, "--no-auto-check-trustdb", "--with-colons"];
@@ -45,14 +45,14 @@ export async function secretKeysIn(home: string, files: Files, programs: Program
       "secret-key-unusable",
       `the secret keys in ${home} cannot be listed: ${error.message}`,
       {
-        hint: `see that this works, as the same account: gpg --homedir ${shellWord(home)} --list-secret-keys`,
+        hint: `check that this works with the same account: gpg --homedir ${shellWord(home)} --list-secret-keys`,
         cause: error,
       },
     );
   }
 }
 
-/** A public key from the person's own keyring, armoured; undefined when there is none. Reads only, and asks no agent. */
+/** A public key from the user's keyring, ASCII-armored; undefined when there is none. Read-only, without an agent. */
 export async function publicKeyOf(
   fingerprint: string,
   files: Files,
@@ -61,7 +61,7 @@ export async function publicKeyOf(
   const home = (
     await programs.run({ name: "gpgconf", args: ["--list-dirs", "homedir"], env: ENGLISH, limit: LIMIT })
   ).trim();
-  // gpg would make the keyring that it does not find.
+  // gpg would create a missing keyring.
   const keyrings = ["pubring.kbx", "pubring.gpg", "public-keys.d"].map((name) =>
     files.follow(join(home, name)),
   );
@@ -69,7 +69,7 @@ export async function publicKeyOf(
   const args = [...QUIETLY, "--no-autostart", "--lock-never", "--no-auto-check-trustdb"];
   const ask = (...more: string[]) =>
     programs.run({ name: "gpg", args: [...args, ...more], env: ENGLISH, limit: LIMIT });
-  // gpg ends with a failure when there is no such key, and lists nothing for it either.
+  // gpg fails when there is no such key, so all keys are listed.
   const all = parseListing(await ask("--with-colons", "--list-keys"));
   const listed = all.find(({ fingerprints }) => fingerprints.includes(fingerprint));
   return listed && { listed, armoured: await ask("--armor", "--export", listed.fingerprints[0]!) };
@@ -79,8 +79,12 @@ function explained(failure: MigrationError, home: string): MigrationError {
   const { message } = failure;
   if (!/decryption failed: (?:No secret key|Bad session key)|public key decryption failed/.test(message))
     return failure;
-  return new MigrationError("secret-key-unusable", `gpg could not use a secret key in ${home}: ${message}`, {
-    hint: "its passphrase may be missing or wrong: give it with --passphrase-file, or unlock the key in its agent first",
-    cause: failure,
-  });
+  return new MigrationError(
+    "secret-key-unusable",
+    `gpg cannot decrypt with the secret keys in ${home}: ${message}`,
+    {
+      hint: "the passphrase of the key may be missing or wrong: give it with --passphrase-file, or unlock the key in the agent first",
+      cause: failure,
+    },
+  );
 }

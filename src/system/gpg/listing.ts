@@ -1,17 +1,17 @@
 /** A key as gpg lists it. */
 export interface ListedKey {
-  /** What was listed is a secret key, not the public one. */
+  /** Whether this is a secret key, not a public key. */
   readonly secret: boolean;
-  /** Of the key itself first, then of its subkeys; upper-case hexadecimal. */
+  /** Of the primary key first, then of its subkeys; upper-case hexadecimal. */
   readonly fingerprints: readonly string[];
-  /** Its first user id, as its owner wrote it; empty when it has none. */
+  /** Its first user ID; empty when it has none. */
   readonly name: string;
   readonly state: KeyState;
-  /** Whether anything can be encrypted to it now. */
+  /** Whether it can be used for encryption now. */
   readonly encrypts: boolean;
-  /** When that ends or ended, in milliseconds since 1970; undefined when it never does. */
+  /** When it expires or expired for encryption, in milliseconds since 1970; undefined when it does not expire. */
   readonly encryptsUntil: number | undefined;
-  /** Whether the secret half that opens what is encrypted to it is at hand: on the disk or on a token. */
+  /** Whether the secret key for decryption is available, on disk or on a smartcard. */
   readonly opens: boolean;
 }
 
@@ -26,8 +26,8 @@ interface Piece {
 }
 
 /**
- * The keys in what `gpg --with-colons` prints (gnupg, doc/DETAILS): a record a line, its fields divided by colons. Of
- * a key's own record, capital letters among the capabilities say what the key with all its subkeys can do now.
+ * Parses the output of `gpg --with-colons` (gnupg, doc/DETAILS): one record per line, fields separated by colons. In
+ * the record of a primary key, upper-case capabilities are those of the whole key with its subkeys.
  */
 export function parseListing(text: string): ListedKey[] {
   const keys: ListedKey[] = [];
@@ -56,18 +56,18 @@ function keyOf(pieces: readonly Piece[], fingerprints: readonly string[], name: 
   const state = stateOf(primary);
   const encrypting = pieces.filter((piece) => piece.capabilities.includes("e"));
   const usable = encrypting.filter((piece) => stateOf(piece) === "usable");
-  // The subkey that lasts longest, but no longer than the key itself.
+  // The latest expiry of a subkey, but not later than that of the primary key.
   const ends = (usable.length > 0 ? usable : encrypting).map(({ expires }) => expires ?? Infinity);
   const until = Math.min(primary.expires ?? Infinity, ends.length === 0 ? Infinity : Math.max(...ends));
   return {
     secret: primary.type === "sec",
     fingerprints,
     name,
-    // Of a key that is well itself, what happened to its only subkeys for encryption says why it cannot encrypt.
+    // If the primary key is valid, the state of its encryption subkeys says why it cannot encrypt.
     state: state === "usable" && usable.length === 0 && encrypting[0] ? stateOf(encrypting[0]) : state,
     encrypts: state === "usable" && primary.capabilities.includes("E"),
     encryptsUntil: until === Infinity ? undefined : until,
-    // "#": the secret part is not there.
+    // "#": the secret key is not available.
     opens: encrypting.some(({ type, token }) => (type === "sec" || type === "ssb") && token !== "#"),
   };
 }

@@ -10,26 +10,26 @@ import {
 } from "node:tls";
 import { NoAnswer, noAnswer } from "./no-answer.ts";
 
-/** A certificate as a server showed it. */
+/** A certificate that a server presented. */
 export interface Certificate {
-  /** The host names and addresses that it is for, from its subjectAltName alone: the only place that still counts. */
+  /** The host names and addresses in its subjectAltName, the only field that clients still use. */
   readonly names: readonly string[];
-  /** Who signed it, as far as it says: "Let's Encrypt, R11". */
+  /** The issuer: "Let's Encrypt, R11". */
   readonly issuer: string;
   /** Milliseconds since 1970. */
   readonly validFrom: number;
   readonly validTo: number;
-  /** Whether it is for the name that was asked for. */
+  /** Whether it is valid for the requested name. */
   readonly fits: boolean;
-  /** Whether an authority that is trusted stands behind it, now. */
+  /** Whether it is currently valid and issued by a trusted authority. */
   readonly trusted: boolean;
-  /** Why it is not trusted, in a few words; left out when it is. */
+  /** Why it is not trusted; left out when it is. */
   readonly distrust?: string;
 }
 
 /**
- * Whom to trust: Node's own authorities and those handed in; undefined, which is Node's own, without any. Made once, as
- * reading all of them takes a tenth of a second.
+ * The trusted authorities: those of Node and the given ones; undefined, which means those of Node, without any. Call it
+ * once, because loading them takes a tenth of a second.
  */
 export function trusting(authorities: readonly string[]): SecureContext | undefined {
   if (authorities.length === 0) return undefined;
@@ -42,7 +42,7 @@ interface Look {
   readonly trust: SecureContext | undefined;
 }
 
-/** Looks at the certificate for `name` at a place, without trusting it. Rejects with a `NoAnswer`. */
+/** Fetches the certificate for `name` from an address, without trusting it. Rejects with a `NoAnswer`. */
 export async function certificateAt(
   name: string,
   { address, port }: { readonly address: string; readonly port: number },
@@ -64,7 +64,7 @@ export async function certificateAt(
     await new Promise<void>((resolve, reject) => {
       socket.on("secureConnect", resolve).on("error", reject);
       socket.on("close", () => {
-        reject(new NoAnswer("broken", "the connection was broken off"));
+        reject(new NoAnswer("broken", "the connection was closed unexpectedly"));
       });
     });
     return shown(name, socket);
@@ -80,7 +80,7 @@ export async function certificateAt(
 function shown(name: string, socket: TLSSocket): Certificate {
   const certificate = socket.getPeerCertificate();
   const names = namesOf(certificate);
-  // Node looks at the names last, and stops at the first fault: theirs says that the rest is in order.
+  // Node checks the names last and stops at the first error, so a name error means that everything else is valid.
   const fault = socket.authorized ? "" : String(socket.authorizationError);
   const distrust = fault === "" || fault.includes("ALTNAME") ? undefined : noAnswer(withCode(fault)).message;
   return {
@@ -97,7 +97,7 @@ function shown(name: string, socket: TLSSocket): Certificate {
 const withCode = (code: string) =>
   Object.assign(new Error(code.toLowerCase().replaceAll("_", " ")), { code });
 
-/** "DNS:example.org, IP Address:192.0.2.1"; names that hold commas are quoted, and no host has such a name. */
+/** "DNS:example.org, IP Address:192.0.2.1"; names that contain commas are quoted, and no host has such a name. */
 function namesOf({ subjectaltname = "" }: PeerCertificate): string[] {
   return [...subjectaltname.matchAll(/(?:DNS|IP Address):([^\s,"]+)/g)].map(([, name]) => name!);
 }

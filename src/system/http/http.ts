@@ -5,47 +5,47 @@ import type { SecureContext } from "node:tls";
 import { type Certificate, certificateAt, trusting } from "./certificate.ts";
 import { NoAnswer, noAnswer } from "./no-answer.ts";
 
-/** Small questions to other servers: always with a time limit, never following a redirect. */
+/** HTTP requests to other servers, with a time limit, never following redirects. */
 export interface Http {
   /**
-   * Rejects with a `NoAnswer` when there was no whole answer, and with the signal's reason when that was given; any
-   * status is an answer. A redirect is handed back as it came.
+   * Rejects with a `NoAnswer` when there is no complete response, and with the signal's reason. Any status counts as a
+   * response; redirects are returned.
    */
   get(url: string, options?: HttpOptions): Promise<HttpAnswer>;
-  /** Sends JSON. Rejects as `get` does; it may have arrived all the same. */
+  /** Sends JSON. Rejects as `get` does; the server may have processed the request anyway. */
   put(url: string, body: JsonBody, options?: HttpOptions): Promise<HttpAnswer>;
-  /** Sends nothing, to set something going. Rejects as `get` does; it may have arrived all the same. */
+  /** Sends an empty body. Rejects as `get` does; the server may have processed the request anyway. */
   post(url: string, options?: HttpOptions): Promise<HttpAnswer>;
   /**
-   * Hands a long answer to `take` as it comes. The time limit holds for its beginning and for each wait for more of it;
-   * there is no `limit`. Rejects as `get` does, its body too, and with what `take` rejects with.
+   * Streams a large response to `take`. The time limit applies to its beginning and to each wait for more data; there
+   * is no `limit`. It and the body reject as `get` does; it also rejects with the error of `take`.
    */
   download<Taken>(
     url: string,
     options: Omit<HttpOptions, "limit">,
     take: (answer: HttpDownload) => Promise<Taken>,
   ): Promise<Taken>;
-  /** Whether something accepts connections there. Never rejects. */
+  /** Whether a TCP connection is accepted. Never rejects. */
   accepts(host: string, port: number, milliseconds: number): Promise<boolean>;
-  /** What certificate is shown there, whether it can be trusted or not. Rejects as `get` does. */
+  /** The certificate of a server, trusted or not. Rejects as `get` does. */
   certificate(name: string, at: Place, options?: TimeLimit): Promise<Certificate>;
 }
 
 export interface TimeLimit {
-  /** Milliseconds for the whole answer; 10,000 when left out. */
+  /** Time-out for the complete response in milliseconds; 10,000 by default. */
   readonly timeout?: number;
   readonly signal?: AbortSignal;
 }
 
 export interface HttpOptions extends TimeLimit {
   readonly headers?: Readonly<Record<string, string>>;
-  /** Where to connect to, whatever DNS says; the Host header and the certificate's name stay those of the URL. */
+  /** The address to connect to, without DNS; the Host header and the name in TLS are those of the URL. */
   readonly at?: Place;
-  /** Bytes that the body may have, 8 MiB when left out: more is `too-large`. */
+  /** Maximum size of the body in bytes, 8 MiB by default: more is `too-large`. */
   readonly limit?: number;
 }
 
-/** What JSON.stringify makes an object of. */
+/** An object that JSON.stringify supports. */
 export type JsonBody = Readonly<Record<string, unknown>>;
 
 export interface Place {
@@ -65,9 +65,9 @@ export interface HttpDownload extends Omit<HttpAnswer, "body"> {
 }
 
 export interface HttpRoad {
-  /** PEM certificates of authorities that are trusted beside the usual ones. */
+  /** PEM certificates of additional trusted authorities. */
   readonly authorities?: readonly string[];
-  /** The port to connect to in the place of another; the Host header does not show it. */
+  /** Maps a port to the one to connect to; the Host header is not changed. */
   readonly portFor?: (port: number) => number;
 }
 
@@ -80,7 +80,7 @@ export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoa
   const questionFor = (address: string, method: Question["method"], options: HttpOptions): Question => {
     const url = URL.parse(address);
     if (url?.protocol !== "https:" && url?.protocol !== "http:")
-      throw new NoAnswer("broken", "that is no address of a web server");
+      throw new NoAnswer("broken", "this is not an HTTP URL");
     const usual = url.protocol === "https:" ? 443 : 80;
     const port = url.port === "" ? usual : Number(url.port);
     const place = options.at ?? { address: withoutBrackets(url.hostname), port };
@@ -140,7 +140,7 @@ async function exchange(question: Question): Promise<HttpAnswer> {
   } catch (error) {
     signal?.throwIfAborted();
     throw time.aborted
-      ? new NoAnswer("timed-out", `no whole answer within ${timeout / 1000} s`)
+      ? new NoAnswer("timed-out", `no complete response within ${timeout / 1000} s`)
       : noAnswer(error);
   } finally {
     request.destroy();
@@ -156,7 +156,7 @@ async function received<Taken>(
   const time = new AbortController();
   const { request, answered } = send(question, signal ? AbortSignal.any([time.signal, signal]) : time.signal);
   let timer: NodeJS.Timeout | undefined;
-  // Only what is waited for counts, not the time that whoever takes it needs for it.
+  // Only waiting counts, not the time that the consumer needs.
   const wait = (waiting: boolean) => {
     clearTimeout(timer);
     if (!waiting) return;
@@ -167,7 +167,7 @@ async function received<Taken>(
   const fault = (error: unknown) => {
     signal?.throwIfAborted();
     return time.signal.aborted
-      ? new NoAnswer("timed-out", `nothing more came for ${timeout / 1000} s`)
+      ? new NoAnswer("timed-out", `no more data for ${timeout / 1000} s`)
       : noAnswer(error);
   };
   try {
@@ -208,7 +208,7 @@ function send({ url, method, at, headers = {}, trust, body }: Question, signal: 
     path: `${url.pathname}${url.search}`,
     method,
     headers: { host: url.host, ...about, ...headers },
-    // A connection of its own: what one address answers must not come from a connection to another.
+    // A separate connection for each request, because pooled connections may lead to another address.
     agent: false,
     signal,
     // An IP address is never sent as the name of a server (RFC 6066, section 3).
@@ -226,7 +226,7 @@ async function bodyOf(incoming: IncomingMessage, limit: number): Promise<Uint8Ar
   let size = 0;
   for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
     size += chunk.length;
-    if (size > limit) throw new NoAnswer("too-large", `the answer has more than ${limit} bytes`);
+    if (size > limit) throw new NoAnswer("too-large", `the response has more than ${limit} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

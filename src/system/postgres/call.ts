@@ -3,18 +3,18 @@ import type { Account } from "../machine.ts";
 import type { Call, Programs } from "../programs/programs.ts";
 
 export interface PostgresAddress {
-  /** libpq's connection keywords, none of them secret. What is left out has libpq's default. */
+  /** libpq's connection keywords, without secrets. Missing ones have libpq's defaults. */
   readonly parameters: Readonly<Record<string, string>>;
   readonly password?: string;
-  /** The account of this host to run the programs as: peer authentication goes by it. */
+  /** The account of this host that runs the programs, for peer authentication. */
   readonly account?: Account;
-  /** A command, word by word, that runs what is written behind it elsewhere: `docker exec -i postgres`. */
+  /** The words of a command that runs another command elsewhere: `docker exec -i postgres`. */
   readonly through?: readonly string[];
 }
 
 /**
- * A call of one of PostgreSQL's programs on a database, with further variables of its environment, none of them secret.
- * The password goes by the environment of that program alone; elsewhere it arrives there by the standard input.
+ * A call of one of PostgreSQL's programs on a database, with additional environment variables, without secrets. The
+ * password is passed in the environment of that program only or, with `through`, on its standard input.
  */
 export function postgresCall(
   name: string,
@@ -33,7 +33,7 @@ export function postgresCall(
   };
 }
 
-/** Reads a line, byte by byte as POSIX has it for what is no file, and leaves the rest to the program. */
+/** Reads one line, byte by byte as POSIX requires for a pipe, and leaves the rest to the program. */
 const TAKE_PASSWORD = 'IFS= read -r PGPASSWORD && export PGPASSWORD && exec "$@"';
 
 function elsewhere(
@@ -42,15 +42,15 @@ function elsewhere(
   command: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Call {
-  // Environment and password file of this host do not get there.
+  // Environment and password file of this host are not available there.
   const variables = Object.entries({ LC_MESSAGES: "C", ...env }).map(([key, value]) => `${key}=${value}`);
   const words = [...before, "env", ...variables];
   if (password === undefined) return { name: name!, args: [...words, ...command] };
   if (/[\r\n\0]/.test(password))
     throw new MigrationError(
       "bad-usage",
-      "the database's password has a line break, and cannot be handed on to where its programs run",
-      { hint: "give the database user another password, or let its programs run on this host" },
+      "the database password contains a line break and cannot be passed to programs that run elsewhere",
+      { hint: "change the password of the database user, or run PostgreSQL's programs on this host" },
     );
   return {
     name: name!,
@@ -66,12 +66,12 @@ export function connectionString(parameters: Readonly<Record<string, string>>): 
     .join(" ");
 }
 
-/** For people: "synapse on db.example:5432". Holds no secret. */
+/** The address as text: "synapse on db.example:5432". Contains no secret. */
 export function describeAddress({ parameters, through }: PostgresAddress): string {
   const { dbname, host, hostaddr, port, service } = parameters;
   const where = host ?? hostaddr ?? (service === undefined ? "the local socket" : `service ${service}`);
-  const road = through ? `, by ${through.join(" ")}` : "";
-  return `${dbname ?? parameters["user"] ?? "the default database"} on ${where}${port === undefined ? "" : `:${port}`}${road}`;
+  const suffix = through ? `, via ${through.join(" ")}` : "";
+  return `${dbname ?? parameters["user"] ?? "the default database"} on ${where}${port === undefined ? "" : `:${port}`}${suffix}`;
 }
 
 /** The major and minor version in a line such as "pg_dump (PostgreSQL) 15.18 (Debian …)". */
@@ -85,6 +85,9 @@ export async function postgresProgramVersion(
   const said = await programs.run({ name: program, args, limit: 10_000 });
   const found = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)*/.exec(said.replace(/^.*PostgreSQL\)/, ""));
   if (!found)
-    throw new MigrationError("program-failed", `${name} does not say which version it is: ${said.trim()}`);
+    throw new MigrationError(
+      "program-failed",
+      `the version of ${name} cannot be determined from its output: ${said.trim()}`,
+    );
   return { major: Number(found[1]), text: found[0] };
 }

@@ -1,8 +1,8 @@
 import { MigrationError } from "../../errors.ts";
 
 /**
- * libpq's two ways of writing where a database is: `host=… dbname=…` and `postgresql://…`
- * (PostgreSQL documentation, 34.1.1). Keywords come out; what they mean is libpq's business.
+ * Parses libpq's two kinds of connection strings: `host=… dbname=…` and `postgresql://…`
+ * (PostgreSQL documentation, 34.1.1). Returns the keywords; they are interpreted by libpq.
  * Throws `bad-usage`; the message never quotes the text, which may hold a password.
  */
 export function parseConnection(text: string): Record<string, string> {
@@ -12,7 +12,7 @@ export function parseConnection(text: string): Record<string, string> {
 }
 
 function parseUri(text: string): Record<string, string> {
-  // libpq knows no fragment: a # or a ? before the @ is part of the password.
+  // libpq has no URI fragments: a # or a ? before the @ is part of the password.
   const found = /^postgres(?:ql)?:\/\/(?:([^@/]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(text);
   if (!found) throw unreadable();
   const [, login, hosts = "", dbname, query] = found;
@@ -59,6 +59,6 @@ function decoded(text: string): string {
 }
 
 const unreadable = () =>
-  new MigrationError("bad-usage", "the database's address cannot be read", {
-    hint: "write it as 'host=db.example user=me dbname=mine' or postgresql://me@db.example/mine",
+  new MigrationError("bad-usage", "the database connection string is not valid", {
+    hint: "use the form 'host=db.example user=me dbname=mine' or postgresql://me@db.example/mine",
   });

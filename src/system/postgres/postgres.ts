@@ -15,8 +15,8 @@ export {
 export { sqlName, sqlText } from "../query.ts";
 
 /**
- * PostgreSQL through its own programs. They and Synapse's driver share libpq, so what Synapse reaches (sockets,
- * peer authentication, password files, services, TLS) these reach in the same way.
+ * PostgreSQL through its own programs. They use libpq as Synapse's driver does, so every kind of connection that
+ * Synapse can use (sockets, peer authentication, password files, services, TLS) works in the same way.
  */
 export interface Postgres {
   /** Throws `database-unreachable` with the server's own reason, `program-missing` without psql. */
@@ -24,9 +24,9 @@ export interface Postgres {
 }
 
 export interface ConnectOptions {
-  /** The server itself refuses every statement that would write, for as long as the connection lasts. */
+  /** Sets the session to read-only, so that the server rejects every statement that writes. */
   readonly readOnly?: boolean;
-  /** Milliseconds that the server may say nothing while it is asked; then the connection is over. No limit when left out. */
+  /** Milliseconds without any data while a query runs, after which the connection is closed. No limit by default. */
   readonly patience?: number;
 }
 
@@ -48,7 +48,7 @@ SET lock_timeout = '60s';
 SET application_name = 'synlift';
 `;
 
-/** Sequences too: nextval and setval are refused as well (PostgreSQL documentation, SET TRANSACTION). */
+/** This also rejects nextval and setval (PostgreSQL documentation, SET TRANSACTION). */
 const READ_ONLY = "SET default_transaction_read_only = on;";
 
 export function realPostgres(programs: Programs): Postgres {
@@ -70,7 +70,7 @@ export function realPostgres(programs: Programs): Postgres {
   };
 }
 
-/** Milliseconds. psql itself gives up after `connect_timeout`, if it is in order; several addresses have that each. */
+/** Milliseconds. Normally psql gives up after `connect_timeout`, which applies to each of several addresses. */
 const CONNECTING = 60_000;
 
 class PsqlSession implements PostgresSession {
@@ -78,11 +78,11 @@ class PsqlSession implements PostgresSession {
   #psql: Conversation;
   #to: PostgresAddress;
   #pieces: AsyncIterator<readonly string[]>;
-  /** Lines that have come and were not read yet, from `#next` on. */
+  /** Received lines; those from `#next` on are not read yet. */
   #lines: readonly string[] = [];
   #next = 0;
   #turn: Promise<void> = Promise.resolve();
-  /** See `ConnectOptions`. Until it is set otherwise, that of connecting. */
+  /** See `ConnectOptions`. While connecting, it is `CONNECTING`. */
   patience: number | undefined = CONNECTING;
   #asked = 0;
   #closed = false;
@@ -141,10 +141,10 @@ class PsqlSession implements PostgresSession {
         if (value !== "") yield value;
       }
     } finally {
-      // A reader that left in the middle of an answer cannot be given the next one: the connection is over.
+      // After a partly read answer, the connection cannot be used for the next one and is closed.
       if (!complete) {
         this.#psql.kill();
-        // What nobody reads any more would keep the program's pipe open, and whoever waits for its end.
+        // Unread output would keep the pipe open, and block the wait for the end of the program.
         await this.#pieces.return?.();
       }
       next();
@@ -175,8 +175,8 @@ class PsqlSession implements PostgresSession {
     if (this.#tooSlow) {
       return new MigrationError(
         "database-unreachable",
-        `database ${where} said nothing for ${Math.round(this.patience! / 1000)} seconds`,
-        { hint: "look at what the database server is doing: locks, disk, memory" },
+        `no response from database ${where} for ${Math.round(this.patience! / 1000)} seconds`,
+        { hint: "check the database server: locks, disk, memory" },
       );
     }
     const { code, complaint } = await this.#psql.close();
@@ -189,7 +189,7 @@ class PsqlSession implements PostgresSession {
   }
 }
 
-/** The server's sentence without psql's prefixes. DETAIL and CONTEXT, which may quote rows, are not there: VERBOSITY is terse. */
+/** The server's message without psql's prefixes. VERBOSITY terse omits DETAIL and CONTEXT, which may quote rows. */
 export function reasonIn(complaint: string): string {
   const lines = complaint.split("\n").map((line) => line.trim());
   const found = lines.filter((line) => /\b(ERROR|FATAL|error):/.test(line));
@@ -197,28 +197,28 @@ export function reasonIn(complaint: string): string {
   return hideValues(line.replace(/^.*?\b(ERROR|FATAL|error):\s*/, ""));
 }
 
-/** The server quotes what it could not read, which may be out of a row. Names of tables and columns are quoted too, and stay. */
+/** Removes quoted values, which may come from a row, from a message. Quoted names of tables and columns are kept. */
 function hideValues(sentence: string): string {
   return sentence
     .replace(/: ".*$/, "")
     .replace(/(invalid byte sequence[^:]*): .*/, "$1")
     .replace(/\bvalue ".*" (is out of range)/, "value $1")
-    .replace(/( at or near) ".*"/, "$1 something in it");
+    .replace(/( at or near) ".*"/, "$1 a token");
 }
 
-/** Whose address it is depends on the command. */
-const WHERE = "in the settings that name the database, or in --database and its password file for a new one";
+/** Which settings apply depends on the command. */
+const WHERE = "in the database settings or, for a new database, in --database and its password file";
 
 function hintFor(reason: string, { through }: PostgresAddress): string {
   if (through && /Peer authentication failed/.test(reason))
-    return "let the command enter as the account that the database knows: docker exec -i -u postgres …";
+    return "run the command as the account that the database expects: docker exec -i -u postgres …";
   if (/Peer authentication failed/.test(reason))
-    return "run synlift as root, or as the account that the database knows; where this host has no account of that name, use a password over TCP";
+    return "run synlift as root, or as the account that the database expects; if this host has no such account, use a password over TCP";
   if (/password authentication failed|no password supplied/.test(reason))
     return `check user and password, ${WHERE}`;
   if (/does not exist/.test(reason)) return `check the names of database and user, ${WHERE}`;
   if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
   if (through)
-    return `see that this works, and hands on its standard input (docker exec needs -i): echo 'SELECT 1' | ${through.map(shellWord).join(" ")} psql …`;
-  return `check host and port, ${WHERE}; and that the server runs`;
+    return `check that this works and passes on standard input (docker exec needs -i): echo 'SELECT 1' | ${through.map(shellWord).join(" ")} psql …`;
+  return `check host and port, ${WHERE}; and that the server is running`;
 }

@@ -3,83 +3,83 @@ import type { Bytes } from "../bytes.ts";
 import type { GzipDigest, GzipOptions } from "../formats/gzip-digest.ts";
 import type { Account } from "../machine.ts";
 
-/** Runs other programs. No secret ever goes into `args`: anybody on the host can read them. */
+/** Runs other programs. Secrets must never be in `args`, which every user of the host can read. */
 export interface Programs {
   /**
-   * Feeds `source` to a program and yields what it prints. The stream ends well only if the program did: it was
-   * there, read everything, was not killed and said 0. If `source` breaks, the program is killed and the source's
-   * error is thrown; if the reader stops early, the program is killed.
+   * Writes `source` to a program's standard input and yields its standard output. The stream ends without an error only
+   * if the program read all of its input and exited with 0. If `source` throws, the program is killed and that error is
+   * thrown; if the reader stops early, the program is killed.
    *
-   * What this gives may be given to `through` again, as it is: then the two programs talk to each other through a pipe
-   * of the kernel, and nothing of it comes by here. All of the above holds for such a chain as a whole: the first of
-   * them that fails takes the others along, and it is the one that is told.
+   * The result can be passed to `through` again, unchanged: then the two programs are connected by a kernel pipe, and
+   * the data does not pass through this process. The above holds for such a chain as a whole: when one program fails,
+   * the others are killed, and the error is that of the program that failed first.
    * Throws `program-missing` or `program-failed`.
    */
   through(call: Call, source?: Bytes): Output;
   /** Runs a program whose output is small. Throws as `through` does. */
   run(call: Call, input?: string): Promise<string>;
   /**
-   * Runs a program that may leave others running behind it, such as one that starts a server, and waits for itself
-   * only. Its output is not read. Throws as `run` does.
+   * Runs a program that may start background processes, such as a server, and waits only for the program itself. Its
+   * output is not read. Throws as `run` does.
    */
   launch(call: Call, options?: LaunchOptions): Promise<void>;
-  /** Starts a program to talk with. Throws `program-missing`. */
+  /** Starts an interactive program. Throws `program-missing`. */
   open(call: Call): Promise<Conversation>;
   /** The path of a program, or undefined when it is not installed. */
   find(name: string): Promise<string | undefined>;
 }
 
-/** What a program prints. It runs each time that this is read, or written into a file. */
+/** The output of a program, which runs each time the output is read or written to a file. */
 export interface Output extends Bytes {
   /**
-   * Runs it and lets it write by itself into an open file, from where that stands: nothing of it comes by here. Ends
-   * and throws as reading does, and with the errno of what kept it from writing. `stop` ends it, and its reason is thrown.
+   * Runs the program with an open file as its standard output, from the current offset. Ends and throws as reading
+   * does; a write error has its errno. `stop` ends the program, and its reason is thrown.
    */
   into(descriptor: number, stop?: AbortSignal): Promise<void>;
   /**
-   * Runs it and looks at the gzip file that it prints, in a thread of its own: nothing of it comes by here.
-   * Throws as reading does, and zlib's error for a file that is damaged or cut off though the program ended well.
+   * Runs the program and digests the gzip file that it prints, in a worker thread.
+   * Throws as reading does, and zlib's error when the file is damaged or truncated although the program succeeded.
    */
   gunzipped(options: GzipOptions): Promise<GzipDigest>;
 }
 
 export interface Call {
-  /** A name to be found in PATH, or a path. */
+  /** A name to find in PATH, or a path. */
   readonly name: string;
   readonly args: readonly string[];
   /** Added to the few variables that every program gets (PATH, HOME, LANG, TMPDIR, …). */
   readonly env?: Readonly<Record<string, string>>;
-  /** Names of variables of our own environment that it needs besides: SSH_AUTH_SOCK. */
+  /** Names of further variables of this process to pass on: SSH_AUTH_SOCK. */
   readonly passOn?: readonly string[];
-  /** Goes out before what it prints: at most 4,096 bytes in UTF-8. No secret. */
+  /** Text that precedes its output: at most 4,096 bytes in UTF-8. No secret. */
   readonly before?: string;
-  /** Written to its standard input before anything else: the road for a secret to a program that runs somewhere else. */
+  /** Written to its standard input first: a way to pass a secret to a program on another host or in a container. */
   readonly firstInput?: string;
-  /** Text handed over on file descriptor 3: the road for secrets. */
+  /** Text passed on file descriptor 3, for secrets. */
   readonly secret?: string;
   readonly folder?: string;
-  /** Run as another account of this host; only root may. */
+  /** The account to run it as; requires root. */
   readonly account?: Account;
-  /** Milliseconds after which it is killed and has failed. For questions that should be answered at once. */
+  /** Time-out in milliseconds, after which it is killed and has failed. For short queries. */
   readonly limit?: number;
-  /** Ends it, and all that it is joined to; its reason is what is thrown then. */
+  /** Ends it and all programs connected to it; the signal's reason is thrown. */
   readonly stop?: AbortSignal;
-  /** What it says when it cannot write, where it does not say why: whether there is room is looked at then. */
+  /** Its message for a write error that does not include the cause; then the free space is checked. */
   readonly cannotWrite?: string;
-  /** What is to be thrown instead of this failure of it, for those who know what its words mean. */
+  /** Maps a failure of this program to a more specific error. */
   readonly explain?: (failure: MigrationError) => MigrationError;
 }
 
 export interface LaunchOptions {
-  /** Run it also when this run was asked to stop: for the way back. Else it ends with the run, with all its group. */
+  /** Run it even if this run was asked to stop, for undo operations. Otherwise its process group ends with the run. */
   readonly always?: boolean;
 }
 
-/** A program that is asked and answers, until it is closed or dies. */
+/** A running program with its standard input and output. */
 export interface Conversation {
   readonly output: Bytes;
   write(what: string | Uint8Array): Promise<void>;
-  /** Says that there is no more to come, and resolves when the program has ended; never rejects. */
+  /** Closes its standard input, and resolves when the program has ended; never rejects. */
   close(): Promise<Ending>;
   kill(): void;
 }
@@ -88,9 +88,9 @@ export interface Conversation {
 export interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** The end of what it said on standard error: at most some 4,000 characters. */
+  /** The end of its standard error: at most about 4,000 characters. */
   readonly complaint: string;
 }
 
-/** Without a passphrase, gpg has to find what it needs in its home. */
+/** Runs gpg. Without a passphrase, gpg uses the keys in its home. */
 export type Gpg = (args: readonly string[], passphrase: string | undefined, source: Bytes) => Output;

@@ -1,8 +1,8 @@
 import type { Bytes } from "../bytes.ts";
 
 /**
- * A text's whole lines, as many at a time as have come: to wait for each of a million by itself would take longer than
- * to read it. What follows the last line break is left out.
+ * The complete lines of a text, in batches as they arrive: awaiting a million lines one by one would take longer than
+ * reading them. Text after the last line break is discarded.
  */
 export async function* linesOf(output: Bytes): AsyncIterable<readonly string[]> {
   const decoder = new TextDecoder();

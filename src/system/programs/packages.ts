@@ -1,4 +1,4 @@
-/** Debian's package for each program that we call. */
+/** The Debian package of each program that synlift calls. */
 const PACKAGES: Readonly<Record<string, string>> = {
   gpg: "gnupg",
   ssh: "openssh-client",
@@ -8,7 +8,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   sh: "dash",
 };
 
-/** What to type to get a program. */
+/** A hint how to install a program. */
 export function packageFor(program: string): string {
   const name = program.split("/").at(-1)!;
   const found = PACKAGES[name];

@@ -3,23 +3,23 @@ import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
 import type { Call, Ending, Programs } from "./call.ts";
 
-/** Another program that listens and talks: over the pipes of one that we started, or of the one that started us. */
+/** The other end of a two-way connection: a program that this process started, or the one that started this process. */
 export interface Peer {
-  /** What it says; ends when it says no more. */
+  /** The bytes that it sends. */
   readonly input: Bytes;
-  /** Resolves when the bytes are written and may be overwritten. Throws `connection-failed` once nobody listens. */
+  /** Resolves when the bytes are written and the buffer can be reused. Throws `connection-failed` once the peer is gone. */
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** A peer that we started. */
+/** A peer that this process started. */
 export interface StartedPeer extends Peer {
-  /** Says that there is no more to come, waits for its end, and answers how that was. Never rejects. */
+  /** Closes its input, waits until it has ended, and returns how. Never rejects. */
   close(): Promise<Ending>;
   /** Ends it at once. */
   kill(): void;
 }
 
-/** Starts a program to talk with. Throws `program-missing`. */
+/** Starts a program as a peer. Throws `program-missing`. */
 export async function startPeer(call: Call, programs: Programs): Promise<StartedPeer> {
   const talk = await programs.open(call);
   return {
@@ -27,7 +27,7 @@ export async function startPeer(call: Call, programs: Programs): Promise<Started
     write: (bytes) => talk.write(bytes),
     async close() {
       const ending = talk.close();
-      // What nobody reads would keep it from ending.
+      // Unread output would block it.
       await drain(talk.output).catch(() => undefined);
       return ending;
     },
@@ -37,7 +37,7 @@ export async function startPeer(call: Call, programs: Programs): Promise<Started
   };
 }
 
-/** Whoever started us, over our standard input and output. Once `signal` says to stop, no more is heard. */
+/** The parent process, through standard input and output. When `signal` is aborted, reading stops. */
 export function callingPeer(stdin: Readable, stdout: Writable, signal: AbortSignal): Peer {
   let gone = false;
   stdout.on("error", () => (gone = true));
@@ -57,7 +57,7 @@ async function drain(source: Bytes): Promise<void> {
   for await (const _ of source);
 }
 
-/** Resolves when it is written, when it never will be, and when the run is to stop. */
+/** Resolves when the bytes are written, when that has become impossible, and when `signal` is aborted. */
 function written(bytes: Uint8Array, stdout: Writable, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
@@ -73,5 +73,5 @@ function written(bytes: Uint8Array, stdout: Writable, signal: AbortSignal): Prom
 
 const nobodyListens = () =>
   new MigrationError("connection-failed", "the connection was closed from the other side", {
-    hint: "look at what the other side says; then run the same command again there",
+    hint: "check the error message on the other host, then run the same command again there",
   });

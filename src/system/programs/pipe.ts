@@ -8,28 +8,28 @@ import { MigrationError } from "../../errors.ts";
 import { codeOf } from "../files/file-faults.ts";
 
 /**
- * A pipe of the kernel between two programs. What Node calls a pipe is a pair of sockets, and what two programs say to
- * each other over those has to go through this process.
+ * A kernel pipe between two programs. What Node calls a pipe is a pair of sockets, so data between two programs would
+ * pass through this process.
  */
 export interface Pipe {
   /** Descriptor for the program that writes. */
   readonly writer: number;
   /** Descriptor for the program that reads. */
   readonly reader: number;
-  /** Closes our copies of both. To be called as soon as both programs have theirs: else neither sees the other's end. */
+  /** Closes both descriptors here. Call it when both programs have started, else neither notices the other's end. */
   handedOver(): void;
-  /** Instead, where nobody but we reads, from `reader`: closes what would keep us from seeing the writer's end. */
+  /** Used instead when this process reads from `reader`: closes the others, so that the end of the writer is noticed. */
   readHere(): void;
   /**
-   * To be called when the program that reads has gone: whether it had read everything and its writer had ended. Only
-   * from then on can the writer notice that nobody reads any more.
+   * To be called when the reading program has ended: whether it had read everything and the writer had closed the pipe.
+   * Only after this call does the writer notice that there is no reader.
    */
   wasEmptied(): boolean;
   /** Closes what is still open. May be called twice. */
   close(): void;
 }
 
-/** Throws `file-failed` when no pipe can be made in the folder for temporary files. Nothing of it stays there. */
+/** Throws `file-failed` when no pipe can be created in the temporary folder. No file remains there. */
 export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
   let folder: string | undefined;
   const open: number[] = [];
@@ -50,7 +50,7 @@ export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
     folder = await mkdtemp(join(temporary, "synlift-pipe-"));
     const path = join(folder, "pipe");
     await promisify(execFile)("mkfifo", ["-m", "600", path]);
-    // fifo(7): opening one end waits for the other, unless it is told not to. The third is the program's, which waits.
+    // fifo(7): opening one end blocks until the other is open, except with O_NONBLOCK. The program's end must block.
     const watch = opened(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const writer = opened(path, constants.O_WRONLY);
     const reader = opened(path, constants.O_RDONLY);
@@ -77,15 +77,15 @@ export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
     close(...open);
     throw new MigrationError(
       "file-failed",
-      `no pipe can be made in ${temporary}: ${(error as Error).message.trim()}`,
-      { hint: "name another folder for temporary files: TMPDIR=/var/tmp", cause: error },
+      `cannot create a pipe in ${temporary}: ${(error as Error).message.trim()}`,
+      { hint: "set another folder for temporary files: TMPDIR=/var/tmp", cause: error },
     );
   } finally {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** pipe(7): reading gives nothing once all writers have closed; before that it gives bytes, or would have to wait. */
+/** pipe(7): a read returns 0 bytes once all writers have closed; before that it returns data or would block. */
 function isAtEnd(descriptor: number): boolean {
   try {
     return readSync(descriptor, Buffer.alloc(1)) === 0;

@@ -7,21 +7,21 @@ import { openPipe, type Pipe } from "./pipe.ts";
 import { RunningProgram } from "./running-program.ts";
 import { asWriteError } from "./write-error.ts";
 
-/** A program, or several that hand their output on to each other through pipes of the kernel; first to last. */
+/** One program, or several connected by kernel pipes, first to last. */
 export interface ChainOptions {
   readonly calls: readonly Call[];
-  /** What the first reads; it has no input when left out. */
+  /** The input of the first program; none when undefined. */
   readonly source: Bytes | undefined;
   readonly environmentOf: (call: Call) => Record<string, string | undefined>;
-  /** Folder for temporary files; the system's own when left out. */
+  /** Folder for temporary files; the default of the system when undefined. */
   readonly temporary: string | undefined;
   readonly signal: AbortSignal;
 }
 
-/** pipe(7), PIPE_BUF: a pipe takes so many bytes at once, and an empty one always has room for them. */
+/** pipe(7), PIPE_BUF: an empty pipe always accepts this many bytes without blocking. */
 const MOST_BEFORE = 4096;
 
-/** See `Programs.through`: what holds for one program holds for the whole chain. */
+/** See `Programs.through`: its promises apply to the whole chain. */
 export async function* chainOutput(options: ChainOptions): Bytes {
   const { before } = options.calls.at(-1)!;
   yield* conducted(options, "pipe", async function* (last) {
@@ -65,7 +65,7 @@ export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): 
     pipe.readHere();
     await last.running;
     found = await looking;
-    // Nobody reads any more: so whoever still writes ends.
+    // Without a reader, a program that still writes ends.
     pipe.close();
     yield* [];
   };
@@ -96,7 +96,7 @@ async function* conducted(
     chain.kill();
   };
   signal.addEventListener("abort", stop, { once: true });
-  // Without a source there is no pipe either: a program that never reads must not look like one that left early.
+  // Without a source there is no pipe either: a program that does not read must not count as one that stopped early.
   const feeding = source ? chain.first.feed(source) : Promise.resolve();
   try {
     yield* outputOf(chain.last);
@@ -123,7 +123,7 @@ function withFirst(text: string | undefined, source: Bytes | undefined): Bytes |
 }
 
 class Chain {
-  /** The first that failed: what becomes of the others then is no fault of theirs. */
+  /** The program that failed first; failures of the others follow from it. */
   guilty: RunningProgram | undefined;
   readonly #programs: readonly RunningProgram[];
   readonly #pipes: readonly Pipe[];
@@ -133,7 +133,7 @@ class Chain {
     this.#pipes = pipes;
     for (const [index, program] of programs.entries()) {
       void program.gone.then(() => {
-        // Only now does the one before it see that nobody reads. So whoever left first is found out first.
+        // Only now does the previous program notice that it has no reader, so the first failure is found first.
         if (pipes[index - 1]?.wasEmptied() === false) program.leftEarly();
         if (!program.hasFailed || this.guilty) return;
         this.guilty = program;
@@ -150,7 +150,7 @@ class Chain {
     return this.#programs.at(-1)!;
   }
 
-  /** Waits for all of them. */
+  /** Waits for all programs; returns the first failure. */
   async failure(): Promise<Error | undefined> {
     await this.ended();
     if (this.guilty) return this.guilty.failure(await this.guilty.ended);
@@ -206,7 +206,7 @@ function writeBefore(descriptor: number, text: string): void {
   writeSync(descriptor, bytes);
 }
 
-/** Starts a program with these ends; its complaints come to us, and its secret goes to it on descriptor 3. */
+/** Starts a program with this input and output. Its standard error is read here; its secret is on descriptor 3. */
 export function begin(
   call: Call,
   [input, output]: readonly ["pipe" | "ignore" | number, "pipe" | number],

@@ -11,13 +11,13 @@ import { cannotStart, failed, RunningProgram } from "./running-program.ts";
 
 export type { Call, Conversation, Ending, Gpg, Output, Programs } from "./call.ts";
 
-/** What libpq takes from the environment and is no secret: a server that relies on it was started with it too. */
+/** libpq's environment variables without secrets: the connection of the server may depend on them. */
 const LIBPQ = [
   ...["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE"],
   ...["PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "KRB5CCNAME"],
 ];
 
-/** Variables that programs need to work at all; nothing else of ours is passed on, as it may hold secrets. */
+/** Variables that programs need. Others are not passed on, because they may contain secrets. */
 const PASSED_ON = [
   "PATH",
   "HOME",
@@ -28,14 +28,14 @@ const PASSED_ON = [
   "LC_ALL",
   "TZ",
   "XDG_RUNTIME_DIR",
-  // Where a person's own keyring is, and where the agent of it may ask them.
+  // The user's keyring, and the terminal for prompts of its agent.
   "GNUPGHOME",
   "GPG_TTY",
   "TERM",
   ...LIBPQ,
 ];
 
-/** Milliseconds in which the last words of a launched program that failed must have come. */
+/** Milliseconds to wait for the remaining standard error of a launched program that failed. */
 const LAST_WORDS = 200;
 
 export function realPrograms(
@@ -45,7 +45,7 @@ export function realPrograms(
   const { LC_ALL: locale, ...base } = Object.fromEntries(
     PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   );
-  // Messages are read by us and shown to people: one language. LC_ALL would overrule that; LANG stands for all the rest.
+  // Messages are parsed, so they must be in English. LC_ALL would override LC_MESSAGES; LANG keeps the rest.
   if (locale !== undefined && locale !== "") base["LANG"] = locale;
 
   const environmentOf = ({ account, env, passOn = [] }: Call) => ({
@@ -56,7 +56,7 @@ export function realPrograms(
     ...env,
   });
 
-  /** Runs each time that it is read. Recognised by `through`, so that one program can be joined to the next. */
+  /** Runs each time it is read. `through` recognizes it, to connect one program to the next. */
   class ChainOutput implements Output {
     readonly #calls: readonly Call[];
     readonly #source: Bytes | undefined;
@@ -140,7 +140,7 @@ export function realPrograms(
   };
 }
 
-/** A program that was killed because the run is to stop just ends: the reason is the signal, not the program. */
+/** After an abort the output just ends, so the signal's reason is thrown. */
 async function* unlessStopped(output: Bytes, signal: AbortSignal): Bytes {
   try {
     yield* output;
@@ -156,7 +156,7 @@ function launched(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    // In a group of its own: what it starts must outlive us, and a Ctrl-C at our terminal.
+    // In its own process group: what it starts must outlive this process and a Ctrl-C in its terminal.
     const child = spawn(call.name, call.args, {
       stdio: ["ignore", "ignore", "pipe"],
       detached: true,
@@ -186,14 +186,14 @@ function launched(
         if (code === 0) resolve();
         else reject(failed(call.name, how, complaint.trim()));
       };
-      // Its last words may still be on their way; what it left running may hold the pipe open for ever.
+      // Standard error may not be complete yet; but a background process may keep the pipe open for ever.
       const timer = setTimeout(done, code === 0 ? 0 : LAST_WORDS);
       child.stderr.once("close", done);
     });
   });
 }
 
-/** Ends everything in the group of a detached program, as a shell would. */
+/** Sends SIGTERM to the process group of a detached program. */
 function endGroup(leader: number | undefined): void {
   if (leader !== undefined) spawn("sh", ["-c", `kill -TERM -${leader}`], { stdio: "ignore" });
 }

@@ -6,13 +6,13 @@ import { adopt } from "../memory.ts";
 import type { Call, Ending } from "./call.ts";
 import { packageFor } from "./packages.ts";
 
-/** A running program, and what has become of it. */
+/** A running program and its result. */
 export class RunningProgram {
-  /** Resolves once it runs; rejects with `program-missing` when it cannot be started. */
+  /** Resolves once it runs; rejects with `program-missing` or `program-failed` when it cannot be started. */
   readonly running: Promise<void>;
-  /** Resolves once it is gone and its output is read; never rejects. */
+  /** Resolves when it has exited and its output was read; never rejects. */
   readonly ended: Promise<Ending>;
-  /** Resolves as soon as it is gone, or could not be started; never rejects. */
+  /** Resolves when it has exited or could not be started; never rejects. */
   readonly gone: Promise<void>;
   #call: Call;
   #child: ChildProcess;
@@ -75,7 +75,7 @@ export class RunningProgram {
     for await (const chunk of this.#child.stdout!) yield own(chunk as Uint8Array);
   }
 
-  /** Resolves when the chunk is no longer needed: it may be overwritten then. Never rejects. */
+  /** Resolves when the chunk can be overwritten. Never rejects. */
   async write(chunk: Uint8Array): Promise<void> {
     const stdin = this.#child.stdin!;
     if (this.#leftEarly || stdin.destroyed) return;
@@ -84,7 +84,7 @@ export class RunningProgram {
         stdin.off("close", go);
         resolve();
       };
-      // Called as soon as nobody needs the chunk any more, also when it could not be written.
+      // Called when the chunk is no longer needed, also after a write error.
       stdin.on("close", go).write(chunk, go);
     });
   }
@@ -93,7 +93,7 @@ export class RunningProgram {
     this.#child.stdin!.end();
   }
 
-  /** Pumps a source into the program. Never rejects: what went wrong is told by `failure` and `blame`. */
+  /** Writes a source to the program's input. Never rejects: errors are available from `failure` and `blame`. */
   async feed(source: Bytes): Promise<void> {
     try {
       for await (const chunk of source) {
@@ -103,7 +103,7 @@ export class RunningProgram {
         }
         await this.write(chunk);
       }
-      // It went before it was told that there is no more: what lay in the pipe was read by nobody.
+      // It exited before its input was closed, so the data in the pipe was not read.
       if (this.#child.stdin!.destroyed) this.#leftEarly = true;
       this.endInput();
     } catch (error) {
@@ -112,25 +112,25 @@ export class RunningProgram {
     }
   }
 
-  /** Says that it went before all that was written for it was read. */
+  /** Records that it exited before it had read all of its input. */
   leftEarly(): void {
     this.#leftEarly = true;
   }
 
-  /** Whether its end, once it is gone, was not a good one. Its last words may still be on their way. */
+  /** Whether it failed, once it has exited. Its standard error may not be complete yet. */
   get hasFailed(): boolean {
     const { exitCode: code, signalCode: signal } = this.#child;
     return this.failure({ code, signal, complaint: "" }) !== undefined;
   }
 
-  /** Ends it, and what it has still to say: a program that it started itself, as a wrapper does, may hold its pipes open. */
+  /** Kills it and closes its pipes, which a child process, for example of a wrapper script, might keep open. */
   kill(): void {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGKILL");
     this.#child.stdout?.destroy();
     this.#child.stderr?.destroy();
   }
 
-  /** Why this ending is not a good one, or undefined when it is. */
+  /** The error for this exit status; undefined on success. */
   failure({ code, signal, complaint }: Ending): Error | undefined {
     if (this.#sourceError) return this.#sourceError.error as Error;
     if (this.#notStarted) return this.#notStarted;
@@ -147,7 +147,7 @@ export class RunningProgram {
     return this.#leftEarly ? "stopped reading before everything was written to it" : undefined;
   }
 
-  /** Which error to show when reading its output failed: the one that came first in time, not the last in line. */
+  /** The error to throw when reading its output failed: the original cause, not a consequence of it. */
   async blame(error: unknown, signal: AbortSignal): Promise<unknown> {
     if (signal.aborted && signal.reason instanceof Interrupted) return signal.reason;
     if (error instanceof MigrationError) return error;
@@ -155,7 +155,7 @@ export class RunningProgram {
   }
 }
 
-/** What is read from a pipe or socket comes in memory of its own (Node, src/stream_base.cc). */
+/** A chunk read from a pipe or socket usually has its own buffer (Node, src/stream_base.cc). */
 const own = (chunk: Uint8Array) => (chunk.length === chunk.buffer.byteLength ? adopt(chunk) : chunk);
 
 export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): MigrationError {
@@ -175,6 +175,6 @@ export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): Migra
 export function failed(name: string, how: string, complaint: string): MigrationError {
   const said = complaint.split("\n").filter(Boolean).slice(-6).join("; ");
   return new MigrationError("program-failed", `${name} ${how}${said ? `: ${said}` : ""}`, {
-    hint: "nothing unfinished was kept; run the same command again once the cause is gone",
+    hint: "correct the cause, then run the same command again; no incomplete output was kept",
   });
 }

@@ -1,18 +1,18 @@
 import { MigrationError } from "../../errors.ts";
 import type { Call, Ending } from "./call.ts";
 
-/** Another host, as `ssh` knows it. */
+/** The address of another host for `ssh`. */
 export interface SshAddress {
   readonly host: string;
   readonly user?: string;
   readonly port?: number;
 }
 
-/** "ssh://root@old.example.org:2222"; undefined for what is no such address. */
+/** "ssh://root@old.example.org:2222"; undefined when it is not valid. */
 export function parseSshAddress(text: string): SshAddress | undefined {
   const found = /^ssh:\/\/(?:([\w.+-]+)@)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::(\d{1,5}))?\/?$/.exec(text);
   const [, user, host, port] = found ?? [];
-  // A name that begins with a dash would be an option.
+  // A name that begins with a dash would be parsed as an option.
   if (host === undefined || host.startsWith("-") || user?.startsWith("-") === true) return undefined;
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return undefined;
   return {
@@ -23,13 +23,13 @@ export function parseSshAddress(text: string): SshAddress | undefined {
 }
 
 export interface SshOptions {
-  /** A configuration file of its own, instead of the person's. */
+  /** A configuration file to use instead of the user's. */
   readonly configFile?: string | undefined;
 }
 
 /**
- * A call of the system's own `ssh` (ssh(1)), with the person's keys, agent and known hosts; it never asks for anything.
- * `command` is for the shell there. It ends when nothing comes from there for a minute.
+ * A call of the system's `ssh` (ssh(1)), with the user's keys, agent and known hosts, without prompts. `command` is
+ * run by the remote shell. The call ends when the host does not respond for a minute.
  */
 export function sshCall(
   { host, user, port }: SshAddress,
@@ -41,7 +41,7 @@ export function sshCall(
     ConnectTimeout: "20",
     ServerAliveInterval: "15",
     ServerAliveCountMax: "4",
-    // What comes is measured, and mostly cannot be made smaller.
+    // Most of the data is compressed already, and compression would distort the measured rate.
     Compression: "no",
   };
   return {
@@ -58,13 +58,13 @@ export function sshCall(
   };
 }
 
-/** ssh(1): 255 is its own failure, anything else is that of the command. */
+/** ssh(1): 255 is a failure of ssh, anything else the exit code of the command. */
 const OWN_FAILURE = 255;
 
-/** POSIX: a shell's exit codes for a command that is not there, or may not be run. */
+/** POSIX: a shell's exit codes for a command that is not executable or not found. */
 const NOT_THERE = [126, 127];
 
-/** The end of what a program complained of, as one line. */
+/** The last lines of standard error, as one line. */
 export const lastWords = ({ complaint }: Ending) =>
   complaint
     .split("\n")
@@ -73,34 +73,40 @@ export const lastWords = ({ complaint }: Ending) =>
     .slice(-3)
     .join("; ");
 
-/** What became of a call that ended without a word of what was started: `start` is what ssh or the command was to start. */
+/** The error for a call that ended before the remote program sent anything. `start` names that program. */
 export function connectionFailure(ending: Ending, start: string): MigrationError {
   const { code, signal, complaint } = ending;
   const said = lastWords(ending);
   const words = said === "" ? `it ended with ${signal ?? `exit code ${code ?? "unknown"}`}` : said;
   if (code !== null && NOT_THERE.includes(code)) {
     return new MigrationError("program-missing", `${start} cannot be started: ${words}`, {
-      hint: "install synlift there, or name what starts it by its path",
+      hint: "install synlift on that host, or give the path of the command that starts it",
     });
   }
   return new MigrationError("connection-failed", `${start} cannot be reached: ${words}`, {
-    hint: code === OWN_FAILURE ? hintFor(complaint) : "try that command by hand, and clear what it says",
+    hint:
+      code === OWN_FAILURE
+        ? hintFor(complaint)
+        : "run that command by hand, and correct the error that it shows",
   });
 }
 
 const HINTS: readonly (readonly [RegExp, string])[] = [
   [
     /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No .* host key is known/,
-    "connect once by hand with ssh, compare the host's key with what that host shows on its own console, and accept it",
+    "connect once by hand with ssh, compare the host key with the one shown on the host's console, and accept it",
   ],
   [
     /Permission denied/,
-    "put a key of this account into authorized_keys of that account, or load it into your agent (ssh-add); nobody is asked for a password here",
+    "add a key of this account to authorized_keys on the other host, or load it into your agent (ssh-add); password prompts are not supported",
   ],
   [/Could not resolve hostname/, "check the host's name"],
-  [/Connection refused|timed out|No route to host/, "check the host, its port and what filters on the way"],
+  [
+    /Connection refused|timed out|No route to host/,
+    "check the host, its port, and firewalls between the hosts",
+  ],
 ];
 
 const hintFor = (complaint: string) =>
   HINTS.find(([pattern]) => pattern.test(complaint))?.[1] ??
-  "try the same with ssh by hand, and clear what it says";
+  "connect by hand with ssh, and correct the error that it shows";

@@ -2,14 +2,14 @@ import { statfs } from "node:fs/promises";
 import { MigrationError } from "../../errors.ts";
 import type { Call } from "./call.ts";
 
-/** What a program says when it cannot write, by strerror(3): it writes to nothing but the file that it was given. */
+/** Messages of strerror(3) for write errors. The program writes only to the given file. */
 const CANNOT_WRITE = {
   ENOSPC: "No space left on device",
   EDQUOT: "Disk quota exceeded",
   EFBIG: "File too large",
 };
 
-/** A program's failure as the errno of what kept it from writing into this open file, where it says that it could not. */
+/** Adds the errno of the write error to a program's failure, if its message reports one for this open file. */
 export async function asWriteError(
   error: unknown,
   { name, cannotWrite }: Pick<Call, "name" | "cannotWrite">,
@@ -23,10 +23,10 @@ export async function asWriteError(
   return code === undefined ? error : Object.assign(new Error(message, { cause: error }), { code });
 }
 
-/** A program writes less than this at once: where it found no room, no more is left. */
+/** Free bytes below which the disk counts as full; programs write less than this at a time. */
 const ROOM = 1024 * 1024;
 
-/** proc(5): the link leads to the open file, whatever it is called by now. */
+/** proc(5): the link refers to the open file, even after a rename. */
 async function hasNoRoom(descriptor: number): Promise<boolean> {
   const { bavail, bsize } = await statfs(`/proc/self/fd/${descriptor}`);
   return bavail * bsize < ROOM;

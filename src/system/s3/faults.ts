@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { noAnswer } from "../http/no-answer.ts";
 import type { ObjectStoreAddress } from "./object-store.ts";
 
-/** For people: "the bucket media at https://s3.example.org", and where in it. */
+/** The bucket as text: "the bucket media/prefix at https://s3.example.org". */
 export function nameOf({ bucket, prefix, endpoint }: ObjectStoreAddress): string {
   const where = prefix === "" ? bucket : `${bucket}/${prefix}`;
   return endpoint === undefined
@@ -10,10 +10,10 @@ export function nameOf({ bucket, prefix, endpoint }: ObjectStoreAddress): string
     : `the bucket ${where} at ${withoutSecrets(endpoint)}`;
 }
 
-/** An address may hold a name and a password. */
+/** A URL may contain a user name and a password. */
 function withoutSecrets(address: string): string {
   const url = URL.parse(address);
-  return url ? url.origin : "an address that is none";
+  return url ? url.origin : "an invalid URL";
 }
 
 interface Answer {
@@ -23,16 +23,16 @@ interface Answer {
   readonly $metadata?: { readonly httpStatusCode?: number };
 }
 
-/** The words of the servers' own codes; https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. */
+/** The meaning of S3 error codes; https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. */
 const MEANINGS: readonly (readonly [RegExp, string, string])[] = [
   [
     /^(CredentialsProviderError|TokenProviderError)$/,
-    "there are no credentials for it",
-    "the old server has them from its surroundings: run synlift with the same (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role)",
+    "there are no credentials for the bucket",
+    "the old server gets them from its environment: run synlift with the same (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the instance role)",
   ],
   [
     /^(InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired)$/,
-    "its server refuses the credentials",
+    "the server rejects the credentials",
     "check access_key_id, secret_access_key and session_token of the storage provider, and this host's clock",
   ],
   [
@@ -48,23 +48,27 @@ const MEANINGS: readonly (readonly [RegExp, string, string])[] = [
   ],
   [
     /^InvalidObjectState$/,
-    "the object is in an archive that must be asked to bring it back",
-    "restore it to a storage class that can be read, as GLACIER cannot, then run the same command again",
+    "the object is archived and must be restored before it can be read",
+    "restore it from the archive storage class (such as GLACIER), then run the same command again",
   ],
   [
     /^(SlowDown|Throttling\w*|TooManyRequests\w*|RequestLimitExceeded|ServiceUnavailable|503)$/,
-    "its server asks to slow down",
-    "wait a little, then run the same command again: what is finished is kept",
+    "the server limits the request rate",
+    "wait a few minutes, then run the same command again: completed work is kept",
   ],
   [
     /Region is missing/,
-    "nothing says in which region it is",
+    "the region of the bucket is not set",
     "set region_name of the storage provider, or AWS_REGION",
   ],
-  [/Invalid URL|UnknownEndpoint/, "its address is none", "check endpoint_url of the storage provider"],
+  [
+    /Invalid URL|UnknownEndpoint/,
+    "the endpoint URL is not valid",
+    "check endpoint_url of the storage provider",
+  ],
 ];
 
-/** What a failure of the SDK means. An error of our own stays itself. Of a server's text nothing is shown: it may quote a key. */
+/** Maps an error of the SDK. A `MigrationError` is returned unchanged. The server's text is not shown: it may quote a key. */
 export function storageFailed(error: unknown, name: string, what: string): MigrationError {
   if (error instanceof MigrationError) return error;
   const answer = error as Answer;
@@ -72,17 +76,17 @@ export function storageFailed(error: unknown, name: string, what: string): Migra
   if (answer.name === "NoSuchKey" || answer.name === "NotFound")
     return new MigrationError("file-missing", `${what} is not in ${name}`, { cause: error });
   if (answer.name === "PreconditionFailed" || status === 412)
-    return new MigrationError("source-changed", `${what} in ${name} became another one while it was read`, {
-      hint: "run the same command again; what is finished is kept",
+    return new MigrationError("source-changed", `${what} in ${name} was replaced while it was read`, {
+      hint: "run the same command again; completed work is kept",
     });
   const told = [answer.name ?? "", answer.code ?? "", answer.message ?? "", String(status ?? "")];
   const found = MEANINGS.find(([pattern]) => told.some((one) => pattern.test(one)));
   const reason =
-    found?.[1] ?? (status === undefined ? noAnswer(error).message : `its server answers ${status}`);
-  return new MigrationError("storage-failed", `${what} cannot be had from ${name}: ${reason}`, {
+    found?.[1] ?? (status === undefined ? noAnswer(error).message : `the server returned status ${status}`);
+  return new MigrationError("storage-failed", `cannot read ${what} from ${name}: ${reason}`, {
     hint:
       found?.[2] ??
-      "see that this host reaches the storage, then run the same command again: what is finished is kept",
+      "check that this host can reach the storage, then run the same command again: completed work is kept",
     cause: error,
   });
 }

@@ -1,11 +1,11 @@
 import type { Bytes } from "../bytes.ts";
 
-/** A bucket that speaks S3, and how to get in. What is left out, the AWS SDK finds as AWS's own programs do. */
+/** An S3 bucket and how to access it. Settings that are left out are found by the AWS SDK in its default way. */
 export interface ObjectStoreAddress {
   readonly bucket: string;
-  /** What all names in the bucket begin with: "media/". Empty when they do not. */
+  /** The prefix of all object names: "media/". Empty when there is none. */
   readonly prefix: string;
-  /** Base address of a server that is not AWS. */
+  /** Base URL of a server other than AWS. */
   readonly endpoint?: string;
   readonly region?: string;
   readonly credentials?: {
@@ -13,12 +13,12 @@ export interface ObjectStoreAddress {
     readonly secretAccessKey: string;
     readonly sessionToken?: string;
   };
-  /** The key that objects are encrypted with there, when the client has to bring it. */
+  /** The key for server-side encryption with customer-provided keys (SSE-C). */
   readonly customerKey?: { readonly key: string; readonly algorithm: string };
 }
 
 export interface StoredObject {
-  /** Without the address's prefix. */
+  /** Without the prefix of the address. */
   readonly name: string;
   readonly size: number;
   /** Milliseconds since 1970. */
@@ -26,26 +26,26 @@ export interface StoredObject {
 }
 
 /**
- * Objects in a bucket; nothing is ever written. Each method throws `storage-failed` when the server does not answer,
- * lets nobody in, or has no such bucket; what may pass by itself is tried again first.
+ * Read access to the objects in a bucket. Each method throws `storage-failed` when the server does not respond, denies
+ * access, or has no such bucket; temporary errors are retried first.
  */
 export interface ObjectStore {
   /** For people; no secrets. */
   readonly name: string;
   /** Undefined when there is no such object. */
   look(name: string): Promise<StoredObject | undefined>;
-  /** Everything whose name begins with `start` and comes after `after`, in batches, in the server's order: usually that of bytes. */
+  /** All objects whose name begins with `start` and sorts after `after`, in batches, in the server's order (usually by bytes). */
   list(start: string, after?: string): AsyncIterable<readonly StoredObject[]>;
   /**
-   * An object's bytes. A connection that breaks is made anew where it broke, as long as the object is the same.
-   * Throws `file-missing` when it is gone and `source-changed` when it has not `size` bytes, or becomes another one.
+   * The bytes of an object. After a broken connection, reading resumes, as long as the object is unchanged.
+   * Throws `file-missing` when it does not exist, `source-changed` when its size is not `size` or it was replaced.
    */
   read(name: string, size: number): Bytes;
-  /** Lets go of connections. May be called twice. */
+  /** Closes the connections. May be called twice. */
   close(): void;
 }
 
-/** Opens buckets. Nothing is asked before it is needed. */
+/** Opens buckets. The first request is sent only when it is needed. */
 export interface ObjectStores {
   open(address: ObjectStoreAddress): ObjectStore;
 }

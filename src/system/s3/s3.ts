@@ -10,10 +10,10 @@ import type { ObjectStore, ObjectStoreAddress, ObjectStores, StoredObject } from
 const CONNECT = 10_000;
 const ANSWER = 60_000;
 
-/** How often a request is tried; the SDK waits longer each time. */
+/** The number of attempts for a request; the SDK increases the delay each time. */
 const ATTEMPTS = 6;
 
-/** How often an object's bytes may stop coming before any more of them have come. */
+/** How many broken connections without progress are tolerated while an object is read. */
 const BREAKS = 5;
 
 /** A bucket, read through the AWS SDK. */
@@ -95,7 +95,7 @@ export function s3Store(address: ObjectStoreAddress, signal: AbortSignal): Objec
         );
         tag ??= answer.ETag;
         if (from + (answer.ContentLength ?? 0) !== size) throw changed(path, name, size);
-        let failure: unknown = new Error("its bytes stop coming");
+        let failure: unknown = new Error("the download stopped early");
         try {
           for await (const chunk of inTime(answer.Body as Bytes & { destroy?(): void }, signal)) {
             read += chunk.length;
@@ -120,10 +120,10 @@ export function s3Store(address: ObjectStoreAddress, signal: AbortSignal): Objec
 }
 
 function connect({ endpoint, region, credentials }: ObjectStoreAddress) {
-  // A quarter of a second and 30 MB, which only those pay who have a bucket.
+  // Loaded only when needed: it takes a quarter of a second and 30 MB.
   const s3 = createRequire(import.meta.url)("@aws-sdk/client-s3") as typeof S3;
   const client = new s3.S3Client({
-    // As boto3 has it, through which the old server reaches the same bucket: a server of one's own is given the bucket in the path.
+    // As in boto3, which the old server uses: with a custom endpoint the bucket is in the path.
     ...(endpoint === undefined ? { followRegionRedirects: true } : { endpoint, forcePathStyle: true }),
     ...(region !== undefined ? { region } : endpoint !== undefined ? { region: "us-east-1" } : {}),
     ...(credentials ? { credentials } : {}),
@@ -138,14 +138,14 @@ function connect({ endpoint, region, credentials }: ObjectStoreAddress) {
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Bytes as they come, none of which may be waited for too long. What is not read to its end is let go. */
+/** Passes bytes on, with a time-out for each wait. The body is destroyed if it is not read to its end. */
 async function* inTime(body: Bytes & { destroy?(): void }, signal: AbortSignal): Bytes {
   const chunks = body[Symbol.asyncIterator]();
   try {
     for (;;) {
       const over = new AbortController();
       const tooLong = wait(ANSWER, undefined, { signal: AbortSignal.any([signal, over.signal]) }).then(() => {
-        throw new Error("its bytes stop coming");
+        throw new Error("the download stalled");
       });
       tooLong.catch(() => undefined);
       const next = await Promise.race([chunks.next(), tooLong]).finally(() => {
@@ -160,9 +160,13 @@ async function* inTime(body: Bytes & { destroy?(): void }, signal: AbortSignal):
 }
 
 const changed = (path: string, name: string, size: number) =>
-  new MigrationError("source-changed", `${path} in ${name} is not the ${size} bytes that it was said to be`, {
-    hint: "run the same command again; what is finished is kept",
-  });
+  new MigrationError(
+    "source-changed",
+    `${path} in ${name} does not have the expected size of ${size} bytes`,
+    {
+      hint: "run the same command again; completed work is kept",
+    },
+  );
 export const realObjectStores = (signal: AbortSignal): ObjectStores => ({
   open: (address) => s3Store(address, signal),
 });

@@ -4,10 +4,10 @@ import { pathToFileURL } from "node:url";
 import { MigrationError } from "../../errors.ts";
 import { gather, only, type QuerySession } from "../query.ts";
 
-/** How a file may be opened: "immutable" takes no lock and trusts that nobody writes, the others take part in SQLite's locking. */
+/** How a file is opened. "immutable" takes no lock and requires that nothing writes to it; the others use SQLite's locking. */
 export type Access = "immutable" | "shared" | "change";
 
-/** Opens a database file that is there already. Throws `database-unreachable`. */
+/** Opens an existing database file. Throws `database-unreachable`. */
 export function openDatabase(path: string, access: Access): DatabaseSync {
   const url = pathToFileURL(path);
   url.search = access === "change" ? "mode=rw" : access === "shared" ? "mode=ro" : "mode=ro&immutable=1";
@@ -18,7 +18,7 @@ export function openDatabase(path: string, access: Access): DatabaseSync {
   }
 }
 
-/** Rows between two looks at whether the run is to stop. */
+/** Rows between two checks of the abort signal. */
 const TURN = 2000;
 
 export class SqliteSession implements QuerySession {
@@ -37,7 +37,7 @@ export class SqliteSession implements QuerySession {
     let count = 0;
     try {
       const statement = this.#database.prepare(sql);
-      // A number that no double has would be an error; as from PostgreSQL it is the nearest one.
+      // A number that does not fit a double would be an error; it is rounded instead, as with PostgreSQL.
       statement.setReadBigInts(true);
       for (const row of statement.iterate()) {
         if (count++ % TURN === 0) {
@@ -72,23 +72,23 @@ export class SqliteSession implements QuerySession {
   }
 }
 
-/** SQLite hands out objects without a prototype. */
+/** node:sqlite returns objects without a prototype. */
 function plain(row: Record<string, unknown>): Record<string, unknown> {
   const copy = { ...row };
   for (const key in copy) if (typeof copy[key] === "bigint") copy[key] = Number(copy[key]);
   return copy;
 }
 
-/** SQLite, result codes: what a reader is told that meets a journal which only a writer may play back. */
+/** SQLite result code SQLITE_READONLY_ROLLBACK: a hot journal that only a writer can roll back. */
 const READONLY_ROLLBACK = 776;
 
 export function unusable(path: string, error: unknown): MigrationError {
   if ((error as { errcode?: number }).errcode === READONLY_ROLLBACK) {
     return new MigrationError(
       "database-unreachable",
-      `${path} was left in the middle of a change: ${path}-journal says how to take it back`,
+      `${path} has an interrupted transaction that must be rolled back from ${path}-journal`,
       {
-        hint: "start the server and stop it in the ordinary way, which mends it; then run the same command again",
+        hint: "start the server and stop it normally, which rolls the transaction back; then run the same command again",
       },
     );
   }

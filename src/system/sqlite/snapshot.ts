@@ -7,15 +7,15 @@ import type { QuerySession } from "../query.ts";
 import { openDatabase, SqliteSession, unusable } from "./session.ts";
 import { readMark, type WalMark, WalPages } from "./wal.ts";
 
-/** A database as it was at one moment, however much is written to it since. */
+/** A consistent snapshot of a database, also while other processes write to it. */
 export interface SqliteSnapshot {
-  /** Asks in the very transaction that `content` copies. Ends with the snapshot. */
+  /** A session in the same transaction that `content` copies. Closed with the snapshot. */
   readonly session: QuerySession;
-  /** Bytes that `content` gives. */
+  /** The size of `content` in bytes. */
   readonly size: number;
   /**
-   * A database file that is whole by itself: what stands in the -wal is in it, and its header says that it needs none.
-   * Throws `source-changed` when it was opened as a file that nobody uses and somebody began to.
+   * A self-contained database file: it includes the content of the -wal, and its header is set to need none.
+   * Throws `source-changed` when the file was opened as unused and was changed by another process.
    */
   content(): Bytes;
   /** May be called twice. */
@@ -23,7 +23,7 @@ export interface SqliteSnapshot {
 }
 
 export interface SnapshotOptions {
-  /** Whether nothing lies beside the file, so that nobody has it open. */
+  /** Whether there are no -wal, -shm and -journal files, which means that the database is not open. */
   readonly quiet: boolean;
   readonly files: Files;
   readonly signal: AbortSignal;
@@ -31,13 +31,13 @@ export interface SnapshotOptions {
 
 /** Bytes read at once: a multiple of every page size, which is at most 64 KiB. */
 const BLOCK = 1024 * 1024;
-/** Attempts at a moment between two transactions. */
+/** Attempts to begin between two transactions of other processes. */
 const ATTEMPTS = 1000;
 
 /**
- * Begins a read transaction and holds it. As long as it lasts, SQLite neither begins the -wal anew (as long as it has
- * pages that the file lacks) nor brings newer pages into the file; what it brings meanwhile are pages that the copy
- * takes from the -wal anyway. `path` leads through no link.
+ * Begins a read transaction and keeps it open. Meanwhile SQLite neither restarts the -wal (if it has pages that the
+ * file lacks) nor checkpoints newer pages into the file; pages that it does checkpoint are those that the copy takes
+ * from the -wal anyway. `path` must not contain symbolic links.
  * Throws `database-unreachable`.
  */
 export async function takeSnapshot(path: string, options: SnapshotOptions): Promise<SqliteSnapshot> {
@@ -55,8 +55,8 @@ class Held implements SqliteSnapshot {
   readonly #path: string;
   readonly #options: SnapshotOptions;
   /**
-   * Locks of POSIX are lost as soon as a process closes any descriptor of the file (fcntl(2)), SQLite's own included:
-   * so these stay open until SQLite has closed the database.
+   * A process loses its POSIX locks on a file, including those of SQLite, when it closes any descriptor of that file
+   * (fcntl(2)): so these stay open until SQLite has closed the database.
    */
   readonly #handles: fs.FileHandle[] = [];
   #session: SqliteSession | undefined;
@@ -82,7 +82,7 @@ class Held implements SqliteSnapshot {
     const { quiet, signal } = this.#options;
     this.#file = await this.#open("");
     this.#seen = await this.#state();
-    // Without a -wal there is nothing to see beside a file in use; and to lock one leaves nothing beside it.
+    // In rollback mode a database in use may have no side files, and locking it creates none.
     const isOldKind = (await this.#read(0, 20))[18] === 1;
     this.#unlocked = quiet && !isOldKind;
     const database = openDatabase(this.#path, this.#unlocked ? "immutable" : "shared");
@@ -106,13 +106,13 @@ class Held implements SqliteSnapshot {
         await this.#mustBeAllInFile();
         block = await this.#read(offset, length);
       }
-      // Version 1, of files that have no -wal: so it opens by itself, also where it may only be read.
+      // Version 1 (no -wal), so that the copy can be opened by itself, also read-only.
       if (offset === 0) block.fill(1, 18, 20);
       yield block;
     }
     if (!this.#unlocked || (await this.#state()) === this.#seen) return;
     throw new MigrationError("source-changed", `${this.#path} changed while it was read`, {
-      hint: "something began to use it: stop it for good, then run the same command again",
+      hint: "another process has started to use it: stop that process, then run the same command again",
     });
   }
 
@@ -121,7 +121,7 @@ class Held implements SqliteSnapshot {
     for (const handle of this.#handles.splice(0)) await handle.close();
   }
 
-  /** The mark is that of our transaction if it was the same before and after the beginning. */
+  /** The mark belongs to the transaction if it was the same before and after the transaction began. */
   async #beginAtMark(): Promise<void> {
     this.#shm = await this.#open("-shm");
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -135,7 +135,7 @@ class Held implements SqliteSnapshot {
       }
       await this.session.all("ROLLBACK");
     }
-    throw unusable(this.#path, "it is written to without a pause");
+    throw unusable(this.#path, "it is being written to continuously");
   }
 
   async #readWal(): Promise<void> {
@@ -146,8 +146,8 @@ class Held implements SqliteSnapshot {
   }
 
   /**
-   * A -wal is only begun anew when all of it is in the file and nobody needs it; then our transaction reads the file
-   * alone, and no newer page comes into it (wal.c, WAL_READ_LOCK(0)). Throws when that is not how it was.
+   * SQLite restarts a -wal only when all of it was checkpointed and no reader needs it. Then this transaction reads
+   * only the file, and no newer page is checkpointed (wal.c, WAL_READ_LOCK(0)). Throws when the -wal was not restarted.
    */
   async #mustBeAllInFile(): Promise<void> {
     this.#wal = undefined;
@@ -157,7 +157,7 @@ class Held implements SqliteSnapshot {
       if (!now.salts.equals(this.#mark!.salts)) return;
       break;
     }
-    throw unusable(this.#path, `its -wal file does not hold what SQLite says that it holds`);
+    throw unusable(this.#path, `its -wal file does not match its -shm file`);
   }
 
   async #open(suffix: string): Promise<fs.FileHandle> {
@@ -166,7 +166,7 @@ class Held implements SqliteSnapshot {
     return handle;
   }
 
-  /** What lies beyond the end of the file reads as zeros, as for SQLite. */
+  /** Bytes beyond the end of the file are zeros, as in SQLite. */
   async #read(offset: number, length: number): Promise<Buffer> {
     const block = Buffer.allocUnsafe(length);
     let done = 0;

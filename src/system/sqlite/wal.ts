@@ -4,13 +4,13 @@ import { endianness } from "node:os";
 
 // The formats are those of https://sqlite.org/walformat.html and https://sqlite.org/fileformat2.html, section 4.
 
-/** How far a -wal file counts, as the -shm file beside it tells. */
+/** How much of a -wal file is valid, according to its -shm file. */
 export interface WalMark {
-  /** Every transaction changes it. */
+  /** Changes with every transaction. */
   readonly text: string;
-  /** Frames that count; later ones are of transactions that came after, or are no more than begun. */
+  /** The number of valid frames; later ones belong to later or uncommitted transactions. */
   readonly frames: number;
-  /** Eight bytes that stand in the -wal's header and in each of its frames, until it is begun anew. */
+  /** The salts in the header and in every frame of the -wal; they change when it is restarted. */
   readonly salts: Buffer;
 }
 
@@ -18,7 +18,7 @@ const HEADER = 48;
 const little = endianness() === "LE";
 const nativeInt = (bytes: Buffer, at: number) => (little ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
 
-/** The mark as it is now; undefined where a writer was just at it, or the file has none. */
+/** The current mark; undefined while a writer is updating it, or when there is none. */
 export async function readMark(shm: FileHandle): Promise<WalMark | undefined> {
   const bytes = Buffer.alloc(2 * HEADER);
   const { bytesRead } = await shm.read(bytes, 0, bytes.length, 0);
@@ -38,9 +38,9 @@ const FRAME_HEADER = 24;
 /** Bytes read at once, about. */
 const BLOCK = 1024 * 1024;
 
-/** Where the newest content of pages is, as far as it is not in the database file yet. */
+/** The latest versions of the pages in a -wal file. */
 export class WalPages {
-  /** Page and frame in one number, sorted: of several frames of a page the last counts. */
+  /** Page and frame in one number, sorted: the last frame of a page is valid. */
   readonly #entries: BigUint64Array;
   readonly #wal: FileHandle;
   readonly #pageSize: number;
@@ -55,8 +55,8 @@ export class WalPages {
   }
 
   /**
-   * Reads every frame up to the mark and proves it by its checksum. Undefined when the file does not hold what the mark
-   * says: then it was begun anew since, or is damaged. Takes eight bytes of memory for a frame.
+   * Reads every frame up to the mark and verifies its checksum. Undefined when the file does not match the mark: then
+   * it was restarted or is damaged. Uses eight bytes of memory for each frame.
    */
   static async read(
     wal: FileHandle,
@@ -65,7 +65,7 @@ export class WalPages {
   ): Promise<WalPages | undefined> {
     const header = Buffer.alloc(WAL_HEADER);
     await wal.read(header, 0, WAL_HEADER, 0);
-    // The lowest bit of the magic number says in which order of bytes the checksums are made.
+    // The lowest bit of the magic number is the byte order of the checksums.
     const magic = header.readUInt32BE(0);
     const isWal = (magic & ~1) === 0x377f0682 && header.readUInt32BE(8) === pageSize;
     if (!isWal || !header.subarray(16, 24).equals(salts)) return undefined;
@@ -91,8 +91,8 @@ export class WalPages {
   }
 
   /**
-   * Puts the pages that it has over a block of the database file which begins at that offset; blocks come in order.
-   * False when the file was begun anew meanwhile: then the block is spoilt.
+   * Overwrites the pages of a block of the database file at an offset with those of the -wal; blocks must be in order.
+   * False when the -wal was restarted meanwhile: then the block is invalid.
    */
   overlay(block: Buffer, offset: number): boolean {
     const end = offset + block.length;
@@ -105,7 +105,7 @@ export class WalPages {
       if (at < offset || (later !== undefined && later >> 32n === entry >> 32n)) continue;
       const frame = Number(entry & 0xffffffffn);
       const from = WAL_HEADER + frame * (FRAME_HEADER + this.#pageSize) + FRAME_HEADER;
-      // At once: a page at a time, each waited for, would cost more than reading.
+      // Synchronous, because awaiting each page would cost more than reading it.
       const got = readSync(this.#wal.fd, block, at - offset, this.#pageSize, from);
       if (got !== this.#pageSize) return false;
       changed = true;
@@ -113,14 +113,14 @@ export class WalPages {
     return !changed || this.isSame();
   }
 
-  /** Whether the file is still the one that was read: who begins it anew writes its header first. */
+  /** Whether the -wal was not restarted since it was read; a restart writes the header first. */
   isSame(): boolean {
     const salts = Buffer.alloc(8);
     return readSync(this.#wal.fd, salts, 0, 8, 16) === 8 && salts.equals(this.#salts);
   }
 }
 
-/** Runs from the header through all frames. */
+/** The cumulative checksum of the header and all frames. */
 class Checksum {
   #first = 0;
   #second = 0;
