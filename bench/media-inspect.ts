@@ -18,7 +18,7 @@ import { readHomeserver } from "../src/homeserver/read.ts";
 import { realFiles } from "../src/system/files/files.ts";
 import { realHttp } from "../src/system/http/http.ts";
 import { realPostgres } from "../src/system/postgres/postgres.ts";
-import { silent } from "../src/system/progress.ts";
+import { noProgress } from "../src/system/progress.ts";
 import { realObjectStores } from "../src/system/s3/s3.ts";
 import { realSqlite } from "../src/system/sqlite/sqlite.ts";
 import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
@@ -40,7 +40,7 @@ async function look([folder, database]: [string, string]): Promise<void> {
     kind === "postgres"
       ? await realPostgres(programsWith()).connect(
           { parameters: { host: host!, port: port!, user: "postgres", dbname: "bench" } },
-          { readOnly: true, patience: 120_000 },
+          { readOnly: true, responseTimeout: 120_000 },
         )
       : await realSqlite(realFiles, signal).connect(database);
   const tools = {
@@ -51,7 +51,7 @@ async function look([folder, database]: [string, string]): Promise<void> {
     machine: { now: () => Date.now() },
     signal,
   };
-  const { findings, facts } = await inspectMedia({ homeserver, deep: false }, tools, silent);
+  const { findings, facts } = await inspectMedia({ homeserver, deep: false }, tools, noProgress);
   await session.close();
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
@@ -68,7 +68,7 @@ async function makeAndLook(uploads: number): Promise<void> {
   const folder = temporaryFolder("bench");
   const cluster = await PostgresCluster.start({ settings: { shared_buffers: "256MB" } });
   try {
-    await realFiles.writeWhole(join(folder, "homeserver.yaml"), CONFIGURATION);
+    await realFiles.writeAtomically(join(folder, "homeserver.yaml"), CONFIGURATION);
     const sqlite = await make(uploads, folder, cluster);
     const [cpu] = cpus();
     console.log(

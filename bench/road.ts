@@ -16,7 +16,7 @@ import { rmSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { shellWord } from "../src/system/shell-word.ts";
+import { quoteShellWord } from "../src/system/shell-word.ts";
 import { freePort } from "../test/support/lab/server-process.ts";
 import { type SshServer, startSshServer } from "../test/support/lab/ssh-server.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
@@ -65,7 +65,7 @@ async function oneAfterTheOther(filled: Filled, ssh: SshServer): Promise<Figures
   const run = (command: string) => timed(command, { env: loginOf(filled) });
   const { dumps, restores } = await byHand(filled);
   const dumped = await run(`${dumps} | gzip > ${join(old, dump)}`);
-  const shipped = await run(`${remote(ssh)} ${shellWord(`cat ${join(old, dump)}`)} > ${join(fresh, dump)}`);
+  const shipped = await run(`${remote(ssh)} ${quoteShellWord(`cat ${join(old, dump)}`)} > ${join(fresh, dump)}`);
   const restored = await run(`gunzip -c ${join(fresh, dump)} | ${restores}`);
   await countedAgain(filled, "by_hand");
   for (const folder of [old, fresh]) rmSync(folder, { recursive: true });
@@ -80,8 +80,8 @@ async function oneAfterTheOther(filled: Filled, ssh: SshServer): Promise<Figures
 /** What nobody could be faster than: no look at anything, nothing counted. */
 async function straightByHand(filled: Filled, ssh: SshServer): Promise<Figures> {
   const { dumps, restores } = await byHand(filled);
-  const over = `export PGPASSWORD=${shellWord(loginOf(filled).PGPASSWORD)}; ${dumps}`;
-  const { seconds } = await timed(`${remote(ssh)} ${shellWord(over)} | ${restores}`, {
+  const over = `export PGPASSWORD=${quoteShellWord(loginOf(filled).PGPASSWORD)}; ${dumps}`;
+  const { seconds } = await timed(`${remote(ssh)} ${quoteShellWord(over)} | ${restores}`, {
     env: loginOf(filled),
   });
   await countedAgain(filled, "by_hand");
@@ -94,15 +94,15 @@ async function ours({ home, cluster }: Filled, ssh: SshServer): Promise<Figures>
   const exports = [process.execPath, MAIN, "export", "--config", home.configFile];
   const args = [
     ...[process.execPath, MAIN, "restore", "--from", ssh.address, "--ssh-config", ssh.configFile],
-    ...["--export-command", [...exports, "--working-directory", home.dataFolder].map(shellWord).join(" ")],
+    ...["--export-command", [...exports, "--working-directory", home.dataFolder].map(quoteShellWord).join(" ")],
     ...["--export-folder", out, ...place.restoreArgs, "--yes", "--json"],
   ];
   const { times, tell } = stepTimes();
   const began = performance.now();
-  const { seconds } = await timed(args.map(shellWord).join(" "), { env: process.env, tell });
+  const { seconds } = await timed(args.map(quoteShellWord).join(" "), { env: process.env, tell });
   const since = (name: string) => seconds - (times.get(name)! - began) / 1000;
   await countedAgain({ cluster }, place.database);
-  await timed([process.execPath, MAIN, "rollback", "--out", out, "--yes"].map(shellWord).join(" "), {
+  await timed([process.execPath, MAIN, "rollback", "--out", out, "--yes"].map(quoteShellWord).join(" "), {
     env: process.env,
   });
   await cluster.sql("postgres", `drop database "${place.database}"`);

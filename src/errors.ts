@@ -64,7 +64,7 @@ export class MigrationError extends Error {
 }
 
 /** Returns what `read` returns, or undefined when it throws a `MigrationError`. Other errors are thrown on. */
-export async function unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
+export async function tryRead<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();
   } catch (error) {

@@ -1,6 +1,6 @@
 import { CommanderError } from "commander";
 import { COMMANDS } from "./commands/index.ts";
-import { type Chosen, commandLine } from "./commands/menu.ts";
+import { type ChosenCommand, commandLine } from "./commands/menu.ts";
 import { exitCodeFor, Interrupted, MigrationError } from "./errors.ts";
 import { errorJson, jsonLine, resultJson } from "./report/json.ts";
 import { progressBars } from "./report/progress-bars.ts";
@@ -32,7 +32,7 @@ async function main(): Promise<number> {
     stderr,
     noColour: Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb",
   });
-  let chosen: Chosen | undefined;
+  let chosen: ChosenCommand | undefined;
   const json = process.argv.includes("--json");
   try {
     const line = commandLine(
@@ -53,7 +53,7 @@ async function main(): Promise<number> {
   return chosen ? run(chosen, terminal) : 0;
 }
 
-async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number> {
+async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise<number> {
   const json = given["json"] === true;
   const machine = realMachine(process.pid, process.cwd());
   const signal = stopSignal();
@@ -84,13 +84,13 @@ async function run({ entry, given }: Chosen, terminal: Terminal): Promise<number
         `${before}${findingsText(findings, terminal, brief)}${lines.map((line) => `${line}\n`).join("")}`,
       );
     }
-    if (failure) tell(failure, json, terminal, machine);
-    await terminal.settled();
+    if (failure) printError(failure, json, terminal, machine);
+    await terminal.flushed();
     if (!failure && terminal.outputClosed) throw outputClosed();
     return exitCode;
   } catch (error) {
     view.stop();
-    tell(error, json, terminal, machine);
+    printError(error, json, terminal, machine);
     return exitCodeFor(error);
   } finally {
     ownedGpg.close();
@@ -116,7 +116,7 @@ function viewFor(json: boolean, terminal: Terminal, machine: Machine): ProgressV
 }
 
 /** Milliseconds that a run has to clean up and end after it was asked to stop. */
-const LAST_MOMENTS = 20_000;
+const SHUTDOWN_TIMEOUT = 20_000;
 
 /** The first signal asks the run to stop and clean up; a second one ends the process at once. */
 function stopSignal(): AbortSignal {
@@ -126,13 +126,13 @@ function stopSignal(): AbortSignal {
       const reason = new Interrupted(name);
       controller.abort(reason);
       // Work that ignores the signal must not keep the process alive: a user pressed Ctrl-C, or the host shuts down.
-      setTimeout(() => process.exit(exitCodeFor(reason)), LAST_MOMENTS).unref();
+      setTimeout(() => process.exit(exitCodeFor(reason)), SHUTDOWN_TIMEOUT).unref();
     });
   }
   return controller.signal;
 }
 
-function tell(error: unknown, json: boolean, terminal: Terminal, machine: Machine): void {
+function printError(error: unknown, json: boolean, terminal: Terminal, machine: Machine): void {
   terminal.err(json ? jsonLine(errorJson(error, machine.now())) : errorText(error, terminal));
   if (error instanceof MigrationError || error instanceof Interrupted || json) return;
   // An unexpected error is treated as a bug, and the stack trace is needed to find it.

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
 import { COMMANDS } from "../src/commands/index.ts";
-import { type Chosen, commandLine } from "../src/commands/menu.ts";
+import { type ChosenCommand, commandLine } from "../src/commands/menu.ts";
 import { MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";
@@ -145,7 +145,7 @@ function isSynlift(program: string): boolean {
 
 /** Why a command line would be refused before it did anything; undefined when it would begin. */
 async function refusal(args: readonly string[]): Promise<string | undefined> {
-  let chosen: Chosen | undefined;
+  let chosen: ChosenCommand | undefined;
   const quiet = { out: () => undefined, err: () => undefined };
   try {
     await commandLine(COMMANDS, (choice) => (chosen = choice), quiet).parseAsync(args, { from: "user" });

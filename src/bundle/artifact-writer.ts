@@ -1,6 +1,6 @@
-import type { Unpack } from "../pipeline/gzip-program.ts";
+import type { Decompressor } from "../pipeline/gzip-program.ts";
 import type { Bytes } from "../pipeline/stage.ts";
-import type { Recorded } from "./inventory.ts";
+import type { RecordedArtifact } from "./inventory.ts";
 import type { Artifact } from "./manifest.ts";
 
 export interface ArtifactPlan {
@@ -17,11 +17,11 @@ export interface ArtifactPlan {
 /** Where artifacts are written to: a bundle's folder, or another host. */
 export interface ArtifactWriter {
   /** Whether compressible data should be compressed by an external program, if one is installed. */
-  readonly presses: boolean;
+  readonly usesCompressionProgram: boolean;
   /** Writes a source as an artifact, completely or not at all. An earlier artifact of that name is removed first. */
-  add(plan: ArtifactPlan, source: Bytes): Promise<Recorded>;
+  add(plan: ArtifactPlan, source: Bytes): Promise<RecordedArtifact>;
   /** As `add`, for data that a program has compressed already; `unpack` decompresses it for verification. */
-  addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Unpack): Promise<Recorded>;
+  addCompressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Decompressor): Promise<RecordedArtifact>;
   /** Removes an artifact, by its plain name. Does nothing when it does not exist. */
   remove(plainName: string): Promise<void>;
 }

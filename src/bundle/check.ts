@@ -1,18 +1,18 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
-import type { Lock } from "../pipeline/encrypt.ts";
-import { meter, Tally } from "../pipeline/measure.ts";
+import type { EncryptionKeys } from "../pipeline/encrypt.ts";
+import { reportBytes, Digester } from "../pipeline/measure.ts";
 import { drain } from "../pipeline/stage.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { Inventory } from "./inventory.ts";
-import { belongsTo } from "./layout.ts";
+import { isFileOfArtifact } from "./layout.ts";
 import type { Artifact, Part } from "./manifest.ts";
 import type { Bundle } from "./reader.ts";
 
 /** Verifies that every part exists and is intact. Reads all of them; needs no key. */
-export async function checkParts(bundle: Bundle, files: Files, progress: Progress): Promise<Finding[]> {
+export async function verifyParts(bundle: Bundle, files: Files, progress: Progress): Promise<Finding[]> {
   const { folder, manifest } = bundle;
   const { artifacts, inventory } = manifest;
   const found: Finding[] = [];
@@ -27,9 +27,9 @@ export async function checkParts(bundle: Bundle, files: Files, progress: Progres
     progress.advance(id, bytes);
   };
   for (const artifact of artifacts) {
-    const whole = new Tally();
+    const whole = new Digester();
     const faults: Finding[] = [];
-    for (const part of artifact.parts) faults.push(...(await checkPart(folder, part, files, tell, whole)));
+    for (const part of artifact.parts) faults.push(...(await verifyPart(folder, part, files, tell, whole)));
     if (faults.length === 0 && whole.result().sha256 !== artifact.sha256) {
       faults.push(
         damage(
@@ -40,14 +40,14 @@ export async function checkParts(bundle: Bundle, files: Files, progress: Progres
     }
     found.push(...(faults.length > 0 ? faults : [fine(artifact)]));
   }
-  found.push(...(await checkPart(folder, inventory, files, tell)));
+  found.push(...(await verifyPart(folder, inventory, files, tell)));
   found.push(...(await strayParts(bundle, files)));
   progress.end(id);
   return found;
 }
 
 /** Verifies that the manifest, which is not encrypted, matches the encrypted inventory. */
-export function checkManifest({ manifest }: Bundle, inventory: Inventory): Finding[] {
+export function verifyManifest({ manifest }: Bundle, inventory: Inventory): Finding[] {
   const say = (list: readonly Artifact[]) =>
     JSON.stringify(
       [...list]
@@ -89,10 +89,10 @@ export function checkManifest({ manifest }: Bundle, inventory: Inventory): Findi
  * Decrypts and decompresses every artifact and compares the content with what was packed. Writes nothing. Skips those
  * in `elsewhere`, which the caller verifies itself.
  */
-export async function checkContents(
+export async function verifyContents(
   bundle: Bundle,
   inventory: Inventory,
-  lock: Lock,
+  lock: EncryptionKeys,
   progress: Progress,
   elsewhere: ReadonlySet<string> = new Set(),
 ): Promise<Finding[]> {
@@ -107,11 +107,11 @@ export async function checkContents(
       unit: "bytes",
       ...(recorded ? { total: recorded.plain.size } : {}),
     });
-    const tell = meter((bytes) => {
+    const tell = reportBytes((bytes) => {
       progress.advance(id, bytes);
     });
     try {
-      await drain(tell(bundle.plain(artifact, lock, recorded?.plain)));
+      await drain(tell(bundle.decrypted(artifact, lock, recorded?.plain)));
       found.push({
         id: "contents",
         level: "ok",
@@ -127,7 +127,7 @@ export async function checkContents(
 }
 
 /** Throws `bundle-damaged` with the first blocker, if there is one. */
-export function refuseDamage(findings: readonly Finding[]): void {
+export function assertUndamaged(findings: readonly Finding[]): void {
   const blockers = findings.filter(({ level }) => level === "blocker");
   const [first] = blockers;
   if (!first) return;
@@ -135,21 +135,21 @@ export function refuseDamage(findings: readonly Finding[]): void {
   throw new MigrationError("bundle-damaged", `${first.sentence}${more}`, { hint: first.hint });
 }
 
-async function checkPart(
+async function verifyPart(
   folder: string,
   part: Part,
   files: Files,
   tell: (bytes: number) => void,
-  whole?: Tally,
+  whole?: Digester,
 ): Promise<Finding[]> {
   const path = join(folder, part.name);
-  const entry = await files.look(path);
+  const entry = await files.lstat(path);
   if (entry?.kind !== "file") return [damage("part-missing", `${path} is missing`)];
   if (entry.size !== part.size)
     return [
       damage("part-size", `${path} has ${entry.size} bytes, but ${part.size} according to the manifest`),
     ];
-  const tally = new Tally();
+  const tally = new Digester();
   for await (const chunk of files.read(path)) {
     tally.add(chunk);
     whole?.add(chunk);
@@ -163,7 +163,7 @@ async function checkPart(
 async function strayParts({ folder, manifest }: Bundle, files: Files): Promise<Finding[]> {
   const known = new Set(manifest.artifacts.flatMap(({ parts }) => parts.map(({ name }) => name)));
   const stray = (await files.list(folder)).filter(
-    (name) => !known.has(name) && manifest.artifacts.some((artifact) => belongsTo(artifact.name, name)),
+    (name) => !known.has(name) && manifest.artifacts.some((artifact) => isFileOfArtifact(artifact.name, name)),
   );
   return stray.map((name) => ({
     id: "part-stray",

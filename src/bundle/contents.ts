@@ -1,6 +1,6 @@
 import { MigrationError } from "../errors.ts";
-import type { Stage } from "../pipeline/stage.ts";
-import { mustEndTar, wholeTar } from "../pipeline/tar.ts";
+import type { ByteTransform } from "../pipeline/stage.ts";
+import { assertTarEnd, checkTarEnd } from "../pipeline/tar.ts";
 import { DumpArchive } from "../system/formats/dump-archive.ts";
 import type { Artifact } from "./manifest.ts";
 
@@ -8,12 +8,12 @@ import type { Artifact } from "./manifest.ts";
 const DUMP_END = "-- PostgreSQL database dump complete";
 
 /** How many of the last bytes of the content are searched for its end marker. */
-export const TAIL = 1024;
+export const TAIL_BYTES = 1024;
 
 const DUMP_TAIL = 400;
 
 /** Passes a plain SQL dump on and throws `bundle-damaged` when pg_dump's last line is missing. */
-export const wholeDump: Stage = async function* (source) {
+export const checkDumpEnd: ByteTransform = async function* (source) {
   let tail: Uint8Array = new Uint8Array();
   for await (const chunk of source) {
     tail =
@@ -22,43 +22,43 @@ export const wholeDump: Stage = async function* (source) {
         : Buffer.concat([tail, chunk]).subarray(-DUMP_TAIL);
     yield chunk;
   }
-  mustEndDump(tail);
+  assertDumpEnd(tail);
 };
 
-function mustEndDump(tail: Uint8Array): void {
+function assertDumpEnd(tail: Uint8Array): void {
   if (Buffer.from(tail.subarray(-DUMP_TAIL)).includes(DUMP_END)) return;
   throw new MigrationError("bundle-damaged", "the database dump is incomplete: its last line is missing");
 }
 
 /** Passes a dump in pg_dump's custom format on and throws `bundle-damaged` when it is incomplete. */
-const wholeArchive: Stage = async function* (source) {
+const checkArchive: ByteTransform = async function* (source) {
   const archive = new DumpArchive();
   for await (const chunk of source) {
     archive.add(chunk);
     yield chunk;
   }
-  mustBeFlawless(archive.flaw());
+  assertNoDefect(archive.findDefect());
 };
 
-function mustBeFlawless(flaw: string | undefined): void {
+function assertNoDefect(flaw: string | undefined): void {
   if (flaw !== undefined)
     throw new MigrationError("bundle-damaged", `the database dump is not a complete archive: ${flaw}`);
 }
 
-const WHOLE = { sql: wholeDump, tar: wholeTar, "pg-custom": wholeArchive } as const;
+const WHOLE = { sql: checkDumpEnd, tar: checkTarEnd, "pg-custom": checkArchive } as const;
 
 /** The transformation that verifies that the content of an artifact is complete. */
-export const wholeContents = (format: Artifact["format"]): Stage => WHOLE[format];
+export const completenessCheck = (format: Artifact["format"]): ByteTransform => WHOLE[format];
 
 /**
  * Throws `bundle-damaged` for incomplete content, given its size and its last `TAIL` bytes and, for a dump in pg_dump's
  * custom format, its defect (see `DumpArchive`).
  */
-export function mustBeWhole(
+export function assertComplete(
   format: Artifact["format"],
   { size, tail, flaw }: { size: number; tail: Uint8Array; flaw?: string | undefined },
 ): void {
-  if (format === "sql") mustEndDump(tail);
-  else if (format === "tar") mustEndTar(size, tail);
-  else mustBeFlawless(flaw);
+  if (format === "sql") assertDumpEnd(tail);
+  else if (format === "tar") assertTarEnd(size, tail);
+  else assertNoDefect(flaw);
 }

@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
-import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
-import { type Measure, measure } from "../pipeline/measure.ts";
+import { decryptWith, encryptWith, type EncryptionKeys } from "../pipeline/encrypt.ts";
+import { type Digest, reportDigest } from "../pipeline/measure.ts";
 import type { Bytes } from "../system/bytes.ts";
 import type { Files } from "../system/files/files.ts";
-import { saysDamaged } from "../system/gpg/gpg.ts";
+import { isGpgDamageError } from "../system/gpg/gpg.ts";
 import type { Machine } from "../system/machine.ts";
 import { INVENTORY } from "./layout.ts";
 import { FORMAT_VERSION, formatSchema, versionFor, versionSchema } from "./manifest.ts";
@@ -45,7 +45,7 @@ const contentSchema = z.object({
 });
 
 type Content = z.infer<typeof contentSchema>;
-export type Recorded = z.infer<typeof recordedSchema>;
+export type RecordedArtifact = z.infer<typeof recordedSchema>;
 
 /**
  * What was counted at the source, in sections whose content only their writers know, and the list of hashes that
@@ -72,13 +72,13 @@ export class Inventory {
   }
 
   /** Throws `passphrase-wrong`, or `bundle-damaged` when it is not an inventory. */
-  static async read(source: Bytes, lock: Lock, path: string): Promise<Inventory> {
+  static async read(source: Bytes, lock: EncryptionKeys, path: string): Promise<Inventory> {
     const chunks: Uint8Array[] = [];
     try {
       for await (const chunk of decryptWith(lock)(source)) chunks.push(chunk);
       return Inventory.parse(JSON.parse(Buffer.concat(chunks).toString("utf8")), path);
     } catch (error) {
-      if (error instanceof MigrationError && !saysDamaged(error)) throw error;
+      if (error instanceof MigrationError && !isGpgDamageError(error)) throw error;
       if (error instanceof MigrationError || error instanceof SyntaxError)
         throw unreadable(path, error instanceof MigrationError ? error : undefined);
       throw error;
@@ -87,7 +87,7 @@ export class Inventory {
 
   /** Parses what `content` returned. `where` names its origin in errors. Throws `bundle-damaged`, `bundle-too-new`. */
   static parse(raw: unknown, where: string): Inventory {
-    refuseNewer(raw, where);
+    assertSupportedVersion(raw, where);
     const parsed = contentSchema.safeParse(raw);
     if (!parsed.success) throw unreadable(where);
     return new Inventory(parsed.data);
@@ -123,7 +123,7 @@ export class Inventory {
     return Buffer.from(this.#content.salt, "hex");
   }
 
-  get artifacts(): readonly Recorded[] {
+  get artifacts(): readonly RecordedArtifact[] {
     return Object.values(this.#content.artifacts);
   }
 
@@ -136,7 +136,7 @@ export class Inventory {
     this.#content.sections[name] = section;
   }
 
-  setArtifact(artifact: Recorded): void {
+  setArtifact(artifact: RecordedArtifact): void {
     this.#content.artifacts[artifact.name] = artifact;
     this.#content.version = versionFor(this.artifacts);
   }
@@ -149,11 +149,11 @@ export class Inventory {
   }
 
   /** Writes the inventory into a folder, encrypted, and replaces the old one atomically. */
-  async save(folder: string, lock: Lock, files: Files): Promise<Measure> {
+  async save(folder: string, lock: EncryptionKeys, files: Files): Promise<Digest> {
     const path = join(folder, INVENTORY);
     const text = Buffer.from(`${JSON.stringify(this.#content)}\n`);
-    let seen: Measure | undefined;
-    const sealed = measure((measured) => (seen = measured))(encryptWith(lock)(Readable.from([text])));
+    let seen: Digest | undefined;
+    const sealed = reportDigest((measured) => (seen = measured))(encryptWith(lock)(Readable.from([text])));
     const file = await files.begin(path);
     try {
       for await (const chunk of sealed) await file.write(chunk);
@@ -171,7 +171,7 @@ const unreadable = (where: string, cause?: MigrationError) =>
     cause,
   });
 
-function refuseNewer(raw: unknown, path: string): void {
+function assertSupportedVersion(raw: unknown, path: string): void {
   const found = z.object({ format: z.literal("synlift-inventory"), version: z.number() }).safeParse(raw);
   if (!found.success || found.data.version <= FORMAT_VERSION) return;
   throw new MigrationError(

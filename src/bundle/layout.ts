@@ -15,17 +15,17 @@ export const FENCE = "fence.json";
 /** Which files of the media store are in the first archive, as keyed hashes; not part of the bundle. */
 export const PACKED_MEDIA = "media-packed.txt";
 /** The same list for the uploads in a media archive, next to the archive's folder. */
-export const packedIn = (folder: string) => `${folder}.packed.txt`;
+export const packedListOf = (folder: string) => `${folder}.packed.txt`;
 
 /** The file name of an artifact: its plain name with gpg's suffix. */
-export const sealedName = (plainName: string) => `${plainName}.gpg`;
+export const encryptedName = (plainName: string) => `${plainName}.gpg`;
 
 /** The file name of a part: as GNU split names it, or that of the artifact if it is not split. */
 export const partName = (artifact: string, index: number, split: boolean) =>
   split ? `${artifact}.part-${partSuffix(index)}` : artifact;
 
 /** Whether a file name is that of an artifact or of one of its parts. */
-export const belongsTo = (artifact: string, name: string) =>
+export const isFileOfArtifact = (artifact: string, name: string) =>
   name === artifact ||
   (name.startsWith(`${artifact}.part-`) && /^[a-z]{2,}$/.test(name.slice(artifact.length + 6)));
 

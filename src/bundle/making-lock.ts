@@ -1,12 +1,12 @@
 import { dirname, join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { Journal } from "../journal/journal.ts";
-import type { Lock } from "../pipeline/encrypt.ts";
+import type { EncryptionKeys } from "../pipeline/encrypt.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { JOURNAL } from "./layout.ts";
-import { makePassphrase, passphraseFor, type PassphraseSource } from "./passphrase.ts";
+import { generatePassphrase, passphraseForExport, type PassphraseSource } from "./passphrase.ts";
 
 /**
  * The file with the working passphrase of a bundle for recipients during the export. With it a run can read back what
@@ -18,19 +18,19 @@ export const workingPassphraseFileOf = (folder: string) => `${folder}.working-pa
  * The keys for an export: a passphrase, or the recipients' public keys and a temporary passphrase that is removed when
  * the bundle is sealed. Throws as `passphraseFor` does, and `bad-usage` when both are given.
  */
-export async function lockToMake(
+export async function keysForExport(
   folder: string,
   given: { readonly source: PassphraseSource; readonly recipients: readonly string[] },
   system: System,
   progress: Pick<Progress, "note">,
-): Promise<Lock> {
+): Promise<EncryptionKeys> {
   const { gpg } = system;
-  mustBeOneWay(given);
+  assertOneKeyKind(given);
   const { source, recipients } = given;
   // Checked first, so that no unneeded passphrase file is written.
-  mustOpenAsBefore(folder, recipients, await Journal.read(join(folder, JOURNAL), system.files));
+  assertSameKeyKind(folder, recipients, await Journal.read(join(folder, JOURNAL), system.files));
   if (recipients.length === 0) {
-    const passphrase = await passphraseFor(folder, source, system, (sentence) => {
+    const passphrase = await passphraseForExport(folder, source, system, (sentence) => {
       progress.note(sentence);
     });
     return { gpg, passphrase };
@@ -39,7 +39,7 @@ export async function lockToMake(
 }
 
 /** Throws `bad-usage` when both are given: with a passphrase, others than the recipients could open the bundle. */
-export function mustBeOneWay({
+export function assertOneKeyKind({
   source,
   recipients,
 }: {
@@ -53,19 +53,19 @@ export function mustBeOneWay({
 }
 
 /** The journal fact that records what the bundle is opened with. */
-export const OPENS = "opens";
+export const OPENED_WITH = "opens";
 
 /**
  * What the bundle is opened with. An export cannot be resumed with the other kind of key: throws `bundle-foreign`.
  */
-export function mustOpenAsBefore(
+export function assertSameKeyKind(
   folder: string,
   recipients: readonly string[],
   journal: Journal | undefined,
 ): string {
   const passphrase = "a passphrase";
   const way = recipients.length > 0 ? "the secret keys of recipients" : passphrase;
-  const earlier = journal ? (journal.facts[OPENS] ?? passphrase) : way;
+  const earlier = journal ? (journal.facts[OPENED_WITH] ?? passphrase) : way;
   if (earlier === way) return way;
   throw new MigrationError(
     "bundle-foreign",
@@ -78,21 +78,21 @@ export function mustOpenAsBefore(
 
 async function workingPassphrase(folder: string, { files, machine }: System): Promise<string> {
   const path = workingPassphraseFileOf(folder);
-  if (await files.look(path)) {
+  if (await files.lstat(path)) {
     const kept = (await files.readText(path)).trimEnd();
     // Anything else was not written by synlift.
     if (/^[A-Za-z0-9]{64}$/.test(kept)) return kept;
   }
-  const made = makePassphrase((bytes) => machine.random(bytes));
+  const made = generatePassphrase((bytes) => machine.random(bytes));
   await files.makeFolder(dirname(path));
-  await files.writeWhole(path, `${made}\n`);
+  await files.writeAtomically(path, `${made}\n`);
   return made;
 }
 
 /** Called after a bundle is sealed: from then on only its recipients can open it. May be called twice. */
-export async function dropWorkingPassphrase(folder: string, files: Files): Promise<void> {
+export async function removeWorkingPassphrase(folder: string, files: Files): Promise<void> {
   const path = workingPassphraseFileOf(folder);
-  if (!(await files.look(path))) return;
+  if (!(await files.lstat(path))) return;
   await files.remove(path);
   await files.syncFolder(dirname(path));
 }

@@ -65,7 +65,7 @@ export const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 /** The time that distinguishes two successive bundles in one folder. */
-export const packedOn = ({ sealed, created }: Pick<Manifest, "sealed" | "created">): string =>
+export const bundleTime = ({ sealed, created }: Pick<Manifest, "sealed" | "created">): string =>
   sealed ?? created;
 export type Artifact = Manifest["artifacts"][number];
 export type Part = Artifact["parts"][number];

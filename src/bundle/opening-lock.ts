@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { MigrationError } from "../errors.ts";
-import type { Lock } from "../pipeline/encrypt.ts";
-import { gpgIn, secretKeysIn } from "../system/gpg/home.ts";
+import type { EncryptionKeys } from "../pipeline/encrypt.ts";
+import { gpgWithHome, listSecretKeys } from "../system/gpg/home.ts";
 import type { System } from "../system/system.ts";
-import { fromSource, type PassphraseSource, readPassphrase } from "./passphrase.ts";
+import { passphraseFromSource, type PassphraseSource, readPassphrase } from "./passphrase.ts";
 
 /** The options given to open a bundle. */
 export interface KeySource extends PassphraseSource {
@@ -12,28 +12,28 @@ export interface KeySource extends PassphraseSource {
 }
 
 /** Fingerprints of a bundle's recipients; undefined when it is opened with a passphrase. */
-export type For = readonly string[] | undefined;
+export type RecipientFingerprints = readonly string[] | undefined;
 
 /**
  * The keys to open a bundle, from the given options, else by asking for its passphrase.
  * Throws `bad-usage` when nothing is given and there is no terminal, `passphrase-unusable`, `secret-key-unusable`.
  */
-export async function lockToOpen(recipients: For, source: KeySource, system: System): Promise<Lock> {
-  const lock = await lockIfGiven(recipients, source, system);
+export async function keysForOpening(recipients: RecipientFingerprints, source: KeySource, system: System): Promise<EncryptionKeys> {
+  const lock = await keysIfGiven(recipients, source, system);
   if (lock) return lock;
   if (recipients) throw needsSecretKey(recipients);
   return { gpg: system.gpg, passphrase: await readPassphrase(source, system) };
 }
 
 /** As `lockToOpen`, but returns undefined when nothing is given; it never asks. */
-export async function lockIfGiven(
-  recipients: For,
+export async function keysIfGiven(
+  recipients: RecipientFingerprints,
   source: KeySource,
   system: System,
-): Promise<Lock | undefined> {
+): Promise<EncryptionKeys | undefined> {
   const { programs, files, machine, gpg } = system;
   if (source.gpgHome === undefined) {
-    const passphrase = await fromSource(source, system);
+    const passphrase = await passphraseFromSource(source, system);
     if (passphrase === undefined) return undefined;
     if (recipients) throw needsSecretKey(recipients);
     return { gpg, passphrase };
@@ -44,9 +44,9 @@ export async function lockIfGiven(
     });
   }
   const home = resolve(machine.folder, source.gpgHome);
-  const keys = await secretKeysIn(home, files, programs);
+  const keys = await listSecretKeys(home, files, programs);
   const mine = keys.filter((key) => recipients.includes(key.fingerprints[0] ?? ""));
-  if (!mine.some(({ opens }) => opens)) {
+  if (!mine.some(({ canDecrypt }) => canDecrypt)) {
     throw new MigrationError(
       "secret-key-unusable",
       mine.length === 0
@@ -57,7 +57,7 @@ export async function lockIfGiven(
       },
     );
   }
-  return { gpg: gpgIn(home, programs), passphrase: await fromSource(source, system) };
+  return { gpg: gpgWithHome(home, programs), passphrase: await passphraseFromSource(source, system) };
 }
 
 const needsSecretKey = (recipients: readonly string[]) =>

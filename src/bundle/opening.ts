@@ -1,11 +1,11 @@
 import { CHECKSUMS, INVENTORY } from "./layout.ts";
-import { type Artifact, type Manifest, packedOn } from "./manifest.ts";
+import { type Artifact, type Manifest, bundleTime } from "./manifest.ts";
 
 /** The text of OPENING.txt: how to open the bundle by hand with standard programs. `afterwards` is what to do then. */
-export function openingText(manifest: Manifest, afterwards: string): string {
+export function openingInstructions(manifest: Manifest, afterwards: string): string {
   const { subject, program, rehearsal, artifacts, recipients } = manifest;
   const decrypt = recipients ? "gpg -d" : "gpg --batch --passphrase-file P -d";
-  return `This is ${subject}, packed by ${program} on ${packedOn(manifest)}.
+  return `This is ${subject}, packed by ${program} on ${bundleTime(manifest)}.
 ${
   rehearsal
     ? `

@@ -5,7 +5,7 @@ import type { Manifest } from "./manifest.ts";
  * A passphrase that opens a bundle proves that its sender knew it. With a public key anybody can encrypt: the origin of
  * such a bundle is proven only by comparing the hash of its inventory, which contains all other hashes.
  */
-export function unprovenOrigin({ recipients, inventory }: Manifest): Finding[] {
+export function originFindings({ recipients, inventory }: Manifest): Finding[] {
   if (!recipients) return [];
   return [
     {
@@ -20,7 +20,7 @@ export function unprovenOrigin({ recipients, inventory }: Manifest): Finding[] {
 }
 
 /** The lines that export prints for this comparison. */
-export const originLines = ({ recipients, inventory }: Manifest): string[] =>
+export const describeOrigin = ({ recipients, inventory }: Manifest): string[] =>
   recipients
     ? [
         `only ${recipients.join(" or ")} can open it; SHA-256 of ${inventory.name}, to be compared on the new host: ${inventory.sha256}`,

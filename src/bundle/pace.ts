@@ -1,39 +1,39 @@
 import { compress, decompress } from "../pipeline/compress.ts";
-import { decryptWith, encryptWith, type Lock } from "../pipeline/encrypt.ts";
+import { decryptWith, encryptWith, type EncryptionKeys } from "../pipeline/encrypt.ts";
 import type { GzipProgram } from "../pipeline/gzip-program.ts";
-import { measure } from "../pipeline/measure.ts";
-import { type Bytes, drain, through } from "../pipeline/stage.ts";
+import { reportDigest } from "../pipeline/measure.ts";
+import { type Bytes, drain, compose } from "../pipeline/stage.ts";
 import type { Machine } from "../system/machine.ts";
-import { hold } from "../system/memory.ts";
+import { retainBuffer } from "../system/memory.ts";
 
 /** How fast this host packs artifacts, without the disk: nothing is written. */
-export interface Pace {
+export interface Throughput {
   /** Bytes of input per second. */
   readonly packing: number;
   /** Bytes of input per second when the artifact is read back. */
   readonly readingBack: number;
   /** Fixed seconds per artifact: gpg derives a key from the passphrase twice, which is slow by design. */
-  readonly each: number;
+  readonly secondsPerArtifact: number;
   /** Bytes of output per byte of input. */
   readonly ratio: number;
 }
 
 export interface PaceOptions {
   readonly level: number;
-  readonly lock: Lock;
+  readonly keys: EncryptionKeys;
   readonly machine: Pick<Machine, "elapsed" | "cores">;
   /** A program that compresses instead of zlib in Node. */
   readonly gzip?: GzipProgram | undefined;
 }
 
 /** Packs a sample in memory. The sample must be small: it and the result are kept in memory. */
-export async function measurePace(
+export async function measureThroughput(
   sample: readonly Uint8Array[],
-  { level, lock, machine, gzip }: PaceOptions,
-): Promise<Pace> {
-  const pack = through(gzip?.compress ?? compress(level, machine.cores), encryptWith(lock));
+  { level, keys, machine, gzip }: PaceOptions,
+): Promise<Throughput> {
+  const pack = compose(gzip?.compress ?? compress(level, machine.cores), encryptWith(keys));
   const unpack = (source: Bytes) =>
-    through(measure(nothing), decryptWith(lock), gzip?.decompress ?? decompress, measure(nothing))(source);
+    compose(reportDigest(nothing), decryptWith(keys), gzip?.decompress ?? decompress, reportDigest(nothing))(source);
   const timed = async (chunks: readonly Uint8Array[]) => {
     const began = machine.elapsed();
     const packed: Uint8Array[] = [];
@@ -51,7 +51,7 @@ export async function measurePace(
   return {
     packing: rateOf(size, whole.packing, fixed.packing),
     readingBack: rateOf(size, whole.readingBack, fixed.readingBack),
-    each: fixed.packing + fixed.readingBack,
+    secondsPerArtifact: fixed.packing + fixed.readingBack,
     ratio: size === 0 ? 1 : whole.size / size,
   };
 }
@@ -67,5 +67,5 @@ const nothing = () => undefined;
 /** The chunks are needed again and must not be released. */
 // eslint-disable-next-line @typescript-eslint/require-await -- stages pull
 async function* given(chunks: readonly Uint8Array[]): Bytes {
-  yield* chunks.map(hold);
+  yield* chunks.map(retainBuffer);
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Files } from "../system/files/files.ts";
 import type { Machine } from "../system/machine.ts";
-import type { Progress, Work } from "../system/progress.ts";
+import type { Progress, Task } from "../system/progress.ts";
 import { PROGRESS } from "./layout.ts";
 
 const nowSchema = z.object({
@@ -15,10 +15,10 @@ const nowSchema = z.object({
 });
 
 /** What a run is doing now, for other processes such as `synlift status`. */
-export type Now = z.infer<typeof nowSchema>;
+export type CurrentProgress = z.infer<typeof nowSchema>;
 
 /** The progress of a run; undefined when it is not known. */
-export async function readProgress(folder: string, files: Files): Promise<Now | undefined> {
+export async function readProgress(folder: string, files: Files): Promise<CurrentProgress | undefined> {
   try {
     return nowSchema.parse(JSON.parse(await files.readText(join(folder, PROGRESS))));
   } catch {
@@ -27,12 +27,12 @@ export async function readProgress(folder: string, files: Files): Promise<Now | 
 }
 
 /** Passes progress on, and writes the latest state to a file in the bundle's folder, at most once a second. */
-export class KeptProgress implements Progress {
+export class PersistedProgress implements Progress {
   #path: string;
   #inner: Progress;
   #files: Files;
   #clock: Pick<Machine, "now" | "elapsed">;
-  #work: Work | undefined;
+  #work: Task | undefined;
   #done = 0;
   #written = -Infinity;
   #writing: Promise<unknown> = Promise.resolve();
@@ -44,7 +44,7 @@ export class KeptProgress implements Progress {
     this.#clock = clock;
   }
 
-  begin(work: Work): void {
+  begin(work: Task): void {
     this.#work = work;
     this.#done = 0;
     this.#keep();
@@ -61,7 +61,7 @@ export class KeptProgress implements Progress {
     this.#inner.end(id);
   }
 
-  remark(work: Pick<Work, "id" | "label">, why: string): void {
+  remark(work: Pick<Task, "id" | "label">, why: string): void {
     this.#inner.remark(work, why);
   }
 
@@ -80,10 +80,10 @@ export class KeptProgress implements Progress {
     if (!this.#work || this.#clock.elapsed() - this.#written < 1000) return;
     this.#written = this.#clock.elapsed();
     const { label, unit, total = null } = this.#work;
-    const now: Now = { label, unit, done: this.#done, total, at: new Date(this.#clock.now()).toISOString() };
+    const now: CurrentProgress = { label, unit, done: this.#done, total, at: new Date(this.#clock.now()).toISOString() };
     // Errors are ignored here: the writer of the bundle reports a full disk.
     this.#writing = this.#writing
-      .then(() => this.#files.writeWhole(this.#path, `${JSON.stringify(now)}\n`))
+      .then(() => this.#files.writeAtomically(this.#path, `${JSON.stringify(now)}\n`))
       .catch(() => undefined);
   }
 }

@@ -1,16 +1,16 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { decompress } from "../pipeline/compress.ts";
-import { decryptWith, type Lock } from "../pipeline/encrypt.ts";
-import type { Unpack } from "../pipeline/gzip-program.ts";
-import { type Measure, measure } from "../pipeline/measure.ts";
-import { joined } from "../pipeline/split.ts";
-import { type Bytes, drain, type Stage, through } from "../pipeline/stage.ts";
+import { decryptWith, type EncryptionKeys } from "../pipeline/encrypt.ts";
+import type { Decompressor } from "../pipeline/gzip-program.ts";
+import { type Digest, reportDigest } from "../pipeline/measure.ts";
+import { concatenate } from "../pipeline/split.ts";
+import { type Bytes, drain, type ByteTransform, compose } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files/files.ts";
-import { saysDamaged } from "../system/gpg/gpg.ts";
-import { wholeContents } from "./contents.ts";
+import { isGpgDamageError } from "../system/gpg/gpg.ts";
+import { completenessCheck } from "./contents.ts";
 import { Inventory } from "./inventory.ts";
-import { MANIFEST, sealedName } from "./layout.ts";
+import { MANIFEST, encryptedName } from "./layout.ts";
 import { type Artifact, type Manifest, parseManifest } from "./manifest.ts";
 
 /** A sealed bundle in a folder. */
@@ -28,8 +28,8 @@ export class Bundle {
   /** Throws `bundle-unfinished` when there is no manifest, and as `parseManifest` does. Reads nothing else. */
   static async open(folder: string, files: Files): Promise<Bundle> {
     const path = join(folder, MANIFEST);
-    if (!(await files.look(folder))) throw new MigrationError("file-missing", `there is no folder ${folder}`);
-    if (!(await files.look(path))) {
+    if (!(await files.lstat(folder))) throw new MigrationError("file-missing", `there is no folder ${folder}`);
+    if (!(await files.lstat(path))) {
       throw new MigrationError(
         "bundle-unfinished",
         `${folder} is not a complete bundle: it has no ${MANIFEST}`,
@@ -42,7 +42,7 @@ export class Bundle {
   }
 
   /** Throws `passphrase-wrong`, `bundle-damaged`; also when the inventory is that of another bundle. */
-  async inventory(lock: Lock): Promise<Inventory> {
+  async inventory(lock: EncryptionKeys): Promise<Inventory> {
     const path = join(this.folder, this.manifest.inventory.name);
     const inventory = await Inventory.read(this.#files.read(path), lock, path);
     if (inventory.id !== this.manifest.id) {
@@ -58,7 +58,7 @@ export class Bundle {
     const { name } = this.manifest.inventory;
     await this.#files.makeFolder(folder);
     // It is small, and `inventory` reads it into memory too.
-    await this.#files.writeWhole(
+    await this.#files.writeAtomically(
       join(folder, name),
       await this.#files.readWhole(join(this.folder, name), 256 * 1024 * 1024),
     );
@@ -66,12 +66,12 @@ export class Bundle {
 
   /** By its plain name: "customer_db_export.sql.gz". */
   artifact(plainName: string): Artifact | undefined {
-    return this.manifest.artifacts.find(({ name }) => name === sealedName(plainName));
+    return this.manifest.artifacts.find(({ name }) => name === encryptedName(plainName));
   }
 
   /** The encrypted bytes of an artifact, all parts in order. */
-  sealed(artifact: Artifact): Bytes {
-    return joined(artifact.parts.map((part) => this.#files.read(join(this.folder, part.name))));
+  encrypted(artifact: Artifact): Bytes {
+    return concatenate(artifact.parts.map((part) => this.#files.read(join(this.folder, part.name))));
   }
 
   /**
@@ -79,24 +79,24 @@ export class Bundle {
    * before the stream has ended, which it does only if the content is complete and, with `expected`, what was packed.
    * It never yields more than `expected.size` bytes, which protects against decompression bombs.
    */
-  plain(artifact: Artifact, lock: Lock, expected?: Measure): Bytes {
-    const stages = through(decryptWith(lock), decompress, proven(artifact, expected));
-    return named(artifact.name, stages(this.sealed(artifact)));
+  decrypted(artifact: Artifact, lock: EncryptionKeys, expected?: Digest): Bytes {
+    const stages = compose(decryptWith(lock), decompress, verified(artifact, expected));
+    return withArtifactName(artifact.name, stages(this.encrypted(artifact)));
   }
 
   /**
    * As `plain`, into a file: gpg and the decompression program write it directly; then it is read and verified.
    * `tell` is called with the number of new bytes. The caller finishes the file.
    */
-  async plainInto(
+  async decryptInto(
     file: Unfinished,
     artifact: Artifact,
-    { lock, unpack, expected }: { lock: Lock; unpack: Unpack; expected: Measure },
+    { lock, unpack, expected }: { lock: EncryptionKeys; unpack: Decompressor; expected: Digest },
     tell: (bytes: number) => void,
   ): Promise<void> {
-    const opened = unpack(decryptWith(lock)(this.sealed(artifact)));
+    const opened = unpack(decryptWith(lock)(this.encrypted(artifact)));
     const writing = async function* (files: Files): Bytes {
-      await file.takeFrom(opened, (bytes) => {
+      await file.pipeFrom(opened, (bytes) => {
         if (file.size > expected.size) throw tooMuch(expected.size);
         tell(bytes);
       });
@@ -104,9 +104,9 @@ export class Bundle {
       // error. If there is space, something else is wrong, which the verification below reports.
       const missing = expected.size - file.size;
       if (missing > 0) await file.write(Buffer.alloc(Math.min(missing, LAST_WRITE)));
-      yield* proven(artifact, expected)(files.read(file.path, { reuse: true }));
+      yield* verified(artifact, expected)(files.read(file.path, { reuse: true }));
     };
-    await drain(named(artifact.name, writing(this.#files)));
+    await drain(withArtifactName(artifact.name, writing(this.#files)));
   }
 }
 
@@ -114,11 +114,11 @@ export class Bundle {
 const LAST_WRITE = 4096;
 
 /** Passes the content of an artifact on, and throws when it is incomplete or not what was packed. */
-const proven = ({ name, format }: Artifact, expected: Measure | undefined): Stage =>
-  through(
-    noMoreThan(expected?.size ?? Infinity),
-    wholeContents(format),
-    measure((seen) => {
+const verified = ({ name, format }: Artifact, expected: Digest | undefined): ByteTransform =>
+  compose(
+    limitSize(expected?.size ?? Infinity),
+    completenessCheck(format),
+    reportDigest((seen) => {
       if (expected && seen.sha256 !== expected.sha256) {
         throw new MigrationError("bundle-damaged", `the content of ${name} is not what was packed`, {
           hint: "copy the bundle again from the host that made it",
@@ -128,7 +128,7 @@ const proven = ({ name, format }: Artifact, expected: Measure | undefined): Stag
   );
 
 /** Throws `bundle-damaged` before it passes on more than `size` bytes. */
-const noMoreThan = (size: number): Stage =>
+const limitSize = (size: number): ByteTransform =>
   async function* (source) {
     let seen = 0;
     for await (const chunk of source) {
@@ -144,7 +144,7 @@ const tooMuch = (size: number) =>
   });
 
 /** Adds the name of the artifact to errors. */
-async function* named(name: string, source: Bytes): Bytes {
+async function* withArtifactName(name: string, source: Bytes): Bytes {
   try {
     yield* source;
   } catch (error) {
@@ -154,7 +154,7 @@ async function* named(name: string, source: Bytes): Bytes {
       !error.message.includes(name)
     ) {
       // gpg(1): exit code 2 means a damaged or truncated message. When gpg was killed, the message may be intact.
-      const gpg = saysDamaged(error);
+      const gpg = isGpgDamageError(error);
       throw new MigrationError(gpg ? "bundle-damaged" : error.code, `${name}: ${error.message}`, {
         hint: error.hint,
         cause: error,

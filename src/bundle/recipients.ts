@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { Readable } from "node:stream";
 import { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
-import { publicKeyOf } from "../system/gpg/home.ts";
+import { findPublicKey } from "../system/gpg/home.ts";
 import { type ListedKey, parseListing } from "../system/gpg/listing.ts";
 import type { System } from "../system/system.ts";
 
@@ -56,14 +56,14 @@ async function readRecipient(name: string, system: System): Promise<ListedKey> {
 
 async function fromFile(name: string, { files, machine }: System): Promise<[string, Uint8Array]> {
   const path = resolve(machine.folder, name);
-  const found = await files.follow(path);
+  const found = await files.stat(path);
   if (found && found.kind !== "file") throw unusable(`${path} is not a regular file`, EXPORT);
   if (found && found.size > LARGEST) throw unusable(`${path} is too large for a public key`, EXPORT);
   return [path, await files.readWhole(path)];
 }
 
 async function fromKeyring(fingerprint: string, { files, programs }: System): Promise<[string, Uint8Array]> {
-  const found = await publicKeyOf(fingerprint, files, programs);
+  const found = await findPublicKey(fingerprint, files, programs);
   if (!found) {
     throw unusable(
       `your keyring has no key ${fingerprint}`,
@@ -85,8 +85,8 @@ async function keysIn(bytes: Uint8Array, system: System): Promise<ListedKey[]> {
   }
 }
 
-function mustBeFit({ state, encrypts, encryptsUntil, fingerprints }: ListedKey, origin: string): void {
-  if (encrypts) return;
+function mustBeFit({ state, canEncrypt, encryptsUntil, fingerprints }: ListedKey, origin: string): void {
+  if (canEncrypt) return;
   const what = origin.includes(fingerprints[0]!) ? origin : `${origin}: the key ${fingerprints[0]!}`;
   if (state === "expired") {
     const when = encryptsUntil === undefined ? "" : ` on ${day(encryptsUntil)}`;

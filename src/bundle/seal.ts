@@ -1,16 +1,16 @@
 import { join } from "node:path";
-import type { Lock } from "../pipeline/encrypt.ts";
-import { Tally } from "../pipeline/measure.ts";
+import type { EncryptionKeys } from "../pipeline/encrypt.ts";
+import { Digester } from "../pipeline/measure.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Inventory } from "./inventory.ts";
 import { CHECKSUMS, INVENTORY, MANIFEST, OPENING } from "./layout.ts";
 import { type Manifest, versionFor } from "./manifest.ts";
-import { openingText } from "./opening.ts";
+import { openingInstructions } from "./opening.ts";
 
-export interface Sealing {
+export interface SealOptions {
   readonly folder: string;
   readonly inventory: Inventory;
-  readonly lock: Lock;
+  readonly keys: EncryptionKeys;
   readonly files: Files;
   readonly subject: string;
   /** "synlift 0.1.0". */
@@ -29,18 +29,18 @@ export interface Sealing {
 export async function seal({
   folder,
   inventory,
-  lock,
+  keys,
   files,
   subject,
   program,
   outageSince,
   now,
   afterwards,
-}: Sealing): Promise<Manifest> {
-  const recipients = lock.recipients?.length ? [...lock.recipients] : undefined;
+}: SealOptions): Promise<Manifest> {
+  const recipients = keys.recipients?.length ? [...keys.recipients] : undefined;
   const sealed = now === undefined ? {} : { sealed: new Date(now).toISOString() };
   inventory.state({ subject, outageSince, ...sealed, recipients });
-  const measured = await inventory.save(folder, lock, files);
+  const measured = await inventory.save(folder, keys, files);
   const manifest: Manifest = {
     format: "synlift-bundle",
     version: versionFor(inventory.artifacts),
@@ -62,16 +62,16 @@ export async function seal({
     })),
     inventory: { name: INVENTORY, ...measured },
   };
-  const opening = openingText(manifest, afterwards);
-  await files.writeWhole(join(folder, OPENING), opening);
-  await files.writeWhole(join(folder, CHECKSUMS), checksums(manifest, opening));
-  await files.writeWhole(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+  const opening = openingInstructions(manifest, afterwards);
+  await files.writeAtomically(join(folder, OPENING), opening);
+  await files.writeAtomically(join(folder, CHECKSUMS), checksums(manifest, opening));
+  await files.writeAtomically(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
 }
 
 /** For `sha256sum -c`. It cannot list the manifest, which is written later, nor the report, which may be regenerated. */
 function checksums(manifest: Manifest, opening: string): string {
-  const text = new Tally();
+  const text = new Digester();
   text.add(Buffer.from(opening));
   const parts = [...manifest.artifacts.flatMap((artifact) => artifact.parts), manifest.inventory];
   const lines = [...parts, { name: OPENING, ...text.result() }].map(

@@ -3,12 +3,12 @@ import { MigrationError } from "../errors.ts";
 import { Journal } from "../journal/journal.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
-import { checkParts, refuseDamage } from "./check.ts";
+import { verifyParts, assertUndamaged } from "./check.ts";
 import { JOURNAL, MANIFEST } from "./layout.ts";
 import { workingPassphraseFileOf } from "./making-lock.ts";
 import { Bundle } from "./reader.ts";
 
-export interface Wanted {
+export interface WantedBundle {
   readonly folder: string;
   readonly subject: string;
   readonly rehearsal: boolean;
@@ -20,14 +20,14 @@ export interface Wanted {
  * so an export cannot continue with it: an intact one is returned unchanged, anything else is an error.
  * Throws `bundle-foreign` when it is not the wanted bundle, `bundle-damaged` when it is not intact.
  */
-export async function sealedBefore(
-  wanted: Wanted,
+export async function findSealedBundle(
+  wanted: WantedBundle,
   files: Files,
   progress: Progress,
 ): Promise<{ bundle: Bundle; journal: Journal } | undefined> {
   const { folder, subject, rehearsal, recipients } = wanted;
-  if (await files.look(workingPassphraseFileOf(folder))) return undefined;
-  if (!(await files.look(join(folder, MANIFEST)))) return undefined;
+  if (await files.lstat(workingPassphraseFileOf(folder))) return undefined;
+  if (!(await files.lstat(join(folder, MANIFEST)))) return undefined;
   const bundle = await Bundle.open(folder, files);
   const { manifest } = bundle;
   if (!manifest.recipients) return undefined;
@@ -43,6 +43,6 @@ export async function sealedBefore(
       { hint: "choose another folder, or remove this one" },
     );
   }
-  refuseDamage(await checkParts(bundle, files, progress));
+  assertUndamaged(await verifyParts(bundle, files, progress));
   return { bundle, journal: await Journal.open(join(folder, JOURNAL), files) };
 }

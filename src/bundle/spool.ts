@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
-import { Tally } from "../pipeline/measure.ts";
+import { Digester } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
-import { type Unpacked, unpackTar } from "../pipeline/tar.ts";
+import { type ExtractedEntry, unpackTar } from "../pipeline/tar.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
 import { INVENTORY, MANIFEST, SAFE_NAME } from "./layout.ts";
@@ -33,13 +33,13 @@ export async function spoolBundle(
   for await (const entry of unpackTar(source)) {
     const name = nameIn(entry);
     if (name === undefined) continue;
-    if (seen.has(name)) throw foreign(`the archive contains ${name} twice`);
+    if (seen.has(name)) throw notABundle(`the archive contains ${name} twice`);
     seen.add(name);
     const expected = manifest && partsOf(manifest).find((part) => part.name === name);
-    await mustBeWanted(name, entry, { folder, manifest, expected }, files);
-    const tally = await writeDown(join(folder, name), entry.content, { files, tell });
+    await assertExpected(name, entry, { folder, manifest, expected }, files);
+    const tally = await writeEntry(join(folder, name), entry.content, { files, tell });
     if (expected && tally.result().sha256 !== expected.sha256)
-      throw foreign(`${name} is damaged: its hash does not match the manifest`);
+      throw notABundle(`${name} is damaged: its hash does not match the manifest`);
     if (name === MANIFEST) {
       const path = join(folder, MANIFEST);
       manifest = parseManifest(await files.readText(path), path);
@@ -49,7 +49,7 @@ export async function spoolBundle(
 
 /** Removes the spooled files, and the folder if nothing else is in it. May be called again. */
 export async function removeSpool(folder: string, files: Files): Promise<void> {
-  if (!(await files.look(join(folder, MARK)))) return;
+  if (!(await files.lstat(join(folder, MARK)))) return;
   const names = await files.list(folder);
   // The marker is removed last, so that the next run recognizes the folder after a crash.
   for (const name of names) if (isOurs(name)) await files.remove(join(folder, name));
@@ -68,7 +68,7 @@ const isKept = (name: string) =>
 
 async function enterSpool(folder: string, files: Files): Promise<void> {
   await removeSpool(folder, files);
-  const found = await files.look(folder);
+  const found = await files.lstat(folder);
   if (found && (found.kind !== "folder" || (await files.list(folder)).length > 0)) {
     throw new MigrationError("target-not-empty", `${folder} already exists and is not empty`, {
       hint: "name a new folder for the bundle that arrives through the pipe: --spool",
@@ -76,19 +76,19 @@ async function enterSpool(folder: string, files: Files): Promise<void> {
   }
   await files.makeFolder(folder);
   await files.setMode(folder, 0o700);
-  await files.writeWhole(join(folder, MARK), "");
+  await files.writeAtomically(join(folder, MARK), "");
 }
 
 /** The file name of an entry; undefined for files that are not needed. Throws for entries that no bundle has. */
-function nameIn({ name, kind }: Unpacked): string | undefined {
+function nameIn({ name, kind }: ExtractedEntry): string | undefined {
   const steps = name.split("/").filter((step) => step !== "." && step !== "");
   if (name.startsWith("/") || steps.includes("..") || steps.length > 2)
-    throw foreign(`the archive contains ${told(name)}, which is not a file name of a bundle`);
+    throw notABundle(`the archive contains ${quoted(name)}, which is not a file name of a bundle`);
   if (kind === "other")
-    throw foreign(`${told(name)} in the archive is a link or a device: a bundle contains only regular files`);
+    throw notABundle(`${quoted(name)} in the archive is a link or a device: a bundle contains only regular files`);
   if (kind === "folder") {
     if (steps.length > 1)
-      throw foreign(`the archive contains a folder inside the bundle, ${told(name)}: a bundle has none`);
+      throw notABundle(`the archive contains a folder inside the bundle, ${quoted(name)}: a bundle has none`);
     return undefined;
   }
   const last = steps.at(-1) ?? "";
@@ -96,7 +96,7 @@ function nameIn({ name, kind }: Unpacked): string | undefined {
 }
 
 /** Quotes an untrusted name, so that it cannot send control characters to the terminal. */
-const told = (name: string) => JSON.stringify(name.slice(0, 200));
+const quoted = (name: string) => JSON.stringify(name.slice(0, 200));
 
 interface Known {
   readonly folder: string;
@@ -104,21 +104,21 @@ interface Known {
   readonly expected: Part | undefined;
 }
 
-async function mustBeWanted(
+async function assertExpected(
   name: string,
-  { size }: Unpacked,
+  { size }: ExtractedEntry,
   { folder, manifest, expected }: Known,
   files: Files,
 ): Promise<void> {
   if (name === MANIFEST) {
     if (size > MANIFEST_LIMIT)
-      throw foreign(`${name} has ${formatBytes(size)}, which is too large for a manifest`);
+      throw notABundle(`${name} has ${formatBytes(size)}, which is too large for a manifest`);
     return;
   }
-  if (manifest && !expected) throw foreign(`the archive contains ${name}, which the manifest does not list`);
+  if (manifest && !expected) throw notABundle(`the archive contains ${name}, which the manifest does not list`);
   if (expected && expected.size !== size)
-    throw foreign(`${name} has ${size} bytes, but ${expected.size} according to the manifest`);
-  const { free } = await files.space(folder);
+    throw notABundle(`${name} has ${size} bytes, but ${expected.size} according to the manifest`);
+  const { free } = await files.diskSpace(folder);
   if (free >= size) return;
   throw new MigrationError(
     "disk-full",
@@ -132,12 +132,12 @@ const partsOf = ({ artifacts, inventory }: Manifest): Part[] => [
   inventory,
 ];
 
-async function writeDown(
+async function writeEntry(
   path: string,
   content: Bytes,
   { files, tell }: { files: Files; tell: (bytes: number) => void },
-): Promise<Tally> {
-  const tally = new Tally();
+): Promise<Digester> {
+  const tally = new Digester();
   const file = await files.begin(path);
   try {
     for await (const chunk of content) {
@@ -152,7 +152,7 @@ async function writeDown(
   return tally;
 }
 
-const foreign = (sentence: string) =>
+const notABundle = (sentence: string) =>
   new MigrationError("bundle-damaged", sentence, {
     hint: "send only the folder of a sealed bundle: tar -C PARENT -cf - NAME; if the bundle is damaged on the old host too, run the export again",
   });

@@ -1,25 +1,25 @@
 import { crc32 } from "node:zlib";
-import { type Measure, Tally } from "../pipeline/measure.ts";
+import { type Digest, Digester } from "../pipeline/measure.ts";
 import type { Bytes } from "../pipeline/stage.ts";
 import type { Files } from "../system/files/files.ts";
 
 /** Bytes that are read back in one step while more are being written. */
 const STEP = 8 * 1024 * 1024;
 
-interface Stretch {
+interface WrittenFile {
   path: string;
   written: number;
   done: boolean;
 }
 
 /** Follows the files of an artifact on disk, so that they can be read back while the rest is still being written. */
-export class Trail {
+export class FollowingReader {
   /** Size and hash of what was read, for each file. */
-  readonly read: Measure[] = [];
-  #whole: Tally | undefined;
+  readonly read: Digest[] = [];
+  #whole: Digester | undefined;
   #sums: { written: number; read: number } | undefined;
   #files: Files;
-  #stretches: Stretch[] = [];
+  #stretches: WrittenFile[] = [];
   #ended = false;
   #failure: { error: unknown } | undefined;
   #reading: Promise<void> | undefined;
@@ -31,7 +31,7 @@ export class Trail {
    */
   constructor(files: Files, { inParts, comesBy }: { inParts: boolean; comesBy: boolean }) {
     this.#files = files;
-    this.#whole = inParts ? new Tally() : undefined;
+    this.#whole = inParts ? new Digester() : undefined;
     this.#sums = comesBy ? { written: 0, read: 0 } : undefined;
   }
 
@@ -41,7 +41,7 @@ export class Trail {
   }
 
   /** Size and hash of everything that was read. Call it once, at the end. */
-  whole(): Measure {
+  whole(): Digest {
     return this.#whole?.result() ?? this.read[0]!;
   }
 
@@ -51,13 +51,13 @@ export class Trail {
   }
 
   /** These bytes were written to the file that was begun last. */
-  passed(chunk: Uint8Array): void {
+  wroteChunk(chunk: Uint8Array): void {
     if (this.#sums) this.#sums.written = crc32(chunk, this.#sums.written);
-    this.wrote(chunk.length);
+    this.wroteBytes(chunk.length);
   }
 
   /** `bytes` more bytes were written to the file that was begun last. */
-  wrote(bytes: number): void {
+  wroteBytes(bytes: number): void {
     this.#last.written += bytes;
     this.#wake();
   }
@@ -91,7 +91,7 @@ export class Trail {
       while (index >= this.#stretches.length && !this.#ended) await this.#change();
       const stretch = this.#stretches[index];
       if (!stretch) return;
-      const tally = new Tally();
+      const tally = new Digester();
       for (let from = 0; ;) {
         while (!stretch.done && stretch.written - from < STEP) await this.#change();
         // The last step reads to the end of the file, to detect more data than was written.
@@ -104,7 +104,7 @@ export class Trail {
     }
   }
 
-  async *#step(path: string, from: number, to: number | undefined, tally: Tally): Bytes {
+  async *#step(path: string, from: number, to: number | undefined, tally: Digester): Bytes {
     let release = () => {};
     this.#reading = new Promise((resolve) => (release = resolve));
     try {
@@ -136,7 +136,7 @@ export class Trail {
     if (this.#failure) throw this.#failure.error;
   }
 
-  get #last(): Stretch {
+  get #last(): WrittenFile {
     return this.#stretches.at(-1)!;
   }
 }

@@ -1,34 +1,34 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { Journal } from "../journal/journal.ts";
-import { takeLock } from "../journal/lock.ts";
+import { acquireLock } from "../journal/lock.ts";
 import type { Outcome, Step } from "../journal/step.ts";
-import type { Lock } from "../pipeline/encrypt.ts";
-import { Tally } from "../pipeline/measure.ts";
+import type { EncryptionKeys } from "../pipeline/encrypt.ts";
+import { Digester } from "../pipeline/measure.ts";
 import { type Files, UNFINISHED_SUFFIX } from "../system/files/files.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Progress } from "../system/progress.ts";
 import type { ArtifactWriter } from "./artifact-writer.ts";
 import { Inventory } from "./inventory.ts";
 import { INVENTORY, JOURNAL, LOCK, MANIFEST } from "./layout.ts";
-import { mustOpenAsBefore, OPENS } from "./making-lock.ts";
+import { assertSameKeyKind, OPENED_WITH } from "./making-lock.ts";
 import type { Part } from "./manifest.ts";
-import { KeptProgress } from "./progress-file.ts";
+import { PersistedProgress } from "./progress-file.ts";
 import { BundleWriter } from "./writer.ts";
 
-export interface WorkplaceOptions {
+export interface BundleWorkspaceOptions {
   readonly folder: string;
   readonly subject: string;
   readonly rehearsal: boolean;
   readonly partSize?: number | undefined;
-  readonly lock: Lock;
+  readonly keys: EncryptionKeys;
   readonly files: Files;
   readonly machine: Machine;
   readonly progress: Progress;
 }
 
 /** The folder of a running export, locked until `leave`. */
-export interface Workplace {
+export interface BundleWorkspace {
   readonly journal: Journal;
   readonly inventory: Inventory;
   readonly writer: ArtifactWriter;
@@ -37,41 +37,41 @@ export interface Workplace {
   /** Saves the current state of the inventory. */
   save(): Promise<void>;
   /** For a step's `check`: verifies that an artifact still exists and is intact. */
-  check: Step["check"];
-  leave(): Promise<void>;
+  findArtifactFault: Step["findFault"];
+  close(): Promise<void>;
 }
 
 /**
  * Opens or creates a bundle's folder. Throws `bundle-locked`, `bundle-foreign` when the folder contains something else
  * or another bundle, `passphrase-wrong` when the export was started with another passphrase.
  */
-export async function enterWorkplace(options: WorkplaceOptions): Promise<Workplace> {
+export async function openWorkspace(options: BundleWorkspaceOptions): Promise<BundleWorkspace> {
   const { folder, files, machine } = options;
-  await mustBeUsable(folder, files);
+  await assertUsableFolder(folder, files);
   await files.makeFolder(folder);
   await files.setMode(folder, 0o700);
-  const held = await takeLock(join(folder, LOCK), files, machine);
+  const held = await acquireLock(join(folder, LOCK), files, machine);
   try {
-    return await enter(options, () => held.release());
+    return await openLocked(options, () => held.release());
   } catch (error) {
     await held.release();
     throw error;
   }
 }
 
-async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Promise<Workplace> {
-  const { folder, subject, rehearsal, partSize, lock, files, machine, progress } = options;
+async function openLocked(options: BundleWorkspaceOptions, leave: () => Promise<void>): Promise<BundleWorkspace> {
+  const { folder, subject, rehearsal, partSize, keys, files, machine, progress } = options;
   const kind = rehearsal ? "rehearsal" : "move";
-  const resumed = (await files.look(join(folder, JOURNAL))) !== undefined;
+  const resumed = (await files.lstat(join(folder, JOURNAL))) !== undefined;
   const journal = await Journal.open(join(folder, JOURNAL), files);
-  await mustBeSameMove(journal, { subject, kind }, folder);
-  const opens = mustOpenAsBefore(folder, lock.recipients ?? [], resumed ? journal : undefined);
-  await journal.setFact(OPENS, opens);
+  await assertSameMove(journal, { subject, kind }, folder);
+  const opens = assertSameKeyKind(folder, keys.recipients ?? [], resumed ? journal : undefined);
+  await journal.setFact(OPENED_WITH, opens);
   for (const name of await files.list(folder)) {
     if (name.endsWith(UNFINISHED_SUFFIX)) await files.remove(join(folder, name));
   }
-  const inventory = await inventoryIn(options, rehearsal);
-  const kept = new KeptProgress(folder, progress, files, machine);
+  const inventory = await readOrBeginInventory(options, rehearsal);
+  const kept = new PersistedProgress(folder, progress, files, machine);
   let turn: Promise<unknown> = Promise.resolve();
   return {
     journal,
@@ -79,7 +79,7 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
     resumed,
     writer: new BundleWriter({
       folder,
-      lock,
+      keys,
       files,
       progress: kept,
       cores: machine.cores,
@@ -87,12 +87,12 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
     }),
     save: async () => {
       // Writes are serialized, because steps may run in parallel.
-      const saved = turn.then(() => inventory.save(folder, lock, files));
+      const saved = turn.then(() => inventory.save(folder, keys, files));
       turn = saved.catch(() => undefined);
       await saved;
     },
-    check: (outcome) => checkArtifact(outcome, folder, files),
-    leave: async () => {
+    findArtifactFault: (outcome) => findArtifactFault(outcome, folder, files),
+    close: async () => {
       await kept.clear();
       await leave();
     },
@@ -100,17 +100,17 @@ async function enter(options: WorkplaceOptions, leave: () => Promise<void>): Pro
 }
 
 /** Without the old inventory its id and salt are lost too, so every step that depends on the bundle's id runs again. */
-async function inventoryIn(
-  { folder, lock, files, machine, progress }: WorkplaceOptions,
+async function readOrBeginInventory(
+  { folder, keys, files, machine, progress }: BundleWorkspaceOptions,
   rehearsal: boolean,
 ): Promise<Inventory> {
   const path = join(folder, INVENTORY);
-  if (!(await files.look(path))) return Inventory.begin(machine, rehearsal);
+  if (!(await files.lstat(path))) return Inventory.begin(machine, rehearsal);
   try {
-    return await Inventory.read(files.read(path), lock, path);
+    return await Inventory.read(files.read(path), keys, path);
   } catch (error) {
     if (error instanceof MigrationError && error.code === "passphrase-wrong") {
-      if (lock.recipients?.length)
+      if (keys.recipients?.length)
         return beginAnew("was encrypted with another working passphrase, which no longer exists");
       throw new MigrationError(
         "passphrase-wrong",
@@ -133,7 +133,7 @@ async function inventoryIn(
 }
 
 /** Throws `bundle-foreign` when the journal is that of another move; otherwise records this move in it. */
-export async function mustBeSameMove(
+export async function assertSameMove(
   journal: Journal,
   move: { readonly subject: string; readonly kind: "rehearsal" | "move" },
   folder: string,
@@ -154,8 +154,8 @@ export async function mustBeSameMove(
 }
 
 /** Throws `bundle-foreign` when the folder contains something else. */
-export async function mustBeUsable(folder: string, files: Files): Promise<void> {
-  const found = await files.follow(folder);
+export async function assertUsableFolder(folder: string, files: Files): Promise<void> {
+  const found = await files.stat(folder);
   if (!found) return;
   if (found.kind !== "folder")
     throw new MigrationError("bundle-foreign", `${folder} is not a directory`, {
@@ -175,13 +175,13 @@ export async function mustBeUsable(folder: string, files: Files): Promise<void> 
   );
 }
 
-async function checkArtifact(outcome: Outcome, folder: string, files: Files): Promise<string | undefined> {
+async function findArtifactFault(outcome: Outcome, folder: string, files: Files): Promise<string | undefined> {
   for (const part of outcome["parts"] as Part[]) {
     const path = join(folder, part.name);
-    const entry = await files.look(path);
+    const entry = await files.lstat(path);
     if (!entry) return `${path} is missing`;
     if (entry.size !== part.size) return `${path} has ${entry.size} bytes instead of ${part.size}`;
-    const tally = new Tally();
+    const tally = new Digester();
     for await (const chunk of files.read(path)) tally.add(chunk);
     if (tally.result().sha256 !== part.sha256) return `${path} was changed or damaged`;
   }

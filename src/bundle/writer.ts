@@ -1,24 +1,24 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { blocks, compress, gzipEnd } from "../pipeline/compress.ts";
-import { encryptWith, type Lock } from "../pipeline/encrypt.ts";
-import type { Unpack } from "../pipeline/gzip-program.ts";
-import { meter } from "../pipeline/measure.ts";
+import { encryptWith, type EncryptionKeys } from "../pipeline/encrypt.ts";
+import type { Decompressor } from "../pipeline/gzip-program.ts";
+import { reportBytes } from "../pipeline/measure.ts";
 import { splitInto } from "../pipeline/split.ts";
-import { type Bytes, givingBack, through } from "../pipeline/stage.ts";
+import { type Bytes, releaseAfterUse, compose } from "../pipeline/stage.ts";
 import type { Files, Unfinished } from "../system/files/files.ts";
 import type { Output } from "../system/programs/programs.ts";
 import type { Progress } from "../system/progress.ts";
 import type { ArtifactPlan, ArtifactWriter } from "./artifact-writer.ts";
-import { wholeContents } from "./contents.ts";
-import type { Recorded } from "./inventory.ts";
-import { belongsTo, MANIFEST, partName, sealedName } from "./layout.ts";
-import { type Found, type Packed, ReadBack } from "./read-back.ts";
-import { Trail } from "./trail.ts";
+import { completenessCheck } from "./contents.ts";
+import type { RecordedArtifact } from "./inventory.ts";
+import { isFileOfArtifact, MANIFEST, partName, encryptedName } from "./layout.ts";
+import { type ReadBackResult, type CompressionInfo, ReadBack } from "./read-back.ts";
+import { FollowingReader } from "./trail.ts";
 
 export interface WriterOptions {
   readonly folder: string;
-  readonly lock: Lock;
+  readonly keys: EncryptionKeys;
   readonly files: Files;
   readonly progress: Progress;
   readonly cores: number;
@@ -26,16 +26,16 @@ export interface WriterOptions {
   readonly partSize?: number;
 }
 
-type Tell = (bytes: number) => void;
+type ReportBytes = (bytes: number) => void;
 
 /** How the encrypted bytes of an artifact are made. `differs`: whether what was read back differs from what was written. */
-type Sealing = Packed & { readonly differs: (found: Found) => boolean } & (
-    | { readonly byItself: true; readonly output: (tell: Tell) => Output }
-    | { readonly byItself: false; readonly output: (tell: Tell) => Bytes }
+type ArtifactOutput = CompressionInfo & { readonly differs: (found: ReadBackResult) => boolean } & (
+    | { readonly byItself: true; readonly output: (tell: ReportBytes) => Output }
+    | { readonly byItself: false; readonly output: (tell: ReportBytes) => Bytes }
   );
 
 interface Readers {
-  readonly trail: Trail;
+  readonly trail: FollowingReader;
   readonly reading: ReadBack;
 }
 
@@ -51,7 +51,7 @@ const WRITE_SIZE = 1024 * 1024;
 
 /** Writes artifacts into a bundle's folder. */
 export class BundleWriter implements ArtifactWriter {
-  readonly presses = true;
+  readonly usesCompressionProgram = true;
   #options: WriterOptions;
 
   constructor(options: WriterOptions) {
@@ -63,24 +63,24 @@ export class BundleWriter implements ArtifactWriter {
    * only when it is complete on disk; after a failure nothing of the artifact is left. An earlier artifact of that name
    * is removed first.
    */
-  add(plan: ArtifactPlan, source: Bytes): Promise<Recorded> {
-    const { lock, cores, partSize } = this.#options;
+  add(plan: ArtifactPlan, source: Bytes): Promise<RecordedArtifact> {
+    const { keys, cores, partSize } = this.#options;
     let end: Uint8Array | undefined;
     const sealing = {
-      output: (tell: Tell) => {
-        const pressing = through(
-          wholeContents(plan.format),
-          meter(tell),
+      output: (tell: ReportBytes) => {
+        const pressing = compose(
+          completenessCheck(plan.format),
+          reportBytes(tell),
           compress(plan.level, cores),
           gzipEnd((seen) => (end = seen)),
-          givingBack,
+          releaseAfterUse,
         );
-        return encryptWith(lock)(pressing(source));
+        return encryptWith(keys)(pressing(source));
       },
       // gpg writes the file directly when the data is not compressed, which is large, and need not be split.
       stored: plan.level === 0,
       byItself: plan.level === 0 && partSize === undefined,
-      differs: (found: Found) => end === undefined || !Buffer.from(found.end).equals(end),
+      differs: (found: ReadBackResult) => end === undefined || !Buffer.from(found.end).equals(end),
     };
     return this.#put(plan, sealing);
   }
@@ -89,24 +89,24 @@ export class BundleWriter implements ArtifactWriter {
    * As `add`, for data that a program has compressed already. Pass the output of `Programs.through` unchanged: then gpg
    * reads from that program directly. The content is verified only when it is read back.
    */
-  addPressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Unpack): Promise<Recorded> {
+  addCompressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Decompressor): Promise<RecordedArtifact> {
     return this.#put(plan, {
       unpack,
-      output: (tell) => meter(tell)(encryptWith(this.#options.lock)(source)),
+      output: (tell) => reportBytes(tell)(encryptWith(this.#options.keys)(source)),
       byItself: false,
       stored: false,
       differs: () => false,
     });
   }
 
-  async #put(plan: Omit<ArtifactPlan, "level">, sealing: Sealing): Promise<Recorded> {
+  async #put(plan: Omit<ArtifactPlan, "level">, sealing: ArtifactOutput): Promise<RecordedArtifact> {
     const { progress, files, folder, partSize } = this.#options;
     const { label, total } = plan;
-    const name = sealedName(plan.name);
+    const name = encryptedName(plan.name);
     await this.#clear(name);
     const id = `write/${name}`;
     progress.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
-    const trail = new Trail(files, { inParts: partSize !== undefined, comesBy: !sealing.byItself });
+    const trail = new FollowingReader(files, { inParts: partSize !== undefined, comesBy: !sealing.byItself });
     const reading = new ReadBack(plan.format, sealing, this.#options);
     const checked = reading.run(trail.bytes());
     checked.catch((error: unknown) => {
@@ -122,7 +122,7 @@ export class BundleWriter implements ArtifactWriter {
         : this.#write(name, sealing.output(tell), readers);
       const written = await writing.catch((error: unknown) => {
         trail.fail(error);
-        throw isDamage(error) && !reading.failure ? endedEarly(label, error) : error;
+        throw isDamage(error) && !reading.failure ? programEndedEarly(label, error) : error;
       });
       progress.end(id);
       trail.end();
@@ -131,20 +131,20 @@ export class BundleWriter implements ArtifactWriter {
       progress.end(`check/${name}`);
       const { size, sha256 } = trail.whole();
       if (size !== written.size || trail.differs || sealing.differs(found))
-        throw readsOtherwise(join(folder, name));
+        throw readBackMismatch(join(folder, name));
       const parts = written.names.map((part, index) => ({ name: part, ...trail.read[index]! }));
       return { name, format: plan.format, size, sha256, parts, plain: found.plain };
     } catch (error) {
       await checked.catch(() => undefined);
       await this.#clear(name);
       if (!isDamage(error)) throw error;
-      throw reading.provenButShort ? endedEarly(label, error) : readsOtherwise(join(folder, name), error);
+      throw reading.isValidButIncomplete ? programEndedEarly(label, error) : readBackMismatch(join(folder, name), error);
     }
   }
 
   /** Removes an artifact, by its plain name. Does nothing when it does not exist. */
   remove(plainName: string): Promise<void> {
-    return this.#clear(sealedName(plainName));
+    return this.#clear(encryptedName(plainName));
   }
 
   /** Lets gpg write the file directly. */
@@ -152,9 +152,9 @@ export class BundleWriter implements ArtifactWriter {
     const file = await this.#options.files.begin(join(this.#options.folder, name));
     trail.begin(file.path);
     try {
-      await file.takeFrom(output, (bytes) => {
+      await file.pipeFrom(output, (bytes) => {
         if (reading.failure) throw reading.failure.error;
-        trail.wrote(bytes);
+        trail.wroteBytes(bytes);
       });
       await trail.finish(join(this.#options.folder, name), () => file.finish());
       return { names: [name], size: file.size };
@@ -171,7 +171,7 @@ export class BundleWriter implements ArtifactWriter {
     let size = 0;
     try {
       // gpg outputs 64 KiB at a time: written one by one, waiting for the disk would cost more than writing.
-      await splitInto(givingBack(blocks(givingBack(source), WRITE_SIZE)), partSize, async (index) => {
+      await splitInto(releaseAfterUse(blocks(releaseAfterUse(source), WRITE_SIZE)), partSize, async (index) => {
         const part = partName(name, index, partSize !== undefined);
         const file = await files.begin(join(folder, part));
         begun.push(file);
@@ -180,7 +180,7 @@ export class BundleWriter implements ArtifactWriter {
           write: async (chunk) => {
             if (reading.failure) throw reading.failure.error;
             await file.write(chunk);
-            trail.passed(chunk);
+            trail.wroteChunk(chunk);
           },
           finish: async () => {
             await trail.finish(join(folder, part), () => file.finish());
@@ -201,7 +201,7 @@ export class BundleWriter implements ArtifactWriter {
     const { folder, files } = this.#options;
     await files.remove(join(folder, MANIFEST));
     for (const found of await files.list(folder)) {
-      if (belongsTo(name, found)) await files.remove(join(folder, found));
+      if (isFileOfArtifact(name, found)) await files.remove(join(folder, found));
     }
   }
 }
@@ -209,13 +209,13 @@ export class BundleWriter implements ArtifactWriter {
 const isDamage = (error: unknown) => error instanceof MigrationError && error.code === "bundle-damaged";
 
 /** A program that exited successfully although its output is incomplete. */
-const endedEarly = (label: string, cause: unknown) =>
+const programEndedEarly = (label: string, cause: unknown) =>
   new MigrationError("program-failed", `${label}: ${(cause as Error).message}`, {
     hint: "a program ended early without reporting an error: check this host's memory and kernel log, then run the same command again",
     cause,
   });
 
-const readsOtherwise = (path: string, cause?: unknown) =>
+const readBackMismatch = (path: string, cause?: unknown) =>
   new MigrationError(
     "file-failed",
     `${path} differs from what was written when it is read back${cause ? `: ${(cause as Error).message}` : ""}`,

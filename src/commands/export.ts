@@ -1,20 +1,20 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { REPORT } from "../bundle/layout.ts";
-import { originLines } from "../bundle/origin.ts";
+import { describeOrigin } from "../bundle/origin.ts";
 import { MigrationError } from "../errors.ts";
 import { DUMP_FORMATS } from "../homeserver/database/dump/format.ts";
 import { sendHomeserver } from "../move/direct/send.ts";
-import { lookBeforeExport, onlyLook } from "../move/export/look.ts";
-import { packHomeserver, type Sealed } from "../move/export/run.ts";
+import { lookBeforeExport, describeDryRun } from "../move/export/look.ts";
+import { exportHomeserver, type SealedBundle } from "../move/export/run.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes } from "../report/units.ts";
-import { shellWord } from "../system/shell-word.ts";
+import { quoteShellWord } from "../system/shell-word.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  checked,
+  parseOptions,
   CONFIG_OPTIONS,
   configSchema,
   DRY_RUN,
@@ -108,7 +108,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
   example:
     "synlift export --config /etc/matrix-synapse/homeserver.yaml --config /etc/matrix-synapse/conf.d --out /srv/move",
   parse(given) {
-    const options = checked(schema, given);
+    const options = parseOptions(schema, given);
     const unused = options.toReceiver ? OF_A_BUNDLE.filter((name) => given[name] !== undefined) : [];
     if (unused.length > 0)
       throw new MigrationError(
@@ -146,12 +146,12 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     }
     const look = await lookBeforeExport(order, system, view);
     if ("manifest" in look) return sealed(folder, { ...look, report: join(folder, REPORT) });
-    if (options.dryRun) return onlyLooked(folder, await onlyLook(look, system));
-    return sealed(folder, await packHomeserver(look, system, view));
+    if (options.dryRun) return dryRunOutcome(folder, await describeDryRun(look, system));
+    return sealed(folder, await exportHomeserver(look, system, view));
   },
 };
 
-function onlyLooked(
+function dryRunOutcome(
   folder: string,
   { findings, lines }: { findings: readonly Finding[]; lines: readonly string[] },
 ): Outcome {
@@ -165,7 +165,7 @@ function onlyLooked(
   };
 }
 
-function sealed(folder: string, { manifest, findings, report }: Sealed): Outcome {
+function sealed(folder: string, { manifest, findings, report }: SealedBundle): Outcome {
   const size = manifest.artifacts.reduce((sum, artifact) => sum + artifact.size, 0);
   const kind = manifest.rehearsal ? "a rehearsal of " : "";
   return {
@@ -183,12 +183,12 @@ function sealed(folder: string, { manifest, findings, report }: Sealed): Outcome
     },
     lines: [
       `${kind}${manifest.subject} is packed in ${folder}: ${manifest.artifacts.length} artifacts, ${formatBytes(size)}, read back and intact`,
-      ...originLines(manifest),
+      ...describeOrigin(manifest),
       `report: ${report}`,
       ...(manifest.rehearsal
         ? []
         : [
-            `copy the folder to the new host and run synlift restore there; or, to cancel the move before the new server is open: synlift rollback --out ${shellWord(folder)} --target URL, with the address of the new server`,
+            `copy the folder to the new host and run synlift restore there; or, to cancel the move before the new server is open: synlift rollback --out ${quoteShellWord(folder)} --target URL, with the address of the new server`,
           ]),
     ],
   };

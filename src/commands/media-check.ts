@@ -1,14 +1,14 @@
 import { z } from "zod";
-import { openForLooking } from "../homeserver/database/look.ts";
+import { openReadOnly } from "../homeserver/database/look.ts";
 import { checkMedia } from "../homeserver/media/check.ts";
 import { readHomeserver } from "../homeserver/read.ts";
-import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatCount } from "../report/units.ts";
 import type { Command } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  checked,
+  parseOptions,
   CONFIG_OPTIONS,
   configSchema,
   configSource,
@@ -30,11 +30,11 @@ export const mediaCheckCommand: Command<z.infer<typeof schema>> = {
     ACCEPT,
   ],
   example: "synlift media check --config /etc/matrix-synapse/homeserver.yaml --hashes",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
     const homeserver = await readHomeserver(configSource(options, system), system.files);
-    const { session } = await openForLooking(homeserver, true, system);
+    const { session } = await openReadOnly(homeserver, true, system);
     try {
       const found = await checkMedia(homeserver, options.hashes, { ...system, session }, view);
       const findings = acceptWarnings(found.findings, options.accept);
@@ -43,7 +43,7 @@ export const mediaCheckCommand: Command<z.infer<typeof schema>> = {
         findings,
         details: { serverName: homeserver.serverName, media: found.facts ?? null },
         lines: [`compared uploads of ${homeserver.serverName}: ${rows}; nothing was changed`],
-        failure: lookFailure(findings),
+        failure: failureForFindings(findings),
       };
     } finally {
       await session.close();

@@ -1,12 +1,12 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { exportMediaRepo, lookAtMediaRepo } from "../homeserver/media/media-repo/export.ts";
+import { exportMediaRepo, inspectMediaRepo } from "../homeserver/media/media-repo/export.ts";
 import { readToken } from "../homeserver/people/notices/inputs.ts";
-import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
-import { shellWord } from "../system/shell-word.ts";
+import { quoteShellWord } from "../system/shell-word.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options/shared.ts";
+import { ACCEPT, acceptSchema, parseOptions, DRY_RUN, dryRunSchema } from "./options/shared.ts";
 
 const schema = z.object({
   mediaRepo: z
@@ -41,7 +41,7 @@ export const mediaExportCommand: Command<z.infer<typeof schema>> = {
   ],
   example:
     "synlift media export --media-repo http://127.0.0.1:8000 --token-file /root/media.token --server example.org --out /srv/media-archive",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run({ mediaRepo, tokenFile, server, out, accept, dryRun }, system, view) {
     const { folder: here } = system.machine;
@@ -52,16 +52,16 @@ export const mediaExportCommand: Command<z.infer<typeof schema>> = {
       held,
       archive,
       findings: found,
-    } = await (dryRun ? lookAtMediaRepo(asked, system) : exportMediaRepo(asked, system, view));
+    } = await (dryRun ? inspectMediaRepo(asked, system) : exportMediaRepo(asked, system, view));
     const findings = acceptWarnings(found, accept);
-    const failure = lookFailure(findings);
+    const failure = failureForFindings(findings);
     return {
       findings,
       details: { serverName: server, folder, held: { ...held }, archive: archive ?? null },
       lines: archive
         ? [
             `${folder} holds ${formatAmount(archive.uploads, "files")} of ${server}, ${formatBytes(archive.bytes)}, not encrypted`,
-            `for restore: --media-archive ${shellWord(folder)}`,
+            `for restore: --media-archive ${quoteShellWord(folder)}`,
           ]
         : ["nothing was changed"],
       failure,

@@ -4,7 +4,7 @@ import type { Terminal } from "../system/terminal.ts";
 import { VERSION } from "../system/version.ts";
 import type { Entry, Given } from "./command.ts";
 
-export interface Chosen {
+export interface ChosenCommand {
   readonly entry: Entry;
   readonly given: Given;
 }
@@ -15,7 +15,7 @@ export interface Chosen {
  */
 export function commandLine(
   entries: readonly Entry[],
-  choose: (chosen: Chosen) => void,
+  choose: (chosen: ChosenCommand) => void,
   write: Pick<Terminal, "out" | "err">,
 ): Commander {
   const program = new Commander("synlift")
@@ -39,7 +39,7 @@ export function commandLine(
     const parent = second === undefined ? program : groupIn(program, first);
     parent.addCommand(lineOf(entry, choose));
   }
-  settle(program);
+  inheritOutput(program);
   return program;
 }
 
@@ -57,14 +57,14 @@ function groupIn(program: Commander, name: string): Commander {
 const GROUPS: Readonly<Record<string, string>> = { media: "Check and fetch media." };
 
 /** Gives each command the exit and output settings of the program. */
-function settle(program: Commander): void {
+function inheritOutput(program: Commander): void {
   for (const command of program.commands) {
     command.exitOverride().configureOutput(program.configureOutput());
-    settle(command);
+    inheritOutput(command);
   }
 }
 
-function lineOf(entry: Entry, choose: (chosen: Chosen) => void): Commander {
+function lineOf(entry: Entry, choose: (chosen: ChosenCommand) => void): Commander {
   const command = new Commander(entry.name.split(" ").at(-1))
     .description(entry.summary)
     .showHelpAfterError("(--help shows an example)");

@@ -1,29 +1,29 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { Inventory } from "../bundle/inventory.ts";
-import { lockToOpen } from "../bundle/opening-lock.ts";
+import { keysForOpening } from "../bundle/opening-lock.ts";
 import { isFenced } from "../homeserver/config/fence.ts";
 import { installedSynapse } from "../homeserver/version/installed.ts";
-import { takeLock } from "../journal/lock.ts";
-import { acceptFindings, excuseStart, gates, mustPass } from "../move/open/gates.ts";
-import { leftOpen, mayOpen, withLayout } from "../move/open/preconditions.ts";
+import { acquireLock } from "../journal/lock.ts";
+import { acceptFindings, acceptStartChanges, runGates, gateFailure } from "../move/open/gates.ts";
+import { alreadyRunning, assertOpenable, withLayout } from "../move/open/preconditions.ts";
 import { outageOf, writeGateReport } from "../move/open/report.ts";
 import { readRestored } from "../move/open/restored-server.ts";
-import { openFence, wasLeftOpen } from "../move/open/start.ts";
-import { type Trial, tryIsolated } from "../move/open/trial.ts";
-import { inventoryCopy } from "../move/restore/opened-bundle.ts";
+import { liftFenceAndStart, isAlreadyRunning } from "../move/open/start.ts";
+import { type Trial, startTrial } from "../move/open/trial.ts";
+import { inventoryCopyPath } from "../move/restore/opened-bundle.ts";
 import { keyFor, readRecord, recordFolder, type RestoreRecord, writeRecord } from "../move/restore/record.ts";
 import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import { formatDuration } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
-import { shellWord } from "../system/shell-word.ts";
+import { quoteShellWord } from "../system/shell-word.ts";
 import type { System } from "../system/system.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  checked,
+  parseOptions,
   DRY_RUN,
   dryRunSchema,
   KEY_OPTIONS,
@@ -94,22 +94,22 @@ export const openCommand: Command<OpenOptions> = {
   example:
     "synlift open --config-dir /etc/matrix-synapse --passphrase-file /root/move.passphrase " +
     "--start-command 'systemctl start matrix-synapse' --stop-command 'systemctl stop matrix-synapse'",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
     const { files, machine } = system;
     const folder = resolve(machine.folder, options.configDir);
-    mayOpen(await readRecord(folder, files), options);
-    const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
+    assertOpenable(await readRecord(folder, files), options);
+    const held = await acquireLock(join(recordFolder(folder), "lock"), files, machine);
     try {
-      return await proveAndOpen(folder, options, system, view);
+      return await verifyAndOpen(folder, options, system, view);
     } finally {
       await held.release();
     }
   },
 };
 
-async function proveAndOpen(
+async function verifyAndOpen(
   folder: string,
   given: OpenOptions,
   system: System,
@@ -117,10 +117,10 @@ async function proveAndOpen(
 ): Promise<Outcome> {
   const { files, machine } = system;
   const record = await readRecord(folder, files);
-  mayOpen(record, given);
+  assertOpenable(record, given);
   const options = withLayout(given, record);
-  const path = inventoryCopy(recordFolder(folder));
-  const lock = await lockToOpen(record.recipients, keyFor(record, folder, keySource(options)), system);
+  const path = inventoryCopyPath(recordFolder(folder));
+  const lock = await keysForOpening(record.recipients, keyFor(record, folder, keySource(options)), system);
   const inventory = await Inventory.read(files.read(path), lock, path);
   if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
 
@@ -132,13 +132,13 @@ async function proveAndOpen(
       { ...{ folder, record, inventory, findings, opened }, ...reportOptions(options, machine) },
       files,
     );
-  if (!fenced && !options.isolated && (await wasLeftOpen(record, homeserver, system))) {
+  if (!fenced && !options.isolated && (await isAlreadyRunning(record, homeserver, system))) {
     view.outage(undefined);
     return finish(
       folder,
       record,
-      await report([leftOpen(record)], true),
-      [leftOpen(record)],
+      await report([alreadyRunning(record)], true),
+      [alreadyRunning(record)],
       options,
       system,
     );
@@ -148,10 +148,10 @@ async function proveAndOpen(
   const token = await tokenIn(options, files);
   const trial = { ...{ record, inventory, homeserver, token }, python: installed.python };
   // The gates passed before the first trial; people have written to it since.
-  if (options.isolated && record.tried !== undefined) return clickThrough(trial, [], options, system);
-  const found = await gates({ inventory, homeserver, record, installed }, system, view);
-  const accepted = acceptFindings(excuseStart(found, record), options.accept);
-  const failure = mustPass(accepted);
+  if (options.isolated && record.tried !== undefined) return runTrial(trial, [], options, system);
+  const found = await runGates({ inventory, homeserver, record, installed }, system, view);
+  const accepted = acceptFindings(acceptStartChanges(found, record), options.accept);
+  const failure = gateFailure(accepted);
   if (failure || options.dryRun) {
     await report(accepted, false);
     return {
@@ -161,18 +161,18 @@ async function proveAndOpen(
       failure,
     };
   }
-  if (options.isolated) return clickThrough(trial, accepted, options, system);
+  if (options.isolated) return runTrial(trial, accepted, options, system);
 
   // From here on the server may run: if this run is killed, the next one must know that every gate passed.
   await writeRecord(folder, { ...record, opening: new Date(machine.now()).toISOString() }, files);
   const wasStarted = () =>
     writeRecord(folder, { ...record, started: new Date(machine.now()).toISOString() }, files);
-  const opening = openFence({ record, inventory, homeserver, ...options, token }, system);
+  const opening = liftFenceAndStart({ record, inventory, homeserver, ...options, token }, system);
   const started = await opening.catch(async (error: unknown) => {
     await wasStarted();
     throw error;
   });
-  const wrong = mustPass(started);
+  const wrong = gateFailure(started);
   if (wrong) {
     await wasStarted();
     const findings = [...accepted, ...started];
@@ -191,7 +191,7 @@ const reportOptions = ({ accept: accepted, html }: OpenOptions, machine: System[
 });
 
 /** Starts a trial on loopback. The restored server stays fenced, and must not be opened any more. */
-async function clickThrough(
+async function runTrial(
   trial: Omit<Trial, "port">,
   already: readonly Finding[],
   { port }: OpenOptions,
@@ -201,8 +201,8 @@ async function clickThrough(
   const { files, machine } = system;
   const tried = record.tried ?? new Date(machine.now()).toISOString();
   await writeRecord(record.fence.folder, { ...record, tried }, files);
-  const { findings, url, stop } = await tryIsolated({ ...trial, port }, system);
-  const failure = mustPass(findings);
+  const { findings, url, stop } = await startTrial({ ...trial, port }, system);
+  const failure = gateFailure(findings);
   return {
     findings: [...already, ...findings],
     details: { opened: false, url, stop },
@@ -231,7 +231,7 @@ async function finish(
   const outageSeconds = outageOf(record, now);
   const lines = [
     startCommand === undefined
-      ? `${record.serverName} may start now: give Synapse ${record.configPaths.map((path) => `-c ${shellWord(path)}`).join(" ")}`
+      ? `${record.serverName} may start now: give Synapse ${record.configPaths.map((path) => `-c ${quoteShellWord(path)}`).join(" ")}`
       : `${record.serverName} is open on its new host`,
     ...(outageSeconds === undefined
       ? []

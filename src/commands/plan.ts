@@ -2,26 +2,26 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { DelegationFacts } from "../delegation/facts.ts";
 import { type Delegation, inspectDelegation } from "../delegation/inspect.ts";
-import { addressWords, hostsIn } from "../delegation/words.ts";
+import { describeAddressChanges, listHosts } from "../delegation/words.ts";
 import { MigrationError } from "../errors.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
-import { MEDIA_MISSING, MEDIA_ODD, MEDIA_UNREADABLE } from "../homeserver/media/accept-ids.ts";
+import { MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../homeserver/media/accept-ids.ts";
 import { readToken } from "../homeserver/people/notices/inputs.ts";
 import { chooseSource } from "../homeserver/service/find/choose.ts";
 import { findLaunches } from "../homeserver/service/find/find.ts";
-import { mustHaveFolder } from "../move/disk-space.ts";
-import { USUAL_LINK } from "../move/outage/rehearsed.ts";
+import { assertParentFolder } from "../move/disk-space.ts";
+import { DEFAULT_LINK } from "../move/outage/rehearsed.ts";
 import { agendaOf } from "../move/plan/agenda.ts";
 import { parseDate, roundedUp } from "../move/plan/dates.ts";
 import { planDetails } from "../move/plan/details.ts";
-import { lookAtHomeserver, workroom } from "../move/plan/look.ts";
+import { lookAtHomeserver, inspectHost } from "../move/plan/look.ts";
 import { planPage } from "../move/plan/page.ts";
 import type { PlanQuestions } from "../move/plan/questions.ts";
-import { readOrSay } from "../move/plan/read-config.ts";
+import { readConfigOrFinding } from "../move/plan/read-config.ts";
 import { planRedactor } from "../move/plan/redact.ts";
 import { planText } from "../move/plan/text.ts";
 import { timeFindings } from "../move/plan/time-findings.ts";
-import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { pageHtml } from "../report/html.ts";
 import type { Json } from "../report/json.ts";
 import type { ProgressView } from "../report/progress-view.ts";
@@ -29,12 +29,12 @@ import { parseDnsServer } from "../system/dns/dns.ts";
 import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import { typedDatabase } from "./options/database.ts";
+import { parseDatabaseAddress } from "./options/database.ts";
 import {
   ACCEPT,
   acceptSchema,
-  checked,
-  checkedSize,
+  parseOptions,
+  sizeText,
   CONFIG_OPTIONS,
   configSchema,
   sizeOf,
@@ -45,7 +45,7 @@ const schema = z.object({
   ...configSchema,
   deep: z.boolean().default(false),
   out: z.string().min(1).default("/srv/move"),
-  split: z.string().transform(checkedSize).optional(),
+  split: z.string().transform(sizeText).optional(),
   newHost: z.string().min(1).default("root@new.example.org"),
   link: z.coerce.number().positive().max(1_000_000).optional(),
   when: z.string().transform(parseDate).optional(),
@@ -114,12 +114,12 @@ export const planCommand: Command<PlanOptions> = {
   ],
   example:
     "synlift plan --target https://new.example.org --new-host root@new.example.org --html /root/plan.html",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
     const { machine, files } = system;
     const html = options.html === undefined ? undefined : resolve(machine.folder, options.html);
-    if (html !== undefined) await mustHaveFolder(html, "--html", files);
+    if (html !== undefined) await assertParentFolder(html, "--html", files);
     const questions = await questionsOf(options, system);
     const launches = await findLaunches(system);
     const chosen = await chooseSource(
@@ -134,7 +134,7 @@ export const planCommand: Command<PlanOptions> = {
       },
       files,
     );
-    const { homeserver, findings: unread } = await readOrSay(chosen.source, files);
+    const { homeserver, findings: unread } = await readConfigOrFinding(chosen.source, files);
     const looked =
       homeserver &&
       (await lookAtHomeserver({ homeserver, launch: chosen.launch, launches }, questions, system, view));
@@ -147,7 +147,7 @@ export const planCommand: Command<PlanOptions> = {
     const found = [
       ...chosen.findings,
       ...unread,
-      ...(looked?.findings ?? (await workroom(undefined, questions, undefined, system))),
+      ...(looked?.findings ?? (await inspectHost(undefined, questions, undefined, system))),
       ...(address?.findings ?? []),
       ...timeFindings(times, safeFrom),
     ];
@@ -162,8 +162,8 @@ export const planCommand: Command<PlanOptions> = {
         out: questions.out,
         newHost: options.newHost,
         split: options.split,
-        accepted: options.accept.filter((id) => [MEDIA_MISSING, MEDIA_ODD, MEDIA_UNREADABLE].includes(id)),
-        address: address && addressWords(address.facts),
+        accepted: options.accept.filter((id) => [MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE].includes(id)),
+        address: address && describeAddressChanges(address.facts),
         estimate: looked?.estimate,
         blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),
         sqlite: homeserver.database.kind === "sqlite",
@@ -179,14 +179,14 @@ export const planCommand: Command<PlanOptions> = {
       : undefined;
     const page = names ? names.page(planPage(shown)) : planPage(shown);
     const details = planDetails(shown, (address?.facts ?? null) as Json);
-    if (html !== undefined) await files.writeWhole(html, pageHtml(page));
+    if (html !== undefined) await files.writeAtomically(html, pageHtml(page));
     return {
       opening: planText(page, system.terminal),
       brief: true,
       findings: page.findings,
       details: names ? names.value(details) : details,
       lines: [page.verdict.sentence, ...(html === undefined ? [] : [`the plan as an HTML page: ${html}`])],
-      failure: lookFailure(findings),
+      failure: failureForFindings(findings),
     };
   },
 };
@@ -208,12 +208,12 @@ async function questionsOf(options: PlanOptions, system: System): Promise<PlanQu
     targetDatabase:
       targetDatabase === undefined
         ? undefined
-        : await typedDatabase(targetDatabase, targetDatabasePasswordFile, system, "--target-database"),
+        : await parseDatabaseAddress(targetDatabase, targetDatabasePasswordFile, system, "--target-database"),
     url: options.url,
     uploadLimit: options.targetUploadLimit,
     mediaRepo: mediaRepo === undefined ? undefined : { url: mediaRepo, token },
     out: resolve(machine.folder, options.out),
-    link: options.link === undefined ? USUAL_LINK : (options.link * 1e6) / 8,
+    link: options.link === undefined ? DEFAULT_LINK : (options.link * 1e6) / 8,
     linkNamed: options.link !== undefined,
   };
 }
@@ -227,7 +227,7 @@ function addressOf(
   const base = settings["public_baseurl"];
   return inspectDelegation(
     { serverName, ...(typeof base === "string" ? { publicBaseUrl: base } : {}) },
-    { dns: resolver ? dns.through(resolver) : dns, http, machine, signal },
+    { dns: resolver ? dns.withResolver(resolver) : dns, http, machine, signal },
     view,
   );
 }
@@ -242,6 +242,6 @@ function hostNames(
   return [
     ["this-host", hostname],
     ...others.map((host) => ["new-host", host] as const),
-    ...(address ? hostsIn(address) : []).map((host) => ["host", host] as const),
+    ...(address ? listHosts(address) : []).map((host) => ["host", host] as const),
   ];
 }

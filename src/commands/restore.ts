@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { checkManifest, checkParts, refuseDamage } from "../bundle/check.ts";
+import { verifyManifest, verifyParts, assertUndamaged } from "../bundle/check.ts";
 import type { Inventory } from "../bundle/inventory.ts";
-import { sealedName } from "../bundle/layout.ts";
-import { lockToOpen } from "../bundle/opening-lock.ts";
-import { unprovenOrigin } from "../bundle/origin.ts";
+import { encryptedName } from "../bundle/layout.ts";
+import { keysForOpening } from "../bundle/opening-lock.ts";
+import { originFindings } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { databaseBytes } from "../homeserver/database/artifact.ts";
 import type { DatabaseRestore } from "../homeserver/database/target.ts";
@@ -12,13 +12,13 @@ import { findManifest } from "../homeserver/media/archive/read.ts";
 import { archiveInFolder } from "../homeserver/media/archive/source.ts";
 import type { Journal } from "../journal/journal.ts";
 import { runSteps } from "../journal/run-steps.ts";
-import type { Road } from "../move/direct/connect.ts";
-import { bothHosts } from "../move/direct/consent.ts";
-import type { FromOld } from "../move/direct/protocol.ts";
+import type { SenderCall } from "../move/direct/connect.ts";
+import { describeTransfer } from "../move/direct/consent.ts";
+import type { OldHostMessages } from "../move/direct/protocol.ts";
 import { restoreFromHost } from "../move/direct/restore.ts";
 import { artifactOf, databaseStep } from "../move/restore/database-step.ts";
-import { comesAsArchive } from "../move/restore/fill-with-pg-restore.ts";
-import { mustBeOutside } from "../move/restore/layouts/choose.ts";
+import { isCustomFormat } from "../move/restore/fill-with-pg-restore.ts";
+import { assertOutsideBundle } from "../move/restore/layouts/choose.ts";
 import { masPlanOf } from "../move/restore/mas.ts";
 import {
   addedUploads,
@@ -27,15 +27,15 @@ import {
   foreignArchiveStep,
   mediaStep,
 } from "../move/restore/media-steps.ts";
-import { fromBundle, readConfigArtifact } from "../move/restore/opened-bundle.ts";
+import { deliverBundle, readConfigArtifact } from "../move/restore/opened-bundle.ts";
 import { recordFolder } from "../move/restore/record.ts";
-import { type Placing, planRestore, restoreAs } from "../move/restore/run.ts";
+import { type RestoreTarget, planRestore, runRestore } from "../move/restore/run.ts";
 import { databaseSections, sectionsOf } from "../move/sections.ts";
 import { gzipProgram } from "../pipeline/gzip-program.ts";
 import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
-import { throughSpool } from "../transfer/from-pipe.ts";
+import { restoreFromPipe } from "../transfer/from-pipe.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   DATABASE_COMMAND,
@@ -44,16 +44,16 @@ import {
   FURTHER_DATABASES,
   furtherDatabasesSchema,
 } from "./options/database.ts";
-import { ROAD_OPTIONS, roadOf, roadSchema } from "./options/direct.ts";
-import { ARCHIVE_OPTIONS, archiveSchema, archivesOf } from "./options/jobs.ts";
+import { DIRECT_OPTIONS, senderCallOf, directSchema } from "./options/direct.ts";
+import { JOBS_OPTIONS, jobsSchema, pgRestoreOptions } from "./options/jobs.ts";
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./options/layout.ts";
-import { SPOOL_OPTIONS, spoolOf, spoolSchema } from "./options/pipe.ts";
-import { onlyLooked, proofCommand, restored } from "./options/restored-text.ts";
-import { checked, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
+import { PIPE_OPTIONS, pipeFolderOf, pipeSchema } from "./options/pipe.ts";
+import { dryRunOutcome, openCommandText, restoredOutcome } from "./options/restored-text.ts";
+import { parseOptions, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),
-  ...roadSchema,
+  ...directSchema,
   database: z.string().min(1).optional(),
   databasePasswordFile: z.string().optional(),
   ...furtherDatabasesSchema,
@@ -61,8 +61,8 @@ const schema = z.object({
   ...layoutSchema,
   mediaAs: z.enum(["store", "archive"], "write store or archive").default("store"),
   mediaArchive: z.array(z.string().min(1)).default([]),
-  ...spoolSchema,
-  ...archiveSchema,
+  ...pipeSchema,
+  ...jobsSchema,
   ...keySchema,
   ...dryRunSchema,
 });
@@ -96,34 +96,34 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
         "also restore this archive of the server's media from matrix-media-repo; may be given several times",
       many: true,
     },
-    ...ROAD_OPTIONS,
-    ...SPOOL_OPTIONS,
-    ...ARCHIVE_OPTIONS,
+    ...DIRECT_OPTIONS,
+    ...PIPE_OPTIONS,
+    ...JOBS_OPTIONS,
     ...KEY_OPTIONS,
     DRY_RUN,
   ],
   example:
     "synlift restore /srv/move --passphrase-file /root/move.passphrase --database 'dbname=synapse user=synapse host=127.0.0.1' " +
     "--database-password-file /root/db.password --layout debian",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
     const layout = layoutOf(options, system);
-    const road = roadOf(options, system);
-    const spool = spoolOf(options, layout, system);
-    if (!road) mustBeOutside(layout, spool ?? resolve(system.machine.folder, options.argument ?? ""));
+    const road = senderCallOf(options, system);
+    const spool = pipeFolderOf(options, layout, system);
+    if (!road) assertOutsideBundle(layout, spool ?? resolve(system.machine.folder, options.argument ?? ""));
     const { target, here } = await databaseOf(options, layout, system);
-    const placing: Placing = {
+    const placing: RestoreTarget = {
       ...options,
       layout,
       target,
-      here,
-      archives: archivesOf(options, layout, system),
+      databaseHere: here,
+      archives: pgRestoreOptions(options, layout, system),
     };
-    if (road) return byRoad(road, options, placing, system, view);
+    if (road) return fromOldHost(road, options, placing, system, view);
     const restore = (bundle: string) => fromFolder(bundle, options, placing, system, view);
     if (spool === undefined) return restore(options.argument ?? "");
-    return throughSpool({ folder: spool, owner: layout.owner }, system, view, () => restore(spool));
+    return restoreFromPipe({ folder: spool, owner: layout.owner }, system, view, () => restore(spool));
   },
 };
 
@@ -132,7 +132,7 @@ type RestoreOptions = z.infer<typeof schema>;
 async function fromFolder(
   argument: string,
   options: RestoreOptions,
-  placing: Placing,
+  placing: RestoreTarget,
   system: System,
   view: ProgressView,
 ): Promise<Outcome> {
@@ -141,10 +141,10 @@ async function fromFolder(
   const { configDir: folder, mediaDir: store, owner } = layout;
   // Everything that can be checked is checked before the target is changed.
   const bundle = await Bundle.open(resolve(machine.folder, argument), files);
-  const lock = await lockToOpen(bundle.manifest.recipients, keySource(options), system);
-  refuseDamage(await checkParts(bundle, files, view));
+  const lock = await keysForOpening(bundle.manifest.recipients, keySource(options), system);
+  assertUndamaged(await verifyParts(bundle, files, view));
   const inventory = await bundle.inventory(lock);
-  refuseDamage(checkManifest(bundle, inventory));
+  assertUndamaged(verifyManifest(bundle, inventory));
   const { config, database, state, media, mas: service } = sectionsOf(inventory);
   const sections = { target, database, state, ...(options.mas ? { mas: service?.database } : {}) };
   const databases = await databasesToFill(options, sections, system);
@@ -155,22 +155,22 @@ async function fromFolder(
     packed: await readConfigArtifact(opened),
     ...{ databaseBytes: databaseBytes(inventory), mediaBytes: media.bytes },
     clearBytes: (one: DatabaseRestore) =>
-      inventory.artifacts.find(({ name }) => name === sealedName(artifactOf(one)))?.plain.size ?? 0,
+      inventory.artifacts.find(({ name }) => name === encryptedName(artifactOf(one)))?.plain.size ?? 0,
     masFor: (where: Parameters<typeof masPlanOf>[2]) => masPlanOf(opened, databases, where),
   };
   const planned = await planRestore(incoming, placing, options, system, view);
   const { plan } = planned;
-  const told = { ...plan, findings: [...unprovenOrigin(bundle.manifest), ...plan.findings] };
+  const told = { ...plan, findings: [...originFindings(bundle.manifest), ...plan.findings] };
   const archives = options.mediaArchive.map((path) => resolve(machine.folder, path));
   for (const path of archives) await findManifest(archiveInFolder(path, files));
-  if (options.jobs !== undefined && !databases.some(comesAsArchive))
+  if (options.jobs !== undefined && !databases.some(isCustomFormat))
     view.note(
       "--jobs has no effect: the dump in this bundle is restored with one connection; see export --db-format",
     );
-  if (options.dryRun) return onlyLooked(told, layout);
+  if (options.dryRun) return dryRunOutcome(told, layout);
   const findings: Finding[] = [...told.findings];
   const fill = async (journal: Journal) => {
-    const delivery = fromBundle(opened, view);
+    const delivery = deliverBundle(opened, view);
     const filling = { owner, journal, archives: placing.archives, clearBytes: incoming.clearBytes };
     const into = { opened, target: { store, owner }, database: target };
     await runSteps(
@@ -188,37 +188,37 @@ async function fromFolder(
     findings.push(...mediaFindings(options, archives, journal));
     return { ...bundle.manifest, addedUploads: await addedUploads(target, journal, system) };
   };
-  await restoreAs(planned, incoming, placing, fill, system);
-  const proof = proofCommand(folder, options, machine.folder);
-  return restored({ ...told, findings }, incoming, placing, planned, proof);
+  await runRestore(planned, incoming, placing, fill, system);
+  const proof = openCommandText(folder, options, machine.folder);
+  return restoredOutcome({ ...told, findings }, incoming, placing, planned, proof);
 }
 
-async function byRoad(
-  road: Road,
+async function fromOldHost(
+  road: SenderCall,
   options: RestoreOptions,
-  placing: Placing,
+  placing: RestoreTarget,
   system: System,
   view: ProgressView,
 ): Promise<Outcome> {
-  const databasesFor = (looked: FromOld["looked"], counted: Inventory) => {
+  const databasesFor = (looked: OldHostMessages["looked"], counted: Inventory) => {
     const { engine, serverVersion, state } = looked;
     const known = databaseSections(counted);
     const database = known.database ?? { engine, serverVersion };
     const second = state && (known.state ?? { engine: "postgres" as const, ...state });
     return databasesToFill(options, { target: placing.target, database, state: second }, system);
   };
-  const { rehearse: rehearsal, dryRun, yes, compress: presses } = options;
-  const order = { road, rehearsal, dryRun, yes, presses, placing, databasesFor };
+  const { rehearse: rehearsal, dryRun, yes, compress } = options;
+  const order = { road, rehearsal, dryRun, yes, presses: compress, placing, databasesFor };
   const { looked, incoming, planned, done } = await restoreFromHost(order, system, view);
   const findings = [...looked.findings, ...(done?.findings ?? [])] as Finding[];
   const told = { ...planned.plan, findings: [...findings, ...planned.plan.findings] };
   // After a direct transfer, the passphrase is in the record's folder.
-  const proof = proofCommand(placing.layout.configDir, {}, system.machine.folder);
-  if (done) return restored(told, incoming, placing, planned, proof);
-  return onlyLooked(
+  const proof = openCommandText(placing.layout.configDir, {}, system.machine.folder);
+  if (done) return restoredOutcome(told, incoming, placing, planned, proof);
+  return dryRunOutcome(
     told,
     placing.layout,
-    bothHosts(order, looked, incoming).map((line) => `would be done: ${line}`),
+    describeTransfer(order, looked, incoming).map((line) => `would be done: ${line}`),
   );
 }
 

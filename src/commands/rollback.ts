@@ -5,24 +5,24 @@ import { MigrationError } from "../errors.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import type { FenceRecord } from "../homeserver/service/fence/record.ts";
-import { signsOfLife } from "../homeserver/service/inspect.ts";
-import { undoWords } from "../homeserver/service/undo.ts";
+import { findActivity } from "../homeserver/service/inspect.ts";
+import { describeUndo } from "../homeserver/service/undo.ts";
 import type { Journal } from "../journal/journal.ts";
-import { takeLock } from "../journal/lock.ts";
-import { COMPLETE, HANDED_OVER, ROAD } from "../move/direct/sender-folder.ts";
-import { OUTAGE } from "../move/export/clock.ts";
-import { Unwritten } from "../move/old-server/best-effort.ts";
-import { movedOn } from "../move/old-server/changed-since.ts";
-import { readBegun } from "../move/old-server/export-state.ts";
-import { configUnread, putBack, undos } from "../move/old-server/undo.ts";
-import { mayGoBack } from "../move/rollback/consent.ts";
-import { openedElsewhere } from "../move/rollback/new-server.ts";
-import { backLines } from "../move/rollback/result-text.ts";
+import { acquireLock } from "../journal/lock.ts";
+import { ALL_SENT, HANDED_OVER, SENT_DIRECTLY } from "../move/direct/sender-folder.ts";
+import { OUTAGE_SINCE } from "../move/export/clock.ts";
+import { BestEffort } from "../move/old-server/best-effort.ts";
+import { changedSinceFenced } from "../move/old-server/changed-since.ts";
+import { readExportState } from "../move/old-server/export-state.ts";
+import { configUnreadable, undoAndStart, undoOrder } from "../move/old-server/undo.ts";
+import { confirmRollback } from "../move/rollback/consent.ts";
+import { findNewServer } from "../move/rollback/new-server.ts";
+import { describeRollback } from "../move/rollback/result-text.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files/files.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import { acceptSchema, checked, DRY_RUN, dryRunSchema } from "./options/shared.ts";
+import { acceptSchema, parseOptions, DRY_RUN, dryRunSchema } from "./options/shared.ts";
 
 const schema = z.object({
   out: z.string().min(1),
@@ -73,19 +73,19 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
     DRY_RUN,
   ],
   example: "synlift rollback --out /srv/move --target https://new.example.org",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
     const { files, machine } = system;
     const folder = resolve(machine.folder, options.out);
-    await readBegun(folder, system);
-    const unwritten = new Unwritten();
-    const held = await unwritten.unless(() => takeLock(join(folder, LOCK), files, machine));
+    await readExportState(folder, system);
+    const unwritten = new BestEffort();
+    const held = await unwritten.attempt(() => acquireLock(join(folder, LOCK), files, machine));
     try {
-      const { record, journal, ...begun } = await readBegun(folder, system);
-      if (!record) throw nothingFenced(folder);
-      const { homeserver, unread } = await readOld(record, options.config, system);
-      const there = await openedElsewhere(
+      const { record, journal, ...begun } = await readExportState(folder, system);
+      if (!record) throw nothingToUndo(folder);
+      const { homeserver, unread } = await readOldConfig(record, options.config, system);
+      const newServer = await findNewServer(
         {
           configFolder:
             options.configDir === undefined ? undefined : resolve(machine.folder, options.configDir),
@@ -94,14 +94,14 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
         { serverName: record.subject, homeserver },
         system,
       );
-      const sent = journal?.facts[ROAD] !== undefined;
-      const list = undos(record);
-      const words = list.map((change) => undoWords(change, record.keeper, options.startCommand));
+      const sent = journal?.facts[SENT_DIRECTLY] !== undefined;
+      const list = undoOrder(record);
+      const words = list.map((change) => describeUndo(change, record.supervisor, options.startCommand));
       const complete = await wasComplete(folder, journal, files);
-      const going = { ...options, subject: record.subject, folder, there, complete, lines: words };
-      const agreed = await mayGoBack(going, system);
+      const going = { ...options, subject: record.subject, folder, newServer, complete, lines: words };
+      const agreed = await confirmRollback(going, system);
       const looked = [...begun.findings, ...unread, ...agreed];
-      const findings = [...looked, ...(await movedOn(record, sent, system))];
+      const findings = [...looked, ...(await changedSinceFenced(record, sent, system))];
       const details = { folder, subject: record.subject, undone: words };
       if (options.dryRun) {
         const lines = [...words.map((line) => `would be done: ${line}`), "dry run: nothing was changed"];
@@ -109,30 +109,30 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       }
       for (const { sentence } of looked) view.note(sentence);
       const unseal = async () => {
-        await unwritten.unless(() => files.remove(join(folder, MANIFEST)));
-        await unwritten.unless(async () => journal?.forgetFact(HANDED_OVER));
+        await unwritten.attempt(() => files.remove(join(folder, MANIFEST)));
+        await unwritten.attempt(async () => journal?.removeFact(HANDED_OVER));
       };
       // An interrupted rollback is run again, and the bundle may have been opened in between.
       const isNoted = complete && journal ? await noteComplete(journal, unwritten, system) : true;
       // First: once the server runs again, its bundle must not be restored by mistake.
       if (isNoted) await unseal();
       // Read before this run starts anything.
-      const earlier = record.restarted;
+      const startedEarlier = record.restartedAt;
       const from = { ...options, record, homeserver, unwritten, accepted: options.accept };
-      const back = await putBack(from, system, view);
-      const isBack = !back.closed && (back.started || !back.failure);
+      const back = await undoAndStart(from, system, view);
+      const isBack = !back.readOnly && (back.started || !back.failure);
       const outage = isBack ? await endOutage(journal, unwritten, system) : undefined;
-      const alive = homeserver !== undefined && (await signsOfLife(homeserver, system)).length > 0;
+      const alive = homeserver !== undefined && (await findActivity(homeserver, system)).length > 0;
       if (isBack) {
         if (!isNoted) await unseal();
-        await unwritten.unless(async () => journal?.forgetFact(COMPLETE));
+        await unwritten.attempt(async () => journal?.removeFact(ALL_SENT));
       }
-      const { subject, givenUp } = record;
-      const how = { ...back, subject, folder, sent, earlier, alive, outage, changed: givenUp !== undefined };
+      const { subject, rolledBackAt } = record;
+      const how = { ...back, subject, folder, sent, startedEarlier, alive, outage, changed: rolledBackAt !== undefined };
       return {
         findings: [...findings, ...unwritten.findings(folder)],
-        details: { ...details, leftToDo: [...back.left], outageSeconds: outage ?? null },
-        lines: backLines(how),
+        details: { ...details, leftToDo: [...back.leftToDo], outageSeconds: outage ?? null },
+        lines: describeRollback(how),
         failure: back.failure,
       };
     } finally {
@@ -141,28 +141,28 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
   },
 };
 
-const nothingFenced = (folder: string) =>
+const nothingToUndo = (folder: string) =>
   new MigrationError("bundle-unfinished", `the export into ${folder} has changed nothing on this host`, {
     hint: "there is nothing to undo: start the server the way you stopped it",
   });
 
 /** Whether everything that a new server needs was packed or sent, and the old one has not run since. */
 async function wasComplete(folder: string, journal: Journal | undefined, files: Files): Promise<boolean> {
-  if (!journal || (await files.look(join(folder, MANIFEST)))) return true;
-  return journal.facts[HANDED_OVER] !== undefined || journal.facts[COMPLETE] !== undefined;
+  if (!journal || (await files.lstat(join(folder, MANIFEST)))) return true;
+  return journal.facts[HANDED_OVER] !== undefined || journal.facts[ALL_SENT] !== undefined;
 }
 
 /** Returns whether it could be recorded. */
-async function noteComplete(journal: Journal, unwritten: Unwritten, { machine }: System): Promise<boolean> {
-  const noted = await unwritten.unless(async () => {
-    await journal.setFact(COMPLETE, journal.facts[COMPLETE] ?? new Date(machine.now()).toISOString());
+async function noteComplete(journal: Journal, unwritten: BestEffort, { machine }: System): Promise<boolean> {
+  const noted = await unwritten.attempt(async () => {
+    await journal.setFact(ALL_SENT, journal.facts[ALL_SENT] ?? new Date(machine.now()).toISOString());
     return true;
   });
   return noted === true;
 }
 
 /** The old server's configuration; without it, changes to the host itself can still be undone. */
-async function readOld(
+async function readOldConfig(
   { source, subject }: FenceRecord,
   config: readonly string[],
   { files, machine, signal }: System,
@@ -172,17 +172,17 @@ async function readOld(
     return { homeserver: await readHomeserver({ ...source, ...given, signal }, files), unread: [] };
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
-    return { homeserver: undefined, unread: [configUnread(subject, error)] };
+    return { homeserver: undefined, unread: [configUnreadable(subject, error)] };
   }
 }
 
 /** Seconds from the stop to now; undefined when unknown. */
 async function endOutage(
   journal: Journal | undefined,
-  unwritten: Unwritten,
+  unwritten: BestEffort,
   { machine }: System,
 ): Promise<number | undefined> {
-  const since = journal?.facts[OUTAGE];
-  await unwritten.unless(async () => journal?.forgetFact(OUTAGE));
+  const since = journal?.facts[OUTAGE_SINCE];
+  await unwritten.attempt(async () => journal?.removeFact(OUTAGE_SINCE));
   return since === undefined ? undefined : (machine.now() - Date.parse(since)) / 1000;
 }

@@ -1,15 +1,15 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { LOCK, MANIFEST } from "../bundle/layout.ts";
-import { type Now, readProgress } from "../bundle/progress-file.ts";
-import { isGone, lockHolder } from "../journal/lock.ts";
-import { HANDED_OVER, ROAD } from "../move/direct/sender-folder.ts";
-import { fenceFindings, movedOn } from "../move/old-server/changed-since.ts";
-import { readBegun } from "../move/old-server/export-state.ts";
+import { type CurrentProgress, readProgress } from "../bundle/progress-file.ts";
+import { isHolderGone, readLockHolder } from "../journal/lock.ts";
+import { HANDED_OVER, SENT_DIRECTLY } from "../move/direct/sender-folder.ts";
+import { fenceFindings, changedSinceFenced } from "../move/old-server/changed-since.ts";
+import { readExportState } from "../move/old-server/export-state.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatAmount, formatBytes, formatShare } from "../report/units.ts";
 import type { Command } from "./command.ts";
-import { checked } from "./options/shared.ts";
+import { parseOptions } from "./options/shared.ts";
 
 const schema = z.object({ out: z.string().min(1) });
 
@@ -18,21 +18,21 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
   summary: "Show the progress of an export. Changes nothing; may be run during the export.",
   options: [{ flags: "--out <folder>", about: "folder of the bundle" }],
   example: "synlift status --out /srv/move",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run({ out }, system) {
     const { files, machine } = system;
     const folder = resolve(machine.folder, out);
-    const { journal, record: fence, ...begun } = await readBegun(folder, system);
-    const holder = await lockHolder(join(folder, LOCK), files);
-    const running = holder !== undefined && !isGone(holder, machine);
+    const { journal, record: fence, ...begun } = await readExportState(folder, system);
+    const holder = await readLockHolder(join(folder, LOCK), files);
+    const running = holder !== undefined && !isHolderGone(holder, machine);
     const now = running ? await readProgress(folder, files) : undefined;
-    const sealed = (await files.look(join(folder, MANIFEST))) !== undefined;
+    const sealed = (await files.lstat(join(folder, MANIFEST))) !== undefined;
     const { facts = {}, steps: done = {} } = journal ?? {};
     const { subject = fence?.subject ?? "", kind = "move", outageSince } = facts;
-    const [road, handedOver] = [facts[ROAD] !== undefined, facts[HANDED_OVER]];
+    const [road, handedOver] = [facts[SENT_DIRECTLY] !== undefined, facts[HANDED_OVER]];
     const steps = Object.entries(done);
-    const givenUp = fence?.givenUp;
+    const rolledBackAt = fence?.rolledBackAt;
     const findings: Finding[] = [
       ...begun.findings,
       ...steps
@@ -65,11 +65,11 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
                 level: "ok",
                 sentence: `the new host has had everything since ${handedOver}`,
               }
-            : givenUp !== undefined && steps.every(([, { at }]) => at < givenUp)
+            : rolledBackAt !== undefined && steps.every(([, { at }]) => at < rolledBackAt)
               ? {
                   id: "given-up",
                   level: "note",
-                  sentence: `cancelled by rollback on ${givenUp}: the old server may run; to move after all, ${road ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
+                  sentence: `cancelled by rollback on ${rolledBackAt}: the old server may run; to move after all, ${road ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
                 }
               : {
                   id: "interrupted",
@@ -78,7 +78,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
                   hint: `run the same ${road ? "restore again on the new host" : "export again"}: it continues where it stopped`,
                 },
       ...fenceFindings(fence),
-      ...(fence && !running ? await movedOn(fence, road, system) : []),
+      ...(fence && !running ? await changedSinceFenced(fence, road, system) : []),
     ];
     return {
       findings,
@@ -90,7 +90,7 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
         sealed,
         handedOver: handedOver ?? null,
         outageSince: outageSince ?? null,
-        fenced: (fence?.standing.length ?? 0) > 0,
+        fenced: (fence?.activeChanges.length ?? 0) > 0,
         now: now ?? null,
         steps: steps.map(([id]) => id),
       },
@@ -99,5 +99,5 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
   },
 };
 
-const nowWords = ({ label, unit, done, total }: Now) =>
+const nowWords = ({ label, unit, done, total }: CurrentProgress) =>
   `${label}, ${total === null ? formatAmount(done, unit) : formatShare(done, total, unit)}`;

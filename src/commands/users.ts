@@ -7,11 +7,11 @@ import { campaignOf } from "../homeserver/people/notices/campaign.ts";
 import { readText, readToken, readUrl } from "../homeserver/people/notices/inputs.ts";
 import {
   deliverNotices,
-  type Delivery,
+  type NoticeDelivery,
   deliveryFinding,
-  leftWithout,
+  countUnsent,
   prepareNotices,
-  recordIn,
+  recordPathIn,
 } from "../homeserver/people/notices/notify.ts";
 import { textForThoseAtRisk } from "../homeserver/people/notices/texts.ts";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
@@ -19,15 +19,15 @@ import { surveyPeople } from "../homeserver/people/survey.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import { chooseSource } from "../homeserver/service/find/choose.ts";
 import { findLaunches } from "../homeserver/service/find/find.ts";
-import { mustHaveFolder } from "../move/disk-space.ts";
-import { acceptWarnings, lookFailure } from "../report/accept.ts";
+import { assertParentFolder } from "../move/disk-space.ts";
+import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  checked,
+  parseOptions,
   CONFIG_OPTIONS,
   configSchema,
   DRY_RUN,
@@ -36,7 +36,7 @@ import {
 } from "./options/shared.ts";
 
 /** Options that require another one. */
-const GOES_WITH = {
+const REQUIRES = {
   when: ["announce", "notify"],
   outage: ["announce", "notify"],
   text: ["notify"],
@@ -71,8 +71,8 @@ const schema = z
     const wrong = (name: string, message: string) => {
       context.addIssue({ code: "custom", path: [name], message });
     };
-    for (const [name, others] of Object.entries(GOES_WITH)) {
-      const given = options[name as keyof typeof GOES_WITH] !== undefined;
+    for (const [name, others] of Object.entries(REQUIRES)) {
+      const given = options[name as keyof typeof REQUIRES] !== undefined;
       if (given && !others.some((other) => options[other]))
         wrong(name, `requires ${others.map((other) => `--${other}`).join(" or ")}`);
     }
@@ -121,13 +121,13 @@ export const usersCommand: Command<UsersOptions> = {
   ],
   example:
     "synlift users --config /etc/matrix-synapse/homeserver.yaml --announce /root/move --when '2026-12-01 02:00 UTC' --outage 'about an hour'",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
     const { machine, files } = system;
     const at = (path: string) => resolve(machine.folder, path);
     const csv = options.csv === undefined || options.dryRun ? undefined : at(options.csv);
-    if (csv !== undefined) await mustHaveFolder(csv, "--csv", files);
+    if (csv !== undefined) await assertParentFolder(csv, "--csv", files);
     const chosen = await chooseSource(await findLaunches(system), givenSource(options, system), files);
     const homeserver = await readHomeserver({ ...chosen.source, signal: system.signal }, files);
     const { serverName, settings } = homeserver;
@@ -143,13 +143,13 @@ export const usersCommand: Command<UsersOptions> = {
     const text = options.text === undefined ? undefined : await readText(at(options.text), files);
     const campaign = campaignOf(text ?? announced?.atRisk ?? textForThoseAtRisk(occasion));
 
-    const { tally, roll, noticed } = await surveyPeople(
+    const { tally, roll, alreadySent } = await surveyPeople(
       homeserver,
       {
         coverageDays: options.coverageDays,
         everybody: options.all,
         csv,
-        letter: mailing && { campaign, from: mailing.from },
+        notice: mailing && { campaign, from: mailing.from },
       },
       system,
       view,
@@ -158,7 +158,7 @@ export const usersCommand: Command<UsersOptions> = {
       mailing &&
       (await deliverNotices(
         mailing,
-        { campaign, people: roll.atRisk, noticed, dryRun: options.dryRun },
+        { campaign, people: roll.atRisk, alreadySent, dryRun: options.dryRun },
         system,
         view,
       ));
@@ -170,13 +170,13 @@ export const usersCommand: Command<UsersOptions> = {
       ],
       options.accept,
     );
-    const left = delivery ? leftWithout(delivery) : 0;
+    const left = delivery ? countUnsent(delivery) : 0;
     const result = { serverName, tally, roll, everybody: options.all, csv, announced, delivery };
     return {
       findings,
       details: usersDetails(result),
       lines: usersLines(result, system.terminal),
-      failure: left > 0 ? unsent(left) : lookFailure(told(delivery) ? withoutWarnings(findings) : findings),
+      failure: left > 0 ? unsent(left) : failureForFindings(told(delivery) ? withoutWarnings(findings) : findings),
     };
   },
 };
@@ -187,12 +187,12 @@ async function noticeOptions({ tokenFile, url, rate, record, announce }: UsersOp
     token: await readToken(at(tokenFile!), system.files),
     url,
     rate: rate ?? RATE,
-    recordPath: record === undefined ? recordIn(at(announce!)) : at(record),
+    recordPath: record === undefined ? recordPathIn(at(announce!)) : at(record),
   };
 }
 
 /** The users at risk were notified, which was the purpose of this run, so its warnings are not a failure. */
-const told = (delivery: Delivery | undefined) => delivery !== undefined && !delivery.dryRun;
+const told = (delivery: NoticeDelivery | undefined) => delivery !== undefined && !delivery.dryRun;
 const withoutWarnings = (findings: readonly Finding[]) => findings.filter(({ level }) => level !== "warning");
 
 /** Notices per second: creating a room for each is load on a server in use. */

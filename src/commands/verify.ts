@@ -1,15 +1,15 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { checkContents, checkManifest, checkParts } from "../bundle/check.ts";
-import { packedOn } from "../bundle/manifest.ts";
-import { lockIfGiven, lockToOpen } from "../bundle/opening-lock.ts";
-import { unprovenOrigin } from "../bundle/origin.ts";
+import { verifyContents, verifyManifest, verifyParts } from "../bundle/check.ts";
+import { bundleTime } from "../bundle/manifest.ts";
+import { keysIfGiven, keysForOpening } from "../bundle/opening-lock.ts";
+import { originFindings } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
 import { MigrationError } from "../errors.ts";
 import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
-import { type Finding, worst } from "../report/finding.ts";
+import { type Finding, worstLevel } from "../report/finding.ts";
 import type { Command } from "./command.ts";
-import { checked, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
+import { parseOptions, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1),
@@ -26,7 +26,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
     { flags: "--without-key", about: "check sizes and hashes only; do not ask for the passphrase" },
   ],
   example: "synlift verify /srv/move --passphrase-file /root/move.passphrase",
-  parse: (given) => checked(schema, given),
+  parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
     const { files, machine, terminal } = system;
@@ -35,9 +35,9 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
     const source = keySource(options);
     // A secret key cannot be asked for at the terminal.
     const asking = !options.withoutKey && !recipients && terminal.interactive;
-    const lock = await (asking ? lockToOpen : lockIfGiven)(recipients, source, system);
+    const lock = await (asking ? keysForOpening : keysIfGiven)(recipients, source, system);
 
-    const findings: Finding[] = await checkParts(bundle, files, view);
+    const findings: Finding[] = await verifyParts(bundle, files, view);
     if (lock === undefined) {
       findings.push({
         id: "no-key",
@@ -47,14 +47,14 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
           ? `to check the contents, give the secret key of ${recipients.join(" or ")}: --gpg-home`
           : "to check the contents, give the passphrase: --passphrase-file",
       });
-    } else if (worst(findings) !== "blocker") {
+    } else if (worstLevel(findings) !== "blocker") {
       // Nothing with a wrong hash is decrypted.
       const inventory = await bundle.inventory(lock);
       findings.push(
-        ...checkManifest(bundle, inventory),
-        ...(await checkContents(bundle, inventory, lock, view, archivesIn(inventory))),
+        ...verifyManifest(bundle, inventory),
+        ...(await verifyContents(bundle, inventory, lock, view, archivesIn(inventory))),
         ...(await checkArchives(bundle, inventory, lock, view)),
-        ...unprovenOrigin(bundle.manifest),
+        ...originFindings(bundle.manifest),
       );
     }
     const { id, subject, rehearsal, created, sealed } = bundle.manifest;
@@ -69,9 +69,9 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
         ...(sealed === undefined ? {} : { sealed }),
         key: lock !== undefined,
       },
-      lines: [`${rehearsal ? "a rehearsal of " : ""}${subject}, packed on ${packedOn(bundle.manifest)}`],
+      lines: [`${rehearsal ? "a rehearsal of " : ""}${subject}, packed on ${bundleTime(bundle.manifest)}`],
       failure:
-        worst(findings) === "blocker"
+        worstLevel(findings) === "blocker"
           ? new MigrationError("bundle-damaged", `${bundle.folder} is not an intact bundle`, {
               hint: "the findings say which files to copy again",
             })

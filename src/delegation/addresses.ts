@@ -3,32 +3,32 @@ import type { HttpAnswer } from "../system/http/http.ts";
 import { NoAnswer } from "../system/http/no-answer.ts";
 import type { AddressFact, ClientFact, FederationFact } from "./facts.ts";
 import type { HostAddress } from "./lookups.ts";
-import type { Asking } from "./reach.ts";
+import type { LookupContext } from "./reach.ts";
 import type { Endpoint } from "./walk.ts";
 import { asObject, jsonObject } from "./well-known.ts";
 
 /** Maximum size of a response in bytes: a server's keys and its versions have a few hundred. */
 const LARGEST = 1024 * 1024;
 
-interface Question {
+interface ProbeRequest {
   /** The name that the certificate must be valid for; undefined without TLS. */
   readonly certificateName: string | undefined;
   readonly url: string;
   readonly hostHeader: string;
 }
 
-interface Seen {
+interface ProbeResult {
   readonly fact: AddressFact;
   readonly answer?: HttpAnswer;
 }
 
 /** Connects to every address of every target as another server would. */
-export async function lookAtFederation(endpoint: Endpoint, asking: Asking): Promise<FederationFact> {
+export async function probeFederation(endpoint: Endpoint, asking: LookupContext): Promise<FederationFact> {
   const { hostHeader, certificateName } = endpoint;
   const url = `https://${hostHeader}/_matrix/key/v2/server`;
   const seen = await Promise.all(
     endpoint.targets.map(({ host, port }) =>
-      lookAtAll(host, port, { certificateName, url, hostHeader }, asking),
+      probeAll(host, port, { certificateName, url, hostHeader }, asking),
     ),
   );
   const all = seen.flat();
@@ -36,16 +36,16 @@ export async function lookAtFederation(endpoint: Endpoint, asking: Asking): Prom
   const addresses = all.map((one) =>
     publishedIn(one.answer) || one.fact.state !== "answers"
       ? one.fact
-      : notIt(one, "does not publish a signing key"),
+      : wrongService(one, "does not publish a signing key"),
   );
   return { ...endpoint, addresses, ...(published ? { published } : {}) };
 }
 
 /** Connects to every address of the base URL as a client would. */
-export async function lookAtClient(
+export async function probeClient(
   baseUrl: string,
   source: ClientFact["source"],
-  asking: Asking,
+  asking: LookupContext,
 ): Promise<ClientFact> {
   const url = new URL(baseUrl);
   const secure = url.protocol === "https:";
@@ -56,9 +56,9 @@ export async function lookAtClient(
     url: `${baseUrl.replace(/\/+$/, "")}/_matrix/client/versions`,
     hostHeader: url.host,
   };
-  const all = await lookAtAll(host, port, question, asking);
+  const all = await probeAll(host, port, question, asking);
   const addresses = all.map((one) =>
-    hasVersions(one.answer) || one.fact.state !== "answers" ? one.fact : notIt(one, "is not a homeserver"),
+    hasVersions(one.answer) || one.fact.state !== "answers" ? one.fact : wrongService(one, "is not a homeserver"),
   );
   return {
     baseUrl,
@@ -70,17 +70,17 @@ export async function lookAtClient(
   };
 }
 
-async function lookAtAll(host: string, port: number, question: Question, asking: Asking): Promise<Seen[]> {
+async function probeAll(host: string, port: number, question: ProbeRequest, asking: LookupContext): Promise<ProbeResult[]> {
   const found = await asking.lookups.addressesOf(host);
-  return Promise.all(found.map((address) => lookAt(address, port, question, asking)));
+  return Promise.all(found.map((address) => probe(address, port, question, asking)));
 }
 
-async function lookAt(
+async function probe(
   place: HostAddress,
   port: number,
-  { certificateName, url, hostHeader }: Question,
-  { http, timeout, signal }: Asking,
-): Promise<Seen> {
+  { certificateName, url, hostHeader }: ProbeRequest,
+  { http, timeout, signal }: LookupContext,
+): Promise<ProbeResult> {
   const at = { address: place.address, port };
   const base = { ...place, port };
   let certificate: Certificate | undefined;
@@ -97,7 +97,7 @@ async function lookAt(
   }
 }
 
-const notIt = ({ fact, answer }: Seen, what: string): AddressFact => ({
+const wrongService = ({ fact, answer }: ProbeResult, what: string): AddressFact => ({
   ...fact,
   state: "unanswered",
   problem: `the service at this address ${what} (status ${answer?.status ?? 0})`,

@@ -11,11 +11,11 @@ export interface CaaSet {
 }
 
 /** The CAA records that apply to a name: those of the closest name upwards that has any (RFC 8659, section 3). */
-export async function relevantCaa(name: string, lookups: Lookups): Promise<CaaSet> {
+export async function findRelevantCaa(name: string, lookups: Lookups): Promise<CaaSet> {
   const labels = name.split(".");
   for (let skip = 0; skip < labels.length; skip++) {
     const at = labels.slice(skip).join(".");
-    const { records } = await lookups.of(at, "CAA");
+    const { records } = await lookups.lookUp(at, "CAA");
     const found = records.filter((record) => record.type === "CAA");
     if (found.length === 0) continue;
     return { fact: { name, at, records: found.map((record) => valueText(record)) }, records: found };

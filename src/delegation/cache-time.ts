@@ -1,7 +1,7 @@
 /** Seconds. synapse/http/federation/well_known_resolver.py: how long Synapse caches a well-known file. */
-export const KEPT_BY_DEFAULT = 24 * 3600;
-export const KEPT_AT_LEAST = 300;
-export const KEPT_AT_MOST = 48 * 3600;
+export const CACHE_DEFAULT = 24 * 3600;
+export const CACHE_MINIMUM = 300;
+export const CACHE_MAXIMUM = 48 * 3600;
 
 /**
  * How long another homeserver caches an `m.server` that it fetched just now, in seconds: `max-age`, else `Expires`,
@@ -10,7 +10,7 @@ export const KEPT_AT_MOST = 48 * 3600;
  */
 export function serverFileSeconds(headers: Headers, now: number): number {
   const said = saidSeconds(headers, now);
-  const kept = said === undefined ? KEPT_BY_DEFAULT : Math.min(Math.max(said, KEPT_AT_LEAST), KEPT_AT_MOST);
+  const kept = said === undefined ? CACHE_DEFAULT : Math.min(Math.max(said, CACHE_MINIMUM), CACHE_MAXIMUM);
   return kept + sharedSeconds(headers);
 }
 

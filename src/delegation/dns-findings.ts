@@ -2,12 +2,12 @@ import type { Finding } from "../report/finding.ts";
 import type { DelegationFacts } from "./facts.ts";
 import type { Lookups } from "./lookups.ts";
 import type { ServerName } from "./server-name.ts";
-import { OUTCOME_WORDS } from "./walk.ts";
+import { OUTCOME_TEXT } from "./walk.ts";
 
 /** Whether DNS does not work at all. An IP address needs no DNS. */
-export async function dnsIsSilent({ host, family }: ServerName, lookups: Lookups): Promise<boolean> {
+export async function isDnsUnavailable({ host, family }: ServerName, lookups: Lookups): Promise<boolean> {
   if (family !== 0) return false;
-  const { outcome } = await lookups.of(host, "A");
+  const { outcome } = await lookups.lookUp(host, "A");
   return outcome === "silent" || outcome === "garbled";
 }
 
@@ -16,7 +16,7 @@ export function dnsFindings({ serverName, records, unanswered, steps }: Delegati
   // Some name servers do not support HTTPS records yet, and nothing depends on them.
   const wrong = unanswered.filter(({ type }) => type !== "HTTPS");
   if (wrong.length === 0) return [];
-  const evidence = wrong.map(({ name, type, outcome }) => `${name} ${type}: ${OUTCOME_WORDS[outcome]}`);
+  const evidence = wrong.map(({ name, type, outcome }) => `${name} ${type}: ${OUTCOME_TEXT[outcome]}`);
   if (records.length === 0 && steps.length === 0)
     return [
       {

@@ -3,7 +3,7 @@ import type { DelegationFacts, DiscoveryStep, StepId } from "./facts.ts";
 import type { ServerName } from "./server-name.ts";
 
 /** One finding on the result of server discovery, and what the kind of server name means for a move. */
-export function foundFindings(name: ServerName, facts: DelegationFacts): Finding[] {
+export function discoveryFindings(name: ServerName, facts: DelegationFacts): Finding[] {
   return [...nameFindings(name), walkFinding(facts)];
 }
 

@@ -2,20 +2,20 @@ import type { Finding } from "../report/finding.ts";
 import type { Dns } from "../system/dns/dns.ts";
 import type { Http } from "../system/http/http.ts";
 import type { Progress } from "../system/progress.ts";
-import { lookAtClient, lookAtFederation } from "./addresses.ts";
-import { caaFindings, type CaaSet, relevantCaa } from "./caa.ts";
-import { dnsFindings, dnsIsSilent } from "./dns-findings.ts";
+import { probeClient, probeFederation } from "./addresses.ts";
+import { caaFindings, type CaaSet, findRelevantCaa } from "./caa.ts";
+import { dnsFindings, isDnsUnavailable } from "./dns-findings.ts";
 import type { ClientFact, DelegationFacts, FederationFact, WellKnownFact } from "./facts.ts";
-import { foundFindings } from "./found.ts";
+import { discoveryFindings } from "./found.ts";
 import { leftoverFindings } from "./leftovers.ts";
 import { Lookups } from "./lookups.ts";
-import { type Moving, movingHosts, movingRecords, toLower, waitsFor } from "./moving.ts";
-import type { Asking } from "./reach.ts";
+import { type AffectedHosts, findAffectedHosts, findAffectedRecords, planLowerings, waitsFor } from "./moving.ts";
+import type { LookupContext } from "./reach.ts";
 import { reachableFindings } from "./reachable.ts";
 import { safeFrom } from "./safe-from.ts";
 import { parseServerName, type ServerName } from "./server-name.ts";
 import { timeFindings } from "./time-findings.ts";
-import { type Walk, walk } from "./walk.ts";
+import { type Discovery, discoverServer } from "./walk.ts";
 import { wellKnownFindings } from "./well-known-findings.ts";
 import { fetchClientFile } from "./well-known.ts";
 
@@ -30,7 +30,7 @@ export interface DelegationQuestion {
 }
 
 /** The parts of the system that are needed. */
-export interface World {
+export interface DelegationContext {
   readonly dns: Dns;
   readonly http: Http;
   readonly machine: { now(): number };
@@ -48,11 +48,11 @@ export interface Delegation {
  */
 export async function inspectDelegation(
   question: DelegationQuestion,
-  world: World,
+  world: DelegationContext,
   progress: Progress,
 ): Promise<Delegation> {
   const { dns, http, machine, signal } = world;
-  const asking: Asking = {
+  const asking: LookupContext = {
     lookups: new Lookups(dns, signal),
     http,
     now: () => machine.now(),
@@ -63,36 +63,36 @@ export async function inspectDelegation(
   if (!name) return unusable(question, machine.now());
   // The server name is not mentioned: the output of a plan may be passed on with names redacted.
   progress.note("asking DNS and web servers how others find this server");
-  if (await dnsIsSilent(name, asking.lookups)) return silent(name, question, asking);
+  if (await isDnsUnavailable(name, asking.lookups)) return dnsUnavailable(name, question, asking);
 
-  const [walked, clientFile] = await Promise.all([walk(name, asking), fetchClientFile(name, asking)]);
+  const [walked, clientFile] = await Promise.all([discoverServer(name, asking), fetchClientFile(name, asking)]);
   const [federation, client] = await Promise.all([
-    walked.endpoint && lookAtFederation(walked.endpoint, asking),
+    walked.endpoint && probeFederation(walked.endpoint, asking),
     clientAt(clientFile, question.publicBaseUrl, asking),
   ]);
-  return told({ name, question, walked, clientFile, federation, client }, asking);
+  return summarize({ name, question, walked, clientFile, federation, client }, asking);
 }
 
-interface Seen {
+interface Observations {
   readonly name: ServerName;
   readonly question: DelegationQuestion;
-  readonly walked: Walk;
+  readonly walked: Discovery;
   readonly clientFile: WellKnownFact | undefined;
   readonly federation: FederationFact | undefined;
   readonly client: ClientFact | undefined;
 }
 
 /** Turns the observations into facts and findings, after the remaining lookups: CAA, unused records, address hints. */
-async function told(seen: Seen, asking: Asking): Promise<Delegation> {
+async function summarize(seen: Observations, asking: LookupContext): Promise<Delegation> {
   const { name, question, walked, clientFile, federation, client } = seen;
   const { lookups } = asking;
   const files = [walked.serverFile, clientFile];
   const addresses = [...(federation?.addresses ?? []), ...(client?.addresses ?? [])];
-  const moving = movingHosts(name.host, addresses, files);
+  const moving = findAffectedHosts(name.host, addresses, files);
   const leftovers = await leftoverFindings(name, walked, moving.hosts, lookups);
   const caa = await caaSets(seen, moving, lookups);
-  const records = await lookups.records(await movingRecords(moving, walked, lookups));
-  const lowerings = toLower(records, files);
+  const records = await lookups.records(await findAffectedRecords(moving, walked, lookups));
+  const lowerings = planLowerings(records, files);
   const lowered = lowerings.length === 0 ? question.loweredAt : undefined;
   const facts: DelegationFacts = {
     serverName: name.text,
@@ -111,7 +111,7 @@ async function told(seen: Seen, asking: Asking): Promise<Delegation> {
     toLower: lowerings,
   };
   const findings = [
-    ...foundFindings(name, facts),
+    ...discoveryFindings(name, facts),
     ...dnsFindings(facts),
     ...reachableFindings(facts, asking.now()),
     ...wellKnownFindings(facts, moving, question.publicBaseUrl),
@@ -126,18 +126,18 @@ async function told(seen: Seen, asking: Asking): Promise<Delegation> {
 function clientAt(
   file: WellKnownFact,
   publicBaseUrl: string | undefined,
-  asking: Asking,
+  asking: LookupContext,
 ): Promise<ClientFact | undefined> {
-  if (file.state === "valid") return lookAtClient(file.value!, "well-known", asking);
+  if (file.state === "valid") return probeClient(file.value!, "well-known", asking);
   if (publicBaseUrl === undefined || !/^https?:$/.test(URL.parse(publicBaseUrl)?.protocol ?? ""))
     return Promise.resolve(undefined);
-  return lookAtClient(publicBaseUrl, "public_baseurl", asking);
+  return probeClient(publicBaseUrl, "public_baseurl", asking);
 }
 
 /** For each name that the new host will need a certificate for. */
 async function caaSets(
-  { name, federation, client }: Seen,
-  moving: Moving,
+  { name, federation, client }: Observations,
+  moving: AffectedHosts,
   lookups: Lookups,
 ): Promise<CaaSet[]> {
   const names = new Set<string>();
@@ -145,10 +145,10 @@ async function caaSets(
   if (client?.baseUrl.startsWith("https:") === true) names.add(client.host);
   if (moving.wellKnown) names.add(name.host);
   const hosts = [...names].filter((host) => parseServerName(host)?.family === 0);
-  return Promise.all(hosts.map((host) => relevantCaa(host, lookups)));
+  return Promise.all(hosts.map((host) => findRelevantCaa(host, lookups)));
 }
 
-const nothing = (serverName: string, now: number): DelegationFacts => ({
+const emptyFacts = (serverName: string, now: number): DelegationFacts => ({
   serverName,
   steps: [],
   wellKnown: {},
@@ -165,14 +165,14 @@ function unusable({ serverName }: DelegationQuestion, now: number): Delegation {
   const hint = "check server_name in the configuration";
   return {
     findings: [{ id: "address-unfound", level: "warning", sentence, hint }],
-    facts: nothing(serverName, now),
+    facts: emptyFacts(serverName, now),
   };
 }
 
-async function silent(name: ServerName, question: DelegationQuestion, asking: Asking): Promise<Delegation> {
+async function dnsUnavailable(name: ServerName, question: DelegationQuestion, asking: LookupContext): Promise<Delegation> {
   const facts = {
-    ...nothing(question.serverName, asking.now()),
+    ...emptyFacts(question.serverName, asking.now()),
     unanswered: await asking.lookups.unanswered(),
   };
-  return { findings: [...foundFindings(name, facts).slice(0, -1), ...dnsFindings(facts)], facts };
+  return { findings: [...discoveryFindings(name, facts).slice(0, -1), ...dnsFindings(facts)], facts };
 }

@@ -1,14 +1,14 @@
 import type { Finding } from "../report/finding.ts";
-import { keyOf, type Lookups } from "./lookups.ts";
+import { recordKey, type Lookups } from "./lookups.ts";
 import type { ServerName } from "./server-name.ts";
-import { answerText, type Walk } from "./walk.ts";
+import { answerText, type Discovery } from "./walk.ts";
 
 /**
  * Records that discovery does not use but that others may still follow. `moving` are the hosts whose addresses change.
  */
 export async function leftoverFindings(
   name: ServerName,
-  walk: Walk,
+  walk: Discovery,
   moving: readonly string[],
   lookups: Lookups,
 ): Promise<Finding[]> {
@@ -17,7 +17,7 @@ export async function leftoverFindings(
 
 /** Browsers may use the address hints in an HTTPS record before A and AAAA records (RFC 9460, section 7.3). */
 async function addressHints(hosts: readonly string[], lookups: Lookups): Promise<Finding[]> {
-  const answers = await Promise.all(hosts.map((host) => lookups.of(host, "HTTPS")));
+  const answers = await Promise.all(hosts.map((host) => lookups.lookUp(host, "HTTPS")));
   const hints = answers.flatMap(({ records }) =>
     records.flatMap((record) =>
       record.type === "HTTPS" && record.hints.length > 0
@@ -38,7 +38,7 @@ async function addressHints(hosts: readonly string[], lookups: Lookups): Promise
   ];
 }
 
-async function services(name: ServerName, walk: Walk, lookups: Lookups): Promise<Finding[]> {
+async function services(name: ServerName, walk: Discovery, lookups: Lookups): Promise<Finding[]> {
   const hosts = new Set(
     [name, ...(walk.delegated ? [walk.delegated] : [])].flatMap(({ host, family }) =>
       family === 0 ? [host] : [],
@@ -49,7 +49,7 @@ async function services(name: ServerName, walk: Walk, lookups: Lookups): Promise
   const aliases: string[] = [];
   for (const host of hosts) {
     for (const service of [`_matrix-fed._tcp.${host}`, `_matrix._tcp.${host}`]) {
-      const answer = await lookups.of(service, "SRV");
+      const answer = await lookups.lookUp(service, "SRV");
       if (answer.outcome !== "found") continue;
       const text = `${service} SRV ${answerText(answer)}`;
       const used = walk.steps.some(({ asked, outcome }) => outcome === "taken" && asked === `SRV ${service}`);
@@ -58,8 +58,8 @@ async function services(name: ServerName, walk: Walk, lookups: Lookups): Promise
       else if (!used) unused.push(text);
       for (const record of answer.records) {
         if (!used || record.type !== "SRV" || record.target === ".") continue;
-        const { chain } = await lookups.of(record.target, "A");
-        if (chain.length > 0) aliases.push(`${text}: ${chain.map((link) => keyOf(link)).join(", ")}`);
+        const { chain } = await lookups.lookUp(record.target, "A");
+        if (chain.length > 0) aliases.push(`${text}: ${chain.map((link) => recordKey(link)).join(", ")}`);
       }
     }
   }

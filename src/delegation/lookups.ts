@@ -24,7 +24,7 @@ export class Lookups {
     this.#signal = signal;
   }
 
-  of(name: string, type: DnsType): Promise<DnsAnswer> {
+  lookUp(name: string, type: DnsType): Promise<DnsAnswer> {
     const key = `${name} ${type}`;
     const known = this.#answers.get(key);
     if (known) return known.answer;
@@ -37,7 +37,7 @@ export class Lookups {
   async addressesOf(host: string): Promise<HostAddress[]> {
     const family = addressFamily(host);
     if (family !== 0) return [{ host, address: host, family }];
-    const answers = await Promise.all([this.of(host, "A"), this.of(host, "AAAA")]);
+    const answers = await Promise.all([this.lookUp(host, "A"), this.lookUp(host, "AAAA")]);
     return answers
       .flatMap(({ records }) => records)
       .flatMap((record) => {
@@ -53,7 +53,7 @@ export class Lookups {
     for (const { answer } of this.#answers.values()) {
       const { chain, records } = await answer;
       for (const record of [...chain, ...records]) {
-        const fact = factOf(record, moving.has(keyOf(record)));
+        const fact = factOf(record, moving.has(recordKey(record)));
         found.set(`${fact.name} ${fact.type} ${fact.value}`, fact);
       }
     }
@@ -83,7 +83,7 @@ export class Lookups {
 }
 
 /** The key of a record: "matrix.example.org A". */
-export const keyOf = ({ name, type }: { readonly name: string; readonly type: DnsType }) => `${name} ${type}`;
+export const recordKey = ({ name, type }: { readonly name: string; readonly type: DnsType }) => `${name} ${type}`;
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -1,22 +1,22 @@
 import type { AddressFact, Lowering, RecordFact, Wait, WellKnownFact } from "./facts.ts";
-import { keyOf, type Lookups } from "./lookups.ts";
-import type { Walk } from "./walk.ts";
+import { recordKey, type Lookups } from "./lookups.ts";
+import type { Discovery } from "./walk.ts";
 
 /** The TTL in seconds to use before a move: Synapse caches a well-known file for at least as long. */
-export const LOW = 300;
+export const LOW_TTL = 300;
 
 /** The host names whose addresses change: those that federation and clients connect to, and others on the same host. */
-export interface Moving {
+export interface AffectedHosts {
   readonly hosts: readonly string[];
   /** A well-known file is served from an address that changes. */
   readonly wellKnown: boolean;
 }
 
-export function movingHosts(
+export function findAffectedHosts(
   serverHost: string,
   addresses: readonly AddressFact[],
   files: readonly (WellKnownFact | undefined)[],
-): Moving {
+): AffectedHosts {
   const moving = new Set(addresses.map(({ address }) => address));
   const served = files.flatMap((file) => file?.addresses ?? []);
   const wellKnown = served.some((address) => moving.has(address));
@@ -26,9 +26,9 @@ export function movingHosts(
 }
 
 /** The keys (see `keyOf`) of the records that a move changes: those that resolve to these hosts, and the SRV record in use. */
-export async function movingRecords(
-  { hosts }: Moving,
-  { endpoint, steps }: Walk,
+export async function findAffectedRecords(
+  { hosts }: AffectedHosts,
+  { endpoint, steps }: Discovery,
   lookups: Lookups,
 ): Promise<Set<string>> {
   const keys = new Set<string>();
@@ -36,37 +36,37 @@ export async function movingRecords(
   const service = steps.find(({ id, outcome }) => id === endpoint?.step && outcome === "taken");
   const srv = /^SRV (.+)$/.exec(service?.asked ?? "")?.[1];
   const answers = await Promise.all([
-    ...asked.map(({ host, type }) => lookups.of(host, type)),
-    ...(srv === undefined ? [] : [lookups.of(srv, "SRV")]),
+    ...asked.map(({ host, type }) => lookups.lookUp(host, type)),
+    ...(srv === undefined ? [] : [lookups.lookUp(srv, "SRV")]),
   ]);
   for (const { chain, records } of answers) {
-    for (const record of chain) keys.add(keyOf(record));
+    for (const record of chain) keys.add(recordKey(record));
     // HTTPS records only have to change if they contain address hints.
     for (const record of records)
-      if (record.type !== "HTTPS" || record.hints.length > 0) keys.add(keyOf(record));
+      if (record.type !== "HTTPS" || record.hints.length > 0) keys.add(recordKey(record));
   }
   return keys;
 }
 
 /** What to lower: the records that change, one entry for each name and type, and the cache times of the two files. */
-export function toLower(
+export function planLowerings(
   records: readonly RecordFact[],
   files: readonly (WellKnownFact | undefined)[],
 ): Lowering[] {
   const sets = Map.groupBy(
     records.filter(({ moves }) => moves),
-    (record) => keyOf(record),
+    (record) => recordKey(record),
   );
   const lowerings: Lowering[] = [...sets.values()].flatMap((set) => {
     const { name, type } = set[0]!;
     const from = Math.max(...set.map(({ ttl }) => ttl));
-    if (from <= LOW) return [];
-    return [{ kind: "record", name, type, values: set.map(({ value }) => value), from, to: LOW }];
+    if (from <= LOW_TTL) return [];
+    return [{ kind: "record", name, type, values: set.map(({ value }) => value), from, to: LOW_TTL }];
   });
   for (const file of files) {
-    if (file?.state !== "valid" || (file.cacheSeconds ?? 0) <= LOW) continue;
+    if (file?.state !== "valid" || (file.cacheSeconds ?? 0) <= LOW_TTL) continue;
     const header = { kind: "header", url: file.url, now: file.cacheControl } as const;
-    lowerings.push({ ...header, from: file.cacheSeconds!, to: LOW });
+    lowerings.push({ ...header, from: file.cacheSeconds!, to: LOW_TTL });
   }
   return lowerings;
 }

@@ -1,10 +1,10 @@
-import { KEPT_AT_MOST } from "./cache-time.ts";
+import { CACHE_MAXIMUM } from "./cache-time.ts";
 import type { Wait } from "./facts.ts";
 
 /** The minimum waiting time, which applies even if all TTLs are low already. */
-export const FLOOR: Wait = {
+export const MINIMUM_WAIT: Wait = {
   what: "other servers may cache the address of this server for up to 48 hours",
-  seconds: KEPT_AT_MOST,
+  seconds: CACHE_MAXIMUM,
 };
 
 export interface SafeFrom {
@@ -26,6 +26,6 @@ export interface SafeFrom {
  * have been lowered only an hour ago.
  */
 export function safeFrom(loweredAt: number, given: readonly Wait[]): SafeFrom {
-  const waits = [...given, FLOOR].toSorted((a, b) => b.seconds - a.seconds);
+  const waits = [...given, MINIMUM_WAIT].toSorted((a, b) => b.seconds - a.seconds);
   return { safeFrom: loweredAt + waits[0]!.seconds * 1000, waits };
 }

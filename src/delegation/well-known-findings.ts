@@ -1,22 +1,22 @@
 import type { Finding } from "../report/finding.ts";
 import { formatDuration } from "../report/units.ts";
-import { KEPT_AT_MOST } from "./cache-time.ts";
+import { CACHE_MAXIMUM } from "./cache-time.ts";
 import type { ClientFact, FederationFact, WellKnownFact } from "./facts.ts";
-import { LOW, type Moving } from "./moving.ts";
+import { LOW_TTL, type AffectedHosts } from "./moving.ts";
 
-interface Found {
+interface WellKnownFacts {
   readonly wellKnown: { readonly server?: WellKnownFact; readonly client?: WellKnownFact };
   readonly federation?: FederationFact;
   readonly client?: ClientFact;
 }
 
 /** Problems of the two files, how long they are cached, and whether they are served from the host that moves. */
-export function wellKnownFindings(found: Found, moving: Moving, publicBaseUrl?: string): Finding[] {
+export function wellKnownFindings(found: WellKnownFacts, moving: AffectedHosts, publicBaseUrl?: string): Finding[] {
   const { server, client } = found.wellKnown;
   const served = found.federation?.addresses.some(({ state }) => state === "answers") ?? false;
   return [
     ...(server ? [...stateFindings("server", server, served), ...cacheFindings("server", server)] : []),
-    ...(server ? roadFindings(server) : []),
+    ...(server ? redirectFindings(server) : []),
     ...(client ? [...stateFindings("client", client, true), ...cacheFindings("client", client)] : []),
     ...(client ? clientFindings(client, publicBaseUrl) : []),
     ...(moving.wellKnown ? [movesAlong([server, client])] : []),
@@ -69,20 +69,20 @@ function cacheFindings(kind: Kind, file: WellKnownFact): Finding[] {
   const seconds = file.cacheSeconds;
   const sentence = `the well-known file for ${AUDIENCE[kind]} may be cached for ${formatDuration(seconds)}: ${file.url}`;
   const evidence = [`Cache-Control: ${file.cacheControl ?? "none"}`];
-  if (seconds <= LOW) return [{ id: `well-known-cache:${kind}`, level: "ok", sentence, evidence }];
+  if (seconds <= LOW_TTL) return [{ id: `well-known-cache:${kind}`, level: "ok", sentence, evidence }];
   return [
     {
       id: `well-known-cache:${kind}`,
-      level: seconds > KEPT_AT_MOST ? "warning" : "note",
+      level: seconds > CACHE_MAXIMUM ? "warning" : "note",
       sentence,
       evidence,
-      hint: `serve it with Cache-Control: max-age=${LOW}, at least 48 hours before anything in it changes`,
+      hint: `serve it with Cache-Control: max-age=${LOW_TTL}, at least 48 hours before anything in it changes`,
     },
   ];
 }
 
 /** Findings on redirects of the server file. */
-function roadFindings(file: WellKnownFact): Finding[] {
+function redirectFindings(file: WellKnownFact): Finding[] {
   const findings: Finding[] = [];
   if (file.redirects.some(({ status }) => status === 308))
     findings.push({

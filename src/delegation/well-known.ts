@@ -1,7 +1,7 @@
 import type { HttpAnswer } from "../system/http/http.ts";
 import { clientFileSeconds, serverFileSeconds } from "./cache-time.ts";
 import type { WellKnownFact } from "./facts.ts";
-import { type Asking, reach } from "./reach.ts";
+import { type LookupContext, fetchFromHost } from "./reach.ts";
 import { parseServerName, type ServerName } from "./server-name.ts";
 
 /** Bytes. synapse/http/federation/well_known_resolver.py, WELL_KNOWN_MAX_SIZE. */
@@ -14,7 +14,7 @@ const REDIRECT_STATUS = [301, 302, 303, 307, 308];
 /** The server file, and its `m.server` if it is valid. */
 export async function fetchServerFile(
   { host }: ServerName,
-  asking: Asking,
+  asking: LookupContext,
 ): Promise<{ readonly fact: WellKnownFact; readonly delegated?: ServerName }> {
   const { fact, answer } = await fetchFile(`https://${host}/.well-known/matrix/server`, asking);
   if (!answer) return { fact };
@@ -24,12 +24,12 @@ export async function fetchServerFile(
   if (Buffer.from(answer.body.subarray(0, 3)).toString("hex") === "efbbbf")
     return { fact: { ...fact, state: "broken", problem: "it begins with a byte order mark" } };
   const delegated = typeof value === "string" ? parseServerName(value) : undefined;
-  if (!delegated) return { fact: { ...fact, ...spoilt(answer.body, "m.server", value) } };
+  if (!delegated) return { fact: { ...fact, ...brokenFile(answer.body, "m.server", value) } };
   return { fact: { ...fact, state: "valid", value: delegated.text, cacheSeconds }, delegated };
 }
 
 /** The client file. Clients request it from the host of the server name, without the port of that name. */
-export async function fetchClientFile({ host, family }: ServerName, asking: Asking): Promise<WellKnownFact> {
+export async function fetchClientFile({ host, family }: ServerName, asking: LookupContext): Promise<WellKnownFact> {
   const { fact, answer } = await fetchFile(
     `https://${family === 6 ? `[${host}]` : host}/.well-known/matrix/client`,
     asking,
@@ -42,7 +42,7 @@ export async function fetchClientFile({ host, family }: ServerName, asking: Aski
     slidingSyncProxy: file?.["org.matrix.msc3575.proxy"] !== undefined,
   };
   if (typeof value !== "string" || !isWebAddress(value))
-    return { ...fact, ...more, ...spoilt(answer.body, "m.homeserver.base_url", value) };
+    return { ...fact, ...more, ...brokenFile(answer.body, "m.homeserver.base_url", value) };
   const cacheSeconds = clientFileSeconds(answer.headers, asking.now());
   return { ...fact, ...more, state: "valid", value, cacheSeconds };
 }
@@ -50,7 +50,7 @@ export async function fetchClientFile({ host, family }: ServerName, asking: Aski
 /** Follows redirects to a response with status 200; without one the fact says what happened. */
 async function fetchFile(
   url: string,
-  asking: Asking,
+  asking: LookupContext,
 ): Promise<{ readonly fact: WellKnownFact; readonly answer?: HttpAnswer }> {
   const redirects: { status: number; to: string; cors: boolean }[] = [];
   const addresses = new Set<string>();
@@ -60,7 +60,7 @@ async function fetchFile(
   const seen = new Set<string>();
   for (let at = new URL(url); ;) {
     seen.add(at.href);
-    const reached = await reach(at, asking, LARGEST);
+    const reached = await fetchFromHost(at, asking, LARGEST);
     for (const address of reached.addresses) addresses.add(address);
     if (!reached.answer) {
       const { kind, problem } = reached;
@@ -95,7 +95,7 @@ function redirectTarget({ headers }: HttpAnswer, from: URL): URL | undefined {
 
 const hasCors = ({ headers }: HttpAnswer) => headers.has("access-control-allow-origin");
 
-function spoilt(body: Uint8Array, key: string, value: unknown) {
+function brokenFile(body: Uint8Array, key: string, value: unknown) {
   const what = jsonObject(body) === undefined ? "no JSON object" : `no usable ${key}`;
   const shown = typeof value === "string" ? `: ${JSON.stringify(value.slice(0, 80))}` : "";
   return { state: "broken" as const, problem: `it contains ${what}${shown}` };

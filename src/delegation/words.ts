@@ -1,7 +1,7 @@
 import type { DelegationFacts, Lowering, RecordFact } from "./facts.ts";
 
 /** "A matrix.example.org from 86400 to 300 seconds". */
-function loweringWords(lowering: Lowering): string {
+function describeLowering(lowering: Lowering): string {
   const { from, to } = lowering;
   return lowering.kind === "record"
     ? `${lowering.type} ${lowering.name} from ${from} to ${to} seconds`
@@ -9,7 +9,7 @@ function loweringWords(lowering: Lowering): string {
 }
 
 /** Records that point to the old host, one line each: "A matrix.example.org, now 192.0.2.1". */
-function changeWords({ records }: DelegationFacts): string[] {
+function describeChanges({ records }: DelegationFacts): string[] {
   const moving = new Map<string, RecordFact[]>();
   for (const record of records.filter(({ moves }) => moves)) {
     const key = `${record.type} ${record.name}`;
@@ -19,7 +19,7 @@ function changeWords({ records }: DelegationFacts): string[] {
 }
 
 /** Every host name in the facts, for redaction. */
-export function hostsIn({ records, federation, client }: DelegationFacts): string[] {
+export function listHosts({ records, federation, client }: DelegationFacts): string[] {
   const named = [
     ...records.map(({ from }) => from.split(" ")[0]!),
     ...records.flatMap(({ name, type, value }) =>
@@ -36,8 +36,8 @@ export function hostsIn({ records, federation, client }: DelegationFacts): strin
 }
 
 /** The changes to make to the address, as text. */
-export const addressWords = (facts: DelegationFacts) => ({
-  toLower: facts.toLower.map(loweringWords),
-  toChange: changeWords(facts),
+export const describeAddressChanges = (facts: DelegationFacts) => ({
+  toLower: facts.toLower.map(describeLowering),
+  toChange: describeChanges(facts),
   safeFrom: facts.safeFrom,
 });

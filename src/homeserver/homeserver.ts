@@ -33,7 +33,7 @@ export interface Homeserver {
 }
 
 /** Converts a path in the settings to its path on this host; relative paths start at the working folder. */
-export type PlaceOf = (path: string) => string;
+export type ToHostPath = (path: string) => string;
 
 export type Settings = Readonly<Record<string, unknown>>;
 

@@ -3,10 +3,10 @@ import { MigrationError } from "../errors.ts";
 import type { Files } from "../system/files/files.ts";
 import { databaseSetting } from "./config/database-setting.ts";
 import { listenersOf } from "./config/listeners.ts";
-import { referencedBy, signingKeyOf } from "./config/referenced.ts";
-import { secretsOf } from "./config/secrets.ts";
-import { parseYaml, YamlFault } from "./config/yaml/yaml.ts";
-import type { ConfigFile, Homeserver, PlaceOf, Settings } from "./homeserver.ts";
+import { findReferencedFiles, signingKeyOf } from "./config/referenced.ts";
+import { readSecrets } from "./config/secrets.ts";
+import { parseYaml, YamlSyntaxError } from "./config/yaml/yaml.ts";
+import type { ConfigFile, Homeserver, ToHostPath, Settings } from "./homeserver.ts";
 import { readMas } from "./mas/read.ts";
 import { onThisHost, type PathPair } from "./path-map.ts";
 import { isMapping } from "./settings.ts";
@@ -41,7 +41,7 @@ export async function readHomeserver(
   files: Files,
 ): Promise<Homeserver> {
   const faults: string[] = [];
-  const placeOf: PlaceOf = (path) => onThisHost(resolve(workingFolder, path), map);
+  const placeOf: ToHostPath = (path) => onThisHost(resolve(workingFolder, path), map);
   const inside = configPaths.map((path) => resolve(workingFolder, path));
   const paths = inside.map(placeOf);
   const found = await filesIn(inside, placeOf, files, faults);
@@ -55,11 +55,11 @@ export async function readHomeserver(
     parts.push(read.settings);
   }
   // Faults in the settings can only be found when all files were read.
-  refuse(faults, paths);
+  assertNoFaults(faults, paths);
   // An empty folder is fine beside a file with settings: Debian's conf.d may be one.
   if (parts.length === 0)
     faults.push("none of these files, and no *.yaml file in these folders, has a setting");
-  refuse(faults, paths);
+  assertNoFaults(faults, paths);
 
   const settings: Settings = Object.assign({}, ...parts) as Settings;
   const serverName = serverNameOf(settings, faults);
@@ -81,10 +81,10 @@ export async function readHomeserver(
     ...(databaseCommand ? { databaseCommand } : {}),
     mediaStore: mediaStoreOf(settings, placeOf, faults),
     listeners: listenersOf(settings, faults),
-    secrets: await secretsOf(settings, placeOf, files, faults),
-    referenced: referencedBy(settings, signingKey, placeOf, faults),
+    secrets: await readSecrets(settings, placeOf, files, faults),
+    referenced: findReferencedFiles(settings, signingKey, placeOf, faults),
   };
-  refuse(faults, paths);
+  assertNoFaults(faults, paths);
   if (!masConfig) return homeserver;
   const own = { configPaths: masConfig, placeOf: (path: string) => path, serverName, databaseCommand };
   return { ...homeserver, mas: await readMas(own, files) };
@@ -96,14 +96,14 @@ const LARGEST = 2 * 1024 * 1024;
 /** The files to read, as Synapse's paths: of a folder its `*.yaml` files, sorted by name; any other path itself. */
 async function filesIn(
   paths: readonly string[],
-  placeOf: PlaceOf,
+  placeOf: ToHostPath,
   files: Files,
   faults: string[],
 ): Promise<string[]> {
   const found: string[] = [];
   for (const path of paths) {
     const here = placeOf(path);
-    const kind = (await files.follow(here))?.kind;
+    const kind = (await files.stat(here))?.kind;
     if (kind === undefined) faults.push(`there is no configuration file or folder at ${here}`);
     // Reading from a pipe may never end.
     if (kind === "other") {
@@ -120,11 +120,11 @@ async function filesIn(
 }
 
 /** What Synapse reads where `-c` names a folder: its own `*.yaml` files, sorted by name. */
-export async function filesOfFolder(path: string, placeOf: PlaceOf, files: Files): Promise<string[]> {
+export async function filesOfFolder(path: string, placeOf: ToHostPath, files: Files): Promise<string[]> {
   const found: string[] = [];
   for (const name of await files.list(placeOf(path))) {
     const entry = join(path, name);
-    const isFile = (await files.follow(placeOf(entry)))?.kind === "file";
+    const isFile = (await files.stat(placeOf(entry)))?.kind === "file";
     if (name.endsWith(".yaml") && isFile) found.push(entry);
   }
   return found;
@@ -141,7 +141,7 @@ async function readMapping(
     const value = parseYaml(text);
     return isMapping(value) ? { text, settings: value } : undefined;
   } catch (error) {
-    if (error instanceof YamlFault) faults.push(`${path}, ${error.message}`);
+    if (error instanceof YamlSyntaxError) faults.push(`${path}, ${error.message}`);
     else if (error instanceof TypeError) faults.push(`${path} is not written in UTF-8`);
     // A missing one is in the list already.
     else if (!(error instanceof MigrationError && error.code === "file-missing")) throw error;
@@ -156,13 +156,13 @@ function serverNameOf(settings: Settings, faults: string[]): string {
   return "";
 }
 
-function mediaStoreOf(settings: Settings, placeOf: PlaceOf, faults: string[]): string {
+function mediaStoreOf(settings: Settings, placeOf: ToHostPath, faults: string[]): string {
   const { media_store_path: path = "media_store" } = settings;
   if (typeof path !== "string") faults.push("media_store_path is not a path");
   return placeOf(typeof path === "string" ? path : ".");
 }
 
-function refuse(faults: readonly string[], paths: readonly string[]): void {
+function assertNoFaults(faults: readonly string[], paths: readonly string[]): void {
   if (faults.length === 0) return;
   const list = faults.length === 1 ? faults[0]! : faults.map((fault) => `\n- ${fault}`).join("");
   throw new MigrationError(

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { type QuerySession, sqlText } from "../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../system/query.ts";
 
 /**
  * The media that is moved besides uploads and their thumbnails: its rows stay, and its files are packed. The rest of the
@@ -33,7 +33,7 @@ export const keptInputs = (kept: Kept = NOTHING_KEPT): { kept?: string } =>
  */
 export const ONE_TIME_KEYS = "e2e_one_time_keys_json";
 /** A table, and the condition of the rows to keep. */
-export interface LeftBehind {
+export interface ExcludedRows {
   readonly table: string;
   readonly keep: string;
 }
@@ -42,9 +42,9 @@ export interface LeftBehind {
  * (synapse/media/media_repository.py, `_get_remote_media_impl`); without the row Synapse fetches the file again.
  * Quarantine is the row itself, so those rows stay. URL previews expire after two days anyway.
  */
-export function leftBehind({ remote, origins, previews }: Kept): LeftBehind[] {
+export function excludedRows({ remote, origins, previews }: Kept): ExcludedRows[] {
   const staysIn = (of: string) =>
-    `(${of}quarantined_by IS NOT NULL${origins.length === 0 ? "" : ` OR ${of}media_origin IN (${origins.map(sqlText).join(", ")})`})`;
+    `(${of}quarantined_by IS NOT NULL${origins.length === 0 ? "" : ` OR ${of}media_origin IN (${origins.map(quoteLiteral).join(", ")})`})`;
   return [
     ...(remote
       ? []
@@ -71,9 +71,9 @@ export function leftBehind({ remote, origins, previews }: Kept): LeftBehind[] {
  * The statements that delete these rows from a restored database before the server first starts. May be repeated. A dump
  * has no one-time keys, unless somebody restored another dump; an SQLite file has them.
  */
-export function removeLeftBehind(engine: QuerySession["engine"], kept: Kept = NOTHING_KEPT): string[] {
+export function removeExcludedRows(engine: QuerySession["engine"], kept: Kept = NOTHING_KEPT): string[] {
   return [
-    ...leftBehind(kept).map(({ table, keep }) => `DELETE FROM ${table} WHERE NOT (${keep});`),
+    ...excludedRows(kept).map(({ table, keep }) => `DELETE FROM ${table} WHERE NOT (${keep});`),
     `${engine === "postgres" ? "TRUNCATE" : "DELETE FROM"} ${ONE_TIME_KEYS};`,
   ];
 }

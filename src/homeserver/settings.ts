@@ -1,14 +1,14 @@
 import type { Settings } from "./homeserver.ts";
 
 /** One setting by its full name, as messages write it: `oidc_providers[0].client_secret_path`. */
-export interface Found {
+export interface FoundSetting {
   readonly setting: string;
   readonly value: unknown;
 }
 
 /** Every setting that has a value and that a pattern names; `[*]` stands for each entry of a list, `.*` of a mapping. */
-export function findSettings(settings: Settings, pattern: string): Found[] {
-  let found: Found[] = [{ setting: "", value: settings }];
+export function findSettings(settings: Settings, pattern: string): FoundSetting[] {
+  let found: FoundSetting[] = [{ setting: "", value: settings }];
   for (const step of pattern.match(/[^.[\]]+/g) ?? []) {
     found = found.flatMap(({ setting, value }) => stepInto(setting, value, step));
   }
@@ -29,7 +29,7 @@ export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
-function stepInto(setting: string, value: unknown, step: string): Found[] {
+function stepInto(setting: string, value: unknown, step: string): FoundSetting[] {
   if (Array.isArray(value)) {
     const positions = step === "*" ? [...value.keys()] : /^\d+$/.test(step) ? [Number(step)] : [];
     return positions.map((position) => ({

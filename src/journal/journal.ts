@@ -19,7 +19,7 @@ const journalSchema = z.object({
 });
 
 type Content = z.infer<typeof journalSchema>;
-export type Done = Content["steps"][string];
+export type CompletedStep = Content["steps"][string];
 
 /**
  * Which steps are completed, and with which inputs. A small file that is replaced atomically after each step, so a
@@ -55,7 +55,7 @@ export class Journal {
 
   /** Reads the journal; undefined when there is none. Throws `bundle-damaged` when it cannot be read. */
   static async read(path: string, files: Files): Promise<Journal | undefined> {
-    if (!(await files.look(path))) return undefined;
+    if (!(await files.lstat(path))) return undefined;
     try {
       return new Journal(path, files, journalSchema.parse(JSON.parse(await files.readText(path))));
     } catch (error) {
@@ -71,7 +71,7 @@ export class Journal {
     return this.#content.facts;
   }
 
-  get steps(): Readonly<Record<string, Done>> {
+  get steps(): Readonly<Record<string, CompletedStep>> {
     return this.#content.steps;
   }
 
@@ -81,7 +81,7 @@ export class Journal {
     await this.#save();
   }
 
-  async forgetFact(name: string): Promise<void> {
+  async removeFact(name: string): Promise<void> {
     if (!(name in this.#content.facts)) return;
     this.#content.facts = Object.fromEntries(
       Object.entries(this.#content.facts).filter(([key]) => key !== name),
@@ -98,7 +98,7 @@ export class Journal {
     await this.#save();
   }
 
-  async forget(id: string): Promise<void> {
+  async removeStep(id: string): Promise<void> {
     if (!(id in this.#content.steps)) return;
     this.#content.steps = Object.fromEntries(
       Object.entries(this.#content.steps).filter(([key]) => key !== id),
@@ -109,7 +109,7 @@ export class Journal {
   /** Writes are serialized, because steps may run in parallel. */
   #save(): Promise<void> {
     const saved = this.#turn.then(() =>
-      this.#files.writeWhole(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`),
+      this.#files.writeAtomically(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`),
     );
     this.#turn = saved.catch(() => undefined);
     return saved;

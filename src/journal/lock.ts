@@ -11,18 +11,18 @@ const holderSchema = z.object({
   since: z.string(),
 });
 
-export type Holder = z.infer<typeof holderSchema>;
+export type LockHolder = z.infer<typeof holderSchema>;
 
 /**
  * Allows one run at a time. Throws `bundle-locked`, naming the process that holds the lock. A stale lock is replaced;
  * a lock of another host cannot be checked from here and is respected.
  */
-export async function takeLock(
+export async function acquireLock(
   path: string,
   files: Files,
   machine: Machine,
 ): Promise<{ release(): Promise<void> }> {
-  const me: Holder = {
+  const me: LockHolder = {
     pid: machine.pid,
     host: machine.hostname,
     start: machine.processStart(machine.pid) ?? "",
@@ -34,31 +34,31 @@ export async function takeLock(
     } catch (error) {
       // Creating it may fail on a full disk although another process holds the lock.
       const found = await read(path, files);
-      if (typeof found === "object" && !isGone(found, machine)) throw held(path, found);
+      if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, found);
       throw error;
     }
   };
   while (!(await claim())) {
     const found = await read(path, files);
-    if (typeof found === "object" && !isGone(found, machine)) throw held(path, found);
+    if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, found);
     if (found !== "none") await removeStale(path, files, machine);
   }
   return {
     release: async () => {
-      const holder = await lockHolder(path, files);
+      const holder = await readLockHolder(path, files);
       if (holder?.pid === me.pid && holder.start === me.start) await files.remove(path);
     },
   };
 }
 
 /** The holder of the lock; undefined when there is none or the file is unreadable. */
-export async function lockHolder(path: string, files: Files): Promise<Holder | undefined> {
+export async function readLockHolder(path: string, files: Files): Promise<LockHolder | undefined> {
   const found = await read(path, files).catch(() => "unreadable" as const);
   return typeof found === "object" ? found : undefined;
 }
 
 /** After a power failure the file may be unreadable. */
-async function read(path: string, files: Files): Promise<Holder | "none" | "unreadable"> {
+async function read(path: string, files: Files): Promise<LockHolder | "none" | "unreadable"> {
   try {
     return holderSchema.parse(JSON.parse(await files.readText(path)));
   } catch (error) {
@@ -69,7 +69,7 @@ async function read(path: string, files: Files): Promise<Holder | "none" | "unre
 }
 
 /** Whether the holder certainly no longer runs. */
-export function isGone(holder: Holder, machine: Machine): boolean {
+export function isHolderGone(holder: LockHolder, machine: Machine): boolean {
   return holder.host === machine.hostname && machine.processStart(holder.pid) !== holder.start;
 }
 
@@ -78,16 +78,16 @@ export function isGone(holder: Holder, machine: Machine): boolean {
  * Therefore a second lock is held while the stale one is checked again and removed. Throws as `takeLock`.
  */
 async function removeStale(path: string, files: Files, machine: Machine): Promise<void> {
-  const only = await takeLock(`${path}.stale`, files, machine);
+  const only = await acquireLock(`${path}.stale`, files, machine);
   try {
     const found = await read(path, files);
-    if (found === "unreadable" || (found !== "none" && isGone(found, machine))) await files.remove(path);
+    if (found === "unreadable" || (found !== "none" && isHolderGone(found, machine))) await files.remove(path);
   } finally {
     await only.release();
   }
 }
 
-function held(path: string, { pid, host, since }: Holder): MigrationError {
+function lockHeldError(path: string, { pid, host, since }: LockHolder): MigrationError {
   return new MigrationError(
     "bundle-locked",
     `process ${pid} on ${host} has been working on this bundle since ${since}`,

@@ -13,7 +13,7 @@ export interface Step {
   readonly inputs: Inputs;
   run(): Promise<Outcome>;
   /** Verifies that an earlier outcome still exists and is intact; if not, returns one sentence that says why. */
-  check(outcome: Outcome): Promise<string | undefined>;
+  findFault(outcome: Outcome): Promise<string | undefined>;
 }
 
 export type Inputs = Readonly<Record<string, string | number>>;

@@ -4,7 +4,7 @@ import { formatBytes } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
 
 /** Throws `disk-full` when `bytes` do not fit on the file system of a folder that exists or will be created. */
-export async function mustHaveRoom(
+export async function assertDiskSpace(
   folder: string,
   bytes: number,
   what: string,
@@ -12,8 +12,8 @@ export async function mustHaveRoom(
   files: Files,
 ): Promise<void> {
   let there = folder;
-  while (!(await files.follow(there))) there = dirname(there);
-  const { free } = await files.space(there);
+  while (!(await files.stat(there))) there = dirname(there);
+  const { free } = await files.diskSpace(there);
   if (free >= bytes) return;
   throw new MigrationError(
     "disk-full",
@@ -25,9 +25,9 @@ export async function mustHaveRoom(
 }
 
 /** Throws `file-missing` when the folder of a file to be written does not exist: before a long run, not after it. */
-export async function mustHaveFolder(path: string, option: string, files: Files): Promise<void> {
+export async function assertParentFolder(path: string, option: string, files: Files): Promise<void> {
   const folder = dirname(path);
-  if ((await files.follow(folder))?.kind === "folder") return;
+  if ((await files.stat(folder))?.kind === "folder") return;
   throw new MigrationError("file-missing", `${option}: the folder ${folder} does not exist`, {
     hint: "create it, or choose another path",
   });

@@ -3,7 +3,7 @@ import { formatBytes, formatCount, formatDuration } from "../report/units.ts";
 import { predictedSeconds, type Prediction } from "./outage/prediction.ts";
 import type { Sections } from "./sections.ts";
 
-export function predictedWords(predicted: Prediction | undefined): string {
+export function describePredicted(predicted: Prediction | undefined): string {
   if (!predicted) return "not predicted";
   const { whole, export: toHere } = predictedSeconds(predicted);
   return `${formatDuration(Math.ceil(whole))}, ${formatDuration(Math.ceil(toHere))} of it until the bundle is sealed`;

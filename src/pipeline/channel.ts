@@ -1,25 +1,25 @@
 import { type ErrorCode, EXIT_CODES, Interrupted, MigrationError } from "../errors.ts";
-import { giveBack } from "../system/memory.ts";
+import { releaseBuffer } from "../system/memory.ts";
 import type { Peer } from "../system/programs/peer.ts";
 import { blocks } from "./compress.ts";
 import { encodeFrame, FIRST_LINE, type Frame, readFrames } from "./frames.ts";
-import { type Measure, Tally } from "./measure.ts";
-import { type Bytes, givingBack } from "./stage.ts";
+import { type Digest, Digester } from "./measure.ts";
+import { type Bytes, releaseAfterUse } from "./stage.ts";
 
 export interface ChannelOptions {
   /** Where the other side runs, for messages: "on the old host". */
-  readonly there: string;
+  readonly peerLocation: string;
   /** Milliseconds without any data from the other side after which waiting for it fails. */
-  readonly patience?: number;
+  readonly timeout?: number;
   /** Milliseconds of own silence after which a keep-alive frame is sent. */
-  readonly every?: number;
+  readonly keepAliveInterval?: number;
 }
 
-const PATIENCE = 120_000;
-const EVERY = 15_000;
+const TIMEOUT = 120_000;
+const KEEP_ALIVE_INTERVAL = 15_000;
 
 /** Bytes of a stream that are sent in one frame. */
-const AT_ONCE = 256 * 1024;
+const BLOCK_SIZE = 256 * 1024;
 
 /**
  * A connection between two synlift processes. It carries JSON messages and byte streams; each stream ends with
@@ -34,49 +34,49 @@ export class Channel {
   #silent = true;
   #heard = false;
 
-  private constructor(peer: Peer, { there, patience = PATIENCE, every = EVERY }: ChannelOptions) {
+  private constructor(peer: Peer, { peerLocation, timeout = TIMEOUT, keepAliveInterval = KEEP_ALIVE_INTERVAL }: ChannelOptions) {
     this.#peer = peer;
-    this.#there = there;
-    this.#patience = patience;
+    this.#there = peerLocation;
+    this.#patience = timeout;
     this.#frames = readFrames(this.#noticing(peer.input));
     this.#timer = setInterval(() => {
       // A write error is reported by the next regular write.
       if (this.#silent) peer.write(encodeFrame("alive")).catch(() => undefined);
       this.#silent = true;
-    }, every);
+    }, keepAliveInterval);
     this.#timer.unref();
   }
 
   /** Sends the first line of the protocol. The caller must call `leave`. */
-  static async begin(peer: Peer, options: ChannelOptions): Promise<Channel> {
+  static async open(peer: Peer, options: ChannelOptions): Promise<Channel> {
     await peer.write(Buffer.from(FIRST_LINE));
     return new Channel(peer, options);
   }
 
   /** Whether any data has arrived from the other side. */
-  get heard(): boolean {
+  get hasReceivedData(): boolean {
     return this.#heard;
   }
 
-  leave(): void {
+  close(): void {
     clearInterval(this.#timer);
   }
 
-  async say(message: object): Promise<void> {
+  async sendMessage(message: object): Promise<void> {
     await this.#write(encodeFrame("message", Buffer.from(JSON.stringify(message))));
   }
 
   /**
    * Sends a stream. The end frame is sent only after the source and `last` have succeeded; `last` may send messages.
    */
-  async send(source: Bytes, last: () => Promise<void> = () => Promise.resolve()): Promise<Measure> {
-    const tally = new Tally();
+  async sendStream(source: Bytes, last: () => Promise<void> = () => Promise.resolve()): Promise<Digest> {
+    const tally = new Digester();
     // Many small frames would cost both sides more than the data itself.
-    for await (const block of givingBack(blocks(givingBack(source), AT_ONCE))) {
+    for await (const block of releaseAfterUse(blocks(releaseAfterUse(source), BLOCK_SIZE))) {
       tally.add(block);
       const frame = encodeFrame("data", block);
       await this.#write(frame);
-      giveBack(frame);
+      releaseBuffer(frame);
     }
     await last();
     const measure = tally.result();
@@ -85,14 +85,14 @@ export class Channel {
   }
 
   /** Reports an error to the other side, if it is still connected. Never throws. */
-  async fail(error: unknown): Promise<void> {
-    await this.#write(encodeFrame("failure", Buffer.from(JSON.stringify(wordsOf(error))))).catch(
+  async sendError(error: unknown): Promise<void> {
+    await this.#write(encodeFrame("failure", Buffer.from(JSON.stringify(errorFields(error))))).catch(
       () => undefined,
     );
   }
 
   /** The next message. Throws `connection-failed`, or the error that the other side reported. */
-  async hear(): Promise<unknown> {
+  async receiveMessage(): Promise<unknown> {
     const frame = await this.#next();
     if (!frame) throw this.#gone();
     if (frame.kind !== "message") throw this.#unexpected(frame);
@@ -100,7 +100,7 @@ export class Channel {
   }
 
   /** As `hear`, but returns undefined when the other side has closed the connection. */
-  async hearOrEnd(): Promise<unknown> {
+  async receiveMessageOrEnd(): Promise<unknown> {
     const frame = await this.#next();
     if (!frame) return undefined;
     if (frame.kind !== "message") throw this.#unexpected(frame);
@@ -108,10 +108,10 @@ export class Channel {
   }
 
   /** The next stream. It ends without an error only if it arrived completely; `heard` is called with messages in between. */
-  async *receive(
+  async *receiveStream(
     heard: (message: unknown) => Promise<void> = () => Promise.reject(this.#odd("a message in a stream")),
   ): Bytes {
-    const tally = new Tally();
+    const tally = new Digester();
     for (;;) {
       const frame = await this.#next();
       if (!frame) throw this.#gone();
@@ -120,7 +120,7 @@ export class Channel {
         yield frame.bytes;
       } else if (frame.kind === "message") await heard(this.#parsed(frame));
       else if (frame.kind === "end") {
-        const said = this.#parsed(frame) as Partial<Measure> | null;
+        const said = this.#parsed(frame) as Partial<Digest> | null;
         const { size, sha256 } = tally.result();
         if (said?.size !== size || said.sha256 !== sha256)
           throw this.#odd(`${size} bytes, which do not match the size and hash that it announced`);
@@ -144,7 +144,7 @@ export class Channel {
   /** The next frame other than a keep-alive; undefined when the other side has closed the connection. */
   async #next(): Promise<Frame | undefined> {
     for (;;) {
-      const next = await inTime(this.#frames.next(), this.#patience, () => this.#silentTooLong());
+      const next = await withTimeout(this.#frames.next(), this.#patience, () => this.#silentTooLong());
       if (next.done === true) return undefined;
       if (next.value.kind === "failure") throw this.#told(this.#parsed(next.value));
       if (next.value.kind !== "alive") return next.value;
@@ -188,7 +188,7 @@ export class Channel {
     });
 }
 
-async function inTime<T>(promise: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
+async function withTimeout<T>(promise: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
@@ -203,7 +203,7 @@ async function inTime<T>(promise: Promise<T>, milliseconds: number, late: () => 
 }
 
 /** The message of an unexpected error is not sent: it may contain secrets. */
-function wordsOf(error: unknown): { code: string; message: string; hint?: string | undefined } {
+function errorFields(error: unknown): { code: string; message: string; hint?: string | undefined } {
   if (error instanceof MigrationError)
     return {
       ...{ code: error.code, message: error.message.slice(0, 8000) },

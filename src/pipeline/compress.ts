@@ -2,8 +2,8 @@ import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { crc32, createGunzip, gzip, type ZlibOptions } from "node:zlib";
 import { MigrationError } from "../errors.ts";
-import { adopt, giveBack, lend } from "../system/memory.ts";
-import { type Bytes, givingBack, type Stage } from "./stage.ts";
+import { adoptBuffer, releaseBuffer, allocateBuffer } from "../system/memory.ts";
+import { type Bytes, releaseAfterUse, type ByteTransform } from "./stage.ts";
 
 const gzipMember = promisify(gzip);
 
@@ -17,16 +17,16 @@ const OUTPUT_SIZE = 512 * 1024;
  * Compresses to gzip, in members that are compressed in parallel on all cores.
  * Level 0 stores without compression, for data that is compressed already, such as media. Releases the input buffers.
  */
-export function compress(level: number, cores: number): Stage {
+export function compress(level: number, cores: number): ByteTransform {
   return level === 0 ? store : deflate(level, cores);
 }
 
-function deflate(level: number, cores: number): Stage {
-  const memberOf = (block: Uint8Array) => pressed(block, { level, memLevel: 9, chunkSize: OUTPUT_SIZE });
+function deflate(level: number, cores: number): ByteTransform {
+  const memberOf = (block: Uint8Array) => compressBlock(block, { level, memLevel: 9, chunkSize: OUTPUT_SIZE });
   return async function* (source) {
     const inFlight: Promise<Uint8Array>[] = [];
     let any = false;
-    for await (const block of blocks(givingBack(source), MEMBER_SIZE)) {
+    for await (const block of blocks(releaseAfterUse(source), MEMBER_SIZE)) {
       any = true;
       const member = memberOf(block);
       // It is awaited later, in order; until then a rejection must not count as unhandled.
@@ -40,11 +40,11 @@ function deflate(level: number, cores: number): Stage {
 }
 
 /** Releases the block. */
-async function pressed(block: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
+async function compressBlock(block: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
   const member = await gzipMember(block, options);
-  giveBack(block);
+  releaseBuffer(block);
   // Only a buffer of its own may be adopted: small results may share one with others.
-  return member.buffer.byteLength === OUTPUT_SIZE ? adopt(member) : member;
+  return member.buffer.byteLength === OUTPUT_SIZE ? adoptBuffer(member) : member;
 }
 
 /** RFC 1952, 2.3: deflate, no flags, no time, unknown operating system. */
@@ -55,15 +55,15 @@ const LONGEST_STORED = 65_535;
 const STORED_HEADER = 5;
 
 /** Stored blocks that are passed on together. */
-const AT_ONCE = 16;
+const BLOCKS_PER_GROUP = 16;
 
 /** One member of stored blocks, without compression. */
-const store: Stage = async function* (source) {
+const store: ByteTransform = async function* (source) {
   let sum = 0;
   let size = 0;
   let group = new StoredBlocks();
   yield HEADER;
-  for await (let chunk of givingBack(source)) {
+  for await (let chunk of releaseAfterUse(source)) {
     sum = crc32(chunk, sum);
     size = (size + chunk.length) % 2 ** 32;
     while (chunk.length > 0) {
@@ -85,7 +85,7 @@ export const storedSize = (bytes: number): number =>
 
 /** A group of stored blocks that is being filled: each byte is copied once, whatever the chunks. */
 class StoredBlocks {
-  #bytes = lend(AT_ONCE * (STORED_HEADER + LONGEST_STORED));
+  #bytes = allocateBuffer(BLOCKS_PER_GROUP * (STORED_HEADER + LONGEST_STORED));
   #used = 0;
   /** Bytes in the last block. */
   #inLast = 0;
@@ -126,7 +126,7 @@ function storedHeader(length: number, last: boolean): Buffer {
 }
 
 /** Reverses `compress`, and reads any other gzip file. Throws `bundle-damaged` when it is truncated or corrupt. */
-export const decompress: Stage = async function* (source) {
+export const decompress: ByteTransform = async function* (source) {
   const gunzip = createGunzip({ chunkSize: 1024 * 1024 });
   let sourceError: { error: unknown } | undefined;
   let letGo: Promise<void> | undefined;
@@ -167,7 +167,7 @@ export function damagedGzip(error: unknown): unknown {
  * Passes a gzip file on and reports its last 8 bytes: CRC-32 and size of the content of its last member (RFC 1952,
  * 2.3.1). Called once, after the last byte.
  */
-export function gzipEnd(report: (end: Uint8Array) => void): Stage {
+export function gzipEnd(report: (end: Uint8Array) => void): ByteTransform {
   return async function* (source) {
     let end: Uint8Array = new Uint8Array();
     for await (const chunk of source) {
@@ -187,7 +187,7 @@ export async function* blocks(source: Bytes, size: number): Bytes {
   let used = 0;
   for await (let chunk of source) {
     while (chunk.length > 0) {
-      block ??= lend(size);
+      block ??= allocateBuffer(size);
       const taken = chunk.subarray(0, size - used);
       block.set(taken, used);
       used += taken.length;

@@ -2,7 +2,7 @@ import type { Gpg, Output } from "../system/programs/programs.ts";
 import type { Bytes } from "./stage.ts";
 
 /** What is needed to encrypt and decrypt a bundle. */
-export interface Lock {
+export interface EncryptionKeys {
   readonly gpg: Gpg;
   /** Decrypts the bundle. With a secret key in gpg's home it may be left out, or be the passphrase of that key. */
   readonly passphrase: string | undefined;
@@ -24,7 +24,7 @@ export function encryptWith({
   passphrase,
   recipients = [],
   isRandom = false,
-}: Lock): (source: Bytes) => Output {
+}: EncryptionKeys): (source: Bytes) => Output {
   const args = [
     "--compress-algo",
     "none",
@@ -43,7 +43,7 @@ export function encryptWith({
  * Reverses `encryptWith`. gpg verifies integrity only at the end: do not trust any byte before the stream has ended.
  * Throws `passphrase-wrong`, `secret-key-unusable`, or `program-failed` when the message is damaged.
  */
-export function decryptWith({ gpg, passphrase }: Lock): (source: Bytes) => Output {
+export function decryptWith({ gpg, passphrase }: EncryptionKeys): (source: Bytes) => Output {
   return (source) => gpg(["--decrypt"], passphrase, source);
 }
 

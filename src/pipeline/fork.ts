@@ -1,14 +1,14 @@
-import { share } from "../system/memory.ts";
+import { shareBuffer } from "../system/memory.ts";
 import type { Bytes } from "./stage.ts";
 
 /** Chunks that the slower reader may lag behind. */
-const AHEAD = 2;
+const MAX_LAG = 2;
 
 /**
  * Passes one source to two readers, each of which gets all of it. The source is read once, and only after both readers
  * have begun or left. The faster reader waits for the slower one. An error of the source is thrown to both.
  */
-export class Fork {
+export class Tee {
   readonly #source: AsyncIterator<Uint8Array>;
   /** A view of each chunk for each reader. */
   readonly #chunks: (readonly [Uint8Array, Uint8Array])[] = [];
@@ -44,12 +44,12 @@ export class Fork {
         else await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
     } finally {
-      await this.leave(reader);
+      await this.detach(reader);
     }
   }
 
   /** Detaches a reader; the other continues alone. When both have left, the source is closed. May be called twice. */
-  async leave(reader: 0 | 1): Promise<void> {
+  async detach(reader: 0 | 1): Promise<void> {
     if (this.#taken[reader] === Infinity) return;
     this.#taken[reader] = Infinity;
     this.#forget();
@@ -63,7 +63,7 @@ export class Fork {
   }
 
   get #mayPull(): boolean {
-    return !this.#pulling && this.#chunks.length < AHEAD && this.#taken.every((taken) => taken !== undefined);
+    return !this.#pulling && this.#chunks.length < MAX_LAG && this.#taken.every((taken) => taken !== undefined);
   }
 
   async #pull(): Promise<void> {
@@ -71,7 +71,7 @@ export class Fork {
     try {
       const result = await this.#source.next();
       if (result.done === true) this.#ended = true;
-      else this.#chunks.push(this.#isRead ? share(result.value) : [result.value, result.value]);
+      else this.#chunks.push(this.#isRead ? shareBuffer(result.value) : [result.value, result.value]);
     } catch (error) {
       this.#ended = true;
       this.#failure = { error };

@@ -1,5 +1,5 @@
 import { MigrationError } from "../errors.ts";
-import { lend } from "../system/memory.ts";
+import { allocateBuffer } from "../system/memory.ts";
 import type { Bytes } from "./stage.ts";
 
 /**
@@ -31,7 +31,7 @@ export interface Frame {
   readonly bytes: Uint8Array;
 }
 
-const HEAD = 5;
+const HEADER_SIZE = 5;
 
 /** One frame, or for data as many as are needed. Throws a RangeError when another kind is too long. */
 export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array()): Uint8Array {
@@ -43,10 +43,10 @@ export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array(
     return Buffer.concat(pieces);
   }
   if (bytes.length > limit) throw new RangeError(`a ${kind} of ${bytes.length} bytes is too long`);
-  const frame = kind === "data" ? lend(HEAD + bytes.length) : Buffer.allocUnsafe(HEAD + bytes.length);
+  const frame = kind === "data" ? allocateBuffer(HEADER_SIZE + bytes.length) : Buffer.allocUnsafe(HEADER_SIZE + bytes.length);
   frame.writeUInt8(KINDS[kind], 0);
   frame.writeUInt32BE(bytes.length, 1);
-  frame.set(bytes, HEAD);
+  frame.set(bytes, HEADER_SIZE);
   return frame;
 }
 
@@ -55,10 +55,10 @@ export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array(
  * Throws `connection-failed` for anything that is not a frame, and for a truncated frame.
  */
 export async function* readFrames(source: Bytes): AsyncGenerator<Frame, void> {
-  const bytes = new Reader(source);
+  const bytes = new ByteReader(source);
   await readFirstLine(bytes);
   for (;;) {
-    const head = await bytes.exactly(HEAD);
+    const head = await bytes.exactly(HEADER_SIZE);
     if (!head) return;
     const view = Buffer.from(head.buffer, head.byteOffset, head.length);
     const [code, length] = [view.readUInt8(0), view.readUInt32BE(1)];
@@ -70,7 +70,7 @@ export async function* readFrames(source: Bytes): AsyncGenerator<Frame, void> {
   }
 }
 
-async function* pieces(bytes: Reader, length: number): AsyncGenerator<Frame, void> {
+async function* pieces(bytes: ByteReader, length: number): AsyncGenerator<Frame, void> {
   for (let left = length; left > 0;) {
     const piece = (await bytes.some(left)) ?? cutOff();
     left -= piece.length;
@@ -79,7 +79,7 @@ async function* pieces(bytes: Reader, length: number): AsyncGenerator<Frame, voi
 }
 
 /** A login shell may print something first. The error quotes it, so that the user can find where it comes from. */
-async function readFirstLine(bytes: Reader): Promise<void> {
+async function readFirstLine(bytes: ByteReader): Promise<void> {
   const expected = Buffer.from(FIRST_LINE);
   const seen: Uint8Array[] = [];
   let size = 0;
@@ -98,7 +98,7 @@ async function readFirstLine(bytes: Reader): Promise<void> {
   throw garbled(JSON.stringify(words.split("\n", 1)[0]!.slice(0, 120)));
 }
 
-class Reader {
+class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #held: Uint8Array = new Uint8Array();
 

@@ -1,17 +1,17 @@
 import { MigrationError } from "../errors.ts";
-import type { Call, Output, Programs } from "../system/programs/programs.ts";
-import type { Bytes, Stage } from "./stage.ts";
+import type { ProgramCall, Output, Programs } from "../system/programs/programs.ts";
+import type { Bytes, ByteTransform } from "./stage.ts";
 
 /** A program that compresses faster than zlib in Node. */
 export interface GzipProgram {
   readonly name: "igzip" | "pigz";
   /** Compresses to gzip. Connected by pipes to the programs before and after it: see `Programs.through`. */
-  readonly compress: Stage;
+  readonly compress: ByteTransform;
   /** Decompresses, where that is faster too; connected in the same way. Throws `bundle-damaged` for corrupt data. */
-  readonly decompress?: Unpack | undefined;
+  readonly decompress?: Decompressor | undefined;
 }
 
-export type Unpack = (source: Bytes) => Output;
+export type Decompressor = (source: Bytes) => Output;
 
 /** The Debian package of the fastest of these programs. */
 export const IGZIP_PACKAGE = "isal";
@@ -29,19 +29,19 @@ export async function gzipProgram(programs: Programs, cores: number): Promise<Gz
     if ((await programs.find(name)) === undefined) continue;
     return {
       name,
-      compress: (source) => programs.through({ name, args }, source),
-      decompress: name === "igzip" ? (source) => programs.through(UNPACK, source) : undefined,
+      compress: (source) => programs.pipe({ name, args }, source),
+      decompress: name === "igzip" ? (source) => programs.pipe(IGZIP_DECOMPRESS, source) : undefined,
     };
   }
   return undefined;
 }
 
 /** 560 MB of a dump in 0.5 s, where zlib takes 2.0 s. It verifies the checksum and the size at the end, too. */
-const UNPACK: Call = {
+const IGZIP_DECOMPRESS: ProgramCall = {
   name: "igzip",
   args: ["--decompress", "--stdout"],
-  cannotWrite: "while writing to file",
-  explain: (failure) =>
+  writeErrorText: "while writing to file",
+  mapError: (failure) =>
     SAYS_DAMAGED.test(failure.message)
       ? new MigrationError("bundle-damaged", `the compressed data is damaged: ${failure.message}`, {
           cause: failure,

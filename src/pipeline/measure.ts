@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { Stage } from "./stage.ts";
+import type { ByteTransform } from "./stage.ts";
 
-export interface Measure {
+export interface Digest {
   /** Bytes. */
   readonly size: number;
   /** Lower-case hex. */
@@ -14,9 +14,9 @@ export interface Measure {
  * `report` is called once, after the last byte. If the stream fails it is not called,
  * so an incomplete part cannot get into the manifest.
  */
-export function measure(report: (seen: Measure) => void): Stage {
+export function reportDigest(report: (seen: Digest) => void): ByteTransform {
   return async function* (source) {
-    const tally = new Tally();
+    const tally = new Digester();
     for await (const chunk of source) {
       tally.add(chunk);
       yield chunk;
@@ -26,7 +26,7 @@ export function measure(report: (seen: Measure) => void): Stage {
 }
 
 /** Passes bytes on unchanged and reports the size of each chunk. */
-export function meter(tell: (bytes: number) => void): Stage {
+export function reportBytes(tell: (bytes: number) => void): ByteTransform {
   return async function* (source) {
     for await (const chunk of source) {
       tell(chunk.length);
@@ -36,7 +36,7 @@ export function meter(tell: (bytes: number) => void): Stage {
 }
 
 /** Computes size and hash of chunks that are added one by one. */
-export class Tally {
+export class Digester {
   #hash = createHash("sha256");
   #size = 0;
 
@@ -46,7 +46,7 @@ export class Tally {
   }
 
   /** To be called once, at the end. */
-  result(): Measure {
+  result(): Digest {
     return { size: this.#size, sha256: this.#hash.digest("hex") };
   }
 }

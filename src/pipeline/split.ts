@@ -1,4 +1,4 @@
-import type { Measure } from "./measure.ts";
+import type { Digest } from "./measure.ts";
 import type { Bytes } from "./stage.ts";
 
 /** The suffix that GNU split gives to part number `index`, from 0: aa … yz, then zaaa … zyzz, then zzaaaa …. */
@@ -55,11 +55,11 @@ export async function splitInto(
 }
 
 /** A part as the manifest names it. */
-export interface Part extends Measure {
+export interface Part extends Digest {
   readonly name: string;
 }
 
 /** Reverses `splitInto`: concatenates the parts. */
-export async function* joined(parts: Iterable<Bytes>): Bytes {
+export async function* concatenate(parts: Iterable<Bytes>): Bytes {
   for (const part of parts) yield* part;
 }

@@ -1,13 +1,13 @@
 import type { Bytes } from "../system/bytes.ts";
-import { giveBack } from "../system/memory.ts";
+import { releaseBuffer } from "../system/memory.ts";
 
 export type { Bytes };
 
 /** A transformation of a byte stream. On an error it throws; it never just ends early. */
-export type Stage = (source: Bytes) => Bytes;
+export type ByteTransform = (source: Bytes) => Bytes;
 
 /** Composes transformations, first to last, into one. */
-export function through(...stages: Stage[]): Stage {
+export function compose(...stages: ByteTransform[]): ByteTransform {
   return (source) => stages.reduce((bytes, stage) => stage(bytes), source);
 }
 
@@ -15,10 +15,10 @@ export function through(...stages: Stage[]): Stage {
  * Passes chunks on and releases each of them when the next is requested. A reader must not use a chunk after that, and
  * the source must not keep one. See `giveBack`.
  */
-export const givingBack: Stage = async function* (source) {
+export const releaseAfterUse: ByteTransform = async function* (source) {
   for await (const chunk of source) {
     yield chunk;
-    giveBack(chunk);
+    releaseBuffer(chunk);
   }
 };
 

@@ -1,7 +1,7 @@
 import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
 import { MigrationError } from "../errors.ts";
-import type { Bytes, Stage } from "./stage.ts";
+import type { Bytes, ByteTransform } from "./stage.ts";
 
 /** A regular file to be added to an archive. */
 export interface TarEntry {
@@ -16,7 +16,7 @@ export interface TarEntry {
 }
 
 /** An entry of an archive. Read `content`, or skip it by requesting the next entry. */
-export interface Unpacked {
+export interface ExtractedEntry {
   readonly name: string;
   readonly kind: "file" | "folder" | "other";
   readonly size: number;
@@ -95,12 +95,12 @@ function drained(sink: NodeJS.EventEmitter): Promise<void> {
 }
 
 /** Reverses `packTar`, and reads archives of other tar programs. Throws `bundle-damaged` when truncated or corrupt. */
-export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
+export async function* unpackTar(source: Bytes): AsyncIterable<ExtractedEntry> {
   const extract = tar.extract();
   let sourceError: { error: unknown } | undefined;
   const watched = async function* (): Bytes {
     try {
-      yield* wholeTar(source);
+      yield* checkTarEnd(source);
     } catch (error) {
       sourceError = { error };
       throw error;
@@ -147,7 +147,7 @@ export async function* unpackTar(source: Bytes): AsyncIterable<Unpacked> {
 }
 
 /** tar(5): an archive consists of blocks of 512 bytes and ends with two blocks of zeros. Passes bytes on, and throws `bundle-damaged` when that end is missing. */
-export const wholeTar: Stage = async function* (source) {
+export const checkTarEnd: ByteTransform = async function* (source) {
   let tail: Uint8Array = new Uint8Array();
   let size = 0;
   for await (const chunk of source) {
@@ -156,11 +156,11 @@ export const wholeTar: Stage = async function* (source) {
     tail = Uint8Array.from((chunk.length >= 1024 ? chunk : Buffer.concat([tail, chunk])).subarray(-1024));
     yield chunk;
   }
-  mustEndTar(size, tail);
+  assertTarEnd(size, tail);
 };
 
 /** Throws `bundle-damaged` for an incomplete archive, given its size and at least its last 1,024 bytes. */
-export function mustEndTar(size: number, tail: Uint8Array): void {
+export function assertTarEnd(size: number, tail: Uint8Array): void {
   const end = tail.subarray(-1024);
   if (size % 512 === 0 && end.length === 1024 && end.every((byte) => byte === 0)) return;
   throw new MigrationError("bundle-damaged", "the archive ends too early: its end mark is missing");

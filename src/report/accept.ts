@@ -1,6 +1,6 @@
 import { MigrationError } from "../errors.ts";
-import { shellWord } from "../system/shell-word.ts";
-import { type Finding, worst } from "./finding.ts";
+import { quoteShellWord } from "../system/shell-word.ts";
+import { type Finding, worstLevel } from "./finding.ts";
 
 /** Turns accepted warnings into notes, by id. An id that matches no warning is reported in a note. */
 export function acceptWarnings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
@@ -30,8 +30,8 @@ export function acceptWarnings(findings: readonly Finding[], accepted: readonly 
 }
 
 /** The error for findings that are blockers or unaccepted warnings: `found-blockers` or `found-warnings`; else undefined. */
-export function lookFailure(findings: readonly Finding[]): MigrationError | undefined {
-  const level = worst(findings);
+export function failureForFindings(findings: readonly Finding[]): MigrationError | undefined {
+  const level = worstLevel(findings);
   if (level !== "warning" && level !== "blocker") return undefined;
   const ids = [...new Set(findings.filter((finding) => finding.level === level).map(({ id }) => id))];
   return level === "blocker"
@@ -39,6 +39,6 @@ export function lookFailure(findings: readonly Finding[]): MigrationError | unde
         hint: "resolve each of them as its hint says, then run the same command again",
       })
     : new MigrationError("found-warnings", `there are warnings that are not accepted: ${ids.join(", ")}`, {
-        hint: `follow the hints, or accept the warnings: ${ids.map((id) => `--accept ${shellWord(id)}`).join(" ")}`,
+        hint: `follow the hints, or accept the warnings: ${ids.map((id) => `--accept ${quoteShellWord(id)}`).join(" ")}`,
       });
 }

@@ -1,7 +1,7 @@
-import { clean, fit, pad, widthOf } from "./cells.ts";
+import { escapeControls, truncate, pad, widthOf } from "./cells.ts";
 import { paint } from "./colour.ts";
-import { timeWords } from "./progress-words.ts";
-import type { RunningWork } from "./running-works.ts";
+import { describeTimeLeft } from "./progress-words.ts";
+import type { RunningTask } from "./running-works.ts";
 import { formatAmount, formatRate, formatShare, percentOf } from "./units.ts";
 
 /** A line as it was drawn, with its width in terminal cells, without colour codes. */
@@ -14,7 +14,7 @@ export interface DrawnLine {
  * One line for each task, in columns, none wider than `width`. Name and progress are always shown; a narrow terminal
  * shows fewer of the other columns.
  */
-export function barLines(works: readonly RunningWork[], width: number, colour: boolean): DrawnLine[] {
+export function barLines(works: readonly RunningTask[], width: number, colour: boolean): DrawnLine[] {
   const rows = works.map(rowOf);
   const layout = LAYOUTS.find((columns) => neededBy(columns, rows, width) <= width) ?? LAYOUTS.at(-1)!;
   const barWidth = Math.min(BAR.most, BAR.least + width - neededBy(layout, rows, width));
@@ -24,12 +24,12 @@ export function barLines(works: readonly RunningWork[], width: number, colour: b
       if (column === "bar") return barOf(row.fraction, barWidth);
       const room = widthIn(column, layout, rows, width);
       return column === "label"
-        ? pad(fit(row.label, room), room)
+        ? pad(truncate(row.label, room), room)
         : pad(textIn(column, row, layout), room, "left");
     });
     const plain = cells.join(GAP);
     // What still doesn't fit is truncated, without colour: truncating a colour code would leave it switched on.
-    if (widthOf(plain) > width) return { text: fit(plain, width), cells: widthOf(fit(plain, width)) };
+    if (widthOf(plain) > width) return { text: truncate(plain, width), cells: widthOf(truncate(plain, width)) };
     const painted = cells.map((cell, index) =>
       layout[index] === "bar" ? paint(cell, "cyan", colour) : cell,
     );
@@ -61,18 +61,18 @@ interface Row extends Readonly<Record<Exclude<Column, "bar">, string>> {
   readonly fraction: number | undefined;
 }
 
-function rowOf(running: RunningWork): Row {
+function rowOf(running: RunningTask): Row {
   const { label, unit, total } = running.work;
   const { done, rate } = running;
   const percent = percentOf(done, total);
   const known = percent !== undefined && total !== undefined;
   return {
-    label: clean(label),
+    label: escapeControls(label),
     fraction: !known ? undefined : total === 0 ? 1 : done / total,
     far: known ? `${percent}%` : "",
     amount: known ? formatShare(done, total, unit) : formatAmount(done, unit),
     rate: formatRate(rate, unit),
-    left: timeWords(running),
+    left: describeTimeLeft(running),
   };
 }
 

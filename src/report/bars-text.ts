@@ -1,18 +1,18 @@
-import { clean, fit, pad, widthOf } from "./cells.ts";
+import { escapeControls, truncate, pad, widthOf } from "./cells.ts";
 import { paint } from "./colour.ts";
 import type { BarRow } from "./page.ts";
-import type { Look } from "./text.ts";
+import type { DisplayOptions } from "./text.ts";
 
 /**
  * Horizontal bars of "#" beside their labels and values, a line each, none wider than `look.columns` (of at least 20).
  * Long labels end in an ellipsis. On a narrow terminal the bars are left out, but not the values.
  */
-export function barsText(rows: readonly BarRow[], look: Look): string {
+export function barsText(rows: readonly BarRow[], look: DisplayOptions): string {
   const width = Math.min(100, Math.max(20, look.columns));
   const shown = rows.map(({ label, value, text }) => ({
-    label: clean(label),
+    label: escapeControls(label),
     value: Number.isFinite(value) && value > 0 ? value : 0,
-    text: clean(text),
+    text: escapeControls(text),
   }));
   const greatest = Math.max(0, ...shown.map(({ value }) => value));
   const texts = widest(
@@ -27,7 +27,7 @@ export function barsText(rows: readonly BarRow[], look: Look): string {
   const room = Math.min(BAR.most, width - labels - texts - 2 * GAP.length);
   return shown
     .map(({ label, value, text }) => {
-      const words = `${pad(fit(label, labels), labels)}${GAP}${pad(fit(text, texts), texts, "left")}`;
+      const words = `${pad(truncate(label, labels), labels)}${GAP}${pad(truncate(text, texts), texts, "left")}`;
       if (room < BAR.least || value === 0) return `${words.trimEnd()}\n`;
       // A small value is still visible.
       const length = Math.max(1, Math.round((value / greatest) * room));

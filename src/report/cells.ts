@@ -2,7 +2,7 @@
  * Makes untrusted text safe to show: on one line, without control characters and characters that change the
  * writing direction. They are replaced with visible escapes.
  */
-export function clean(text: string): string {
+export function escapeControls(text: string): string {
   return text
     .replace(/[\t\n\r]+/g, " ")
     .replace(COMMANDING, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
@@ -17,7 +17,7 @@ export function widthOf(text: string): number {
 }
 
 /** Truncates a text to at most `width` cells, with an ellipsis. */
-export function fit(text: string, width: number): string {
+export function truncate(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   let kept = "";
   let left = width - 1;

@@ -19,7 +19,7 @@ export interface Finding {
 const ORDER: readonly Level[] = ["ok", "note", "warning", "blocker"];
 
 /** The most severe level among the findings; "ok" when there are none. */
-export function worst(findings: readonly Finding[]): Level {
+export function worstLevel(findings: readonly Finding[]): Level {
   return findings.reduce<Level>(
     (level, finding) => (ORDER.indexOf(finding.level) > ORDER.indexOf(level) ? finding.level : level),
     "ok",

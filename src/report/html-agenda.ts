@@ -1,19 +1,19 @@
 import { noteLine } from "./html-figures.ts";
 import { Markup, markup } from "./markup.ts";
-import type { Agenda, Moment } from "./page.ts";
+import type { Runbook, RunbookStep } from "./page.ts";
 
 /** What to do and when, as steps on a timeline, with commands to copy. */
-export function agendaFigure({ title, note, moments }: Agenda): Markup {
-  const hasCommands = moments.some(({ commands = [] }) => commands.length > 0);
+export function runbookFigure({ title, note, steps }: Runbook): Markup {
+  const hasCommands = steps.some(({ commands = [] }) => commands.length > 0);
   return markup`<section class="agenda">
 <div class="heading"><h2 dir="auto">${title}</h2></div>
 ${noteLine(note)}${hasCommands && markup`<p class="remark on-screen">A click on a command selects all of it.</p>\n`}<ol class="moments">
-${moments.map(momentItem)}</ol>
+${steps.map(momentItem)}</ol>
 </section>
 `;
 }
 
-function momentItem({ when, title, where, text, commands = [], tone }: Moment): Markup {
+function momentItem({ when, title, where, text, commands = [], tone }: RunbookStep): Markup {
   const time = when !== undefined && markup`<p class="when" dir="auto">${when}</p>\n`;
   const chip = tone && markup` <span class="chip">${TONES[tone]}</span>`;
   const place = where !== undefined && markup`<p class="where" dir="auto">${where}</p>\n`;
@@ -41,7 +41,7 @@ function wordMarkup(word: string): string {
   return `<span>${parts.join("<wbr>")}</span>`;
 }
 
-const TONES: Readonly<Record<NonNullable<Moment["tone"]>, string>> = {
+const TONES: Readonly<Record<NonNullable<RunbookStep["tone"]>, string>> = {
   now: "can be done now",
   outage: "outage",
   "no-return": "point of no return",

@@ -1,11 +1,11 @@
-import { clean, fit } from "./cells.ts";
-import { noteLine, sane } from "./html-figures.ts";
+import { escapeControls, truncate } from "./cells.ts";
+import { noteLine, toDrawable } from "./html-figures.ts";
 import { type Markup, markup } from "./markup.ts";
 import type { Column, Columns } from "./page.ts";
 
 /** Columns over time, relative to the tallest. The numbers are in a table below, which is also accessible. */
 export function columnsFigure({ title, note, series, columns }: Columns): Markup {
-  const heights = columns.map(({ values }) => values.reduce((sum, { value }) => sum + sane(value), 0));
+  const heights = columns.map(({ values }) => values.reduce((sum, { value }) => sum + toDrawable(value), 0));
   const tallest = Math.max(0, ...heights);
   const legend = series.map(
     (name, index) =>
@@ -33,10 +33,10 @@ const sideOf = (index: number, count: number) => {
 
 function columnMarkup({ values, total }: Column, share: number, side: string | false): Markup {
   const parts = values.map(({ value }, index) => {
-    const kind = sane(value) > 0 ? "some " : "";
-    return markup`<span class="${kind}series-${index}" style="flex-grow:${sane(value)}"></span>`;
+    const kind = toDrawable(value) > 0 ? "some " : "";
+    return markup`<span class="${kind}series-${index}" style="flex-grow:${toDrawable(value)}"></span>`;
   });
-  const text = fit(clean(total ?? values.map((amount) => amount.text).join(" + ")), VALUE_CELLS);
+  const text = truncate(escapeControls(total ?? values.map((amount) => amount.text).join(" + ")), VALUE_CELLS);
   const kind = side === false ? "" : ` ${side}`;
   // HTML order is from top to bottom, while the series are listed from bottom to top.
   return markup`<span class="column${kind}"><span class="value">${text}</span><span class="stack" style="--share:${share.toFixed(4)}">${parts.toReversed()}</span></span>\n`;
@@ -51,7 +51,7 @@ function ticks(columns: readonly Column[]): Markup[] {
       if (index % step !== 0 || (index > 0 && room * 2 <= step)) return [];
       const kind = step === 1 ? "centred" : "spread";
       return [
-        markup`<span class="tick ${size} ${kind}" style="grid-column:${index + 1}/span ${room}">${fit(clean(label), LABEL_CELLS)}</span>\n`,
+        markup`<span class="tick ${size} ${kind}" style="grid-column:${index + 1}/span ${room}">${truncate(escapeControls(label), LABEL_CELLS)}</span>\n`,
       ];
     });
   });

@@ -4,9 +4,9 @@ import { formatDuration } from "./units.ts";
 
 /** Horizontal bars relative to the greatest value, each with its value as text. */
 export function barsFigure({ title, note, rows }: Bars): Markup {
-  const greatest = Math.max(0, ...rows.map(({ value }) => sane(value)));
+  const greatest = Math.max(0, ...rows.map(({ value }) => toDrawable(value)));
   const items = rows.map(({ label, value, text }) => {
-    const share = greatest > 0 ? (sane(value) / greatest) * 100 : 0;
+    const share = greatest > 0 ? (toDrawable(value) / greatest) * 100 : 0;
     // A small value still has a visible bar.
     const kind = share > 0 ? "fill some" : "fill";
     const fill = markup`<span class="${kind}" style="width:${share.toFixed(2)}%"></span>`;
@@ -43,7 +43,7 @@ ${parts}${noteLine(note)}</section>
 function stagesBar(stages: readonly Stage[], first: number): Markup {
   const total = sumOf(stages);
   const segments = stages.map(({ seconds }, index) => {
-    const share = total > 0 ? (sane(seconds) / total) * 100 : 0;
+    const share = total > 0 ? (toDrawable(seconds) / total) * 100 : 0;
     const number = share >= LEGIBLE && markup`${first + index + 1}`;
     return markup`<span class="${hue(index)}" style="flex-grow:${share.toFixed(2)}">${number}</span>`;
   });
@@ -63,9 +63,9 @@ export const noteLine = (note: string | undefined) =>
   note !== undefined && markup`<p class="remark" dir="auto">${note}</p>\n`;
 
 /** A value that can be drawn: not NaN, infinite or negative. */
-export const sane = (value: number) => (Number.isFinite(value) && value > 0 ? value : 0);
+export const toDrawable = (value: number) => (Number.isFinite(value) && value > 0 ? value : 0);
 
-const sumOf = (stages: readonly Stage[]) => stages.reduce((sum, { seconds }) => sum + sane(seconds), 0);
+const sumOf = (stages: readonly Stage[]) => stages.reduce((sum, { seconds }) => sum + toDrawable(seconds), 0);
 const hue = (index: number) => `hue-${index % HUES}`;
 
 /** Percent; a smaller segment has no room for its number on a phone. */

@@ -1,6 +1,6 @@
 import type { Finding, Level } from "./finding.ts";
 import { type Markup, markup } from "./markup.ts";
-import { LEVELS, tallyText } from "./tally.ts";
+import { LEVELS, describeLevelCounts } from "./tally.ts";
 
 /** The most severe first, because the top of a page is seen first. */
 export function findingsSection(findings: readonly Finding[]): Markup {
@@ -8,7 +8,7 @@ export function findingsSection(findings: readonly Finding[]): Markup {
     .map((level) => findings.filter((finding) => finding.level === level))
     .filter((group) => group.length > 0);
   return markup`<section class="findings">
-<div class="heading"><h2>Findings</h2><p>${tallyText(findings)}</p></div>
+<div class="heading"><h2>Findings</h2><p>${describeLevelCounts(findings)}</p></div>
 ${groups.map((group) => levelGroup(group[0]!.level, group))}</section>
 `;
 }

@@ -1,6 +1,6 @@
 import { widthOf } from "./cells.ts";
 import type { Level } from "./finding.ts";
-import { agendaFigure } from "./html-agenda.ts";
+import { runbookFigure } from "./html-agenda.ts";
 import { columnsFigure } from "./html-columns.ts";
 import { barsFigure, timelineFigure } from "./html-figures.ts";
 import { findingsSection, mark } from "./html-findings.ts";
@@ -15,7 +15,7 @@ import type { Fact, Page } from "./page.ts";
  * Problems come before measurements, and actions before statistics.
  */
 export function pageHtml(page: Page): string {
-  const { title, lead, verdict, facts, findings, timeline, agenda, bars, columns = [], foot } = page;
+  const { title, lead, verdict, facts, findings, timeline, runbook, bars, columns = [], footer } = page;
   return markup`<!doctype html>
 <html lang="en">
 <head>
@@ -40,11 +40,11 @@ ${mark(verdict.level)}
 ${facts.length > 0 && factsList(facts)}
 ${findings.length > 0 && findingsSection(findings)}
 ${timeline && timelineFigure(timeline)}
-${agenda && agendaFigure(agenda)}
+${runbook && runbookFigure(runbook)}
 ${columns.map(columnsFigure)}
 ${bars.length > 0 && markup`<div class="figures">\n${bars.map(barsFigure)}</div>`}
 </main>
-<footer><p dir="auto">${foot}</p></footer>
+<footer><p dir="auto">${footer}</p></footer>
 </body>
 </html>
 `.text;

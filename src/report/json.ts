@@ -1,6 +1,6 @@
 import { exitCodeFor, Interrupted, MigrationError } from "../errors.ts";
-import { type Finding, worst } from "./finding.ts";
-import { tally } from "./tally.ts";
+import { type Finding, worstLevel } from "./finding.ts";
+import { countLevels } from "./tally.ts";
 
 /** A JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
@@ -26,8 +26,8 @@ export function resultJson({ command, exitCode, findings, details = {} }: Result
     type: "result" as const,
     command,
     exitCode,
-    level: worst(findings),
-    counts: tally(findings),
+    level: worstLevel(findings),
+    counts: countLevels(findings),
     findings: findings.map(findingJson),
     details,
   };

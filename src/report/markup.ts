@@ -1,4 +1,4 @@
-import { clean } from "./cells.ts";
+import { escapeControls } from "./cells.ts";
 
 /** HTML made by `markup`, in which all untrusted text is escaped. */
 export class Markup {
@@ -29,5 +29,5 @@ function written(piece: Piece): string {
 
 /** Control characters are escaped too: they could change the writing direction of a page. */
 function escaped(text: string): string {
-  return clean(text).replace(/[&<>"'`]/g, (character) => `&#${character.charCodeAt(0)};`);
+  return escapeControls(text).replace(/[&<>"'`]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -10,11 +10,11 @@ export interface Page {
   readonly facts: readonly Fact[];
   readonly findings: readonly Finding[];
   readonly timeline?: Timeline;
-  readonly agenda?: Agenda;
+  readonly runbook?: Runbook;
   readonly bars: readonly Bars[];
   readonly columns?: readonly Columns[];
   /** The footer: which program made this page, and when. */
-  readonly foot: string;
+  readonly footer: string;
 }
 
 export interface Fact {
@@ -76,13 +76,13 @@ export interface Stage {
 }
 
 /** The instructions for a move: what to do and when, in order. */
-export interface Agenda {
+export interface Runbook {
   readonly title: string;
   readonly note?: string;
-  readonly moments: readonly Moment[];
+  readonly steps: readonly RunbookStep[];
 }
 
-export interface Moment {
+export interface RunbookStep {
   /** Formatted: "Tuesday 24 November, 02:00 UTC", "two days before". */
   readonly when?: string;
   readonly title: string;

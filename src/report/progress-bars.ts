@@ -1,9 +1,9 @@
 import { barLines, type DrawnLine } from "./bar-lines.ts";
-import { clean, fit, widthOf, wrap } from "./cells.ts";
+import { escapeControls, truncate, widthOf, wrap } from "./cells.ts";
 import { paint } from "./colour.ts";
 import type { ProgressView, Screen } from "./progress-view.ts";
-import { endWords, outageOverWords, outageWords } from "./progress-words.ts";
-import { RunningWorks } from "./running-works.ts";
+import { describeEnd, describeOutageEnd, describeOutage } from "./progress-words.ts";
+import { RunningTasks } from "./running-works.ts";
 
 /**
  * Progress in a terminal: one line for each running task, redrawn at most ten times a second. Finished tasks, remarks
@@ -12,13 +12,13 @@ import { RunningWorks } from "./running-works.ts";
  * Between calls the cursor is at the start of the line below, so that a killed run leaves a usable prompt. Nothing else
  * may write to the same terminal before `stop`.
  */
-export function progressBars({ write, clock, every, columns, rows, colour }: Screen): ProgressView {
-  const works = new RunningWorks(() => clock.elapsed());
+export function progressBars({ write, clock, repeat, columns, rows, colour }: Screen): ProgressView {
+  const works = new RunningTasks(() => clock.elapsed());
   let drawn: readonly DrawnLine[] = [];
   let drawnAt = -Infinity;
   let outageSince: number | undefined;
   let stopped = false;
-  const stopTimer = every?.(TICK, () => {
+  const stopTimer = repeat?.(TICK, () => {
     if ((works.size > 0 || outageSince !== undefined) && isDue()) draw();
   });
 
@@ -39,14 +39,14 @@ export function progressBars({ write, clock, every, columns, rows, colour }: Scr
     const lines = barLines(running.slice(0, running.length - hidden), width, colour);
     if (hidden > 0) lines.push(plainLine(`… and ${hidden} more`, width));
     if (outageSince !== undefined) {
-      const { text, cells } = plainLine(outageWords(outageSince, clock.now()), width);
+      const { text, cells } = plainLine(describeOutage(outageSince, clock.now()), width);
       lines.push({ text: paint(text, "yellow", colour), cells });
     }
     return lines;
   }
 
-  function keep(sentence: string): void {
-    const [first = "", ...rest] = wrap(clean(sentence), usableWidth());
+  function save(sentence: string): void {
+    const [first = "", ...rest] = wrap(escapeControls(sentence), usableWidth());
     draw([first, ...rest.map((line) => `  ${line}`)]);
   }
 
@@ -64,18 +64,18 @@ export function progressBars({ write, clock, every, columns, rows, colour }: Scr
     },
     end(id) {
       const last = works.end(id);
-      if (last) keep(endWords(last));
+      if (last) save(describeEnd(last));
     },
     remark({ label }, why) {
-      keep(`${label}: ${why}`);
+      save(`${label}: ${why}`);
     },
     note(sentence) {
-      keep(sentence);
+      save(sentence);
     },
     outage(since) {
       const before = outageSince;
       outageSince = since;
-      if (since === undefined && before !== undefined) keep(outageOverWords(before, clock.now()));
+      if (since === undefined && before !== undefined) save(describeOutageEnd(before, clock.now()));
       else if (!stopped) draw();
     },
     stop() {
@@ -101,7 +101,7 @@ function eraseSequence(drawn: readonly DrawnLine[], columns: number): string {
 }
 
 function plainLine(sentence: string, width: number): DrawnLine {
-  const text = fit(sentence, width);
+  const text = truncate(sentence, width);
   return { text, cells: widthOf(text) };
 }
 

@@ -1,10 +1,10 @@
 import { type Json, jsonLine } from "./json.ts";
-import type { Outlet, ProgressView } from "./progress-view.ts";
-import { type RunningWork, RunningWorks } from "./running-works.ts";
+import type { ProgressOutput, ProgressView } from "./progress-view.ts";
+import { type RunningTask, RunningTasks } from "./running-works.ts";
 
 /** Progress for scripts: one JSON object per line, at most one `progress` per second and task. See docs/json.md. */
-export function progressJson({ write, clock }: Outlet): ProgressView {
-  const works = new RunningWorks(() => clock.elapsed());
+export function progressJson({ write, clock }: ProgressOutput): ProgressView {
+  const works = new RunningTasks(() => clock.elapsed());
   const told = new Map<string, number>();
   let outageSince: number | undefined;
   let stopped = false;
@@ -13,7 +13,7 @@ export function progressJson({ write, clock }: Outlet): ProgressView {
     write(jsonLine({ type, time: new Date(clock.now()).toISOString(), ...fields }));
   }
 
-  function tellWork(type: string, running: RunningWork, more: Readonly<Record<string, Json>> = {}): void {
+  function tellWork(type: string, running: RunningTask, more: Readonly<Record<string, Json>> = {}): void {
     told.set(running.work.id, clock.elapsed());
     tell(type, { ...workFields(running), ...more });
   }
@@ -52,7 +52,7 @@ export function progressJson({ write, clock }: Outlet): ProgressView {
   };
 }
 
-function workFields({ work: { id, label, unit, total }, done, rate, remaining }: RunningWork) {
+function workFields({ work: { id, label, unit, total }, done, rate, remaining }: RunningTask) {
   return { id, label, unit, done, total: total ?? null, rate: tidy(rate), remaining: tidy(remaining) };
 }
 

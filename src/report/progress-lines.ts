@@ -1,38 +1,38 @@
-import { clean } from "./cells.ts";
-import type { Outlet, ProgressView } from "./progress-view.ts";
-import { beginWords, endWords, outageOverWords, outageWords, progressWords } from "./progress-words.ts";
-import { RunningWorks } from "./running-works.ts";
+import { escapeControls } from "./cells.ts";
+import type { ProgressOutput, ProgressView } from "./progress-view.ts";
+import { describeBegin, describeEnd, describeOutageEnd, describeOutage, describeProgress } from "./progress-words.ts";
+import { RunningTasks } from "./running-works.ts";
 
 /**
  * Progress for logs and pipes: a line when a task begins, one 10 seconds later and then every 30, and one when it ends.
  * With a timer, a task that hangs is still reported.
  */
-export function progressLines({ write, clock, every }: Outlet): ProgressView {
-  const works = new RunningWorks(() => clock.elapsed());
+export function progressLines({ write, clock, repeat }: ProgressOutput): ProgressView {
+  const works = new RunningTasks(() => clock.elapsed());
   /** When the next line of each task is due. */
   const due = new Map<string, number>();
   let outageSince: number | undefined;
   let stopped = false;
-  const stopTimer = every?.(1000, () => {
+  const stopTimer = repeat?.(1000, () => {
     for (const { work } of works.all()) tellWhenDue(work.id);
   });
 
   const say = (line: string) => {
-    write(`${clean(line)}\n`);
+    write(`${escapeControls(line)}\n`);
   };
 
   function tellWhenDue(id: string): void {
     if (stopped || clock.elapsed() < (due.get(id) ?? Infinity)) return;
     due.set(id, clock.elapsed() + LATER);
-    const outage = outageSince === undefined ? "" : `, ${outageWords(outageSince, clock.now())}`;
-    say(`${progressWords(works.find(id)!)}${outage}`);
+    const outage = outageSince === undefined ? "" : `, ${describeOutage(outageSince, clock.now())}`;
+    say(`${describeProgress(works.find(id)!)}${outage}`);
   }
 
   return {
     begin(work) {
       const running = works.begin(work);
       due.set(work.id, clock.elapsed() + FIRST);
-      if (!stopped) say(beginWords(running));
+      if (!stopped) say(describeBegin(running));
     },
     advance(id, units) {
       if (works.advance(id, units)) tellWhenDue(id);
@@ -40,7 +40,7 @@ export function progressLines({ write, clock, every }: Outlet): ProgressView {
     end(id) {
       const last = works.end(id);
       due.delete(id);
-      if (last) say(endWords(last));
+      if (last) say(describeEnd(last));
     },
     remark({ label }, why) {
       say(`${label}: ${why}`);
@@ -51,8 +51,8 @@ export function progressLines({ write, clock, every }: Outlet): ProgressView {
     outage(since) {
       const before = outageSince;
       outageSince = since;
-      if (since === undefined && before !== undefined) say(outageOverWords(before, clock.now()));
-      if (since !== undefined && before === undefined) say(outageWords(since, clock.now()));
+      if (since === undefined && before !== undefined) say(describeOutageEnd(before, clock.now()));
+      if (since !== undefined && before === undefined) say(describeOutage(since, clock.now()));
     },
     stop() {
       stopped = true;

@@ -10,16 +10,16 @@ export interface ProgressView extends Progress {
 }
 
 /** What a view needs: an output, a clock and a timer. */
-export interface Outlet {
+export interface ProgressOutput {
   /** Never throws. */
   readonly write: (text: string) => void;
   readonly clock: Pick<Machine, "now" | "elapsed">;
   /** Runs `act` repeatedly until the returned function is called. Without it a view is updated only by calls. */
-  readonly every?: (milliseconds: number, act: () => void) => () => void;
+  readonly repeat?: (milliseconds: number, act: () => void) => () => void;
 }
 
 /** An output that can be redrawn. */
-export interface Screen extends Outlet {
+export interface Screen extends ProgressOutput {
   /** Called on every redraw, because the window size may change. */
   readonly columns: () => number;
   /** The height in lines; 24 when unknown. */

@@ -32,7 +32,7 @@ export class Rate {
   /** Seconds until `left` more units are done; undefined in the first five seconds, without progress, and beyond 99 days. */
   remaining(left: number, now: number): number | undefined {
     const rate = this.perSecond(now);
-    if (rate === undefined || now - this.#began < FORESEEN_AFTER) return undefined;
+    if (rate === undefined || now - this.#began < ESTIMATE_AFTER) return undefined;
     // At a rate of 0 this is Infinity or NaN, and neither is between the two.
     const seconds = left / rate;
     return seconds >= 0 && seconds <= LONGEST ? seconds : undefined;
@@ -51,5 +51,5 @@ export class Rate {
 
 const WINDOW = 120;
 const KNOWN_AFTER = 2_000;
-const FORESEEN_AFTER = 5_000;
+const ESTIMATE_AFTER = 5_000;
 const LONGEST = 99 * 24 * 3600;

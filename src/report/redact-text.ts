@@ -1,4 +1,4 @@
-import { type Hidden, isAnyCase, StandIns } from "./stand-ins.ts";
+import { type Redaction, isCaseInsensitive, Placeholders } from "./stand-ins.ts";
 
 /** What else is redacted, in addition to the given names, Matrix ids and addresses. */
 export interface RedactOptions {
@@ -16,13 +16,13 @@ export interface RedactOptions {
  * - With the option `paths`, the user-chosen parts of paths.
  */
 export function textRedactor(
-  hidden: readonly Hidden[],
+  hidden: readonly Redaction[],
   options: RedactOptions = {},
 ): (text: string) => string {
-  const standIns = new StandIns(hidden.filter(({ text }) => text !== ""));
+  const standIns = new Placeholders(hidden.filter(({ text }) => text !== ""));
   const names = namesPattern(hidden);
   const everything = new RegExp(
-    [...LOOKS, ...(options.paths ? [pathPattern(hidden)] : []), ...(names === undefined ? [] : [names])].join(
+    [...PATTERNS, ...(options.paths ? [pathPattern(hidden)] : []), ...(names === undefined ? [] : [names])].join(
       "|",
     ),
     "gu",
@@ -38,7 +38,7 @@ export function textRedactor(
   const address = (match: string, canonical: string | undefined) => {
     if (canonical === undefined) return replaceNames(match);
     const given = standIns.given(match) ?? standIns.given(canonical);
-    return given ?? (EVERYBODYS.test(canonical) ? canonical : standIns.for("address", canonical));
+    return given ?? (GENERIC_ADDRESSES.test(canonical) ? canonical : standIns.for("address", canonical));
   };
   const kept = new Set([...SYSTEM_FOLDERS, ...(options.paths?.keep ?? [])]);
 
@@ -66,7 +66,7 @@ export function textRedactor(
 }
 
 /** Replaces the longest given name at the beginning first, then each part that is not a generic folder. */
-function redactPath(path: string, standIns: StandIns, kept: ReadonlySet<string>): string {
+function redactPath(path: string, standIns: Placeholders, kept: ReadonlySet<string>): string {
   const [, body = "", ending = ""] = /^(.*?)([.!]*)$/su.exec(path)!;
   const parts = body.split("/");
   for (let count = parts.length; count > 1; count -= 1) {
@@ -77,7 +77,7 @@ function redactPath(path: string, standIns: StandIns, kept: ReadonlySet<string>)
   return partsOf(parts, standIns, kept).join("/") + ending;
 }
 
-function partsOf(parts: readonly string[], standIns: StandIns, kept: ReadonlySet<string>): string[] {
+function partsOf(parts: readonly string[], standIns: Placeholders, kept: ReadonlySet<string>): string[] {
   return parts.map((part, index) => {
     const given = standIns.given(part);
     if (given !== undefined) return given;
@@ -89,7 +89,7 @@ function partsOf(parts: readonly string[], standIns: StandIns, kept: ReadonlySet
   });
 }
 
-function namesPattern(hidden: readonly Hidden[]): string | undefined {
+function namesPattern(hidden: readonly Redaction[]): string | undefined {
   const ordered = hidden.filter(({ text }) => text !== "").sort(longestFirst);
   if (ordered.length === 0) return undefined;
   const whole = ordered.map((one) => {
@@ -105,14 +105,14 @@ function namesPattern(hidden: readonly Hidden[]): string | undefined {
 }
 
 /** Not what comes behind a host in a URL: a path begins where a word does. A given one may have spaces in it. */
-function pathPattern(hidden: readonly Hidden[]): string {
+function pathPattern(hidden: readonly Redaction[]): string {
   const given = hidden.filter(({ text }) => text.startsWith("/")).sort(longestFirst);
   const begins = given.map((one) => `${spelled(one)}(?!${LETTER})(?:${PART})*|`).join("");
   return `(?<![\\p{L}\\p{N}\\p{M}._~/\\-])(?<path>(?:${begins}~?(?:${PART})+)/?)`;
 }
 
-const longestFirst = (a: Hidden, b: Hidden) => b.text.length - a.text.length;
-const spelled = (one: Hidden) => (isAnyCase(one) ? `(?i:${escaped(one.text)})` : escaped(one.text));
+const longestFirst = (a: Redaction, b: Redaction) => b.text.length - a.text.length;
+const spelled = (one: Redaction) => (isCaseInsensitive(one) ? `(?i:${escaped(one.text)})` : escaped(one.text));
 const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 type Groups = Readonly<Record<string, string | undefined>>;
@@ -136,14 +136,14 @@ const HOST = "(?:\\[[0-9A-Fa-f:.]+\\]|[\\p{L}\\p{N}](?:[\\p{L}\\p{N}.\\-]*[\\p{L
 const DOMAIN = `(?:(?:[\\p{L}\\p{N}\\-]+\\.)+\\p{L}(?:[\\p{L}\\p{N}\\-]*[\\p{L}\\p{N}])?|${V4}(?!${LETTER}|\\.\\d)|\\[[0-9A-Fa-f:.]+\\])`;
 /** "worker@one.service" is a systemd unit, not a mail address. */
 const UNIT = "(?![\\p{L}\\p{N}_.\\-]*\\.(?:service|socket|timer|target|mount|slice)(?![\\p{L}\\p{N}]))";
-const LOOKS = [
+const PATTERNS = [
   `${BEGINNING}(?<sign>[@#!])(?<name>[^\\s:"'\`<>()\\[\\]{},;@#]+):(?<server>${HOST})(?<port>:\\d+(?![\\p{L}\\p{N}]|\\.\\d))?`,
   `(?<![\\p{L}\\p{N}._%+\\-])(?<user>[\\p{L}\\p{N}._%+\\-]+)@${UNIT}(?<domain>${DOMAIN})`,
   `${BEGINNING}(?=[0-9A-Fa-f]*:[0-9A-Fa-f]*:)(?<v6>[0-9A-Fa-f:]{2,39}(?:${V4})?)(?![\\p{L}\\p{N}:]|\\.\\d)`,
   `${BEGINNING}(?<!\\.)(?<v4>${V4})(?![\\p{L}\\p{N}]|\\.\\d)`,
 ];
 const PART = "/[^\\s/\"'`<>|;,()\\[\\]{}:=*?]+";
-const EVERYBODYS = /^(127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1?|)$/;
+const GENERIC_ADDRESSES = /^(127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1?|)$/;
 const SYSTEM_FOLDERS =
   "bin boot dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var local share cache log backups systemd system user conf.d www".split(
     " ",

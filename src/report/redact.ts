@@ -1,7 +1,7 @@
 import type { Finding } from "./finding.ts";
 import type { Page } from "./page.ts";
 import { type RedactOptions, textRedactor } from "./redact-text.ts";
-import type { Hidden } from "./stand-ins.ts";
+import type { Redaction } from "./stand-ins.ts";
 
 /** Redacts names in all parts of one report. The same name gets the same placeholder everywhere. */
 export interface Redactor {
@@ -17,7 +17,7 @@ export interface Redactor {
 }
 
 /** A redactor for one report; see `textRedactor` for what it redacts in addition to the given names. */
-export function redactor(hidden: readonly Hidden[], options: RedactOptions = {}): Redactor {
+export function redactor(hidden: readonly Redaction[], options: RedactOptions = {}): Redactor {
   const text = textRedactor(hidden, options);
 
   function value<T>(given: T): T {
@@ -35,16 +35,16 @@ export function redactor(hidden: readonly Hidden[], options: RedactOptions = {})
     given.map((finding) => ({ ...value(finding), id: finding.id, level: finding.level }));
 
   function page(given: Page): Page {
-    const { agenda, verdict } = given;
+    const { runbook, verdict } = given;
     const redacted = value(given);
     return {
       ...redacted,
       verdict: { ...redacted.verdict, level: verdict.level },
       findings: findings(given.findings),
-      ...(agenda && {
-        agenda: {
-          ...value(agenda),
-          moments: agenda.moments.map((moment) => ({
+      ...(runbook && {
+        runbook: {
+          ...value(runbook),
+          steps: runbook.steps.map((moment) => ({
             ...value(moment),
             ...(moment.tone && { tone: moment.tone }),
           })),

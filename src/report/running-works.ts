@@ -1,9 +1,9 @@
-import type { Work } from "../system/progress.ts";
+import type { Task } from "../system/progress.ts";
 import { Rate } from "./rate.ts";
 
 /** A running task and its current state. */
-export interface RunningWork {
-  readonly work: Work;
+export interface RunningTask {
+  readonly work: Task;
   readonly done: number;
   /** Seconds since it began. */
   readonly seconds: number;
@@ -16,9 +16,9 @@ export interface RunningWork {
 }
 
 /** The running tasks. Unknown ids are ignored. */
-export class RunningWorks {
+export class RunningTasks {
   readonly #elapsed: () => number;
-  readonly #running = new Map<string, { work: Work; began: number; done: number; rate: Rate }>();
+  readonly #running = new Map<string, { work: Task; began: number; done: number; rate: Rate }>();
 
   /** `elapsed` is in milliseconds and must not jump. */
   constructor(elapsed: () => number) {
@@ -26,7 +26,7 @@ export class RunningWorks {
   }
 
   /** Begins a task; if it is already running, it starts again at 0. */
-  begin(work: Work): RunningWork {
+  begin(work: Task): RunningTask {
     const began = this.#elapsed();
     this.#running.set(work.id, { work, began, done: 0, rate: new Rate(began) });
     return this.find(work.id)!;
@@ -42,13 +42,13 @@ export class RunningWorks {
   }
 
   /** Removes a task and returns its last state. */
-  end(id: string): RunningWork | undefined {
+  end(id: string): RunningTask | undefined {
     const last = this.find(id);
     this.#running.delete(id);
     return last;
   }
 
-  find(id: string): RunningWork | undefined {
+  find(id: string): RunningTask | undefined {
     const entry = this.#running.get(id);
     if (!entry) return undefined;
     const { work, began, done, rate } = entry;
@@ -67,7 +67,7 @@ export class RunningWorks {
   }
 
   /** In the order in which they began. */
-  all(): RunningWork[] {
+  all(): RunningTask[] {
     return [...this.#running.keys()].map((id) => this.find(id)!);
   }
 

@@ -1,22 +1,22 @@
 /** A name to redact, and its placeholder. */
-export interface Hidden {
+export interface Redaction {
   readonly text: string;
   /** Such as "server-1". It must not contain any of the names itself. */
-  readonly as: string;
+  readonly placeholder: string;
   /** Whether "Old.Example.org" is the same as "old.example.org". By default true for names with a dot, a colon or an @. */
-  readonly anyCase?: boolean;
+  readonly ignoreCase?: boolean;
 }
 
 /** The placeholders of names: given ones, and numbered ones for names that are found in the text. */
-export class StandIns {
+export class Placeholders {
   readonly #given = new Map<string, string>();
   readonly #met = new Map<string, string>();
   readonly #counts = new Map<string, number>();
   readonly #taken: ReadonlySet<string>;
 
-  constructor(hidden: readonly Hidden[]) {
-    for (const one of hidden) this.#given.set(keyOf(one.text, isAnyCase(one)), one.as);
-    this.#taken = new Set(hidden.map(({ as }) => as.toLowerCase()));
+  constructor(hidden: readonly Redaction[]) {
+    for (const one of hidden) this.#given.set(keyOf(one.text, isCaseInsensitive(one)), one.placeholder);
+    this.#taken = new Set(hidden.map(({ placeholder }) => placeholder.toLowerCase()));
   }
 
   /** The given placeholder of this name, if there is one. */
@@ -36,6 +36,6 @@ export class StandIns {
   }
 }
 
-export const isAnyCase = ({ text, anyCase }: Hidden) => anyCase ?? /[.:@]/.test(text);
+export const isCaseInsensitive = ({ text, ignoreCase }: Redaction) => ignoreCase ?? /[.:@]/.test(text);
 
 const keyOf = (name: string, anyCase: boolean) => (anyCase ? `any ${name.toLowerCase()}` : `as is ${name}`);

@@ -1,6 +1,6 @@
-import { clean, fit, pad, widthOf, wrap } from "./cells.ts";
+import { escapeControls, truncate, pad, widthOf, wrap } from "./cells.ts";
 import { paint } from "./colour.ts";
-import type { Look } from "./text.ts";
+import type { DisplayOptions } from "./text.ts";
 
 export interface TableColumn {
   readonly name: string;
@@ -18,10 +18,10 @@ export interface TableColumn {
 export function tableText(
   columns: readonly TableColumn[],
   rows: readonly (readonly string[])[],
-  look: Look,
+  look: DisplayOptions,
 ): string {
-  const names = columns.map(({ name }) => clean(name));
-  const cells = rows.map((row) => columns.map((_, index) => clean(row[index] ?? "").trim()));
+  const names = columns.map(({ name }) => escapeControls(name));
+  const cells = rows.map((row) => columns.map((_, index) => escapeControls(row[index] ?? "").trim()));
   // Not Math.max(...): a table may have more rows than a call can have arguments.
   const natural = names.map((name, index) =>
     cells.reduce((most, row) => Math.max(most, widthOf(row[index]!)), widthOf(name)),
@@ -34,7 +34,7 @@ export function tableText(
       .map((text, index) => {
         const side = columns[index]!.align === "right" ? "left" : "right";
         const isLast = index === row.length - 1;
-        const cell = fit(text, widths[index]!);
+        const cell = truncate(text, widths[index]!);
         // No trailing spaces, which would be copied too.
         return how(isLast && side === "right" ? cell : pad(cell, widths[index]!, side));
       })
@@ -64,10 +64,10 @@ function shrunk(
   return widths;
 }
 
-function blocks(names: readonly string[], cells: readonly (readonly string[])[], look: Look): string {
+function blocks(names: readonly string[], cells: readonly (readonly string[])[], look: DisplayOptions): string {
   const lines = (text: string, index: number): string[] => {
     if (text === "") return [];
-    const name = `${fit(names[index]!, look.columns - 1)}:`;
+    const name = `${truncate(names[index]!, look.columns - 1)}:`;
     const painted = paint(name, "bold", look.colour);
     if (widthOf(name) + 1 + widthOf(text) <= look.columns) return [`${painted} ${text}\n`];
     const parts = wrap(text, Math.max(1, look.columns - INDENT.length));

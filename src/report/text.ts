@@ -1,11 +1,11 @@
 import { Interrupted, MigrationError } from "../errors.ts";
-import { clean, fit, pad, widthOf, wrap } from "./cells.ts";
+import { escapeControls, truncate, pad, widthOf, wrap } from "./cells.ts";
 import { LEVEL_PAINT, paint } from "./colour.ts";
 import type { Finding, Level } from "./finding.ts";
-import { LEVELS, tallyText } from "./tally.ts";
+import { LEVELS, describeLevelCounts } from "./tally.ts";
 
 /** How text is displayed. */
-export interface Look {
+export interface DisplayOptions {
   /** Width in characters. */
   readonly columns: number;
   readonly colour: boolean;
@@ -18,16 +18,16 @@ export interface Look {
  * they can be accepted. Long evidence is shortened, except a diff; with `brief`, findings of level "ok" have no
  * evidence. The JSON output has all of it.
  */
-export function findingsText(findings: readonly Finding[], look: Look, brief = false): string {
+export function findingsText(findings: readonly Finding[], look: DisplayOptions, brief = false): string {
   const ordered = LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
   const blocks = ordered.map((finding) =>
     findingText(brief && finding.level === "ok" ? { ...finding, evidence: [] } : finding, look),
   );
-  return `${blocks.join("")}${blocks.length > 0 ? "\n" : ""}${tallyText(findings)}\n`;
+  return `${blocks.join("")}${blocks.length > 0 ? "\n" : ""}${describeLevelCounts(findings)}\n`;
 }
 
 /** One finding, ending with a line break. */
-export function findingText(finding: Finding, { columns, colour }: Look): string {
+export function findingText(finding: Finding, { columns, colour }: DisplayOptions): string {
   const { id, level, sentence, evidence = [], isDiff = false, hint } = finding;
   const width = textWidth(columns) - GUTTER;
   const named = level === "warning" || level === "blocker" ? `${sentence} [${id}]` : sentence;
@@ -35,43 +35,43 @@ export function findingText(finding: Finding, { columns, colour }: Look): string
   const shown = isLong ? evidence.slice(0, EVIDENCE_LINES - 1) : evidence;
   const hidden = evidence.length - shown.length;
   const lines = [
-    ...wrap(clean(named), width),
+    ...wrap(escapeControls(named), width),
     ...shown.flatMap((line) =>
-      isDiff ? hanging(line.slice(0, 2), clean(line.slice(2)), width) : hanging("- ", clean(line), width),
+      isDiff ? hanging(line.slice(0, 2), escapeControls(line.slice(2)), width) : hanging("- ", escapeControls(line), width),
     ),
     ...(hidden > 0 ? [`- … and ${hidden} more`] : []),
-    ...(hint === undefined ? [] : hanging("hint: ", clean(hint), width)),
+    ...(hint === undefined ? [] : hanging("hint: ", escapeControls(hint), width)),
   ];
   const word = paint(pad(WORDS[level], GUTTER), LEVEL_PAINT[level], colour);
   return lines.map((line, index) => `${index === 0 ? word : " ".repeat(GUTTER)}${line}\n`).join("");
 }
 
 /** A section of a longer text with its title; ends with a line break. An empty section is left out. */
-export function sectionText(title: string, body: string, { columns, colour }: Look): string {
+export function sectionText(title: string, body: string, { columns, colour }: DisplayOptions): string {
   if (body.trim() === "") return "";
-  const heading = fit(clean(title), textWidth(columns));
+  const heading = truncate(escapeControls(title), textWidth(columns));
   const rule = "-".repeat(widthOf(heading));
   const ending = body.endsWith("\n") ? "" : "\n";
   return `${paint(heading, "bold", colour)}\n${paint(rule, "dim", colour)}\n${body}${ending}`;
 }
 
 /** Sentences, wrapped; ends with a line break. */
-export function noteText(note: string, { columns }: Look): string {
-  return wrap(clean(note), textWidth(columns))
+export function noteText(note: string, { columns }: DisplayOptions): string {
+  return wrap(escapeControls(note), textWidth(columns))
     .map((line) => `${line}\n`)
     .join("");
 }
 
 /** An error as text, with its hint on a separate line; ends with a line break. */
-export function errorText(error: unknown, { columns, colour }: Look): string {
+export function errorText(error: unknown, { columns, colour }: DisplayOptions): string {
   const width = textWidth(columns);
   const message = error instanceof Error ? error.message : String(error);
   const what =
     error instanceof Interrupted ? `${message}; run the same command again to continue` : `error: ${message}`;
   const hint = error instanceof MigrationError ? error.hint : undefined;
-  const [first, ...rest] = wrap(clean(what), width);
+  const [first, ...rest] = wrap(escapeControls(what), width);
   const lines = [paint(first ?? "", "red", colour), ...rest];
-  return [...lines, ...(hint === undefined ? [] : hanging("hint: ", clean(hint), width))]
+  return [...lines, ...(hint === undefined ? [] : hanging("hint: ", escapeControls(hint), width))]
     .map((line) => `${line}\n`)
     .join("");
 }

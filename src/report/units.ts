@@ -1,4 +1,4 @@
-import type { Work } from "../system/progress.ts";
+import type { Task } from "../system/progress.ts";
 
 /** Binary multiples, as `ls -lh` and disk tools count: "512 B", "1.4 GiB". An unknown size is "-". */
 export function formatBytes(bytes: number): string {
@@ -22,13 +22,13 @@ export function formatCount(count: number): string {
 }
 
 /** A size or a count with its unit: "1.4 GiB", "1 file", "1,234 rows". */
-export function formatAmount(amount: number, unit: Work["unit"]): string {
+export function formatAmount(amount: number, unit: Task["unit"]): string {
   if (unit === "bytes") return formatBytes(amount);
   return `${formatCount(amount)} ${Math.round(amount) === 1 ? unit.slice(0, -1) : unit}`;
 }
 
 /** "1.2 / 2.7 GiB", "12 / 1,234 files": the unit is shown once if both have the same. */
-export function formatShare(done: number, total: number, unit: Work["unit"]): string {
+export function formatShare(done: number, total: number, unit: Task["unit"]): string {
   const [part, partUnit] = formatAmount(done, unit).split(" ") as [string, string?];
   const whole = formatAmount(total, unit);
   if (unit !== "bytes" || whole.endsWith(` ${partUnit ?? ""}`)) return `${part} / ${whole}`;
@@ -36,7 +36,7 @@ export function formatShare(done: number, total: number, unit: Work["unit"]): st
 }
 
 /** "212 MiB/s", "1,234 rows/s", "0.4 files/s"; "-" when unknown. */
-export function formatRate(perSecond: number | undefined, unit: Work["unit"]): string {
+export function formatRate(perSecond: number | undefined, unit: Task["unit"]): string {
   if (perSecond === undefined || !usable(perSecond)) return "-";
   if (unit === "bytes") return `${formatBytes(perSecond)}/s`;
   return `${perSecond < 9.95 ? perSecond.toFixed(1) : formatCount(perSecond)} ${unit}/s`;

@@ -3,15 +3,15 @@ import { MigrationError } from "../errors.ts";
 import type { Programs } from "./programs/programs.ts";
 
 /** Seconds before a container is killed: a killed server loses its unfinished work. */
-const GRACE = 60;
+const STOP_TIMEOUT_SECONDS = 60;
 
 /** Runs docker or podman. Throws `program-failed` with its message, `program-missing`. */
 export function engine(name: string, args: readonly string[], programs: Programs): Promise<string> {
-  return programs.run({ name, args, limit: (GRACE + 60) * 1000 });
+  return programs.run({ name, args, timeout: (STOP_TIMEOUT_SECONDS + 60) * 1000 });
 }
 
 export const stopContainers = (name: string, containers: readonly string[], programs: Programs) =>
-  engine(name, ["stop", "--time", String(GRACE), ...containers], programs);
+  engine(name, ["stop", "--time", String(STOP_TIMEOUT_SECONDS), ...containers], programs);
 
 export interface ContainerState {
   readonly isRunning: boolean;

@@ -26,7 +26,7 @@ export interface Machine {
   /** The start time of a process in clock ticks since boot; undefined when it does not exist. */
   processStart(pid: number): string | undefined;
   /** All visible processes, with their arguments and, if accessible, their working directory. */
-  processes(): readonly Running[];
+  processes(): readonly ProcessInfo[];
   /** The other processes that have one of these files open; see `usersOfFiles`. Symbolic links are followed. */
   usersOf(paths: readonly string[]): readonly FileUser[];
   /** The names of the processes above this one, its own parent first: tells what ends with a lost connection. */
@@ -37,7 +37,7 @@ export interface Machine {
   account(name: string): Account | undefined;
 }
 
-export interface Running {
+export interface ProcessInfo {
   readonly pid: number;
   readonly args: readonly string[];
   readonly folder: string | undefined;
@@ -95,7 +95,7 @@ function processStart(pid: number): string | undefined {
   return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
 }
 
-function processes(): Running[] {
+function processes(): ProcessInfo[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {

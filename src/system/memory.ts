@@ -8,7 +8,7 @@ const lent = new WeakSet<ArrayBufferLike>();
 const shared = new WeakMap<Uint8Array, { left: number }>();
 
 /** Allocates an uninitialized buffer that may be released with `giveBack`. */
-export function lend(size: number): Buffer<ArrayBuffer> {
+export function allocateBuffer(size: number): Buffer<ArrayBuffer> {
   const bytes = Buffer.allocUnsafeSlow(size);
   lent.add(bytes.buffer);
   return bytes;
@@ -18,7 +18,7 @@ export function lend(size: number): Buffer<ArrayBuffer> {
  * Marks a buffer from elsewhere as releasable. Nothing else may use its memory. Frames and tar yield several views of
  * one chunk, so `givingBack` must not be used behind `Channel.receive` or `unpackTar`.
  */
-export function adopt<T extends Uint8Array>(bytes: T): T {
+export function adoptBuffer<T extends Uint8Array>(bytes: T): T {
   lent.add(bytes.buffer);
   return bytes;
 }
@@ -27,7 +27,7 @@ export function adopt<T extends Uint8Array>(bytes: T): T {
  * Frees the memory of a chunk, which is empty afterwards; to be called by its last user. Does nothing when the memory
  * was not allocated or adopted here, or while another view made by `share` is in use.
  */
-export function giveBack(chunk: Uint8Array): void {
+export function releaseBuffer(chunk: Uint8Array): void {
   const given = shared.get(chunk);
   if (given) {
     shared.delete(chunk);
@@ -40,7 +40,7 @@ export function giveBack(chunk: Uint8Array): void {
  * Two views of the same bytes for two users. The memory is freed when both views have been released. Releasing a
  * further view of one of them frees nothing.
  */
-export function share(chunk: Uint8Array): readonly [Uint8Array, Uint8Array] {
+export function shareBuffer(chunk: Uint8Array): readonly [Uint8Array, Uint8Array] {
   if (!lent.delete(chunk.buffer)) return [chunk, chunk];
   const views = [chunk.subarray(), chunk.subarray()] as const;
   const given = { left: views.length };
@@ -49,7 +49,7 @@ export function share(chunk: Uint8Array): readonly [Uint8Array, Uint8Array] {
 }
 
 /** Makes a chunk non-releasable, because it is needed again. */
-export function hold(chunk: Uint8Array): Uint8Array {
+export function retainBuffer(chunk: Uint8Array): Uint8Array {
   lent.delete(chunk.buffer);
   return chunk;
 }

@@ -10,24 +10,24 @@ export interface QuerySession {
   /** The only row. Throws when there is not exactly one. */
   one<Row>(sql: string): Promise<Row>;
   /** Begins a read-only transaction: from here on all queries see one snapshot of the database. Call it once. */
-  beginReading(): Promise<void>;
+  beginSnapshot(): Promise<void>;
   /** May be called twice. */
   close(): Promise<void>;
 }
 
 /** All rows of a result, for small results. */
-export async function gather<Row>(rows: AsyncIterable<Row>): Promise<Row[]> {
+export async function collectRows<Row>(rows: AsyncIterable<Row>): Promise<Row[]> {
   const found: Row[] = [];
   for await (const row of rows) found.push(row);
   return found;
 }
 
 /** The only row of a result. Throws when there is not exactly one. */
-export async function only<Row>(rows: AsyncIterable<Row>, sql: string): Promise<Row> {
-  const [row, ...more] = await gather(rows);
+export async function singleRow<Row>(rows: AsyncIterable<Row>, sql: string): Promise<Row> {
+  const [row, ...more] = await collectRows(rows);
   if (row === undefined || more.length > 0) throw new Error(`expected one row from: ${sql}`);
   return row;
 }
 
-export const sqlText = (text: string) => `'${text.replaceAll("'", "''")}'`;
-export const sqlName = (name: string) => `"${name.replaceAll('"', '""')}"`;
+export const quoteLiteral = (text: string) => `'${text.replaceAll("'", "''")}'`;
+export const quoteIdentifier = (name: string) => `"${name.replaceAll('"', '""')}"`;

@@ -1,5 +1,5 @@
 /** Quotes a word for a POSIX shell, only if necessary, so that commands stay readable. */
-export function shellWord(text: string): string {
+export function quoteShellWord(text: string): string {
   if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(text)) return text;
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
@@ -8,7 +8,7 @@ export function shellWord(text: string): string {
  * Splits a command into words as a shell does. Only blanks, quotes and backslashes are interpreted. Undefined when a
  * quote is not closed. Reverses `shellWord`.
  */
-export function shellWords(text: string): string[] | undefined {
+export function splitShellWords(text: string): string[] | undefined {
   const words: string[] = [];
   const word = /\s*((?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+)/gsy;
   for (let end = 0; text.slice(end).trim() !== ""; end = word.lastIndex) {
@@ -27,7 +27,7 @@ export function shellWords(text: string): string[] | undefined {
 }
 
 /** A command as text; a long one is wrapped before its options with backslashes, so that it can be pasted. */
-export function shellCommand(words: readonly string[], width = 76): string {
+export function formatShellCommand(words: readonly string[], width = 76): string {
   const whole = words.join(" ");
   if (whole.length <= width) return whole;
   const lines: string[] = [];

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { confirm, isCancel, password } from "@clack/prompts";
 import { Interrupted, MigrationError } from "../errors.ts";
-import { callingPeer, type Peer } from "./programs/peer.ts";
+import { parentPeer, type Peer } from "./programs/peer.ts";
 
 /** Output of results and messages, and prompts. */
 export interface Terminal {
@@ -19,11 +19,11 @@ export interface Terminal {
   /** Height in lines; 24 when unknown. */
   readonly rows: number;
   /** Resolves when everything passed to `out` has been written or has failed. */
-  settled(): Promise<void>;
+  flushed(): Promise<void>;
   /** Whether the reader has closed standard output. */
   readonly outputClosed: boolean;
   /** The parent process as a peer, through standard input and output. */
-  caller(signal: AbortSignal): Peer;
+  parent(signal: AbortSignal): Peer;
   /** Prompts for a secret without echo. Throws `bad-usage` when not interactive. */
   askSecret(question: string): Promise<string>;
   /** Asks a yes/no question. Throws `bad-usage` when not interactive. */
@@ -68,23 +68,23 @@ export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Term
     get rows() {
       return stderr.rows ?? 24;
     },
-    settled: () => written,
-    caller: (signal) => callingPeer(stdin, stdout, signal),
+    flushed: () => written,
+    parent: (signal) => parentPeer(stdin, stdout, signal),
     get outputClosed() {
       return closed.out;
     },
     async askSecret(question) {
-      mustBeInteractive(interactive, question);
+      assertInteractive(interactive, question);
       return answered(await password({ message: question, ...asked }));
     },
     async confirm(question) {
-      mustBeInteractive(interactive, question);
+      assertInteractive(interactive, question);
       return answered(await confirm({ message: question, initialValue: false, ...asked }));
     },
   };
 }
 
-function mustBeInteractive(interactive: boolean, question: string): void {
+function assertInteractive(interactive: boolean, question: string): void {
   if (interactive) return;
   throw new MigrationError(
     "bad-usage",

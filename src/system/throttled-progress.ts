@@ -1,9 +1,9 @@
-import type { Progress, Work } from "./progress.ts";
+import type { Progress, Task } from "./progress.ts";
 
 /** Does a piece of work, whose `tell` may be called for each of a million. */
 export async function withProgress<T>(
   progress: Progress,
-  work: Work,
+  work: Task,
   act: (tell: (units: number) => void) => Promise<T>,
 ): Promise<T> {
   progress.begin(work);

@@ -1,20 +1,20 @@
 import { dirname } from "node:path";
 import { removeSpool, spoolBundle } from "../bundle/spool.ts";
 import { MigrationError } from "../errors.ts";
-import { takeLock } from "../journal/lock.ts";
+import { acquireLock } from "../journal/lock.ts";
 import { makeOwnedFolder, type Owner } from "../system/files/owned-folder.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 
 /** After these errors the received bundle is useless and is removed. */
-const USELESS: readonly MigrationError["code"][] = ["bundle-damaged", "bundle-unfinished", "bundle-too-new"];
+const DISCARD_AFTER: readonly MigrationError["code"][] = ["bundle-damaged", "bundle-unfinished", "bundle-too-new"];
 
 /**
  * Saves the bundle that is read from standard input, restores it, and removes it at the end. A complete bundle is kept
  * when the restore fails, so that it need not be sent again. Throws what `spoolBundle` and `restore` throw, and
  * `bundle-locked` while another run receives into the same folder.
  */
-export async function throughSpool<Result>(
+export async function restoreFromPipe<Result>(
   /** `owner`: the owner of created parent folders. */
   { folder, owner }: { folder: string; owner: Owner },
   { files, terminal, signal, machine }: Pick<System, "files" | "terminal" | "signal" | "machine">,
@@ -22,13 +22,13 @@ export async function throughSpool<Result>(
   restore: () => Promise<Result>,
 ): Promise<Result> {
   await makeOwnedFolder(dirname(folder), owner, files);
-  const held = await takeLock(`${folder}.lock`, files, machine);
+  const held = await acquireLock(`${folder}.lock`, files, machine);
   const id = "restore/stream";
   progress.begin({ id, label: "receive the bundle", unit: "bytes" });
   const tell = (bytes: number) => {
     progress.advance(id, bytes);
   };
-  const { input } = terminal.caller(signal);
+  const { input } = terminal.parent(signal);
   let whole = false;
   try {
     await spoolBundle(input, folder, { files, tell });
@@ -38,7 +38,7 @@ export async function throughSpool<Result>(
     await removeSpool(folder, files);
     return result;
   } catch (error) {
-    if (!whole || (error instanceof MigrationError && USELESS.includes(error.code)))
+    if (!whole || (error instanceof MigrationError && DISCARD_AFTER.includes(error.code)))
       await removeSpool(folder, files);
     else
       progress.note(

@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { cpSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { checkContents, checkManifest, checkParts, refuseDamage } from "../../src/bundle/check.ts";
+import { verifyContents, verifyManifest, verifyParts, assertUndamaged } from "../../src/bundle/check.ts";
 import type { Manifest } from "../../src/bundle/manifest.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith } from "../support/real-world.ts";
@@ -41,7 +41,7 @@ const blockers = (findings: readonly Finding[]) =>
   findings
     .filter(({ level }) => level !== "ok")
     .map(({ id, level, sentence }) => `${level} ${id}: ${sentence}`);
-const looked = async (folder: string) => blockers(await checkParts(await openBundle(folder), files, silent));
+const looked = async (folder: string) => blockers(await verifyParts(await openBundle(folder), files, noProgress));
 
 function editManifest(folder: string, edit: (manifest: Manifest) => unknown): void {
   const path = join(folder, "manifest.json");
@@ -53,9 +53,9 @@ test("a bundle that nobody touched passes every look, part by part, hash by hash
   const bundle = await openBundle(good);
   const inventory = await bundle.inventory(lock);
   const findings = [
-    ...(await checkParts(bundle, files, silent)),
-    ...checkManifest(bundle, inventory),
-    ...(await checkContents(bundle, inventory, lock, silent)),
+    ...(await verifyParts(bundle, files, noProgress)),
+    ...verifyManifest(bundle, inventory),
+    ...(await verifyContents(bundle, inventory, lock, noProgress)),
   ];
   assert.deepEqual(blockers(findings), []);
   assert.deepEqual(
@@ -63,7 +63,7 @@ test("a bundle that nobody touched passes every look, part by part, hash by hash
     ["artifact", "artifact", "manifest", "contents", "contents"],
   );
   assert.deepEqual(inventory.section("database"), { rows: { "public.events": 7 } });
-  refuseDamage(findings);
+  assertUndamaged(findings);
 });
 
 test("a part that is missing is named", async () => {
@@ -72,7 +72,7 @@ test("a part that is missing is named", async () => {
   assert.deepEqual(await looked(folder), [`blocker part-missing: ${folder}/${MEDIA}.part-ac is missing`]);
   assert.throws(
     () => {
-      refuseDamage([
+      assertUndamaged([
         { id: "part-missing", level: "blocker", sentence: "x is missing", hint: "copy it again" },
       ]);
     },
@@ -144,7 +144,7 @@ test("somebody who changes a file and its hash in the manifest is found out by w
   assert.deepEqual(await looked(folder), [], "without the key nobody can tell");
   const bundle = await openBundle(folder);
   assert.deepEqual(
-    checkManifest(bundle, await bundle.inventory(lock)).map(({ id, level }) => `${level} ${id}`),
+    verifyManifest(bundle, await bundle.inventory(lock)).map(({ id, level }) => `${level} ${id}`),
     ["blocker manifest-forged"],
   );
 });
@@ -158,7 +158,7 @@ test("a manifest that leaves out an artifact, or calls a rehearsal a move, is fo
     const folder = copy();
     editManifest(folder, edit);
     const bundle = await openBundle(folder);
-    assert.equal(checkManifest(bundle, await bundle.inventory(lock))[0]?.id, "manifest-forged");
+    assert.equal(verifyManifest(bundle, await bundle.inventory(lock))[0]?.id, "manifest-forged");
   }
 });
 
@@ -176,7 +176,7 @@ test("damage inside an artifact is found by its contents too, and by its name", 
   const path = join(folder, `${MEDIA}.part-ab`);
   writeFileSync(path, flipped(readFileSync(path), 1000));
   const bundle = await openBundle(folder);
-  const found = await checkContents(bundle, await bundle.inventory(lock), lock, silent);
+  const found = await verifyContents(bundle, await bundle.inventory(lock), lock, noProgress);
   assert.deepEqual(
     found.map(({ id, level }) => `${level} ${id}`),
     ["ok contents", "blocker contents"],
@@ -198,7 +198,7 @@ test("a few bytes that unpack to more than was packed are stopped there, before 
   let out = 0;
   const reading = async () => {
     const packed = { size: 1024 * 1024, sha256: "0".repeat(64) };
-    for await (const chunk of bundle.plain(artifact, lock, packed)) out += chunk.length;
+    for await (const chunk of bundle.decrypted(artifact, lock, packed)) out += chunk.length;
   };
   await assert.rejects(reading, {
     code: "bundle-damaged",
@@ -259,7 +259,7 @@ test("a wrong passphrase is said to be wrong, and not that the bundle is damaged
   const bundle = await openBundle(good);
   const wrong = lockWith("wrong");
   await assert.rejects(bundle.inventory(wrong), { code: "passphrase-wrong" });
-  await assert.rejects(checkContents(bundle, await bundle.inventory(lock), wrong, silent), {
+  await assert.rejects(verifyContents(bundle, await bundle.inventory(lock), wrong, noProgress), {
     code: "passphrase-wrong",
   });
 });

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { checkContents, checkManifest, checkParts } from "../../src/bundle/check.ts";
+import { verifyContents, verifyManifest, verifyParts } from "../../src/bundle/check.ts";
 import { MigrationError } from "../../src/errors.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith } from "../support/real-world.ts";
@@ -52,7 +52,7 @@ test("a bit that was turned over anywhere in a part or in the inventory is found
     for (const at of placesIn(readFileSync(path).length, 6)) {
       flips += 1;
       await whileFlipped(path, at, async () => {
-        const found = (await checkParts(await openBundle(folder), files, silent)).filter(
+        const found = (await verifyParts(await openBundle(folder), files, noProgress)).filter(
           ({ level }) => level === "blocker",
         );
         assert.deepEqual(
@@ -79,7 +79,7 @@ test("a bit of the manifest is found too: what it says is refused, or the encryp
     await whileFlipped(path, at, async () => {
       try {
         const bundle = await openBundle(folder);
-        const found = [...(await checkParts(bundle, files, silent)), ...checkManifest(bundle, inventory)];
+        const found = [...(await verifyParts(bundle, files, noProgress)), ...verifyManifest(bundle, inventory)];
         const same = isSameValue(text, readFileSync(path, "utf8")) || bundle.manifest.id !== inventory.id;
         if (same) unseen += 1;
         else
@@ -115,7 +115,7 @@ test("whoever turns a bit and the hashes with it is found out when the artifact 
     for (const part of parts.slice(0, 3)) {
       for (const at of placesIn(part.size, 1).slice(0, 8)) {
         await whileFlipped(join(copy, part.name), at, async () => {
-          const found = await checkContents(bundle, inventory, lock, silent).catch((error: unknown) => {
+          const found = await verifyContents(bundle, inventory, lock, noProgress).catch((error: unknown) => {
             // A message whose first bytes are hurt may look like one for another passphrase.
             assert.ok(error instanceof MigrationError && error.code === "passphrase-wrong", String(error));
             assert.ok(part === parts[0] && at < 80, `byte ${at} of ${part.name}`);

@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { checkContents, checkManifest } from "../../src/bundle/check.ts";
-import { dropWorkingPassphrase, lockToMake, workingPassphraseFileOf } from "../../src/bundle/making-lock.ts";
-import { lockIfGiven, lockToOpen } from "../../src/bundle/opening-lock.ts";
+import { verifyContents, verifyManifest } from "../../src/bundle/check.ts";
+import { removeWorkingPassphrase, keysForExport, workingPassphraseFileOf } from "../../src/bundle/making-lock.ts";
+import { keysIfGiven, keysForOpening } from "../../src/bundle/opening-lock.ts";
 import { readRecipients } from "../../src/bundle/recipients.ts";
 import { seal } from "../../src/bundle/seal.ts";
-import { sealedBefore } from "../../src/bundle/sealed-before.ts";
-import { enterWorkplace } from "../../src/bundle/workplace.ts";
+import { findSealedBundle } from "../../src/bundle/sealed-before.ts";
+import { openWorkspace } from "../../src/bundle/workplace.ts";
 import { runSteps } from "../../src/journal/run-steps.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import type { System } from "../../src/system/system.ts";
 import { chunked, flipped } from "../support/bytes.ts";
 import { machineWith } from "../support/fake-machine.ts";
@@ -64,8 +64,8 @@ async function run({ folder, to, killed = false }: Run): Promise<Told> {
   const system = newSystem();
   const progress = new Recorder();
   const { fingerprints: recipients } = await readRecipients(to, system);
-  const lock = await lockToMake(folder, { source: NOTHING, recipients }, system, progress);
-  const place = await enterWorkplace({ folder, ...wanted, lock, files, machine, progress });
+  const lock = await keysForExport(folder, { source: NOTHING, recipients }, system, progress);
+  const place = await openWorkspace({ folder, ...wanted, keys: lock, files, machine, progress });
   const { journal, inventory } = place;
   const ran: string[] = [];
   const told = { ran, notes: progress.notes, remarks: progress.remarks };
@@ -73,7 +73,7 @@ async function run({ folder, to, killed = false }: Run): Promise<Told> {
     const step = {
       ...{ id: "export/database", label: "database" },
       inputs: { bundle: inventory.id, recipients: recipients.join(" ") },
-      check: place.check,
+      findFault: place.findArtifactFault,
       async run() {
         ran.push("export/database");
         const artifact = await place.writer.add(DUMP_PLAN, chunked(DUMP));
@@ -86,21 +86,21 @@ async function run({ folder, to, killed = false }: Run): Promise<Told> {
     await runSteps([step], { journal, progress, signal, now: () => machine.now() });
     if (killed) return told;
     const { subject } = wanted;
-    await seal({ folder, inventory, lock, files, subject, program: "p", outageSince: null, afterwards: "" });
-    await dropWorkingPassphrase(folder, files);
+    await seal({ folder, inventory, keys: lock, files, subject, program: "p", outageSince: null, afterwards: "" });
+    await removeWorkingPassphrase(folder, files);
   } finally {
-    await place.leave();
+    await place.close();
   }
   return told;
 }
 
 async function opens(folder: string, gpgHome: string): Promise<void> {
   const bundle = await openBundle(folder);
-  const lock = await lockToOpen(bundle.manifest.recipients, { gpgHome }, newSystem());
+  const lock = await keysForOpening(bundle.manifest.recipients, { gpgHome }, newSystem());
   const inventory = await bundle.inventory(lock);
   const findings = [
-    ...checkManifest(bundle, inventory),
-    ...(await checkContents(bundle, inventory, lock, silent)),
+    ...verifyManifest(bundle, inventory),
+    ...(await verifyContents(bundle, inventory, lock, noProgress)),
   ];
   assert.deepEqual(
     findings.map(({ level }) => level),
@@ -141,8 +141,8 @@ test("the manifest and the text for opening by hand name the recipients, and the
   const path = join(folder, "manifest.json");
   writeFileSync(path, readFileSync(path, "utf8").replace(expected[0]!, "A".repeat(40)));
   const forged = await openBundle(folder);
-  const lock = await lockToOpen(expected, { gpgHome: alice.folder }, newSystem());
-  const [finding] = checkManifest(forged, await forged.inventory(lock));
+  const lock = await keysForOpening(expected, { gpgHome: alice.folder }, newSystem());
+  const [finding] = verifyManifest(forged, await forged.inventory(lock));
   assert.equal(finding!.id, "manifest-forged");
   assert.match(finding!.sentence, /differ on recipients$/);
 });
@@ -176,7 +176,7 @@ test("a working passphrase that was removed or changed by hand: it is begun anew
 test("what is sealed for recipients is left as it is: whole it is done, otherwise refused", async () => {
   const folder = newFolder();
   const recipients = [alice.fingerprint("alice")];
-  const look = (more: object = {}) => sealedBefore({ folder, ...wanted, recipients, ...more }, files, silent);
+  const look = (more: object = {}) => findSealedBundle({ folder, ...wanted, recipients, ...more }, files, noProgress);
   assert.equal(await look(), undefined);
   await run({ folder, to: toAlice, killed: true });
   assert.equal(await look(), undefined, "not sealed yet");
@@ -205,7 +205,7 @@ test("a bundle for a passphrase never becomes one for recipients, nor the other 
 
 test("recipients and a passphrase at once are refused", async () => {
   const given = { source: { ...NOTHING, file: "P" }, recipients: ["A"] };
-  await assert.rejects(lockToMake(newFolder(), given, newSystem(), silent), {
+  await assert.rejects(keysForExport(newFolder(), given, newSystem(), noProgress), {
     code: "bad-usage",
     message: /not for both/,
   });
@@ -215,19 +215,19 @@ test("who has no key learns whose it takes", async () => {
   const recipients = [alice.fingerprint("alice")];
   const system = newSystem();
   const says = { message: new RegExp(recipients[0]!) };
-  assert.equal(await lockIfGiven(recipients, {}, system), undefined);
-  await assert.rejects(lockToOpen(recipients, {}, system), {
+  assert.equal(await keysIfGiven(recipients, {}, system), undefined);
+  await assert.rejects(keysForOpening(recipients, {}, system), {
     code: "bad-usage",
     hint: /--gpg-home/,
     ...says,
   });
-  await assert.rejects(lockToOpen(recipients, { command: "echo x" }, system), { code: "bad-usage", ...says });
-  await assert.rejects(lockToOpen(recipients, { gpgHome: stranger.folder }, system), {
+  await assert.rejects(keysForOpening(recipients, { command: "echo x" }, system), { code: "bad-usage", ...says });
+  await assert.rejects(keysForOpening(recipients, { gpgHome: stranger.folder }, system), {
     code: "secret-key-unusable",
     ...says,
   });
-  await assert.rejects(lockToOpen(recipients, { gpgHome: "/nowhere" }, system), { code: "file-missing" });
-  await assert.rejects(lockToOpen(undefined, { gpgHome: alice.folder }, system), {
+  await assert.rejects(keysForOpening(recipients, { gpgHome: "/nowhere" }, system), { code: "file-missing" });
+  await assert.rejects(keysForOpening(undefined, { gpgHome: alice.folder }, system), {
     code: "bad-usage",
     message: /made for a passphrase/,
   });

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import type { Artifact } from "../../src/bundle/manifest.ts";
 import type { Bundle } from "../../src/bundle/reader.ts";
-import type { Lock } from "../../src/pipeline/encrypt.ts";
-import { gzipProgram, type Unpack } from "../../src/pipeline/gzip-program.ts";
-import type { Measure } from "../../src/pipeline/measure.ts";
+import type { EncryptionKeys } from "../../src/pipeline/encrypt.ts";
+import { gzipProgram, type Decompressor } from "../../src/pipeline/gzip-program.ts";
+import type { Digest } from "../../src/pipeline/measure.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG } from "../support/real-world.ts";
@@ -18,9 +18,9 @@ import { smallDisk } from "../support/small-disk.ts";
 const lock = lockWith();
 let bundle: Bundle;
 let artifact: Artifact;
-let packed: Measure;
-let media: { artifact: Artifact; expected: Measure };
-let unpack: Unpack;
+let packed: Digest;
+let media: { artifact: Artifact; expected: Digest };
+let unpack: Decompressor;
 
 before(async () => {
   const folder = temporaryFolder("bundle");
@@ -37,13 +37,13 @@ before(async () => {
 });
 
 async function written(
-  given: { lock?: Lock; expected?: Measure; unpack?: Unpack; artifact?: Artifact } = {},
+  given: { lock?: EncryptionKeys; expected?: Digest; unpack?: Decompressor; artifact?: Artifact } = {},
   folder = temporaryFolder("into"),
 ): Promise<string> {
   const file = await realFiles.begin(join(folder, "dump"), 0o600, { sync: false });
   let told = 0;
   try {
-    await bundle.plainInto(
+    await bundle.decryptInto(
       file,
       given.artifact ?? artifact,
       { lock, unpack, expected: packed, ...given },

@@ -8,7 +8,7 @@ import { Interrupted } from "../../src/errors.ts";
 import { gzipProgram } from "../../src/pipeline/gzip-program.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
 import { type Files, realFiles } from "../../src/system/files/files.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { collect, flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsBefore, programsWith, QUICK_GPG, scriptsIn } from "../support/real-world.ts";
@@ -41,21 +41,21 @@ async function pressed(text: string, world: World = {}) {
   const folder = world.folder ?? temporaryFolder("bundle");
   const temporary = temporaryFolder("pipes");
   const dump = join(temporaryFolder("dump"), "dump.sql");
-  await realFiles.writeWhole(dump, text);
+  await realFiles.writeAtomically(dump, text);
   const scripts = scriptsIn({ pg_dump: `cat ${dump}`, gpg: QUICK_GPG, ...world.scripts });
   const PATH = [scripts, process.env["PATH"]].join(delimiter);
   const programs = programsWith({ PATH, TMPDIR: temporary }, world.signal);
   const writer = new BundleWriter({
-    ...{ folder, lock: lockWith("x", programs), files: world.files ?? realFiles, progress: silent, cores: 2 },
+    ...{ folder, keys: lockWith("x", programs), files: world.files ?? realFiles, progress: noProgress, cores: 2 },
     ...(world.partSize === undefined ? {} : { partSize: world.partSize }),
   });
   const gzip = (await gzipProgram(programs, 2))!;
-  const source: Bytes = gzip.compress(programs.through({ name: "pg_dump", args: [] }));
+  const source: Bytes = gzip.compress(programs.pipe({ name: "pg_dump", args: [] }));
   return {
     folder,
     temporary,
     gzip,
-    recorded: writer.addPressed(PLAN, source, world.byOurs ? undefined : gzip.decompress),
+    recorded: writer.addCompressed(PLAN, source, world.byOurs ? undefined : gzip.decompress),
   };
 }
 

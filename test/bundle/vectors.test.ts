@@ -4,15 +4,15 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { checkContents, checkManifest, checkParts, refuseDamage } from "../../src/bundle/check.ts";
+import { verifyContents, verifyManifest, verifyParts, assertUndamaged } from "../../src/bundle/check.ts";
 import { MigrationError } from "../../src/errors.ts";
 import { databaseSectionSchema } from "../../src/homeserver/database/section.ts";
 import { restoreSqlite } from "../../src/homeserver/database/sqlite/restore.ts";
-import type { Lock } from "../../src/pipeline/encrypt.ts";
+import type { EncryptionKeys } from "../../src/pipeline/encrypt.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles } from "../../src/system/files/files.ts";
-import { gpgIn } from "../../src/system/gpg/home.ts";
-import { silent } from "../../src/system/progress.ts";
+import { gpgWithHome } from "../../src/system/gpg/home.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import { collect } from "../support/bytes.ts";
 import { KeyHome } from "../support/gpg-keys.ts";
@@ -44,17 +44,17 @@ after(() => {
 async function lookAtAll(folder: string, secretKey: string | undefined): Promise<Finding[]> {
   const bundle = await openBundle(folder);
   const lock = secretKey === undefined ? withPassphrase : withSecretKey(join(folder, "..", secretKey));
-  const findings = await checkParts(bundle, realFiles, silent);
+  const findings = await verifyParts(bundle, realFiles, noProgress);
   const inventory = await bundle.inventory(lock);
-  findings.push(...checkManifest(bundle, inventory));
+  findings.push(...verifyManifest(bundle, inventory));
   if (findings.every(({ level }) => level === "ok"))
-    findings.push(...(await checkContents(bundle, inventory, lock, silent)));
+    findings.push(...(await verifyContents(bundle, inventory, lock, noProgress)));
   return findings;
 }
 
-function withSecretKey(path: string): Lock {
+function withSecretKey(path: string): EncryptionKeys {
   keys.take(path);
-  return { gpg: gpgIn(keys.folder, programsWith()), passphrase: undefined };
+  return { gpg: gpgWithHome(keys.folder, programsWith()), passphrase: undefined };
 }
 
 test("there are bundles to be held against", () => {
@@ -73,7 +73,7 @@ for (const name of names) {
     const outcome = await lookAtAll(folder, secretKey)
       .then((found) => {
         findings = found;
-        refuseDamage(found);
+        assertUndamaged(found);
         return null;
       })
       .catch((error: unknown) => {
@@ -95,7 +95,7 @@ test("what is in the good one is what was packed when it was made", async () => 
   assert.equal(bundle.manifest.subject, "example.org");
   assert.deepEqual(inventory.section("database"), { rows: { "public.events": 7 } });
   const dump = bundle.artifact("customer_db_export.sql.gz")!;
-  assert.equal((await collect(bundle.plain(dump, withPassphrase))).toString(), DUMP);
+  assert.equal((await collect(bundle.decrypted(dump, withPassphrase))).toString(), DUMP);
   assert.equal(bundle.artifact("customer_backup_media_export.tar.gz")!.parts.length, 5);
 });
 
@@ -105,7 +105,7 @@ test("the one for a recipient names its key, and opens with nothing else", async
   await assert.rejects(bundle.inventory(withPassphrase), { code: "passphrase-wrong" });
   const lock = withSecretKey(join(VECTORS, "recipient", "secret-key-for-tests-only.asc"));
   const dump = bundle.artifact("customer_db_export.sql.gz")!;
-  assert.equal((await collect(bundle.plain(dump, lock))).toString(), DUMP);
+  assert.equal((await collect(bundle.decrypted(dump, lock))).toString(), DUMP);
 });
 
 test("the one of SQLite becomes a file with every row that stays, as its inventory says", async () => {
@@ -113,7 +113,7 @@ test("the one of SQLite becomes a file with every row that stays, as its invento
   const section = databaseSectionSchema.parse((await bundle.inventory(withPassphrase)).section("database"));
   assert.equal(section.engine, "sqlite");
   const path = join(temporaryFolder("sqlite"), "new.db");
-  await restoreSqlite(path, bundle.plain(bundle.artifact("homeserver.db.tar.gz")!, withPassphrase), {
+  await restoreSqlite(path, bundle.decrypted(bundle.artifact("homeserver.db.tar.gz")!, withPassphrase), {
     ...{ files: realFiles, owner: undefined },
     sqlite: realSqlite(realFiles, new AbortController().signal),
   });
@@ -136,7 +136,7 @@ test("the one in PostgreSQL's own format is of version 2, and pg_restore finds e
   assert.equal(section.dumpFormat, "custom");
   const dump = bundle.artifact("customer_db_export.dump.gz")!;
   const path = join(temporaryFolder("custom"), "x.dump");
-  writeFileSync(path, await collect(bundle.plain(dump, withPassphrase)));
+  writeFileSync(path, await collect(bundle.decrypted(dump, withPassphrase)));
   const listed = execFileSync("pg_restore", ["--list", path], { encoding: "utf8" });
   const tables = [...listed.matchAll(/ TABLE DATA (\S+) (\S+) /g)].map(
     ([, schema, name]) => `${schema!}.${name!}`,

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Recorded } from "../../src/bundle/inventory.ts";
+import type { RecordedArtifact } from "../../src/bundle/inventory.ts";
 import { seal } from "../../src/bundle/seal.ts";
-import { enterWorkplace, type Workplace, type WorkplaceOptions } from "../../src/bundle/workplace.ts";
+import { openWorkspace, type BundleWorkspace, type BundleWorkspaceOptions } from "../../src/bundle/workplace.ts";
 import { runSteps } from "../../src/journal/run-steps.ts";
 import type { Step } from "../../src/journal/step.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
@@ -19,11 +19,11 @@ const lock = lockWith();
 const machine = machineWith();
 const ARTIFACTS = ["customer_db_export.sql.gz.gpg", "customer_backup_media_export.tar.gz.gpg"];
 
-const options = (folder: string, more: Partial<WorkplaceOptions> = {}): WorkplaceOptions => ({
+const options = (folder: string, more: Partial<BundleWorkspaceOptions> = {}): BundleWorkspaceOptions => ({
   folder,
   subject: "example.org",
   rehearsal: false,
-  lock,
+  keys: lock,
   files,
   machine,
   progress: new Recorder(),
@@ -33,15 +33,15 @@ const options = (folder: string, more: Partial<WorkplaceOptions> = {}): Workplac
 /** One whole run: enter, pack a dump and media, seal, leave. Tells which steps ran. */
 async function exported(
   folder: string,
-  more: Partial<WorkplaceOptions> = {},
+  more: Partial<BundleWorkspaceOptions> = {},
 ): Promise<{ ran: string[]; notes: string[] }> {
   const progress = new Recorder();
-  const place = await enterWorkplace(options(folder, { progress, ...more }));
+  const place = await openWorkspace(options(folder, { progress, ...more }));
   const ran: string[] = [];
-  const step = (id: string, add: () => Promise<Recorded>): Step => ({
+  const step = (id: string, add: () => Promise<RecordedArtifact>): Step => ({
     ...{ id, label: id },
     inputs: { bundle: place.inventory.id },
-    check: place.check,
+    findFault: place.findArtifactFault,
     async run() {
       ran.push(id);
       const { name, parts, ...artifact } = await add();
@@ -64,7 +64,7 @@ async function exported(
     await seal({
       folder,
       inventory: place.inventory,
-      lock,
+      keys: lock,
       files,
       subject: "example.org",
       program: "p",
@@ -72,13 +72,13 @@ async function exported(
       afterwards: "",
     });
   } finally {
-    await place.leave();
+    await place.close();
   }
   return { ran, notes: progress.notes };
 }
 
-const begun = async (folder: string, more: Partial<WorkplaceOptions> = {}): Promise<Workplace> =>
-  enterWorkplace(options(folder, more));
+const begun = async (folder: string, more: Partial<BundleWorkspaceOptions> = {}): Promise<BundleWorkspace> =>
+  openWorkspace(options(folder, more));
 
 test("a bundle that is finished is not made again", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
@@ -117,7 +117,7 @@ test("when the inventory is damaged or gone everything is packed again, as its s
     false,
     "what cannot be opened any more is no bundle",
   );
-  await place.leave();
+  await place.close();
   writeFileSync(path, readFileSync(path).subarray(0, 200));
   const again = await exported(folder);
   assert.deepEqual(again.ran, ["export/database", "export/media"]);
@@ -148,7 +148,7 @@ test("an empty folder, also one with hidden files only, is taken and made privat
   const place = await begun(folder);
   assert.equal(place.resumed, false);
   assert.equal(statSync(folder).mode & 0o777, 0o700);
-  await place.leave();
+  await place.close();
 });
 
 test("the bundle of another server, and a rehearsal where a move was begun, are refused", async () => {
@@ -169,7 +169,7 @@ test("the bundle of another server, and a rehearsal where a move was begun, are 
 test("another passphrase than the one it was begun with is refused", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
   await exported(folder);
-  await assert.rejects(begun(folder, { lock: lockWith("another") }), {
+  await assert.rejects(begun(folder, { keys: lockWith("another") }), {
     code: "passphrase-wrong",
     message: `${folder} was begun with another passphrase`,
     hint: /choose another folder/,
@@ -181,18 +181,18 @@ test("two runs never work on one bundle", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
   const first = await begun(folder);
   await assert.rejects(begun(folder), { code: "bundle-locked" });
-  await first.leave();
+  await first.close();
   const second = await begun(folder);
   assert.equal(second.resumed, true);
-  await second.leave();
+  await second.close();
 });
 
 test("what a killed run left half written is tidied away", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
-  await (await begun(folder)).leave();
+  await (await begun(folder)).close();
   writeFileSync(join(folder, `.${ARTIFACTS[0]!}.unfinished`), "half");
   mkdirSync(join(folder, "kept"));
-  await (await begun(folder)).leave();
+  await (await begun(folder)).close();
   assert.deepEqual(
     readdirSync(folder).filter((name) => name.startsWith(".")),
     [],

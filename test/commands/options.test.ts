@@ -4,12 +4,12 @@ import { closeSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
-import { fromSource, makePassphrase, passphraseFileOf, passphraseFor } from "../../src/bundle/passphrase.ts";
+import { passphraseFromSource, generatePassphrase, passphraseFileOf, passphraseForExport } from "../../src/bundle/passphrase.ts";
 import { exportCommand } from "../../src/commands/export.ts";
-import { typedDatabase } from "../../src/commands/options/database.ts";
+import { parseDatabaseAddress } from "../../src/commands/options/database.ts";
 import {
   acceptSchema,
-  checked,
+  parseOptions,
   dryRunSchema,
   passphraseSchema,
   passphraseSource,
@@ -83,7 +83,7 @@ test("an address with a password in it is refused, without repeating it", async 
     "password='hunter2",
   ]) {
     await assert.rejects(
-      typedDatabase(text, undefined, system),
+      parseDatabaseAddress(text, undefined, system),
       (error: Error & { code: string; hint: string }) => {
         assert.equal(error.code, "bad-usage", text);
         assert.doesNotMatch(`${error.stack ?? ""} ${error.hint}`, /hunter2/);
@@ -94,16 +94,16 @@ test("an address with a password in it is refused, without repeating it", async 
 });
 
 test("a database's password is the one line of its file, and the user is ours when none is named", async () => {
-  const to = await typedDatabase("host=db dbname=x", fileWith("p@ss 'word' \\ \n"), system);
+  const to = await parseDatabaseAddress("host=db dbname=x", fileWith("p@ss 'word' \\ \n"), system);
   assert.deepEqual(to, { parameters: { user: "me", host: "db", dbname: "x" }, password: "p@ss 'word' \\ " });
-  assert.deepEqual(await typedDatabase("postgresql://you@db/x", undefined, system), {
+  assert.deepEqual(await parseDatabaseAddress("postgresql://you@db/x", undefined, system), {
     parameters: { user: "you", host: "db", dbname: "x" },
   });
-  await assert.rejects(typedDatabase("host=db", undefined, system), {
+  await assert.rejects(parseDatabaseAddress("host=db", undefined, system), {
     code: "bad-usage",
     message: /names no database/,
   });
-  await assert.rejects(typedDatabase("dbname=x", "/nonexistent/password", system), { code: "file-missing" });
+  await assert.rejects(parseDatabaseAddress("dbname=x", "/nonexistent/password", system), { code: "file-missing" });
 });
 
 test("what was typed wrong is named by its option, all of it at once", () => {
@@ -115,7 +115,7 @@ test("what was typed wrong is named by its option, all of it at once", () => {
     ...dryRunSchema,
   });
   assert.throws(
-    () => checked(schema, { passphraseFd: "two" }),
+    () => parseOptions(schema, { passphraseFd: "two" }),
     (error: Error & { code: string; hint: string }) => {
       assert.equal(error.code, "bad-usage");
       assert.equal(error.hint, "--help shows an example");
@@ -126,7 +126,7 @@ test("what was typed wrong is named by its option, all of it at once", () => {
       return true;
     },
   );
-  assert.deepEqual(checked(schema, { argument: "b", bundleFolder: "f", passphraseFd: "3" }), {
+  assert.deepEqual(parseOptions(schema, { argument: "b", bundleFolder: "f", passphraseFd: "3" }), {
     argument: "b",
     bundleFolder: "f",
     passphraseFd: 3,
@@ -135,7 +135,7 @@ test("what was typed wrong is named by its option, all of it at once", () => {
   });
   for (const passphraseFd of ["0", "1", "2", "-1", "3.5"])
     assert.throws(
-      () => checked(z.object(passphraseSchema), { passphraseFd }),
+      () => parseOptions(z.object(passphraseSchema), { passphraseFd }),
       { code: "bad-usage" },
       passphraseFd,
     );
@@ -143,13 +143,13 @@ test("what was typed wrong is named by its option, all of it at once", () => {
 
 test("a passphrase comes from a file, a descriptor or a command, without its line end", async () => {
   const path = fileWith("my secret words\r\n");
-  assert.equal(await fromSource({ file: path }, system), "my secret words");
+  assert.equal(await passphraseFromSource({ file: path }, system), "my secret words");
   const descriptor = openSync(path, "r");
-  assert.equal(await fromSource(passphraseSource({ passphraseFd: descriptor }), system), "my secret words");
+  assert.equal(await passphraseFromSource(passphraseSource({ passphraseFd: descriptor }), system), "my secret words");
   closeSync(descriptor);
-  assert.equal(await fromSource({ command: "printf 'from a %s\\n' command" }, system), "from a command");
-  assert.equal(await fromSource({}, system), undefined);
-  assert.equal(await fromSource({ file: fileWith("é".repeat(127)) }, system), "é".repeat(127));
+  assert.equal(await passphraseFromSource({ command: "printf 'from a %s\\n' command" }, system), "from a command");
+  assert.equal(await passphraseFromSource({}, system), undefined);
+  assert.equal(await passphraseFromSource({ file: fileWith("é".repeat(127)) }, system), "é".repeat(127));
 });
 
 test("a passphrase that is empty, has two lines or is too long for gpg's own prompt is refused, and not shown", async () => {
@@ -163,18 +163,18 @@ test("a passphrase that is empty, has two lines or is too long for gpg's own pro
     ["é".repeat(128), /longer than 255 bytes/],
   ] as const) {
     const file = fileWith(content);
-    await assert.rejects(fromSource({ file }, system), (error: Error & { code: string; hint: string }) => {
+    await assert.rejects(passphraseFromSource({ file }, system), (error: Error & { code: string; hint: string }) => {
       assert.equal(error.code, "passphrase-unusable");
       assert.match(error.message, why);
       assert.doesNotMatch(`${error.stack ?? ""} ${error.hint}`, /hunter/);
       return true;
     });
   }
-  await assert.rejects(fromSource({ command: "true" }, system), {
+  await assert.rejects(passphraseFromSource({ command: "true" }, system), {
     code: "passphrase-unusable",
     message: /^the passphrase command/,
   });
-  await assert.rejects(fromSource({ command: "exit 3" }, system), { code: "program-failed" });
+  await assert.rejects(passphraseFromSource({ command: "exit 3" }, system), { code: "program-failed" });
 });
 
 test("two sources of a passphrase are one too many", async () => {
@@ -185,7 +185,7 @@ test("two sources of a passphrase are one too many", async () => {
     { descriptor: 3, command: "echo x" },
     { file, descriptor: 3, command: "x" },
   ])
-    await assert.rejects(fromSource(source, system), {
+    await assert.rejects(passphraseFromSource(source, system), {
       code: "bad-usage",
       message: /more than one way/,
       hint: /choose one/,
@@ -193,10 +193,10 @@ test("two sources of a passphrase are one too many", async () => {
 });
 
 test("a passphrase that is made has 64 letters and digits, each as likely as the other", () => {
-  const made = makePassphrase((bytes) => noise(bytes, 77));
+  const made = generatePassphrase((bytes) => noise(bytes, 77));
   assert.match(made, /^[A-Za-z0-9]{64}$/);
   let all = "";
-  for (let seed = 1; seed <= 300; seed++) all += makePassphrase((bytes) => noise(bytes, seed));
+  for (let seed = 1; seed <= 300; seed++) all += generatePassphrase((bytes) => noise(bytes, seed));
   const counts = [...new Set(all)].map((letter) => all.split(letter).length - 1);
   assert.equal(counts.length, 62);
   const expected = all.length / 62;
@@ -205,7 +205,7 @@ test("a passphrase that is made has 64 letters and digits, each as likely as the
     `${Math.min(...counts)} to ${Math.max(...counts)}`,
   );
   assert.match(
-    makePassphrase((bytes) => new Uint8Array(bytes).fill(247)),
+    generatePassphrase((bytes) => new Uint8Array(bytes).fill(247)),
     /^9{64}$/,
   );
 });
@@ -213,11 +213,11 @@ test("a passphrase that is made has 64 letters and digits, each as likely as the
 test("a passphrase that is made is written once, privately, beside the bundle, and found again", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
   const notes: string[] = [];
-  const made = await passphraseFor(folder, {}, system, (note) => notes.push(note));
+  const made = await passphraseForExport(folder, {}, system, (note) => notes.push(note));
   const path = passphraseFileOf(folder);
   assert.equal(path, `${folder}.passphrase`);
   assert.equal(execFileSync("stat", ["-c", "%a", path], { encoding: "utf8" }).trim(), "600");
-  assert.equal(await passphraseFor(folder, {}, system, (note) => notes.push(note)), made);
+  assert.equal(await passphraseForExport(folder, {}, system, (note) => notes.push(note)), made);
   assert.match(notes[0]!, /was made and written to/);
   assert.match(notes[1]!, /is the one in/);
   assert.equal(notes.join().includes(made), false, "a note may end up in a log");
@@ -227,8 +227,8 @@ test("a passphrase that is made is shown to a person once, and never to a log", 
   for (const drawable of [true, false]) {
     const seen = systemWith(drawable);
     const folder = join(temporaryFolder("out"), "bundle");
-    const made = await passphraseFor(folder, {}, seen.system, () => undefined);
-    await passphraseFor(folder, {}, seen.system, () => undefined);
+    const made = await passphraseForExport(folder, {}, seen.system, () => undefined);
+    await passphraseForExport(folder, {}, seen.system, () => undefined);
     assert.deepEqual(seen.said, drawable ? [`passphrase: ${made}\n`] : []);
   }
 });

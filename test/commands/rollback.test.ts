@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { LOCK, MANIFEST } from "../../src/bundle/layout.ts";
 import { FenceRecord } from "../../src/homeserver/service/fence/record.ts";
 import { Journal } from "../../src/journal/journal.ts";
-import { takeLock } from "../../src/journal/lock.ts";
+import { acquireLock } from "../../src/journal/lock.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -21,15 +21,15 @@ const UNIT = "synapse.service";
 /** A sealed bundle's folder, with a unit that was masked. */
 async function fencedFolder(folder = temporaryFolder("rollback")): Promise<string> {
   const source = { configPaths: ["/gone/homeserver.yaml"], workingFolder: "/", map: [] };
-  const keeper = { kind: "units" as const, units: [UNIT] };
+  const supervisor = { kind: "units" as const, units: [UNIT] };
   const record = await FenceRecord.open(
     folder,
-    { subject: "old.example", source, keeper },
+    { subject: "old.example", source, supervisor },
     realFiles,
     machine,
   );
-  await record.make({ kind: "unit-masked", name: UNIT, before: null }, () => Promise.resolve());
-  await record.make({ kind: "unit-running", name: UNIT, before: null }, () => Promise.resolve());
+  await record.apply({ kind: "unit-masked", name: UNIT, before: null }, () => Promise.resolve());
+  await record.apply({ kind: "unit-running", name: UNIT, before: null }, () => Promise.resolve());
   const journal = await Journal.open(join(folder, "journal.json"), realFiles);
   await journal.setFact("subject", "old.example");
   writeFileSync(join(folder, MANIFEST), "{}");
@@ -66,7 +66,7 @@ test("a rollback that comes to no end says all that is left, and asks again when
 test("on a full disk it undoes all the same, and says so; but not beside a run that holds the lock", async (t) => {
   const folder = await fencedFolder(await smallDisk(t));
   const lock = join(folder, LOCK);
-  const held = await takeLock(lock, realFiles, machine);
+  const held = await acquireLock(lock, realFiles, machine);
   const filler = join(folder, "customer_db_export.sql.gz.gpg");
   try {
     writeFileSync(filler, Buffer.alloc(4 * 1024 * 1024));

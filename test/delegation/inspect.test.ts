@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { type Delegation, inspectDelegation } from "../../src/delegation/inspect.ts";
 import { reachableFindings } from "../../src/delegation/reachable.ts";
 import type { Finding } from "../../src/report/finding.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import {
   authority,
   clientFile,
@@ -267,7 +267,7 @@ test("a certificate that ends soon, has ended, or is for another name", async ()
   const ending = await inspectDelegation(
     { serverName: "example.org" },
     { ...world.sources, machine: clock },
-    silent,
+    noProgress,
   );
   assert.match(onlyWarning(ending, "certificate-expiring").sentence, /ends in (9|10) days$/);
 
@@ -426,5 +426,5 @@ test("a run that is stopped rejects with its reason", async () => {
     stopping.abort(new Error("stop"));
   }, 150);
   const sources = { ...world.sources, signal: stopping.signal };
-  await assert.rejects(inspectDelegation({ serverName: "example.org" }, sources, silent), /^Error: stop$/);
+  await assert.rejects(inspectDelegation({ serverName: "example.org" }, sources, noProgress), /^Error: stop$/);
 });

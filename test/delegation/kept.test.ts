@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { clientFileSeconds, KEPT_BY_DEFAULT, serverFileSeconds } from "../../src/delegation/cache-time.ts";
-import { FLOOR, safeFrom } from "../../src/delegation/safe-from.ts";
+import { clientFileSeconds, CACHE_DEFAULT, serverFileSeconds } from "../../src/delegation/cache-time.ts";
+import { MINIMUM_WAIT, safeFrom } from "../../src/delegation/safe-from.ts";
 import { parseServerName } from "../../src/delegation/server-name.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 
@@ -112,7 +112,7 @@ test("a cache on the way keeps the file as well, before the other server does", 
   assert.equal(kept({ "cache-control": "max-age=600, s-maxage=7200" }), 600 + 7200);
   assert.equal(kept({ "cache-control": "max-age=600", age: "10" }), 600 + 600);
   assert.equal(kept({ "cache-control": "private, max-age=600", age: "10" }), 600);
-  assert.equal(kept({ age: "10" }), KEPT_BY_DEFAULT);
+  assert.equal(kept({ age: "10" }), CACHE_DEFAULT);
 });
 
 test("browsers keep the client file as HTTP says", () => {
@@ -139,7 +139,7 @@ test("nobody has the old address at the time that is called safe, and no time is
       for (const { seconds } of given) assert.ok(loweredAt + seconds * 1000 <= at);
       assert.ok(loweredAt + 48 * HOUR * 1000 <= at);
       // A second earlier, somebody would still know.
-      assert.ok([...given, FLOOR].some(({ seconds }) => loweredAt + seconds * 1000 > at - 1000));
+      assert.ok([...given, MINIMUM_WAIT].some(({ seconds }) => loweredAt + seconds * 1000 > at - 1000));
       assert.deepEqual(told.length, given.length + 1);
       assert.ok(told.every(({ seconds }, index) => index === 0 || seconds <= told[index - 1]!.seconds));
     }),

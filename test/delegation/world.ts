@@ -1,7 +1,7 @@
 import { type Delegation, type DelegationQuestion, inspectDelegation } from "../../src/delegation/inspect.ts";
 import { realDns } from "../../src/system/dns/dns.ts";
 import { httpOver } from "../../src/system/http/http.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { type DnsServerInTest, type Mischief, startDnsServer } from "../support/dns-server.ts";
 import { type KeyAndCertificate, TestAuthority } from "../support/test-authority.ts";
 import { startWeb, type WebAnswer, type WebServer } from "../support/web-server.ts";
@@ -57,7 +57,7 @@ export async function startWorld({
   const portFor = (port: number) => (port === 443 ? https.port : port === 80 ? plain.port : federation.port);
   const resolver = { address: dns.address, port: dns.port };
   const sources = {
-    dns: realDns({ resolvers: [resolver], port: dns.port, wait: 200, tries: 2 }),
+    dns: realDns({ resolvers: [resolver], port: dns.port, timeout: 200, tries: 2 }),
     http: httpOver({ authorities: [authority.pem], portFor }),
     machine: { now: () => NOW },
     signal: new AbortController().signal,
@@ -68,7 +68,7 @@ export async function startWorld({
     federation,
     sources,
     inspect: (question = {}) =>
-      inspectDelegation({ serverName: "example.org", timeout: 2000, ...question }, sources, silent),
+      inspectDelegation({ serverName: "example.org", timeout: 2000, ...question }, sources, noProgress),
     async [Symbol.asyncDispose]() {
       for (const server of [dns, https, federation, plain]) await server[Symbol.asyncDispose]();
     },

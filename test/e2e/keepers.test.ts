@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { shellWord } from "../../src/system/shell-word.ts";
+import { quoteShellWord } from "../../src/system/shell-word.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeOldServer, type OldServer } from "../support/old-server.ts";
@@ -83,7 +83,7 @@ test("a container is stopped, does not come back by itself, and rollback starts 
     { env },
   );
   // As a shell takes it: the terminal's lines are no part of it.
-  assert.ok(ran.stdout.replaceAll("\n", " ").includes(`synlift rollback --out ${shellWord(out)} --target`));
+  assert.ok(ran.stdout.replaceAll("\n", " ").includes(`synlift rollback --out ${quoteShellWord(out)} --target`));
   assert.equal(docker.isRunning(CONTAINER), false);
   assert.equal(docker.policy(CONTAINER), "no");
   await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);

@@ -14,7 +14,7 @@ import { inspectSigningKey } from "../../src/homeserver/signing-key/inspect.ts";
 import { parseVersion, schemaOf } from "../../src/homeserver/synapse-versions.ts";
 import { inspectVersions } from "../../src/homeserver/version/inspect.ts";
 import { sourceVersion } from "../../src/homeserver/version/source.ts";
-import { askTarget } from "../../src/homeserver/version/target.ts";
+import { readTargetVersion } from "../../src/homeserver/version/target.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { realHttp } from "../../src/system/http/http.ts";
@@ -61,7 +61,7 @@ async function seen(): Promise<{ homeserver: Homeserver; findings: readonly Find
   const { source, launch, findings } = await chooseSource(found, { configPaths: [], folder: "/" }, files);
   const homeserver = await readHomeserver(source, files);
   const version = await sourceVersion(homeserver, launch, system());
-  const target = await askTarget(synapse.baseUrl, system());
+  const target = await readTargetVersion(synapse.baseUrl, system());
   return {
     homeserver,
     findings: [

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { inspectDatabase } from "../../src/homeserver/database/inspect.ts";
-import { openForLooking } from "../../src/homeserver/database/look.ts";
+import { openReadOnly } from "../../src/homeserver/database/look.ts";
 import type { Homeserver } from "../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../src/homeserver/read.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
 import { realPostgres } from "../../src/system/postgres/postgres.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/homeserver-folder.ts";
@@ -58,13 +58,13 @@ async function livedOn(home: HomeserverFolder, pending: () => Promise<number>): 
 }
 
 async function look(homeserver: Homeserver, deep = false, running = false) {
-  const opened = await openForLooking(homeserver, deep, system);
+  const opened = await openReadOnly(homeserver, deep, system);
   try {
     return await inspectDatabase(
       opened,
       { serverName: homeserver.serverName, deep, running },
       system,
-      silent,
+      noProgress,
     );
   } finally {
     await opened.session.close();
@@ -150,7 +150,7 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
       "select nextval('events_stream_seq')",
       "update users set admin = 1",
     ]) {
-      const opened = await openForLooking(healthy, false, system);
+      const opened = await openReadOnly(healthy, false, system);
       assert.ok(opened.engine === "postgres");
       if (write.startsWith("create temporary")) {
         // PostgreSQL allows these in a read-only transaction: they are no data of anybody's.

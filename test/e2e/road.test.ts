@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { EXIT_CODES } from "../../src/errors.ts";
-import { shellWord } from "../../src/system/shell-word.ts";
+import { quoteShellWord } from "../../src/system/shell-word.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
@@ -40,7 +40,7 @@ before(async () => {
     ...[process.execPath, MAIN, "export", ...configPaths.flatMap((path) => ["--config", path])],
     ...["--working-directory", home.dataFolder, "--unit", UNIT],
   ];
-  exports = words.map(shellWord).join(" ");
+  exports = words.map(quoteShellWord).join(" ");
   road = [
     ...["--from", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
     ...["--export-command", exports],
@@ -82,7 +82,7 @@ test("a dry run looks at both hosts and changes neither", async () => {
 test("a rehearsal over any command brings all of it, and the old server goes on", async () => {
   const practice = await makeNewPlace(server.old.cluster, "practice", await freePort());
   const folder = join(work, "practice");
-  const command = `${exports} --to-receiver --out ${shellWord(folder)}`;
+  const command = `${exports} --to-receiver --out ${quoteShellWord(folder)}`;
   await synliftWell(
     ["restore", "--from-command", command, "--rehearse", ...practice.restoreArgs, "--json"],
     server,

@@ -9,7 +9,7 @@ import {
   schemaOf,
 } from "../../src/homeserver/synapse-versions.ts";
 import { inspectVersions, type VersionFacts } from "../../src/homeserver/version/inspect.ts";
-import type { Target } from "../../src/homeserver/version/target.ts";
+import type { TargetVersion } from "../../src/homeserver/version/target.ts";
 
 const version = (text: string) => parseVersion(text)!;
 
@@ -63,7 +63,7 @@ test("the oldest Synapse for a database is the first with a schema high enough",
   assert.equal(oldestFor(500), undefined);
 });
 
-const target = (more: Partial<Target>): Target => ({
+const target = (more: Partial<TargetVersion>): TargetVersion => ({
   url: "https://new.example",
   version: undefined,
   name: undefined,

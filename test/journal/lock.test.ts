@@ -3,7 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isGone, lockHolder, takeLock } from "../../src/journal/lock.ts";
+import { isHolderGone, readLockHolder, acquireLock } from "../../src/journal/lock.ts";
 import { type Files, realFiles as files } from "../../src/system/files/files.ts";
 import { machineOf, machineWith } from "../support/fake-machine.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -24,37 +24,37 @@ const deadPid = () => Number(execFileSync("sh", ["-c", "echo $$"], { encoding: "
 test("a second run is refused, and told who works there and since when", async () => {
   const path = newLock();
   const me = machineWith();
-  const held = await takeLock(path, files, me);
-  await assert.rejects(takeLock(path, files, me), {
+  const held = await acquireLock(path, files, me);
+  await assert.rejects(acquireLock(path, files, me), {
     code: "bundle-locked",
     message: new RegExp(`process ${me.pid} on ${me.hostname} works on this bundle since \\d{4}-`),
     hint: new RegExp(`remove ${path}`),
   });
-  assert.equal((await lockHolder(path, files))?.pid, me.pid);
+  assert.equal((await readLockHolder(path, files))?.pid, me.pid);
   await held.release();
   await held.release();
   assert.deepEqual(readdirSync(join(path, "..")), []);
-  await (await takeLock(path, files, me)).release();
+  await (await acquireLock(path, files, me)).release();
 });
 
 test("the lock of a process that is gone is taken over", async () => {
   const path = leftLock({ pid: deadPid(), start: "12345" });
-  await takeLock(path, files, machineWith());
-  assert.equal((await lockHolder(path, files))?.pid, process.pid);
+  await acquireLock(path, files, machineWith());
+  assert.equal((await readLockHolder(path, files))?.pid, process.pid);
   assert.deepEqual(readdirSync(join(path, "..")), ["lock"], "nothing is left of the old one");
 });
 
 test("the lock of a process whose number another process has by now is taken over", async () => {
   const path = leftLock({ pid: process.ppid, start: "1" });
-  await takeLock(path, files, machineWith());
-  assert.equal((await lockHolder(path, files))?.pid, process.pid);
+  await acquireLock(path, files, machineWith());
+  assert.equal((await readLockHolder(path, files))?.pid, process.pid);
 });
 
 test("the lock of another living process of this host is respected", async () => {
   const other = spawn("sleep", ["60"]);
   const start = machineWith().processStart(other.pid!)!;
   const path = leftLock({ pid: other.pid!, start });
-  await assert.rejects(takeLock(path, files, machineWith()), {
+  await assert.rejects(acquireLock(path, files, machineWith()), {
     code: "bundle-locked",
     message: new RegExp(`process ${other.pid}`),
   });
@@ -63,37 +63,37 @@ test("the lock of another living process of this host is respected", async () =>
 
 test("the lock of another host is respected, as nobody can see from here whether it is alive", async () => {
   const path = leftLock({ pid: deadPid(), start: "1", host: "other.example" });
-  await assert.rejects(takeLock(path, files, machineWith()), {
+  await assert.rejects(acquireLock(path, files, machineWith()), {
     code: "bundle-locked",
     message: /on other.example/,
     hint: /if other.example is gone for good, remove/,
   });
-  assert.equal((await lockHolder(path, files))?.host, "other.example");
+  assert.equal((await readLockHolder(path, files))?.host, "other.example");
 });
 
 test("a lock that holds nothing readable, as after a power cut, is taken over", async () => {
   for (const rest of ["", "{", '{"pid": 1}']) {
     const path = newLock();
     writeFileSync(path, rest);
-    await takeLock(path, files, machineWith());
-    assert.equal((await lockHolder(path, files))?.pid, process.pid);
+    await acquireLock(path, files, machineWith());
+    assert.equal((await readLockHolder(path, files))?.pid, process.pid);
   }
 });
 
 test("letting go of a lock that somebody else has by now leaves it", async () => {
   const path = newLock();
-  const held = await takeLock(path, files, machineOf(10, { 10: "1" }));
+  const held = await acquireLock(path, files, machineOf(10, { 10: "1" }));
   writeFileSync(path, JSON.stringify({ pid: 11, host: "x", start: "1", since: SINCE }));
   await held.release();
-  assert.equal((await lockHolder(path, files))?.pid, 11);
+  assert.equal((await readLockHolder(path, files))?.pid, 11);
 });
 
 test("a process is gone when its number is free or was given out again", () => {
   const holder = { pid: 10, host: "here", start: "500", since: SINCE };
-  assert.equal(isGone(holder, machineOf(1, { 10: "500" }, "here")), false);
-  assert.equal(isGone(holder, machineOf(1, { 10: "501" }, "here")), true);
-  assert.equal(isGone(holder, machineOf(1, {}, "here")), true);
-  assert.equal(isGone(holder, machineOf(1, {}, "there")), false);
+  assert.equal(isHolderGone(holder, machineOf(1, { 10: "500" }, "here")), false);
+  assert.equal(isHolderGone(holder, machineOf(1, { 10: "501" }, "here")), true);
+  assert.equal(isHolderGone(holder, machineOf(1, {}, "here")), true);
+  assert.equal(isHolderGone(holder, machineOf(1, {}, "there")), false);
 });
 
 /** The real files, each call of which comes after a wait of its own: so races come out that are rare otherwise. */
@@ -129,7 +129,7 @@ for (const [what, left] of [
       const path = newLock();
       if (left !== undefined) writeFileSync(path, left);
       const outcomes = await Promise.allSettled(
-        CONTENDERS.map((pid) => takeLock(path, shuffled(pid * round), machineOf(pid, alive, "here"))),
+        CONTENDERS.map((pid) => acquireLock(path, shuffled(pid * round), machineOf(pid, alive, "here"))),
       );
       const winners = CONTENDERS.filter((_, index) => outcomes[index]!.status === "fulfilled");
       assert.equal(winners.length, 1, `round ${round}: ${winners.join(", ")} all think that they have it`);
@@ -148,7 +148,7 @@ test("a run that died while it was taking over a lock does not keep the next fro
     `${path}.stale`,
     JSON.stringify({ pid: deadPid(), host: machineWith().hostname, start: "1", since: SINCE }),
   );
-  await takeLock(path, files, machineWith());
-  assert.equal((await lockHolder(path, files))?.pid, process.pid);
+  await acquireLock(path, files, machineWith());
+  assert.equal((await readLockHolder(path, files))?.pid, process.pid);
   assert.deepEqual(readdirSync(join(path, "..")), ["lock"]);
 });

@@ -34,7 +34,7 @@ function place() {
           if (stop === id) controller.abort(new Interrupted("SIGINT"));
           return Promise.resolve({ made: id });
         },
-        check: (outcome) => Promise.resolve(faults.get(outcome["made"] as string)),
+        findFault: (outcome) => Promise.resolve(faults.get(outcome["made"] as string)),
       });
       const progress = new Recorder();
       const journal = await Journal.open(path, files);
@@ -123,7 +123,7 @@ test("the journal is a private file that says what was done, when, and from what
     at: "2026-01-02T03:04:05.000Z",
   });
   assert.deepEqual(readdirSync(folder), ["journal.json"]);
-  assert.equal((await files.look(path))?.mode, 0o600);
+  assert.equal((await files.lstat(path))?.mode, 0o600);
 });
 
 test("a torn journal is refused by name, and not taken for an empty one", async () => {
@@ -163,8 +163,8 @@ test("facts outlive the run that set them, and forgetting a step forgets only th
   await run();
   const journal = await Journal.open(path, files);
   await journal.setFact("subject", "example.org");
-  await journal.forget("export/two");
-  await journal.forget("export/never");
+  await journal.removeStep("export/two");
+  await journal.removeStep("export/never");
   const again = await Journal.read(path, files);
   assert.deepEqual(again?.facts, { subject: "example.org" });
   assert.deepEqual(Object.keys(again.steps), ["export/one", "export/three"]);

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { mustHaveRoom } from "../../src/move/disk-space.ts";
+import { assertDiskSpace } from "../../src/move/disk-space.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { smallDisk } from "../support/small-disk.ts";
 
 test("a restore that cannot fit is refused by the folder's disk, also where the folder is still to be made", async (t) => {
   const disk = await smallDisk(t, "1m");
   const store = join(disk, "srv/matrix/media");
-  await mustHaveRoom(store, 512 * 1024, "the media", "--media-dir", realFiles);
-  await assert.rejects(mustHaveRoom(store, 2 * 1024 * 1024, "the media", "--media-dir", realFiles), {
+  await assertDiskSpace(store, 512 * 1024, "the media", "--media-dir", realFiles);
+  await assert.rejects(assertDiskSpace(store, 2 * 1024 * 1024, "the media", "--media-dir", realFiles), {
     code: "disk-full",
     message: `${disk} has 1.0 MiB free, the media alone takes 2.0 MiB`,
     hint: /--media-dir/,

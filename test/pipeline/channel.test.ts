@@ -5,7 +5,7 @@ import { MigrationError } from "../../src/errors.ts";
 import { Channel } from "../../src/pipeline/channel.ts";
 import { encodeFrame, FIRST_LINE } from "../../src/pipeline/frames.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
-import { callingPeer } from "../../src/system/programs/peer.ts";
+import { parentPeer } from "../../src/system/programs/peer.ts";
 
 const NEVER = new AbortController().signal;
 
@@ -20,14 +20,14 @@ const pipe = () =>
 /** Two that talk with each other, and the pipes between them. */
 async function pair(options: { patience?: number; every?: number } = {}) {
   const [there, back] = [pipe(), pipe()];
-  const here = await Channel.begin(callingPeer(back, there, NEVER), { there: "on the old host", ...options });
-  const other = await Channel.begin(callingPeer(there, back, NEVER), {
-    there: "on the new host",
+  const here = await Channel.open(parentPeer(back, there, NEVER), { peerLocation: "on the old host", ...options });
+  const other = await Channel.open(parentPeer(there, back, NEVER), {
+    peerLocation: "on the new host",
     ...options,
   });
   const leave = () => {
-    here.leave();
-    other.leave();
+    here.close();
+    other.close();
   };
   return { here, other, there, back, leave };
 }
@@ -46,13 +46,13 @@ test("messages and streams arrive in turn, and a message may come in a stream be
   const { here, other, leave } = await pair();
   const heard: unknown[] = [];
   const receiving = (async () => {
-    heard.push(await other.hear());
-    const text = await textOf(other.receive((message) => Promise.resolve(void heard.push(message))));
-    return [text, await other.hear()];
+    heard.push(await other.receiveMessage());
+    const text = await textOf(other.receiveStream((message) => Promise.resolve(void heard.push(message))));
+    return [text, await other.receiveMessage()];
   })();
-  await here.say({ type: "first" });
-  await here.send(chunks("a", "", "bc"), () => here.say({ counted: 3 }));
-  await here.say({ type: "last" });
+  await here.sendMessage({ type: "first" });
+  await here.sendStream(chunks("a", "", "bc"), () => here.sendMessage({ counted: 3 }));
+  await here.sendMessage({ type: "last" });
   assert.deepEqual(await receiving, ["abc", { type: "last" }]);
   assert.deepEqual(heard, [{ type: "first" }, { counted: 3 }]);
   leave();
@@ -60,12 +60,12 @@ test("messages and streams arrive in turn, and a message may come in a stream be
 
 test("a stream whose source breaks never ends well on the other side", async () => {
   const { here, other, there, leave } = await pair();
-  const receiving = textOf(other.receive());
+  const receiving = textOf(other.receiveStream());
   const broken = async function* (): Bytes {
     yield* chunks("half");
     throw new MigrationError("program-failed", "pg_dump failed with exit code 1", { hint: "see its log" });
   };
-  await here.send(broken()).catch((error: unknown) => here.fail(error));
+  await here.sendStream(broken()).catch((error: unknown) => here.sendError(error));
   await assert.rejects(receiving, {
     code: "program-failed",
     message: "on the new host: pg_dump failed with exit code 1",
@@ -87,23 +87,23 @@ test("a stream that is not what was sent is an error, and so is one that just en
     const { other, there, leave } = await pair();
     there.write(encodeFrame("data", Buffer.from("abc")));
     there.end(last);
-    await assert.rejects(textOf(other.receive()), { code: "connection-failed", message: words });
+    await assert.rejects(textOf(other.receiveStream()), { code: "connection-failed", message: words });
     leave();
   }
 });
 
 test("what nobody foresaw is told without its words, and a code that nobody knows is still a failure", async () => {
   const { here, other, there, leave } = await pair();
-  await here.fail(new Error("secret in here"));
-  await assert.rejects(other.hear(), { code: "program-failed", message: /nobody foresaw$/ });
+  await here.sendError(new Error("secret in here"));
+  await assert.rejects(other.receiveMessage(), { code: "program-failed", message: /nobody foresaw$/ });
   there.write(encodeFrame("failure", Buffer.from('{"code":"__proto__","message":7}')));
-  await assert.rejects(other.hear(), { code: "program-failed", message: /did not say why/ });
+  await assert.rejects(other.receiveMessage(), { code: "program-failed", message: /did not say why/ });
   leave();
 });
 
 test("somebody who says nothing for too long is given up, and somebody who is only slow is not", async () => {
   const { other, leave } = await pair({ patience: 40, every: 100_000 });
-  await assert.rejects(other.hear(), {
+  await assert.rejects(other.receiveMessage(), {
     code: "connection-failed",
     message: /nothing was heard for 0.04 seconds/,
   });
@@ -111,9 +111,9 @@ test("somebody who says nothing for too long is given up, and somebody who is on
   const slow = await pair({ patience: 400, every: 20 });
   // The timers alone keep nothing alive: that is what they are for here.
   const keep = setInterval(() => undefined, 10);
-  const hearing = slow.other.hear();
+  const hearing = slow.other.receiveMessage();
   await new Promise((resolve) => setTimeout(resolve, 900));
-  await slow.here.say({ late: true });
+  await slow.here.sendMessage({ late: true });
   assert.deepEqual(await hearing, { late: true });
   clearInterval(keep);
   slow.leave();
@@ -122,16 +122,16 @@ test("somebody who says nothing for too long is given up, and somebody who is on
 test("whoever talks to nobody is told", async () => {
   const gone = new PassThrough();
   gone.destroy();
-  const peer = callingPeer(new PassThrough(), gone, NEVER);
+  const peer = parentPeer(new PassThrough(), gone, NEVER);
   await assert.rejects(peer.write(Buffer.from(FIRST_LINE)), { code: "connection-failed" });
 });
 
 test("a run that is to stop stops waiting for the other side", async () => {
   const stop = new AbortController();
   const [input, output] = [new PassThrough(), new PassThrough({ highWaterMark: 1 })];
-  const channel = await Channel.begin(callingPeer(input, output.resume(), stop.signal), { there: "there" });
-  const hearing = channel.hear();
+  const channel = await Channel.open(parentPeer(input, output.resume(), stop.signal), { peerLocation: "there" });
+  const hearing = channel.receiveMessage();
   stop.abort(new Error("stop"));
   await assert.rejects(hearing, /stop/);
-  channel.leave();
+  channel.close();
 });

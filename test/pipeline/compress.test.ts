@@ -4,12 +4,12 @@ import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
-import { through } from "../../src/pipeline/stage.ts";
+import { compose } from "../../src/pipeline/stage.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../support/bytes.ts";
 
 /** How many bytes go into one gzip member. */
 const MEMBER = 1024 * 1024;
-const thereAndBack = (level: number) => through(compress(level, 2), decompress);
+const thereAndBack = (level: number) => compose(compress(level, 2), decompress);
 const DAMAGED = { code: "bundle-damaged", message: /^the compressed data is damaged/ };
 
 test("what goes in comes back, however it was cut into chunks and whatever the level", async () => {
@@ -44,7 +44,7 @@ test("members come out in order, though they are made side by side", async () =>
   // The first is slow to compress and the others quick.
   const bytes = Buffer.concat([noise(MEMBER), Buffer.alloc(5 * MEMBER, "a"), noise(MEMBER, 9)]);
   for (const cores of [1, 2, 8])
-    assert.ok(bytes.equals(await collect(through(compress(9, cores), decompress)(cut(bytes, 100_000)))));
+    assert.ok(bytes.equals(await collect(compose(compress(9, cores), decompress)(cut(bytes, 100_000)))));
 });
 
 test("a dump is made smaller, and media at level 0 is stored as it is", async () => {

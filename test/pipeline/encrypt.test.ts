@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { decryptWith, encryptWith } from "../../src/pipeline/encrypt.ts";
-import { type Measure, measure } from "../../src/pipeline/measure.ts";
-import { through } from "../../src/pipeline/stage.ts";
+import { type Digest, reportDigest } from "../../src/pipeline/measure.ts";
+import { compose } from "../../src/pipeline/stage.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -14,7 +14,7 @@ import { lockWith, PASSPHRASE, programsWith } from "../support/real-world.ts";
 
 // As it is in life.
 const lock = lockWith(PASSPHRASE, programsWith());
-const thereAndBack = through(encryptWith(lock), decryptWith(lock));
+const thereAndBack = compose(encryptWith(lock), decryptWith(lock));
 
 test("what goes in comes back, however it was cut into chunks", async () => {
   await fc.assert(
@@ -35,7 +35,7 @@ test("passphrases with spaces, quotes, letters of all scripts and of the greates
   ]) {
     const own = lockWith(passphrase);
     assert.equal(
-      (await collect(through(encryptWith(own), decryptWith(own))(chunked("open")))).toString(),
+      (await collect(compose(encryptWith(own), decryptWith(own))(chunked("open")))).toString(),
       "open",
     );
   }
@@ -112,11 +112,11 @@ test("a message with more bytes after its end is an error", async () => {
 });
 
 test("a source that breaks breaks the pipeline, and nothing is measured", async () => {
-  const seen: Measure[] = [];
-  const pipeline = through(
-    measure((m) => seen.push(m)),
+  const seen: Digest[] = [];
+  const pipeline = compose(
+    reportDigest((m) => seen.push(m)),
     encryptWith(lock),
-    measure((m) => seen.push(m)),
+    reportDigest((m) => seen.push(m)),
   );
   await assert.rejects(collect(pipeline(breaksAfter("half a dump"))), new Error(BROKEN));
   assert.equal(seen.length, 0);
@@ -131,7 +131,7 @@ test("no agent is started, and nothing of a person's own gpg is touched", async 
   writeFileSync(join(person, ".gnupg", "gpg.conf"), "this option does not exist\n");
   const owned = ownGpg(programsWith({ HOME: person }), temporary);
   const own = { gpg: owned.gpg, passphrase: PASSPHRASE };
-  assert.equal((await collect(through(encryptWith(own), decryptWith(own))(chunked("x")))).toString(), "x");
+  assert.equal((await collect(compose(encryptWith(own), decryptWith(own))(chunked("x")))).toString(), "x");
 
   const [home] = readdirSync(temporary);
   assert.ok(home, "gpg had a home of its own");

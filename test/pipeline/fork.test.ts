@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Fork } from "../../src/pipeline/fork.ts";
+import { Tee } from "../../src/pipeline/fork.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
 import { breaksAfter, BROKEN, chunked, collect } from "../support/bytes.ts";
 
@@ -25,12 +25,12 @@ const turns = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 test("both get all of it, and it is read once", async () => {
   const { seen, source } = watched(1000);
-  const fork = new Fork(source);
+  const fork = new Tee(source);
   const [one, other] = await Promise.all([collect(fork.read(0)), collect(fork.read(1))]);
   assert.equal(one.length, 1000);
   assert.ok(one.equals(other));
   assert.deepEqual(seen, { given: 1000, closed: true });
-  for (const reader of [new Fork(chunked()), new Fork(chunked("x"))]) {
+  for (const reader of [new Tee(chunked()), new Tee(chunked("x"))]) {
     const both = await Promise.all([collect(reader.read(0)), collect(reader.read(1))]);
     assert.ok(both[0].equals(both[1]));
   }
@@ -38,7 +38,7 @@ test("both get all of it, and it is read once", async () => {
 
 test("nothing is read before both have begun, and who is quick waits for who is slow", async () => {
   const { seen, source } = watched(1000);
-  const fork = new Fork(source);
+  const fork = new Tee(source);
   const quick = collect(fork.read(0));
   await turns();
   assert.deepEqual(seen, { given: 0, closed: false });
@@ -53,15 +53,15 @@ test("nothing is read before both have begun, and who is quick waits for who is 
 test("who leaves lets the other go on; when both have left the source is let go", async () => {
   for (const early of [true, false]) {
     const { seen, source } = watched(1000);
-    const fork = new Fork(source);
-    if (early) await fork.leave(1);
+    const fork = new Tee(source);
+    if (early) await fork.detach(1);
     const rest = collect(fork.read(0));
     if (!early) for await (const _ of fork.read(1)) break;
     assert.equal((await rest).length, 1000);
     assert.equal(seen.closed, true);
   }
   const { seen, source } = watched(1000);
-  const fork = new Fork(source);
+  const fork = new Tee(source);
   const take = async (reader: 0 | 1) => {
     for await (const _ of fork.read(reader)) break;
   };
@@ -71,7 +71,7 @@ test("who leaves lets the other go on; when both have left the source is let go"
 });
 
 test("a failure of the source is told to both", async () => {
-  const fork = new Fork(breaksAfter("a", "b"));
+  const fork = new Tee(breaksAfter("a", "b"));
   const results = await Promise.allSettled([collect(fork.read(0)), collect(fork.read(1))]);
   assert.deepEqual(
     results.map((result) => result.status === "rejected" && (result.reason as Error).message),

@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
-import { decryptWith, encryptWith, type Lock } from "../../src/pipeline/encrypt.ts";
-import { gpgIn } from "../../src/system/gpg/home.ts";
+import { decryptWith, encryptWith, type EncryptionKeys } from "../../src/pipeline/encrypt.ts";
+import { gpgWithHome } from "../../src/system/gpg/home.ts";
 import { chunked, collect, flipped, noise } from "../support/bytes.ts";
 import { KeyHome } from "../support/gpg-keys.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -23,14 +23,14 @@ after(() => {
 const working = await taking(lockWith("a working passphrase"));
 
 /** The same lock, for our two recipients. */
-async function taking(lock: Lock): Promise<Lock> {
+async function taking(lock: EncryptionKeys): Promise<EncryptionKeys> {
   for (const path of [first.publicKey("first"), second.publicKey("second")])
     await collect(lock.gpg(["--import"], undefined, chunked(readFileSync(path))));
   return { ...lock, recipients };
 }
 
-const opening = (home: KeyHome, passphrase?: string): Lock => ({
-  gpg: gpgIn(home.folder, programsWith()),
+const opening = (home: KeyHome, passphrase?: string): EncryptionKeys => ({
+  gpg: gpgWithHome(home.folder, programsWith()),
   passphrase,
 });
 

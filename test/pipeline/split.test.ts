@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { joined, partSuffix, splitInto } from "../../src/pipeline/split.ts";
+import { concatenate, partSuffix, splitInto } from "../../src/pipeline/split.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { smallDisk } from "../support/small-disk.ts";
@@ -90,7 +90,7 @@ test("what is split and joined again is what it was, however it was cut", async 
       fc.integer({ min: 1, max: 50 }),
       async (chunks, size) => {
         const parts = await partsOf(chunked(...chunks), size);
-        assert.deepEqual(await collect(joined(parts.map((part) => chunked(part)))), Buffer.concat(chunks));
+        assert.deepEqual(await collect(concatenate(parts.map((part) => chunked(part)))), Buffer.concat(chunks));
         assert.ok(parts.slice(0, -1).every((part) => part.length === size));
       },
     ),

@@ -46,7 +46,7 @@ test("the page of a plan fills the screen it is shown on", async () => {
 test("a click on a command selects all of it and nothing else, as it is to be typed", async () => {
   await using visit = await browser.visit(pageHtml(PLAN_PAGE));
   await visit.look({ width: 400 });
-  const commands = PLAN_PAGE.agenda!.moments.flatMap((moment) => moment.commands ?? []);
+  const commands = PLAN_PAGE.runbook!.steps.flatMap((moment) => moment.commands ?? []);
   assert.deepEqual(await visit.selectedBy("pre"), commands);
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { agendaText, timelineText } from "../../src/report/agenda-text.ts";
+import { runbookText, timelineText } from "../../src/report/agenda-text.ts";
 import { barsText } from "../../src/report/bars-text.ts";
 import { widthOf } from "../../src/report/cells.ts";
 import { sectionText } from "../../src/report/text.ts";
@@ -12,23 +12,23 @@ const look = (columns: number, colour = false) => ({ columns, colour });
 
 for (const columns of [80, 40]) {
   test(`the figures of a plan read well at ${columns} columns`, () => {
-    const { timeline, agenda, bars } = PLAN_PAGE;
+    const { timeline, runbook, bars } = PLAN_PAGE;
     const sections = [
       ...bars.map(({ title, rows }) => sectionText(title, barsText(rows, look(columns)), look(columns))),
       sectionText(timeline!.title, timelineText(timeline!, look(columns)), look(columns)),
-      sectionText(agenda!.title, agendaText(agenda!, look(columns)), look(columns)),
+      sectionText(runbook!.title, runbookText(runbook!, look(columns)), look(columns)),
     ];
     matchesGolden(`plan-figures-${columns}.txt`, sections.join("\n"));
   });
 }
 
 test("colour changes nothing but the colour", () => {
-  const { timeline, agenda, bars } = PLAN_PAGE;
+  const { timeline, runbook, bars } = PLAN_PAGE;
   const drawn = (colour: boolean) =>
     [
       barsText(bars[0]!.rows, look(80, colour)),
       timelineText(timeline!, look(80, colour)),
-      sectionText(agenda!.title, agendaText(agenda!, look(80, colour)), look(80, colour)),
+      sectionText(runbook!.title, runbookText(runbook!, look(80, colour)), look(80, colour)),
     ].join("");
   assert.notEqual(drawn(true), drawn(false));
   assert.equal(drawn(true).replace(/\u001b\[[0-9;]*m/g, ""), drawn(false));
@@ -52,7 +52,7 @@ test("bars are never wider than the terminal, and a little is not nothing", () =
 test("a command is one line, however narrow the terminal, and hostile text stays text", () => {
   const command = `synlift ${"--flag /some/long/path ".repeat(9)}--end`;
   const moment = { title: "a\u001b[2Jb", commands: [command, "one \\\n  two"], tone: "no-return" } as const;
-  const text = agendaText({ moments: [moment] }, look(40));
+  const text = runbookText({ steps: [moment] }, look(40));
   assert.ok(text.includes(`     ${command}\n     one \\\n       two\n`), text);
   assert.ok(text.startsWith("1. a\\u{1b}[2Jb\n   POINT OF NO RETURN\n"), text);
 });

@@ -105,7 +105,7 @@ test("a command is written as it is to be typed, and the point of no return is s
   const command = `psql -c "SELECT '<b>'" \\\n\t&& echo \u001b[2J done`;
   const document = pageHtml({
     ...PLAN_PAGE,
-    agenda: { title: "t", moments: [{ title: "m", commands: [command], tone: "no-return" }] },
+    runbook: { title: "t", steps: [{ title: "m", commands: [command], tone: "no-return" }] },
   });
   const block = /<pre dir="ltr"><code>(.*?)<\/code>/s.exec(document)![1]!;
   const text = block
@@ -119,7 +119,7 @@ test("the gravest findings come first, and a section with nothing to say is left
   const document = pageHtml(HOSTILE_PAGE);
   assert.ok(document.indexOf("Blockers") < document.indexOf("Warnings"));
   assert.ok(document.indexOf("Warnings") < document.indexOf("In order"));
-  const { title, lead, verdict, foot } = PAGE;
-  const bare = pageHtml({ title, lead, verdict, foot, facts: [], findings: [], bars: [] });
+  const { title, lead, verdict, footer } = PAGE;
+  const bare = pageHtml({ title, lead, verdict, footer, facts: [], findings: [], bars: [] });
   assert.doesNotMatch(bare.replace(/<style>.*<\/style>/s, ""), /Findings|<dl|<ol|<ul/);
 });

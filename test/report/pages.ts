@@ -52,7 +52,7 @@ export const PAGE: Page = {
       { label: "starting", seconds: 0.4 },
     ],
   },
-  foot: "Made on 1 September 2026 at 02:30 UTC. This page holds no secrets and needs no network.",
+  footer: "Made on 1 September 2026 at 02:30 UTC. This page holds no secrets and needs no network.",
 };
 
 /** Every text of it tries to get out, or is far too long. */
@@ -83,10 +83,10 @@ export const HOSTILE_PAGE: Page = {
       { label: "y".repeat(150), seconds: 3 },
     ],
   },
-  foot: "<!-- -->",
+  footer: "<!-- -->",
 };
 
-const { title, lead, verdict, foot } = PLAN_PAGE;
+const { title, lead, verdict, footer } = PLAN_PAGE;
 
 /** Pages at the edges of what a page may have to show, each by a name for it. */
 export const EDGES: Readonly<Record<string, Page>> = {
@@ -94,10 +94,10 @@ export const EDGES: Readonly<Record<string, Page>> = {
   export: PAGE,
   hostile: {
     ...HOSTILE_PAGE,
-    agenda: {
+    runbook: {
       title: "<ol>",
       note: `<p>${"note".repeat(100)}`,
-      moments: [
+      steps: [
         {
           when: "w".repeat(80),
           title: "t".repeat(200),
@@ -187,9 +187,9 @@ export const EDGES: Readonly<Record<string, Page>> = {
       before: [{ label: "לפני", seconds: 30 }],
       stages: [{ label: "בזמן", seconds: 60 }],
     },
-    agenda: {
+    runbook: {
       title: "צעד אחר צעד",
-      moments: [
+      steps: [
         { when: "היום", title: "עכשיו", where: "כאן", commands: ["cp /srv/שלום/ملف /tmp"], tone: "now" },
       ],
     },
@@ -201,14 +201,14 @@ export const EDGES: Readonly<Record<string, Page>> = {
         columns: ["ינואר", "פברואר"].map((label) => ({ label, values: [{ value: 2, text: "שתיים" }] })),
       },
     ],
-    foot: "סוף",
+    footer: "סוף",
   },
-  empty: { title, lead, verdict, facts: [], findings: [], bars: [], foot },
+  empty: { title, lead, verdict, facts: [], findings: [], bars: [], footer },
   "nothing in it": {
-    ...{ title: "", lead: "", verdict: { level: "note", sentence: "" }, facts: [], findings: [], foot: "" },
+    ...{ title: "", lead: "", verdict: { level: "note", sentence: "" }, facts: [], findings: [], footer: "" },
     bars: [{ title: "", rows: [] }],
     columns: [{ title: "", series: [], columns: [] }],
     timeline: { title: "", before: [], stages: [] },
-    agenda: { title: "", moments: [] },
+    runbook: { title: "", steps: [] },
   },
 };

@@ -3,17 +3,17 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { pageHtml } from "../../src/report/html.ts";
 import { redactor } from "../../src/report/redact.ts";
-import type { Hidden } from "../../src/report/stand-ins.ts";
+import type { Redaction } from "../../src/report/stand-ins.ts";
 import { EDGES } from "./pages.ts";
 import { PLAN_PAGE } from "./samples.ts";
 
-const HIDDEN: readonly Hidden[] = [
-  { text: "example.org", as: "server-1" },
-  { text: "old.example.org", as: "old-host" },
-  { text: "@alice:example.org", as: "person-1" },
-  { text: "alice", as: "person-1" },
-  { text: "secret stuff", as: "folder-a" },
-  { text: "old", as: "name-a" },
+const HIDDEN: readonly Redaction[] = [
+  { text: "example.org", placeholder: "server-1" },
+  { text: "old.example.org", placeholder: "old-host" },
+  { text: "@alice:example.org", placeholder: "person-1" },
+  { text: "alice", placeholder: "person-1" },
+  { text: "secret stuff", placeholder: "folder-a" },
+  { text: "old", placeholder: "name-a" },
 ];
 const { text } = redactor(HIDDEN);
 
@@ -52,7 +52,7 @@ test("ids and mail get stand-ins, the same one each time, and hosts that are kno
 });
 
 test("addresses get stand-ins, but for those that everybody has", () => {
-  const { text: fresh } = redactor([{ text: "203.0.113.9", as: "new-host" }]);
+  const { text: fresh } = redactor([{ text: "203.0.113.9", placeholder: "new-host" }]);
   assert.equal(
     fresh("203.0.113.7:5432 [2001:db8::1]:8008 2001:0DB8:0::1 203.0.113.7 fe80::1%eth0 ::ffff:203.0.113.7"),
     "address-1:5432 [address-2]:8008 address-2 address-1 address-3%eth0 address-4",
@@ -63,15 +63,15 @@ test("addresses get stand-ins, but for those that everybody has", () => {
 });
 
 test("no stand-in is given to two names", () => {
-  const { text: fresh } = redactor([{ text: "carol", as: "user-1" }]);
+  const { text: fresh } = redactor([{ text: "carol", placeholder: "user-1" }]);
   assert.equal(fresh("@dave:a.b @carol:a.b"), "@user-2:host-1 @user-1:host-1");
 });
 
 test("paths keep what every system has, and what is asked for, and nothing else", () => {
   const { text: fresh } = redactor(
     [
-      { text: "/srv/our place", as: "place-1" },
-      { text: "/srv/chat", as: "/place-2" },
+      { text: "/srv/our place", placeholder: "place-1" },
+      { text: "/srv/chat", placeholder: "/place-2" },
     ],
     {
       paths: { keep: ["server.yaml", "media_store"] },
@@ -90,7 +90,7 @@ test("paths keep what every system has, and what is asked for, and nothing else"
 
 test("what is ours stays ours: ids, levels, tones and names of fields", () => {
   const words = ["config-pepper-lost", "warning", "blocker", "no-return", "outage", "database", "ok"];
-  const { page, value } = redactor(words.map((word, index) => ({ text: word, as: `x${index}` })));
+  const { page, value } = redactor(words.map((word, index) => ({ text: word, placeholder: `x${index}` })));
   const redacted = page(PLAN_PAGE);
   assert.deepEqual(
     redacted.findings.map(({ id, level }) => [id, level]),
@@ -98,8 +98,8 @@ test("what is ours stays ours: ids, levels, tones and names of fields", () => {
   );
   assert.equal(redacted.verdict.level, "blocker");
   assert.deepEqual(
-    redacted.agenda!.moments.map(({ tone }) => tone),
-    PLAN_PAGE.agenda!.moments.map(({ tone }) => tone),
+    redacted.runbook!.steps.map(({ tone }) => tone),
+    PLAN_PAGE.runbook!.steps.map(({ tone }) => tone),
   );
   assert.deepEqual(value({ database: "database", rows: [1, null, true] }), {
     database: "x5",
@@ -121,10 +121,10 @@ test("names of fields that are names of people are left out too, and no value ge
 
 test("a page without names still says what there is to do", () => {
   const { page } = redactor([
-    { text: "example.org", as: "server-1" },
-    { text: "old.example.org", as: "old-host" },
-    { text: "new.example.net", as: "new-host" },
-    { text: "example.net", as: "domain-2" },
+    { text: "example.org", placeholder: "server-1" },
+    { text: "old.example.org", placeholder: "old-host" },
+    { text: "new.example.net", placeholder: "new-host" },
+    { text: "example.net", placeholder: "domain-2" },
   ]);
   const html = pageHtml(page(PLAN_PAGE));
   assert.doesNotMatch(html, /example\.(org|net)|203\.0\.113|198\.51\.100/i);
@@ -189,7 +189,7 @@ test("no given name survives anywhere, however deep, and however it is joined to
   const letter = "[\\p{L}\\p{N}\\p{M}]";
   fc.assert(
     fc.property(input, ({ names, tree, paths }) => {
-      const hidden = names.map((one, index) => ({ text: one, as: `Ω${index}Ω` }));
+      const hidden = names.map((one, index) => ({ text: one, placeholder: `Ω${index}Ω` }));
       const out = redactor(hidden, paths ? { paths: { keep: [] } } : {}).value(tree);
       for (const string of stringsOf(out)) {
         for (const one of names) {

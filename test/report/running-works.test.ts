@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { RunningWorks } from "../../src/report/running-works.ts";
+import { RunningTasks } from "../../src/report/running-works.ts";
 
 const media = { id: "export/media", label: "media", unit: "bytes", total: 1000 } as const;
 
 test("what is done only grows, whatever is handed in", () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.double(), fc.integer())), (steps) => {
-      const works = new RunningWorks(() => 0);
+      const works = new RunningTasks(() => 0);
       works.begin(media);
       let before = 0;
       for (const units of steps) {
@@ -23,7 +23,7 @@ test("what is done only grows, whatever is handed in", () => {
 
 test("a total that was passed leaves the time left unknown", () => {
   let now = 0;
-  const works = new RunningWorks(() => now);
+  const works = new RunningTasks(() => now);
   works.begin(media);
   works.advance(media.id, 900);
   now = 9_000;
@@ -33,13 +33,13 @@ test("a total that was passed leaves the time left unknown", () => {
 });
 
 test("an id that never began is taken no notice of", () => {
-  const works = new RunningWorks(() => 0);
+  const works = new RunningTasks(() => 0);
   assert.equal(works.advance("nobody", 5), false);
   assert.equal(works.end("nobody"), undefined);
 });
 
 test("a work that begins again begins at nothing", () => {
-  const works = new RunningWorks(() => 0);
+  const works = new RunningTasks(() => 0);
   works.begin(media);
   works.advance(media.id, 500);
   assert.equal(works.begin(media).done, 0);

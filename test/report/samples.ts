@@ -159,10 +159,10 @@ export const PLAN_PAGE: Page = {
       { label: "starting the new server", seconds: 34 },
     ],
   },
-  agenda: {
+  runbook: {
     title: "The move, step by step",
     note: "Until the point of no return, synlift rollback brings the old server back as it was.",
-    moments: [
+    steps: [
       {
         when: "today",
         title: "Put the blocker right",
@@ -268,7 +268,7 @@ export const PLAN_PAGE: Page = {
     },
   ],
   columns: [mediaByAge(24)],
-  foot: "synlift 0.2.0, 2026-11-24 21:40:12 UTC. This page holds no secrets and needs no network.",
+  footer: "synlift 0.2.0, 2026-11-24 21:40:12 UTC. This page holds no secrets and needs no network.",
 };
 
 /** So many columns, one a month, backwards from November 2026. */

@@ -11,7 +11,7 @@ export function stage(columns = 80) {
     clock: { now: () => START + ms, elapsed: () => ms },
     columns: () => width,
     colour: false,
-    every: (milliseconds, act) => {
+    repeat: (milliseconds, act) => {
       const timer = { every: milliseconds, next: ms + milliseconds, act };
       timers.add(timer);
       return () => timers.delete(timer);

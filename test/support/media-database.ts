@@ -2,7 +2,7 @@ import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { realFiles } from "../../src/system/files/files.ts";
-import { type QuerySession, sqlText } from "../../src/system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../src/system/query.ts";
 import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import type { PostgresCluster } from "./lab/postgres-cluster.ts";
 import { synapsePython } from "./lab/synapse-server.ts";
@@ -70,7 +70,7 @@ type Values = Readonly<Record<string, string | number | null>>;
 /** INSERT statements; what is left out of a row has its default. */
 export function insert(table: string, rows: readonly Values[]): string {
   const literal = (value: string | number | null) =>
-    value === null ? "NULL" : typeof value === "number" ? String(value) : sqlText(value);
+    value === null ? "NULL" : typeof value === "number" ? String(value) : quoteLiteral(value);
   return rows
     .map(
       (row) =>

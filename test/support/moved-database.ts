@@ -5,11 +5,11 @@ import { seal } from "../../src/bundle/seal.ts";
 import type { DumpFormat } from "../../src/homeserver/database/dump/format.ts";
 import { type DatabaseExport, dumpArtifact, exportDatabase } from "../../src/homeserver/database/export.ts";
 import { type DatabaseSection, databaseSectionSchema } from "../../src/homeserver/database/section.ts";
-import type { Measure } from "../../src/pipeline/measure.ts";
+import type { Digest } from "../../src/pipeline/measure.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { type PostgresAddress, realPostgres } from "../../src/system/postgres/postgres.ts";
 import type { Programs } from "../../src/system/programs/programs.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 import { lockWith, programsWith } from "./real-world.ts";
 import { still, writerIn } from "./small-bundle.ts";
@@ -23,14 +23,14 @@ export interface Packed {
   readonly artifact: Artifact;
   readonly section: DatabaseSection;
   /** What decrypted and gunzipped comes out. */
-  readonly plain: Measure;
+  readonly plain: Digest;
 }
 
 /** Packs a database as export does. */
 export async function pack(
   address: PostgresAddress,
   given: { pgDump?: string; programs?: Programs; folder?: string; format?: DumpFormat } & Partial<
-    Pick<DatabaseExport, "lockWait" | "progress">
+    Pick<DatabaseExport, "lockTimeout" | "progress">
   > = {},
 ): Promise<Packed> {
   const folder = given.folder ?? temporaryFolder("bundle");
@@ -47,16 +47,16 @@ export async function pack(
     postgres,
     programs: given.programs ?? programs,
     machine: { cores: 2 },
-    progress: given.progress ?? silent,
-    ...(given.lockWait === undefined ? {} : { lockWait: given.lockWait }),
+    progress: given.progress ?? noProgress,
+    ...(given.lockTimeout === undefined ? {} : { lockTimeout: given.lockTimeout }),
     saved: () => Promise.resolve(),
-    check: () => Promise.resolve(undefined),
+    findFault: () => Promise.resolve(undefined),
   });
   await step.run();
   await seal({
     folder,
     inventory,
-    lock,
+    keys: lock,
     files: realFiles,
     subject: "example.org",
     program: "p",

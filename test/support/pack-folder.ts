@@ -7,13 +7,13 @@ import { packTar, type TarEntry } from "../../src/pipeline/tar.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { realPrograms } from "../../src/system/programs/programs.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 
 const [folder, bundle] = process.argv.slice(2) as [string, string];
 const programs = realPrograms(process.env, new AbortController().signal);
 const own = ownGpg(programs, process.env["TMPDIR"]!);
 const lock = { gpg: own.gpg, passphrase: "x" };
-const writer = new BundleWriter({ folder: bundle, lock, files, progress: silent, cores: 2 });
+const writer = new BundleWriter({ folder: bundle, keys: lock, files, progress: noProgress, cores: 2 });
 let count = 0;
 
 async function* entries(): AsyncIterable<TarEntry> {

@@ -1,6 +1,6 @@
 import { chmodSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import type { Lock } from "../../src/pipeline/encrypt.ts";
+import type { EncryptionKeys } from "../../src/pipeline/encrypt.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { type Programs, realPrograms } from "../../src/system/programs/programs.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
@@ -38,6 +38,6 @@ export const QUICK_GPG =
 export function lockWith(
   passphrase = PASSPHRASE,
   programs: Programs = programsBefore({ gpg: QUICK_GPG }),
-): Lock {
+): EncryptionKeys {
   return { gpg: ownGpg(programs, temporaryFolder("gpg-homes")).gpg, passphrase };
 }

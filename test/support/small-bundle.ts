@@ -3,11 +3,11 @@ import type { Manifest } from "../../src/bundle/manifest.ts";
 import { Bundle } from "../../src/bundle/reader.ts";
 import { seal } from "../../src/bundle/seal.ts";
 import { type ArtifactPlan, BundleWriter } from "../../src/bundle/writer.ts";
-import type { Lock } from "../../src/pipeline/encrypt.ts";
+import type { EncryptionKeys } from "../../src/pipeline/encrypt.ts";
 import type { Bytes } from "../../src/pipeline/stage.ts";
 import { packTar } from "../../src/pipeline/tar.ts";
 import { type Files, realFiles } from "../../src/system/files/files.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { chunked, noise } from "./bytes.ts";
 import { machineWith } from "./fake-machine.ts";
 
@@ -57,7 +57,7 @@ export const still = machineWith({
 
 export interface SmallBundle {
   readonly folder: string;
-  readonly lock: Lock;
+  readonly lock: EncryptionKeys;
   readonly partSize?: number;
   readonly mediaSize?: number;
   readonly rehearsal?: boolean;
@@ -83,7 +83,7 @@ export async function makeSmallBundle({
   return seal({
     folder,
     inventory,
-    lock,
+    keys: lock,
     files,
     subject,
     program: "synlift 0.1.0",
@@ -94,15 +94,15 @@ export async function makeSmallBundle({
 
 export function writerIn(
   folder: string,
-  lock: Lock,
+  lock: EncryptionKeys,
   partSize?: number,
   files: Files = realFiles,
 ): BundleWriter {
   return new BundleWriter({
     folder,
-    lock,
+    keys: lock,
     files,
-    progress: silent,
+    progress: noProgress,
     cores: 2,
     ...(partSize === undefined ? {} : { partSize }),
   });

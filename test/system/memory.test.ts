@@ -3,35 +3,35 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
-import { Fork } from "../../src/pipeline/fork.ts";
-import { type Bytes, givingBack, through } from "../../src/pipeline/stage.ts";
+import { Tee } from "../../src/pipeline/fork.ts";
+import { type Bytes, releaseAfterUse, compose } from "../../src/pipeline/stage.ts";
 import { realFiles } from "../../src/system/files/files.ts";
-import { giveBack, hold, lend, share } from "../../src/system/memory.ts";
+import { releaseBuffer, retainBuffer, allocateBuffer, shareBuffer } from "../../src/system/memory.ts";
 import { collect, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { programsWith } from "../support/real-world.ts";
 
 test("what was lent and is given back has no bytes any more; what is held or anybody's stays", () => {
-  const lent = lend(1000);
-  giveBack(lent.subarray(10));
-  giveBack(lent);
+  const lent = allocateBuffer(1000);
+  releaseBuffer(lent.subarray(10));
+  releaseBuffer(lent);
   assert.equal(lent.length, 0);
-  const held = hold(lend(1000));
-  giveBack(held);
+  const held = retainBuffer(allocateBuffer(1000));
+  releaseBuffer(held);
   const anybodys = Buffer.from("anybody's");
-  giveBack(anybodys);
+  releaseBuffer(anybodys);
   assert.deepEqual([held.length, anybodys.toString()], [1000, "anybody's"]);
 });
 
 test("what two share is freed when both have given it back, each once, and not what they cut from it", () => {
-  const [one, other] = share(lend(1000));
-  giveBack(one);
-  giveBack(one);
-  giveBack(one.subarray(1));
+  const [one, other] = shareBuffer(allocateBuffer(1000));
+  releaseBuffer(one);
+  releaseBuffer(one);
+  releaseBuffer(one.subarray(1));
   assert.deepEqual([one.length, other.length], [1000, 1000]);
-  giveBack(other.subarray());
+  releaseBuffer(other.subarray());
   assert.equal(other.length, 1000);
-  giveBack(other);
+  releaseBuffer(other);
   assert.deepEqual([one.length, other.length], [0, 0]);
 });
 
@@ -57,9 +57,9 @@ test("a file goes through gzip bit for bit while its memory is given back, whate
   for (const size of SIZES) {
     const path = fileOf(size);
     const kept: Uint8Array[] = [];
-    const packing = through(keeping(kept), compress(0, 1), keeping(kept));
+    const packing = compose(keeping(kept), compress(0, 1), keeping(kept));
     const packed: Buffer[] = [];
-    for await (const chunk of givingBack(packing(realFiles.read(path)))) packed.push(Buffer.from(chunk));
+    for await (const chunk of releaseAfterUse(packing(realFiles.read(path)))) packed.push(Buffer.from(chunk));
     const back = await collect(decompress(bytesOf(packed)));
     assert.ok(back.equals(noise(size)), `${size} bytes`);
     const left = kept.slice(0, -1).filter(({ length }) => length >= 64 * 1024);
@@ -74,12 +74,12 @@ const bytesOf = async function* (chunks: readonly Uint8Array[]): Bytes {
 
 test("what a program prints goes through gzip, in members and in blocks, while its memory is given back", async () => {
   for (const size of SIZES) {
-    const cat = programsWith().through({ name: "cat", args: [fileOf(size)] });
+    const cat = programsWith().pipe({ name: "cat", args: [fileOf(size)] });
     const packed: Buffer[] = [];
-    for await (const chunk of givingBack(compress(1, 2)(cat))) packed.push(Buffer.from(chunk));
+    for await (const chunk of releaseAfterUse(compress(1, 2)(cat))) packed.push(Buffer.from(chunk));
     assert.ok((await collect(decompress(bytesOf(packed)))).equals(noise(size)), `${size} bytes`);
     const cut: Buffer[] = [];
-    for await (const block of givingBack(blocks(givingBack(cat), 100_000))) cut.push(Buffer.from(block));
+    for await (const block of releaseAfterUse(blocks(releaseAfterUse(cat), 100_000))) cut.push(Buffer.from(block));
     assert.ok(Buffer.concat(cut).equals(noise(size)));
     assert.deepEqual(
       cut.slice(0, -1).filter(({ length }) => length !== 100_000),
@@ -90,7 +90,7 @@ test("what a program prints goes through gzip, in members and in blocks, while i
 
 test("two who read one file each get all of it, though one gives back", async () => {
   for (const size of SIZES) {
-    const fork = new Fork(realFiles.read(fileOf(size)));
+    const fork = new Tee(realFiles.read(fileOf(size)));
     const slow = async () => {
       const chunks: Uint8Array[] = [];
       for await (const chunk of fork.read(1)) {

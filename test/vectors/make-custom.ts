@@ -7,7 +7,7 @@ import { seal } from "../../src/bundle/seal.ts";
 import { exportDatabase } from "../../src/homeserver/database/export.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { realPostgres } from "../../src/system/postgres/postgres.ts";
-import { silent } from "../../src/system/progress.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { makeMiniSynapse } from "../support/mini-synapse.ts";
 import { lockWith, programsWith } from "../support/real-world.ts";
@@ -29,16 +29,16 @@ try {
     ...{ store: "main", format: "custom", address: await makeMiniSynapse(cluster, "old"), pgDump: "pg_dump" },
     ...{ marker: "", inputs: {}, into: writer, inventory, programs, machine: still },
     postgres: realPostgres(programs),
-    progress: silent,
+    progress: noProgress,
     saved: () => Promise.resolve(),
-    check: () => Promise.resolve(undefined),
+    findFault: () => Promise.resolve(undefined),
   }).run();
 } finally {
   await cluster.stop();
 }
 inventory.setArtifact(await writer.add(MEDIA_PLAN, mediaArchive(700)));
 await seal({
-  ...{ folder, inventory, lock, files: realFiles, subject: "example.org", program: "synlift 0.1.0" },
+  ...{ folder, inventory, keys: lock, files: realFiles, subject: "example.org", program: "synlift 0.1.0" },
   outageSince: "2026-01-02T03:00:00.000Z",
   afterwards: "What is to be done then is said here.\n",
 });

@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { makePassphrase } from "../../src/bundle/passphrase.ts";
+import { generatePassphrase } from "../../src/bundle/passphrase.ts";
 import { chunked, collect } from "../support/bytes.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { KeyHome } from "../support/gpg-keys.ts";
@@ -23,7 +23,7 @@ try {
   // A working passphrase that nobody keeps.
   const machine = machineWith();
   const lock = lockWith(
-    makePassphrase((bytes) => machine.random(bytes)),
+    generatePassphrase((bytes) => machine.random(bytes)),
     programsWith(),
   );
   const publicKey = readFileSync(keys.publicKey("for-tests-only"));

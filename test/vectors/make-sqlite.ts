@@ -50,14 +50,14 @@ try {
     ...{ path, marker: "", inputs: {}, into: writer, inventory, programs, machine: still },
     sqlite: realSqlite(realFiles, new AbortController().signal),
     saved: () => Promise.resolve(),
-    check: () => Promise.resolve(undefined),
+    findFault: () => Promise.resolve(undefined),
   }).run();
 } finally {
   server.close();
 }
 inventory.setArtifact(await writer.add(MEDIA_PLAN, mediaArchive(700)));
 await seal({
-  ...{ folder, inventory, lock, files: realFiles, subject: "example.org", program: "synlift 0.1.0" },
+  ...{ folder, inventory, keys: lock, files: realFiles, subject: "example.org", program: "synlift 0.1.0" },
   outageSince: "2026-01-02T03:00:00.000Z",
   afterwards: "What is to be done then is said here.\n",
 });

@@ -1,18 +1,18 @@
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
-import { addressOf, asWhoMay } from "../../homeserver/database/address.ts";
-import { type Store, storeWords } from "../../homeserver/database/store.ts";
+import { addressOf, withPermittedAccount } from "../../homeserver/database/address.ts";
+import { type Store, describeStore } from "../../homeserver/database/store.ts";
 import {
   type DatabaseRestore,
   type DatabaseTarget,
   describeTarget,
-  mustBeOfEngine,
+  assertSameEngine,
   sqlitePathIn,
 } from "../../homeserver/database/target.ts";
-import { mustFitCompose } from "../../move/restore/layouts/compose.ts";
+import { assertFitsCompose } from "../../move/restore/layouts/compose.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
-import { shellWords } from "../../system/shell-word.ts";
+import { splitShellWords } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 
@@ -34,7 +34,7 @@ export const masConfigSchema = { masConfig: z.array(z.string()).default([]) };
 export const databaseCommandSchema = { databaseCommand: z.string().transform(commandOf).optional() };
 
 /** Parses a database's address; the password comes from a file, because every user can read command lines. */
-export async function typedDatabase(
+export async function parseDatabaseAddress(
   text: string,
   passwordFile: string | undefined,
   { files, machine }: System,
@@ -69,23 +69,23 @@ export interface GivenTarget {
 }
 
 /** Parses the target database. As root, connects to PostgreSQL as an account that it accepts. Throws `bad-usage`. */
-export async function typedTarget(given: GivenTarget, system: System): Promise<DatabaseTarget> {
+export async function parseDatabaseTarget(given: GivenTarget, system: System): Promise<DatabaseTarget> {
   const { database } = given;
   if (database === undefined)
     throw new MigrationError("bad-usage", "--database: must be given", { hint: "--help shows an example" });
   const path = sqlitePathIn(database, system.machine.folder);
   if (path !== undefined) return { engine: "sqlite", path };
   const typed = {
-    ...(await typedDatabase(database, given.databasePasswordFile, system)),
+    ...(await parseDatabaseAddress(database, given.databasePasswordFile, system)),
     ...(given.databaseCommand ? { through: given.databaseCommand } : {}),
   };
-  const address = await asWhoMay(typed, [typed.parameters["user"], given.owner], system);
+  const address = await withPermittedAccount(typed, [typed.parameters["user"], given.owner], system);
   return { engine: "postgres", address };
 }
 
 /** "docker exec -i postgres", word by word; no shell reads it. Throws `bad-usage`. */
 function commandOf(text: string): string[] {
-  const words = shellWords(text);
+  const words = splitShellWords(text);
   if (words && words.length > 0) return words;
   throw new MigrationError("bad-usage", `--database-command: ${text} is not a command`, {
     hint: "write it as --database-command 'docker exec -i postgres'; it is not run by a shell, so variables and pipes do not work",
@@ -142,8 +142,8 @@ export async function databasesToFill(
   system: System,
 ): Promise<DatabaseRestore[]> {
   const { target, database, state, mas } = packed;
-  if (given.layout === "compose") mustFitCompose(database, state);
-  mustBeOfEngine(database, target);
+  if (given.layout === "compose") assertFitsCompose(database, state);
+  assertSameEngine(database, target);
   const all: DatabaseRestore[] = [{ store: "main", target, section: database }];
   const { stateDatabasePasswordFile, masDatabasePasswordFile } = given;
   for (const { store, typed: text, file, section } of [
@@ -154,9 +154,9 @@ export async function databasesToFill(
     if (section && text === undefined) throw missing(option, store);
     if (!section && text !== undefined) throw notNeeded(option, store);
     if (!section || text === undefined) continue;
-    const typed = await typedDatabase(text, file, system, option);
+    const typed = await parseDatabaseAddress(text, file, system, option);
     const through = given.databaseCommand ? { through: given.databaseCommand } : {};
-    const address = await asWhoMay({ ...typed, ...through }, [typed.parameters["user"], given.owner], system);
+    const address = await withPermittedAccount({ ...typed, ...through }, [typed.parameters["user"], given.owner], system);
     const further: DatabaseTarget = { engine: "postgres", address };
     if (all.some((other) => describeTarget(other.target) === describeTarget(further)))
       throw new MigrationError("bad-usage", `${option} names the same database as another option`, {
@@ -168,11 +168,11 @@ export async function databasesToFill(
 }
 
 const missing = (option: string, store: Store) =>
-  new MigrationError("bad-usage", `${option} must be given: this bundle also has ${storeWords(store)}`, {
+  new MigrationError("bad-usage", `${option} must be given: this bundle also has ${describeStore(store)}`, {
     hint: `give another empty database, or one that will be created${store === "mas" ? "; to move the service by other means: --no-mas" : ""}`,
   });
 
 const notNeeded = (option: string, store: Store) =>
   new MigrationError("bad-usage", `${option}: this bundle has no such database, or --no-mas excludes it`, {
-    hint: `leave it out: ${storeWords(store)} is not restored`,
+    hint: `leave it out: ${describeStore(store)} is not restored`,
   });

@@ -1,12 +1,12 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
-import { type Road, roadByCommand, roadBySsh } from "../../move/direct/connect.ts";
+import { type SenderCall, callByCommand, callBySsh } from "../../move/direct/connect.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 
 /** Options of a direct transfer. */
-export const ROAD_OPTIONS: readonly Option[] = [
+export const DIRECT_OPTIONS: readonly Option[] = [
   {
     flags: "--from <address>",
     about:
@@ -38,7 +38,7 @@ export const ROAD_OPTIONS: readonly Option[] = [
   },
 ];
 
-export const roadSchema = {
+export const directSchema = {
   from: z.string().min(1).optional(),
   exportCommand: z.string().min(1).default("synlift export"),
   exportFolder: z.string().min(1).default("synlift-move"),
@@ -49,10 +49,10 @@ export const roadSchema = {
   compress: z.boolean().default(false),
 };
 
-type Given = z.infer<z.ZodObject<typeof roadSchema>> & { readonly argument?: string | undefined };
+type Given = z.infer<z.ZodObject<typeof directSchema>> & { readonly argument?: string | undefined };
 
 /** How to start the sender of a direct transfer; undefined for a bundle. Throws `bad-usage`. */
-export function roadOf(given: Given, { machine }: Pick<System, "machine">): Road | undefined {
+export function senderCallOf(given: Given, { machine }: Pick<System, "machine">): SenderCall | undefined {
   const { argument, from, fromCommand, exportCommand, exportFolder: folder } = given;
   const named = [argument, from, fromCommand].filter((one) => one !== undefined);
   if (named.length !== 1) {
@@ -66,9 +66,9 @@ export function roadOf(given: Given, { machine }: Pick<System, "machine">): Road
   }
   if (from !== undefined) {
     const sshConfig = given.sshConfig === undefined ? undefined : resolve(machine.folder, given.sshConfig);
-    return roadBySsh({ from, exportCommand, folder, sshConfig });
+    return callBySsh({ from, exportCommand, folder, sshConfig });
   }
-  if (fromCommand !== undefined) return roadByCommand(fromCommand);
+  if (fromCommand !== undefined) return callByCommand(fromCommand);
   const idle = (["rehearse", "compress"] as const).find((name) => given[name]);
   if (idle === undefined) return undefined;
   throw new MigrationError("bad-usage", `--${idle} requires --from or --from-command`, {

@@ -1,11 +1,11 @@
 import { z } from "zod";
-import type { FromArchives } from "../../move/restore/fill-with-pg-restore.ts";
+import type { PgRestoreOptions } from "../../move/restore/fill-with-pg-restore.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
-import { clearFolderOf, type spoolSchema } from "./pipe.ts";
+import { plainDumpFolder, type pipeSchema } from "./pipe.ts";
 
 /** How a database that was dumped with --db-format custom is restored. */
-export const ARCHIVE_OPTIONS: readonly Option[] = [
+export const JOBS_OPTIONS: readonly Option[] = [
   {
     flags: "--jobs <number>",
     about:
@@ -13,20 +13,20 @@ export const ARCHIVE_OPTIONS: readonly Option[] = [
   },
 ];
 
-const WORDS = "write a whole number from 1 to 64";
+const JOBS_ERROR = "write a whole number from 1 to 64";
 
-export const archiveSchema = {
-  jobs: z.coerce.number(WORDS).int(WORDS).min(1, WORDS).max(64, WORDS).optional(),
+export const jobsSchema = {
+  jobs: z.coerce.number(JOBS_ERROR).int(JOBS_ERROR).min(1, JOBS_ERROR).max(64, JOBS_ERROR).optional(),
 };
 
 /** More jobs than this mostly wait for the disk. */
 const MOST_JOBS = 8;
 
-export const archivesOf = (
-  given: z.infer<z.ZodObject<typeof archiveSchema & typeof spoolSchema>>,
+export const pgRestoreOptions = (
+  given: z.infer<z.ZodObject<typeof jobsSchema & typeof pipeSchema>>,
   layout: { readonly mediaDir: string },
   system: Pick<System, "machine">,
-): FromArchives => ({
-  folder: clearFolderOf(given, layout, system),
+): PgRestoreOptions => ({
+  folder: plainDumpFolder(given, layout, system),
   jobs: given.jobs ?? Math.min(MOST_JOBS, system.machine.cores),
 });

@@ -2,12 +2,12 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import type { DatabaseTarget } from "../../homeserver/database/target.ts";
-import { chooseLayout, type Chosen } from "../../move/restore/layouts/choose.ts";
+import { chooseLayout, type ChosenLayout } from "../../move/restore/layouts/choose.ts";
 import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
 import { LAYOUTS } from "../../move/restore/layouts/layout.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
-import { type GivenTarget, typedTarget } from "./database.ts";
+import { type GivenTarget, parseDatabaseTarget } from "./database.ts";
 import { listenOf, ownerOf } from "./shared.ts";
 
 /** How Synapse will be installed on the new host. */
@@ -72,7 +72,7 @@ export const layoutSchema = {
 export type LayoutGiven = z.infer<z.ZodObject<typeof layoutSchema>>;
 
 /** Throws `bad-usage`, `permission-denied`. */
-export function layoutOf(options: LayoutGiven, system: System): Chosen {
+export function layoutOf(options: LayoutGiven, system: System): ChosenLayout {
   const { machine } = system;
   const absolute = (path: string | undefined) =>
     path === undefined ? undefined : resolve(machine.folder, path);
@@ -100,7 +100,7 @@ export function layoutOf(options: LayoutGiven, system: System): Chosen {
  */
 export async function databaseOf(
   given: GivenTarget,
-  { compose }: Chosen,
+  { compose }: ChosenLayout,
   system: System,
 ): Promise<{ target: DatabaseTarget; here: Record<string, string> | undefined }> {
   if (compose) {
@@ -111,5 +111,5 @@ export async function databaseOf(
     const address = { parameters: { ...COMPOSE_DATABASE, ...here }, password };
     return { target: { engine: "postgres", address }, here };
   }
-  return { target: await typedTarget(given, system), here: undefined };
+  return { target: await parseDatabaseTarget(given, system), here: undefined };
 }

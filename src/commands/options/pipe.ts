@@ -6,7 +6,7 @@ import type { Option } from "../command.ts";
 import { type keySchema, keySource } from "./shared.ts";
 
 /** Folders for a bundle from standard input, and for a decrypted dump that pg_restore reads. */
-export const SPOOL_OPTIONS: readonly Option[] = [
+export const PIPE_OPTIONS: readonly Option[] = [
   {
     flags: "--spool <folder>",
     about:
@@ -14,9 +14,9 @@ export const SPOOL_OPTIONS: readonly Option[] = [
   },
 ];
 
-export const spoolSchema = { spool: z.string().min(1).optional() };
+export const pipeSchema = { spool: z.string().min(1).optional() };
 
-type Given = z.infer<z.ZodObject<typeof spoolSchema & typeof keySchema>> & {
+type Given = z.infer<z.ZodObject<typeof pipeSchema & typeof keySchema>> & {
   readonly argument?: string | undefined;
 };
 
@@ -24,7 +24,7 @@ type Given = z.infer<z.ZodObject<typeof spoolSchema & typeof keySchema>> & {
  * The folder for a bundle from standard input; undefined for other sources. Throws `bad-usage` for errors that would
  * otherwise be found only after the whole bundle was received.
  */
-export function spoolOf(
+export function pipeFolderOf(
   given: Given,
   { mediaDir }: { readonly mediaDir: string },
   { machine, terminal }: Pick<System, "machine" | "terminal">,
@@ -53,7 +53,7 @@ export function spoolOf(
 }
 
 /** Folder of the decrypted dump while pg_restore reads it. */
-export const clearFolderOf = (
+export const plainDumpFolder = (
   given: Pick<Given, "spool">,
   { mediaDir }: { readonly mediaDir: string },
   { machine }: Pick<System, "machine">,

@@ -1,27 +1,27 @@
 import { resolve } from "node:path";
 import type { ConfigPlan } from "../../homeserver/config/restore.ts";
 import { describeTarget } from "../../homeserver/database/target.ts";
-import type { Incoming, Placing, Planned } from "../../move/restore/run.ts";
+import type { RestoreSource, RestoreTarget, RestorePlan } from "../../move/restore/run.ts";
 import type { Finding } from "../../report/finding.ts";
-import { shellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-word.ts";
 import type { Outcome } from "../command.ts";
 
 /** Of a dry run. */
-export function onlyLooked(
+export function dryRunOutcome(
   told: ConfigPlan,
-  { compose }: Placing["layout"],
+  { compose }: RestoreTarget["layout"],
   lines: readonly string[] = [],
 ): Outcome {
   const nothing = compose ? "nothing was written, and no container started" : "nothing was written";
-  return said(told, [...lines, `dry run: ${nothing}`], { dryRun: true });
+  return outcomeOf(told, [...lines, `dry run: ${nothing}`], { dryRun: true });
 }
 
 /** What was restored, and what comes next. */
-export function restored(
+export function restoredOutcome(
   told: ConfigPlan,
-  { id: bundle, serverName, databases }: Incoming,
-  { layout: { configDir, mediaDir } }: Placing,
-  { mas }: Pick<Planned, "mas">,
+  { id: bundle, serverName, databases }: RestoreSource,
+  { layout: { configDir, mediaDir } }: RestoreTarget,
+  { mas }: Pick<RestorePlan, "mas">,
   proof: string,
 ): Outcome {
   const lines = [
@@ -29,18 +29,18 @@ export function restored(
     ...(mas ? [masLine(mas.configPaths)] : []),
     `it cannot start yet: verify and open it with ${proof}`,
   ];
-  return said(told, lines, { serverName, bundle, configDir, mediaDir });
+  return outcomeOf(told, lines, { serverName, bundle, configDir, mediaDir });
 }
 
 /** The next command, for any current directory, with the same key: it is needed again for the inventory. */
-export function proofCommand(
+export function openCommandText(
   configDir: string,
   { passphraseFile, passphraseFd, passphraseCommand, gpgHome }: KeyOptions,
   here: string,
 ): string {
-  const path = (name: string) => shellWord(resolve(here, name));
+  const path = (name: string) => quoteShellWord(resolve(here, name));
   const words = [
-    ...["synlift", "open", "--config-dir", shellWord(configDir)],
+    ...["synlift", "open", "--config-dir", quoteShellWord(configDir)],
     ...(passphraseFile === undefined ? [] : ["--passphrase-file", path(passphraseFile)]),
     ...(gpgHome === undefined ? [] : ["--gpg-home", path(gpgHome)]),
   ];
@@ -62,10 +62,10 @@ export interface KeyOptions {
 }
 
 const masLine = (paths: readonly string[]) =>
-  `its authentication service is restored too: after open, start it with mas-cli server ${paths.map((path) => `--config ${shellWord(path)}`).join(" ")}`;
+  `its authentication service is restored too: after open, start it with mas-cli server ${paths.map((path) => `--config ${quoteShellWord(path)}`).join(" ")}`;
 
 /** The outcome, with a note for each rewritten configuration file. */
-function said(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {
+function outcomeOf(plan: ConfigPlan, lines: string[], details: Outcome["details"]): Outcome {
   const changed = plan.files.filter(({ changes }) => changes.length > 0);
   const rewritten = changed.map(({ path, changes }): Finding => ({
     id: "config-rewritten",

@@ -155,7 +155,7 @@ export const acceptSchema = { accept: z.array(z.string()).default([]) };
 export const dryRunSchema = { dryRun: z.boolean().default(false) };
 
 /** Validates the options. Throws `bad-usage` naming each option that is wrong. */
-export function checked<Shape extends z.ZodType>(schema: Shape, given: Given): z.infer<Shape> {
+export function parseOptions<Shape extends z.ZodType>(schema: Shape, given: Given): z.infer<Shape> {
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map(({ path, message, code }) => {
@@ -209,7 +209,7 @@ export function mediaArtifactsOf(text: string): { backup: boolean; archive: bool
 }
 
 /** The text of a valid size, for a command that is shown. Throws `bad-usage`. */
-export function checkedSize(text: string): string {
+export function sizeText(text: string): string {
   sizeOf(text);
   return text;
 }

@@ -28,7 +28,7 @@ export interface ConfigExport {
   readonly into: ArtifactWriter;
   readonly inventory: Inventory;
   readonly saved: () => Promise<void>;
-  check: Step["check"];
+  findFault: Step["findFault"];
 }
 
 /** Packs what is small and cannot be recreated: the configuration, the signing key, and the files that they name. */
@@ -40,12 +40,12 @@ export function exportConfig({
   into,
   inventory,
   saved,
-  check,
+  findFault,
 }: ConfigExport): Step {
   return {
     ...{ id: step, label },
     inputs: { ...inputs, ...configInputs(packed.entries, inventory.salt) },
-    check,
+    findFault,
     async run() {
       const plan = { name, format: "tar", level: 6, label } as const;
       const artifact = await into.add(plan, packTar(packed.entries.map(tarEntry)));

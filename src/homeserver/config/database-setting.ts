@@ -1,4 +1,4 @@
-import type { ConnectionArgs, DatabaseSetting, PlaceOf, Settings } from "../homeserver.ts";
+import type { ConnectionArgs, DatabaseSetting, ToHostPath, Settings } from "../homeserver.ts";
 import { isMapping } from "../settings.ts";
 
 /**
@@ -6,13 +6,13 @@ import { isMapping } from "../settings.ts";
  * `database_path`, which wins over a `database` that is SQLite and is ignored beside one that is not.
  * Errors are added to `faults`; the result must then not be used.
  */
-export function databaseSetting(settings: Settings, placeOf: PlaceOf, faults: string[]): DatabaseSetting {
+export function databaseSetting(settings: Settings, placeOf: ToHostPath, faults: string[]): DatabaseSetting {
   const { database, databases, database_path: oldPath } = settings;
   if (databases) {
     if (database) faults.push("database and databases are both set, Synapse takes only one");
     if (oldPath) faults.push("database_path and databases are both set, Synapse takes only one");
     if (!isMapping(databases)) faults.push("databases is not a mapping of labels");
-    return isMapping(databases) ? mapped(databases, placeOf, faults) : { kind: "several", labels: [] };
+    return isMapping(databases) ? databaseOfLabels(databases, placeOf, faults) : { kind: "several", labels: [] };
   }
   if (database && !(oldPath && engineOf(database) === "sqlite3"))
     return oneDatabase(database, "database", placeOf, faults);
@@ -33,9 +33,9 @@ export function databaseKeys(settings: Settings): { main: string | undefined; st
 }
 
 /** A fault is whatever Synapse refuses to start with (synapse/storage/databases/__init__.py, `Databases`). */
-function mapped(
+function databaseOfLabels(
   databases: Readonly<Record<string, unknown>>,
-  placeOf: PlaceOf,
+  placeOf: ToHostPath,
   faults: string[],
 ): DatabaseSetting {
   const labels = Object.keys(databases);
@@ -64,7 +64,7 @@ const labelsWith = (store: "main" | "state", databases: Readonly<Record<string, 
 
 const engineOf = (block: unknown) => (isMapping(block) ? (block["name"] ?? "sqlite3") : undefined);
 
-function oneDatabase(block: unknown, setting: string, placeOf: PlaceOf, faults: string[]): DatabaseSetting {
+function oneDatabase(block: unknown, setting: string, placeOf: ToHostPath, faults: string[]): DatabaseSetting {
   const args = isMapping(block) ? (block["args"] ?? {}) : undefined;
   if (!isMapping(args)) {
     faults.push(`${setting} is not a mapping with args`);
@@ -78,7 +78,7 @@ function oneDatabase(block: unknown, setting: string, placeOf: PlaceOf, faults: 
   return { kind: "several", labels: [] };
 }
 
-function sqlite(path: unknown, setting: string, placeOf: PlaceOf, faults: string[]): DatabaseSetting {
+function sqlite(path: unknown, setting: string, placeOf: ToHostPath, faults: string[]): DatabaseSetting {
   if (typeof path !== "string" || path === "")
     faults.push(`${setting} does not name the file of the SQLite database`);
   else if (path === ":memory:") faults.push(`${setting} is a database in memory: there is nothing to move`);
@@ -86,13 +86,13 @@ function sqlite(path: unknown, setting: string, placeOf: PlaceOf, faults: string
 }
 
 /** What libpq takes for a path when it begins with a slash; `host` is then the folder of a socket. */
-const PLACES = new Set(["host", "passfile", "sslcert", "sslkey", "sslrootcert"]);
+const PATH_ARGS = new Set(["host", "passfile", "sslcert", "sslkey", "sslrootcert"]);
 
 /** What Synapse hands to psycopg2: all but `cp_*`, which are for its connection pool. */
 function connectionArgs(
   args: Record<string, unknown>,
   setting: string,
-  placeOf: PlaceOf,
+  placeOf: ToHostPath,
   faults: string[],
 ): ConnectionArgs {
   const given: Record<string, string | number | boolean> = {};
@@ -100,7 +100,7 @@ function connectionArgs(
     // psycopg2 leaves out what is None.
     if (key.startsWith("cp_") || value === null) continue;
     // libpq resolves relative paths itself, against the working directory of the program that connects.
-    if (typeof value === "string" && PLACES.has(key) && value.startsWith("/")) given[key] = placeOf(value);
+    if (typeof value === "string" && PATH_ARGS.has(key) && value.startsWith("/")) given[key] = placeOf(value);
     else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
       given[key] = value;
     else if (typeof value === "bigint") given[key] = String(value);

@@ -4,7 +4,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../homeserver.ts";
-import { cleaned, Names } from "./pack/names.ts";
+import { safeName, EntryNames } from "./pack/names.ts";
 import {
   type ConfigSection,
   type FileRecord,
@@ -31,7 +31,7 @@ const FOLDER_OF = {
 } as const satisfies Record<Referenced["role"], string>;
 
 /** The parts of a homeserver, or of a service beside it, that are packed here. */
-export type Packable = Pick<
+export type PackableConfig = Pick<
   Homeserver,
   "serverName" | "configPaths" | "configFiles" | "referenced" | "secrets"
 >;
@@ -42,14 +42,14 @@ export type Packable = Pick<
  * Throws `signing-key-missing` or `file-missing`, listing every missing file that the new server needs.
  */
 export async function packConfig(
-  homeserver: Packable,
+  homeserver: PackableConfig,
   files: Files,
   salt: Uint8Array,
 ): Promise<PackedConfig> {
-  const packing = new Packing(files);
+  const packing = new ConfigPacker(files);
   const order = await packing.configFiles(homeserver);
   for (const referenced of homeserver.referenced) await packing.referenced(referenced);
-  refuseMissing(packing.missing, homeserver);
+  assertNoneMissing(packing.missing, homeserver);
 
   const { records, missing } = packing;
   const plainly = missing.map(({ setting, path }) => ({ setting, path }));
@@ -70,7 +70,7 @@ export async function packConfig(
       })),
       missing: plainly,
     },
-    findings: missing.map(warningOf),
+    findings: missing.map(missingFileWarning),
   };
 }
 
@@ -92,12 +92,12 @@ export function configInputs(
   return { config: all.digest("hex") };
 }
 
-class Packing {
+class ConfigPacker {
   readonly entries: PackedFile[] = [];
   readonly records: FileRecord[] = [];
   readonly missing: Referenced[] = [];
   readonly #files: Files;
-  readonly #names = new Names();
+  readonly #names = new EntryNames();
   /** The name given to each path: a file that two settings name is packed once. */
   readonly #packed = new Map<string, string>();
 
@@ -106,11 +106,11 @@ class Packing {
   }
 
   /** Returns the values of `-c`, in order, by their names inside the archive. */
-  async configFiles({ configPaths, configFiles }: Packable): Promise<string[]> {
+  async configFiles({ configPaths, configFiles }: PackableConfig): Promise<string[]> {
     const order: string[] = [];
     for (const path of configPaths) {
       const inside = configFiles.filter((file) => dirname(file.path) === path);
-      const isFolder = (await this.#files.follow(path))?.kind === "folder";
+      const isFolder = (await this.#files.stat(path))?.kind === "folder";
       // Files without settings are not packed, and neither is a folder that holds only such files.
       if (isFolder ? inside.length === 0 : !configFiles.some((file) => file.path === path)) continue;
       const name = this.#names.take("", path);
@@ -125,7 +125,7 @@ class Packing {
 
   async referenced(referenced: Referenced): Promise<void> {
     const { role, setting, path } = referenced;
-    const found = await this.#files.follow(path);
+    const found = await this.#files.stat(path);
     if (found?.kind !== (role === "templates" ? "folder" : "file")) {
       this.missing.push(referenced);
       return;
@@ -139,8 +139,8 @@ class Packing {
   /** Regular files only: a symbolic link in a template folder may point anywhere. */
   async #folder(name: string, path: string, setting: string): Promise<void> {
     for (const entry of await this.#files.list(path)) {
-      const found = await this.#files.look(join(path, entry));
-      const inside = `${name}/${cleaned(entry)}`;
+      const found = await this.#files.lstat(join(path, entry));
+      const inside = `${name}/${safeName(entry)}`;
       if (found?.kind === "folder") await this.#folder(inside, join(path, entry), setting);
       if (found?.kind === "file") await this.#add(inside, join(path, entry), setting, "templates", found);
     }
@@ -153,7 +153,7 @@ class Packing {
     role: FileRecord["role"],
     seen?: Entry,
   ): Promise<void> {
-    const found = seen ?? (await this.#files.follow(path));
+    const found = seen ?? (await this.#files.stat(path));
     const mode = found?.mode ?? 0o600;
     if (!this.entries.some((entry) => entry.name === name)) {
       const content = await this.#files.readWhole(path);
@@ -163,7 +163,7 @@ class Packing {
   }
 }
 
-function refuseMissing(missing: readonly Referenced[], { configPaths }: Packable): void {
+function assertNoneMissing(missing: readonly Referenced[], { configPaths }: PackableConfig): void {
   const needed = missing.filter(({ required }) => required);
   if (needed.length === 0) return;
   const isKey = needed.some(({ role }) => role === "signing-key");
@@ -178,7 +178,7 @@ function refuseMissing(missing: readonly Referenced[], { configPaths }: Packable
   });
 }
 
-const warningOf = ({ setting, path }: Referenced): Finding => ({
+const missingFileWarning = ({ setting, path }: Referenced): Finding => ({
   id: `file-missing:${setting}`,
   level: "warning",
   sentence: `${setting} names ${path}, which does not exist and is not in the bundle`,

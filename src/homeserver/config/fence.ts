@@ -26,12 +26,12 @@ export async function setFence({ folder, names, suffix }: Fence, files: Files): 
 
 /** Whether none of the files has its own name: the server cannot start from them. */
 export async function isFenced({ folder, names }: Fence, files: Files): Promise<boolean> {
-  for (const name of names) if (await files.look(join(folder, name))) return false;
+  for (const name of names) if (await files.lstat(join(folder, name))) return false;
   return true;
 }
 
 async function move(from: string, to: string, files: Files): Promise<void> {
-  const [before, after] = [await files.look(from), await files.look(to)];
+  const [before, after] = [await files.lstat(from), await files.lstat(to)];
   if (before && after) {
     throw new MigrationError("target-not-empty", `both ${from} and ${to} exist`, {
       hint: "one of them was not written by synlift: check both and remove one",

@@ -5,7 +5,7 @@ import { findSettings, isMapping } from "../settings.ts";
  * Settings of the shared configuration that assign work to workers (synapse/config/workers.py, repository.py
  * and server.py). Without them the main process does everything itself.
  */
-export const HANDED_OUT: readonly string[] = [
+export const WORKER_SETTINGS: readonly string[] = [
   "stream_writers",
   "instance_map",
   "federation_sender_instances",
@@ -23,7 +23,7 @@ export const HANDED_OUT: readonly string[] = [
 ];
 
 /** The names of the workers that the settings assign work to. */
-export function workersNamedIn(settings: Settings): string[] {
+export function findWorkerNames(settings: Settings): string[] {
   const lists = [
     "stream_writers.*",
     "stream_writers.*[*]",

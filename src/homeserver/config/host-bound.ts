@@ -3,7 +3,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Settings } from "../homeserver.ts";
 import { isMapping, settingAt, stepsOf } from "../settings.ts";
 import { databaseKeys, databaseSetting } from "./database-setting.ts";
-import { HANDED_OUT } from "./handed-out.ts";
+import { WORKER_SETTINGS } from "./handed-out.ts";
 import type { FileRecord } from "./pack/packed-file.ts";
 
 /** The folder for the configuration on the new host, and the values that are specific to that host. */
@@ -11,7 +11,7 @@ export interface ConfigTarget {
   /** Absolute; nothing is written outside of it. */
   readonly folder: string;
   /** The same folder as Synapse sees it, where that differs: in a container. */
-  readonly seenAs?: string | undefined;
+  readonly pathInContainer?: string | undefined;
   /** As Synapse sees it. */
   readonly mediaStore: string;
   /** The complete `args` of the new database, for PostgreSQL, or `{ database: path }` for SQLite. May contain a password. */
@@ -40,7 +40,7 @@ export interface SettingChange {
 }
 
 /** Every setting that must differ on the new host. Throws `database-unsupported` for several databases. */
-export function hostBound(
+export function hostChanges(
   settings: Settings,
   files: readonly FileRecord[],
   target: ConfigTarget,
@@ -48,7 +48,7 @@ export function hostBound(
   const changes = [
     ...databaseChanges(settings, target),
     { setting: "media_store_path", value: target.mediaStore },
-    ...pathChanges(files, target.seenAs ?? target.folder),
+    ...pathChanges(files, target.pathInContainer ?? target.folder),
     ...pidFile(settings, target),
     ...baseurl(target),
     ...(target.supervised && settings["daemonize"] === true
@@ -61,24 +61,24 @@ export function hostBound(
 }
 
 /** The change as lines of a diff. Values of a database connection that may be secret are hidden. */
-export function describe(settings: Settings, { setting, value }: SettingChange): string[] {
-  return diffOf(setting, shown(setting, settingAt(settings, setting)), shown(setting, value));
+export function describeChange(settings: Settings, { setting, value }: SettingChange): string[] {
+  return diffLines(setting, shown(setting, settingAt(settings, setting)), shown(setting, value));
 }
 
 /** The old and the new value as lines of a diff; a missing value has no line. */
-export const diffOf = (setting: string, before: string | undefined, now: string | undefined): string[] => [
+export const diffLines = (setting: string, before: string | undefined, now: string | undefined): string[] => [
   ...(before === undefined ? [] : [`- ${setting}: ${before}`]),
   ...(now === undefined ? [] : [`+ ${setting}: ${now}`]),
 ];
 
 /** The only arguments of a database connection that are shown: any other may contain a password. */
-const HARMLESS =
+const SHOWN_ARGS =
   /^(?:user|dbname|database|host|hostaddr|port|sslmode|sslcert|sslkey|sslrootcert|passfile|connect_timeout)$/;
 
 function shown(setting: string, value: unknown): string | undefined {
   if (value === undefined) return undefined;
   const isArg = /^databases?\./.test(setting);
-  if (isArg && !HARMLESS.test(setting.slice(setting.lastIndexOf(".") + 1))) return "<hidden>";
+  if (isArg && !SHOWN_ARGS.test(setting.slice(setting.lastIndexOf(".") + 1))) return "<hidden>";
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
@@ -128,12 +128,12 @@ function pathChanges(files: readonly FileRecord[], folder: string): SettingChang
 
 function pidFile(
   settings: Settings,
-  { pidFile: path, folder, seenAs = folder }: ConfigTarget,
+  { pidFile: path, folder, pathInContainer = folder }: ConfigTarget,
 ): SettingChange[] {
   const old = settings["pid_file"];
   if (path !== undefined) return [{ setting: "pid_file", value: path }];
   return typeof old === "string" && old !== ""
-    ? [{ setting: "pid_file", value: join(seenAs, basename(old)) }]
+    ? [{ setting: "pid_file", value: join(pathInContainer, basename(old)) }]
     : [];
 }
 
@@ -142,7 +142,7 @@ const baseurl = ({ publicBaseurl: value }: ConfigTarget): SettingChange[] =>
 
 /** Redis only connects workers: without workers the new host may have none. */
 function workerChanges(settings: Settings): SettingChange[] {
-  const gone = HANDED_OUT.filter((setting) => settings[setting] !== undefined);
+  const gone = WORKER_SETTINGS.filter((setting) => settings[setting] !== undefined);
   const redis =
     settingAt(settings, "redis.enabled") === true ? [{ setting: "redis.enabled", value: false }] : [];
   return [...gone.map((setting) => ({ setting, value: undefined })), ...redis];
@@ -171,7 +171,7 @@ function servesClients(listener: unknown): boolean {
 }
 
 /** Settings that name paths of the old host and are not rewritten: the paths on the new host are unknown. */
-export const LEFT_ALONE = [
+export const NOT_REWRITTEN = [
   "backup_media_store_path",
   "media_storage_providers[*].config.directory",
   "listeners[*].path",

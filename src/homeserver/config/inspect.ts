@@ -8,7 +8,7 @@ import { kindFindings } from "./checks/kind.ts";
 import { moduleFindings } from "./checks/modules.ts";
 import { namedFileFindings } from "./checks/named-files.ts";
 import { overriddenFindings } from "./checks/overridden.ts";
-import { type Between, removedFindings, removedFromLogConfig } from "./checks/removed-settings.ts";
+import { type MoveVersions, removedFindings, removedFromLogConfig } from "./checks/removed-settings.ts";
 import { secretFindings } from "./checks/secrets.ts";
 
 /**
@@ -18,7 +18,7 @@ import { secretFindings } from "./checks/secrets.ts";
 export async function inspectConfig(
   homeserver: Homeserver,
   files: Files,
-  between: Between = {},
+  between: MoveVersions = {},
 ): Promise<Finding[]> {
   return [
     ...nameFindings(homeserver),

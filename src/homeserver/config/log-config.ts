@@ -1,8 +1,8 @@
 import { basename, extname, join } from "node:path";
 import { findSettings, isMapping, stepsOf } from "../settings.ts";
-import { diffOf } from "./host-bound.ts";
+import { diffLines } from "./host-bound.ts";
 import { editYaml } from "./yaml/edit.ts";
-import { parseYaml, YamlFault } from "./yaml/yaml.ts";
+import { parseYaml, YamlSyntaxError } from "./yaml/yaml.ts";
 
 /**
  * Moves the files of a log configuration (Python's `logging.config.dictConfig`) to another folder, as the old one may not
@@ -21,7 +21,7 @@ export function moveLogs(text: string, folder: string, path: string): { text: st
   const edits = moves.map(({ setting, value }) => ({ steps: stepsOfHandler(setting), value }));
   return {
     text: editYaml(text, edits, path),
-    changes: moves.flatMap(({ setting, value, old }) => diffOf(setting, old, value)),
+    changes: moves.flatMap(({ setting, value, old }) => diffLines(setting, old, value)),
   };
 }
 
@@ -30,7 +30,7 @@ function readable(text: string): Record<string, unknown> {
     const value = parseYaml(text);
     return isMapping(value) ? value : {};
   } catch (error) {
-    if (error instanceof YamlFault) return {};
+    if (error instanceof YamlSyntaxError) return {};
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import type { Homeserver, PlaceOf, Referenced, Settings } from "../homeserver.ts";
+import type { Homeserver, ToHostPath, Referenced, Settings } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
-import { MADE_BY_SYNAPSE, SECRET_FILE_SETTINGS } from "./secrets.ts";
+import { GENERATED_BY_SYNAPSE, SECRET_FILE_SETTINGS } from "./secrets.ts";
 
 type Role = Referenced["role"];
 
@@ -9,7 +9,7 @@ type Role = Referenced["role"];
  * The settings that name files or folders which are packed with the configuration. Media folders are not among them (they
  * are packed as media), nor sockets and pid files (they are specific to the host).
  */
-const PLACES: readonly (readonly [role: Role, pattern: string, required?: "required"])[] = [
+const FILE_SETTINGS: readonly (readonly [role: Role, pattern: string, required?: "required"])[] = [
   ["appservice", "app_service_config_files[*]", "required"],
   ["secret", "key_server_signing_keys_path"],
   ["log-config", "log_config"],
@@ -41,10 +41,10 @@ const PLACES: readonly (readonly [role: Role, pattern: string, required?: "requi
 ];
 
 /** The signing key, and every file and folder that the settings name. Errors are added to `faults`. */
-export function referencedBy(
+export function findReferencedFiles(
   settings: Settings,
   signingKey: Homeserver["signingKey"],
-  placeOf: PlaceOf,
+  placeOf: ToHostPath,
   faults: string[],
 ): Referenced[] {
   const referenced: Referenced[] = [];
@@ -62,8 +62,8 @@ export function referencedBy(
       else if (value !== "") referenced.push({ setting, path: placeOf(value), role, required });
     }
   };
-  for (const pattern of SECRET_FILE_SETTINGS) add("secret", pattern, pattern !== MADE_BY_SYNAPSE);
-  for (const [role, pattern, required] of PLACES) add(role, pattern, required !== undefined);
+  for (const pattern of SECRET_FILE_SETTINGS) add("secret", pattern, pattern !== GENERATED_BY_SYNAPSE);
+  for (const [role, pattern, required] of FILE_SETTINGS) add(role, pattern, required !== undefined);
   return referenced;
 }
 
@@ -72,7 +72,7 @@ export function signingKeyOf(
   settings: Settings,
   serverName: string,
   configFolder: string,
-  placeOf: PlaceOf,
+  placeOf: ToHostPath,
   faults: string[],
 ): Homeserver["signingKey"] {
   if ("signing_key" in settings) {

@@ -5,23 +5,23 @@ import type { Files } from "../../system/files/files.ts";
 import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
 import type { Settings } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
-import { keepSigningKey } from "../signing-key/restore.ts";
+import { checkExistingKey } from "../signing-key/restore.ts";
 import type { Version } from "../synapse-versions.ts";
 import { removedFindings } from "./checks/removed-settings.ts";
-import { straySettings } from "./checks/stray.ts";
+import { findStrayFiles } from "./checks/stray.ts";
 import type { Fence } from "./fence.ts";
-import { workersNamedIn } from "./handed-out.ts";
+import { findWorkerNames } from "./handed-out.ts";
 import {
   type ConfigTarget,
-  describe,
+  describeChange,
   editOf,
-  hostBound,
-  LEFT_ALONE,
+  hostChanges,
+  NOT_REWRITTEN,
   type SettingChange,
 } from "./host-bound.ts";
 import { moveLogs } from "./log-config.ts";
 import type { FileRecord, PackedPaths } from "./pack/packed-file.ts";
-import { openPacked } from "./pack/unpack.ts";
+import { parsePackedConfig } from "./pack/unpack.ts";
 import { editYaml } from "./yaml/edit.ts";
 
 export type { ConfigTarget } from "./host-bound.ts";
@@ -70,8 +70,8 @@ export function planConfig({
   synapse?: Version | undefined;
 }): ConfigPlan {
   const { folder, owner } = target;
-  const { paths, texts, keys, settings } = openPacked(packed);
-  const changes = hostBound(settings, paths.files, target);
+  const { paths, texts, keys, settings } = parsePackedConfig(packed);
+  const changes = hostChanges(settings, paths.files, target);
   const fence = fenceOf(paths, target);
   const placed = (name: string) => join(folder, fence.names.includes(name) ? name + fence.suffix : name);
 
@@ -82,7 +82,7 @@ export function planConfig({
       const mode = role === "templates" || role === "log-config" ? 0o640 : 0o600;
       const content = packed.get(name)!;
       if (role === "log-config") {
-        const moved = moveLogs(new TextDecoder().decode(content), target.seenAs ?? folder, path);
+        const moved = moveLogs(new TextDecoder().decode(content), target.pathInContainer ?? folder, path);
         return { path, role, mode, content: new TextEncoder().encode(moved.text), changes: moved.changes };
       }
       const mine =
@@ -96,7 +96,7 @@ export function planConfig({
         role,
         mode,
         content: new TextEncoder().encode(text),
-        changes: mine.flatMap((one) => describe(settings, one)),
+        changes: mine.flatMap((one) => describeChange(settings, one)),
       };
     },
   );
@@ -108,15 +108,15 @@ export function planConfig({
     fencedPaths: paths.configFiles.map(placed),
     folders: paths.order.filter((name) => name.endsWith("/")).map((name) => join(folder, name)),
     placed: paths.files.map(({ name, role }) => ({ name, role })),
-    findings: [...leftAlone(settings, paths, target), ...refused(settings, synapse)],
+    findings: [...remainingFindings(settings, paths, target), ...removedSettingWarnings(settings, synapse)],
     ...(owner ? { owner } : {}),
   };
 }
 
 /** Throws `target-not-empty` when there is a file that is not part of the plan. Reads only. */
-export async function refuseConflicts(plan: ConfigPlan, files: Files): Promise<void> {
+export async function assertNoConflicts(plan: ConfigPlan, files: Files): Promise<void> {
   await filesToWrite(plan, files);
-  const [stray] = await straySettings(plan, files);
+  const [stray] = await findStrayFiles(plan, files);
   if (stray !== undefined) {
     throw new MigrationError(
       "target-not-empty",
@@ -137,15 +137,15 @@ export async function writeConfig(plan: ConfigPlan, files: Files): Promise<void>
   for (const folder of plan.folders) await makeOwnedFolder(folder.replace(/\/$/, ""), plan.owner, files);
   for (const { path, content, mode } of await filesToWrite(plan, files)) {
     await makeOwnedFolder(dirname(path), plan.owner, files);
-    await files.writeWhole(path, content, mode);
+    await files.writeAtomically(path, content, mode);
     if (plan.owner) await files.setOwner(path, plan.owner.uid, plan.owner.gid);
   }
 }
 
 async function filesToWrite(plan: ConfigPlan, files: Files): Promise<PlannedFile[]> {
-  for (const name of plan.fence.names) await refuseUnfenced(join(plan.folder, name), files);
+  for (const name of plan.fence.names) await assertNoUnfencedConfig(join(plan.folder, name), files);
   const todo: PlannedFile[] = [];
-  for (const file of plan.files) if (!(await isThere(file, plan.folder, files))) todo.push(file);
+  for (const file of plan.files) if (!(await isInPlace(file, plan.folder, files))) todo.push(file);
   return todo;
 }
 
@@ -165,13 +165,13 @@ function fenceOf({ order, configFiles }: PackedPaths, { folder, fencedSuffix: su
   return { folder, suffix, names: first === undefined || first.endsWith("/") ? configFiles : [first] };
 }
 
-function leftAlone(
+function remainingFindings(
   settings: Settings,
   { missing }: PackedPaths,
   { listen, withoutWorkers }: ConfigTarget,
 ): Finding[] {
   const findings: Finding[] = [];
-  const left = LEFT_ALONE.flatMap((pattern) => findSettings(settings, pattern));
+  const left = NOT_REWRITTEN.flatMap((pattern) => findSettings(settings, pattern));
   if (left.length > 0) {
     findings.push({
       id: "config-left-alone",
@@ -190,7 +190,7 @@ function leftAlone(
       hint: "create them, or remove the settings",
     });
   }
-  const workers = withoutWorkers ? [] : workersNamedIn(settings);
+  const workers = withoutWorkers ? [] : findWorkerNames(settings);
   if (workers.length > 0) {
     findings.push({
       id: "config-workers",
@@ -211,35 +211,35 @@ function leftAlone(
 }
 
 /** A restore starts no server: what keeps the server from starting is a warning here, and a gate of `open`. */
-function refused(settings: Settings, target: Version | undefined): Finding[] {
+function removedSettingWarnings(settings: Settings, target: Version | undefined): Finding[] {
   return removedFindings({ settings }, { target }).map((finding) => ({ ...finding, level: "warning" }));
 }
 
 const hasNoClients = (settings: Settings) =>
   !findSettings(settings, "listeners[*].resources[*].names[*]").some(({ value }) => value === "client");
 
-async function refuseUnfenced(path: string, files: Files): Promise<void> {
-  if (!(await files.look(path))) return;
+async function assertNoUnfencedConfig(path: string, files: Files): Promise<void> {
+  if (!(await files.lstat(path))) return;
   throw new MigrationError("target-not-empty", `${path} already exists, without a fence`, {
     hint: "if a homeserver runs here, restore into another folder; otherwise remove the file",
   });
 }
 
 /** Whether the same file exists. Throws `target-not-empty` for any other file in its place, and for a link in its path. */
-async function isThere({ path, content, role }: PlannedFile, folder: string, files: Files): Promise<boolean> {
+async function isInPlace({ path, content, role }: PlannedFile, folder: string, files: Files): Promise<boolean> {
   for (let above = dirname(path); above.startsWith(folder) && above !== folder; above = dirname(above)) {
-    const kind = (await files.look(above))?.kind;
-    if (kind !== undefined && kind !== "folder") throw inTheWay(above);
+    const kind = (await files.lstat(above))?.kind;
+    if (kind !== undefined && kind !== "folder") throw pathOccupied(above);
   }
-  if (role === "signing-key") return (await keepSigningKey(path, content, files)) === "same";
-  const found = await files.look(path);
+  if (role === "signing-key") return (await checkExistingKey(path, content, files)) === "same";
+  const found = await files.lstat(path);
   if (!found) return false;
   if (found.kind !== "file" || !Buffer.from(content).equals(await files.readWhole(path)))
-    throw inTheWay(path);
+    throw pathOccupied(path);
   return true;
 }
 
-const inTheWay = (path: string) =>
+const pathOccupied = (path: string) =>
   new MigrationError("target-not-empty", `${path} already exists and differs from the file in the bundle`, {
     hint: "restore into an empty folder, or remove the file",
   });

@@ -1,10 +1,10 @@
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import type { PlaceOf, Secret, Settings } from "../homeserver.ts";
+import type { ToHostPath, Secret, Settings } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
 
 /** A setting with a secret, and the setting that names a file with it instead. Synapse rejects a configuration with both. */
-interface Place {
+interface SecretSetting {
   readonly inline: string;
   readonly file?: string;
 }
@@ -14,7 +14,7 @@ interface Place {
  * to the host. Sources: `read_config` in synapse/config/key.py, auth.py, registration.py, workers.py, voip.py, mas.py,
  * experimental.py, oidc.py, jwt.py, emailconfig.py, captcha.py.
  */
-const PLACES: readonly Place[] = [
+const SECRET_SETTINGS: readonly SecretSetting[] = [
   { inline: "macaroon_secret_key", file: "macaroon_secret_key_path" },
   { inline: "password_config.pepper" },
   { inline: "form_secret", file: "form_secret_path" },
@@ -45,23 +45,23 @@ const PLACES: readonly Place[] = [
 ];
 
 /** The settings that name a file with a secret in it. */
-export const SECRET_FILE_SETTINGS: readonly string[] = PLACES.flatMap(({ file }) => file ?? []);
+export const SECRET_FILE_SETTINGS: readonly string[] = SECRET_SETTINGS.flatMap(({ file }) => file ?? []);
 
 /** Synapse makes this file itself when it is missing (synapse/config/registration.py). */
-export const MADE_BY_SYNAPSE = "registration_shared_secret_path";
+export const GENERATED_BY_SYNAPSE = "registration_shared_secret_path";
 
 /**
  * The secrets and their values, under the name of the inline setting wherever they are set. A missing file gives
  * no secret: packing and inspecting report it. Errors are added to `faults`.
  */
-export async function secretsOf(
+export async function readSecrets(
   settings: Settings,
-  placeOf: PlaceOf,
+  placeOf: ToHostPath,
   files: Files,
   faults: string[],
 ): Promise<Secret[]> {
   const secrets = new Map<string, string>();
-  for (const { inline } of PLACES) {
+  for (const { inline } of SECRET_SETTINGS) {
     for (const { setting, value } of findSettings(settings, inline)) {
       // A number is not a string to Synapse either, but it is the same number on both hosts.
       if (typeof value !== "string" && typeof value !== "number") faults.push(`${setting} is not a string`);

@@ -4,7 +4,7 @@ import { fingerprint } from "./export.ts";
 import type { ConfigSection } from "./pack/packed-file.ts";
 
 /** Secrets that must not be added: with a new pepper every password is rejected. */
-const MAY_NOT_APPEAR = ["password_config.pepper", "macaroon_secret_key"];
+const BREAKS_WHEN_ADDED = ["password_config.pepper", "macaroon_secret_key"];
 
 /**
  * The gates on the configuration: the same name and the same secrets on the new host as in the inventory. `homeserver` is
@@ -54,7 +54,7 @@ function sameSecret(setting: string, expected: string, found: string | undefined
 function newSecret(setting: string): Finding {
   return {
     id: `secret:${setting}`,
-    level: MAY_NOT_APPEAR.includes(setting) ? "blocker" : "warning",
+    level: BREAKS_WHEN_ADDED.includes(setting) ? "blocker" : "warning",
     sentence: `${setting} is set here and was not set on the old host`,
     hint: "remove the setting",
   };

@@ -59,7 +59,7 @@ function addressIn(args: ConnectionArgs, databaseCommand: readonly string[] | un
     // psycopg2 still takes the name that libpq's dbname had in its first versions.
     if (!NOT_LIBPQ.has(key)) parameters[key === "database" ? "dbname" : key] = String(value);
   }
-  return { ...addressOf(parameters), ...(databaseCommand ? { through: databaseCommand } : {}) };
+  return { ...addressOf(parameters), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
 }
 
 /** Separates the password from the parameters. Throws `bad-usage` for a secret that libpq accepts on the command line only. */
@@ -88,14 +88,14 @@ export function synapseArgs({ parameters, password }: PostgresAddress): Record<s
  * The address with the operating system account to connect as. Peer authentication checks that account, and Synapse's is seldom
  * ours: as root, the accounts in `names` are tried in turn. Throws the error of the first attempt when none is permitted.
  */
-export async function asWhoMay(
+export async function withPermittedAccount(
   address: PostgresAddress,
   names: readonly (string | undefined)[],
   { postgres, machine }: { postgres: Postgres; machine: Machine },
 ): Promise<PostgresAddress> {
   // A command that runs psql elsewhere decides on its account itself.
   const accounts =
-    machine.isRoot && !address.through
+    machine.isRoot && !address.commandPrefix
       ? names.flatMap((name) => (name === undefined ? [] : (machine.account(name) ?? [])))
       : [];
   let refusal: unknown;
@@ -119,10 +119,10 @@ export async function connect(
   mediaStore?: string,
   options?: ConnectOptions,
 ): Promise<{ session: PostgresSession; address: PostgresAddress }> {
-  const owner = mediaStore === undefined ? undefined : await system.files.follow(mediaStore);
+  const owner = mediaStore === undefined ? undefined : await system.files.stat(mediaStore);
   // getent answers to a number as well as to a name.
   const names = [address.parameters["user"], owner && owner.uid !== 0 ? String(owner.uid) : undefined];
-  const may = await asWhoMay(address, names, system);
+  const may = await withPermittedAccount(address, names, system);
   return { session: await system.postgres.connect(may, options), address: may };
 }
 

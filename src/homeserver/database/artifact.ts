@@ -1,5 +1,5 @@
 import type { Inventory } from "../../bundle/inventory.ts";
-import { sealedName } from "../../bundle/layout.ts";
+import { encryptedName } from "../../bundle/layout.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { DUMP_FORMATS } from "./dump/format.ts";
 import { dumpArtifact } from "./export.ts";
@@ -11,7 +11,7 @@ type Engine = QuerySession["engine"];
 const NAMES = [
   ...STORES.flatMap((store) => DUMP_FORMATS.map((format) => dumpArtifact(store, format))),
   SQLITE_ARTIFACT,
-].map(sealedName);
+].map(encryptedName);
 
 /** Whether a file of a bundle is the database, by its own name. */
 export const isDatabaseArtifact = (name: string) => NAMES.includes(name);

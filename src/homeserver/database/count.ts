@@ -1,10 +1,10 @@
-import { type QuerySession, sqlName } from "../../system/query.ts";
-import { type Kept, leftBehind, NOTHING_KEPT, ONE_TIME_KEYS } from "../scope.ts";
-import { OWN_SCHEMAS } from "./own-schemas.ts";
+import { type QuerySession, quoteIdentifier } from "../../system/query.ts";
+import { type Kept, excludedRows, NOTHING_KEPT, ONE_TIME_KEYS } from "../scope.ts";
+import { USER_SCHEMAS } from "./own-schemas.ts";
 import type { DatabaseSection } from "./section.ts";
 import { SCHEMA_VERSIONS, type Store } from "./store.ts";
 
-interface Named {
+interface TableName {
   readonly schema: string;
   readonly name: string;
 }
@@ -14,13 +14,13 @@ interface Named {
  * search, the tables that store the index are included and the virtual table is not; the statistics tables of
  * its planner are left out.
  */
-export function tables(session: QuerySession): Promise<Named[]> {
-  return session.all<Named>(session.engine === "postgres" ? POSTGRES_TABLES : SQLITE_TABLES);
+export function listTables(session: QuerySession): Promise<TableName[]> {
+  return session.all<TableName>(session.engine === "postgres" ? POSTGRES_TABLES : SQLITE_TABLES);
 }
 
 const POSTGRES_TABLES = `
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS}
+    WHERE c.relkind = 'r' AND ${USER_SCHEMAS}
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1, 2`;
 
@@ -31,9 +31,9 @@ const SQLITE_TABLES = `
 /** Rows per table, counted, not estimated. */
 export async function countRows(session: QuerySession): Promise<Record<string, number>> {
   const rows: Record<string, number> = {};
-  for (const { schema, name } of await tables(session)) {
+  for (const { schema, name } of await listTables(session)) {
     const { count } = await session.one<{ count: number }>(
-      `SELECT count(*) AS count FROM ${sqlName(schema)}.${sqlName(name)}`,
+      `SELECT count(*) AS count FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
     );
     rows[`${schema}.${name}`] = count;
   }
@@ -51,19 +51,19 @@ export async function readSequences(session: QuerySession): Promise<DatabaseSect
     for await (const { name, last } of rows) sequences[`main.${name}`] = { last, called: true };
     return sequences;
   }
-  const names = await session.all<Named>(`
+  const names = await session.all<TableName>(`
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'S' AND ${OWN_SCHEMAS} ORDER BY 1, 2`);
+    WHERE c.relkind = 'S' AND ${USER_SCHEMAS} ORDER BY 1, 2`);
   for (const { schema, name } of names) {
     sequences[`${schema}.${name}`] = await session.one(
-      `SELECT last_value::text AS last, is_called AS called FROM ${sqlName(schema)}.${sqlName(name)}`,
+      `SELECT last_value::text AS last, is_called AS called FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
     );
   }
   return sequences;
 }
 
 async function hasTable(session: QuerySession, name: string): Promise<boolean> {
-  return (await tables(session)).some((table) => table.name === name);
+  return (await listTables(session)).some((table) => table.name === name);
 }
 
 /** Backfilled events count downwards and are stored negative (synapse/storage/util/id_generators.py): hence the absolute value. */
@@ -96,7 +96,7 @@ export async function countDatabase(
       rows[table] = 0;
     }
   }
-  for (const { table, keep } of isMain ? leftBehind(kept) : []) {
+  for (const { table, keep } of isMain ? excludedRows(kept) : []) {
     const { count } = await session.one<{ count: number }>(
       `SELECT count(*) AS count FROM ${table} WHERE ${keep}`,
     );

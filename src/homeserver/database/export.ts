@@ -1,6 +1,6 @@
 import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import type { Inventory } from "../../bundle/inventory.ts";
-import { sealedName } from "../../bundle/layout.ts";
+import { encryptedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Machine } from "../../system/machine.ts";
@@ -16,7 +16,7 @@ import { type Kept, keptInputs, ONE_TIME_KEYS } from "../scope.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./dump/extensions.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";
-import { asDisturbance, beginUndisturbed, LOCK_WAIT, undisturbed } from "./dump/locked-snapshot.ts";
+import { asLockConflict, beginLockedSnapshot, LOCK_TIMEOUT, retryLockedSnapshot } from "./dump/locked-snapshot.ts";
 import type { Store } from "./store.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
@@ -30,7 +30,7 @@ export const MAS_DATABASE_ARTIFACT = "customer_mas_db_export.sql.gz";
 export const MAS_DATABASE_SECTION = "database-mas";
 
 /** What is packed of each store, under which names; `archive` is what its artifact is called in PostgreSQL's own format. */
-const PACKED = {
+const ARTIFACTS = {
   main: {
     ...{ artifact: DATABASE_ARTIFACT, archive: "customer_db_export.dump.gz" },
     ...{ section: DATABASE_SECTION, step: DATABASE_STEP, label: "database" },
@@ -48,7 +48,7 @@ const PACKED = {
 
 /** What a database of PostgreSQL is packed as, by its plain name. */
 export const dumpArtifact = (store: Store, format: DumpFormat): string =>
-  PACKED[store][format === "plain" ? "artifact" : "archive"];
+  ARTIFACTS[store][format === "plain" ? "artifact" : "archive"];
 
 /** gzip's fastest level: the dump is made while the server is down, and level 6 saves little more. */
 export const LEVEL = 1;
@@ -67,25 +67,25 @@ export interface DatabaseExport {
   readonly programs: Programs;
   readonly machine: Pick<Machine, "cores">;
   readonly saved: () => Promise<void>;
-  check: Step["check"];
+  findFault: Step["findFault"];
   /** Which rows stay besides those of uploads. */
   readonly kept?: Kept | undefined;
   readonly progress: Pick<Progress, "note">;
   /** Lock time-out in milliseconds; the default when left out. */
-  readonly lockWait?: number;
+  readonly lockTimeout?: number;
 }
 
 /** Dumps the database, and counts in the same snapshot. */
 export function exportDatabase(from: DatabaseExport): Step {
-  const { step, section, label } = PACKED[from.store];
+  const { step, section, label } = ARTIFACTS[from.store];
   const as = from.format === "plain" ? {} : { dumpFormat: from.format };
   return {
     ...{ id: step, label },
     inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept), ...as },
-    check: from.check,
+    findFault: from.findFault,
     async run() {
-      await removeOther(from);
-      const recorded = await undisturbed(() => dumpOnce(from), from.progress);
+      await removeOtherFormat(from);
+      const recorded = await retryLockedSnapshot(() => dumpOnce(from), from.progress);
       from.inventory.setSection(section, { ...recorded.section, ...as });
       from.inventory.setArtifact(recorded.artifact);
       await from.saved();
@@ -96,10 +96,10 @@ export function exportDatabase(from: DatabaseExport): Step {
 }
 
 /** Removes the dump of an earlier run in the other format: with both it would be unclear which one is valid. */
-async function removeOther({ store, format, into, inventory }: DatabaseExport): Promise<void> {
+async function removeOtherFormat({ store, format, into, inventory }: DatabaseExport): Promise<void> {
   const other = dumpArtifact(store, format === "plain" ? "custom" : "plain");
   await into.remove(other);
-  inventory.dropArtifact(sealedName(other));
+  inventory.dropArtifact(encryptedName(other));
 }
 
 async function dumpOnce(from: DatabaseExport) {
@@ -109,34 +109,34 @@ async function dumpOnce(from: DatabaseExport) {
 
 async function dumpAndCount(
   session: PostgresSession,
-  { store, format, into, address, pgDump, programs, machine, kept, lockWait = LOCK_WAIT }: DatabaseExport,
+  { store, format, into, address, pgDump, programs, machine, kept, lockTimeout = LOCK_TIMEOUT }: DatabaseExport,
 ) {
-  await beginUndisturbed(session, lockWait);
+  await beginLockedSnapshot(session, lockTimeout);
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
   const args = [
     ...dumpArguments(snapshot, store, format),
-    `--lock-wait-timeout=${lockWait / 1000}s`,
+    `--lock-wait-timeout=${lockTimeout / 1000}s`,
     ...(await extensionArguments(session)),
   ];
   const stop = new AbortController();
   const call = {
     ...postgresCall(pgDump, address, args),
-    ...{ explain: asDisturbance, stop: stop.signal },
+    ...{ explain: asLockConflict, stop: stop.signal },
   };
-  const dump = programs.through(format === "plain" ? { ...call, before: dumpOpening(store) } : call);
-  const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
+  const dump = programs.pipe(format === "plain" ? { ...call, outputPrefix: dumpHeader(store) } : call);
+  const gzip = into.usesCompressionProgram ? await gzipProgram(programs, machine.cores) : undefined;
   // Counting runs in parallel with the dump. The first failure is the one reported. The server is down meanwhile: a dump
   // is aborted when counting fails.
   const counting = countDatabase(session, sequences, store, kept);
   counting.catch((error: unknown) => {
     stop.abort(error);
   });
-  const { label } = PACKED[store];
+  const { label } = ARTIFACTS[store];
   const plan = { name: dumpArtifact(store, format), format: CONTENT_FORMATS[format] };
   const artifact = gzip
-    ? await into.addPressed(
+    ? await into.addCompressed(
         { ...plan, label: `${label}, with ${gzip.name}` },
         gzip.compress(dump),
         gzip.decompress,
@@ -168,7 +168,7 @@ const REMARKS: Readonly<Record<Store, string>> = {
   mas: "Of the Matrix Authentication Service: of no use without its secrets.encryption.",
 };
 
-const dumpOpening = (store: Store) => `--
+const dumpHeader = (store: Store) => `--
 -- Made by synlift. ${REMARKS[store]}
 -- Restore into an empty database only.
 --

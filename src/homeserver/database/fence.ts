@@ -1,5 +1,5 @@
 import type { Files } from "../../system/files/files.ts";
-import { type PostgresSession, sqlName, sqlText } from "../../system/postgres/postgres.ts";
+import { type PostgresSession, quoteIdentifier, quoteLiteral } from "../../system/postgres/postgres.ts";
 import type { Store } from "./store.ts";
 
 /** The role that a homeserver uses, in its database, and what is known of it. */
@@ -12,11 +12,11 @@ export interface RoleState {
 }
 
 /** The role's name in the record of the fence, with its database. */
-export const roleName = ({ role, database }: Named, store: Store) =>
+export const roleName = ({ role, database }: RoleInDatabase, store: Store) =>
   `${role} in ${database}${store === "main" ? "" : ` (${store})`}`;
 
 /** The inverse of `roleName`. */
-export function roleNamed(name: string): Named & { readonly store: Store } {
+export function parseRoleName(name: string): RoleInDatabase & { readonly store: Store } {
   const [, role = "", database = "", store = "main"] =
     /^(.*?) in (.*?)(?: \((state|mas)\))?$/s.exec(name) ?? [];
   return { role, database, store: store as Store };
@@ -35,38 +35,38 @@ export async function roleState(session: PostgresSession): Promise<RoleState> {
  * From the next connection on, sessions of this role in this database are read-only, unless they explicitly request
  * writing. A role may set this for itself (PostgreSQL documentation, ALTER ROLE). May be repeated.
  */
-export async function closeRole(session: PostgresSession, { role, database }: Named): Promise<void> {
+export async function makeRoleReadOnly(session: PostgresSession, { role, database }: RoleInDatabase): Promise<void> {
   await alter(session, { role, database }, "SET default_transaction_read_only = 'on'");
 }
 
 /** Restores the role's own default, or resets it where it had none. May be repeated. */
-export async function reopenRole(
+export async function restoreRoleDefault(
   session: PostgresSession,
-  { role, database, before }: Named & Pick<RoleState, "before">,
+  { role, database, before }: RoleInDatabase & Pick<RoleState, "before">,
 ): Promise<void> {
   const setting = "default_transaction_read_only";
   await alter(
     session,
     { role, database },
-    before === null ? `RESET ${setting}` : `SET ${setting} = ${sqlText(before)}`,
+    before === null ? `RESET ${setting}` : `SET ${setting} = ${quoteLiteral(before)}`,
   );
 }
 
-type Named = Pick<RoleState, "role" | "database">;
+type RoleInDatabase = Pick<RoleState, "role" | "database">;
 
 /** The session itself may be read-only because of the fence. */
-async function alter(session: PostgresSession, { role, database }: Named, what: string): Promise<void> {
+async function alter(session: PostgresSession, { role, database }: RoleInDatabase, what: string): Promise<void> {
   await session.run("SET default_transaction_read_only = off;");
-  await session.run(`ALTER ROLE ${sqlName(role)} IN DATABASE ${sqlName(database)} ${what};`);
+  await session.run(`ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)} ${what};`);
 }
 
 /** Removes all write permissions from a file. Does not stop a server that runs as root. May be repeated. */
-export async function closeFile(path: string, files: Files): Promise<void> {
-  const found = await files.follow(path);
+export async function makeFileReadOnly(path: string, files: Files): Promise<void> {
+  const found = await files.stat(path);
   if (found) await files.setMode(await files.real(path), found.mode & 0o555);
 }
 
 /** `before` is the mode, octal. Does nothing when the file no longer exists. */
-export async function reopenFile(path: string, before: string, files: Files): Promise<void> {
-  if (await files.follow(path)) await files.setMode(await files.real(path), Number.parseInt(before, 8));
+export async function restoreFileMode(path: string, before: string, files: Files): Promise<void> {
+  if (await files.stat(path)) await files.setMode(await files.real(path), Number.parseInt(before, 8));
 }

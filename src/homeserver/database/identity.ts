@@ -1,10 +1,10 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
-import { type QuerySession, sqlText } from "../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../system/query.ts";
 
 /** Throws `database-unsupported` when it is not the database of a Matrix Authentication Service. */
-export async function mustBeMas(session: QuerySession): Promise<void> {
+export async function assertMasDatabase(session: QuerySession): Promise<void> {
   const { tables, name } = await session.one<{ tables: number; name: string }>(`
     SELECT count(*) AS tables, current_database() AS name FROM pg_tables
     WHERE tablename IN ('_sqlx_migrations', 'users', 'compat_sessions')`);
@@ -17,7 +17,7 @@ export async function mustBeMas(session: QuerySession): Promise<void> {
 }
 
 /** Throws `database-unsupported` when it has no state groups. Its tables do not name the homeserver. */
-export async function mustBeState(session: QuerySession): Promise<void> {
+export async function assertStateDatabase(session: QuerySession): Promise<void> {
   const { tables, name } = await session.one<{ tables: number; name: string }>(`
     SELECT count(*) AS tables, current_database() AS name FROM pg_tables
     WHERE tablename IN ('schema_version', 'schema_compat_version', 'state_groups', 'state_groups_state')`);
@@ -30,17 +30,17 @@ export async function mustBeState(session: QuerySession): Promise<void> {
 }
 
 /** Throws `database-unsupported` when this is not the database of that homeserver. */
-export async function mustBeSynapse(session: QuerySession, serverName: string): Promise<void> {
+export async function assertSynapseDatabase(session: QuerySession, serverName: string): Promise<void> {
   const isPostgres = session.engine === "postgres";
   const [catalogue, column] = isPostgres ? ["pg_tables", "tablename"] : ["sqlite_master", "name"];
   const { tables } = await session.one<{ tables: number }>(`
-    SELECT count(*) AS tables FROM ${catalogue} WHERE ${column} IN (${NEEDED.map(sqlText).join(", ")})`);
+    SELECT count(*) AS tables FROM ${catalogue} WHERE ${column} IN (${REQUIRED_TABLES.map(quoteLiteral).join(", ")})`);
   const { name } = await session.one<{ name: string }>(
     isPostgres
       ? "SELECT current_database() AS name"
       : "SELECT file AS name FROM pragma_database_list WHERE name = 'main'",
   );
-  if (tables < NEEDED.length) {
+  if (tables < REQUIRED_TABLES.length) {
     throw new MigrationError(
       "database-unsupported",
       `database ${name} is not a Synapse database: Synapse's tables are missing`,
@@ -52,7 +52,7 @@ export async function mustBeSynapse(session: QuerySession, serverName: string): 
   const end = `:${serverName}`;
   // synapse/storage/databases/main/__init__.py, check_database_before_upgrade, asks one row of users in the same way.
   const [stranger] = await session.all<{ name: string }>(
-    `SELECT name FROM users WHERE substr(name, length(name) - ${end.length - 1}) <> ${sqlText(end)} LIMIT 1`,
+    `SELECT name FROM users WHERE substr(name, length(name) - ${end.length - 1}) <> ${quoteLiteral(end)} LIMIT 1`,
   );
   if (stranger) {
     throw new MigrationError(
@@ -65,7 +65,7 @@ export async function mustBeSynapse(session: QuerySession, serverName: string): 
   }
 }
 /** A database without these tables cannot be moved. */
-export const NEEDED = [
+export const REQUIRED_TABLES = [
   ...["schema_version", "schema_compat_version", "users", "events", "local_media_repository"],
   "e2e_one_time_keys_json",
 ];
@@ -80,7 +80,7 @@ export async function tableNames(session: QuerySession): Promise<ReadonlySet<str
 }
 /** Whether it is a Synapse's database at all. No finding when it is. */
 export function foreignDatabase(names: ReadonlySet<string>, where: string): Finding[] {
-  const missing = NEEDED.filter((name) => !names.has(name));
+  const missing = REQUIRED_TABLES.filter((name) => !names.has(name));
   if (missing.length === 0) return [];
   const empty = names.size === 0;
   return [
@@ -104,7 +104,7 @@ export function foreignDatabase(names: ReadonlySet<string>, where: string): Find
 export async function foreignUsers(session: QuerySession, serverName: string): Promise<Finding> {
   const end = `:${serverName}`;
   const { users, foreign } = await session.one<{ users: number; foreign: number | null }>(`
-    SELECT count(*) AS users, SUM(CASE WHEN substr(name, length(name) - ${end.length - 1}) <> ${sqlText(end)} THEN 1 ELSE 0 END) AS "foreign"
+    SELECT count(*) AS users, SUM(CASE WHEN substr(name, length(name) - ${end.length - 1}) <> ${quoteLiteral(end)} THEN 1 ELSE 0 END) AS "foreign"
     FROM users`);
   if (users === 0)
     return {
@@ -121,7 +121,7 @@ export async function foreignUsers(session: QuerySession, serverName: string): P
     };
   const examples = await session.all<{ domain: string; count: number }>(`
     SELECT substr(name, ${session.engine === "postgres" ? "strpos(name, ':')" : "instr(name, ':')"} + 1) AS domain, count(*) AS count FROM users
-    WHERE substr(name, length(name) - ${end.length - 1}) <> ${sqlText(end)} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5`);
+    WHERE substr(name, length(name) - ${end.length - 1}) <> ${quoteLiteral(end)} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5`);
   return {
     id: "users-foreign",
     level: "blocker",

@@ -1,10 +1,10 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { filesOf } from "./file-state.ts";
+import { databaseFiles } from "./file-state.ts";
 
 /** The other connections to the database: a stopped server has none. */
-export async function connections(session: QuerySession): Promise<Finding[]> {
+export async function connectionFindings(session: QuerySession): Promise<Finding[]> {
   const others = await session.all<{ who: string; count: number }>(`
     SELECT usename || CASE WHEN application_name <> '' THEN ' (' || application_name || ')' ELSE '' END AS who, count(*) AS count
     FROM pg_stat_activity
@@ -26,8 +26,8 @@ export async function connections(session: QuerySession): Promise<Finding[]> {
 }
 
 /** The processes that have the files of a SQLite database open. */
-export function fileUsers(path: string, machine: Pick<Machine, "usersOf">): Finding[] {
-  const users = machine.usersOf(filesOf(path));
+export function fileUserFindings(path: string, machine: Pick<Machine, "usersOf">): Finding[] {
+  const users = machine.usersOf(databaseFiles(path));
   if (users.length === 0) return [];
   return [
     {

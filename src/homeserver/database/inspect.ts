@@ -15,11 +15,11 @@ import {
   unknownTables,
 } from "./checks/readiness.ts";
 import { type TableSize, tableSizes } from "./checks/sizes.ts";
-import { READ_WHOLE, sqliteFindings } from "./checks/sqlite-findings.ts";
+import { FULL_CHECK_LIMIT, sqliteFindings } from "./checks/sqlite-findings.ts";
 import { unreadableText } from "./checks/text-check.ts";
 import { type DatabaseFacts, databaseFacts } from "./facts.ts";
 import { foreignDatabase, foreignUsers, tableNames } from "./identity.ts";
-import { type Look, reasonOf } from "./look.ts";
+import { type OpenDatabase, reasonOf } from "./look.ts";
 
 export interface DatabaseInspection {
   readonly findings: readonly Finding[];
@@ -43,7 +43,7 @@ export interface DatabaseLookFacts {
   readonly schema: Schema | null;
 }
 
-export interface DatabaseQuestions {
+export interface DatabaseInspectOptions {
   readonly serverName: string;
   /** Read everything: duplicates, text, integrity. */
   readonly deep: boolean;
@@ -55,8 +55,8 @@ export interface DatabaseQuestions {
  * finding, and ends the questions on that session; what was found before stays. Throws only when the run is to stop.
  */
 export async function inspectDatabase(
-  look: Look,
-  questions: DatabaseQuestions,
+  look: OpenDatabase,
+  questions: DatabaseInspectOptions,
   system: Pick<System, "files" | "programs" | "signal">,
   progress: Progress,
 ): Promise<DatabaseInspection> {
@@ -80,7 +80,7 @@ export async function inspectDatabase(
       findings.push(...(await sqliteFindings({ ...look, ...questions, bytes: facts.bytes }, system.files)));
     }
     const readable = !findings.some(({ id, level }) => id === "sqlite-integrity" && level === "blocker");
-    if (readable && (look.engine === "postgres" || questions.deep || facts.bytes <= READ_WHOLE))
+    if (readable && (look.engine === "postgres" || questions.deep || facts.bytes <= FULL_CHECK_LIMIT))
       tables = await tableSizes(look.session);
     if (foreign.length === 0) {
       schema = await schemaOf(look.session);
@@ -93,7 +93,7 @@ export async function inspectDatabase(
     }
   } catch (error) {
     system.signal.throwIfAborted();
-    findings.push(unanswered(where, reasonOf(error)));
+    findings.push(incompleteFinding(where, reasonOf(error)));
   }
   const { server: _, ...known } = facts;
   return { findings, facts: { ...known, tables, schema } };
@@ -101,7 +101,7 @@ export async function inspectDatabase(
 
 type General = Omit<DatabaseLookFacts, "tables" | "schema"> & { readonly server?: DatabaseFacts };
 
-async function generalFacts(look: Look, { files }: Pick<System, "files">): Promise<General> {
+async function generalFacts(look: OpenDatabase, { files }: Pick<System, "files">): Promise<General> {
   if (look.engine === "postgres") {
     const server = await databaseFacts(look.session);
     const { serverVersionText, serverVersion, size: bytes, encoding, collate } = server;
@@ -110,8 +110,8 @@ async function generalFacts(look: Look, { files }: Pick<System, "files">): Promi
     return { engine: "postgres", version, serverVersion, bytes, encoding, collate, server };
   }
   const { version } = await look.session.one<{ version: string }>("SELECT sqlite_version() AS version");
-  const bytes = (await files.follow(look.path))?.size ?? 0;
-  const wal = (await files.follow(`${look.path}-wal`))?.size ?? 0;
+  const bytes = (await files.stat(look.path))?.size ?? 0;
+  const wal = (await files.stat(`${look.path}-wal`))?.size ?? 0;
   return {
     engine: "sqlite",
     version,
@@ -132,7 +132,7 @@ async function postgresFindings(
 
 async function synapseFindings(
   session: QuerySession,
-  { serverName }: DatabaseQuestions,
+  { serverName }: DatabaseInspectOptions,
   names: ReadonlySet<string>,
   schema: Schema,
 ): Promise<Finding[]> {
@@ -145,7 +145,7 @@ async function synapseFindings(
   ];
 }
 
-const unanswered = (where: string, reason: string): Finding => ({
+const incompleteFinding = (where: string, reason: string): Finding => ({
   id: "database-look",
   level: "blocker",
   sentence: `the database ${where} could not be checked completely: ${reason}`,

@@ -6,22 +6,22 @@ import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, stateAddress } from "./address.ts";
 
 /** A homeserver's database, opened for reading. The caller closes the session. */
-export type Look =
+export type OpenDatabase =
   | { readonly engine: "postgres"; readonly session: PostgresSession; readonly address: PostgresAddress }
   | { readonly engine: "sqlite"; readonly session: QuerySession; readonly path: string };
 
 /** Query time-outs in milliseconds: `deep` is for queries that read every row. */
-export const PATIENCE = { quick: 120_000, deep: 6 * 3600_000 };
+export const QUERY_TIMEOUT = { quick: 120_000, deep: 6 * 3600_000 };
 
 /**
  * Opens the database so that nothing can be written by it. Throws `database-unreachable`, `file-missing`, and
  * `database-unsupported` for several databases.
  */
-export async function openForLooking(
+export async function openReadOnly(
   homeserver: Homeserver,
   deep: boolean,
   system: Pick<System, "postgres" | "sqlite" | "machine" | "files">,
-): Promise<Look> {
+): Promise<OpenDatabase> {
   const { database, mediaStore } = homeserver;
   if (database.kind === "sqlite") {
     return {
@@ -30,20 +30,20 @@ export async function openForLooking(
       path: database.path,
     };
   }
-  const options = { readOnly: true, patience: deep ? PATIENCE.deep : PATIENCE.quick };
+  const options = { readOnly: true, patience: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
   const { session, address } = await connect(databaseAddress(homeserver), system, mediaStore, options);
   return { engine: "postgres", session, address };
 }
 
 /** The state database, if there is one, opened in the same way. */
-export async function openState(
+export async function openStateReadOnly(
   homeserver: Homeserver,
   deep: boolean,
   system: Pick<System, "postgres" | "machine" | "files">,
-): Promise<Extract<Look, { engine: "postgres" }> | undefined> {
+): Promise<Extract<OpenDatabase, { engine: "postgres" }> | undefined> {
   const named = stateAddress(homeserver);
   if (!named) return undefined;
-  const options = { readOnly: true, patience: deep ? PATIENCE.deep : PATIENCE.quick };
+  const options = { readOnly: true, patience: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
   const { session, address } = await connect(named, system, homeserver.mediaStore, options);
   return { engine: "postgres", session, address };
 }

@@ -7,7 +7,7 @@ import type { Programs } from "../../system/programs/programs.ts";
 /** Where Debian keeps the programs of each major version; the one in PATH need not be the newest. */
 const VERSIONS = "/usr/lib/postgresql";
 
-export interface Needs {
+export interface ProgramRequirement {
   readonly program: "pg_dump" | "pg_restore" | "psql";
   /** The server's. */
   readonly major: number;
@@ -22,14 +22,14 @@ export interface Needs {
  * Throws `program-missing`, or `program-too-old` naming the package to install.
  */
 export async function findProgram(
-  needs: Needs,
+  needs: ProgramRequirement,
   { programs, files }: { programs: Programs; files: Files },
 ): Promise<string> {
   const { program, major, versionText, through } = needs;
-  if (through) return programThere(program, through, needs, programs);
+  if (through) return findRemoteProgram(program, through, needs, programs);
   // A newer one sets parameters that an older server does not have: version 17 sets transaction_timeout.
   const own = join(VERSIONS, String(major), "bin", program);
-  if (program === "pg_restore" && (await files.follow(own))) return own;
+  if (program === "pg_restore" && (await files.stat(own))) return own;
   const seen: string[] = [];
   if ((await programs.find(program)) !== undefined) {
     const version = await postgresProgramVersion(program, programs);
@@ -47,10 +47,10 @@ export async function findProgram(
 }
 
 /** Where a command runs the program elsewhere, there is only one version to choose. */
-async function programThere(
-  program: Needs["program"],
+async function findRemoteProgram(
+  program: ProgramRequirement["program"],
   through: readonly string[],
-  { major, versionText }: Needs,
+  { major, versionText }: ProgramRequirement,
   programs: Programs,
 ): Promise<string> {
   const version = await postgresProgramVersion(program, programs, through);
@@ -71,10 +71,10 @@ const tooOld = (what: string, server: string, hint: string) =>
   );
 
 async function installed(program: string, files: Files): Promise<string[]> {
-  if (!(await files.look(VERSIONS))) return [];
+  if (!(await files.lstat(VERSIONS))) return [];
   const majors = (await files.list(VERSIONS)).map(Number).filter(Number.isInteger);
   const paths = majors.sort((a, b) => a - b).map((found) => join(VERSIONS, String(found), "bin", program));
   const there: string[] = [];
-  for (const path of paths) if (await files.follow(path)) there.push(path);
+  for (const path of paths) if (await files.stat(path)) there.push(path);
   return there;
 }

@@ -5,20 +5,20 @@ import {
   type Postgres,
   type PostgresAddress,
   postgresCall,
-  reasonIn,
+  serverMessage,
 } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import { type Kept, removeLeftBehind } from "../scope.ts";
-import { HALF_FILLED, removeMark } from "./fill/half-filled.ts";
-import { AS_BEFORE } from "./fill/pg-restore.ts";
-import { guarded } from "./fill/restrict.ts";
-import { findTables } from "./fill/search-path.ts";
+import { type Kept, removeExcludedRows } from "../scope.ts";
+import { HALF_FILLED_HINT, removeMark } from "./fill/half-filled.ts";
+import { UNCHANGED_HINT } from "./fill/pg-restore.ts";
+import { restrictDump } from "./fill/restrict.ts";
+import { setSearchPathSql } from "./fill/search-path.ts";
 import type { Store } from "./store.ts";
 
 export interface RestoreOptions {
   readonly programs: Programs;
   readonly psql: string;
-  readonly guardKey: string | undefined;
+  readonly restrictKey: string | undefined;
   readonly store?: Store;
   /** Which rows stay besides those of uploads. */
   readonly kept?: Kept | undefined;
@@ -31,14 +31,14 @@ export interface RestoreOptions {
 export async function restoreDatabase(
   address: PostgresAddress,
   dump: Bytes,
-  { programs, psql, guardKey, store = "main", kept }: RestoreOptions,
+  { programs, psql, restrictKey, store = "main", kept }: RestoreOptions,
 ): Promise<void> {
   const script = async function* (): Bytes {
     yield Buffer.from("BEGIN;\n");
-    yield* guarded(guardKey)(dump);
+    yield* restrictDump(restrictKey)(dump);
     yield Buffer.from(afterDump(store, kept));
   };
-  await commit(address, script(), { programs, psql, hint: AS_BEFORE });
+  await commit(address, script(), { programs, psql, hint: UNCHANGED_HINT });
 }
 
 /**
@@ -47,16 +47,16 @@ export async function restoreDatabase(
  */
 export async function finishDatabase(
   address: PostgresAddress,
-  { programs, psql, store = "main", kept, mark }: Omit<RestoreOptions, "guardKey"> & { mark: string },
+  { programs, psql, store = "main", kept, mark }: Omit<RestoreOptions, "restrictKey"> & { mark: string },
 ): Promise<void> {
   const script = Readable.from([Buffer.from(`BEGIN;\n${removeMark(mark)}${afterDump(store, kept)}`)]);
-  await commit(address, script, { programs, psql, hint: HALF_FILLED });
+  await commit(address, script, { programs, psql, hint: HALF_FILLED_HINT });
 }
 
 /** The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does. */
 function afterDump(store: Store, kept: Kept | undefined): string {
-  const statements = store === "main" ? removeLeftBehind("postgres", kept) : [];
-  return `\n${findTables(store)}${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`;
+  const statements = store === "main" ? removeExcludedRows("postgres", kept) : [];
+  return `\n${setSearchPathSql(store)}${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`;
 }
 
 /** Runs a transaction in psql, which prints a line once it is committed. `hint` is for the error when it is not. */
@@ -70,11 +70,11 @@ async function commit(
     "--quiet",
     "--tuples-only",
     "--output=/dev/null",
-    ...QUIETLY,
+    ...TERSE_ERRORS,
   ]);
   let said = "";
   try {
-    for await (const chunk of programs.through(call, script)) said += Buffer.from(chunk).toString();
+    for await (const chunk of programs.pipe(call, script)) said += Buffer.from(chunk).toString();
   } catch (error) {
     if (
       error instanceof MigrationError &&
@@ -82,17 +82,17 @@ async function commit(
       error.message.startsWith(call.name)
     ) {
       // Without the cause: psql's message may contain a value from a row.
-      throw notFilled(reasonIn(error.message), hint);
+      throw restoreFailed(serverMessage(error.message), hint);
     }
     throw error;
   }
   // An exit code of 0 does not say how far psql came.
-  if (!said.split("\n").includes(COMMITTED)) throw notFilled("psql ended before the last statement", hint);
+  if (!said.split("\n").includes(COMMITTED)) throw restoreFailed("psql ended before the last statement", hint);
 }
 
 const COMMITTED = "synlift-committed";
 
-const notFilled = (reason: string, hint: string) =>
+const restoreFailed = (reason: string, hint: string) =>
   new MigrationError("restore-failed", `the database could not be restored: ${reason}`, { hint });
 
 /** Collects statistics: without them PostgreSQL chooses bad query plans, and the first hours are slow. */
@@ -102,4 +102,4 @@ export async function analyze(address: PostgresAddress, postgres: Postgres): Pro
 }
 
 /** Errors must not contain values from rows. */
-const QUIETLY = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];
+const TERSE_ERRORS = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];

@@ -8,8 +8,8 @@ import { connect, databaseAddress, stateAddress } from "./address.ts";
 import { databaseMarker, masMarker } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
-import { mustBeMas, mustBeState, mustBeSynapse } from "./identity.ts";
-import { connections, fileUsers } from "./in-use.ts";
+import { assertMasDatabase, assertStateDatabase, assertSynapseDatabase } from "./identity.ts";
+import { connectionFindings, fileUserFindings } from "./in-use.ts";
 import { otherSchemas } from "./own-schemas.ts";
 import { findProgram } from "./program.ts";
 import type { Store } from "./store.ts";
@@ -50,7 +50,7 @@ export async function findDatabase(homeserver: Homeserver, system: System): Prom
   const found = await findOwn(homeserver, system);
   const service = homeserver.mas && (await findPostgres(homeserver.mas.address, homeserver, system, "mas"));
   const all = service ? { ...found, mas: service } : found;
-  return { database: all, marker: await markerOf(all, system), inUse: await usersOf(all, system) };
+  return { database: all, marker: await markerOf(all, system), inUse: await findDatabaseUsers(all, system) };
 }
 
 async function findOwn(homeserver: Homeserver, system: System): Promise<DatabaseSource> {
@@ -58,7 +58,7 @@ async function findOwn(homeserver: Homeserver, system: System): Promise<Database
   if (database.kind === "sqlite") {
     const { path } = database;
     const session = await system.sqlite.connect(path);
-    await mustBeSynapse(session, serverName).finally(() => session.close());
+    await assertSynapseDatabase(session, serverName).finally(() => session.close());
     return { engine: "sqlite", path, size: await sqliteBytes(path, system.files) };
   }
   const main = await findPostgres(databaseAddress(homeserver), homeserver, system);
@@ -76,9 +76,9 @@ async function findPostgres(
   const { session, address } = await connect(named, system, mediaStore);
   try {
     const { serverVersion, serverVersionText: versionText, size } = await databaseFacts(session);
-    if (store === "main") await mustBeSynapse(session, serverName);
-    else await (store === "state" ? mustBeState(session) : mustBeMas(session));
-    const through = address.through;
+    if (store === "main") await assertSynapseDatabase(session, serverName);
+    else await (store === "state" ? assertStateDatabase(session) : assertMasDatabase(session));
+    const through = address.commandPrefix;
     const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
     const pgDump = await findProgram(needs, system);
     return { address, pgDump, serverVersion, versionText, size };
@@ -88,9 +88,9 @@ async function findPostgres(
 }
 
 /** Lists the current users of the databases: a stopped server has none. */
-export async function usersOf(database: DatabaseSource, system: System): Promise<Finding[]> {
-  const found = database.engine === "sqlite" ? [...fileUsers(database.path, system.machine)] : [];
-  for (const { address } of postgresOf(database)) found.push(...(await asked(address, connections, system)));
+export async function findDatabaseUsers(database: DatabaseSource, system: System): Promise<Finding[]> {
+  const found = database.engine === "sqlite" ? [...fileUserFindings(database.path, system.machine)] : [];
+  for (const { address } of postgresOf(database)) found.push(...(await querySession(address, connectionFindings, system)));
   return found;
 }
 
@@ -98,7 +98,7 @@ export async function usersOf(database: DatabaseSource, system: System): Promise
 export async function markerOf(database: DatabaseSource, system: System): Promise<string> {
   const markers = database.engine === "sqlite" ? [await fileMarker(database.path, system.files)] : [];
   for (const { address, store } of postgresOf(database))
-    markers.push(await asked(address, store === "mas" ? masMarker : databaseMarker, system));
+    markers.push(await querySession(address, store === "mas" ? masMarker : databaseMarker, system));
   return markers.join("+");
 }
 
@@ -114,10 +114,10 @@ export function postgresOf(database: DatabaseSource): { address: PostgresAddress
 }
 
 /** Tables that are in schemas other than public. */
-export async function schemasOf(database: DatabaseSource, system: System): Promise<Finding[]> {
+export async function findOtherSchemas(database: DatabaseSource, system: System): Promise<Finding[]> {
   const found: Finding[] = [];
   for (const { address, store } of postgresOf(database))
-    found.push(...(await asked(address, (session) => otherSchemas(session, store), system)));
+    found.push(...(await querySession(address, (session) => otherSchemas(session, store), system)));
   return found;
 }
 
@@ -129,17 +129,17 @@ export function openSource(database: DatabaseSource, system: System): Promise<Qu
 }
 
 /** For people: "on PostgreSQL 15.18, 12 MB". */
-export function databaseWords(database: DatabaseSource): string {
+export function describeDatabase(database: DatabaseSource): string {
   const size = formatBytes(database.size);
   return database.engine === "sqlite"
     ? `on SQLite, at ${database.path}, ${size}`
-    : `on PostgreSQL ${database.versionText}, ${size}${stateWords(database.state)}`;
+    : `on PostgreSQL ${database.versionText}, ${size}${describeStateDatabase(database.state)}`;
 }
 
-const stateWords = (state: PostgresSource | undefined) =>
+const describeStateDatabase = (state: PostgresSource | undefined) =>
   state ? `, and its state database on PostgreSQL ${state.versionText}, ${formatBytes(state.size)}` : "";
 
-async function asked<T>(
+async function querySession<T>(
   address: PostgresAddress,
   question: (session: QuerySession) => Promise<T>,
   { postgres }: System,

@@ -7,14 +7,14 @@ export type Store = (typeof STORES)[number];
 
 export const STORES = ["main", "state", "mas"] as const;
 
-const WORDS: Readonly<Record<Store, string>> = {
+const DESCRIPTIONS: Readonly<Record<Store, string>> = {
   main: "the database",
   state: "the state database",
   mas: "the authentication service's database",
 };
 
 /** For sentences about one of several databases. */
-export const storeWords = (store: Store) => WORDS[store];
+export const describeStore = (store: Store) => DESCRIPTIONS[store];
 
 /** The table that holds the schema version; an empty database does not have it. */
 export const schemaTable = (store: Store) => (store === "mas" ? "_sqlx_migrations" : "schema_version");

@@ -16,7 +16,7 @@ const SEQUENCE_OF_STREAM: Readonly<Record<string, string>> = {
   to_device: "device_inbox_sequence",
 };
 
-export interface Ahead {
+export interface StreamAhead {
   readonly stream: string;
   /** The stream's position, as text. */
   readonly position: string;
@@ -30,7 +30,7 @@ export interface Ahead {
 export function streamsAhead(
   streams: Readonly<Record<string, string>>,
   sequences: DatabaseSection["sequences"],
-): Ahead[] {
+): StreamAhead[] {
   return Object.entries(streams).flatMap(([stream, position]) => {
     const name = SEQUENCE_OF_STREAM[stream] ?? `${stream}_sequence`;
     const found = Object.entries(sequences).find(([full]) => full.endsWith(`.${name}`));
@@ -40,5 +40,5 @@ export function streamsAhead(
   });
 }
 
-export const describeAhead = ({ stream, position, sequence, last }: Ahead) =>
+export const describeAhead = ({ stream, position, sequence, last }: StreamAhead) =>
   `${stream} is at ${position}, its sequence ${sequence.split(".").at(-1)!} only at ${last}`;

@@ -60,7 +60,7 @@ const targetArgs = (target: DatabaseTarget): Args =>
   target.engine === "sqlite" ? { database: target.path } : synapseArgs(target.address);
 
 /** Throws `target-unsuitable` when a database of this engine cannot be restored there. */
-export function mustBeOfEngine({ engine }: Pick<DatabaseSection, "engine">, target: DatabaseTarget): void {
+export function assertSameEngine({ engine }: Pick<DatabaseSection, "engine">, target: DatabaseTarget): void {
   if (engine === target.engine) return;
   throw new MigrationError(
     "target-unsuitable",

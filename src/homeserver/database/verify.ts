@@ -1,9 +1,9 @@
 import type { Finding } from "../../report/finding.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { ONE_TIME_KEYS, removeLeftBehind } from "../scope.ts";
+import { ONE_TIME_KEYS, removeExcludedRows } from "../scope.ts";
 import { countRows, readSequences, readStreams } from "./count.ts";
 import type { DatabaseSection } from "./section.ts";
-import { SCHEMA_VERSIONS, type Store, storeWords } from "./store.ts";
+import { SCHEMA_VERSIONS, type Store, describeStore } from "./store.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
 
 /** The gates of the database: compares it with the counts from the old host. Reads only, and the session keeps its snapshot. */
@@ -12,7 +12,7 @@ export async function verifyDatabase(
   session: QuerySession,
   store: Store = "main",
 ): Promise<Finding[]> {
-  await session.beginReading();
+  await session.beginSnapshot();
   const rows = await countRows(session);
   const findings = [
     sameRows(section, rows),
@@ -24,7 +24,7 @@ export async function verifyDatabase(
   if (store === "main") return findings;
   return findings.map((finding) => ({
     ...finding,
-    sentence: `in ${storeWords(store)}, ${finding.sentence}`,
+    sentence: `in ${describeStore(store)}, ${finding.sentence}`,
   }));
 }
 
@@ -122,7 +122,7 @@ function oneTimeKeys(rows: Readonly<Record<string, number>>, engine: QuerySessio
     level: "blocker",
     sentence: `${ONE_TIME_KEYS} holds old one-time keys: encrypted messages would break`,
     evidence: left.map(([name, count]) => `${name}: ${count} rows`),
-    hint: removeLeftBehind(engine).at(-1)!,
+    hint: removeExcludedRows(engine).at(-1)!,
   };
 }
 

@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import { addressOf } from "../database/address.ts";
-import type { PlaceOf, Settings } from "../homeserver.ts";
+import type { ToHostPath, Settings } from "../homeserver.ts";
 import { isMapping } from "../settings.ts";
 
 /** The service's settings and the libpq keywords they correspond to. */
@@ -29,7 +29,7 @@ export const CONNECTION: readonly string[] = [
 /** Where the service's database is: `database.uri`, or each part by itself. Throws `database-unsupported`. */
 export function masAddress(
   settings: Settings,
-  placeOf: PlaceOf,
+  placeOf: ToHostPath,
   databaseCommand: readonly string[] | undefined,
 ): PostgresAddress {
   const block = settings["database"];
@@ -49,7 +49,7 @@ export function masAddress(
     if (typeof value !== "string" && typeof value !== "number" && typeof value !== "bigint") continue;
     parameters[keyword] = PATHS.test(name) && !databaseCommand ? placeOf(String(value)) : String(value);
   }
-  return { ...addressOf(parameters), ...(databaseCommand ? { through: databaseCommand } : {}) };
+  return { ...addressOf(parameters), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
 }
 
 /** An address as the service's settings have it. May hold a password. */

@@ -3,19 +3,19 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
-import { unitsAbout } from "../../system/systemd/units.ts";
-import { authenticationService } from "../config/checks/host.ts";
+import { findUnits } from "../../system/systemd/units.ts";
+import { masEndpoint } from "../config/checks/host.ts";
 import type { Homeserver, Mas } from "../homeserver.ts";
 import { settingAt } from "../settings.ts";
 
 type Looking = { readonly files: Files; readonly machine: Machine };
 
 /** The id for `--accept` when the service stays where it is, or is moved by other means. */
-export const MAS_LEFT = "mas";
+export const ACCEPT_NO_MAS = "mas";
 
 /** Whether users sign in through such a service: by the stable setting or the earlier experimental one. */
 export const usesMas = ({ settings }: Pick<Homeserver, "settings">) =>
-  authenticationService(settings) !== undefined ||
+  masEndpoint(settings) !== undefined ||
   settingAt(settings, "experimental_features.msc3861.enabled") === true;
 
 /** Its configuration on this host, if there is only one: of a running process, of a unit, or at a common path. */
@@ -26,7 +26,7 @@ export async function findMasConfig(
   const running = machine.processes().map(({ args, folder }) => configOf(args, folder));
   const units = (await masUnits(files, root)).map(({ config }) => config);
   const usual: string[][] = [];
-  for (const path of USUAL) if (await files.follow(resolve(root, path))) usual.push([resolve(root, path)]);
+  for (const path of COMMON_PATHS) if (await files.stat(resolve(root, path))) usual.push([resolve(root, path)]);
   for (const found of [running, units, usual]) {
     const known = new Map(found.flatMap((paths) => (paths ? [[paths.join("\0"), paths] as const] : [])));
     if (known.size > 0) return known.size === 1 ? [...known.values()][0] : undefined;
@@ -34,7 +34,7 @@ export async function findMasConfig(
   return undefined;
 }
 
-const USUAL = ["etc/matrix-authentication-service/config.yaml", "etc/mas/config.yaml"];
+const COMMON_PATHS = ["etc/matrix-authentication-service/config.yaml", "etc/mas/config.yaml"];
 
 /** The units of this host that start the service with this configuration. */
 export async function unitsOfMas({ configPaths }: Mas, files: Files, root = "/"): Promise<string[]> {
@@ -45,7 +45,7 @@ export async function unitsOfMas({ configPaths }: Mas, files: Files, root = "/")
 }
 
 async function masUnits(files: Files, root: string) {
-  const units = await unitsAbout(/mas-cli/, files, root);
+  const units = await findUnits(/mas-cli/, files, root);
   return units.map(({ name, command, workingFolder = "/" }) => ({
     name,
     config: configOf(command, workingFolder),
@@ -65,25 +65,25 @@ function configOf(args: readonly string[], folder: string | undefined): string[]
 }
 
 /** Throws `file-missing` when users sign in through a service and its configuration is unknown. */
-export function mustHaveMas(homeserver: Homeserver, accepted: readonly string[]): void {
-  if (homeserver.mas || !usesMas(homeserver) || accepted.includes(MAS_LEFT)) return;
+export function assertMasFound(homeserver: Homeserver, accepted: readonly string[]): void {
+  if (homeserver.mas || !usesMas(homeserver) || accepted.includes(ACCEPT_NO_MAS)) return;
   throw new MigrationError(
     "file-missing",
     `people of ${homeserver.serverName} sign in through a Matrix Authentication Service, but its configuration was not found`,
     {
-      hint: `give it with --mas-config FILE; its database is moved too. If it stays where it is, or you move it yourself: --accept ${MAS_LEFT}`,
+      hint: `give it with --mas-config FILE; its database is moved too. If it stays where it is, or you move it yourself: --accept ${ACCEPT_NO_MAS}`,
     },
   );
 }
 
 /** Throws `database-unsupported`: a direct transfer does not move the service yet. */
-export function mustNotNeedMas(homeserver: Homeserver, accepted: readonly string[]): void {
-  if (!usesMas(homeserver) || accepted.includes(MAS_LEFT)) return;
+export function assertNoMas(homeserver: Homeserver, accepted: readonly string[]): void {
+  if (!usesMas(homeserver) || accepted.includes(ACCEPT_NO_MAS)) return;
   throw new MigrationError(
     "database-unsupported",
     `people of ${homeserver.serverName} sign in through a Matrix Authentication Service, which a direct transfer does not move`,
     {
-      hint: `move both with a bundle: synlift export, then restore; or, if the service stays where it is: --accept ${MAS_LEFT}`,
+      hint: `move both with a bundle: synlift export, then restore; or, if the service stays where it is: --accept ${ACCEPT_NO_MAS}`,
     },
   );
 }

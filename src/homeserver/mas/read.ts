@@ -1,15 +1,15 @@
 import { dirname, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import { parseYaml, YamlFault } from "../config/yaml/yaml.ts";
-import type { ConfigFile, Mas, PlaceOf, Referenced, Secret, Settings } from "../homeserver.ts";
+import { parseYaml, YamlSyntaxError } from "../config/yaml/yaml.ts";
+import type { ConfigFile, Mas, ToHostPath, Referenced, Secret, Settings } from "../homeserver.ts";
 import { findSettings, isMapping, settingAt } from "../settings.ts";
 import { masAddress } from "./address.ts";
 
 export interface MasSource {
   /** What the service is given with `--config`, in order. */
   readonly configPaths: readonly string[];
-  readonly placeOf: PlaceOf;
+  readonly placeOf: ToHostPath;
   /** The homeserver's. */
   readonly serverName: string;
   /** See `Homeserver`. */
@@ -31,7 +31,7 @@ export async function readMas(source: MasSource, files: Files): Promise<Mas> {
     settings = mergedSettings(settings, value);
   }
   const folder = dirname(configPaths[0]!);
-  const placeOf: PlaceOf = (path) => source.placeOf(resolve(folder, path));
+  const placeOf: ToHostPath = (path) => source.placeOf(resolve(folder, path));
   const secrets = await secretsOf(settings, placeOf, files);
   const faults = faultsOf(settings, secrets, source.serverName);
   if (faults.length > 0) throw unusable(faults, configPaths);
@@ -47,14 +47,14 @@ export async function readMas(source: MasSource, files: Files): Promise<Mas> {
 const SECRETS = ["secrets.encryption", "matrix.secret", "passwords.schemes[*].secret"] as const;
 const ENCRYPTION = SECRETS[0];
 
-async function secretsOf(settings: Settings, placeOf: PlaceOf, files: Files): Promise<Secret[]> {
+async function secretsOf(settings: Settings, placeOf: ToHostPath, files: Files): Promise<Secret[]> {
   const found: Secret[] = [];
   for (const pattern of SECRETS) {
     for (const { setting, value } of findSettings(settings, pattern))
       if (typeof value === "string" && value !== "") found.push({ setting, value });
     for (const { setting, value } of findSettings(settings, `${pattern}_file`)) {
       const path = placeOf(String(value));
-      if ((await files.follow(path))?.kind !== "file") continue;
+      if ((await files.stat(path))?.kind !== "file") continue;
       const text = (await files.readText(path)).trim();
       if (text !== "") found.push({ setting: setting.replace(/_file$/, ""), value: text });
     }
@@ -76,7 +76,7 @@ function faultsOf(settings: Settings, secrets: readonly Secret[], serverName: st
 }
 
 /** The files that the settings name. The service cannot keep its identity without its keys; templates are optional. */
-function referencedBy(settings: Settings, placeOf: PlaceOf): Referenced[] {
+function referencedBy(settings: Settings, placeOf: ToHostPath): Referenced[] {
   return NAMED.flatMap(([role, pattern]) =>
     findSettings(settings, pattern).flatMap(({ setting, value }) =>
       typeof value === "string"
@@ -107,7 +107,7 @@ const NAMED: readonly (readonly [Referenced["role"], string])[] = [
 const LARGEST = 2 * 1024 * 1024;
 
 async function readFile(path: string, files: Files): Promise<{ text: string; value: Settings }> {
-  if ((await files.follow(path))?.kind !== "file") throw unusable(["there is no such file"], [path]);
+  if ((await files.stat(path))?.kind !== "file") throw unusable(["there is no such file"], [path]);
   const text = new TextDecoder().decode(await files.readWhole(path, LARGEST));
   const value = mappingIn(text, path);
   return { text, value };
@@ -118,7 +118,7 @@ function mappingIn(text: string, path: string): Settings {
     const value = parseYaml(text) ?? {};
     if (isMapping(value)) return value;
   } catch (error) {
-    if (!(error instanceof YamlFault)) throw error;
+    if (!(error instanceof YamlSyntaxError)) throw error;
     throw unusable([error.message], [path]);
   }
   throw unusable(["it is not a mapping of settings"], [path]);

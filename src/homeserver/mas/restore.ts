@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { type ConfigTarget, describe, editOf, type SettingChange } from "../config/host-bound.ts";
-import { openPacked } from "../config/pack/unpack.ts";
+import { type ConfigTarget, describeChange, editOf, type SettingChange } from "../config/host-bound.ts";
+import { parsePackedConfig } from "../config/pack/unpack.ts";
 import type { ConfigPlan, PlannedFile } from "../config/restore.ts";
 import { editYaml } from "../config/yaml/edit.ts";
 import { parseYaml } from "../config/yaml/yaml.ts";
@@ -30,7 +30,7 @@ export function planMas(
   database: Readonly<Record<string, string | number>>,
   { folder, fencedSuffix, listen }: Pick<ConfigTarget, "folder" | "fencedSuffix" | "listen">,
 ): MasPlan {
-  const { paths, texts, keys } = openPacked(packed);
+  const { paths, texts, keys } = parsePackedConfig(packed);
   const settings = [...texts.values()].reduce<Settings>(
     (all, text) => mergedSettings(all, parseYaml(text)),
     {},
@@ -51,7 +51,7 @@ export function planMas(
       if (mine.length === 0) return { path, role, mode: 0o600, content: packed.get(name)!, changes: [] };
       const text = editYaml(texts.get(name)!, mine.map(editOf), path);
       const content = new TextEncoder().encode(text);
-      return { path, role, mode: 0o600, content, changes: mine.flatMap((one) => describe(settings, one)) };
+      return { path, role, mode: 0o600, content, changes: mine.flatMap((one) => describeChange(settings, one)) };
     },
   );
   return {

@@ -3,7 +3,7 @@ import type { Machine } from "../../system/machine.ts";
 import type { Postgres } from "../../system/postgres/postgres.ts";
 import type { ConfigSection } from "../config/pack/packed-file.ts";
 import { verifyConfig } from "../config/verify.ts";
-import { asWhoMay } from "../database/address.ts";
+import { withPermittedAccount } from "../database/address.ts";
 import type { DatabaseSection } from "../database/section.ts";
 import { verifyDatabase } from "../database/verify.ts";
 import type { Mas } from "../homeserver.ts";
@@ -26,7 +26,7 @@ export async function masGates(
     ];
   }
   const same = verifyConfig(section.config, mas, salt).map(ofService);
-  const may = await asWhoMay(mas.address, [mas.address.parameters["user"]], system);
+  const may = await withPermittedAccount(mas.address, [mas.address.parameters["user"]], system);
   const session = await system.postgres.connect(may);
   const rows = await verifyDatabase(section.database, session, "mas").finally(() => session.close());
   return [...same, ...rows];

@@ -8,7 +8,7 @@ import { NoAnswer } from "../../system/http/no-answer.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { uploadPath } from "./store/layout.ts";
 
-export interface Sample {
+export interface SampleUpload {
   readonly mediaId: string;
   /** Requires authentication. */
   readonly authenticated: boolean;
@@ -18,7 +18,7 @@ export interface Sample {
 const LARGEST = 4 * 1024 * 1024;
 
 /** An upload to ask the started server for: the newest small one, if it may be one that everybody is shown. */
-export async function sampleUpload(session: QuerySession, hasToken: boolean): Promise<Sample | undefined> {
+export async function findSampleUpload(session: QuerySession, hasToken: boolean): Promise<SampleUpload | undefined> {
   const { known } = await session.one<{ known: number }>(
     session.engine === "postgres"
       ? "SELECT count(*) AS known FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = 'authenticated' AND NOT attisdropped"
@@ -37,7 +37,7 @@ export interface AskForMedia {
   readonly url: string;
   readonly serverName: string;
   readonly store: string;
-  readonly sample: Sample | undefined;
+  readonly sample: SampleUpload | undefined;
   readonly token: string | undefined;
 }
 

@@ -7,14 +7,14 @@ import type { QuerySession } from "../../system/query.ts";
 import type { ObjectStores } from "../../system/s3/object-store.ts";
 import { withProgress } from "../../system/throttled-progress.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { type AllRead, firstGlance, readAll } from "./compare/read-all.ts";
+import { type ReadResult, quickCheck, readAll } from "./compare/read-all.ts";
 import { obstacleFindings, uploadFindings } from "./compare/upload-findings.ts";
-import { type Comparable, compareUploads, type UploadsLook } from "./compare/uploads.ts";
-import { withUses } from "./compare/used-as.ts";
+import { type Comparable, compareUploads, type UploadsComparison } from "./compare/uploads.ts";
+import { withAvatarUses } from "./compare/used-as.ts";
 import { openProviders } from "./providers/provider.ts";
 import { storageProviders } from "./providers/providers.ts";
 import { type ComparedRemote, compareRemote } from "./remote/remote.ts";
-import { caseFindings, inspectPlace } from "./store/place.ts";
+import { caseFindings, inspectMediaStore } from "./store/place.ts";
 
 export interface MediaCheckTools {
   /** Reads only. */
@@ -67,7 +67,7 @@ export async function checkMedia(
 ): Promise<MediaCheck> {
   const { session, files } = tools;
   const { mediaStore: store, workingFolder, serverName } = homeserver;
-  const place = await inspectPlace(store, workingFolder, files);
+  const place = await inspectMediaStore(store, workingFolder, files);
   if (!place.usable) return { findings: place.findings, facts: undefined };
   const readable = openProviders(homeserver, tools);
   try {
@@ -75,9 +75,9 @@ export async function checkMedia(
     const counted = await counts(session);
     const work = { id: "media/uploads", label: "media", unit: "files", total: counted.uploads } as const;
     const compared = await withProgress(progress, work, (tell) => compareUploads(where, tell));
-    const look = await withUses(compared, serverName, session);
-    const read = hashes ? await readEvery(where, counted, progress) : undefined;
-    const beside = read ?? (await firstGlance(store, look.example, files));
+    const look = await withAvatarUses(compared, serverName, session);
+    const read = hashes ? await readEveryFile(where, counted, progress) : undefined;
+    const beside = read ?? (await quickCheck(store, look.example, files));
     look.closed.addAll(beside.unreadable);
     look.odd.addAll(beside.odd);
     const total = counted.remote;
@@ -124,7 +124,7 @@ async function counts(session: QuerySession): Promise<Counts> {
   }
 }
 
-function readEvery(where: Comparable, { bytes }: Counts, progress: Progress): Promise<AllRead> {
+function readEveryFile(where: Comparable, { bytes }: Counts, progress: Progress): Promise<ReadResult> {
   const work = { id: "media/read", label: "media, every file", unit: "bytes", total: bytes } as const;
   return withProgress(progress, work, (tell) => readAll(where, tell));
 }
@@ -159,8 +159,8 @@ function remoteFinding(
 
 function factsOf(
   store: string,
-  look: UploadsLook,
-  read: AllRead | undefined,
+  look: UploadsComparison,
+  read: ReadResult | undefined,
   remote: ComparedRemote,
 ): MediaCheckFacts {
   return {

@@ -1,18 +1,18 @@
-import { sealedName } from "../../bundle/layout.ts";
+import { encryptedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
 import { keptInputs } from "../scope.ts";
 import {
   MEDIA_SECTION,
   type MediaExport,
-  mustHaveFiles,
+  assertUploadsPresent,
   type PackedFirst,
   packedList,
-  wanted,
+  filesToPack,
 } from "./export.ts";
-import { mediaEntries, Noticed } from "./pack/entries.ts";
-import { filesSince } from "./pack/packed-list.ts";
-import { refuseUnreadable } from "./pack/unreadable.ts";
+import { mediaEntries, PackingReport } from "./pack/entries.ts";
+import { filesNotListed } from "./pack/packed-list.ts";
+import { assertNoneUnreadable } from "./pack/unreadable.ts";
 import { providedFiles } from "./providers/provided.ts";
 import type { MediaSection } from "./section.ts";
 import type { StoreState } from "./store/store.ts";
@@ -48,14 +48,14 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       ...(from.unreadableAccepted ? { unreadable: "accepted" } : {}),
       ...(from.packs ? {} : { packs: "nothing" }),
     },
-    check: (outcome) => (outcome["name"] === undefined ? Promise.resolve(undefined) : from.check(outcome)),
+    findFault: (outcome) => (outcome["name"] === undefined ? Promise.resolve(undefined) : from.findFault(outcome)),
     async run() {
       const compared = await from.compare();
-      mustHaveFiles(compared, from);
-      const rest = () => filesSince(wanted(from), packedList(from), files);
-      const since = askedSince(from.first);
-      const noticed = new Noticed();
-      const section = ({ changed, changedCount }: Changed): MediaSection => ({
+      assertUploadsPresent(compared, from);
+      const rest = () => filesNotListed(filesToPack(from), packedList(from), files);
+      const since = rowsSince(from.first);
+      const noticed = new PackingReport();
+      const section = ({ changed, changedCount }: ChangedUploads): MediaSection => ({
         files: state.files + compared.provided.files - noticed.left.files,
         bytes: state.bytes + compared.provided.bytes - noticed.left.bytes,
         rows: compared.rows,
@@ -70,13 +70,13 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       });
       const total = !from.packs
         ? undefined
-        : await from.reaching(({ session, providers }) =>
+        : await from.withAccess(({ session, providers }) =>
             sizeOf(rest(), providedFiles({ ...from, session, providers }, since)),
           );
       if (total === undefined) {
         inventory.setSection(MEDIA_SECTION, section({ changed: [], changedCount: 0 }));
         await into.remove(MEDIA_SINCE_ARTIFACT);
-        inventory.dropArtifact(sealedName(MEDIA_SINCE_ARTIFACT));
+        inventory.dropArtifact(encryptedName(MEDIA_SINCE_ARTIFACT));
         await from.saved();
         from.shared.leave("backup");
         return { files: 0, bytes: 0 };
@@ -88,7 +88,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
         label: "media that came since",
         total,
       } as const;
-      const artifact = await from.reaching((reach) =>
+      const artifact = await from.withAccess((reach) =>
         into.add(
           plan,
           packTar(
@@ -101,7 +101,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
           ),
         ),
       );
-      refuseUnreadable(noticed.unreadable, noticed.unreadableCount, from);
+      assertNoneUnreadable(noticed.unreadable, noticed.unreadableCount, from);
       inventory.setSection(MEDIA_SECTION, section(noticed.outcome()));
       inventory.setArtifact(artifact);
       await from.saved();
@@ -111,10 +111,10 @@ export function exportMediaSince(from: MediaSinceExport): Step {
   };
 }
 
-type Changed = Pick<PackedFirst, "changed" | "changedCount">;
+type ChangedUploads = Pick<PackedFirst, "changed" | "changedCount">;
 
 /** Of both archives. One that is in both counts twice. */
-function changedAtAll(first: Changed, since: Changed): Pick<MediaSection, "changed" | "changedCount"> {
+function changedAtAll(first: ChangedUploads, since: ChangedUploads): Pick<MediaSection, "changed" | "changedCount"> {
   const changed = [...first.changed, ...since.changed];
   const changedCount = first.changedCount + since.changedCount;
   return { changed, ...(changedCount > changed.length ? { changedCount } : {}) };
@@ -127,7 +127,7 @@ function changedAtAll(first: Changed, since: Changed): Pick<MediaSection, "chang
 const UPLOAD_TIME = 2 * 86_400_000;
 
 /** Rows made before have no file that a first archive has not. Milliseconds since 1970. */
-export const askedSince = ({ settled, began }: Pick<PackedFirst, "settled" | "began">): number =>
+export const rowsSince = ({ settled, began }: Pick<PackedFirst, "settled" | "began">): number =>
   settled ? Number.MAX_SAFE_INTEGER : began - UPLOAD_TIME;
 
 /** Bytes of some files; undefined when there are none. */

@@ -11,12 +11,12 @@ import type { QuerySession } from "../../system/query.ts";
 import { type Kept, keptInputs } from "../scope.ts";
 import { MEDIA_MISSING } from "./accept-ids.ts";
 import { type Comparison, describeDiffering } from "./compare/compare.ts";
-import { mediaEntries, Noticed } from "./pack/entries.ts";
-import { filesSince, PackedList, type WrittenList } from "./pack/packed-list.ts";
+import { mediaEntries, PackingReport } from "./pack/entries.ts";
+import { filesNotListed, PackedList, type SavedList } from "./pack/packed-list.ts";
 import type { SharedReads } from "./pack/shared-reads.ts";
-import type { Provider } from "./providers/provider.ts";
+import type { ReadableProvider } from "./providers/provider.ts";
 import { keptFolders } from "./store/folders.ts";
-import { hashAt } from "./store/hash-at.ts";
+import { fileHash } from "./store/hash-at.ts";
 import { walkStore } from "./store/store.ts";
 
 export const MEDIA_ARTIFACT = "customer_backup_media_export.tar.gz";
@@ -40,9 +40,9 @@ export interface MediaExport {
   /** Rows against files, as they are when it is called. */
   readonly compare: () => Promise<Comparison>;
   /** Opens the database and the storage providers for the time in which files are packed. */
-  readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
+  readonly withAccess: <T>(act: (reach: MediaAccess) => Promise<T>) => Promise<T>;
   /** The files that the receiver of the archives has already. */
-  readonly there?: WrittenList | undefined;
+  readonly alreadyReceived?: SavedList | undefined;
   /** Who reads the same files at the same time. */
   readonly shared: SharedReads;
   readonly signal: AbortSignal;
@@ -51,17 +51,17 @@ export interface MediaExport {
   readonly into: ArtifactWriter;
   readonly inventory: Inventory;
   readonly saved: () => Promise<void>;
-  check: Step["check"];
+  findFault: Step["findFault"];
 }
 
 /** What is read while files are packed. */
-export interface Reach {
+export interface MediaAccess {
   readonly session: QuerySession;
-  readonly providers: readonly Provider[];
+  readonly providers: readonly ReadableProvider[];
 }
 
 /** Milliseconds since its last change after which a file is certainly complete: Synapse writes what it has received whole. */
-export const SETTLED = 30_000;
+export const SETTLE_TIME = 30_000;
 
 /** Where the list of what the first archive holds lies. */
 export const packedList = ({ folder, inventory }: Pick<MediaExport, "folder" | "inventory">) => ({
@@ -79,16 +79,16 @@ export function exportMedia(from: MediaExport): Step {
   return {
     ...{ id: MEDIA_STEP, label: "media" },
     inputs: { ...from.inputs, store, ...keptInputs(from.kept) },
-    async check(outcome) {
-      const why = await from.check(outcome);
+    async findFault(outcome) {
+      const why = await from.findFault(outcome);
       if (why !== undefined) return why;
-      if ((await hashAt(list.path, files)) !== outcome["list"])
+      if ((await fileHash(list.path, files)) !== outcome["list"])
         return `${list.path}, which says what is packed, is gone or was changed`;
       return undefined;
     },
     async run() {
       const compared = await from.compare();
-      mustHaveFiles(compared, from);
+      assertUploadsPresent(compared, from);
       const plan = {
         name: MEDIA_ARTIFACT,
         format: "tar",
@@ -98,17 +98,17 @@ export function exportMedia(from: MediaExport): Step {
       } as const;
       const written = await files.begin(list.path);
       const packed = new PackedList(list.key);
-      const noticed = new Noticed();
+      const noticed = new PackingReport();
       const began = from.machine.now();
-      const settledBefore = from.serving ? began - SETTLED : Infinity;
+      const settledBefore = from.serving ? began - SETTLE_TIME : Infinity;
       try {
-        const artifact = await from.reaching((reach) =>
+        const artifact = await from.withAccess((reach) =>
           into.add(
             plan,
             packTar(
               from.shared.backup(
                 mediaEntries(
-                  wanted(from),
+                  filesToPack(from),
                   { ...from, ...reach, noticed },
                   async (file) => {
                     packed.add(file);
@@ -121,12 +121,12 @@ export function exportMedia(from: MediaExport): Step {
           ),
         );
         // Detects a media store that disappeared while it was packed, as long as the server still runs.
-        if (from.serving && noticed.passed < from.total) mustHaveFiles(await from.compare(), from);
+        if (from.serving && noticed.seenBytes < from.total) assertUploadsPresent(await from.compare(), from);
         await written.finish();
         inventory.setArtifact(artifact);
         await from.saved();
         const { name, size, sha256, parts } = artifact;
-        const hash = (await hashAt(list.path, files))!;
+        const hash = (await fileHash(list.path, files))!;
         return { name, size, sha256, parts, ...noticed.outcome(), serving: from.serving, began, list: hash };
       } finally {
         await written.abandon();
@@ -136,20 +136,20 @@ export function exportMedia(from: MediaExport): Step {
 }
 
 /** What of the store is to be packed, in the order of the walk. */
-export function wanted({
+export function filesToPack({
   store,
   files,
-  there,
+  alreadyReceived,
   kept,
   unreadableAccepted,
-}: Pick<MediaExport, "store" | "files" | "there" | "kept" | "unreadableAccepted">) {
+}: Pick<MediaExport, "store" | "files" | "alreadyReceived" | "kept" | "unreadableAccepted">) {
   const tells = unreadableAccepted ? { closed: () => undefined } : {};
   const walked = walkStore(store, files, tells, keptFolders(kept));
-  return there ? filesSince(walked, there, files) : walked;
+  return alreadyReceived ? filesNotListed(walked, alreadyReceived, files) : walked;
 }
 
 /** Throws `media-missing` when uploads have no file, unless that was accepted. */
-export function mustHaveFiles(
+export function assertUploadsPresent(
   { differing, differingCount, unseen, rows }: Comparison,
   { store, accepted }: Pick<MediaExport, "store" | "accepted">,
 ): void {
@@ -181,7 +181,7 @@ export interface PackedFirst {
 }
 
 /** Throws `media-missing` when uploads in the first archive are other files than those that were uploaded, and nobody accepted that. */
-export function mustBeUnchanged(
+export function assertUploadsUnchanged(
   { changed, changedCount }: PackedFirst,
   { store, accepted }: Pick<MediaExport, "store" | "accepted">,
 ): void {

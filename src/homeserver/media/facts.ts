@@ -12,7 +12,7 @@ export type MediaFacts = {
   /** The largest uploads first, at most five. */
   readonly largest: readonly LargeUpload[];
   /** What an export would pack. */
-  readonly packed: Packable | null;
+  readonly packed: PackEstimate | null;
   /** How the rows of uploads and the files fit. */
   readonly compared: ComparedUploads | null;
   readonly remote: RemoteFacts | null;
@@ -48,7 +48,7 @@ export type AgeColumn = {
 
 export type LargeUpload = { readonly mediaId: string; readonly bytes: number };
 
-export type Packable = {
+export type PackEstimate = {
   readonly files: number;
   readonly bytes: number;
   /** False when thumbnails were counted by their rows, not by their files: to look at those takes `deep`. */

@@ -9,23 +9,23 @@ import type { ObjectStores } from "../../system/s3/object-store.ts";
 import { withProgress } from "../../system/throttled-progress.ts";
 import { reasonOf } from "../database/look.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { type AllRead, firstGlance, readAll } from "./compare/read-all.ts";
+import { type ReadResult, quickCheck, readAll } from "./compare/read-all.ts";
 import { obstacleFindings, uploadFindings } from "./compare/upload-findings.ts";
 import { compareUploads } from "./compare/uploads.ts";
-import { withUses } from "./compare/used-as.ts";
+import { withAvatarUses } from "./compare/used-as.ts";
 import type { MediaFacts } from "./facts.ts";
 import { Ages } from "./figures/age.ts";
 import { countMedia } from "./figures/count.ts";
-import { elsewhere, largestFindings, sizeFindings } from "./figures/size-findings.ts";
+import { externalMediaFindings, largestFindings, sizeFindings } from "./figures/size-findings.ts";
 import { askMediaRepo, type MediaRepo } from "./media-repo/usage.ts";
-import { openProviders, type Provider } from "./providers/provider.ts";
+import { openProviders, type ReadableProvider } from "./providers/provider.ts";
 import { providerFindings, storageProviders, withoutSettings } from "./providers/providers.ts";
 import { compareRemote, remoteFacts, remoteFindings } from "./remote/remote.ts";
 import { LOCAL_FOLDERS } from "./store/layout.ts";
-import { Listed } from "./store/listed.ts";
-import { caseFindings, inspectPlace } from "./store/place.ts";
+import { BoundedList } from "./store/listed.ts";
+import { caseFindings, inspectMediaStore } from "./store/place.ts";
 
-export interface MediaQuestions {
+export interface MediaInspectOptions {
   readonly homeserver: Homeserver;
   /** Read every file: hashes, what cannot be read, remote media too. */
   readonly deep: boolean;
@@ -55,31 +55,31 @@ export interface MediaInspection {
  * need the database; what was found before stays. Throws only when the run is to stop.
  */
 export async function inspectMedia(
-  questions: MediaQuestions,
+  questions: MediaInspectOptions,
   tools: MediaTools,
   progress: Progress,
 ): Promise<MediaInspection> {
   const { homeserver, mediaRepo } = questions;
   const { session, files, http, signal } = tools;
   const { mediaStore: store, workingFolder, serverName } = homeserver;
-  const place = await inspectPlace(store, workingFolder, files);
+  const place = await inspectMediaStore(store, workingFolder, files);
   const repo = mediaRepo && (await askMediaRepo(mediaRepo, serverName, http, signal));
-  const look = new MediaLook(questions, tools, progress);
+  const look = new MediaInspector(questions, tools, progress);
   const { facts, findings } = look;
   facts.mediaRepo = repo?.usage ?? null;
   findings.push(...place.findings);
   try {
-    if (session) await look.atRows(session);
+    if (session) await look.inspectRows(session);
     if (place.usable) {
       findings.push(...(await caseFindings(store, session, files)));
-      if (session) await look.atUploads(session);
-      else await look.atFiles();
-      if (session && questions.deep) await look.atRemote(session);
+      if (session) await look.inspectUploads(session);
+      else await look.inspectFiles();
+      if (session && questions.deep) await look.inspectRemote(session);
     }
   } catch (error) {
     signal.throwIfAborted();
-    findings.push(unanswered(reasonOf(error)));
-    if (place.usable && !facts.packed) await look.atFiles();
+    findings.push(incompleteFinding(reasonOf(error)));
+    if (place.usable && !facts.packed) await look.inspectFiles();
   } finally {
     look.close();
   }
@@ -88,26 +88,26 @@ export async function inspectMedia(
     ...largestFindings(facts, look.tooLarge, questions.uploadLimit),
     ...(facts.remote ? remoteFindings(facts.remote, facts.kinds?.quarantinedRemote ?? 0) : []),
     ...providerFindings(homeserver, facts.providers),
-    ...elsewhere(homeserver, facts),
+    ...externalMediaFindings(homeserver, facts),
     ...(repo ? [repo.finding] : []),
   );
   return { findings, facts };
 }
 
-type Draft = { -readonly [name in keyof MediaFacts]: MediaFacts[name] };
+type MutableFacts = { -readonly [name in keyof MediaFacts]: MediaFacts[name] };
 
 /** One look, which gathers facts and findings as far as it comes. */
-class MediaLook {
+class MediaInspector {
   readonly findings: Finding[] = [];
-  readonly facts: Draft;
+  readonly facts: MutableFacts;
   /** Uploads over the target's limit. */
   tooLarge = 0;
-  readonly #questions: MediaQuestions;
+  readonly #questions: MediaInspectOptions;
   readonly #tools: MediaTools;
   readonly #progress: Progress;
-  readonly #readable: readonly Provider[];
+  readonly #readable: readonly ReadableProvider[];
 
-  constructor(questions: MediaQuestions, tools: MediaTools, progress: Progress) {
+  constructor(questions: MediaInspectOptions, tools: MediaTools, progress: Progress) {
     this.#questions = questions;
     this.#tools = tools;
     this.#progress = progress;
@@ -119,7 +119,7 @@ class MediaLook {
     };
   }
 
-  async atRows(session: QuerySession): Promise<void> {
+  async inspectRows(session: QuerySession): Promise<void> {
     const now = this.#tools.machine.now();
     const ages = new Ages();
     const { kinds, largest, tooLarge } = await countMedia(session, ages, this.#questions.uploadLimit);
@@ -130,7 +130,7 @@ class MediaLook {
     this.facts.remote = await remoteFacts(session, now);
   }
 
-  async atUploads(session: QuerySession): Promise<void> {
+  async inspectUploads(session: QuerySession): Promise<void> {
     const { facts, findings } = this;
     const { files, signal } = this.#tools;
     const { store, providers } = facts;
@@ -138,7 +138,7 @@ class MediaLook {
     const place = { session, store, files, signal, providers: this.#readable };
     const work = { id: "plan/media", label: "media", unit: "files", total: localUploads.files } as const;
     const compared = await withProgress(this.#progress, work, (tell) => compareUploads(place, tell));
-    const look = await withUses(compared, this.#questions.homeserver.serverName, session);
+    const look = await withAvatarUses(compared, this.#questions.homeserver.serverName, session);
     const read = this.#questions.deep ? await this.#readAll(session) : undefined;
     const { files: thumbnails, bytes } = read?.thumbnails ?? localThumbnails;
     facts.packed = {
@@ -156,7 +156,7 @@ class MediaLook {
       unreadable: read?.unreadable.count ?? null,
     };
     findings.push(...uploadFindings(look, read, { store, providers }));
-    const beside = read ?? (await firstGlance(store, look.example, files));
+    const beside = read ?? (await quickCheck(store, look.example, files));
     look.closed.addAll(beside.unreadable);
     look.odd.addAll(beside.odd);
     findings.push(...obstacleFindings(look, store));
@@ -167,11 +167,11 @@ class MediaLook {
   }
 
   /** Without a database. */
-  async atFiles(): Promise<void> {
+  async inspectFiles(): Promise<void> {
     const { files, signal } = this.#tools;
     const { store } = this.facts;
-    const closed = new Listed();
-    const odd = new Listed();
+    const closed = new BoundedList();
+    const odd = new BoundedList();
     const packed = { files: 0, bytes: 0, exact: true };
     for (const folder of LOCAL_FOLDERS) {
       for await (const batch of files.walk(join(store, folder), signal)) {
@@ -189,7 +189,7 @@ class MediaLook {
     this.findings.push(...obstacleFindings({ closed, odd, unseen: 0 }, store));
   }
 
-  async atRemote(session: QuerySession): Promise<void> {
+  async inspectRemote(session: QuerySession): Promise<void> {
     const { kinds, remote, store } = this.facts;
     const { files, signal } = this.#tools;
     const total = kinds!.remoteMedia.files;
@@ -201,7 +201,7 @@ class MediaLook {
     this.facts.remote = { ...remote!, rowsWithoutFile, filesWithoutRow };
   }
 
-  #readAll(session: QuerySession): Promise<AllRead> {
+  #readAll(session: QuerySession): Promise<ReadResult> {
     const { files, signal } = this.#tools;
     const { kinds, store } = this.facts;
     const total = kinds!.localUploads.bytes + kinds!.localThumbnails.bytes;
@@ -212,7 +212,7 @@ class MediaLook {
   }
 }
 
-const unanswered = (reason: string): Finding => ({
+const incompleteFinding = (reason: string): Finding => ({
   id: "media-look",
   level: "blocker",
   sentence: `media could not be checked completely: ${reason}`,

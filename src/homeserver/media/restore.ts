@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import { type Unpacked, unpackTar } from "../../pipeline/tar.ts";
+import { type ExtractedEntry, unpackTar } from "../../pipeline/tar.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import { makeOwnedFolder, type Owner } from "../../system/files/owned-folder.ts";
 import { type Kept, NOTHING_KEPT } from "../scope.ts";
@@ -84,9 +84,9 @@ export async function restoreMedia(
     if (note) own.push(entry.name);
     const path = join(target.store, entry.name);
     await folders.make(dirname(path));
-    const found = replace ? undefined : await files.look(path);
+    const found = replace ? undefined : await files.lstat(path);
     if (found) {
-      await mustBeSame(path, entry, files);
+      await assertSameContent(path, entry, files);
       await giveTo(target.owner, path, found, files);
       kept += 1;
     } else {
@@ -99,7 +99,7 @@ export async function restoreMedia(
   return { written, kept, bytes };
 }
 
-async function write(path: string, entry: Unpacked, { owner }: MediaTarget, files: Files): Promise<void> {
+async function write(path: string, entry: ExtractedEntry, { owner }: MediaTarget, files: Files): Promise<void> {
   const file = await files.begin(path, 0o640, { sync: false });
   try {
     for await (const chunk of entry.content) await file.write(chunk);
@@ -113,11 +113,11 @@ async function write(path: string, entry: Unpacked, { owner }: MediaTarget, file
   await files.setTimes(path, entry.mtimeMs);
 }
 
-async function mustBeSame(path: string, entry: Unpacked, files: Files): Promise<void> {
+async function assertSameContent(path: string, entry: ExtractedEntry, files: Files): Promise<void> {
   const incoming = createHash("sha256");
   for await (const chunk of entry.content) incoming.update(chunk);
   const there = createHash("sha256");
-  const found = await files.look(path);
+  const found = await files.lstat(path);
   if (found?.kind === "file" && found.size === entry.size) {
     for await (const chunk of files.read(path)) there.update(chunk);
     if (there.digest("hex") === incoming.digest("hex")) return;
@@ -151,11 +151,11 @@ export class Folders {
   async make(path: string): Promise<void> {
     if (this.#made.has(path)) return;
     if (path !== this.#target.store) await this.make(dirname(path));
-    const found = await this.#files.look(path);
+    const found = await this.#files.lstat(path);
     if (
       found &&
       found.kind !== "folder" &&
-      !(path === this.#target.store && (await this.#files.follow(path))?.kind === "folder")
+      !(path === this.#target.store && (await this.#files.stat(path))?.kind === "folder")
     ) {
       throw new MigrationError("target-not-empty", `${path} already exists and is not a directory`, {
         hint: "restore into an empty media folder",

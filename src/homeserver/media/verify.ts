@@ -1,10 +1,10 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { type Kept, leftBehind, NOTHING_KEPT } from "../scope.ts";
+import { type Kept, excludedRows, NOTHING_KEPT } from "../scope.ts";
 import { MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNREADABLE } from "./accept-ids.ts";
 import { compareMedia, type Comparison, describeDiffering } from "./compare/compare.ts";
-import { idOf } from "./pack/known-hashes.ts";
+import { uploadIdOf } from "./pack/known-hashes.ts";
 import type { Differing, MediaSection } from "./section.ts";
 
 const SHOWN = 20;
@@ -31,7 +31,7 @@ export async function verifyMedia(
     tell,
   });
   const { rows, bytes, hashed } = compared;
-  const unreadable = new Set(section.unreadable?.flatMap((name) => idOf(name) ?? []));
+  const unreadable = new Set(section.unreadable?.flatMap((name) => uploadIdOf(name) ?? []));
   const lost = lostSince(section, compared).filter(({ mediaId }) => !unreadable.has(mediaId));
   const otherBefore = new Set(section.changed);
   const changed = compared.changed.some.filter((id) => !otherBefore.has(id) && !unreadable.has(id));
@@ -84,7 +84,7 @@ export async function verifyMedia(
       evidence: [...otherBefore].slice(0, SHOWN),
     });
   }
-  findings.push(await remoteMedia(session, kept));
+  findings.push(await remoteMediaFinding(session, kept));
   return findings;
 }
 
@@ -97,9 +97,9 @@ export function lostSince(section: MediaSection, now: Comparison): readonly Diff
 }
 
 /** Rows whose files stayed behind must be gone, or they answer 404 for ever. */
-async function remoteMedia(session: QuerySession, kept: Kept): Promise<Finding> {
+async function remoteMediaFinding(session: QuerySession, kept: Kept): Promise<Finding> {
   const left: string[] = [];
-  for (const { table, keep } of leftBehind(kept)) {
+  for (const { table, keep } of excludedRows(kept)) {
     const { count } = await session.one<{ count: number }>(
       `SELECT count(*) AS count FROM ${table} WHERE NOT (${keep})`,
     );

@@ -1,10 +1,10 @@
 import { MigrationError } from "../../errors.ts";
 import { describeAddress } from "../../system/postgres/postgres.ts";
 import { foreignDatabase, foreignUsers, tableNames } from "../database/identity.ts";
-import type { Look } from "../database/look.ts";
+import type { OpenDatabase } from "../database/look.ts";
 
 /** Throws `database-unsupported` when it is empty, not a Synapse database, or that of another server. */
-export async function mustBeItsDatabase(look: Look, serverName: string): Promise<void> {
+export async function assertHomeserverDatabase(look: OpenDatabase, serverName: string): Promise<void> {
   const where = look.engine === "sqlite" ? look.path : describeAddress(look.address);
   const [fault = await foreignUsers(look.session, serverName)] = foreignDatabase(
     await tableNames(look.session),

@@ -1,4 +1,4 @@
-import { type QuerySession, sqlText } from "../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../system/query.ts";
 import type { Coverage } from "./person.ts";
 
 /** By user id, for each person with a backup who was in a room where somebody said something. */
@@ -16,7 +16,7 @@ export async function measureCoverage(session: QuerySession, since: number): Pro
   // JIT compilation of this query takes seconds and does not make it faster.
   if (session.engine === "postgres") await session.all("SELECT set_config('jit', 'off', false)");
   for (const part of await partsOf(session, since)) {
-    for await (const row of session.rows<Row>(coverageSql(session.engine, part))) {
+    for await (const row of session.rows<CoverageRow>(coverageSql(session.engine, part))) {
       const before = found.get(row.userId) ?? { sessions: 0, saved: 0 };
       const { sessions, saved } = row;
       found.set(row.userId, { sessions: before.sessions + sessions, saved: before.saved + saved });
@@ -25,7 +25,7 @@ export async function measureCoverage(session: QuerySession, since: number): Pro
   return found;
 }
 
-interface Row {
+interface CoverageRow {
   readonly userId: string;
   readonly sessions: number;
   readonly saved: number;
@@ -46,7 +46,7 @@ async function partsOf(session: QuerySession, since: number): Promise<string[]> 
   const rooms = await session.all<{ room: string }>(
     `SELECT DISTINCT e.room_id AS room FROM events e WHERE ${recent}`,
   );
-  return rooms.map(({ room }) => `${recent} AND e.room_id = ${sqlText(room)}`);
+  return rooms.map(({ room }) => `${recent} AND e.room_id = ${quoteLiteral(room)}`);
 }
 
 /**

@@ -4,14 +4,14 @@ import type { Settings } from "../homeserver.ts";
 import { settingAt } from "../settings.ts";
 import type { Person } from "./person.ts";
 import type { PeopleCounts, PeopleTally } from "./tally.ts";
-import { dayOf, readinessWords, several } from "./words.ts";
+import { formatDay, describeReadiness, formatCounted } from "./words.ts";
 
 /** What there is to say about the people of a server, once all were counted. Warns of those who could lose messages. */
 export function peopleFindings(tally: PeopleTally, serverName: string, settings: Settings): Finding[] {
   const { counts } = tally;
   return [
-    whoLivesHere(counts, serverName),
-    whoIsAtRisk(tally),
+    accountsFinding(counts, serverName),
+    atRiskFinding(tally),
     ...notes(counts),
     ...(tally.coverageDays === null && counts.ready + counts.partial > 0
       ? [
@@ -23,22 +23,22 @@ export function peopleFindings(tally: PeopleTally, serverName: string, settings:
           },
         ]
       : []),
-    ...authenticationService(settings),
+    ...masFindings(settings),
   ];
 }
 
-function whoLivesHere(counts: PeopleCounts, serverName: string): Finding {
-  const apart = apartWords(counts);
+function accountsFinding(counts: PeopleCounts, serverName: string): Finding {
+  const apart = describeOtherAccounts(counts);
   return {
     id: "people",
     level: "ok",
-    sentence: `${serverName} has ${several(counts.people, "person", "people")}, ${formatCount(counts.active)} of them seen in the last 30 days`,
+    sentence: `${serverName} has ${formatCounted(counts.people, "person", "people")}, ${formatCount(counts.active)} of them seen in the last 30 days`,
     ...(apart === "" ? {} : { evidence: [`apart from them ${apart}`] }),
   };
 }
 
 /** "3 guests, 12 deactivated accounts"; empty when there is nobody but people. */
-export function apartWords(counts: PeopleCounts): string {
+export function describeOtherAccounts(counts: PeopleCounts): string {
   const { guests, bots, support, appservice, deactivated } = counts;
   const all: [number, string, string?][] = [
     [guests, "guest"],
@@ -49,11 +49,11 @@ export function apartWords(counts: PeopleCounts): string {
   ];
   return all
     .filter(([count]) => count > 0)
-    .map(([count, one, many]) => several(count, one, many))
+    .map(([count, one, many]) => formatCounted(count, one, many))
     .join(", ");
 }
 
-function whoIsAtRisk({ counts, examples, coverageDays }: PeopleTally): Finding {
+function atRiskFinding({ counts, examples, coverageDays }: PeopleTally): Finding {
   const { atRisk, people, none, partial, optedOut } = counts;
   if (atRisk === 0) {
     return {
@@ -71,15 +71,15 @@ function whoIsAtRisk({ counts, examples, coverageDays }: PeopleTally): Finding {
   return {
     id: "people-at-risk",
     level: "warning",
-    sentence: `${formatCount(atRisk)} of ${several(people, "person", "people")} would lose encrypted messages if they had to sign in again: ${parts.join(", ")}`,
+    sentence: `${formatCount(atRisk)} of ${formatCounted(people, "person", "people")} would lose encrypted messages if they had to sign in again: ${parts.join(", ")}`,
     evidence: examples.map(exampleOf),
     hint: "nobody signs in again as long as their address and the database come along: keep the address, or forward the old one; tell these people before: synlift users --announce",
   };
 }
 
 function exampleOf(person: Person): string {
-  const seen = person.lastSeen === null ? "never seen" : `seen ${dayOf(person.lastSeen)}`;
-  return `${person.userId}: ${readinessWords(person)}, ${several(person.encryptingDevices, "device")}, ${seen}`;
+  const seen = person.lastSeen === null ? "never seen" : `seen ${formatDay(person.lastSeen)}`;
+  return `${person.userId}: ${describeReadiness(person)}, ${formatCounted(person.encryptingDevices, "device")}, ${seen}`;
 }
 
 function notes(counts: PeopleCounts): Finding[] {
@@ -89,7 +89,7 @@ function notes(counts: PeopleCounts): Finding[] {
       optedOut,
       {
         id: "people-opted-out",
-        sentence: `${several(optedOut, "person", "people")} told their app to keep no key backup`,
+        sentence: `${formatCounted(optedOut, "person", "people")} told their app to keep no key backup`,
         hint: "respect this choice, and tell them that they can export their keys to a file to keep old messages",
       },
     ],
@@ -105,7 +105,7 @@ function notes(counts: PeopleCounts): Finding[] {
       withoutCrossSigning,
       {
         id: "people-without-cross-signing",
-        sentence: `${several(withoutCrossSigning, "person", "people")} in encrypted rooms ${withoutCrossSigning === 1 ? "has" : "have"} no cross-signing`,
+        sentence: `${formatCounted(withoutCrossSigning, "person", "people")} in encrypted rooms ${withoutCrossSigning === 1 ? "has" : "have"} no cross-signing`,
         hint: "others would see a new, unverified device of theirs after they signed in again",
       },
     ],
@@ -113,7 +113,7 @@ function notes(counts: PeopleCounts): Finding[] {
       dehydrated,
       {
         id: "people-dehydrated",
-        sentence: `${several(dehydrated, "account")} ${dehydrated === 1 ? "has" : "have"} a dehydrated device, which receives keys while they are away`,
+        sentence: `${formatCounted(dehydrated, "account")} ${dehydrated === 1 ? "has" : "have"} a dehydrated device, which receives keys while they are away`,
         hint: "keep experimental_features.msc3814_enabled on the new server, else these keys are not delivered",
       },
     ],
@@ -122,7 +122,7 @@ function notes(counts: PeopleCounts): Finding[] {
 }
 
 /** With Matrix Authentication Service, log-ins are in its database; keys and backups stay in Synapse's. */
-function authenticationService(settings: Settings): Finding[] {
+function masFindings(settings: Settings): Finding[] {
   const setting = ["matrix_authentication_service", "experimental_features.msc3861"].find(
     (name) => settingAt(settings, `${name}.enabled`) === true,
   );

@@ -1,12 +1,12 @@
-import { type Progress, silent } from "../../system/progress.ts";
-import { type QuerySession, sqlText } from "../../system/query.ts";
+import { type Progress, noProgress } from "../../system/progress.ts";
+import { type QuerySession, quoteLiteral } from "../../system/query.ts";
 import { type Coverages, measureCoverage } from "./coverage.ts";
 import { ACTIVE_TIME, type Kind, type Person, readinessOf } from "./person.ts";
 import { type AccountRow, type AccountsQuery, accountsSql, deactivatedSql } from "./query.ts";
 import { type AccountData, hasOptedOut, secretStorageOf } from "./secret-storage.ts";
 import { PeopleTally } from "./tally.ts";
 
-export interface PeopleQuestion {
+export interface PeopleInspectOptions {
   readonly serverName: string;
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -30,9 +30,9 @@ export interface People {
  *
  * The session is busy until `people` was read to its end.
  */
-export async function inspectPeople(question: PeopleQuestion, session: QuerySession): Promise<People> {
-  const { serverName, now, coverageDays = 0, countKeys = true, progress = silent } = question;
-  const has = await schemaOf(session, ["users", "dehydrated_devices"]);
+export async function inspectPeople(question: PeopleInspectOptions, session: QuerySession): Promise<People> {
+  const { serverName, now, coverageDays = 0, countKeys = true, progress = noProgress } = question;
+  const has = await readColumns(session, ["users", "dehydrated_devices"]);
   const { count: deactivated } = await session.one<{ count: number }>(deactivatedSql(serverName));
   const coverages = coverageDays > 0 ? await coveragesOf(session, question) : undefined;
   const tally = new PeopleTally(deactivated, coverageDays > 0 ? coverageDays : null);
@@ -42,7 +42,7 @@ export async function inspectPeople(question: PeopleQuestion, session: QuerySess
 
 async function coveragesOf(
   session: QuerySession,
-  { now, coverageDays = 0, progress = silent }: PeopleQuestion,
+  { now, coverageDays = 0, progress = noProgress }: PeopleInspectOptions,
 ): Promise<Coverages> {
   // How many there are is not known before they were read.
   progress.begin({ id: "users/coverage", label: "encrypted messages", unit: "rows" });
@@ -51,7 +51,7 @@ async function coveragesOf(
   return coverages;
 }
 
-interface Reading {
+interface PersonContext {
   readonly now: number;
   readonly coverages: Coverages | undefined;
   readonly tally: PeopleTally;
@@ -59,7 +59,7 @@ interface Reading {
 
 async function* counted(
   rows: AsyncIterable<AccountRow>,
-  reading: Reading,
+  reading: PersonContext,
   progress: Progress,
 ): AsyncIterable<Person> {
   progress.begin({ id: "users/accounts", label: "accounts", unit: "rows" });
@@ -78,7 +78,7 @@ const isTime = (time: number | null): time is number => time !== null && time >=
 /** 2100-01-01. */
 const LATEST = 4_102_444_800_000;
 
-function personOf(row: AccountRow, { now, coverages }: Reading): Person {
+function personOf(row: AccountRow, { now, coverages }: PersonContext): Person {
   const { userId, version, algorithm, keys } = row;
   const accountData = (
     typeof row.accountData === "string" ? JSON.parse(row.accountData) : (row.accountData ?? {})
@@ -120,8 +120,8 @@ function kindOf({ guest, appservice, userType }: AccountRow): Kind {
 }
 
 /** What the schema has of these tables: a column or a table may have come with a later Synapse. */
-async function schemaOf(session: QuerySession, tables: readonly string[]): Promise<AccountsQuery["has"]> {
-  const names = tables.map(sqlText).join(", ");
+async function readColumns(session: QuerySession, tables: readonly string[]): Promise<AccountsQuery["has"]> {
+  const names = tables.map(quoteLiteral).join(", ");
   const columns = await session.all<{ table: string; column: string }>(
     session.engine === "postgres"
       ? `SELECT c.relname AS "table", a.attname AS "column" FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

@@ -1,16 +1,16 @@
 import { pad, wrap } from "../../report/cells.ts";
 import type { Json } from "../../report/json.ts";
 import { type TableColumn, tableText } from "../../report/table.ts";
-import type { Look } from "../../report/text.ts";
+import type { DisplayOptions } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
-import { apartWords } from "./findings.ts";
+import { describeOtherAccounts } from "./findings.ts";
 import { coveragePercent, type Person } from "./person.ts";
 import type { PeopleTally } from "./tally.ts";
-import { dayOf, several } from "./words.ts";
+import { formatDay, formatCounted } from "./words.ts";
 
 /** Counts in words, for eyes, no line wider than `look.columns`. */
-export function countLines({ counts, coverageDays }: PeopleTally, look: Look): string[] {
-  const saved = coverageDays === null ? "" : `, with the keys of ${several(coverageDays, "day")}`;
+export function countLines({ counts, coverageDays }: PeopleTally, look: DisplayOptions): string[] {
+  const saved = coverageDays === null ? "" : `, with the keys of ${formatCounted(coverageDays, "day")}`;
   const rows: [number, string, string][] = [
     [counts.ready, "ready", `a backup that a new device can open${saved}`],
     [counts.partial, "partial", "a backup without all keys, or that no new device opens (locked)"],
@@ -18,7 +18,7 @@ export function countLines({ counts, coverageDays }: PeopleTally, look: Look): s
     [counts.optedOut, "off", "told their app to keep none"],
     [counts.notNeeded, "-", "in no encrypted room, or no key that could be lost"],
   ];
-  const apart = apartWords(counts);
+  const apart = describeOtherAccounts(counts);
   const digits = Math.max(...rows.map(([count]) => formatCount(count).length));
   return [
     ...rows.map(
@@ -29,7 +29,7 @@ export function countLines({ counts, coverageDays }: PeopleTally, look: Look): s
 }
 
 /** A table with a line for each of them; with their kinds where they differ. Ends with a line break. */
-export function personTable(people: readonly Person[], look: Look): string {
+export function personTable(people: readonly Person[], look: DisplayOptions): string {
   const kinds = people.some(({ kind }) => kind !== "person");
   const columns: TableColumn[] = [
     { name: "who" },
@@ -43,9 +43,9 @@ export function personTable(people: readonly Person[], look: Look): string {
     person.userId,
     ...(kinds ? [person.kind] : []),
     backupWord(person),
-    percentWords(person),
+    formatPercent(person),
     String(person.encryptingDevices),
-    dayOf(person.lastSeen),
+    formatDay(person.lastSeen),
   ]);
   return tableText(columns, rows, look);
 }
@@ -55,7 +55,7 @@ const WORD = { ready: "ready", partial: "partial", none: "none", "opted-out": "o
 const backupWord = ({ readiness, backupUnlocks }: Person) =>
   readiness === "partial" && !backupUnlocks ? "locked" : WORD[readiness];
 
-const percentWords = ({ coverage }: Person) => {
+const formatPercent = ({ coverage }: Person) => {
   const percent = coveragePercent(coverage);
   return percent === null ? "-" : `${percent}%`;
 };

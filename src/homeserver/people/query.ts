@@ -1,4 +1,4 @@
-import { type QuerySession, sqlText } from "../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../system/query.ts";
 import { ACCOUNT_DATA, KEY_PREFIX } from "./secret-storage.ts";
 
 /** One account as the database has it; SQLite has 0 and 1 for booleans. */
@@ -41,7 +41,7 @@ export function accountsSql({ engine, serverName, countKeys, has }: AccountsQuer
       : "FALSE";
   const keys = "SELECT 1 FROM e2e_room_keys k WHERE k.user_id = u.name AND k.version = b.version";
   const collected = engine === "postgres" ? "json_object_agg" : "json_group_object";
-  const types = ACCOUNT_DATA.map(sqlText).join(", ");
+  const types = ACCOUNT_DATA.map(quoteLiteral).join(", ");
   return `
 SELECT u.name AS "userId", u.admin, u.is_guest AS guest, u.appservice_id AS appservice, u.user_type AS "userType",
   ${has("users", "locked") ? "u.locked" : "FALSE"} AS locked,
@@ -55,7 +55,7 @@ SELECT u.name AS "userId", u.admin, u.is_guest AS guest, u.appservice_id AS apps
     WHERE c.user_id = u.name AND c.keytype IN ('master', 'self_signing', 'user_signing')) AS "crossSigningKeys",
   ${dehydrated("u.name")} AS dehydrated,
   (SELECT ${collected}(a.account_data_type, a.content) FROM account_data a
-    WHERE a.user_id = u.name AND (a.account_data_type IN (${types}) OR a.account_data_type LIKE ${sqlText(`${KEY_PREFIX}%`)})
+    WHERE a.user_id = u.name AND (a.account_data_type IN (${types}) OR a.account_data_type LIKE ${quoteLiteral(`${KEY_PREFIX}%`)})
       AND length(a.content) < ${LONGEST}) AS "accountData"
 FROM users u
 LEFT JOIN (
@@ -81,7 +81,7 @@ export const deactivatedSql = (serverName: string) =>
   `SELECT COUNT(*) AS count FROM users WHERE deactivated <> 0 AND ${isLocal("name", serverName)}`;
 
 const isLocal = (column: string, serverName: string) =>
-  `substr(${column}, length(${column}) - ${serverName.length}) = ${sqlText(`:${serverName}`)}`;
+  `substr(${column}, length(${column}) - ${serverName.length}) = ${quoteLiteral(`:${serverName}`)}`;
 
 /** Characters. What clients write here is far shorter; longer ones would only fill our memory. */
 const LONGEST = 16_384;

@@ -1,21 +1,21 @@
 import type { Json } from "../../report/json.ts";
-import type { Look } from "../../report/text.ts";
+import type { DisplayOptions } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
 import { byLastSeen, countLines, personJson, personTable } from "./listing.ts";
 import type { Announced } from "./notices/announce.ts";
-import { type Delivery, leftWithout } from "./notices/notify.ts";
-import type { Roll } from "./roll.ts";
+import { type NoticeDelivery, countUnsent } from "./notices/notify.ts";
+import type { PeopleList } from "./roll.ts";
 import type { PeopleTally } from "./tally.ts";
 
 export interface UsersResult {
   readonly serverName: string;
   readonly tally: PeopleTally;
-  readonly roll: Roll;
+  readonly roll: PeopleList;
   /** Everybody is listed, not only those at risk. */
   readonly everybody: boolean;
   readonly csv: string | undefined;
   readonly announced: Announced | undefined;
-  readonly delivery: Delivery | undefined;
+  readonly delivery: NoticeDelivery | undefined;
 }
 
 /** Lines of a table that are shown when nobody asked for all. */
@@ -39,7 +39,7 @@ export function usersDetails(result: UsersResult): Readonly<Record<string, Json>
           recipients: delivery.recipients,
           before: delivery.before,
           sent: delivery.sent,
-          unsent: leftWithout(delivery),
+          unsent: countUnsent(delivery),
           dryRun: delivery.dryRun,
         }
       : null,
@@ -47,7 +47,7 @@ export function usersDetails(result: UsersResult): Readonly<Record<string, Json>
 }
 
 /** For eyes: counts first, then who, then what was written. */
-export function usersLines(result: UsersResult, look: Look): string[] {
+export function usersLines(result: UsersResult, look: DisplayOptions): string[] {
   const { tally, csv, announced, delivery } = result;
   return [
     "",
@@ -62,7 +62,7 @@ export function usersLines(result: UsersResult, look: Look): string[] {
   ];
 }
 
-function listLines({ roll, everybody }: UsersResult, look: Look): string[] {
+function listLines({ roll, everybody }: UsersResult, look: DisplayOptions): string[] {
   if (roll.listed.length === 0) return [];
   const ordered = everybody ? roll.listed : roll.listed.toSorted(byLastSeen).slice(0, SHOWN);
   const hidden = roll.listed.length - ordered.length + roll.omitted;

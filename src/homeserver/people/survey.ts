@@ -1,13 +1,13 @@
 import type { Unfinished } from "../../system/files/unfinished.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { openForLooking } from "../database/look.ts";
+import { openReadOnly } from "../database/look.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { mustBeItsDatabase } from "./belongs.ts";
+import { assertHomeserverDatabase } from "./belongs.ts";
 import { inspectPeople } from "./inspect.ts";
-import { noticedBefore } from "./notices/already-sent.ts";
+import { findNotified } from "./notices/already-sent.ts";
 import type { Campaign } from "./notices/campaign.ts";
-import { Roll } from "./roll.ts";
+import { PeopleList } from "./roll.ts";
 import { CSV_HEAD, personCsv } from "./spreadsheet.ts";
 import type { PeopleTally } from "./tally.ts";
 
@@ -19,13 +19,13 @@ export interface SurveyOptions {
   /** A table of every account goes here: whole, or not at all. */
   readonly csv?: string | undefined;
   /** Look who was sent this text, by this account, before. */
-  readonly letter?: { readonly campaign: Campaign; readonly from: string } | undefined;
+  readonly notice?: { readonly campaign: Campaign; readonly from: string } | undefined;
 }
 
 export interface Survey {
   readonly tally: PeopleTally;
-  readonly roll: Roll;
-  readonly noticed: ReadonlySet<string>;
+  readonly roll: PeopleList;
+  readonly alreadySent: ReadonlySet<string>;
 }
 
 /**
@@ -34,7 +34,7 @@ export interface Survey {
  */
 export async function surveyPeople(
   homeserver: Homeserver,
-  { coverageDays, everybody, csv, letter }: SurveyOptions,
+  { coverageDays, everybody, csv, notice }: SurveyOptions,
   system: System,
   progress: Progress,
 ): Promise<Survey> {
@@ -43,23 +43,23 @@ export async function surveyPeople(
   const file = csv === undefined ? undefined : await files.begin(csv);
   try {
     // Patient: the encrypted events of months are read in one go.
-    const look = await openForLooking(homeserver, true, system);
+    const look = await openReadOnly(homeserver, true, system);
     try {
-      await mustBeItsDatabase(look, serverName);
+      await assertHomeserverDatabase(look, serverName);
       const { session } = look;
-      const noticed = letter ? await noticedBefore(session, letter.campaign, letter.from) : new Set<string>();
+      const noticed = notice ? await findNotified(session, notice.campaign, notice.from) : new Set<string>();
       const { people, tally } = await inspectPeople(
         { serverName, now: machine.now(), coverageDays, progress },
         session,
       );
-      const roll = new Roll(everybody);
-      const rows = file && new Rows(file);
+      const roll = new PeopleList(everybody);
+      const rows = file && new CsvWriter(file);
       for await (const person of people) {
         roll.add(person);
         await rows?.add(personCsv(person));
       }
       await rows?.end();
-      return { tally, roll, noticed };
+      return { tally, roll, alreadySent: noticed };
     } finally {
       await look.session.close();
     }
@@ -71,7 +71,7 @@ export async function surveyPeople(
 /** Characters that are gathered before they are written. */
 const GATHERED = 64 * 1024;
 
-class Rows {
+class CsvWriter {
   readonly #file: Unfinished;
   #text = CSV_HEAD;
 

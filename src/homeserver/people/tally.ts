@@ -59,7 +59,7 @@ const COUNTED_AS: Readonly<Record<Readiness, keyof PeopleCounts>> = {
   "opted-out": "optedOut",
 };
 
-const APART: Readonly<Record<Exclude<Kind, "person">, keyof PeopleCounts>> = {
+const OTHER_KINDS: Readonly<Record<Exclude<Kind, "person">, keyof PeopleCounts>> = {
   support: "support",
   bot: "bots",
   guest: "guests",
@@ -90,7 +90,7 @@ export class PeopleTally {
     const counts = this.#counts;
     if (person.dehydratedDevice) counts.dehydrated++;
     if (person.kind !== "person") {
-      counts[APART[person.kind]]++;
+      counts[OTHER_KINDS[person.kind]]++;
       return;
     }
     counts.people++;

@@ -2,7 +2,7 @@ import { formatCount } from "../../report/units.ts";
 import { coveragePercent, ENOUGH, type Person } from "./person.ts";
 
 /** Why somebody would lose messages, or why not: "no key backup". */
-export function readinessWords(person: Person): string {
+export function describeReadiness(person: Person): string {
   const { readiness, backupUnlocks, coverage } = person;
   const percent = coveragePercent(coverage);
   if (readiness === "none") return "no key backup";
@@ -17,9 +17,9 @@ export function readinessWords(person: Person): string {
 }
 
 /** The day, in UTC: "2026-11-20"; "-" when never. */
-export const dayOf = (time: number | null) =>
+export const formatDay = (time: number | null) =>
   time === null ? "-" : new Date(time).toISOString().slice(0, 10);
 
 /** "1 guest", "3 guests". */
-export const several = (count: number, one: string, many = `${one}s`) =>
+export const formatCounted = (count: number, one: string, many = `${one}s`) =>
   `${formatCount(count)} ${count === 1 ? one : many}`;

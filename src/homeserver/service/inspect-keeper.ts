@@ -1,14 +1,14 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { type Keeper, stopWords } from "./keeper.ts";
+import { type Supervisor, describeStop } from "./keeper.ts";
 
 /** What will stop a running server. When nothing on the host can, that is found before the move. */
-export function inspectKeeper({ serverName }: Homeserver, keeper: Keeper): Finding {
-  if (keeper.kind !== "person")
+export function inspectSupervisor({ serverName }: Homeserver, supervisor: Supervisor): Finding {
+  if (supervisor.kind !== "person")
     return {
       id: "stop",
       level: "ok",
-      sentence: `export can stop ${serverName}: ${stopWords(keeper)}`,
+      sentence: `export can stop ${serverName}: ${describeStop(supervisor)}`,
     };
   return {
     id: "stop",

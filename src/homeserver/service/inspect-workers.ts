@@ -1,5 +1,5 @@
 import type { Finding } from "../../report/finding.ts";
-import { type Between, removedFromWorker } from "../config/checks/removed-settings.ts";
+import { type MoveVersions, removedFromWorker } from "../config/checks/removed-settings.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { isMapping, settingAt } from "../settings.ts";
 import { isSince } from "../synapse-versions.ts";
@@ -9,7 +9,7 @@ import type { FoundWorkers, Worker } from "./find/workers.ts";
 export function inspectWorkers(
   homeserver: Homeserver,
   { workers, unknown }: FoundWorkers,
-  between: Between = {},
+  between: MoveVersions = {},
 ): Finding[] {
   if (workers.length === 0 && unknown.length === 0)
     return [{ id: "workers", level: "ok", sentence: "the server is one process, without workers" }];
@@ -46,7 +46,7 @@ const missing = (unknown: readonly string[]): Finding => ({
   hint: "find out where these workers run: on another host they must be stopped too, and the new server needs them before that work is done",
 });
 
-function fileFindings({ name, configPath, settings }: Worker, between: Between): Finding[] {
+function fileFindings({ name, configPath, settings }: Worker, between: MoveVersions): Finding[] {
   if (configPath === undefined) return [];
   if (settings !== undefined) return removedFromWorker(settings, configPath, between);
   return [
@@ -60,7 +60,7 @@ function fileFindings({ name, configPath, settings }: Worker, between: Between):
 }
 
 /** Settings of the shared configuration that workers need to run, and to be secure. */
-function sharedFindings({ settings, secrets }: Homeserver, { target }: Between): Finding[] {
+function sharedFindings({ settings, secrets }: Homeserver, { target }: MoveVersions): Finding[] {
   const findings: Finding[] = [];
   if (!secrets.some(({ setting }) => setting === "worker_replication_secret")) {
     findings.push({

@@ -2,11 +2,11 @@ import { resolve } from "node:path";
 import type { Finding } from "../../report/finding.ts";
 import { jsonOf } from "../../system/http/ask.ts";
 import type { Http } from "../../system/http/http.ts";
-import type { Machine, Running } from "../../system/machine.ts";
+import type { Machine, ProcessInfo } from "../../system/machine.ts";
 import { type Homeserver, urlsOf } from "../homeserver.ts";
 
 /** Evidence that Synapse or a worker is running: processes with this configuration, listeners that answer. */
-export async function signsOfLife(
+export async function findActivity(
   homeserver: Homeserver,
   { machine, http }: { machine: Machine; http: Http },
 ): Promise<Finding[]> {
@@ -21,7 +21,7 @@ const SYNAPSE = /^synapse\.app\.\w+$|(?:^|\/)synapse_(?:homeserver|worker)$|(?:^
 
 function processesOf(homeserver: Homeserver, machine: Machine): Finding[] {
   const ours = new Set([...homeserver.configPaths, ...homeserver.configFiles.map(({ path }) => path)]);
-  const reads = ({ args, folder }: Running) =>
+  const reads = ({ args, folder }: ProcessInfo) =>
     args.some((arg) => ours.has(resolve(folder ?? "/", arg.replace(/^(-c|--config-path=)/, ""))));
   const running = machine
     .processes()

@@ -2,15 +2,15 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Files } from "../../system/files/files.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import { shellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-word.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { unitsOfMas } from "../mas/find.ts";
 import { settingAt } from "../settings.ts";
 import type { FoundLaunches, Launch } from "./find/launch.ts";
-import { isOf } from "./find/workers.ts";
+import { belongsToServer } from "./find/workers.ts";
 
 /** What starts and stops a server on its host. Saved in the fence record, so it contains no secret. */
-export const keeperSchema = z.discriminatedUnion("kind", [
+export const supervisorSchema = z.discriminatedUnion("kind", [
   /** systemd, the main unit first. */
   z.object({ kind: z.literal("units"), units: z.array(z.string()) }),
   z.object({ kind: z.literal("containers"), engine: z.string(), containers: z.array(z.string()) }),
@@ -27,10 +27,10 @@ export const keeperSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("person") }),
 ]);
 
-export type Keeper = z.infer<typeof keeperSchema>;
+export type Supervisor = z.infer<typeof supervisorSchema>;
 
 /** Options that take precedence over what is found. */
-export interface GivenKeeper {
+export interface SupervisorOptions {
   readonly unit: readonly string[];
   readonly container: readonly string[];
   readonly stopCommand?: string | undefined;
@@ -38,12 +38,12 @@ export interface GivenKeeper {
 }
 
 /** What will stop this server: given by options, or else what it was started by. */
-export async function keeperOf(
-  given: GivenKeeper,
+export async function findSupervisor(
+  given: SupervisorOptions,
   homeserver: Homeserver,
   { launch, launches }: { launch: Launch | undefined; launches: FoundLaunches },
   { programs, files }: { programs: Programs; files: Files },
-): Promise<Keeper> {
+): Promise<Supervisor> {
   if (given.stopCommand !== undefined)
     return { kind: "commands", stop: given.stopCommand, start: given.startCommand ?? null };
   if (given.unit.length > 0) return { kind: "units", units: given.unit.map(withEnding) };
@@ -52,7 +52,7 @@ export async function keeperOf(
     return { kind: "containers", engine, containers: [...given.container] };
   }
   if (!launch) return { kind: "person" };
-  const all = [launch, ...launches.workers.filter((one) => isOf(one, homeserver, launches))];
+  const all = [launch, ...launches.workers.filter((one) => belongsToServer(one, homeserver, launches))];
   const units = all.flatMap(unitOf);
   if (unitOf(launch).length > 0) {
     // It writes to its own database, and to the homeserver.
@@ -72,14 +72,14 @@ function unitOf({ kind, name, startedBy }: Launch): string[] {
 }
 
 /** synctl takes one configuration, finds the process by its pid file, and starts it as a daemon (synapse/_scripts/synctl.py). */
-async function synctlOf(launch: Launch, { settings }: Homeserver, files: Files): Promise<Keeper | undefined> {
+async function synctlOf(launch: Launch, { settings }: Homeserver, files: Files): Promise<Supervisor | undefined> {
   const daemon = launch.isDaemon === true || settingAt(settings, "daemonize") === true;
   const [config, ...more] = launch.configPaths;
   if (!daemon || !config || more.length > 0 || launch.workingFolder === undefined) return undefined;
   if (typeof settingAt(settings, "pid_file") !== "string" || !launch.program?.startsWith("/"))
     return undefined;
   const program = join(dirname(launch.program), "synctl");
-  if (!(await files.follow(program))) return undefined;
+  if (!(await files.stat(program))) return undefined;
   const { workingFolder: folder, account = null } = launch;
   return { kind: "synctl", program, config, folder, account };
 }
@@ -87,14 +87,14 @@ async function synctlOf(launch: Launch, { settings }: Homeserver, files: Files):
 const withEnding = (unit: string) => (/\.[a-z]+$/.test(unit) ? unit : `${unit}.service`);
 
 /** How the server will be stopped, in words. */
-export function stopWords(keeper: Keeper): string {
-  switch (keeper.kind) {
+export function describeStop(supervisor: Supervisor): string {
+  switch (supervisor.kind) {
     case "units":
-      return `systemctl stop ${keeper.units.join(" ")}`;
+      return `systemctl stop ${supervisor.units.join(" ")}`;
     case "containers":
-      return `${keeper.engine} stop ${keeper.containers.join(" ")}`;
+      return `${supervisor.engine} stop ${supervisor.containers.join(" ")}`;
     case "synctl":
-      return `synctl stop ${shellWord(keeper.config)}`;
+      return `synctl stop ${quoteShellWord(supervisor.config)}`;
     case "commands":
       return "the command given with --stop-command";
     case "person":

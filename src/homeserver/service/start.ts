@@ -1,27 +1,27 @@
 import { MigrationError } from "../../errors.ts";
 import type { Http } from "../../system/http/http.ts";
 import type { Machine } from "../../system/machine.ts";
-import type { LaunchOptions } from "../../system/programs/call.ts";
+import type { DetachedOptions } from "../../system/programs/call.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 
 /** Runs the given start command. It must return once the server is started, like `systemctl start`. */
 export async function start(command: string, programs: Programs): Promise<void> {
-  await runCommand(command, "start", programs, { always: false });
+  await runCommand(command, "start", programs, { evenIfStopped: false });
 }
 
 /** Runs the given stop command, after a failed check; also when this run was interrupted. */
 export async function stop(command: string, programs: Programs): Promise<void> {
-  await runCommand(command, "stop", programs, { always: true });
+  await runCommand(command, "stop", programs, { evenIfStopped: true });
 }
 
 async function runCommand(
   command: string,
   verb: string,
   programs: Programs,
-  options: LaunchOptions,
+  options: DetachedOptions,
 ): Promise<void> {
   try {
-    await programs.launch({ name: "sh", args: ["-c", command], folder: "/" }, options);
+    await programs.startDetached({ name: "sh", args: ["-c", command], folder: "/" }, options);
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     throw new MigrationError(

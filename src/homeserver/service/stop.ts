@@ -6,11 +6,11 @@ import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
 import { systemctl, unitState } from "../../system/systemd/systemctl.ts";
 import type { FenceRecord } from "./fence/record.ts";
-import type { Keeper } from "./keeper.ts";
+import type { Supervisor } from "./keeper.ts";
 import { stop } from "./start.ts";
 
-export interface Stopping {
-  readonly keeper: Keeper;
+export interface StopRequest {
+  readonly supervisor: Supervisor;
   readonly record: FenceRecord;
   readonly programs: Programs;
   readonly machine: Machine;
@@ -20,29 +20,29 @@ export interface Stopping {
  * Stops the server through its supervisor, after recording how to start it again; all workers at once, because each second
  * is outage. What is not running is left alone. Throws `fence-failed`.
  */
-export async function stopServer({ keeper, record, programs, machine }: Stopping): Promise<void> {
+export async function stopServer({ supervisor, record, programs, machine }: StopRequest): Promise<void> {
   try {
-    if (keeper.kind === "units") {
+    if (supervisor.kind === "units") {
       const running: string[] = [];
-      for (const unit of keeper.units) if ((await unitState(unit, programs)).isActive) running.push(unit);
+      for (const unit of supervisor.units) if ((await unitState(unit, programs)).isActive) running.push(unit);
       await inOne(record, "unit-running", running, () => systemctl(["stop", ...running], programs));
-    } else if (keeper.kind === "containers") {
+    } else if (supervisor.kind === "containers") {
       const running: string[] = [];
-      for (const one of keeper.containers)
-        if ((await containerState(keeper.engine, one, programs)).isRunning) running.push(one);
+      for (const one of supervisor.containers)
+        if ((await containerState(supervisor.engine, one, programs)).isRunning) running.push(one);
       await inOne(record, "container-running", running, () =>
-        stopContainers(keeper.engine, running, programs),
+        stopContainers(supervisor.engine, running, programs),
       );
-    } else if (keeper.kind === "synctl") {
-      await record.make({ kind: "running", name: "synctl", before: null }, () =>
-        programs.run({ ...synctlCall("stop", keeper, machine), limit: SYNCTL_PATIENCE }),
+    } else if (supervisor.kind === "synctl") {
+      await record.apply({ kind: "running", name: "synctl", before: null }, () =>
+        programs.run({ ...synctlCall("stop", supervisor, machine), timeout: SYNCTL_TIMEOUT_MS }),
       );
-    } else if (keeper.kind === "commands" && keeper.stop !== undefined) {
-      const command = keeper.stop;
-      await record.make({ kind: "running", name: "command", before: null }, () => stop(command, programs));
+    } else if (supervisor.kind === "commands" && supervisor.stop !== undefined) {
+      const command = supervisor.stop;
+      await record.apply({ kind: "running", name: "command", before: null }, () => stop(command, programs));
     } else {
       // A person stops it: only record that it was running.
-      await record.make({ kind: "running", name: "person", before: null }, () => Promise.resolve());
+      await record.apply({ kind: "running", name: "person", before: null }, () => Promise.resolve());
     }
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
@@ -53,12 +53,12 @@ export async function stopServer({ keeper, record, programs, machine }: Stopping
   }
 }
 
-const SYNCTL_PATIENCE = 120_000;
+const SYNCTL_TIMEOUT_MS = 120_000;
 
 /** Runs as the account that ran it: otherwise new files would belong to root, and a start would run as root. */
 export function synctlCall(
   action: "start" | "stop",
-  { program, config, folder, account }: Extract<Keeper, { kind: "synctl" }>,
+  { program, config, folder, account }: Extract<Supervisor, { kind: "synctl" }>,
   machine: Machine,
 ): { name: string; args: string[]; folder: string; account?: Account } {
   const known = machine.isRoot && account !== null ? machine.account(account) : undefined;
@@ -80,14 +80,14 @@ async function inOne(
   const [first, ...others] = names;
   if (first === undefined) return;
   const made = others.reduceRight<() => Promise<unknown>>(
-    (rest, name) => () => record.make({ kind, name, before: null }, rest),
+    (rest, name) => () => record.apply({ kind, name, before: null }, rest),
     act,
   );
-  await record.make({ kind, name: first, before: null }, made);
+  await record.apply({ kind, name: first, before: null }, made);
 }
 
 /** Milliseconds that a server may take to stop: it finishes its requests. */
-const GRACE = 60_000;
+const STOP_TIMEOUT_MS = 60_000;
 
 /**
  * Waits until nothing is running any more. A person who stops it is shown what is still running, without a time-out;
@@ -95,9 +95,9 @@ const GRACE = 60_000;
  */
 export async function waitUntilDown(
   look: () => Promise<readonly Finding[]>,
-  { person, machine, signal, progress }: Waiting,
+  { person, machine, signal, progress }: WaitOptions,
 ): Promise<void> {
-  const until = machine.elapsed() + GRACE;
+  const until = machine.elapsed() + STOP_TIMEOUT_MS;
   let told = "";
   for (;;) {
     const alive = await look();
@@ -119,7 +119,7 @@ export async function waitUntilDown(
   }
 }
 
-export interface Waiting {
+export interface WaitOptions {
   /** Whether the person at the terminal stops it. */
   readonly person: boolean;
   readonly machine: Machine;

@@ -2,15 +2,15 @@ import { engine } from "../../system/containers.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import { shellWord } from "../../system/shell-word.ts";
-import { releaseUnit, systemctl } from "../../system/systemd/systemctl.ts";
+import { quoteShellWord } from "../../system/shell-word.ts";
+import { unblockUnit, systemctl } from "../../system/systemd/systemctl.ts";
 import type { Change } from "./fence/record.ts";
-import type { Keeper } from "./keeper.ts";
+import type { Supervisor } from "./keeper.ts";
 import { start } from "./start.ts";
 import { synctlCall } from "./stop.ts";
 
 /** How a change is undone, in words. */
-export function undoWords({ kind, name, before }: Change, keeper: Keeper, startCommand?: string): string {
+export function describeUndo({ kind, name, before }: Change, supervisor: Supervisor, startCommand?: string): string {
   switch (kind) {
     case "unit-enabled":
       return `systemctl enable ${before === "enabled-runtime" ? "--runtime " : ""}${name}`;
@@ -21,13 +21,13 @@ export function undoWords({ kind, name, before }: Change, keeper: Keeper, startC
     case "unit-held":
       return `remove ${before ?? ""}, so that ${name} may start`;
     case "restart-policy":
-      return `${engineOf(keeper)} update --restart=${before ?? "no"} ${name}`;
+      return `${engineOf(supervisor)} update --restart=${before ?? "no"} ${name}`;
     case "container-running":
-      return `${engineOf(keeper)} start ${name}`;
+      return `${engineOf(supervisor)} start ${name}`;
     case "running":
       if (startCommand !== undefined) return `run ${startCommand}`;
-      if (keeper.kind === "synctl") return `synctl start ${shellWord(keeper.config)}`;
-      if (keeper.kind === "commands" && keeper.start !== null) return `run ${keeper.start}`;
+      if (supervisor.kind === "synctl") return `synctl start ${quoteShellWord(supervisor.config)}`;
+      if (supervisor.kind === "commands" && supervisor.start !== null) return `run ${supervisor.start}`;
       return "start the server the way you usually do";
     case "role-writes":
       return `allow the database role ${name} to write again${before === null ? "" : `, as before: read-only ${before}`}`;
@@ -37,7 +37,7 @@ export function undoWords({ kind, name, before }: Change, keeper: Keeper, startC
 }
 
 /** Whether undoing it starts the server: that comes last. */
-export const starts = ({ kind }: Change) =>
+export const startsServer = ({ kind }: Change) =>
   kind === "unit-running" || kind === "container-running" || kind === "running";
 
 /**
@@ -46,7 +46,7 @@ export const starts = ({ kind }: Change) =>
  */
 export async function undoOnHost(
   change: Change,
-  keeper: Keeper,
+  supervisor: Supervisor,
   startCommand: string | undefined,
   { programs, files, machine }: { programs: Programs; files: Files; machine: Machine },
 ): Promise<boolean> {
@@ -55,25 +55,25 @@ export async function undoOnHost(
     await systemctl(["enable", ...(before === "enabled-runtime" ? ["--runtime"] : []), name], programs);
   else if (kind === "unit-running") await systemctl(["start", name], programs);
   else if (kind === "unit-masked") await systemctl(["unmask", name], programs);
-  else if (kind === "unit-held") await releaseUnit(before!, programs, files);
+  else if (kind === "unit-held") await unblockUnit(before!, programs, files);
   else if (kind === "restart-policy")
-    await engine(engineOf(keeper), ["update", `--restart=${before ?? "no"}`, name], programs);
-  else if (kind === "container-running") await engine(engineOf(keeper), ["start", name], programs);
-  else if (kind === "running") return startAgain(keeper, startCommand, programs, machine);
+    await engine(engineOf(supervisor), ["update", `--restart=${before ?? "no"}`, name], programs);
+  else if (kind === "container-running") await engine(engineOf(supervisor), ["start", name], programs);
+  else if (kind === "running") return startAgain(supervisor, startCommand, programs, machine);
   return true;
 }
 
 async function startAgain(
-  keeper: Keeper,
+  supervisor: Supervisor,
   startCommand: string | undefined,
   programs: Programs,
   machine: Machine,
 ): Promise<boolean> {
-  const command = startCommand ?? (keeper.kind === "commands" ? keeper.start : null);
+  const command = startCommand ?? (supervisor.kind === "commands" ? supervisor.start : null);
   if (command !== null) await start(command, programs);
-  else if (keeper.kind === "synctl") await programs.launch(synctlCall("start", keeper, machine));
+  else if (supervisor.kind === "synctl") await programs.startDetached(synctlCall("start", supervisor, machine));
   else return false;
   return true;
 }
 
-const engineOf = (keeper: Keeper) => (keeper.kind === "containers" ? keeper.engine : "docker");
+const engineOf = (supervisor: Supervisor) => (supervisor.kind === "containers" ? supervisor.engine : "docker");

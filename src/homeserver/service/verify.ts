@@ -29,15 +29,15 @@ export async function askServer(
   const shown = await publishedKeys([url, ...keyUrls.filter((one) => one !== url)], asked);
   findings.push(
     shown?.serverName === serverName
-      ? fine("answers-name", `its server name is ${serverName}`)
-      : wrong(
+      ? passed("answers-name", `its server name is ${serverName}`)
+      : failed(
           "answers-name",
           `its server name is ${shown?.serverName ?? "not published"}, not ${serverName}`,
         ),
   );
-  const unproven = shown?.unproven ?? [];
+  const unproven = shown?.unverified ?? [];
   if (unproven.length > 0)
-    findings.push(wrong("answers-signed", `its published keys are not signed with ${unproven.join(", ")}`));
+    findings.push(failed("answers-signed", `its published keys are not signed with ${unproven.join(", ")}`));
   if (token !== undefined) findings.push(await whoami(url, token, http));
   const published = shown?.keys.map(({ id, publicKey }) => [id, publicKey] as const) ?? [];
   return { findings, published: Object.fromEntries(published) };
@@ -49,12 +49,12 @@ async function versions(url: string, http: Http): Promise<Finding> {
   const federation = await json(http, `${url}/_matrix/federation/v1/version`);
   const said = (federation.body as { server?: { name?: string; version?: string } } | undefined)?.server;
   if (!Array.isArray(list))
-    return wrong(
+    return failed(
       "answers",
       `${url} does not report which versions of Matrix it supports (status ${spoken.status})`,
     );
   const name = said?.version === undefined ? "a homeserver" : `${said.name ?? "a server"} ${said.version}`;
-  return fine("answers", `${url} answers as ${name}, and supports Matrix up to ${String(list.at(-1))}`);
+  return passed("answers", `${url} answers as ${name}, and supports Matrix up to ${String(list.at(-1))}`);
 }
 
 async function whoami(url: string, token: string, http: Http): Promise<Finding> {
@@ -63,8 +63,8 @@ async function whoami(url: string, token: string, http: Http): Promise<Finding> 
   });
   const user = (answer.body as { user_id?: string } | undefined)?.user_id;
   return answer.status === 200 && user !== undefined
-    ? fine("old-session", `the session from before the move still belongs to ${user}`)
-    : wrong("old-session", `the session from before the move is not accepted (status ${answer.status})`);
+    ? passed("old-session", `the session from before the move still belongs to ${user}`)
+    : failed("old-session", `the session from before the move is not accepted (status ${answer.status})`);
 }
 
 async function json(
@@ -76,9 +76,9 @@ async function json(
   return { status: answer?.status ?? 0, body: jsonOf(answer) };
 }
 
-const fine = (id: string, sentence: string): Finding => ({ id, level: "ok", sentence });
+const passed = (id: string, sentence: string): Finding => ({ id, level: "ok", sentence });
 
-const wrong = (id: string, sentence: string): Finding => ({
+const failed = (id: string, sentence: string): Finding => ({
   id,
   level: "blocker",
   sentence,

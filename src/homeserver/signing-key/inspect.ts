@@ -3,7 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import { formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Http } from "../../system/http/http.ts";
-import { shellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-word.ts";
 import { type Homeserver, urlsOf } from "../homeserver.ts";
 import { readSigningKey } from "./export.ts";
 import type { KeyFile, SigningKey } from "./key-file.ts";
@@ -11,7 +11,7 @@ import { oldKeyFindings, refreshFindings } from "./old-keys.ts";
 import { type Published, publishedKeys } from "./published.ts";
 
 /** How to fetch the keys that the running server publishes. */
-export interface KeyQuestions {
+export interface PublishedKeyOptions {
   readonly http: Http;
   readonly signal: AbortSignal;
   /** Milliseconds since 1970. */
@@ -27,7 +27,7 @@ export interface KeyQuestions {
 export async function inspectSigningKey(
   homeserver: Homeserver,
   files: Files,
-  live?: KeyQuestions,
+  live?: PublishedKeyOptions,
 ): Promise<Finding[]> {
   const { signingKey } = homeserver;
   const where = signingKey.kind === "file" ? signingKey.path : "the setting signing_key";
@@ -78,7 +78,7 @@ function weakFindings({ keys }: KeyFile, where: string): Finding[] {
 async function liveFindings(
   homeserver: Homeserver,
   { keys, badLines }: KeyFile,
-  { http, signal, now, url }: KeyQuestions,
+  { http, signal, now, url }: PublishedKeyOptions,
 ): Promise<Finding[]> {
   const urls = url === undefined ? homeserver.listeners.flatMap(urlsOf) : [url];
   const published = await publishedKeys(urls, { http, signal });
@@ -145,30 +145,30 @@ function publishedFindings(
       },
     ];
   }
-  const unproven = published.unproven.length > 0;
+  const unproven = published.unverified.length > 0;
   return [
     { id, level: "ok", sentence: "the running server publishes the same signing key", evidence: ours },
     ...(unproven ? [notSigned(published)] : []),
   ];
 }
 
-const notSigned = ({ url, unproven }: Published): Finding => ({
+const notSigned = ({ url, unverified }: Published): Finding => ({
   id: "signing-key-signature",
   level: "warning",
-  sentence: `the response of ${url} is not signed with the key that it publishes: ${unproven.join(", ")}`,
+  sentence: `the response of ${url} is not signed with the key that it publishes: ${unverified.join(", ")}`,
   hint: "a proxy or a cache may respond instead of the server; other servers reject such a response",
 });
 
 async function modeFindings({ signingKey }: Homeserver, files: Files): Promise<Finding[]> {
   if (signingKey.kind === "inline") return [];
-  const mode = (await files.follow(signingKey.path))?.mode ?? 0;
+  const mode = (await files.stat(signingKey.path))?.mode ?? 0;
   if ((mode & ~0o640) === 0) return [];
   return [
     {
       id: "signing-key-mode",
       level: "warning",
       sentence: `the signing key at ${signingKey.path} has the mode ${formatMode(mode)}, others may read or change it`,
-      hint: `chmod 0640 ${shellWord(signingKey.path)}`,
+      hint: `chmod 0640 ${quoteShellWord(signingKey.path)}`,
     },
   ];
 }

@@ -1,5 +1,5 @@
 import { createPublicKey, verify } from "node:crypto";
-import { answerOf, jsonOf } from "../../system/http/ask.ts";
+import { getIfAnswered, jsonOf } from "../../system/http/ask.ts";
 import type { Http } from "../../system/http/http.ts";
 import { isMapping } from "../settings.ts";
 import type { SigningKey } from "./key-file.ts";
@@ -11,7 +11,7 @@ export interface Published {
   readonly serverName: string;
   readonly keys: readonly SigningKey[];
   /** Ids of keys whose signature of the answer is there and wrong, or is not there at all. */
-  readonly unproven: readonly string[];
+  readonly unverified: readonly string[];
 }
 
 /** The first of these addresses that shows signing keys; undefined when none does. Rejects only when the run is to stop. */
@@ -20,7 +20,7 @@ export async function publishedKeys(
   asked: { http: Http; signal: AbortSignal },
 ): Promise<Published | undefined> {
   for (const url of urls) {
-    const answer = jsonOf(await answerOf(`${url}/_matrix/key/v2/server`, asked));
+    const answer = jsonOf(await getIfAnswered(`${url}/_matrix/key/v2/server`, asked));
     if (!answer || typeof answer["server_name"] !== "string" || !isMapping(answer["verify_keys"])) continue;
     const serverName = answer["server_name"];
     const keys = Object.entries(answer["verify_keys"]).flatMap(([id, value]) => {
@@ -31,7 +31,7 @@ export async function publishedKeys(
       url,
       serverName,
       keys,
-      unproven: keys.filter((key) => !isSigned(answer, serverName, key)).map(({ id }) => id),
+      unverified: keys.filter((key) => !isSigned(answer, serverName, key)).map(({ id }) => id),
     };
   }
   return undefined;
@@ -52,13 +52,13 @@ function isSigned(
     key: { kty: "OKP", crv: "Ed25519", x: x.toString("base64url") },
     format: "jwk",
   });
-  return verify(undefined, Buffer.from(canonical(signed)), key, Buffer.from(signature, "base64"));
+  return verify(undefined, Buffer.from(canonicalJson(signed)), key, Buffer.from(signature, "base64"));
 }
 
 /** Keys sorted by code point, no spaces. The specification's appendices, "Canonical JSON"; integers only. */
-export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (!isMapping(value)) return JSON.stringify(value);
   const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join(",")}}`;
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key])}`).join(",")}}`;
 }

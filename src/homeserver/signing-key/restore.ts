@@ -7,12 +7,12 @@ import type { Files } from "../../system/files/files.ts";
  *
  * Throws `target-not-empty` when anything else is there.
  */
-export async function keepSigningKey(
+export async function checkExistingKey(
   path: string,
   content: Uint8Array,
   files: Files,
 ): Promise<"absent" | "same"> {
-  const found = await files.look(path);
+  const found = await files.lstat(path);
   if (!found) return "absent";
   if (found.kind === "file" && Buffer.from(content).equals(await files.readWhole(path))) return "same";
   throw new MigrationError("target-not-empty", `there is another signing key at ${path}`, {

@@ -19,7 +19,7 @@ export async function verifySigningKey(
   if (published) {
     const shown = Object.entries(published).map(([id, publicKey]) => ({ id, publicKey }));
     findings.push(
-      compared("signing-key-published", section.keys, shown, "the published signing key", {
+      compareKeys("signing-key-published", section.keys, shown, "the published signing key", {
         hint: "the address may lead to another server, or the source had changed its key: compare both with signing_key_path there",
       }),
     );
@@ -32,7 +32,7 @@ async function sameKey(section: SigningKeySection, homeserver: Homeserver, files
     const { keys, badLines } = await readSigningKey(homeserver, files);
     const hint = "put the key of the old server in place before the new one is started for the first time";
     if (badLines.length === 0)
-      return compared("signing-key", section.keys, keys, "the signing key", { hint });
+      return compareKeys("signing-key", section.keys, keys, "the signing key", { hint });
     return {
       id: "signing-key",
       level: "blocker",
@@ -46,7 +46,7 @@ async function sameKey(section: SigningKeySection, homeserver: Homeserver, files
   }
 }
 
-function compared(
+function compareKeys(
   id: string,
   before: readonly SigningKey[],
   now: readonly SigningKey[],

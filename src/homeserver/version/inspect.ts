@@ -9,7 +9,7 @@ import {
   type Version,
 } from "../synapse-versions.ts";
 import type { FoundVersion } from "./source.ts";
-import type { Target } from "./target.ts";
+import type { TargetVersion } from "./target.ts";
 
 export interface VersionFacts {
   readonly source: FoundVersion | undefined;
@@ -18,7 +18,7 @@ export interface VersionFacts {
   /** The row of `schema_compat_version`; undefined where there is none, as before Synapse 1.37. */
   readonly compatVersion: number | undefined;
   /** Undefined when --target was not given. */
-  readonly target: Target | undefined;
+  readonly target: TargetVersion | undefined;
 }
 
 /** The highest schema version of any Synapse older than the known ones. */
@@ -93,7 +93,7 @@ function notAsked({ compatVersion }: VersionFacts): Finding {
   };
 }
 
-function targetFindings(target: Target, facts: VersionFacts): Finding[] {
+function targetFindings(target: TargetVersion, facts: VersionFacts): Finding[] {
   const { url, trouble, name, version } = target;
   if (trouble !== undefined) {
     return [
@@ -172,7 +172,7 @@ function versionFinding(version: Version, facts: VersionFacts): Finding {
   };
 }
 
-function clockFindings({ clockAhead, url }: Target): Finding[] {
+function clockFindings({ clockAhead, url }: TargetVersion): Finding[] {
   if (clockAhead === undefined) return [];
   const id = "target-clock";
   const away = Math.abs(clockAhead);

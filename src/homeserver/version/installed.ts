@@ -2,11 +2,11 @@ import { isAbsolute, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import { findLaunches } from "../service/find/find.ts";
-import { type Launch, type LaunchSystem, placesOf } from "../service/find/launch.ts";
+import { type Launch, type LaunchSystem, hostPathsOf } from "../service/find/launch.ts";
 import { parseVersion } from "../synapse-versions.ts";
-import { type FoundVersion, ofDebian, ofPrograms } from "./source.ts";
+import { type FoundVersion, versionFromDpkg, versionFromEnvironment } from "./source.ts";
 
-export interface Looked {
+export interface InstalledQuery {
   /** --synapse: the Python that has Synapse, or the folder of its virtual environment. */
   readonly synapse?: string | undefined;
   readonly startCommand?: string | undefined;
@@ -30,13 +30,13 @@ export interface Installed {
  * that starts it, else Debian's. Runs nothing of Synapse's. Throws `bad-usage` when what a person named has no Synapse.
  */
 export async function installedSynapse(
-  { synapse, startCommand, image, configPaths }: Looked,
+  { synapse, startCommand, image, configPaths }: InstalledQuery,
   system: LaunchSystem,
 ): Promise<Installed> {
   const { files, machine, programs } = system;
   if (synapse !== undefined) {
     const python = await pythonAt(resolve(machine.folder, synapse), files);
-    const version = python === undefined ? undefined : await ofPrograms(python, files);
+    const version = python === undefined ? undefined : await versionFromEnvironment(python, files);
     if (version) return { version, python, launch: undefined };
     throw new MigrationError("bad-usage", `--synapse: there is no Synapse at ${synapse}`, {
       hint: "give its Python, or its virtual environment: /opt/venvs/matrix-synapse",
@@ -46,15 +46,15 @@ export async function installedSynapse(
   if (inImage)
     return { version: { version: inImage, from: "its image" }, python: undefined, launch: undefined };
   const { main } = await findLaunches(system);
-  const launch = main.find((one) => placesOf(one).some((path) => configPaths.includes(path)));
+  const launch = main.find((one) => hostPathsOf(one).some((path) => configPaths.includes(path)));
   const inCommand = pythonIn(startCommand ?? "");
   const python = launch?.map.length ? undefined : (launch?.program ?? inCommand ?? DEBIAN);
   const there = python !== undefined && isAbsolute(python) ? python : undefined;
   const version =
     imageVersion(launch) ??
-    (there === undefined ? undefined : await ofPrograms(there, files)) ??
-    (await ofDebian(programs));
-  return { version, launch, python: there !== undefined && (await files.follow(there)) ? there : undefined };
+    (there === undefined ? undefined : await versionFromEnvironment(there, files)) ??
+    (await versionFromDpkg(programs));
+  return { version, launch, python: there !== undefined && (await files.stat(there)) ? there : undefined };
 }
 
 /** Where the packages of packages.matrix.org have it. */
@@ -66,10 +66,10 @@ function imageVersion(launch: Launch | undefined): FoundVersion | undefined {
 }
 
 async function pythonAt(path: string, files: Files): Promise<string | undefined> {
-  const found = await files.follow(path);
+  const found = await files.stat(path);
   if (found?.kind === "file") return path;
   for (const name of ["bin/python3", "bin/python"]) {
-    if ((await files.follow(resolve(path, name)))?.kind === "file") return resolve(path, name);
+    if ((await files.stat(resolve(path, name)))?.kind === "file") return resolve(path, name);
   }
   return undefined;
 }

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
-import { MigrationError, unlessUnreadable } from "../../errors.ts";
+import { MigrationError, tryRead } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import { answerOf, jsonOf } from "../../system/http/ask.ts";
+import { getIfAnswered, jsonOf } from "../../system/http/ask.ts";
 import type { Http, HttpAnswer } from "../../system/http/http.ts";
 import { askProgram } from "../../system/programs/ask.ts";
 import type { Programs } from "../../system/programs/programs.ts";
@@ -17,7 +17,7 @@ export interface FoundVersion {
   readonly from: string;
 }
 
-export interface Asked {
+export interface VersionSystem {
   readonly http: Http;
   readonly programs: Programs;
   readonly files: Files;
@@ -31,30 +31,30 @@ export interface Asked {
 export async function sourceVersion(
   homeserver: Homeserver,
   launch: Launch | undefined,
-  asked: Asked,
+  asked: VersionSystem,
   url?: string,
 ): Promise<FoundVersion | undefined> {
   return (
-    (await saidByServer(url === undefined ? homeserver.listeners.flatMap(urlsOf) : [url], asked)) ??
-    known(launch?.version, `the image of ${launch?.from ?? ""}`) ??
-    (await inPackages(launch, asked.files)) ??
-    (await ofDebian(asked.programs))
+    (await versionFromServer(url === undefined ? homeserver.listeners.flatMap(urlsOf) : [url], asked)) ??
+    foundVersion(launch?.version, `the image of ${launch?.from ?? ""}`) ??
+    (await versionFromLaunch(launch, asked.files)) ??
+    (await versionFromDpkg(asked.programs))
   );
 }
 
-function known(text: string | undefined, from: string): FoundVersion | undefined {
+function foundVersion(text: string | undefined, from: string): FoundVersion | undefined {
   const version = parseVersion(text ?? "");
   return version && { version, from };
 }
 
-async function saidByServer(urls: readonly string[], asked: Asked): Promise<FoundVersion | undefined> {
+async function versionFromServer(urls: readonly string[], asked: VersionSystem): Promise<FoundVersion | undefined> {
   for (const url of urls) {
     for (const path of ["/_matrix/federation/v1/version", "/_matrix/client/versions"]) {
-      const answer = await answerOf(`${url}${path}`, asked);
+      const answer = await getIfAnswered(`${url}${path}`, asked);
       if (!answer) break;
       // A listener without federation still has it in a header, unless a proxy removes that.
       const header = /^Synapse\/(.*)$/.exec(answer.headers.get("server") ?? "")?.[1];
-      const found = known(versionIn(answer)?.version ?? header, url);
+      const found = foundVersion(versionIn(answer)?.version ?? header, url);
       if (found) return found;
     }
   }
@@ -70,20 +70,20 @@ export function versionIn(answer: HttpAnswer): { name: string; version: string }
 }
 
 /** The name of the folder that pip leaves beside a package: `matrix_synapse-1.163.2.dist-info`. */
-async function inPackages(launch: Launch | undefined, files: Files): Promise<FoundVersion | undefined> {
+async function versionFromLaunch(launch: Launch | undefined, files: Files): Promise<FoundVersion | undefined> {
   // A program in an image, not mounted, is not on this host.
   if (!launch?.program?.startsWith("/") || !isOnThisHost(launch.program, launch.map)) return undefined;
-  return ofPrograms(onThisHost(launch.program, launch.map), files);
+  return versionFromEnvironment(onThisHost(launch.program, launch.map), files);
 }
 
 /** The Synapse in the virtual environment of a program: "/opt/venvs/matrix-synapse/bin/python". */
-export async function ofPrograms(program: string, files: Files): Promise<FoundVersion | undefined> {
+export async function versionFromEnvironment(program: string, files: Files): Promise<FoundVersion | undefined> {
   const lib = join(dirname(dirname(program)), "lib");
   for (const python of (await listed(lib, files)).filter((name) => /^python3/.test(name))) {
     for (const packages of ["site-packages", "dist-packages"]) {
       for (const name of await listed(join(lib, python, packages), files)) {
         const version = /^matrix_synapse-(.+)\.(?:dist|egg)-info$/.exec(name)?.[1];
-        const found = known(version, join(lib, python, packages));
+        const found = foundVersion(version, join(lib, python, packages));
         if (found) return found;
       }
     }
@@ -92,13 +92,13 @@ export async function ofPrograms(program: string, files: Files): Promise<FoundVe
 }
 
 /** The version of Debian's package. */
-export async function ofDebian(programs: Programs): Promise<FoundVersion | undefined> {
+export async function versionFromDpkg(programs: Programs): Promise<FoundVersion | undefined> {
   for (const name of ["matrix-synapse-py3", "matrix-synapse"]) {
     try {
       const args = ["--show", "--showformat", "${db:Status-Abbrev} ${Version}", name];
       const said = await askProgram("dpkg-query", args, programs);
       // "ii": it is installed, and not only its configuration left.
-      const found = known(/^ii\s+(\S+)/.exec(said ?? "")?.[1], `the package ${name}`);
+      const found = foundVersion(/^ii\s+(\S+)/.exec(said ?? "")?.[1], `the package ${name}`);
       if (found) return found;
     } catch (error) {
       if (!(error instanceof MigrationError) || error.code !== "program-failed") throw error;
@@ -108,5 +108,5 @@ export async function ofDebian(programs: Programs): Promise<FoundVersion | undef
 }
 
 async function listed(folder: string, files: Files): Promise<string[]> {
-  return (await unlessUnreadable(() => files.list(folder))) ?? [];
+  return (await tryRead(() => files.list(folder))) ?? [];
 }

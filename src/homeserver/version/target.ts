@@ -5,7 +5,7 @@ import { parseVersion, type Version } from "../synapse-versions.ts";
 import { versionIn } from "./source.ts";
 
 /** What the new host's Synapse reports about itself. */
-export interface Target {
+export interface TargetVersion {
   readonly url: string;
   readonly version: Version | undefined;
   /** The name and version it reports, also when it is not Synapse or the version cannot be parsed. */
@@ -17,10 +17,10 @@ export interface Target {
 }
 
 /** Asks the server at `url` (its base, http or https) for its version, once. Rejects only when the run is interrupted. */
-export async function askTarget(
+export async function readTargetVersion(
   url: string,
   { http, machine, signal }: { http: Http; machine: Machine; signal: AbortSignal },
-): Promise<Target> {
+): Promise<TargetVersion> {
   const base = url.replace(/\/+$/, "");
   const nothing = { url: base, version: undefined, name: undefined, clockAhead: undefined };
   const before = machine.now();

@@ -1,19 +1,19 @@
 import { MigrationError } from "../../errors.ts";
 import { Channel } from "../../pipeline/channel.ts";
 import { type StartedPeer, startPeer } from "../../system/programs/peer.ts";
-import type { Call } from "../../system/programs/programs.ts";
-import { connectionFailure, lastWords, parseSshAddress, sshCall } from "../../system/programs/ssh.ts";
-import { shellWord } from "../../system/shell-word.ts";
+import type { ProgramCall } from "../../system/programs/programs.ts";
+import { connectionFailure, describeStderr, parseSshAddress, sshCall } from "../../system/programs/ssh.ts";
+import { quoteShellWord } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
 
 /** How the sending run is started on the old host. */
-export interface Road {
-  readonly call: Call;
+export interface SenderCall {
+  readonly call: ProgramCall;
   /** What is started, and where, in words. */
   readonly start: string;
 }
 
-export interface GivenRoad {
+export interface SshTransferOptions {
   readonly from: string;
   /** The command that starts an export there. */
   readonly exportCommand: string;
@@ -23,13 +23,13 @@ export interface GivenRoad {
 }
 
 /** Throws `bad-usage`. */
-export function roadBySsh({ from, exportCommand, folder, sshConfig }: GivenRoad): Road {
+export function callBySsh({ from, exportCommand, folder, sshConfig }: SshTransferOptions): SenderCall {
   const address = parseSshAddress(from);
   if (!address)
     throw new MigrationError("bad-usage", `--from: ${from} is not the address of a host`, {
       hint: "write it as ssh://old.example.org, or ssh://root@old.example.org:2222",
     });
-  const command = `${exportCommand} --to-receiver --out ${shellWord(folder)}`;
+  const command = `${exportCommand} --to-receiver --out ${quoteShellWord(folder)}`;
   return {
     call: sshCall(address, command, { configFile: sshConfig }),
     start: `synlift on ${address.host}`,
@@ -37,47 +37,47 @@ export function roadBySsh({ from, exportCommand, folder, sshConfig }: GivenRoad)
 }
 
 /** Any command whose standard input and output are those of a sending export. */
-export const roadByCommand = (command: string): Road => ({
-  call: { name: "sh", args: ["-c", command], passOn: ["SSH_AUTH_SOCK"] },
+export const callByCommand = (command: string): SenderCall => ({
+  call: { name: "sh", args: ["-c", command], passEnvironment: ["SSH_AUTH_SOCK"] },
   start: "the command that reaches the old host",
 });
 
 /** Milliseconds that the started program may take to end. */
-const LAST_MOMENTS = 5_000;
+const EXIT_TIMEOUT_MS = 5_000;
 
 /**
  * Starts it, and exchanges messages with it while `act` runs. Throws `connection-failed` or `program-missing`, with the
  * started program's own message when it ended before synlift there answered.
  */
-export async function talkOver<T>(
-  { call, start }: Road,
+export async function withChannel<T>(
+  { call, start }: SenderCall,
   act: (channel: Channel) => Promise<T>,
   { programs, machine, signal }: System,
 ): Promise<T> {
   const peer = await startPeer(call, programs);
-  const channel = await Channel.begin(peer, { there: "on the old host" });
+  const channel = await Channel.open(peer, { peerLocation: "on the old host" });
   try {
     const result = await act(channel);
-    await endOf(peer, machine);
+    await waitForEnd(peer, machine);
     return result;
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof MigrationError) || error.code !== "connection-failed") throw error;
-    const ending = await endOf(peer, machine);
-    if (!channel.heard) throw connectionFailure(ending, start);
-    const said = lastWords(ending);
+    const ending = await waitForEnd(peer, machine);
+    if (!channel.hasReceivedData) throw connectionFailure(ending, start);
+    const said = describeStderr(ending);
     if (said === "") throw error;
     throw new MigrationError(error.code, `${error.message}: ${said}`, { hint: error.hint, cause: error });
   } finally {
-    channel.leave();
+    channel.close();
     peer.kill();
   }
 }
 
-async function endOf(peer: StartedPeer, machine: System["machine"]) {
+async function waitForEnd(peer: StartedPeer, machine: System["machine"]) {
   const late = new AbortController();
   const closing = peer.close();
-  void machine.wait(LAST_MOMENTS, late.signal).then(
+  void machine.wait(EXIT_TIMEOUT_MS, late.signal).then(
     () => {
       peer.kill();
     },

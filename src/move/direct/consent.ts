@@ -2,16 +2,16 @@ import { MigrationError } from "../../errors.ts";
 import { describeTarget } from "../../homeserver/database/target.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
-import { asList, nobodyToAsk, SAY_YES } from "../confirm.ts";
-import type { Incoming } from "../restore/run.ts";
-import type { RoadOrder } from "./order.ts";
-import type { FromOld } from "./protocol.ts";
+import { bulletList, consentRequired, CONSENT_HINT } from "../confirm.ts";
+import type { RestoreSource } from "../restore/run.ts";
+import type { DirectOrder } from "./order.ts";
+import type { OldHostMessages } from "./protocol.ts";
 
 /** What will happen on both hosts, in words, a line each. */
-export function bothHosts(
-  { placing: { layout } }: Pick<RoadOrder, "placing">,
-  looked: FromOld["looked"],
-  { databases }: Pick<Incoming, "databases">,
+export function describeTransfer(
+  { placing: { layout } }: Pick<DirectOrder, "placing">,
+  looked: OldHostMessages["looked"],
+  { databases }: Pick<RestoreSource, "databases">,
 ): string[] {
   const media = `${formatCount(looked.mediaFiles)} media files, ${formatBytes(looked.mediaBytes)}`;
   return [
@@ -26,16 +26,16 @@ export function bothHosts(
  * Asks once, unless the answer was given or there is no outage. Throws `homeserver-running` when the answer is no,
  * `bad-usage` when there is no terminal to ask on: nothing was changed on either host.
  */
-export async function mustAgreeHere(
-  order: Pick<RoadOrder, "rehearsal" | "yes" | "placing">,
-  looked: FromOld["looked"],
-  incoming: Pick<Incoming, "databases">,
+export async function confirmTransfer(
+  order: Pick<DirectOrder, "rehearsal" | "yes" | "placing">,
+  looked: OldHostMessages["looked"],
+  incoming: Pick<RestoreSource, "databases">,
   { terminal }: Pick<System, "terminal">,
 ): Promise<void> {
   if (order.rehearsal || order.yes || !looked.serves) return;
-  const lines = bothHosts(order, looked, incoming);
-  if (!terminal.interactive) throw nobodyToAsk(lines.join("; "), SAY_YES);
-  const question = `${looked.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${asList(lines)}\nContinue?`;
+  const lines = describeTransfer(order, looked, incoming);
+  if (!terminal.interactive) throw consentRequired(lines.join("; "), CONSENT_HINT);
+  const question = `${looked.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${bulletList(lines)}\nContinue?`;
   if (await terminal.confirm(question)) return;
   throw new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
     hint: "it keeps running, and nothing was changed on either host",

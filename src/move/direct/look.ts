@@ -1,15 +1,15 @@
-import { databaseWords } from "../../homeserver/database/source.ts";
-import { mustNotNeedMas } from "../../homeserver/mas/find.ts";
-import { BACKUP_ALONE } from "../../homeserver/media/pack/choice.ts";
+import { describeDatabase } from "../../homeserver/database/source.ts";
+import { assertNoMas } from "../../homeserver/mas/find.ts";
+import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { type ExportSource, findExportSource } from "../export/find-source.ts";
-import { inspectSource, mustBePlain, type Source, sourceFindings } from "../export/source.ts";
+import { inspectSource, assertRegularFiles, type SourceState, sourceFindings } from "../export/source.ts";
 import { type GivenStop, planStop, type StopPlan } from "../export/stop-plan.ts";
-import { intentions } from "../old-server/stop-and-fence.ts";
-import type { FromOld } from "./protocol.ts";
+import { describeStopAndFence } from "../old-server/stop-and-fence.ts";
+import type { OldHostMessages } from "./protocol.ts";
 
 /** The options of a sending run. */
 export interface SendOrder {
@@ -22,7 +22,7 @@ export interface SendOrder {
 
 export interface SendLook {
   readonly found: ExportSource;
-  readonly source: Source;
+  readonly source: SourceState;
   /** Undefined for a rehearsal. */
   readonly plan: StopPlan | undefined;
   readonly findings: readonly Finding[];
@@ -36,29 +36,29 @@ export async function lookBeforeSending(
 ): Promise<SendLook> {
   const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
   const { homeserver } = found;
-  mustNotNeedMas(homeserver, accepted);
-  const source = await inspectSource(homeserver, BACKUP_ALONE, system);
+  assertNoMas(homeserver, accepted);
+  const source = await inspectSource(homeserver, BACKUP_ONLY, system);
   const agreed = { ...stop, yes: true, dryRun };
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
-  mustBePlain(source.media, homeserver.mediaStore, accepted);
+  assertRegularFiles(source.media, homeserver.mediaStore, accepted);
   return { found, source, plan, findings: found.findings };
 }
 
 /** What the new host, and the person there, need to know about the source. */
-export function lookedWords(
+export function describeSource(
   { found: { homeserver }, source, plan, findings }: SendLook,
   { folder }: SendOrder,
-): FromOld["looked"] {
+): OldHostMessages["looked"] {
   const { database, media, alive } = source;
   const size = formatBytes(database.size);
-  const lines = plan ? [...intentions({ homeserver, ...plan }), `its database, ${size}, is sent`] : [];
+  const lines = plan ? [...describeStopAndFence({ homeserver, ...plan }), `its database, ${size}, is sent`] : [];
   return {
     type: "looked",
     subject: homeserver.serverName,
     folder,
     engine: database.engine,
     serverVersion: database.engine === "sqlite" ? 0 : database.serverVersion,
-    databaseWords: databaseWords(database),
+    databaseWords: describeDatabase(database),
     databaseBytes: database.size,
     ...(database.engine === "postgres" && database.state
       ? { state: { serverVersion: database.state.serverVersion } }

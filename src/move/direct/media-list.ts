@@ -4,8 +4,8 @@ import type { Bytes } from "../../pipeline/stage.ts";
 import type { Files } from "../../system/files/files.ts";
 
 /** The list of the files that a media store already has, for the host that sends the rest. Empty without a store. */
-export async function* mediaThere(store: string, key: Uint8Array, files: Files): Bytes {
-  if (!(await files.look(store))) return;
+export async function* listExistingMedia(store: string, key: Uint8Array, files: Files): Bytes {
+  if (!(await files.lstat(store))) return;
   const list = new PackedList(key);
   let waiting = 0;
   for await (const file of walkStore(store, files)) {

@@ -4,7 +4,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 
 /** Version of the protocol; increased with each incompatible change. */
-export const ROAD_VERSION = 1;
+export const PROTOCOL_VERSION = 1;
 
 const version = z.number();
 const finding = z.object({
@@ -16,7 +16,7 @@ const finding = z.object({
 });
 
 /** The messages of the new host, in this order. */
-export const FROM_NEW = {
+export const NEW_HOST_MESSAGES = {
   begin: z.object({
     type: z.literal("begin"),
     version,
@@ -39,7 +39,7 @@ export const FROM_NEW = {
 };
 
 /** The messages of the old host. */
-export const FROM_OLD = {
+export const OLD_HOST_MESSAGES = {
   hello: z.object({ type: z.literal("hello"), version, program: z.string() }),
   /** What was found on the old host. */
   looked: z.object({
@@ -89,44 +89,44 @@ export const FROM_OLD = {
   }),
 };
 
-type Old = typeof FROM_OLD;
-type New = typeof FROM_NEW;
-export type FromOld = { [Type in keyof Old]: z.infer<Old[Type]> };
-export type FromNew = { [Type in keyof New]: z.infer<New[Type]> };
-export type AnyFromOld = FromOld[keyof Old];
+type Old = typeof OLD_HOST_MESSAGES;
+type New = typeof NEW_HOST_MESSAGES;
+export type OldHostMessages = { [Type in keyof Old]: z.infer<Old[Type]> };
+export type NewHostMessages = { [Type in keyof New]: z.infer<New[Type]> };
+export type OldHostMessage = OldHostMessages[keyof Old];
 
 const anyFromOld = z.discriminatedUnion("type", [
-  FROM_OLD.hello,
-  FROM_OLD.looked,
-  FROM_OLD.artifact,
-  FROM_OLD.inventory,
-  FROM_OLD.has,
-  FROM_OLD.note,
-  FROM_OLD.remark,
-  FROM_OLD.outage,
-  FROM_OLD.done,
+  OLD_HOST_MESSAGES.hello,
+  OLD_HOST_MESSAGES.looked,
+  OLD_HOST_MESSAGES.artifact,
+  OLD_HOST_MESSAGES.inventory,
+  OLD_HOST_MESSAGES.has,
+  OLD_HOST_MESSAGES.note,
+  OLD_HOST_MESSAGES.remark,
+  OLD_HOST_MESSAGES.outage,
+  OLD_HOST_MESSAGES.done,
 ]);
 
 /** Parses any message of the old host. Throws `connection-failed` for anything else. */
 export const parseFromOld = (message: unknown) => parsed(anyFromOld, message, "the old host");
 
 /** Receives the expected message of the new host. Throws `connection-failed` for any other. */
-export const hearFromNew = async <T>(channel: Channel, expected: z.ZodType<T>): Promise<T> =>
-  parsed(expected, await channel.hear(), "the new host");
+export const readFromNewHost = async <T>(channel: Channel, expected: z.ZodType<T>): Promise<T> =>
+  parsed(expected, await channel.receiveMessage(), "the new host");
 
 export const parseFromNew = <T>(expected: z.ZodType<T>, message: unknown): T =>
   parsed(expected, message, "the new host");
 
 /** Receives the expected message of the old host. Throws `connection-failed` for any other. */
-export const hearFromOld = async <T>(channel: Channel, expected: z.ZodType<T>): Promise<T> =>
-  parsed(expected, await channel.hear(), "the old host");
+export const readFromOldHost = async <T>(channel: Channel, expected: z.ZodType<T>): Promise<T> =>
+  parsed(expected, await channel.receiveMessage(), "the old host");
 
 /** Throws `program-too-old` when the other host uses another protocol version. */
-export function mustTalkAlike(theirs: number, there: string): void {
-  if (theirs === ROAD_VERSION) return;
+export function assertSameProtocol(theirs: number, there: string): void {
+  if (theirs === PROTOCOL_VERSION) return;
   throw new MigrationError(
     "program-too-old",
-    `synlift ${there} uses version ${theirs} of the direct transfer protocol, and this one uses version ${ROAD_VERSION}`,
+    `synlift ${there} uses version ${theirs} of the direct transfer protocol, and this one uses version ${PROTOCOL_VERSION}`,
     { hint: "use the same version of synlift on both hosts" },
   );
 }

@@ -2,12 +2,12 @@ import { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import { decompress } from "../../pipeline/compress.ts";
-import { meter } from "../../pipeline/measure.ts";
+import { reportBytes } from "../../pipeline/measure.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
-import { type AnyFromOld, type FromNew, type FromOld, parseFromOld } from "./protocol.ts";
+import { type OldHostMessage, type NewHostMessages, type OldHostMessages, parseFromOld } from "./protocol.ts";
 
-type Artifact = FromOld["artifact"];
+type Artifact = OldHostMessages["artifact"];
 
 /** What is done with the messages of the old host. */
 export interface Handlers {
@@ -19,7 +19,7 @@ export interface Handlers {
   /** Saves the inventory received so far. */
   readonly keep: (inventory: Inventory) => Promise<void>;
   /** Why an artifact of an earlier run no longer exists; undefined when it does. */
-  readonly whyNotThere: (name: string) => Promise<string | undefined>;
+  readonly reasonMissing: (name: string) => Promise<string | undefined>;
 }
 
 /** The new host's side of the protocol: receives messages one after another, and passes them on. */
@@ -33,9 +33,9 @@ export class Receiver {
   }
 
   /** The next message that is not a note, remark or outage. */
-  async hear(): Promise<Exclude<AnyFromOld, FromOld["note"] | FromOld["remark"] | FromOld["outage"]>> {
+  async receive(): Promise<Exclude<OldHostMessage, OldHostMessages["note"] | OldHostMessages["remark"] | OldHostMessages["outage"]>> {
     for (;;) {
-      const message = parseFromOld(await this.#channel.hear());
+      const message = parseFromOld(await this.#channel.receiveMessage());
       if (message.type === "note" || message.type === "remark" || message.type === "outage")
         this.#pass(message);
       else return message;
@@ -43,9 +43,9 @@ export class Receiver {
   }
 
   /** Like `hear`, but of one type. Throws `connection-failed` for any other. */
-  async expect<Type extends AnyFromOld["type"]>(type: Type): Promise<FromOld[Type & keyof FromOld]> {
-    const message = await this.hear();
-    if (message.type === type) return message as FromOld[Type & keyof FromOld];
+  async expect<Type extends OldHostMessage["type"]>(type: Type): Promise<OldHostMessages[Type & keyof OldHostMessages]> {
+    const message = await this.receive();
+    if (message.type === type) return message as OldHostMessages[Type & keyof OldHostMessages];
     throw new MigrationError(
       "connection-failed",
       `the old host sent "${message.type}" instead of "${type}"`,
@@ -59,7 +59,7 @@ export class Receiver {
   async *content({ name, label, total, pressed }: Artifact): Bytes {
     const id = `receive/${name}`;
     this.#view.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
-    const tell = meter((bytes) => {
+    const tell = reportBytes((bytes) => {
       this.#view.advance(id, bytes);
     });
     const heard = (message: unknown): Promise<void> => {
@@ -67,22 +67,22 @@ export class Receiver {
       if (parsed.type === "note" || parsed.type === "remark" || parsed.type === "outage") this.#pass(parsed);
       return Promise.resolve();
     };
-    const stream = this.#channel.receive(heard);
+    const stream = this.#channel.receiveStream(heard);
     yield* tell(pressed ? decompress(stream) : stream);
     this.#view.end(id);
   }
 
   /** Handles messages until the old host sends `done`. Throws what the handlers throw, and errors of the old host. */
-  async serve(handlers: Handlers): Promise<FromOld["done"]> {
+  async serve(handlers: Handlers): Promise<OldHostMessages["done"]> {
     for (;;) {
-      const message = await this.hear();
+      const message = await this.receive();
       if (message.type === "done") return message;
       if (message.type === "artifact") await this.#take(message, handlers);
       else if (message.type === "inventory") {
         await handlers.keep(Inventory.parse(message.content, "what the old host counted"));
         await this.#say({ type: "kept" });
       } else if (message.type === "has") {
-        const why = await handlers.whyNotThere(message.name);
+        const why = await handlers.reasonMissing(message.name);
         await this.#say({ type: "there", ...(why === undefined ? {} : { why }) });
       } else
         throw new MigrationError("connection-failed", `the old host sent "${message.type}" too late`, {
@@ -102,7 +102,7 @@ export class Receiver {
     if (seen.counted) await this.#say({ type: "kept" });
   }
 
-  #pass(message: FromOld["note"] | FromOld["remark"] | FromOld["outage"]): void {
+  #pass(message: OldHostMessages["note"] | OldHostMessages["remark"] | OldHostMessages["outage"]): void {
     if (message.type === "note") this.#view.note(`on the old host: ${message.sentence}`);
     else if (message.type === "remark") {
       const { id, label = id, why } = message;
@@ -110,7 +110,7 @@ export class Receiver {
     } else this.#view.outage(Date.parse(message.since));
   }
 
-  async #say(message: FromNew["kept"] | FromNew["there"]): Promise<void> {
-    await this.#channel.say(message);
+  async #say(message: NewHostMessages["kept"] | NewHostMessages["there"]): Promise<void> {
+    await this.#channel.sendMessage(message);
   }
 }

@@ -1,16 +1,16 @@
 import type { Channel } from "../../pipeline/channel.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
-import { silent } from "../../system/progress.ts";
-import type { FromOld } from "./protocol.ts";
+import { noProgress } from "../../system/progress.ts";
+import type { OldHostMessages } from "./protocol.ts";
 
 /** Reports progress on the new host, where the person is, instead of here. That host measures the streams itself. */
-export function toldThere(channel: Channel): ProgressView {
-  const say = (message: FromOld["note"] | FromOld["remark"] | FromOld["outage"]) => {
+export function remoteProgress(channel: Channel): ProgressView {
+  const say = (message: OldHostMessages["note"] | OldHostMessages["remark"] | OldHostMessages["outage"]) => {
     // A broken connection is detected by the next message.
-    channel.say(message).catch(() => undefined);
+    channel.sendMessage(message).catch(() => undefined);
   };
   return {
-    ...silent,
+    ...noProgress,
     remark: ({ id, label }, why) => {
       say({ type: "remark", id, label, why });
     },

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { Inventory } from "../../bundle/inventory.ts";
-import { sealedName } from "../../bundle/layout.ts";
+import { encryptedName } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
 import { type DatabaseRestore, describeTarget } from "../../homeserver/database/target.ts";
@@ -13,23 +13,23 @@ import type { Channel } from "../../pipeline/channel.ts";
 import { type Bytes, drain } from "../../pipeline/stage.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
-import { artifactOf, databaseStep, sectionName, whyNotRestored } from "../restore/database-step.ts";
+import { artifactOf, databaseStep, sectionName, reasonNotRestored } from "../restore/database-step.ts";
 import { recordFolder } from "../restore/record.ts";
-import { type Incoming, type Planned, planRestore, restoreAs } from "../restore/run.ts";
-import { talkOver } from "./connect.ts";
-import { mustAgreeHere } from "./consent.ts";
-import { Kept, KEPT_PASSPHRASE } from "./inventory-copy.ts";
-import { mediaThere } from "./media-list.ts";
-import type { RoadOrder } from "./order.ts";
-import { type FromNew, type FromOld, mustTalkAlike, ROAD_VERSION } from "./protocol.ts";
+import { type RestoreSource, type RestorePlan, planRestore, runRestore } from "../restore/run.ts";
+import { withChannel } from "./connect.ts";
+import { confirmTransfer } from "./consent.ts";
+import { InventoryCopy, INVENTORY_PASSPHRASE } from "./inventory-copy.ts";
+import { listExistingMedia } from "./media-list.ts";
+import type { DirectOrder } from "./order.ts";
+import { type NewHostMessages, type OldHostMessages, assertSameProtocol, PROTOCOL_VERSION } from "./protocol.ts";
 import { type Handlers, Receiver } from "./receiver.ts";
 
-export interface Arrived {
-  readonly looked: FromOld["looked"];
-  readonly incoming: Incoming;
-  readonly planned: Planned;
+export interface DirectResult {
+  readonly looked: OldHostMessages["looked"];
+  readonly incoming: RestoreSource;
+  readonly planned: RestorePlan;
   /** Undefined when it was a dry run. */
-  readonly done: FromOld["done"] | undefined;
+  readonly done: OldHostMessages["done"] | undefined;
 }
 
 /**
@@ -37,24 +37,24 @@ export interface Arrived {
  * has it stopped and fenced there, and receives the database and newer media. What an earlier run transferred is not
  * sent again. Throws what a restore and an export throw, and `connection-failed`.
  */
-export function restoreFromHost(order: RoadOrder, system: System, view: ProgressView): Promise<Arrived> {
-  return talkOver(order.road, (channel) => receiveAll(order, channel, system, view), system);
+export function restoreFromHost(order: DirectOrder, system: System, view: ProgressView): Promise<DirectResult> {
+  return withChannel(order.road, (channel) => receiveAll(order, channel, system, view), system);
 }
 
 async function receiveAll(
-  order: RoadOrder,
+  order: DirectOrder,
   channel: Channel,
   system: System,
   view: ProgressView,
-): Promise<Arrived> {
+): Promise<DirectResult> {
   const { placing, rehearsal, dryRun, presses } = order;
   const { configDir: folder, mediaDir: store } = placing.layout;
   const receiver = new Receiver(channel, view);
-  mustTalkAlike((await receiver.expect("hello")).version, "on the old host");
-  const kept = await Kept.open(recordFolder(folder), rehearsal, system);
+  assertSameProtocol((await receiver.expect("hello")).version, "on the old host");
+  const kept = await InventoryCopy.open(recordFolder(folder), rehearsal, system);
   const { id } = kept.inventory;
-  const begin = { type: "begin", version: ROAD_VERSION, rehearsal, dryRun, presses } as const;
-  await channel.say({ ...begin, inventory: kept.inventory.content } satisfies FromNew["begin"]);
+  const begin = { type: "begin", version: PROTOCOL_VERSION, rehearsal, dryRun, presses } as const;
+  await channel.sendMessage({ ...begin, inventory: kept.inventory.content } satisfies NewHostMessages["begin"]);
   const looked = await receiver.expect("looked");
   const databases = await order.databasesFor(looked, kept.inventory);
   const { packed, counted } = await receiveConfig(receiver, channel);
@@ -64,17 +64,17 @@ async function receiveAll(
   };
   const planned = await planRestore(incoming, placing, { dryRun }, system, view);
   if (dryRun) return { looked, incoming, planned, done: undefined };
-  await mustAgreeHere(order, looked, incoming, system);
-  let done: FromOld["done"] | undefined;
+  await confirmTransfer(order, looked, incoming, system);
+  let done: OldHostMessages["done"] | undefined;
   const fill = async (journal: Journal) => {
     await kept.keep(counted);
-    await channel.say({ type: "go" } satisfies FromNew["go"]);
-    await channel.send(mediaThere(store, counted.salt, system.files));
+    await channel.sendMessage({ type: "go" } satisfies NewHostMessages["go"]);
+    await channel.sendStream(listExistingMedia(store, counted.salt, system.files));
     done = await receiver.serve(handlersFor({ order, databases, kept, journal }, system, view));
-    return { rehearsal, outageSince: done.outageSince, passphrase: KEPT_PASSPHRASE };
+    return { rehearsal, outageSince: done.outageSince, passphrase: INVENTORY_PASSPHRASE };
   };
-  await restoreAs(planned, incoming, placing, fill, system);
-  await channel.say({ type: "restored" } satisfies FromNew["restored"]);
+  await runRestore(planned, incoming, placing, fill, system);
+  await channel.sendMessage({ type: "restored" } satisfies NewHostMessages["restored"]);
   return { looked, incoming, planned, done };
 }
 
@@ -83,22 +83,22 @@ async function receiveConfig(
   channel: Channel,
 ): Promise<{ packed: ReadonlyMap<string, Uint8Array>; counted: Inventory }> {
   const artifact = await receiver.expect("artifact");
-  if (artifact.name !== CONFIG_ARTIFACT) throw unknown(artifact.name);
+  if (artifact.name !== CONFIG_ARTIFACT) throw unknownArtifact(artifact.name);
   const packed = await unpackConfig(receiver.content(artifact));
   const { content } = await receiver.expect("inventory");
-  await channel.say({ type: "kept" } satisfies FromNew["kept"]);
+  await channel.sendMessage({ type: "kept" } satisfies NewHostMessages["kept"]);
   return { packed, counted: Inventory.parse(content, "what the old host counted") };
 }
 
-interface Filling {
-  readonly order: RoadOrder;
+interface FillContext {
+  readonly order: DirectOrder;
   readonly databases: readonly DatabaseRestore[];
-  readonly kept: Kept;
+  readonly kept: InventoryCopy;
   readonly journal: Journal;
 }
 
 function handlersFor(
-  { order, databases, kept, journal }: Filling,
+  { order, databases, kept, journal }: FillContext,
   system: System,
   view: ProgressView,
 ): Handlers {
@@ -110,8 +110,8 @@ function handlersFor(
     content: Bytes,
     counted: () => Promise<Inventory>,
   ): Promise<void> => {
-    if ((await whyNotRestored(id, restore, journal, system)) === undefined) {
-      await mustBeTheSame(restore, kept, content, counted);
+    if ((await reasonNotRestored(id, restore, journal, system)) === undefined) {
+      await assertSameSection(restore, kept, content, counted);
       return;
     }
     // The whole dump is received, and its counts are saved, before the COMMIT.
@@ -120,7 +120,7 @@ function handlersFor(
       await kept.keep(await counted());
     };
     const step = databaseStep({ id, content: whole }, restore, { owner, journal }, system, view);
-    await journal.forget(step.id);
+    await journal.removeStep(step.id);
     await runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
   };
   return {
@@ -133,21 +133,21 @@ function handlersFor(
           replace: name === MEDIA_SINCE_ARTIFACT,
         });
         await files.syncAll(store);
-      } else throw unknown(name);
+      } else throw unknownArtifact(name);
     },
     keep: (inventory) => kept.keep(inventory),
-    async whyNotThere(name) {
-      const restore = databases.find((one) => sealedName(artifactOf(one)) === name);
+    async reasonMissing(name) {
+      const restore = databases.find((one) => encryptedName(artifactOf(one)) === name);
       if (!restore) return "files that the new host already has are not sent again";
-      return whyNotRestored(id, restore, journal, system);
+      return reasonNotRestored(id, restore, journal, system);
     },
   };
 }
 
 /** It was restored by a run that did not record it: this dump must be the same, unless the old server has run since. */
-async function mustBeTheSame(
+async function assertSameSection(
   { store, target }: DatabaseRestore,
-  kept: Kept,
+  kept: InventoryCopy,
   content: Bytes,
   counted: () => Promise<Inventory>,
 ): Promise<void> {
@@ -163,7 +163,7 @@ async function mustBeTheSame(
   );
 }
 
-const unknown = (name: string) =>
+const unknownArtifact = (name: string) =>
   new MigrationError("connection-failed", `the old host sent the unknown artifact ${JSON.stringify(name)}`, {
     hint: "use the same version of synlift on both hosts, and run the same command again",
   });

@@ -1,35 +1,35 @@
 import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
-import type { Workplace } from "../../bundle/workplace.ts";
+import type { BundleWorkspace } from "../../bundle/workplace.ts";
 import { exportConfig } from "../../homeserver/config/artifact.ts";
-import { BACKUP_ALONE } from "../../homeserver/media/pack/choice.ts";
+import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import { Channel } from "../../pipeline/channel.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { ExportClock, outageSince } from "../export/clock.ts";
-import type { Packing, TimedStep } from "../export/context.ts";
-import { keptIn } from "../export/lost-servers.ts";
+import type { ExportContext, ExportStep } from "../export/context.ts";
+import { mediaScopeOf } from "../export/lost-servers.ts";
 import { mediaSteps } from "../export/media-steps.ts";
-import { downNow, mustHaveStayedDown, signsOf } from "../export/source.ts";
-import { readForPacking, stepsOnceDown } from "../export/steps.ts";
-import { takeDown } from "../old-server/stop-and-fence.ts";
-import { lookBeforeSending, lookedWords, type SendLook, type SendOrder } from "./look.ts";
+import { readSourceWhenDown, assertStayedDown, findSourceActivity } from "../export/source.ts";
+import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
+import { stopAndFence } from "../old-server/stop-and-fence.ts";
+import { lookBeforeSending, describeSource, type SendLook, type SendOrder } from "./look.ts";
 import {
-  FROM_NEW,
-  type FromOld,
-  hearFromNew,
-  mustTalkAlike,
+  NEW_HOST_MESSAGES,
+  type OldHostMessages,
+  readFromNewHost,
+  assertSameProtocol,
   parseFromNew,
-  ROAD_VERSION,
+  PROTOCOL_VERSION,
 } from "./protocol.ts";
-import { toldThere } from "./remote-progress.ts";
-import { COMPLETE, enterRoadPlace, HANDED_OVER, saveThere, writeDown } from "./sender-folder.ts";
-import { RoadWriter } from "./writer.ts";
+import { remoteProgress } from "./remote-progress.ts";
+import { ALL_SENT, enterSenderFolder, HANDED_OVER, saveRemotely, saveStream } from "./sender-folder.ts";
+import { ChannelWriter } from "./writer.ts";
 
 /** File with the list of the media that the new host already has. */
-const THERE = "media-there.txt";
+const EXISTING_MEDIA_FILE = "media-there.txt";
 
 /**
  * The old host's side of a direct transfer: sends a homeserver to the restore that started this run, and stops and fences
@@ -38,46 +38,46 @@ const THERE = "media-there.txt";
  */
 export async function sendHomeserver(order: SendOrder, system: System): Promise<void> {
   const { terminal, signal } = system;
-  const channel = await Channel.begin(terminal.caller(signal), { there: "on the new host" });
+  const channel = await Channel.open(terminal.parent(signal), { peerLocation: "on the new host" });
   try {
-    await channel.say({ type: "hello", version: ROAD_VERSION, program: PROGRAM } satisfies FromOld["hello"]);
-    const begin = await hearFromNew(channel, FROM_NEW.begin);
-    mustTalkAlike(begin.version, "on the new host");
+    await channel.sendMessage({ type: "hello", version: PROTOCOL_VERSION, program: PROGRAM } satisfies OldHostMessages["hello"]);
+    const begin = await readFromNewHost(channel, NEW_HOST_MESSAGES.begin);
+    assertSameProtocol(begin.version, "on the new host");
     const inventory = Inventory.parse(begin.inventory, "the inventory of the new host");
     const look = await lookBeforeSending(order, begin, system);
-    const writer = new RoadWriter(channel, begin.presses);
-    await channel.say(lookedWords(look, order));
+    const writer = new ChannelWriter(channel, begin.presses);
+    await channel.sendMessage(describeSource(look, order));
     await sendConfig(look, { inventory, writer, channel }, system);
-    const answer = await channel.hearOrEnd();
+    const answer = await channel.receiveMessageOrEnd();
     // The person there answered no, or it was a dry run.
     if (answer === undefined) return;
-    parseFromNew(FROM_NEW.go, answer);
+    parseFromNew(NEW_HOST_MESSAGES.go, answer);
     await sendAll(order, look, { inventory, writer, channel, rehearsal: begin.rehearsal }, system);
   } catch (error) {
-    await channel.fail(error);
+    await channel.sendError(error);
     throw error;
   } finally {
-    channel.leave();
+    channel.close();
   }
 }
 
-interface Talk {
+interface Session {
   readonly inventory: Inventory;
-  readonly writer: RoadWriter;
+  readonly writer: ChannelWriter;
   readonly channel: Channel;
 }
 
 /** It is small, so it is sent each time: the new host checks it before asking for consent. */
 async function sendConfig(
   { found: { homeserver } }: SendLook,
-  { inventory, writer, channel }: Talk,
+  { inventory, writer, channel }: Session,
   system: System,
 ): Promise<void> {
-  const read = await readForPacking({ homeserver, place: { inventory }, system });
+  const read = await readConfigToPack({ homeserver, workspace: { inventory }, system });
   const config = exportConfig({
     ...{ ...read, inventory, into: writer, inputs: {} },
-    saved: () => saveThere(inventory, channel),
-    check: () => Promise.resolve(undefined),
+    saved: () => saveRemotely(inventory, channel),
+    findFault: () => Promise.resolve(undefined),
   });
   await config.run();
 }
@@ -85,26 +85,26 @@ async function sendConfig(
 async function sendAll(
   order: SendOrder,
   look: SendLook,
-  { inventory, writer, channel, rehearsal }: Talk & { rehearsal: boolean },
+  { inventory, writer, channel, rehearsal }: Session & { rehearsal: boolean },
   system: System,
 ): Promise<void> {
   const { folder, accepted } = order;
   const { homeserver } = look.found;
   const { serverName: subject } = homeserver;
   const { machine, signal } = system;
-  const there = { path: join(folder, THERE), key: inventory.salt, wholeSeconds: true };
-  const place = await enterRoadPlace({ folder, subject, rehearsal, inventory, channel, writer }, system);
+  const there = { path: join(folder, EXISTING_MEDIA_FILE), key: inventory.salt, wholeSeconds: true };
+  const place = await enterSenderFolder({ folder, subject, rehearsal, inventory, channel, writer }, system);
   try {
     const { journal } = place;
-    const view = toldThere(channel);
+    const view = remoteProgress(channel);
     const clock = new ExportClock(journal, machine, view);
-    await writeDown(channel.receive(), there.path, system);
-    const packing: Packing = {
-      ...{ homeserver, place, folder, accepted, there, system },
-      ...{ inputs: { bundle: inventory.id }, media: BACKUP_ALONE, progress: view },
+    await saveStream(channel.receiveStream(), there.path, system);
+    const packing: ExportContext = {
+      ...{ homeserver, workspace: place, folder, accepted, existingMedia: there, system },
+      ...{ inputs: { bundle: inventory.id }, media: BACKUP_ONLY, progress: view },
       dumpFormat: "plain",
     };
-    const run = async (steps: Iterable<TimedStep>) => {
+    const run = async (steps: Iterable<ExportStep>) => {
       for (const { step } of steps)
         await runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
     };
@@ -113,45 +113,45 @@ async function sendAll(
     const findings: Finding[] = [];
     let { source } = look;
     if (look.plan) {
-      findings.push(...(await stopHere(order, look, { clock, view }, system)));
-      source = await downNow(homeserver, source, keptIn(packing), system);
+      findings.push(...(await stopAndFenceSource(order, look, { clock, view }, system)));
+      source = await readSourceWhenDown(homeserver, source, mediaScopeOf(packing), system);
       await look.plan.record.setMarker(source.marker);
     }
-    await run(stepsOnceDown(packing, source, true));
-    if (look.plan) await mustHaveStayedDown(homeserver, source, system);
-    await handOver(place, rehearsal ? null : outageSince(journal), findings, channel, system);
+    await run(stepsAfterStop(packing, source, true));
+    if (look.plan) await assertStayedDown(homeserver, source, system);
+    await finishTransfer(place, rehearsal ? null : outageSince(journal), findings, channel, system);
   } finally {
     await system.files.remove(there.path);
-    await place.leave();
+    await place.close();
   }
 }
 
-async function stopHere(
+async function stopAndFenceSource(
   { accepted }: SendOrder,
   { found: { homeserver }, source, plan }: SendLook,
-  { clock, view }: { clock: ExportClock; view: ReturnType<typeof toldThere> },
+  { clock, view }: { clock: ExportClock; view: ReturnType<typeof remoteProgress> },
   system: System,
 ): Promise<Finding[]> {
   if (!plan) return [];
-  if (!plan.alive) await clock.foundDown(source.marker);
+  if (!plan.alive) await clock.recordAlreadyDown(source.marker);
   const taken = {
     ...{ ...plan, homeserver, accepted },
-    look: () => signsOf(homeserver, source, system),
+    look: () => findSourceActivity(homeserver, source, system),
     clock,
   };
-  return takeDown(taken, system, view);
+  return stopAndFence(taken, system, view);
 }
 
-async function handOver(
-  { journal }: Workplace,
+async function finishTransfer(
+  { journal }: BundleWorkspace,
   since: string | null,
   findings: readonly Finding[],
   channel: Channel,
   { machine }: System,
 ): Promise<void> {
   const told = findings.map((finding) => ({ ...finding, evidence: [...(finding.evidence ?? [])] }));
-  await journal.setFact(COMPLETE, new Date(machine.now()).toISOString());
-  await channel.say({ type: "done", outageSince: since, findings: told } satisfies FromOld["done"]);
-  await hearFromNew(channel, FROM_NEW.restored);
+  await journal.setFact(ALL_SENT, new Date(machine.now()).toISOString());
+  await channel.sendMessage({ type: "done", outageSince: since, findings: told } satisfies OldHostMessages["done"]);
+  await readFromNewHost(channel, NEW_HOST_MESSAGES.restored);
   await journal.setFact(HANDED_OVER, new Date(machine.now()).toISOString());
 }

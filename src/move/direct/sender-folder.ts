@@ -1,18 +1,18 @@
 import { join } from "node:path";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { JOURNAL, LOCK } from "../../bundle/layout.ts";
-import { mustBeSameMove, mustBeUsable, type Workplace } from "../../bundle/workplace.ts";
+import { assertSameMove, assertUsableFolder, type BundleWorkspace } from "../../bundle/workplace.ts";
 import { MigrationError } from "../../errors.ts";
 import { Journal } from "../../journal/journal.ts";
-import { takeLock } from "../../journal/lock.ts";
+import { acquireLock } from "../../journal/lock.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { System } from "../../system/system.ts";
-import { FROM_NEW, type FromOld, hearFromNew } from "./protocol.ts";
-import type { RoadWriter } from "./writer.ts";
+import { NEW_HOST_MESSAGES, type OldHostMessages, readFromNewHost } from "./protocol.ts";
+import type { ChannelWriter } from "./writer.ts";
 
 /** The journal fact of a direct transfer, whose artifacts are on another host. */
-export const ROAD = "road";
+export const SENT_DIRECTLY = "road";
 
 /** The journal fact with the time when the new host had received everything: ISO 8601. */
 export const HANDED_OVER = "handedOver";
@@ -21,47 +21,47 @@ export const HANDED_OVER = "handedOver";
  * The journal fact with the time from which everything that a new server needs has been sent, or may have been: ISO 8601.
  * Written before the new host is told, and removed when the old server runs again.
  */
-export const COMPLETE = "complete";
+export const ALL_SENT = "complete";
 
-export interface Sending {
+export interface SenderFolderOptions {
   readonly folder: string;
   readonly subject: string;
   readonly rehearsal: boolean;
   readonly inventory: Inventory;
   readonly channel: Channel;
-  readonly writer: RoadWriter;
+  readonly writer: ChannelWriter;
 }
 
 /**
  * Opens the folder on the old host with the journal and the fence record of a direct transfer. Throws `bundle-locked`,
  * `bundle-foreign`.
  */
-export async function enterRoadPlace(
-  { folder, subject, rehearsal, inventory, channel, writer }: Sending,
+export async function enterSenderFolder(
+  { folder, subject, rehearsal, inventory, channel, writer }: SenderFolderOptions,
   { files, machine }: System,
-): Promise<Workplace> {
-  await mustBeUsable(folder, files);
+): Promise<BundleWorkspace> {
+  await assertUsableFolder(folder, files);
   await files.makeFolder(folder);
   await files.setMode(folder, 0o700);
-  const held = await takeLock(join(folder, LOCK), files, machine);
+  const held = await acquireLock(join(folder, LOCK), files, machine);
   try {
     const path = join(folder, JOURNAL);
-    const resumed = (await files.look(path)) !== undefined;
+    const resumed = (await files.lstat(path)) !== undefined;
     const journal = await Journal.open(path, files);
-    await mustBeSameMove(journal, { subject, kind: rehearsal ? "rehearsal" : "move" }, folder);
-    if (Object.keys(journal.steps).length > 0 && journal.facts[ROAD] === undefined) {
+    await assertSameMove(journal, { subject, kind: rehearsal ? "rehearsal" : "move" }, folder);
+    if (Object.keys(journal.steps).length > 0 && journal.facts[SENT_DIRECTLY] === undefined) {
       throw new MigrationError("bundle-foreign", `${folder} has an unfinished bundle`, {
         hint: "choose another folder for the direct transfer",
       });
     }
-    await journal.setFact(ROAD, "to another host");
+    await journal.setFact(SENT_DIRECTLY, "to another host");
     // This run may find that the server has written since.
-    await journal.forgetFact(HANDED_OVER);
+    await journal.removeFact(HANDED_OVER);
     return {
       ...{ journal, inventory, writer, resumed },
-      save: () => saveThere(inventory, channel),
-      check: ({ name }) => askFor(String(name), channel),
-      leave: () => held.release(),
+      save: () => saveRemotely(inventory, channel),
+      findArtifactFault: ({ name }) => askIfMissing(String(name), channel),
+      close: () => held.release(),
     };
   } catch (error) {
     await held.release();
@@ -70,18 +70,18 @@ export async function enterRoadPlace(
 }
 
 /** Resolves once the new host has everything sent so far on disk. */
-export async function saveThere(inventory: Inventory, channel: Channel): Promise<void> {
-  await channel.say({ type: "inventory", content: inventory.content } satisfies FromOld["inventory"]);
-  await hearFromNew(channel, FROM_NEW.kept);
+export async function saveRemotely(inventory: Inventory, channel: Channel): Promise<void> {
+  await channel.sendMessage({ type: "inventory", content: inventory.content } satisfies OldHostMessages["inventory"]);
+  await readFromNewHost(channel, NEW_HOST_MESSAGES.kept);
 }
 
-async function askFor(name: string, channel: Channel): Promise<string | undefined> {
-  await channel.say({ type: "has", name } satisfies FromOld["has"]);
-  return (await hearFromNew(channel, FROM_NEW.there)).why;
+async function askIfMissing(name: string, channel: Channel): Promise<string | undefined> {
+  await channel.sendMessage({ type: "has", name } satisfies OldHostMessages["has"]);
+  return (await readFromNewHost(channel, NEW_HOST_MESSAGES.there)).why;
 }
 
 /** Saves a received stream to a file. */
-export async function writeDown(
+export async function saveStream(
   source: Bytes,
   path: string,
   { files }: Pick<System, "files">,

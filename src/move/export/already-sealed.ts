@@ -1,5 +1,5 @@
 import type { Manifest } from "../../bundle/manifest.ts";
-import { sealedBefore, type Wanted } from "../../bundle/sealed-before.ts";
+import { findSealedBundle, type WantedBundle } from "../../bundle/sealed-before.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
@@ -9,13 +9,13 @@ import type { Progress } from "../../system/progress.ts";
  * A repeated export into a bundle that is already sealed for recipients: nothing is left to do, unless the server has run
  * since. Undefined when nothing is sealed there. Throws `source-changed`, and what `sealedBefore` throws.
  */
-export async function sealedAgain(
-  wanted: Wanted,
+export async function findAlreadySealed(
+  wanted: WantedBundle,
   marker: string,
   files: Files,
   progress: Progress,
 ): Promise<{ manifest: Manifest; finding: Finding } | undefined> {
-  const before = await sealedBefore(wanted, files, progress);
+  const before = await findSealedBundle(wanted, files, progress);
   if (!before) return undefined;
   const { manifest, folder } = before.bundle;
   // A running server writes all the time, so this says nothing about a rehearsal.

@@ -8,18 +8,18 @@ import { formatDuration } from "../../report/units.ts";
 import type { Machine } from "../../system/machine.ts";
 import { predictedSeconds, type Prediction } from "../outage/prediction.ts";
 import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
-import type { Source } from "./source.ts";
+import type { SourceState } from "./source.ts";
 
 /** When the outage started, ISO 8601; null when that is unknown or did not happen. */
-export const outageSince = ({ facts }: Pick<Journal, "facts">): string | null => facts[OUTAGE] ?? null;
+export const outageSince = ({ facts }: Pick<Journal, "facts">): string | null => facts[OUTAGE_SINCE] ?? null;
 
-export const OUTAGE = "outageSince";
+export const OUTAGE_SINCE = "outageSince";
 
 /** The journal fact with the duration of each stage, in whichever run it was done. */
-const TOOK = "took";
+const DURATIONS = "took";
 
 /** Stages of the outage that belong to the export, with the ids of `estimateMove`. */
-export type Piece = "stop" | "database" | "media" | "seal";
+export type ExportStage = "stop" | "database" | "media" | "seal";
 
 const tookSchema = z.record(
   z.string(),
@@ -39,37 +39,37 @@ export class ExportClock {
   }
 
   /** The server is about to be stopped, or was already stopped. */
-  async outageBegins(): Promise<void> {
-    await this.#journal.setFact(OUTAGE, new Date(this.#machine.now()).toISOString());
+  async recordOutageStart(): Promise<void> {
+    await this.#journal.setFact(OUTAGE_SINCE, new Date(this.#machine.now()).toISOString());
     this.#show();
   }
 
   /** The stop failed, and the server still runs. */
-  async outageSpared(): Promise<void> {
-    await this.#journal.forgetFact(OUTAGE);
+  async cancelOutage(): Promise<void> {
+    await this.#journal.removeFact(OUTAGE_SINCE);
   }
 
   /** The server was already stopped: since the first run that found it so, unless it has run and written in between. */
-  async foundDown(marker: string): Promise<void> {
+  async recordAlreadyDown(marker: string): Promise<void> {
     const dumped = this.#journal.steps["export/database"]?.inputs["database"];
     const ranAgain = dumped !== undefined && dumped !== marker;
-    if (outageSince(this.#journal) === null || ranAgain) await this.outageBegins();
+    if (outageSince(this.#journal) === null || ranAgain) await this.recordOutageStart();
     else this.#show();
   }
 
   /** Records how long a stage took. A step that was done by an earlier run is not counted. */
-  async time<T>(piece: Piece, id: string, act: () => Promise<T>): Promise<T> {
+  async time<T>(piece: ExportStage, id: string, act: () => Promise<T>): Promise<T> {
     const [began, before] = [this.#machine.elapsed(), this.#journal.steps[id]];
     const result = await act();
     if (before === undefined || this.#journal.steps[id] !== before) {
       const seconds = (this.#machine.elapsed() - began) / 1000;
-      await this.#journal.setFact(TOOK, JSON.stringify({ ...this.#took(), [id]: { piece, seconds } }));
+      await this.#journal.setFact(DURATIONS, JSON.stringify({ ...this.#took(), [id]: { piece, seconds } }));
     }
     return result;
   }
 
   /** What a rehearsal measured; undefined before its database is packed. */
-  rehearsed({ media }: Source, inventory: Inventory): Rehearsed | undefined {
+  rehearsed({ media }: SourceState, inventory: Inventory): Rehearsed | undefined {
     const dump = inventory.artifacts.find(({ name }) => isDatabaseArtifact(name));
     const databaseSeconds = this.#seconds("database");
     if (!dump || databaseSeconds === undefined) return undefined;
@@ -84,7 +84,7 @@ export class ExportClock {
   }
 
   /** How long the outage has been, with the prediction; after a rehearsal, how long it will be. */
-  findings(source: Source, inventory: Inventory, predicted: Prediction | undefined): Finding[] {
+  findings(source: SourceState, inventory: Inventory, predicted: Prediction | undefined): Finding[] {
     if (inventory.rehearsal) {
       const rehearsed = this.rehearsed(source, inventory);
       return rehearsed ? [expectedOutage(rehearsed)] : [];
@@ -108,7 +108,7 @@ export class ExportClock {
 
   /** Each finished stage of the outage, with its prediction. */
   pieces(predicted: Prediction | undefined): { label: string; value: number; text: string }[] {
-    return PIECES.flatMap(([piece, label]) => {
+    return EXPORT_STAGES.flatMap(([piece, label]) => {
       const value = this.#seconds(piece);
       if (value === undefined) return [];
       const told = predicted?.stages[piece];
@@ -117,14 +117,14 @@ export class ExportClock {
     });
   }
 
-  #seconds(piece: Piece): number | undefined {
+  #seconds(piece: ExportStage): number | undefined {
     const all = Object.values(this.#took()).filter((one) => one.piece === piece);
     return all.length === 0 ? undefined : all.reduce((sum, { seconds }) => sum + seconds, 0);
   }
 
   #took(): z.infer<typeof tookSchema> {
     try {
-      return tookSchema.parse(JSON.parse(this.#journal.facts[TOOK] ?? "{}"));
+      return tookSchema.parse(JSON.parse(this.#journal.facts[DURATIONS] ?? "{}"));
     } catch {
       // It is only shown: nothing depends on it.
       return {};
@@ -137,7 +137,7 @@ export class ExportClock {
   }
 }
 
-const PIECES: readonly (readonly [Piece, string])[] = [
+const EXPORT_STAGES: readonly (readonly [ExportStage, string])[] = [
   ["stop", "stop and fence the old server"],
   ["database", "pack the database"],
   ["media", "pack the media added since"],

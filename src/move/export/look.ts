@@ -1,13 +1,13 @@
 import { join } from "node:path";
-import { mustBeOneWay } from "../../bundle/making-lock.ts";
+import { assertOneKeyKind } from "../../bundle/making-lock.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import type { PassphraseSource } from "../../bundle/passphrase.ts";
 import { readRecipients } from "../../bundle/recipients.ts";
 import { packConfig } from "../../homeserver/config/export.ts";
-import { type DumpFormat, mustBeDumpedSo } from "../../homeserver/database/dump/format.ts";
+import { type DumpFormat, assertDumpFormat } from "../../homeserver/database/dump/format.ts";
 import { openSource } from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { MAS_LEFT, mustHaveMas } from "../../homeserver/mas/find.ts";
+import { ACCEPT_NO_MAS, assertMasFound } from "../../homeserver/mas/find.ts";
 import { MEDIA_MISSING } from "../../homeserver/media/accept-ids.ts";
 import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";
@@ -18,10 +18,10 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { mustHaveRoom } from "../disk-space.ts";
-import { sealedAgain } from "./already-sealed.ts";
+import { assertDiskSpace } from "../disk-space.ts";
+import { findAlreadySealed } from "./already-sealed.ts";
 import { type ExportSource, findExportSource } from "./find-source.ts";
-import { inspectSource, mustBePlain, mustHaveGpg, type Source, sourceFindings } from "./source.ts";
+import { inspectSource, assertRegularFiles, assertGpgInstalled, type SourceState, sourceFindings } from "./source.ts";
 import { type GivenStop, planStop, type StopPlan } from "./stop-plan.ts";
 
 /** The options of an export. */
@@ -46,7 +46,7 @@ export interface ExportOrder {
 export interface ExportLook {
   readonly order: ExportOrder;
   readonly found: ExportSource;
-  readonly source: Source;
+  readonly source: SourceState;
   /** Undefined for a rehearsal: nothing is stopped. */
   readonly plan: StopPlan | undefined;
   /** Fingerprints. */
@@ -54,7 +54,7 @@ export interface ExportLook {
   readonly findings: readonly Finding[];
 }
 
-export interface SealedAlready {
+export interface AlreadySealed {
   readonly manifest: Manifest;
   readonly findings: readonly Finding[];
 }
@@ -67,23 +67,23 @@ export async function lookBeforeExport(
   order: ExportOrder,
   system: System,
   progress: Progress,
-): Promise<ExportLook | SealedAlready> {
+): Promise<ExportLook | AlreadySealed> {
   const { files } = system;
   const { folder, rehearsal, accepted } = order;
-  mustBeOneWay({ source: order.passphrase, recipients: order.recipients });
+  assertOneKeyKind({ source: order.passphrase, recipients: order.recipients });
   const { fingerprints: recipients, findings: keys } = await readRecipients(order.recipients, system);
-  const given = { ...order.given, withoutMas: accepted.includes(MAS_LEFT) };
+  const given = { ...order.given, withoutMas: accepted.includes(ACCEPT_NO_MAS) };
   const found = await findExportSource(given, folder, system);
   const { homeserver } = found;
-  await mustHaveGpg(system);
-  mustHaveMas(homeserver, accepted);
+  await assertGpgInstalled(system);
+  assertMasFound(homeserver, accepted);
   const source = await inspectSource(homeserver, order.media, system);
-  await mustBeDumpedSo(source.database, order.dumpFormat, system.programs);
+  await assertDumpFormat(source.database, order.dumpFormat, system.programs);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
-  const again = await sealedAgain(wanted, source.marker, files, progress);
+  const again = await findAlreadySealed(wanted, source.marker, files, progress);
   if (again) return { manifest: again.manifest, findings: [...keys, again.finding] };
   const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
-  mustBePlain(source.media, homeserver.mediaStore, accepted);
+  assertRegularFiles(source.media, homeserver.mediaStore, accepted);
   // Media is not compressed: this much is needed at least.
   const times = Number(order.media.backup) + Number(order.media.archive);
   const bytes = accepted.includes(MEDIA_MISSING)
@@ -91,23 +91,23 @@ export async function lookBeforeExport(
     : Math.max(source.media.bytes, await bytesElsewhereToo(homeserver, source, system));
   // What an earlier run packed is there already; it is removed before it is packed again.
   const packed = await bytesOfMedia(folder, files);
-  await mustHaveRoom(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
+  await assertDiskSpace(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
   return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
 }
 
 /** Bytes of media artifacts in a bundle's folder, complete or not. */
 async function bytesOfMedia(folder: string, files: Files): Promise<number> {
-  if ((await files.follow(folder))?.kind !== "folder") return 0;
+  if ((await files.stat(folder))?.kind !== "folder") return 0;
   let bytes = 0;
   for (const name of await files.list(folder)) {
     if (!/^\.?customer_(backup_)?media_export/.test(name)) continue;
-    bytes += (await files.look(join(folder, name)))?.size ?? 0;
+    bytes += (await files.lstat(join(folder, name)))?.size ?? 0;
   }
   return bytes;
 }
 
 /** The result of a dry run. Also reads what is otherwise read while packing, so that errors in it are found now. */
-export async function onlyLook(
+export async function describeDryRun(
   { order, found: { homeserver }, source, plan, findings }: ExportLook,
   { files, machine }: System,
 ): Promise<{ findings: Finding[]; lines: readonly string[] }> {
@@ -122,7 +122,7 @@ export async function onlyLook(
 /** Bytes of all uploads by their rows where a storage provider may hold some of them; otherwise 0. */
 async function bytesElsewhereToo(
   homeserver: Homeserver,
-  { database }: Source,
+  { database }: SourceState,
   system: System,
 ): Promise<number> {
   const providers = openProviders(homeserver, system);

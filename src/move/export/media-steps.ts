@@ -1,4 +1,4 @@
-import { sealedName } from "../../bundle/layout.ts";
+import { encryptedName } from "../../bundle/layout.ts";
 import { openSource } from "../../homeserver/database/source.ts";
 import { MEDIA_MISSING, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
 import { dropArchives } from "../../homeserver/media/archive/earlier.ts";
@@ -8,7 +8,7 @@ import type { ArchiveExport } from "../../homeserver/media/archive/order.ts";
 import { ARCHIVE_SIZES } from "../../homeserver/media/archive/write.ts";
 import { compareMedia } from "../../homeserver/media/compare/compare.ts";
 import {
-  askedSince,
+  rowsSince,
   exportMediaSince,
   MEDIA_SINCE_ARTIFACT,
   MEDIA_SINCE_STEP,
@@ -17,53 +17,53 @@ import {
   exportMedia,
   MEDIA_ARTIFACT,
   MEDIA_STEP,
-  mustBeUnchanged,
-  mustHaveFiles,
+  assertUploadsUnchanged,
+  assertUploadsPresent,
   type PackedFirst,
-  type Reach,
+  type MediaAccess,
 } from "../../homeserver/media/export.ts";
 import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
-import { mustBeReadable } from "../../homeserver/media/pack/unreadable.ts";
+import { assertReadableNow } from "../../homeserver/media/pack/unreadable.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";
 import type { Step } from "../../journal/step.ts";
-import { type Packing, sharedBySteps, type TimedStep } from "./context.ts";
-import { keptIn } from "./lost-servers.ts";
-import type { Source } from "./source.ts";
+import { type ExportContext, commonStepOptions, type ExportStep } from "./context.ts";
+import { mediaScopeOf } from "./lost-servers.ts";
+import type { SourceState } from "./source.ts";
 
 /** Removes media that an earlier run packed and that is no longer selected. */
-export function choiceStep({ media, place, folder, system }: Packing): Step {
-  const { journal, inventory, writer } = place;
+export function choiceStep({ media, workspace, folder, system }: ExportContext): Step {
+  const { journal, inventory, writer } = workspace;
   return {
     id: "export/media-choice",
     label: "choice of media",
     inputs: { backup: String(media.backup), archive: String(media.archive) },
-    check: () => Promise.resolve(undefined),
+    findFault: () => Promise.resolve(undefined),
     async run() {
       if (!media.archive) {
         await dropArchives({ journal, inventory, folder, files: system.files, into: writer });
-        for (const id of Object.values(ARCHIVE_STEP)) await journal.forget(id);
+        for (const id of Object.values(ARCHIVE_STEP)) await journal.removeStep(id);
       }
       if (!media.backup) {
         for (const name of [MEDIA_ARTIFACT, MEDIA_SINCE_ARTIFACT]) {
           await writer.remove(name);
-          inventory.dropArtifact(sealedName(name));
+          inventory.dropArtifact(encryptedName(name));
         }
-        for (const id of [MEDIA_STEP, MEDIA_SINCE_STEP]) await journal.forget(id);
+        for (const id of [MEDIA_STEP, MEDIA_SINCE_STEP]) await journal.removeStep(id);
       }
-      await place.save();
+      await workspace.save();
       return {};
     },
   };
 }
 
 /** The first pass over the media: all of it, or, while the server runs, all that will not change any more. */
-export function mediaSteps(packing: Packing, source: Source, serving: boolean): TimedStep[] {
+export function mediaSteps(packing: ExportContext, source: SourceState, serving: boolean): ExportStep[] {
   const { backup, archive } = packing.media;
   if (!backup && !archive) return [];
   const shared = new SharedReads();
   const media = { ...mediaFor(packing, source), shared, serving };
   const before = async () => {
-    mustHaveFiles(await media.compare(), media);
+    assertUploadsPresent(await media.compare(), media);
   };
   const stored = exportMedia({ ...media, total: source.media.bytes });
   const archived = exportArchives({
@@ -71,10 +71,10 @@ export function mediaSteps(packing: Packing, source: Source, serving: boolean): 
     pass: "first",
     ...(backup ? {} : { before }),
   });
-  return [together(packing, stored, archived, shared), { step: unchangedStep(packing, media) }];
+  return [besideEachOther(packing, stored, archived, shared), { step: unchangedStep(packing, media) }];
 }
 
-function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): Step {
+function unchangedStep(packing: ExportContext, media: ReturnType<typeof mediaFor>): Step {
   return {
     id: "export/media-hashes",
     label: "check the packed media",
@@ -82,25 +82,25 @@ function unchangedStep(packing: Packing, media: ReturnType<typeof mediaFor>): St
     get inputs() {
       const accepted = media.accepted ? "other files" : "nothing";
       const unreadable = media.unreadableAccepted ? { unreadable: "accepted" } : {};
-      return { ...packing.inputs, first: packedFirst(packing).sha256, accepted, ...unreadable };
+      return { ...packing.inputs, first: readFirstPass(packing).sha256, accepted, ...unreadable };
     },
-    check: () => Promise.resolve(undefined),
+    findFault: () => Promise.resolve(undefined),
     async run() {
-      const first = packedFirst(packing);
-      mustBeUnchanged(first, media);
-      await mustBeReadable(first.unreadable, media);
+      const first = readFirstPass(packing);
+      assertUploadsUnchanged(first, media);
+      await assertReadableNow(first.unreadable, media);
       return {};
     },
   };
 }
 
 /** Media added since the first pass, and the inventory section on all media. `source` is its current state. */
-export function mediaSinceStep(packing: Packing, source: Source): TimedStep {
+export function mediaSinceStep(packing: ExportContext, source: SourceState): ExportStep {
   const shared = new SharedReads();
   const media = { ...mediaFor(packing, source), shared, serving: false };
-  const first = packedFirst(packing);
+  const first = readFirstPass(packing);
   const stored = exportMediaSince({ ...media, state: source.media, first, packs: packing.media.backup });
-  const ofArchives = packedFirst(packing, ARCHIVE_STEP.first);
+  const ofArchives = readFirstPass(packing, ARCHIVE_STEP.first);
   const archive = archiveFor(packing, media);
   const archived = exportArchives({
     ...archive,
@@ -110,30 +110,30 @@ export function mediaSinceStep(packing: Packing, source: Source): TimedStep {
       ...{ state: source.media.digest, marker: source.marker, first: ofArchives.sha256 },
       accepted: media.accepted ? "missing files" : "nothing",
     },
-    since: askedSince(ofArchives),
+    since: rowsSince(ofArchives),
   });
   return packing.media.archive
-    ? { step: stored, beside: { step: archived, shared } }
+    ? { step: stored, concurrent: { step: archived, shared } }
     : alone(stored, shared, "archive");
 }
 
-function together({ media }: Packing, stored: Step, archived: Step, shared: SharedReads): TimedStep {
+function besideEachOther({ media }: ExportContext, stored: Step, archived: Step, shared: SharedReads): ExportStep {
   if (!media.archive) return alone(stored, shared, "archive");
   if (!media.backup) return alone(archived, shared, "backup");
-  return { step: stored, beside: { step: archived, shared } };
+  return { step: stored, concurrent: { step: archived, shared } };
 }
 
-function alone(step: Step, shared: SharedReads, missing: "archive" | "backup"): TimedStep {
+function alone(step: Step, shared: SharedReads, missing: "archive" | "backup"): ExportStep {
   shared.leave(missing);
   return { step };
 }
 
 /** What the journal says of the first archive of the media, whichever is made. */
-function packedFirst(
-  { place, media }: Packing,
+function readFirstPass(
+  { workspace, media }: ExportContext,
   step: string = media.backup ? MEDIA_STEP : ARCHIVE_STEP.first,
 ): PackedFirst {
-  const outcome: Readonly<Record<string, unknown>> = place.journal.steps[step]?.outcome ?? {};
+  const outcome: Readonly<Record<string, unknown>> = workspace.journal.steps[step]?.outcome ?? {};
   const { sha256, serving, began, changed, changedCount, unreadable } = outcome;
   return {
     sha256: String(sha256),
@@ -146,7 +146,7 @@ function packedFirst(
 }
 
 function archiveFor(
-  { homeserver, place, media: choice, progress, system }: Packing,
+  { homeserver, workspace, media: choice, progress, system }: ExportContext,
   media: ReturnType<typeof mediaFor> & Pick<ArchiveExport, "shared" | "serving">,
 ): Omit<ArchiveExport, "pass"> {
   return {
@@ -154,18 +154,18 @@ function archiveFor(
     accepted: media.accepted || media.unreadableAccepted,
     serverName: homeserver.serverName,
     sizes: { ...ARCHIVE_SIZES, archive: choice.archiveSize },
-    journal: place.journal,
+    journal: workspace.journal,
     progress,
     machine: system.machine,
   };
 }
 
-function mediaFor(packing: Packing, { database }: Source) {
-  const { homeserver, folder, accepted, there, system } = packing;
+function mediaFor(packing: ExportContext, { database }: SourceState) {
+  const { homeserver, folder, accepted, existingMedia, system } = packing;
   const { files, machine, signal } = system;
   const store = homeserver.mediaStore;
   const unreadableAccepted = accepted.includes(MEDIA_UNREADABLE);
-  const reaching = async <T>(act: (reach: Reach) => Promise<T>): Promise<T> => {
+  const withAccess = async <T>(act: (reach: MediaAccess) => Promise<T>): Promise<T> => {
     const providers = openProviders(homeserver, system);
     const session = await openSource(database, system);
     try {
@@ -176,12 +176,12 @@ function mediaFor(packing: Packing, { database }: Source) {
     }
   };
   return {
-    ...sharedBySteps(packing),
-    ...{ files, machine, signal, folder, store, reaching, there, kept: keptIn(packing) },
+    ...commonStepOptions(packing),
+    ...{ files, machine, signal, folder, store, withAccess, alreadyReceived: existingMedia, kept: mediaScopeOf(packing) },
     accepted: accepted.includes(MEDIA_MISSING),
     unreadableAccepted,
     compare: () =>
-      reaching(({ session, providers }) =>
+      withAccess(({ session, providers }) =>
         compareMedia(session, store, files, {
           ...{ hashes: false, tell: () => undefined, providers, signal },
           closed: unreadableAccepted,

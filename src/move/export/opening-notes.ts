@@ -1,8 +1,8 @@
-import { type Kept, NOTHING_KEPT, ONE_TIME_KEYS, removeLeftBehind } from "../../homeserver/scope.ts";
+import { type Kept, NOTHING_KEPT, ONE_TIME_KEYS, removeExcludedRows } from "../../homeserver/scope.ts";
 import type { QuerySession } from "../../system/query.ts";
 
 /** Instructions, stored in the bundle, for opening it with standard programs instead of synlift. */
-export const afterOpeningByHand = (
+export const openingNotes = (
   engine: QuerySession["engine"],
   kept: Kept = NOTHING_KEPT,
 ) => `Then, before the new server is started:
@@ -12,7 +12,7 @@ ${oneTimeKeys(engine)}
 - ${kept.remote ? "Media of other servers is in the bundle" : kept.origins.length > 0 ? "Of other servers' media, only media of servers that no longer answer is in the bundle" : "Only local media is in the bundle"}. Rows
   of files that are not in the bundle answer 404 forever unless you run these statements:
 
-${removeLeftBehind(engine, kept)
+${removeExcludedRows(engine, kept)
   .filter((statement) => engine === "sqlite" || !statement.includes(ONE_TIME_KEYS))
   .map((statement) => `    ${statement}`)
   .join("\n")}

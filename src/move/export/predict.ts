@@ -1,9 +1,9 @@
 import { dirname, join } from "node:path";
 import { JOURNAL } from "../../bundle/layout.ts";
-import { unlessUnreadable } from "../../errors.ts";
+import { tryRead } from "../../errors.ts";
 import { tableSizes } from "../../homeserver/database/checks/sizes.ts";
 import { databaseFacts } from "../../homeserver/database/facts.ts";
-import { openForLooking } from "../../homeserver/database/look.ts";
+import { openReadOnly } from "../../homeserver/database/look.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { Journal } from "../../journal/journal.ts";
 import type { Files } from "../../system/files/files.ts";
@@ -12,8 +12,8 @@ import type { System } from "../../system/system.ts";
 import { estimateMove } from "../outage/estimate.ts";
 import { measureRates } from "../outage/measure.ts";
 import { type Prediction, predictionOf, readPrediction } from "../outage/prediction.ts";
-import { USUAL_LINK } from "../outage/rehearsed.ts";
-import type { Source } from "./source.ts";
+import { DEFAULT_LINK } from "../outage/rehearsed.ts";
+import type { SourceState } from "./source.ts";
 
 /** The journal fact with the prediction: the result of a rehearsal, or the prediction shown before the stop. */
 const PREDICTION = "prediction";
@@ -24,7 +24,7 @@ const PREDICTION = "prediction";
  * the stop.
  */
 export async function predictOutage(
-  { folder, homeserver, source }: { folder: string; homeserver: Homeserver; source: Source },
+  { folder, homeserver, source }: { folder: string; homeserver: Homeserver; source: SourceState },
   journal: Journal,
   system: System,
   progress: Progress,
@@ -52,8 +52,8 @@ export function predictionOfJournal({ facts }: Pick<Journal, "facts">): Predicti
 async function lastRehearsal(folder: string, subject: string, files: Files): Promise<Prediction | undefined> {
   const found: Prediction[] = [];
   const place = dirname(folder);
-  for (const name of (await unlessUnreadable(() => files.list(place))) ?? []) {
-    const journal = await unlessUnreadable(() => Journal.read(join(place, name, JOURNAL), files));
+  for (const name of (await tryRead(() => files.list(place))) ?? []) {
+    const journal = await tryRead(() => Journal.read(join(place, name, JOURNAL), files));
     if (journal?.facts["kind"] !== "rehearsal" || journal.facts["subject"] !== subject) continue;
     const prediction = predictionOfJournal(journal);
     if (prediction) found.push(prediction);
@@ -63,13 +63,13 @@ async function lastRehearsal(folder: string, subject: string, files: Files): Pro
 
 async function sampled(
   homeserver: Homeserver,
-  { media }: Source,
+  { media }: SourceState,
   system: System,
   progress: Progress,
 ): Promise<Prediction | undefined> {
   // A prediction is optional: what prevents it fails again where it matters.
-  return unlessUnreadable(async () => {
-    const look = await openForLooking(homeserver, false, system);
+  return tryRead(async () => {
+    const look = await openReadOnly(homeserver, false, system);
     try {
       const facts = await sizesOf(look, system.files);
       const { rates, dumpBytes } = await measureRates(look, facts, system, progress);
@@ -79,7 +79,7 @@ async function sampled(
         mediaBytes: media.bytes,
         mediaFiles: media.files,
       };
-      const { outage } = estimateMove(load, { ...rates, link: USUAL_LINK });
+      const { outage } = estimateMove(load, { ...rates, link: DEFAULT_LINK });
       return predictionOf("sample", system.machine.now(), outage);
     } finally {
       await look.session.close();
@@ -87,9 +87,9 @@ async function sampled(
   });
 }
 
-async function sizesOf(look: Awaited<ReturnType<typeof openForLooking>>, files: Files) {
+async function sizesOf(look: Awaited<ReturnType<typeof openReadOnly>>, files: Files) {
   if (look.engine === "sqlite") {
-    const bytes = (await files.follow(look.path))?.size ?? 0;
+    const bytes = (await files.stat(look.path))?.size ?? 0;
     return { tables: [], encoding: "UTF8", bytes };
   }
   const { size: bytes, encoding } = await databaseFacts(look.session);

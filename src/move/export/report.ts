@@ -1,11 +1,11 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
-import { type Finding, worst } from "../../report/finding.ts";
+import { type Finding, worstLevel } from "../../report/finding.ts";
 import type { Bars, Page } from "../../report/page.ts";
 import { formatBytes, formatDuration } from "../../report/units.ts";
 import { PROGRAM } from "../../system/version.ts";
 import type { Prediction } from "../outage/prediction.ts";
-import { contentFacts, largestTables, moment, predictedWords } from "../report-facts.ts";
+import { contentFacts, largestTables, moment, describePredicted } from "../report-facts.ts";
 import { sectionsOf } from "../sections.ts";
 
 /** The report in the bundle: what was packed. It is not encrypted, so it contains names and numbers, and no secrets. */
@@ -28,7 +28,7 @@ export function exportPage(made: {
       ? "Made for practice while the server kept running. What was written since is not in it."
       : "Database, media, configuration and signing key, each one encrypted file. The old server must not be started again.",
     verdict: {
-      level: worst(findings),
+      level: worstLevel(findings),
       sentence: "every artifact was read back completely and verified",
     },
     facts: [
@@ -43,7 +43,7 @@ export function exportPage(made: {
         ? []
         : [
             { label: "Outage so far", value: formatDuration((now - Date.parse(outageSince)) / 1000) },
-            { label: "Outage predicted", value: predictedWords(predicted) },
+            { label: "Outage predicted", value: describePredicted(predicted) },
           ]),
       { label: "Bundle", value: manifest.id },
     ],
@@ -60,6 +60,6 @@ export function exportPage(made: {
       },
       largestTables(sectionsOf(inventory)),
     ],
-    foot: `${PROGRAM}, ${moment(now)}`,
+    footer: `${PROGRAM}, ${moment(now)}`,
   };
 }

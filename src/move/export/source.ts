@@ -1,27 +1,27 @@
 import { MigrationError } from "../../errors.ts";
 import {
   type DatabaseSource,
-  databaseWords,
+  describeDatabase,
   findDatabase,
   markerOf,
-  schemasOf,
-  usersOf,
+  findOtherSchemas,
+  findDatabaseUsers,
 } from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masProcesses } from "../../homeserver/mas/find.ts";
-import { MEDIA_ODD, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
-import { refuseUnreadable } from "../../homeserver/media/pack/unreadable.ts";
+import { MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
+import { assertNoneUnreadable } from "../../homeserver/media/pack/unreadable.ts";
 import { keptFolders } from "../../homeserver/media/store/folders.ts";
-import type { Listed } from "../../homeserver/media/store/listed.ts";
+import type { BoundedList } from "../../homeserver/media/store/listed.ts";
 import { type StoreState, storeState } from "../../homeserver/media/store/store.ts";
 import type { Kept, MediaOrder } from "../../homeserver/scope.ts";
-import { signsOfLife } from "../../homeserver/service/inspect.ts";
+import { findActivity } from "../../homeserver/service/inspect.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 
 /** The state of the source before anything is written. */
-export interface Source {
+export interface SourceState {
   readonly database: DatabaseSource;
   /** See `markerOf`. */
   readonly marker: string;
@@ -33,7 +33,7 @@ export interface Source {
 }
 
 /** Throws `program-missing`: without it there is no bundle. */
-export async function mustHaveGpg({ programs }: Pick<System, "programs">): Promise<void> {
+export async function assertGpgInstalled({ programs }: Pick<System, "programs">): Promise<void> {
   if ((await programs.find("gpg")) !== undefined) return;
   throw new MigrationError("program-missing", "gpg is not installed", {
     hint: "install it: apt-get install gnupg",
@@ -48,18 +48,18 @@ export async function inspectSource(
   homeserver: Homeserver,
   kept: MediaOrder,
   system: System,
-): Promise<Source> {
+): Promise<SourceState> {
   const { files } = system;
-  await mustBeFolder(homeserver, system);
-  const alive = await signsOfAll(homeserver, system);
+  await assertMediaStore(homeserver, system);
+  const alive = await findServerActivity(homeserver, system);
   const { database, marker, inUse } = await findDatabase(homeserver, system);
   const media = await storeState(homeserver.mediaStore, files, keptFolders({ ...kept, origins: [] }));
-  const remarks = await schemasOf(database, system);
+  const remarks = await findOtherSchemas(database, system);
   return { database, marker, media, remarks, alive: [...alive, ...inUse] };
 }
 
-async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {
-  const found = await files.follow(mediaStore);
+async function assertMediaStore({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {
+  const found = await files.stat(mediaStore);
   if (found?.kind === "folder") return;
   throw new MigrationError(
     "file-missing",
@@ -71,30 +71,30 @@ async function mustBeFolder({ mediaStore, workingFolder }: Homeserver, { files }
 }
 
 /** Throws `media-missing` for unreadable entries and for entries that are not regular files: the uploads in a linked folder would not be packed. */
-export function mustBePlain(
+export function assertRegularFiles(
   { odd, nameless, closed }: Pick<StoreState, "odd" | "nameless" | "closed">,
   store: string,
   accepted: readonly string[],
 ): void {
   const unreadableAccepted = accepted.includes(MEDIA_UNREADABLE);
-  refuseUnreadable(closed.some, closed.count, { store, unreadableAccepted });
-  if (odd.count + nameless.count === 0 || accepted.includes(MEDIA_ODD)) return;
+  assertNoneUnreadable(closed.some, closed.count, { store, unreadableAccepted });
+  if (odd.count + nameless.count === 0 || accepted.includes(MEDIA_SPECIAL_FILES)) return;
   const holds = [
     ...listed("links or other entries that are not regular files", odd),
     ...listed("entries whose names are not UTF-8, so that they cannot be opened", nameless),
   ];
   throw new MigrationError("media-missing", `the media store ${store} holds ${holds.join("; and ")}`, {
-    hint: `${odd.count === 0 ? "Synapse does not create such names: move them out of the store" : "replace links with the files they point to, and move everything that is not Synapse's out of the store"}, or continue without them: --accept ${MEDIA_ODD}`,
+    hint: `${odd.count === 0 ? "Synapse does not create such names: move them out of the store" : "replace links with the files they point to, and move everything that is not Synapse's out of the store"}, or continue without them: --accept ${MEDIA_SPECIAL_FILES}`,
   });
 }
 
-function listed(what: string, { count, some }: Listed): string[] {
+function listed(what: string, { count, some }: BoundedList): string[] {
   const more = count > 3 ? ` and ${count - 3} more` : "";
   return count === 0 ? [] : [`${what}: ${some.slice(0, 3).join(", ")}${more}`];
 }
 
 /** Throws `homeserver-running`: data written after the dump would be lost. */
-export function mustBeDown(alive: readonly Finding[]): void {
+export function assertDown(alive: readonly Finding[]): void {
   if (alive.length === 0) return;
   const seen = alive.map(({ sentence, evidence = [] }) => [sentence, ...evidence].join(": "));
   throw new MigrationError("homeserver-running", `the homeserver is still running: ${seen.join("; ")}`, {
@@ -106,12 +106,12 @@ export function mustBeDown(alive: readonly Finding[]): void {
  * Checks again when everything is packed: a server that was started in the meantime wrote data that no dump has.
  * Throws `homeserver-running`, `source-changed`.
  */
-export async function mustHaveStayedDown(
+export async function assertStayedDown(
   homeserver: Homeserver,
-  source: Source,
+  source: SourceState,
   system: System,
 ): Promise<void> {
-  mustBeDown(await signsOf(homeserver, source, system));
+  assertDown(await findSourceActivity(homeserver, source, system));
   if ((await markerOf(source.database, system)) === source.marker) return;
   throw new MigrationError(
     "source-changed",
@@ -123,23 +123,23 @@ export async function mustHaveStayedDown(
 }
 
 /** Of the authentication service as well: what it writes after its dump would be lost too. */
-const signsOfAll = async (homeserver: Homeserver, system: System) => [
-  ...(await signsOfLife(homeserver, system)),
+const findServerActivity = async (homeserver: Homeserver, system: System) => [
+  ...(await findActivity(homeserver, system)),
   ...(homeserver.mas ? masProcesses(homeserver.mas, system.machine) : []),
 ];
 
 /** All evidence that the server is running now. */
-export async function signsOf(homeserver: Homeserver, source: Source, system: System): Promise<Finding[]> {
-  return [...(await signsOfAll(homeserver, system)), ...(await usersOf(source.database, system))];
+export async function findSourceActivity(homeserver: Homeserver, source: SourceState, system: System): Promise<Finding[]> {
+  return [...(await findServerActivity(homeserver, system)), ...(await findDatabaseUsers(source.database, system))];
 }
 
 /** The state of the same source after the stop. */
-export async function downNow(
+export async function readSourceWhenDown(
   homeserver: Homeserver,
-  source: Source,
+  source: SourceState,
   kept: Kept,
   system: System,
-): Promise<Source> {
+): Promise<SourceState> {
   const marker = await markerOf(source.database, system);
   return {
     ...source,
@@ -152,7 +152,7 @@ export async function downNow(
 /** The findings about the source, for the report and for a dry run. */
 export function sourceFindings(
   homeserver: Homeserver,
-  { database, media, alive, remarks }: Source,
+  { database, media, alive, remarks }: SourceState,
   rehearsal: boolean,
 ): Finding[] {
   const { serverName, mediaStore } = homeserver;
@@ -160,7 +160,7 @@ export function sourceFindings(
     {
       id: "source-database",
       level: "ok",
-      sentence: `the database of ${serverName} is ${databaseWords(database)}`,
+      sentence: `the database of ${serverName} is ${describeDatabase(database)}`,
     },
     ...remarks,
     {
@@ -185,7 +185,7 @@ export function sourceFindings(
       ? []
       : [
           {
-            id: MEDIA_ODD,
+            id: MEDIA_SPECIAL_FILES,
             level: "warning" as const,
             sentence: `${formatCount(media.odd.count + media.nameless.count)} entries in the media store are not regular files, or have names that are not UTF-8, and were not packed`,
             evidence: [...media.odd.some, ...media.nameless.some].slice(0, 20),

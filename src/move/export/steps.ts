@@ -1,4 +1,4 @@
-import type { Workplace } from "../../bundle/workplace.ts";
+import type { BundleWorkspace } from "../../bundle/workplace.ts";
 import { CONFIG_SECTION, exportConfig } from "../../homeserver/config/artifact.ts";
 import { packConfig, type PackedConfig } from "../../homeserver/config/export.ts";
 import { exportDatabase } from "../../homeserver/database/export.ts";
@@ -8,13 +8,13 @@ import type { Store } from "../../homeserver/database/store.ts";
 import { MAS_CONFIG_ARTIFACT, MAS_SECTION } from "../../homeserver/mas/artifact.ts";
 import { KEY_SECTION, packSigningKey } from "../../homeserver/signing-key/export.ts";
 import type { Step } from "../../journal/step.ts";
-import { type Packing, sharedBySteps, type TimedStep } from "./context.ts";
-import { keptIn, lostStep } from "./lost-servers.ts";
+import { type ExportContext, commonStepOptions, type ExportStep } from "./context.ts";
+import { mediaScopeOf, lostServersStep } from "./lost-servers.ts";
 import { choiceStep, mediaSinceStep, mediaSteps } from "./media-steps.ts";
-import type { Source } from "./source.ts";
+import type { SourceState } from "./source.ts";
 
 /** What is small enough to be held in memory until it is packed. */
-export interface ReadForPacking {
+export interface ConfigToPack {
   readonly packed: PackedConfig;
   /** Sections of the inventory that come with it. */
   readonly sections: Readonly<Record<string, unknown>>;
@@ -23,34 +23,34 @@ export interface ReadForPacking {
 }
 
 /** Reads the configuration and the signing key. Throws `signing-key-missing`, `config-unreadable`, `file-missing`. */
-export async function readForPacking({
+export async function readConfigToPack({
   homeserver,
-  place,
+  workspace,
   system,
-}: Pick<Packing, "homeserver" | "system"> & {
-  readonly place: Pick<Workplace, "inventory">;
-}): Promise<ReadForPacking> {
-  const packed = await packConfig(homeserver, system.files, place.inventory.salt);
+}: Pick<ExportContext, "homeserver" | "system"> & {
+  readonly workspace: Pick<BundleWorkspace, "inventory">;
+}): Promise<ConfigToPack> {
+  const packed = await packConfig(homeserver, system.files, workspace.inventory.salt);
   const sections = {
     [CONFIG_SECTION]: packed.section,
     [KEY_SECTION]: await packSigningKey(homeserver, system.files),
   };
-  const mas = homeserver.mas && (await packConfig(homeserver.mas, system.files, place.inventory.salt));
+  const mas = homeserver.mas && (await packConfig(homeserver.mas, system.files, workspace.inventory.salt));
   return { packed, sections, mas };
 }
 
 /** The steps before the server is stopped, in order. Run each before asking for the next, as with `stepsOnceDown`. */
 export function* stepsBeforeStop(
-  packing: Packing,
-  read: ReadForPacking,
-  source: Source,
+  packing: ExportContext,
+  read: ConfigToPack,
+  source: SourceState,
   serving: boolean,
-): Iterable<TimedStep> {
+): Iterable<ExportStep> {
   // Small and irreplaceable data goes first.
-  yield { step: exportConfig({ ...sharedBySteps(packing), ...read }) };
+  yield { step: exportConfig({ ...commonStepOptions(packing), ...read }) };
   if (read.mas) yield { step: masConfigStep(packing, read.mas) };
   yield { step: choiceStep(packing) };
-  if (packing.media.backup && !packing.media.remote) yield { step: lostStep(packing, source) };
+  if (packing.media.backup && !packing.media.remote) yield { step: lostServersStep(packing, source) };
   // Media files never change: those that exist now are packed while the server still runs.
   if (serving) yield* mediaSteps(packing, source, true);
 }
@@ -59,42 +59,42 @@ export function* stepsBeforeStop(
  * The steps after the server is stopped, in order; in a rehearsal, all the rest. `source` is its current state. Run each
  * before asking for the next: a later step may depend on the journal entry of an earlier one.
  */
-export function* stepsOnceDown(packing: Packing, source: Source, served: boolean): Iterable<TimedStep> {
+export function* stepsAfterStop(packing: ExportContext, source: SourceState, served: boolean): Iterable<ExportStep> {
   // First, because the homeserver then knows everything in it. In the other order a session could be missing.
   const { mas } = source.database;
-  if (mas) yield { step: dumpStep(packing, source, mas, "mas"), piece: "database" };
-  yield { step: databaseStep(packing, source), piece: "database" };
+  if (mas) yield { step: dumpStep(packing, source, mas, "mas"), stage: "database" };
+  yield { step: databaseStep(packing, source), stage: "database" };
   // State groups are written before the events that use them, so a later dump of a running server has all of them.
   const state = source.database.engine === "postgres" ? source.database.state : undefined;
-  if (state) yield { step: dumpStep(packing, source, state, "state"), piece: "database" };
+  if (state) yield { step: dumpStep(packing, source, state, "state"), stage: "database" };
   // After the database, so that every upload in the dump already has its file.
-  const piece = packing.place.inventory.rehearsal ? {} : ({ piece: "media" } as const);
+  const piece = packing.workspace.inventory.rehearsal ? {} : ({ piece: "media" } as const);
   if (!served) for (const step of mediaSteps(packing, source, false)) yield { ...step, ...piece };
-  yield { ...mediaSinceStep(packing, source), piece: "media" };
+  yield { ...mediaSinceStep(packing, source), stage: "media" };
 }
 
-function databaseStep(packing: Packing, { database, marker }: Pick<Source, "database" | "marker">): Step {
-  const shared = { ...sharedBySteps(packing), ...packing.system, marker, kept: keptIn(packing) };
+function databaseStep(packing: ExportContext, { database, marker }: Pick<SourceState, "database" | "marker">): Step {
+  const shared = { ...commonStepOptions(packing), ...packing.system, marker, kept: mediaScopeOf(packing) };
   return database.engine === "sqlite"
     ? exportSqlite({ ...shared, path: database.path })
     : dumpStep(packing, { marker }, database, "main");
 }
 
 const dumpStep = (
-  packing: Packing,
-  { marker }: Pick<Source, "marker">,
+  packing: ExportContext,
+  { marker }: Pick<SourceState, "marker">,
   one: PostgresSource,
   store: Store,
 ): Step =>
   exportDatabase({
-    ...{ ...sharedBySteps(packing), ...packing.system, marker, ...one, store, format: packing.dumpFormat },
+    ...{ ...commonStepOptions(packing), ...packing.system, marker, ...one, store, format: packing.dumpFormat },
     progress: packing.progress,
-    ...(store === "main" ? { kept: keptIn(packing) } : {}),
+    ...(store === "main" ? { kept: mediaScopeOf(packing) } : {}),
   });
 
-const masConfigStep = (packing: Packing, packed: PackedConfig): Step =>
+const masConfigStep = (packing: ExportContext, packed: PackedConfig): Step =>
   exportConfig({
-    ...{ ...sharedBySteps(packing), packed, sections: { [MAS_SECTION]: packed.section } },
+    ...{ ...commonStepOptions(packing), packed, sections: { [MAS_SECTION]: packed.section } },
     as: {
       ...{ step: "export/config-mas", artifact: MAS_CONFIG_ARTIFACT },
       label: "authentication service's configuration",

@@ -1,16 +1,16 @@
 import { MigrationError } from "../../errors.ts";
 import { postgresOf } from "../../homeserver/database/source.ts";
 import { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { type GivenKeeper, type Keeper, keeperOf } from "../../homeserver/service/keeper.ts";
+import { type SupervisorOptions, type Supervisor, findSupervisor } from "../../homeserver/service/keeper.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { asList, nobodyToAsk, SAY_YES } from "../confirm.ts";
-import { type Databases, intentions } from "../old-server/stop-and-fence.ts";
+import { bulletList, consentRequired, CONSENT_HINT } from "../confirm.ts";
+import { type Databases, describeStopAndFence } from "../old-server/stop-and-fence.ts";
 import type { ExportSource } from "./find-source.ts";
-import { mustBeDown, type Source } from "./source.ts";
+import { assertDown, type SourceState } from "./source.ts";
 
-export interface GivenStop extends GivenKeeper {
+export interface GivenStop extends SupervisorOptions {
   readonly alreadyStopped: boolean;
   /** False leaves the host and the database unchanged. */
   readonly fence: boolean;
@@ -21,7 +21,7 @@ export interface GivenStop extends GivenKeeper {
 
 /** What will be done to the old server. */
 export interface StopPlan {
-  readonly keeper: Keeper;
+  readonly supervisor: Supervisor;
   readonly record: FenceRecord;
   readonly databases: Databases;
   readonly alive: boolean;
@@ -37,31 +37,31 @@ export interface StopPlan {
 export async function planStop(
   given: GivenStop,
   { homeserver, launch, launches, source: config }: ExportSource,
-  source: Source,
+  source: SourceState,
   folder: string,
   system: System,
 ): Promise<StopPlan> {
   const { files, machine, terminal } = system;
   const alive = source.alive.length > 0;
-  if (given.alreadyStopped) mustBeDown(source.alive);
-  const found = await keeperOf(given, homeserver, { launch, launches }, system);
-  const made = { subject: homeserver.serverName, source: config, keeper: found };
+  if (given.alreadyStopped) assertDown(source.alive);
+  const found = await findSupervisor(given, homeserver, { launch, launches }, system);
+  const made = { subject: homeserver.serverName, source: config, supervisor: found };
   const record = await FenceRecord.open(folder, made, files, machine);
   // What an earlier run has fenced may no longer be found: a masked unit is not recognized.
-  const keeper = found.kind === "commands" ? found : record.keeper;
+  const supervisor = found.kind === "commands" ? found : record.supervisor;
   const mustAsk = alive && !given.dryRun && !terminal.interactive;
-  if (mustAsk && keeper.kind === "person") mustBeDown(source.alive);
+  if (mustAsk && supervisor.kind === "person") assertDown(source.alive);
   const databases = databasesOf(source);
-  const plan = { keeper, record, databases, alive, noFence: !given.fence };
+  const plan = { supervisor, record, databases, alive, noFence: !given.fence };
   const lines = [
-    ...intentions({ homeserver, ...plan }),
+    ...describeStopAndFence({ homeserver, ...plan }),
     `its database, ${formatBytes(source.database.size)}, and the media added since are packed into ${folder}, and the bundle is sealed`,
   ];
-  if (mustAsk && !given.yes) throw nobodyToAsk(lines.join("; "), SAY_YES);
+  if (mustAsk && !given.yes) throw consentRequired(lines.join("; "), CONSENT_HINT);
   return { ...plan, lines };
 }
 
-const databasesOf = ({ database }: Source): Databases => ({
+const databasesOf = ({ database }: SourceState): Databases => ({
   postgres: postgresOf(database),
   files: database.engine === "sqlite" ? [database.path] : [],
 });
@@ -70,7 +70,7 @@ const databasesOf = ({ database }: Source): Databases => ({
  * Asks once, or only announces what will happen when --yes was given. Throws `homeserver-running` when the answer is no:
  * then nothing was changed.
  */
-export async function mustAgree(
+export async function confirmStop(
   { alive, lines }: StopPlan,
   { yes }: Pick<GivenStop, "yes">,
   expected: string | undefined,
@@ -83,7 +83,7 @@ export async function mustAgree(
     for (const line of all) progress.note(`now: ${line}`);
     return;
   }
-  const question = `The outage starts now and lasts until the new server is open:${asList(all)}\nUntil then, synlift rollback undoes everything. Continue?`;
+  const question = `The outage starts now and lasts until the new server is open:${bulletList(all)}\nUntil then, synlift rollback undoes everything. Continue?`;
   if (await terminal.confirm(question)) return;
   throw new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
     hint: "it keeps running, and nothing was changed; what is packed is kept: run the same command again later",

@@ -1,21 +1,21 @@
 import { type ErrorCode, MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 
-const UNWRITABLE: ReadonlySet<ErrorCode> = new Set(["disk-full", "file-failed"]);
+const TOLERATED: ReadonlySet<ErrorCode> = new Set(["disk-full", "file-failed"]);
 
 /**
  * Writes that may fail without ending the run: it must be possible to start a server again whose disk is full, although
  * that cannot be recorded.
  */
-export class Unwritten {
+export class BestEffort {
   #why: MigrationError | undefined;
 
   /** Undefined when it could not be written; throws every other failure. */
-  async unless<T>(write: () => Promise<T>): Promise<T | undefined> {
+  async attempt<T>(write: () => Promise<T>): Promise<T | undefined> {
     try {
       return await write();
     } catch (error) {
-      if (!(error instanceof MigrationError) || !UNWRITABLE.has(error.code)) throw error;
+      if (!(error instanceof MigrationError) || !TOLERATED.has(error.code)) throw error;
       this.#why ??= error;
       return undefined;
     }

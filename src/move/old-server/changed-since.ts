@@ -2,11 +2,11 @@ import { MigrationError } from "../../errors.ts";
 import { connect } from "../../homeserver/database/address.ts";
 import { databaseMarker, masMarker } from "../../homeserver/database/count.ts";
 import { fileMarker } from "../../homeserver/database/file-state.ts";
-import { type Look, openForLooking, openState } from "../../homeserver/database/look.ts";
+import { type OpenDatabase, openReadOnly, openStateReadOnly } from "../../homeserver/database/look.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { signsOfLife } from "../../homeserver/service/inspect.ts";
+import { findActivity } from "../../homeserver/service/inspect.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 
@@ -14,14 +14,14 @@ import type { System } from "../../system/system.ts";
  * Whether the old server has run or written since it was fenced: then the bundle, or the restored server, is out of date.
  * Changes nothing.
  */
-export async function movedOn(record: FenceRecord, sent: boolean, system: System): Promise<Finding[]> {
+export async function changedSinceFenced(record: FenceRecord, sent: boolean, system: System): Promise<Finding[]> {
   const again = sent
     ? "drop the new database, and run the same restore again on the new host"
     : "run the same export again";
-  if (record.standing.length === 0) return [];
+  if (record.activeChanges.length === 0) return [];
   try {
     const homeserver = await readHomeserver({ ...record.source, signal: system.signal }, system.files);
-    const alive = await signsOfLife(homeserver, system);
+    const alive = await findActivity(homeserver, system);
     if (alive.length > 0) {
       return [
         {
@@ -61,8 +61,8 @@ async function markerNow(homeserver: Homeserver, system: System): Promise<string
   const { database, mas } = homeserver;
   const looks = [];
   const isFile = database.kind === "sqlite";
-  if (!isFile) looks.push(await openForLooking(homeserver, false, system));
-  looks.push(await openState(homeserver, false, system));
+  if (!isFile) looks.push(await openReadOnly(homeserver, false, system));
+  looks.push(await openStateReadOnly(homeserver, false, system));
   const markers = isFile ? [await fileMarker(database.path, system.files)] : [];
   for (const look of looks) if (look) markers.push(await markerOf(look, databaseMarker));
   if (mas) markers.push(await markerOf(await connect(mas.address, system, homeserver.mediaStore), masMarker));
@@ -70,29 +70,29 @@ async function markerNow(homeserver: Homeserver, system: System): Promise<string
   return markers.join("+");
 }
 
-const markerOf = ({ session }: Pick<Look, "session">, marker: typeof databaseMarker) =>
+const markerOf = ({ session }: Pick<OpenDatabase, "session">, marker: typeof databaseMarker) =>
   marker(session).finally(() => session.close());
 
 /** The changes to the old host that are in effect, for `status`. */
 export function fenceFindings(record: FenceRecord | undefined): Finding[] {
   if (record === undefined) return [];
-  const { standing, subject, holds } = record;
-  if (standing.length === 0) {
+  const { activeChanges, subject, preventsStart } = record;
+  if (activeChanges.length === 0) {
     const sentence =
-      record.givenUp === undefined
+      record.rolledBackAt === undefined
         ? "this export has changed nothing on this host"
         : "all changes on this host were undone";
     return [{ id: "fence", level: "note", sentence }];
   }
-  const evidence = standing.map(
-    ({ kind, name, made }) => `${WORDS[kind]}: ${name}, ${made === null ? "begun" : `since ${made}`}`,
+  const evidence = activeChanges.map(
+    ({ kind, name, made }) => `${CHANGE_TEXT[kind]}: ${name}, ${made === null ? "begun" : `since ${made}`}`,
   );
-  if (standing.some(({ made }) => made === null)) {
+  if (activeChanges.some(({ made }) => made === null)) {
     return [
       {
         id: "fence",
         level: "warning",
-        sentence: holds
+        sentence: preventsStart
           ? `${subject} is fenced on this host, but the fence is not complete`
           : `${subject} may still be running on this host; it is not fenced yet`,
         evidence,
@@ -100,13 +100,13 @@ export function fenceFindings(record: FenceRecord | undefined): Finding[] {
       },
     ];
   }
-  const words = holds
+  const words = preventsStart
     ? "is fenced on this host; synlift rollback lifts the fence"
     : "was stopped on this host, but is not fenced: it can be started again";
-  return [{ id: "fence", level: holds ? "ok" : "note", sentence: `${subject} ${words}`, evidence }];
+  return [{ id: "fence", level: preventsStart ? "ok" : "note", sentence: `${subject} ${words}`, evidence }];
 }
 
-const WORDS: Readonly<Record<FenceRecord["standing"][number]["kind"], string>> = {
+const CHANGE_TEXT: Readonly<Record<FenceRecord["activeChanges"][number]["kind"], string>> = {
   "unit-enabled": "unit disabled",
   "unit-running": "unit stopped",
   "unit-masked": "unit masked",

@@ -7,7 +7,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 
 /** What an export, or the sending side of a direct transfer, has left in its folder. */
-export interface Begun {
+export interface ExportState {
   /** Undefined when it is missing or cannot be read: the fence can be lifted without it. */
   readonly journal: Journal | undefined;
   /** Undefined when nothing was ever changed on this host. */
@@ -17,10 +17,10 @@ export interface Begun {
 }
 
 /** Throws `bundle-unfinished` when no export was started there, `bundle-damaged` when its files cannot be read. */
-export async function readBegun(
+export async function readExportState(
   folder: string,
   { files, machine }: Pick<System, "files" | "machine">,
-): Promise<Begun> {
+): Promise<ExportState> {
   const record = await FenceRecord.read(folder, files, machine);
   const path = join(folder, JOURNAL);
   try {
@@ -28,15 +28,15 @@ export async function readBegun(
     if (journal) return { journal, record, findings: [] };
   } catch (error) {
     if (!(error instanceof MigrationError) || !record) throw error;
-    return { journal: undefined, record, findings: [unread(error.message)] };
+    return { journal: undefined, record, findings: [journalUnreadable(error.message)] };
   }
-  if (record) return { journal: undefined, record, findings: [unread(`${path} does not exist`)] };
+  if (record) return { journal: undefined, record, findings: [journalUnreadable(`${path} does not exist`)] };
   throw new MigrationError("bundle-unfinished", `no export was started in ${folder}`, {
     hint: "name the folder given to export with --out, on the host where that ran",
   });
 }
 
-const unread = (why: string): Finding => ({
+const journalUnreadable = (why: string): Finding => ({
   id: "journal-unread",
   level: "warning",
   sentence: `${why}: the progress of the export is unknown`,

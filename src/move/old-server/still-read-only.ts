@@ -5,18 +5,18 @@ import { STORES } from "../../homeserver/database/store.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import type { Finding } from "../../report/finding.ts";
-import { type PostgresAddress, sqlName } from "../../system/postgres/postgres.ts";
-import { shellWord } from "../../system/shell-word.ts";
+import { type PostgresAddress, quoteIdentifier } from "../../system/postgres/postgres.ts";
+import { quoteShellWord } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
 
 /** Instructions that make a role writable again without the fence record. */
-export const openRoleWords = ({ role, database }: Pick<RoleState, "role" | "database">) =>
-  `in psql on ${database}: SET default_transaction_read_only = off; ALTER ROLE ${sqlName(role)} IN DATABASE ${sqlName(database)} RESET default_transaction_read_only;`;
+export const makeRoleWritableText = ({ role, database }: Pick<RoleState, "role" | "database">) =>
+  `in psql on ${database}: SET default_transaction_read_only = off; ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)} RESET default_transaction_read_only;`;
 
-export const openFileWords = (path: string) => `chmod u+w ${shellWord(path)}`;
+export const makeFileWritableCommand = (path: string) => `chmod u+w ${quoteShellWord(path)}`;
 
 /** For an export that finds a role or file read-only that it did not change: it cannot undo that. */
-export const closedBefore = (what: string, command: string): Finding => ({
+export const alreadyReadOnly = (what: string, command: string): Finding => ({
   id: "fence-older",
   level: "warning",
   sentence: `${what} was already read-only before this export: rollback of this folder does not change that`,
@@ -27,7 +27,7 @@ export const closedBefore = (what: string, command: string): Finding => ({
  * What is still read-only although this record did not make it so, each with the command that makes it writable. What
  * cannot be checked is left out: starting the server will show it.
  */
-export async function stillClosed(
+export async function findReadOnly(
   homeserver: Homeserver,
   record: Pick<FenceRecord, "find">,
   system: System,
@@ -39,12 +39,12 @@ export async function stillClosed(
     if (!address) continue;
     const state = await lookAt(address, homeserver, system);
     if (state?.before !== "on" || record.find("role-writes", roleName(state, store))) continue;
-    closed.push(`the database role ${state.role} is read-only; ${openRoleWords(state)}`);
+    closed.push(`the database role ${state.role} is read-only; ${makeRoleWritableText(state)}`);
   }
   if (database.kind === "sqlite") {
-    const found = await system.files.follow(database.path);
+    const found = await system.files.stat(database.path);
     if (found && (found.mode & 0o222) === 0 && !record.find("file-writes", database.path))
-      closed.push(`${database.path} is read-only; ${openFileWords(database.path)}`);
+      closed.push(`${database.path} is read-only; ${makeFileWritableCommand(database.path)}`);
   }
   return closed;
 }

@@ -1,16 +1,16 @@
 import { MigrationError } from "../../errors.ts";
-import { closeFile, closeRole, roleName, roleState } from "../../homeserver/database/fence.ts";
-import { type Store, storeWords } from "../../homeserver/database/store.ts";
+import { makeFileReadOnly, makeRoleReadOnly, roleName, roleState } from "../../homeserver/database/fence.ts";
+import { type Store, describeStore } from "../../homeserver/database/store.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { fenceQuietly, fenceStep, fenceStopped } from "../../homeserver/service/fence/host.ts";
+import { fenceBeforeStop, fenceStep, fenceAfterStop } from "../../homeserver/service/fence/host.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { type Keeper, stopWords } from "../../homeserver/service/keeper.ts";
+import { type Supervisor, describeStop } from "../../homeserver/service/keeper.ts";
 import { stopServer, waitUntilDown } from "../../homeserver/service/stop.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { closedBefore, openFileWords, openRoleWords } from "./still-read-only.ts";
+import { alreadyReadOnly, makeFileWritableCommand, makeRoleWritableText } from "./still-read-only.ts";
 
 /** The databases of a homeserver that will be made read-only. */
 export interface Databases {
@@ -22,15 +22,15 @@ export interface Databases {
 /** Records the outage. */
 export interface OutageClock {
   /** The server is about to be stopped; or, by a run before this one, it was. */
-  outageBegins(): Promise<void>;
+  recordOutageStart(): Promise<void>;
   /** The stop failed: the server still answers. */
-  outageSpared(): Promise<void>;
+  cancelOutage(): Promise<void>;
 }
 
-export interface TakeDown {
+export interface StopAndFenceRequest {
   readonly homeserver: Homeserver;
   /** How to stop it; the record has how to start it again. */
-  readonly keeper: Keeper;
+  readonly supervisor: Supervisor;
   readonly record: FenceRecord;
   readonly databases: Databases;
   /** Whether it is running. */
@@ -49,22 +49,22 @@ export interface TakeDown {
  * undo before it is made. May be repeated after an interruption: it continues.
  * Throws `fence-failed`, `homeserver-running`.
  */
-export async function takeDown(from: TakeDown, system: System, progress: Progress): Promise<Finding[]> {
-  const { keeper, record, alive, noFence } = from;
+export async function stopAndFence(from: StopAndFenceRequest, system: System, progress: Progress): Promise<Finding[]> {
+  const { supervisor, record, alive, noFence } = from;
   const fencing = { record, accepted: from.accepted, ...system };
   const findings: Finding[] = [];
-  if (!noFence) findings.push(...(await fenceQuietly(fencing)));
-  if (alive) await from.clock.outageBegins();
+  if (!noFence) findings.push(...(await fenceBeforeStop(fencing)));
+  if (alive) await from.clock.recordOutageStart();
   try {
     // A unit or container that does not answer may be restarting.
-    if (alive || keeper.kind === "units" || keeper.kind === "containers")
-      await stopServer({ keeper, record, ...system });
-    if (!noFence) findings.push(...(await fenceStopped(fencing)));
-    const person = keeper.kind === "person" && system.terminal.interactive;
+    if (alive || supervisor.kind === "units" || supervisor.kind === "containers")
+      await stopServer({ supervisor, record, ...system });
+    if (!noFence) findings.push(...(await fenceAfterStop(fencing)));
+    const person = supervisor.kind === "person" && system.terminal.interactive;
     await waitUntilDown(from.look, { person, ...system, progress });
   } catch (error) {
     if (error instanceof MigrationError && (await from.look()).some(isAnswer))
-      await from.clock.outageSpared();
+      await from.clock.cancelOutage();
     throw error;
   }
   if (!noFence) findings.push(...(await fenceDatabases(from, system)));
@@ -73,13 +73,13 @@ export async function takeDown(from: TakeDown, system: System, progress: Progres
 
 const isAnswer = ({ id }: Finding) => id === "homeserver-answers";
 
-async function fenceDatabases(from: TakeDown, { postgres, files }: System): Promise<Finding[]> {
+async function fenceDatabases(from: StopAndFenceRequest, { postgres, files }: System): Promise<Finding[]> {
   const { databases, record } = from;
   const findings: Finding[] = [];
   for (const { address, store } of databases.postgres) {
     const step = fenceStep(
       "fence-database",
-      `${storeWords(store)} cannot be made read-only`,
+      `${describeStore(store)} cannot be made read-only`,
       from,
       async () => {
         const session = await postgres.connect(address);
@@ -88,11 +88,11 @@ async function fenceDatabases(from: TakeDown, { postgres, files }: System): Prom
           const name = roleName(state, store);
           if (state.isSuperuser) findings.push(superuser(state.role));
           if (state.before === "on" && !record.find("role-writes", name)) {
-            findings.push(closedBefore(`the database role ${state.role}`, openRoleWords(state)));
+            findings.push(alreadyReadOnly(`the database role ${state.role}`, makeRoleWritableText(state)));
             return;
           }
-          await record.make({ kind: "role-writes", name, before: state.before }, () =>
-            closeRole(session, state),
+          await record.apply({ kind: "role-writes", name, before: state.before }, () =>
+            makeRoleReadOnly(session, state),
           );
         } finally {
           await session.close();
@@ -103,14 +103,14 @@ async function fenceDatabases(from: TakeDown, { postgres, files }: System): Prom
   }
   for (const path of databases.files) {
     const step = fenceStep("fence-database", `${path} cannot be made read-only`, from, async () => {
-      const found = await files.follow(path);
+      const found = await files.stat(path);
       if (!found) return;
       if ((found.mode & 0o222) === 0 && !record.find("file-writes", path)) {
-        findings.push(closedBefore(path, openFileWords(path)));
+        findings.push(alreadyReadOnly(path, makeFileWritableCommand(path)));
         return;
       }
-      await record.make({ kind: "file-writes", name: path, before: found.mode.toString(8) }, () =>
-        closeFile(path, files),
+      await record.apply({ kind: "file-writes", name: path, before: found.mode.toString(8) }, () =>
+        makeFileReadOnly(path, files),
       );
     });
     findings.push(...(await step));
@@ -126,23 +126,23 @@ const superuser = (role: string): Finding => ({
 });
 
 /** Everything that will happen, in words, a line each. */
-export function intentions({
+export function describeStopAndFence({
   homeserver,
-  keeper,
+  supervisor,
   databases,
   alive,
   noFence,
-}: Pick<TakeDown, "homeserver" | "keeper" | "databases" | "alive" | "noFence">): string[] {
-  const lines = alive ? [`${homeserver.serverName} is stopped with ${stopWords(keeper)}`] : [];
-  if (alive && keeper.kind === "commands" && keeper.start === null)
+}: Pick<StopAndFenceRequest, "homeserver" | "supervisor" | "databases" | "alive" | "noFence">): string[] {
+  const lines = alive ? [`${homeserver.serverName} is stopped with ${describeStop(supervisor)}`] : [];
+  if (alive && supervisor.kind === "commands" && supervisor.start === null)
     lines.push("synlift rollback cannot start it again without --start-command");
   if (noFence) return [...lines, "it is not fenced and can be started again (--no-fence)"];
-  if (keeper.kind === "units") lines.push(`disabled and masked: ${keeper.units.join(", ")}`);
-  if (keeper.kind === "containers")
-    lines.push(`restart policy removed in ${keeper.engine}: ${keeper.containers.join(", ")}`);
+  if (supervisor.kind === "units") lines.push(`disabled and masked: ${supervisor.units.join(", ")}`);
+  if (supervisor.kind === "containers")
+    lines.push(`restart policy removed in ${supervisor.engine}: ${supervisor.containers.join(", ")}`);
   for (const { address, store } of databases.postgres) {
     const role = address.parameters["user"] ?? "of the server";
-    lines.push(`the database role ${role} becomes read-only for ${storeWords(store)}`);
+    lines.push(`the database role ${role} becomes read-only for ${describeStore(store)}`);
   }
   for (const path of databases.files) lines.push(`${path} becomes read-only`);
   return lines;

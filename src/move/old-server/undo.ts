@@ -1,27 +1,27 @@
 import { MigrationError } from "../../errors.ts";
 import { addressOfStore, connect, databaseAddress } from "../../homeserver/database/address.ts";
-import { reopenFile, reopenRole, roleNamed } from "../../homeserver/database/fence.ts";
+import { restoreFileMode, restoreRoleDefault, parseRoleName } from "../../homeserver/database/fence.ts";
 import type { Store } from "../../homeserver/database/store.ts";
 import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
 import type { Change, FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { signsOfLife } from "../../homeserver/service/inspect.ts";
+import { findActivity } from "../../homeserver/service/inspect.ts";
 import { waitUntilUp } from "../../homeserver/service/start.ts";
-import { starts, undoOnHost, undoWords } from "../../homeserver/service/undo.ts";
+import { startsServer, undoOnHost, describeUndo } from "../../homeserver/service/undo.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { Unwritten } from "./best-effort.ts";
-import { openRoleWords, stillClosed } from "./still-read-only.ts";
+import { BestEffort } from "./best-effort.ts";
+import { makeRoleWritableText, findReadOnly } from "./still-read-only.ts";
 
-export interface PutBack {
+export interface UndoRequest {
   readonly record: FenceRecord;
   /** Undefined when its configuration cannot be read: changes that need it cannot be undone, the others can. */
   readonly homeserver: Homeserver | undefined;
   /** Ids of changes that the person undoes manually where that fails here. */
   readonly accepted: readonly string[];
   /** Collects what could not be recorded. */
-  readonly unwritten: Unwritten;
+  readonly unwritten: BestEffort;
   /** The command that starts it, instead of the recorded one. */
   readonly startCommand?: string | undefined;
   /** Address at which to check the started server; otherwise its first unencrypted listener. */
@@ -29,19 +29,19 @@ export interface PutBack {
 }
 
 /** Milliseconds that a server may take to start. */
-const PATIENCE = 120_000;
+const START_TIMEOUT_MS = 120_000;
 
 /** The changes in the order in which they are undone: the latest first, and the start of the server last. */
-export function undos({ standing }: Pick<FenceRecord, "standing">): Change[] {
-  const reversed = standing.toReversed();
-  return [...reversed.filter((change) => !starts(change)), ...reversed.filter(starts)];
+export function undoOrder({ activeChanges }: Pick<FenceRecord, "activeChanges">): Change[] {
+  const reversed = activeChanges.toReversed();
+  return [...reversed.filter((change) => !startsServer(change)), ...reversed.filter(startsServer)];
 }
 
-export interface WentBack {
+export interface UndoResult {
   /** What the person still has to do, a line each. */
-  readonly left: readonly string[];
+  readonly leftToDo: readonly string[];
   /** The server could not run or write in this state, so it was not started. */
-  readonly closed: boolean;
+  readonly readOnly: boolean;
   /** Whether it was started, or runs already. */
   readonly started: boolean;
   /** What could not be undone and was not accepted; everything else was done. */
@@ -51,7 +51,7 @@ export interface WentBack {
 interface Failed {
   readonly id: string;
   /** Whether the server cannot run without undoing it. */
-  readonly keeps: boolean;
+  readonly preventsStart: boolean;
   readonly isStart: boolean;
   readonly sentence: string;
   readonly cause: MigrationError;
@@ -62,19 +62,19 @@ interface Failed {
  * the others; the server is not started while it could not run. May be repeated after an interruption. Throws only
  * unforeseen errors: `failure` has `fence-failed` or `start-failed`.
  */
-export async function putBack(from: PutBack, system: System, progress: Progress): Promise<WentBack> {
+export async function undoAndStart(from: UndoRequest, system: System, progress: Progress): Promise<UndoResult> {
   const { record, homeserver, startCommand } = from;
-  const list = undos(record);
+  const list = undoOrder(record);
   const left: string[] = [];
   const failed: Failed[] = [];
-  const back = (change: Change) => takeBack(change, from, { left, failed }, system, progress);
-  for (const change of list.filter((one) => !starts(one))) await back(change);
-  const closed = homeserver ? await stillClosed(homeserver, record, system) : [];
+  const back = (change: Change) => undoOrReport(change, from, { left, failed }, system, progress);
+  for (const change of list.filter((one) => !startsServer(one))) await back(change);
+  const closed = homeserver ? await findReadOnly(homeserver, record, system) : [];
   left.push(...closed);
-  const isKept = closed.length > 0 || failed.some(({ keeps }) => keeps);
+  const isKept = closed.length > 0 || failed.some(({ preventsStart }) => preventsStart);
   let started = false;
-  for (const change of list.filter(starts)) {
-    const words = undoWords(change, record.keeper, startCommand);
+  for (const change of list.filter(startsServer)) {
+    const words = describeUndo(change, record.supervisor, startCommand);
     // Started now, it could not write to its database.
     if (isKept) left.push(`then run the same rollback again: ${words}`);
     else if (await back(change)) started = true;
@@ -84,28 +84,28 @@ export async function putBack(from: PutBack, system: System, progress: Progress)
   const url = from.url ?? homeserver?.listeners.flatMap(urlsOf)[0];
   if (started && url !== undefined)
     await attempt(
-      () => waitUntilUp(url, PATIENCE, system),
-      (cause) => failed.push({ id: "start", keeps: false, isStart: true, sentence: cause.message, cause }),
+      () => waitUntilUp(url, START_TIMEOUT_MS, system),
+      (cause) => failed.push({ id: "start", preventsStart: false, isStart: true, sentence: cause.message, cause }),
     );
   const failure = failed.length === 0 ? undefined : failureOf(failed);
-  return { left, closed: isKept, started: started && !failed.some(({ isStart }) => isStart), failure };
+  return { leftToDo: left, readOnly: isKept, started: started && !failed.some(({ isStart }) => isStart), failure };
 }
 
 /** Whether the change is undone, with nothing left to do manually. */
-async function takeBack(
+async function undoOrReport(
   change: Change,
-  from: PutBack,
+  from: UndoRequest,
   { left, failed }: { left: string[]; failed: Failed[] },
   system: System,
   progress: Progress,
 ): Promise<boolean> {
   const { record, startCommand, unwritten } = from;
-  const words = undoWords(change, record.keeper, startCommand);
+  const words = describeUndo(change, record.supervisor, startCommand);
   // A start command from the options is not in the record.
   const written = async () => {
-    if (change !== START) await unwritten.unless(() => record.undone(change));
+    if (change !== START) await unwritten.attempt(() => record.undone(change));
   };
-  const { id, keeps } = UNDOING[change.kind];
+  const { id, keeps } = UNDO_RULES[change.kind];
   // A server must not be started twice: the stop may have failed, or an earlier undo may not have been recorded.
   const runs = change.kind === "running" && (await answers(from, system));
   const done = await attempt(
@@ -115,7 +115,7 @@ async function takeBack(
       if (from.accepted.includes(id)) {
         left.push(sentence);
         await written();
-      } else failed.push({ id, keeps, isStart: starts(change), sentence, cause });
+      } else failed.push({ id, preventsStart: keeps, isStart: startsServer(change), sentence, cause });
     },
   );
   if (done === undefined) return false;
@@ -140,7 +140,7 @@ async function attempt<T>(
 }
 
 /** The id with which a failed undo is accepted, as for the fence, and whether the server cannot run without it. */
-const UNDOING: Readonly<Record<Change["kind"], { readonly id: string; readonly keeps: boolean }>> = {
+const UNDO_RULES: Readonly<Record<Change["kind"], { readonly id: string; readonly keeps: boolean }>> = {
   "unit-enabled": { id: "fence-disable", keeps: false },
   "restart-policy": { id: "fence-policy", keeps: false },
   "unit-masked": { id: "fence-mask", keeps: true },
@@ -167,9 +167,9 @@ function failureOf(failed: readonly Failed[]): MigrationError {
   );
 }
 
-const answers = async ({ homeserver }: PutBack, system: System) =>
+const answers = async ({ homeserver }: UndoRequest, system: System) =>
   homeserver !== undefined &&
-  (await signsOfLife(homeserver, system)).some(({ id }) => id === "homeserver-answers");
+  (await findActivity(homeserver, system)).some(({ id }) => id === "homeserver-answers");
 
 /** A start with --start-command, where the record has none. */
 const START: Change = {
@@ -183,30 +183,30 @@ const addressFor = (store: Store, homeserver: Homeserver): PostgresAddress =>
 
 async function undoOne(
   change: Change,
-  { record, homeserver, startCommand }: PutBack,
+  { record, homeserver, startCommand }: UndoRequest,
   system: System,
 ): Promise<boolean> {
   const { kind, name, before } = change;
-  if (kind === "file-writes") await reopenFile(name, before!, system.files);
+  if (kind === "file-writes") await restoreFileMode(name, before!, system.files);
   else if (kind === "role-writes") {
-    const { role, database, store } = roleNamed(name);
+    const { role, database, store } = parseRoleName(name);
     if (!homeserver)
       throw new MigrationError(
         "config-unreadable",
-        `the database's address is in the configuration, which cannot be read; do this manually: ${openRoleWords({ role, database })}`,
+        `the database's address is in the configuration, which cannot be read; do this manually: ${makeRoleWritableText({ role, database })}`,
       );
     const { session } = await connect(addressFor(store, homeserver), system, homeserver.mediaStore);
     try {
-      await reopenRole(session, { role, database, before });
+      await restoreRoleDefault(session, { role, database, before });
     } finally {
       await session.close();
     }
-  } else return undoOnHost(change, record.keeper, startCommand, system);
+  } else return undoOnHost(change, record.supervisor, startCommand, system);
   return true;
 }
 
 /** The warning when the old server's configuration cannot be read. */
-export const configUnread = (subject: string, error: MigrationError): Finding => ({
+export const configUnreadable = (subject: string, error: MigrationError): Finding => ({
   id: "config-unread",
   level: "warning",
   sentence: `the configuration of ${subject} cannot be read: ${error.message}`,

@@ -18,7 +18,7 @@ import type { RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
 import { hostGates } from "./host-gates.ts";
 
-export interface Restored {
+export interface RestoredServer {
   readonly inventory: Inventory;
   /** Read from the restored configuration. */
   readonly homeserver: Homeserver;
@@ -28,8 +28,8 @@ export interface Restored {
 }
 
 /** Every gate, against what was counted at the source. Changes nothing. */
-export async function gates(
-  { inventory, homeserver, record, installed }: Restored,
+export async function runGates(
+  { inventory, homeserver, record, installed }: RestoredServer,
   system: System,
   progress: Progress,
 ): Promise<Finding[]> {
@@ -38,7 +38,7 @@ export async function gates(
     ...verifyConfig(config, homeserver, inventory.salt),
     ...(await verifySigningKey(key, homeserver, system.files)),
     await verifyNoStray(record, system.files),
-    sameStore(homeserver, record.mediaStore),
+    mediaStoreFinding(homeserver, record.mediaStore),
     ...(await hostGates(
       { homeserver, record, packed: config.files, installed, compatVersion: database.compatVersion },
       system,
@@ -111,7 +111,7 @@ const CHANGED_BY_A_START = new Set([
 ]);
 
 /** A server that was started once after every gate had passed has written since: such differences become notes. */
-export function excuseStart(findings: readonly Finding[], { started }: RestoreRecord): Finding[] {
+export function acceptStartChanges(findings: readonly Finding[], { started }: RestoreRecord): Finding[] {
   return findings.map((finding) =>
     started !== null && finding.level === "blocker" && CHANGED_BY_A_START.has(finding.id)
       ? {
@@ -145,7 +145,7 @@ export function acceptFindings(findings: readonly Finding[], accepted: readonly 
 }
 
 /** The error to report when a gate fails; undefined when all pass. */
-export function mustPass(findings: readonly Finding[]): MigrationError | undefined {
+export function gateFailure(findings: readonly Finding[]): MigrationError | undefined {
   const failed = findings.filter(({ level }) => level === "blocker").map(({ id }) => id);
   if (failed.length === 0) return undefined;
   return new MigrationError("gate-failed", `the new server stays fenced: ${failed.join(", ")}`, {
@@ -153,7 +153,7 @@ export function mustPass(findings: readonly Finding[]): MigrationError | undefin
   });
 }
 
-function sameStore(homeserver: Homeserver, mediaStore: string): Finding {
+function mediaStoreFinding(homeserver: Homeserver, mediaStore: string): Finding {
   const id = "media-store";
   if (homeserver.mediaStore === mediaStore)
     return { id, level: "ok", sentence: `media_store_path is ${mediaStore}, where the media was restored` };

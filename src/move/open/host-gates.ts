@@ -3,7 +3,7 @@ import { removedFindings, removedFromLogConfig } from "../../homeserver/config/c
 import type { FileRecord } from "../../homeserver/config/pack/packed-file.ts";
 import { verifyDatabaseFile } from "../../homeserver/database/sqlite/verify-file.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { mediaOwners } from "../../homeserver/media/store/owners.ts";
+import { verifyMediaOwners } from "../../homeserver/media/store/owners.ts";
 import { isNewerThanKnown, oldestFor, schemaOf } from "../../homeserver/synapse-versions.ts";
 import type { Installed } from "../../homeserver/version/installed.ts";
 import type { Finding } from "../../report/finding.ts";
@@ -11,7 +11,7 @@ import { formatMode } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import type { RestoreRecord } from "../restore/record.ts";
 
-export interface OnHost {
+export interface HostGateInput {
   readonly homeserver: Homeserver;
   readonly record: Pick<RestoreRecord, "fence" | "owner" | "placed">;
   /** What the inventory says of the configuration's files. */
@@ -22,7 +22,7 @@ export interface OnHost {
 }
 
 /** The gates that depend on this host: whether this Synapse starts on the restored data, and can read its files. */
-export async function hostGates(on: OnHost, system: System): Promise<Finding[]> {
+export async function hostGates(on: HostGateInput, system: System): Promise<Finding[]> {
   const { homeserver, installed } = on;
   const uid = await uidOf(on, system);
   const account = { uid, name: nameOf(on, uid) };
@@ -32,12 +32,12 @@ export async function hostGates(on: OnHost, system: System): Promise<Finding[]> 
     ...(await refusedSettings(homeserver, installed, system)),
     await fileOwners(on, uid, system),
     ...(database.kind === "sqlite" ? [await verifyDatabaseFile(database.path, account, system.files)] : []),
-    await mediaOwners(homeserver.mediaStore, account, system),
+    await verifyMediaOwners(homeserver.mediaStore, account, system),
   ];
 }
 
 /** `_setup_or_upgrade`, synapse/storage/prepare_database.py: a database's compat version above Synapse's own ends the start. */
-function acceptsSchema({ installed: { version: found }, compatVersion }: OnHost): Finding {
+function acceptsSchema({ installed: { version: found }, compatVersion }: HostGateInput): Finding {
   const id = "synapse-schema";
   const oldest = oldestFor(compatVersion) ?? "a version newer than this synlift knows";
   if (!found) {
@@ -88,36 +88,36 @@ async function refusedSettings(
 }
 
 /** The uid that must own the files: the account that Synapse will run as, where known. */
-async function uidOf({ record, installed }: OnHost, { files, machine }: System): Promise<number | undefined> {
+async function uidOf({ record, installed }: HostGateInput, { files, machine }: System): Promise<number | undefined> {
   if (record.owner) return record.owner.uid;
   const account = installed.launch?.map.length === 0 ? installed.launch.account : undefined;
   if (account !== undefined && /^\d+$/.test(account)) return Number(account);
   if (account !== undefined) return machine.account(account)?.uid;
-  return (await files.follow(record.fence.folder))?.uid;
+  return (await files.stat(record.fence.folder))?.uid;
 }
 
-const nameOf = ({ record, installed }: OnHost, uid: number | undefined) =>
+const nameOf = ({ record, installed }: HostGateInput, uid: number | undefined) =>
   record.owner?.name ?? installed.launch?.account ?? `user id ${uid ?? "?"}`;
 
 /** Roles whose files other accounts may read: all others may hold a secret. */
-const OPEN_TO_OTHERS = new Set<FileRecord["role"]>(["templates", "log-config", "tls"]);
+const WORLD_READABLE_ROLES = new Set<FileRecord["role"]>(["templates", "log-config", "tls"]);
 
-async function fileOwners(on: OnHost, uid: number | undefined, { files }: System): Promise<Finding> {
+async function fileOwners(on: HostGateInput, uid: number | undefined, { files }: System): Promise<Finding> {
   const id = "file-owners";
   const { folder, names, suffix } = on.record.fence;
   const faults: string[] = [];
   const packed = new Map((on.record.placed ?? on.packed).map((record) => [record.name, record]));
   for (const { name, role } of packed.values()) {
     const plain = join(folder, name);
-    const path = names.includes(name) && !(await files.look(plain)) ? plain + suffix : plain;
-    const found = await files.look(path);
+    const path = names.includes(name) && !(await files.lstat(plain)) ? plain + suffix : plain;
+    const found = await files.lstat(path);
     const say = (what: string) => faults.push(`${path} ${what}`);
     if (found?.kind !== "file") say(found ? "is no longer a regular file" : "does not exist");
     else if (uid !== undefined && found.uid !== uid) say(`belongs to user id ${found.uid}`);
     else if (role === "signing-key" && (found.mode & 0o077) !== 0)
       say(`has mode ${formatMode(found.mode)}, readable by others, who must not read the key`);
     else if ((found.mode & 0o022) !== 0) say(`has mode ${formatMode(found.mode)}, writable by others`);
-    else if ((found.mode & 0o007) !== 0 && !OPEN_TO_OTHERS.has(role))
+    else if ((found.mode & 0o007) !== 0 && !WORLD_READABLE_ROLES.has(role))
       say(`has mode ${formatMode(found.mode)}, readable by everyone`);
     else if ((found.mode & 0o400) === 0) say(`has mode ${formatMode(found.mode)}, not readable by its owner`);
   }

@@ -3,7 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { RestoreRecord } from "../restore/record.ts";
 
 /** Throws `already-opened`, `rehearsal-refused`, and `gate-failed` when it was already used in a trial. */
-export function mayOpen(
+export function assertOpenable(
   { opened, rehearsal, serverName, tried }: RestoreRecord,
   { rehearsalOk, isolated }: { rehearsalOk: boolean; isolated: boolean },
 ): void {
@@ -33,7 +33,7 @@ export function mayOpen(
   }
 }
 
-export const leftOpen = ({ opening }: RestoreRecord): Finding => ({
+export const alreadyRunning = ({ opening }: RestoreRecord): Finding => ({
   id: "left-open",
   level: "note",
   sentence: `every gate passed on ${opening ?? "an earlier run"} and the server is running: the run that opened it was interrupted before it recorded this`,

@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { REPORT } from "../../bundle/layout.ts";
-import { type Finding, worst } from "../../report/finding.ts";
+import { type Finding, worstLevel } from "../../report/finding.ts";
 import { pageHtml } from "../../report/html.ts";
 import type { Page } from "../../report/page.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { predictionIn } from "../outage/prediction.ts";
-import { contentFacts, largestTables, moment, predictedWords } from "../report-facts.ts";
+import { contentFacts, largestTables, moment, describePredicted } from "../report-facts.ts";
 import { recordFolder, type RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
 
@@ -32,7 +32,7 @@ export function openPage(opened: {
       ? "Every gate passed, for practice: the real server is the one that kept running."
       : "Every gate passed before the server could start: it has the rows, media, names and keys that were packed.",
     verdict: {
-      level: worst(findings),
+      level: worstLevel(findings),
       sentence: `the new server is the old one${outageSeconds === undefined ? "" : `, after ${formatDuration(outageSeconds)}`}`,
     },
     facts: [
@@ -40,14 +40,14 @@ export function openPage(opened: {
       { label: "Outage", value: outageSeconds === undefined ? "not known" : formatDuration(outageSeconds) },
       ...(outageSeconds === undefined
         ? []
-        : [{ label: "Outage predicted", value: predictedWords(predictionIn(inventory)) }]),
+        : [{ label: "Outage predicted", value: describePredicted(predictionIn(inventory)) }]),
       ...contentFacts(sectionsOf(inventory)),
       { label: "Accepted", value: accepted.length === 0 ? "nothing" : accepted.join(", ") },
       { label: "Opened", value: moment(now) },
     ],
     findings,
     bars: [largestTables(sectionsOf(inventory))],
-    foot: `${PROGRAM}, ${moment(now)}`,
+    footer: `${PROGRAM}, ${moment(now)}`,
   };
 }
 /** The same before the server is open: which gates fail, or that none does. */
@@ -66,7 +66,7 @@ export function closedPage({
         : `${subject} can be opened on its new host`,
     lead: "What was restored, compared with what was counted at the source. This server cannot be reached yet.",
     verdict: {
-      level: worst(findings),
+      level: worstLevel(findings),
       sentence:
         closed.length > 0
           ? `${ids.length === 1 ? "a gate fails" : `${ids.length} gates fail`}: ${ids.join(", ")}`
@@ -79,7 +79,7 @@ export function closedPage({
     ],
     findings,
     bars: [largestTables(sectionsOf(inventory))],
-    foot: `${PROGRAM}, ${moment(now)}`,
+    footer: `${PROGRAM}, ${moment(now)}`,
   };
 }
 export interface GateReport {
@@ -106,7 +106,7 @@ export async function writeGateReport(of: GateReport, files: Files): Promise<str
     openPage({ rehearsal, subject, inventory, findings, accepted, outageSeconds, opened, now }),
   );
   const kept = join(recordFolder(folder), REPORT);
-  if (opened) await files.writeWhole(kept, page);
-  if (html !== undefined) await files.writeWhole(html, page);
+  if (opened) await files.writeAtomically(kept, page);
+  if (html !== undefined) await files.writeAtomically(html, page);
   return html ?? kept;
 }

@@ -2,9 +2,9 @@ import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
-import { askForMedia, sampleUpload } from "../../homeserver/media/ask-started.ts";
+import { askForMedia, findSampleUpload } from "../../homeserver/media/ask-started.ts";
 import { liftNewFence, setNewFence } from "../../homeserver/service/fence/new-server.ts";
-import { signsOfLife } from "../../homeserver/service/inspect.ts";
+import { findActivity } from "../../homeserver/service/inspect.ts";
 import { start, stop, waitUntilUp } from "../../homeserver/service/start.ts";
 import { askServer } from "../../homeserver/service/verify.ts";
 import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";
@@ -26,13 +26,13 @@ export interface Opening {
 }
 
 /** Milliseconds that a server may take to start: a large one fills its caches first. */
-const PATIENCE = 120_000;
+const START_TIMEOUT_MS = 120_000;
 
 /**
  * Lifts the fence and, where a start command is given, starts the server and verifies its identity. If it does not start or
  * the check fails, it is stopped and fenced again, and the findings are returned as blockers or the error is thrown.
  */
-export async function openFence(opening: Opening, system: System): Promise<readonly Finding[]> {
+export async function liftFenceAndStart(opening: Opening, system: System): Promise<readonly Finding[]> {
   const { record, homeserver, startCommand } = opening;
   const url = opening.url ?? homeserver.listeners.flatMap(urlsOf)[0];
   if (startCommand !== undefined && url === undefined) {
@@ -49,13 +49,13 @@ export async function openFence(opening: Opening, system: System): Promise<reado
   let findings: readonly Finding[];
   try {
     await start(startCommand, system.programs);
-    await waitUntilUp(url, PATIENCE, system);
-    findings = await ask(url, opening, system);
+    await waitUntilUp(url, START_TIMEOUT_MS, system);
+    findings = await verifyStarted(url, opening, system);
   } catch (error) {
-    await close(opening, system);
+    await stopAndFenceAgain(opening, system);
     throw error;
   }
-  if (findings.some(({ level }) => level === "blocker")) await close(opening, system);
+  if (findings.some(({ level }) => level === "blocker")) await stopAndFenceAgain(opening, system);
   return findings;
 }
 
@@ -63,12 +63,12 @@ export async function openFence(opening: Opening, system: System): Promise<reado
  * Whether the server runs although its opening was not recorded, because an earlier `open` was interrupted. If it does not
  * run, sets the fence again. Throws `gate-failed` when it runs and never passed the gates.
  */
-export async function wasLeftOpen(
+export async function isAlreadyRunning(
   record: RestoreRecord,
   homeserver: Homeserver,
   system: System,
 ): Promise<boolean> {
-  const alive = await signsOfLife(homeserver, system);
+  const alive = await findActivity(homeserver, system);
   if (alive.length === 0) {
     await setNewFence(record, system);
     return false;
@@ -84,7 +84,7 @@ export async function wasLeftOpen(
 }
 
 /** Verifies the identity of a started server; failed checks are blockers. */
-export async function ask(
+export async function verifyStarted(
   url: string,
   { record, inventory, homeserver, token }: Pick<Opening, "record" | "inventory" | "homeserver" | "token">,
   system: System,
@@ -95,7 +95,7 @@ export async function ask(
   const key = await verifySigningKey(sectionsOf(inventory).key, homeserver, system.files, published);
   const store = homeserver.mediaStore;
   const session = await openDatabaseOf(homeserver, system);
-  const sample = await sampleUpload(session, token !== undefined).finally(() => session.close());
+  const sample = await findSampleUpload(session, token !== undefined).finally(() => session.close());
   return [
     ...findings,
     ...key.filter(({ id }) => id === "signing-key-published"),
@@ -103,7 +103,7 @@ export async function ask(
   ];
 }
 
-async function close({ record, stopCommand }: Opening, system: System): Promise<void> {
+async function stopAndFenceAgain({ record, stopCommand }: Opening, system: System): Promise<void> {
   const { programs, terminal } = system;
   if (stopCommand === undefined) {
     terminal.err("the new server may be running: stop it now, because no --stop-command was given\n");

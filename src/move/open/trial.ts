@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { MigrationError } from "../../errors.ts";
-import { authenticationService } from "../../homeserver/config/checks/host.ts";
-import { HANDED_OUT } from "../../homeserver/config/handed-out.ts";
+import { masEndpoint } from "../../homeserver/config/checks/host.ts";
+import { WORKER_SETTINGS } from "../../homeserver/config/handed-out.ts";
 import type { Homeserver, Settings } from "../../homeserver/homeserver.ts";
 import { waitUntilUp } from "../../homeserver/service/start.ts";
 import type { Finding } from "../../report/finding.ts";
-import { shellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-word.ts";
 import type { System } from "../../system/system.ts";
-import { ask, type Opening } from "./start.ts";
+import { verifyStarted, type Opening } from "./start.ts";
 
 export interface Trial extends Pick<Opening, "record" | "inventory" | "homeserver" | "token"> {
   /** The Python that has Synapse; undefined where this host has none. */
@@ -17,20 +17,20 @@ export interface Trial extends Pick<Opening, "record" | "inventory" | "homeserve
   readonly port: number;
 }
 
-export interface Tried {
+export interface TrialResult {
   readonly findings: readonly Finding[];
   readonly url: string;
   /** The shell command that stops it. */
   readonly stop: string;
 }
 
-const PATIENCE = 120_000;
+const START_TIMEOUT_MS = 120_000;
 
 /**
  * Starts the restored server in isolation without lifting its fence: with the fenced files, plus one that
  * disables federation, mail, push and bridges. It keeps running. Throws `bad-usage`, `target-unsuitable`, `start-failed`.
  */
-export async function tryIsolated(trial: Trial, system: System): Promise<Tried> {
+export async function startTrial(trial: Trial, system: System): Promise<TrialResult> {
   const { record, homeserver, python, port } = trial;
   const { files, http, machine, programs } = system;
   const { folder } = record.fence;
@@ -43,7 +43,7 @@ export async function tryIsolated(trial: Trial, system: System): Promise<Tried> 
       hint: "choose another port with --port, or stop the trial that is running there",
     });
   const [overlay, pidFile] = [join(folder, "isolated.yaml"), join(folder, "isolated.pid")];
-  await files.writeWhole(
+  await files.writeAtomically(
     overlay,
     `# Made by synlift, for a trial.\n${stringify(isolatedSettings(homeserver.settings, { port, pidFile }))}`,
   );
@@ -51,9 +51,9 @@ export async function tryIsolated(trial: Trial, system: System): Promise<Tried> 
   const account = record.owner && machine.isRoot ? machine.account(record.owner.name) : undefined;
   const configs = [...record.fencedPaths, overlay].flatMap((path) => ["-c", path]);
   const args = ["-m", "synapse.app.homeserver", ...configs, "--daemonize"];
-  const stop = `kill "$(cat ${shellWord(pidFile)})"`;
+  const stop = `kill "$(cat ${quoteShellWord(pidFile)})"`;
   try {
-    await programs.launch({ name: python, args, folder, ...(account ? { account } : {}) });
+    await programs.startDetached({ name: python, args, folder, ...(account ? { account } : {}) });
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     throw new MigrationError("start-failed", `Synapse does not start: ${error.message}`, {
@@ -63,10 +63,10 @@ export async function tryIsolated(trial: Trial, system: System): Promise<Tried> 
   }
   const url = `http://127.0.0.1:${port}`;
   const end = () =>
-    programs.launch({ name: "sh", args: ["-c", stop] }, { always: true }).catch(() => undefined);
+    programs.startDetached({ name: "sh", args: ["-c", stop] }, { evenIfStopped: true }).catch(() => undefined);
   try {
-    await waitUntilUp(url, PATIENCE, system);
-    const findings = [...(await ask(url, trial, system)), ...stillReaching(homeserver)];
+    await waitUntilUp(url, START_TIMEOUT_MS, system);
+    const findings = [...(await verifyStarted(url, trial, system)), ...trialWarnings(homeserver)];
     if (findings.some(({ level }) => level === "blocker")) await end();
     return { findings, url, stop };
   } catch (error) {
@@ -76,14 +76,14 @@ export async function tryIsolated(trial: Trial, system: System): Promise<Tried> 
 }
 
 /** Settings that make Synapse contact other systems; without them it does not. */
-const SPEAKING = ["email", "account_validity", "oidc_config", "saml2_config", "cas_config", "opentracing"];
+const OUTBOUND_SETTINGS = ["email", "account_validity", "oidc_config", "saml2_config", "cas_config", "opentracing"];
 
 /** Overrides for everything that contacts other systems (synapse/config); each replaces the whole setting of that name. */
 export function isolatedSettings(
   settings: Settings,
   { port, pidFile }: { port: number; pidFile: string },
 ): Record<string, unknown> {
-  const gone = [...HANDED_OUT, ...SPEAKING]
+  const gone = [...WORKER_SETTINGS, ...OUTBOUND_SETTINGS]
     .filter((setting) => settings[setting] !== undefined)
     .map((setting) => [setting, null] as const);
   return {
@@ -118,8 +118,8 @@ export function isolatedSettings(
   };
 }
 
-function stillReaching({ settings }: Homeserver): Finding[] {
-  const service = authenticationService(settings);
+function trialWarnings({ settings }: Homeserver): Finding[] {
+  const service = masEndpoint(settings);
   const sentry: Finding[] =
     settings["sentry"] === undefined
       ? []

@@ -1,4 +1,4 @@
-import type { Pace } from "../../bundle/pace.ts";
+import type { Throughput } from "../../bundle/pace.ts";
 
 /** What is to be moved, counted or estimated at the source. All sizes in bytes. */
 export interface Load {
@@ -13,8 +13,8 @@ export interface Load {
 export interface Rates {
   /** Reading the database. */
   readonly reading: number;
-  readonly database: Pace;
-  readonly media: Pace;
+  readonly database: Throughput;
+  readonly media: Throughput;
   /** Between the two hosts. */
   readonly link: number;
 }
@@ -72,18 +72,18 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
   const bundleBytes = dumpBytes * database.ratio + mediaBytes * media.ratio + mediaFiles * TAR_HEADER;
 
   const packDatabase =
-    sideBySide(dumpBytes / reading, dumpBytes / database.packing, dumpBytes / database.readingBack) +
-    database.each;
+    concurrentSeconds(dumpBytes / reading, dumpBytes / database.packing, dumpBytes / database.readingBack) +
+    database.secondsPerArtifact;
   const packMedia =
-    sideBySide(mediaBytes / media.packing, mediaBytes / media.readingBack) +
+    concurrentSeconds(mediaBytes / media.packing, mediaBytes / media.readingBack) +
     mediaFiles * PER_FILE_READ +
-    media.each;
-  const seal = SMALL_ARTIFACTS * database.each + 1;
+    media.secondsPerArtifact;
+  const seal = SMALL_ARTIFACTS * database.secondsPerArtifact + 1;
   const outage: Stage[] = [
     { id: "stop", label: "stop the old server", seconds: STOPPING, basis: "assumed" },
     { id: "database", label: "pack the database", seconds: packDatabase, basis: "measured" },
     // Everything except the most recent uploads is packed while the server still runs.
-    { id: "media", label: "pack the media added since", seconds: media.each, basis: "assumed" },
+    { id: "media", label: "pack the media added since", seconds: media.secondsPerArtifact, basis: "assumed" },
     { id: "seal", label: "seal the bundle", seconds: seal, basis: "measured" },
     { id: "carry", label: "copy the bundle to the new host", seconds: bundleBytes / link, basis: "assumed" },
     {
@@ -111,7 +111,7 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
 }
 
 /** Reading, packing and reading back run concurrently: the slowest sets the pace, on at most two cores. */
-const sideBySide = (...seconds: readonly number[]) =>
+const concurrentSeconds = (...seconds: readonly number[]) =>
   Math.max(...seconds, seconds.reduce((sum, one) => sum + one, 0) / 2);
 
 /** Approximate bytes that tar and gzip add to a file (a header block and half a block of padding). */

@@ -1,9 +1,9 @@
-import { measurePace } from "../../bundle/pace.ts";
+import { measureThroughput } from "../../bundle/pace.ts";
 import { sampleDump } from "../../homeserver/database/checks/sample.ts";
 import { LEVEL } from "../../homeserver/database/export.ts";
 import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
-import type { Look } from "../../homeserver/database/look.ts";
-import type { Lock } from "../../pipeline/encrypt.ts";
+import type { OpenDatabase } from "../../homeserver/database/look.ts";
+import type { EncryptionKeys } from "../../pipeline/encrypt.ts";
 import { type GzipProgram, gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
@@ -31,24 +31,24 @@ const BLOCK = 1024 * 1024;
  * is random and discarded. Throws `program-missing` without gpg, `program-failed` when a program fails.
  */
 export async function measureRates(
-  look: Look,
+  look: OpenDatabase,
   facts: Pick<DatabaseLookFacts, "tables" | "encoding" | "bytes">,
   system: Pick<System, "programs" | "machine" | "gpg">,
   progress: Progress,
 ): Promise<Measured> {
   const { machine } = system;
-  const lock: Lock = { gpg: system.gpg, passphrase: Buffer.from(machine.random(24)).toString("hex") };
+  const lock: EncryptionKeys = { gpg: system.gpg, passphrase: Buffer.from(machine.random(24)).toString("hex") };
   progress.note("measuring how fast this machine dumps, compresses and encrypts a sample; nothing is kept");
   const dump =
     look.engine === "postgres"
       ? await postgresSample(look, facts, system)
       : await fileSample(look.path, facts, system);
   const gzip = await gzipProgram(system.programs, machine.cores);
-  const database = await measurePace(dump.text, { level: LEVEL, lock, machine, gzip });
+  const database = await measureThroughput(dump.text, { level: LEVEL, keys: lock, machine, gzip });
   const noise = machine.random(MEDIA_SAMPLE.bytes);
-  const media = await measurePace(Array<Uint8Array>(MEDIA_SAMPLE.times).fill(noise), {
+  const media = await measureThroughput(Array<Uint8Array>(MEDIA_SAMPLE.times).fill(noise), {
     level: 0,
-    lock,
+    keys: lock,
     machine,
   });
   return {
@@ -60,16 +60,16 @@ export async function measureRates(
 }
 
 async function postgresSample(
-  { address }: Extract<Look, { engine: "postgres" }>,
+  { address }: Extract<OpenDatabase, { engine: "postgres" }>,
   { tables, encoding }: Pick<DatabaseLookFacts, "tables" | "encoding">,
   system: Pick<System, "programs" | "machine">,
 ) {
   const sample = await sampleDump(tables, { address, encoding }, system);
-  return sample ?? { text: [], dumpBytes: 0, byTable: new Map<string, number>(), bytesPerSecond: USUAL };
+  return sample ?? { text: [], dumpBytes: 0, byTable: new Map<string, number>(), bytesPerSecond: DEFAULT_RATE };
 }
 
 /** Bytes per second for an empty database, where nothing can be measured. */
-const USUAL = 200e6;
+const DEFAULT_RATE = 200e6;
 
 /**
  * An SQLite database is copied as a file: what counts is how fast it is read and how it compresses. Another program
@@ -86,7 +86,7 @@ async function fileSample(
   const skip = Math.max(0, Math.floor((bytes - FILE_SAMPLE) / 2 / BLOCK));
   const args = [`if=${path}`, `bs=${BLOCK}`, `skip=${skip}`, `count=${FILE_SAMPLE / BLOCK}`, "status=none"];
   const began = machine.elapsed();
-  for await (const chunk of programs.through({ name: "dd", args })) {
+  for await (const chunk of programs.pipe({ name: "dd", args })) {
     text.push(chunk);
     read += chunk.length;
   }

@@ -36,16 +36,16 @@ export function readPrediction(value: unknown): Prediction | undefined {
 export const predictionIn = (inventory: Inventory) => readPrediction(inventory.section(OUTAGE_SECTION));
 
 /** The stages up to the sealed bundle. */
-const OF_THE_EXPORT: readonly string[] = ["stop", "database", "media", "seal"] satisfies Stage["id"][];
+const EXPORT_STAGES: readonly string[] = ["stop", "database", "media", "seal"] satisfies Stage["id"][];
 
 /** Seconds from the stop of the old server to the answer of the new one; and those until the bundle is sealed. */
 export function predictedSeconds({ stages }: Prediction): { whole: number; export: number } {
   const sum = (names: readonly string[]) => names.reduce((seconds, name) => seconds + (stages[name] ?? 0), 0);
-  return { whole: sum(Object.keys(stages)), export: sum(OF_THE_EXPORT) };
+  return { whole: sum(Object.keys(stages)), export: sum(EXPORT_STAGES) };
 }
 
 /** "about 3 min 20 s until the new server answers, 12 s of them until the bundle is sealed (…)". */
-export function predictionWords(prediction: Prediction): string {
+export function describePrediction(prediction: Prediction): string {
   const seconds = predictedSeconds(prediction);
   const source =
     prediction.from === "rehearsal"

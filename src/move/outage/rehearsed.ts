@@ -13,7 +13,7 @@ export interface Rehearsed {
 }
 
 /** Bytes per second that `plan` assumes without --link: 100 megabits. */
-export const USUAL_LINK = 100e6 / 8;
+export const DEFAULT_LINK = 100e6 / 8;
 
 /** Bytes per second of media that is decrypted and unpacked, where nothing was measured. */
 const UNPACKING = 250e6;
@@ -23,7 +23,7 @@ export function expectedStages(rehearsed: Rehearsed): Stage[] {
   const { databaseSeconds, sealSeconds, dump, bundleBytes, mediaBytes, mediaFiles } = rehearsed;
   const dumpBytes = dump.plain.size;
   const reading = dumpBytes / Math.max(0.001, databaseSeconds);
-  const pace = { packing: Infinity, readingBack: UNPACKING, each: 0, ratio: 1 };
+  const pace = { packing: Infinity, readingBack: UNPACKING, secondsPerArtifact: 0, ratio: 1 };
   const measured: Partial<Record<Stage["id"], number>> = { database: databaseSeconds, seal: sealSeconds };
   const { outage } = estimateMove(
     { dumpBytes, databaseBytes: dumpBytes, mediaBytes, mediaFiles },
@@ -31,11 +31,11 @@ export function expectedStages(rehearsed: Rehearsed): Stage[] {
       reading,
       database: { ...pace, ratio: dump.size / Math.max(1, dumpBytes) },
       media: pace,
-      link: USUAL_LINK,
+      link: DEFAULT_LINK,
     },
   );
   return outage.map((stage) => {
-    if (stage.id === "carry") return { ...stage, seconds: bundleBytes / USUAL_LINK };
+    if (stage.id === "carry") return { ...stage, seconds: bundleBytes / DEFAULT_LINK };
     const seconds = measured[stage.id];
     return seconds === undefined ? { ...stage, basis: "assumed" as const } : { ...stage, seconds };
   });

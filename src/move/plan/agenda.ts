@@ -1,10 +1,10 @@
-import type { Agenda, Moment } from "../../report/page.ts";
+import type { Runbook, RunbookStep } from "../../report/page.ts";
 import type { Estimate } from "../outage/estimate.ts";
-import { dateWords } from "./dates.ts";
+import { formatDate } from "./dates.ts";
 import {
-  carryCommand,
+  copyCommand,
   exportCommand,
-  type Names,
+  type CommandFacts,
   OPEN_COMMAND,
   prepareCommands,
   restoreCommand,
@@ -23,7 +23,7 @@ export interface Times {
 }
 
 /** What is known about the address, in words. */
-export interface Address {
+export interface AddressChanges {
   /** What to lower before the move, a line each: "A matrix.example.org from 86400 to 300 seconds". */
   readonly toLower: readonly string[];
   /** Records that lead to the old host and must lead to the new one, a line each. */
@@ -32,8 +32,8 @@ export interface Address {
   readonly safeFrom: number;
 }
 
-export interface Move extends Names, Times {
-  readonly address: Address | undefined;
+export interface MoveFacts extends CommandFacts, Times {
+  readonly address: AddressChanges | undefined;
   readonly estimate: Estimate | undefined;
   /** Finding ids of the blockers that must be fixed before the move. */
   readonly blockers: readonly string[];
@@ -48,23 +48,23 @@ const HOUR = 3600_000;
 const DAY = 24 * HOUR;
 
 /** The steps of this move, in order, with commands to paste. */
-export function agendaOf(move: Move): Agenda {
+export function agendaOf(move: MoveFacts): Runbook {
   const moments = [...before(move), ...outage(move), ...after(move)];
   return {
     title: "The move, step by step",
     note: move.named
       ? "Times are UTC. Run the commands as root; those of the outage inside tmux."
       : `Times are UTC, for the earliest safe cut-over; choose another with --when. Run the commands as root; those of the outage inside tmux.`,
-    moments,
+    steps: moments,
   };
 }
 
-function before(move: Move): Moment[] {
+function before(move: MoveFacts): RunbookStep[] {
   const { now, when, blockers, sqlite, address, atRisk, version } = move;
-  const moments: Moment[] = [];
+  const moments: RunbookStep[] = [];
   if (blockers.length > 0) {
     moments.push({
-      when: dateWords(now),
+      when: formatDate(now),
       title: "Fix the blockers",
       where: "on the old host",
       text: `The findings say how: ${blockers.join(", ")}. Then run plan again.`,
@@ -73,10 +73,10 @@ function before(move: Move): Moment[] {
   }
   if (address !== undefined && address.toLower.length > 0) {
     moments.push({
-      when: blockers.length > 0 ? "then" : dateWords(now),
+      when: blockers.length > 0 ? "then" : formatDate(now),
       title: "Lower the TTLs",
       where: "where your DNS and web server are kept",
-      text: `${address.toLower.join("; ")}. Cached old values expire by ${dateWords(address.safeFrom)}.`,
+      text: `${address.toLower.join("; ")}. Cached old values expire by ${formatDate(address.safeFrom)}.`,
       tone: "now",
     });
   }
@@ -93,20 +93,20 @@ function before(move: Move): Moment[] {
     commands: ["tmux new -s rehearsal", exportCommand(move, true)],
   });
   moments.push({
-    when: dateWords(Math.max(now, when - 7 * DAY)),
+    when: formatDate(Math.max(now, when - 7 * DAY)),
     title: atRisk > 0 ? "Tell people, and those at risk first" : "Tell people",
     where: "on the old host",
     text:
       atRisk > 0
         ? `${atRisk} ${atRisk === 1 ? "person would" : "people would"} lose encrypted messages if they had to sign in again. The move keeps their sessions; still, their key backup should work before it.`
         : "Tell them what happens and when, and not to reset their encryption keys.",
-    commands: [usersCommand(move, dateWords(when), outageWords(move))],
+    commands: [usersCommand(move, formatDate(when), describeOutage(move))],
   });
   return moments;
 }
 
 /** The outage in words for the announcement, rounded up: a server that is back early is no problem. */
-function outageWords({ estimate }: Move): string {
+function describeOutage({ estimate }: MoveFacts): string {
   if (estimate === undefined) return "some hours";
   const minutes = Math.ceil(estimate.outageSeconds / 300) * 5;
   if (minutes < 60) return `about ${minutes} minutes`;
@@ -114,12 +114,12 @@ function outageWords({ estimate }: Move): string {
   return hours === 1 ? "about an hour" : `about ${hours} hours`;
 }
 
-function outage(move: Move): Moment[] {
+function outage(move: MoveFacts): RunbookStep[] {
   const { when, stoppedByHand } = move;
   const mediaFolder = "/var/lib/matrix-synapse/media";
   return [
     {
-      when: dateWords(when),
+      when: formatDate(when),
       title: "Stop the old server permanently and export it",
       where: "on the old host",
       text: `Media is packed first, while the server still runs. Then the command lists what it will do and asks once; the outage starts there.${stoppedByHand ? " No way to stop it was found on this host: add --stop-command, or stop it and its workers yourself when asked." : ""} Until the new server is open, synlift rollback undoes everything.`,
@@ -130,7 +130,7 @@ function outage(move: Move): Moment[] {
       title: "Copy the bundle to the new host",
       where: "on the old host",
       text: "Send the passphrase through another channel: the last command shows it.",
-      commands: [carryCommand(move), showPassphrase(move)],
+      commands: [copyCommand(move), showPassphrase(move)],
       tone: "outage",
     },
     {
@@ -157,7 +157,7 @@ function outage(move: Move): Moment[] {
   ];
 }
 
-function after({ when, address }: Move): Moment[] {
+function after({ when, address }: MoveFacts): RunbookStep[] {
   const change = address?.toChange ?? [];
   return [
     {
@@ -170,12 +170,12 @@ function after({ when, address }: Move): Moment[] {
       tone: "outage",
     },
     {
-      when: dateWords(when + 2 * DAY),
+      when: formatDate(when + 2 * DAY),
       title: "Raise the TTLs again, and remove the forwarding on the old host",
       text: "Other servers may cache a well-known file for 48 hours.",
     },
     {
-      when: dateWords(when + 14 * DAY),
+      when: formatDate(when + 14 * DAY),
       title: "Remove the bundle and its passphrase from both hosts",
       text: "When everything works and nothing is missing.",
     },

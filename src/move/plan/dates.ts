@@ -3,7 +3,7 @@ import { MigrationError } from "../../errors.ts";
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /** To the minute, in UTC: "Tuesday 2026-12-01 02:00 UTC". */
-export function dateWords(milliseconds: number): string {
+export function formatDate(milliseconds: number): string {
   const date = new Date(milliseconds);
   return `${DAYS[date.getUTCDay()]!} ${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }

@@ -1,10 +1,10 @@
 import type { Json } from "../../report/json.ts";
-import type { Looked } from "./look.ts";
-import type { PlanShown } from "./page.ts";
+import type { PlanInspection } from "./look.ts";
+import type { PlanPageInput } from "./page.ts";
 import type { PlanQuestions } from "./questions.ts";
 
 /** The details of `--json` besides the findings: sizes in bytes, durations in seconds, dates in ISO 8601. No secrets. */
-export function planDetails(shown: PlanShown, delegation: Json): Readonly<Record<string, Json>> {
+export function planDetails(shown: PlanPageInput, delegation: Json): Readonly<Record<string, Json>> {
   const { serverName, looked, questions, agenda, safeFrom } = shown;
   return {
     serverName,
@@ -24,7 +24,7 @@ export function planDetails(shown: PlanShown, delegation: Json): Readonly<Record
     agenda:
       agenda === undefined
         ? null
-        : agenda.moments.map(({ when, title, where, text, commands, tone }) => ({
+        : agenda.steps.map(({ when, title, where, text, commands, tone }) => ({
             when: when ?? null,
             title,
             where: where ?? null,
@@ -35,7 +35,7 @@ export function planDetails(shown: PlanShown, delegation: Json): Readonly<Record
   };
 }
 
-function databaseJson(looked: Looked | undefined): Json {
+function databaseJson(looked: PlanInspection | undefined): Json {
   const database = looked?.database;
   if (database === undefined) return null;
   const { engine, version, bytes, encoding, collate, schema, tables } = database;
@@ -50,7 +50,7 @@ function databaseJson(looked: Looked | undefined): Json {
   };
 }
 
-function estimateJson(looked: Looked | undefined, { link, linkNamed }: PlanQuestions): Json {
+function estimateJson(looked: PlanInspection | undefined, { link, linkNamed }: PlanQuestions): Json {
   if (looked?.estimate === undefined || looked.load === undefined || looked.rates === undefined) return null;
   const { outage, outageSeconds, preparationSeconds, bundleBytes } = looked.estimate;
   return {

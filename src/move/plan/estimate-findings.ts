@@ -2,12 +2,12 @@ import { IGZIP_PACKAGE } from "../../pipeline/gzip-program.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes, formatDuration } from "../../report/units.ts";
 import { contributors } from "../outage/savings.ts";
-import type { Foreseen } from "./estimate.ts";
+import type { PlanEstimate } from "./estimate.ts";
 import type { PlanQuestions } from "./questions.ts";
 
 /** How long the outage will be, and what would shorten it. */
 export function estimateFindings(
-  foreseen: Foreseen | undefined,
+  foreseen: PlanEstimate | undefined,
   { linkNamed, link }: Pick<PlanQuestions, "linkNamed" | "link">,
 ): Finding[] {
   if (foreseen === undefined) {

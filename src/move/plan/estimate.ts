@@ -1,5 +1,5 @@
 import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
-import type { Look } from "../../homeserver/database/look.ts";
+import type { OpenDatabase } from "../../homeserver/database/look.ts";
 import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
@@ -8,7 +8,7 @@ import { measureRates } from "../outage/measure.ts";
 import { savedByIgzip, type Saving, savings } from "../outage/savings.ts";
 import type { PlanQuestions } from "./questions.ts";
 
-export interface Foreseen {
+export interface PlanEstimate {
   readonly estimate: Estimate;
   readonly load: Load;
   readonly rates: Rates;
@@ -21,14 +21,14 @@ export interface Foreseen {
  * Measures a sample on this machine and estimates from it. `besides` are the bytes of a second database. Throws what
  * `measureRates` throws.
  */
-export async function foresee(
-  opened: Look,
+export async function estimateFromSample(
+  opened: OpenDatabase,
   facts: DatabaseLookFacts,
   media: MediaFacts,
   { link, besides }: Pick<PlanQuestions, "link"> & { besides: number },
   system: System,
   progress: Progress,
-): Promise<Foreseen> {
+): Promise<PlanEstimate> {
   const measured = await measureRates(opened, facts, system, progress);
   const rates: Rates = { ...measured.rates, link };
   // The measurements of one database are assumed for the other.

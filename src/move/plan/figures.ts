@@ -1,13 +1,13 @@
 import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import type { Bars, Columns, Fact, Timeline } from "../../report/page.ts";
 import { formatBytes, formatCount, formatDuration } from "../../report/units.ts";
-import type { Looked } from "./look.ts";
+import type { PlanInspection } from "./look.ts";
 import type { PlanQuestions } from "./questions.ts";
 
 const TABLES = 10;
 
 /** Where the database's bytes are. */
-export function tableBars({ database }: Looked): Bars | undefined {
+export function tableBars({ database }: PlanInspection): Bars | undefined {
   const tables = database?.tables.slice(0, TABLES) ?? [];
   if (database === undefined || tables.length === 0) return undefined;
   const rest = database.tables.slice(TABLES).reduce((sum, { bytes }) => sum + bytes, 0);
@@ -25,7 +25,7 @@ export function tableBars({ database }: Looked): Bars | undefined {
 }
 
 /** What kinds of media there are, by the rows of the database. */
-export function mediaBars({ media }: Looked): Bars | undefined {
+export function mediaBars({ media }: PlanInspection): Bars | undefined {
   const kinds = media?.kinds;
   if (!kinds) return undefined;
   const named: readonly [string, { readonly files: number; readonly bytes: number }][] = [
@@ -47,7 +47,7 @@ export function mediaBars({ media }: Looked): Bars | undefined {
   };
 }
 
-export function mediaColumns({ media }: Looked): Columns | undefined {
+export function mediaColumns({ media }: PlanInspection): Columns | undefined {
   const columns = media?.byAge ?? [];
   if (columns.length === 0) return undefined;
   const amount = ({ bytes }: { readonly bytes: number }) => ({ value: bytes, text: formatBytes(bytes) });
@@ -62,7 +62,7 @@ export function mediaColumns({ media }: Looked): Columns | undefined {
   };
 }
 
-export function outageTimeline({ estimate }: Looked, questions: PlanQuestions): Timeline | undefined {
+export function outageTimeline({ estimate }: PlanInspection, questions: PlanQuestions): Timeline | undefined {
   if (estimate === undefined) return undefined;
   const road = `${formatBytes(questions.link)}/s between the hosts`;
   return {
@@ -73,7 +73,7 @@ export function outageTimeline({ estimate }: Looked, questions: PlanQuestions): 
 }
 
 /** The most important figures. */
-export function planFacts(looked: Looked): Fact[] {
+export function planFacts(looked: PlanInspection): Fact[] {
   const { estimate, database, media, people } = looked;
   return [
     ...(estimate === undefined
@@ -97,5 +97,5 @@ export function planFacts(looked: Looked): Fact[] {
 const mediaWords = ({ packed }: MediaFacts) =>
   `${formatBytes(packed!.bytes)}, ${formatCount(packed!.files)} files`;
 
-const peopleWords = ({ people, atRisk }: NonNullable<Looked["people"]>) =>
+const peopleWords = ({ people, atRisk }: NonNullable<PlanInspection["people"]>) =>
   `${formatCount(people)}, ${formatCount(atRisk)} without a working key backup`;

@@ -1,7 +1,7 @@
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { inspectKeeper } from "../../homeserver/service/inspect-keeper.ts";
-import { signsOfLife } from "../../homeserver/service/inspect.ts";
-import { keeperOf } from "../../homeserver/service/keeper.ts";
+import { inspectSupervisor } from "../../homeserver/service/inspect-keeper.ts";
+import { findActivity } from "../../homeserver/service/inspect.ts";
+import { findSupervisor } from "../../homeserver/service/keeper.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 import type { Source } from "./questions.ts";
@@ -18,12 +18,12 @@ export async function lookAtService(
   { homeserver, launch, launches }: Source,
   system: System,
 ): Promise<ServiceLook> {
-  const running = (await signsOfLife(homeserver, system)).length > 0;
+  const running = (await findActivity(homeserver, system)).length > 0;
   const findings = [runningFinding(homeserver, running)];
   if (!running) return { running, stoppedByHand: false, findings };
-  const keeper = await keeperOf(NOTHING_GIVEN, homeserver, { launch, launches }, system);
-  const stoppedByHand = keeper.kind === "person";
-  return { running, stoppedByHand, findings: [...findings, inspectKeeper(homeserver, keeper)] };
+  const supervisor = await findSupervisor(NOTHING_GIVEN, homeserver, { launch, launches }, system);
+  const stoppedByHand = supervisor.kind === "person";
+  return { running, stoppedByHand, findings: [...findings, inspectSupervisor(homeserver, supervisor)] };
 }
 
 /** `plan` has no options for this; `export` has. */

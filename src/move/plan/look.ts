@@ -1,9 +1,9 @@
 import { MigrationError } from "../../errors.ts";
 import { inspectConfig } from "../../homeserver/config/inspect.ts";
-import { inspectFurther } from "../../homeserver/database/checks/inspect-further.ts";
+import { inspectOtherDatabases } from "../../homeserver/database/checks/inspect-further.ts";
 import { targetDatabaseFindings } from "../../homeserver/database/checks/target-findings.ts";
 import { type DatabaseLookFacts, inspectDatabase } from "../../homeserver/database/inspect.ts";
-import { openForLooking } from "../../homeserver/database/look.ts";
+import { openReadOnly } from "../../homeserver/database/look.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import { inspectMedia } from "../../homeserver/media/inspect.ts";
@@ -13,14 +13,14 @@ import { inspectWorkers } from "../../homeserver/service/inspect-workers.ts";
 import { inspectSigningKey } from "../../homeserver/signing-key/inspect.ts";
 import { inspectVersions } from "../../homeserver/version/inspect.ts";
 import { type FoundVersion, sourceVersion } from "../../homeserver/version/source.ts";
-import { askTarget, type Target } from "../../homeserver/version/target.ts";
+import { readTargetVersion, type TargetVersion } from "../../homeserver/version/target.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import type { Estimate, Load, Rates } from "../outage/estimate.ts";
 import type { Saving } from "../outage/savings.ts";
 import { estimateFindings } from "./estimate-findings.ts";
-import { foresee, type Foreseen } from "./estimate.ts";
+import { estimateFromSample, type PlanEstimate } from "./estimate.ts";
 import { clockFindings } from "./host/clock.ts";
 import { diskFindings } from "./host/disk.ts";
 import { programFindings } from "./host/programs.ts";
@@ -29,13 +29,13 @@ import { lookAtService } from "./look-service.ts";
 import type { PlanQuestions, Source } from "./questions.ts";
 
 /** What was found out about a homeserver; what could not be is undefined, and a finding says why. */
-export interface Looked {
+export interface PlanInspection {
   readonly findings: readonly Finding[];
   readonly running: boolean;
   /** It runs, and nothing on this host is known that could stop it. */
   readonly stoppedByHand: boolean;
   readonly version: FoundVersion | undefined;
-  readonly target: Target | undefined;
+  readonly target: TargetVersion | undefined;
   readonly database: DatabaseLookFacts | undefined;
   readonly media: MediaFacts | undefined;
   readonly people: PeopleSummary["counts"] | undefined;
@@ -51,7 +51,7 @@ export async function lookAtHomeserver(
   questions: PlanQuestions,
   system: System,
   progress: Progress,
-): Promise<Looked> {
+): Promise<PlanInspection> {
   const { files, http, machine, objects, programs, signal } = system;
   const findings: Finding[] = [];
   const look = attempts(findings, signal);
@@ -62,7 +62,7 @@ export async function lookAtHomeserver(
   const version = await look("source-version", () =>
     sourceVersion(homeserver, launch, { http, programs, files, signal }, questions.url),
   );
-  const target = questions.target === undefined ? undefined : await askTarget(questions.target, system);
+  const target = questions.target === undefined ? undefined : await readTargetVersion(questions.target, system);
   const between = { source: version?.version, target: target?.version };
   findings.push(...((await look("config", () => inspectConfig(homeserver, files, between))) ?? []));
   findings.push(
@@ -78,7 +78,7 @@ export async function lookAtHomeserver(
   };
   findings.push(...((await look("signing-key", () => inspectSigningKey(homeserver, files, live))) ?? []));
 
-  const opened = await look("database", () => openForLooking(homeserver, questions.deep, system));
+  const opened = await look("database", () => openReadOnly(homeserver, questions.deep, system));
   try {
     const database =
       opened &&
@@ -92,7 +92,7 @@ export async function lookAtHomeserver(
       ));
     findings.push(...(database?.findings ?? []));
     const further = await look("database", () =>
-      inspectFurther(homeserver, questions.deep, system, progress),
+      inspectOtherDatabases(homeserver, questions.deep, system, progress),
     );
     findings.push(...(further?.findings ?? []));
     const facts = database?.facts;
@@ -150,7 +150,7 @@ export async function lookAtHomeserver(
     const foreseen =
       opened && usable && media && canPack
         ? await look("estimate", () =>
-            foresee(
+            estimateFromSample(
               opened,
               facts,
               media.facts,
@@ -162,7 +162,7 @@ export async function lookAtHomeserver(
         : undefined;
     findings.push(...estimateFindings(foreseen, questions));
     findings.push(
-      ...((await look("workroom", () => workroom(homeserver, questions, foreseen, system))) ?? []),
+      ...((await look("workroom", () => inspectHost(homeserver, questions, foreseen, system))) ?? []),
     );
     return {
       findings,
@@ -184,10 +184,10 @@ export async function lookAtHomeserver(
 }
 
 /** Checks of this host alone, which also work when the configuration cannot be read. */
-export async function workroom(
+export async function inspectHost(
   homeserver: Homeserver | undefined,
   { out }: Pick<PlanQuestions, "out">,
-  foreseen: Foreseen | undefined,
+  foreseen: PlanEstimate | undefined,
   system: System,
 ): Promise<Finding[]> {
   const needs = {
@@ -212,14 +212,14 @@ function attempts(findings: Finding[], signal: AbortSignal) {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof MigrationError)) throw error;
-      findings.push(unseen(what, error));
+      findings.push(failureFinding(what, error));
       return undefined;
     }
   };
 }
 
 /** A failure as a finding: its code is the id where an export would fail with it too. */
-export function unseen(what: string, { code, message, hint }: MigrationError): Finding {
+export function failureFinding(what: string, { code, message, hint }: MigrationError): Finding {
   const id =
     code === "file-failed" || code === "permission-denied" || code === "program-failed"
       ? `${what}-look`

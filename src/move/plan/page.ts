@@ -1,18 +1,18 @@
-import { type Finding, worst } from "../../report/finding.ts";
-import type { Agenda, Page } from "../../report/page.ts";
+import { type Finding, worstLevel } from "../../report/finding.ts";
+import type { Runbook, Page } from "../../report/page.ts";
 import { formatDuration } from "../../report/units.ts";
 import { PROGRAM } from "../../system/version.ts";
-import { dateWords } from "./dates.ts";
+import { formatDate } from "./dates.ts";
 import { mediaBars, mediaColumns, outageTimeline, planFacts, tableBars } from "./figures.ts";
-import type { Looked } from "./look.ts";
+import type { PlanInspection } from "./look.ts";
 import type { PlanQuestions } from "./questions.ts";
 
-export interface PlanShown {
+export interface PlanPageInput {
   readonly serverName: string;
-  readonly looked: Looked | undefined;
+  readonly looked: PlanInspection | undefined;
   readonly questions: PlanQuestions;
   readonly findings: readonly Finding[];
-  readonly agenda: Agenda | undefined;
+  readonly agenda: Runbook | undefined;
   /** Milliseconds since 1970; undefined when the address could not be inspected. */
   readonly safeFrom: number | undefined;
   readonly now: number;
@@ -27,29 +27,29 @@ export function planPage({
   agenda,
   safeFrom,
   now,
-}: PlanShown): Page {
+}: PlanPageInput): Page {
   const timeline = looked && outageTimeline(looked, questions);
   const bars = looked ? [tableBars(looked), mediaBars(looked)].filter((one) => one !== undefined) : [];
   const columns = looked && mediaColumns(looked);
   return {
     title: `Moving ${serverName}`,
     lead: "Whether the move will work, how long the outage will be, and what to do when. Nothing was changed.",
-    verdict: { level: worst(findings), sentence: verdictOf(findings, looked) },
+    verdict: { level: worstLevel(findings), sentence: verdictOf(findings, looked) },
     facts: [
       ...(looked ? planFacts(looked) : []),
-      ...(safeFrom === undefined ? [] : [{ label: "Address safe to move from", value: dateWords(safeFrom) }]),
+      ...(safeFrom === undefined ? [] : [{ label: "Address safe to move from", value: formatDate(safeFrom) }]),
     ],
     findings,
     ...(timeline ? { timeline } : {}),
-    ...(agenda ? { agenda } : {}),
+    ...(agenda ? { runbook: agenda } : {}),
     bars,
     ...(columns ? { columns: [columns] } : {}),
-    foot: `${PROGRAM}, ${dateWords(now)}`,
+    footer: `${PROGRAM}, ${formatDate(now)}`,
   };
 }
 
 /** The conclusion, for a person who reads nothing else. */
-export function verdictOf(findings: readonly Finding[], looked: Looked | undefined): string {
+export function verdictOf(findings: readonly Finding[], looked: PlanInspection | undefined): string {
   const count = (level: Finding["level"]) => findings.filter((finding) => finding.level === level).length;
   const [blockers, warnings] = [count("blocker"), count("warning")];
   const outage =

@@ -1,12 +1,12 @@
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Finding } from "../../report/finding.ts";
 import { type Redactor, redactor } from "../../report/redact.ts";
-import type { Hidden } from "../../report/stand-ins.ts";
+import type { Redaction } from "../../report/stand-ins.ts";
 import { describeAddress } from "../../system/postgres/postgres.ts";
-import type { Looked } from "./look.ts";
+import type { PlanInspection } from "./look.ts";
 
 /** Path components that identify nobody, because every Synapse has them. */
-const USUAL_PATHS = [
+const COMMON_PATHS = [
   ...[
     "matrix-synapse",
     "homeserver.yaml",
@@ -21,19 +21,19 @@ const USUAL_PATHS = [
   ...["move.passphrase", "db.password", "client", "server", "_matrix", "well-known", ".well-known"],
 ];
 
-export interface Told {
+export interface PlanToRedact {
   readonly homeserver: Homeserver | undefined;
-  readonly looked: Looked | undefined;
+  readonly looked: PlanInspection | undefined;
   readonly findings: readonly Finding[];
   /** Other host names, with their kind: "new-host". */
   readonly hosts: readonly (readonly [kind: string, name: string])[];
 }
 
 /** For a plan that will be shared: redacts the names of this server, its users, keys and rooms, and of other hosts. */
-export const planRedactor = (told: Told): Redactor =>
-  redactor(namesLeftOut(told), { paths: { keep: USUAL_PATHS } });
+export const planRedactor = (told: PlanToRedact): Redactor =>
+  redactor(namesLeftOut(told), { paths: { keep: COMMON_PATHS } });
 
-function namesLeftOut({ homeserver, looked, findings, hosts }: Told): Hidden[] {
+function namesLeftOut({ homeserver, looked, findings, hosts }: PlanToRedact): Redaction[] {
   const hidden = new Map<string, string>();
   const count = new Map<string, number>();
   const hide = (text: string, kind: string) => {
@@ -50,7 +50,7 @@ function namesLeftOut({ homeserver, looked, findings, hosts }: Told): Hidden[] {
       // Short names also occur in ordinary sentences: they are redacted only within the database's address.
       hide(describeAddress({ parameters: plainly(database.args) }), "database");
       for (const key of ["host", "hostaddr", "user", "dbname", "database"])
-        hide(telling(database.args[key]), `database-${key}`);
+        hide(identifyingName(database.args[key]), `database-${key}`);
     }
   }
   for (const origin of looked?.media?.remote?.largestOrigins ?? []) hide(origin.origin, "other-server");
@@ -60,11 +60,11 @@ function namesLeftOut({ homeserver, looked, findings, hosts }: Told): Hidden[] {
   for (const key of keysIn(findings)) hide(key, "key");
   for (const room of roomsIn(findings)) hide(room, "room");
   for (const [kind, name] of hosts) hide(name, kind);
-  return [...hidden].map(([name, as]) => ({ text: name, as }));
+  return [...hidden].map(([text, placeholder]) => ({ text, placeholder }));
 }
 
 /** A name that identifies somebody, and is too long to be an ordinary word. */
-const telling = (value: unknown) =>
+const identifyingName = (value: unknown) =>
   typeof value === "string" &&
   value.length > 4 &&
   !/^(?:localhost|synapse|matrix|postgres|\/var\/run|127\.|::1$)/.test(value)

@@ -1,9 +1,9 @@
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Launch } from "../../homeserver/service/find/launch.ts";
-import { shellCommand, shellWord } from "../../system/shell-word.ts";
+import { formatShellCommand, quoteShellWord } from "../../system/shell-word.ts";
 
 /** The names and options that the commands contain. */
-export interface Names {
+export interface CommandFacts {
   readonly homeserver: Homeserver;
   /** How the old server is started, where known. */
   readonly launch: Launch | undefined;
@@ -24,48 +24,48 @@ export interface Names {
 const folder = (path: string) => (path === "/" ? path : path.replace(/\/+$/, ""));
 
 /** What every command needs to find the configuration. */
-export function configOptions({ homeserver, launch }: Names): string[] {
-  const paths = homeserver.configPaths.flatMap((path) => ["--config", shellWord(path)]);
-  const map = homeserver.map.flatMap(({ inside, outside }) => ["--map", shellWord(`${inside}=${outside}`)]);
+export function configOptions({ homeserver, launch }: CommandFacts): string[] {
+  const paths = homeserver.configPaths.flatMap((path) => ["--config", quoteShellWord(path)]);
+  const map = homeserver.map.flatMap(({ inside, outside }) => ["--map", quoteShellWord(`${inside}=${outside}`)]);
   const inUse = launch !== undefined || homeserver.workingFolder !== "/";
   const { databaseCommand } = homeserver;
   return [
     ...paths,
-    ...(inUse ? ["--working-directory", shellWord(homeserver.workingFolder)] : []),
+    ...(inUse ? ["--working-directory", quoteShellWord(homeserver.workingFolder)] : []),
     ...map,
-    ...(databaseCommand ? ["--database-command", shellWord(databaseCommand.map(shellWord).join(" "))] : []),
+    ...(databaseCommand ? ["--database-command", quoteShellWord(databaseCommand.map(quoteShellWord).join(" "))] : []),
   ];
 }
 
-export const exportCommand = (names: Names, rehearsal: boolean) =>
-  shellCommand([
+export const exportCommand = (names: CommandFacts, rehearsal: boolean) =>
+  formatShellCommand([
     "synlift",
     "export",
     ...configOptions(names),
     "--out",
-    shellWord(rehearsal ? `${folder(names.out)}-rehearsal` : names.out),
-    ...names.accepted.flatMap((id) => ["--accept", shellWord(id)]),
+    quoteShellWord(rehearsal ? `${folder(names.out)}-rehearsal` : names.out),
+    ...names.accepted.flatMap((id) => ["--accept", quoteShellWord(id)]),
     ...(names.split === undefined ? [] : ["--split", names.split]),
     ...(rehearsal ? ["--rehearse"] : []),
   ]);
 
-export function carryCommand({ out, newHost, rsync }: Names): string {
+export function copyCommand({ out, newHost, rsync }: CommandFacts): string {
   const from = folder(out);
-  const to = (path: string) => `${shellWord(newHost)}:${shellWord(path)}`;
+  const to = (path: string) => `${quoteShellWord(newHost)}:${quoteShellWord(path)}`;
   return rsync
-    ? shellCommand(["rsync", "-a", "--partial", "--info=progress2", shellWord(`${from}/`), to(`${from}/`)])
-    : shellCommand(["scp", "-rp", shellWord(from), to(parentOf(from).replace(/\/?$/, "/"))]);
+    ? formatShellCommand(["rsync", "-a", "--partial", "--info=progress2", quoteShellWord(`${from}/`), to(`${from}/`)])
+    : formatShellCommand(["scp", "-rp", quoteShellWord(from), to(parentOf(from).replace(/\/?$/, "/"))]);
 }
 
 const parentOf = (path: string) => path.slice(0, Math.max(1, path.lastIndexOf("/")));
 
 /** Shown on the old host and typed on the new one, so that it does not travel with the bundle. */
-export const showPassphrase = ({ out }: Names) =>
-  shellCommand(["cat", shellWord(`${folder(out)}.passphrase`)]);
+export const showPassphrase = ({ out }: CommandFacts) =>
+  formatShellCommand(["cat", quoteShellWord(`${folder(out)}.passphrase`)]);
 export const TAKE_PASSPHRASE = "(umask 077; cat > /root/move.passphrase)";
 
 /** A folder for the configuration that Synapse's account can enter, and a database user whose password is never shown. */
-export const prepareCommands = ({ sqlite }: Names): string[] => [
+export const prepareCommands = ({ sqlite }: CommandFacts): string[] => [
   [
     "systemctl disable --now matrix-synapse",
     "mv /etc/matrix-synapse /etc/matrix-synapse.from-package",
@@ -85,28 +85,28 @@ const POSTGRES_USER = [
 /** Where Debian's packages have it. */
 const SQLITE_PATH = "/var/lib/matrix-synapse/homeserver.db";
 
-export const restoreCommand = ({ out, sqlite }: Names, mediaFolder: string) =>
-  shellCommand([
+export const restoreCommand = ({ out, sqlite }: CommandFacts, mediaFolder: string) =>
+  formatShellCommand([
     "synlift",
     "restore",
-    shellWord(folder(out)),
+    quoteShellWord(folder(out)),
     "--passphrase-file",
     "/root/move.passphrase",
     ...(sqlite
       ? ["--database", `sqlite:${SQLITE_PATH}`]
       : [
-          ...["--database", shellWord("host=127.0.0.1 user=synapse dbname=synapse")],
+          ...["--database", quoteShellWord("host=127.0.0.1 user=synapse dbname=synapse")],
           ...["--database-password-file", "/root/db.password"],
         ]),
     "--config-dir",
     "/etc/matrix-synapse",
     "--media-dir",
-    shellWord(mediaFolder),
+    quoteShellWord(mediaFolder),
     "--owner",
     "matrix-synapse",
   ]);
 
-export const OPEN_COMMAND = shellCommand([
+export const OPEN_COMMAND = formatShellCommand([
   "synlift",
   "open",
   "--config-dir",
@@ -114,20 +114,20 @@ export const OPEN_COMMAND = shellCommand([
   "--passphrase-file",
   "/root/move.passphrase",
   "--start-command",
-  shellWord("systemctl start matrix-synapse"),
+  quoteShellWord("systemctl start matrix-synapse"),
   "--stop-command",
-  shellWord("systemctl stop matrix-synapse"),
+  quoteShellWord("systemctl stop matrix-synapse"),
 ]);
 
-export const usersCommand = (names: Names, when: string, outage: string) =>
-  shellCommand([
+export const usersCommand = (names: CommandFacts, when: string, outage: string) =>
+  formatShellCommand([
     "synlift",
     "users",
     ...configOptions(names),
     "--announce",
-    shellWord(`${folder(names.out)}-announcement`),
+    quoteShellWord(`${folder(names.out)}-announcement`),
     "--when",
-    shellWord(when),
+    quoteShellWord(when),
     "--outage",
-    shellWord(outage),
+    quoteShellWord(outage),
   ]);

@@ -1,14 +1,14 @@
-import { agendaText, timelineText } from "../../report/agenda-text.ts";
+import { runbookText, timelineText } from "../../report/agenda-text.ts";
 import { barsText } from "../../report/bars-text.ts";
 import type { Bars, Page } from "../../report/page.ts";
 import { tableText } from "../../report/table.ts";
-import { type Look, noteText, sectionText } from "../../report/text.ts";
+import { type DisplayOptions, noteText, sectionText } from "../../report/text.ts";
 
 /**
  * The plan for a terminal, without its findings: the same facts, figures and steps as on the page. Ends with a line
  * break. Commands are never broken, so that they can be copied.
  */
-export function planText({ facts, timeline, agenda, bars, columns = [] }: Page, look: Look): string {
+export function planText({ facts, timeline, runbook, bars, columns = [] }: Page, look: DisplayOptions): string {
   const sections = [
     sectionText(
       "Summary",
@@ -32,10 +32,10 @@ export function planText({ facts, timeline, agenda, bars, columns = [] }: Page, 
       ),
     ),
     ...(timeline ? [sectionText(timeline.title, timelineText(timeline, look), look)] : []),
-    ...(agenda ? [sectionText(agenda.title, agendaText(agenda, look), look)] : []),
+    ...(runbook ? [sectionText(runbook.title, runbookText(runbook, look), look)] : []),
   ];
   return sections.filter((section) => section !== "").join("\n");
 }
 
-const barsBody = ({ note, rows }: Bars, look: Look) =>
+const barsBody = ({ note, rows }: Bars, look: DisplayOptions) =>
   `${barsText(rows, look)}${note === undefined ? "" : noteText(note, look)}`;

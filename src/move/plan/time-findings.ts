@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Times } from "./agenda.ts";
-import { dateWords } from "./dates.ts";
+import { formatDate } from "./dates.ts";
 
 /** Whether the move can start at the given time. No finding when none was given. */
 export function timeFindings({ now, when, named }: Times, safeFrom: number | undefined): Finding[] {
@@ -10,18 +10,18 @@ export function timeFindings({ now, when, named }: Times, safeFrom: number | und
       {
         id: "when",
         level: "warning",
-        sentence: `the move is planned for ${dateWords(when)}, which is in the past`,
+        sentence: `the move is planned for ${formatDate(when)}, which is in the past`,
         hint: "choose a future time: --when",
       },
     ];
   }
   if (safeFrom === undefined || when >= safeFrom)
-    return [{ id: "when", level: "ok", sentence: `the move can begin on ${dateWords(when)}` }];
+    return [{ id: "when", level: "ok", sentence: `the move can begin on ${formatDate(when)}` }];
   return [
     {
       id: "when",
       level: "warning",
-      sentence: `on ${dateWords(when)} others may still have the old address cached, until ${dateWords(safeFrom)} if the TTLs are lowered now`,
+      sentence: `on ${formatDate(when)} others may still have the old address cached, until ${formatDate(safeFrom)} if the TTLs are lowered now`,
       hint: "move later, or let the old host proxy all requests to the new one until then",
     },
   ];

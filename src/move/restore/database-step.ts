@@ -5,15 +5,15 @@ import {
   MAS_DATABASE_SECTION,
   STATE_SECTION,
 } from "../../homeserver/database/export.ts";
-import { removeClearDump } from "../../homeserver/database/fill/clear-dump.ts";
-import { fillAlone } from "../../homeserver/database/fill/exclusive.ts";
-import { type Begun, isMark, isMarked } from "../../homeserver/database/fill/half-filled.ts";
+import { removeUnencryptedDump } from "../../homeserver/database/fill/clear-dump.ts";
+import { fillExclusively } from "../../homeserver/database/fill/exclusive.ts";
+import { type BegunRestore, isMark, isMarked } from "../../homeserver/database/fill/half-filled.ts";
 import {
   createDatabase,
   inspectTarget,
   isMissingDatabase,
 } from "../../homeserver/database/fill/inspect-target.ts";
-import { tellSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
+import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
 import { knowsRestrict } from "../../homeserver/database/fill/restrict.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
 import { analyze, restoreDatabase } from "../../homeserver/database/restore.ts";
@@ -31,7 +31,7 @@ import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Delivery } from "./delivery.ts";
-import { comesAsArchive, fillFromArchive, type FromArchives } from "./fill-with-pg-restore.ts";
+import { isCustomFormat, fillWithPgRestore, type PgRestoreOptions } from "./fill-with-pg-restore.ts";
 
 /** The restore step of each database. `filling` is the journal fact that names the bundle and the database during the restore. */
 const PACKED = {
@@ -61,7 +61,7 @@ export const wasRestored = (id: string, restore: DatabaseRestore, journal: Journ
 const halfFact = (id: string, restore: DatabaseRestore) => `half ${fillingFact(id, restore)}`;
 
 /** An unfinished pg_restore of this database from this bundle by an earlier run; undefined when there is none. */
-export function halfFilled(id: string, restore: DatabaseRestore, journal: Journal): Begun | undefined {
+export function halfFilled(id: string, restore: DatabaseRestore, journal: Journal): BegunRestore | undefined {
   const fact = journal.facts[PACKED[restore.store].filling];
   const bare = halfFact(id, restore);
   if (fact === bare) return { mark: undefined };
@@ -84,7 +84,7 @@ interface Into {
   /** The owner of an SQLite file. */
   readonly owner: Owner;
   /** For dumps in PostgreSQL's custom format. */
-  readonly archives?: FromArchives | undefined;
+  readonly archives?: PgRestoreOptions | undefined;
   /** Bytes of such a dump, decrypted. */
   readonly clearBytes?: (one: DatabaseRestore) => number;
 }
@@ -104,14 +104,14 @@ export function databaseStep(
   const fill = async () => {
     const content = delivery.content(artifactOf(restore), label);
     const begins = () => journal.setFact(filling, fillingFact(id, restore));
-    if (target.engine === "postgres" && comesAsArchive(restore)) {
+    if (target.engine === "postgres" && isCustomFormat(restore)) {
       const write = delivery.write?.bind(delivery, artifactOf(restore), label);
       if (!archives || !write) throw new TypeError("a custom dump needs `archives` and `write`");
       const begun = halfFilled(id, restore, journal);
-      const half = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
-      const marks = { half, whole: begins };
+      const partlyFilled = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
+      const marks = { partlyFilled, filled: begins };
       const dump = { id, write, bytes: clearBytes?.(restore) ?? 0, label, begun, marks };
-      await fillFromArchive(
+      await fillWithPgRestore(
         ...([target.address, restore, dump] as const),
         { from: archives, owner, journal },
         system,
@@ -127,9 +127,9 @@ export function databaseStep(
   return {
     ...{ id: step, label },
     inputs: { bundle: id, database },
-    check: () => whatIsGone(restore, system),
+    findFault: () => describeLoss(restore, system),
     async run() {
-      await removeClearDump(journal, system.files, progress);
+      await removeUnencryptedDump(journal, system.files, progress);
       if (!(await wasFilled(id, restore, journal, system))) await fill();
       if (target.engine === "postgres") await analyze(target.address, system.postgres);
       return { database };
@@ -144,9 +144,9 @@ async function fillPostgres(
   system: System,
   progress: Progress,
 ): Promise<void> {
-  const { through } = address;
-  const psql = await findProgram({ program: "psql", major: 0, versionText: "", through }, system);
-  const { text } = await postgresProgramVersion(psql, system.programs, through);
+  const { commandPrefix } = address;
+  const psql = await findProgram({ program: "psql", major: 0, versionText: "", through: commandPrefix }, system);
+  const { text } = await postgresProgramVersion(psql, system.programs, commandPrefix);
   if (!knowsRestrict(text)) {
     progress.note(
       `psql ${text} cannot block meta-commands in a dump: restore only bundles you trust, or update psql`,
@@ -156,21 +156,21 @@ async function fillPostgres(
   const wanted = { address, section, store };
   if (!(await inspectTarget(wanted, system.postgres))) await createDatabase(address, system.postgres);
   await warnOfSuperuser(address, system.postgres, progress);
-  await fillAlone(address, system.postgres, async () => {
+  await fillExclusively(address, system.postgres, async () => {
     // Another run may have filled it a moment ago.
     await inspectTarget(wanted, system.postgres);
     await begins();
     const { programs } = system;
-    await restoreDatabase(address, content, { programs, psql, guardKey, store, kept: section.kept });
+    await restoreDatabase(address, content, { programs, psql, restrictKey: guardKey, store, kept: section.kept });
   });
-  await tellSearchPath(address, system.postgres, progress);
+  await noteSearchPath(address, system.postgres, progress);
 }
 
 /**
  * Why a database that an earlier run restored is not usable; undefined when it is. A run that was interrupted after its
  * COMMIT counts as restored.
  */
-export async function whyNotRestored(
+export async function reasonNotRestored(
   id: string,
   restore: DatabaseRestore,
   journal: Journal,
@@ -179,16 +179,16 @@ export async function whyNotRestored(
   const { target, store } = restore;
   const inputs = journal.steps[PACKED[store].step]?.inputs;
   if (inputs?.["bundle"] === id && inputs["database"] === describeTarget(target))
-    return whatIsGone(restore, system);
+    return describeLoss(restore, system);
   return (await wasFilled(id, restore, journal, system)) ? undefined : "it is not on the new host";
 }
 
 /** What happened to a restored database; undefined when it is still there. */
-async function whatIsGone({ target, store }: DatabaseRestore, system: System): Promise<string | undefined> {
+async function describeLoss({ target, store }: DatabaseRestore, system: System): Promise<string | undefined> {
   try {
     // Left by a run that was interrupted while it added rows.
-    if (target.engine === "sqlite" && (await system.files.look(`${target.path}-journal`)))
-      await system.sqlite.change(target.path, [], { mendable: true });
+    if (target.engine === "sqlite" && (await system.files.lstat(`${target.path}-journal`)))
+      await system.sqlite.execute(target.path, [], { mendable: true });
     const session = await openTarget(target, system);
     return (await isThere(session, store).finally(() => session.close()))
       ? undefined

@@ -2,11 +2,11 @@ import type { DatabaseRestore } from "../../homeserver/database/target.ts";
 import { masArgs } from "../../homeserver/mas/address.ts";
 import { MAS_CONFIG_ARTIFACT } from "../../homeserver/mas/artifact.ts";
 import { type MasPlan, planMas } from "../../homeserver/mas/restore.ts";
-import { type Opened, readConfigArtifact } from "./opened-bundle.ts";
+import { type OpenedBundle, readConfigArtifact } from "./opened-bundle.ts";
 
 /** The same for an opened bundle, where a database for the service was given. */
 export async function masPlanOf(
-  opened: Opened,
+  opened: OpenedBundle,
   databases: readonly DatabaseRestore[],
   where: Parameters<typeof planMas>[2],
 ): Promise<MasPlan | undefined> {

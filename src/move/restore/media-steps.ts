@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { sealedName } from "../../bundle/layout.ts";
+import { encryptedName } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
 import { type DatabaseTarget, openTarget } from "../../homeserver/database/target.ts";
 import { archiveArtifact, MANIFEST_FILE } from "../../homeserver/media/archive/names.ts";
-import { restoreArchive } from "../../homeserver/media/archive/restore.ts";
-import { type Change, UploadRows } from "../../homeserver/media/archive/rows.ts";
+import { restoreMediaArchive } from "../../homeserver/media/archive/restore.ts";
+import { type Change, UploadRowWriter } from "../../homeserver/media/archive/rows.ts";
 import { packedArchives } from "../../homeserver/media/archive/section.ts";
 import { archiveInFolder, archiveInTar } from "../../homeserver/media/archive/source.ts";
 import { unpackParts } from "../../homeserver/media/archive/unpack.ts";
@@ -21,14 +21,14 @@ import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import { sectionsOf } from "../sections.ts";
-import { type Opened, shown } from "./opened-bundle.ts";
+import { type OpenedBundle, contentWithProgress } from "./opened-bundle.ts";
 
 /** How `restore` unpacks the media: as Synapse's media store, or as archives for matrix-media-repo. */
 export type MediaAs = "store" | "archive";
 
 /** Unpacks the media. Runs again when files have gone missing. */
 export function mediaStep(
-  opened: Opened,
+  opened: OpenedBundle,
   target: MediaTarget,
   section: MediaSection,
   database: DatabaseTarget,
@@ -40,7 +40,7 @@ export function mediaStep(
     id: "restore/media",
     label: "media",
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
-    async check() {
+    async findFault() {
       const session = await openTarget(database, system);
       try {
         const compared = await compareMedia(session, target.store, files, {
@@ -55,13 +55,13 @@ export function mediaStep(
     },
     async run() {
       const holds = (plainName: string) =>
-        opened.inventory.artifacts.some(({ name }) => name === sealedName(plainName));
+        opened.inventory.artifacts.some(({ name }) => name === encryptedName(plainName));
       if (!holds(MEDIA_ARTIFACT)) return restoreFromArchives(opened, target, files, progress);
       // The later archive first: where both have a file, the later one wins.
       const since = holds(MEDIA_SINCE_ARTIFACT)
-        ? shown(opened, MEDIA_SINCE_ARTIFACT, "media added since", progress)
+        ? contentWithProgress(opened, MEDIA_SINCE_ARTIFACT, "media added since", progress)
         : undefined;
-      const archive = shown(opened, MEDIA_ARTIFACT, "media", progress);
+      const archive = contentWithProgress(opened, MEDIA_ARTIFACT, "media", progress);
       const restored = await restoreArchives(since ? [since, archive] : [archive], target, files);
       // One sync for all: a sync for each file would be a million small waits.
       await files.syncAll(target.store);
@@ -75,7 +75,7 @@ export function mediaStep(
  * Throws `bundle-damaged` when it has none.
  */
 export function archiveFoldersStep(
-  opened: Opened,
+  opened: OpenedBundle,
   target: MediaTarget,
   { files }: System,
   progress: Progress,
@@ -85,9 +85,9 @@ export function archiveFoldersStep(
     id: "restore/media-as-archive",
     label: "media as archives",
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
-    async check() {
+    async findFault() {
       for (const folder of folders)
-        if (!(await files.look(join(target.store, folder, MANIFEST_FILE))))
+        if (!(await files.lstat(join(target.store, folder, MANIFEST_FILE))))
           return `${folder} no longer exists`;
       return undefined;
     },
@@ -97,7 +97,7 @@ export function archiveFoldersStep(
           hint: "export with --media archive, or restore without --media-as archive",
         });
       for (const folder of folders)
-        await unpackParts(shown(opened, archiveArtifact(folder), folder, progress), folder, target, files);
+        await unpackParts(contentWithProgress(opened, archiveArtifact(folder), folder, progress), folder, target, files);
       await files.syncAll(target.store);
       return { archives: folders.length };
     },
@@ -120,7 +120,7 @@ export function foreignArchiveStep(
     target,
     database,
     journal,
-  }: { opened: Opened; target: MediaTarget; database: DatabaseTarget; journal: Journal },
+  }: { opened: OpenedBundle; target: MediaTarget; database: DatabaseTarget; journal: Journal },
   system: System,
   progress: Progress,
 ): Step {
@@ -130,17 +130,17 @@ export function foreignArchiveStep(
     id: foreignArchiveId(path),
     label: `media archive ${path}`,
     inputs: { bundle: opened.bundle.manifest.id, store: target.store },
-    check: () => Promise.resolve(undefined),
+    findFault: () => Promise.resolve(undefined),
     async run() {
       const { session, change } = await openToChange(database, system);
       try {
         if (journal.facts[UPLOADS_BEFORE] === undefined)
           await journal.setFact(UPLOADS_BEFORE, String(await countUploads(session)));
-        const rows = await UploadRows.begin(session, change);
+        const rows = await UploadRowWriter.begin(session, change);
         const source = archiveInFolder(path, files, (name) => {
           progress.note(`${join(path, name)} is not a part of an archive, and was skipped`);
         });
-        const restored = await restoreArchive(source, { ...target, serverName }, files, (record) =>
+        const restored = await restoreMediaArchive(source, { ...target, serverName }, files, (record) =>
           rows.add(record),
         ).finally(
           // Also after an error, for what was restored before it.
@@ -164,7 +164,7 @@ async function openToChange(
     return { session, change: (statement) => session.run(statement) };
   }
   const { path } = database;
-  const change = (statement: string) => sqlite.change(path, [statement], { mendable: true });
+  const change = (statement: string) => sqlite.execute(path, [statement], { mendable: true });
   return { session: await sqlite.connect(path), change };
 }
 
@@ -188,7 +188,7 @@ async function countUploads(session: QuerySession): Promise<number> {
 
 /** For a bundle without a media store backup: restores the uploads; Synapse generates thumbnails when they are requested. */
 async function restoreFromArchives(
-  opened: Opened,
+  opened: OpenedBundle,
   target: MediaTarget,
   files: Files,
   progress: Progress,
@@ -197,8 +197,8 @@ async function restoreFromArchives(
   const { serverName } = sectionsOf(opened.inventory).config;
   for (const { folder } of packedArchives(opened.inventory)) {
     const name = archiveArtifact(folder);
-    const source = archiveInTar(() => shown(opened, name, folder, progress), sealedName(name));
-    const restored = await restoreArchive(source, { ...target, serverName }, files);
+    const source = archiveInTar(() => contentWithProgress(opened, name, folder, progress), encryptedName(name));
+    const restored = await restoreMediaArchive(source, { ...target, serverName }, files);
     sum.written += restored.written;
     sum.kept += restored.kept;
     sum.bytes += restored.bytes;

@@ -136,13 +136,13 @@ export function keyFor({ passphrase }: RestoreRecord, configFolder: string, give
 
 export async function writeRecord(configFolder: string, record: RestoreRecord, files: Files): Promise<void> {
   await files.makeFolder(recordFolder(configFolder));
-  await files.writeWhole(recordPath(configFolder), `${JSON.stringify(record, null, 2)}\n`);
+  await files.writeAtomically(recordPath(configFolder), `${JSON.stringify(record, null, 2)}\n`);
 }
 
 /** Undefined when nothing was restored there. Throws `bundle-damaged`. */
 export async function findRecord(configFolder: string, files: Files): Promise<RestoreRecord | undefined> {
   const path = recordPath(configFolder);
-  if (!(await files.look(path))) return undefined;
+  if (!(await files.lstat(path))) return undefined;
   try {
     return recordSchema.parse(JSON.parse(await files.readText(path)));
   } catch (error) {

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
-import { type ConfigPlan, refuseConflicts, writeConfig } from "../../homeserver/config/restore.ts";
+import { type ConfigPlan, assertNoConflicts, writeConfig } from "../../homeserver/config/restore.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
 import {
   type DatabaseRestore,
@@ -9,28 +9,28 @@ import {
   inspectDatabaseTarget,
 } from "../../homeserver/database/target.ts";
 import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
-import { dropInOf, holdUnits } from "../../homeserver/service/fence/new-server.ts";
+import { dropInPath, blockUnits } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
-import { takeLock } from "../../journal/lock.ts";
+import { acquireLock } from "../../journal/lock.ts";
 import type { Files } from "../../system/files/files.ts";
 import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { mustHaveRoom } from "../disk-space.ts";
+import { assertDiskSpace } from "../disk-space.ts";
 import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
 import {
-  comesAsArchive,
-  type FromArchives,
-  mustAgreeToEmpty,
-  mustBeRestorable,
+  isCustomFormat,
+  type PgRestoreOptions,
+  confirmEmptying,
+  assertDumpsRestorable,
 } from "./fill-with-pg-restore.ts";
-import type { Chosen } from "./layouts/choose.ts";
-import { rewriteFor, startedAs } from "./layouts/plan-config.ts";
+import type { ChosenLayout } from "./layouts/choose.ts";
+import { planConfigFor, startFactsOf } from "./layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
 
 /** What is restored, from a bundle or by direct transfer. */
-export interface Incoming {
+export interface RestoreSource {
   /** Of the bundle, or of the move. */
   readonly id: string;
   readonly serverName: string;
@@ -47,20 +47,20 @@ export interface Incoming {
 }
 
 /** The destination of a restore. */
-export interface Placing {
-  readonly layout: Chosen;
+export interface RestoreTarget {
+  readonly layout: ChosenLayout;
   readonly target: DatabaseTarget;
   /** Address of the database from this host, where it differs from Synapse's. */
-  readonly here: Readonly<Record<string, string>> | undefined;
+  readonly databaseHere: Readonly<Record<string, string>> | undefined;
   readonly databaseCommand?: readonly string[] | undefined;
-  readonly archives?: FromArchives | undefined;
+  readonly archives?: PgRestoreOptions | undefined;
   readonly publicBaseurl?: string | undefined;
   readonly synapse?: string | undefined;
   readonly synapseVersion?: string | undefined;
   readonly systemdDir?: string | undefined;
 }
 
-export interface Planned {
+export interface RestorePlan {
   readonly plan: ConfigPlan;
   readonly mas: MasPlan | undefined;
   readonly python: string | undefined;
@@ -76,25 +76,25 @@ const journalIn = (folder: string, files: Files) =>
  * `disk-full`.
  */
 export async function planRestore(
-  incoming: Incoming,
-  placing: Placing,
+  incoming: RestoreSource,
+  placing: RestoreTarget,
   given: { readonly dryRun: boolean; readonly yes?: boolean },
   system: System,
   progress: Progress,
-): Promise<Planned> {
+): Promise<RestorePlan> {
   const { files } = system;
   const { layout, target } = placing;
   const { configDir: folder, mediaDir: store } = layout;
   const { id, databases, packed } = incoming;
-  await refuseOpened(folder, id, files);
-  const { plan: own, python } = await rewriteFor(layout, { ...placing, packed, databases }, system);
+  await assertNotOpened(folder, id, files);
+  const { plan: own, python } = await planConfigFor(layout, { ...placing, packed, databases }, system);
   const mas = await incoming.masFor?.({
     ...{ folder, fencedSuffix: own.fence.suffix },
     ...(layout.listen ? { listen: layout.listen } : {}),
   });
   const plan = mas ? withMas(own, mas) : own;
-  await refuseConflicts(plan, files);
-  const dropIns = layout.units.map((unit) => dropInOf(unit, placing.systemdDir));
+  await assertNoConflicts(plan, files);
+  const dropIns = layout.units.map((unit) => dropInPath(unit, placing.systemdDir));
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   const versions = { postgres, synapse: placing.synapseVersion };
@@ -102,32 +102,32 @@ export async function planRestore(
   const before = await journalIn(folder, files);
   const untouched = databases.filter((one) => !wasBegun(id, one, before));
   for (const one of untouched) await inspectDatabaseTarget(one, system);
-  await lookAtArchives(incoming, placing, before, given, system, progress);
+  await checkCustomDumps(incoming, placing, before, given, system, progress);
   if (untouched.length > 0) {
     if (target.engine === "sqlite")
-      await mustHaveRoom(dirname(target.path), incoming.databaseBytes, "the database", "--database", files);
-    await mustHaveRoom(store, incoming.mediaBytes, "the media", "--media-dir", files);
+      await assertDiskSpace(dirname(target.path), incoming.databaseBytes, "the database", "--database", files);
+    await assertDiskSpace(store, incoming.mediaBytes, "the media", "--media-dir", files);
   }
   return { plan, mas, python, dropIns };
 }
 
 /** Checks, and asks about, databases that pg_restore will restore. */
-async function lookAtArchives(
-  { id, databases, clearBytes }: Incoming,
-  { archives }: Placing,
+async function checkCustomDumps(
+  { id, databases, clearBytes }: RestoreSource,
+  { archives }: RestoreTarget,
   journal: Journal,
   given: { readonly dryRun: boolean; readonly yes?: boolean },
   system: System,
   progress: Progress,
 ): Promise<void> {
-  const due = databases.filter((one) => comesAsArchive(one) && !wasRestored(id, one, journal));
+  const due = databases.filter((one) => isCustomFormat(one) && !wasRestored(id, one, journal));
   if (!archives || !clearBytes || due.length === 0) return;
   const coming = due.map((restore) => ({ restore, bytes: clearBytes(restore) }));
-  await mustBeRestorable(coming, archives, journal, system);
+  await assertDumpsRestorable(coming, archives, journal, system);
   for (const one of due) {
     const begun = halfFilled(id, one, journal);
     if (begun && !(await wasFilled(id, one, journal, system)))
-      await mustAgreeToEmpty(one, begun, given, system, progress);
+      await confirmEmptying(one, begun, given, system, progress);
   }
 }
 
@@ -143,29 +143,29 @@ export type Origin = Pick<Manifest, "rehearsal" | "recipients" | "outageSince"> 
  * Fences the new server, lets `fill` restore database and media and copy the inventory into the record's folder, and
  * writes the configuration last, under a name that no server reads. May be repeated after an interruption.
  */
-export async function restoreAs(
-  { plan, mas, python, dropIns }: Planned,
-  incoming: Incoming,
-  placing: Placing,
+export async function runRestore(
+  { plan, mas, python, dropIns }: RestorePlan,
+  incoming: RestoreSource,
+  placing: RestoreTarget,
   fill: (journal: Journal) => Promise<Origin>,
   system: System,
 ): Promise<void> {
   const { files, machine } = system;
-  const { layout, here: databaseHere, databaseCommand, synapseVersion: synapse } = placing;
+  const { layout, databaseHere: databaseHere, databaseCommand, synapseVersion: synapse } = placing;
   const { configDir: folder, owner } = layout;
   const { id, serverName } = incoming;
   await makeOwnedFolder(folder, owner, files);
   await files.makeFolder(recordFolder(folder));
   // Before there is anything to start: installing a package during the restore would start it.
-  await holdUnits({ fence: plan.fence, dropIns }, system);
-  const held = await takeLock(join(recordFolder(folder), "lock"), files, machine);
+  await blockUnits({ fence: plan.fence, dropIns }, system);
+  const held = await acquireLock(join(recordFolder(folder), "lock"), files, machine);
   try {
     const filled = await fill(await journalIn(folder, files));
     const { addedUploads } = filled;
     const origin = { ...filled, id };
     // Last, and under its fenced name: without it no server can start on the restored database.
     await writeConfig(plan, files);
-    await writeStart(layout, startedAs(layout, plan, serverName), python, system);
+    await writeStart(layout, startFactsOf(layout, plan, serverName), python, system);
     await writeRecord(
       folder,
       newRecord({
@@ -190,7 +190,7 @@ export async function restoreAs(
   }
 }
 
-async function refuseOpened(folder: string, id: string, files: Files): Promise<void> {
+async function assertNotOpened(folder: string, id: string, files: Files): Promise<void> {
   const record = await findRecord(folder, files);
   if (record && record.bundle !== id) {
     throw new MigrationError(

@@ -1,14 +1,14 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
-import { asList, nobodyToAsk } from "../confirm.ts";
-import { type NewServer, refuseOpened } from "./new-server.ts";
+import { bulletList, consentRequired } from "../confirm.ts";
+import { type NewServer, throwAlreadyOpened } from "./new-server.ts";
 
-export interface GoingBack {
+export interface RollbackRequest {
   readonly subject: string;
   readonly folder: string;
   /** What is known of the new server. */
-  readonly there: NewServer;
+  readonly newServer: NewServer;
   /** Whether everything that the new server needs has been sent or packed, or may have been. */
   readonly complete: boolean;
   /** What would be done, a line each. */
@@ -24,36 +24,36 @@ export interface GoingBack {
  * the new one may be open: when that is unknown, a person is asked unless the answer was given. Returns the risks they
  * accepted. Throws `already-opened` when it is open or the answer is no, `bad-usage` when there is no terminal to ask on.
  */
-export async function mayGoBack(
-  going: GoingBack,
+export async function confirmRollback(
+  going: RollbackRequest,
   { terminal }: Pick<System, "terminal">,
 ): Promise<Finding[]> {
-  const { there, folder, subject, complete, lines } = going;
-  if (there.state === "closed") return [];
-  if (there.state === "opened") {
-    if (!going.force) refuseOpened(there.how);
-    return [lost(there.how)];
+  const { newServer, folder, subject, complete, lines } = going;
+  if (newServer.state === "closed") return [];
+  if (newServer.state === "opened") {
+    if (!going.force) throwAlreadyOpened(newServer.how);
+    return [newServerOpen(newServer.how)];
   }
-  if (!complete && there.why.length === 0) return [];
+  if (!complete && newServer.why.length === 0) return [];
   const unknown = [
-    ...there.why,
+    ...newServer.why,
     ...(complete ? [`${folder} contains all of ${subject}: the new server may already be open`] : []),
   ].join("; ");
-  const finding: Finding = { id: "opened-unknown", level: "warning", sentence: unknown, hint: LOOK };
+  const finding: Finding = { id: "opened-unknown", level: "warning", sentence: unknown, hint: CHECK_HINT };
   if (going.yes || going.force || going.dryRun) return [finding];
   if (!terminal.interactive)
-    throw nobodyToAsk(unknown, `${LOOK}; if you are certain that it was never opened: --yes`);
-  const question = `${unknown}.\nTwo servers with the same name must never run, and data written on the new one is not on this host. On this host:${asList(lines)}\nAre you certain that the new server was never opened, and do you want to continue?`;
+    throw consentRequired(unknown, `${CHECK_HINT}; if you are certain that it was never opened: --yes`);
+  const question = `${unknown}.\nTwo servers with the same name must never run, and data written on the new one is not on this host. On this host:${bulletList(lines)}\nAre you certain that the new server was never opened, and do you want to continue?`;
   if (await terminal.confirm(question)) return [finding];
   throw new MigrationError("already-opened", "nothing was undone: you answered no", {
     hint: "the old server stays stopped and fenced; check whether the new one is open, then run this command again",
   });
 }
 
-const LOOK =
+const CHECK_HINT =
   "check on the new host that it is not open; or let synlift check: --target with its address, or --config-dir if it was restored on this host";
 
-const lost = (opened: string): Finding => ({
+const newServerOpen = (opened: string): Finding => ({
   id: "opened-elsewhere",
   level: "warning",
   sentence: `${opened}: data written there since is not on this host, and two servers with the same name must never run`,

@@ -1,11 +1,11 @@
-import { MigrationError, unlessUnreadable } from "../../errors.ts";
+import { MigrationError, tryRead } from "../../errors.ts";
 import { isFenced } from "../../homeserver/config/fence.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { packSigningKey } from "../../homeserver/signing-key/export.ts";
 import type { System } from "../../system/system.ts";
 import { findRecord } from "../restore/record.ts";
 
-export interface NewPlaces {
+export interface NewServerHints {
   /** A folder given to restore on this very host. */
   readonly configFolder: string | undefined;
   /** Base address at which the new server would answer. */
@@ -29,15 +29,15 @@ export type NewServer =
  * Whether the new server was opened: by the record of `open` on this host, or because a server with the same name and
  * signing key answers at `target`. No answer, or another server's, proves nothing: it may be open at another address.
  */
-export async function openedElsewhere(
-  { configFolder, target }: NewPlaces,
+export async function findNewServer(
+  { configFolder, target }: NewServerHints,
   old: OldServer,
   { files, http }: System,
 ): Promise<NewServer> {
   const why: string[] = [];
   const { serverName } = old;
   const record =
-    configFolder === undefined ? undefined : await unlessUnreadable(() => findRecord(configFolder, files));
+    configFolder === undefined ? undefined : await tryRead(() => findRecord(configFolder, files));
   const isOurs = record?.serverName === serverName && !record.rehearsal;
   if (isOurs && record.opened !== null)
     return {
@@ -78,7 +78,7 @@ async function answeredAs(
   if (!answer) return not(`${target} did not answer`);
   const said = answer.status === 200 ? parsed(answer.body) : undefined;
   if (said?.server_name !== serverName) return not(`${target} did not answer as ${serverName}`);
-  const own = homeserver && (await unlessUnreadable(() => packSigningKey(homeserver, files)));
+  const own = homeserver && (await tryRead(() => packSigningKey(homeserver, files)));
   // A server with this name at the given address is the new server, unless its key differs.
   if (!own)
     return {
@@ -109,7 +109,7 @@ function parsed(body: Uint8Array): Published | undefined {
 }
 
 /** Throws `already-opened`: data written on the new server is not on the old one. */
-export function refuseOpened(how: string): never {
+export function throwAlreadyOpened(how: string): never {
   throw new MigrationError("already-opened", `the new server is already open: ${how}`, {
     hint: "a rollback loses everything written there since; to do it anyway, stop the new server permanently and use --force",
   });

@@ -29,7 +29,7 @@ export type FoundRecord = DnsRecord & {
 };
 
 /** The answer in a server's reply to a query, following the CNAME records in it. */
-export function answerOf(
+export function interpretReply(
   reply: Reply,
   { name, type }: { readonly name: string; readonly type: DnsType },
   source: { readonly from: string; readonly authoritative: boolean },

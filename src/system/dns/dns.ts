@@ -1,8 +1,8 @@
 import { getServers } from "node:dns";
 import { isIP } from "node:net";
 import { MigrationError } from "../../errors.ts";
-import { answerOf, type DnsAnswer } from "./answer.ts";
-import { type DnsServer, exchange, type Reply, serverText } from "./exchange.ts";
+import { interpretReply, type DnsAnswer } from "./answer.ts";
+import { type DnsServer, exchange, type Reply, describeServer } from "./exchange.ts";
 import { type DnsType, isDnsName } from "./message.ts";
 import { lookUpInZones, Zones } from "./zones.ts";
 
@@ -16,7 +16,7 @@ export interface Dns {
    */
   lookUp(name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer>;
   /** The same with another resolver, whose port is also used for the authoritative servers. */
-  through(resolver: DnsServer): Dns;
+  withResolver(resolver: DnsServer): Dns;
 }
 
 export interface DnsOptions {
@@ -25,14 +25,14 @@ export interface DnsOptions {
   /** The port of the authoritative servers; 53 by default. */
   readonly port?: number;
   /** Time-out of one attempt in milliseconds, and the number of attempts: 2,500 and 2 by default. */
-  readonly wait?: number;
+  readonly timeout?: number;
   readonly tries?: number;
 }
 
 export function realDns({
   resolvers = hostResolvers(),
   port = 53,
-  wait = 2500,
+  timeout = 2500,
   tries = 2,
 }: DnsOptions = {}): Dns {
   /** A server that has never replied is not queried again; one that has may just be slow for a single name. */
@@ -43,10 +43,10 @@ export function realDns({
     asked: { name: string; type: DnsType; recurse: boolean },
     signal: AbortSignal | undefined,
   ): Promise<Reply> => {
-    const key = `${asked.recurse ? "resolver" : "zone's own"} ${serverText(server)}`;
+    const key = `${asked.recurse ? "resolver" : "zone's own"} ${describeServer(server)}`;
     const before = dead.get(key);
     if (before !== undefined) return before;
-    const reply = await exchange(server, asked, { wait, tries, signal });
+    const reply = await exchange(server, asked, { timeout, tries, signal });
     if (typeof reply === "object") alive.add(key);
     else if (!alive.has(key)) dead.set(key, reply);
     return reply;
@@ -57,7 +57,7 @@ export function realDns({
     let last: DnsAnswer = { outcome: "silent", records: [], chain: [] };
     for (const resolver of resolvers) {
       const reply = await asking(resolver, { name, type, recurse: true }, signal);
-      last = answerOf(reply, { name, type }, { from: serverText(resolver), authoritative: false });
+      last = interpretReply(reply, { name, type }, { from: describeServer(resolver), authoritative: false });
       if (["found", "no-data", "no-name", "loop"].includes(last.outcome)) break;
     }
     return last;
@@ -67,7 +67,7 @@ export function realDns({
   return {
     ask,
     lookUp: (name, type, signal) => lookUpInZones({ name, type, signal }, zones, ask, asking),
-    through: (resolver) => realDns({ resolvers: [resolver], port: resolver.port, wait, tries }),
+    withResolver: (resolver) => realDns({ resolvers: [resolver], port: resolver.port, timeout, tries }),
   };
 }
 

@@ -6,7 +6,7 @@ import {
   type DnsMessage,
   type DnsQuestion,
   type DnsType,
-  isCutOff,
+  isTruncated,
   questionBytes,
 } from "./message.ts";
 
@@ -17,15 +17,15 @@ export interface DnsServer {
 }
 
 /** "192.0.2.1", with the port if it is not 53. */
-export const serverText = ({ address, port }: DnsServer) =>
+export const describeServer = ({ address, port }: DnsServer) =>
   port === 53 ? address : address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 
 /** The reply of one server: a message, no reply, only malformed replies, or not reachable. */
 export type Reply = DnsMessage | "silent" | "garbled" | "unreachable";
 
-export interface Patience {
+export interface RetryOptions {
   /** Time-out of one attempt in milliseconds. */
-  readonly wait: number;
+  readonly timeout: number;
   /** The number of attempts before a server counts as silent. */
   readonly tries: number;
   readonly signal: AbortSignal | undefined;
@@ -38,15 +38,15 @@ export interface Patience {
 export async function exchange(
   server: DnsServer,
   asked: { readonly name: string; readonly type: DnsType; readonly recurse: boolean },
-  { wait, tries, signal }: Patience,
+  { timeout, tries, signal }: RetryOptions,
 ): Promise<Reply> {
   let reply: Reply = "silent";
   for (let attempt = 0; attempt < tries; attempt++) {
     // A new socket has a new port, which makes it harder to forge a reply.
     const question = { ...asked, id: randomInt(0x10000) };
-    const first = await overUdp(server, question, wait, signal);
+    const first = await overUdp(server, question, timeout, signal);
     signal?.throwIfAborted();
-    reply = first === "cut-off" ? await overTcp(server, question, wait, signal) : first;
+    reply = first === "cut-off" ? await overTcp(server, question, timeout, signal) : first;
     signal?.throwIfAborted();
     if (typeof reply === "object") break;
   }
@@ -78,7 +78,7 @@ function overUdp(
       done("unreachable");
     });
     socket.on("message", (bytes) => {
-      if (isCutOff(bytes, question)) {
+      if (isTruncated(bytes, question)) {
         done("cut-off");
         return;
       }

@@ -65,7 +65,7 @@ export function questionBytes({ id, name, type, recurse }: DnsQuestion): Buffer 
 }
 
 /** Whether this is a truncated reply to the question (TC flag). */
-export const isCutOff = (bytes: Buffer, { id }: DnsQuestion) =>
+export const isTruncated = (bytes: Buffer, { id }: DnsQuestion) =>
   bytes.length >= 12 && bytes.readUInt16BE(0) === id && (bytes[2]! & 0x82) === 0x82;
 
 /** Parses a reply; undefined when it does not belong to the question. Throws when it is malformed. */

@@ -1,10 +1,10 @@
-import { answerOf, type DnsAnswer, type FoundRecord } from "./answer.ts";
-import { type DnsServer, type Reply, serverText } from "./exchange.ts";
+import { interpretReply, type DnsAnswer, type FoundRecord } from "./answer.ts";
+import { type DnsServer, type Reply, describeServer } from "./exchange.ts";
 import { type DnsType, isDnsName } from "./message.ts";
 
-type Ask = (name: string, type: DnsType, signal?: AbortSignal) => Promise<DnsAnswer>;
+type AskResolver = (name: string, type: DnsType, signal?: AbortSignal) => Promise<DnsAnswer>;
 
-type Asking = (
+type AskServer = (
   server: DnsServer,
   asked: { readonly name: string; readonly type: DnsType; readonly recurse: boolean },
   signal: AbortSignal | undefined,
@@ -19,18 +19,18 @@ interface ZoneServer extends DnsServer {
 /** The maximum number of name servers of a zone, and of addresses of one, that are queried. */
 const NAMES = 3;
 const ADDRESSES = 2;
-const SILENT_ENOUGH = 3;
+const SILENT_LIMIT = 3;
 
 /** Finds the authoritative servers of zones, once for each name. */
 export class Zones {
-  readonly #ask: Ask;
+  readonly #ask: AskResolver;
   readonly #port: number;
   readonly #servers = new Map<string, Promise<readonly ZoneServer[]>>();
   readonly #zones = new Map<string, Promise<string | undefined>>();
   readonly #silent = new Set<string>();
   #answered = false;
 
-  constructor({ ask, port }: { readonly ask: Ask; readonly port: number }) {
+  constructor({ ask, port }: { readonly ask: AskResolver; readonly port: number }) {
     this.#ask = ask;
     this.#port = port;
   }
@@ -39,11 +39,11 @@ export class Zones {
    * Whether this network seems to block DNS except to its own resolvers: the servers of several zones were silent, and
    * none has replied yet. Waiting for each of them would take minutes.
    */
-  get isShutOff(): boolean {
-    return !this.#answered && this.#silent.size >= SILENT_ENOUGH;
+  get isDnsBlocked(): boolean {
+    return !this.#answered && this.#silent.size >= SILENT_LIMIT;
   }
 
-  heard({ text }: ZoneServer, reply: Reply): void {
+  recordReply({ text }: ZoneServer, reply: Reply): void {
     if (typeof reply === "object") this.#answered = true;
     else this.#silent.add(text);
   }
@@ -52,12 +52,12 @@ export class Zones {
   async serversOf(name: string, signal: AbortSignal | undefined): Promise<readonly ZoneServer[]> {
     const zone = await this.#zoneOf(name, signal);
     if (zone === undefined) return [];
-    return remembered(this.#servers, zone, () => this.#find(zone, signal));
+    return memoize(this.#servers, zone, () => this.#find(zone, signal));
   }
 
   /** The zone of a name: the closest name upwards, including itself, that has an SOA record. */
   #zoneOf(name: string, signal: AbortSignal | undefined): Promise<string | undefined> {
-    return remembered(this.#zones, name, async () => {
+    return memoize(this.#zones, name, async () => {
       const { outcome, records, chain, zone } = await this.#ask(name, "SOA", signal);
       if (!["found", "no-data", "no-name", "loop"].includes(outcome)) return undefined;
       // The answer behind a CNAME does not tell the zone of the CNAME itself.
@@ -78,7 +78,7 @@ export class Zones {
         return [...v4.records.slice(0, ADDRESSES), ...v6.records.slice(0, 1)].flatMap((record) => {
           if (record.type !== "A" && record.type !== "AAAA") return [];
           const server = { address: record.address, port: this.#port };
-          return [{ ...server, text: `${name} (${serverText(server)})` }];
+          return [{ ...server, text: `${name} (${describeServer(server)})` }];
         });
       }),
     );
@@ -98,8 +98,8 @@ export async function lookUpInZones(
     signal,
   }: { readonly name: string; readonly type: DnsType; readonly signal: AbortSignal | undefined },
   zones: Zones,
-  ask: Ask,
-  asking: Asking,
+  ask: AskResolver,
+  asking: AskServer,
 ): Promise<DnsAnswer> {
   const chain: FoundRecord[] = [];
   const seen = new Set<string>();
@@ -124,21 +124,21 @@ async function askOwn(
     signal,
   }: { readonly name: string; readonly type: DnsType; readonly signal: AbortSignal | undefined },
   zones: Zones,
-  asking: Asking,
+  asking: AskServer,
 ): Promise<DnsAnswer | undefined> {
   if (!isDnsName(name)) return undefined;
   for (const server of await zones.serversOf(name, signal)) {
-    if (zones.isShutOff) return undefined;
+    if (zones.isDnsBlocked) return undefined;
     const reply = await asking(server, { name, type, recurse: false }, signal);
-    zones.heard(server, reply);
+    zones.recordReply(server, reply);
     if (typeof reply !== "object" || !reply.authoritative) continue;
-    const answer = answerOf(reply, { name, type }, { from: server.text, authoritative: true });
+    const answer = interpretReply(reply, { name, type }, { from: server.text, authoritative: true });
     if (["found", "no-data", "no-name", "loop"].includes(answer.outcome)) return answer;
   }
   return undefined;
 }
 
-function remembered<T>(known: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {
+function memoize<T>(known: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {
   const found = known.get(key) ?? find();
   known.set(key, found);
   return found;

@@ -1,8 +1,8 @@
 import { type Dirent, lstatSync, readdirSync, type Stats } from "node:fs";
-import { codeOf } from "./file-faults.ts";
+import { errnoOf } from "./file-faults.ts";
 
 /** An entry found by a directory walk; folders are included only on request. */
-export interface Walked {
+export interface WalkEntry {
   /** Relative to the walked folder: "aa/bb/name". Empty for that folder itself, if it is unreadable. */
   readonly name: string;
   /** "closed": it exists but cannot be read. */
@@ -19,7 +19,7 @@ export interface Walked {
 const KINDS = ["file", "link", "other", "closed", "folder"] as const;
 
 /** Entries in a form for messages between threads, which costs a tenth of a thousand objects. */
-export interface Packed {
+export interface EntryBatch {
   /** Separated by NUL, which no file name can contain. */
   readonly names: string;
   /** Five numbers (`FIGURES`) for each entry: kind, size, mode, time, owner; the owner is -1 when it is unknown. */
@@ -29,13 +29,13 @@ export interface Packed {
 }
 
 /** Numbers for each entry. */
-export const FIGURES = 5;
+export const NUMBERS_PER_ENTRY = 5;
 
 /** The maximum number of entries and opened folders in one batch, after which the event loop gets a turn. */
 const BATCH = 1000;
 
 /** Walks a directory tree with synchronous calls, in batches, so that it can pause after each batch. */
-export class Descent {
+export class DirectoryWalker {
   readonly #root: string;
   readonly #folders: boolean;
   readonly #open: { readonly prefix: string; readonly names: readonly string[]; next: number }[];
@@ -50,7 +50,7 @@ export class Descent {
   }
 
   /** The next batch, which may be empty. */
-  take(): Packed {
+  take(): EntryBatch {
     this.#names = [];
     this.#numbers = [];
     for (let steps = 0; steps < BATCH && this.#open.length > 0;) {
@@ -99,13 +99,13 @@ export class Descent {
     if (name.includes("\uFFFD")) this.#tell(name, "other");
   }
 
-  #tell(name: string, kind: Walked["kind"], size = 0, mode = 0, mtimeMs = 0, uid = -1): void {
+  #tell(name: string, kind: WalkEntry["kind"], size = 0, mode = 0, mtimeMs = 0, uid = -1): void {
     this.#names.push(name);
     this.#numbers.push(KINDS.indexOf(kind), size, mode, mtimeMs, uid);
   }
 }
 
-const kindOf = (found: Stats): Walked["kind"] =>
+const kindOf = (found: Stats): WalkEntry["kind"] =>
   found.isFile() ? "file" : found.isSymbolicLink() ? "link" : found.isDirectory() ? "folder" : "other";
 
 /** The names in a folder, sorted by code unit; folders have a trailing slash. */
@@ -120,10 +120,10 @@ export function namesIn(folder: string): readonly string[] | "gone" | "closed" {
   }
 }
 
-export function unpacked({ names, numbers }: Packed): Walked[] {
+export function unpackEntries({ names, numbers }: EntryBatch): WalkEntry[] {
   if (numbers.length === 0) return [];
   return names.split("\0").map((name, index) => {
-    const [kind, size, mode, mtimeMs, uid] = numbers.subarray(index * FIGURES, (index + 1) * FIGURES);
+    const [kind, size, mode, mtimeMs, uid] = numbers.subarray(index * NUMBERS_PER_ENTRY, (index + 1) * NUMBERS_PER_ENTRY);
     return {
       ...{ name, kind: KINDS[kind!]!, size: size!, mode: mode!, mtimeMs: mtimeMs! },
       ...(uid === -1 ? {} : { uid: uid! }),
@@ -133,4 +133,4 @@ export function unpacked({ names, numbers }: Packed): Walked[] {
 
 const byName = (a: Dirent, b: Dirent) => (a.name < b.name ? -1 : 1);
 
-const isGone = (error: unknown) => codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR";
+const isGone = (error: unknown) => errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR";

@@ -35,7 +35,7 @@ function open(descriptor: number): Readable {
     const kind = fstatSync(descriptor);
     if (isatty(descriptor)) return new ReadStream(descriptor);
     if (kind.isFile()) return Readable.from([startOf(descriptor)]);
-    if ((kind.isFIFO() || kind.isSocket()) && !isOurOwn(descriptor)) {
+    if ((kind.isFIFO() || kind.isSocket()) && !isNodeInternal(descriptor)) {
       return new Socket({ fd: descriptor, readable: true, writable: false });
     }
   } catch {
@@ -53,7 +53,7 @@ function startOf(descriptor: number): Uint8Array {
 }
 
 /** Node opens pipes itself and has both ends of them; of an inherited pipe another process has the writing end. */
-function isOurOwn(descriptor: number): boolean {
+function isNodeInternal(descriptor: number): boolean {
   const own = (name: string) => ({
     target: readlinkSync(`/proc/self/fd/${name}`),
     // proc(5), fdinfo: the access mode is in the lowest two bits, 1 is O_WRONLY.

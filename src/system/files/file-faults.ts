@@ -1,20 +1,20 @@
 import { MigrationError } from "../../errors.ts";
 
 /** Runs a file operation; an error that a user can act on becomes a `MigrationError` that names the path. */
-export async function attempt<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
+export async function withFileErrors<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
-    throw foreseen(error, verb, path);
+    throw toFileError(error, verb, path);
   }
 }
 
-export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code;
+export const errnoOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code;
 
-export function foreseen(error: unknown, verb: string, path: string): unknown {
+export function toFileError(error: unknown, verb: string, path: string): unknown {
   if (error instanceof MigrationError) return error;
   const more = { cause: error };
-  switch (codeOf(error)) {
+  switch (errnoOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
       return new MigrationError("file-missing", `cannot ${verb} ${path}: no such file or directory`, more);

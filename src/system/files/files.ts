@@ -4,22 +4,22 @@ import type { Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { promisify } from "node:util";
 import type { Bytes } from "../bytes.ts";
-import { giveBack, lend } from "../memory.ts";
+import { releaseBuffer, allocateBuffer } from "../memory.ts";
 import { readLine } from "./descriptor.ts";
-import { attempt, codeOf, foreseen } from "./file-faults.ts";
+import { withFileErrors, errnoOf, toFileError } from "./file-faults.ts";
 import { beginFile, type BeginOptions, syncFolder, type Unfinished } from "./unfinished.ts";
-import { type Walked, walkFolder, type WalkOptions } from "./walk.ts";
+import { type WalkEntry, walkFolder, type WalkOptions } from "./walk.ts";
 import { readWholeFile } from "./whole-file.ts";
 
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
-export { type Walked } from "./walk.ts";
+export { type WalkEntry } from "./walk.ts";
 
 /** The file system. Errors that a user can act on are thrown as a `MigrationError` that names the path. */
 export interface Files {
   /** The entry at a path, without following a symbolic link; undefined when there is none. */
-  look(path: string): Promise<Entry | undefined>;
+  lstat(path: string): Promise<Entry | undefined>;
   /** As `look`, but following symbolic links. */
-  follow(path: string): Promise<Entry | undefined>;
+  stat(path: string): Promise<Entry | undefined>;
   /**
    * Reads a file. Throws `file-missing`. `from` and `to` are offsets in bytes; `to` is exclusive. With `reuse` each
    * chunk is valid only until the next one is requested.
@@ -36,9 +36,9 @@ export interface Files {
   /** Names in a folder, sorted by code unit; throws `file-missing` when there is no such folder. */
   list(folder: string): Promise<string[]>;
   /** All entries below a folder, in batches, sorted folder by folder; for millions of files. See `walkFolder`. */
-  walk(folder: string, signal?: AbortSignal, options?: WalkOptions): AsyncIterable<readonly Walked[]>;
+  walk(folder: string, signal?: AbortSignal, options?: WalkOptions): AsyncIterable<readonly WalkEntry[]>;
   /** Writes a file atomically: to a temporary file, synced, renamed, folder synced. Replaces a symbolic link, too. */
-  writeWhole(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
+  writeAtomically(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /** Begins a file that gets its name only when `finish` is called. The caller must call `finish` or `abandon`. */
   begin(path: string, mode?: number, options?: BeginOptions): Promise<Unfinished>;
   /** Syncs the file system of this path. */
@@ -57,7 +57,7 @@ export interface Files {
   setTimes(path: string, mtimeMs: number): Promise<void>;
   syncFolder(path: string): Promise<void>;
   /** The free and total bytes of the file system of this path, and its kind. */
-  space(path: string): Promise<{ free: number; total: number; kind: FileSystemKind }>;
+  diskSpace(path: string): Promise<{ free: number; total: number; kind: FileSystemKind }>;
   real(path: string): Promise<string>;
 }
 
@@ -86,39 +86,39 @@ export interface Entry {
 }
 
 export const realFiles: Files = {
-  look: (path) => entryOf(path, () => fs.lstat(path)),
-  follow: (path) => entryOf(path, () => fs.stat(path)),
+  lstat: (path) => entryOf(path, () => fs.lstat(path)),
+  stat: (path) => entryOf(path, () => fs.stat(path)),
 
   async *read(path, { from, to, reuse = false } = {}) {
     if (to !== undefined && to <= (from ?? 0)) return;
-    const file = await attempt("read", path, () => fs.open(path, "r"));
+    const file = await withFileErrors("read", path, () => fs.open(path, "r"));
     let buffer: Buffer | undefined;
     let size = FIRST_READ;
     try {
       // A pipe cannot be read at an offset, so without `from` the current position is used.
       const placed = from !== undefined;
       for (let at = from ?? 0; to === undefined || at < to;) {
-        const into = (buffer ??= lend(size));
+        const into = (buffer ??= allocateBuffer(size));
         const most = Math.min(size, (to ?? Infinity) - at);
-        const { bytesRead } = await attempt("read", path, () => file.read(into, 0, most, placed ? at : null));
+        const { bytesRead } = await withFileErrors("read", path, () => file.read(into, 0, most, placed ? at : null));
         if (bytesRead === 0) {
-          giveBack(into);
+          releaseBuffer(into);
           return;
         }
         yield into.subarray(0, bytesRead);
         at += bytesRead;
         if (reuse && size === READ) continue;
-        if (reuse) giveBack(into);
+        if (reuse) releaseBuffer(into);
         size = bytesRead < most ? FIRST_READ : READ;
         buffer = undefined;
       }
     } finally {
-      if (buffer && reuse) giveBack(buffer);
+      if (buffer && reuse) releaseBuffer(buffer);
       await file.close();
     }
   },
 
-  readWhole: (path, limit = 16 * 1024 * 1024) => attempt("read", path, () => readWholeFile(path, limit)),
+  readWhole: (path, limit = 16 * 1024 * 1024) => withFileErrors("read", path, () => readWholeFile(path, limit)),
 
   async readText(path) {
     return new TextDecoder().decode(await realFiles.readWhole(path));
@@ -127,13 +127,13 @@ export const realFiles: Files = {
   readDescriptor: readLine,
 
   async list(folder) {
-    const names = await attempt("list", folder, () => fs.readdir(folder));
+    const names = await withFileErrors("list", folder, () => fs.readdir(folder));
     return names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   },
 
   walk: walkFolder,
 
-  async writeWhole(path, content, mode = 0o600) {
+  async writeAtomically(path, content, mode = 0o600) {
     const file = await realFiles.begin(path, mode);
     try {
       await file.write(typeof content === "string" ? new TextEncoder().encode(content) : content);
@@ -146,7 +146,7 @@ export const realFiles: Files = {
   begin: (path, mode = 0o600, { sync = true } = {}) => beginFile(path, mode, sync),
 
   async syncAll(path) {
-    await attempt("sync", path, () => promisify(execFile)("sync", ["-f", path]));
+    await withFileErrors("sync", path, () => promisify(execFile)("sync", ["-f", path]));
   },
 
   async createNew(path, content) {
@@ -157,32 +157,32 @@ export const realFiles: Files = {
       await fs.link(beside, path);
       return true;
     } catch (error) {
-      if (codeOf(error) === "EEXIST") return false;
-      throw foreseen(error, "create", path);
+      if (errnoOf(error) === "EEXIST") return false;
+      throw toFileError(error, "create", path);
     } finally {
       await fs.rm(beside, { force: true });
     }
   },
 
   makeFolder: (path, mode = 0o700) =>
-    attempt("create", path, () => fs.mkdir(path, { recursive: true, mode })),
+    withFileErrors("create", path, () => fs.mkdir(path, { recursive: true, mode })),
 
-  rename: (from, to) => attempt("rename", from, () => fs.rename(from, to)),
-  remove: (path) => attempt("remove", path, () => fs.rm(path, { force: true })),
-  removeEmptyFolder: (path) => attempt("remove", path, () => fs.rmdir(path)),
-  setMode: (path, mode) => attempt("set the mode of", path, () => fs.chmod(path, mode)),
-  setOwner: (path, uid, gid) => attempt("set the owner of", path, () => fs.lchown(path, uid, gid)),
+  rename: (from, to) => withFileErrors("rename", from, () => fs.rename(from, to)),
+  remove: (path) => withFileErrors("remove", path, () => fs.rm(path, { force: true })),
+  removeEmptyFolder: (path) => withFileErrors("remove", path, () => fs.rmdir(path)),
+  setMode: (path, mode) => withFileErrors("set the mode of", path, () => fs.chmod(path, mode)),
+  setOwner: (path, uid, gid) => withFileErrors("set the owner of", path, () => fs.lchown(path, uid, gid)),
   setTimes: (path, mtimeMs) =>
-    attempt("set the time of", path, () => fs.utimes(path, mtimeMs / 1000, mtimeMs / 1000)),
+    withFileErrors("set the time of", path, () => fs.utimes(path, mtimeMs / 1000, mtimeMs / 1000)),
   syncFolder,
 
-  async space(path) {
-    const { bavail, blocks, bsize, type } = await attempt("look at", path, () => fs.statfs(path));
+  async diskSpace(path) {
+    const { bavail, blocks, bsize, type } = await withFileErrors("look at", path, () => fs.statfs(path));
     const kind = MEMORY.has(type) ? "memory" : NETWORK.has(type) ? "network" : "disk";
     return { free: bavail * bsize, total: blocks * bsize, kind };
   },
 
-  real: (path) => attempt("resolve", path, () => fs.realpath(path)),
+  real: (path) => withFileErrors("resolve", path, () => fs.realpath(path)),
 };
 
 /** statfs(2): tmpfs and ramfs; NFS, SMB in its two forms, Ceph, 9p. */
@@ -202,7 +202,7 @@ async function entryOf(path: string, ask: () => Promise<Stats>): Promise<Entry |
     const { size, mtimeMs, uid, gid } = found;
     return { kind, size, mode: found.mode & 0o777, mtimeMs, uid, gid };
   } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
-    throw foreseen(error, "look at", path);
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw toFileError(error, "look at", path);
   }
 }

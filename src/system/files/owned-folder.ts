@@ -14,7 +14,7 @@ export async function makeOwnedFolder(path: string, owner: Owner, files: Files):
     await files.makeFolder(path);
     return;
   }
-  if ((await files.follow(path))?.kind === "folder") return;
+  if ((await files.stat(path))?.kind === "folder") return;
   await makeOwnedFolder(dirname(path), owner, files);
   const unfinished = join(dirname(path), `.${basename(path)}${UNFINISHED_SUFFIX}`);
   await files.makeFolder(unfinished);

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { MigrationError } from "../../errors.ts";
 import type { Output } from "../programs/call.ts";
-import { attempt, codeOf } from "./file-faults.ts";
+import { withFileErrors, errnoOf } from "./file-faults.ts";
 
 export interface BeginOptions {
   /** False: `finish` does not sync. For many small files, followed by one `syncAll`. */
@@ -21,7 +21,7 @@ export interface Unfinished {
    * of new bytes. When `wrote` throws, the program is killed and its error is thrown. Throws as `write`, and as reading
    * the output does.
    */
-  takeFrom(output: Output, wrote: (bytes: number) => void): Promise<void>;
+  pipeFrom(output: Output, wrote: (bytes: number) => void): Promise<void>;
   /** Bytes written so far. */
   readonly size: number;
   /** Checks the byte count, syncs, renames, syncs the folder. */
@@ -43,7 +43,7 @@ const LOOK_EVERY = 50;
 export const UNFINISHED_SUFFIX = ".unfinished";
 
 /** A rename replaces even a device: `/dev/null` would be lost for the whole host. */
-async function mustBeReplaceable(path: string): Promise<void> {
+async function assertReplaceable(path: string): Promise<void> {
   const found = await fs.lstat(path).catch(() => undefined);
   if (!found || found.isFile() || found.isSymbolicLink()) return;
   throw new MigrationError("file-failed", `${path} exists and is not a regular file`, {
@@ -53,11 +53,11 @@ async function mustBeReplaceable(path: string): Promise<void> {
 
 /** See `Files.begin`. */
 export async function beginFile(path: string, mode: number, sync: boolean): Promise<Unfinished> {
-  await mustBeReplaceable(path);
+  await assertReplaceable(path);
   const temporary = join(dirname(path), `.${basename(path)}${UNFINISHED_SUFFIX}`);
   // Left by a killed run. The caller holds the lock, so no other process is using it.
-  await attempt("remove", temporary, () => fs.rm(temporary, { force: true }));
-  const file = await attempt("create", temporary, () => fs.open(temporary, "wx", mode));
+  await withFileErrors("remove", temporary, () => fs.rm(temporary, { force: true }));
+  const file = await withFileErrors("create", temporary, () => fs.open(temporary, "wx", mode));
   let size = 0;
   let open = true;
   let finished = false;
@@ -88,15 +88,15 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
     },
     async write(chunk) {
       for (let offset = 0; offset < chunk.length;) {
-        const { bytesWritten } = await attempt("write", path, () => file.write(chunk, offset));
+        const { bytesWritten } = await withFileErrors("write", path, () => file.write(chunk, offset));
         offset += bytesWritten;
         size += bytesWritten;
       }
       beginSync();
     },
-    async takeFrom(output, wrote) {
+    async pipeFrom(output, wrote) {
       const stop = new AbortController();
-      const writing = attempt("write", path, () => output.into(file.fd, stop.signal)).finally(() => {
+      const writing = withFileErrors("write", path, () => output.writeTo(file.fd, stop.signal)).finally(() => {
         stop.abort();
       });
       writing.catch(() => undefined);
@@ -117,7 +117,7 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
       await writing;
     },
     async finish() {
-      await attempt("write", path, async () => {
+      await withFileErrors("write", path, async () => {
         await syncing;
         if (syncFailure) throw syncFailure.error;
         const { size: onDisk } = await file.stat();
@@ -146,13 +146,13 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
 
 /** Syncs a folder, so that its entries are durable. */
 export async function syncFolder(path: string): Promise<void> {
-  await attempt("sync", path, async () => {
+  await withFileErrors("sync", path, async () => {
     const folder = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       await folder.sync();
     } catch (error) {
       // Some network file systems do not support this; other errors are real failures.
-      if (codeOf(error) !== "EINVAL" && codeOf(error) !== "ENOTSUP") throw error;
+      if (errnoOf(error) !== "EINVAL" && errnoOf(error) !== "ENOTSUP") throw error;
     } finally {
       await folder.close();
     }

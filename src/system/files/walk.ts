@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { Descent, FIGURES, namesIn, type Packed, unpacked, type Walked } from "./descent.ts";
+import { DirectoryWalker, NUMBERS_PER_ENTRY, namesIn, type EntryBatch, unpackEntries, type WalkEntry } from "./descent.ts";
 
-export type { Walked } from "./descent.ts";
+export type { WalkEntry } from "./descent.ts";
 
 /** From this number of names on, threads are worth the time to start them. */
 const MANY = 100;
@@ -29,23 +29,23 @@ export async function* walkFolder(
   folder: string,
   signal?: AbortSignal,
   { folders = false }: WalkOptions = {},
-): AsyncIterable<readonly Walked[]> {
+): AsyncIterable<readonly WalkEntry[]> {
   signal?.throwIfAborted();
   const names = namesIn(folder);
   if (names === "closed") yield [{ name: "", kind: "closed", size: 0, mode: 0, mtimeMs: 0 }];
   else if (names !== "gone") {
     const order = { task: TASK, folder, names, folders } as const;
     const batches = names.length < MANY ? walkHere(order, signal) : walkInThreads(order, signal);
-    for await (const packed of batches) if (packed.numbers.length > 0) yield unpacked(packed);
+    for await (const packed of batches) if (packed.numbers.length > 0) yield unpackEntries(packed);
   }
 }
 
 async function* walkHere(
-  { folder, names, folders }: Order,
+  { folder, names, folders }: WorkerOrder,
   signal: AbortSignal | undefined,
-): AsyncIterable<Packed> {
+): AsyncIterable<EntryBatch> {
   for (const name of names) {
-    const descent = new Descent(folder, name, folders);
+    const descent = new DirectoryWalker(folder, name, folders);
     for (let last = false; !last;) {
       await nextTurn();
       signal?.throwIfAborted();
@@ -57,7 +57,7 @@ async function* walkHere(
 }
 
 /** Each thread takes every n-th name, so that the reader has them in order by asking the threads in turn. */
-async function* walkInThreads(order: Order, signal: AbortSignal | undefined): AsyncIterable<Packed> {
+async function* walkInThreads(order: WorkerOrder, signal: AbortSignal | undefined): AsyncIterable<EntryBatch> {
   const { names } = order;
   const threads = Array.from(
     { length: THREADS },
@@ -83,7 +83,7 @@ async function* walkInThreads(order: Order, signal: AbortSignal | undefined): As
 }
 
 /** What a thread is started with. */
-interface Order {
+interface WorkerOrder {
   readonly task: typeof TASK;
   readonly folder: string;
   readonly names: readonly string[];
@@ -95,18 +95,18 @@ const TASK = "walk a folder";
 /** The reader's side of a worker thread, which runs this file and sends one `Packed` after another. */
 class Thread {
   readonly #worker: Worker;
-  readonly #waiting: Packed[] = [];
+  readonly #waiting: EntryBatch[] = [];
   #failure: { readonly reason: unknown } | undefined;
   #wake = () => {};
 
-  constructor(order: Order) {
+  constructor(order: WorkerOrder) {
     this.#worker = new Worker(new URL(import.meta.url), {
       workerData: order,
       env: {},
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
-    this.#worker.on("message", (packed: Packed) => {
+    this.#worker.on("message", (packed: EntryBatch) => {
       this.#waiting.push(packed);
       this.#wake();
     });
@@ -118,11 +118,11 @@ class Thread {
     });
   }
 
-  async next(): Promise<Packed> {
+  async next(): Promise<EntryBatch> {
     for (;;) {
       const packed = this.#waiting.shift();
       if (packed) {
-        this.#worker.postMessage(packed.numbers.length / FIGURES);
+        this.#worker.postMessage(packed.numbers.length / NUMBERS_PER_ENTRY);
         return packed;
       }
       if (this.#failure) throw this.#failure.reason;
@@ -143,7 +143,7 @@ class Thread {
 }
 
 /** What runs in the thread. */
-async function serve({ folder, names, folders }: Order, port: NonNullable<typeof parentPort>): Promise<void> {
+async function serve({ folder, names, folders }: WorkerOrder, port: NonNullable<typeof parentPort>): Promise<void> {
   let room = AHEAD;
   let wake = () => {};
   port.on("message", (read: number) => {
@@ -151,16 +151,16 @@ async function serve({ folder, names, folders }: Order, port: NonNullable<typeof
     wake();
   });
   for (const name of names) {
-    const descent = new Descent(folder, name, folders);
+    const descent = new DirectoryWalker(folder, name, folders);
     for (let last = false; !last;) {
       while (room <= 0) await new Promise<void>((resolve) => (wake = resolve));
       const packed = descent.take();
       last = packed.last;
-      room -= packed.numbers.length / FIGURES;
+      room -= packed.numbers.length / NUMBERS_PER_ENTRY;
       port.postMessage(packed, [packed.numbers.buffer as ArrayBuffer]);
     }
   }
 }
 
-const order = workerData as Partial<Order> | null;
-if (!isMainThread && parentPort && order?.task === TASK) void serve(order as Order, parentPort);
+const order = workerData as Partial<WorkerOrder> | null;
+if (!isMainThread && parentPort && order?.task === TASK) void serve(order as WorkerOrder, parentPort);

@@ -4,14 +4,14 @@ import { setTimeout as wait } from "node:timers/promises";
 import { MigrationError } from "../../errors.ts";
 
 /** Time-outs for a named pipe in milliseconds: until it is opened for writing, and then for the next bytes. */
-const PATIENCE = { writer: 10_000, bytes: 300_000 };
+const TIMEOUTS = { writer: 10_000, bytes: 300_000 };
 
 /**
  * The content of a small file or of a named pipe. Opened non-blocking, because an open that waits for a writer cannot
  * be cancelled. Throws file system errors, and a `MigrationError` when it is longer than `limit` bytes or nothing is
  * written to the pipe.
  */
-export async function readWholeFile(path: string, limit: number, patience = PATIENCE): Promise<Uint8Array> {
+export async function readWholeFile(path: string, limit: number, patience = TIMEOUTS): Promise<Uint8Array> {
   const file = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
@@ -24,7 +24,7 @@ export async function readWholeFile(path: string, limit: number, patience = PATI
       const read = await readSome(file, start);
       if (read === 0 && !mayStillCome(stat, total)) return Buffer.concat(chunks);
       if (read === undefined || read === 0) {
-        if (waited >= (read === 0 ? patience.writer : patience.bytes)) throw silent(path);
+        if (waited >= (read === 0 ? patience.writer : patience.bytes)) throw noWriter(path);
         waited += STEP;
         await wait(STEP);
         continue;
@@ -55,7 +55,7 @@ async function readSome(file: fs.FileHandle, into: Buffer): Promise<number | und
   }
 }
 
-const silent = (path: string) =>
+const noWriter = (path: string) =>
   new MigrationError("file-failed", `timed out waiting for data from the pipe ${path}`, {
     hint: "name a regular file, or start the program that writes into the pipe first",
   });

@@ -33,7 +33,7 @@ export class DumpArchive {
   }
 
   /** After all of it was added: why the archive is not complete; undefined when it is. */
-  flaw(): string | undefined {
+  findDefect(): string | undefined {
     if (this.#flaw === undefined && !this.#awaited) this.#tryContents();
     if (this.#flaw !== undefined) return this.#flaw;
     if (!this.#awaited) return "it ends within its table of contents";
@@ -114,7 +114,7 @@ function intIn(bytes: Uint8Array, at: number): number {
 
 /** The ids of entries with data, and the end of the table of contents; undefined when it is incomplete. */
 function readContents(bytes: Uint8Array): { awaited: Set<number>; end: number } | string | undefined {
-  const reader = new Reader(bytes);
+  const reader = new ContentsReader(bytes);
   try {
     const magic = reader.bytes(5);
     if (Buffer.from(magic).toString("latin1") !== "PGDMP") return "it does not begin as one";
@@ -143,9 +143,9 @@ const OLDEST = 12;
 const NEWEST = 16;
 
 /** Whether archives of this major version of pg_dump can be verified. */
-export const knowsArchivesOf = (major: number) => major <= 18;
+export const canReadArchivesOf = (major: number) => major <= 18;
 
-class Reader {
+class ContentsReader {
   at = 0;
   readonly #bytes: Uint8Array;
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { createGunzip } from "node:zlib";
-import { adopt, giveBack } from "../memory.ts";
+import { adoptBuffer, releaseBuffer } from "../memory.ts";
 import { DumpArchive } from "./dump-archive.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 
@@ -17,19 +17,19 @@ export interface GzipDigest {
   /** RFC 1952, 2.3.1: the last 8 bytes of the file, CRC-32 and size of its last member. Meaningless with "none". */
   readonly end: Uint8Array;
   /** With `dumpArchive`: why the content is not a complete archive; undefined when it is. */
-  readonly flaw?: string | undefined;
+  readonly defect?: string | undefined;
 }
 
 /** The result of the worker thread: a digest, or the damage and whether it was found at the end of the file. */
-export type Looked =
+export type GzipResult =
   | { readonly digest: GzipDigest }
   | { readonly damage: { readonly code: string; readonly message: string }; readonly atEnd: boolean };
 
-interface Order {
+interface WorkerOrder {
   readonly task: typeof TASK;
   readonly descriptor: number;
   readonly tail: number;
-  readonly packing: Packing;
+  readonly packing: GzipKind;
   readonly dumpArchive: boolean;
 }
 
@@ -41,13 +41,13 @@ const STEP = 128 * 1024;
 export interface GzipOptions {
   /** How many of the last bytes of the content to return. */
   readonly tail: number;
-  readonly packing: Packing;
+  readonly packing: GzipKind;
   /** Whether the content is verified as a `DumpArchive`. */
   readonly dumpArchive?: boolean;
 }
 
 /** "stored": gzip without compression, see `StoredGzip`. "none": the data is already decompressed. */
-export type Packing = "deflated" | "stored" | "none";
+export type GzipKind = "deflated" | "stored" | "none";
 
 /**
  * Reads a gzip file from a descriptor in a worker thread, with blocking reads. The caller owns the descriptor, which
@@ -56,8 +56,8 @@ export type Packing = "deflated" | "stored" | "none";
 export function digestGzip(
   descriptor: number,
   { tail, packing, dumpArchive = false }: GzipOptions,
-): Promise<Looked> {
-  const workerData: Order = { task: TASK, descriptor, tail, packing, dumpArchive };
+): Promise<GzipResult> {
+  const workerData: WorkerOrder = { task: TASK, descriptor, tail, packing, dumpArchive };
   const worker = new Worker(new URL(import.meta.url), {
     workerData,
     env: {},
@@ -73,7 +73,7 @@ export function digestGzip(
   });
 }
 
-async function look({ descriptor, tail, packing, dumpArchive }: Order): Promise<Looked> {
+async function look({ descriptor, tail, packing, dumpArchive }: WorkerOrder): Promise<GzipResult> {
   const hash = createHash("sha256");
   const lastOfContent = new LastBytes(tail);
   const lastOfFile = new LastBytes(8);
@@ -104,7 +104,7 @@ async function look({ descriptor, tail, packing, dumpArchive }: Order): Promise<
       reader.end();
     }
     const digest = { size, sha256: hash.digest("hex"), tail: lastOfContent.bytes, end: lastOfFile.bytes };
-    return { digest: archive ? { ...digest, flaw: archive.flaw() } : digest };
+    return { digest: archive ? { ...digest, defect: archive.findDefect() } : digest };
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
     if (!code.startsWith("Z_")) throw error;
@@ -118,7 +118,7 @@ function inflate(next: () => Uint8Array, take: (content: Uint8Array) => void): P
   gunzip.on("data", (chunk: Uint8Array) => {
     take(chunk);
     // zlib has filled this buffer and will use another one, so no other chunk shares it any more.
-    if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) giveBack(adopt(chunk));
+    if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) releaseBuffer(adoptBuffer(chunk));
   });
   return new Promise((resolve, reject) => {
     gunzip.once("end", resolve).once("error", reject);
@@ -162,10 +162,10 @@ class LastBytes {
   }
 }
 
-const order = workerData as Partial<Order> | null;
+const order = workerData as Partial<WorkerOrder> | null;
 if (!isMainThread && parentPort && order?.task === TASK) {
   const port = parentPort;
-  void look(order as Order).then((looked) => {
+  void look(order as WorkerOrder).then((looked) => {
     port.postMessage(looked);
   });
 }

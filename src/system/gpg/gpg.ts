@@ -34,14 +34,14 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
   return {
     gpg: (args, passphrase, source) => {
       home ??= makeHome(temporary);
-      return programs.through(
+      return programs.pipe(
         {
           name: "gpg",
           args: ["--homedir", home, ...ALWAYS, ...args],
           secret: passphrase ?? "",
           // Its messages are parsed below.
           env: { LC_ALL: "C" },
-          explain: explained,
+          mapError: explainGpgError,
         },
         source,
       );
@@ -69,13 +69,13 @@ function makeHome(temporary: string): string {
 }
 
 /** Whether gpg reported a damaged or truncated message, not another problem with the same exit code 2 (gpg(1)). */
-export const saysDamaged = (error: unknown) =>
+export const isGpgDamageError = (error: unknown) =>
   error instanceof MigrationError &&
   error.message.startsWith("gpg failed with exit code 2") &&
   !/No space left|can't (?:create|open)|Permission denied|error (?:writing|creating)/i.test(error.message);
 
 /** "Bad session key" is gpg's message for a wrong passphrase of a symmetrically encrypted message. */
-function explained(failure: MigrationError): MigrationError {
+function explainGpgError(failure: MigrationError): MigrationError {
   if (!/Bad session key|bad passphrase/i.test(failure.message)) return failure;
   return new MigrationError("passphrase-wrong", "the passphrase does not open this bundle", {
     hint: "give the passphrase that was shown or written to a file during the export",

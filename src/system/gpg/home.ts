@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
 import type { Gpg, Programs } from "../programs/programs.ts";
-import { shellWord } from "../shell-word.ts";
+import { quoteShellWord } from "../shell-word.ts";
 import { type ListedKey, parseListing } from "./listing.ts";
 
 /** Time-out of gpg lookups in milliseconds; a hung agent would block them for ever. */
@@ -18,19 +18,19 @@ const QUIETLY = ["--batch", "--no-tty", "--quiet"];
  * passes it to the agent, and there is no prompt.
  * Throws `secret-key-unusable` when the session key cannot be decrypted, and otherwise as `Gpg` does.
  */
-export function gpgIn(home: string, programs: Programs): Gpg {
+export function gpgWithHome(home: string, programs: Programs): Gpg {
   return (args, passphrase, source) => {
     const given = passphrase === undefined ? [] : ["--pinentry-mode", "loopback", "--passphrase-fd", "3"];
     const call = { name: "gpg", args: ["--homedir", home, ...QUIETLY, ...given, ...args], env: ENGLISH };
     const secret = passphrase === undefined ? {} : { secret: passphrase };
-    const explain = (failure: MigrationError) => explained(failure, home);
-    return programs.through({ ...call, ...secret, explain }, source);
+    const explain = (failure: MigrationError) => explainGpgError(failure, home);
+    return programs.pipe({ ...call, ...secret, mapError: explain }, source);
   };
 }
 
 /** The secret keys in a gpg home. Throws `file-missing`, `secret-key-unusable`. */
-export async function secretKeysIn(home: string, files: Files, programs: Programs): Promise<ListedKey[]> {
-  if ((await files.follow(home))?.kind !== "folder") {
+export async function listSecretKeys(home: string, files: Files, programs: Programs): Promise<ListedKey[]> {
+  if ((await files.stat(home))?.kind !== "folder") {
     throw new MigrationError("file-missing", `the folder ${home} does not exist`, {
       hint: "--gpg-home is the gpg home with the secret key, such as ~/.gnupg",
     });
@@ -45,7 +45,7 @@ export async function secretKeysIn(home: string, files: Files, programs: Program
       "secret-key-unusable",
       `the secret keys in ${home} cannot be listed: ${error.message}`,
       {
-        hint: `check that this works with the same account: gpg --homedir ${shellWord(home)} --list-secret-keys`,
+        hint: `check that this works with the same account: gpg --homedir ${quoteShellWord(home)} --list-secret-keys`,
         cause: error,
       },
     );
@@ -53,29 +53,29 @@ export async function secretKeysIn(home: string, files: Files, programs: Program
 }
 
 /** A public key from the user's keyring, ASCII-armored; undefined when there is none. Read-only, without an agent. */
-export async function publicKeyOf(
+export async function findPublicKey(
   fingerprint: string,
   files: Files,
   programs: Programs,
 ): Promise<{ listed: ListedKey; armoured: string } | undefined> {
   const home = (
-    await programs.run({ name: "gpgconf", args: ["--list-dirs", "homedir"], env: ENGLISH, limit: LIMIT })
+    await programs.run({ name: "gpgconf", args: ["--list-dirs", "homedir"], env: ENGLISH, timeout: LIMIT })
   ).trim();
   // gpg would create a missing keyring.
   const keyrings = ["pubring.kbx", "pubring.gpg", "public-keys.d"].map((name) =>
-    files.follow(join(home, name)),
+    files.stat(join(home, name)),
   );
   if ((await Promise.all(keyrings)).every((found) => found === undefined)) return undefined;
   const args = [...QUIETLY, "--no-autostart", "--lock-never", "--no-auto-check-trustdb"];
   const ask = (...more: string[]) =>
-    programs.run({ name: "gpg", args: [...args, ...more], env: ENGLISH, limit: LIMIT });
+    programs.run({ name: "gpg", args: [...args, ...more], env: ENGLISH, timeout: LIMIT });
   // gpg fails when there is no such key, so all keys are listed.
   const all = parseListing(await ask("--with-colons", "--list-keys"));
   const listed = all.find(({ fingerprints }) => fingerprints.includes(fingerprint));
   return listed && { listed, armoured: await ask("--armor", "--export", listed.fingerprints[0]!) };
 }
 
-function explained(failure: MigrationError, home: string): MigrationError {
+function explainGpgError(failure: MigrationError, home: string): MigrationError {
   const { message } = failure;
   if (!/decryption failed: (?:No secret key|Bad session key)|public key decryption failed/.test(message))
     return failure;

@@ -8,16 +8,16 @@ export interface ListedKey {
   readonly name: string;
   readonly state: KeyState;
   /** Whether it can be used for encryption now. */
-  readonly encrypts: boolean;
+  readonly canEncrypt: boolean;
   /** When it expires or expired for encryption, in milliseconds since 1970; undefined when it does not expire. */
   readonly encryptsUntil: number | undefined;
   /** Whether the secret key for decryption is available, on disk or on a smartcard. */
-  readonly opens: boolean;
+  readonly canDecrypt: boolean;
 }
 
 export type KeyState = "usable" | "expired" | "revoked" | "disabled" | "invalid";
 
-interface Piece {
+interface KeyRecord {
   readonly type: string;
   readonly validity: string;
   readonly expires: number | undefined;
@@ -31,7 +31,7 @@ interface Piece {
  */
 export function parseListing(text: string): ListedKey[] {
   const keys: ListedKey[] = [];
-  let pieces: Piece[] = [];
+  let pieces: KeyRecord[] = [];
   let fingerprints: string[] = [];
   let names: string[] = [];
   const close = () => {
@@ -51,7 +51,7 @@ export function parseListing(text: string): ListedKey[] {
   return keys;
 }
 
-function keyOf(pieces: readonly Piece[], fingerprints: readonly string[], name: string): ListedKey {
+function keyOf(pieces: readonly KeyRecord[], fingerprints: readonly string[], name: string): ListedKey {
   const primary = pieces[0]!;
   const state = stateOf(primary);
   const encrypting = pieces.filter((piece) => piece.capabilities.includes("e"));
@@ -65,14 +65,14 @@ function keyOf(pieces: readonly Piece[], fingerprints: readonly string[], name: 
     name,
     // If the primary key is valid, the state of its encryption subkeys says why it cannot encrypt.
     state: state === "usable" && usable.length === 0 && encrypting[0] ? stateOf(encrypting[0]) : state,
-    encrypts: state === "usable" && primary.capabilities.includes("E"),
+    canEncrypt: state === "usable" && primary.capabilities.includes("E"),
     encryptsUntil: until === Infinity ? undefined : until,
     // "#": the secret key is not available.
-    opens: encrypting.some(({ type, token }) => (type === "sec" || type === "ssb") && token !== "#"),
+    canDecrypt: encrypting.some(({ type, token }) => (type === "sec" || type === "ssb") && token !== "#"),
   };
 }
 
-const pieceOf = (fields: readonly string[]): Piece => ({
+const pieceOf = (fields: readonly string[]): KeyRecord => ({
   type: fields[0]!,
   validity: fields[1] ?? "",
   expires: momentOf(fields[6] ?? ""),
@@ -80,7 +80,7 @@ const pieceOf = (fields: readonly string[]): Piece => ({
   token: fields[14] ?? "",
 });
 
-function stateOf({ validity, capabilities }: Piece): KeyState {
+function stateOf({ validity, capabilities }: KeyRecord): KeyState {
   if (validity === "r") return "revoked";
   if (validity === "e") return "expired";
   if (validity === "d" || capabilities.includes("D")) return "disabled";

@@ -2,15 +2,15 @@ import type { Http, HttpAnswer } from "./http.ts";
 import { NoAnswer } from "./no-answer.ts";
 
 /** Milliseconds: a server on this host answers at once, or not at all. */
-const LIMIT = 3_000;
+const TIMEOUT_MS = 3_000;
 
 /** The answer of a server that may not be running; undefined when none came. Rejects only when the run is interrupted. */
-export async function answerOf(
+export async function getIfAnswered(
   url: string,
   { http, signal }: { http: Http; signal: AbortSignal },
 ): Promise<HttpAnswer | undefined> {
   try {
-    return await http.get(url, { timeout: LIMIT, signal });
+    return await http.get(url, { timeout: TIMEOUT_MS, signal });
   } catch (error) {
     if (error instanceof NoAnswer) return undefined;
     throw error;

@@ -8,7 +8,7 @@ import {
   type SecureContext,
   type TLSSocket,
 } from "node:tls";
-import { NoAnswer, noAnswer } from "./no-answer.ts";
+import { NoAnswer, toNoAnswer } from "./no-answer.ts";
 
 /** A certificate that a server presented. */
 export interface Certificate {
@@ -31,22 +31,22 @@ export interface Certificate {
  * The trusted authorities: those of Node and the given ones; undefined, which means those of Node, without any. Call it
  * once, because loading them takes a tenth of a second.
  */
-export function trusting(authorities: readonly string[]): SecureContext | undefined {
+export function trustStore(authorities: readonly string[]): SecureContext | undefined {
   if (authorities.length === 0) return undefined;
   return createSecureContext({ ca: [...getCACertificates("default"), ...authorities] });
 }
 
-interface Look {
+interface CertificateOptions {
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
   readonly trust: SecureContext | undefined;
 }
 
 /** Fetches the certificate for `name` from an address, without trusting it. Rejects with a `NoAnswer`. */
-export async function certificateAt(
+export async function fetchCertificate(
   name: string,
   { address, port }: { readonly address: string; readonly port: number },
-  { timeout, signal, trust }: Look,
+  { timeout, signal, trust }: CertificateOptions,
 ): Promise<Certificate> {
   signal?.throwIfAborted();
   const time = AbortSignal.timeout(timeout);
@@ -67,22 +67,22 @@ export async function certificateAt(
         reject(new NoAnswer("broken", "the connection was closed unexpectedly"));
       });
     });
-    return shown(name, socket);
+    return readCertificate(name, socket);
   } catch (error) {
     signal?.throwIfAborted();
-    throw time.aborted ? new NoAnswer("timed-out", `no answer within ${timeout / 1000} s`) : noAnswer(error);
+    throw time.aborted ? new NoAnswer("timed-out", `no answer within ${timeout / 1000} s`) : toNoAnswer(error);
   } finally {
     limit.removeEventListener("abort", stop);
     socket.destroy();
   }
 }
 
-function shown(name: string, socket: TLSSocket): Certificate {
+function readCertificate(name: string, socket: TLSSocket): Certificate {
   const certificate = socket.getPeerCertificate();
   const names = namesOf(certificate);
   // Node checks the names last and stops at the first error, so a name error means that everything else is valid.
   const fault = socket.authorized ? "" : String(socket.authorizationError);
-  const distrust = fault === "" || fault.includes("ALTNAME") ? undefined : noAnswer(withCode(fault)).message;
+  const distrust = fault === "" || fault.includes("ALTNAME") ? undefined : toNoAnswer(withCode(fault)).message;
   return {
     names,
     issuer: [certificate.issuer.O, certificate.issuer.CN].filter(Boolean).join(", "),

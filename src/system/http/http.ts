@@ -2,8 +2,8 @@ import { type IncomingMessage, request as requestPlain } from "node:http";
 import { request as requestSecure } from "node:https";
 import { createConnection, isIP } from "node:net";
 import type { SecureContext } from "node:tls";
-import { type Certificate, certificateAt, trusting } from "./certificate.ts";
-import { NoAnswer, noAnswer } from "./no-answer.ts";
+import { type Certificate, fetchCertificate, trustStore } from "./certificate.ts";
+import { NoAnswer, toNoAnswer } from "./no-answer.ts";
 
 /** HTTP requests to other servers, with a time limit, never following redirects. */
 export interface Http {
@@ -28,7 +28,7 @@ export interface Http {
   /** Whether a TCP connection is accepted. Never rejects. */
   accepts(host: string, port: number, milliseconds: number): Promise<boolean>;
   /** The certificate of a server, trusted or not. Rejects as `get` does. */
-  certificate(name: string, at: Place, options?: TimeLimit): Promise<Certificate>;
+  certificate(name: string, at: IpEndpoint, options?: TimeLimit): Promise<Certificate>;
 }
 
 export interface TimeLimit {
@@ -40,7 +40,7 @@ export interface TimeLimit {
 export interface HttpOptions extends TimeLimit {
   readonly headers?: Readonly<Record<string, string>>;
   /** The address to connect to, without DNS; the Host header and the name in TLS are those of the URL. */
-  readonly at?: Place;
+  readonly at?: IpEndpoint;
   /** Maximum size of the body in bytes, 8 MiB by default: more is `too-large`. */
   readonly limit?: number;
 }
@@ -48,7 +48,7 @@ export interface HttpOptions extends TimeLimit {
 /** An object that JSON.stringify supports. */
 export type JsonBody = Readonly<Record<string, unknown>>;
 
-export interface Place {
+export interface IpEndpoint {
   /** An IP address. */
   readonly address: string;
   readonly port: number;
@@ -64,7 +64,7 @@ export interface HttpDownload extends Omit<HttpAnswer, "body"> {
   readonly body: AsyncIterable<Uint8Array>;
 }
 
-export interface HttpRoad {
+export interface HttpConnectOptions {
   /** PEM certificates of additional trusted authorities. */
   readonly authorities?: readonly string[];
   /** Maps a port to the one to connect to; the Host header is not changed. */
@@ -75,9 +75,9 @@ const TIMEOUT = 10_000;
 const LIMIT = 8 * 1024 * 1024;
 
 /** Http over real sockets. */
-export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoad = {}): Http {
-  const trust = trusting(authorities);
-  const questionFor = (address: string, method: Question["method"], options: HttpOptions): Question => {
+export function httpOver({ authorities = [], portFor = (port) => port }: HttpConnectOptions = {}): Http {
+  const trust = trustStore(authorities);
+  const questionFor = (address: string, method: HttpRequest["method"], options: HttpOptions): HttpRequest => {
     const url = URL.parse(address);
     if (url?.protocol !== "https:" && url?.protocol !== "http:")
       throw new NoAnswer("broken", "this is not an HTTP URL");
@@ -90,10 +90,10 @@ export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoa
     get: async (url, options = {}) => exchange(questionFor(url, "GET", options)),
     put: async (url, body, options = {}) => exchange({ ...questionFor(url, "PUT", options), body }),
     post: async (url, options = {}) => exchange(questionFor(url, "POST", options)),
-    download: async (url, options, take) => received(questionFor(url, "GET", options), take),
+    download: async (url, options, take) => downloadFrom(questionFor(url, "GET", options), take),
 
     certificate: (name, { address, port }, { timeout = TIMEOUT, signal } = {}) =>
-      certificateAt(name, { address, port: portFor(port) }, { timeout, signal, trust }),
+      fetchCertificate(name, { address, port: portFor(port) }, { timeout, signal, trust }),
 
     accepts: (host, port, milliseconds) =>
       new Promise((resolve) => {
@@ -117,15 +117,15 @@ export function httpOver({ authorities = [], portFor = (port) => port }: HttpRoa
 
 export const realHttp: Http = httpOver();
 
-interface Question extends HttpOptions {
+interface HttpRequest extends HttpOptions {
   readonly url: URL;
   readonly method: "GET" | "PUT" | "POST";
-  readonly at: Place;
+  readonly at: IpEndpoint;
   readonly trust: SecureContext | undefined;
   readonly body?: JsonBody;
 }
 
-async function exchange(question: Question): Promise<HttpAnswer> {
+async function exchange(question: HttpRequest): Promise<HttpAnswer> {
   const { timeout = TIMEOUT, limit = LIMIT, signal } = question;
   signal?.throwIfAborted();
   const time = AbortSignal.timeout(timeout);
@@ -141,14 +141,14 @@ async function exchange(question: Question): Promise<HttpAnswer> {
     signal?.throwIfAborted();
     throw time.aborted
       ? new NoAnswer("timed-out", `no complete response within ${timeout / 1000} s`)
-      : noAnswer(error);
+      : toNoAnswer(error);
   } finally {
     request.destroy();
   }
 }
 
-async function received<Taken>(
-  question: Question,
+async function downloadFrom<Taken>(
+  question: HttpRequest,
   take: (answer: HttpDownload) => Promise<Taken>,
 ): Promise<Taken> {
   const { timeout = TIMEOUT, signal } = question;
@@ -168,7 +168,7 @@ async function received<Taken>(
     signal?.throwIfAborted();
     return time.signal.aborted
       ? new NoAnswer("timed-out", `no more data for ${timeout / 1000} s`)
-      : noAnswer(error);
+      : toNoAnswer(error);
   };
   try {
     wait(true);
@@ -197,7 +197,7 @@ async function received<Taken>(
   }
 }
 
-function send({ url, method, at, headers = {}, trust, body }: Question, signal: AbortSignal) {
+function send({ url, method, at, headers = {}, trust, body }: HttpRequest, signal: AbortSignal) {
   const secure = url.protocol === "https:";
   const name = withoutBrackets(url.hostname);
   const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));

@@ -1,19 +1,19 @@
 /** Why there is no response. `no-route`: this host has no route to the address, so the server may be fine. */
-export type Silence =
+export type NoAnswerReason =
   "refused" | "timed-out" | "no-route" | "no-name" | "certificate" | "not-tls" | "too-large" | "broken";
 
 /** There was no usable response from a server. The message is short and does not contain the address. */
 export class NoAnswer extends Error {
-  readonly kind: Silence;
+  readonly kind: NoAnswerReason;
 
-  constructor(kind: Silence, message: string, cause?: unknown) {
+  constructor(kind: NoAnswerReason, message: string, cause?: unknown) {
     super(message, { cause });
     this.name = "NoAnswer";
     this.kind = kind;
   }
 }
 
-const KINDS: readonly (readonly [RegExp, Silence, string?])[] = [
+const KINDS: readonly (readonly [RegExp, NoAnswerReason, string?])[] = [
   [/^ECONNREFUSED$/, "refused", "the connection was refused"],
   [/^ETIMEDOUT$|TIMEOUT$/, "timed-out", "the connection timed out"],
   [/^(ENETUNREACH|EADDRNOTAVAIL|EAFNOSUPPORT)$/, "no-route", "this host has no route to that network"],
@@ -27,7 +27,7 @@ const KINDS: readonly (readonly [RegExp, Silence, string?])[] = [
 ];
 
 /** Turns an error of a socket, of TLS or of HTTP into a `NoAnswer`. A `NoAnswer` is returned unchanged. */
-export function noAnswer(error: unknown): NoAnswer {
+export function toNoAnswer(error: unknown): NoAnswer {
   if (error instanceof NoAnswer) return error;
   // When all addresses of a name failed, the errors are in an AggregateError.
   const first = error instanceof AggregateError ? (error.errors as unknown[])[0] : error;

@@ -1,6 +1,6 @@
 import { MigrationError } from "../../errors.ts";
 import type { Account } from "../machine.ts";
-import type { Call, Programs } from "../programs/programs.ts";
+import type { ProgramCall, Programs } from "../programs/programs.ts";
 
 export interface PostgresAddress {
   /** libpq's connection keywords, without secrets. Missing ones have libpq's defaults. */
@@ -9,7 +9,7 @@ export interface PostgresAddress {
   /** The account of this host that runs the programs, for peer authentication. */
   readonly account?: Account;
   /** The words of a command that runs another command elsewhere: `docker exec -i postgres`. */
-  readonly through?: readonly string[];
+  readonly commandPrefix?: readonly string[];
 }
 
 /**
@@ -21,10 +21,10 @@ export function postgresCall(
   to: PostgresAddress,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Call {
+): ProgramCall {
   const all = ["--no-password", `--dbname=${connectionString(to.parameters)}`, ...args];
-  const { through, account, password } = to;
-  if (through) return elsewhere(through, password, [name, ...all], env);
+  const { commandPrefix, account, password } = to;
+  if (commandPrefix) return callThroughCommand(commandPrefix, password, [name, ...all], env);
   return {
     name,
     args: all,
@@ -34,14 +34,14 @@ export function postgresCall(
 }
 
 /** Reads one line, byte by byte as POSIX requires for a pipe, and leaves the rest to the program. */
-const TAKE_PASSWORD = 'IFS= read -r PGPASSWORD && export PGPASSWORD && exec "$@"';
+const READ_PASSWORD = 'IFS= read -r PGPASSWORD && export PGPASSWORD && exec "$@"';
 
-function elsewhere(
+function callThroughCommand(
   [name, ...before]: readonly string[],
   password: string | undefined,
   command: readonly string[],
   env: Readonly<Record<string, string>>,
-): Call {
+): ProgramCall {
   // Environment and password file of this host are not available there.
   const variables = Object.entries({ LC_MESSAGES: "C", ...env }).map(([key, value]) => `${key}=${value}`);
   const words = [...before, "env", ...variables];
@@ -54,8 +54,8 @@ function elsewhere(
     );
   return {
     name: name!,
-    args: [...words, "sh", "-c", TAKE_PASSWORD, "sh", ...command],
-    firstInput: `${password}\n`,
+    args: [...words, "sh", "-c", READ_PASSWORD, "sh", ...command],
+    inputPrefix: `${password}\n`,
   };
 }
 
@@ -67,10 +67,10 @@ export function connectionString(parameters: Readonly<Record<string, string>>): 
 }
 
 /** The address as text: "synapse on db.example:5432". Contains no secret. */
-export function describeAddress({ parameters, through }: PostgresAddress): string {
+export function describeAddress({ parameters, commandPrefix }: PostgresAddress): string {
   const { dbname, host, hostaddr, port, service } = parameters;
   const where = host ?? hostaddr ?? (service === undefined ? "the local socket" : `service ${service}`);
-  const suffix = through ? `, via ${through.join(" ")}` : "";
+  const suffix = commandPrefix ? `, via ${commandPrefix.join(" ")}` : "";
   return `${dbname ?? parameters["user"] ?? "the default database"} on ${where}${port === undefined ? "" : `:${port}`}${suffix}`;
 }
 
@@ -82,7 +82,7 @@ export async function postgresProgramVersion(
 ): Promise<{ major: number; text: string }> {
   const [program = name, ...rest] = through;
   const args = through.length === 0 ? ["--version"] : [...rest, name, "--version"];
-  const said = await programs.run({ name: program, args, limit: 10_000 });
+  const said = await programs.run({ name: program, args, timeout: 10_000 });
   const found = /(\d+)(?:\.\d+|devel|beta\d+|rc\d+)*/.exec(said.replace(/^.*PostgreSQL\)/, ""));
   if (!found)
     throw new MigrationError(

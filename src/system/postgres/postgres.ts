@@ -1,8 +1,8 @@
 import { MigrationError } from "../../errors.ts";
 import { linesOf } from "../programs/lines.ts";
-import type { Conversation, Programs } from "../programs/programs.ts";
-import { gather, only, type QuerySession } from "../query.ts";
-import { shellWord } from "../shell-word.ts";
+import type { InteractiveProgram, Programs } from "../programs/programs.ts";
+import { collectRows, singleRow, type QuerySession } from "../query.ts";
+import { quoteShellWord } from "../shell-word.ts";
 import { describeAddress, type PostgresAddress, postgresCall } from "./call.ts";
 
 export {
@@ -12,7 +12,7 @@ export {
   postgresProgramVersion,
   type PostgresAddress,
 } from "./call.ts";
-export { sqlName, sqlText } from "../query.ts";
+export { quoteIdentifier, quoteLiteral } from "../query.ts";
 
 /**
  * PostgreSQL through its own programs. They use libpq as Synapse's driver does, so every kind of connection that
@@ -27,7 +27,7 @@ export interface ConnectOptions {
   /** Sets the session to read-only, so that the server rejects every statement that writes. */
   readonly readOnly?: boolean;
   /** Milliseconds without any data while a query runs, after which the connection is closed. No limit by default. */
-  readonly patience?: number;
+  readonly responseTimeout?: number;
 }
 
 /** One connection. Statements run one after another; the first that fails ends it. */
@@ -53,7 +53,7 @@ const READ_ONLY = "SET default_transaction_read_only = on;";
 
 export function realPostgres(programs: Programs): Postgres {
   return {
-    async connect(to, { readOnly = false, patience } = {}) {
+    async connect(to, { readOnly = false, responseTimeout } = {}) {
       const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
       const psql = postgresCall("psql", { ...to, parameters: kept }, [
         "--no-psqlrc",
@@ -61,21 +61,21 @@ export function realPostgres(programs: Programs): Postgres {
         "--no-align",
         "--tuples-only",
       ]);
-      const session = new PsqlSession(await programs.open(psql), to);
+      const session = new PsqlSession(await programs.start(psql), to);
       await session.run(SET_UP);
       if (readOnly) await session.run(READ_ONLY);
-      session.patience = patience;
+      session.responseTimeout = responseTimeout;
       return session;
     },
   };
 }
 
 /** Milliseconds. Normally psql gives up after `connect_timeout`, which applies to each of several addresses. */
-const CONNECTING = 60_000;
+const CONNECT_TIMEOUT = 60_000;
 
 class PsqlSession implements PostgresSession {
   readonly engine = "postgres";
-  #psql: Conversation;
+  #psql: InteractiveProgram;
   #to: PostgresAddress;
   #pieces: AsyncIterator<readonly string[]>;
   /** Received lines; those from `#next` on are not read yet. */
@@ -83,12 +83,12 @@ class PsqlSession implements PostgresSession {
   #next = 0;
   #turn: Promise<void> = Promise.resolve();
   /** See `ConnectOptions`. While connecting, it is `CONNECTING`. */
-  patience: number | undefined = CONNECTING;
+  responseTimeout: number | undefined = CONNECT_TIMEOUT;
   #asked = 0;
   #closed = false;
   #tooSlow = false;
 
-  constructor(psql: Conversation, to: PostgresAddress) {
+  constructor(psql: InteractiveProgram, to: PostgresAddress) {
     this.#psql = psql;
     this.#to = to;
     this.#pieces = linesOf(psql.output)[Symbol.asyncIterator]();
@@ -101,18 +101,18 @@ class PsqlSession implements PostgresSession {
   }
 
   all<Row>(sql: string): Promise<Row[]> {
-    return gather(this.rows<Row>(sql));
+    return collectRows(this.rows<Row>(sql));
   }
 
   one<Row>(sql: string): Promise<Row> {
-    return only(this.rows<Row>(sql), sql);
+    return singleRow(this.rows<Row>(sql), sql);
   }
 
   async run(sql: string): Promise<void> {
     for await (const _ of this.#ask(sql));
   }
 
-  beginReading(): Promise<void> {
+  beginSnapshot(): Promise<void> {
     return this.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
   }
 
@@ -154,12 +154,12 @@ class PsqlSession implements PostgresSession {
   /** Waits for further lines. */
   async #more(): Promise<void> {
     const timer =
-      this.patience === undefined
+      this.responseTimeout === undefined
         ? undefined
         : setTimeout(() => {
             this.#tooSlow = true;
             this.#psql.kill();
-          }, this.patience);
+          }, this.responseTimeout);
     try {
       const piece = await this.#pieces.next();
       if (piece.done === true) throw await this.#failure();
@@ -175,12 +175,12 @@ class PsqlSession implements PostgresSession {
     if (this.#tooSlow) {
       return new MigrationError(
         "database-unreachable",
-        `no response from database ${where} for ${Math.round(this.patience! / 1000)} seconds`,
+        `no response from database ${where} for ${Math.round(this.responseTimeout! / 1000)} seconds`,
         { hint: "check the database server: locks, disk, memory" },
       );
     }
-    const { code, complaint } = await this.#psql.close();
-    const reason = reasonIn(complaint);
+    const { code, stderr } = await this.#psql.close();
+    const reason = serverMessage(stderr);
     // psql(1), EXIT STATUS: 2 the connection went bad, 3 a statement failed.
     if (code === 3) return new MigrationError("program-failed", `a query on ${where} failed: ${reason}`);
     return new MigrationError("database-unreachable", `cannot use database ${where}: ${reason}`, {
@@ -190,7 +190,7 @@ class PsqlSession implements PostgresSession {
 }
 
 /** The server's message without psql's prefixes. VERBOSITY terse omits DETAIL and CONTEXT, which may quote rows. */
-export function reasonIn(complaint: string): string {
+export function serverMessage(complaint: string): string {
   const lines = complaint.split("\n").map((line) => line.trim());
   const found = lines.filter((line) => /\b(ERROR|FATAL|error):/.test(line));
   const line = found[0] ?? lines.filter(Boolean).at(-1) ?? "it closed the connection";
@@ -207,18 +207,18 @@ function hideValues(sentence: string): string {
 }
 
 /** Which settings apply depends on the command. */
-const WHERE = "in the database settings or, for a new database, in --database and its password file";
+const SETTINGS_HINT = "in the database settings or, for a new database, in --database and its password file";
 
-function hintFor(reason: string, { through }: PostgresAddress): string {
-  if (through && /Peer authentication failed/.test(reason))
+function hintFor(reason: string, { commandPrefix }: PostgresAddress): string {
+  if (commandPrefix && /Peer authentication failed/.test(reason))
     return "run the command as the account that the database expects: docker exec -i -u postgres …";
   if (/Peer authentication failed/.test(reason))
     return "run synlift as root, or as the account that the database expects; if this host has no such account, use a password over TCP";
   if (/password authentication failed|no password supplied/.test(reason))
-    return `check user and password, ${WHERE}`;
-  if (/does not exist/.test(reason)) return `check the names of database and user, ${WHERE}`;
+    return `check user and password, ${SETTINGS_HINT}`;
+  if (/does not exist/.test(reason)) return `check the names of database and user, ${SETTINGS_HINT}`;
   if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
-  if (through)
-    return `check that this works and passes on standard input (docker exec needs -i): echo 'SELECT 1' | ${through.map(shellWord).join(" ")} psql …`;
-  return `check host and port, ${WHERE}; and that the server is running`;
+  if (commandPrefix)
+    return `check that this works and passes on standard input (docker exec needs -i): echo 'SELECT 1' | ${commandPrefix.map(quoteShellWord).join(" ")} psql …`;
+  return `check host and port, ${SETTINGS_HINT}; and that the server is running`;
 }

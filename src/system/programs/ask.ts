@@ -1,7 +1,7 @@
 import type { Programs } from "./programs.ts";
 
 /** Milliseconds: a service that hangs must not block this run. */
-const LIMIT = 10_000;
+const TIMEOUT_MS = 10_000;
 
 /** What a program prints, or undefined when it is not installed. Ends it after 10 seconds. Throws `program-failed`. */
 export async function askProgram(
@@ -10,5 +10,5 @@ export async function askProgram(
   programs: Programs,
 ): Promise<string | undefined> {
   if ((await programs.find(name)) === undefined) return undefined;
-  return programs.run({ name, args, limit: LIMIT });
+  return programs.run({ name, args, timeout: TIMEOUT_MS });
 }

@@ -15,16 +15,16 @@ export interface Programs {
    * the others are killed, and the error is that of the program that failed first.
    * Throws `program-missing` or `program-failed`.
    */
-  through(call: Call, source?: Bytes): Output;
+  pipe(call: ProgramCall, source?: Bytes): Output;
   /** Runs a program whose output is small. Throws as `through` does. */
-  run(call: Call, input?: string): Promise<string>;
+  run(call: ProgramCall, input?: string): Promise<string>;
   /**
    * Runs a program that may start background processes, such as a server, and waits only for the program itself. Its
    * output is not read. Throws as `run` does.
    */
-  launch(call: Call, options?: LaunchOptions): Promise<void>;
+  startDetached(call: ProgramCall, options?: DetachedOptions): Promise<void>;
   /** Starts an interactive program. Throws `program-missing`. */
-  open(call: Call): Promise<Conversation>;
+  start(call: ProgramCall): Promise<InteractiveProgram>;
   /** The path of a program, or undefined when it is not installed. */
   find(name: string): Promise<string | undefined>;
 }
@@ -35,61 +35,61 @@ export interface Output extends Bytes {
    * Runs the program with an open file as its standard output, from the current offset. Ends and throws as reading
    * does; a write error has its errno. `stop` ends the program, and its reason is thrown.
    */
-  into(descriptor: number, stop?: AbortSignal): Promise<void>;
+  writeTo(descriptor: number, stop?: AbortSignal): Promise<void>;
   /**
    * Runs the program and digests the gzip file that it prints, in a worker thread.
    * Throws as reading does, and zlib's error when the file is damaged or truncated although the program succeeded.
    */
-  gunzipped(options: GzipOptions): Promise<GzipDigest>;
+  digestGzip(options: GzipOptions): Promise<GzipDigest>;
 }
 
-export interface Call {
+export interface ProgramCall {
   /** A name to find in PATH, or a path. */
   readonly name: string;
   readonly args: readonly string[];
   /** Added to the few variables that every program gets (PATH, HOME, LANG, TMPDIR, …). */
   readonly env?: Readonly<Record<string, string>>;
   /** Names of further variables of this process to pass on: SSH_AUTH_SOCK. */
-  readonly passOn?: readonly string[];
+  readonly passEnvironment?: readonly string[];
   /** Text that precedes its output: at most 4,096 bytes in UTF-8. No secret. */
-  readonly before?: string;
+  readonly outputPrefix?: string;
   /** Written to its standard input first: a way to pass a secret to a program on another host or in a container. */
-  readonly firstInput?: string;
+  readonly inputPrefix?: string;
   /** Text passed on file descriptor 3, for secrets. */
   readonly secret?: string;
   readonly folder?: string;
   /** The account to run it as; requires root. */
   readonly account?: Account;
   /** Time-out in milliseconds, after which it is killed and has failed. For short queries. */
-  readonly limit?: number;
+  readonly timeout?: number;
   /** Ends it and all programs connected to it; the signal's reason is thrown. */
-  readonly stop?: AbortSignal;
+  readonly signal?: AbortSignal;
   /** Its message for a write error that does not include the cause; then the free space is checked. */
-  readonly cannotWrite?: string;
+  readonly writeErrorText?: string;
   /** Maps a failure of this program to a more specific error. */
-  readonly explain?: (failure: MigrationError) => MigrationError;
+  readonly mapError?: (failure: MigrationError) => MigrationError;
 }
 
-export interface LaunchOptions {
+export interface DetachedOptions {
   /** Run it even if this run was asked to stop, for undo operations. Otherwise its process group ends with the run. */
-  readonly always?: boolean;
+  readonly evenIfStopped?: boolean;
 }
 
 /** A running program with its standard input and output. */
-export interface Conversation {
+export interface InteractiveProgram {
   readonly output: Bytes;
   write(what: string | Uint8Array): Promise<void>;
   /** Closes its standard input, and resolves when the program has ended; never rejects. */
-  close(): Promise<Ending>;
+  close(): Promise<ExitStatus>;
   kill(): void;
 }
 
 /** How a program ended. */
-export interface Ending {
+export interface ExitStatus {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   /** The end of its standard error: at most about 4,000 characters. */
-  readonly complaint: string;
+  readonly stderr: string;
 }
 
 /** Runs gpg. Without a passphrase, gpg uses the keys in its home. */

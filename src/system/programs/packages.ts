@@ -9,7 +9,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
 };
 
 /** A hint how to install a program. */
-export function packageFor(program: string): string {
+export function installHint(program: string): string {
   const name = program.split("/").at(-1)!;
   const found = PACKAGES[name];
   return found ? `install it: apt-get install ${found}` : `install ${name}, or give its path`;

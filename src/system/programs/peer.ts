@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
-import type { Call, Ending, Programs } from "./call.ts";
+import type { ProgramCall, ExitStatus, Programs } from "./call.ts";
 
 /** The other end of a two-way connection: a program that this process started, or the one that started this process. */
 export interface Peer {
@@ -14,14 +14,14 @@ export interface Peer {
 /** A peer that this process started. */
 export interface StartedPeer extends Peer {
   /** Closes its input, waits until it has ended, and returns how. Never rejects. */
-  close(): Promise<Ending>;
+  close(): Promise<ExitStatus>;
   /** Ends it at once. */
   kill(): void;
 }
 
 /** Starts a program as a peer. Throws `program-missing`. */
-export async function startPeer(call: Call, programs: Programs): Promise<StartedPeer> {
-  const talk = await programs.open(call);
+export async function startPeer(call: ProgramCall, programs: Programs): Promise<StartedPeer> {
+  const talk = await programs.start(call);
   return {
     input: talk.output,
     write: (bytes) => talk.write(bytes),
@@ -38,7 +38,7 @@ export async function startPeer(call: Call, programs: Programs): Promise<Started
 }
 
 /** The parent process, through standard input and output. When `signal` is aborted, reading stops. */
-export function callingPeer(stdin: Readable, stdout: Writable, signal: AbortSignal): Peer {
+export function parentPeer(stdin: Readable, stdout: Writable, signal: AbortSignal): Peer {
   let gone = false;
   stdout.on("error", () => (gone = true));
   signal.addEventListener("abort", () => stdin.destroy(signal.reason as Error), { once: true });
@@ -46,7 +46,7 @@ export function callingPeer(stdin: Readable, stdout: Writable, signal: AbortSign
     input: stdin as Bytes,
     async write(bytes) {
       signal.throwIfAborted();
-      if (gone || stdout.destroyed) throw nobodyListens();
+      if (gone || stdout.destroyed) throw peerClosed();
       await written(bytes, stdout, signal);
       signal.throwIfAborted();
     },
@@ -71,7 +71,7 @@ function written(bytes: Uint8Array, stdout: Writable, signal: AbortSignal): Prom
   });
 }
 
-const nobodyListens = () =>
+const peerClosed = () =>
   new MigrationError("connection-failed", "the connection was closed from the other side", {
     hint: "check the error message on the other host, then run the same command again there",
   });

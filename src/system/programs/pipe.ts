@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { MigrationError } from "../../errors.ts";
-import { codeOf } from "../files/file-faults.ts";
+import { errnoOf } from "../files/file-faults.ts";
 
 /**
  * A kernel pipe between two programs. What Node calls a pipe is a pair of sockets, so data between two programs would
@@ -17,9 +17,9 @@ export interface Pipe {
   /** Descriptor for the program that reads. */
   readonly reader: number;
   /** Closes both descriptors here. Call it when both programs have started, else neither notices the other's end. */
-  handedOver(): void;
+  closeOwnEnds(): void;
   /** Used instead when this process reads from `reader`: closes the others, so that the end of the writer is noticed. */
-  readHere(): void;
+  keepReaderOnly(): void;
   /**
    * To be called when the reading program has ended: whether it had read everything and the writer had closed the pipe.
    * Only after this call does the writer notice that there is no reader.
@@ -57,10 +57,10 @@ export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
     return {
       writer,
       reader,
-      handedOver: () => {
+      closeOwnEnds: () => {
         close(writer, reader);
       },
-      readHere: () => {
+      keepReaderOnly: () => {
         close(writer, watch);
       },
       wasEmptied: () => {
@@ -90,7 +90,7 @@ function isAtEnd(descriptor: number): boolean {
   try {
     return readSync(descriptor, Buffer.alloc(1)) === 0;
   } catch (error) {
-    if (codeOf(error) === "EAGAIN") return false;
+    if (errnoOf(error) === "EAGAIN") return false;
     throw error;
   }
 }

@@ -1,33 +1,33 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeSync } from "node:fs";
 import type { Bytes } from "../bytes.ts";
-import { digestGzip, type GzipDigest, type GzipOptions, type Looked } from "../formats/gzip-digest.ts";
-import type { Call } from "./call.ts";
+import { digestGzip, type GzipDigest, type GzipOptions, type GzipResult } from "../formats/gzip-digest.ts";
+import type { ProgramCall } from "./call.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { RunningProgram } from "./running-program.ts";
 import { asWriteError } from "./write-error.ts";
 
 /** One program, or several connected by kernel pipes, first to last. */
 export interface ChainOptions {
-  readonly calls: readonly Call[];
+  readonly calls: readonly ProgramCall[];
   /** The input of the first program; none when undefined. */
   readonly source: Bytes | undefined;
-  readonly environmentOf: (call: Call) => Record<string, string | undefined>;
+  readonly environmentOf: (call: ProgramCall) => Record<string, string | undefined>;
   /** Folder for temporary files; the default of the system when undefined. */
   readonly temporary: string | undefined;
   readonly signal: AbortSignal;
 }
 
 /** pipe(7), PIPE_BUF: an empty pipe always accepts this many bytes without blocking. */
-const MOST_BEFORE = 4096;
+const MAX_PREFIX = 4096;
 
 /** See `Programs.through`: its promises apply to the whole chain. */
 export async function* chainOutput(options: ChainOptions): Bytes {
-  const { before } = options.calls.at(-1)!;
-  yield* conducted(options, "pipe", async function* (last) {
-    if (before !== undefined) {
+  const { outputPrefix } = options.calls.at(-1)!;
+  yield* runChain(options, "pipe", async function* (last) {
+    if (outputPrefix !== undefined) {
       await last.running;
-      yield Buffer.from(before);
+      yield Buffer.from(outputPrefix);
     }
     yield* last.output();
   });
@@ -39,15 +39,15 @@ export async function chainInto(
   options: ChainOptions,
   stop?: AbortSignal,
 ): Promise<void> {
-  const { before, ...call } = options.calls.at(-1)!;
+  const { outputPrefix, ...call } = options.calls.at(-1)!;
   const signal = stop ? AbortSignal.any([options.signal, stop]) : options.signal;
-  if (before !== undefined) writeSync(descriptor, before);
+  if (outputPrefix !== undefined) writeSync(descriptor, outputPrefix);
   const nothing = async function* (last: RunningProgram): Bytes {
     await last.ended;
     yield* [];
   };
   try {
-    for await (const _ of conducted({ ...options, signal }, descriptor, nothing));
+    for await (const _ of runChain({ ...options, signal }, descriptor, nothing));
   } catch (error) {
     stop?.throwIfAborted();
     throw await asWriteError(error, call, descriptor);
@@ -60,9 +60,9 @@ export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): 
   const pipe = await openPipe(options.temporary);
   const looking = digestGzip(pipe.reader, gzip);
   looking.catch(() => undefined);
-  let found: Looked | undefined;
+  let found: GzipResult | undefined;
   const look = async function* (last: RunningProgram): Bytes {
-    pipe.readHere();
+    pipe.keepReaderOnly();
     await last.running;
     found = await looking;
     // Without a reader, a program that still writes ends.
@@ -70,11 +70,11 @@ export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): 
     yield* [];
   };
   try {
-    for await (const _ of conducted(options, pipe.writer, look));
+    for await (const _ of runChain(options, pipe.writer, look));
   } catch (error) {
     if (options.signal.aborted || !isDamaged(found) || found.atEnd) throw error;
   } finally {
-    pipe.readHere();
+    pipe.keepReaderOnly();
     await looking.catch(() => undefined);
     pipe.close();
   }
@@ -82,15 +82,15 @@ export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): 
   return found!.digest;
 }
 
-const isDamaged = (found: Looked | undefined) => found !== undefined && "damage" in found;
+const isDamaged = (found: GzipResult | undefined) => found !== undefined && "damage" in found;
 
-async function* conducted(
+async function* runChain(
   options: ChainOptions,
   output: "pipe" | number,
   outputOf: (last: RunningProgram) => Bytes,
 ): Bytes {
   const { calls, signal } = options;
-  const source = withFirst(calls[0]!.firstInput, options.source);
+  const source = withFirst(calls[0]!.inputPrefix, options.source);
   const chain = await start({ ...options, source }, output);
   const stop = () => {
     chain.kill();
@@ -105,7 +105,7 @@ async function* conducted(
     if (failure) throw failure;
   } catch (error) {
     signal.throwIfAborted();
-    throw await (chain.guilty ?? chain.last).blame(error, signal);
+    throw await (chain.firstFailed ?? chain.last).chooseError(error, signal);
   } finally {
     signal.removeEventListener("abort", stop);
     chain.kill();
@@ -124,7 +124,7 @@ function withFirst(text: string | undefined, source: Bytes | undefined): Bytes |
 
 class Chain {
   /** The program that failed first; failures of the others follow from it. */
-  guilty: RunningProgram | undefined;
+  firstFailed: RunningProgram | undefined;
   readonly #programs: readonly RunningProgram[];
   readonly #pipes: readonly Pipe[];
 
@@ -135,8 +135,8 @@ class Chain {
       void program.gone.then(() => {
         // Only now does the previous program notice that it has no reader, so the first failure is found first.
         if (pipes[index - 1]?.wasEmptied() === false) program.leftEarly();
-        if (!program.hasFailed || this.guilty) return;
-        this.guilty = program;
+        if (!program.hasFailed || this.firstFailed) return;
+        this.firstFailed = program;
         this.kill();
       });
     }
@@ -153,7 +153,7 @@ class Chain {
   /** Waits for all programs; returns the first failure. */
   async failure(): Promise<Error | undefined> {
     await this.ended();
-    if (this.guilty) return this.guilty.failure(await this.guilty.ended);
+    if (this.firstFailed) return this.firstFailed.failure(await this.firstFailed.ended);
     for (const program of this.#programs) {
       const failure = program.failure(await program.ended);
       if (failure) return failure;
@@ -183,32 +183,32 @@ async function start(
     for (const call of calls.slice(0, -1)) {
       const pipe = await openPipe(temporary);
       pipes.push(pipe);
-      if (call.before !== undefined) writeBefore(pipe.writer, call.before);
+      if (call.outputPrefix !== undefined) writeBefore(pipe.writer, call.outputPrefix);
     }
     signal.throwIfAborted();
     for (const [index, call] of calls.entries()) {
       const input = pipes[index - 1]?.reader ?? (source ? "pipe" : "ignore");
       const output = pipes[index]?.writer ?? lastOutput;
-      programs.push(new RunningProgram(call, begin(call, [input, output], environmentOf(call))));
+      programs.push(new RunningProgram(call, spawnProgram(call, [input, output], environmentOf(call))));
     }
   } catch (error) {
     for (const program of programs) program.kill();
     for (const pipe of pipes) pipe.close();
     throw error;
   }
-  for (const pipe of pipes) pipe.handedOver();
+  for (const pipe of pipes) pipe.closeOwnEnds();
   return new Chain(programs, pipes);
 }
 
 function writeBefore(descriptor: number, text: string): void {
   const bytes = Buffer.from(text);
-  if (bytes.length > MOST_BEFORE) throw new RangeError(`a pipe does not take ${bytes.length} bytes at once`);
+  if (bytes.length > MAX_PREFIX) throw new RangeError(`a pipe does not take ${bytes.length} bytes at once`);
   writeSync(descriptor, bytes);
 }
 
 /** Starts a program with this input and output. Its standard error is read here; its secret is on descriptor 3. */
-export function begin(
-  call: Call,
+export function spawnProgram(
+  call: ProgramCall,
   [input, output]: readonly ["pipe" | "ignore" | number, "pipe" | number],
   env: Record<string, string | undefined>,
 ): ChildProcess {

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import type { GzipOptions } from "../formats/gzip-digest.ts";
-import type { Call, Output, Programs } from "./call.ts";
-import { begin, chainGunzipped, chainInto, chainOutput } from "./program-chain.ts";
-import { cannotStart, failed, RunningProgram } from "./running-program.ts";
+import type { ProgramCall, Output, Programs } from "./call.ts";
+import { spawnProgram, chainGunzipped, chainInto, chainOutput } from "./program-chain.ts";
+import { cannotStart, programFailed, RunningProgram } from "./running-program.ts";
 
-export type { Call, Conversation, Ending, Gpg, Output, Programs } from "./call.ts";
+export type { ProgramCall, InteractiveProgram, ExitStatus, Gpg, Output, Programs } from "./call.ts";
 
 /** libpq's environment variables without secrets: the connection of the server may depend on them. */
 const LIBPQ = [
@@ -18,7 +18,7 @@ const LIBPQ = [
 ];
 
 /** Variables that programs need. Others are not passed on, because they may contain secrets. */
-const PASSED_ON = [
+const PASSED_VARIABLES = [
   "PATH",
   "HOME",
   "USER",
@@ -36,21 +36,21 @@ const PASSED_ON = [
 ];
 
 /** Milliseconds to wait for the remaining standard error of a launched program that failed. */
-const LAST_WORDS = 200;
+const STDERR_TIMEOUT = 200;
 
 export function realPrograms(
   environment: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
 ): Programs {
   const { LC_ALL: locale, ...base } = Object.fromEntries(
-    PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+    PASSED_VARIABLES.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   );
   // Messages are parsed, so they must be in English. LC_ALL would override LC_MESSAGES; LANG keeps the rest.
   if (locale !== undefined && locale !== "") base["LANG"] = locale;
 
-  const environmentOf = ({ account, env, passOn = [] }: Call) => ({
+  const environmentOf = ({ account, env, passEnvironment = [] }: ProgramCall) => ({
     ...base,
-    ...Object.fromEntries(passOn.map((name) => [name, environment[name]])),
+    ...Object.fromEntries(passEnvironment.map((name) => [name, environment[name]])),
     ...(account ? { HOME: account.home, USER: account.name, LOGNAME: account.name } : {}),
     LC_MESSAGES: "C",
     ...env,
@@ -58,10 +58,10 @@ export function realPrograms(
 
   /** Runs each time it is read. `through` recognizes it, to connect one program to the next. */
   class ChainOutput implements Output {
-    readonly #calls: readonly Call[];
+    readonly #calls: readonly ProgramCall[];
     readonly #source: Bytes | undefined;
 
-    constructor(call: Call, source: Bytes | undefined) {
+    constructor(call: ProgramCall, source: Bytes | undefined) {
       const joined = source instanceof ChainOutput;
       this.#calls = joined ? [...source.#calls, call] : [call];
       this.#source = joined ? source.#source : source;
@@ -71,16 +71,16 @@ export function realPrograms(
       return chainOutput(this.#chain)[Symbol.asyncIterator]();
     }
 
-    into(descriptor: number, stop?: AbortSignal) {
+    writeTo(descriptor: number, stop?: AbortSignal) {
       return chainInto(descriptor, this.#chain, stop);
     }
 
-    gunzipped(gzip: GzipOptions) {
+    digestGzip(gzip: GzipOptions) {
       return chainGunzipped(gzip, this.#chain);
     }
 
     get #chain() {
-      const stops = this.#calls.flatMap(({ stop }) => stop ?? []);
+      const stops = this.#calls.flatMap(({ signal: stop }) => stop ?? []);
       return {
         ...{ calls: this.#calls, source: this.#source, environmentOf },
         ...{ signal: stops.length === 0 ? signal : AbortSignal.any([signal, ...stops]) },
@@ -90,7 +90,7 @@ export function realPrograms(
   }
 
   return {
-    through: (call, source) => new ChainOutput(call, source),
+    pipe: (call, source) => new ChainOutput(call, source),
 
     async run(call, input) {
       const chunks: Uint8Array[] = [];
@@ -99,14 +99,14 @@ export function realPrograms(
       return Buffer.concat(chunks).toString("utf8");
     },
 
-    launch: (call, { always = false } = {}) =>
-      launched(call, environmentOf(call), always ? undefined : signal),
+    startDetached: (call, { evenIfStopped = false } = {}) =>
+      startDetached(call, environmentOf(call), evenIfStopped ? undefined : signal),
 
-    async open(call) {
+    async start(call) {
       signal.throwIfAborted();
-      const program = new RunningProgram(call, begin(call, ["pipe", "pipe"], environmentOf(call)));
+      const program = new RunningProgram(call, spawnProgram(call, ["pipe", "pipe"], environmentOf(call)));
       await program.running;
-      if (call.firstInput !== undefined) await program.write(Buffer.from(call.firstInput));
+      if (call.inputPrefix !== undefined) await program.write(Buffer.from(call.inputPrefix));
       const stop = () => {
         program.kill();
       };
@@ -149,8 +149,8 @@ async function* unlessStopped(output: Bytes, signal: AbortSignal): Bytes {
   }
 }
 
-function launched(
-  call: Call,
+function startDetached(
+  call: ProgramCall,
   env: Record<string, string | undefined>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -184,10 +184,10 @@ function launched(
         clearTimeout(timer);
         child.stderr.destroy();
         if (code === 0) resolve();
-        else reject(failed(call.name, how, complaint.trim()));
+        else reject(programFailed(call.name, how, complaint.trim()));
       };
       // Standard error may not be complete yet; but a background process may keep the pipe open for ever.
-      const timer = setTimeout(done, code === 0 ? 0 : LAST_WORDS);
+      const timer = setTimeout(done, code === 0 ? 0 : STDERR_TIMEOUT);
       child.stderr.once("close", done);
     });
   });

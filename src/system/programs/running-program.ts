@@ -2,19 +2,19 @@ import type { ChildProcess } from "node:child_process";
 import type { Writable } from "node:stream";
 import { Interrupted, MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
-import { adopt } from "../memory.ts";
-import type { Call, Ending } from "./call.ts";
-import { packageFor } from "./packages.ts";
+import { adoptBuffer } from "../memory.ts";
+import type { ProgramCall, ExitStatus } from "./call.ts";
+import { installHint } from "./packages.ts";
 
 /** A running program and its result. */
 export class RunningProgram {
   /** Resolves once it runs; rejects with `program-missing` or `program-failed` when it cannot be started. */
   readonly running: Promise<void>;
   /** Resolves when it has exited and its output was read; never rejects. */
-  readonly ended: Promise<Ending>;
+  readonly ended: Promise<ExitStatus>;
   /** Resolves when it has exited or could not be started; never rejects. */
   readonly gone: Promise<void>;
-  #call: Call;
+  #call: ProgramCall;
   #child: ChildProcess;
   #complaint = "";
   #notStarted: MigrationError | undefined;
@@ -22,7 +22,7 @@ export class RunningProgram {
   #leftEarly = false;
   #tooSlow = false;
 
-  constructor(call: Call, child: ChildProcess) {
+  constructor(call: ProgramCall, child: ChildProcess) {
     this.#call = call;
     this.#child = child;
     child.stdin?.on("error", () => (this.#leftEarly = true));
@@ -42,7 +42,7 @@ export class RunningProgram {
     this.running.catch(() => undefined);
     this.ended = new Promise((resolve) => {
       const done = (code: number | null, signal: NodeJS.Signals | null) => {
-        resolve({ code, signal, complaint: this.#complaint.trim() });
+        resolve({ code, signal, stderr: this.#complaint.trim() });
       };
       child.once("close", done);
       child.once("error", () => {
@@ -57,7 +57,7 @@ export class RunningProgram {
         resolve();
       });
     });
-    if (call.limit !== undefined) this.#endAfter(call.limit);
+    if (call.timeout !== undefined) this.#endAfter(call.timeout);
   }
 
   #endAfter(milliseconds: number): void {
@@ -120,7 +120,7 @@ export class RunningProgram {
   /** Whether it failed, once it has exited. Its standard error may not be complete yet. */
   get hasFailed(): boolean {
     const { exitCode: code, signalCode: signal } = this.#child;
-    return this.failure({ code, signal, complaint: "" }) !== undefined;
+    return this.failure({ code, signal, stderr: "" }) !== undefined;
   }
 
   /** Kills it and closes its pipes, which a child process, for example of a wrapper script, might keep open. */
@@ -131,24 +131,24 @@ export class RunningProgram {
   }
 
   /** The error for this exit status; undefined on success. */
-  failure({ code, signal, complaint }: Ending): Error | undefined {
+  failure({ code, signal, stderr }: ExitStatus): Error | undefined {
     if (this.#sourceError) return this.#sourceError.error as Error;
     if (this.#notStarted) return this.#notStarted;
     const how = this.#whatWentWrong({ code, signal });
     if (how === undefined) return undefined;
-    const failure = failed(this.#call.name, how, complaint);
-    return this.#call.explain?.(failure) ?? failure;
+    const failure = programFailed(this.#call.name, how, stderr);
+    return this.#call.mapError?.(failure) ?? failure;
   }
 
-  #whatWentWrong({ code, signal }: Omit<Ending, "complaint">): string | undefined {
-    if (this.#tooSlow) return `did not end within ${(this.#call.limit ?? 0) / 1000} seconds`;
+  #whatWentWrong({ code, signal }: Omit<ExitStatus, "stderr">): string | undefined {
+    if (this.#tooSlow) return `did not end within ${(this.#call.timeout ?? 0) / 1000} seconds`;
     if (signal) return `was killed by ${signal}`;
     if (code !== 0) return `failed with exit code ${code ?? "unknown"}`;
     return this.#leftEarly ? "stopped reading before everything was written to it" : undefined;
   }
 
   /** The error to throw when reading its output failed: the original cause, not a consequence of it. */
-  async blame(error: unknown, signal: AbortSignal): Promise<unknown> {
+  async chooseError(error: unknown, signal: AbortSignal): Promise<unknown> {
     if (signal.aborted && signal.reason instanceof Interrupted) return signal.reason;
     if (error instanceof MigrationError) return error;
     return this.#sourceError?.error ?? this.failure(await this.ended) ?? error;
@@ -156,12 +156,12 @@ export class RunningProgram {
 }
 
 /** A chunk read from a pipe or socket usually has its own buffer (Node, src/stream_base.cc). */
-const own = (chunk: Uint8Array) => (chunk.length === chunk.buffer.byteLength ? adopt(chunk) : chunk);
+const own = (chunk: Uint8Array) => (chunk.length === chunk.buffer.byteLength ? adoptBuffer(chunk) : chunk);
 
-export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): MigrationError {
+export function cannotStart({ name }: ProgramCall, error: NodeJS.ErrnoException): MigrationError {
   if (error.code === "ENOENT") {
     return new MigrationError("program-missing", `${name} is not installed`, {
-      hint: packageFor(name),
+      hint: installHint(name),
       cause: error,
     });
   }
@@ -172,7 +172,7 @@ export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): Migra
   );
 }
 
-export function failed(name: string, how: string, complaint: string): MigrationError {
+export function programFailed(name: string, how: string, complaint: string): MigrationError {
   const said = complaint.split("\n").filter(Boolean).slice(-6).join("; ");
   return new MigrationError("program-failed", `${name} ${how}${said ? `: ${said}` : ""}`, {
     hint: "correct the cause, then run the same command again; no incomplete output was kept",

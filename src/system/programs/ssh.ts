@@ -1,5 +1,5 @@
 import { MigrationError } from "../../errors.ts";
-import type { Call, Ending } from "./call.ts";
+import type { ProgramCall, ExitStatus } from "./call.ts";
 
 /** The address of another host for `ssh`. */
 export interface SshAddress {
@@ -35,7 +35,7 @@ export function sshCall(
   { host, user, port }: SshAddress,
   command: string,
   { configFile }: SshOptions = {},
-): Call {
+): ProgramCall {
   const options = {
     BatchMode: "yes",
     ConnectTimeout: "20",
@@ -54,7 +54,7 @@ export function sshCall(
       ...(user === undefined ? [] : ["-l", user]),
       ...["--", host, command],
     ],
-    passOn: ["SSH_AUTH_SOCK"],
+    passEnvironment: ["SSH_AUTH_SOCK"],
   };
 }
 
@@ -65,8 +65,8 @@ const OWN_FAILURE = 255;
 const NOT_THERE = [126, 127];
 
 /** The last lines of standard error, as one line. */
-export const lastWords = ({ complaint }: Ending) =>
-  complaint
+export const describeStderr = ({ stderr }: ExitStatus) =>
+  stderr
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
@@ -74,9 +74,9 @@ export const lastWords = ({ complaint }: Ending) =>
     .join("; ");
 
 /** The error for a call that ended before the remote program sent anything. `start` names that program. */
-export function connectionFailure(ending: Ending, start: string): MigrationError {
-  const { code, signal, complaint } = ending;
-  const said = lastWords(ending);
+export function connectionFailure(ending: ExitStatus, start: string): MigrationError {
+  const { code, signal, stderr } = ending;
+  const said = describeStderr(ending);
   const words = said === "" ? `it ended with ${signal ?? `exit code ${code ?? "unknown"}`}` : said;
   if (code !== null && NOT_THERE.includes(code)) {
     return new MigrationError("program-missing", `${start} cannot be started: ${words}`, {
@@ -86,7 +86,7 @@ export function connectionFailure(ending: Ending, start: string): MigrationError
   return new MigrationError("connection-failed", `${start} cannot be reached: ${words}`, {
     hint:
       code === OWN_FAILURE
-        ? hintFor(complaint)
+        ? hintFor(stderr)
         : "run that command by hand, and correct the error that it shows",
   });
 }

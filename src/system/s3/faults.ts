@@ -1,9 +1,9 @@
 import { MigrationError } from "../../errors.ts";
-import { noAnswer } from "../http/no-answer.ts";
+import { toNoAnswer } from "../http/no-answer.ts";
 import type { ObjectStoreAddress } from "./object-store.ts";
 
 /** The bucket as text: "the bucket media/prefix at https://s3.example.org". */
-export function nameOf({ bucket, prefix, endpoint }: ObjectStoreAddress): string {
+export function describeBucket({ bucket, prefix, endpoint }: ObjectStoreAddress): string {
   const where = prefix === "" ? bucket : `${bucket}/${prefix}`;
   return endpoint === undefined
     ? `the bucket ${where}`
@@ -82,7 +82,7 @@ export function storageFailed(error: unknown, name: string, what: string): Migra
   const told = [answer.name ?? "", answer.code ?? "", answer.message ?? "", String(status ?? "")];
   const found = MEANINGS.find(([pattern]) => told.some((one) => pattern.test(one)));
   const reason =
-    found?.[1] ?? (status === undefined ? noAnswer(error).message : `the server returned status ${status}`);
+    found?.[1] ?? (status === undefined ? toNoAnswer(error).message : `the server returned status ${status}`);
   return new MigrationError("storage-failed", `cannot read ${what} from ${name}: ${reason}`, {
     hint:
       found?.[2] ??

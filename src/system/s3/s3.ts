@@ -3,7 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type * as S3 from "@aws-sdk/client-s3";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
-import { nameOf, storageFailed } from "./faults.ts";
+import { describeBucket, storageFailed } from "./faults.ts";
 import type { ObjectStore, ObjectStoreAddress, ObjectStores, StoredObject } from "./object-store.ts";
 
 /** Milliseconds. */
@@ -19,7 +19,7 @@ const BREAKS = 5;
 /** A bucket, read through the AWS SDK. */
 export function s3Store(address: ObjectStoreAddress, signal: AbortSignal): ObjectStore {
   const { bucket, prefix, customerKey } = address;
-  const name = nameOf(address);
+  const name = describeBucket(address);
   let sdk: { readonly s3: typeof S3; readonly client: S3.S3Client } | undefined;
   const use = () => (sdk ??= connect(address));
   const key = customerKey
@@ -97,7 +97,7 @@ export function s3Store(address: ObjectStoreAddress, signal: AbortSignal): Objec
         if (from + (answer.ContentLength ?? 0) !== size) throw changed(path, name, size);
         let failure: unknown = new Error("the download stopped early");
         try {
-          for await (const chunk of inTime(answer.Body as Bytes & { destroy?(): void }, signal)) {
+          for await (const chunk of withTimeout(answer.Body as Bytes & { destroy?(): void }, signal)) {
             read += chunk.length;
             yield chunk;
           }
@@ -139,7 +139,7 @@ function connect({ endpoint, region, credentials }: ObjectStoreAddress) {
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Passes bytes on, with a time-out for each wait. The body is destroyed if it is not read to its end. */
-async function* inTime(body: Bytes & { destroy?(): void }, signal: AbortSignal): Bytes {
+async function* withTimeout(body: Bytes & { destroy?(): void }, signal: AbortSignal): Bytes {
   const chunks = body[Symbol.asyncIterator]();
   try {
     for (;;) {

@@ -2,7 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { MigrationError } from "../../errors.ts";
-import { gather, only, type QuerySession } from "../query.ts";
+import { collectRows, singleRow, type QuerySession } from "../query.ts";
 
 /** How a file is opened. "immutable" takes no lock and requires that nothing writes to it; the others use SQLite's locking. */
 export type Access = "immutable" | "shared" | "change";
@@ -14,7 +14,7 @@ export function openDatabase(path: string, access: Access): DatabaseSync {
   try {
     return new DatabaseSync(url, { readOnly: access !== "change", timeout: 5000 });
   } catch (error) {
-    throw unusable(path, error);
+    throw databaseError(path, error);
   }
 }
 
@@ -48,19 +48,19 @@ export class SqliteSession implements QuerySession {
       }
     } catch (error) {
       if (this.#signal.aborted || (error as { code?: string }).code !== "ERR_SQLITE_ERROR") throw error;
-      throw unusable(this.#path, error);
+      throw databaseError(this.#path, error);
     }
   }
 
   all<Row>(sql: string): Promise<Row[]> {
-    return gather(this.rows<Row>(sql));
+    return collectRows(this.rows<Row>(sql));
   }
 
   one<Row>(sql: string): Promise<Row> {
-    return only(this.rows<Row>(sql), sql);
+    return singleRow(this.rows<Row>(sql), sql);
   }
 
-  async beginReading(): Promise<void> {
+  async beginSnapshot(): Promise<void> {
     await this.all("BEGIN");
     // The transaction begins with the first page that is read.
     await this.all("SELECT count(*) FROM sqlite_schema");
@@ -82,7 +82,7 @@ function plain(row: Record<string, unknown>): Record<string, unknown> {
 /** SQLite result code SQLITE_READONLY_ROLLBACK: a hot journal that only a writer can roll back. */
 const READONLY_ROLLBACK = 776;
 
-export function unusable(path: string, error: unknown): MigrationError {
+export function databaseError(path: string, error: unknown): MigrationError {
   if ((error as { errcode?: number }).errcode === READONLY_ROLLBACK) {
     return new MigrationError(
       "database-unreachable",

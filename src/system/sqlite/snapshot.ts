@@ -1,11 +1,11 @@
 import * as fs from "node:fs/promises";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
-import { foreseen } from "../files/file-faults.ts";
+import { toFileError } from "../files/file-faults.ts";
 import type { Files } from "../files/files.ts";
 import type { QuerySession } from "../query.ts";
-import { openDatabase, SqliteSession, unusable } from "./session.ts";
-import { readMark, type WalMark, WalPages } from "./wal.ts";
+import { openDatabase, SqliteSession, databaseError } from "./session.ts";
+import { readWalPosition, type WalPosition, WalPages } from "./wal.ts";
 
 /** A consistent snapshot of a database, also while other processes write to it. */
 export interface SqliteSnapshot {
@@ -24,7 +24,7 @@ export interface SqliteSnapshot {
 
 export interface SnapshotOptions {
   /** Whether there are no -wal, -shm and -journal files, which means that the database is not open. */
-  readonly quiet: boolean;
+  readonly isUnused: boolean;
   readonly files: Files;
   readonly signal: AbortSignal;
 }
@@ -41,17 +41,17 @@ const ATTEMPTS = 1000;
  * Throws `database-unreachable`.
  */
 export async function takeSnapshot(path: string, options: SnapshotOptions): Promise<SqliteSnapshot> {
-  const held = new Held(path, options);
+  const held = new HeldSnapshot(path, options);
   try {
     await held.begin();
     return held;
   } catch (error) {
     await held.close();
-    throw error instanceof MigrationError ? error : foreseen(error, "read", path);
+    throw error instanceof MigrationError ? error : toFileError(error, "read", path);
   }
 }
 
-class Held implements SqliteSnapshot {
+class HeldSnapshot implements SqliteSnapshot {
   readonly #path: string;
   readonly #options: SnapshotOptions;
   /**
@@ -62,7 +62,7 @@ class Held implements SqliteSnapshot {
   #session: SqliteSession | undefined;
   #file: fs.FileHandle | undefined;
   #shm: fs.FileHandle | undefined;
-  #mark: WalMark | undefined;
+  #mark: WalPosition | undefined;
   #wal: WalPages | undefined;
   #unlocked = false;
   #seen = "";
@@ -79,18 +79,18 @@ class Held implements SqliteSnapshot {
   }
 
   async begin(): Promise<void> {
-    const { quiet, signal } = this.#options;
+    const { isUnused, signal } = this.#options;
     this.#file = await this.#open("");
     this.#seen = await this.#state();
     // In rollback mode a database in use may have no side files, and locking it creates none.
     const isOldKind = (await this.#read(0, 20))[18] === 1;
-    this.#unlocked = quiet && !isOldKind;
+    this.#unlocked = isUnused && !isOldKind;
     const database = openDatabase(this.#path, this.#unlocked ? "immutable" : "shared");
     this.#session = new SqliteSession(database, this.#path, signal);
     const { journal_mode: mode } = await this.session.one<{ journal_mode: string }>("PRAGMA journal_mode");
     const overlaid = mode === "wal" && !this.#unlocked;
     if (overlaid) await this.#beginAtMark();
-    else await this.session.beginReading();
+    else await this.session.beginSnapshot();
     this.#pageSize = (await this.session.one<{ page_size: number }>("PRAGMA page_size")).page_size;
     const { page_count: pages } = await this.session.one<{ page_count: number }>("PRAGMA page_count");
     this.size = pages * this.#pageSize;
@@ -126,16 +126,16 @@ class Held implements SqliteSnapshot {
     this.#shm = await this.#open("-shm");
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       this.#options.signal.throwIfAborted();
-      const before = await readMark(this.#shm);
-      await this.session.beginReading();
-      const after = await readMark(this.#shm);
+      const before = await readWalPosition(this.#shm);
+      await this.session.beginSnapshot();
+      const after = await readWalPosition(this.#shm);
       if (before && before.text === after?.text) {
         this.#mark = before;
         return;
       }
       await this.session.all("ROLLBACK");
     }
-    throw unusable(this.#path, "it is being written to continuously");
+    throw databaseError(this.#path, "it is being written to continuously");
   }
 
   async #readWal(): Promise<void> {
@@ -152,12 +152,12 @@ class Held implements SqliteSnapshot {
   async #mustBeAllInFile(): Promise<void> {
     this.#wal = undefined;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const now = await readMark(this.#shm!);
+      const now = await readWalPosition(this.#shm!);
       if (now === undefined) continue;
       if (!now.salts.equals(this.#mark!.salts)) return;
       break;
     }
-    throw unusable(this.#path, `its -wal file does not match its -shm file`);
+    throw databaseError(this.#path, `its -wal file does not match its -shm file`);
   }
 
   async #open(suffix: string): Promise<fs.FileHandle> {
@@ -180,9 +180,9 @@ class Held implements SqliteSnapshot {
 
   async #state(): Promise<string> {
     const { files } = this.#options;
-    const { size, mtimeMs } = (await files.look(this.#path)) ?? {};
+    const { size, mtimeMs } = (await files.lstat(this.#path)) ?? {};
     const beside = await Promise.all(
-      ["-wal", "-journal"].map((suffix) => files.look(`${this.#path}${suffix}`)),
+      ["-wal", "-journal"].map((suffix) => files.lstat(`${this.#path}${suffix}`)),
     );
     return [size, mtimeMs, ...beside.map((entry) => entry?.size)].join(" ");
   }

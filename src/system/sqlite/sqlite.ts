@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
 import type { QuerySession } from "../query.ts";
-import { openDatabase, SqliteSession, unusable } from "./session.ts";
+import { openDatabase, SqliteSession, databaseError } from "./session.ts";
 import { type SqliteSnapshot, takeSnapshot } from "./snapshot.ts";
 
 export type { SqliteSnapshot } from "./snapshot.ts";
@@ -20,17 +20,17 @@ export interface Sqlite {
    * is corrupt and must be discarded; with `mendable` it leaves a -journal, and the next change rolls it back.
    * Throws `database-unreachable`.
    */
-  change(path: string, statements: readonly string[], how?: { readonly mendable: boolean }): Promise<void>;
+  execute(path: string, statements: readonly string[], how?: { readonly mendable: boolean }): Promise<void>;
 }
 
 /** Suffixes of the files next to a database that belong to it. */
-export const BESIDE = ["-wal", "-shm", "-journal"] as const;
+export const SIDE_FILES = ["-wal", "-shm", "-journal"] as const;
 
 export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
   return {
     async connect(path) {
       const real = await realPath(path, files);
-      const database = openDatabase(real, (await isQuiet(real, files)) ? "immutable" : "shared");
+      const database = openDatabase(real, (await isUnused(real, files)) ? "immutable" : "shared");
       const session = new SqliteSession(database, path, signal);
       try {
         // Reads the header now, not with the first query.
@@ -44,10 +44,10 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
 
     async snapshot(path) {
       const real = await realPath(path, files);
-      return takeSnapshot(real, { quiet: await isQuiet(real, files), files, signal });
+      return takeSnapshot(real, { isUnused: await isUnused(real, files), files, signal });
     },
 
-    async change(path, statements, { mendable } = { mendable: false }) {
+    async execute(path, statements, { mendable } = { mendable: false }) {
       const database = openDatabase(await realPath(path, files), "change");
       try {
         // With the rollback journal in memory, no other file is created.
@@ -56,7 +56,7 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
         for (const statement of statements) database.exec(statement);
         database.exec("COMMIT");
       } catch (error) {
-        throw unusable(path, error);
+        throw databaseError(path, error);
       } finally {
         database.close();
       }
@@ -66,19 +66,19 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
 
 /** SQLite resolves symbolic links before it looks for the other files. */
 async function realPath(path: string, files: Files): Promise<string> {
-  const found = await files.follow(path);
+  const found = await files.stat(path);
   if (!found) {
     throw new MigrationError("file-missing", `there is no SQLite database at ${path}`, {
       hint: "check the database settings; relative paths are relative to the working directory of the server",
     });
   }
   if (found.kind !== "file")
-    throw unusable(path, found.kind === "folder" ? "it is a directory" : "it is not a regular file");
+    throw databaseError(path, found.kind === "folder" ? "it is a directory" : "it is not a regular file");
   return files.real(path);
 }
 
 /** Whether it is not in use: then it can be read without a lock and without a -shm file. */
-async function isQuiet(path: string, files: Files): Promise<boolean> {
-  for (const suffix of BESIDE) if (await files.look(`${path}${suffix}`)) return false;
+async function isUnused(path: string, files: Files): Promise<boolean> {
+  for (const suffix of SIDE_FILES) if (await files.lstat(`${path}${suffix}`)) return false;
   return true;
 }

@@ -5,7 +5,7 @@ import { endianness } from "node:os";
 // The formats are those of https://sqlite.org/walformat.html and https://sqlite.org/fileformat2.html, section 4.
 
 /** How much of a -wal file is valid, according to its -shm file. */
-export interface WalMark {
+export interface WalPosition {
   /** Changes with every transaction. */
   readonly text: string;
   /** The number of valid frames; later ones belong to later or uncommitted transactions. */
@@ -19,7 +19,7 @@ const little = endianness() === "LE";
 const nativeInt = (bytes: Buffer, at: number) => (little ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
 
 /** The current mark; undefined while a writer is updating it, or when there is none. */
-export async function readMark(shm: FileHandle): Promise<WalMark | undefined> {
+export async function readWalPosition(shm: FileHandle): Promise<WalPosition | undefined> {
   const bytes = Buffer.alloc(2 * HEADER);
   const { bytesRead } = await shm.read(bytes, 0, bytes.length, 0);
   const first = bytes.subarray(0, HEADER);
@@ -60,7 +60,7 @@ export class WalPages {
    */
   static async read(
     wal: FileHandle,
-    { frames, salts }: WalMark,
+    { frames, salts }: WalPosition,
     pageSize: number,
   ): Promise<WalPages | undefined> {
     const header = Buffer.alloc(WAL_HEADER);

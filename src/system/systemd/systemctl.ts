@@ -2,11 +2,11 @@ import type { Files } from "../files/files.ts";
 import type { Programs } from "../programs/programs.ts";
 
 /** Milliseconds: systemd itself gives a unit 90 seconds to stop, and some are given more. */
-const PATIENCE = 330_000;
+const TIMEOUT_MS = 330_000;
 
 /** Runs systemctl(1). Throws `program-failed` with its message, `program-missing`. */
 export function systemctl(args: readonly string[], programs: Programs): Promise<string> {
-  return programs.run({ name: "systemctl", args: ["--no-ask-password", ...args], limit: PATIENCE });
+  return programs.run({ name: "systemctl", args: ["--no-ask-password", ...args], timeout: TIMEOUT_MS });
 }
 
 export interface UnitState {
@@ -38,7 +38,7 @@ export async function unitState(unit: string, programs: Programs): Promise<UnitS
  * Path of the drop-in for a unit that cannot be masked, because its own file is where the mask would be
  * (systemctl(1), "mask"). Undefined where it can be masked.
  */
-export function dropInFor(unit: string, { fragment }: UnitState): string | undefined {
+export function fenceDropIn(unit: string, { fragment }: UnitState): string | undefined {
   return fragment === `/etc/systemd/system/${unit}` ? `${fragment}.d/${DROP_IN}` : undefined;
 }
 
@@ -48,18 +48,18 @@ const DROP_IN = "synlift-fence.conf";
 export const isDropIn = (path: string) => path.startsWith("/") && path.endsWith(`.d/${DROP_IN}`);
 
 /** Blocks a unit with a condition that is never met, systemd.unit(5). */
-export async function holdUnit(path: string, programs: Programs, files: Files): Promise<void> {
+export async function blockUnit(path: string, programs: Programs, files: Files): Promise<void> {
   await files.makeFolder(path.slice(0, path.lastIndexOf("/")), 0o755);
-  await files.writeWhole(path, HELD, 0o644);
+  await files.writeAtomically(path, DROP_IN_TEXT, 0o644);
   await systemctl(["daemon-reload"], programs);
 }
 
-export async function releaseUnit(path: string, programs: Programs, files: Files): Promise<void> {
+export async function unblockUnit(path: string, programs: Programs, files: Files): Promise<void> {
   await files.remove(path);
   await systemctl(["daemon-reload"], programs);
 }
 
-const HELD = `# Made by synlift: this server is being moved. "synlift rollback" removes this file.
+const DROP_IN_TEXT = `# Made by synlift: this server is being moved. "synlift rollback" removes this file.
 [Unit]
 ConditionPathExists=/nonexistent/synlift-fence
 `;

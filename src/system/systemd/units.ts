@@ -1,5 +1,5 @@
 import { basename, join } from "node:path";
-import { unlessUnreadable } from "../../errors.ts";
+import { tryRead } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
 import { assignments, environmentOf, variables, withSpecifiers, withVariables, words } from "./unit-text.ts";
 
@@ -36,7 +36,7 @@ interface OnDisk {
  * The services whose files contain a word, with each enabled instance of a template. Masked ones and aliases are left out.
  * Changes nothing; unreadable files are skipped. `root` is where the host's "/" is.
  */
-export async function unitsAbout(word: RegExp, files: Files, root: string): Promise<Unit[]> {
+export async function findUnits(word: RegExp, files: Files, root: string): Promise<Unit[]> {
   const { units, dropIns, wanted } = await collect(files, root);
   const found: Unit[] = [];
   for (const [name, path] of units) {
@@ -82,8 +82,8 @@ async function collect(files: Files, root: string) {
 
 /** A link to a unit of another name is an alias. */
 async function isOtherName(path: string, files: Files): Promise<boolean> {
-  if ((await files.look(path))?.kind !== "link") return false;
-  const real = await unlessUnreadable(() => files.real(path));
+  if ((await files.lstat(path))?.kind !== "link") return false;
+  const real = await tryRead(() => files.real(path));
   return real !== undefined && real !== "/dev/null" && basename(real) !== basename(path);
 }
 
@@ -95,9 +95,9 @@ async function readUnit(
   root: string,
 ): Promise<Omit<Unit, "isEnabled"> | undefined> {
   // Masked: a link to /dev/null.
-  if ((await files.follow(path))?.kind !== "file") return undefined;
+  if ((await files.stat(path))?.kind !== "file") return undefined;
   const texts: string[] = [];
-  for (const one of [path, ...dropIns]) texts.push((await unlessUnreadable(() => files.readText(one))) ?? "");
+  for (const one of [path, ...dropIns]) texts.push((await tryRead(() => files.readText(one))) ?? "");
   if (!texts.some((text) => word.test(text))) return undefined;
   const service = texts.flatMap((text) => assignments(text, "Service"));
   const all = (key: string) => service.filter(([one]) => one === key).map(([, value]) => value);
@@ -107,13 +107,13 @@ async function readUnit(
   const environment = variables(all("Environment").map((value) => withSpecifiers(value, name)));
   for (const value of sinceReset(all("EnvironmentFile"))) {
     const place = join(root, withSpecifiers(value.replace(/^-/, ""), name));
-    Object.assign(environment, environmentOf((await unlessUnreadable(() => files.readText(place))) ?? ""));
+    Object.assign(environment, environmentOf((await tryRead(() => files.readText(place))) ?? ""));
   }
   const command = words(commands.at(-1) ?? "").map((one) => withSpecifiers(one, name));
   return {
     name,
     files: [path, ...dropIns],
-    command: withVariables(withoutMarks(command), environment),
+    command: withVariables(withoutPrefixes(command), environment),
     account: filled(all("User").at(-1)),
     workingFolder: filled(all("WorkingDirectory").at(-1))?.replace(/^-/, ""),
   };
@@ -123,11 +123,11 @@ async function readUnit(
 const sinceReset = (values: readonly string[]) => values.slice(values.lastIndexOf("") + 1);
 
 /** Removes the prefixes of a program that say how it is run; after "@" the next word is only its argv[0]. */
-function withoutMarks([program = "", ...args]: readonly string[]): string[] {
+function withoutPrefixes([program = "", ...args]: readonly string[]): string[] {
   const marks = /^[@:+!|-]*/.exec(program)![0];
   return [program.slice(marks.length), ...(marks.includes("@") ? args.slice(1) : args)].filter(Boolean);
 }
 
 async function listed(folder: string, files: Files): Promise<string[]> {
-  return (await unlessUnreadable(() => files.list(folder))) ?? [];
+  return (await tryRead(() => files.list(folder))) ?? [];
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { proofCommand } from "../../../src/commands/options/restored-text.ts";
+import { openCommandText } from "../../../src/commands/options/restored-text.ts";
 
 /** What a shell takes the command for. */
 const words = (command: string) =>
@@ -10,7 +10,7 @@ const words = (command: string) =>
     .split("\n");
 
 test("what is typed after a restore opens the inventory with what opened the bundle, from any folder", () => {
-  const command = proofCommand(
+  const command = openCommandText(
     "/srv/it's new",
     { passphraseFile: "my move.passphrase", gpgHome: "/root/$keys" },
     "/root",
@@ -22,8 +22,8 @@ test("what is typed after a restore opens the inventory with what opened the bun
 });
 
 test("a passphrase that was asked for is asked for again, and one of a command or descriptor is only named", () => {
-  assert.equal(proofCommand("/etc/x", {}, "/"), "synlift open --config-dir /etc/x");
-  const told = proofCommand("/etc/x", { passphraseCommand: "echo secret" }, "/");
+  assert.equal(openCommandText("/etc/x", {}, "/"), "synlift open --config-dir /etc/x");
+  const told = openCommandText("/etc/x", { passphraseCommand: "echo secret" }, "/");
   assert.equal(told, "synlift open --config-dir /etc/x, and --passphrase-command again");
-  assert.match(proofCommand("/etc/x", { passphraseFd: 3 }, "/"), /, and --passphrase-fd again$/);
+  assert.match(openCommandText("/etc/x", { passphraseFd: 3 }, "/"), /, and --passphrase-fd again$/);
 });

@@ -8,7 +8,7 @@ import { PATHS_NAME } from "../../../src/homeserver/config/pack/packed-file.ts";
 import {
   type ConfigTarget,
   planConfig,
-  refuseConflicts,
+  assertNoConflicts,
   writeConfig,
 } from "../../../src/homeserver/config/restore.ts";
 import { verifyConfig } from "../../../src/homeserver/config/verify.ts";
@@ -367,7 +367,7 @@ test("writing again does nothing, and never overwrites a file of somebody else",
   assert.equal(statSync(join(folder, "key")).ino, before);
 
   writeFileSync(join(folder, "tls/cert.pem"), "another");
-  await assert.rejects(refuseConflicts(plan, realFiles), {
+  await assert.rejects(assertNoConflicts(plan, realFiles), {
     code: "target-not-empty",
     message: /tls\/cert\.pem/,
   });

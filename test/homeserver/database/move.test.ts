@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { databaseMarker } from "../../../src/homeserver/database/count.ts";
 import { createDatabase, inspectTarget } from "../../../src/homeserver/database/fill/inspect-target.ts";
-import { mustBeSynapse } from "../../../src/homeserver/database/identity.ts";
-import { connections } from "../../../src/homeserver/database/in-use.ts";
+import { assertSynapseDatabase } from "../../../src/homeserver/database/identity.ts";
+import { connectionFindings } from "../../../src/homeserver/database/in-use.ts";
 import { analyze, restoreDatabase } from "../../../src/homeserver/database/restore.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import type { Finding } from "../../../src/report/finding.ts";
@@ -28,10 +28,10 @@ before(async () => {
   await createDatabase(target.address, postgres);
   assert.equal(await inspectTarget(target, postgres), true, "it is there, and empty");
   const { bundle, artifact, plain } = packed;
-  await restoreDatabase(target.address, bundle.plain(artifact, lock, plain), {
+  await restoreDatabase(target.address, bundle.decrypted(artifact, lock, plain), {
     programs,
     psql: "psql",
-    guardKey: "Key1",
+    restrictKey: "Key1",
   });
   await analyze(target.address, postgres);
 });
@@ -96,7 +96,7 @@ test("what was counted is in the inventory, with what was left out and what will
 
 test("one-time keys are nowhere in the dump, only the empty table is", async () => {
   const { bundle, artifact } = packed;
-  const sql = (await collect(bundle.plain(artifact, lock))).toString();
+  const sql = (await collect(bundle.decrypted(artifact, lock))).toString();
   assert.equal(sql.includes(ONE_TIME_KEY), false);
   assert.match(sql, /CREATE TABLE public.e2e_one_time_keys_json/);
   assert.match(sql, /^--\n-- Made by synlift\./);
@@ -218,23 +218,23 @@ test("the database's marker changes when the server writes, and only then", asyn
 });
 
 test("a database that is none of Synapse's, or another server's, is refused", async () => {
-  await inSession("new", (session) => mustBeSynapse(session, "example.org"));
+  await inSession("new", (session) => assertSynapseDatabase(session, "example.org"));
   await assert.rejects(
-    inSession("new", (session) => mustBeSynapse(session, "ample.org")),
+    inSession("new", (session) => assertSynapseDatabase(session, "ample.org")),
     { code: "database-unsupported", message: /users of another server/ },
   );
   await assert.rejects(
-    inSession("postgres", (session) => mustBeSynapse(session, "example.org")),
+    inSession("postgres", (session) => assertSynapseDatabase(session, "example.org")),
     { code: "database-unsupported", message: /lacks Synapse's tables/ },
   );
 });
 
 test("somebody who is still connected is named, and our own programs are not", async () => {
   await inSession("new", async (session) => {
-    assert.deepEqual(await connections(session), []);
+    assert.deepEqual(await connectionFindings(session), []);
     await inSession("new", async (lingering) => {
       await lingering.run("SET application_name = 'synapse-worker';");
-      const [found] = await connections(session);
+      const [found] = await connectionFindings(session);
       assert.equal(found?.id, "database-in-use");
       assert.deepEqual(found.evidence, ["mover (synapse-worker): 1 connection"]);
     });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { type DatabaseSource, schemasOf } from "../../../src/homeserver/database/source.ts";
+import { type DatabaseSource, findOtherSchemas } from "../../../src/homeserver/database/source.ts";
 import type { System } from "../../../src/system/system.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { makeMiniSynapse } from "../../support/mini-synapse.ts";
@@ -18,7 +18,7 @@ async function told(name: string, sql: string) {
   const address = await makeMiniSynapse(cluster, name);
   await cluster.sql(name, sql);
   const source = { engine: "postgres", address } as DatabaseSource;
-  const found = await schemasOf(source, { postgres } as System);
+  const found = await findOtherSchemas(source, { postgres } as System);
   return found.map(({ id, level, evidence }) => [id, level, ...(evidence ?? [])]);
 }
 

@@ -7,7 +7,7 @@ import { restoreDatabase } from "../../../src/homeserver/database/restore.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import type { Bytes } from "../../../src/pipeline/stage.ts";
 import type { PostgresAddress } from "../../../src/system/postgres/postgres.ts";
-import { packageFor } from "../../../src/system/programs/packages.ts";
+import { installHint } from "../../../src/system/programs/packages.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut } from "../../support/bytes.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
@@ -23,7 +23,7 @@ let target: PostgresAddress;
 before(async () => {
   cluster = await PostgresCluster.start();
   packed = await pack(await makeMiniSynapse(cluster, "old"));
-  sql = (await collect(packed.bundle.plain(packed.artifact, lock))).toString();
+  sql = (await collect(packed.bundle.decrypted(packed.artifact, lock))).toString();
   await cluster.createDatabase("target", { owner: "mover" });
   target = addressIn(cluster, "target");
 });
@@ -36,7 +36,7 @@ interface How {
 }
 
 const restored = (dump: Bytes, { psql = "psql", guardKey = "Key1" }: How = {}) =>
-  restoreDatabase(target, dump, { programs, psql, guardKey: guardKey ?? undefined });
+  restoreDatabase(target, dump, { programs, psql, restrictKey: guardKey ?? undefined });
 
 /** Restores what must fail, and looks that nothing of it is there. */
 async function refused(dump: Bytes, error: object, how: How = {}): Promise<void> {
@@ -44,7 +44,7 @@ async function refused(dump: Bytes, error: object, how: How = {}): Promise<void>
   assert.equal(await relationsIn(cluster, "target"), 0, "the target is as empty as before");
 }
 
-const plain = (own = lock, expected = packed.plain) => packed.bundle.plain(packed.artifact, own, expected);
+const plain = (own = lock, expected = packed.plain) => packed.bundle.decrypted(packed.artifact, own, expected);
 
 test("a dump that breaks off half way leaves the target empty, with the cause as the error", async () => {
   for (const part of [0, 0.1, 0.5, 0.99])
@@ -194,7 +194,7 @@ test("an older psql, which cannot be restricted, restores a good dump and gets n
 
 test("a psql that is not there is named with its package", async () => {
   await refused(plain(), { code: "program-missing" }, { psql: "/nonexistent/psql" });
-  assert.match(packageFor("psql"), /postgresql-client/);
+  assert.match(installHint("psql"), /postgresql-client/);
 });
 
 test("tables in a schema that is not public are found after the move, by the rows that go and by the new user", async () => {
@@ -207,8 +207,8 @@ test("tables in a schema that is not public are found after the move, by the row
   await cluster.sql("postgres", "create role newcomer login");
   await cluster.createDatabase("own_schema", { owner: "newcomer" });
   const address = addressIn(cluster, "own_schema", "newcomer");
-  const content = await collect(moved.bundle.plain(moved.artifact, lock));
-  const fill = (dump: Bytes) => restoreDatabase(address, dump, { programs, psql: "psql", guardKey: "Key1" });
+  const content = await collect(moved.bundle.decrypted(moved.artifact, lock));
+  const fill = (dump: Bytes) => restoreDatabase(address, dump, { programs, psql: "psql", restrictKey: "Key1" });
 
   await assert.rejects(fill(breaksAfter(content)), new Error(BROKEN));
   assert.equal(await ownSearchPath(address, postgres), undefined, "as all of it was taken back");

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { Mas } from "../../../src/homeserver/homeserver.ts";
 import { findMasConfig, unitsOfMas } from "../../../src/homeserver/mas/find.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
-import type { Machine, Running } from "../../../src/system/machine.ts";
+import type { Machine, ProcessInfo } from "../../../src/system/machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
 function hostWith(contents: Readonly<Record<string, string>>): string {
@@ -17,7 +17,7 @@ function hostWith(contents: Readonly<Record<string, string>>): string {
   return root;
 }
 
-const found = (root: string, ...processes: Partial<Running>[]) =>
+const found = (root: string, ...processes: Partial<ProcessInfo>[]) =>
   findMasConfig({ files: realFiles, machine: { processes: () => processes } as unknown as Machine }, root);
 
 const UNIT = "etc/systemd/system/mas.service";

@@ -129,7 +129,7 @@ test("links and pipes in the media store are told; the store and its first folde
 test("a file system that takes upper and lower case for the same is found without writing", async () => {
   const files: Files = {
     ...realFiles,
-    look: (path) => realFiles.look(path.replace("LOCAL_CONTENT", "local_content")),
+    lstat: (path) => realFiles.lstat(path.replace("LOCAL_CONTENT", "local_content")),
   };
   const looked = await home().upload("aaaafirst", "first").inspect({ tools: { files } });
   assert.deepEqual(told(looked), ["media-case warning", ...HEALTHY]);
@@ -142,7 +142,7 @@ test("a media store in memory or on another host is a note", async () => {
   for (const kind of ["memory", "network"] as const) {
     const files: Files = {
       ...realFiles,
-      space: async (path) => ({ ...(await realFiles.space(path)), kind }),
+      diskSpace: async (path) => ({ ...(await realFiles.diskSpace(path)), kind }),
     };
     const looked = await home().inspect({ tools: { files } });
     assert.deepEqual(told(looked), ["media-file-system note", ...HEALTHY]);
@@ -162,7 +162,7 @@ test("a question that fails is a finding, and the files are looked at all the sa
   for (const failing of ["remote_media_cache", "ORDER BY media_id"]) {
     const real = await database.connect();
     const session: QuerySession = {
-      ...{ engine: real.engine, close: () => real.close(), beginReading: () => real.beginReading() },
+      ...{ engine: real.engine, close: () => real.close(), beginSnapshot: () => real.beginSnapshot() },
       rows: (sql) => real.rows(sql.includes(failing) ? "SELECT 1 FROM nowhere" : sql),
       all: (sql) => real.all(sql),
       one: (sql) => real.one(sql),

@@ -224,9 +224,9 @@ for (const kind of ["postgres old", "postgres new", "sqlite old", "sqlite new"])
       writeFileSync(join(one.store, uploadPath("AAabSecond")!), "second");
       const healing: Files = {
         ...files,
-        look(path) {
+        lstat(path) {
           if (path.endsWith("AA/ab/Second")) writeFileSync(path, "second one");
-          return files.look(path);
+          return files.lstat(path);
         },
       };
       const looked = await one.inspect({ tools: { files: healing } });

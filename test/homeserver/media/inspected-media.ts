@@ -12,7 +12,7 @@ import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
-import { type Progress, silent } from "../../../src/system/progress.ts";
+import { type Progress, noProgress } from "../../../src/system/progress.ts";
 import { realObjectStores } from "../../../src/system/s3/s3.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { emptied, insert, type MediaDatabase } from "../../support/media-database.ts";
@@ -94,7 +94,7 @@ export class MediaHome {
   async inspect({
     settings = "",
     tools = {},
-    progress = silent,
+    progress = noProgress,
     ...asked
   }: Asked = {}): Promise<MediaInspection> {
     const homeserver = await this.homeserver(settings);

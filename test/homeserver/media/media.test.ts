@@ -17,20 +17,20 @@ import { compareMedia } from "../../../src/homeserver/media/compare/compare.ts";
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
 import {
   exportMedia,
-  mustBeUnchanged,
-  mustHaveFiles,
+  assertUploadsUnchanged,
+  assertUploadsPresent,
   type PackedFirst,
-  type Reach,
+  type MediaAccess,
 } from "../../../src/homeserver/media/export.ts";
 import { SharedReads } from "../../../src/homeserver/media/pack/shared-reads.ts";
-import { mustBeReadable } from "../../../src/homeserver/media/pack/unreadable.ts";
+import { assertReadableNow } from "../../../src/homeserver/media/pack/unreadable.ts";
 import { type MediaSection, mediaSectionSchema } from "../../../src/homeserver/media/section.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/store/layout.ts";
-import { Listed } from "../../../src/homeserver/media/store/listed.ts";
+import { BoundedList } from "../../../src/homeserver/media/store/listed.ts";
 import { storeState, walkStore } from "../../../src/homeserver/media/store/store.ts";
 import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
 import { type Kept, NOTHING_KEPT } from "../../../src/homeserver/scope.ts";
-import { mustBePlain } from "../../../src/move/export/source.ts";
+import { assertRegularFiles } from "../../../src/move/export/source.ts";
 import { type Files, realFiles, realFiles as files } from "../../../src/system/files/files.ts";
 import type { PostgresAddress } from "../../../src/system/postgres/postgres.ts";
 import { asNobody } from "../../support/as-nobody.ts";
@@ -143,7 +143,7 @@ test("a whole store fits its rows, and reserved ids and previews are no fault", 
     differing: [],
     differingCount: 0,
     differingDigest: createHash("sha256").digest("hex"),
-    changed: new Listed(100_000),
+    changed: new BoundedList(100_000),
     hashed: 1,
     unseen: 0,
   });
@@ -238,18 +238,18 @@ async function exported(
       withSession((session) =>
         compareMedia(session, store, files, { hashes: false, tell: () => undefined, closed: unreadable }),
       ),
-    reaching: <T>(act: (reach: Reach) => Promise<T>) =>
+    withAccess: <T>(act: (reach: MediaAccess) => Promise<T>) =>
       withSession((session) => act({ session, providers: [] })),
     into: writerIn(folder, lock),
     saved: () => Promise.resolve(),
-    check: () => Promise.resolve(undefined),
+    findFault: () => Promise.resolve(undefined),
     shared: new SharedReads(),
   };
   shared.shared.leave("archive");
   const outcome = await exportMedia({ ...shared, total: state.bytes, serving: false }).run();
   const first = { ...(outcome as unknown as PackedFirst), settled: true };
-  mustBeUnchanged(first, shared);
-  await mustBeReadable(first.unreadable, shared);
+  assertUploadsUnchanged(first, shared);
+  await assertReadableNow(first.unreadable, shared);
   await exportMediaSince({ ...shared, state, packs: true, first }).run();
   assert.deepEqual(
     readdirSync(folder).filter((name) => name !== "customer_backup_media_export_since.tar.gz.gpg"),
@@ -304,12 +304,12 @@ test("files that cannot be read are named and counted, an export stops, and goes
 
 test("what can be read again by the time somebody runs it again is no fault", async () => {
   const store = newStore();
-  await mustBeReadable([uploadPath(UPLOADS[0])!, "local_content/go/ne/away"], {
+  await assertReadableNow([uploadPath(UPLOADS[0])!, "local_content/go/ne/away"], {
     ...{ store, files, unreadableAccepted: false },
   });
   const bad = onBadDisk({ [pathOf(store, 0)]: 500 });
   await assert.rejects(
-    mustBeReadable([uploadPath(UPLOADS[0])!], { store, files: bad, unreadableAccepted: false }),
+    assertReadableNow([uploadPath(UPLOADS[0])!], { store, files: bad, unreadableAccepted: false }),
     { code: "media-missing" },
   );
 });
@@ -325,11 +325,11 @@ test("a folder that nobody may look into stops an export by its name, and what l
     assert.deepEqual(state.closed.some, [`local_content/${UPLOADS[0].slice(0, 2)}`]);
     assert.throws(
       () => {
-        mustBePlain(state, store, []);
+        assertRegularFiles(state, store, []);
       },
       { code: "media-missing", message: /cannot be read: 1: local_content\//, hint: /media-unreadable/ },
     );
-    mustBePlain(state, store, ["media-unreadable"]);
+    assertRegularFiles(state, store, ["media-unreadable"]);
     const found = await withSession((session) =>
       compareMedia(session, store, files, { hashes: false, tell: () => undefined, closed: true }),
     );
@@ -337,7 +337,7 @@ test("a folder that nobody may look into stops an export by its name, and what l
       [found.differing.map(({ mediaId }) => mediaId).includes(UPLOADS[0]), found.unseen > 0],
       [true, true],
     );
-    mustHaveFiles(found, { store, accepted: false });
+    assertUploadsPresent(found, { store, accepted: false });
   });
 });
 
@@ -362,10 +362,10 @@ test("a store that goes away while it is packed is found out while the server se
       ...{ inventory: Inventory.begin(still, false), kept: NOTHING_KEPT },
       ...{ total: state.bytes, serving: true, signal: new AbortController().signal },
       compare: () => compared(store),
-      reaching: (act) => withSession((session) => act({ session, providers: [] })),
+      withAccess: (act) => withSession((session) => act({ session, providers: [] })),
       into: writerIn(folder, lock),
       saved: () => Promise.resolve(),
-      check: () => Promise.resolve(undefined),
+      findFault: () => Promise.resolve(undefined),
     }).run(),
     { code: "media-missing", message: /3 of 3 uploads have no file/ },
   );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { inspectPeople, type PeopleQuestion } from "../../../src/homeserver/people/inspect.ts";
+import { inspectPeople, type PeopleInspectOptions } from "../../../src/homeserver/people/inspect.ts";
 import type { Person } from "../../../src/homeserver/people/person.ts";
 import { peopleSummary } from "../../../src/homeserver/people/summary.ts";
 import type { PeopleCounts } from "../../../src/homeserver/people/tally.ts";
@@ -30,7 +30,7 @@ interface Seen {
 }
 
 /** What is seen in both databases, which must be the same. */
-async function look(town: Town, question: Partial<PeopleQuestion> = {}, later = LATER): Promise<Seen> {
+async function look(town: Town, question: Partial<PeopleInspectOptions> = {}, later = LATER): Promise<Seen> {
   const sessions = await sameInBoth(cluster, `people${++databases}`, later + town.sql);
   open = [...open, ...sessions];
   const seen: Seen[] = [];

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { countLines, personJson, personTable } from "../../../src/homeserver/people/listing.ts";
 import type { Person } from "../../../src/homeserver/people/person.ts";
 import { usersDetails, usersLines } from "../../../src/homeserver/people/result.ts";
-import { MOST_LISTED, Roll } from "../../../src/homeserver/people/roll.ts";
+import { MAX_LISTED, PeopleList } from "../../../src/homeserver/people/roll.ts";
 import { CSV_HEAD, personCsv } from "../../../src/homeserver/people/spreadsheet.ts";
 import { PeopleTally } from "../../../src/homeserver/people/tally.ts";
 import { widthOf } from "../../../src/report/cells.ts";
@@ -35,7 +35,7 @@ const person = (more: Partial<Person> = {}): Person => ({
 const NOBODY = { csv: undefined, announced: undefined, delivery: undefined, serverName: "example.org" };
 
 function of(people: readonly Person[], everybody = false) {
-  const [tally, roll] = [new PeopleTally(0, 90), new Roll(everybody)];
+  const [tally, roll] = [new PeopleTally(0, 90), new PeopleList(everybody)];
   for (const one of people) {
     tally.add(one);
     roll.add(one);
@@ -96,9 +96,9 @@ test("scripts get times as text, shares in percent, and all that was seen", () =
 });
 
 test("a result names so many people and no more, but notices go to all", () => {
-  const roll = new Roll(false);
-  for (let n = 0; n < MOST_LISTED + 5; n++) roll.add(person({ userId: `@p${n}:example.org` }));
-  assert.deepEqual([roll.listed.length, roll.omitted, roll.atRisk.length], [MOST_LISTED, 5, MOST_LISTED + 5]);
+  const roll = new PeopleList(false);
+  for (let n = 0; n < MAX_LISTED + 5; n++) roll.add(person({ userId: `@p${n}:example.org` }));
+  assert.deepEqual([roll.listed.length, roll.omitted, roll.atRisk.length], [MAX_LISTED, 5, MAX_LISTED + 5]);
 });
 
 test("a spreadsheet gets a column for each fact, and takes no cell for a formula", () => {

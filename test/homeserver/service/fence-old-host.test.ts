@@ -2,24 +2,24 @@ import assert from "node:assert/strict";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { closeFile, reopenFile } from "../../../src/homeserver/database/fence.ts";
-import { fenceQuietly, fenceStopped } from "../../../src/homeserver/service/fence/host.ts";
+import { makeFileReadOnly, restoreFileMode } from "../../../src/homeserver/database/fence.ts";
+import { fenceBeforeStop, fenceAfterStop } from "../../../src/homeserver/service/fence/host.ts";
 import { FenceRecord } from "../../../src/homeserver/service/fence/record.ts";
-import type { Keeper } from "../../../src/homeserver/service/keeper.ts";
+import type { Supervisor } from "../../../src/homeserver/service/keeper.ts";
 import { stopServer, waitUntilDown } from "../../../src/homeserver/service/stop.ts";
-import { undoOnHost, undoWords } from "../../../src/homeserver/service/undo.ts";
-import { undos } from "../../../src/move/old-server/undo.ts";
+import { undoOnHost, describeUndo } from "../../../src/homeserver/service/undo.ts";
+import { undoOrder } from "../../../src/move/old-server/undo.ts";
 import { containerState } from "../../../src/system/containers.ts";
 import { realFiles as files } from "../../../src/system/files/files.ts";
-import { silent } from "../../../src/system/progress.ts";
-import { dropInFor, holdUnit, releaseUnit } from "../../../src/system/systemd/systemctl.ts";
+import { noProgress } from "../../../src/system/progress.ts";
+import { fenceDropIn, blockUnit, unblockUnit } from "../../../src/system/systemd/systemctl.ts";
 import { machineWith } from "../../support/fake-machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { programsBefore, programsWith } from "../../support/real-world.ts";
 import { StandInSystemctl } from "../../support/stand-in-systemctl.ts";
 
 const machine = machineWith();
-const UNITS: Keeper = { kind: "units", units: ["main.service", "worker.service"] };
+const UNITS: Supervisor = { kind: "units", units: ["main.service", "worker.service"] };
 
 /** Two units that run a sleep each. */
 function twoUnits() {
@@ -35,9 +35,9 @@ function twoUnits() {
   return { systemctl, programs: programsWith({ PATH: systemctl.path }) };
 }
 
-async function recordFor(keeper: Keeper, folder = temporaryFolder("fence")): Promise<FenceRecord> {
+async function recordFor(supervisor: Supervisor, folder = temporaryFolder("fence")): Promise<FenceRecord> {
   const source = { configPaths: ["/etc/homeserver.yaml"], workingFolder: "/", map: [] };
-  return FenceRecord.open(folder, { subject: "old.example", source, keeper }, files, machine);
+  return FenceRecord.open(folder, { subject: "old.example", source, supervisor }, files, machine);
 }
 
 async function undoAll(
@@ -45,10 +45,10 @@ async function undoAll(
   programs: ReturnType<typeof programsWith>,
   startCommand?: string,
 ) {
-  for (const change of undos(record)) {
-    await undoOnHost(change, record.keeper, startCommand, { programs, files, machine });
+  for (const change of undoOrder(record)) {
+    await undoOnHost(change, record.supervisor, startCommand, { programs, files, machine });
     // Each may be repeated.
-    await undoOnHost(change, record.keeper, startCommand, { programs, files, machine });
+    await undoOnHost(change, record.supervisor, startCommand, { programs, files, machine });
     await record.undone(change);
   }
 }
@@ -59,10 +59,10 @@ test("units with their workers are disabled, stopped by one call, masked, and pu
   const before = systemctl.calls.length;
   const record = await recordFor(UNITS);
   const fencing = { record, accepted: [], programs, files };
-  await fenceQuietly(fencing);
+  await fenceBeforeStop(fencing);
   assert.equal(systemctl.isActive("main.service"), true, "so far nobody lost anything");
-  await stopServer({ keeper: UNITS, record, programs, machine });
-  await fenceStopped(fencing);
+  await stopServer({ supervisor: UNITS, record, programs, machine });
+  await fenceAfterStop(fencing);
   assert.deepEqual(systemctl.calls.slice(before), [
     "disable main.service",
     "stop main.service worker.service",
@@ -73,7 +73,7 @@ test("units with their workers are disabled, stopped by one call, masked, and pu
   assert.equal(systemctl.isActive("main.service") && systemctl.isActive("worker.service"), true);
   assert.equal(systemctl.is("enabled", "main.service"), true);
   assert.equal(systemctl.is("enabled", "worker.service"), false, "it was not enabled before");
-  assert.deepEqual(record.standing, []);
+  assert.deepEqual(record.activeChanges, []);
   systemctl.run("stop", "main.service", "worker.service");
 });
 
@@ -84,10 +84,10 @@ test("what was masked and down before is left so", async () => {
   systemctl.run("mask", "main.service", "worker.service");
   const record = await recordFor(UNITS);
   const fencing = { record, accepted: [], programs, files };
-  await fenceQuietly(fencing);
-  await stopServer({ keeper: UNITS, record, programs, machine });
-  await fenceStopped(fencing);
-  assert.deepEqual(record.standing, []);
+  await fenceBeforeStop(fencing);
+  await stopServer({ supervisor: UNITS, record, programs, machine });
+  await fenceAfterStop(fencing);
+  assert.deepEqual(record.activeChanges, []);
 });
 
 test("a change is written down before it is made, and one that failed can be undone", async () => {
@@ -95,17 +95,17 @@ test("a change is written down before it is made, and one that failed can be und
   const record = await recordFor(UNITS, folder);
   const change = { kind: "unit-masked", name: "main.service", before: null } as const;
   await assert.rejects(
-    record.make(change, async () => {
+    record.apply(change, async () => {
       const seen = await FenceRecord.read(folder, files, machine);
       assert.deepEqual(
-        seen?.standing.map(({ name, made }) => [name, made]),
+        seen?.activeChanges.map(({ name, made }) => [name, made]),
         [["main.service", null]],
       );
       throw new Error("the power went");
     }),
   );
   const later = await FenceRecord.read(folder, files, machine);
-  assert.equal(later!.standing.length, 1);
+  assert.equal(later!.activeChanges.length, 1);
   assert.equal(statSync(join(folder, "fence.json")).mode & 0o777, 0o600);
 });
 
@@ -113,11 +113,11 @@ test("what a role or a unit was at first stays in the record, however often the 
   const folder = temporaryFolder("fence");
   const record = await recordFor(UNITS, folder);
   const nothing = () => Promise.resolve();
-  await record.make({ kind: "role-writes", name: "a in b", before: "off" }, nothing);
+  await record.apply({ kind: "role-writes", name: "a in b", before: "off" }, nothing);
   const again = await recordFor(UNITS, folder);
-  await again.make({ kind: "role-writes", name: "a in b", before: "on" }, nothing);
+  await again.apply({ kind: "role-writes", name: "a in b", before: "on" }, nothing);
   assert.deepEqual(
-    again.standing.map(({ before }) => before),
+    again.activeChanges.map(({ before }) => before),
     ["off"],
   );
 });
@@ -126,12 +126,12 @@ test("a step of the fence that fails ends the run, unless somebody accepted it b
   const { systemctl, programs } = twoUnits();
   const record = await recordFor({ kind: "units", units: ["nobody.service"] });
   const fencing = { record, accepted: [], programs, files };
-  await assert.rejects(fenceQuietly(fencing), {
+  await assert.rejects(fenceBeforeStop(fencing), {
     code: "fence-failed",
     hint: /--accept fence-disable/,
     message: /systemd knows no unit nobody.service/,
   });
-  const findings = await fenceQuietly({ ...fencing, accepted: ["fence-disable"] });
+  const findings = await fenceBeforeStop({ ...fencing, accepted: ["fence-disable"] });
   assert.deepEqual(
     findings.map(({ id, level }) => [id, level]),
     [["fence-disable", "warning"]],
@@ -147,17 +147,17 @@ test("a unit whose own file lies where a mask would go is held by a drop-in", as
     file: "enabled",
     fragment: "/etc/systemd/system/own.service",
   };
-  assert.equal(dropInFor("own.service", state), "/etc/systemd/system/own.service.d/synlift-fence.conf");
+  assert.equal(fenceDropIn("own.service", state), "/etc/systemd/system/own.service.d/synlift-fence.conf");
   assert.equal(
-    dropInFor("own.service", { ...state, fragment: "/lib/systemd/system/own.service" }),
+    fenceDropIn("own.service", { ...state, fragment: "/lib/systemd/system/own.service" }),
     undefined,
   );
-  assert.equal(dropInFor("w@1.service", { ...state, fragment: "/etc/systemd/system/w@.service" }), undefined);
+  assert.equal(fenceDropIn("w@1.service", { ...state, fragment: "/etc/systemd/system/w@.service" }), undefined);
   const path = join(temporaryFolder("unit"), "own.service.d/synlift-fence.conf");
-  await holdUnit(path, programs, files);
+  await blockUnit(path, programs, files);
   assert.match(readFileSync(path, "utf8"), /^\[Unit\]\nConditionPathExists=\/nonexistent/m);
-  await releaseUnit(path, programs, files);
-  await releaseUnit(path, programs, files);
+  await unblockUnit(path, programs, files);
+  await unblockUnit(path, programs, files);
   assert.equal(existsSync(path), false);
 });
 
@@ -187,10 +187,10 @@ for (const [policy, retries, expected] of [
 ] as const) {
   test(`a container with the policy ${expected} is stopped, and gets it back`, async () => {
     const { programs, calls } = standInDocker(policy, retries);
-    const keeper: Keeper = { kind: "containers", engine: "docker", containers: ["synapse"] };
-    const record = await recordFor(keeper);
-    await fenceQuietly({ record, accepted: [], programs, files });
-    await stopServer({ keeper, record, programs, machine });
+    const supervisor: Supervisor = { kind: "containers", engine: "docker", containers: ["synapse"] };
+    const record = await recordFor(supervisor);
+    await fenceBeforeStop({ record, accepted: [], programs, files });
+    await stopServer({ supervisor, record, programs, machine });
     assert.deepEqual(await containerState("docker", "synapse", programs), { isRunning: false, policy: "no" });
     assert.match(calls(), /^stop --time 60 synapse$/m);
     await undoAll(record, programs);
@@ -205,9 +205,9 @@ test("synctl and a person's own commands stop it and start it again, and the com
   const folder = temporaryFolder("own");
   const log = join(folder, "log");
   const programs = programsBefore({});
-  const commands: Keeper = { kind: "commands", stop: `echo stop >> ${log}`, start: `echo start >> ${log}` };
+  const commands: Supervisor = { kind: "commands", stop: `echo stop >> ${log}`, start: `echo start >> ${log}` };
   const record = await recordFor(commands, folder);
-  await stopServer({ keeper: commands, record, programs, machine });
+  await stopServer({ supervisor: commands, record, programs, machine });
   assert.doesNotMatch(readFileSync(join(folder, "fence.json"), "utf8"), /echo stop/);
   await undoAll(record, programs);
   assert.match(readFileSync(log, "utf8"), /^stop\nstart\n/);
@@ -215,9 +215,9 @@ test("synctl and a person's own commands stop it and start it again, and the com
   const synctl = join(folder, "synctl");
   writeFileSync(synctl, `#!/bin/sh\necho synctl "$@" "in $PWD" >> ${log}\n`);
   chmodSync(synctl, 0o755);
-  const keeper: Keeper = { kind: "synctl", program: synctl, config: "/srv/h.yaml", folder, account: null };
-  const other = await recordFor(keeper);
-  await stopServer({ keeper, record: other, programs, machine });
+  const supervisor: Supervisor = { kind: "synctl", program: synctl, config: "/srv/h.yaml", folder, account: null };
+  const other = await recordFor(supervisor);
+  await stopServer({ supervisor, record: other, programs, machine });
   await undoAll(other, programs);
   assert.match(
     readFileSync(log, "utf8"),
@@ -228,13 +228,13 @@ test("synctl and a person's own commands stop it and start it again, and the com
 test("where a person stopped it a person starts it, unless a command was given", async () => {
   const programs = programsBefore({});
   const record = await recordFor({ kind: "person" });
-  await stopServer({ keeper: record.keeper, record, programs, machine });
-  const [change] = undos(record);
-  assert.equal(await undoOnHost(change!, record.keeper, undefined, { programs, files, machine }), false);
-  assert.match(undoWords(change!, record.keeper), /what you start it with/);
+  await stopServer({ supervisor: record.supervisor, record, programs, machine });
+  const [change] = undoOrder(record);
+  assert.equal(await undoOnHost(change!, record.supervisor, undefined, { programs, files, machine }), false);
+  assert.match(describeUndo(change!, record.supervisor), /what you start it with/);
   const log = join(temporaryFolder("start"), "log");
   assert.equal(
-    await undoOnHost(change!, record.keeper, `echo up > ${log}`, { programs, files, machine }),
+    await undoOnHost(change!, record.supervisor, `echo up > ${log}`, { programs, files, machine }),
     true,
   );
   assert.equal(readFileSync(log, "utf8"), "up\n");
@@ -253,7 +253,7 @@ test("a person is told what is still up and waited for; without one the wait has
     },
   });
   const waiting = { machine: clock, signal: new AbortController().signal };
-  const progress = { ...silent, note: (sentence: string) => notes.push(sentence) };
+  const progress = { ...noProgress, note: (sentence: string) => notes.push(sentence) };
   await waitUntilDown(() => Promise.resolve(++looks < 200 ? [up] : []), {
     ...waiting,
     progress,
@@ -270,9 +270,9 @@ test("a SQLite file loses its write bits and gets its mode back", async () => {
   const path = join(temporaryFolder("db"), "homeserver.db");
   writeFileSync(path, "x", { mode: 0o660 });
   chmodSync(path, 0o660);
-  await closeFile(path, files);
+  await makeFileReadOnly(path, files);
   assert.equal(statSync(path).mode & 0o777, 0o440);
-  await reopenFile(path, "660", files);
+  await restoreFileMode(path, "660", files);
   assert.equal(statSync(path).mode & 0o777, 0o660);
-  await reopenFile(`${path}.gone`, "660", files);
+  await restoreFileMode(`${path}.gone`, "660", files);
 });

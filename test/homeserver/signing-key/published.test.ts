@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { inspectSigningKey } from "../../../src/homeserver/signing-key/inspect.ts";
-import { canonical } from "../../../src/homeserver/signing-key/published.ts";
+import { canonicalJson } from "../../../src/homeserver/signing-key/published.ts";
 import type { Finding } from "../../../src/report/finding.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
@@ -41,7 +41,7 @@ function answer(keys: readonly Key[], tamper: object = {}): string {
     verify_keys: Object.fromEntries(keys.map(({ id, publicKey }) => [id, { key: publicKey }])),
     old_verify_keys: {},
   };
-  const text = canonical(signed);
+  const text = canonicalJson(signed);
   const signatures = { "example.org": Object.fromEntries(keys.map((key) => [key.id, signature(key, text)])) };
   return JSON.stringify({ ...signed, signatures, ...tamper });
 }
@@ -192,9 +192,9 @@ test("how long others keep the key is told where it is longer than usual", async
 
 test("the canonical form is the one of the specification", () => {
   assert.equal(
-    canonical({ one: 1, two: "Two", b: [{ z: null, a: true }] }),
+    canonicalJson({ one: 1, two: "Two", b: [{ z: null, a: true }] }),
     '{"b":[{"a":true,"z":null}],"one":1,"two":"Two"}',
   );
-  assert.equal(canonical({ 本: 2, 日: 1 }), '{"日":1,"本":2}');
-  assert.equal(canonical({ "\uFF21": 1, "\u{1F98A}": 2 }), '{"\uFF21":1,"\u{1F98A}":2}');
+  assert.equal(canonicalJson({ 本: 2, 日: 1 }), '{"日":1,"本":2}');
+  assert.equal(canonicalJson({ "\uFF21": 1, "\u{1F98A}": 2 }), '{"\uFF21":1,"\u{1F98A}":2}');
 });

@@ -7,7 +7,7 @@ import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { packSigningKey } from "../../../src/homeserver/signing-key/export.ts";
 import { inspectSigningKey } from "../../../src/homeserver/signing-key/inspect.ts";
 import { parseKeyFile } from "../../../src/homeserver/signing-key/key-file.ts";
-import { keepSigningKey } from "../../../src/homeserver/signing-key/restore.ts";
+import { checkExistingKey } from "../../../src/homeserver/signing-key/restore.ts";
 import { verifySigningKey } from "../../../src/homeserver/signing-key/verify.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { folderWith, MINIMUM } from "../../support/folder-with.ts";
@@ -137,9 +137,9 @@ test("the gates pass for the same key and stop for another", async (t) => {
 test("a key is never written over another", async (t) => {
   const folder = folderWith(t, { key: FIRST.line });
   const bytes = (text: string) => new TextEncoder().encode(text);
-  assert.equal(await keepSigningKey(join(folder, "key"), bytes(FIRST.line), realFiles), "same");
-  assert.equal(await keepSigningKey(join(folder, "none"), bytes(FIRST.line), realFiles), "absent");
-  await assert.rejects(keepSigningKey(join(folder, "key"), bytes(SECOND.line), realFiles), {
+  assert.equal(await checkExistingKey(join(folder, "key"), bytes(FIRST.line), realFiles), "same");
+  assert.equal(await checkExistingKey(join(folder, "none"), bytes(FIRST.line), realFiles), "absent");
+  await assert.rejects(checkExistingKey(join(folder, "key"), bytes(SECOND.line), realFiles), {
     code: "target-not-empty",
   });
 });

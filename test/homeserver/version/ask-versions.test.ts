@@ -7,7 +7,7 @@ import { Interrupted } from "../../../src/errors.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import type { Launch } from "../../../src/homeserver/service/find/launch.ts";
 import { sourceVersion } from "../../../src/homeserver/version/source.ts";
-import { askTarget } from "../../../src/homeserver/version/target.ts";
+import { readTargetVersion } from "../../../src/homeserver/version/target.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
 import { machineWith } from "../../support/fake-machine.ts";
@@ -37,7 +37,7 @@ const launch = (more: Partial<Launch>): Launch => ({
   from: "the unit hs.service",
   name: "hs.service",
   isRunning: false,
-  comesBack: false,
+  startsAutomatically: false,
   app: "synapse.app.homeserver",
   configPaths: [],
   workingFolder: "/",
@@ -107,7 +107,7 @@ test("a server that is down is known from its image, its Python, or Debian's pac
 });
 
 function target(url: string, now?: () => number) {
-  return askTarget(url, { http: realHttp, machine: machineWith(now ? { now } : {}), signal });
+  return readTargetVersion(url, { http: realHttp, machine: machineWith(now ? { now } : {}), signal });
 }
 
 test("the target is asked for its version and its time", async (t) => {
@@ -140,7 +140,7 @@ test("a target that is something else, or does not answer, is told in words", as
 test("asking ends when the run is to stop", async (t) => {
   const url = await serving(t, () => undefined);
   const stop = new AbortController();
-  const asking = askTarget(url, { http: realHttp, machine: machineWith(), signal: stop.signal });
+  const asking = readTargetVersion(url, { http: realHttp, machine: machineWith(), signal: stop.signal });
   stop.abort(new Interrupted("SIGINT"));
   await assert.rejects(asking, Interrupted);
 });

@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { enterWorkplace } from "../../../src/bundle/workplace.ts";
+import { openWorkspace } from "../../../src/bundle/workplace.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { runSteps } from "../../../src/journal/run-steps.ts";
-import type { Packing } from "../../../src/move/export/context.ts";
+import type { ExportContext } from "../../../src/move/export/context.ts";
 import { mediaSteps } from "../../../src/move/export/media-steps.ts";
-import type { Source } from "../../../src/move/export/source.ts";
+import type { SourceState } from "../../../src/move/export/source.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
-import { silent } from "../../../src/system/progress.ts";
+import { noProgress } from "../../../src/system/progress.ts";
 import { realSqlite } from "../../../src/system/sqlite/sqlite.ts";
 import type { System } from "../../../src/system/system.ts";
 import { onBadDisk } from "../../support/bad-disk.ts";
@@ -40,25 +40,25 @@ async function beforeTheStop(media: { backup: boolean; archive: boolean }, accep
   const broken = uploadPath("BBbbBroken")!;
   const files = onBadDisk({ [join(store, broken)]: 500 });
   const system = { files, signal, machine: machineWith(), sqlite: realSqlite(realFiles, signal) };
-  const place = await enterWorkplace({
-    ...{ folder, lock, files: realFiles, machine: machineWith(), progress: silent },
+  const place = await openWorkspace({
+    ...{ folder, keys: lock, files: realFiles, machine: machineWith(), progress: noProgress },
     ...{ subject: "example.org", rehearsal: false },
   });
-  const packing: Packing = {
+  const packing: ExportContext = {
     homeserver: { serverName: "example.org", mediaStore: store, settings: {} } as unknown as Homeserver,
-    ...{ place, folder, inputs: {}, accepted, progress: silent, dumpFormat: "plain" },
+    ...{ workspace: place, folder, inputs: {}, accepted, progress: noProgress, dumpFormat: "plain" },
     media: { ...media, archiveSize: 1e9, remote: false, previews: false },
     system: system as unknown as System,
   };
   const source = {
     database: { engine: "sqlite", path: database.path, size: 0 },
     media: { files: 2, bytes: 4000 },
-  } as unknown as Source;
+  } as unknown as SourceState;
   try {
     for (const { step } of mediaSteps(packing, source, true))
-      await runSteps([step], { journal: place.journal, progress: silent, signal, now: () => 0 });
+      await runSteps([step], { journal: place.journal, progress: noProgress, signal, now: () => 0 });
   } finally {
-    await place.leave();
+    await place.close();
   }
   return broken;
 }

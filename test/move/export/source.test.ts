@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { storeState } from "../../../src/homeserver/media/store/store.ts";
-import { mustBePlain } from "../../../src/move/export/source.ts";
+import { assertRegularFiles } from "../../../src/move/export/source.ts";
 import { realFiles as files } from "../../../src/system/files/files.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
@@ -15,9 +15,9 @@ test("a file whose name is no UTF-8 is told as that, and a link as a link", asyn
   const refused = async (error: object) => {
     const state = await storeState(store, files);
     assert.throws(() => {
-      mustBePlain(state, store, []);
+      assertRegularFiles(state, store, []);
     }, error);
-    mustBePlain(state, store, ["media-odd"]);
+    assertRegularFiles(state, store, ["media-odd"]);
   };
   await refused({
     code: "media-missing",

@@ -3,14 +3,14 @@ import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../../src/errors.ts";
-import { fenceQuietly, fenceStopped } from "../../../src/homeserver/service/fence/host.ts";
+import { fenceBeforeStop, fenceAfterStop } from "../../../src/homeserver/service/fence/host.ts";
 import { FenceRecord } from "../../../src/homeserver/service/fence/record.ts";
 import { stopServer } from "../../../src/homeserver/service/stop.ts";
-import { Unwritten } from "../../../src/move/old-server/best-effort.ts";
-import { readBegun } from "../../../src/move/old-server/export-state.ts";
-import { type PutBack, putBack } from "../../../src/move/old-server/undo.ts";
+import { BestEffort } from "../../../src/move/old-server/best-effort.ts";
+import { readExportState } from "../../../src/move/old-server/export-state.ts";
+import { type UndoRequest, undoAndStart } from "../../../src/move/old-server/undo.ts";
 import { type Files, realFiles } from "../../../src/system/files/files.ts";
-import { silent } from "../../../src/system/progress.ts";
+import { noProgress } from "../../../src/system/progress.ts";
 import type { System } from "../../../src/system/system.ts";
 import { machineWith } from "../../support/fake-machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
@@ -22,7 +22,7 @@ const UNIT = "synapse.service";
 const MADE = {
   subject: "old.example",
   source: { configPaths: ["/gone/homeserver.yaml"], workingFolder: "/", map: [] },
-  keeper: { kind: "units", units: [UNIT] },
+  supervisor: { kind: "units", units: [UNIT] },
 } as const;
 
 /** A unit that was stopped and fenced, with a database file that can only be read. */
@@ -34,13 +34,13 @@ async function fenced() {
   const programs = programsWith({ PATH: systemctl.path });
   const record = await FenceRecord.open(folder, made(), realFiles, machine);
   const fencing = { record, accepted: [], programs, files: realFiles };
-  await fenceQuietly(fencing);
-  await stopServer({ keeper: record.keeper, record, programs, machine });
-  await fenceStopped(fencing);
+  await fenceBeforeStop(fencing);
+  await stopServer({ supervisor: record.supervisor, record, programs, machine });
+  await fenceAfterStop(fencing);
   const database = join(folder, "homeserver.db");
   writeFileSync(database, "");
   chmodSync(database, 0o640);
-  await record.make({ kind: "file-writes", name: database, before: "640" }, () =>
+  await record.apply({ kind: "file-writes", name: database, before: "640" }, () =>
     realFiles.setMode(database, 0o440),
   );
   return { folder, database, systemctl, programs };
@@ -48,20 +48,20 @@ async function fenced() {
 
 const made = () => ({
   ...MADE,
-  keeper: { kind: "units" as const, units: [UNIT] },
+  supervisor: { kind: "units" as const, units: [UNIT] },
   source: { ...MADE.source, configPaths: [...MADE.source.configPaths], map: [] },
 });
 
 async function back(
   { folder, programs }: { folder: string; programs: System["programs"] },
-  given: Partial<PutBack> = {},
+  given: Partial<UndoRequest> = {},
   files: Files = realFiles,
 ) {
   const record = (await FenceRecord.read(folder, files, machine))!;
-  const unwritten = new Unwritten();
+  const unwritten = new BestEffort();
   const system = { files, machine, programs } as System;
   const from = { record, homeserver: undefined, accepted: [], unwritten, ...given };
-  const went = await putBack(from, system, silent);
+  const went = await undoAndStart(from, system, noProgress);
   return { ...went, record, unwritten };
 }
 
@@ -70,13 +70,13 @@ const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 test("without the configuration everything that stands on the host is undone, and the server started", async () => {
   const host = await fenced();
   const went = await back(host);
-  assert.deepEqual([went.failure, went.left, went.started], [undefined, [], true]);
+  assert.deepEqual([went.failure, went.leftToDo, went.started], [undefined, [], true]);
   assert.equal(modeOf(host.database), "640");
   assert.deepEqual(
     [host.systemctl.is("masked", UNIT), host.systemctl.is("enabled", UNIT), host.systemctl.isActive(UNIT)],
     [false, true, true],
   );
-  assert.equal(went.record.standing.length, 0);
+  assert.equal(went.record.activeChanges.length, 0);
   host.systemctl.run("stop", UNIT);
 });
 
@@ -92,13 +92,13 @@ test("what cannot be undone keeps nothing else from it; the server starts where 
   assert.match(went.failure.hint ?? "", /--accept fence-disable$/);
   assert.equal(host.systemctl.isActive(UNIT), true);
   assert.deepEqual(
-    went.record.standing.map(({ kind }) => kind),
+    went.record.activeChanges.map(({ kind }) => kind),
     ["unit-enabled"],
   );
   const accepted = await back({ ...host, programs: refusing }, { accepted: ["fence-disable"] });
   assert.equal(accepted.failure, undefined);
-  assert.match(accepted.left.join("\n"), /^systemctl enable synapse\.service: /);
-  assert.equal(accepted.record.standing.length, 0);
+  assert.match(accepted.leftToDo.join("\n"), /^systemctl enable synapse\.service: /);
+  assert.equal(accepted.record.activeChanges.length, 0);
   host.systemctl.run("stop", UNIT);
 });
 
@@ -106,15 +106,15 @@ test("a server that could not write is not started, until a person has seen to i
   const host = await fenced();
   const name = "synapse in synapse";
   const record = (await FenceRecord.read(host.folder, realFiles, machine))!;
-  await record.make({ kind: "role-writes", name, before: null }, () => Promise.resolve());
+  await record.apply({ kind: "role-writes", name, before: null }, () => Promise.resolve());
   const went = await back(host);
   assert.equal(went.failure?.code, "fence-failed");
   assert.match(
     went.failure.message,
     /the configuration, which cannot be read; by hand, in psql on synapse: SET .* ALTER ROLE "?synapse"? IN DATABASE/,
   );
-  assert.deepEqual(went.left, [`then the same rollback once more: systemctl start ${UNIT}`]);
-  assert.deepEqual([went.closed, went.started, host.systemctl.isActive(UNIT)], [true, false, false]);
+  assert.deepEqual(went.leftToDo, [`then the same rollback once more: systemctl start ${UNIT}`]);
+  assert.deepEqual([went.readOnly, went.started, host.systemctl.isActive(UNIT)], [true, false, false]);
   assert.equal(host.systemctl.is("masked", UNIT), false);
   const accepted = await back(host, { accepted: ["fence-database"] });
   assert.deepEqual(
@@ -131,9 +131,9 @@ test("a start that fails is said as such, and the same rollback starts it later"
     PATH=${host.systemctl.path} exec systemctl "$@"`,
   });
   const went = await back({ ...host, programs: refusing });
-  assert.deepEqual([went.failure?.code, went.started, went.closed], ["start-failed", false, false]);
+  assert.deepEqual([went.failure?.code, went.started, went.readOnly], ["start-failed", false, false]);
   assert.deepEqual(
-    went.record.standing.map(({ kind }) => kind),
+    went.record.activeChanges.map(({ kind }) => kind),
     ["unit-running"],
   );
   assert.equal((await back(host)).started, true);
@@ -144,7 +144,7 @@ test("on a full disk the server comes back although nothing can be written down;
   const host = await fenced();
   const full: Files = {
     ...realFiles,
-    writeWhole: (path) => Promise.reject(new MigrationError("disk-full", `no space left for ${path}`)),
+    writeAtomically: (path) => Promise.reject(new MigrationError("disk-full", `no space left for ${path}`)),
   };
   const went = await back(host, {}, full);
   assert.deepEqual([went.failure, went.started, host.systemctl.isActive(UNIT)], [undefined, true, true]);
@@ -152,25 +152,25 @@ test("on a full disk the server comes back although nothing can be written down;
   assert.match(finding!.sentence, /could be written down in .*: no space left for .*fence\.json/);
   assert.match(finding!.hint!, /customer_\*/);
   // The record still has all of it: it is undone once more, and is then gone.
-  assert.equal((await FenceRecord.read(host.folder, realFiles, machine))!.standing.length, 4);
+  assert.equal((await FenceRecord.read(host.folder, realFiles, machine))!.activeChanges.length, 4);
   const again = await back(host);
-  assert.deepEqual([again.record.standing.length, again.unwritten.findings(host.folder)], [0, []]);
+  assert.deepEqual([again.record.activeChanges.length, again.unwritten.findings(host.folder)], [0, []]);
   host.systemctl.run("stop", UNIT);
 });
 
 test("a fence is found without a journal, and with one that cannot be read; neither is nothing begun", async () => {
   const { folder } = await fenced();
   const system = { files: realFiles, machine };
-  const without = await readBegun(folder, system);
-  assert.equal(without.record!.standing.length, 4);
+  const without = await readExportState(folder, system);
+  assert.equal(without.record!.activeChanges.length, 4);
   assert.match(without.findings[0]!.sentence, /journal\.json is not there/);
   writeFileSync(join(folder, "journal.json"), '{"format":');
-  const broken = await readBegun(folder, system);
+  const broken = await readExportState(folder, system);
   assert.match(broken.findings[0]!.sentence, /is not a journal that this version can read/);
   rmSync(join(folder, "fence.json"));
-  await assert.rejects(readBegun(folder, system), { code: "bundle-damaged", hint: /no fence of it stands/ });
+  await assert.rejects(readExportState(folder, system), { code: "bundle-damaged", hint: /no fence of it stands/ });
   rmSync(join(folder, "journal.json"));
-  await assert.rejects(readBegun(folder, system), { code: "bundle-unfinished" });
+  await assert.rejects(readExportState(folder, system), { code: "bundle-unfinished" });
 });
 
 test("a record that would take away another file, or give a mode that is none, is refused", async () => {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { estimateMove, type Load, type Rates } from "../../../src/move/outage/estimate.ts";
 import { contributors, savedByIgzip, savings } from "../../../src/move/outage/savings.ts";
 
-const pace = { packing: 50e6, readingBack: 100e6, each: 0.5, ratio: 0.3 };
+const pace = { packing: 50e6, readingBack: 100e6, secondsPerArtifact: 0.5, ratio: 0.3 };
 const RATES: Rates = {
   reading: 150e6,
   database: pace,

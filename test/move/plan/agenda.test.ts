@@ -5,8 +5,8 @@ import { COMMANDS } from "../../../src/commands/index.ts";
 import { commandLine } from "../../../src/commands/menu.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import type { Launch } from "../../../src/homeserver/service/find/launch.ts";
-import { agendaOf, type Move } from "../../../src/move/plan/agenda.ts";
-import { agendaText } from "../../../src/report/agenda-text.ts";
+import { agendaOf, type MoveFacts } from "../../../src/move/plan/agenda.ts";
+import { runbookText } from "../../../src/report/agenda-text.ts";
 import { matchesGolden } from "../../report/golden.ts";
 
 const NOW = Date.UTC(2026, 10, 20, 9);
@@ -23,7 +23,7 @@ const unit: Launch = {
   from: "the unit matrix-synapse.service",
   name: "matrix-synapse.service",
   isRunning: true,
-  comesBack: true,
+  startsAutomatically: true,
   app: "synapse.app.homeserver",
   configPaths: homeserver.configPaths,
   workingFolder: homeserver.workingFolder,
@@ -33,7 +33,7 @@ const unit: Launch = {
   overrides: [],
 };
 
-const DEBIAN: Move = {
+const DEBIAN: MoveFacts = {
   now: NOW,
   when: Date.UTC(2026, 11, 1, 2),
   named: true,
@@ -58,7 +58,7 @@ const DEBIAN: Move = {
   stoppedByHand: false,
 };
 
-const CONTAINER: Move = {
+const CONTAINER: MoveFacts = {
   ...DEBIAN,
   named: false,
   homeserver: {
@@ -90,15 +90,15 @@ const CONTAINER: Move = {
 const look = { columns: 80, colour: false };
 
 test("the steps of a server from Debian's package, to the letter", () => {
-  matchesGolden("agenda-debian.txt", agendaText(agendaOf(DEBIAN), look));
+  matchesGolden("agenda-debian.txt", runbookText(agendaOf(DEBIAN), look));
 });
 
 test("the steps of a container on SQLite that something blocks, with names that need quotes, to the letter", () => {
-  matchesGolden("agenda-container.txt", agendaText(agendaOf(CONTAINER), look));
+  matchesGolden("agenda-container.txt", runbookText(agendaOf(CONTAINER), look));
 });
 
 test("who is to stop a server is said where nothing on the host can", () => {
-  const told = (move: Move) => agendaText(agendaOf(move), look).replace(/\s+/g, " ");
+  const told = (move: MoveFacts) => runbookText(agendaOf(move), look).replace(/\s+/g, " ");
   assert.match(
     told({ ...DEBIAN, stoppedByHand: true }),
     /Nothing here says what stops it: add --stop-command/,
@@ -109,7 +109,7 @@ test("who is to stop a server is said where nothing on the host can", () => {
 test("every synlift command of the steps is one that the program takes", () => {
   const chosen: string[] = [];
   for (const move of [DEBIAN, CONTAINER]) {
-    const commands = agendaOf(move).moments.flatMap((moment) => moment.commands ?? []);
+    const commands = agendaOf(move).steps.flatMap((moment) => moment.commands ?? []);
     for (const command of commands.filter((one) => one.startsWith("synlift "))) {
       const words = execFileSync("sh", ["-c", `for word in ${command}; do printf '%s\\0' "$word"; done`], {
         encoding: "utf8",
@@ -126,13 +126,13 @@ test("every synlift command of the steps is one that the program takes", () => {
 
 test("every command is one that a shell can read", () => {
   for (const move of [DEBIAN, CONTAINER])
-    for (const command of agendaOf(move).moments.flatMap((moment) => moment.commands ?? []))
+    for (const command of agendaOf(move).steps.flatMap((moment) => moment.commands ?? []))
       execFileSync("bash", ["-n", "-c", command]);
 });
 
 test("the point of no return is told once, and comes before the address is moved", () => {
-  const { moments } = agendaOf(DEBIAN);
-  const at = moments.findIndex(({ tone }) => tone === "no-return");
-  assert.equal(moments.filter(({ tone }) => tone === "no-return").length, 1);
-  assert.ok(at < moments.findIndex(({ title }) => title === "Move the address"));
+  const { steps } = agendaOf(DEBIAN);
+  const at = steps.findIndex(({ tone }) => tone === "no-return");
+  assert.equal(steps.filter(({ tone }) => tone === "no-return").length, 1);
+  assert.ok(at < steps.findIndex(({ title }) => title === "Move the address"));
 });

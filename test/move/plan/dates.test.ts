@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dateWords, parseDate, roundedUp } from "../../../src/move/plan/dates.ts";
+import { formatDate, parseDate, roundedUp } from "../../../src/move/plan/dates.ts";
 
 test("a date is read as a person writes it, in UTC unless they say otherwise", () => {
   const two = Date.UTC(2026, 11, 1, 2);
@@ -14,7 +14,7 @@ test("a date is read as a person writes it, in UTC unless they say otherwise", (
   ])
     assert.equal(parseDate(text), two, text);
   assert.equal(parseDate("2026-12-01"), Date.UTC(2026, 11, 1));
-  assert.equal(dateWords(two), "Tuesday 2026-12-01 02:00 UTC");
+  assert.equal(formatDate(two), "Tuesday 2026-12-01 02:00 UTC");
 });
 
 test("what is no date is refused, and not bent into another one", () => {

@@ -3,23 +3,23 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Interrupted } from "../../../src/errors.ts";
-import { mustBeDumpedSo } from "../../../src/homeserver/database/dump/format.ts";
-import { CLEAR_DUMP } from "../../../src/homeserver/database/fill/clear-dump.ts";
+import { assertDumpFormat } from "../../../src/homeserver/database/dump/format.ts";
+import { UNENCRYPTED_DUMP } from "../../../src/homeserver/database/fill/clear-dump.ts";
 import {
-  type Begun,
+  type BegunRestore,
   emptyDatabase,
   markHalfFilled,
   newMark,
 } from "../../../src/homeserver/database/fill/half-filled.ts";
-import { restoreArchive } from "../../../src/homeserver/database/fill/pg-restore.ts";
+import { runPgRestore } from "../../../src/homeserver/database/fill/pg-restore.ts";
 import type { DatabaseSource } from "../../../src/homeserver/database/source.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import { Journal } from "../../../src/journal/journal.ts";
-import { fillFromArchive } from "../../../src/move/restore/fill-with-pg-restore.ts";
+import { fillWithPgRestore } from "../../../src/move/restore/fill-with-pg-restore.ts";
 import type { Bytes } from "../../../src/pipeline/stage.ts";
 import { realFiles, type Unfinished } from "../../../src/system/files/files.ts";
 import { type PostgresAddress, realPostgres } from "../../../src/system/postgres/postgres.ts";
-import { silent } from "../../../src/system/progress.ts";
+import { noProgress } from "../../../src/system/progress.ts";
 import type { System } from "../../../src/system/system.ts";
 import { breaksAfter, BROKEN, chunked, collect } from "../../support/bytes.ts";
 import { machineWith } from "../../support/fake-machine.ts";
@@ -37,7 +37,7 @@ let made = 0;
 before(async () => {
   cluster = await PostgresCluster.start();
   packed = await pack(await makeMiniSynapse(cluster, "old"), { format: "custom" });
-  archive = await collect(packed.bundle.plain(packed.artifact, lock));
+  archive = await collect(packed.bundle.decrypted(packed.artifact, lock));
 });
 after(() => cluster.stop());
 
@@ -47,7 +47,7 @@ interface How {
   readonly address: PostgresAddress;
   readonly content?: Bytes;
   /** What the journal of an earlier run says. */
-  readonly begun?: Begun;
+  readonly begun?: BegunRestore;
   readonly signal?: AbortSignal;
   readonly folder?: string;
   readonly jobs?: number;
@@ -76,13 +76,13 @@ async function filled({ address, content = chunked(archive), begun, signal, ...m
     return Promise.resolve();
   };
   const whole = () => Promise.resolve(marks.push("whole")).then(() => undefined);
-  const filling = fillFromArchive(
+  const filling = fillWithPgRestore(
     address,
     { store: "main", target: { engine: "postgres", address }, section: packed.section },
-    { id: "the-bundle", write, bytes, label: "database", begun, marks: { half, whole } },
+    { id: "the-bundle", write, bytes, label: "database", begun, marks: { partlyFilled: half, filled: whole } },
     { from: { folder, jobs }, owner: undefined, journal },
     system as unknown as System,
-    silent,
+    noProgress,
   );
   return filling
     .then(() => undefined)
@@ -131,7 +131,7 @@ test("a dump that breaks off, or is not whole, never reaches the database", asyn
   const half = archive.subarray(0, archive.length >> 1);
   for (const [content, said] of [
     [breaksAfter(half), BROKEN],
-    [packed.bundle.plain(packed.artifact, lock, { size: 1000, sha256: "" }), /more than the 1000 bytes/],
+    [packed.bundle.decrypted(packed.artifact, lock, { size: 1000, sha256: "" }), /more than the 1000 bytes/],
   ] as const) {
     const { error, marks } = await filled({ address, content });
     assert.match(error.message, said instanceof RegExp ? said : new RegExp(said));
@@ -152,10 +152,10 @@ test("where the database before it has filled the disk, it is said before anythi
 test("a folder that is there already is left as it is", async () => {
   const folder = join(temporaryFolder("media"), "media.spool.clear");
   mkdirSync(folder);
-  writeFileSync(join(folder, CLEAR_DUMP), "mine");
+  writeFileSync(join(folder, UNENCRYPTED_DUMP), "mine");
   const { error } = await filled({ address: addressIn(cluster, newName()), folder });
   assert.equal(error.code, "target-not-empty");
-  assert.equal(statSync(join(folder, CLEAR_DUMP)).size, 4);
+  assert.equal(statSync(join(folder, UNENCRYPTED_DUMP)).size, 4);
 });
 
 /** As corrupted indexes leave it: two rows where one may be. All rows come, then an index that cannot be made. */
@@ -169,7 +169,7 @@ async function hurtContent(): Promise<Bytes> {
      update pg_index set indpred = null where indexrelid = 'users_pkey'::regclass;`,
   );
   const hurt = await pack(addressIn(cluster, source), { format: "custom" });
-  return hurt.bundle.plain(hurt.artifact, lock);
+  return hurt.bundle.decrypted(hurt.artifact, lock);
 }
 
 test("a statement that fails stops it, and the error quotes no row", async () => {
@@ -255,7 +255,7 @@ const PASS_ON = 'while [ "${1#*=}" != "$1" ] || [ "$1" = env ]; do shift; done; 
 test("a server that ends the connections is told, and so is a pg_restore that is missing or too old", async () => {
   const there = (script: string) => [join(scriptsIn({ there: script }), "there")];
   const at = (script: string) =>
-    filled({ address: { ...addressIn(cluster, newName()), through: there(script) } });
+    filled({ address: { ...addressIn(cluster, newName()), commandPrefix: there(script) } });
   const died = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: connection to server was lost' >&2; exit 1;; esac; ${PASS_ON}`;
   const lost = await at(died);
   assert.match(lost.error.message, /could not be filled: connection to server was lost/);
@@ -286,8 +286,8 @@ test("the hint says what is left: nothing of one transaction, and a half-filled 
 test("where the dump cannot be read to its end pg_restore is ended, and one that is gone is given no more", async () => {
   const pid = join(temporaryFolder("pid"), "pid");
   const at = (script: string, content: Bytes) =>
-    restoreArchive(
-      { ...addressIn(cluster, "never_made"), through: [join(scriptsIn({ there: script }), "there")] },
+    runPgRestore(
+      { ...addressIn(cluster, "never_made"), commandPrefix: [join(scriptsIn({ there: script }), "there")] },
       { folder: "/nowhere", pgRestore: "pg_restore", jobs: 1 },
       { programs: programsWith(), files: { ...realFiles, read: () => content } },
     );
@@ -310,7 +310,7 @@ test("where the programs are elsewhere, pg_restore reads it from its input, by o
   const name = newName();
   const log = join(temporaryFolder("log"), "log");
   const through = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${PASS_ON}` }), "there")];
-  const { error } = await filled({ address: { ...addressIn(cluster, name), through }, jobs: 4 });
+  const { error } = await filled({ address: { ...addressIn(cluster, name), commandPrefix: through }, jobs: 4 });
   assert.equal(error, undefined);
   assert.deepEqual(await blockers(name), []);
   const said = (await realFiles.readText(log))
@@ -380,15 +380,15 @@ test("emptying takes everything that a dump may bring, and leaves what belongs t
 test("SQLite, and a pg_dump that is newer than this program, cannot be dumped so, and nothing was touched", async () => {
   const programs = programsBefore({ "pg_dump-19": "echo 'pg_dump (PostgreSQL) 19.1'" });
   const sqlite = { engine: "sqlite", path: "/srv/homeserver.db", size: 1 } as const;
-  await assert.rejects(mustBeDumpedSo(sqlite, "custom", programs), {
+  await assert.rejects(assertDumpFormat(sqlite, "custom", programs), {
     code: "database-unsupported",
     message: /\/srv\/homeserver\.db is of SQLite/,
   });
-  await mustBeDumpedSo(sqlite, "plain", programs);
+  await assertDumpFormat(sqlite, "plain", programs);
   const postgres = { engine: "postgres", pgDump: "pg_dump", address: { parameters: {} } } as DatabaseSource;
-  await mustBeDumpedSo(postgres, "custom", programs);
+  await assertDumpFormat(postgres, "custom", programs);
   await assert.rejects(
-    mustBeDumpedSo({ ...postgres, pgDump: "pg_dump-19" } as DatabaseSource, "custom", programs),
+    assertDumpFormat({ ...postgres, pgDump: "pg_dump-19" } as DatabaseSource, "custom", programs),
     {
       code: "database-unsupported",
       message: /pg_dump 19.1 is newer than this synlift/,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { rollbackCommand } from "../../../src/commands/rollback.ts";
-import { type GoingBack, mayGoBack } from "../../../src/move/rollback/consent.ts";
+import { type RollbackRequest, confirmRollback } from "../../../src/move/rollback/consent.ts";
 
-const going: GoingBack = {
-  ...{ subject: "old.example", folder: "/srv/move", there: { state: "unknown", why: [] }, complete: true },
+const going: RollbackRequest = {
+  ...{ subject: "old.example", folder: "/srv/move", newServer: { state: "unknown", why: [] }, complete: true },
   ...{ lines: ["systemctl start synapse"], yes: false, force: false, dryRun: false },
 };
 
@@ -17,7 +17,7 @@ function terminalOf(answer: boolean | undefined) {
       asked.push(question);
       return Promise.resolve(answer === true);
     },
-  } as Parameters<typeof mayGoBack>[1]["terminal"];
+  } as Parameters<typeof confirmRollback>[1]["terminal"];
   return { asked, terminal };
 }
 
@@ -26,15 +26,15 @@ const levels = (findings: readonly { id: string; level: string }[]) =>
 
 test("once everything is packed a person is asked, with what would be done and why it is asked", async () => {
   const { asked, terminal } = terminalOf(true);
-  assert.deepEqual(levels(await mayGoBack(going, { terminal })), ["opened-unknown warning"]);
+  assert.deepEqual(levels(await confirmRollback(going, { terminal })), ["opened-unknown warning"]);
   assert.equal(asked.length, 1);
   for (const part of ["old.example", "/srv/move", "may be open by now", "systemctl start synapse"])
     assert.ok(asked[0]!.includes(part), part);
 });
 
 test("a no, and nobody to ask, are each a refusal that says what to do", async () => {
-  await assert.rejects(mayGoBack(going, terminalOf(false)), { code: "already-opened", message: /said no/ });
-  await assert.rejects(mayGoBack(going, terminalOf(undefined)), {
+  await assert.rejects(confirmRollback(going, terminalOf(false)), { code: "already-opened", message: /said no/ });
+  await assert.rejects(confirmRollback(going, terminalOf(undefined)), {
     code: "bad-usage",
     hint: /--target.*--yes/,
   });
@@ -42,25 +42,25 @@ test("a no, and nobody to ask, are each a refusal that says what to do", async (
 
 test("nobody is asked when the answer was given, when it is only looked, and while nothing has left the host", async () => {
   for (const given of [{ yes: true }, { force: true }, { dryRun: true }])
-    assert.deepEqual(levels(await mayGoBack({ ...going, ...given }, terminalOf(undefined))), [
+    assert.deepEqual(levels(await confirmRollback({ ...going, ...given }, terminalOf(undefined))), [
       "opened-unknown warning",
     ]);
-  assert.deepEqual(await mayGoBack({ ...going, complete: false }, terminalOf(undefined)), []);
-  assert.deepEqual(await mayGoBack({ ...going, there: { state: "closed" } }, terminalOf(undefined)), []);
+  assert.deepEqual(await confirmRollback({ ...going, complete: false }, terminalOf(undefined)), []);
+  assert.deepEqual(await confirmRollback({ ...going, newServer: { state: "closed" } }, terminalOf(undefined)), []);
 });
 
 test("an address that does not answer proves nothing, so somebody is asked although nothing is complete", async () => {
   const there = { state: "unknown", why: ["https://new.example.org did not answer"] } as const;
   const { asked, terminal } = terminalOf(true);
-  const [finding] = await mayGoBack({ ...going, complete: false, there }, { terminal });
+  const [finding] = await confirmRollback({ ...going, complete: false, newServer: there }, { terminal });
   assert.match(finding!.sentence, /did not answer/);
   assert.equal(asked.length, 1);
 });
 
 test("a server that is open is passed over by --force alone", async () => {
   const open = { ...going, there: { state: "opened", how: "it was opened" } as const };
-  await assert.rejects(mayGoBack({ ...open, yes: true }, terminalOf(true)), { code: "already-opened" });
-  assert.deepEqual(levels(await mayGoBack({ ...open, force: true }, terminalOf(undefined))), [
+  await assert.rejects(confirmRollback({ ...open, yes: true }, terminalOf(true)), { code: "already-opened" });
+  assert.deepEqual(levels(await confirmRollback({ ...open, force: true }, terminalOf(undefined))), [
     "opened-elsewhere warning",
   ]);
 });

@@ -3,7 +3,7 @@ import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type RestoreRecord, writeRecord } from "../../../src/move/restore/record.ts";
-import { openedElsewhere } from "../../../src/move/rollback/new-server.ts";
+import { findNewServer } from "../../../src/move/rollback/new-server.ts";
 import { realFiles as files } from "../../../src/system/files/files.ts";
 import type { System } from "../../../src/system/system.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
@@ -35,7 +35,7 @@ async function restored(changed: Partial<RestoreRecord> = {}): Promise<string> {
 }
 
 const asked = async (configFolder: string | undefined, target?: string, body?: string) =>
-  openedElsewhere({ configFolder, target }, OLD, systemWith(body));
+  findNewServer({ configFolder, target }, OLD, systemWith(body));
 
 test("a restore on this host that nobody began to open is closed; one that was opened says when", async () => {
   assert.deepEqual(await asked(await restored()), { state: "closed" });

@@ -28,7 +28,7 @@ const ZONES = {
 async function asked(options: Partial<DnsServerOptions> = {}, { wait = 300, tries = 2 } = {}) {
   const server = await startDnsServer({ zones: ZONES, age: 25, ...options });
   const resolver = { address: server.address, port: server.port };
-  const dns = realDns({ resolvers: [resolver], port: server.port, wait, tries });
+  const dns = realDns({ resolvers: [resolver], port: server.port, timeout: wait, tries });
   return { server, dns, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
@@ -103,7 +103,7 @@ test("the ways of not answering are told apart", async () => {
   assert.equal(await outcomeOf({ all: "garbage" }), "garbled");
   assert.equal(await outcomeOf({ all: "wrong-id" }), "silent");
   assert.equal(await outcomeOf({ all: "wrong-question" }), "silent");
-  const nobody = realDns({ resolvers: [{ address: "127.0.0.1", port: 9 }], wait: 60, tries: 1 });
+  const nobody = realDns({ resolvers: [{ address: "127.0.0.1", port: 9 }], timeout: 60, tries: 1 });
   assert.equal((await nobody.lookUp("example.org", "A")).outcome, "silent");
 });
 
@@ -150,7 +150,7 @@ test("a resolver that does not know leaves it to the next", async () => {
   await using bad = await asked({ mischief: { all: "refused" } });
   const dns = realDns({
     resolvers: [bad.server, good.server].map(({ address, port }) => ({ address, port })),
-    wait: 300,
+    timeout: 300,
   });
   assert.equal((await dns.ask("example.org", "A")).outcome, "found");
   assert.ok(bad.server.asked.length > 0);
@@ -158,7 +158,7 @@ test("a resolver that does not know leaves it to the next", async () => {
 
 test("another resolver brings its port along for the zones' own servers", async () => {
   await using world = await asked();
-  const dns = realDns({ resolvers: [], wait: 300 }).through({
+  const dns = realDns({ resolvers: [], timeout: 300 }).withResolver({
     address: "127.0.0.1",
     port: world.server.port,
   });

@@ -22,8 +22,8 @@ const modeOf = (path: string) => statSync(path).mode & 0o777;
 test("a file is written whole, replacing what was there, with nothing beside it", async () => {
   const folder = folderOf();
   const path = join(folder, "journal.json");
-  await files.writeWhole(path, "first");
-  await files.writeWhole(path, "second, longer");
+  await files.writeAtomically(path, "first");
+  await files.writeAtomically(path, "second, longer");
   assert.equal(readFileSync(path, "utf8"), "second, longer");
   assert.deepEqual(readdirSync(folder), ["journal.json"]);
 });
@@ -32,9 +32,9 @@ test("writing over a link replaces the link and leaves what it led to", async ()
   const folder = folderOf();
   writeFileSync(join(folder, "theirs"), "untouched");
   symlinkSync("theirs", join(folder, "ours"));
-  await files.writeWhole(join(folder, "ours"), "new");
+  await files.writeAtomically(join(folder, "ours"), "new");
   assert.equal(readFileSync(join(folder, "theirs"), "utf8"), "untouched");
-  assert.equal((await files.look(join(folder, "ours")))?.kind, "file");
+  assert.equal((await files.lstat(join(folder, "ours")))?.kind, "file");
 });
 
 test("files are for our eyes only, or as asked, whatever the umask is", async () => {
@@ -43,8 +43,8 @@ test("files are for our eyes only, or as asked, whatever the umask is", async ()
     for (const umask of [0o000, 0o022, 0o077, 0o777]) {
       process.umask(umask);
       const folder = temporaryFolder("modes");
-      await files.writeWhole(join(folder, "whole"), "x");
-      await files.writeWhole(join(folder, "shared"), "x", 0o644);
+      await files.writeAtomically(join(folder, "whole"), "x");
+      await files.writeAtomically(join(folder, "shared"), "x", 0o644);
       const begun = await files.begin(join(folder, "begun"));
       await begun.finish();
       const modes = ["whole", "begun", "shared"].map((name) => modeOf(join(folder, name)));
@@ -92,7 +92,7 @@ test("what a killed run left of a file does not stand in the way of the next", a
   writeFileSync(join(folder, `.name${UNFINISHED_SUFFIX}`), "left behind, longer than the new one", {
     mode: 0o400,
   });
-  await files.writeWhole(join(folder, "name"), "new");
+  await files.writeAtomically(join(folder, "name"), "new");
   assert.equal(readFileSync(join(folder, "name"), "utf8"), "new");
   assert.deepEqual(readdirSync(folder), ["name"]);
 });
@@ -128,7 +128,7 @@ const FULL = { code: "disk-full", message: /no space left/, hint: /finished work
 
 test("a full disk is said to be full, and nothing is left of what did not fit", async (t) => {
   const folder = await fullDisk(t);
-  await assert.rejects(files.writeWhole(join(folder, "too-large"), noise(3 * 1024 * 1024)), FULL);
+  await assert.rejects(files.writeAtomically(join(folder, "too-large"), noise(3 * 1024 * 1024)), FULL);
   assert.deepEqual(readdirSync(folder), ["mine"]);
 
   const file = await files.begin(join(folder, "part"));
@@ -138,13 +138,13 @@ test("a full disk is said to be full, and nothing is left of what did not fit", 
   await file.abandon();
   assert.deepEqual(readdirSync(folder), ["mine"]);
   assert.equal(readFileSync(join(folder, "mine"), "utf8"), "kept");
-  await files.writeWhole(join(folder, "small"), "there is room again");
+  await files.writeAtomically(join(folder, "small"), "there is room again");
 });
 
 test("a full disk leaves no half of a lock and no folder half made", async (t) => {
   const folder = await fullDisk(t);
-  for (let filled = 0; filled < 400 && (await files.space(folder)).free > 0; filled++)
-    writeFileSync(join(folder, `filler-${filled}`), noise(Math.min(4096, (await files.space(folder)).free)));
+  for (let filled = 0; filled < 400 && (await files.diskSpace(folder)).free > 0; filled++)
+    writeFileSync(join(folder, `filler-${filled}`), noise(Math.min(4096, (await files.diskSpace(folder)).free)));
   const before = readdirSync(folder);
   await assert.rejects(files.createNew(join(folder, "lock"), "x".repeat(5000)), FULL);
   assert.deepEqual(readdirSync(folder), before);
@@ -175,10 +175,10 @@ test("a path that is not there is named in the error", async () => {
   await assert.rejects(collect(files.read(path)), missing);
   await assert.rejects(files.readText(path), missing);
   await assert.rejects(files.list(path), missing);
-  await assert.rejects(files.writeWhole(path, "x"), { code: "file-missing" });
+  await assert.rejects(files.writeAtomically(path, "x"), { code: "file-missing" });
   await files.remove(path);
-  assert.equal(await files.look(path), undefined);
-  assert.equal(await files.look(join(path, "further")), undefined);
+  assert.equal(await files.lstat(path), undefined);
+  assert.equal(await files.lstat(join(path, "further")), undefined);
 });
 
 test("a file that is too large to be what it should be is not read at all", async () => {
@@ -193,10 +193,10 @@ test("links are told from what they lead to, and a link that leads nowhere is no
   mkdirSync(join(folder, "real"));
   symlinkSync("real", join(folder, "link"));
   symlinkSync("nowhere", join(folder, "dangling"));
-  assert.equal((await files.look(join(folder, "link")))?.kind, "link");
-  assert.equal((await files.follow(join(folder, "link")))?.kind, "folder");
-  assert.equal((await files.look(join(folder, "dangling")))?.kind, "link");
-  assert.equal(await files.follow(join(folder, "dangling")), undefined);
+  assert.equal((await files.lstat(join(folder, "link")))?.kind, "link");
+  assert.equal((await files.stat(join(folder, "link")))?.kind, "folder");
+  assert.equal((await files.lstat(join(folder, "dangling")))?.kind, "link");
+  assert.equal(await files.stat(join(folder, "dangling")), undefined);
 });
 
 test("names in a folder come in the same order everywhere", async () => {
@@ -212,7 +212,7 @@ test("a folder that others may look into is not opened up, and a new one is priv
   chmodSync(folder, 0o750);
   await files.makeFolder(folder);
   assert.equal(modeOf(folder), 0o750);
-  await files.writeWhole(join(folder, "x"), await collect(chunked("a", "b")));
+  await files.writeAtomically(join(folder, "x"), await collect(chunked("a", "b")));
   assert.equal(await files.readText(join(folder, "x")), "ab");
 });
 
@@ -222,7 +222,7 @@ test("what is no ordinary file is never written over: a device would be gone for
   execFileSync("mkfifo", [pipe]);
   mkdirSync(join(folder, "inner"));
   for (const path of [pipe, join(folder, "inner")])
-    await assert.rejects(files.writeWhole(path, "text"), {
+    await assert.rejects(files.writeAtomically(path, "text"), {
       code: "file-failed",
       message: /is no ordinary file$/,
     });

@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { Descent } from "../../../src/system/files/descent.ts";
-import { realFiles as files, type Walked } from "../../../src/system/files/files.ts";
+import { DirectoryWalker } from "../../../src/system/files/descent.ts";
+import { realFiles as files, type WalkEntry } from "../../../src/system/files/files.ts";
 import { asNobody } from "../../support/as-nobody.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
@@ -37,13 +37,13 @@ function sorted(folder: string, prefix: string): string[] {
   );
 }
 
-async function walked(folder: string, signal?: AbortSignal): Promise<Walked[]> {
-  const found: Walked[] = [];
+async function walked(folder: string, signal?: AbortSignal): Promise<WalkEntry[]> {
+  const found: WalkEntry[] = [];
   for await (const batch of files.walk(folder, signal)) found.push(...batch);
   return found;
 }
 
-const told = (found: readonly Walked[]) => found.map(({ name, kind }) => `${kind} ${name}`);
+const told = (found: readonly WalkEntry[]) => found.map(({ name, kind }) => `${kind} ${name}`);
 
 test("folders are told of where they are asked for, each before what lies in it", async () => {
   for (const count of [3, 150]) {
@@ -76,7 +76,7 @@ test("a walk finds every file in one order, whether threads do it or not", async
     );
     assert.ok(found.every(({ kind }) => kind === "file"));
     for (const { name, size, mode, mtimeMs } of [found[0]!, found.at(-1)!]) {
-      const entry = await files.look(join(folder, name));
+      const entry = await files.lstat(join(folder, name));
       assert.deepEqual([size, mode, mtimeMs], [entry?.size, entry?.mode, entry?.mtimeMs]);
     }
   }
@@ -128,7 +128,7 @@ test("a folder may go away, or turn into a file, between its listing and the loo
   const folder = temporaryFolder("walk");
   const many = Array.from({ length: 1500 }, (_, index) => `many/${String(index).padStart(4, "0")}`);
   for (const name of many) put(join(folder, name));
-  const descent = new Descent(folder, "many/");
+  const descent = new DirectoryWalker(folder, "many/");
   assert.equal(descent.take().names.split("\0").length, 999, "one step was the folder");
   rmSync(join(folder, "many"), { recursive: true });
   put(join(folder, "many"));

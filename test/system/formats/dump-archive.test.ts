@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { DumpArchive, knowsArchivesOf } from "../../../src/system/formats/dump-archive.ts";
+import { DumpArchive, canReadArchivesOf } from "../../../src/system/formats/dump-archive.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { makeMiniSynapse } from "../../support/mini-synapse.ts";
 
@@ -29,7 +29,7 @@ function dumped(...args: string[]): Buffer {
 function flawOf(bytes: Uint8Array, step = bytes.length): string | undefined {
   const looked = new DumpArchive();
   for (let at = 0; at < bytes.length; at += step) looked.add(bytes.subarray(at, at + step));
-  return looked.flaw();
+  return looked.findDefect();
 }
 
 test("what pg_dump writes is whole, however it was compressed and is cut", () => {
@@ -85,7 +85,7 @@ test("what is behind it, beside it or unknown is told", () => {
   const tar = Buffer.from(archive);
   tar[10] = 3;
   assert.match(flawOf(tar) ?? "", /does not begin as one/);
-  assert.deepEqual([15, 18, 19].map(knowsArchivesOf), [true, true, false]);
+  assert.deepEqual([15, 18, 19].map(canReadArchivesOf), [true, true, false]);
 });
 
 test("a table of contents that does not end is not held for ever", () => {
@@ -93,5 +93,5 @@ test("a table of contents that does not end is not held for ever", () => {
   // Up to the name of the database, which is said to have two thousand million letters.
   endless.add(Buffer.concat([archive.subarray(0, 11 + 5 + 7 * 5), Buffer.from([0, 0, 0, 0, 0x7f])]));
   for (let added = 0; added < 130; added += 1) endless.add(new Uint8Array(1024 * 1024));
-  assert.match(endless.flaw() ?? "", /does not end/);
+  assert.match(endless.findDefect() ?? "", /does not end/);
 });

@@ -4,14 +4,14 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { Interrupted } from "../../../src/errors.ts";
-import type { Call } from "../../../src/system/programs/programs.ts";
+import type { ProgramCall } from "../../../src/system/programs/programs.ts";
 import { breaksAfter, BROKEN, chunked, flipped, noise } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { programsWith } from "../../support/real-world.ts";
 
 // A program whose output, a gzip file, is looked at by a thread.
 
-const sh = (script: string): Call => ({ name: "sh", args: ["-c", script] });
+const sh = (script: string): ProgramCall => ({ name: "sh", args: ["-c", script] });
 const children = () =>
   readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").split(" ").filter(Boolean);
 const CONTENT = noise(3_000_000);
@@ -27,7 +27,7 @@ for (const [kind, level] of [
     const temporary = temporaryFolder("pipes");
     const programs = programsWith({ TMPDIR: temporary }, signal);
     try {
-      return await programs.through(sh(script), chunked(bytes)).gunzipped(gzip);
+      return await programs.pipe(sh(script), chunked(bytes)).digestGzip(gzip);
     } finally {
       assert.deepEqual(readdirSync(temporary), [], "no pipe lies on the disk");
       assert.deepEqual(children(), [], "no program runs any more");
@@ -64,11 +64,11 @@ for (const [kind, level] of [
     ] as const)
       await assert.rejects(looked(script, file), { code: "program-failed", message });
     await assert.rejects(
-      programsWith().through({ name: "/nonexistent/gpg", args: [] }, chunked(file)).gunzipped(gzip),
+      programsWith().pipe({ name: "/nonexistent/gpg", args: [] }, chunked(file)).digestGzip(gzip),
       { code: "program-missing" },
     );
-    const breaking = programsWith().through(sh("cat"), breaksAfter(file.subarray(0, 100_000)));
-    await assert.rejects(breaking.gunzipped(gzip), new Error(BROKEN));
+    const breaking = programsWith().pipe(sh("cat"), breaksAfter(file.subarray(0, 100_000)));
+    await assert.rejects(breaking.digestGzip(gzip), new Error(BROKEN));
   });
 
   test(`a run that is stopped ends program and thread, with a ${kind} file`, async () => {

@@ -36,7 +36,7 @@ after(() => cluster.stop());
 const address = (through: string, password = PASSWORD): PostgresAddress => ({
   parameters: { user: "guarded", dbname: "postgres" },
   password,
-  through: [through],
+  commandPrefix: [through],
 });
 
 async function asked(to: PostgresAddress): Promise<unknown> {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Interrupted } from "../../../src/errors.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
-import type { Call, Programs } from "../../../src/system/programs/programs.ts";
+import type { ProgramCall, Programs } from "../../../src/system/programs/programs.ts";
 import { breaksAfter, BROKEN, chunked, noise } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { programsWith } from "../../support/real-world.ts";
@@ -12,15 +12,15 @@ import { smallDisk } from "../../support/small-disk.ts";
 
 // A program that writes its output into a file by itself.
 
-const sh = (script: string): Call => ({ name: "sh", args: ["-c", script] });
+const sh = (script: string): ProgramCall => ({ name: "sh", args: ["-c", script] });
 const children = () =>
   readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").split(" ").filter(Boolean);
 
-async function written(output: ReturnType<Programs["through"]>, folder = temporaryFolder("into")) {
+async function written(output: ReturnType<Programs["pipe"]>, folder = temporaryFolder("into")) {
   const file = await realFiles.begin(join(folder, "file"));
   const told: number[] = [];
   try {
-    await file.takeFrom(output, (bytes) => told.push(bytes));
+    await file.pipeFrom(output, (bytes) => told.push(bytes));
     await file.finish();
     return { path: join(folder, "file"), told };
   } finally {
@@ -32,9 +32,9 @@ async function written(output: ReturnType<Programs["through"]>, folder = tempora
 test("what a program prints lies in the file to the last byte, and every byte of it was told", async () => {
   const programs = programsWith();
   const bytes = noise(3_000_000);
-  const first = programs.through(sh("cat"), chunked(bytes));
+  const first = programs.pipe(sh("cat"), chunked(bytes));
   const { path, told } = await written(
-    programs.through({ ...sh("cat; sleep 0.2"), before: "first\n" }, first),
+    programs.pipe({ ...sh("cat; sleep 0.2"), outputPrefix: "first\n" }, first),
   );
   assert.ok(readFileSync(path).equals(Buffer.concat([Buffer.from("first\n"), bytes])));
   assert.equal(
@@ -51,19 +51,19 @@ for (const [what, script, error] of [
 ] as const)
   test(`nothing is left of a file whose program ${what}`, async () => {
     const folder = temporaryFolder("into");
-    const output = programsWith().through(sh(script), chunked(noise(1_000_000)));
+    const output = programsWith().pipe(sh(script), chunked(noise(1_000_000)));
     await assert.rejects(written(output, folder), { code: "program-failed", message: error });
     assert.deepEqual(readdirSync(folder), []);
   });
 
 test("a source that breaks, and a reader that wants no more, end the program with their own errors", async () => {
   const programs = programsWith();
-  await assert.rejects(written(programs.through(sh("cat"), breaksAfter(noise(100_000)))), new Error(BROKEN));
+  await assert.rejects(written(programs.pipe(sh("cat"), breaksAfter(noise(100_000)))), new Error(BROKEN));
   const enough = new Error("enough");
   const file = await realFiles.begin(join(temporaryFolder("into"), "file"));
-  const endless = programs.through(sh("cat /dev/zero | head -c 100000000; sleep 60"));
+  const endless = programs.pipe(sh("cat /dev/zero | head -c 100000000; sleep 60"));
   await assert.rejects(
-    file.takeFrom(endless, () => {
+    file.pipeFrom(endless, () => {
       throw enough;
     }),
     (error) => error === enough,
@@ -77,13 +77,13 @@ test("a run that is stopped ends the program", async () => {
   setTimeout(() => {
     controller.abort(stop);
   }, 200);
-  const output = programsWith({}, controller.signal).through(sh("echo begun; exec sleep 60"));
+  const output = programsWith({}, controller.signal).pipe(sh("echo begun; exec sleep 60"));
   await assert.rejects(written(output), (error) => error === stop);
 });
 
 test("a disk that gets full is told as that", async (t) => {
   const folder = await smallDisk(t);
-  const output = programsWith().through(sh("exec cat"), chunked(noise(3_000_000)));
+  const output = programsWith().pipe(sh("exec cat"), chunked(noise(3_000_000)));
   await assert.rejects(written(output, folder), { code: "disk-full", message: /no space left/ });
   assert.deepEqual(readdirSync(folder), []);
 });

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Interrupted } from "../../../src/errors.ts";
 import type { Bytes } from "../../../src/system/bytes.ts";
-import type { Call, Output, Programs } from "../../../src/system/programs/programs.ts";
+import type { ProgramCall, Output, Programs } from "../../../src/system/programs/programs.ts";
 import { breaksAfter, BROKEN, chunked, collect, noise } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { stateOf, until } from "../../support/processes.ts";
 import { programsWith } from "../../support/real-world.ts";
 
 const MEGABYTE = noise(1024 * 1024);
-const sh = (script: string): Call => ({ name: "sh", args: ["-c", script] });
+const sh = (script: string): ProgramCall => ({ name: "sh", args: ["-c", script] });
 
 /** Programs whose temporary files lie in a folder of their own, so that what is left there can be seen. */
 function world(signal?: AbortSignal): { programs: Programs; temporary: string } {
@@ -22,7 +22,7 @@ function world(signal?: AbortSignal): { programs: Programs; temporary: string } 
 
 /** Joins programs, first to last. */
 const chain = (programs: Programs, scripts: readonly string[], source?: Bytes): Bytes =>
-  scripts.reduce<Bytes | undefined>((before, script) => programs.through(sh(script), before), source)!;
+  scripts.reduce<Bytes | undefined>((before, script) => programs.pipe(sh(script), before), source)!;
 
 /** proc(5): those that this process started and that are still there. */
 const children = () =>
@@ -57,16 +57,16 @@ test("a chain may be read again, and begins anew each time", async () => {
 test("a call that is told to stop takes its chain along, and the reason is thrown, whoever takes the output", async () => {
   for (const take of [
     (output: Output) => collect(output),
-    (output: Output) => output.gunzipped({ packing: "none", tail: 100 }),
+    (output: Output) => output.digestGzip({ packing: "none", tail: 100 }),
     async (output: Output) => {
       const file = await open(join(temporaryFolder("into"), "file"), "w");
-      await output.into(file.fd).finally(() => file.close());
+      await output.writeTo(file.fd).finally(() => file.close());
     },
   ]) {
     const { programs, temporary } = world();
     const controller = new AbortController();
     const call = { ...sh("echo begun; exec sleep 60"), stop: controller.signal };
-    const output = programs.through(sh("exec cat"), programs.through(call));
+    const output = programs.pipe(sh("exec cat"), programs.pipe(call));
     const reason = new Error("no longer needed");
     setTimeout(() => {
       controller.abort(reason);
@@ -80,10 +80,10 @@ test("a call that is told to stop takes its chain along, and the reason is throw
 test("what goes out before a program's own output comes first, in a chain and alone", async () => {
   const { programs, temporary } = world();
   const first = { ...sh("echo second"), before: "first ünd\n" };
-  assert.equal((await collect(programs.through(first))).toString(), "first ünd\nsecond\n");
-  const joined = programs.through(sh("cat"), programs.through(first));
+  assert.equal((await collect(programs.pipe(first))).toString(), "first ünd\nsecond\n");
+  const joined = programs.pipe(sh("cat"), programs.pipe(first));
   assert.equal((await collect(joined)).toString(), "first ünd\nsecond\n");
-  const long = programs.through(sh("cat"), programs.through({ ...first, before: "x".repeat(4097) }));
+  const long = programs.pipe(sh("cat"), programs.pipe({ ...first, outputPrefix: "x".repeat(4097) }));
   await assert.rejects(collect(long), RangeError);
   nothingLeft(temporary);
 });
@@ -124,7 +124,7 @@ test("of a chain with a program that is not there, its package is named, whereve
     const { programs, temporary } = world();
     const calls = [sh("yes"), sh("cat"), sh("cat")].with(at, { name: "/nonexistent/gpg", args: [] });
     const output = calls.reduce<Bytes | undefined>(
-      (before, call) => programs.through(call, before),
+      (before, call) => programs.pipe(call, before),
       undefined,
     );
     await assert.rejects(collect(output!), { code: "program-missing", message: /gpg is not installed/ });
@@ -178,7 +178,7 @@ test("a secret and a variable in a chain are seen by the program that they are f
     "tr '\\0' '\\n' </proc/$$/environ; tr '\\0' ' ' </proc/$$/cmdline; echo; ls -1 /proc/$$/fd; true";
   const first = { ...sh(`${look}; cat <&3`), secret: "for-the-first", env: { WORD: "also-for-it" } };
   const second = sh(`cat; echo; echo ---; ${look}`);
-  const said = (await collect(programs.through(second, programs.through(first)))).toString();
+  const said = (await collect(programs.pipe(second, programs.pipe(first)))).toString();
   const [ofFirst = "", ofSecond = ""] = said.split("\n---\n");
   assert.match(ofFirst, /for-the-first/);
   assert.match(ofFirst, /WORD=also-for-it/);
@@ -192,7 +192,7 @@ test("a secret and a variable in a chain are seen by the program that they are f
 test("each program of a chain runs in its own folder", async () => {
   const { programs } = world();
   const folder = temporaryFolder("folder");
-  const output = programs.through(sh("cat; /bin/pwd"), programs.through({ ...sh("/bin/pwd"), folder }));
+  const output = programs.pipe(sh("cat; /bin/pwd"), programs.pipe({ ...sh("/bin/pwd"), folder }));
   assert.equal((await collect(output)).toString(), `${folder}\n${process.cwd()}\n`);
 });
 

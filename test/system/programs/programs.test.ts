@@ -20,7 +20,7 @@ async function* endless(): Bytes {
 
 test("a program that reads everything and says 0 passes everything on", async () => {
   assert.deepEqual(
-    await collect(programs.through(sh("cat"), chunked("one ", MEGABYTE, " two"))),
+    await collect(programs.pipe(sh("cat"), chunked("one ", MEGABYTE, " two"))),
     Buffer.concat([Buffer.from("one "), MEGABYTE, Buffer.from(" two")]),
   );
   assert.equal(await programs.run(sh("tr a-z A-Z"), "said"), "SAID");
@@ -35,7 +35,7 @@ test("an exit code is an error with the program's last words", async () => {
 });
 
 test("a program that somebody kills is an error, though it has no exit code", async () => {
-  await assert.rejects(collect(programs.through(sh("echo half; kill -KILL $$"))), {
+  await assert.rejects(collect(programs.pipe(sh("echo half; kill -KILL $$"))), {
     code: "program-failed",
     message: /was killed by SIGKILL/,
   });
@@ -43,13 +43,13 @@ test("a program that somebody kills is an error, though it has no exit code", as
 
 test("a program that leaves before it has read everything is an error, though it says 0", async () => {
   await assert.rejects(
-    collect(programs.through(sh("head -c 1000 >/dev/null; exit 0"), chunked(MEGABYTE, MEGABYTE))),
+    collect(programs.pipe(sh("head -c 1000 >/dev/null; exit 0"), chunked(MEGABYTE, MEGABYTE))),
     {
       code: "program-failed",
       message: "sh stopped reading before everything was written to it",
     },
   );
-  await assert.rejects(collect(programs.through(sh("exit 0"), endless())), { code: "program-failed" });
+  await assert.rejects(collect(programs.pipe(sh("exit 0"), endless())), { code: "program-failed" });
 });
 
 test("a program that leaves while the source still works is an error, though all so far fitted into the pipe", async () => {
@@ -58,7 +58,7 @@ test("a program that leaves while the source still works is an error, though all
     yield Buffer.from("a few bytes");
     await until("the program to leave", () => left);
   };
-  const out = programs.through(sh("echo $$; sleep 0.1"), slow());
+  const out = programs.pipe(sh("echo $$; sleep 0.1"), slow());
   await assert.rejects(
     async () => {
       for await (const chunk of out) {
@@ -74,16 +74,16 @@ test("a program that leaves while the source still works is an error, though all
 
 test("a program that is not there says which package has it", async () => {
   const without = programsWith({ PATH: "/nonexistent" });
-  await assert.rejects(collect(without.through({ name: "gpg", args: [] }, endless())), {
+  await assert.rejects(collect(without.pipe({ name: "gpg", args: [] }, endless())), {
     code: "program-missing",
     message: "gpg is not installed",
     hint: "install it: apt-get install gnupg",
   });
-  await assert.rejects(without.open({ name: "psql", args: [] }), {
+  await assert.rejects(without.start({ name: "psql", args: [] }), {
     code: "program-missing",
     hint: "install it: apt-get install postgresql-client",
   });
-  await assert.rejects(without.launch({ name: "nobody-has-this", args: [] }), {
+  await assert.rejects(without.startDetached({ name: "nobody-has-this", args: [] }), {
     code: "program-missing",
     hint: "install nobody-has-this, or give its path",
   });
@@ -97,23 +97,23 @@ test("a source that breaks kills the program, and the source's own error comes o
       await until("the program's first word", () => pid > 0);
       yield* breaksAfter(MEGABYTE);
     };
-    for await (const chunk of programs.through(sh("echo $$; exec cat >/dev/null"), source()))
+    for await (const chunk of programs.pipe(sh("echo $$; exec cat >/dev/null"), source()))
       pid ||= Number(Buffer.from(chunk).toString());
   }, new Error(BROKEN));
   assert.equal(stateOf(pid), "gone");
 });
 
 test("a source that breaks before the program says anything comes out all the same", async () => {
-  await assert.rejects(collect(programs.through(sh("cat"), breaksAfter())), new Error(BROKEN));
+  await assert.rejects(collect(programs.pipe(sh("cat"), breaksAfter())), new Error(BROKEN));
   await assert.rejects(
-    collect(programs.through(sh("trap '' TERM; cat; exit 0"), breaksAfter("half a dump"))),
+    collect(programs.pipe(sh("trap '' TERM; cat; exit 0"), breaksAfter("half a dump"))),
     new Error(BROKEN),
   );
 });
 
 test("a reader that stops early kills the program and leaves no zombie", async () => {
   let pid = 0;
-  for await (const chunk of programs.through(sh("echo $$; exec yes"))) {
+  for await (const chunk of programs.pipe(sh("echo $$; exec yes"))) {
     pid = Number.parseInt(Buffer.from(chunk).toString(), 10);
     break;
   }
@@ -130,7 +130,7 @@ test("a reader that stops early lets go of the source too", async () => {
       closed = true;
     }
   };
-  for await (const _ of programs.through(sh("cat"), source())) break;
+  for await (const _ of programs.pipe(sh("cat"), source())) break;
   assert.equal(closed, true);
 });
 
@@ -141,7 +141,7 @@ test("when the run is stopped the program is killed, and the reason is the signa
   let pid = 0;
   await assert.rejects(
     async () => {
-      for await (const chunk of stoppable.through(sh("echo $$; exec sleep 60"), endless())) {
+      for await (const chunk of stoppable.pipe(sh("echo $$; exec sleep 60"), endless())) {
         pid = Number(Buffer.from(chunk).toString());
         controller.abort(stop);
       }
@@ -155,7 +155,7 @@ test("when the run is stopped the program is killed, and the reason is the signa
 test("when the run is stopped a conversation ends, with the signal as its reason", async () => {
   const controller = new AbortController();
   const stop = new Interrupted("SIGINT");
-  const talk = await programsWith({}, controller.signal).open(sh("cat; exec sleep 60"));
+  const talk = await programsWith({}, controller.signal).start(sh("cat; exec sleep 60"));
   await talk.write("hello");
   await assert.rejects(
     async () => {
@@ -169,17 +169,17 @@ test("when the run is stopped a conversation ends, with the signal as its reason
 test("a program that takes longer than it may is ended and told, also when it left another one holding its output", async () => {
   for (const script of ["exec sleep 60", "sleep 60 & sleep 60"]) {
     const began = performance.now();
-    await assert.rejects(programs.run({ ...sh(script), limit: 300 }), {
+    await assert.rejects(programs.run({ ...sh(script), timeout: 300 }), {
       code: "program-failed",
       message: "sh did not end within 0.3 seconds",
     });
     assert.ok(performance.now() - began < 5000, script);
   }
-  assert.equal(await programs.run({ ...sh("echo quick"), limit: 60_000 }), "quick\n");
+  assert.equal(await programs.run({ ...sh("echo quick"), timeout: 60_000 }), "quick\n");
 });
 
 test("a conversation with a wrapper ends when it is killed, also when what the wrapper started goes on", async () => {
-  const talk = await programs.open(sh("sleep 60 & cat"));
+  const talk = await programs.start(sh("sleep 60 & cat"));
   const began = performance.now();
   talk.kill();
   assert.equal((await talk.close()).signal, "SIGKILL");
@@ -210,7 +210,7 @@ test("a secret travels on file descriptor 3 and can be seen nowhere else", async
 
 test("launching comes back when the program does, though it left another one running", async () => {
   const pidFile = join(temporaryFolder("launch"), "pid");
-  await programs.launch(sh(`sleep 60 & echo $! > ${pidFile}`));
+  await programs.startDetached(sh(`sleep 60 & echo $! > ${pidFile}`));
   const pid = Number(readFileSync(pidFile, "utf8"));
   assert.equal(stateOf(pid), "running");
   process.kill(pid, "SIGKILL");
@@ -218,7 +218,7 @@ test("launching comes back when the program does, though it left another one run
 
 test("launching a program that fails tells its last words, every time", async () => {
   const failures = Array.from({ length: 60 }, () =>
-    assert.rejects(programs.launch(sh("echo the port is taken >&2; exit 3")), {
+    assert.rejects(programs.startDetached(sh("echo the port is taken >&2; exit 3")), {
       code: "program-failed",
       message: "sh failed with exit code 3: the port is taken",
     }),
@@ -228,7 +228,7 @@ test("launching a program that fails tells its last words, every time", async ()
 
 test("launching does not wait for what a failed program left running, and tells what it said", async () => {
   const pidFile = join(temporaryFolder("launch"), "pid");
-  await assert.rejects(programs.launch(sh(`sleep 60 & echo $! > ${pidFile}; echo bad >&2; exit 4`)), {
+  await assert.rejects(programs.startDetached(sh(`sleep 60 & echo $! > ${pidFile}; echo bad >&2; exit 4`)), {
     message: /exit code 4: bad/,
   });
   process.kill(Number(readFileSync(pidFile, "utf8")), "SIGKILL");
@@ -267,14 +267,14 @@ test("a launched program that hangs ends with the run, all its group; one that l
   const asked = new AbortController();
   const stoppable = programsWith({}, asked.signal);
   const folder = temporaryFolder("launch");
-  const started = stoppable.launch(sh(`echo $$ > ${folder}/pid; sleep 600 & sleep 600`));
+  const started = stoppable.startDetached(sh(`echo $$ > ${folder}/pid; sleep 600 & sleep 600`));
   started.catch(() => undefined);
   await until("it runs", () => existsSync(`${folder}/pid`) && readFileSync(`${folder}/pid`, "utf8") !== "");
   const pid = Number(readFileSync(`${folder}/pid`, "utf8"));
   asked.abort(new Interrupted("SIGINT"));
   await assert.rejects(started, { name: "Interrupted" });
   await until("it is gone", () => stateOf(pid) === "gone");
-  await assert.rejects(stoppable.launch(sh("true")), { name: "Interrupted" });
-  await stoppable.launch(sh(`touch ${folder}/stopped`), { always: true });
+  await assert.rejects(stoppable.startDetached(sh("true")), { name: "Interrupted" });
+  await stoppable.startDetached(sh(`touch ${folder}/stopped`), { evenIfStopped: true });
   assert.ok(existsSync(`${folder}/stopped`));
 });

@@ -48,7 +48,7 @@ test("ssh never asks for anything, notices a dead connection, and gets the comma
 
 test("what ssh says is told, with what to do about it", () => {
   const failure = (code: number | null, complaint: string) =>
-    connectionFailure({ code, signal: null, complaint }, "synlift on old");
+    connectionFailure({ code, signal: null, stderr: complaint }, "synlift on old");
   for (const [code, complaint, expected, hint] of [
     [255, "root@old: Permission denied (publickey).", "connection-failed", /authorized_keys/],
     [

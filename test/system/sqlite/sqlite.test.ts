@@ -33,7 +33,7 @@ const hashes = (folder: string, suffixes: readonly string[]) =>
 
 test("a change that may be mended is taken back by the next one when it was cut off", async () => {
   const { path, folder } = makeDatabase(3);
-  await sqlite.change(path, ["DELETE FROM t WHERE n = 1"]);
+  await sqlite.execute(path, ["DELETE FROM t WHERE n = 1"]);
   const script = `
     const { DatabaseSync } = require("node:sqlite");
     const database = new DatabaseSync(${JSON.stringify(path)});
@@ -43,13 +43,13 @@ test("a change that may be mended is taken back by the next one when it was cut 
   await once(spawn(process.execPath, ["-e", script], { stdio: "ignore" }), "close");
   assert.ok(existsSync(`${path}-journal`));
   await assert.rejects(sqlite.connect(path), /left in the middle of a change/);
-  await sqlite.change(path, [], { mendable: true });
+  await sqlite.execute(path, [], { mendable: true });
   assert.deepEqual(readdirSync(folder), ["home server?#%20.db"]);
   const session = await sqlite.connect(path);
   assert.deepEqual(await session.one("SELECT count(*) AS count FROM t"), { count: 2 });
   await session.close();
   await assert.rejects(
-    sqlite.change(path, ["INSERT INTO t VALUES (7, 'x', 0)", "INSERT INTO nowhere VALUES (1)"], {
+    sqlite.execute(path, ["INSERT INTO t VALUES (7, 'x', 0)", "INSERT INTO nowhere VALUES (1)"], {
       mendable: true,
     }),
     /no such table/,

@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { realFiles } from "../../../src/system/files/files.ts";
-import { unitsAbout } from "../../../src/system/systemd/units.ts";
+import { findUnits } from "../../../src/system/systemd/units.ts";
 import { folderWith } from "../../support/folder-with.ts";
 import { DEBIAN_UNIT, MATRIX_ORG_UNIT, WORKER_UNIT } from "../../support/unit-files.ts";
 
@@ -11,7 +11,7 @@ const SYNAPSE = /synapse/i;
 const ETC = "etc/systemd/system";
 const LIB = "usr/lib/systemd/system";
 
-const units = (root: string) => unitsAbout(SYNAPSE, realFiles, root);
+const units = (root: string) => findUnits(SYNAPSE, realFiles, root);
 
 function link(root: string, path: string, to: string): void {
   mkdirSync(dirname(join(root, path)), { recursive: true });

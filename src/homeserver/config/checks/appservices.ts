@@ -3,7 +3,7 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../../homeserver.ts";
 import { isMapping } from "../../settings.ts";
-import { parseYaml, YamlFault } from "../yaml/yaml.ts";
+import { parseYaml, YamlSyntaxError } from "../yaml/yaml.ts";
 
 /** A bridge, a bot or another application service that is registered with Synapse. */
 export interface Appservice {
@@ -25,24 +25,24 @@ export async function inspectAppservices(
   const ids = new Map<string, string>();
   const tokens = new Map<string, string>();
   for (const registration of referenced.filter(({ role }) => role === "appservice")) {
-    const read = await registrationIn(registration, files);
+    const read = await readRegistration(registration, files);
     if (read === undefined) continue;
     if (typeof read === "string") {
-      findings.push(refused(registration, read));
+      findings.push(brokenFinding(registration, read));
       continue;
     }
     const { appservice, token } = read;
     appservices.push(appservice);
     findings.push(
-      ...twice("id", appservice.id, appservice, ids),
-      ...twice("as_token", token, appservice, tokens),
+      ...duplicateFindings("id", appservice.id, appservice, ids),
+      ...duplicateFindings("as_token", token, appservice, tokens),
     );
   }
-  return { appservices, findings: [...listed(appservices), ...findings] };
+  return { appservices, findings: [...appserviceFindings(appservices), ...findings] };
 }
 
 /** By the rules of `_load_appservice`, synapse/config/appservice.py. A string says what is wrong; undefined means that another check reports it. */
-async function registrationIn(
+async function readRegistration(
   { path }: Referenced,
   files: Files,
 ): Promise<{ appservice: Appservice; token: string } | string | undefined> {
@@ -50,7 +50,7 @@ async function registrationIn(
   try {
     value = parseYaml(await files.readText(path));
   } catch (error) {
-    if (error instanceof YamlFault) return error.message;
+    if (error instanceof YamlSyntaxError) return error.message;
     // Missing files are found with all others that the settings name.
     if (error instanceof MigrationError) return undefined;
     throw error;
@@ -73,16 +73,16 @@ async function registrationIn(
   }
   const appservice = {
     id: id as string,
-    url: url === null ? undefined : shown(url),
+    url: url === null ? undefined : withoutCredentials(url),
     path,
     namespaces: named,
   };
   return { appservice, token: token as string };
 }
 
-function listed(appservices: readonly Appservice[]): Finding[] {
+function appserviceFindings(appservices: readonly Appservice[]): Finding[] {
   if (appservices.length === 0) return [];
-  const here = appservices.filter(({ url }) => url !== undefined && isHere(url));
+  const here = appservices.filter(({ url }) => url !== undefined && isLocalAddress(url));
   const names = (all: readonly Appservice[]) => all.map(({ id }) => id).join(", ");
   const list: Finding = {
     id: "appservices",
@@ -105,28 +105,28 @@ function listed(appservices: readonly Appservice[]): Finding[] {
 }
 
 /** Whether the address is loopback, or the bare name of a container or a host: on another host it means something else. */
-function isHere(url: string): boolean {
+function isLocalAddress(url: string): boolean {
   const host = URL.parse(url)?.hostname ?? "";
   if (host.startsWith("[")) return /^\[(?:::1|::|fe80:.*)\]$/.test(host);
   return host === "localhost" || /^(?:127|0)\./.test(host) || (host !== "" && !host.includes("."));
 }
 
 /** The address without the password that it may contain. */
-function shown(url: string): string {
+function withoutCredentials(url: string): string {
   const parsed = URL.parse(url);
   return parsed
     ? `${parsed.protocol}//${parsed.host}${parsed.pathname.replace(/^\/$/, "")}`
     : "an address that is not a URL";
 }
 
-const refused = ({ setting, path }: Referenced, problem: string): Finding => ({
+const brokenFinding = ({ setting, path }: Referenced, problem: string): Finding => ({
   id: `appservice-broken:${setting}`,
   level: "blocker",
   sentence: `Synapse does not start with the registration ${path}: ${problem}`,
   hint: `correct it, or remove ${setting} from the configuration; the running server read the file before this error was made`,
 });
 
-function twice(
+function duplicateFindings(
   field: "id" | "as_token",
   value: string,
   { id, path }: Appservice,

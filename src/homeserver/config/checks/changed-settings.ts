@@ -2,7 +2,7 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver } from "../../homeserver.ts";
 import { settingAt } from "../../settings.ts";
 import { isSince } from "../../synapse-versions.ts";
-import type { Between } from "./removed-settings.ts";
+import type { MoveVersions } from "./removed-settings.ts";
 
 /** A setting whose meaning changed between the two versions; Synapse does not warn about it. */
 interface Changed {
@@ -48,7 +48,7 @@ const CHANGED: readonly Changed[] = [
 ];
 
 /** What behaves differently on the new host because it has a newer Synapse. Empty unless both versions are known. */
-export function changedFindings(homeserver: Homeserver, { source, target }: Between): Finding[] {
+export function changedFindings(homeserver: Homeserver, { source, target }: MoveVersions): Finding[] {
   if (!source || !target) return [];
   return CHANGED.filter(({ since }) => !isSince(source, since) && isSince(target, since))
     .filter(({ setting, applies }) => applies(settingAt(homeserver.settings, setting), homeserver))

@@ -1,15 +1,15 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver, Listener } from "../../homeserver.ts";
 import { findSettings, isMapping, settingAt } from "../../settings.ts";
-import { LEFT_ALONE } from "../host-bound.ts";
+import { NOT_REWRITTEN } from "../host-bound.ts";
 
 /** Settings that name something on this host or in its network: those that restore rewrites, and those that a person must check. */
 export function hostFindings(homeserver: Homeserver): Finding[] {
   return [
     listenerFinding(homeserver),
-    rewritten(homeserver),
-    ...leftAlone(homeserver),
-    ...daemon(homeserver),
+    rewrittenFinding(homeserver),
+    ...externalAddressFindings(homeserver),
+    ...daemonizeFindings(homeserver),
   ];
 }
 
@@ -42,7 +42,7 @@ function listenerText({ port, path, addresses, tls, resources }: Listener): stri
 }
 
 /** In the order in which restore rewrites them. */
-function rewritten({ settings, database, referenced }: Homeserver): Finding {
+function rewrittenFinding({ settings, database, referenced }: Homeserver): Finding {
   const split = database.kind === "postgres" && database.state !== undefined;
   const old = settings["database_path"] ? "database_path" : split ? "databases.*.args" : "database.args";
   const names = [
@@ -61,8 +61,8 @@ function rewritten({ settings, database, referenced }: Homeserver): Finding {
 }
 
 /** Settings that name other services, which are often on the same host or in its network. */
-const NEIGHBOURS = [
-  ...LEFT_ALONE,
+const EXTERNAL_SETTINGS = [
+  ...NOT_REWRITTEN,
   "redis.host",
   "instance_map.*.host",
   "email.smtp_host",
@@ -76,8 +76,8 @@ const NEIGHBOURS = [
   "ip_range_allowlist[*]",
 ];
 
-function leftAlone({ settings }: Homeserver): Finding[] {
-  const found = NEIGHBOURS.flatMap((pattern) => findSettings(settings, pattern)).map(
+function externalAddressFindings({ settings }: Homeserver): Finding[] {
+  const found = EXTERNAL_SETTINGS.flatMap((pattern) => findSettings(settings, pattern)).map(
     ({ setting, value }) => `${setting}: ${typeof value === "string" ? withoutPassword(value) : "(set)"}`,
   );
   if (found.length === 0) return [];
@@ -96,7 +96,7 @@ function leftAlone({ settings }: Homeserver): Finding[] {
 const withoutPassword = (value: string) =>
   value.replace(/\/\/[^/@\s]*@/, "//").replace(/^[^/@\s]+:[^/@\s]+@/, "");
 
-function daemon({ settings }: Homeserver): Finding[] {
+function daemonizeFindings({ settings }: Homeserver): Finding[] {
   const on = ["daemonize", "worker_daemonize"].filter((name) => settings[name] === true);
   if (on.length === 0) return [];
   return [
@@ -110,7 +110,7 @@ function daemon({ settings }: Homeserver): Finding[] {
 }
 
 /** `matrix_authentication_service` in a configuration, if it is used. */
-export function authenticationService(settings: Homeserver["settings"]): string | undefined {
+export function masEndpoint(settings: Homeserver["settings"]): string | undefined {
   const block = settings["matrix_authentication_service"];
   if (!isMapping(block) || block["enabled"] !== true) return undefined;
   const endpoint = settingAt(settings, "matrix_authentication_service.endpoint");

@@ -1,17 +1,17 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver } from "../../homeserver.ts";
 import { isMapping, settingAt } from "../../settings.ts";
-import { authenticationService } from "./host.ts";
+import { masEndpoint } from "./host.ts";
 
 /** What kind of homeserver this is, as far as that changes the move. */
 export function kindFindings(homeserver: Homeserver): Finding[] {
   const { settings, database } = homeserver;
   const findings: (Finding | undefined)[] = [
     database.kind === "sqlite" ? sqlite(database.path) : undefined,
-    database.kind === "several" ? several(database.labels) : undefined,
+    database.kind === "several" ? mixedDatabasesFinding(database.labels) : undefined,
     database.kind === "postgres" && database.state ? SPLIT : undefined,
     settingAt(settings, "database.allow_unsafe_locale") === true ? UNSAFE_LOCALE : undefined,
-    homeserver.mas ? travelling(homeserver) : authentication(authenticationService(settings)),
+    homeserver.mas ? masFinding(homeserver) : unnamedMasFinding(masEndpoint(settings)),
     settingAt(settings, "retention.enabled") === true ? RETENTION : undefined,
     mediaRetention(settings["media_retention"]),
   ];
@@ -25,7 +25,7 @@ const sqlite = (path: string): Finding => ({
   hint: "restore it with --database sqlite:PATH; to change to PostgreSQL, run synapse_port_db days before the move, or on the new host once it is open",
 });
 
-const several = (labels: readonly string[]): Finding => ({
+const mixedDatabasesFinding = (labels: readonly string[]): Finding => ({
   id: "database-several",
   level: "blocker",
   sentence: `there are several databases, and not all of them are on PostgreSQL: ${labels.join(", ")}`,
@@ -47,7 +47,7 @@ const UNSAFE_LOCALE: Finding = {
 };
 
 /** docs/usage/configuration/matrix_authentication_service of Synapse, and the service's own pages on configuration. */
-function authentication(endpoint: string | undefined): Finding | undefined {
+function unnamedMasFinding(endpoint: string | undefined): Finding | undefined {
   if (endpoint === undefined) return undefined;
   return {
     id: "mas",
@@ -63,7 +63,7 @@ function authentication(endpoint: string | undefined): Finding | undefined {
   };
 }
 
-function travelling({ mas, secrets }: Homeserver): Finding {
+function masFinding({ mas, secrets }: Homeserver): Finding {
   const [ours, theirs] = [
     secrets.find(({ setting }) => /^matrix_authentication_service\.secret$/.test(setting))?.value,
     mas?.secrets.find(({ setting }) => setting === "matrix.secret")?.value,

@@ -1,9 +1,9 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver, Settings } from "../../homeserver.ts";
-import { findSettings, type Found, isMapping, settingAt } from "../../settings.ts";
+import { findSettings, type FoundSetting, isMapping, settingAt } from "../../settings.ts";
 
 /** Where a setting names a Python class that Synapse loads, and does not start without (synapse/util/module_loader.py). */
-const PLACES = [
+const MODULE_SETTINGS = [
   "modules[*].module",
   "password_providers[*].module",
   "spam_checker.module",
@@ -28,8 +28,8 @@ export function moduleFindings({ settings, database }: Homeserver): Finding[] {
 }
 
 function modules(settings: Settings): Finding[] {
-  const named = PLACES.flatMap((pattern) => findSettings(settings, pattern))
-    .filter((one): one is Found & { value: string } => typeof one.value === "string")
+  const named = MODULE_SETTINGS.flatMap((pattern) => findSettings(settings, pattern))
+    .filter((one): one is FoundSetting & { value: string } => typeof one.value === "string")
     .filter(({ value }) => !isOfSynapse(value));
   if (named.length === 0) return [];
   const packages = [...new Set(named.map(({ value }) => value.split(".")[0]!))];

@@ -3,23 +3,23 @@ import { drain } from "../../../pipeline/stage.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../../homeserver.ts";
-import { MADE_BY_SYNAPSE } from "../secrets.ts";
+import { GENERATED_BY_SYNAPSE } from "../secrets.ts";
 
 /** Files and folders that the settings name and that do not exist or cannot be read. The signing key has its own check. */
 export async function namedFileFindings(homeserver: Homeserver, files: Files): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const referenced of homeserver.referenced) {
     if (referenced.role === "signing-key") continue;
-    const problem = await problemWith(referenced, files);
-    if (problem !== undefined) findings.push(missing(referenced, problem, homeserver));
+    const problem = await findProblem(referenced, files);
+    if (problem !== undefined) findings.push(missingFileFinding(referenced, problem, homeserver));
   }
   return findings;
 }
 
-function missing({ setting, path, required }: Referenced, problem: string, { map }: Homeserver): Finding {
+function missingFileFinding({ setting, path, required }: Referenced, problem: string, { map }: Homeserver): Finding {
   return {
     id: `file-missing:${setting}`,
-    level: required ? "blocker" : setting === MADE_BY_SYNAPSE ? "note" : "warning",
+    level: required ? "blocker" : setting === GENERATED_BY_SYNAPSE ? "note" : "warning",
     sentence: `${setting} names ${path}, ${problem}`,
     hint:
       map.length === 0
@@ -28,10 +28,10 @@ function missing({ setting, path, required }: Referenced, problem: string, { map
   };
 }
 
-async function problemWith({ path, role }: Referenced, files: Files): Promise<string | undefined> {
+async function findProblem({ path, role }: Referenced, files: Files): Promise<string | undefined> {
   const wanted = role === "templates" ? "folder" : "file";
   try {
-    const found = await files.follow(path);
+    const found = await files.stat(path);
     if (!found) return "which does not exist";
     if (found.kind !== wanted) return `which is not a ${wanted}`;
     if (wanted === "folder") await files.list(path);

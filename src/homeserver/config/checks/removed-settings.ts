@@ -4,10 +4,10 @@ import type { Files } from "../../../system/files/files.ts";
 import type { Homeserver, Settings } from "../../homeserver.ts";
 import { findSettings, isMapping, settingAt } from "../../settings.ts";
 import { isSince, type Version } from "../../synapse-versions.ts";
-import { parseYaml, YamlFault } from "../yaml/yaml.ts";
+import { parseYaml, YamlSyntaxError } from "../yaml/yaml.ts";
 
 /** The versions between which a homeserver moves, as far as they are known. */
-export interface Between {
+export interface MoveVersions {
   readonly source?: Version | undefined;
   readonly target?: Version | undefined;
 }
@@ -53,7 +53,7 @@ const REMOVED: readonly Removed[] = [
   {
     pattern: "enable_registration",
     since: "1.56",
-    refuses: (value, settings) => isOn(value) && !asksForProof(settings),
+    refuses: (value, settings) => isOn(value) && !requiresVerification(settings),
     hint: "ask for an email address, a captcha or a token, or set enable_registration_without_verification",
   },
   // Rejected for years; this is only the version that was tested.
@@ -102,7 +102,7 @@ const REMOVED_FOR_WORKERS: readonly Removed[] = [
   hint: "remove it from the worker's file, and add main to instance_map in the shared configuration",
 }));
 
-function asksForProof(settings: Settings): boolean {
+function requiresVerification(settings: Settings): boolean {
   return [
     "enable_registration_without_verification",
     "enable_registration_captcha",
@@ -115,12 +115,12 @@ function asksForProof(settings: Settings): boolean {
 }
 
 /** Settings with which the new host's Synapse would not start. */
-export function removedFindings({ settings }: Pick<Homeserver, "settings">, between: Between): Finding[] {
+export function removedFindings({ settings }: Pick<Homeserver, "settings">, between: MoveVersions): Finding[] {
   return found(settings, REMOVED, between, "");
 }
 
 /** The same of one worker's file. */
-export function removedFromWorker(settings: Settings, path: string, between: Between): Finding[] {
+export function removedFromWorker(settings: Settings, path: string, between: MoveVersions): Finding[] {
   const ofWorkers = [
     ...REMOVED.filter(({ pattern }) => pattern.startsWith("worker_")),
     ...REMOVED_FOR_WORKERS,
@@ -128,7 +128,7 @@ export function removedFromWorker(settings: Settings, path: string, between: Bet
   return found(settings, ofWorkers, between, ` in ${path}`);
 }
 
-function found(settings: Settings, table: readonly Removed[], { target }: Between, where: string): Finding[] {
+function found(settings: Settings, table: readonly Removed[], { target }: MoveVersions, where: string): Finding[] {
   return table
     .filter(({ since }) => target === undefined || isSince(target, since))
     .flatMap(({ pattern, since, refuses, hint }) =>
@@ -163,13 +163,13 @@ function removal(
 export async function removedFromLogConfig(
   { referenced }: Homeserver,
   files: Files,
-  { target }: Between,
+  { target }: MoveVersions,
 ): Promise<Finding[]> {
   const since = "1.54";
   if (target && !isSince(target, since)) return [];
   const findings: Finding[] = [];
   for (const { path, setting } of referenced.filter(({ role }) => role === "log-config")) {
-    const settings = await mappingIn(path, files);
+    const settings = await readMapping(path, files);
     if (!isOn(settingAt(settings, "structured"))) continue;
     const hint = "write handlers and formatters instead, as Synapse's page on structured logging shows";
     findings.push(removal(`structured in ${path} is set`, `${setting}.structured`, since, target, hint));
@@ -178,12 +178,12 @@ export async function removedFromLogConfig(
 }
 
 /** Empty for a missing or invalid file: other checks report those. */
-async function mappingIn(path: string, files: Files): Promise<Settings> {
+async function readMapping(path: string, files: Files): Promise<Settings> {
   try {
     const value = parseYaml(await files.readText(path));
     return isMapping(value) ? value : {};
   } catch (error) {
-    if (error instanceof MigrationError || error instanceof YamlFault) return {};
+    if (error instanceof MigrationError || error instanceof YamlSyntaxError) return {};
     throw error;
   }
 }

@@ -11,7 +11,7 @@ export function secretFindings(homeserver: Homeserver): Finding[] {
       id: "secrets",
       level: "note",
       sentence: `${secrets.length} ${secrets.length === 1 ? "secret" : "secrets"} of the configuration must be the same on the new host`,
-      evidence: secrets.map(({ setting }) => `${setting}: ${placeOf(setting, homeserver)}`),
+      evidence: secrets.map(({ setting }) => `${setting}: ${describeLocation(setting, homeserver)}`),
       hint: "they are encrypted in the bundle and restored unchanged: no action is needed",
     });
   }
@@ -19,7 +19,7 @@ export function secretFindings(homeserver: Homeserver): Finding[] {
   return fallback === undefined ? findings : [...findings, fallback];
 }
 
-function placeOf(setting: string, { settings, referenced }: Homeserver): string {
+function describeLocation(setting: string, { settings, referenced }: Homeserver): string {
   if (settingAt(settings, setting) !== undefined) return "in the configuration";
   const file = referenced.find(
     (one) => one.role === "secret" && one.setting.replace(/_(?:path|file)$/, "") === setting,

@@ -3,7 +3,7 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 
 /** The paths from which Synapse reads its settings: those of `-c`, and the restored files under their current names. */
-export interface ReadFrom {
+export interface ConfigLocations {
   readonly configPaths: readonly string[];
   readonly fencedPaths: readonly string[];
   readonly fence: { readonly folder: string; readonly names: readonly string[] };
@@ -13,14 +13,14 @@ export interface ReadFrom {
  * Files that Synapse would read and that are not part of the restored configuration. It reads every *.yaml of a folder
  * (synapse/config/_base.py, `find_config_files`), and a later file replaces whole settings of an earlier one.
  */
-export async function straySettings(
-  { configPaths, fencedPaths, fence }: ReadFrom,
+export async function findStrayFiles(
+  { configPaths, fencedPaths, fence }: ConfigLocations,
   files: Files,
 ): Promise<string[]> {
   const known = new Set([...fencedPaths, ...fence.names.map((name) => join(fence.folder, name))]);
   const stray: string[] = [];
   for (const path of configPaths.map((one) => one.replace(/\/$/, ""))) {
-    if ((await files.follow(path))?.kind !== "folder") continue;
+    if ((await files.stat(path))?.kind !== "folder") continue;
     const found = (await files.list(path))
       .filter((name) => name.endsWith(".yaml"))
       .map((name) => join(path, name));
@@ -30,8 +30,8 @@ export async function straySettings(
 }
 
 /** The gate: Synapse reads the restored configuration and no other files. */
-export async function verifyNoStray(from: ReadFrom, files: Files): Promise<Finding> {
-  const stray = await straySettings(from, files);
+export async function verifyNoStray(from: ConfigLocations, files: Files): Promise<Finding> {
+  const stray = await findStrayFiles(from, files);
   if (stray.length === 0)
     return {
       id: "config-files",

@@ -10,7 +10,7 @@ const FOLDER = "conf.d/";
  * Renames the packed configuration files to the names that Debian's unit reads. The order in which Synapse
  * merges the files stays. Throws `bundle-damaged` for an archive that synlift did not make.
  */
-export function asDebianReads(packed: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, Uint8Array> {
+export function arrangeForDebian(packed: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, Uint8Array> {
   const paths = parsePackedPaths(packed.get(PATHS_NAME));
   const names = newNames(paths);
   const renamed = (name: string) => names.get(name) ?? name;

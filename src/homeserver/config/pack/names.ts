@@ -5,11 +5,11 @@ import { PATHS_NAME } from "./packed-file.ts";
 const FOLDERS = ["appservices", "secrets", "tls", "files", "templates"];
 
 /** Assigns unique names inside the archive: the file's own name, with `-2`, `-3` before its extension when taken. */
-export class Names {
+export class EntryNames {
   readonly #taken = new Set([PATHS_NAME, ...FOLDERS]);
 
   take(folder: string, path: string): string {
-    const own = cleaned(basename(path));
+    const own = safeName(basename(path));
     const end = extname(own);
     for (let number = 1; ; number++) {
       const name = number === 1 ? own : `${own.slice(0, own.length - end.length)}-${number}${end}`;
@@ -22,7 +22,7 @@ export class Names {
 }
 
 /** A name that restore accepts, also for a file whose own name has special characters. */
-export function cleaned(name: string): string {
+export function safeName(name: string): string {
   const safe = name.replaceAll(/[\0-\x1f\x7f\\/]/g, "_");
   return safe === "" || safe === "." || safe === ".." ? "config" : safe;
 }

@@ -1,11 +1,11 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Settings } from "../../homeserver.ts";
 import { isMapping } from "../../settings.ts";
-import { parseYaml, YamlFault } from "../yaml/yaml.ts";
+import { parseYaml, YamlSyntaxError } from "../yaml/yaml.ts";
 import { type PackedPaths, parsePackedPaths, PATHS_NAME } from "./packed-file.ts";
 
 /** An archive of a configuration, with names that are safe to use. */
-export interface Unpacked {
+export interface UnpackedConfig {
   readonly paths: PackedPaths;
   /** By name, each configuration file's text and top-level keys. */
   readonly texts: ReadonlyMap<string, string>;
@@ -15,7 +15,7 @@ export interface Unpacked {
 }
 
 /** Throws `bundle-damaged` for an archive that synlift did not make, or with names that point outside of its folder. */
-export function openPacked(packed: ReadonlyMap<string, Uint8Array>): Unpacked {
+export function parsePackedConfig(packed: ReadonlyMap<string, Uint8Array>): UnpackedConfig {
   const paths = parsePackedPaths(packed.get(PATHS_NAME));
   checkNames(packed, paths);
   return { paths, ...readConfig(packed, paths) };
@@ -48,7 +48,7 @@ const damaged = (what: string) =>
 function readConfig(
   packed: ReadonlyMap<string, Uint8Array>,
   { configFiles }: PackedPaths,
-): Omit<Unpacked, "paths"> {
+): Omit<UnpackedConfig, "paths"> {
   const texts = new Map<string, string>();
   const keys = new Map<string, readonly string[]>();
   const settings: Settings = {};
@@ -60,7 +60,7 @@ function readConfig(
       keys.set(name, isMapping(value) ? Object.keys(value) : []);
       Object.assign(settings, value);
     } catch (error) {
-      if (!(error instanceof YamlFault)) throw error;
+      if (!(error instanceof YamlSyntaxError)) throw error;
       throw damaged(`has a file that cannot be read: ${name}, ${error.message}`);
     }
   }

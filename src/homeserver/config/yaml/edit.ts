@@ -27,12 +27,12 @@ export interface Edit {
  */
 export function editYaml(text: string, edits: readonly Edit[], path: string): string {
   const document = parseYamlDocument(text);
-  const wanted = unshared(valueOf(document)) as Record<string, unknown>;
+  const wanted = withoutSharedObjects(valueOf(document)) as Record<string, unknown>;
   if (!isMap(document.contents) || !isMapping(wanted)) throw cannotEdit(path);
   for (const { steps, value } of edits) change(wanted, steps, value);
 
   const edited = new Set(edits.map(({ steps }) => String(steps[0])));
-  if (isEntangled(document, edited)) untangle(document);
+  if (usesAliases(document, edited)) resolveAliases(document);
   const added: string[] = [];
   for (const { steps, value } of edits) {
     if (document.contents.has(steps[0])) put(document, document.contents, steps, value, wanted);
@@ -41,14 +41,14 @@ export function editYaml(text: string, edits: readonly Edit[], path: string): st
   }
   const appended = added.map((key) => write(documentOf({ [key]: wanted[key] }), text)).join("");
   const whole = write(document, text);
-  for (const result of [spliced(text, whole, edited) + appended, whole + appended]) {
-    if (means(result, wanted)) return result;
+  for (const result of [spliceSections(text, whole, edited) + appended, whole + appended]) {
+    if (parsesTo(result, wanted)) return result;
   }
   // Nothing can be put below settings that stand in braces.
   for (const key of added) document.set(key, nodeOf(document, wanted[key]));
   document.contents.flow = false;
   const rewritten = write(document, text);
-  if (means(rewritten, wanted)) return rewritten;
+  if (parsesTo(rewritten, wanted)) return rewritten;
   throw cannotEdit(path);
 }
 
@@ -57,7 +57,7 @@ const cannotEdit = (path: string) =>
     hint: "write the file without anchors and aliases at the source, check that Synapse starts with it, and export again",
   });
 
-function means(text: string, wanted: unknown): boolean {
+function parsesTo(text: string, wanted: unknown): boolean {
   try {
     return isDeepStrictEqual(parseYaml(text), wanted);
   } catch {
@@ -66,10 +66,10 @@ function means(text: string, wanted: unknown): boolean {
 }
 
 /** A deep copy without shared objects: an alias gives the same object in two places. */
-function unshared(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(unshared);
+function withoutSharedObjects(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutSharedObjects);
   if (!isMapping(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, unshared(inner)]));
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withoutSharedObjects(inner)]));
 }
 
 function change(within: unknown, [step, ...rest]: readonly (string | number)[], value: unknown): void {
@@ -144,7 +144,7 @@ function documentOf(value: Record<string, unknown>): Document {
 }
 
 /** Whether an edited setting contains an alias or a merge key, or another setting refers to it by an alias. */
-function isEntangled(document: Document.Parsed, edited: ReadonlySet<string>): boolean {
+function usesAliases(document: Document.Parsed, edited: ReadonlySet<string>): boolean {
   let entangled = false;
   for (const { key, value } of (document.contents as unknown as YAMLMap<Scalar, Node>).items) {
     if (!edited.has(String(key.value))) continue;
@@ -161,7 +161,7 @@ function isEntangled(document: Document.Parsed, edited: ReadonlySet<string>): bo
 }
 
 /** Replaces every alias by a copy of its value. The values stay the same. */
-function untangle(document: Document): void {
+function resolveAliases(document: Document): void {
   visit(document, {
     Alias: (_, alias) => {
       const copy = alias.resolve(document)?.clone() as Node | undefined;
@@ -189,7 +189,7 @@ function write(document: Document, like: string): string {
 }
 
 /** The old text, in which only the edited top-level settings are replaced by the new ones. */
-function spliced(old: string, edited: string, keys: ReadonlySet<string>): string {
+function spliceSections(old: string, edited: string, keys: ReadonlySet<string>): string {
   const before = sections(old);
   const after = new Map(sections(edited).map((section) => [section.key, section.text]));
   const last = new Map(before.map((section, position) => [section.key, position]));

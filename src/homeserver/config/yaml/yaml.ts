@@ -11,7 +11,7 @@ import {
 import { PYYAML_TAGS } from "./rules.ts";
 
 /** A YAML file that Synapse could not read. The message names the position and the kind of error, never the content. */
-export class YamlFault extends Error {
+export class YamlSyntaxError extends Error {
   override readonly name = "YamlFault";
 }
 
@@ -38,7 +38,7 @@ export function parseYamlDocument(text: string): Document.Parsed {
   const document = parseDocument(text, { ...PYYAML, lineCounter: lines });
   // An unknown tag is only a warning to the parser; PyYAML rejects it.
   const fault = document.errors[0] ?? document.warnings.find(({ code }) => code === "TAG_RESOLVE_FAILED");
-  if (fault) throw new YamlFault(`${place(lines, fault)}: ${WORDS[fault.code] ?? "this is not valid YAML"}`);
+  if (fault) throw new YamlSyntaxError(`${describePosition(lines, fault)}: ${ERROR_TEXTS[fault.code] ?? "this is not valid YAML"}`);
   // To PyYAML a block at the very end of a file that does not end its line has no line end either.
   if (!text.endsWith("\n")) {
     visit(document, {
@@ -57,16 +57,16 @@ export function valueOf(document: Document.Parsed | Document): unknown {
   try {
     return document.toJS({ maxAliasCount: 10_000 }) as unknown;
   } catch {
-    throw new YamlFault("an alias or a merge key in it refers to nothing");
+    throw new YamlSyntaxError("an alias or a merge key in it refers to nothing");
   }
 }
 
-function place(lines: LineCounter, { pos }: YAMLError): string {
+function describePosition(lines: LineCounter, { pos }: YAMLError): string {
   const { line, col } = lines.linePos(pos[0]);
   return `line ${line}, column ${col}`;
 }
 
-const WORDS: Partial<Record<YAMLError["code"], string>> = {
+const ERROR_TEXTS: Partial<Record<YAMLError["code"], string>> = {
   BAD_ALIAS: "this alias refers to nothing",
   BAD_DQ_ESCAPE: "there is no such escape in double quotes",
   BAD_INDENT: "the indentation does not fit",

@@ -1,8 +1,8 @@
 import { type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
-import type { Call, Programs } from "../../../system/programs/programs.ts";
+import type { ProgramCall, Programs } from "../../../system/programs/programs.ts";
 
 /** Rows of one of several queries, as COPY writes them: a row on a line. */
-export interface Copied {
+export interface CopyChunk {
   /** The query's position. */
   readonly query: number;
   /** Whole lines, each with its end. */
@@ -20,10 +20,10 @@ export async function* copyOut(
   queries: readonly string[],
   { address, encoding }: { address: PostgresAddress; encoding: string },
   programs: Programs,
-): AsyncIterable<Copied> {
+): AsyncIterable<CopyChunk> {
   let query = 0;
   let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of programs.through(callFor(queries, address, encoding))) {
+  for await (const chunk of programs.pipe(callFor(queries, address, encoding))) {
     const held = Buffer.concat([rest, chunk]);
     const end = held.lastIndexOf(NEWLINE) + 1;
     const block = held.subarray(0, end);
@@ -39,7 +39,7 @@ export async function* copyOut(
 }
 
 /** One psql for all: a connection for each small table would take longer than reading it. */
-function callFor(queries: readonly string[], address: PostgresAddress, encoding: string): Call {
+function callFor(queries: readonly string[], address: PostgresAddress, encoding: string): ProgramCall {
   const commands = queries.flatMap((query) => [
     `--command=COPY (${query}) TO STDOUT`,
     `--command=\\echo ${MARK}`,

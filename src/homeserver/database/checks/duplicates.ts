@@ -2,7 +2,7 @@ import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
 import type { PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { USER_SCHEMAS } from "../own-schemas.ts";
 
 interface UniqueIndex {
   readonly name: string;
@@ -71,7 +71,7 @@ const UNIQUE_INDEXES = `
     pg_get_expr(i.indpred, i.indrelid) AS predicate, coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, FALSE) AS "nullsCount",
     greatest(c.reltuples, 0)::bigint AS rows
   FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE i.indisunique AND c.relkind = 'r' AND ${OWN_SCHEMAS}
+  WHERE i.indisunique AND c.relkind = 'r' AND ${USER_SCHEMAS}
     AND has_table_privilege(c.oid, 'SELECT')
   ORDER BY c.reltuples, 1`;
 

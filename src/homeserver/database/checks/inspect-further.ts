@@ -6,17 +6,17 @@ import type { System } from "../../../system/system.ts";
 import type { Homeserver } from "../../homeserver.ts";
 import { connect } from "../address.ts";
 import { databaseFacts } from "../facts.ts";
-import { mustBeMas, mustBeState } from "../identity.ts";
-import { type Look, openState, PATIENCE, reasonOf } from "../look.ts";
-import { type Store, storeWords } from "../store.ts";
+import { assertMasDatabase, assertStateDatabase } from "../identity.ts";
+import { type OpenDatabase, openStateReadOnly, QUERY_TIMEOUT, reasonOf } from "../look.ts";
+import { type Store, describeStore } from "../store.ts";
 import { duplicateRows } from "./duplicates.ts";
 import { catalogueFindings, localeFindings } from "./postgres-findings.ts";
 import { backgroundUpdates } from "./readiness.ts";
 import { unreadableText } from "./text-check.ts";
 
-type PostgresLook = Extract<Look, { engine: "postgres" }>;
+type PostgresLook = Extract<OpenDatabase, { engine: "postgres" }>;
 
-export interface FurtherInspection {
+export interface OtherDatabasesInspection {
   readonly findings: readonly Finding[];
   /** On disk, of all of them. */
   readonly bytes: number;
@@ -26,21 +26,21 @@ export interface FurtherInspection {
  * Everything about the databases besides the first, that of the state groups and that of the authentication service, that
  * could keep a move from working. Reads only. A question that fails becomes a finding. Throws `database-unreachable`.
  */
-export async function inspectFurther(
+export async function inspectOtherDatabases(
   homeserver: Homeserver,
   deep: boolean,
   system: System,
   progress: Progress,
-): Promise<FurtherInspection> {
+): Promise<OtherDatabasesInspection> {
   const findings: Finding[] = [];
   let bytes = 0;
   for (const [store, open] of [
-    ["state", () => openState(homeserver, deep, system)],
+    ["state", () => openStateReadOnly(homeserver, deep, system)],
     ["mas", () => openMas(homeserver, deep, system)],
   ] as const) {
     const opened = await open();
     if (!opened) continue;
-    const one = await ask(opened, store, deep, system, progress).finally(() => opened.session.close());
+    const one = await inspectOne(opened, store, deep, system, progress).finally(() => opened.session.close());
     findings.push(...one.findings);
     bytes += one.bytes;
   }
@@ -53,20 +53,20 @@ async function openMas(
   system: System,
 ): Promise<PostgresLook | undefined> {
   if (!mas) return undefined;
-  const options = { readOnly: true, patience: deep ? PATIENCE.deep : PATIENCE.quick };
+  const options = { readOnly: true, patience: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
   const { session, address } = await connect(mas.address, system, mediaStore, options);
   return { engine: "postgres", session, address };
 }
 
-async function ask(
+async function inspectOne(
   { session, address }: PostgresLook,
   store: Exclude<Store, "main">,
   deep: boolean,
   { programs, signal }: Pick<System, "programs" | "signal">,
   progress: Progress,
-): Promise<FurtherInspection> {
+): Promise<OtherDatabasesInspection> {
   const findings: Finding[] = [];
-  const which = storeWords(store);
+  const which = describeStore(store);
   const where = `${which} ${describeAddress(address)}`;
   let bytes = 0;
   try {
@@ -76,9 +76,9 @@ async function ask(
     const sentence = `${where} is PostgreSQL ${version}, ${formatBytes(bytes)}`;
     findings.push({ id: "database", level: "ok", sentence });
     // The service wants no locale of its own.
-    if (store === "mas") await mustBeMas(session);
+    if (store === "mas") await assertMasDatabase(session);
     else {
-      await mustBeState(session);
+      await assertStateDatabase(session);
       findings.push(...localeFindings(facts, deep), await backgroundUpdates(session));
     }
     findings.push(...(await catalogueFindings(session, facts)));

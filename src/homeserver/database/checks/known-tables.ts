@@ -2,7 +2,7 @@
 export const KNOWN_SCHEMA = 94;
 
 /** Tables of that schema, on PostgreSQL and on SQLite. */
-const TODAY = `
+const CURRENT_TABLES = `
   access_tokens account_data account_validity application_services_state application_services_txns
   applied_module_schemas applied_schema_deltas appservice_room_list appservice_stream_position
   background_updates blocked_rooms cache_invalidation_stream_by_instance current_state_delta_stream
@@ -50,7 +50,7 @@ const TODAY = `
   users_who_share_private_rooms worker_locks worker_read_write_locks worker_read_write_locks_mode`;
 
 /** Tables of earlier schemas, which may still exist (the deltas in synapse/storage/schema/). */
-const ONCE = `
+const FORMER_TABLES = `
   _extremities_to_check access_tokens2 application_services_state2 batch_events
   cache_invalidation_stream chunk_events deleted_pushers2 device_lists_outbound_last_success_new
   device_max_stream_id devices2 e2e_room_keys_new e2e_room_keys_versions_new event_auth_new
@@ -69,18 +69,18 @@ const ONCE = `
   users_who_share_rooms`;
 
 /** Tables that tools for Synapse create, and the tool that created them. */
-const COMPANIONS: Readonly<Record<string, string>> = {
+const TOOL_TABLES: Readonly<Record<string, string>> = {
   port_from_sqlite3: "synapse_port_db",
   state_compressor_progress: "rust-synapse-compress-state",
   state_compressor_state: "rust-synapse-compress-state",
   state_compressor_total_progress: "rust-synapse-compress-state",
 };
 
-const SYNAPSES = new Set(`${TODAY} ${ONCE}`.split(/\s+/));
+const SYNAPSE_TABLES = new Set(`${CURRENT_TABLES} ${FORMER_TABLES}`.split(/\s+/));
 
 /** What created a table: "synapse", the name of a tool, or undefined when unknown. */
-export function makerOf(table: string): string | undefined {
+export function creatorOf(table: string): string | undefined {
   // synapse/storage/databases/main/user_directory.py and stats.py keep their working tables under these names.
-  if (SYNAPSES.has(table) || /^_temp_populate_/.test(table)) return "synapse";
-  return Object.hasOwn(COMPANIONS, table) ? COMPANIONS[table] : undefined;
+  if (SYNAPSE_TABLES.has(table) || /^_temp_populate_/.test(table)) return "synapse";
+  return Object.hasOwn(TOOL_TABLES, table) ? TOOL_TABLES[table] : undefined;
 }

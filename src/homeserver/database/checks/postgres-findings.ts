@@ -3,7 +3,7 @@ import { formatCount } from "../../../report/units.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { untrustedExtensions } from "../dump/extensions.ts";
 import type { DatabaseFacts } from "../facts.ts";
-import { otherSchemas, OWN_SCHEMAS } from "../own-schemas.ts";
+import { otherSchemas, USER_SCHEMAS } from "../own-schemas.ts";
 
 /** Synapse's requirements on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
 export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
@@ -37,7 +37,7 @@ export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep
   return findings;
 }
 
-interface Named {
+interface NamedObject {
   readonly name: string;
 }
 
@@ -52,7 +52,7 @@ export async function catalogueFindings(
     ...(await checksumFailures(session)),
     ...(await unreadableTables(session)),
     ...(await otherSchemas(session)),
-    ...(await extensions(session)),
+    ...(await extensionFindings(session)),
     ...(await standby(session)),
   ];
 }
@@ -75,7 +75,7 @@ async function changedCollation(session: QuerySession, serverVersion: number): P
 }
 
 async function invalidIndexes(session: QuerySession): Promise<Finding[]> {
-  const found = await session.all<Named>(
+  const found = await session.all<NamedObject>(
     `SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class c ON c.oid = indrelid
      WHERE NOT indisvalid AND c.relnamespace <> 'pg_toast'::regnamespace ORDER BY 1`,
   );
@@ -108,9 +108,9 @@ async function checksumFailures(session: QuerySession): Promise<Finding[]> {
 
 /** pg_dump needs to read each table, whoever owns it. */
 async function unreadableTables(session: QuerySession): Promise<Finding[]> {
-  const found = await session.all<Named>(`
+  const found = await session.all<NamedObject>(`
     SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'S') AND ${OWN_SCHEMAS}
+    WHERE c.relkind IN ('r', 'S') AND ${USER_SCHEMAS}
       AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind WHEN 'r' THEN has_table_privilege(c.oid, 'SELECT')
         ELSE has_sequence_privilege(c.oid, 'SELECT') END) ORDER BY 1`);
   if (found.length === 0) return [];
@@ -126,7 +126,7 @@ async function unreadableTables(session: QuerySession): Promise<Finding[]> {
 }
 
 /** They are excluded from the dump: Synapse does not depend on them, and the new host may have its own. */
-async function extensions(session: QuerySession): Promise<Finding[]> {
+async function extensionFindings(session: QuerySession): Promise<Finding[]> {
   const found = await untrustedExtensions(session);
   if (found.length === 0) return [];
   return [

@@ -4,7 +4,7 @@ import type { QuerySession } from "../../../system/query.ts";
 import type { Schema } from "../../synapse-versions.ts";
 import { readSequences, readStreams } from "../count.ts";
 import { describeAhead, streamsAhead } from "../streams.ts";
-import { KNOWN_SCHEMA, makerOf } from "./known-tables.ts";
+import { KNOWN_SCHEMA, creatorOf } from "./known-tables.ts";
 
 export const schemaOf = (session: QuerySession) =>
   session.one<Schema>(
@@ -60,7 +60,7 @@ export async function partialRooms(session: QuerySession, names: ReadonlySet<str
 /** Tables that neither Synapse nor a known tool created. They are included in the dump. */
 export function unknownTables(names: ReadonlySet<string>, { version }: Schema): Finding[] {
   const made = [...names]
-    .map((name) => ({ name, maker: makerOf(name) }))
+    .map((name) => ({ name, maker: creatorOf(name) }))
     .filter(({ maker }) => maker !== "synapse");
   const companions = made.filter(({ maker }) => maker !== undefined);
   const unknown = made

@@ -1,7 +1,7 @@
 import type { Machine } from "../../../system/machine.ts";
 import type { PostgresAddress } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
-import { sqlName } from "../../../system/query.ts";
+import { quoteIdentifier } from "../../../system/query.ts";
 import { copyOut } from "./copy.ts";
 import type { TableSize } from "./sizes.ts";
 
@@ -64,7 +64,7 @@ export async function sampleDump(
 
 /** PostgreSQL documentation, SELECT, TABLESAMPLE: whole pages by chance, in percent. */
 function queryOf(table: string, share: number): string {
-  const name = table.split(".").map(sqlName).join(".");
+  const name = table.split(".").map(quoteIdentifier).join(".");
   const sample = share >= 1 ? "" : ` TABLESAMPLE SYSTEM (${(share * 100).toFixed(6)})`;
   return `SELECT ctid, * FROM ${name}${sample}`;
 }

@@ -1,5 +1,5 @@
 import type { QuerySession } from "../../../system/query.ts";
-import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { USER_SCHEMAS } from "../own-schemas.ts";
 
 export interface TableSize {
   /** Without the schema where that is "public". */
@@ -22,7 +22,7 @@ const POSTGRES = `
     pg_total_relation_size(c.oid) AS bytes, pg_table_size(c.oid) AS "dataBytes",
     CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'r' AND ${OWN_SCHEMAS}
+  WHERE c.relkind = 'r' AND ${USER_SCHEMAS}
   ORDER BY 2 DESC, 1`;
 
 /** The tables in which SQLite's text search keeps its index belong to the table that is searched. */

@@ -5,9 +5,9 @@ import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 
 /** Bytes up to which a file is read whole without being asked to: some seconds. */
-export const READ_WHOLE = 1024 ** 3;
+export const FULL_CHECK_LIMIT = 1024 ** 3;
 
-export interface SqliteLook {
+export interface SqliteInspectOptions {
   readonly session: QuerySession;
   readonly path: string;
   readonly deep: boolean;
@@ -16,17 +16,17 @@ export interface SqliteLook {
   readonly bytes: number;
 }
 
-export async function sqliteFindings(look: SqliteLook, files: Files): Promise<Finding[]> {
+export async function sqliteFindings(look: SqliteInspectOptions, files: Files): Promise<Finding[]> {
   return [
-    ...(await leftWal(look, files)),
+    ...(await walFindings(look, files)),
     ...(await autoVacuum(look)),
-    ...(look.deep || look.bytes <= READ_WHOLE ? await integrity(look) : [unread(look)]),
+    ...(look.deep || look.bytes <= FULL_CHECK_LIMIT ? await integrity(look) : [uncheckedFinding(look)]),
     ...(look.deep ? await foreignKeys(look) : []),
   ];
 }
 
-async function leftWal({ path, running }: SqliteLook, files: Files): Promise<Finding[]> {
-  const wal = await files.look(`${path}-wal`);
+async function walFindings({ path, running }: SqliteInspectOptions, files: Files): Promise<Finding[]> {
+  const wal = await files.lstat(`${path}-wal`);
   if (running || !wal || wal.size === 0) return [];
   return [
     {
@@ -39,7 +39,7 @@ async function leftWal({ path, running }: SqliteLook, files: Files): Promise<Fin
 }
 
 /** Matters when the database is ported later: synapse/_scripts/synapse_port_db.py refuses such a database. */
-async function autoVacuum({ session, path }: SqliteLook): Promise<Finding[]> {
+async function autoVacuum({ session, path }: SqliteInspectOptions): Promise<Finding[]> {
   const [row] = await session.all<{ auto_vacuum: number }>("PRAGMA auto_vacuum");
   if (!row?.auto_vacuum) return [];
   return [
@@ -52,9 +52,9 @@ async function autoVacuum({ session, path }: SqliteLook): Promise<Finding[]> {
   ];
 }
 
-async function integrity({ session, path, deep }: SqliteLook): Promise<Finding[]> {
+async function integrity({ session, path, deep }: SqliteInspectOptions): Promise<Finding[]> {
   const pragma = deep ? "integrity_check" : "quick_check";
-  const said = await saidBy(session, `PRAGMA ${pragma}(50)`);
+  const said = await runPragma(session, `PRAGMA ${pragma}(50)`);
   if (said.length === 1 && said[0] === "ok")
     return [{ id: "sqlite-integrity", level: "ok", sentence: `SQLite finds no damage in ${path}` }];
   return [
@@ -70,7 +70,7 @@ async function integrity({ session, path, deep }: SqliteLook): Promise<Finding[]
 }
 
 /** Damage can be such that SQLite cannot even look for it to the end. */
-async function saidBy(session: QuerySession, pragma: string): Promise<string[]> {
+async function runPragma(session: QuerySession, pragma: string): Promise<string[]> {
   const lines: string[] = [];
   try {
     for await (const row of session.rows<Record<string, string>>(pragma)) lines.push(Object.values(row)[0]!);
@@ -81,14 +81,14 @@ async function saidBy(session: QuerySession, pragma: string): Promise<string[]> 
   return lines;
 }
 
-const unread = ({ path, bytes }: SqliteLook): Finding => ({
+const uncheckedFinding = ({ path, bytes }: SqliteInspectOptions): Finding => ({
   id: "sqlite-integrity",
   level: "note",
   sentence: `${path} was not checked for damage: reading ${formatBytes(bytes)} takes a while`,
   hint: "check it with --deep",
 });
 
-async function foreignKeys({ session }: SqliteLook): Promise<Finding[]> {
+async function foreignKeys({ session }: SqliteInspectOptions): Promise<Finding[]> {
   const broken = new Map<string, number>();
   for await (const { table, parent } of session.rows<{ table: string; parent: string }>(
     "PRAGMA foreign_key_check",

@@ -3,10 +3,10 @@ import type { Finding } from "../../../report/finding.ts";
 import { describeAddress, type Postgres, type PostgresAddress } from "../../../system/postgres/postgres.ts";
 import { inspectTarget } from "../fill/inspect-target.ts";
 import type { DatabaseSection } from "../section.ts";
-import { mustBeOfEngine } from "../target.ts";
+import { assertSameEngine } from "../target.ts";
 
 /** Milliseconds. */
-const PATIENCE = 30_000;
+const QUERY_TIMEOUT = 30_000;
 
 /** Whether the database on the new host could be filled from this one: its engine, version, encoding and locale, and that it is empty. Reads only. */
 export async function targetDatabaseFindings(
@@ -17,9 +17,9 @@ export async function targetDatabaseFindings(
 ): Promise<Finding[]> {
   const id = "target-database";
   const where = describeAddress(address);
-  const looking: Postgres = { connect: (to) => postgres.connect(to, { readOnly: true, patience: PATIENCE }) };
+  const looking: Postgres = { connect: (to) => postgres.connect(to, { readOnly: true, responseTimeout: QUERY_TIMEOUT }) };
   try {
-    mustBeOfEngine(source, { engine: "postgres", address });
+    assertSameEngine(source, { engine: "postgres", address });
     const there = await inspectTarget({ address, section: source }, looking);
     const sentence = there
       ? `the new database ${where} is empty and suitable for Synapse`

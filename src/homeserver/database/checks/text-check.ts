@@ -2,10 +2,10 @@ import { isUtf8 } from "node:buffer";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
-import { type PostgresAddress, type PostgresSession, reasonIn } from "../../../system/postgres/postgres.ts";
+import { type PostgresAddress, type PostgresSession, serverMessage } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { USER_SCHEMAS } from "../own-schemas.ts";
 import { copyOut } from "./copy.ts";
 
 interface Table {
@@ -24,7 +24,7 @@ export async function unreadableText(
 ): Promise<{ findings: Finding[]; broken: readonly string[] }> {
   const tables = await session.all<Table>(`
     SELECT c.oid::regclass::text AS name, pg_table_size(c.oid) AS bytes FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND ${OWN_SCHEMAS}
+    WHERE c.relkind = 'r' AND ${USER_SCHEMAS}
       AND has_table_privilege(c.oid, 'SELECT') ORDER BY 2, 1`);
   const id = "plan/rows";
   progress.begin({
@@ -43,7 +43,7 @@ export async function unreadableText(
       let count = { rows: 0, first: "" };
       const queries = left.map(({ name }) => `SELECT ctid, * FROM ONLY ${name}`);
       for await (const { lines, last } of copyOut(queries, { address, encoding }, programs)) {
-        lookAt(lines, count);
+        countInvalidRows(lines, count);
         if (!last) continue;
         const { name, bytes } = left[at]!;
         if (count.rows > 0) refused.push(describe(name, count));
@@ -57,7 +57,7 @@ export async function unreadableText(
       if (!(error instanceof MigrationError && error.code === "program-failed") || at >= left.length)
         throw error;
       broken.push(left[at]!.name);
-      reasons.push(`${left[at]!.name}: ${reasonIn(error.message)}`);
+      reasons.push(`${left[at]!.name}: ${serverMessage(error.message)}`);
       next += at + 1;
     }
   }
@@ -103,7 +103,7 @@ function brokenFinding(evidence: readonly string[]): Finding[] {
 
 const NEWLINE = 10;
 
-function lookAt(block: Uint8Array, count: { rows: number; first: string }): void {
+function countInvalidRows(block: Uint8Array, count: { rows: number; first: string }): void {
   if (isUtf8(block)) return;
   for (let from = 0; from < block.length;) {
     const end = block.indexOf(NEWLINE, from);

@@ -6,7 +6,7 @@ interface Extension {
   readonly trusted: boolean;
 }
 
-function extensions(session: QuerySession): Promise<Extension[]> {
+function readExtensions(session: QuerySession): Promise<Extension[]> {
   return session.all<Extension>(`
     SELECT e.extname AS name, e.extname = 'plpgsql' OR EXISTS (
       SELECT FROM pg_available_extension_versions v WHERE v.name = e.extname AND v.version = e.extversion AND v.trusted) AS trusted
@@ -15,7 +15,7 @@ function extensions(session: QuerySession): Promise<Extension[]> {
 
 /** Extensions that only a superuser may create. Synapse needs none of them; people add them to watch their database. */
 export async function untrustedExtensions(session: QuerySession): Promise<string[]> {
-  return (await extensions(session)).filter(({ trusted }) => !trusted).map(({ name }) => name);
+  return (await readExtensions(session)).filter(({ trusted }) => !trusted).map(({ name }) => name);
 }
 
 /**
@@ -23,7 +23,7 @@ export async function untrustedExtensions(session: QuerySession): Promise<string
  * none, or where all extensions are untrusted, as then pg_dump cannot exclude them.
  */
 export async function extensionArguments(session: QuerySession): Promise<string[]> {
-  const found = await extensions(session);
+  const found = await readExtensions(session);
   if (found.every(({ trusted }) => trusted)) return [];
   // A pattern, as psql has them: quoted, a name means itself.
   return found.filter(({ trusted }) => trusted).map(({ name }) => `--extension="${name}"`);

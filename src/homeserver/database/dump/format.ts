@@ -1,5 +1,5 @@
 import { MigrationError } from "../../../errors.ts";
-import { knowsArchivesOf } from "../../../system/formats/dump-archive.ts";
+import { canReadArchivesOf } from "../../../system/formats/dump-archive.ts";
 import { postgresProgramVersion } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 import type { DatabaseSource } from "../source.ts";
@@ -12,7 +12,7 @@ export type DumpFormat = (typeof DUMP_FORMATS)[number];
 export const CONTENT_FORMATS = { plain: "sql", custom: "pg-custom" } as const;
 
 /** Throws `database-unsupported` when a database cannot be dumped in this format, or when synlift could not verify the dump. */
-export async function mustBeDumpedSo(
+export async function assertDumpFormat(
   database: DatabaseSource,
   format: DumpFormat,
   programs: Programs,
@@ -27,8 +27,8 @@ export async function mustBeDumpedSo(
   for (const { pgDump, address } of [database, database.state, database.mas].filter(
     (one) => one !== undefined,
   )) {
-    const { major, text } = await postgresProgramVersion(pgDump, programs, address.through);
-    if (knowsArchivesOf(major)) continue;
+    const { major, text } = await postgresProgramVersion(pgDump, programs, address.commandPrefix);
+    if (canReadArchivesOf(major)) continue;
     throw new MigrationError(
       "database-unsupported",
       `pg_dump ${text} is newer than this synlift, which cannot verify its custom-format dumps`,

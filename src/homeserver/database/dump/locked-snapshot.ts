@@ -1,10 +1,10 @@
 import { MigrationError } from "../../../errors.ts";
-import { type PostgresSession, sqlName } from "../../../system/postgres/postgres.ts";
+import { type PostgresSession, quoteIdentifier } from "../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { tables } from "../count.ts";
+import { listTables } from "../count.ts";
 
 /** Lock time-out in milliseconds. */
-export const LOCK_WAIT = 60_000;
+export const LOCK_TIMEOUT = 60_000;
 
 /**
  * Begins a transaction with one snapshot of the database, in which every table is locked against DROP and ALTER
@@ -17,13 +17,13 @@ export const LOCK_WAIT = 60_000;
  * documentation, Concurrency Control, Caveats). LOCK takes no snapshot, so none is taken while locks are waited for.
  * Throws as a query does, and `Disturbance`.
  */
-export async function beginUndisturbed(session: PostgresSession, wait: number): Promise<void> {
+export async function beginLockedSnapshot(session: PostgresSession, wait: number): Promise<void> {
   const before = await tableNames(session);
   await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
   await session.run(`SET LOCAL lock_timeout = ${wait};`);
   if (before.length > 0) {
     await session.run(`LOCK TABLE ${before.join(", ")} IN ACCESS SHARE MODE;`).catch((error: unknown) => {
-      throw error instanceof MigrationError ? asDisturbance(error) : error;
+      throw error instanceof MigrationError ? asLockConflict(error) : error;
     });
   }
   const now = await tableNames(session);
@@ -31,22 +31,22 @@ export async function beginUndisturbed(session: PostgresSession, wait: number): 
     (name) => !before.includes(name) || !now.includes(name),
   );
   if (changed.length === 0) return;
-  throw new Disturbance(
+  throw new LockConflict(
     "program-failed",
     `tables were created or dropped: ${changed.slice(0, 3).join(", ")}`,
   );
 }
 
 const tableNames = async (session: PostgresSession) =>
-  (await tables(session)).map(({ schema, name }) => `${sqlName(schema)}.${sqlName(name)}`);
+  (await listTables(session)).map(({ schema, name }) => `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`);
 
 /** A dump could not begin, as another session locked or dropped a table. */
-class Disturbance extends MigrationError {}
+class LockConflict extends MigrationError {}
 
 /** Converts a failure of LOCK or pg_dump, where its message shows a lock conflict; otherwise returns it unchanged. */
-export const asDisturbance = (failure: MigrationError): MigrationError =>
-  DISTURBED.test(failure.message)
-    ? new Disturbance(failure.code, failure.message, { hint: failure.hint, cause: failure })
+export const asLockConflict = (failure: MigrationError): MigrationError =>
+  LOCK_CONFLICT.test(failure.message)
+    ? new LockConflict(failure.code, failure.message, { hint: failure.hint, cause: failure })
     : failure;
 
 /**
@@ -54,7 +54,7 @@ export const asDisturbance = (failure: MigrationError): MigrationError =>
  * dropped before it was locked: a drop that waits for our own lock succeeds once we give up. `attempt` begins
  * a new transaction each time. A conflict that persists is thrown, with a hint.
  */
-export async function undisturbed<T>(
+export async function retryLockedSnapshot<T>(
   attempt: () => Promise<T>,
   progress: Pick<Progress, "note">,
 ): Promise<T> {
@@ -62,8 +62,8 @@ export async function undisturbed<T>(
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof Disturbance)) throw error;
-      if (left === 0) throw disturbed(error);
+      if (!(error instanceof LockConflict)) throw error;
+      if (left === 0) throw locksPersist(error);
       progress.note(
         "tables of the database were locked or dropped while its dump began, as the background updates of a running Synapse do: the dump is started again",
       );
@@ -74,10 +74,10 @@ export async function undisturbed<T>(
 const ATTEMPTS = 3;
 
 /** What pg_dump and psql say of it, in English. pg_dump has its limit on locks as one on statements. */
-const DISTURBED =
+const LOCK_CONFLICT =
   /canceling statement due to (?:statement|lock) timeout|relation "[^"]*" does not exist|could not open relation with OID|deadlock detected/;
 
-const disturbed = (cause: MigrationError) =>
+const locksPersist = (cause: MigrationError) =>
   new MigrationError(
     cause.code,
     `the database cannot be dumped, as its tables stay locked or keep changing: ${cause.message}`,

@@ -6,7 +6,7 @@ import type { Postgres, PostgresAddress } from "../../../system/postgres/postgre
  * would fail on names that the first has created. The lock belongs to this connection, so it is released however the run ends
  * (PostgreSQL documentation, Advisory Locks). Throws `target-not-empty` when another run has it.
  */
-export async function fillAlone<T>(
+export async function fillExclusively<T>(
   address: PostgresAddress,
   postgres: Postgres,
   fill: () => Promise<T>,

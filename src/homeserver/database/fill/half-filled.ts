@@ -5,15 +5,15 @@ import {
   type Postgres,
   type PostgresAddress,
   type PostgresSession,
-  sqlName,
-  sqlText,
+  quoteIdentifier,
+  quoteLiteral,
 } from "../../../system/postgres/postgres.ts";
-import { tables } from "../count.ts";
-import { OWN_SCHEMAS } from "../own-schemas.ts";
-import { connectIfThere } from "./inspect-target.ts";
+import { listTables } from "../count.ts";
+import { USER_SCHEMAS } from "../own-schemas.ts";
+import { connectIfExists } from "./inspect-target.ts";
 
 /** The application_name of pg_restore, so that one that outlived its run can be terminated. */
-export const FILLING_AS = "synlift pg_restore";
+export const RESTORE_APPLICATION_NAME = "synlift pg_restore";
 
 /**
  * The name of an empty table that exists in a database only while a restore is incomplete: the database's name and the names of
@@ -23,12 +23,12 @@ export const newMark = (uuid: string) => `synlift_half_filled_${uuid.replaceAll(
 export const isMark = (text: string) => /^synlift_half_filled_[0-9a-f]{32}$/.test(text);
 
 /** The journal entry of a database that a run began to restore. Earlier versions made no mark. */
-export interface Begun {
+export interface BegunRestore {
   readonly mark: string | undefined;
 }
 
 /** What such a run can leave: its mark, and tables of the bundle. */
-export interface Left extends Begun {
+export interface InterruptedRestore extends BegunRestore {
   readonly rows: Readonly<Record<string, number>>;
 }
 
@@ -39,26 +39,26 @@ export async function markHalfFilled(
   postgres: Postgres,
 ): Promise<void> {
   const session = await postgres.connect(address);
-  const table = `public.${sqlName(mark)}`;
+  const table = `public.${quoteIdentifier(mark)}`;
   const comment = `synlift is filling this database from bundle ${id}; this table is dropped when the restore is complete`;
   const made = session.run(
-    `BEGIN; CREATE TABLE ${table} (); COMMENT ON TABLE ${table} IS ${sqlText(comment)}; COMMIT;`,
+    `BEGIN; CREATE TABLE ${table} (); COMMENT ON TABLE ${table} IS ${quoteLiteral(comment)}; COMMIT;`,
   );
   await made.finally(() => session.close());
 }
 
 /** The hint after a failed restore. */
-export const HALF_FILLED =
+export const HALF_FILLED_HINT =
   "the database is incomplete now; fix the cause and run the same command again: it empties the database, after confirmation, and starts over";
 
 /** For the transaction that finishes a database. */
-export const removeMark = (mark: string) => `DROP TABLE public.${sqlName(mark)};`;
+export const removeMark = (mark: string) => `DROP TABLE public.${quoteIdentifier(mark)};`;
 
 /** Whether the mark exists; false when the database does not exist. */
 export async function isMarked(address: PostgresAddress, mark: string, postgres: Postgres): Promise<boolean> {
-  const session = await connectIfThere(address, postgres);
+  const session = await connectIfExists(address, postgres);
   if (!session) return false;
-  const found = await tables(session).finally(() => session.close());
+  const found = await listTables(session).finally(() => session.close());
   return found.some(({ schema, name }) => schema === "public" && name === mark);
 }
 
@@ -66,10 +66,10 @@ export async function isMarked(address: PostgresAddress, mark: string, postgres:
  * Counts the tables that an interrupted run left in a database. Throws `target-not-empty` when there are any and its mark
  * is missing, or when there are tables that are not in the bundle: then they are not only from that run.
  */
-export async function tablesLeft(address: PostgresAddress, left: Left, postgres: Postgres): Promise<number> {
-  const session = await connectIfThere(address, postgres);
+export async function countLeftTables(address: PostgresAddress, left: InterruptedRestore, postgres: Postgres): Promise<number> {
+  const session = await connectIfExists(address, postgres);
   if (!session) return 0;
-  return (await lookAtLeft(session, address, left).finally(() => session.close())) ?? 0;
+  return (await checkLeftTables(session, address, left).finally(() => session.close())) ?? 0;
 }
 
 /**
@@ -79,16 +79,16 @@ export async function tablesLeft(address: PostgresAddress, left: Left, postgres:
  */
 export async function emptyDatabase(
   address: PostgresAddress,
-  left: Left,
+  left: InterruptedRestore,
   { postgres, machine }: { postgres: Postgres; machine: Pick<Machine, "wait"> },
 ): Promise<void> {
-  const session = await connectIfThere(address, postgres);
+  const session = await connectIfExists(address, postgres);
   if (!session) return;
   try {
-    if ((await lookAtLeft(session, address, left)) === undefined) return;
-    await endFilling(session, machine);
-    await mustBeAlone(session, address, machine);
-    await lookAtLeft(session, address, left);
+    if ((await checkLeftTables(session, address, left)) === undefined) return;
+    await terminatePgRestore(session, machine);
+    await assertNoOtherConnections(session, address, machine);
+    await checkLeftTables(session, address, left);
     await session.run(EMPTY);
   } finally {
     await session.close();
@@ -96,12 +96,12 @@ export async function emptyDatabase(
 }
 
 /** Tables besides the mark; undefined when there is none at all. */
-async function lookAtLeft(
+async function checkLeftTables(
   session: PostgresSession,
   address: PostgresAddress,
-  { rows, mark }: Left,
+  { rows, mark }: InterruptedRestore,
 ): Promise<number | undefined> {
-  const found = (await tables(session)).map(({ schema, name }) => `${schema}.${name}`);
+  const found = (await listTables(session)).map(({ schema, name }) => `${schema}.${name}`);
   if (found.length === 0) return undefined;
   const where = describeAddress(address);
   if (mark === undefined || !found.includes(`public.${mark}`))
@@ -125,7 +125,7 @@ async function lookAtLeft(
  * Of another role's connection a user without privileges sees no `backend_type` (PostgreSQL documentation,
  * pg_stat_activity); the server's own workers have no role. One that only asked something is gone in a moment.
  */
-async function mustBeAlone(
+async function assertNoOtherConnections(
   session: PostgresSession,
   address: PostgresAddress,
   machine: Pick<Machine, "wait">,
@@ -136,11 +136,11 @@ async function mustBeAlone(
     FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
       AND coalesce(backend_type, 'client backend') = 'client backend'
-      AND application_name NOT IN ('synlift', ${sqlText(FILLING_AS)})
+      AND application_name NOT IN ('synlift', ${quoteLiteral(RESTORE_APPLICATION_NAME)})
     ORDER BY 1`);
   let others = await look();
-  for (let looks = 1; others.length > 0 && looks < PATIENT_LOOKS; looks += 1) {
-    await machine.wait(LOOK_EVERY);
+  for (let looks = 1; others.length > 0 && looks < MAX_CONNECTION_POLLS; looks += 1) {
+    await machine.wait(POLL_INTERVAL);
     others = await look();
   }
   if (others.length === 0) return;
@@ -154,17 +154,17 @@ async function mustBeAlone(
 }
 
 /** Milliseconds between two looks, and how often. */
-const LOOK_EVERY = 200;
-const LOOKS = 150;
-const PATIENT_LOOKS = 6;
+const POLL_INTERVAL = 200;
+const MAX_POLLS = 150;
+const MAX_CONNECTION_POLLS = 6;
 
-async function endFilling(session: PostgresSession, machine: Pick<Machine, "wait">): Promise<void> {
-  for (let look = 0; look < LOOKS; look += 1) {
+async function terminatePgRestore(session: PostgresSession, machine: Pick<Machine, "wait">): Promise<void> {
+  for (let look = 0; look < MAX_POLLS; look += 1) {
     const ended = await session.all<{ ended: boolean }>(`
       SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
-      WHERE datname = current_database() AND usename = current_user AND application_name = ${sqlText(FILLING_AS)}`);
+      WHERE datname = current_database() AND usename = current_user AND application_name = ${quoteLiteral(RESTORE_APPLICATION_NAME)}`);
     if (ended.length === 0) return;
-    await machine.wait(LOOK_EVERY);
+    await machine.wait(POLL_INTERVAL);
   }
 }
 
@@ -179,7 +179,7 @@ DECLARE one text;
 BEGIN
   FOR one IN
     SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace n
-    WHERE ${OWN_SCHEMAS} AND nspname <> 'public' AND ${ofItself("pg_namespace", "n.oid")}
+    WHERE ${USER_SCHEMAS} AND nspname <> 'public' AND ${ofItself("pg_namespace", "n.oid")}
     UNION ALL
     SELECT format('DROP %s IF EXISTS %I.%I CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
         WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, nspname, relname)

@@ -3,14 +3,14 @@ import {
   type Postgres,
   type PostgresAddress,
   type PostgresSession,
-  sqlName,
+  quoteIdentifier,
 } from "../../../system/postgres/postgres.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
-import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { USER_SCHEMAS } from "../own-schemas.ts";
 import type { DatabaseSection } from "../section.ts";
 import type { Store } from "../store.ts";
 
-export interface Target {
+export interface PostgresTarget {
   readonly address: PostgresAddress;
   /** The values from the old host that decide where the database can be restored. */
   readonly section: Pick<DatabaseSection, "serverVersion">;
@@ -23,16 +23,16 @@ export interface Target {
  * Throws `target-not-empty`, `target-unsuitable`, `database-unreachable`.
  */
 export async function inspectTarget(
-  { address, section, store }: Target,
+  { address, section, store }: PostgresTarget,
   postgres: Postgres,
 ): Promise<boolean> {
-  const session = await connectIfThere(address, postgres);
+  const session = await connectIfExists(address, postgres);
   if (!session) {
-    await mayCreate(address, section, postgres);
+    await assertMayCreate(address, section, postgres);
     return false;
   }
   try {
-    await mustBeSuitable(session, section, store);
+    await assertSuitable(session, section, store);
     return true;
   } finally {
     await session.close();
@@ -40,24 +40,24 @@ export async function inspectTarget(
 }
 
 /** Which server a database is on, or is to be made on. */
-export async function serverOf(
+export async function readServerVersion(
   address: PostgresAddress,
   postgres: Postgres,
 ): Promise<{ major: number; text: string }> {
-  const session = (await connectIfThere(address, postgres)) ?? (await postgres.connect(maintenance(address)));
+  const session = (await connectIfExists(address, postgres)) ?? (await postgres.connect(maintenanceAddress(address)));
   const { serverVersion, serverVersionText } = await databaseFacts(session).finally(() => session.close());
   return { major: majorOf(serverVersion), text: serverVersionText };
 }
 
 /** Whether there is such a database, whatever is in it. */
-export async function isThere(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
-  const session = await connectIfThere(address, postgres);
+export async function databaseExists(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
+  const session = await connectIfExists(address, postgres);
   await session?.close();
   return session !== undefined;
 }
 
 /** Undefined when there is no such database. Throws as `Postgres.connect` does. */
-export async function connectIfThere(
+export async function connectIfExists(
   address: PostgresAddress,
   postgres: Postgres,
 ): Promise<PostgresSession | undefined> {
@@ -77,25 +77,25 @@ export const isMissingDatabase = (error: unknown) =>
  * somebody else made a moment ago will do: whether it is right is looked at before it is filled.
  */
 export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
-  const session = await postgres.connect(maintenance(address));
+  const session = await postgres.connect(maintenanceAddress(address));
   try {
-    const name = sqlName(address.parameters["dbname"]!);
+    const name = quoteIdentifier(address.parameters["dbname"]!);
     await session.run(
       `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
     );
   } catch (error) {
-    if (!(error instanceof MigrationError) || !MADE_MEANWHILE.test(error.message)) throw error;
+    if (!(error instanceof MigrationError) || !ALREADY_CREATED.test(error.message)) throw error;
   } finally {
     await session.close();
   }
 }
 
 /** The second message appears when both were created at the same moment. */
-const MADE_MEANWHILE = /database ".*" already exists|pg_database_datname_index/;
+const ALREADY_CREATED = /database ".*" already exists|pg_database_datname_index/;
 
-async function mustBeSuitable(
+async function assertSuitable(
   session: PostgresSession,
-  section: Target["section"],
+  section: PostgresTarget["section"],
   store: Store = "main",
 ): Promise<void> {
   const facts = await databaseFacts(session);
@@ -106,7 +106,7 @@ async function mustBeSuitable(
   }>(`
     SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create,
       (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE ${OWN_SCHEMAS}
+       WHERE ${USER_SCHEMAS}
        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS relations`);
   if (relations > 0) {
     throw new MigrationError(
@@ -129,23 +129,23 @@ async function mustBeSuitable(
   }
   if (!create) {
     throw new MigrationError("target-unsuitable", `this user may not create tables in database ${name}`, {
-      hint: `make it the database's owner: ALTER DATABASE ${sqlName(name)} OWNER TO …`,
+      hint: `make it the database's owner: ALTER DATABASE ${quoteIdentifier(name)} OWNER TO …`,
     });
   }
-  mustNotBeOlder(facts.serverVersion, section);
+  assertNotOlder(facts.serverVersion, section);
 }
 
-async function mayCreate(
+async function assertMayCreate(
   address: PostgresAddress,
-  section: Target["section"],
+  section: PostgresTarget["section"],
   postgres: Postgres,
 ): Promise<void> {
-  const session = await postgres.connect(maintenance(address));
+  const session = await postgres.connect(maintenanceAddress(address));
   try {
     const { may, user } = await session.one<{ may: boolean; user: string }>(
       "SELECT rolcreatedb OR rolsuper AS may, rolname AS user FROM pg_roles WHERE rolname = current_user",
     );
-    mustNotBeOlder((await databaseFacts(session)).serverVersion, section);
+    assertNotOlder((await databaseFacts(session)).serverVersion, section);
     if (may) return;
     const name = address.parameters["dbname"]!;
     throw new MigrationError(
@@ -160,7 +160,7 @@ async function mayCreate(
   }
 }
 
-function mustNotBeOlder(serverVersion: number, section: Target["section"]): void {
+function assertNotOlder(serverVersion: number, section: PostgresTarget["section"]): void {
   const [here, there] = [majorOf(serverVersion), majorOf(section.serverVersion)];
   if (here >= there) return;
   throw new MigrationError(
@@ -172,7 +172,7 @@ function mustNotBeOlder(serverVersion: number, section: Target["section"]): void
   );
 }
 
-const maintenance = (address: PostgresAddress): PostgresAddress => ({
+const maintenanceAddress = (address: PostgresAddress): PostgresAddress => ({
   ...address,
   parameters: { ...address.parameters, dbname: "postgres" },
 });

@@ -3,11 +3,11 @@ import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
-import type { Conversation, Ending, Programs } from "../../../system/programs/programs.ts";
-import { CLEAR_DUMP } from "./clear-dump.ts";
-import { FILLING_AS, HALF_FILLED } from "./half-filled.ts";
+import type { InteractiveProgram, ExitStatus, Programs } from "../../../system/programs/programs.ts";
+import { UNENCRYPTED_DUMP } from "./clear-dump.ts";
+import { RESTORE_APPLICATION_NAME, HALF_FILLED_HINT } from "./half-filled.ts";
 
-export interface ArchiveFilling {
+export interface PgRestoreOptions {
   /** The folder that holds the unencrypted dump. */
   readonly folder: string;
   readonly pgRestore: string;
@@ -20,30 +20,30 @@ export interface ArchiveFilling {
  * they cannot read the file. Only with one connection is it all or nothing: the caller cleans up when
  * it fails or is interrupted. Throws `restore-failed`.
  */
-export async function restoreArchive(
+export async function runPgRestore(
   address: PostgresAddress,
-  { folder, pgRestore, jobs }: ArchiveFilling,
+  { folder, pgRestore, jobs }: PgRestoreOptions,
   { programs, files }: { programs: Programs; files: Files },
 ): Promise<void> {
-  const there = address.through !== undefined;
-  const known = { ...address, parameters: { ...address.parameters, application_name: FILLING_AS } };
+  const there = address.commandPrefix !== undefined;
+  const known = { ...address, parameters: { ...address.parameters, application_name: RESTORE_APPLICATION_NAME } };
   const call = postgresCall(pgRestore, known, [
     ...["--exit-on-error", "--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels"],
     ...["--no-publications", "--no-subscriptions"],
-    ...(there ? ["--single-transaction"] : [`--jobs=${jobs}`, CLEAR_DUMP]),
+    ...(there ? ["--single-transaction"] : [`--jobs=${jobs}`, UNENCRYPTED_DUMP]),
   ]);
   // A relative name: another account may not be allowed to enter the parent folders, and from 16 on does not need to.
-  const running = await programs.open(there ? call : { ...call, folder });
-  const said = await ended(running, there ? files.read(join(folder, CLEAR_DUMP)) : undefined);
+  const running = await programs.start(there ? call : { ...call, folder });
+  const said = await waitForExit(running, there ? files.read(join(folder, UNENCRYPTED_DUMP)) : undefined);
   if (said.code === 0) return;
   const reason = reasonOf(said);
   if (address.account && /^could not (open input file|change directory)/.test(reason))
-    throw outOfReach(folder, address.account.name);
-  throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : notFilled(reason, there);
+    throw dumpNotReadable(folder, address.account.name);
+  throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : restoreFailed(reason, there);
 }
 
 /** Writes the input and waits for the program to exit. Kills it when the input cannot be read, and throws that error. */
-async function ended(running: Conversation, input: Bytes | undefined): Promise<Ending> {
+async function waitForExit(running: InteractiveProgram, input: Bytes | undefined): Promise<ExitStatus> {
   const program = { gone: false };
   const silence = (async () => {
     for await (const _ of running.output);
@@ -65,7 +65,7 @@ async function ended(running: Conversation, input: Bytes | undefined): Promise<E
 }
 
 /** Up to PostgreSQL 15 its programs leave their folder and come back to it by its whole path (src/common/exec.c, `resolve_symlinks`). */
-const outOfReach = (folder: string, account: string) =>
+const dumpNotReadable = (folder: string, account: string) =>
   new MigrationError(
     "permission-denied",
     `PostgreSQL's programs run as the account ${account}, which cannot read the dump in ${folder}`,
@@ -82,9 +82,9 @@ const tooOld = (pgRestore: string, reason: string) =>
   );
 
 /** The first error message without its details: those may contain a value from a row. */
-function reasonOf({ complaint, signal }: Ending): string {
+function reasonOf({ stderr, signal }: ExitStatus): string {
   if (signal) return `pg_restore was killed by ${signal}`;
-  const line = complaint.split("\n").find((one) => /\b(ERROR|FATAL|error):/.test(one));
+  const line = stderr.split("\n").find((one) => /\b(ERROR|FATAL|error):/.test(one));
   if (line === undefined) return "pg_restore failed and did not say why";
   return line
     .replace(/^.*?\berror:\s*/, "")
@@ -93,10 +93,10 @@ function reasonOf({ complaint, signal }: Ending): string {
     .replace(/( at or near) ".*"/, "$1 something in it");
 }
 
-const notFilled = (reason: string, inOneTransaction: boolean) =>
+const restoreFailed = (reason: string, inOneTransaction: boolean) =>
   new MigrationError("restore-failed", `the database could not be restored: ${reason}`, {
-    hint: inOneTransaction ? AS_BEFORE : HALF_FILLED,
+    hint: inOneTransaction ? UNCHANGED_HINT : HALF_FILLED_HINT,
   });
 /** The hint after a failed restore in one transaction. */
-export const AS_BEFORE =
+export const UNCHANGED_HINT =
   "the transaction was rolled back and the database is still empty; fix the cause and run the same command again";

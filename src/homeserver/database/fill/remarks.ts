@@ -15,7 +15,7 @@ export async function warnOfSuperuser(
 }
 
 /** After a restore: notes the search_path that it set. */
-export async function tellSearchPath(
+export async function noteSearchPath(
   address: PostgresAddress,
   postgres: Postgres,
   progress: Pick<Progress, "note">,

@@ -1,6 +1,6 @@
 import { MigrationError } from "../../../errors.ts";
-import type { Stage } from "../../../pipeline/stage.ts";
-import { giveBack, lend } from "../../../system/memory.ts";
+import type { ByteTransform } from "../../../pipeline/stage.ts";
+import { releaseBuffer, allocateBuffer } from "../../../system/memory.ts";
 
 /**
  * Keeps a dump from running psql meta-commands. A dump is a script for psql, whose meta-commands can run programs on the host
@@ -8,7 +8,7 @@ import { giveBack, lend } from "../../../system/memory.ts";
  * all of them until `\unrestrict KEY` (CVE-2025-8714). The dump's own such lines, whose key its author knows, are
  * removed, and the whole is enclosed in such lines with a random key.
  */
-export function guarded(key: string | undefined): Stage {
+export function restrictDump(key: string | undefined): ByteTransform {
   return async function* (source) {
     if (key !== undefined) yield Buffer.from(`\\restrict ${key}\n`);
     yield* withoutTail(withoutHead(source));
@@ -29,7 +29,7 @@ const HEAD_LIMIT = 64 * 1024;
 const TAIL_SIZE = 512;
 
 /** psql's commands among the comments at the top: `\restrict`, and our own `\set ON_ERROR_STOP on`. */
-const withoutHead: Stage = async function* (source) {
+const withoutHead: ByteTransform = async function* (source) {
   let held: Uint8Array = new Uint8Array();
   let past = false;
   for await (const chunk of source) {
@@ -61,17 +61,17 @@ function endOfHead(bytes: Uint8Array): number | undefined {
   }
 }
 
-const withoutTail: Stage = async function* (source) {
+const withoutTail: ByteTransform = async function* (source) {
   let held: Uint8Array = new Uint8Array();
   for await (const chunk of source) {
-    const all = lend(held.length + chunk.length);
+    const all = allocateBuffer(held.length + chunk.length);
     all.set(held);
     all.set(chunk, held.length);
     const cut = Math.max(0, all.length - TAIL_SIZE);
     held = Uint8Array.from(all.subarray(cut));
     if (cut > 0) yield all.subarray(0, cut);
     // psql has consumed it by now.
-    giveBack(all);
+    releaseBuffer(all);
   }
   const end = Buffer.from(held).indexOf("\n-- PostgreSQL database dump complete");
   if (end === -1) throw notADump();

@@ -1,5 +1,5 @@
 import type { Postgres, PostgresAddress } from "../../../system/postgres/postgres.ts";
-import { OWN_SCHEMAS } from "../own-schemas.ts";
+import { USER_SCHEMAS } from "../own-schemas.ts";
 import { schemaTable, type Store } from "../store.ts";
 
 /**
@@ -7,13 +7,13 @@ import { schemaTable, type Store } from "../store.ts";
  * search_path, it is set to that schema and public, in this database only; the server finds its tables by unqualified names. A dump
  * does not contain it, as it is a setting of the role. Changes nothing where they are found, or where several schemas have them.
  */
-export function findTables(store: Store): string {
+export function setSearchPathSql(store: Store): string {
   const table = schemaTable(store);
   return `RESET search_path;
 SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path TO %I, public', session_user, current_database(), schema),
   format('SET search_path TO %I, public', schema)
 FROM (SELECT min(n.nspname) AS schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'r' AND c.relname = '${table}' AND ${OWN_SCHEMAS} HAVING count(*) = 1) found
+  WHERE c.relkind = 'r' AND c.relname = '${table}' AND ${USER_SCHEMAS} HAVING count(*) = 1) found
 WHERE to_regclass('${table}') IS NULL \\gexec
 `;
 }

@@ -1,5 +1,5 @@
 import type { ArtifactWriter } from "../../../bundle/artifact-writer.ts";
-import type { Inventory, Recorded } from "../../../bundle/inventory.ts";
+import type { Inventory, RecordedArtifact } from "../../../bundle/inventory.ts";
 import type { Step } from "../../../journal/step.ts";
 import { gzipProgram } from "../../../pipeline/gzip-program.ts";
 import { packTar } from "../../../pipeline/tar.ts";
@@ -25,7 +25,7 @@ export interface SqliteExport {
   readonly programs: Programs;
   readonly machine: Pick<Machine, "cores" | "now">;
   readonly saved: () => Promise<void>;
-  check: Step["check"];
+  findFault: Step["findFault"];
   /** Which rows stay besides those of uploads. */
   readonly kept?: Kept | undefined;
 }
@@ -35,7 +35,7 @@ export function exportSqlite(from: SqliteExport): Step {
   return {
     ...{ id: DATABASE_STEP, label: "database" },
     inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept) },
-    check: from.check,
+    findFault: from.findFault,
     async run() {
       const snapshot = await from.sqlite.snapshot(from.path);
       try {
@@ -56,7 +56,7 @@ export function exportSqlite(from: SqliteExport): Step {
 const count = async ({ session }: SqliteSnapshot, kept: Kept | undefined) =>
   countDatabase(session, await readSequences(session), "main", kept);
 
-async function packFile(snapshot: SqliteSnapshot, from: SqliteExport): Promise<Recorded> {
+async function packFile(snapshot: SqliteSnapshot, from: SqliteExport): Promise<RecordedArtifact> {
   const { into, programs, machine } = from;
   const { size } = snapshot;
   const file = {
@@ -64,10 +64,10 @@ async function packFile(snapshot: SqliteSnapshot, from: SqliteExport): Promise<R
     content: () => snapshot.content(),
   };
   const archive = packTar([file]);
-  const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;
+  const gzip = into.usesCompressionProgram ? await gzipProgram(programs, machine.cores) : undefined;
   const plan = { name: SQLITE_ARTIFACT, format: "tar" } as const;
   return gzip
-    ? into.addPressed(
+    ? into.addCompressed(
         { ...plan, label: `database, with ${gzip.name}` },
         gzip.compress(archive),
         gzip.decompress,

@@ -4,9 +4,9 @@ import type { Bytes } from "../../../pipeline/stage.ts";
 import { unpackTar } from "../../../pipeline/tar.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
-import { BESIDE, type Sqlite } from "../../../system/sqlite/sqlite.ts";
-import { type Kept, removeLeftBehind } from "../../scope.ts";
-import { filesOf } from "../file-state.ts";
+import { SIDE_FILES, type Sqlite } from "../../../system/sqlite/sqlite.ts";
+import { type Kept, removeExcludedRows } from "../../scope.ts";
+import { databaseFiles } from "../file-state.ts";
 import { SQLITE_FILE } from "./export.ts";
 
 /** The suffix of the file until it is complete: no server uses a file of that name. */
@@ -21,8 +21,8 @@ export async function inspectSqliteTarget(
   { begun }: { begun: boolean },
   files: Files,
 ): Promise<void> {
-  for (const one of [...filesOf(path), ...(begun ? [] : [`${path}${RESTORING}`])]) {
-    if (!(await files.look(one))) continue;
+  for (const one of [...databaseFiles(path), ...(begun ? [] : [`${path}${RESTORING}`])]) {
+    if (!(await files.lstat(one))) continue;
     throw new MigrationError("target-not-empty", `${one} already exists`, {
       hint:
         one === path
@@ -45,11 +45,11 @@ export async function restoreSqlite(
   const filling = `${path}${RESTORING}`;
   await inspectSqliteTarget(path, { begun: true }, files);
   await makeOwnedFolder(dirname(path), owner, files);
-  for (const suffix of ["", ...BESIDE]) await files.remove(`${filling}${suffix}`);
+  for (const suffix of ["", ...SIDE_FILES]) await files.remove(`${filling}${suffix}`);
   await unpackInto(filling, archive, files);
   try {
-    await sqlite.change(filling, removeLeftBehind("sqlite", kept));
-    await mustBeUnhurt(filling, sqlite);
+    await sqlite.execute(filling, removeExcludedRows("sqlite", kept));
+    await assertIntact(filling, sqlite);
   } catch (error) {
     await files.remove(filling);
     if (!(error instanceof MigrationError) || error.code !== "database-unreachable") throw error;
@@ -68,18 +68,18 @@ async function unpackInto(path: string, archive: Bytes, files: Files): Promise<v
   let found = false;
   try {
     for await (const { name, kind, content } of unpackTar(archive)) {
-      if (found || kind !== "file" || basename(name) !== SQLITE_FILE) throw notAlone();
+      if (found || kind !== "file" || basename(name) !== SQLITE_FILE) throw unexpectedContent();
       found = true;
       for await (const chunk of content) await file.write(chunk);
     }
-    if (!found) throw notAlone();
+    if (!found) throw unexpectedContent();
     await file.finish();
   } finally {
     await file.abandon();
   }
 }
 
-async function mustBeUnhurt(path: string, sqlite: Sqlite): Promise<void> {
+async function assertIntact(path: string, sqlite: Sqlite): Promise<void> {
   const session = await sqlite.connect(path);
   try {
     const said = await session.all<{ quick_check: string }>("PRAGMA quick_check(5)");
@@ -96,7 +96,7 @@ const damaged = (reason: string) =>
     hint: "the database was damaged on the old host already: synlift plan --deep there shows details; repair it there and export again. Nothing was kept here",
   });
 
-const notAlone = () =>
+const unexpectedContent = () =>
   new MigrationError(
     "bundle-damaged",
     `the archive of the database holds something other than ${SQLITE_FILE}`,

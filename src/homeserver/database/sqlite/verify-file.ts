@@ -8,7 +8,7 @@ const READ_WRITE = 0o600;
 /** Permissions that other users must not have: the file holds everyone's sessions. */
 const OTHERS = 0o027;
 
-export interface Account {
+export interface ServerAccount {
   /** Undefined where the account that will run the server is not known. */
   readonly uid: number | undefined;
   /** For people. */
@@ -16,10 +16,10 @@ export interface Account {
 }
 
 /** The gate of a SQLite file: the server can write to it and to its folder, and no other user can read it. Changes nothing. */
-export async function verifyDatabaseFile(path: string, account: Account, files: Files): Promise<Finding> {
+export async function verifyDatabaseFile(path: string, account: ServerAccount, files: Files): Promise<Finding> {
   const id = "database-file";
-  const file = await files.follow(path);
-  const folder = await files.follow(dirname(path));
+  const file = await files.stat(path);
+  const folder = await files.stat(dirname(path));
   const faults: string[] = [];
   if (file?.kind !== "file") faults.push(`${path} is ${file ? "no file" : "not there"}`);
   else {

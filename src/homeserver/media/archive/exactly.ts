@@ -3,7 +3,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 
 /** What became of a file that was to have so many bytes. */
-export interface ReadWhole {
+export interface PaddedRead {
   /** Of what was read. */
   readonly sha256: string;
   /** Why that is not all of it, or not it; undefined when it is. */
@@ -17,7 +17,7 @@ const ZEROS = new Uint8Array(64 * 1024);
  * zeros, surplus bytes are dropped. `tell` is called once, at the end, with the hash of what the source gave or with
  * what was wrong with it.
  */
-export async function* exactly(source: Bytes, size: number, tell: (read: ReadWhole) => Promise<void>): Bytes {
+export async function* readExactly(source: Bytes, size: number, tell: (read: PaddedRead) => Promise<void>): Bytes {
   const hash = createHash("sha256");
   let given = 0;
   let fault: string | undefined;
@@ -33,7 +33,7 @@ export async function* exactly(source: Bytes, size: number, tell: (read: ReadWho
     }
     if (given < size) fault = `it ended after ${given} of ${size} bytes`;
   } catch (error) {
-    if (!(error instanceof MigrationError) || !OF_ONE_FILE.has(error.code)) throw error;
+    if (!(error instanceof MigrationError) || !SINGLE_FILE_ERRORS.has(error.code)) throw error;
     fault = error.message;
   }
   for (; given < size; given += ZEROS.length) yield ZEROS.subarray(0, size - given);
@@ -41,4 +41,4 @@ export async function* exactly(source: Bytes, size: number, tell: (read: ReadWho
 }
 
 /** Errors that concern a single file and not the others. */
-const OF_ONE_FILE = new Set<string>(["file-missing", "file-failed", "permission-denied"]);
+const SINGLE_FILE_ERRORS = new Set<string>(["file-missing", "file-failed", "permission-denied"]);

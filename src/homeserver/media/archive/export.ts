@@ -1,16 +1,16 @@
 import { join } from "node:path";
-import { packedIn } from "../../../bundle/layout.ts";
+import { packedListOf } from "../../../bundle/layout.ts";
 import type { Inputs, Outcome, Step } from "../../../journal/step.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { type Reach, SETTLED } from "../export.ts";
-import { filesSince, PackedList } from "../pack/packed-list.ts";
-import { hashAt } from "../store/hash-at.ts";
-import { Listed } from "../store/listed.ts";
+import { type MediaAccess, SETTLE_TIME } from "../export.ts";
+import { filesNotListed, PackedList } from "../pack/packed-list.ts";
+import { fileHash } from "../store/hash-at.ts";
+import { BoundedList } from "../store/listed.ts";
 import { type StoredFile, walkStore } from "../store/store.ts";
-import { doneBefore, labelOf, listFault, removeFrom, stepOf } from "./earlier.ts";
-import { ItemsOf } from "./items.ts";
-import { type FoundUpload, type Listing, providedUploads, storedUploads } from "./listing.ts";
+import { findFinished, labelOf, findListFault, removeArchivesFrom, stepOf } from "./earlier.ts";
+import { PeekableItems } from "./items.ts";
+import { type FoundUpload, type UploadListing, providedUploads, storedUploads } from "./listing.ts";
 import {
   ARCHIVE_STEP,
   archiveArtifact,
@@ -19,7 +19,7 @@ import {
   type ArchivePass,
   isFirst,
 } from "./names.ts";
-import { NAMED, Noticed } from "./noticed.ts";
+import { NAMED, UnreadUploads } from "./noticed.ts";
 import type { ArchiveExport } from "./order.ts";
 import { notePacked, type PackedArchive, packedArchives } from "./section.ts";
 import { archiveEntries, type ArchiveSizes } from "./write.ts";
@@ -37,13 +37,13 @@ export function exportArchives(from: ArchiveExport): Step {
   return {
     ...{ id, label: pass === "first" ? "media archives" : "media archives of what came since" },
     inputs,
-    async check(outcome) {
-      const why = await from.check(outcome);
+    async findFault(outcome) {
+      const why = await from.findFault(outcome);
       if (why !== undefined) return why;
       for (let number = 1; number <= Number(outcome["archives"]); number += 1) {
         const entry = from.journal.steps[stepOf(id, number)];
         const fault = entry
-          ? await listFault(entry.outcome, from)
+          ? await findListFault(entry.outcome, from)
           : `archive ${number} is not in the journal`;
         if (fault !== undefined) return fault;
       }
@@ -65,12 +65,12 @@ const sizesOf = ({ archive, records, part, inPart }: ArchiveSizes) =>
 async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise<Outcome> {
   const { pass, machine, serving } = from;
   await from.before?.();
-  const done = await doneBefore(id, inputs, from);
-  await removeFrom(done.length + 1, id, from);
-  const noticed = new Noticed();
+  const done = await findFinished(id, inputs, from);
+  await removeArchivesFrom(done.length + 1, id, from);
+  const noticed = new UnreadUploads();
   const began = machine.now();
-  await from.reaching(async (reach) => {
-    const items = new ItemsOf(notPacked(done.length, reach, from, serving ? began - SETTLED : Infinity));
+  await from.withAccess(async (reach) => {
+    const items = new PeekableItems(notPacked(done.length, reach, from, serving ? began - SETTLE_TIME : Infinity));
     const total = await bytesOfUploads(reach.session);
     try {
       for (
@@ -86,7 +86,7 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
       await items.end();
     }
   });
-  if (pass === "since" || noticed.isLost) noticed.mustBeRead(from);
+  if (pass === "since" || noticed.isLost) noticed.assertAllRead(from);
   const changed = done.flatMap((outcome) => (outcome["changed"] ?? []) as string[]);
   return {
     archives: done.length,
@@ -103,7 +103,7 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
 /** What no archive holds yet, in the order in which a backup has it too. */
 async function* notPacked(
   finished: number,
-  { session, providers }: Reach,
+  { session, providers }: MediaAccess,
   from: ArchiveExport,
   settledBefore: number,
 ): AsyncIterable<FoundUpload> {
@@ -116,7 +116,7 @@ async function* notPacked(
         Number(isFirst(b.folder)) - Number(isFirst(a.folder)) ||
         archiveNumber(a.folder) - archiveNumber(b.folder),
     );
-  const listing: Listing = {
+  const listing: UploadListing = {
     ...{ session, store, files, signal: from.signal, settledBefore, providers },
     read: (name, alone, elsewhere) => from.shared.archive(name, alone, elsewhere),
   };
@@ -135,25 +135,25 @@ function walkOf(packed: readonly PackedArchive[], from: ArchiveExport): AsyncIte
   const paths = (pass: ArchivePass) =>
     packed
       .filter(({ folder }) => isFirst(folder) === (pass === "first"))
-      .map(({ folder }) => join(from.folder, packedIn(folder)));
+      .map(({ folder }) => join(from.folder, packedListOf(folder)));
   const key = inventory.salt;
   const walked = walkStore(store, files, from.unreadableAccepted ? { closed: () => undefined } : {});
-  const first = filesSince(walked, { path: paths("first"), key }, files);
+  const first = filesNotListed(walked, { path: paths("first"), key }, files);
   const since = paths("since");
-  return since.length === 0 ? first : filesSince(first, { path: since, key }, files);
+  return since.length === 0 ? first : filesNotListed(first, { path: since, key }, files);
 }
 
 async function packOne(
   number: number,
-  items: ItemsOf<FoundUpload>,
-  { from, total, noticed, began }: { from: ArchiveExport; total: number; noticed: Noticed; began: number },
+  items: PeekableItems<FoundUpload>,
+  { from, total, noticed, began }: { from: ArchiveExport; total: number; noticed: UnreadUploads; began: number },
 ): Promise<Outcome> {
   const { pass, files, inventory, machine, sizes } = from;
   const folder = archiveFolder(pass, number);
-  const listPath = join(from.folder, packedIn(folder));
+  const listPath = join(from.folder, packedListOf(folder));
   const list = new PackedList(inventory.salt);
   const counted = { records: 0, bytes: 0, quarantined: [] as string[] };
-  const other = new Listed(NAMED);
+  const other = new BoundedList(NAMED);
   let lastElsewhere: string | undefined;
   const written = await files.begin(listPath);
   try {
@@ -190,7 +190,7 @@ async function packOne(
     await from.saved();
     const { name, size, sha256, parts } = artifact;
     const { records, bytes } = counted;
-    const hash = (await hashAt(listPath, files))!;
+    const hash = (await fileHash(listPath, files))!;
     const changed = { changed: other.some, changedCount: other.count };
     return { name, size, sha256, parts, records, bytes, ...changed, began, list: hash };
   } finally {

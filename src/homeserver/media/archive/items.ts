@@ -21,7 +21,7 @@ export interface ArchiveItems<Item extends ArchiveItem = ArchiveItem> {
 }
 
 /** Uploads out of any sequence. */
-export class ItemsOf<Item extends ArchiveItem> implements ArchiveItems<Item> {
+export class PeekableItems<Item extends ArchiveItem> implements ArchiveItems<Item> {
   readonly #source: AsyncIterator<Item>;
   #next: Item | undefined;
   #ended = false;

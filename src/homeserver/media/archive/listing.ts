@@ -2,8 +2,8 @@ import { join } from "node:path";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { mayBeElsewhere } from "../providers/provided.ts";
-import { locate, type Provider } from "../providers/provider.ts";
+import { needsProvider } from "../providers/provided.ts";
+import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
 import type { StoredFile } from "../store/store.ts";
 import type { ArchiveItem } from "./items.ts";
@@ -15,7 +15,7 @@ export interface FoundUpload extends ArchiveItem {
   readonly file: StoredFile | undefined;
 }
 
-export interface Listing {
+export interface UploadListing {
   readonly session: QuerySession;
   readonly store: string;
   readonly files: Files;
@@ -24,7 +24,7 @@ export interface Listing {
   readonly read: (name: string, alone: () => Bytes, elsewhere: boolean) => Bytes;
   /** What changed later is left for another archive. Milliseconds since 1970. */
   readonly settledBefore: number;
-  readonly providers: readonly Provider[];
+  readonly providers: readonly ReadableProvider[];
 }
 
 /**
@@ -33,7 +33,7 @@ export interface Listing {
  */
 export async function* storedUploads(
   walked: AsyncIterable<StoredFile>,
-  { session, store, files, signal, read, settledBefore, providers }: Listing,
+  { session, store, files, signal, read, settledBefore, providers }: UploadListing,
 ): AsyncIterable<FoundUpload> {
   const rows = uploadsAfter(session, "")[Symbol.asyncIterator]();
   let row: Upload | undefined;
@@ -49,14 +49,14 @@ export async function* storedUploads(
         row = next.value;
       }
       if (row.mediaId !== id || row.length === null || file.mtimeMs > settledBefore) continue;
-      if (file.size !== row.length && (await locate(file.name, row.length, providers))) continue;
+      if (file.size !== row.length && (await findInProviders(file.name, row.length, providers))) continue;
       const path = join(store, file.name);
       yield {
         upload: row,
         size: file.size,
         file,
         content: () => read(file.name, () => files.read(path), false),
-        changed: () => whatChanged(file, path, files),
+        changed: () => describeFileChange(file, path, files),
       };
     }
   } finally {
@@ -65,7 +65,7 @@ export async function* storedUploads(
 }
 
 /** Which of the uploads that only storage providers have. */
-export interface Elsewhere {
+export interface ProviderRange {
   /** Those whose ids come after it. */
   readonly after: string;
   /** Those whose rows were made from then on, in milliseconds since 1970. */
@@ -74,16 +74,16 @@ export interface Elsewhere {
 
 /** Uploads that the store does not have, or has with another length, and a storage provider has, in the order of their ids. */
 export async function* providedUploads(
-  { session, store, files, signal, read, providers }: Listing,
-  { after, since }: Elsewhere,
+  { session, store, files, signal, read, providers }: UploadListing,
+  { after, since }: ProviderRange,
 ): AsyncIterable<FoundUpload> {
   if (providers.length === 0 || since === Number.MAX_SAFE_INTEGER) return;
   for await (const upload of uploadsAfter(session, after)) {
     signal.throwIfAborted();
     const path = uploadPath(upload.mediaId);
     if (path === undefined || upload.length === null || (upload.createdTs ?? 0) < since) continue;
-    if (!mayBeElsewhere(await files.look(join(store, path)), upload.length)) continue;
-    const located = await locate(path, upload.length, providers);
+    if (!needsProvider(await files.lstat(join(store, path)), upload.length)) continue;
+    const located = await findInProviders(path, upload.length, providers);
     if (!located) continue;
     const { file, provider } = located;
     yield {
@@ -95,8 +95,8 @@ export async function* providedUploads(
   }
 }
 
-async function whatChanged(file: StoredFile, path: string, files: Files): Promise<string | undefined> {
-  const now = await files.look(path);
+async function describeFileChange(file: StoredFile, path: string, files: Files): Promise<string | undefined> {
+  const now = await files.lstat(path);
   if (now?.kind !== "file") return `${path} is gone`;
   return now.size === file.size && now.mtimeMs === file.mtimeMs
     ? undefined

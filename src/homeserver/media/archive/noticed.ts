@@ -1,5 +1,5 @@
 import { MigrationError } from "../../../errors.ts";
-import { Listed } from "../store/listed.ts";
+import { BoundedList } from "../store/listed.ts";
 
 /** So many are named; of more only the number is known. */
 export const NAMED = 1000;
@@ -7,9 +7,9 @@ export const NAMED = 1000;
 const SHOWN = 5;
 
 /** Uploads that went away or changed while they were packed. */
-export class Noticed {
-  readonly #unread = new Listed(SHOWN);
-  readonly #files = new Listed(NAMED);
+export class UnreadUploads {
+  readonly #unread = new BoundedList(SHOWN);
+  readonly #files = new BoundedList(NAMED);
   #isLost = false;
 
   get unread(): number {
@@ -34,7 +34,7 @@ export class Noticed {
   }
 
   /** Throws `media-missing` when there are any and nobody accepted that. */
-  mustBeRead({ store, accepted }: { store: string; accepted: boolean }): void {
+  assertAllRead({ store, accepted }: { store: string; accepted: boolean }): void {
     if (this.unread === 0 || accepted) return;
     const more = this.unread > SHOWN ? `; and ${this.unread - SHOWN} more` : "";
     throw new MigrationError(

@@ -5,7 +5,7 @@ import type { Inputs, Step } from "../../../journal/step.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 import type { Progress } from "../../../system/progress.ts";
-import type { Reach } from "../export.ts";
+import type { MediaAccess } from "../export.ts";
 import type { SharedReads } from "../pack/shared-reads.ts";
 import type { ArchivePass } from "./names.ts";
 import type { ArchiveSizes } from "./write.ts";
@@ -31,7 +31,7 @@ export interface ArchiveExport {
   /** In the second pass: rows made before have no file in a storage provider that the first has not. */
   readonly since?: number;
   /** Opens the database and the storage providers for the time in which files are packed. */
-  readonly reaching: <T>(act: (reach: Reach) => Promise<T>) => Promise<T>;
+  readonly withAccess: <T>(act: (reach: MediaAccess) => Promise<T>) => Promise<T>;
   readonly files: Files;
   readonly machine: Pick<Machine, "now">;
   readonly signal: AbortSignal;
@@ -40,5 +40,5 @@ export interface ArchiveExport {
   readonly into: ArtifactWriter;
   readonly inventory: Inventory;
   readonly saved: () => Promise<void>;
-  check: Step["check"];
+  findFault: Step["findFault"];
 }

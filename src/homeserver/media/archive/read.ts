@@ -2,14 +2,14 @@ import { createHash } from "node:crypto";
 import { MigrationError } from "../../../errors.ts";
 import { decompress } from "../../../pipeline/compress.ts";
 import { type Bytes, drain } from "../../../pipeline/stage.ts";
-import { type Unpacked, unpackTar } from "../../../pipeline/tar.ts";
+import { type ExtractedEntry, unpackTar } from "../../../pipeline/tar.ts";
 import { type ArchiveManifest, parseArchiveManifest } from "./manifest.ts";
 import { MANIFEST_ENTRY, MANIFEST_FILE } from "./names.ts";
 import type { ArchiveRecord } from "./record.ts";
 import type { ArchiveSource, Member } from "./source.ts";
 
 /** Where one upload of an archive goes. */
-export interface Receiver {
+export interface UploadSink {
   write(chunk: Uint8Array): Promise<void>;
   /** All of it came, and it is what the manifest says. */
   keep(): Promise<void>;
@@ -32,7 +32,7 @@ export interface ArchiveRead {
 }
 
 /** A larger one does not fit into memory: some two million records. */
-const LONGEST_MANIFEST = 480 * 1024 * 1024;
+const MAX_MANIFEST_BYTES = 480 * 1024 * 1024;
 
 /**
  * The manifest of an archive, wherever in it that lies. First looks where the writers of the format put it. Throws
@@ -67,8 +67,8 @@ async function manifestIn(
   return found;
 }
 
-async function whole({ size, content }: Unpacked, { where }: ArchiveSource): Promise<Uint8Array> {
-  if (size > LONGEST_MANIFEST) {
+async function whole({ size, content }: ExtractedEntry, { where }: ArchiveSource): Promise<Uint8Array> {
+  if (size > MAX_MANIFEST_BYTES) {
     throw new MigrationError(
       "archive-damaged",
       `${where}: its manifest has ${size} bytes, which is too large to be read`,
@@ -90,7 +90,7 @@ async function whole({ size, content }: Unpacked, { where }: ArchiveSource): Pro
 export async function readArchive(
   source: ArchiveSource,
   { byFile }: ArchiveManifest,
-  begin: (record: ArchiveRecord, mtimeMs: number) => Promise<Receiver | undefined>,
+  begin: (record: ArchiveRecord, mtimeMs: number) => Promise<UploadSink | undefined>,
 ): Promise<ArchiveRead> {
   const seen = new Set<string>();
   const read = { records: 0, bytes: 0, unhashed: 0, unknown: 0 };
@@ -102,7 +102,7 @@ export async function readArchive(
       if (!records && entry.name !== MANIFEST_ENTRY && entry.name !== "index.html") read.unknown += 1;
       if (!records || seen.has(entry.name)) continue;
       seen.add(entry.name);
-      for (const [record, why] of await handOut(entry, records, begin)) {
+      for (const [record, why] of await distribute(entry, records, begin)) {
         if (why !== undefined) wrong.push({ record, why });
         else {
           read.records += 1;
@@ -118,12 +118,12 @@ export async function readArchive(
 }
 
 /** Gives an entry to all whose file it is, and answers for each what is wrong with it. */
-async function handOut(
-  entry: Unpacked,
+async function distribute(
+  entry: ExtractedEntry,
   records: readonly ArchiveRecord[],
-  begin: (record: ArchiveRecord, mtimeMs: number) => Promise<Receiver | undefined>,
+  begin: (record: ArchiveRecord, mtimeMs: number) => Promise<UploadSink | undefined>,
 ): Promise<[ArchiveRecord, string | undefined][]> {
-  const open: { record: ArchiveRecord; receiver: Receiver }[] = [];
+  const open: { record: ArchiveRecord; receiver: UploadSink }[] = [];
   const hash = createHash("sha256");
   let size = 0;
   try {
@@ -160,7 +160,7 @@ function faultOf(record: ArchiveRecord, size: number, sha256: string): string | 
 }
 
 /** What is in one file of an archive: a tar in gzip, whatever made it. */
-async function* entriesOf({ name, content }: Member, { where }: ArchiveSource): AsyncIterable<Unpacked> {
+async function* entriesOf({ name, content }: Member, { where }: ArchiveSource): AsyncIterable<ExtractedEntry> {
   let sourceError: { error: unknown } | undefined;
   const watched = async function* (): Bytes {
     try {

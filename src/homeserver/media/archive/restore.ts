@@ -3,10 +3,10 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { Folders, type MediaTarget } from "../restore.ts";
-import { hashAt } from "../store/hash-at.ts";
+import { fileHash } from "../store/hash-at.ts";
 import { uploadPath } from "../store/layout.ts";
 import type { ArchiveManifest } from "./manifest.ts";
-import { type ArchiveRead, findManifest, readArchive, type Receiver } from "./read.ts";
+import { type ArchiveRead, findManifest, readArchive, type UploadSink } from "./read.ts";
 import { type ArchiveRecord, mxcOf } from "./record.ts";
 import type { ArchiveSource } from "./source.ts";
 
@@ -24,7 +24,7 @@ export interface ArchiveRestored {
  * is never overwritten. `restored` is called for each that is in its place. May be run again. Throws `archive-damaged`,
  * after all that is whole was restored; `target-not-empty`.
  */
-export async function restoreArchive(
+export async function restoreMediaArchive(
   source: ArchiveSource,
   { serverName, ...target }: MediaTarget & { readonly serverName: string },
   files: Files,
@@ -43,8 +43,8 @@ export async function restoreArchive(
       return undefined;
     }
     const path = join(target.store, name);
-    if (await files.look(path)) {
-      await mustBeSame(path, record, files);
+    if (await files.lstat(path)) {
+      await assertSameContent(path, record, files);
       counted.kept += 1;
       await restored(record);
       return undefined;
@@ -55,7 +55,7 @@ export async function restoreArchive(
       await restored(record);
     });
   });
-  mustBeWhole(source, read);
+  assertUploadsIntact(source, read);
   return { ...counted, bytes: read.bytes, findings: findingsOf(source, manifest, read, foreign) };
 }
 
@@ -65,7 +65,7 @@ async function writeTo(
   { owner }: MediaTarget,
   files: Files,
   done: () => Promise<void>,
-): Promise<Receiver> {
+): Promise<UploadSink> {
   const file = await files.begin(path, 0o640, { sync: false });
   return {
     write: (chunk) => file.write(chunk),
@@ -79,12 +79,12 @@ async function writeTo(
   };
 }
 
-async function mustBeSame(path: string, record: ArchiveRecord, files: Files): Promise<void> {
-  const found = await files.look(path);
+async function assertSameContent(path: string, record: ArchiveRecord, files: Files): Promise<void> {
+  const found = await files.lstat(path);
   const same =
     found?.kind === "file" &&
     found.size === record.size_bytes &&
-    (record.sha256 === "" || (await hashAt(path, files)) === record.sha256.toLowerCase());
+    (record.sha256 === "" || (await fileHash(path, files)) === record.sha256.toLowerCase());
   if (same) return;
   throw new MigrationError(
     "target-not-empty",
@@ -96,7 +96,7 @@ async function mustBeSame(path: string, record: ArchiveRecord, files: Files): Pr
 const SHOWN = 20;
 
 /** Throws `archive-damaged` for uploads whose bytes are not what the manifest says. */
-export function mustBeWhole({ where }: ArchiveSource, { wrong }: ArchiveRead): void {
+export function assertUploadsIntact({ where }: ArchiveSource, { wrong }: ArchiveRead): void {
   if (wrong.length === 0) return;
   const shown = wrong.slice(0, 5).map(({ record, why }) => `${mxcOf(record)}: ${why}`);
   const more = wrong.length > shown.length ? `; and ${wrong.length - shown.length} more` : "";

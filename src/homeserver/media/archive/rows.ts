@@ -1,4 +1,4 @@
-import { type QuerySession, sqlText } from "../../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 import type { ArchiveRecord } from "./record.ts";
 import { hasColumn } from "./upload.ts";
 
@@ -12,7 +12,7 @@ export type Change = (statement: string) => Promise<void>;
  * Writes rows for uploads that came in an archive, where a restored database has none: with their upload time and hash,
  * and with what else their record knows. A row that is there is never changed. May be done again.
  */
-export class UploadRows {
+export class UploadRowWriter {
   readonly #change: Change;
   readonly #columns: readonly Column[];
   #waiting: string[] = [];
@@ -22,11 +22,11 @@ export class UploadRows {
     this.#columns = columns;
   }
 
-  static async begin(session: QuerySession, change: Change): Promise<UploadRows> {
+  static async begin(session: QuerySession, change: Change): Promise<UploadRowWriter> {
     const columns: Column[] = [];
     for (const column of COLUMNS)
       if (column.always === true || (await hasColumn(session, column.name))) columns.push(column);
-    return new UploadRows(change, columns);
+    return new UploadRowWriter(change, columns);
   }
 
   async add(record: ArchiveRecord): Promise<void> {
@@ -54,13 +54,13 @@ interface Column {
 
 /** PostgreSQL has no NUL in texts. */
 const textOrNull = (text: string | undefined) =>
-  text === undefined || text === "" ? "NULL" : sqlText(text.replaceAll("\0", "").toWellFormed());
+  text === undefined || text === "" ? "NULL" : quoteLiteral(text.replaceAll("\0", "").toWellFormed());
 
 const always = true;
 
 /** synapse/storage/databases/main/media_repository.py, `store_local_media`. */
 const COLUMNS: readonly Column[] = [
-  { always, name: "media_id", value: (record) => sqlText(record.media_id) },
+  { always, name: "media_id", value: (record) => quoteLiteral(record.media_id) },
   { always, name: "media_type", value: (record) => textOrNull(record.content_type) },
   { always, name: "media_length", value: (record) => String(record.size_bytes) },
   { always, name: "created_ts", value: (record) => String(record.created_ts) },

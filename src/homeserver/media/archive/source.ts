@@ -33,7 +33,7 @@ export function archiveInFolder(
     async *members() {
       for (const name of await files.list(folder)) {
         const path = join(folder, name);
-        if ((await files.follow(path))?.kind !== "file") continue;
+        if ((await files.stat(path))?.kind !== "file") continue;
         if (await isGzip(path, files)) yield { name, content: files.read(path) };
         else if (/\.t?gz$/i.test(name)) throw notGzip(path);
         else other(name);

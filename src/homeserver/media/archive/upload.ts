@@ -1,4 +1,4 @@
-import { type QuerySession, sqlText } from "../../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 import { bytewise } from "../store/rows.ts";
 
 /** A local upload as its row has it. */
@@ -32,17 +32,17 @@ export async function* uploadsAfter(session: QuerySession, after: string): Async
   const sha256 = (await hasColumn(session, "sha256")) ? "sha256" : "NULL";
   const id = bytewise(session, "media_id");
   for (;;) {
-    const page = await session.all<Row>(`
+    const page = await session.all<UploadTableRow>(`
       SELECT media_id, media_type, media_length, created_ts, upload_name, user_id, last_access_ts, quarantined_by,
         safe_from_quarantine, ${authenticated} AS authenticated, ${sha256} AS sha256 FROM local_media_repository
-      WHERE url_cache IS NULL AND ${id} > ${sqlText(after)} ORDER BY ${id} LIMIT ${PAGE}`);
+      WHERE url_cache IS NULL AND ${id} > ${quoteLiteral(after)} ORDER BY ${id} LIMIT ${PAGE}`);
     for (const row of page) yield uploadOf(row);
     if (page.length < PAGE) return;
     after = page.at(-1)!.media_id;
   }
 }
 
-interface Row {
+interface UploadTableRow {
   readonly media_id: string;
   readonly media_type: string | null;
   readonly media_length: number | null;
@@ -56,7 +56,7 @@ interface Row {
   readonly sha256: string | null;
 }
 
-const uploadOf = (row: Row): Upload => ({
+const uploadOf = (row: UploadTableRow): Upload => ({
   mediaId: row.media_id,
   contentType: row.media_type,
   length: row.media_length,
@@ -74,8 +74,8 @@ const uploadOf = (row: Row): Upload => ({
 export async function hasColumn(session: QuerySession, column: string): Promise<boolean> {
   const { known } = await session.one<{ known: number }>(
     session.engine === "postgres"
-      ? `SELECT count(*) AS known FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = ${sqlText(column)} AND NOT attisdropped`
-      : `SELECT count(*) AS known FROM pragma_table_info('local_media_repository') WHERE name = ${sqlText(column)}`,
+      ? `SELECT count(*) AS known FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = ${quoteLiteral(column)} AND NOT attisdropped`
+      : `SELECT count(*) AS known FROM pragma_table_info('local_media_repository') WHERE name = ${quoteLiteral(column)}`,
   );
   return known > 0;
 }

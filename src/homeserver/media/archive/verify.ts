@@ -1,45 +1,45 @@
 import type { Inventory } from "../../../bundle/inventory.ts";
-import { sealedName } from "../../../bundle/layout.ts";
+import { encryptedName } from "../../../bundle/layout.ts";
 import type { Bundle } from "../../../bundle/reader.ts";
 import { MigrationError } from "../../../errors.ts";
-import type { Lock } from "../../../pipeline/encrypt.ts";
-import { meter } from "../../../pipeline/measure.ts";
+import type { EncryptionKeys } from "../../../pipeline/encrypt.ts";
+import { reportBytes } from "../../../pipeline/measure.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Progress } from "../../../system/progress.ts";
 import { archiveArtifact } from "./names.ts";
 import { findManifest, readArchive } from "./read.ts";
-import { findingsOf, mustBeWhole } from "./restore.ts";
+import { findingsOf, assertUploadsIntact } from "./restore.ts";
 import { packedArchives } from "./section.ts";
 import { archiveInTar } from "./source.ts";
 
 /** The media archives in a bundle, by their names in the manifest: `checkArchives` looks into those. */
 export const archivesIn = (inventory: Inventory): ReadonlySet<string> =>
-  new Set(packedArchives(inventory).map(({ folder }) => sealedName(archiveArtifact(folder))));
+  new Set(packedArchives(inventory).map(({ folder }) => encryptedName(archiveArtifact(folder))));
 
 /** Reads each media archive in a bundle as its importer would, and stricter. Writes nothing. */
 export async function checkArchives(
   bundle: Bundle,
   inventory: Inventory,
-  lock: Lock,
+  lock: EncryptionKeys,
   progress: Progress,
 ): Promise<Finding[]> {
   const found: Finding[] = [];
   for (const { folder, records } of packedArchives(inventory)) {
-    const name = sealedName(archiveArtifact(folder));
+    const name = encryptedName(archiveArtifact(folder));
     const artifact = bundle.artifact(archiveArtifact(folder));
     const recorded = inventory.artifacts.find((one) => one.name === name);
     if (!artifact || !recorded) continue;
     const id = `check/${name}`;
     // For its manifest, and for its uploads.
     progress.begin({ id, label: name, unit: "bytes", total: 2 * recorded.plain.size });
-    const tell = meter((bytes) => {
+    const tell = reportBytes((bytes) => {
       progress.advance(id, bytes);
     });
-    const source = archiveInTar(() => tell(bundle.plain(artifact, lock, recorded.plain)), name);
+    const source = archiveInTar(() => tell(bundle.decrypted(artifact, lock, recorded.plain)), name);
     try {
       const manifest = await findManifest(source);
       const read = await readArchive(source, manifest, () => Promise.resolve(undefined));
-      mustBeWhole(source, read);
+      assertUploadsIntact(source, read);
       found.push(...findingsOf(source, manifest, read));
       if (manifest.records !== records) found.push(otherCount(name, manifest.records, records));
     } catch (error) {

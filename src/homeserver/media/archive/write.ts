@@ -1,7 +1,7 @@
 import { compress, storedSize } from "../../../pipeline/compress.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import { packTar, type TarEntry, tarSize } from "../../../pipeline/tar.ts";
-import { exactly } from "./exactly.ts";
+import { readExactly } from "./exactly.ts";
 import type { ArchiveItem, ArchiveItems } from "./items.ts";
 import { type ArchiveHead, ManifestFile } from "./manifest-file.ts";
 import { MANIFEST_FILE, partFile } from "./names.ts";
@@ -110,7 +110,7 @@ function partOf<Item extends ArchiveItem>(
     return {
       ...{ name: fileName, size: item.size, mode: 0o644, mtimeMs: inHeader(item.upload.createdTs ?? 0) },
       content: () =>
-        exactly(item.content(), item.size, async (read) => {
+        readExactly(item.content(), item.size, async (read) => {
           const fault = read.fault ?? (await item.changed?.());
           if (fault !== undefined) {
             events.unread(item, fault);

@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { locate, type Provider } from "../providers/provider.ts";
+import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import type { Differing } from "../section.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
-import { Listed } from "../store/listed.ts";
+import { BoundedList } from "../store/listed.ts";
 import { hasHashes, type UploadRow, uploadRows } from "../store/rows.ts";
-import { failToOpen } from "../store/store.ts";
-import { meet } from "./meet.ts";
+import { throwReadError } from "../store/store.ts";
+import { mergeJoin } from "./meet.ts";
 
 export interface Comparison {
   readonly rows: number;
@@ -21,7 +21,7 @@ export interface Comparison {
   /** SHA-256 over all of them in the order of their ids, a line each: id, bytes by the row, bytes found. */
   readonly differingDigest: string;
   /** Uploads of the right size whose hash is not the one in their row; only looked for when asked. */
-  readonly changed: Listed;
+  readonly changed: BoundedList;
   /** Files whose hash was compared. */
   readonly hashed: number;
   /** Those of `differing` whose files are in folders that cannot be read. */
@@ -31,12 +31,12 @@ export interface Comparison {
 /** So many that differ are named. */
 const NAMED = 100_000;
 
-export interface Comparing {
+export interface CompareOptions {
   /** Whether each file is read. */
   readonly hashes: boolean;
   readonly tell: (bytes: number) => void;
   /** Where else a file may be; nowhere when left out. */
-  readonly providers?: readonly Provider[];
+  readonly providers?: readonly ReadableProvider[];
   readonly signal?: AbortSignal;
   /** Whether unreadable folders are allowed: uploads that should be in them count as differing. */
   readonly closed?: boolean;
@@ -51,11 +51,11 @@ export async function compareMedia(
   session: QuerySession,
   store: string,
   files: Files,
-  { hashes, tell, providers = [], signal, closed: mayBeClosed = false }: Comparing,
+  { hashes, tell, providers = [], signal, closed: mayBeClosed = false }: CompareOptions,
 ): Promise<Comparison> {
   const known = hashes && (await hasHashes(session, "local_media_repository"));
   const differ = new Differences();
-  const changed = new Listed(NAMED);
+  const changed = new BoundedList(NAMED);
   const provided = { files: 0, bytes: 0 };
   let closed: string | undefined;
   let rows = 0;
@@ -77,13 +77,13 @@ export async function compareMedia(
   };
   const lookElsewhere = async (row: UploadRow, length: number, found: number | null, hidden = false) => {
     const path = uploadPath(row.key);
-    if (path === undefined || !(await locate(path, length, providers))) miss(row, length, found, hidden);
+    if (path === undefined || !(await findInProviders(path, length, providers))) miss(row, length, found, hidden);
     else {
       provided.files += 1;
       provided.bytes += length;
     }
   };
-  await meet(
+  await mergeJoin(
     uploadRows(session, { hashes: known, uploaders: true }),
     files.walk(join(store, UPLOADS), signal),
     {
@@ -109,7 +109,7 @@ export async function compareMedia(
       },
     },
   );
-  if (closed !== undefined && !mayBeClosed) await failToOpen(join(store, UPLOADS, closed), files);
+  if (closed !== undefined && !mayBeClosed) await throwReadError(join(store, UPLOADS, closed), files);
   return { rows, bytes, provided, ...differ.result(), changed, hashed, unseen };
 }
 

@@ -1,17 +1,17 @@
-import type { Walked } from "../../../system/files/files.ts";
+import type { WalkEntry } from "../../../system/files/files.ts";
 
 /** The handlers of a merge join between rows and files. */
-export interface Meeting<Row> {
+export interface MergeJoinHandlers<Row> {
   /** The key that a file's name below the folder stands for; undefined when no row can have such a file. */
   keyAt(name: string): string | undefined;
   /** The start that all keys below a folder have, by the folder's name; empty for the first folder. */
   prefixAt(name: string): string;
   /** A row, and the regular file in its place. */
-  both(row: Row, file: Walked): Promise<void> | undefined;
+  both(row: Row, file: WalkEntry): Promise<void> | undefined;
   /** A row without a file; `unseen` when its folder cannot be read, so that it is unknown. */
   rowOnly(row: Row, unseen: boolean): Promise<void> | undefined;
   /** An entry without a row: a file, a link or other special file, or something that cannot be read. */
-  fileOnly(file: Walked): void;
+  fileOnly(file: WalkEntry): void;
 }
 
 /**
@@ -19,12 +19,12 @@ export interface Meeting<Row> {
  * SQLite's BINARY), files as `Files.walk` finds them. Each is looked at once, so memory stays flat however many
  * there are. All rows are read, also when there are no files.
  */
-export async function meet<Row extends { readonly key: string }>(
+export async function mergeJoin<Row extends { readonly key: string }>(
   rows: AsyncIterable<Row>,
-  files: AsyncIterable<readonly Walked[]>,
-  meeting: Meeting<Row>,
+  files: AsyncIterable<readonly WalkEntry[]>,
+  meeting: MergeJoinHandlers<Row>,
 ): Promise<void> {
-  const walk = new Place(files, meeting);
+  const walk = new WalkCursor(files, meeting);
   let closed: string | undefined;
   const passTo = async (key: string | undefined) => {
     for (;;) {
@@ -59,16 +59,16 @@ export async function meet<Row extends { readonly key: string }>(
 }
 
 /** The position in the walk. */
-class Place {
-  file: Walked | undefined;
+class WalkCursor {
+  file: WalkEntry | undefined;
   /** Of `file`; undefined when it stands outside the order. */
   key: string | undefined;
-  readonly #batches: AsyncIterator<readonly Walked[]>;
-  readonly #names: Pick<Meeting<never>, "keyAt" | "prefixAt">;
-  #batch: readonly Walked[] = [];
+  readonly #batches: AsyncIterator<readonly WalkEntry[]>;
+  readonly #names: Pick<MergeJoinHandlers<never>, "keyAt" | "prefixAt">;
+  #batch: readonly WalkEntry[] = [];
   #next = 0;
 
-  constructor(batches: AsyncIterable<readonly Walked[]>, names: Pick<Meeting<never>, "keyAt" | "prefixAt">) {
+  constructor(batches: AsyncIterable<readonly WalkEntry[]>, names: Pick<MergeJoinHandlers<never>, "keyAt" | "prefixAt">) {
     this.#batches = batches[Symbol.asyncIterator]();
     this.#names = names;
   }

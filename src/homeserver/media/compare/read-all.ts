@@ -3,23 +3,23 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import { drain } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { sqlText } from "../../../system/query.ts";
-import { locate } from "../providers/provider.ts";
+import { quoteLiteral } from "../../../system/query.ts";
+import { findInProviders } from "../providers/provider.ts";
 import { LOCAL_FOLDERS, uploadPath } from "../store/layout.ts";
-import { Listed } from "../store/listed.ts";
+import { BoundedList } from "../store/listed.ts";
 import { bytewise, hasHashes, type UploadRow } from "../store/rows.ts";
 import type { Comparable } from "./uploads.ts";
 
-export interface AllRead {
+export interface ReadResult {
   /** Uploads whose hash was compared with their row's. */
   readonly hashed: number;
   /** Ids of uploads of the right size whose hash is not the one in their row. */
-  readonly changed: Listed;
+  readonly changed: BoundedList;
   /** What cannot be read, below the store. */
-  readonly unreadable: Listed;
+  readonly unreadable: BoundedList;
   /** Files among the thumbnails, and what is no regular file there. */
   readonly thumbnails: { readonly files: number; readonly bytes: number };
-  readonly odd: Listed;
+  readonly odd: BoundedList;
 }
 
 /**
@@ -27,11 +27,11 @@ export interface AllRead {
  * What is not there, or has another size than in its row, is left to the comparison of rows and files. `tell` is
  * given the bytes of each piece that was read.
  */
-export async function readAll(reading: Comparable, tell: (bytes: number) => void): Promise<AllRead> {
+export async function readAll(reading: Comparable, tell: (bytes: number) => void): Promise<ReadResult> {
   const { files, store, signal } = reading;
-  const unreadable = new Listed();
-  const changed = new Listed();
-  const odd = new Listed();
+  const unreadable = new BoundedList();
+  const changed = new BoundedList();
+  const odd = new BoundedList();
   const thumbnails = { files: 0, bytes: 0 };
   let hashed = 0;
   for await (const { key, length, sha256 } of pagesOf(reading)) {
@@ -64,13 +64,13 @@ export async function readAll(reading: Comparable, tell: (bytes: number) => void
  * In the place of `readAll`, what takes no time: whether one file can be read, and whether the first folders of the
  * thumbnails are folders.
  */
-export async function firstGlance(
+export async function quickCheck(
   store: string,
   example: string | undefined,
   files: Files,
-): Promise<Pick<AllRead, "unreadable" | "odd">> {
-  const unreadable = new Listed();
-  const odd = new Listed();
+): Promise<Pick<ReadResult, "unreadable" | "odd">> {
+  const unreadable = new BoundedList();
+  const odd = new BoundedList();
   const attempt = async (path: string, act: () => Promise<void>) => {
     try {
       await act();
@@ -83,7 +83,7 @@ export async function firstGlance(
   const [, folder] = LOCAL_FOLDERS;
   await attempt(folder, async () => {
     for (const name of await files.list(join(store, folder))) {
-      const entry = await files.look(join(store, folder, name));
+      const entry = await files.lstat(join(store, folder, name));
       if (entry?.kind === "link" || entry?.kind === "other") odd.add(join(folder, name));
     }
   });
@@ -100,7 +100,7 @@ async function* pagesOf({ session, signal }: Comparable): AsyncIterable<UploadRo
   for (let after = ""; ;) {
     const page = await session.all<UploadRow>(`
       SELECT media_id AS key, media_length AS length, ${sha256} AS sha256 FROM local_media_repository
-      WHERE url_cache IS NULL AND media_length IS NOT NULL AND ${id} > ${sqlText(after)} ORDER BY ${id} LIMIT ${PAGE}`);
+      WHERE url_cache IS NULL AND media_length IS NOT NULL AND ${id} > ${quoteLiteral(after)} ORDER BY ${id} LIMIT ${PAGE}`);
     for (const row of page) {
       signal.throwIfAborted();
       yield row;
@@ -116,9 +116,9 @@ async function readProvided(
   length: number,
   { providers, signal }: Comparable,
   tell: (bytes: number) => void,
-  unreadable: Listed,
+  unreadable: BoundedList,
 ): Promise<{ size: number; sha256: string } | undefined> {
-  const found = await locate(path, length, providers);
+  const found = await findInProviders(path, length, providers);
   if (!found) return undefined;
   const hash = createHash("sha256");
   try {
@@ -140,13 +140,13 @@ async function readFile(
   path: string,
   { store, files, signal }: Comparable,
   tell: (bytes: number) => void,
-  unreadable: Listed,
+  unreadable: BoundedList,
 ): Promise<{ size: number; sha256: string } | undefined> {
   const hash = createHash("sha256");
   let size = 0;
   try {
     // Reading a pipe would block, and a link may point anywhere.
-    if ((await files.look(join(store, path)))?.kind !== "file") return undefined;
+    if ((await files.lstat(join(store, path)))?.kind !== "file") return undefined;
     for await (const chunk of files.read(join(store, path))) {
       signal.throwIfAborted();
       hash.update(chunk);

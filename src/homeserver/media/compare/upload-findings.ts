@@ -1,20 +1,20 @@
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts";
-import { MEDIA_MISSING, MEDIA_ODD, MEDIA_UNREADABLE } from "../accept-ids.ts";
+import { MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../accept-ids.ts";
 import type { StorageProvider } from "../facts.ts";
-import { mayBeElsewhere } from "../providers/providers.ts";
-import type { Listed } from "../store/listed.ts";
+import { hasUnreadableProvider } from "../providers/providers.ts";
+import type { BoundedList } from "../store/listed.ts";
 import { describeDiffering } from "./compare.ts";
-import type { AllRead } from "./read-all.ts";
-import type { Judged } from "./suspects.ts";
-import type { UploadsLook } from "./uploads.ts";
+import type { ReadResult } from "./read-all.ts";
+import type { CheckedMismatch } from "./suspects.ts";
+import type { UploadsComparison } from "./uploads.ts";
 
 const SHOWN = 20;
 
 /** What is wrong between the rows of uploads and their files; one "ok" when nothing is. */
 export function uploadFindings(
-  look: UploadsLook,
-  read: AllRead | undefined,
+  look: UploadsComparison,
+  read: ReadResult | undefined,
   { store, providers }: { store: string; providers: readonly StorageProvider[] },
 ): Finding[] {
   const findings = [
@@ -32,10 +32,10 @@ export function uploadFindings(
   return [...findings, ...providedFindings(look, providers), ...unknownFindings(look, store)];
 }
 
-const placesOf = (store: string, { provided }: UploadsLook) =>
+const placesOf = (store: string, { provided }: UploadsComparison) =>
   provided.files === 0 ? store : `${store} or in a storage provider`;
 
-function providedFindings({ provided }: UploadsLook, providers: readonly StorageProvider[]): Finding[] {
+function providedFindings({ provided }: UploadsComparison, providers: readonly StorageProvider[]): Finding[] {
   if (provided.files === 0) return [];
   const places = providers.flatMap(
     ({ folder, bucket }) => folder ?? (bucket === null ? [] : `bucket ${bucket}`),
@@ -51,14 +51,14 @@ function providedFindings({ provided }: UploadsLook, providers: readonly Storage
 }
 
 function missingFindings(
-  { rows, missing, files: stored }: UploadsLook,
+  { rows, missing, files: stored }: UploadsComparison,
   store: string,
   providers: readonly StorageProvider[],
 ): Finding[] {
   if (missing.count === 0) return [];
-  const evidence = missing.some.slice(0, SHOWN).map(describe);
+  const evidence = missing.some.slice(0, SHOWN).map(describeMismatch);
   const sentence = `uploads without a file in ${store}: ${formatCount(missing.count)} of ${formatCount(rows)}`;
-  if (mayBeElsewhere(providers)) {
+  if (hasUnreadableProvider(providers)) {
     return [
       {
         id: MEDIA_MISSING,
@@ -85,8 +85,8 @@ const emptyStore = (store: string, rows: number): Finding => ({
 
 /** The export takes both for missing: what is there is not what was uploaded. */
 function differingFindings(
-  { rows, differing }: UploadsLook,
-  changed: Listed | undefined,
+  { rows, differing }: UploadsComparison,
+  changed: BoundedList | undefined,
   store: string,
 ): Finding[] {
   const count = differing.count + (changed?.count ?? 0);
@@ -97,7 +97,7 @@ function differingFindings(
       level: "warning",
       sentence: `uploads in ${store} that differ from their rows: ${formatCount(count)} of ${formatCount(rows)}`,
       evidence: [
-        ...differing.some.map(describe),
+        ...differing.some.map(describeMismatch),
         ...(changed?.some ?? []).map((id) => `${id}: its hash is not the one in its row`),
       ].slice(0, SHOWN),
       hint: `put them back from a backup; if they are lost already, the export goes on with --accept ${MEDIA_MISSING} where the size differs, and the check before opening asks about the hash`,
@@ -105,7 +105,7 @@ function differingFindings(
   ];
 }
 
-function unknownFindings({ unknown }: UploadsLook, store: string): Finding[] {
+function unknownFindings({ unknown }: UploadsComparison, store: string): Finding[] {
   if (unknown.count === 0) return [];
   return [
     {
@@ -119,7 +119,7 @@ function unknownFindings({ unknown }: UploadsLook, store: string): Finding[] {
 
 /** What an export cannot pack, or would leave out. */
 export function obstacleFindings(
-  { closed, odd, unseen }: { closed: Listed; odd: Listed; unseen: number },
+  { closed, odd, unseen }: { closed: BoundedList; odd: BoundedList; unseen: number },
   store: string,
 ): Finding[] {
   const findings: Finding[] = [];
@@ -137,18 +137,18 @@ export function obstacleFindings(
   }
   if (odd.count > 0) {
     findings.push({
-      id: MEDIA_ODD,
+      id: MEDIA_SPECIAL_FILES,
       level: "warning",
       sentence: `symbolic links and other special files in ${store}, which are not packed: ${formatCount(odd.count)}`,
       evidence: odd.some.slice(0, SHOWN),
-      hint: `replace them by the files that they point to, or leave them out: synlift export --accept ${MEDIA_ODD}`,
+      hint: `replace them by the files that they point to, or leave them out: synlift export --accept ${MEDIA_SPECIAL_FILES}`,
     });
   }
   return findings;
 }
 
 /** "AbCd…: 4000 bytes by its row, no file; from @user:example.org, 2024-05-01". */
-function describe({ id, path, expected, found, uploader, created, usedAs }: Judged): string {
+function describeMismatch({ id, path, expected, found, uploader, created, usedAs }: CheckedMismatch): string {
   const what =
     path === undefined
       ? `${JSON.stringify(id)}: no file can have this id`

@@ -1,16 +1,16 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Files, Walked } from "../../../system/files/files.ts";
+import type { Files, WalkEntry } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { locate, type Provider } from "../providers/provider.ts";
+import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
-import { Listed } from "../store/listed.ts";
+import { BoundedList } from "../store/listed.ts";
 import { type UploadRow, uploadRows } from "../store/rows.ts";
-import { meet, type Meeting } from "./meet.ts";
-import { judgeAgain, type Judged, Suspects } from "./suspects.ts";
+import { mergeJoin, type MergeJoinHandlers } from "./meet.ts";
+import { recheckMismatches, type CheckedMismatch, Mismatches } from "./suspects.ts";
 
 /** How uploads and files fit, and what lies in local_content. */
-export interface UploadsLook {
+export interface UploadsComparison {
   /** Rows of uploads that a file is expected for. */
   readonly rows: number;
   /** All regular files, also those that belong to no upload: an export packs them all. */
@@ -22,9 +22,9 @@ export interface UploadsLook {
   readonly differing: Faults;
   readonly unknown: Faults;
   /** Links and other things that are no regular files, below the store. */
-  readonly odd: Listed;
+  readonly odd: BoundedList;
   /** What cannot be looked at, below the store. */
-  readonly closed: Listed;
+  readonly closed: BoundedList;
   /** Rows whose files may lie in what is closed. */
   readonly unseen: number;
   /** A file that fits its row, below the store: to try whether it can be read. */
@@ -36,7 +36,7 @@ export interface Faults {
   /** Bytes on disk. */
   readonly bytes: number;
   /** The first of them. */
-  readonly some: readonly Judged[];
+  readonly some: readonly CheckedMismatch[];
 }
 
 /** So many are looked at again. */
@@ -46,7 +46,7 @@ const KEPT = 100;
 export interface Comparable {
   readonly session: QuerySession;
   readonly store: string;
-  readonly providers: readonly Provider[];
+  readonly providers: readonly ReadableProvider[];
   readonly files: Files;
   readonly signal: AbortSignal;
 }
@@ -58,13 +58,13 @@ export interface Comparable {
 export async function compareUploads(
   { session, store, providers, files, signal }: Comparable,
   tell: (rows: number) => void,
-): Promise<UploadsLook> {
-  const seen = new Seen(providers, tell);
-  await meet(uploadRows(session, { hashes: false }), files.walk(join(store, UPLOADS), signal), seen);
-  const judged: Judged[] = [];
+): Promise<UploadsComparison> {
+  const seen = new UploadComparer(providers, tell);
+  await mergeJoin(uploadRows(session, { hashes: false }), files.walk(join(store, UPLOADS), signal), seen);
+  const judged: CheckedMismatch[] = [];
   for (const suspects of [seen.missing, seen.differing, seen.unknown])
-    judged.push(...(await judgeAgain(suspects.first, session, store, files)));
-  const those = (verdict: Judged["verdict"], { rest }: Suspects): Faults => {
+    judged.push(...(await recheckMismatches(suspects.first, session, store, files)));
+  const those = (verdict: CheckedMismatch["verdict"], { rest }: Mismatches): Faults => {
     const found = judged.filter((one) => one.verdict === verdict);
     return {
       count: found.length + rest.files,
@@ -87,31 +87,31 @@ export async function compareUploads(
   };
 }
 
-class Seen implements Meeting<UploadRow> {
+class UploadComparer implements MergeJoinHandlers<UploadRow> {
   rows = 0;
   files = 0;
   bytes = 0;
   unseen = 0;
   example: string | undefined;
   readonly provided = { files: 0, bytes: 0 };
-  readonly missing = new Suspects();
-  readonly differing = new Suspects();
-  readonly unknown = new Suspects();
-  readonly odd = new Listed();
-  readonly closed = new Listed();
+  readonly missing = new Mismatches();
+  readonly differing = new Mismatches();
+  readonly unknown = new Mismatches();
+  readonly odd = new BoundedList();
+  readonly closed = new BoundedList();
   readonly keyAt = UPLOAD_KEYS.keyAt;
   readonly prefixAt = UPLOAD_KEYS.prefixAt;
-  readonly #providers: readonly Provider[];
+  readonly #providers: readonly ReadableProvider[];
   readonly #tell: (rows: number) => void;
   /** Whether a provider gave no answer about a file that the store has. */
   #silent = false;
 
-  constructor(providers: readonly Provider[], tell: (rows: number) => void) {
+  constructor(providers: readonly ReadableProvider[], tell: (rows: number) => void) {
     this.#providers = providers;
     this.#tell = tell;
   }
 
-  both({ key, length }: UploadRow, { name, size }: Walked): Promise<void> | undefined {
+  both({ key, length }: UploadRow, { name, size }: WalkEntry): Promise<void> | undefined {
     this.#file(size);
     if (length === null) return undefined;
     this.#row();
@@ -142,16 +142,16 @@ class Seen implements Meeting<UploadRow> {
     }
   }
 
-  async #lookElsewhere(key: string, length: number, otherwise: Suspects): Promise<void> {
+  async #lookElsewhere(key: string, length: number, otherwise: Mismatches): Promise<void> {
     const path = uploadPath(key);
-    if (path === undefined || !(await locate(path, length, this.#providers))) otherwise.addUpload(key);
+    if (path === undefined || !(await findInProviders(path, length, this.#providers))) otherwise.addUpload(key);
     else {
       this.provided.files += 1;
       this.provided.bytes += length;
     }
   }
 
-  fileOnly({ name, kind, size }: Walked): void {
+  fileOnly({ name, kind, size }: WalkEntry): void {
     if (kind === "file") {
       this.#file(size);
       this.unknown.addFile(name, size);

@@ -10,7 +10,7 @@ export const MAXIMUM = 24;
 const RECENT = 12;
 
 /** The day of a time in milliseconds, in either database. Times that no server can have had are -1. */
-export const dayOf = (column: string) =>
+export const daySql = (column: string) =>
   `CASE WHEN ${column} >= 0 AND ${column} < 4102444800000 THEN ${column} / 86400000 ELSE -1 END`;
 
 /** A media store by age: the last two years by month or, where it is older, the last year by month and the rest by year. */

@@ -1,6 +1,6 @@
 import type { QuerySession } from "../../../system/query.ts";
 import type { Amount, LargeUpload, MediaKinds } from "../facts.ts";
-import { type Ages, dayOf, type DayRow } from "./age.ts";
+import { type Ages, daySql, type DayRow } from "./age.ts";
 
 export interface MediaCount {
   readonly kinds: MediaKinds;
@@ -29,7 +29,7 @@ export async function countMedia(
   let tooLarge = 0;
   for await (const row of session.rows<LocalRow>(`
     SELECT CASE WHEN url_cache IS NOT NULL THEN 'preview' WHEN media_length IS NULL THEN 'pending' ELSE 'upload' END AS kind,
-      ${dayOf("created_ts")} AS day, COUNT(*) AS files, COALESCE(SUM(media_length), 0) AS bytes,
+      ${daySql("created_ts")} AS day, COUNT(*) AS files, COALESCE(SUM(media_length), 0) AS bytes,
       SUM(CASE WHEN quarantined_by IS NOT NULL THEN 1 ELSE 0 END) AS quarantined,
       SUM(CASE WHEN media_length > ${limit ?? Number.MAX_SAFE_INTEGER} THEN 1 ELSE 0 END) AS "tooLarge"
     FROM local_media_repository GROUP BY 1, 2`)) {
@@ -84,7 +84,7 @@ async function remoteMedia(session: QuerySession, ages: Ages): Promise<{ all: Am
   const all = nothing();
   let quarantined = 0;
   for await (const row of session.rows<DayRow & { quarantined: number }>(`
-    SELECT ${dayOf("created_ts")} AS day, COUNT(*) AS files, COALESCE(SUM(media_length), 0) AS bytes,
+    SELECT ${daySql("created_ts")} AS day, COUNT(*) AS files, COALESCE(SUM(media_length), 0) AS bytes,
       SUM(CASE WHEN quarantined_by IS NOT NULL THEN 1 ELSE 0 END) AS quarantined
     FROM remote_media_cache GROUP BY 1`)) {
     add(all, row);

@@ -57,7 +57,7 @@ export function largestFindings(
 }
 
 /** Whether something else than this Synapse process keeps the media. */
-export function elsewhere(
+export function externalMediaFindings(
   { settings }: Pick<Homeserver, "settings">,
   { compared, kinds, mediaRepo, packed }: MediaFacts,
 ): Finding[] {

@@ -4,7 +4,7 @@ import type { HttpAnswer, HttpDownload } from "../../../system/http/http.ts";
 import { NoAnswer } from "../../../system/http/no-answer.ts";
 import type { System } from "../../../system/system.ts";
 import type { MediaRepoUsage } from "../facts.ts";
-import { faultOf, HOST, type MediaRepo, usageIn, whereOf } from "./usage.ts";
+import { describeFault, HOST, type MediaRepo, usageIn, describeMediaRepo } from "./usage.ts";
 
 /** One file of an export, as its metadata has it. */
 export const partSchema = z.object({
@@ -38,7 +38,7 @@ const TIMEOUT = 60_000;
 const LIMIT = 32 * 1024 * 1024;
 
 /** matrix-media-repo accepts five requests a second, and returns 429 for more. */
-const PATIENCE = { tries: 30, milliseconds: 1_000 };
+const RATE_LIMIT_RETRY = { tries: 30, milliseconds: 1_000 };
 
 /**
  * The part of matrix-media-repo's admin API that makes and hands out exports (its docs/admin.md and api/custom).
@@ -57,7 +57,7 @@ export class MediaRepoApi {
   constructor(repo: MediaRepo, serverName: string, system: Pick<System, "http" | "machine" | "signal">) {
     const url = new URL(repo.url);
     this.#base = `${url.origin}${url.pathname.replace(/\/$/, "")}/_matrix/media/unstable/admin`;
-    this.where = whereOf(url);
+    this.where = describeMediaRepo(url);
     this.#repo = repo;
     this.#serverName = serverName;
     this.#system = system;
@@ -141,8 +141,8 @@ export class MediaRepoApi {
       });
       const byName = answer.status === 502 && this.#host.host === undefined && HOST.test(this.#serverName);
       if (byName) this.#host = { host: this.#serverName };
-      else if (answer.status !== 429 || tries >= PATIENCE.tries) return answer;
-      else await machine.wait(PATIENCE.milliseconds, signal);
+      else if (answer.status !== 429 || tries >= RATE_LIMIT_RETRY.tries) return answer;
+      else await machine.wait(RATE_LIMIT_RETRY.milliseconds, signal);
     }
   }
 
@@ -169,7 +169,7 @@ export class MediaRepoApi {
       });
     // So it answers to the administrator of a homeserver who is none of its own.
     const refused = status === 400 && words.includes("another server");
-    const [sentence, hint] = faultOf({ status: refused ? 403 : status }, this.#serverName);
+    const [sentence, hint] = describeFault({ status: refused ? 403 : status }, this.#serverName);
     const code: Partial<Record<number, ErrorCode>> = {
       401: "permission-denied",
       403: "permission-denied",

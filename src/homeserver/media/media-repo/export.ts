@@ -1,22 +1,22 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import { takeLock } from "../../../journal/lock.ts";
-import { meter } from "../../../pipeline/measure.ts";
+import { acquireLock } from "../../../journal/lock.ts";
+import { reportBytes } from "../../../pipeline/measure.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import { findManifest, readArchive } from "../archive/read.ts";
-import { findingsOf, mustBeWhole } from "../archive/restore.ts";
+import { findingsOf, assertUploadsIntact } from "../archive/restore.ts";
 import { archiveInFolder, type ArchiveSource } from "../archive/source.ts";
 import { type ExportPart, MediaRepoApi } from "./api.ts";
-import { fetchParts, mustBeNames } from "./fetch.ts";
+import { fetchParts, assertPartNames } from "./fetch.ts";
 import { type ExportJournal, ExportJournalFile, OWN_FOLDER } from "./journal.ts";
 import type { MediaRepo } from "./usage.ts";
-import { waitUntilMade } from "./wait.ts";
+import { waitForExport } from "./wait.ts";
 
-export interface MediaExportAsked {
+export interface MediaRepoExportOptions {
   readonly repo: MediaRepo;
   readonly serverName: string;
   /** Absolute. */
@@ -41,38 +41,38 @@ type Tools = Pick<System, "files" | "http" | "machine" | "signal">;
  * what came is not what its manifest says.
  */
 export async function exportMediaRepo(
-  asked: MediaExportAsked,
+  asked: MediaRepoExportOptions,
   tools: Tools,
   progress: Progress,
 ): Promise<MediaExported> {
   const { files, machine } = tools;
   const { folder, serverName } = asked;
-  await mustBeOurs(folder, files);
+  await assertOwnFolder(folder, files);
   await files.makeFolder(join(folder, OWN_FOLDER));
   await files.setMode(folder, 0o700);
-  const lock = await takeLock(join(folder, OWN_FOLDER, "lock"), files, machine);
+  const lock = await acquireLock(join(folder, OWN_FOLDER, "lock"), files, machine);
   try {
     const api = new MediaRepoApi(asked.repo, serverName, tools);
     const file = new ExportJournalFile(folder, files);
-    const journal = await begunOr(asked, file, api, progress);
-    const parts = journal.parts ?? (await waitUntilMade(api, journal, file, tools, progress));
-    mustBeNames(parts, api.where);
+    const journal = await resumeOrStart(asked, file, api, progress);
+    const parts = journal.parts ?? (await waitForExport(api, journal, file, tools, progress));
+    assertPartNames(parts, api.where);
     if (!journal.parts) await file.write({ ...journal, parts: [...parts] });
     await fetchParts(api, journal.exportId, parts, { folder, files, progress });
-    return await lookInto(asked, journal, parts, files, progress);
+    return await inspectArchive(asked, journal, parts, files, progress);
   } finally {
     await lock.release();
   }
 }
 
 /** What `exportMediaRepo` would do; nothing is changed, here or there. Throws as that does. */
-export async function lookAtMediaRepo(asked: MediaExportAsked, tools: Tools): Promise<MediaExported> {
+export async function inspectMediaRepo(asked: MediaRepoExportOptions, tools: Tools): Promise<MediaExported> {
   const { files } = tools;
   const { folder, serverName } = asked;
-  await mustBeOurs(folder, files);
+  await assertOwnFolder(folder, files);
   const begun = await new ExportJournalFile(folder, files).read(keyOf(asked));
   const api = new MediaRepoApi(asked.repo, serverName, tools);
-  const held = begun?.held ?? (await heldBy(api, serverName));
+  const held = begun?.held ?? (await readUsage(api, serverName));
   const sentence = begun
     ? `an export of ${sized(held)} was begun in ${folder}: it would be continued`
     : `${api.where} holds ${sized(held)} of ${serverName}: they would be exported into ${folder}`;
@@ -82,10 +82,10 @@ export async function lookAtMediaRepo(asked: MediaExportAsked, tools: Tools): Pr
 const sized = ({ files, bytes }: MediaExported["held"]) =>
   `${formatAmount(files, "files")}, ${formatBytes(bytes)}`;
 
-const keyOf = ({ repo, serverName }: MediaExportAsked) => ({ url: repo.url, serverName });
+const keyOf = ({ repo, serverName }: MediaRepoExportOptions) => ({ url: repo.url, serverName });
 
-async function mustBeOurs(folder: string, files: Files): Promise<void> {
-  const found = await files.follow(folder);
+async function assertOwnFolder(folder: string, files: Files): Promise<void> {
+  const found = await files.stat(folder);
   if (!found) return;
   if (found.kind !== "folder") throw new MigrationError("bad-usage", `--out: ${folder} is not a directory`);
   const names = await files.list(folder);
@@ -96,8 +96,8 @@ async function mustBeOurs(folder: string, files: Files): Promise<void> {
 }
 
 /** The export that was begun earlier, or one that is begun now. */
-async function begunOr(
-  asked: MediaExportAsked,
+async function resumeOrStart(
+  asked: MediaRepoExportOptions,
   file: ExportJournalFile,
   api: MediaRepoApi,
   progress: Progress,
@@ -107,14 +107,14 @@ async function begunOr(
     progress.note("continuing the export that was begun in this folder");
     return begun;
   }
-  const held = await heldBy(api, asked.serverName);
+  const held = await readUsage(api, asked.serverName);
   const journal = { version: 1 as const, ...keyOf(asked), ...(await api.start()), held };
   await file.write(journal);
   return journal;
 }
 
 /** matrix-media-repo returns zeros for an unknown server. */
-async function heldBy(api: MediaRepoApi, serverName: string): Promise<MediaExported["held"]> {
+async function readUsage(api: MediaRepoApi, serverName: string): Promise<MediaExported["held"]> {
   const { media } = await api.usage();
   if (media.files > 0) return media;
   throw new MigrationError("bad-usage", `${api.where} has no media of ${serverName}`, {
@@ -122,8 +122,8 @@ async function heldBy(api: MediaRepoApi, serverName: string): Promise<MediaExpor
   });
 }
 
-async function lookInto(
-  { folder, serverName, repo }: MediaExportAsked,
+async function inspectArchive(
+  { folder, serverName, repo }: MediaRepoExportOptions,
   { held }: ExportJournal,
   parts: readonly ExportPart[],
   files: Files,
@@ -144,11 +144,11 @@ async function lookInto(
         `the archive in ${folder} is of ${JSON.stringify(manifest.entity)}`,
       );
     const read = await readArchive(source, manifest, () => Promise.resolve(undefined));
-    mustBeWhole(source, read);
+    assertUploadsIntact(source, read);
     progress.end(id);
     const archive = { parts: parts.length, size, uploads: read.records, bytes: read.bytes };
     const findings = findingsOf(source, manifest, read);
-    if (manifest.records < held.files) findings.push(fewer(held.files, manifest.records, repo));
+    if (manifest.records < held.files) findings.push(fewerFilesFinding(held.files, manifest.records, repo));
     return { held, archive, findings };
   } catch (error) {
     if (!(error instanceof MigrationError) || error.code !== "archive-damaged") throw error;
@@ -162,11 +162,11 @@ async function lookInto(
 const metered = (source: ArchiveSource, tell: (bytes: number) => void): ArchiveSource => ({
   where: source.where,
   async *members() {
-    for await (const { name, content } of source.members()) yield { name, content: meter(tell)(content) };
+    for await (const { name, content } of source.members()) yield { name, content: reportBytes(tell)(content) };
   },
 });
 
-const fewer = (held: number, got: number, { url }: MediaRepo): Finding => ({
+const fewerFilesFinding = (held: number, got: number, { url }: MediaRepo): Finding => ({
   id: "media-archive-fewer",
   level: "warning",
   sentence: `${held - got} of ${held} files that matrix-media-repo held are not in the archive`,

@@ -6,7 +6,7 @@ import type { Progress } from "../../../system/progress.ts";
 import type { ExportPart, MediaRepoApi } from "./api.ts";
 
 /** Throws `archive-damaged` for names that are no names of files in one folder, each its own. */
-export function mustBeNames(parts: readonly ExportPart[], where: string): void {
+export function assertPartNames(parts: readonly ExportPart[], where: string): void {
   const names = new Set<string>();
   for (const { name } of parts) {
     if (/^\w[\w.-]{0,199}$/.test(name) && !names.has(name)) names.add(name);
@@ -31,7 +31,7 @@ export async function fetchParts(
 ): Promise<void> {
   const wanted: ExportPart[] = [];
   for (const part of parts) {
-    const found = await files.look(join(folder, part.name));
+    const found = await files.lstat(join(folder, part.name));
     if (found?.kind !== "file" || found.size !== part.size) wanted.push(part);
   }
   const total = sum(wanted);
@@ -40,7 +40,7 @@ export async function fetchParts(
   progress.begin({ ...work, unit: "bytes", total });
   if (wanted.length < parts.length)
     progress.remark(work, `${parts.length - wanted.length} of ${parts.length} parts are complete already`);
-  const { free } = await files.space(folder);
+  const { free } = await files.diskSpace(folder);
   if (total > free)
     throw new MigrationError(
       "disk-full",

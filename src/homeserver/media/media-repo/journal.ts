@@ -37,7 +37,7 @@ export class ExportJournalFile {
 
   /** Undefined when no export was begun. Throws `bad-usage` for a journal of another export, or none that can be read. */
   async read(asked: { url: string; serverName: string }): Promise<ExportJournal | undefined> {
-    if (!(await this.#files.look(this.#path))) return undefined;
+    if (!(await this.#files.lstat(this.#path))) return undefined;
     let found: ExportJournal;
     try {
       found = schema.parse(JSON.parse(await this.#files.readText(this.#path)));
@@ -58,7 +58,7 @@ export class ExportJournalFile {
   }
 
   async write(journal: ExportJournal): Promise<void> {
-    await this.#files.writeWhole(this.#path, `${JSON.stringify(journal)}\n`);
+    await this.#files.writeAtomically(this.#path, `${JSON.stringify(journal)}\n`);
   }
 
   async remove(): Promise<void> {

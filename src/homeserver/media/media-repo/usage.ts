@@ -3,7 +3,7 @@ import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes } from "../../../report/units.ts";
 import type { Http, HttpAnswer } from "../../../system/http/http.ts";
 import { NoAnswer } from "../../../system/http/no-answer.ts";
-import { shellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-word.ts";
 import type { MediaRepoUsage } from "../facts.ts";
 
 /** A matrix-media-repo that stores this server's media instead of Synapse. */
@@ -39,7 +39,7 @@ export async function askMediaRepo(
   const base = URL.canParse(url) ? new URL(url) : undefined;
   if (!base || !/^https?:$/.test(base.protocol))
     return failed("the address given for matrix-media-repo", "is no http or https URL");
-  const where = whereOf(base);
+  const where = describeMediaRepo(base);
   if (!/^[\x21-\x7e]+$/.test(token))
     return failed(where, "was not queried: the access token is empty or has invalid characters");
   const path = `/_matrix/media/unstable/admin/usage/${encodeURIComponent(serverName)}`;
@@ -55,8 +55,8 @@ export async function askMediaRepo(
     // It serves the names in its configuration alone, and goes by the Host header (its api/_routers).
     if (answer.status === 502 && HOST.test(serverName)) answer = await ask({ host: serverName });
     const usage = answer.status === 200 ? usageIn(answer) : undefined;
-    if (!usage) return failed(where, ...faultOf(answer, serverName));
-    return { usage, finding: holds(where, usage, serverName) };
+    if (!usage) return failed(where, ...describeFault(answer, serverName));
+    return { usage, finding: usageFinding(where, usage, serverName) };
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;
     return failed(where, `gave no answer: ${error.message}`);
@@ -64,7 +64,7 @@ export async function askMediaRepo(
 }
 
 /** For people, without what might be a password in it. */
-export const whereOf = ({ origin, pathname }: URL): string =>
+export const describeMediaRepo = ({ origin, pathname }: URL): string =>
   `matrix-media-repo at ${origin}${pathname.replace(/\/$/, "")}`;
 
 /** Undefined when the answer says nothing of that. */
@@ -83,7 +83,7 @@ export function usageIn({ body }: HttpAnswer): MediaRepoUsage | undefined {
 }
 
 /** What an answer means that is not what was asked for, and what to do. */
-export function faultOf({ status }: Pick<HttpAnswer, "status">, serverName: string): [string, string] {
+export function describeFault({ status }: Pick<HttpAnswer, "status">, serverName: string): [string, string] {
   switch (status) {
     case 200:
       return ["returned an unexpected response", "check the URL: is it a matrix-media-repo?"];
@@ -113,12 +113,12 @@ const failed = (where: string, what: string, hint = "check the URL and the token
   finding: { id: "media-repo", level: "warning" as const, sentence: `${where} ${what}`, hint },
 });
 
-const holds = (where: string, { media, thumbnails }: MediaRepoUsage, serverName: string): Finding => ({
+const usageFinding = (where: string, { media, thumbnails }: MediaRepoUsage, serverName: string): Finding => ({
   id: "media-repo",
   level: "note",
   sentence: `${where} holds ${formatAmount(media.files, "files")} of ${serverName}, ${formatBytes(media.bytes)}`,
   evidence: [
     `thumbnails: ${formatAmount(thumbnails.files, "files")}, ${formatBytes(thumbnails.bytes)}; what is stored once may be counted several times`,
   ],
-  hint: `a bundle does not hold them: synlift media export --media-repo … --server ${shellWord(serverName)} fetches them for restore --media-archive`,
+  hint: `a bundle does not hold them: synlift media export --media-repo … --server ${quoteShellWord(serverName)} fetches them for restore --media-archive`,
 });

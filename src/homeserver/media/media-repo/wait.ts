@@ -5,20 +5,20 @@ import type { ExportPart, MediaRepoApi } from "./api.ts";
 import type { ExportJournal, ExportJournalFile } from "./journal.ts";
 
 /** Milliseconds between two looks at a task. */
-const LOOK_EVERY = 2_000;
+const POLL_INTERVAL = 2_000;
 
 /** Looks in a row that may stay without an answer: a server that is started again is back by then. */
-const SILENT_LOOKS = 15;
+const MAX_SILENT_POLLS = 15;
 
 /** Milliseconds in which at least one more part must be made: a part is 200 MiB, and may go to a slow bucket. */
-const PATIENCE = 3_600_000;
+const STALL_TIMEOUT = 3_600_000;
 
 /**
  * Waits until matrix-media-repo has made the export, and answers its parts. What is made so far, against what it holds,
  * is the progress. Throws `program-failed` when the export failed, or when nothing more of it came for an hour; a
  * failed one is forgotten, so that the next run begins another.
  */
-export async function waitUntilMade(
+export async function waitForExport(
   api: MediaRepoApi,
   { exportId, taskId, held }: ExportJournal,
   journal: ExportJournalFile,
@@ -36,10 +36,10 @@ export async function waitUntilMade(
   let told = 0;
   let silent = 0;
   for (let movedAt = machine.elapsed(); ;) {
-    const looked = await look(api, exportId, taskId).catch((error: unknown) => {
+    const looked = await pollTask(api, exportId, taskId).catch((error: unknown) => {
       silent += 1;
       const lost = error instanceof MigrationError && error.code === "connection-failed";
-      if (!lost || silent > SILENT_LOOKS) throw error;
+      if (!lost || silent > MAX_SILENT_POLLS) throw error;
       return "silent" as const;
     });
     if (looked !== "silent") {
@@ -61,7 +61,7 @@ export async function waitUntilMade(
         return parts;
       }
     }
-    if (machine.elapsed() - movedAt > PATIENCE)
+    if (machine.elapsed() - movedAt > STALL_TIMEOUT)
       throw new MigrationError(
         "program-failed",
         `${api.where} made no progress with the export for an hour`,
@@ -69,12 +69,12 @@ export async function waitUntilMade(
           hint: "its log says more; run the same command again to keep waiting; if it was restarted since, remove the folder first",
         },
       );
-    await machine.wait(LOOK_EVERY, signal);
+    await machine.wait(POLL_INTERVAL, signal);
   }
 }
 
 /** The task first: parts that are listed after its end are all parts. */
-async function look(api: MediaRepoApi, exportId: string, taskId: number) {
+async function pollTask(api: MediaRepoApi, exportId: string, taskId: number) {
   const task = await api.task(taskId);
   return { task, parts: await api.parts(exportId) };
 }

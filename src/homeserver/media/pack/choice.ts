@@ -11,7 +11,7 @@ export interface MediaChoice extends MediaOrder {
 }
 
 /** What a move from host to host takes. */
-export const BACKUP_ALONE: MediaChoice = {
+export const BACKUP_ONLY: MediaChoice = {
   backup: true,
   archive: false,
   archiveSize: Infinity,

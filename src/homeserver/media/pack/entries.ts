@@ -4,21 +4,21 @@ import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { fetched, providedFiles } from "../providers/provided.ts";
-import { locate, type Provider } from "../providers/provider.ts";
-import { Listed } from "../store/listed.ts";
+import { fetchAhead, providedFiles } from "../providers/provided.ts";
+import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
+import { BoundedList } from "../store/listed.ts";
 import type { StoredFile } from "../store/store.ts";
-import { idOf, withHashes } from "./known-hashes.ts";
+import { uploadIdOf, joinUploadRows } from "./known-hashes.ts";
 import type { MediaEntry } from "./shared-reads.ts";
-import { openSteadily, type Reading } from "./stable-read.ts";
+import { openStable, type ReadOutcome } from "./stable-read.ts";
 
-export interface Entering {
+export interface EntrySources {
   readonly session: QuerySession;
   readonly store: string;
-  readonly providers: readonly Provider[];
+  readonly providers: readonly ReadableProvider[];
   readonly files: Files;
   readonly signal: AbortSignal;
-  readonly noticed: Noticed;
+  readonly noticed: PackingReport;
 }
 
 /** So many are named in a journal; of more only the number is known. */
@@ -28,30 +28,30 @@ const NAMED = 1000;
 const HELD = 100_000;
 
 /** Statistics on the files that were packed, and those that could not be read. */
-export class Noticed {
+export class PackingReport {
   #files = 0;
   #bytes = 0;
   #provided = 0;
-  readonly #changed = new Listed(NAMED);
-  readonly #unreadable = new Listed(HELD);
+  readonly #changed = new BoundedList(NAMED);
+  readonly #unreadable = new BoundedList(HELD);
   #passed = 0;
   readonly #left = { files: 0, bytes: 0 };
 
   /** A file of the store that is there and could not be read; `left` when nothing of it is in the archive. */
-  addUnreadable({ name, size }: Pick<StoredFile, "name" | "size">, left: boolean): void {
+  addUnreadable({ name, size }: Pick<StoredFile, "name" | "size">, skipped: boolean): void {
     this.#unreadable.add(name);
-    if (!left) return;
+    if (!skipped) return;
     this.#left.files += 1;
     this.#left.bytes += size;
   }
 
   /** Counts a file of the store, whether it was packed or not. */
-  pass({ size }: Pick<StoredFile, "size">): void {
+  addSeen({ size }: Pick<StoredFile, "size">): void {
     this.#passed += size;
   }
 
   /** Bytes of the files of the store that were seen. */
-  get passed(): number {
+  get seenBytes(): number {
     return this.#passed;
   }
 
@@ -73,7 +73,7 @@ export class Noticed {
     this.#files += 1;
     this.#bytes += size;
     if (how.provided) this.#provided += 1;
-    if (how.changed) this.#changed.add(idOf(name) ?? name);
+    if (how.changed) this.#changed.add(uploadIdOf(name) ?? name);
   }
 
   /**
@@ -102,7 +102,7 @@ export class Noticed {
 }
 
 /** What of a store goes into an archive. */
-export interface Choice {
+export interface EntryFilter {
   /** Files that changed later are left for another archive. Milliseconds since 1970. */
   readonly settledBefore?: number;
   /** Only what rows from then on ask for is looked for in providers. Milliseconds since 1970. */
@@ -119,32 +119,32 @@ export interface Choice {
  */
 export async function* mediaEntries(
   walked: AsyncIterable<StoredFile>,
-  from: Entering,
+  from: EntrySources,
   packed: (file: StoredFile) => Promise<void>,
-  { settledBefore = Infinity, since = 0, last = false }: Choice,
+  { settledBefore = Infinity, since = 0, last = false }: EntryFilter,
 ): AsyncIterable<MediaEntry> {
   const { files, store, session, providers, noticed, signal } = from;
   for await (const {
     file: { name },
     length,
     sha256,
-  } of withHashes(walked, session)) {
+  } of joinUploadRows(walked, session)) {
     signal.throwIfAborted();
     // The walk is ahead of the packing: with the server running, a file may be gone by now.
-    const found = await files.look(join(store, name));
+    const found = await files.lstat(join(store, name));
     if (found?.kind !== "file") continue;
     const { size, mode, mtimeMs } = found;
     const file = { name, size, mode, mtimeMs };
-    noticed.pass(file);
+    noticed.addSeen(file);
     if (mtimeMs > settledBefore) continue;
-    if (length !== undefined && size !== length && (await locate(name, length, providers))) {
+    if (length !== undefined && size !== length && (await findInProviders(name, length, providers))) {
       // The provider has the complete upload, which is packed below: this file is not needed.
       await packed(file);
       continue;
     }
-    let reading: Reading | undefined;
-    const tell = (how: Reading) => (reading = how);
-    const opened = await openSteadily(file, { files, store, sha256, tell });
+    let reading: ReadOutcome | undefined;
+    const tell = (how: ReadOutcome) => (reading = how);
+    const opened = await openStable(file, { files, store, sha256, tell });
     if (!opened) {
       if (reading === "unreadable") noticed.addUnreadable(file, true);
       continue;
@@ -154,12 +154,12 @@ export async function* mediaEntries(
     } finally {
       await opened.end();
     }
-    if (reading === "moving" && last) throw moved(join(store, name));
+    if (reading === "moving" && last) throw changedWhileRead(join(store, name));
     if (reading === "unreadable") noticed.addUnreadable(file, false);
     noticed.add(file, { changed: reading === "changed", provided: false });
     if (reading !== "moving" && reading !== "unreadable") await packed(file);
   }
-  for await (const { located, content } of fetched(providedFiles(from, since))) {
+  for await (const { located, content } of fetchAhead(providedFiles(from, since))) {
     const { file, sha256 } = located;
     let changed = false;
     const tell = (is: boolean) => (changed = is);
@@ -169,7 +169,7 @@ export async function* mediaEntries(
 }
 
 /** Whoever reads along has the same bytes, and with them the zeros that fill up what is missing. */
-function faultOf(reading: Reading | undefined, path: string): string | undefined {
+function faultOf(reading: ReadOutcome | undefined, path: string): string | undefined {
   if (reading === "unreadable") return `${path} could not be read to its end`;
   return reading === "moving" ? `${path} changed while it was read` : undefined;
 }
@@ -183,7 +183,7 @@ async function* hashed(source: Bytes, sha256: string | undefined, tell: (changed
   tell(sha256 !== undefined && hash.digest("hex") !== sha256);
 }
 
-const moved = (path: string) =>
+const changedWhileRead = (path: string) =>
   new MigrationError("source-changed", `${path} changed while it was read`, {
     hint: "something writes to the media store: check that the server is stopped, then run the same command again",
   });

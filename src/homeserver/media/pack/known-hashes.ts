@@ -1,11 +1,11 @@
-import { type QuerySession, sqlText } from "../../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 import { uploadIdAt, UPLOADS } from "../store/layout.ts";
 import { hasHashes } from "../store/rows.ts";
 
 /** Files whose rows are asked for at once. */
 const AT_ONCE = 500;
 
-export interface Known<File> {
+export interface FileWithRow<File> {
   readonly file: File;
   /** Bytes by its row; undefined for what is no upload's. */
   readonly length: number | undefined;
@@ -16,10 +16,10 @@ export interface Known<File> {
 /**
  * Joins files with what their rows say, where they are uploads. Some hundred rows at a time: packing takes hours, and no query should stay open for so long in a database that is in use.
  */
-export async function* withHashes<File extends { readonly name: string }>(
+export async function* joinUploadRows<File extends { readonly name: string }>(
   stored: AsyncIterable<File>,
   session: QuerySession,
-): AsyncIterable<Known<File>> {
+): AsyncIterable<FileWithRow<File>> {
   const known = await hasHashes(session, "local_media_repository");
   let batch: File[] = [];
   for await (const file of stored) {
@@ -35,21 +35,21 @@ async function* joined<File extends { readonly name: string }>(
   batch: readonly File[],
   known: boolean,
   session: QuerySession,
-): AsyncIterable<Known<File>> {
-  const ids = batch.flatMap(({ name }) => idOf(name) ?? []);
+): AsyncIterable<FileWithRow<File>> {
+  const ids = batch.flatMap(({ name }) => uploadIdOf(name) ?? []);
   const rows =
     ids.length === 0
       ? []
       : await session.all<{ id: string; length: number | null; sha256: string | null }>(`
       SELECT media_id AS id, media_length AS length, ${known ? "sha256" : "NULL"} AS sha256 FROM local_media_repository
-      WHERE url_cache IS NULL AND media_id IN (${ids.map(sqlText).join(", ")})`);
+      WHERE url_cache IS NULL AND media_id IN (${ids.map(quoteLiteral).join(", ")})`);
   const found = new Map(rows.map((row) => [row.id, row]));
   for (const file of batch) {
-    const row = found.get(idOf(file.name) ?? "");
+    const row = found.get(uploadIdOf(file.name) ?? "");
     yield { file, length: row?.length ?? undefined, sha256: row?.sha256?.toLowerCase() };
   }
 }
 
 /** The id of the upload whose file has that name below the store. */
-export const idOf = (name: string) =>
+export const uploadIdOf = (name: string) =>
   name.startsWith(`${UPLOADS}/`) ? uploadIdAt(name.slice(UPLOADS.length + 1)) : undefined;

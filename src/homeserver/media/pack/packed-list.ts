@@ -35,7 +35,7 @@ export class PackedList {
 }
 
 /** A list that was written down. */
-export interface WrittenList {
+export interface SavedList {
   /** Of several lists, each goes on where the one before it ended. */
   readonly path: string | readonly string[];
   /** What it was made with. */
@@ -51,9 +51,9 @@ export const inWholeSeconds = (file: StoredFile): StoredFile => ({
 });
 
 /** Of the files of a walk, those that a list does not hold, or not as they are now. Throws as the walk does. */
-export async function* filesSince(
+export async function* filesNotListed(
   walked: AsyncIterable<StoredFile>,
-  { path, key, wholeSeconds = false }: WrittenList,
+  { path, key, wholeSeconds = false }: SavedList,
   files: Files,
 ): AsyncIterable<StoredFile> {
   const groups = groupsIn([path].flat(), files);

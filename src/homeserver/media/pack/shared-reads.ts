@@ -1,5 +1,5 @@
 import { MigrationError } from "../../../errors.ts";
-import { Fork } from "../../../pipeline/fork.ts";
+import { Tee } from "../../../pipeline/fork.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { TarEntry } from "../../../pipeline/tar.ts";
 import { uploadIdAt, UPLOADS } from "../store/layout.ts";
@@ -13,7 +13,7 @@ export interface MediaEntry extends TarEntry {
 }
 
 /** Greater than any key. */
-const LEFT = "\uffff";
+const FINISHED = "\uffff";
 
 /** The backup reads files by itself; the archive reads along. */
 const BACKUP = 0;
@@ -26,7 +26,7 @@ const ARCHIVE = 1;
 export class SharedReads {
   /** Where each is: a key, greater with every file. */
   readonly #at: [string, string] = ["", ""];
-  #offered: { readonly key: string; readonly fork: Fork; readonly fault: MediaEntry["fault"] } | undefined;
+  #offered: { readonly key: string; readonly fork: Tee; readonly fault: MediaEntry["fault"] } | undefined;
   #failure: { readonly error: unknown } | undefined;
   #waiting: (() => void)[] = [];
 
@@ -68,7 +68,7 @@ export class SharedReads {
 
   /** Nothing more is wanted: the other goes on alone. May be called twice. */
   leave(side: "backup" | "archive"): void {
-    this.#at[side === "backup" ? BACKUP : ARCHIVE] = LEFT;
+    this.#at[side === "backup" ? BACKUP : ARCHIVE] = FINISHED;
     this.#tell();
   }
 
@@ -86,14 +86,14 @@ export class SharedReads {
 
   async *#offer(key: string, entry: MediaEntry): Bytes {
     const { fault } = entry;
-    const fork = new Fork(entry.content());
+    const fork = new Tee(entry.content());
     this.#offered = { key, fork, fault };
     try {
       await this.#arrive(BACKUP, key);
-      if (this.#at[ARCHIVE] !== key) await fork.leave(ARCHIVE);
+      if (this.#at[ARCHIVE] !== key) await fork.detach(ARCHIVE);
       yield* fork.read(BACKUP);
     } finally {
-      await fork.leave(BACKUP);
+      await fork.detach(BACKUP);
     }
   }
 

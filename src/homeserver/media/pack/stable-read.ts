@@ -6,7 +6,7 @@ import type { Files } from "../../../system/files/files.ts";
 import type { StoredFile } from "../store/store.ts";
 
 /** How a file was when its last byte was read. */
-export type Reading =
+export type ReadOutcome =
   /** As it was found. */
   | "steady"
   /** Its hash is not the one that its row has. */
@@ -16,12 +16,12 @@ export type Reading =
   /** It is there, and could not be read to its end. */
   | "unreadable";
 
-export interface Watched {
+export interface StableReadOptions {
   readonly files: Files;
   readonly store: string;
   /** Lower-case hex; undefined where it is not known. */
   readonly sha256: string | undefined;
-  readonly tell: (reading: Reading) => void;
+  readonly tell: (reading: ReadOutcome) => void;
 }
 
 /**
@@ -29,9 +29,9 @@ export interface Watched {
  * are filled with zeros, and reported. Undefined when it no longer exists, or cannot be read, which is reported too; else
  * `content` is to be read or `end`ed.
  */
-export async function openSteadily(
+export async function openStable(
   file: StoredFile,
-  watched: Watched,
+  watched: StableReadOptions,
 ): Promise<{ content: () => Bytes; end: () => Promise<void> } | undefined> {
   const { files, store } = watched;
   const chunks = files.read(join(store, file.name), { to: file.size })[Symbol.asyncIterator]();
@@ -41,25 +41,25 @@ export async function openSteadily(
   try {
     // Once it is open it cannot go away any more.
     const first = await chunks.next();
-    return { content: () => steadily(file, first, chunks, watched), end };
+    return { content: () => readStable(file, first, chunks, watched), end };
   } catch (error) {
     await end();
     if (error instanceof MigrationError && error.code === "file-missing") return undefined;
-    if (!isOfOneFile(error)) throw error;
+    if (!isSingleFileError(error)) throw error;
     watched.tell("unreadable");
     return undefined;
   }
 }
 
 /** Whether a file could not be read, which says nothing of the others. */
-export const isOfOneFile = (error: unknown) =>
+export const isSingleFileError = (error: unknown) =>
   error instanceof MigrationError && (error.code === "permission-denied" || error.code === "file-failed");
 
-async function* steadily(
+async function* readStable(
   file: StoredFile,
   first: IteratorResult<Uint8Array>,
   chunks: AsyncIterator<Uint8Array>,
-  { files, store, sha256, tell }: Watched,
+  { files, store, sha256, tell }: StableReadOptions,
 ): Bytes {
   const hash = sha256 === undefined ? undefined : createHash("sha256");
   let left = file.size;
@@ -68,7 +68,7 @@ async function* steadily(
     try {
       return await chunks.next();
     } catch (error) {
-      if (!isOfOneFile(error)) throw error;
+      if (!isSingleFileError(error)) throw error;
       disk.broken = true;
       return { done: true, value: undefined } as const;
     }
@@ -82,14 +82,14 @@ async function* steadily(
   for (; left > 0; left -= Math.min(left, ZEROS.length))
     yield ZEROS.subarray(0, Math.min(left, ZEROS.length));
   if (disk.broken) tell("unreadable");
-  else if (!whole || (await isOther(file, store, files))) tell("moving");
+  else if (!whole || (await hasChanged(file, store, files))) tell("moving");
   else tell(hash === undefined || hash.digest("hex") === sha256 ? "steady" : "changed");
 }
 
 const ZEROS = new Uint8Array(1024 * 1024);
 
 /** One that is gone by now was read whole. */
-async function isOther({ name, size, mtimeMs }: StoredFile, store: string, files: Files): Promise<boolean> {
-  const now = await files.look(join(store, name));
+async function hasChanged({ name, size, mtimeMs }: StoredFile, store: string, files: Files): Promise<boolean> {
+  const now = await files.lstat(join(store, name));
   return now !== undefined && (now.kind !== "file" || now.size !== size || now.mtimeMs !== mtimeMs);
 }

@@ -5,17 +5,17 @@ import { formatCount } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { MEDIA_UNREADABLE } from "../accept-ids.ts";
 import type { MediaExport } from "../export.ts";
-import { isOfOneFile } from "./stable-read.ts";
+import { isSingleFileError } from "./stable-read.ts";
 
-type Store = Pick<MediaExport, "store" | "unreadableAccepted">;
+type UnreadableOptions = Pick<MediaExport, "store" | "unreadableAccepted">;
 
 const SHOWN = 5;
 
 /** Throws `media-missing` when there is something in the store that cannot be read, unless that was accepted. Names are below the store. */
-export function refuseUnreadable(
+export function assertNoneUnreadable(
   names: readonly string[],
   count: number,
-  { store, unreadableAccepted }: Store,
+  { store, unreadableAccepted }: UnreadableOptions,
 ): void {
   if (count === 0 || unreadableAccepted) return;
   const more = count > SHOWN ? ` and ${formatCount(count - SHOWN)} more` : "";
@@ -32,23 +32,23 @@ export function refuseUnreadable(
  * Reads once more what could not be read when the first archive was made: what can be read by now comes in the second.
  * Throws `media-missing` as `refuseUnreadable`.
  */
-export async function mustBeReadable(
+export async function assertReadableNow(
   names: readonly string[],
-  store: Store & { readonly files: Files },
+  store: UnreadableOptions & { readonly files: Files },
 ): Promise<void> {
   if (store.unreadableAccepted) return;
   const still: string[] = [];
   for (const name of names) if (!(await canBeRead(join(store.store, name), store.files))) still.push(name);
-  refuseUnreadable(still, still.length, store);
+  assertNoneUnreadable(still, still.length, store);
 }
 
 async function canBeRead(path: string, files: Files): Promise<boolean> {
   try {
-    if ((await files.look(path))?.kind === "file") await drain(files.read(path));
+    if ((await files.lstat(path))?.kind === "file") await drain(files.read(path));
     return true;
   } catch (error) {
     if (error instanceof MigrationError && error.code === "file-missing") return true;
-    if (isOfOneFile(error)) return false;
+    if (isSingleFileError(error)) return false;
     throw error;
   }
 }

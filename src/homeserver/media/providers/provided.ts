@@ -2,20 +2,20 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/stage.ts";
 import type { Entry, Files } from "../../../system/files/files.ts";
-import { type QuerySession, sqlText } from "../../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 import { uploadIdAt, uploadPath } from "../store/layout.ts";
 import { bytewise, hasHashes } from "../store/rows.ts";
-import { locate, type Located, type Provider } from "./provider.ts";
+import { findInProviders, type LocatedFile, type ReadableProvider } from "./provider.ts";
 
 /** A file in a provider; with the hash that its row has, in lower-case hex, where there is one. */
-export interface ProvidedFile extends Located {
+export interface ProvidedFile extends LocatedFile {
   readonly sha256?: string | undefined;
 }
 
-export interface Elsewhere {
+export interface ProviderLookup {
   readonly session: QuerySession;
   readonly store: string;
-  readonly providers: readonly Provider[];
+  readonly providers: readonly ReadableProvider[];
   readonly files: Files;
   readonly signal: AbortSignal;
 }
@@ -28,14 +28,14 @@ const PAGE = 1000;
  * uploads in the order of their ids, then thumbnails. With `since`, in milliseconds since 1970, only what rows from then on ask for. What a provider
  * holds beyond the rows was deleted by somebody, and stays there.
  */
-export async function* providedFiles(from: Elsewhere, since = 0): AsyncIterable<ProvidedFile> {
+export async function* providedFiles(from: ProviderLookup, since = 0): AsyncIterable<ProvidedFile> {
   if (from.providers.length === 0) return;
   yield* providedUploads(from, since);
   for (const provider of from.providers) yield* providedThumbnails(from, provider, since);
 }
 
 async function* providedUploads(
-  { session, store, providers, files, signal }: Elsewhere,
+  { session, store, providers, files, signal }: ProviderLookup,
   since: number,
 ): AsyncIterable<ProvidedFile> {
   const sha256 = (await hasHashes(session, "local_media_repository")) ? "sha256" : "NULL";
@@ -43,13 +43,13 @@ async function* providedUploads(
   for (let after = ""; ;) {
     const page = await session.all<{ id: string; length: number; sha256: string | null }>(`
       SELECT media_id AS id, media_length AS length, ${sha256} AS sha256 FROM local_media_repository
-      WHERE url_cache IS NULL AND media_length IS NOT NULL AND ${recent(since)} AND ${id} > ${sqlText(after)}
+      WHERE url_cache IS NULL AND media_length IS NOT NULL AND ${recent(since)} AND ${id} > ${quoteLiteral(after)}
       ORDER BY ${id} LIMIT ${PAGE}`);
     for (const row of page) {
       signal.throwIfAborted();
       const path = uploadPath(row.id);
-      if (path === undefined || !mayBeElsewhere(await files.look(join(store, path)), row.length)) continue;
-      const located = await locate(path, row.length, providers);
+      if (path === undefined || !needsProvider(await files.lstat(join(store, path)), row.length)) continue;
+      const located = await findInProviders(path, row.length, providers);
       if (located) yield { ...located, sha256: row.sha256?.toLowerCase() };
     }
     if (page.length < PAGE) return;
@@ -58,13 +58,13 @@ async function* providedUploads(
 }
 
 /** Whether an upload of that length has to be looked for in storage providers, by what the store has in its place. */
-export const mayBeElsewhere = (found: Entry | undefined, length: number): boolean =>
+export const needsProvider = (found: Entry | undefined, length: number): boolean =>
   !found || (found.kind === "file" && found.size !== length);
 
 /** Of uploads that have a row. Their own rows are not asked: Synapse makes a thumbnail anew from any that fits. */
 async function* providedThumbnails(
-  { session, store, files, signal }: Elsewhere,
-  provider: Provider,
+  { session, store, files, signal }: ProviderLookup,
+  provider: ReadableProvider,
   since: number,
 ): AsyncIterable<ProvidedFile> {
   for await (const batch of provider.list(THUMBNAILS, signal)) {
@@ -72,11 +72,11 @@ async function* providedThumbnails(
     if (ids.length === 0) continue;
     const rows = await session.all<{ id: string }>(`
       SELECT media_id AS id FROM local_media_repository
-      WHERE url_cache IS NULL AND ${recent(since)} AND media_id IN (${ids.map(sqlText).join(", ")})`);
+      WHERE url_cache IS NULL AND ${recent(since)} AND media_id IN (${ids.map(quoteLiteral).join(", ")})`);
     const known = new Set(rows.map((row) => row.id));
     for (const file of batch) {
       signal.throwIfAborted();
-      if (!known.has(thumbnailOf(file.name) ?? "") || (await files.look(join(store, file.name)))) continue;
+      if (!known.has(thumbnailOf(file.name) ?? "") || (await files.lstat(join(store, file.name)))) continue;
       yield { provider, file };
     }
   }
@@ -93,10 +93,10 @@ function thumbnailOf(name: string): string | undefined {
 }
 
 /** What is read ahead: waiting for each small file in turn would take a day for a million. */
-const AHEAD = { files: 16, bytes: 32 * 1024 * 1024, each: 1024 * 1024 };
+const READ_AHEAD = { files: 16, bytes: 32 * 1024 * 1024, each: 1024 * 1024 };
 
 /** Each file with its bytes; small ones are fetched while those before them are being packed. What is gone by now is left out. */
-export async function* fetched(
+export async function* fetchAhead(
   provided: AsyncIterable<ProvidedFile>,
 ): AsyncIterable<{ readonly located: ProvidedFile; readonly content: () => Bytes }> {
   const source = provided[Symbol.asyncIterator]();
@@ -108,14 +108,14 @@ export async function* fetched(
   let ended = false;
   try {
     for (;;) {
-      while (!ended && waiting.length < AHEAD.files && held < AHEAD.bytes) {
+      while (!ended && waiting.length < READ_AHEAD.files && held < READ_AHEAD.bytes) {
         const next = await source.next();
         if (next.done === true) {
           ended = true;
           break;
         }
         const { provider, file } = next.value;
-        if (file.size > AHEAD.each) waiting.push({ located: next.value });
+        if (file.size > READ_AHEAD.each) waiting.push({ located: next.value });
         else {
           held += file.size;
           const small = wholeOf(provider.read(file));

@@ -9,7 +9,7 @@ import { bucketOf, storageProviders } from "./providers.ts";
 export type Provided = StoredObject;
 
 /** A storage provider in which Synapse looks for files, and that we can read too. Nothing is written there. */
-export interface Provider {
+export interface ReadableProvider {
   /** For people; no secrets. */
   readonly name: string;
   /** Undefined when it is not there. Asked in the order of paths, it is quick. */
@@ -26,7 +26,7 @@ export interface Provider {
 export function openProviders(
   homeserver: Homeserver,
   { files, objects }: { files: Files; objects: ObjectStores },
-): Provider[] {
+): ReadableProvider[] {
   return storageProviders(homeserver).flatMap(({ folder, settings }) => {
     if (folder !== null) return [folderProvider(folder, files)];
     const address = bucketOf(settings);
@@ -35,11 +35,11 @@ export function openProviders(
 }
 
 /** Synapse's own provider, `file_system`: the same layout in another folder (synapse/media/storage_provider.py). */
-export function folderProvider(folder: string, files: Files): Provider {
+export function folderProvider(folder: string, files: Files): ReadableProvider {
   return {
     name: folder,
     async find(path) {
-      const found = await files.look(join(folder, path));
+      const found = await files.lstat(join(folder, path));
       return found?.kind === "file" ? { name: path, size: found.size, mtimeMs: found.mtimeMs } : undefined;
     },
     async *list(below, signal) {
@@ -57,10 +57,10 @@ export function folderProvider(folder: string, files: Files): Provider {
 }
 
 /** A bucket that holds the files under the same paths, behind a prefix (s3_storage_provider.py). */
-export class BucketProvider implements Provider {
+export class BucketProvider implements ReadableProvider {
   readonly name: string;
   readonly #objects: ObjectStore;
-  #seen: Stretch = { from: "", to: "", objects: new Map() };
+  #seen: ListedRange = { from: "", to: "", objects: new Map() };
   #inOrder = true;
 
   constructor(objects: ObjectStore) {
@@ -107,24 +107,24 @@ export class BucketProvider implements Provider {
 }
 
 /** All objects between two names, of which the first is left out. To the end when there is no second. */
-interface Stretch {
+interface ListedRange {
   readonly from: string;
   readonly to: string | undefined;
   readonly objects: ReadonlyMap<string, Provided>;
 }
 
 /** Where the file of an upload lies in a provider, with the length that its row says. */
-export interface Located {
-  readonly provider: Provider;
+export interface LocatedFile {
+  readonly provider: ReadableProvider;
   readonly file: Provided;
 }
 
 /** The first provider that has the file as long as it should be; undefined when none has. */
-export async function locate(
+export async function findInProviders(
   path: string,
   length: number,
-  providers: readonly Provider[],
-): Promise<Located | undefined> {
+  providers: readonly ReadableProvider[],
+): Promise<LocatedFile | undefined> {
   for (const provider of providers) {
     const file = await provider.find(path);
     if (file?.size === length) return { provider, file };

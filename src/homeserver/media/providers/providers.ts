@@ -88,7 +88,7 @@ export function bucketOf(settings: ConfiguredProvider["settings"]): ObjectStoreA
 }
 
 /** Whether an upload may lie where we cannot look: Synapse asks every provider for it, whatever was stored there first. */
-export const mayBeElsewhere = (providers: readonly StorageProvider[]) =>
+export const hasUnreadableProvider = (providers: readonly StorageProvider[]) =>
   providers.some(({ folder, bucket }) => folder === null && bucket === null);
 
 /** What of their configuration is shown are the names alone: keys to a storage stand there too. */
@@ -104,7 +104,7 @@ export function providerFindings({ settings }: Homeserver, providers: readonly S
         ({ module, storeLocal, storeRemote }) =>
           `${module}: ${storeLocal ? "new uploads are stored" : "new uploads are not stored"} there, media of other servers ${storeRemote ? "too" : "not"}`,
       ),
-      hint: mayBeElsewhere(providers)
+      hint: hasUnreadableProvider(providers)
         ? "files that only such a provider has are not packed: the new host needs the same provider, with its Python module, and access to its storage"
         : "uploads that are only there are packed from there; the new host keeps the setting, so it needs the same Python modules, or remove the setting",
     });

@@ -1,7 +1,7 @@
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts";
 import type { Http } from "../../../system/http/http.ts";
-import { NoAnswer, type Silence } from "../../../system/http/no-answer.ts";
+import { NoAnswer, type NoAnswerReason } from "../../../system/http/no-answer.ts";
 import type { QuerySession } from "../../../system/query.ts";
 
 /** A server whose media is in the store, and that no longer answers. */
@@ -16,17 +16,17 @@ export interface AskOrigins {
 }
 
 /** Days without an answer after which a server is not asked any more. */
-const PATIENCE = 30;
+const SILENT_DAYS = 30;
 
 /** So many are asked, those with the most media; so many at once; so many milliseconds is each waited for. */
-const ASKED = 300;
+const MAX_ASKED = 300;
 const AT_ONCE = 30;
 const WAIT = 4_000;
 
 /** When at least this many are asked and none answers, the fault is on this host. */
-const ENOUGH = 5;
+const MIN_CONCLUSIVE = 5;
 
-interface Row extends LostOrigin {
+interface OriginRow extends LostOrigin {
   /** 2: it has not answered for long; 1: it did not answer lately, or was never spoken to; 0: it answers. */
   readonly silent: number;
 }
@@ -36,12 +36,12 @@ interface Row extends LostOrigin {
  * (`destinations`, synapse/storage/databases/main/transactions.py); the others are asked, the largest first, and those
  * that are too many to be asked are taken to answer. Quarantined media does not count: its rows stay anyway.
  */
-export async function lostOrigins({ session, http, now, signal }: AskOrigins): Promise<LostOrigin[]> {
+export async function findLostOrigins({ session, http, now, signal }: AskOrigins): Promise<LostOrigin[]> {
   const lost: LostOrigin[] = [];
   const unsure: LostOrigin[] = [];
-  const rows = session.rows<Row>(`
+  const rows = session.rows<OriginRow>(`
     SELECT o.origin, o.files, o.bytes,
-      CASE WHEN d.retry_interval > 0 AND d.failure_ts < ${now - PATIENCE * 86_400_000} THEN 2
+      CASE WHEN d.retry_interval > 0 AND d.failure_ts < ${now - SILENT_DAYS * 86_400_000} THEN 2
         WHEN d.destination IS NULL OR d.retry_interval > 0 THEN 1 ELSE 0 END AS silent
     FROM (SELECT media_origin AS origin, COUNT(*) AS files, COALESCE(SUM(media_length), 0) AS bytes
       FROM remote_media_cache WHERE quarantined_by IS NULL AND filesystem_id IS NOT NULL GROUP BY media_origin) o
@@ -49,42 +49,42 @@ export async function lostOrigins({ session, http, now, signal }: AskOrigins): P
     ORDER BY o.bytes DESC, o.origin`);
   for await (const { silent, ...origin } of rows) {
     if (silent === 2) lost.push(origin);
-    else if (silent === 1 && unsure.length < ASKED) unsure.push(origin);
+    else if (silent === 1 && unsure.length < MAX_ASKED) unsure.push(origin);
   }
   const silent: LostOrigin[] = [];
   const waiting = unsure.values();
   const ask = async () => {
     for (const one of waiting) {
       signal.throwIfAborted();
-      if (!(await answers(one.origin, http, signal))) silent.push(one);
+      if (!(await isReachable(one.origin, http, signal))) silent.push(one);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, ask));
   // When none of many answers, this host has no network access.
-  if (silent.length < unsure.length || unsure.length < ENOUGH) lost.push(...silent);
+  if (silent.length < unsure.length || unsure.length < MIN_CONCLUSIVE) lost.push(...silent);
   return lost.sort((a, b) => (a.origin < b.origin ? -1 : 1));
 }
 
 /** Errors that show that there is no server. Any other error shows a server, or proves nothing. */
-const NOBODY: readonly Silence[] = ["refused", "timed-out", "no-name"];
+const UNREACHABLE: readonly NoAnswerReason[] = ["refused", "timed-out", "no-name"];
 
 /** Whether anything answers where a server of that name would (Matrix specification, server-server API, "Resolving server names"). */
-async function answers(origin: string, http: Http, signal: AbortSignal): Promise<boolean> {
+async function isReachable(origin: string, http: Http, signal: AbortSignal): Promise<boolean> {
   const withPort = /:\d+$/.test(origin);
   const places = withPort
     ? [`https://${origin}/_matrix/federation/v1/version`]
     : [`https://${origin}/.well-known/matrix/server`, `https://${origin}:8448/_matrix/federation/v1/version`];
-  const found = await Promise.all(places.map((place) => answersAt(place, http, signal)));
+  const found = await Promise.all(places.map((place) => isReachableAt(place, http, signal)));
   return found.some(Boolean);
 }
 
-async function answersAt(place: string, http: Http, signal: AbortSignal): Promise<boolean> {
+async function isReachableAt(place: string, http: Http, signal: AbortSignal): Promise<boolean> {
   try {
     await http.get(place, { timeout: WAIT, signal, limit: 64 * 1024 });
     return true;
   } catch (error) {
     signal.throwIfAborted();
-    return !(error instanceof NoAnswer && NOBODY.includes(error.kind));
+    return !(error instanceof NoAnswer && UNREACHABLE.includes(error.kind));
   }
 }
 

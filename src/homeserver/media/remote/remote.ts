@@ -2,15 +2,15 @@ import { join } from "node:path";
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { meet } from "../compare/meet.ts";
+import { mergeJoin } from "../compare/meet.ts";
 import type { Comparable } from "../compare/uploads.ts";
 import type { Origin, RemoteFacts } from "../facts.ts";
-import { locate } from "../providers/provider.ts";
+import { findInProviders } from "../providers/provider.ts";
 import { REMOTE, REMOTE_KEYS, REMOTE_SEPARATOR, remotePath } from "../store/layout.ts";
-import { bytewise, inOneScan } from "../store/rows.ts";
+import { bytewise, withoutIndex } from "../store/rows.ts";
 
 /** Days without an answer after which a server is taken to be gone. */
-const PATIENCE = 30;
+const SILENT_DAYS = 30;
 const SHOWN = 10;
 
 /**
@@ -25,7 +25,7 @@ export async function remoteFacts(session: QuerySession, now: number): Promise<R
   let origins = 0;
   const rows = session.rows<Origin & { unreachable: number }>(`
     SELECT o.origin, o.files, o.bytes,
-      CASE WHEN d.retry_interval > 0 AND d.failure_ts < ${now - PATIENCE * 86_400_000} THEN 1 ELSE 0 END AS unreachable
+      CASE WHEN d.retry_interval > 0 AND d.failure_ts < ${now - SILENT_DAYS * 86_400_000} THEN 1 ELSE 0 END AS unreachable
     FROM (SELECT media_origin AS origin, COUNT(*) AS files, COALESCE(SUM(media_length), 0) AS bytes
       FROM remote_media_cache WHERE quarantined_by IS NULL GROUP BY media_origin) o
     LEFT JOIN destinations d ON d.destination = o.origin`);
@@ -80,13 +80,13 @@ export async function compareRemote(
   };
   const lookElsewhere = async ({ key: id, length, quarantined }: RemoteRow) => {
     const path = remotePath(id);
-    if (path === undefined || length === null || !(await locate(path, length, providers)))
+    if (path === undefined || length === null || !(await findInProviders(path, length, providers)))
       without(quarantined);
   };
   const rows = session.rows<RemoteRow>(`
-    SELECT ${key} AS key, media_length AS length, CASE WHEN quarantined_by IS NULL THEN 0 ELSE 1 END AS quarantined FROM ${inOneScan(session, "remote_media_cache")}
+    SELECT ${key} AS key, media_length AS length, CASE WHEN quarantined_by IS NULL THEN 0 ELSE 1 END AS quarantined FROM ${withoutIndex(session, "remote_media_cache")}
     WHERE filesystem_id IS NOT NULL ORDER BY ${bytewise(session, `(${key})`)}`);
-  await meet(rows, files.walk(join(store, REMOTE), signal), {
+  await mergeJoin(rows, files.walk(join(store, REMOTE), signal), {
     ...REMOTE_KEYS,
     both() {
       tell(1);
@@ -141,7 +141,7 @@ export function remoteFindings(facts: RemoteFacts, quarantined: number): Finding
     findings.push({
       id: "media-remote-lost",
       level: "warning",
-      sentence: `${formatAmount(unreachable.files, "files")} of other servers, ${formatBytes(unreachable.bytes)}, can hardly be fetched again: servers that have not answered for ${PATIENCE} days or longer: ${formatCount(unreachable.origins)}`,
+      sentence: `${formatAmount(unreachable.files, "files")} of other servers, ${formatBytes(unreachable.bytes)}, can hardly be fetched again: servers that have not answered for ${SILENT_DAYS} days or longer: ${formatCount(unreachable.origins)}`,
       evidence: unreachable.largestOrigins.slice(0, 5).map(line),
       hint: "people who still need files from those servers' rooms should save them before the move",
     });

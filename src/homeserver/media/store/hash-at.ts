@@ -1,10 +1,10 @@
-import { Tally } from "../../../pipeline/measure.ts";
+import { Digester } from "../../../pipeline/measure.ts";
 import type { Files } from "../../../system/files/files.ts";
 
 /** The SHA-256 of a file, in lower-case hex; undefined when it is not there. */
-export async function hashAt(path: string, files: Files): Promise<string | undefined> {
-  if (!(await files.look(path))) return undefined;
-  const tally = new Tally();
+export async function fileHash(path: string, files: Files): Promise<string | undefined> {
+  if (!(await files.lstat(path))) return undefined;
+  const tally = new Digester();
   for await (const chunk of files.read(path)) tally.add(chunk);
   return tally.result().sha256;
 }

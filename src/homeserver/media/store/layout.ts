@@ -8,11 +8,11 @@ export const LOCAL_FOLDERS = ["local_content", "local_thumbnails"] as const;
 export const UPLOADS = LOCAL_FOLDERS[0];
 
 /** synapse/media/filepath.py, ALLOWED_CHARACTERS: nothing else makes a part of a path. */
-const GOOD = /^[A-Za-z0-9_\-.[\]:]+$/;
+const ALLOWED = /^[A-Za-z0-9_\-.[\]:]+$/;
 
 /** The path of a local upload below the store, or undefined when no file can have that id. */
 export function uploadPath(mediaId: string): string | undefined {
-  if (mediaId.length < 5 || !GOOD.test(mediaId)) return undefined;
+  if (mediaId.length < 5 || !ALLOWED.test(mediaId)) return undefined;
   const parts = [mediaId.slice(0, 2), mediaId.slice(2, 4), mediaId.slice(4)];
   if (parts.some((part) => part === "." || part === "..")) return undefined;
   return `${UPLOADS}/${parts.join("/")}`;
@@ -42,7 +42,7 @@ export const REMOTE_KEYS = {
   keyAt(name: string): string | undefined {
     const [origin, ...rest] = name.split("/");
     const id = rest.length === 3 ? uploadIdAt(rest.join("/")) : undefined;
-    return id === undefined || !GOOD.test(origin!) ? undefined : `${origin!}${REMOTE_SEPARATOR}${id}`;
+    return id === undefined || !ALLOWED.test(origin!) ? undefined : `${origin!}${REMOTE_SEPARATOR}${id}`;
   },
   prefixAt(name: string): string {
     if (name === "") return "";
@@ -55,7 +55,7 @@ export const REMOTE_KEYS = {
 export function remotePath(key: string): string | undefined {
   const [origin = "", id = ""] = key.split(REMOTE_SEPARATOR);
   const path = uploadPath(id);
-  if (path === undefined || !GOOD.test(origin) || origin === "." || origin === "..") return undefined;
+  if (path === undefined || !ALLOWED.test(origin) || origin === "." || origin === "..") return undefined;
   return `${REMOTE}/${origin}/${path.slice(UPLOADS.length + 1)}`;
 }
 

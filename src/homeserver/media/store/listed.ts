@@ -1,5 +1,5 @@
 /** Names, of which only the first are held: there may be millions. */
-export class Listed {
+export class BoundedList {
   count = 0;
   readonly some: string[] = [];
   readonly #held: number;
@@ -13,7 +13,7 @@ export class Listed {
     if (this.some.length < this.#held) this.some.push(name);
   }
 
-  addAll({ count, some }: Listed): void {
+  addAll({ count, some }: BoundedList): void {
     this.count += count;
     this.some.push(...some.slice(0, this.#held - this.some.length));
   }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount, formatMode } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { shellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-word.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
 const SHOWN = 20;
@@ -11,7 +11,7 @@ const SHOWN = 20;
  * The gate: the account that runs Synapse can read each file of local media, and write to its folders. A media store with the wrong
  * owner is the most frequent error after a move. Reads no file; memory does not grow with their number.
  */
-export async function mediaOwners(
+export async function verifyMediaOwners(
   store: string,
   /** Whom all is to belong to; any when left out. */
   { uid, name }: { uid: number | undefined; name: string },
@@ -36,7 +36,7 @@ export async function mediaOwners(
     if (faults.length < SHOWN) faults.push(`${path} ${fault}`);
   };
   for (const folder of [store, ...LOCAL_FOLDERS.map((one) => join(store, one))]) {
-    const found = await files.follow(folder);
+    const found = await files.stat(folder);
     if (found) judge(folder, found.uid, found.mode, 0o700);
   }
   for (const folder of LOCAL_FOLDERS) {
@@ -60,6 +60,6 @@ export async function mediaOwners(
     level: "blocker",
     sentence: `${formatCount(wrong)} of ${formatCount(count)} files and folders of media in ${store} have the wrong owner or mode for ${name}`,
     evidence: faults,
-    hint: `change their owner to the account that runs Synapse: chown -R ACCOUNT: ${shellWord(store)}`,
+    hint: `change their owner to the account that runs Synapse: chown -R ACCOUNT: ${quoteShellWord(store)}`,
   };
 }

@@ -5,7 +5,7 @@ import { formatCount } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 
-export interface Place {
+export interface MediaStoreInspection {
   readonly findings: readonly Finding[];
   /** Whether it is a folder that we may look into. */
   readonly usable: boolean;
@@ -15,9 +15,9 @@ export interface Place {
  * Checks that the media store is where the configuration says. Synapse silently creates a missing folder
  * (synapse/config/repository.py, `ensure_directory`), and then answers 404 for every upload.
  */
-export async function inspectPlace(store: string, workingFolder: string, files: Files): Promise<Place> {
+export async function inspectMediaStore(store: string, workingFolder: string, files: Files): Promise<MediaStoreInspection> {
   try {
-    const found = await files.follow(store);
+    const found = await files.stat(store);
     if (found?.kind !== "folder")
       return unusable(`${store} ${found ? "is not a directory" : "does not exist"}`, workingFolder);
     await files.list(store);
@@ -38,7 +38,7 @@ export async function inspectPlace(store: string, workingFolder: string, files: 
   return { usable: true, findings: await fileSystemFindings(store, files) };
 }
 
-const unusable = (what: string, workingFolder: string): Place => ({
+const unusable = (what: string, workingFolder: string): MediaStoreInspection => ({
   usable: false,
   findings: [
     {
@@ -51,7 +51,7 @@ const unusable = (what: string, workingFolder: string): Place => ({
 });
 
 async function fileSystemFindings(store: string, files: Files): Promise<Finding[]> {
-  const { kind } = await files.space(store);
+  const { kind } = await files.diskSpace(store);
   if (kind === "disk") return [];
   return [
     {
@@ -96,7 +96,7 @@ async function ignoresCase(folder: string, files: Files): Promise<boolean> {
   for (const name of names) {
     const other = name === name.toLowerCase() ? name.toUpperCase() : name.toLowerCase();
     if (other === name || names.includes(other)) continue;
-    return (await files.look(join(folder, other))) !== undefined;
+    return (await files.lstat(join(folder, other))) !== undefined;
   }
   return false;
 }

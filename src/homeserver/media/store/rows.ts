@@ -36,7 +36,7 @@ export function uploadRows(
   const sha256 = hashes ? "sha256" : "NULL";
   const uploader = uploaders ? "user_id" : "NULL";
   return session.rows<UploadRow>(`
-    SELECT media_id AS key, media_length AS length, ${sha256} AS sha256, ${uploader} AS uploader FROM ${inOneScan(session, "local_media_repository")}
+    SELECT media_id AS key, media_length AS length, ${sha256} AS sha256, ${uploader} AS uploader FROM ${withoutIndex(session, "local_media_repository")}
     WHERE url_cache IS NULL ORDER BY ${bytewise(session, "media_id")}`);
 }
 
@@ -49,7 +49,7 @@ export async function uploadBytes(session: QuerySession): Promise<number> {
 }
 
 /** SQLite would follow the index and fetch each row from another page: to read all and sort is twice as quick. */
-export const inOneScan = ({ engine }: QuerySession, table: string) =>
+export const withoutIndex = ({ engine }: QuerySession, table: string) =>
   engine === "sqlite" ? `${table} NOT INDEXED` : table;
 
 /** An order that is the same in every database. SQLite's own, BINARY, is that of bytes. */

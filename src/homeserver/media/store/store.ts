@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
-import { Listed } from "./listed.ts";
+import { BoundedList } from "./listed.ts";
 
 export interface StoredFile {
   /** Below the store: "local_content/aa/bb/…". */
@@ -14,7 +14,7 @@ export interface StoredFile {
 }
 
 /** What of a walk is no file that can be looked at. Names are below the store. */
-export interface WalkTells {
+export interface WalkCallbacks {
   readonly odd?: (name: string) => void;
   /** What cannot be looked at or into. */
   readonly closed?: ((name: string) => void) | undefined;
@@ -28,7 +28,7 @@ export interface WalkTells {
 export async function* walkStore(
   store: string,
   files: Files,
-  { odd, closed }: WalkTells = {},
+  { odd, closed }: WalkCallbacks = {},
   folders: readonly string[] = LOCAL_FOLDERS,
 ): AsyncIterable<StoredFile> {
   for (const folder of folders) {
@@ -38,15 +38,15 @@ export async function* walkStore(
         if (kind === "file") yield { name: path, size, mode, mtimeMs };
         else if (kind !== "closed") odd?.(path);
         else if (closed) closed(path);
-        else await failToOpen(join(store, folder, name), files);
+        else await throwReadError(join(store, folder, name), files);
       }
     }
   }
 }
 
 /** Throws the error for which an existing path cannot be read. */
-export async function failToOpen(path: string, files: Files): Promise<never> {
-  const found = await files.look(path);
+export async function throwReadError(path: string, files: Files): Promise<never> {
+  const found = await files.lstat(path);
   if (found?.kind !== "file") await files.list(path);
   throw new MigrationError("file-failed", `${path} could not be read a moment ago`);
 }
@@ -57,11 +57,11 @@ export interface StoreState {
   /** Changes when a file comes, goes or changes: an input of the step that packs them. */
   readonly digest: string;
   /** What was not packed because it is no regular file. */
-  readonly odd: Listed;
+  readonly odd: BoundedList;
   /** What cannot be opened because its name is no UTF-8: a walk tells such bytes as U+FFFD. */
-  readonly nameless: Listed;
+  readonly nameless: BoundedList;
   /** What cannot be looked at or into. */
-  readonly closed: Listed;
+  readonly closed: BoundedList;
 }
 
 export async function storeState(
@@ -70,7 +70,7 @@ export async function storeState(
   folders: readonly string[] = LOCAL_FOLDERS,
 ): Promise<StoreState> {
   const hash = createHash("sha256");
-  const [odd, nameless, closed] = [new Listed(), new Listed(), new Listed()];
+  const [odd, nameless, closed] = [new BoundedList(), new BoundedList(), new BoundedList()];
   const tells = {
     odd(name: string) {
       (name.includes("\uFFFD") ? nameless : odd).add(name);

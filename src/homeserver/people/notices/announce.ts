@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { readText } from "./inputs.ts";
-import { type Occasion, textForEverybody, textForThoseAtRisk } from "./texts.ts";
+import { type MoveAnnouncement, textForEverybody, textForThoseAtRisk } from "./texts.ts";
 
 export const FOR_EVERYBODY = "for-everybody.txt";
 export const FOR_THOSE_AT_RISK = "for-those-at-risk.txt";
@@ -22,7 +22,7 @@ export interface Announced {
  */
 export async function announce(
   folder: string,
-  occasion: Occasion,
+  occasion: MoveAnnouncement,
   dryRun: boolean,
   files: Files,
 ): Promise<Announced> {
@@ -32,13 +32,13 @@ export async function announce(
   ];
   const found = new Map<string, string>();
   for (const { path } of texts) {
-    if ((await files.follow(path)) === undefined) continue;
+    if ((await files.stat(path)) === undefined) continue;
     found.set(path, await readText(path, files));
-    mustSay(found.get(path)!, occasion, path);
+    assertUpToDate(found.get(path)!, occasion, path);
   }
   if (!dryRun) {
     await files.makeFolder(folder);
-    for (const { path, text } of texts) if (!found.has(path)) await files.writeWhole(path, text);
+    for (const { path, text } of texts) if (!found.has(path)) await files.writeAtomically(path, text);
   }
   const [, { path, text }] = texts as [unknown, (typeof texts)[number]];
   return {
@@ -50,7 +50,7 @@ export async function announce(
 }
 
 /** Throws `bad-usage` when an existing text announces an old time. */
-function mustSay(text: string, { when, outage }: Occasion, path: string): void {
+function assertUpToDate(text: string, { when, outage }: MoveAnnouncement, path: string): void {
   const missing = [when, outage].find((part) => part !== undefined && !text.includes(part));
   if (missing === undefined) return;
   throw new MigrationError("bad-usage", `${path} already exists and does not contain "${missing}"`, {

@@ -8,7 +8,7 @@ export interface Campaign {
 }
 
 /** A custom field in the event's content: by it the server's database shows who received the notice. Clients ignore it. */
-export const MARK = "synlift.notice";
+export const NOTICE_KEY = "synlift.notice";
 
 export function campaignOf(text: string): Campaign {
   const trimmed = text.trim();
@@ -16,12 +16,12 @@ export function campaignOf(text: string): Campaign {
 }
 
 /** What is handed to the server for one person. */
-export const noticeFor = ({ id, text }: Campaign, userId: string): JsonBody => ({
+export const noticeBody = ({ id, text }: Campaign, userId: string): JsonBody => ({
   user_id: userId,
-  content: { msgtype: "m.text", body: text, [MARK]: id },
+  content: { msgtype: "m.text", body: text, [NOTICE_KEY]: id },
 });
 
 /** The same whenever the same person is sent the same text: Synapse answers a repetition with the first event. */
-export const transactionFor = ({ id }: Campaign, userId: string) => `synlift-${digest(`${id} ${userId}`)}`;
+export const transactionId = ({ id }: Campaign, userId: string) => `synlift-${digest(`${id} ${userId}`)}`;
 
 const digest = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 32);

@@ -1,15 +1,15 @@
 import { join } from "node:path";
-import { takeLock } from "../../../journal/lock.ts";
+import { acquireLock } from "../../../journal/lock.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount, formatDuration } from "../../../report/units.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import type { Homeserver } from "../../homeserver.ts";
-import { several } from "../words.ts";
+import { formatCounted } from "../words.ts";
 import type { Campaign } from "./campaign.ts";
 import { NoticeRecord } from "./record.ts";
 import { sendNotices, type Sent } from "./send.ts";
-import { mustTakeNotices, type NoticeServer, noticesUrl, noticesUser } from "./server.ts";
+import { assertAcceptsNotices, type NoticeServer, noticesUrl, noticesUser } from "./server.ts";
 
 export interface NoticeOptions {
   /** Left out, the first plain listener of the configuration is asked. */
@@ -22,7 +22,7 @@ export interface NoticeOptions {
 }
 
 /** A server that takes notices from us, as far as can be known before the first. */
-export interface Mailing {
+export interface NoticeSender {
   readonly server: NoticeServer;
   /** The account that notices come from. */
   readonly from: string;
@@ -30,7 +30,7 @@ export interface Mailing {
   readonly recordPath: string | undefined;
 }
 
-export interface Delivery extends Sent {
+export interface NoticeDelivery extends Sent {
   readonly campaign: Campaign;
   readonly recipients: number;
   /** Those who got it before. */
@@ -42,17 +42,17 @@ export interface Delivery extends Sent {
 }
 
 /** The record's name beside the texts. */
-export const recordIn = (folder: string) => join(folder, "notices-sent.json");
+export const recordPathIn = (folder: string) => join(folder, "notices-sent.json");
 
 /** Checks whether notices can be sent. Throws `notices-unsent` with the reason, `bad-usage`. */
 export async function prepareNotices(
   { url, token, rate, recordPath }: NoticeOptions,
   homeserver: Homeserver,
   { http, signal }: System,
-): Promise<Mailing> {
+): Promise<NoticeSender> {
   const from = noticesUser(homeserver);
   const server = { url: url ?? noticesUrl(homeserver), token };
-  await mustTakeNotices(server, homeserver.serverName, http, signal);
+  await assertAcceptsNotices(server, homeserver.serverName, http, signal);
   return { server, from, rate, recordPath };
 }
 
@@ -61,21 +61,21 @@ export async function prepareNotices(
  * server's database says. One run at a time: throws `bundle-locked`.
  */
 export async function deliverNotices(
-  { server, rate, recordPath }: Mailing,
-  { campaign, people, noticed, dryRun }: Letter,
+  { server, rate, recordPath }: NoticeSender,
+  { campaign, people, alreadySent, dryRun }: NoticeOrder,
   system: System,
   progress: Progress,
-): Promise<Delivery> {
+): Promise<NoticeDelivery> {
   const { files, machine } = system;
   const about = { campaign, recipients: people.length, dryRun };
   const leftOut = (record: NoticeRecord | undefined) =>
-    people.filter((userId) => !noticed.has(userId) && record?.has(campaign.id, userId) !== true);
+    people.filter((userId) => !alreadySent.has(userId) && record?.has(campaign.id, userId) !== true);
   if (dryRun || recordPath === undefined) {
     const record = recordPath === undefined ? undefined : await NoticeRecord.read(recordPath, files);
     const recipients = leftOut(record);
     return { ...about, ...counts(people, recipients, rate), sent: 0, unsent: [], stopped: undefined };
   }
-  const held = await takeLock(`${recordPath}.lock`, files, machine);
+  const held = await acquireLock(`${recordPath}.lock`, files, machine);
   try {
     const record = await NoticeRecord.read(recordPath, files);
     const recipients = leftOut(record);
@@ -86,10 +86,10 @@ export async function deliverNotices(
   }
 }
 
-export interface Letter {
+export interface NoticeOrder {
   readonly campaign: Campaign;
   readonly people: readonly string[];
-  readonly noticed: ReadonlySet<string>;
+  readonly alreadySent: ReadonlySet<string>;
   readonly dryRun: boolean;
 }
 
@@ -99,10 +99,10 @@ const counts = (people: readonly string[], recipients: readonly string[], rate: 
 });
 
 /** How many of those who should have got it did not, tried or not. */
-export const leftWithout = ({ recipients, before, sent, dryRun }: Delivery) =>
+export const countUnsent = ({ recipients, before, sent, dryRun }: NoticeDelivery) =>
   dryRun ? 0 : recipients - before - sent;
 
-export function deliveryFinding(delivery: Delivery): Finding {
+export function deliveryFinding(delivery: NoticeDelivery): Finding {
   const { recipients, before, sent, unsent, stopped, dryRun, seconds } = delivery;
   const known = before === 0 ? "" : `, ${formatCount(before)} got it before`;
   if (dryRun) {
@@ -110,20 +110,20 @@ export function deliveryFinding(delivery: Delivery): Finding {
     return {
       id: "notices",
       level: "note",
-      sentence: `a dry run: ${several(recipients - before, "notice")} would be sent${time}${known}`,
+      sentence: `a dry run: ${formatCounted(recipients - before, "notice")} would be sent${time}${known}`,
     };
   }
-  const left = leftWithout(delivery);
+  const left = countUnsent(delivery);
   if (left === 0)
     return {
       id: "notices",
       level: "ok",
-      sentence: `${several(sent, "notice")} sent, to all who had to get it${known}`,
+      sentence: `${formatCounted(sent, "notice")} sent, to all who had to get it${known}`,
     };
   return {
     id: "notices-unsent",
     level: "warning",
-    sentence: `${several(sent, "notice")} sent, ${formatCount(left)} not${known}${stopped === undefined ? "" : `: ${stopped}`}`,
+    sentence: `${formatCounted(sent, "notice")} sent, ${formatCount(left)} not${known}${stopped === undefined ? "" : `: ${stopped}`}`,
     evidence: unsent.slice(0, EXAMPLES).map(({ userId, reason }) => `${userId}: ${reason}`),
     hint: "fix the cause and run the same command again: nobody gets a second copy",
   };

@@ -24,7 +24,7 @@ export class NoticeRecord {
 
   /** Empty when there is no such file yet. Throws `bundle-damaged` when it is something else. */
   static async read(path: string, files: Files): Promise<NoticeRecord> {
-    if ((await files.follow(path)) === undefined) return new NoticeRecord(path, new Map(), files);
+    if ((await files.stat(path)) === undefined) return new NoticeRecord(path, new Map(), files);
     let campaigns: z.infer<typeof schema>["campaigns"];
     try {
       campaigns = schema.parse(
@@ -60,7 +60,7 @@ export class NoticeRecord {
       [...this.#campaigns].map(([id, people]) => [id, Object.fromEntries(people)]),
     );
     const content = { format: "synlift-notices", version: 1, campaigns };
-    await this.#files.writeWhole(this.path, `${JSON.stringify(content, undefined, 1)}\n`);
+    await this.#files.writeAtomically(this.path, `${JSON.stringify(content, undefined, 1)}\n`);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Http, HttpAnswer } from "../../../system/http/http.ts";
 import type { Machine } from "../../../system/machine.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { type Campaign, noticeFor, transactionFor } from "./campaign.ts";
+import { type Campaign, noticeBody, transactionId } from "./campaign.ts";
 import type { NoticeRecord } from "./record.ts";
 import { fieldIn, type NoticeServer } from "./server.ts";
 
@@ -23,7 +23,7 @@ export interface Sent {
   readonly stopped: string | undefined;
 }
 
-interface World {
+interface SendSystem {
   readonly http: Http;
   readonly machine: Machine;
   readonly signal: AbortSignal;
@@ -39,13 +39,13 @@ type Outcome =
   | { readonly kind: "hopeless"; readonly reason: string };
 
 /** Milliseconds between the attempts at one notice that failed. */
-const PAUSES = [1000, 3000, 10_000];
+const RETRY_DELAYS = [1000, 3000, 10_000];
 /** People in a row for whom every attempt failed: the server is down. */
-const PATIENCE = 3;
+const MAX_FAILURES_IN_A_ROW = 3;
 /** Milliseconds that we wait when the server asks us to; longer, and a person should come back later. */
 const LONGEST_WAIT = 15 * 60_000;
 /** Times that we wait for the same notice. */
-const MOST_WAITS = 10;
+const MAX_WAITS = 10;
 /** Milliseconds for one notice: making its room is slow on a busy server. */
 const TIME_LIMIT = 60_000;
 /** Notices between two writings of the record. What it lacks after a kill, the server's own database knows. */
@@ -57,7 +57,7 @@ const SAVE_EVERY = 10;
  */
 export async function sendNotices(
   { campaign, server, recipients, rate, record }: Sending,
-  world: World,
+  world: SendSystem,
   progress: Progress,
 ): Promise<Sent> {
   const { machine, signal } = world;
@@ -70,7 +70,7 @@ export async function sendNotices(
     for (const [index, userId] of recipients.entries()) {
       const began = machine.elapsed();
       const attempt = () => send(campaign, server, userId, world);
-      const outcome = await persist(attempt, machine, signal);
+      const outcome = await sendWithRetries(attempt, machine, signal);
       if (outcome.kind === "sent") {
         record.add(campaign.id, userId, machine.now());
         if (++sent % SAVE_EVERY === 0) await record.save();
@@ -79,7 +79,7 @@ export async function sendNotices(
         unsent.push({ userId, reason: outcome.reason });
       }
       failures = outcome.kind === "failed" ? failures + 1 : 0;
-      if (outcome.kind === "hopeless" || (outcome.kind === "failed" && failures === PATIENCE)) {
+      if (outcome.kind === "hopeless" || (outcome.kind === "failed" && failures === MAX_FAILURES_IN_A_ROW)) {
         stopped = outcome.reason;
         break;
       }
@@ -96,7 +96,7 @@ export async function sendNotices(
 const WORK = "users/notices";
 
 /** A repetition is harmless: the server knows the transaction. */
-async function persist(
+async function sendWithRetries(
   attempt: () => Promise<Outcome | Wait>,
   machine: Machine,
   signal: AbortSignal,
@@ -105,7 +105,7 @@ async function persist(
   for (let tried = 0; ;) {
     const outcome = await attempt();
     if ("wait" in outcome) {
-      if (outcome.wait > LONGEST_WAIT || waits++ === MOST_WAITS)
+      if (outcome.wait > LONGEST_WAIT || waits++ === MAX_WAITS)
         return {
           kind: "hopeless",
           reason: `the server asks for a pause of ${Math.ceil(outcome.wait / 1000)} s`,
@@ -113,7 +113,7 @@ async function persist(
       await machine.wait(outcome.wait, signal);
       continue;
     }
-    const pause = PAUSES[tried++];
+    const pause = RETRY_DELAYS[tried++];
     if (outcome.kind !== "failed" || pause === undefined) return outcome;
     await machine.wait(pause, signal);
   }
@@ -128,13 +128,13 @@ async function send(
   campaign: Campaign,
   { url, token }: NoticeServer,
   userId: string,
-  { http, machine, signal }: World,
+  { http, machine, signal }: SendSystem,
 ): Promise<Outcome | Wait> {
-  const path = `/_synapse/admin/v1/send_server_notice/${transactionFor(campaign, userId)}`;
+  const path = `/_synapse/admin/v1/send_server_notice/${transactionId(campaign, userId)}`;
   const headers = { authorization: `Bearer ${token}` };
   let answer: HttpAnswer;
   try {
-    answer = await http.put(url + path, noticeFor(campaign, userId), {
+    answer = await http.put(url + path, noticeBody(campaign, userId), {
       headers,
       timeout: TIME_LIMIT,
       signal,

@@ -34,7 +34,7 @@ export function noticesUrl({ listeners }: Homeserver): string {
  * Checks before the first notice whether notices can be sent. Throws `notices-unsent` with the reason if not. Whether
  * the running server has server notices enabled is only known after sending one.
  */
-export async function mustTakeNotices(
+export async function assertAcceptsNotices(
   server: NoticeServer,
   serverName: string,
   http: Http,

@@ -1,5 +1,5 @@
 /** What people are told about the move, as the administrator wrote it on the command line. */
-export interface Occasion {
+export interface MoveAnnouncement {
   readonly serverName: string;
   /** "2026-12-01 02:00 UTC" */
   readonly when?: string | undefined;
@@ -8,7 +8,7 @@ export interface Occasion {
 }
 
 /** Plain text, for everybody who has an account. */
-export function textForEverybody(occasion: Occasion): string {
+export function textForEverybody(occasion: MoveAnnouncement): string {
   return `${moves(occasion)}
 
 What happens: while it moves, the server does not answer, and your app says that it cannot connect. Your rooms, messages and files come along. What others write to you in the meantime arrives afterwards.
@@ -24,7 +24,7 @@ Thank you for your patience!
 }
 
 /** Plain text, for those who would lose messages if they had to sign in again. Short: it is read on a phone. */
-export function textForThoseAtRisk(occasion: Occasion): string {
+export function textForThoseAtRisk(occasion: MoveAnnouncement): string {
   return `${moves(occasion)}
 
 You get this message because the keys to your encrypted messages are not safely stored. If you had to sign in again, you could not read your old messages any more. It takes two minutes to be safe:
@@ -40,7 +40,7 @@ Thank you! If you are unsure, ask the people who run this server.
 `;
 }
 
-function moves({ serverName, when, outage }: Occasion): string {
+function moves({ serverName, when, outage }: MoveAnnouncement): string {
   return [
     `Our chat server ${serverName} moves to another machine.`,
     when === undefined ? "We will tell you the day and the hour in time." : `When: ${when}.`,

@@ -3,7 +3,7 @@ import type { Finding } from "../../../report/finding.ts";
 import { containerState, engine } from "../../../system/containers.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
-import { dropInFor, holdUnit, systemctl, unitState } from "../../../system/systemd/systemctl.ts";
+import { fenceDropIn, blockUnit, systemctl, unitState } from "../../../system/systemd/systemctl.ts";
 import type { FenceRecord } from "./record.ts";
 
 export interface Fencing {
@@ -19,37 +19,37 @@ export interface Fencing {
  * found while the server still runs. Disables units and removes restart policies, so that the server does not restart by
  * itself. Returns what was accepted. Throws `fence-failed`.
  */
-export async function fenceQuietly(fencing: Fencing): Promise<Finding[]> {
+export async function fenceBeforeStop(fencing: Fencing): Promise<Finding[]> {
   const { record, programs } = fencing;
-  const { keeper } = record;
+  const { supervisor } = record;
   const findings: Finding[] = [];
-  if (keeper.kind === "units") {
-    for (const unit of keeper.units) {
+  if (supervisor.kind === "units") {
+    for (const unit of supervisor.units) {
       findings.push(
         ...(await fenceStep("fence-disable", `the unit ${unit} cannot be disabled`, fencing, async () => {
           const { known, file } = await unitState(unit, programs);
           if (!known) throw new MigrationError("fence-failed", `systemd has no unit ${unit}`);
           const standing = record.find("unit-enabled", unit);
           if (!standing && file !== "enabled" && file !== "enabled-runtime") return;
-          await record.make({ kind: "unit-enabled", name: unit, before: file }, () =>
+          await record.apply({ kind: "unit-enabled", name: unit, before: file }, () =>
             systemctl(["disable", ...(file === "enabled-runtime" ? ["--runtime"] : []), unit], programs),
           );
         })),
       );
     }
   }
-  if (keeper.kind === "containers") {
-    for (const container of keeper.containers) {
+  if (supervisor.kind === "containers") {
+    for (const container of supervisor.containers) {
       findings.push(
         ...(await fenceStep(
           "fence-policy",
           `the restart policy of ${container} cannot be removed`,
           fencing,
           async () => {
-            const { policy } = await containerState(keeper.engine, container, programs);
+            const { policy } = await containerState(supervisor.engine, container, programs);
             if (policy === "no") return;
-            await record.make({ kind: "restart-policy", name: container, before: policy }, () =>
-              engine(keeper.engine, ["update", "--restart=no", container], programs),
+            await record.apply({ kind: "restart-policy", name: container, before: policy }, () =>
+              engine(supervisor.engine, ["update", "--restart=no", container], programs),
             );
           },
         )),
@@ -60,23 +60,23 @@ export async function fenceQuietly(fencing: Fencing): Promise<Finding[]> {
 }
 
 /** Prevents stopped units from being started: with a mask, or a drop-in where a unit cannot be masked. Throws `fence-failed`. */
-export async function fenceStopped(fencing: Fencing): Promise<Finding[]> {
+export async function fenceAfterStop(fencing: Fencing): Promise<Finding[]> {
   const { record, programs, files } = fencing;
   const findings: Finding[] = [];
-  for (const unit of record.keeper.kind === "units" ? record.keeper.units : []) {
+  for (const unit of record.supervisor.kind === "units" ? record.supervisor.units : []) {
     findings.push(
       ...(await fenceStep("fence-mask", `the unit ${unit} cannot be masked`, fencing, async () => {
         const state = await unitState(unit, programs);
         const held = record.find("unit-held", unit);
         if (!held && state.file.startsWith("masked") && !record.find("unit-masked", unit)) return;
-        const path = held?.before ?? dropInFor(unit, state);
+        const path = held?.before ?? fenceDropIn(unit, state);
         if (path === undefined) {
-          await record.make({ kind: "unit-masked", name: unit, before: null }, () =>
+          await record.apply({ kind: "unit-masked", name: unit, before: null }, () =>
             systemctl(["mask", unit], programs),
           );
-        } else if (held || !(await files.look(path))) {
-          await record.make({ kind: "unit-held", name: unit, before: path }, () =>
-            holdUnit(path, programs, files),
+        } else if (held || !(await files.lstat(path))) {
+          await record.apply({ kind: "unit-held", name: unit, before: path }, () =>
+            blockUnit(path, programs, files),
           );
         }
       })),

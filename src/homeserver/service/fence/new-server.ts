@@ -18,20 +18,20 @@ export interface NewFence {
 }
 
 /** The marker file that exists once the server may start, where its account can see it. */
-export const openedMark = (configFolder: string) => join(configFolder, ".opened-by-synlift");
+export const openedMarkerPath = (configFolder: string) => join(configFolder, ".opened-by-synlift");
 
 /** Where a unit's drop-in goes; systemd.unit(5) also reads it for a unit that is installed later. */
-export const dropInOf = (unit: string, folder = "/etc/systemd/system") =>
+export const dropInPath = (unit: string, folder = "/etc/systemd/system") =>
   join(folder, `${unit}.d`, "synlift-restore.conf");
 
 /** Blocks the units before anything is restored: from now on they cannot start. May be repeated. */
-export async function holdUnits(
+export async function blockUnits(
   { dropIns, fence }: Pick<NewFence, "dropIns" | "fence">,
   { files, programs }: { files: Files; programs: Programs },
 ): Promise<void> {
   for (const path of dropIns) {
     await files.makeFolder(join(path, ".."), 0o755);
-    await files.writeWhole(path, condition(openedMark(fence.folder)), 0o644);
+    await files.writeAtomically(path, condition(openedMarkerPath(fence.folder)), 0o644);
   }
   if (dropIns.length > 0) await reload(files, programs);
 }
@@ -42,8 +42,8 @@ export async function liftNewFence(
   { files, programs }: { files: Files; programs: Programs },
 ): Promise<void> {
   await liftFence(fence, files);
-  const mark = openedMark(fence.folder);
-  await files.writeWhole(mark, "");
+  const mark = openedMarkerPath(fence.folder);
+  await files.writeAtomically(mark, "");
   if (owner) await files.setOwner(mark, owner.uid, owner.gid);
   for (const path of dropIns) await files.remove(path);
   if (dropIns.length > 0) await reload(files, programs);
@@ -54,8 +54,8 @@ export async function setNewFence(
   { fence, dropIns }: NewFence,
   system: { files: Files; programs: Programs },
 ): Promise<void> {
-  await system.files.remove(openedMark(fence.folder));
-  await holdUnits({ fence, dropIns }, system);
+  await system.files.remove(openedMarkerPath(fence.folder));
+  await blockUnits({ fence, dropIns }, system);
   await setFence(fence, system.files);
 }
 
@@ -73,6 +73,6 @@ async function reload(files: Files, programs: Programs): Promise<void> {
   try {
     await systemctl(["daemon-reload"], programs);
   } catch (error) {
-    if (!(error instanceof MigrationError) || (await files.look("/run/systemd/system"))) throw error;
+    if (!(error instanceof MigrationError) || (await files.lstat("/run/systemd/system"))) throw error;
   }
 }

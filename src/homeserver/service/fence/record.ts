@@ -5,7 +5,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { isDropIn } from "../../../system/systemd/systemctl.ts";
-import { type Keeper, keeperSchema } from "../keeper.ts";
+import { type Supervisor, supervisorSchema } from "../keeper.ts";
 
 const changeSchema = z
   .object({
@@ -55,7 +55,7 @@ const recordSchema = z.object({
     databaseCommand: z.array(z.string()).optional(),
     masConfig: z.array(z.string()).optional(),
   }),
-  keeper: keeperSchema,
+  supervisor: supervisorSchema,
   changes: z.array(changeSchema),
   /** The state of the database once the fence was complete; null before. */
   marker: z.string().nullable(),
@@ -63,7 +63,7 @@ const recordSchema = z.object({
 
 type Content = z.infer<typeof recordSchema>;
 export type Change = Content["changes"][number];
-export type Changed = Pick<Change, "kind" | "name" | "before">;
+export type NewChange = Pick<Change, "kind" | "name" | "before">;
 
 /** Every change to the old host, with the previous state. Replaced atomically; contains no secret. */
 export class FenceRecord {
@@ -86,7 +86,7 @@ export class FenceRecord {
     clock: Pick<Machine, "now">,
   ): Promise<FenceRecord | undefined> {
     const path = join(folder, FENCE);
-    if (!(await files.look(path))) return undefined;
+    if (!(await files.lstat(path))) return undefined;
     try {
       return new FenceRecord(path, files, clock, recordSchema.parse(JSON.parse(await files.readText(path))));
     } catch (error) {
@@ -101,21 +101,21 @@ export class FenceRecord {
   /** The record of a folder, or a new one if there is none or everything in it was undone. Written with its first change. */
   static async open(
     folder: string,
-    made: Pick<Content, "subject" | "source" | "keeper">,
+    made: Pick<Content, "subject" | "source" | "supervisor">,
     files: Files,
     clock: Pick<Machine, "now">,
   ): Promise<FenceRecord> {
     const found = await FenceRecord.read(folder, files, clock);
-    if (found && found.standing.length > 0) {
+    if (found && found.activeChanges.length > 0) {
       // As long as it was not used, another supervisor may be found.
-      if (!found.standing.some(isOfHost)) found.#content.keeper = withoutStop(made.keeper);
+      if (!found.activeChanges.some(isOfHost)) found.#content.supervisor = withoutStop(made.supervisor);
       return found;
     }
     const content: Content = {
       format: "synlift-fence",
       version: 1,
       ...made,
-      keeper: withoutStop(made.keeper),
+      supervisor: withoutStop(made.supervisor),
       changes: [],
       marker: null,
     };
@@ -130,8 +130,8 @@ export class FenceRecord {
     return this.#content.source;
   }
 
-  get keeper(): Keeper {
-    return this.#content.keeper;
+  get supervisor(): Supervisor {
+    return this.#content.supervisor;
   }
 
   get marker(): string | null {
@@ -139,38 +139,38 @@ export class FenceRecord {
   }
 
   /** The changes that are not undone, in the order in which they were made. */
-  get standing(): readonly Change[] {
+  get activeChanges(): readonly Change[] {
     return this.#content.changes.filter(({ undone }) => undone === null);
   }
 
   /** Whether a change prevents the server from running; false when it is only stopped, or changes are only intended. */
-  get holds(): boolean {
-    return this.standing.some(({ kind, made }) => made !== null && HOLDS.has(kind));
+  get preventsStart(): boolean {
+    return this.activeChanges.some(({ kind, made }) => made !== null && PREVENTING_START.has(kind));
   }
 
   /** When the last change was undone, ISO 8601; undefined while one is in effect, and when there were none. */
-  get givenUp(): string | undefined {
-    return this.standing.length > 0 ? undefined : lastUndone(this.#content.changes);
+  get rolledBackAt(): string | undefined {
+    return this.activeChanges.length > 0 ? undefined : lastUndone(this.#content.changes);
   }
 
   /** When synlift started the server again, ISO 8601; undefined when it did not. */
-  get restarted(): string | undefined {
-    const { keeper, changes } = this.#content;
-    const isCommandless = keeper.kind === "person" || (keeper.kind === "commands" && keeper.start === null);
+  get restartedAt(): string | undefined {
+    const { supervisor, changes } = this.#content;
+    const isCommandless = supervisor.kind === "person" || (supervisor.kind === "commands" && supervisor.start === null);
     const isStart = ({ kind }: Change) =>
       kind === "unit-running" || kind === "container-running" || (kind === "running" && !isCommandless);
     return lastUndone(changes.filter((change) => change.made !== null && isStart(change)));
   }
 
   find(kind: Change["kind"], name: string): Change | undefined {
-    return this.standing.find((change) => change.kind === kind && change.name === name);
+    return this.activeChanges.find((change) => change.kind === kind && change.name === name);
   }
 
   /**
    * Records a change, makes it, and records that it was made. One that is already recorded is made again, and keeps its
    * `before`. Throws what `act` throws.
    */
-  async make({ kind, name, before }: Changed, act: () => Promise<unknown>): Promise<void> {
+  async apply({ kind, name, before }: NewChange, act: () => Promise<unknown>): Promise<void> {
     const change = this.find(kind, name) ?? {
       ...{ kind, name, before },
       intended: this.#now(),
@@ -201,11 +201,11 @@ export class FenceRecord {
   }
 
   async #save(): Promise<void> {
-    await this.#files.writeWhole(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`);
+    await this.#files.writeAtomically(this.#path, `${JSON.stringify(this.#content, null, 2)}\n`);
   }
 }
 
-const HOLDS: ReadonlySet<Change["kind"]> = new Set([
+const PREVENTING_START: ReadonlySet<Change["kind"]> = new Set([
   "unit-masked",
   "unit-held",
   "container-running",
@@ -221,6 +221,6 @@ const lastUndone = (changes: readonly Change[]) =>
 
 const isOfHost = ({ kind }: Change) => kind !== "role-writes" && kind !== "file-writes";
 
-function withoutStop(keeper: Keeper): Keeper {
-  return keeper.kind === "commands" ? { kind: "commands", start: keeper.start } : keeper;
+function withoutStop(supervisor: Supervisor): Supervisor {
+  return supervisor.kind === "commands" ? { kind: "commands", start: supervisor.start } : supervisor;
 }

@@ -4,7 +4,7 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { onThisHost, type PathPair } from "../../path-map.ts";
 import { type ConfigSource, filesOfFolder } from "../../read.ts";
-import { type FoundLaunches, type Launch, placesOf } from "./launch.ts";
+import { type FoundLaunches, type Launch, hostPathsOf } from "./launch.ts";
 
 /** The options that say where the configuration is. */
 export interface GivenSource {
@@ -56,7 +56,7 @@ interface Server {
   /** The same, with the files of a folder instead of the folder: for comparing. */
   readonly read: readonly string[];
   /** A unit whose process runs with other files than the unit has. */
-  readonly differing: Launch | undefined;
+  readonly unitThatDiffers: Launch | undefined;
   readonly from: readonly string[];
 }
 
@@ -66,13 +66,13 @@ async function serversOf(launches: readonly Launch[], files: Files): Promise<Ser
   for (const launch of launches) {
     // Reported together with the process that it started.
     if (launch.kind === "unit" && starters.has(launch.name)) continue;
-    const places = await realPlaces(placesOf(launch), files);
+    const places = await realPlaces(hostPathsOf(launch), files);
     const read = await filesIn(places, files);
     const same = servers.findIndex((one) => equal(one.read, read));
     const before = servers[same];
     const differing = launches.find(({ name }) => name === launch.startedBy);
     const from = [...(before?.from ?? []), launch.from];
-    if (!before) servers.push({ launch, places, read, differing, from });
+    if (!before) servers.push({ launch, places, read, unitThatDiffers: differing, from });
     else
       servers[same] = {
         ...before,
@@ -83,7 +83,7 @@ async function serversOf(launches: readonly Launch[], files: Files): Promise<Ser
   return servers;
 }
 
-const rank = ({ isRunning, comesBack }: Launch) => (isRunning ? 2 : 0) + (comesBack ? 1 : 0);
+const rank = ({ isRunning, startsAutomatically }: Launch) => (isRunning ? 2 : 0) + (startsAutomatically ? 1 : 0);
 
 function fromHost(servers: readonly Server[], given: GivenSource): ChosenSource {
   const highest = Math.max(...servers.map(({ launch }) => rank(launch)));
@@ -107,7 +107,7 @@ function fromHost(servers: readonly Server[], given: GivenSource): ChosenSource 
   }
   const { launch } = server;
   const source = sourceOf(launch, given, launch.configPaths);
-  return { source, launch, findings: [launchFinding(server), ...doubts(server)] };
+  return { source, launch, findings: [launchFinding(server), ...launchWarnings(server)] };
 }
 
 async function fromGiven(
@@ -126,9 +126,9 @@ async function fromGiven(
     .sort((a, b) => shared(b) - shared(a) || rank(b.launch) - rank(a.launch))
     .find((one) => shared(one) > 0);
   const source = sourceOf(server?.launch, given, typed);
-  if (!server) return { source, launch: undefined, findings: [unknown(servers, places)] };
+  if (!server) return { source, launch: undefined, findings: [unknownLaunch(servers, places)] };
   const findings = equal(server.read, read) ? [launchFinding(server)] : [otherOrder(server, places)];
-  return { source, launch: server.launch, findings: [...findings, ...doubts(server)] };
+  return { source, launch: server.launch, findings: [...findings, ...launchWarnings(server)] };
 }
 
 /** Each given option overrides what was found. */
@@ -148,7 +148,7 @@ function sourceOf(
 }
 
 function launchFinding({ launch, from }: Server): Finding {
-  const { account, isRunning, comesBack } = launch;
+  const { account, isRunning, startsAutomatically } = launch;
   return {
     id: "launch",
     level: "ok",
@@ -157,14 +157,14 @@ function launchFinding({ launch, from }: Server): Finding {
       ...from.map((one) => `known from ${one}`),
       `runs in ${launch.workingFolder ?? "an unknown folder"}`,
       ...(account === undefined ? [] : [`runs as ${/^\d/.test(account) ? `user id ${account}` : account}`]),
-      ...(comesBack ? ["starts automatically after a reboot"] : []),
+      ...(startsAutomatically ? ["starts automatically after a reboot"] : []),
       ...launch.map.map(({ inside, outside }) => `${inside} in the container is ${outside} here`),
     ],
   };
 }
 
 const commandOf = (launch: Launch) =>
-  placesOf(launch)
+  hostPathsOf(launch)
     .map((path) => `-c ${path}`)
     .join(" ");
 
@@ -178,7 +178,7 @@ function otherOrder(server: Server, places: readonly string[]): Finding {
   };
 }
 
-function unknown(servers: readonly Server[], places: readonly string[]): Finding {
+function unknownLaunch(servers: readonly Server[], places: readonly string[]): Finding {
   return {
     id: "launch",
     level: "note",
@@ -188,14 +188,14 @@ function unknown(servers: readonly Server[], places: readonly string[]): Finding
   };
 }
 
-function doubts({ launch, differing }: Server): Finding[] {
+function launchWarnings({ launch, unitThatDiffers }: Server): Finding[] {
   const findings: Finding[] = [];
-  if (differing) {
+  if (unitThatDiffers) {
     findings.push({
       id: "config-order",
       level: "warning",
-      sentence: `Synapse runs with ${commandOf(launch)}, but ${differing.name} would start it with ${commandOf(differing)}`,
-      evidence: [launch.from, differing.from],
+      sentence: `Synapse runs with ${commandOf(launch)}, but ${unitThatDiffers.name} would start it with ${commandOf(unitThatDiffers)}`,
+      evidence: [launch.from, unitThatDiffers.from],
       hint: "the unit was changed after the last start: restart the server and check that it works before moving it",
     });
   }
@@ -229,7 +229,7 @@ async function filesIn(places: readonly string[], files: Files): Promise<string[
   const found: string[] = [];
   for (const place of places) {
     try {
-      const isFolder = (await files.follow(place))?.kind === "folder";
+      const isFolder = (await files.stat(place))?.kind === "folder";
       const inside = isFolder ? await filesOfFolder(place, (path) => path, files) : [place];
       found.push(...(await realPlaces(inside, files)));
     } catch (error) {

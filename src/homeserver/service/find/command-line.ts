@@ -104,7 +104,7 @@ const withoutExec = (words: readonly string[]) =>
   words.slice(words.lastIndexOf("exec") + 1).map((word) => word.replace(/^(["'])(.*)\1$/, "$2"));
 
 /** Makes paths absolute from a process's working directory. Undefined when that is unknown and a path is relative. */
-export function absolute(paths: readonly string[], folder: string | undefined): string[] | undefined {
+export function resolvePaths(paths: readonly string[], folder: string | undefined): string[] | undefined {
   if (folder === undefined) return paths.every((path) => path.startsWith("/")) ? [...paths] : undefined;
   return paths.map((path) => resolve(folder, path));
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { askProgram } from "../../../system/programs/ask.ts";
-import { absolute, MAIN_APP, synapseCommand } from "./command-line.ts";
+import { resolvePaths, MAIN_APP, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 
 /** The fields of `docker inspect` and `podman inspect` that are used here. */
@@ -44,7 +44,7 @@ export async function containerLaunches({
       launches.push(...containersIn(answer ?? "", engine).flatMap((one) => launchOf(one, engine)));
     } catch (error) {
       if (!(error instanceof MigrationError) || error.code !== "program-failed") throw error;
-      findings.push(silent(engine, error.message));
+      findings.push(engineUnreachable(engine, error.message));
     }
   }
   return { launches, findings };
@@ -68,7 +68,7 @@ function launchOf(container: Container, engine: string): Launch[] {
   );
   const command = commandIn([Path, ...(Args ?? [])], Config.Image, environment);
   const workingFolder = Config.WorkingDir === "" ? "/" : (Config.WorkingDir ?? "/");
-  const configPaths = command && absolute(command.configPaths, workingFolder);
+  const configPaths = command && resolvePaths(command.configPaths, workingFolder);
   if (!command || !configPaths || configPaths.length === 0) return [];
   const name = container.Name.replace(/^\//, "");
   const uid = environment.get("UID");
@@ -83,7 +83,7 @@ function launchOf(container: Container, engine: string): Launch[] {
       container: Id,
       engine,
       isRunning: State.Running === true,
-      comesBack: policy !== "" && policy !== "no",
+      startsAutomatically: policy !== "" && policy !== "no",
       ...(State.Running === true && State.Pid ? { pid: State.Pid } : {}),
       app: command.app,
       configPaths,
@@ -124,7 +124,7 @@ const isSynapse = (image: string) => /(?:^|\/)[\w.-]*synapse(?:[:@]|$)/.test(ima
 
 const tagOf = (image: string) => /:(v?\d+\.\d+[\w.]*)(?:@|$)/.exec(image)?.[1];
 
-const silent = (engine: string, why: string): Finding => ({
+const engineUnreachable = (engine: string, why: string): Finding => ({
   id: `launch-${engine}`,
   level: "note",
   sentence: `containers were not inspected: ${why}`,

@@ -15,7 +15,7 @@ export async function findLaunches(system: LaunchSystem, root = "/"): Promise<Fo
   const units = await unitLaunches(system, root);
   const { launches: containers, findings } = await containerLaunches(system);
   const processes = await processLaunches(system, root, [...units, ...containers]);
-  const found = [...processes.known, ...processes.alone];
+  const found = [...processes.known, ...processes.unmatched];
   const main = found.filter(({ app }) => app === MAIN_APP);
   return {
     main: main.length > 0 ? main : await defaultLaunch(system.files, root),
@@ -37,7 +37,7 @@ async function defaultLaunch(files: Files, root: string): Promise<Launch[]> {
       from: "the path that Debian's packages use",
       name: "matrix-synapse",
       isRunning: false,
-      comesBack: false,
+      startsAutomatically: false,
       app: MAIN_APP,
       configPaths: there,
       workingFolder: "/var/lib/matrix-synapse",
@@ -51,7 +51,7 @@ async function defaultLaunch(files: Files, root: string): Promise<Launch[]> {
 
 async function isThere(path: string, files: Files): Promise<boolean> {
   try {
-    return (await files.follow(path)) !== undefined;
+    return (await files.stat(path)) !== undefined;
   } catch (error) {
     // A missing permission is reported when it is read.
     if (error instanceof MigrationError) return true;

@@ -21,7 +21,7 @@ export interface Launch {
   readonly startedBy?: string;
   readonly isRunning: boolean;
   /** Whether it starts automatically: an enabled unit, a container with a restart policy. */
-  readonly comesBack: boolean;
+  readonly startsAutomatically: boolean;
   /** Of the running process, where it is known. */
   readonly pid?: number;
   /** "synapse.app.homeserver"; another one is a worker. */
@@ -58,6 +58,6 @@ export interface LaunchSystem {
 }
 
 /** The configuration paths of a launch on this host. */
-export function placesOf({ configPaths, map }: Launch): string[] {
+export function hostPathsOf({ configPaths, map }: Launch): string[] {
   return configPaths.map((path) => onThisHost(path, map));
 }

@@ -2,15 +2,15 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
-import type { Running } from "../../../system/machine.ts";
-import { absolute, type SynapseCommand, synapseCommand } from "./command-line.ts";
+import type { ProcessInfo } from "../../../system/machine.ts";
+import { resolvePaths, type SynapseCommand, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 
 interface Processes {
   /** The launches known before, updated with whether they run. */
   readonly known: readonly Launch[];
   /** Processes that belong to none of them, and those that run with another configuration than their unit's. */
-  readonly alone: readonly Launch[];
+  readonly unmatched: readonly Launch[];
   readonly findings: readonly Finding[];
 }
 
@@ -52,10 +52,10 @@ export async function processLaunches(
       alone.push(launch);
     }
   }
-  return { known, alone, findings: [...unknownContainer(contained), ...lostFolder(lost)] };
+  return { known, unmatched: alone, findings: [...unknownContainer(contained), ...lostFolder(lost)] };
 }
 
-function isOf({ kind, name, container, pid, app }: Launch, running: Running, group: string): boolean {
+function isOf({ kind, name, container, pid, app }: Launch, running: ProcessInfo, group: string): boolean {
   if (container !== undefined) return pid === running.pid || group.includes(container);
   return kind === "unit" && group.split(/[/\n]/).includes(name) && synapseCommand(running.args)?.app === app;
 }
@@ -68,8 +68,8 @@ const trimmed = (path: string) => path.replace(/(?<=.)\/+$/, "");
 const CONTAINER = /docker|libpod|kubepods|containerd|lxc|machine\.slice/;
 
 /** A process in a container shows better what is read than the container's definition; a worker may run in it too. */
-function insideOf(owner: Launch, { pid }: Running, command: SynapseCommand): Launch | undefined {
-  const configPaths = absolute(command.configPaths, owner.workingFolder);
+function insideOf(owner: Launch, { pid }: ProcessInfo, command: SynapseCommand): Launch | undefined {
+  const configPaths = resolvePaths(command.configPaths, owner.workingFolder);
   if (configPaths === undefined || configPaths.length === 0) return undefined;
   const { app, program, overrides } = command;
   return {
@@ -82,7 +82,7 @@ function insideOf(owner: Launch, { pid }: Running, command: SynapseCommand): Lau
 }
 
 async function launchOf(
-  running: Running,
+  running: ProcessInfo,
   command: SynapseCommand,
   owner: Launch | undefined,
   files: Files,
@@ -91,7 +91,7 @@ async function launchOf(
   // A daemon goes to "/" when it has read its configuration: relative paths did not start there.
   const daemon = running.folder === "/" && command.configPaths.some((path) => !path.startsWith("/"));
   const folder = daemon ? owner?.workingFolder : (running.folder ?? owner?.workingFolder);
-  const configPaths = absolute(command.configPaths, folder);
+  const configPaths = resolvePaths(command.configPaths, folder);
   if (configPaths === undefined || configPaths.length === 0) return undefined;
   const status = await textOf(join(root, `/proc/${running.pid}/status`), files);
   return {
@@ -103,7 +103,7 @@ async function launchOf(
     ...(owner ? { startedBy: owner.name } : {}),
     isRunning: true,
     ...(running.args.some((arg) => arg === "-D" || arg === "--daemonize") ? { isDaemon: true } : {}),
-    comesBack: owner?.comesBack ?? false,
+    startsAutomatically: owner?.startsAutomatically ?? false,
     pid: running.pid,
     app: command.app,
     configPaths,

@@ -1,15 +1,15 @@
-import { type Unit, unitsAbout } from "../../../system/systemd/units.ts";
-import { absolute, synapseCommand } from "./command-line.ts";
+import { type Unit, findUnits } from "../../../system/systemd/units.ts";
+import { resolvePaths, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 
 /** How systemd would start Synapse, by the unit files on disk. Whether it is running is not known here. */
 export async function unitLaunches({ files, machine }: LaunchSystem, root: string): Promise<Launch[]> {
-  const units = await unitsAbout(/synapse|synctl/i, files, root);
+  const units = await findUnits(/synapse|synctl/i, files, root);
   return units.flatMap((unit) => {
     const command = synapseCommand(unit.command);
     if (!command) return [];
     const workingFolder = folderOf(unit, (name) => machine.account(name)?.home);
-    const configPaths = absolute(command.configPaths, workingFolder);
+    const configPaths = resolvePaths(command.configPaths, workingFolder);
     if (configPaths === undefined || configPaths.length === 0) return [];
     return [
       {
@@ -17,7 +17,7 @@ export async function unitLaunches({ files, machine }: LaunchSystem, root: strin
         from: `the unit ${unit.name} (${unit.files.join(", ")})`,
         name: unit.name,
         isRunning: false,
-        comesBack: unit.isEnabled,
+        startsAutomatically: unit.isEnabled,
         app: command.app,
         configPaths,
         workingFolder,

@@ -1,11 +1,11 @@
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { workersNamedIn } from "../../config/handed-out.ts";
-import { parseYaml, YamlFault } from "../../config/yaml/yaml.ts";
+import { findWorkerNames } from "../../config/handed-out.ts";
+import { parseYaml, YamlSyntaxError } from "../../config/yaml/yaml.ts";
 import type { Homeserver, Settings } from "../../homeserver.ts";
 import { isMapping } from "../../settings.ts";
-import { type FoundLaunches, type Launch, placesOf } from "./launch.ts";
+import { type FoundLaunches, type Launch, hostPathsOf } from "./launch.ts";
 
 /** A worker process. */
 export interface Worker {
@@ -52,7 +52,7 @@ export async function findWorkers(
       };
     }
   };
-  for (const launch of found.workers.filter((one) => isOf(one, homeserver, found)))
+  for (const launch of found.workers.filter((one) => belongsToServer(one, homeserver, found)))
     add(await started(launch, homeserver, files));
   const folders = new Set([
     join(root, FOLDER),
@@ -60,22 +60,22 @@ export async function findWorkers(
     ...workers.flatMap(({ configPath }) => (configPath === undefined ? [] : [dirname(configPath)])),
   ]);
   for (const folder of folders) for (const worker of await describedIn(folder, files)) add(worker);
-  const named = workersNamedIn(homeserver.settings);
+  const named = findWorkerNames(homeserver.settings);
   return { workers, unknown: named.filter((name) => !workers.some((worker) => worker.name === name)) };
 }
 
 /** Whether a worker belongs to this server: it reads the same files, or there is no other server here. */
-export function isOf(
+export function belongsToServer(
   launch: Launch,
   { configPaths, configFiles }: Homeserver,
   { main }: FoundLaunches,
 ): boolean {
   const ours = [...configPaths, ...configFiles.map(({ path }) => path)];
-  return placesOf(launch).some((path) => ours.includes(path.replace(/\/$/, ""))) || main.length <= 1;
+  return hostPathsOf(launch).some((path) => ours.includes(path.replace(/\/$/, ""))) || main.length <= 1;
 }
 
 async function started(launch: Launch, { configPaths }: Homeserver, files: Files): Promise<Worker> {
-  const own = placesOf(launch).filter((path) => !configPaths.includes(path.replace(/\/$/, "")));
+  const own = hostPathsOf(launch).filter((path) => !configPaths.includes(path.replace(/\/$/, "")));
   const configPath = own.at(-1);
   const settings = configPath === undefined ? undefined : await mappingIn(configPath, files);
   const name = settings?.["worker_name"];
@@ -121,7 +121,7 @@ async function mappingIn(path: string, files: Files): Promise<Settings | undefin
     const value = parseYaml(await files.readText(path));
     return isMapping(value) ? value : undefined;
   } catch (error) {
-    if (error instanceof MigrationError || error instanceof YamlFault) return undefined;
+    if (error instanceof MigrationError || error instanceof YamlSyntaxError) return undefined;
     throw error;
   }
 }

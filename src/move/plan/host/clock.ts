@@ -2,13 +2,13 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 
 /** Milliseconds that timedatectl may take: it queries a service that may hang. */
-const PATIENCE = 5000;
+const TIMEOUT_MS = 5000;
 
 /** Whether the system clock is synchronized. No finding when that is unknown. */
 export async function clockFindings(programs: Programs): Promise<Finding[]> {
   if ((await programs.find("timedatectl")) === undefined) return [];
   const said = await programs
-    .run({ name: "timedatectl", args: ["show", "--property=NTPSynchronized", "--value"], limit: PATIENCE })
+    .run({ name: "timedatectl", args: ["show", "--property=NTPSynchronized", "--value"], timeout: TIMEOUT_MS })
     .catch(() => "");
   if (said.trim() === "yes")
     return [{ id: "clock", level: "ok", sentence: "the system clock is synchronized" }];

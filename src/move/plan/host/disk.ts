@@ -31,7 +31,7 @@ export async function diskFindings(
       },
     ];
   }
-  const { free, kind } = await files.space(there);
+  const { free, kind } = await files.diskSpace(there);
   // The size is an estimate: require a tenth more.
   const wanted = Math.ceil(bundleBytes * 1.1) + 64 * 1024 * 1024;
   const findings: Finding[] = [
@@ -74,7 +74,7 @@ export async function diskFindings(
 async function nearest(folder: string, files: Files): Promise<string | undefined> {
   for (let at = folder; ; at = dirname(at)) {
     try {
-      if ((await files.follow(at))?.kind === "folder") return at;
+      if ((await files.stat(at))?.kind === "folder") return at;
     } catch {
       // If it cannot be inspected, try its parent.
     }
@@ -86,7 +86,7 @@ async function nearest(folder: string, files: Files): Promise<string | undefined
 async function caseFindings({ mediaStore, out }: DiskNeeds, there: string, files: Files): Promise<Finding[]> {
   const places = [...new Set([there, ...(mediaStore === undefined ? [] : [mediaStore])])];
   const ignoring: string[] = [];
-  for (const place of places) if (await ignoresCase(place, files)) ignoring.push(place);
+  for (const place of places) if (await isCaseInsensitive(place, files)) ignoring.push(place);
   if (ignoring.length === 0) return [];
   return [
     {
@@ -102,13 +102,13 @@ async function caseFindings({ mediaStore, out }: DiskNeeds, there: string, files
 }
 
 /** Looks up an existing entry by a name in the other case, so that nothing has to be written. */
-async function ignoresCase(folder: string, files: Files): Promise<boolean> {
+async function isCaseInsensitive(folder: string, files: Files): Promise<boolean> {
   for (let at = folder; at !== dirname(at); at = dirname(at)) {
     const name = basename(at);
     const other = name === name.toUpperCase() ? name.toLowerCase() : name.toUpperCase();
     if (other === name) continue;
     try {
-      if (!(await files.look(join(dirname(at), other)))) return false;
+      if (!(await files.lstat(join(dirname(at), other)))) return false;
       return !(await files.list(dirname(at))).includes(other);
     } catch {
       return false;

@@ -6,7 +6,7 @@ import type { Files } from "../../../system/files/files.ts";
 import { postgresProgramVersion } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 
-export interface Server {
+export interface DatabaseServer {
   /** server_version_num. */
   readonly serverVersion: number;
   readonly versionText: string;
@@ -16,13 +16,13 @@ export interface Server {
 
 /** The programs that a move calls, with their versions. `server` is left out where there is no PostgreSQL. */
 export async function programFindings(
-  server: Server | undefined,
+  server: DatabaseServer | undefined,
   system: { programs: Programs; files: Files },
 ): Promise<Finding[]> {
   return [
     await gpg(system.programs),
     ...(server === undefined ? [] : [await pgDump(server, system)]),
-    ...(await carrier(system.programs)),
+    ...(await transferProgramFindings(system.programs)),
   ];
 }
 
@@ -36,7 +36,7 @@ async function gpg(programs: Programs): Promise<Finding> {
   };
   if ((await programs.find("gpg")) === undefined) return missing;
   try {
-    const said = await programs.run({ name: "gpg", args: ["--no-options", "--version"], limit: 10_000 });
+    const said = await programs.run({ name: "gpg", args: ["--no-options", "--version"], timeout: 10_000 });
     return { id, level: "ok", sentence: `gpg is ${/\d+\.\d+(?:\.\d+)?/.exec(said)?.[0] ?? "there"}` };
   } catch (error) {
     return {
@@ -49,7 +49,7 @@ async function gpg(programs: Programs): Promise<Finding> {
 
 /** pg_dump refuses a server newer than itself (pg_dump(1), NOTES). */
 async function pgDump(
-  { serverVersion, versionText, through }: Server,
+  { serverVersion, versionText, through }: DatabaseServer,
   system: { programs: Programs; files: Files },
 ): Promise<Finding> {
   const id = "pg-dump";
@@ -75,7 +75,7 @@ async function pgDump(
   }
 }
 
-async function carrier(programs: Programs): Promise<Finding[]> {
+async function transferProgramFindings(programs: Programs): Promise<Finding[]> {
   const found: string[] = [];
   for (const name of ["rsync", "scp", "rclone"])
     if ((await programs.find(name)) !== undefined) found.push(name);

@@ -3,7 +3,7 @@ import type { Machine } from "../../../system/machine.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 
 /** Names of programs whose sessions survive a lost connection. */
-const KEEPERS = /^(?:tmux|screen|SCREEN|zellij|abduco|dtach|byobu|mosh-server)/;
+const MULTIPLEXERS = /^(?:tmux|screen|SCREEN|zellij|abduco|dtach|byobu|mosh-server)/;
 const CONNECTIONS = /^(?:sshd|dropbear)/;
 
 /** Whether a command started here survives a lost SSH connection, and what to run if not. */
@@ -16,10 +16,10 @@ export async function shellFindings({
 }): Promise<Finding[]> {
   const id = "shell";
   // The nearest decides: tmux over SSH survives, SSH out of a tmux elsewhere does not.
-  const holder = machine.ancestors().find((name) => KEEPERS.test(name) || CONNECTIONS.test(name));
+  const holder = machine.ancestors().find((name) => MULTIPLEXERS.test(name) || CONNECTIONS.test(name));
   if (holder === undefined)
     return [{ id, level: "ok", sentence: "this shell does not depend on an SSH connection" }];
-  if (KEEPERS.test(holder))
+  if (MULTIPLEXERS.test(holder))
     return [
       {
         id,
@@ -32,12 +32,12 @@ export async function shellFindings({
       id,
       level: "note",
       sentence: "this shell ends when its SSH connection is lost, and so does an export",
-      hint: await keeper(programs),
+      hint: await multiplexerHint(programs),
     },
   ];
 }
 
-async function keeper(programs: Programs): Promise<string> {
+async function multiplexerHint(programs: Programs): Promise<string> {
   if ((await programs.find("tmux")) !== undefined)
     return "for the move, type first: tmux new -s move   (and after a lost connection: tmux attach -t move)";
   if ((await programs.find("screen")) !== undefined)

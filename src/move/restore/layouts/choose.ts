@@ -6,7 +6,7 @@ import type { Layout, LayoutName, LayoutOwner } from "./layout.ts";
 import { pipLayout, type PipPlaces } from "./pip.ts";
 
 /** The options about the new host; folders are absolute. */
-export interface Wanted {
+export interface LayoutOptions {
   readonly layout: LayoutName | undefined;
   readonly folder: string | undefined;
   readonly configDir: string | undefined;
@@ -21,10 +21,10 @@ export interface Wanted {
   readonly prepareOnly: boolean;
 }
 
-export type Chosen = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
+export type ChosenLayout = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
 
 /** The layout on the new host. Throws `bad-usage` for options that a layout requires or does not allow. */
-export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+export function chooseLayout(wanted: LayoutOptions, machine: Pick<Machine, "account" | "isRoot" | "user">): ChosenLayout {
   const layout = wanted.prepareOnly ? preparedOnly(wanted, machine) : laidOut(wanted, machine);
   if (layout.configDir === layout.mediaDir)
     throw usage(`--config-dir and --media-dir are both ${layout.configDir}`, "give each a folder of its own");
@@ -37,7 +37,7 @@ export function chooseLayout(wanted: Wanted, machine: Pick<Machine, "account" | 
 }
 
 /** Throws `bad-usage` when a target folder is inside the bundle's folder, and would be deleted with it. */
-export function mustBeOutside({ configDir, mediaDir }: Layout, bundle: string): void {
+export function assertOutsideBundle({ configDir, mediaDir }: Layout, bundle: string): void {
   for (const [option, path] of [
     ["--config-dir", configDir],
     ["--media-dir", mediaDir],
@@ -47,7 +47,7 @@ export function mustBeOutside({ configDir, mediaDir }: Layout, bundle: string): 
 }
 
 /** Synapse is started by other means: only the folders of the layout are used. */
-function preparedOnly(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+function preparedOnly(wanted: LayoutOptions, machine: Pick<Machine, "account" | "isRoot" | "user">): ChosenLayout {
   if (wanted.layout === "compose")
     throw usage(
       "--layout compose writes files that start the server: it cannot be combined with --prepare-only",
@@ -57,11 +57,11 @@ function preparedOnly(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot
     throw usage(
       "--unit blocks a unit, and --prepare-only writes nothing about services: leave one of them out",
     );
-  const { pip: _, ...layout }: Chosen = laidOut(wanted, machine);
+  const { pip: _, ...layout }: ChosenLayout = laidOut(wanted, machine);
   return { ...layout, units: [], start: undefined, stop: undefined };
 }
 
-function laidOut(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "user">): Chosen {
+function laidOut(wanted: LayoutOptions, machine: Pick<Machine, "account" | "isRoot" | "user">): ChosenLayout {
   const { layout, configDir, mediaDir } = wanted;
   if (layout === undefined) {
     if (configDir === undefined || mediaDir === undefined)
@@ -91,7 +91,7 @@ function laidOut(wanted: Wanted, machine: Pick<Machine, "account" | "isRoot" | "
 }
 
 function debianOwner(
-  { owner }: Wanted,
+  { owner }: LayoutOptions,
   { account, isRoot }: Pick<Machine, "account" | "isRoot">,
 ): LayoutOwner | undefined {
   const found = owner ?? account(DEBIAN_ACCOUNT);

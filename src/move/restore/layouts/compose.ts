@@ -4,8 +4,8 @@ import { MigrationError } from "../../../errors.ts";
 import type { DatabaseRestore } from "../../../homeserver/database/target.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
-import { shellWord } from "../../../system/shell-word.ts";
-import type { Layout, LayoutFile, LayoutOwner, Started } from "./layout.ts";
+import { quoteShellWord } from "../../../system/shell-word.ts";
+import type { Layout, LayoutFile, LayoutOwner, StartFacts } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 
 /** What the image sees (docker/README.md in Synapse): all of it in one volume. */
@@ -38,7 +38,7 @@ export interface ComposeVersions {
 
 /** Synapse and PostgreSQL in containers that docker compose runs. */
 export function composeLayout({ folder, owner, listen }: ComposePlaces): Layout {
-  const compose = `docker compose --project-directory ${shellWord(folder)}`;
+  const compose = `docker compose --project-directory ${quoteShellWord(folder)}`;
   const host = listen.address.includes(":") ? `[${listen.address}]` : listen.address;
   return {
     name: "compose",
@@ -97,7 +97,7 @@ export function composeFiles(
 /** What the container runs instead of the image's entrypoint; it calls the entrypoint once `open` has passed. */
 export function composeStart(
   { configDir }: Layout,
-  { serverName, configPaths, opened }: Started,
+  { serverName, configPaths, opened }: StartFacts,
 ): LayoutFile {
   const command = ["/start.py", "run", ...configPaths.flatMap((path) => ["-c", path])];
   return {
@@ -167,7 +167,7 @@ END
 `;
 
 /** compose has a single PostgreSQL database. Throws `target-unsuitable` for anything else. */
-export function mustFitCompose({ engine }: Packed, state: Packed | undefined): void {
+export function assertFitsCompose({ engine }: Packed, state: Packed | undefined): void {
   if (engine === "sqlite")
     throw new MigrationError(
       "target-unsuitable",
@@ -193,7 +193,7 @@ export async function composePassword(
   machine: Pick<Machine, "random">,
 ): Promise<string> {
   const path = passwordPath(folder);
-  return (await files.look(path))
+  return (await files.lstat(path))
     ? (await files.readText(path)).trim()
     : Buffer.from(machine.random(24)).toString("hex");
 }

@@ -48,7 +48,7 @@ export interface Layout {
 }
 
 /** What the files of a layout contain: known once the configuration is planned. */
-export interface Started {
+export interface StartFacts {
   readonly serverName: string;
   /** What Synapse is given with `-c`, as it sees it. */
   readonly configPaths: readonly string[];

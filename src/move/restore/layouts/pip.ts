@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { shellWord } from "../../../system/shell-word.ts";
-import type { Layout, LayoutFile, LayoutOwner, Started } from "./layout.ts";
+import { quoteShellWord } from "../../../system/shell-word.ts";
+import type { Layout, LayoutFile, LayoutOwner, StartFacts } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 
 export interface PipPlaces {
@@ -29,8 +29,8 @@ export function pipLayout({ folder, configDir, mediaDir, owner }: PipPlaces): La
     withoutWorkers: false,
     listen: undefined,
     url: undefined,
-    start: `${shellWord(join(folder, SCRIPT))} --daemonize`,
-    stop: `kill "$(cat ${shellWord(pidFile)})"`,
+    start: `${quoteShellWord(join(folder, SCRIPT))} --daemonize`,
+    stop: `kill "$(cat ${quoteShellWord(pidFile)})"`,
   };
 }
 
@@ -39,7 +39,7 @@ export function pipFiles(
   { folder }: PipPlaces,
   { owner }: Layout,
   python: string,
-  { serverName, configPaths, opened }: Started,
+  { serverName, configPaths, opened }: StartFacts,
 ): LayoutFile[] {
   const script = join(folder, SCRIPT);
   const command = [python, "-m", "synapse.app.homeserver", ...configPaths.flatMap((path) => ["-c", path])];

@@ -1,18 +1,18 @@
-import { asDebianReads } from "../../../homeserver/config/pack/arrange.ts";
+import { arrangeForDebian } from "../../../homeserver/config/pack/arrange.ts";
 import { type ConfigPlan, planConfig } from "../../../homeserver/config/restore.ts";
 import { argsOf, type DatabaseRestore } from "../../../homeserver/database/target.ts";
-import { openedMark } from "../../../homeserver/service/fence/new-server.ts";
+import { openedMarkerPath } from "../../../homeserver/service/fence/new-server.ts";
 import { parseVersion } from "../../../homeserver/synapse-versions.ts";
 import { installedSynapse } from "../../../homeserver/version/installed.ts";
 import type { System } from "../../../system/system.ts";
-import type { Chosen } from "./choose.ts";
+import type { ChosenLayout } from "./choose.ts";
 import { composeDatabase } from "./compose.ts";
-import type { Started } from "./layout.ts";
+import type { StartFacts } from "./layout.ts";
 
 /** Suffix of the first configuration file until `open` lifts the fence. */
-const FENCED = ".fenced";
+const FENCED_SUFFIX = ".fenced";
 
-export interface Rewriting {
+export interface ConfigInput {
   readonly packed: ReadonlyMap<string, Uint8Array>;
   /** The target of each database. */
   readonly databases: readonly DatabaseRestore[];
@@ -22,14 +22,14 @@ export interface Rewriting {
   readonly synapseVersion?: string | undefined;
 }
 
-export interface Rewritten {
+export interface PlannedConfig {
   readonly plan: ConfigPlan;
   /** The Python that will run it, where known. */
   readonly python: string | undefined;
 }
 
 /** Plans the configuration for a layout. Writes nothing. Throws what `planConfig` and `installedSynapse` throw. */
-export async function rewriteFor(layout: Chosen, from: Rewriting, system: System): Promise<Rewritten> {
+export async function planConfigFor(layout: ChosenLayout, from: ConfigInput, system: System): Promise<PlannedConfig> {
   const { packed, databases, publicBaseurl, synapse, synapseVersion } = from;
   const { configDir: folder, mediaDir, owner, listen, compose } = layout;
   const { pidFile, supervised, withoutWorkers } = layout;
@@ -37,14 +37,14 @@ export async function rewriteFor(layout: Chosen, from: Rewriting, system: System
     ? undefined
     : await installedSynapse({ synapse, configPaths: [`${folder}/homeserver.yaml`] }, system);
   const plan = planConfig({
-    packed: layout.name === "debian" ? asDebianReads(packed) : packed,
+    packed: layout.name === "debian" ? arrangeForDebian(packed) : packed,
     synapse: installed?.version?.version ?? parseVersion(synapseVersion ?? ""),
     target: {
       ...{
         folder,
-        seenAs: asSeen(layout, folder),
-        mediaStore: asSeen(layout, mediaDir),
-        fencedSuffix: FENCED,
+        pathInContainer: toSynapsePath(layout, folder),
+        mediaStore: toSynapsePath(layout, mediaDir),
+        fencedSuffix: FENCED_SUFFIX,
       },
       ...argsOf(databases),
       ...(compose ? { database: composeDatabase(passwordOf(databases)) } : {}),
@@ -62,18 +62,18 @@ function passwordOf([first]: readonly DatabaseRestore[]): string {
 }
 
 /** What the layout's own files contain. */
-export const startedAs = (
-  layout: Chosen,
+export const startFactsOf = (
+  layout: ChosenLayout,
   { configPaths, folder }: ConfigPlan,
   serverName: string,
-): Started => ({
+): StartFacts => ({
   serverName,
-  configPaths: configPaths.map((path) => asSeen(layout, path)),
-  opened: asSeen(layout, openedMark(folder)),
+  configPaths: configPaths.map((path) => toSynapsePath(layout, path)),
+  opened: toSynapsePath(layout, openedMarkerPath(folder)),
 });
 
 /** A path of this host as Synapse sees it. */
-function asSeen({ map }: Chosen, path: string): string {
+function toSynapsePath({ map }: ChosenLayout, path: string): string {
   const [pair] = map;
   return pair && path.startsWith(pair.outside) ? pair.inside + path.slice(pair.outside.length) : path;
 }

@@ -3,21 +3,21 @@ import type { DatabaseTarget } from "../../../homeserver/database/target.ts";
 import { makeOwnedFolder } from "../../../system/files/owned-folder.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
-import type { Chosen } from "./choose.ts";
+import type { ChosenLayout } from "./choose.ts";
 import { composeFiles, composeStart, composeUp, type ComposeVersions } from "./compose.ts";
-import type { Started } from "./layout.ts";
+import type { StartFacts } from "./layout.ts";
 import { pipFiles } from "./pip.ts";
 import { writeLayoutFiles } from "./write.ts";
 
 /** Milliseconds: images may have to be pulled first. */
-const PATIENCE = 900_000;
+const TIMEOUT_MS = 900_000;
 
 /**
  * With compose, writes its files and starts only the database, so that it can be restored. May be repeated. Throws
  * `target-not-empty`, `program-missing`, `program-failed`.
  */
 export async function prepareDatabase(
-  { compose, ...layout }: Chosen,
+  { compose, ...layout }: ChosenLayout,
   versions: ComposeVersions,
   target: DatabaseTarget,
   { files, machine, programs }: System,
@@ -30,7 +30,7 @@ export async function prepareDatabase(
   await writeLayoutFiles(composeFiles(compose, layout, versions, { synapse, postgres }), files);
   progress.note("starting the database's container");
   try {
-    await programs.run({ name: "docker", args: composeUp(compose.folder), limit: PATIENCE });
+    await programs.run({ name: "docker", args: composeUp(compose.folder), timeout: TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     const what =
@@ -46,8 +46,8 @@ export async function prepareDatabase(
 
 /** Writes the files that start the server, once the configuration is in place. May be repeated. */
 export async function writeStart(
-  chosen: Chosen,
-  started: Started,
+  chosen: ChosenLayout,
+  started: StartFacts,
   python: string | undefined,
   { files }: Pick<System, "files">,
 ): Promise<void> {

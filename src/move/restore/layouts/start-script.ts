@@ -1,7 +1,7 @@
-import { shellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-word.ts";
 
 /** sysexits(3), EX_CONFIG: supervisors do not restart after it. */
-const REFUSED = 78;
+const EXIT_CONFIG = 78;
 
 export interface StartScript {
   readonly serverName: string;
@@ -16,19 +16,19 @@ export interface StartScript {
 
 /** A script that starts a program in the foreground, and refuses to while the fence is set. */
 export function startScript({ serverName, opened, folder, command, account }: StartScript): string {
-  const words = command.map(shellWord).join(" ");
+  const words = command.map(quoteShellWord).join(" ");
   const asAccount =
     account === undefined
       ? ""
-      : `if [ "$(id -u)" = 0 ]; then exec runuser -u ${shellWord(account)} -- "$0" "$@"; fi\n`;
+      : `if [ "$(id -u)" = 0 ]; then exec runuser -u ${quoteShellWord(account)} -- "$0" "$@"; fi\n`;
   return `#!/bin/sh
 # Made by synlift. Starts the homeserver ${serverName} once "synlift open" has verified it, never before.
 set -eu
-if [ ! -e ${shellWord(opened)} ]; then
+if [ ! -e ${quoteShellWord(opened)} ]; then
   echo "${serverName} has not been verified yet, so it is not started: run synlift open, which does both" >&2
-  exit ${REFUSED}
+  exit ${EXIT_CONFIG}
 fi
-${asAccount}cd ${shellWord(folder)}
+${asAccount}cd ${quoteShellWord(folder)}
 exec ${words} "$@"
 `;
 }

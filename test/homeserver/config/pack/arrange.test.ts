@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asDebianReads } from "../../../../src/homeserver/config/pack/arrange.ts";
+import { arrangeForDebian } from "../../../../src/homeserver/config/pack/arrange.ts";
 import { parsePackedPaths, PATHS_NAME } from "../../../../src/homeserver/config/pack/packed-file.ts";
 
 /** A packed configuration of files that each hold their own name. */
@@ -23,7 +23,7 @@ function packed(order: string[], configFiles: string[], others: string[] = []): 
 }
 
 const arranged = (...args: Parameters<typeof packed>) => {
-  const result = asDebianReads(packed(...args));
+  const result = arrangeForDebian(packed(...args));
   return { result, paths: parsePackedPaths(result.get(PATHS_NAME)) };
 };
 

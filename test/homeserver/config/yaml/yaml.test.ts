@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseYaml, YamlFault } from "../../../../src/homeserver/config/yaml/yaml.ts";
+import { parseYaml, YamlSyntaxError } from "../../../../src/homeserver/config/yaml/yaml.ts";
 
 const FAULT = Symbol("PyYAML refuses it");
 
@@ -260,7 +260,7 @@ const AS_PYYAML_READS: readonly (readonly [string, unknown])[] = [
 test("a value means to us what it means to PyYAML", () => {
   assert.ok(AS_PYYAML_READS.length > 200);
   for (const [text, expected] of AS_PYYAML_READS) {
-    if (expected === FAULT) assert.throws(() => parseYaml(`k: ${text}`), YamlFault, text);
+    if (expected === FAULT) assert.throws(() => parseYaml(`k: ${text}`), YamlSyntaxError, text);
     else assert.deepEqual(parseYaml(`k: ${text}`), { k: expected }, text);
   }
 });
@@ -296,7 +296,7 @@ test("a fault is told by its place and kind, never by what stands there", () => 
   ]) {
     assert.throws(
       () => parseYaml(text),
-      (error: Error) => error instanceof YamlFault && !error.message.includes("hunter2"),
+      (error: Error) => error instanceof YamlSyntaxError && !error.message.includes("hunter2"),
       text,
     );
   }

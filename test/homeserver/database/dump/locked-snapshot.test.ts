@@ -34,7 +34,7 @@ beforeEach(async () => {
 });
 
 const packed = (given: Parameters<typeof pack>[1] = {}) =>
-  pack(addressIn(cluster, "live"), { lockWait: LOCK_WAIT, progress, ...given });
+  pack(addressIn(cluster, "live"), { lockTimeout: LOCK_WAIT, progress, ...given });
 
 /** Until somebody waits for a lock on this table. */
 async function waitedFor(table: string): Promise<void> {
@@ -127,7 +127,7 @@ test("a table that is rewritten while its lock is waited for has all its rows in
     const { section, bundle, artifact } = await dump;
     assert.equal(progress.notes.length, notes, progress.notes.join("\n"));
     assert.equal(section.rows["public.growing"], 1000);
-    const text = (await collect(bundle.plain(artifact, lock))).toString();
+    const text = (await collect(bundle.decrypted(artifact, lock))).toString();
     assert.match(text, /^COPY public\.growing .*\n(?:\d+\n){1000}\\\.$/m);
     if (also !== "") assert.equal(section.rows["public.newcomer"], 1);
   }
@@ -141,7 +141,7 @@ test("a count that fails ends the dump at once, is told in its own words, and no
   const slow = `case "$*" in *--version*) exec /usr/bin/pg_dump "$@" ;; esac\necho once >>${begun}; echo --; exec sleep 60`;
   const before = Date.now();
   await assert.rejects(
-    pack(address, { lockWait: LOCK_WAIT, progress, programs: programsBefore({ pg_dump: slow }) }),
+    pack(address, { lockTimeout: LOCK_WAIT, progress, programs: programsBefore({ pg_dump: slow }) }),
     {
       code: "program-failed",
       message: /^a query on lacking .* failed: relation "local_media_repository_url_cache" does not exist/,
@@ -155,7 +155,7 @@ test("a count that fails ends the dump at once, is told in its own words, and no
 test("a table that stays locked ends it, with what shows who holds it", async () => {
   const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
   await session.run(`BEGIN; LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE;`);
-  await assert.rejects(packed({ lockWait: 300 }), {
+  await assert.rejects(packed({ lockTimeout: 300 }), {
     code: "program-failed",
     message: /stay locked or .*: .*lock timeout/,
     hint: /pg_stat_activity/,

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../../../src/errors.ts";
 import {
-  CLEAR_DUMP,
-  removeClearDump,
-  withClearDump,
+  UNENCRYPTED_DUMP,
+  removeUnencryptedDump,
+  withUnencryptedDump,
 } from "../../../../src/homeserver/database/fill/clear-dump.ts";
 import { Journal } from "../../../../src/journal/journal.ts";
 import { type Files, realFiles, type Unfinished } from "../../../../src/system/files/files.ts";
-import { silent } from "../../../../src/system/progress.ts";
+import { noProgress } from "../../../../src/system/progress.ts";
 import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
 
 const write = (file: Unfinished) => file.write(Buffer.from("a dump"));
@@ -22,10 +22,10 @@ async function place(files: Partial<Files> = {}) {
   const world = { ...realFiles, ...files };
   const journal = await Journal.open(path, world);
   const told: string[] = [];
-  const progress = { ...silent, note: (sentence: string) => void told.push(sentence) };
+  const progress = { ...noProgress, note: (sentence: string) => void told.push(sentence) };
   const at = { folder, owner: undefined, account: undefined };
   const dumped = <T>(use: () => Promise<T>) =>
-    withClearDump(write, at, { files: world, journal, progress }, use);
+    withUnencryptedDump(write, at, { files: world, journal, progress }, use);
   return { folder, path, journal, told, progress, dumped };
 }
 
@@ -39,16 +39,16 @@ test("what somebody else put beside the dump stays, the dump goes, and the next 
   assert.deepEqual(readdirSync(folder), ["of-mine"]);
   assert.match(told.join(), /is left, as there is more in it than the dump: of-mine/);
   assert.deepEqual(journal.facts, {});
-  await removeClearDump(journal, realFiles, progress);
+  await removeUnencryptedDump(journal, realFiles, progress);
 });
 
 test("of a killed run the dump goes too where there is more in its folder", async () => {
   const { folder, journal, told, progress } = await place();
   await journal.setFact("clear-dump", folder);
   mkdirSync(folder);
-  writeFileSync(join(folder, CLEAR_DUMP), "a dump");
+  writeFileSync(join(folder, UNENCRYPTED_DUMP), "a dump");
   writeFileSync(join(folder, "of-mine"), "mine");
-  await removeClearDump(journal, realFiles, progress);
+  await removeUnencryptedDump(journal, realFiles, progress);
   assert.deepEqual(readdirSync(folder), ["of-mine"]);
   assert.equal(told.length, 2);
   assert.deepEqual(journal.facts, {});
@@ -57,11 +57,11 @@ test("of a killed run the dump goes too where there is more in its folder", asyn
 test("a disk that is full at the end hides no error, and makes none of what went well", async () => {
   const disk = { full: false };
   const full = new MigrationError("disk-full", "no space left");
-  const writeWhole: Files["writeWhole"] = (...args) =>
-    disk.full ? Promise.reject(full) : realFiles.writeWhole(...args);
+  const writeWhole: Files["writeAtomically"] = (...args) =>
+    disk.full ? Promise.reject(full) : realFiles.writeAtomically(...args);
   for (const outcome of ["well", "badly"]) {
     disk.full = false;
-    const { folder, path, told, dumped } = await place({ writeWhole });
+    const { folder, path, told, dumped } = await place({ writeAtomically: writeWhole });
     const ran = dumped(() => {
       disk.full = true;
       return outcome === "well" ? Promise.resolve("filled") : Promise.reject(new Error("an index failed"));

@@ -6,7 +6,7 @@ import { runSteps } from "../../../../src/journal/run-steps.ts";
 import { databaseStep } from "../../../../src/move/restore/database-step.ts";
 import type { Bytes } from "../../../../src/pipeline/stage.ts";
 import { realFiles as files } from "../../../../src/system/files/files.ts";
-import { silent } from "../../../../src/system/progress.ts";
+import { noProgress } from "../../../../src/system/progress.ts";
 import type { System } from "../../../../src/system/system.ts";
 import { chunked, collect } from "../../../support/bytes.ts";
 import { machineWith } from "../../../support/fake-machine.ts";
@@ -22,7 +22,7 @@ let sql: Buffer;
 before(async () => {
   cluster = await PostgresCluster.start();
   packed = await pack(await makeMiniSynapse(cluster, "old"));
-  sql = Buffer.from(await collect(packed.bundle.plain(packed.artifact, lock)));
+  sql = Buffer.from(await collect(packed.bundle.decrypted(packed.artifact, lock)));
 });
 after(() => cluster.stop());
 
@@ -38,9 +38,9 @@ async function restore(database: string, content: () => Bytes): Promise<Journal>
     { target, store: "main", section: packed.section },
     { journal, owner: undefined },
     system,
-    silent,
+    noProgress,
   );
-  await runSteps([step], { journal, progress: silent, signal, now: () => 0 });
+  await runSteps([step], { journal, progress: noProgress, signal, now: () => 0 });
   return journal;
 }
 

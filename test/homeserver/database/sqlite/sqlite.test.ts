@@ -14,12 +14,12 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { MigrationError } from "../../../../src/errors.ts";
 import { targetDatabaseFindings } from "../../../../src/homeserver/database/checks/target-findings.ts";
-import { closeFile } from "../../../../src/homeserver/database/fence.ts";
+import { makeFileReadOnly } from "../../../../src/homeserver/database/fence.ts";
 import { fileMarker } from "../../../../src/homeserver/database/file-state.ts";
 import { databaseSectionSchema } from "../../../../src/homeserver/database/section.ts";
 import { inspectSqliteTarget, restoreSqlite } from "../../../../src/homeserver/database/sqlite/restore.ts";
 import { verifyDatabaseFile } from "../../../../src/homeserver/database/sqlite/verify-file.ts";
-import { mustBeOfEngine, sqlitePathIn } from "../../../../src/homeserver/database/target.ts";
+import { assertSameEngine, sqlitePathIn } from "../../../../src/homeserver/database/target.ts";
 import { packTar } from "../../../../src/pipeline/tar.ts";
 import type { Bytes } from "../../../../src/system/bytes.ts";
 import { realFiles as files } from "../../../../src/system/files/files.ts";
@@ -143,7 +143,7 @@ test("the marker changes with what is written, beside the file too, and not by c
   const database = new DatabaseSync(path);
   database.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (x); PRAGMA wal_checkpoint(TRUNCATE)");
   const first = await fileMarker(path, files);
-  await closeFile(path, files);
+  await makeFileReadOnly(path, files);
   assert.equal(statSync(path).mode & 0o222, 0);
   assert.equal(await fileMarker(path, files), first);
   const session = await sqlite.connect(path);
@@ -198,13 +198,13 @@ test("a database only goes to its own engine, and a bundle that does not say whi
   assert.equal(old.engine, "postgres");
   const postgres = { engine: "postgres", address: { parameters: { dbname: "new" } } } as const;
   const file = { engine: "sqlite", path: "/srv/new.db" } as const;
-  mustBeOfEngine(old, postgres);
-  mustBeOfEngine({ engine: "sqlite" }, file);
+  assertSameEngine(old, postgres);
+  assertSameEngine({ engine: "sqlite" }, file);
   assert.throws(() => {
-    mustBeOfEngine(old, file);
+    assertSameEngine(old, file);
   }, failsWith("target-unsuitable"));
   assert.throws(() => {
-    mustBeOfEngine({ engine: "sqlite" }, postgres);
+    assertSameEngine({ engine: "sqlite" }, postgres);
   }, /of SQLite, new on the local socket/);
   assert.equal(existsSync("/srv/new.db"), false);
 });

@@ -7,18 +7,18 @@ import { exportArchives } from "../../../../src/homeserver/media/archive/export.
 import { folderOfArchive } from "../../../../src/homeserver/media/archive/names.ts";
 import { packedArchives } from "../../../../src/homeserver/media/archive/section.ts";
 import { ARCHIVE_SIZES, type ArchiveSizes } from "../../../../src/homeserver/media/archive/write.ts";
-import { exportMedia, type Reach } from "../../../../src/homeserver/media/export.ts";
+import { exportMedia, type MediaAccess } from "../../../../src/homeserver/media/export.ts";
 import { SharedReads } from "../../../../src/homeserver/media/pack/shared-reads.ts";
-import { folderProvider, type Provider } from "../../../../src/homeserver/media/providers/provider.ts";
+import { folderProvider, type ReadableProvider } from "../../../../src/homeserver/media/providers/provider.ts";
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { NOTHING_KEPT } from "../../../../src/homeserver/scope.ts";
 import { Journal } from "../../../../src/journal/journal.ts";
-import { runTogether } from "../../../../src/journal/run-steps.ts";
+import { runStepsInParallel } from "../../../../src/journal/run-steps.ts";
 import { decompress } from "../../../../src/pipeline/compress.ts";
 import { decryptWith } from "../../../../src/pipeline/encrypt.ts";
 import { unpackTar } from "../../../../src/pipeline/tar.ts";
 import { type Files, realFiles } from "../../../../src/system/files/files.ts";
-import { silent } from "../../../../src/system/progress.ts";
+import { noProgress } from "../../../../src/system/progress.ts";
 import { onBadDisk } from "../../../support/bad-disk.ts";
 import { noise } from "../../../support/bytes.ts";
 import { machineWith } from "../../../support/fake-machine.ts";
@@ -42,7 +42,7 @@ class World {
   readonly database: MediaDatabase = mediaInSqlite("new");
   readonly inventory = Inventory.begin(still, false);
   readonly reads = new Map<string, number>();
-  providers: Provider[] = [];
+  providers: ReadableProvider[] = [];
   /** Files that break off after so many bytes. */
   bad: Readonly<Record<string, number>> = {};
   /** Called when a file is about to be read. */
@@ -125,10 +125,10 @@ class World {
       },
       signal: signal ?? new AbortController().signal,
       into: writerIn(this.folder, lock),
-      reaching: <T>(act: (reach: Reach) => Promise<T>) => act({ session, providers: this.providers }),
+      withAccess: <T>(act: (reach: MediaAccess) => Promise<T>) => act({ session, providers: this.providers }),
       compare: () => Promise.resolve({ differingCount: 0, unseen: 0, provided: { bytes: 0 } } as never),
       saved: () => Promise.resolve(),
-      check: () => Promise.resolve(undefined),
+      findFault: () => Promise.resolve(undefined),
       progress: { remark: ({ id }: { id: string }, what: string) => void done.add(`${id}: ${what}`) },
     };
     const steps = [
@@ -148,9 +148,9 @@ class World {
     if (!wanted.includes("backup")) shared.leave("backup");
     if (!wanted.includes("archive")) shared.leave("archive");
     try {
-      await runTogether(
+      await runStepsInParallel(
         steps,
-        { journal, progress: { ...silent, ...common.progress }, signal: common.signal, now: () => this.now },
+        { journal, progress: { ...noProgress, ...common.progress }, signal: common.signal, now: () => this.now },
         {
           failed: (error) => {
             shared.fail(error);

@@ -11,7 +11,7 @@ import {
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { restoreArchive } from "../../../../src/homeserver/media/archive/restore.ts";
+import { restoreMediaArchive } from "../../../../src/homeserver/media/archive/restore.ts";
 import { archiveInFolder } from "../../../../src/homeserver/media/archive/source.ts";
 import { unpackParts } from "../../../../src/homeserver/media/archive/unpack.ts";
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
@@ -29,13 +29,13 @@ const vector = (name: string) =>
   );
 const newStore = () => join(temporaryFolder("target"), "media");
 const restored = (source: ReturnType<typeof vector>, store: string, serverName = ORIGIN) =>
-  restoreArchive(source, { store, serverName }, realFiles);
+  restoreMediaArchive(source, { store, serverName }, realFiles);
 
 test("uploads of an archive lie where Synapse looks for them, with the time of their upload, and again nothing is written", async () => {
   const store = newStore();
   const ids: string[] = [];
   const again = () =>
-    restoreArchive(vector("go-v2"), { store, serverName: ORIGIN }, realFiles, ({ media_id: id }) => {
+    restoreMediaArchive(vector("go-v2"), { store, serverName: ORIGIN }, realFiles, ({ media_id: id }) => {
       ids.push(id);
       return Promise.resolve();
     });

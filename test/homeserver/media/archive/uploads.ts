@@ -1,4 +1,4 @@
-import { type ArchiveItem, ItemsOf } from "../../../../src/homeserver/media/archive/items.ts";
+import { type ArchiveItem, PeekableItems } from "../../../../src/homeserver/media/archive/items.ts";
 import type { ArchiveManifest } from "../../../../src/homeserver/media/archive/manifest.ts";
 import {
   type ArchiveRead,
@@ -59,7 +59,7 @@ export async function packed(
   sizes: Partial<ArchiveSizes> = {},
   entity = ORIGIN,
 ): Promise<Packed[]> {
-  const source = new ItemsOf(items);
+  const source = new PeekableItems(items);
   const archives: Packed[] = [];
   do {
     const records: ArchiveRecord[] = [];

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../../../src/errors.ts";
-import { ItemsOf } from "../../../../src/homeserver/media/archive/items.ts";
+import { PeekableItems } from "../../../../src/homeserver/media/archive/items.ts";
 import { ARCHIVE_SIZES, archiveEntries } from "../../../../src/homeserver/media/archive/write.ts";
 import { storedSize } from "../../../../src/pipeline/compress.ts";
 import { packTar, tarSize, unpackTar } from "../../../../src/pipeline/tar.ts";
@@ -213,7 +213,7 @@ test("a file of more than 8 GiB has its whole length in its header, and so has t
   };
   const events = { packed: () => Promise.resolve(), unread: () => undefined };
   const start: Uint8Array[] = [];
-  for await (const chunk of packTar(archiveEntries(new ItemsOf([large]), plan, events))) {
+  for await (const chunk of packTar(archiveEntries(new PeekableItems([large]), plan, events))) {
     start.push(chunk);
     if (start.reduce((sum, { length }) => sum + length, 0) >= 4096) break;
   }

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { meet } from "../../../../src/homeserver/media/compare/meet.ts";
+import { mergeJoin } from "../../../../src/homeserver/media/compare/meet.ts";
 import { UPLOAD_KEYS, uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
-import type { Walked } from "../../../../src/system/files/files.ts";
+import type { WalkEntry } from "../../../../src/system/files/files.ts";
 
-const entry = (name: string, kind: Walked["kind"] = "file"): Walked => ({
+const entry = (name: string, kind: WalkEntry["kind"] = "file"): WalkEntry => ({
   ...{ name, kind, size: 1, mode: 0o640, mtimeMs: 0 },
 });
 
@@ -14,9 +14,9 @@ async function* given<T>(...all: T[]): AsyncIterable<T> {
 }
 
 /** What became of each, in order: "= id" met, "? id" a row alone, "?? id" unseen, "+ name" a file alone. */
-async function met(ids: readonly string[], ...batches: (readonly Walked[])[]): Promise<string[]> {
+async function met(ids: readonly string[], ...batches: (readonly WalkEntry[])[]): Promise<string[]> {
   const told: string[] = [];
-  await meet(given(...ids.map((key) => ({ key }))), given(...batches), {
+  await mergeJoin(given(...ids.map((key) => ({ key }))), given(...batches), {
     ...UPLOAD_KEYS,
     both({ key }, { name }) {
       assert.equal(uploadPath(key), `local_content/${name}`);
@@ -86,7 +86,7 @@ test("rows below a closed folder are unseen, and those beside it missing", async
 
 test("the walk ends with the meeting, also when the rows break off", async () => {
   let ended = 0;
-  async function* walk(): AsyncIterable<readonly Walked[]> {
+  async function* walk(): AsyncIterable<readonly WalkEntry[]> {
     try {
       for (;;) yield await Promise.resolve([entry("zz/zz/z")]);
     } finally {
@@ -98,6 +98,6 @@ test("the walk ends with the meeting, also when the rows break off", async () =>
     throw new Error("the connection went away");
   }
   const nothing = { both: () => undefined, rowOnly: () => undefined, fileOnly: () => undefined };
-  await assert.rejects(meet(broken(), walk(), { ...UPLOAD_KEYS, ...nothing }), /went away/);
+  await assert.rejects(mergeJoin(broken(), walk(), { ...UPLOAD_KEYS, ...nothing }), /went away/);
   assert.equal(ended, 1);
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { MigrationError } from "../../../../src/errors.ts";
-import { exportMediaRepo, lookAtMediaRepo } from "../../../../src/homeserver/media/media-repo/export.ts";
+import { exportMediaRepo, inspectMediaRepo } from "../../../../src/homeserver/media/media-repo/export.ts";
 import { realFiles } from "../../../../src/system/files/files.ts";
 import { realHttp } from "../../../../src/system/http/http.ts";
 import { machineWith } from "../../../support/fake-machine.ts";
@@ -211,7 +211,7 @@ test("a folder with something else in it, or with the export of another server, 
 
 test("a look says what would be done, and changes nothing", async (t) => {
   const one = await world(t);
-  const { findings, archive } = await lookAtMediaRepo(one.asked(), one.tools);
+  const { findings, archive } = await inspectMediaRepo(one.asked(), one.tools);
   assert.match(findings[0]!.sentence, /holds 5 files, 2\.0 KiB of example\.org: they would be exported/);
   assert.equal(archive, undefined);
   assert.deepEqual([existsSync(one.folder), one.starts()], [false, 0]);

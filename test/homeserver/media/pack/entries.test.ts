@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { appendFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { type Choice, mediaEntries, Noticed } from "../../../../src/homeserver/media/pack/entries.ts";
+import { type EntryFilter, mediaEntries, PackingReport } from "../../../../src/homeserver/media/pack/entries.ts";
 import {
   BucketProvider,
   folderProvider,
-  type Provider,
+  type ReadableProvider,
 } from "../../../../src/homeserver/media/providers/provider.ts";
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { type StoredFile, walkStore } from "../../../../src/homeserver/media/store/store.ts";
@@ -45,7 +45,7 @@ interface Packed {
   readonly contents: ReadonlyMap<string, string>;
   /** What the list of what is packed was told. */
   readonly listed: readonly string[];
-  readonly noticed: ReturnType<Noticed["outcome"]>;
+  readonly noticed: ReturnType<PackingReport["outcome"]>;
 }
 
 /** Packs and unpacks; `between` is called for each entry before its content is read. */
@@ -56,10 +56,10 @@ async function packed(
     providers = [],
     between = () => undefined,
     ...choice
-  }: Choice & { providers?: readonly Provider[]; between?: (entry: TarEntry) => void } = {},
+  }: EntryFilter & { providers?: readonly ReadableProvider[]; between?: (entry: TarEntry) => void } = {},
 ): Promise<Packed> {
   const session = await database.connect();
-  const noticed = new Noticed();
+  const noticed = new PackingReport();
   const listed: string[] = [];
   const from = { session, store: home.store, providers, files, signal, noticed };
   const note = (file: StoredFile) => {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { filesSince, PackedList } from "../../../../src/homeserver/media/pack/packed-list.ts";
+import { filesNotListed, PackedList } from "../../../../src/homeserver/media/pack/packed-list.ts";
 import { restoreArchives } from "../../../../src/homeserver/media/restore.ts";
 import { keptFolders } from "../../../../src/homeserver/media/store/folders.ts";
 import { walkStore } from "../../../../src/homeserver/media/store/store.ts";
@@ -31,7 +31,7 @@ async function listOf(store: string): Promise<string> {
 
 async function since(store: string, path: string): Promise<string[]> {
   const names: string[] = [];
-  for await (const { name } of filesSince(walkStore(store, files), { path, key }, files)) names.push(name);
+  for await (const { name } of filesNotListed(walkStore(store, files), { path, key }, files)) names.push(name);
   return names;
 }
 
@@ -93,7 +93,7 @@ test("a list that was made of files out of an archive knows them by their whole 
   utimesSync(join(store, "local_content/aa/aa/other"), 1_700_000_001, 1_700_000_001);
   const names: string[] = [];
   const list = { path: there, key, wholeSeconds: true };
-  for await (const { name } of filesSince(walkStore(store, files), list, files)) names.push(name);
+  for await (const { name } of filesNotListed(walkStore(store, files), list, files)) names.push(name);
   assert.deepEqual(names, ["local_content/aa/aa/other"]);
 });
 
@@ -122,6 +122,6 @@ test("media of other servers and previews are held against a list too, whatever 
   writeFileSync(path, list.take());
   put(store, "remote_content/a.example/zz/bb/new");
   const rest: string[] = [];
-  for await (const { name } of filesSince(walk(), { path, key }, files)) rest.push(name);
+  for await (const { name } of filesNotListed(walk(), { path, key }, files)) rest.push(name);
   assert.deepEqual(rest, ["remote_content/a.example/zz/bb/new"]);
 });

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { keptFindings, lostOrigins } from "../../../../src/homeserver/media/remote/origins.ts";
+import { keptFindings, findLostOrigins } from "../../../../src/homeserver/media/remote/origins.ts";
 import { keptFolders } from "../../../../src/homeserver/media/store/folders.ts";
 import { isStorePath } from "../../../../src/homeserver/media/store/layout.ts";
-import { type Kept, leftBehind, NOTHING_KEPT, removeLeftBehind } from "../../../../src/homeserver/scope.ts";
+import { type Kept, excludedRows, NOTHING_KEPT, removeExcludedRows } from "../../../../src/homeserver/scope.ts";
 import type { Http } from "../../../../src/system/http/http.ts";
-import { NoAnswer, type Silence } from "../../../../src/system/http/no-answer.ts";
+import { NoAnswer, type NoAnswerReason } from "../../../../src/system/http/no-answer.ts";
 import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
 import {
   emptied,
@@ -30,7 +30,7 @@ const { signal } = new AbortController();
 const DAY = 86_400_000;
 
 /** Hosts, and what becomes of a question to them; all others answer. */
-function httpWhere(silent: Readonly<Record<string, Silence>>): { http: Http; asked: string[] } {
+function httpWhere(silent: Readonly<Record<string, NoAnswerReason>>): { http: Http; asked: string[] } {
   const asked: string[] = [];
   const get: Http["get"] = (url) => {
     const { host } = new URL(url);
@@ -80,7 +80,7 @@ for (const kind of ["postgres", "sqlite"]) {
 
     async function lost(http: Http) {
       const session = await database().connect();
-      return lostOrigins({ session, http, now: NOW, signal }).finally(() => session.close());
+      return findLostOrigins({ session, http, now: NOW, signal }).finally(() => session.close());
     }
 
     test("servers that are known to be gone are not asked, nor are those that answer; the others are", async () => {
@@ -199,14 +199,14 @@ for (const kind of ["postgres", "sqlite"]) {
         );
         const session = await database().connect();
         const counted = new Map<string, number>();
-        for (const { table, keep } of leftBehind(kept)) {
+        for (const { table, keep } of excludedRows(kept)) {
           const { count } = await session.one<{ count: number }>(
             `SELECT count(*) AS count FROM ${table} WHERE ${keep}`,
           );
           counted.set(table, count);
         }
         await session.close();
-        await database().run(removeLeftBehind(kind as "postgres" | "sqlite", kept).join("\n"));
+        await database().run(removeExcludedRows(kind as "postgres" | "sqlite", kept).join("\n"));
         const now = await database().connect();
         for (const [table, count] of counted)
           assert.deepEqual(await now.one(`SELECT count(*) AS count FROM ${table}`), { count }, table);

@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Listed } from "../../../../src/homeserver/media/store/listed.ts";
+import { BoundedList } from "../../../../src/homeserver/media/store/listed.ts";
 import { storeState } from "../../../../src/homeserver/media/store/store.ts";
 import { realFiles } from "../../../../src/system/files/files.ts";
 import { folderWith } from "../../../support/folder-with.ts";
 
 test("of many names the first are held, and all are counted", () => {
-  const listed = new Listed(3);
+  const listed = new BoundedList(3);
   for (let number = 0; number < 10; number++) listed.add(`name ${number}`);
-  const both = new Listed();
+  const both = new BoundedList();
   for (let number = 0; number < 99; number++) both.add(`other ${number}`);
   both.addAll(listed);
   assert.deepEqual([listed.count, listed.some], [10, ["name 0", "name 1", "name 2"]]);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { mediaOwners } from "../../../../src/homeserver/media/store/owners.ts";
+import { verifyMediaOwners } from "../../../../src/homeserver/media/store/owners.ts";
 import { realFiles as files } from "../../../../src/system/files/files.ts";
 import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
 
@@ -22,7 +22,7 @@ function storeWith(count: number): string {
   return store;
 }
 
-const judged = (store: string) => mediaOwners(store, { uid, name: "synapse" }, { files, signal });
+const judged = (store: string) => verifyMediaOwners(store, { uid, name: "synapse" }, { files, signal });
 
 test("each folder on the way to an upload is judged, and not the uploads alone", async () => {
   const store = storeWith(2);

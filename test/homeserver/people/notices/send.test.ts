@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { campaignOf, MARK } from "../../../../src/homeserver/people/notices/campaign.ts";
+import { campaignOf, NOTICE_KEY } from "../../../../src/homeserver/people/notices/campaign.ts";
 import {
   deliverNotices,
   deliveryFinding,
-  leftWithout,
+  countUnsent,
 } from "../../../../src/homeserver/people/notices/notify.ts";
 import { NoticeRecord } from "../../../../src/homeserver/people/notices/record.ts";
-import { mustTakeNotices } from "../../../../src/homeserver/people/notices/server.ts";
+import { assertAcceptsNotices } from "../../../../src/homeserver/people/notices/server.ts";
 import { realFiles } from "../../../../src/system/files/files.ts";
 import { realHttp } from "../../../../src/system/http/http.ts";
-import { silent } from "../../../../src/system/progress.ts";
+import { noProgress } from "../../../../src/system/progress.ts";
 import type { System } from "../../../../src/system/system.ts";
 import { machineWith } from "../../../support/fake-machine.ts";
 import { freePort } from "../../../support/lab/server-process.ts";
@@ -65,9 +65,9 @@ function deliver({
   const system = { files: realFiles, http: realHttp, machine, signal: stop.signal } as unknown as System;
   return deliverNotices(
     { server: { url: at, token: TOKEN }, from: "@notices:example.org", rate: 4, recordPath },
-    { campaign: campaignOf(text), people, noticed: new Set(noticed), dryRun },
+    { campaign: campaignOf(text), people, alreadySent: new Set(noticed), dryRun },
     system,
-    silent,
+    noProgress,
   );
 }
 
@@ -83,7 +83,7 @@ describe("notices", () => {
     assert.deepEqual(first!.body.content, {
       msgtype: "m.text",
       body: "please back up",
-      [MARK]: campaignOf("please back up").id,
+      [NOTICE_KEY]: campaignOf("please back up").id,
     });
     assert.equal(first!.headers.authorization, `Bearer ${TOKEN}`);
     assert.match(first!.path, /^\/_synapse\/admin\/v1\/send_server_notice\/synlift-[0-9a-f]{32}$/);
@@ -94,7 +94,7 @@ describe("notices", () => {
     await deliver({ people: PEOPLE.slice(0, 1) });
     const again = await deliver({ noticed: ["@cyd:example.org"] });
     assert.deepEqual(host.notices, ["@ann:example.org", "@bob:example.org"]);
-    assert.deepEqual([again.before, again.sent, leftWithout(again)], [2, 1, 0]);
+    assert.deepEqual([again.before, again.sent, countUnsent(again)], [2, 1, 0]);
     const third = await deliver({ noticed: ["@cyd:example.org"] });
     assert.deepEqual([third.before, third.sent], [3, 0]);
     assert.equal(host.notices.length, 2);
@@ -160,7 +160,7 @@ describe("notices", () => {
   test("are given up for now when the server wants a long pause, or never stops asking", async () => {
     host.answer = () => ({ status: 429, headers: { "retry-after": "7200" } });
     const delivery = await deliver();
-    assert.deepEqual([host.notices.length, delivery.sent, leftWithout(delivery)], [1, 0, 3]);
+    assert.deepEqual([host.notices.length, delivery.sent, countUnsent(delivery)], [1, 0, 3]);
     assert.match(
       deliveryFinding(delivery).sentence,
       /0 notices sent, 3 not: the server asks for a pause of 7200 s/,
@@ -193,7 +193,7 @@ describe("notices", () => {
         : undefined;
     const delivery = await deliver();
     assert.deepEqual(delivery.unsent, [{ userId: "@bob:example.org", reason: "status 404: User not found" }]);
-    assert.deepEqual([delivery.sent, leftWithout(delivery), delivery.stopped], [2, 1, undefined]);
+    assert.deepEqual([delivery.sent, countUnsent(delivery), delivery.stopped], [2, 1, undefined]);
   });
 
   test("stop at the first when nobody would get them", async () => {
@@ -208,7 +208,7 @@ describe("notices", () => {
       host.answer = () => refusal;
       const delivery = await deliver();
       assert.equal(host.notices.length, index + 1, JSON.stringify(refusal));
-      assert.equal(leftWithout(delivery), 3);
+      assert.equal(countUnsent(delivery), 3);
       assert.match(delivery.stopped!, /^status/);
     }
   });
@@ -216,7 +216,7 @@ describe("notices", () => {
   test("stop when the server is gone", async () => {
     const people = Array.from({ length: 9 }, (_, n) => `@p${n}:example.org`);
     const delivery = await deliver({ people, at: `http://127.0.0.1:${await freePort()}` });
-    assert.deepEqual([delivery.unsent.length, leftWithout(delivery)], [3, 9]);
+    assert.deepEqual([delivery.unsent.length, countUnsent(delivery)], [3, 9]);
   });
 
   test("that went out before somebody pressed Ctrl-C are in the record", async () => {
@@ -244,7 +244,7 @@ describe("notices", () => {
 
 describe("before the first notice it is told", () => {
   const ask = (token = TOKEN, name = "example.org", at = url) =>
-    mustTakeNotices({ url: at, token }, name, realHttp, new AbortController().signal);
+    assertAcceptsNotices({ url: at, token }, name, realHttp, new AbortController().signal);
   const refused = (sentence: RegExp) => (error: Error & { code?: string; hint?: string }) =>
     error.code === "notices-unsent" &&
     sentence.test(error.message) &&

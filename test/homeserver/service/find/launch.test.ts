@@ -4,7 +4,7 @@ import { chooseSource, type GivenSource } from "../../../../src/homeserver/servi
 import { findLaunches } from "../../../../src/homeserver/service/find/find.ts";
 import type { Finding } from "../../../../src/report/finding.ts";
 import { realFiles } from "../../../../src/system/files/files.ts";
-import type { Running } from "../../../../src/system/machine.ts";
+import type { ProcessInfo } from "../../../../src/system/machine.ts";
 import { machineWith } from "../../../support/fake-machine.ts";
 import { programsWith, scriptsIn } from "../../../support/real-world.ts";
 import { folderWith } from "../../../support/folder-with.ts";
@@ -12,7 +12,7 @@ import { DEBIAN_UNIT, MATRIX_ORG_UNIT, WORKER_UNIT } from "../../../support/unit
 
 interface Host {
   readonly files?: Record<string, string>;
-  readonly processes?: readonly Running[];
+  readonly processes?: readonly ProcessInfo[];
   /** Programs of this host, name → script; there are no others. */
   readonly programs?: Record<string, string>;
 }
@@ -36,7 +36,7 @@ async function chosen(t: TestContext, host: Host, given: Partial<GivenSource> = 
   return chooseSource(await found(t, host), { configPaths: [], folder: "/home/me", ...given }, realFiles);
 }
 
-const main = (pid: number, args: readonly string[], folder?: string): Running => ({
+const main = (pid: number, args: readonly string[], folder?: string): ProcessInfo => ({
   pid,
   args: [PYTHON, "-m", "synapse.app.homeserver", ...args],
   folder,
@@ -291,7 +291,7 @@ test("a container is read with what it mounts", async (t) => {
     ],
   });
   assert.deepEqual(
-    [launch?.name, launch?.account, launch?.version, launch?.comesBack, launch?.isRunning],
+    [launch?.name, launch?.account, launch?.version, launch?.startsAutomatically, launch?.isRunning],
     ["synapse", "991", "v1.160.0", true, true],
   );
   assert.deepEqual(told(findings), ["launch ok"]);

@@ -50,7 +50,7 @@ test("a file system that ignores case is told by asking for what is there under 
   // What such a file system does: it finds a name however it is written, and lists it as it was made.
   const ignoring: Files = {
     ...files,
-    look: async (path) => (await files.look(path)) ?? (await files.look(path.replace(/MEDIA$/, "Media"))),
+    lstat: async (path) => (await files.lstat(path)) ?? (await files.lstat(path.replace(/MEDIA$/, "Media"))),
   };
   const at = { ...needs("/tmp"), mediaStore: folder };
   assert.ok(!ids(await diskFindings(at, { files, machine: roomy })).includes("disk-case warning"));
@@ -91,7 +91,7 @@ test("missing programs are told with the package that has them", async () => {
   const withScripts = (scripts: Record<string, string>) =>
     programFindings(server, {
       programs: programsWith({ PATH: scriptsIn(scripts) }),
-      files: { ...files, look: () => Promise.resolve(undefined) },
+      files: { ...files, lstat: () => Promise.resolve(undefined) },
     });
   const none = await withScripts({});
   assert.deepEqual(ids(none), ["gpg blocker", "pg-dump blocker", "carrier note"]);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chooseLayout, mustBeOutside, type Wanted } from "../../../../src/move/restore/layouts/choose.ts";
+import { chooseLayout, assertOutsideBundle, type LayoutOptions } from "../../../../src/move/restore/layouts/choose.ts";
 
-const wanted = (configDir: string, mediaDir: string): Wanted => ({
+const wanted = (configDir: string, mediaDir: string): LayoutOptions => ({
   ...{ configDir, mediaDir, layout: undefined, folder: undefined, owner: undefined, listen: undefined },
   ...{ databasePort: 54_320, units: [], withoutWorkers: false, prepareOnly: false },
 });
@@ -26,10 +26,10 @@ test("nothing is restored into the bundle itself", () => {
   ] as const)
     assert.throws(
       () => {
-        mustBeOutside(chosen(config, media), "/srv/move");
+        assertOutsideBundle(chosen(config, media), "/srv/move");
       },
       { code: "bad-usage", message: new RegExp(`^${option} .* lies in the bundle's folder /srv/move$`) },
     );
-  mustBeOutside(chosen("/srv/move.config", "/srv/moved"), "/srv/move");
-  mustBeOutside(chosen("/srv/config", "/srv/media"), "/srv/config/bundle");
+  assertOutsideBundle(chosen("/srv/move.config", "/srv/moved"), "/srv/move");
+  assertOutsideBundle(chosen("/srv/config", "/srv/media"), "/srv/config/bundle");
 });
