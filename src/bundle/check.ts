@@ -63,7 +63,7 @@ export function verifyManifest({ manifest }: Bundle, inventory: Inventory): Find
   if (say(manifest.artifacts) !== say(inventory.artifacts)) {
     return [
       damage(
-        "manifest-forged",
+        "manifest-mismatch",
         "the manifest and the encrypted inventory list different artifacts or hashes",
       ),
     ];
@@ -79,7 +79,7 @@ export function verifyManifest({ manifest }: Bundle, inventory: Inventory): Find
     .map(([name]) => name);
   if (differing.length > 0) {
     return [
-      damage("manifest-forged", `the manifest and the encrypted inventory differ on ${differing.join(", ")}`),
+      damage("manifest-mismatch", `the manifest and the encrypted inventory differ on ${differing.join(", ")}`),
     ];
   }
   return [{ id: "manifest", level: "ok", sentence: "the manifest matches the encrypted inventory" }];
@@ -166,7 +166,7 @@ async function strayParts({ folder, manifest }: Bundle, files: Files): Promise<F
     (name) => !known.has(name) && manifest.artifacts.some((artifact) => isFileOfArtifact(artifact.name, name)),
   );
   return stray.map((name) => ({
-    id: "part-stray",
+    id: "part-unexpected",
     level: "warning",
     sentence: `${join(folder, name)} is named like a part of this bundle, but is not one`,
     hint: "remove it before the parts are joined by hand",

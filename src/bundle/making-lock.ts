@@ -56,7 +56,7 @@ export function assertOneKeyKind({
 export const OPENED_WITH = "opens";
 
 /**
- * What the bundle is opened with. An export cannot be resumed with the other kind of key: throws `bundle-foreign`.
+ * What the bundle is opened with. An export cannot be resumed with the other kind of key: throws `bundle-mismatch`.
  */
 export function assertSameKeyKind(
   folder: string,
@@ -68,7 +68,7 @@ export function assertSameKeyKind(
   const earlier = journal ? (journal.facts[OPENED_WITH] ?? passphrase) : way;
   if (earlier === way) return way;
   throw new MigrationError(
-    "bundle-foreign",
+    "bundle-mismatch",
     `the export in ${folder} was started for ${earlier}, not for ${way}`,
     {
       hint: "choose another folder, or use the same kind of key as before",

@@ -16,7 +16,7 @@ export type RecipientFingerprints = readonly string[] | undefined;
 
 /**
  * The keys to open a bundle, from the given options, else by asking for its passphrase.
- * Throws `bad-usage` when nothing is given and there is no terminal, `passphrase-unusable`, `secret-key-unusable`.
+ * Throws `bad-usage` when nothing is given and there is no terminal, `passphrase-invalid`, `secret-key-unusable`.
  */
 export async function keysForOpening(recipients: RecipientFingerprints, source: KeySource, system: System): Promise<EncryptionKeys> {
   const lock = await keysIfGiven(recipients, source, system);

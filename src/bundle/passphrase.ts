@@ -11,7 +11,7 @@ export interface PassphraseSource {
   readonly command?: string | undefined;
 }
 
-/** The passphrase from the given source, else by asking. Throws `bad-usage`, `passphrase-unusable`. */
+/** The passphrase from the given source, else by asking. Throws `bad-usage`, `passphrase-invalid`. */
 export async function readPassphrase(source: PassphraseSource, system: System): Promise<string> {
   const given = await passphraseFromSource(source, system);
   if (given !== undefined) return given;
@@ -48,7 +48,7 @@ const LIMIT = 255;
 function validPassphrase(text: string, origin: string): string {
   const passphrase = text.replace(/\r?\n$/, "");
   const unusable = (why: string) =>
-    new MigrationError("passphrase-unusable", `${origin}: the passphrase ${why}`, {
+    new MigrationError("passphrase-invalid", `${origin}: the passphrase ${why}`, {
       hint: "a passphrase is one line of text; without the option, synlift generates one of 64 characters",
     });
   if (passphrase === "") throw unusable("is empty");

@@ -25,13 +25,13 @@ export class Bundle {
     this.#files = files;
   }
 
-  /** Throws `bundle-unfinished` when there is no manifest, and as `parseManifest` does. Reads nothing else. */
+  /** Throws `bundle-incomplete` when there is no manifest, and as `parseManifest` does. Reads nothing else. */
   static async open(folder: string, files: Files): Promise<Bundle> {
     const path = join(folder, MANIFEST);
     if (!(await files.lstat(folder))) throw new MigrationError("file-missing", `there is no folder ${folder}`);
     if (!(await files.lstat(path))) {
       throw new MigrationError(
-        "bundle-unfinished",
+        "bundle-incomplete",
         `${folder} is not a complete bundle: it has no ${MANIFEST}`,
         {
           hint: "run the export again until it succeeds, or copy the whole bundle again",

@@ -21,7 +21,7 @@ const LARGEST = 4 * 1024 * 1024;
 
 /**
  * Reads each key, from a file or by its fingerprint from the user's keyring, and verifies that gpg can encrypt to it.
- * Writes only into a temporary gpg home. Throws `recipient-unusable`, `file-missing`, `permission-denied`.
+ * Writes only into a temporary gpg home. Throws `recipient-key-invalid`, `file-missing`, `permission-denied`.
  */
 export async function readRecipients(given: readonly string[], system: System): Promise<Recipients> {
   const keys = new Map<string, ListedKey>();
@@ -141,4 +141,4 @@ const EXPORT = "its owner creates the file with: gpg --armor --export FINGERPRIN
 const day = (moment: number) => new Date(moment).toISOString().slice(0, 10);
 
 const unusable = (sentence: string, hint: string, cause?: unknown) =>
-  new MigrationError("recipient-unusable", sentence, { hint, cause });
+  new MigrationError("recipient-key-invalid", sentence, { hint, cause });

@@ -18,7 +18,7 @@ export interface WantedBundle {
 /**
  * The bundle for recipients that was already sealed in this folder, if there is one. This host cannot open it any more,
  * so an export cannot continue with it: an intact one is returned unchanged, anything else is an error.
- * Throws `bundle-foreign` when it is not the wanted bundle, `bundle-damaged` when it is not intact.
+ * Throws `bundle-mismatch` when it is not the wanted bundle, `bundle-damaged` when it is not intact.
  */
 export async function findSealedBundle(
   wanted: WantedBundle,
@@ -38,7 +38,7 @@ export async function findSealedBundle(
   if (!same) {
     const kind = manifest.rehearsal ? "a rehearsal of " : "";
     throw new MigrationError(
-      "bundle-foreign",
+      "bundle-mismatch",
       `${folder} already contains a sealed bundle: ${kind}${manifest.subject}, for ${manifest.recipients.join(", ")}`,
       { hint: "choose another folder, or remove this one" },
     );

@@ -42,7 +42,7 @@ export interface BundleWorkspace {
 }
 
 /**
- * Opens or creates a bundle's folder. Throws `bundle-locked`, `bundle-foreign` when the folder contains something else
+ * Opens or creates a bundle's folder. Throws `bundle-in-use`, `bundle-mismatch` when the folder contains something else
  * or another bundle, `passphrase-wrong` when the export was started with another passphrase.
  */
 export async function openWorkspace(options: BundleWorkspaceOptions): Promise<BundleWorkspace> {
@@ -132,7 +132,7 @@ async function readOrBeginInventory(
   }
 }
 
-/** Throws `bundle-foreign` when the journal is that of another move; otherwise records this move in it. */
+/** Throws `bundle-mismatch` when the journal is that of another move; otherwise records this move in it. */
 export async function assertSameMove(
   journal: Journal,
   move: { readonly subject: string; readonly kind: "rehearsal" | "move" },
@@ -142,7 +142,7 @@ export async function assertSameMove(
     const earlier = journal.facts[name] ?? value;
     if (earlier !== value) {
       throw new MigrationError(
-        "bundle-foreign",
+        "bundle-mismatch",
         `the export in ${folder} was started for another ${name}: ${earlier}, not ${value}`,
         {
           hint: "choose another folder",
@@ -153,12 +153,12 @@ export async function assertSameMove(
   }
 }
 
-/** Throws `bundle-foreign` when the folder contains something else. */
+/** Throws `bundle-mismatch` when the folder contains something else. */
 export async function assertUsableFolder(folder: string, files: Files): Promise<void> {
   const found = await files.stat(folder);
   if (!found) return;
   if (found.kind !== "folder")
-    throw new MigrationError("bundle-foreign", `${folder} is not a directory`, {
+    throw new MigrationError("bundle-mismatch", `${folder} is not a directory`, {
       hint: "choose another folder",
     });
   const names = await files.list(folder);
@@ -167,7 +167,7 @@ export async function assertUsableFolder(folder: string, files: Files): Promise<
   );
   if (strange.length === 0 || names.includes(JOURNAL)) return;
   throw new MigrationError(
-    "bundle-foreign",
+    "bundle-mismatch",
     `${folder} is not empty: it contains ${strange.slice(0, 3).join(", ")}`,
     {
       hint: "choose a new or an empty folder",

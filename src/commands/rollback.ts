@@ -67,7 +67,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
     {
       flags: "--accept <id>",
       about:
-        "continue if this cannot be undone here, and undo it yourself: fence-database, fence-mask, fence-disable, fence-policy, start",
+        "continue if this cannot be undone here, and undo it yourself: fence-database, fence-mask, fence-disable, fence-restart-policy, start",
       many: true,
     },
     DRY_RUN,
@@ -142,7 +142,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
 };
 
 const nothingToUndo = (folder: string) =>
-  new MigrationError("bundle-unfinished", `the export into ${folder} has changed nothing on this host`, {
+  new MigrationError("bundle-incomplete", `the export into ${folder} has changed nothing on this host`, {
     hint: "there is nothing to undo: start the server the way you stopped it",
   });
 

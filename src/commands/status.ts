@@ -61,13 +61,13 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
           ? { id: "sealed", level: "ok", sentence: "the bundle is sealed: it is complete" }
           : handedOver !== undefined
             ? {
-                id: "handed-over",
+                id: "transfer-complete",
                 level: "ok",
                 sentence: `the new host has had everything since ${handedOver}`,
               }
             : rolledBackAt !== undefined && steps.every(([, { at }]) => at < rolledBackAt)
               ? {
-                  id: "given-up",
+                  id: "rolled-back",
                   level: "note",
                   sentence: `cancelled by rollback on ${rolledBackAt}: the old server may run; to move after all, ${road ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
                 }

@@ -199,6 +199,6 @@ const withoutWarnings = (findings: readonly Finding[]) => findings.filter(({ lev
 const RATE = 2;
 
 const unsent = (left: number) =>
-  new MigrationError("notices-unsent", `${left} of the notices could not be sent`, {
+  new MigrationError("notices-not-sent", `${left} of the notices could not be sent`, {
     hint: "fix the cause and run the same command again: nobody receives a second copy",
   });

@@ -40,7 +40,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
     const findings: Finding[] = await verifyParts(bundle, files, view);
     if (lock === undefined) {
       findings.push({
-        id: "no-key",
+        id: "key-not-given",
         level: "note",
         sentence: "only sizes and hashes were checked, which anyone could have rewritten",
         hint: recipients

@@ -39,7 +39,7 @@ export function caaFindings(sets: readonly CaaSet[]): Finding[] {
     findings.push({ id, level: "warning", sentence: `${sentence}: ${wrong.join(", ")}`, evidence, hint });
   };
   warn(
-    "caa-refuses",
+    "caa-forbids",
     names(({ records }) => refusesAll(records)),
     "CAA records forbid every authority to issue a certificate for a name that the new host needs one for",
     "allow an authority with a CAA record, or copy certificate and key to the new host",

@@ -20,7 +20,7 @@ export function dnsFindings({ serverName, records, unanswered, steps }: Delegati
   if (records.length === 0 && steps.length === 0)
     return [
       {
-        id: "dns-unanswered",
+        id: "dns-unavailable",
         level: "warning",
         sentence: `DNS does not answer, so it is unknown how other servers find ${serverName}`,
         evidence,
@@ -29,7 +29,7 @@ export function dnsFindings({ serverName, records, unanswered, steps }: Delegati
     ];
   return [
     {
-      id: "dns-failed",
+      id: "dns-lookup-failed",
       level: "warning",
       sentence: "a DNS lookup fails, which also affects other servers",
       evidence,

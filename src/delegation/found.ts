@@ -11,7 +11,7 @@ function nameFindings({ text, host, port, family }: ServerName): Finding[] {
   if (family !== 0)
     return [
       {
-        id: "server-name-address",
+        id: "server-name-is-ip",
         level: "warning",
         sentence: `the server name ${text} is an IP address, so other servers can find it only there`,
         hint: "a server name cannot be changed: the move is only possible if the new host takes over this address",
@@ -32,7 +32,7 @@ function walkFinding({ serverName, steps, federation }: DelegationFacts): Findin
   const evidence = steps.map(stepText);
   if (!federation)
     return {
-      id: "address-unfound",
+      id: "server-unresolved",
       level: "warning",
       sentence: `other servers cannot find ${serverName}: ${steps.at(-1)?.answer ?? "discovery found no address"}`,
       evidence,
@@ -44,7 +44,7 @@ function walkFinding({ serverName, steps, federation }: DelegationFacts): Findin
   );
   if (federation.addresses.length === 0)
     return {
-      id: "address-unfound",
+      id: "server-unresolved",
       level: "warning",
       sentence: `other servers look for ${serverName} at ${places}, which has no address`,
       evidence,
@@ -52,7 +52,7 @@ function walkFinding({ serverName, steps, federation }: DelegationFacts): Findin
     };
   const names = `Host header ${federation.hostHeader}, certificate for ${federation.certificateName}`;
   return {
-    id: "address-found",
+    id: "server-resolved",
     level: "ok",
     sentence: `other servers find ${serverName} at ${places}, ${WAYS[federation.step]}`,
     evidence: [...evidence, ...whereTo, names],

@@ -164,7 +164,7 @@ function unusable({ serverName }: DelegationQuestion, now: number): Delegation {
   const sentence = `${serverName} is not a valid server name, so other servers cannot find it`;
   const hint = "check server_name in the configuration";
   return {
-    findings: [{ id: "address-unfound", level: "warning", sentence, hint }],
+    findings: [{ id: "server-unresolved", level: "warning", sentence, hint }],
     facts: emptyFacts(serverName, now),
   };
 }

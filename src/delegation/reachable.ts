@@ -32,7 +32,7 @@ function answering(
   if (url !== undefined && addresses.length === 0)
     return [
       {
-        id: "client-unanswered",
+        id: "client-unreachable",
         level: "warning",
         sentence: `clients are sent to ${url}, which has no address`,
         hint: "add an A or AAAA record for it, or change m.homeserver.base_url",
@@ -74,7 +74,7 @@ function untried(addresses: readonly AddressFact[]): Finding[] {
   if (places.size === 0) return [];
   return [
     {
-      id: "address-untried",
+      id: "address-not-tested",
       level: "note",
       sentence: "this host has no route to an address of the server, so it was not tested",
       evidence: [...places],

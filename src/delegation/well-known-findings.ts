@@ -32,7 +32,7 @@ function stateFindings(kind: Kind, file: WellKnownFact, fine: boolean): Finding[
   if (file.state === "broken")
     return [
       {
-        id: `well-known-broken:${kind}`,
+        id: `well-known-invalid:${kind}`,
         level: "warning",
         sentence: `the well-known file for ${AUDIENCE[kind]} cannot be used: ${problem}`,
         evidence,
@@ -133,7 +133,7 @@ function clientFindings(file: WellKnownFact, publicBaseUrl: string | undefined):
 }
 
 const movesAlong = (files: readonly (WellKnownFact | undefined)[]): Finding => ({
-  id: "well-known-moves",
+  id: "well-known-on-moving-host",
   level: "note",
   sentence: "a well-known file is served from an address of the server that moves",
   evidence: files.flatMap((file) => (file ? [`${file.url} (${file.addresses.join(", ")})`] : [])),

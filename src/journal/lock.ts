@@ -14,7 +14,7 @@ const holderSchema = z.object({
 export type LockHolder = z.infer<typeof holderSchema>;
 
 /**
- * Allows one run at a time. Throws `bundle-locked`, naming the process that holds the lock. A stale lock is replaced;
+ * Allows one run at a time. Throws `bundle-in-use`, naming the process that holds the lock. A stale lock is replaced;
  * a lock of another host cannot be checked from here and is respected.
  */
 export async function acquireLock(
@@ -89,7 +89,7 @@ async function removeStale(path: string, files: Files, machine: Machine): Promis
 
 function lockHeldError(path: string, { pid, host, since }: LockHolder): MigrationError {
   return new MigrationError(
-    "bundle-locked",
+    "bundle-in-use",
     `process ${pid} on ${host} has been working on this bundle since ${since}`,
     {
       hint: `wait until it has ended; if ${host} no longer exists, remove ${path}`,

@@ -19,7 +19,7 @@ export function acceptWarnings(findings: readonly Finding[], accepted: readonly 
   return [
     ...taken,
     {
-      id: "accept",
+      id: "accept-unused",
       level: "note",
       sentence: `--accept had no effect for ${idle.join(", ")}`,
       evidence: idle.map((id) =>

@@ -7,12 +7,12 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 
 /** After these errors the received bundle is useless and is removed. */
-const DISCARD_AFTER: readonly MigrationError["code"][] = ["bundle-damaged", "bundle-unfinished", "bundle-too-new"];
+const DISCARD_AFTER: readonly MigrationError["code"][] = ["bundle-damaged", "bundle-incomplete", "bundle-too-new"];
 
 /**
  * Saves the bundle that is read from standard input, restores it, and removes it at the end. A complete bundle is kept
  * when the restore fails, so that it need not be sent again. Throws what `spoolBundle` and `restore` throw, and
- * `bundle-locked` while another run receives into the same folder.
+ * `bundle-in-use` while another run receives into the same folder.
  */
 export async function restoreFromPipe<Result>(
   /** `owner`: the owner of created parent folders. */

@@ -127,7 +127,7 @@ test("a part too many is warned of, as it would spoil what is joined by hand", a
     "cat does not take it for a part of its own, and neither do we",
   );
   assert.deepEqual(await looked(folder), [
-    `warning part-stray: ${folder}/${MEDIA}.part-zz is no part of this bundle, though its name says so`,
+    `warning part-unexpected: ${folder}/${MEDIA}.part-zz is no part of this bundle, though its name says so`,
   ]);
 });
 
@@ -145,7 +145,7 @@ test("somebody who changes a file and its hash in the manifest is found out by w
   const bundle = await openBundle(folder);
   assert.deepEqual(
     verifyManifest(bundle, await bundle.inventory(lock)).map(({ id, level }) => `${level} ${id}`),
-    ["blocker manifest-forged"],
+    ["blocker manifest-mismatch"],
   );
 });
 
@@ -158,7 +158,7 @@ test("a manifest that leaves out an artifact, or calls a rehearsal a move, is fo
     const folder = copy();
     editManifest(folder, edit);
     const bundle = await openBundle(folder);
-    assert.equal(verifyManifest(bundle, await bundle.inventory(lock))[0]?.id, "manifest-forged");
+    assert.equal(verifyManifest(bundle, await bundle.inventory(lock))[0]?.id, "manifest-mismatch");
   }
 });
 
@@ -251,7 +251,7 @@ test("a manifest whose names lead out of the folder, stand twice or do not add u
 test("without a manifest it is no bundle, and without a folder it is nothing", async () => {
   const folder = copy();
   rmSync(join(folder, "manifest.json"));
-  await assert.rejects(openBundle(folder), { code: "bundle-unfinished", message: /no manifest.json/ });
+  await assert.rejects(openBundle(folder), { code: "bundle-incomplete", message: /no manifest.json/ });
   await assert.rejects(openBundle(join(folder, "nowhere")), { code: "file-missing" });
 });
 

@@ -143,7 +143,7 @@ test("the manifest and the text for opening by hand name the recipients, and the
   const forged = await openBundle(folder);
   const lock = await keysForOpening(expected, { gpgHome: alice.folder }, newSystem());
   const [finding] = verifyManifest(forged, await forged.inventory(lock));
-  assert.equal(finding!.id, "manifest-forged");
+  assert.equal(finding!.id, "manifest-mismatch");
   assert.match(finding!.sentence, /differ on recipients$/);
 });
 
@@ -183,7 +183,7 @@ test("what is sealed for recipients is left as it is: whole it is done, otherwis
   await run({ folder, to: toAlice });
   assert.equal((await look())?.bundle.folder, folder);
   for (const more of [{ recipients: [] }, { subject: "b.example" }, { rehearsal: true }])
-    await assert.rejects(look(more), { code: "bundle-foreign", message: /is sealed already/ });
+    await assert.rejects(look(more), { code: "bundle-mismatch", message: /is sealed already/ });
   const path = join(folder, "customer_db_export.sql.gz.gpg");
   writeFileSync(path, flipped(readFileSync(path), 100));
   await assert.rejects(look(), { code: "bundle-damaged" });
@@ -193,13 +193,13 @@ test("a bundle for a passphrase never becomes one for recipients, nor the other 
   const folder = newFolder();
   await run({ folder, to: [], killed: true });
   await assert.rejects(run({ folder, to: toAlice }), {
-    code: "bundle-foreign",
+    code: "bundle-mismatch",
     message: /was begun to be opened with a passphrase, not the secret keys of recipients$/,
   });
   assert.equal(existsSync(workingPassphraseFileOf(folder)), false, "nothing is left of the attempt");
   const other = newFolder();
   await run({ folder: other, to: toAlice, killed: true });
-  await assert.rejects(run({ folder: other, to: [] }), { code: "bundle-foreign" });
+  await assert.rejects(run({ folder: other, to: [] }), { code: "bundle-mismatch" });
   assert.equal(existsSync(`${other}.passphrase`), false);
 });
 

@@ -36,7 +36,7 @@ function systemWith(env: Record<string, string> = {}): System & { temporary: str
 const read = (...given: string[]) => readRecipients(given, systemWith());
 const refused = (given: string, message: RegExp) =>
   assert.rejects(read(given), (error: Error & { code: string; hint?: string }) => {
-    assert.equal(error.code, "recipient-unusable", error.message);
+    assert.equal(error.code, "recipient-key-invalid", error.message);
     assert.match(error.message, message);
     assert.ok(error.hint, "it says what to do");
     return true;
@@ -165,10 +165,10 @@ test("a file that may not be read says so", async () => {
 test("nothing of the person's gpg is touched, also where it was never used", async () => {
   const person = temporaryFolder("person");
   const system = systemWith({ HOME: person, GNUPGHOME: "" });
-  await assert.rejects(readRecipients([good], system), { code: "recipient-unusable" });
+  await assert.rejects(readRecipients([good], system), { code: "recipient-key-invalid" });
   assert.deepEqual(readdirSync(person), []);
   mkdirSync(join(person, ".gnupg"), { mode: 0o700 });
-  await assert.rejects(readRecipients([good], system), { code: "recipient-unusable" });
+  await assert.rejects(readRecipients([good], system), { code: "recipient-key-invalid" });
   assert.deepEqual(readdirSync(join(person, ".gnupg")), []);
 });
 

@@ -131,13 +131,13 @@ test("a folder with something else in it is refused and left as it is", async ()
   writeFileSync(join(folder, "holiday.jpg"), "x");
   const mode = statSync(folder).mode;
   await assert.rejects(begun(folder), {
-    code: "bundle-foreign",
+    code: "bundle-mismatch",
     message: /holds something else already: holiday.jpg/,
   });
   assert.deepEqual(readdirSync(folder), ["holiday.jpg"]);
   assert.equal(statSync(folder).mode, mode);
   await assert.rejects(begun(join(folder, "holiday.jpg")), {
-    code: "bundle-foreign",
+    code: "bundle-mismatch",
     message: /is no folder/,
   });
 });
@@ -155,11 +155,11 @@ test("the bundle of another server, and a rehearsal where a move was begun, are 
   const folder = join(temporaryFolder("out"), "bundle");
   await exported(folder);
   await assert.rejects(begun(folder, { subject: "other.example" }), {
-    code: "bundle-foreign",
+    code: "bundle-mismatch",
     message: `${folder} was begun for another subject: example.org, not other.example`,
   });
   await assert.rejects(begun(folder, { rehearsal: true }), {
-    code: "bundle-foreign",
+    code: "bundle-mismatch",
     message: /another kind: move, not rehearsal/,
   });
   assert.equal(readdirSync(folder).includes("lock"), false, "a refusal leaves no lock");
@@ -180,7 +180,7 @@ test("another passphrase than the one it was begun with is refused", async () =>
 test("two runs never work on one bundle", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
   const first = await begun(folder);
-  await assert.rejects(begun(folder), { code: "bundle-locked" });
+  await assert.rejects(begun(folder), { code: "bundle-in-use" });
   await first.close();
   const second = await begun(folder);
   assert.equal(second.resumed, true);

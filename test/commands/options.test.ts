@@ -164,14 +164,14 @@ test("a passphrase that is empty, has two lines or is too long for gpg's own pro
   ] as const) {
     const file = fileWith(content);
     await assert.rejects(passphraseFromSource({ file }, system), (error: Error & { code: string; hint: string }) => {
-      assert.equal(error.code, "passphrase-unusable");
+      assert.equal(error.code, "passphrase-invalid");
       assert.match(error.message, why);
       assert.doesNotMatch(`${error.stack ?? ""} ${error.hint}`, /hunter/);
       return true;
     });
   }
   await assert.rejects(passphraseFromSource({ command: "true" }, system), {
-    code: "passphrase-unusable",
+    code: "passphrase-invalid",
     message: /^the passphrase command/,
   });
   await assert.rejects(passphraseFromSource({ command: "exit 3" }, system), { code: "program-failed" });

@@ -48,7 +48,7 @@ test("a rollback that comes to no end says all that is left, and asks again when
   const first = await back(folder, NO_UNMASK, "--yes");
   assert.equal(first.code, 18, first.stderr);
   const { findings, details } = resultOf(first);
-  assert.ok(findings.some(({ id }) => id === "config-unread"));
+  assert.ok(findings.some(({ id }) => id === "config-unreadable"));
   assert.deepEqual(details["leftToDo"], [`then the same rollback once more: systemctl start ${UNIT}`]);
   assert.match(first.stderr, /systemctl unmask synapse\.service: .*not today/);
   assert.equal(existsSync(join(folder, MANIFEST)), false, "nobody restores it by mistake");
@@ -80,7 +80,7 @@ test("on a full disk it undoes all the same, and says so; but not beside a run t
 
   const full = await back(folder, "exit 0", "--yes");
   assert.equal(full.code, 0, full.stderr);
-  assert.ok(resultOf(full).findings.some(({ id }) => id === "record-unwritten"));
+  assert.ok(resultOf(full).findings.some(({ id }) => id === "record-not-written"));
   assert.match(full.stderr, /systemctl start synapse\.service/);
   assert.equal(existsSync(join(folder, MANIFEST)), false);
 });

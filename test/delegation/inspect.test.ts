@@ -68,7 +68,7 @@ function onlyWarning(delegation: Delegation, id: string): Finding {
 test("a healthy server gives nothing above a note, and the whole picture", async () => {
   const found = await inspected(HEALTHY, { publicBaseUrl: "https://matrix.example.org" });
   assert.deepEqual(ids(found, "warning", "blocker"), []);
-  assert.deepEqual(ids(found, "note"), ["well-known-moves", "caa", "safe-from"]);
+  assert.deepEqual(ids(found, "note"), ["well-known-on-moving-host", "caa", "safe-from"]);
   const { facts } = found;
   assert.deepEqual(
     facts.records.map(({ name, ttl, type, value, authoritative, moves }) => [
@@ -180,7 +180,7 @@ test("a client file that browsers keep for a week is a warning", async () => {
 test("DNS that does not answer is one finding, and quick", async () => {
   const start = performance.now();
   const found = await inspected({ ...HEALTHY, mischief: { all: "silent" } });
-  onlyWarning(found, "dns-unanswered");
+  onlyWarning(found, "dns-unavailable");
   assert.deepEqual(ids(found, "ok", "note"), []);
   assert.ok(performance.now() - start < 2000);
   assert.equal(found.facts.safeFrom, NOW + 48 * 3_600_000);
@@ -188,13 +188,13 @@ test("DNS that does not answer is one finding, and quick", async () => {
 
 test("a server name that does not exist is not found", async () => {
   const found = await inspected({ zones: { org: [] } });
-  const { sentence } = finding(found, "address-unfound");
+  const { sentence } = finding(found, "server-unresolved");
   assert.equal(sentence, "other servers look for example.org at example.org port 8448, which has no address");
 });
 
 test("a text that is no server name is said to be none", async () => {
   for (const serverName of ["", "https://example.org", "a b", "example.org:0", "[::1", "_x.example.org"])
-    onlyWarning(await inspected({ zones: {} }, { serverName }), "address-unfound");
+    onlyWarning(await inspected({ zones: {} }, { serverName }), "server-unresolved");
 });
 
 test("a record that cannot be looked up is named, and the rest still appears", async () => {
@@ -206,8 +206,8 @@ test("a record that cannot be looked up is named, and the rest still appears", a
       { mischief: { [`SRV ${srv}`]: "servfail" } },
     ),
   );
-  assert.deepEqual(finding(found, "dns-failed").evidence, [`${srv} SRV: the name servers report a failure`]);
-  assert.match(finding(found, "address-unfound").sentence, /the name servers report a failure$/);
+  assert.deepEqual(finding(found, "dns-lookup-failed").evidence, [`${srv} SRV: the name servers report a failure`]);
+  assert.match(finding(found, "server-unresolved").sentence, /the name servers report a failure$/);
   assert.equal(finding(found, "client-answers").level, "ok");
 });
 
@@ -215,7 +215,7 @@ test("a server name with a port, and one that is an address, cannot be delegated
   const port = await inspected(HEALTHY, { serverName: "example.org:8448" });
   onlyWarning(port, "server-name-port");
   const address = await inspected(HEALTHY, { serverName: "127.0.0.1" });
-  assert.match(onlyWarning(address, "server-name-address").hint!, /takes over this address/);
+  assert.match(onlyWarning(address, "server-name-is-ip").hint!, /takes over this address/);
 });
 
 test("an address that does not answer is named, though another does", async () => {
@@ -235,8 +235,8 @@ test("an address that does not answer is named, though another does", async () =
       ],
     },
   });
-  assert.deepEqual(ids(six, "warning"), ["federation-address-unanswered", "client-address-unanswered"]);
-  const { sentence, evidence } = finding(six, "federation-address-unanswered");
+  assert.deepEqual(ids(six, "warning"), ["federation-address-unreachable", "client-address-unreachable"]);
+  const { sentence, evidence } = finding(six, "federation-address-unreachable");
   assert.equal(sentence, "an IPv6 address where other servers look for it does not answer");
   assert.match(evidence![0]!, /^matrix\.example\.org, ::ffff:.* port 443: the connection was refused$/);
 });
@@ -249,15 +249,15 @@ test("a server that is down, or is another, is said to be", async () => {
       { zones: { "example.org": ["example.org 300 A 127.0.0.1", "matrix.example.org 300 A 127.0.0.9"] } },
     ),
   );
-  assert.deepEqual(ids(down, "warning"), ["federation-unanswered", "client-unanswered"]);
+  assert.deepEqual(ids(down, "warning"), ["federation-unreachable", "client-unreachable"]);
   const other = await inspected(
     but([], { "/_matrix/key/v2/server": { body: "hello" }, "/_matrix/client/versions": { status: 401 } }),
   );
   assert.match(
-    finding(other, "federation-unanswered").evidence![0]!,
+    finding(other, "federation-unreachable").evidence![0]!,
     /publishes no signing key \(status 200\)$/,
   );
-  assert.match(finding(other, "client-unanswered").evidence![0]!, /is no homeserver \(status 401\)$/);
+  assert.match(finding(other, "client-unreachable").evidence![0]!, /is no homeserver \(status 401\)$/);
 });
 
 test("a certificate that ends soon, has ended, or is for another name", async () => {
@@ -346,15 +346,15 @@ test("CAA records: which let a new host have its certificate, and which do not",
     "warning caa-method",
   ]);
   assert.deepEqual(await caaFinding(at("issue ca.example; validationmethods=dns-01,http-01")), ["note caa"]);
-  assert.deepEqual(await caaFinding(at("issue ;")), ["warning caa-refuses"]);
-  assert.deepEqual(await caaFinding("example.org 300 CAA 128 odd thing"), ["warning caa-refuses"]);
+  assert.deepEqual(await caaFinding(at("issue ;")), ["warning caa-forbids"]);
+  assert.deepEqual(await caaFinding("example.org 300 CAA 128 odd thing"), ["warning caa-forbids"]);
   // The records of an alias's target come before those higher up; other names go on upwards.
   const forbidden = {
     ...HEALTHY.zones,
     "provider.example": ["edge.provider.example 60 A 127.0.0.1", at("issue ;", "edge.provider.example")],
   };
   const found = await inspected({ ...HEALTHY, zones: forbidden });
-  assert.match(onlyWarning(found, "caa-refuses").sentence, /: matrix\.example\.org$/);
+  assert.match(onlyWarning(found, "caa-forbids").sentence, /: matrix\.example\.org$/);
   assert.deepEqual(
     found.facts.caa.map(({ name, at }) => [name, at]),
     [
@@ -410,7 +410,7 @@ test("addresses that cannot be tried from here, or that only this network knows,
   const findings = reachableFindings({ client: { ...client, addresses } }, NOW);
   assert.deepEqual(
     findings.map(({ level, id }) => `${level} ${id}`),
-    ["ok client-answers", "note address-untried", "note address-private"],
+    ["ok client-answers", "note address-not-tested", "note address-private"],
   );
   for (const address of ["172.15.0.1", "172.32.0.1", "11.0.0.1", "2001:db8::fd00:1"]) {
     const [fact] = addresses;

@@ -153,7 +153,7 @@ test("the server is asked with the Host header and the name in TLS that the step
     serverName: "example.org",
     verifyKeys: { "ed25519:a_one": "PuBliC" },
   });
-  assert.equal(findings[0]!.id, "address-found");
+  assert.equal(findings[0]!.id, "server-resolved");
   assert.equal(
     findings[0]!.sentence,
     "other servers find example.org at example.org port 8449, through its well-known file and an SRV record",

@@ -101,7 +101,7 @@ for (const [title, [pages, problem]] of Object.entries(BROKEN)) {
   test(`a well-known file that cannot be used leads on to the next step: ${title}`, async () => {
     const found = await inspected(pages);
     assert.equal(step(found), "6");
-    assert.deepEqual(warnings(found), ["well-known-broken:server"]);
+    assert.deepEqual(warnings(found), ["well-known-invalid:server"]);
     assert.match(found.facts.wellKnown.server!.problem!, problem);
   });
 }
@@ -157,7 +157,7 @@ test("a file that nobody serves is a warning when the server is not found otherw
   const zones = { "example.org": ["example.org 300 A 127.0.0.9"] };
   await using world = await startWorld({ zones, pages: HOMESERVER });
   const found = await world.inspect();
-  assert.deepEqual(warnings(found), ["federation-unanswered", "well-known-unreachable:server"]);
+  assert.deepEqual(warnings(found), ["federation-unreachable", "well-known-unreachable:server"]);
 });
 
 test("a client file that cannot be used sends nobody anywhere", async () => {
@@ -168,7 +168,7 @@ test("a client file that cannot be used sends nobody anywhere", async () => {
     json({ "m.homeserver": { base_url: "matrix.example.org" } }),
   ]) {
     const found = await inspected({ [FILE]: GOOD, [file]: page });
-    assert.deepEqual(warnings(found), ["well-known-broken:client"]);
+    assert.deepEqual(warnings(found), ["well-known-invalid:client"]);
     assert.equal(found.facts.client, undefined);
   }
 });

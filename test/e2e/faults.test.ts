@@ -224,7 +224,7 @@ test("an expired recipient's key is refused before anything is stopped or writte
 });
 
 test("a signing key that is not there is refused, as Synapse would silently make another", async () => {
-  const out = join(work, "no-key");
+  const out = join(work, "key-not-given");
   execFileSync("mv", [old.home.signingKeyPath, `${old.home.signingKeyPath}.away`]);
   try {
     const ran = await synlift(exportTo(out));

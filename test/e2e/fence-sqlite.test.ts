@@ -62,7 +62,7 @@ after(() => {
 });
 
 test("the question says that the file can only be read, and a rollback gives it back its mode and its server", async () => {
-  const out = join(work, "given-up");
+  const out = join(work, "rolled-back");
   const asked = await synlift(
     given(out).filter((arg) => arg !== "--yes"),
     { env: env() },
@@ -86,14 +86,14 @@ test("the question says that the file can only be read, and a rollback gives it 
 });
 
 test("after it the same export packs again what the server has written since", async () => {
-  const out = join(work, "given-up");
+  const out = join(work, "rolled-back");
   const ran = await well(given(out));
   assert.ok(packedBy(ran).includes(DATABASE), packedBy(ran).join());
   assert.match(ran.stderr, /database changed since it was made/);
 });
 
 test("who goes around the mask starts a server that cannot write", async () => {
-  const out = join(work, "given-up");
+  const out = join(work, "rolled-back");
   const rows = rowsIn(path);
   const ran = spawnSync("sh", ["-c", `cd ${home.dataFolder} && ${startCommand()}`], { encoding: "utf8" });
   await assert.rejects(alice.send(room, "into the void"));
@@ -106,10 +106,10 @@ test("who goes around the mask starts a server that cannot write", async () => {
 });
 
 test("what is written around the fence is noticed, and packed when the export is run again", async () => {
-  const out = join(work, "given-up");
+  const out = join(work, "rolled-back");
   chmodSync(path, 0o600);
   change(path, "INSERT INTO users (name) VALUES ('@late:old.example')");
-  assert.deepEqual(await unsettled(out), ["source-moved-on"]);
+  assert.deepEqual(await unsettled(out), ["source-written-since"]);
   const ran = await well(given(out));
   assert.ok(packedBy(ran).includes(DATABASE), packedBy(ran).join());
   assert.equal(modeOf() & 0o222, 0, "and the file is closed again");

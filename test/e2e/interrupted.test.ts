@@ -162,7 +162,7 @@ test("a folder of uploads that is a link elsewhere is refused, not left out with
   try {
     const ran = await synlift(exportTo(out));
     assert.equal(ran.code, 15, ran.stderr);
-    assert.match(eventsOf(ran).at(-1)!.hint!, /--accept media-odd/);
+    assert.match(eventsOf(ran).at(-1)!.hint!, /--accept media-special-files/);
   } finally {
     rmSync(folder);
     renameSync(`${work}/elsewhere`, folder);

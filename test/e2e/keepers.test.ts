@@ -55,7 +55,7 @@ const answers = () =>
 async function stopping(): Promise<{ level: string; sentence: string; hint?: string | null } | undefined> {
   const { configFile, dataFolder } = old.home;
   const args = ["plan", "--config", configFile, "--working-directory", dataFolder, "--out", work, "--json"];
-  return resultOf(await synlift(args)).findings.find(({ id }) => id === "stop");
+  return resultOf(await synlift(args)).findings.find(({ id }) => id === "supervisor");
 }
 
 async function canWrite(): Promise<void> {

@@ -163,7 +163,7 @@ test("its database is fenced and dumped before the homeserver's, and rollback li
   await synliftWell(exporting(...named()));
   await cluster.sql("mas", "insert into users (username) values ('late')");
   const moved = resultOf(await synliftWell(["status", "--out", bundle, "--json"]));
-  assert.ok(moved.findings.some(({ id }) => id === "source-moved-on"));
+  assert.ok(moved.findings.some(({ id }) => id === "source-written-since"));
   await synliftWell(exporting(...named(), "--db-format", "custom"));
 });
 

@@ -211,7 +211,7 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
       says: /state_compressor_state/,
     },
     {
-      id: "schemas",
+      id: "schemas-other",
       level: "warning",
       fault:
         "create schema attic authorization syn; create table attic.old (n int); alter table attic.old owner to syn",

@@ -262,7 +262,7 @@ const upload = () => {
 const FAULTS: Readonly<Record<string, Fault>> = {
   "a pepper that a later file throws away": {
     // The running server has other files than those given here, which is told as well.
-    expected: ["pepper-lost blocker", "config-overridden:password_config warning", "config-order warning"],
+    expected: ["pepper-overridden blocker", "config-overridden:password_config warning", "config-order warning"],
     args: () => changed({ password_config: { enabled: true } }),
     says: /no pepper is in effect/,
   },
@@ -434,7 +434,7 @@ for (const [title, { expected, args, env: with_, plant, says }] of Object.entrie
 test("a disk without room for the bundle is told before anything stops", async (t) => {
   const out = join(await smallDisk(t, "1m"), "bundle");
   const ran = await plan(["--json", "--out", out]);
-  assert.deepEqual(grave(ran), ["disk-room blocker", "disk-memory warning"]);
+  assert.deepEqual(grave(ran), ["disk-space blocker", "disk-memory warning"]);
   assert.ok(!existsSync(out));
 });
 
@@ -515,7 +515,7 @@ test("bad input is told for what it is, and the rest of the plan still comes", a
         findings.some(({ id, level }) => id === expected && level === "blocker"),
         findings.map(({ id }) => id).join(" "),
       );
-      for (const still of ["disk-room", "memory", "shell"])
+      for (const still of ["disk-space", "memory", "shell"])
         assert.ok(
           findings.some(({ id }) => id === still),
           `no ${still}`,
@@ -530,7 +530,7 @@ test("a name server that says nothing costs some seconds and one finding", async
   try {
     const began = performance.now();
     const ran = await plan(["--json", "--resolver", `127.0.0.1:${silent.port}`]);
-    assert.deepEqual(grave(ran), ["dns-unanswered warning"]);
+    assert.deepEqual(grave(ran), ["dns-unavailable warning"]);
     assert.ok(performance.now() - began < 60_000);
   } finally {
     await silent[Symbol.asyncDispose]();

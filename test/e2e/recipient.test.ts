@@ -102,7 +102,7 @@ test("killed on the way, it goes on without anybody's secret key, and without an
 test("once more does nothing and says so; for somebody else, or with a passphrase, it is refused", async () => {
   const before = readFileSync(join(bundle, "manifest.json"), "utf8");
   const again = resultOf(await synliftWell(exported(bundle, "--recipient", provider.publicKey("provider"))));
-  assert.ok(again.findings.some(({ id }) => id === "sealed-already"));
+  assert.ok(again.findings.some(({ id }) => id === "already-sealed"));
   for (const args of [["--recipient", stranger.publicKey("stranger")], []])
     assert.equal((await synlift(exported(bundle, ...args))).code, 22);
   assert.equal(readFileSync(join(bundle, "manifest.json"), "utf8"), before);
@@ -110,7 +110,7 @@ test("once more does nothing and says so; for somebody else, or with a passphras
 
 test("who has no key is told whose it takes", async () => {
   const unlocked = resultOf(await synliftWell(["verify", bundle, "--json"]));
-  assert.ok(unlocked.findings.some(({ id }) => id === "no-key"));
+  assert.ok(unlocked.findings.some(({ id }) => id === "key-not-given"));
   const ran = await synlift(["restore", bundle, ...place.restoreArgs]);
   assert.equal(ran.code, 2, ran.stderr);
   assert.match(ran.stderr, new RegExp(provider.fingerprint("provider").slice(0, 12)));

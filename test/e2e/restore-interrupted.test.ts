@@ -160,7 +160,7 @@ test("an open that was killed after it had started the server says that it is op
     assert.equal(again.details["opened"], true);
     assert.deepEqual(
       again.findings.map(({ id }) => id),
-      ["left-open"],
+      ["already-running"],
     );
   } finally {
     execFileSync("sh", ["-c", place.stopCommand]);

@@ -143,7 +143,7 @@ test("status on the old host says that the new one has all of it", async () => {
   assert.equal(typeof details["handedOver"], "string");
   assert.deepEqual(
     findings.map(({ id }) => id).filter((id) => !id.startsWith("export/")),
-    ["handed-over", "fence"],
+    ["transfer-complete", "fence"],
   );
 });
 

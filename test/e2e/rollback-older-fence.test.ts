@@ -54,7 +54,7 @@ test("a stop that fails is told as one: nothing is said to be kept from starting
   assert.deepEqual(resultOf(back).details["leftToDo"], []);
   const { lines } = await linesOf(["rollback", "--out", out]);
   assert.match(lines, /runs on this host/);
-  const note = (await status(out)).findings.find(({ id }) => id === "given-up");
+  const note = (await status(out)).findings.find(({ id }) => id === "rolled-back");
   assert.match(note!.sentence, /run the export again, into this folder or a new one/);
 });
 
@@ -74,7 +74,7 @@ test("a rollback after a fence whose folder is gone says what is still closed, a
   assert.equal(statSync(path).mode & 0o222, 0);
   rmSync(older, { recursive: true });
   const ran = await synliftWell([...given(newer), "--already-stopped"]);
-  const found = resultOf(ran).findings.find(({ id }) => id === "fence-older");
+  const found = resultOf(ran).findings.find(({ id }) => id === "already-read-only");
   assert.equal(found?.level, "warning");
   assert.match(found.hint!, /chmod u\+w/);
 

@@ -89,7 +89,7 @@ test("both databases are fenced, dumped and counted, and both fences come off ag
   // The state database alone moves on: that is noticed too.
   await cluster.sql("old_state", "select nextval('state_group_id_seq')");
   const moved = resultOf(await synliftWell(["status", "--out", bundle, "--json"]));
-  assert.ok(moved.findings.some(({ id }) => id === "source-moved-on"));
+  assert.ok(moved.findings.some(({ id }) => id === "source-written-since"));
   // The other format, for both: they are filled in by pg_restore, one after the other.
   await synliftWell([...exportOf(home, bundle), "--db-format", "custom"]);
   const dumps = readdirSync(bundle).filter((name) => name.includes("_db_"));

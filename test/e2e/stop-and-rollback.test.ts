@@ -68,7 +68,7 @@ test("who says that it is stopped is not believed", async () => {
 });
 
 test("a move that is given up puts everything back, and the server serves with all its rows", async () => {
-  const out = join(work, "given-up");
+  const out = join(work, "rolled-back");
   await well(real(out));
   assert.equal(systemctl.isActive(UNIT), false);
   assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [false, true]);
@@ -116,12 +116,12 @@ test("a move that is given up puts everything back, and the server serves with a
   const { findings } = resultOf(await well(["status", "--out", out, "--json"]));
   assert.deepEqual(
     findings.filter(({ level }) => level !== "ok").map(({ id, level }) => `${id} ${level}`),
-    ["given-up note", "fence note"],
+    ["rolled-back note", "fence note"],
   );
 });
 
 test("after a rollback the same export does again what the server has changed since, and says why", async () => {
-  const out = join(work, "given-up");
+  const out = join(work, "rolled-back");
   const ran = await well(real(out));
   const packed = eventsOf(ran).flatMap(({ type, id }) =>
     type === "begin" && id?.startsWith("write/") === true ? [id.slice("write/".length)] : [],
@@ -233,7 +233,7 @@ test("once the new server is open there is no way back, unless somebody takes th
     "--json",
   ]);
   assert.ok(
-    resultOf(forced).findings.some(({ id, level }) => id === "opened-elsewhere" && level === "warning"),
+    resultOf(forced).findings.some(({ id, level }) => id === "new-server-open" && level === "warning"),
   );
 });
 

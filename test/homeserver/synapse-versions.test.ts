@@ -147,7 +147,7 @@ test("a target that does not answer or is something else leaves the rest as it i
     "target-unreachable warning",
   ]);
   const other = target({ name: "Dendrite 0.13.7" });
-  assert.deepEqual(told({ target: other }).at(-1), "target-foreign warning");
+  assert.deepEqual(told({ target: other }).at(-1), "target-not-synapse warning");
 });
 
 test("a clock that is a minute away is warned of, one that is a second away is not", () => {

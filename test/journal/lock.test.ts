@@ -26,7 +26,7 @@ test("a second run is refused, and told who works there and since when", async (
   const me = machineWith();
   const held = await acquireLock(path, files, me);
   await assert.rejects(acquireLock(path, files, me), {
-    code: "bundle-locked",
+    code: "bundle-in-use",
     message: new RegExp(`process ${me.pid} on ${me.hostname} works on this bundle since \\d{4}-`),
     hint: new RegExp(`remove ${path}`),
   });
@@ -55,7 +55,7 @@ test("the lock of another living process of this host is respected", async () =>
   const start = machineWith().processStart(other.pid!)!;
   const path = leftLock({ pid: other.pid!, start });
   await assert.rejects(acquireLock(path, files, machineWith()), {
-    code: "bundle-locked",
+    code: "bundle-in-use",
     message: new RegExp(`process ${other.pid}`),
   });
   other.kill("SIGKILL");
@@ -64,7 +64,7 @@ test("the lock of another living process of this host is respected", async () =>
 test("the lock of another host is respected, as nobody can see from here whether it is alive", async () => {
   const path = leftLock({ pid: deadPid(), start: "1", host: "other.example" });
   await assert.rejects(acquireLock(path, files, machineWith()), {
-    code: "bundle-locked",
+    code: "bundle-in-use",
     message: /on other.example/,
     hint: /if other.example is gone for good, remove/,
   });
@@ -137,7 +137,7 @@ for (const [what, left] of [
       assert.equal(holder.pid, winners[0], "who got it is who stands in it");
       for (const outcome of outcomes)
         if (outcome.status === "rejected")
-          assert.equal((outcome.reason as { code: string }).code, "bundle-locked");
+          assert.equal((outcome.reason as { code: string }).code, "bundle-in-use");
       assert.deepEqual(readdirSync(join(path, "..")), ["lock"]);
     }
   });

@@ -35,7 +35,7 @@ vector("parts-swapped", { code: "bundle-damaged", finding: "part-hash" }, (folde
   writeFileSync(aa, readFileSync(ab));
   writeFileSync(ab, first);
 });
-vector("manifest-forged", { code: "bundle-damaged", finding: "manifest-forged" }, (folder) => {
+vector("manifest-mismatch", { code: "bundle-damaged", finding: "manifest-mismatch" }, (folder) => {
   const path = join(folder, `${DUMP}.part-aa`);
   change(path, (bytes) => flipped(bytes, 120));
   const sha256 = createHash("sha256").update(readFileSync(path)).digest("hex");
@@ -44,7 +44,7 @@ vector("manifest-forged", { code: "bundle-damaged", finding: "manifest-forged" }
     Object.assign(artifacts[0]!.parts[0]!, { sha256 });
   });
 });
-vector("rehearsal-called-move", { code: "bundle-damaged", finding: "manifest-forged" }, (folder) => {
+vector("rehearsal-called-move", { code: "bundle-damaged", finding: "manifest-mismatch" }, (folder) => {
   edit(folder, (manifest) => {
     manifest.rehearsal = true;
   });
@@ -62,7 +62,7 @@ vector("newer-format", { code: "bundle-too-new" }, (folder) => {
 vector("manifest-torn", { code: "bundle-damaged" }, (folder) => {
   change(join(folder, "manifest.json"), (bytes) => bytes.subarray(0, bytes.length / 2));
 });
-vector("no-manifest", { code: "bundle-unfinished" }, (folder) => {
+vector("no-manifest", { code: "bundle-incomplete" }, (folder) => {
   rmSync(join(folder, "manifest.json"));
 });
 vector("inventory-flipped", { code: "bundle-damaged" }, (folder) => {

@@ -174,7 +174,7 @@ function remainingFindings(
   const left = NOT_REWRITTEN.flatMap((pattern) => findSettings(settings, pattern));
   if (left.length > 0) {
     findings.push({
-      id: "config-left-alone",
+      id: "config-old-host-paths",
       level: "warning",
       sentence: "some settings still name paths of the old host",
       evidence: left.map(({ setting, value }) => `${setting}: ${String(value)}`),
@@ -183,7 +183,7 @@ function remainingFindings(
   }
   if (missing.length > 0) {
     findings.push({
-      id: "config-files-not-carried",
+      id: "config-files-missing",
       level: "warning",
       sentence: "some files that the settings name did not exist on the old host and are not in the bundle",
       evidence: missing.map(({ setting, path }) => `${setting}: ${path}`),
@@ -193,7 +193,7 @@ function remainingFindings(
   const workers = withoutWorkers ? [] : findWorkerNames(settings);
   if (workers.length > 0) {
     findings.push({
-      id: "config-workers",
+      id: "workers-not-restored",
       level: "warning",
       sentence: `the settings assign work to workers, whose configuration files are not moved: ${workers.join(", ")}`,
       hint: "set them up on the new host too, with the same names, or let the main process do their work: --without-workers",

@@ -146,7 +146,7 @@ async function synapseFindings(
 }
 
 const incompleteFinding = (where: string, reason: string): Finding => ({
-  id: "database-look",
+  id: "database-check-incomplete",
   level: "blocker",
   sentence: `the database ${where} could not be checked completely: ${reason}`,
   hint: "an export would fail in the same way: fix the cause, then run plan again",

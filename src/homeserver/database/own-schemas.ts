@@ -24,7 +24,7 @@ export async function otherSchemas(session: QuerySession, store: Store = "main")
       ? []
       : [
           {
-            id: "schema-own",
+            id: "schema-not-public",
             level: "note" as const,
             sentence: `${describeStore(store)} has the server's tables outside the schema public`,
             evidence: listed(own),
@@ -35,7 +35,7 @@ export async function otherSchemas(session: QuerySession, store: Store = "main")
       ? []
       : [
           {
-            id: "schemas",
+            id: "schemas-other",
             level: "warning" as const,
             sentence: `${describeStore(store)} has tables outside the schema public`,
             evidence: listed(others),

@@ -213,7 +213,7 @@ class MediaInspector {
 }
 
 const incompleteFinding = (reason: string): Finding => ({
-  id: "media-look",
+  id: "media-check-incomplete",
   level: "blocker",
   sentence: `media could not be checked completely: ${reason}`,
   hint: "an export would fail in the same way: fix the cause, then run plan again",

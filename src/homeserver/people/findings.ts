@@ -112,7 +112,7 @@ function notes(counts: PeopleCounts): Finding[] {
     [
       dehydrated,
       {
-        id: "people-dehydrated",
+        id: "people-dehydrated-device",
         sentence: `${formatCounted(dehydrated, "account")} ${dehydrated === 1 ? "has" : "have"} a dehydrated device, which receives keys while they are away`,
         hint: "keep experimental_features.msc3814_enabled on the new server, else these keys are not delivered",
       },

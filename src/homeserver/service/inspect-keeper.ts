@@ -6,12 +6,12 @@ import { type Supervisor, describeStop } from "./keeper.ts";
 export function inspectSupervisor({ serverName }: Homeserver, supervisor: Supervisor): Finding {
   if (supervisor.kind !== "person")
     return {
-      id: "stop",
+      id: "supervisor",
       level: "ok",
       sentence: `export can stop ${serverName}: ${describeStop(supervisor)}`,
     };
   return {
-    id: "stop",
+    id: "supervisor",
     level: "note",
     sentence: `no way to stop ${serverName} was found on this host: no unit, container or synctl that started it`,
     hint: "stop it yourself when export asks you to, at a terminal; or give export the --unit or --container that runs it, or --stop-command, with --start-command so that rollback can start it again",

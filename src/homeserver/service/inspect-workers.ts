@@ -84,7 +84,7 @@ function sharedFindings({ settings, secrets }: Homeserver, { target }: MoveVersi
   const since = "1.88";
   if (!(isMapping(map) && "main" in map) && (!target || isSince(target, since))) {
     findings.push({
-      id: "worker-map",
+      id: "worker-instance-map",
       level: "warning",
       sentence: `instance_map has no entry for main, without which workers of Synapse ${since} and later do not start`,
       hint: "add main with its host and port to instance_map in the shared configuration",

@@ -109,7 +109,7 @@ function targetFindings(target: TargetVersion, facts: VersionFacts): Finding[] {
   const about = version
     ? versionFinding(version, facts)
     : {
-        id: "target-foreign",
+        id: "target-not-synapse",
         level: "warning" as const,
         sentence: `the new server at ${url} calls itself ${name ?? "nothing"}, which is not Synapse`,
         hint: "check that the address leads to the new server: a bundle can only be restored for Synapse",

@@ -33,8 +33,8 @@ export interface SenderFolderOptions {
 }
 
 /**
- * Opens the folder on the old host with the journal and the fence record of a direct transfer. Throws `bundle-locked`,
- * `bundle-foreign`.
+ * Opens the folder on the old host with the journal and the fence record of a direct transfer. Throws `bundle-in-use`,
+ * `bundle-mismatch`.
  */
 export async function enterSenderFolder(
   { folder, subject, rehearsal, inventory, channel, writer }: SenderFolderOptions,
@@ -50,7 +50,7 @@ export async function enterSenderFolder(
     const journal = await Journal.open(path, files);
     await assertSameMove(journal, { subject, kind: rehearsal ? "rehearsal" : "move" }, folder);
     if (Object.keys(journal.steps).length > 0 && journal.facts[SENT_DIRECTLY] === undefined) {
-      throw new MigrationError("bundle-foreign", `${folder} has an unfinished bundle`, {
+      throw new MigrationError("bundle-mismatch", `${folder} has an unfinished bundle`, {
         hint: "choose another folder for the direct transfer",
       });
     }

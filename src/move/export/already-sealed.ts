@@ -32,7 +32,7 @@ export async function findAlreadySealed(
   return {
     manifest,
     finding: {
-      id: "sealed-already",
+      id: "already-sealed",
       level: "note",
       sentence: `${folder} was sealed for its recipients by an earlier run, is intact, and was not changed`,
       hint: "to pack again, choose another folder or remove this one",

@@ -25,7 +25,7 @@ export class BestEffort {
     if (!this.#why) return [];
     return [
       {
-        id: "record-unwritten",
+        id: "record-not-written",
         level: "warning",
         sentence: `not everything that was done could be recorded in ${folder}: ${this.#why.message}`,
         hint: `once the server runs, the customer_* files there are no longer needed: remove them to free disk space, and run the same command again`,

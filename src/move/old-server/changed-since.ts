@@ -37,7 +37,7 @@ export async function changedSinceFenced(record: FenceRecord, sent: boolean, sys
     if ((await markerNow(homeserver, system)) === record.marker) return [];
     return [
       {
-        id: "source-moved-on",
+        id: "source-written-since",
         level: "warning",
         sentence: sent
           ? `the database of ${record.subject} was written to after it was sent: the new host does not have these changes`
@@ -49,7 +49,7 @@ export async function changedSinceFenced(record: FenceRecord, sent: boolean, sys
     if (!(error instanceof MigrationError)) throw error;
     return [
       {
-        id: "source-unseen",
+        id: "source-not-checked",
         level: "note",
         sentence: `whether ${record.subject} was written to since it was ${sent ? "sent" : "packed"} could not be checked: ${error.message}`,
       },

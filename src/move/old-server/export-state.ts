@@ -16,7 +16,7 @@ export interface ExportState {
   readonly findings: readonly Finding[];
 }
 
-/** Throws `bundle-unfinished` when no export was started there, `bundle-damaged` when its files cannot be read. */
+/** Throws `bundle-incomplete` when no export was started there, `bundle-damaged` when its files cannot be read. */
 export async function readExportState(
   folder: string,
   { files, machine }: Pick<System, "files" | "machine">,
@@ -31,13 +31,13 @@ export async function readExportState(
     return { journal: undefined, record, findings: [journalUnreadable(error.message)] };
   }
   if (record) return { journal: undefined, record, findings: [journalUnreadable(`${path} does not exist`)] };
-  throw new MigrationError("bundle-unfinished", `no export was started in ${folder}`, {
+  throw new MigrationError("bundle-incomplete", `no export was started in ${folder}`, {
     hint: "name the folder given to export with --out, on the host where that ran",
   });
 }
 
 const journalUnreadable = (why: string): Finding => ({
-  id: "journal-unread",
+  id: "journal-unreadable",
   level: "warning",
   sentence: `${why}: the progress of the export is unknown`,
   hint: "synlift rollback lifts the fence without it; to try again, export into a new folder",

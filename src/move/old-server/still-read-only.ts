@@ -17,7 +17,7 @@ export const makeFileWritableCommand = (path: string) => `chmod u+w ${quoteShell
 
 /** For an export that finds a role or file read-only that it did not change: it cannot undo that. */
 export const alreadyReadOnly = (what: string, command: string): Finding => ({
-  id: "fence-older",
+  id: "already-read-only",
   level: "warning",
   sentence: `${what} was already read-only before this export: rollback of this folder does not change that`,
   hint: `to cancel the move, roll back the folder of the export that made it read-only, or ${command}`,

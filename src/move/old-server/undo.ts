@@ -142,7 +142,7 @@ async function attempt<T>(
 /** The id with which a failed undo is accepted, as for the fence, and whether the server cannot run without it. */
 const UNDO_RULES: Readonly<Record<Change["kind"], { readonly id: string; readonly keeps: boolean }>> = {
   "unit-enabled": { id: "fence-disable", keeps: false },
-  "restart-policy": { id: "fence-policy", keeps: false },
+  "restart-policy": { id: "fence-restart-policy", keeps: false },
   "unit-masked": { id: "fence-mask", keeps: true },
   "unit-held": { id: "fence-mask", keeps: true },
   "role-writes": { id: "fence-database", keeps: true },
@@ -207,7 +207,7 @@ async function undoOne(
 
 /** The warning when the old server's configuration cannot be read. */
 export const configUnreadable = (subject: string, error: MigrationError): Finding => ({
-  id: "config-unread",
+  id: "config-unreadable",
   level: "warning",
   sentence: `the configuration of ${subject} cannot be read: ${error.message}`,
   hint: "give each of its files with --config; without it the database role stays read-only, and the server is not checked",

@@ -25,7 +25,7 @@ export interface Stage {
     | "database"
     | "media"
     | "seal"
-    | "carry"
+    | "transfer"
     | "restore-database"
     | "restore-media"
     | "gates"
@@ -85,7 +85,7 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
     // Everything except the most recent uploads is packed while the server still runs.
     { id: "media", label: "pack the media added since", seconds: media.secondsPerArtifact, basis: "assumed" },
     { id: "seal", label: "seal the bundle", seconds: seal, basis: "measured" },
-    { id: "carry", label: "copy the bundle to the new host", seconds: bundleBytes / link, basis: "assumed" },
+    { id: "transfer", label: "copy the bundle to the new host", seconds: bundleBytes / link, basis: "assumed" },
     {
       id: "restore-database",
       label: "restore the database",

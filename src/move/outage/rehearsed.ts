@@ -35,7 +35,7 @@ export function expectedStages(rehearsed: Rehearsed): Stage[] {
     },
   );
   return outage.map((stage) => {
-    if (stage.id === "carry") return { ...stage, seconds: bundleBytes / DEFAULT_LINK };
+    if (stage.id === "transfer") return { ...stage, seconds: bundleBytes / DEFAULT_LINK };
     const seconds = measured[stage.id];
     return seconds === undefined ? { ...stage, basis: "assumed" as const } : { ...stage, seconds };
   });

@@ -35,7 +35,7 @@ export function estimateFindings(
   ];
   if (savings.length > 0) {
     findings.push({
-      id: "estimate-shorter",
+      id: "outage-savings",
       level: "note",
       sentence: "the outage could be shorter",
       evidence: savings.map(({ what, seconds }) => `${formatDuration(seconds)} less: ${what}`),
@@ -43,7 +43,7 @@ export function estimateFindings(
   }
   if (savedByIgzip >= 1) {
     findings.push({
-      id: "estimate-igzip",
+      id: "igzip-missing",
       level: "note",
       sentence: `igzip is not installed here: with it the outage would be about ${formatDuration(Math.round(savedByIgzip))} shorter`,
       evidence: ["estimated from its speed relative to zlib on another machine; a rehearsal measures it"],

@@ -99,7 +99,7 @@ export async function lookAtHomeserver(
     const { version: schemaVersion, compat: compatVersion } = facts?.schema ?? {};
     findings.push(...inspectVersions({ source: version, schemaVersion, compatVersion, target }));
     // After a failure the session cannot be used any more.
-    const usable = facts?.schema && !database?.findings.some(({ id }) => id === "database-look");
+    const usable = facts?.schema && !database?.findings.some(({ id }) => id === "database-check-incomplete");
     const session = usable ? opened?.session : undefined;
     const media = await look("media", () =>
       inspectMedia(
@@ -162,7 +162,7 @@ export async function lookAtHomeserver(
         : undefined;
     findings.push(...estimateFindings(foreseen, questions));
     findings.push(
-      ...((await look("workroom", () => inspectHost(homeserver, questions, foreseen, system))) ?? []),
+      ...((await look("host", () => inspectHost(homeserver, questions, foreseen, system))) ?? []),
     );
     return {
       findings,

@@ -8,7 +8,7 @@ export function timeFindings({ now, when, named }: Times, safeFrom: number | und
   if (when < now) {
     return [
       {
-        id: "when",
+        id: "move-date",
         level: "warning",
         sentence: `the move is planned for ${formatDate(when)}, which is in the past`,
         hint: "choose a future time: --when",
@@ -16,10 +16,10 @@ export function timeFindings({ now, when, named }: Times, safeFrom: number | und
     ];
   }
   if (safeFrom === undefined || when >= safeFrom)
-    return [{ id: "when", level: "ok", sentence: `the move can begin on ${formatDate(when)}` }];
+    return [{ id: "move-date", level: "ok", sentence: `the move can begin on ${formatDate(when)}` }];
   return [
     {
-      id: "when",
+      id: "move-date",
       level: "warning",
       sentence: `on ${formatDate(when)} others may still have the old address cached, until ${formatDate(safeFrom)} if the TTLs are lowered now`,
       hint: "move later, or let the old host proxy all requests to the new one until then",

@@ -154,11 +154,11 @@ export async function findRecord(configFolder: string, files: Files): Promise<Re
   }
 }
 
-/** Throws `bundle-unfinished` when nothing was restored there. */
+/** Throws `bundle-incomplete` when nothing was restored there. */
 export async function readRecord(configFolder: string, files: Files): Promise<RestoreRecord> {
   const record = await findRecord(configFolder, files);
   if (record) return record;
-  throw new MigrationError("bundle-unfinished", `${configFolder} has no finished restore`, {
+  throw new MigrationError("bundle-incomplete", `${configFolder} has no finished restore`, {
     hint: "give the folder that restore was given with --config-dir, after the restore has finished",
   });
 }

@@ -39,7 +39,7 @@ export async function confirmRollback(
     ...newServer.why,
     ...(complete ? [`${folder} contains all of ${subject}: the new server may already be open`] : []),
   ].join("; ");
-  const finding: Finding = { id: "opened-unknown", level: "warning", sentence: unknown, hint: CHECK_HINT };
+  const finding: Finding = { id: "new-server-unknown", level: "warning", sentence: unknown, hint: CHECK_HINT };
   if (going.yes || going.force || going.dryRun) return [finding];
   if (!terminal.interactive)
     throw consentRequired(unknown, `${CHECK_HINT}; if you are certain that it was never opened: --yes`);
@@ -54,7 +54,7 @@ const CHECK_HINT =
   "check on the new host that it is not open; or let synlift check: --target with its address, or --config-dir if it was restored on this host";
 
 const newServerOpen = (opened: string): Finding => ({
-  id: "opened-elsewhere",
+  id: "new-server-open",
   level: "warning",
   sentence: `${opened}: data written there since is not on this host, and two servers with the same name must never run`,
   hint: "stop the new server permanently before both can be reached",

@@ -83,7 +83,7 @@ export function storageFailed(error: unknown, name: string, what: string): Migra
   const found = MEANINGS.find(([pattern]) => told.some((one) => pattern.test(one)));
   const reason =
     found?.[1] ?? (status === undefined ? toNoAnswer(error).message : `the server returned status ${status}`);
-  return new MigrationError("storage-failed", `cannot read ${what} from ${name}: ${reason}`, {
+  return new MigrationError("object-storage-failed", `cannot read ${what} from ${name}: ${reason}`, {
     hint:
       found?.[2] ??
       "check that this host can reach the storage, then run the same command again: completed work is kept",

@@ -26,7 +26,7 @@ export interface StoredObject {
 }
 
 /**
- * Read access to the objects in a bucket. Each method throws `storage-failed` when the server does not respond, denies
+ * Read access to the objects in a bucket. Each method throws `object-storage-failed` when the server does not respond, denies
  * access, or has no such bucket; temporary errors are retried first.
  */
 export interface ObjectStore {

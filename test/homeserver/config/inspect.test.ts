@@ -70,7 +70,7 @@ test("a pepper that a later file throws away is found", async (t) => {
   });
   assert.deepEqual(told(findings), [
     "server-name ok",
-    "pepper-lost blocker",
+    "pepper-overridden blocker",
     "config-overridden:password_config warning",
     "database-sqlite note",
   ]);
@@ -87,7 +87,7 @@ test("a setting given twice is a note, and one that loses parts of it a warning"
     "config-overridden:public_baseurl note",
     "config-overridden:email warning",
     "database-sqlite note",
-    "host-left note",
+    "host-addresses note",
   ]);
   assert.ok(findings[2]!.evidence!.some((line) => line.startsWith("email.smtp_user is given")));
 });
@@ -123,7 +123,7 @@ databases:
   });
   assert.deepEqual(told(findings), [
     "server-name blocker",
-    "database-several blocker",
+    "database-mixed blocker",
     "config-removed:experimental_features.msc3861 warning",
   ]);
 });
@@ -145,7 +145,7 @@ daemonize: true
     "mas warning",
     "retention note",
     "media-retention note",
-    "host-left note",
+    "host-addresses note",
     "daemonize note",
   ]);
   assert.deepEqual(findings.find(({ id }) => id === "media-retention")?.evidence, [
@@ -167,7 +167,7 @@ instance_map: {main: {host: 127.0.0.1, port: 9093}}
 listeners: [{path: /run/hs.sock, type: http, tls: true, resources: [{names: [client]}]}, {port: 9000, type: manhole}]
 `,
   });
-  const left = findings.find(({ id }) => id === "host-left");
+  const left = findings.find(({ id }) => id === "host-addresses");
   assert.deepEqual(left?.evidence, [
     "listeners[0].path: /run/hs.sock",
     "redis.host: redis",

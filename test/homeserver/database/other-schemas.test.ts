@@ -26,10 +26,10 @@ test("tables outside the schema public are told: the server's own as a note, and
   assert.deepEqual(await told("usual", "create extension if not exists pg_trgm"), []);
   assert.deepEqual(
     await told("moved", "alter schema public rename to synapse; create schema public; set role mover"),
-    [["schema-own", "note", "synapse: 13 tables"]],
+    [["schema-not-public", "note", "synapse: 13 tables"]],
   );
   assert.deepEqual(
     await told("shared", "create schema attic authorization mover; create table attic.old (n int)"),
-    [["schemas", "warning", "attic: 1 table"]],
+    [["schemas-other", "warning", "attic: 1 table"]],
   );
 });

@@ -78,7 +78,7 @@ for (const kind of ["postgres", "sqlite"]) {
         findings.map(({ id, level }) => `${id} ${level}`),
         [
           ...["media-missing warning", "media-differing warning", "media-unknown-files note"],
-          ...["media-odd warning", "media-remote warning"],
+          ...["media-special-files warning", "media-remote warning"],
         ],
       );
       const { missing, differing, unknown, odd, changed, remote } = facts!;
@@ -115,13 +115,13 @@ for (const kind of ["postgres", "sqlite"]) {
         "media-remote warning",
       ]);
       const quick = await check(one, { settings });
-      assert.deepEqual(told(quick), ["media-compared ok", "media-provided note", "media-remote ok"]);
+      assert.deepEqual(told(quick), ["media-compared ok", "media-in-provider note", "media-remote ok"]);
       const read = await check(one, { settings, hashes: true });
-      assert.deepEqual(told(read), ["media-differing warning", "media-provided note", "media-remote ok"]);
+      assert.deepEqual(told(read), ["media-differing warning", "media-in-provider note", "media-remote ok"]);
       assert.deepEqual([read.facts?.provided, read.facts?.hashed, read.facts?.changed], [2, 3, 1]);
       assert.doesNotMatch(JSON.stringify(read), /geheim/);
       const nowhere = check(one, { settings: settings.replace(`bucket: ${bucket}`, "bucket: none-such") });
-      await assert.rejects(nowhere, { code: "storage-failed" });
+      await assert.rejects(nowhere, { code: "object-storage-failed" });
     });
 
     test("a store that is not there is a blocker", async () => {

@@ -52,12 +52,12 @@ test("an upload that only a bucket has is no fault, and a bucket that cannot be 
     await server.put("media", `hs/${uploadPath("AAaaFirst")!}`, "first");
     const looked = await one.inspect({ settings });
     assert.deepEqual(told(looked), [
-      ...["media-compared ok", "media-provided note"],
+      ...["media-compared ok", "media-in-provider note"],
       ...[...HEALTHY.slice(1), "media-provider note"],
     ]);
     assert.deepEqual([looked.facts.compared?.provided, looked.facts.packed?.bytes], [1, 15]);
     const nowhere = await one.inspect({ settings: settings.replace("bucket: media", "bucket: none") });
-    assert.match(findingOf(nowhere, "media-look")!.sentence, /no such bucket/);
+    assert.match(findingOf(nowhere, "media-check-incomplete")!.sentence, /no such bucket/);
     assert.doesNotMatch(JSON.stringify([looked, nowhere]), /geheim/);
   } finally {
     await server.stop();
@@ -76,10 +76,10 @@ test("where Synapse keeps a second copy in a folder, uploads are looked for ther
     one.file("../backup/local_content/AA/aa/First", "first");
     const looked = await one.inspect({ settings: lines });
     assert.deepEqual(told(looked), [
-      ...["media-compared ok", "media-provided note"],
+      ...["media-compared ok", "media-in-provider note"],
       ...[...HEALTHY.slice(1), "media-provider note"],
     ]);
-    assert.match(findingOf(looked, "media-provided")!.evidence![0]!, /\/backup$/);
+    assert.match(findingOf(looked, "media-in-provider")!.evidence![0]!, /\/backup$/);
     assert.equal(looked.facts.providers[0]?.module, module);
     rmSync(join(one.folder, "backup"), { recursive: true });
     const without = await one.inspect({ settings: lines });
@@ -97,11 +97,11 @@ test("providers that are none, in a broken configuration, are passed over", asyn
 test("media that Synapse does not keep here at all is a warning", async () => {
   const one = home();
   const off = await one.inspect({ settings: `${S3}enable_local_media_storage: false\n` });
-  assert.deepEqual(told(off), [...HEALTHY, "media-provider note", "media-elsewhere warning"]);
+  assert.deepEqual(told(off), [...HEALTHY, "media-provider note", "media-external warning"]);
   const worker = await one.inspect({ settings: "enable_media_repo: false\n" });
-  assert.deepEqual(told(worker), [...HEALTHY, "media-elsewhere note"], "a worker keeps it in the same place");
+  assert.deepEqual(told(worker), [...HEALTHY, "media-external note"], "a worker keeps it in the same place");
   const none = await new MediaHome(database).inspect({ settings: "enable_media_repo: false\n" });
-  assert.equal(findingOf(none, "media-elsewhere")?.level, "warning");
+  assert.equal(findingOf(none, "media-external")?.level, "warning");
 });
 
 /** Speaks HTTP as matrix-media-repo does; answers with its address. */
@@ -148,7 +148,7 @@ test("a matrix-media-repo tells how much it holds, asked with the token and, if 
   assert.equal(finding.level, "note");
   assert.equal(finding.sentence, `matrix-media-repo at ${url} holds 4 files of example.org, 4.9 KiB`);
   assert.deepEqual(usage, { media: { files: 4, bytes: 5000 }, thumbnails: { files: 3, bytes: 446 } });
-  assert.equal(findingOf(looked, "media-elsewhere")?.level, "note");
+  assert.equal(findingOf(looked, "media-external")?.level, "note");
 });
 
 test("a matrix-media-repo that fails is a warning with its reason, and the rest is told", async (t) => {
@@ -184,7 +184,7 @@ test("a matrix-media-repo that fails is a warning with its reason, and the rest 
     assert.match(finding.sentence, reason);
     assert.ok(finding.hint);
     assert.equal(usage, null);
-    assert.equal(findingOf(looked, "media-elsewhere")?.level, "warning");
+    assert.equal(findingOf(looked, "media-external")?.level, "warning");
     assert.ok(findingOf(looked, "media-size"));
   }
 });

@@ -108,8 +108,8 @@ test("links and pipes in the media store are told; the store and its first folde
   symlinkSync(elsewhere, join(one.store, "local_thumbnails/CC"));
   for (const deep of [false, true]) {
     const looked = await one.inspect({ deep });
-    assert.deepEqual(told(looked), ["media-missing warning", "media-odd warning", ...HEALTHY.slice(1)]);
-    assert.deepEqual(findingOf(looked, "media-odd")?.evidence, [
+    assert.deepEqual(told(looked), ["media-missing warning", "media-special-files warning", ...HEALTHY.slice(1)]);
+    assert.deepEqual(findingOf(looked, "media-special-files")?.evidence, [
       "local_content/CC",
       "local_content/DD/dd/Fourth",
       "local_content/pipe",
@@ -168,8 +168,8 @@ test("a question that fails is a finding, and the files are looked at all the sa
       one: (sql) => real.one(sql),
     };
     const looked = await one.inspect({ tools: { session } });
-    assert.equal(told(looked)[0], "media-look blocker", failing);
-    assert.match(findingOf(looked, "media-look")!.sentence, /no such table: nowhere/);
+    assert.equal(told(looked)[0], "media-check-incomplete blocker", failing);
+    assert.match(findingOf(looked, "media-check-incomplete")!.sentence, /no such table: nowhere/);
     assert.equal(looked.facts.packed?.files, 3);
     await session.close();
   }

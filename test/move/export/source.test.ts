@@ -17,12 +17,12 @@ test("a file whose name is no UTF-8 is told as that, and a link as a link", asyn
     assert.throws(() => {
       assertRegularFiles(state, store, []);
     }, error);
-    assertRegularFiles(state, store, ["media-odd"]);
+    assertRegularFiles(state, store, ["media-special-files"]);
   };
   await refused({
     code: "media-missing",
     message: `the media store ${store} holds things whose names are no UTF-8, so that they cannot be opened: local_content/AA/aa/caf\uFFFD`,
-    hint: /^Synapse makes no such names: move them out of the store, or go on without it: --accept media-odd$/,
+    hint: /^Synapse makes no such names: move them out of the store, or go on without it: --accept media-special-files$/,
   });
   symlinkSync("/nowhere", join(folder, "link"));
   await refused({

@@ -8,7 +8,7 @@ const words = describePrediction(
   predictionOf("rehearsal", Date.UTC(2026, 10, 20), [
     { id: "stop", seconds: 10 },
     { id: "database", seconds: 50 },
-    { id: "carry", seconds: 120 },
+    { id: "transfer", seconds: 120 },
   ]),
 );
 

@@ -170,7 +170,7 @@ test("a fence is found without a journal, and with one that cannot be read; neit
   rmSync(join(folder, "fence.json"));
   await assert.rejects(readExportState(folder, system), { code: "bundle-damaged", hint: /no fence of it stands/ });
   rmSync(join(folder, "journal.json"));
-  await assert.rejects(readExportState(folder, system), { code: "bundle-unfinished" });
+  await assert.rejects(readExportState(folder, system), { code: "bundle-incomplete" });
 });
 
 test("a record that would take away another file, or give a mode that is none, is refused", async () => {

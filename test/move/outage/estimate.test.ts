@@ -26,7 +26,7 @@ test("the slowest of reading, packing and reading back sets the pace, and two co
 test("the road takes what the bundle has in bytes", () => {
   const { bundleBytes } = estimateMove(LOAD, RATES);
   assert.ok(Math.abs(bundleBytes - (0.3e9 + 5e9)) < 0.02e9);
-  assert.equal(secondsOf(LOAD, RATES, "carry"), bundleBytes / 12.5e6);
+  assert.equal(secondsOf(LOAD, RATES, "transfer"), bundleBytes / 12.5e6);
 });
 
 test("more is never quicker, and every stage is a number of seconds", () => {

@@ -81,7 +81,7 @@ const CONTAINER: MoveFacts = {
   rsync: false,
   address: undefined,
   estimate: undefined,
-  blockers: ["signing-key", "disk-room"],
+  blockers: ["signing-key", "disk-space"],
   sqlite: true,
   version: undefined,
   atRisk: 0,

@@ -26,7 +26,7 @@ const levels = (findings: readonly { id: string; level: string }[]) =>
 
 test("once everything is packed a person is asked, with what would be done and why it is asked", async () => {
   const { asked, terminal } = terminalOf(true);
-  assert.deepEqual(levels(await confirmRollback(going, { terminal })), ["opened-unknown warning"]);
+  assert.deepEqual(levels(await confirmRollback(going, { terminal })), ["new-server-unknown warning"]);
   assert.equal(asked.length, 1);
   for (const part of ["old.example", "/srv/move", "may be open by now", "systemctl start synapse"])
     assert.ok(asked[0]!.includes(part), part);
@@ -43,7 +43,7 @@ test("a no, and nobody to ask, are each a refusal that says what to do", async (
 test("nobody is asked when the answer was given, when it is only looked, and while nothing has left the host", async () => {
   for (const given of [{ yes: true }, { force: true }, { dryRun: true }])
     assert.deepEqual(levels(await confirmRollback({ ...going, ...given }, terminalOf(undefined))), [
-      "opened-unknown warning",
+      "new-server-unknown warning",
     ]);
   assert.deepEqual(await confirmRollback({ ...going, complete: false }, terminalOf(undefined)), []);
   assert.deepEqual(await confirmRollback({ ...going, newServer: { state: "closed" } }, terminalOf(undefined)), []);
@@ -61,7 +61,7 @@ test("a server that is open is passed over by --force alone", async () => {
   const open = { ...going, there: { state: "opened", how: "it was opened" } as const };
   await assert.rejects(confirmRollback({ ...open, yes: true }, terminalOf(true)), { code: "already-opened" });
   assert.deepEqual(levels(await confirmRollback({ ...open, force: true }, terminalOf(undefined))), [
-    "opened-elsewhere warning",
+    "new-server-open warning",
   ]);
 });
 

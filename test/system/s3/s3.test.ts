@@ -102,7 +102,7 @@ test("a server that never gives the rest is given up", { timeout: 60_000 }, asyn
   road.mishap = () => ({ breakAfter: 0 });
   await assert.rejects(
     bytesOf(bucket().read(LARGE, CONTENT.length)),
-    failsWith("storage-failed", /cannot be had/),
+    failsWith("object-storage-failed", /cannot be had/),
   );
 });
 
@@ -128,23 +128,23 @@ test("a server that is busy for a moment is asked again, and one that stays busy
   road.mishap = () => (busy-- > 0 ? { status: 503, code: "SlowDown" } : undefined);
   assert.equal((await namesIn(bucket(), "few/")).length, 5);
   road.mishap = () => ({ status: 503, code: "SlowDown" });
-  await assert.rejects(namesIn(bucket(), "few/"), failsWith("storage-failed", /asks to slow down/));
+  await assert.rejects(namesIn(bucket(), "few/"), failsWith("object-storage-failed", /asks to slow down/));
 });
 
 test("what cannot be used is told in words, and nothing that the server says is repeated", async () => {
   await assert.rejects(
     namesIn(bucket({ bucket: "none" }), ""),
-    failsWith("storage-failed", /no such bucket/),
+    failsWith("object-storage-failed", /no such bucket/),
   );
   road.mishap = () => ({ status: 403, code: "AccessDenied" });
-  await assert.rejects(namesIn(bucket(), ""), failsWith("storage-failed", /access is denied/));
-  await assert.rejects(bucket().look(LARGE), failsWith("storage-failed", /access is denied/));
+  await assert.rejects(namesIn(bucket(), ""), failsWith("object-storage-failed", /access is denied/));
+  await assert.rejects(bucket().look(LARGE), failsWith("object-storage-failed", /access is denied/));
   road.mishap = () => ({ status: 403, code: "InvalidAccessKeyId" });
-  await assert.rejects(namesIn(bucket(), ""), failsWith("storage-failed", /refuses the credentials/));
+  await assert.rejects(namesIn(bucket(), ""), failsWith("object-storage-failed", /refuses the credentials/));
   const nowhere = bucket({ endpoint: "http://name:password@127.0.0.1:1" });
   await assert.rejects(
     namesIn(nowhere, ""),
-    failsWith("storage-failed", /at http:\/\/127.0.0.1:1: the connection was refused/),
+    failsWith("object-storage-failed", /at http:\/\/127.0.0.1:1: the connection was refused/),
   );
 });
 

@@ -95,7 +95,7 @@ function appserviceFindings(appservices: readonly Appservice[]): Finding[] {
   return [
     list,
     {
-      id: "appservices-here",
+      id: "appservices-local-address",
       level: "warning",
       sentence: `the new host cannot reach ${names(here)} at the address that is configured now`,
       evidence: here.map(({ id, url, path }) => `${id}: ${url!} (${path})`),
@@ -137,7 +137,7 @@ function duplicateFindings(
   if (before === undefined) return [];
   return [
     {
-      id: `appservice-twice:${id}`,
+      id: `appservice-duplicate:${id}`,
       level: "blocker",
       sentence: `two registrations have the same ${field}, and Synapse does not start with them: ${before} and ${path}`,
       hint: "remove one of them from app_service_config_files, or change its value",

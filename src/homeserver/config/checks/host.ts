@@ -83,7 +83,7 @@ function externalAddressFindings({ settings }: Homeserver): Finding[] {
   if (found.length === 0) return [];
   return [
     {
-      id: "host-left",
+      id: "host-addresses",
       level: "note",
       sentence: `${found.length} ${found.length === 1 ? "setting names" : "settings name"} another service or path of this host and must be checked on the new one`,
       evidence: found,

@@ -26,7 +26,7 @@ const sqlite = (path: string): Finding => ({
 });
 
 const mixedDatabasesFinding = (labels: readonly string[]): Finding => ({
-  id: "database-several",
+  id: "database-mixed",
   level: "blocker",
   sentence: `there are several databases, and not all of them are on PostgreSQL: ${labels.join(", ")}`,
   hint: "port both the main and the state database to PostgreSQL first",

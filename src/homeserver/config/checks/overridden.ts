@@ -38,7 +38,7 @@ function lostKeys(earlier: unknown, merged: unknown): string[] {
 }
 
 const lostPepper = (evidence: string[]): Finding => ({
-  id: "pepper-lost",
+  id: "pepper-overridden",
   level: "blocker",
   sentence:
     "password_config.pepper is in a file whose password_config another file replaces, so no pepper is in effect",

@@ -89,7 +89,7 @@ async function inspectOne(
   } catch (error) {
     signal.throwIfAborted();
     findings.push({
-      id: "database-look",
+      id: "database-check-incomplete",
       level: "blocker",
       sentence: `${where} could not be checked completely: ${reasonOf(error)}`,
       hint: "an export would fail in the same way: fix the cause, then run plan again",

@@ -70,7 +70,7 @@ export function unknownTables(names: ReadonlySet<string>, { version }: Schema): 
   const findings: Finding[] = [];
   if (companions.length > 0) {
     findings.push({
-      id: "tables-companions",
+      id: "tables-of-tools",
       level: "note",
       sentence: "the database holds tables of tools for Synapse",
       evidence: companions.map(({ name, maker }) => `${name}: ${maker!}`),

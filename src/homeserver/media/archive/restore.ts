@@ -123,7 +123,7 @@ export function findingsOf(
   ];
   const warn = (count: number, what: string, evidence: readonly string[], hint: string) => {
     if (count === 0) return;
-    const id = "media-archive-left";
+    const id = "media-archive-incomplete";
     findings.push({
       id,
       level: "warning",

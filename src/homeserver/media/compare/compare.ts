@@ -45,7 +45,7 @@ export interface CompareOptions {
 /**
  * Rows of local uploads against files. A row without a length is an id that was reserved and never used; rows of URL
  * previews have their files elsewhere (synapse/storage/databases/main/media_repository.py). Memory stays flat. Throws
- * `permission-denied` or `file-failed` for a folder that cannot be looked into, `storage-failed` for a provider.
+ * `permission-denied` or `file-failed` for a folder that cannot be looked into, `object-storage-failed` for a provider.
  */
 export async function compareMedia(
   session: QuerySession,

@@ -128,7 +128,7 @@ async function readProvided(
       tell(chunk.length);
     }
   } catch (error) {
-    if (!(error instanceof MigrationError) || error.code === "storage-failed") throw error;
+    if (!(error instanceof MigrationError) || error.code === "object-storage-failed") throw error;
     unreadable.add(path);
     return undefined;
   }

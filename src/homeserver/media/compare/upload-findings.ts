@@ -42,7 +42,7 @@ function providedFindings({ provided }: UploadsComparison, providers: readonly S
   );
   return [
     {
-      id: "media-provided",
+      id: "media-in-provider",
       level: "note",
       sentence: `uploads that only a storage provider has, and that are packed from there: ${formatAmount(provided.files, "files")}, ${formatBytes(provided.bytes)}`,
       evidence: places,

@@ -136,7 +136,7 @@ class UploadComparer implements MergeJoinHandlers<UploadRow> {
     try {
       await this.#lookElsewhere(key, length, this.differing);
     } catch (error) {
-      if (!(error instanceof MigrationError) || error.code !== "storage-failed") throw error;
+      if (!(error instanceof MigrationError) || error.code !== "object-storage-failed") throw error;
       this.#silent = true;
       this.differing.addUpload(key);
     }

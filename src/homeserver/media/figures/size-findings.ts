@@ -66,7 +66,7 @@ export function externalMediaFindings(
   if (here && kinds !== null && kinds.localUploads.files > 0) {
     return [
       {
-        id: "media-elsewhere",
+        id: "media-external",
         level: "note",
         sentence:
           "enable_media_repo is off, but every upload is in the media store: a worker of Synapse serves the media",
@@ -76,7 +76,7 @@ export function externalMediaFindings(
   if (mediaRepo) {
     return [
       {
-        id: "media-elsewhere",
+        id: "media-external",
         level: "note",
         sentence: "enable_media_repo is off: matrix-media-repo stores the media",
         hint: "synlift media export fetches it, for restore --media-archive",
@@ -85,7 +85,7 @@ export function externalMediaFindings(
   }
   return [
     {
-      id: "media-elsewhere",
+      id: "media-external",
       level: "warning",
       sentence: "enable_media_repo is off: a worker or another program stores the media",
       hint: "if it is a worker of Synapse, its media is in media_store_path; from matrix-media-repo, synlift media export fetches it; anything else must be moved separately",

@@ -167,7 +167,7 @@ const metered = (source: ArchiveSource, tell: (bytes: number) => void): ArchiveS
 });
 
 const fewerFilesFinding = (held: number, got: number, { url }: MediaRepo): Finding => ({
-  id: "media-archive-fewer",
+  id: "media-archive-short",
   level: "warning",
   sentence: `${held - got} of ${held} files that matrix-media-repo held are not in the archive`,
   evidence: [`asked at ${new URL(url).origin}`],

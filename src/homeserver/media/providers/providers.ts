@@ -111,7 +111,7 @@ export function providerFindings({ settings }: Homeserver, providers: readonly S
   }
   if (settings["enable_local_media_storage"] === false) {
     findings.push({
-      id: "media-elsewhere",
+      id: "media-external",
       level: "warning",
       sentence: "enable_local_media_storage is off: Synapse looks for uploads in the storage providers alone",
       hint: "configure the same providers on the new host, and check that it reaches them before it is opened; or remove the setting there, so that it uses the restored files",

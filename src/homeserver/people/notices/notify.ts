@@ -44,7 +44,7 @@ export interface NoticeDelivery extends Sent {
 /** The record's name beside the texts. */
 export const recordPathIn = (folder: string) => join(folder, "notices-sent.json");
 
-/** Checks whether notices can be sent. Throws `notices-unsent` with the reason, `bad-usage`. */
+/** Checks whether notices can be sent. Throws `notices-not-sent` with the reason, `bad-usage`. */
 export async function prepareNotices(
   { url, token, rate, recordPath }: NoticeOptions,
   homeserver: Homeserver,
@@ -58,7 +58,7 @@ export async function prepareNotices(
 
 /**
  * Sends the text to each of them who did not get it before: neither by our record nor by `noticed`, which is what the
- * server's database says. One run at a time: throws `bundle-locked`.
+ * server's database says. One run at a time: throws `bundle-in-use`.
  */
 export async function deliverNotices(
   { server, rate, recordPath }: NoticeSender,
@@ -121,7 +121,7 @@ export function deliveryFinding(delivery: NoticeDelivery): Finding {
       sentence: `${formatCounted(sent, "notice")} sent, to all who had to get it${known}`,
     };
   return {
-    id: "notices-unsent",
+    id: "notices-not-sent",
     level: "warning",
     sentence: `${formatCounted(sent, "notice")} sent, ${formatCount(left)} not${known}${stopped === undefined ? "" : `: ${stopped}`}`,
     evidence: unsent.slice(0, EXAMPLES).map(({ userId, reason }) => `${userId}: ${reason}`),

@@ -11,7 +11,7 @@ export interface NoticeServer {
   readonly token: string;
 }
 
-/** The account that notices come from. Throws `notices-unsent` when there is none. */
+/** The account that notices come from. Throws `notices-not-sent` when there is none. */
 export function noticesUser({ settings, serverName, configFiles }: Homeserver): string {
   const name = settingAt(settings, "server_notices.system_mxid_localpart");
   if (typeof name === "string" && name !== "") return `@${name}:${serverName}`;
@@ -31,7 +31,7 @@ export function noticesUrl({ listeners }: Homeserver): string {
 }
 
 /**
- * Checks before the first notice whether notices can be sent. Throws `notices-unsent` with the reason if not. Whether
+ * Checks before the first notice whether notices can be sent. Throws `notices-not-sent` with the reason if not. Whether
  * the running server has server notices enabled is only known after sending one.
  */
 export async function assertAcceptsNotices(
@@ -101,4 +101,4 @@ export function fieldIn({ body }: HttpAnswer, field: string): unknown {
 }
 
 const unsent = (sentence: string, hint: string) =>
-  new MigrationError("notices-unsent", `no notice was sent: ${sentence}`, { hint });
+  new MigrationError("notices-not-sent", `no notice was sent: ${sentence}`, { hint });

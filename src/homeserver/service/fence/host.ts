@@ -42,7 +42,7 @@ export async function fenceBeforeStop(fencing: Fencing): Promise<Finding[]> {
     for (const container of supervisor.containers) {
       findings.push(
         ...(await fenceStep(
-          "fence-policy",
+          "fence-restart-policy",
           `the restart policy of ${container} cannot be removed`,
           fencing,
           async () => {

@@ -132,7 +132,7 @@ function lostFolder(pids: readonly number[]): Finding[] {
   if (pids.length === 0) return [];
   return [
     {
-      id: "launch-folder",
+      id: "launch-working-directory",
       level: "note",
       sentence: `a Synapse was started with relative paths, and its working directory is unknown: process ${pids.join(", ")}`,
       hint: "run synlift as root, or give --config and --working-directory",

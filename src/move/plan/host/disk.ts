@@ -24,7 +24,7 @@ export async function diskFindings(
   if (there === undefined) {
     return [
       {
-        id: "disk-room",
+        id: "disk-space",
         level: "blocker",
         sentence: `${out} cannot be inspected`,
         hint: "choose another folder: --out",
@@ -37,18 +37,18 @@ export async function diskFindings(
   const findings: Finding[] = [
     free >= wanted
       ? {
-          id: "disk-room",
+          id: "disk-space",
           level: "ok",
           sentence: `${out} has enough disk space: ${formatBytes(free)} free for a bundle of about ${formatBytes(bundleBytes)}`,
         }
       : {
-          id: "disk-room",
+          id: "disk-space",
           level: "blocker",
           sentence: `${out} has only ${formatBytes(free)} free, and the bundle takes about ${formatBytes(bundleBytes)}`,
           hint: "choose a folder on a larger disk: --out",
         },
     {
-      id: "disk-target",
+      id: "target-disk-space",
       level: "note",
       sentence: `the new host needs about ${formatBytes(restoredBytes)} for database and media, and ${formatBytes(bundleBytes)} for the bundle`,
     },

@@ -80,10 +80,10 @@ async function transferProgramFindings(programs: Programs): Promise<Finding[]> {
   for (const name of ["rsync", "scp", "rclone"])
     if ((await programs.find(name)) !== undefined) found.push(name);
   if (found.length > 0)
-    return [{ id: "carrier", level: "ok", sentence: `the bundle can be copied with ${found.join(" or ")}` }];
+    return [{ id: "transfer-program", level: "ok", sentence: `the bundle can be copied with ${found.join(" or ")}` }];
   return [
     {
-      id: "carrier",
+      id: "transfer-program",
       level: "note",
       sentence: "none of rsync, scp and rclone is installed to copy the bundle",
       hint: "apt-get install openssh-client, or copy the folder another way",

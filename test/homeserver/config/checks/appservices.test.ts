@@ -55,7 +55,7 @@ test("bridges that only this host reaches are warned of", async (t) => {
       "a.yaml": registration("a", url),
       "b.yaml": registration("b", "http://10.0.0.5:80"),
     });
-    assert.deepEqual(told, ["appservices note", "appservices-here warning"], url);
+    assert.deepEqual(told, ["appservices note", "appservices-local-address warning"], url);
     assert.match(findings[1]!.sentence, /not reach a under/);
   }
 });
@@ -92,9 +92,9 @@ test("two with the same id or token are a blocker", async (t) => {
     "a.yaml": one,
     "b.yaml": registration("b", "http://b.example").replace("id: b", "id: a"),
   });
-  assert.deepEqual(told, ["appservices note", "appservice-twice:a blocker"]);
+  assert.deepEqual(told, ["appservices note", "appservice-duplicate:a blocker"]);
   const token = registration("b", "http://b.example").replace("as-geheim-b", "as-geheim-a");
   const { told: same, findings } = await inspected(t, { "a.yaml": one, "b.yaml": token });
-  assert.deepEqual(same, ["appservices note", "appservice-twice:b blocker"]);
+  assert.deepEqual(same, ["appservices note", "appservice-duplicate:b blocker"]);
   assert.match(findings[1]!.sentence, /same as_token: .*a\.yaml and .*b\.yaml/);
 });

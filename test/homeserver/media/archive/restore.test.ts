@@ -76,7 +76,7 @@ test("lost files, foreign records and those of another server are told, and noth
     const { findings } = await restored(vector(name), store);
     assert.deepEqual(
       findings.map(({ id, level }) => `${level} ${id}`),
-      ["ok media-archive", "warning media-archive-left"],
+      ["ok media-archive", "warning media-archive-incomplete"],
     );
     assert.equal(filesBelow(store).length, count);
   }

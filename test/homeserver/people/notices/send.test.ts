@@ -136,7 +136,7 @@ describe("notices", () => {
       since: "2026-11-25T12:00:00Z",
     };
     writeFileSync(`${recordPath}.lock`, JSON.stringify(holder));
-    await assert.rejects(deliver(), { code: "bundle-locked" });
+    await assert.rejects(deliver(), { code: "bundle-in-use" });
     assert.deepEqual(host.asked, []);
   });
 
@@ -246,7 +246,7 @@ describe("before the first notice it is told", () => {
   const ask = (token = TOKEN, name = "example.org", at = url) =>
     assertAcceptsNotices({ url: at, token }, name, realHttp, new AbortController().signal);
   const refused = (sentence: RegExp) => (error: Error & { code?: string; hint?: string }) =>
-    error.code === "notices-unsent" &&
+    error.code === "notices-not-sent" &&
     sentence.test(error.message) &&
     !error.message.includes(TOKEN) &&
     error.hint !== undefined;

@@ -97,7 +97,7 @@ test("relative paths of a daemon, or of a process that we may not look at, lead 
   for (const folder of ["/", undefined]) {
     const { main: servers, findings } = await found(t, { processes: [main(9, ["-c", "hs.yaml"], folder)] });
     assert.deepEqual(servers, []);
-    assert.deepEqual(told(findings), ["launch-folder note"]);
+    assert.deepEqual(told(findings), ["launch-working-directory note"]);
   }
 });
 

@@ -20,8 +20,8 @@ const needs = (out: string) => ({ out, bundleBytes: 1e6, restoredBytes: 3e6, med
 test("a folder that is not there yet is measured by the disk it will lie on", async () => {
   const out = join(temporaryFolder("room"), "not", "made", "yet");
   assert.deepEqual(ids(await diskFindings(needs(out), { files, machine: roomy })), [
-    "disk-room ok",
-    "disk-target note",
+    "disk-space ok",
+    "target-disk-space note",
     "memory ok",
   ]);
 });
@@ -30,8 +30,8 @@ test("a disk that is too small is a blocker, and one in memory a warning", async
   const out = join(await smallDisk(t, "1m"), "bundle");
   const findings = await diskFindings(needs(out), { files, machine: roomy });
   assert.deepEqual(ids(findings), [
-    "disk-room blocker",
-    "disk-target note",
+    "disk-space blocker",
+    "target-disk-space note",
     "disk-memory warning",
     "memory ok",
   ]);
