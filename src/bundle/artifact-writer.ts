@@ -1,5 +1,5 @@
 import type { Decompressor } from "../pipeline/gzip-program.ts";
-import type { Bytes } from "../pipeline/stage.ts";
+import type { Bytes } from "../pipeline/transform.ts";
 import type { RecordedArtifact } from "./inventory.ts";
 import type { Artifact } from "./manifest.ts";
 
@@ -21,7 +21,11 @@ export interface ArtifactWriter {
   /** Writes a source as an artifact, completely or not at all. An earlier artifact of that name is removed first. */
   add(plan: ArtifactPlan, source: Bytes): Promise<RecordedArtifact>;
   /** As `add`, for data that a program has compressed already; `unpack` decompresses it for verification. */
-  addCompressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Decompressor): Promise<RecordedArtifact>;
+  addCompressed(
+    plan: Omit<ArtifactPlan, "level" | "total">,
+    source: Bytes,
+    unpack?: Decompressor,
+  ): Promise<RecordedArtifact>;
   /** Removes an artifact, by its plain name. Does nothing when it does not exist. */
   remove(plainName: string): Promise<void>;
 }

@@ -38,7 +38,10 @@ export async function passphraseFromSource(
   if (descriptor !== undefined)
     return validPassphrase(await files.readDescriptor(descriptor, signal), `file descriptor ${descriptor}`);
   if (command !== undefined)
-    return validPassphrase(await programs.run({ name: "sh", args: ["-c", command] }), "the passphrase command");
+    return validPassphrase(
+      await programs.run({ name: "sh", args: ["-c", command] }),
+      "the passphrase command",
+    );
   return undefined;
 }
 

@@ -80,7 +80,13 @@ export class PersistedProgress implements Progress {
     if (!this.#work || this.#clock.elapsed() - this.#written < 1000) return;
     this.#written = this.#clock.elapsed();
     const { label, unit, total = null } = this.#work;
-    const now: CurrentProgress = { label, unit, done: this.#done, total, at: new Date(this.#clock.now()).toISOString() };
+    const now: CurrentProgress = {
+      label,
+      unit,
+      done: this.#done,
+      total,
+      at: new Date(this.#clock.now()).toISOString(),
+    };
     // Errors are ignored here: the writer of the bundle reports a full disk.
     this.#writing = this.#writing
       .then(() => this.#files.writeAtomically(this.#path, `${JSON.stringify(now)}\n`))

@@ -1,10 +1,10 @@
 import { damagedGzip } from "../pipeline/compress.ts";
+import { type Digest, reportBytes } from "../pipeline/digest.ts";
 import { decryptWith, type EncryptionKeys } from "../pipeline/encrypt.ts";
 import type { Decompressor } from "../pipeline/gzip-program.ts";
-import { type Digest, reportBytes } from "../pipeline/measure.ts";
-import type { Bytes } from "../pipeline/stage.ts";
+import type { Bytes } from "../pipeline/transform.ts";
 import type { Progress, Task } from "../system/progress.ts";
-import { assertComplete, TAIL_BYTES } from "./contents.ts";
+import { assertComplete, TAIL_BYTES } from "./completeness.ts";
 import type { Artifact } from "./manifest.ts";
 
 /** The result of reading an artifact back. */

@@ -1,16 +1,16 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { decompress } from "../pipeline/compress.ts";
+import { type Digest, reportDigest } from "../pipeline/digest.ts";
 import { decryptWith, type EncryptionKeys } from "../pipeline/encrypt.ts";
 import type { Decompressor } from "../pipeline/gzip-program.ts";
-import { type Digest, reportDigest } from "../pipeline/measure.ts";
 import { concatenate } from "../pipeline/split.ts";
-import { type Bytes, drain, type ByteTransform, compose } from "../pipeline/stage.ts";
+import { type Bytes, type ByteTransform, compose, drain } from "../pipeline/transform.ts";
 import type { Files, Unfinished } from "../system/files/files.ts";
 import { isGpgDamageError } from "../system/gpg/gpg.ts";
-import { completenessCheck } from "./contents.ts";
+import { completenessCheck } from "./completeness.ts";
 import { Inventory } from "./inventory.ts";
-import { MANIFEST, encryptedName } from "./layout.ts";
+import { encryptedName, MANIFEST } from "./layout.ts";
 import { type Artifact, type Manifest, parseManifest } from "./manifest.ts";
 
 /** A sealed bundle in a folder. */
@@ -28,7 +28,8 @@ export class Bundle {
   /** Throws `bundle-incomplete` when there is no manifest, and as `parseManifest` does. Reads nothing else. */
   static async open(folder: string, files: Files): Promise<Bundle> {
     const path = join(folder, MANIFEST);
-    if (!(await files.lstat(folder))) throw new MigrationError("file-missing", `there is no folder ${folder}`);
+    if (!(await files.lstat(folder)))
+      throw new MigrationError("file-missing", `there is no folder ${folder}`);
     if (!(await files.lstat(path))) {
       throw new MigrationError(
         "bundle-incomplete",

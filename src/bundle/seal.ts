@@ -1,11 +1,11 @@
 import { join } from "node:path";
+import { Digester } from "../pipeline/digest.ts";
 import type { EncryptionKeys } from "../pipeline/encrypt.ts";
-import { Digester } from "../pipeline/measure.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Inventory } from "./inventory.ts";
 import { CHECKSUMS, INVENTORY, MANIFEST, OPENING } from "./layout.ts";
 import { type Manifest, versionFor } from "./manifest.ts";
-import { openingInstructions } from "./opening.ts";
+import { openingInstructions } from "./opening-instructions.ts";
 
 export interface SealOptions {
   readonly folder: string;

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
-import { Digester } from "../pipeline/measure.ts";
-import type { Bytes } from "../pipeline/stage.ts";
+import { Digester } from "../pipeline/digest.ts";
 import { type ExtractedEntry, unpackTar } from "../pipeline/tar.ts";
+import type { Bytes } from "../pipeline/transform.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
 import { INVENTORY, MANIFEST, SAFE_NAME } from "./layout.ts";
@@ -85,7 +85,9 @@ function nameIn({ name, kind }: ExtractedEntry): string | undefined {
   if (name.startsWith("/") || steps.includes("..") || steps.length > 2)
     throw notABundle(`the archive contains ${quoted(name)}, which is not a file name of a bundle`);
   if (kind === "other")
-    throw notABundle(`${quoted(name)} in the archive is a link or a device: a bundle contains only regular files`);
+    throw notABundle(
+      `${quoted(name)} in the archive is a link or a device: a bundle contains only regular files`,
+    );
   if (kind === "folder") {
     if (steps.length > 1)
       throw notABundle(`the archive contains a folder inside the bundle, ${quoted(name)}: a bundle has none`);
@@ -115,7 +117,8 @@ async function assertExpected(
       throw notABundle(`${name} has ${formatBytes(size)}, which is too large for a manifest`);
     return;
   }
-  if (manifest && !expected) throw notABundle(`the archive contains ${name}, which the manifest does not list`);
+  if (manifest && !expected)
+    throw notABundle(`the archive contains ${name}, which the manifest does not list`);
   if (expected && expected.size !== size)
     throw notABundle(`${name} has ${size} bytes, but ${expected.size} according to the manifest`);
   const { free } = await files.diskSpace(folder);

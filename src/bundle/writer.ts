@@ -1,20 +1,20 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { blocks, compress, gzipEnd } from "../pipeline/compress.ts";
-import { encryptWith, type EncryptionKeys } from "../pipeline/encrypt.ts";
+import { reportBytes } from "../pipeline/digest.ts";
+import { type EncryptionKeys, encryptWith } from "../pipeline/encrypt.ts";
 import type { Decompressor } from "../pipeline/gzip-program.ts";
-import { reportBytes } from "../pipeline/measure.ts";
 import { splitInto } from "../pipeline/split.ts";
-import { type Bytes, releaseAfterUse, compose } from "../pipeline/stage.ts";
+import { type Bytes, compose, releaseAfterUse } from "../pipeline/transform.ts";
 import type { Files, Unfinished } from "../system/files/files.ts";
 import type { Output } from "../system/programs/programs.ts";
 import type { Progress } from "../system/progress.ts";
 import type { ArtifactPlan, ArtifactWriter } from "./artifact-writer.ts";
-import { completenessCheck } from "./contents.ts";
+import { completenessCheck } from "./completeness.ts";
+import { FollowingReader } from "./following-reader.ts";
 import type { RecordedArtifact } from "./inventory.ts";
-import { isFileOfArtifact, MANIFEST, partName, encryptedName } from "./layout.ts";
-import { type ReadBackResult, type CompressionInfo, ReadBack } from "./read-back.ts";
-import { FollowingReader } from "./trail.ts";
+import { encryptedName, isFileOfArtifact, MANIFEST, partName } from "./layout.ts";
+import { type CompressionInfo, ReadBack, type ReadBackResult } from "./read-back.ts";
 
 export interface WriterOptions {
   readonly folder: string;
@@ -89,7 +89,11 @@ export class BundleWriter implements ArtifactWriter {
    * As `add`, for data that a program has compressed already. Pass the output of `Programs.through` unchanged: then gpg
    * reads from that program directly. The content is verified only when it is read back.
    */
-  addCompressed(plan: Omit<ArtifactPlan, "level" | "total">, source: Bytes, unpack?: Decompressor): Promise<RecordedArtifact> {
+  addCompressed(
+    plan: Omit<ArtifactPlan, "level" | "total">,
+    source: Bytes,
+    unpack?: Decompressor,
+  ): Promise<RecordedArtifact> {
     return this.#put(plan, {
       unpack,
       output: (tell) => reportBytes(tell)(encryptWith(this.#options.keys)(source)),
@@ -138,7 +142,9 @@ export class BundleWriter implements ArtifactWriter {
       await checked.catch(() => undefined);
       await this.#clear(name);
       if (!isDamage(error)) throw error;
-      throw reading.isValidButIncomplete ? programEndedEarly(label, error) : readBackMismatch(join(folder, name), error);
+      throw reading.isValidButIncomplete
+        ? programEndedEarly(label, error)
+        : readBackMismatch(join(folder, name), error);
     }
   }
 
@@ -171,24 +177,28 @@ export class BundleWriter implements ArtifactWriter {
     let size = 0;
     try {
       // gpg outputs 64 KiB at a time: written one by one, waiting for the disk would cost more than writing.
-      await splitInto(releaseAfterUse(blocks(releaseAfterUse(source), WRITE_SIZE)), partSize, async (index) => {
-        const part = partName(name, index, partSize !== undefined);
-        const file = await files.begin(join(folder, part));
-        begun.push(file);
-        trail.begin(file.path);
-        return {
-          write: async (chunk) => {
-            if (reading.failure) throw reading.failure.error;
-            await file.write(chunk);
-            trail.wroteChunk(chunk);
-          },
-          finish: async () => {
-            await trail.finish(join(folder, part), () => file.finish());
-            names.push(part);
-            size += file.size;
-          },
-        };
-      });
+      await splitInto(
+        releaseAfterUse(blocks(releaseAfterUse(source), WRITE_SIZE)),
+        partSize,
+        async (index) => {
+          const part = partName(name, index, partSize !== undefined);
+          const file = await files.begin(join(folder, part));
+          begun.push(file);
+          trail.begin(file.path);
+          return {
+            write: async (chunk) => {
+              if (reading.failure) throw reading.failure.error;
+              await file.write(chunk);
+              trail.wroteChunk(chunk);
+            },
+            finish: async () => {
+              await trail.finish(join(folder, part), () => file.finish());
+              names.push(part);
+              size += file.size;
+            },
+          };
+        },
+      );
       return { names, size };
     } catch (error) {
       for (const file of begun) await file.abandon();

@@ -5,22 +5,22 @@ import { describeOrigin } from "../bundle/origin.ts";
 import { MigrationError } from "../errors.ts";
 import { DUMP_FORMATS } from "../homeserver/database/dump/format.ts";
 import { sendHomeserver } from "../move/direct/send.ts";
-import { lookBeforeExport, describeDryRun } from "../move/export/look.ts";
+import { describeDryRun, lookBeforeExport } from "../move/export/look.ts";
 import { exportHomeserver, type SealedBundle } from "../move/export/run.ts";
 import type { Finding } from "../report/finding.ts";
 import { formatBytes } from "../report/units.ts";
-import { quoteShellWord } from "../system/shell-word.ts";
+import { quoteShellWord } from "../system/shell-quoting.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  parseOptions,
   CONFIG_OPTIONS,
   configSchema,
   DRY_RUN,
   dryRunSchema,
   givenSource,
   mediaArtifactsOf,
+  parseOptions,
   PASSPHRASE_OPTIONS,
   passphraseSchema,
   passphraseSource,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { openReadOnly } from "../homeserver/database/look.ts";
+import { openReadOnly } from "../homeserver/database/open.ts";
 import { checkMedia } from "../homeserver/media/check.ts";
 import { readHomeserver } from "../homeserver/read.ts";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
@@ -8,10 +8,10 @@ import type { Command } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  parseOptions,
   CONFIG_OPTIONS,
   configSchema,
   configSource,
+  parseOptions,
 } from "./options/shared.ts";
 
 const schema = z.object({

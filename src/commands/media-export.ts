@@ -4,9 +4,9 @@ import { exportMediaRepo, inspectMediaRepo } from "../homeserver/media/media-rep
 import { readToken } from "../homeserver/people/notices/inputs.ts";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
-import { quoteShellWord } from "../system/shell-word.ts";
+import { quoteShellWord } from "../system/shell-quoting.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, parseOptions, DRY_RUN, dryRunSchema } from "./options/shared.ts";
+import { ACCEPT, acceptSchema, DRY_RUN, dryRunSchema, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   mediaRepo: z

@@ -1,34 +1,34 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { Inventory } from "../bundle/inventory.ts";
-import { keysForOpening } from "../bundle/opening-lock.ts";
+import { keysForOpening } from "../bundle/opening-keys.ts";
 import { isFenced } from "../homeserver/config/fence.ts";
 import { installedSynapse } from "../homeserver/version/installed.ts";
 import { acquireLock } from "../journal/lock.ts";
-import { acceptFindings, acceptStartChanges, runGates, gateFailure } from "../move/open/gates.ts";
+import { acceptFindings, acceptStartChanges, gateFailure, runGates } from "../move/open/gates.ts";
 import { alreadyRunning, assertOpenable, withLayout } from "../move/open/preconditions.ts";
 import { outageOf, writeGateReport } from "../move/open/report.ts";
 import { readRestored } from "../move/open/restored-server.ts";
-import { liftFenceAndStart, isAlreadyRunning } from "../move/open/start.ts";
-import { type Trial, startTrial } from "../move/open/trial.ts";
+import { isAlreadyRunning, liftFenceAndStart } from "../move/open/start.ts";
+import { startTrial, type Trial } from "../move/open/trial.ts";
 import { inventoryCopyPath } from "../move/restore/opened-bundle.ts";
 import { keyFor, readRecord, recordFolder, type RestoreRecord, writeRecord } from "../move/restore/record.ts";
 import type { Finding } from "../report/finding.ts";
 import type { ProgressView } from "../report/progress-view.ts";
 import { formatDuration } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
-import { quoteShellWord } from "../system/shell-word.ts";
+import { quoteShellWord } from "../system/shell-quoting.ts";
 import type { System } from "../system/system.ts";
 import type { Command, Outcome } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  parseOptions,
   DRY_RUN,
   dryRunSchema,
   KEY_OPTIONS,
   keySchema,
   keySource,
+  parseOptions,
 } from "./options/shared.ts";
 
 const schema = z.object({

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { DelegationFacts } from "../delegation/facts.ts";
 import { type Delegation, inspectDelegation } from "../delegation/inspect.ts";
-import { describeAddressChanges, listHosts } from "../delegation/words.ts";
+import { describeAddressChanges, listHosts } from "../delegation/summary-text.ts";
 import { MigrationError } from "../errors.ts";
 import type { Homeserver } from "../homeserver/homeserver.ts";
 import { MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../homeserver/media/accept-ids.ts";
@@ -14,7 +14,7 @@ import { DEFAULT_LINK } from "../move/outage/rehearsed.ts";
 import { agendaOf } from "../move/plan/agenda.ts";
 import { parseDate, roundedUp } from "../move/plan/dates.ts";
 import { planDetails } from "../move/plan/details.ts";
-import { lookAtHomeserver, inspectHost } from "../move/plan/look.ts";
+import { inspectHost, lookAtHomeserver } from "../move/plan/look.ts";
 import { planPage } from "../move/plan/page.ts";
 import type { PlanQuestions } from "../move/plan/questions.ts";
 import { readConfigOrFinding } from "../move/plan/read-config.ts";
@@ -33,11 +33,11 @@ import { parseDatabaseAddress } from "./options/database.ts";
 import {
   ACCEPT,
   acceptSchema,
-  parseOptions,
-  sizeText,
   CONFIG_OPTIONS,
   configSchema,
+  parseOptions,
   sizeOf,
+  sizeText,
 } from "./options/shared.ts";
 
 const schema = z.object({
@@ -162,7 +162,9 @@ export const planCommand: Command<PlanOptions> = {
         out: questions.out,
         newHost: options.newHost,
         split: options.split,
-        accepted: options.accept.filter((id) => [MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE].includes(id)),
+        accepted: options.accept.filter((id) =>
+          [MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE].includes(id),
+        ),
         address: address && describeAddressChanges(address.facts),
         estimate: looked?.estimate,
         blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),

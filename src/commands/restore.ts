@@ -1,11 +1,11 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { verifyManifest, verifyParts, assertUndamaged } from "../bundle/check.ts";
 import type { Inventory } from "../bundle/inventory.ts";
 import { encryptedName } from "../bundle/layout.ts";
-import { keysForOpening } from "../bundle/opening-lock.ts";
+import { keysForOpening } from "../bundle/opening-keys.ts";
 import { originFindings } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
+import { assertUndamaged, verifyManifest, verifyParts } from "../bundle/verify.ts";
 import { databaseBytes } from "../homeserver/database/artifact.ts";
 import type { DatabaseRestore } from "../homeserver/database/target.ts";
 import { findManifest } from "../homeserver/media/archive/read.ts";
@@ -29,7 +29,7 @@ import {
 } from "../move/restore/media-steps.ts";
 import { deliverBundle, readConfigArtifact } from "../move/restore/opened-bundle.ts";
 import { recordFolder } from "../move/restore/record.ts";
-import { type RestoreTarget, planRestore, runRestore } from "../move/restore/run.ts";
+import { planRestore, type RestoreTarget, runRestore } from "../move/restore/run.ts";
 import { databaseSections, sectionsOf } from "../move/sections.ts";
 import { gzipProgram } from "../pipeline/gzip-program.ts";
 import type { Finding } from "../report/finding.ts";
@@ -44,12 +44,12 @@ import {
   FURTHER_DATABASES,
   furtherDatabasesSchema,
 } from "./options/database.ts";
-import { DIRECT_OPTIONS, senderCallOf, directSchema } from "./options/direct.ts";
+import { DIRECT_OPTIONS, directSchema, senderCallOf } from "./options/direct.ts";
 import { JOBS_OPTIONS, jobsSchema, pgRestoreOptions } from "./options/jobs.ts";
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./options/layout.ts";
 import { PIPE_OPTIONS, pipeFolderOf, pipeSchema } from "./options/pipe.ts";
 import { dryRunOutcome, openCommandText, restoredOutcome } from "./options/restored-text.ts";
-import { parseOptions, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
+import { DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1).optional(),

@@ -9,7 +9,7 @@ import { findActivity } from "../homeserver/service/inspect.ts";
 import { describeUndo } from "../homeserver/service/undo.ts";
 import type { Journal } from "../journal/journal.ts";
 import { acquireLock } from "../journal/lock.ts";
-import { ALL_SENT, HANDED_OVER, SENT_DIRECTLY } from "../move/direct/sender-folder.ts";
+import { ALL_SENT, HANDED_OVER, SENT_DIRECTLY } from "../move/direct/sender-state.ts";
 import { OUTAGE_SINCE } from "../move/export/clock.ts";
 import { BestEffort } from "../move/old-server/best-effort.ts";
 import { changedSinceFenced } from "../move/old-server/changed-since.ts";
@@ -22,7 +22,7 @@ import type { Finding } from "../report/finding.ts";
 import type { Files } from "../system/files/files.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import { acceptSchema, parseOptions, DRY_RUN, dryRunSchema } from "./options/shared.ts";
+import { acceptSchema, DRY_RUN, dryRunSchema, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   out: z.string().min(1),
@@ -128,7 +128,16 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
         await unwritten.attempt(async () => journal?.removeFact(ALL_SENT));
       }
       const { subject, rolledBackAt } = record;
-      const how = { ...back, subject, folder, sent, startedEarlier, alive, outage, changed: rolledBackAt !== undefined };
+      const how = {
+        ...back,
+        subject,
+        folder,
+        sent,
+        startedEarlier,
+        alive,
+        outage,
+        changed: rolledBackAt !== undefined,
+      };
       return {
         findings: [...findings, ...unwritten.findings(folder)],
         details: { ...details, leftToDo: [...back.leftToDo], outageSeconds: outage ?? null },

@@ -4,15 +4,15 @@ import { MigrationError } from "../errors.ts";
 import { peopleFindings } from "../homeserver/people/findings.ts";
 import { announce } from "../homeserver/people/notices/announce.ts";
 import { campaignOf } from "../homeserver/people/notices/campaign.ts";
-import { readText, readToken, readUrl } from "../homeserver/people/notices/inputs.ts";
 import {
-  deliverNotices,
-  type NoticeDelivery,
-  deliveryFinding,
   countUnsent,
+  deliverNotices,
+  deliveryFinding,
+  type NoticeDelivery,
   prepareNotices,
   recordPathIn,
-} from "../homeserver/people/notices/notify.ts";
+} from "../homeserver/people/notices/deliver.ts";
+import { readText, readToken, readUrl } from "../homeserver/people/notices/inputs.ts";
 import { textForThoseAtRisk } from "../homeserver/people/notices/texts.ts";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
 import { surveyPeople } from "../homeserver/people/survey.ts";
@@ -27,12 +27,12 @@ import type { Command } from "./command.ts";
 import {
   ACCEPT,
   acceptSchema,
-  parseOptions,
   CONFIG_OPTIONS,
   configSchema,
   DRY_RUN,
   dryRunSchema,
   givenSource,
+  parseOptions,
 } from "./options/shared.ts";
 
 /** Options that require another one. */
@@ -176,7 +176,8 @@ export const usersCommand: Command<UsersOptions> = {
       findings,
       details: usersDetails(result),
       lines: usersLines(result, system.terminal),
-      failure: left > 0 ? unsent(left) : failureForFindings(told(delivery) ? withoutWarnings(findings) : findings),
+      failure:
+        left > 0 ? unsent(left) : failureForFindings(told(delivery) ? withoutWarnings(findings) : findings),
     };
   },
 };

@@ -1,15 +1,15 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { verifyContents, verifyManifest, verifyParts } from "../bundle/check.ts";
 import { bundleTime } from "../bundle/manifest.ts";
-import { keysIfGiven, keysForOpening } from "../bundle/opening-lock.ts";
+import { keysForOpening, keysIfGiven } from "../bundle/opening-keys.ts";
 import { originFindings } from "../bundle/origin.ts";
 import { Bundle } from "../bundle/reader.ts";
+import { verifyContents, verifyManifest, verifyParts } from "../bundle/verify.ts";
 import { MigrationError } from "../errors.ts";
 import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
 import { type Finding, worstLevel } from "../report/finding.ts";
 import type { Command } from "./command.ts";
-import { parseOptions, KEY_OPTIONS, keySchema, keySource } from "./options/shared.ts";
+import { KEY_OPTIONS, keySchema, keySource, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1),

@@ -1,8 +1,8 @@
 import type { Finding } from "../report/finding.ts";
+import { OUTCOME_TEXT } from "./discovery.ts";
 import type { DelegationFacts } from "./facts.ts";
 import type { Lookups } from "./lookups.ts";
 import type { ServerName } from "./server-name.ts";
-import { OUTCOME_TEXT } from "./walk.ts";
 
 /** Whether DNS does not work at all. An IP address needs no DNS. */
 export async function isDnsUnavailable({ host, family }: ServerName, lookups: Lookups): Promise<boolean> {

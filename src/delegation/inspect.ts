@@ -2,20 +2,26 @@ import type { Finding } from "../report/finding.ts";
 import type { Dns } from "../system/dns/dns.ts";
 import type { Http } from "../system/http/http.ts";
 import type { Progress } from "../system/progress.ts";
-import { probeClient, probeFederation } from "./addresses.ts";
+import {
+  type AffectedHosts,
+  findAffectedHosts,
+  findAffectedRecords,
+  planLowerings,
+  waitsFor,
+} from "./affected.ts";
 import { caaFindings, type CaaSet, findRelevantCaa } from "./caa.ts";
+import { discoveryFindings } from "./discovery-findings.ts";
+import { discoverServer, type Discovery } from "./discovery.ts";
 import { dnsFindings, isDnsUnavailable } from "./dns-findings.ts";
 import type { ClientFact, DelegationFacts, FederationFact, WellKnownFact } from "./facts.ts";
-import { discoveryFindings } from "./found.ts";
+import type { LookupContext } from "./fetch.ts";
 import { leftoverFindings } from "./leftovers.ts";
 import { Lookups } from "./lookups.ts";
-import { type AffectedHosts, findAffectedHosts, findAffectedRecords, planLowerings, waitsFor } from "./moving.ts";
-import type { LookupContext } from "./reach.ts";
+import { probeClient, probeFederation } from "./probe.ts";
 import { reachableFindings } from "./reachable.ts";
 import { safeFrom } from "./safe-from.ts";
 import { parseServerName, type ServerName } from "./server-name.ts";
 import { timeFindings } from "./time-findings.ts";
-import { type Discovery, discoverServer } from "./walk.ts";
 import { wellKnownFindings } from "./well-known-findings.ts";
 import { fetchClientFile } from "./well-known.ts";
 
@@ -65,7 +71,10 @@ export async function inspectDelegation(
   progress.note("asking DNS and web servers how others find this server");
   if (await isDnsUnavailable(name, asking.lookups)) return dnsUnavailable(name, question, asking);
 
-  const [walked, clientFile] = await Promise.all([discoverServer(name, asking), fetchClientFile(name, asking)]);
+  const [walked, clientFile] = await Promise.all([
+    discoverServer(name, asking),
+    fetchClientFile(name, asking),
+  ]);
   const [federation, client] = await Promise.all([
     walked.endpoint && probeFederation(walked.endpoint, asking),
     clientAt(clientFile, question.publicBaseUrl, asking),
@@ -169,7 +178,11 @@ function unusable({ serverName }: DelegationQuestion, now: number): Delegation {
   };
 }
 
-async function dnsUnavailable(name: ServerName, question: DelegationQuestion, asking: LookupContext): Promise<Delegation> {
+async function dnsUnavailable(
+  name: ServerName,
+  question: DelegationQuestion,
+  asking: LookupContext,
+): Promise<Delegation> {
   const facts = {
     ...emptyFacts(question.serverName, asking.now()),
     unanswered: await asking.lookups.unanswered(),

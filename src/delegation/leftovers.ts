@@ -1,7 +1,7 @@
 import type { Finding } from "../report/finding.ts";
-import { recordKey, type Lookups } from "./lookups.ts";
+import { answerText, type Discovery } from "./discovery.ts";
+import { type Lookups, recordKey } from "./lookups.ts";
 import type { ServerName } from "./server-name.ts";
-import { answerText, type Discovery } from "./walk.ts";
 
 /**
  * Records that discovery does not use but that others may still follow. `moving` are the hosts whose addresses change.

@@ -83,7 +83,8 @@ export class Lookups {
 }
 
 /** The key of a record: "matrix.example.org A". */
-export const recordKey = ({ name, type }: { readonly name: string; readonly type: DnsType }) => `${name} ${type}`;
+export const recordKey = ({ name, type }: { readonly name: string; readonly type: DnsType }) =>
+  `${name} ${type}`;
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -1,8 +1,8 @@
 import type { Finding } from "../report/finding.ts";
 import { formatDuration } from "../report/units.ts";
+import { type AffectedHosts, LOW_TTL } from "./affected.ts";
 import { CACHE_MAXIMUM } from "./cache-time.ts";
 import type { ClientFact, FederationFact, WellKnownFact } from "./facts.ts";
-import { LOW_TTL, type AffectedHosts } from "./moving.ts";
 
 interface WellKnownFacts {
   readonly wellKnown: { readonly server?: WellKnownFact; readonly client?: WellKnownFact };
@@ -11,7 +11,11 @@ interface WellKnownFacts {
 }
 
 /** Problems of the two files, how long they are cached, and whether they are served from the host that moves. */
-export function wellKnownFindings(found: WellKnownFacts, moving: AffectedHosts, publicBaseUrl?: string): Finding[] {
+export function wellKnownFindings(
+  found: WellKnownFacts,
+  moving: AffectedHosts,
+  publicBaseUrl?: string,
+): Finding[] {
   const { server, client } = found.wellKnown;
   const served = found.federation?.addresses.some(({ state }) => state === "answers") ?? false;
   return [

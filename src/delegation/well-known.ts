@@ -1,7 +1,7 @@
 import type { HttpAnswer } from "../system/http/http.ts";
 import { clientFileSeconds, serverFileSeconds } from "./cache-time.ts";
 import type { WellKnownFact } from "./facts.ts";
-import { type LookupContext, fetchFromHost } from "./reach.ts";
+import { fetchFromHost, type LookupContext } from "./fetch.ts";
 import { parseServerName, type ServerName } from "./server-name.ts";
 
 /** Bytes. synapse/http/federation/well_known_resolver.py, WELL_KNOWN_MAX_SIZE. */
@@ -29,7 +29,10 @@ export async function fetchServerFile(
 }
 
 /** The client file. Clients request it from the host of the server name, without the port of that name. */
-export async function fetchClientFile({ host, family }: ServerName, asking: LookupContext): Promise<WellKnownFact> {
+export async function fetchClientFile(
+  { host, family }: ServerName,
+  asking: LookupContext,
+): Promise<WellKnownFact> {
   const { fact, answer } = await fetchFile(
     `https://${family === 6 ? `[${host}]` : host}/.well-known/matrix/client`,
     asking,

@@ -6,7 +6,7 @@ import { listenersOf } from "./config/listeners.ts";
 import { findReferencedFiles, signingKeyOf } from "./config/referenced.ts";
 import { readSecrets } from "./config/secrets.ts";
 import { parseYaml, YamlSyntaxError } from "./config/yaml/yaml.ts";
-import type { ConfigFile, Homeserver, ToHostPath, Settings } from "./homeserver.ts";
+import type { ConfigFile, Homeserver, Settings, ToHostPath } from "./homeserver.ts";
 import { readMas } from "./mas/read.ts";
 import { onThisHost, type PathPair } from "./path-map.ts";
 import { isMapping } from "./settings.ts";

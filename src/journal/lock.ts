@@ -81,7 +81,8 @@ async function removeStale(path: string, files: Files, machine: Machine): Promis
   const only = await acquireLock(`${path}.stale`, files, machine);
   try {
     const found = await read(path, files);
-    if (found === "unreadable" || (found !== "none" && isHolderGone(found, machine))) await files.remove(path);
+    if (found === "unreadable" || (found !== "none" && isHolderGone(found, machine)))
+      await files.remove(path);
   } finally {
     await only.release();
   }

@@ -1,10 +1,10 @@
 import { type ErrorCode, EXIT_CODES, Interrupted, MigrationError } from "../errors.ts";
-import { releaseBuffer } from "../system/memory.ts";
+import { releaseBuffer } from "../system/buffers.ts";
 import type { Peer } from "../system/programs/peer.ts";
 import { blocks } from "./compress.ts";
+import { type Digest, Digester } from "./digest.ts";
 import { encodeFrame, FIRST_LINE, type Frame, readFrames } from "./frames.ts";
-import { type Digest, Digester } from "./measure.ts";
-import { type Bytes, releaseAfterUse } from "./stage.ts";
+import { type Bytes, releaseAfterUse } from "./transform.ts";
 
 export interface ChannelOptions {
   /** Where the other side runs, for messages: "on the old host". */
@@ -34,7 +34,10 @@ export class Channel {
   #silent = true;
   #heard = false;
 
-  private constructor(peer: Peer, { peerLocation, timeout = TIMEOUT, keepAliveInterval = KEEP_ALIVE_INTERVAL }: ChannelOptions) {
+  private constructor(
+    peer: Peer,
+    { peerLocation, timeout = TIMEOUT, keepAliveInterval = KEEP_ALIVE_INTERVAL }: ChannelOptions,
+  ) {
     this.#peer = peer;
     this.#there = peerLocation;
     this.#patience = timeout;

@@ -2,8 +2,8 @@ import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { crc32, createGunzip, gzip, type ZlibOptions } from "node:zlib";
 import { MigrationError } from "../errors.ts";
-import { adoptBuffer, releaseBuffer, allocateBuffer } from "../system/memory.ts";
-import { type Bytes, releaseAfterUse, type ByteTransform } from "./stage.ts";
+import { adoptBuffer, allocateBuffer, releaseBuffer } from "../system/buffers.ts";
+import { type Bytes, type ByteTransform, releaseAfterUse } from "./transform.ts";
 
 const gzipMember = promisify(gzip);
 
@@ -22,7 +22,8 @@ export function compress(level: number, cores: number): ByteTransform {
 }
 
 function deflate(level: number, cores: number): ByteTransform {
-  const memberOf = (block: Uint8Array) => compressBlock(block, { level, memLevel: 9, chunkSize: OUTPUT_SIZE });
+  const memberOf = (block: Uint8Array) =>
+    compressBlock(block, { level, memLevel: 9, chunkSize: OUTPUT_SIZE });
   return async function* (source) {
     const inFlight: Promise<Uint8Array>[] = [];
     let any = false;

@@ -1,5 +1,5 @@
 import type { Gpg, Output } from "../system/programs/programs.ts";
-import type { Bytes } from "./stage.ts";
+import type { Bytes } from "./transform.ts";
 
 /** What is needed to encrypt and decrypt a bundle. */
 export interface EncryptionKeys {

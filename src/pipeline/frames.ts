@@ -1,6 +1,6 @@
 import { MigrationError } from "../errors.ts";
-import { allocateBuffer } from "../system/memory.ts";
-import type { Bytes } from "./stage.ts";
+import { allocateBuffer } from "../system/buffers.ts";
+import type { Bytes } from "./transform.ts";
 
 /**
  * The protocol between two synlift processes: first this line, then frames. A frame is its kind (one byte), its length
@@ -43,7 +43,10 @@ export function encodeFrame(kind: FrameKind, bytes: Uint8Array = new Uint8Array(
     return Buffer.concat(pieces);
   }
   if (bytes.length > limit) throw new RangeError(`a ${kind} of ${bytes.length} bytes is too long`);
-  const frame = kind === "data" ? allocateBuffer(HEADER_SIZE + bytes.length) : Buffer.allocUnsafe(HEADER_SIZE + bytes.length);
+  const frame =
+    kind === "data"
+      ? allocateBuffer(HEADER_SIZE + bytes.length)
+      : Buffer.allocUnsafe(HEADER_SIZE + bytes.length);
   frame.writeUInt8(KINDS[kind], 0);
   frame.writeUInt32BE(bytes.length, 1);
   frame.set(bytes, HEADER_SIZE);

@@ -1,6 +1,6 @@
 import { MigrationError } from "../errors.ts";
-import type { ProgramCall, Output, Programs } from "../system/programs/programs.ts";
-import type { Bytes, ByteTransform } from "./stage.ts";
+import type { Output, ProgramCall, Programs } from "../system/programs/programs.ts";
+import type { Bytes, ByteTransform } from "./transform.ts";
 
 /** A program that compresses faster than zlib in Node. */
 export interface GzipProgram {

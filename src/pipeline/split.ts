@@ -1,5 +1,5 @@
-import type { Digest } from "./measure.ts";
-import type { Bytes } from "./stage.ts";
+import type { Digest } from "./digest.ts";
+import type { Bytes } from "./transform.ts";
 
 /** The suffix that GNU split gives to part number `index`, from 0: aa … yz, then zaaa … zyzz, then zzaaaa …. */
 export function partSuffix(index: number): string {

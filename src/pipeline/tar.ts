@@ -1,7 +1,7 @@
 import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
 import { MigrationError } from "../errors.ts";
-import type { Bytes, ByteTransform } from "./stage.ts";
+import type { Bytes, ByteTransform } from "./transform.ts";
 
 /** A regular file to be added to an archive. */
 export interface TarEntry {

@@ -1,5 +1,5 @@
 import { MigrationError } from "../errors.ts";
-import { quoteShellWord } from "../system/shell-word.ts";
+import { quoteShellWord } from "../system/shell-quoting.ts";
 import { type Finding, worstLevel } from "./finding.ts";
 
 /** Turns accepted warnings into notes, by id. An id that matches no warning is reported in a note. */

@@ -1,7 +1,7 @@
-import { escapeControls, truncate, pad, widthOf } from "./cells.ts";
+import { escapeControls, pad, truncate, widthOf } from "./cells.ts";
 import { paint } from "./colour.ts";
-import { describeTimeLeft } from "./progress-words.ts";
-import type { RunningTask } from "./running-works.ts";
+import { describeTimeLeft } from "./progress-text.ts";
+import type { RunningTask } from "./running-tasks.ts";
 import { formatAmount, formatRate, formatShare, percentOf } from "./units.ts";
 
 /** A line as it was drawn, with its width in terminal cells, without colour codes. */
@@ -29,7 +29,8 @@ export function barLines(works: readonly RunningTask[], width: number, colour: b
     });
     const plain = cells.join(GAP);
     // What still doesn't fit is truncated, without colour: truncating a colour code would leave it switched on.
-    if (widthOf(plain) > width) return { text: truncate(plain, width), cells: widthOf(truncate(plain, width)) };
+    if (widthOf(plain) > width)
+      return { text: truncate(plain, width), cells: widthOf(truncate(plain, width)) };
     const painted = cells.map((cell, index) =>
       layout[index] === "bar" ? paint(cell, "cyan", colour) : cell,
     );

@@ -1,4 +1,4 @@
-import { escapeControls, truncate, pad, widthOf } from "./cells.ts";
+import { escapeControls, pad, truncate, widthOf } from "./cells.ts";
 import { paint } from "./colour.ts";
 import type { BarRow } from "./page.ts";
 import type { DisplayOptions } from "./text.ts";

@@ -36,7 +36,10 @@ function columnMarkup({ values, total }: Column, share: number, side: string | f
     const kind = toDrawable(value) > 0 ? "some " : "";
     return markup`<span class="${kind}series-${index}" style="flex-grow:${toDrawable(value)}"></span>`;
   });
-  const text = truncate(escapeControls(total ?? values.map((amount) => amount.text).join(" + ")), VALUE_CELLS);
+  const text = truncate(
+    escapeControls(total ?? values.map((amount) => amount.text).join(" + ")),
+    VALUE_CELLS,
+  );
   const kind = side === false ? "" : ` ${side}`;
   // HTML order is from top to bottom, while the series are listed from bottom to top.
   return markup`<span class="column${kind}"><span class="value">${text}</span><span class="stack" style="--share:${share.toFixed(4)}">${parts.toReversed()}</span></span>\n`;

@@ -1,6 +1,6 @@
 import type { Finding, Level } from "./finding.ts";
+import { describeLevelCounts, LEVELS } from "./level-counts.ts";
 import { type Markup, markup } from "./markup.ts";
-import { LEVELS, describeLevelCounts } from "./tally.ts";
 
 /** The most severe first, because the top of a page is seen first. */
 export function findingsSection(findings: readonly Finding[]): Markup {

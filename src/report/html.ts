@@ -1,9 +1,9 @@
 import { widthOf } from "./cells.ts";
 import type { Level } from "./finding.ts";
-import { runbookFigure } from "./html-agenda.ts";
 import { columnsFigure } from "./html-columns.ts";
 import { barsFigure, timelineFigure } from "./html-figures.ts";
 import { findingsSection, mark } from "./html-findings.ts";
+import { runbookFigure } from "./html-runbook.ts";
 import { STYLE } from "./html-style.ts";
 import { Markup, markup } from "./markup.ts";
 import type { Fact, Page } from "./page.ts";

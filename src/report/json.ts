@@ -1,6 +1,6 @@
 import { exitCodeFor, Interrupted, MigrationError } from "../errors.ts";
 import { type Finding, worstLevel } from "./finding.ts";
-import { countLevels } from "./tally.ts";
+import { countLevels } from "./level-counts.ts";
 
 /** A JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };

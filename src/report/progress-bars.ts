@@ -1,9 +1,9 @@
 import { barLines, type DrawnLine } from "./bar-lines.ts";
 import { escapeControls, truncate, widthOf, wrap } from "./cells.ts";
 import { paint } from "./colour.ts";
+import { describeEnd, describeOutage, describeOutageEnd } from "./progress-text.ts";
 import type { ProgressView, Screen } from "./progress-view.ts";
-import { describeEnd, describeOutageEnd, describeOutage } from "./progress-words.ts";
-import { RunningTasks } from "./running-works.ts";
+import { RunningTasks } from "./running-tasks.ts";
 
 /**
  * Progress in a terminal: one line for each running task, redrawn at most ten times a second. Finished tasks, remarks

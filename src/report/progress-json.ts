@@ -1,6 +1,6 @@
 import { type Json, jsonLine } from "./json.ts";
 import type { ProgressOutput, ProgressView } from "./progress-view.ts";
-import { type RunningTask, RunningTasks } from "./running-works.ts";
+import { type RunningTask, RunningTasks } from "./running-tasks.ts";
 
 /** Progress for scripts: one JSON object per line, at most one `progress` per second and task. See docs/json.md. */
 export function progressJson({ write, clock }: ProgressOutput): ProgressView {

@@ -1,7 +1,13 @@
 import { escapeControls } from "./cells.ts";
+import {
+  describeBegin,
+  describeEnd,
+  describeOutage,
+  describeOutageEnd,
+  describeProgress,
+} from "./progress-text.ts";
 import type { ProgressOutput, ProgressView } from "./progress-view.ts";
-import { describeBegin, describeEnd, describeOutageEnd, describeOutage, describeProgress } from "./progress-words.ts";
-import { RunningTasks } from "./running-works.ts";
+import { RunningTasks } from "./running-tasks.ts";
 
 /**
  * Progress for logs and pipes: a line when a task begins, one 10 seconds later and then every 30, and one when it ends.

@@ -1,4 +1,4 @@
-import { type Redaction, isCaseInsensitive, Placeholders } from "./stand-ins.ts";
+import { isCaseInsensitive, Placeholders, type Redaction } from "./placeholders.ts";
 
 /** What else is redacted, in addition to the given names, Matrix ids and addresses. */
 export interface RedactOptions {
@@ -22,9 +22,11 @@ export function textRedactor(
   const standIns = new Placeholders(hidden.filter(({ text }) => text !== ""));
   const names = namesPattern(hidden);
   const everything = new RegExp(
-    [...PATTERNS, ...(options.paths ? [pathPattern(hidden)] : []), ...(names === undefined ? [] : [names])].join(
-      "|",
-    ),
+    [
+      ...PATTERNS,
+      ...(options.paths ? [pathPattern(hidden)] : []),
+      ...(names === undefined ? [] : [names]),
+    ].join("|"),
     "gu",
   );
   const namesAlone = names === undefined ? undefined : new RegExp(names, "gu");
@@ -112,7 +114,8 @@ function pathPattern(hidden: readonly Redaction[]): string {
 }
 
 const longestFirst = (a: Redaction, b: Redaction) => b.text.length - a.text.length;
-const spelled = (one: Redaction) => (isCaseInsensitive(one) ? `(?i:${escaped(one.text)})` : escaped(one.text));
+const spelled = (one: Redaction) =>
+  isCaseInsensitive(one) ? `(?i:${escaped(one.text)})` : escaped(one.text);
 const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 type Groups = Readonly<Record<string, string | undefined>>;

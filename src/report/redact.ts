@@ -1,7 +1,7 @@
 import type { Finding } from "./finding.ts";
 import type { Page } from "./page.ts";
+import type { Redaction } from "./placeholders.ts";
 import { type RedactOptions, textRedactor } from "./redact-text.ts";
-import type { Redaction } from "./stand-ins.ts";
 
 /** Redacts names in all parts of one report. The same name gets the same placeholder everywhere. */
 export interface Redactor {

@@ -1,4 +1,4 @@
-import { escapeControls, truncate, pad, widthOf, wrap } from "./cells.ts";
+import { escapeControls, pad, truncate, widthOf, wrap } from "./cells.ts";
 import { paint } from "./colour.ts";
 import type { DisplayOptions } from "./text.ts";
 
@@ -64,7 +64,11 @@ function shrunk(
   return widths;
 }
 
-function blocks(names: readonly string[], cells: readonly (readonly string[])[], look: DisplayOptions): string {
+function blocks(
+  names: readonly string[],
+  cells: readonly (readonly string[])[],
+  look: DisplayOptions,
+): string {
   const lines = (text: string, index: number): string[] => {
     if (text === "") return [];
     const name = `${truncate(names[index]!, look.columns - 1)}:`;

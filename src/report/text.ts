@@ -1,8 +1,8 @@
 import { Interrupted, MigrationError } from "../errors.ts";
-import { escapeControls, truncate, pad, widthOf, wrap } from "./cells.ts";
+import { escapeControls, pad, truncate, widthOf, wrap } from "./cells.ts";
 import { LEVEL_PAINT, paint } from "./colour.ts";
 import type { Finding, Level } from "./finding.ts";
-import { LEVELS, describeLevelCounts } from "./tally.ts";
+import { describeLevelCounts, LEVELS } from "./level-counts.ts";
 
 /** How text is displayed. */
 export interface DisplayOptions {
@@ -37,7 +37,9 @@ export function findingText(finding: Finding, { columns, colour }: DisplayOption
   const lines = [
     ...wrap(escapeControls(named), width),
     ...shown.flatMap((line) =>
-      isDiff ? hanging(line.slice(0, 2), escapeControls(line.slice(2)), width) : hanging("- ", escapeControls(line), width),
+      isDiff
+        ? hanging(line.slice(0, 2), escapeControls(line.slice(2)), width)
+        : hanging("- ", escapeControls(line), width),
     ),
     ...(hidden > 0 ? [`- … and ${hidden} more`] : []),
     ...(hint === undefined ? [] : hanging("hint: ", escapeControls(hint), width)),

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, freemem, hostname, tmpdir, totalmem, userInfo } from "node:os";
-import { type FileUser, usersOfFiles } from "./file-users.ts";
+import { type FileUser, usersOfFiles } from "./files/file-users.ts";
 
 /** The host and the process, as an interface so that tests can replace them. */
 export interface Machine {

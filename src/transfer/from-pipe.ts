@@ -7,7 +7,11 @@ import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 
 /** After these errors the received bundle is useless and is removed. */
-const DISCARD_AFTER: readonly MigrationError["code"][] = ["bundle-damaged", "bundle-incomplete", "bundle-too-new"];
+const DISCARD_AFTER: readonly MigrationError["code"][] = [
+  "bundle-damaged",
+  "bundle-incomplete",
+  "bundle-too-new",
+];
 
 /**
  * Saves the bundle that is read from standard input, restores it, and removes it at the end. A complete bundle is kept

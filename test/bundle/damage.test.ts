@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { cpSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { verifyContents, verifyManifest, verifyParts, assertUndamaged } from "../../src/bundle/check.ts";
 import type { Manifest } from "../../src/bundle/manifest.ts";
+import { assertUndamaged, verifyContents, verifyManifest, verifyParts } from "../../src/bundle/verify.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
 import { noProgress } from "../../src/system/progress.ts";
@@ -41,7 +41,8 @@ const blockers = (findings: readonly Finding[]) =>
   findings
     .filter(({ level }) => level !== "ok")
     .map(({ id, level, sentence }) => `${level} ${id}: ${sentence}`);
-const looked = async (folder: string) => blockers(await verifyParts(await openBundle(folder), files, noProgress));
+const looked = async (folder: string) =>
+  blockers(await verifyParts(await openBundle(folder), files, noProgress));
 
 function editManifest(folder: string, edit: (manifest: Manifest) => unknown): void {
   const path = join(folder, "manifest.json");

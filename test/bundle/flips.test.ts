@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { verifyContents, verifyManifest, verifyParts } from "../../src/bundle/check.ts";
+import { verifyContents, verifyManifest, verifyParts } from "../../src/bundle/verify.ts";
 import { MigrationError } from "../../src/errors.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
 import { noProgress } from "../../src/system/progress.ts";
@@ -79,7 +79,10 @@ test("a bit of the manifest is found too: what it says is refused, or the encryp
     await whileFlipped(path, at, async () => {
       try {
         const bundle = await openBundle(folder);
-        const found = [...(await verifyParts(bundle, files, noProgress)), ...verifyManifest(bundle, inventory)];
+        const found = [
+          ...(await verifyParts(bundle, files, noProgress)),
+          ...verifyManifest(bundle, inventory),
+        ];
         const same = isSameValue(text, readFileSync(path, "utf8")) || bundle.manifest.id !== inventory.id;
         if (same) unseen += 1;
         else

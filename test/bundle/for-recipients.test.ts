@@ -2,13 +2,17 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { verifyContents, verifyManifest } from "../../src/bundle/check.ts";
-import { removeWorkingPassphrase, keysForExport, workingPassphraseFileOf } from "../../src/bundle/making-lock.ts";
-import { keysIfGiven, keysForOpening } from "../../src/bundle/opening-lock.ts";
+import {
+  keysForExport,
+  removeWorkingPassphrase,
+  workingPassphraseFileOf,
+} from "../../src/bundle/export-keys.ts";
+import { findSealedBundle } from "../../src/bundle/find-sealed.ts";
+import { keysForOpening, keysIfGiven } from "../../src/bundle/opening-keys.ts";
 import { readRecipients } from "../../src/bundle/recipients.ts";
 import { seal } from "../../src/bundle/seal.ts";
-import { findSealedBundle } from "../../src/bundle/sealed-before.ts";
-import { openWorkspace } from "../../src/bundle/workplace.ts";
+import { verifyContents, verifyManifest } from "../../src/bundle/verify.ts";
+import { openWorkspace } from "../../src/bundle/workspace.ts";
 import { runSteps } from "../../src/journal/run-steps.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
@@ -86,7 +90,16 @@ async function run({ folder, to, killed = false }: Run): Promise<Told> {
     await runSteps([step], { journal, progress, signal, now: () => machine.now() });
     if (killed) return told;
     const { subject } = wanted;
-    await seal({ folder, inventory, keys: lock, files, subject, program: "p", outageSince: null, afterwards: "" });
+    await seal({
+      folder,
+      inventory,
+      keys: lock,
+      files,
+      subject,
+      program: "p",
+      outageSince: null,
+      afterwards: "",
+    });
     await removeWorkingPassphrase(folder, files);
   } finally {
     await place.close();
@@ -176,7 +189,8 @@ test("a working passphrase that was removed or changed by hand: it is begun anew
 test("what is sealed for recipients is left as it is: whole it is done, otherwise refused", async () => {
   const folder = newFolder();
   const recipients = [alice.fingerprint("alice")];
-  const look = (more: object = {}) => findSealedBundle({ folder, ...wanted, recipients, ...more }, files, noProgress);
+  const look = (more: object = {}) =>
+    findSealedBundle({ folder, ...wanted, recipients, ...more }, files, noProgress);
   assert.equal(await look(), undefined);
   await run({ folder, to: toAlice, killed: true });
   assert.equal(await look(), undefined, "not sealed yet");
@@ -221,7 +235,10 @@ test("who has no key learns whose it takes", async () => {
     hint: /--gpg-home/,
     ...says,
   });
-  await assert.rejects(keysForOpening(recipients, { command: "echo x" }, system), { code: "bad-usage", ...says });
+  await assert.rejects(keysForOpening(recipients, { command: "echo x" }, system), {
+    code: "bad-usage",
+    ...says,
+  });
   await assert.rejects(keysForOpening(recipients, { gpgHome: stranger.folder }, system), {
     code: "secret-key-unusable",
     ...says,

@@ -6,7 +6,7 @@ import { test, type TestContext } from "node:test";
 import { BundleWriter } from "../../src/bundle/writer.ts";
 import { Interrupted } from "../../src/errors.ts";
 import { gzipProgram } from "../../src/pipeline/gzip-program.ts";
-import type { Bytes } from "../../src/pipeline/stage.ts";
+import type { Bytes } from "../../src/pipeline/transform.ts";
 import { type Files, realFiles } from "../../src/system/files/files.ts";
 import { noProgress } from "../../src/system/progress.ts";
 import { collect, flipped } from "../support/bytes.ts";
@@ -46,7 +46,13 @@ async function pressed(text: string, world: World = {}) {
   const PATH = [scripts, process.env["PATH"]].join(delimiter);
   const programs = programsWith({ PATH, TMPDIR: temporary }, world.signal);
   const writer = new BundleWriter({
-    ...{ folder, keys: lockWith("x", programs), files: world.files ?? realFiles, progress: noProgress, cores: 2 },
+    ...{
+      folder,
+      keys: lockWith("x", programs),
+      files: world.files ?? realFiles,
+      progress: noProgress,
+      cores: 2,
+    },
     ...(world.partSize === undefined ? {} : { partSize: world.partSize }),
   });
   const gzip = (await gzipProgram(programs, 2))!;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import { type Header, pack } from "tar-stream";
 import { removeSpool, spoolBundle } from "../../src/bundle/spool.ts";
-import type { Bytes } from "../../src/pipeline/stage.ts";
+import type { Bytes } from "../../src/pipeline/transform.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { chunked } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { verifyContents, verifyManifest, verifyParts, assertUndamaged } from "../../src/bundle/check.ts";
+import { assertUndamaged, verifyContents, verifyManifest, verifyParts } from "../../src/bundle/verify.ts";
 import { MigrationError } from "../../src/errors.ts";
 import { databaseSectionSchema } from "../../src/homeserver/database/section.ts";
 import { restoreSqlite } from "../../src/homeserver/database/sqlite/restore.ts";

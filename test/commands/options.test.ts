@@ -4,13 +4,18 @@ import { closeSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
-import { passphraseFromSource, generatePassphrase, passphraseFileOf, passphraseForExport } from "../../src/bundle/passphrase.ts";
+import {
+  generatePassphrase,
+  passphraseFileOf,
+  passphraseForExport,
+  passphraseFromSource,
+} from "../../src/bundle/passphrase.ts";
 import { exportCommand } from "../../src/commands/export.ts";
 import { parseDatabaseAddress } from "../../src/commands/options/database.ts";
 import {
   acceptSchema,
-  parseOptions,
   dryRunSchema,
+  parseOptions,
   passphraseSchema,
   passphraseSource,
   sizeOf,
@@ -103,7 +108,9 @@ test("a database's password is the one line of its file, and the user is ours wh
     code: "bad-usage",
     message: /names no database/,
   });
-  await assert.rejects(parseDatabaseAddress("dbname=x", "/nonexistent/password", system), { code: "file-missing" });
+  await assert.rejects(parseDatabaseAddress("dbname=x", "/nonexistent/password", system), {
+    code: "file-missing",
+  });
 });
 
 test("what was typed wrong is named by its option, all of it at once", () => {
@@ -145,9 +152,15 @@ test("a passphrase comes from a file, a descriptor or a command, without its lin
   const path = fileWith("my secret words\r\n");
   assert.equal(await passphraseFromSource({ file: path }, system), "my secret words");
   const descriptor = openSync(path, "r");
-  assert.equal(await passphraseFromSource(passphraseSource({ passphraseFd: descriptor }), system), "my secret words");
+  assert.equal(
+    await passphraseFromSource(passphraseSource({ passphraseFd: descriptor }), system),
+    "my secret words",
+  );
   closeSync(descriptor);
-  assert.equal(await passphraseFromSource({ command: "printf 'from a %s\\n' command" }, system), "from a command");
+  assert.equal(
+    await passphraseFromSource({ command: "printf 'from a %s\\n' command" }, system),
+    "from a command",
+  );
   assert.equal(await passphraseFromSource({}, system), undefined);
   assert.equal(await passphraseFromSource({ file: fileWith("é".repeat(127)) }, system), "é".repeat(127));
 });
@@ -163,12 +176,15 @@ test("a passphrase that is empty, has two lines or is too long for gpg's own pro
     ["é".repeat(128), /longer than 255 bytes/],
   ] as const) {
     const file = fileWith(content);
-    await assert.rejects(passphraseFromSource({ file }, system), (error: Error & { code: string; hint: string }) => {
-      assert.equal(error.code, "passphrase-invalid");
-      assert.match(error.message, why);
-      assert.doesNotMatch(`${error.stack ?? ""} ${error.hint}`, /hunter/);
-      return true;
-    });
+    await assert.rejects(
+      passphraseFromSource({ file }, system),
+      (error: Error & { code: string; hint: string }) => {
+        assert.equal(error.code, "passphrase-invalid");
+        assert.match(error.message, why);
+        assert.doesNotMatch(`${error.stack ?? ""} ${error.hint}`, /hunter/);
+        return true;
+      },
+    );
   }
   await assert.rejects(passphraseFromSource({ command: "true" }, system), {
     code: "passphrase-invalid",

@@ -206,7 +206,9 @@ test("a record that cannot be looked up is named, and the rest still appears", a
       { mischief: { [`SRV ${srv}`]: "servfail" } },
     ),
   );
-  assert.deepEqual(finding(found, "dns-lookup-failed").evidence, [`${srv} SRV: the name servers report a failure`]);
+  assert.deepEqual(finding(found, "dns-lookup-failed").evidence, [
+    `${srv} SRV: the name servers report a failure`,
+  ]);
   assert.match(finding(found, "server-unresolved").sentence, /the name servers report a failure$/);
   assert.equal(finding(found, "client-answers").level, "ok");
 });
@@ -426,5 +428,8 @@ test("a run that is stopped rejects with its reason", async () => {
     stopping.abort(new Error("stop"));
   }, 150);
   const sources = { ...world.sources, signal: stopping.signal };
-  await assert.rejects(inspectDelegation({ serverName: "example.org" }, sources, noProgress), /^Error: stop$/);
+  await assert.rejects(
+    inspectDelegation({ serverName: "example.org" }, sources, noProgress),
+    /^Error: stop$/,
+  );
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { clientFileSeconds, CACHE_DEFAULT, serverFileSeconds } from "../../src/delegation/cache-time.ts";
+import { CACHE_DEFAULT, clientFileSeconds, serverFileSeconds } from "../../src/delegation/cache-time.ts";
 import { MINIMUM_WAIT, safeFrom } from "../../src/delegation/safe-from.ts";
 import { parseServerName } from "../../src/delegation/server-name.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";

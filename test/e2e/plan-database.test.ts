@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { inspectDatabase } from "../../src/homeserver/database/inspect.ts";
-import { openReadOnly } from "../../src/homeserver/database/look.ts";
+import { openReadOnly } from "../../src/homeserver/database/open.ts";
 import type { Homeserver } from "../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../src/homeserver/read.ts";
 import type { Finding } from "../../src/report/finding.ts";

@@ -262,7 +262,11 @@ const upload = () => {
 const FAULTS: Readonly<Record<string, Fault>> = {
   "a pepper that a later file throws away": {
     // The running server has other files than those given here, which is told as well.
-    expected: ["pepper-overridden blocker", "config-overridden:password_config warning", "config-order warning"],
+    expected: [
+      "pepper-overridden blocker",
+      "config-overridden:password_config warning",
+      "config-order warning",
+    ],
     args: () => changed({ password_config: { enabled: true } }),
     says: /no pepper is in effect/,
   },

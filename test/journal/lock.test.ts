@@ -3,7 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isHolderGone, readLockHolder, acquireLock } from "../../src/journal/lock.ts";
+import { acquireLock, isHolderGone, readLockHolder } from "../../src/journal/lock.ts";
 import { type Files, realFiles as files } from "../../src/system/files/files.ts";
 import { machineOf, machineWith } from "../support/fake-machine.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { MigrationError } from "../../src/errors.ts";
 import { Channel } from "../../src/pipeline/channel.ts";
 import { encodeFrame, FIRST_LINE } from "../../src/pipeline/frames.ts";
-import type { Bytes } from "../../src/pipeline/stage.ts";
+import type { Bytes } from "../../src/pipeline/transform.ts";
 import { parentPeer } from "../../src/system/programs/peer.ts";
 
 const NEVER = new AbortController().signal;
@@ -20,7 +20,10 @@ const pipe = () =>
 /** Two that talk with each other, and the pipes between them. */
 async function pair(options: { patience?: number; every?: number } = {}) {
   const [there, back] = [pipe(), pipe()];
-  const here = await Channel.open(parentPeer(back, there, NEVER), { peerLocation: "on the old host", ...options });
+  const here = await Channel.open(parentPeer(back, there, NEVER), {
+    peerLocation: "on the old host",
+    ...options,
+  });
   const other = await Channel.open(parentPeer(there, back, NEVER), {
     peerLocation: "on the new host",
     ...options,
@@ -129,7 +132,9 @@ test("whoever talks to nobody is told", async () => {
 test("a run that is to stop stops waiting for the other side", async () => {
   const stop = new AbortController();
   const [input, output] = [new PassThrough(), new PassThrough({ highWaterMark: 1 })];
-  const channel = await Channel.open(parentPeer(input, output.resume(), stop.signal), { peerLocation: "there" });
+  const channel = await Channel.open(parentPeer(input, output.resume(), stop.signal), {
+    peerLocation: "there",
+  });
   const hearing = channel.receiveMessage();
   stop.abort(new Error("stop"));
   await assert.rejects(hearing, /stop/);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { blocks, compress, decompress } from "../../src/pipeline/compress.ts";
-import { compose } from "../../src/pipeline/stage.ts";
+import { compose } from "../../src/pipeline/transform.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../support/bytes.ts";
 
 /** How many bytes go into one gzip member. */

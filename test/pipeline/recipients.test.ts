@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
-import { decryptWith, encryptWith, type EncryptionKeys } from "../../src/pipeline/encrypt.ts";
+import { decryptWith, type EncryptionKeys, encryptWith } from "../../src/pipeline/encrypt.ts";
 import { gpgWithHome } from "../../src/system/gpg/home.ts";
 import { chunked, collect, flipped, noise } from "../support/bytes.ts";
 import { KeyHome } from "../support/gpg-keys.ts";

@@ -90,7 +90,10 @@ test("what is split and joined again is what it was, however it was cut", async 
       fc.integer({ min: 1, max: 50 }),
       async (chunks, size) => {
         const parts = await partsOf(chunked(...chunks), size);
-        assert.deepEqual(await collect(concatenate(parts.map((part) => chunked(part)))), Buffer.concat(chunks));
+        assert.deepEqual(
+          await collect(concatenate(parts.map((part) => chunked(part)))),
+          Buffer.concat(chunks),
+        );
         assert.ok(parts.slice(0, -1).every((part) => part.length === size));
       },
     ),

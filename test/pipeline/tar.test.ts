@@ -12,8 +12,8 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { Bytes } from "../../src/pipeline/stage.ts";
-import { packTar, type TarEntry, unpackTar, checkTarEnd } from "../../src/pipeline/tar.ts";
+import { checkTarEnd, packTar, type TarEntry, unpackTar } from "../../src/pipeline/tar.ts";
+import type { Bytes } from "../../src/pipeline/transform.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 

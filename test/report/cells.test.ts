@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { escapeControls, truncate, pad, widthOf, wrap } from "../../src/report/cells.ts";
+import { escapeControls, pad, truncate, widthOf, wrap } from "../../src/report/cells.ts";
 
 test("a text from outside can't command the terminal or hide what it says", () => {
   assert.equal(escapeControls("a\u001b[2Jb\u0007"), "a\\u{1b}[2Jb\\u{7}");

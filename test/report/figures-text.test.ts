@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { runbookText, timelineText } from "../../src/report/agenda-text.ts";
 import { barsText } from "../../src/report/bars-text.ts";
 import { widthOf } from "../../src/report/cells.ts";
+import { runbookText, timelineText } from "../../src/report/runbook-text.ts";
 import { sectionText } from "../../src/report/text.ts";
 import { matchesGolden } from "./golden.ts";
 import { PLAN_PAGE } from "./samples.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { pageHtml } from "../../src/report/html.ts";
+import type { Redaction } from "../../src/report/placeholders.ts";
 import { redactor } from "../../src/report/redact.ts";
-import type { Redaction } from "../../src/report/stand-ins.ts";
 import { EDGES } from "./pages.ts";
 import { PLAN_PAGE } from "./samples.ts";
 

@@ -1,4 +1,4 @@
-import type { Bytes } from "../../src/pipeline/stage.ts";
+import type { Bytes } from "../../src/pipeline/transform.ts";
 
 /** A source of these chunks, one after another. */
 export async function* chunked(...chunks: readonly (Uint8Array | string)[]): Bytes {

@@ -5,7 +5,7 @@ import { seal } from "../../src/bundle/seal.ts";
 import type { DumpFormat } from "../../src/homeserver/database/dump/format.ts";
 import { type DatabaseExport, dumpArtifact, exportDatabase } from "../../src/homeserver/database/export.ts";
 import { type DatabaseSection, databaseSectionSchema } from "../../src/homeserver/database/section.ts";
-import type { Digest } from "../../src/pipeline/measure.ts";
+import type { Digest } from "../../src/pipeline/digest.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { type PostgresAddress, realPostgres } from "../../src/system/postgres/postgres.ts";
 import type { Programs } from "../../src/system/programs/programs.ts";

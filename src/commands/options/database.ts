@@ -1,18 +1,18 @@
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import { addressOf, withPermittedAccount } from "../../homeserver/database/address.ts";
-import { type Store, describeStore } from "../../homeserver/database/store.ts";
+import { describeStore, type Store } from "../../homeserver/database/store.ts";
 import {
+  assertSameEngine,
   type DatabaseRestore,
   type DatabaseTarget,
   describeTarget,
-  assertSameEngine,
   sqlitePathIn,
 } from "../../homeserver/database/target.ts";
 import { assertFitsCompose } from "../../move/restore/layouts/compose.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
-import { splitShellWords } from "../../system/shell-word.ts";
+import { splitShellWords } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 
@@ -156,7 +156,11 @@ export async function databasesToFill(
     if (!section || text === undefined) continue;
     const typed = await parseDatabaseAddress(text, file, system, option);
     const through = given.databaseCommand ? { through: given.databaseCommand } : {};
-    const address = await withPermittedAccount({ ...typed, ...through }, [typed.parameters["user"], given.owner], system);
+    const address = await withPermittedAccount(
+      { ...typed, ...through },
+      [typed.parameters["user"], given.owner],
+      system,
+    );
     const further: DatabaseTarget = { engine: "postgres", address };
     if (all.some((other) => describeTarget(other.target) === describeTarget(further)))
       throw new MigrationError("bad-usage", `${option} names the same database as another option`, {

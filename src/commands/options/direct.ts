@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
-import { type SenderCall, callByCommand, callBySsh } from "../../move/direct/connect.ts";
+import { callByCommand, callBySsh, type SenderCall } from "../../move/direct/connect.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
 

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { PgRestoreOptions } from "../../move/restore/fill-with-pg-restore.ts";
 import type { System } from "../../system/system.ts";
 import type { Option } from "../command.ts";
-import { plainDumpFolder, type pipeSchema } from "./pipe.ts";
+import { type pipeSchema, plainDumpFolder } from "./pipe.ts";
 
 /** How a database that was dumped with --db-format custom is restored. */
 export const JOBS_OPTIONS: readonly Option[] = [

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import type { ConfigPlan } from "../../homeserver/config/restore.ts";
 import { describeTarget } from "../../homeserver/database/target.ts";
-import type { RestoreSource, RestoreTarget, RestorePlan } from "../../move/restore/run.ts";
+import type { RestorePlan, RestoreSource, RestoreTarget } from "../../move/restore/run.ts";
 import type { Finding } from "../../report/finding.ts";
-import { quoteShellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { Outcome } from "../command.ts";
 
 /** Of a dry run. */

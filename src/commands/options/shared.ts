@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import type { KeySource } from "../../bundle/opening-lock.ts";
+import type { KeySource } from "../../bundle/opening-keys.ts";
 import type { PassphraseSource } from "../../bundle/passphrase.ts";
 import { MigrationError } from "../../errors.ts";
 import type { PathPair } from "../../homeserver/path-map.ts";

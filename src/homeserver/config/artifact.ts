@@ -3,8 +3,8 @@ import type { ArtifactWriter } from "../../bundle/artifact-writer.ts";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Step } from "../../journal/step.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
 import { packTar, type TarEntry, unpackTar } from "../../pipeline/tar.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import { configInputs, type PackedConfig } from "./export.ts";
 import type { PackedFile } from "./pack/packed-file.ts";
 

@@ -1,4 +1,4 @@
-import type { ConnectionArgs, DatabaseSetting, ToHostPath, Settings } from "../homeserver.ts";
+import type { ConnectionArgs, DatabaseSetting, Settings, ToHostPath } from "../homeserver.ts";
 import { isMapping } from "../settings.ts";
 
 /**
@@ -12,7 +12,9 @@ export function databaseSetting(settings: Settings, placeOf: ToHostPath, faults:
     if (database) faults.push("database and databases are both set, Synapse takes only one");
     if (oldPath) faults.push("database_path and databases are both set, Synapse takes only one");
     if (!isMapping(databases)) faults.push("databases is not a mapping of labels");
-    return isMapping(databases) ? databaseOfLabels(databases, placeOf, faults) : { kind: "several", labels: [] };
+    return isMapping(databases)
+      ? databaseOfLabels(databases, placeOf, faults)
+      : { kind: "several", labels: [] };
   }
   if (database && !(oldPath && engineOf(database) === "sqlite3"))
     return oneDatabase(database, "database", placeOf, faults);
@@ -64,7 +66,12 @@ const labelsWith = (store: "main" | "state", databases: Readonly<Record<string, 
 
 const engineOf = (block: unknown) => (isMapping(block) ? (block["name"] ?? "sqlite3") : undefined);
 
-function oneDatabase(block: unknown, setting: string, placeOf: ToHostPath, faults: string[]): DatabaseSetting {
+function oneDatabase(
+  block: unknown,
+  setting: string,
+  placeOf: ToHostPath,
+  faults: string[],
+): DatabaseSetting {
   const args = isMapping(block) ? (block["args"] ?? {}) : undefined;
   if (!isMapping(args)) {
     faults.push(`${setting} is not a mapping with args`);

@@ -4,7 +4,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../homeserver.ts";
-import { safeName, EntryNames } from "./pack/names.ts";
+import { EntryNames, safeName } from "./pack/entry-names.ts";
 import {
   type ConfigSection,
   type FileRecord,

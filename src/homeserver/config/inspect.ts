@@ -6,8 +6,8 @@ import { changedFindings } from "./checks/changed-settings.ts";
 import { hostFindings } from "./checks/host.ts";
 import { kindFindings } from "./checks/kind.ts";
 import { moduleFindings } from "./checks/modules.ts";
-import { namedFileFindings } from "./checks/named-files.ts";
 import { overriddenFindings } from "./checks/overridden.ts";
+import { namedFileFindings } from "./checks/referenced-files.ts";
 import { type MoveVersions, removedFindings, removedFromLogConfig } from "./checks/removed-settings.ts";
 import { secretFindings } from "./checks/secrets.ts";
 

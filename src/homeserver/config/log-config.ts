@@ -1,6 +1,6 @@
 import { basename, extname, join } from "node:path";
 import { findSettings, isMapping, stepsOf } from "../settings.ts";
-import { diffLines } from "./host-bound.ts";
+import { diffLines } from "./host-changes.ts";
 import { editYaml } from "./yaml/edit.ts";
 import { parseYaml, YamlSyntaxError } from "./yaml/yaml.ts";
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Homeserver, ToHostPath, Referenced, Settings } from "../homeserver.ts";
+import type { Homeserver, Referenced, Settings, ToHostPath } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
 import { GENERATED_BY_SYNAPSE, SECRET_FILE_SETTINGS } from "./secrets.ts";
 

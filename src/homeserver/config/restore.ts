@@ -8,9 +8,8 @@ import { findSettings } from "../settings.ts";
 import { checkExistingKey } from "../signing-key/restore.ts";
 import type { Version } from "../synapse-versions.ts";
 import { removedFindings } from "./checks/removed-settings.ts";
-import { findStrayFiles } from "./checks/stray.ts";
+import { findStrayFiles } from "./checks/stray-files.ts";
 import type { Fence } from "./fence.ts";
-import { findWorkerNames } from "./handed-out.ts";
 import {
   type ConfigTarget,
   describeChange,
@@ -18,13 +17,14 @@ import {
   hostChanges,
   NOT_REWRITTEN,
   type SettingChange,
-} from "./host-bound.ts";
+} from "./host-changes.ts";
 import { moveLogs } from "./log-config.ts";
 import type { FileRecord, PackedPaths } from "./pack/packed-file.ts";
 import { parsePackedConfig } from "./pack/unpack.ts";
+import { findWorkerNames } from "./worker-settings.ts";
 import { editYaml } from "./yaml/edit.ts";
 
-export type { ConfigTarget } from "./host-bound.ts";
+export type { ConfigTarget } from "./host-changes.ts";
 
 export interface PlannedFile {
   /** Absolute, with the suffix of the fence where it has one. */
@@ -226,7 +226,11 @@ async function assertNoUnfencedConfig(path: string, files: Files): Promise<void>
 }
 
 /** Whether the same file exists. Throws `target-not-empty` for any other file in its place, and for a link in its path. */
-async function isInPlace({ path, content, role }: PlannedFile, folder: string, files: Files): Promise<boolean> {
+async function isInPlace(
+  { path, content, role }: PlannedFile,
+  folder: string,
+  files: Files,
+): Promise<boolean> {
   for (let above = dirname(path); above.startsWith(folder) && above !== folder; above = dirname(above)) {
     const kind = (await files.lstat(above))?.kind;
     if (kind !== undefined && kind !== "folder") throw pathOccupied(above);

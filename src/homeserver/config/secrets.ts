@@ -1,6 +1,6 @@
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import type { ToHostPath, Secret, Settings } from "../homeserver.ts";
+import type { Secret, Settings, ToHostPath } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
 
 /** A setting with a secret, and the setting that names a file with it instead. Synapse rejects a configuration with both. */

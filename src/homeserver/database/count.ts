@@ -1,8 +1,8 @@
 import { type QuerySession, quoteIdentifier } from "../../system/query.ts";
-import { type Kept, excludedRows, NOTHING_KEPT, ONE_TIME_KEYS } from "../scope.ts";
-import { USER_SCHEMAS } from "./own-schemas.ts";
+import { excludedRows, type Kept, NOTHING_KEPT, ONE_TIME_KEYS } from "../scope.ts";
 import type { DatabaseSection } from "./section.ts";
 import { SCHEMA_VERSIONS, type Store } from "./store.ts";
+import { USER_SCHEMAS } from "./user-schemas.ts";
 
 interface TableName {
   readonly schema: string;

@@ -16,7 +16,12 @@ import { type Kept, keptInputs, ONE_TIME_KEYS } from "../scope.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./dump/extensions.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";
-import { asLockConflict, beginLockedSnapshot, LOCK_TIMEOUT, retryLockedSnapshot } from "./dump/locked-snapshot.ts";
+import {
+  asLockConflict,
+  beginLockedSnapshot,
+  LOCK_TIMEOUT,
+  retryLockedSnapshot,
+} from "./dump/locked-snapshot.ts";
 import type { Store } from "./store.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
@@ -109,7 +114,17 @@ async function dumpOnce(from: DatabaseExport) {
 
 async function dumpAndCount(
   session: PostgresSession,
-  { store, format, into, address, pgDump, programs, machine, kept, lockTimeout = LOCK_TIMEOUT }: DatabaseExport,
+  {
+    store,
+    format,
+    into,
+    address,
+    pgDump,
+    programs,
+    machine,
+    kept,
+    lockTimeout = LOCK_TIMEOUT,
+  }: DatabaseExport,
 ) {
   await beginLockedSnapshot(session, lockTimeout);
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");

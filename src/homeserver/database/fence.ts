@@ -35,7 +35,10 @@ export async function roleState(session: PostgresSession): Promise<RoleState> {
  * From the next connection on, sessions of this role in this database are read-only, unless they explicitly request
  * writing. A role may set this for itself (PostgreSQL documentation, ALTER ROLE). May be repeated.
  */
-export async function makeRoleReadOnly(session: PostgresSession, { role, database }: RoleInDatabase): Promise<void> {
+export async function makeRoleReadOnly(
+  session: PostgresSession,
+  { role, database }: RoleInDatabase,
+): Promise<void> {
   await alter(session, { role, database }, "SET default_transaction_read_only = 'on'");
 }
 
@@ -55,7 +58,11 @@ export async function restoreRoleDefault(
 type RoleInDatabase = Pick<RoleState, "role" | "database">;
 
 /** The session itself may be read-only because of the fence. */
-async function alter(session: PostgresSession, { role, database }: RoleInDatabase, what: string): Promise<void> {
+async function alter(
+  session: PostgresSession,
+  { role, database }: RoleInDatabase,
+  what: string,
+): Promise<void> {
   await session.run("SET default_transaction_read_only = off;");
   await session.run(`ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)} ${what};`);
 }

@@ -19,7 +19,7 @@ import { FULL_CHECK_LIMIT, sqliteFindings } from "./checks/sqlite-findings.ts";
 import { unreadableText } from "./checks/text-check.ts";
 import { type DatabaseFacts, databaseFacts } from "./facts.ts";
 import { foreignDatabase, foreignUsers, tableNames } from "./identity.ts";
-import { type OpenDatabase, reasonOf } from "./look.ts";
+import { type OpenDatabase, reasonOf } from "./open.ts";
 
 export interface DatabaseInspection {
   readonly findings: readonly Finding[];

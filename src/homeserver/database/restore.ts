@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { MigrationError } from "../../errors.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import {
   type Postgres,
   type PostgresAddress,
@@ -9,7 +9,7 @@ import {
 } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import { type Kept, removeExcludedRows } from "../scope.ts";
-import { HALF_FILLED_HINT, removeMark } from "./fill/half-filled.ts";
+import { HALF_FILLED_HINT, removeMark } from "./fill/interrupted.ts";
 import { UNCHANGED_HINT } from "./fill/pg-restore.ts";
 import { restrictDump } from "./fill/restrict.ts";
 import { setSearchPathSql } from "./fill/search-path.ts";
@@ -87,7 +87,8 @@ async function commit(
     throw error;
   }
   // An exit code of 0 does not say how far psql came.
-  if (!said.split("\n").includes(COMMITTED)) throw restoreFailed("psql ended before the last statement", hint);
+  if (!said.split("\n").includes(COMMITTED))
+    throw restoreFailed("psql ended before the last statement", hint);
 }
 
 const COMMITTED = "synlift-committed";

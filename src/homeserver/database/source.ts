@@ -10,9 +10,9 @@ import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
 import { assertMasDatabase, assertStateDatabase, assertSynapseDatabase } from "./identity.ts";
 import { connectionFindings, fileUserFindings } from "./in-use.ts";
-import { otherSchemas } from "./own-schemas.ts";
 import { findProgram } from "./program.ts";
 import type { Store } from "./store.ts";
+import { otherSchemas } from "./user-schemas.ts";
 
 /** A PostgreSQL database as an export reads it. */
 export interface PostgresSource {
@@ -90,7 +90,8 @@ async function findPostgres(
 /** Lists the current users of the databases: a stopped server has none. */
 export async function findDatabaseUsers(database: DatabaseSource, system: System): Promise<Finding[]> {
   const found = database.engine === "sqlite" ? [...fileUserFindings(database.path, system.machine)] : [];
-  for (const { address } of postgresOf(database)) found.push(...(await querySession(address, connectionFindings, system)));
+  for (const { address } of postgresOf(database))
+    found.push(...(await querySession(address, connectionFindings, system)));
   return found;
 }
 

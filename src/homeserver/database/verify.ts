@@ -3,7 +3,7 @@ import type { QuerySession } from "../../system/query.ts";
 import { ONE_TIME_KEYS, removeExcludedRows } from "../scope.ts";
 import { countRows, readSequences, readStreams } from "./count.ts";
 import type { DatabaseSection } from "./section.ts";
-import { SCHEMA_VERSIONS, type Store, describeStore } from "./store.ts";
+import { describeStore, SCHEMA_VERSIONS, type Store } from "./store.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
 
 /** The gates of the database: compares it with the counts from the old host. Reads only, and the session keeps its snapshot. */

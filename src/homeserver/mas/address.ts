@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import { addressOf } from "../database/address.ts";
-import type { ToHostPath, Settings } from "../homeserver.ts";
+import type { Settings, ToHostPath } from "../homeserver.ts";
 import { isMapping } from "../settings.ts";
 
 /** The service's settings and the libpq keywords they correspond to. */

@@ -26,7 +26,8 @@ export async function findMasConfig(
   const running = machine.processes().map(({ args, folder }) => configOf(args, folder));
   const units = (await masUnits(files, root)).map(({ config }) => config);
   const usual: string[][] = [];
-  for (const path of COMMON_PATHS) if (await files.stat(resolve(root, path))) usual.push([resolve(root, path)]);
+  for (const path of COMMON_PATHS)
+    if (await files.stat(resolve(root, path))) usual.push([resolve(root, path)]);
   for (const found of [running, units, usual]) {
     const known = new Map(found.flatMap((paths) => (paths ? [[paths.join("\0"), paths] as const] : [])));
     if (known.size > 0) return known.size === 1 ? [...known.values()][0] : undefined;

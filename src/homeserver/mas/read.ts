@@ -2,7 +2,7 @@ import { dirname, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import { parseYaml, YamlSyntaxError } from "../config/yaml/yaml.ts";
-import type { ConfigFile, Mas, ToHostPath, Referenced, Secret, Settings } from "../homeserver.ts";
+import type { ConfigFile, Mas, Referenced, Secret, Settings, ToHostPath } from "../homeserver.ts";
 import { findSettings, isMapping, settingAt } from "../settings.ts";
 import { masAddress } from "./address.ts";
 

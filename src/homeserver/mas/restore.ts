@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type ConfigTarget, describeChange, editOf, type SettingChange } from "../config/host-bound.ts";
+import { type ConfigTarget, describeChange, editOf, type SettingChange } from "../config/host-changes.ts";
 import { parsePackedConfig } from "../config/pack/unpack.ts";
 import type { ConfigPlan, PlannedFile } from "../config/restore.ts";
 import { editYaml } from "../config/yaml/edit.ts";
@@ -51,7 +51,13 @@ export function planMas(
       if (mine.length === 0) return { path, role, mode: 0o600, content: packed.get(name)!, changes: [] };
       const text = editYaml(texts.get(name)!, mine.map(editOf), path);
       const content = new TextEncoder().encode(text);
-      return { path, role, mode: 0o600, content, changes: mine.flatMap((one) => describeChange(settings, one)) };
+      return {
+        path,
+        role,
+        mode: 0o600,
+        content,
+        changes: mine.flatMap((one) => describeChange(settings, one)),
+      };
     },
   );
   return {

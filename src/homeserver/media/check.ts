@@ -7,14 +7,14 @@ import type { QuerySession } from "../../system/query.ts";
 import type { ObjectStores } from "../../system/s3/object-store.ts";
 import { withProgress } from "../../system/throttled-progress.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { type ReadResult, quickCheck, readAll } from "./compare/read-all.ts";
+import { withAvatarUses } from "./compare/avatars.ts";
+import { quickCheck, readAll, type ReadResult } from "./compare/read-all.ts";
 import { obstacleFindings, uploadFindings } from "./compare/upload-findings.ts";
 import { type Comparable, compareUploads, type UploadsComparison } from "./compare/uploads.ts";
-import { withAvatarUses } from "./compare/used-as.ts";
 import { openProviders } from "./providers/provider.ts";
 import { storageProviders } from "./providers/providers.ts";
 import { type ComparedRemote, compareRemote } from "./remote/remote.ts";
-import { caseFindings, inspectMediaStore } from "./store/place.ts";
+import { caseFindings, inspectMediaStore } from "./store/inspect.ts";
 
 export interface MediaCheckTools {
   /** Reads only. */

@@ -3,17 +3,17 @@ import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
 import { keptInputs } from "../scope.ts";
 import {
+  assertUploadsPresent,
+  filesToPack,
   MEDIA_SECTION,
   type MediaExport,
-  assertUploadsPresent,
   type PackedFirst,
   packedList,
-  filesToPack,
 } from "./export.ts";
 import { mediaEntries, PackingReport } from "./pack/entries.ts";
 import { filesNotListed } from "./pack/packed-list.ts";
 import { assertNoneUnreadable } from "./pack/unreadable.ts";
-import { providedFiles } from "./providers/provided.ts";
+import { providedFiles } from "./providers/lookup.ts";
 import type { MediaSection } from "./section.ts";
 import type { StoreState } from "./store/store.ts";
 
@@ -48,7 +48,8 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       ...(from.unreadableAccepted ? { unreadable: "accepted" } : {}),
       ...(from.packs ? {} : { packs: "nothing" }),
     },
-    findFault: (outcome) => (outcome["name"] === undefined ? Promise.resolve(undefined) : from.findFault(outcome)),
+    findFault: (outcome) =>
+      outcome["name"] === undefined ? Promise.resolve(undefined) : from.findFault(outcome),
     async run() {
       const compared = await from.compare();
       assertUploadsPresent(compared, from);
@@ -114,7 +115,10 @@ export function exportMediaSince(from: MediaSinceExport): Step {
 type ChangedUploads = Pick<PackedFirst, "changed" | "changedCount">;
 
 /** Of both archives. One that is in both counts twice. */
-function changedAtAll(first: ChangedUploads, since: ChangedUploads): Pick<MediaSection, "changed" | "changedCount"> {
+function changedAtAll(
+  first: ChangedUploads,
+  since: ChangedUploads,
+): Pick<MediaSection, "changed" | "changedCount"> {
   const changed = [...first.changed, ...since.changed];
   const changedCount = first.changedCount + since.changedCount;
   return { changed, ...(changedCount > changed.length ? { changedCount } : {}) };

@@ -15,8 +15,8 @@ import { mediaEntries, PackingReport } from "./pack/entries.ts";
 import { filesNotListed, PackedList, type SavedList } from "./pack/packed-list.ts";
 import type { SharedReads } from "./pack/shared-reads.ts";
 import type { ReadableProvider } from "./providers/provider.ts";
+import { fileHash } from "./store/file-hash.ts";
 import { keptFolders } from "./store/folders.ts";
-import { fileHash } from "./store/hash-at.ts";
 import { walkStore } from "./store/store.ts";
 
 export const MEDIA_ARTIFACT = "customer_backup_media_export.tar.gz";

@@ -7,12 +7,12 @@ import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { ObjectStores } from "../../system/s3/object-store.ts";
 import { withProgress } from "../../system/throttled-progress.ts";
-import { reasonOf } from "../database/look.ts";
+import { reasonOf } from "../database/open.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { type ReadResult, quickCheck, readAll } from "./compare/read-all.ts";
+import { withAvatarUses } from "./compare/avatars.ts";
+import { quickCheck, readAll, type ReadResult } from "./compare/read-all.ts";
 import { obstacleFindings, uploadFindings } from "./compare/upload-findings.ts";
 import { compareUploads } from "./compare/uploads.ts";
-import { withAvatarUses } from "./compare/used-as.ts";
 import type { MediaFacts } from "./facts.ts";
 import { Ages } from "./figures/age.ts";
 import { countMedia } from "./figures/count.ts";
@@ -21,9 +21,9 @@ import { askMediaRepo, type MediaRepo } from "./media-repo/usage.ts";
 import { openProviders, type ReadableProvider } from "./providers/provider.ts";
 import { providerFindings, storageProviders, withoutSettings } from "./providers/providers.ts";
 import { compareRemote, remoteFacts, remoteFindings } from "./remote/remote.ts";
+import { BoundedList } from "./store/bounded-list.ts";
+import { caseFindings, inspectMediaStore } from "./store/inspect.ts";
 import { LOCAL_FOLDERS } from "./store/layout.ts";
-import { BoundedList } from "./store/listed.ts";
-import { caseFindings, inspectMediaStore } from "./store/place.ts";
 
 export interface MediaInspectOptions {
   readonly homeserver: Homeserver;

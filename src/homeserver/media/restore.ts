@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
 import { type ExtractedEntry, unpackTar } from "../../pipeline/tar.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import { makeOwnedFolder, type Owner } from "../../system/files/owned-folder.ts";
 import { type Kept, NOTHING_KEPT } from "../scope.ts";
@@ -99,7 +99,12 @@ export async function restoreMedia(
   return { written, kept, bytes };
 }
 
-async function write(path: string, entry: ExtractedEntry, { owner }: MediaTarget, files: Files): Promise<void> {
+async function write(
+  path: string,
+  entry: ExtractedEntry,
+  { owner }: MediaTarget,
+  files: Files,
+): Promise<void> {
   const file = await files.begin(path, 0o640, { sync: false });
   try {
     for await (const chunk of entry.content) await file.write(chunk);

@@ -1,10 +1,10 @@
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
-import { type Kept, excludedRows, NOTHING_KEPT } from "../scope.ts";
+import { excludedRows, type Kept, NOTHING_KEPT } from "../scope.ts";
 import { MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNREADABLE } from "./accept-ids.ts";
 import { compareMedia, type Comparison, describeDiffering } from "./compare/compare.ts";
-import { uploadIdOf } from "./pack/known-hashes.ts";
+import { uploadIdOf } from "./pack/join-rows.ts";
 import type { Differing, MediaSection } from "./section.ts";
 
 const SHOWN = 20;

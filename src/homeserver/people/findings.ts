@@ -2,9 +2,9 @@ import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
 import type { Settings } from "../homeserver.ts";
 import { settingAt } from "../settings.ts";
+import { describeReadiness, formatCounted, formatDay } from "./describe.ts";
 import type { Person } from "./person.ts";
 import type { PeopleCounts, PeopleTally } from "./tally.ts";
-import { formatDay, describeReadiness, formatCounted } from "./words.ts";
 
 /** What there is to say about the people of a server, once all were counted. Warns of those who could lose messages. */
 export function peopleFindings(tally: PeopleTally, serverName: string, settings: Settings): Finding[] {

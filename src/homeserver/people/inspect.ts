@@ -1,4 +1,4 @@
-import { type Progress, noProgress } from "../../system/progress.ts";
+import { noProgress, type Progress } from "../../system/progress.ts";
 import { type QuerySession, quoteLiteral } from "../../system/query.ts";
 import { type Coverages, measureCoverage } from "./coverage.ts";
 import { ACTIVE_TIME, type Kind, type Person, readinessOf } from "./person.ts";

@@ -3,10 +3,10 @@ import type { Json } from "../../report/json.ts";
 import { type TableColumn, tableText } from "../../report/table.ts";
 import type { DisplayOptions } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
+import { formatCounted, formatDay } from "./describe.ts";
 import { describeOtherAccounts } from "./findings.ts";
 import { coveragePercent, type Person } from "./person.ts";
 import type { PeopleTally } from "./tally.ts";
-import { formatDay, formatCounted } from "./words.ts";
 
 /** Counts in words, for eyes, no line wider than `look.columns`. */
 export function countLines({ counts, coverageDays }: PeopleTally, look: DisplayOptions): string[] {

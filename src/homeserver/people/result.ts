@@ -3,8 +3,8 @@ import type { DisplayOptions } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
 import { byLastSeen, countLines, personJson, personTable } from "./listing.ts";
 import type { Announced } from "./notices/announce.ts";
-import { type NoticeDelivery, countUnsent } from "./notices/notify.ts";
-import type { PeopleList } from "./roll.ts";
+import { countUnsent, type NoticeDelivery } from "./notices/deliver.ts";
+import type { PeopleList } from "./people-list.ts";
 import type { PeopleTally } from "./tally.ts";
 
 export interface UsersResult {

@@ -1,13 +1,13 @@
 import type { Unfinished } from "../../system/files/unfinished.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { openReadOnly } from "../database/look.ts";
+import { openReadOnly } from "../database/open.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { assertHomeserverDatabase } from "./belongs.ts";
+import { assertHomeserverDatabase } from "./identity.ts";
 import { inspectPeople } from "./inspect.ts";
 import { findNotified } from "./notices/already-sent.ts";
 import type { Campaign } from "./notices/campaign.ts";
-import { PeopleList } from "./roll.ts";
+import { PeopleList } from "./people-list.ts";
 import { CSV_HEAD, personCsv } from "./spreadsheet.ts";
 import type { PeopleTally } from "./tally.ts";
 

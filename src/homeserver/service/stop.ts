@@ -6,8 +6,8 @@ import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
 import { systemctl, unitState } from "../../system/systemd/systemctl.ts";
 import type { FenceRecord } from "./fence/record.ts";
-import type { Supervisor } from "./keeper.ts";
 import { stop } from "./start.ts";
+import type { Supervisor } from "./supervisor.ts";
 
 export interface StopRequest {
   readonly supervisor: Supervisor;

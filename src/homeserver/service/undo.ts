@@ -2,15 +2,19 @@ import { engine } from "../../system/containers.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import { quoteShellWord } from "../../system/shell-word.ts";
-import { unblockUnit, systemctl } from "../../system/systemd/systemctl.ts";
+import { quoteShellWord } from "../../system/shell-quoting.ts";
+import { systemctl, unblockUnit } from "../../system/systemd/systemctl.ts";
 import type { Change } from "./fence/record.ts";
-import type { Supervisor } from "./keeper.ts";
 import { start } from "./start.ts";
 import { synctlCall } from "./stop.ts";
+import type { Supervisor } from "./supervisor.ts";
 
 /** How a change is undone, in words. */
-export function describeUndo({ kind, name, before }: Change, supervisor: Supervisor, startCommand?: string): string {
+export function describeUndo(
+  { kind, name, before }: Change,
+  supervisor: Supervisor,
+  startCommand?: string,
+): string {
   switch (kind) {
     case "unit-enabled":
       return `systemctl enable ${before === "enabled-runtime" ? "--runtime " : ""}${name}`;
@@ -71,9 +75,11 @@ async function startAgain(
 ): Promise<boolean> {
   const command = startCommand ?? (supervisor.kind === "commands" ? supervisor.start : null);
   if (command !== null) await start(command, programs);
-  else if (supervisor.kind === "synctl") await programs.startDetached(synctlCall("start", supervisor, machine));
+  else if (supervisor.kind === "synctl")
+    await programs.startDetached(synctlCall("start", supervisor, machine));
   else return false;
   return true;
 }
 
-const engineOf = (supervisor: Supervisor) => (supervisor.kind === "containers" ? supervisor.engine : "docker");
+const engineOf = (supervisor: Supervisor) =>
+  supervisor.kind === "containers" ? supervisor.engine : "docker";

@@ -3,7 +3,7 @@ import type { Finding } from "../../report/finding.ts";
 import { formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Http } from "../../system/http/http.ts";
-import { quoteShellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-quoting.ts";
 import { type Homeserver, urlsOf } from "../homeserver.ts";
 import { readSigningKey } from "./export.ts";
 import type { KeyFile, SigningKey } from "./key-file.ts";

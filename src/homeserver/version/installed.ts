@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import { findLaunches } from "../service/find/find.ts";
-import { type Launch, type LaunchSystem, hostPathsOf } from "../service/find/launch.ts";
+import { hostPathsOf, type Launch, type LaunchSystem } from "../service/find/launch.ts";
 import { parseVersion } from "../synapse-versions.ts";
 import { type FoundVersion, versionFromDpkg, versionFromEnvironment } from "./source.ts";
 

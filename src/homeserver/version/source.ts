@@ -47,7 +47,10 @@ function foundVersion(text: string | undefined, from: string): FoundVersion | un
   return version && { version, from };
 }
 
-async function versionFromServer(urls: readonly string[], asked: VersionSystem): Promise<FoundVersion | undefined> {
+async function versionFromServer(
+  urls: readonly string[],
+  asked: VersionSystem,
+): Promise<FoundVersion | undefined> {
   for (const url of urls) {
     for (const path of ["/_matrix/federation/v1/version", "/_matrix/client/versions"]) {
       const answer = await getIfAnswered(`${url}${path}`, asked);
@@ -70,14 +73,20 @@ export function versionIn(answer: HttpAnswer): { name: string; version: string }
 }
 
 /** The name of the folder that pip leaves beside a package: `matrix_synapse-1.163.2.dist-info`. */
-async function versionFromLaunch(launch: Launch | undefined, files: Files): Promise<FoundVersion | undefined> {
+async function versionFromLaunch(
+  launch: Launch | undefined,
+  files: Files,
+): Promise<FoundVersion | undefined> {
   // A program in an image, not mounted, is not on this host.
   if (!launch?.program?.startsWith("/") || !isOnThisHost(launch.program, launch.map)) return undefined;
   return versionFromEnvironment(onThisHost(launch.program, launch.map), files);
 }
 
 /** The Synapse in the virtual environment of a program: "/opt/venvs/matrix-synapse/bin/python". */
-export async function versionFromEnvironment(program: string, files: Files): Promise<FoundVersion | undefined> {
+export async function versionFromEnvironment(
+  program: string,
+  files: Files,
+): Promise<FoundVersion | undefined> {
   const lib = join(dirname(dirname(program)), "lib");
   for (const python of (await listed(lib, files)).filter((name) => /^python3/.test(name))) {
     for (const packages of ["site-packages", "dist-packages"]) {

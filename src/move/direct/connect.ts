@@ -3,7 +3,7 @@ import { Channel } from "../../pipeline/channel.ts";
 import { type StartedPeer, startPeer } from "../../system/programs/peer.ts";
 import type { ProgramCall } from "../../system/programs/programs.ts";
 import { connectionFailure, describeStderr, parseSshAddress, sshCall } from "../../system/programs/ssh.ts";
-import { quoteShellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
 
 /** How the sending run is started on the old host. */

@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { describeTarget } from "../../homeserver/database/target.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
-import { bulletList, consentRequired, CONSENT_HINT } from "../confirm.ts";
+import { bulletList, CONSENT_HINT, consentRequired } from "../confirm.ts";
 import type { RestoreSource } from "../restore/run.ts";
 import type { DirectOrder } from "./order.ts";
 import type { OldHostMessages } from "./protocol.ts";

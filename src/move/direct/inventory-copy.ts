@@ -19,7 +19,12 @@ export class InventoryCopy {
   readonly #system: System;
   #lock: EncryptionKeys | undefined;
 
-  private constructor(inventory: Inventory, folder: string, lock: EncryptionKeys | undefined, system: System) {
+  private constructor(
+    inventory: Inventory,
+    folder: string,
+    lock: EncryptionKeys | undefined,
+    system: System,
+  ) {
     this.inventory = inventory;
     this.#folder = folder;
     this.#lock = lock;

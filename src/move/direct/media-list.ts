@@ -1,6 +1,6 @@
 import { inWholeSeconds, PackedList } from "../../homeserver/media/pack/packed-list.ts";
 import { walkStore } from "../../homeserver/media/store/store.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import type { Files } from "../../system/files/files.ts";
 
 /** The list of the files that a media store already has, for the host that sends the rest. Empty without a store. */

@@ -14,5 +14,8 @@ export interface DirectOrder {
   readonly presses: boolean;
   readonly placing: RestoreTarget;
   /** The target of each database; throws when they do not match. */
-  readonly databasesFor: (looked: OldHostMessages["looked"], counted: Inventory) => Promise<DatabaseRestore[]>;
+  readonly databasesFor: (
+    looked: OldHostMessages["looked"],
+    counted: Inventory,
+  ) => Promise<DatabaseRestore[]>;
 }

@@ -2,10 +2,10 @@ import { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import { decompress } from "../../pipeline/compress.ts";
-import { reportBytes } from "../../pipeline/measure.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
+import { reportBytes } from "../../pipeline/digest.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
-import { type OldHostMessage, type NewHostMessages, type OldHostMessages, parseFromOld } from "./protocol.ts";
+import { type NewHostMessages, type OldHostMessage, type OldHostMessages, parseFromOld } from "./protocol.ts";
 
 type Artifact = OldHostMessages["artifact"];
 
@@ -33,7 +33,9 @@ export class Receiver {
   }
 
   /** The next message that is not a note, remark or outage. */
-  async receive(): Promise<Exclude<OldHostMessage, OldHostMessages["note"] | OldHostMessages["remark"] | OldHostMessages["outage"]>> {
+  async receive(): Promise<
+    Exclude<OldHostMessage, OldHostMessages["note"] | OldHostMessages["remark"] | OldHostMessages["outage"]>
+  > {
     for (;;) {
       const message = parseFromOld(await this.#channel.receiveMessage());
       if (message.type === "note" || message.type === "remark" || message.type === "outage")
@@ -43,7 +45,9 @@ export class Receiver {
   }
 
   /** Like `hear`, but of one type. Throws `connection-failed` for any other. */
-  async expect<Type extends OldHostMessage["type"]>(type: Type): Promise<OldHostMessages[Type & keyof OldHostMessages]> {
+  async expect<Type extends OldHostMessage["type"]>(
+    type: Type,
+  ): Promise<OldHostMessages[Type & keyof OldHostMessages]> {
     const message = await this.receive();
     if (message.type === type) return message as OldHostMessages[Type & keyof OldHostMessages];
     throw new MigrationError(

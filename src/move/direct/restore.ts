@@ -10,18 +10,23 @@ import { restoreMedia } from "../../homeserver/media/restore.ts";
 import type { Journal } from "../../journal/journal.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import type { Channel } from "../../pipeline/channel.ts";
-import { type Bytes, drain } from "../../pipeline/stage.ts";
+import { type Bytes, drain } from "../../pipeline/transform.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
-import { artifactOf, databaseStep, sectionName, reasonNotRestored } from "../restore/database-step.ts";
+import { artifactOf, databaseStep, reasonNotRestored, sectionName } from "../restore/database-step.ts";
 import { recordFolder } from "../restore/record.ts";
-import { type RestoreSource, type RestorePlan, planRestore, runRestore } from "../restore/run.ts";
+import { planRestore, type RestorePlan, type RestoreSource, runRestore } from "../restore/run.ts";
 import { withChannel } from "./connect.ts";
 import { confirmTransfer } from "./consent.ts";
-import { InventoryCopy, INVENTORY_PASSPHRASE } from "./inventory-copy.ts";
+import { INVENTORY_PASSPHRASE, InventoryCopy } from "./inventory-copy.ts";
 import { listExistingMedia } from "./media-list.ts";
 import type { DirectOrder } from "./order.ts";
-import { type NewHostMessages, type OldHostMessages, assertSameProtocol, PROTOCOL_VERSION } from "./protocol.ts";
+import {
+  assertSameProtocol,
+  type NewHostMessages,
+  type OldHostMessages,
+  PROTOCOL_VERSION,
+} from "./protocol.ts";
 import { type Handlers, Receiver } from "./receiver.ts";
 
 export interface DirectResult {
@@ -37,7 +42,11 @@ export interface DirectResult {
  * has it stopped and fenced there, and receives the database and newer media. What an earlier run transferred is not
  * sent again. Throws what a restore and an export throw, and `connection-failed`.
  */
-export function restoreFromHost(order: DirectOrder, system: System, view: ProgressView): Promise<DirectResult> {
+export function restoreFromHost(
+  order: DirectOrder,
+  system: System,
+  view: ProgressView,
+): Promise<DirectResult> {
   return withChannel(order.road, (channel) => receiveAll(order, channel, system, view), system);
 }
 
@@ -54,7 +63,10 @@ async function receiveAll(
   const kept = await InventoryCopy.open(recordFolder(folder), rehearsal, system);
   const { id } = kept.inventory;
   const begin = { type: "begin", version: PROTOCOL_VERSION, rehearsal, dryRun, presses } as const;
-  await channel.sendMessage({ ...begin, inventory: kept.inventory.content } satisfies NewHostMessages["begin"]);
+  await channel.sendMessage({
+    ...begin,
+    inventory: kept.inventory.content,
+  } satisfies NewHostMessages["begin"]);
   const looked = await receiver.expect("looked");
   const databases = await order.databasesFor(looked, kept.inventory);
   const { packed, counted } = await receiveConfig(receiver, channel);

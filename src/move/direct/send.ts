@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
-import type { BundleWorkspace } from "../../bundle/workplace.ts";
+import type { BundleWorkspace } from "../../bundle/workspace.ts";
 import { exportConfig } from "../../homeserver/config/artifact.ts";
 import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
 import { runSteps } from "../../journal/run-steps.ts";
@@ -10,22 +10,22 @@ import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { ExportClock, outageSince } from "../export/clock.ts";
 import type { ExportContext, ExportStep } from "../export/context.ts";
-import { mediaScopeOf } from "../export/lost-servers.ts";
 import { mediaSteps } from "../export/media-steps.ts";
-import { readSourceWhenDown, assertStayedDown, findSourceActivity } from "../export/source.ts";
+import { assertStayedDown, findSourceActivity, readSourceWhenDown } from "../export/source.ts";
 import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
+import { mediaScopeOf } from "../export/unreachable-servers.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
-import { lookBeforeSending, describeSource, type SendLook, type SendOrder } from "./look.ts";
 import {
+  assertSameProtocol,
   NEW_HOST_MESSAGES,
   type OldHostMessages,
-  readFromNewHost,
-  assertSameProtocol,
   parseFromNew,
   PROTOCOL_VERSION,
+  readFromNewHost,
 } from "./protocol.ts";
 import { remoteProgress } from "./remote-progress.ts";
-import { ALL_SENT, enterSenderFolder, HANDED_OVER, saveRemotely, saveStream } from "./sender-folder.ts";
+import { describeSource, lookBeforeSending, type SendLook, type SendOrder } from "./sender-look.ts";
+import { ALL_SENT, enterSenderFolder, HANDED_OVER, saveRemotely, saveStream } from "./sender-state.ts";
 import { ChannelWriter } from "./writer.ts";
 
 /** File with the list of the media that the new host already has. */
@@ -40,7 +40,11 @@ export async function sendHomeserver(order: SendOrder, system: System): Promise<
   const { terminal, signal } = system;
   const channel = await Channel.open(terminal.parent(signal), { peerLocation: "on the new host" });
   try {
-    await channel.sendMessage({ type: "hello", version: PROTOCOL_VERSION, program: PROGRAM } satisfies OldHostMessages["hello"]);
+    await channel.sendMessage({
+      type: "hello",
+      version: PROTOCOL_VERSION,
+      program: PROGRAM,
+    } satisfies OldHostMessages["hello"]);
     const begin = await readFromNewHost(channel, NEW_HOST_MESSAGES.begin);
     assertSameProtocol(begin.version, "on the new host");
     const inventory = Inventory.parse(begin.inventory, "the inventory of the new host");
@@ -151,7 +155,11 @@ async function finishTransfer(
 ): Promise<void> {
   const told = findings.map((finding) => ({ ...finding, evidence: [...(finding.evidence ?? [])] }));
   await journal.setFact(ALL_SENT, new Date(machine.now()).toISOString());
-  await channel.sendMessage({ type: "done", outageSince: since, findings: told } satisfies OldHostMessages["done"]);
+  await channel.sendMessage({
+    type: "done",
+    outageSince: since,
+    findings: told,
+  } satisfies OldHostMessages["done"]);
   await readFromNewHost(channel, NEW_HOST_MESSAGES.restored);
   await journal.setFact(HANDED_OVER, new Date(machine.now()).toISOString());
 }

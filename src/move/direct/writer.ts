@@ -2,7 +2,7 @@ import type { ArtifactPlan, ArtifactWriter } from "../../bundle/artifact-writer.
 import type { RecordedArtifact } from "../../bundle/inventory.ts";
 import { encryptedName } from "../../bundle/layout.ts";
 import type { Channel } from "../../pipeline/channel.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import type { OldHostMessages } from "./protocol.ts";
 
 /**

@@ -1,5 +1,5 @@
+import { findSealedBundle, type WantedBundle } from "../../bundle/find-sealed.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
-import { findSealedBundle, type WantedBundle } from "../../bundle/sealed-before.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";

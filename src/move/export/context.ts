@@ -1,4 +1,4 @@
-import type { BundleWorkspace } from "../../bundle/workplace.ts";
+import type { BundleWorkspace } from "../../bundle/workspace.ts";
 import type { DumpFormat } from "../../homeserver/database/dump/format.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";

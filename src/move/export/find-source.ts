@@ -30,7 +30,8 @@ export async function findExportSource(
   const { files, machine, signal } = system;
   const launches = await findLaunches(system);
   const record = await FenceRecord.read(folder, files, machine);
-  const fenced = given.configPaths.length === 0 && record && record.activeChanges.length > 0 ? record : undefined;
+  const fenced =
+    given.configPaths.length === 0 && record && record.activeChanges.length > 0 ? record : undefined;
   const chosen = fenced
     ? { source: fenced.source, launch: undefined, findings: [] }
     : await chooseSource(launches, given, files);

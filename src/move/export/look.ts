@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { assertOneKeyKind } from "../../bundle/making-lock.ts";
+import { assertOneKeyKind } from "../../bundle/export-keys.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import type { PassphraseSource } from "../../bundle/passphrase.ts";
 import { readRecipients } from "../../bundle/recipients.ts";
 import { packConfig } from "../../homeserver/config/export.ts";
-import { type DumpFormat, assertDumpFormat } from "../../homeserver/database/dump/format.ts";
+import { assertDumpFormat, type DumpFormat } from "../../homeserver/database/dump/format.ts";
 import { openSource } from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { ACCEPT_NO_MAS, assertMasFound } from "../../homeserver/mas/find.ts";
@@ -21,7 +21,13 @@ import type { System } from "../../system/system.ts";
 import { assertDiskSpace } from "../disk-space.ts";
 import { findAlreadySealed } from "./already-sealed.ts";
 import { type ExportSource, findExportSource } from "./find-source.ts";
-import { inspectSource, assertRegularFiles, assertGpgInstalled, type SourceState, sourceFindings } from "./source.ts";
+import {
+  assertGpgInstalled,
+  assertRegularFiles,
+  inspectSource,
+  sourceFindings,
+  type SourceState,
+} from "./source.ts";
 import { type GivenStop, planStop, type StopPlan } from "./stop-plan.ts";
 
 /** The options of an export. */

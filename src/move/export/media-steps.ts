@@ -1,34 +1,34 @@
 import { encryptedName } from "../../bundle/layout.ts";
 import { openSource } from "../../homeserver/database/source.ts";
 import { MEDIA_MISSING, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
-import { dropArchives } from "../../homeserver/media/archive/earlier.ts";
 import { exportArchives } from "../../homeserver/media/archive/export.ts";
+import { dropArchives } from "../../homeserver/media/archive/finished.ts";
 import { ARCHIVE_STEP } from "../../homeserver/media/archive/names.ts";
 import type { ArchiveExport } from "../../homeserver/media/archive/order.ts";
 import { ARCHIVE_SIZES } from "../../homeserver/media/archive/write.ts";
 import { compareMedia } from "../../homeserver/media/compare/compare.ts";
 import {
-  rowsSince,
   exportMediaSince,
   MEDIA_SINCE_ARTIFACT,
   MEDIA_SINCE_STEP,
+  rowsSince,
 } from "../../homeserver/media/export-since.ts";
 import {
+  assertUploadsPresent,
+  assertUploadsUnchanged,
   exportMedia,
   MEDIA_ARTIFACT,
   MEDIA_STEP,
-  assertUploadsUnchanged,
-  assertUploadsPresent,
-  type PackedFirst,
   type MediaAccess,
+  type PackedFirst,
 } from "../../homeserver/media/export.ts";
 import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
 import { assertReadableNow } from "../../homeserver/media/pack/unreadable.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";
 import type { Step } from "../../journal/step.ts";
-import { type ExportContext, commonStepOptions, type ExportStep } from "./context.ts";
-import { mediaScopeOf } from "./lost-servers.ts";
+import { commonStepOptions, type ExportContext, type ExportStep } from "./context.ts";
 import type { SourceState } from "./source.ts";
+import { mediaScopeOf } from "./unreachable-servers.ts";
 
 /** Removes media that an earlier run packed and that is no longer selected. */
 export function choiceStep({ media, workspace, folder, system }: ExportContext): Step {
@@ -117,7 +117,12 @@ export function mediaSinceStep(packing: ExportContext, source: SourceState): Exp
     : alone(stored, shared, "archive");
 }
 
-function besideEachOther({ media }: ExportContext, stored: Step, archived: Step, shared: SharedReads): ExportStep {
+function besideEachOther(
+  { media }: ExportContext,
+  stored: Step,
+  archived: Step,
+  shared: SharedReads,
+): ExportStep {
   if (!media.archive) return alone(stored, shared, "archive");
   if (!media.backup) return alone(archived, shared, "backup");
   return { step: stored, concurrent: { step: archived, shared } };
@@ -177,7 +182,16 @@ function mediaFor(packing: ExportContext, { database }: SourceState) {
   };
   return {
     ...commonStepOptions(packing),
-    ...{ files, machine, signal, folder, store, withAccess, alreadyReceived: existingMedia, kept: mediaScopeOf(packing) },
+    ...{
+      files,
+      machine,
+      signal,
+      folder,
+      store,
+      withAccess,
+      alreadyReceived: existingMedia,
+      kept: mediaScopeOf(packing),
+    },
     accepted: accepted.includes(MEDIA_MISSING),
     unreadableAccepted,
     compare: () =>

@@ -3,7 +3,7 @@ import { JOURNAL } from "../../bundle/layout.ts";
 import { tryRead } from "../../errors.ts";
 import { tableSizes } from "../../homeserver/database/checks/sizes.ts";
 import { databaseFacts } from "../../homeserver/database/facts.ts";
-import { openReadOnly } from "../../homeserver/database/look.ts";
+import { openReadOnly } from "../../homeserver/database/open.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { Journal } from "../../journal/journal.ts";
 import type { Files } from "../../system/files/files.ts";

@@ -5,7 +5,7 @@ import type { Bars, Page } from "../../report/page.ts";
 import { formatBytes, formatDuration } from "../../report/units.ts";
 import { PROGRAM } from "../../system/version.ts";
 import type { Prediction } from "../outage/prediction.ts";
-import { contentFacts, largestTables, moment, describePredicted } from "../report-facts.ts";
+import { contentFacts, describePredicted, largestTables, moment } from "../report-facts.ts";
 import { sectionsOf } from "../sections.ts";
 
 /** The report in the bundle: what was packed. It is not encrypted, so it contains names and numbers, and no secrets. */

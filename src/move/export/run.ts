@@ -1,31 +1,31 @@
 import { join } from "node:path";
+import { keysForExport, removeWorkingPassphrase } from "../../bundle/export-keys.ts";
 import { REPORT } from "../../bundle/layout.ts";
-import { removeWorkingPassphrase, keysForExport } from "../../bundle/making-lock.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { seal } from "../../bundle/seal.ts";
-import { openWorkspace } from "../../bundle/workplace.ts";
+import { openWorkspace } from "../../bundle/workspace.ts";
 import { keptFindings } from "../../homeserver/media/remote/origins.ts";
 import { runSteps, runStepsInParallel, type StepRunContext } from "../../journal/run-steps.ts";
 import type { Step } from "../../journal/step.ts";
 import type { Finding } from "../../report/finding.ts";
 import { pageHtml } from "../../report/html.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
-import { quoteShellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
-import { OUTAGE_SECTION, predictionOf, describePrediction } from "../outage/prediction.ts";
+import { describePrediction, OUTAGE_SECTION, predictionOf } from "../outage/prediction.ts";
 import { expectedStages } from "../outage/rehearsed.ts";
 import { ExportClock, outageSince } from "./clock.ts";
 import type { ExportContext, ExportStep } from "./context.ts";
 import type { ExportLook } from "./look.ts";
-import { mediaScopeOf, lostServersIn } from "./lost-servers.ts";
 import { openingNotes } from "./opening-notes.ts";
 import { keepPrediction, predictionOfJournal, predictOutage } from "./predict.ts";
 import { exportPage } from "./report.ts";
-import { readSourceWhenDown, assertStayedDown, findSourceActivity, sourceFindings } from "./source.ts";
-import { readConfigToPack, stepsBeforeStop, stepsAfterStop } from "./steps.ts";
+import { assertStayedDown, findSourceActivity, readSourceWhenDown, sourceFindings } from "./source.ts";
+import { readConfigToPack, stepsAfterStop, stepsBeforeStop } from "./steps.ts";
 import { confirmStop } from "./stop-plan.ts";
+import { lostServersIn, mediaScopeOf } from "./unreachable-servers.ts";
 
 export interface SealedBundle {
   readonly manifest: Manifest;
@@ -38,7 +38,11 @@ export interface SealedBundle {
  * Packs what can be packed while the server runs, stops and fences it, packs the rest, and seals the bundle.
  * What an earlier run finished is not repeated. Throws what its steps throw; finished steps are kept.
  */
-export async function exportHomeserver(look: ExportLook, system: System, view: ProgressView): Promise<SealedBundle> {
+export async function exportHomeserver(
+  look: ExportLook,
+  system: System,
+  view: ProgressView,
+): Promise<SealedBundle> {
   const { files, machine, signal } = system;
   const { order, plan, recipients } = look;
   const { homeserver } = look.found;
@@ -123,7 +127,11 @@ export async function exportHomeserver(look: ExportLook, system: System, view: P
 }
 
 /** Runs two steps that share the reading of the same files; when one has nothing to do, the other reads alone. */
-const runConcurrently = (step: Step, { step: other, shared }: NonNullable<ExportStep["concurrent"]>, run: StepRunContext) =>
+const runConcurrently = (
+  step: Step,
+  { step: other, shared }: NonNullable<ExportStep["concurrent"]>,
+  run: StepRunContext,
+) =>
   runStepsInParallel([step, other], run, {
     failed: (error) => {
       shared.fail(error);

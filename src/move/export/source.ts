@@ -3,16 +3,16 @@ import {
   type DatabaseSource,
   describeDatabase,
   findDatabase,
-  markerOf,
-  findOtherSchemas,
   findDatabaseUsers,
+  findOtherSchemas,
+  markerOf,
 } from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masProcesses } from "../../homeserver/mas/find.ts";
 import { MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
 import { assertNoneUnreadable } from "../../homeserver/media/pack/unreadable.ts";
+import type { BoundedList } from "../../homeserver/media/store/bounded-list.ts";
 import { keptFolders } from "../../homeserver/media/store/folders.ts";
-import type { BoundedList } from "../../homeserver/media/store/listed.ts";
 import { type StoreState, storeState } from "../../homeserver/media/store/store.ts";
 import type { Kept, MediaOrder } from "../../homeserver/scope.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
@@ -129,8 +129,15 @@ const findServerActivity = async (homeserver: Homeserver, system: System) => [
 ];
 
 /** All evidence that the server is running now. */
-export async function findSourceActivity(homeserver: Homeserver, source: SourceState, system: System): Promise<Finding[]> {
-  return [...(await findServerActivity(homeserver, system)), ...(await findDatabaseUsers(source.database, system))];
+export async function findSourceActivity(
+  homeserver: Homeserver,
+  source: SourceState,
+  system: System,
+): Promise<Finding[]> {
+  return [
+    ...(await findServerActivity(homeserver, system)),
+    ...(await findDatabaseUsers(source.database, system)),
+  ];
 }
 
 /** The state of the same source after the stop. */

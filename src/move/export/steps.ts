@@ -1,4 +1,4 @@
-import type { BundleWorkspace } from "../../bundle/workplace.ts";
+import type { BundleWorkspace } from "../../bundle/workspace.ts";
 import { CONFIG_SECTION, exportConfig } from "../../homeserver/config/artifact.ts";
 import { packConfig, type PackedConfig } from "../../homeserver/config/export.ts";
 import { exportDatabase } from "../../homeserver/database/export.ts";
@@ -8,10 +8,10 @@ import type { Store } from "../../homeserver/database/store.ts";
 import { MAS_CONFIG_ARTIFACT, MAS_SECTION } from "../../homeserver/mas/artifact.ts";
 import { KEY_SECTION, packSigningKey } from "../../homeserver/signing-key/export.ts";
 import type { Step } from "../../journal/step.ts";
-import { type ExportContext, commonStepOptions, type ExportStep } from "./context.ts";
-import { mediaScopeOf, lostServersStep } from "./lost-servers.ts";
+import { commonStepOptions, type ExportContext, type ExportStep } from "./context.ts";
 import { choiceStep, mediaSinceStep, mediaSteps } from "./media-steps.ts";
 import type { SourceState } from "./source.ts";
+import { lostServersStep, mediaScopeOf } from "./unreachable-servers.ts";
 
 /** What is small enough to be held in memory until it is packed. */
 export interface ConfigToPack {
@@ -59,7 +59,11 @@ export function* stepsBeforeStop(
  * The steps after the server is stopped, in order; in a rehearsal, all the rest. `source` is its current state. Run each
  * before asking for the next: a later step may depend on the journal entry of an earlier one.
  */
-export function* stepsAfterStop(packing: ExportContext, source: SourceState, served: boolean): Iterable<ExportStep> {
+export function* stepsAfterStop(
+  packing: ExportContext,
+  source: SourceState,
+  served: boolean,
+): Iterable<ExportStep> {
   // First, because the homeserver then knows everything in it. In the other order a session could be missing.
   const { mas } = source.database;
   if (mas) yield { step: dumpStep(packing, source, mas, "mas"), stage: "database" };
@@ -73,7 +77,10 @@ export function* stepsAfterStop(packing: ExportContext, source: SourceState, ser
   yield { ...mediaSinceStep(packing, source), stage: "media" };
 }
 
-function databaseStep(packing: ExportContext, { database, marker }: Pick<SourceState, "database" | "marker">): Step {
+function databaseStep(
+  packing: ExportContext,
+  { database, marker }: Pick<SourceState, "database" | "marker">,
+): Step {
   const shared = { ...commonStepOptions(packing), ...packing.system, marker, kept: mediaScopeOf(packing) };
   return database.engine === "sqlite"
     ? exportSqlite({ ...shared, path: database.path })
@@ -87,7 +94,14 @@ const dumpStep = (
   store: Store,
 ): Step =>
   exportDatabase({
-    ...{ ...commonStepOptions(packing), ...packing.system, marker, ...one, store, format: packing.dumpFormat },
+    ...{
+      ...commonStepOptions(packing),
+      ...packing.system,
+      marker,
+      ...one,
+      store,
+      format: packing.dumpFormat,
+    },
     progress: packing.progress,
     ...(store === "main" ? { kept: mediaScopeOf(packing) } : {}),
   });

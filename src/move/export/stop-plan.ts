@@ -1,11 +1,15 @@
 import { MigrationError } from "../../errors.ts";
 import { postgresOf } from "../../homeserver/database/source.ts";
 import { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { type SupervisorOptions, type Supervisor, findSupervisor } from "../../homeserver/service/keeper.ts";
+import {
+  findSupervisor,
+  type Supervisor,
+  type SupervisorOptions,
+} from "../../homeserver/service/supervisor.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { bulletList, consentRequired, CONSENT_HINT } from "../confirm.ts";
+import { bulletList, CONSENT_HINT, consentRequired } from "../confirm.ts";
 import { type Databases, describeStopAndFence } from "../old-server/stop-and-fence.ts";
 import type { ExportSource } from "./find-source.ts";
 import { assertDown, type SourceState } from "./source.ts";

@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { connect } from "../../homeserver/database/address.ts";
 import { databaseMarker, masMarker } from "../../homeserver/database/count.ts";
 import { fileMarker } from "../../homeserver/database/file-state.ts";
-import { type OpenDatabase, openReadOnly, openStateReadOnly } from "../../homeserver/database/look.ts";
+import { type OpenDatabase, openReadOnly, openStateReadOnly } from "../../homeserver/database/open.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
@@ -14,7 +14,11 @@ import type { System } from "../../system/system.ts";
  * Whether the old server has run or written since it was fenced: then the bundle, or the restored server, is out of date.
  * Changes nothing.
  */
-export async function changedSinceFenced(record: FenceRecord, sent: boolean, system: System): Promise<Finding[]> {
+export async function changedSinceFenced(
+  record: FenceRecord,
+  sent: boolean,
+  system: System,
+): Promise<Finding[]> {
   const again = sent
     ? "drop the new database, and run the same restore again on the new host"
     : "run the same export again";

@@ -6,7 +6,7 @@ import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import type { Finding } from "../../report/finding.ts";
 import { type PostgresAddress, quoteIdentifier } from "../../system/postgres/postgres.ts";
-import { quoteShellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
 
 /** Instructions that make a role writable again without the fence record. */

@@ -1,11 +1,11 @@
 import { MigrationError } from "../../errors.ts";
 import { makeFileReadOnly, makeRoleReadOnly, roleName, roleState } from "../../homeserver/database/fence.ts";
-import { type Store, describeStore } from "../../homeserver/database/store.ts";
+import { describeStore, type Store } from "../../homeserver/database/store.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { fenceBeforeStop, fenceStep, fenceAfterStop } from "../../homeserver/service/fence/host.ts";
+import { fenceAfterStop, fenceBeforeStop, fenceStep } from "../../homeserver/service/fence/host.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { type Supervisor, describeStop } from "../../homeserver/service/keeper.ts";
 import { stopServer, waitUntilDown } from "../../homeserver/service/stop.ts";
+import { describeStop, type Supervisor } from "../../homeserver/service/supervisor.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -49,7 +49,11 @@ export interface StopAndFenceRequest {
  * undo before it is made. May be repeated after an interruption: it continues.
  * Throws `fence-failed`, `homeserver-running`.
  */
-export async function stopAndFence(from: StopAndFenceRequest, system: System, progress: Progress): Promise<Finding[]> {
+export async function stopAndFence(
+  from: StopAndFenceRequest,
+  system: System,
+  progress: Progress,
+): Promise<Finding[]> {
   const { supervisor, record, alive, noFence } = from;
   const fencing = { record, accepted: from.accepted, ...system };
   const findings: Finding[] = [];

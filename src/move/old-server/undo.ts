@@ -1,18 +1,18 @@
 import { MigrationError } from "../../errors.ts";
 import { addressOfStore, connect, databaseAddress } from "../../homeserver/database/address.ts";
-import { restoreFileMode, restoreRoleDefault, parseRoleName } from "../../homeserver/database/fence.ts";
+import { parseRoleName, restoreFileMode, restoreRoleDefault } from "../../homeserver/database/fence.ts";
 import type { Store } from "../../homeserver/database/store.ts";
 import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
 import type { Change, FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import { waitUntilUp } from "../../homeserver/service/start.ts";
-import { startsServer, undoOnHost, describeUndo } from "../../homeserver/service/undo.ts";
+import { describeUndo, startsServer, undoOnHost } from "../../homeserver/service/undo.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { BestEffort } from "./best-effort.ts";
-import { makeRoleWritableText, findReadOnly } from "./still-read-only.ts";
+import { findReadOnly, makeRoleWritableText } from "./still-read-only.ts";
 
 export interface UndoRequest {
   readonly record: FenceRecord;
@@ -62,7 +62,11 @@ interface Failed {
  * the others; the server is not started while it could not run. May be repeated after an interruption. Throws only
  * unforeseen errors: `failure` has `fence-failed` or `start-failed`.
  */
-export async function undoAndStart(from: UndoRequest, system: System, progress: Progress): Promise<UndoResult> {
+export async function undoAndStart(
+  from: UndoRequest,
+  system: System,
+  progress: Progress,
+): Promise<UndoResult> {
   const { record, homeserver, startCommand } = from;
   const list = undoOrder(record);
   const left: string[] = [];
@@ -85,10 +89,16 @@ export async function undoAndStart(from: UndoRequest, system: System, progress: 
   if (started && url !== undefined)
     await attempt(
       () => waitUntilUp(url, START_TIMEOUT_MS, system),
-      (cause) => failed.push({ id: "start", preventsStart: false, isStart: true, sentence: cause.message, cause }),
+      (cause) =>
+        failed.push({ id: "start", preventsStart: false, isStart: true, sentence: cause.message, cause }),
     );
   const failure = failed.length === 0 ? undefined : failureOf(failed);
-  return { leftToDo: left, readOnly: isKept, started: started && !failed.some(({ isStart }) => isStart), failure };
+  return {
+    leftToDo: left,
+    readOnly: isKept,
+    started: started && !failed.some(({ isStart }) => isStart),
+    failure,
+  };
 }
 
 /** Whether the change is undone, with nothing left to do manually. */

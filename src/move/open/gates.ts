@@ -1,6 +1,6 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
-import { verifyNoStray } from "../../homeserver/config/checks/stray.ts";
+import { verifyNoStray } from "../../homeserver/config/checks/stray-files.ts";
 import { verifyConfig } from "../../homeserver/config/verify.ts";
 import { connect, stateAddress } from "../../homeserver/database/address.ts";
 import type { DatabaseSection } from "../../homeserver/database/section.ts";

@@ -88,7 +88,10 @@ async function refusedSettings(
 }
 
 /** The uid that must own the files: the account that Synapse will run as, where known. */
-async function uidOf({ record, installed }: HostGateInput, { files, machine }: System): Promise<number | undefined> {
+async function uidOf(
+  { record, installed }: HostGateInput,
+  { files, machine }: System,
+): Promise<number | undefined> {
   if (record.owner) return record.owner.uid;
   const account = installed.launch?.map.length === 0 ? installed.launch.account : undefined;
   if (account !== undefined && /^\d+$/.test(account)) return Number(account);

@@ -8,7 +8,7 @@ import { formatDuration } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { predictionIn } from "../outage/prediction.ts";
-import { contentFacts, largestTables, moment, describePredicted } from "../report-facts.ts";
+import { contentFacts, describePredicted, largestTables, moment } from "../report-facts.ts";
 import { recordFolder, type RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
 

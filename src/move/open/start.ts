@@ -2,7 +2,7 @@ import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
-import { askForMedia, findSampleUpload } from "../../homeserver/media/ask-started.ts";
+import { askForMedia, findSampleUpload } from "../../homeserver/media/verify-served.ts";
 import { liftNewFence, setNewFence } from "../../homeserver/service/fence/new-server.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import { start, stop, waitUntilUp } from "../../homeserver/service/start.ts";

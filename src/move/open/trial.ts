@@ -2,13 +2,13 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { MigrationError } from "../../errors.ts";
 import { masEndpoint } from "../../homeserver/config/checks/host.ts";
-import { WORKER_SETTINGS } from "../../homeserver/config/handed-out.ts";
+import { WORKER_SETTINGS } from "../../homeserver/config/worker-settings.ts";
 import type { Homeserver, Settings } from "../../homeserver/homeserver.ts";
 import { waitUntilUp } from "../../homeserver/service/start.ts";
 import type { Finding } from "../../report/finding.ts";
-import { quoteShellWord } from "../../system/shell-word.ts";
+import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
-import { verifyStarted, type Opening } from "./start.ts";
+import { type Opening, verifyStarted } from "./start.ts";
 
 export interface Trial extends Pick<Opening, "record" | "inventory" | "homeserver" | "token"> {
   /** The Python that has Synapse; undefined where this host has none. */
@@ -63,7 +63,9 @@ export async function startTrial(trial: Trial, system: System): Promise<TrialRes
   }
   const url = `http://127.0.0.1:${port}`;
   const end = () =>
-    programs.startDetached({ name: "sh", args: ["-c", stop] }, { evenIfStopped: true }).catch(() => undefined);
+    programs
+      .startDetached({ name: "sh", args: ["-c", stop] }, { evenIfStopped: true })
+      .catch(() => undefined);
   try {
     await waitUntilUp(url, START_TIMEOUT_MS, system);
     const findings = [...(await verifyStarted(url, trial, system)), ...trialWarnings(homeserver)];
@@ -76,7 +78,14 @@ export async function startTrial(trial: Trial, system: System): Promise<TrialRes
 }
 
 /** Settings that make Synapse contact other systems; without them it does not. */
-const OUTBOUND_SETTINGS = ["email", "account_validity", "oidc_config", "saml2_config", "cas_config", "opentracing"];
+const OUTBOUND_SETTINGS = [
+  "email",
+  "account_validity",
+  "oidc_config",
+  "saml2_config",
+  "cas_config",
+  "opentracing",
+];
 
 /** Overrides for everything that contacts other systems (synapse/config); each replaces the whole setting of that name. */
 export function isolatedSettings(

@@ -1,4 +1,4 @@
-import type { Throughput } from "../../bundle/pace.ts";
+import type { Throughput } from "../../bundle/throughput.ts";
 
 /** What is to be moved, counted or estimated at the source. All sizes in bytes. */
 export interface Load {
@@ -85,7 +85,12 @@ export function estimateMove(load: Load, rates: Rates): Estimate {
     // Everything except the most recent uploads is packed while the server still runs.
     { id: "media", label: "pack the media added since", seconds: media.secondsPerArtifact, basis: "assumed" },
     { id: "seal", label: "seal the bundle", seconds: seal, basis: "measured" },
-    { id: "transfer", label: "copy the bundle to the new host", seconds: bundleBytes / link, basis: "assumed" },
+    {
+      id: "transfer",
+      label: "copy the bundle to the new host",
+      seconds: bundleBytes / link,
+      basis: "assumed",
+    },
     {
       id: "restore-database",
       label: "restore the database",

@@ -1,8 +1,8 @@
-import { measureThroughput } from "../../bundle/pace.ts";
+import { measureThroughput } from "../../bundle/throughput.ts";
 import { sampleDump } from "../../homeserver/database/checks/sample.ts";
 import { LEVEL } from "../../homeserver/database/export.ts";
 import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
-import type { OpenDatabase } from "../../homeserver/database/look.ts";
+import type { OpenDatabase } from "../../homeserver/database/open.ts";
 import type { EncryptionKeys } from "../../pipeline/encrypt.ts";
 import { type GzipProgram, gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -37,7 +37,10 @@ export async function measureRates(
   progress: Progress,
 ): Promise<Measured> {
   const { machine } = system;
-  const lock: EncryptionKeys = { gpg: system.gpg, passphrase: Buffer.from(machine.random(24)).toString("hex") };
+  const lock: EncryptionKeys = {
+    gpg: system.gpg,
+    passphrase: Buffer.from(machine.random(24)).toString("hex"),
+  };
   progress.note("measuring how fast this machine dumps, compresses and encrypts a sample; nothing is kept");
   const dump =
     look.engine === "postgres"
@@ -65,7 +68,9 @@ async function postgresSample(
   system: Pick<System, "programs" | "machine">,
 ) {
   const sample = await sampleDump(tables, { address, encoding }, system);
-  return sample ?? { text: [], dumpBytes: 0, byTable: new Map<string, number>(), bytesPerSecond: DEFAULT_RATE };
+  return (
+    sample ?? { text: [], dumpBytes: 0, byTable: new Map<string, number>(), bytesPerSecond: DEFAULT_RATE }
+  );
 }
 
 /** Bytes per second for an empty database, where nothing can be measured. */

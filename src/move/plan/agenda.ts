@@ -2,9 +2,9 @@ import type { Runbook, RunbookStep } from "../../report/page.ts";
 import type { Estimate } from "../outage/estimate.ts";
 import { formatDate } from "./dates.ts";
 import {
+  type CommandFacts,
   copyCommand,
   exportCommand,
-  type CommandFacts,
   OPEN_COMMAND,
   prepareCommands,
   restoreCommand,

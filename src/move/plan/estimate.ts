@@ -1,5 +1,5 @@
 import type { DatabaseLookFacts } from "../../homeserver/database/inspect.ts";
-import type { OpenDatabase } from "../../homeserver/database/look.ts";
+import type { OpenDatabase } from "../../homeserver/database/open.ts";
 import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";

@@ -1,7 +1,7 @@
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { inspectSupervisor } from "../../homeserver/service/inspect-keeper.ts";
+import { inspectSupervisor } from "../../homeserver/service/inspect-supervisor.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
-import { findSupervisor } from "../../homeserver/service/keeper.ts";
+import { findSupervisor } from "../../homeserver/service/supervisor.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 import type { Source } from "./questions.ts";

@@ -1,9 +1,9 @@
 import { MigrationError } from "../../errors.ts";
 import { inspectConfig } from "../../homeserver/config/inspect.ts";
-import { inspectOtherDatabases } from "../../homeserver/database/checks/inspect-further.ts";
+import { inspectOtherDatabases } from "../../homeserver/database/checks/other-databases.ts";
 import { targetDatabaseFindings } from "../../homeserver/database/checks/target-findings.ts";
 import { type DatabaseLookFacts, inspectDatabase } from "../../homeserver/database/inspect.ts";
-import { openReadOnly } from "../../homeserver/database/look.ts";
+import { openReadOnly } from "../../homeserver/database/open.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import { inspectMedia } from "../../homeserver/media/inspect.ts";
@@ -62,7 +62,8 @@ export async function lookAtHomeserver(
   const version = await look("source-version", () =>
     sourceVersion(homeserver, launch, { http, programs, files, signal }, questions.url),
   );
-  const target = questions.target === undefined ? undefined : await readTargetVersion(questions.target, system);
+  const target =
+    questions.target === undefined ? undefined : await readTargetVersion(questions.target, system);
   const between = { source: version?.version, target: target?.version };
   findings.push(...((await look("config", () => inspectConfig(homeserver, files, between))) ?? []));
   findings.push(

@@ -1,5 +1,5 @@
 import { type Finding, worstLevel } from "../../report/finding.ts";
-import type { Runbook, Page } from "../../report/page.ts";
+import type { Page, Runbook } from "../../report/page.ts";
 import { formatDuration } from "../../report/units.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { formatDate } from "./dates.ts";
@@ -37,7 +37,9 @@ export function planPage({
     verdict: { level: worstLevel(findings), sentence: verdictOf(findings, looked) },
     facts: [
       ...(looked ? planFacts(looked) : []),
-      ...(safeFrom === undefined ? [] : [{ label: "Address safe to move from", value: formatDate(safeFrom) }]),
+      ...(safeFrom === undefined
+        ? []
+        : [{ label: "Address safe to move from", value: formatDate(safeFrom) }]),
     ],
     findings,
     ...(timeline ? { timeline } : {}),

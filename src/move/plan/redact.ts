@@ -1,7 +1,7 @@
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Finding } from "../../report/finding.ts";
+import type { Redaction } from "../../report/placeholders.ts";
 import { type Redactor, redactor } from "../../report/redact.ts";
-import type { Redaction } from "../../report/stand-ins.ts";
 import { describeAddress } from "../../system/postgres/postgres.ts";
 import type { PlanInspection } from "./look.ts";
 

@@ -1,6 +1,6 @@
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Launch } from "../../homeserver/service/find/launch.ts";
-import { formatShellCommand, quoteShellWord } from "../../system/shell-word.ts";
+import { formatShellCommand, quoteShellWord } from "../../system/shell-quoting.ts";
 
 /** The names and options that the commands contain. */
 export interface CommandFacts {
@@ -26,14 +26,19 @@ const folder = (path: string) => (path === "/" ? path : path.replace(/\/+$/, "")
 /** What every command needs to find the configuration. */
 export function configOptions({ homeserver, launch }: CommandFacts): string[] {
   const paths = homeserver.configPaths.flatMap((path) => ["--config", quoteShellWord(path)]);
-  const map = homeserver.map.flatMap(({ inside, outside }) => ["--map", quoteShellWord(`${inside}=${outside}`)]);
+  const map = homeserver.map.flatMap(({ inside, outside }) => [
+    "--map",
+    quoteShellWord(`${inside}=${outside}`),
+  ]);
   const inUse = launch !== undefined || homeserver.workingFolder !== "/";
   const { databaseCommand } = homeserver;
   return [
     ...paths,
     ...(inUse ? ["--working-directory", quoteShellWord(homeserver.workingFolder)] : []),
     ...map,
-    ...(databaseCommand ? ["--database-command", quoteShellWord(databaseCommand.map(quoteShellWord).join(" "))] : []),
+    ...(databaseCommand
+      ? ["--database-command", quoteShellWord(databaseCommand.map(quoteShellWord).join(" "))]
+      : []),
   ];
 }
 
@@ -53,7 +58,14 @@ export function copyCommand({ out, newHost, rsync }: CommandFacts): string {
   const from = folder(out);
   const to = (path: string) => `${quoteShellWord(newHost)}:${quoteShellWord(path)}`;
   return rsync
-    ? formatShellCommand(["rsync", "-a", "--partial", "--info=progress2", quoteShellWord(`${from}/`), to(`${from}/`)])
+    ? formatShellCommand([
+        "rsync",
+        "-a",
+        "--partial",
+        "--info=progress2",
+        quoteShellWord(`${from}/`),
+        to(`${from}/`),
+      ])
     : formatShellCommand(["scp", "-rp", quoteShellWord(from), to(parentOf(from).replace(/\/?$/, "/"))]);
 }
 

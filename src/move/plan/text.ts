@@ -1,6 +1,6 @@
-import { runbookText, timelineText } from "../../report/agenda-text.ts";
 import { barsText } from "../../report/bars-text.ts";
 import type { Bars, Page } from "../../report/page.ts";
+import { runbookText, timelineText } from "../../report/runbook-text.ts";
 import { tableText } from "../../report/table.ts";
 import { type DisplayOptions, noteText, sectionText } from "../../report/text.ts";
 
@@ -8,7 +8,10 @@ import { type DisplayOptions, noteText, sectionText } from "../../report/text.ts
  * The plan for a terminal, without its findings: the same facts, figures and steps as on the page. Ends with a line
  * break. Commands are never broken, so that they can be copied.
  */
-export function planText({ facts, timeline, runbook, bars, columns = [] }: Page, look: DisplayOptions): string {
+export function planText(
+  { facts, timeline, runbook, bars, columns = [] }: Page,
+  look: DisplayOptions,
+): string {
   const sections = [
     sectionText(
       "Summary",

@@ -5,16 +5,16 @@ import {
   MAS_DATABASE_SECTION,
   STATE_SECTION,
 } from "../../homeserver/database/export.ts";
-import { removeUnencryptedDump } from "../../homeserver/database/fill/clear-dump.ts";
 import { fillExclusively } from "../../homeserver/database/fill/exclusive.ts";
-import { type BegunRestore, isMark, isMarked } from "../../homeserver/database/fill/half-filled.ts";
 import {
   createDatabase,
   inspectTarget,
   isMissingDatabase,
 } from "../../homeserver/database/fill/inspect-target.ts";
-import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
+import { type BegunRestore, isMark, isMarked } from "../../homeserver/database/fill/interrupted.ts";
+import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/notes.ts";
 import { knowsRestrict } from "../../homeserver/database/fill/restrict.ts";
+import { removeUnencryptedDump } from "../../homeserver/database/fill/unencrypted-dump.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
 import { analyze, restoreDatabase } from "../../homeserver/database/restore.ts";
 import { SQLITE_ARTIFACT } from "../../homeserver/database/sqlite/export.ts";
@@ -24,14 +24,14 @@ import { type DatabaseRestore, describeTarget, openTarget } from "../../homeserv
 import { verifyDatabase } from "../../homeserver/database/verify.ts";
 import type { Journal } from "../../journal/journal.ts";
 import type { Step } from "../../journal/step.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import type { Owner } from "../../system/files/owned-folder.ts";
 import { type PostgresAddress, postgresProgramVersion } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Delivery } from "./delivery.ts";
-import { isCustomFormat, fillWithPgRestore, type PgRestoreOptions } from "./fill-with-pg-restore.ts";
+import { fillWithPgRestore, isCustomFormat, type PgRestoreOptions } from "./fill-with-pg-restore.ts";
 
 /** The restore step of each database. `filling` is the journal fact that names the bundle and the database during the restore. */
 const PACKED = {
@@ -145,7 +145,10 @@ async function fillPostgres(
   progress: Progress,
 ): Promise<void> {
   const { commandPrefix } = address;
-  const psql = await findProgram({ program: "psql", major: 0, versionText: "", through: commandPrefix }, system);
+  const psql = await findProgram(
+    { program: "psql", major: 0, versionText: "", through: commandPrefix },
+    system,
+  );
   const { text } = await postgresProgramVersion(psql, system.programs, commandPrefix);
   if (!knowsRestrict(text)) {
     progress.note(
@@ -161,7 +164,13 @@ async function fillPostgres(
     await inspectTarget(wanted, system.postgres);
     await begins();
     const { programs } = system;
-    await restoreDatabase(address, content, { programs, psql, restrictKey: guardKey, store, kept: section.kept });
+    await restoreDatabase(address, content, {
+      programs,
+      psql,
+      restrictKey: guardKey,
+      store,
+      kept: section.kept,
+    });
   });
   await noteSearchPath(address, system.postgres, progress);
 }

@@ -1,4 +1,4 @@
-import type { Bytes } from "../../pipeline/stage.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import type { Unfinished } from "../../system/files/files.ts";
 
 /** The source of a restore: a checked and decrypted bundle, or the old host of a direct transfer. */

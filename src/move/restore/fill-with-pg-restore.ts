@@ -1,21 +1,25 @@
 import { MigrationError } from "../../errors.ts";
-import { unencryptedDumpBytes, withUnencryptedDump, type WriteDump } from "../../homeserver/database/fill/clear-dump.ts";
 import { fillExclusively } from "../../homeserver/database/fill/exclusive.ts";
 import {
+  createDatabase,
+  databaseExists,
+  inspectTarget,
+  readServerVersion,
+} from "../../homeserver/database/fill/inspect-target.ts";
+import {
   type BegunRestore,
+  countLeftTables,
   emptyDatabase,
   markHalfFilled,
   newMark,
-  countLeftTables,
-} from "../../homeserver/database/fill/half-filled.ts";
-import {
-  createDatabase,
-  inspectTarget,
-  databaseExists,
-  readServerVersion,
-} from "../../homeserver/database/fill/inspect-target.ts";
+} from "../../homeserver/database/fill/interrupted.ts";
+import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/notes.ts";
 import { runPgRestore } from "../../homeserver/database/fill/pg-restore.ts";
-import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/remarks.ts";
+import {
+  unencryptedDumpBytes,
+  withUnencryptedDump,
+  type WriteDump,
+} from "../../homeserver/database/fill/unencrypted-dump.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
 import { finishDatabase } from "../../homeserver/database/restore.ts";
 import { describeStore } from "../../homeserver/database/store.ts";
@@ -121,35 +125,43 @@ export async function fillWithPgRestore(
 ): Promise<void> {
   const { pgRestore, newer } = await findPgRestore(address, system);
   const { commandPrefix, account } = address;
-  const psql = await findProgram({ program: "psql", major: 0, versionText: "", through: commandPrefix }, system);
+  const psql = await findProgram(
+    { program: "psql", major: 0, versionText: "", through: commandPrefix },
+    system,
+  );
   const { folder } = from;
   const { postgres } = system;
   // Again: the database before this one may have filled the disk.
   await assertDumpFits(dump.bytes, folder, system.files);
   const jobs = commandPrefix ? 1 : from.jobs;
-  await withUnencryptedDump(dump.write, { folder, owner, account }, { ...system, journal, progress }, async () => {
-    const wanted = { address, section, store };
-    const there = dump.begun ? databaseExists(address, postgres) : inspectTarget(wanted, postgres);
-    if (!(await there)) await createDatabase(address, postgres);
-    await warnOfSuperuser(address, postgres, progress);
-    await fillExclusively(address, postgres, async () => {
-      if (dump.begun) await emptyDatabase(address, { rows: rowsOf(section), ...dump.begun }, system);
-      // Another run may have filled it a moment ago.
-      await inspectTarget(wanted, postgres);
-      const mark = newMark(system.machine.uuid());
-      await dump.marks.partlyFilled(mark);
-      await markHalfFilled(address, { mark, id: dump.id }, postgres);
-      const label = `${dump.label}, by ${jobs === 1 ? "one connection" : `${jobs} connections`}`;
-      const id = `fill/${dump.label}`;
-      progress.begin({ id, label, unit: "bytes" });
-      await runPgRestore(address, { folder, pgRestore, jobs }, system).catch((error: unknown) => {
-        throw newer === undefined ? error : withVersionNote(error, newer);
+  await withUnencryptedDump(
+    dump.write,
+    { folder, owner, account },
+    { ...system, journal, progress },
+    async () => {
+      const wanted = { address, section, store };
+      const there = dump.begun ? databaseExists(address, postgres) : inspectTarget(wanted, postgres);
+      if (!(await there)) await createDatabase(address, postgres);
+      await warnOfSuperuser(address, postgres, progress);
+      await fillExclusively(address, postgres, async () => {
+        if (dump.begun) await emptyDatabase(address, { rows: rowsOf(section), ...dump.begun }, system);
+        // Another run may have filled it a moment ago.
+        await inspectTarget(wanted, postgres);
+        const mark = newMark(system.machine.uuid());
+        await dump.marks.partlyFilled(mark);
+        await markHalfFilled(address, { mark, id: dump.id }, postgres);
+        const label = `${dump.label}, by ${jobs === 1 ? "one connection" : `${jobs} connections`}`;
+        const id = `fill/${dump.label}`;
+        progress.begin({ id, label, unit: "bytes" });
+        await runPgRestore(address, { folder, pgRestore, jobs }, system).catch((error: unknown) => {
+          throw newer === undefined ? error : withVersionNote(error, newer);
+        });
+        await finishDatabase(address, { ...system, psql, store, kept: section.kept, mark });
+        progress.end(id);
+        await dump.marks.filled();
       });
-      await finishDatabase(address, { ...system, psql, store, kept: section.kept, mark });
-      progress.end(id);
-      await dump.marks.filled();
-    });
-  });
+    },
+  );
   await noteSearchPath(address, postgres, progress);
 }
 
@@ -162,7 +174,10 @@ async function findPgRestore(
 ): Promise<{ pgRestore: string; newer: string | undefined }> {
   const { commandPrefix } = address;
   const { major, text: versionText } = await readServerVersion(address, system.postgres);
-  const pgRestore = await findProgram({ program: "pg_restore", major, versionText, through: commandPrefix }, system);
+  const pgRestore = await findProgram(
+    { program: "pg_restore", major, versionText, through: commandPrefix },
+    system,
+  );
   const found = await postgresProgramVersion(pgRestore, system.programs, commandPrefix);
   return {
     pgRestore,

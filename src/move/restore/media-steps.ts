@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { encryptedName } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
 import { type DatabaseTarget, openTarget } from "../../homeserver/database/target.ts";
+import { type Change, UploadRowWriter } from "../../homeserver/media/archive/insert-rows.ts";
 import { archiveArtifact, MANIFEST_FILE } from "../../homeserver/media/archive/names.ts";
 import { restoreMediaArchive } from "../../homeserver/media/archive/restore.ts";
-import { type Change, UploadRowWriter } from "../../homeserver/media/archive/rows.ts";
 import { packedArchives } from "../../homeserver/media/archive/section.ts";
 import { archiveInFolder, archiveInTar } from "../../homeserver/media/archive/source.ts";
 import { unpackParts } from "../../homeserver/media/archive/unpack.ts";
@@ -21,7 +21,7 @@ import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import { sectionsOf } from "../sections.ts";
-import { type OpenedBundle, contentWithProgress } from "./opened-bundle.ts";
+import { contentWithProgress, type OpenedBundle } from "./opened-bundle.ts";
 
 /** How `restore` unpacks the media: as Synapse's media store, or as archives for matrix-media-repo. */
 export type MediaAs = "store" | "archive";
@@ -97,7 +97,12 @@ export function archiveFoldersStep(
           hint: "export with --media archive, or restore without --media-as archive",
         });
       for (const folder of folders)
-        await unpackParts(contentWithProgress(opened, archiveArtifact(folder), folder, progress), folder, target, files);
+        await unpackParts(
+          contentWithProgress(opened, archiveArtifact(folder), folder, progress),
+          folder,
+          target,
+          files,
+        );
       await files.syncAll(target.store);
       return { archives: folders.length };
     },
@@ -197,7 +202,10 @@ async function restoreFromArchives(
   const { serverName } = sectionsOf(opened.inventory).config;
   for (const { folder } of packedArchives(opened.inventory)) {
     const name = archiveArtifact(folder);
-    const source = archiveInTar(() => contentWithProgress(opened, name, folder, progress), encryptedName(name));
+    const source = archiveInTar(
+      () => contentWithProgress(opened, name, folder, progress),
+      encryptedName(name),
+    );
     const restored = await restoreMediaArchive(source, { ...target, serverName }, files);
     sum.written += restored.written;
     sum.kept += restored.kept;

@@ -4,10 +4,10 @@ import { encryptedName } from "../../bundle/layout.ts";
 import type { Bundle } from "../../bundle/reader.ts";
 import { MigrationError } from "../../errors.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
+import { reportBytes } from "../../pipeline/digest.ts";
 import type { EncryptionKeys } from "../../pipeline/encrypt.ts";
 import type { Decompressor } from "../../pipeline/gzip-program.ts";
-import { reportBytes } from "../../pipeline/measure.ts";
-import type { Bytes } from "../../pipeline/stage.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
 import type { Unfinished } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { Delivery } from "./delivery.ts";
@@ -62,7 +62,8 @@ async function writeInto(
   const { artifact, plain: expected } = findArtifact(opened, plainName);
   const { bundle, lock, unpack } = opened;
   if (!unpack || !expected) {
-    for await (const chunk of contentWithProgress(opened, plainName, label, progress)) await file.write(chunk);
+    for await (const chunk of contentWithProgress(opened, plainName, label, progress))
+      await file.write(chunk);
     return;
   }
   const id = `restore/${label}`;
@@ -74,7 +75,12 @@ async function writeInto(
 }
 
 /** The same, with progress. */
-export async function* contentWithProgress(opened: OpenedBundle, plainName: string, label: string, progress: Progress): Bytes {
+export async function* contentWithProgress(
+  opened: OpenedBundle,
+  plainName: string,
+  label: string,
+  progress: Progress,
+): Bytes {
   const id = `restore/${label}`;
   const recorded = opened.inventory.artifacts.find(({ name }) => name === encryptedName(plainName));
   progress.begin({ id, label, unit: "bytes", ...(recorded ? { total: recorded.plain.size } : {}) });

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import type { Manifest } from "../../bundle/manifest.ts";
-import type { KeySource } from "../../bundle/opening-lock.ts";
+import type { KeySource } from "../../bundle/opening-keys.ts";
 import { MigrationError } from "../../errors.ts";
 import { ROLES } from "../../homeserver/config/pack/packed-file.ts";
 import type { ConfigPlan } from "../../homeserver/config/restore.ts";

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
-import { type ConfigPlan, assertNoConflicts, writeConfig } from "../../homeserver/config/restore.ts";
+import { assertNoConflicts, type ConfigPlan, writeConfig } from "../../homeserver/config/restore.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
 import {
   type DatabaseRestore,
@@ -9,7 +9,7 @@ import {
   inspectDatabaseTarget,
 } from "../../homeserver/database/target.ts";
 import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
-import { dropInPath, blockUnits } from "../../homeserver/service/fence/new-server.ts";
+import { blockUnits, dropInPath } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import type { Files } from "../../system/files/files.ts";
@@ -19,10 +19,10 @@ import type { System } from "../../system/system.ts";
 import { assertDiskSpace } from "../disk-space.ts";
 import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
 import {
+  assertDumpsRestorable,
+  confirmEmptying,
   isCustomFormat,
   type PgRestoreOptions,
-  confirmEmptying,
-  assertDumpsRestorable,
 } from "./fill-with-pg-restore.ts";
 import type { ChosenLayout } from "./layouts/choose.ts";
 import { planConfigFor, startFactsOf } from "./layouts/plan-config.ts";
@@ -105,7 +105,13 @@ export async function planRestore(
   await checkCustomDumps(incoming, placing, before, given, system, progress);
   if (untouched.length > 0) {
     if (target.engine === "sqlite")
-      await assertDiskSpace(dirname(target.path), incoming.databaseBytes, "the database", "--database", files);
+      await assertDiskSpace(
+        dirname(target.path),
+        incoming.databaseBytes,
+        "the database",
+        "--database",
+        files,
+      );
     await assertDiskSpace(store, incoming.mediaBytes, "the media", "--media-dir", files);
   }
   return { plan, mas, python, dropIns };

@@ -39,7 +39,12 @@ export async function confirmRollback(
     ...newServer.why,
     ...(complete ? [`${folder} contains all of ${subject}: the new server may already be open`] : []),
   ].join("; ");
-  const finding: Finding = { id: "new-server-unknown", level: "warning", sentence: unknown, hint: CHECK_HINT };
+  const finding: Finding = {
+    id: "new-server-unknown",
+    level: "warning",
+    sentence: unknown,
+    hint: CHECK_HINT,
+  };
   if (going.yes || going.force || going.dryRun) return [finding];
   if (!terminal.interactive)
     throw consentRequired(unknown, `${CHECK_HINT}; if you are certain that it was never opened: --yes`);

@@ -45,7 +45,9 @@ function describeServerState({
   const again = `an earlier rollback started it again on ${startedEarlier ?? ""}`;
   if (alive)
     return [
-      startedEarlier === undefined ? `${subject} runs on this host` : `${subject} runs on this host: ${again}`,
+      startedEarlier === undefined
+        ? `${subject} runs on this host`
+        : `${subject} runs on this host: ${again}`,
     ];
   if (startedEarlier !== undefined && leftToDo.length === 0)
     return [`${subject} is not running, although ${again}: check its log, then start it as usual`];

@@ -1,8 +1,8 @@
 import { getServers } from "node:dns";
 import { isIP } from "node:net";
 import { MigrationError } from "../../errors.ts";
-import { interpretReply, type DnsAnswer } from "./answer.ts";
-import { type DnsServer, exchange, type Reply, describeServer } from "./exchange.ts";
+import { type DnsAnswer, interpretReply } from "./answer.ts";
+import { describeServer, type DnsServer, exchange, type Reply } from "./exchange.ts";
 import { type DnsType, isDnsName } from "./message.ts";
 import { lookUpInZones, Zones } from "./zones.ts";
 

@@ -1,5 +1,5 @@
-import { interpretReply, type DnsAnswer, type FoundRecord } from "./answer.ts";
-import { type DnsServer, type Reply, describeServer } from "./exchange.ts";
+import { type DnsAnswer, type FoundRecord, interpretReply } from "./answer.ts";
+import { describeServer, type DnsServer, type Reply } from "./exchange.ts";
 import { type DnsType, isDnsName } from "./message.ts";
 
 type AskResolver = (name: string, type: DnsType, signal?: AbortSignal) => Promise<DnsAnswer>;

@@ -3,10 +3,10 @@ import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { promisify } from "node:util";
+import { allocateBuffer, releaseBuffer } from "../buffers.ts";
 import type { Bytes } from "../bytes.ts";
-import { releaseBuffer, allocateBuffer } from "../memory.ts";
 import { readLine } from "./descriptor.ts";
-import { withFileErrors, errnoOf, toFileError } from "./file-faults.ts";
+import { errnoOf, toFileError, withFileErrors } from "./file-errors.ts";
 import { beginFile, type BeginOptions, syncFolder, type Unfinished } from "./unfinished.ts";
 import { type WalkEntry, walkFolder, type WalkOptions } from "./walk.ts";
 import { readWholeFile } from "./whole-file.ts";
@@ -100,7 +100,9 @@ export const realFiles: Files = {
       for (let at = from ?? 0; to === undefined || at < to;) {
         const into = (buffer ??= allocateBuffer(size));
         const most = Math.min(size, (to ?? Infinity) - at);
-        const { bytesRead } = await withFileErrors("read", path, () => file.read(into, 0, most, placed ? at : null));
+        const { bytesRead } = await withFileErrors("read", path, () =>
+          file.read(into, 0, most, placed ? at : null),
+        );
         if (bytesRead === 0) {
           releaseBuffer(into);
           return;
@@ -118,7 +120,8 @@ export const realFiles: Files = {
     }
   },
 
-  readWhole: (path, limit = 16 * 1024 * 1024) => withFileErrors("read", path, () => readWholeFile(path, limit)),
+  readWhole: (path, limit = 16 * 1024 * 1024) =>
+    withFileErrors("read", path, () => readWholeFile(path, limit)),
 
   async readText(path) {
     return new TextDecoder().decode(await realFiles.readWhole(path));

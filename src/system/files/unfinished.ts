@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { MigrationError } from "../../errors.ts";
 import type { Output } from "../programs/call.ts";
-import { withFileErrors, errnoOf } from "./file-faults.ts";
+import { errnoOf, withFileErrors } from "./file-errors.ts";
 
 export interface BeginOptions {
   /** False: `finish` does not sync. For many small files, followed by one `syncAll`. */
@@ -96,9 +96,11 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
     },
     async pipeFrom(output, wrote) {
       const stop = new AbortController();
-      const writing = withFileErrors("write", path, () => output.writeTo(file.fd, stop.signal)).finally(() => {
-        stop.abort();
-      });
+      const writing = withFileErrors("write", path, () => output.writeTo(file.fd, stop.signal)).finally(
+        () => {
+          stop.abort();
+        },
+      );
       writing.catch(() => undefined);
       try {
         for (let last = false; !last;) {

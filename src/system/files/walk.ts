@@ -1,8 +1,15 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { DirectoryWalker, NUMBERS_PER_ENTRY, namesIn, type EntryBatch, unpackEntries, type WalkEntry } from "./descent.ts";
+import {
+  DirectoryWalker,
+  type EntryBatch,
+  namesIn,
+  NUMBERS_PER_ENTRY,
+  unpackEntries,
+  type WalkEntry,
+} from "./directory-walker.ts";
 
-export type { WalkEntry } from "./descent.ts";
+export type { WalkEntry } from "./directory-walker.ts";
 
 /** From this number of names on, threads are worth the time to start them. */
 const MANY = 100;
@@ -57,7 +64,10 @@ async function* walkHere(
 }
 
 /** Each thread takes every n-th name, so that the reader has them in order by asking the threads in turn. */
-async function* walkInThreads(order: WorkerOrder, signal: AbortSignal | undefined): AsyncIterable<EntryBatch> {
+async function* walkInThreads(
+  order: WorkerOrder,
+  signal: AbortSignal | undefined,
+): AsyncIterable<EntryBatch> {
   const { names } = order;
   const threads = Array.from(
     { length: THREADS },
@@ -143,7 +153,10 @@ class Thread {
 }
 
 /** What runs in the thread. */
-async function serve({ folder, names, folders }: WorkerOrder, port: NonNullable<typeof parentPort>): Promise<void> {
+async function serve(
+  { folder, names, folders }: WorkerOrder,
+  port: NonNullable<typeof parentPort>,
+): Promise<void> {
   let room = AHEAD;
   let wake = () => {};
   port.on("message", (read: number) => {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { createGunzip } from "node:zlib";
-import { adoptBuffer, releaseBuffer } from "../memory.ts";
+import { adoptBuffer, releaseBuffer } from "../buffers.ts";
 import { DumpArchive } from "./dump-archive.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 

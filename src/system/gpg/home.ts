@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
 import type { Gpg, Programs } from "../programs/programs.ts";
-import { quoteShellWord } from "../shell-word.ts";
+import { quoteShellWord } from "../shell-quoting.ts";
 import { type ListedKey, parseListing } from "./listing.ts";
 
 /** Time-out of gpg lookups in milliseconds; a hung agent would block them for ever. */

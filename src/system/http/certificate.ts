@@ -70,7 +70,9 @@ export async function fetchCertificate(
     return readCertificate(name, socket);
   } catch (error) {
     signal?.throwIfAborted();
-    throw time.aborted ? new NoAnswer("timed-out", `no answer within ${timeout / 1000} s`) : toNoAnswer(error);
+    throw time.aborted
+      ? new NoAnswer("timed-out", `no answer within ${timeout / 1000} s`)
+      : toNoAnswer(error);
   } finally {
     limit.removeEventListener("abort", stop);
     socket.destroy();
@@ -82,7 +84,8 @@ function readCertificate(name: string, socket: TLSSocket): Certificate {
   const names = namesOf(certificate);
   // Node checks the names last and stops at the first error, so a name error means that everything else is valid.
   const fault = socket.authorized ? "" : String(socket.authorizationError);
-  const distrust = fault === "" || fault.includes("ALTNAME") ? undefined : toNoAnswer(withCode(fault)).message;
+  const distrust =
+    fault === "" || fault.includes("ALTNAME") ? undefined : toNoAnswer(withCode(fault)).message;
   return {
     names,
     issuer: [certificate.issuer.O, certificate.issuer.CN].filter(Boolean).join(", "),

@@ -1,8 +1,8 @@
 import { MigrationError } from "../../errors.ts";
 import { linesOf } from "../programs/lines.ts";
 import type { InteractiveProgram, Programs } from "../programs/programs.ts";
-import { collectRows, singleRow, type QuerySession } from "../query.ts";
-import { quoteShellWord } from "../shell-word.ts";
+import { collectRows, type QuerySession, singleRow } from "../query.ts";
+import { quoteShellWord } from "../shell-quoting.ts";
 import { describeAddress, type PostgresAddress, postgresCall } from "./call.ts";
 
 export {

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
-import type { ProgramCall, ExitStatus, Programs } from "./call.ts";
+import type { ExitStatus, ProgramCall, Programs } from "./call.ts";
 
 /** The other end of a two-way connection: a program that this process started, or the one that started this process. */
 export interface Peer {

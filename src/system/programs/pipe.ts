@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { MigrationError } from "../../errors.ts";
-import { errnoOf } from "../files/file-faults.ts";
+import { errnoOf } from "../files/file-errors.ts";
 
 /**
  * A kernel pipe between two programs. What Node calls a pipe is a pair of sockets, so data between two programs would

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import type { GzipOptions } from "../formats/gzip-digest.ts";
-import type { ProgramCall, Output, Programs } from "./call.ts";
-import { spawnProgram, chainGunzipped, chainInto, chainOutput } from "./program-chain.ts";
+import type { Output, ProgramCall, Programs } from "./call.ts";
+import { chainGunzipped, chainInto, chainOutput, spawnProgram } from "./program-chain.ts";
 import { cannotStart, programFailed, RunningProgram } from "./running-program.ts";
 
 export type { ProgramCall, InteractiveProgram, ExitStatus, Gpg, Output, Programs } from "./call.ts";

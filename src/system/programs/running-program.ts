@@ -1,9 +1,9 @@
 import type { ChildProcess } from "node:child_process";
 import type { Writable } from "node:stream";
 import { Interrupted, MigrationError } from "../../errors.ts";
+import { adoptBuffer } from "../buffers.ts";
 import type { Bytes } from "../bytes.ts";
-import { adoptBuffer } from "../memory.ts";
-import type { ProgramCall, ExitStatus } from "./call.ts";
+import type { ExitStatus, ProgramCall } from "./call.ts";
 import { installHint } from "./packages.ts";
 
 /** A running program and its result. */

@@ -1,5 +1,5 @@
 import { MigrationError } from "../../errors.ts";
-import type { ProgramCall, ExitStatus } from "./call.ts";
+import type { ExitStatus, ProgramCall } from "./call.ts";
 
 /** The address of another host for `ssh`. */
 export interface SshAddress {

@@ -3,7 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type * as S3 from "@aws-sdk/client-s3";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
-import { describeBucket, storageFailed } from "./faults.ts";
+import { describeBucket, storageFailed } from "./errors.ts";
 import type { ObjectStore, ObjectStoreAddress, ObjectStores, StoredObject } from "./object-store.ts";
 
 /** Milliseconds. */

@@ -2,7 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { MigrationError } from "../../errors.ts";
-import { collectRows, singleRow, type QuerySession } from "../query.ts";
+import { collectRows, type QuerySession, singleRow } from "../query.ts";
 
 /** How a file is opened. "immutable" takes no lock and requires that nothing writes to it; the others use SQLite's locking. */
 export type Access = "immutable" | "shared" | "change";

@@ -1,11 +1,11 @@
 import * as fs from "node:fs/promises";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../bytes.ts";
-import { toFileError } from "../files/file-faults.ts";
+import { toFileError } from "../files/file-errors.ts";
 import type { Files } from "../files/files.ts";
 import type { QuerySession } from "../query.ts";
-import { openDatabase, SqliteSession, databaseError } from "./session.ts";
-import { readWalPosition, type WalPosition, WalPages } from "./wal.ts";
+import { databaseError, openDatabase, SqliteSession } from "./session.ts";
+import { readWalPosition, WalPages, type WalPosition } from "./wal.ts";
 
 /** A consistent snapshot of a database, also while other processes write to it. */
 export interface SqliteSnapshot {

@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
 import type { QuerySession } from "../query.ts";
-import { openDatabase, SqliteSession, databaseError } from "./session.ts";
+import { databaseError, openDatabase, SqliteSession } from "./session.ts";
 import { type SqliteSnapshot, takeSnapshot } from "./snapshot.ts";
 
 export type { SqliteSnapshot } from "./snapshot.ts";

@@ -6,9 +6,9 @@ import { configInputs, packConfig } from "../../../src/homeserver/config/export.
 import { isFenced, liftFence, setFence } from "../../../src/homeserver/config/fence.ts";
 import { PATHS_NAME } from "../../../src/homeserver/config/pack/packed-file.ts";
 import {
+  assertNoConflicts,
   type ConfigTarget,
   planConfig,
-  assertNoConflicts,
   writeConfig,
 } from "../../../src/homeserver/config/restore.ts";
 import { verifyConfig } from "../../../src/homeserver/config/verify.ts";

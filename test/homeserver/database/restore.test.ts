@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { ownSearchPath } from "../../../src/homeserver/database/fill/search-path.ts";
 import { restoreDatabase } from "../../../src/homeserver/database/restore.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
-import type { Bytes } from "../../../src/pipeline/stage.ts";
+import type { Bytes } from "../../../src/pipeline/transform.ts";
 import type { PostgresAddress } from "../../../src/system/postgres/postgres.ts";
 import { installHint } from "../../../src/system/programs/packages.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut } from "../../support/bytes.ts";
@@ -44,7 +44,8 @@ async function refused(dump: Bytes, error: object, how: How = {}): Promise<void>
   assert.equal(await relationsIn(cluster, "target"), 0, "the target is as empty as before");
 }
 
-const plain = (own = lock, expected = packed.plain) => packed.bundle.decrypted(packed.artifact, own, expected);
+const plain = (own = lock, expected = packed.plain) =>
+  packed.bundle.decrypted(packed.artifact, own, expected);
 
 test("a dump that breaks off half way leaves the target empty, with the cause as the error", async () => {
   for (const part of [0, 0.1, 0.5, 0.99])
@@ -208,7 +209,8 @@ test("tables in a schema that is not public are found after the move, by the row
   await cluster.createDatabase("own_schema", { owner: "newcomer" });
   const address = addressIn(cluster, "own_schema", "newcomer");
   const content = await collect(moved.bundle.decrypted(moved.artifact, lock));
-  const fill = (dump: Bytes) => restoreDatabase(address, dump, { programs, psql: "psql", restrictKey: "Key1" });
+  const fill = (dump: Bytes) =>
+    restoreDatabase(address, dump, { programs, psql: "psql", restrictKey: "Key1" });
 
   await assert.rejects(fill(breaksAfter(content)), new Error(BROKEN));
   assert.equal(await ownSearchPath(address, postgres), undefined, "as all of it was taken back");

@@ -108,7 +108,11 @@ test("links and pipes in the media store are told; the store and its first folde
   symlinkSync(elsewhere, join(one.store, "local_thumbnails/CC"));
   for (const deep of [false, true]) {
     const looked = await one.inspect({ deep });
-    assert.deepEqual(told(looked), ["media-missing warning", "media-special-files warning", ...HEALTHY.slice(1)]);
+    assert.deepEqual(told(looked), [
+      "media-missing warning",
+      "media-special-files warning",
+      ...HEALTHY.slice(1),
+    ]);
     assert.deepEqual(findingOf(looked, "media-special-files")?.evidence, [
       "local_content/CC",
       "local_content/DD/dd/Fourth",

@@ -12,11 +12,11 @@ import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
-import { type Progress, noProgress } from "../../../src/system/progress.ts";
+import { noProgress, type Progress } from "../../../src/system/progress.ts";
 import { realObjectStores } from "../../../src/system/s3/s3.ts";
+import { MINIMUM } from "../../support/folder-with.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { emptied, insert, type MediaDatabase } from "../../support/media-database.ts";
-import { MINIMUM } from "../../support/folder-with.ts";
 
 export const NOW = Date.UTC(2026, 4, 20);
 

@@ -16,17 +16,17 @@ import { Inventory } from "../../../src/bundle/inventory.ts";
 import { compareMedia } from "../../../src/homeserver/media/compare/compare.ts";
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
 import {
-  exportMedia,
-  assertUploadsUnchanged,
   assertUploadsPresent,
-  type PackedFirst,
+  assertUploadsUnchanged,
+  exportMedia,
   type MediaAccess,
+  type PackedFirst,
 } from "../../../src/homeserver/media/export.ts";
 import { SharedReads } from "../../../src/homeserver/media/pack/shared-reads.ts";
 import { assertReadableNow } from "../../../src/homeserver/media/pack/unreadable.ts";
 import { type MediaSection, mediaSectionSchema } from "../../../src/homeserver/media/section.ts";
+import { BoundedList } from "../../../src/homeserver/media/store/bounded-list.ts";
 import { isStorePath, uploadPath } from "../../../src/homeserver/media/store/layout.ts";
-import { BoundedList } from "../../../src/homeserver/media/store/listed.ts";
 import { storeState, walkStore } from "../../../src/homeserver/media/store/store.ts";
 import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
 import { type Kept, NOTHING_KEPT } from "../../../src/homeserver/scope.ts";

@@ -4,8 +4,8 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, wr
 import { join } from "node:path";
 import { test } from "node:test";
 import { restoreMedia } from "../../../src/homeserver/media/restore.ts";
-import type { Bytes } from "../../../src/pipeline/stage.ts";
 import { packTar } from "../../../src/pipeline/tar.ts";
+import type { Bytes } from "../../../src/pipeline/transform.ts";
 import { type Files, realFiles as files } from "../../../src/system/files/files.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, noise } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";

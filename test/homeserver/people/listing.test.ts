@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { countLines, personJson, personTable } from "../../../src/homeserver/people/listing.ts";
+import { MAX_LISTED, PeopleList } from "../../../src/homeserver/people/people-list.ts";
 import type { Person } from "../../../src/homeserver/people/person.ts";
 import { usersDetails, usersLines } from "../../../src/homeserver/people/result.ts";
-import { MAX_LISTED, PeopleList } from "../../../src/homeserver/people/roll.ts";
 import { CSV_HEAD, personCsv } from "../../../src/homeserver/people/spreadsheet.ts";
 import { PeopleTally } from "../../../src/homeserver/people/tally.ts";
 import { widthOf } from "../../../src/report/cells.ts";

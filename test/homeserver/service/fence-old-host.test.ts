@@ -3,16 +3,16 @@ import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "no
 import { join } from "node:path";
 import { test } from "node:test";
 import { makeFileReadOnly, restoreFileMode } from "../../../src/homeserver/database/fence.ts";
-import { fenceBeforeStop, fenceAfterStop } from "../../../src/homeserver/service/fence/host.ts";
+import { fenceAfterStop, fenceBeforeStop } from "../../../src/homeserver/service/fence/host.ts";
 import { FenceRecord } from "../../../src/homeserver/service/fence/record.ts";
-import type { Supervisor } from "../../../src/homeserver/service/keeper.ts";
 import { stopServer, waitUntilDown } from "../../../src/homeserver/service/stop.ts";
-import { undoOnHost, describeUndo } from "../../../src/homeserver/service/undo.ts";
+import type { Supervisor } from "../../../src/homeserver/service/supervisor.ts";
+import { describeUndo, undoOnHost } from "../../../src/homeserver/service/undo.ts";
 import { undoOrder } from "../../../src/move/old-server/undo.ts";
 import { containerState } from "../../../src/system/containers.ts";
 import { realFiles as files } from "../../../src/system/files/files.ts";
 import { noProgress } from "../../../src/system/progress.ts";
-import { fenceDropIn, blockUnit, unblockUnit } from "../../../src/system/systemd/systemctl.ts";
+import { blockUnit, fenceDropIn, unblockUnit } from "../../../src/system/systemd/systemctl.ts";
 import { machineWith } from "../../support/fake-machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { programsBefore, programsWith } from "../../support/real-world.ts";
@@ -152,7 +152,10 @@ test("a unit whose own file lies where a mask would go is held by a drop-in", as
     fenceDropIn("own.service", { ...state, fragment: "/lib/systemd/system/own.service" }),
     undefined,
   );
-  assert.equal(fenceDropIn("w@1.service", { ...state, fragment: "/etc/systemd/system/w@.service" }), undefined);
+  assert.equal(
+    fenceDropIn("w@1.service", { ...state, fragment: "/etc/systemd/system/w@.service" }),
+    undefined,
+  );
   const path = join(temporaryFolder("unit"), "own.service.d/synlift-fence.conf");
   await blockUnit(path, programs, files);
   assert.match(readFileSync(path, "utf8"), /^\[Unit\]\nConditionPathExists=\/nonexistent/m);
@@ -205,7 +208,11 @@ test("synctl and a person's own commands stop it and start it again, and the com
   const folder = temporaryFolder("own");
   const log = join(folder, "log");
   const programs = programsBefore({});
-  const commands: Supervisor = { kind: "commands", stop: `echo stop >> ${log}`, start: `echo start >> ${log}` };
+  const commands: Supervisor = {
+    kind: "commands",
+    stop: `echo stop >> ${log}`,
+    start: `echo start >> ${log}`,
+  };
   const record = await recordFor(commands, folder);
   await stopServer({ supervisor: commands, record, programs, machine });
   assert.doesNotMatch(readFileSync(join(folder, "fence.json"), "utf8"), /echo stop/);
@@ -215,7 +222,13 @@ test("synctl and a person's own commands stop it and start it again, and the com
   const synctl = join(folder, "synctl");
   writeFileSync(synctl, `#!/bin/sh\necho synctl "$@" "in $PWD" >> ${log}\n`);
   chmodSync(synctl, 0o755);
-  const supervisor: Supervisor = { kind: "synctl", program: synctl, config: "/srv/h.yaml", folder, account: null };
+  const supervisor: Supervisor = {
+    kind: "synctl",
+    program: synctl,
+    config: "/srv/h.yaml",
+    folder,
+    account: null,
+  };
   const other = await recordFor(supervisor);
   await stopServer({ supervisor, record: other, programs, machine });
   await undoAll(other, programs);

@@ -11,8 +11,8 @@ import { readTargetVersion } from "../../../src/homeserver/version/target.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
 import { machineWith } from "../../support/fake-machine.ts";
-import { programsWith, scriptsIn } from "../../support/real-world.ts";
 import { folderWith, MINIMUM } from "../../support/folder-with.ts";
+import { programsWith, scriptsIn } from "../../support/real-world.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { openWorkspace } from "../../../src/bundle/workplace.ts";
+import { openWorkspace } from "../../../src/bundle/workspace.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import { uploadPath } from "../../../src/homeserver/media/store/layout.ts";
 import { runSteps } from "../../../src/journal/run-steps.ts";

@@ -3,12 +3,12 @@ import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { test } from "node:test";
 import { MigrationError } from "../../../src/errors.ts";
-import { fenceBeforeStop, fenceAfterStop } from "../../../src/homeserver/service/fence/host.ts";
+import { fenceAfterStop, fenceBeforeStop } from "../../../src/homeserver/service/fence/host.ts";
 import { FenceRecord } from "../../../src/homeserver/service/fence/record.ts";
 import { stopServer } from "../../../src/homeserver/service/stop.ts";
 import { BestEffort } from "../../../src/move/old-server/best-effort.ts";
 import { readExportState } from "../../../src/move/old-server/export-state.ts";
-import { type UndoRequest, undoAndStart } from "../../../src/move/old-server/undo.ts";
+import { undoAndStart, type UndoRequest } from "../../../src/move/old-server/undo.ts";
 import { type Files, realFiles } from "../../../src/system/files/files.ts";
 import { noProgress } from "../../../src/system/progress.ts";
 import type { System } from "../../../src/system/system.ts";
@@ -168,7 +168,10 @@ test("a fence is found without a journal, and with one that cannot be read; neit
   const broken = await readExportState(folder, system);
   assert.match(broken.findings[0]!.sentence, /is not a journal that this version can read/);
   rmSync(join(folder, "fence.json"));
-  await assert.rejects(readExportState(folder, system), { code: "bundle-damaged", hint: /no fence of it stands/ });
+  await assert.rejects(readExportState(folder, system), {
+    code: "bundle-damaged",
+    hint: /no fence of it stands/,
+  });
   rmSync(join(folder, "journal.json"));
   await assert.rejects(readExportState(folder, system), { code: "bundle-incomplete" });
 });

@@ -6,7 +6,7 @@ import { commandLine } from "../../../src/commands/menu.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
 import type { Launch } from "../../../src/homeserver/service/find/launch.ts";
 import { agendaOf, type MoveFacts } from "../../../src/move/plan/agenda.ts";
-import { runbookText } from "../../../src/report/agenda-text.ts";
+import { runbookText } from "../../../src/report/runbook-text.ts";
 import { matchesGolden } from "../../report/golden.ts";
 
 const NOW = Date.UTC(2026, 10, 20, 9);

@@ -4,19 +4,19 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Interrupted } from "../../../src/errors.ts";
 import { assertDumpFormat } from "../../../src/homeserver/database/dump/format.ts";
-import { UNENCRYPTED_DUMP } from "../../../src/homeserver/database/fill/clear-dump.ts";
 import {
   type BegunRestore,
   emptyDatabase,
   markHalfFilled,
   newMark,
-} from "../../../src/homeserver/database/fill/half-filled.ts";
+} from "../../../src/homeserver/database/fill/interrupted.ts";
 import { runPgRestore } from "../../../src/homeserver/database/fill/pg-restore.ts";
+import { UNENCRYPTED_DUMP } from "../../../src/homeserver/database/fill/unencrypted-dump.ts";
 import type { DatabaseSource } from "../../../src/homeserver/database/source.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import { Journal } from "../../../src/journal/journal.ts";
 import { fillWithPgRestore } from "../../../src/move/restore/fill-with-pg-restore.ts";
-import type { Bytes } from "../../../src/pipeline/stage.ts";
+import type { Bytes } from "../../../src/pipeline/transform.ts";
 import { realFiles, type Unfinished } from "../../../src/system/files/files.ts";
 import { type PostgresAddress, realPostgres } from "../../../src/system/postgres/postgres.ts";
 import { noProgress } from "../../../src/system/progress.ts";
@@ -79,7 +79,14 @@ async function filled({ address, content = chunked(archive), begun, signal, ...m
   const filling = fillWithPgRestore(
     address,
     { store: "main", target: { engine: "postgres", address }, section: packed.section },
-    { id: "the-bundle", write, bytes, label: "database", begun, marks: { partlyFilled: half, filled: whole } },
+    {
+      id: "the-bundle",
+      write,
+      bytes,
+      label: "database",
+      begun,
+      marks: { partlyFilled: half, filled: whole },
+    },
     { from: { folder, jobs }, owner: undefined, journal },
     system as unknown as System,
     noProgress,
@@ -310,7 +317,10 @@ test("where the programs are elsewhere, pg_restore reads it from its input, by o
   const name = newName();
   const log = join(temporaryFolder("log"), "log");
   const through = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${PASS_ON}` }), "there")];
-  const { error } = await filled({ address: { ...addressIn(cluster, name), commandPrefix: through }, jobs: 4 });
+  const { error } = await filled({
+    address: { ...addressIn(cluster, name), commandPrefix: through },
+    jobs: 4,
+  });
   assert.equal(error, undefined);
   assert.deepEqual(await blockers(name), []);
   const said = (await realFiles.readText(log))

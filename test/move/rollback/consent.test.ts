@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { rollbackCommand } from "../../../src/commands/rollback.ts";
-import { type RollbackRequest, confirmRollback } from "../../../src/move/rollback/consent.ts";
+import { confirmRollback, type RollbackRequest } from "../../../src/move/rollback/consent.ts";
 
 const going: RollbackRequest = {
-  ...{ subject: "old.example", folder: "/srv/move", newServer: { state: "unknown", why: [] }, complete: true },
+  ...{
+    subject: "old.example",
+    folder: "/srv/move",
+    newServer: { state: "unknown", why: [] },
+    complete: true,
+  },
   ...{ lines: ["systemctl start synapse"], yes: false, force: false, dryRun: false },
 };
 
@@ -33,7 +38,10 @@ test("once everything is packed a person is asked, with what would be done and w
 });
 
 test("a no, and nobody to ask, are each a refusal that says what to do", async () => {
-  await assert.rejects(confirmRollback(going, terminalOf(false)), { code: "already-opened", message: /said no/ });
+  await assert.rejects(confirmRollback(going, terminalOf(false)), {
+    code: "already-opened",
+    message: /said no/,
+  });
   await assert.rejects(confirmRollback(going, terminalOf(undefined)), {
     code: "bad-usage",
     hint: /--target.*--yes/,
@@ -46,7 +54,10 @@ test("nobody is asked when the answer was given, when it is only looked, and whi
       "new-server-unknown warning",
     ]);
   assert.deepEqual(await confirmRollback({ ...going, complete: false }, terminalOf(undefined)), []);
-  assert.deepEqual(await confirmRollback({ ...going, newServer: { state: "closed" } }, terminalOf(undefined)), []);
+  assert.deepEqual(
+    await confirmRollback({ ...going, newServer: { state: "closed" } }, terminalOf(undefined)),
+    [],
+  );
 });
 
 test("an address that does not answer proves nothing, so somebody is asked although nothing is complete", async () => {

@@ -144,7 +144,10 @@ test("a full disk is said to be full, and nothing is left of what did not fit", 
 test("a full disk leaves no half of a lock and no folder half made", async (t) => {
   const folder = await fullDisk(t);
   for (let filled = 0; filled < 400 && (await files.diskSpace(folder)).free > 0; filled++)
-    writeFileSync(join(folder, `filler-${filled}`), noise(Math.min(4096, (await files.diskSpace(folder)).free)));
+    writeFileSync(
+      join(folder, `filler-${filled}`),
+      noise(Math.min(4096, (await files.diskSpace(folder)).free)),
+    );
   const before = readdirSync(folder);
   await assert.rejects(files.createNew(join(folder, "lock"), "x".repeat(5000)), FULL);
   assert.deepEqual(readdirSync(folder), before);

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { DirectoryWalker } from "../../../src/system/files/descent.ts";
+import { DirectoryWalker } from "../../../src/system/files/directory-walker.ts";
 import { realFiles as files, type WalkEntry } from "../../../src/system/files/files.ts";
 import { asNobody } from "../../support/as-nobody.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";

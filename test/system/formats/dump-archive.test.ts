@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { DumpArchive, canReadArchivesOf } from "../../../src/system/formats/dump-archive.ts";
+import { canReadArchivesOf, DumpArchive } from "../../../src/system/formats/dump-archive.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { makeMiniSynapse } from "../../support/mini-synapse.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Interrupted } from "../../../src/errors.ts";
 import type { Bytes } from "../../../src/system/bytes.ts";
-import type { ProgramCall, Output, Programs } from "../../../src/system/programs/programs.ts";
+import type { Output, ProgramCall, Programs } from "../../../src/system/programs/programs.ts";
 import { breaksAfter, BROKEN, chunked, collect, noise } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { stateOf, until } from "../../support/processes.ts";
@@ -123,10 +123,7 @@ test("of a chain with a program that is not there, its package is named, whereve
   for (const at of [0, 1, 2]) {
     const { programs, temporary } = world();
     const calls = [sh("yes"), sh("cat"), sh("cat")].with(at, { name: "/nonexistent/gpg", args: [] });
-    const output = calls.reduce<Bytes | undefined>(
-      (before, call) => programs.pipe(call, before),
-      undefined,
-    );
+    const output = calls.reduce<Bytes | undefined>((before, call) => programs.pipe(call, before), undefined);
     await assert.rejects(collect(output!), { code: "program-missing", message: /gpg is not installed/ });
     nothingLeft(temporary);
   }

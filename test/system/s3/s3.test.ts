@@ -5,7 +5,7 @@ import { MigrationError } from "../../../src/errors.ts";
 import type { Bytes } from "../../../src/system/bytes.ts";
 import type { ObjectStore, ObjectStoreAddress } from "../../../src/system/s3/object-store.ts";
 import { realObjectStores } from "../../../src/system/s3/s3.ts";
-import { FaultyRoad } from "../../support/faulty-road.ts";
+import { FaultyRoad } from "../../support/faulty-connection.ts";
 import { S3Server } from "../../support/lab/s3-server.ts";
 
 const CONTENT = randomBytes(3_000_000);

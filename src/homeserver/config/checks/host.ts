@@ -1,7 +1,7 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver, Listener } from "../../homeserver.ts";
 import { findSettings, isMapping, settingAt } from "../../settings.ts";
-import { NOT_REWRITTEN } from "../host-bound.ts";
+import { NOT_REWRITTEN } from "../host-changes.ts";
 
 /** Settings that name something on this host or in its network: those that restore rewrites, and those that a person must check. */
 export function hostFindings(homeserver: Homeserver): Finding[] {

@@ -115,7 +115,10 @@ function requiresVerification(settings: Settings): boolean {
 }
 
 /** Settings with which the new host's Synapse would not start. */
-export function removedFindings({ settings }: Pick<Homeserver, "settings">, between: MoveVersions): Finding[] {
+export function removedFindings(
+  { settings }: Pick<Homeserver, "settings">,
+  between: MoveVersions,
+): Finding[] {
   return found(settings, REMOVED, between, "");
 }
 
@@ -128,7 +131,12 @@ export function removedFromWorker(settings: Settings, path: string, between: Mov
   return found(settings, ofWorkers, between, ` in ${path}`);
 }
 
-function found(settings: Settings, table: readonly Removed[], { target }: MoveVersions, where: string): Finding[] {
+function found(
+  settings: Settings,
+  table: readonly Removed[],
+  { target }: MoveVersions,
+  where: string,
+): Finding[] {
   return table
     .filter(({ since }) => target === undefined || isSince(target, since))
     .flatMap(({ pattern, since, refuses, hint }) =>

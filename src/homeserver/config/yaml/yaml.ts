@@ -38,7 +38,10 @@ export function parseYamlDocument(text: string): Document.Parsed {
   const document = parseDocument(text, { ...PYYAML, lineCounter: lines });
   // An unknown tag is only a warning to the parser; PyYAML rejects it.
   const fault = document.errors[0] ?? document.warnings.find(({ code }) => code === "TAG_RESOLVE_FAILED");
-  if (fault) throw new YamlSyntaxError(`${describePosition(lines, fault)}: ${ERROR_TEXTS[fault.code] ?? "this is not valid YAML"}`);
+  if (fault)
+    throw new YamlSyntaxError(
+      `${describePosition(lines, fault)}: ${ERROR_TEXTS[fault.code] ?? "this is not valid YAML"}`,
+    );
   // To PyYAML a block at the very end of a file that does not end its line has no line end either.
   if (!text.endsWith("\n")) {
     visit(document, {

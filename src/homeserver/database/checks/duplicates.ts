@@ -2,7 +2,7 @@ import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
 import type { PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../system/progress.ts";
-import { USER_SCHEMAS } from "../own-schemas.ts";
+import { USER_SCHEMAS } from "../user-schemas.ts";
 
 interface UniqueIndex {
   readonly name: string;

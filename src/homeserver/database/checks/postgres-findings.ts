@@ -3,7 +3,7 @@ import { formatCount } from "../../../report/units.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { untrustedExtensions } from "../dump/extensions.ts";
 import type { DatabaseFacts } from "../facts.ts";
-import { otherSchemas, USER_SCHEMAS } from "../own-schemas.ts";
+import { otherSchemas, USER_SCHEMAS } from "../user-schemas.ts";
 
 /** Synapse's requirements on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
 export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {

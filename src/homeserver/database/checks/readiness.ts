@@ -4,7 +4,7 @@ import type { QuerySession } from "../../../system/query.ts";
 import type { Schema } from "../../synapse-versions.ts";
 import { readSequences, readStreams } from "../count.ts";
 import { describeAhead, streamsAhead } from "../streams.ts";
-import { KNOWN_SCHEMA, creatorOf } from "./known-tables.ts";
+import { creatorOf, KNOWN_SCHEMA } from "./known-tables.ts";
 
 export const schemaOf = (session: QuerySession) =>
   session.one<Schema>(

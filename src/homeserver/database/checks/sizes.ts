@@ -1,5 +1,5 @@
 import type { QuerySession } from "../../../system/query.ts";
-import { USER_SCHEMAS } from "../own-schemas.ts";
+import { USER_SCHEMAS } from "../user-schemas.ts";
 
 export interface TableSize {
   /** Without the schema where that is "public". */

@@ -17,7 +17,9 @@ export async function targetDatabaseFindings(
 ): Promise<Finding[]> {
   const id = "target-database";
   const where = describeAddress(address);
-  const looking: Postgres = { connect: (to) => postgres.connect(to, { readOnly: true, responseTimeout: QUERY_TIMEOUT }) };
+  const looking: Postgres = {
+    connect: (to) => postgres.connect(to, { readOnly: true, responseTimeout: QUERY_TIMEOUT }),
+  };
   try {
     assertSameEngine(source, { engine: "postgres", address });
     const there = await inspectTarget({ address, section: source }, looking);

@@ -38,7 +38,9 @@ export async function beginLockedSnapshot(session: PostgresSession, wait: number
 }
 
 const tableNames = async (session: PostgresSession) =>
-  (await listTables(session)).map(({ schema, name }) => `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`);
+  (await listTables(session)).map(
+    ({ schema, name }) => `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
+  );
 
 /** A dump could not begin, as another session locked or dropped a table. */
 class LockConflict extends MigrationError {}

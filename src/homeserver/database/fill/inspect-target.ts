@@ -6,9 +6,9 @@ import {
   quoteIdentifier,
 } from "../../../system/postgres/postgres.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
-import { USER_SCHEMAS } from "../own-schemas.ts";
 import type { DatabaseSection } from "../section.ts";
 import type { Store } from "../store.ts";
+import { USER_SCHEMAS } from "../user-schemas.ts";
 
 export interface PostgresTarget {
   readonly address: PostgresAddress;
@@ -44,7 +44,8 @@ export async function readServerVersion(
   address: PostgresAddress,
   postgres: Postgres,
 ): Promise<{ major: number; text: string }> {
-  const session = (await connectIfExists(address, postgres)) ?? (await postgres.connect(maintenanceAddress(address)));
+  const session =
+    (await connectIfExists(address, postgres)) ?? (await postgres.connect(maintenanceAddress(address)));
   const { serverVersion, serverVersionText } = await databaseFacts(session).finally(() => session.close());
   return { major: majorOf(serverVersion), text: serverVersionText };
 }

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
-import type { InteractiveProgram, ExitStatus, Programs } from "../../../system/programs/programs.ts";
-import { UNENCRYPTED_DUMP } from "./clear-dump.ts";
-import { RESTORE_APPLICATION_NAME, HALF_FILLED_HINT } from "./half-filled.ts";
+import type { ExitStatus, InteractiveProgram, Programs } from "../../../system/programs/programs.ts";
+import { HALF_FILLED_HINT, RESTORE_APPLICATION_NAME } from "./interrupted.ts";
+import { UNENCRYPTED_DUMP } from "./unencrypted-dump.ts";
 
 export interface PgRestoreOptions {
   /** The folder that holds the unencrypted dump. */
@@ -26,7 +26,10 @@ export async function runPgRestore(
   { programs, files }: { programs: Programs; files: Files },
 ): Promise<void> {
   const there = address.commandPrefix !== undefined;
-  const known = { ...address, parameters: { ...address.parameters, application_name: RESTORE_APPLICATION_NAME } };
+  const known = {
+    ...address,
+    parameters: { ...address.parameters, application_name: RESTORE_APPLICATION_NAME },
+  };
   const call = postgresCall(pgRestore, known, [
     ...["--exit-on-error", "--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels"],
     ...["--no-publications", "--no-subscriptions"],

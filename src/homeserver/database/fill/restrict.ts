@@ -1,6 +1,6 @@
 import { MigrationError } from "../../../errors.ts";
-import type { ByteTransform } from "../../../pipeline/stage.ts";
-import { releaseBuffer, allocateBuffer } from "../../../system/memory.ts";
+import type { ByteTransform } from "../../../pipeline/transform.ts";
+import { allocateBuffer, releaseBuffer } from "../../../system/buffers.ts";
 
 /**
  * Keeps a dump from running psql meta-commands. A dump is a script for psql, whose meta-commands can run programs on the host

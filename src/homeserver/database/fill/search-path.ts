@@ -1,6 +1,6 @@
 import type { Postgres, PostgresAddress } from "../../../system/postgres/postgres.ts";
-import { USER_SCHEMAS } from "../own-schemas.ts";
 import { schemaTable, type Store } from "../store.ts";
+import { USER_SCHEMAS } from "../user-schemas.ts";
 
 /**
  * Statements for psql after the dump, in its transaction: where the tables are in a schema outside of this user's

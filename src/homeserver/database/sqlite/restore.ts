@@ -1,7 +1,7 @@
 import { basename, dirname } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
 import { unpackTar } from "../../../pipeline/tar.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { makeOwnedFolder, type Owner } from "../../../system/files/owned-folder.ts";
 import { SIDE_FILES, type Sqlite } from "../../../system/sqlite/sqlite.ts";

@@ -16,7 +16,11 @@ export interface ServerAccount {
 }
 
 /** The gate of a SQLite file: the server can write to it and to its folder, and no other user can read it. Changes nothing. */
-export async function verifyDatabaseFile(path: string, account: ServerAccount, files: Files): Promise<Finding> {
+export async function verifyDatabaseFile(
+  path: string,
+  account: ServerAccount,
+  files: Files,
+): Promise<Finding> {
   const id = "database-file";
   const file = await files.stat(path);
   const folder = await files.stat(dirname(path));

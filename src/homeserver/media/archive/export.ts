@@ -5,12 +5,12 @@ import { packTar } from "../../../pipeline/tar.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { type MediaAccess, SETTLE_TIME } from "../export.ts";
 import { filesNotListed, PackedList } from "../pack/packed-list.ts";
-import { fileHash } from "../store/hash-at.ts";
-import { BoundedList } from "../store/listed.ts";
+import { BoundedList } from "../store/bounded-list.ts";
+import { fileHash } from "../store/file-hash.ts";
 import { type StoredFile, walkStore } from "../store/store.ts";
-import { findFinished, labelOf, findListFault, removeArchivesFrom, stepOf } from "./earlier.ts";
+import { findFinished, findListFault, labelOf, removeArchivesFrom, stepOf } from "./finished.ts";
 import { PeekableItems } from "./items.ts";
-import { type FoundUpload, type UploadListing, providedUploads, storedUploads } from "./listing.ts";
+import { type FoundUpload, providedUploads, storedUploads, type UploadListing } from "./listing.ts";
 import {
   ARCHIVE_STEP,
   archiveArtifact,
@@ -19,9 +19,9 @@ import {
   type ArchivePass,
   isFirst,
 } from "./names.ts";
-import { NAMED, UnreadUploads } from "./noticed.ts";
 import type { ArchiveExport } from "./order.ts";
 import { notePacked, type PackedArchive, packedArchives } from "./section.ts";
+import { NAMED, UnreadUploads } from "./unread.ts";
 import { archiveEntries, type ArchiveSizes } from "./write.ts";
 
 /**
@@ -70,7 +70,9 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
   const noticed = new UnreadUploads();
   const began = machine.now();
   await from.withAccess(async (reach) => {
-    const items = new PeekableItems(notPacked(done.length, reach, from, serving ? began - SETTLE_TIME : Infinity));
+    const items = new PeekableItems(
+      notPacked(done.length, reach, from, serving ? began - SETTLE_TIME : Infinity),
+    );
     const total = await bytesOfUploads(reach.session);
     try {
       for (
@@ -146,7 +148,12 @@ function walkOf(packed: readonly PackedArchive[], from: ArchiveExport): AsyncIte
 async function packOne(
   number: number,
   items: PeekableItems<FoundUpload>,
-  { from, total, noticed, began }: { from: ArchiveExport; total: number; noticed: UnreadUploads; began: number },
+  {
+    from,
+    total,
+    noticed,
+    began,
+  }: { from: ArchiveExport; total: number; noticed: UnreadUploads; began: number },
 ): Promise<Outcome> {
   const { pass, files, inventory, machine, sizes } = from;
   const folder = archiveFolder(pass, number);

@@ -1,4 +1,4 @@
-import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Upload } from "./upload.ts";
 
 /** An upload with its file, on the way into an archive. */

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { needsProvider } from "../providers/provided.ts";
+import { needsProvider } from "../providers/lookup.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
 import type { StoredFile } from "../store/store.ts";

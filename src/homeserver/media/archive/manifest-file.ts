@@ -1,6 +1,6 @@
 import { compress, decompress } from "../../../pipeline/compress.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
 import { packTar } from "../../../pipeline/tar.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import { MANIFEST_ENTRY } from "./names.ts";
 import { type ArchiveRecord, mxcOf } from "./record.ts";
 

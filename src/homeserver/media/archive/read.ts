@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { MigrationError } from "../../../errors.ts";
 import { decompress } from "../../../pipeline/compress.ts";
-import { type Bytes, drain } from "../../../pipeline/stage.ts";
 import { type ExtractedEntry, unpackTar } from "../../../pipeline/tar.ts";
+import { type Bytes, drain } from "../../../pipeline/transform.ts";
 import { type ArchiveManifest, parseArchiveManifest } from "./manifest.ts";
 import { MANIFEST_ENTRY, MANIFEST_FILE } from "./names.ts";
 import type { ArchiveRecord } from "./record.ts";
@@ -160,7 +160,10 @@ function faultOf(record: ArchiveRecord, size: number, sha256: string): string | 
 }
 
 /** What is in one file of an archive: a tar in gzip, whatever made it. */
-async function* entriesOf({ name, content }: Member, { where }: ArchiveSource): AsyncIterable<ExtractedEntry> {
+async function* entriesOf(
+  { name, content }: Member,
+  { where }: ArchiveSource,
+): AsyncIterable<ExtractedEntry> {
   let sourceError: { error: unknown } | undefined;
   const watched = async function* (): Bytes {
     try {

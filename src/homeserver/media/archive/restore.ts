@@ -3,7 +3,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { Folders, type MediaTarget } from "../restore.ts";
-import { fileHash } from "../store/hash-at.ts";
+import { fileHash } from "../store/file-hash.ts";
 import { uploadPath } from "../store/layout.ts";
 import type { ArchiveManifest } from "./manifest.ts";
 import { type ArchiveRead, findManifest, readArchive, type UploadSink } from "./read.ts";

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
 import { unpackTar } from "../../../pipeline/tar.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 
 /** One file of an archive. Its content is to be read, or left, before the next is asked for. */

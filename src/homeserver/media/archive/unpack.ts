@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
 import { unpackTar } from "../../../pipeline/tar.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { Folders, type MediaTarget } from "../restore.ts";
 

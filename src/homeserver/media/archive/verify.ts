@@ -2,13 +2,13 @@ import type { Inventory } from "../../../bundle/inventory.ts";
 import { encryptedName } from "../../../bundle/layout.ts";
 import type { Bundle } from "../../../bundle/reader.ts";
 import { MigrationError } from "../../../errors.ts";
+import { reportBytes } from "../../../pipeline/digest.ts";
 import type { EncryptionKeys } from "../../../pipeline/encrypt.ts";
-import { reportBytes } from "../../../pipeline/measure.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Progress } from "../../../system/progress.ts";
 import { archiveArtifact } from "./names.ts";
 import { findManifest, readArchive } from "./read.ts";
-import { findingsOf, assertUploadsIntact } from "./restore.ts";
+import { assertUploadsIntact, findingsOf } from "./restore.ts";
 import { packedArchives } from "./section.ts";
 import { archiveInTar } from "./source.ts";
 

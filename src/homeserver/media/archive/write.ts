@@ -1,10 +1,10 @@
 import { compress, storedSize } from "../../../pipeline/compress.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
 import { packTar, type TarEntry, tarSize } from "../../../pipeline/tar.ts";
-import { readExactly } from "./exactly.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { ArchiveItem, ArchiveItems } from "./items.ts";
 import { type ArchiveHead, ManifestFile } from "./manifest-file.ts";
 import { MANIFEST_FILE, partFile } from "./names.ts";
+import { readExactly } from "./pad-to-size.ts";
 import { type ArchiveRecord, recordOf } from "./record.ts";
 
 /** How large things are; in bytes of uploads, where nothing else is said. */

@@ -4,11 +4,11 @@ import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import type { Differing } from "../section.ts";
+import { BoundedList } from "../store/bounded-list.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
-import { BoundedList } from "../store/listed.ts";
 import { hasHashes, type UploadRow, uploadRows } from "../store/rows.ts";
 import { throwReadError } from "../store/store.ts";
-import { mergeJoin } from "./meet.ts";
+import { mergeJoin } from "./merge-join.ts";
 
 export interface Comparison {
   readonly rows: number;
@@ -77,7 +77,8 @@ export async function compareMedia(
   };
   const lookElsewhere = async (row: UploadRow, length: number, found: number | null, hidden = false) => {
     const path = uploadPath(row.key);
-    if (path === undefined || !(await findInProviders(path, length, providers))) miss(row, length, found, hidden);
+    if (path === undefined || !(await findInProviders(path, length, providers)))
+      miss(row, length, found, hidden);
     else {
       provided.files += 1;
       provided.bytes += length;

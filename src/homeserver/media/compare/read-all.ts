@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import { drain } from "../../../pipeline/stage.ts";
+import { drain } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { quoteLiteral } from "../../../system/query.ts";
 import { findInProviders } from "../providers/provider.ts";
+import { BoundedList } from "../store/bounded-list.ts";
 import { LOCAL_FOLDERS, uploadPath } from "../store/layout.ts";
-import { BoundedList } from "../store/listed.ts";
 import { bytewise, hasHashes, type UploadRow } from "../store/rows.ts";
 import type { Comparable } from "./uploads.ts";
 

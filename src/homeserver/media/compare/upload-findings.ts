@@ -3,10 +3,10 @@ import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts
 import { MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../accept-ids.ts";
 import type { StorageProvider } from "../facts.ts";
 import { hasUnreadableProvider } from "../providers/providers.ts";
-import type { BoundedList } from "../store/listed.ts";
+import type { BoundedList } from "../store/bounded-list.ts";
 import { describeDiffering } from "./compare.ts";
+import type { CheckedMismatch } from "./mismatches.ts";
 import type { ReadResult } from "./read-all.ts";
-import type { CheckedMismatch } from "./suspects.ts";
 import type { UploadsComparison } from "./uploads.ts";
 
 const SHOWN = 20;

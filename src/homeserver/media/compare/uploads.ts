@@ -3,11 +3,11 @@ import { MigrationError } from "../../../errors.ts";
 import type { Files, WalkEntry } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
+import { BoundedList } from "../store/bounded-list.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
-import { BoundedList } from "../store/listed.ts";
 import { type UploadRow, uploadRows } from "../store/rows.ts";
-import { mergeJoin, type MergeJoinHandlers } from "./meet.ts";
-import { recheckMismatches, type CheckedMismatch, Mismatches } from "./suspects.ts";
+import { mergeJoin, type MergeJoinHandlers } from "./merge-join.ts";
+import { type CheckedMismatch, Mismatches, recheckMismatches } from "./mismatches.ts";
 
 /** How uploads and files fit, and what lies in local_content. */
 export interface UploadsComparison {
@@ -144,7 +144,8 @@ class UploadComparer implements MergeJoinHandlers<UploadRow> {
 
   async #lookElsewhere(key: string, length: number, otherwise: Mismatches): Promise<void> {
     const path = uploadPath(key);
-    if (path === undefined || !(await findInProviders(path, length, this.#providers))) otherwise.addUpload(key);
+    if (path === undefined || !(await findInProviders(path, length, this.#providers)))
+      otherwise.addUpload(key);
     else {
       this.provided.files += 1;
       this.provided.bytes += length;

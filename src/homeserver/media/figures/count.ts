@@ -1,6 +1,6 @@
 import type { QuerySession } from "../../../system/query.ts";
 import type { Amount, LargeUpload, MediaKinds } from "../facts.ts";
-import { type Ages, daySql, type DayRow } from "./age.ts";
+import { type Ages, type DayRow, daySql } from "./age.ts";
 
 export interface MediaCount {
   readonly kinds: MediaKinds;

@@ -4,7 +4,7 @@ import type { HttpAnswer, HttpDownload } from "../../../system/http/http.ts";
 import { NoAnswer } from "../../../system/http/no-answer.ts";
 import type { System } from "../../../system/system.ts";
 import type { MediaRepoUsage } from "../facts.ts";
-import { describeFault, HOST, type MediaRepo, usageIn, describeMediaRepo } from "./usage.ts";
+import { describeFault, describeMediaRepo, HOST, type MediaRepo, usageIn } from "./usage.ts";
 
 /** One file of an export, as its metadata has it. */
 export const partSchema = z.object({

@@ -1,17 +1,17 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import { acquireLock } from "../../../journal/lock.ts";
-import { reportBytes } from "../../../pipeline/measure.ts";
+import { reportBytes } from "../../../pipeline/digest.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import { findManifest, readArchive } from "../archive/read.ts";
-import { findingsOf, assertUploadsIntact } from "../archive/restore.ts";
+import { assertUploadsIntact, findingsOf } from "../archive/restore.ts";
 import { archiveInFolder, type ArchiveSource } from "../archive/source.ts";
 import { type ExportPart, MediaRepoApi } from "./api.ts";
-import { fetchParts, assertPartNames } from "./fetch.ts";
+import { assertPartNames, fetchParts } from "./fetch.ts";
 import { type ExportJournal, ExportJournalFile, OWN_FOLDER } from "./journal.ts";
 import type { MediaRepo } from "./usage.ts";
 import { waitForExport } from "./wait.ts";
@@ -162,7 +162,8 @@ async function inspectArchive(
 const metered = (source: ArchiveSource, tell: (bytes: number) => void): ArchiveSource => ({
   where: source.where,
   async *members() {
-    for await (const { name, content } of source.members()) yield { name, content: reportBytes(tell)(content) };
+    for await (const { name, content } of source.members())
+      yield { name, content: reportBytes(tell)(content) };
   },
 });
 

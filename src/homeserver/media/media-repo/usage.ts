@@ -3,7 +3,7 @@ import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes } from "../../../report/units.ts";
 import type { Http, HttpAnswer } from "../../../system/http/http.ts";
 import { NoAnswer } from "../../../system/http/no-answer.ts";
-import { quoteShellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-quoting.ts";
 import type { MediaRepoUsage } from "../facts.ts";
 
 /** A matrix-media-repo that stores this server's media instead of Synapse. */

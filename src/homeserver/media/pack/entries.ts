@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { fetchAhead, providedFiles } from "../providers/provided.ts";
+import { fetchAhead, providedFiles } from "../providers/lookup.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
-import { BoundedList } from "../store/listed.ts";
+import { BoundedList } from "../store/bounded-list.ts";
 import type { StoredFile } from "../store/store.ts";
-import { uploadIdOf, joinUploadRows } from "./known-hashes.ts";
+import { joinUploadRows, uploadIdOf } from "./join-rows.ts";
 import type { MediaEntry } from "./shared-reads.ts";
 import { openStable, type ReadOutcome } from "./stable-read.ts";
 

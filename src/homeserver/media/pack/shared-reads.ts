@@ -1,7 +1,7 @@
 import { MigrationError } from "../../../errors.ts";
-import { Tee } from "../../../pipeline/fork.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
 import type { TarEntry } from "../../../pipeline/tar.ts";
+import { Tee } from "../../../pipeline/tee.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import { uploadIdAt, UPLOADS } from "../store/layout.ts";
 
 /** An entry of the backup. */

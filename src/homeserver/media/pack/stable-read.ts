@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { StoredFile } from "../store/store.ts";
 
@@ -89,7 +89,11 @@ async function* readStable(
 const ZEROS = new Uint8Array(1024 * 1024);
 
 /** One that is gone by now was read whole. */
-async function hasChanged({ name, size, mtimeMs }: StoredFile, store: string, files: Files): Promise<boolean> {
+async function hasChanged(
+  { name, size, mtimeMs }: StoredFile,
+  store: string,
+  files: Files,
+): Promise<boolean> {
   const now = await files.lstat(join(store, name));
   return now !== undefined && (now.kind !== "file" || now.size !== size || now.mtimeMs !== mtimeMs);
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import { drain } from "../../../pipeline/stage.ts";
+import { drain } from "../../../pipeline/transform.ts";
 import { formatCount } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { MEDIA_UNREADABLE } from "../accept-ids.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Bytes } from "../../../pipeline/stage.ts";
+import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { ObjectStore, ObjectStores, StoredObject } from "../../../system/s3/object-store.ts";
 import type { Homeserver } from "../../homeserver.ts";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Finding } from "../../../report/finding.ts";
 import { formatAmount, formatBytes, formatCount } from "../../../report/units.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { mergeJoin } from "../compare/meet.ts";
+import { mergeJoin } from "../compare/merge-join.ts";
 import type { Comparable } from "../compare/uploads.ts";
 import type { Origin, RemoteFacts } from "../facts.ts";
 import { findInProviders } from "../providers/provider.ts";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount, formatMode } from "../../../report/units.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { quoteShellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-quoting.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
 const SHOWN = 20;

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { BoundedList } from "./bounded-list.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
-import { BoundedList } from "./listed.ts";
 
 export interface StoredFile {
   /** Below the store: "local_content/aa/bb/…". */

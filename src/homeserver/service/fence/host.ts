@@ -3,7 +3,7 @@ import type { Finding } from "../../../report/finding.ts";
 import { containerState, engine } from "../../../system/containers.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
-import { fenceDropIn, blockUnit, systemctl, unitState } from "../../../system/systemd/systemctl.ts";
+import { blockUnit, fenceDropIn, systemctl, unitState } from "../../../system/systemd/systemctl.ts";
 import type { FenceRecord } from "./record.ts";
 
 export interface Fencing {

@@ -5,7 +5,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { isDropIn } from "../../../system/systemd/systemctl.ts";
-import { type Supervisor, supervisorSchema } from "../keeper.ts";
+import { type Supervisor, supervisorSchema } from "../supervisor.ts";
 
 const changeSchema = z
   .object({
@@ -156,7 +156,8 @@ export class FenceRecord {
   /** When synlift started the server again, ISO 8601; undefined when it did not. */
   get restartedAt(): string | undefined {
     const { supervisor, changes } = this.#content;
-    const isCommandless = supervisor.kind === "person" || (supervisor.kind === "commands" && supervisor.start === null);
+    const isCommandless =
+      supervisor.kind === "person" || (supervisor.kind === "commands" && supervisor.start === null);
     const isStart = ({ kind }: Change) =>
       kind === "unit-running" || kind === "container-running" || (kind === "running" && !isCommandless);
     return lastUndone(changes.filter((change) => change.made !== null && isStart(change)));

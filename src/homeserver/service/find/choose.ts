@@ -4,7 +4,7 @@ import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { onThisHost, type PathPair } from "../../path-map.ts";
 import { type ConfigSource, filesOfFolder } from "../../read.ts";
-import { type FoundLaunches, type Launch, hostPathsOf } from "./launch.ts";
+import { type FoundLaunches, hostPathsOf, type Launch } from "./launch.ts";
 
 /** The options that say where the configuration is. */
 export interface GivenSource {
@@ -83,7 +83,8 @@ async function serversOf(launches: readonly Launch[], files: Files): Promise<Ser
   return servers;
 }
 
-const rank = ({ isRunning, startsAutomatically }: Launch) => (isRunning ? 2 : 0) + (startsAutomatically ? 1 : 0);
+const rank = ({ isRunning, startsAutomatically }: Launch) =>
+  (isRunning ? 2 : 0) + (startsAutomatically ? 1 : 0);
 
 function fromHost(servers: readonly Server[], given: GivenSource): ChosenSource {
   const highest = Math.max(...servers.map(({ launch }) => rank(launch)));

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { askProgram } from "../../../system/programs/ask.ts";
-import { resolvePaths, MAIN_APP, synapseCommand } from "./command-line.ts";
+import { MAIN_APP, resolvePaths, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 
 /** The fields of `docker inspect` and `podman inspect` that are used here. */

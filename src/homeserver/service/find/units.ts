@@ -1,4 +1,4 @@
-import { type Unit, findUnits } from "../../../system/systemd/units.ts";
+import { findUnits, type Unit } from "../../../system/systemd/units.ts";
 import { resolvePaths, synapseCommand } from "./command-line.ts";
 import type { Launch, LaunchSystem } from "./launch.ts";
 

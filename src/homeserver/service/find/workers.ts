@@ -1,11 +1,11 @@
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { findWorkerNames } from "../../config/handed-out.ts";
+import { findWorkerNames } from "../../config/worker-settings.ts";
 import { parseYaml, YamlSyntaxError } from "../../config/yaml/yaml.ts";
 import type { Homeserver, Settings } from "../../homeserver.ts";
 import { isMapping } from "../../settings.ts";
-import { type FoundLaunches, type Launch, hostPathsOf } from "./launch.ts";
+import { type FoundLaunches, hostPathsOf, type Launch } from "./launch.ts";
 
 /** A worker process. */
 export interface Worker {

@@ -8,7 +8,11 @@ const TIMEOUT_MS = 5000;
 export async function clockFindings(programs: Programs): Promise<Finding[]> {
   if ((await programs.find("timedatectl")) === undefined) return [];
   const said = await programs
-    .run({ name: "timedatectl", args: ["show", "--property=NTPSynchronized", "--value"], timeout: TIMEOUT_MS })
+    .run({
+      name: "timedatectl",
+      args: ["show", "--property=NTPSynchronized", "--value"],
+      timeout: TIMEOUT_MS,
+    })
     .catch(() => "");
   if (said.trim() === "yes")
     return [{ id: "clock", level: "ok", sentence: "the system clock is synchronized" }];

@@ -80,7 +80,13 @@ async function transferProgramFindings(programs: Programs): Promise<Finding[]> {
   for (const name of ["rsync", "scp", "rclone"])
     if ((await programs.find(name)) !== undefined) found.push(name);
   if (found.length > 0)
-    return [{ id: "transfer-program", level: "ok", sentence: `the bundle can be copied with ${found.join(" or ")}` }];
+    return [
+      {
+        id: "transfer-program",
+        level: "ok",
+        sentence: `the bundle can be copied with ${found.join(" or ")}`,
+      },
+    ];
   return [
     {
       id: "transfer-program",

@@ -24,7 +24,10 @@ export interface LayoutOptions {
 export type ChosenLayout = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
 
 /** The layout on the new host. Throws `bad-usage` for options that a layout requires or does not allow. */
-export function chooseLayout(wanted: LayoutOptions, machine: Pick<Machine, "account" | "isRoot" | "user">): ChosenLayout {
+export function chooseLayout(
+  wanted: LayoutOptions,
+  machine: Pick<Machine, "account" | "isRoot" | "user">,
+): ChosenLayout {
   const layout = wanted.prepareOnly ? preparedOnly(wanted, machine) : laidOut(wanted, machine);
   if (layout.configDir === layout.mediaDir)
     throw usage(`--config-dir and --media-dir are both ${layout.configDir}`, "give each a folder of its own");
@@ -47,7 +50,10 @@ export function assertOutsideBundle({ configDir, mediaDir }: Layout, bundle: str
 }
 
 /** Synapse is started by other means: only the folders of the layout are used. */
-function preparedOnly(wanted: LayoutOptions, machine: Pick<Machine, "account" | "isRoot" | "user">): ChosenLayout {
+function preparedOnly(
+  wanted: LayoutOptions,
+  machine: Pick<Machine, "account" | "isRoot" | "user">,
+): ChosenLayout {
   if (wanted.layout === "compose")
     throw usage(
       "--layout compose writes files that start the server: it cannot be combined with --prepare-only",

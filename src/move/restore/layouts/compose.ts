@@ -4,7 +4,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { DatabaseRestore } from "../../../homeserver/database/target.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
-import { quoteShellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-quoting.ts";
 import type { Layout, LayoutFile, LayoutOwner, StartFacts } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 

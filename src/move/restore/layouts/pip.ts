@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { quoteShellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-quoting.ts";
 import type { Layout, LayoutFile, LayoutOwner, StartFacts } from "./layout.ts";
 import { startScript } from "./start-script.ts";
 

@@ -1,4 +1,4 @@
-import { arrangeForDebian } from "../../../homeserver/config/pack/arrange.ts";
+import { arrangeForDebian } from "../../../homeserver/config/pack/debian-layout.ts";
 import { type ConfigPlan, planConfig } from "../../../homeserver/config/restore.ts";
 import { argsOf, type DatabaseRestore } from "../../../homeserver/database/target.ts";
 import { openedMarkerPath } from "../../../homeserver/service/fence/new-server.ts";
@@ -29,7 +29,11 @@ export interface PlannedConfig {
 }
 
 /** Plans the configuration for a layout. Writes nothing. Throws what `planConfig` and `installedSynapse` throw. */
-export async function planConfigFor(layout: ChosenLayout, from: ConfigInput, system: System): Promise<PlannedConfig> {
+export async function planConfigFor(
+  layout: ChosenLayout,
+  from: ConfigInput,
+  system: System,
+): Promise<PlannedConfig> {
   const { packed, databases, publicBaseurl, synapse, synapseVersion } = from;
   const { configDir: folder, mediaDir, owner, listen, compose } = layout;
   const { pidFile, supervised, withoutWorkers } = layout;

@@ -1,4 +1,4 @@
-import { quoteShellWord } from "../../../system/shell-word.ts";
+import { quoteShellWord } from "../../../system/shell-quoting.ts";
 
 /** sysexits(3), EX_CONFIG: supervisors do not restart after it. */
 const EXIT_CONFIG = 78;

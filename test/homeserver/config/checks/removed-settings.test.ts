@@ -7,9 +7,9 @@ import type { Settings } from "../../../../src/homeserver/homeserver.ts";
 import { readHomeserver } from "../../../../src/homeserver/read.ts";
 import { parseVersion } from "../../../../src/homeserver/synapse-versions.ts";
 import { realFiles } from "../../../../src/system/files/files.ts";
+import { folderWith, MINIMUM } from "../../../support/folder-with.ts";
 import { synapsePython } from "../../../support/lab/synapse-server.ts";
 import { programsWith } from "../../../support/real-world.ts";
-import { folderWith, MINIMUM } from "../../../support/folder-with.ts";
 
 /** What a configuration adds, and the setting that is found to be gone. */
 const REFUSED: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { Journal } from "../../../../src/journal/journal.ts";
 import { runSteps } from "../../../../src/journal/run-steps.ts";
 import { databaseStep } from "../../../../src/move/restore/database-step.ts";
-import type { Bytes } from "../../../../src/pipeline/stage.ts";
+import type { Bytes } from "../../../../src/pipeline/transform.ts";
 import { realFiles as files } from "../../../../src/system/files/files.ts";
 import { noProgress } from "../../../../src/system/progress.ts";
 import type { System } from "../../../../src/system/system.ts";

@@ -9,7 +9,10 @@ import { packedArchives } from "../../../../src/homeserver/media/archive/section
 import { ARCHIVE_SIZES, type ArchiveSizes } from "../../../../src/homeserver/media/archive/write.ts";
 import { exportMedia, type MediaAccess } from "../../../../src/homeserver/media/export.ts";
 import { SharedReads } from "../../../../src/homeserver/media/pack/shared-reads.ts";
-import { folderProvider, type ReadableProvider } from "../../../../src/homeserver/media/providers/provider.ts";
+import {
+  folderProvider,
+  type ReadableProvider,
+} from "../../../../src/homeserver/media/providers/provider.ts";
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { NOTHING_KEPT } from "../../../../src/homeserver/scope.ts";
 import { Journal } from "../../../../src/journal/journal.ts";
@@ -150,7 +153,12 @@ class World {
     try {
       await runStepsInParallel(
         steps,
-        { journal, progress: { ...noProgress, ...common.progress }, signal: common.signal, now: () => this.now },
+        {
+          journal,
+          progress: { ...noProgress, ...common.progress },
+          signal: common.signal,
+          now: () => this.now,
+        },
         {
           failed: (error) => {
             shared.fail(error);

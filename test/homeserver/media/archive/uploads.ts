@@ -13,8 +13,8 @@ import {
   archiveEntries,
   type ArchiveSizes,
 } from "../../../../src/homeserver/media/archive/write.ts";
-import type { Bytes } from "../../../../src/pipeline/stage.ts";
 import { packTar } from "../../../../src/pipeline/tar.ts";
+import type { Bytes } from "../../../../src/pipeline/transform.ts";
 import { chunked, collect } from "../../../support/bytes.ts";
 
 export const ORIGIN = "example.org";

@@ -3,7 +3,11 @@ import { createHash } from "node:crypto";
 import { appendFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { type EntryFilter, mediaEntries, PackingReport } from "../../../../src/homeserver/media/pack/entries.ts";
+import {
+  type EntryFilter,
+  mediaEntries,
+  PackingReport,
+} from "../../../../src/homeserver/media/pack/entries.ts";
 import {
   BucketProvider,
   folderProvider,

@@ -31,7 +31,8 @@ async function listOf(store: string): Promise<string> {
 
 async function since(store: string, path: string): Promise<string[]> {
   const names: string[] = [];
-  for await (const { name } of filesNotListed(walkStore(store, files), { path, key }, files)) names.push(name);
+  for await (const { name } of filesNotListed(walkStore(store, files), { path, key }, files))
+    names.push(name);
   return names;
 }
 

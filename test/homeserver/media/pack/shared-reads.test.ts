@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SharedReads } from "../../../../src/homeserver/media/pack/shared-reads.ts";
-import type { Bytes } from "../../../../src/pipeline/stage.ts";
 import { packTar, type TarEntry, unpackTar } from "../../../../src/pipeline/tar.ts";
+import type { Bytes } from "../../../../src/pipeline/transform.ts";
 import { BROKEN, chunked, collect, noise } from "../../../support/bytes.ts";
 
 const upload = (number: number) => `local_content/aa/bb/upload${String(number).padStart(4, "0")}`;

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { keptFindings, findLostOrigins } from "../../../../src/homeserver/media/remote/origins.ts";
+import { findLostOrigins, keptFindings } from "../../../../src/homeserver/media/remote/origins.ts";
 import { keptFolders } from "../../../../src/homeserver/media/store/folders.ts";
 import { isStorePath } from "../../../../src/homeserver/media/store/layout.ts";
-import { type Kept, excludedRows, NOTHING_KEPT, removeExcludedRows } from "../../../../src/homeserver/scope.ts";
+import {
+  excludedRows,
+  type Kept,
+  NOTHING_KEPT,
+  removeExcludedRows,
+} from "../../../../src/homeserver/scope.ts";
 import type { Http } from "../../../../src/system/http/http.ts";
 import { NoAnswer, type NoAnswerReason } from "../../../../src/system/http/no-answer.ts";
 import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";

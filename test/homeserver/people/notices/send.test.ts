@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { campaignOf, NOTICE_KEY } from "../../../../src/homeserver/people/notices/campaign.ts";
 import {
+  countUnsent,
   deliverNotices,
   deliveryFinding,
-  countUnsent,
-} from "../../../../src/homeserver/people/notices/notify.ts";
+} from "../../../../src/homeserver/people/notices/deliver.ts";
 import { NoticeRecord } from "../../../../src/homeserver/people/notices/record.ts";
 import { assertAcceptsNotices } from "../../../../src/homeserver/people/notices/server.ts";
 import { realFiles } from "../../../../src/system/files/files.ts";

@@ -6,8 +6,8 @@ import type { Finding } from "../../../../src/report/finding.ts";
 import { realFiles } from "../../../../src/system/files/files.ts";
 import type { ProcessInfo } from "../../../../src/system/machine.ts";
 import { machineWith } from "../../../support/fake-machine.ts";
-import { programsWith, scriptsIn } from "../../../support/real-world.ts";
 import { folderWith } from "../../../support/folder-with.ts";
+import { programsWith, scriptsIn } from "../../../support/real-world.ts";
 import { DEBIAN_UNIT, MATRIX_ORG_UNIT, WORKER_UNIT } from "../../../support/unit-files.ts";
 
 interface Host {

@@ -104,7 +104,11 @@ notify_appservices_from_worker: master
 test("what workers need of the shared configuration is looked for", async (t) => {
   const files = { "etc/matrix-synapse/workers/one.yaml": worker("one") };
   const told = async (more: object) => (await found(t, { shared: "", files, ...more })).told.slice(1);
-  assert.deepEqual(await told({}), ["worker-secret warning", "worker-redis warning", "worker-instance-map warning"]);
+  assert.deepEqual(await told({}), [
+    "worker-secret warning",
+    "worker-redis warning",
+    "worker-instance-map warning",
+  ]);
   assert.deepEqual(await told({ target: "1.163.2" }), [
     "worker-secret warning",
     "worker-redis warning",

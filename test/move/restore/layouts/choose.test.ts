@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chooseLayout, assertOutsideBundle, type LayoutOptions } from "../../../../src/move/restore/layouts/choose.ts";
+import {
+  assertOutsideBundle,
+  chooseLayout,
+  type LayoutOptions,
+} from "../../../../src/move/restore/layouts/choose.ts";
 
 const wanted = (configDir: string, mediaDir: string): LayoutOptions => ({
   ...{ configDir, mediaDir, layout: undefined, folder: undefined, owner: undefined, listen: undefined },

@@ -1,0 +1,77 @@
+import { describeDatabase } from "../../homeserver/database/source.ts";
+import { assertNoMas } from "../../homeserver/mas/find.ts";
+import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
+import type { GivenSource } from "../../homeserver/service/find/choose.ts";
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
+import { type ExportSource, findExportSource } from "../export/find-source.ts";
+import { assertRegularFiles, inspectSource, sourceFindings, type SourceState } from "../export/source.ts";
+import { type GivenStop, planStop, type StopPlan } from "../export/stop-plan.ts";
+import { describeStopAndFence } from "../old-server/stop-and-fence.ts";
+import type { OldHostMessages } from "./protocol.ts";
+
+/** The options of a sending run. */
+export interface SendOrder {
+  readonly given: GivenSource;
+  /** The folder for journal and fence record. */
+  readonly folder: string;
+  readonly stop: GivenStop;
+  readonly accepted: readonly string[];
+}
+
+export interface SendLook {
+  readonly found: ExportSource;
+  readonly source: SourceState;
+  /** Undefined for a rehearsal. */
+  readonly plan: StopPlan | undefined;
+  readonly findings: readonly Finding[];
+}
+
+/** Like `lookBeforeExport`, but consent is asked for on the new host. Throws what the checks throw. */
+export async function lookBeforeSending(
+  { given, folder, stop, accepted }: SendOrder,
+  { rehearsal, dryRun }: { rehearsal: boolean; dryRun: boolean },
+  system: System,
+): Promise<SendLook> {
+  const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
+  const { homeserver } = found;
+  assertNoMas(homeserver, accepted);
+  const source = await inspectSource(homeserver, BACKUP_ONLY, system);
+  const agreed = { ...stop, yes: true, dryRun };
+  const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
+  assertRegularFiles(source.media, homeserver.mediaStore, accepted);
+  return { found, source, plan, findings: found.findings };
+}
+
+/** What the new host, and the person there, need to know about the source. */
+export function describeSource(
+  { found: { homeserver }, source, plan, findings }: SendLook,
+  { folder }: SendOrder,
+): OldHostMessages["looked"] {
+  const { database, media, alive } = source;
+  const size = formatBytes(database.size);
+  const lines = plan
+    ? [...describeStopAndFence({ homeserver, ...plan }), `its database, ${size}, is sent`]
+    : [];
+  return {
+    type: "looked",
+    subject: homeserver.serverName,
+    folder,
+    engine: database.engine,
+    serverVersion: database.engine === "sqlite" ? 0 : database.serverVersion,
+    databaseWords: describeDatabase(database),
+    databaseBytes: database.size,
+    ...(database.engine === "postgres" && database.state
+      ? { state: { serverVersion: database.state.serverVersion } }
+      : {}),
+    mediaBytes: media.bytes,
+    mediaFiles: media.files,
+    serves: alive.length > 0,
+    lines,
+    findings: [...findings, ...sourceFindings(homeserver, source, plan === undefined)].map((finding) => ({
+      ...finding,
+      evidence: [...(finding.evidence ?? [])],
+    })),
+  };
+}

@@ -1,0 +1,99 @@
+import { join } from "node:path";
+import type { Inventory } from "../../bundle/inventory.ts";
+import { JOURNAL, LOCK } from "../../bundle/layout.ts";
+import { assertSameMove, assertUsableFolder, type BundleWorkspace } from "../../bundle/workspace.ts";
+import { MigrationError } from "../../errors.ts";
+import { Journal } from "../../journal/journal.ts";
+import { acquireLock } from "../../journal/lock.ts";
+import type { Channel } from "../../pipeline/channel.ts";
+import type { Bytes } from "../../pipeline/transform.ts";
+import type { System } from "../../system/system.ts";
+import { NEW_HOST_MESSAGES, type OldHostMessages, readFromNewHost } from "./protocol.ts";
+import type { ChannelWriter } from "./writer.ts";
+
+/** The journal fact of a direct transfer, whose artifacts are on another host. */
+export const SENT_DIRECTLY = "road";
+
+/** The journal fact with the time when the new host had received everything: ISO 8601. */
+export const HANDED_OVER = "handedOver";
+
+/**
+ * The journal fact with the time from which everything that a new server needs has been sent, or may have been: ISO 8601.
+ * Written before the new host is told, and removed when the old server runs again.
+ */
+export const ALL_SENT = "complete";
+
+export interface SenderFolderOptions {
+  readonly folder: string;
+  readonly subject: string;
+  readonly rehearsal: boolean;
+  readonly inventory: Inventory;
+  readonly channel: Channel;
+  readonly writer: ChannelWriter;
+}
+
+/**
+ * Opens the folder on the old host with the journal and the fence record of a direct transfer. Throws `bundle-in-use`,
+ * `bundle-mismatch`.
+ */
+export async function enterSenderFolder(
+  { folder, subject, rehearsal, inventory, channel, writer }: SenderFolderOptions,
+  { files, machine }: System,
+): Promise<BundleWorkspace> {
+  await assertUsableFolder(folder, files);
+  await files.makeFolder(folder);
+  await files.setMode(folder, 0o700);
+  const held = await acquireLock(join(folder, LOCK), files, machine);
+  try {
+    const path = join(folder, JOURNAL);
+    const resumed = (await files.lstat(path)) !== undefined;
+    const journal = await Journal.open(path, files);
+    await assertSameMove(journal, { subject, kind: rehearsal ? "rehearsal" : "move" }, folder);
+    if (Object.keys(journal.steps).length > 0 && journal.facts[SENT_DIRECTLY] === undefined) {
+      throw new MigrationError("bundle-mismatch", `${folder} has an unfinished bundle`, {
+        hint: "choose another folder for the direct transfer",
+      });
+    }
+    await journal.setFact(SENT_DIRECTLY, "to another host");
+    // This run may find that the server has written since.
+    await journal.removeFact(HANDED_OVER);
+    return {
+      ...{ journal, inventory, writer, resumed },
+      save: () => saveRemotely(inventory, channel),
+      findArtifactFault: ({ name }) => askIfMissing(String(name), channel),
+      close: () => held.release(),
+    };
+  } catch (error) {
+    await held.release();
+    throw error;
+  }
+}
+
+/** Resolves once the new host has everything sent so far on disk. */
+export async function saveRemotely(inventory: Inventory, channel: Channel): Promise<void> {
+  await channel.sendMessage({
+    type: "inventory",
+    content: inventory.content,
+  } satisfies OldHostMessages["inventory"]);
+  await readFromNewHost(channel, NEW_HOST_MESSAGES.kept);
+}
+
+async function askIfMissing(name: string, channel: Channel): Promise<string | undefined> {
+  await channel.sendMessage({ type: "has", name } satisfies OldHostMessages["has"]);
+  return (await readFromNewHost(channel, NEW_HOST_MESSAGES.there)).why;
+}
+
+/** Saves a received stream to a file. */
+export async function saveStream(
+  source: Bytes,
+  path: string,
+  { files }: Pick<System, "files">,
+): Promise<void> {
+  const file = await files.begin(path);
+  try {
+    for await (const chunk of source) await file.write(chunk);
+    await file.finish();
+  } finally {
+    await file.abandon();
+  }
+}

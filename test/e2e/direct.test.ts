@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { EXIT_CODES } from "../../src/errors.ts";
+import { quoteShellWord } from "../../src/system/shell-quoting.ts";
+import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
+import { freePort } from "../support/lab/server-process.ts";
+import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { makeNewPlace, type NewPlace } from "../support/old-server.ts";
+import { rowCounts } from "../support/row-counts.ts";
+import { filesBelow } from "../support/secrets.ts";
+import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
+import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts";
+
+// From one host straight to another, over a real sshd. The tests are its stations, in order.
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+let server: UnitServer;
+let ssh: SshServer;
+let place: NewPlace;
+let work: string;
+let out: string;
+let exports: string;
+let road: string[];
+
+before(async () => {
+  server = await makeUnitServer();
+  work = temporaryFolder("road");
+  out = join(work, "synlift move");
+  ssh = await startSshServer({ env: { PATH: server.env.PATH, NODE_TEST_CONTEXT: "" } });
+  place = await makeNewPlace(server.old.cluster, "new", await freePort());
+  const { configPaths, home } = server.old;
+  const words = [
+    ...[process.execPath, MAIN, "export", ...configPaths.flatMap((path) => ["--config", path])],
+    ...["--working-directory", home.dataFolder, "--unit", UNIT],
+  ];
+  exports = words.map(quoteShellWord).join(" ");
+  road = [
+    ...["--from", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
+    ...["--export-command", exports],
+  ];
+});
+
+after(async () => {
+  if (existsSync(join(place.configDir, "homeserver.pid"))) execFileSync("sh", ["-c", place.stopCommand]);
+  await ssh.stop();
+  await server.close();
+});
+
+const restore = (to: NewPlace, ...more: string[]) => [
+  "restore",
+  ...road,
+  ...to.restoreArgs,
+  ...more,
+  "--json",
+];
+
+test("without --yes and without a terminal nothing happens, and the error says all that would", async () => {
+  const ran = await synlift(restore(place));
+  assert.equal(ran.code, 2, ran.stderr);
+  assert.match(ran.stderr, /on the old host: .*systemctl stop old-synapse/);
+  assert.match(ran.stderr, /on this host: new on .* is filled/);
+  assert.equal(server.systemctl.isActive(UNIT), true);
+  assert.equal(existsSync(out), false);
+  assert.equal(existsSync(place.configDir), false);
+});
+
+test("a dry run looks at both hosts and changes neither", async () => {
+  const ran = resultOf(await synliftWell(restore(place, "--dry-run")));
+  assert.equal(ran.details["dryRun"], true);
+  assert.ok(ran.findings.some(({ id }) => id === "config-rewritten"));
+  assert.equal(existsSync(out), false);
+  assert.equal(existsSync(place.configDir), false);
+});
+
+test("a rehearsal over any command brings all of it, and the old server goes on", async () => {
+  const practice = await makeNewPlace(server.old.cluster, "practice", await freePort());
+  const folder = join(work, "practice");
+  const command = `${exports} --to-receiver --out ${quoteShellWord(folder)}`;
+  await synliftWell(
+    ["restore", "--from-command", command, "--rehearse", ...practice.restoreArgs, "--json"],
+    server,
+  );
+  assert.equal(server.systemctl.isActive(UNIT), true);
+  assert.equal(existsSync(join(folder, "fence.json")), false);
+  const events = "select count(*) from events";
+  const { cluster } = server.old;
+  assert.equal(await cluster.sql("practice", events), await cluster.sql("old", events));
+  const opened = await synlift(["open", ...practice.openArgs, "--json"]);
+  assert.equal(opened.code, EXIT_CODES["rehearsal-refused"], opened.stderr);
+});
+
+test("a run that is killed while the database comes leaves none of it, and the old server fenced", async () => {
+  const killed = await synlift(restore(place, "--yes"), {
+    killWhen: (said) => said.includes('"begin"') && said.includes("receive/customer_db_export"),
+  });
+  assert.equal(killed.signal, "SIGKILL", killed.stderr);
+  // The old host's side finds out by itself.
+  for (let attempt = 0; existsSync(join(out, "lock")); attempt += 1) {
+    assert.ok(attempt < 300, "the old host's side ends");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.equal(server.systemctl.isActive(UNIT), false);
+  assert.ok(existsSync(join(out, "fence.json")));
+  assert.equal(existsSync(join(place.configDir, "homeserver.yaml.fenced")), false);
+  const tables = "select count(*) from pg_tables where schemaname = 'public'";
+  assert.equal(await server.old.cluster.sql("new", tables), "0");
+});
+
+test("a move goes from host to host, without a bundle on either", async () => {
+  const ran = await synliftWell(restore(place, "--yes"));
+  assert.equal(server.systemctl.isActive(UNIT), false);
+  assert.deepEqual(
+    readdirSync(out).filter((name) => /gpg|manifest/.test(name)),
+    [],
+  );
+  for (const path of filesBelow(out)) assert.equal(statSync(path).mode & 0o777, 0o600, path);
+  const expected = new Map(await rowCounts(server.old.cluster, "old"));
+  expected.set("public.e2e_one_time_keys_json", 0);
+  assert.deepEqual(await rowCounts(server.old.cluster, "new"), expected);
+  const labels = eventsOf(ran).flatMap(({ type, id }) => (type === "begin" ? [id] : []));
+  assert.ok(
+    labels.indexOf("receive/customer_backup_media_export.tar.gz") <
+      labels.indexOf("receive/customer_db_export.sql.gz"),
+  );
+  assert.equal(existsSync(join(place.configDir, "homeserver.yaml")), false, "the fence is set");
+});
+
+test("run again it brings nothing again", async () => {
+  const ran = await synliftWell(restore(place, "--yes"));
+  const begun = eventsOf(ran).flatMap(({ type, id }) => (type === "begin" ? [id] : []));
+  assert.ok(!begun.includes("receive/customer_db_export.sql.gz"), begun.join());
+});
+
+test("status on the old host says that the new one has all of it", async () => {
+  const { details, findings } = resultOf(await synliftWell(["status", "--out", out, "--json"]));
+  assert.equal(typeof details["handedOver"], "string");
+  assert.deepEqual(
+    findings.map(({ id }) => id).filter((id) => !id.startsWith("export/")),
+    ["transfer-complete", "fence"],
+  );
+});
+
+test("after a rollback the old server goes on, and what it writes comes once the new database is dropped", async () => {
+  const env = server.env;
+  await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env });
+  await server.untilAnswers();
+  await server.old.people.alice.createRoom({ preset: "private_chat" });
+  const asked = await synliftWell(["status", "--out", out, "--json"]);
+  assert.equal(resultOf(asked).details["handedOver"], null);
+  assert.match(asked.stdout, /run the same restore again on the new host/);
+  for (const time of ["once", "twice"]) {
+    const refused = await synlift(restore(place, "--yes"));
+    assert.equal(refused.code, EXIT_CODES["target-not-empty"], `${time}: ${refused.stderr}`);
+    assert.match(refused.stderr, /has written since its database arrived: new on .*drop that database/s);
+  }
+  await server.old.cluster.sql("postgres", "drop database new");
+  await synliftWell(restore(place, "--yes"));
+  const rooms = "select count(*) from rooms";
+  assert.equal(await server.old.cluster.sql("new", rooms), await server.old.cluster.sql("old", rooms));
+});
+
+test("open proves it with what is kept beside the configuration, and old sessions go on", async () => {
+  const tokenFile = join(work, "token");
+  writeFileSync(tokenFile, server.old.people.alice.session.accessToken, { mode: 0o600 });
+  const ran = await synliftWell([
+    ...["open", ...place.openArgs, "--token-file", tokenFile, "--start-command", place.startCommand],
+    ...["--stop-command", place.stopCommand, "--json"],
+  ]);
+  const { details, findings } = resultOf(ran);
+  assert.equal(details["opened"], true);
+  assert.ok((details["outageSeconds"] as number) > 0);
+  assert.deepEqual(
+    findings.filter(({ level }) => level !== "ok"),
+    [],
+  );
+  const { people } = server.old;
+  const bob = people.bob.at(place.url);
+  for (const room of Object.values(people.rooms))
+    assert.deepEqual(await bob.messages(room.id), room.messages);
+  for (const { mxc, sha256, name } of people.media) {
+    const { bytes } = await bob.download(mxc);
+    assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256, name);
+  }
+  const { roomId, texts } = people.encrypted;
+  assert.deepEqual(await readWithOldDevice(place.url, people.alice.session, roomId), texts);
+});

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { arrangeForDebian } from "../../../../src/homeserver/config/pack/debian-layout.ts";
+import { parsePackedPaths, PATHS_NAME } from "../../../../src/homeserver/config/pack/packed-file.ts";
+
+/** A packed configuration of files that each hold their own name. */
+function packed(order: string[], configFiles: string[], others: string[] = []): Map<string, Uint8Array> {
+  const files = [
+    ...configFiles.map((name) => ({ name, role: "config" })),
+    ...others.map((name) => ({ name, role: "other" })),
+  ];
+  const paths = {
+    format: 1,
+    order,
+    configFiles,
+    files: files.map((one) => ({ ...one, path: "/x", setting: "-c", mode: 0o600 })),
+    missing: [],
+  };
+  return new Map([
+    ...[...configFiles, ...others].map((name) => [name, Buffer.from(name)] as const),
+    [PATHS_NAME, Buffer.from(JSON.stringify(paths))] as const,
+  ]);
+}
+
+const arranged = (...args: Parameters<typeof packed>) => {
+  const result = arrangeForDebian(packed(...args));
+  return { result, paths: parsePackedPaths(result.get(PATHS_NAME)) };
+};
+
+test("what Debian's unit reads already keeps its names", () => {
+  const { result, paths } = arranged(
+    ["homeserver.yaml", "conf.d/"],
+    ["homeserver.yaml", "conf.d/b.yaml"],
+    ["key"],
+  );
+  assert.deepEqual([...result.keys()].sort(), ["conf.d/b.yaml", "homeserver.yaml", "key", PATHS_NAME]);
+  assert.deepEqual(paths.order, ["homeserver.yaml", "conf.d/"]);
+});
+
+test("files of other names, and more of them, become that one file and that folder, in the order they had", () => {
+  const { result, paths } = arranged(
+    ["main.yaml", "z.yaml", "extra/"],
+    ["main.yaml", "z.yaml", "extra/a.yaml"],
+  );
+  assert.deepEqual(paths.configFiles, ["homeserver.yaml", "conf.d/001-z.yaml", "conf.d/002-a.yaml"]);
+  assert.deepEqual(paths.order, ["homeserver.yaml", "conf.d/"]);
+  assert.equal(Buffer.from(result.get("conf.d/002-a.yaml")!).toString(), "extra/a.yaml");
+  assert.deepEqual(
+    paths.files.map(({ name }) => name),
+    paths.configFiles,
+  );
+});
+
+test("two files that would get one name are refused", () => {
+  assert.throws(() => arranged(["a.yaml"], ["a.yaml"], ["homeserver.yaml"]), { code: "restore-failed" });
+});
