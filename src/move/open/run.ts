@@ -1,0 +1,249 @@
+import { join } from "node:path";
+import { Inventory } from "../../bundle/inventory.ts";
+import { type KeySource, keysForOpening } from "../../bundle/opening-keys.ts";
+import type { MigrationError } from "../../errors.ts";
+import { isFenced } from "../../homeserver/config/fence.ts";
+import { installedSynapse } from "../../homeserver/version/installed.ts";
+import { acquireLock } from "../../journal/lock.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { ProgressView } from "../../report/progress-view.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { System } from "../../system/system.ts";
+import { inventoryCopyPath } from "../restore/opened-bundle.ts";
+import { keyFor, readRecord, recordFolder, type RestoreRecord, writeRecord } from "../restore/record.ts";
+import { acceptFindings, acceptStartChanges, gateFailure, runGates } from "./gates.ts";
+import { alreadyRunning, assertOpenable, withLayout } from "./preconditions.ts";
+import { outageOf, writeGateReport } from "./report.ts";
+import { readRestored } from "./restored-server.ts";
+import { isAlreadyRunning, liftFenceAndStart } from "./start.ts";
+import { startTrial, type Trial } from "./trial.ts";
+
+/** How a restored server is to be opened. Paths are absolute. */
+export interface OpenOrder {
+  /** The folder given to restore as --config-dir. */
+  readonly folder: string;
+  /** Where Synapse will run: relative paths in its configuration start there. */
+  readonly workingFolder: string;
+  /** What decrypts the copy of the inventory. */
+  readonly key: KeySource;
+  /** False to lift the fence only. */
+  readonly start: boolean;
+  readonly startCommand: string | undefined;
+  readonly stopCommand: string | undefined;
+  /** Where to check the started server; undefined for its first unencrypted listener. */
+  readonly url: string | undefined;
+  /** File with an access token from before the move. */
+  readonly tokenFile: string | undefined;
+  /** Python or virtual environment of Synapse. */
+  readonly synapse: string | undefined;
+  /** Ids of gates that may fail. */
+  readonly accept: readonly string[];
+  readonly rehearsalOk: boolean;
+  /** A trial on this port of loopback instead of an opening. */
+  readonly trialPort: number | undefined;
+  /** Check every gate, and change nothing. */
+  readonly dryRun: boolean;
+  /** Where to write the result of the gates as an HTML page too. */
+  readonly html: string | undefined;
+}
+
+export type OpenResult =
+  /** A gate did not pass, or the started server failed a check and was stopped and fenced again. */
+  | { readonly kind: "blocked"; readonly findings: readonly Finding[]; readonly failure: MigrationError }
+  /** Every gate passes, and nothing was changed. */
+  | { readonly kind: "dry-run"; readonly findings: readonly Finding[] }
+  /** The server runs on loopback only, and stays fenced. */
+  | {
+      readonly kind: "trial";
+      readonly findings: readonly Finding[];
+      readonly failure: MigrationError | undefined;
+      readonly serverName: string;
+      readonly url: string;
+      /** The command that stops it. */
+      readonly stop: string;
+    }
+  /** The fence is lifted. There is no way back. */
+  | {
+      readonly kind: "opened";
+      readonly findings: readonly Finding[];
+      readonly serverName: string;
+      readonly rehearsal: boolean;
+      /** Whether this run, or the interrupted one before it, started the server; else a person does. */
+      readonly started: boolean;
+      readonly configPaths: readonly string[];
+      /** From the stop of the old server to now; undefined when that is not known. */
+      readonly outageSeconds: number | undefined;
+      /** Path of the report. */
+      readonly report: string;
+    };
+
+/**
+ * Runs every gate on a restored server and, if all pass, lifts its fence, starts it and verifies its identity. May be
+ * repeated after an interruption. Throws `already-opened`, `rehearsal-refused`, `gate-failed` when the server runs or
+ * was used in a trial, and what reading the record, the inventory and the configuration throws.
+ */
+export async function openRestored(
+  order: OpenOrder,
+  system: System,
+  view: ProgressView,
+): Promise<OpenResult> {
+  const { folder } = order;
+  assertOpenable(await readRecord(folder, system.files), isolation(order));
+  const held = await acquireLock(join(recordFolder(folder), "lock"), system.files, system.machine);
+  try {
+    // Read again: the run that held the lock may have opened it.
+    const record = await readRecord(folder, system.files);
+    assertOpenable(record, isolation(order));
+    return await verifyAndOpen(record, withLayout(order, record), system, view);
+  } finally {
+    await held.release();
+  }
+}
+
+const isolation = ({ rehearsalOk, trialPort }: OpenOrder) => ({
+  rehearsalOk,
+  isolated: trialPort !== undefined,
+});
+
+async function verifyAndOpen(
+  record: RestoreRecord,
+  order: OpenOrder,
+  system: System,
+  view: ProgressView,
+): Promise<OpenResult> {
+  const { files } = system;
+  const { workingFolder, trialPort } = order;
+  const inventory = await readInventoryCopy(record, order, system);
+  if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
+  const fenced = await isFenced(record.fence, files);
+  const homeserver = await readRestored(record, { fenced, workingFolder }, system);
+  const report = gateReport({ record, inventory, order }, system);
+  if (!fenced && trialPort === undefined && (await isAlreadyRunning(record, homeserver, system))) {
+    view.outage(undefined);
+    const findings = [alreadyRunning(record)];
+    return recordOpening(record, order, { findings, report: await report(findings, true) }, system);
+  }
+  const { configPaths, layout } = record;
+  const installed = await installedSynapse(
+    { synapse: order.synapse, startCommand: order.startCommand, configPaths, image: layout?.synapse },
+    system,
+  );
+  const token = await readTokenFile(order.tokenFile, files);
+  const trial: Trial = {
+    record,
+    inventory,
+    homeserver,
+    token,
+    python: installed.python,
+    port: trialPort ?? 0,
+  };
+  // The gates passed before the first trial; people have written to it since.
+  if (trialPort !== undefined && record.tried !== undefined) return runTrial(trial, [], system);
+  const gates = await runGates({ inventory, homeserver, record, installed }, system, view);
+  const findings = acceptFindings(acceptStartChanges(gates, record), order.accept);
+  const failure = gateFailure(findings);
+  if (failure || order.dryRun) {
+    await report(findings, false);
+    return failure ? { kind: "blocked", findings, failure } : { kind: "dry-run", findings };
+  }
+  if (trialPort !== undefined) return runTrial(trial, findings, system);
+  const started = await startRecorded(record, { ...order, record, inventory, homeserver, token }, system);
+  const all = [...findings, ...started];
+  const wrong = gateFailure(started);
+  if (wrong) {
+    await report(all, false);
+    return { kind: "blocked", findings: all, failure: wrong };
+  }
+  view.outage(undefined);
+  return recordOpening(record, order, { findings: all, report: await report(all, true) }, system);
+}
+
+async function readInventoryCopy(
+  record: RestoreRecord,
+  { folder, key }: OpenOrder,
+  system: System,
+): Promise<Inventory> {
+  const path = inventoryCopyPath(recordFolder(folder));
+  const keys = await keysForOpening(record.recipients, keyFor(record, folder, key), system);
+  return Inventory.read(system.files.read(path), keys, path);
+}
+
+const gateReport =
+  (
+    { record, inventory, order }: { record: RestoreRecord; inventory: Inventory; order: OpenOrder },
+    { files, machine }: System,
+  ) =>
+  (findings: readonly Finding[], opened: boolean): Promise<string> => {
+    const { folder, accept: accepted, html } = order;
+    return writeGateReport(
+      { folder, record, inventory, findings, opened, accepted, now: machine.now(), html },
+      files,
+    );
+  };
+
+/** Lifts the fence and starts the server. The record says before and after what the next run must know if this one is killed. */
+async function startRecorded(
+  record: RestoreRecord,
+  opening: Parameters<typeof liftFenceAndStart>[0] & Pick<OpenOrder, "folder">,
+  system: System,
+): Promise<readonly Finding[]> {
+  const { files, machine } = system;
+  const write = (change: Partial<RestoreRecord>) =>
+    writeRecord(opening.folder, { ...record, ...change }, files);
+  const now = () => new Date(machine.now()).toISOString();
+  // From here on the server may run: if this run is killed, the next one must know that every gate passed.
+  await write({ opening: now() });
+  try {
+    const findings = await liftFenceAndStart(opening, system);
+    if (gateFailure(findings)) await write({ started: now() });
+    return findings;
+  } catch (error) {
+    await write({ started: now() });
+    throw error;
+  }
+}
+
+/** Starts a trial on loopback. The restored server stays fenced, and must not be opened any more. */
+async function runTrial(trial: Trial, gates: readonly Finding[], system: System): Promise<OpenResult> {
+  const { record } = trial;
+  const tried = record.tried ?? new Date(system.machine.now()).toISOString();
+  await writeRecord(record.fence.folder, { ...record, tried }, system.files);
+  const { findings, url, stop } = await startTrial(trial, system);
+  return {
+    kind: "trial",
+    findings: [...gates, ...findings],
+    failure: gateFailure(findings),
+    serverName: record.serverName,
+    url,
+    stop,
+  };
+}
+
+async function readTokenFile(path: string | undefined, files: Files): Promise<string | undefined> {
+  return path === undefined ? undefined : (await files.readText(path)).trim();
+}
+
+async function recordOpening(
+  record: RestoreRecord,
+  { folder, accept: accepted, startCommand }: OpenOrder,
+  { findings, report }: { findings: readonly Finding[]; report: string },
+  { files, machine }: System,
+): Promise<OpenResult> {
+  const now = machine.now();
+  await writeRecord(
+    folder,
+    { ...record, opened: new Date(now).toISOString(), accepted: [...accepted] },
+    files,
+  );
+  const { serverName, rehearsal, configPaths } = record;
+  return {
+    kind: "opened",
+    findings,
+    serverName,
+    rehearsal,
+    started: startCommand !== undefined,
+    configPaths,
+    outageSeconds: outageOf(record, now),
+    report,
+  };
+}
