@@ -1,7 +1,8 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { copyFolder, madeOnce } from "./made-once.ts";
 import { freePort, ServerProcess, type Account } from "./server-process.ts";
 import { removeFolder, temporaryFolder } from "./temporary-folder.ts";
 
@@ -49,11 +50,7 @@ export class PostgresCluster {
     const folder = temporaryFolder("pg", account);
     chmodSync(folder, 0o711);
     const data = join(folder, "data");
-    const initialised = ["--pgdata", data, "--username", LAB_ROLE, "--auth", "trust", "--encoding", "UTF8"];
-    await run(join(programs, "initdb"), [...initialised, "--locale", "C", "--no-sync"], {
-      cwd: folder,
-      ...account,
-    });
+    await copyFolder(await emptyCluster(programs, account), data);
     writeFileSync(join(data, "pg_hba.conf"), [`local all ${LAB_ROLE} trust`, ...access, ""].join("\n"));
 
     const port = await freePort();
@@ -130,6 +127,25 @@ export class PostgresCluster {
       () => false,
     );
   }
+}
+
+const INITDB = [
+  ...["--username", LAB_ROLE, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"],
+];
+
+/**
+ * The data folder of a cluster that was never started, for copies: to copy it takes a fifth of the time of initdb. All copies
+ * have one system identifier. Made once for each server program and account; what is there is whole.
+ */
+async function emptyCluster(programs: string, account: Account | undefined): Promise<string> {
+  const { stdout: version } = await run(join(programs, "postgres"), ["--version"]);
+  const recipe = [version.trim(), programs, ...INITDB, account?.uid ?? "as we are"];
+  const made = await madeOnce("cluster", recipe, async (folder) => {
+    if (account) chownSync(folder, account.uid, account.gid);
+    const data = join(folder, "data");
+    await run(join(programs, "initdb"), ["--pgdata", data, ...INITDB], { cwd: folder, ...account });
+  });
+  return join(made, "data");
 }
 
 const QUICK = {
