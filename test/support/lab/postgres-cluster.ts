@@ -114,9 +114,9 @@ export class PostgresCluster {
     await this.sql("postgres", `create role "${name}" login password '${password.replaceAll("'", "''")}'`);
   }
 
-  /** Ends it, with all connections, and removes its folder. May be called twice. */
+  /** Ends it at once, with all connections and without writing what goes away anyway, and removes its folder. May be called twice. */
   async stop(): Promise<void> {
-    await this.#server.stop("SIGINT", 20);
+    await this.#server.stop("SIGQUIT", 20);
     removeFolder(this.#folder);
   }
 
