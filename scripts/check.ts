@@ -3,7 +3,17 @@
 //   no argument: all but test/long;  quick: types, and the tests without servers;  long: test/long only
 //   --record, after the tier: writes down how long each file of tests took, for the order of later runs
 import { spawn } from "node:child_process";
-import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join, relative } from "node:path";
 import { run } from "node:test";
@@ -17,6 +27,10 @@ const CACHE = join(ROOT, ".lab/cache");
 /** Seconds that files of tests took when they were last recorded. */
 const DURATIONS = fileURLToPath(new URL("test-durations.json", import.meta.url));
 
+const MEMORY = "/dev/shm";
+const TMPFS = 0x01021994;
+const ENOUGH = 2 * 1024 ** 3;
+
 interface Stage {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
@@ -29,6 +43,8 @@ interface Tier {
   readonly minutes: number;
   /** Whether Node may keep compiled code on disk. Where memory is measured it is to be as in people's hands. */
   readonly compileCache: boolean;
+  /** Whether temporary folders may lie in memory: small ones, of tests that ask nothing of a disk. */
+  readonly inMemory: boolean;
 }
 
 const FORMAT: Stage = {
@@ -51,14 +67,22 @@ const TIERS: Readonly<Record<string, Tier>> = {
     includes: (file) => !isIn("long", file),
     minutes: 5,
     compileCache: true,
+    inMemory: false,
   },
   quick: {
     checks: [TYPES],
     includes: (file) => !isIn("long", file) && !isIn("e2e", file),
     minutes: 1,
     compileCache: true,
+    inMemory: true,
   },
-  long: { checks: [], includes: (file) => isIn("long", file), minutes: 30, compileCache: false },
+  long: {
+    checks: [],
+    includes: (file) => isIn("long", file),
+    minutes: 30,
+    compileCache: false,
+    inMemory: false,
+  },
 };
 
 process.exitCode = await check(process.argv[2] ?? "all");
@@ -87,8 +111,29 @@ async function check(name: string): Promise<number> {
   // Said before the tests, as nothing may come after their summary.
   if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);
   console.log(`tests: ${files.length} files`);
+  if (tier.inMemory) useMemory();
   const passed = await test(longestFirst(files), tier.minutes, stopped.signal);
   return isStopped() ? 143 : passed && failed.length === 0 ? 0 : 1;
+}
+
+/**
+ * Has temporary folders in memory, where there is plenty and programs may be run there: a disk's file system takes much longer to
+ * make and remove the thousands of files of databases. Whoever sets TMPDIR has chosen. What is left of killed tests goes, too.
+ */
+function useMemory(): void {
+  if (process.env["TMPDIR"] !== undefined || !existsSync(MEMORY)) return;
+  const { type, bavail, bsize } = statfsSync(MEMORY);
+  const mount = readFileSync("/proc/mounts", "utf8")
+    .split("\n")
+    .find((line) => line.split(" ")[1] === MEMORY);
+  if (type !== TMPFS || bavail * bsize < ENOUGH || mount === undefined || mount.includes("noexec")) return;
+  const folder = mkdtempSync(join(MEMORY, "synlift-tests-"));
+  // Servers run as other accounts, which have to get through.
+  chmodSync(folder, 0o755);
+  process.env["TMPDIR"] = folder;
+  process.on("exit", () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
 }
 
 /** A long file that begins last keeps one core waiting. Node's own command line puts files into alphabetical order. */
