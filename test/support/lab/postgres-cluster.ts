@@ -47,7 +47,7 @@ export class PostgresCluster {
   }: ClusterOptions = {}): Promise<PostgresCluster> {
     const programs = newestPrograms();
     const account = unprivilegedAccount();
-    const folder = temporaryFolder("pg", account);
+    const folder = temporaryFolder("pg", account, process.env["LAB_DATABASES"]);
     chmodSync(folder, 0o711);
     const data = join(folder, "data");
     await copyFolder(await emptyCluster(programs, account), data);
