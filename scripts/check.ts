@@ -1,13 +1,35 @@
 // What `npm test` runs after the set-up: the static checks, then the tests, whose summary is to be the last thing seen.
 // All stages run even when one fails, so that one look at the output shows everything.
 //   no argument: all but test/long;  quick: types, and the tests without servers;  long: test/long only
+//   --record, after the tier: writes down how long each file of tests took, for the order of later runs
 import { spawn } from "node:child_process";
-import { globSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
+import { availableParallelism } from "node:os";
+import { delimiter, join, relative } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PROGRAMS = join(ROOT, "node_modules/.bin");
+/** What only saves time: each entry is found by the content that it was made of, so it may be deleted, but is never wrong. */
+const CACHE = join(ROOT, ".lab/cache");
+/** Seconds that files of tests took when they were last recorded. */
+const DURATIONS = fileURLToPath(new URL("test-durations.json", import.meta.url));
+
+const MEMORY = "/dev/shm";
+const TMPFS = 0x01021994;
+const ENOUGH = 2 * 1024 ** 3;
 
 interface Stage {
   readonly name: string;
@@ -19,16 +41,48 @@ interface Tier {
   readonly includes: (file: string) => boolean;
   /** For a test, and for a file of tests as a whole. */
   readonly minutes: number;
+  /** Whether Node may keep compiled code on disk. Where memory is measured it is to be as in people's hands. */
+  readonly compileCache: boolean;
+  /** Whether databases may lie in memory: small ones, of tests that ask nothing of their disk. */
+  readonly inMemory: boolean;
 }
 
-const FORMAT: Stage = { name: "format", command: ["prettier", "--check", "--log-level=warn", "."] };
+const FORMAT: Stage = {
+  name: "format",
+  command: [
+    ...(["prettier", "--check", "--log-level=warn", "."] as const),
+    ...["--cache", "--cache-strategy=content", `--cache-location=${join(CACHE, "prettier")}`],
+  ],
+};
+/** Without a cache: its rules know types, and a type can change in a file other than the one that has the fault. */
 const LINT: Stage = { name: "lint", command: ["eslint", "."] };
-const TYPES: Stage = { name: "types", command: ["tsc", "--noEmit"] };
+const TYPES: Stage = {
+  name: "types",
+  command: ["tsc", "--noEmit", "--incremental", "--tsBuildInfoFile", join(CACHE, "types.tsbuildinfo")],
+};
 
 const TIERS: Readonly<Record<string, Tier>> = {
-  all: { checks: [FORMAT, LINT, TYPES], includes: (file) => !isIn("long", file), minutes: 5 },
-  quick: { checks: [TYPES], includes: (file) => !isIn("long", file) && !isIn("e2e", file), minutes: 1 },
-  long: { checks: [], includes: (file) => isIn("long", file), minutes: 30 },
+  all: {
+    checks: [FORMAT, LINT, TYPES],
+    includes: (file) => !isIn("long", file),
+    minutes: 5,
+    compileCache: true,
+    inMemory: false,
+  },
+  quick: {
+    checks: [TYPES],
+    includes: (file) => !isIn("long", file) && !isIn("e2e", file),
+    minutes: 1,
+    compileCache: true,
+    inMemory: true,
+  },
+  long: {
+    checks: [],
+    includes: (file) => isIn("long", file),
+    minutes: 30,
+    compileCache: false,
+    inMemory: false,
+  },
 };
 
 process.exitCode = await check(process.argv[2] ?? "all");
@@ -39,11 +93,18 @@ async function check(name: string): Promise<number> {
     console.error(`error: no tier "${name}": there are ${Object.keys(TIERS).join(", ")}`);
     return 2;
   }
-  const failed: string[] = [];
-  for (const stage of tier.checks) {
-    if (!(await passes(stage))) failed.push(stage.name);
-  }
-  const files = globSync("test/**/*.test.ts", { cwd: ROOT }).filter(tier.includes).sort();
+  mkdirSync(CACHE, { recursive: true });
+  if (tier.compileCache) process.env["NODE_COMPILE_CACHE"] ??= join(CACHE, "compiled");
+  const stopped = new AbortController();
+  const isStopped = () => stopped.signal.aborted;
+  for (const name of ["SIGINT", "SIGTERM"] as const)
+    process.once(name, () => {
+      stopped.abort(new Error("the checks were asked to stop"));
+    });
+  const results = await Promise.all(tier.checks.map((stage) => passes(stage, stopped.signal)));
+  const failed = tier.checks.filter((_, index) => results[index] === false).map((stage) => stage.name);
+  if (isStopped()) return 143;
+  const files = globSync("test/**/*.test.ts", { cwd: ROOT }).filter(tier.includes);
   if (files.length === 0) {
     console.error(`error: found no test files for "${name}"`);
     return 1;
@@ -51,37 +112,92 @@ async function check(name: string): Promise<number> {
   // Said before the tests, as nothing may come after their summary.
   if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);
   console.log(`tests: ${files.length} files`);
-  const passed = await run([process.execPath, ...testing(tier.minutes), ...files]);
-  return passed && failed.length === 0 ? 0 : 1;
+  if (tier.inMemory) useMemory();
+  const passed = await test(longestFirst(files), tier.minutes, stopped.signal);
+  return isStopped() ? 143 : passed && failed.length === 0 ? 0 : 1;
 }
 
-function testing(minutes: number): string[] {
-  const limits = ["--test-concurrency=2", `--test-timeout=${minutes * 60_000}`];
-  return ["--import", "./test/support/warnings-fail.ts", "--test", "--test-reporter=spec", ...limits];
+/**
+ * Has the lab's PostgreSQL keep its databases in memory, where there is plenty: a disk's file system takes much longer to make and
+ * remove their thousands of files. Other folders stay on the disk, as synlift tells people whose media lies in memory. What is
+ * left of killed tests goes, too.
+ */
+function useMemory(): void {
+  if (!existsSync(MEMORY)) return;
+  const { type, bavail, bsize } = statfsSync(MEMORY);
+  if (type !== TMPFS || bavail * bsize < ENOUGH) return;
+  const folder = mkdtempSync(join(MEMORY, "synlift-tests-"));
+  // Servers run as other accounts, which have to get through.
+  chmodSync(folder, 0o755);
+  process.env["LAB_DATABASES"] = folder;
+  process.on("exit", () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
 }
 
-async function passes({ name, command }: Stage): Promise<boolean> {
+/** A long file that begins last keeps one core waiting. Node's own command line puts files into alphabetical order. */
+function longestFirst(files: readonly string[]): readonly string[] {
+  const known = readDurations();
+  const seconds = (file: string) => known[file] ?? (isIn("e2e", file) ? 60 : 0);
+  return [...files].sort().sort((one, other) => seconds(other) - seconds(one));
+}
+
+/** Resolves when the summary was written; true when all tests have passed. */
+function test(files: readonly string[], minutes: number, signal: AbortSignal): Promise<boolean> {
+  const events = run({
+    files: files.map((file) => join(ROOT, file)),
+    // One more than there are cores, as many tests wait for a server, a disk or a clock.
+    concurrency: availableParallelism() + 1,
+    timeout: minutes * 60_000,
+    execArgv: ["--import", join(ROOT, "test/support/warnings-fail.ts")],
+    signal,
+  });
+  const durations: Record<string, number> = {};
+  let passed = false;
+  events.on("test:summary", ({ file, duration_ms, success }) => {
+    if (file === undefined) passed = success;
+    else durations[relative(ROOT, file)] = Math.round(duration_ms / 1000);
+  });
+  const report = events.pipe(new spec());
+  report.pipe(process.stdout);
+  return new Promise((resolve, reject) => {
+    report.on("error", reject);
+    report.on("end", () => {
+      if (passed && process.argv.includes("--record")) record(durations);
+      resolve(passed);
+    });
+  });
+}
+
+function readDurations(): Readonly<Record<string, number>> {
+  return JSON.parse(readFileSync(DURATIONS, "utf8")) as Record<string, number>;
+}
+
+/** Keeps what other tiers took. A file that takes no whole second comes last anyway. */
+function record(durations: Readonly<Record<string, number>>): void {
+  const all = Object.entries({ ...readDurations(), ...durations })
+    .filter(([, seconds]) => seconds > 0)
+    .sort(([one, shorter], [other, longer]) => longer - shorter || (one < other ? -1 : 1));
+  writeFileSync(DURATIONS, `${JSON.stringify(Object.fromEntries(all), undefined, 2)}\n`);
+}
+
+/** Runs beside others, so what it says is shown in one piece. */
+function passes({ name, command: [program, ...args] }: Stage, signal: AbortSignal): Promise<boolean> {
   const started = performance.now();
-  const passed = await run(command);
-  console.log(`${name}: ${passed ? "ok" : "FAILED"}, ${((performance.now() - started) / 1000).toFixed(1)} s`);
-  return passed;
-}
-
-function run([program, ...args]: readonly [string, ...string[]]): Promise<boolean> {
-  const env = { ...process.env, PATH: [PROGRAMS, process.env.PATH].join(delimiter) };
-  const child = spawn(program, args, { cwd: ROOT, env, stdio: "inherit" });
-  const stop = () => {
-    child.kill("SIGTERM");
-    process.exit(143);
-  };
-  process.once("SIGTERM", stop);
+  const env = { ...process.env, PATH: [PROGRAMS, process.env["PATH"]].join(delimiter) };
+  const child = spawn(program, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"], signal });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (said += text));
   return new Promise((resolve) => {
     child.on("error", (error) => {
       console.error(`error: ${program} cannot be run: ${error.message}`);
       resolve(false);
     });
     child.on("close", (code) => {
-      process.removeListener("SIGTERM", stop);
+      process.stderr.write(said);
+      const seconds = ((performance.now() - started) / 1000).toFixed(1);
+      console.log(`${name}: ${code === 0 ? "ok" : "FAILED"}, ${seconds} s`);
       resolve(code === 0);
     });
   });

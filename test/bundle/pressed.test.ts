@@ -11,7 +11,14 @@ import { type Files, realFiles } from "../../src/system/files/files.ts";
 import { noProgress } from "../../src/system/progress.ts";
 import { collect, flipped } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
-import { lockWith, programsBefore, programsWith, QUICK_GPG, scriptsIn } from "../support/real-world.ts";
+import {
+  lockWith,
+  programsBefore,
+  programsWith,
+  QUICK_GPG,
+  scriptsIn,
+  SEARCHED,
+} from "../support/real-world.ts";
 import { DUMP, DUMP_PLAN, writerIn } from "../support/small-bundle.ts";
 import { smallDisk } from "../support/small-disk.ts";
 
@@ -43,7 +50,7 @@ async function pressed(text: string, world: World = {}) {
   const dump = join(temporaryFolder("dump"), "dump.sql");
   await realFiles.writeAtomically(dump, text);
   const scripts = scriptsIn({ pg_dump: `cat ${dump}`, gpg: QUICK_GPG, ...world.scripts });
-  const PATH = [scripts, process.env["PATH"]].join(delimiter);
+  const PATH = [scripts, SEARCHED].join(delimiter);
   const programs = programsWith({ PATH, TMPDIR: temporary }, world.signal);
   const writer = new BundleWriter({
     ...{

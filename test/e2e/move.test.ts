@@ -3,7 +3,8 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
+import { journey } from "../support/journey.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
 import { logIn } from "../support/lab/matrix-client.ts";
 import { freePort } from "../support/lab/server-process.ts";
@@ -20,7 +21,9 @@ import { rowCounts } from "../support/row-counts.ts";
 import { filesBelow, watchProcesses } from "../support/secrets.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// One move of a real homeserver, as its administrator makes it. The tests are its stations, in order.
+// One move of a real homeserver, as its administrator makes it.
+
+const { station, look } = journey();
 
 let old: OldServer;
 let place: NewPlace;
@@ -45,7 +48,7 @@ after(async () => {
   await old.cluster.stop();
 });
 
-test("a server that still runs is not exported for good, and nothing is left behind", async () => {
+station("a server that still runs is not exported for good, and nothing is left behind", async () => {
   const ran = await synlift(exportTo(old, bundle));
   assert.equal(ran.code, 14, ran.stderr);
   assert.match(ran.stderr, /not down/);
@@ -54,7 +57,7 @@ test("a server that still runs is not exported for good, and nothing is left beh
   assert.equal(existsSync(passphraseFile), false);
 });
 
-test("a stopped server is packed, and no secret shows while it happens", async () => {
+station("a stopped server is packed, and no secret shows while it happens", async () => {
   await old.server.stop();
   rowsBefore = await rowCounts(old.cluster, "old");
   const seen = watchProcesses();
@@ -83,7 +86,7 @@ test("a stopped server is packed, and no secret shows while it happens", async (
     assert.equal(statSync(path).mode & 0o777, 0o600, path);
 });
 
-test("running it again does nothing again, and says so", async () => {
+look("running it again does nothing again, and says so", async () => {
   const before = statSync(join(bundle, "customer_db_export.sql.gz.gpg"));
   const ran = await synliftWell(exportTo(old, bundle));
   assert.deepEqual(
@@ -93,7 +96,7 @@ test("running it again does nothing again, and says so", async () => {
   assert.equal(statSync(join(bundle, "customer_db_export.sql.gz.gpg")).ino, before.ino);
 });
 
-test("status and verify find it complete", async () => {
+look("status and verify find it complete", async () => {
   const status = resultOf(await synliftWell(["status", "--out", bundle, "--json"]));
   assert.equal(status.details["sealed"], true);
   const verify = resultOf(
@@ -103,7 +106,7 @@ test("status and verify find it complete", async () => {
   assert.equal(verify.findings.filter(({ id }) => id === "contents").length, 3);
 });
 
-test("the guide's own commands open the bundle, with nothing of ours", async () => {
+look("the guide's own commands open the bundle, with nothing of ours", async () => {
   const hand = temporaryFolder("hand");
   sh("sha256sum -c --quiet SHA256SUMS", bundle);
   const decrypt = `gpg --batch --passphrase-file ${passphraseFile} -d`;
@@ -141,7 +144,7 @@ test("the guide's own commands open the bundle, with nothing of ours", async () 
   sh(`diff -r media/local_thumbnails ${old.home.mediaStorePath}/local_thumbnails`, hand);
 });
 
-test("restore fills an empty place, and leaves the server unable to start", async () => {
+station("restore fills an empty place, and leaves the server unable to start", async () => {
   const seen = watchProcesses();
   const ran = await synliftWell([
     "restore",
@@ -165,7 +168,7 @@ test("restore fills an empty place, and leaves the server unable to start", asyn
   assert.equal(await old.cluster.sql(place.database, "select count(*) from e2e_one_time_keys_json"), "0");
 });
 
-test("open refuses when the new server is not the old one, and names why", async () => {
+station("open refuses when the new server is not the old one, and names why", async () => {
   const someFile = filesBelow(join(place.mediaDir, "local_content"))[0]!;
   const content = readFileSync(someFile);
   writeFileSync(someFile, Buffer.concat([content, Buffer.from("x")]));
@@ -192,7 +195,7 @@ test("open refuses when the new server is not the old one, and names why", async
   assert.equal(accepted.code, 2, "row counts cannot be accepted away");
 });
 
-test("open proves it, starts it, and it is the old server with its old sessions", async () => {
+station("open proves it, starts it, and it is the old server with its old sessions", async () => {
   const tokenFile = join(work, "token");
   writeFileSync(tokenFile, old.people.alice.session.accessToken, { mode: 0o600 });
   const ran = await synliftWell([
@@ -212,7 +215,7 @@ test("open proves it, starts it, and it is the old server with its old sessions"
   assert.equal(version.server.name, "Synapse");
 });
 
-test("old tokens read old messages, and old media comes bit for bit", async () => {
+look("old tokens read old messages, and old media comes bit for bit", async () => {
   const bob = old.people.bob.at(place.url);
   for (const room of Object.values(old.people.rooms))
     assert.deepEqual(await bob.messages(room.id), room.messages);
@@ -223,7 +226,7 @@ test("old tokens read old messages, and old media comes bit for bit", async () =
   assert.equal((await bob.thumbnail(old.people.avatar, { width: 96, height: 96 })).type, "image/png");
 });
 
-test("the old devices still read the encrypted conversation, and old passwords still log in", async () => {
+look("the old devices still read the encrypted conversation, and old passwords still log in", async () => {
   const { roomId, texts } = old.people.encrypted;
   for (const { session } of [old.people.alice, old.people.bob]) {
     assert.deepEqual(await readWithOldDevice(place.url, session, roomId), texts);
@@ -231,7 +234,7 @@ test("the old devices still read the encrypted conversation, and old passwords s
   await logIn(place.url, { name: "carol", password: old.people.passwords["carol"]! });
 });
 
-test("what was opened is neither opened again nor restored over", async () => {
+look("what was opened is neither opened again nor restored over", async () => {
   const again = await synlift(["open", ...place.openArgs, "--passphrase-file", passphraseFile]);
   assert.equal(again.code, 45, again.stderr);
   const over = await synlift(["restore", bundle, "--passphrase-file", passphraseFile, ...place.restoreArgs]);

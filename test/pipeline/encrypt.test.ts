@@ -12,8 +12,9 @@ import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../s
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, PASSPHRASE, programsWith } from "../support/real-world.ts";
 
-// As it is in life.
-const lock = lockWith(PASSPHRASE, programsWith());
+const lock = lockWith();
+/** With all the work on the passphrase. */
+const asInLife = lockWith(PASSPHRASE, programsWith());
 const thereAndBack = compose(encryptWith(lock), decryptWith(lock));
 
 test("what goes in comes back, however it was cut into chunks", async () => {
@@ -52,7 +53,10 @@ test("what is written is ciphertext: nothing of the plain text is in it", async 
 test("a plain gpg opens it, with nothing of ours", async () => {
   const folder = temporaryFolder("plain-gpg");
   writeFileSync(join(folder, "P"), `${PASSPHRASE}\n`);
-  writeFileSync(join(folder, "message.gpg"), await collect(encryptWith(lock)(chunked("for everybody\n"))));
+  writeFileSync(
+    join(folder, "message.gpg"),
+    await collect(encryptWith(asInLife)(chunked("for everybody\n"))),
+  );
   const args = ["--homedir", folder, "--batch", "--passphrase-file", join(folder, "P")];
   assert.equal(
     execFileSync("gpg", [...args, "-d", join(folder, "message.gpg")], {
@@ -69,7 +73,7 @@ test("a plain gpg opens it, with nothing of ours", async () => {
 });
 
 test("a wrong passphrase says so and gives nothing away", async () => {
-  const sealed = await collect(encryptWith(lock)(chunked("secret")));
+  const sealed = await collect(encryptWith(asInLife)(chunked("secret")));
   const wrong = lockWith("another one entirely");
   await assert.rejects(
     collect(decryptWith(wrong)(chunked(sealed))),

@@ -3,19 +3,26 @@ import { delimiter, join } from "node:path";
 import type { EncryptionKeys } from "../../src/pipeline/encrypt.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { type Programs, realPrograms } from "../../src/system/programs/programs.ts";
+import { postgresPrograms } from "./lab/postgres-cluster.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
+
+/**
+ * Where programs are looked for: PostgreSQL's own before those of this name that Debian puts into the PATH. These are one
+ * Perl script, which looks for a cluster of this host and takes longer than psql itself; test/e2e goes by them.
+ */
+export const SEARCHED = [postgresPrograms(), process.env["PATH"]].filter(Boolean).join(delimiter);
 
 /** Real programs, with an environment and a signal of the test's own. */
 export function programsWith(
   env: Readonly<Record<string, string>> = {},
   signal: AbortSignal = new AbortController().signal,
 ): Programs {
-  return realPrograms({ PATH: process.env["PATH"], HOME: process.env["HOME"], ...env }, signal);
+  return realPrograms({ PATH: SEARCHED, HOME: process.env["HOME"], ...env }, signal);
 }
 
 /** Real programs, among which those of `scripts` (name → shell script) are found first. */
 export function programsBefore(scripts: Readonly<Record<string, string>>): Programs {
-  return programsWith({ PATH: `${scriptsIn(scripts)}${delimiter}${process.env["PATH"] ?? ""}` });
+  return programsWith({ PATH: [scriptsIn(scripts), SEARCHED].join(delimiter) });
 }
 
 /** A folder of small shell scripts that can be run. */

@@ -2,12 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
-import type {
-  ConnectOptions,
-  Postgres,
-  PostgresAddress,
-  PostgresSession,
-} from "../../system/postgres/postgres.ts";
+import type { ConnectOptions, Postgres, PostgresAddress, PostgresSession } from "../../system/postgres/postgres.ts";
 import type { ConnectionArgs, Homeserver } from "../homeserver.ts";
 import type { Store } from "./store.ts";
 

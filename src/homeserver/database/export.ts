@@ -4,24 +4,14 @@ import { encryptedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Machine } from "../../system/machine.ts";
-import {
-  type Postgres,
-  type PostgresAddress,
-  postgresCall,
-  type PostgresSession,
-} from "../../system/postgres/postgres.ts";
+import { type Postgres, type PostgresAddress, postgresCall, type PostgresSession } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
 import { type Kept, keptInputs, ONE_TIME_KEYS } from "../scope.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./dump/extensions.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";
-import {
-  asLockConflict,
-  beginLockedSnapshot,
-  LOCK_TIMEOUT,
-  retryLockedSnapshot,
-} from "./dump/locked-snapshot.ts";
+import { asLockConflict, beginLockedSnapshot, LOCK_TIMEOUT, retryLockedSnapshot } from "./dump/locked-snapshot.ts";
 import type { Store } from "./store.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";

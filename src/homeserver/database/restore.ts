@@ -1,12 +1,7 @@
 import { Readable } from "node:stream";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/transform.ts";
-import {
-  type Postgres,
-  type PostgresAddress,
-  postgresCall,
-  serverMessage,
-} from "../../system/postgres/postgres.ts";
+import { type Postgres, type PostgresAddress, postgresCall, serverMessage } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import { type Kept, removeExcludedRows } from "../scope.ts";
 import { HALF_FILLED_HINT, removeMark } from "./fill/interrupted.ts";

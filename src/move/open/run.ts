@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
-import { type KeySource, keysForOpening } from "../../bundle/opening-keys.ts";
+import { keysForOpening, type KeySource } from "../../bundle/opening-keys.ts";
 import type { MigrationError } from "../../errors.ts";
 import { isFenced } from "../../homeserver/config/fence.ts";
 import { installedSynapse } from "../../homeserver/version/installed.ts";

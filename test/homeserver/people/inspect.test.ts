@@ -12,17 +12,22 @@ const NOW = Date.parse("2026-11-25T12:00:00Z");
 const DAY = 24 * 3600_000;
 
 let cluster: PostgresCluster;
-let open: QuerySession[] = [];
-let databases = 0;
 
 before(async () => {
   cluster = await PostgresCluster.start();
 });
 
-after(async () => {
-  for (const session of open) await session.close();
-  await cluster.stop();
-});
+after(() => cluster.stop());
+
+/** Does something with each of the two databases, one after the other. */
+async function inBoth(statements: string, act: (session: QuerySession) => Promise<void>): Promise<void> {
+  const sessions = await sameInBoth(cluster, "people", statements);
+  try {
+    for (const session of sessions) await act(session);
+  } finally {
+    for (const session of sessions) await session.close();
+  }
+}
 
 interface Seen {
   readonly people: Readonly<Record<string, Person>>;
@@ -31,16 +36,14 @@ interface Seen {
 
 /** What is seen in both databases, which must be the same. */
 async function look(town: Town, question: Partial<PeopleInspectOptions> = {}, later = LATER): Promise<Seen> {
-  const sessions = await sameInBoth(cluster, `people${++databases}`, later + town.sql);
-  open = [...open, ...sessions];
   const seen: Seen[] = [];
-  for (const session of sessions) {
+  await inBoth(later + town.sql, async (session) => {
     const asked = { serverName: "example.org", now: NOW, coverageDays: 90, ...question };
     const { people, tally } = await inspectPeople(asked, session);
     const all: Record<string, Person> = {};
     for await (const person of people) all[person.userId.replace(/^@(.*):example.org$/, "$1")] = person;
     seen.push({ people: all, counts: { ...tally.counts } });
-  }
+  });
   assert.deepEqual(seen[0], seen[1], "SQLite and PostgreSQL tell the same");
   return seen[0]!;
 }
@@ -130,15 +133,13 @@ describe("a backup is measured by", () => {
     const town = room();
     for (const json of hostile) town.says("!r", "", { json });
     town.says("!r", "good").key("alice", "!r", "good");
-    const sessions = await sameInBoth(cluster, "hostile", LATER + town.sql);
-    open = [...open, ...sessions];
-    for (const session of sessions) {
+    await inBoth(LATER + town.sql, async (session) => {
       const { people } = await inspectPeople(
         { serverName: "example.org", now: NOW, coverageDays: 90 },
         session,
       );
       for await (const { coverage } of people) assert.equal(coverage!.saved, 1, session.engine);
-    }
+    });
   });
 });
 
@@ -286,9 +287,7 @@ test("account data that clients wrote to do harm is read as none", async () => {
 test("a summary counts without measuring, and says that it did not measure", async () => {
   const town = room().says("!r", "lost").key("alice", "!r", "another").key("alice", "!r", "third");
   town.user("bob").device("bob", "D").moves("bob", "!r", "join", { current: true });
-  const sessions = await sameInBoth(cluster, "summary", LATER + town.sql);
-  open = [...open, ...sessions];
-  for (const session of sessions) {
+  await inBoth(LATER + town.sql, async (session) => {
     const about = {
       serverName: "example.org",
       now: NOW,
@@ -308,20 +307,18 @@ test("a summary counts without measuring, and says that it did not measure", asy
       ],
     );
     assert.match(findings[1]!.evidence![0]!, /^@bob:example\.org: no key backup, 1 device, never seen$/);
-  }
+  });
 });
 
 test("where everybody is ready nothing is warned of", async () => {
   const town = room().says("!r", "one").key("alice", "!r", "one");
   for (const keytype of ["master", "self_signing", "user_signing"])
     town.add("e2e_cross_signing_keys", { user_id: "@alice:example.org", keytype, stream_id: 1 });
-  const sessions = await sameInBoth(cluster, "healthy", LATER + town.sql);
-  open = [...open, ...sessions];
-  for (const session of sessions) {
+  await inBoth(LATER + town.sql, async (session) => {
     const { findings } = await peopleSummary(session, { serverName: "example.org", now: NOW, settings: {} });
     assert.deepEqual(
       findings.map(({ id, level }) => `${id} ${level}`),
       ["people ok", "people-ready ok", "people-coverage note"],
     );
-  }
+  });
 });

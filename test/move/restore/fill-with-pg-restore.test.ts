@@ -166,7 +166,7 @@ test("a folder that is there already is left as it is", async () => {
 });
 
 /** As corrupted indexes leave it: two rows where one may be. All rows come, then an index that cannot be made. */
-async function hurtContent(): Promise<Bytes> {
+async function packHurt(): Promise<Buffer> {
   const source = newName();
   await makeMiniSynapse(cluster, source);
   await cluster.sql(
@@ -175,9 +175,12 @@ async function hurtContent(): Promise<Bytes> {
      set allow_system_table_mods = on; create unique index users_pkey on users (name) where false;
      update pg_index set indpred = null where indexrelid = 'users_pkey'::regclass;`,
   );
-  const hurt = await pack(addressIn(cluster, source), { format: "custom" });
-  return hurt.bundle.decrypted(hurt.artifact, lock);
+  const { bundle, artifact } = await pack(addressIn(cluster, source), { format: "custom" });
+  return collect(bundle.decrypted(artifact, lock));
 }
+
+let hurt: Promise<Buffer> | undefined;
+const hurtContent = async () => chunked(await (hurt ??= packHurt()));
 
 test("a statement that fails stops it, and the error quotes no row", async () => {
   const name = newName();
@@ -274,11 +277,11 @@ test("a server that ends the connections is told, and so is a pg_restore that is
 
 test("the hint says what is left: nothing of one transaction, and a half-filled database where it was not finished", async () => {
   const through = [join(scriptsIn({ there: PASS_ON }), "there")];
-  const hurt = { ...addressIn(cluster, newName()), through };
-  const undone = await filled({ address: hurt, content: await hurtContent() });
+  const whole = { ...addressIn(cluster, newName()), through };
+  const undone = await filled({ address: whole, content: await hurtContent() });
   assert.equal(undone.error.code, "restore-failed");
   assert.match(undone.error.hint ?? "", /^nothing was kept/);
-  assert.equal((await filled({ address: hurt, begun: { mark: undone.mark } })).error, undefined);
+  assert.equal((await filled({ address: whole, begun: { mark: undone.mark } })).error, undefined);
 
   const name = newName();
   const finishing = `case "$*" in *--output=/dev/null*) echo 'psql: error: connection to server was lost' >&2; exit 2;; esac; ${PASS_ON}`;

@@ -1,7 +1,8 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { copyFolder, madeOnce } from "./made-once.ts";
 import { type Account, freePort, ServerProcess } from "./server-process.ts";
 import { removeFolder, temporaryFolder } from "./temporary-folder.ts";
 
@@ -46,14 +47,10 @@ export class PostgresCluster {
   }: ClusterOptions = {}): Promise<PostgresCluster> {
     const programs = newestPrograms();
     const account = unprivilegedAccount();
-    const folder = temporaryFolder("pg", account);
+    const folder = temporaryFolder("pg", account, process.env["LAB_DATABASES"]);
     chmodSync(folder, 0o711);
     const data = join(folder, "data");
-    const initialised = ["--pgdata", data, "--username", LAB_ROLE, "--auth", "trust", "--encoding", "UTF8"];
-    await run(join(programs, "initdb"), [...initialised, "--locale", "C", "--no-sync"], {
-      cwd: folder,
-      ...account,
-    });
+    await copyFolder(await emptyCluster(programs, account), data);
     writeFileSync(join(data, "pg_hba.conf"), [`local all ${LAB_ROLE} trust`, ...access, ""].join("\n"));
 
     const port = await freePort();
@@ -117,9 +114,9 @@ export class PostgresCluster {
     await this.sql("postgres", `create role "${name}" login password '${password.replaceAll("'", "''")}'`);
   }
 
-  /** Ends it, with all connections, and removes its folder. May be called twice. */
+  /** Ends it at once, with all connections and without writing what goes away anyway, and removes its folder. May be called twice. */
   async stop(): Promise<void> {
-    await this.#server.stop("SIGINT", 20);
+    await this.#server.stop("SIGQUIT", 20);
     removeFolder(this.#folder);
   }
 
@@ -130,6 +127,25 @@ export class PostgresCluster {
       () => false,
     );
   }
+}
+
+const INITDB = [
+  ...["--username", LAB_ROLE, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"],
+];
+
+/**
+ * The data folder of a cluster that was never started, for copies: to copy it takes a fifth of the time of initdb. All copies
+ * have one system identifier. Made once for each server program and account; what is there is whole.
+ */
+async function emptyCluster(programs: string, account: Account | undefined): Promise<string> {
+  const { stdout: version } = await run(join(programs, "postgres"), ["--version"]);
+  const recipe = [version.trim(), programs, ...INITDB, account?.uid ?? "as we are"];
+  const made = await madeOnce("cluster", recipe, async (folder) => {
+    if (account) chownSync(folder, account.uid, account.gid);
+    const data = join(folder, "data");
+    await run(join(programs, "initdb"), ["--pgdata", data, ...INITDB], { cwd: folder, ...account });
+  });
+  return join(made, "data");
 }
 
 const QUICK = {

@@ -21,14 +21,19 @@ export class S3Server {
     this.#process = server;
   }
 
-  static async start(): Promise<S3Server> {
+  /** `pageSize` is how many names it gives at once, when it is not asked for another number: 1000, as Amazon's. */
+  static async start({ pageSize = 1000 } = {}): Promise<S3Server> {
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const server = new ServerProcess({
       program: synapsePython(),
       args: ["-m", "moto.server", "-H", "127.0.0.1", "-p", String(port)],
       folder: temporaryFolder("s3"),
-      environment: { PYTHONPATH: s3Packages(), PYTHONDONTWRITEBYTECODE: "1" },
+      environment: {
+        PYTHONPATH: s3Packages(),
+        PYTHONDONTWRITEBYTECODE: "1",
+        MOTO_S3_DEFAULT_MAX_KEYS: `${pageSize}`,
+      },
     });
     try {
       await server.untilReady(async () => {

@@ -8,10 +8,10 @@ const LONGEST_BASE = 60;
 
 const made = new Set<string>();
 
-/** A folder of its own that goes away with this process; `owner` is whom it belongs to. */
-export function temporaryFolder(name: string, owner?: Account): string {
+/** A folder of its own that goes away with this process; `owner` is whom it belongs to, `within` where it is made. */
+export function temporaryFolder(name: string, owner?: Account, within = tmpdir()): string {
   if (made.size === 0) process.on("exit", removeAll);
-  const base = tmpdir().length > LONGEST_BASE ? "/tmp" : tmpdir();
+  const base = within.length > LONGEST_BASE ? "/tmp" : within;
   const folder = mkdtempSync(join(base, `synlift-${name}-`));
   made.add(folder);
   // mkdtemp gives 0700: another account must be able to walk through a folder of ours.

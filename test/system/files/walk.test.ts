@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { DirectoryWalker } from "../../../src/system/files/directory-walker.ts";
@@ -9,12 +18,26 @@ import { asNobody } from "../../support/as-nobody.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
 function put(path: string, content = "x"): void {
-  mkdirSync(dirname(path), { recursive: true });
+  if (!existsSync(dirname(path))) mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, content);
 }
 
-/** Folders in folders, of which the walk needs threads from a hundred on. */
-function treeOf(count: number): { folder: string; names: string[] } {
+interface Tree {
+  readonly folder: string;
+  /** Of all files, in the order of a walk. */
+  readonly names: readonly string[];
+}
+
+const trees = new Map<number, Tree>();
+
+/** Folders in folders, of which the walk needs threads from a hundred on. Each is made once: add no file. */
+function treeOf(count: number): Tree {
+  const tree = trees.get(count) ?? makeTree(count);
+  trees.set(count, tree);
+  return tree;
+}
+
+function makeTree(count: number): Tree {
   const folder = temporaryFolder("walk");
   for (let index = 0; index < count; index += 1) {
     const place = `${index.toString(36)}/${(index % 7).toString()}`;
@@ -46,7 +69,7 @@ async function walked(folder: string, signal?: AbortSignal): Promise<WalkEntry[]
 const told = (found: readonly WalkEntry[]) => found.map(({ name, kind }) => `${kind} ${name}`);
 
 test("folders are told of where they are asked for, each before what lies in it", async () => {
-  for (const count of [3, 150]) {
+  for (const count of [3, 100]) {
     const { folder, names } = treeOf(count);
     mkdirSync(join(folder, "0/empty"));
     const found: string[] = [];
@@ -126,7 +149,7 @@ test("what goes away while the walk is under way is left out", async () => {
 
 test("a folder may go away, or turn into a file, between its listing and the look at what is in it", () => {
   const folder = temporaryFolder("walk");
-  const many = Array.from({ length: 1500 }, (_, index) => `many/${String(index).padStart(4, "0")}`);
+  const many = Array.from({ length: 1100 }, (_, index) => `many/${String(index).padStart(4, "0")}`);
   for (const name of many) put(join(folder, name));
   const descent = new DirectoryWalker(folder, "many/");
   assert.equal(descent.take().names.split("\0").length, 999, "one step was the folder");
@@ -147,7 +170,7 @@ test("a folder nobody may look into is told as closed, and the walk goes on", as
 });
 
 test("a walk that is to stop stops, and leaves no thread behind", async () => {
-  for (const count of [50, 400]) {
+  for (const count of [99, 250]) {
     const { folder } = treeOf(count);
     const controller = new AbortController();
     const reason = new Error("that is enough");

@@ -2,11 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
-import {
-  type PostgresAddress,
-  type PostgresSession,
-  serverMessage,
-} from "../../../system/postgres/postgres.ts";
+import { type PostgresAddress, type PostgresSession, serverMessage } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 import type { Progress } from "../../../system/progress.ts";
 import { USER_SCHEMAS } from "../user-schemas.ts";

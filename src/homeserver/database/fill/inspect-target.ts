@@ -1,10 +1,5 @@
 import { MigrationError } from "../../../errors.ts";
-import {
-  type Postgres,
-  type PostgresAddress,
-  type PostgresSession,
-  quoteIdentifier,
-} from "../../../system/postgres/postgres.ts";
+import { type Postgres, type PostgresAddress, type PostgresSession, quoteIdentifier } from "../../../system/postgres/postgres.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
 import type { DatabaseSection } from "../section.ts";
 import type { Store } from "../store.ts";
