@@ -103,7 +103,7 @@ test("one flipped bit anywhere in a part is found, also in the inventory", async
     const path = join(copy(), name);
     writeFileSync(path, flipped(readFileSync(path), 100));
     assert.deepEqual(await looked(join(path, "..")), [
-      `blocker part-hash: ${path} is damaged: its hash is not what the manifest says`,
+      `blocker part-hash: ${path} is damaged: its hash does not match the manifest`,
     ]);
   }
 });
@@ -168,7 +168,7 @@ test("the inventory of another bundle is refused", async () => {
   editManifest(folder, (manifest) => ({ ...manifest, id: "another" }));
   await assert.rejects((await openBundle(folder)).inventory(lock), {
     code: "bundle-damaged",
-    message: /belongs to another bundle/,
+    message: /is the inventory of another bundle/,
   });
 });
 

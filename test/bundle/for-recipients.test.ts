@@ -197,7 +197,10 @@ test("what is sealed for recipients is left as it is: whole it is done, otherwis
   await run({ folder, to: toAlice });
   assert.equal((await look())?.bundle.folder, folder);
   for (const more of [{ recipients: [] }, { subject: "b.example" }, { rehearsal: true }])
-    await assert.rejects(look(more), { code: "bundle-mismatch", message: /is sealed already/ });
+    await assert.rejects(look(more), {
+      code: "bundle-mismatch",
+      message: /already contains a sealed bundle/,
+    });
   const path = join(folder, "customer_db_export.sql.gz.gpg");
   writeFileSync(path, flipped(readFileSync(path), 100));
   await assert.rejects(look(), { code: "bundle-damaged" });
@@ -221,7 +224,7 @@ test("recipients and a passphrase at once are refused", async () => {
   const given = { source: { ...NOTHING, file: "P" }, recipients: ["A"] };
   await assert.rejects(keysForExport(newFolder(), given, newSystem(), noProgress), {
     code: "bad-usage",
-    message: /not for both/,
+    message: /cannot be combined with a passphrase/,
   });
 });
 

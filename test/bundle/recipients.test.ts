@@ -102,14 +102,14 @@ test("a key that its owner disabled is refused where that is known", async () =>
 
 test("a key that only signs is refused", async () => {
   keys.make("signs", { algorithm: "ed25519", usage: "sign" });
-  await refused(keys.publicKey("signs"), /cannot encrypt/);
+  await refused(keys.publicKey("signs"), /has no encryption subkey/);
 });
 
-test("a key whose part for encryption is not valid yet is refused by gpg's own word", async () => {
+test("a key whose encryption subkey is not valid yet is refused with gpg's own reason", async () => {
   const key = keys.make("early", { algorithm: "ed25519", usage: "sign,cert" });
   const nextYear = new Date(Date.now() + 400 * DAY).toISOString().replaceAll(/[-:]|\.\d+Z/g, "");
   keys.add(key, "cv25519", "encr", "10d", nextYear);
-  await refused(keys.publicKey("early"), /gpg does not encrypt to [0-9A-F]{40}/);
+  await refused(keys.publicKey("early"), /gpg cannot encrypt to [0-9A-F]{40}/);
 });
 
 test("a key that ends within two weeks is taken, with a warning", async () => {

@@ -136,7 +136,7 @@ test("a folder with something else in it is refused and left as it is", async ()
   const mode = statSync(folder).mode;
   await assert.rejects(begun(folder), {
     code: "bundle-mismatch",
-    message: /holds something else already: holiday.jpg/,
+    message: /is not empty: it contains holiday.jpg/,
   });
   assert.deepEqual(readdirSync(folder), ["holiday.jpg"]);
   assert.equal(statSync(folder).mode, mode);
@@ -175,7 +175,7 @@ test("another passphrase than the one it was begun with is refused", async () =>
   await exported(folder);
   await assert.rejects(begun(folder, { keys: lockWith("another") }), {
     code: "passphrase-wrong",
-    message: `${folder} was begun with another passphrase`,
+    message: `the export in ${folder} was started with another passphrase`,
     hint: /choose another folder/,
   });
   assert.equal(readdirSync(folder).includes("lock"), false);

@@ -55,7 +55,7 @@ test("a rollback that comes to no end says all that is left, and asks again when
 
   const again = await back(folder, "exit 0");
   assert.equal(again.code, 2, "the bundle may have been opened in between");
-  assert.match(again.stderr, /the new server may be open by now/);
+  assert.match(again.stderr, /the new server may already be open/);
 
   const last = await back(folder, "exit 0", "--yes");
   assert.equal(last.code, 0, last.stderr);

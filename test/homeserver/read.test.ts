@@ -122,7 +122,7 @@ macaroon_secret_key_path: b
   });
   const message = await faultsOf(read(folder, "a.yaml"));
   for (const part of [
-    "server_name is not a text",
+    "server_name is not a string",
     "report_stats is not set",
     "signing_key_path is not a path",
     "database and databases are both set",

@@ -197,7 +197,7 @@ async function describeLoss({ target, store }: DatabaseRestore, system: System):
   try {
     // Left by a run that was interrupted while it added rows.
     if (target.engine === "sqlite" && (await system.files.lstat(`${target.path}-journal`)))
-      await system.sqlite.execute(target.path, [], { mendable: true });
+      await system.sqlite.execute(target.path, [], { recoverable: true });
     const session = await openTarget(target, system);
     return (await isThere(session, store).finally(() => session.close()))
       ? undefined

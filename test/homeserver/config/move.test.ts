@@ -184,7 +184,7 @@ test("what is missing and needed is told in one list, the rest is warned of", as
   await assert.rejects(packConfig(homeserver, realFiles, SALT), {
     code: "signing-key-missing",
     message: /no signing key at .*etc\/key; .*secret/,
-    hint: /check signing_key_path in .*silently make a new key/,
+    hint: /check signing_key_path in .*silently generates a new key/,
   });
 });
 

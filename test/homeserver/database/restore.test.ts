@@ -83,7 +83,7 @@ test("a psql that is killed, fails, or leaves with a smile leaves the target emp
     "exit 0",
   ]) {
     const psql = join(scriptsIn({ psql: script }), "psql");
-    await refused(plain(), { code: "restore-failed", hint: /nothing was kept/ }, { psql });
+    await refused(plain(), { code: "restore-failed", hint: /transaction was rolled back/ }, { psql });
   }
 });
 

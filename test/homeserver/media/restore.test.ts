@@ -100,7 +100,7 @@ test("a name that leads out of the store, or is no local media, is refused and n
     const store = newStore();
     await assert.rejects(
       restored(archived({ [name]: "evil" }), store),
-      { code: "bundle-damaged", message: /is no local media/ },
+      { code: "bundle-damaged", message: /is not local media/ },
       name,
     );
     assert.deepEqual(filesIn(join(store, "..")), [], name);

@@ -129,7 +129,7 @@ test("a step of the fence that fails ends the run, unless somebody accepted it b
   await assert.rejects(fenceBeforeStop(fencing), {
     code: "fence-failed",
     hint: /--accept fence-disable/,
-    message: /systemd knows no unit nobody.service/,
+    message: /systemd has no unit nobody.service/,
   });
   const findings = await fenceBeforeStop({ ...fencing, accepted: ["fence-disable"] });
   assert.deepEqual(
@@ -244,7 +244,7 @@ test("where a person stopped it a person starts it, unless a command was given",
   await stopServer({ supervisor: record.supervisor, record, programs, machine });
   const [change] = undoOrder(record);
   assert.equal(await undoOnHost(change!, record.supervisor, undefined, { programs, files, machine }), false);
-  assert.match(describeUndo(change!, record.supervisor), /what you start it with/);
+  assert.match(describeUndo(change!, record.supervisor), /the way you usually do/);
   const log = join(temporaryFolder("start"), "log");
   assert.equal(
     await undoOnHost(change!, record.supervisor, `echo up > ${log}`, { programs, files, machine }),

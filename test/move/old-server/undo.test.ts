@@ -111,7 +111,7 @@ test("a server that could not write is not started, until a person has seen to i
   assert.equal(went.failure?.code, "fence-failed");
   assert.match(
     went.failure.message,
-    /the configuration, which cannot be read; by hand, in psql on synapse: SET .* ALTER ROLE "?synapse"? IN DATABASE/,
+    /the configuration, which cannot be read; do this manually: in psql on synapse: SET .* ALTER ROLE "?synapse"? IN DATABASE/,
   );
   assert.deepEqual(went.leftToDo, [`then the same rollback once more: systemctl start ${UNIT}`]);
   assert.deepEqual([went.readOnly, went.started, host.systemctl.isActive(UNIT)], [true, false, false]);
@@ -149,7 +149,7 @@ test("on a full disk the server comes back although nothing can be written down;
   const went = await back(host, {}, full);
   assert.deepEqual([went.failure, went.started, host.systemctl.isActive(UNIT)], [undefined, true, true]);
   const [finding] = went.unwritten.findings(host.folder);
-  assert.match(finding!.sentence, /could be written down in .*: no space left for .*fence\.json/);
+  assert.match(finding!.sentence, /could be recorded in .*: no space left for .*fence\.json/);
   assert.match(finding!.hint!, /customer_\*/);
   // The record still has all of it: it is undone once more, and is then gone.
   assert.equal((await FenceRecord.read(host.folder, realFiles, machine))!.activeChanges.length, 4);
@@ -170,7 +170,7 @@ test("a fence is found without a journal, and with one that cannot be read; neit
   rmSync(join(folder, "fence.json"));
   await assert.rejects(readExportState(folder, system), {
     code: "bundle-damaged",
-    hint: /no fence of it stands/,
+    hint: /no active fence in it/,
   });
   rmSync(join(folder, "journal.json"));
   await assert.rejects(readExportState(folder, system), { code: "bundle-incomplete" });
@@ -190,7 +190,7 @@ test("a record that would take away another file, or give a mode that is none, i
     writeFileSync(path, text);
     await assert.rejects(FenceRecord.read(folder, realFiles, machine), {
       code: "bundle-damaged",
-      message: /fence\.json cannot be read: it says how to undo the fence/,
+      message: /fence\.json cannot be read; it is needed to undo the fence/,
     });
   }
 });

@@ -33,7 +33,7 @@ test("once everything is packed a person is asked, with what would be done and w
   const { asked, terminal } = terminalOf(true);
   assert.deepEqual(levels(await confirmRollback(going, { terminal })), ["new-server-unknown warning"]);
   assert.equal(asked.length, 1);
-  for (const part of ["old.example", "/srv/move", "may be open by now", "systemctl start synapse"])
+  for (const part of ["old.example", "/srv/move", "may already be open", "systemctl start synapse"])
     assert.ok(asked[0]!.includes(part), part);
 });
 

@@ -56,7 +56,7 @@ test("bridges that only this host reaches are warned of", async (t) => {
       "b.yaml": registration("b", "http://10.0.0.5:80"),
     });
     assert.deepEqual(told, ["appservices note", "appservices-local-address warning"], url);
-    assert.match(findings[1]!.sentence, /not reach a under/);
+    assert.match(findings[1]!.sentence, /cannot reach a at/);
   }
 });
 
@@ -71,7 +71,7 @@ test("a registration with which Synapse does not start is a blocker that says wh
   const good = registration("a", "http://a.example");
   const broken: Record<string, RegExp> = {
     [good.replace(/as_token.*\n/, "")]: /as_token is missing/,
-    [good.replace(/hs_token: .*\n/, "hs_token: 17\n")]: /hs_token is missing or no text/,
+    [good.replace(/hs_token: .*\n/, "hs_token: 17\n")]: /hs_token is missing or not a string/,
     [good.replace(/url.*\n/, "")]: /url is missing/,
     [good.replace(/namespaces[^]*/, "")]: /namespaces is missing/,
     [good.replace("exclusive: true", "exclusive: maybe")]: /an entry of namespaces\.users lacks/,

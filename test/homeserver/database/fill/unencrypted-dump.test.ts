@@ -37,7 +37,7 @@ test("what somebody else put beside the dump stays, the dump goes, and the next 
   };
   assert.equal(await dumped(use), "filled");
   assert.deepEqual(readdirSync(folder), ["of-mine"]);
-  assert.match(told.join(), /is left, as there is more in it than the dump: of-mine/);
+  assert.match(told.join(), /was not removed, as it holds other files: of-mine/);
   assert.deepEqual(journal.facts, {});
   await removeUnencryptedDump(journal, realFiles, progress);
 });

@@ -346,7 +346,7 @@ test("what cannot be read even in the second pass is named, and ends it", async 
   };
   await assert.rejects(world.pack(["archive"], { pass: "since" }), {
     code: "media-missing",
-    message: /1 uploads .* could not be read to their end: Upload000003xyz/,
+    message: /1 uploads .* could not be read completely: Upload000003xyz/,
     hint: /--accept media-missing/,
   });
 });

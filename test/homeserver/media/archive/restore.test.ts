@@ -58,7 +58,7 @@ test("what is wrong is not put in its place, is named, and what is whole is ther
     const store = newStore();
     await assert.rejects(restored(vector(name), store), {
       code: "archive-damaged",
-      message: /1 uploads .* are not what its manifest says: mxc:\/\/example.org\/AAAA/,
+      message: /1 uploads .* differ from its manifest: mxc:\/\/example.org\/AAAA/,
       hint: /none of these was restored/,
     });
     assert.equal(filesBelow(store).length, 5);

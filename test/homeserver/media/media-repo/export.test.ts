@@ -132,7 +132,7 @@ test("a failed task is told in its own words, and forgotten: the next run begins
 
 test("a task that it no longer knows, or that makes nothing, is a failed one", async (t) => {
   const gone = await world(t, { instead: { path: /^\/tasks/, status: 404, times: 1 } });
-  await assert.rejects(gone.run(), failing("program-failed", /does not know the task/));
+  await assert.rejects(gone.run(), failing("program-failed", /the task no longer exists/));
   const nothing = await world(t, { parts: {} });
   await assert.rejects(nothing.run(), failing("program-failed", /nothing was made/));
 });
@@ -191,7 +191,7 @@ test("an archive with fewer uploads than were held is a warning", async (t) => {
 test("names that lead out of the folder are refused, before anything is fetched", async (t) => {
   for (const name of ["../evil.tgz", ".hidden", "a/b.tgz", ""]) {
     const one = await world(t, { parts: { [name]: Buffer.from("x") } });
-    await assert.rejects(one.run(), failing("archive-damaged", /no name for a file/));
+    await assert.rejects(one.run(), failing("archive-damaged", /not a safe file name/));
     assert.deepEqual(one.fetched(), []);
   }
 });
