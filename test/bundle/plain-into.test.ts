@@ -75,7 +75,7 @@ test("what is damaged, is more than was packed, or something else, is refused by
   writeFileSync(path, bytes);
   await assert.rejects(written({ expected: { ...packed, size: packed.size - 1 } }), {
     ...refused,
-    message: /is larger than the \d+ bytes that were packed/,
+    message: /larger than the \d+ bytes that were packed/,
   });
   await assert.rejects(written({ expected: { ...packed, sha256: "0".repeat(64) } }), refused);
   await assert.rejects(written({ lock: lockWith("another") }), { code: "passphrase-wrong" });

@@ -107,7 +107,7 @@ test("a part that is larger than the disk is refused before it is written", asyn
   const sent = [{ name: "move/customer_db_export.sql.gz.gpg", content: new Uint8Array(5000), header }];
   const files = {
     ...realFiles,
-    space: () => Promise.resolve({ free: 4999, total: 1, kind: "disk" as const }),
+    diskSpace: () => Promise.resolve({ free: 4999, total: 1, kind: "disk" as const }),
   };
   const folder = spoolIn("in");
   await assert.rejects(spoolBundle(archive(sent), folder, { files, tell: () => undefined }), {

@@ -49,7 +49,7 @@ test("a rollback that comes to no end says all that is left, and asks again when
   assert.equal(first.code, 18, first.stderr);
   const { findings, details } = resultOf(first);
   assert.ok(findings.some(({ id }) => id === "config-unreadable"));
-  assert.deepEqual(details["leftToDo"], [`then the same rollback once more: systemctl start ${UNIT}`]);
+  assert.deepEqual(details["leftToDo"], [`then run the same rollback again: systemctl start ${UNIT}`]);
   assert.match(first.stderr, /systemctl unmask synapse\.service: .*not today/);
   assert.equal(existsSync(join(folder, MANIFEST)), false, "nobody restores it by mistake");
 

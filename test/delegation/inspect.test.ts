@@ -105,7 +105,7 @@ test("a long time to live of a record that must change is a warning, with what t
     },
   });
   const { sentence, evidence } = onlyWarning(found, "dns-ttl");
-  assert.equal(sentence, "resolvers remember example.org A for 2 d 00 h");
+  assert.equal(sentence, "resolvers cache example.org A for 2 d 00 h");
   assert.deepEqual(evidence, [
     "example.org A (now 127.0.0.1): from 172801 to 300",
     "matrix.example.org CNAME (now edge.provider.example): from 900 to 300",
@@ -239,7 +239,7 @@ test("an address that does not answer is named, though another does", async () =
   });
   assert.deepEqual(ids(six, "warning"), ["federation-address-unreachable", "client-address-unreachable"]);
   const { sentence, evidence } = finding(six, "federation-address-unreachable");
-  assert.equal(sentence, "an IPv6 address where other servers look for it does not answer");
+  assert.equal(sentence, "an IPv6 address that other servers use does not respond");
   assert.match(evidence![0]!, /^matrix\.example\.org, ::ffff:.* port 443: the connection was refused$/);
 });
 

@@ -18,7 +18,7 @@ const pipe = () =>
   });
 
 /** Two that talk with each other, and the pipes between them. */
-async function pair(options: { patience?: number; every?: number } = {}) {
+async function pair(options: { timeout?: number; keepAliveInterval?: number } = {}) {
   const [there, back] = [pipe(), pipe()];
   const here = await Channel.open(parentPeer(back, there, NEVER), {
     peerLocation: "on the old host",
@@ -108,13 +108,13 @@ test("an unexpected error is reported without its message, and an unknown code i
 });
 
 test("a peer that is silent for too long is given up, and one that is only slow is not", async () => {
-  const { other, leave } = await pair({ patience: 40, every: 100_000 });
+  const { other, leave } = await pair({ timeout: 40, keepAliveInterval: 100_000 });
   await assert.rejects(other.receiveMessage(), {
     code: "connection-failed",
     message: /no data from .* for 0.04 seconds/,
   });
   leave();
-  const slow = await pair({ patience: 400, every: 20 });
+  const slow = await pair({ timeout: 400, keepAliveInterval: 20 });
   // The timers alone keep nothing alive: that is what they are for here.
   const keep = setInterval(() => undefined, 10);
   const hearing = slow.other.receiveMessage();

@@ -155,7 +155,7 @@ async function fillPostgres(
       `psql ${text} cannot block meta-commands in a dump: restore only bundles you trust, or update psql`,
     );
   }
-  const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
+  const restrictKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
   const wanted = { address, section, store };
   if (!(await inspectTarget(wanted, system.postgres))) await createDatabase(address, system.postgres);
   await warnOfSuperuser(address, system.postgres, progress);
@@ -167,7 +167,7 @@ async function fillPostgres(
     await restoreDatabase(address, content, {
       programs,
       psql,
-      restrictKey: guardKey,
+      restrictKey,
       store,
       kept: section.kept,
     });

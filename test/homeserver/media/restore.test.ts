@@ -76,7 +76,7 @@ test("a file that is there already and differs is never overwritten", async () =
     writeFileSync(join(store, "local_content/AA/aa/first"), other);
     await assert.rejects(restored(archived(UPLOADS), store), {
       code: "target-not-empty",
-      message: /first is there already and is another file/,
+      message: /first already exists and differs from the file in the bundle/,
       hint: /empty media folder/,
     });
     assert.ok(Buffer.from(other).equals(readFileSync(join(store, "local_content/AA/aa/first"))));

@@ -272,10 +272,10 @@ test("a person is told what is still up and waited for; without one the wait has
     progress,
     person: true,
   });
-  assert.deepEqual(notes, ["stop it now; it is not down yet: it runs"]);
+  assert.deepEqual(notes, ["stop the server now; it is still running: it runs"]);
   await assert.rejects(
     waitUntilDown(() => Promise.resolve([up]), { ...waiting, progress, person: false }),
-    { code: "homeserver-running", message: /was stopped, but is not down: it runs/ },
+    { code: "homeserver-running", message: /was stopped, but is still running: it runs/ },
   );
 });
 

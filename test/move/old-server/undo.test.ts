@@ -113,7 +113,7 @@ test("a server that could not write is not started, until a person has seen to i
     went.failure.message,
     /the configuration, which cannot be read; do this manually: in psql on synapse: SET .* ALTER ROLE "?synapse"? IN DATABASE/,
   );
-  assert.deepEqual(went.leftToDo, [`then the same rollback once more: systemctl start ${UNIT}`]);
+  assert.deepEqual(went.leftToDo, [`then run the same rollback again: systemctl start ${UNIT}`]);
   assert.deepEqual([went.readOnly, went.started, host.systemctl.isActive(UNIT)], [true, false, false]);
   assert.equal(host.systemctl.is("masked", UNIT), false);
   const accepted = await back(host, { accepted: ["fence-database"] });

@@ -273,8 +273,8 @@ test("a server that ends the connections is told, and so is a pg_restore that is
 });
 
 test("the hint says what is left: nothing of one transaction, and an incomplete database where it was not finished", async () => {
-  const through = [join(scriptsIn({ there: PASS_ON }), "there")];
-  const target = { ...addressIn(cluster, newName()), through };
+  const commandPrefix = [join(scriptsIn({ there: PASS_ON }), "there")];
+  const target = { ...addressIn(cluster, newName()), commandPrefix };
   const undone = await filled({ address: target, content: await damagedContent() });
   assert.equal(undone.error.code, "restore-failed");
   assert.match(undone.error.hint ?? "", /^the transaction was rolled back/);
@@ -282,7 +282,7 @@ test("the hint says what is left: nothing of one transaction, and an incomplete 
 
   const name = newName();
   const finishing = `case "$*" in *--output=/dev/null*) echo 'psql: error: connection to server was lost' >&2; exit 2;; esac; ${PASS_ON}`;
-  const address = { ...addressIn(cluster, name), through: [join(scriptsIn({ there: finishing }), "there")] };
+  const address = { ...addressIn(cluster, name), commandPrefix: [join(scriptsIn({ there: finishing }), "there")] };
   const unfinished = await filled({ address });
   assert.equal(unfinished.error.code, "restore-failed");
   assert.match(unfinished.error.hint ?? "", /^the database is incomplete now.*after confirmation/);
@@ -316,7 +316,7 @@ test("where the dump cannot be read to its end pg_restore is ended, and one that
 test("where the programs are elsewhere, pg_restore reads it from its input, by one connection", async () => {
   const name = newName();
   const log = join(temporaryFolder("log"), "log");
-  const through = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${PASS_ON}` }), "there")];
+  const commandPrefix = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${PASS_ON}` }), "there")];
   const { error } = await filled({
     address: { ...addressIn(cluster, name), commandPrefix: through },
     jobs: 4,

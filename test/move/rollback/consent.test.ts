@@ -40,7 +40,7 @@ test("once everything is packed a person is asked, with what would be done and w
 test("a no, and nobody to ask, are each a refusal that says what to do", async () => {
   await assert.rejects(confirmRollback(going, terminalOf(false)), {
     code: "already-opened",
-    message: /said no/,
+    message: /you answered no/,
   });
   await assert.rejects(confirmRollback(going, terminalOf(undefined)), {
     code: "bad-usage",

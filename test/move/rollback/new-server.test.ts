@@ -68,7 +68,7 @@ test("a rehearsal, another server and a record that cannot be read tell nothing"
     const answer = await asked(folder);
     assert.deepEqual(
       [answer.state, "why" in answer ? answer.why : []],
-      ["unknown", [`no restore of old.example is known in ${folder}`]],
+      ["unknown", [`${folder} has no record of a restore of old.example`]],
     );
   }
 });

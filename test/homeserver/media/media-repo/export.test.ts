@@ -99,7 +99,7 @@ test("a part that breaks off is no part; the next run goes on with the same expo
   assert.equal(archive?.uploads, 5);
   assert.equal(one.starts(), 1);
   assert.deepEqual(one.fetched(), ["1", "2", "2", "2", "3", "4"], "once more by the server's name");
-  assert.deepEqual(one.progress.remarks, ["media-export/fetch: 1 of 4 parts are here already, whole"]);
+  assert.deepEqual(one.progress.remarks, ["media-export/fetch: 1 of 4 parts are complete already"]);
   const questions = one.questions.length;
   assert.equal((await one.run()).archive?.uploads, 5);
   assert.equal(one.questions.length, questions, "what is finished is not asked for again");
