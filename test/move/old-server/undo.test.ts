@@ -163,7 +163,7 @@ test("a fence is found without a journal, and with one that cannot be read; neit
   const system = { files: realFiles, machine };
   const without = await readExportState(folder, system);
   assert.equal(without.record!.activeChanges.length, 4);
-  assert.match(without.findings[0]!.sentence, /journal\.json is not there/);
+  assert.match(without.findings[0]!.sentence, /journal\.json does not exist/);
   writeFileSync(join(folder, "journal.json"), '{"format":');
   const broken = await readExportState(folder, system);
   assert.match(broken.findings[0]!.sentence, /is not a journal that this version can read/);

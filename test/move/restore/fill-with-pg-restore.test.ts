@@ -152,7 +152,7 @@ test("where the database before it has filled the disk, it is said before anythi
   await cluster.createDatabase(name, { owner: "mover" });
   const { error, marks } = await filled({ address: addressIn(cluster, name), bytes: 2 ** 60 });
   assert.equal(error.code, "disk-full");
-  assert.match(error.message, /the dump in the clear alone takes/);
+  assert.match(error.message, /the decrypted dump needs/);
   assert.deepEqual(marks, []);
 });
 
