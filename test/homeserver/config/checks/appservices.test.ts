@@ -75,8 +75,8 @@ test("a registration with which Synapse does not start is a blocker that says wh
     [good.replace(/url.*\n/, "")]: /url is missing/,
     [good.replace(/namespaces[^]*/, "")]: /namespaces is missing/,
     [good.replace("exclusive: true", "exclusive: maybe")]: /an entry of namespaces\.users lacks/,
-    [good.replace("aliases: []", "aliases: {}")]: /namespaces\.aliases is no list/,
-    "- geheim": /no mapping/,
+    [good.replace("aliases: []", "aliases: {}")]: /namespaces\.aliases is not a list/,
+    "- geheim": /not a mapping/,
     "a: 'geheim": /line 1, column/,
   };
   for (const [text, problem] of Object.entries(broken)) {
