@@ -387,7 +387,7 @@ test("nothing is written when something is in the way, and no link is followed o
   symlinkSync("/tmp", join(folder, "tls"));
   await assert.rejects(writeConfig(plan, realFiles), {
     code: "target-not-empty",
-    message: /new\/tls is there/,
+    message: /new\/tls already exists/,
   });
   assert.equal(statSync(join(folder, "key"), { throwIfNoEntry: false }), undefined);
   rmSync(join(folder, "tls"));

@@ -70,7 +70,7 @@ test("a gpg that dies, or says that all is well half way, leaves the target empt
 test("a dump that is whole but not the one that was packed leaves the target empty", async () => {
   await refused(plain(lock, { size: 1, sha256: "0".repeat(64) }), {
     code: "bundle-damaged",
-    message: /holds more than the 1 bytes that were packed/,
+    message: /larger than the 1 bytes that were packed/,
   });
 });
 

@@ -83,7 +83,7 @@ test("nothing is told to save what is below a second", () => {
 
 test("the longest stages come with their share", () => {
   const [first] = contributors(estimateMove(LOAD, RATES), 3);
-  assert.match(first!, /^carry the bundle: .*, \d+ %$/);
+  assert.match(first!, /^copy the bundle to the new host: .*, \d+ %$/);
 });
 
 test("what igzip would save is no more than compressing takes, and nothing where the database is the limit", () => {

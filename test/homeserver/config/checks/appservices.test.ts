@@ -41,7 +41,7 @@ test("bridges are listed with their addresses and whom they write for", async (t
     ],
   );
   assert.match(findings[0]!.evidence![0]!, /^irc: https:\/\/irc\.example\.org \(.*irc\.yaml\)$/);
-  assert.match(findings[0]!.evidence![1]!, /^bot: is sent nothing/);
+  assert.match(findings[0]!.evidence![1]!, /^bot: receives no events/);
 });
 
 test("bridges that only this host reaches are warned of", async (t) => {
@@ -96,5 +96,5 @@ test("two with the same id or token are a blocker", async (t) => {
   const token = registration("b", "http://b.example").replace("as-geheim-b", "as-geheim-a");
   const { told: same, findings } = await inspected(t, { "a.yaml": one, "b.yaml": token });
   assert.deepEqual(same, ["appservices note", "appservice-duplicate:b blocker"]);
-  assert.match(findings[1]!.sentence, /same as_token: .*a\.yaml and .*b\.yaml/);
+  assert.match(findings[1]!.sentence, /same as_token, .*a\.yaml and .*b\.yaml/);
 });

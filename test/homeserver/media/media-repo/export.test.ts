@@ -164,7 +164,7 @@ test("who is no administrator of it, a server it does not have, and no exports a
   const unknown = await world(t);
   await assert.rejects(unknown.run("other.example"), failing("bad-usage", /does not serve other\.example/));
   const empty = await world(t, { held: { files: 0, bytes: 0 } });
-  await assert.rejects(empty.run(), failing("bad-usage", /holds nothing of example\.org/));
+  await assert.rejects(empty.run(), failing("bad-usage", /has no media of example\.org/));
   assert.equal(empty.starts(), 0);
 });
 
