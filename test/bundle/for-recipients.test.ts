@@ -180,7 +180,10 @@ test("after a working passphrase was removed or changed by hand, the export star
     else writeFileSync(path, spoiled);
     const { ran, notes } = await run({ folder, to: toAlice, killed: true });
     assert.deepEqual(ran, ["export/database"]);
-    assert.match(notes.join(), /working passphrase, which no longer exists: all artifacts are written again$/);
+    assert.match(
+      notes.join(),
+      /working passphrase, which no longer exists: all artifacts are written again$/,
+    );
   }
   await run({ folder, to: toAlice });
   await opens(folder, alice.folder);

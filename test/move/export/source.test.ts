@@ -26,7 +26,8 @@ test("a file whose name is no UTF-8 is told as that, and a link as a link", asyn
   });
   symlinkSync("/nowhere", join(folder, "link"));
   await refused({
-    message: /not regular files: local_content\/AA\/aa\/link; and entries whose names are not UTF-8.*caf\uFFFD$/,
+    message:
+      /not regular files: local_content\/AA\/aa\/link; and entries whose names are not UTF-8.*caf\uFFFD$/,
     hint: /^replace links with the files they point to/,
   });
 });

@@ -282,7 +282,10 @@ test("the hint says what is left: nothing of one transaction, and an incomplete 
 
   const name = newName();
   const finishing = `case "$*" in *--output=/dev/null*) echo 'psql: error: connection to server was lost' >&2; exit 2;; esac; ${PASS_ON}`;
-  const address = { ...addressIn(cluster, name), commandPrefix: [join(scriptsIn({ there: finishing }), "there")] };
+  const address = {
+    ...addressIn(cluster, name),
+    commandPrefix: [join(scriptsIn({ there: finishing }), "there")],
+  };
   const unfinished = await filled({ address });
   assert.equal(unfinished.error.code, "restore-failed");
   assert.match(unfinished.error.hint ?? "", /^the database is incomplete now.*after confirmation/);
@@ -392,7 +395,7 @@ test("SQLite, and a pg_dump that is newer than this program, cannot be dumped so
   const sqlite = { engine: "sqlite", path: "/srv/homeserver.db", size: 1 } as const;
   await assert.rejects(assertDumpFormat(sqlite, "custom", programs), {
     code: "database-unsupported",
-    message: /\/srv\/homeserver\.db is of SQLite/,
+    message: /\/srv\/homeserver\.db is SQLite/,
   });
   await assertDumpFormat(sqlite, "plain", programs);
   const postgres = { engine: "postgres", pgDump: "pg_dump", address: { parameters: {} } } as DatabaseSource;

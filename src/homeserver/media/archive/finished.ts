@@ -72,5 +72,5 @@ export async function findListFault(
   const path = join(folder, packedListOf(name));
   return (await fileHash(path, files)) === outcome["list"]
     ? undefined
-    : `${path}, which says what is packed, is gone or was changed`;
+    : `${path}, the list of what is packed, is missing or was changed`;
 }

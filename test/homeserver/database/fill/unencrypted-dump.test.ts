@@ -69,7 +69,10 @@ test("a disk that is full at the end hides no error, and makes none of what went
     if (outcome === "well") assert.equal(await ran, "filled");
     else await assert.rejects(ran, { message: "an index failed" });
     assert.ok(!existsSync(folder));
-    assert.match(told.join(), /no space left.*: when this run has ended, check that no unencrypted dump is left/);
+    assert.match(
+      told.join(),
+      /no space left.*: when this run has ended, check that no unencrypted dump is left/,
+    );
     assert.match(readFileSync(path, "utf8"), /clear-dump/, "the next run looks again");
   }
 });
