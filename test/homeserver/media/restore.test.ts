@@ -143,7 +143,7 @@ test("a link that lies in the way inside of the store is not followed", async ()
   symlinkSync(elsewhere, join(store, "local_content"));
   await assert.rejects(restored(archived(UPLOADS), store), {
     code: "target-not-empty",
-    message: /is no folder/,
+    message: /is not a directory/,
   });
   assert.deepEqual(readdirSync(elsewhere), []);
 });

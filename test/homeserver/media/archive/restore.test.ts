@@ -117,7 +117,7 @@ test("a file that is there and differs is never overwritten", async () => {
   writeFileSync(path, noise(100, 2));
   await assert.rejects(restored(sourceOf(archive!.bytes), store), {
     code: "target-not-empty",
-    message: /is another file/,
+    message: /already exists and differs from the file in the archive/,
   });
   assert.ok(readFileSync(path).equals(noise(100, 2)));
 });
