@@ -7,94 +7,92 @@ export interface Meaning {
   readonly then: string;
 }
 
-/** One for each code: the compiler refuses a new code that nobody has explained. */
+/** One for each code; a code without an entry does not compile. */
 export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   "bad-usage": {
     means:
-      "The call itself is wrong: an option is missing, unknown or contradicts another, or a question had nobody to answer it.",
+      "The call itself is wrong: an option is missing, unknown or contradicts another, or a question could not be asked because there is no terminal.",
     then: "Correct the call; `--help` shows an example.",
   },
   "config-unreadable": {
-    means: "The configuration cannot be read as Synapse reads it; all faults come in one list.",
-    then: "Give every `-c` that Synapse gets, in the same order, and the folder it runs in.",
+    means: "The configuration cannot be read the way Synapse reads it; all errors are listed at once.",
+    then: "Give every `-c` that Synapse is started with, in the same order, and its working directory.",
   },
   "signing-key-missing": {
     means: "The signing key is not where the configuration says, or cannot be read.",
-    then: "Correct `signing_key_path`, or the working directory; never let Synapse make a new key.",
+    then: "Correct `signing_key_path`, or the working directory; never let Synapse generate a new key.",
   },
   "database-unreachable": {
-    means: "PostgreSQL cannot be reached, or does not let this account in.",
-    then: "See that it runs, and who may log in; the message has the server's own reason.",
+    means: "PostgreSQL cannot be reached, or rejects the login.",
+    then: "Check that it is running and that the role may log in; the message has the server's own reason.",
   },
   "database-unsupported": {
     means:
-      "The database is one that this version does not move: several databases that are not all on PostgreSQL, or not this server's.",
-    then: "Give both databases to PostgreSQL first; else check that configuration and database belong together.",
+      "The database cannot be moved by this version: not all of several databases are PostgreSQL, or it belongs to another server.",
+    then: "Move all databases to PostgreSQL first; otherwise check that configuration and database belong together.",
   },
   "homeserver-running": {
-    means:
-      "The homeserver that is to be packed still runs, and nothing says how to stop it, or it would not stop.",
-    then: "Say what stops it (`--unit`, `--container`, `--stop-command`), or stop it with its workers; or practise with `--rehearse`.",
+    means: "The homeserver is still running, and no way to stop it is known, or it did not stop.",
+    then: "Give what stops it (`--unit`, `--container`, `--stop-command`), or stop it and its workers yourself; or rehearse with `--rehearse`.",
   },
   "media-missing": {
     means:
-      "Uploads that the database knows have no file, or one of another size, or something in the media store cannot be read.",
-    then: "Check `media_store_path`; if they were lost long ago, go on with `--accept media-missing`. What cannot be read: run as root, or go on with `--accept media-unreadable`.",
+      "Uploads in the database have no file or a file of another size, or something in the media store cannot be read.",
+    then: "Check `media_store_path`; if they were lost long ago, continue with `--accept media-missing`. For unreadable files, run as root, or continue with `--accept media-unreadable`.",
   },
   "source-changed": {
     means: "A file changed while it was read.",
-    then: "Run the same command again; what is finished is kept.",
+    then: "Run the same command again; completed work is kept.",
   },
   "file-missing": {
-    means: "A file or folder that was named is not there.",
-    then: "Check the path in the message, and in the setting that names it.",
+    means: "A file or folder that was given does not exist.",
+    then: "Correct the path in the message, or the setting that contains it.",
   },
   "fence-failed": {
-    means:
-      "The old server could not be stopped, could not be kept from coming back, or one of these changes could not be undone.",
-    then: "Clear what the message names and run the same command again; an export that cannot go on is taken back with `synlift rollback`.",
+    means: "The old server could not be stopped or fenced, or one of these changes could not be undone.",
+    then: "Fix the cause and run the same command again; `synlift rollback` undoes an export that cannot be completed.",
   },
   "object-storage-failed": {
     means:
-      "A storage provider that holds media cannot be used: no way there, no credentials, no such bucket, or it asks to slow down.",
-    then: "Clear what the message names, then run the same command again; what is finished is kept.",
+      "Object storage that holds media cannot be used: it is unreachable, rejects the credentials, has no such bucket, or limits the request rate.",
+    then: "Fix the cause, then run the same command again; completed work is kept.",
   },
   "bundle-damaged": {
     means:
-      "The bundle, or a file that synlift keeps beside it, is damaged, incomplete, forged or none of ours.",
-    then: "Copy it again from where it was made; if it is damaged there too, export again.",
+      "The bundle, or a file that synlift keeps with it, is damaged, incomplete, forged or was not made by synlift.",
+    then: "Copy it again from the host that made it; if it is damaged there too, export again.",
   },
   "bundle-in-use": {
-    means: "Another run works on the same bundle or target.",
-    then: "Wait for it; if its host is gone for good, remove the lock file that the message names.",
+    means: "Another run is working on the same bundle or target.",
+    then: "Wait until it has ended; if its host no longer exists, remove the lock file that the message names.",
   },
   "bundle-mismatch": {
-    means: "The folder holds something else, or another bundle than the one asked for.",
+    means: "The folder contains other files, or a different bundle.",
     then: "Choose another folder; a rehearsal and a move need one each.",
   },
   "bundle-incomplete": {
-    means: "The folder holds no finished bundle, or no finished restore.",
-    then: "Run the same export or restore again until it ends well, or copy the whole folder again.",
+    means: "The folder does not contain a complete bundle, or a complete restore.",
+    then: "Run the same export or restore again until it succeeds, or copy the whole folder again.",
   },
   "bundle-too-new": {
-    means: "The bundle was made by a later version, in a format this one does not know.",
+    means: "The bundle has a format that only a later version of synlift supports.",
     then: "Use the version that made it, or a newer one.",
   },
   "rehearsal-refused": {
-    means: "What was restored is a rehearsal: its people went on writing on the old server.",
-    then: "Make a real export; to try this one out where nobody can reach it, add `--rehearsal-ok`.",
+    means: "What was restored is a rehearsal: users have continued to write on the old server.",
+    then: "Make a real export; to try this one out where no client can reach it, add `--rehearsal-ok`.",
   },
   "archive-damaged": {
     means:
-      "A media archive is damaged, is none that matrix-media-repo would take, or holds other bytes than its manifest says.",
-    then: "Copy or make the archive again; what it held whole is restored, and running again goes on from there.",
+      "A media archive is damaged, is not one that matrix-media-repo would import, or differs from its manifest.",
+    then: "Copy or make the archive again; its intact files are restored already, and the next run continues from there.",
   },
   "program-failed": {
     means: "A program that synlift calls (gpg, psql, pg_dump, …) failed.",
-    then: "Read its words in the message; run the same command again once the cause is gone.",
+    then: "The message has the program's own error; fix the cause and run the same command again.",
   },
   "program-missing": {
-    means: "A program that is needed is not installed.",
+    means: "A required program is not installed.",
     then: "Install the package that the hint names.",
   },
   "program-too-old": {
@@ -102,57 +100,58 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     then: "Install the version that the hint names.",
   },
   "disk-full": {
-    means: "There is not enough room on the disk.",
-    then: "Make room and run the same command again, or choose a folder on a larger disk.",
+    means: "There is not enough disk space.",
+    then: "Free some space and run the same command again, or choose a folder on a larger disk.",
   },
   "permission-denied": {
-    means: "This account may not read, write or run something.",
-    then: "Run it as root, or as the account that may.",
+    means: "This account does not have permission to read, write or run something.",
+    then: "Run it as root, or as the account that has permission.",
   },
   "file-failed": {
-    means: "A file could not be read or written for another reason, or does not read back as it was written.",
-    then: "Look at the kernel log and the disk; then run the same command again, or choose another disk.",
+    means:
+      "A file could not be read or written for another reason, or differs from what was written when it is read back.",
+    then: "Check the kernel log and the disk; then run the same command again, or choose another disk.",
   },
   "connection-failed": {
-    means:
-      "The other host cannot be reached or does not let us in, or the connection to it ended in the middle.",
-    then: "Clear what the message names, and run the same command again: it goes on where it stopped.",
+    means: "The other host cannot be reached or rejects the login, or the connection to it was lost.",
+    then: "Fix the cause, and run the same command again: it continues where it stopped.",
   },
   "output-closed": {
-    means: "The work is done, but whoever read the result went away before it was written.",
+    means: "The work is done, but the reader of standard output closed it before the result was written.",
     then: "Ask again with `synlift status` or `synlift verify`.",
   },
   "target-not-empty": {
-    means: "Something is there already, where the restored server is to go.",
-    then: "Choose an empty place; take away what is there only if nothing in it is needed.",
+    means: "The target of the restore is not empty.",
+    then: "Choose an empty target; remove what is there only if none of it is needed.",
   },
   "target-unsuitable": {
-    means: "The target database is not one that Synapse can use, or may not be made.",
-    then: "Make it as the hint says.",
+    means: "The target database is not one that Synapse can use, or this role may not create it.",
+    then: "Create it as the hint says.",
   },
   "restore-failed": {
-    means: "The database could not be filled, or the configuration not rewritten; nothing half was kept.",
-    then: "Remove the cause and run the same command again.",
+    means:
+      "The database could not be restored, or the configuration could not be rewritten; the message says what is left.",
+    then: "Fix the cause and run the same command again.",
   },
   "gate-failed": {
-    means: "The restored server is not proven to be the old one; it stays closed.",
-    then: "Clear each blocker as its hint says, or accept those that may be accepted, by id.",
+    means: "A check before opening failed; the restored server stays closed.",
+    then: "Resolve each blocker as its hint says, or accept by id those that may be accepted.",
   },
   "start-failed": {
-    means: "The start or stop command failed, or the server did not come up in time.",
-    then: "Read the server's own log; then open again.",
+    means: "The start or stop command failed, or the server did not start in time.",
+    then: "Read the server's own log; then run `synlift open` again.",
   },
   "already-opened": {
     means: "The restored server was opened already, or may have been.",
-    then: "Start and stop it as any server; restoring over it would lose what was written since.",
+    then: "Start and stop it like any server; restoring over it would lose what was written since.",
   },
   "passphrase-invalid": {
     means: "What was given as the passphrase is empty, has several lines or is too long.",
     then: "Give one line of at most 255 bytes.",
   },
   "passphrase-wrong": {
-    means: "The passphrase is not the one the bundle was made with.",
-    then: "Give the one that was shown, or written to a file, when the export began.",
+    means: "The passphrase is not the one that the bundle was encrypted with.",
+    then: "Give the one that was shown, or written to a file, when the export started.",
   },
   "recipient-key-invalid": {
     means:
@@ -161,16 +160,16 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   },
   "secret-key-unusable": {
     means:
-      "No secret key that opens the bundle is in the gpg home that was named, or gpg could not use it there.",
-    then: "Name the home that holds it with `--gpg-home`, and give the key's own passphrase with `--passphrase-file`.",
+      "The gpg home that was given has no secret key that opens the bundle, or gpg could not use the key.",
+    then: "Give the home that has it with `--gpg-home`, and the key's own passphrase with `--passphrase-file`.",
   },
   "found-warnings": {
-    means: "The look was made, and there are warnings that nobody has accepted.",
-    then: "Follow the hints, or take each on by its id: `--accept ID`.",
+    means: "The checks are complete, and there are warnings that were not accepted.",
+    then: "Follow the hints, or accept each one by its id: `--accept ID`.",
   },
   "found-blockers": {
-    means: "The look was made, and something would keep the move from working.",
-    then: "Clear each blocker as its hint says, then look again.",
+    means: "The checks are complete, and there are blockers: the move would fail.",
+    then: "Resolve each blocker as its hint says, then run the command again.",
   },
   "notices-not-sent": {
     means: "Some of the notices could not be sent.",
@@ -178,7 +177,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   },
 };
 
-/** What any command may end with: the call, and the machine it runs on. */
+/** Codes of every command: they come from its arguments and from the host. */
 export const ANY_COMMAND: readonly ErrorCode[] = [
   "bad-usage",
   "program-failed",
@@ -189,7 +188,7 @@ export const ANY_COMMAND: readonly ErrorCode[] = [
   "output-closed",
 ];
 
-/** What a command may end with besides. `scripts/docs.ts` refuses a command that has no entry here. */
+/** Further codes of each command. `scripts/docs.ts` throws for a command without an entry. */
 export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
   users: [
     "config-unreadable",

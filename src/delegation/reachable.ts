@@ -41,7 +41,7 @@ function answering(
   if (wrong.length > 0 && !answers)
     return [
       {
-        id: `${id}-unanswered`,
+        id: `${id}-unreachable`,
         level: "warning",
         sentence: `no address that ${who} use responds${url === undefined ? "" : `: ${url}`}`,
         evidence,
@@ -52,7 +52,7 @@ function answering(
     const onlySix = wrong.every(({ family }) => family === 6);
     return [
       {
-        id: `${id}-address-unanswered`,
+        id: `${id}-address-unreachable`,
         level: "warning",
         sentence: `${onlySix ? "an IPv6 address" : "an address"} that ${who} use does not respond`,
         evidence,

@@ -50,7 +50,7 @@ export class Channel {
     this.#timer.unref();
   }
 
-  /** Sends the first line of the protocol. The caller must call `leave`. */
+  /** Sends the first line of the protocol. The caller must call `close`. */
   static async open(peer: Peer, options: ChannelOptions): Promise<Channel> {
     await peer.write(Buffer.from(FIRST_LINE));
     return new Channel(peer, options);

@@ -93,8 +93,8 @@ test("a part that is too short or too long is named with both sizes", async () =
   truncateSync(join(folder, `${MEDIA}.part-ab`), 1499);
   writeFileSync(join(folder, `${MEDIA}.part-aa`), "x", { flag: "a" });
   assert.deepEqual(await looked(folder), [
-    `blocker part-size: ${folder}/${MEDIA}.part-aa has 1501 bytes, the manifest says 1500`,
-    `blocker part-size: ${folder}/${MEDIA}.part-ab has 1499 bytes, the manifest says 1500`,
+    `blocker part-size: ${folder}/${MEDIA}.part-aa has 1501 bytes, but 1500 according to the manifest`,
+    `blocker part-size: ${folder}/${MEDIA}.part-ab has 1499 bytes, but 1500 according to the manifest`,
   ]);
 });
 
@@ -103,7 +103,7 @@ test("one flipped bit anywhere in a part is found, also in the inventory", async
     const path = join(copy(), name);
     writeFileSync(path, flipped(readFileSync(path), 100));
     assert.deepEqual(await looked(join(path, "..")), [
-      `blocker part-hash: ${path} is damaged: its hash is not what the manifest says`,
+      `blocker part-hash: ${path} is damaged: its hash does not match the manifest`,
     ]);
   }
 });
@@ -128,7 +128,7 @@ test("a part too many is warned of, as it would spoil what is joined by hand", a
     "cat does not take it for a part of its own, and neither do we",
   );
   assert.deepEqual(await looked(folder), [
-    `warning part-unexpected: ${folder}/${MEDIA}.part-zz is no part of this bundle, though its name says so`,
+    `warning part-unexpected: ${folder}/${MEDIA}.part-zz is named like a part of this bundle, but is not one`,
   ]);
 });
 
@@ -168,7 +168,7 @@ test("the inventory of another bundle is refused", async () => {
   editManifest(folder, (manifest) => ({ ...manifest, id: "another" }));
   await assert.rejects((await openBundle(folder)).inventory(lock), {
     code: "bundle-damaged",
-    message: /belongs to another bundle/,
+    message: /is the inventory of another bundle/,
   });
 });
 
@@ -203,7 +203,7 @@ test("a few bytes that unpack to more than was packed are stopped there, before 
   };
   await assert.rejects(reading, {
     code: "bundle-damaged",
-    message: /^customer_db_export.*more than the 1048576/,
+    message: /^customer_db_export.*larger than the 1048576/,
   });
   assert.ok(out <= 1024 * 1024);
 });

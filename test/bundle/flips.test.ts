@@ -57,7 +57,7 @@ test("a bit that was turned over anywhere in a part or in the inventory is found
         );
         assert.deepEqual(
           found.map(({ sentence }) => sentence),
-          [`${path} is damaged: its hash is not what the manifest says`],
+          [`${path} is damaged: its hash does not match the manifest`],
           `byte ${at} of ${name}`,
         );
       });
@@ -119,7 +119,7 @@ test("whoever turns a bit and the hashes with it is found out when the artifact 
       for (const at of placesIn(part.size, 1).slice(0, 8)) {
         await whileFlipped(join(copy, part.name), at, async () => {
           const found = await verifyContents(bundle, inventory, lock, noProgress).catch((error: unknown) => {
-            // A message whose first bytes are hurt may look like one for another passphrase.
+            // A message whose first bytes are damaged may look like one for another passphrase.
             assert.ok(error instanceof MigrationError && error.code === "passphrase-wrong", String(error));
             assert.ok(part === parts[0] && at < 80, `byte ${at} of ${part.name}`);
             return [];

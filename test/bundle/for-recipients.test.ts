@@ -165,12 +165,12 @@ test("other recipients than before: everything is packed again, with the reason"
   await run({ folder, to: toBoth, killed: true });
   const { ran, remarks } = await run({ folder, to: toAlice });
   assert.deepEqual(ran, ["export/database"]);
-  assert.deepEqual(remarks, ["export/database: done again: recipients changed since it was made"]);
+  assert.deepEqual(remarks, ["export/database: running again: recipients changed since the last run"]);
   await opens(folder, alice.folder);
   await assert.rejects(opens(folder, bob.folder), { code: "secret-key-unusable" });
 });
 
-test("a working passphrase that was removed or changed by hand: it is begun anew, and said", async () => {
+test("after a working passphrase was removed or changed by hand, the export starts over and says so", async () => {
   const folder = newFolder();
   const path = workingPassphraseFileOf(folder);
   const spoilings = [undefined, "hunter2\n", `${"x".repeat(64)}\n`];
@@ -180,7 +180,10 @@ test("a working passphrase that was removed or changed by hand: it is begun anew
     else writeFileSync(path, spoiled);
     const { ran, notes } = await run({ folder, to: toAlice, killed: true });
     assert.deepEqual(ran, ["export/database"]);
-    assert.match(notes.join(), /working passphrase, which is gone: everything is packed again$/);
+    assert.match(
+      notes.join(),
+      /working passphrase, which no longer exists: all artifacts are written again$/,
+    );
   }
   await run({ folder, to: toAlice });
   await opens(folder, alice.folder);
@@ -197,7 +200,10 @@ test("what is sealed for recipients is left as it is: whole it is done, otherwis
   await run({ folder, to: toAlice });
   assert.equal((await look())?.bundle.folder, folder);
   for (const more of [{ recipients: [] }, { subject: "b.example" }, { rehearsal: true }])
-    await assert.rejects(look(more), { code: "bundle-mismatch", message: /is sealed already/ });
+    await assert.rejects(look(more), {
+      code: "bundle-mismatch",
+      message: /already contains a sealed bundle/,
+    });
   const path = join(folder, "customer_db_export.sql.gz.gpg");
   writeFileSync(path, flipped(readFileSync(path), 100));
   await assert.rejects(look(), { code: "bundle-damaged" });
@@ -208,7 +214,7 @@ test("a bundle for a passphrase never becomes one for recipients, nor the other 
   await run({ folder, to: [], killed: true });
   await assert.rejects(run({ folder, to: toAlice }), {
     code: "bundle-mismatch",
-    message: /was begun to be opened with a passphrase, not the secret keys of recipients$/,
+    message: /was started for a passphrase, not for the secret keys of recipients$/,
   });
   assert.equal(existsSync(workingPassphraseFileOf(folder)), false, "nothing is left of the attempt");
   const other = newFolder();
@@ -221,7 +227,7 @@ test("recipients and a passphrase at once are refused", async () => {
   const given = { source: { ...NOTHING, file: "P" }, recipients: ["A"] };
   await assert.rejects(keysForExport(newFolder(), given, newSystem(), noProgress), {
     code: "bad-usage",
-    message: /not for both/,
+    message: /cannot be combined with a passphrase/,
   });
 });
 

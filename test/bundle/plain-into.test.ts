@@ -67,15 +67,15 @@ test("what is damaged, is more than was packed, or something else, is refused by
   const path = join(bundle.folder, artifact.parts[1]!.name);
   const bytes = readFileSync(path);
   for (const at of [0, bytes.length >> 1, bytes.length - 1]) {
-    const hurt = Buffer.from(bytes);
-    hurt[at]! ^= 4;
-    writeFileSync(path, hurt);
+    const damaged = Buffer.from(bytes);
+    damaged[at]! ^= 4;
+    writeFileSync(path, damaged);
     await assert.rejects(written(), refused, `byte ${at}`);
   }
   writeFileSync(path, bytes);
   await assert.rejects(written({ expected: { ...packed, size: packed.size - 1 } }), {
     ...refused,
-    message: /holds more than the \d+ bytes that were packed/,
+    message: /larger than the \d+ bytes that were packed/,
   });
   await assert.rejects(written({ expected: { ...packed, sha256: "0".repeat(64) } }), refused);
   await assert.rejects(written({ lock: lockWith("another") }), { code: "passphrase-wrong" });

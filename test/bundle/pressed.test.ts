@@ -140,7 +140,7 @@ for (const [what, scripts, text, error] of [
     "pg_dump ends half way as if all were well",
     {},
     LONG.slice(0, -200),
-    /database: the database dump ends too early/,
+    /database: the database dump is incomplete/,
   ],
   [
     "igzip is killed half way",
@@ -208,7 +208,7 @@ for (const [what, scripts, text, error] of [
 for (const [what, script, error] of [
   ["is killed half way", "head -c 5000 >/dev/null; kill -KILL $$", /^igzip was killed by SIGKILL/],
   ["fails at its end", `${REAL_IGZIP} "$@"; exit 3`, /^igzip failed with exit code 3/],
-  ["gives half of it and says 0", `${REAL_IGZIP} "$@" | head -c 5000; cat >/dev/null`, /dump ends too early/],
+  ["gives half of it and says 0", `${REAL_IGZIP} "$@" | head -c 5000; cat >/dev/null`, /dump is incomplete/],
 ] as const)
   test(`nothing is left when the igzip that unpacks ${what}`, async () => {
     const { folder, recorded } = await pressed(LONG, { scripts: whenItUnpacks(script) });

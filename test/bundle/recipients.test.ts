@@ -102,14 +102,14 @@ test("a key that its owner disabled is refused where that is known", async () =>
 
 test("a key that only signs is refused", async () => {
   keys.make("signs", { algorithm: "ed25519", usage: "sign" });
-  await refused(keys.publicKey("signs"), /cannot encrypt/);
+  await refused(keys.publicKey("signs"), /has no encryption subkey/);
 });
 
-test("a key whose part for encryption is not valid yet is refused by gpg's own word", async () => {
+test("a key whose encryption subkey is not valid yet is refused with gpg's own reason", async () => {
   const key = keys.make("early", { algorithm: "ed25519", usage: "sign,cert" });
   const nextYear = new Date(Date.now() + 400 * DAY).toISOString().replaceAll(/[-:]|\.\d+Z/g, "");
   keys.add(key, "cv25519", "encr", "10d", nextYear);
-  await refused(keys.publicKey("early"), /gpg does not encrypt to [0-9A-F]{40}/);
+  await refused(keys.publicKey("early"), /gpg cannot encrypt to [0-9A-F]{40}/);
 });
 
 test("a key that ends within two weeks is taken, with a warning", async () => {
@@ -125,7 +125,7 @@ test("a key that ends within two weeks is taken, with a warning", async () => {
 });
 
 test("several keys in one file, and a secret key, are refused", async () => {
-  await refused(keys.publicKey("good", "rsa"), /holds 2 keys$/);
+  await refused(keys.publicKey("good", "rsa"), /contains 2 keys$/);
   const secret = keys.secretKey("good");
   await refused(secret, /is a secret key/);
   const system = systemWith();
@@ -145,12 +145,12 @@ test("what is no key is refused: garbage, an empty file, half a key, a folder, a
     return join(folder, name);
   };
   const whole = await realFiles.readText(keys.publicKey("good"));
-  await refused(file("garbage", noise(5000)), /garbage holds no OpenPGP public key$/);
-  await refused(file("empty", ""), /empty holds no OpenPGP public key$/);
-  await refused(file("text", "good@example.org\n"), /text holds no OpenPGP public key$/);
+  await refused(file("garbage", noise(5000)), /garbage contains no OpenPGP public key$/);
+  await refused(file("empty", ""), /empty contains no OpenPGP public key$/);
+  await refused(file("text", "good@example.org\n"), /text contains no OpenPGP public key$/);
   await refused(file("half", whole.slice(0, 150)), /half/);
   await refused(file("huge", noise(5 * 1024 * 1024)), /huge is too large for a public key$/);
-  await refused(folder, /is no file$/);
+  await refused(folder, /is not a regular file$/);
   await refused("0123456789ABCDEF0123456789ABCDEF01234567", /your keyring has no key 0123/);
   await assert.rejects(read(join(folder, "gone.asc")), { code: "file-missing" });
 });

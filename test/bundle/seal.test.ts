@@ -62,7 +62,7 @@ test("what the text says works when it is pasted, in parts and whole", () => {
   }
 });
 
-test("sha256sum itself finds the bundle unhurt, and finds a changed byte", async () => {
+test("sha256sum itself finds the bundle intact, and finds a changed byte", async () => {
   const said = execFileSync("sha256sum", ["-c", "SHA256SUMS"], { cwd: inParts, encoding: "utf8" });
   const names = readdirSync(inParts).filter((name) => !["manifest.json", "SHA256SUMS"].includes(name));
   const told = said.trim().split("\n").sort();
@@ -76,7 +76,7 @@ test("sha256sum itself finds the bundle unhurt, and finds a changed byte", async
   assert.throws(() => execFileSync("sha256sum", ["-c", "SHA256SUMS"], { cwd: folder, stdio: "pipe" }));
 });
 
-test("everything in a bundle is private, and nothing in the clear tells what was counted", () => {
+test("everything in a bundle is private, and nothing unencrypted reveals what was counted", () => {
   for (const name of readdirSync(inParts)) {
     assert.equal(statSync(join(inParts, name)).mode & 0o777, 0o600, name);
     const content = readFileSync(join(inParts, name), "latin1");

@@ -125,7 +125,7 @@ test("when the inventory is damaged or gone everything is packed again, as its s
   writeFileSync(path, readFileSync(path).subarray(0, 200));
   const again = await exported(folder);
   assert.deepEqual(again.ran, ["export/database", "export/media"]);
-  assert.deepEqual(again.notes, [`${path} is damaged: everything is packed again`]);
+  assert.deepEqual(again.notes, [`${path} is damaged: all artifacts are written again`]);
   rmSync(path);
   assert.deepEqual((await exported(folder)).ran, ["export/database", "export/media"]);
 });
@@ -136,13 +136,13 @@ test("a folder with something else in it is refused and left as it is", async ()
   const mode = statSync(folder).mode;
   await assert.rejects(begun(folder), {
     code: "bundle-mismatch",
-    message: /holds something else already: holiday.jpg/,
+    message: /is not empty: it contains holiday.jpg/,
   });
   assert.deepEqual(readdirSync(folder), ["holiday.jpg"]);
   assert.equal(statSync(folder).mode, mode);
   await assert.rejects(begun(join(folder, "holiday.jpg")), {
     code: "bundle-mismatch",
-    message: /is no folder/,
+    message: /is not a directory/,
   });
 });
 
@@ -155,12 +155,12 @@ test("an empty folder, also one with hidden files only, is taken and made privat
   await place.close();
 });
 
-test("the bundle of another server, and a rehearsal where a move was begun, are refused", async () => {
+test("the bundle of another server, and a rehearsal where a move was started, are refused", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
   await exported(folder);
   await assert.rejects(begun(folder, { subject: "other.example" }), {
     code: "bundle-mismatch",
-    message: `${folder} was begun for another subject: example.org, not other.example`,
+    message: `the export in ${folder} was started for another subject: example.org, not other.example`,
   });
   await assert.rejects(begun(folder, { rehearsal: true }), {
     code: "bundle-mismatch",
@@ -170,12 +170,12 @@ test("the bundle of another server, and a rehearsal where a move was begun, are 
   assert.deepEqual((await exported(folder)).ran, [], "and nothing was spoiled by asking");
 });
 
-test("another passphrase than the one it was begun with is refused", async () => {
+test("another passphrase than the one it was started with is refused", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
   await exported(folder);
   await assert.rejects(begun(folder, { keys: lockWith("another") }), {
     code: "passphrase-wrong",
-    message: `${folder} was begun with another passphrase`,
+    message: `the export in ${folder} was started with another passphrase`,
     hint: /choose another folder/,
   });
   assert.equal(readdirSync(folder).includes("lock"), false);

@@ -23,7 +23,7 @@ const gpgThat = (script: string) =>
     programsBefore({ gpg: `case "$*" in *--symmetric*) ${script} ;; *) exec /usr/bin/gpg "$@" ;; esac` }),
   );
 
-test("an artifact in one piece is one private file with its own name, and nothing of it is in the clear", async () => {
+test("an artifact in one piece is one private file with its own name, and nothing of it is unencrypted", async () => {
   const folder = newFolder();
   const recorded = await writerIn(folder, lock).add(DUMP_PLAN, chunked(DUMP));
   const name = "customer_db_export.sql.gz.gpg";
@@ -78,7 +78,7 @@ test("a dump that pg_dump did not finish and an archive without its end are neve
   for (const text of ["", "SELECT 1;\n", cutOff])
     await assert.rejects(writerIn(folder, lock).add(DUMP_PLAN, chunked(text)), {
       code: "program-failed",
-      message: /ends too early/,
+      message: /dump is incomplete/,
     });
   const archive = await collect(mediaArchive(3000));
   await assert.rejects(writerIn(folder, lock).add(MEDIA_PLAN, chunked(archive.subarray(0, -700))), {
@@ -143,7 +143,7 @@ test("nothing is left of an artifact that does not fit on the disk, and what was
     const dump = await writerIn(folder, lock).add(DUMP_PLAN, chunked(DUMP));
     await assert.rejects(writer.add(MEDIA_PLAN, mediaArchive(3_000_000)), {
       code: "disk-full",
-      hint: /finished work is kept/,
+      hint: /completed work is kept/,
     });
     assert.deepEqual(readdirSync(folder), [dump.name]);
   }
@@ -196,7 +196,7 @@ test("a disk that gives back a whole artifact, but another one, is said to be no
     const lying: Files = { ...realFiles, read: () => chunked(earlier) };
     await assert.rejects(writerIn(folder, lock, partSize, lying).add(plan, now()), {
       code: "file-failed",
-      message: /reads back other than it was written/,
+      message: /differs from what was written when it is read back/,
     });
     assert.deepEqual(readdirSync(folder), []);
   }

@@ -76,7 +76,7 @@ test("sizes are read as GNU split reads them", () => {
     "999999999999t",
     "0x10",
   ])
-    assert.throws(() => sizeOf(text), { code: "bad-usage", message: `--split: ${text} is no size` }, text);
+    assert.throws(() => sizeOf(text), { code: "bad-usage", message: `--split: ${text} is not a size` }, text);
 });
 
 test("an address with a password in it is refused, without repeating it", async () => {
@@ -106,7 +106,7 @@ test("a database's password is the one line of its file, and the user is ours wh
   });
   await assert.rejects(parseDatabaseAddress("host=db", undefined, system), {
     code: "bad-usage",
-    message: /names no database/,
+    message: /has no dbname/,
   });
   await assert.rejects(parseDatabaseAddress("dbname=x", "/nonexistent/password", system), {
     code: "file-missing",
@@ -234,7 +234,7 @@ test("a passphrase that is made is written once, privately, beside the bundle, a
   assert.equal(path, `${folder}.passphrase`);
   assert.equal(execFileSync("stat", ["-c", "%a", path], { encoding: "utf8" }).trim(), "600");
   assert.equal(await passphraseForExport(folder, {}, system, (note) => notes.push(note)), made);
-  assert.match(notes[0]!, /was made and written to/);
+  assert.match(notes[0]!, /was generated and written to/);
   assert.match(notes[1]!, /is the one in/);
   assert.equal(notes.join().includes(made), false, "a note may end up in a log");
 });
@@ -253,7 +253,7 @@ test("what says how a bundle is packed does not go with a move from host to host
   const given = { out: "/srv/move", toReceiver: true };
   assert.equal(exportCommand.parse(given).toReceiver, true);
   for (const [more, flag] of [
-    [{ media: "archive" }, /does not go with --media$/],
+    [{ media: "archive" }, /cannot be combined with --media$/],
     [{ archiveSize: "1g" }, /--archive-size/],
     [{ remoteMedia: "keep", urlCache: true }, /--remote-media, --url-cache/],
     [{ split: "1m" }, /--split/],
@@ -261,7 +261,7 @@ test("what says how a bundle is packed does not go with a move from host to host
     assert.throws(() => exportCommand.parse({ ...given, ...more }), { code: "bad-usage", message: flag });
 });
 
-test("how many connections fill a database is a whole number, and no option of a bundle goes with a road", () => {
+test("the number of connections that fill a database is a whole number, and no option of a bundle goes with a direct transfer", () => {
   const jobs = (text: string) => () => restoreCommand.parse({ argument: "b", jobs: text });
   for (const text of ["1", "64"]) assert.equal(jobs(text)().jobs, Number(text));
   for (const text of ["0", "65", "1.5", "two", "-1"])
@@ -270,10 +270,10 @@ test("how many connections fill a database is a whole number, and no option of a
       { code: "bad-usage", message: /--jobs: write a whole number from 1 to 64/ },
       text,
     );
-  const road = { out: "o", toReceiver: true, dbFormat: "custom" };
-  assert.throws(() => exportCommand.parse(road), {
+  const direct = { out: "o", toReceiver: true, dbFormat: "custom" };
+  assert.throws(() => exportCommand.parse(direct), {
     code: "bad-usage",
-    message: /does not go with --db-format/,
+    message: /cannot be combined with --db-format/,
   });
   assert.throws(() => exportCommand.parse({ out: "o", dbFormat: "tar" }), {
     message: /write plain or custom/,

@@ -49,13 +49,13 @@ test("a rollback that comes to no end says all that is left, and asks again when
   assert.equal(first.code, 18, first.stderr);
   const { findings, details } = resultOf(first);
   assert.ok(findings.some(({ id }) => id === "config-unreadable"));
-  assert.deepEqual(details["leftToDo"], [`then the same rollback once more: systemctl start ${UNIT}`]);
+  assert.deepEqual(details["leftToDo"], [`then run the same rollback again: systemctl start ${UNIT}`]);
   assert.match(first.stderr, /systemctl unmask synapse\.service: .*not today/);
   assert.equal(existsSync(join(folder, MANIFEST)), false, "nobody restores it by mistake");
 
   const again = await back(folder, "exit 0");
   assert.equal(again.code, 2, "the bundle may have been opened in between");
-  assert.match(again.stderr, /the new server may be open by now/);
+  assert.match(again.stderr, /the new server may already be open/);
 
   const last = await back(folder, "exit 0", "--yes");
   assert.equal(last.code, 0, last.stderr);

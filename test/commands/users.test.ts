@@ -76,7 +76,7 @@ test("a database that is empty, another program's or another server's is refused
     onPostgres("wordpress"),
     "database-unsupported",
     13,
-    /wordpress on .* is not that of a Synapse/,
+    /wordpress on .* is not a Synapse database/,
   );
   await refused(onSqlite(sqliteFile("none.db", "")), "database-unsupported", 13, /none\.db is empty/);
   const tables = SYNAPSE.map((name) => `create table ${name} (n int);`).join(" ");
@@ -86,7 +86,7 @@ test("a database that is empty, another program's or another server's is refused
     onSqlite(sqliteFile("other.db", tables + users)),
     "database-unsupported",
     13,
-    /1 of 2 accounts are of another server than example\.org/,
+    /1 of 2 accounts belong to a server other than example\.org/,
   );
 });
 
@@ -109,5 +109,5 @@ test("a configuration that cannot be read is told with its place", async () => {
   await refused(config("server_name: [\n"), "config-unreadable", 10, /homeserver\.yaml, line/);
   const empty = join(folder, "conf.d");
   mkdirSync(empty);
-  await refused(empty, "config-unreadable", 10, /holds a setting/);
+  await refused(empty, "config-unreadable", 10, /has a setting/);
 });

@@ -105,7 +105,7 @@ test("a long time to live of a record that must change is a warning, with what t
     },
   });
   const { sentence, evidence } = onlyWarning(found, "dns-ttl");
-  assert.equal(sentence, "resolvers remember example.org A for 2 d 00 h");
+  assert.equal(sentence, "resolvers cache example.org A for 2 d 00 h");
   assert.deepEqual(evidence, [
     "example.org A (now 127.0.0.1): from 172801 to 300",
     "matrix.example.org CNAME (now edge.provider.example): from 900 to 300",
@@ -207,9 +207,9 @@ test("a record that cannot be looked up is named, and the rest still appears", a
     ),
   );
   assert.deepEqual(finding(found, "dns-lookup-failed").evidence, [
-    `${srv} SRV: the name servers report a failure`,
+    `${srv} SRV: the name servers return an error`,
   ]);
-  assert.match(finding(found, "server-unresolved").sentence, /the name servers report a failure$/);
+  assert.match(finding(found, "server-unresolved").sentence, /the name servers return an error$/);
   assert.equal(finding(found, "client-answers").level, "ok");
 });
 
@@ -239,7 +239,7 @@ test("an address that does not answer is named, though another does", async () =
   });
   assert.deepEqual(ids(six, "warning"), ["federation-address-unreachable", "client-address-unreachable"]);
   const { sentence, evidence } = finding(six, "federation-address-unreachable");
-  assert.equal(sentence, "an IPv6 address where other servers look for it does not answer");
+  assert.equal(sentence, "an IPv6 address that other servers use does not respond");
   assert.match(evidence![0]!, /^matrix\.example\.org, ::ffff:.* port 443: the connection was refused$/);
 });
 
@@ -257,9 +257,9 @@ test("a server that is down, or is another, is said to be", async () => {
   );
   assert.match(
     finding(other, "federation-unreachable").evidence![0]!,
-    /publishes no signing key \(status 200\)$/,
+    /does not publish a signing key \(status 200\)$/,
   );
-  assert.match(finding(other, "client-unreachable").evidence![0]!, /is no homeserver \(status 401\)$/);
+  assert.match(finding(other, "client-unreachable").evidence![0]!, /is not a homeserver \(status 401\)$/);
 });
 
 test("a certificate that ends soon, has ended, or is for another name", async () => {
@@ -271,7 +271,7 @@ test("a certificate that ends soon, has ended, or is for another name", async ()
     { ...world.sources, machine: clock },
     noProgress,
   );
-  assert.match(onlyWarning(ending, "certificate-expiring").sentence, /ends in (9|10) days$/);
+  assert.match(onlyWarning(ending, "certificate-expiring").sentence, /expires in (9|10) days$/);
 
   for (const [names, days, words] of [
     [["matrix.example.org"], -1, /the certificate has expired/],
@@ -397,7 +397,7 @@ test("without a client file, the configuration's address is looked at", async ()
 });
 
 test("addresses that cannot be tried from here, or that only this network knows, are no fault", () => {
-  const place = { host: "matrix.example.org", port: 443, problem: "this host has no way to that network" };
+  const place = { host: "matrix.example.org", port: 443, problem: "this host has no route to that network" };
   const addresses = [
     { ...place, address: "2001:db8::1", family: 6, state: "untried" },
     { ...place, address: "172.31.0.1", family: 4, state: "answers" },

@@ -62,7 +62,7 @@ test("files without settings are passed over, but one file with settings there m
   });
   mkdirSync(join(folder, "nothing.d"));
   assert.equal((await read(folder, "homeserver.yaml", "conf.d", "nothing.d")).configFiles.length, 1);
-  assert.match(await faultsOf(read(folder, "conf.d", "nothing.d")), /nothing\.d: no file in it/);
+  assert.match(await faultsOf(read(folder, "conf.d", "nothing.d")), /nothing\.d: none of these files, and no \*\.yaml file in these folders, has a setting/);
 });
 
 test("the folder of the last configuration file is where the signing key is looked for", async (t) => {
@@ -122,7 +122,7 @@ macaroon_secret_key_path: b
   });
   const message = await faultsOf(read(folder, "a.yaml"));
   for (const part of [
-    "server_name is not a text",
+    "server_name is not a string",
     "report_stats is not set",
     "signing_key_path is not a path",
     "database and databases are both set",

@@ -114,7 +114,7 @@ test("an older target that starts is a warning, a newer one a note with the step
 
 test("a version that is not known says so", () => {
   assert.deepEqual(told({ on: "1.999.0" }).slice(2), ["target-version note"]);
-  assert.match(found({ on: "1.999.0" })[2]!.sentence, /not known to this synlift/);
+  assert.match(found({ on: "1.999.0" })[2]!.sentence, /newer than this synlift knows/);
   const source = { version: version("1.999.0"), from: "x" };
   assert.deepEqual(told({ source, on: "1.999.0" }), ["source-version note", "target-version ok"]);
   assert.deepEqual(told({ source: undefined, on: "1.160.0" }), [

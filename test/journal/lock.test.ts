@@ -27,7 +27,7 @@ test("a second run is refused, and told who works there and since when", async (
   const held = await acquireLock(path, files, me);
   await assert.rejects(acquireLock(path, files, me), {
     code: "bundle-in-use",
-    message: new RegExp(`process ${me.pid} on ${me.hostname} works on this bundle since \\d{4}-`),
+    message: new RegExp(`process ${me.pid} on ${me.hostname} has been working on this bundle since \\d{4}-`),
     hint: new RegExp(`remove ${path}`),
   });
   assert.equal((await readLockHolder(path, files))?.pid, me.pid);
@@ -66,7 +66,7 @@ test("the lock of another host is respected, as nobody can see from here whether
   await assert.rejects(acquireLock(path, files, machineWith()), {
     code: "bundle-in-use",
     message: /on other.example/,
-    hint: /if other.example is gone for good, remove/,
+    hint: /if other.example no longer exists, remove/,
   });
   assert.equal((await readLockHolder(path, files))?.host, "other.example");
 });

@@ -62,14 +62,14 @@ test("a run that died goes on where it stopped, and a third run does nothing", a
   const second = await run();
   assert.equal(second.error, undefined);
   assert.deepEqual(second.ran, ["export/two", "export/three"]);
-  assert.deepEqual(second.remarks, ["export/one: done already"]);
+  assert.deepEqual(second.remarks, ["export/one: already done"]);
 
   const third = await run();
   assert.deepEqual(third.ran, []);
   assert.deepEqual(third.remarks, [
-    "export/one: done already",
-    "export/two: done already",
-    "export/three: done already",
+    "export/one: already done",
+    "export/two: already done",
+    "export/three: already done",
   ]);
 });
 
@@ -86,7 +86,7 @@ test("a step whose inputs changed runs again, and says what changed", async () =
   await run({ inputs: { salt: "a", level: 1 } });
   const again = await run({ inputs: { salt: "b", level: 1 } });
   assert.deepEqual(again.ran, ["export/two"]);
-  assert.equal(again.remarks[1], "export/two: done again: salt changed since it was made");
+  assert.equal(again.remarks[1], "export/two: running again: salt changed since the last run");
   const fewer = await run({ inputs: {} });
   assert.deepEqual(fewer.ran, ["export/two"]);
   assert.match(fewer.remarks[1]!, /salt and level changed|level and salt changed/);
@@ -99,10 +99,10 @@ test("a step whose result is gone or damaged runs again, and says what was found
   faults.set("export/three", "/bundle/three.gpg is gone");
   const again = await run();
   assert.deepEqual(again.ran, ["export/three"]);
-  assert.equal(again.remarks[2], "export/three: done again: /bundle/three.gpg is gone");
+  assert.equal(again.remarks[2], "export/three: running again: /bundle/three.gpg is gone");
 });
 
-test("a step that dies while it is done again is not taken for done, though it once was", async () => {
+test("a step that fails while it runs again does not count as done, although it was done before", async () => {
   const { run } = place();
   await run({ inputs: { salt: "a" } });
   await run({ inputs: { salt: "b" }, dies: "export/two" });

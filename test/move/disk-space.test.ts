@@ -11,7 +11,7 @@ test("a restore that cannot fit is refused by the folder's disk, also where the 
   await assertDiskSpace(store, 512 * 1024, "the media", "--media-dir", realFiles);
   await assert.rejects(assertDiskSpace(store, 2 * 1024 * 1024, "the media", "--media-dir", realFiles), {
     code: "disk-full",
-    message: `${disk} has 1.0 MiB free, the media alone takes 2.0 MiB`,
+    message: `${disk} has 1.0 MiB free, but the media needs 2.0 MiB`,
     hint: /--media-dir/,
   });
 });

@@ -18,7 +18,7 @@ const pipe = () =>
   });
 
 /** Two that talk with each other, and the pipes between them. */
-async function pair(options: { patience?: number; every?: number } = {}) {
+async function pair(options: { timeout?: number; keepAliveInterval?: number } = {}) {
   const [there, back] = [pipe(), pipe()];
   const here = await Channel.open(parentPeer(back, there, NEVER), {
     peerLocation: "on the old host",
@@ -81,9 +81,9 @@ test("a stream whose source breaks never ends well on the other side", async () 
 test("a stream that is not what was sent is an error, and so is one that just ends", async () => {
   const lie = encodeFrame("end", Buffer.from(JSON.stringify({ size: 3, sha256: "0".repeat(64) })));
   for (const [last, words] of [
-    [lie, /not what it says/],
-    [new Uint8Array(), /ended before everything/],
-    [encodeFrame("end", Buffer.from("null")), /not what it says/],
+    [lie, /do not match the size and hash that it announced/],
+    [new Uint8Array(), /ended too early/],
+    [encodeFrame("end", Buffer.from("null")), /do not match the size and hash that it announced/],
     [encodeFrame("end", Buffer.from("{")), /not JSON/],
     [encodeFrame("message", Buffer.from("{}")), /a message in a stream/],
   ] as const) {
@@ -95,23 +95,26 @@ test("a stream that is not what was sent is an error, and so is one that just en
   }
 });
 
-test("what nobody foresaw is told without its words, and a code that nobody knows is still a failure", async () => {
+test("an unexpected error is reported without its message, and an unknown code is still a failure", async () => {
   const { here, other, there, leave } = await pair();
   await here.sendError(new Error("secret in here"));
-  await assert.rejects(other.receiveMessage(), { code: "program-failed", message: /nobody foresaw$/ });
+  await assert.rejects(other.receiveMessage(), { code: "program-failed", message: /unexpected error/ });
   there.write(encodeFrame("failure", Buffer.from('{"code":"__proto__","message":7}')));
-  await assert.rejects(other.receiveMessage(), { code: "program-failed", message: /did not say why/ });
+  await assert.rejects(other.receiveMessage(), {
+    code: "program-failed",
+    message: /failed without a message/,
+  });
   leave();
 });
 
-test("somebody who says nothing for too long is given up, and somebody who is only slow is not", async () => {
-  const { other, leave } = await pair({ patience: 40, every: 100_000 });
+test("a peer that is silent for too long is given up, and one that is only slow is not", async () => {
+  const { other, leave } = await pair({ timeout: 40, keepAliveInterval: 100_000 });
   await assert.rejects(other.receiveMessage(), {
     code: "connection-failed",
-    message: /nothing was heard for 0.04 seconds/,
+    message: /no data from .* for 0.04 seconds/,
   });
   leave();
-  const slow = await pair({ patience: 400, every: 20 });
+  const slow = await pair({ timeout: 400, keepAliveInterval: 20 });
   // The timers alone keep nothing alive: that is what they are for here.
   const keep = setInterval(() => undefined, 10);
   const hearing = slow.other.receiveMessage();

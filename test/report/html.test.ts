@@ -68,7 +68,7 @@ test("every figure that is drawn is also there as text", () => {
     for (const text of [...values.map((amount) => amount.text), total!])
       assert.ok(row.includes(`<td>${text}</td>`), `${label}: ${text}`);
   }
-  assert.match(document, /Before, while everything runs: 1 h 21 min/);
+  assert.match(document, /Before, while the server is running: 1 h 21 min/);
   assert.match(document, /The outage: 9 min 02 s/);
 });
 

@@ -47,7 +47,7 @@ test("a foreseen failure has its code, its hint and its exit code", () => {
   });
 });
 
-test("an interruption and a failure nobody foresaw have codes of their own", () => {
+test("an interruption and an unexpected error have codes of their own", () => {
   assert.deepEqual(
     [new Interrupted("SIGTERM"), new TypeError("oh"), "thrown"].map((thrown) => {
       const { code, exitCode } = errorJson(thrown, 0);

@@ -65,7 +65,7 @@ test("an error is told with its hint on a line of its own", () => {
 test("being stopped is no error", () => {
   assert.equal(
     errorText(new Interrupted("SIGINT"), plain),
-    "stopped by SIGINT; run the same command again to go on\n",
+    "stopped by SIGINT; run the same command again to continue\n",
   );
 });
 

@@ -33,9 +33,9 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
   const answerTo = (bytes: Buffer, transport: "udp" | "tcp"): Buffer | undefined => {
     const query = decode(bytes);
     const { name, type } = query.questions![0]!;
-    const road = query.flag_rd ? "recurse" : "direct";
-    asked.push(`${transport} ${road} ${type} ${name}`);
-    const wrong = mischief[`${type} ${name}`] ?? mischief[name] ?? mischief[road] ?? mischief["all"];
+    const mode = query.flag_rd ? "recurse" : "direct";
+    asked.push(`${transport} ${mode} ${type} ${name}`);
+    const wrong = mischief[`${type} ${name}`] ?? mischief[name] ?? mischief[mode] ?? mischief["all"];
     return spoilt(table.answer(query), wrong, transport);
   };
 

@@ -1,22 +1,22 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** What becomes of one exchange with the server behind. */
-export type Mishap =
+/** How one request to the server behind the proxy fails. */
+export type Fault =
   /** The connection breaks after so many bytes of the body. */
   | { readonly breakAfter: number }
-  /** The road answers itself. */
+  /** The proxy answers itself. */
   | { readonly status: number; readonly code: string };
 
-/** A road to a web server on which a test says what goes wrong: asked for each request, in turn. */
-export class FaultyRoad {
+/** A proxy before a web server in which a test injects faults. `fault` is called for each request, in turn. */
+export class FaultyProxy {
   readonly url: string;
   readonly requests: {
     readonly method: string;
     readonly path: string;
     readonly range: string | undefined;
   }[] = [];
-  mishap: (request: IncomingMessage) => Mishap | undefined = () => undefined;
+  fault: (request: IncomingMessage) => Fault | undefined = () => undefined;
   readonly #server: ReturnType<typeof createServer>;
 
   private constructor(server: ReturnType<typeof createServer>) {
@@ -24,14 +24,14 @@ export class FaultyRoad {
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  static async to(target: string): Promise<FaultyRoad> {
-    let road: FaultyRoad | undefined = undefined;
+  static async to(target: string): Promise<FaultyProxy> {
+    let proxy: FaultyProxy | undefined = undefined;
     const server = createServer((incoming, answer) => {
-      road!.#pass(new URL(target), incoming, answer);
+      proxy!.#pass(new URL(target), incoming, answer);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    road = new FaultyRoad(server);
-    return road;
+    proxy = new FaultyProxy(server);
+    return proxy;
   }
 
   async stop(): Promise<void> {
@@ -42,12 +42,12 @@ export class FaultyRoad {
   #pass(target: URL, incoming: IncomingMessage, answer: ServerResponse): void {
     const { method = "GET", url: path = "/", headers } = incoming;
     this.requests.push({ method, path, range: headers.range });
-    const mishap = this.mishap(incoming);
-    if (mishap && "status" in mishap) {
+    const fault = this.fault(incoming);
+    if (fault && "status" in fault) {
       incoming.resume();
-      answer.writeHead(mishap.status, { "content-type": "application/xml" });
+      answer.writeHead(fault.status, { "content-type": "application/xml" });
       answer.end(
-        method === "HEAD" ? "" : `<Error><Code>${mishap.code}</Code><Message>a secret</Message></Error>`,
+        method === "HEAD" ? "" : `<Error><Code>${fault.code}</Code><Message>a secret</Message></Error>`,
       );
       return;
     }
@@ -55,10 +55,10 @@ export class FaultyRoad {
       answer.writeHead(back.statusCode ?? 500, back.headers);
       let passed = 0;
       back.on("data", (chunk: Buffer) => {
-        const room = mishap ? mishap.breakAfter - passed : Infinity;
+        const left = fault ? fault.breakAfter - passed : Infinity;
         passed += chunk.length;
-        if (chunk.length <= room) answer.write(chunk);
-        else answer.write(chunk.subarray(0, Math.max(0, room)), () => answer.destroy());
+        if (chunk.length <= left) answer.write(chunk);
+        else answer.write(chunk.subarray(0, Math.max(0, left)), () => answer.destroy());
       });
       back.on("end", () => answer.end());
       back.on("error", () => answer.destroy());

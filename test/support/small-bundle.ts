@@ -15,7 +15,7 @@ export const DUMP = `--
 -- PostgreSQL database dump
 --
 
-SELECT 'a line that must not be seen in the clear';
+SELECT 'a line that must not be seen unencrypted';
 
 --
 -- PostgreSQL database dump complete

@@ -19,19 +19,19 @@ export async function smallDisk(t: TestContext, size = "1m"): Promise<string> {
     words.push(stderr);
   }
   const script = `${mount.join(" ")} && echo mounted && exec sleep 600`;
-  const keeper = spawn("unshare", ["--user", "--map-root-user", "--mount", "sh", "-c", script], {
+  const holder = spawn("unshare", ["--user", "--map-root-user", "--mount", "sh", "-c", script], {
     stdio: ["ignore", "pipe", "pipe"],
   });
-  t.after(() => keeper.kill("SIGKILL"));
-  keeper.stderr.setEncoding("utf8").on("data", (text: string) => words.push(text));
+  t.after(() => holder.kill("SIGKILL"));
+  holder.stderr.setEncoding("utf8").on("data", (text: string) => words.push(text));
   const mounted = await new Promise<boolean>((resolve) => {
-    keeper.stdout.once("data", () => {
+    holder.stdout.once("data", () => {
       resolve(true);
     });
-    keeper.once("close", () => {
+    holder.once("close", () => {
       resolve(false);
     });
-    keeper.once("error", (error) => {
+    holder.once("error", (error) => {
       words.push(error.message);
       resolve(false);
     });
@@ -40,5 +40,5 @@ export async function smallDisk(t: TestContext, size = "1m"): Promise<string> {
     throw new Error(
       `no small file system can be made here, so a full disk is not tested: ${words.join(" ")}`,
     );
-  return `/proc/${keeper.pid ?? 0}/root${folder}`;
+  return `/proc/${holder.pid ?? 0}/root${folder}`;
 }

@@ -117,7 +117,7 @@ export async function foreignUsers(session: QuerySession, serverName: string): P
     return {
       id: "database-users",
       level: "ok",
-      sentence: `all ${formatCount(users)} accounts are of ${serverName}`,
+      sentence: `all ${formatCount(users)} accounts belong to ${serverName}`,
     };
   const examples = await session.all<{ domain: string; count: number }>(`
     SELECT substr(name, ${session.engine === "postgres" ? "strpos(name, ':')" : "instr(name, ':')"} + 1) AS domain, count(*) AS count FROM users
@@ -125,7 +125,7 @@ export async function foreignUsers(session: QuerySession, serverName: string): P
   return {
     id: "users-foreign",
     level: "blocker",
-    sentence: `${formatCount(foreign)} of ${formatCount(users)} accounts are of another server than ${serverName}`,
+    sentence: `${formatCount(foreign)} of ${formatCount(users)} accounts belong to a server other than ${serverName}`,
     evidence: examples.map(({ domain, count }) => `${domain}: ${formatCount(count)}`),
     hint: "check that configuration and database belong together: a server_name can never be changed, and Synapse refuses to start with one that differs",
   };

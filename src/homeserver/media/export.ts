@@ -83,7 +83,7 @@ export function exportMedia(from: MediaExport): Step {
       const why = await from.findFault(outcome);
       if (why !== undefined) return why;
       if ((await fileHash(list.path, files)) !== outcome["list"])
-        return `${list.path}, which says what is packed, is gone or was changed`;
+        return `${list.path}, the list of what is packed, is missing or was changed`;
       return undefined;
     },
     async run() {

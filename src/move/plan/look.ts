@@ -223,7 +223,7 @@ function attempts(findings: Finding[], signal: AbortSignal) {
 export function failureFinding(what: string, { code, message, hint }: MigrationError): Finding {
   const id =
     code === "file-failed" || code === "permission-denied" || code === "program-failed"
-      ? `${what}-look`
+      ? `${what}-check-incomplete`
       : code;
   return {
     id,

@@ -146,7 +146,7 @@ async function fillPostgres(
       `psql ${text} cannot block meta-commands in a dump: restore only bundles you trust, or update psql`,
     );
   }
-  const guardKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
+  const restrictKey = knowsRestrict(text) ? system.machine.uuid().replaceAll("-", "") : undefined;
   const wanted = { address, section, store };
   if (!(await inspectTarget(wanted, system.postgres))) await createDatabase(address, system.postgres);
   await warnOfSuperuser(address, system.postgres, progress);
@@ -158,7 +158,7 @@ async function fillPostgres(
     await restoreDatabase(address, content, {
       programs,
       psql,
-      restrictKey: guardKey,
+      restrictKey,
       store,
       kept: section.kept,
     });
@@ -188,7 +188,7 @@ async function describeLoss({ target, store }: DatabaseRestore, system: System):
   try {
     // Left by a run that was interrupted while it added rows.
     if (target.engine === "sqlite" && (await system.files.lstat(`${target.path}-journal`)))
-      await system.sqlite.execute(target.path, [], { mendable: true });
+      await system.sqlite.execute(target.path, [], { recoverable: true });
     const session = await openTarget(target, system);
     return (await isThere(session, store).finally(() => session.close()))
       ? undefined

@@ -169,7 +169,7 @@ async function openToChange(
     return { session, change: (statement) => session.run(statement) };
   }
   const { path } = database;
-  const change = (statement: string) => sqlite.execute(path, [statement], { mendable: true });
+  const change = (statement: string) => sqlite.execute(path, [statement], { recoverable: true });
   return { session: await sqlite.connect(path), change };
 }
 

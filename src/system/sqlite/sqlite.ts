@@ -17,10 +17,14 @@ export interface Sqlite {
   snapshot(path: string): Promise<SqliteSnapshot>;
   /**
    * Runs statements in one transaction on a database that is not in use, synced to disk. If it is interrupted, the file
-   * is corrupt and must be discarded; with `mendable` it leaves a -journal, and the next change rolls it back.
+   * is corrupt and must be discarded; with `recoverable` it leaves a -journal, and the next change rolls it back.
    * Throws `database-unreachable`.
    */
-  execute(path: string, statements: readonly string[], how?: { readonly mendable: boolean }): Promise<void>;
+  execute(
+    path: string,
+    statements: readonly string[],
+    how?: { readonly recoverable: boolean },
+  ): Promise<void>;
 }
 
 /** Suffixes of the files next to a database that belong to it. */
@@ -47,11 +51,13 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
       return takeSnapshot(real, { isUnused: await isUnused(real, files), files, signal });
     },
 
-    async execute(path, statements, { mendable } = { mendable: false }) {
+    async execute(path, statements, { recoverable } = { recoverable: false }) {
       const database = openDatabase(await realPath(path, files), "change");
       try {
         // With the rollback journal in memory, no other file is created.
-        database.exec(`PRAGMA journal_mode = ${mendable ? "DELETE" : "MEMORY"}; PRAGMA synchronous = FULL`);
+        database.exec(
+          `PRAGMA journal_mode = ${recoverable ? "DELETE" : "MEMORY"}; PRAGMA synchronous = FULL`,
+        );
         database.exec("BEGIN IMMEDIATE");
         for (const statement of statements) database.exec(statement);
         database.exec("COMMIT");

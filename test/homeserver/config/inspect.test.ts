@@ -89,7 +89,11 @@ test("a setting given twice is a note, and one that loses parts of it a warning"
     "database-sqlite note",
     "host-addresses note",
   ]);
-  assert.ok(findings[2]!.evidence!.some((line) => line.startsWith("email.smtp_user is given")));
+  assert.ok(
+    findings[2]!.evidence!.some((line) =>
+      line.startsWith("email.smtp_user is set in an earlier file and has no effect"),
+    ),
+  );
 });
 
 test("files that are named and missing are found, and how bad that is depends on the file", async (t) => {

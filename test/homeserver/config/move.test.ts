@@ -184,7 +184,7 @@ test("what is missing and needed is told in one list, the rest is warned of", as
   await assert.rejects(packConfig(homeserver, realFiles, SALT), {
     code: "signing-key-missing",
     message: /no signing key at .*etc\/key; .*secret/,
-    hint: /check signing_key_path in .*silently make a new key/,
+    hint: /check signing_key_path in .*silently generates a new key/,
   });
 });
 
@@ -387,7 +387,7 @@ test("nothing is written when something is in the way, and no link is followed o
   symlinkSync("/tmp", join(folder, "tls"));
   await assert.rejects(writeConfig(plan, realFiles), {
     code: "target-not-empty",
-    message: /new\/tls is there/,
+    message: /new\/tls already exists/,
   });
   assert.equal(statSync(join(folder, "key"), { throwIfNoEntry: false }), undefined);
   rmSync(join(folder, "tls"));

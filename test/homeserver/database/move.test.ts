@@ -159,7 +159,7 @@ for (const [what, change, id, evidence] of [
     "a stream that is ahead of its sequence",
     "update stream_positions set stream_id = 600 where stream_name = 'events'",
     "stream-positions",
-    /^events stands at 600, its sequence events_stream_seq only at 500$/,
+    /^events is at 600, its sequence events_stream_seq only at 500$/,
   ],
   ["another schema", "update schema_version set version = 93", "schema", undefined],
   ["another compatible schema", "update schema_compat_version set compat_version = 90", "schema", undefined],
@@ -221,11 +221,11 @@ test("a database that is none of Synapse's, or another server's, is refused", as
   await inSession("new", (session) => assertSynapseDatabase(session, "example.org"));
   await assert.rejects(
     inSession("new", (session) => assertSynapseDatabase(session, "ample.org")),
-    { code: "database-unsupported", message: /users of another server/ },
+    { code: "database-unsupported", message: /users of a server other than/ },
   );
   await assert.rejects(
     inSession("postgres", (session) => assertSynapseDatabase(session, "example.org")),
-    { code: "database-unsupported", message: /lacks Synapse's tables/ },
+    { code: "database-unsupported", message: /Synapse's tables are missing/ },
   );
 });
 

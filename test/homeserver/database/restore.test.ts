@@ -32,11 +32,11 @@ after(() => cluster.stop());
 interface How {
   readonly psql?: string;
   /** Null for a psql that cannot be restricted. */
-  readonly guardKey?: string | null;
+  readonly restrictKey?: string | null;
 }
 
-const restored = (dump: Bytes, { psql = "psql", guardKey = "Key1" }: How = {}) =>
-  restoreDatabase(target, dump, { programs, psql, restrictKey: guardKey ?? undefined });
+const restored = (dump: Bytes, { psql = "psql", restrictKey = "Key1" }: How = {}) =>
+  restoreDatabase(target, dump, { programs, psql, restrictKey: restrictKey ?? undefined });
 
 /** Restores what must fail, and looks that nothing of it is there. */
 async function refused(dump: Bytes, error: object, how: How = {}): Promise<void> {
@@ -70,7 +70,7 @@ test("a gpg that dies, or says that all is well half way, leaves the target empt
 test("a dump that is whole but not the one that was packed leaves the target empty", async () => {
   await refused(plain(lock, { size: 1, sha256: "0".repeat(64) }), {
     code: "bundle-damaged",
-    message: /holds more than the 1 bytes that were packed/,
+    message: /larger than the 1 bytes that were packed/,
   });
 });
 
@@ -83,7 +83,7 @@ test("a psql that is killed, fails, or leaves with a smile leaves the target emp
     "exit 0",
   ]) {
     const psql = join(scriptsIn({ psql: script }), "psql");
-    await refused(plain(), { code: "restore-failed", hint: /nothing was kept/ }, { psql });
+    await refused(plain(), { code: "restore-failed", hint: /transaction was rolled back/ }, { psql });
   }
 });
 
@@ -185,12 +185,12 @@ test("what looks like a command inside of a row is a row", async () => {
 });
 
 test("an older psql, which cannot be restricted, restores a good dump and gets no commands at either end", async () => {
-  await restored(chunked(sql), { guardKey: null });
+  await restored(chunked(sql), { restrictKey: null });
   assert.equal(await cluster.sql("target", "select count(*) from events"), "500");
   await cluster.sql("postgres", "drop database target");
   await cluster.createDatabase("target", { owner: "mover" });
   for (const dump of [`\\! true\n${sql}`, ` \\! true\n${sql}`, `${sql}\n\\! true\n`])
-    await refused(chunked(dump), { code: "bundle-damaged" }, { guardKey: null });
+    await refused(chunked(dump), { code: "bundle-damaged" }, { restrictKey: null });
 });
 
 test("a psql that is not there is named with its package", async () => {

@@ -165,16 +165,16 @@ test("a matrix-media-repo that fails is a warning with its reason, and the rest 
     else response.writeHead(Number(how)).end(`{"error":"token ${TOKEN}"}`);
   });
   const reasons: Record<string, RegExp> = {
-    hang: /gave no answer: no whole answer within 0.3 s/,
-    half: /gave no answer: no whole answer within 0.3 s/,
+    hang: /no complete response within 0.3 s/,
+    half: /no complete response within 0.3 s/,
     reset: /gave no answer: /,
-    garbage: /something else than was asked for/,
-    lies: /something else than was asked for/,
-    endless: /gave no answer: the answer has more than/,
+    garbage: /returned an unexpected response/,
+    lies: /returned an unexpected response/,
+    endless: /the response has more than/,
     redirect: /answered with status 302/,
     401: /refused the access token/,
     403: /refused the access token/,
-    404: /does not know the question/,
+    404: /does not have this endpoint/,
     500: /answered with status 500/,
     502: /does not serve example.org/,
   };
@@ -193,7 +193,7 @@ test("an address or a token that is none is not tried", async () => {
   for (const url of ["", "media.example", "ftp://media.example", "http://", "file:///etc/passwd"])
     assert.match((await asked(url)).finding.sentence, /no http or https URL/, url);
   for (const token of ["", "geheim geheim", "geheim\r\nX-Evil: yes", "gehéim"])
-    assert.match((await asked("http://127.0.0.1:9", token)).finding.sentence, /was not asked/);
+    assert.match((await asked("http://127.0.0.1:9", token)).finding.sentence, /was not queried/);
   assert.match(
     (await asked("http://me:geheim@127.0.0.1:9/")).finding.sentence,
     /127\.0\.0\.1:9 gave no answer/,

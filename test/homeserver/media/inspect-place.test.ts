@@ -32,10 +32,10 @@ test("a media store that is not there, or is a file, stops a move; what the rows
     "media-largest ok",
     "media-remote ok",
   ]);
-  assert.match(findingOf(looked, "media-store")!.sentence, /media_store is not there$/);
+  assert.match(findingOf(looked, "media-store")!.sentence, /media_store does not exist$/);
   assert.equal(looked.facts.packed, null);
   writeFileSync(one.store, "a file");
-  assert.match(findingOf(await one.inspect(), "media-store")!.sentence, /media_store is no folder$/);
+  assert.match(findingOf(await one.inspect(), "media-store")!.sentence, /media_store is not a directory$/);
 });
 
 test("a media store that nobody may look into stops a move", async () => {

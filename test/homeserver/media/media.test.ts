@@ -195,7 +195,7 @@ test("where more were other files at the source than are named, so many may be, 
     excused.map(({ id, level }) => `${level} ${id}`),
     ["ok media", "note media-changed"],
   );
-  assert.match(excused[1]!.sentence, /^2 uploads had another hash/);
+  assert.match(excused[1]!.sentence, /^the hashes of 2 uploads already differed/);
   const [media] = await first(1);
   assert.deepEqual(
     [media?.level, media?.evidence],

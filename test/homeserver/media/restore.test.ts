@@ -76,7 +76,7 @@ test("a file that is there already and differs is never overwritten", async () =
     writeFileSync(join(store, "local_content/AA/aa/first"), other);
     await assert.rejects(restored(archived(UPLOADS), store), {
       code: "target-not-empty",
-      message: /first is there already and is another file/,
+      message: /first already exists and differs from the file in the bundle/,
       hint: /empty media folder/,
     });
     assert.ok(Buffer.from(other).equals(readFileSync(join(store, "local_content/AA/aa/first"))));
@@ -100,7 +100,7 @@ test("a name that leads out of the store, or is no local media, is refused and n
     const store = newStore();
     await assert.rejects(
       restored(archived({ [name]: "evil" }), store),
-      { code: "bundle-damaged", message: /is no local media/ },
+      { code: "bundle-damaged", message: /is not local media/ },
       name,
     );
     assert.deepEqual(filesIn(join(store, "..")), [], name);
@@ -143,7 +143,7 @@ test("a link that lies in the way inside of the store is not followed", async ()
   symlinkSync(elsewhere, join(store, "local_content"));
   await assert.rejects(restored(archived(UPLOADS), store), {
     code: "target-not-empty",
-    message: /is no folder/,
+    message: /is not a directory/,
   });
   assert.deepEqual(readdirSync(elsewhere), []);
 });

@@ -129,7 +129,7 @@ test("a step of the fence that fails ends the run, unless somebody accepted it b
   await assert.rejects(fenceBeforeStop(fencing), {
     code: "fence-failed",
     hint: /--accept fence-disable/,
-    message: /systemd knows no unit nobody.service/,
+    message: /systemd has no unit nobody.service/,
   });
   const findings = await fenceBeforeStop({ ...fencing, accepted: ["fence-disable"] });
   assert.deepEqual(
@@ -244,7 +244,7 @@ test("where a person stopped it a person starts it, unless a command was given",
   await stopServer({ supervisor: record.supervisor, record, programs, machine });
   const [change] = undoOrder(record);
   assert.equal(await undoOnHost(change!, record.supervisor, undefined, { programs, files, machine }), false);
-  assert.match(describeUndo(change!, record.supervisor), /what you start it with/);
+  assert.match(describeUndo(change!, record.supervisor), /the way you usually do/);
   const log = join(temporaryFolder("start"), "log");
   assert.equal(
     await undoOnHost(change!, record.supervisor, `echo up > ${log}`, { programs, files, machine }),
@@ -272,10 +272,10 @@ test("a person is told what is still up and waited for; without one the wait has
     progress,
     person: true,
   });
-  assert.deepEqual(notes, ["stop it now; it is not down yet: it runs"]);
+  assert.deepEqual(notes, ["stop the server now; it is still running: it runs"]);
   await assert.rejects(
     waitUntilDown(() => Promise.resolve([up]), { ...waiting, progress, person: false }),
-    { code: "homeserver-running", message: /was stopped, but is not down: it runs/ },
+    { code: "homeserver-running", message: /was stopped, but is still running: it runs/ },
   );
 });
 

@@ -72,7 +72,7 @@ test("a missing key says that Synapse would make another one", async (t) => {
   const homeserver = await withKey(t, undefined);
   await assert.rejects(packSigningKey(homeserver, realFiles), {
     code: "signing-key-missing",
-    hint: /silently make a new key/,
+    hint: /silently generates a new key/,
   });
   const [finding] = await inspectSigningKey(homeserver, realFiles);
   assert.equal(finding?.level, "blocker");

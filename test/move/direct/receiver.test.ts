@@ -21,14 +21,14 @@ test("a remark of the old host goes by its label, and by its id where an older s
     outage: () => undefined,
     stop: () => undefined,
   });
-  const remark = { type: "remark", id: "export/database", why: "done already" };
+  const remark = { type: "remark", id: "export/database", why: "already done" };
   await from.sendMessage({ ...remark, label: "database" });
   await from.sendMessage(remark);
   await from.sendMessage({ type: "has", name: "x" });
   assert.deepEqual(await receiver.receive(), { type: "has", name: "x" });
   assert.deepEqual(told, [
-    "export/database, database: done already",
-    "export/database, export/database: done already",
+    "export/database, database: already done",
+    "export/database, export/database: already done",
   ]);
   from.close();
   to.close();

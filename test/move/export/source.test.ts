@@ -21,12 +21,13 @@ test("a file whose name is no UTF-8 is told as that, and a link as a link", asyn
   };
   await refused({
     code: "media-missing",
-    message: `the media store ${store} holds things whose names are no UTF-8, so that they cannot be opened: local_content/AA/aa/caf\uFFFD`,
-    hint: /^Synapse makes no such names: move them out of the store, or go on without it: --accept media-special-files$/,
+    message: `the media store ${store} holds entries whose names are not UTF-8, so that they cannot be opened: local_content/AA/aa/caf\uFFFD`,
+    hint: /^Synapse does not create such names: move them out of the store, or continue without them: --accept media-special-files$/,
   });
   symlinkSync("/nowhere", join(folder, "link"));
   await refused({
-    message: /no regular files: local_content\/AA\/aa\/link; and things whose names are no UTF-8.*caf\uFFFD$/,
-    hint: /^put what links lead to in their place/,
+    message:
+      /not regular files: local_content\/AA\/aa\/link; and entries whose names are not UTF-8.*caf\uFFFD$/,
+    hint: /^replace links with the files they point to/,
   });
 });

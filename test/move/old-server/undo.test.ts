@@ -111,9 +111,9 @@ test("a server that could not write is not started, until a person has seen to i
   assert.equal(went.failure?.code, "fence-failed");
   assert.match(
     went.failure.message,
-    /the configuration, which cannot be read; by hand, in psql on synapse: SET .* ALTER ROLE "?synapse"? IN DATABASE/,
+    /the configuration, which cannot be read; do this manually: in psql on synapse: SET .* ALTER ROLE "?synapse"? IN DATABASE/,
   );
-  assert.deepEqual(went.leftToDo, [`then the same rollback once more: systemctl start ${UNIT}`]);
+  assert.deepEqual(went.leftToDo, [`then run the same rollback again: systemctl start ${UNIT}`]);
   assert.deepEqual([went.readOnly, went.started, host.systemctl.isActive(UNIT)], [true, false, false]);
   assert.equal(host.systemctl.is("masked", UNIT), false);
   const accepted = await back(host, { accepted: ["fence-database"] });
@@ -149,7 +149,7 @@ test("on a full disk the server comes back although nothing can be written down;
   const went = await back(host, {}, full);
   assert.deepEqual([went.failure, went.started, host.systemctl.isActive(UNIT)], [undefined, true, true]);
   const [finding] = went.unwritten.findings(host.folder);
-  assert.match(finding!.sentence, /could be written down in .*: no space left for .*fence\.json/);
+  assert.match(finding!.sentence, /could be recorded in .*: no space left for .*fence\.json/);
   assert.match(finding!.hint!, /customer_\*/);
   // The record still has all of it: it is undone once more, and is then gone.
   assert.equal((await FenceRecord.read(host.folder, realFiles, machine))!.activeChanges.length, 4);
@@ -163,14 +163,14 @@ test("a fence is found without a journal, and with one that cannot be read; neit
   const system = { files: realFiles, machine };
   const without = await readExportState(folder, system);
   assert.equal(without.record!.activeChanges.length, 4);
-  assert.match(without.findings[0]!.sentence, /journal\.json is not there/);
+  assert.match(without.findings[0]!.sentence, /journal\.json does not exist/);
   writeFileSync(join(folder, "journal.json"), '{"format":');
   const broken = await readExportState(folder, system);
   assert.match(broken.findings[0]!.sentence, /is not a journal that this version can read/);
   rmSync(join(folder, "fence.json"));
   await assert.rejects(readExportState(folder, system), {
     code: "bundle-damaged",
-    hint: /no fence of it stands/,
+    hint: /no active fence in it/,
   });
   rmSync(join(folder, "journal.json"));
   await assert.rejects(readExportState(folder, system), { code: "bundle-incomplete" });
@@ -190,7 +190,7 @@ test("a record that would take away another file, or give a mode that is none, i
     writeFileSync(path, text);
     await assert.rejects(FenceRecord.read(folder, realFiles, machine), {
       code: "bundle-damaged",
-      message: /fence\.json cannot be read: it says how to undo the fence/,
+      message: /fence\.json cannot be read; it is needed to undo the fence/,
     });
   }
 });

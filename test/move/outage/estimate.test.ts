@@ -23,7 +23,7 @@ test("the slowest of reading, packing and reading back sets the pace, and two co
   assert.equal(secondsOf(LOAD, even, "database"), (3 * 1e9) / 50e6 / 2 + 0.5);
 });
 
-test("the road takes what the bundle has in bytes", () => {
+test("the transfer time depends on the size of the bundle", () => {
   const { bundleBytes } = estimateMove(LOAD, RATES);
   assert.ok(Math.abs(bundleBytes - (0.3e9 + 5e9)) < 0.02e9);
   assert.equal(secondsOf(LOAD, RATES, "transfer"), bundleBytes / 12.5e6);
@@ -64,9 +64,9 @@ test("what would shorten it is told with the seconds that it saves, the greatest
     found.map(({ seconds }) => seconds),
     found.map(({ seconds }) => seconds).toSorted((a, b) => b - a),
   );
-  const road = found.find(({ id }) => id === "faster-link")!;
+  const link = found.find(({ id }) => id === "faster-link")!;
   assert.ok(
-    Math.abs(road.seconds - (now - estimateMove(LOAD, { ...RATES, link: 25e6 }).outageSeconds)) < 1e-9,
+    Math.abs(link.seconds - (now - estimateMove(LOAD, { ...RATES, link: 25e6 }).outageSeconds)) < 1e-9,
   );
   const state = found.find(({ id }) => id === "compress-state")!;
   assert.ok(state.seconds > 0 && state.seconds < now);
@@ -83,7 +83,7 @@ test("nothing is told to save what is below a second", () => {
 
 test("the longest stages come with their share", () => {
   const [first] = contributors(estimateMove(LOAD, RATES), 3);
-  assert.match(first!, /^carry the bundle: .*, \d+ %$/);
+  assert.match(first!, /^copy the bundle to the new host: .*, \d+ %$/);
 });
 
 test("what igzip would save is no more than compressing takes, and nothing where the database is the limit", () => {

@@ -101,7 +101,7 @@ test("who is to stop a server is said where nothing on the host can", () => {
   const told = (move: MoveFacts) => runbookText(agendaOf(move), look).replace(/\s+/g, " ");
   assert.match(
     told({ ...DEBIAN, stoppedByHand: true }),
-    /Nothing here says what stops it: add --stop-command/,
+    /No way to stop it was found on this host: add --stop-command/,
   );
   assert.doesNotMatch(told(DEBIAN), /--stop-command, or/);
 });

@@ -95,7 +95,7 @@ async function filled({ address, content = chunked(archive), begun, signal, ...m
     .then(() => undefined)
     .catch((error: unknown) => error)
     .then((error) => {
-      if (!more.folder) assert.ok(!existsSync(folder), "no dump lies in the clear");
+      if (!more.folder) assert.ok(!existsSync(folder), "no unencrypted dump is left");
       assert.deepEqual(journal.facts, {}, "and the journal knows of none");
       return { error: error as Error & { code?: string; hint?: string }, marks, mark: told.mark };
     });
@@ -152,7 +152,7 @@ test("where the database before it has filled the disk, it is said before anythi
   await cluster.createDatabase(name, { owner: "mover" });
   const { error, marks } = await filled({ address: addressIn(cluster, name), bytes: 2 ** 60 });
   assert.equal(error.code, "disk-full");
-  assert.match(error.message, /the dump in the clear alone takes/);
+  assert.match(error.message, /the decrypted dump needs/);
   assert.deepEqual(marks, []);
 });
 
@@ -166,7 +166,7 @@ test("a folder that is there already is left as it is", async () => {
 });
 
 /** As corrupted indexes leave it: two rows where one may be. All rows come, then an index that cannot be made. */
-async function packHurt(): Promise<Buffer> {
+async function packDamaged(): Promise<Buffer> {
   const source = newName();
   await makeMiniSynapse(cluster, source);
   await cluster.sql(
@@ -179,17 +179,17 @@ async function packHurt(): Promise<Buffer> {
   return collect(bundle.decrypted(artifact, lock));
 }
 
-let hurt: Promise<Buffer> | undefined;
-const hurtContent = async () => chunked(await (hurt ??= packHurt()));
+let damaged: Promise<Buffer> | undefined;
+const damagedContent = async () => chunked(await (damaged ??= packDamaged()));
 
 test("a statement that fails stops it, and the error quotes no row", async () => {
   const name = newName();
-  const content = await hurtContent();
+  const content = await damagedContent();
   const { error, marks, mark } = await filled({ address: addressIn(cluster, name), content });
   assert.equal(error.code, "restore-failed");
   assert.match(error.message, /could not create unique index "users_pkey"/);
   assert.doesNotMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)), /@user/);
-  assert.match(error.hint ?? "", /it empties the database, after asking/);
+  assert.match(error.hint ?? "", /it empties the database, after confirmation/);
   assert.deepEqual(marks, ["half"]);
   const { error: again } = await filled({ address: addressIn(cluster, name), begun: { mark } });
   assert.equal(again, undefined);
@@ -221,7 +221,7 @@ test("a run that is stopped while pg_restore works leaves it half filled, and th
 async function halfFilled() {
   const name = newName();
   const address = addressIn(cluster, name);
-  const { error, mark } = await filled({ address, content: await hurtContent() });
+  const { error, mark } = await filled({ address, content: await damagedContent() });
   assert.equal(error.code, "restore-failed");
   return { name, address, begun: { mark } };
 }
@@ -233,26 +233,26 @@ test("a database that bears another mark, or none, is not emptied, though its ta
   for (const mark of [newMark(machineWith().uuid()), undefined]) {
     const { error } = await filled({ address, begun: { mark } });
     assert.equal(error.code, "target-not-empty");
-    assert.match(error.message, /do not bear its mark/);
+    assert.match(error.message, /its mark is missing/);
     assert.match(error.hint ?? "", /drop the database and run the same command again/);
   }
   await cluster.sql("postgres", `drop database ${name}`);
   assert.equal((await filled({ address })).error, undefined);
   await cluster.sql(name, "insert into users values ('@new:example.org')");
-  assert.match((await filled({ address, begun })).error.message, /do not bear its mark/);
+  assert.match((await filled({ address, begun })).error.message, /its mark is missing/);
   assert.equal(await users(name), "21");
 });
 
-test("while somebody else is connected nothing is emptied, nor where tables came since it was agreed to", async () => {
+test("while somebody else is connected nothing is emptied, nor where tables were added since the confirmation", async () => {
   const { name, address, begun } = await halfFilled();
   const server = await realPostgres(programsWith()).connect(addressIn(cluster, name, "postgres"));
   await server.run("SET application_name = 'synapse';");
   const { error } = await filled({ address, begun });
   assert.equal(error.code, "target-not-empty");
-  assert.match(error.message, /somebody is connected .*: postgres \(synapse\)/);
+  assert.match(error.message, /other clients are connected .*: postgres \(synapse\)/);
   await server.close();
   await cluster.sql(name, "create table of_mine ()");
-  assert.match((await filled({ address, begun })).error.message, /none of the bundle's: public\.of_mine/);
+  assert.match((await filled({ address, begun })).error.message, /not in the bundle: public\.of_mine/);
   assert.equal(await users(name), "21");
   await cluster.sql(name, "drop table of_mine");
   assert.equal((await filled({ address, begun })).error, undefined);
@@ -268,27 +268,30 @@ test("a server that ends the connections is told, and so is a pg_restore that is
     filled({ address: { ...addressIn(cluster, newName()), commandPrefix: there(script) } });
   const died = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: connection to server was lost' >&2; exit 1;; esac; ${PASS_ON}`;
   const lost = await at(died);
-  assert.match(lost.error.message, /could not be filled: connection to server was lost/);
+  assert.match(lost.error.message, /could not be restored: connection to server was lost/);
   const newer = `case "$*" in *pg_restore*--dbname*) cat >/dev/null; echo 'pg_restore: error: unsupported version (1.17) in file header' >&2; exit 1;; esac; ${PASS_ON}`;
   assert.equal((await at(newer)).error.code, "program-too-old");
   const killed = `case "$*" in *pg_restore*--dbname*) kill -9 $$;; esac; ${PASS_ON}`;
   assert.match((await at(killed)).error.message, /killed by SIGKILL/);
 });
 
-test("the hint says what is left: nothing of one transaction, and a half-filled database where it was not finished", async () => {
-  const through = [join(scriptsIn({ there: PASS_ON }), "there")];
-  const whole = { ...addressIn(cluster, newName()), through };
-  const undone = await filled({ address: whole, content: await hurtContent() });
+test("the hint says what is left: nothing of one transaction, and an incomplete database where it was not finished", async () => {
+  const commandPrefix = [join(scriptsIn({ there: PASS_ON }), "there")];
+  const target = { ...addressIn(cluster, newName()), commandPrefix };
+  const undone = await filled({ address: target, content: await damagedContent() });
   assert.equal(undone.error.code, "restore-failed");
-  assert.match(undone.error.hint ?? "", /^nothing was kept/);
-  assert.equal((await filled({ address: whole, begun: { mark: undone.mark } })).error, undefined);
+  assert.match(undone.error.hint ?? "", /^the transaction was rolled back/);
+  assert.equal((await filled({ address: target, begun: { mark: undone.mark } })).error, undefined);
 
   const name = newName();
   const finishing = `case "$*" in *--output=/dev/null*) echo 'psql: error: connection to server was lost' >&2; exit 2;; esac; ${PASS_ON}`;
-  const address = { ...addressIn(cluster, name), through: [join(scriptsIn({ there: finishing }), "there")] };
+  const address = {
+    ...addressIn(cluster, name),
+    commandPrefix: [join(scriptsIn({ there: finishing }), "there")],
+  };
   const unfinished = await filled({ address });
   assert.equal(unfinished.error.code, "restore-failed");
-  assert.match(unfinished.error.hint ?? "", /^it is half filled now.*after asking/);
+  assert.match(unfinished.error.hint ?? "", /^the database is incomplete now.*after confirmation/);
   assert.equal(await users(name), "20");
   assert.notDeepEqual(await blockers(name), []);
 });
@@ -319,7 +322,7 @@ test("where the dump cannot be read to its end pg_restore is ended, and one that
 test("where the programs are elsewhere, pg_restore reads it from its input, by one connection", async () => {
   const name = newName();
   const log = join(temporaryFolder("log"), "log");
-  const through = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${PASS_ON}` }), "there")];
+  const commandPrefix = [join(scriptsIn({ there: `echo "$@" >> ${log}; ${PASS_ON}` }), "there")];
   const { error } = await filled({
     address: { ...addressIn(cluster, name), commandPrefix: through },
     jobs: 4,
@@ -395,7 +398,7 @@ test("SQLite, and a pg_dump that is newer than this program, cannot be dumped so
   const sqlite = { engine: "sqlite", path: "/srv/homeserver.db", size: 1 } as const;
   await assert.rejects(assertDumpFormat(sqlite, "custom", programs), {
     code: "database-unsupported",
-    message: /\/srv\/homeserver\.db is of SQLite/,
+    message: /\/srv\/homeserver\.db is SQLite/,
   });
   await assertDumpFormat(sqlite, "plain", programs);
   const postgres = { engine: "postgres", pgDump: "pg_dump", address: { parameters: {} } } as DatabaseSource;

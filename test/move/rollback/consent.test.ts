@@ -33,14 +33,14 @@ test("once everything is packed a person is asked, with what would be done and w
   const { asked, terminal } = terminalOf(true);
   assert.deepEqual(levels(await confirmRollback(going, { terminal })), ["new-server-unknown warning"]);
   assert.equal(asked.length, 1);
-  for (const part of ["old.example", "/srv/move", "may be open by now", "systemctl start synapse"])
+  for (const part of ["old.example", "/srv/move", "may already be open", "systemctl start synapse"])
     assert.ok(asked[0]!.includes(part), part);
 });
 
 test("a no, and nobody to ask, are each a refusal that says what to do", async () => {
   await assert.rejects(confirmRollback(going, terminalOf(false)), {
     code: "already-opened",
-    message: /said no/,
+    message: /you answered no/,
   });
   await assert.rejects(confirmRollback(going, terminalOf(undefined)), {
     code: "bad-usage",

@@ -48,15 +48,12 @@ test("an open that was cut off is open once the fence was lifted, and not known 
   const before = await asked(folder);
   assert.deepEqual(
     [before.state, "why" in before ? before.why : []],
-    ["unknown", [`an open of ${folder} was begun, and its end is not written down`]],
+    ["unknown", [`an open of ${folder} was started and did not finish`]],
   );
   renameSync(join(folder, "homeserver.yaml.fenced"), join(folder, "homeserver.yaml"));
   const after = await asked(folder);
   assert.equal(after.state, "opened");
-  assert.match(
-    "how" in after ? after.how : "",
-    /was begun on 2026-11-02.*nothing there keeps it from running/,
-  );
+  assert.match("how" in after ? after.how : "", /was started on 2026-11-02.*its fence is lifted/);
 });
 
 test("a rehearsal, another server and a record that cannot be read tell nothing", async () => {
@@ -71,7 +68,7 @@ test("a rehearsal, another server and a record that cannot be read tell nothing"
     const answer = await asked(folder);
     assert.deepEqual(
       [answer.state, "why" in answer ? answer.why : []],
-      ["unknown", [`no restore of old.example is known in ${folder}`]],
+      ["unknown", [`${folder} has no record of a restore of old.example`]],
     );
   }
 });

@@ -13,7 +13,7 @@ test("a link that leads to itself is told as that, with what to do", async () =>
   for (const act of [() => files.readText(path), () => files.stat(path), () => Bundle.open(folder, files)])
     await assert.rejects(act, {
       code: "file-failed",
-      message: /^cannot (read|look at) .*manifest\.json: a link there leads back to itself$/,
-      hint: /put in its place/,
+      message: /^cannot (read|look at) .*manifest\.json: too many levels of symbolic links$/,
+      hint: /correct the symbolic link/,
     });
 });

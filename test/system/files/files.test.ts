@@ -124,7 +124,7 @@ async function fullDisk(t: TestContext): Promise<string> {
   writeFileSync(join(folder, "mine"), "kept");
   return folder;
 }
-const FULL = { code: "disk-full", message: /no space left/, hint: /finished work is kept/ };
+const FULL = { code: "disk-full", message: /no space left/, hint: /completed work is kept/ };
 
 test("a full disk is said to be full, and nothing is left of what did not fit", async (t) => {
   const folder = await fullDisk(t);
@@ -227,7 +227,7 @@ test("what is no ordinary file is never written over: a device would be gone for
   for (const path of [pipe, join(folder, "inner")])
     await assert.rejects(files.writeAtomically(path, "text"), {
       code: "file-failed",
-      message: /is no ordinary file$/,
+      message: /is not a regular file$/,
     });
   assert.ok(statSync(pipe).isFIFO());
 });

@@ -75,13 +75,13 @@ test("one that ends between two tables is found out: nothing else says that ther
 test("what is behind it, beside it or unknown is told", () => {
   assert.match(
     flawOf(Buffer.concat([archive, Buffer.from([1, 0, 1, 0, 0, 0])])) ?? "",
-    /not what its table of contents/,
+    /do not match its table of contents/,
   );
   assert.match(flawOf(Buffer.concat([archive, Buffer.from([0])])) ?? "", /ends within/);
   assert.match(flawOf(Buffer.from("--\n-- PostgreSQL database dump\n--\n")) ?? "", /does not begin as one/);
   const newer = Buffer.from(archive);
   newer[6] = 17;
-  assert.equal(flawOf(newer), "its version is 1.17, and only 1.12 to 1.16 are known");
+  assert.equal(flawOf(newer), "its format version is 1.17, and only 1.12 to 1.16 are supported");
   const tar = Buffer.from(archive);
   tar[10] = 3;
   assert.match(flawOf(tar) ?? "", /does not begin as one/);

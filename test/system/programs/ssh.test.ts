@@ -59,7 +59,7 @@ test("what ssh says is told, with what to do about it", () => {
     ],
     [255, "ssh: Could not resolve hostname old: Name or service not known", "connection-failed", /name/],
     [255, "ssh: connect to host old port 22: Connection refused", "connection-failed", /port/],
-    [127, "bash: line 1: synlift: command not found", "program-missing", /install synlift there/],
+    [127, "bash: line 1: synlift: command not found", "program-missing", /install synlift on that host/],
     [1, "", "connection-failed", /by hand/],
     [null, "", "connection-failed", /by hand/],
   ] as const) {

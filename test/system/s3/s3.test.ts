@@ -5,18 +5,18 @@ import { MigrationError } from "../../../src/errors.ts";
 import type { Bytes } from "../../../src/system/bytes.ts";
 import type { ObjectStore, ObjectStoreAddress } from "../../../src/system/s3/object-store.ts";
 import { realObjectStores } from "../../../src/system/s3/s3.ts";
-import { FaultyRoad } from "../../support/faulty-connection.ts";
+import { FaultyProxy } from "../../support/faulty-connection.ts";
 import { S3Server } from "../../support/lab/s3-server.ts";
 
 const CONTENT = randomBytes(3_000_000);
 const CREDENTIALS = { accessKeyId: "lab", secretAccessKey: "hidden-from-everybody" };
 
 let server: S3Server;
-let road: FaultyRoad;
+let proxy: FaultyProxy;
 
 before(async () => {
   server = await S3Server.start({ pageSize: 50 });
-  road = await FaultyRoad.to(server.url);
+  proxy = await FaultyProxy.to(server.url);
   await server.makeBucket("media");
   await server.put("media", "store/local_content/aa/bb/large", CONTENT);
   for (const name of ["b", "a", "C", "a-1", "ü"]) await server.put("media", `store/few/${name}`, name);
@@ -24,11 +24,11 @@ before(async () => {
     await server.put("media", `store/many/${String(number).padStart(4, "0")}`, "x");
 });
 beforeEach(() => {
-  road.mishap = () => undefined;
-  road.requests.length = 0;
+  proxy.fault = () => undefined;
+  proxy.requests.length = 0;
 });
 after(async () => {
-  await road.stop();
+  await proxy.stop();
   await server.stop();
 });
 
@@ -36,7 +36,7 @@ function bucket(more: Partial<ObjectStoreAddress> = {}, signal = new AbortContro
   const address = {
     bucket: "media",
     prefix: "store/",
-    endpoint: road.url,
+    endpoint: proxy.url,
     credentials: CREDENTIALS,
     ...more,
   };
@@ -90,9 +90,9 @@ test("a list has all pages, in order, and can begin later on", async () => {
 
 test("a connection that breaks half way is taken up where it broke", async () => {
   let breaks = 3;
-  road.mishap = ({ method }) => (method === "GET" && breaks-- > 0 ? { breakAfter: 700_000 } : undefined);
+  proxy.fault = ({ method }) => (method === "GET" && breaks-- > 0 ? { breakAfter: 700_000 } : undefined);
   assert.ok((await bytesOf(bucket().read(LARGE, CONTENT.length))).equals(CONTENT));
-  const ranges = road.requests.map(({ range }) => Number(/^bytes=(\d+)-$/.exec(range ?? "bytes=0-")![1]));
+  const ranges = proxy.requests.map(({ range }) => Number(/^bytes=(\d+)-$/.exec(range ?? "bytes=0-")![1]));
   assert.equal(ranges.length, 4);
   assert.ok(
     ranges.every((from, index) => index === 0 || from > ranges[index - 1]!),
@@ -101,17 +101,17 @@ test("a connection that breaks half way is taken up where it broke", async () =>
 });
 
 test("a server that never gives the rest is given up", { timeout: 60_000 }, async () => {
-  road.mishap = () => ({ breakAfter: 0 });
+  proxy.fault = () => ({ breakAfter: 0 });
   await assert.rejects(
     bytesOf(bucket().read(LARGE, CONTENT.length)),
-    failsWith("object-storage-failed", /cannot be had/),
+    failsWith("object-storage-failed", /^cannot read /),
   );
 });
 
 test("an object that is another one after the break is never pieced together", async () => {
   await server.put("media", "store/swapped", CONTENT);
   const store = bucket();
-  road.mishap = ({ headers }) => (headers.range === undefined ? { breakAfter: 700_000 } : undefined);
+  proxy.fault = ({ headers }) => (headers.range === undefined ? { breakAfter: 700_000 } : undefined);
   const read = store.read("swapped", CONTENT.length)[Symbol.asyncIterator]();
   await read.next();
   await server.put("media", "store/swapped", randomBytes(CONTENT.length));
@@ -127,10 +127,13 @@ test("an object of another size than was said is refused", async () => {
 
 test("a server that is busy for a moment is asked again, and one that stays busy is named", async () => {
   let busy = 2;
-  road.mishap = () => (busy-- > 0 ? { status: 503, code: "SlowDown" } : undefined);
+  proxy.fault = () => (busy-- > 0 ? { status: 503, code: "SlowDown" } : undefined);
   assert.equal((await namesIn(bucket(), "few/")).length, 5);
-  road.mishap = () => ({ status: 503, code: "SlowDown" });
-  await assert.rejects(namesIn(bucket(), "few/"), failsWith("object-storage-failed", /asks to slow down/));
+  proxy.fault = () => ({ status: 503, code: "SlowDown" });
+  await assert.rejects(
+    namesIn(bucket(), "few/"),
+    failsWith("object-storage-failed", /limits the request rate/),
+  );
 });
 
 test("what cannot be used is told in words, and nothing that the server says is repeated", async () => {
@@ -138,11 +141,11 @@ test("what cannot be used is told in words, and nothing that the server says is 
     namesIn(bucket({ bucket: "none" }), ""),
     failsWith("object-storage-failed", /no such bucket/),
   );
-  road.mishap = () => ({ status: 403, code: "AccessDenied" });
+  proxy.fault = () => ({ status: 403, code: "AccessDenied" });
   await assert.rejects(namesIn(bucket(), ""), failsWith("object-storage-failed", /access is denied/));
   await assert.rejects(bucket().look(LARGE), failsWith("object-storage-failed", /access is denied/));
-  road.mishap = () => ({ status: 403, code: "InvalidAccessKeyId" });
-  await assert.rejects(namesIn(bucket(), ""), failsWith("object-storage-failed", /refuses the credentials/));
+  proxy.fault = () => ({ status: 403, code: "InvalidAccessKeyId" });
+  await assert.rejects(namesIn(bucket(), ""), failsWith("object-storage-failed", /rejects the credentials/));
   const nowhere = bucket({ endpoint: "http://name:password@127.0.0.1:1" });
   await assert.rejects(
     namesIn(nowhere, ""),

@@ -287,7 +287,7 @@ describe("a copy of a SQLite database", () => {
     }
   });
 
-  test("of one that was left in the middle of a change is refused, with what mends it", async () => {
+  test("of one with an interrupted transaction is refused, with what repairs it", async () => {
     const { path, writer } = makeDatabase({ pageSize: 4096, autoVacuum: 0, journal: "delete" });
     for (let round = 0; round < 5; round++) act(writer, ["insert", 50, 3000]);
     writer.close();
@@ -297,10 +297,10 @@ describe("a copy of a SQLite database", () => {
     assert.ok(existsSync(`${path}-journal`));
     await assert.rejects(sqlite.snapshot(path), {
       code: "database-unreachable",
-      message: /was left in the middle of a change/,
+      message: /has an interrupted transaction/,
       hint: /start the server and stop it/,
     });
-    await assert.rejects(sqlite.connect(path), { message: /was left in the middle of a change/ });
+    await assert.rejects(sqlite.connect(path), { message: /has an interrupted transaction/ });
   });
 
   test("is not made of a -wal that is damaged below what counts", async () => {

@@ -31,7 +31,7 @@ const hashes = (folder: string, suffixes: readonly string[]) =>
       .digest("hex"),
   );
 
-test("a change that may be mended is taken back by the next one when it was cut off", async () => {
+test("an interrupted transaction is rolled back by the next change that may recover", async () => {
   const { path, folder } = makeDatabase(3);
   await sqlite.execute(path, ["DELETE FROM t WHERE n = 1"]);
   const script = `
@@ -42,15 +42,15 @@ test("a change that may be mended is taken back by the next one when it was cut 
     process.kill(process.pid, "SIGKILL");`;
   await once(spawn(process.execPath, ["-e", script], { stdio: "ignore" }), "close");
   assert.ok(existsSync(`${path}-journal`));
-  await assert.rejects(sqlite.connect(path), /left in the middle of a change/);
-  await sqlite.execute(path, [], { mendable: true });
+  await assert.rejects(sqlite.connect(path), /interrupted transaction/);
+  await sqlite.execute(path, [], { recoverable: true });
   assert.deepEqual(readdirSync(folder), ["home server?#%20.db"]);
   const session = await sqlite.connect(path);
   assert.deepEqual(await session.one("SELECT count(*) AS count FROM t"), { count: 2 });
   await session.close();
   await assert.rejects(
     sqlite.execute(path, ["INSERT INTO t VALUES (7, 'x', 0)", "INSERT INTO nowhere VALUES (1)"], {
-      mendable: true,
+      recoverable: true,
     }),
     /no such table/,
   );

@@ -25,7 +25,7 @@ export async function verifyDatabaseFile(
   const file = await files.stat(path);
   const folder = await files.stat(dirname(path));
   const faults: string[] = [];
-  if (file?.kind !== "file") faults.push(`${path} is ${file ? "no file" : "not there"}`);
+  if (file?.kind !== "file") faults.push(`${path} ${file ? "is not a regular file" : "does not exist"}`);
   else {
     if (account.uid !== undefined && file.uid !== account.uid)
       faults.push(`${path} belongs to user id ${file.uid}`);

@@ -26,10 +26,10 @@ export async function findFinished(id: string, inputs: Inputs, from: ArchiveExpo
       (await findListFault(entry.outcome, from));
     const work = { id: step, label: labelOf(number) };
     if (why !== undefined) {
-      from.progress.remark(work, `done again: ${why}`);
+      from.progress.remark(work, `running again: ${why}`);
       return done;
     }
-    from.progress.remark(work, "done already");
+    from.progress.remark(work, "already done");
     done.push(entry.outcome);
   }
 }
@@ -72,5 +72,5 @@ export async function findListFault(
   const path = join(folder, packedListOf(name));
   return (await fileHash(path, files)) === outcome["list"]
     ? undefined
-    : `${path}, which says what is packed, is gone or was changed`;
+    : `${path}, the list of what is packed, is missing or was changed`;
 }

@@ -97,7 +97,7 @@ export async function* providedUploads(
 
 async function describeFileChange(file: StoredFile, path: string, files: Files): Promise<string | undefined> {
   const now = await files.lstat(path);
-  if (now?.kind !== "file") return `${path} is gone`;
+  if (now?.kind !== "file") return `${path} no longer exists`;
   return now.size === file.size && now.mtimeMs === file.mtimeMs
     ? undefined
     : `${path} changed while it was read`;

@@ -74,7 +74,7 @@ export async function inspectMediaRepo(asked: MediaRepoExportOptions, tools: Too
   const api = new MediaRepoApi(asked.repo, serverName, tools);
   const held = begun?.held ?? (await readUsage(api, serverName));
   const sentence = begun
-    ? `an export of ${sized(held)} was begun in ${folder}: it would be continued`
+    ? `an export of ${sized(held)} was started in ${folder}: it would be continued`
     : `${api.where} holds ${sized(held)} of ${serverName}: they would be exported into ${folder}`;
   return { held, archive: undefined, findings: [{ id: "media-repo", level: "note", sentence }] };
 }

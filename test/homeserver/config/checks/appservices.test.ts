@@ -41,7 +41,7 @@ test("bridges are listed with their addresses and whom they write for", async (t
     ],
   );
   assert.match(findings[0]!.evidence![0]!, /^irc: https:\/\/irc\.example\.org \(.*irc\.yaml\)$/);
-  assert.match(findings[0]!.evidence![1]!, /^bot: is sent nothing/);
+  assert.match(findings[0]!.evidence![1]!, /^bot: receives no events/);
 });
 
 test("bridges that only this host reaches are warned of", async (t) => {
@@ -56,7 +56,7 @@ test("bridges that only this host reaches are warned of", async (t) => {
       "b.yaml": registration("b", "http://10.0.0.5:80"),
     });
     assert.deepEqual(told, ["appservices note", "appservices-local-address warning"], url);
-    assert.match(findings[1]!.sentence, /not reach a under/);
+    assert.match(findings[1]!.sentence, /cannot reach a at/);
   }
 });
 
@@ -71,12 +71,12 @@ test("a registration with which Synapse does not start is a blocker that says wh
   const good = registration("a", "http://a.example");
   const broken: Record<string, RegExp> = {
     [good.replace(/as_token.*\n/, "")]: /as_token is missing/,
-    [good.replace(/hs_token: .*\n/, "hs_token: 17\n")]: /hs_token is missing or no text/,
+    [good.replace(/hs_token: .*\n/, "hs_token: 17\n")]: /hs_token is missing or not a string/,
     [good.replace(/url.*\n/, "")]: /url is missing/,
     [good.replace(/namespaces[^]*/, "")]: /namespaces is missing/,
     [good.replace("exclusive: true", "exclusive: maybe")]: /an entry of namespaces\.users lacks/,
-    [good.replace("aliases: []", "aliases: {}")]: /namespaces\.aliases is no list/,
-    "- geheim": /no mapping/,
+    [good.replace("aliases: []", "aliases: {}")]: /namespaces\.aliases is not a list/,
+    "- geheim": /not a mapping/,
     "a: 'geheim": /line 1, column/,
   };
   for (const [text, problem] of Object.entries(broken)) {
@@ -96,5 +96,5 @@ test("two with the same id or token are a blocker", async (t) => {
   const token = registration("b", "http://b.example").replace("as-geheim-b", "as-geheim-a");
   const { told: same, findings } = await inspected(t, { "a.yaml": one, "b.yaml": token });
   assert.deepEqual(same, ["appservices note", "appservice-duplicate:b blocker"]);
-  assert.match(findings[1]!.sentence, /same as_token: .*a\.yaml and .*b\.yaml/);
+  assert.match(findings[1]!.sentence, /same as_token, .*a\.yaml and .*b\.yaml/);
 });

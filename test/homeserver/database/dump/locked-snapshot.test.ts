@@ -63,7 +63,7 @@ test("a table that is dropped between our look and pg_dump's lock costs a second
   const { section } = await packed({ programs });
   assert.ok(happened());
   assert.equal(progress.notes.length, 1, progress.notes.join("\n"));
-  assert.match(progress.notes[0]!, /the dump is begun again/);
+  assert.match(progress.notes[0]!, /the dump is started again/);
   assert.ok(!(`public.${PASSING}` in section.rows));
   assert.equal(section.rows["public.events"], 500);
 });

@@ -62,8 +62,8 @@ test("of two restores into one database at the same time the second says what is
   await halfWay;
   await assert.rejects(restore("wanted", whole), {
     code: "target-not-empty",
-    message: "another restore is filling the database wanted right now",
-    hint: /let it end/,
+    message: "another restore into database wanted is running",
+    hint: /wait until it has finished/,
   });
   go();
   await first;

@@ -23,10 +23,10 @@ function host({ inPath, debian = {} }: { inPath?: string; debian?: Record<string
         Promise.resolve(`pg_dump (PostgreSQL) ${versionOf(name) ?? "?"}\n`),
     } as unknown as Programs,
     files: {
-      look: (path: string) =>
+      lstat: (path: string) =>
         Promise.resolve(path === INSTALLED && Object.keys(debian).length > 0 ? there : undefined),
       list: () => Promise.resolve(Object.keys(debian)),
-      follow: (path: string) => Promise.resolve(path.split("/")[4]! in debian ? there : undefined),
+      stat: (path: string) => Promise.resolve(path.split("/")[4]! in debian ? there : undefined),
     } as unknown as Files,
   };
 }
@@ -88,7 +88,7 @@ test("versions are read from what the programs of every age say", async () => {
     });
   await assert.rejects(postgresProgramVersion("pg_dump", programsBefore({ pg_dump: "echo hello" })), {
     code: "program-failed",
-    message: /does not say which version/,
+    message: /version of .* cannot be determined/,
   });
 });
 

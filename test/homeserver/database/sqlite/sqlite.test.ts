@@ -167,7 +167,7 @@ test("a database that its server cannot use, or that others may read, does not p
     return [level, ...evidence.map((line) => line.replaceAll(folder, ""))];
   };
   const beside = " belongs to user id 0 and has mode 0700: no -wal can be made there";
-  assert.deepEqual(await gate(), ["blocker", "/homeserver.db is not there", beside]);
+  assert.deepEqual(await gate(), ["blocker", "/homeserver.db does not exist", beside]);
   writeFileSync(path, "", { mode: 0o600 });
   assert.deepEqual(await gate(), ["blocker", "/homeserver.db belongs to user id 0", beside]);
   for (const one of [path, folder]) chownSync(one, 1234, 1234);
@@ -205,7 +205,7 @@ test("a database only goes to its own engine, and a bundle that does not say whi
   }, failsWith("target-unsuitable"));
   assert.throws(() => {
     assertSameEngine({ engine: "sqlite" }, postgres);
-  }, /of SQLite, new on the local socket/);
+  }, /the bundle is SQLite, but .*new on the local socket/);
   assert.equal(existsSync("/srv/new.db"), false);
 });
 

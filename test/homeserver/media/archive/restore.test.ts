@@ -58,7 +58,7 @@ test("what is wrong is not put in its place, is named, and what is whole is ther
     const store = newStore();
     await assert.rejects(restored(vector(name), store), {
       code: "archive-damaged",
-      message: /1 uploads .* are not what its manifest says: mxc:\/\/example.org\/AAAA/,
+      message: /1 uploads .* differ from its manifest: mxc:\/\/example.org\/AAAA/,
       hint: /none of these was restored/,
     });
     assert.equal(filesBelow(store).length, 5);
@@ -117,7 +117,7 @@ test("a file that is there and differs is never overwritten", async () => {
   writeFileSync(path, noise(100, 2));
   await assert.rejects(restored(sourceOf(archive!.bytes), store), {
     code: "target-not-empty",
-    message: /is another file/,
+    message: /already exists and differs from the file in the archive/,
   });
   assert.ok(readFileSync(path).equals(noise(100, 2)));
 });

@@ -146,7 +146,7 @@ test("a file that went, shrank, grew or cannot be read is named, and the archive
   const gone = async function* () {
     yield* [] as Uint8Array[];
     await Promise.resolve();
-    throw new MigrationError("file-missing", "/store/gone is not there");
+    throw new MigrationError("file-missing", "/store/gone does not exist");
   };
   const [archive] = await packed([
     item(uploadNamed("before"), noise(5000)),
@@ -156,7 +156,7 @@ test("a file that went, shrank, grew or cannot be read is named, and the archive
     item(uploadNamed("after"), noise(5000, 2)),
   ]);
   assert.deepEqual(archive!.unread, [
-    ["gone", "/store/gone is not there"],
+    ["gone", "/store/gone does not exist"],
     ["shrunk", "it ended after 100000 of 100001 bytes"],
     ["grown", "it has grown while it was read"],
   ]);

@@ -99,7 +99,7 @@ test("a part that breaks off is no part; the next run goes on with the same expo
   assert.equal(archive?.uploads, 5);
   assert.equal(one.starts(), 1);
   assert.deepEqual(one.fetched(), ["1", "2", "2", "2", "3", "4"], "once more by the server's name");
-  assert.deepEqual(one.progress.remarks, ["media-export/fetch: 1 of 4 parts are here already, whole"]);
+  assert.deepEqual(one.progress.remarks, ["media-export/fetch: 1 of 4 parts are complete already"]);
   const questions = one.questions.length;
   assert.equal((await one.run()).archive?.uploads, 5);
   assert.equal(one.questions.length, questions, "what is finished is not asked for again");
@@ -132,7 +132,7 @@ test("a failed task is told in its own words, and forgotten: the next run begins
 
 test("a task that it no longer knows, or that makes nothing, is a failed one", async (t) => {
   const gone = await world(t, { instead: { path: /^\/tasks/, status: 404, times: 1 } });
-  await assert.rejects(gone.run(), failing("program-failed", /does not know the task/));
+  await assert.rejects(gone.run(), failing("program-failed", /the task no longer exists/));
   const nothing = await world(t, { parts: {} });
   await assert.rejects(nothing.run(), failing("program-failed", /nothing was made/));
 });
@@ -164,7 +164,7 @@ test("who is no administrator of it, a server it does not have, and no exports a
   const unknown = await world(t);
   await assert.rejects(unknown.run("other.example"), failing("bad-usage", /does not serve other\.example/));
   const empty = await world(t, { held: { files: 0, bytes: 0 } });
-  await assert.rejects(empty.run(), failing("bad-usage", /holds nothing of example\.org/));
+  await assert.rejects(empty.run(), failing("bad-usage", /has no media of example\.org/));
   assert.equal(empty.starts(), 0);
 });
 
@@ -191,7 +191,7 @@ test("an archive with fewer uploads than were held is a warning", async (t) => {
 test("names that lead out of the folder are refused, before anything is fetched", async (t) => {
   for (const name of ["../evil.tgz", ".hidden", "a/b.tgz", ""]) {
     const one = await world(t, { parts: { [name]: Buffer.from("x") } });
-    await assert.rejects(one.run(), failing("archive-damaged", /no name for a file/));
+    await assert.rejects(one.run(), failing("archive-damaged", /not a safe file name/));
     assert.deepEqual(one.fetched(), []);
   }
 });

@@ -108,7 +108,7 @@ for (const kind of ["postgres", "sqlite"]) {
       const never = { "never-there.example": "no-name", "never-there.example:8448": "no-name" } as const;
       const { http, asked } = httpWhere({
         ...{ ...nobody, ...never, "port.example:8450": "refused" },
-        // A sign of life, one that says nothing, and one of two roads.
+        // port.example and one address of shaky-back.example refuse; never.example is alive, with a bad certificate.
         ...{ "never.example": "certificate", "shaky-back.example": "refused" },
       });
       const found = await lost(http);

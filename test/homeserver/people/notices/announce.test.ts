@@ -57,7 +57,7 @@ test("a text of an earlier date is not sent for a later one", async () => {
   await write(folder);
   await assert.rejects(write(folder, { ...OCCASION, when: "2026-12-08 02:00 UTC" }), {
     code: "bad-usage",
-    message: `${join(folder, FOR_EVERYBODY)} was there before and does not say "2026-12-08 02:00 UTC"`,
+    message: `${join(folder, FOR_EVERYBODY)} already exists and does not contain "2026-12-08 02:00 UTC"`,
   });
 });
 

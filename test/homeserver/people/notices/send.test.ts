@@ -259,7 +259,10 @@ describe("before the first notice it is told", () => {
     await assert.rejects(ask("syt_of-nobody"), refused(/does not know the access token/));
     host.answer = ({ path }) =>
       path.startsWith("/_synapse") ? { status: 403, body: { errcode: "M_FORBIDDEN" } } : undefined;
-    await assert.rejects(ask(), refused(/@admin:example.org, whose token was given, is no administrator/));
+    await assert.rejects(
+      ask(),
+      refused(/the token belongs to @admin:example.org, who is not an administrator/),
+    );
   });
 
   test("that another server, something else or nobody answers", async () => {

@@ -108,7 +108,7 @@ test("without unit and process, the packages' usual place is taken", async (t) =
   assert.deepEqual([launch?.kind, source.workingFolder], ["default", "/var/lib/matrix-synapse"]);
   await assert.rejects(chosen(t, {}), {
     code: "config-unreadable",
-    message: /no Synapse to be found/,
+    message: /no Synapse was found/,
     hint: /--config/,
   });
 });
@@ -119,7 +119,7 @@ test("several servers are told with all that they are started with", async (t) =
   await assert.rejects(chosen(t, { files }), {
     code: "config-unreadable",
     message:
-      /several Synapses on this host:\n- -c \/etc\/one\/homeserver\.yaml -c \/etc\/one\/conf\.d: .*one\.service.*\n- .*two/,
+      /several Synapse servers were found on this host:\n- -c \/etc\/one\/homeserver\.yaml -c \/etc\/one\/conf\.d: .*one\.service.*\n- .*two/,
   });
   // One that runs is the one that is meant.
   const running = {

@@ -32,7 +32,7 @@ test("nothing is restored into the bundle itself", () => {
       () => {
         assertOutsideBundle(chosen(config, media), "/srv/move");
       },
-      { code: "bad-usage", message: new RegExp(`^${option} .* lies in the bundle's folder /srv/move$`) },
+      { code: "bad-usage", message: new RegExp(`^${option} .* is inside the bundle's folder /srv/move$`) },
     );
   assertOutsideBundle(chosen("/srv/move.config", "/srv/moved"), "/srv/move");
   assertOutsideBundle(chosen("/srv/config", "/srv/media"), "/srv/config/bundle");
