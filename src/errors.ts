@@ -50,18 +50,87 @@ export const EXIT_CODES = {
 
 export type ErrorCode = keyof typeof EXIT_CODES;
 
+/**
+ * Why something failed, as others report it in a form that is no language's: this is what decisions go by. A message is
+ * for people, and that of a server comes in the language of that server.
+ */
+export type Reason =
+  /** A server refused a statement. `code` is its SQLSTATE, such as "42P01" (PostgreSQL documentation, Appendix A). */
+  | {
+      readonly kind: "sqlstate";
+      readonly code: string;
+      /** For people; holds no value out of a row. */ readonly sentence: string;
+    }
+  | NoConnection
+  /** SQLite's primary result code, such as 1 for SQLITE_ERROR (sqlite.org/rescode.html). */
+  | { readonly kind: "sqlite"; readonly code: number }
+  | ProgramReason
+  /** gpg failed, and its status lines tell at what (GnuPG, doc/DETAILS). */
+  | { readonly kind: "gnupg"; readonly fault: GnupgFault }
+  /** A system call's error, such as "ENOSPC". */
+  | { readonly kind: "errno"; readonly errno: string };
+
+/** How a program that failed has ended. `program` is what it was called by: a name, or a path. */
+export type ProgramReason =
+  | { readonly kind: "exit-status"; readonly program: string; readonly status: number }
+  | { readonly kind: "signal"; readonly program: string; readonly signal: string }
+  /** It was ended, as it took longer than it was given. */
+  | { readonly kind: "time-limit"; readonly program: string; readonly milliseconds: number }
+  /** It ended well, but before it had read what was written to it. */
+  | { readonly kind: "left-early"; readonly program: string };
+
+/**
+ * No connection to a database. libpq tells no SQLSTATE of that, so the rest was asked after: whether the server answers
+ * at all (pg_isready), and whether it has such a database (pg_database).
+ */
+export interface NoConnection {
+  readonly kind: "no-connection";
+  readonly server: "refuses" | "starting" | "silent" | "unknown";
+  readonly database: "missing" | "there" | "unknown";
+}
+
+export type GnupgFault =
+  /** The passphrase does not open a message that needs one. */
+  | "passphrase"
+  /** There is no secret key for it here, or that one could not be unlocked. */
+  | "secret-key"
+  /** The message is none, was changed or was cut off. */
+  | "damaged"
+  /** gpg could not work here. */
+  | "other";
+
 /** A failure we foresaw. The message says what failed and on what; the hint says what to try. Neither holds a secret. */
 export class MigrationError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** Undefined where our own code found what is wrong, and `code` says it all. */
+  readonly reason: Reason | undefined;
 
-  constructor(code: ErrorCode, message: string, more: { hint?: string | undefined; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    more: { hint?: string | undefined; cause?: unknown; reason?: Reason | undefined } = {},
+  ) {
     super(message, { cause: more.cause });
     this.name = "MigrationError";
     this.code = code;
     this.hint = more.hint;
+    this.reason = more.reason;
   }
 }
+
+/** Why it failed, if it is a failure that we foresaw and others told us; by kind. */
+export function reasonOf<Kind extends Reason["kind"]>(
+  error: unknown,
+  kind: Kind,
+): Extract<Reason, { kind: Kind }> | undefined {
+  const reason = error instanceof MigrationError ? error.reason : undefined;
+  return reason?.kind === kind ? (reason as Extract<Reason, { kind: Kind }>) : undefined;
+}
+
+/** Whether a server refused a statement with one of these SQLSTATEs. */
+export const isRefusedAs = (error: unknown, codes: readonly string[]): boolean =>
+  codes.includes(reasonOf(error, "sqlstate")?.code ?? "");
 
 /** What was read, or undefined for a failure that we foresaw: for those who can do without it. */
 export async function unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {

@@ -66,8 +66,8 @@ export interface Call {
   readonly stop?: AbortSignal;
   /** What it says when it cannot write, where it does not say why: whether there is room is looked at then. */
   readonly cannotWrite?: string;
-  /** What is to be thrown instead of this failure of it, for those who know what its words mean. */
-  readonly explain?: (failure: MigrationError) => MigrationError;
+  /** What is to be thrown instead of this failure of it, for those who know what it reports and what of that may be shown. */
+  readonly explain?: (failure: MigrationError, ending: Ending) => MigrationError;
 }
 
 export interface LaunchOptions {
@@ -90,6 +90,8 @@ export interface Ending {
   readonly signal: NodeJS.Signals | null;
   /** The end of what it said on standard error: at most some 4,000 characters. */
   readonly complaint: string;
+  /** The beginning of that: as many. */
+  readonly firstWords: string;
 }
 
 /** Without a passphrase, gpg has to find what it needs in its home. */

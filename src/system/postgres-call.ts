@@ -23,11 +23,25 @@ export function postgresCall(
   env: Readonly<Record<string, string>> = {},
 ): Call {
   const all = ["--no-password", `--dbname=${connectionString(to.parameters)}`, ...args];
-  const { through, account, password } = to;
-  if (through) return elsewhere(through, password, [name, ...all], env);
+  return callThere([name, ...all], to, env);
+}
+
+/** A question to a server whether it answers at all, by its exit status; no database and no user is looked at (pg_isready(1)). */
+export const readinessCall = ({ parameters, password: _, ...who }: PostgresAddress): Call => ({
+  ...callThere(["pg_isready", "--quiet", `--dbname=${connectionString(parameters)}`], who, {}),
+  limit: 30_000,
+});
+
+function callThere(
+  command: readonly string[],
+  { through, account, password }: Omit<PostgresAddress, "parameters">,
+  env: Readonly<Record<string, string>>,
+): Call {
+  if (through) return elsewhere(through, password, command, env);
+  const [name, ...args] = command;
   return {
-    name,
-    args: all,
+    name: name!,
+    args,
     env: { ...env, ...(password === undefined ? {} : { PGPASSWORD: password }) },
     ...(account ? { account, folder: "/" } : {}),
   };

@@ -1,9 +1,10 @@
-import { MigrationError } from "../errors.ts";
-import { linesOf } from "./lines.ts";
+import { MigrationError, reasonOf, type NoConnection } from "../errors.ts";
 import { describeAddress, postgresCall, type PostgresAddress } from "./postgres-call.ts";
-import type { Conversation, Programs } from "./programs.ts";
-import { gather, only, type QuerySession } from "./query.ts";
-import { shellWord } from "./shell-word.ts";
+import { TELL_SQLSTATE } from "./postgres-refusal.ts";
+import { PsqlSession, type PostgresSession } from "./psql-session.ts";
+import { databaseNameIn, hintFor, readinessOf } from "./postgres-unreachable.ts";
+import type { Programs } from "./programs.ts";
+import { sqlText } from "./query.ts";
 
 export {
   connectionString,
@@ -12,6 +13,9 @@ export {
   postgresProgramVersion,
   type PostgresAddress,
 } from "./postgres-call.ts";
+export { clientWords, TELL_SQLSTATE_ARGUMENTS, withoutRows } from "./postgres-refusal.ts";
+export type { PostgresSession } from "./psql-session.ts";
+export { isLocalSocket } from "./postgres-unreachable.ts";
 export { sqlName, sqlText } from "./query.ts";
 
 /**
@@ -19,7 +23,10 @@ export { sqlName, sqlText } from "./query.ts";
  * peer authentication, password files, services, TLS) these reach in the same way.
  */
 export interface Postgres {
-  /** Throws `database-unreachable` with the server's own reason, `program-missing` without psql. */
+  /**
+   * Throws `database-unreachable` with the server's own words and, as the reason, what was found out beside them
+   * (`NoConnection`); `program-missing` without psql.
+   */
   connect(to: PostgresAddress, options?: ConnectOptions): Promise<PostgresSession>;
 }
 
@@ -30,18 +37,13 @@ export interface ConnectOptions {
   readonly patience?: number;
 }
 
-/** One connection. Statements run one after another; the first that fails ends it. */
-export interface PostgresSession extends QuerySession {
-  readonly engine: "postgres";
-  run(sql: string): Promise<void>;
-}
-
 const SET_UP = `
-\\set ON_ERROR_STOP 1
-\\set VERBOSITY terse
-\\set SHOW_CONTEXT never
+${Object.entries(TELL_SQLSTATE)
+  .map(([name, value]) => `\\set ${name} ${value}`)
+  .join("\n")}
 \\set FETCH_COUNT 5000
 SET client_encoding = 'UTF8';
+SET client_min_messages = 'error';
 SET statement_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 SET lock_timeout = '60s';
@@ -52,173 +54,62 @@ SET application_name = 'synlift';
 const READ_ONLY = "SET default_transaction_read_only = on;";
 
 export function realPostgres(programs: Programs): Postgres {
+  const open = async (to: PostgresAddress): Promise<PsqlSession> => {
+    const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
+    const psql = postgresCall("psql", { ...to, parameters: kept }, [
+      "--no-psqlrc",
+      "--quiet",
+      "--no-align",
+      "--tuples-only",
+    ]);
+    const session = new PsqlSession(await programs.open(psql), to);
+    await session.run(SET_UP);
+    session.isConnected = true;
+    return session;
+  };
   return {
     async connect(to, { readOnly = false, patience } = {}) {
-      const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
-      const psql = postgresCall("psql", { ...to, parameters: kept }, [
-        "--no-psqlrc",
-        "--quiet",
-        "--no-align",
-        "--tuples-only",
-      ]);
-      const session = new PsqlSession(await programs.open(psql), to);
-      await session.run(SET_UP);
+      const session = await open(to).catch(async (error: unknown) => {
+        throw reasonOf(error, "no-connection") ? await withReason(error as MigrationError, to) : error;
+      });
       if (readOnly) await session.run(READ_ONLY);
       session.patience = patience;
       return session;
     },
   };
-}
 
-/** Milliseconds. psql itself gives up after `connect_timeout`, if it is in order; several addresses have that each. */
-const CONNECTING = 60_000;
-
-class PsqlSession implements PostgresSession {
-  readonly engine = "postgres";
-  #psql: Conversation;
-  #to: PostgresAddress;
-  #pieces: AsyncIterator<readonly string[]>;
-  /** Lines that have come and were not read yet, from `#next` on. */
-  #lines: readonly string[] = [];
-  #next = 0;
-  #turn: Promise<void> = Promise.resolve();
-  /** See `ConnectOptions`. Until it is set otherwise, that of connecting. */
-  patience: number | undefined = CONNECTING;
-  #asked = 0;
-  #closed = false;
-  #tooSlow = false;
-
-  constructor(psql: Conversation, to: PostgresAddress) {
-    this.#psql = psql;
-    this.#to = to;
-    this.#pieces = linesOf(psql.output)[Symbol.asyncIterator]();
+  async function withReason(failure: MigrationError, to: PostgresAddress): Promise<MigrationError> {
+    const server = await readinessOf(to, programs);
+    const asked = server === "refuses" || server === "unknown";
+    const database = asked ? await lookFor(databaseNameIn(to), to) : "unknown";
+    const reason: NoConnection = { kind: "no-connection", server, database };
+    const missing = `${describeAddress(to)}: there is no database ${databaseNameIn(to) ?? ""}`;
+    return new MigrationError(
+      failure.code,
+      database === "missing" ? `cannot use database ${missing}` : failure.message,
+      { hint: hintFor(reason, to), reason, cause: failure },
+    );
   }
 
-  async *rows<Row>(sql: string): AsyncIterable<Row> {
-    const bare = sql.trim().replace(/;$/, "");
-    for await (const line of this.#ask(`SELECT row_to_json(answer) FROM (${bare}\n) answer;`))
-      yield JSON.parse(line) as Row;
-  }
-
-  all<Row>(sql: string): Promise<Row[]> {
-    return gather(this.rows<Row>(sql));
-  }
-
-  one<Row>(sql: string): Promise<Row> {
-    return only(this.rows<Row>(sql), sql);
-  }
-
-  async run(sql: string): Promise<void> {
-    for await (const _ of this.#ask(sql));
-  }
-
-  beginReading(): Promise<void> {
-    return this.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
-  }
-
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    await this.#psql.close();
-  }
-
-  async *#ask(sql: string): AsyncIterable<string> {
-    const before = this.#turn;
-    let next = () => {};
-    this.#turn = new Promise((resolve) => (next = resolve));
-    await before;
-    const mark = `synlift-answer-${++this.#asked}`;
-    let complete = false;
-    try {
-      await this.#psql.write(`${sql}\n\\echo ${mark}\n`);
-      for (;;) {
-        while (this.#next === this.#lines.length) await this.#more();
-        const value = this.#lines[this.#next++]!;
-        if (value === mark) {
-          complete = true;
-          return;
-        }
-        if (value !== "") yield value;
+  /** Whether the server has such a database, where the same user may enter another one. */
+  async function lookFor(name: string | undefined, to: PostgresAddress): Promise<NoConnection["database"]> {
+    if (name === undefined) return "unknown";
+    for (const dbname of MAINTENANCE.filter((one) => one !== name)) {
+      try {
+        const session = await open({ ...to, parameters: { ...to.parameters, dbname } });
+        const { there } = await session
+          .one<{ there: boolean }>(
+            `SELECT EXISTS (SELECT FROM pg_database WHERE datname = ${sqlText(name)}) AS there`,
+          )
+          .finally(() => session.close());
+        return there ? "there" : "missing";
+      } catch (error) {
+        if (!(error instanceof MigrationError)) throw error;
       }
-    } finally {
-      // A reader that left in the middle of an answer cannot be given the next one: the connection is over.
-      if (!complete) {
-        this.#psql.kill();
-        // What nobody reads any more would keep the program's pipe open, and whoever waits for its end.
-        await this.#pieces.return?.();
-      }
-      next();
     }
-  }
-
-  /** Waits for further lines. */
-  async #more(): Promise<void> {
-    const timer =
-      this.patience === undefined
-        ? undefined
-        : setTimeout(() => {
-            this.#tooSlow = true;
-            this.#psql.kill();
-          }, this.patience);
-    try {
-      const piece = await this.#pieces.next();
-      if (piece.done === true) throw await this.#failure();
-      this.#lines = piece.value;
-      this.#next = 0;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #failure(): Promise<Error> {
-    const where = describeAddress(this.#to);
-    if (this.#tooSlow) {
-      return new MigrationError(
-        "database-unreachable",
-        `database ${where} said nothing for ${Math.round(this.patience! / 1000)} seconds`,
-        { hint: "look at what the database server is doing: locks, disk, memory" },
-      );
-    }
-    const { code, complaint } = await this.#psql.close();
-    const reason = reasonIn(complaint);
-    // psql(1), EXIT STATUS: 2 the connection went bad, 3 a statement failed.
-    if (code === 3) return new MigrationError("program-failed", `a query on ${where} failed: ${reason}`);
-    return new MigrationError("database-unreachable", `cannot use database ${where}: ${reason}`, {
-      hint: hintFor(reason, this.#to),
-    });
+    return "unknown";
   }
 }
 
-/** The server's sentence without psql's prefixes. DETAIL and CONTEXT, which may quote rows, are not there: VERBOSITY is terse. */
-export function reasonIn(complaint: string): string {
-  const lines = complaint.split("\n").map((line) => line.trim());
-  const found = lines.filter((line) => /\b(ERROR|FATAL|error):/.test(line));
-  const line = found[0] ?? lines.filter(Boolean).at(-1) ?? "it closed the connection";
-  return hideValues(line.replace(/^.*?\b(ERROR|FATAL|error):\s*/, ""));
-}
-
-/** The server quotes what it could not read, which may be out of a row. Names of tables and columns are quoted too, and stay. */
-function hideValues(sentence: string): string {
-  return sentence
-    .replace(/: ".*$/, "")
-    .replace(/(invalid byte sequence[^:]*): .*/, "$1")
-    .replace(/\bvalue ".*" (is out of range)/, "value $1")
-    .replace(/( at or near) ".*"/, "$1 something in it");
-}
-
-/** Whose address it is depends on the command. */
-const WHERE = "in the settings that name the database, or in --database and its password file for a new one";
-
-function hintFor(reason: string, { through }: PostgresAddress): string {
-  if (through && /Peer authentication failed/.test(reason))
-    return "let the command enter as the account that the database knows: docker exec -i -u postgres …";
-  if (/Peer authentication failed/.test(reason))
-    return "run synlift as root, or as the account that the database knows; where this host has no account of that name, use a password over TCP";
-  if (/password authentication failed|no password supplied/.test(reason))
-    return `check user and password, ${WHERE}`;
-  if (/does not exist/.test(reason)) return `check the names of database and user, ${WHERE}`;
-  if (/no pg_hba.conf entry/.test(reason)) return "allow this host and user in the server's pg_hba.conf";
-  if (through)
-    return `see that this works, and hands on its standard input (docker exec needs -i): echo 'SELECT 1' | ${through.map(shellWord).join(" ")} psql …`;
-  return `check host and port, ${WHERE}; and that the server runs`;
-}
+/** Databases that every cluster begins with (PostgreSQL documentation, Template Databases). */
+const MAINTENANCE = ["postgres", "template1"];

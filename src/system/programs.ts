@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import type { Call, Output, Programs } from "./call.ts";
 import type { GzipOptions } from "./gzip-digest.ts";
 import { begin, chainGunzipped, chainInto, chainOutput } from "./program-chain.ts";
-import { cannotStart, failed, RunningProgram } from "./running-program.ts";
+import { cannotStart, endOf, failed, RunningProgram } from "./running-program.ts";
 import type { Bytes } from "./system.ts";
 
 export type { Call, Conversation, Ending, Gpg, Output, Programs } from "./call.ts";
@@ -179,12 +179,11 @@ function launched(
     child.once("exit", (code, killedBy) => {
       child.unref();
       signal?.removeEventListener("abort", stop);
-      const how = killedBy ? `was killed by ${killedBy}` : `failed with exit code ${code ?? "unknown"}`;
       const done = () => {
         clearTimeout(timer);
         child.stderr.destroy();
         if (code === 0) resolve();
-        else reject(failed(call.name, how, complaint.trim()));
+        else reject(failed(endOf(call.name, { code, signal: killedBy }), complaint.trim()));
       };
       // Its last words may still be on their way; what it left running may hold the pipe open for ever.
       const timer = setTimeout(done, code === 0 ? 0 : LAST_WORDS);

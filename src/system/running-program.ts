@@ -1,10 +1,13 @@
 import type { ChildProcess } from "node:child_process";
 import type { Writable } from "node:stream";
-import { Interrupted, MigrationError } from "../errors.ts";
+import { Interrupted, MigrationError, type ProgramReason } from "../errors.ts";
 import { adopt } from "./memory.ts";
 import { packageFor } from "./packages.ts";
 import type { Call, Ending } from "./call.ts";
 import type { Bytes } from "./system.ts";
+
+/** Characters that are kept of what it says on standard error, from its beginning and from its end. */
+const MOST_WORDS = 4000;
 
 /** A running program, and what has become of it. */
 export class RunningProgram {
@@ -17,6 +20,7 @@ export class RunningProgram {
   #call: Call;
   #child: ChildProcess;
   #complaint = "";
+  #firstWords = "";
   #notStarted: MigrationError | undefined;
   #sourceError: { error: unknown } | undefined;
   #leftEarly = false;
@@ -27,7 +31,9 @@ export class RunningProgram {
     this.#child = child;
     child.stdin?.on("error", () => (this.#leftEarly = true));
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-      this.#complaint = (this.#complaint + text).slice(-4000);
+      this.#complaint = (this.#complaint + text).slice(-MOST_WORDS);
+      if (this.#firstWords.length < MOST_WORDS)
+        this.#firstWords = (this.#firstWords + text).slice(0, MOST_WORDS);
     });
     const secret = child.stdio[3] as Writable | undefined;
     secret?.on("error", () => undefined);
@@ -42,7 +48,7 @@ export class RunningProgram {
     this.running.catch(() => undefined);
     this.ended = new Promise((resolve) => {
       const done = (code: number | null, signal: NodeJS.Signals | null) => {
-        resolve({ code, signal, complaint: this.#complaint.trim() });
+        resolve({ code, signal, complaint: this.#complaint.trim(), firstWords: this.#firstWords });
       };
       child.once("close", done);
       child.once("error", () => {
@@ -120,7 +126,7 @@ export class RunningProgram {
   /** Whether its end, once it is gone, was not a good one. Its last words may still be on their way. */
   get hasFailed(): boolean {
     const { exitCode: code, signalCode: signal } = this.#child;
-    return this.failure({ code, signal, complaint: "" }) !== undefined;
+    return this.failure({ code, signal, complaint: "", firstWords: "" }) !== undefined;
   }
 
   /** Ends it, and what it has still to say: a program that it started itself, as a wrapper does, may hold its pipes open. */
@@ -131,20 +137,20 @@ export class RunningProgram {
   }
 
   /** Why this ending is not a good one, or undefined when it is. */
-  failure({ code, signal, complaint }: Ending): Error | undefined {
+  failure(ending: Ending): Error | undefined {
     if (this.#sourceError) return this.#sourceError.error as Error;
     if (this.#notStarted) return this.#notStarted;
-    const how = this.#whatWentWrong({ code, signal });
-    if (how === undefined) return undefined;
-    const failure = failed(this.#call.name, how, complaint);
-    return this.#call.explain?.(failure) ?? failure;
+    const reason = this.#whatWentWrong(ending);
+    if (reason === undefined) return undefined;
+    const failure = failed(reason, ending.complaint);
+    return this.#call.explain?.(failure, ending) ?? failure;
   }
 
-  #whatWentWrong({ code, signal }: Omit<Ending, "complaint">): string | undefined {
-    if (this.#tooSlow) return `did not end within ${(this.#call.limit ?? 0) / 1000} seconds`;
-    if (signal) return `was killed by ${signal}`;
-    if (code !== 0) return `failed with exit code ${code ?? "unknown"}`;
-    return this.#leftEarly ? "stopped reading before everything was written to it" : undefined;
+  #whatWentWrong(ending: Pick<Ending, "code" | "signal">): ProgramReason | undefined {
+    const { name: program, limit: milliseconds = 0 } = this.#call;
+    if (this.#tooSlow) return { kind: "time-limit", program, milliseconds };
+    if (ending.signal || ending.code !== 0) return endOf(program, ending);
+    return this.#leftEarly ? { kind: "left-early", program } : undefined;
   }
 
   /** Which error to show when reading its output failed: the one that came first in time, not the last in line. */
@@ -172,9 +178,23 @@ export function cannotStart({ name }: Call, error: NodeJS.ErrnoException): Migra
   );
 }
 
-export function failed(name: string, how: string, complaint: string): MigrationError {
+/** Of a program that did not end well. */
+export const endOf = (program: string, { code, signal }: Pick<Ending, "code" | "signal">): ProgramReason =>
+  signal ? { kind: "signal", program, signal } : { kind: "exit-status", program, status: code ?? -1 };
+
+/** For people, after the program's name. */
+export function describeEnd(reason: ProgramReason): string {
+  if (reason.kind === "time-limit") return `did not end within ${reason.milliseconds / 1000} seconds`;
+  if (reason.kind === "signal") return `was killed by ${reason.signal}`;
+  if (reason.kind === "left-early") return "stopped reading before everything was written to it";
+  return `failed with exit code ${reason.status === -1 ? "unknown" : reason.status}`;
+}
+
+export function failed(reason: ProgramReason, complaint: string): MigrationError {
   const said = complaint.split("\n").filter(Boolean).slice(-6).join("; ");
-  return new MigrationError("program-failed", `${name} ${how}${said ? `: ${said}` : ""}`, {
+  const sentence = `${reason.program} ${describeEnd(reason)}`;
+  return new MigrationError("program-failed", said ? `${sentence}: ${said}` : sentence, {
     hint: "nothing unfinished was kept; run the same command again once the cause is gone",
+    reason,
   });
 }

@@ -65,7 +65,7 @@ const OWN_FAILURE = 255;
 const NOT_THERE = [126, 127];
 
 /** The end of what a program complained of, as one line. */
-export const lastWords = ({ complaint }: Ending) =>
+export const lastWords = ({ complaint }: Pick<Ending, "complaint">) =>
   complaint
     .split("\n")
     .map((line) => line.trim())
@@ -74,8 +74,11 @@ export const lastWords = ({ complaint }: Ending) =>
     .join("; ");
 
 /** What became of a call that ended without a word of what was started: `start` is what ssh or the command was to start. */
-export function connectionFailure(ending: Ending, start: string): MigrationError {
-  const { code, signal, complaint } = ending;
+export function connectionFailure(
+  ending: Pick<Ending, "code" | "signal" | "complaint">,
+  start: string,
+): MigrationError {
+  const { code, signal } = ending;
   const said = lastWords(ending);
   const words = said === "" ? `it ended with ${signal ?? `exit code ${code ?? "unknown"}`}` : said;
   if (code !== null && NOT_THERE.includes(code)) {
@@ -84,23 +87,10 @@ export function connectionFailure(ending: Ending, start: string): MigrationError
     });
   }
   return new MigrationError("connection-failed", `${start} cannot be reached: ${words}`, {
-    hint: code === OWN_FAILURE ? hintFor(complaint) : "try that command by hand, and clear what it says",
+    hint: code === OWN_FAILURE ? NO_CONNECTION : "try that command by hand, and clear what it says",
   });
 }
 
-const HINTS: readonly (readonly [RegExp, string])[] = [
-  [
-    /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No .* host key is known/,
-    "connect once by hand with ssh, compare the host's key with what that host shows on its own console, and accept it",
-  ],
-  [
-    /Permission denied/,
-    "put a key of this account into authorized_keys of that account, or load it into your agent (ssh-add); nobody is asked for a password here",
-  ],
-  [/Could not resolve hostname/, "check the host's name"],
-  [/Connection refused|timed out|No route to host/, "check the host, its port and what filters on the way"],
-];
-
-const hintFor = (complaint: string) =>
-  HINTS.find(([pattern]) => pattern.test(complaint))?.[1] ??
-  "try the same with ssh by hand, and clear what it says";
+/** ssh has one exit code for all that keeps it from connecting; the words before this hint say which it is. */
+const NO_CONNECTION =
+  "connect once by hand with ssh, as this account: where the host's key is not known, compare it with what that host shows on its own console, and accept it; where permission is denied, put a key of this account into authorized_keys of that account, or load it into your agent (ssh-add), as nobody is asked for a password here; else check the host's name, its port and what filters on the way";

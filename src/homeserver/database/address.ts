@@ -1,8 +1,14 @@
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, reasonOf } from "../../errors.ts";
 import { parseConnection } from "../../system/conninfo.ts";
 import type { Files } from "../../system/files.ts";
 import type { Machine } from "../../system/machine.ts";
-import type { ConnectOptions, Postgres, PostgresAddress, PostgresSession } from "../../system/postgres.ts";
+import {
+  isLocalSocket,
+  type ConnectOptions,
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+} from "../../system/postgres.ts";
 import type { ConnectionArgs, Homeserver } from "../homeserver.ts";
 import type { Store } from "./store.ts";
 
@@ -81,7 +87,8 @@ export function synapseArgs({ parameters, password }: PostgresAddress): Record<s
 
 /**
  * The address with the account to use it as. Peer authentication goes by the account that asks, and Synapse's is seldom
- * ours: as root, the others named are tried in turn. Throws what the first attempt said when none of them may.
+ * ours: as root, the others named are tried in turn where who asks may matter, so by a socket of this host, or without a
+ * password that the address names. Throws what the first attempt said when none of them may.
  */
 export async function asWhoMay(
   address: PostgresAddress,
@@ -89,8 +96,9 @@ export async function asWhoMay(
   { postgres, machine }: { postgres: Postgres; machine: Machine },
 ): Promise<PostgresAddress> {
   // Whom a command that leads elsewhere enters as is its own business.
+  const mayMatter = !address.through && (isLocalSocket(address) || address.password === undefined);
   const accounts =
-    machine.isRoot && !address.through
+    machine.isRoot && mayMatter
       ? names.flatMap((name) => (name === undefined ? [] : (machine.account(name) ?? [])))
       : [];
   let refusal: unknown;
@@ -100,11 +108,17 @@ export async function asWhoMay(
       return one;
     } catch (error) {
       refusal ??= error;
-      // Anything else, such as a database that is not there yet, is no question of who asks.
-      if (!isPeerFailure(error)) return one;
+      if (!mayDependOnWhoAsks(error)) return one;
     }
   }
   throw refusal;
+}
+
+/** Not where nobody answers; and a database that is not there yet was found out by this very account. */
+function mayDependOnWhoAsks(error: unknown): boolean {
+  const reason = reasonOf(error, "no-connection");
+  if (reason === undefined || reason.database === "missing") return false;
+  return reason.server === "refuses" || reason.server === "unknown";
 }
 
 /** Connects; as root, if need be, as the account named like the database user or the one that owns the media store. */
@@ -120,7 +134,3 @@ export async function connect(
   const may = await asWhoMay(address, names, system);
   return { session: await system.postgres.connect(may, options), address: may };
 }
-
-const isPeerFailure = (error: unknown) =>
-  error instanceof MigrationError &&
-  /Peer authentication failed|role ".*" does not exist|no password supplied/.test(error.message);

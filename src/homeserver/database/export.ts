@@ -8,6 +8,7 @@ import {
   type Postgres,
   type PostgresAddress,
   type PostgresSession,
+  withoutRows,
 } from "../../system/postgres.ts";
 import type { Programs } from "../../system/programs.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -105,7 +106,15 @@ async function removeOther({ store, format, into, inventory }: DatabaseExport): 
 
 async function dumpOnce(from: DatabaseExport) {
   const session = await from.postgres.connect(from.address);
-  return dumpAndCount(session, from).finally(() => session.close());
+  try {
+    return await dumpAndCount(session, from);
+  } catch (error) {
+    // Before our own locks go: whoever waits for them is gone then, too.
+    const { name } = postgresCall(from.pgDump, from.address, []);
+    throw await asDisturbance(error, name, () => from.postgres.connect(from.address));
+  } finally {
+    await session.close();
+  }
 }
 
 async function dumpAndCount(
@@ -124,7 +133,7 @@ async function dumpAndCount(
   const stop = new AbortController();
   const call = {
     ...postgresCall(pgDump, address, args),
-    ...{ explain: asDisturbance, stop: stop.signal },
+    ...{ explain: withoutRows, stop: stop.signal },
   };
   const dump = programs.through(format === "plain" ? { ...call, before: dumpOpening(store) } : call);
   const gzip = into.presses ? await gzipProgram(programs, machine.cores) : undefined;

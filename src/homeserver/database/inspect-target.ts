@@ -1,4 +1,4 @@
-import { MigrationError } from "../../errors.ts";
+import { isRefusedAs, MigrationError, reasonOf } from "../../errors.ts";
 import { sqlName, type Postgres, type PostgresAddress, type PostgresSession } from "../../system/postgres.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { OWN_SCHEMAS } from "./own-schemas.ts";
@@ -64,8 +64,8 @@ export async function connectIfThere(
   }
 }
 
-export const isMissingDatabase = (error: unknown) =>
-  error instanceof MigrationError && /database ".*" does not exist/.test(error.message);
+/** Whether there was no connection, as the server has no such database. */
+export const isMissingDatabase = (error: unknown) => reasonOf(error, "no-connection")?.database === "missing";
 
 /**
  * Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). One that
@@ -79,14 +79,14 @@ export async function createDatabase(address: PostgresAddress, postgres: Postgre
       `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
     );
   } catch (error) {
-    if (!(error instanceof MigrationError) || !MADE_MEANWHILE.test(error.message)) throw error;
+    if (!isRefusedAs(error, MADE_MEANWHILE)) throw error;
   } finally {
     await session.close();
   }
 }
 
-/** The second is said when both were made at the very same time. */
-const MADE_MEANWHILE = /database ".*" already exists|pg_database_datname_index/;
+/** duplicate_database; and unique_violation, in the server's own table, when both were made at the very same time. */
+const MADE_MEANWHILE = ["42P04", "23505"];
 
 async function mustBeSuitable(
   session: PostgresSession,

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
 import type { Files } from "../../system/files.ts";
-import { postgresCall, type PostgresAddress } from "../../system/postgres.ts";
+import { clientWords, postgresCall, type PostgresAddress } from "../../system/postgres.ts";
 import type { Conversation, Ending, Programs } from "../../system/programs.ts";
 import { CLEAR_DUMP } from "./clear-dump.ts";
 import { FILLING_AS, HALF_FILLED } from "./half-filled.ts";
@@ -37,7 +37,7 @@ export async function restoreArchive(
   const running = await programs.open(there ? call : { ...call, folder });
   const said = await ended(running, there ? files.read(join(folder, CLEAR_DUMP)) : undefined);
   if (said.code === 0) return;
-  const reason = reasonOf(said);
+  const reason = wordsOf(said);
   if (address.account && /^could not (open input file|change directory)/.test(reason))
     throw outOfReach(folder, address.account.name);
   throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : notFilled(reason, there);
@@ -82,16 +82,10 @@ const tooOld = (pgRestore: string, reason: string) =>
     },
   );
 
-/** The first error, and of it the sentence alone: what stands behind it may be out of a row. */
-function reasonOf({ complaint, signal }: Ending): string {
-  if (signal) return `pg_restore was killed by ${signal}`;
-  const line = complaint.split("\n").find((one) => /\b(ERROR|FATAL|error):/.test(one));
-  if (line === undefined) return "pg_restore failed and did not say why";
-  return line
-    .replace(/^.*?\berror:\s*/, "")
-    .replace(/: ".*$/, "")
-    .replace(/\bvalue ".*" (is out of range)/, "value $1")
-    .replace(/( at or near) ".*"/, "$1 something in it");
+/** pg_restore tells no SQLSTATE: of what it hands on from the server nothing is shown. */
+function wordsOf(ending: Ending): string {
+  if (ending.signal) return `pg_restore was killed by ${ending.signal}`;
+  return clientWords(ending) ?? "pg_restore failed and did not say why";
 }
 
 const notFilled = (reason: string, inOneTransaction: boolean) =>

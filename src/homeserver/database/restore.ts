@@ -1,8 +1,14 @@
 import { Readable } from "node:stream";
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, type Reason } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/stage.ts";
-import { postgresCall, reasonIn, type Postgres, type PostgresAddress } from "../../system/postgres.ts";
-import type { Programs } from "../../system/programs.ts";
+import {
+  postgresCall,
+  TELL_SQLSTATE_ARGUMENTS,
+  withoutRows,
+  type Postgres,
+  type PostgresAddress,
+} from "../../system/postgres.ts";
+import type { Ending, Programs } from "../../system/programs.ts";
 import { guarded } from "./guard.ts";
 import { removeLeftBehind } from "../left-behind.ts";
 import type { Kept } from "../media/kept.ts";
@@ -65,30 +71,23 @@ async function commit(
     "--quiet",
     "--tuples-only",
     "--output=/dev/null",
-    ...QUIETLY,
+    ...TELL_SQLSTATE_ARGUMENTS,
   ]);
+  const asNotFilled = (failure: MigrationError, ending: Ending) => {
+    const { message, reason } = withoutRows(failure, ending);
+    return notFilled(reason?.kind === "sqlstate" ? reason.sentence : message, hint, reason);
+  };
   let said = "";
-  try {
-    for await (const chunk of programs.through(call, script)) said += Buffer.from(chunk).toString();
-  } catch (error) {
-    if (
-      error instanceof MigrationError &&
-      error.code === "program-failed" &&
-      error.message.startsWith(call.name)
-    ) {
-      // Not as its cause: what psql said may hold a value out of a row.
-      throw notFilled(reasonIn(error.message), hint);
-    }
-    throw error;
-  }
+  for await (const chunk of programs.through({ ...call, explain: asNotFilled }, script))
+    said += Buffer.from(chunk).toString();
   // An exit code of 0 does not say how far psql came.
   if (!said.split("\n").includes(COMMITTED)) throw notFilled("psql ended before the last statement", hint);
 }
 
 const COMMITTED = "synlift-committed";
 
-const notFilled = (reason: string, hint: string) =>
-  new MigrationError("restore-failed", `the database could not be filled: ${reason}`, { hint });
+const notFilled = (why: string, hint: string, reason?: Reason) =>
+  new MigrationError("restore-failed", `the database could not be filled: ${why}`, { hint, reason });
 
 /** What to do when filling within one transaction has failed, for people. */
 export const AS_BEFORE =
@@ -108,6 +107,3 @@ export async function analyze(address: PostgresAddress, postgres: Postgres): Pro
   const session = await postgres.connect(address);
   await session.run("ANALYZE;").finally(() => session.close());
 }
-
-/** Nothing of a row may come out in an error. */
-const QUIETLY = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];

@@ -1,4 +1,4 @@
-import { MigrationError } from "../../errors.ts";
+import { isRefusedAs, MigrationError, reasonOf } from "../../errors.ts";
 import type { Progress } from "../../system/progress.ts";
 import { sqlName, type PostgresSession } from "../../system/postgres.ts";
 import { tables } from "./count.ts";
@@ -23,7 +23,7 @@ export async function beginUndisturbed(session: PostgresSession, wait: number): 
   await session.run(`SET LOCAL lock_timeout = ${wait};`);
   if (before.length > 0) {
     await session.run(`LOCK TABLE ${before.join(", ")} IN ACCESS SHARE MODE;`).catch((error: unknown) => {
-      throw error instanceof MigrationError ? asDisturbance(error) : error;
+      throw error instanceof MigrationError && isRefusedAs(error, DISTURBED) ? disturbance(error) : error;
     });
   }
   const now = await tableNames(session);
@@ -40,11 +40,35 @@ const tableNames = async (session: PostgresSession) =>
 /** A dump did not begin, as somebody else was at a table. */
 class Disturbance extends MigrationError {}
 
-/** The same failure, where it says so of somebody who locks tables: LOCK, or a pg_dump that takes its own locks. */
-export const asDisturbance = (failure: MigrationError): MigrationError =>
-  DISTURBED.test(failure.message)
-    ? new Disturbance(failure.code, failure.message, { hint: failure.hint, cause: failure })
-    : failure;
+const disturbance = ({ code, message, hint, reason }: MigrationError) =>
+  new Disturbance(code, message, { hint, reason });
+
+/**
+ * What a failure of pg_dump is, which was called as `pgDump`, once another connection was asked who is at the tables. pg_dump tells no SQLSTATE, and
+ * what it hands on is in the server's language; but whoever kept it from a table holds a lock that nobody may read
+ * beside, or waits for one: behind the locks of `beginUndisturbed`, which are held until it is given up.
+ */
+export async function asDisturbance(
+  failure: unknown,
+  pgDump: string,
+  connect: () => Promise<PostgresSession>,
+): Promise<unknown> {
+  const ended = reasonOf(failure, "exit-status");
+  if (!(failure instanceof MigrationError) || ended?.status !== 1 || ended.program !== pgDump) return failure;
+  try {
+    const session = await connect();
+    const { locked } = await session
+      .one<{ locked: boolean }>(
+        `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'
+         AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS locked`,
+      )
+      .finally(() => session.close());
+    return locked ? disturbance(failure) : failure;
+  } catch (error) {
+    if (error instanceof MigrationError) return failure;
+    throw error;
+  }
+}
 
 /**
  * Does what begins with a look at all tables, and does it again after a `Disturbance`, where one was locked for long or
@@ -70,9 +94,12 @@ export async function undisturbed<T>(
 
 const ATTEMPTS = 3;
 
-/** What pg_dump and psql say of it, in English. pg_dump has its limit on locks as one on statements. */
-const DISTURBED =
-  /canceling statement due to (?:statement|lock) timeout|relation "[^"]*" does not exist|could not open relation with OID|deadlock detected/;
+/**
+ * What LOCK is refused with when somebody else is at a table: lock_not_available (the time-out), query_canceled (a limit
+ * on statements), serialization_failure, deadlock_detected; undefined_table, and internal_error for one that was dropped
+ * between its name and its lock.
+ */
+const DISTURBED = ["55P03", "57014", "40001", "40P01", "42P01", "XX000"];
 
 const disturbed = (cause: MigrationError) =>
   new MigrationError(
