@@ -1,6 +1,8 @@
 import { join } from "node:path";
-import { MigrationError } from "../errors.ts";
+import { MigrationError, reasonOf } from "../errors.ts";
+import type { Ending } from "./call.ts";
 import type { Files } from "./files.ts";
+import { STATUS, withFault } from "./gpg-status.ts";
 import { parseListing, type ListedKey } from "./gpg-listing.ts";
 import type { Gpg, Programs } from "./programs.ts";
 import { shellWord } from "./shell-word.ts";
@@ -21,9 +23,13 @@ const QUIETLY = ["--batch", "--no-tty", "--quiet"];
 export function gpgIn(home: string, programs: Programs): Gpg {
   return (args, passphrase, source) => {
     const given = passphrase === undefined ? [] : ["--pinentry-mode", "loopback", "--passphrase-fd", "3"];
-    const call = { name: "gpg", args: ["--homedir", home, ...QUIETLY, ...given, ...args], env: ENGLISH };
+    const call = {
+      name: "gpg",
+      args: ["--homedir", home, ...QUIETLY, ...STATUS, ...given, ...args],
+      env: ENGLISH,
+    };
     const secret = passphrase === undefined ? {} : { secret: passphrase };
-    const explain = (failure: MigrationError) => explained(failure, home);
+    const explain = (failure: MigrationError, ending: Ending) => explained(failure, ending, home);
     return programs.through({ ...call, ...secret, explain }, source);
   };
 }
@@ -75,12 +81,17 @@ export async function publicKeyOf(
   return listed && { listed, armoured: await ask("--armor", "--export", listed.fingerprints[0]!) };
 }
 
-function explained(failure: MigrationError, home: string): MigrationError {
-  const { message } = failure;
-  if (!/decryption failed: (?:No secret key|Bad session key)|public key decryption failed/.test(message))
-    return failure;
-  return new MigrationError("secret-key-unusable", `gpg could not use a secret key in ${home}: ${message}`, {
-    hint: "its passphrase may be missing or wrong: give it with --passphrase-file, or unlock the key in its agent first",
-    cause: failure,
-  });
+function explained(plain: MigrationError, ending: Ending, home: string): MigrationError {
+  const failure = withFault(plain, ending);
+  const fault = reasonOf(failure, "gnupg")?.fault;
+  if (fault !== "secret-key" && fault !== "passphrase") return failure;
+  return new MigrationError(
+    "secret-key-unusable",
+    `gpg could not use a secret key in ${home}: ${failure.message}`,
+    {
+      hint: "its passphrase may be missing or wrong: give it with --passphrase-file, or unlock the key in its agent first",
+      cause: failure,
+      reason: failure.reason,
+    },
+  );
 }

@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { MigrationError } from "../errors.ts";
+import { MigrationError, reasonOf } from "../errors.ts";
+import type { Ending } from "./call.ts";
+import { STATUS, withFault } from "./gpg-status.ts";
 import type { Gpg, Programs } from "./programs.ts";
 
 /** gpg in a home of its own, without an agent: it never sees a person's keys, and a stuck agent never matters. */
@@ -27,6 +29,7 @@ const ALWAYS = [
   "65011712",
   "--passphrase-fd",
   "3",
+  ...STATUS,
 ];
 
 export function ownGpg(programs: Programs, temporary: string): OwnGpg {
@@ -39,7 +42,6 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
           name: "gpg",
           args: ["--homedir", home, ...ALWAYS, ...args],
           secret: passphrase ?? "",
-          // What it says is read below.
           env: { LC_ALL: "C" },
           explain: explained,
         },
@@ -69,16 +71,14 @@ function makeHome(temporary: string): string {
 }
 
 /** Whether this is gpg's word that the message is damaged or was cut off, and not that it could not work here (gpg(1): 2 for all). */
-export const saysDamaged = (error: unknown) =>
-  error instanceof MigrationError &&
-  error.message.startsWith("gpg failed with exit code 2") &&
-  !/No space left|can't (?:create|open)|Permission denied|error (?:writing|creating)/i.test(error.message);
+export const saysDamaged = (error: unknown) => reasonOf(error, "gnupg")?.fault === "damaged";
 
-/** "Bad session key" is all that gpg says to a wrong passphrase on a symmetric message. */
-function explained(failure: MigrationError): MigrationError {
-  if (!/Bad session key|bad passphrase/i.test(failure.message)) return failure;
+function explained(plain: MigrationError, ending: Ending): MigrationError {
+  const failure = withFault(plain, ending);
+  if (reasonOf(failure, "gnupg")?.fault !== "passphrase") return failure;
   return new MigrationError("passphrase-wrong", "the passphrase does not open this bundle", {
     hint: "give the passphrase that was shown, or written to a file, when the bundle was made",
     cause: failure,
+    reason: failure.reason,
   });
 }

@@ -15,7 +15,11 @@ export async function asWriteError(
   { name, cannotWrite }: Pick<Call, "name" | "cannotWrite">,
   descriptor: number,
 ): Promise<unknown> {
-  if (!(error instanceof MigrationError) || !error.message.startsWith(`${name} failed`)) return error;
+  const program = error instanceof MigrationError ? error.reason : undefined;
+  const isIts =
+    (program?.kind === "gnupg" && name === "gpg") ||
+    (program?.kind === "exit-status" && program.program === name);
+  if (!(error instanceof MigrationError) || !isIts) return error;
   const { message } = error;
   let code = Object.entries(CANNOT_WRITE).find(([, words]) => message.includes(words))?.[0];
   if (code === undefined && cannotWrite !== undefined && message.includes(cannotWrite))
