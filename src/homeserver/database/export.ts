@@ -9,6 +9,7 @@ import {
   type PostgresAddress,
   postgresCall,
   type PostgresSession,
+  withoutRowValues,
 } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -109,7 +110,15 @@ async function removeOtherFormat({ store, format, into, inventory }: DatabaseExp
 
 async function dumpOnce(from: DatabaseExport) {
   const session = await from.postgres.connect(from.address);
-  return dumpAndCount(session, from).finally(() => session.close());
+  try {
+    return await dumpAndCount(session, from);
+  } catch (error) {
+    // Before our own locks are released: a session that waits for them no longer shows afterwards.
+    const { name } = postgresCall(from.pgDump, from.address, []);
+    throw await asLockConflict(error, name, () => from.postgres.connect(from.address));
+  } finally {
+    await session.close();
+  }
 }
 
 async function dumpAndCount(
@@ -138,7 +147,8 @@ async function dumpAndCount(
   const stop = new AbortController();
   const call = {
     ...postgresCall(pgDump, address, args),
-    ...{ explain: asLockConflict, stop: stop.signal },
+    mapError: withoutRowValues,
+    signal: stop.signal,
   };
   const dump = programs.pipe(format === "plain" ? { ...call, outputPrefix: dumpHeader(store) } : call);
   const gzip = into.usesCompressionProgram ? await gzipProgram(programs, machine.cores) : undefined;
