@@ -1,7 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type HomeserverFolder, makeHomeserverFolder, postgresDatabase } from "../test/support/lab/homeserver-folder.ts";
+import {
+  type HomeserverFolder,
+  makeHomeserverFolder,
+  postgresDatabase,
+} from "../test/support/lab/homeserver-folder.ts";
 import { register } from "../test/support/lab/matrix-client.ts";
 import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
 import { SynapseServer } from "../test/support/lab/synapse-server.ts";

@@ -50,18 +50,92 @@ export const EXIT_CODES = {
 
 export type ErrorCode = keyof typeof EXIT_CODES;
 
+/**
+ * The structured cause of a failure, as another program or a server reports it, independent of language. Decisions depend on
+ * this and never on a message: a server's messages are in the language of that server.
+ */
+export type Reason =
+  | ServerError
+  | NoConnection
+  /** SQLite's primary result code, such as 1 for SQLITE_ERROR (sqlite.org/rescode.html). */
+  | { readonly kind: "sqlite"; readonly code: number }
+  | ProgramReason
+  /** gpg failed; the fault comes from its status lines (GnuPG, doc/DETAILS). */
+  | { readonly kind: "gnupg"; readonly fault: GnupgFault }
+  /** The error number of a system call, such as "ENOSPC". */
+  | { readonly kind: "errno"; readonly errno: string };
+
+/** The server rejected a statement. */
+export interface ServerError {
+  readonly kind: "sqlstate";
+  /** SQLSTATE, such as "42P01" (PostgreSQL documentation, Appendix A). */
+  readonly code: string;
+  /** For people, possibly in the language of the server. Contains no value from a row. */
+  readonly message: string;
+}
+
+/** How a program failed. `program` is its name or path, as it was called. */
+export type ProgramReason =
+  | { readonly kind: "exit-status"; readonly program: string; readonly status: number | null }
+  | { readonly kind: "signal"; readonly program: string; readonly signal: string }
+  /** It was killed after its time-out. */
+  | { readonly kind: "timeout"; readonly program: string; readonly milliseconds: number }
+  /** It exited with 0, but before it had read all of its input. */
+  | { readonly kind: "unread-input"; readonly program: string };
+
+/**
+ * A connection to a database failed. libpq reports no SQLSTATE for that, so both members are found out with further
+ * requests: whether the server responds (pg_isready), and whether the database exists (pg_database).
+ */
+export interface NoConnection {
+  readonly kind: "no-connection";
+  /** "accepting": the server accepts connections, but not this one. */
+  readonly server: "accepting" | "starting" | "no-response" | "unknown";
+  readonly database: "missing" | "exists" | "unknown";
+}
+
+export type GnupgFault =
+  /** The passphrase does not decrypt the message. */
+  | "passphrase"
+  /** The secret key is not there, or could not be unlocked. */
+  | "secret-key"
+  /** The data is no OpenPGP message, or the message was changed or truncated. */
+  | "damaged"
+  /** Any other fault, such as a full disk. */
+  | "other";
+
 /** An expected failure. The message says what failed and where; the hint says what to do. Neither contains a secret. */
 export class MigrationError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** Undefined where synlift itself found the fault: then `code` is the cause. */
+  readonly reason: Reason | undefined;
 
-  constructor(code: ErrorCode, message: string, more: { hint?: string | undefined; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    more: { hint?: string | undefined; cause?: unknown; reason?: Reason | undefined } = {},
+  ) {
     super(message, { cause: more.cause });
     this.name = "MigrationError";
     this.code = code;
     this.hint = more.hint;
+    this.reason = more.reason;
   }
 }
+
+/** The reason of an expected failure, if it has one of this kind. */
+export function reasonOf<Kind extends Reason["kind"]>(
+  error: unknown,
+  kind: Kind,
+): Extract<Reason, { kind: Kind }> | undefined {
+  const reason = error instanceof MigrationError ? error.reason : undefined;
+  return reason?.kind === kind ? (reason as Extract<Reason, { kind: Kind }>) : undefined;
+}
+
+/** Whether the server rejected a statement with one of these SQLSTATEs. */
+export const hasSqlstate = (error: unknown, codes: readonly string[]): boolean =>
+  codes.includes(reasonOf(error, "sqlstate")?.code ?? "");
 
 /** Returns what `read` returns, or undefined when it throws a `MigrationError`. Other errors are thrown on. */
 export async function tryRead<T>(read: () => Promise<T>): Promise<T | undefined> {

@@ -115,13 +115,13 @@ export class Bundle {
 const LAST_WRITE = 4096;
 
 /** Passes the content of an artifact on, and throws when it is incomplete or not what was packed. */
-const verified = ({ name, format }: Artifact, expected: Digest | undefined): ByteTransform =>
+const verified = ({ format }: Artifact, expected: Digest | undefined): ByteTransform =>
   compose(
     limitSize(expected?.size ?? Infinity),
     completenessCheck(format),
     reportDigest((seen) => {
       if (expected && seen.sha256 !== expected.sha256) {
-        throw new MigrationError("bundle-damaged", `the content of ${name} is not what was packed`, {
+        throw new MigrationError("bundle-damaged", "its content is not what was packed", {
           hint: "copy the bundle again from the host that made it",
         });
       }
@@ -144,21 +144,18 @@ const tooMuch = (size: number) =>
     hint: "copy the bundle again from the host that made it; if the error remains, the bundle has been altered",
   });
 
-/** Adds the name of the artifact to errors. */
+/** Adds the name of the artifact to errors, which do not contain it: all stages work on a stream without a name. */
 async function* withArtifactName(name: string, source: Bytes): Bytes {
   try {
     yield* source;
   } catch (error) {
-    if (
-      error instanceof MigrationError &&
-      ["bundle-damaged", "program-failed"].includes(error.code) &&
-      !error.message.includes(name)
-    ) {
-      // gpg(1): exit code 2 means a damaged or truncated message. When gpg was killed, the message may be intact.
+    if (error instanceof MigrationError && ["bundle-damaged", "program-failed"].includes(error.code)) {
+      // When gpg was killed or the disk was full, the message may be intact.
       const gpg = isGpgDamageError(error);
       throw new MigrationError(gpg ? "bundle-damaged" : error.code, `${name}: ${error.message}`, {
         hint: error.hint,
         cause: error,
+        reason: error.reason,
       });
     }
     throw error;

@@ -11,7 +11,25 @@ import type { Finding } from "../report/finding.ts";
 import { formatBytes } from "../report/units.ts";
 import { quoteShellWord } from "../system/shell-quoting.ts";
 import type { Command, Outcome } from "./command.ts";
-import { ACCEPT, acceptSchema, CONFIG_OPTIONS, configSchema, DRY_RUN, dryRunSchema, givenSource, mediaArtifactsOf, parseOptions, PASSPHRASE_OPTIONS, passphraseSchema, passphraseSource, RECIPIENT, recipientSchema, sizeOf, STOP_OPTIONS, stopSchema } from "./options/shared.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  CONFIG_OPTIONS,
+  configSchema,
+  DRY_RUN,
+  dryRunSchema,
+  givenSource,
+  mediaArtifactsOf,
+  parseOptions,
+  PASSPHRASE_OPTIONS,
+  passphraseSchema,
+  passphraseSource,
+  RECIPIENT,
+  recipientSchema,
+  sizeOf,
+  STOP_OPTIONS,
+  stopSchema,
+} from "./options/shared.ts";
 
 const schema = z.object({
   config: z.array(z.string()).default([]),

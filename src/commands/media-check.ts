@@ -5,7 +5,14 @@ import { readHomeserver } from "../homeserver/read.ts";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatCount } from "../report/units.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, CONFIG_OPTIONS, configSchema, configSource, parseOptions } from "./options/shared.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  CONFIG_OPTIONS,
+  configSchema,
+  configSource,
+  parseOptions,
+} from "./options/shared.ts";
 
 const schema = z.object({
   config: z.array(z.string()).min(1),

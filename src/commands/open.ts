@@ -3,7 +3,16 @@ import { z } from "zod";
 import { describeOpened } from "../move/open/result-text.ts";
 import { openRestored, type OpenResult } from "../move/open/run.ts";
 import type { Command, Outcome } from "./command.ts";
-import { ACCEPT, acceptSchema, DRY_RUN, dryRunSchema, KEY_OPTIONS, keySchema, keySource, parseOptions } from "./options/shared.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  DRY_RUN,
+  dryRunSchema,
+  KEY_OPTIONS,
+  keySchema,
+  keySource,
+  parseOptions,
+} from "./options/shared.ts";
 
 const schema = z.object({
   configDir: z.string().min(1),

@@ -30,7 +30,15 @@ import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import { parseDatabaseAddress } from "./options/database.ts";
-import { ACCEPT, acceptSchema, CONFIG_OPTIONS, configSchema, parseOptions, sizeOf, sizeText } from "./options/shared.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  CONFIG_OPTIONS,
+  configSchema,
+  parseOptions,
+  sizeOf,
+  sizeText,
+} from "./options/shared.ts";
 
 const schema = z.object({
   config: z.array(z.string()).default([]),

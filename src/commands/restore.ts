@@ -20,7 +20,13 @@ import { artifactOf, databaseStep } from "../move/restore/database-step.ts";
 import { isCustomFormat } from "../move/restore/fill-with-pg-restore.ts";
 import { assertOutsideBundle } from "../move/restore/layouts/choose.ts";
 import { masPlanOf } from "../move/restore/mas.ts";
-import { addedUploads, archiveFoldersStep, foreignArchiveId, foreignArchiveStep, mediaStep } from "../move/restore/media-steps.ts";
+import {
+  addedUploads,
+  archiveFoldersStep,
+  foreignArchiveId,
+  foreignArchiveStep,
+  mediaStep,
+} from "../move/restore/media-steps.ts";
 import { deliverBundle, readConfigArtifact } from "../move/restore/opened-bundle.ts";
 import { recordFolder } from "../move/restore/record.ts";
 import { planRestore, type RestoreTarget, runRestore } from "../move/restore/run.ts";
@@ -31,7 +37,13 @@ import type { ProgressView } from "../report/progress-view.ts";
 import type { System } from "../system/system.ts";
 import { restoreFromPipe } from "../transfer/from-pipe.ts";
 import type { Command, Outcome } from "./command.ts";
-import { DATABASE_COMMAND, databaseCommandSchema, databasesToFill, FURTHER_DATABASES, furtherDatabasesSchema } from "./options/database.ts";
+import {
+  DATABASE_COMMAND,
+  databaseCommandSchema,
+  databasesToFill,
+  FURTHER_DATABASES,
+  furtherDatabasesSchema,
+} from "./options/database.ts";
 import { DIRECT_OPTIONS, directSchema, senderCallOf } from "./options/direct.ts";
 import { JOBS_OPTIONS, jobsSchema, pgRestoreOptions } from "./options/jobs.ts";
 import { databaseOf, LAYOUT_OPTIONS, layoutOf, layoutSchema } from "./options/layout.ts";

@@ -4,7 +4,14 @@ import { MigrationError } from "../errors.ts";
 import { peopleFindings } from "../homeserver/people/findings.ts";
 import { announce } from "../homeserver/people/notices/announce.ts";
 import { campaignOf } from "../homeserver/people/notices/campaign.ts";
-import { countUnsent, deliverNotices, deliveryFinding, type NoticeDelivery, prepareNotices, recordPathIn } from "../homeserver/people/notices/deliver.ts";
+import {
+  countUnsent,
+  deliverNotices,
+  deliveryFinding,
+  type NoticeDelivery,
+  prepareNotices,
+  recordPathIn,
+} from "../homeserver/people/notices/deliver.ts";
 import { readText, readToken, readUrl } from "../homeserver/people/notices/inputs.ts";
 import { textForThoseAtRisk } from "../homeserver/people/notices/texts.ts";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
@@ -17,7 +24,16 @@ import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, CONFIG_OPTIONS, configSchema, DRY_RUN, dryRunSchema, givenSource, parseOptions } from "./options/shared.ts";
+import {
+  ACCEPT,
+  acceptSchema,
+  CONFIG_OPTIONS,
+  configSchema,
+  DRY_RUN,
+  dryRunSchema,
+  givenSource,
+  parseOptions,
+} from "./options/shared.ts";
 
 /** Options that require another one. */
 const REQUIRES = {

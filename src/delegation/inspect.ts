@@ -2,7 +2,13 @@ import type { Finding } from "../report/finding.ts";
 import type { Dns } from "../system/dns/dns.ts";
 import type { Http } from "../system/http/http.ts";
 import type { Progress } from "../system/progress.ts";
-import { type AffectedHosts, findAffectedHosts, findAffectedRecords, planLowerings, waitsFor } from "./affected.ts";
+import {
+  type AffectedHosts,
+  findAffectedHosts,
+  findAffectedRecords,
+  planLowerings,
+  waitsFor,
+} from "./affected.ts";
 import { caaFindings, type CaaSet, findRelevantCaa } from "./caa.ts";
 import { discoveryFindings } from "./discovery-findings.ts";
 import { discoverServer, type Discovery } from "./discovery.ts";

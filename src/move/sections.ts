@@ -8,7 +8,11 @@ import { type DatabaseSection, databaseSectionSchema } from "../homeserver/datab
 import { MAS_SECTION } from "../homeserver/mas/artifact.ts";
 import { MEDIA_SECTION } from "../homeserver/media/export.ts";
 import { type MediaSection, mediaSectionSchema } from "../homeserver/media/section.ts";
-import { KEY_SECTION, parseSigningKeySection, type SigningKeySection } from "../homeserver/signing-key/export.ts";
+import {
+  KEY_SECTION,
+  parseSigningKeySection,
+  type SigningKeySection,
+} from "../homeserver/signing-key/export.ts";
 
 /** The inventory sections: what was counted at the source. */
 export interface Sections {

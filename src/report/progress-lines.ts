@@ -1,5 +1,11 @@
 import { escapeControls } from "./cells.ts";
-import { describeBegin, describeEnd, describeOutage, describeOutageEnd, describeProgress } from "./progress-text.ts";
+import {
+  describeBegin,
+  describeEnd,
+  describeOutage,
+  describeOutageEnd,
+  describeProgress,
+} from "./progress-text.ts";
 import type { ProgressOutput, ProgressView } from "./progress-view.ts";
 import { RunningTasks } from "./running-tasks.ts";
 

@@ -91,7 +91,7 @@ test("a database that is empty, another program's or another server's is refused
 });
 
 test("a database that cannot be reached is told with the reason", async () => {
-  await refused(onPostgres("nowhere"), "database-unreachable", 12, /database "nowhere" does not exist/);
+  await refused(onPostgres("nowhere"), "database-unreachable", 12, /there is no database nowhere/);
   await refused(
     onPostgres("empty", { password: "a guess" }),
     "database-unreachable",

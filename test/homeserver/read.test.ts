@@ -62,7 +62,10 @@ test("files without settings are passed over, but one file with settings there m
   });
   mkdirSync(join(folder, "nothing.d"));
   assert.equal((await read(folder, "homeserver.yaml", "conf.d", "nothing.d")).configFiles.length, 1);
-  assert.match(await faultsOf(read(folder, "conf.d", "nothing.d")), /nothing\.d: none of these files, and no \*\.yaml file in these folders, has a setting/);
+  assert.match(
+    await faultsOf(read(folder, "conf.d", "nothing.d")),
+    /nothing\.d: none of these files, and no \*\.yaml file in these folders, has a setting/,
+  );
 });
 
 test("the folder of the last configuration file is where the signing key is looked for", async (t) => {

@@ -2,7 +2,13 @@ import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import { addressOf, withPermittedAccount } from "../../homeserver/database/address.ts";
 import { describeStore, type Store } from "../../homeserver/database/store.ts";
-import { assertSameEngine, type DatabaseRestore, type DatabaseTarget, describeTarget, sqlitePathIn } from "../../homeserver/database/target.ts";
+import {
+  assertSameEngine,
+  type DatabaseRestore,
+  type DatabaseTarget,
+  describeTarget,
+  sqlitePathIn,
+} from "../../homeserver/database/target.ts";
 import { assertFitsCompose } from "../../move/restore/layouts/compose.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";

@@ -5,7 +5,13 @@ import type { Finding } from "../../report/finding.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../homeserver.ts";
 import { EntryNames, safeName } from "./pack/entry-names.ts";
-import { type ConfigSection, type FileRecord, type PackedFile, type PackedPaths, PATHS_NAME } from "./pack/packed-file.ts";
+import {
+  type ConfigSection,
+  type FileRecord,
+  type PackedFile,
+  type PackedPaths,
+  PATHS_NAME,
+} from "./pack/packed-file.ts";
 
 export interface PackedConfig {
   readonly entries: readonly PackedFile[];

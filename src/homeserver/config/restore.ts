@@ -10,7 +10,14 @@ import type { Version } from "../synapse-versions.ts";
 import { removedFindings } from "./checks/removed-settings.ts";
 import { findStrayFiles } from "./checks/stray-files.ts";
 import type { Fence } from "./fence.ts";
-import { type ConfigTarget, describeChange, editOf, hostChanges, NOT_REWRITTEN, type SettingChange } from "./host-changes.ts";
+import {
+  type ConfigTarget,
+  describeChange,
+  editOf,
+  hostChanges,
+  NOT_REWRITTEN,
+  type SettingChange,
+} from "./host-changes.ts";
 import { moveLogs } from "./log-config.ts";
 import type { FileRecord, PackedPaths } from "./pack/packed-file.ts";
 import { parsePackedConfig } from "./pack/unpack.ts";

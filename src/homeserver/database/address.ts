@@ -1,8 +1,14 @@
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, reasonOf } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Machine } from "../../system/machine.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
-import type { ConnectOptions, Postgres, PostgresAddress, PostgresSession } from "../../system/postgres/postgres.ts";
+import {
+  type ConnectOptions,
+  isLocalSocket,
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+} from "../../system/postgres/postgres.ts";
 import type { ConnectionArgs, Homeserver } from "../homeserver.ts";
 import type { Store } from "./store.ts";
 
@@ -80,8 +86,9 @@ export function synapseArgs({ parameters, password }: PostgresAddress): Record<s
 }
 
 /**
- * The address with the operating system account to connect as. Peer authentication checks that account, and Synapse's is seldom
- * ours: as root, the accounts in `names` are tried in turn. Throws the error of the first attempt when none is permitted.
+ * The address with the operating system account to connect as. Peer authentication checks that account, and Synapse's is
+ * seldom ours: as root, the accounts in `names` are tried in turn where the account can matter, which is on a socket of
+ * this host, or when the address has no password. Throws the error of the first attempt when none is permitted.
  */
 export async function withPermittedAccount(
   address: PostgresAddress,
@@ -89,8 +96,9 @@ export async function withPermittedAccount(
   { postgres, machine }: { postgres: Postgres; machine: Machine },
 ): Promise<PostgresAddress> {
   // A command that runs psql elsewhere decides on its account itself.
+  const accountMatters = !address.commandPrefix && (isLocalSocket(address) || address.password === undefined);
   const accounts =
-    machine.isRoot && !address.commandPrefix
+    machine.isRoot && accountMatters
       ? names.flatMap((name) => (name === undefined ? [] : (machine.account(name) ?? [])))
       : [];
   let refusal: unknown;
@@ -100,11 +108,17 @@ export async function withPermittedAccount(
       return one;
     } catch (error) {
       refusal ??= error;
-      // Any other error, such as a database that does not exist yet, does not depend on the account.
-      if (!isPeerFailure(error)) return one;
+      if (!mayDependOnAccount(error)) return one;
     }
   }
   throw refusal;
+}
+
+/** Not when the server does not respond; and when the database is missing, this account could already log in. */
+function mayDependOnAccount(error: unknown): boolean {
+  const reason = reasonOf(error, "no-connection");
+  if (reason === undefined || reason.database === "missing") return false;
+  return reason.server === "accepting" || reason.server === "unknown";
 }
 
 /** Connects; as root, if need be, as the account named like the database user or the one that owns the media store. */
@@ -120,7 +134,3 @@ export async function connect(
   const may = await withPermittedAccount(address, names, system);
   return { session: await system.postgres.connect(may, options), address: may };
 }
-
-const isPeerFailure = (error: unknown) =>
-  error instanceof MigrationError &&
-  /Peer authentication failed|role ".*" does not exist|no password supplied/.test(error.message);

@@ -4,14 +4,25 @@ import { encryptedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Machine } from "../../system/machine.ts";
-import { type Postgres, type PostgresAddress, postgresCall, type PostgresSession } from "../../system/postgres/postgres.ts";
+import {
+  type Postgres,
+  type PostgresAddress,
+  postgresCall,
+  type PostgresSession,
+  withoutRowValues,
+} from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
 import { type Kept, keptInputs, ONE_TIME_KEYS } from "../scope.ts";
 import { countDatabase, readSequences } from "./count.ts";
 import { extensionArguments } from "./dump/extensions.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";
-import { asLockConflict, beginLockedSnapshot, LOCK_TIMEOUT, retryLockedSnapshot } from "./dump/locked-snapshot.ts";
+import {
+  asLockConflict,
+  beginLockedSnapshot,
+  LOCK_TIMEOUT,
+  retryLockedSnapshot,
+} from "./dump/locked-snapshot.ts";
 import type { Store } from "./store.ts";
 
 export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
@@ -99,7 +110,15 @@ async function removeOtherFormat({ store, format, into, inventory }: DatabaseExp
 
 async function dumpOnce(from: DatabaseExport) {
   const session = await from.postgres.connect(from.address);
-  return dumpAndCount(session, from).finally(() => session.close());
+  try {
+    return await dumpAndCount(session, from);
+  } catch (error) {
+    // Before our own locks are released: a session that waits for them no longer shows afterwards.
+    const { name } = postgresCall(from.pgDump, from.address, []);
+    throw await asLockConflict(error, name, () => from.postgres.connect(from.address));
+  } finally {
+    await session.close();
+  }
 }
 
 async function dumpAndCount(
@@ -128,7 +147,8 @@ async function dumpAndCount(
   const stop = new AbortController();
   const call = {
     ...postgresCall(pgDump, address, args),
-    ...{ explain: asLockConflict, stop: stop.signal },
+    mapError: withoutRowValues,
+    signal: stop.signal,
   };
   const dump = programs.pipe(format === "plain" ? { ...call, outputPrefix: dumpHeader(store) } : call);
   const gzip = into.usesCompressionProgram ? await gzipProgram(programs, machine.cores) : undefined;

@@ -7,7 +7,13 @@ import type { System } from "../../system/system.ts";
 import type { Schema } from "../synapse-versions.ts";
 import { duplicateRows } from "./checks/duplicates.ts";
 import { catalogueFindings, localeFindings } from "./checks/postgres-findings.ts";
-import { backgroundUpdates, partialRooms, schemaOf, sequenceFindings, unknownTables } from "./checks/readiness.ts";
+import {
+  backgroundUpdates,
+  partialRooms,
+  schemaOf,
+  sequenceFindings,
+  unknownTables,
+} from "./checks/readiness.ts";
 import { type TableSize, tableSizes } from "./checks/sizes.ts";
 import { FULL_CHECK_LIMIT, sqliteFindings } from "./checks/sqlite-findings.ts";
 import { unreadableText } from "./checks/text-check.ts";

@@ -1,8 +1,14 @@
 import { Readable } from "node:stream";
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, type Reason } from "../../errors.ts";
 import type { Bytes } from "../../pipeline/transform.ts";
-import { type Postgres, type PostgresAddress, postgresCall, serverMessage } from "../../system/postgres/postgres.ts";
-import type { Programs } from "../../system/programs/programs.ts";
+import {
+  type Postgres,
+  type PostgresAddress,
+  postgresCall,
+  SQLSTATE_ARGUMENTS,
+  withoutRowValues,
+} from "../../system/postgres/postgres.ts";
+import type { ExitStatus, Programs } from "../../system/programs/programs.ts";
 import { type Kept, removeExcludedRows } from "../scope.ts";
 import { HALF_FILLED_HINT, removeMark } from "./fill/interrupted.ts";
 import { UNCHANGED_HINT } from "./fill/pg-restore.ts";
@@ -65,22 +71,15 @@ async function commit(
     "--quiet",
     "--tuples-only",
     "--output=/dev/null",
-    ...TERSE_ERRORS,
+    ...SQLSTATE_ARGUMENTS,
   ]);
+  const asRestoreFailed = (failure: MigrationError, ended: ExitStatus) => {
+    const { message, reason } = withoutRowValues(failure, ended);
+    return restoreFailed(reason?.kind === "sqlstate" ? reason.message : message, hint, reason);
+  };
   let said = "";
-  try {
-    for await (const chunk of programs.pipe(call, script)) said += Buffer.from(chunk).toString();
-  } catch (error) {
-    if (
-      error instanceof MigrationError &&
-      error.code === "program-failed" &&
-      error.message.startsWith(call.name)
-    ) {
-      // Without the cause: psql's message may contain a value from a row.
-      throw restoreFailed(serverMessage(error.message), hint);
-    }
-    throw error;
-  }
+  for await (const chunk of programs.pipe({ ...call, mapError: asRestoreFailed }, script))
+    said += Buffer.from(chunk).toString();
   // An exit code of 0 does not say how far psql came.
   if (!said.split("\n").includes(COMMITTED))
     throw restoreFailed("psql ended before the last statement", hint);
@@ -88,14 +87,11 @@ async function commit(
 
 const COMMITTED = "synlift-committed";
 
-const restoreFailed = (reason: string, hint: string) =>
-  new MigrationError("restore-failed", `the database could not be restored: ${reason}`, { hint });
+const restoreFailed = (why: string, hint: string, reason?: Reason) =>
+  new MigrationError("restore-failed", `the database could not be restored: ${why}`, { hint, reason });
 
 /** Collects statistics: without them PostgreSQL chooses bad query plans, and the first hours are slow. */
 export async function analyze(address: PostgresAddress, postgres: Postgres): Promise<void> {
   const session = await postgres.connect(address);
   await session.run("ANALYZE;").finally(() => session.close());
 }
-
-/** Errors must not contain values from rows. */
-const TERSE_ERRORS = ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never"];

@@ -1,4 +1,4 @@
-import { MigrationError } from "../../errors.ts";
+import { hasSqlstate, MigrationError, reasonOf } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatCount } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
@@ -115,8 +115,8 @@ async function counts(session: QuerySession): Promise<Counts> {
         (SELECT COALESCE(SUM(thumbnail_length), 0) AS bytes FROM local_media_repository_thumbnails) t,
         (SELECT COUNT(*) AS remote FROM remote_media_cache WHERE filesystem_id IS NOT NULL) r`);
   } catch (error) {
-    if (!(error instanceof MigrationError) || !/does not exist|no such table/.test(error.message))
-      throw error;
+    // undefined_table, undefined_column; SQLite has only SQLITE_ERROR for a statement with unknown names.
+    if (!hasSqlstate(error, ["42P01", "42703"]) && reasonOf(error, "sqlite")?.code !== 1) throw error;
     throw new MigrationError("database-unsupported", "the database has no media tables of a homeserver", {
       hint: "check that configuration and database belong together",
       cause: error,

@@ -2,7 +2,14 @@ import { encryptedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
 import { keptInputs } from "../scope.ts";
-import { assertUploadsPresent, filesToPack, MEDIA_SECTION, type MediaExport, type PackedFirst, packedList } from "./export.ts";
+import {
+  assertUploadsPresent,
+  filesToPack,
+  MEDIA_SECTION,
+  type MediaExport,
+  type PackedFirst,
+  packedList,
+} from "./export.ts";
 import { mediaEntries, PackingReport } from "./pack/entries.ts";
 import { filesNotListed } from "./pack/packed-list.ts";
 import { assertNoneUnreadable } from "./pack/unreadable.ts";

@@ -1,6 +1,13 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatDuration } from "../../report/units.ts";
-import { compareVersions, isNewerThanKnown, KNOWN, oldestFor, schemaOf, type Version } from "../synapse-versions.ts";
+import {
+  compareVersions,
+  isNewerThanKnown,
+  KNOWN,
+  oldestFor,
+  schemaOf,
+  type Version,
+} from "../synapse-versions.ts";
 import type { FoundVersion } from "./source.ts";
 import type { TargetVersion } from "./target.ts";
 

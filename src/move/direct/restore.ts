@@ -21,7 +21,12 @@ import { confirmTransfer } from "./consent.ts";
 import { INVENTORY_PASSPHRASE, InventoryCopy } from "./inventory-copy.ts";
 import { listExistingMedia } from "./media-list.ts";
 import type { DirectOrder } from "./order.ts";
-import { assertSameProtocol, type NewHostMessages, type OldHostMessages, PROTOCOL_VERSION } from "./protocol.ts";
+import {
+  assertSameProtocol,
+  type NewHostMessages,
+  type OldHostMessages,
+  PROTOCOL_VERSION,
+} from "./protocol.ts";
 import { type Handlers, Receiver } from "./receiver.ts";
 
 export interface DirectResult {

@@ -15,7 +15,14 @@ import { assertStayedDown, findSourceActivity, readSourceWhenDown } from "../exp
 import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
 import { mediaScopeOf } from "../export/unreachable-servers.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
-import { assertSameProtocol, NEW_HOST_MESSAGES, type OldHostMessages, parseFromNew, PROTOCOL_VERSION, readFromNewHost } from "./protocol.ts";
+import {
+  assertSameProtocol,
+  NEW_HOST_MESSAGES,
+  type OldHostMessages,
+  parseFromNew,
+  PROTOCOL_VERSION,
+  readFromNewHost,
+} from "./protocol.ts";
 import { remoteProgress } from "./remote-progress.ts";
 import { describeSource, lookBeforeSending, type SendLook, type SendOrder } from "./sender-look.ts";
 import { ALL_SENT, enterSenderFolder, HANDED_OVER, saveRemotely, saveStream } from "./sender-state.ts";

@@ -21,7 +21,13 @@ import type { System } from "../../system/system.ts";
 import { assertDiskSpace } from "../disk-space.ts";
 import { findAlreadySealed } from "./already-sealed.ts";
 import { type ExportSource, findExportSource } from "./find-source.ts";
-import { assertGpgInstalled, assertRegularFiles, inspectSource, sourceFindings, type SourceState } from "./source.ts";
+import {
+  assertGpgInstalled,
+  assertRegularFiles,
+  inspectSource,
+  sourceFindings,
+  type SourceState,
+} from "./source.ts";
 import { type GivenStop, planStop, type StopPlan } from "./stop-plan.ts";
 
 /** The options of an export. */

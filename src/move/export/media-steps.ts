@@ -7,8 +7,21 @@ import { ARCHIVE_STEP } from "../../homeserver/media/archive/names.ts";
 import type { ArchiveExport } from "../../homeserver/media/archive/order.ts";
 import { ARCHIVE_SIZES } from "../../homeserver/media/archive/write.ts";
 import { compareMedia } from "../../homeserver/media/compare/compare.ts";
-import { exportMediaSince, MEDIA_SINCE_ARTIFACT, MEDIA_SINCE_STEP, rowsSince } from "../../homeserver/media/export-since.ts";
-import { assertUploadsPresent, assertUploadsUnchanged, exportMedia, MEDIA_ARTIFACT, MEDIA_STEP, type MediaAccess, type PackedFirst } from "../../homeserver/media/export.ts";
+import {
+  exportMediaSince,
+  MEDIA_SINCE_ARTIFACT,
+  MEDIA_SINCE_STEP,
+  rowsSince,
+} from "../../homeserver/media/export-since.ts";
+import {
+  assertUploadsPresent,
+  assertUploadsUnchanged,
+  exportMedia,
+  MEDIA_ARTIFACT,
+  MEDIA_STEP,
+  type MediaAccess,
+  type PackedFirst,
+} from "../../homeserver/media/export.ts";
 import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
 import { assertReadableNow } from "../../homeserver/media/pack/unreadable.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";

@@ -1,5 +1,12 @@
 import { MigrationError } from "../../errors.ts";
-import { type DatabaseSource, describeDatabase, findDatabase, findDatabaseUsers, findOtherSchemas, markerOf } from "../../homeserver/database/source.ts";
+import {
+  type DatabaseSource,
+  describeDatabase,
+  findDatabase,
+  findDatabaseUsers,
+  findOtherSchemas,
+  markerOf,
+} from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masProcesses } from "../../homeserver/mas/find.ts";
 import { MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";

@@ -1,7 +1,11 @@
 import { MigrationError } from "../../errors.ts";
 import { postgresOf } from "../../homeserver/database/source.ts";
 import { FenceRecord } from "../../homeserver/service/fence/record.ts";
-import { findSupervisor, type Supervisor, type SupervisorOptions } from "../../homeserver/service/supervisor.ts";
+import {
+  findSupervisor,
+  type Supervisor,
+  type SupervisorOptions,
+} from "../../homeserver/service/supervisor.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";

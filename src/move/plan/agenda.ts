@@ -1,7 +1,17 @@
 import type { Runbook, RunbookStep } from "../../report/page.ts";
 import type { Estimate } from "../outage/estimate.ts";
 import { formatDate } from "./dates.ts";
-import { type CommandFacts, copyCommand, exportCommand, OPEN_COMMAND, prepareCommands, restoreCommand, showPassphrase, TAKE_PASSPHRASE, usersCommand } from "./shell-commands.ts";
+import {
+  type CommandFacts,
+  copyCommand,
+  exportCommand,
+  OPEN_COMMAND,
+  prepareCommands,
+  restoreCommand,
+  showPassphrase,
+  TAKE_PASSPHRASE,
+  usersCommand,
+} from "./shell-commands.ts";
 
 export interface Times {
   /** Milliseconds since 1970, all of them. */

@@ -1,7 +1,16 @@
 import { MigrationError } from "../../errors.ts";
-import { DATABASE_SECTION, dumpArtifact, MAS_DATABASE_SECTION, STATE_SECTION } from "../../homeserver/database/export.ts";
+import {
+  DATABASE_SECTION,
+  dumpArtifact,
+  MAS_DATABASE_SECTION,
+  STATE_SECTION,
+} from "../../homeserver/database/export.ts";
 import { fillExclusively } from "../../homeserver/database/fill/exclusive.ts";
-import { createDatabase, inspectTarget, isMissingDatabase } from "../../homeserver/database/fill/inspect-target.ts";
+import {
+  createDatabase,
+  inspectTarget,
+  isMissingDatabase,
+} from "../../homeserver/database/fill/inspect-target.ts";
 import { type BegunRestore, isMark, isMarked } from "../../homeserver/database/fill/interrupted.ts";
 import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/notes.ts";
 import { knowsRestrict } from "../../homeserver/database/fill/restrict.ts";

@@ -1,10 +1,25 @@
 import { MigrationError } from "../../errors.ts";
 import { fillExclusively } from "../../homeserver/database/fill/exclusive.ts";
-import { createDatabase, databaseExists, inspectTarget, readServerVersion } from "../../homeserver/database/fill/inspect-target.ts";
-import { type BegunRestore, countLeftTables, emptyDatabase, markHalfFilled, newMark } from "../../homeserver/database/fill/interrupted.ts";
+import {
+  createDatabase,
+  databaseExists,
+  inspectTarget,
+  readServerVersion,
+} from "../../homeserver/database/fill/inspect-target.ts";
+import {
+  type BegunRestore,
+  countLeftTables,
+  emptyDatabase,
+  markHalfFilled,
+  newMark,
+} from "../../homeserver/database/fill/interrupted.ts";
 import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/notes.ts";
 import { runPgRestore } from "../../homeserver/database/fill/pg-restore.ts";
-import { unencryptedDumpBytes, withUnencryptedDump, type WriteDump } from "../../homeserver/database/fill/unencrypted-dump.ts";
+import {
+  unencryptedDumpBytes,
+  withUnencryptedDump,
+  type WriteDump,
+} from "../../homeserver/database/fill/unencrypted-dump.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
 import { finishDatabase } from "../../homeserver/database/restore.ts";
 import { describeStore } from "../../homeserver/database/store.ts";

@@ -3,7 +3,11 @@ import type { Manifest } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
 import { assertNoConflicts, type ConfigPlan, writeConfig } from "../../homeserver/config/restore.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
-import { type DatabaseRestore, type DatabaseTarget, inspectDatabaseTarget } from "../../homeserver/database/target.ts";
+import {
+  type DatabaseRestore,
+  type DatabaseTarget,
+  inspectDatabaseTarget,
+} from "../../homeserver/database/target.ts";
 import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
 import { blockUnits, dropInPath } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
@@ -14,7 +18,12 @@ import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertDiskSpace } from "../disk-space.ts";
 import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
-import { assertDumpsRestorable, confirmEmptying, isCustomFormat, type PgRestoreOptions } from "./fill-with-pg-restore.ts";
+import {
+  assertDumpsRestorable,
+  confirmEmptying,
+  isCustomFormat,
+  type PgRestoreOptions,
+} from "./fill-with-pg-restore.ts";
 import type { ChosenLayout } from "./layouts/choose.ts";
 import { planConfigFor, startFactsOf } from "./layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "./layouts/prepare.ts";

@@ -1,7 +1,14 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { createConnection, isIPv6 } from "node:net";
-import { answerFrom, type DnsMessage, type DnsQuestion, type DnsType, isTruncated, questionBytes } from "./message.ts";
+import {
+  answerFrom,
+  type DnsMessage,
+  type DnsQuestion,
+  type DnsType,
+  isTruncated,
+  questionBytes,
+} from "./message.ts";
 
 export interface DnsServer {
   /** An IP address. */

@@ -1,6 +1,13 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { DirectoryWalker, type EntryBatch, namesIn, NUMBERS_PER_ENTRY, unpackEntries, type WalkEntry } from "./directory-walker.ts";
+import {
+  DirectoryWalker,
+  type EntryBatch,
+  namesIn,
+  NUMBERS_PER_ENTRY,
+  unpackEntries,
+  type WalkEntry,
+} from "./directory-walker.ts";
 
 export type { WalkEntry } from "./directory-walker.ts";
 

@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { MigrationError } from "../../errors.ts";
-import type { Gpg, Programs } from "../programs/programs.ts";
+import { MigrationError, reasonOf } from "../../errors.ts";
+import type { ExitStatus, Gpg, Programs } from "../programs/programs.ts";
+import { STATUS_ARGUMENTS, withGpgFault } from "./status.ts";
 
 /** gpg with a temporary home and without an agent, independent of the user's keys and agent. */
 export interface OwnGpg {
@@ -27,6 +28,7 @@ const ALWAYS = [
   "65011712",
   "--passphrase-fd",
   "3",
+  ...STATUS_ARGUMENTS,
 ];
 
 export function ownGpg(programs: Programs, temporary: string): OwnGpg {
@@ -39,7 +41,6 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
           name: "gpg",
           args: ["--homedir", home, ...ALWAYS, ...args],
           secret: passphrase ?? "",
-          // Its messages are parsed below.
           env: { LC_ALL: "C" },
           mapError: explainGpgError,
         },
@@ -69,16 +70,14 @@ function makeHome(temporary: string): string {
 }
 
 /** Whether gpg reported a damaged or truncated message, not another problem with the same exit code 2 (gpg(1)). */
-export const isGpgDamageError = (error: unknown) =>
-  error instanceof MigrationError &&
-  error.message.startsWith("gpg failed with exit code 2") &&
-  !/No space left|can't (?:create|open)|Permission denied|error (?:writing|creating)/i.test(error.message);
+export const isGpgDamageError = (error: unknown) => reasonOf(error, "gnupg")?.fault === "damaged";
 
-/** "Bad session key" is gpg's message for a wrong passphrase of a symmetrically encrypted message. */
-function explainGpgError(failure: MigrationError): MigrationError {
-  if (!/Bad session key|bad passphrase/i.test(failure.message)) return failure;
+function explainGpgError(original: MigrationError, ended: ExitStatus): MigrationError {
+  const failure = withGpgFault(original, ended);
+  if (reasonOf(failure, "gnupg")?.fault !== "passphrase") return failure;
   return new MigrationError("passphrase-wrong", "the passphrase does not open this bundle", {
     hint: "give the passphrase that was shown or written to a file during the export",
     cause: failure,
+    reason: failure.reason,
   });
 }

@@ -1,14 +1,15 @@
 import { join } from "node:path";
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, reasonOf } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
-import type { Gpg, Programs } from "../programs/programs.ts";
+import type { ExitStatus, Gpg, ProgramCall, Programs } from "../programs/programs.ts";
 import { quoteShellWord } from "../shell-quoting.ts";
 import { type ListedKey, parseListing } from "./listing.ts";
+import { STATUS_ARGUMENTS, withGpgFault } from "./status.ts";
 
 /** Time-out of gpg lookups in milliseconds; a hung agent would block them for ever. */
 const LIMIT = 30_000;
 
-/** Its messages are parsed, so they must be in English. */
+/** Its messages are shown among ours, so they are in English. */
 const ENGLISH = { LC_ALL: "C" };
 
 const QUIETLY = ["--batch", "--no-tty", "--quiet"];
@@ -21,10 +22,13 @@ const QUIETLY = ["--batch", "--no-tty", "--quiet"];
 export function gpgWithHome(home: string, programs: Programs): Gpg {
   return (args, passphrase, source) => {
     const given = passphrase === undefined ? [] : ["--pinentry-mode", "loopback", "--passphrase-fd", "3"];
-    const call = { name: "gpg", args: ["--homedir", home, ...QUIETLY, ...given, ...args], env: ENGLISH };
-    const secret = passphrase === undefined ? {} : { secret: passphrase };
-    const explain = (failure: MigrationError) => explainGpgError(failure, home);
-    return programs.pipe({ ...call, ...secret, mapError: explain }, source);
+    const call: ProgramCall = {
+      name: "gpg",
+      args: ["--homedir", home, ...QUIETLY, ...STATUS_ARGUMENTS, ...given, ...args],
+      env: ENGLISH,
+      mapError: (failure, ended) => explainGpgError(failure, ended, home),
+    };
+    return programs.pipe(passphrase === undefined ? call : { ...call, secret: passphrase }, source);
   };
 }
 
@@ -37,8 +41,14 @@ export async function listSecretKeys(home: string, files: Files, programs: Progr
   }
   const args = ["--homedir", home, ...QUIETLY, "--no-auto-check-trustdb", "--with-colons"];
   try {
-    const call = { name: "gpg", args: [...args, "--list-secret-keys"], env: ENGLISH, limit: LIMIT };
-    return parseListing(await programs.run(call));
+    return parseListing(
+      await programs.run({
+        name: "gpg",
+        args: [...args, "--list-secret-keys"],
+        env: ENGLISH,
+        timeout: LIMIT,
+      }),
+    );
   } catch (error) {
     if (!(error instanceof MigrationError) || error.code !== "program-failed") throw error;
     throw new MigrationError(
@@ -75,16 +85,17 @@ export async function findPublicKey(
   return listed && { listed, armoured: await ask("--armor", "--export", listed.fingerprints[0]!) };
 }
 
-function explainGpgError(failure: MigrationError, home: string): MigrationError {
-  const { message } = failure;
-  if (!/decryption failed: (?:No secret key|Bad session key)|public key decryption failed/.test(message))
-    return failure;
+function explainGpgError(original: MigrationError, ended: ExitStatus, home: string): MigrationError {
+  const failure = withGpgFault(original, ended);
+  const fault = reasonOf(failure, "gnupg")?.fault;
+  if (fault !== "secret-key" && fault !== "passphrase") return failure;
   return new MigrationError(
     "secret-key-unusable",
-    `gpg cannot decrypt with the secret keys in ${home}: ${message}`,
+    `gpg cannot decrypt with the secret keys in ${home}: ${failure.message}`,
     {
       hint: "the passphrase of the key may be missing or wrong: give it with --passphrase-file, or unlock the key in the agent first",
       cause: failure,
+      reason: failure.reason,
     },
   );
 }

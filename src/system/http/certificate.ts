@@ -1,5 +1,13 @@
 import { isIP } from "node:net";
-import { checkServerIdentity, connect, createSecureContext, getCACertificates, type PeerCertificate, type SecureContext, type TLSSocket } from "node:tls";
+import {
+  checkServerIdentity,
+  connect,
+  createSecureContext,
+  getCACertificates,
+  type PeerCertificate,
+  type SecureContext,
+  type TLSSocket,
+} from "node:tls";
 import { NoAnswer, toNoAnswer } from "./no-answer.ts";
 
 /** A certificate that a server presented. */

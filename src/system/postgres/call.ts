@@ -23,11 +23,28 @@ export function postgresCall(
   env: Readonly<Record<string, string>> = {},
 ): ProgramCall {
   const all = ["--no-password", `--dbname=${connectionString(to.parameters)}`, ...args];
-  const { commandPrefix, account, password } = to;
-  if (commandPrefix) return callThroughCommand(commandPrefix, password, [name, ...all], env);
+  return callProgram([name, ...all], to, env);
+}
+
+/**
+ * A call of pg_isready(1), whose exit status says whether the server accepts connections. It does not log in: database and
+ * user are not checked.
+ */
+export const readinessCall = ({ parameters, password: _, ...rest }: PostgresAddress): ProgramCall => ({
+  ...callProgram(["pg_isready", "--quiet", `--dbname=${connectionString(parameters)}`], rest, {}),
+  timeout: 30_000,
+});
+
+function callProgram(
+  command: readonly string[],
+  { commandPrefix, account, password }: Omit<PostgresAddress, "parameters">,
+  env: Readonly<Record<string, string>>,
+): ProgramCall {
+  if (commandPrefix) return callThroughCommand(commandPrefix, password, command, env);
+  const [name, ...args] = command;
   return {
-    name,
-    args: all,
+    name: name!,
+    args,
     env: { ...env, ...(password === undefined ? {} : { PGPASSWORD: password }) },
     ...(account ? { account, folder: "/" } : {}),
   };
@@ -42,8 +59,8 @@ function callThroughCommand(
   command: readonly string[],
   env: Readonly<Record<string, string>>,
 ): ProgramCall {
-  // Environment and password file of this host are not available there.
-  const variables = Object.entries({ LC_MESSAGES: "C", ...env }).map(([key, value]) => `${key}=${value}`);
+  // Environment and password file of this host are not available there. LC_ALL, which may be set there, would override LC_MESSAGES.
+  const variables = Object.entries({ LC_ALL: "C", ...env }).map(([key, value]) => `${key}=${value}`);
   const words = [...before, "env", ...variables];
   if (password === undefined) return { name: name!, args: [...words, ...command] };
   if (/[\r\n\0]/.test(password))

@@ -66,8 +66,8 @@ export interface ProgramCall {
   readonly signal?: AbortSignal;
   /** Its message for a write error that does not include the cause; then the free space is checked. */
   readonly writeErrorText?: string;
-  /** Maps a failure of this program to a more specific error. */
-  readonly mapError?: (failure: MigrationError) => MigrationError;
+  /** Maps a failure of this program to a more specific error, or to one without what may not be shown. */
+  readonly mapError?: (failure: MigrationError, ended: ExitStatus) => MigrationError;
 }
 
 export interface DetachedOptions {
@@ -90,6 +90,8 @@ export interface ExitStatus {
   readonly signal: NodeJS.Signals | null;
   /** The end of its standard error: at most about 4,000 characters. */
   readonly stderr: string;
+  /** The beginning of its standard error, of the same size. */
+  readonly stderrStart: string;
 }
 
 /** Runs gpg. Without a passphrase, gpg uses the keys in its home. */

@@ -7,7 +7,7 @@ import type { Bytes } from "../bytes.ts";
 import type { GzipOptions } from "../formats/gzip-digest.ts";
 import type { Output, ProgramCall, Programs } from "./call.ts";
 import { chainGunzipped, chainInto, chainOutput, spawnProgram } from "./program-chain.ts";
-import { cannotStart, programFailed, RunningProgram } from "./running-program.ts";
+import { cannotStart, exitReason, programFailed, RunningProgram } from "./running-program.ts";
 
 export type { ProgramCall, InteractiveProgram, ExitStatus, Gpg, Output, Programs } from "./call.ts";
 
@@ -179,12 +179,11 @@ function startDetached(
     child.once("exit", (code, killedBy) => {
       child.unref();
       signal?.removeEventListener("abort", stop);
-      const how = killedBy ? `was killed by ${killedBy}` : `failed with exit code ${code ?? "unknown"}`;
       const done = () => {
         clearTimeout(timer);
         child.stderr.destroy();
         if (code === 0) resolve();
-        else reject(programFailed(call.name, how, complaint.trim()));
+        else reject(programFailed(exitReason(call.name, { code, signal: killedBy }), complaint.trim()));
       };
       // Standard error may not be complete yet; but a background process may keep the pipe open for ever.
       const timer = setTimeout(done, code === 0 ? 0 : STDERR_TIMEOUT);

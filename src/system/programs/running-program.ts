@@ -1,10 +1,13 @@
 import type { ChildProcess } from "node:child_process";
 import type { Writable } from "node:stream";
-import { Interrupted, MigrationError } from "../../errors.ts";
+import { Interrupted, MigrationError, type ProgramReason } from "../../errors.ts";
 import { adoptBuffer } from "../buffers.ts";
 import type { Bytes } from "../bytes.ts";
 import type { ExitStatus, ProgramCall } from "./call.ts";
 import { installHint } from "./packages.ts";
+
+/** Characters of standard error that are kept from its beginning, and as many from its end. */
+const MAX_STDERR = 4000;
 
 /** A running program and its result. */
 export class RunningProgram {
@@ -17,6 +20,7 @@ export class RunningProgram {
   #call: ProgramCall;
   #child: ChildProcess;
   #complaint = "";
+  #stderrStart = "";
   #notStarted: MigrationError | undefined;
   #sourceError: { error: unknown } | undefined;
   #leftEarly = false;
@@ -27,7 +31,9 @@ export class RunningProgram {
     this.#child = child;
     child.stdin?.on("error", () => (this.#leftEarly = true));
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-      this.#complaint = (this.#complaint + text).slice(-4000);
+      this.#complaint = (this.#complaint + text).slice(-MAX_STDERR);
+      if (this.#stderrStart.length < MAX_STDERR)
+        this.#stderrStart = (this.#stderrStart + text).slice(0, MAX_STDERR);
     });
     const secret = child.stdio[3] as Writable | undefined;
     secret?.on("error", () => undefined);
@@ -42,7 +48,7 @@ export class RunningProgram {
     this.running.catch(() => undefined);
     this.ended = new Promise((resolve) => {
       const done = (code: number | null, signal: NodeJS.Signals | null) => {
-        resolve({ code, signal, stderr: this.#complaint.trim() });
+        resolve({ code, signal, stderr: this.#complaint.trim(), stderrStart: this.#stderrStart });
       };
       child.once("close", done);
       child.once("error", () => {
@@ -120,7 +126,7 @@ export class RunningProgram {
   /** Whether it failed, once it has exited. Its standard error may not be complete yet. */
   get hasFailed(): boolean {
     const { exitCode: code, signalCode: signal } = this.#child;
-    return this.failure({ code, signal, stderr: "" }) !== undefined;
+    return this.failure({ code, signal, stderr: "", stderrStart: "" }) !== undefined;
   }
 
   /** Kills it and closes its pipes, which a child process, for example of a wrapper script, might keep open. */
@@ -131,20 +137,20 @@ export class RunningProgram {
   }
 
   /** The error for this exit status; undefined on success. */
-  failure({ code, signal, stderr }: ExitStatus): Error | undefined {
+  failure(ended: ExitStatus): Error | undefined {
     if (this.#sourceError) return this.#sourceError.error as Error;
     if (this.#notStarted) return this.#notStarted;
-    const how = this.#whatWentWrong({ code, signal });
-    if (how === undefined) return undefined;
-    const failure = programFailed(this.#call.name, how, stderr);
-    return this.#call.mapError?.(failure) ?? failure;
+    const reason = this.#failureReason(ended);
+    if (reason === undefined) return undefined;
+    const failure = programFailed(reason, ended.stderr);
+    return this.#call.mapError?.(failure, ended) ?? failure;
   }
 
-  #whatWentWrong({ code, signal }: Omit<ExitStatus, "stderr">): string | undefined {
-    if (this.#tooSlow) return `did not end within ${(this.#call.timeout ?? 0) / 1000} seconds`;
-    if (signal) return `was killed by ${signal}`;
-    if (code !== 0) return `failed with exit code ${code ?? "unknown"}`;
-    return this.#leftEarly ? "stopped reading before everything was written to it" : undefined;
+  #failureReason(ended: Pick<ExitStatus, "code" | "signal">): ProgramReason | undefined {
+    const { name: program, timeout: milliseconds = 0 } = this.#call;
+    if (this.#tooSlow) return { kind: "timeout", program, milliseconds };
+    if (ended.signal || ended.code !== 0) return exitReason(program, ended);
+    return this.#leftEarly ? { kind: "unread-input", program } : undefined;
   }
 
   /** The error to throw when reading its output failed: the original cause, not a consequence of it. */
@@ -172,9 +178,27 @@ export function cannotStart({ name }: ProgramCall, error: NodeJS.ErrnoException)
   );
 }
 
-export function programFailed(name: string, how: string, complaint: string): MigrationError {
+/** The reason for a program that was killed or did not exit with 0. */
+export const exitReason = (
+  program: string,
+  { code, signal }: Pick<ExitStatus, "code" | "signal">,
+): ProgramReason =>
+  signal ? { kind: "signal", program, signal } : { kind: "exit-status", program, status: code };
+
+/** A sentence for people. */
+export function describeFailure(reason: ProgramReason): string {
+  const { program } = reason;
+  if (reason.kind === "timeout") return `${program} did not end within ${reason.milliseconds / 1000} seconds`;
+  if (reason.kind === "signal") return `${program} was killed by ${reason.signal}`;
+  if (reason.kind === "unread-input") return `${program} stopped reading before everything was written to it`;
+  return `${program} failed with exit code ${reason.status ?? "unknown"}`;
+}
+
+export function programFailed(reason: ProgramReason, complaint: string): MigrationError {
   const said = complaint.split("\n").filter(Boolean).slice(-6).join("; ");
-  return new MigrationError("program-failed", `${name} ${how}${said ? `: ${said}` : ""}`, {
+  const message = describeFailure(reason);
+  return new MigrationError("program-failed", said ? `${message}: ${said}` : message, {
     hint: "correct the cause, then run the same command again; no incomplete output was kept",
+    reason,
   });
 }

@@ -65,7 +65,7 @@ const OWN_FAILURE = 255;
 const NOT_THERE = [126, 127];
 
 /** The last lines of standard error, as one line. */
-export const describeStderr = ({ stderr }: ExitStatus) =>
+export const describeStderr = ({ stderr }: Pick<ExitStatus, "stderr">) =>
   stderr
     .split("\n")
     .map((line) => line.trim())
@@ -74,9 +74,12 @@ export const describeStderr = ({ stderr }: ExitStatus) =>
     .join("; ");
 
 /** The error for a call that ended before the remote program sent anything. `start` names that program. */
-export function connectionFailure(ending: ExitStatus, start: string): MigrationError {
-  const { code, signal, stderr } = ending;
-  const said = describeStderr(ending);
+export function connectionFailure(
+  ended: Pick<ExitStatus, "code" | "signal" | "stderr">,
+  start: string,
+): MigrationError {
+  const { code, signal } = ended;
+  const said = describeStderr(ended);
   const words = said === "" ? `it ended with ${signal ?? `exit code ${code ?? "unknown"}`}` : said;
   if (code !== null && NOT_THERE.includes(code)) {
     return new MigrationError("program-missing", `${start} cannot be started: ${words}`, {
@@ -86,27 +89,11 @@ export function connectionFailure(ending: ExitStatus, start: string): MigrationE
   return new MigrationError("connection-failed", `${start} cannot be reached: ${words}`, {
     hint:
       code === OWN_FAILURE
-        ? hintFor(stderr)
+        ? CONNECTION_HINT
         : "run that command by hand, and correct the error that it shows",
   });
 }
 
-const HINTS: readonly (readonly [RegExp, string])[] = [
-  [
-    /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No .* host key is known/,
-    "connect once by hand with ssh, compare the host key with the one shown on the host's console, and accept it",
-  ],
-  [
-    /Permission denied/,
-    "add a key of this account to authorized_keys on the other host, or load it into your agent (ssh-add); password prompts are not supported",
-  ],
-  [/Could not resolve hostname/, "check the host's name"],
-  [
-    /Connection refused|timed out|No route to host/,
-    "check the host, its port, and firewalls between the hosts",
-  ],
-];
-
-const hintFor = (complaint: string) =>
-  HINTS.find(([pattern]) => pattern.test(complaint))?.[1] ??
-  "connect by hand with ssh, and correct the error that it shows";
+/** ssh has one exit code for every failure to connect; the message before this hint shows which one it was. */
+const CONNECTION_HINT =
+  "connect once by hand with ssh, as this account, and correct the error that it shows. For an unknown host key: compare it with the one shown on the host's console, and accept it. For \"permission denied\": add a key of this account to authorized_keys on the other host, or load it into your agent (ssh-add); password prompts are not supported. Otherwise check the host's name, its port, and firewalls between the hosts";

@@ -15,7 +15,11 @@ export async function asWriteError(
   { name, writeErrorText }: Pick<ProgramCall, "name" | "writeErrorText">,
   descriptor: number,
 ): Promise<unknown> {
-  if (!(error instanceof MigrationError) || !error.message.startsWith(`${name} failed`)) return error;
+  const reason = error instanceof MigrationError ? error.reason : undefined;
+  const isOfProgram =
+    (reason?.kind === "gnupg" && name === "gpg") ||
+    (reason?.kind === "exit-status" && reason.program === name);
+  if (!(error instanceof MigrationError) || !isOfProgram) return error;
   const { message } = error;
   let code = Object.entries(CANNOT_WRITE).find(([, words]) => message.includes(words))?.[0];
   if (code === undefined && writeErrorText !== undefined && message.includes(writeErrorText))

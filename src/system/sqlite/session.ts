@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, type Reason } from "../../errors.ts";
 import { collectRows, type QuerySession, singleRow } from "../query.ts";
 
 /** How a file is opened. "immutable" takes no lock and requires that nothing writes to it; the others use SQLite's locking. */
@@ -95,5 +95,12 @@ export function databaseError(path: string, error: unknown): MigrationError {
   const reason = typeof error === "string" ? error : (error as Error).message;
   return new MigrationError("database-unreachable", `cannot use the SQLite database ${path}: ${reason}`, {
     hint: "check that it is the server's database, and that this account may read it and its -wal and -shm files",
+    reason: typeof error === "string" ? undefined : sqliteReason(error),
   });
+}
+
+/** The low byte of an extended result code is the primary result code (sqlite.org/rescode.html). */
+function sqliteReason(error: unknown): Reason | undefined {
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? undefined : { kind: "sqlite", code: errcode & 0xff };
 }

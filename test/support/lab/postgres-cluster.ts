@@ -1,5 +1,5 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { chmodSync, chownSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { copyFolder, madeOnce } from "./made-once.ts";
@@ -11,6 +11,8 @@ export interface ClusterOptions {
   readonly access?: readonly string[];
   /** Further settings of postgresql.conf. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** What the server says is in this language, as on a host whose system is; such as "de_DE". English when left out. */
+  readonly language?: string;
 }
 
 export interface ClusterAddress {
@@ -44,6 +46,7 @@ export class PostgresCluster {
   static async start({
     access = ALL_MAY_LOG_IN,
     settings = {},
+    language,
   }: ClusterOptions = {}): Promise<PostgresCluster> {
     const programs = newestPrograms();
     const account = unprivilegedAccount();
@@ -55,8 +58,10 @@ export class PostgresCluster {
 
     const port = await freePort();
     const address = { host: "127.0.0.1", port, socketFolder: folder, superuser: "postgres" };
+    const spoken = language === undefined ? undefined : await makeLocale(language, folder);
     const all = {
       ...QUICK,
+      ...(spoken && { lc_messages: spoken.name }),
       ...settings,
       listen_addresses: address.host,
       port: `${port}`,
@@ -69,7 +74,8 @@ export class PostgresCluster {
       args: ["-D", data, ...args],
       lastSignal: "SIGQUIT",
     } as const;
-    const server = new ServerProcess({ ...command, folder, account });
+    const environment = spoken ? { LOCPATH: spoken.folder } : {};
+    const server = new ServerProcess({ ...command, folder, account, environment });
     const cluster = new PostgresCluster(folder, programs, address, server);
     await server.untilReady(() => cluster.#answers(), 60);
     await cluster.sql("postgres", "create role postgres superuser createdb createrole replication login");
@@ -146,6 +152,18 @@ async function emptyCluster(programs: string, account: Account | undefined): Pro
     await run(join(programs, "initdb"), ["--pgdata", data, ...INITDB], { cwd: folder, ...account });
   });
   return join(made, "data");
+}
+
+/**
+ * A locale of its own, as few hosts that run tests have another than C. The C library looks for it in LOCPATH
+ * (locale(7)); the server's words in that language come with Debian's package of the server.
+ */
+async function makeLocale(language: string, below: string): Promise<{ name: string; folder: string }> {
+  const name = `${language}.UTF-8`;
+  const folder = join(below, "locales");
+  mkdirSync(folder);
+  await run("localedef", ["--no-archive", "-i", language, "-f", "UTF-8", join(folder, name)]);
+  return { name, folder };
 }
 
 const QUICK = {

@@ -82,9 +82,9 @@ test("a list has all pages, in order, and can begin later on", async () => {
   const store = bucket();
   assert.deepEqual(await namesIn(store, "few/"), ["few/C", "few/a", "few/a-1", "few/b", "few/ü"]);
   assert.deepEqual(await namesIn(store, "few/", "few/a"), ["few/a-1", "few/b", "few/ü"]);
-  road.requests.length = 0;
+  proxy.requests.length = 0;
   assert.equal((await namesIn(store, "many/")).length, 105);
-  assert.equal(road.requests.length, 3, "a page of 50, another one, and the rest");
+  assert.equal(proxy.requests.length, 3, "a page of 50, another one, and the rest");
   assert.deepEqual(await namesIn(store, "none/"), []);
 });
 

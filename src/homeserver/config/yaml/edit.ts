@@ -1,5 +1,16 @@
 import { isDeepStrictEqual } from "node:util";
-import { Document, isAlias, isCollection, isMap, isScalar, type Node, Scalar, visit, type YAMLMap, type YAMLSeq } from "yaml";
+import {
+  Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isScalar,
+  type Node,
+  Scalar,
+  visit,
+  type YAMLMap,
+  type YAMLSeq,
+} from "yaml";
 import { MigrationError } from "../../../errors.ts";
 import { isMapping } from "../../settings.ts";
 import { parseYaml, parseYamlDocument, PYYAML, valueOf } from "./yaml.ts";

@@ -1,4 +1,13 @@
-import { type Document, type DocumentOptions, LineCounter, parseDocument, type ParseOptions, type SchemaOptions, visit, type YAMLError } from "yaml";
+import {
+  type Document,
+  type DocumentOptions,
+  LineCounter,
+  parseDocument,
+  type ParseOptions,
+  type SchemaOptions,
+  visit,
+  type YAMLError,
+} from "yaml";
 import { PYYAML_TAGS } from "./rules.ts";
 
 /** A YAML file that Synapse could not read. The message names the position and the kind of error, never the content. */

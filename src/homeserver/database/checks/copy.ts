@@ -1,4 +1,9 @@
-import { type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
+import {
+  type PostgresAddress,
+  postgresCall,
+  SQLSTATE_ARGUMENTS,
+  withoutRowValues,
+} from "../../../system/postgres/postgres.ts";
 import type { ProgramCall, Programs } from "../../../system/programs/programs.ts";
 
 /** Rows of one of several queries, as COPY writes them: a row on a line. */
@@ -44,11 +49,11 @@ function callFor(queries: readonly string[], address: PostgresAddress, encoding:
     `--command=COPY (${query}) TO STDOUT`,
     `--command=\\echo ${MARK}`,
   ]);
-  const quiet = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse"];
+  const quiet = ["--no-psqlrc", "--quiet", ...SQLSTATE_ARGUMENTS];
   // A server that knows no encoding must not be asked to convert; any other converts, as pg_dump --encoding=UTF8 does.
   const PGCLIENTENCODING = encoding === "SQL_ASCII" ? "SQL_ASCII" : "UTF8";
   const env = { PGCLIENTENCODING, PGOPTIONS: READ_ONLY };
-  return postgresCall("psql", address, [...quiet, ...commands], env);
+  return { ...postgresCall("psql", address, [...quiet, ...commands], env), mapError: withoutRowValues };
 }
 
 const READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=0";

@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
-import { MigrationError } from "../../../errors.ts";
+import { MigrationError, reasonOf } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
-import { type PostgresAddress, type PostgresSession, serverMessage } from "../../../system/postgres/postgres.ts";
+import type { PostgresAddress, PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { Programs } from "../../../system/programs/programs.ts";
 import type { Progress } from "../../../system/progress.ts";
 import { USER_SCHEMAS } from "../user-schemas.ts";
@@ -57,7 +57,7 @@ export async function unreadableText(
       if (!(error instanceof MigrationError && error.code === "program-failed") || at >= left.length)
         throw error;
       broken.push(left[at]!.name);
-      reasons.push(`${left[at]!.name}: ${serverMessage(error.message)}`);
+      reasons.push(`${left[at]!.name}: ${reasonOf(error, "sqlstate")?.message ?? error.message}`);
       next += at + 1;
     }
   }

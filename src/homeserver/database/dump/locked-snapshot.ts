@@ -1,4 +1,4 @@
-import { MigrationError } from "../../../errors.ts";
+import { hasSqlstate, MigrationError, reasonOf } from "../../../errors.ts";
 import { type PostgresSession, quoteIdentifier } from "../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../system/progress.ts";
 import { listTables } from "../count.ts";
@@ -23,7 +23,9 @@ export async function beginLockedSnapshot(session: PostgresSession, wait: number
   await session.run(`SET LOCAL lock_timeout = ${wait};`);
   if (before.length > 0) {
     await session.run(`LOCK TABLE ${before.join(", ")} IN ACCESS SHARE MODE;`).catch((error: unknown) => {
-      throw error instanceof MigrationError ? asLockConflict(error) : error;
+      throw error instanceof MigrationError && hasSqlstate(error, LOCK_CONFLICT)
+        ? lockConflict(error)
+        : error;
     });
   }
   const now = await tableNames(session);
@@ -45,11 +47,36 @@ const tableNames = async (session: PostgresSession) =>
 /** A dump could not begin, as another session locked or dropped a table. */
 class LockConflict extends MigrationError {}
 
-/** Converts a failure of LOCK or pg_dump, where its message shows a lock conflict; otherwise returns it unchanged. */
-export const asLockConflict = (failure: MigrationError): MigrationError =>
-  LOCK_CONFLICT.test(failure.message)
-    ? new LockConflict(failure.code, failure.message, { hint: failure.hint, cause: failure })
-    : failure;
+const lockConflict = ({ code, message, hint, reason }: MigrationError) =>
+  new LockConflict(code, message, { hint, reason });
+
+/**
+ * Converts a failure of pg_dump to a lock conflict, if it was one; otherwise returns it unchanged. `pgDump` is the name it
+ * was called by. pg_dump reports no SQLSTATE, and the message that it passes on is in the server's language. So another
+ * connection looks for the session that kept pg_dump from a table: it holds an ACCESS EXCLUSIVE lock, or waits
+ * for one behind the locks of `beginLockedSnapshot`, which must still be held.
+ */
+export async function asLockConflict(
+  failure: unknown,
+  pgDump: string,
+  connect: () => Promise<PostgresSession>,
+): Promise<unknown> {
+  const ended = reasonOf(failure, "exit-status");
+  if (!(failure instanceof MigrationError) || ended?.status !== 1 || ended.program !== pgDump) return failure;
+  try {
+    const session = await connect();
+    const { locked } = await session
+      .one<{ locked: boolean }>(
+        `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'
+         AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS locked`,
+      )
+      .finally(() => session.close());
+    return locked ? lockConflict(failure) : failure;
+  } catch (error) {
+    if (error instanceof MigrationError) return failure;
+    throw error;
+  }
+}
 
 /**
  * Runs `attempt`, and runs it again after a lock conflict, where a table was locked for long or
@@ -75,9 +102,12 @@ export async function retryLockedSnapshot<T>(
 
 const ATTEMPTS = 3;
 
-/** What pg_dump and psql say of it, in English. pg_dump has its limit on locks as one on statements. */
-const LOCK_CONFLICT =
-  /canceling statement due to (?:statement|lock) timeout|relation "[^"]*" does not exist|could not open relation with OID|deadlock detected/;
+/**
+ * The SQLSTATEs of LOCK when another session uses a table: lock_not_available (the time-out), query_canceled (a limit on
+ * statements), serialization_failure, deadlock_detected, undefined_table, and internal_error for a table that was dropped
+ * between the lookup of its name and its lock.
+ */
+const LOCK_CONFLICT = ["55P03", "57014", "40001", "40P01", "42P01", "XX000"];
 
 const locksPersist = (cause: MigrationError) =>
   new MigrationError(

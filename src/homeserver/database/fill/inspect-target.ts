@@ -1,5 +1,10 @@
-import { MigrationError } from "../../../errors.ts";
-import { type Postgres, type PostgresAddress, type PostgresSession, quoteIdentifier } from "../../../system/postgres/postgres.ts";
+import { hasSqlstate, MigrationError, reasonOf } from "../../../errors.ts";
+import {
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+  quoteIdentifier,
+} from "../../../system/postgres/postgres.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
 import type { DatabaseSection } from "../section.ts";
 import type { Store } from "../store.ts";
@@ -65,8 +70,8 @@ export async function connectIfExists(
   }
 }
 
-export const isMissingDatabase = (error: unknown) =>
-  error instanceof MigrationError && /database ".*" does not exist/.test(error.message);
+/** Whether the connection failed because the database does not exist. */
+export const isMissingDatabase = (error: unknown) => reasonOf(error, "no-connection")?.database === "missing";
 
 /**
  * Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). One that
@@ -80,14 +85,14 @@ export async function createDatabase(address: PostgresAddress, postgres: Postgre
       `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
     );
   } catch (error) {
-    if (!(error instanceof MigrationError) || !ALREADY_CREATED.test(error.message)) throw error;
+    if (!hasSqlstate(error, ALREADY_CREATED)) throw error;
   } finally {
     await session.close();
   }
 }
 
-/** The second message appears when both were created at the same moment. */
-const ALREADY_CREATED = /database ".*" already exists|pg_database_datname_index/;
+/** duplicate_database; and unique_violation in pg_database, when both were created at the same moment. */
+const ALREADY_CREATED = ["42P04", "23505"];
 
 async function assertSuitable(
   session: PostgresSession,

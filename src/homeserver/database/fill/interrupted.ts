@@ -1,6 +1,13 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Machine } from "../../../system/machine.ts";
-import { describeAddress, type Postgres, type PostgresAddress, type PostgresSession, quoteIdentifier, quoteLiteral } from "../../../system/postgres/postgres.ts";
+import {
+  describeAddress,
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+  quoteIdentifier,
+  quoteLiteral,
+} from "../../../system/postgres/postgres.ts";
 import { listTables } from "../count.ts";
 import { USER_SCHEMAS } from "../user-schemas.ts";
 import { connectIfExists } from "./inspect-target.ts";

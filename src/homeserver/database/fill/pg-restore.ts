@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
+import { clientMessage, type PostgresAddress, postgresCall } from "../../../system/postgres/postgres.ts";
 import type { ExitStatus, InteractiveProgram, Programs } from "../../../system/programs/programs.ts";
 import { HALF_FILLED_HINT, RESTORE_APPLICATION_NAME } from "./interrupted.ts";
 import { UNENCRYPTED_DUMP } from "./unencrypted-dump.ts";
@@ -39,7 +39,7 @@ export async function runPgRestore(
   const running = await programs.start(there ? call : { ...call, folder });
   const said = await waitForExit(running, there ? files.read(join(folder, UNENCRYPTED_DUMP)) : undefined);
   if (said.code === 0) return;
-  const reason = reasonOf(said);
+  const reason = describeExit(said);
   if (address.account && /^could not (open input file|change directory)/.test(reason))
     throw dumpNotReadable(folder, address.account.name);
   throw /^unsupported version/.test(reason) ? tooOld(pgRestore, reason) : restoreFailed(reason, there);
@@ -84,16 +84,10 @@ const tooOld = (pgRestore: string, reason: string) =>
     },
   );
 
-/** The first error message without its details: those may contain a value from a row. */
-function reasonOf({ stderr, signal }: ExitStatus): string {
-  if (signal) return `pg_restore was killed by ${signal}`;
-  const line = stderr.split("\n").find((one) => /\b(ERROR|FATAL|error):/.test(one));
-  if (line === undefined) return "pg_restore failed and did not say why";
-  return line
-    .replace(/^.*?\berror:\s*/, "")
-    .replace(/: ".*$/, "")
-    .replace(/\bvalue ".*" (is out of range)/, "value $1")
-    .replace(/( at or near) ".*"/, "$1 something in it");
+/** pg_restore reports no SQLSTATE, so nothing that it passes on from the server is shown: it may contain a value from a row. */
+function describeExit(ended: ExitStatus): string {
+  if (ended.signal) return `pg_restore was killed by ${ended.signal}`;
+  return clientMessage(ended) ?? "pg_restore failed without an error message";
 }
 
 const restoreFailed = (reason: string, inOneTransaction: boolean) =>

@@ -11,7 +11,14 @@ import { type StoredFile, walkStore } from "../store/store.ts";
 import { findFinished, findListFault, labelOf, removeArchivesFrom, stepOf } from "./finished.ts";
 import { PeekableItems } from "./items.ts";
 import { type FoundUpload, providedUploads, storedUploads, type UploadListing } from "./listing.ts";
-import { ARCHIVE_STEP, archiveArtifact, archiveFolder, archiveNumber, type ArchivePass, isFirst } from "./names.ts";
+import {
+  ARCHIVE_STEP,
+  archiveArtifact,
+  archiveFolder,
+  archiveNumber,
+  type ArchivePass,
+  isFirst,
+} from "./names.ts";
 import type { ArchiveExport } from "./order.ts";
 import { notePacked, type PackedArchive, packedArchives } from "./section.ts";
 import { NAMED, UnreadUploads } from "./unread.ts";

@@ -162,12 +162,14 @@ export class MediaRepoApi {
 
   #fault(answer: { readonly status: number; readonly body?: unknown }): MigrationError {
     const { status, body } = answer;
+    // Only the text tells these two apart: both have status 400, errcode M_UNKNOWN and mr_errcode M_BAD_REQUEST (its
+    // api/custom/exports.go and api/_responses/errors.go). It is never translated.
     const words = body instanceof Uint8Array ? new TextDecoder().decode(body) : "";
     if (status === 400 && words.includes("archiving"))
       return new MigrationError("connection-failed", `exports are disabled in ${this.where}`, {
         hint: "set archiving.enabled to true in its configuration, and check that a datastore there accepts the kind `archives`",
       });
-    // So it answers to the administrator of a homeserver who is none of its own.
+    // Its response to a user who is not an administrator.
     const refused = status === 400 && words.includes("another server");
     const [sentence, hint] = describeFault({ status: refused ? 403 : status }, this.#serverName);
     const code: Partial<Record<number, ErrorCode>> = {

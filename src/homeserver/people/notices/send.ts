@@ -157,9 +157,11 @@ function outcomeOf(answer: HttpAnswer, now: number): Outcome | Wait {
   const said = fieldIn(answer, "error");
   const reason = `status ${status}${typeof said === "string" ? `: ${said.slice(0, 8000)}` : ""}`;
   if (status >= 500) return { kind: "failed", reason };
-  // A proxy in between, a token that was withdrawn, an API that is not served, notices that are not switched on.
-  const forAll =
-    status < 400 || [401, 403].includes(status) || errcode === "M_UNRECOGNIZED" || /not enabled/.test(reason);
+  // Synapse answers 400 with M_UNKNOWN when server notices are not enabled, and for users of other servers, who never are
+  // recipients here (synapse/rest/admin/server_notice_servlet.py).
+  const notEnabled = status === 400 && errcode === "M_UNKNOWN";
+  // The others: a proxy in between, a token that was revoked, an API that is not served.
+  const forAll = notEnabled || status < 400 || [401, 403].includes(status) || errcode === "M_UNRECOGNIZED";
   return { kind: forAll || typeof errcode !== "string" ? "hopeless" : "refused", reason };
 }
 
