@@ -20,7 +20,7 @@ import { rowCounts } from "../support/row-counts.ts";
 import { filesBelow, watchProcesses } from "../support/secrets.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// One move of a real homeserver, as its administrator makes it. The tests are its stations, in order.
+// One move of a real homeserver, as its administrator makes it. The tests are its steps, in order.
 
 let old: OldServer;
 let place: NewPlace;
@@ -48,13 +48,13 @@ after(async () => {
 test("a server that still runs is not exported for good, and nothing is left behind", async () => {
   const ran = await synlift(exportTo(old, bundle));
   assert.equal(ran.code, 14, ran.stderr);
-  assert.match(ran.stderr, /not down/);
+  assert.match(ran.stderr, /the homeserver is still running/);
   assert.match(ran.stderr, /--rehearse/);
   assert.equal(existsSync(bundle), false);
   assert.equal(existsSync(passphraseFile), false);
 });
 
-test("a stopped server is packed, and no secret shows while it happens", async () => {
+test("a stopped server is packed, and no secret is shown meanwhile", async () => {
   await old.server.stop();
   rowsBefore = await rowCounts(old.cluster, "old");
   const seen = watchProcesses();
@@ -103,7 +103,7 @@ test("status and verify find it complete", async () => {
   assert.equal(verify.findings.filter(({ id }) => id === "contents").length, 3);
 });
 
-test("the guide's own commands open the bundle, with nothing of ours", async () => {
+test("the guide's own commands open the bundle, without synlift", async () => {
   const hand = temporaryFolder("hand");
   sh("sha256sum -c --quiet SHA256SUMS", bundle);
   const decrypt = `gpg --batch --passphrase-file ${passphraseFile} -d`;
