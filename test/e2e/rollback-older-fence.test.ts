@@ -40,7 +40,7 @@ test("a stop that fails is reported as such: nothing is reported as fenced, and 
   const out = join(work, "failed");
   const ran = await synlift([...given(out), "--yes", "--stop-command", "exit 3"]);
   assert.equal(ran.code, 18, ran.stderr);
-  assert.match(ran.stderr, /the stop command failed with exit code 3/);
+  assert.match(ran.stderr, /the command that should stop the server failed with exit code 3/);
   assert.match(ran.stderr, /may still be running; it is not fenced yet/);
   assert.doesNotMatch(ran.stderr, /is fenced and cannot start/);
   const { findings, details } = await status(out);
