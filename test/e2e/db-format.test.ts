@@ -112,7 +112,7 @@ test("a restore killed while pg_restore works is found to be incomplete, emptied
 
   const asked = await synlift(restore(place));
   assert.equal(asked.code, 40, asked.stderr);
-  assert.match(notes(asked), /left database .* partly restored.*--yes/);
+  assert.match(notes(asked), /left the database .* partly restored.*--yes/);
   const again = await synliftWell(restore(place, "--yes"));
   assert.match(notes(again), /the unencrypted dump in .*, which an interrupted run had left, was removed/);
   assert.match(notes(again), /it is emptied and restored again/);

@@ -239,17 +239,17 @@ interface Compose {
 test("options that a layout requires are asked for, and options that it does not allow are refused", async () => {
   const restore = ["restore", bundle, ...key];
   for (const [args, words] of [
-    [["--layout", "pip", "--database", "dbname=x"], /requires --folder/],
-    [["--layout", "compose", "--folder", "/x", "--database", "dbname=x"], /has its own database/],
-    [["--layout", "compose", "--folder", "/x", "--media-dir", "/y"], /puts everything below --folder/],
+    [["--layout", "pip", "--database", "dbname=x"], /requires\s+--folder/],
+    [["--layout", "compose", "--folder", "/x", "--database", "dbname=x"], /has\s+its\s+own\s+database/],
+    [["--layout", "compose", "--folder", "/x", "--media-dir", "/y"], /puts\s+everything\s+below\s+--folder/],
     [["--database", "dbname=x"], /--config-dir and --media-dir/],
     [
       ["--layout", "compose", "--folder", "/x", "--prepare-only"],
-      /cannot\s+be\s+combined\s+with --prepare-only/,
+      /cannot\s+be\s+combined\s+with\s+--prepare-only/,
     ],
     [
       ["--layout", "debian", "--database", "dbname=x", "--prepare-only", "--unit", "x"],
-      /--unit blocks\s+a unit/,
+      /--unit\s+blocks\s+a\s+unit/,
     ],
     [["--layout", "snap", "--database", "dbname=x"], /--layout/],
   ] as const) {
