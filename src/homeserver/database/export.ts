@@ -138,7 +138,7 @@ async function dumpAndCount(
   const stop = new AbortController();
   const call = {
     ...postgresCall(pgDump, address, args),
-    ...{ explain: asLockConflict, stop: stop.signal },
+    ...{ mapError: asLockConflict, signal: stop.signal },
   };
   const dump = programs.pipe(format === "plain" ? { ...call, outputPrefix: dumpHeader(store) } : call);
   const gzip = into.usesCompressionProgram ? await gzipProgram(programs, machine.cores) : undefined;
