@@ -1,15 +1,14 @@
 /**
- * How long nobody is served when a database goes to another host: dumped, shipped and restored one after the other, as
- * Element's guide has it but without its encryption, and by `synlift restore --from`; the same database in turn, over
- * the same ssh.
+ * The outage when a database moves to another host: dumped, copied and restored one after the other, as in Element's
+ * guide but without its encryption, and by `synlift restore --from`; the same database in turn, over the same ssh.
  *
- *     node scripts/node.mjs bench/road.ts [MESSAGES] [MEDIA_MIB] [ROUNDS]
+ *     node scripts/node.mjs bench/direct.ts [MESSAGES] [MEDIA_MIB] [ROUNDS]
  *
- * 170,000 messages (some 300 MB of database), 16 MiB and 3 rounds when left out; 2000 1 1 for a look. Both hosts are this
+ * 170,000 messages (some 300 MB of database), 16 MiB and 3 rounds when left out; 2000 1 1 for a quick run. Both hosts are this
  * one, and so are both databases: no network is measured.
  *
- * Ours is the real program, no rehearsal, of a server that stands still; from when media has come, which goes while the
- * server serves, to its end: the fence, the database and what came since, the new configuration. How long a server takes
+ * synlift's run is the real program, no rehearsal, of a server that is stopped; from when media is transferred, which
+ * happens while the server serves, to its end: the fence, the database and later media, the new configuration. How long a server takes
  * to stop and to start is the same for both, and in neither.
  */
 import { rmSync } from "node:fs";
@@ -58,7 +57,7 @@ async function bench(messages: number, mebibytes: number, rounds: number): Promi
   }
 }
 
-/** A dump that lies compressed on the old host, copied to the new one, and read in there. */
+/** A compressed dump on the old host, copied to the new one and restored there. */
 async function oneAfterTheOther(filled: Filled, ssh: SshServer): Promise<Figures> {
   const [old, fresh] = [temporaryFolder("old"), temporaryFolder("new")];
   const dump = "customer_db_export.sql.gz";
@@ -79,7 +78,7 @@ async function oneAfterTheOther(filled: Filled, ssh: SshServer): Promise<Figures
   };
 }
 
-/** What nobody could be faster than: no look at anything, nothing counted. */
+/** The lower bound: nothing is checked, nothing is counted. */
 async function straightByHand(filled: Filled, ssh: SshServer): Promise<Figures> {
   const { dumps, restores } = await byHand(filled);
   const over = `export PGPASSWORD=${quoteShellWord(loginOf(filled).PGPASSWORD)}; ${dumps}`;

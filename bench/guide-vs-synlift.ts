@@ -4,7 +4,7 @@
  *
  *     node scripts/node.mjs bench/guide-vs-synlift.ts [MESSAGES] [MEDIA_MIB] [ROUNDS] [EXPORTER]
  *
- * 500,000 messages (some 1 GB of database), 2,048 MiB and 3 rounds when left out; 5000 50 1 for a look. Below the folder
+ * 500,000 messages (some 1 GB of database), 2,048 MiB and 3 rounds when left out; 5000 50 1 for a quick run. Below the folder
  * for temporary files it takes about four times the media. EXPORTER is the path of matrix-media-repo's
  * export_synapse_for_import, or "least" for the least that it does: it packs all uploads with gzip. Without it the
  * guide's third archive is left out of its sum, and that is said.

@@ -1,11 +1,11 @@
 /**
- * How long the look at media takes, and how much memory: for N uploads with their files, as many rows of remote media
+ * How long the check of media takes, and how much memory: for N uploads with their files, as many rows of remote media
  * and three times as many thumbnails, in PostgreSQL and in SQLite.
  *
  *     node scripts/node.mjs bench/media-inspect.ts [N]
  *
  * N is 1,000,000 when left out. That takes some 5 GB and 2,000,000 inodes below the folder for temporary files, and
- * a few minutes to make and to remove. The look runs in a process of its own, whose peak memory is told.
+ * a few minutes to make and to remove. The check runs in a process of its own, whose peak memory is reported.
  */
 import { spawnSync } from "node:child_process";
 import { availableParallelism, cpus, loadavg } from "node:os";

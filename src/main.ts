@@ -104,7 +104,7 @@ function viewFor(json: boolean, terminal: Terminal, machine: Machine): ProgressV
       clearInterval(timer);
     };
   };
-  const outlet = { write: terminal.err, clock: machine, every };
+  const outlet = { write: terminal.err, clock: machine, repeat: every };
   if (json) return progressJson(outlet);
   if (!terminal.drawable) return progressLines(outlet);
   return progressBars({

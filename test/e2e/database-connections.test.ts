@@ -12,7 +12,7 @@ import { exportOf, makeSmallHomeserver } from "../support/small-homeserver.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 import { TestAuthority } from "../support/test-authority.ts";
 
-// Every road on which a Synapse reaches its PostgreSQL, taken by a whole export.
+// Every way in which a Synapse connects to its PostgreSQL, used by a whole export.
 
 const PASSWORD = "p@ss/w#r%d: 'it''s' \\ ünd $spaces ";
 /** Peer authentication needs an account of this host; as root another one than root. */
@@ -33,7 +33,7 @@ let cluster: PostgresCluster;
 let work: string;
 
 before(async () => {
-  work = temporaryFolder("roads");
+  work = temporaryFolder("connections");
   chmodSync(work, 0o755);
   const server = authority.sign(["127.0.0.1", "localhost"]);
   const tls = {
@@ -72,7 +72,7 @@ const socket = (user: string): Args => ({ ...tcp(user), host: cluster.address.so
 
 let exports = 0;
 
-/** Exports a homeserver with these database settings, and looks that the bundle holds what the database does. */
+/** Exports a homeserver with these database settings, and checks that the bundle holds what the database does. */
 async function exported(args: Args, more: readonly string[] = [], env: Record<string, string> = {}) {
   const database = { name: "psycopg2", args: { dbname: "synapse", ...args, cp_min: 1 } } as const;
   const home = await makeSmallHomeserver({ database });
@@ -144,7 +144,7 @@ test("programs that are only where a command leads, with a password that nobody 
   const PATH = withoutPostgres();
   const command = ["--database-command", `${enter} 'the database' -i`];
   const args = { user: "guarded", password: PASSWORD };
-  // The roads before this one left it fenced: what was so before, a rollback leaves so.
+  // The exports before this one left it fenced, and a rollback keeps what was so before its export.
   await cluster.sql("postgres", 'alter role guarded in database "synapse" reset all');
   const { home, out } = await exported(args, command, { PATH });
 
@@ -179,7 +179,7 @@ test("programs that are only where a command leads, with a password that nobody 
   const gates = resultOf(await synliftWell(open, { env: { PATH } })).findings;
   assert.equal(gates.find(({ id }) => id === "row-counts")?.level, "ok");
 
-  // The fence went on by this road, and comes off by it: rollback has it written down.
+  // The fence was set through this command, and is lifted through it: the record of the fence has it.
   const fence = () =>
     cluster.sql(
       "postgres",

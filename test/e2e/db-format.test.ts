@@ -17,7 +17,7 @@ import { rowCounts } from "../support/row-counts.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// A dump in PostgreSQL's own format: by hand with plain programs, and by restore, over several connections.
+// A dump in PostgreSQL's own format: opened by hand with plain programs, and by restore over several connections.
 
 const DUMP = "customer_db_export.dump.gz.gpg";
 
@@ -46,16 +46,16 @@ const restore = (place: NewPlace, ...more: string[]) => [
   ...["restore", bundle, ...key, ...place.restoreArgs, "--json"],
   ...more,
 ];
-const clearFolder = (place: NewPlace) => `${place.mediaDir}.spool.clear`;
+const dumpFolder = (place: NewPlace) => `${place.mediaDir}.spool.clear`;
 const notes = (ran: Parameters<typeof eventsOf>[0]) => JSON.stringify(eventsOf(ran));
 
-/** The same rows, every gate, as many indexes and constraints as at the source, and no dump in the clear. */
+/** The same rows, every gate, as many indexes and constraints as at the source, and no unencrypted dump. */
 async function mustBeRestored(place: NewPlace): Promise<void> {
   await mustBeProven(old.cluster, place, { rows: expectedRows, key });
   const count = (what: string, database: string) => old.cluster.sql(database, `select count(*) from ${what}`);
   for (const what of ["pg_indexes where schemaname = 'public'", "pg_constraint", "pg_trigger", "pg_proc"])
     assert.equal(await count(what, place.database), await count(what, "old"), what);
-  assert.equal(existsSync(clearFolder(place)), false, "the dump in the clear is gone");
+  assert.equal(existsSync(dumpFolder(place)), false, "the unencrypted dump is gone");
 }
 
 test("the bundle says what it holds, verify proves it, and plain programs open it as OPENING.txt says", async () => {
@@ -97,25 +97,25 @@ test("the bundle says what it holds, verify proves it, and plain programs open i
   assert.ok(!readdirSync(bundle).includes("NAME.dump"));
 });
 
-test("restore fills it over two connections, and a second run has nothing to do", async () => {
+test("restore loads it over two connections, and a second run has nothing to do", async () => {
   const place = await newPlace();
   await synliftWell(restore(place, "--jobs", "2"));
   await mustBeRestored(place);
-  assert.match(notes(await synliftWell(restore(place))), /done already/);
+  assert.match(notes(await synliftWell(restore(place))), /already done/);
 });
 
-test("a restore killed while pg_restore works is found half filled, emptied when that is allowed, and filled anew", async () => {
+test("a restore killed while pg_restore works is found to be incomplete, emptied when that is allowed, and restored again", async () => {
   const place = await newPlace();
   await killHalfWay(place);
-  assert.ok(existsSync(join(clearFolder(place), "database.dump")), "it was killed while the dump lay there");
+  assert.ok(existsSync(join(dumpFolder(place), "database.dump")), "it was killed while the dump was there");
   assert.equal((await synlift(["open", ...place.openArgs, ...key])).code, 23);
 
   const asked = await synlift(restore(place));
   assert.equal(asked.code, 40, asked.stderr);
-  assert.match(notes(asked), /has half filled.*--yes/);
+  assert.match(notes(asked), /left the database .* partly restored.*--yes/);
   const again = await synliftWell(restore(place, "--yes"));
-  assert.match(notes(again), /was removed: an earlier run was ended/);
-  assert.match(notes(again), /it is emptied, and filled anew/);
+  assert.match(notes(again), /the unencrypted dump in .*, which an interrupted run had left, was removed/);
+  assert.match(notes(again), /it is emptied and restored again/);
   await mustBeRestored(place);
 });
 
@@ -137,33 +137,33 @@ async function killHalfWay(place: NewPlace): Promise<void> {
 const tablesIn = async (place: NewPlace) =>
   Number(await old.cluster.sql(place.database, "select count(*) from pg_tables where schemaname = 'public'"));
 
-test("a half-filled database with a table of somebody else's is not emptied", async () => {
+test("a partly restored database with a table that is not from the bundle is not emptied", async () => {
   const place = await newPlace();
   await killHalfWay(place);
   await old.cluster.sql(place.database, "create table of_mine ()");
   const ran = await synlift(restore(place, "--yes"));
   assert.equal(ran.code, 40, ran.stderr);
-  assert.match(notes(ran), /none of the bundle's: public.of_mine/);
+  assert.match(notes(ran), /tables that are not in the bundle: public\.of_mine/);
   assert.equal(await old.cluster.sql(place.database, "select count(*) from of_mine"), "0");
 });
 
-test("a database that was restored from elsewhere since, and is used, is not emptied by an old command", async () => {
+test("a database that was restored again since, by another command, and is used, is not emptied", async () => {
   const place = await newPlace();
   await killHalfWay(place);
   await old.cluster.sql("postgres", `drop database ${place.database} with (force)`);
   const elsewhere = join(temporaryFolder("elsewhere"), "config");
   const other = restore(place).map((arg) => (arg === place.configDir ? elsewhere : arg));
-  await synliftWell([...other, "--spool", join(temporaryFolder("spool"), "clear")]);
+  await synliftWell([...other, "--spool", join(temporaryFolder("spool"), "dump")]);
   await old.cluster.sql(place.database, "update users set admin = 1 - admin");
   await old.cluster.sql(place.database, "insert into users (name) values ('@since:example.org')");
   const ran = await synlift(restore(place, "--yes"));
   assert.equal(ran.code, 40, ran.stderr);
-  assert.match(notes(ran), /do not bear its mark/);
+  assert.match(notes(ran), /its mark is missing among the \d+ tables/);
   const since = "select count(*) from users where name = '@since:example.org'";
   assert.equal(await old.cluster.sql(place.database, since), "1");
 });
 
-test("a run that was stopped after its last statement, and could not say so, is not gone back on", async () => {
+test("a run that was stopped after its last statement, before it could record it, is not repeated", async () => {
   const place = await newPlace();
   await synliftWell(restore(place));
   const path = join(place.configDir, ".synlift", "journal.json");
@@ -180,13 +180,13 @@ test("a run that was stopped after its last statement, and could not say so, is 
   await mustBeRestored(place);
 });
 
-test("a flipped byte is found before anything is touched", async () => {
+test("a flipped byte is found before anything is changed", async () => {
   const place = await newPlace();
   const path = join(bundle, DUMP);
   const bytes = readFileSync(path);
-  const hurt = Buffer.from(bytes);
-  hurt[hurt.length >> 1]! ^= 1;
-  writeFileSync(path, hurt);
+  const damaged = Buffer.from(bytes);
+  damaged[damaged.length >> 1]! ^= 1;
+  writeFileSync(path, damaged);
   try {
     const ran = await synlift(restore(place));
     assert.equal(ran.code, 20, ran.stderr);
@@ -196,16 +196,16 @@ test("a flipped byte is found before anything is touched", async () => {
   }
 });
 
-test("where the dump in the clear has no room, nothing is touched", async (t) => {
+test("without disk space for the unencrypted dump nothing is changed", async (t) => {
   const place = await newPlace();
   const spool = join(await smallDisk(t, "64k"), "spool");
   const ran = await synlift(restore(place, "--spool", spool));
   assert.equal(ran.code, 33, ran.stderr);
-  assert.match(notes(ran), /the dump in the clear alone takes/);
+  assert.match(notes(ran), /free, but the decrypted dump needs/);
   assert.ok(!existsSync(place.configDir));
 });
 
-test("asked for in the other format, the database is packed anew and the first artifact goes", async () => {
+test("asked for in the other format, the database is packed again and the first artifact is removed", async () => {
   await synliftWell(exportTo(old, bundle));
   assert.ok(!readdirSync(bundle).includes(DUMP));
   assert.equal(

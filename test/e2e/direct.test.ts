@@ -17,7 +17,7 @@ import { filesBelow } from "../support/secrets.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts";
 
-// From one host straight to another, over a real sshd. The tests are its stations, in order.
+// A direct transfer from one host to another, over a real sshd. The tests are its steps, in order.
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
@@ -27,11 +27,11 @@ let place: NewPlace;
 let work: string;
 let out: string;
 let exports: string;
-let road: string[];
+let source: string[];
 
 before(async () => {
   server = await makeUnitServer();
-  work = temporaryFolder("road");
+  work = temporaryFolder("direct");
   out = join(work, "synlift move");
   ssh = await startSshServer({ env: { PATH: server.env.PATH, NODE_TEST_CONTEXT: "" } });
   place = await makeNewPlace(server.old.cluster, "new", await freePort());
@@ -41,7 +41,7 @@ before(async () => {
     ...["--working-directory", home.dataFolder, "--unit", UNIT],
   ];
   exports = words.map(quoteShellWord).join(" ");
-  road = [
+  source = [
     ...["--from", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
     ...["--export-command", exports],
   ];
@@ -55,7 +55,7 @@ after(async () => {
 
 const restore = (to: NewPlace, ...more: string[]) => [
   "restore",
-  ...road,
+  ...source,
   ...to.restoreArgs,
   ...more,
   "--json",
@@ -65,7 +65,7 @@ test("without --yes and without a terminal nothing happens, and the error says a
   const ran = await synlift(restore(place));
   assert.equal(ran.code, 2, ran.stderr);
   assert.match(ran.stderr, /on the old host: .*systemctl stop old-synapse/);
-  assert.match(ran.stderr, /on this host: new on .* is filled/);
+  assert.match(ran.stderr, /on this host: new on .* is restored/);
   assert.equal(server.systemctl.isActive(UNIT), true);
   assert.equal(existsSync(out), false);
   assert.equal(existsSync(place.configDir), false);
@@ -158,7 +158,7 @@ test("after a rollback the old server goes on, and what it writes comes once the
   for (const time of ["once", "twice"]) {
     const refused = await synlift(restore(place, "--yes"));
     assert.equal(refused.code, EXIT_CODES["target-not-empty"], `${time}: ${refused.stderr}`);
-    assert.match(refused.stderr, /has written since its database arrived: new on .*drop that database/s);
+    assert.match(refused.stderr, /has written since its database was received: new on .*drop that database/s);
   }
   await server.old.cluster.sql("postgres", "drop database new");
   await synliftWell(restore(place, "--yes"));

@@ -11,7 +11,7 @@ import { filesBelow } from "../support/secrets.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { eventsOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// What can go wrong between two programs. Each time: no artifact, no manifest, a clear error, the documented exit code,
+// What can fail in a pipeline of programs. Each time: no artifact, no manifest, a clear error, the documented exit code,
 // and the same command ends well once the cause is gone.
 
 let old: OldServer;
@@ -54,7 +54,7 @@ const DYING: { name: string; program: string; script: string; artifact: string; 
     program: "pg_dump",
     script: `case "$*" in *--version*) exec ${REAL_PG_DUMP} --version;; esac; ${REAL_PG_DUMP} "$@" | head -c 60000; exit 0`,
     artifact: "customer_db_export.sql.gz.gpg",
-    says: /dump ends too early/,
+    says: /dump is incomplete/,
   },
   {
     name: "gpg that dies while it encrypts",
@@ -68,7 +68,7 @@ const DYING: { name: string; program: string; script: string; artifact: string; 
     program: "gpg",
     script: `case "$*" in *--symmetric*) head -c 500 | ${REAL_GPG} "$@"; exit 0;; esac; exec ${REAL_GPG} "$@"`,
     artifact: "customer_backup_media_export.tar.gz.gpg",
-    says: /gpg stopped reading|reads back other|damaged|ends too early/,
+    says: /gpg stopped reading|differs from what was written|damaged|dump is incomplete/,
   },
   {
     name: "gpg that is killed while it encrypts",
@@ -92,7 +92,7 @@ for (const [index, { name, program, script, artifact, says }] of DYING.entries()
     assert.match(error.message!, says);
     assert.ok([30, 35].includes(ran.code!), `exit code ${ran.code ?? "none"}`);
     assert.ok(error.hint, "there is a hint");
-    nothingHalf(out, artifact);
+    assertNothingLeft(out, artifact);
 
     await synliftWell(exportTo(out));
     await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);
@@ -126,22 +126,22 @@ test("a database that drops the connection in the middle of the dump leaves no a
     error.message!,
     /pg_dump failed with exit code 1: .*(terminat|closed the connection|connection)/s,
   );
-  nothingHalf(out, "customer_db_export.sql.gz.gpg");
+  assertNothingLeft(out, "customer_db_export.sql.gz.gpg");
   await synliftWell(exportTo(out));
   await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);
 });
 
-test("a full disk is named, leaves nothing half, and running again with room ends well", async (t) => {
+test("a full disk is named, leaves nothing incomplete, and running again with enough space ends well", async (t) => {
   const disk = await smallDisk(t, "2m");
   const out = join(disk, "bundle");
-  // Room for the configuration and the database, not for the media: found out only while it is written.
+  // Space for the configuration and the database, not for the media: found out only while it is written.
   writeFileSync(join(disk, "ballast"), Buffer.alloc(1330 * 1024));
   const ran = await synlift([...exportTo(out), "--passphrase-file", passphrase()]);
   assert.equal(ran.code, 33, ran.stderr);
   const error = eventsOf(ran).at(-1)!;
   assert.match(error.message!, /cannot write .*customer_backup_media_export.*: no space left/);
   assert.ok(error.hint);
-  if (existsSync(out)) nothingHalf(out, "customer_backup_media_export.tar.gz.gpg");
+  if (existsSync(out)) assertNothingLeft(out, "customer_backup_media_export.tar.gz.gpg");
   rmSync(join(disk, "ballast"));
   await synliftWell([...exportTo(out), "--passphrase-file", passphrase()]);
   await synliftWell(["verify", out, "--passphrase-file", passphrase()]);
@@ -181,7 +181,7 @@ test("uploads whose files are missing stop the export by name, and can be accept
     const ran = await synlift(exportTo(out));
     assert.equal(ran.code, 15, ran.stderr);
     assert.match(eventsOf(ran).at(-1)!.message!, new RegExp(id));
-    nothingHalf(out, "customer_backup_media_export.tar.gz.gpg");
+    assertNothingLeft(out, "customer_backup_media_export.tar.gz.gpg");
     await synliftWell([...exportTo(out), "--accept", "media-missing"]);
     await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);
   } finally {
@@ -224,7 +224,7 @@ test("an expired recipient's key is refused before anything is stopped or writte
 });
 
 test("a signing key that is not there is refused, as Synapse would silently make another", async () => {
-  const out = join(work, "key-not-given");
+  const out = join(work, "no-signing-key");
   execFileSync("mv", [old.home.signingKeyPath, `${old.home.signingKeyPath}.away`]);
   try {
     const ran = await synlift(exportTo(out));
@@ -235,7 +235,7 @@ test("a signing key that is not there is refused, as Synapse would silently make
   }
 });
 
-function nothingHalf(out: string, artifact: string): void {
+function assertNothingLeft(out: string, artifact: string): void {
   const names = readdirSync(out);
   assert.ok(!names.includes("manifest.json"), "there is no manifest");
   assert.deepEqual(

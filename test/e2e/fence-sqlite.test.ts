@@ -12,7 +12,7 @@ import { change, rowsIn } from "../support/old-sqlite.ts";
 import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
 import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// A server whose database is a file is stopped, fenced by that file's mode, and put back.
+// A server whose database is a file is stopped, fenced by that file's mode, and rolled back.
 
 const UNIT = "old-synapse.service";
 const DATABASE = "homeserver.db.tar.gz.gpg";
@@ -25,8 +25,8 @@ let url: string;
 let alice: MatrixClient;
 let room: string;
 
-/** Where tests run as root, Synapse must not: root is refused nothing. It keeps its files, and loses that right. */
-const HELD = process.getuid?.() === 0 ? "setpriv --bounding-set=-dac_override " : "";
+/** As root, Synapse could write to a read-only file: it is started without the capability for that. */
+const WITHOUT_OVERRIDE = process.getuid?.() === 0 ? "setpriv --bounding-set=-dac_override " : "";
 
 const env = () => ({ PATH: systemctl.path });
 const well = (args: readonly string[]) => synliftWell(args, { env: env() });
@@ -61,20 +61,20 @@ after(() => {
   systemctl.run("stop", UNIT);
 });
 
-test("the question says that the file can only be read, and a rollback gives it back its mode and its server", async () => {
+test("the question says that the file becomes read-only, and a rollback restores its mode and starts the server", async () => {
   const out = join(work, "rolled-back");
   const asked = await synlift(
     given(out).filter((arg) => arg !== "--yes"),
     { env: env() },
   );
   assert.equal(asked.code, 2, asked.stderr);
-  assert.ok(asked.stderr.includes(`${path} can only be read`), asked.stderr);
+  assert.ok(asked.stderr.includes(`${path} becomes read-only`), asked.stderr);
   await well(given(out));
   assert.deepEqual([modeOf(), systemctl.isActive(UNIT), systemctl.is("masked", UNIT)], [0o440, false, true]);
 
   const listed = resultOf(await well(["rollback", "--out", out, "--dry-run", "--json"]));
   assert.deepEqual(listed.details["undone"], [
-    `give ${path} its mode 640 back`,
+    `restore mode 640 of ${path}`,
     `systemctl unmask ${UNIT}`,
     `systemctl enable ${UNIT}`,
     `systemctl start ${UNIT}`,
@@ -89,10 +89,10 @@ test("after it the same export packs again what the server has written since", a
   const out = join(work, "rolled-back");
   const ran = await well(given(out));
   assert.ok(packedBy(ran).includes(DATABASE), packedBy(ran).join());
-  assert.match(ran.stderr, /database changed since it was made/);
+  assert.match(ran.stderr, /database changed since the last run/);
 });
 
-test("who goes around the mask starts a server that cannot write", async () => {
+test("a server that is started in spite of the mask cannot write", async () => {
   const out = join(work, "rolled-back");
   const rows = rowsIn(path);
   const ran = spawnSync("sh", ["-c", `cd ${home.dataFolder} && ${startCommand()}`], { encoding: "utf8" });
@@ -105,21 +105,21 @@ test("who goes around the mask starts a server that cannot write", async () => {
   assert.equal(statSync(join(out, DATABASE)).ino, before, "the bundle is still what the server is");
 });
 
-test("what is written around the fence is noticed, and packed when the export is run again", async () => {
+test("what is written in spite of the fence is noticed, and packed when the export is run again", async () => {
   const out = join(work, "rolled-back");
   chmodSync(path, 0o600);
   change(path, "INSERT INTO users (name) VALUES ('@late:old.example')");
   assert.deepEqual(await unsettled(out), ["source-written-since"]);
   const ran = await well(given(out));
   assert.ok(packedBy(ran).includes(DATABASE), packedBy(ran).join());
-  assert.equal(modeOf() & 0o222, 0, "and the file is closed again");
+  assert.equal(modeOf() & 0o222, 0, "and the file is read-only again");
   assert.deepEqual(await unsettled(out), []);
   await well(["rollback", "--out", out, "--yes", "--json"]);
   assert.equal(modeOf(), 0o640);
   await canWrite("after the second rollback");
 });
 
-test("a server that was killed is put back with what lay beside its file, and so is one whose export was killed", async () => {
+test("a server that was killed is restored with the -wal beside its file, and so is one whose export was killed", async () => {
   const out = join(work, "killed");
   process.kill(Number(readFileSync(join(home.dataFolder, "homeserver.pid"), "utf8")), "SIGKILL");
   const wal = statSync(`${path}-wal`).size;
@@ -132,7 +132,7 @@ test("a server that was killed is put back with what lay beside its file, and so
   assert.equal(modeOf(), 0o440);
   await well(["rollback", "--out", out, "--json"]);
   assert.deepEqual([modeOf(), statSync(`${path}-wal`).size], [0o640, wal]);
-  // It was not we who stopped it.
+  // synlift did not stop it.
   assert.equal(systemctl.isActive(UNIT), false);
   systemctl.run("start", UNIT);
   await canWrite("after the kill");
@@ -145,7 +145,7 @@ test("a server that was killed is put back with what lay beside its file, and so
 });
 
 function startCommand(): string {
-  return `${HELD}${synapsePython()} -m synapse.app.homeserver -c ${home.configFile} -D`;
+  return `${WITHOUT_OVERRIDE}${synapsePython()} -m synapse.app.homeserver -c ${home.configFile} -D`;
 }
 
 const packedBy = (ran: Ran) =>

@@ -16,7 +16,7 @@ import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo as exportOf, makeOldServer, type OldServer } from "../support/old-server.ts";
 import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// A move cut in half, at places we chose.
+// An export that is interrupted at chosen points.
 
 let old: OldServer;
 let work: string;
@@ -34,18 +34,18 @@ after(async () => {
   await old.cluster.stop();
 });
 
-const STATIONS = [
+const ARTIFACTS = [
   "customer_config_export.tar.gz.gpg",
   "customer_db_export.sql.gz.gpg",
   "customer_backup_media_export.tar.gz.gpg",
 ];
 
-for (const [index, station] of STATIONS.entries()) {
-  for (const moment of ["write", "check"]) {
-    test(`an export killed when it began to ${moment} ${station} goes on where it stopped`, async () => {
-      const out = join(work, `${moment}-${index}`);
+for (const [index, artifact] of ARTIFACTS.entries()) {
+  for (const activity of ["write", "check"]) {
+    test(`an export killed when it began to ${activity} ${artifact} goes on where it stopped`, async () => {
+      const out = join(work, `${activity}-${index}`);
       const killed = await synlift(exportTo(out), {
-        killWhen: (said) => said.includes(`"begin"`) && said.includes(`"${moment}/${station}"`),
+        killWhen: (said) => said.includes(`"begin"`) && said.includes(`"${activity}/${artifact}"`),
       });
       assert.equal(killed.signal, "SIGKILL", killed.stderr);
       assert.equal(existsSync(join(out, "manifest.json")), false, "an unfinished bundle has no manifest");
@@ -74,7 +74,7 @@ for (const [index, station] of STATIONS.entries()) {
       assert.equal(finished.length, index);
 
       const again = await synliftWell(exportTo(out));
-      assert.deepEqual(packed(again), STATIONS.slice(index), "what was finished is not packed again");
+      assert.deepEqual(packed(again), ARTIFACTS.slice(index), "what was finished is not packed again");
       await mustBeWhole(out);
     });
   }
@@ -83,7 +83,7 @@ for (const [index, station] of STATIONS.entries()) {
 test("a part that was damaged, shortened or removed meanwhile is named and packed again", async () => {
   const out = join(work, "damaged");
   await synliftWell(exportTo(out));
-  const path = join(out, STATIONS[1]!);
+  const path = join(out, ARTIFACTS[1]!);
   const damages: [string, () => void][] = [
     [
       "flipped",
@@ -107,9 +107,9 @@ test("a part that was damaged, shortened or removed meanwhile is named and packe
   for (const [name, damage] of damages) {
     damage();
     const again = await synliftWell(exportTo(out));
-    assert.deepEqual(packed(again), [STATIONS[1]], name);
+    assert.deepEqual(packed(again), [ARTIFACTS[1]], name);
     const remark = eventsOf(again).find(({ type, id }) => type === "remark" && id === "export/database");
-    assert.match(JSON.stringify(remark), /done again: .*customer_db_export/, name);
+    assert.match(JSON.stringify(remark), /running again: .*customer_db_export/, name);
     await mustBeWhole(out);
   }
 });
@@ -122,7 +122,7 @@ test("a configuration that changed meanwhile is packed again, and only that", as
   writeFileSync(path, `${before.toString()}max_upload_size: 30M\n`);
   const again = await synliftWell(exportTo(out));
   writeFileSync(path, before);
-  assert.deepEqual(packed(again), [STATIONS[0]]);
+  assert.deepEqual(packed(again), [ARTIFACTS[0]]);
   await mustBeWhole(out);
 });
 
@@ -131,8 +131,8 @@ test("a database that was written to after its dump is dumped again", async () =
   await synliftWell(exportTo(out));
   await old.cluster.sql("old", "select nextval('events_stream_seq')");
   const again = await synliftWell(exportTo(out));
-  assert.deepEqual(packed(again), [STATIONS[1]]);
-  assert.match(again.stderr, /database changed since it was made/);
+  assert.deepEqual(packed(again), [ARTIFACTS[1]]);
+  assert.match(again.stderr, /database changed since the last run/);
 });
 
 test("a server that writes while it is packed is noticed before the bundle is sealed", async () => {
@@ -140,7 +140,7 @@ test("a server that writes while it is packed is noticed before the bundle is se
   let written: Promise<unknown> | undefined;
   const ran = await synlift(exportTo(out), {
     killWhen: (said) => {
-      if (said.includes(`"write/${STATIONS[2]!}"`))
+      if (said.includes(`"write/${ARTIFACTS[2]!}"`))
         written ??= old.cluster.sql("old", "select nextval('events_stream_seq')");
       return false;
     },
@@ -149,11 +149,11 @@ test("a server that writes while it is packed is noticed before the bundle is se
   assert.equal(ran.code, 16, ran.stderr);
   assert.equal(existsSync(join(out, "manifest.json")), false);
   const again = await synliftWell(exportTo(out));
-  assert.deepEqual(packed(again), [STATIONS[1]]);
+  assert.deepEqual(packed(again), [ARTIFACTS[1]]);
   await mustBeWhole(out);
 });
 
-test("a folder of uploads that is a link elsewhere is refused, not left out without a word", async () => {
+test("a folder of uploads that is a link elsewhere is refused, not left out silently", async () => {
   const out = join(work, "linked");
   const store = join(old.home.mediaStorePath, "local_content");
   const folder = join(store, readdirSync(store)[0]!);
@@ -187,19 +187,19 @@ test("of two exports at once the second says who is at work, and the first ends 
   while (second.code !== 0);
   second = await synlift(exportTo(out));
   assert.equal(second.code, 21, second.stderr);
-  assert.match(second.stderr, /process \d+ on .* works on this bundle since/);
+  assert.match(second.stderr, /process \d+ on .* has been working on this bundle since/);
   assert.equal((await first).code, 0);
   await mustBeWhole(out);
 });
 
-test("an export that is asked to stop says so, leaves nothing half, and goes on later", async () => {
+test("an export that is asked to stop says so, leaves nothing incomplete, and goes on later", async () => {
   const out = join(work, "asked");
   let child: { kill(signal: NodeJS.Signals): boolean } | undefined;
   const ran = await synlift(exportTo(out), {
     started: (started) => (child = started),
     killWhen: (said) => {
-      if (!said.includes(`"write/${STATIONS[1]!}"`)) return false;
-      // Once: a second signal would end it without a word.
+      if (!said.includes(`"write/${ARTIFACTS[1]!}"`)) return false;
+      // Once: a second signal would end it at once, without an event.
       child?.kill("SIGTERM");
       child = undefined;
       return false;
@@ -221,7 +221,7 @@ async function mustBeWhole(out: string): Promise<void> {
   const verified = resultOf(
     await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`, "--json"]),
   );
-  assert.equal(verified.findings.filter(({ id }) => id === "contents").length, STATIONS.length);
+  assert.equal(verified.findings.filter(({ id }) => id === "contents").length, ARTIFACTS.length);
   assert.ok(verified.findings.every(({ level }) => level === "ok"));
   const left = readdirSync(out).filter((name) => name.startsWith(".") || name === "lock");
   assert.deepEqual(left, [], "nothing unfinished is left");

@@ -16,7 +16,7 @@ import {
 } from "../support/old-server.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// A rehearsal of a running server, tried out beside it, and nobody notices.
+// A rehearsal of a running server, used in a trial beside it, without any effect on users.
 
 let old: OldServer;
 let place: NewPlace;
@@ -38,16 +38,16 @@ after(async () => {
   await old.cluster.stop();
 });
 
-test("a rehearsal is not opened for people, and what to do instead is said", async () => {
+test("a rehearsal is not opened for users, and the error says what to do instead", async () => {
   const ran = await synlift(["open", ...place.openArgs, ...key]);
   assert.equal(ran.code, 25, ran.stderr);
   assert.match(ran.stderr, /--isolated/);
 });
 
-test("isolated, it can be logged in to and clicked through, and reaches nobody", async () => {
-  let knocks = 0;
+test("isolated, users can log in to it, and it reaches no other server", async () => {
+  let requests = 0;
   const world = createServer((_, answer) => {
-    knocks += 1;
+    requests += 1;
     answer.end("{}");
   });
   const port = await freePort();
@@ -73,17 +73,17 @@ test("isolated, it can be logged in to and clicked through, and reaches nobody",
       },
     );
     assert.ok(joined.status >= 400);
-    assert.equal(knocks, 0, "it asked nobody");
+    assert.equal(requests, 0, "it sent no request");
     assert.equal((await fetch(`${url}/_matrix/federation/v1/version`)).status, 404);
   } finally {
     world.close();
   }
 });
 
-test("what was tried out is not opened any more, as people wrote to it", async () => {
+test("what was used in a trial is not opened any more, as people wrote to it", async () => {
   execFileSync("sh", ["-c", stop!]);
   stop = undefined;
   const ran = await synlift(["open", ...place.openArgs, ...key, "--rehearsal-ok"]);
   assert.equal(ran.code, 43, ran.stderr);
-  assert.match(ran.stderr, /was tried out here on/);
+  assert.match(ran.stderr, /was used in a trial on/);
 });

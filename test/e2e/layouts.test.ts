@@ -14,8 +14,8 @@ import { scriptsIn } from "../support/real-world.ts";
 import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// The ways in which a restored server can be laid out and kept from starting, each tried as far as this machine has what
-// it needs. A bundle is made once.
+// The layouts of a restored server, each with its fence, run as far as this machine has what they need. One bundle is
+// made for all.
 
 let old: OldServer;
 let bundle: string;
@@ -36,7 +36,7 @@ after(async () => {
 
 const databaseArgs = ({ restoreArgs }: { restoreArgs: readonly string[] }) => restoreArgs.slice(0, 4);
 
-test("with pip, a script of ours refuses to start the server until open has proven it, and open needs no command", async () => {
+test("with pip, synlift's start script refuses to start the server until open has verified it, and open needs no command", async () => {
   const place = await makeNewPlace(old.cluster, "pip", await freePort());
   const folder = join(place.folder, "srv");
   const args = [
@@ -54,7 +54,7 @@ test("with pip, a script of ours refuses to start the server until open has prov
   const script = join(folder, "start-synapse");
   const refused = spawnSync(script, { encoding: "utf8" });
   assert.equal(refused.status, 78);
-  assert.match(refused.stderr, /old\.example is not proven yet/);
+  assert.match(refused.stderr, /old\.example has not been verified yet/);
   const unit = readFileSync(join(folder, "synapse.service"), "utf8");
   assert.match(unit, new RegExp(`^ConditionPathExists=${folder}/config/\\.opened-by-synlift$`, "m"));
 
@@ -69,10 +69,10 @@ test("with pip, a script of ours refuses to start the server until open has prov
   }
 });
 
-test("with Debian's layout the unit is held by a condition before anything is there, and open takes it away", async () => {
+test("with Debian's layout the unit is blocked by a condition before anything is restored, and open removes it", async () => {
   const place = await makeNewPlace(old.cluster, "debian", await freePort());
   const units = temporaryFolder("units");
-  const held = join(units, "matrix-synapse.service.d/synlift-restore.conf");
+  const dropIn = join(units, "matrix-synapse.service.d/synlift-restore.conf");
   const systemd = new StandInSystemctl([
     {
       name: "matrix-synapse.service",
@@ -94,10 +94,10 @@ test("with Debian's layout the unit is held by a condition before anything is th
   const restore = ["restore", bundle, ...key, ...databaseArgs(place), ...args, "--json"];
 
   await synlift(restore, { env, killWhen: (said) => /"begin".*"restore\/database"/.test(said) });
-  assert.ok(existsSync(held), "the unit is held before the database is filled");
+  assert.ok(existsSync(dropIn), "the unit is blocked before the database is restored");
   await synliftWell(restore, { env });
   assert.match(
-    readFileSync(held, "utf8"),
+    readFileSync(dropIn, "utf8"),
     new RegExp(`^\\[Unit\\]\\nConditionPathExists=${place.configDir}/\\.opened-by-synlift$`, "m"),
   );
   assert.ok(systemd.calls.includes("daemon-reload "));
@@ -105,14 +105,14 @@ test("with Debian's layout the unit is held by a condition before anything is th
   const opened = resultOf(await synliftWell(["open", ...place.openArgs, ...key, "--json"], { env }));
   try {
     assert.equal(opened.details["opened"], true);
-    assert.equal(existsSync(held), false);
+    assert.equal(existsSync(dropIn), false);
     assert.ok(systemd.isActive("matrix-synapse.service"));
   } finally {
     systemd.run("stop", "matrix-synapse.service");
   }
 });
 
-test("with --prepare-only nothing that starts a server is written or asked, and open proves it and leaves the start to others", async () => {
+test("with --prepare-only nothing that starts a server is written or asked, and open verifies it and does not start it", async () => {
   const place = await makeNewPlace(old.cluster, "prepared", await freePort());
   const units = temporaryFolder("units");
   const systemd = new StandInSystemctl([]);
@@ -135,16 +135,16 @@ test("with --prepare-only nothing that starts a server is written or asked, and 
   assert.deepEqual(systemd.calls, []);
 });
 
-test("a bundle that comes through a pipe is restored, and nothing of it is left; one that comes damaged changes nothing", async () => {
+test("a bundle that is received through a pipe is restored and not kept; a damaged one changes nothing", async () => {
   const place = await makeNewPlace(old.cluster, "piped", await freePort());
   const tar = (folder: string) => ["tar", "-C", join(folder, ".."), "-cf", "-", basename(folder)] as const;
   const restore = ["restore", "-", ...place.restoreArgs, "--json"];
   const before = readdirSync(place.folder);
-  const hurt = join(temporaryFolder("hurt"), "bundle");
-  cpSync(bundle, hurt, { recursive: true });
-  const artifact = join(hurt, "customer_db_export.sql.gz.gpg");
+  const damaged = join(temporaryFolder("damaged"), "bundle");
+  cpSync(bundle, damaged, { recursive: true });
+  const artifact = join(damaged, "customer_db_export.sql.gz.gpg");
   writeFileSync(artifact, flipped(readFileSync(artifact), 1000));
-  const refused = await synlift([...restore, ...key], { pipedFrom: [...tar(hurt)] });
+  const refused = await synlift([...restore, ...key], { pipedFrom: [...tar(damaged)] });
   assert.equal(refused.code, 20, refused.stderr);
   assert.match(refused.stderr, /customer_db_export/);
   assert.deepEqual(readdirSync(place.folder), before);
@@ -162,11 +162,11 @@ test("a bundle that comes through a pipe is restored, and nothing of it is left;
   const again = ["--config-dir", join(place.folder, "other"), ...key];
   const failed = await synlift([...restore, ...again], { pipedFrom: [...tar(bundle)] });
   assert.equal(failed.code, 40, failed.stderr);
-  assert.match(failed.stderr, /what came is kept in/);
+  assert.match(failed.stderr, /the received bundle is kept in/);
   assert.ok(existsSync(join(`${place.mediaDir}.spool`, "manifest.json")));
 });
 
-test("with compose, one file has Synapse and PostgreSQL, and what it names is there and fits together", async () => {
+test("with compose, one file has Synapse and PostgreSQL, and what it names exists and is consistent", async () => {
   const { port } = old.cluster.address;
   const folder = join(temporaryFolder("compose"), "srv");
   const clients = await freePort();
@@ -227,7 +227,7 @@ esac`,
   assert.deepEqual(
     findings.filter(({ level }) => level !== "ok"),
     [],
-    "the gates see the container's places and its database from here",
+    "the gates find the container's paths and its database from this host",
   );
 });
 
@@ -236,17 +236,20 @@ interface Compose {
   readonly secrets: Record<string, { file: string }>;
 }
 
-test("what a layout needs and nobody said is asked for, and what it decides itself is refused", async () => {
+test("options that a layout requires are asked for, and options that it does not allow are refused", async () => {
   const restore = ["restore", bundle, ...key];
   for (const [args, words] of [
-    [["--layout", "pip", "--database", "dbname=x"], /needs a folder/],
-    [["--layout", "compose", "--folder", "/x", "--database", "dbname=x"], /a database of its own/],
-    [["--layout", "compose", "--folder", "/x", "--media-dir", "/y"], /puts all below --folder/],
+    [["--layout", "pip", "--database", "dbname=x"], /requires\s+--folder/],
+    [["--layout", "compose", "--folder", "/x", "--database", "dbname=x"], /has\s+its\s+own\s+database/],
+    [["--layout", "compose", "--folder", "/x", "--media-dir", "/y"], /puts\s+everything\s+below\s+--folder/],
     [["--database", "dbname=x"], /--config-dir and --media-dir/],
-    [["--layout", "compose", "--folder", "/x", "--prepare-only"], /does not\s+go with --prepare-only/],
+    [
+      ["--layout", "compose", "--folder", "/x", "--prepare-only"],
+      /cannot\s+be\s+combined\s+with\s+--prepare-only/,
+    ],
     [
       ["--layout", "debian", "--database", "dbname=x", "--prepare-only", "--unit", "x"],
-      /--unit holds\s+a unit/,
+      /--unit\s+blocks\s+a\s+unit/,
     ],
     [["--layout", "snap", "--database", "dbname=x"], /--layout/],
   ] as const) {

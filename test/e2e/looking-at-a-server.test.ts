@@ -24,7 +24,7 @@ import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/home
 import { synapsePython, SynapseServer } from "../support/lab/synapse-server.ts";
 import { programsWith, scriptsIn } from "../support/real-world.ts";
 
-// What a look before a move tells of a real server that runs, and that each fault planted in it is told by its name.
+// What the checks before a move find on a real server that runs, and that each planted fault is found under its id.
 
 const signal = new AbortController().signal;
 const host = machineWith();
@@ -110,7 +110,7 @@ test("a signing key that was exchanged under the running server is found", async
   }
 });
 
-test("the table of schemas says of this Synapse what its own code says", async () => {
+test("the table of schemas agrees with this Synapse's own code", async () => {
   const code =
     "from synapse.storage.schema import SCHEMA_VERSION as s, SCHEMA_COMPAT_VERSION as c; print(s, c)";
   const said = await programsWith().run({ name: synapsePython(), args: ["-c", code] });
@@ -118,7 +118,7 @@ test("the table of schemas says of this Synapse what its own code says", async (
   assert.equal(said.trim(), `${version} ${compat}`);
 });
 
-test("what is said to keep Synapse from starting does so", async (t) => {
+test("what is reported to prevent Synapse from starting does prevent it", async (t) => {
   await synapse.stop();
   const path = hs.database.args["database"] as string;
   const setCompat = (compat: number) => {

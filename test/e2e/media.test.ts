@@ -21,7 +21,7 @@ import { exportTo, makeNewPlace, type NewPlace } from "../support/old-server.ts"
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A homeserver whose media is in a folder and in a bucket moves to one that has it all in a folder. The tests are its
-// stations, in order.
+// steps, in order.
 
 let cluster: PostgresCluster;
 let bucket: S3Server;

@@ -34,7 +34,7 @@ import {
 import { filesBelow } from "../support/secrets.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// One move of a real homeserver whose database is a file. The tests are its stations, in order.
+// One move of a real homeserver whose database is a file. The tests are its steps, in order.
 
 const ARTIFACT = "homeserver.db.tar.gz.gpg";
 
@@ -60,7 +60,7 @@ after(async () => {
 test("a server that still runs is not exported for good, and its open file is one of the reasons", async () => {
   const ran = await synlift(exportTo(old, bundle));
   assert.equal(ran.code, 14, ran.stderr);
-  assert.match(ran.stderr, new RegExp(`still has the homeserver's database open, ${old.path}`));
+  assert.match(ran.stderr, new RegExp(`still has the homeserver's database open: ${old.path}`));
   assert.equal(existsSync(bundle), false);
 });
 
@@ -84,10 +84,10 @@ test("it can be rehearsed while people write, and the guide's commands open what
   assert.equal(old.server.isRunning, true);
 });
 
-test("a server that was killed, and left changes beside its file, is packed with them, and no secret shows", async () => {
+test("a server that was killed and left changes in its -wal is packed with them, and no secret is shown", async () => {
   await old.server.kill();
-  assert.ok(statSync(`${old.path}-wal`).size > 0, "changes lie beside the file");
-  // What a server would find: the file together with what lies beside it.
+  assert.ok(statSync(`${old.path}-wal`).size > 0, "there are changes beside the file");
+  // What a server would read: the file together with its -wal.
   const copy = join(work, "copy.db");
   for (const suffix of ["", "-wal"]) copyFileSync(`${old.path}${suffix}`, `${copy}${suffix}`);
   rowsBefore = rowsIn(copy);
@@ -157,7 +157,7 @@ const open = (to: SqlitePlace, ...more: string[]) => [
   ...["open", "--config-dir", to.configDir, "--passphrase-file", passphraseFile, ...more, "--json"],
 ];
 
-test("it goes to SQLite only, and over nothing that is there", async () => {
+test("it is restored to SQLite only, and overwrites nothing", async () => {
   const to = makeSqlitePlace(await freePort());
   const elsewhere = restore(to).map((arg) => (arg.startsWith("sqlite:") ? "host=127.0.0.1 dbname=new" : arg));
   const ported = await synlift(elsewhere);
@@ -175,14 +175,14 @@ test("it goes to SQLite only, and over nothing that is there", async () => {
     folder,
   ]);
   assert.equal(composed.code, 41, composed.stderr);
-  assert.match(composed.stderr.replaceAll(/\s+/g, " "), /--layout compose has a database of PostgreSQL/);
+  assert.match(composed.stderr.replaceAll(/\s+/g, " "), /--layout compose has a PostgreSQL database/);
   assert.equal(existsSync(folder), false);
   mkdirSync(dirname(to.path), { recursive: true });
   for (const suffix of ["", "-wal", ".restoring"]) {
     writeFileSync(`${to.path}${suffix}`, "mine");
     const refused = await synlift(restore(to));
     assert.equal(refused.code, 40, refused.stderr);
-    assert.ok(refused.stderr.includes(`${to.path}${suffix} is there already`), refused.stderr);
+    assert.ok(refused.stderr.includes(`${to.path}${suffix} already exists`), refused.stderr);
     assert.equal(readFileSync(`${to.path}${suffix}`, "utf8"), "mine");
     rmSync(`${to.path}${suffix}`);
   }
@@ -209,7 +209,7 @@ test("a restore that was killed has made no database, and goes on when it is run
   }
 });
 
-test("a database that was filled, by a run that could not say so any more, is recognised; a lost one is made again", async () => {
+test("a database that was restored by a run that could not record it is recognised; a missing one is restored again", async () => {
   const to = makeSqlitePlace(await freePort());
   await synliftWell(restore(to));
   const journal = join(to.configDir, ".synlift", "journal.json");
@@ -307,7 +307,7 @@ test("open proves it and starts it: old sessions go on, old messages and old med
   }
   const { bytes: thumbnail } = await bob.thumbnail(old.people.avatar, SMALL);
   assert.deepEqual(thumbnail, old.thumbnail);
-  assert.ok(filesBelow(join(place.mediaDir, "local_thumbnails")).length > 0, "they travelled");
+  assert.ok(filesBelow(join(place.mediaDir, "local_thumbnails")).length > 0, "they are in the bundle");
   await assert.rejects(
     bob.download(old.quarantined),
     (error) => error instanceof MatrixRefusal && error.status === 404,
@@ -317,7 +317,7 @@ test("open proves it and starts it: old sessions go on, old messages and old med
     assert.deepEqual(await readWithOldDevice(place.url, session, roomId), texts);
 });
 
-/** What is in a restored database that was there: what has no file, and what must not come back, is gone. */
+/** The rows of a restored database: those without a file, and those that must not be restored, are gone. */
 function rowsExpected(): ReadonlyMap<string, number> {
   const gone = { e2e_one_time_keys_json: 0, remote_media_cache: 1, local_media_repository_url_cache: 0 };
   return new Map([...rowsBefore, ...Object.entries(gone)]);
@@ -325,7 +325,7 @@ function rowsExpected(): ReadonlyMap<string, number> {
 
 let hands = 0;
 
-/** As the guide has it: cat, gpg, tar. Answers where the database lies then. */
+/** As the guide has it: cat, gpg, tar. Returns the database's path. */
 function openByHand(folder: string, key: string, pattern: string): string {
   const hand = join(work, `hand-${++hands}`);
   mkdirSync(join(hand, "gnupg"), { recursive: true, mode: 0o700 });

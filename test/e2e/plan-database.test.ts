@@ -57,7 +57,7 @@ async function livedOn(home: HomeserverFolder, pending: () => Promise<number>): 
   }
 }
 
-async function look(homeserver: Homeserver, deep = false, running = false) {
+async function inspect(homeserver: Homeserver, deep = false, running = false) {
   const opened = await openReadOnly(homeserver, deep, system);
   try {
     return await inspectDatabase(
@@ -81,7 +81,7 @@ const found = (findings: readonly Finding[], id: string) => {
   return finding;
 };
 
-describe("a homeserver's PostgreSQL that is looked at", () => {
+describe("a homeserver's PostgreSQL that is inspected", () => {
   let cluster: PostgresCluster;
   let home: HomeserverFolder;
   let healthy: Homeserver;
@@ -121,7 +121,7 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
 
   test("has nothing to say about a healthy one, and knows its sizes and schema", async () => {
     for (const deep of [false, true]) {
-      const { findings, facts } = await look(healthy, deep);
+      const { findings, facts } = await inspect(healthy, deep);
       assert.deepEqual(grave(findings), []);
       assert.equal(facts.engine, "postgres");
       assert.match(facts.version, /^\d+\.\d+$/);
@@ -141,7 +141,7 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
            union all select sequencename || last_value from pg_sequences union all select relname || relfilenode from pg_class) as lines`,
       );
     const before = await state();
-    await look(healthy, true);
+    await inspect(healthy, true);
     assert.equal(await state(), before);
     for (const write of [
       "insert into users (name) values ('@x:old.example')",
@@ -183,7 +183,7 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
       level: "blocker",
       fault:
         "select setval('events_stream_seq', 1); insert into stream_positions values ('account_data', 'master', 999)",
-      says: /events stands at \d+, its sequence events_stream_seq only at 1/,
+      says: /events is at \d+, its sequence events_stream_seq only at 1/,
     },
     {
       id: "users-foreign",
@@ -228,13 +228,13 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
         insert into profiles (user_id, full_user_id, displayname) select user_id, '@twin-of-' || user_id || ':old.example', 'twin' from profiles;
         create index broken_unique on profiles (user_id);
         update pg_index set indisunique = true where indexrelid = 'broken_unique'::regclass`,
-      says: /profiles: 2 values stand more than once that broken_unique says are unique/,
+      says: /profiles: 2 duplicate values in the unique index broken_unique/,
     },
   ];
 
   for (const { id, level, fault, says, deep = false } of faults) {
     test(`finds ${id}, and nothing else`, async () => {
-      const { findings } = await look(await with_(fault), deep);
+      const { findings } = await inspect(await with_(fault), deep);
       assert.deepEqual(grave(findings), level === "note" ? [] : [`${id} ${level}`]);
       const { sentence, evidence = [], hint, level: told } = found(findings, id);
       assert.equal(told, level);
@@ -270,10 +270,10 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
       "update public.profiles set displayname = 'caf' || chr(233) where user_id = 'bob'",
     );
 
-    const quick = await look(on("ascii"));
+    const quick = await inspect(on("ascii"));
     assert.deepEqual(grave(quick.findings), ["database-encoding warning"]);
     assert.match(found(quick.findings, "database-encoding").hint!, /--deep/);
-    const { findings } = await look(on("ascii"), true);
+    const { findings } = await inspect(on("ascii"), true);
     assert.deepEqual(grave(findings), ["database-encoding warning", "database-text blocker"]);
     const { evidence } = found(findings, "database-text");
     assert.equal(evidence?.length, 1);
@@ -285,7 +285,7 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
       "postgres",
       "create database lettered owner syn encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8' template template0",
     );
-    const { findings } = await look(on("lettered"));
+    const { findings } = await inspect(on("lettered"));
     assert.match(found(findings, "database-locale").sentence, /C\.UTF-8, not C/);
   });
 
@@ -301,7 +301,7 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
     const handle = openSync(file, "r+");
     writeSync(handle, Buffer.alloc(64, 0xa5), 0, 64, 0);
     closeSync(handle);
-    const { findings } = await look(broken, true);
+    const { findings } = await inspect(broken, true);
     assert.ok(grave(findings).includes("tables-broken blocker"), grave(findings).join());
     assert.match(found(findings, "tables-broken").evidence!.join(), /rooms: invalid page in block 0/);
   });
@@ -311,12 +311,12 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
       "postgres",
       "create database nothing owner syn encoding 'UTF8' lc_collate 'C' lc_ctype 'C' template template0",
     );
-    assert.deepEqual(grave((await look(on("nothing"))).findings), ["database-empty blocker"]);
+    assert.deepEqual(grave((await inspect(on("nothing"))).findings), ["database-empty blocker"]);
     await cluster.sql(
       "nothing",
       "set role syn; create table customers (n int); create table users (name text)",
     );
-    const { findings } = await look(on("nothing"));
+    const { findings } = await inspect(on("nothing"));
     assert.deepEqual(grave(findings), ["database-foreign blocker"]);
     assert.match(found(findings, "database-foreign").evidence!.join(), /there is no table schema_version/);
   });
@@ -329,16 +329,16 @@ describe("a homeserver's PostgreSQL that is looked at", () => {
         args: { user: "nobody", dbname: "healthy", host: cluster.address.host, port: cluster.address.port },
       },
     } as const;
-    await assert.rejects(look(wrong), { code: "database-unreachable" });
+    await assert.rejects(inspect(wrong), { code: "database-unreachable" });
     const gone = {
       ...healthy,
       database: { kind: "postgres", args: { user: "syn", dbname: "healthy", host: "127.0.0.1", port: 1 } },
     } as const;
-    await assert.rejects(look(gone), { code: "database-unreachable" });
+    await assert.rejects(inspect(gone), { code: "database-unreachable" });
   });
 });
 
-describe("a homeserver's SQLite that is looked at", () => {
+describe("a homeserver's SQLite that is inspected", () => {
   let home: HomeserverFolder;
   let healthy: Homeserver & { database: { kind: "sqlite"; path: string } };
 
@@ -372,7 +372,7 @@ describe("a homeserver's SQLite that is looked at", () => {
 
   test("has nothing to say about a healthy one", async () => {
     for (const deep of [false, true]) {
-      const { findings, facts } = await look(healthy, deep);
+      const { findings, facts } = await inspect(healthy, deep);
       assert.deepEqual(grave(findings), []);
       assert.deepEqual(facts.schema, { version: 94, compat: 84 });
       assert.ok(facts.tables.some(({ name, bytes }) => name === "event_json" && bytes > 0));
@@ -405,12 +405,12 @@ describe("a homeserver's SQLite that is looked at", () => {
       ],
     ];
     for (const [expected, deep, fault] of planted) {
-      const { findings } = await look(copyWith(fault), deep);
+      const { findings } = await inspect(copyWith(fault), deep);
       assert.deepEqual(grave(findings), [expected]);
     }
   });
 
-  test("notes what only somebody would mind who ports it, or who copies the file by hand", async () => {
+  test("notes what matters only when it is ported, or when the file is copied by hand", async () => {
     const noted: readonly [string, (path: string) => void][] = [
       ["sqlite-auto-vacuum", sql("pragma auto_vacuum = 1; vacuum")],
       [
@@ -427,7 +427,7 @@ describe("a homeserver's SQLite that is looked at", () => {
       ],
     ];
     for (const [expected, fault] of noted) {
-      const { findings } = await look(copyWith(fault), true);
+      const { findings } = await inspect(copyWith(fault), true);
       assert.deepEqual(grave(findings), []);
       assert.equal(findings.find(({ id }) => id === expected)?.level, "note", expected);
     }

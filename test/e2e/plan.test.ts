@@ -155,7 +155,7 @@ test("a healthy homeserver: nothing above a note, exit code 0, and figures that 
   assert.match(commands, /synlift export/);
 });
 
-test("a look changes nothing: no file, no row, no sequence", async () => {
+test("a plan changes nothing: no file, no row, no sequence", async () => {
   await server.stop();
   try {
     const state = async () => ({
@@ -275,7 +275,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     args: () => changed({ signing_key_path: "/nowhere/signing.key" }),
     says: /no signing key at \/nowhere\/signing\.key/,
   },
-  "a signing key that the running server does not show": {
+  "a signing key that the running server does not publish": {
     expected: ["signing-key-published blocker", "config-order warning"],
     args: () => {
       const path = join(temporaryFolder("key"), "other.key");
@@ -289,7 +289,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   "an application service's file that is missing": {
     expected: ["file-missing:app_service_config_files[0] blocker", "config-order warning"],
     args: () => changed({ app_service_config_files: ["/nowhere/bridge.yaml"] }),
-    says: /bridge\.yaml, which is not there/,
+    says: /bridge\.yaml, which does not exist/,
   },
   "a setting that the target's version refuses": {
     expected: ["config-removed:experimental_features.msc3861 blocker", "config-order warning"],
@@ -311,7 +311,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       "insert into stream_positions values ('pushers', 'planted', 999)",
       "delete from stream_positions where instance_name = 'planted'",
     ),
-    says: /pushers stands at 999/,
+    says: /pushers is at 999/,
   },
   "accounts of another server": {
     expected: ["users-foreign blocker"],
@@ -380,7 +380,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     says: /86400/,
   },
   "a move that begins before it is safe": {
-    expected: ["when warning"],
+    expected: ["move-date warning"],
     args: () => ["--when", new Date(Date.now() + 3600_000).toISOString().slice(0, 16)],
     says: /others may still have the old address/,
   },
@@ -435,20 +435,20 @@ for (const [title, { expected, args, env: with_, plant, says }] of Object.entrie
   });
 }
 
-test("a disk without room for the bundle is told before anything stops", async (t) => {
+test("a disk without space for the bundle is reported before anything is stopped", async (t) => {
   const out = join(await smallDisk(t, "1m"), "bundle");
   const ran = await plan(["--json", "--out", out]);
   assert.deepEqual(grave(ran), ["disk-space blocker", "disk-memory warning"]);
   assert.ok(!existsSync(out));
 });
 
-test("what was accepted and is no warning is told: an id may be mistyped, or its fault gone", async () => {
+test("an accepted id without a warning is noted: it may be mistyped, or its cause gone", async () => {
   const ran = await plan(["--json", "--accept", "media-missin"]);
   assert.equal(ran.code, 0);
-  assert.match(ran.stdout, /nothing was accepted by media-missin/);
+  assert.match(ran.stdout, /--accept had no effect for media-missin/);
 });
 
-test("a warning that somebody takes on is a note, and the exit code is 0 again", async () => {
+test("an accepted warning is a note, and the exit code is 0 again", async () => {
   const ran = await plan(["--json", "--target-upload-limit", "1k", "--accept", "media-largest"]);
   assert.deepEqual(grave(ran), []);
   assert.equal(ran.code, 0);
@@ -553,7 +553,7 @@ test("the plan as text stays within 80 columns, commands apart, and needs no col
 
   assert.ok(!/\u001b/.test(stdout));
   for (const heading of [
-    "In short",
+    "Summary",
     "Database by table",
     "Media by kind",
     "The outage",

@@ -19,7 +19,7 @@ import { rowsToRestore } from "../support/restored.ts";
 import { rowCounts } from "../support/row-counts.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// A move to somebody who gave their public key. The tests are its stations, in order.
+// A move to somebody who gave their public key. The tests are its steps, in order.
 
 let old: OldServer;
 let place: NewPlace;

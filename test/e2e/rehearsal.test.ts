@@ -16,7 +16,7 @@ import {
 import { until } from "../support/processes.ts";
 import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// A rehearsal on a server that goes on serving, its trial, and the real run that is told beforehand how long it takes.
+// A rehearsal on a server that goes on serving, its trial, and the real run with the outage that the rehearsal predicts.
 
 const DATABASE = "customer_db_export.sql.gz.gpg";
 
@@ -54,28 +54,28 @@ test("a rehearsal ends with the outage to expect, and nobody notices it", async 
   const ran = await synliftWell([...exportTo(old, rehearsal), "--rehearse"]);
   assert.equal(resultOf(ran).details["rehearsal"], true);
   assert.deepEqual(levels(ran, "outage-expected"), ["ok"]);
-  assert.match(sentence(ran, "outage-expected"), /the real move will cost about \d+/);
+  assert.match(sentence(ran, "outage-expected"), /the outage of the real move will be about \d+/);
   await old.people.alice.send(old.people.rooms.public.id, "it still serves");
 });
 
-test("the database that has grown since is noticed, named and packed again, and the outage is told all the same", async () => {
+test("the database that has grown since is noticed, named and packed again, and the outage is predicted all the same", async () => {
   const ran = await synliftWell([...exportTo(old, rehearsal), "--rehearse"]);
   const events = eventsOf(ran);
   assert.deepEqual(
     events.flatMap(({ type, id }) => (type === "begin" && id?.startsWith("write/") === true ? [id] : [])),
     [`write/${DATABASE}`],
   );
-  assert.ok(events.some(({ why }) => why?.includes("database changed since it was made") === true));
+  assert.ok(events.some(({ why }) => why?.includes("database changed since the last run") === true));
   assert.deepEqual(levels(ran, "outage-expected"), ["ok"]);
 });
 
-test("a folder with a rehearsal is not gone on with as a move", async () => {
+test("a rehearsal is not continued as a move", async () => {
   const ran = await synlift([...exportTo(old, rehearsal), "--yes", "--stop-command", "false"]);
   assert.equal(ran.code, 22, ran.stderr);
   await old.people.alice.send(old.people.rooms.public.id, "it still serves");
 });
 
-test("restore takes a rehearsal, and open refuses it unless it is told that it is meant", async () => {
+test("restore takes a rehearsal, and open refuses it unless --rehearsal-ok is given", async () => {
   await synliftWell(["restore", rehearsal, ...key(), ...place.restoreArgs, "--json"]);
   const open = ["open", "--config-dir", place.configDir, ...key(), "--json"];
   const refused = await synlift(open);
@@ -94,9 +94,9 @@ test("the real run says before the stop how long it will be, by the rehearsal, a
   const commands = ["--stop-command", stopOld(), "--start-command", startOld()];
   const ran = await synliftWell([...exportTo(old, real), "--yes", ...commands]);
   const notes = eventsOf(ran).map((event) => event.message ?? JSON.stringify(event));
-  const said = notes.find((note) => note.includes("without the server until the new one answers"));
-  assert.match(said ?? notes.join("\n"), /by the rehearsal of \d{4}-/);
-  assert.match(sentence(ran, "outage"), /people have been without their server for .* predicted/);
+  const said = notes.find((note) => note.includes("of outage until the new server answers"));
+  assert.match(said ?? notes.join("\n"), /according to the rehearsal of \d{4}-/);
+  assert.match(sentence(ran, "outage"), /the outage has lasted .* predicted/);
   const page = readFileSync(join(real, "report.html"), "utf8");
   assert.match(page, /Outage so far/);
   assert.match(page, /Outage predicted/);

@@ -21,7 +21,7 @@ import { mustBeProven, rowsToRestore } from "../support/restored.ts";
 import { filesBelow } from "../support/secrets.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// The receiving half, cut at places we chose and at some that nobody chose, and told lies.
+// A restore that is interrupted, at chosen points and at random ones, and a target that was changed in between.
 
 let old: OldServer;
 let bundle: string;
@@ -82,7 +82,7 @@ for (const event of EVENTS) {
   });
 }
 
-test("a restore killed at moments that nobody chose goes on when it is run again", async () => {
+test("a restore killed at random moments goes on when it is run again", async () => {
   const moments = (process.env["SYNLIFT_KILL_AFTER"] ?? [0, 0, 0].map(() => randomInt(700, 2600)).join())
     .split(",")
     .map(Number);
@@ -98,7 +98,7 @@ test("a restore killed at moments that nobody chose goes on when it is run again
   await mustBeRestored(place);
 });
 
-test("a database that was filled, but by a run that could not say so any more, is recognised", async () => {
+test("a database that was restored by a run that could not record it is recognised", async () => {
   const place = await newPlace();
   await synliftWell(restore(place));
   const journal = join(place.configDir, ".synlift", "journal.json");
@@ -108,7 +108,7 @@ test("a database that was filled, but by a run that could not say so any more, i
   await mustBeRestored(place);
 });
 
-test("a database that somebody wrote to in between is refused, not taken for restored", async () => {
+test("a database that somebody wrote to in between is refused, not accepted as restored", async () => {
   const place = await newPlace();
   await synliftWell(restore(place));
   const journal = join(place.configDir, ".synlift", "journal.json");
@@ -127,11 +127,11 @@ test("media that was lost after the restore is brought back by running it again"
   const refused = await synlift(["open", ...place.openArgs, ...key, "--json"]);
   assert.equal(refused.code, 43);
   const again = await synliftWell(restore(place));
-  assert.match(JSON.stringify(eventsOf(again)), /done again: 1 files are missing/);
+  assert.match(JSON.stringify(eventsOf(again)), /running again: 1 files are missing/);
   await mustBeRestored(place);
 });
 
-test("an open that was killed once the fence was lifted finds its way: proven anew when nothing runs", async () => {
+test("an open that was killed once the fence was lifted continues: the server is verified again when nothing runs", async () => {
   const place = await newPlace();
   await synliftWell(restore(place));
   renameSync(join(place.configDir, "homeserver.yaml.fenced"), join(place.configDir, "homeserver.yaml"));
@@ -314,7 +314,7 @@ test("open names each gate that is broken on purpose", async () => {
   const ran = await synlift(["open", ...args]);
   assert.equal(ran.code, 43, ran.stderr);
   assert.match(ran.stdout, /"synapse-schema","level":"blocker"/);
-  assert.match(readFileSync(page, "utf8"), /old.example stays closed on its new host/);
+  assert.match(readFileSync(page, "utf8"), /old.example stays fenced on its new host/);
   await synliftWell(["open", ...place.openArgs, ...key, "--dry-run"]);
 });
 

@@ -9,7 +9,7 @@ import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo } from "../support/old-server.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// What stands in the way of a rollback: a fence that another export left, a stop that failed, a server that runs.
+// Rollbacks under difficulties: a fence that another export left, a stop that failed, a server that runs.
 
 let home: HomeserverFolder;
 let server: SynapseServer;
@@ -36,13 +36,13 @@ after(async () => {
   execFileSync("sh", ["-c", `${stopCommand()} 2>/dev/null || true`]);
 });
 
-test("a stop that fails is told as one: nothing is said to be kept from starting, and the outage is forgotten", async () => {
+test("a stop that fails is reported as such: nothing is reported as fenced, and no outage is recorded", async () => {
   const out = join(work, "failed");
   const ran = await synlift([...given(out), "--yes", "--stop-command", "exit 3"]);
   assert.equal(ran.code, 18, ran.stderr);
   assert.match(ran.stderr, /the command that should stop the server failed with exit code 3/);
-  assert.match(ran.stderr, /may still be running; nothing keeps it from starting yet/);
-  assert.doesNotMatch(ran.stderr, /kept from starting/);
+  assert.match(ran.stderr, /may still be running; it is not fenced yet/);
+  assert.doesNotMatch(ran.stderr, /is fenced and cannot start/);
   const { findings, details } = await status(out);
   assert.equal(details["outageSince"], null);
   assert.deepEqual(
@@ -67,7 +67,7 @@ test("without --start-command it is said beforehand that rollback cannot start i
   );
 });
 
-test("a rollback after a fence whose folder is gone says what is still closed, and starts once it is open", async () => {
+test("a rollback after a fence whose folder is gone says what is still read-only, and starts once it is writable", async () => {
   await server.stop();
   const [older, newer] = [join(work, "older"), join(work, "newer")];
   await synliftWell([...given(older), "--already-stopped"]);
@@ -80,8 +80,8 @@ test("a rollback after a fence whose folder is gone says what is still closed, a
 
   const again = ["rollback", "--out", newer, "--yes", "--start-command", startCommand];
   const { lines } = await linesOf(again);
-  assert.match(lines, /left to you: .*homeserver\.db can only be read; chmod u\+w/s);
-  assert.doesNotMatch(lines, /nothing of the fence is left|serves again/);
+  assert.match(lines, /still to do: .*homeserver\.db is read-only; chmod u\+w/s);
+  assert.doesNotMatch(lines, /the fence is lifted|serves again/);
   assert.match(
     (await status(newer)).findings.find(({ id }) => id === "fence")!.sentence,
     /changed nothing on this host/,

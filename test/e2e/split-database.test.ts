@@ -14,7 +14,7 @@ import { rowCounts } from "../support/row-counts.ts";
 import { exportOf } from "../support/small-homeserver.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-// A homeserver whose state groups have a database of their own, from the first look to the first message read.
+// A homeserver whose state groups have a database of their own, from the plan to the first message read.
 
 let cluster: PostgresCluster;
 let home: HomeserverFolder;
@@ -90,7 +90,7 @@ test("both databases are fenced, dumped and counted, and both fences come off ag
   await cluster.sql("old_state", "select nextval('state_group_id_seq')");
   const moved = resultOf(await synliftWell(["status", "--out", bundle, "--json"]));
   assert.ok(moved.findings.some(({ id }) => id === "source-written-since"));
-  // The other format, for both: they are filled in by pg_restore, one after the other.
+  // The other format, for both: they are loaded by pg_restore, one after the other.
   await synliftWell([...exportOf(home, bundle), "--db-format", "custom"]);
   const dumps = readdirSync(bundle).filter((name) => name.includes("_db_"));
   assert.deepEqual(dumps, ["customer_db_export.dump.gz.gpg", "customer_db_export_state.dump.gz.gpg"]);
@@ -109,7 +109,7 @@ test("restore wants two databases, and not the same one twice", async () => {
   const { host, port } = cluster.address;
   const address = `host=${host} port=${port} user=new dbname=new`;
   const same = await synlift([...restore, "--state-database", address]);
-  assert.match(same.stderr, /--state-database names a database that is named already/);
+  assert.match(same.stderr, /--state-database names the same database as another option/);
   const second = [
     "--state-database",
     `${address}_state`,
@@ -127,7 +127,7 @@ test("restore wants two databases, and not the same one twice", async () => {
   }
 });
 
-test("a state database that lost a row keeps the new server closed", async () => {
+test("a state database that lost a row keeps the new server fenced", async () => {
   const open = ["open", "--config-dir", place.configDir, ...opens, "--dry-run", "--json"];
   await cluster.sql("new_state", "set role new; create table kept as select * from state_groups limit 1");
   const ran = await synlift(open);

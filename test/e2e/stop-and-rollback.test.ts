@@ -13,7 +13,7 @@ import type { StandInSystemctl } from "../support/stand-in-systemctl.ts";
 import { eventsOf, resultOf, type RunOptions, synlift, synliftWell } from "../support/synlift.ts";
 import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts";
 
-// A server that systemd runs is stopped, fenced, packed, put back; stopped again; and moved.
+// A server that systemd runs is stopped, fenced, packed and rolled back; stopped again; and moved.
 
 const FIRST = "customer_backup_media_export.tar.gz.gpg";
 const SINCE = "customer_backup_media_export_since.tar.gz.gpg";
@@ -47,7 +47,7 @@ test("without a terminal and without --yes nothing is stopped, and the error say
   assert.equal(ran.code, 2, ran.stderr);
   assert.match(ran.stderr, /systemctl stop old-synapse.service/);
   assert.match(ran.stderr, /disabled and masked/);
-  assert.match(ran.stderr, /role old can only read/);
+  assert.match(ran.stderr, /role old becomes read-only/);
   assert.equal(systemctl.isActive(UNIT), true);
   assert.equal(existsSync(join(work, "asked")), false);
 });
@@ -61,13 +61,13 @@ test("a dry run lists it, and changes nothing", async () => {
   assert.equal(systemctl.isActive(UNIT), true);
 });
 
-test("who says that it is stopped is not believed", async () => {
+test("--already-stopped is checked", async () => {
   const ran = await run([...exportTo(old, join(work, "claimed")), "--already-stopped"]);
   assert.equal(ran.code, 14, ran.stderr);
   assert.equal(systemctl.isActive(UNIT), true);
 });
 
-test("a move that is given up puts everything back, and the server serves with all its rows", async () => {
+test("a move that is rolled back restores everything, and the server serves with all its rows", async () => {
   const out = join(work, "rolled-back");
   await well(real(out));
   assert.equal(systemctl.isActive(UNIT), false);
@@ -77,7 +77,7 @@ test("a move that is given up puts everything back, and the server serves with a
 
   const listed = resultOf(await well(["rollback", "--out", out, "--dry-run", "--json"]));
   assert.deepEqual(listed.details["undone"], [
-    "let the database role old in old write again",
+    "allow the database role old in old to write again",
     `systemctl unmask ${UNIT}`,
     `systemctl enable ${UNIT}`,
     `systemctl start ${UNIT}`,
@@ -87,11 +87,13 @@ test("a move that is given up puts everything back, and the server serves with a
   // The new server may be open by now, and nobody is there to be asked.
   const nobody = await run(["rollback", "--out", out, "--json"]);
   assert.equal(nobody.code, 2, nobody.stderr);
-  assert.match(nobody.stderr, /may be open by now[^]*--target[^]*--yes/);
+  assert.match(nobody.stderr, /may already be open[^]*--target[^]*--yes/);
   const silent = `http://127.0.0.1:${await freePort()}`;
   const unanswered = await run(["rollback", "--out", out, "--target", silent, "--json"]);
   assert.equal(unanswered.code, 2, unanswered.stderr);
-  assert.ok(unanswered.stderr.includes(`${silent} did not answer, so whether it is open is not known`));
+  assert.ok(
+    unanswered.stderr.includes(`${silent} did not answer, so it is unknown whether the new server is open`),
+  );
   assert.deepEqual([systemctl.isActive(UNIT), existsSync(join(out, "manifest.json"))], [false, true]);
 
   await well(["rollback", "--out", out, "--yes", "--json"]);
@@ -111,7 +113,7 @@ test("a move that is given up puts everything back, and the server serves with a
   const again = resultOf(await well(["rollback", "--out", out, "--json"]));
   assert.deepEqual(again.details["undone"], [], "a second one finds nothing to undo");
   const told = (await well(["rollback", "--out", out])).stdout.replace(/\s+/g, " ");
-  assert.match(told, /runs on this host: it was started again by an earlier rollback/);
+  assert.match(told, /runs on this host: an earlier rollback started it again on/);
   assert.doesNotMatch(told, /did not stop it/);
   const { findings } = resultOf(await well(["status", "--out", out, "--json"]));
   assert.deepEqual(
@@ -127,11 +129,11 @@ test("after a rollback the same export does again what the server has changed si
     type === "begin" && id?.startsWith("write/") === true ? [id.slice("write/".length)] : [],
   );
   assert.deepEqual(packed, ["customer_db_export.sql.gz.gpg"]);
-  assert.match(ran.stderr, /database changed since it was made/);
+  assert.match(ran.stderr, /database changed since the last run/);
   await well(["rollback", "--out", out, "--yes", "--json"]);
 });
 
-test("what was killed half way is taken back as well as what was finished", async () => {
+test("a killed export is rolled back as well as a finished one", async () => {
   const out = join(work, "half");
   const killed = await run(real(out), {
     killWhen: (said) => said.includes(`"write/customer_db_export.sql.gz.gpg"`),
@@ -143,7 +145,7 @@ test("what was killed half way is taken back as well as what was finished", asyn
   await server.canWrite();
 });
 
-test("of two at once the second says who is at work", async () => {
+test("of two at once the second says which process holds the lock", async () => {
   const out = join(work, "two");
   let second: ReturnType<typeof run> | undefined;
   const first = run(real(out), {
@@ -179,7 +181,7 @@ test("media is packed while the server serves, and an upload of that time comes 
   await mustBeWhole(out);
 
   assert.throws(() => systemctl.run("start", UNIT), /masked/);
-  // Somebody goes around the mask: what they start cannot write.
+  // Somebody starts it in spite of the mask: that server cannot write.
   const before = await rowCounts(old.cluster, "old");
   const around = new SynapseServer({
     configFiles: [old.home.configFile, join(old.configPaths[1]!, "limits.yaml")],
@@ -211,7 +213,7 @@ test("media is packed while the server serves, and an upload of that time comes 
     );
 });
 
-test("once the new server is open there is no way back, unless somebody takes the loss on", async () => {
+test("once the new server is open there is no way back, unless somebody accepts the loss", async () => {
   const out = join(work, "bundle");
   for (const known of [
     ["--target", place.url],

@@ -11,7 +11,7 @@ import { StandInDocker } from "../support/stand-in-docker.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A server that a container engine runs, one that synctl runs, and one that only a person can stop: each is found out by
-// what the host says, stopped, fenced, and put back.
+// what the host says, stopped, fenced, and rolled back.
 
 const CONTAINER = "old-synapse";
 
@@ -22,7 +22,7 @@ let pidFile: string;
 before(async () => {
   old = await makeOldServer();
   await old.server.stop();
-  work = temporaryFolder("keepers");
+  work = temporaryFolder("supervisors");
   pidFile = join(old.home.dataFolder, "homeserver.pid");
 });
 

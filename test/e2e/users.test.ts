@@ -51,19 +51,19 @@ async function settle(options: Parameters<typeof makeHomeserverFolder>[0]): Prom
 
 for (const engine of ["PostgreSQL", "SQLite"] as const) {
   describe(`on ${engine}`, () => {
-    let town: Settled;
+    let homeserver: Settled;
     let work: string;
     let tokenFile: string;
 
     before(() => {
-      town = settled[engine]!;
+      homeserver = settled[engine]!;
       work = temporaryFolder("users");
       tokenFile = join(work, "token");
-      writeFileSync(tokenFile, `${town.population.admin.session.accessToken}\n`, { mode: 0o600 });
+      writeFileSync(tokenFile, `${homeserver.population.admin.session.accessToken}\n`, { mode: 0o600 });
     });
 
     const always = () => {
-      const { configFile, dataFolder } = town.home;
+      const { configFile, dataFolder } = homeserver.home;
       return ["users", "--config", configFile, "--working-directory", dataFolder, "--json"];
     };
     const accepted = ["--accept", "people-at-risk"];
@@ -122,7 +122,7 @@ for (const engine of ["PostgreSQL", "SQLite"] as const) {
     });
 
     test("without being accepted the risk is a warning with an exit code of its own", async () => {
-      const { configFile, dataFolder } = town.home;
+      const { configFile, dataFolder } = homeserver.home;
       const ran = await synlift(["users", "--config", configFile, "--working-directory", dataFolder]);
       assert.equal(ran.code, 60);
       assert.match(ran.stdout, /@erin:old\.example: key backup: holds 66% of the keys/);
@@ -153,15 +153,15 @@ for (const engine of ["PostgreSQL", "SQLite"] as const) {
       const ran = await notify(["--announce", join(work, "move"), "--when", "2026-12-01 02:00 UTC"]);
       assert.equal(ran.code, 0, ran.stderr);
       assert.deepEqual(noticesOf(ran), { recipients: 4, before: 0, sent: 4, unsent: 0, dryRun: false });
-      assert.ok(!ran.stdout.includes(town.population.admin.session.accessToken));
+      assert.ok(!ran.stdout.includes(homeserver.population.admin.session.accessToken));
       await eachHas(1, /When: 2026-12-01 02:00 UTC\.[\s\S]*do not press "reset"/);
     });
 
     test("nobody gets a second one when it is run again, nor when the record is lost and the server was restarted", async () => {
       const again = await notify(["--announce", join(work, "move")]);
       assert.deepEqual(noticesOf(again), { recipients: 4, before: 4, sent: 0, unsent: 0, dryRun: false });
-      await town.server.stop();
-      await town.server.start();
+      await homeserver.server.stop();
+      await homeserver.server.start();
       rmSync(join(work, "move", "notices-sent.json"));
       const third = await notify(["--announce", join(work, "move")]);
       assert.equal(third.code, 0, third.stderr);
@@ -189,19 +189,19 @@ for (const engine of ["PostgreSQL", "SQLite"] as const) {
 
     test("somebody who is no administrator sends nothing", async () => {
       const own = join(work, "bobs-token");
-      writeFileSync(own, town.population.people.bob.session.accessToken);
+      writeFileSync(own, homeserver.population.people.bob.session.accessToken);
       const ran = await users(["--notify", "--token-file", own, "--announce", join(work, "other")]);
       assert.equal(ran.code, 62);
       assert.match(
         eventsOf(ran).at(-1)!.message!,
-        /@bob:old\.example, whose token was given, is no administrator/,
+        /the token belongs to @bob:old\.example, who is not an administrator/,
       );
     });
 
-    const everybody = (): MatrixClient[] => Object.values(town.population.people);
+    const everybody = (): MatrixClient[] => Object.values(homeserver.population.people);
 
     async function eachHas(times: number, text: RegExp): Promise<void> {
-      const { people } = town.population;
+      const { people } = homeserver.population;
       for (const [name, person] of Object.entries(people)) {
         const found = (await noticesTo(person)).filter((body) => text.test(body));
         assert.equal(found.length, ["bob", "carol", "erin", "frank"].includes(name) ? times : 0, name);

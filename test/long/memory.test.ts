@@ -17,7 +17,7 @@ interface Packed {
   readonly count: number;
 }
 
-/** Packs a folder, and looks meanwhile at what else lies on the disk. */
+/** Packs a folder, and lists meanwhile what else is on the disk. */
 async function packed(folder: string): Promise<Packed> {
   const bundle = temporaryFolder("bundle");
   const temporary = temporaryFolder("beside");

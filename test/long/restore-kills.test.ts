@@ -11,7 +11,7 @@ import { filesBelow } from "../support/secrets.ts";
 import { synlift, synliftWell } from "../support/synlift.ts";
 
 const KILLS = 20;
-/** SYNLIFT_SEED=… gives the same moments again. */
+/** SYNLIFT_SEED=… repeats the same moments. */
 const SEED = Number(process.env["SYNLIFT_SEED"] ?? randomInt(1, 2 ** 31));
 
 let old: OldServer;
@@ -31,7 +31,7 @@ after(async () => {
   await old.cluster.stop();
 });
 
-test(`a restore that was killed ${KILLS} times at moments that nobody chose, ends with the same rows and every gate`, async (t) => {
+test(`a restore that was killed ${KILLS} times at random moments, ends with the same rows and every gate`, async (t) => {
   t.diagnostic(`SYNLIFT_SEED=${SEED}`);
   const restore = (place: { restoreArgs: readonly string[] }) => [
     ...["restore", bundle, "--passphrase-file", `${bundle}.passphrase`, ...place.restoreArgs, "--json"],
@@ -58,5 +58,5 @@ test(`a restore that was killed ${KILLS} times at moments that nobody chose, end
     );
     await old.cluster.sql("postgres", `drop database "${place.database}"`);
   }
-  assert.ok(cut >= KILLS / 2, `only ${cut} of ${KILLS} were still at work`);
+  assert.ok(cut >= KILLS / 2, `only ${cut} of ${KILLS} were still running`);
 });

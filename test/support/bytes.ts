@@ -45,7 +45,7 @@ export function noise(size: number, seed = 1): Buffer {
   return out;
 }
 
-/** A copy with one bit turned over. */
+/** A copy with one bit flipped. */
 export function flipped(bytes: Uint8Array, at: number): Buffer {
   const copy = Buffer.from(bytes);
   copy[at]! ^= 1;

@@ -14,10 +14,10 @@ import { eventsOf, type Ran, type RunOptions, synlift, synliftWell } from "./syn
 import { makeUnitServer, UNIT, type UnitServer } from "./unit-server.ts";
 
 /**
- * Tests that kill real exports, with stop and fence in the run, at moments of chance. Every other one is taken back
- * where it was killed, and begun again; each ends in a bundle that restores to the rows, files and keys that the fenced
- * server has, as that of an undisturbed run does, and is taken back. SYNLIFT_KILL_SEED=… gives the same moments again, SYNLIFT_KILL_ONLY=3,7 only
- * some of them.
+ * Tests that kill real exports, with stop and fence in the run, at random moments. Every other one is rolled back
+ * where it was killed, and started again; each ends in a bundle that restores to the rows, files and keys that the fenced
+ * server has, as that of an uninterrupted run does, and is rolled back. SYNLIFT_KILL_SEED=… repeats the same moments,
+ * SYNLIFT_KILL_ONLY=3,7 runs only some of them.
  */
 export function testKills(count: number): void {
   const seed = Number(process.env["SYNLIFT_KILL_SEED"] ?? randomInt(2 ** 31));
@@ -31,8 +31,8 @@ export function testKills(count: number): void {
   });
   after(() => server.close());
 
-  test("undisturbed: the bundle restores to what the fenced server has", async () => {
-    const out = join(work, "undisturbed");
+  test("uninterrupted: the bundle restores to what the fenced server has", async () => {
+    const out = join(work, "uninterrupted");
     await synliftWell(server.realExport(out), { env: server.env });
     await endsWell(server, out);
   });
@@ -40,7 +40,7 @@ export function testKills(count: number): void {
   for (const [index, moment] of killMoments(count, chance(seed)).entries()) {
     if (only?.includes(index + 1) === false) continue;
     const backAtOnce = index % 2 === 1;
-    test(`${index + 1}: killed ${moment.milliseconds} ms after ${moment.after}${backAtOnce ? ", taken back, begun again" : ""}: the bundle is as good as an undisturbed one, and can be taken back`, async () => {
+    test(`${index + 1}: killed ${moment.milliseconds} ms after ${moment.after}${backAtOnce ? ", rolled back, started again" : ""}: the bundle equals that of an uninterrupted run, and can be rolled back`, async () => {
       await killOne(server, join(work, `killed-${index}`), moment, backAtOnce);
     });
   }
@@ -50,7 +50,7 @@ async function killOne(server: UnitServer, out: string, moment: KillMoment, back
   const { env } = server;
   const well = (args: readonly string[]) => synliftWell(args, { env });
   const killed = await synlift(server.realExport(out), { env, ...killedAt(moment) });
-  // One that had ended by then is as well a moment of chance.
+  // It may have ended before: that is a random moment too.
   assert.ok(killed.signal === "SIGKILL" || killed.code === 0, killed.stderr);
   const fenced = existsSync(join(out, "fence.json"));
   const done = packedBy(out);
@@ -62,12 +62,12 @@ async function killOne(server: UnitServer, out: string, moment: KillMoment, back
   const resumed = await well(server.realExport(out));
   if (!(backAtOnce && fenced))
     for (const name of done)
-      assert.ok(!packed(resumed).includes(name), `${name} was finished, and is made again`);
+      assert.ok(!packed(resumed).includes(name), `${name} was finished, and is packed again`);
 
   await endsWell(server, out);
 }
 
-/** The server is fenced, so it stands still: what it has is the measure, of an undisturbed run as of any other. */
+/** The server is fenced and no longer changes: what it has is what any bundle must restore to. */
 async function endsWell(server: UnitServer, out: string): Promise<void> {
   assert.deepEqual(await restored(server, out), await fencedSource(server));
   await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env: server.env });
@@ -113,7 +113,7 @@ const packed = (ran: Ran) =>
 
 let places = 0;
 
-/** A bundle unpacked into places of its own: rows of every table, every media file, and the signing key. */
+/** A bundle restored into a database and folders of its own: rows of every table, every media file, and the signing key. */
 async function restored({ old, env }: UnitServer, bundle: string) {
   const key = ["--passphrase-file", `${bundle}.passphrase`];
   const place = await makeNewPlace(old.cluster, `killed${places++}`, await freePort());
@@ -124,7 +124,7 @@ async function restored({ old, env }: UnitServer, bundle: string) {
   return found;
 }
 
-/** The same of the old server, without any code of the product. One-time keys stay behind on purpose. */
+/** The same of the old server, without any code of the product. One-time keys are not restored, on purpose. */
 async function fencedSource({ old }: UnitServer) {
   const rows = await rowsToRestore(old.cluster);
   const media = hashesBelow(old.home.mediaStorePath).filter(([name]) => name!.startsWith("local_"));

@@ -13,7 +13,7 @@ import { postgres } from "./moved-database.ts";
 /** A database with Synapse's own tables, in either engine, that media can be put into. */
 export interface MediaDatabase {
   readonly engine: QuerySession["engine"];
-  /** A session that only reads, as a look has it. */
+  /** A read-only session, as the checks have it. */
   connect(): Promise<QuerySession>;
   run(sql: string): Promise<void>;
 }

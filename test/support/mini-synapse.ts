@@ -9,7 +9,7 @@ export const ONE_TIME_KEY = "one-time-key-Jx8Qv2";
 export const UPLOADS = ["AAaaFirstUpload", "BBbbSecondUpload", "CCccThirdUpload"] as const;
 export const uploadBytes = (index: number) => noise(1000 * (index + 1), index + 1);
 
-/** The few tables of Synapse's that a move looks at, with a little in each. */
+/** The few tables of Synapse that a move reads, with a little in each. */
 const TABLES = `
 create table schema_version (lock char(1) default 'X' primary key, version integer not null, upgraded boolean not null);
 insert into schema_version values ('X', 92, false);
@@ -41,7 +41,7 @@ create table destinations (destination text primary key, retry_last_ts bigint, r
 create table remote_media_cache_thumbnails (media_origin text, media_id text, thumbnail_width integer);
 insert into remote_media_cache_thumbnails values ('far.example', 'remote', 32), ('far.example', 'bad', 32);`;
 
-/** A database that a move takes for Synapse's, of a role that may make databases. */
+/** A database that a move accepts as Synapse's, owned by a role that may create databases. */
 export async function makeMiniSynapse(cluster: PostgresCluster, name: string): Promise<PostgresAddress> {
   await cluster.sql(
     "postgres",

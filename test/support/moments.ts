@@ -1,4 +1,4 @@
-/** Numbers from 0 to 1 that look like chance and are the same for the same seed (mulberry32). */
+/** Pseudo-random numbers from 0 to 1, the same for the same seed (mulberry32). */
 export function chance(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -10,11 +10,11 @@ export function chance(seed: number): () => number {
   };
 }
 
-/** A moment of an export at which nobody chose to kill it: so long after something that it says. */
+/** A random moment at which an export is killed: a time after an event. */
 export interface KillMoment {
   /** For people. */
   readonly after: string;
-  /** What it has said by then; undefined for its start. */
+  /** Text of the event; undefined for the start. */
   readonly said: string | undefined;
   readonly milliseconds: number;
 }
@@ -28,7 +28,7 @@ const ANCHORS: readonly (Omit<KillMoment, "milliseconds"> & { readonly within: n
   { after: "it began to read the dump back", said: '"check/customer_db_export.sql.gz.gpg"', within: 700 },
 ];
 
-/** So many moments; each stretch of the run has its turn, the moment within it is chance. */
+/** Moments in each phase of the run in turn, at a random time in it. */
 export function killMoments(count: number, next: () => number): KillMoment[] {
   return Array.from({ length: count }, (_, index) => {
     const { within, ...anchor } = ANCHORS[(index + 2) % ANCHORS.length]!;

@@ -54,7 +54,7 @@ export async function makeOldServer({ version }: { version?: string } = {}): Pro
   return { cluster, home, server, people, configPaths };
 }
 
-/** What export is to be told of it, for a bundle in that folder. */
+/** Arguments of `export` for it, for a bundle in that folder. */
 export const exportTo = (
   { configPaths, home }: Pick<OldServer, "configPaths" | "home">,
   out: string,
@@ -63,7 +63,7 @@ export const exportTo = (
   ...["--out", out, "--json"],
 ];
 
-/** Where a bundle is to be unpacked on the same machine: an empty place of its own. */
+/** Where a bundle is restored on the same machine: empty folders and a database that does not exist yet. */
 export interface NewPlace {
   readonly folder: string;
   readonly configDir: string;

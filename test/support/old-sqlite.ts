@@ -11,9 +11,9 @@ export interface OldSqlite {
   readonly home: HomeserverFolder;
   readonly server: SynapseServer;
   readonly people: Population;
-  /** The address of an upload that an administrator took out of sight. */
+  /** The address of an upload that an administrator quarantined. */
   readonly quarantined: string;
-  /** Alice's face, small, as her server made it. */
+  /** The thumbnail of Alice's avatar that her server made. */
   readonly thumbnail: Uint8Array;
   /** Of the database. */
   readonly path: string;
@@ -37,7 +37,7 @@ export async function makeOldSqlite(): Promise<OldSqlite> {
 
 export const SMALL = { width: 96, height: 96 };
 
-/** Rows of a server that answers, whose files do not travel, and one of quarantined media, which stays. */
+/** Rows of a server that answers, whose files are not exported, and one of quarantined media, which is. */
 const LEFT_BEHIND = `
   INSERT INTO remote_media_cache (media_origin, media_id, media_type, created_ts, upload_name, media_length, filesystem_id, last_access_ts, quarantined_by)
     VALUES ('far.example', 'seen', 'image/png', 1, 'a', 3, 'aaaaaa', 1, NULL), ('far.example', 'bad', 'image/png', 1, 'b', 3, 'bbbbbb', 1, '@admin:old.example');

@@ -8,7 +8,7 @@ import type { PostgresCluster } from "./lab/postgres-cluster.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 import { programsWith } from "./real-world.ts";
 
-/** The columns that a look at people reads, as Synapse 1.163 has them. What older ones lack is added by `LATER`. */
+/** The columns that the checks of accounts read, as in Synapse 1.163. Those that older ones lack are added by `LATER`. */
 const TABLES = `
 CREATE TABLE users (name TEXT UNIQUE, admin SMALLINT DEFAULT 0 NOT NULL, is_guest SMALLINT DEFAULT 0 NOT NULL,
   appservice_id TEXT, user_type TEXT, deactivated SMALLINT DEFAULT 0 NOT NULL);
@@ -101,7 +101,7 @@ export class Town {
     return this.add("account_data", { user_id: idOf(name), account_data_type: type, content: text });
   }
 
-  /** A backup, and where wanted the way to its key. */
+  /** A backup, and its key if wanted. */
   backup(name: string, version: number, { deleted = 0, opens = true } = {}): this {
     const algorithm = "m.megolm_backup.v1.curve25519-aes-sha2";
     this.add("e2e_room_keys_versions", { user_id: idOf(name), version, algorithm, deleted });

@@ -21,7 +21,7 @@ export async function makeSmallHomeserver(options: HomeserverFolderOptions): Pro
   return home;
 }
 
-/** What export is to be told of it, for a bundle in that folder. */
+/** Arguments of `export` for it, for a bundle in that folder. */
 export const exportOf = ({ configFile, dataFolder }: HomeserverFolder, out: string): string[] => [
   ...["export", "--config", configFile, "--working-directory", dataFolder, "--out", out, "--json"],
 ];

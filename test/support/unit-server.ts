@@ -14,7 +14,7 @@ export interface UnitServer {
   readonly systemctl: StandInSystemctl;
   /** For synlift. */
   readonly env: { readonly PATH: string };
-  /** What a real export of it is told, for a bundle in that folder. */
+  /** Arguments of a real export of it, for a bundle in that folder. */
   realExport(out: string): string[];
   untilAnswers(): Promise<void>;
   /** Throws when it does not let people write. */
@@ -26,7 +26,7 @@ export interface UnitServer {
 export async function makeUnitServer(): Promise<UnitServer> {
   const old = await makeOldServer();
   await old.server.stop();
-  // Long since there: what was written in the last moments waits for the second archive.
+  // Old: files of the last moments are left for the second archive.
   for (const path of filesBelow(old.home.mediaStorePath)) utimesSync(path, 1_700_000_000, 1_700_000_000);
   const { dataFolder, configFile } = old.home;
   const configs = [configFile, join(old.configPaths[1]!, "limits.yaml")];

@@ -77,7 +77,7 @@ export async function parseDatabaseTarget(given: GivenTarget, system: System): P
   if (path !== undefined) return { engine: "sqlite", path };
   const typed = {
     ...(await parseDatabaseAddress(database, given.databasePasswordFile, system)),
-    ...(given.databaseCommand ? { through: given.databaseCommand } : {}),
+    ...(given.databaseCommand ? { commandPrefix: given.databaseCommand } : {}),
   };
   const address = await withPermittedAccount(typed, [typed.parameters["user"], given.owner], system);
   return { engine: "postgres", address };
@@ -155,9 +155,9 @@ export async function databasesToFill(
     if (!section && text !== undefined) throw notNeeded(option, store);
     if (!section || text === undefined) continue;
     const typed = await parseDatabaseAddress(text, file, system, option);
-    const through = given.databaseCommand ? { through: given.databaseCommand } : {};
+    const prefix = given.databaseCommand ? { commandPrefix: given.databaseCommand } : {};
     const address = await withPermittedAccount(
-      { ...typed, ...through },
+      { ...typed, ...prefix },
       [typed.parameters["user"], given.owner],
       system,
     );

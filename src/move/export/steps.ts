@@ -72,8 +72,8 @@ export function* stepsAfterStop(
   const state = source.database.engine === "postgres" ? source.database.state : undefined;
   if (state) yield { step: dumpStep(packing, source, state, "state"), stage: "database" };
   // After the database, so that every upload in the dump already has its file.
-  const piece = packing.workspace.inventory.rehearsal ? {} : ({ piece: "media" } as const);
-  if (!served) for (const step of mediaSteps(packing, source, false)) yield { ...step, ...piece };
+  const stage = packing.workspace.inventory.rehearsal ? {} : ({ stage: "media" } as const);
+  if (!served) for (const step of mediaSteps(packing, source, false)) yield { ...step, ...stage };
   yield { ...mediaSinceStep(packing, source), stage: "media" };
 }
 

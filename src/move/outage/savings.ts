@@ -81,7 +81,7 @@ const IGZIP = 7.8 / 1.1;
 
 const GIB = 1024 ** 3;
 
-/** "carry the bundle 8 min 20 s (58 %)", the longest first. */
+/** "copy the bundle to the new host: 8 min 20 s, 58 %", the longest first. */
 export function contributors({ outage, outageSeconds }: Estimate, most: number): string[] {
   return outage
     .toSorted((a, b) => b.seconds - a.seconds)

@@ -41,14 +41,8 @@ export async function listSecretKeys(home: string, files: Files, programs: Progr
   }
   const args = ["--homedir", home, ...QUIETLY, "--no-auto-check-trustdb", "--with-colons"];
   try {
-    return parseListing(
-      await programs.run({
-        name: "gpg",
-        args: [...args, "--list-secret-keys"],
-        env: ENGLISH,
-        timeout: LIMIT,
-      }),
-    );
+    const call = { name: "gpg", args: [...args, "--list-secret-keys"], env: ENGLISH, timeout: LIMIT };
+    return parseListing(await programs.run(call));
   } catch (error) {
     if (!(error instanceof MigrationError) || error.code !== "program-failed") throw error;
     throw new MigrationError(

@@ -15,7 +15,7 @@ export interface Population {
   readonly publicAlias: string;
   readonly encrypted: EncryptedConversation;
   readonly media: readonly KnownMedia[];
-  /** One of `media`, shown as alice's face. */
+  /** One of `media`, shown as alice's avatar. */
   readonly avatar: string;
 }
 

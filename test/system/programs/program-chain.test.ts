@@ -65,7 +65,7 @@ test("a call that is told to stop takes its chain along, and the reason is throw
   ]) {
     const { programs, temporary } = world();
     const controller = new AbortController();
-    const call = { ...sh("echo begun; exec sleep 60"), stop: controller.signal };
+    const call = { ...sh("echo begun; exec sleep 60"), signal: controller.signal };
     const output = programs.pipe(sh("exec cat"), programs.pipe(call));
     const reason = new Error("no longer needed");
     setTimeout(() => {
@@ -79,7 +79,7 @@ test("a call that is told to stop takes its chain along, and the reason is throw
 
 test("what goes out before a program's own output comes first, in a chain and alone", async () => {
   const { programs, temporary } = world();
-  const first = { ...sh("echo second"), before: "first ünd\n" };
+  const first = { ...sh("echo second"), outputPrefix: "first ünd\n" };
   assert.equal((await collect(programs.pipe(first))).toString(), "first ünd\nsecond\n");
   const joined = programs.pipe(sh("cat"), programs.pipe(first));
   assert.equal((await collect(joined)).toString(), "first ünd\nsecond\n");
