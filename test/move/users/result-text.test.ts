@@ -41,7 +41,10 @@ const OUTCOMES: Readonly<Record<string, UsersResult>> = {
   },
   "would-notify": { ...SURVEYED, delivery: { ...DELIVERY, dryRun: true, sent: 0 } },
   notified: { ...SURVEYED, delivery: DELIVERY },
-  "partly-notified": { ...SURVEYED, delivery: { ...DELIVERY, sent: 1, stopped: "the server does not answer" } },
+  "partly-notified": {
+    ...SURVEYED,
+    delivery: { ...DELIVERY, sent: 1, stopped: "the server does not answer" },
+  },
 };
 
 for (const [name, result] of Object.entries(OUTCOMES))
