@@ -28,6 +28,9 @@ const NAMELESS = /^(utils?|helpers?|common|core|misc|lib|manager|data)$/;
 /** Of all lines of src/: when one room holds more, it wants to be two. */
 const LARGEST_SHARE = 0.45;
 
+/** Lines of a file in commands/, groups of options apart. */
+const LONGEST_COMMAND = 110;
+
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SOURCE = join(ROOT, "src");
 
@@ -111,6 +114,15 @@ test("a file is named after what it holds, and has no default export", () => {
     for (const part of file.replace(/\.ts$/, "").split("/"))
       assert.ok(!NAMELESS.test(part), `${file} is named after nothing`);
     assert.ok(!/^export default/m.test(read(file)), `${file} has a default export`);
+  }
+});
+
+test("a command is its options, the order it builds, and one call", () => {
+  const commands = sourceFiles().filter((name) => /^commands\/[^/]+\.ts$/.test(name));
+  assert.ok(commands.length > 10, "found no commands");
+  for (const file of commands) {
+    const lines = read(file).trimEnd().split("\n").length;
+    assert.ok(lines <= LONGEST_COMMAND, `${file} has ${lines} lines: its use case belongs below it`);
   }
 });
 

@@ -1,29 +1,9 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { MigrationError } from "../errors.ts";
-import { peopleFindings } from "../homeserver/people/findings.ts";
-import { announce } from "../homeserver/people/notices/announce.ts";
-import { campaignOf } from "../homeserver/people/notices/campaign.ts";
-import {
-  countUnsent,
-  deliverNotices,
-  deliveryFinding,
-  type NoticeDelivery,
-  prepareNotices,
-  recordPathIn,
-} from "../homeserver/people/notices/deliver.ts";
-import { readText, readToken, readUrl } from "../homeserver/people/notices/inputs.ts";
-import { textForThoseAtRisk } from "../homeserver/people/notices/texts.ts";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
-import { surveyPeople } from "../homeserver/people/survey.ts";
-import { readHomeserver } from "../homeserver/read.ts";
-import { chooseSource } from "../homeserver/service/find/choose.ts";
-import { findLaunches } from "../homeserver/service/find/find.ts";
-import { assertParentFolder } from "../move/disk-space.ts";
-import { acceptWarnings, failureForFindings } from "../report/accept.ts";
-import type { Finding } from "../report/finding.ts";
-import type { System } from "../system/system.ts";
+import { surveyAndNotify } from "../move/users/run.ts";
 import type { Command } from "./command.ts";
+import { checkNoticeOptions, NOTICE_OPTIONS, noticeOrder, noticeSchema } from "./options/notices.ts";
 import {
   ACCEPT,
   acceptSchema,
@@ -35,19 +15,6 @@ import {
   parseOptions,
 } from "./options/shared.ts";
 
-/** Options that require another one. */
-const REQUIRES = {
-  when: ["announce", "notify"],
-  outage: ["announce", "notify"],
-  text: ["notify"],
-  url: ["notify"],
-  tokenFile: ["notify"],
-  rate: ["notify"],
-  record: ["notify"],
-} as const;
-
-const oneLine = z.string().regex(/^[^\r\n]+$/, "write one line");
-
 const schema = z
   .object({
     config: z.array(z.string()).default([]),
@@ -55,36 +22,13 @@ const schema = z
     all: z.boolean().default(false),
     coverageDays: z.coerce.number().int().min(0).max(3650).default(90),
     csv: z.string().min(1).optional(),
-    announce: z.string().min(1).optional(),
-    when: oneLine.optional(),
-    outage: oneLine.optional(),
-    notify: z.boolean().default(false),
-    text: z.string().min(1).optional(),
-    url: z.string().transform(readUrl).optional(),
-    tokenFile: z.string().min(1).optional(),
-    rate: z.coerce.number().positive().max(100).optional(),
-    record: z.string().min(1).optional(),
+    ...noticeSchema,
     ...acceptSchema,
     ...dryRunSchema,
   })
-  .superRefine((options, context) => {
-    const wrong = (name: string, message: string) => {
-      context.addIssue({ code: "custom", path: [name], message });
-    };
-    for (const [name, others] of Object.entries(REQUIRES)) {
-      const given = options[name as keyof typeof REQUIRES] !== undefined;
-      if (given && !others.some((other) => options[other]))
-        wrong(name, `requires ${others.map((other) => `--${other}`).join(" or ")}`);
-    }
-    if (!options.notify) return;
-    if (options.tokenFile === undefined) wrong("tokenFile", "must be given with --notify");
-    if (options.record === undefined && options.announce === undefined)
-      wrong("record", "must be given with --notify, unless --announce names a folder for it");
-  });
+  .superRefine(checkNoticeOptions);
 
-type UsersOptions = z.infer<typeof schema>;
-
-export const usersCommand: Command<UsersOptions> = {
+export const usersCommand: Command<z.infer<typeof schema>> = {
   name: "users",
   summary: "List users who would lose encrypted messages at a sign-out and, with --notify, notify them.",
   options: [
@@ -95,27 +39,7 @@ export const usersCommand: Command<UsersOptions> = {
       about: "check key backups against the messages of this many days; default: 90; 0 checks nothing",
     },
     { flags: "--csv <file>", about: "write every account to a CSV file" },
-    {
-      flags: "--announce <folder>",
-      about: "write two announcements there: for all users, and for those at risk",
-    },
-    {
-      flags: "--when <text>",
-      about: "when the move starts, as text for the announcement: '2026-12-01 02:00 UTC'",
-    },
-    { flags: "--outage <text>", about: "how long it takes, as text for the announcement: 'about an hour'" },
-    {
-      flags: "--notify",
-      about: "send the announcement for users at risk to them, as server notices of the running Synapse",
-    },
-    { flags: "--text <file>", about: "with --notify: send the text in this file instead" },
-    { flags: "--token-file <file>", about: "file that contains only an administrator's access token" },
-    { flags: "--url <url>", about: "base address of Synapse; default: its first unencrypted listener" },
-    { flags: "--rate <number>", about: "maximum notices per second; default: 2" },
-    {
-      flags: "--record <file>",
-      about: "file that records who received which notice; default: in the folder of --announce",
-    },
+    ...NOTICE_OPTIONS,
     ACCEPT,
     DRY_RUN,
   ],
@@ -124,82 +48,27 @@ export const usersCommand: Command<UsersOptions> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
-    const { machine, files } = system;
-    const at = (path: string) => resolve(machine.folder, path);
-    const csv = options.csv === undefined || options.dryRun ? undefined : at(options.csv);
-    if (csv !== undefined) await assertParentFolder(csv, "--csv", files);
-    const chosen = await chooseSource(await findLaunches(system), givenSource(options, system), files);
-    const homeserver = await readHomeserver({ ...chosen.source, signal: system.signal }, files);
-    const { serverName, settings } = homeserver;
-    // Errors that prevent sending are found before the long survey of the database.
-    const mailing = options.notify
-      ? await prepareNotices(await noticeOptions(options, system), homeserver, system)
-      : undefined;
-    const occasion = { serverName, when: options.when, outage: options.outage };
-    const announced =
-      options.announce === undefined
-        ? undefined
-        : await announce(at(options.announce), occasion, options.dryRun, files);
-    const text = options.text === undefined ? undefined : await readText(at(options.text), files);
-    const campaign = campaignOf(text ?? announced?.atRisk ?? textForThoseAtRisk(occasion));
-
-    const { tally, roll, alreadySent } = await surveyPeople(
-      homeserver,
-      {
-        coverageDays: options.coverageDays,
-        everybody: options.all,
-        csv,
-        notice: mailing && { campaign, from: mailing.from },
-      },
-      system,
-      view,
-    );
-    const delivery =
-      mailing &&
-      (await deliverNotices(
-        mailing,
-        { campaign, people: roll.atRisk, alreadySent, dryRun: options.dryRun },
-        system,
-        view,
-      ));
-    const findings = acceptWarnings(
-      [
-        ...chosen.findings,
-        ...peopleFindings(tally, serverName, settings),
-        ...(delivery ? [deliveryFinding(delivery)] : []),
-      ],
-      options.accept,
-    );
-    const left = delivery ? countUnsent(delivery) : 0;
-    const result = { serverName, tally, roll, everybody: options.all, csv, announced, delivery };
+    const here = (path: string | undefined) =>
+      path === undefined ? undefined : resolve(system.machine.folder, path);
+    const order = {
+      given: givenSource(options, system),
+      everybody: options.all,
+      coverageDays: options.coverageDays,
+      csv: here(options.csv),
+      announce: here(options.announce),
+      when: options.when,
+      outage: options.outage,
+      textFile: here(options.text),
+      notices: await noticeOrder(options, system),
+      accepted: options.accept,
+      dryRun: options.dryRun,
+    };
+    const result = await surveyAndNotify(order, system, view);
     return {
-      findings,
+      findings: result.findings,
       details: usersDetails(result),
       lines: usersLines(result, system.terminal),
-      failure:
-        left > 0 ? unsent(left) : failureForFindings(told(delivery) ? withoutWarnings(findings) : findings),
+      failure: result.failure,
     };
   },
 };
-
-async function noticeOptions({ tokenFile, url, rate, record, announce }: UsersOptions, system: System) {
-  const at = (path: string) => resolve(system.machine.folder, path);
-  return {
-    token: await readToken(at(tokenFile!), system.files),
-    url,
-    rate: rate ?? RATE,
-    recordPath: record === undefined ? recordPathIn(at(announce!)) : at(record),
-  };
-}
-
-/** The users at risk were notified, which was the purpose of this run, so its warnings are not a failure. */
-const told = (delivery: NoticeDelivery | undefined) => delivery !== undefined && !delivery.dryRun;
-const withoutWarnings = (findings: readonly Finding[]) => findings.filter(({ level }) => level !== "warning");
-
-/** Notices per second: creating a room for each is load on a server in use. */
-const RATE = 2;
-
-const unsent = (left: number) =>
-  new MigrationError("notices-not-sent", `${left} of the notices could not be sent`, {
-    hint: "fix the cause and run the same command again: nobody receives a second copy",
-  });

@@ -6,6 +6,7 @@ import { MigrationError } from "../../errors.ts";
 import type { PathPair } from "../../homeserver/path-map.ts";
 import type { ConfigSource } from "../../homeserver/read.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
+import type { GivenStop } from "../../move/export/stop-plan.ts";
 import type { Account } from "../../system/machine.ts";
 import type { System } from "../../system/system.ts";
 import type { Given, Option } from "../command.ts";
@@ -97,7 +98,10 @@ export function givenSource(
   return {
     configPaths: config.map(here),
     workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
-    ...{ map, databaseCommand, masConfig: masConfig.map(here), folder: machine.folder },
+    map,
+    databaseCommand,
+    masConfig: masConfig.map(here),
+    folder: machine.folder,
   };
 }
 
@@ -143,6 +147,20 @@ export const stopSchema = {
   fence: z.boolean().default(true),
 };
 
+/** How the server is to be stopped, from those options. */
+export const givenStop = (
+  options: z.infer<z.ZodObject<typeof stopSchema & typeof dryRunSchema>>,
+): GivenStop => ({
+  unit: options.unit,
+  container: options.container,
+  stopCommand: options.stopCommand,
+  startCommand: options.startCommand,
+  alreadyStopped: options.alreadyStopped,
+  fence: options.fence,
+  yes: options.yes,
+  dryRun: options.dryRun,
+});
+
 export const passphraseSchema = {
   passphraseFile: z.string().optional(),
   passphraseFd: z.coerce.number().int().min(3).optional(),
@@ -154,15 +172,16 @@ export const keySchema = { ...passphraseSchema, gpgHome: z.string().min(1).optio
 export const acceptSchema = { accept: z.array(z.string()).default([]) };
 export const dryRunSchema = { dryRun: z.boolean().default(false) };
 
+/** "toReceiver" as it is typed: "--to-receiver". */
+export const flagOf = (name: string): string =>
+  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
 /** Validates the options. Throws `bad-usage` naming each option that is wrong. */
 export function parseOptions<Shape extends z.ZodType>(schema: Shape, given: Given): z.infer<Shape> {
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map(({ path, message, code }) => {
-    const name =
-      path[0] === "argument"
-        ? "the bundle"
-        : `--${String(path[0]).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const name = path[0] === "argument" ? "the bundle" : flagOf(String(path[0]));
     return `${name}: ${code === "invalid_type" && given[String(path[0])] === undefined ? "must be given" : message.toLowerCase()}`;
   });
   throw new MigrationError("bad-usage", faults.join("; "), { hint: "--help shows an example" });

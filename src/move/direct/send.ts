@@ -14,6 +14,7 @@ import { mediaSteps } from "../export/media-steps.ts";
 import { assertStayedDown, findSourceActivity, readSourceWhenDown } from "../export/source.ts";
 import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
 import { mediaScopeOf } from "../export/unreachable-servers.ts";
+import { ALL_SENT, HANDED_OVER } from "../old-server/journal-facts.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
 import {
   assertSameProtocol,
@@ -25,7 +26,7 @@ import {
 } from "./protocol.ts";
 import { remoteProgress } from "./remote-progress.ts";
 import { describeSource, lookBeforeSending, type SendLook, type SendOrder } from "./sender-look.ts";
-import { ALL_SENT, enterSenderFolder, HANDED_OVER, saveRemotely, saveStream } from "./sender-state.ts";
+import { enterSenderFolder, saveRemotely, saveStream } from "./sender-state.ts";
 import { ChannelWriter } from "./writer.ts";
 
 /** File with the list of the media that the new host already has. */

@@ -8,20 +8,9 @@ import { acquireLock } from "../../journal/lock.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import type { Bytes } from "../../pipeline/transform.ts";
 import type { System } from "../../system/system.ts";
+import { HANDED_OVER, SENT_DIRECTLY } from "../old-server/journal-facts.ts";
 import { NEW_HOST_MESSAGES, type OldHostMessages, readFromNewHost } from "./protocol.ts";
 import type { ChannelWriter } from "./writer.ts";
-
-/** The journal fact of a direct transfer, whose artifacts are on another host. */
-export const SENT_DIRECTLY = "road";
-
-/** The journal fact with the time when the new host had received everything: ISO 8601. */
-export const HANDED_OVER = "handedOver";
-
-/**
- * The journal fact with the time from which everything that a new server needs has been sent, or may have been: ISO 8601.
- * Written before the new host is told, and removed when the old server runs again.
- */
-export const ALL_SENT = "complete";
 
 export interface SenderFolderOptions {
   readonly folder: string;

@@ -6,14 +6,13 @@ import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Machine } from "../../system/machine.ts";
+import { OUTAGE_SINCE } from "../old-server/journal-facts.ts";
 import { predictedSeconds, type Prediction } from "../outage/prediction.ts";
 import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
 import type { SourceState } from "./source.ts";
 
 /** When the outage started, ISO 8601; null when that is unknown or did not happen. */
 export const outageSince = ({ facts }: Pick<Journal, "facts">): string | null => facts[OUTAGE_SINCE] ?? null;
-
-export const OUTAGE_SINCE = "outageSince";
 
 /** The journal fact with the duration of each stage, in whichever run it was done. */
 const DURATIONS = "took";

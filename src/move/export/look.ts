@@ -34,7 +34,7 @@ import { type GivenStop, planStop, type StopPlan } from "./stop-plan.ts";
 export interface ExportOrder {
   /** Where the configuration is, as far as it was given. */
   readonly given: GivenSource;
-  /** Folder of the bundle. */
+  /** Folder of the bundle, absolute. */
   readonly folder: string;
   readonly rehearsal: boolean;
   readonly stop: GivenStop;
@@ -46,10 +46,12 @@ export interface ExportOrder {
   readonly accepted: readonly string[];
   readonly media: MediaChoice;
   readonly dumpFormat: DumpFormat;
+  readonly dryRun: boolean;
 }
 
 /** What was found out before anything is changed or written. */
 export interface ExportLook {
+  readonly kind: "to-pack";
   readonly order: ExportOrder;
   readonly found: ExportSource;
   readonly source: SourceState;
@@ -60,7 +62,9 @@ export interface ExportLook {
   readonly findings: readonly Finding[];
 }
 
+/** An earlier run has sealed this bundle for its recipients, and it is intact. */
 export interface AlreadySealed {
+  readonly kind: "already-sealed";
   readonly manifest: Manifest;
   readonly findings: readonly Finding[];
 }
@@ -87,7 +91,7 @@ export async function lookBeforeExport(
   await assertDumpFormat(source.database, order.dumpFormat, system.programs);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
   const again = await findAlreadySealed(wanted, source.marker, files, progress);
-  if (again) return { manifest: again.manifest, findings: [...keys, again.finding] };
+  if (again) return { kind: "already-sealed", manifest: again.manifest, findings: [...keys, again.finding] };
   const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
   assertRegularFiles(source.media, homeserver.mediaStore, accepted);
   // Media is not compressed: this much is needed at least.
@@ -98,7 +102,15 @@ export async function lookBeforeExport(
   // What an earlier run packed is there already; it is removed before it is packed again.
   const packed = await bytesOfMedia(folder, files);
   await assertDiskSpace(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
-  return { order, found, source, plan, recipients, findings: [...keys, ...found.findings] };
+  return {
+    kind: "to-pack",
+    order,
+    found,
+    source,
+    plan,
+    recipients,
+    findings: [...keys, ...found.findings],
+  };
 }
 
 /** Bytes of media artifacts in a bundle's folder, complete or not. */
@@ -112,17 +124,17 @@ async function bytesOfMedia(folder: string, files: Files): Promise<number> {
   return bytes;
 }
 
-/** The result of a dry run. Also reads what is otherwise read while packing, so that errors in it are found now. */
-export async function describeDryRun(
-  { order, found: { homeserver }, source, plan, findings }: ExportLook,
+/**
+ * The findings of a dry run. Also reads what is otherwise read while packing, so that errors in it are found now. Throws
+ * what reading it throws.
+ */
+export async function dryRunFindings(
+  { order, found: { homeserver }, source, findings }: ExportLook,
   { files, machine }: System,
-): Promise<{ findings: Finding[]; lines: readonly string[] }> {
+): Promise<Finding[]> {
   await packConfig(homeserver, files, machine.random(32));
   await packSigningKey(homeserver, files);
-  return {
-    findings: [...findings, ...sourceFindings(homeserver, source, order.rehearsal)],
-    lines: plan?.lines ?? [],
-  };
+  return [...findings, ...sourceFindings(homeserver, source, order.rehearsal)];
 }
 
 /** Bytes of all uploads by their rows where a storage provider may hold some of them; otherwise 0. */

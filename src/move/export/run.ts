@@ -18,7 +18,7 @@ import { describePrediction, OUTAGE_SECTION, predictionOf } from "../outage/pred
 import { expectedStages } from "../outage/rehearsed.ts";
 import { ExportClock, outageSince } from "./clock.ts";
 import type { ExportContext, ExportStep } from "./context.ts";
-import type { ExportLook } from "./look.ts";
+import { dryRunFindings, type ExportLook, type ExportOrder, lookBeforeExport } from "./look.ts";
 import { openingNotes } from "./opening-notes.ts";
 import { keepPrediction, predictionOfJournal, predictOutage } from "./predict.ts";
 import { exportPage } from "./report.ts";
@@ -27,22 +27,51 @@ import { readConfigToPack, stepsAfterStop, stepsBeforeStop } from "./steps.ts";
 import { confirmStop } from "./stop-plan.ts";
 import { lostServersIn, mediaScopeOf } from "./unreachable-servers.ts";
 
-export interface SealedBundle {
-  readonly manifest: Manifest;
-  readonly findings: readonly Finding[];
-  /** Path of the report. */
-  readonly report: string;
-}
+/** What an export came to: all of it in the bundle's folder, or nothing was written. */
+export type ExportResult =
+  | {
+      readonly kind: "already-sealed" | "sealed";
+      readonly folder: string;
+      readonly manifest: Manifest;
+      readonly findings: readonly Finding[];
+      /** Path of the report. */
+      readonly report: string;
+    }
+  | {
+      readonly kind: "dry-run";
+      readonly folder: string;
+      readonly findings: readonly Finding[];
+      /** What would be done to the old server, a line each. */
+      readonly wouldDo: readonly string[];
+    };
 
 /**
- * Packs what can be packed while the server runs, stops and fences it, packs the rest, and seals the bundle.
- * What an earlier run finished is not repeated. Throws what its steps throw; finished steps are kept.
+ * Packs a homeserver: what can be packed while it runs first; then it is stopped and fenced, the rest is packed, and the
+ * bundle is sealed. A rehearsal stops nothing, and a dry run changes and writes nothing. What an earlier run into the
+ * same folder finished is not repeated.
+ *
+ * Throws what the checks before the stop throw, while nothing is changed, and what the steps throw: finished steps are
+ * kept.
  */
 export async function exportHomeserver(
-  look: ExportLook,
+  order: ExportOrder,
   system: System,
   view: ProgressView,
-): Promise<SealedBundle> {
+): Promise<ExportResult> {
+  const { folder } = order;
+  const look = await lookBeforeExport(order, system, view);
+  if (look.kind === "already-sealed") {
+    const { manifest, findings } = look;
+    return { kind: "already-sealed", folder, manifest, findings, report: join(folder, REPORT) };
+  }
+  if (order.dryRun) {
+    const findings = await dryRunFindings(look, system);
+    return { kind: "dry-run", folder, findings, wouldDo: look.plan?.lines ?? [] };
+  }
+  return packAndSeal(look, system, view);
+}
+
+async function packAndSeal(look: ExportLook, system: System, view: ProgressView): Promise<ExportResult> {
   const { files, machine, signal } = system;
   const { order, plan, recipients } = look;
   const { homeserver } = look.found;
@@ -50,8 +79,14 @@ export async function exportHomeserver(
   let source = look.source;
   const lock = await keysForExport(folder, { source: order.passphrase, recipients }, system, view);
   const workspace = await openWorkspace({
-    ...{ folder, subject: homeserver.serverName, rehearsal, partSize },
-    ...{ keys: lock, files, machine, progress: view },
+    folder,
+    subject: homeserver.serverName,
+    rehearsal,
+    partSize,
+    keys: lock,
+    files,
+    machine,
+    progress: view,
   });
   const { journal, inventory } = workspace;
   const clock = new ExportClock(journal, machine, view);
@@ -65,8 +100,15 @@ export async function exportHomeserver(
   try {
     const inputs = workspaceInputs(inventory.id, partSize, recipients);
     const packing: ExportContext = {
-      ...{ homeserver, workspace, folder, inputs, accepted, system },
-      ...{ media: order.media, dumpFormat: order.dumpFormat, progress: view },
+      homeserver,
+      workspace,
+      folder,
+      inputs,
+      accepted,
+      media: order.media,
+      dumpFormat: order.dumpFormat,
+      progress: view,
+      system,
     };
     const read = await readConfigToPack(packing);
     const findings: Finding[] = [...look.findings, ...read.packed.findings];
@@ -78,12 +120,14 @@ export async function exportHomeserver(
         predicted = await predictOutage({ folder, homeserver, source }, journal, system, view);
         await confirmStop(plan, order.stop, predicted && describePrediction(predicted), system, view);
       } else await clock.recordAlreadyDown(source.marker);
-      const taken = {
-        ...{ ...plan, homeserver, accepted },
+      const stop = {
+        ...plan,
+        homeserver,
+        accepted,
         look: () => findSourceActivity(homeserver, look.source, system),
         clock,
       };
-      const down = () => stopAndFence(taken, system, view);
+      const down = () => stopAndFence(stop, system, view);
       findings.push(...(await (plan.alive ? clock.time("stop", "stop", down) : down())));
       source = await readSourceWhenDown(homeserver, source, mediaScopeOf(packing), system);
       await plan.record.setMarker(source.marker);
@@ -94,7 +138,11 @@ export async function exportHomeserver(
     // Not a step: it is cheap, and it must read every artifact each time.
     const manifest = await clock.time("seal", "seal", () =>
       seal({
-        ...{ folder, inventory, keys: lock, files, now: machine.now() },
+        folder,
+        inventory,
+        keys: lock,
+        files,
+        now: machine.now(),
         subject: homeserver.serverName,
         program: PROGRAM,
         outageSince: rehearsal ? null : outageSince(journal),
@@ -114,7 +162,7 @@ export async function exportHomeserver(
     const page = exportPage({ manifest, inventory, findings, predicted, pieces, now: machine.now() });
     await files.writeAtomically(report, pageHtml(page));
     await removeWorkingPassphrase(folder, files);
-    return { manifest, findings, report };
+    return { kind: "sealed", folder, manifest, findings, report };
   } catch (error) {
     if (plan && plan.record.activeChanges.length > 0)
       view.note(

@@ -1,29 +1,33 @@
+import type { Json } from "../../report/json.ts";
 import { formatDuration } from "../../report/units.ts";
-import type { UndoResult } from "../old-server/undo.ts";
+import type { FinishedRollback, RollbackResult } from "./run.ts";
 
-export interface RollbackResult extends UndoResult {
-  readonly subject: string;
-  readonly folder: string;
-  /** Whether it was sent directly to the new host, without a bundle. */
-  readonly sent: boolean;
-  /** Whether this run, or one before it, had anything to undo. */
-  readonly changed: boolean;
-  /** When an earlier rollback started it, ISO 8601. */
-  readonly startedEarlier: string | undefined;
-  /** Whether the server runs or answers now. */
-  readonly alive: boolean;
-  /** Seconds; undefined when unknown. */
-  readonly outage: number | undefined;
+/** For scripts. */
+export function rollbackDetails(result: RollbackResult): Readonly<Record<string, Json>> {
+  const { folder, subject } = result;
+  const undone = [...result.changes];
+  if (result.kind === "dry-run") return { folder, subject, undone, dryRun: true };
+  return {
+    folder,
+    subject,
+    undone,
+    leftToDo: [...result.leftToDo],
+    outageSeconds: result.outageSeconds ?? null,
+  };
 }
 
 /** The result of a rollback in words: what the state of the old host is. */
-export const describeRollback = (back: RollbackResult): string[] => [
-  ...back.leftToDo.map((line) => `still to do: ${line}`),
-  ...describeServerState(back),
-  back.sent
-    ? "the server restored on the new host must not be opened; to move after all, drop the database there and run the same restore again"
-    : `the bundle in ${back.folder} is no longer sealed; to move after all, run the export again, into this folder or a new one`,
-];
+export function describeRollback(result: RollbackResult): string[] {
+  if (result.kind === "dry-run")
+    return [...result.changes.map((line) => `would be done: ${line}`), "dry run: nothing was changed"];
+  return [
+    ...result.leftToDo.map((line) => `still to do: ${line}`),
+    ...describeServerState(result),
+    result.sentDirectly
+      ? "the server restored on the new host must not be opened; to move after all, drop the database there and run the same restore again"
+      : `the bundle in ${result.folder} is no longer sealed; to move after all, run the export again, into this folder or a new one`,
+  ];
+}
 
 function describeServerState({
   subject,
@@ -33,13 +37,13 @@ function describeServerState({
   started,
   startedEarlier,
   alive,
-  outage,
+  outageSeconds,
   failure,
-}: RollbackResult): string[] {
+}: FinishedRollback): string[] {
   if (readOnly) return [`${subject} cannot write on this host yet: do first what is listed as still to do`];
   if (started && leftToDo.length === 0)
     return [
-      `${subject} serves again on this host${outage === undefined ? "" : `, after ${formatDuration(outage)}`}`,
+      `${subject} serves again on this host${outageSeconds === undefined ? "" : `, after ${formatDuration(outageSeconds)}`}`,
     ];
   if (failure && !started) return [`${subject} does not answer on this host yet`];
   const again = `an earlier rollback started it again on ${startedEarlier ?? ""}`;

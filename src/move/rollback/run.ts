@@ -1,0 +1,211 @@
+import { join } from "node:path";
+import { LOCK, MANIFEST } from "../../bundle/layout.ts";
+import { MigrationError } from "../../errors.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { readHomeserver } from "../../homeserver/read.ts";
+import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { findActivity } from "../../homeserver/service/inspect.ts";
+import { describeUndo } from "../../homeserver/service/undo.ts";
+import type { Journal } from "../../journal/journal.ts";
+import { acquireLock } from "../../journal/lock.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Files } from "../../system/files/files.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { BestEffort } from "../old-server/best-effort.ts";
+import { changedSinceFenced } from "../old-server/changed-since.ts";
+import { readExportState } from "../old-server/export-state.ts";
+import { ALL_SENT, HANDED_OVER, OUTAGE_SINCE, SENT_DIRECTLY } from "../old-server/journal-facts.ts";
+import { configUnreadable, undoAndStart, undoOrder, type UndoResult } from "../old-server/undo.ts";
+import { confirmRollback } from "./consent.ts";
+import { findNewServer, type NewServerHints } from "./new-server.ts";
+
+export interface RollbackOrder {
+  /** Folder of the bundle, or of the direct transfer, as given to export; absolute. */
+  readonly folder: string;
+  /** Where the state of the new server may be found; absolute. */
+  readonly newServer: NewServerHints;
+  /** The configuration, if it has moved since the export; absolute. Empty for the recorded paths. */
+  readonly configPaths: readonly string[];
+  /** The command that starts the old server, instead of the recorded one. */
+  readonly startCommand: string | undefined;
+  /** Address at which to check the started server; otherwise its first unencrypted listener. */
+  readonly url: string | undefined;
+  /** Continue without asking although it is unknown whether the new server was opened. */
+  readonly yes: boolean;
+  /** Continue although the new server was opened. */
+  readonly force: boolean;
+  /** Ids of changes that the person undoes manually where that fails here. */
+  readonly accepted: readonly string[];
+  readonly dryRun: boolean;
+}
+
+interface RollbackFacts {
+  readonly subject: string;
+  readonly folder: string;
+  readonly findings: readonly Finding[];
+  /** The changes to undo, in words and in order, a line each. */
+  readonly changes: readonly string[];
+}
+
+export interface PlannedRollback extends RollbackFacts {
+  readonly kind: "dry-run";
+}
+
+/** Everything that could be undone is undone; `failure` and `leftToDo` say what could not. */
+export interface FinishedRollback extends RollbackFacts, UndoResult {
+  readonly kind: "undone";
+  /** Whether the homeserver was sent directly to the new host, without a bundle. */
+  readonly sentDirectly: boolean;
+  /** Whether this run, or one before it, had anything to undo. */
+  readonly changed: boolean;
+  /** When an earlier rollback started the old server, ISO 8601. */
+  readonly startedEarlier: string | undefined;
+  /** Whether the old server runs or answers now. */
+  readonly alive: boolean;
+  /** Seconds from the stop to now; undefined when unknown, or not over. */
+  readonly outageSeconds: number | undefined;
+}
+
+export type RollbackResult = PlannedRollback | FinishedRollback;
+
+/**
+ * Cancels a move: unseals the bundle, undoes what the export changed on the old host, and starts the old server again.
+ * May be repeated after an interruption. Works on a full disk, and then without recording everything.
+ *
+ * Throws `bundle-incomplete` when nothing was started or changed there, `already-opened` when the new server is open or
+ * the answer to the question is no, `bad-usage` when there is no terminal to ask on, `bundle-in-use`. A dry run changes
+ * nothing and asks nothing.
+ */
+export async function rollBack(
+  order: RollbackOrder,
+  system: System,
+  progress: Progress,
+): Promise<RollbackResult> {
+  const { files, machine } = system;
+  const { folder } = order;
+  // Before the lock: its file must not be created in a folder that has nothing to do with a move.
+  await readExportState(folder, system);
+  const unwritten = new BestEffort();
+  const lock = await unwritten.attempt(() => acquireLock(join(folder, LOCK), files, machine));
+  try {
+    return await rollBackLocked(order, unwritten, system, progress);
+  } finally {
+    await lock?.release();
+  }
+}
+
+async function rollBackLocked(
+  order: RollbackOrder,
+  unwritten: BestEffort,
+  system: System,
+  progress: Progress,
+): Promise<RollbackResult> {
+  const { files } = system;
+  const { folder, startCommand } = order;
+  const { record, journal, findings: journalFindings } = await readExportState(folder, system);
+  if (!record) throw nothingToUndo(folder);
+  const { subject } = record;
+  const { homeserver, findings: configFindings } = await readOldConfig(record, order.configPaths, system);
+  const newServer = await findNewServer(order.newServer, { serverName: subject, homeserver }, system);
+  const sentDirectly = journal?.facts[SENT_DIRECTLY] !== undefined;
+  const changes = undoOrder(record).map((change) => describeUndo(change, record.supervisor, startCommand));
+  const complete = await wasComplete(folder, journal, files);
+  const request = {
+    subject,
+    folder,
+    newServer,
+    complete,
+    lines: changes,
+    yes: order.yes,
+    force: order.force,
+    dryRun: order.dryRun,
+  };
+  const risks = await confirmRollback(request, system);
+  const warnings = [...journalFindings, ...configFindings, ...risks];
+  const findings = [...warnings, ...(await changedSinceFenced(record, sentDirectly, system))];
+  if (order.dryRun) return { kind: "dry-run", subject, folder, findings, changes };
+
+  for (const { sentence } of warnings) progress.note(sentence);
+  const unseal = async () => {
+    await unwritten.attempt(() => files.remove(join(folder, MANIFEST)));
+    await unwritten.attempt(async () => journal?.removeFact(HANDED_OVER));
+  };
+  // An interrupted rollback is run again, and the bundle may have been opened in between.
+  const isNoted = complete && journal ? await noteComplete(journal, unwritten, system) : true;
+  // First: once the server runs again, its bundle must not be restored by mistake.
+  if (isNoted) await unseal();
+  // Read before this run starts anything.
+  const startedEarlier = record.restartedAt;
+  const undo = { record, homeserver, unwritten, accepted: order.accepted, startCommand, url: order.url };
+  const undone = await undoAndStart(undo, system, progress);
+  const isBack = !undone.readOnly && (undone.started || !undone.failure);
+  const outageSeconds = isBack ? await endOutage(journal, unwritten, system) : undefined;
+  const alive = homeserver !== undefined && (await findActivity(homeserver, system)).length > 0;
+  if (isBack) {
+    if (!isNoted) await unseal();
+    await unwritten.attempt(async () => journal?.removeFact(ALL_SENT));
+  }
+  return {
+    kind: "undone",
+    subject,
+    folder,
+    findings: [...findings, ...unwritten.findings(folder)],
+    changes,
+    leftToDo: undone.leftToDo,
+    readOnly: undone.readOnly,
+    started: undone.started,
+    failure: undone.failure,
+    sentDirectly,
+    changed: record.rolledBackAt !== undefined,
+    startedEarlier,
+    alive,
+    outageSeconds,
+  };
+}
+
+const nothingToUndo = (folder: string) =>
+  new MigrationError("bundle-incomplete", `the export into ${folder} has changed nothing on this host`, {
+    hint: "there is nothing to undo: start the server the way you stopped it",
+  });
+
+/** Whether everything that a new server needs was packed or sent, and the old one has not run since. */
+async function wasComplete(folder: string, journal: Journal | undefined, files: Files): Promise<boolean> {
+  if (!journal || (await files.lstat(join(folder, MANIFEST)))) return true;
+  return journal.facts[HANDED_OVER] !== undefined || journal.facts[ALL_SENT] !== undefined;
+}
+
+/** Returns whether it could be recorded. */
+async function noteComplete(journal: Journal, unwritten: BestEffort, { machine }: System): Promise<boolean> {
+  const noted = await unwritten.attempt(async () => {
+    await journal.setFact(ALL_SENT, journal.facts[ALL_SENT] ?? new Date(machine.now()).toISOString());
+    return true;
+  });
+  return noted === true;
+}
+
+/** The old server's configuration; without it, changes to the host itself can still be undone. */
+async function readOldConfig(
+  { source, subject }: FenceRecord,
+  given: readonly string[],
+  { files, signal }: System,
+): Promise<{ homeserver: Homeserver | undefined; findings: Finding[] }> {
+  const configPaths = given.length > 0 ? given : source.configPaths;
+  try {
+    return { homeserver: await readHomeserver({ ...source, configPaths, signal }, files), findings: [] };
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    return { homeserver: undefined, findings: [configUnreadable(subject, error)] };
+  }
+}
+
+/** Seconds from the stop to now; undefined when unknown. */
+async function endOutage(
+  journal: Journal | undefined,
+  unwritten: BestEffort,
+  { machine }: System,
+): Promise<number | undefined> {
+  const since = journal?.facts[OUTAGE_SINCE];
+  await unwritten.attempt(async () => journal?.removeFact(OUTAGE_SINCE));
+  return since === undefined ? undefined : (machine.now() - Date.parse(since)) / 1000;
+}

@@ -1,0 +1,62 @@
+import { test } from "node:test";
+import { MigrationError } from "../../../src/errors.ts";
+import { describeRollback, rollbackDetails } from "../../../src/move/rollback/result-text.ts";
+import type { FinishedRollback, RollbackResult } from "../../../src/move/rollback/run.ts";
+import { matchesGolden } from "../../report/golden.ts";
+import { outcomeText } from "../../support/outcome-text.ts";
+
+const UNDONE: FinishedRollback = {
+  kind: "undone",
+  subject: "old.example",
+  folder: "/srv/move",
+  findings: [],
+  changes: ["systemctl unmask matrix-synapse.service", "systemctl start matrix-synapse.service"],
+  leftToDo: [],
+  readOnly: false,
+  started: true,
+  failure: undefined,
+  sentDirectly: false,
+  changed: true,
+  startedEarlier: undefined,
+  alive: true,
+  outageSeconds: 754,
+};
+
+const LEFT = "systemctl unmask matrix-synapse.service: it failed";
+
+const OUTCOMES: Readonly<Record<string, RollbackResult>> = {
+  "dry-run": {
+    kind: "dry-run",
+    subject: "old.example",
+    folder: "/srv/move",
+    findings: [],
+    changes: UNDONE.changes,
+  },
+  "serves-again": UNDONE,
+  "sent-directly": { ...UNDONE, sentDirectly: true, outageSeconds: undefined },
+  "read-only": { ...UNDONE, readOnly: true, started: false, alive: false, leftToDo: [LEFT] },
+  "does-not-answer": {
+    ...UNDONE,
+    started: false,
+    alive: false,
+    outageSeconds: undefined,
+    failure: new MigrationError("start-failed", "it did not answer"),
+  },
+  "started-earlier": {
+    ...UNDONE,
+    started: false,
+    changes: [],
+    startedEarlier: "2026-11-02T03:00:00.000Z",
+    outageSeconds: undefined,
+  },
+  "to-be-started": { ...UNDONE, started: false, alive: false, changed: false, outageSeconds: undefined },
+};
+
+for (const [name, result] of Object.entries(OUTCOMES))
+  test(`a rollback that ends as "${name}" reads as it should`, () => {
+    const { findings } = result;
+    matchesGolden(
+      `rollback-${name}.txt`,
+      outcomeText({ findings, details: rollbackDetails(result), lines: describeRollback(result) }),
+    );
+  });
