@@ -24,9 +24,10 @@ interface Tier {
 const FORMAT: Stage = { name: "format", command: ["prettier", "--check", "--log-level=warn", "."] };
 const LINT: Stage = { name: "lint", command: ["eslint", "."] };
 const TYPES: Stage = { name: "types", command: ["tsc", "--noEmit"] };
+const UNUSED: Stage = { name: "unused exports, files and packages", command: ["knip"] };
 
 const TIERS: Readonly<Record<string, Tier>> = {
-  all: { checks: [FORMAT, LINT, TYPES], includes: (file) => !isIn("long", file), minutes: 5 },
+  all: { checks: [FORMAT, LINT, TYPES, UNUSED], includes: (file) => !isIn("long", file), minutes: 5 },
   quick: { checks: [TYPES], includes: (file) => !isIn("long", file) && !isIn("e2e", file), minutes: 1 },
   long: { checks: [], includes: (file) => isIn("long", file), minutes: 30 },
 };

@@ -50,7 +50,7 @@ export class Channel {
     this.#timer.unref();
   }
 
-  /** Sends the first line of the protocol. The caller must call `leave`. */
+  /** Sends the first line of the protocol. The caller must call `close`. */
   static async open(peer: Peer, options: ChannelOptions): Promise<Channel> {
     await peer.write(Buffer.from(FIRST_LINE));
     return new Channel(peer, options);
@@ -102,7 +102,7 @@ export class Channel {
     return this.#parsed(frame);
   }
 
-  /** As `hear`, but returns undefined when the other side has closed the connection. */
+  /** As `receiveMessage`, but returns undefined when the other side has closed the connection. */
   async receiveMessageOrEnd(): Promise<unknown> {
     const frame = await this.#next();
     if (!frame) return undefined;

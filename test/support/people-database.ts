@@ -152,4 +152,4 @@ export class Town {
   }
 }
 
-export const idOf = (name: string) => (name.startsWith("@") ? name : `@${name}:example.org`);
+const idOf = (name: string) => (name.startsWith("@") ? name : `@${name}:example.org`);

@@ -82,7 +82,7 @@ class PsqlSession implements PostgresSession {
   #lines: readonly string[] = [];
   #next = 0;
   #turn: Promise<void> = Promise.resolve();
-  /** See `ConnectOptions`. While connecting, it is `CONNECTING`. */
+  /** See `ConnectOptions`. While connecting, it is `CONNECT_TIMEOUT`. */
   responseTimeout: number | undefined = CONNECT_TIMEOUT;
   #asked = 0;
   #closed = false;

@@ -21,7 +21,7 @@ export interface ChainOptions {
 /** pipe(7), PIPE_BUF: an empty pipe always accepts this many bytes without blocking. */
 const MAX_PREFIX = 4096;
 
-/** See `Programs.through`: its promises apply to the whole chain. */
+/** See `Programs.pipe`: its promises apply to the whole chain. */
 export async function* chainOutput(options: ChainOptions): Bytes {
   const { outputPrefix } = options.calls.at(-1)!;
   yield* runChain(options, "pipe", async function* (last) {
