@@ -1,4 +1,5 @@
-// Writes docs/commands/*.md from the commands themselves and docs/exit-codes.md from src/errors.ts.
+// Writes docs/commands/*.md from the commands themselves, docs/exit-codes.md from src/errors.ts, and the graphs of
+// docs/house.md from the imports of src/.
 //   no argument: writes what differs;  --check: writes nothing, names what differs, and fails
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -12,9 +13,13 @@ import { type ErrorCode, EXIT_CODES, MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";
 import { ANY_COMMAND, BY_COMMAND, MEANINGS } from "./exit-code-meanings.ts";
+import { roomGraphs } from "./room-graphs.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGES = "docs/commands";
+const HOUSE = "docs/house.md";
+const GRAPHS_BEGIN = "<!-- Written by scripts/docs.ts from the imports of src/ (npm run docs): begin -->";
+const GRAPHS_END = "<!-- Written by scripts/docs.ts from the imports of src/: end -->";
 const MARK = "<!-- Written by scripts/docs.ts. Change the source it is made from, then: npm run docs -->";
 
 process.exitCode = await main(process.argv.slice(2));
@@ -36,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   for (const path of check ? [] : left) rmSync(join(ROOT, path));
   for (const [path] of differing) console.log(`${check ? "not up to date" : "written"}: ${path}`);
-  for (const path of left) console.log(`${check ? "belongs to no command" : "removed"}: ${path}`);
+  for (const path of left) console.log(`${check ? "no command has this page" : "removed"}: ${path}`);
   if (!check || differing.length + left.length === 0) return 0;
   console.error("error: the docs differ from the program they are made from; hint: npm run docs");
   return 1;
@@ -49,6 +54,7 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
   const pages: [string, string][] = [
     [`${PAGES}/README.md`, overview()],
     ["docs/exit-codes.md", exitCodes()],
+    [HOUSE, await house()],
   ];
   for (const entry of COMMANDS) {
     const line = entry.name
@@ -165,7 +171,16 @@ ${sections.join("\n\n")}
 `;
 }
 
-/** The options without which a command refuses to begin, as its own check of an empty call tells them. */
+/** The page with its graphs made anew. Throws when the page has no place for them. */
+async function house(): Promise<string> {
+  const [before, rest] = (found(HOUSE) ?? "").split(GRAPHS_BEGIN);
+  const after = rest?.split(GRAPHS_END)[1];
+  if (before === undefined || after === undefined)
+    throw new Error(`${HOUSE} lacks the two comments between which its graphs are written`);
+  return `${before}${GRAPHS_BEGIN}\n\n${await roomGraphs(ROOT)}\n\n${GRAPHS_END}${after}`;
+}
+
+/** The options without which a command refuses to begin, as its own check of an empty call reports them. */
 async function mustBeGiven(entry: Entry): Promise<ReadonlySet<string>> {
   try {
     // What was typed is checked before the system is touched, so none is needed here.
