@@ -3,7 +3,7 @@
  * Element's guide has it but without its encryption, and by `synlift restore --from`; the same database in turn, over
  * the same ssh.
  *
- *     node scripts/node.mjs bench/road.ts [MESSAGES] [MEDIA_MIB] [ROUNDS]
+ *     node scripts/node.mjs bench/direct.ts [MESSAGES] [MEDIA_MIB] [ROUNDS]
  *
  * 170,000 messages (some 300 MB of database), 16 MiB and 3 rounds when left out; 2000 1 1 for a look. Both hosts are this
  * one, and so are both databases: no network is measured.
@@ -42,7 +42,7 @@ async function bench(messages: number, mebibytes: number, rounds: number): Promi
     const all: Figures[] = [];
     for (let round = 0; round < rounds; round += 1) {
       const parts = [oneAfterTheOther, straightByHand, ours];
-      // Each goes first once: whoever does finds the caches and the disk in another state.
+      // Each goes first once, because the first one finds the caches and the disk in another state.
       const figures: Figures = { load: loadavg()[0]! };
       for (const part of [...parts.slice(round % 3), ...parts.slice(0, round % 3)]) {
         await filled.cluster.sql("postgres", "checkpoint");

@@ -16,7 +16,7 @@ export function allocateBuffer(size: number): Buffer<ArrayBuffer> {
 
 /**
  * Marks a buffer from elsewhere as releasable. Nothing else may use its memory. Frames and tar yield several views of
- * one chunk, so `releaseAfterUse` must not be used behind `Channel.receive` or `unpackTar`.
+ * one chunk, so `releaseAfterUse` must not be used behind `Channel.receiveStream` or `unpackTar`.
  */
 export function adoptBuffer<T extends Uint8Array>(bytes: T): T {
   lent.add(bytes.buffer);

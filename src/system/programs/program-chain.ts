@@ -33,7 +33,7 @@ export async function* chainOutput(options: ChainOptions): Bytes {
   });
 }
 
-/** See `Output.into`. */
+/** See `Output.writeTo`. */
 export async function chainInto(
   descriptor: number,
   options: ChainOptions,
@@ -54,7 +54,7 @@ export async function chainInto(
   }
 }
 
-/** See `Output.gunzipped`. */
+/** See `Output.digestGzip`. */
 export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): Promise<GzipDigest> {
   options.signal.throwIfAborted();
   const pipe = await openPipe(options.temporary);
