@@ -41,7 +41,7 @@ async function bench(messages: number, mebibytes: number, rounds: number): Promi
     const all: Figures[] = [];
     for (let round = 0; round < rounds; round += 1) {
       const parts = [oneAfterTheOther, straightByHand, ours];
-      // Each goes first once: whoever does finds the caches and the disk in another state.
+      // Each goes first once, because the first one finds the caches and the disk in another state.
       const figures: Figures = { load: loadavg()[0]! };
       for (const part of [...parts.slice(round % 3), ...parts.slice(0, round % 3)]) {
         await filled.cluster.sql("postgres", "checkpoint");

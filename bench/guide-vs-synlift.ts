@@ -53,7 +53,7 @@ async function bench(messages: number, mebibytes: number, rounds: number, export
         async () => named("zlib", await ours(home, withoutGzipPrograms())),
         ...(exporter === undefined ? [] : [async () => named("both", await bothMedia(home))]),
       ];
-      // Each goes first once: whoever does finds the caches and the disk in another state.
+      // Each goes first once, because the first one finds the caches and the disk in another state.
       const turned = [...parts.slice(round % parts.length), ...parts.slice(0, round % parts.length)];
       const figures: Figures = { load: loadavg()[0]! };
       for (const part of turned) Object.assign(figures, await part());

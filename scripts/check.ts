@@ -56,6 +56,7 @@ const FORMAT: Stage = {
 };
 /** Without a cache: its rules know types, and a type can change in a file other than the one that has the fault. */
 const LINT: Stage = { name: "lint", command: ["eslint", "."] };
+const UNUSED: Stage = { name: "unused exports, files and packages", command: ["knip"] };
 const TYPES: Stage = {
   name: "types",
   command: ["tsc", "--noEmit", "--incremental", "--tsBuildInfoFile", join(CACHE, "types.tsbuildinfo")],
@@ -63,7 +64,7 @@ const TYPES: Stage = {
 
 const TIERS: Readonly<Record<string, Tier>> = {
   all: {
-    checks: [FORMAT, LINT, TYPES],
+    checks: [FORMAT, LINT, TYPES, UNUSED],
     includes: (file) => !isIn("long", file),
     minutes: 5,
     compileCache: true,

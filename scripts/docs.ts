@@ -1,4 +1,5 @@
-// Writes docs/commands/*.md from the commands themselves and docs/exit-codes.md from src/errors.ts.
+// Writes docs/commands/*.md from the commands themselves, docs/exit-codes.md from src/errors.ts, and the graphs of
+// docs/house.md from the imports of src/.
 //   no argument: writes what differs;  --check: writes nothing, names what differs, and fails
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -12,9 +13,13 @@ import { type ErrorCode, EXIT_CODES, MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";
 import { ANY_COMMAND, BY_COMMAND, MEANINGS } from "./exit-code-meanings.ts";
+import { roomGraphs } from "./room-graphs.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGES = "docs/commands";
+const HOUSE = "docs/house.md";
+const GRAPHS_BEGIN = "<!-- Written by scripts/docs.ts from the imports of src/ (npm run docs): begin -->";
+const GRAPHS_END = "<!-- Written by scripts/docs.ts from the imports of src/: end -->";
 const MARK = "<!-- Written by scripts/docs.ts. Change the source it is made from, then: npm run docs -->";
 
 process.exitCode = await main(process.argv.slice(2));
@@ -36,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   for (const path of check ? [] : left) rmSync(join(ROOT, path));
   for (const [path] of differing) console.log(`${check ? "not up to date" : "written"}: ${path}`);
-  for (const path of left) console.log(`${check ? "belongs to no command" : "removed"}: ${path}`);
+  for (const path of left) console.log(`${check ? "no command has this page" : "removed"}: ${path}`);
   if (!check || differing.length + left.length === 0) return 0;
   console.error("error: the docs differ from the program they are made from; hint: npm run docs");
   return 1;
@@ -49,6 +54,7 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
   const pages: [string, string][] = [
     [`${PAGES}/README.md`, overview()],
     ["docs/exit-codes.md", exitCodes()],
+    [HOUSE, await house()],
   ];
   for (const entry of COMMANDS) {
     const line = entry.name
@@ -79,10 +85,10 @@ function overview(): string {
 
 # The commands, in the order of a move
 
-${table(["command", "what it does"], rows)}
+${table(["command", "description"], rows)}
 
-Every command has \`--help\` with an example, and \`--json\` for scripts ([what they can read](../json.md)). The exit
-codes are in [one list](../exit-codes.md).
+Every command has \`--help\` with an example, and \`--json\` for scripts ([its output](../json.md)). See also the list of
+[exit codes](../exit-codes.md).
 `;
 }
 
@@ -110,7 +116,7 @@ synlift ${entry.name} ${line.usage()}
 
 ## Options
 
-${table(["option", "what it is for", "must be given"], [...argument, ...rows])}
+${table(["option", "description", "required"], [...argument, ...rows])}
 
 ## Example
 
@@ -123,23 +129,23 @@ ${folded(entry.example)}
 0 for success, ${ANY_COMMAND.map((name) => `${EXIT_CODES[name]} (\`${name}\`)`).join(", ")} as from any command, and:
 
 ${table(
-  ["code", "name", "what it means"],
+  ["code", "name", "meaning"],
   codes.map((name) => [String(EXIT_CODES[name]), code(name), MEANINGS[name].means]),
 )}
 
-What to do about each, and the codes of signals: [exit codes](../exit-codes.md).
+What to do, and the codes for signals: [exit codes](../exit-codes.md).
 `;
 }
 
 function exitCodes(): string {
   const groups: readonly [string, number, number][] = [
-    ["The call", 2, 9],
-    ["The source and its configuration", 10, 19],
-    ["The bundle", 20, 29],
-    ["Programs and the machine", 30, 39],
-    ["The target", 40, 49],
-    ["The passphrase", 50, 59],
-    ["The look before the move", 60, 69],
+    ["Command line", 2, 9],
+    ["Source and configuration", 10, 19],
+    ["Bundle", 20, 29],
+    ["Programs and host", 30, 39],
+    ["Target", 40, 49],
+    ["Passphrase and keys", 50, 59],
+    ["Checks", 60, 69],
   ];
   const names = Object.keys(EXIT_CODES) as ErrorCode[];
   const homeless = names.filter((name) => !groups.some(([, from, to]) => isIn(EXIT_CODES[name], from, to)));
@@ -148,24 +154,32 @@ function exitCodes(): string {
     const rows = names
       .filter((name) => isIn(EXIT_CODES[name], from, to))
       .map((name) => [String(EXIT_CODES[name]), code(name), MEANINGS[name].means, MEANINGS[name].then]);
-    return `## ${title}\n\n${table(["code", "name", "what it means", "what to do"], rows)}`;
+    return `## ${title}\n\n${table(["code", "name", "meaning", "what to do"], rows)}`;
   });
   return `${MARK}
 
 # Exit codes
 
-A code is never given a new meaning. New ones may appear: a script treats a code that it doesn't know as a failure.
-The name stands in the error that \`--json\` prints ([what scripts can read](json.md)).
+The meaning of a code never changes. New codes may be added; a script should treat an unknown code as a failure. The name is
+in the error that \`--json\` prints ([its output](json.md)).
 
-0 is success. 1 is what nobody foresaw: most likely a bug, and the lines to report are printed with it. A run that a
-signal ended has 128 and the signal's number: 129 (SIGHUP), 130 (SIGINT, Ctrl-C), 143 (SIGTERM); the same command goes
-on where it stopped.
+0 is success. 1 is an unexpected error, a bug, printed with the lines to report. A command that was ended by a signal has 128
+plus the signal's number: 129 (SIGHUP), 130 (SIGINT, Ctrl-C), 143 (SIGTERM); the same command continues where it stopped.
 
 ${sections.join("\n\n")}
 `;
 }
 
-/** The options without which a command refuses to begin, as its own check of an empty call tells them. */
+/** The page with its graphs made anew. Throws when the page has no place for them. */
+async function house(): Promise<string> {
+  const [before, rest] = (found(HOUSE) ?? "").split(GRAPHS_BEGIN);
+  const after = rest?.split(GRAPHS_END)[1];
+  if (before === undefined || after === undefined)
+    throw new Error(`${HOUSE} lacks the two comments between which its graphs are written`);
+  return `${before}${GRAPHS_BEGIN}\n\n${await roomGraphs(ROOT)}\n\n${GRAPHS_END}${after}`;
+}
+
+/** The options without which a command refuses to begin, as its own check of an empty call reports them. */
 async function mustBeGiven(entry: Entry): Promise<ReadonlySet<string>> {
   try {
     // What was typed is checked before the system is touched, so none is needed here.

@@ -3,181 +3,178 @@ import type { ErrorCode } from "../src/errors.ts";
 export interface Meaning {
   /** What happened, as one sentence. */
   readonly means: string;
-  /** What somebody at the terminal does next, as one sentence. */
+  /** What the administrator does next, as one sentence. */
   readonly then: string;
 }
 
-/** One for each code; a code without an entry does not compile. */
+/** One for each code: the compiler refuses a code without an entry. */
 export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   "bad-usage": {
     means:
-      "The call itself is wrong: an option is missing, unknown or contradicts another, or a question could not be asked because there is no terminal.",
-    then: "Correct the call; `--help` shows an example.",
+      "The command line is wrong: an option is missing, unknown or contradicts another, or a question could not be asked without a terminal.",
+    then: "Correct the command; `--help` shows an example.",
   },
   "config-unreadable": {
-    means: "The configuration cannot be read the way Synapse reads it; all errors are listed at once.",
-    then: "Give every `-c` that Synapse is started with, in the same order, and its working directory.",
+    means: "The configuration cannot be read as Synapse reads it; the message lists all errors.",
+    then: "Give every `-c` that Synapse gets, in the same order, and its working directory.",
   },
   "signing-key-missing": {
     means: "The signing key is not where the configuration says, or cannot be read.",
     then: "Correct `signing_key_path`, or the working directory; never let Synapse generate a new key.",
   },
   "database-unreachable": {
-    means: "PostgreSQL cannot be reached, or rejects the login.",
-    then: "Check that it is running and that the role may log in; the message has the server's own reason.",
+    means: "PostgreSQL cannot be reached, or refuses the connection.",
+    then: "Check that it is running, and its pg_hba.conf; the message contains the server's reason.",
   },
   "database-unsupported": {
     means:
-      "The database cannot be moved by this version: not all of several databases are PostgreSQL, or it belongs to another server.",
-    then: "Move all databases to PostgreSQL first; otherwise check that configuration and database belong together.",
+      "This version does not move this database: several databases that are not all on PostgreSQL, or the database of another server.",
+    then: "Port all databases to PostgreSQL first; otherwise check that configuration and database belong together.",
   },
   "homeserver-running": {
-    means: "The homeserver is still running, and no way to stop it is known, or it did not stop.",
-    then: "Give what stops it (`--unit`, `--container`, `--stop-command`), or stop it and its workers yourself; or rehearse with `--rehearse`.",
+    means: "The homeserver is still running, and it is not known how to stop it, or it did not stop.",
+    then: "Give the unit, container or command that stops it (`--unit`, `--container`, `--stop-command`), or stop it with its workers; or rehearse with `--rehearse`.",
   },
   "media-missing": {
     means:
-      "Uploads in the database have no file or a file of another size, or something in the media store cannot be read.",
-    then: "Check `media_store_path`; if they were lost long ago, continue with `--accept media-missing`. For unreadable files, run as root, or continue with `--accept media-unreadable`.",
+      "Uploads in the database have no file, or one of another size, or a file in the media store cannot be read.",
+    then: "Check `media_store_path`; if they were lost long ago, continue with `--accept media-missing`. For unreadable files: run as root, or continue with `--accept media-unreadable`.",
   },
   "source-changed": {
-    means: "A file changed while it was read.",
-    then: "Run the same command again; completed work is kept.",
+    means: "A file changed while it was being read.",
+    then: "Run the same command again; completed steps are kept.",
   },
   "file-missing": {
-    means: "A file or folder that was given does not exist.",
-    then: "Correct the path in the message, or the setting that contains it.",
+    means: "A given file or folder does not exist.",
+    then: "Check the path in the message, and in the setting that names it.",
   },
   "fence-failed": {
     means: "The old server could not be stopped or fenced, or one of these changes could not be undone.",
-    then: "Fix the cause and run the same command again; `synlift rollback` undoes an export that cannot be completed.",
+    then: "Fix the problem in the message and run the same command again; to undo an export, run `synlift rollback`.",
   },
   "object-storage-failed": {
     means:
-      "Object storage that holds media cannot be used: it is unreachable, rejects the credentials, has no such bucket, or limits the request rate.",
-    then: "Fix the cause, then run the same command again; completed work is kept.",
+      "A storage provider with media cannot be used: no connection, no credentials, no such bucket, or too many requests.",
+    then: "Fix the problem in the message, then run the same command again; completed steps are kept.",
   },
   "bundle-damaged": {
     means:
-      "The bundle, or a file that synlift keeps with it, is damaged, incomplete, forged or was not made by synlift.",
-    then: "Copy it again from the host that made it; if it is damaged there too, export again.",
+      "The bundle, or one of synlift's own files beside it, is damaged, incomplete, altered or not a bundle.",
+    then: "Copy it again from the old host; if it is damaged there too, export again.",
   },
   "bundle-in-use": {
-    means: "Another run is working on the same bundle or target.",
-    then: "Wait until it has ended; if its host no longer exists, remove the lock file that the message names.",
+    means: "Another command is using the same bundle or target.",
+    then: "Wait until it has finished; if its host no longer exists, remove the lock file in the message.",
   },
   "bundle-mismatch": {
-    means: "The folder contains other files, or a different bundle.",
-    then: "Choose another folder; a rehearsal and a move need one each.",
+    means: "The folder contains something else, or another bundle.",
+    then: "Choose another folder; a rehearsal and a move need separate folders.",
   },
   "bundle-incomplete": {
-    means: "The folder does not contain a complete bundle, or a complete restore.",
+    means: "The folder contains no complete bundle, or no complete restore.",
     then: "Run the same export or restore again until it succeeds, or copy the whole folder again.",
   },
   "bundle-too-new": {
-    means: "The bundle has a format that only a later version of synlift supports.",
-    then: "Use the version that made it, or a newer one.",
+    means: "The bundle was made by a newer version, in an unknown format.",
+    then: "Use that version, or a newer one.",
   },
   "rehearsal-refused": {
-    means: "What was restored is a rehearsal: users have continued to write on the old server.",
-    then: "Make a real export; to try this one out where no client can reach it, add `--rehearsal-ok`.",
+    means: "The restored server is a rehearsal: the old server continued to run.",
+    then: "Make a real export; to try this one on an isolated host, add `--rehearsal-ok`.",
   },
   "archive-damaged": {
-    means:
-      "A media archive is damaged, is not one that matrix-media-repo would import, or differs from its manifest.",
-    then: "Copy or make the archive again; its intact files are restored already, and the next run continues from there.",
+    means: "A media archive is damaged, is not one of matrix-media-repo, or does not match its manifest.",
+    then: "Copy or make the archive again; intact files are restored already, and a repeated command continues from there.",
   },
   "program-failed": {
     means: "A program that synlift calls (gpg, psql, pg_dump, …) failed.",
-    then: "The message has the program's own error; fix the cause and run the same command again.",
+    then: "Read its error in the message; run the same command again once the cause is fixed.",
   },
   "program-missing": {
     means: "A required program is not installed.",
-    then: "Install the package that the hint names.",
+    then: "Install the package in the hint.",
   },
   "program-too-old": {
     means: "A program is too old for this server: pg_dump must not be older than PostgreSQL.",
-    then: "Install the version that the hint names.",
+    then: "Install the version in the hint.",
   },
   "disk-full": {
     means: "There is not enough disk space.",
-    then: "Free some space and run the same command again, or choose a folder on a larger disk.",
+    then: "Free disk space and run the same command again, or choose a folder on a larger disk.",
   },
   "permission-denied": {
-    means: "This account does not have permission to read, write or run something.",
-    then: "Run it as root, or as the account that has permission.",
+    means: "This account lacks a permission to read, write or execute.",
+    then: "Run it as root, or as an account with that permission.",
   },
   "file-failed": {
-    means:
-      "A file could not be read or written for another reason, or differs from what was written when it is read back.",
+    means: "A file could not be read or written for another reason, or differs when it is read back.",
     then: "Check the kernel log and the disk; then run the same command again, or choose another disk.",
   },
   "connection-failed": {
-    means: "The other host cannot be reached or rejects the login, or the connection to it was lost.",
-    then: "Fix the cause, and run the same command again: it continues where it stopped.",
+    means: "The other host cannot be reached, refuses the connection, or the connection was lost.",
+    then: "Fix the problem in the message, and run the same command again: it continues where it stopped.",
   },
   "output-closed": {
-    means: "The work is done, but the reader of standard output closed it before the result was written.",
-    then: "Ask again with `synlift status` or `synlift verify`.",
+    means: "The command succeeded, but standard output was closed before the result was written.",
+    then: "Run `synlift status` or `synlift verify` to see the result again.",
   },
   "target-not-empty": {
     means: "The target of the restore is not empty.",
-    then: "Choose an empty target; remove what is there only if none of it is needed.",
+    then: "Choose an empty target; remove what is there only if it is not needed.",
   },
   "target-unsuitable": {
-    means: "The target database is not one that Synapse can use, or this role may not create it.",
+    means: "The target database is not suitable for Synapse, or cannot be created.",
     then: "Create it as the hint says.",
   },
   "restore-failed": {
     means:
-      "The database could not be restored, or the configuration could not be rewritten; the message says what is left.",
+      "The database could not be restored, or the configuration not rewritten; nothing incomplete was kept.",
     then: "Fix the cause and run the same command again.",
   },
   "gate-failed": {
-    means: "A check before opening failed; the restored server stays closed.",
-    then: "Resolve each blocker as its hint says, or accept by id those that may be accepted.",
+    means: "A gate failed: the restored server differs from the old one, and stays fenced.",
+    then: "Resolve each blocker as its hint says, or accept it by its id, where that is allowed.",
   },
   "start-failed": {
     means: "The start or stop command failed, or the server did not start in time.",
-    then: "Read the server's own log; then run `synlift open` again.",
+    then: "Read the server's log; then run open again.",
   },
   "already-opened": {
     means: "The restored server was opened already, or may have been.",
-    then: "Start and stop it like any server; restoring over it would lose what was written since.",
+    then: "Use it as any server; restoring over it would lose what was written since.",
   },
   "passphrase-invalid": {
-    means: "What was given as the passphrase is empty, has several lines or is too long.",
+    means: "The given passphrase is empty, has several lines or is too long.",
     then: "Give one line of at most 255 bytes.",
   },
   "passphrase-wrong": {
-    means: "The passphrase is not the one that the bundle was encrypted with.",
-    then: "Give the one that was shown, or written to a file, when the export started.",
+    means: "The passphrase does not open the bundle.",
+    then: "Give the one that was shown or written to a file during the export.",
   },
   "recipient-key-invalid": {
     means:
-      "A recipient's public key cannot be used: expired, revoked, not made for encryption, several in one file, a secret key, or no key at all.",
+      "A recipient's public key cannot be used: it is expired, revoked, not for encryption, one of several in a file, a secret key, or not a key.",
     then: "Ask the recipient for their current public key: `gpg --armor --export FINGERPRINT`.",
   },
   "secret-key-unusable": {
-    means:
-      "The gpg home that was given has no secret key that opens the bundle, or gpg could not use the key.",
-    then: "Give the home that has it with `--gpg-home`, and the key's own passphrase with `--passphrase-file`.",
+    means: "The given gpg home has no secret key that opens the bundle, or gpg could not use it.",
+    then: "Give the right home with `--gpg-home`, and the key's passphrase with `--passphrase-file`.",
   },
   "found-warnings": {
-    means: "The checks are complete, and there are warnings that were not accepted.",
-    then: "Follow the hints, or accept each one by its id: `--accept ID`.",
+    means: "The check is complete, and there are warnings that are not accepted.",
+    then: "Follow the hints, or accept each warning by its id: `--accept ID`.",
   },
   "found-blockers": {
-    means: "The checks are complete, and there are blockers: the move would fail.",
-    then: "Resolve each blocker as its hint says, then run the command again.",
+    means: "The check is complete, and there are blockers, which prevent the move.",
+    then: "Resolve each blocker as its hint says, then run the check again.",
   },
   "notices-not-sent": {
     means: "Some of the notices could not be sent.",
-    then: "Run the same command again: nobody gets a second copy.",
+    then: "Run the same command again: no user gets a second notice.",
   },
 };
 
-/** Codes of every command: they come from its arguments and from the host. */
+/** Failures of the command line and of the host, which every command has. */
 export const ANY_COMMAND: readonly ErrorCode[] = [
   "bad-usage",
   "program-failed",
@@ -188,7 +185,7 @@ export const ANY_COMMAND: readonly ErrorCode[] = [
   "output-closed",
 ];
 
-/** Further codes of each command. `scripts/docs.ts` throws for a command without an entry. */
+/** Further failures of each command. `scripts/docs.ts` refuses a command that has no entry here. */
 export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
   users: [
     "config-unreadable",

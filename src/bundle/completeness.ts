@@ -13,7 +13,7 @@ export const TAIL_BYTES = 1024;
 const DUMP_TAIL = 400;
 
 /** Passes a plain SQL dump on and throws `bundle-damaged` when pg_dump's last line is missing. */
-export const checkDumpEnd: ByteTransform = async function* (source) {
+const checkDumpEnd: ByteTransform = async function* (source) {
   let tail: Uint8Array = new Uint8Array();
   for await (const chunk of source) {
     tail =
@@ -51,7 +51,7 @@ const WHOLE = { sql: checkDumpEnd, tar: checkTarEnd, "pg-custom": checkArchive }
 export const completenessCheck = (format: Artifact["format"]): ByteTransform => WHOLE[format];
 
 /**
- * Throws `bundle-damaged` for incomplete content, given its size and its last `TAIL` bytes and, for a dump in pg_dump's
+ * Throws `bundle-damaged` for incomplete content, given its size and its last `TAIL_BYTES` bytes and, for a dump in pg_dump's
  * custom format, its defect (see `DumpArchive`).
  */
 export function assertComplete(

@@ -16,7 +16,7 @@ export const workingPassphraseFileOf = (folder: string) => `${folder}.working-pa
 
 /**
  * The keys for an export: a passphrase, or the recipients' public keys and a temporary passphrase that is removed when
- * the bundle is sealed. Throws as `passphraseFor` does, and `bad-usage` when both are given.
+ * the bundle is sealed. Throws as `passphraseForExport` does, and `bad-usage` when both are given.
  */
 export async function keysForExport(
   folder: string,

@@ -26,7 +26,7 @@ export class FollowingReader {
   #wake = () => {};
 
   /**
-   * `inParts`: whether there may be several files. `comesBy`: whether every written chunk is reported with `passed`, so
+   * `inParts`: whether there may be several files. `comesBy`: whether every written chunk is reported with `wroteChunk`, so
    * that it can be compared with what is read.
    */
   constructor(files: Files, { inParts, comesBy }: { inParts: boolean; comesBy: boolean }) {
@@ -35,7 +35,7 @@ export class FollowingReader {
     this.#sums = comesBy ? { written: 0, read: 0 } : undefined;
   }
 
-  /** Whether the bytes read differ from those written, as far as those were reported with `passed`. */
+  /** Whether the bytes read differ from those written, as far as those were reported with `wroteChunk`. */
   get differs(): boolean {
     return this.#sums !== undefined && this.#sums.written !== this.#sums.read;
   }

@@ -35,7 +35,7 @@ const artifactSchema = z
     error: "the sizes of the parts do not add up",
   });
 
-export const manifestSchema = z.object({
+const manifestSchema = z.object({
   format: z.literal("synlift-bundle"),
   /** See `versionFor`. */
   version: versionSchema,

@@ -29,7 +29,7 @@ export async function keysForOpening(
   return { gpg: system.gpg, passphrase: await readPassphrase(source, system) };
 }
 
-/** As `lockToOpen`, but returns undefined when nothing is given; it never asks. */
+/** As `keysForOpening`, but returns undefined when nothing is given; it never asks. */
 export async function keysIfGiven(
   recipients: RecipientFingerprints,
   source: KeySource,

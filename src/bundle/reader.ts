@@ -86,7 +86,7 @@ export class Bundle {
   }
 
   /**
-   * As `plain`, into a file: gpg and the decompression program write it directly; then it is read and verified.
+   * As `decrypted`, into a file: gpg and the decompression program write it directly; then it is read and verified.
    * `tell` is called with the number of new bytes. The caller finishes the file.
    */
   async decryptInto(

@@ -18,7 +18,7 @@ const MANIFEST_LIMIT = 16 * 1024 * 1024;
  * Receives a bundle as a tar archive of its folder and writes its files, still encrypted, into a spool folder. Only the
  * manifest, the inventory and files that are named like artifacts or parts are written. After the manifest has arrived,
  * each file must be listed in it, and its size and hash are compared as it arrives. Files that arrived earlier are
- * verified by `checkParts`.
+ * verified by `verifyParts`.
  * Throws `bundle-damaged` for anything that does not belong to a bundle, `disk-full`, and `target-not-empty` when the
  * folder contains anything but the remains of an earlier run.
  */

@@ -36,7 +36,7 @@ export interface BundleWorkspace {
   readonly resumed: boolean;
   /** Saves the current state of the inventory. */
   save(): Promise<void>;
-  /** For a step's `check`: verifies that an artifact still exists and is intact. */
+  /** For `Step.findFault`: verifies that an artifact still exists and is intact. */
   findArtifactFault: Step["findFault"];
   close(): Promise<void>;
 }

@@ -86,7 +86,7 @@ export class BundleWriter implements ArtifactWriter {
   }
 
   /**
-   * As `add`, for data that a program has compressed already. Pass the output of `Programs.through` unchanged: then gpg
+   * As `add`, for data that a program has compressed already. Pass the output of `Programs.pipe` unchanged: then gpg
    * reads from that program directly. The content is verified only when it is read back.
    */
   addCompressed(

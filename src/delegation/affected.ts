@@ -25,7 +25,7 @@ export function findAffectedHosts(
   return { hosts: [...hosts], wellKnown };
 }
 
-/** The keys (see `keyOf`) of the records that a move changes: those that resolve to these hosts, and the SRV record in use. */
+/** The keys (see `recordKey`) of the records that a move changes: those that resolve to these hosts, and the SRV record in use. */
 export async function findAffectedRecords(
   { hosts }: AffectedHosts,
   { endpoint, steps }: Discovery,
@@ -83,6 +83,3 @@ export function waitsFor(
   );
   return [...new Map([...waits, ...kept].map((wait) => [`${wait.what} ${wait.seconds}`, wait])).values()];
 }
-
-export const addressesOf = (facts: readonly ({ readonly addresses: readonly AddressFact[] } | undefined)[]) =>
-  facts.flatMap((fact) => fact?.addresses ?? []);

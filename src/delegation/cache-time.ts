@@ -1,6 +1,6 @@
 /** Seconds. synapse/http/federation/well_known_resolver.py: how long Synapse caches a well-known file. */
 export const CACHE_DEFAULT = 24 * 3600;
-export const CACHE_MINIMUM = 300;
+const CACHE_MINIMUM = 300;
 export const CACHE_MAXIMUM = 48 * 3600;
 
 /**

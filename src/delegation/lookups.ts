@@ -47,7 +47,7 @@ export class Lookups {
       .slice(0, ADDRESSES);
   }
 
-  /** Every record seen so far, without duplicates; `moving` has the keys (see `keyOf`) of records that a move changes. */
+  /** Every record seen so far, without duplicates; `moving` has the keys (see `recordKey`) of records that a move changes. */
   async records(moving: ReadonlySet<string>): Promise<RecordFact[]> {
     const found = new Map<string, RecordFact>();
     for (const { answer } of this.#answers.values()) {

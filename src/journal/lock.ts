@@ -75,7 +75,7 @@ export function isHolderGone(holder: LockHolder, machine: Machine): boolean {
 
 /**
  * Two runs may find the same stale lock, and one of them may have acquired it already when the other removes it.
- * Therefore a second lock is held while the stale one is checked again and removed. Throws as `takeLock`.
+ * Therefore a second lock is held while the stale one is checked again and removed. Throws as `acquireLock`.
  */
 async function removeStale(path: string, files: Files, machine: Machine): Promise<void> {
   const only = await acquireLock(`${path}.stale`, files, machine);

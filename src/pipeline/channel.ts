@@ -102,7 +102,7 @@ export class Channel {
     return this.#parsed(frame);
   }
 
-  /** As `hear`, but returns undefined when the other side has closed the connection. */
+  /** As `receiveMessage`, but returns undefined when the other side has closed the connection. */
   async receiveMessageOrEnd(): Promise<unknown> {
     const frame = await this.#next();
     if (!frame) return undefined;

@@ -5,7 +5,7 @@ import type { Bytes, ByteTransform } from "./transform.ts";
 /** A program that compresses faster than zlib in Node. */
 export interface GzipProgram {
   readonly name: "igzip" | "pigz";
-  /** Compresses to gzip. Connected by pipes to the programs before and after it: see `Programs.through`. */
+  /** Compresses to gzip. Connected by pipes to the programs before and after it: see `Programs.pipe`. */
   readonly compress: ByteTransform;
   /** Decompresses, where that is faster too; connected in the same way. Throws `bundle-damaged` for corrupt data. */
   readonly decompress?: Decompressor | undefined;

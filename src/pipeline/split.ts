@@ -1,4 +1,3 @@
-import type { Digest } from "./digest.ts";
 import type { Bytes } from "./transform.ts";
 
 /** The suffix that GNU split gives to part number `index`, from 0: aa … yz, then zaaa … zyzz, then zzaaaa …. */
@@ -52,11 +51,6 @@ export async function splitInto(
     }
   }
   await part.finish();
-}
-
-/** A part as the manifest names it. */
-export interface Part extends Digest {
-  readonly name: string;
 }
 
 /** Reverses `splitInto`: concatenates the parts. */

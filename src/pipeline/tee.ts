@@ -25,7 +25,7 @@ export class Tee {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** The stream of reader 0 or 1, to be read once. A reader that does not read must call `leave`. */
+  /** The stream of reader 0 or 1, to be read once. A reader that does not read must call `detach`. */
   async *read(reader: 0 | 1): Bytes {
     if (this.#taken[reader] === Infinity) return;
     this.#taken[reader] = 0;

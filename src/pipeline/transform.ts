@@ -13,7 +13,7 @@ export function compose(...stages: ByteTransform[]): ByteTransform {
 
 /**
  * Passes chunks on and releases each of them when the next is requested. A reader must not use a chunk after that, and
- * the source must not keep one. See `giveBack`.
+ * the source must not keep one. See `releaseBuffer`.
  */
 export const releaseAfterUse: ByteTransform = async function* (source) {
   for await (const chunk of source) {

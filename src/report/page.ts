@@ -34,7 +34,7 @@ export interface BarRow extends Amount {
   readonly label: string;
 }
 
-export interface Amount {
+interface Amount {
   readonly value: number;
   /** The formatted value: "1.4 GiB". */
   readonly text: string;

@@ -4,10 +4,10 @@
  */
 const lent = new WeakSet<ArrayBufferLike>();
 
-/** For each view made by `share`, how many views of the same buffer are not released yet. */
+/** For each view made by `shareBuffer`, how many views of the same buffer are not released yet. */
 const shared = new WeakMap<Uint8Array, { left: number }>();
 
-/** Allocates an uninitialized buffer that may be released with `giveBack`. */
+/** Allocates an uninitialized buffer that may be released with `releaseBuffer`. */
 export function allocateBuffer(size: number): Buffer<ArrayBuffer> {
   const bytes = Buffer.allocUnsafeSlow(size);
   lent.add(bytes.buffer);
@@ -16,7 +16,7 @@ export function allocateBuffer(size: number): Buffer<ArrayBuffer> {
 
 /**
  * Marks a buffer from elsewhere as releasable. Nothing else may use its memory. Frames and tar yield several views of
- * one chunk, so `givingBack` must not be used behind `Channel.receive` or `unpackTar`.
+ * one chunk, so `releaseAfterUse` must not be used behind `Channel.receiveStream` or `unpackTar`.
  */
 export function adoptBuffer<T extends Uint8Array>(bytes: T): T {
   lent.add(bytes.buffer);
@@ -25,7 +25,7 @@ export function adoptBuffer<T extends Uint8Array>(bytes: T): T {
 
 /**
  * Frees the memory of a chunk, which is empty afterwards; to be called by its last user. Does nothing when the memory
- * was not allocated or adopted here, or while another view made by `share` is in use.
+ * was not allocated or adopted here, or while another view made by `shareBuffer` is in use.
  */
 export function releaseBuffer(chunk: Uint8Array): void {
   const given = shared.get(chunk);

@@ -6,7 +6,7 @@ export function quoteShellWord(text: string): string {
 
 /**
  * Splits a command into words as a shell does. Only blanks, quotes and backslashes are interpreted. Undefined when a
- * quote is not closed. Reverses `shellWord`.
+ * quote is not closed. Reverses `quoteShellWord`.
  */
 export function splitShellWords(text: string): string[] | undefined {
   const words: string[] = [];

@@ -157,4 +157,4 @@ export class Town {
   }
 }
 
-export const idOf = (name: string) => (name.startsWith("@") ? name : `@${name}:example.org`);
+const idOf = (name: string) => (name.startsWith("@") ? name : `@${name}:example.org`);

@@ -3,7 +3,7 @@ import { createServer as createSecure } from "node:https";
 import { createSecureContext } from "node:tls";
 import type { KeyAndCertificate } from "./test-authority.ts";
 
-export interface Page {
+interface Page {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;

@@ -25,14 +25,14 @@ import {
 } from "./dump/locked-snapshot.ts";
 import type { Store } from "./store.ts";
 
-export const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
+const DATABASE_ARTIFACT = "customer_db_export.sql.gz";
 export const DATABASE_SECTION = "database";
 /** The step that packs the database, of whichever engine. */
 export const DATABASE_STEP = "export/database";
-export const STATE_ARTIFACT = "customer_db_export_state.sql.gz";
+const STATE_ARTIFACT = "customer_db_export_state.sql.gz";
 export const STATE_SECTION = "database-state";
 
-export const MAS_DATABASE_ARTIFACT = "customer_mas_db_export.sql.gz";
+const MAS_DATABASE_ARTIFACT = "customer_mas_db_export.sql.gz";
 export const MAS_DATABASE_SECTION = "database-mas";
 
 /** What is packed of each store, under which names; `archive` is what its artifact is called in PostgreSQL's own format. */

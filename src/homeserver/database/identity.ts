@@ -65,7 +65,7 @@ export async function assertSynapseDatabase(session: QuerySession, serverName: s
   }
 }
 /** A database without these tables cannot be moved. */
-export const REQUIRED_TABLES = [
+const REQUIRED_TABLES = [
   ...["schema_version", "schema_compat_version", "users", "events", "local_media_repository"],
   "e2e_one_time_keys_json",
 ];

@@ -12,7 +12,7 @@ export interface ProgramRequirement {
   /** The server's. */
   readonly major: number;
   readonly versionText: string;
-  /** The command that runs it elsewhere, if it does not run here (`PostgresAddress.through`). */
+  /** The command that runs it elsewhere, if it does not run here (`PostgresAddress.commandPrefix`). */
   readonly through?: readonly string[] | undefined;
 }
 

@@ -8,7 +8,7 @@ import { describeStore, schemaTable, type Store } from "./store.ts";
  */
 export const USER_SCHEMAS =
   "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'";
-/** See `findTables`: restore sets the search_path for Synapse's tables. Tables of other programs are moved too. */
+/** `setSearchPathSql` in fill/search-path.ts sets the search_path for Synapse's tables. Tables of other programs are moved too. */
 export async function otherSchemas(session: QuerySession, store: Store = "main"): Promise<Finding[]> {
   const found = await session.all<{ schema: string; tables: number; own: number }>(`
     SELECT n.nspname AS schema, count(*) AS tables,

@@ -25,7 +25,7 @@ export interface MediaCheckTools {
 }
 
 /** Counts by fault: plain JSON, sizes in bytes, nothing secret. */
-export type MediaCheckFacts = {
+type MediaCheckFacts = {
   /** The media store's path. */
   readonly store: string;
   /** Rows of uploads that a file is expected for. */

@@ -48,14 +48,14 @@ export type AgeColumn = {
 
 export type LargeUpload = { readonly mediaId: string; readonly bytes: number };
 
-export type PackEstimate = {
+type PackEstimate = {
   readonly files: number;
   readonly bytes: number;
   /** False when thumbnails were counted by their rows, not by their files: to look at those takes `deep`. */
   readonly exact: boolean;
 };
 
-export type ComparedUploads = {
+type ComparedUploads = {
   readonly missing: number;
   /** Not in the media store, but in a storage provider that we can read. */
   readonly provided: number;

@@ -48,7 +48,7 @@ export interface Person {
   readonly atRisk: boolean;
 }
 
-export interface Backup {
+interface Backup {
   readonly version: number;
   readonly algorithm: string;
   /** Keys of rooms in it. In a summary only whether there are any: 0 or 1. */

@@ -39,7 +39,7 @@ export const NEW_HOST_MESSAGES = {
 };
 
 /** The messages of the old host. */
-export const OLD_HOST_MESSAGES = {
+const OLD_HOST_MESSAGES = {
   hello: z.object({ type: z.literal("hello"), version, program: z.string() }),
   /** What was found on the old host. */
   looked: z.object({
@@ -116,10 +116,6 @@ export const readFromNewHost = async <T>(channel: Channel, expected: z.ZodType<T
 
 export const parseFromNew = <T>(expected: z.ZodType<T>, message: unknown): T =>
   parsed(expected, message, "the new host");
-
-/** Receives the expected message of the old host. Throws `connection-failed` for any other. */
-export const readFromOldHost = async <T>(channel: Channel, expected: z.ZodType<T>): Promise<T> =>
-  parsed(expected, await channel.receiveMessage(), "the old host");
 
 /** Throws `program-too-old` when the other host uses another protocol version. */
 export function assertSameProtocol(theirs: number, there: string): void {

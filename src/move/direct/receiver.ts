@@ -44,7 +44,7 @@ export class Receiver {
     }
   }
 
-  /** Like `hear`, but of one type. Throws `connection-failed` for any other. */
+  /** Like `receive`, but of one type. Throws `connection-failed` for any other. */
   async expect<Type extends OldHostMessage["type"]>(
     type: Type,
   ): Promise<OldHostMessages[Type & keyof OldHostMessages]> {

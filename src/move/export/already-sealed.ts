@@ -7,7 +7,7 @@ import type { Progress } from "../../system/progress.ts";
 
 /**
  * A repeated export into a bundle that is already sealed for recipients: nothing is left to do, unless the server has run
- * since. Undefined when nothing is sealed there. Throws `source-changed`, and what `sealedBefore` throws.
+ * since. Undefined when nothing is sealed there. Throws `source-changed`, and what `findSealedBundle` throws.
  */
 export async function findAlreadySealed(
   wanted: WantedBundle,

@@ -39,7 +39,7 @@ export async function readConfigToPack({
   return { packed, sections, mas };
 }
 
-/** The steps before the server is stopped, in order. Run each before asking for the next, as with `stepsOnceDown`. */
+/** The steps before the server is stopped, in order. Run each before asking for the next, as with `stepsAfterStop`. */
 export function* stepsBeforeStop(
   packing: ExportContext,
   read: ConfigToPack,

@@ -20,7 +20,7 @@ export interface Databases {
 }
 
 /** Records the outage. */
-export interface OutageClock {
+interface OutageClock {
   /** The server is about to be stopped; or, by a run before this one, it was. */
   recordOutageStart(): Promise<void>;
   /** The stop failed: the server still answers. */

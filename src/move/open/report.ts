@@ -13,7 +13,7 @@ import { recordFolder, type RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
 
 /** The report of `open`: every gate, which findings were accepted, and how long the outage was. */
-export function openPage(opened: {
+function openPage(opened: {
   rehearsal: boolean;
   subject: string;
   inventory: Inventory;
@@ -51,7 +51,7 @@ export function openPage(opened: {
   };
 }
 /** The same before the server is open: which gates fail, or that none does. */
-export function closedPage({
+function closedPage({
   subject,
   inventory,
   findings,

@@ -23,7 +23,7 @@ export interface Times {
 }
 
 /** What is known about the address, in words. */
-export interface AddressChanges {
+interface AddressChanges {
   /** What to lower before the move, a line each: "A matrix.example.org from 86400 to 300 seconds". */
   readonly toLower: readonly string[];
   /** Records that lead to the old host and must lead to the new one, a line each. */

@@ -51,7 +51,7 @@ export function planPage({
 }
 
 /** The conclusion, for a person who reads nothing else. */
-export function verdictOf(findings: readonly Finding[], looked: PlanInspection | undefined): string {
+function verdictOf(findings: readonly Finding[], looked: PlanInspection | undefined): string {
   const count = (level: Finding["level"]) => findings.filter((finding) => finding.level === level).length;
   const [blockers, warnings] = [count("blocker"), count("warning")];
   const outage =

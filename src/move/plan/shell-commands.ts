@@ -24,7 +24,7 @@ export interface CommandFacts {
 const folder = (path: string) => (path === "/" ? path : path.replace(/\/+$/, ""));
 
 /** What every command needs to find the configuration. */
-export function configOptions({ homeserver, launch }: CommandFacts): string[] {
+function configOptions({ homeserver, launch }: CommandFacts): string[] {
   const paths = homeserver.configPaths.flatMap((path) => ["--config", quoteShellWord(path)]);
   const map = homeserver.map.flatMap(({ inside, outside }) => [
     "--map",

@@ -106,7 +106,7 @@ export async function confirmEmptying(
 
 /**
  * Restores a database from a dump in PostgreSQL's custom format, once all of it is verified. What an interrupted run left
- * in it (`begun`) is removed first, and meanwhile it has the mark of this run. Throws `disk-full`, `restore-failed`, and what `withClearDump`, `inspectTarget` and `emptyDatabase` do.
+ * in it (`begun`) is removed first, and meanwhile it has the mark of this run. Throws `disk-full`, `restore-failed`, and what `withUnencryptedDump`, `inspectTarget` and `emptyDatabase` do.
  */
 export async function fillWithPgRestore(
   address: PostgresAddress,

@@ -23,9 +23,6 @@ import type { System } from "../../system/system.ts";
 import { sectionsOf } from "../sections.ts";
 import { contentWithProgress, type OpenedBundle } from "./opened-bundle.ts";
 
-/** How `restore` unpacks the media: as Synapse's media store, or as archives for matrix-media-repo. */
-export type MediaAs = "store" | "archive";
-
 /** Unpacks the media. Runs again when files have gone missing. */
 export function mediaStep(
   opened: OpenedBundle,
@@ -116,7 +113,7 @@ const UPLOADS_BEFORE = "uploads-before-archives";
 
 /**
  * Restores an archive made by matrix-media-repo, a folder of parts, and adds rows for uploads that the
- * database does not have. Throws what `restoreArchive` throws.
+ * database does not have. Throws what `restoreMediaArchive` throws.
  */
 export function foreignArchiveStep(
   path: string,

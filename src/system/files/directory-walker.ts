@@ -22,7 +22,7 @@ const KINDS = ["file", "link", "other", "closed", "folder"] as const;
 export interface EntryBatch {
   /** Separated by NUL, which no file name can contain. */
   readonly names: string;
-  /** Five numbers (`FIGURES`) for each entry: kind, size, mode, time, owner; the owner is -1 when it is unknown. */
+  /** Five numbers (`NUMBERS_PER_ENTRY`) for each entry: kind, size, mode, time, owner; the owner is -1 when it is unknown. */
   readonly numbers: Float64Array;
   /** This is the last batch. */
   readonly last: boolean;

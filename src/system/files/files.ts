@@ -61,7 +61,7 @@ export interface Files {
   real(path: string): Promise<string>;
 }
 
-export interface ReadRange {
+interface ReadRange {
   readonly from?: number;
   readonly to?: number;
   readonly reuse?: boolean;
@@ -72,7 +72,7 @@ const FIRST_READ = 64 * 1024;
 const READ = 1024 * 1024;
 
 /** "memory" is lost at reboot and uses RAM; "network" is on another host. */
-export type FileSystemKind = "disk" | "memory" | "network";
+type FileSystemKind = "disk" | "memory" | "network";
 
 export interface Entry {
   readonly kind: "file" | "folder" | "link" | "other";

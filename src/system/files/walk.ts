@@ -102,7 +102,7 @@ interface WorkerOrder {
 
 const TASK = "walk a folder";
 
-/** The reader's side of a worker thread, which runs this file and sends one `Packed` after another. */
+/** The reader's side of a worker thread, which runs this file and sends one `EntryBatch` after another. */
 class Thread {
   readonly #worker: Worker;
   readonly #waiting: EntryBatch[] = [];

@@ -47,7 +47,7 @@ export interface GzipOptions {
 }
 
 /** "stored": gzip without compression, see `StoredGzip`. "none": the data is already decompressed. */
-export type GzipKind = "deflated" | "stored" | "none";
+type GzipKind = "deflated" | "stored" | "none";
 
 /**
  * Reads a gzip file from a descriptor in a worker thread, with blocking reads. The caller owns the descriptor, which

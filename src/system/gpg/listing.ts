@@ -15,7 +15,7 @@ export interface ListedKey {
   readonly canDecrypt: boolean;
 }
 
-export type KeyState = "usable" | "expired" | "revoked" | "disabled" | "invalid";
+type KeyState = "usable" | "expired" | "revoked" | "disabled" | "invalid";
 
 interface KeyRecord {
   readonly type: string;

@@ -31,13 +31,13 @@ export interface Http {
   certificate(name: string, at: IpEndpoint, options?: TimeLimit): Promise<Certificate>;
 }
 
-export interface TimeLimit {
+interface TimeLimit {
   /** Time-out for the complete response in milliseconds; 10,000 by default. */
   readonly timeout?: number;
   readonly signal?: AbortSignal;
 }
 
-export interface HttpOptions extends TimeLimit {
+interface HttpOptions extends TimeLimit {
   readonly headers?: Readonly<Record<string, string>>;
   /** The address to connect to, without DNS; the Host header and the name in TLS are those of the URL. */
   readonly at?: IpEndpoint;
@@ -48,7 +48,7 @@ export interface HttpOptions extends TimeLimit {
 /** An object that JSON.stringify supports. */
 export type JsonBody = Readonly<Record<string, unknown>>;
 
-export interface IpEndpoint {
+interface IpEndpoint {
   /** An IP address. */
   readonly address: string;
   readonly port: number;

@@ -14,7 +14,7 @@ export interface PostgresAddress {
 
 /**
  * A call of one of PostgreSQL's programs on a database, with additional environment variables, without secrets. The
- * password is passed in the environment of that program only or, with `through`, on its standard input.
+ * password is passed in the environment of that program only or, with `commandPrefix`, on its standard input.
  */
 export function postgresCall(
   name: string,

@@ -10,13 +10,13 @@ export interface Programs {
    * if the program read all of its input and exited with 0. If `source` throws, the program is killed and that error is
    * thrown; if the reader stops early, the program is killed.
    *
-   * The result can be passed to `through` again, unchanged: then the two programs are connected by a kernel pipe, and
+   * The result can be passed to `pipe` again, unchanged: then the two programs are connected by a kernel pipe, and
    * the data does not pass through this process. The above holds for such a chain as a whole: when one program fails,
    * the others are killed, and the error is that of the program that failed first.
    * Throws `program-missing` or `program-failed`.
    */
   pipe(call: ProgramCall, source?: Bytes): Output;
-  /** Runs a program whose output is small. Throws as `through` does. */
+  /** Runs a program whose output is small. Throws as `pipe` does. */
   run(call: ProgramCall, input?: string): Promise<string>;
   /**
    * Runs a program that may start background processes, such as a server, and waits only for the program itself. Its

@@ -21,7 +21,7 @@ export interface ChainOptions {
 /** pipe(7), PIPE_BUF: an empty pipe always accepts this many bytes without blocking. */
 const MAX_PREFIX = 4096;
 
-/** See `Programs.through`: its promises apply to the whole chain. */
+/** See `Programs.pipe`: its promises apply to the whole chain. */
 export async function* chainOutput(options: ChainOptions): Bytes {
   const { outputPrefix } = options.calls.at(-1)!;
   yield* runChain(options, "pipe", async function* (last) {
@@ -33,7 +33,7 @@ export async function* chainOutput(options: ChainOptions): Bytes {
   });
 }
 
-/** See `Output.into`. */
+/** See `Output.writeTo`. */
 export async function chainInto(
   descriptor: number,
   options: ChainOptions,
@@ -54,7 +54,7 @@ export async function chainInto(
   }
 }
 
-/** See `Output.gunzipped`. */
+/** See `Output.digestGzip`. */
 export async function chainGunzipped(gzip: GzipOptions, options: ChainOptions): Promise<GzipDigest> {
   options.signal.throwIfAborted();
   const pipe = await openPipe(options.temporary);

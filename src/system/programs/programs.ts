@@ -56,7 +56,7 @@ export function realPrograms(
     ...env,
   });
 
-  /** Runs each time it is read. `through` recognizes it, to connect one program to the next. */
+  /** Runs each time it is read. `pipe` recognizes it, to connect one program to the next. */
   class ChainOutput implements Output {
     readonly #calls: readonly ProgramCall[];
     readonly #source: Bytes | undefined;

@@ -99,7 +99,7 @@ export class RunningProgram {
     this.#child.stdin!.end();
   }
 
-  /** Writes a source to the program's input. Never rejects: errors are available from `failure` and `blame`. */
+  /** Writes a source to the program's input. Never rejects: errors are available from `failure` and `chooseError`. */
   async feed(source: Bytes): Promise<void> {
     try {
       for await (const chunk of source) {

@@ -17,7 +17,7 @@ const ATTEMPTS = 6;
 const BREAKS = 5;
 
 /** A bucket, read through the AWS SDK. */
-export function s3Store(address: ObjectStoreAddress, signal: AbortSignal): ObjectStore {
+function s3Store(address: ObjectStoreAddress, signal: AbortSignal): ObjectStore {
   const { bucket, prefix, customerKey } = address;
   const name = describeBucket(address);
   let sdk: { readonly s3: typeof S3; readonly client: S3.S3Client } | undefined;

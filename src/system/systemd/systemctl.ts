@@ -44,7 +44,7 @@ export function fenceDropIn(unit: string, { fragment }: UnitState): string | und
 
 const DROP_IN = "synlift-fence.conf";
 
-/** Whether `dropInFor` could have made this path: nothing else may ever be removed. */
+/** Whether `fenceDropIn` could have made this path: nothing else may ever be removed. */
 export const isDropIn = (path: string) => path.startsWith("/") && path.endsWith(`.d/${DROP_IN}`);
 
 /** Blocks a unit with a condition that is never met, systemd.unit(5). */

@@ -87,7 +87,7 @@ export async function postgresDatabase(cluster: PostgresCluster, name: string): 
   return { name: "psycopg2", args: { user: name, password, dbname: name, host, port, cp_min: 1, cp_max: 5 } };
 }
 
-export function loopbackListener(port: number): object {
+function loopbackListener(port: number): object {
   const resources = [{ names: ["client", "federation", "media"], compress: false }];
   return { port, type: "http", tls: false, bind_addresses: ["127.0.0.1"], x_forwarded: true, resources };
 }

@@ -19,13 +19,13 @@ export interface Population {
   readonly avatar: string;
 }
 
-export interface PlainRoom {
+interface PlainRoom {
   readonly id: string;
   /** Those that were sent, in order; bob is in each of these rooms and can read them. */
   readonly messages: readonly string[];
 }
 
-export interface KnownMedia {
+interface KnownMedia {
   readonly mxc: string;
   /** As it was given; Synapse keeps it in its database only. */
   readonly name: string;

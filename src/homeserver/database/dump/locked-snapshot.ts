@@ -15,7 +15,7 @@ export const LOCK_TIMEOUT = 60_000;
  *
  * First the locks, then the snapshot: a table that was rewritten or truncated after the snapshot looks empty in it (PostgreSQL
  * documentation, Concurrency Control, Caveats). LOCK takes no snapshot, so none is taken while locks are waited for.
- * Throws as a query does, and `Disturbance`.
+ * Throws as a query does, and `LockConflict`.
  */
 export async function beginLockedSnapshot(session: PostgresSession, wait: number): Promise<void> {
   const before = await tableNames(session);

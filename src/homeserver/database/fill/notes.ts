@@ -27,7 +27,7 @@ export async function noteSearchPath(
     );
 }
 /** Whether this user is a superuser: then a dump that somebody else made could run programs on the server. */
-export async function isSuperuser(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
+async function isSuperuser(address: PostgresAddress, postgres: Postgres): Promise<boolean> {
   const session = await postgres.connect(address);
   const asked = session.one<{ super: boolean }>(
     "SELECT rolsuper AS super FROM pg_roles WHERE rolname = current_user",

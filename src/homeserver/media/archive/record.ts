@@ -71,7 +71,7 @@ export const mxcOf = ({ origin, media_id: id }: Pick<ArchiveRecord, "origin" | "
   `mxc://${origin}/${id}`;
 
 /** A user id of that server, or nothing: the importer leaves out a record whose uploader is of another one. */
-export const uploaderOn = (origin: string, userId: string): string =>
+const uploaderOn = (origin: string, userId: string): string =>
   userId.startsWith("@") &&
   userId.endsWith(`:${origin}`) &&
   userId.indexOf(":") === userId.length - origin.length - 1

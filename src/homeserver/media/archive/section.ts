@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Inventory } from "../../../bundle/inventory.ts";
 
 /** In a bundle with media archives, what they hold. */
-export const MEDIA_ARCHIVE_SECTION = "media-archive";
+const MEDIA_ARCHIVE_SECTION = "media-archive";
 
 const packedSchema = z.object({
   /** The folder in it; its artifact's name is made of that. */
@@ -16,7 +16,7 @@ const packedSchema = z.object({
   lastElsewhere: z.string().optional(),
 });
 
-export const mediaArchiveSectionSchema = z.object({ archives: z.array(packedSchema) });
+const mediaArchiveSectionSchema = z.object({ archives: z.array(packedSchema) });
 
 export type PackedArchive = z.infer<typeof packedSchema>;
 

@@ -31,7 +31,7 @@ export interface UploadsComparison {
   readonly example: string | undefined;
 }
 
-export interface Faults {
+interface Faults {
   readonly count: number;
   /** Bytes on disk. */
   readonly bytes: number;

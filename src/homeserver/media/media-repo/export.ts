@@ -37,7 +37,7 @@ type Tools = Pick<System, "files" | "http" | "machine" | "signal">;
 /**
  * Lets matrix-media-repo create an archive of a server's media, and downloads it into a folder that only its owner can read:
  * the media in it are not encrypted. May be run again, and goes on where it stopped. Throws as `MediaRepoApi`,
- * `waitUntilMade` and `fetchParts`; `target-not-empty` for a folder with something else in it; `archive-damaged` when
+ * `waitForExport` and `fetchParts`; `target-not-empty` for a folder with something else in it; `archive-damaged` when
  * what came is not what its manifest says.
  */
 export async function exportMediaRepo(

@@ -30,7 +30,7 @@ export function assertNoneUnreadable(
 
 /**
  * Reads once more what could not be read when the first archive was made: what can be read by now comes in the second.
- * Throws `media-missing` as `refuseUnreadable`.
+ * Throws `media-missing` as `assertNoneUnreadable`.
  */
 export async function assertReadableNow(
   names: readonly string[],

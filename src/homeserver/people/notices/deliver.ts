@@ -57,7 +57,7 @@ export async function prepareNotices(
 }
 
 /**
- * Sends the text to each of them who did not get it before: neither by our record nor by `noticed`, which is what the
+ * Sends the text to each of them who did not get it before: neither by our record nor by `alreadySent`, which is what the
  * server's database says. One run at a time: throws `bundle-in-use`.
  */
 export async function deliverNotices(

@@ -60,7 +60,7 @@ function isOf({ kind, name, container, pid, app }: Launch, running: ProcessInfo,
   return kind === "unit" && group.split(/[/\n]/).includes(name) && synapseCommand(running.args)?.app === app;
 }
 
-export const sameFiles = (one: Launch, other: Launch) =>
+const sameFiles = (one: Launch, other: Launch) =>
   one.configPaths.map(trimmed).join("\n") === other.configPaths.map(trimmed).join("\n");
 
 const trimmed = (path: string) => path.replace(/(?<=.)\/+$/, "");

@@ -63,7 +63,7 @@ export const composeDatabase = (password: string): Record<string, string | numbe
   ...{ host: "postgres", port: POSTGRES_PORT, password },
 });
 
-export const passwordPath = (folder: string) => join(folder, "secrets/synapse-database");
+const passwordPath = (folder: string) => join(folder, "secrets/synapse-database");
 const COMPOSE_FILE = "compose.yaml";
 
 /** Arguments of docker that start only the database, and wait until it accepts connections. */
