@@ -1,9 +1,9 @@
 /**
  * How long nobody is served when a database goes to another host: dumped, shipped and restored one after the other, as
- * Element's guide has it but without its encryption, and by `synlift restore --from`; the same database in turn, over
+ * Element's guide has it but without its encryption, and by `synlift pull`; the same database in turn, over
  * the same ssh.
  *
- *     node scripts/node.mjs bench/road.ts [MESSAGES] [MEDIA_MIB] [ROUNDS]
+ *     node scripts/node.mjs bench/direct.ts [MESSAGES] [MEDIA_MIB] [ROUNDS]
  *
  * 170,000 messages (some 300 MB of database), 16 MiB and 3 rounds when left out; 2000 1 1 for a look. Both hosts are this
  * one, and so are both databases: no network is measured.
@@ -93,12 +93,12 @@ async function straightByHand(filled: Filled, ssh: SshServer): Promise<Figures> 
 async function ours({ home, cluster }: Filled, ssh: SshServer): Promise<Figures> {
   const place = await makeNewPlace(cluster, "synlift", await freePort());
   const out = join(temporaryFolder("synlift"), "move");
-  const exports = [process.execPath, MAIN, "export", "--config", home.configFile];
+  const sender = [process.execPath, MAIN, "pull-sender", "--config", home.configFile];
   const args = [
-    ...[process.execPath, MAIN, "restore", "--from", ssh.address, "--ssh-config", ssh.configFile],
+    ...[process.execPath, MAIN, "pull", ssh.address, "--ssh-config", ssh.configFile],
     ...[
       "--export-command",
-      [...exports, "--working-directory", home.dataFolder].map(quoteShellWord).join(" "),
+      [...sender, "--working-directory", home.dataFolder].map(quoteShellWord).join(" "),
     ],
     ...["--export-folder", out, ...place.restoreArgs, "--yes", "--json"],
   ];

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command as Commander } from "commander";
 import { format, resolveConfig } from "prettier";
-import type { Entry } from "../src/commands/command.ts";
+import type { Entry, Option } from "../src/commands/command.ts";
 import { COMMANDS } from "../src/commands/index.ts";
 import { commandLine } from "../src/commands/menu.ts";
 import { type ErrorCode, EXIT_CODES, MigrationError } from "../src/errors.ts";
@@ -15,7 +15,12 @@ import { ANY_COMMAND, BY_COMMAND, MEANINGS } from "./exit-code-meanings.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGES = "docs/commands";
+/** Commands that people start: those that synlift starts itself have no page. */
+const SHOWN = COMMANDS.filter(({ hidden }) => !hidden);
+
 const MARK = "<!-- Written by scripts/docs.ts. Change the source it is made from, then: npm run docs -->";
+
+const REQUIRED = "**required**";
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -50,7 +55,7 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
     [`${PAGES}/README.md`, overview()],
     ["docs/exit-codes.md", exitCodes()],
   ];
-  for (const entry of COMMANDS) {
+  for (const entry of SHOWN) {
     const line = entry.name
       .split(" ")
       .reduce<Commander | undefined>(
@@ -74,7 +79,7 @@ function fileOf({ name }: Entry): string {
 }
 
 function overview(): string {
-  const rows = COMMANDS.map((entry) => [`[${entry.name}](${fileOf(entry)})`, entry.summary]);
+  const rows = SHOWN.map((entry) => [`[${entry.name}](${fileOf(entry)})`, entry.summary]);
   return `${MARK}
 
 # The commands, in the order of a move
@@ -87,15 +92,22 @@ codes are in [one list](../exit-codes.md).
 }
 
 async function page(entry: Entry, line: Commander): Promise<string> {
-  const needed = await mustBeGiven(entry);
-  const options = line.createHelp().visibleOptions(line);
+  assertMarked(entry, await mustBeGiven(entry));
+  const described = entry.options.flatMap(({ options }) => options.map(({ flags }) => flags));
+  const general = line
+    .createHelp()
+    .visibleOptions(line)
+    .filter(({ flags }) => !described.includes(flags))
+    .map(({ flags, description }) => ({ flags, about: description }));
   const { name, about, optional } = entry.argument ?? { name: "", about: "" };
-  const argument = name === "" ? [] : [[code(`<${name}>`), about, optional ? "" : "yes"]];
-  const rows = options.map(({ flags, long, description }) => [
-    code(flags),
-    description,
-    long && needed.has(long) ? "yes" : "",
-  ]);
+  const argument =
+    name === ""
+      ? ""
+      : `${table(["argument", "what it is for", "default"], [[code(optional ? `[${name}]` : `<${name}>`), about, optional ? "" : REQUIRED]])}\n\n`;
+  const groups = [...entry.options, { heading: "General", options: general }].map(
+    ({ heading, options }) =>
+      `### ${heading}\n\n${table(["option", "what it is for", "default"], options.map(rowOf))}`,
+  );
   const codes = BY_COMMAND[entry.name];
   if (!codes) throw new Error(`scripts/exit-code-meanings.ts does not say how ${entry.name} may end`);
   return `${MARK}
@@ -110,7 +122,7 @@ synlift ${entry.name} ${line.usage()}
 
 ## Options
 
-${table(["option", "what it is for", "must be given"], [...argument, ...rows])}
+${argument}${groups.join("\n\n")}
 
 ## Example
 
@@ -129,6 +141,23 @@ ${table(
 
 What to do about each, and the codes of signals: [exit codes](../exit-codes.md).
 `;
+}
+
+function rowOf({ flags, about, many, required, default: value }: Option): string[] {
+  return [code(flags), many ? `${about} (repeatable)` : about, required ? REQUIRED : (value ?? "")];
+}
+
+/** Throws unless the options that are marked as required are those that the command's own check demands. */
+function assertMarked({ name, options }: Entry, needed: ReadonlySet<string>): void {
+  const marked = options
+    .flatMap((group) => group.options)
+    .filter(({ required }) => required)
+    .map(({ flags }) => flags.split(" ")[0]!);
+  const wrong = [...new Set([...marked, ...needed])].filter(
+    (flag) => !marked.includes(flag) || !needed.has(flag),
+  );
+  if (wrong.length > 0)
+    throw new Error(`${name}: ${wrong.join(", ")}: either marked as required or required, but not both`);
 }
 
 function exitCodes(): string {

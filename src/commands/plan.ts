@@ -30,19 +30,10 @@ import type { Machine } from "../system/machine.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
 import { parseDatabaseAddress } from "./options/database.ts";
-import {
-  ACCEPT,
-  acceptSchema,
-  CONFIG_OPTIONS,
-  configSchema,
-  parseOptions,
-  sizeOf,
-  sizeText,
-} from "./options/shared.ts";
+import { ACCEPT, CONFIG_OPTIONS, parseOptions, sizeOf, sizeText } from "./options/shared.ts";
 
 const schema = z.object({
-  config: z.array(z.string()).default([]),
-  ...configSchema,
+  ...CONFIG_OPTIONS.schema,
   deep: z.boolean().default(false),
   out: z.string().min(1).default("/srv/move"),
   split: z.string().transform(sizeText).optional(),
@@ -62,7 +53,7 @@ const schema = z.object({
   resolver: z.string().transform(parseDnsServer).optional(),
   html: z.string().min(1).optional(),
   redact: z.boolean().default(false),
-  ...acceptSchema,
+  ...ACCEPT.schema,
 });
 
 type PlanOptions = z.infer<typeof schema>;
@@ -72,45 +63,68 @@ export const planCommand: Command<PlanOptions> = {
   summary:
     "Check before the move: whether it will work, how long the outage will be, what to do when. Changes nothing.",
   options: [
-    ...CONFIG_OPTIONS,
     {
-      flags: "--deep",
-      about: "also read every row and every file, to find duplicates, damage and changed media",
-    },
-    { flags: "--out <folder>", about: "folder of the bundle; default: /srv/move" },
-    { flags: "--split <size>", about: "size of the parts of the bundle, such as 100m" },
-    {
-      flags: "--new-host <login>",
-      about: "the new host as ssh takes it, for the commands; default: root@new.example.org",
-    },
-    { flags: "--link <mbit>", about: "megabits per second between the two hosts; default: 100" },
-    {
-      flags: "--when <date>",
-      about: "when the move will start: '2026-12-01 02:00 UTC'; default: as early as is safe",
-    },
-    { flags: "--target <url>", about: "base address of the new server, if Synapse already runs there" },
-    {
-      flags: "--target-database <address>",
-      about: "database on the new host, if this host can connect to it: 'host=… user=… dbname=…'",
-    },
-    { flags: "--target-database-password-file <file>", about: "file that contains only its password" },
-    {
-      flags: "--target-upload-limit <size>",
-      about: "the largest upload that the new server accepts, such as 50m",
-    },
-    { flags: "--url <url>", about: "base address of the old server; default: its listeners" },
-    { flags: "--media-repo <url>", about: "base address of the matrix-media-repo that stores the media" },
-    {
-      flags: "--media-repo-token-file <file>",
-      about: "file that contains only an access token of one of its admins",
+      heading: "Common options",
+      options: [
+        {
+          flags: "--deep",
+          about: "also read every row and every file, to find duplicates, damage and changed media",
+        },
+        { flags: "--html <file>", about: "also write the plan as an HTML page" },
+        { flags: "--redact", about: "redact names, so that the plan can be shared" },
+        ACCEPT,
+      ],
     },
     {
-      flags: "--resolver <address>",
-      about: "DNS server to query; its port is also used for the zones' own servers; default: this host's",
+      heading: "The move",
+      options: [
+        {
+          flags: "--when <date>",
+          about: "when the move will start: '2026-12-01 02:00 UTC'",
+          default: "as early as is safe",
+        },
+        { flags: "--link <mbit>", about: "megabits per second between the two hosts", default: "100" },
+        { flags: "--out <folder>", about: "folder of the bundle", default: "/srv/move" },
+        { flags: "--split <size>", about: "size of the parts of the bundle, such as 100m" },
+        {
+          flags: "--new-host <login>",
+          about: "the new host as ssh takes it, for the commands",
+          default: "root@new.example.org",
+        },
+      ],
     },
-    { flags: "--html <file>", about: "also write the plan as an HTML page" },
-    { flags: "--redact", about: "redact names, so that the plan can be shared" },
-    ACCEPT,
+    {
+      heading: "New server",
+      options: [
+        { flags: "--target <url>", about: "base address of the new server, if Synapse already runs there" },
+        {
+          flags: "--target-database <address>",
+          about: "database on the new host, if this host can connect to it: 'host=… user=… dbname=…'",
+        },
+        { flags: "--target-database-password-file <file>", about: "file that contains only its password" },
+        {
+          flags: "--target-upload-limit <size>",
+          about: "the largest upload that the new server accepts, such as 50m",
+        },
+      ],
+    },
+    {
+      heading: "Old server",
+      options: [
+        { flags: "--url <url>", about: "base address of the old server", default: "its listeners" },
+        { flags: "--media-repo <url>", about: "base address of the matrix-media-repo that stores the media" },
+        {
+          flags: "--media-repo-token-file <file>",
+          about: "file that contains only an access token of one of its admins",
+        },
+        {
+          flags: "--resolver <address>",
+          about: "DNS server to query; its port is also used for the zones' own servers",
+          default: "this host's",
+        },
+      ],
+    },
+    CONFIG_OPTIONS,
   ],
   example:
     "synlift plan --target https://new.example.org --new-host root@new.example.org --html /root/plan.html",

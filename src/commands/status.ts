@@ -16,7 +16,12 @@ const schema = z.object({ out: z.string().min(1) });
 export const statusCommand: Command<z.infer<typeof schema>> = {
   name: "status",
   summary: "Show the progress of an export. Changes nothing; may be run during the export.",
-  options: [{ flags: "--out <folder>", about: "folder of the bundle" }],
+  options: [
+    {
+      heading: "Common options",
+      options: [{ flags: "--out <folder>", about: "folder of the bundle", required: true }],
+    },
+  ],
   example: "synlift status --out /srv/move",
   parse: (given) => parseOptions(schema, given),
 
@@ -69,13 +74,13 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
               ? {
                   id: "rolled-back",
                   level: "note",
-                  sentence: `cancelled by rollback on ${rolledBackAt}: the old server may run; to move after all, ${road ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
+                  sentence: `cancelled by rollback on ${rolledBackAt}: the old server may run; to move after all, ${road ? "run the same pull again on the new host" : "run the export again, into this folder or a new one"}`,
                 }
               : {
                   id: "interrupted",
                   level: "warning",
                   sentence: "no process is working on it, and it is not complete",
-                  hint: `run the same ${road ? "restore again on the new host" : "export again"}: it continues where it stopped`,
+                  hint: `run the same ${road ? "pull again on the new host" : "export again"}: it continues where it stopped`,
                 },
       ...fenceFindings(fence),
       ...(fence && !running ? await changedSinceFenced(fence, road, system) : []),

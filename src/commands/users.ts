@@ -24,34 +24,13 @@ import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import type { Finding } from "../report/finding.ts";
 import type { System } from "../system/system.ts";
 import type { Command } from "./command.ts";
-import {
-  ACCEPT,
-  acceptSchema,
-  CONFIG_OPTIONS,
-  configSchema,
-  DRY_RUN,
-  dryRunSchema,
-  givenSource,
-  parseOptions,
-} from "./options/shared.ts";
-
-/** Options that require another one. */
-const REQUIRES = {
-  when: ["announce", "notify"],
-  outage: ["announce", "notify"],
-  text: ["notify"],
-  url: ["notify"],
-  tokenFile: ["notify"],
-  rate: ["notify"],
-  record: ["notify"],
-} as const;
+import { ACCEPT, CONFIG_OPTIONS, DRY_RUN, parseOptions, requires, withRules } from "./options/shared.ts";
 
 const oneLine = z.string().regex(/^[^\r\n]+$/, "write one line");
 
-const schema = z
-  .object({
-    config: z.array(z.string()).default([]),
-    ...configSchema,
+const schema = withRules(
+  z.object({
+    ...CONFIG_OPTIONS.schema,
     all: z.boolean().default(false),
     coverageDays: z.coerce.number().int().min(0).max(3650).default(90),
     csv: z.string().min(1).optional(),
@@ -64,23 +43,19 @@ const schema = z
     tokenFile: z.string().min(1).optional(),
     rate: z.coerce.number().positive().max(100).optional(),
     record: z.string().min(1).optional(),
-    ...acceptSchema,
-    ...dryRunSchema,
-  })
-  .superRefine((options, context) => {
-    const wrong = (name: string, message: string) => {
-      context.addIssue({ code: "custom", path: [name], message });
-    };
-    for (const [name, others] of Object.entries(REQUIRES)) {
-      const given = options[name as keyof typeof REQUIRES] !== undefined;
-      if (given && !others.some((other) => options[other]))
-        wrong(name, `requires ${others.map((other) => `--${other}`).join(" or ")}`);
-    }
-    if (!options.notify) return;
-    if (options.tokenFile === undefined) wrong("tokenFile", "must be given with --notify");
-    if (options.record === undefined && options.announce === undefined)
-      wrong("record", "must be given with --notify, unless --announce names a folder for it");
-  });
+    ...ACCEPT.schema,
+    ...DRY_RUN.schema,
+  }),
+  requires("when", "announce", "notify"),
+  requires("outage", "announce", "notify"),
+  requires("text", "notify"),
+  requires("url", "notify"),
+  requires("tokenFile", "notify"),
+  requires("rate", "notify"),
+  requires("record", "notify"),
+  requires("notify", "tokenFile"),
+  requires("notify", "record", "announce"),
+);
 
 type UsersOptions = z.infer<typeof schema>;
 
@@ -88,36 +63,61 @@ export const usersCommand: Command<UsersOptions> = {
   name: "users",
   summary: "List users who would lose encrypted messages at a sign-out and, with --notify, notify them.",
   options: [
-    ...CONFIG_OPTIONS,
-    { flags: "--all", about: "list every account, not only users at risk" },
     {
-      flags: "--coverage-days <number>",
-      about: "check key backups against the messages of this many days; default: 90; 0 checks nothing",
+      heading: "Common options",
+      options: [
+        { flags: "--all", about: "list every account, not only users at risk" },
+        {
+          flags: "--coverage-days <number>",
+          about: "check key backups against the messages of this many days; 0 checks nothing",
+          default: "90",
+        },
+        { flags: "--csv <file>", about: "write every account to a CSV file" },
+        DRY_RUN,
+        ACCEPT,
+      ],
     },
-    { flags: "--csv <file>", about: "write every account to a CSV file" },
     {
-      flags: "--announce <folder>",
-      about: "write two announcements there: for all users, and for those at risk",
+      heading: "Announcements",
+      options: [
+        {
+          flags: "--announce <folder>",
+          about: "write two announcements there: for all users, and for those at risk",
+        },
+        {
+          flags: "--when <text>",
+          about: "when the move starts, as text for the announcement: '2026-12-01 02:00 UTC'",
+        },
+        {
+          flags: "--outage <text>",
+          about: "how long it takes, as text for the announcement: 'about an hour'",
+        },
+      ],
     },
     {
-      flags: "--when <text>",
-      about: "when the move starts, as text for the announcement: '2026-12-01 02:00 UTC'",
+      heading: "Server notices",
+      options: [
+        {
+          flags: "--notify",
+          about:
+            "send the announcement for users at risk to them, as server notices of the running Synapse; requires --token-file",
+        },
+        { flags: "--token-file <file>", about: "file that contains only an administrator's access token" },
+        { flags: "--text <file>", about: "send the text in this file instead" },
+        {
+          flags: "--url <url>",
+          about: "base address of Synapse",
+          default: "its first unencrypted listener",
+        },
+        { flags: "--rate <number>", about: "maximum notices per second", default: "2" },
+        {
+          flags: "--record <file>",
+          about: "file that records who received which notice",
+          default: "in the folder of --announce",
+        },
+      ],
     },
-    { flags: "--outage <text>", about: "how long it takes, as text for the announcement: 'about an hour'" },
-    {
-      flags: "--notify",
-      about: "send the announcement for users at risk to them, as server notices of the running Synapse",
-    },
-    { flags: "--text <file>", about: "with --notify: send the text in this file instead" },
-    { flags: "--token-file <file>", about: "file that contains only an administrator's access token" },
-    { flags: "--url <url>", about: "base address of Synapse; default: its first unencrypted listener" },
-    { flags: "--rate <number>", about: "maximum notices per second; default: 2" },
-    {
-      flags: "--record <file>",
-      about: "file that records who received which notice; default: in the folder of --announce",
-    },
-    ACCEPT,
-    DRY_RUN,
+    CONFIG_OPTIONS,
   ],
   example:
     "synlift users --config /etc/matrix-synapse/homeserver.yaml --announce /root/move --when '2026-12-01 02:00 UTC' --outage 'about an hour'",
@@ -128,7 +128,11 @@ export const usersCommand: Command<UsersOptions> = {
     const at = (path: string) => resolve(machine.folder, path);
     const csv = options.csv === undefined || options.dryRun ? undefined : at(options.csv);
     if (csv !== undefined) await assertParentFolder(csv, "--csv", files);
-    const chosen = await chooseSource(await findLaunches(system), givenSource(options, system), files);
+    const chosen = await chooseSource(
+      await findLaunches(system),
+      CONFIG_OPTIONS.read(options, system),
+      files,
+    );
     const homeserver = await readHomeserver({ ...chosen.source, signal: system.signal }, files);
     const { serverName, settings } = homeserver;
     // Errors that prevent sending are found before the long survey of the database.
