@@ -13,7 +13,7 @@ import {
 import { exportCommand } from "../../src/commands/export.ts";
 import { COMMANDS } from "../../src/commands/index.ts";
 import { commandLine } from "../../src/commands/menu.ts";
-import { parseDatabaseAddress } from "../../src/commands/options/database.ts";
+import { DATABASE_OPTIONS, parseDatabaseAddress } from "../../src/commands/options/database.ts";
 import {
   ACCEPT,
   conflicts,
@@ -117,6 +117,21 @@ test("a database's password is the one line of its file, and the user is ours wh
   await assert.rejects(parseDatabaseAddress("dbname=x", "/nonexistent/password", system), {
     code: "file-missing",
   });
+});
+
+test("--database-command reaches every PostgreSQL database of the new host", async () => {
+  const postgres = { connect: () => Promise.resolve({ close: () => Promise.resolve() }) };
+  const given = {
+    database: "host=db dbname=x",
+    stateDatabase: "host=db dbname=y",
+    databaseCommand: ["docker", "exec", "-i", "postgres"],
+  };
+  const read = await DATABASE_OPTIONS.read(given, {}, undefined, {
+    ...system,
+    postgres,
+  } as unknown as System);
+  for (const target of [read.database, read.stateDatabase])
+    assert.deepEqual(target?.engine === "postgres" && target.address.commandPrefix, given.databaseCommand);
 });
 
 test("what was typed wrong is named by its option, all of it at once", () => {
