@@ -1,6 +1,6 @@
 /**
  * The outage when a database moves to another host: dumped, copied and restored one after the other, as in Element's
- * guide but without its encryption, and by `synlift restore --from`; the same database in turn, over the same ssh.
+ * guide but without its encryption, and by `synlift pull`; the same database in turn, over the same ssh.
  *
  *     node scripts/node.mjs bench/direct.ts [MESSAGES] [MEDIA_MIB] [ROUNDS]
  *
@@ -92,12 +92,12 @@ async function straightByHand(filled: Filled, ssh: SshServer): Promise<Figures> 
 async function ours({ home, cluster }: Filled, ssh: SshServer): Promise<Figures> {
   const place = await makeNewPlace(cluster, "synlift", await freePort());
   const out = join(temporaryFolder("synlift"), "move");
-  const exports = [process.execPath, MAIN, "export", "--config", home.configFile];
+  const sender = [process.execPath, MAIN, "pull-sender", "--config", home.configFile];
   const args = [
-    ...[process.execPath, MAIN, "restore", "--from", ssh.address, "--ssh-config", ssh.configFile],
+    ...[process.execPath, MAIN, "pull", ssh.address, "--ssh-config", ssh.configFile],
     ...[
       "--export-command",
-      [...exports, "--working-directory", home.dataFolder].map(quoteShellWord).join(" "),
+      [...sender, "--working-directory", home.dataFolder].map(quoteShellWord).join(" "),
     ],
     ...["--export-folder", out, ...place.restoreArgs, "--yes", "--json"],
   ];

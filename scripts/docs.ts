@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command as Commander } from "commander";
 import { format, resolveConfig } from "prettier";
-import type { Entry } from "../src/commands/command.ts";
+import type { Entry, Option } from "../src/commands/command.ts";
 import { COMMANDS } from "../src/commands/index.ts";
 import { commandLine } from "../src/commands/menu.ts";
 import { type ErrorCode, EXIT_CODES, MigrationError } from "../src/errors.ts";
@@ -20,7 +20,12 @@ const PAGES = "docs/commands";
 const HOUSE = "docs/house.md";
 const GRAPHS_BEGIN = "<!-- Written by scripts/docs.ts from the imports of src/ (npm run docs): begin -->";
 const GRAPHS_END = "<!-- Written by scripts/docs.ts from the imports of src/: end -->";
+/** Commands that people start: those that synlift starts itself have no page. */
+const SHOWN = COMMANDS.filter(({ hidden }) => !hidden);
+
 const MARK = "<!-- Written by scripts/docs.ts. Change the source it is made from, then: npm run docs -->";
+
+const REQUIRED = "**required**";
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -56,7 +61,7 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
     ["docs/exit-codes.md", exitCodes()],
     [HOUSE, await house()],
   ];
-  for (const entry of COMMANDS) {
+  for (const entry of SHOWN) {
     const line = entry.name
       .split(" ")
       .reduce<Commander | undefined>(
@@ -80,7 +85,7 @@ function fileOf({ name }: Entry): string {
 }
 
 function overview(): string {
-  const rows = COMMANDS.map((entry) => [`[${entry.name}](${fileOf(entry)})`, entry.summary]);
+  const rows = SHOWN.map((entry) => [`[${entry.name}](${fileOf(entry)})`, entry.summary]);
   return `${MARK}
 
 # The commands, in the order of a move
@@ -93,15 +98,22 @@ Every command has \`--help\` with an example, and \`--json\` for scripts ([its o
 }
 
 async function page(entry: Entry, line: Commander): Promise<string> {
-  const needed = await mustBeGiven(entry);
-  const options = line.createHelp().visibleOptions(line);
+  assertMarked(entry, await mustBeGiven(entry));
+  const described = entry.options.flatMap(({ options }) => options.map(({ flags }) => flags));
+  const general = line
+    .createHelp()
+    .visibleOptions(line)
+    .filter(({ flags }) => !described.includes(flags))
+    .map(({ flags, description }) => ({ flags, about: description }));
   const { name, about, optional } = entry.argument ?? { name: "", about: "" };
-  const argument = name === "" ? [] : [[code(`<${name}>`), about, optional ? "" : "yes"]];
-  const rows = options.map(({ flags, long, description }) => [
-    code(flags),
-    description,
-    long && needed.has(long) ? "yes" : "",
-  ]);
+  const argument =
+    name === ""
+      ? ""
+      : `${table(["argument", "what it is for", "default"], [[code(optional ? `[${name}]` : `<${name}>`), about, optional ? "" : REQUIRED]])}\n\n`;
+  const groups = [...entry.options, { heading: "General", options: general }].map(
+    ({ heading, options }) =>
+      `### ${heading}\n\n${table(["option", "what it is for", "default"], options.map(rowOf))}`,
+  );
   const codes = BY_COMMAND[entry.name];
   if (!codes) throw new Error(`scripts/exit-code-meanings.ts does not say how ${entry.name} may end`);
   return `${MARK}
@@ -116,7 +128,7 @@ synlift ${entry.name} ${line.usage()}
 
 ## Options
 
-${table(["option", "description", "required"], [...argument, ...rows])}
+${argument}${groups.join("\n\n")}
 
 ## Example
 
@@ -135,6 +147,23 @@ ${table(
 
 What to do, and the codes for signals: [exit codes](../exit-codes.md).
 `;
+}
+
+function rowOf({ flags, about, many, required, default: value }: Option): string[] {
+  return [code(flags), many ? `${about} (repeatable)` : about, required ? REQUIRED : (value ?? "")];
+}
+
+/** Throws unless the options that are marked as required are those that the command's own check demands. */
+function assertMarked({ name, options }: Entry, needed: ReadonlySet<string>): void {
+  const marked = options
+    .flatMap((group) => group.options)
+    .filter(({ required }) => required)
+    .map(({ flags }) => flags.split(" ")[0]!);
+  const wrong = [...new Set([...marked, ...needed])].filter(
+    (flag) => !marked.includes(flag) || !needed.has(flag),
+  );
+  if (wrong.length > 0)
+    throw new Error(`${name}: ${wrong.join(", ")}: either marked as required or required, but not both`);
 }
 
 function exitCodes(): string {

@@ -1,3 +1,4 @@
+import type { z } from "zod";
 import type { MigrationError } from "../errors.ts";
 import type { Finding } from "../report/finding.ts";
 import type { Json } from "../report/json.ts";
@@ -12,7 +13,10 @@ export interface Command<Options> {
   readonly summary: string;
   /** The positional argument: "BUNDLE". */
   readonly argument?: { readonly name: string; readonly about: string; readonly optional?: boolean };
-  readonly options: readonly Option[];
+  /** In the order of the help: what most people need comes first. */
+  readonly options: readonly OptionGroup[];
+  /** Started by synlift itself: left out of the list of commands. */
+  readonly hidden?: boolean;
   /** One example, as it is typed. */
   readonly example: string;
   /** Throws `bad-usage`. */
@@ -27,7 +31,42 @@ export interface Option {
   readonly about: string;
   /** May be given several times. */
   readonly many?: boolean;
+  /** The command refuses to run without it. */
+  readonly required?: boolean;
+  /** What applies when it is left out, as text for people: "54320", "this host's". */
+  readonly default?: string;
 }
+
+/** Options under one heading of the help. */
+export interface OptionGroup {
+  readonly heading: string;
+  readonly options: readonly Option[];
+}
+
+/** A group that several commands have, with the schema that checks its options and the function that reads them. */
+export interface SharedGroup<
+  Shape extends z.ZodRawShape,
+  Rest extends readonly unknown[],
+  Result,
+> extends OptionGroup {
+  readonly schema: Shape;
+  readonly read: (given: z.infer<z.ZodObject<Shape>>, ...rest: Rest) => Result;
+}
+
+/** Infers the types of a group. */
+export const optionGroup = <Shape extends z.ZodRawShape, Rest extends readonly unknown[], Result>(
+  group: SharedGroup<Shape, Rest, Result>,
+): SharedGroup<Shape, Rest, Result> => group;
+
+/** The text that the help and the pages show for an option. */
+export const describeOption = ({ about, many, required, default: value }: Option): string => {
+  const notes = [
+    required ? "required" : undefined,
+    many ? "repeatable" : undefined,
+    value === undefined ? undefined : `default: ${value}`,
+  ].filter((note) => note !== undefined);
+  return notes.length === 0 ? about : `${about} (${notes.join("; ")})`;
+};
 
 /** The parsed command line, by the option's long name in camel case; the argument as `argument`. */
 export type Given = Readonly<Record<string, unknown>>;
@@ -49,7 +88,7 @@ export interface Outcome {
 /** A command in the menu, with the type of its options hidden. */
 export interface Entry extends Pick<
   Command<unknown>,
-  "name" | "summary" | "argument" | "options" | "example"
+  "name" | "summary" | "argument" | "options" | "example" | "hidden"
 > {
   run(given: Given, system: System, view: ProgressView): Promise<Outcome>;
 }

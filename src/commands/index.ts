@@ -4,13 +4,15 @@ import { mediaCheckCommand } from "./media-check.ts";
 import { mediaExportCommand } from "./media-export.ts";
 import { openCommand } from "./open.ts";
 import { planCommand } from "./plan.ts";
+import { pullSenderCommand } from "./pull-sender.ts";
+import { pullCommand } from "./pull.ts";
 import { restoreCommand } from "./restore.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { statusCommand } from "./status.ts";
 import { usersCommand } from "./users.ts";
 import { verifyCommand } from "./verify.ts";
 
-/** The menu, in the order of a move. */
+/** All commands, in the order of a move. */
 export const COMMANDS: readonly Entry[] = [
   entry(planCommand),
   entry(usersCommand),
@@ -18,6 +20,8 @@ export const COMMANDS: readonly Entry[] = [
   entry(statusCommand),
   entry(verifyCommand),
   entry(restoreCommand),
+  entry(pullCommand),
+  entry(pullSenderCommand),
   entry(openCommand),
   entry(rollbackCommand),
   entry(mediaCheckCommand),

@@ -5,35 +5,32 @@ import { readHomeserver } from "../homeserver/read.ts";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatCount } from "../report/units.ts";
 import type { Command } from "./command.ts";
-import {
-  ACCEPT,
-  acceptSchema,
-  CONFIG_OPTIONS,
-  configSchema,
-  configSource,
-  parseOptions,
-} from "./options/shared.ts";
+import { ACCEPT, parseOptions, REQUIRED_CONFIG_OPTIONS } from "./options/shared.ts";
 
 const schema = z.object({
-  config: z.array(z.string()).min(1),
-  ...configSchema,
+  ...REQUIRED_CONFIG_OPTIONS.schema,
   hashes: z.boolean().default(false),
-  ...acceptSchema,
+  ...ACCEPT.schema,
 });
 
 export const mediaCheckCommand: Command<z.infer<typeof schema>> = {
   name: "media check",
   summary: "Compare the media in the database with the files, before or after a move. Changes nothing.",
   options: [
-    ...CONFIG_OPTIONS,
-    { flags: "--hashes", about: "read every file, and compare its hash where the database has one" },
-    ACCEPT,
+    {
+      heading: "Common options",
+      options: [
+        { flags: "--hashes", about: "read every file, and compare its hash where the database has one" },
+        ACCEPT,
+      ],
+    },
+    REQUIRED_CONFIG_OPTIONS,
   ],
   example: "synlift media check --config /etc/matrix-synapse/homeserver.yaml --hashes",
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
-    const homeserver = await readHomeserver(configSource(options, system), system.files);
+    const homeserver = await readHomeserver(REQUIRED_CONFIG_OPTIONS.read(options, system), system.files);
     const { session } = await openReadOnly(homeserver, true, system);
     try {
       const found = await checkMedia(homeserver, options.hashes, { ...system, session }, view);

@@ -6,7 +6,7 @@ import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
 import { quoteShellWord } from "../system/shell-quoting.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, acceptSchema, DRY_RUN, dryRunSchema, parseOptions } from "./options/shared.ts";
+import { ACCEPT, DRY_RUN, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   mediaRepo: z
@@ -17,8 +17,8 @@ const schema = z.object({
   tokenFile: z.string().min(1),
   server: z.string().regex(/^[A-Za-z0-9.:[\]-]{1,255}$/, "is not a server name"),
   out: z.string().min(1),
-  ...acceptSchema,
-  ...dryRunSchema,
+  ...ACCEPT.schema,
+  ...DRY_RUN.schema,
 });
 
 export const mediaExportCommand: Command<z.infer<typeof schema>> = {
@@ -26,18 +26,33 @@ export const mediaExportCommand: Command<z.infer<typeof schema>> = {
   summary:
     "Fetch a server's media from matrix-media-repo as an archive for restore. Run it again to continue.",
   options: [
-    { flags: "--media-repo <url>", about: "base address of matrix-media-repo: http://127.0.0.1:8000" },
     {
-      flags: "--token-file <file>",
-      about: "file that contains only the access token of one of its `admins`, or its shared secret",
+      heading: "Common options",
+      options: [
+        {
+          flags: "--media-repo <url>",
+          about: "base address of matrix-media-repo: http://127.0.0.1:8000",
+          required: true,
+        },
+        {
+          flags: "--token-file <file>",
+          about: "file that contains only the access token of one of its `admins`, or its shared secret",
+          required: true,
+        },
+        {
+          flags: "--server <name>",
+          about: "server name of the media: the part after the colon in user IDs",
+          required: true,
+        },
+        {
+          flags: "--out <folder>",
+          about: "new folder for the archive, readable only by you: the media in it is not encrypted",
+          required: true,
+        },
+        DRY_RUN,
+        ACCEPT,
+      ],
     },
-    { flags: "--server <name>", about: "server name of the media: the part after the colon in user IDs" },
-    {
-      flags: "--out <folder>",
-      about: "new folder for the archive, readable only by you: the media in it is not encrypted",
-    },
-    DRY_RUN,
-    ACCEPT,
   ],
   example:
     "synlift media export --media-repo http://127.0.0.1:8000 --token-file /root/media.token --server example.org --out /srv/media-archive",

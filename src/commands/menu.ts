@@ -2,7 +2,7 @@ import { Command as Commander, Option as CommanderOption } from "commander";
 import { EXIT_CODES } from "../errors.ts";
 import type { Terminal } from "../system/terminal.ts";
 import { VERSION } from "../system/version.ts";
-import type { Entry, Given } from "./command.ts";
+import { describeOption, type Entry, type Given } from "./command.ts";
 
 export interface ChosenCommand {
   readonly entry: Entry;
@@ -37,7 +37,7 @@ export function commandLine(
   for (const entry of entries) {
     const [first = "", second] = entry.name.split(" ");
     const parent = second === undefined ? program : groupIn(program, first);
-    parent.addCommand(lineOf(entry, choose));
+    parent.addCommand(lineOf(entry, choose), { hidden: entry.hidden === true });
   }
   inheritOutput(program);
   return program;
@@ -72,12 +72,16 @@ function lineOf(entry: Entry, choose: (chosen: ChosenCommand) => void): Commande
     const { name, about, optional = false } = entry.argument;
     command.argument(optional ? `[${name}]` : `<${name}>`, about);
   }
-  for (const { flags, about, many } of entry.options) {
-    const option = new CommanderOption(flags, about);
-    if (many) option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
-    command.addOption(option);
-  }
+  for (const { heading, options } of entry.options)
+    for (const described of options) {
+      const option = new CommanderOption(described.flags, describeOption(described)).helpGroup(`${heading}:`);
+      if (described.many)
+        option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+      command.addOption(option);
+    }
+  command.optionsGroup("General:");
   command.option("--json", "events and result as JSON, a line each (docs/json.md)");
+  command.helpOption("-h, --help", "display help for command");
   command.addHelpText("after", `\nExample:\n  ${entry.example}`);
   command.action(() => {
     const [argument] = command.args;

@@ -3,16 +3,7 @@ import { z } from "zod";
 import { describeOpened } from "../move/open/result-text.ts";
 import { openRestored, type OpenResult } from "../move/open/run.ts";
 import type { Command, Outcome } from "./command.ts";
-import {
-  ACCEPT,
-  acceptSchema,
-  DRY_RUN,
-  dryRunSchema,
-  KEY_OPTIONS,
-  keySchema,
-  keySource,
-  parseOptions,
-} from "./options/shared.ts";
+import { ACCEPT, DRY_RUN, KEY_OPTIONS, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   configDir: z.string().min(1),
@@ -27,9 +18,9 @@ const schema = z.object({
   port: z.coerce.number().int().min(1).max(65_535).default(18_008),
   synapse: z.string().min(1).optional(),
   html: z.string().min(1).optional(),
-  ...keySchema,
-  ...acceptSchema,
-  ...dryRunSchema,
+  ...KEY_OPTIONS.schema,
+  ...ACCEPT.schema,
+  ...DRY_RUN.schema,
 });
 
 type OpenOptions = z.infer<typeof schema>;
@@ -39,40 +30,57 @@ export const openCommand: Command<OpenOptions> = {
   summary:
     "Verify that the restored server is identical to the old one, and only then start it. Point of no return.",
   options: [
-    { flags: "--config-dir <folder>", about: "the folder given to restore" },
     {
-      flags: "--working-directory <folder>",
-      about: "where Synapse will run: relative paths in its configuration start there",
+      heading: "Common options",
+      options: [
+        { flags: "--config-dir <folder>", about: "the folder given to restore", required: true },
+        DRY_RUN,
+        {
+          flags: "--isolated",
+          about:
+            "only start a trial: on loopback, without federation, mail, push and bridges; the server stays fenced",
+        },
+        { flags: "--port <port>", about: "with --isolated: port on loopback", default: "18008" },
+        { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
+        { flags: "--html <file>", about: "also write the result of the gates as an HTML page" },
+        ACCEPT,
+      ],
     },
     {
-      flags: "--start-command <command>",
-      about: "command that starts the server and returns, such as 'systemctl start matrix-synapse'",
+      heading: "Start of the new server",
+      options: [
+        {
+          flags: "--start-command <command>",
+          about: "command that starts the server and returns, such as 'systemctl start matrix-synapse'",
+          default: "that of the layout",
+        },
+        {
+          flags: "--stop-command <command>",
+          about: "command that stops it again if a check fails",
+          default: "that of the layout",
+        },
+        { flags: "--no-start", about: "only lift the fence: you start the server yourself" },
+        {
+          flags: "--working-directory <folder>",
+          about: "where Synapse will run: relative paths in its configuration start there",
+          default: "the current directory",
+        },
+        {
+          flags: "--synapse <path>",
+          about: "Python or virtual environment of Synapse, if no unit and no Debian package has it",
+        },
+        {
+          flags: "--url <url>",
+          about: "address to check the started server",
+          default: "its first unencrypted listener",
+        },
+        {
+          flags: "--token-file <file>",
+          about: "file with an access token from before the move, to check that it still works",
+        },
+      ],
     },
-    { flags: "--stop-command <command>", about: "command that stops it again if a check fails" },
-    { flags: "--no-start", about: "only lift the fence: you start the server yourself" },
-    {
-      flags: "--url <url>",
-      about: "address to check the started server; default: its first unencrypted listener",
-    },
-    {
-      flags: "--token-file <file>",
-      about: "file with an access token from before the move, to check that it still works",
-    },
-    {
-      flags: "--synapse <path>",
-      about: "Python or virtual environment of Synapse, if no unit and no Debian package has it",
-    },
-    { flags: "--html <file>", about: "also write the result of the gates as an HTML page" },
-    { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
-    {
-      flags: "--isolated",
-      about:
-        "only start a trial: on loopback, without federation, mail, push and bridges; the server stays fenced",
-    },
-    { flags: "--port <port>", about: "with --isolated: port on loopback; default: 18008" },
-    ...KEY_OPTIONS,
-    ACCEPT,
-    DRY_RUN,
+    KEY_OPTIONS,
   ],
   example:
     "synlift open --config-dir /etc/matrix-synapse --passphrase-file /root/move.passphrase " +
@@ -87,7 +95,7 @@ export const openCommand: Command<OpenOptions> = {
       {
         folder: absolute(configDir),
         workingFolder: absolute(workingDirectory ?? "."),
-        key: keySource(options),
+        key: KEY_OPTIONS.read(options),
         start: options.start,
         startCommand: options.startCommand,
         stopCommand: options.stopCommand,

@@ -4,25 +4,17 @@ import { planMove } from "../move/plan/run.ts";
 import { planText } from "../move/plan/text.ts";
 import type { Command } from "./command.ts";
 import { INSPECTED_OPTIONS, inspectedSchema, planQuestions } from "./options/inspected.ts";
-import {
-  ACCEPT,
-  acceptSchema,
-  CONFIG_OPTIONS,
-  configSchema,
-  parseOptions,
-  sizeText,
-} from "./options/shared.ts";
+import { ACCEPT, CONFIG_OPTIONS, parseOptions, sizeText } from "./options/shared.ts";
 
 const schema = z.object({
-  config: z.array(z.string()).default([]),
-  ...configSchema,
+  ...CONFIG_OPTIONS.schema,
   deep: z.boolean().default(false),
   out: z.string().min(1).default("/srv/move"),
   split: z.string().transform(sizeText).optional(),
   ...inspectedSchema,
   html: z.string().min(1).optional(),
   redact: z.boolean().default(false),
-  ...acceptSchema,
+  ...ACCEPT.schema,
 });
 
 export const planCommand: Command<z.infer<typeof schema>> = {
@@ -30,17 +22,20 @@ export const planCommand: Command<z.infer<typeof schema>> = {
   summary:
     "Check before the move: whether it will work, how long the outage will be, what to do when. Changes nothing.",
   options: [
-    ...CONFIG_OPTIONS,
     {
-      flags: "--deep",
-      about: "also read every row and every file, to find duplicates, damage and changed media",
+      heading: "Common options",
+      options: [
+        {
+          flags: "--deep",
+          about: "also read every row and every file, to find duplicates, damage and changed media",
+        },
+        { flags: "--html <file>", about: "also write the plan as an HTML page" },
+        { flags: "--redact", about: "redact names, so that the plan can be shared" },
+        ACCEPT,
+      ],
     },
-    { flags: "--out <folder>", about: "folder of the bundle; default: /srv/move" },
-    { flags: "--split <size>", about: "size of the parts of the bundle, such as 100m" },
     ...INSPECTED_OPTIONS,
-    { flags: "--html <file>", about: "also write the plan as an HTML page" },
-    { flags: "--redact", about: "redact names, so that the plan can be shared" },
-    ACCEPT,
+    CONFIG_OPTIONS,
   ],
   example:
     "synlift plan --target https://new.example.org --new-host root@new.example.org --html /root/plan.html",

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { describeRollback, rollbackDetails } from "../move/rollback/result-text.ts";
 import { rollBack } from "../move/rollback/run.ts";
 import type { Command } from "./command.ts";
-import { acceptSchema, DRY_RUN, dryRunSchema, parseOptions } from "./options/shared.ts";
+import { ACCEPT, DRY_RUN, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   out: z.string().min(1),
@@ -16,42 +16,61 @@ const schema = z.object({
   url: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8008" }).optional(),
   yes: z.boolean().default(false),
   force: z.boolean().default(false),
-  ...acceptSchema,
-  ...dryRunSchema,
+  ...ACCEPT.schema,
+  ...DRY_RUN.schema,
 });
 
 export const rollbackCommand: Command<z.infer<typeof schema>> = {
   name: "rollback",
   summary: "Cancel the move: undo what export changed on the old host, and start the old server again.",
   options: [
-    { flags: "--out <folder>", about: "folder of the bundle, as given to export" },
     {
-      flags: "--target <url>",
-      about: "base address of the new server: rollback refuses if it answers as this homeserver",
-    },
-    { flags: "--config-dir <folder>", about: "the --config-dir given to restore, if that was on this host" },
-    {
-      flags: "--config <path>",
-      about: "the old server's configuration, if it has moved since the export",
-      many: true,
-    },
-    {
-      flags: "--start-command <command>",
-      about: "command that starts the old server, if export did not find one",
+      heading: "Common options",
+      options: [
+        { flags: "--out <folder>", about: "folder of the bundle, as given to export", required: true },
+        {
+          flags: "--target <url>",
+          about: "base address of the new server: rollback refuses if it answers as this homeserver",
+        },
+        DRY_RUN,
+        { flags: "--yes", about: "do not ask, if it is unknown whether the new server was opened" },
+      ],
     },
     {
-      flags: "--url <url>",
-      about: "address to check the started server; default: its first unencrypted listener",
+      heading: "Old and new server",
+      options: [
+        {
+          flags: "--config-dir <folder>",
+          about: "the --config-dir given to restore, if that was on this host",
+        },
+        {
+          flags: "--config <path>",
+          about: "the old server's configuration, if it has moved since the export",
+          many: true,
+        },
+        {
+          flags: "--start-command <command>",
+          about: "command that starts the old server, if export did not find one",
+        },
+        {
+          flags: "--url <url>",
+          about: "address to check the started server",
+          default: "its first unencrypted listener",
+        },
+      ],
     },
-    { flags: "--yes", about: "do not ask, if it is unknown whether the new server was opened" },
-    { flags: "--force", about: "even if the new server was opened: data written there is lost" },
     {
-      flags: "--accept <id>",
-      about:
-        "continue if this cannot be undone here, and undo it yourself: fence-database, fence-mask, fence-disable, fence-restart-policy, start",
-      many: true,
+      heading: "Exceptions",
+      options: [
+        { flags: "--force", about: "even if the new server was opened: data written there is lost" },
+        {
+          flags: "--accept <id>",
+          about:
+            "continue if this cannot be undone here, and undo it yourself: fence-database, fence-mask, fence-disable, fence-restart-policy, start",
+          many: true,
+        },
+      ],
     },
-    DRY_RUN,
   ],
   example: "synlift rollback --out /srv/move --target https://new.example.org",
   parse: (given) => parseOptions(schema, given),

@@ -10,7 +10,12 @@ const schema = z.object({ out: z.string().min(1) });
 export const statusCommand: Command<z.infer<typeof schema>> = {
   name: "status",
   summary: "Show the progress of an export. Changes nothing; may be run during the export.",
-  options: [{ flags: "--out <folder>", about: "folder of the bundle" }],
+  options: [
+    {
+      heading: "Common options",
+      options: [{ flags: "--out <folder>", about: "folder of the bundle", required: true }],
+    },
+  ],
   example: "synlift status --out /srv/move",
   parse: (given) => parseOptions(schema, given),
 

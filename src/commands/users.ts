@@ -3,45 +3,43 @@ import { z } from "zod";
 import { usersDetails, usersLines } from "../homeserver/people/result.ts";
 import { surveyAndNotify } from "../move/users/run.ts";
 import type { Command } from "./command.ts";
-import { checkNoticeOptions, NOTICE_OPTIONS, noticeOrder, noticeSchema } from "./options/notices.ts";
-import {
-  ACCEPT,
-  acceptSchema,
-  CONFIG_OPTIONS,
-  configSchema,
-  DRY_RUN,
-  dryRunSchema,
-  givenSource,
-  parseOptions,
-} from "./options/shared.ts";
+import { ANNOUNCEMENT_OPTIONS, NOTICE_OPTIONS, NOTICE_RULES } from "./options/notices.ts";
+import { ACCEPT, CONFIG_OPTIONS, DRY_RUN, parseOptions, withRules } from "./options/shared.ts";
 
-const schema = z
-  .object({
-    config: z.array(z.string()).default([]),
-    ...configSchema,
+const schema = withRules(
+  z.object({
+    ...CONFIG_OPTIONS.schema,
     all: z.boolean().default(false),
     coverageDays: z.coerce.number().int().min(0).max(3650).default(90),
     csv: z.string().min(1).optional(),
-    ...noticeSchema,
-    ...acceptSchema,
-    ...dryRunSchema,
-  })
-  .superRefine(checkNoticeOptions);
+    ...NOTICE_OPTIONS.schema,
+    ...ACCEPT.schema,
+    ...DRY_RUN.schema,
+  }),
+  ...NOTICE_RULES,
+);
 
 export const usersCommand: Command<z.infer<typeof schema>> = {
   name: "users",
   summary: "List users who would lose encrypted messages at a sign-out and, with --notify, notify them.",
   options: [
-    ...CONFIG_OPTIONS,
-    { flags: "--all", about: "list every account, not only users at risk" },
     {
-      flags: "--coverage-days <number>",
-      about: "check key backups against the messages of this many days; default: 90; 0 checks nothing",
+      heading: "Common options",
+      options: [
+        { flags: "--all", about: "list every account, not only users at risk" },
+        {
+          flags: "--coverage-days <number>",
+          about: "check key backups against the messages of this many days; 0 checks nothing",
+          default: "90",
+        },
+        { flags: "--csv <file>", about: "write every account to a CSV file" },
+        DRY_RUN,
+        ACCEPT,
+      ],
     },
-    { flags: "--csv <file>", about: "write every account to a CSV file" },
-    ...NOTICE_OPTIONS,
-    ACCEPT,
-    DRY_RUN,
+    ANNOUNCEMENT_OPTIONS,
+    NOTICE_OPTIONS,
+    CONFIG_OPTIONS,
   ],
   example:
     "synlift users --config /etc/matrix-synapse/homeserver.yaml --announce /root/move --when '2026-12-01 02:00 UTC' --outage 'about an hour'",
@@ -51,7 +49,7 @@ export const usersCommand: Command<z.infer<typeof schema>> = {
     const here = (path: string | undefined) =>
       path === undefined ? undefined : resolve(system.machine.folder, path);
     const order = {
-      given: givenSource(options, system),
+      given: CONFIG_OPTIONS.read(options, system),
       everybody: options.all,
       coverageDays: options.coverageDays,
       csv: here(options.csv),
@@ -59,7 +57,7 @@ export const usersCommand: Command<z.infer<typeof schema>> = {
       when: options.when,
       outage: options.outage,
       textFile: here(options.text),
-      notices: await noticeOrder(options, system),
+      notices: await NOTICE_OPTIONS.read(options, system),
       accepted: options.accept,
       dryRun: options.dryRun,
     };

@@ -9,12 +9,12 @@ import { MigrationError } from "../errors.ts";
 import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
 import { type Finding, worstLevel } from "../report/finding.ts";
 import type { Command } from "./command.ts";
-import { KEY_OPTIONS, keySchema, keySource, parseOptions } from "./options/shared.ts";
+import { KEY_OPTIONS, parseOptions } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1),
   withoutKey: z.boolean().default(false),
-  ...keySchema,
+  ...KEY_OPTIONS.schema,
 });
 
 export const verifyCommand: Command<z.infer<typeof schema>> = {
@@ -22,8 +22,13 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
   summary: "Check a bundle: everything with its key, only sizes and hashes without it. Changes nothing.",
   argument: { name: "BUNDLE", about: "folder of the bundle" },
   options: [
-    ...KEY_OPTIONS,
-    { flags: "--without-key", about: "check sizes and hashes only; do not ask for the passphrase" },
+    {
+      heading: "Common options",
+      options: [
+        { flags: "--without-key", about: "check sizes and hashes only; do not ask for the passphrase" },
+      ],
+    },
+    KEY_OPTIONS,
   ],
   example: "synlift verify /srv/move --passphrase-file /root/move.passphrase",
   parse: (given) => parseOptions(schema, given),
@@ -32,7 +37,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
     const { files, machine, terminal } = system;
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
     const { recipients } = bundle.manifest;
-    const source = keySource(options);
+    const source = KEY_OPTIONS.read(options);
     // A secret key cannot be asked for at the terminal.
     const asking = !options.withoutKey && !recipients && terminal.interactive;
     const lock = await (asking ? keysForOpening : keysIfGiven)(recipients, source, system);

@@ -11,15 +11,21 @@ import {
   passphraseFromSource,
 } from "../../src/bundle/passphrase.ts";
 import { exportCommand } from "../../src/commands/export.ts";
-import { parseDatabaseAddress } from "../../src/commands/options/database.ts";
+import { COMMANDS } from "../../src/commands/index.ts";
+import { commandLine } from "../../src/commands/menu.ts";
+import { DATABASE_OPTIONS, parseDatabaseAddress } from "../../src/commands/options/database.ts";
 import {
-  acceptSchema,
-  dryRunSchema,
+  ACCEPT,
+  conflicts,
+  DRY_RUN,
+  exactlyOne,
   parseOptions,
-  passphraseSchema,
-  passphraseSource,
+  PASSPHRASE_OPTIONS,
+  requires,
   sizeOf,
+  withRules,
 } from "../../src/commands/options/shared.ts";
+import { pullCommand } from "../../src/commands/pull.ts";
 import { restoreCommand } from "../../src/commands/restore.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import type { System } from "../../src/system/system.ts";
@@ -113,13 +119,28 @@ test("a database's password is the one line of its file, and the user is ours wh
   });
 });
 
+test("--database-command reaches every PostgreSQL database of the new host", async () => {
+  const postgres = { connect: () => Promise.resolve({ close: () => Promise.resolve() }) };
+  const given = {
+    database: "host=db dbname=x",
+    stateDatabase: "host=db dbname=y",
+    databaseCommand: ["docker", "exec", "-i", "postgres"],
+  };
+  const read = await DATABASE_OPTIONS.read(given, {}, undefined, {
+    ...system,
+    postgres,
+  } as unknown as System);
+  for (const target of [read.database, read.stateDatabase])
+    assert.deepEqual(target?.engine === "postgres" && target.address.commandPrefix, given.databaseCommand);
+});
+
 test("what was typed wrong is named by its option, all of it at once", () => {
   const schema = z.object({
     argument: z.string(),
     bundleFolder: z.string(),
-    ...passphraseSchema,
-    ...acceptSchema,
-    ...dryRunSchema,
+    ...PASSPHRASE_OPTIONS.schema,
+    ...ACCEPT.schema,
+    ...DRY_RUN.schema,
   });
   assert.throws(
     () => parseOptions(schema, { passphraseFd: "two" }),
@@ -142,7 +163,7 @@ test("what was typed wrong is named by its option, all of it at once", () => {
   });
   for (const passphraseFd of ["0", "1", "2", "-1", "3.5"])
     assert.throws(
-      () => parseOptions(z.object(passphraseSchema), { passphraseFd }),
+      () => parseOptions(z.object(PASSPHRASE_OPTIONS.schema), { passphraseFd }),
       { code: "bad-usage" },
       passphraseFd,
     );
@@ -153,7 +174,7 @@ test("a passphrase comes from a file, a descriptor or a command, without its lin
   assert.equal(await passphraseFromSource({ file: path }, system), "my secret words");
   const descriptor = openSync(path, "r");
   assert.equal(
-    await passphraseFromSource(passphraseSource({ passphraseFd: descriptor }), system),
+    await passphraseFromSource(PASSPHRASE_OPTIONS.read({ passphraseFd: descriptor }), system),
     "my secret words",
   );
   closeSync(descriptor);
@@ -249,19 +270,60 @@ test("a passphrase that is made is shown to a person once, and never to a log", 
   }
 });
 
-test("what says how a bundle is packed does not go with a move from host to host", () => {
-  const given = { out: "/srv/move", toReceiver: true };
-  assert.equal(exportCommand.parse(given).toReceiver, true);
-  for (const [more, flag] of [
-    [{ media: "archive" }, /cannot be combined with --media$/],
-    [{ archiveSize: "1g" }, /--archive-size/],
-    [{ remoteMedia: "keep", urlCache: true }, /--remote-media, --url-cache/],
-    [{ split: "1m" }, /--split/],
-  ] as const)
-    assert.throws(() => exportCommand.parse({ ...given, ...more }), { code: "bad-usage", message: flag });
+test("rules between options name the option that is wrong, and what it needs or excludes", () => {
+  const schema = withRules(
+    z.object({
+      argument: z.string().optional(),
+      fromCommand: z.string().optional(),
+      sshConfig: z.string().optional(),
+      startCommand: z.string().optional(),
+      stopCommand: z.string().optional(),
+      unit: z.array(z.string()).default([]),
+      fence: z.boolean().default(true),
+    }),
+    exactlyOne("give a host or --from-command", "argument", "fromCommand"),
+    conflicts("fromCommand", "sshConfig", "unit"),
+    requires("startCommand", "stopCommand", "unit"),
+    conflicts("noFence", "unit"),
+  );
+  const message = (given: Record<string, unknown>) => {
+    try {
+      parseOptions(schema, given);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  assert.equal(message({ argument: "h" }), undefined);
+  assert.equal(message({}), "give a host or --from-command");
+  assert.equal(message({ argument: "h", fromCommand: "c" }), "give a host or --from-command");
+  assert.equal(message({ argument: "h", sshConfig: "f", startCommand: "s", unit: ["u"] }), undefined);
+  assert.equal(
+    message({ fromCommand: "c", sshConfig: "f", unit: ["u"] }),
+    "--from-command: cannot be combined with --ssh-config, --unit",
+  );
+  assert.equal(
+    message({ argument: "h", startCommand: "s" }),
+    "--start-command: requires --stop-command or --unit",
+  );
+  assert.equal(
+    message({ argument: "h", fence: false, unit: ["u"] }),
+    "--no-fence: cannot be combined with --unit",
+  );
 });
 
-test("the number of connections that fill a database is a whole number, and no option of a bundle goes with a direct transfer", () => {
+test("a direct transfer takes an address or a command, and options of ssh only with an address", () => {
+  const parse = (given: Record<string, unknown>) => () => pullCommand.parse(given);
+  assert.equal(parse({ argument: "ssh://old" })().argument, "ssh://old");
+  assert.throws(parse({}), { code: "bad-usage", message: /^give either the address of the old host/ });
+  assert.throws(parse({ argument: "ssh://old", fromCommand: "c" }), { code: "bad-usage" });
+  assert.throws(parse({ fromCommand: "c", exportFolder: "f" }), {
+    code: "bad-usage",
+    message: "--from-command: cannot be combined with --export-folder",
+  });
+});
+
+test("parallel jobs are a whole number, and a dump has one of two formats", () => {
   const jobs = (text: string) => () => restoreCommand.parse({ argument: "b", jobs: text });
   for (const text of ["1", "64"]) assert.equal(jobs(text)().jobs, Number(text));
   for (const text of ["0", "65", "1.5", "two", "-1"])
@@ -270,12 +332,36 @@ test("the number of connections that fill a database is a whole number, and no o
       { code: "bad-usage", message: /--jobs: write a whole number from 1 to 64/ },
       text,
     );
-  const direct = { out: "o", toReceiver: true, dbFormat: "custom" };
-  assert.throws(() => exportCommand.parse(direct), {
-    code: "bad-usage",
-    message: /cannot be combined with --db-format/,
-  });
   assert.throws(() => exportCommand.parse({ out: "o", dbFormat: "tar" }), {
     message: /write plain or custom/,
   });
+});
+
+test("the help shows the options in groups, marks required ones, and leaves out hidden commands", () => {
+  let said = "";
+  const menu = commandLine(COMMANDS, () => undefined, {
+    out: (text) => (said += text),
+    err: () => undefined,
+  });
+  const helpOf = (...args: string[]) => {
+    said = "";
+    assert.throws(() => menu.parse([...args, "--help"], { from: "user" }), { exitCode: 0 });
+    return said;
+  };
+  const help = helpOf("export");
+  const headings = [...help.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading);
+  assert.deepEqual(headings, [
+    "Common options",
+    "Configuration of the homeserver",
+    "Stop and fence of the old server",
+    "Encryption",
+    "Contents of the bundle",
+    "General",
+    "Example",
+  ]);
+  const unwrapped = help.replaceAll(/\s+/g, " ");
+  assert.match(unwrapped, / --out <folder> [^-]*\(required\) /);
+  assert.match(unwrapped, / --archive-size <size> .*\(default: 10g\) /);
+  assert.doesNotMatch(helpOf(), /pull-sender/);
+  assert.match(helpOf("pull-sender"), /synlift pull-sender \[options\]/);
 });

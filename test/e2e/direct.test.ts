@@ -26,8 +26,8 @@ let ssh: SshServer;
 let place: NewPlace;
 let work: string;
 let out: string;
-let exports: string;
-let source: string[];
+let sender: string;
+let transfer: string[];
 
 before(async () => {
   server = await makeUnitServer();
@@ -37,13 +37,13 @@ before(async () => {
   place = await makeNewPlace(server.old.cluster, "new", await freePort());
   const { configPaths, home } = server.old;
   const words = [
-    ...[process.execPath, MAIN, "export", ...configPaths.flatMap((path) => ["--config", path])],
+    ...[process.execPath, MAIN, "pull-sender", ...configPaths.flatMap((path) => ["--config", path])],
     ...["--working-directory", home.dataFolder, "--unit", UNIT],
   ];
-  exports = words.map(quoteShellWord).join(" ");
-  source = [
-    ...["--from", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
-    ...["--export-command", exports],
+  sender = words.map(quoteShellWord).join(" ");
+  transfer = [
+    ...[ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
+    ...["--export-command", sender],
   ];
 });
 
@@ -53,16 +53,10 @@ after(async () => {
   await server.close();
 });
 
-const restore = (to: NewPlace, ...more: string[]) => [
-  "restore",
-  ...source,
-  ...to.restoreArgs,
-  ...more,
-  "--json",
-];
+const pull = (to: NewPlace, ...more: string[]) => ["pull", ...transfer, ...to.restoreArgs, ...more, "--json"];
 
 test("without --yes and without a terminal nothing happens, and the error says all that would", async () => {
-  const ran = await synlift(restore(place));
+  const ran = await synlift(pull(place));
   assert.equal(ran.code, 2, ran.stderr);
   assert.match(ran.stderr, /on the old host: .*systemctl stop old-synapse/);
   assert.match(ran.stderr, /on this host: new on .* is restored/);
@@ -72,7 +66,7 @@ test("without --yes and without a terminal nothing happens, and the error says a
 });
 
 test("a dry run looks at both hosts and changes neither", async () => {
-  const ran = resultOf(await synliftWell(restore(place, "--dry-run")));
+  const ran = resultOf(await synliftWell(pull(place, "--dry-run")));
   assert.equal(ran.details["dryRun"], true);
   assert.ok(ran.findings.some(({ id }) => id === "config-rewritten"));
   assert.equal(existsSync(out), false);
@@ -82,9 +76,9 @@ test("a dry run looks at both hosts and changes neither", async () => {
 test("a rehearsal over any command brings all of it, and the old server goes on", async () => {
   const practice = await makeNewPlace(server.old.cluster, "practice", await freePort());
   const folder = join(work, "practice");
-  const command = `${exports} --to-receiver --out ${quoteShellWord(folder)}`;
+  const command = `${sender} --out ${quoteShellWord(folder)}`;
   await synliftWell(
-    ["restore", "--from-command", command, "--rehearse", ...practice.restoreArgs, "--json"],
+    ["pull", "--from-command", command, "--rehearse", ...practice.restoreArgs, "--json"],
     server,
   );
   assert.equal(server.systemctl.isActive(UNIT), true);
@@ -97,7 +91,7 @@ test("a rehearsal over any command brings all of it, and the old server goes on"
 });
 
 test("a run that is killed while the database comes leaves none of it, and the old server fenced", async () => {
-  const killed = await synlift(restore(place, "--yes"), {
+  const killed = await synlift(pull(place, "--yes"), {
     killWhen: (said) => said.includes('"begin"') && said.includes("receive/customer_db_export"),
   });
   assert.equal(killed.signal, "SIGKILL", killed.stderr);
@@ -114,7 +108,7 @@ test("a run that is killed while the database comes leaves none of it, and the o
 });
 
 test("a move goes from host to host, without a bundle on either", async () => {
-  const ran = await synliftWell(restore(place, "--yes"));
+  const ran = await synliftWell(pull(place, "--yes"));
   assert.equal(server.systemctl.isActive(UNIT), false);
   assert.deepEqual(
     readdirSync(out).filter((name) => /gpg|manifest/.test(name)),
@@ -133,7 +127,7 @@ test("a move goes from host to host, without a bundle on either", async () => {
 });
 
 test("run again it brings nothing again", async () => {
-  const ran = await synliftWell(restore(place, "--yes"));
+  const ran = await synliftWell(pull(place, "--yes"));
   const begun = eventsOf(ran).flatMap(({ type, id }) => (type === "begin" ? [id] : []));
   assert.ok(!begun.includes("receive/customer_db_export.sql.gz"), begun.join());
 });
@@ -154,14 +148,14 @@ test("after a rollback the old server goes on, and what it writes comes once the
   await server.old.people.alice.createRoom({ preset: "private_chat" });
   const asked = await synliftWell(["status", "--out", out, "--json"]);
   assert.equal(resultOf(asked).details["handedOver"], null);
-  assert.match(asked.stdout, /run the same restore again on the new host/);
+  assert.match(asked.stdout, /run the same pull again on the new host/);
   for (const time of ["once", "twice"]) {
-    const refused = await synlift(restore(place, "--yes"));
+    const refused = await synlift(pull(place, "--yes"));
     assert.equal(refused.code, EXIT_CODES["target-not-empty"], `${time}: ${refused.stderr}`);
     assert.match(refused.stderr, /has written since its database was received: new on .*drop that database/s);
   }
   await server.old.cluster.sql("postgres", "drop database new");
-  await synliftWell(restore(place, "--yes"));
+  await synliftWell(pull(place, "--yes"));
   const rooms = "select count(*) from rooms";
   assert.equal(await server.old.cluster.sql("new", rooms), await server.old.cluster.sql("old", rooms));
 });

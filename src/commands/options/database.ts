@@ -1,37 +1,29 @@
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import { addressOf, withPermittedAccount } from "../../homeserver/database/address.ts";
-import { describeStore, type Store } from "../../homeserver/database/store.ts";
-import {
-  assertSameEngine,
-  type DatabaseRestore,
-  type DatabaseTarget,
-  describeTarget,
-  sqlitePathIn,
-} from "../../homeserver/database/target.ts";
-import { assertFitsCompose } from "../../move/restore/layouts/compose.ts";
+import { type DatabaseTarget, sqlitePathIn } from "../../homeserver/database/target.ts";
+import type { ChosenLayout } from "../../move/restore/layouts/choose.ts";
+import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import { splitShellWords } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
-import type { Option } from "../command.ts";
+import { optionGroup } from "../command.ts";
 
-export const DATABASE_COMMAND: Option = {
+export const DATABASE_COMMAND = {
   flags: "--database-command <command>",
   about:
     "command prefix that runs psql and pg_dump where they can reach the database: 'docker exec -i postgres'",
+  schema: { databaseCommand: z.string().transform(commandOf).optional() },
 };
 
-export const MAS_CONFIG: Option = {
+export const MAS_CONFIG = {
   flags: "--mas-config <file>",
   about:
-    "configuration file of its Matrix Authentication Service, if it is not found; repeat for each --config, in the same order",
+    "configuration file of its Matrix Authentication Service, if it is not found; once for each --config, in the same order",
   many: true,
+  schema: { masConfig: z.array(z.string()).default([]) },
 };
-
-export const masConfigSchema = { masConfig: z.array(z.string()).default([]) };
-
-export const databaseCommandSchema = { databaseCommand: z.string().transform(commandOf).optional() };
 
 /** Parses a database's address; the password comes from a file, because every user can read command lines. */
 export async function parseDatabaseAddress(
@@ -61,28 +53,6 @@ export async function parseDatabaseAddress(
   });
 }
 
-export interface GivenTarget {
-  readonly database?: string | undefined;
-  readonly databasePasswordFile?: string | undefined;
-  readonly databaseCommand?: string[] | undefined;
-  readonly owner?: string | undefined;
-}
-
-/** Parses the target database. As root, connects to PostgreSQL as an account that it accepts. Throws `bad-usage`. */
-export async function parseDatabaseTarget(given: GivenTarget, system: System): Promise<DatabaseTarget> {
-  const { database } = given;
-  if (database === undefined)
-    throw new MigrationError("bad-usage", "--database: must be given", { hint: "--help shows an example" });
-  const path = sqlitePathIn(database, system.machine.folder);
-  if (path !== undefined) return { engine: "sqlite", path };
-  const typed = {
-    ...(await parseDatabaseAddress(database, given.databasePasswordFile, system)),
-    ...(given.databaseCommand ? { commandPrefix: given.databaseCommand } : {}),
-  };
-  const address = await withPermittedAccount(typed, [typed.parameters["user"], given.owner], system);
-  return { engine: "postgres", address };
-}
-
 /** "docker exec -i postgres", word by word; no shell reads it. Throws `bad-usage`. */
 function commandOf(text: string): string[] {
   const words = splitShellWords(text);
@@ -92,91 +62,126 @@ function commandOf(text: string): string[] {
   });
 }
 
-/** Options for further databases of a bundle. */
-export const FURTHER_DATABASES: readonly Option[] = [
-  {
-    flags: "--state-database <address>",
-    about: "a second empty database, if state groups had a separate one (databases:)",
-  },
-  { flags: "--state-database-password-file <file>", about: "file that contains only that user's password" },
-  {
-    flags: "--mas-database <address>",
-    about: "an empty database for the Matrix Authentication Service, if it is in the bundle",
-  },
-  { flags: "--mas-database-password-file <file>", about: "file that contains only that user's password" },
-  { flags: "--no-mas", about: "do not restore the authentication service: it is moved by other means" },
-];
-
-export const furtherDatabasesSchema = {
-  stateDatabase: z.string().min(1).optional(),
-  stateDatabasePasswordFile: z.string().optional(),
-  masDatabase: z.string().min(1).optional(),
-  masDatabasePasswordFile: z.string().optional(),
-  mas: z.boolean().default(true),
-};
-
-interface FurtherGiven {
-  readonly layout?: string | undefined;
-  readonly stateDatabase?: string | undefined;
-  readonly stateDatabasePasswordFile?: string | undefined;
-  readonly masDatabase?: string | undefined;
-  readonly masDatabasePasswordFile?: string | undefined;
-  readonly databaseCommand?: readonly string[] | undefined;
-  readonly owner?: string | undefined;
+/** The databases on the new host. */
+export interface TargetDatabases {
+  readonly database: DatabaseTarget;
+  /** Address of the main database from this host, where it differs from Synapse's. */
+  readonly databaseHere: Readonly<Record<string, string>> | undefined;
+  readonly stateDatabase: DatabaseTarget | undefined;
 }
 
-type Counted = DatabaseRestore["section"];
-
-/**
- * The databases of a bundle, and where each goes, in the order in which they are filled. Throws `target-unsuitable` for
- * another engine, and `bad-usage` when one is missing that the bundle needs, is not needed, or is named already.
- */
-export async function databasesToFill(
-  given: FurtherGiven,
-  packed: {
-    readonly target: DatabaseTarget;
-    readonly database: Counted;
-    readonly state?: Counted | undefined;
-    readonly mas?: Counted | undefined;
+/** Where Synapse's databases are restored. */
+export const DATABASE_OPTIONS = optionGroup({
+  heading: "Database of the new server",
+  options: [
+    {
+      flags: "--database <address>",
+      about:
+        "empty PostgreSQL database, or one that will be created: 'host=… user=… dbname=…', without password. For an SQLite database: sqlite:PATH, a new file. Required, except with --layout compose",
+    },
+    { flags: "--database-password-file <file>", about: "file that contains only that user's password" },
+    {
+      flags: "--state-database <address>",
+      about: "a second empty database, if state groups had a separate one (databases:)",
+    },
+    { flags: "--state-database-password-file <file>", about: "file that contains only that user's password" },
+    DATABASE_COMMAND,
+  ],
+  schema: {
+    database: z.string().min(1).optional(),
+    databasePasswordFile: z.string().optional(),
+    stateDatabase: z.string().min(1).optional(),
+    stateDatabasePasswordFile: z.string().optional(),
+    ...DATABASE_COMMAND.schema,
   },
-  system: System,
-): Promise<DatabaseRestore[]> {
-  const { target, database, state, mas } = packed;
-  if (given.layout === "compose") assertFitsCompose(database, state);
-  assertSameEngine(database, target);
-  const all: DatabaseRestore[] = [{ store: "main", target, section: database }];
-  const { stateDatabasePasswordFile, masDatabasePasswordFile } = given;
-  for (const { store, typed: text, file, section } of [
-    { store: "state", typed: given.stateDatabase, file: stateDatabasePasswordFile, section: state },
-    { store: "mas", typed: given.masDatabase, file: masDatabasePasswordFile, section: mas },
-  ] as const) {
-    const option = `--${store}-database`;
-    if (section && text === undefined) throw missing(option, store);
-    if (!section && text !== undefined) throw notNeeded(option, store);
-    if (!section || text === undefined) continue;
-    const typed = await parseDatabaseAddress(text, file, system, option);
-    const prefix = given.databaseCommand ? { commandPrefix: given.databaseCommand } : {};
-    const address = await withPermittedAccount(
-      { ...typed, ...prefix },
-      [typed.parameters["user"], given.owner],
-      system,
-    );
-    const further: DatabaseTarget = { engine: "postgres", address };
-    if (all.some((other) => describeTarget(other.target) === describeTarget(further)))
-      throw new MigrationError("bad-usage", `${option} names the same database as another option`, {
-        hint: "their tables have the same names: each needs a separate database",
+  /** Throws `bad-usage`, and errors of the database connection: as root, an account that PostgreSQL accepts is looked for. */
+  async read(
+    given,
+    { compose }: Pick<ChosenLayout, "compose">,
+    owner: string | undefined,
+    system: System,
+  ): Promise<TargetDatabases> {
+    const { database, stateDatabase: state, databaseCommand: commandPrefix } = given;
+    if (compose && database !== undefined)
+      throw new MigrationError("bad-usage", "--layout compose has its own database: leave out --database");
+    const connection = { commandPrefix, owner };
+    const stateDatabase =
+      state === undefined
+        ? undefined
+        : await postgresTarget(
+            "--state-database",
+            { ...connection, text: state, passwordFile: given.stateDatabasePasswordFile },
+            system,
+          );
+    if (compose) {
+      const databaseHere = { host: "127.0.0.1", port: String(compose.databasePort) };
+      const password = await composePassword(compose.folder, system.files, system.machine);
+      const address = { parameters: { ...COMPOSE_DATABASE, ...databaseHere }, password };
+      return { database: { engine: "postgres", address }, databaseHere, stateDatabase };
+    }
+    if (database === undefined)
+      throw new MigrationError("bad-usage", "--database: must be given", {
+        hint: "--help shows an example",
       });
-    all.push({ store, target: further, section });
-  }
-  return all;
+    const path = sqlitePathIn(database, system.machine.folder);
+    const main: DatabaseTarget =
+      path === undefined
+        ? await postgresTarget(
+            "--database",
+            { ...connection, text: database, passwordFile: given.databasePasswordFile },
+            system,
+          )
+        : { engine: "sqlite", path };
+    return { database: main, databaseHere: undefined, stateDatabase };
+  },
+});
+
+/** The database of the authentication service that is restored beside Synapse's. */
+export const MAS_OPTIONS = optionGroup({
+  heading: "Matrix Authentication Service",
+  options: [
+    {
+      flags: "--mas-database <address>",
+      about: "an empty database for the Matrix Authentication Service, if it is in the bundle",
+    },
+    { flags: "--mas-database-password-file <file>", about: "file that contains only that user's password" },
+    { flags: "--no-mas", about: "do not restore the authentication service: it is moved by other means" },
+  ],
+  schema: {
+    masDatabase: z.string().min(1).optional(),
+    masDatabasePasswordFile: z.string().optional(),
+    mas: z.boolean().default(true),
+  },
+  /** Throws `bad-usage`, and errors of the database connection. */
+  async read(
+    { masDatabase: text, masDatabasePasswordFile: passwordFile },
+    connection: Connection,
+    system: System,
+  ): Promise<DatabaseTarget | undefined> {
+    if (text === undefined) return undefined;
+    return postgresTarget("--mas-database", { ...connection, text, passwordFile }, system);
+  },
+});
+
+interface Connection {
+  /** --database-command */
+  readonly commandPrefix: string[] | undefined;
+  /** --owner: an account that may connect where root may not. */
+  readonly owner: string | undefined;
 }
 
-const missing = (option: string, store: Store) =>
-  new MigrationError("bad-usage", `${option} must be given: this bundle also has ${describeStore(store)}`, {
-    hint: `give another empty database, or one that will be created${store === "mas" ? "; to move the service by other means: --no-mas" : ""}`,
-  });
-
-const notNeeded = (option: string, store: Store) =>
-  new MigrationError("bad-usage", `${option}: this bundle has no such database, or --no-mas excludes it`, {
-    hint: `leave it out: ${describeStore(store)} is not restored`,
-  });
+async function postgresTarget(
+  option: string,
+  {
+    text,
+    passwordFile,
+    commandPrefix,
+    owner,
+  }: Connection & { text: string; passwordFile: string | undefined },
+  system: System,
+): Promise<DatabaseTarget> {
+  const parsed = await parseDatabaseAddress(text, passwordFile, system, option);
+  const typed: PostgresAddress = commandPrefix === undefined ? parsed : { ...parsed, commandPrefix };
+  const address = await withPermittedAccount(typed, [typed.parameters["user"], owner], system);
+  return { engine: "postgres", address };
+}

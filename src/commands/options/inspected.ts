@@ -7,40 +7,60 @@ import { parseDate } from "../../move/plan/dates.ts";
 import type { PlanQuestions } from "../../move/plan/questions.ts";
 import { parseDnsServer } from "../../system/dns/dns.ts";
 import type { System } from "../../system/system.ts";
-import type { Option } from "../command.ts";
+import type { OptionGroup } from "../command.ts";
 import { parseDatabaseAddress } from "./database.ts";
 import { sizeOf } from "./shared.ts";
 
-/** What `plan` inspects besides the homeserver itself, and when the move will start. */
-export const INSPECTED_OPTIONS: readonly Option[] = [
+/** When and how the move will be made, and what `plan` inspects besides the homeserver itself. */
+export const INSPECTED_OPTIONS: readonly OptionGroup[] = [
   {
-    flags: "--new-host <login>",
-    about: "the new host as ssh takes it, for the commands; default: root@new.example.org",
-  },
-  { flags: "--link <mbit>", about: "megabits per second between the two hosts; default: 100" },
-  {
-    flags: "--when <date>",
-    about: "when the move will start: '2026-12-01 02:00 UTC'; default: as early as is safe",
-  },
-  { flags: "--target <url>", about: "base address of the new server, if Synapse already runs there" },
-  {
-    flags: "--target-database <address>",
-    about: "database on the new host, if this host can connect to it: 'host=… user=… dbname=…'",
-  },
-  { flags: "--target-database-password-file <file>", about: "file that contains only its password" },
-  {
-    flags: "--target-upload-limit <size>",
-    about: "the largest upload that the new server accepts, such as 50m",
-  },
-  { flags: "--url <url>", about: "base address of the old server; default: its listeners" },
-  { flags: "--media-repo <url>", about: "base address of the matrix-media-repo that stores the media" },
-  {
-    flags: "--media-repo-token-file <file>",
-    about: "file that contains only an access token of one of its admins",
+    heading: "The move",
+    options: [
+      {
+        flags: "--when <date>",
+        about: "when the move will start: '2026-12-01 02:00 UTC'",
+        default: "as early as is safe",
+      },
+      { flags: "--link <mbit>", about: "megabits per second between the two hosts", default: "100" },
+      { flags: "--out <folder>", about: "folder of the bundle", default: "/srv/move" },
+      { flags: "--split <size>", about: "size of the parts of the bundle, such as 100m" },
+      {
+        flags: "--new-host <login>",
+        about: "the new host as ssh takes it, for the commands",
+        default: "root@new.example.org",
+      },
+    ],
   },
   {
-    flags: "--resolver <address>",
-    about: "DNS server to query; its port is also used for the zones' own servers; default: this host's",
+    heading: "New server",
+    options: [
+      { flags: "--target <url>", about: "base address of the new server, if Synapse already runs there" },
+      {
+        flags: "--target-database <address>",
+        about: "database on the new host, if this host can connect to it: 'host=… user=… dbname=…'",
+      },
+      { flags: "--target-database-password-file <file>", about: "file that contains only its password" },
+      {
+        flags: "--target-upload-limit <size>",
+        about: "the largest upload that the new server accepts, such as 50m",
+      },
+    ],
+  },
+  {
+    heading: "Old server",
+    options: [
+      { flags: "--url <url>", about: "base address of the old server", default: "its listeners" },
+      { flags: "--media-repo <url>", about: "base address of the matrix-media-repo that stores the media" },
+      {
+        flags: "--media-repo-token-file <file>",
+        about: "file that contains only an access token of one of its admins",
+      },
+      {
+        flags: "--resolver <address>",
+        about: "DNS server to query; its port is also used for the zones' own servers",
+        default: "this host's",
+      },
+    ],
   },
 ];
 

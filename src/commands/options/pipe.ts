@@ -1,39 +1,35 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import type { KeySource } from "../../bundle/opening-keys.ts";
 import { MigrationError } from "../../errors.ts";
 import type { System } from "../../system/system.ts";
-import type { Option } from "../command.ts";
-import { type keySchema, keySource } from "./shared.ts";
+import { optionGroup } from "../command.ts";
 
 /** Folders for a bundle from standard input, and for a decrypted dump that pg_restore reads. */
-export const PIPE_OPTIONS: readonly Option[] = [
-  {
-    flags: "--spool <folder>",
-    about:
-      "with -: folder for the encrypted bundle until it is restored; default: next to the media store. The folder with .clear appended holds the decrypted dump of a bundle with --db-format custom during the restore",
-  },
-];
+export const PIPE_OPTIONS = optionGroup({
+  heading: "Bundles from standard input",
+  options: [
+    {
+      flags: "--spool <folder>",
+      about:
+        "with -: folder for the encrypted bundle until it is restored. The folder with .clear appended holds the decrypted dump of a bundle with --db-format custom during the restore",
+      default: "next to the media store",
+    },
+  ],
+  schema: { spool: z.string().min(1).optional() },
+  /** The folder, absolute. */
+  read: (
+    { spool },
+    { mediaDir }: { readonly mediaDir: string },
+    { machine }: Pick<System, "machine">,
+  ): string => resolve(machine.folder, spool ?? `${mediaDir}.spool`),
+});
 
-export const pipeSchema = { spool: z.string().min(1).optional() };
-
-type Given = z.infer<z.ZodObject<typeof pipeSchema & typeof keySchema>> & {
-  readonly argument?: string | undefined;
-};
-
-/**
- * The folder for a bundle from standard input; undefined for other sources. Throws `bad-usage` for errors that would
- * otherwise be found only after the whole bundle was received.
- */
-export function pipeFolderOf(
-  given: Given,
-  { mediaDir }: { readonly mediaDir: string },
-  { machine, terminal }: Pick<System, "machine" | "terminal">,
-): string | undefined {
-  if (given.argument !== "-") {
-    if (given.spool === undefined || given.argument !== undefined) return undefined;
-    throw usage("--spool requires a bundle, and --from transfers none", "leave it out");
-  }
-  const { file, descriptor, command, gpgHome } = keySource(given);
+/** Throws `bad-usage` for errors that would otherwise be found only after the whole bundle was received. */
+export function assertCanReadPipe(
+  { file, descriptor, command, gpgHome }: KeySource,
+  { terminal }: Pick<System, "terminal">,
+): void {
   if (terminal.interactive)
     throw usage(
       "the bundle is read from standard input, but that is a terminal",
@@ -49,17 +45,6 @@ export function pipeFolderOf(
       "the passphrase of the bundle must be given, because it cannot be asked for",
       "use --passphrase-file, --passphrase-fd or --passphrase-command; or --gpg-home for a recipient's key",
     );
-  return spoolIn(given, mediaDir, machine);
 }
-
-/** Folder of the decrypted dump while pg_restore reads it. */
-export const plainDumpFolder = (
-  given: Pick<Given, "spool">,
-  { mediaDir }: { readonly mediaDir: string },
-  { machine }: Pick<System, "machine">,
-): string => `${spoolIn(given, mediaDir, machine)}.clear`;
-
-const spoolIn = ({ spool }: Pick<Given, "spool">, mediaDir: string, { folder }: System["machine"]) =>
-  resolve(folder, spool ?? `${mediaDir}.spool`);
 
 const usage = (sentence: string, hint: string) => new MigrationError("bad-usage", sentence, { hint });

@@ -6,44 +6,54 @@ import { MigrationError } from "../../errors.ts";
 import type { PathPair } from "../../homeserver/path-map.ts";
 import type { ConfigSource } from "../../homeserver/read.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
-import type { GivenStop } from "../../move/export/stop-plan.ts";
 import type { Account } from "../../system/machine.ts";
 import type { System } from "../../system/system.ts";
-import type { Given, Option } from "../command.ts";
-import { DATABASE_COMMAND, databaseCommandSchema, MAS_CONFIG, masConfigSchema } from "./database.ts";
+import { type Given, type Option, optionGroup } from "../command.ts";
+import { DATABASE_COMMAND, MAS_CONFIG } from "./database.ts";
 
-/** Options that several commands share. */
-export const PASSPHRASE_OPTIONS: readonly Option[] = [
-  { flags: "--passphrase-file <file>", about: "file that contains only the passphrase" },
-  { flags: "--passphrase-fd <number>", about: "inherited file descriptor to read the passphrase from" },
-  { flags: "--passphrase-command <command>", about: "command that prints the passphrase" },
-];
+/** The passphrase of a bundle. */
+export const PASSPHRASE_OPTIONS = optionGroup({
+  heading: "Passphrase",
+  options: [
+    { flags: "--passphrase-file <file>", about: "file that contains only the passphrase" },
+    { flags: "--passphrase-fd <number>", about: "inherited file descriptor to read the passphrase from" },
+    { flags: "--passphrase-command <command>", about: "command that prints the passphrase" },
+  ],
+  schema: {
+    passphraseFile: z.string().optional(),
+    passphraseFd: z.coerce.number().int().min(3).optional(),
+    passphraseCommand: z.string().optional(),
+  },
+  read: (given): PassphraseSource => ({
+    file: given.passphraseFile,
+    descriptor: given.passphraseFd,
+    command: given.passphraseCommand,
+  }),
+});
 
 /** The recipients of a bundle. */
-export const RECIPIENT: Option = {
+export const RECIPIENT = {
   flags: "--recipient <key>",
   about: "public key to encrypt to, instead of a passphrase: a file, or a fingerprint in your keyring",
   many: true,
+  schema: { recipient: z.array(z.string().min(1)).default([]) },
 };
 
-export const recipientSchema = { recipient: z.array(z.string().min(1)).default([]) };
+/** The key that opens a bundle. */
+export const KEY_OPTIONS = optionGroup({
+  heading: "Key of the bundle",
+  options: [
+    ...PASSPHRASE_OPTIONS.options,
+    {
+      flags: "--gpg-home <folder>",
+      about: "GnuPG home with a recipient's secret key; a passphrase is then that key's",
+    },
+  ],
+  schema: { ...PASSPHRASE_OPTIONS.schema, gpgHome: z.string().min(1).optional() },
+  read: (given): KeySource => ({ ...PASSPHRASE_OPTIONS.read(given), gpgHome: given.gpgHome }),
+});
 
-/** The key of a bundle. */
-export const KEY_OPTIONS: readonly Option[] = [
-  ...PASSPHRASE_OPTIONS,
-  {
-    flags: "--gpg-home <folder>",
-    about: "GnuPG home with a recipient's secret key; a passphrase is then that key's",
-  },
-];
-
-/** Where the configuration is, as Synapse is started with it. */
-export const CONFIG_OPTIONS: readonly Option[] = [
-  {
-    flags: "--config <path>",
-    about: "configuration file or folder, as given to Synapse with -c; in the same order",
-    many: true,
-  },
+const PATH_OPTIONS: readonly Option[] = [
   {
     flags: "--working-directory <folder>",
     about: "where Synapse runs: relative paths in its configuration start there",
@@ -57,149 +67,195 @@ export const CONFIG_OPTIONS: readonly Option[] = [
   MAS_CONFIG,
 ];
 
-export const configSchema = {
+const CONFIG_ABOUT = "configuration file or folder, as given to Synapse with -c; in the same order";
+
+const pathSchema = {
   workingDirectory: z.string().optional(),
   map: z.array(z.string().transform(pathPairOf)).default([]),
-  ...databaseCommandSchema,
-  ...masConfigSchema,
+  ...DATABASE_COMMAND.schema,
+  ...MAS_CONFIG.schema,
 };
 
-/** The source of the configuration, from those options. */
-export const configSource = (
-  {
-    config,
-    workingDirectory,
-    map,
-    databaseCommand,
-    masConfig,
-  }: {
-    config: string[];
-    workingDirectory?: string | undefined;
-    map: PathPair[];
-    databaseCommand?: string[] | undefined;
-    masConfig: string[];
+/** Where the configuration is, as Synapse is started with it. What is left out is searched on this host. */
+export const CONFIG_OPTIONS = optionGroup({
+  heading: "Configuration of the homeserver",
+  options: [
+    {
+      flags: "--config <path>",
+      about: CONFIG_ABOUT,
+      many: true,
+      default: "that of the Synapse found on this host",
+    },
+    ...PATH_OPTIONS,
+  ],
+  schema: { config: z.array(z.string()).default([]), ...pathSchema },
+  read({ config, workingDirectory, map, databaseCommand, masConfig }, { machine }: Pick<System, "machine">) {
+    const here = (path: string) => resolve(machine.folder, path);
+    const source: GivenSource = {
+      configPaths: config.map(here),
+      workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
+      map,
+      databaseCommand,
+      masConfig: masConfig.map(here),
+      folder: machine.folder,
+    };
+    return source;
   },
-  { machine, signal }: System,
-): ConfigSource => ({
-  configPaths: config.map((path) => resolve(machine.folder, path)),
-  workingFolder: resolve(machine.folder, workingDirectory ?? "."),
-  map,
-  databaseCommand,
-  ...(masConfig.length === 0 ? {} : { masConfig: masConfig.map((path) => resolve(machine.folder, path)) }),
-  signal,
 });
 
-/** The same, where what was left out is searched on this host. */
-export function givenSource(
-  { config, workingDirectory, map, databaseCommand, masConfig }: Parameters<typeof configSource>[0],
-  { machine }: Pick<System, "machine">,
-): GivenSource {
-  const here = (path: string) => resolve(machine.folder, path);
-  return {
-    configPaths: config.map(here),
-    workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
-    map,
-    databaseCommand,
-    masConfig: masConfig.map(here),
-    folder: machine.folder,
-  };
-}
+/** The same, where the configuration must be given. */
+export const REQUIRED_CONFIG_OPTIONS = optionGroup({
+  heading: CONFIG_OPTIONS.heading,
+  options: [{ flags: "--config <path>", about: CONFIG_ABOUT, many: true, required: true }, ...PATH_OPTIONS],
+  schema: { config: z.array(z.string()).min(1), ...pathSchema },
+  read({ config, workingDirectory, map, databaseCommand, masConfig }, { machine, signal }: System) {
+    const here = (path: string) => resolve(machine.folder, path);
+    const source: ConfigSource = {
+      configPaths: config.map(here),
+      workingFolder: here(workingDirectory ?? "."),
+      map,
+      databaseCommand,
+      ...(masConfig.length === 0 ? {} : { masConfig: masConfig.map(here) }),
+      signal,
+    };
+    return source;
+  },
+});
 
-export const DRY_RUN: Option = {
+export const DRY_RUN = {
   flags: "--dry-run",
   about: "check everything and show what would be done, without changing anything",
+  schema: { dryRun: z.boolean().default(false) },
 };
 
-export const ACCEPT: Option = {
+export const ACCEPT = {
   flags: "--accept <id>",
-  about: "accept the finding with this id and continue; may be given several times",
+  about: "accept the finding with this id and continue",
   many: true,
+  schema: { accept: z.array(z.string()).default([]) },
 };
 
 /** How the old server is stopped and fenced. */
-export const STOP_OPTIONS: readonly Option[] = [
-  { flags: "--yes", about: "stop and fence the server without asking" },
-  {
-    flags: "--unit <name>",
-    about: "systemd unit that runs it, if it is not found; also those of workers",
-    many: true,
+export const STOP_OPTIONS = optionGroup({
+  heading: "Stop and fence of the old server",
+  options: [
+    { flags: "--yes", about: "stop and fence the server without asking" },
+    {
+      flags: "--unit <name>",
+      about: "systemd unit that runs it, if it is not found; also those of workers",
+      many: true,
+    },
+    { flags: "--container <name>", about: "container that runs it, if it is not found", many: true },
+    {
+      flags: "--stop-command <command>",
+      about: "command that stops it and its workers, if none of the above applies",
+    },
+    {
+      flags: "--start-command <command>",
+      about: "command that starts it again, for rollback; requires --stop-command",
+    },
+    { flags: "--already-stopped", about: "you stopped it yourself: this is checked, and it is fenced" },
+    { flags: "--no-fence", about: "do not fence host and database: the server can be started again" },
+  ],
+  schema: {
+    yes: z.boolean().default(false),
+    unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is not the name of a unit")).default([]),
+    container: z.array(z.string().regex(/^[\w.-]+$/, "is not the name of a container")).default([]),
+    stopCommand: z.string().min(1).optional(),
+    startCommand: z.string().min(1).optional(),
+    alreadyStopped: z.boolean().default(false),
+    fence: z.boolean().default(true),
   },
-  { flags: "--container <name>", about: "container that runs it, if it is not found", many: true },
-  {
-    flags: "--stop-command <command>",
-    about: "command that stops it and its workers, if none of the above applies",
-  },
-  {
-    flags: "--start-command <command>",
-    about: "command that starts it again, for rollback; requires --stop-command",
-  },
-  { flags: "--already-stopped", about: "you stopped it yourself: this is checked, and it is fenced" },
-  { flags: "--no-fence", about: "do not fence host and database: the server can be started again" },
-];
-
-export const stopSchema = {
-  yes: z.boolean().default(false),
-  unit: z.array(z.string().regex(/^[\w@:.\\-]+$/, "is not the name of a unit")).default([]),
-  container: z.array(z.string().regex(/^[\w.-]+$/, "is not the name of a container")).default([]),
-  stopCommand: z.string().min(1).optional(),
-  startCommand: z.string().min(1).optional(),
-  alreadyStopped: z.boolean().default(false),
-  fence: z.boolean().default(true),
-};
-
-/** How the server is to be stopped, from those options. */
-export const givenStop = (
-  options: z.infer<z.ZodObject<typeof stopSchema & typeof dryRunSchema>>,
-): GivenStop => ({
-  unit: options.unit,
-  container: options.container,
-  stopCommand: options.stopCommand,
-  startCommand: options.startCommand,
-  alreadyStopped: options.alreadyStopped,
-  fence: options.fence,
-  yes: options.yes,
-  dryRun: options.dryRun,
+  read: (given) => ({
+    yes: given.yes,
+    unit: given.unit,
+    container: given.container,
+    stopCommand: given.stopCommand,
+    startCommand: given.startCommand,
+    alreadyStopped: given.alreadyStopped,
+    fence: given.fence,
+  }),
 });
 
-export const passphraseSchema = {
-  passphraseFile: z.string().optional(),
-  passphraseFd: z.coerce.number().int().min(3).optional(),
-  passphraseCommand: z.string().optional(),
-};
+/** A rule between options, by their names in camel case. */
+export interface Rule<Name extends string> {
+  readonly names: readonly Name[];
+  /** The option that is wrong, and why; undefined when the rule holds. */
+  readonly fault: (
+    options: Readonly<Record<string, unknown>>,
+  ) => { readonly option?: string; readonly message: string } | undefined;
+}
 
-export const keySchema = { ...passphraseSchema, gpgHome: z.string().min(1).optional() };
+/** The first option is refused unless one of the others is given. */
+export const requires = <Name extends string>(option: Name, ...others: Name[]): Rule<Name> => ({
+  names: [option, ...others],
+  fault: (options) =>
+    isGiven(option, options) && !others.some((other) => isGiven(other, options))
+      ? { option, message: `requires ${others.map(flagOf).join(" or ")}` }
+      : undefined,
+});
 
-export const acceptSchema = { accept: z.array(z.string()).default([]) };
-export const dryRunSchema = { dryRun: z.boolean().default(false) };
+/** The first option is refused together with any of the others. */
+export const conflicts = <Name extends string>(option: Name, ...others: Name[]): Rule<Name> => ({
+  names: [option, ...others],
+  fault(options) {
+    const also = others.filter((other) => isGiven(other, options));
+    return isGiven(option, options) && also.length > 0
+      ? { option, message: `cannot be combined with ${also.map(flagOf).join(", ")}` }
+      : undefined;
+  },
+});
 
-/** "toReceiver" as it is typed: "--to-receiver". */
-export const flagOf = (name: string): string =>
-  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** Exactly one of them must be given; `message` says so. */
+export const exactlyOne = <Name extends string>(message: string, ...names: Name[]): Rule<Name> => ({
+  names,
+  fault: (options) => (names.filter((name) => isGiven(name, options)).length === 1 ? undefined : { message }),
+});
+
+/** Names of the options of a schema; "noFence" is the switch --no-fence. */
+type NameOf<Shape> = (keyof Shape & string) | `no${Capitalize<keyof Shape & string>}`;
+
+/** A schema of options with rules between them. */
+export const withRules = <Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  ...rules: readonly Rule<NameOf<Shape>>[]
+): z.ZodObject<Shape> =>
+  schema.superRefine((options, context) => {
+    for (const { fault } of rules) {
+      const found = fault(options);
+      if (found)
+        context.addIssue({
+          code: "custom",
+          path: found.option === undefined ? [] : [found.option],
+          message: found.message,
+        });
+    }
+  });
+
+/** A switch that is not set, a list without entries and an option without a value are not given. */
+function isGiven(name: string, options: Readonly<Record<string, unknown>>): boolean {
+  const positive = /^no(?=[A-Z])/.test(name) ? name.charAt(2).toLowerCase() + name.slice(3) : undefined;
+  if (positive !== undefined && positive in options) return options[positive] === false;
+  const value = options[name];
+  return value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0);
+}
+
+const flagOf = (name: string) =>
+  name === "argument"
+    ? "the argument"
+    : `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** Validates the options. Throws `bad-usage` naming each option that is wrong. */
 export function parseOptions<Shape extends z.ZodType>(schema: Shape, given: Given): z.infer<Shape> {
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map(({ path, message, code }) => {
+    if (path.length === 0) return message;
     const name = path[0] === "argument" ? "the bundle" : flagOf(String(path[0]));
     return `${name}: ${code === "invalid_type" && given[String(path[0])] === undefined ? "must be given" : message.toLowerCase()}`;
   });
   throw new MigrationError("bad-usage", faults.join("; "), { hint: "--help shows an example" });
 }
-
-export const passphraseSource = (options: {
-  passphraseFile?: string | undefined;
-  passphraseFd?: number | undefined;
-  passphraseCommand?: string | undefined;
-}): PassphraseSource => ({
-  file: options.passphraseFile,
-  descriptor: options.passphraseFd,
-  command: options.passphraseCommand,
-});
-
-export const keySource = (
-  options: Parameters<typeof passphraseSource>[0] & { gpgHome?: string | undefined },
-): KeySource => ({ ...passphraseSource(options), gpgHome: options.gpgHome });
 
 /** "100m" as GNU split reads it: k, m, g are powers of 1024; a bare number is bytes. Throws `bad-usage`. */
 export function sizeOf(text: string, option = "--split"): number {

@@ -6,37 +6,41 @@ import { connectionFailure, describeStderr, parseSshAddress, sshCall } from "../
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
 
-/** How the sending run is started on the old host. */
+/** How the sender is started on the old host. */
 export interface SenderCall {
   readonly call: ProgramCall;
   /** What is started, and where, in words. */
   readonly start: string;
 }
 
+/** The command that sends a homeserver, when it is found in the PATH of the old host. */
+export const SENDER_COMMAND = "synlift pull-sender";
+
 export interface SshTransferOptions {
-  readonly from: string;
-  /** The command that starts an export there. */
-  readonly exportCommand: string;
+  /** ssh://[user@]host[:port] */
+  readonly address: string;
+  /** The command that starts the sender there, without its folder: `SENDER_COMMAND`, or with options. */
+  readonly senderCommand: string;
   /** The folder there for journal and fence record. */
   readonly folder: string;
   readonly sshConfig: string | undefined;
 }
 
 /** Throws `bad-usage`. */
-export function callBySsh({ from, exportCommand, folder, sshConfig }: SshTransferOptions): SenderCall {
-  const address = parseSshAddress(from);
+export function callBySsh(options: SshTransferOptions): SenderCall {
+  const address = parseSshAddress(options.address);
   if (!address)
-    throw new MigrationError("bad-usage", `--from: ${from} is not the address of a host`, {
+    throw new MigrationError("bad-usage", `${options.address} is not the address of a host`, {
       hint: "write it as ssh://old.example.org, or ssh://root@old.example.org:2222",
     });
-  const command = `${exportCommand} --to-receiver --out ${quoteShellWord(folder)}`;
+  const command = `${options.senderCommand} --out ${quoteShellWord(options.folder)}`;
   return {
-    call: sshCall(address, command, { configFile: sshConfig }),
+    call: sshCall(address, command, { configFile: options.sshConfig }),
     start: `synlift on ${address.host}`,
   };
 }
 
-/** Any command whose standard input and output are those of a sending export. */
+/** Any command whose standard input and output are those of `synlift pull-sender`. */
 export const callByCommand = (command: string): SenderCall => ({
   call: { name: "sh", args: ["-c", command], passEnvironment: ["SSH_AUTH_SOCK"] },
   start: "the command that reaches the old host",

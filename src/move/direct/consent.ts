@@ -4,18 +4,18 @@ import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { bulletList, CONSENT_HINT, consentRequired } from "../confirm.ts";
 import type { RestoreSource } from "../restore/run.ts";
-import type { DirectOrder } from "./order.ts";
+import type { PullOrder } from "./order.ts";
 import type { OldHostMessages } from "./protocol.ts";
 
 /** What will happen on both hosts, in words, a line each. */
 export function describeTransfer(
-  { placing: { layout } }: Pick<DirectOrder, "placing">,
-  looked: OldHostMessages["looked"],
+  { target: { layout } }: Pick<PullOrder, "target">,
+  source: OldHostMessages["source"],
   { databases }: Pick<RestoreSource, "databases">,
 ): string[] {
-  const media = `${formatCount(looked.mediaFiles)} media files, ${formatBytes(looked.mediaBytes)}`;
+  const media = `${formatCount(source.mediaFiles)} media files, ${formatBytes(source.mediaBytes)}`;
   return [
-    ...looked.lines.map((line) => `on the old host: ${line}`),
+    ...source.lines.map((line) => `on the old host: ${line}`),
     `on this host: ${databases.map(({ target }) => describeTarget(target)).join(" and ")} is restored`,
     `on this host: at most ${media} are written to ${layout.mediaDir}`,
     `on this host: the configuration and the signing key are written to ${layout.configDir}, fenced until synlift open`,
@@ -27,15 +27,15 @@ export function describeTransfer(
  * `bad-usage` when there is no terminal to ask on: nothing was changed on either host.
  */
 export async function confirmTransfer(
-  order: Pick<DirectOrder, "rehearsal" | "yes" | "placing">,
-  looked: OldHostMessages["looked"],
-  incoming: Pick<RestoreSource, "databases">,
+  order: Pick<PullOrder, "rehearsal" | "yes" | "target">,
+  source: OldHostMessages["source"],
+  restored: Pick<RestoreSource, "databases">,
   { terminal }: Pick<System, "terminal">,
 ): Promise<void> {
-  if (order.rehearsal || order.yes || !looked.serves) return;
-  const lines = describeTransfer(order, looked, incoming);
+  if (order.rehearsal || order.yes || !source.serves) return;
+  const lines = describeTransfer(order, source, restored);
   if (!terminal.interactive) throw consentRequired(lines.join("; "), CONSENT_HINT);
-  const question = `${looked.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${bulletList(lines)}\nContinue?`;
+  const question = `${source.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${bulletList(lines)}\nContinue?`;
   if (await terminal.confirm(question)) return;
   throw new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
     hint: "it keeps running, and nothing was changed on either host",

@@ -1,21 +1,16 @@
-import type { Inventory } from "../../bundle/inventory.ts";
-import type { DatabaseRestore } from "../../homeserver/database/target.ts";
 import type { RestoreTarget } from "../restore/run.ts";
 import type { SenderCall } from "./connect.ts";
-import type { OldHostMessages } from "./protocol.ts";
 
-export interface DirectOrder {
-  readonly road: SenderCall;
+/** A direct transfer, as the new host orders it. */
+export interface PullOrder {
+  /** How the sender is started on the old host. */
+  readonly sender: SenderCall;
+  /** The old server keeps running, and the result cannot be opened as the real server. */
   readonly rehearsal: boolean;
   readonly dryRun: boolean;
   /** Do not ask for consent. */
   readonly yes: boolean;
   /** Compress the database for the transfer. */
-  readonly presses: boolean;
-  readonly placing: RestoreTarget;
-  /** The target of each database; throws when they do not match. */
-  readonly databasesFor: (
-    looked: OldHostMessages["looked"],
-    counted: Inventory,
-  ) => Promise<DatabaseRestore[]>;
+  readonly compress: boolean;
+  readonly target: RestoreTarget;
 }

@@ -24,7 +24,7 @@ export const NEW_HOST_MESSAGES = {
     /** Nothing is written or stopped, and only the configuration is sent. */
     dryRun: z.boolean(),
     /** Whether the database is compressed for the transfer. */
-    presses: z.boolean(),
+    compress: z.boolean(),
     /** The inventory of an earlier run, or an empty one. */
     inventory: z.unknown(),
   }),
@@ -42,8 +42,8 @@ export const NEW_HOST_MESSAGES = {
 const OLD_HOST_MESSAGES = {
   hello: z.object({ type: z.literal("hello"), version, program: z.string() }),
   /** What was found on the old host. */
-  looked: z.object({
-    type: z.literal("looked"),
+  source: z.object({
+    type: z.literal("source"),
     subject: z.string(),
     folder: z.string(),
     engine: z.enum(["postgres", "sqlite"]),
@@ -68,7 +68,7 @@ const OLD_HOST_MESSAGES = {
     format: formatSchema,
     label: z.string(),
     total: z.number().optional(),
-    pressed: z.boolean(),
+    compressed: z.boolean(),
   }),
   /** The inventory so far. Answered once everything sent before it is on disk. */
   inventory: z.object({ type: z.literal("inventory"), content: z.unknown() }),
@@ -77,7 +77,10 @@ const OLD_HOST_MESSAGES = {
   note: z.object({ type: z.literal("note"), sentence: z.string() }),
   /** Without a label, the id is shown. */
   remark: z.object({
-    ...{ type: z.literal("remark"), id: z.string(), label: z.string().optional(), why: z.string() },
+    type: z.literal("remark"),
+    id: z.string(),
+    label: z.string().optional(),
+    why: z.string(),
   }),
   /** Start of the outage: ISO 8601. */
   outage: z.object({ type: z.literal("outage"), since: z.string() }),
@@ -97,7 +100,7 @@ export type OldHostMessage = OldHostMessages[keyof Old];
 
 const anyFromOld = z.discriminatedUnion("type", [
   OLD_HOST_MESSAGES.hello,
-  OLD_HOST_MESSAGES.looked,
+  OLD_HOST_MESSAGES.source,
   OLD_HOST_MESSAGES.artifact,
   OLD_HOST_MESSAGES.inventory,
   OLD_HOST_MESSAGES.has,

@@ -60,7 +60,7 @@ export class Receiver {
   }
 
   /** The announced stream, with progress. */
-  async *content({ name, label, total, pressed }: Artifact): Bytes {
+  async *content({ name, label, total, compressed }: Artifact): Bytes {
     const id = `receive/${name}`;
     this.#view.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
     const tell = reportBytes((bytes) => {
@@ -72,7 +72,7 @@ export class Receiver {
       return Promise.resolve();
     };
     const stream = this.#channel.receiveStream(heard);
-    yield* tell(pressed ? decompress(stream) : stream);
+    yield* tell(compressed ? decompress(stream) : stream);
     this.#view.end(id);
   }
 

@@ -50,7 +50,7 @@ export async function sendHomeserver(order: SendOrder, system: System): Promise<
     assertSameProtocol(begin.version, "on the new host");
     const inventory = Inventory.parse(begin.inventory, "the inventory of the new host");
     const look = await lookBeforeSending(order, begin, system);
-    const writer = new ChannelWriter(channel, begin.presses);
+    const writer = new ChannelWriter(channel, begin.compress);
     await channel.sendMessage(describeSource(look, order));
     await sendConfig(look, { inventory, writer, channel }, system);
     const answer = await channel.receiveMessageOrEnd();

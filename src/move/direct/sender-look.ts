@@ -48,14 +48,14 @@ export async function lookBeforeSending(
 export function describeSource(
   { found: { homeserver }, source, plan, findings }: SendLook,
   { folder }: SendOrder,
-): OldHostMessages["looked"] {
+): OldHostMessages["source"] {
   const { database, media, alive } = source;
   const size = formatBytes(database.size);
   const lines = plan
     ? [...describeStopAndFence({ homeserver, ...plan }), `its database, ${size}, is sent`]
     : [];
   return {
-    type: "looked",
+    type: "source",
     subject: homeserver.serverName,
     folder,
     engine: database.engine,

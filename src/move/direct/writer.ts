@@ -13,9 +13,9 @@ export class ChannelWriter implements ArtifactWriter {
   readonly usesCompressionProgram: boolean;
   readonly #channel: Channel;
 
-  constructor(channel: Channel, presses: boolean) {
+  constructor(channel: Channel, compress: boolean) {
     this.#channel = channel;
-    this.usesCompressionProgram = presses;
+    this.usesCompressionProgram = compress;
   }
 
   add(plan: ArtifactPlan, source: Bytes): Promise<RecordedArtifact> {
@@ -34,10 +34,14 @@ export class ChannelWriter implements ArtifactWriter {
   async #send(
     { name, format, label, total }: Omit<ArtifactPlan, "level">,
     source: Bytes,
-    pressed: boolean,
+    compressed: boolean,
   ): Promise<RecordedArtifact> {
     const message: OldHostMessages["artifact"] = {
-      ...{ type: "artifact", name, format, label, pressed },
+      type: "artifact",
+      name,
+      format,
+      label,
+      compressed,
       ...(total === undefined ? {} : { total }),
     };
     await this.#channel.sendMessage(message);

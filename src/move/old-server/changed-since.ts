@@ -20,7 +20,7 @@ export async function changedSinceFenced(
   system: System,
 ): Promise<Finding[]> {
   const again = sent
-    ? "drop the new database, and run the same restore again on the new host"
+    ? "drop the new database, and run the same pull again on the new host"
     : "run the same export again";
   if (record.activeChanges.length === 0) return [];
   try {

@@ -65,14 +65,14 @@ function stateFinding({ state, sentDirectly }: MoveStatus): Finding {
       return {
         id: "rolled-back",
         level: "note",
-        sentence: `cancelled by rollback on ${state.at}: the old server may run; to move after all, ${sentDirectly ? "run the same restore again on the new host" : "run the export again, into this folder or a new one"}`,
+        sentence: `cancelled by rollback on ${state.at}: the old server may run; to move after all, ${sentDirectly ? "run the same pull again on the new host" : "run the export again, into this folder or a new one"}`,
       };
     case "interrupted":
       return {
         id: "interrupted",
         level: "warning",
         sentence: "no process is working on it, and it is not complete",
-        hint: `run the same ${sentDirectly ? "restore again on the new host" : "export again"}: it continues where it stopped`,
+        hint: `run the same ${sentDirectly ? "pull again on the new host" : "export again"}: it continues where it stopped`,
       };
   }
 }

@@ -84,16 +84,16 @@ interface Into {
   /** The owner of an SQLite file. */
   readonly owner: Owner;
   /** For dumps in PostgreSQL's custom format. */
-  readonly archives?: PgRestoreOptions | undefined;
+  readonly pgRestore?: PgRestoreOptions | undefined;
   /** Bytes of such a dump, decrypted. */
-  readonly clearBytes?: (one: DatabaseRestore) => number;
+  readonly clearBytes?: ((one: DatabaseRestore) => number) | undefined;
 }
 
 /** Restores the database. Already done when it was restored from this same bundle. */
 export function databaseStep(
   delivery: Delivery,
   restore: DatabaseRestore,
-  { journal, owner, archives, clearBytes }: Into,
+  { journal, owner, pgRestore, clearBytes }: Into,
   system: System,
   progress: Progress,
 ): Step {
@@ -106,14 +106,14 @@ export function databaseStep(
     const begins = () => journal.setFact(filling, fillingFact(id, restore));
     if (target.engine === "postgres" && isCustomFormat(restore)) {
       const write = delivery.write?.bind(delivery, artifactOf(restore), label);
-      if (!archives || !write) throw new TypeError("a custom dump needs `archives` and `write`");
+      if (!pgRestore || !write) throw new TypeError("a custom dump needs `pgRestore` and `write`");
       const begun = halfFilled(id, restore, journal);
       const partlyFilled = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
       const marks = { partlyFilled, filled: begins };
       const dump = { id, write, bytes: clearBytes?.(restore) ?? 0, label, begun, marks };
       await fillWithPgRestore(
         ...([target.address, restore, dump] as const),
-        { from: archives, owner, journal },
+        { from: pgRestore, owner, journal },
         system,
         progress,
       );

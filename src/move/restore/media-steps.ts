@@ -16,12 +16,16 @@ import type { MediaSection } from "../../homeserver/media/section.ts";
 import { lostSince } from "../../homeserver/media/verify.ts";
 import type { Journal } from "../../journal/journal.ts";
 import type { Outcome, Step } from "../../journal/step.ts";
+import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import { sectionsOf } from "../sections.ts";
 import { contentWithProgress, type OpenedBundle } from "./opened-bundle.ts";
+
+/** How `restore` unpacks the media: as Synapse's media store, or as archives for matrix-media-repo. */
+export type MediaAs = "store" | "archive";
 
 /** Unpacks the media. Runs again when files have gone missing. */
 export function mediaStep(
@@ -212,3 +216,18 @@ async function restoreFromArchives(
   await files.syncAll(target.store);
   return sum;
 }
+
+/** What was found in the archives outside the bundle while they were restored. */
+export const foreignArchiveFindings = (
+  paths: readonly string[],
+  { steps }: Pick<Journal, "steps">,
+): Finding[] =>
+  paths.flatMap((path) => (steps[foreignArchiveId(path)]?.outcome["findings"] ?? []) as Finding[]);
+
+/** What to do about media that is not in this server's store. */
+export const mediaAsArchiveFinding: Finding = {
+  id: "media-as-archive",
+  level: "note",
+  sentence: "the media was restored as archives: Synapse's media store has no uploads",
+  hint: "import the folders with matrix-media-repo's gdpr_import, one after another; then run open with --accept media",
+};

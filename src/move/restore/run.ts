@@ -49,15 +49,23 @@ export interface RestoreSource {
 /** The destination of a restore. */
 export interface RestoreTarget {
   readonly layout: ChosenLayout;
-  readonly target: DatabaseTarget;
-  /** Address of the database from this host, where it differs from Synapse's. */
+  /** For Synapse's main database. */
+  readonly database: DatabaseTarget;
+  /** Address of the main database from this host, where it differs from Synapse's. */
   readonly databaseHere: Readonly<Record<string, string>> | undefined;
-  readonly databaseCommand?: readonly string[] | undefined;
-  readonly archives?: PgRestoreOptions | undefined;
-  readonly publicBaseurl?: string | undefined;
-  readonly synapse?: string | undefined;
-  readonly synapseVersion?: string | undefined;
-  readonly systemdDir?: string | undefined;
+  /** For the state groups, where they have a database of their own. */
+  readonly stateDatabase: DatabaseTarget | undefined;
+  /** For the Matrix Authentication Service, where it is restored too. */
+  readonly masDatabase: DatabaseTarget | undefined;
+  /** The command prefix that runs psql and pg_dump where they can reach the databases. */
+  readonly databaseCommand: readonly string[] | undefined;
+  /** For dumps in PostgreSQL's custom format. */
+  readonly pgRestore: PgRestoreOptions | undefined;
+  readonly publicBaseurl: string | undefined;
+  /** The Python or environment in which Synapse is installed. */
+  readonly synapse: string | undefined;
+  readonly synapseVersion: string | undefined;
+  readonly systemdDir: string | undefined;
 }
 
 export interface RestorePlan {
@@ -76,43 +84,47 @@ const journalIn = (folder: string, files: Files) =>
  * `disk-full`.
  */
 export async function planRestore(
-  incoming: RestoreSource,
-  placing: RestoreTarget,
-  given: { readonly dryRun: boolean; readonly yes?: boolean },
+  source: RestoreSource,
+  destination: RestoreTarget,
+  given: { readonly dryRun: boolean; readonly yes: boolean },
   system: System,
   progress: Progress,
 ): Promise<RestorePlan> {
   const { files } = system;
-  const { layout, target } = placing;
+  const { layout, database, publicBaseurl, synapse, synapseVersion } = destination;
   const { configDir: folder, mediaDir: store } = layout;
-  const { id, databases, packed } = incoming;
+  const { id, databases, packed } = source;
   await assertNotOpened(folder, id, files);
-  const { plan: own, python } = await planConfigFor(layout, { ...placing, packed, databases }, system);
-  const mas = await incoming.masFor?.({
-    ...{ folder, fencedSuffix: own.fence.suffix },
+  const { plan: own, python } = await planConfigFor(
+    layout,
+    { packed, databases, publicBaseurl, synapse, synapseVersion },
+    system,
+  );
+  const mas = await source.masFor?.({
+    folder,
+    fencedSuffix: own.fence.suffix,
     ...(layout.listen ? { listen: layout.listen } : {}),
   });
   const plan = mas ? withMas(own, mas) : own;
   await assertNoConflicts(plan, files);
-  const dropIns = layout.units.map((unit) => dropInPath(unit, placing.systemdDir));
+  const dropIns = layout.units.map((unit) => dropInPath(unit, destination.systemdDir));
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
-  const versions = { postgres, synapse: placing.synapseVersion };
-  await prepareDatabase(layout, versions, target, system, progress);
+  await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);
   const before = await journalIn(folder, files);
   const untouched = databases.filter((one) => !wasBegun(id, one, before));
   for (const one of untouched) await inspectDatabaseTarget(one, system);
-  await checkCustomDumps(incoming, placing, before, given, system, progress);
+  await checkCustomDumps(source, destination, before, given, system, progress);
   if (untouched.length > 0) {
-    if (target.engine === "sqlite")
+    if (database.engine === "sqlite")
       await assertDiskSpace(
-        dirname(target.path),
-        incoming.databaseBytes,
+        dirname(database.path),
+        source.databaseBytes,
         "the database",
         "--database",
         files,
       );
-    await assertDiskSpace(store, incoming.mediaBytes, "the media", "--media-dir", files);
+    await assertDiskSpace(store, source.mediaBytes, "the media", "--media-dir", files);
   }
   return { plan, mas, python, dropIns };
 }
@@ -120,16 +132,16 @@ export async function planRestore(
 /** Checks, and asks about, databases that pg_restore will restore. */
 async function checkCustomDumps(
   { id, databases, clearBytes }: RestoreSource,
-  { archives }: RestoreTarget,
+  { pgRestore }: RestoreTarget,
   journal: Journal,
-  given: { readonly dryRun: boolean; readonly yes?: boolean },
+  given: { readonly dryRun: boolean; readonly yes: boolean },
   system: System,
   progress: Progress,
 ): Promise<void> {
   const due = databases.filter((one) => isCustomFormat(one) && !wasRestored(id, one, journal));
-  if (!archives || !clearBytes || due.length === 0) return;
-  const coming = due.map((restore) => ({ restore, bytes: clearBytes(restore) }));
-  await assertDumpsRestorable(coming, archives, journal, system);
+  if (!pgRestore || !clearBytes || due.length === 0) return;
+  const dumps = due.map((restore) => ({ restore, bytes: clearBytes(restore) }));
+  await assertDumpsRestorable(dumps, pgRestore, journal, system);
   for (const one of due) {
     const begun = halfFilled(id, one, journal);
     if (begun && !(await wasFilled(id, one, journal, system)))
@@ -151,15 +163,15 @@ export type Origin = Pick<Manifest, "rehearsal" | "recipients" | "outageSince"> 
  */
 export async function runRestore(
   { plan, mas, python, dropIns }: RestorePlan,
-  incoming: RestoreSource,
-  placing: RestoreTarget,
+  source: Pick<RestoreSource, "id" | "serverName">,
+  destination: RestoreTarget,
   fill: (journal: Journal) => Promise<Origin>,
   system: System,
 ): Promise<void> {
   const { files, machine } = system;
-  const { layout, databaseHere: databaseHere, databaseCommand, synapseVersion: synapse } = placing;
+  const { layout, databaseHere, databaseCommand, synapseVersion: synapse } = destination;
   const { configDir: folder, owner } = layout;
-  const { id, serverName } = incoming;
+  const { id, serverName } = source;
   await makeOwnedFolder(folder, owner, files);
   await files.makeFolder(recordFolder(folder));
   // Before there is anything to start: installing a package during the restore would start it.
@@ -175,18 +187,16 @@ export async function runRestore(
     await writeRecord(
       folder,
       newRecord({
-        ...{
-          origin,
-          serverName,
-          plan,
-          mas,
-          databaseCommand,
-          layout,
-          dropIns,
-          databaseHere,
-          synapse,
-          addedUploads,
-        },
+        origin,
+        serverName,
+        plan,
+        mas,
+        databaseCommand,
+        layout,
+        dropIns,
+        databaseHere,
+        synapse,
+        addedUploads,
         now: machine.now(),
       }),
       files,

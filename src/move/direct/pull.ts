@@ -11,16 +11,20 @@ import type { Journal } from "../../journal/journal.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import { type Bytes, drain } from "../../pipeline/transform.ts";
+import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
 import { artifactOf, databaseStep, reasonNotRestored, sectionName } from "../restore/database-step.ts";
+import { databasesToRestore, type SourceDatabases } from "../restore/databases.ts";
 import { recordFolder } from "../restore/record.ts";
-import { planRestore, type RestorePlan, type RestoreSource, runRestore } from "../restore/run.ts";
+import { configFindings, type RestoredServer, restoredServerOf } from "../restore/restored-server.ts";
+import { planRestore, type RestoreSource, runRestore } from "../restore/run.ts";
+import { databaseSections } from "../sections.ts";
 import { withChannel } from "./connect.ts";
-import { confirmTransfer } from "./consent.ts";
+import { confirmTransfer, describeTransfer } from "./consent.ts";
 import { INVENTORY_PASSPHRASE, InventoryCopy } from "./inventory-copy.ts";
 import { listExistingMedia } from "./media-list.ts";
-import type { DirectOrder } from "./order.ts";
+import type { PullOrder } from "./order.ts";
 import {
   assertSameProtocol,
   type NewHostMessages,
@@ -29,65 +33,103 @@ import {
 } from "./protocol.ts";
 import { type Handlers, Receiver } from "./receiver.ts";
 
-export interface DirectResult {
-  readonly looked: OldHostMessages["looked"];
-  readonly incoming: RestoreSource;
-  readonly planned: RestorePlan;
-  /** Undefined when it was a dry run. */
-  readonly done: OldHostMessages["done"] | undefined;
-}
+export type PullResult =
+  | {
+      readonly kind: "dry-run";
+      readonly findings: readonly Finding[];
+      /** What would be done on both hosts, in words, a line each. */
+      readonly steps: readonly string[];
+      /** Whether the layout has containers. */
+      readonly compose: boolean;
+    }
+  | {
+      readonly kind: "restored";
+      readonly findings: readonly Finding[];
+      readonly server: RestoredServer;
+    };
 
 /**
  * Restores a homeserver by direct transfer: checks both hosts, asks once, then receives media while the old server runs,
  * has it stopped and fenced there, and receives the database and newer media. What an earlier run transferred is not
  * sent again. Throws what a restore and an export throw, and `connection-failed`.
  */
-export function restoreFromHost(
-  order: DirectOrder,
-  system: System,
-  view: ProgressView,
-): Promise<DirectResult> {
-  return withChannel(order.road, (channel) => receiveAll(order, channel, system, view), system);
+export function pullHomeserver(order: PullOrder, system: System, view: ProgressView): Promise<PullResult> {
+  return withChannel(order.sender, (channel) => receiveAll(order, channel, system, view), system);
 }
 
 async function receiveAll(
-  order: DirectOrder,
+  order: PullOrder,
   channel: Channel,
   system: System,
   view: ProgressView,
-): Promise<DirectResult> {
-  const { placing, rehearsal, dryRun, presses } = order;
-  const { configDir: folder, mediaDir: store } = placing.layout;
+): Promise<PullResult> {
+  const { target, rehearsal, dryRun, compress } = order;
+  const { configDir: folder, mediaDir: store, compose } = target.layout;
   const receiver = new Receiver(channel, view);
   assertSameProtocol((await receiver.expect("hello")).version, "on the old host");
   const kept = await InventoryCopy.open(recordFolder(folder), rehearsal, system);
-  const { id } = kept.inventory;
-  const begin = { type: "begin", version: PROTOCOL_VERSION, rehearsal, dryRun, presses } as const;
   await channel.sendMessage({
-    ...begin,
+    type: "begin",
+    version: PROTOCOL_VERSION,
+    rehearsal,
+    dryRun,
+    compress,
     inventory: kept.inventory.content,
   } satisfies NewHostMessages["begin"]);
-  const looked = await receiver.expect("looked");
-  const databases = await order.databasesFor(looked, kept.inventory);
+  const old = await receiver.expect("source");
+  const databases = databasesToRestore(target, databasesOf(old, kept.inventory));
   const { packed, counted } = await receiveConfig(receiver, channel);
-  const incoming = {
-    ...{ id, serverName: looked.subject, databases, packed },
-    ...{ databaseBytes: looked.databaseBytes, mediaBytes: looked.mediaBytes },
+  const source: RestoreSource = {
+    id: kept.inventory.id,
+    serverName: old.subject,
+    databases,
+    packed,
+    databaseBytes: old.databaseBytes,
+    mediaBytes: old.mediaBytes,
   };
-  const planned = await planRestore(incoming, placing, { dryRun }, system, view);
-  if (dryRun) return { looked, incoming, planned, done: undefined };
-  await confirmTransfer(order, looked, incoming, system);
-  let done: OldHostMessages["done"] | undefined;
+  const planned = await planRestore(source, target, order, system, view);
+  const { rewritten, found } = configFindings(planned.plan);
+  if (dryRun)
+    return {
+      kind: "dry-run",
+      findings: [...rewritten, ...findingsFrom(old), ...found],
+      steps: describeTransfer(order, old, source),
+      compose: compose !== undefined,
+    };
+  await confirmTransfer(order, old, source, system);
+  const ended: Finding[] = [];
   const fill = async (journal: Journal) => {
     await kept.keep(counted);
     await channel.sendMessage({ type: "go" } satisfies NewHostMessages["go"]);
     await channel.sendStream(listExistingMedia(store, counted.salt, system.files));
-    done = await receiver.serve(handlersFor({ order, databases, kept, journal }, system, view));
+    const done = await receiver.serve(handlersFor({ order, databases, kept, journal }, system, view));
+    ended.push(...findingsFrom(done));
     return { rehearsal, outageSince: done.outageSince, passphrase: INVENTORY_PASSPHRASE };
   };
-  await runRestore(planned, incoming, placing, fill, system);
+  await runRestore(planned, source, target, fill, system);
   await channel.sendMessage({ type: "restored" } satisfies NewHostMessages["restored"]);
-  return { looked, incoming, planned, done };
+  return {
+    kind: "restored",
+    findings: [...rewritten, ...findingsFrom(old), ...ended, ...found],
+    server: restoredServerOf(source, target, planned),
+  };
+}
+
+const findingsFrom = ({ findings }: OldHostMessages["source"] | OldHostMessages["done"]) =>
+  findings as Finding[];
+
+/** What is known of the databases before they are received: from an earlier run, else from the old host's first look. */
+function databasesOf(
+  { engine, serverVersion, state }: OldHostMessages["source"],
+  inventory: Inventory,
+): SourceDatabases {
+  const known = databaseSections(inventory);
+  return {
+    database: known.database ?? { engine, serverVersion },
+    state: state && (known.state ?? { engine: "postgres", serverVersion: state.serverVersion }),
+    // The old host refuses to send one, unless it is moved by other means.
+    mas: undefined,
+  };
 }
 
 async function receiveConfig(
@@ -103,7 +145,7 @@ async function receiveConfig(
 }
 
 interface FillContext {
-  readonly order: DirectOrder;
+  readonly order: PullOrder;
   readonly databases: readonly DatabaseRestore[];
   readonly kept: InventoryCopy;
   readonly journal: Journal;
@@ -115,7 +157,7 @@ function handlersFor(
   view: ProgressView,
 ): Handlers {
   const { files, machine, signal } = system;
-  const { mediaDir: store, owner } = order.placing.layout;
+  const { mediaDir: store, owner } = order.target.layout;
   const { id } = kept.inventory;
   const fillDatabase = async (
     restore: DatabaseRestore,
@@ -141,7 +183,7 @@ function handlersFor(
       if (restore) await fillDatabase(restore, content, counted);
       else if (name === MEDIA_ARTIFACT || name === MEDIA_SINCE_ARTIFACT) {
         // Where both have a file, the later one wins.
-        await restoreMedia(content, { store, ...(owner ? { owner } : {}) }, files, {
+        await restoreMedia(content, { store, owner }, files, {
           replace: name === MEDIA_SINCE_ARTIFACT,
         });
         await files.syncAll(store);

@@ -1,0 +1,74 @@
+import { z } from "zod";
+import { pullHomeserver } from "../move/direct/pull.ts";
+import { describePull } from "../move/direct/result-text.ts";
+import type { Command } from "./command.ts";
+import { LAYOUT_OPTIONS } from "./options/layout.ts";
+import { OLD_HOST_OPTIONS } from "./options/old-host.ts";
+import { conflicts, DRY_RUN, exactlyOne, parseOptions, withRules } from "./options/shared.ts";
+import { restoreDetails, TARGET_GROUPS, TARGET_SCHEMA, targetOf } from "./options/target.ts";
+
+const schema = withRules(
+  z.object({
+    ...OLD_HOST_OPTIONS.schema,
+    rehearse: z.boolean().default(false),
+    yes: z.boolean().default(false),
+    compress: z.boolean().default(false),
+    ...DRY_RUN.schema,
+    ...TARGET_SCHEMA,
+  }),
+  exactlyOne(
+    "give either the address of the old host, ssh://[user@]host[:port], or --from-command",
+    "argument",
+    "fromCommand",
+  ),
+  conflicts("fromCommand", "exportCommand", "exportFolder", "sshConfig"),
+);
+
+export const pullCommand: Command<z.infer<typeof schema>> = {
+  name: "pull",
+  summary:
+    "Transfer the homeserver directly from its old host, without a bundle. The new server stays fenced until `open`.",
+  argument: {
+    name: "ADDRESS",
+    about: "the old host, with synlift installed: ssh://[user@]host[:port]; left out with --from-command",
+    optional: true,
+  },
+  options: [
+    {
+      heading: "Common options",
+      options: [
+        { flags: "--rehearse", about: "rehearse: the old server keeps running" },
+        DRY_RUN,
+        { flags: "--yes", about: "stop and fence the old server without asking" },
+        {
+          flags: "--compress",
+          about: "compress the database during the transfer, for a slow connection",
+        },
+      ],
+    },
+    ...TARGET_GROUPS,
+    OLD_HOST_OPTIONS,
+  ],
+  example:
+    "synlift pull ssh://root@old.example.org --layout debian --database 'dbname=synapse user=synapse host=127.0.0.1' " +
+    "--database-password-file /root/db.password",
+  parse: (given) => parseOptions(schema, given),
+
+  async run(options, system, view) {
+    const layout = LAYOUT_OPTIONS.read(options, system);
+    const sender = OLD_HOST_OPTIONS.read(options, system);
+    const result = await pullHomeserver(
+      {
+        sender,
+        rehearsal: options.rehearse,
+        dryRun: options.dryRun,
+        yes: options.yes,
+        compress: options.compress,
+        target: await targetOf(options, layout, system),
+      },
+      system,
+      view,
+    );
+    return { findings: result.findings, details: restoreDetails(result), lines: describePull(result) };
+  },
+};

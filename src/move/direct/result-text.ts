@@ -1,0 +1,10 @@
+import { describeDryRun, describeRestoredServer } from "../restore/result-text.ts";
+import type { PullResult } from "./pull.ts";
+
+/** What a direct transfer did, a line each. */
+export function describePull(result: PullResult): string[] {
+  if (result.kind === "dry-run")
+    return [...result.steps.map((step) => `would be done: ${step}`), describeDryRun(result)];
+  // The passphrase of the inventory is in the record's folder: no key need be given.
+  return describeRestoredServer(result.server, {});
+}
