@@ -68,7 +68,7 @@ test("the question says that the file can only be read, and a rollback gives it 
     { env: env() },
   );
   assert.equal(asked.code, 2, asked.stderr);
-  assert.ok(asked.stderr.includes(`${path} can only be read`), asked.stderr);
+  assert.ok(asked.stderr.includes(`${path} becomes read-only`), asked.stderr);
   await well(given(out));
   assert.deepEqual([modeOf(), systemctl.isActive(UNIT), systemctl.is("masked", UNIT)], [0o440, false, true]);
 
@@ -119,11 +119,10 @@ test("what is written around the fence is noticed, and packed when the export is
   await canWrite("after the second rollback");
 });
 
-test("a server that was killed is put back with what lay beside its file, and so is one whose export was killed", async () => {
+test("a server that was killed is put back with what lay beside its file in it, and so is one whose export was killed", async () => {
   const out = join(work, "killed");
   process.kill(Number(readFileSync(join(home.dataFolder, "homeserver.pid"), "utf8")), "SIGKILL");
-  const wal = statSync(`${path}-wal`).size;
-  assert.ok(wal > 0);
+  assert.ok(statSync(`${path}-wal`).size > 0);
   const killed = await synlift(given(out), {
     env: env(),
     killWhen: (said) => said.includes(`"write/${DATABASE}"`),
@@ -131,7 +130,7 @@ test("a server that was killed is put back with what lay beside its file, and so
   assert.equal(killed.signal, "SIGKILL", killed.stderr);
   assert.equal(modeOf(), 0o440);
   await well(["rollback", "--out", out, "--json"]);
-  assert.deepEqual([modeOf(), statSync(`${path}-wal`).size], [0o640, wal]);
+  assert.deepEqual([modeOf(), existsSync(`${path}-wal`)], [0o640, false]);
   // It was not we who stopped it.
   assert.equal(systemctl.isActive(UNIT), false);
   systemctl.run("start", UNIT);

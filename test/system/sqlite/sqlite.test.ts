@@ -42,7 +42,7 @@ test("a change that may be mended is taken back by the next one when it was cut 
     process.kill(process.pid, "SIGKILL");`;
   await once(spawn(process.execPath, ["-e", script], { stdio: "ignore" }), "close");
   assert.ok(existsSync(`${path}-journal`));
-  await assert.rejects(sqlite.connect(path), /left in the middle of a change/);
+  await assert.rejects(sqlite.connect(path), /interrupted transaction/);
   await sqlite.execute(path, [], { mendable: true });
   assert.deepEqual(readdirSync(folder), ["home server?#%20.db"]);
   const session = await sqlite.connect(path);

@@ -205,7 +205,7 @@ test("a database only goes to its own engine, and a bundle that does not say whi
   }, failsWith("target-unsuitable"));
   assert.throws(() => {
     assertSameEngine({ engine: "sqlite" }, postgres);
-  }, /of SQLite, new on the local socket/);
+  }, /is SQLite, but new on the local socket/);
   assert.equal(existsSync("/srv/new.db"), false);
 });
 
