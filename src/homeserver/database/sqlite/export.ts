@@ -57,7 +57,9 @@ export function exportSqlite(from: SqliteExport): Step {
         image ??= await makePrivateCopy(from);
         const copySeconds = copied ? (from.machine.elapsed() - began) / 1000 : 0;
         const counting = count(image, from.kept);
-        const artifact = await packFile(image, from).finally(() => counting.catch(() => undefined));
+        // It is awaited after the packing, which may fail first, or take longer than a failure of the counting.
+        const counted = counting.catch(() => undefined);
+        const artifact = await packFile(image, from).finally(() => counted);
         from.inventory.setSection(DATABASE_SECTION, await counting);
         from.inventory.setArtifact(artifact);
         await from.saved();
