@@ -74,7 +74,7 @@ test("the question says that the file can only be read, and a rollback gives it 
 
   const listed = resultOf(await well(["rollback", "--out", out, "--dry-run", "--json"]));
   assert.deepEqual(listed.details["undone"], [
-    `give ${path} its mode 640 back`,
+    `restore mode 640 of ${path}`,
     `systemctl unmask ${UNIT}`,
     `systemctl enable ${UNIT}`,
     `systemctl start ${UNIT}`,
@@ -89,7 +89,7 @@ test("after it the same export packs again what the server has written since", a
   const out = join(work, "rolled-back");
   const ran = await well(given(out));
   assert.ok(packedBy(ran).includes(DATABASE), packedBy(ran).join());
-  assert.match(ran.stderr, /database changed since it was made/);
+  assert.match(ran.stderr, /database changed since the last run/);
 });
 
 test("who goes around the mask starts a server that cannot write", async () => {

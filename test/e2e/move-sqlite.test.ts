@@ -60,7 +60,7 @@ after(async () => {
 test("a server that still runs is not exported for good, and its open file is one of the reasons", async () => {
   const ran = await synlift(exportTo(old, bundle));
   assert.equal(ran.code, 14, ran.stderr);
-  assert.match(ran.stderr, new RegExp(`still has the homeserver's database open, ${old.path}`));
+  assert.match(ran.stderr, new RegExp(`still has the homeserver's database open: ${old.path}`));
   assert.equal(existsSync(bundle), false);
 });
 
