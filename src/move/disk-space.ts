@@ -1,5 +1,7 @@
 import { dirname } from "node:path";
 import { MigrationError } from "../errors.ts";
+import type { DatabaseSource } from "../homeserver/database/source.ts";
+import { privateCopyBytes, privateCopyFolder } from "../homeserver/database/sqlite/private-copy.ts";
 import { formatBytes } from "../report/units.ts";
 import type { Files } from "../system/files/files.ts";
 
@@ -21,6 +23,28 @@ export async function assertDiskSpace(
     {
       hint: `choose a folder on a larger disk: ${option}`,
     },
+  );
+}
+
+/**
+ * Throws `disk-full` when a rehearsal into the folder `bundle` has no room for the private copy of a running server's
+ * SQLite database. It is removed before media is packed, so the two are not needed together.
+ */
+export async function assertSpaceForPrivateCopy(
+  bundle: string,
+  database: DatabaseSource,
+  option: string,
+  files: Files,
+): Promise<void> {
+  if (database.engine !== "sqlite") return;
+  const left = await privateCopyBytes(bundle, files);
+  const folder = dirname(privateCopyFolder(bundle));
+  await assertDiskSpace(
+    folder,
+    Math.max(0, database.size - left),
+    "a private copy of the database",
+    option,
+    files,
   );
 }
 

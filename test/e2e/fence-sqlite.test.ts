@@ -119,11 +119,10 @@ test("what is written in spite of the fence is noticed, and packed when the expo
   await canWrite("after the second rollback");
 });
 
-test("a server that was killed is restored with the -wal beside its file, and so is one whose export was killed", async () => {
+test("a server that was killed is restored with what was in its -wal, and so is one whose export was killed", async () => {
   const out = join(work, "killed");
   process.kill(Number(readFileSync(join(home.dataFolder, "homeserver.pid"), "utf8")), "SIGKILL");
-  const wal = statSync(`${path}-wal`).size;
-  assert.ok(wal > 0);
+  assert.ok(statSync(`${path}-wal`).size > 0);
   const killed = await synlift(given(out), {
     env: env(),
     killWhen: (said) => said.includes(`"write/${DATABASE}"`),
@@ -131,7 +130,7 @@ test("a server that was killed is restored with the -wal beside its file, and so
   assert.equal(killed.signal, "SIGKILL", killed.stderr);
   assert.equal(modeOf(), 0o440);
   await well(["rollback", "--out", out, "--json"]);
-  assert.deepEqual([modeOf(), statSync(`${path}-wal`).size], [0o640, wal]);
+  assert.deepEqual([modeOf(), existsSync(`${path}-wal`)], [0o640, false]);
   // synlift did not stop it.
   assert.equal(systemctl.isActive(UNIT), false);
   systemctl.run("start", UNIT);

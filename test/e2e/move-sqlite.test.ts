@@ -82,6 +82,15 @@ test("it can be rehearsed while people write, and the guide's commands open what
   mustBeWhole(opened);
   assert.ok(rowsIn(opened).get("events")! > 0);
   assert.equal(old.server.isRunning, true);
+  assert.equal(existsSync(`${out}.database-copy`), false, "nothing is left in the clear");
+});
+
+test("a copy in the clear that a killed rehearsal left is removed by the next run", async () => {
+  const out = join(work, "rehearsal");
+  mkdirSync(`${out}.database-copy`, { mode: 0o700 });
+  for (const suffix of ["", "-journal"]) writeFileSync(`${out}.database-copy/homeserver.db${suffix}`, "left");
+  await synliftWell([...exportTo(old, out), "--rehearse"]);
+  assert.equal(existsSync(`${out}.database-copy`), false);
 });
 
 test("a server that was killed and left changes in its -wal is packed with them, and no secret is shown", async () => {
@@ -91,14 +100,10 @@ test("a server that was killed and left changes in its -wal is packed with them,
   const copy = join(work, "copy.db");
   for (const suffix of ["", "-wal"]) copyFileSync(`${old.path}${suffix}`, `${copy}${suffix}`);
   rowsBefore = rowsIn(copy);
-  const before = [old.path, `${old.path}-wal`].map((path) => statSync(path).mtimeMs);
-
   const ran = await synliftWell(exportTo(old, bundle));
-  assert.deepEqual(
-    [old.path, `${old.path}-wal`].map((path) => statSync(path).mtimeMs),
-    before,
-    "the old files are as they were",
-  );
+  assert.equal(existsSync(`${old.path}-wal`), false, "SQLite has merged them into the file");
+  assert.deepEqual(rowsIn(old.path), rowsBefore);
+  assert.equal(existsSync(`${bundle}.database-copy`), false);
   assert.equal(statSync(old.path).mode & 0o222, 0, "and cannot be written to");
   const passphrase = readFileSync(passphraseFile, "utf8").trim();
   const secrets = [passphrase, old.people.alice.session.accessToken, "SQLite format 3"];

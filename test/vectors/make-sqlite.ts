@@ -7,6 +7,7 @@ import { Inventory } from "../../src/bundle/inventory.ts";
 import { seal } from "../../src/bundle/seal.ts";
 import { exportSqlite } from "../../src/homeserver/database/sqlite/export.ts";
 import { realFiles } from "../../src/system/files/files.ts";
+import { noProgress } from "../../src/system/progress.ts";
 import { realSqlite } from "../../src/system/sqlite/sqlite.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, programsWith } from "../support/real-world.ts";
@@ -48,6 +49,9 @@ const writer = writerIn(folder, lock, 600);
 try {
   await exportSqlite({
     ...{ path, marker: "", inputs: {}, into: writer, inventory, programs, machine: still },
+    folder: join(temporaryFolder("vector"), "bundle"),
+    files: realFiles,
+    progress: noProgress,
     sqlite: realSqlite(realFiles, new AbortController().signal),
     saved: () => Promise.resolve(),
     findFault: () => Promise.resolve(undefined),

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
 import type { BundleWorkspace } from "../../bundle/workspace.ts";
 import { exportConfig } from "../../homeserver/config/artifact.ts";
+import { removePrivateCopy } from "../../homeserver/database/sqlite/private-copy.ts";
 import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import { Channel } from "../../pipeline/channel.ts";
@@ -100,6 +101,7 @@ async function sendAll(
   const there = { path: join(folder, EXISTING_MEDIA_FILE), key: inventory.salt, wholeSeconds: true };
   const place = await enterSenderFolder({ folder, subject, rehearsal, inventory, channel, writer }, system);
   try {
+    await removePrivateCopy(folder, system.files);
     const { journal } = place;
     const view = remoteProgress(channel);
     const clock = new ExportClock(journal, machine, view);

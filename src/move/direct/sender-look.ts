@@ -5,6 +5,7 @@ import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
+import { assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { type ExportSource, findExportSource } from "../export/find-source.ts";
 import { assertRegularFiles, inspectSource, sourceFindings, type SourceState } from "../export/source.ts";
 import { type GivenStop, planStop, type StopPlan } from "../export/stop-plan.ts";
@@ -41,6 +42,8 @@ export async function lookBeforeSending(
   const agreed = { ...stop, yes: true, dryRun };
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
   assertRegularFiles(source.media, homeserver.mediaStore, accepted);
+  if (rehearsal && source.alive.length > 0)
+    await assertSpaceForPrivateCopy(folder, source.database, "--out", system.files);
   return { found, source, plan, findings: found.findings };
 }
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { isDatabaseArtifact } from "../../homeserver/database/artifact.ts";
+import { DATABASE_STEP } from "../../homeserver/database/export.ts";
 import type { Journal } from "../../journal/journal.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
@@ -70,10 +71,12 @@ export class ExportClock {
   /** What a rehearsal measured; undefined before its database is packed. */
   rehearsed({ media }: SourceState, inventory: Inventory): Rehearsed | undefined {
     const dump = inventory.artifacts.find(({ name }) => isDatabaseArtifact(name));
-    const databaseSeconds = this.#seconds("database");
-    if (!dump || databaseSeconds === undefined) return undefined;
+    const took = this.#seconds("database");
+    if (!dump || took === undefined) return undefined;
+    // The file of a stopped server is packed without a copy.
+    const { copySeconds = 0 } = this.#journal.steps[DATABASE_STEP]?.outcome ?? {};
     return {
-      databaseSeconds,
+      databaseSeconds: took - Number(copySeconds),
       sealSeconds: this.#seconds("seal") ?? 0,
       dump,
       bundleBytes: inventory.artifacts.reduce((sum, { size }) => sum + size, 0),

@@ -18,7 +18,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { assertDiskSpace } from "../disk-space.ts";
+import { assertDiskSpace, assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { findAlreadySealed } from "./already-sealed.ts";
 import { type ExportSource, findExportSource } from "./find-source.ts";
 import {
@@ -102,6 +102,8 @@ export async function lookBeforeExport(
   // What an earlier run packed is there already; it is removed before it is packed again.
   const packed = await bytesOfMedia(folder, files);
   await assertDiskSpace(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
+  if (rehearsal && source.alive.length > 0)
+    await assertSpaceForPrivateCopy(folder, source.database, "--out", files);
   return {
     kind: "to-pack",
     order,

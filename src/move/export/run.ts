@@ -4,6 +4,7 @@ import { REPORT } from "../../bundle/layout.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { seal } from "../../bundle/seal.ts";
 import { openWorkspace } from "../../bundle/workspace.ts";
+import { removePrivateCopy } from "../../homeserver/database/sqlite/private-copy.ts";
 import { keptFindings } from "../../homeserver/media/remote/origins.ts";
 import { runSteps, runStepsInParallel, type StepRunContext } from "../../journal/run-steps.ts";
 import type { Step } from "../../journal/step.ts";
@@ -98,6 +99,7 @@ async function packAndSeal(look: ExportLook, system: System, view: ProgressView)
     }
   };
   try {
+    await removePrivateCopy(folder, files);
     const inputs = workspaceInputs(inventory.id, partSize, recipients);
     const packing: ExportContext = {
       homeserver,

@@ -83,7 +83,7 @@ function databaseStep(
 ): Step {
   const shared = { ...commonStepOptions(packing), ...packing.system, marker, kept: mediaScopeOf(packing) };
   return database.engine === "sqlite"
-    ? exportSqlite({ ...shared, path: database.path })
+    ? exportSqlite({ ...shared, path: database.path, folder: packing.folder, progress: packing.progress })
     : dumpStep(packing, { marker }, database, "main");
 }
 

@@ -1,5 +1,11 @@
 import { MigrationError } from "../../errors.ts";
-import { makeFileReadOnly, makeRoleReadOnly, roleName, roleState } from "../../homeserver/database/fence.ts";
+import {
+  makeFileReadOnly,
+  makeRoleReadOnly,
+  restoreFileMode,
+  roleName,
+  roleState,
+} from "../../homeserver/database/fence.ts";
 import { describeStore, type Store } from "../../homeserver/database/store.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { fenceAfterStop, fenceBeforeStop, fenceStep } from "../../homeserver/service/fence/host.ts";
@@ -15,7 +21,7 @@ import { alreadyReadOnly, makeFileWritableCommand, makeRoleWritableText } from "
 /** The databases of a homeserver that will be made read-only. */
 export interface Databases {
   readonly postgres: readonly { readonly address: PostgresAddress; readonly store: Store }[];
-  /** Files of SQLite. */
+  /** Files of SQLite: each is made complete by itself first, see `Sqlite.recover`. */
   readonly files: readonly string[];
 }
 
@@ -71,8 +77,33 @@ export async function stopAndFence(
       await from.clock.cancelOutage();
     throw error;
   }
+  // While the files can still be written to, and also without a fence: it is what the server does at its next start.
+  for (const path of from.databases.files) findings.push(...(await mergeSideFiles(path, from, system)));
   if (!noFence) findings.push(...(await fenceDatabases(from, system)));
   return findings;
+}
+
+/** Makes a file complete by itself. Where that is not possible, a private copy is packed instead. */
+async function mergeSideFiles(
+  path: string,
+  { record }: Pick<StopAndFenceRequest, "record">,
+  { sqlite, files }: System,
+): Promise<Finding[]> {
+  if (await sqlite.recover(path)) return [];
+  // A server that was started in spite of the fence may have written, as root. The fence closes the file again.
+  const before = record.find("file-writes", path)?.before;
+  if (before != null) {
+    await restoreFileMode(path, before, files);
+    if (await sqlite.recover(path)) return [];
+  }
+  return [
+    {
+      id: "database-not-merged",
+      level: "note",
+      sentence: `what the server left beside ${path} could not be merged into it: this account may not write there`,
+      hint: "a copy is made first, which takes time and disk space; to avoid it, run synlift as root or as the owner of the file",
+    },
+  ];
 }
 
 const isAnswer = ({ id }: Finding) => id === "homeserver-answers";
@@ -148,6 +179,7 @@ export function describeStopAndFence({
     const role = address.parameters["user"] ?? "of the server";
     lines.push(`the database role ${role} becomes read-only for ${describeStore(store)}`);
   }
-  for (const path of databases.files) lines.push(`${path} becomes read-only`);
+  for (const path of databases.files)
+    lines.push(`${path} becomes read-only, after SQLite has merged what the server left beside it`);
   return lines;
 }

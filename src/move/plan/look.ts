@@ -163,7 +163,14 @@ export async function lookAtHomeserver(
         : undefined;
     findings.push(...estimateFindings(foreseen, questions));
     findings.push(
-      ...((await look("host", () => inspectHost(homeserver, questions, foreseen, system))) ?? []),
+      ...((await look("host", () =>
+        inspectHost(
+          homeserver,
+          { ...questions, privateCopyBytes: running && facts?.engine === "sqlite" ? facts.bytes : 0 },
+          foreseen,
+          system,
+        ),
+      )) ?? []),
     );
     return {
       findings,
@@ -187,7 +194,7 @@ export async function lookAtHomeserver(
 /** Checks of this host alone, which also work when the configuration cannot be read. */
 export async function inspectHost(
   homeserver: Homeserver | undefined,
-  { out }: Pick<PlanQuestions, "out">,
+  { out, privateCopyBytes = 0 }: Pick<PlanQuestions, "out"> & { readonly privateCopyBytes?: number },
   foreseen: PlanEstimate | undefined,
   system: System,
 ): Promise<Finding[]> {
@@ -196,6 +203,7 @@ export async function inspectHost(
     bundleBytes: foreseen?.estimate.bundleBytes ?? 0,
     restoredBytes: (foreseen?.load.databaseBytes ?? 0) + (foreseen?.load.mediaBytes ?? 0),
     mediaStore: homeserver?.mediaStore,
+    privateCopyBytes,
   };
   return [
     ...(await diskFindings(needs, system)),

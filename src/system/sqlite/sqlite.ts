@@ -1,10 +1,11 @@
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../files/files.ts";
 import type { QuerySession } from "../query.ts";
+import { copyDatabase, openUnused, type SqliteImage } from "./image.ts";
+import { recoverDatabase } from "./recover.ts";
 import { databaseError, openDatabase, SqliteSession } from "./session.ts";
-import { type SqliteSnapshot, takeSnapshot } from "./snapshot.ts";
 
-export type { SqliteSnapshot } from "./snapshot.ts";
+export type { SqliteImage } from "./image.ts";
 
 /** SQLite databases: reading, copying while others write, and changing unused ones. */
 export interface Sqlite {
@@ -13,8 +14,24 @@ export interface Sqlite {
    * Throws `file-missing`, `database-unreachable`.
    */
   connect(path: string): Promise<QuerySession>;
-  /** A consistent snapshot for counting and copying. See `takeSnapshot`. */
-  snapshot(path: string): Promise<SqliteSnapshot>;
+  /**
+   * The file itself as an image, if it is complete without its side files; otherwise undefined. With `live` also
+   * undefined when a running server may be using it. See `openUnused`. Changes nothing.
+   */
+  openUnused(path: string, live: boolean): Promise<SqliteImage | undefined>;
+  /**
+   * Copies the state at one moment to the new file `target`, also while another process writes, and opens the copy. See
+   * `copyDatabase`. `copied` receives the bytes so far. The caller removes `target` and `target`-journal.
+   */
+  copy(path: string, target: string, copied: (bytes: number, total: number) => void): Promise<SqliteImage>;
+  /**
+   * Lets SQLite merge what a killed server left in the -wal into the file, or roll back an interrupted transaction from
+   * the -journal, as the server would at its next start. False when this account may not write there: then nothing was
+   * changed. Does nothing when there is nothing to merge. May be repeated after an interruption.
+   * Throws `database-unreachable` when the result would be damaged, as with the -wal of another file, or when another
+   * process uses the database: then nothing was changed.
+   */
+  recover(path: string): Promise<boolean>;
   /**
    * Runs statements in one transaction on a database that is not in use, synced to disk. If it is interrupted, the file
    * is corrupt and must be discarded; with `recoverable` it leaves a -journal, and the next change rolls it back.
@@ -46,9 +63,17 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
       return session;
     },
 
-    async snapshot(path) {
+    async openUnused(path, live) {
+      return openUnused(await realPath(path, files), live, files, signal);
+    },
+
+    async copy(path, target, copied) {
+      return copyDatabase(await realPath(path, files), target, { files, signal, copied });
+    },
+
+    async recover(path) {
       const real = await realPath(path, files);
-      return takeSnapshot(real, { isUnused: await isUnused(real, files), files, signal });
+      return recoverDatabase(real, () => hasChangesBeside(real, files));
     },
 
     async execute(path, statements, { recoverable } = { recoverable: false }) {
@@ -81,6 +106,15 @@ async function realPath(path: string, files: Files): Promise<string> {
   if (found.kind !== "file")
     throw databaseError(path, found.kind === "folder" ? "it is a directory" : "it is not a regular file");
   return files.real(path);
+}
+
+/** Whether a side file may have changes that are not in the file. */
+async function hasChangesBeside(path: string, files: Files): Promise<boolean> {
+  for (const suffix of ["-wal", "-journal"]) {
+    const found = await files.lstat(`${path}${suffix}`);
+    if (found && found.size > 0) return true;
+  }
+  return false;
 }
 
 /** Whether it is not in use: then it can be read without a lock and without a -shm file. */

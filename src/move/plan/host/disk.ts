@@ -12,6 +12,8 @@ export interface DiskNeeds {
   /** Bytes that the new host needs for database and media. */
   readonly restoredBytes: number;
   readonly mediaStore: string | undefined;
+  /** Bytes of a running server's SQLite database, which a rehearsal copies; otherwise 0. */
+  readonly privateCopyBytes: number;
 }
 
 /** Disk space for the bundle, kind of disk, memory. Changes nothing. */
@@ -53,6 +55,7 @@ export async function diskFindings(
       sentence: `the new host needs about ${formatBytes(restoredBytes)} for database and media, and ${formatBytes(bundleBytes)} for the bundle`,
     },
   ];
+  if (needs.privateCopyBytes > 0) findings.push(privateCopyFinding(needs, free));
   if (kind === "memory") {
     findings.push({
       id: "disk-memory",
@@ -69,6 +72,17 @@ export async function diskFindings(
     });
   findings.push(...(await caseFindings(needs, there, files)), ...memoryFindings(machine));
   return findings;
+}
+
+function privateCopyFinding({ out, privateCopyBytes }: DiskNeeds, free: number): Finding {
+  const sentence = `a rehearsal on the running server first makes a copy of the database beside --out, not encrypted, for this account only: ${formatBytes(privateCopyBytes)}, removed in the same run`;
+  if (free >= privateCopyBytes) return { id: "rehearsal-disk-space", level: "note", sentence };
+  return {
+    id: "rehearsal-disk-space",
+    level: "warning",
+    sentence: `${sentence}; ${out} has only ${formatBytes(free)} free`,
+    hint: "rehearse into a folder on a larger disk; a real export stops the server and needs no copy",
+  };
 }
 
 async function nearest(folder: string, files: Files): Promise<string | undefined> {

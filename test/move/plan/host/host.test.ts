@@ -15,7 +15,13 @@ import { smallDisk } from "../../../support/small-disk.ts";
 const ids = (findings: readonly { id: string; level: string }[]) =>
   findings.map(({ id, level }) => `${id} ${level}`);
 const roomy = machineWith({ memory: () => ({ total: 8e9, available: 4e9 }) });
-const needs = (out: string) => ({ out, bundleBytes: 1e6, restoredBytes: 3e6, mediaStore: undefined });
+const needs = (out: string) => ({
+  out,
+  bundleBytes: 1e6,
+  restoredBytes: 3e6,
+  mediaStore: undefined,
+  privateCopyBytes: 0,
+});
 
 test("a folder that is not there yet is measured by the disk it will lie on", async () => {
   const out = join(temporaryFolder("room"), "not", "made", "yet");
