@@ -1,23 +1,18 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { describeOpened } from "../move/open/result-text.ts";
-import { openRestored, type OpenResult } from "../move/open/run.ts";
-import type { Command, Outcome } from "./command.ts";
+import { describeOpened, openDetails } from "../move/open/result-text.ts";
+import { openRestored } from "../move/open/run.ts";
+import type { Command } from "./command.ts";
 import { ACCEPT, DRY_RUN, KEY_OPTIONS, parseOptions } from "./options/shared.ts";
+import { START_OPTIONS } from "./options/start.ts";
 
 const schema = z.object({
   configDir: z.string().min(1),
-  workingDirectory: z.string().optional(),
-  startCommand: z.string().optional(),
-  stopCommand: z.string().optional(),
-  start: z.boolean().default(true),
-  url: z.url().optional(),
-  tokenFile: z.string().optional(),
   rehearsalOk: z.boolean().default(false),
   isolated: z.boolean().default(false),
   port: z.coerce.number().int().min(1).max(65_535).default(18_008),
-  synapse: z.string().min(1).optional(),
   html: z.string().min(1).optional(),
+  ...START_OPTIONS.schema,
   ...KEY_OPTIONS.schema,
   ...ACCEPT.schema,
   ...DRY_RUN.schema,
@@ -46,40 +41,7 @@ export const openCommand: Command<OpenOptions> = {
         ACCEPT,
       ],
     },
-    {
-      heading: "Start of the new server",
-      options: [
-        {
-          flags: "--start-command <command>",
-          about: "command that starts the server and returns, such as 'systemctl start matrix-synapse'",
-          default: "that of the layout",
-        },
-        {
-          flags: "--stop-command <command>",
-          about: "command that stops it again if a check fails",
-          default: "that of the layout",
-        },
-        { flags: "--no-start", about: "only lift the fence: you start the server yourself" },
-        {
-          flags: "--working-directory <folder>",
-          about: "where Synapse will run: relative paths in its configuration start there",
-          default: "the current directory",
-        },
-        {
-          flags: "--synapse <path>",
-          about: "Python or virtual environment of Synapse, if no unit and no Debian package has it",
-        },
-        {
-          flags: "--url <url>",
-          about: "address to check the started server",
-          default: "its first unencrypted listener",
-        },
-        {
-          flags: "--token-file <file>",
-          about: "file with an access token from before the move, to check that it still works",
-        },
-      ],
-    },
+    START_OPTIONS,
     KEY_OPTIONS,
   ],
   example:
@@ -90,18 +52,12 @@ export const openCommand: Command<OpenOptions> = {
   async run(options, system, view) {
     const { machine } = system;
     const absolute = (path: string) => resolve(machine.folder, path);
-    const { configDir, workingDirectory, html, isolated, port } = options;
+    const { configDir, html, isolated, port } = options;
     const result = await openRestored(
       {
         folder: absolute(configDir),
-        workingFolder: absolute(workingDirectory ?? "."),
+        ...START_OPTIONS.read(options, system),
         key: KEY_OPTIONS.read(options),
-        start: options.start,
-        startCommand: options.startCommand,
-        stopCommand: options.stopCommand,
-        url: options.url,
-        tokenFile: options.tokenFile,
-        synapse: options.synapse,
         accept: options.accept,
         rehearsalOk: options.rehearsalOk,
         trialPort: isolated ? port : undefined,
@@ -113,16 +69,9 @@ export const openCommand: Command<OpenOptions> = {
     );
     return {
       findings: result.findings,
-      details: detailsOf(result),
+      details: openDetails(result),
       lines: describeOpened(result),
       failure: "failure" in result ? result.failure : undefined,
     };
   },
 };
-
-function detailsOf(result: OpenResult): Outcome["details"] {
-  if (result.kind === "trial") return { opened: false, url: result.url, stop: result.stop };
-  if (result.kind !== "opened") return { opened: false };
-  const { serverName, outageSeconds = null, report } = result;
-  return { opened: true, serverName, outageSeconds, report };
-}

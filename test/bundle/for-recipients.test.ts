@@ -252,6 +252,6 @@ test("who has no key learns whose it takes", async () => {
   await assert.rejects(keysForOpening(recipients, { gpgHome: "/nowhere" }, system), { code: "file-missing" });
   await assert.rejects(keysForOpening(undefined, { gpgHome: alice.folder }, system), {
     code: "bad-usage",
-    message: /made for a passphrase/,
+    message: /this bundle is opened with a passphrase/,
   });
 });

@@ -55,8 +55,8 @@ test("an interruption and an unexpected error have codes of their own", () => {
     }),
     [
       ["interrupted", 143],
-      ["unforeseen", 1],
-      ["unforeseen", 1],
+      ["unexpected", 1],
+      ["unexpected", 1],
     ],
   );
 });

@@ -15,7 +15,7 @@ export const DUMP = `--
 -- PostgreSQL database dump
 --
 
-SELECT 'a line that must not be seen unencrypted';
+SELECT 'a line that must not be seen in the clear';
 
 --
 -- PostgreSQL database dump complete

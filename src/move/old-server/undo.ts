@@ -60,7 +60,7 @@ interface Failed {
 /**
  * Undoes every change to the old host, and starts the server again if synlift stopped it. A failed undo does not prevent
  * the others; the server is not started while it could not run. May be repeated after an interruption. Throws only
- * unforeseen errors: `failure` has `fence-failed` or `start-failed`.
+ * unexpected errors: `failure` has `fence-failed` or `start-failed`.
  */
 export async function undoAndStart(
   from: UndoRequest,

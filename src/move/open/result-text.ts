@@ -1,3 +1,4 @@
+import type { Json } from "../../report/json.ts";
 import { formatDuration } from "../../report/units.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { OpenResult } from "./run.ts";
@@ -28,4 +29,12 @@ export function describeOpened(result: OpenResult): string[] {
           : "the old server must never be started again",
       ];
   }
+}
+
+/** The result for scripts; part of the contract of `open --json`. */
+export function openDetails(result: OpenResult): Readonly<Record<string, Json>> {
+  if (result.kind === "trial") return { opened: false, url: result.url, stop: result.stop };
+  if (result.kind !== "opened") return { opened: false };
+  const { serverName, outageSeconds = null, report } = result;
+  return { opened: true, serverName, outageSeconds, report };
 }

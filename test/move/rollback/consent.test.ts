@@ -69,7 +69,7 @@ test("an address that does not answer proves nothing, so somebody is asked altho
 });
 
 test("a server that is open is passed over by --force alone", async () => {
-  const open = { ...going, there: { state: "opened", how: "it was opened" } as const };
+  const open = { ...going, newServer: { state: "opened", how: "it was opened" } as const };
   await assert.rejects(confirmRollback({ ...open, yes: true }, terminalOf(true)), { code: "already-opened" });
   assert.deepEqual(levels(await confirmRollback({ ...open, force: true }, terminalOf(undefined))), [
     "new-server-open warning",

@@ -64,7 +64,7 @@ test("a password gets there by the standard input, before the questions, and sta
 test("a password that is wrong there is told as it is here", async () => {
   await assert.rejects(asked(address("enter", "wrong")), {
     code: "database-unreachable",
-    message: /by enter: .*password authentication failed for user "guarded"/,
+    message: /via enter: .*password authentication failed for user "guarded"/,
   });
 });
 
