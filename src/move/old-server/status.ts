@@ -33,7 +33,7 @@ export interface MoveStatus {
   readonly fenceFindings: readonly Finding[];
 }
 
-export type MoveState =
+type MoveState =
   | { readonly kind: "running"; readonly holder: LockHolder; readonly progress: CurrentProgress | undefined }
   | { readonly kind: "sealed" }
   | { readonly kind: "handed-over"; readonly at: string }

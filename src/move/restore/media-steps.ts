@@ -110,7 +110,7 @@ export function archiveFoldersStep(
   };
 }
 
-export const foreignArchiveId = (path: string): string => `restore/media-archive ${path}`;
+const foreignArchiveId = (path: string): string => `restore/media-archive ${path}`;
 
 /** The journal fact with the number of uploads in the restored database before rows for others were added. */
 const UPLOADS_BEFORE = "uploads-before-archives";

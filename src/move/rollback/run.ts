@@ -48,7 +48,7 @@ interface RollbackFacts {
   readonly changes: readonly string[];
 }
 
-export interface PlannedRollback extends RollbackFacts {
+interface PlannedRollback extends RollbackFacts {
   readonly kind: "dry-run";
 }
 

@@ -138,7 +138,10 @@ test("a dump that breaks off, or is not whole, never reaches the database", asyn
   const half = archive.subarray(0, archive.length >> 1);
   for (const [content, said] of [
     [breaksAfter(half), BROKEN],
-    [packed.bundle.decrypted(packed.artifact, lock, { size: 1000, sha256: "" }), /is larger than the 1000 bytes that were packed/],
+    [
+      packed.bundle.decrypted(packed.artifact, lock, { size: 1000, sha256: "" }),
+      /is larger than the 1000 bytes that were packed/,
+    ],
   ] as const) {
     const { error, marks } = await filled({ address, content });
     assert.match(error.message, said instanceof RegExp ? said : new RegExp(said));

@@ -122,7 +122,10 @@ test("an object that is another one after the break is never pieced together", a
 });
 
 test("an object of another size than was said is refused", async () => {
-  await assert.rejects(bytesOf(bucket().read(LARGE, 5)), failsWith("source-changed", /does not have the expected size of 5 bytes/));
+  await assert.rejects(
+    bytesOf(bucket().read(LARGE, 5)),
+    failsWith("source-changed", /does not have the expected size of 5 bytes/),
+  );
 });
 
 test("a server that is busy for a moment is asked again, and one that stays busy is named", async () => {
