@@ -2,7 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { describeTarget } from "../../homeserver/database/target.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
-import { bulletList, CONSENT_HINT, consentRequired } from "../confirm.ts";
+import { bulletList, confirm } from "../confirm.ts";
 import type { RestoreSource } from "../restore/run.ts";
 import type { PullOrder } from "./order.ts";
 import type { OldHostMessages } from "./protocol.ts";
@@ -34,10 +34,14 @@ export async function confirmTransfer(
 ): Promise<void> {
   if (order.rehearsal || order.yes || !source.serves) return;
   const lines = describeTransfer(order, source, restored);
-  if (!terminal.interactive) throw consentRequired(lines.join("; "), CONSENT_HINT);
-  const question = `${source.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${bulletList(lines)}\nContinue?`;
-  if (await terminal.confirm(question)) return;
-  throw new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
-    hint: "it keeps running, and nothing was changed on either host",
-  });
+  await confirm(
+    {
+      question: `${source.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${bulletList(lines)}\nContinue?`,
+      consequence: lines.join("; "),
+      otherwise: new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
+        hint: "it keeps running, and nothing was changed on either host",
+      }),
+    },
+    { terminal },
+  );
 }

@@ -18,6 +18,7 @@ import { stopAndFence } from "../old-server/stop-and-fence.ts";
 import { describePrediction, OUTAGE_SECTION, predictionOf } from "../outage/prediction.ts";
 import { expectedStages } from "../outage/rehearsed.ts";
 import { ExportClock, outageSince } from "./clock.ts";
+import { confirmStop } from "./consent.ts";
 import type { ExportContext, ExportStep } from "./context.ts";
 import { dryRunFindings, type ExportLook, type ExportOrder, lookBeforeExport } from "./look.ts";
 import { openingNotes } from "./opening-notes.ts";
@@ -25,7 +26,6 @@ import { keepPrediction, predictionOfJournal, predictOutage } from "./predict.ts
 import { exportPage } from "./report.ts";
 import { assertStayedDown, findSourceActivity, readSourceWhenDown, sourceFindings } from "./source.ts";
 import { readConfigToPack, stepsAfterStop, stepsBeforeStop } from "./steps.ts";
-import { confirmStop } from "./stop-plan.ts";
 import { lostServersIn, mediaScopeOf } from "./unreachable-servers.ts";
 
 /** What an export came to: all of it in the bundle's folder, or nothing was written. */

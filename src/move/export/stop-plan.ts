@@ -1,4 +1,3 @@
-import { MigrationError } from "../../errors.ts";
 import { postgresOf } from "../../homeserver/database/source.ts";
 import { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import {
@@ -7,9 +6,8 @@ import {
   type SupervisorOptions,
 } from "../../homeserver/service/supervisor.ts";
 import { formatBytes } from "../../report/units.ts";
-import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import { bulletList, CONSENT_HINT, consentRequired } from "../confirm.ts";
+import { consentRequired } from "../confirm.ts";
 import { type Databases, describeStopAndFence } from "../old-server/stop-and-fence.ts";
 import type { ExportSource } from "./find-source.ts";
 import { assertDown, type SourceState } from "./source.ts";
@@ -61,7 +59,7 @@ export async function planStop(
     ...describeStopAndFence({ homeserver, ...plan }),
     `its database, ${formatBytes(source.database.size)}, and the media added since are packed into ${folder}, and the bundle is sealed`,
   ];
-  if (mustAsk && !given.yes) throw consentRequired(lines.join("; "), CONSENT_HINT);
+  if (mustAsk && !given.yes) throw consentRequired(lines.join("; "));
   return { ...plan, lines };
 }
 
@@ -69,27 +67,3 @@ const databasesOf = ({ database }: SourceState): Databases => ({
   postgres: postgresOf(database),
   files: database.engine === "sqlite" ? [database.path] : [],
 });
-
-/**
- * Asks once, or only announces what will happen when --yes was given. Throws `homeserver-running` when the answer is no:
- * then nothing was changed.
- */
-export async function confirmStop(
-  { alive, lines }: StopPlan,
-  { yes }: Pick<GivenStop, "yes">,
-  expected: string | undefined,
-  { terminal }: Pick<System, "terminal">,
-  progress: Pick<Progress, "note">,
-): Promise<void> {
-  if (!alive) return;
-  const all = [...lines, ...(expected === undefined ? [] : [expected])];
-  if (yes) {
-    for (const line of all) progress.note(`now: ${line}`);
-    return;
-  }
-  const question = `The outage starts now and lasts until the new server is open:${bulletList(all)}\nUntil then, synlift rollback undoes everything. Continue?`;
-  if (await terminal.confirm(question)) return;
-  throw new MigrationError("homeserver-running", "the server was not stopped: you answered no", {
-    hint: "it keeps running, and nothing was changed; what is packed is kept: run the same command again later",
-  });
-}

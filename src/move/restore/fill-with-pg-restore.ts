@@ -30,6 +30,7 @@ import type { Owner } from "../../system/files/owned-folder.ts";
 import { type PostgresAddress, postgresProgramVersion } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import { confirm } from "../confirm.ts";
 import { assertDiskSpace } from "../disk-space.ts";
 
 /** How dumps in PostgreSQL's custom format are restored. */
@@ -98,10 +99,15 @@ export async function confirmEmptying(
     progress.note(`${found}; ${dryRun ? "it would be" : "it is"} emptied and restored again`);
     return;
   }
-  if (terminal.interactive && (await terminal.confirm(`${found}. Empty it and start again?`))) return;
-  throw new MigrationError("target-not-empty", found, {
+  const otherwise = new MigrationError("target-not-empty", found, {
     hint: "run the same command again with --yes to empty it and start again, or name another database",
   });
+  // Without a terminal the error says which database it is: more than that consent is required.
+  if (!terminal.interactive) throw otherwise;
+  await confirm(
+    { question: `${found}. Empty it and start again?`, consequence: found, otherwise },
+    { terminal },
+  );
 }
 
 /**

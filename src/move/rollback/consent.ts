@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
-import { bulletList, consentRequired } from "../confirm.ts";
+import { bulletList, confirm } from "../confirm.ts";
 import { type NewServer, throwAlreadyOpened } from "./new-server.ts";
 
 export interface RollbackRequest {
@@ -46,13 +46,18 @@ export async function confirmRollback(
     hint: CHECK_HINT,
   };
   if (going.yes || going.force || going.dryRun) return [finding];
-  if (!terminal.interactive)
-    throw consentRequired(unknown, `${CHECK_HINT}; if you are certain that it was never opened: --yes`);
-  const question = `${unknown}.\nTwo servers with the same name must never run, and data written on the new one is not on this host. On this host:${bulletList(lines)}\nAre you certain that the new server was never opened, and do you want to continue?`;
-  if (await terminal.confirm(question)) return [finding];
-  throw new MigrationError("already-opened", "nothing was undone: you answered no", {
-    hint: "the old server stays stopped and fenced; check whether the new one is open, then run this command again",
-  });
+  await confirm(
+    {
+      question: `${unknown}.\nTwo servers with the same name must never run, and data written on the new one is not on this host. On this host:${bulletList(lines)}\nAre you certain that the new server was never opened, and do you want to continue?`,
+      consequence: unknown,
+      hint: `${CHECK_HINT}; if you are certain that it was never opened: --yes`,
+      otherwise: new MigrationError("already-opened", "nothing was undone: you answered no", {
+        hint: "the old server stays stopped and fenced; check whether the new one is open, then run this command again",
+      }),
+    },
+    { terminal },
+  );
+  return [finding];
 }
 
 const CHECK_HINT =

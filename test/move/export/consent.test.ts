@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { confirmStop, type StopPlan } from "../../../src/move/export/stop-plan.ts";
+import { confirmStop } from "../../../src/move/export/consent.ts";
+import type { StopPlan } from "../../../src/move/export/stop-plan.ts";
 import { describePrediction, predictionOf } from "../../../src/move/outage/prediction.ts";
 
 const plan = { alive: true, lines: ["the server is stopped", "its unit is masked"] } as unknown as StopPlan;
