@@ -40,7 +40,7 @@ const DYING: { name: string; program: string; script: string; artifact: string; 
     program: "pg_dump",
     script: `case "$*" in *--version*) exec ${REAL_PG_DUMP} --version;; esac; echo "pg_dump: error: no luck" >&2; exit 1`,
     artifact: "customer_db_export.sql.gz.gpg",
-    says: /pg_dump failed with exit code 1: pg_dump: error: no luck/,
+    says: /pg_dump failed with exit code 1: no luck/,
   },
   {
     name: "pg_dump that is killed half way",
@@ -122,10 +122,7 @@ test("a database that drops the connection in the middle of the dump leaves no a
   const ran = await running;
   const error = eventsOf(ran).at(-1)!;
   assert.equal(ran.code, 30, ran.stderr);
-  assert.match(
-    error.message!,
-    /pg_dump failed with exit code 1: .*(terminat|closed the connection|connection)/s,
-  );
+  assert.match(error.message!, /pg_dump failed with exit code 1: query failed/);
   assertNothingLeft(out, "customer_db_export.sql.gz.gpg");
   await synliftWell(exportTo(out));
   await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`]);
