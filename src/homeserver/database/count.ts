@@ -126,32 +126,50 @@ async function fullName(session: QuerySession, table: string): Promise<string> {
 }
 
 /**
- * Changes whenever the authentication service writes anything: it hardly uses sequences. Rows written since PostgreSQL
- * began to count; after a crash it begins anew, which looks like a change too.
+ * Rows inserted, updated and deleted in each table, by whatever role, since PostgreSQL began to count; and the file of
+ * each table, as TRUNCATE deletes rows without counting them. Neither VACUUM nor ANALYZE changes any of this. PostgreSQL
+ * counts anew after a crash and after pg_stat_reset(), which looks like a change too.
  */
+const TABLE_CHANGES = `
+      SELECT n.nspname || '.' || c.relname || '=' || pg_stat_get_tuples_inserted(c.oid) || '/' || pg_stat_get_tuples_updated(c.oid)
+        || '/' || pg_stat_get_tuples_deleted(c.oid) || '/' || c.relfilenode AS line
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND ${USER_SCHEMAS}
+      UNION ALL SELECT 'reset=' || coalesce(extract(epoch FROM stats_reset)::text, '-') FROM pg_stat_database WHERE datname = current_database()`;
+
+/** Statistics are otherwise read once in a transaction (PostgreSQL documentation, stats_fetch_consistency). */
+const READ_AGAIN = "SELECT pg_stat_clear_snapshot()::text AS cleared";
+
+/** Changes whenever anybody writes to the authentication service's database. See `databaseMarker`. */
 export async function masMarker(session: QuerySession): Promise<string> {
+  await session.one(READ_AGAIN);
   const { marker } = await session.one<{ marker: string }>(`
     SELECT md5(string_agg(line, E'\\n' ORDER BY line)) AS marker FROM (
-      SELECT schemaname || '.' || relname || '=' || n_tup_ins || '/' || n_tup_upd || '/' || n_tup_del AS line
-      FROM pg_stat_user_tables
+      ${TABLE_CHANGES}
       UNION ALL SELECT 'schema=' || coalesce(max(version), 0) FROM _sqlx_migrations
     ) AS lines`);
   return marker;
 }
 
 /**
- * Changes whenever Synapse writes anything that matters: nearly all it writes takes an id from a sequence.
- * Cheap, however large the tables are.
+ * Changes whenever Synapse or anybody else writes to the database. Cheap, however large the tables are. A session's
+ * changes are counted when it ends at the latest; PostgreSQL before 15 shows them up to `STATISTICS_DELAY_MS` later.
  */
 export async function databaseMarker(session: QuerySession): Promise<string> {
   const streams = (await hasTable(session, "stream_positions"))
     ? "UNION ALL SELECT stream_name || '/' || instance_name || '=' || stream_id FROM stream_positions"
     : "";
+  await session.one(READ_AGAIN);
   const { marker } = await session.one<{ marker: string }>(`
     SELECT md5(string_agg(line, E'\\n' ORDER BY line)) AS marker FROM (
-      SELECT schemaname || '.' || sequencename || '=' || coalesce(last_value::text, '-') AS line FROM pg_sequences
+      ${TABLE_CHANGES}
+      UNION ALL SELECT schemaname || '.' || sequencename || '=' || coalesce(last_value::text, '-') FROM pg_sequences
       ${streams}
       UNION ALL SELECT 'schema=' || version FROM schema_version
     ) AS lines`);
   return marker;
 }
+
+/** Milliseconds after which changes are counted: PGSTAT_STAT_INTERVAL of PostgreSQL before 15, and some more (pgstat.c). */
+export const STATISTICS_DELAY_MS = 700;
+/** The same for a session that stays connected: PGSTAT_IDLE_INTERVAL of PostgreSQL from 15 on (pgstat.c). */
+export const IDLE_STATISTICS_DELAY_MS = 11_000;

@@ -1,8 +1,15 @@
+import { hasSqlstate, MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import { type PostgresSession, quoteIdentifier, quoteLiteral } from "../../system/postgres/postgres.ts";
-import type { Store } from "./store.ts";
+import {
+  type Postgres,
+  type PostgresAddress,
+  type PostgresSession,
+  quoteIdentifier,
+  quoteLiteral,
+} from "../../system/postgres/postgres.ts";
+import { schemaTable, type Store } from "./store.ts";
 
-/** The role that a homeserver uses, in its database, and what is known of it. */
+/** The role with which a homeserver logs in to its database, and what is known of it. */
 export interface RoleState {
   readonly role: string;
   readonly database: string;
@@ -22,13 +29,17 @@ export function parseRoleName(name: string): RoleInDatabase & { readonly store: 
   return { role, database, store: store as Store };
 }
 
-/** As the session's own role. What a role has set for a database is in pg_db_role_setting, which everybody may read. */
+/**
+ * Of the role that logged in. It may have become another since, by `SET role`, but PostgreSQL takes the settings of a new
+ * session from the role that logs in (PostgreSQL documentation, ALTER ROLE). What a role has set for a database is in
+ * pg_db_role_setting, which everybody may read.
+ */
 export async function roleState(session: PostgresSession): Promise<RoleState> {
   return session.one<RoleState>(`
-    SELECT current_user::text AS role, current_database()::text AS database, r.rolsuper AS "isSuperuser",
+    SELECT session_user::text AS role, current_database()::text AS database, r.rolsuper AS "isSuperuser",
       (SELECT split_part(setting, '=', 2) FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
        WHERE s.setrole = r.oid AND s.setdatabase = d.oid AND setting LIKE 'default_transaction_read_only=%') AS before
-    FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()`);
+    FROM pg_roles r, pg_database d WHERE r.rolname = session_user AND d.datname = current_database()`);
 }
 
 /**
@@ -57,14 +68,89 @@ export async function restoreRoleDefault(
 
 type RoleInDatabase = Pick<RoleState, "role" | "database">;
 
-/** The session itself may be read-only because of the fence. */
 async function alter(
   session: PostgresSession,
   { role, database }: RoleInDatabase,
   what: string,
 ): Promise<void> {
+  // The session itself may be read-only because of the fence.
   await session.run("SET default_transaction_read_only = off;");
+  // Only the role itself may do this, if it may not administrate roles: not another one that the session has become.
+  const { mayBecome } = await session.one<{ mayBecome: boolean }>(
+    `SELECT current_user <> ${quoteLiteral(role)} AND pg_has_role(session_user, ${quoteLiteral(role)}, 'MEMBER') AS "mayBecome"`,
+  );
+  if (mayBecome) await session.run(`SET ROLE ${quoteIdentifier(role)};`);
   await session.run(`ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)} ${what};`);
+}
+
+/**
+ * Proves the fence in a new session, as the homeserver begins one: read-only by default, and a write is refused.
+ * Throws `fence-failed` with what overrides the role's setting.
+ */
+export async function assertReadOnlySessions(
+  address: PostgresAddress,
+  { role }: Pick<RoleState, "role">,
+  store: Store,
+  postgres: Postgres,
+): Promise<void> {
+  const session = await postgres.connect(address);
+  try {
+    const state = await readOnlyDefault(session);
+    if (!state.isOn) throw notReadOnly(describeOverride(state, role));
+    try {
+      await session.run(`BEGIN; UPDATE ${schemaTable(store)} SET version = version WHERE false; ROLLBACK;`);
+    } catch (error) {
+      if (hasSqlstate(error, [READ_ONLY_SQL_TRANSACTION])) return;
+      throw error;
+    }
+    throw notReadOnly("a write was not refused in a session that should be read-only");
+  } finally {
+    await session.close();
+  }
+}
+
+/** SQLSTATE `read_only_sql_transaction` (PostgreSQL documentation, Appendix A). */
+const READ_ONLY_SQL_TRANSACTION = "25006";
+
+/**
+ * Finds out while the server still runs that its own connection settings will override the fence. Changes nothing. Throws
+ * `fence-failed`.
+ */
+export async function assertFenceCanHold(address: PostgresAddress, postgres: Postgres): Promise<void> {
+  const session = await postgres.connect(address);
+  try {
+    const state = await readOnlyDefault(session);
+    if (!state.isOn && state.source === "client") throw notReadOnly(describeOverride(state, state.role));
+  } finally {
+    await session.close();
+  }
+}
+
+interface ReadOnlyDefault {
+  readonly isOn: boolean;
+  /** What set it, as the column `source` of pg_settings tells it. */
+  readonly source: string;
+  readonly role: string;
+}
+
+const readOnlyDefault = (session: PostgresSession) =>
+  session.one<ReadOnlyDefault>(`
+    SELECT setting = 'on' AS "isOn", source, session_user::text AS role
+    FROM pg_settings WHERE name = 'default_transaction_read_only'`);
+
+const notReadOnly = (why: string) =>
+  new MigrationError("fence-failed", `new sessions of the homeserver could still write: ${why}`);
+
+/** A setting of the connection wins over all settings of roles and databases (PostgreSQL documentation, 20.1). */
+function describeOverride({ source, role }: ReadOnlyDefault, fenced: string): string {
+  if (source === "client")
+    return "its connection settings set default_transaction_read_only to off, which overrides the setting of the role: remove that from `options` in the database settings, or from PGOPTIONS";
+  if (role !== fenced) return `they log in as ${role} and not as ${fenced}`;
+  if (source === "session" || source === "interactive")
+    return `something sets default_transaction_read_only to off when a session of ${role} begins, such as an event trigger`;
+  if (source === "database user")
+    return `something has set default_transaction_read_only to off again for ${role} in this database`;
+  return `the setting of the role ${role} has no effect: a connection pooler keeps sessions that are older than it and must close them, or the sessions begin in another database`;
 }
 
 /** Removes all write permissions from a file. Does not stop a server that runs as root. May be repeated. */

@@ -5,8 +5,8 @@ import { SIDE_FILES } from "../../system/sqlite/sqlite.ts";
 const STATE_SUFFIXES = ["", "-wal", "-journal"] as const;
 
 /**
- * The state of a SQLite database: sizes and times of its files. A write changes it, and so does a
- * checkpoint of the -wal; reading and removing write permissions do not.
+ * The state of a SQLite database: sizes and times of its files, and the change counter in its header, because a write may
+ * keep both. A write changes it, and so does a checkpoint of the -wal; reading and removing write permissions do not.
  */
 export async function fileMarker(path: string, files: Files): Promise<string> {
   const real = await files.real(path);
@@ -16,7 +16,16 @@ export async function fileMarker(path: string, files: Files): Promise<string> {
     // An empty -wal counts as none: SQLite deletes it when the last connection closes.
     states.push(found && (suffix === "" || found.size > 0) ? `${found.size}@${found.mtimeMs}` : "-");
   }
+  states.push(`#${await changeCounter(real, files)}`);
   return states.join(" ");
+}
+
+/** Big-endian at offset 24 (https://sqlite.org/fileformat.html, "File change counter"); 0 for a file without a header. */
+async function changeCounter(path: string, files: Files): Promise<number> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of files.read(path, { from: 24, to: 28 })) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  return bytes.length < 4 ? 0 : bytes.readUInt32BE(0);
 }
 
 /** Approximate bytes of a database, including its -wal. */

@@ -18,6 +18,7 @@ import { type TableSize, tableSizes } from "./checks/sizes.ts";
 import { FULL_CHECK_LIMIT, sqliteFindings } from "./checks/sqlite-findings.ts";
 import { unreadableText } from "./checks/text-check.ts";
 import { type DatabaseFacts, databaseFacts } from "./facts.ts";
+import { databaseConnections } from "./in-use.ts";
 import { foreignDatabase, foreignUsers, tableNames } from "./identity.ts";
 import { type OpenDatabase, reasonOf } from "./open.ts";
 
@@ -76,6 +77,7 @@ export async function inspectDatabase(
     findings.push(...foreign);
     if (look.engine === "postgres") {
       findings.push(...(await postgresFindings(look.session, facts.server!, questions.deep)));
+      findings.push(...(await databaseConnections(look.session)).others);
     } else {
       findings.push(...(await sqliteFindings({ ...look, ...questions, bytes: facts.bytes }, system.files)));
     }

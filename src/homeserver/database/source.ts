@@ -1,15 +1,15 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
-import type { PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { PostgresAddress, PostgresSession } from "../../system/postgres/postgres.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, stateAddress } from "./address.ts";
-import { databaseMarker, masMarker } from "./count.ts";
+import { databaseMarker, IDLE_STATISTICS_DELAY_MS, masMarker, STATISTICS_DELAY_MS } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
 import { assertMasDatabase, assertStateDatabase, assertSynapseDatabase } from "./identity.ts";
-import { connectionFindings, fileUserFindings } from "./in-use.ts";
+import { databaseConnections, type DatabaseConnections, fileUserFindings } from "./in-use.ts";
 import { findProgram } from "./program.ts";
 import type { Store } from "./store.ts";
 import { otherSchemas } from "./user-schemas.ts";
@@ -38,8 +38,7 @@ export interface FoundDatabase {
   readonly database: DatabaseSource;
   /** See `markerOf`. */
   readonly marker: string;
-  /** Who uses it. */
-  readonly inUse: readonly Finding[];
+  readonly users: DatabaseConnections;
 }
 
 /**
@@ -50,7 +49,7 @@ export async function findDatabase(homeserver: Homeserver, system: System): Prom
   const found = await findOwn(homeserver, system);
   const service = homeserver.mas && (await findPostgres(homeserver.mas.address, homeserver, system, "mas"));
   const all = service ? { ...found, mas: service } : found;
-  return { database: all, marker: await markerOf(all, system), inUse: await findDatabaseUsers(all, system) };
+  return { database: all, marker: await markerOf(all, system), users: await findDatabaseUsers(all, system) };
 }
 
 async function findOwn(homeserver: Homeserver, system: System): Promise<DatabaseSource> {
@@ -87,20 +86,47 @@ async function findPostgres(
   }
 }
 
-/** Lists the current users of the databases: a stopped server has none. */
-export async function findDatabaseUsers(database: DatabaseSource, system: System): Promise<Finding[]> {
-  const found = database.engine === "sqlite" ? [...fileUserFindings(database.path, system.machine)] : [];
-  for (const { address } of postgresOf(database))
-    found.push(...(await querySession(address, connectionFindings, system)));
-  return found;
+/** Who uses the databases now, besides this run. */
+export async function findDatabaseUsers(
+  database: DatabaseSource,
+  system: System,
+): Promise<DatabaseConnections> {
+  const homeserver = database.engine === "sqlite" ? [...fileUserFindings(database.path, system.machine)] : [];
+  const others: Finding[] = [];
+  for (const { address } of postgresOf(database)) {
+    const found = await querySession(address, databaseConnections, system);
+    homeserver.push(...found.homeserver);
+    // Two databases may have connections of one role.
+    others.push(...found.others);
+  }
+  return { homeserver, others };
 }
 
-/** The state of the databases: differs as soon as a server wrote anything. Cheap. */
-export async function markerOf(database: DatabaseSource, system: System): Promise<string> {
+/**
+ * The state of the databases: differs as soon as anybody wrote anything. Cheap. With `complete`, it waits first until
+ * PostgreSQL has counted all that was written before this call: when nobody is connected any more, or when somebody is.
+ */
+export async function markerOf(
+  database: DatabaseSource,
+  system: System,
+  complete?: "nobody-connected" | "connected",
+): Promise<string> {
+  const delay = complete === undefined ? 0 : statisticsDelay(database, complete === "connected");
+  if (delay > 0) await system.machine.wait(delay, system.signal);
   const markers = database.engine === "sqlite" ? [await fileMarker(database.path, system.files)] : [];
   for (const { address, store } of postgresOf(database))
     markers.push(await querySession(address, store === "mas" ? masMarker : databaseMarker, system));
   return markers.join("+");
+}
+
+function statisticsDelay(database: DatabaseSource, connected: boolean): number {
+  const versions = [database.engine === "postgres" ? database : undefined, database.mas].flatMap(
+    (one) => one?.serverVersion ?? [],
+  );
+  if (versions.length === 0) return 0;
+  if (connected) return IDLE_STATISTICS_DELAY_MS;
+  // From 15 on, a session has written its counts to shared memory before it disappears (pgstat.c).
+  return versions.some((version) => version < 150_000) ? STATISTICS_DELAY_MS : 0;
 }
 
 /** Its databases on PostgreSQL, each with what it holds; its own first. */
@@ -142,7 +168,7 @@ const describeStateDatabase = (state: PostgresSource | undefined) =>
 
 async function querySession<T>(
   address: PostgresAddress,
-  question: (session: QuerySession) => Promise<T>,
+  question: (session: PostgresSession) => Promise<T>,
   { postgres }: System,
 ): Promise<T> {
   const session = await postgres.connect(address);

@@ -7,7 +7,13 @@ import { formatBytes } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { type ExportSource, findExportSource } from "../export/find-source.ts";
-import { assertRegularFiles, inspectSource, sourceFindings, type SourceState } from "../export/source.ts";
+import {
+  assertNoOtherPrograms,
+  assertRegularFiles,
+  inspectSource,
+  sourceFindings,
+  type SourceState,
+} from "../export/source.ts";
 import { type GivenStop, planStop, type StopPlan } from "../export/stop-plan.ts";
 import { describeStopAndFence } from "../old-server/stop-and-fence.ts";
 import type { OldHostMessages } from "./protocol.ts";
@@ -38,8 +44,9 @@ export async function lookBeforeSending(
   const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
   const { homeserver } = found;
   assertNoMas(homeserver, accepted);
-  const source = await inspectSource(homeserver, BACKUP_ONLY, system);
+  const source = await inspectSource(homeserver, BACKUP_ONLY, accepted, system);
   const agreed = { ...stop, yes: true, dryRun };
+  if (!rehearsal) await assertNoOtherPrograms(source, system);
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
   assertRegularFiles(source.media, homeserver.mediaStore, accepted);
   if (rehearsal && source.alive.length > 0)

@@ -23,6 +23,7 @@ import { findAlreadySealed } from "./already-sealed.ts";
 import { type ExportSource, findExportSource } from "./find-source.ts";
 import {
   assertGpgInstalled,
+  assertNoOtherPrograms,
   assertRegularFiles,
   inspectSource,
   sourceFindings,
@@ -87,11 +88,12 @@ export async function lookBeforeExport(
   const { homeserver } = found;
   await assertGpgInstalled(system);
   assertMasFound(homeserver, accepted);
-  const source = await inspectSource(homeserver, order.media, system);
+  const source = await inspectSource(homeserver, order.media, accepted, system);
   await assertDumpFormat(source.database, order.dumpFormat, system.programs);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
   const again = await findAlreadySealed(wanted, source.marker, files, progress);
   if (again) return { kind: "already-sealed", manifest: again.manifest, findings: [...keys, again.finding] };
+  if (!rehearsal) await assertNoOtherPrograms(source, system);
   const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
   assertRegularFiles(source.media, homeserver.mediaStore, accepted);
   // Media is not compressed: this much is needed at least.

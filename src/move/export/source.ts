@@ -30,6 +30,10 @@ export interface SourceState {
   readonly remarks: readonly Finding[];
   /** Evidence that the server is still running. */
   readonly alive: readonly Finding[];
+  /** Other programs that are connected to the databases, also those that were accepted. */
+  readonly others: readonly Finding[];
+  /** Ids of findings that were accepted. */
+  readonly accepted: readonly string[];
 }
 
 /** Throws `program-missing`: without it there is no bundle. */
@@ -47,15 +51,24 @@ export async function assertGpgInstalled({ programs }: Pick<System, "programs">)
 export async function inspectSource(
   homeserver: Homeserver,
   kept: MediaOrder,
+  accepted: readonly string[],
   system: System,
 ): Promise<SourceState> {
   const { files } = system;
   await assertMediaStore(homeserver, system);
   const alive = await findServerActivity(homeserver, system);
-  const { database, marker, inUse } = await findDatabase(homeserver, system);
+  const { database, marker, users } = await findDatabase(homeserver, system);
   const media = await storeState(homeserver.mediaStore, files, keptFolders({ ...kept, origins: [] }));
   const remarks = await findOtherSchemas(database, system);
-  return { database, marker, media, remarks, alive: [...alive, ...inUse] };
+  return {
+    database,
+    marker,
+    media,
+    remarks,
+    alive: [...alive, ...users.homeserver],
+    others: users.others,
+    accepted,
+  };
 }
 
 async function assertMediaStore({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {
@@ -102,8 +115,37 @@ export function assertDown(alive: readonly Finding[]): void {
   });
 }
 
+/** How long, in milliseconds, a program may take to disconnect that only asked something, such as a monitoring. */
+const DISCONNECT_TIMEOUT_MS = 5_000;
+
 /**
- * Checks again when everything is packed: a server that was started in the meantime wrote data that no dump has.
+ * Finds out while the server still runs that other programs use its databases: waiting for them would be outage, and the
+ * bundle would lack what they write. Throws `homeserver-running` for those that stay and are not accepted.
+ */
+export async function assertNoOtherPrograms(
+  { database, others, accepted }: Pick<SourceState, "database" | "others" | "accepted">,
+  system: System,
+): Promise<void> {
+  const until = system.machine.elapsed() + DISCONNECT_TIMEOUT_MS;
+  let left = notAccepted(others, accepted);
+  while (left.length > 0 && system.machine.elapsed() < until) {
+    await system.machine.wait(250, system.signal);
+    left = notAccepted((await findDatabaseUsers(database, system)).others, accepted);
+  }
+  const [first] = left;
+  if (first === undefined) return;
+  throw new MigrationError(
+    "homeserver-running",
+    left.map(({ sentence, evidence = [] }) => [sentence, ...evidence].join(": ")).join("; "),
+    { hint: first.hint },
+  );
+}
+
+const notAccepted = (others: readonly Finding[], accepted: readonly string[]) =>
+  others.filter(({ id }) => !accepted.includes(id));
+
+/**
+ * Checks again when everything is packed: what the server or another program wrote in the meantime is in no dump.
  * Throws `homeserver-running`, `source-changed`.
  */
 export async function assertStayedDown(
@@ -111,13 +153,16 @@ export async function assertStayedDown(
   source: SourceState,
   system: System,
 ): Promise<void> {
+  const { others } = await findDatabaseUsers(source.database, system);
+  await assertNoOtherPrograms({ ...source, others }, system);
   assertDown(await findSourceActivity(homeserver, source, system));
-  if ((await markerOf(source.database, system)) === source.marker) return;
+  const complete = others.length > 0 ? "connected" : "nobody-connected";
+  if ((await markerOf(source.database, system, complete)) === source.marker) return;
   throw new MigrationError(
     "source-changed",
     `the database of ${homeserver.serverName} was written to during the export`,
     {
-      hint: "something started the server in the meantime: stop it permanently, then run the same command again; only the database is packed again",
+      hint: "something started the server in the meantime, or another program writes to its database: stop it permanently, then run the same command again; only the database is packed again",
     },
   );
 }
@@ -134,10 +179,9 @@ export async function findSourceActivity(
   source: SourceState,
   system: System,
 ): Promise<Finding[]> {
-  return [
-    ...(await findServerActivity(homeserver, system)),
-    ...(await findDatabaseUsers(source.database, system)),
-  ];
+  const activity = await findServerActivity(homeserver, system);
+  const users = await findDatabaseUsers(source.database, system);
+  return [...activity, ...users.homeserver, ...notAccepted(users.others, source.accepted)];
 }
 
 /** The state of the same source after the stop. */
@@ -147,7 +191,7 @@ export async function readSourceWhenDown(
   kept: Kept,
   system: System,
 ): Promise<SourceState> {
-  const marker = await markerOf(source.database, system);
+  const marker = await markerOf(source.database, system, "nobody-connected");
   return {
     ...source,
     alive: [],
@@ -159,7 +203,7 @@ export async function readSourceWhenDown(
 /** The findings about the source, for the report and for a dry run. */
 export function sourceFindings(
   homeserver: Homeserver,
-  { database, media, alive, remarks }: SourceState,
+  { database, media, alive, remarks, others, accepted }: SourceState,
   rehearsal: boolean,
 ): Finding[] {
   const { serverName, mediaStore } = homeserver;
@@ -170,6 +214,9 @@ export function sourceFindings(
       sentence: `the database of ${serverName} is ${describeDatabase(database)}`,
     },
     ...remarks,
+    ...others.map((finding) =>
+      accepted.includes(finding.id) ? { ...finding, sentence: `${finding.sentence} (accepted)` } : finding,
+    ),
     {
       id: "source-media",
       level: "ok",

@@ -1,5 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import {
+  assertFenceCanHold,
+  assertReadOnlySessions,
   makeFileReadOnly,
   makeRoleReadOnly,
   restoreFileMode,
@@ -63,7 +65,10 @@ export async function stopAndFence(
   const { supervisor, record, alive, noFence } = from;
   const fencing = { record, accepted: from.accepted, ...system };
   const findings: Finding[] = [];
-  if (!noFence) findings.push(...(await fenceBeforeStop(fencing)));
+  if (!noFence) {
+    await assertDatabaseFencesCanHold(from, system);
+    findings.push(...(await fenceBeforeStop(fencing)));
+  }
   if (alive) await from.clock.recordOutageStart();
   try {
     // A unit or container that does not answer may be restarting.
@@ -108,32 +113,39 @@ async function mergeSideFiles(
 
 const isAnswer = ({ id }: Finding) => id === "homeserver-answers";
 
+/** What is accepted here is reported when the fence is made. */
+async function assertDatabaseFencesCanHold(from: StopAndFenceRequest, { postgres }: System): Promise<void> {
+  for (const { address, store } of from.databases.postgres)
+    await fenceStep("fence-database", cannotBeReadOnly(store), from, () =>
+      assertFenceCanHold(address, postgres),
+    );
+}
+
+const cannotBeReadOnly = (store: Store) => `${describeStore(store)} cannot be made read-only`;
+
 async function fenceDatabases(from: StopAndFenceRequest, { postgres, files }: System): Promise<Finding[]> {
   const { databases, record } = from;
   const findings: Finding[] = [];
   for (const { address, store } of databases.postgres) {
-    const step = fenceStep(
-      "fence-database",
-      `${describeStore(store)} cannot be made read-only`,
-      from,
-      async () => {
-        const session = await postgres.connect(address);
-        try {
-          const state = await roleState(session);
-          const name = roleName(state, store);
-          if (state.isSuperuser) findings.push(superuser(state.role));
-          if (state.before === "on" && !record.find("role-writes", name)) {
-            findings.push(alreadyReadOnly(`the database role ${state.role}`, makeRoleWritableText(state)));
-            return;
-          }
-          await record.apply({ kind: "role-writes", name, before: state.before }, () =>
-            makeRoleReadOnly(session, state),
-          );
-        } finally {
-          await session.close();
+    const step = fenceStep("fence-database", cannotBeReadOnly(store), from, async () => {
+      const session = await postgres.connect(address);
+      try {
+        const state = await roleState(session);
+        const name = roleName(state, store);
+        if (state.isSuperuser) findings.push(superuser(state.role));
+        if (state.before === "on" && !record.find("role-writes", name)) {
+          findings.push(alreadyReadOnly(`the database role ${state.role}`, makeRoleWritableText(state)));
+          await assertReadOnlySessions(address, state, store, postgres);
+          return;
         }
-      },
-    );
+        await record.apply({ kind: "role-writes", name, before: state.before }, async () => {
+          await makeRoleReadOnly(session, state);
+          await assertReadOnlySessions(address, state, store, postgres);
+        });
+      } finally {
+        await session.close();
+      }
+    });
     findings.push(...(await step));
   }
   for (const path of databases.files) {

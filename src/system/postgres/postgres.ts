@@ -3,7 +3,7 @@ import type { Programs } from "../programs/programs.ts";
 import { quoteLiteral } from "../query.ts";
 import { describeAddress, type PostgresAddress, postgresCall } from "./call.ts";
 import { SQLSTATE_VARIABLES } from "./refusal.ts";
-import { type PostgresSession, PsqlSession } from "./session.ts";
+import { type Backend, type PostgresSession, PsqlSession } from "./session.ts";
 import { connectionHint, databaseNameOf, readinessOf } from "./unreachable.ts";
 
 export {
@@ -15,7 +15,7 @@ export {
 } from "./call.ts";
 export { quoteIdentifier, quoteLiteral } from "../query.ts";
 export { clientMessage, SQLSTATE_ARGUMENTS, withoutRowValues } from "./refusal.ts";
-export type { PostgresSession } from "./session.ts";
+export type { Backend, PostgresSession } from "./session.ts";
 export { isLocalSocket } from "./unreachable.ts";
 
 /**
@@ -53,7 +53,13 @@ SET application_name = 'synlift';
 /** This also rejects nextval and setval (PostgreSQL documentation, SET TRANSACTION). */
 const READ_ONLY = "SET default_transaction_read_only = on;";
 
+/** A session may see itself in pg_stat_activity whatever its role is. */
+const OWN_BACKEND = `
+  SELECT pg_backend_pid() AS pid,
+    (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS "startedAt"`;
+
 export function realPostgres(programs: Programs): Postgres {
+  const ownBackends: Backend[] = [];
   const open = async (to: PostgresAddress): Promise<PsqlSession> => {
     const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
     const psql = postgresCall("psql", { ...to, parameters: kept }, [
@@ -62,8 +68,9 @@ export function realPostgres(programs: Programs): Postgres {
       "--no-align",
       "--tuples-only",
     ]);
-    const session = new PsqlSession(await programs.start(psql), to);
+    const session = new PsqlSession(await programs.start(psql), to, ownBackends);
     await session.run(SET_UP);
+    ownBackends.push(await session.one<Backend>(OWN_BACKEND));
     session.isConnected = true;
     return session;
   };

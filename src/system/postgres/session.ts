@@ -10,7 +10,16 @@ import { connectionHint } from "./unreachable.ts";
 /** One connection. Statements run one after another; the first that fails ends it. */
 export interface PostgresSession extends QuerySession {
   readonly engine: "postgres";
+  /** The server processes of all connections of this run, closed ones too: a process may outlive its connection briefly. */
+  readonly ownBackends: readonly Backend[];
   run(sql: string): Promise<void>;
+}
+
+/** A server process, as pg_stat_activity tells it. */
+export interface Backend {
+  readonly pid: number;
+  /** When it began, in seconds since 1970, as text; null where that is not told. */
+  readonly startedAt: string | null;
 }
 
 /** Milliseconds. Normally psql gives up after `connect_timeout`, which applies to each of several addresses. */
@@ -19,6 +28,7 @@ const CONNECT_TIMEOUT = 60_000;
 /** A session of a psql that reads from its standard input, and sets `SQLSTATE_VARIABLES` with its first statements. */
 export class PsqlSession implements PostgresSession {
   readonly engine = "postgres";
+  readonly ownBackends: readonly Backend[];
   #psql: InteractiveProgram;
   #to: PostgresAddress;
   #pieces: AsyncIterator<readonly string[]>;
@@ -34,7 +44,8 @@ export class PsqlSession implements PostgresSession {
   #closed = false;
   #tooSlow = false;
 
-  constructor(psql: InteractiveProgram, to: PostgresAddress) {
+  constructor(psql: InteractiveProgram, to: PostgresAddress, ownBackends: readonly Backend[]) {
+    this.ownBackends = ownBackends;
     this.#psql = psql;
     this.#to = to;
     this.#pieces = linesOf(psql.output)[Symbol.asyncIterator]();

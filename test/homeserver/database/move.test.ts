@@ -5,11 +5,11 @@ import { after, before, test } from "node:test";
 import { databaseMarker } from "../../../src/homeserver/database/count.ts";
 import { createDatabase, inspectTarget } from "../../../src/homeserver/database/fill/inspect-target.ts";
 import { assertSynapseDatabase } from "../../../src/homeserver/database/identity.ts";
-import { connectionFindings } from "../../../src/homeserver/database/in-use.ts";
+import { databaseConnections } from "../../../src/homeserver/database/in-use.ts";
 import { analyze, restoreDatabase } from "../../../src/homeserver/database/restore.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import type { Finding } from "../../../src/report/finding.ts";
-import type { PostgresSession } from "../../../src/system/postgres/postgres.ts";
+import { type PostgresSession, realPostgres } from "../../../src/system/postgres/postgres.ts";
 import { collect } from "../../support/bytes.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
@@ -229,14 +229,68 @@ test("a database that is none of Synapse's, or another server's, is refused", as
   );
 });
 
-test("somebody who is still connected is named, and our own programs are not", async () => {
+test("somebody who is still connected is named, and this run's own sessions are not, whatever they are called", async () => {
   await inSession("new", async (session) => {
-    assert.deepEqual(await connectionFindings(session), []);
-    await inSession("new", async (lingering) => {
-      await lingering.run("SET application_name = 'synapse-worker';");
-      const [found] = await connectionFindings(session);
-      assert.equal(found?.id, "database-in-use");
-      assert.deepEqual(found.evidence, ["mover (synapse-worker): 1 connection"]);
+    const nobody = { homeserver: [], others: [] };
+    assert.deepEqual(await databaseConnections(session), nobody);
+    await inSession("new", async (own) => {
+      await own.run("SET application_name = 'synapse-worker';");
+      assert.deepEqual(await databaseConnections(session), nobody);
     });
+    // Another run knows nothing of the sessions of this one, and their name hides nothing.
+    const another = await realPostgres(programs).connect(addressIn(cluster, "new"));
+    try {
+      const [program] = (await databaseConnections(session)).others;
+      assert.equal(program?.id, "database-connections:mover");
+      assert.deepEqual(program.evidence, ["mover (synlift) from 127.0.0.1: 1 connection"]);
+      await another.run("SET application_name = 'synapse-worker';");
+      const [server] = (await databaseConnections(session)).homeserver;
+      assert.equal(server?.id, "database-in-use");
+      assert.deepEqual(server.evidence, ["mover (synapse-worker) from 127.0.0.1: 1 connection"]);
+    } finally {
+      await another.close();
+    }
   });
+});
+
+test("the connection of another role counts, although an ordinary role hardly sees more than that it is there", async () => {
+  await cluster.createRole("reports", "x");
+  const other = await postgresOfAnother("reports");
+  try {
+    await inSession("new", async (session) => {
+      const [found, ...more] = (await databaseConnections(session)).others;
+      assert.deepEqual(more, []);
+      assert.equal(found?.id, "database-connections:reports");
+      assert.deepEqual(found.evidence, [
+        "reports (synlift): 1 connection, whose address is hidden from the homeserver's role",
+      ]);
+    });
+  } finally {
+    await other.close();
+  }
+});
+
+const postgresOfAnother = (role: string) => realPostgres(programs).connect(addressIn(cluster, "new", role));
+
+test("the marker sees each way to write a row, by whatever role, and neither VACUUM nor ANALYZE", async () => {
+  const name = `copy${++copies}`;
+  await cluster.sql("postgres", `create database ${name} owner mover template new`);
+  let last = await inSession(name, databaseMarker);
+  for (const written of [
+    "insert into rooms values ('!two:example.org', null)",
+    "update users set admin = 1 where name = '@user1:example.org'",
+    "delete from rooms where room_id = '!two:example.org'",
+    "truncate local_media_repository_thumbnails",
+    "create table other (x integer)",
+    "select pg_stat_reset()",
+  ]) {
+    await cluster.sql(name, written);
+    const now = await inSession(name, databaseMarker);
+    assert.notEqual(now, last, written);
+    last = now;
+  }
+  for (const harmless of ["vacuum", "analyze", "vacuum (freeze, truncate)", "select count(*) from users"]) {
+    await cluster.sql(name, harmless);
+    assert.equal(await inSession(name, databaseMarker), last, harmless);
+  }
 });

@@ -4,9 +4,10 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -156,6 +157,15 @@ test("the marker changes with what is written, beside the file too, and not by c
   database.exec("INSERT INTO t VALUES (2)");
   assert.notEqual(await fileMarker(path, files), second);
   database.close();
+  // A write that keeps size and time, such as one within the precision of the file system's clock.
+  const quiet = new DatabaseSync(path);
+  quiet.exec("PRAGMA journal_mode = DELETE");
+  utimesSync(path, 1_700_000_000, 1_700_000_000);
+  const third = await fileMarker(path, files);
+  quiet.exec("UPDATE t SET x = 3 WHERE x = 1");
+  utimesSync(path, 1_700_000_000, 1_700_000_000);
+  assert.notEqual(await fileMarker(path, files), third);
+  quiet.close();
 });
 
 test("a database that its server cannot use, or that others may read, does not pass", async () => {
