@@ -48,7 +48,7 @@ test("a database that is not there is fine when it may be made, and what to type
   await assert.rejects(look("not yet", "lowly"), {
     code: "target-unsuitable",
     message: "there is no database not yet, and user lowly may not create it",
-    hint: /createdb --encoding=UTF8 --locale=C --template=template0 --owner=lowly not yet/,
+    hint: /createdb --encoding=UTF8 --locale=C --locale-provider=libc --template=template0 --owner=lowly not yet/,
   });
   assert.equal(
     await cluster.sql("postgres", "select count(*) from pg_database where datname = 'not yet'"),
