@@ -9,7 +9,7 @@ import { databaseFacts, majorOf } from "../facts.ts";
 import { createdbCommand, createOptions, describeLocale, isAsSynapseRequires } from "../locale.ts";
 import type { DatabaseSection } from "../section.ts";
 import type { Store } from "../store.ts";
-import { USER_SCHEMAS } from "../user-schemas.ts";
+import { describeObjects, objectsInDatabase } from "./contents.ts";
 
 export interface PostgresTarget {
   readonly address: PostgresAddress;
@@ -100,21 +100,16 @@ async function assertSuitable(
   store: Store = "main",
 ): Promise<void> {
   const facts = await databaseFacts(session);
-  const { name, relations, create } = await session.one<{
-    name: string;
-    relations: number;
-    create: boolean;
-  }>(`
-    SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create,
-      (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE ${USER_SCHEMAS}
-       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS relations`);
-  if (relations > 0) {
+  const { name, create } = await session.one<{ name: string; create: boolean }>(
+    "SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create",
+  );
+  const objects = await objectsInDatabase(session);
+  if (objects.length > 0) {
     throw new MigrationError(
       "target-not-empty",
-      `database ${name} is not empty: it has ${relations} tables, indexes and sequences`,
+      `database ${name} is not empty: it has ${describeObjects(objects)}`,
       {
-        hint: "restoring into a filled database silently duplicates rows: name a new database, or drop this one if nothing in it is needed",
+        hint: "restoring into a filled database duplicates rows, or fails at an object that is there already: name a new database, or drop this one if nothing in it is needed",
       },
     );
   }
