@@ -21,12 +21,54 @@ export async function assertStateDatabase(session: QuerySession): Promise<void> 
   const { tables, name } = await session.one<{ tables: number; name: string }>(`
     SELECT count(*) AS tables, current_database() AS name FROM pg_tables
     WHERE tablename IN ('schema_version', 'schema_compat_version', 'state_groups', 'state_groups_state')`);
-  if (tables >= 4) return;
+  if (tables >= 4) return assertSchemaRecorded(session, name);
   throw new MigrationError(
     "database-unsupported",
     `database ${name} is not a state database of Synapse: Synapse's tables are missing`,
     { hint: "check databases in the configuration: the label whose data_stores has state" },
   );
+}
+
+/** The two tables in which Synapse records its schema's version; undefined when both have their row. */
+async function emptySchemaTable(
+  session: QuerySession,
+): Promise<"schema_version" | "schema_compat_version" | undefined> {
+  const { version, compat } = await session.one<{ version: number; compat: number }>(
+    "SELECT (SELECT count(*) FROM schema_version) AS version, (SELECT count(*) FROM schema_compat_version) AS compat",
+  );
+  if (version === 0) return "schema_version";
+  return compat === 0 ? "schema_compat_version" : undefined;
+}
+
+/**
+ * Without a row in schema_version Synapse takes the database for a new one and creates its tables, which fails as they exist; a
+ * missing row in schema_compat_version it writes at its next start (synapse/storage/prepare_database.py, `prepare_database`).
+ */
+const SCHEMA_HINTS = {
+  schema_version:
+    "Synapse takes it for a new database and does not start: check that it is the right one, or write the row back: INSERT INTO schema_version (version, upgraded) VALUES (…, false), with the version from a backup",
+  schema_compat_version: "start Synapse once: it writes the row",
+};
+
+const describeEmptyTable = (table: string, where: string) =>
+  `the database ${where} does not record its schema's version: the table ${table} is empty`;
+
+async function assertSchemaRecorded(session: QuerySession, name: string): Promise<void> {
+  const table = await emptySchemaTable(session);
+  if (table === undefined) return;
+  const hint = SCHEMA_HINTS[table];
+  throw new MigrationError("database-unsupported", describeEmptyTable(table, name), { hint });
+}
+
+/** For a database of which `schemaOf` finds no schema. */
+export async function schemaMissing(session: QuerySession, where: string): Promise<Finding> {
+  const table = (await emptySchemaTable(session)) ?? "schema_version";
+  return {
+    id: "schema-missing",
+    level: "blocker",
+    sentence: describeEmptyTable(table, where),
+    hint: SCHEMA_HINTS[table],
+  };
 }
 
 /** Throws `database-unsupported` when this is not the database of that homeserver. */
@@ -49,6 +91,7 @@ export async function assertSynapseDatabase(session: QuerySession, serverName: s
       },
     );
   }
+  await assertSchemaRecorded(session, name);
   const end = `:${serverName}`;
   // synapse/storage/databases/main/__init__.py, check_database_before_upgrade, asks one row of users in the same way.
   const [stranger] = await session.all<{ name: string }>(

@@ -18,8 +18,8 @@ import { type TableSize, tableSizes } from "./checks/sizes.ts";
 import { FULL_CHECK_LIMIT, sqliteFindings } from "./checks/sqlite-findings.ts";
 import { unreadableText } from "./checks/text-check.ts";
 import { type DatabaseFacts, databaseFacts } from "./facts.ts";
+import { foreignDatabase, foreignUsers, schemaMissing, tableNames } from "./identity.ts";
 import { databaseConnections } from "./in-use.ts";
-import { foreignDatabase, foreignUsers, tableNames } from "./identity.ts";
 import { type OpenDatabase, reasonOf } from "./open.ts";
 
 export interface DatabaseInspection {
@@ -85,7 +85,8 @@ export async function inspectDatabase(
     if (readable && (look.engine === "postgres" || questions.deep || facts.bytes <= FULL_CHECK_LIMIT))
       tables = await tableSizes(look.session);
     if (foreign.length === 0) {
-      schema = await schemaOf(look.session);
+      schema = (await schemaOf(look.session)) ?? null;
+      if (schema === null) findings.push(await schemaMissing(look.session, where));
       findings.push(...(await synapseFindings(look.session, questions, names, schema)));
     }
     if (look.engine === "postgres" && questions.deep) {
@@ -136,14 +137,14 @@ async function synapseFindings(
   session: QuerySession,
   { serverName }: DatabaseInspectOptions,
   names: ReadonlySet<string>,
-  schema: Schema,
+  schema: Schema | null,
 ): Promise<Finding[]> {
   return [
     await foreignUsers(session, serverName),
     await backgroundUpdates(session),
     ...(session.engine === "postgres" ? [await sequenceFindings(session)] : []),
     ...(await partialRooms(session, names)),
-    ...unknownTables(names, schema),
+    ...(schema === null ? [] : unknownTables(names, schema)),
   ];
 }
 

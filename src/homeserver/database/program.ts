@@ -17,8 +17,9 @@ export interface ProgramRequirement {
 }
 
 /**
- * Finds the program to call: the one in PATH when it is new enough, else the oldest sufficient version. pg_dump rejects a server newer
- * than itself, and would fail only after everything else is done.
+ * Finds the program to call: that of the server's own major version where there is one, as a newer one sets parameters that an older
+ * server does not have (version 17 sets transaction_timeout); else the one in PATH when it is newer, else the oldest sufficient version.
+ * pg_dump rejects a server newer than itself, and would fail only after everything else is done.
  * Throws `program-missing`, or `program-too-old` naming the package to install.
  */
 export async function findProgram(
@@ -27,13 +28,13 @@ export async function findProgram(
 ): Promise<string> {
   const { program, major, versionText, through } = needs;
   if (through) return findRemoteProgram(program, through, needs, programs);
-  // A newer one sets parameters that an older server does not have: version 17 sets transaction_timeout.
   const own = join(VERSIONS, String(major), "bin", program);
   if (program === "pg_restore" && (await files.stat(own))) return own;
   const seen: string[] = [];
   if ((await programs.find(program)) !== undefined) {
     const version = await postgresProgramVersion(program, programs);
-    if (version.major >= major) return program;
+    if (version.major === major) return program;
+    if (version.major > major) return (await files.stat(own)) ? own : program;
     seen.push(version.text);
   }
   for (const path of await installed(program, files)) {

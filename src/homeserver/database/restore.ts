@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { MigrationError, type Reason } from "../../errors.ts";
-import type { Bytes } from "../../pipeline/transform.ts";
+import type { ByteTransform, Bytes } from "../../pipeline/transform.ts";
 import {
   type Postgres,
   type PostgresAddress,
@@ -20,6 +20,8 @@ export interface RestoreOptions {
   readonly programs: Programs;
   readonly psql: string;
   readonly restrictKey: string | undefined;
+  /** Changes the dump on its way, such as `leaveOutUnknownSettings`. */
+  readonly adapt?: ByteTransform;
   readonly store?: Store;
   /** Which rows stay besides those of uploads. */
   readonly kept?: Kept | undefined;
@@ -32,11 +34,11 @@ export interface RestoreOptions {
 export async function restoreDatabase(
   address: PostgresAddress,
   dump: Bytes,
-  { programs, psql, restrictKey, store = "main", kept }: RestoreOptions,
+  { programs, psql, restrictKey, adapt, store = "main", kept }: RestoreOptions,
 ): Promise<void> {
   const script = async function* (): Bytes {
     yield Buffer.from("BEGIN;\n");
-    yield* restrictDump(restrictKey)(dump);
+    yield* restrictDump(restrictKey)(adapt ? adapt(dump) : dump);
     yield Buffer.from(afterDump(store, kept));
   };
   await commit(address, script(), { programs, psql, hint: UNCHANGED_HINT });
@@ -48,7 +50,13 @@ export async function restoreDatabase(
  */
 export async function finishDatabase(
   address: PostgresAddress,
-  { programs, psql, store = "main", kept, mark }: Omit<RestoreOptions, "restrictKey"> & { mark: string },
+  {
+    programs,
+    psql,
+    store = "main",
+    kept,
+    mark,
+  }: Omit<RestoreOptions, "restrictKey" | "adapt"> & { mark: string },
 ): Promise<void> {
   const script = Readable.from([Buffer.from(`BEGIN;\n${removeMark(mark)}${afterDump(store, kept)}`)]);
   await commit(address, script, { programs, psql, hint: HALF_FILLED_HINT });

@@ -2,6 +2,8 @@ import type { Finding } from "../../report/finding.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { ONE_TIME_KEYS, removeExcludedRows } from "../scope.ts";
 import { countRows, readSequences, readStreams } from "./count.ts";
+import { databaseFacts } from "./facts.ts";
+import { createdbCommand, describeLocale, isAsSynapseRequires } from "./locale.ts";
 import type { DatabaseSection } from "./section.ts";
 import { describeStore, SCHEMA_VERSIONS, type Store } from "./store.ts";
 import { describeAhead, streamsAhead } from "./streams.ts";
@@ -26,6 +28,26 @@ export async function verifyDatabase(
     ...finding,
     sentence: `in ${describeStore(store)}, ${finding.sentence}`,
   }));
+}
+
+/** The gate of encoding and locale, of a database of Synapse itself. None for SQLite, which has neither. */
+export async function verifyLocale(
+  session: QuerySession,
+  store: Exclude<Store, "mas"> = "main",
+): Promise<Finding[]> {
+  if (session.engine === "sqlite") return [];
+  const facts = await databaseFacts(session);
+  const which = store === "main" ? "the database" : describeStore(store);
+  if (isAsSynapseRequires(facts))
+    return [ok("database-locale", `${which} has encoding UTF8 and locale C, as Synapse requires`)];
+  return [
+    {
+      id: "database-locale",
+      level: "blocker",
+      sentence: `${which} has ${describeLocale(facts)}; Synapse requires UTF8, C and C`,
+      hint: `drop it and restore again: synlift creates it as required, and so does ${createdbCommand(facts.serverVersion)}`,
+    },
+  ];
 }
 
 function sameRows(section: DatabaseSection, found: Readonly<Record<string, number>>): Finding {

@@ -5,7 +5,7 @@ import { verifyConfig } from "../../homeserver/config/verify.ts";
 import { connect, stateAddress } from "../../homeserver/database/address.ts";
 import type { DatabaseSection } from "../../homeserver/database/section.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
-import { verifyDatabase } from "../../homeserver/database/verify.ts";
+import { verifyDatabase, verifyLocale } from "../../homeserver/database/verify.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masGates } from "../../homeserver/mas/verify.ts";
 import { verifyMedia } from "../../homeserver/media/verify.ts";
@@ -46,6 +46,7 @@ export async function runGates(
   ];
   const session = await openDatabaseOf(homeserver, system);
   try {
+    findings.push(...(await verifyLocale(session)));
     findings.push(...(await verifyDatabase(withAdded(database, record), session)));
     const id = "gate/media";
     progress.begin({ id, label: "compare media with the database", unit: "bytes", total: media.rowBytes });
@@ -87,7 +88,11 @@ async function stateGates(
     ];
   }
   const { session } = await connect(address, system, homeserver.mediaStore);
-  return verifyDatabase(section, session, "state").finally(() => session.close());
+  try {
+    return [...(await verifyLocale(session, "state")), ...(await verifyDatabase(section, session, "state"))];
+  } finally {
+    await session.close();
+  }
 }
 
 /** What was counted at the source, plus the uploads that the restore added from other archives. */

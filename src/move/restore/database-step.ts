@@ -13,7 +13,9 @@ import {
 } from "../../homeserver/database/fill/inspect-target.ts";
 import { type BegunRestore, isMark, isMarked } from "../../homeserver/database/fill/interrupted.ts";
 import { noteSearchPath, warnOfSuperuser } from "../../homeserver/database/fill/notes.ts";
+import { withWhatIsLeft } from "../../homeserver/database/fill/not-empty.ts";
 import { knowsRestrict } from "../../homeserver/database/fill/restrict.ts";
+import { leaveOutUnknownSettings, readSettings } from "../../homeserver/database/fill/settings.ts";
 import { removeUnencryptedDump } from "../../homeserver/database/fill/unencrypted-dump.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
 import { analyze, restoreDatabase } from "../../homeserver/database/restore.ts";
@@ -164,12 +166,18 @@ async function fillPostgres(
     await inspectTarget(wanted, system.postgres);
     await begins();
     const { programs } = system;
+    const adapt = leaveOutUnknownSettings(await readSettings(address, system.postgres), (name) => {
+      progress.note(`the dump sets ${name}, which this server does not know: that line was left out`);
+    });
     await restoreDatabase(address, content, {
       programs,
       psql,
       restrictKey,
+      adapt,
       store,
       kept: section.kept,
+    }).catch(async (error: unknown) => {
+      throw await withWhatIsLeft(error, address, system.postgres);
     });
   });
   await noteSearchPath(address, system.postgres, progress);

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { databaseMarker } from "../../../src/homeserver/database/count.ts";
+import { schemaOf } from "../../../src/homeserver/database/checks/readiness.ts";
+import { countDatabase, countRows, databaseMarker } from "../../../src/homeserver/database/count.ts";
 import { createDatabase, inspectTarget } from "../../../src/homeserver/database/fill/inspect-target.ts";
-import { assertSynapseDatabase } from "../../../src/homeserver/database/identity.ts";
+import { assertSynapseDatabase, schemaMissing } from "../../../src/homeserver/database/identity.ts";
 import { databaseConnections } from "../../../src/homeserver/database/in-use.ts";
 import { analyze, restoreDatabase } from "../../../src/homeserver/database/restore.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
@@ -215,6 +216,53 @@ test("the database's marker changes when the server writes, and only then", asyn
   assert.notEqual(after, before);
   await cluster.sql(name, "update stream_positions set stream_id = 501 where stream_name = 'events'");
   assert.notEqual(await marker(), after);
+});
+
+test("rows that an index has lost are counted, and the plans of what follows are as before", async () => {
+  await cluster.sql("postgres", "create database lossy owner mover template new");
+  // As after a fault of the disk or of a sort order: the rows are in the table, and the index does not have them.
+  await cluster.sql(
+    "lossy",
+    `alter database lossy set enable_seqscan = off; set role mover;
+     create table wide (id bigint primary key, filler text);
+     reset role; set allow_system_table_mods = on; update pg_index set indisready = false where indexrelid = 'wide_pkey'::regclass;
+     insert into wide select n, repeat('x', 500) from generate_series(1, 500) n;
+     update pg_index set indisready = true where indexrelid = 'wide_pkey'::regclass;
+     vacuum analyze wide;`,
+  );
+  await inSession("lossy", async (session) => {
+    const byIndex = await session.one<{ count: number }>("SELECT count(*) AS count FROM wide");
+    assert.equal(byIndex.count, 0, "what PostgreSQL answers by itself");
+    await session.beginSnapshot();
+    assert.equal((await countRows(session))["public.wide"], 500);
+    const { scan } = await session.one<{ scan: string }>(
+      "SELECT current_setting('enable_indexscan') AS scan",
+    );
+    assert.equal(scan, "on");
+    const { staying } = await countDatabase(session, {});
+    assert.equal(Object.keys(staying).length > 0, true);
+  });
+});
+
+test("a database that does not record its schema is refused", async () => {
+  for (const [table, hint] of [
+    ["schema_version", /takes it for a new database/],
+    ["schema_compat_version", /start Synapse once/],
+  ] as const) {
+    await cluster.sql("postgres", `create database "no ${table}" owner mover template new`);
+    await cluster.sql(`no ${table}`, `delete from ${table}`);
+    const message = `the database no ${table} does not record its schema's version: the table ${table} is empty`;
+    await inSession(`no ${table}`, async (session) => {
+      await assert.rejects(assertSynapseDatabase(session, "example.org"), {
+        code: "database-unsupported",
+        message,
+        hint,
+      });
+      assert.equal(await schemaOf(session), undefined);
+      const { id, level, sentence } = await schemaMissing(session, `no ${table}`);
+      assert.deepEqual([id, level, sentence], ["schema-missing", "blocker", message]);
+    });
+  }
 });
 
 test("a database that is none of Synapse's, or another server's, is refused", async () => {

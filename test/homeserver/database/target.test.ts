@@ -48,7 +48,7 @@ test("a database that is not there is fine when it may be made, and what to type
   await assert.rejects(look("not yet", "lowly"), {
     code: "target-unsuitable",
     message: "there is no database not yet, and user lowly may not create it",
-    hint: /createdb --encoding=UTF8 --locale=C --template=template0 --owner=lowly not yet/,
+    hint: /createdb --encoding=UTF8 --locale=C --locale-provider=libc --template=template0 --owner=lowly not yet/,
   });
   assert.equal(
     await cluster.sql("postgres", "select count(*) from pg_database where datname = 'not yet'"),
@@ -73,6 +73,32 @@ test("a database with anything in it is not empty, be it only a sequence", async
   }
 });
 
+test("functions, types and schemas that were left over are named, as a dump would create them again", async () => {
+  for (const [name, sql, found] of [
+    ["function", "create function f() returns int language sql as 'select 1'", "function public.f()"],
+    ["type", "create type mood as enum ('good')", "type public.mood"],
+    ["domain", "create domain positive as int", "type public.positive"],
+    ["bare", "create schema bare", "schema bare"],
+    [
+      "operator",
+      "create operator === (leftarg = int, rightarg = int, function = int4eq)",
+      "operator public.===(integer,integer)",
+    ],
+    [
+      "words",
+      "create text search configuration words (copy = pg_catalog.simple)",
+      "text search configuration public.words",
+    ],
+  ] as const) {
+    await cluster.createDatabase(`left ${name}`, { owner: "mover" });
+    await cluster.sql(`left ${name}`, sql);
+    await assert.rejects(look(`left ${name}`), {
+      code: "target-not-empty",
+      message: `database left ${name} is not empty: it has 1 object: ${found}`,
+    });
+  }
+});
+
 test("a database in which only an extension put something is empty", async () => {
   await cluster.createDatabase("extended", { owner: "mover" });
   const available = await cluster.sql(
@@ -82,6 +108,8 @@ test("a database in which only an extension put something is empty", async () =>
   assert.equal(available, "1", "postgresql-contrib is part of the server's package");
   await cluster.sql("extended", "create extension pg_stat_statements");
   assert.equal(await look("extended"), true);
+  await cluster.sql("extended", "create schema theirs; alter extension pg_stat_statements set schema theirs");
+  assert.equal(await look("extended"), true, "a schema made for an extension");
 });
 
 test("a database with another locale or encoding is unsuitable, and how to make a right one is said", async () => {

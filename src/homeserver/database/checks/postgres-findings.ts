@@ -3,12 +3,14 @@ import { formatCount } from "../../../report/units.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { untrustedExtensions } from "../dump/extensions.ts";
 import type { DatabaseFacts } from "../facts.ts";
+import { describeProvider, isAsSynapseRequires, sortsByCollation } from "../locale.ts";
 import { otherSchemas, USER_SCHEMAS } from "../user-schemas.ts";
 
 /** Synapse's requirements on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
-export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep: boolean): Finding[] {
+export function localeFindings(facts: DatabaseFacts, deep: boolean): Finding[] {
+  const { encoding, collate, ctype } = facts;
   const findings: Finding[] = [];
-  if (encoding === "UTF8" && collate === "C" && ctype === "C")
+  if (isAsSynapseRequires(facts))
     findings.push({
       id: "database-locale",
       level: "ok",
@@ -24,11 +26,13 @@ export function localeFindings({ encoding, collate, ctype }: DatabaseFacts, deep
         : "it may contain rows that a UTF8 database rejects: --deep reads every row and names their tables",
     });
   }
-  if (collate !== "C" || ctype !== "C") {
+  if (collate !== "C" || ctype !== "C" || !sortsByCollation(facts)) {
+    const named = collate === ctype ? collate : `${collate} and ${ctype}`;
+    const locale = sortsByCollation(facts) ? named : `that of ${describeProvider(facts)}`;
     findings.push({
       id: "database-locale",
       level: "warning",
-      sentence: `the database's locale is ${collate === ctype ? collate : `${collate} and ${ctype}`}, not C: its indexes may have been corrupted when the system's sort order changed`,
+      sentence: `the database's locale is ${locale}, not C: its indexes may have been corrupted when the system's sort order changed`,
       hint: deep
         ? "duplicates that such an index hides are reported as duplicate-rows; the new database has locale C, which avoids the problem"
         : "check with --deep for duplicates that such an index hides; the new database has locale C, which avoids the problem",

@@ -6,10 +6,13 @@ import { readSequences, readStreams } from "../count.ts";
 import { describeAhead, streamsAhead } from "../streams.ts";
 import { creatorOf, KNOWN_SCHEMA } from "./known-tables.ts";
 
-export const schemaOf = (session: QuerySession) =>
-  session.one<Schema>(
+/** Undefined where one of the two tables is empty. */
+export async function schemaOf(session: QuerySession): Promise<Schema | undefined> {
+  const { version, compat } = await session.one<{ [Name in keyof Schema]: Schema[Name] | null }>(
     "SELECT (SELECT version FROM schema_version) AS version, (SELECT compat_version FROM schema_compat_version) AS compat",
   );
+  return version === null || compat === null ? undefined : { version, compat };
+}
 
 /** Work that Synapse still does in the background after an upgrade. */
 export async function backgroundUpdates(session: QuerySession): Promise<Finding> {

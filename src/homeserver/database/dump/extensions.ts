@@ -1,4 +1,4 @@
-import type { QuerySession } from "../../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 
 interface Extension {
   readonly name: string;
@@ -6,10 +6,44 @@ interface Extension {
   readonly trusted: boolean;
 }
 
+/**
+ * Version 12 has no `trusted` (PostgreSQL documentation, pg_available_extension_versions). What its own packages hold and 13 trusts is
+ * moved: the new server is newer (PostgreSQL documentation, Additional Supplied Modules).
+ */
+const TRUSTED_SINCE_13 = [
+  ...[
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "dict_int",
+    "fuzzystrmatch",
+    "hstore",
+    "intarray",
+    "isn",
+    "lo",
+  ],
+  ...[
+    "ltree",
+    "pgcrypto",
+    "pg_trgm",
+    "seg",
+    "tablefunc",
+    "tcn",
+    "tsm_system_rows",
+    "tsm_system_time",
+    "unaccent",
+  ],
+  "uuid-ossp",
+]
+  .map(quoteLiteral)
+  .join(", ");
+
 function readExtensions(session: QuerySession): Promise<Extension[]> {
   return session.all<Extension>(`
     SELECT e.extname AS name, e.extname = 'plpgsql' OR EXISTS (
-      SELECT FROM pg_available_extension_versions v WHERE v.name = e.extname AND v.version = e.extversion AND v.trusted) AS trusted
+      SELECT FROM pg_available_extension_versions v WHERE v.name = e.extname AND v.version = e.extversion
+        AND coalesce((to_jsonb(v) ->> 'trusted')::boolean, e.extname IN (${TRUSTED_SINCE_13}))) AS trusted
     FROM pg_extension e ORDER BY 1`);
 }
 

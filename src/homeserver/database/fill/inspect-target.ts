@@ -6,9 +6,10 @@ import {
   quoteIdentifier,
 } from "../../../system/postgres/postgres.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
+import { createdbCommand, createOptions, describeLocale, isAsSynapseRequires } from "../locale.ts";
 import type { DatabaseSection } from "../section.ts";
 import type { Store } from "../store.ts";
-import { USER_SCHEMAS } from "../user-schemas.ts";
+import { describeObjects, objectsInDatabase } from "./contents.ts";
 
 export interface PostgresTarget {
   readonly address: PostgresAddress;
@@ -74,16 +75,15 @@ export async function connectIfExists(
 export const isMissingDatabase = (error: unknown) => reasonOf(error, "no-connection")?.database === "missing";
 
 /**
- * Makes the database as Synapse wants it (synapse/storage/engines/postgres.py: UTF8, collation and ctype C). One that
+ * Makes the database as Synapse requires it, whatever the server's own default is. One that
  * somebody else made a moment ago will do: whether it is right is looked at before it is filled.
  */
 export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
   const session = await postgres.connect(maintenanceAddress(address));
   try {
     const name = quoteIdentifier(address.parameters["dbname"]!);
-    await session.run(
-      `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
-    );
+    const { serverVersion } = await databaseFacts(session);
+    await session.run(`CREATE DATABASE ${name} ${createOptions(serverVersion)};`);
   } catch (error) {
     if (!hasSqlstate(error, ALREADY_CREATED)) throw error;
   } finally {
@@ -100,31 +100,26 @@ async function assertSuitable(
   store: Store = "main",
 ): Promise<void> {
   const facts = await databaseFacts(session);
-  const { name, relations, create } = await session.one<{
-    name: string;
-    relations: number;
-    create: boolean;
-  }>(`
-    SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create,
-      (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE ${USER_SCHEMAS}
-       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS relations`);
-  if (relations > 0) {
+  const { name, create } = await session.one<{ name: string; create: boolean }>(
+    "SELECT current_database() AS name, has_schema_privilege('public', 'CREATE') AS create",
+  );
+  const objects = await objectsInDatabase(session);
+  if (objects.length > 0) {
     throw new MigrationError(
       "target-not-empty",
-      `database ${name} is not empty: it has ${relations} tables, indexes and sequences`,
+      `database ${name} is not empty: it has ${describeObjects(objects)}`,
       {
-        hint: "restoring into a filled database silently duplicates rows: name a new database, or drop this one if nothing in it is needed",
+        hint: "restoring into a filled database duplicates rows, or fails at an object that is there already: name a new database, or drop this one if nothing in it is needed",
       },
     );
   }
   const anyLocale = store === "mas";
-  if (facts.encoding !== "UTF8" || (!anyLocale && (facts.collate !== "C" || facts.ctype !== "C"))) {
+  if (anyLocale ? facts.encoding !== "UTF8" : !isAsSynapseRequires(facts)) {
     throw new MigrationError(
       "target-unsuitable",
-      `database ${name} has encoding ${facts.encoding}, collation ${facts.collate} and character type ${facts.ctype}; Synapse requires UTF8, C and C`,
+      `database ${name} has ${describeLocale(facts)}; Synapse requires UTF8, C and C`,
       {
-        hint: "drop it and let synlift create it, or: createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME",
+        hint: `drop it and let synlift create it, or: ${createdbCommand(facts.serverVersion, { name })}`,
       },
     );
   }
@@ -146,14 +141,15 @@ async function assertMayCreate(
     const { may, user } = await session.one<{ may: boolean; user: string }>(
       "SELECT rolcreatedb OR rolsuper AS may, rolname AS user FROM pg_roles WHERE rolname = current_user",
     );
-    assertNotOlder((await databaseFacts(session)).serverVersion, section);
+    const { serverVersion } = await databaseFacts(session);
+    assertNotOlder(serverVersion, section);
     if (may) return;
     const name = address.parameters["dbname"]!;
     throw new MigrationError(
       "target-unsuitable",
       `there is no database ${name}, and user ${user} may not create it`,
       {
-        hint: `as a superuser: createdb --encoding=UTF8 --locale=C --template=template0 --owner=${user} ${name}`,
+        hint: `as a superuser: ${createdbCommand(serverVersion, { owner: user, name })}`,
       },
     );
   } finally {

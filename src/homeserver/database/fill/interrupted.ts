@@ -9,7 +9,7 @@ import {
   quoteLiteral,
 } from "../../../system/postgres/postgres.ts";
 import { listTables } from "../count.ts";
-import { USER_SCHEMAS } from "../user-schemas.ts";
+import { OBJECTS_IN_DATABASE } from "./contents.ts";
 import { connectIfExists } from "./inspect-target.ts";
 
 /** The application_name of pg_restore, so that one that outlived its run can be terminated. */
@@ -172,31 +172,15 @@ async function terminatePgRestore(session: PostgresSession, machine: Pick<Machin
   }
 }
 
-/** No object of an extension (e), and nothing that goes with a table by itself, such as the sequence of a column (i, a). */
-const ofItself = (catalogue: string, oid: string) =>
-  `NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '${catalogue}'::regclass AND d.objid = ${oid} AND d.deptype IN ('e', 'i', 'a') AND d.refobjid <> d.objid AND d.refclassid IN ('pg_class'::regclass, 'pg_extension'::regclass))`;
-
-/** What belongs to an extension stays: a dump creates those only where they are not there. */
+/** What belongs to an extension stays. One object may have gone with another. */
 const EMPTY = `
 DO $empty$
 DECLARE one text;
 BEGIN
   FOR one IN
-    SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace n
-    WHERE ${USER_SCHEMAS} AND nspname <> 'public' AND ${ofItself("pg_namespace", "n.oid")}
-    UNION ALL
-    SELECT format('DROP %s IF EXISTS %I.%I CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-        WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, nspname, relname)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE nspname = 'public' AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND ${ofItself("pg_class", "c.oid")}
-    UNION ALL
-    SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure)
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE nspname = 'public' AND ${ofItself("pg_proc", "p.oid")}
-    UNION ALL
-    SELECT format('DROP TYPE IF EXISTS %I.%I CASCADE', nspname, typname)
-    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE nspname = 'public' AND typtype IN ('e', 'd') AND ${ofItself("pg_type", "t.oid")}
+    SELECT format('DROP %s IF EXISTS %s CASCADE', CASE WHEN kind IN ('function', 'procedure', 'aggregate') THEN 'routine'
+      WHEN kind = 'composite type' THEN 'type' WHEN kind = 'statistics object' THEN 'statistics' ELSE kind END, name)
+    FROM (${OBJECTS_IN_DATABASE}) objects ORDER BY kind <> 'schema'
   LOOP
     EXECUTE one;
   END LOOP;

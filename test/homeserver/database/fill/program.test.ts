@@ -41,10 +41,16 @@ const at = (major: number) => `${INSTALLED}/${major}/bin/pg_dump`;
 test("the program in PATH is taken when it is as new as the server, or newer", async () => {
   for (const version of ["15.2", "15.18 (Debian 15.18-0+deb12u1)", "17.1", "18beta1"])
     assert.equal(
-      await findProgram(needs(15), host({ inPath: version, debian: { "15": "15.2" } })),
+      await findProgram(needs(15), host({ inPath: version, debian: { "14": "14.2" } })),
       "pg_dump",
       version,
     );
+});
+
+test("the program of the server's own major version comes before a newer one in PATH", async () => {
+  const debian = { "15": "15.18", "17": "17.5" };
+  assert.equal(await findProgram(needs(15), host({ inPath: "17.5", debian })), at(15));
+  assert.equal(await findProgram(needs(16), host({ inPath: "17.5", debian })), "pg_dump", "there is none");
 });
 
 test("when the one in PATH is too old the oldest that is new enough is taken, whatever order they are listed in", async () => {
