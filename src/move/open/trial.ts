@@ -94,7 +94,7 @@ export function isolatedSettings(
 ): Record<string, unknown> {
   const gone = [...WORKER_SETTINGS, ...OUTBOUND_SETTINGS]
     .filter((setting) => settings[setting] !== undefined)
-    // Synapse reads this one without a default for null (synapse/config/workers.py).
+    // Synapse takes null for the others, and refuses it here (synapse/config/workers.py).
     .map((setting) => [setting, setting === "instance_map" ? {} : null] as const);
   return {
     ...Object.fromEntries(gone),
