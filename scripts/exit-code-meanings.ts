@@ -110,6 +110,10 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "A file could not be read or written for another reason, or differs when it is read back.",
     then: "Check the kernel log and the disk; then run the same command again, or choose another disk.",
   },
+  "other-machine": {
+    means: "The folder was made on another machine, and what it records holds only there.",
+    then: "Run the command on the machine that the message names.",
+  },
   "connection-failed": {
     means: "The other host cannot be reached, refuses the connection, or the connection was lost.",
     then: "Fix the problem in the message, and run the same command again: it continues where it stopped.",
@@ -216,6 +220,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "passphrase-invalid",
     "passphrase-wrong",
     "recipient-key-invalid",
+    "other-machine",
   ],
   "media check": [
     "config-unreadable",
@@ -243,6 +248,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "bundle-incomplete",
     "start-failed",
     "already-opened",
+    "other-machine",
   ],
   status: ["bundle-damaged", "bundle-incomplete"],
   verify: [
@@ -293,6 +299,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "target-unsuitable",
     "restore-failed",
     "already-opened",
+    "other-machine",
   ],
   open: [
     "config-unreadable",

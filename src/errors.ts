@@ -33,6 +33,7 @@ export const EXIT_CODES = {
   "file-failed": 35,
   "output-closed": 36,
   "connection-failed": 37,
+  "other-machine": 38,
   "target-not-empty": 40,
   "target-unsuitable": 41,
   "restore-failed": 42,

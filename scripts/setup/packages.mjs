@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { isSuitable, ownNode } from "../../bin/own-node.js";
 import { Refusal, ROOT, reasonIn, runWithUs } from "./run.mjs";
 
 const NODE_MAJOR = 24;
@@ -11,14 +12,14 @@ export const projectPackages = {
   bring: bringPackages,
 };
 
-/** It comes with the packages, as a dev dependency: when it is not there by now, nothing here can bring it. */
+/** It comes with the packages, as an optional dependency: when it is not there by now, nothing here can bring it. */
 export const newEnoughNode = {
   what: `Node ${NODE_MAJOR} or newer`,
   there: nodeThere,
   bring() {
     const here = `${process.version} on ${process.platform}-${process.arch}`;
     throw new Refusal(
-      `Node ${NODE_MAJOR} or newer is needed, this is ${here} and npm brought no other; install it from nodejs.org`,
+      `Node ${NODE_MAJOR} or newer that strips types is needed, this is ${here} and npm brought no other; install it from nodejs.org`,
     );
   },
 };
@@ -56,5 +57,5 @@ async function bringPackages() {
 }
 
 function nodeThere() {
-  return Number(process.versions.node.split(".")[0]) >= NODE_MAJOR || existsSync(join(MODULES, ".bin/node"));
+  return isSuitable({ needsTypes: true }) || ownNode() !== undefined;
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
+import { type MadeOn, madeElsewhere, otherMachineError, thisMachine } from "../journal/made-on.ts";
 import { Journal } from "../journal/journal.ts";
 import { acquireLock } from "../journal/lock.ts";
 import type { Outcome, Step } from "../journal/step.ts";
@@ -67,6 +68,7 @@ async function openLocked(
   const kind = rehearsal ? "rehearsal" : "move";
   const resumed = (await files.lstat(join(folder, JOURNAL))) !== undefined;
   const journal = await Journal.open(join(folder, JOURNAL), files);
+  await assertMadeHere(journal, folder, machine);
   await assertSameMove(journal, { subject, kind }, folder);
   const opens = assertSameKeyKind(folder, keys.recipients ?? [], resumed ? journal : undefined);
   await journal.setFact(OPENED_WITH, opens);
@@ -134,6 +136,24 @@ async function readOrBeginInventory(
     return Inventory.begin(machine, rehearsal);
   }
 }
+
+/** Binds a journal to this machine. Throws `other-machine` when another one made it. */
+export async function assertMadeHere(journal: Journal, folder: string, machine: Machine): Promise<void> {
+  const elsewhere = journalMadeElsewhere(journal, machine);
+  if (elsewhere) throw otherMachineError(join(folder, JOURNAL), elsewhere, machine);
+  const { id, hostname } = thisMachine(machine);
+  await journal.setFact(MACHINE_ID, id);
+  await journal.setFact(MACHINE_NAME, hostname);
+}
+
+/** The machine that this export ran on, where that is not this one. */
+export function journalMadeElsewhere({ facts }: Journal, machine: Machine): MadeOn | undefined {
+  const { [MACHINE_ID]: id, [MACHINE_NAME]: hostname } = facts;
+  return madeElsewhere(id === undefined || hostname === undefined ? undefined : { id, hostname }, machine);
+}
+
+const MACHINE_ID = "machine";
+const MACHINE_NAME = "hostname";
 
 /** Throws `bundle-mismatch` when the journal is that of another move; otherwise records this move in it. */
 export async function assertSameMove(

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { randomBytes, randomUUID } from "node:crypto";
+import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, freemem, hostname, tmpdir, totalmem, userInfo } from "node:os";
 import { type FileUser, usersOfFiles } from "./files/file-users.ts";
@@ -12,6 +12,12 @@ export interface Machine {
   elapsed(): number;
   wait(milliseconds: number, signal?: AbortSignal): Promise<void>;
   readonly hostname: string;
+  /**
+   * Identifies this installation of a system, across boots and new host names: 32 hexadecimal digits made from
+   * /etc/machine-id as sd_id128_get_machine_app_specific(3) does, so that the id itself is not given away. On a system
+   * without one it is made from the host name. Clones of a virtual machine may share it.
+   */
+  readonly hostId: string;
   readonly pid: number;
   /** The name of the user this process runs as. */
   readonly user: string;
@@ -57,6 +63,7 @@ export function realMachine(pid: number, folder: string): Machine {
     elapsed: () => performance.now(),
     wait: (milliseconds, signal) => wait(milliseconds, signal),
     hostname: hostname(),
+    hostId: hostIdOf(machineId(), hostname()),
     pid,
     user: user.username,
     isRoot: user.uid === 0,
@@ -72,6 +79,21 @@ export function realMachine(pid: number, folder: string): Machine {
     memory,
     account: accountOf,
   };
+}
+
+/** machine-id(5): 32 hexadecimal digits; "uninitialized" in an image that has never booted. */
+function machineId(): string | undefined {
+  const text = optional(() => readFileSync("/etc/machine-id", "utf8"))?.trim();
+  return text !== undefined && /^[0-9a-f]{32}$/.test(text) ? text : undefined;
+}
+
+/** Any fixed value that no other program uses. */
+const APPLICATION_ID = Buffer.from("6d1f3c0e5b7a4f6c9a25e8d04b7c91f2", "hex");
+
+/** `machineId` as in machine-id(5); without it, the host name has to do. */
+export function hostIdOf(machineId: string | undefined, name: string): string {
+  const key = machineId === undefined ? name : Buffer.from(machineId, "hex");
+  return createHmac("sha256", key).update(APPLICATION_ID).digest("hex").slice(0, 32);
 }
 
 function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {

@@ -84,3 +84,23 @@ test("on a full disk it undoes all the same, and says so; but not beside a run t
   assert.match(full.stderr, /systemctl start synapse\.service/);
   assert.equal(existsSync(join(folder, MANIFEST)), false);
 });
+
+test("on another machine than the one that was fenced, rollback changes nothing, and status says where the fence is", async () => {
+  const folder = await fencedFolder();
+  const path = join(folder, "fence.json");
+  const record = JSON.parse(readFileSync(path, "utf8")) as { madeOn: unknown };
+  record.madeOn = { id: "0".repeat(32), hostname: "old.example" };
+  writeFileSync(path, JSON.stringify(record));
+  const calls = join(folder, "calls");
+  const ran = await back(folder, `echo "$@" >> ${calls}`, "--yes", "--force");
+  assert.equal(ran.code, 38, ran.stderr);
+  assert.match(ran.stderr, /was made on old\.example/);
+  assert.ok(existsSync(join(folder, MANIFEST)), "the bundle stays sealed");
+  assert.deepEqual([existsSync(calls), existsSync(join(folder, "lock"))], [false, false]);
+
+  const status = await synlift(["status", "--out", folder, "--json"]);
+  const { findings, details } = resultOf(status);
+  assert.equal(details["fenced"], false);
+  assert.ok(findings.some(({ id, level }) => id === "other-machine" && level === "warning"));
+  assert.ok(findings.every(({ id }) => !id.startsWith("fence")));
+});

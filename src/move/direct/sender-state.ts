@@ -1,7 +1,12 @@
 import { join } from "node:path";
 import type { Inventory } from "../../bundle/inventory.ts";
 import { JOURNAL, LOCK } from "../../bundle/layout.ts";
-import { assertSameMove, assertUsableFolder, type BundleWorkspace } from "../../bundle/workspace.ts";
+import {
+  assertMadeHere,
+  assertSameMove,
+  assertUsableFolder,
+  type BundleWorkspace,
+} from "../../bundle/workspace.ts";
 import { MigrationError } from "../../errors.ts";
 import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
@@ -37,6 +42,7 @@ export async function enterSenderFolder(
     const path = join(folder, JOURNAL);
     const resumed = (await files.lstat(path)) !== undefined;
     const journal = await Journal.open(path, files);
+    await assertMadeHere(journal, folder, machine);
     await assertSameMove(journal, { subject, kind: rehearsal ? "rehearsal" : "move" }, folder);
     if (Object.keys(journal.steps).length > 0 && journal.facts[SENT_DIRECTLY] === undefined) {
       throw new MigrationError("bundle-mismatch", `${folder} has an unfinished bundle`, {

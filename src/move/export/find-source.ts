@@ -30,6 +30,7 @@ export async function findExportSource(
   const { files, machine, signal } = system;
   const launches = await findLaunches(system);
   const record = await FenceRecord.read(folder, files, machine);
+  record?.assertMadeHere();
   const fenced =
     given.configPaths.length === 0 && record && record.activeChanges.length > 0 ? record : undefined;
   const chosen = fenced

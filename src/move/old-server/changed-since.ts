@@ -7,6 +7,8 @@ import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
+import type { MadeOn } from "../../journal/made-on.ts";
+import type { Lifted } from "./lifted.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 
@@ -77,9 +79,26 @@ async function markerNow(homeserver: Homeserver, system: System): Promise<string
 const markerOf = ({ session }: Pick<OpenDatabase, "session">, marker: typeof databaseMarker) =>
   marker(session).finally(() => session.close());
 
-/** The changes to the old host that are in effect, for `status`. */
-export function fenceFindings(record: FenceRecord | undefined): Finding[] {
-  if (record === undefined) return [];
+/** For `status` on another machine than the one that was changed. */
+export function madeElsewhereFinding({ hostname }: MadeOn, record: FenceRecord | undefined): Finding {
+  const changes = record?.activeChanges ?? [];
+  return {
+    id: "other-machine",
+    level: "warning",
+    sentence:
+      changes.length === 0
+        ? `this folder was made on ${hostname}, not on this machine: nothing is fenced here`
+        : `this folder was made on ${hostname}, not on this machine: the fence is there, and nothing is fenced here`,
+    evidence: changes.map(({ kind, name }) => `on ${hostname}: ${CHANGE_TEXT[kind]}: ${name}`),
+    hint: `run synlift status, export and rollback on ${hostname}`,
+  };
+}
+
+/** The changes to this host that are recorded, for `status`; `lifted` are those that are no longer in effect. */
+export function fenceFindings(
+  record: FenceRecord,
+  { lifted, unknown }: Lifted = { lifted: [], unknown: [] },
+): Finding[] {
   const { activeChanges, subject, preventsStart } = record;
   if (activeChanges.length === 0) {
     const sentence =
@@ -104,10 +123,29 @@ export function fenceFindings(record: FenceRecord | undefined): Finding[] {
       },
     ];
   }
+  if (preventsStart && lifted.length > 0) {
+    return [
+      {
+        id: "fence-lifted",
+        level: "warning",
+        sentence: `${subject} was fenced on this host, but part of the fence is no longer there: it may be started, or write`,
+        evidence: lifted,
+        hint: "run the same export again to set the fence again, or cancel the move with synlift rollback",
+      },
+    ];
+  }
   const words = preventsStart
     ? "is fenced on this host; synlift rollback lifts the fence"
     : "was stopped on this host, but is not fenced: it can be started again";
-  return [{ id: "fence", level: preventsStart ? "ok" : "note", sentence: `${subject} ${words}`, evidence }];
+  const fence: Finding = {
+    id: "fence",
+    level: preventsStart ? "ok" : "note",
+    sentence: `${subject} ${words}`,
+    evidence,
+  };
+  if (unknown.length === 0) return [fence];
+  const sentence = "whether the whole fence is still there could not be checked";
+  return [fence, { id: "fence-not-checked", level: "note", sentence, evidence: unknown }];
 }
 
 const CHANGE_TEXT: Readonly<Record<FenceRecord["activeChanges"][number]["kind"], string>> = {

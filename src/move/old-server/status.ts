@@ -1,11 +1,14 @@
 import { join } from "node:path";
 import { LOCK, MANIFEST } from "../../bundle/layout.ts";
 import { type CurrentProgress, readProgress } from "../../bundle/progress-file.ts";
+import { journalMadeElsewhere } from "../../bundle/workspace.ts";
+import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { isHolderGone, type LockHolder, readLockHolder } from "../../journal/lock.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
-import { changedSinceFenced, fenceFindings } from "./changed-since.ts";
+import { changedSinceFenced, fenceFindings, madeElsewhereFinding } from "./changed-since.ts";
 import { readExportState } from "./export-state.ts";
+import { findLifted } from "./lifted.ts";
 import { HANDED_OVER, OUTAGE_SINCE, SENT_DIRECTLY } from "./journal-facts.ts";
 
 /** How far a move has come, as the files in its folder on the old host show it. All times are ISO 8601. */
@@ -24,7 +27,7 @@ export interface MoveStatus {
   /** When the new host had received everything by a direct transfer. */
   readonly handedOver: string | undefined;
   readonly outageSince: string | undefined;
-  /** Whether changes to the old host are in effect. */
+  /** Whether changes to this host are recorded that were not undone. */
   readonly fenced: boolean;
   readonly steps: readonly FinishedStep[];
   /** Why the progress is unknown, where it is. */
@@ -65,7 +68,10 @@ export async function readMoveStatus(folder: string, system: System): Promise<Mo
   const state: MoveState = running
     ? { kind: "running", holder: running, progress: await readProgress(folder, files) }
     : stateAtRest({ sealed, handedOver, rolledBackAt: record?.rolledBackAt, steps });
-  const changed = record && !running ? await changedSinceFenced(record, sentDirectly, system) : [];
+  const elsewhere = record?.madeElsewhere ?? (journal && journalMadeElsewhere(journal, machine));
+  const fence = elsewhere
+    ? [madeElsewhereFinding(elsewhere, record)]
+    : await fenceNow({ record, running: running !== undefined, sentDirectly }, system);
   return {
     folder,
     subject: facts["subject"] ?? record?.subject ?? "",
@@ -75,11 +81,26 @@ export async function readMoveStatus(folder: string, system: System): Promise<Mo
     sentDirectly,
     handedOver,
     outageSince: facts[OUTAGE_SINCE],
-    fenced: record !== undefined && record.activeChanges.length > 0,
+    fenced: elsewhere === undefined && record !== undefined && record.activeChanges.length > 0,
     steps,
     journalFindings,
-    fenceFindings: [...fenceFindings(record), ...changed],
+    fenceFindings: fence,
   };
+}
+
+/** The fence as it is recorded, and as it is. While an export runs, it is being made. */
+async function fenceNow(
+  {
+    record,
+    running,
+    sentDirectly,
+  }: { record: FenceRecord | undefined; running: boolean; sentDirectly: boolean },
+  system: System,
+): Promise<Finding[]> {
+  if (record === undefined) return [];
+  if (running) return fenceFindings(record);
+  const lifted = await findLifted(record, system);
+  return [...fenceFindings(record, lifted), ...(await changedSinceFenced(record, sentDirectly, system))];
 }
 
 function stateAtRest({

@@ -94,7 +94,8 @@ export function isolatedSettings(
 ): Record<string, unknown> {
   const gone = [...WORKER_SETTINGS, ...OUTBOUND_SETTINGS]
     .filter((setting) => settings[setting] !== undefined)
-    .map((setting) => [setting, null] as const);
+    // Synapse takes null for the others, and refuses it here (synapse/config/workers.py).
+    .map((setting) => [setting, setting === "instance_map" ? {} : null] as const);
   return {
     ...Object.fromEntries(gone),
     listeners: [

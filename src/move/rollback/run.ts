@@ -74,7 +74,8 @@ export type RollbackResult = PlannedRollback | FinishedRollback;
  * May be repeated after an interruption. Works on a full disk, and then without recording everything.
  *
  * Throws `bundle-incomplete` when nothing was started or changed there, `already-opened` when the new server is open or
- * the answer to the question is no, `bad-usage` when there is no terminal to ask on, `bundle-in-use`. A dry run changes
+ * the answer to the question is no, `bad-usage` when there is no terminal to ask on, `bundle-in-use`,
+ * `other-machine` when another host was changed: nothing of that is there to undo here, and a bundle stays sealed. A dry run changes
  * nothing and asks nothing.
  */
 export async function rollBack(
@@ -85,7 +86,7 @@ export async function rollBack(
   const { files, machine } = system;
   const { folder } = order;
   // Before the lock: its file must not be created in a folder that has nothing to do with a move.
-  await readExportState(folder, system);
+  (await readExportState(folder, system)).record?.assertMadeHere();
   const unwritten = new BestEffort();
   const lock = await unwritten.attempt(() => acquireLock(join(folder, LOCK), files, machine));
   try {

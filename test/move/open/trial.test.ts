@@ -6,10 +6,16 @@ const at = { port: 18008, pidFile: "/config/isolated.pid" };
 
 test("in a trial, what would speak to anybody is off, and what workers did is the main process's", () => {
   const settings = isolatedSettings(
-    { email: { smtp_host: "mail" }, stream_writers: { events: "worker1" }, password_config: { pepper: "x" } },
+    {
+      email: { smtp_host: "mail" },
+      stream_writers: { events: "worker1" },
+      instance_map: { worker1: { host: "127.0.0.1", port: 9094 } },
+      password_config: { pepper: "x" },
+    },
     at,
   );
   for (const name of ["email", "stream_writers"]) assert.equal(settings[name], null, name);
+  assert.deepEqual(settings["instance_map"], {}, "Synapse does not start with null");
   assert.deepEqual(settings["federation_domain_whitelist"], []);
   assert.deepEqual(settings["app_service_config_files"], []);
   assert.deepEqual(settings["ip_range_blacklist"], ["0.0.0.0/0", "::/0"]);

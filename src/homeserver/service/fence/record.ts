@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { FENCE } from "../../../bundle/layout.ts";
 import { MigrationError } from "../../../errors.ts";
+import { type MadeOn, madeElsewhere, otherMachineError, thisMachine } from "../../../journal/made-on.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { isDropIn } from "../../../system/systemd/systemctl.ts";
@@ -45,6 +46,8 @@ const changeSchema = z
 const recordSchema = z.object({
   format: z.literal("synlift-fence"),
   version: z.literal(1),
+  /** Missing in a record of an earlier version. */
+  madeOn: z.object({ id: z.string(), hostname: z.string() }).optional(),
   subject: z.string(),
   /** How to read the configuration again. */
   source: z.object({
@@ -63,32 +66,34 @@ const recordSchema = z.object({
 
 type Content = z.infer<typeof recordSchema>;
 export type Change = Content["changes"][number];
+type Host = Pick<Machine, "now" | "hostId" | "hostname">;
 export type NewChange = Pick<Change, "kind" | "name" | "before">;
 
-/** Every change to the old host, with the previous state. Replaced atomically; contains no secret. */
+/** Every change to the old host, and which host that is, with the previous state. Replaced atomically; contains no secret. */
 export class FenceRecord {
   readonly #path: string;
   readonly #files: Files;
-  readonly #clock: Pick<Machine, "now">;
+  readonly #machine: Host;
   #content: Content;
 
-  private constructor(path: string, files: Files, clock: Pick<Machine, "now">, content: Content) {
+  private constructor(path: string, files: Files, machine: Host, content: Content) {
     this.#path = path;
     this.#files = files;
-    this.#clock = clock;
+    this.#machine = machine;
     this.#content = content;
   }
 
   /** Undefined when nothing was ever changed. Throws `bundle-damaged` for a record that cannot be read. */
-  static async read(
-    folder: string,
-    files: Files,
-    clock: Pick<Machine, "now">,
-  ): Promise<FenceRecord | undefined> {
+  static async read(folder: string, files: Files, machine: Host): Promise<FenceRecord | undefined> {
     const path = join(folder, FENCE);
     if (!(await files.lstat(path))) return undefined;
     try {
-      return new FenceRecord(path, files, clock, recordSchema.parse(JSON.parse(await files.readText(path))));
+      return new FenceRecord(
+        path,
+        files,
+        machine,
+        recordSchema.parse(JSON.parse(await files.readText(path))),
+      );
     } catch (error) {
       if (error instanceof MigrationError) throw error;
       throw new MigrationError("bundle-damaged", `${path} cannot be read; it is needed to undo the fence`, {
@@ -98,15 +103,17 @@ export class FenceRecord {
     }
   }
 
-  /** The record of a folder, or a new one if there is none or everything in it was undone. Written with its first change. */
+  /** The record of a folder, or a new one if there is none or everything in it was undone. Written with its first change.
+   * Throws `other-machine` where another one's changes are recorded. */
   static async open(
     folder: string,
     made: Pick<Content, "subject" | "source" | "supervisor">,
     files: Files,
-    clock: Pick<Machine, "now">,
+    machine: Host,
   ): Promise<FenceRecord> {
-    const found = await FenceRecord.read(folder, files, clock);
+    const found = await FenceRecord.read(folder, files, machine);
     if (found && found.activeChanges.length > 0) {
+      found.assertMadeHere();
       // As long as it was not used, another supervisor may be found.
       if (!found.activeChanges.some(isOfHost)) found.#content.supervisor = withoutStop(made.supervisor);
       return found;
@@ -114,12 +121,24 @@ export class FenceRecord {
     const content: Content = {
       format: "synlift-fence",
       version: 1,
+      madeOn: thisMachine(machine),
       ...made,
       supervisor: withoutStop(made.supervisor),
       changes: [],
       marker: null,
     };
-    return new FenceRecord(join(folder, FENCE), files, clock, content);
+    return new FenceRecord(join(folder, FENCE), files, machine, content);
+  }
+
+  /** The machine whose changes these are, where that is another one than this: then nothing in it may be acted on. */
+  get madeElsewhere(): MadeOn | undefined {
+    return madeElsewhere(this.#content.madeOn, this.#machine);
+  }
+
+  /** Throws `other-machine`. */
+  assertMadeHere(): void {
+    const elsewhere = this.madeElsewhere;
+    if (elsewhere) throw otherMachineError(this.#path, elsewhere, this.#machine);
   }
 
   get subject(): string {
@@ -198,7 +217,7 @@ export class FenceRecord {
   }
 
   #now(): string {
-    return new Date(this.#clock.now()).toISOString();
+    return new Date(this.#machine.now()).toISOString();
   }
 
   async #save(): Promise<void> {
