@@ -84,6 +84,7 @@ if [ "$verb" = show ]; then
   exit 0
 fi
 for unit; do
+  case $unit in *.*) ;; *) unit=$unit.service;; esac
   [ -e "STATE/$unit.start" ] || { echo "Unit $unit could not be found." >&2; exit 5; }
   case $verb in
     enable) [ -e "STATE/$unit.masked" ] && { echo "Failed to enable unit: Unit file STATE/$unit is masked." >&2; exit 1; }; : > "STATE/$unit.enabled";;

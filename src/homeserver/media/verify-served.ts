@@ -60,7 +60,7 @@ export async function findSampleUpload({
     const path = uploadPath(mediaId);
     if (path === undefined || incomplete.has(mediaId)) continue;
     // The lists of the inventory name only the first of very many.
-    if ((await files.stat(join(store, path)))?.size !== Number(bytes)) continue;
+    if ((await files.stat(join(store, path)))?.size !== bytes) continue;
     return { mediaId, authenticated: needsToken === 1 };
   }
   return undefined;

@@ -9,7 +9,7 @@ import {
   inspectDatabaseTarget,
 } from "../../homeserver/database/target.ts";
 import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
-import { blockUnits, dropInPath } from "../../homeserver/service/fence/new-server.ts";
+import { blockUnits } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import type { Files } from "../../system/files/files.ts";
@@ -17,6 +17,7 @@ import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertDiskSpace } from "../disk-space.ts";
+import { unitsToBlock } from "./blocked-units.ts";
 import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
 import {
   assertDumpsRestorable,
@@ -105,9 +106,10 @@ export async function planRestore(
     fencedSuffix: own.fence.suffix,
     ...(layout.listen ? { listen: layout.listen } : {}),
   });
-  const plan = mas ? withMas(own, mas) : own;
+  const { dropIns, findings } = await unitsToBlock(layout, destination.systemdDir, system);
+  const planned = mas ? withMas(own, mas) : own;
+  const plan = { ...planned, findings: [...planned.findings, ...findings] };
   await assertNoConflicts(plan, files);
-  const dropIns = layout.units.map((unit) => dropInPath(unit, destination.systemdDir));
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);

@@ -47,7 +47,7 @@ test("a start for which systemd starts nothing fails at once, with the journal s
     liftFenceAndStart(
       {
         record,
-        inventory: {} as Inventory,
+        inventory: undefined as unknown as Inventory,
         homeserver: { settings: {}, secrets: [], listeners: [] } as unknown as Homeserver,
         startCommand: "systemctl start matrix-synapse",
         stopCommand: "systemctl stop matrix-synapse.service",
