@@ -41,6 +41,8 @@ export interface RestoreSource {
   /** Bytes, approximately. */
   readonly databaseBytes: number;
   readonly mediaBytes: number;
+  /** See `ConfigTarget`. */
+  readonly servesMedia?: boolean | undefined;
   /** Bytes of a decrypted dump in PostgreSQL's custom format. */
   readonly clearBytes?: (one: DatabaseRestore) => number;
   /** Plans the authentication service's configuration, where that is restored too. */
@@ -94,11 +96,11 @@ export async function planRestore(
   const { files } = system;
   const { layout, database, publicBaseurl, synapse, synapseVersion } = destination;
   const { configDir: folder, mediaDir: store } = layout;
-  const { id, databases, packed } = source;
+  const { id, databases, packed, servesMedia } = source;
   await assertNotOpened(folder, id, files);
   const { plan: own, python } = await planConfigFor(
     layout,
-    { packed, databases, publicBaseurl, synapse, synapseVersion },
+    { packed, databases, publicBaseurl, synapse, synapseVersion, servesMedia },
     system,
   );
   const mas = await source.masFor?.({

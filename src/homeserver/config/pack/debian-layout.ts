@@ -61,13 +61,10 @@ function withNameFile(packed: ReadonlyMap<string, Uint8Array>): ReadonlyMap<stri
     configFiles: [first!, ...[...others, NAME_FILE].sort()],
     files: [...paths.files, added],
   };
+  // As the package writes it; an IPv6 address would be a list without quotes.
+  const content = `server_name: ${name.startsWith("[") ? JSON.stringify(name) : name}\n`;
   const encoder = new TextEncoder();
   return new Map(packed)
-    .set(
-      NAME_FILE,
-      encoder.encode(
-        `# Written by synlift, because Debian's unit requires this file.\nserver_name: ${JSON.stringify(name)}\n`,
-      ),
-    )
+    .set(NAME_FILE, encoder.encode(content))
     .set(PATHS_NAME, encoder.encode(JSON.stringify(arranged)));
 }

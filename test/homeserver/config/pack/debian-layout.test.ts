@@ -76,7 +76,7 @@ test("the file that Debian's unit requires is added with the server name, and on
   ]);
   const result = arrangeForDebian(source);
   const text = Buffer.from(result.get("conf.d/server_name.yaml")!).toString();
-  assert.match(text, /^server_name: "old\.example:8448"$/m);
+  assert.match(text, /^server_name: old\.example:8448$/m);
   const { configFiles, files } = parsePackedPaths(result.get(PATHS_NAME));
   assert.deepEqual(configFiles, ["homeserver.yaml", "conf.d/001-z.yaml", "conf.d/server_name.yaml"]);
   assert.equal(files.at(-1)!.role, "config");
