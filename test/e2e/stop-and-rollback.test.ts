@@ -46,7 +46,7 @@ test("without a terminal and without --yes nothing is stopped, and the error say
   const ran = await run([...exportTo(old, join(work, "asked")), "--unit", UNIT]);
   assert.equal(ran.code, 2, ran.stderr);
   assert.match(ran.stderr, /systemctl stop old-synapse.service/);
-  assert.match(ran.stderr, /disabled and masked/);
+  assert.match(ran.stderr, /disabled and prevented from starting/);
   assert.match(ran.stderr, /role old becomes read-only/);
   assert.equal(systemctl.isActive(UNIT), true);
   assert.equal(existsSync(join(work, "asked")), false);

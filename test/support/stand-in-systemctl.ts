@@ -10,11 +10,15 @@ export interface StandInUnit {
   readonly start: string;
   /** Where it writes its process id. */
   readonly pidFile: string;
+  /** Its `ConditionPathExists=`: without that path nothing is started, and `systemctl start` exits with 0. */
+  readonly condition?: string;
+  /** What the server writes to its journal while it starts. */
+  readonly says?: string;
 }
 
 /**
  * A systemctl for machines without systemd: what is enabled, masked and running is kept in files, and what it starts
- * and stops is real. It knows what synlift calls, and says no where the real one does.
+ * and stops is real. It knows what synlift calls, and says no where the real one does. journalctl belongs to it.
  */
 export class StandInSystemctl {
   /** For PATH: this one is found before any other. */
@@ -23,12 +27,18 @@ export class StandInSystemctl {
 
   constructor(units: readonly StandInUnit[]) {
     this.#state = temporaryFolder("systemd");
-    for (const { name, start, pidFile } of units) {
+    for (const { name, start, pidFile, condition, says } of units) {
+      if (condition !== undefined) writeFileSync(join(this.#state, `${name}.condition`), condition);
+      if (says !== undefined) writeFileSync(join(this.#state, `${name}.says`), says);
       writeFileSync(join(this.#state, `${name}.start`), start);
       writeFileSync(join(this.#state, `${name}.pid-file`), pidFile);
       writeFileSync(join(this.#state, `${name}.enabled`), "");
     }
-    this.path = `${scriptsIn({ systemctl: SCRIPT.replaceAll("STATE", this.#state) })}${delimiter}${process.env["PATH"] ?? ""}`;
+    const scripts = {
+      systemctl: SCRIPT.replaceAll("STATE", this.#state),
+      journalctl: JOURNAL_SCRIPT.replaceAll("STATE", this.#state),
+    };
+    this.path = `${scriptsIn(scripts)}${delimiter}${process.env["PATH"] ?? ""}`;
   }
 
   /** Throws with its words when it says no. */
@@ -66,11 +76,15 @@ if [ "$verb" = show ]; then
   [ -e "STATE/$unit.start" ] || { load=not-found; file=; }
   [ -e "STATE/$unit.enabled" ] && file=enabled
   [ -e "STATE/$unit.masked" ] && { load=masked; file=masked; }
-  [ -e "STATE/$unit.start" ] && running "$unit" && active=active
+  sub=dead; result=success
+  [ -e "STATE/$unit.failed" ] && { active=failed; sub=failed; result=exit-code; }
+  [ -e "STATE/$unit.start" ] && running "$unit" && { active=active; sub=running; }
   printf 'LoadState=%s\\nActiveState=%s\\nUnitFileState=%s\\nFragmentPath=/lib/systemd/system/%s\\n' $load $active "$file" "$unit"
+  printf 'SubState=%s\\nResult=%s\\nConditionResult=%s\\nAssertResult=%s\\nJob=0\\n' $sub $result "$(cat "STATE/$unit.condition-result" 2>/dev/null || echo no)" "$(cat "STATE/$unit.condition-result" 2>/dev/null || echo no)"
   exit 0
 fi
 for unit; do
+  case $unit in *.*) ;; *) unit=$unit.service;; esac
   [ -e "STATE/$unit.start" ] || { echo "Unit $unit could not be found." >&2; exit 5; }
   case $verb in
     enable) [ -e "STATE/$unit.masked" ] && { echo "Failed to enable unit: Unit file STATE/$unit is masked." >&2; exit 1; }; : > "STATE/$unit.enabled";;
@@ -78,9 +92,27 @@ for unit; do
     mask) [ -e "STATE/refuses-mask" ] && { echo "Failed to mask unit: File exists" >&2; exit 1; }; : > "STATE/$unit.masked";;
     unmask) rm -f "STATE/$unit.masked";;
     start) [ -e "STATE/$unit.masked" ] && { echo "Failed to start $unit: Unit $unit is masked." >&2; exit 1; }
-      running "$unit" || sh -c "$(cat "STATE/$unit.start")" < /dev/null > /dev/null 2>&1 || exit 1;;
+      rm -f "STATE/$unit.failed"
+      if [ -e "STATE/$unit.condition" ] && ! [ -e "$(cat "STATE/$unit.condition")" ]; then
+        echo no > "STATE/$unit.condition-result"
+        echo "$unit was skipped because of an unmet condition check (ConditionPathExists=$(cat "STATE/$unit.condition"))." >> "STATE/$unit.journal"
+        continue
+      fi
+      echo yes > "STATE/$unit.condition-result"
+      cat "STATE/$unit.says" >> "STATE/$unit.journal" 2>/dev/null
+      running "$unit" || sh -c "$(cat "STATE/$unit.start")" < /dev/null > /dev/null 2>&1 || { : > "STATE/$unit.failed"; echo "$unit: Main process exited, code=exited, status=1/FAILURE" >> "STATE/$unit.journal"; echo "Job for $unit failed because the control process exited with error code." >&2; exit 1; };;
     stop) running "$unit" && { kill "$pid"; while running "$unit"; do sleep 0.1; done; };;
     *) echo "Unknown command verb $verb." >&2; exit 1;;
   esac
 done
 exit 0`;
+
+const JOURNAL_SCRIPT = `
+while [ $# -gt 0 ]; do
+  case $1 in
+    -u) unit=$2; shift;;
+    -n) lines=$2; shift;;
+  esac
+  shift
+done
+tail -n "$lines" "STATE/$unit.journal" 2>/dev/null || echo "-- No entries --"`;

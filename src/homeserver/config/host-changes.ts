@@ -25,6 +25,11 @@ export interface ConfigTarget {
   readonly publicBaseurl?: string | undefined;
   /** The main process takes over the work of the workers. */
   readonly withoutWorkers?: boolean;
+  /**
+   * Whether the restored Synapse serves the media: true when matrix-media-repo's archives are restored into its store, false
+   * when another program will; undefined when this is not known.
+   */
+  readonly servesMedia?: boolean | undefined;
   /** A supervisor (systemd, a container) keeps Synapse running, so it must not daemonize. */
   readonly supervised?: boolean;
   readonly owner?: { readonly uid: number; readonly gid: number };
@@ -55,10 +60,17 @@ export function hostChanges(
       ? [{ setting: "daemonize", value: undefined }]
       : []),
     ...(target.withoutWorkers ? workerChanges(settings) : []),
+    // Without it Synapse has no endpoints for media, also for what is in its store.
+    ...(target.servesMedia && !target.withoutWorkers && isMediaRepoOff(settings)
+      ? [{ setting: "enable_media_repo", value: true }]
+      : []),
     ...listenChanges(settings, target),
   ];
   return changes.filter(({ setting, value }) => settingAt(settings, setting) !== value);
 }
+
+/** Whether another program or a worker serves the media (synapse/config/server.py). */
+export const isMediaRepoOff = (settings: Settings) => settings["enable_media_repo"] === false;
 
 /** The change as lines of a diff. Values of a database connection that may be secret are hidden. */
 export function describeChange(settings: Settings, { setting, value }: SettingChange): string[] {

@@ -15,6 +15,7 @@ import {
   describeChange,
   editOf,
   hostChanges,
+  isMediaRepoOff,
   NOT_REWRITTEN,
   type SettingChange,
 } from "./host-changes.ts";
@@ -168,7 +169,7 @@ function fenceOf({ order, configFiles }: PackedPaths, { folder, fencedSuffix: su
 function remainingFindings(
   settings: Settings,
   { missing }: PackedPaths,
-  { listen, withoutWorkers }: ConfigTarget,
+  { listen, withoutWorkers, servesMedia }: ConfigTarget,
 ): Finding[] {
   const findings: Finding[] = [];
   const left = NOT_REWRITTEN.flatMap((pattern) => findSettings(settings, pattern));
@@ -197,6 +198,14 @@ function remainingFindings(
       level: "warning",
       sentence: `the settings assign work to workers, whose configuration files are not moved: ${workers.join(", ")}`,
       hint: "set them up on the new host too, with the same names, or let the main process do their work: --without-workers",
+    });
+  }
+  if (isMediaRepoOff(settings) && servesMedia === undefined && !withoutWorkers) {
+    findings.push({
+      id: "media-external",
+      level: "warning",
+      sentence: "enable_media_repo is off: the restored Synapse does not serve the media in its store",
+      hint: "if a worker or matrix-media-repo serves it on the new host too, nothing is to be done; if Synapse is to serve it, give matrix-media-repo's uploads with --media-archive, or set enable_media_repo to true before open",
     });
   }
   if (listen && hasNoClients(settings)) {

@@ -1,6 +1,6 @@
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import type { Secret, Settings, ToHostPath } from "../homeserver.ts";
+import type { Homeserver, Secret, Settings, ToHostPath } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
 
 /** A setting with a secret, and the setting that names a file with it instead. Synapse rejects a configuration with both. */
@@ -88,4 +88,20 @@ async function contentOf(path: string, files: Files): Promise<string | undefined
     if (error instanceof MigrationError && error.code === "file-missing") return undefined;
     throw error;
   }
+}
+
+/** Names of settings whose value may be a secret, also of those that are specific to a host, such as a database's password. */
+const SECRET_NAME = /pass|secret|token|pepper|key$/i;
+
+/** Every value that must not be shown where a program's own messages are: the secrets, and what is named like one. */
+export function valuesToHide({ settings, secrets }: Pick<Homeserver, "settings" | "secrets">): string[] {
+  const values = new Set(secrets.map(({ value }) => value));
+  const collect = (value: unknown, name: string): void => {
+    if (typeof value === "string" && SECRET_NAME.test(name)) values.add(value);
+    else if (typeof value === "object" && value !== null)
+      for (const [key, one] of Object.entries(value)) collect(one, Array.isArray(value) ? name : key);
+  };
+  collect(settings, "");
+  // The longest first, because a shorter one may be a part of it.
+  return [...values].filter((value) => value !== "").sort((a, b) => b.length - a.length);
 }

@@ -6,6 +6,7 @@ import type { Files } from "../../system/files/files.ts";
 import type { Http } from "../../system/http/http.ts";
 import { NoAnswer } from "../../system/http/no-answer.ts";
 import type { QuerySession } from "../../system/query.ts";
+import type { MediaSection } from "./section.ts";
 import { uploadPath } from "./store/layout.ts";
 
 export interface SampleUpload {
@@ -17,23 +18,52 @@ export interface SampleUpload {
 /** Bytes: an answer is read whole. */
 const LARGEST = 4 * 1024 * 1024;
 
-/** An upload to ask the started server for: the newest small one, if it may be one that everybody is shown. */
-export async function findSampleUpload(
-  session: QuerySession,
-  hasToken: boolean,
-): Promise<SampleUpload | undefined> {
+/** How many of the newest uploads are considered: the first ones may have no file here. */
+const CANDIDATES = 200;
+
+export interface SampleSearch {
+  readonly session: QuerySession;
+  readonly hasToken: boolean;
+  readonly store: string;
+  readonly files: Files;
+  /** What was packed: an upload that was incomplete at the source is not served here either. */
+  readonly section: Pick<MediaSection, "differing" | "changed">;
+}
+
+/**
+ * An upload to ask the started server for: the newest small one that was complete at the source, is complete in the store,
+ * and is served without a token where none was given.
+ */
+export async function findSampleUpload({
+  session,
+  hasToken,
+  store,
+  files,
+  section,
+}: SampleSearch): Promise<SampleUpload | undefined> {
   const { known } = await session.one<{ known: number }>(
     session.engine === "postgres"
       ? "SELECT count(*) AS known FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = 'authenticated' AND NOT attisdropped"
       : "SELECT count(*) AS known FROM pragma_table_info('local_media_repository') WHERE name = 'authenticated'",
   );
   const authenticated = known > 0 ? "CASE WHEN authenticated THEN 1 ELSE 0 END" : "0";
-  const [found] = await session.all<{ media_id: string; authenticated: number }>(`
-    SELECT media_id, ${authenticated} AS authenticated FROM local_media_repository
+  const found = await session.all<{ media_id: string; bytes: number; authenticated: number }>(`
+    SELECT media_id, media_length AS bytes, ${authenticated} AS authenticated FROM local_media_repository
     WHERE url_cache IS NULL AND quarantined_by IS NULL AND media_length BETWEEN 1 AND ${LARGEST}
       ${hasToken || known === 0 ? "" : "AND NOT authenticated"}
-    ORDER BY created_ts DESC, media_id LIMIT 1`);
-  return found && { mediaId: found.media_id, authenticated: found.authenticated === 1 };
+    ORDER BY created_ts DESC, media_id LIMIT ${CANDIDATES}`);
+  const incomplete = new Set([
+    ...section.differing.map(({ mediaId }) => mediaId),
+    ...(section.changed ?? []),
+  ]);
+  for (const { media_id: mediaId, bytes, authenticated: needsToken } of found) {
+    const path = uploadPath(mediaId);
+    if (path === undefined || incomplete.has(mediaId)) continue;
+    // The lists of the inventory name only the first of very many.
+    if ((await files.stat(join(store, path)))?.size !== bytes) continue;
+    return { mediaId, authenticated: needsToken === 1 };
+  }
+  return undefined;
 }
 
 export interface AskForMedia {
@@ -51,11 +81,11 @@ export async function askForMedia(
 ): Promise<Finding> {
   const id = "answers-media";
   if (!sample) {
-    const more = token === undefined ? "that is public" : "that is small enough";
+    const more = token === undefined ? "public upload" : "upload";
     return {
       id,
       level: "note",
-      sentence: `no media was requested: there is no upload ${more}`,
+      sentence: `no media was requested: there is no small ${more} that is complete`,
       ...(token === undefined
         ? { hint: "with --token-file, uploads that require authentication can be requested" }
         : {}),

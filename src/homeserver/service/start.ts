@@ -35,17 +35,22 @@ async function runCommand(
   }
 }
 
-/** Waits until the server's health check passes. Throws `start-failed` after `limit` milliseconds. */
+/**
+ * Waits until the server's health check passes. Throws `start-failed` after `limit` milliseconds, and what `check` throws,
+ * which is called between the requests.
+ */
 export async function waitUntilUp(
   url: string,
   limit: number,
   { http, machine, signal }: { http: Http; machine: Machine; signal: AbortSignal },
+  check: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
   const until = machine.elapsed() + limit;
   for (;;) {
     const answer = await http.get(`${url}/health`, { timeout: 5000, signal }).catch(() => undefined);
     if (answer?.status === 200) return;
     signal.throwIfAborted();
+    await check();
     if (machine.elapsed() > until) {
       throw new MigrationError(
         "start-failed",

@@ -23,7 +23,7 @@ export function describeUndo(
     case "unit-masked":
       return `systemctl unmask ${name}`;
     case "unit-held":
-      return `remove ${before ?? ""}, so that ${name} may start`;
+      return `rm ${quoteShellWord(before ?? "")} && systemctl daemon-reload, so that ${name} can start`;
     case "restart-policy":
       return `${engineOf(supervisor)} update --restart=${before ?? "no"} ${name}`;
     case "container-running":

@@ -8,6 +8,7 @@ import { assertDumpFormat, type DumpFormat } from "../../homeserver/database/dum
 import { openSource } from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { ACCEPT_NO_MAS, assertMasFound } from "../../homeserver/mas/find.ts";
+import { externalMediaFindings } from "../../homeserver/media/figures/size-findings.ts";
 import { MEDIA_MISSING } from "../../homeserver/media/accept-ids.ts";
 import type { MediaChoice } from "../../homeserver/media/pack/choice.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";
@@ -113,9 +114,12 @@ export async function lookBeforeExport(
     source,
     plan,
     recipients,
-    findings: [...keys, ...found.findings],
+    findings: [...keys, ...found.findings, ...externalMediaFindings(homeserver, NOTHING_KNOWN)],
   };
 }
+
+/** Of the media, before its rows are compared with its files. */
+const NOTHING_KNOWN = { compared: null, kinds: null, mediaRepo: null, packed: null };
 
 /** Bytes of media artifacts in a bundle's folder, complete or not. */
 async function bytesOfMedia(folder: string, files: Files): Promise<number> {

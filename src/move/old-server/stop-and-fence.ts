@@ -184,7 +184,11 @@ export function describeStopAndFence({
   if (alive && supervisor.kind === "commands" && supervisor.start === null)
     lines.push("synlift rollback cannot start it again without --start-command");
   if (noFence) return [...lines, "it is not fenced and can be started again (--no-fence)"];
-  if (supervisor.kind === "units") lines.push(`disabled and masked: ${supervisor.units.join(", ")}`);
+  if (supervisor.kind === "units") {
+    // systemctl(1): a unit whose own file is where the mask would be cannot be masked.
+    const how = "a mask or, for a unit file in /etc/systemd/system, a drop-in";
+    lines.push(`disabled and prevented from starting, by ${how}: ${supervisor.units.join(", ")}`);
+  }
   if (supervisor.kind === "containers")
     lines.push(`restart policy removed in ${supervisor.engine}: ${supervisor.containers.join(", ")}`);
   for (const { address, store } of databases.postgres) {

@@ -1,17 +1,21 @@
 import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
+import { valuesToHide } from "../../homeserver/config/secrets.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
 import { askForMedia, findSampleUpload } from "../../homeserver/media/verify-served.ts";
 import { liftNewFence, setNewFence } from "../../homeserver/service/fence/new-server.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import { start, stop, waitUntilUp } from "../../homeserver/service/start.ts";
+import { assertUnitsRun, journalOf, unitsStartedBy } from "../../homeserver/service/started-units.ts";
 import { askServer } from "../../homeserver/service/verify.ts";
 import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";
+import { escapeControls } from "../../report/cells.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 import type { RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
+import { acceptFindings } from "./gates.ts";
 
 export interface Opening {
   readonly record: RestoreRecord;
@@ -23,6 +27,8 @@ export interface Opening {
   readonly url?: string | undefined;
   /** An access token from before the move. */
   readonly token: string | undefined;
+  /** Ids of the checks after the start that may fail. */
+  readonly accept: readonly string[];
 }
 
 /** Milliseconds that a server may take to start: a large one fills its caches first. */
@@ -46,12 +52,17 @@ export async function liftFenceAndStart(opening: Opening, system: System): Promi
   }
   await liftNewFence(record, system);
   if (startCommand === undefined || url === undefined) return [];
+  const units = unitsStartedBy(startCommand);
+  const isRunning = () => assertUnitsRun(units, system.programs);
   let findings: readonly Finding[];
   try {
     await start(startCommand, system.programs);
-    await waitUntilUp(url, START_TIMEOUT_MS, system);
-    findings = await verifyStarted(url, opening, system);
+    await isRunning();
+    await waitUntilUp(url, START_TIMEOUT_MS, system, isRunning);
+    findings = acceptFindings(await verifyStarted(url, opening, system), opening.accept);
   } catch (error) {
+    // Before the stop, which adds lines of its own.
+    await showJournal(units, homeserver, system);
     await stopAndFenceAgain(opening, system);
     throw error;
   }
@@ -95,12 +106,24 @@ export async function verifyStarted(
   const key = await verifySigningKey(sectionsOf(inventory).key, homeserver, system.files, published);
   const store = homeserver.mediaStore;
   const session = await openDatabaseOf(homeserver, system);
-  const sample = await findSampleUpload(session, token !== undefined).finally(() => session.close());
+  const section = sectionsOf(inventory).media;
+  const search = { session, hasToken: token !== undefined, store, files: system.files, section };
+  const sample = await findSampleUpload(search).finally(() => session.close());
   return [
     ...findings,
     ...key.filter(({ id }) => id === "signing-key-published"),
     await askForMedia({ url, serverName, store, sample, token }, system),
   ];
+}
+
+/** Why a unit did not start is in its journal. */
+async function showJournal(
+  units: readonly string[],
+  homeserver: Homeserver,
+  { programs, terminal }: System,
+): Promise<void> {
+  const lines = await journalOf(units, valuesToHide(homeserver), programs);
+  for (const line of lines) terminal.err(`${escapeControls(line)}\n`);
 }
 
 async function stopAndFenceAgain({ record, stopCommand }: Opening, system: System): Promise<void> {

@@ -143,7 +143,7 @@ function outage(move: MoveFacts): RunbookStep[] {
     {
       title: "Restore the bundle",
       where: "on the new host",
-      text: "Also inside tmux.",
+      text: "Also inside tmux. Every unit that reads this configuration is blocked until open, so neither a reboot nor a package starts the server.",
       commands: [restoreCommand(move, mediaFolder)],
       tone: "outage",
     },

@@ -128,7 +128,10 @@ async function openBundle(
   return { bundle, inventory, lock, unpack: (await gzipProgram(programs, machine.cores))?.decompress };
 }
 
-async function sourceOf({ target, withoutMas }: RestoreOrder, opened: OpenedBundle): Promise<RestoreSource> {
+async function sourceOf(
+  { target, withoutMas, mediaAs, mediaArchives }: RestoreOrder,
+  opened: OpenedBundle,
+): Promise<RestoreSource> {
   const { inventory } = opened;
   const { config, database, state, media, mas } = sectionsOf(inventory);
   const databases = databasesToRestore(target, {
@@ -141,6 +144,7 @@ async function sourceOf({ target, withoutMas }: RestoreOrder, opened: OpenedBund
     serverName: config.serverName,
     databases,
     packed: await readConfigArtifact(opened),
+    servesMedia: mediaAs === "archive" ? false : mediaArchives.length > 0 || undefined,
     databaseBytes: databaseBytes(inventory),
     mediaBytes: media.bytes,
     clearBytes: (one: DatabaseRestore) =>

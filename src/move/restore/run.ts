@@ -9,7 +9,7 @@ import {
   inspectDatabaseTarget,
 } from "../../homeserver/database/target.ts";
 import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
-import { blockUnits, dropInPath } from "../../homeserver/service/fence/new-server.ts";
+import { blockUnits } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import type { Files } from "../../system/files/files.ts";
@@ -17,6 +17,7 @@ import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertDiskSpace } from "../disk-space.ts";
+import { unitsToBlock } from "./blocked-units.ts";
 import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
 import {
   assertDumpsRestorable,
@@ -40,6 +41,8 @@ export interface RestoreSource {
   /** Bytes, approximately. */
   readonly databaseBytes: number;
   readonly mediaBytes: number;
+  /** See `ConfigTarget`. */
+  readonly servesMedia?: boolean | undefined;
   /** Bytes of a decrypted dump in PostgreSQL's custom format. */
   readonly clearBytes?: (one: DatabaseRestore) => number;
   /** Plans the authentication service's configuration, where that is restored too. */
@@ -93,11 +96,11 @@ export async function planRestore(
   const { files } = system;
   const { layout, database, publicBaseurl, synapse, synapseVersion } = destination;
   const { configDir: folder, mediaDir: store } = layout;
-  const { id, databases, packed } = source;
+  const { id, databases, packed, servesMedia } = source;
   await assertNotOpened(folder, id, files);
   const { plan: own, python } = await planConfigFor(
     layout,
-    { packed, databases, publicBaseurl, synapse, synapseVersion },
+    { packed, databases, publicBaseurl, synapse, synapseVersion, servesMedia },
     system,
   );
   const mas = await source.masFor?.({
@@ -105,9 +108,10 @@ export async function planRestore(
     fencedSuffix: own.fence.suffix,
     ...(layout.listen ? { listen: layout.listen } : {}),
   });
-  const plan = mas ? withMas(own, mas) : own;
+  const { dropIns, findings } = await unitsToBlock(layout, destination.systemdDir, system);
+  const planned = mas ? withMas(own, mas) : own;
+  const plan = { ...planned, findings: [...planned.findings, ...findings] };
   await assertNoConflicts(plan, files);
-  const dropIns = layout.units.map((unit) => dropInPath(unit, destination.systemdDir));
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);

@@ -25,7 +25,7 @@ export async function unitState(unit: string, programs: Programs): Promise<UnitS
     ["show", "--property=LoadState,ActiveState,UnitFileState,FragmentPath", unit],
     programs,
   );
-  const value = (key: string) => new RegExp(`^${key}=(.*)$`, "m").exec(said)?.[1]?.trim() ?? "";
+  const value = (key: string) => valueIn(said, key);
   return {
     known: value("LoadState") !== "not-found",
     isActive: !["", "inactive", "failed"].includes(value("ActiveState")),
@@ -33,6 +33,45 @@ export async function unitState(unit: string, programs: Programs): Promise<UnitS
     fragment: value("FragmentPath"),
   };
 }
+
+/** How the last start of a unit ended. systemctl(1), "show"; org.freedesktop.systemd1(5). */
+export interface StartResult {
+  /** "active", "activating", "inactive", "failed", … */
+  readonly active: string;
+  /** "running", "dead", "auto-restart", … */
+  readonly sub: string;
+  /** "success", "exit-code", "timeout", … */
+  readonly result: string;
+  /** False when a condition of the unit was not met: then systemd starts nothing, and `systemctl start` exits with 0. */
+  readonly conditionsMet: boolean;
+  /** Whether a job for the unit is still queued: it was started with `--no-block`. */
+  readonly isQueued: boolean;
+}
+
+/** Throws `program-failed`, `program-missing`. */
+export async function startResult(unit: string, programs: Programs): Promise<StartResult> {
+  const properties = "ActiveState,SubState,Result,ConditionResult,AssertResult,Job";
+  const said = await systemctl(["show", `--property=${properties}`, unit], programs);
+  return {
+    active: valueIn(said, "ActiveState"),
+    sub: valueIn(said, "SubState"),
+    result: valueIn(said, "Result"),
+    conditionsMet: valueIn(said, "ConditionResult") !== "no" && valueIn(said, "AssertResult") !== "no",
+    isQueued: !["", "0"].includes(valueIn(said, "Job")),
+  };
+}
+
+/** The last lines of a unit's journal, systemd's own about it included. Throws `program-failed`, `program-missing`. */
+export async function journalLines(unit: string, programs: Programs): Promise<string[]> {
+  const args = ["-u", unit, "-n", String(JOURNAL_LINES), "--no-pager", "-o", "cat"];
+  const said = await programs.run({ name: "journalctl", args, timeout: JOURNAL_TIMEOUT_MS });
+  return said.split("\n").filter((line) => line.trim() !== "");
+}
+
+const JOURNAL_LINES = 20;
+const JOURNAL_TIMEOUT_MS = 20_000;
+
+const valueIn = (said: string, key: string) => new RegExp(`^${key}=(.*)$`, "m").exec(said)?.[1]?.trim() ?? "";
 
 /**
  * Path of the drop-in for a unit that cannot be masked, because its own file is where the mask would be

@@ -468,3 +468,23 @@ test("a moved homeserver passes the gates, and one with another name or secret d
   );
   assert.doesNotMatch(JSON.stringify(appeared), /"no"/);
 });
+
+test("a Synapse that gets the media of matrix-media-repo serves it, which the diff shows; otherwise that it does not is said", async (t) => {
+  const folder = folderWith(t, {
+    "a.yaml": `server_name: a\nreport_stats: no\nenable_media_repo: false\ndatabase_path: x\nsigning_key: ${KEY}`,
+  });
+  const homeserver = await readHomeserver({ configPaths: ["a.yaml"], workingFolder: folder }, realFiles);
+  const target = { ...targetAt(emptyFolder(t)), database: { database: "/new/homeserver.db" } };
+  const source = await packed(homeserver);
+  const planned = (more: Partial<ConfigTarget>) => {
+    const { files, findings } = planConfig({ packed: source, target: { ...target, ...more } });
+    return {
+      changes: files.flatMap(({ changes }) => changes).filter((line) => line.includes("enable_media_repo")),
+      told: findings.some(({ id, level }) => id === "media-external" && level === "warning"),
+    };
+  };
+  const set = ["- enable_media_repo: false", "+ enable_media_repo: true"];
+  assert.deepEqual(planned({ servesMedia: true }), { changes: set, told: false });
+  assert.deepEqual(planned({}), { changes: [], told: true });
+  assert.deepEqual(planned({ servesMedia: false }), { changes: [], told: false });
+});

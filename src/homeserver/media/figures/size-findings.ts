@@ -56,10 +56,10 @@ export function largestFindings(
   ];
 }
 
-/** Whether something else than this Synapse process keeps the media. */
+/** Whether something else than this Synapse process keeps the media. Facts that are null are not known. */
 export function externalMediaFindings(
   { settings }: Pick<Homeserver, "settings">,
-  { compared, kinds, mediaRepo, packed }: MediaFacts,
+  { compared, kinds, mediaRepo, packed }: Pick<MediaFacts, "compared" | "kinds" | "mediaRepo" | "packed">,
 ): Finding[] {
   if (settings["enable_media_repo"] !== false) return [];
   const here = compared !== null && packed !== null && packed.files > 0 && compared.missing === 0;

@@ -31,6 +31,23 @@ export async function unitLaunches({ files, machine }: LaunchSystem, root: strin
   });
 }
 
+/** The unit of both packages, matrix.org's and Debian's own, which reads the folder below. */
+const PACKAGED = { unit: "matrix-synapse.service", folder: "/etc/matrix-synapse" };
+
+/**
+ * Names of the units, workers' included, that start Synapse with a configuration in this folder or below it; for the
+ * folder of Debian's packages their unit too, which may be installed later. Changes nothing.
+ */
+export async function unitsReading(folder: string, system: LaunchSystem, root = "/"): Promise<string[]> {
+  const launches = await unitLaunches(system, root);
+  const reading = launches.filter(({ configPaths }) =>
+    configPaths.some((path) => `${path}/`.startsWith(`${folder}/`)),
+  );
+  const names = new Set(reading.map(({ name }) => name));
+  if (folder === PACKAGED.folder) names.add(PACKAGED.unit);
+  return [...names];
+}
+
 /** systemd.exec(5): "~" is the home of the account, and without the setting a system service runs in "/". */
 function folderOf(
   { workingFolder = "/", account = "root" }: Unit,

@@ -21,19 +21,27 @@ export interface LayoutOptions {
   readonly prepareOnly: boolean;
 }
 
-export type ChosenLayout = Layout & { readonly pip?: PipPlaces; readonly compose?: ComposePlaces };
+export type ChosenLayout = Layout & {
+  readonly pip?: PipPlaces;
+  readonly compose?: ComposePlaces;
+  /** Whether every unit that reads the configuration is blocked, in addition to `units`. */
+  readonly blocksReaders: boolean;
+};
 
 /** The layout on the new host. Throws `bad-usage` for options that a layout requires or does not allow. */
 export function chooseLayout(
   wanted: LayoutOptions,
   machine: Pick<Machine, "account" | "isRoot" | "user">,
 ): ChosenLayout {
-  const layout = wanted.prepareOnly ? preparedOnly(wanted, machine) : laidOut(wanted, machine);
+  const layout: Omit<ChosenLayout, "blocksReaders"> = wanted.prepareOnly
+    ? preparedOnly(wanted, machine)
+    : laidOut(wanted, machine);
   if (layout.configDir === layout.mediaDir)
     throw usage(`--config-dir and --media-dir are both ${layout.configDir}`, "give each a folder of its own");
   return {
     ...layout,
     units: [...new Set([...layout.units, ...wanted.units])],
+    blocksReaders: !wanted.prepareOnly,
     withoutWorkers: layout.withoutWorkers || wanted.withoutWorkers,
     listen: layout.listen ?? wanted.listen,
   };
@@ -53,7 +61,7 @@ export function assertOutsideBundle({ configDir, mediaDir }: Layout, bundle: str
 function preparedOnly(
   wanted: LayoutOptions,
   machine: Pick<Machine, "account" | "isRoot" | "user">,
-): ChosenLayout {
+): Omit<ChosenLayout, "blocksReaders"> {
   if (wanted.layout === "compose")
     throw usage(
       "--layout compose writes files that start the server: it cannot be combined with --prepare-only",
@@ -63,11 +71,14 @@ function preparedOnly(
     throw usage(
       "--unit blocks a unit, and --prepare-only writes nothing about services: leave one of them out",
     );
-  const { pip: _, ...layout }: ChosenLayout = laidOut(wanted, machine);
+  const { pip: _, ...layout } = laidOut(wanted, machine);
   return { ...layout, units: [], start: undefined, stop: undefined };
 }
 
-function laidOut(wanted: LayoutOptions, machine: Pick<Machine, "account" | "isRoot" | "user">): ChosenLayout {
+function laidOut(
+  wanted: LayoutOptions,
+  machine: Pick<Machine, "account" | "isRoot" | "user">,
+): Omit<ChosenLayout, "blocksReaders"> {
   const { layout, configDir, mediaDir } = wanted;
   if (layout === undefined) {
     if (configDir === undefined || mediaDir === undefined)

@@ -20,6 +20,8 @@ export interface ConfigInput {
   /** --synapse: the Synapse that will run. */
   readonly synapse?: string | undefined;
   readonly synapseVersion?: string | undefined;
+  /** See `ConfigTarget`. */
+  readonly servesMedia?: boolean | undefined;
 }
 
 export interface PlannedConfig {
@@ -34,7 +36,7 @@ export async function planConfigFor(
   from: ConfigInput,
   system: System,
 ): Promise<PlannedConfig> {
-  const { packed, databases, publicBaseurl, synapse, synapseVersion } = from;
+  const { packed, databases, publicBaseurl, synapse, synapseVersion, servesMedia } = from;
   const { configDir: folder, mediaDir, owner, listen, compose } = layout;
   const { pidFile, supervised, withoutWorkers } = layout;
   const installed = compose
@@ -52,7 +54,7 @@ export async function planConfigFor(
       },
       ...argsOf(databases),
       ...(compose ? { database: composeDatabase(passwordOf(databases)) } : {}),
-      ...{ pidFile, publicBaseurl, supervised, withoutWorkers },
+      ...{ pidFile, publicBaseurl, supervised, withoutWorkers, servesMedia },
       ...(listen ? { listen } : {}),
       ...(owner ? { owner } : {}),
     },

@@ -54,3 +54,31 @@ test("files of other names, and more of them, become that one file and that fold
 test("two files that would get one name are refused", () => {
   assert.throws(() => arranged(["a.yaml"], ["a.yaml"], ["homeserver.yaml"]), { code: "restore-failed" });
 });
+
+test("the file that Debian's unit requires is added with the server name, and one that is there is kept", () => {
+  const paths = {
+    format: 1,
+    order: ["main.yaml", "more/"],
+    configFiles: ["main.yaml", "more/z.yaml"],
+    files: ["main.yaml", "more/z.yaml"].map((name) => ({
+      name,
+      path: "/x",
+      setting: "-c",
+      role: "config",
+      mode: 0o600,
+    })),
+    missing: [],
+  };
+  const source = new Map<string, Uint8Array>([
+    ["main.yaml", Buffer.from("server_name: old.example:8448\n")],
+    ["more/z.yaml", Buffer.from("pid_file: /run/x\n")],
+    [PATHS_NAME, Buffer.from(JSON.stringify(paths))],
+  ]);
+  const result = arrangeForDebian(source);
+  const text = Buffer.from(result.get("conf.d/server_name.yaml")!).toString();
+  assert.match(text, /^server_name: old\.example:8448$/m);
+  const { configFiles, files } = parsePackedPaths(result.get(PATHS_NAME));
+  assert.deepEqual(configFiles, ["homeserver.yaml", "conf.d/001-z.yaml", "conf.d/server_name.yaml"]);
+  assert.equal(files.at(-1)!.role, "config");
+  assert.deepEqual(arrangeForDebian(result), result);
+});

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Inventory } from "../../../src/bundle/inventory.ts";
+import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
+import { liftFenceAndStart } from "../../../src/move/open/start.ts";
+import type { RestoreRecord } from "../../../src/move/restore/record.ts";
+import { realFiles } from "../../../src/system/files/files.ts";
+import { realHttp } from "../../../src/system/http/http.ts";
+import { realPrograms } from "../../../src/system/programs/programs.ts";
+import type { System } from "../../../src/system/system.ts";
+import { machineWith } from "../../support/fake-machine.ts";
+import { freePort } from "../../support/lab/server-process.ts";
+import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
+import { StandInSystemctl } from "../../support/stand-in-systemctl.ts";
+
+test("a start for which systemd starts nothing fails at once, with the journal shown and the fence set again", async () => {
+  const folder = temporaryFolder("open-start");
+  writeFileSync(join(folder, "homeserver.yaml.fenced"), "");
+  const systemd = new StandInSystemctl([
+    {
+      name: "matrix-synapse.service",
+      start: "exit 1",
+      pidFile: join(folder, "pid"),
+      condition: join(folder, "conf.d/server_name.yaml"),
+    },
+  ]);
+  const said: string[] = [];
+  const signal = new AbortController().signal;
+  const system = {
+    files: realFiles,
+    programs: realPrograms({ PATH: systemd.path }, signal),
+    machine: machineWith(),
+    http: realHttp,
+    terminal: { err: (text: string) => said.push(text) },
+    signal,
+  } as unknown as System;
+  const record = {
+    serverName: "old.example",
+    dropIns: [],
+    fence: { folder, names: ["homeserver.yaml"], suffix: ".fenced" },
+  } as unknown as RestoreRecord;
+
+  const started = performance.now();
+  await assert.rejects(
+    liftFenceAndStart(
+      {
+        record,
+        inventory: undefined as unknown as Inventory,
+        homeserver: { settings: {}, secrets: [], listeners: [] } as unknown as Homeserver,
+        startCommand: "systemctl start matrix-synapse",
+        stopCommand: "systemctl stop matrix-synapse.service",
+        url: `http://127.0.0.1:${await freePort()}`,
+        token: undefined,
+        accept: [],
+      },
+      system,
+    ),
+    { code: "start-failed", message: /a condition of the unit is not met/ },
+  );
+  assert.ok(
+    performance.now() - started < 10_000,
+    "it does not wait for the answer of a server that is not started",
+  );
+  assert.match(said.join(""), /ConditionPathExists=.*conf\.d\/server_name\.yaml/);
+  assert.ok(existsSync(join(folder, "homeserver.yaml.fenced")));
+});
