@@ -57,13 +57,12 @@ export async function restoreRoleDefault(
 
 type RoleInDatabase = Pick<RoleState, "role" | "database">;
 
-/** The session itself may be read-only because of the fence. */
+/** In a session that writes: what the fence has set is a default, and its transactions ask for more. */
 async function alter(
   session: PostgresSession,
   { role, database }: RoleInDatabase,
   what: string,
 ): Promise<void> {
-  await session.run("SET default_transaction_read_only = off;");
   await session.run(`ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)} ${what};`);
 }
 

@@ -117,7 +117,7 @@ async function fenceDatabases(from: StopAndFenceRequest, { postgres, files }: Sy
       `${describeStore(store)} cannot be made read-only`,
       from,
       async () => {
-        const session = await postgres.connect(address);
+        const session = await postgres.connect(address, { writes: true });
         try {
           const state = await roleState(session);
           const name = roleName(state, store);

@@ -1,4 +1,5 @@
 import {
+  CLIENT_PARAMETERS,
   type PostgresAddress,
   postgresCall,
   SQLSTATE_ARGUMENTS,
@@ -45,18 +46,21 @@ export async function* copyOut(
 
 /** One psql for all: a connection for each small table would take longer than reading it. */
 function callFor(queries: readonly string[], address: PostgresAddress, encoding: string): ProgramCall {
+  // A transaction for each, as the locks of a longer one would keep a running server from altering its tables.
   const commands = queries.flatMap((query) => [
+    "--command=BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = 0",
     `--command=COPY (${query}) TO STDOUT`,
+    "--command=COMMIT",
     `--command=\\echo ${MARK}`,
   ]);
   const quiet = ["--no-psqlrc", "--quiet", ...SQLSTATE_ARGUMENTS];
   // A server that knows no encoding must not be asked to convert; any other converts, as pg_dump --encoding=UTF8 does.
-  const PGCLIENTENCODING = encoding === "SQL_ASCII" ? "SQL_ASCII" : "UTF8";
-  const env = { PGCLIENTENCODING, PGOPTIONS: READ_ONLY };
-  return { ...postgresCall("psql", address, [...quiet, ...commands], env), mapError: withoutRowValues };
+  const client_encoding = encoding === "SQL_ASCII" ? "SQL_ASCII" : "UTF8";
+  const parameters = { ...address.parameters, ...CLIENT_PARAMETERS, client_encoding };
+  const call = postgresCall("psql", { ...address, parameters }, [...quiet, ...commands]);
+  return { ...call, mapError: withoutRowValues };
 }
 
-const READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=0";
 const NEWLINE = 10;
 const MARK = "synlift-end-of-query";
 const MARK_LINE = Buffer.from(`${MARK}\n`);

@@ -53,7 +53,7 @@ async function openMas(
   system: System,
 ): Promise<PostgresLook | undefined> {
   if (!mas) return undefined;
-  const options = { readOnly: true, responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
+  const options = { responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
   const { session, address } = await connect(mas.address, system, mediaStore, options);
   return { engine: "postgres", session, address };
 }

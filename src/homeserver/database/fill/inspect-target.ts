@@ -1,5 +1,6 @@
 import { hasSqlstate, MigrationError, reasonOf } from "../../../errors.ts";
 import {
+  type ConnectOptions,
   type Postgres,
   type PostgresAddress,
   type PostgresSession,
@@ -61,9 +62,10 @@ export async function databaseExists(address: PostgresAddress, postgres: Postgre
 export async function connectIfExists(
   address: PostgresAddress,
   postgres: Postgres,
+  options?: ConnectOptions,
 ): Promise<PostgresSession | undefined> {
   try {
-    return await postgres.connect(address);
+    return await postgres.connect(address, options);
   } catch (error) {
     if (isMissingDatabase(error)) return undefined;
     throw error;
@@ -78,10 +80,10 @@ export const isMissingDatabase = (error: unknown) => reasonOf(error, "no-connect
  * somebody else made a moment ago will do: whether it is right is looked at before it is filled.
  */
 export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
-  const session = await postgres.connect(maintenanceAddress(address));
+  const session = await postgres.connect(maintenanceAddress(address), { writes: true });
   try {
     const name = quoteIdentifier(address.parameters["dbname"]!);
-    await session.run(
+    await session.runAlone(
       `CREATE DATABASE ${name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
     );
   } catch (error) {
