@@ -20,7 +20,7 @@ export async function connectionFindings(session: QuerySession): Promise<Finding
       evidence: others.map(
         ({ who, count }) => `${who}: ${count} ${count === 1 ? "connection" : "connections"}`,
       ),
-      hint: "stop Synapse, its workers and whatever else uses the database",
+      hint: "stop Synapse, its workers and whatever else uses the database; a connection pooler (PgBouncer, Odyssey, PgCat) keeps connections open after Synapse has stopped, and the fence does not hold for these: stop it too, or let it close them (in PgBouncer's console: KILL and the database's name, and RESUME after a rollback)",
     },
   ];
 }

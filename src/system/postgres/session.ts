@@ -127,6 +127,8 @@ export class PsqlSession implements PostgresSession {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // A pooler drops the server connection of a client that leaves within a transaction. psql may have ended already.
+    if (this.#inTransaction) await this.#psql.write("ROLLBACK;\n").catch(() => undefined);
     await this.#psql.close();
   }
 

@@ -233,7 +233,7 @@ test("somebody who is still connected is named, and our own programs are not", a
   await inSession("new", async (session) => {
     assert.deepEqual(await connectionFindings(session), []);
     await inSession("new", async (lingering) => {
-      await lingering.run("SET application_name = 'synapse-worker';");
+      await lingering.runAlone("SET application_name = 'synapse-worker';");
       const [found] = await connectionFindings(session);
       assert.equal(found?.id, "database-in-use");
       assert.deepEqual(found.evidence, ["mover (synapse-worker): 1 connection"]);

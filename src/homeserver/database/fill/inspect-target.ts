@@ -6,6 +6,7 @@ import {
   type PostgresSession,
   quoteIdentifier,
 } from "../../../system/postgres/postgres.ts";
+import { assertNoPoolerBeforeTarget } from "../checks/pooler.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
 import type { DatabaseSection } from "../section.ts";
 import type { Store } from "../store.ts";
@@ -29,10 +30,12 @@ export async function inspectTarget(
 ): Promise<boolean> {
   const session = await connectIfExists(address, postgres);
   if (!session) {
+    await assertNoPoolerBeforeTarget(maintenanceAddress(address), postgres);
     await assertMayCreate(address, section, postgres);
     return false;
   }
   try {
+    await assertNoPoolerBeforeTarget(address, postgres);
     await assertSuitable(session, section, store);
     return true;
   } finally {
