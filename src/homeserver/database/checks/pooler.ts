@@ -65,8 +65,11 @@ async function ask(address: PostgresAddress, postgres: Postgres) {
 
 /** As the pooler reaches it. On a Unix socket the host is libpq's default, as only superusers may ask for the folder. */
 function serverAddress(address: PostgresAddress, { host, port }: Backend): PostgresAddress {
-  const { host: _, hostaddr: __, ...parameters } = address.parameters;
-  return { ...address, parameters: { ...parameters, ...(host === null ? {} : { host }), port } };
+  const parameters: Record<string, string> = { ...address.parameters, port };
+  delete parameters["host"];
+  delete parameters["hostaddr"];
+  if (host !== null) parameters["host"] = host;
+  return { ...address, parameters };
 }
 
 interface Advice {
