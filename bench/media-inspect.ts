@@ -40,7 +40,7 @@ async function look([folder, database]: [string, string]): Promise<void> {
     kind === "postgres"
       ? await realPostgres(programsWith()).connect(
           { parameters: { host: host!, port: port!, user: "postgres", dbname: "bench" } },
-          { readOnly: true, responseTimeout: 120_000 },
+          { responseTimeout: 120_000 },
         )
       : await realSqlite(realFiles, signal).connect(database);
   const tools = {

@@ -4,7 +4,7 @@ import { programPath, Refusal, reasonIn, run } from "./run.mjs";
 import { python, synapse } from "./synapse.mjs";
 
 /** The demo looks at no pages and goes to no other host: it can do without a browser, which is larger than all the rest. */
-const NOT_FOR_DEMO = ["chromium", "locales", "openssh-client", "openssh-server"];
+const NOT_FOR_DEMO = ["chromium", "locales", "openssh-client", "openssh-server", "pgbouncer"];
 
 export const debianPackages = (forDemo) => {
   const needed = () => missing().filter((name) => !forDemo || !NOT_FOR_DEMO.includes(name));
@@ -16,6 +16,7 @@ function missing() {
   const packages = [
     ["postgresql", postgresHas("initdb")],
     ["postgresql-client", postgresHas("pg_dump") && programPath("psql")],
+    ["pgbouncer", existsSync("/usr/sbin/pgbouncer")],
     ["locales", existsSync("/usr/share/i18n/locales/de_DE")], // for a server that does not speak English
     ["gnupg", programPath("gpg") && programPath("gpg-agent")],
     ["tar", programPath("tar")],

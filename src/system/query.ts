@@ -3,17 +3,20 @@ export interface QuerySession {
   readonly engine: "postgres" | "sqlite";
   /**
    * Each row as an object, streamed. PostgreSQL's values are converted through JSON: cast numbers that do not fit a
-   * double to text. SQLite has 0 and 1 for booleans.
+   * double to text. SQLite has 0 and 1 for booleans. `settings` are PostgreSQL's, for this query alone; SQLite ignores them.
    */
-  rows<Row>(sql: string): AsyncIterable<Row>;
-  all<Row>(sql: string): Promise<Row[]>;
+  rows<Row>(sql: string, settings?: QuerySettings): AsyncIterable<Row>;
+  all<Row>(sql: string, settings?: QuerySettings): Promise<Row[]>;
   /** The only row. Throws when there is not exactly one. */
-  one<Row>(sql: string): Promise<Row>;
+  one<Row>(sql: string, settings?: QuerySettings): Promise<Row>;
   /** Begins a read-only transaction: from here on all queries see one snapshot of the database. Call it once. */
   beginSnapshot(): Promise<void>;
   /** May be called twice. */
   close(): Promise<void>;
 }
+
+/** Server settings by name, such as `{ jit: "off" }`. */
+export type QuerySettings = Readonly<Record<string, string>>;
 
 /** All rows of a result, for small results. */
 export async function collectRows<Row>(rows: AsyncIterable<Row>): Promise<Row[]> {

@@ -32,7 +32,7 @@ export async function mediaInPostgres(
   return {
     engine: "postgres",
     run,
-    connect: () => postgres.connect(addressIn(cluster, name, "postgres"), { readOnly: true }),
+    connect: () => postgres.connect(addressIn(cluster, name, "postgres")),
   };
 }
 

@@ -52,10 +52,9 @@ export async function sameInBoth(
   const { host, port, superuser: user } = cluster.address;
   return [
     await realSqlite(realFiles, new AbortController().signal).connect(path),
-    await realPostgres(programsWith()).connect(
-      { parameters: { host, port: String(port), user, dbname: name } },
-      { readOnly: true },
-    ),
+    await realPostgres(programsWith()).connect({
+      parameters: { host, port: String(port), user, dbname: name },
+    }),
   ];
 }
 

@@ -68,19 +68,20 @@ export async function restoreRoleDefault(
 
 type RoleInDatabase = Pick<RoleState, "role" | "database">;
 
+/** In a session that writes: what the fence has set is a default, and its transactions ask for more. */
 async function alter(
   session: PostgresSession,
   { role, database }: RoleInDatabase,
   what: string,
 ): Promise<void> {
-  // The session itself may be read-only because of the fence.
-  await session.run("SET default_transaction_read_only = off;");
   // Only the role itself may do this, if it may not administrate roles: not another one that the session has become.
   const { mayBecome } = await session.one<{ mayBecome: boolean }>(
     `SELECT current_user <> ${quoteLiteral(role)} AND pg_has_role(session_user, ${quoteLiteral(role)}, 'MEMBER') AS "mayBecome"`,
   );
-  if (mayBecome) await session.run(`SET ROLE ${quoteIdentifier(role)};`);
-  await session.run(`ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)} ${what};`);
+  const become = mayBecome ? `SET LOCAL ROLE ${quoteIdentifier(role)};` : "";
+  await session.run(
+    `${become} ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)} ${what};`,
+  );
 }
 
 /**
@@ -98,7 +99,10 @@ export async function assertReadOnlySessions(
     const state = await readOnlyDefault(session);
     if (!state.isOn) throw notReadOnly(describeOverride(state, role));
     try {
-      await session.run(`BEGIN; UPDATE ${schemaTable(store)} SET version = version WHERE false; ROLLBACK;`);
+      // As the homeserver begins a transaction: without saying whether it writes.
+      await session.runAlone(
+        `BEGIN; UPDATE ${schemaTable(store)} SET version = version WHERE false; ROLLBACK;`,
+      );
     } catch (error) {
       if (hasSqlstate(error, [READ_ONLY_SQL_TRANSACTION])) return;
       throw error;

@@ -51,7 +51,7 @@ export async function databaseConnections(session: PostgresSession): Promise<Dat
               level: "blocker",
               sentence: "there are still connections to the homeserver's database",
               evidence: server.map(describeConnections),
-              hint: "stop Synapse, its workers and whatever else uses the database",
+              hint: "stop Synapse, its workers and whatever else uses the database; a connection pooler (PgBouncer, Odyssey, PgCat) keeps connections open after Synapse has stopped, and the fence does not hold for these: stop it too, or let it close them (in PgBouncer's console: KILL and the database's name, and RESUME after a rollback)",
             },
           ],
     others: roles.map((role) => ({

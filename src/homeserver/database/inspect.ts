@@ -6,6 +6,7 @@ import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Schema } from "../synapse-versions.ts";
 import { duplicateRows } from "./checks/duplicates.ts";
+import { poolerFindings } from "./checks/pooler.ts";
 import { catalogueFindings, localeFindings } from "./checks/postgres-findings.ts";
 import {
   backgroundUpdates,
@@ -58,7 +59,7 @@ export interface DatabaseInspectOptions {
 export async function inspectDatabase(
   look: OpenDatabase,
   questions: DatabaseInspectOptions,
-  system: Pick<System, "files" | "programs" | "signal">,
+  system: Pick<System, "files" | "programs" | "postgres" | "signal">,
   progress: Progress,
 ): Promise<DatabaseInspection> {
   const findings: Finding[] = [];
@@ -76,6 +77,7 @@ export async function inspectDatabase(
     const foreign = foreignDatabase(names, where);
     findings.push(...foreign);
     if (look.engine === "postgres") {
+      findings.push(...(await poolerFindings(look.address, system.postgres)));
       findings.push(...(await postgresFindings(look.session, facts.server!, questions.deep)));
       findings.push(...(await databaseConnections(look.session)).others);
     } else {

@@ -30,7 +30,7 @@ export async function openReadOnly(
       path: database.path,
     };
   }
-  const options = { readOnly: true, responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
+  const options = { responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
   const { session, address } = await connect(databaseAddress(homeserver), system, mediaStore, options);
   return { engine: "postgres", session, address };
 }
@@ -43,7 +43,7 @@ export async function openStateReadOnly(
 ): Promise<Extract<OpenDatabase, { engine: "postgres" }> | undefined> {
   const named = stateAddress(homeserver);
   if (!named) return undefined;
-  const options = { readOnly: true, responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
+  const options = { responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
   const { session, address } = await connect(named, system, homeserver.mediaStore, options);
   return { engine: "postgres", session, address };
 }

@@ -100,6 +100,6 @@ const restoreFailed = (why: string, hint: string, reason?: Reason) =>
 
 /** Collects statistics: without them PostgreSQL chooses bad query plans, and the first hours are slow. */
 export async function analyze(address: PostgresAddress, postgres: Postgres): Promise<void> {
-  const session = await postgres.connect(address);
+  const session = await postgres.connect(address, { writes: true });
   await session.run("ANALYZE;").finally(() => session.close());
 }

@@ -5,6 +5,7 @@ import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { connect, databaseAddress, stateAddress } from "./address.ts";
+import { assertNoPooler } from "./checks/pooler.ts";
 import { databaseMarker, IDLE_STATISTICS_DELAY_MS, masMarker, STATISTICS_DELAY_MS } from "./count.ts";
 import { databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
@@ -77,6 +78,7 @@ async function findPostgres(
     const { serverVersion, serverVersionText: versionText, size } = await databaseFacts(session);
     if (store === "main") await assertSynapseDatabase(session, serverName);
     else await (store === "state" ? assertStateDatabase(session) : assertMasDatabase(session));
+    await assertNoPooler(address, system.postgres);
     const through = address.commandPrefix;
     const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
     const pgDump = await findProgram(needs, system);

@@ -128,7 +128,7 @@ async function fenceDatabases(from: StopAndFenceRequest, { postgres, files }: Sy
   const findings: Finding[] = [];
   for (const { address, store } of databases.postgres) {
     const step = fenceStep("fence-database", cannotBeReadOnly(store), from, async () => {
-      const session = await postgres.connect(address);
+      const session = await postgres.connect(address, { writes: true });
       try {
         const state = await roleState(session);
         const name = roleName(state, store);

@@ -205,7 +205,9 @@ async function undoOne(
         "config-unreadable",
         `the database's address is in the configuration, which cannot be read; do this manually: ${makeRoleWritableText({ role, database })}`,
       );
-    const { session } = await connect(addressFor(store, homeserver), system, homeserver.mediaStore);
+    const { session } = await connect(addressFor(store, homeserver), system, homeserver.mediaStore, {
+      writes: true,
+    });
     try {
       await restoreRoleDefault(session, { role, database, before });
     } finally {

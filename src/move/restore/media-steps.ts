@@ -166,7 +166,7 @@ async function openToChange(
   { postgres, sqlite }: Pick<System, "postgres" | "sqlite">,
 ): Promise<{ session: QuerySession; change: Change }> {
   if (database.engine === "postgres") {
-    const session = await postgres.connect(database.address);
+    const session = await postgres.connect(database.address, { writes: true });
     return { session, change: (statement) => session.run(statement) };
   }
   const { path } = database;

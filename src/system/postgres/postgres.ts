@@ -2,7 +2,6 @@ import { MigrationError, type NoConnection, reasonOf } from "../../errors.ts";
 import type { Programs } from "../programs/programs.ts";
 import { quoteLiteral } from "../query.ts";
 import { describeAddress, type PostgresAddress, postgresCall } from "./call.ts";
-import { SQLSTATE_VARIABLES } from "./refusal.ts";
 import { type Backend, type PostgresSession, PsqlSession } from "./session.ts";
 import { connectionHint, databaseNameOf, readinessOf } from "./unreachable.ts";
 
@@ -31,27 +30,17 @@ export interface Postgres {
 }
 
 export interface ConnectOptions {
-  /** Sets the session to read-only, so that the server rejects every statement that writes. */
-  readonly readOnly?: boolean;
+  /** Without it, all transactions are read-only, and the server rejects every statement that writes. */
+  readonly writes?: boolean;
   /** Milliseconds without any data while a query runs, after which the connection is closed. No limit by default. */
   readonly responseTimeout?: number;
 }
 
-const SET_UP = `
-${Object.entries(SQLSTATE_VARIABLES)
-  .map(([name, value]) => `\\set ${name} ${value}`)
-  .join("\n")}
-\\set FETCH_COUNT 5000
-SET client_encoding = 'UTF8';
-SET client_min_messages = 'error';
-SET statement_timeout = 0;
-SET idle_in_transaction_session_timeout = 0;
-SET lock_timeout = '60s';
-SET application_name = 'synlift';
-`;
-
-/** This also rejects nextval and setval (PostgreSQL documentation, SET TRANSACTION). */
-const READ_ONLY = "SET default_transaction_read_only = on;";
+/**
+ * Connection parameters that every connection pooler knows and gives back to each of its clients: anything else, and
+ * `options` above all, it refuses or leaves on the server connection (PgBouncer documentation, ignore_startup_parameters).
+ */
+export const CLIENT_PARAMETERS = { client_encoding: "UTF8", application_name: "synlift" } as const;
 
 /** A session may see itself in pg_stat_activity whatever its role is. */
 const OWN_BACKEND = `
@@ -60,26 +49,27 @@ const OWN_BACKEND = `
 
 export function realPostgres(programs: Programs): Postgres {
   const ownBackends: Backend[] = [];
-  const open = async (to: PostgresAddress): Promise<PsqlSession> => {
-    const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters };
+  const open = async (to: PostgresAddress, writes = false): Promise<PsqlSession> => {
+    const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters, ...CLIENT_PARAMETERS };
     const psql = postgresCall("psql", { ...to, parameters: kept }, [
       "--no-psqlrc",
       "--quiet",
       "--no-align",
       "--tuples-only",
     ]);
-    const session = new PsqlSession(await programs.start(psql), to, ownBackends);
-    await session.run(SET_UP);
+    const session = new PsqlSession(await programs.start(psql), to, {
+      access: writes ? "READ WRITE" : "READ ONLY",
+      ownBackends,
+    });
+    await session.connect();
     ownBackends.push(await session.one<Backend>(OWN_BACKEND));
-    session.isConnected = true;
     return session;
   };
   return {
-    async connect(to, { readOnly = false, responseTimeout } = {}) {
-      const session = await open(to).catch(async (error: unknown) => {
+    async connect(to, { writes = false, responseTimeout } = {}) {
+      const session = await open(to, writes).catch(async (error: unknown) => {
         throw reasonOf(error, "no-connection") ? await withReason(error as MigrationError, to) : error;
       });
-      if (readOnly) await session.run(READ_ONLY);
       session.responseTimeout = responseTimeout;
       return session;
     },

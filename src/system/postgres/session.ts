@@ -2,17 +2,26 @@ import { MigrationError, type NoConnection } from "../../errors.ts";
 import { linesOf } from "../programs/lines.ts";
 import type { ExitStatus, InteractiveProgram } from "../programs/programs.ts";
 import { exitReason } from "../programs/running-program.ts";
-import { collectRows, type QuerySession, singleRow } from "../query.ts";
+import { collectRows, quoteLiteral, type QuerySession, type QuerySettings, singleRow } from "../query.ts";
 import { describeAddress, type PostgresAddress } from "./call.ts";
-import { findServerError } from "./refusal.ts";
+import { findServerError, SQLSTATE_VARIABLES } from "./refusal.ts";
 import { connectionHint } from "./unreachable.ts";
 
-/** One connection. Statements run one after another; the first that fails ends it. */
+/**
+ * One connection. Statements run one after another; the first that fails ends it. Each runs in a transaction of its own until
+ * `begin` or `beginSnapshot` is called, and all settings are those of a transaction: a connection pooler in front of the server
+ * gives the same server connection to its other clients afterwards, with everything that was set for the session.
+ */
 export interface PostgresSession extends QuerySession {
   readonly engine: "postgres";
   /** The server processes of all connections of this run, closed ones too: a process may outlive its connection briefly. */
   readonly ownBackends: readonly Backend[];
+  /** Statements, each with its semicolon. */
   run(sql: string): Promise<void>;
+  /** One statement that the server runs in no transaction, such as CREATE DATABASE: no setting applies to it. */
+  runAlone(sql: string): Promise<void>;
+  /** Begins a transaction for everything that follows, which ends with the session: nothing is committed. Call it once. */
+  begin(): Promise<void>;
 }
 
 /** A server process, as pg_stat_activity tells it. */
@@ -21,6 +30,26 @@ export interface Backend {
   /** When it began, in seconds since 1970, as text; null where that is not told. */
   readonly startedAt: string | null;
 }
+
+/** Of the transactions. A read-only one also rejects nextval and setval (PostgreSQL documentation, SET TRANSACTION). */
+export type TransactionAccess = "READ ONLY" | "READ WRITE";
+
+/** For psql itself: nothing in it is sent to the server. */
+const SET_UP = `
+${Object.entries(SQLSTATE_VARIABLES)
+  .map(([name, value]) => `\\set ${name} ${value}`)
+  .join("\n")}
+\\set FETCH_COUNT 5000
+`;
+
+const TRANSACTION_SETTINGS: QuerySettings = {
+  client_min_messages: "error",
+  idle_in_transaction_session_timeout: "0",
+  lock_timeout: "60s",
+};
+
+/** Milliseconds by which the server gives up later than this process, which has the better message. */
+const SERVER_GRACE = 5_000;
 
 /** Milliseconds. Normally psql gives up after `connect_timeout`, which applies to each of several addresses. */
 const CONNECT_TIMEOUT = 60_000;
@@ -38,44 +67,83 @@ export class PsqlSession implements PostgresSession {
   #turn: Promise<void> = Promise.resolve();
   /** See `ConnectOptions`. While connecting, it is `CONNECT_TIMEOUT`. */
   responseTimeout: number | undefined = CONNECT_TIMEOUT;
+  readonly #access: TransactionAccess;
+  #inTransaction = false;
   /** Whether a statement was answered. */
   isConnected = false;
   #asked = 0;
   #closed = false;
   #tooSlow = false;
 
-  constructor(psql: InteractiveProgram, to: PostgresAddress, ownBackends: readonly Backend[]) {
+  constructor(
+    psql: InteractiveProgram,
+    to: PostgresAddress,
+    { access, ownBackends }: { access: TransactionAccess; ownBackends: readonly Backend[] },
+  ) {
     this.ownBackends = ownBackends;
+    this.#access = access;
     this.#psql = psql;
     this.#to = to;
     this.#pieces = linesOf(psql.output)[Symbol.asyncIterator]();
   }
 
-  async *rows<Row>(sql: string): AsyncIterable<Row> {
+  async *rows<Row>(sql: string, settings: QuerySettings = {}): AsyncIterable<Row> {
     const bare = sql.trim().replace(/;$/, "");
-    for await (const line of this.#ask(`SELECT row_to_json(answer) FROM (${bare}\n) answer;`))
-      yield JSON.parse(line) as Row;
+    const query = `SELECT row_to_json(answer) FROM (${bare}\n) answer;`;
+    for await (const line of this.#ask(this.#within(query, settings))) yield JSON.parse(line) as Row;
   }
 
-  all<Row>(sql: string): Promise<Row[]> {
-    return collectRows(this.rows<Row>(sql));
+  all<Row>(sql: string, settings?: QuerySettings): Promise<Row[]> {
+    return collectRows(this.rows<Row>(sql, settings));
   }
 
-  one<Row>(sql: string): Promise<Row> {
-    return singleRow(this.rows<Row>(sql), sql);
+  one<Row>(sql: string, settings?: QuerySettings): Promise<Row> {
+    return singleRow(this.rows<Row>(sql, settings), sql);
   }
 
-  async run(sql: string): Promise<void> {
+  run(sql: string): Promise<void> {
+    return this.runAlone(this.#within(sql, {}));
+  }
+
+  async runAlone(sql: string): Promise<void> {
     for await (const _ of this.#ask(sql));
   }
 
-  beginSnapshot(): Promise<void> {
-    return this.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+  /** The first statement. Throws `database-unreachable`. */
+  async connect(): Promise<void> {
+    await this.runAlone(`${SET_UP}${this.#within("", {})}`);
+    this.isConnected = true;
+  }
+
+  async begin(): Promise<void> {
+    await this.runAlone(this.#beginning(this.#access));
+    this.#inTransaction = true;
+  }
+
+  async beginSnapshot(): Promise<void> {
+    await this.runAlone(this.#beginning("ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+    this.#inTransaction = true;
+  }
+
+  /** The statements in a transaction of their own or, in one that was begun, with a way back to its settings. */
+  #within(sql: string, settings: QuerySettings): string {
+    if (!this.#inTransaction) return `${this.#beginning(this.#access, settings)}\n${sql}\nCOMMIT;`;
+    if (Object.keys(settings).length === 0) return sql;
+    return `SAVEPOINT question\\; ${setLocal(settings)};\n${sql}\nROLLBACK TO SAVEPOINT question\\; RELEASE SAVEPOINT question;`;
+  }
+
+  /** psql sends statements with `\;` between them together: one round trip. */
+  #beginning(mode: string, settings: QuerySettings = {}): string {
+    const limit = this.responseTimeout === undefined ? 0 : this.responseTimeout + SERVER_GRACE;
+    const all = { ...TRANSACTION_SETTINGS, statement_timeout: String(limit), ...settings };
+    return `BEGIN TRANSACTION ${mode}\\; ${setLocal(all)};`;
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // A pooler drops the server connection of a client that leaves within a transaction. psql may have ended already.
+    if (this.#inTransaction) await this.#psql.write("ROLLBACK;\n").catch(() => undefined);
     await this.#psql.close();
   }
 
@@ -157,6 +225,11 @@ export class PsqlSession implements PostgresSession {
     });
   }
 }
+
+const setLocal = (settings: QuerySettings) =>
+  Object.entries(settings)
+    .map(([name, value]) => `SET LOCAL ${name} = ${quoteLiteral(value)}`)
+    .join("\\; ");
 
 const UNKNOWN: NoConnection = { kind: "no-connection", server: "unknown", database: "unknown" };
 

@@ -282,7 +282,7 @@ test("somebody who is still connected is named, and this run's own sessions are 
     const nobody = { homeserver: [], others: [] };
     assert.deepEqual(await databaseConnections(session), nobody);
     await inSession("new", async (own) => {
-      await own.run("SET application_name = 'synapse-worker';");
+      await own.runAlone("SET application_name = 'synapse-worker';");
       assert.deepEqual(await databaseConnections(session), nobody);
     });
     // Another run knows nothing of the sessions of this one, and their name hides nothing.
@@ -291,7 +291,7 @@ test("somebody who is still connected is named, and this run's own sessions are 
       const [program] = (await databaseConnections(session)).others;
       assert.equal(program?.id, "database-connections:mover");
       assert.deepEqual(program.evidence, ["mover (synlift) from 127.0.0.1: 1 connection"]);
-      await another.run("SET application_name = 'synapse-worker';");
+      await another.runAlone("SET application_name = 'synapse-worker';");
       const [server] = (await databaseConnections(session)).homeserver;
       assert.equal(server?.id, "database-in-use");
       assert.deepEqual(server.evidence, ["mover (synapse-worker) from 127.0.0.1: 1 connection"]);

@@ -204,8 +204,11 @@ test("a run that is stopped while pg_restore works leaves it half filled, and th
   await cluster.createDatabase(name, { owner: "mover" });
   const address = addressIn(cluster, name);
   // Everybody waits at the first table that has TOAST, so an index; the mark has no column.
-  const lockHolder = await realPostgres(programsWith()).connect(addressIn(cluster, name, "postgres"));
-  await lockHolder.run("BEGIN; LOCK TABLE pg_catalog.pg_index IN SHARE MODE;");
+  const lockHolder = await realPostgres(programsWith()).connect(addressIn(cluster, name, "postgres"), {
+    writes: true,
+  });
+  await lockHolder.begin();
+  await lockHolder.run("LOCK TABLE pg_catalog.pg_index IN SHARE MODE;");
   const stop = new AbortController();
   const running = filled({ address, signal: stop.signal });
   const waiting = "select count(*) from pg_stat_activity where application_name = 'synlift pg_restore'";
@@ -249,7 +252,7 @@ test("a database that bears another mark, or none, is not emptied, though its ta
 test("while somebody else is connected nothing is emptied, nor where tables were added since the confirmation", async () => {
   const { name, address, begun } = await halfFilled();
   const server = await realPostgres(programsWith()).connect(addressIn(cluster, name, "postgres"));
-  await server.run("SET application_name = 'synapse';");
+  await server.runAlone("SET application_name = 'synapse';");
   const { error } = await filled({ address, begun });
   assert.equal(error.code, "target-not-empty");
   assert.match(error.message, /other clients are connected .*: postgres \(synapse\)/);

@@ -208,7 +208,7 @@ function newestPrograms(): string {
 }
 
 /** PostgreSQL refuses to run as root. */
-function unprivilegedAccount(): Account | undefined {
+export function unprivilegedAccount(): Account | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const [, , uid, gid] = execFileSync("getent", ["passwd", "postgres"], { encoding: "utf8" }).split(":");
   return { uid: Number(uid), gid: Number(gid) };

@@ -207,7 +207,7 @@ test("nor does one of a class that nobody thought of", async () => {
 });
 
 async function mustFail(code: string, sql: string): Promise<void> {
-  const session = await postgres.connect(bySocket("rows"), { responseTimeout: 20_000 });
+  const session = await postgres.connect(bySocket("rows"), { writes: true, responseTimeout: 20_000 });
   const error = await failure(() => session.run(`${sql};`).finally(() => session.close()));
   assert.equal(reasonOf(error, "sqlstate")?.code, code, `${sql}\n${error.message}`);
   mustHide(error, sql);

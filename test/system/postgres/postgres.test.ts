@@ -177,7 +177,7 @@ test("a query that fails says why and names nothing that lies in a row", async (
     "create table keyed (id text primary key); insert into keyed values ('secret-row'); grant all on keyed to careful",
   );
   for (const [sql, code, sentence] of FAILING) {
-    const session = await postgres.connect(overTcp());
+    const session = await postgres.connect(overTcp(), { writes: true });
     await assert.rejects(session.run(`${sql};`), (error: MigrationError) => {
       assert.equal(error.code, "program-failed", sql);
       assert.match(error.message, /^a query on plain on 127\.0\.0\.1:\d+ failed: /);
@@ -187,6 +187,40 @@ test("a query that fails says why and names nothing that lies in a row", async (
       return true;
     });
   }
+});
+
+test("a look cannot write, and what a question sets ends with it, in a transaction that was begun too", async () => {
+  await cluster.sql("plain", "create sequence counter; grant all on sequence counter to careful");
+  for (const sql of ["CREATE TABLE mine ()", "CREATE TEMPORARY TABLE mine ()", "SELECT nextval('counter')"]) {
+    const session = await postgres.connect(overTcp());
+    await assert.rejects(
+      session.run(`${sql};`),
+      (error) => reasonOf(error, "sqlstate")?.code === "25006",
+      sql,
+    );
+  }
+  const session = await postgres.connect(overTcp());
+  const limits = "SELECT current_setting('work_mem') AS memory, current_setting('lock_timeout') AS wait";
+  const usual = await session.one(limits);
+  for (const begin of [() => Promise.resolve(), () => session.beginSnapshot()]) {
+    await begin();
+    assert.deepEqual(await session.one(limits, { work_mem: "1234kB", lock_timeout: "7s" }), {
+      memory: "1234kB",
+      wait: "7s",
+    });
+    assert.deepEqual(await session.one(limits), usual);
+  }
+  await session.close();
+});
+
+test("a session that writes does so though its role is read-only by default, and what it leaves is committed", async () => {
+  await cluster.sql("plain", "create table written (n int); grant all on written to careful");
+  await cluster.sql("plain", "alter role careful in database plain set default_transaction_read_only = on");
+  const session = await postgres.connect(overTcp(), { writes: true });
+  await session.run("INSERT INTO written VALUES (1); INSERT INTO written VALUES (2);");
+  await assert.rejects(session.run("INSERT INTO written VALUES (3); SELECT 1 / 0;"));
+  await cluster.sql("plain", "alter role careful in database plain reset default_transaction_read_only");
+  assert.equal(await cluster.sql("plain", "select sum(n) from written"), "3");
 });
 
 test("a wrong password says so", async () => {

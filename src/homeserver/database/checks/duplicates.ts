@@ -26,9 +26,6 @@ export async function duplicateRows(
   broken: readonly string[],
   progress: Progress,
 ): Promise<Finding[]> {
-  await session.run(
-    "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off;",
-  );
   const all = await session.all<UniqueIndex>(UNIQUE_INDEXES);
   const indexes = all.filter(({ table }) => !broken.includes(table));
   const id = "plan/duplicates";
@@ -36,7 +33,7 @@ export async function duplicateRows(
   progress.begin({ id, label: "duplicates", unit: "rows", total });
   const evidence: string[] = [];
   for (const index of indexes) {
-    const { groups } = await session.one<{ groups: number }>(countOf(index));
+    const { groups } = await session.one<{ groups: number }>(countOf(index), NO_INDEX);
     if (groups > 0)
       evidence.push(
         `${index.table}: ${formatCount(groups)} duplicate values in the unique index ${index.name}`,
@@ -44,7 +41,6 @@ export async function duplicateRows(
     progress.advance(id, index.rows);
   }
   progress.end(id);
-  await session.run("RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan;");
   if (evidence.length === 0) {
     return [
       {
@@ -64,6 +60,8 @@ export async function duplicateRows(
     },
   ];
 }
+
+const NO_INDEX = { enable_indexscan: "off", enable_indexonlyscan: "off", enable_bitmapscan: "off" };
 
 const UNIQUE_INDEXES = `
   SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS table,

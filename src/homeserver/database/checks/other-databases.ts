@@ -10,6 +10,7 @@ import { assertMasDatabase, assertStateDatabase } from "../identity.ts";
 import { type OpenDatabase, openStateReadOnly, QUERY_TIMEOUT, reasonOf } from "../open.ts";
 import { describeStore, type Store } from "../store.ts";
 import { duplicateRows } from "./duplicates.ts";
+import { poolerFindings } from "./pooler.ts";
 import { catalogueFindings, localeFindings } from "./postgres-findings.ts";
 import { backgroundUpdates } from "./readiness.ts";
 import { unreadableText } from "./text-check.ts";
@@ -53,7 +54,7 @@ async function openMas(
   system: System,
 ): Promise<PostgresLook | undefined> {
   if (!mas) return undefined;
-  const options = { readOnly: true, responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
+  const options = { responseTimeout: deep ? QUERY_TIMEOUT.deep : QUERY_TIMEOUT.quick };
   const { session, address } = await connect(mas.address, system, mediaStore, options);
   return { engine: "postgres", session, address };
 }
@@ -62,7 +63,7 @@ async function inspectOne(
   { session, address }: PostgresLook,
   store: Exclude<Store, "main">,
   deep: boolean,
-  { programs, signal }: Pick<System, "programs" | "signal">,
+  { programs, postgres, signal }: Pick<System, "programs" | "postgres" | "signal">,
   progress: Progress,
 ): Promise<OtherDatabasesInspection> {
   const findings: Finding[] = [];
@@ -81,7 +82,7 @@ async function inspectOne(
       await assertStateDatabase(session);
       findings.push(...localeFindings(facts, deep), await backgroundUpdates(session));
     }
-    findings.push(...(await catalogueFindings(session, facts)));
+    findings.push(...(await poolerFindings(address, postgres)), ...(await catalogueFindings(session, facts)));
     if (deep) {
       const text = await unreadableText(session, { address, encoding: facts.encoding, programs }, progress);
       findings.push(...text.findings, ...(await duplicateRows(session, text.broken, progress)));

@@ -18,7 +18,7 @@ export async function targetDatabaseFindings(
   const id = "target-database";
   const where = describeAddress(address);
   const looking: Postgres = {
-    connect: (to) => postgres.connect(to, { readOnly: true, responseTimeout: QUERY_TIMEOUT }),
+    connect: (to) => postgres.connect(to, { responseTimeout: QUERY_TIMEOUT }),
   };
   try {
     assertSameEngine(source, { engine: "postgres", address });

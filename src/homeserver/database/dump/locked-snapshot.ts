@@ -19,7 +19,7 @@ export const LOCK_TIMEOUT = 60_000;
  */
 export async function beginLockedSnapshot(session: PostgresSession, wait: number): Promise<void> {
   const before = await tableNames(session);
-  await session.run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+  await session.beginSnapshot();
   await session.run(`SET LOCAL lock_timeout = ${wait};`);
   if (before.length > 0) {
     await session.run(`LOCK TABLE ${before.join(", ")} IN ACCESS SHARE MODE;`).catch((error: unknown) => {

@@ -3,7 +3,7 @@ import type { Postgres, PostgresAddress } from "../../../system/postgres/postgre
 
 /**
  * Holds an advisory lock while this database is restored: two restores at once would each find it empty, and the second to commit
- * would fail on names that the first has created. The lock belongs to this connection, so it is released however the run ends
+ * would fail on names that the first has created. The lock belongs to a transaction of this connection, so it is released however the run ends
  * (PostgreSQL documentation, Advisory Locks). Throws `target-not-empty` when another run has it.
  */
 export async function fillExclusively<T>(
@@ -13,7 +13,8 @@ export async function fillExclusively<T>(
 ): Promise<T> {
   const session = await postgres.connect(address);
   try {
-    const { mine } = await session.one<{ mine: boolean }>(`SELECT pg_try_advisory_lock(${KEY}) AS mine`);
+    await session.begin();
+    const { mine } = await session.one<{ mine: boolean }>(`SELECT pg_try_advisory_xact_lock(${KEY}) AS mine`);
     if (!mine) throw busy(address);
     return await fill();
   } finally {

@@ -1,10 +1,12 @@
 import { hasSqlstate, MigrationError, reasonOf } from "../../../errors.ts";
 import {
+  type ConnectOptions,
   type Postgres,
   type PostgresAddress,
   type PostgresSession,
   quoteIdentifier,
 } from "../../../system/postgres/postgres.ts";
+import { assertNoPoolerBeforeTarget } from "../checks/pooler.ts";
 import { databaseFacts, majorOf } from "../facts.ts";
 import { createdbCommand, createOptions, describeLocale, isAsSynapseRequires } from "../locale.ts";
 import type { DatabaseSection } from "../section.ts";
@@ -29,10 +31,12 @@ export async function inspectTarget(
 ): Promise<boolean> {
   const session = await connectIfExists(address, postgres);
   if (!session) {
+    await assertNoPoolerBeforeTarget(maintenanceAddress(address), postgres);
     await assertMayCreate(address, section, postgres);
     return false;
   }
   try {
+    await assertNoPoolerBeforeTarget(address, postgres);
     await assertSuitable(session, section, store);
     return true;
   } finally {
@@ -62,9 +66,10 @@ export async function databaseExists(address: PostgresAddress, postgres: Postgre
 export async function connectIfExists(
   address: PostgresAddress,
   postgres: Postgres,
+  options?: ConnectOptions,
 ): Promise<PostgresSession | undefined> {
   try {
-    return await postgres.connect(address);
+    return await postgres.connect(address, options);
   } catch (error) {
     if (isMissingDatabase(error)) return undefined;
     throw error;
@@ -79,11 +84,11 @@ export const isMissingDatabase = (error: unknown) => reasonOf(error, "no-connect
  * somebody else made a moment ago will do: whether it is right is looked at before it is filled.
  */
 export async function createDatabase(address: PostgresAddress, postgres: Postgres): Promise<void> {
-  const session = await postgres.connect(maintenanceAddress(address));
+  const session = await postgres.connect(maintenanceAddress(address), { writes: true });
   try {
     const name = quoteIdentifier(address.parameters["dbname"]!);
     const { serverVersion } = await databaseFacts(session);
-    await session.run(`CREATE DATABASE ${name} ${createOptions(serverVersion)};`);
+    await session.runAlone(`CREATE DATABASE ${name} ${createOptions(serverVersion)};`);
   } catch (error) {
     if (!hasSqlstate(error, ALREADY_CREATED)) throw error;
   } finally {

@@ -38,11 +38,11 @@ export async function markHalfFilled(
   { mark, id }: { mark: string; id: string },
   postgres: Postgres,
 ): Promise<void> {
-  const session = await postgres.connect(address);
+  const session = await postgres.connect(address, { writes: true });
   const table = `public.${quoteIdentifier(mark)}`;
   const comment = `synlift is filling this database from bundle ${id}; this table is dropped when the restore is complete`;
   const made = session.run(
-    `BEGIN; CREATE TABLE ${table} (); COMMENT ON TABLE ${table} IS ${quoteLiteral(comment)}; COMMIT;`,
+    `CREATE TABLE ${table} (); COMMENT ON TABLE ${table} IS ${quoteLiteral(comment)};`,
   );
   await made.finally(() => session.close());
 }
@@ -86,7 +86,7 @@ export async function emptyDatabase(
   left: InterruptedRestore,
   { postgres, machine }: { postgres: Postgres; machine: Pick<Machine, "wait"> },
 ): Promise<void> {
-  const session = await connectIfExists(address, postgres);
+  const session = await connectIfExists(address, postgres, { writes: true });
   if (!session) return;
   try {
     if ((await checkLeftTables(session, address, left)) === undefined) return;

@@ -39,7 +39,7 @@ const packed = (given: Parameters<typeof pack>[1] = {}) =>
 
 /** Until somebody waits for a lock on this table. */
 async function waitedFor(table: string): Promise<void> {
-  const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
+  const session = await postgres.connect(addressIn(cluster, "live", "postgres"), { writes: true });
   for (;;) {
     const { waiting } = await session.one<{ waiting: boolean }>(
       `SELECT count(*) > 0 AS waiting FROM pg_locks WHERE relation = '${table}'::regclass AND NOT granted`,
@@ -75,8 +75,9 @@ test("a table that somebody locks for a while is waited for, and one that is loc
     [3, 1],
   ] as const) {
     progress = new Recorder();
-    const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
-    await session.run(`BEGIN; LOCK TABLE ${PASSING} IN ACCESS EXCLUSIVE MODE;`);
+    const session = await postgres.connect(addressIn(cluster, "live", "postgres"), { writes: true });
+    await session.begin();
+    await session.run(`LOCK TABLE ${PASSING} IN ACCESS EXCLUSIVE MODE;`);
     const ended = new Promise((resolve) => setTimeout(resolve, seconds * 1000)).then(() =>
       session.run(
         `DROP TABLE ${PASSING}; CREATE TABLE ${PASSING} (room_id text); GRANT ALL ON ${PASSING} TO mover; COMMIT;`,
@@ -95,7 +96,7 @@ test("a table that is dropped while the dump is made stays in it, as in its coun
   const slow =
     'case "$*" in *--version*) exec /usr/bin/pg_dump "$@" ;; esac\n/usr/bin/pg_dump "$@" | (sleep 2; cat)';
   const dump = packed({ programs: programsBefore({ pg_dump: slow }) });
-  const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
+  const session = await postgres.connect(addressIn(cluster, "live", "postgres"), { writes: true });
   for (;;) {
     const { held } = await session.one<{ held: number }>(
       `SELECT count(DISTINCT pid)::int AS held FROM pg_locks WHERE relation = '${PASSING}'::regclass`,
@@ -119,8 +120,9 @@ test("a table that is rewritten while its lock is waited for has all its rows in
     ["CREATE TABLE newcomer AS SELECT 1 AS n; GRANT ALL ON newcomer TO mover;", "numeric", 1],
   ] as const) {
     progress = new Recorder();
-    const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
-    await session.run(`BEGIN; ALTER TABLE growing ALTER n TYPE ${type}; ${also}`);
+    const session = await postgres.connect(addressIn(cluster, "live", "postgres"), { writes: true });
+    await session.begin();
+    await session.run(`ALTER TABLE growing ALTER n TYPE ${type}; ${also}`);
     const dump = packed();
     await waitedFor("growing");
     await session.run("COMMIT;");
@@ -154,8 +156,9 @@ test("a count that fails ends the dump at once, is told in its own words, and no
 });
 
 test("a table that stays locked ends it, with what shows who holds it", async () => {
-  const session = await postgres.connect(addressIn(cluster, "live", "postgres"));
-  await session.run(`BEGIN; LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE;`);
+  const session = await postgres.connect(addressIn(cluster, "live", "postgres"), { writes: true });
+  await session.begin();
+  await session.run(`LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE;`);
   await assert.rejects(packed({ lockTimeout: 300 }), {
     code: "program-failed",
     message: /stay locked or .*: .*Zeitüberschreitung einer Sperre/,
@@ -163,7 +166,7 @@ test("a table that stays locked ends it, with what shows who holds it", async ()
   });
   assert.equal(progress.notes.length, 2);
   const { pid } = await session.one<{ pid: number }>("SELECT pg_backend_pid() AS pid");
-  const hint = await postgres.connect(addressIn(cluster, "live", "postgres"));
+  const hint = await postgres.connect(addressIn(cluster, "live", "postgres"), { writes: true });
   const held = await hint.all<{ pid: number }>(
     "SELECT pid FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock')",
   );
