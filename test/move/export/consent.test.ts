@@ -17,6 +17,7 @@ const words = describePrediction(
 function somebody(answer: boolean) {
   const asked: string[] = [];
   const terminal = {
+    interactive: true,
     confirm: (question: string) => {
       asked.push(question);
       return Promise.resolve(answer);

@@ -29,7 +29,8 @@ const CATALOGUES = {
 /**
  * A query for `DatabaseObject`s: everything in a database that a dump may want to create too, schemas first. No object of an
  * extension (e), no schema that holds one, as a dump creates those only where they are missing; and nothing that goes with another
- * object by itself, such as the row type, the index or the sequence of a table (i, a).
+ * object by itself, such as the row type, the index or the sequence of a table (i, a). A column of a partitioned table depends on
+ * its own table (objsubid > 0), which says nothing about the table.
  */
 export const OBJECTS_IN_DATABASE = `
   SELECT 'schema' AS kind, quote_ident(n.nspname) AS name FROM pg_namespace n
@@ -47,7 +48,7 @@ export const OBJECTS_IN_DATABASE = `
     JOIN pg_namespace n ON n.oid = made.schema
     CROSS JOIN LATERAL pg_identify_object(made.catalogue, made.oid, 0) o
   WHERE ${USER_SCHEMAS} AND o.identity IS NOT NULL
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = made.catalogue AND d.objid = made.oid
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = made.catalogue AND d.objid = made.oid AND d.objsubid = 0
       AND (d.deptype IN ('e', 'i') OR (d.deptype = 'a' AND d.refclassid = 'pg_class'::regclass)))`;
 
 /** Everything that somebody made in this database, extensions aside. Empty for a new one. */
