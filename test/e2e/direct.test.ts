@@ -133,7 +133,9 @@ test("run again it brings nothing again", async () => {
 });
 
 test("status on the old host says that the new one has all of it", async () => {
-  const { details, findings } = resultOf(await synliftWell(["status", "--out", out, "--json"]));
+  const { details, findings } = resultOf(
+    await synliftWell(["status", "--out", out, "--json"], { env: { PATH: server.env.PATH } }),
+  );
   assert.equal(typeof details["handedOver"], "string");
   assert.deepEqual(
     findings.map(({ id }) => id).filter((id) => !id.startsWith("export/")),

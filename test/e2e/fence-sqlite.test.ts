@@ -109,7 +109,7 @@ test("what is written in spite of the fence is noticed, and packed when the expo
   const out = join(work, "rolled-back");
   chmodSync(path, 0o600);
   change(path, "INSERT INTO users (name) VALUES ('@late:old.example')");
-  assert.deepEqual(await unsettled(out), ["source-written-since"]);
+  assert.deepEqual(await unsettled(out), ["fence-lifted", "source-written-since"]);
   const ran = await well(given(out));
   assert.ok(packedBy(ran).includes(DATABASE), packedBy(ran).join());
   assert.equal(modeOf() & 0o222, 0, "and the file is read-only again");
