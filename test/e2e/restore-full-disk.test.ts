@@ -61,7 +61,13 @@ for (const format of ["plain", "custom"])
     const restore = ["restore", bundleOf(format), ...keyOf(format), ...place.restoreArgs, "--yes"];
     const ran = await synlift(restore);
     assert.equal(ran.code, 42, ran.stderr);
-    assert.match(ran.stderr, /No space left on\s+device/);
+    // pg_restore tells no SQLSTATE, so that the server's message, which may quote a row, is not shown.
+    assert.match(
+      ran.stderr,
+      format === "plain"
+        ? /No space left on\s+device/
+        : /could not execute query \(the server's\s+own message/,
+    );
     assert.equal((await synlift(["open", ...place.openArgs, ...keyOf(format)])).code, 23);
 
     execFileSync("mount", ["-o", "remount,size=200m", disk]);
