@@ -4,8 +4,7 @@ import type { Terminal } from "../system/terminal.ts";
 /** Lines as a bullet list below a question. */
 export const bulletList = (lines: readonly string[]) => lines.map((line) => `\n  - ${line}`).join("");
 
-export const CONSENT_HINT =
-  "answer with --yes, or run this in a terminal; --dry-run only shows what would be done";
+const CONSENT_HINT = "answer with --yes, or run this in a terminal; --dry-run only shows what would be done";
 
 /** `bad-usage`: consent is required to `consequence`, and there is nobody to ask. */
 export const consentRequired = (consequence: string, hint: string = CONSENT_HINT) =>

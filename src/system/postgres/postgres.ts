@@ -14,7 +14,7 @@ export {
 } from "./call.ts";
 export { quoteIdentifier, quoteLiteral } from "../query.ts";
 export { clientMessage, SQLSTATE_ARGUMENTS, withoutRowValues } from "./refusal.ts";
-export type { Backend, PostgresSession } from "./session.ts";
+export type { PostgresSession } from "./session.ts";
 export { isLocalSocket } from "./unreachable.ts";
 
 /**

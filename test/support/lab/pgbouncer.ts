@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { chownSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
@@ -64,9 +63,6 @@ export class Pgbouncer {
     removeFolder(this.#folder);
   }
 }
-
-/** Whether it is installed: Debian has it in /usr/sbin, which is not in everybody's PATH. */
-export const hasPgbouncer = () => spawnSync("/usr/sbin/pgbouncer", ["--version"]).status === 0;
 
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -28,7 +28,7 @@ interface Backend {
  * Undefined when there is none, and when one opened new server connections for each of ours, as nothing else uses it.
  * Throws as `Postgres.connect` does.
  */
-export async function findPooler(
+async function findPooler(
   address: PostgresAddress,
   postgres: Postgres,
 ): Promise<PostgresAddress | undefined> {
