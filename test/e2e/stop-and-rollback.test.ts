@@ -56,7 +56,11 @@ test("a dry run lists it, and changes nothing", async () => {
   const before = systemctl.calls.length;
   // Without --yes and without a terminal: there is nothing to agree to.
   const ran = await well([...exportTo(old, join(work, "dry")), "--unit", UNIT, "--dry-run"]);
-  assert.ok((resultOf(ran).details["wouldDo"] as string[]).some((line) => line.includes("masked")));
+  const wouldDo = resultOf(ran).details["wouldDo"] as string[];
+  assert.ok(
+    wouldDo.some((line) => line.includes("prevented from starting")),
+    wouldDo.join("\n"),
+  );
   assert.equal(systemctl.calls.length, before);
   assert.equal(systemctl.isActive(UNIT), true);
 });
