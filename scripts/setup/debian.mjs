@@ -1,10 +1,21 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { programPath, Refusal, reasonIn, run } from "./run.mjs";
 import { python, synapse } from "./synapse.mjs";
 
 /** The demo looks at no pages and goes to no other host: it can do without a browser, which is larger than all the rest. */
-const NOT_FOR_DEMO = ["chromium", "locales", "openssh-client", "openssh-server", "pgbouncer"];
+const NOT_FOR_DEMO = [
+  "apache2-bin",
+  "caddy",
+  "chromium",
+  "haproxy",
+  "locales",
+  "nginx-light",
+  "openssh-client",
+  "openssh-server",
+  "pgbouncer",
+  "rclone",
+];
 
 export const debianPackages = (forDemo) => {
   const needed = () => missing().filter((name) => !forDemo || !NOT_FOR_DEMO.includes(name));
@@ -26,6 +37,11 @@ function missing() {
     ["openssl", programPath("openssl")],
     ["openssh-client", programPath("ssh") && programPath("ssh-keygen")],
     ["openssh-server", existsSync("/usr/sbin/sshd")],
+    ["nginx-light", existsSync("/usr/sbin/nginx")],
+    ["caddy", programPath("caddy")],
+    ["haproxy", existsSync("/usr/sbin/haproxy")],
+    ["apache2-bin", existsSync("/usr/sbin/apache2")],
+    ["rclone", programPath("rclone")],
     ["util-linux", programPath("setpriv") && programPath("flock")],
     ["python3-venv", synapse.there() || python()], // brings python3 itself as well
   ];
@@ -44,9 +60,21 @@ async function bring(needed) {
   const [program, ...args] = [...(isRoot ? [] : ["sudo", "-n"]), "env", "DEBIAN_FRONTEND=noninteractive"];
   // Its failure says nothing by itself: with an older list the packages may be had all the same.
   await run(program, [...args, "apt-get", "update"]);
-  const { output } = await run(program, [...args, ...install]);
+  const { output } = await withoutServices(() => run(program, [...args, ...install]));
   const left = needed();
   if (left.length > 0) throw refusal(left, reasonIn(output, /^E: /), byHand);
+}
+
+/** Runs an installation that starts no service: the tests start the servers they need, on ports of their own (Debian Policy, 9.3.3.2). */
+async function withoutServices(install) {
+  const policy = "/usr/sbin/policy-rc.d";
+  if (process.getuid() !== 0 || existsSync(policy)) return install();
+  writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    return await install();
+  } finally {
+    rmSync(policy, { force: true });
+  }
 }
 
 /** Without PostgreSQL the demo takes SQLite, and without Python a sample homeserver. */
