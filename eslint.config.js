@@ -14,6 +14,19 @@ export default tseslint.config(
     },
   },
   {
+    files: ["src/**"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "ObjectExpression > SpreadElement > ObjectExpression",
+          message:
+            "Write the members without the spread: TypeScript looks for unknown ones only in the literal itself.",
+        },
+      ],
+    },
+  },
+  {
     files: ["test/**", "scripts/**", "bench/**"],
     rules: {
       // node:test's `test` and `describe` hand back promises that the runner itself waits for.

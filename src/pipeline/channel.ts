@@ -209,7 +209,8 @@ async function withTimeout<T>(promise: Promise<T>, milliseconds: number, late: (
 function errorFields(error: unknown): { code: string; message: string; hint?: string | undefined } {
   if (error instanceof MigrationError)
     return {
-      ...{ code: error.code, message: error.message.slice(0, 8000) },
+      code: error.code,
+      message: error.message.slice(0, 8000),
       hint: error.hint?.slice(0, 8000),
     };
   if (error instanceof Interrupted) return { code: "program-failed", message: `it was ${error.message}` };

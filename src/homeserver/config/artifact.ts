@@ -43,7 +43,8 @@ export function exportConfig({
   findFault,
 }: ConfigExport): Step {
   return {
-    ...{ id: step, label },
+    id: step,
+    label,
     inputs: { ...inputs, ...configInputs(packed.entries, inventory.salt) },
     findFault,
     async run() {

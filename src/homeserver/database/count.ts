@@ -146,7 +146,15 @@ async function countAll(
         ${engine === "postgres" ? "current_setting('server_version_num')::int" : "0"} AS "serverVersion"`);
   const streams = await readStreams(session);
   return {
-    ...{ engine, serverVersion, rows, staying, leftOut, sequences, streams, schemaVersion, compatVersion },
+    engine,
+    serverVersion,
+    rows,
+    staying,
+    leftOut,
+    sequences,
+    streams,
+    schemaVersion,
+    compatVersion,
     ...(isMain ? { kept: { ...kept, origins: [...kept.origins] } } : {}),
   };
 }

@@ -38,16 +38,24 @@ export const MAS_DATABASE_SECTION = "database-mas";
 /** What is packed of each store, under which names; `archive` is what its artifact is called in PostgreSQL's own format. */
 const ARTIFACTS = {
   main: {
-    ...{ artifact: DATABASE_ARTIFACT, archive: "customer_db_export.dump.gz" },
-    ...{ section: DATABASE_SECTION, step: DATABASE_STEP, label: "database" },
+    artifact: DATABASE_ARTIFACT,
+    archive: "customer_db_export.dump.gz",
+    section: DATABASE_SECTION,
+    step: DATABASE_STEP,
+    label: "database",
   },
   state: {
-    ...{ artifact: STATE_ARTIFACT, archive: "customer_db_export_state.dump.gz" },
-    ...{ section: STATE_SECTION, step: "export/database-state", label: "state database" },
+    artifact: STATE_ARTIFACT,
+    archive: "customer_db_export_state.dump.gz",
+    section: STATE_SECTION,
+    step: "export/database-state",
+    label: "state database",
   },
   mas: {
-    ...{ artifact: MAS_DATABASE_ARTIFACT, archive: "customer_mas_db_export.dump.gz" },
-    ...{ section: MAS_DATABASE_SECTION, step: "export/database-mas" },
+    artifact: MAS_DATABASE_ARTIFACT,
+    archive: "customer_mas_db_export.dump.gz",
+    section: MAS_DATABASE_SECTION,
+    step: "export/database-mas",
     label: "authentication service's database",
   },
 } as const;
@@ -86,7 +94,8 @@ export function exportDatabase(from: DatabaseExport): Step {
   const { step, section, label } = ARTIFACTS[from.store];
   const as = from.format === "plain" ? {} : { dumpFormat: from.format };
   return {
-    ...{ id: step, label },
+    id: step,
+    label,
     inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept), ...as },
     findFault: from.findFault,
     async run() {

@@ -39,7 +39,12 @@ export async function readMas(source: MasSource, files: Files): Promise<Mas> {
   const referenced = referencedBy(settings, placeOf);
   return {
     serverName: source.serverName,
-    ...{ configPaths, configFiles, settings, secrets, address, referenced },
+    configPaths,
+    configFiles,
+    settings,
+    secrets,
+    address,
+    referenced,
   };
 }
 

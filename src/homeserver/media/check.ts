@@ -164,9 +164,18 @@ function factsOf(
   remote: ComparedRemote,
 ): MediaCheckFacts {
   return {
-    ...{ store, rows: look.rows, files: look.files, bytes: look.bytes, provided: look.provided.files },
-    ...{ missing: look.missing.count, differing: look.differing.count, unknown: look.unknown.count },
-    ...{ odd: look.odd.count, unreadable: look.closed.count },
-    ...{ hashed: read?.hashed ?? null, changed: read?.changed.count ?? null, remote },
+    store,
+    rows: look.rows,
+    files: look.files,
+    bytes: look.bytes,
+    provided: look.provided.files,
+    missing: look.missing.count,
+    differing: look.differing.count,
+    unknown: look.unknown.count,
+    odd: look.odd.count,
+    unreadable: look.closed.count,
+    hashed: read?.hashed ?? null,
+    changed: read?.changed.count ?? null,
+    remote,
   };
 }

@@ -37,7 +37,8 @@ export interface MediaSinceExport extends Omit<MediaExport, "total" | "serving">
 export function exportMediaSince(from: MediaSinceExport): Step {
   const { files, into, inventory, store, state } = from;
   return {
-    ...{ id: MEDIA_SINCE_STEP, label: "media that came since" },
+    id: MEDIA_SINCE_STEP,
+    label: "media that came since",
     inputs: {
       ...from.inputs,
       store,

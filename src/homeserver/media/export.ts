@@ -77,7 +77,8 @@ export function exportMedia(from: MediaExport): Step {
   const { files, into, inventory, store } = from;
   const list = packedList(from);
   return {
-    ...{ id: MEDIA_STEP, label: "media" },
+    id: MEDIA_STEP,
+    label: "media",
     inputs: { ...from.inputs, store, ...keptInputs(from.kept) },
     async findFault(outcome) {
       const why = await from.findFault(outcome);

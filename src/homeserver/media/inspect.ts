@@ -114,7 +114,13 @@ class MediaInspector {
     this.#readable = openProviders(questions.homeserver, tools);
     this.facts = {
       store: questions.homeserver.mediaStore,
-      ...{ kinds: null, byAge: [], largest: [], packed: null, compared: null, remote: null, mediaRepo: null },
+      kinds: null,
+      byAge: [],
+      largest: [],
+      packed: null,
+      compared: null,
+      remote: null,
+      mediaRepo: null,
       providers: storageProviders(questions.homeserver).map(withoutSettings),
     };
   }

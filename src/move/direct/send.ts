@@ -81,7 +81,10 @@ async function sendConfig(
 ): Promise<void> {
   const read = await readConfigToPack({ homeserver, workspace: { inventory }, system });
   const config = exportConfig({
-    ...{ ...read, inventory, into: writer, inputs: {} },
+    ...read,
+    inventory,
+    into: writer,
+    inputs: {},
     saved: () => saveRemotely(inventory, channel),
     findFault: () => Promise.resolve(undefined),
   });
@@ -107,8 +110,15 @@ async function sendAll(
     const clock = new ExportClock(journal, machine, view);
     await saveStream(channel.receiveStream(), there.path, system);
     const packing: ExportContext = {
-      ...{ homeserver, workspace: place, folder, accepted, existingMedia: there, system },
-      ...{ inputs: { bundle: inventory.id }, media: BACKUP_ONLY, progress: view },
+      homeserver,
+      workspace: place,
+      folder,
+      accepted,
+      existingMedia: there,
+      system,
+      inputs: { bundle: inventory.id },
+      media: BACKUP_ONLY,
+      progress: view,
       dumpFormat: "plain",
     };
     const run = async (steps: Iterable<ExportStep>) => {
@@ -142,7 +152,9 @@ async function stopAndFenceSource(
   if (!plan) return [];
   if (!plan.alive) await clock.recordAlreadyDown(source.marker);
   const taken = {
-    ...{ ...plan, homeserver, accepted },
+    ...plan,
+    homeserver,
+    accepted,
     look: () => findSourceActivity(homeserver, source, system),
     clock,
   };

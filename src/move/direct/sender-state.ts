@@ -53,7 +53,10 @@ export async function enterSenderFolder(
     // This run may find that the server has written since.
     await journal.removeFact(HANDED_OVER);
     return {
-      ...{ journal, inventory, writer, resumed },
+      journal,
+      inventory,
+      writer,
+      resumed,
       save: () => saveRemotely(inventory, channel),
       findArtifactFault: ({ name }) => askIfMissing(String(name), channel),
       close: () => held.release(),

@@ -107,7 +107,9 @@ export function mediaSinceStep(packing: ExportContext, source: SourceState): Exp
     pass: "since",
     inputs: {
       ...archive.inputs,
-      ...{ state: source.media.digest, marker: source.marker, first: ofArchives.sha256 },
+      state: source.media.digest,
+      marker: source.marker,
+      first: ofArchives.sha256,
       accepted: media.accepted ? "missing files" : "nothing",
     },
     since: rowsSince(ofArchives),
@@ -182,22 +184,23 @@ function mediaFor(packing: ExportContext, { database }: SourceState) {
   };
   return {
     ...commonStepOptions(packing),
-    ...{
-      files,
-      machine,
-      signal,
-      folder,
-      store,
-      withAccess,
-      alreadyReceived: existingMedia,
-      kept: mediaScopeOf(packing),
-    },
+    files,
+    machine,
+    signal,
+    folder,
+    store,
+    withAccess,
+    alreadyReceived: existingMedia,
+    kept: mediaScopeOf(packing),
     accepted: accepted.includes(MEDIA_MISSING),
     unreadableAccepted,
     compare: () =>
       withAccess(({ session, providers }) =>
         compareMedia(session, store, files, {
-          ...{ hashes: false, tell: () => undefined, providers, signal },
+          hashes: false,
+          tell: () => undefined,
+          providers,
+          signal,
           closed: unreadableAccepted,
         }),
       ),

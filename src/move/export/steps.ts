@@ -94,23 +94,24 @@ const dumpStep = (
   store: Store,
 ): Step =>
   exportDatabase({
-    ...{
-      ...commonStepOptions(packing),
-      ...packing.system,
-      marker,
-      ...one,
-      store,
-      format: packing.dumpFormat,
-    },
+    ...commonStepOptions(packing),
+    ...packing.system,
+    marker,
+    ...one,
+    store,
+    format: packing.dumpFormat,
     progress: packing.progress,
     ...(store === "main" ? { kept: mediaScopeOf(packing) } : {}),
   });
 
 const masConfigStep = (packing: ExportContext, packed: PackedConfig): Step =>
   exportConfig({
-    ...{ ...commonStepOptions(packing), packed, sections: { [MAS_SECTION]: packed.section } },
+    ...commonStepOptions(packing),
+    packed,
+    sections: { [MAS_SECTION]: packed.section },
     as: {
-      ...{ step: "export/config-mas", artifact: MAS_CONFIG_ARTIFACT },
+      step: "export/config-mas",
+      artifact: MAS_CONFIG_ARTIFACT,
       label: "authentication service's configuration",
     },
   });

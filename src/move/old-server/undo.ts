@@ -183,8 +183,12 @@ const answers = async ({ homeserver }: UndoRequest, system: System) =>
 
 /** A start with --start-command, where the record has none. */
 const START: Change = {
-  ...{ kind: "running", name: "command", before: null },
-  ...{ intended: "", made: null, undone: null },
+  kind: "running",
+  name: "command",
+  before: null,
+  intended: "",
+  made: null,
+  undone: null,
 };
 
 /** Throws as `databaseAddress` does. */

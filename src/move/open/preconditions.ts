@@ -53,7 +53,8 @@ export function withLayout<Given extends Starting>(
 ): Given & Starting {
   const startCommand = given.start ? (given.startCommand ?? layout?.start) : undefined;
   return {
-    ...{ ...given, startCommand },
+    ...given,
+    startCommand,
     stopCommand: given.stopCommand ?? (given.startCommand === undefined ? layout?.stop : undefined),
     url: given.url ?? layout?.url,
   };

@@ -17,7 +17,10 @@ export async function readRestored(
     {
       configPaths: fenced ? record.fencedPaths : record.configPaths,
       masConfig: fenced ? mas?.fencedPaths : mas?.configPaths,
-      ...{ workingFolder, databaseCommand, signal, map: layout?.map ?? [] },
+      workingFolder,
+      databaseCommand,
+      signal,
+      map: layout?.map ?? [],
     },
     files,
   );

@@ -40,7 +40,8 @@ const PACKED = {
   main: { step: "restore/database", label: "database", filling: "filling" },
   state: { step: "restore/database-state", label: "state database", filling: "filling-state" },
   mas: {
-    ...{ step: "restore/database-mas", filling: "filling-mas" },
+    step: "restore/database-mas",
+    filling: "filling-mas",
     label: "authentication service's database",
   },
 } as const;
@@ -127,7 +128,8 @@ export function databaseStep(
     }
   };
   return {
-    ...{ id: step, label },
+    id: step,
+    label,
     inputs: { bundle: id, database },
     findFault: () => describeLoss(restore, system),
     async run() {

@@ -110,7 +110,8 @@ export function newRecord(made: {
     dropIns: [...dropIns],
     placed: plan.placed.map((file) => ({ ...file })),
     layout: {
-      ...{ name, map: map.map((pair) => ({ ...pair })) },
+      name,
+      map: map.map((pair) => ({ ...pair })),
       ...(url === undefined ? {} : { url }),
       ...(start === undefined ? {} : { start }),
       ...(stop === undefined ? {} : { stop }),

@@ -128,7 +128,11 @@ export function unpackEntries({ names, numbers }: EntryBatch): WalkEntry[] {
       (index + 1) * NUMBERS_PER_ENTRY,
     );
     return {
-      ...{ name, kind: KINDS[kind!]!, size: size!, mode: mode!, mtimeMs: mtimeMs! },
+      name,
+      kind: KINDS[kind!]!,
+      size: size!,
+      mode: mode!,
+      mtimeMs: mtimeMs!,
       ...(uid === -1 ? {} : { uid: uid! }),
     };
   });

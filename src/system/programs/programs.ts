@@ -82,8 +82,10 @@ export function realPrograms(
     get #chain() {
       const stops = this.#calls.flatMap(({ signal: stop }) => stop ?? []);
       return {
-        ...{ calls: this.#calls, source: this.#source, environmentOf },
-        ...{ signal: stops.length === 0 ? signal : AbortSignal.any([signal, ...stops]) },
+        calls: this.#calls,
+        source: this.#source,
+        environmentOf,
+        signal: stops.length === 0 ? signal : AbortSignal.any([signal, ...stops]),
         temporary: environment["TMPDIR"],
       };
     }

@@ -35,7 +35,8 @@ export function exportArchives(from: ArchiveExport): Step {
   const id = ARCHIVE_STEP[pass];
   const inputs = { ...from.inputs, store: from.store, server: from.serverName, archive: sizesOf(from.sizes) };
   return {
-    ...{ id, label: pass === "first" ? "media archives" : "media archives of what came since" },
+    id,
+    label: pass === "first" ? "media archives" : "media archives of what came since",
     inputs,
     async findFault(outcome) {
       const why = await from.findFault(outcome);
@@ -95,9 +96,12 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
     parts: done.flatMap(({ parts }) => parts as unknown[]),
     sha256: done.map(({ sha256 }) => String(sha256)).join(" "),
     // Those that only moved are in the second pass; the others must be known of while the server serves.
-    ...{ unread: noticed.unread, unreadable: noticed.files },
+    unread: noticed.unread,
+    unreadable: noticed.files,
     // As the backup says it: when it was begun, and what was found to be another file.
-    ...{ serving, began: Number(done[0]?.["began"] ?? began), changed: changed.slice(0, NAMED) },
+    serving,
+    began: Number(done[0]?.["began"] ?? began),
+    changed: changed.slice(0, NAMED),
     changedCount: done.reduce((sum, outcome) => sum + Number(outcome["changedCount"]), 0),
   };
 }
@@ -119,7 +123,12 @@ async function* notPacked(
         archiveNumber(a.folder) - archiveNumber(b.folder),
     );
   const listing: UploadListing = {
-    ...{ session, store, files, signal: from.signal, settledBefore, providers },
+    session,
+    store,
+    files,
+    signal: from.signal,
+    settledBefore,
+    providers,
     read: (name, alone, elsewhere) => from.shared.archive(name, alone, elsewhere),
   };
   yield* storedUploads(walkOf(before, from), listing);

@@ -47,7 +47,10 @@ export class ManifestFile {
     this.#text += "\n}}\n";
     await this.#press();
     const entry = {
-      ...{ name: MANIFEST_ENTRY, size: this.#size, mode: 0o644, mtimeMs: this.#head.createdTs },
+      name: MANIFEST_ENTRY,
+      size: this.#size,
+      mode: 0o644,
+      mtimeMs: this.#head.createdTs,
       content: () => decompress(each(this.#pieces)),
     };
     return gather(compress(LEVEL, 1)(packTar([entry])));

@@ -63,14 +63,18 @@ export async function* archiveEntries<Item extends ArchiveItem>(
     const first = files;
     files += part.length;
     yield {
-      ...{ name: `${folder}/${partFile(number)}`, mode: 0o644, mtimeMs },
+      name: `${folder}/${partFile(number)}`,
+      mode: 0o644,
+      mtimeMs,
       size: storedSize(tarSize(part.map(({ size }) => size))),
       content: () => partOf(part, first, head.entity, manifest, events),
     };
   }
   const pieces = await manifest.finish();
   yield {
-    ...{ name: `${folder}/${MANIFEST_FILE}`, mode: 0o644, mtimeMs },
+    name: `${folder}/${MANIFEST_FILE}`,
+    mode: 0o644,
+    mtimeMs,
     size: pieces.reduce((sum, { length }) => sum + length, 0),
     content: () => inTurn(pieces),
   };
@@ -108,7 +112,10 @@ function partOf<Item extends ArchiveItem>(
   const entries = part.map((item, index): TarEntry => {
     const fileName = entryName(before + index + 1, item.upload.mediaId);
     return {
-      ...{ name: fileName, size: item.size, mode: 0o644, mtimeMs: inHeader(item.upload.createdTs ?? 0) },
+      name: fileName,
+      size: item.size,
+      mode: 0o644,
+      mtimeMs: inHeader(item.upload.createdTs ?? 0),
       content: () =>
         readExactly(item.content(), item.size, async (read) => {
           const fault = read.fault ?? (await item.changed?.());

@@ -26,8 +26,12 @@ export function storageProviders({ settings, workingFolder }: Homeserver): Confi
   if (typeof backup === "string" && backup !== "")
     return [
       {
-        ...{ module: "file_system", storeLocal: true, storeRemote: true },
-        ...{ folder: resolve(workingFolder, backup), bucket: null, settings: {} },
+        module: "file_system",
+        storeLocal: true,
+        storeRemote: true,
+        folder: resolve(workingFolder, backup),
+        bucket: null,
+        settings: {},
       },
     ];
   if (!Array.isArray(given)) return [];
@@ -54,7 +58,11 @@ export function storageProviders({ settings, workingFolder }: Homeserver): Confi
 
 /** What of it is told of: never its own settings. */
 export const withoutSettings = ({ module, storeLocal, storeRemote, folder, bucket }: StorageProvider) => ({
-  ...{ module, storeLocal, storeRemote, folder, bucket },
+  module,
+  storeLocal,
+  storeRemote,
+  folder,
+  bucket,
 });
 
 /** The bucket that a provider's settings name, as s3_storage_provider.py reads them; undefined when they name none. */

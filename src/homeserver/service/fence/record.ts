@@ -192,7 +192,9 @@ export class FenceRecord {
    */
   async apply({ kind, name, before }: NewChange, act: () => Promise<unknown>): Promise<void> {
     const change = this.find(kind, name) ?? {
-      ...{ kind, name, before },
+      kind,
+      name,
+      before,
       intended: this.#now(),
       made: null,
       undone: null,

@@ -74,7 +74,11 @@ function insideOf(owner: Launch, { pid }: ProcessInfo, command: SynapseCommand):
   const { app, program, overrides } = command;
   return {
     ...owner,
-    ...{ app, program, overrides, configPaths, pid },
+    app,
+    program,
+    overrides,
+    configPaths,
+    pid,
     from: `process ${pid} in ${owner.from}`,
     name: `process ${pid}`,
     startedBy: owner.name,

@@ -122,9 +122,18 @@ function debianOwner(
 /** Folders given by options, and a server started by the person's own means. */
 const ownLayout = (configDir: string, mediaDir: string, owner: LayoutOwner | undefined): Layout => ({
   name: "own",
-  ...{ configDir, mediaDir, owner, map: [], units: [] },
-  ...{ pidFile: undefined, supervised: false, withoutWorkers: false, listen: undefined },
-  ...{ url: undefined, start: undefined, stop: undefined },
+  configDir,
+  mediaDir,
+  owner,
+  map: [],
+  units: [],
+  pidFile: undefined,
+  supervised: false,
+  withoutWorkers: false,
+  listen: undefined,
+  url: undefined,
+  start: undefined,
+  stop: undefined,
 });
 
 const usage = (sentence: string, hint = "--help shows an example") =>

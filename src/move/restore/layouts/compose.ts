@@ -60,7 +60,9 @@ export function composeLayout({ folder, owner, listen }: ComposePlaces): Layout 
 /** How Synapse reaches the database, in the containers' own network. */
 export const composeDatabase = (password: string): Record<string, string | number> => ({
   ...COMPOSE_DATABASE,
-  ...{ host: "postgres", port: POSTGRES_PORT, password },
+  host: "postgres",
+  port: POSTGRES_PORT,
+  password,
 });
 
 const passwordPath = (folder: string) => join(folder, "secrets/synapse-database");
