@@ -118,6 +118,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "The other host cannot be reached, refuses the connection, or the connection was lost.",
     then: "Fix the problem in the message, and run the same command again: it continues where it stopped.",
   },
+  "transfer-failed": {
+    means:
+      "A file could not be transferred although it was tried several times: the connection was lost, the other side was silent, or what arrived differed.",
+    then: "Try again later with the same command: it continues where it stopped.",
+  },
   "output-closed": {
     means: "The command succeeded, but standard output was closed before the result was written.",
     then: "Run `synlift status` or `synlift verify` to see the result again.",

@@ -34,6 +34,7 @@ export const EXIT_CODES = {
   "output-closed": 36,
   "connection-failed": 37,
   "other-machine": 38,
+  "transfer-failed": 39,
   "target-not-empty": 40,
   "target-unsuitable": 41,
   "restore-failed": 42,

@@ -7,10 +7,12 @@ import { allocateBuffer, releaseBuffer } from "../buffers.ts";
 import type { Bytes } from "../bytes.ts";
 import { readLine } from "./descriptor.ts";
 import { errnoOf, toFileError, withFileErrors } from "./file-errors.ts";
+import { type GrowingFile, growFile } from "./growing.ts";
 import { beginFile, type BeginOptions, syncFolder, type Unfinished } from "./unfinished.ts";
 import { type WalkEntry, walkFolder, type WalkOptions } from "./walk.ts";
 import { readWholeFile } from "./whole-file.ts";
 
+export { type GrowingFile } from "./growing.ts";
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
 export { type WalkEntry } from "./walk.ts";
 
@@ -41,6 +43,8 @@ export interface Files {
   writeAtomically(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /** Begins a file that gets its name only when `finish` is called. The caller must call `finish` or `abandon`. */
   begin(path: string, mode?: number, options?: BeginOptions): Promise<Unfinished>;
+  /** Continues a file at an offset, for transfers that are interrupted; see `growFile`. */
+  grow(path: string, from: number): Promise<GrowingFile>;
   /** Syncs the file system of this path. */
   syncAll(path: string): Promise<void>;
   /** Creates a file that must not exist yet; false when it does. For locks. */
@@ -147,6 +151,8 @@ export const realFiles: Files = {
   },
 
   begin: (path, mode = 0o600, { sync = true } = {}) => beginFile(path, mode, sync),
+
+  grow: growFile,
 
   async syncAll(path) {
     await withFileErrors("sync", path, () => promisify(execFile)("sync", ["-f", path]));
