@@ -97,6 +97,18 @@ export const RULES: IRegularForbiddenRuleType[] = [
     to: { path: "^src/commands/[^/]+\\.ts$", pathNot: "^src/commands/command\\.ts$" },
   },
   {
+    name: "commands load their work when they run",
+    comment:
+      "the help of all commands is to be there at once: in run, write const { … } = await import(…); types may be imported",
+    severity: "error" as const,
+    from: { path: "^src/commands/[^/]+\\.ts$" },
+    to: {
+      path: rooms(["move", "homeserver", "transfer", "bundle", "delegation", "old-address"]),
+      dynamic: false,
+      dependencyTypesNot: ["type-only"],
+    },
+  },
+  {
     name: "options know no command",
     severity: "error" as const,
     from: { path: "^src/commands/options/" },

@@ -1,6 +1,4 @@
-import { CommanderError } from "commander";
-import { COMMANDS } from "./commands/index.ts";
-import { type ChosenCommand, commandLine } from "./commands/menu.ts";
+import type { ChosenCommand } from "./commands/menu.ts";
 import { exitCodeFor, Interrupted, MigrationError } from "./errors.ts";
 import { errorJson, jsonLine, resultJson } from "./report/json.ts";
 import { progressBars } from "./report/progress-bars.ts";
@@ -8,18 +6,9 @@ import { progressJson } from "./report/progress-json.ts";
 import { progressLines } from "./report/progress-lines.ts";
 import type { ProgressView } from "./report/progress-view.ts";
 import { errorText, findingsText } from "./report/text.ts";
-import { realDns } from "./system/dns/dns.ts";
-import { realFiles } from "./system/files/files.ts";
-import { ownGpg } from "./system/gpg/gpg.ts";
-import { realHttp } from "./system/http/http.ts";
 import { type Machine, realMachine } from "./system/machine.ts";
-import { realPostgres } from "./system/postgres/postgres.ts";
-import { realPrograms } from "./system/programs/programs.ts";
-import { realObjectStores } from "./system/s3/s3.ts";
-import { realSqlite } from "./system/sqlite/sqlite.ts";
-import type { System } from "./system/system.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
-import { PROGRAM } from "./system/version.ts";
+import { PROGRAM, VERSION } from "./system/version.ts";
 
 /** Builds the real system, runs a command, and turns the result or the error into text and an exit code. */
 async function main(): Promise<number> {
@@ -32,15 +21,26 @@ async function main(): Promise<number> {
     stderr,
     noColour: Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb",
   });
+  const args = process.argv.slice(2);
+  // What follows is loaded when it is needed: a machine asks for the version more often than anybody moves a homeserver.
+  if (args.length === 1 && (args[0] === "--version" || args[0] === "-V")) {
+    terminal.out(`${VERSION}\n`);
+    return 0;
+  }
+  const [{ CommanderError }, { COMMANDS }, { commandLine }] = await Promise.all([
+    import("commander"),
+    import("./commands/index.ts"),
+    import("./commands/menu.ts"),
+  ]);
   let chosen: ChosenCommand | undefined;
-  const json = process.argv.includes("--json");
+  const json = args.includes("--json");
   try {
     const line = commandLine(
       COMMANDS,
       (choice) => (chosen = choice),
       json ? { out: terminal.out, err: () => undefined } : terminal,
     );
-    await line.parseAsync(process.argv.slice(2), { from: "user" });
+    await line.parseAsync(args, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;
@@ -57,21 +57,8 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
   const json = given["json"] === true;
   const machine = realMachine(process.pid, process.cwd());
   const signal = stopSignal();
-  const programs = realPrograms(process.env, signal);
-  const ownedGpg = ownGpg(programs, machine.temporary);
-  const system: System = {
-    files: realFiles,
-    programs,
-    gpg: ownedGpg.gpg,
-    postgres: realPostgres(programs),
-    sqlite: realSqlite(realFiles, signal),
-    http: realHttp,
-    objects: realObjectStores(signal),
-    dns: realDns(),
-    machine,
-    terminal,
-    signal,
-  };
+  const { realSystem } = await import("./system/real-system.ts");
+  const { system, close } = realSystem({ machine, terminal, signal, environment: process.env });
   const view = viewFor(json, terminal, machine);
   try {
     const { opening, brief, findings, details, lines, failure } = await entry.run(given, system, view);
@@ -93,7 +80,7 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
     printError(error, json, terminal, machine);
     return exitCodeFor(error);
   } finally {
-    ownedGpg.close();
+    close();
   }
 }
 
@@ -150,4 +137,15 @@ const outputClosed = () =>
     },
   );
 
-process.exitCode = await main();
+// What is built is a script, and a script has no top-level await. Until there is an answer, an end is no success.
+process.exitCode = 1;
+process.once("exit", endedTooSoon);
+void main().then((exitCode) => {
+  process.exitCode = exitCode;
+  process.removeListener("exit", endedTooSoon);
+});
+
+/** Nothing was left to wait for, yet the run had not come to its end. */
+function endedTooSoon(): void {
+  process.stderr.write(`error: the run ended before it was complete; this is a bug in ${PROGRAM}\n`);
+}

@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { describeExport, exportDetails } from "../move/export/result-text.ts";
-import { exportHomeserver } from "../move/export/run.ts";
 import type { Command } from "./command.ts";
 import { PACKING_OPTIONS } from "./options/packing.ts";
 import {
@@ -61,6 +59,10 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
   },
 
   async run(options, system, view) {
+    const [{ describeExport, exportDetails }, { exportHomeserver }] = await Promise.all([
+      import("../move/export/result-text.ts"),
+      import("../move/export/run.ts"),
+    ]);
     const result = await exportHomeserver(
       {
         given: CONFIG_OPTIONS.read(options, system),

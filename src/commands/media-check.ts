@@ -1,7 +1,4 @@
 import { z } from "zod";
-import { openReadOnly } from "../homeserver/database/open.ts";
-import { checkMedia } from "../homeserver/media/check.ts";
-import { readHomeserver } from "../homeserver/read.ts";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatCount } from "../report/units.ts";
 import type { Command } from "./command.ts";
@@ -30,6 +27,11 @@ export const mediaCheckCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ openReadOnly }, { checkMedia }, { readHomeserver }] = await Promise.all([
+      import("../homeserver/database/open.ts"),
+      import("../homeserver/media/check.ts"),
+      import("../homeserver/read.ts"),
+    ]);
     const homeserver = await readHomeserver(REQUIRED_CONFIG_OPTIONS.read(options, system), system.files);
     const { session } = await openReadOnly(homeserver, true, system);
     try {

@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { exportMediaRepo, inspectMediaRepo } from "../homeserver/media/media-repo/export.ts";
-import { readToken } from "../homeserver/people/notices/inputs.ts";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
 import { quoteShellWord } from "../system/shell-quoting.ts";
@@ -59,6 +57,10 @@ export const mediaExportCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run({ mediaRepo, tokenFile, server, out, accept, dryRun }, system, view) {
+    const [{ exportMediaRepo, inspectMediaRepo }, { readToken }] = await Promise.all([
+      import("../homeserver/media/media-repo/export.ts"),
+      import("../homeserver/people/notices/inputs.ts"),
+    ]);
     const { folder: here } = system.machine;
     const token = await readToken(resolve(here, tokenFile), system.files);
     const folder = resolve(here, out);

@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { describeOpened, openDetails } from "../move/open/result-text.ts";
-import { openRestored } from "../move/open/run.ts";
 import type { Command } from "./command.ts";
 import { ACCEPT, DRY_RUN, KEY_OPTIONS, parseOptions } from "./options/shared.ts";
 import { START_OPTIONS } from "./options/start.ts";
@@ -50,6 +48,10 @@ export const openCommand: Command<OpenOptions> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ describeOpened, openDetails }, { openRestored }] = await Promise.all([
+      import("../move/open/result-text.ts"),
+      import("../move/open/run.ts"),
+    ]);
     const { machine } = system;
     const absolute = (path: string) => resolve(machine.folder, path);
     const { configDir, html, isolated, port } = options;

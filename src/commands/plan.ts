@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { planMove } from "../move/plan/run.ts";
-import { planText } from "../move/plan/text.ts";
 import type { Command } from "./command.ts";
 import { INSPECTED_OPTIONS, inspectedSchema, planQuestions } from "./options/inspected.ts";
 import { ACCEPT, CONFIG_OPTIONS, parseOptions, sizeText } from "./options/shared.ts";
@@ -42,6 +40,10 @@ export const planCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ planMove }, { planText }] = await Promise.all([
+      import("../move/plan/run.ts"),
+      import("../move/plan/text.ts"),
+    ]);
     const { folder } = system.machine;
     const order = {
       given: {

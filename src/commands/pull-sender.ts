@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { sendHomeserver } from "../move/direct/send.ts";
 import type { Command } from "./command.ts";
 import { ACCEPT, CONFIG_OPTIONS, parseOptions, requires, STOP_OPTIONS, withRules } from "./options/shared.ts";
 
@@ -38,6 +37,7 @@ export const pullSenderCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system) {
+    const { sendHomeserver } = await import("../move/direct/send.ts");
     const folder = resolve(system.machine.folder, options.out);
     await sendHomeserver(
       {

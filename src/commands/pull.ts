@@ -1,6 +1,4 @@
 import { z } from "zod";
-import { pullHomeserver } from "../move/direct/pull.ts";
-import { describePull } from "../move/direct/result-text.ts";
 import type { Command } from "./command.ts";
 import { LAYOUT_OPTIONS } from "./options/layout.ts";
 import { OLD_HOST_OPTIONS } from "./options/old-host.ts";
@@ -55,6 +53,10 @@ export const pullCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ pullHomeserver }, { describePull }] = await Promise.all([
+      import("../move/direct/pull.ts"),
+      import("../move/direct/result-text.ts"),
+    ]);
     const layout = LAYOUT_OPTIONS.read(options, system);
     const sender = OLD_HOST_OPTIONS.read(options, system);
     const result = await pullHomeserver(

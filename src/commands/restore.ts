@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { restoreBundle } from "../move/restore/restore-bundle.ts";
-import { describeRestore } from "../move/restore/result-text.ts";
 import type { Command } from "./command.ts";
 import { MAS_OPTIONS } from "./options/database.ts";
 import { JOBS_OPTIONS } from "./options/jobs.ts";
@@ -66,6 +64,10 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ restoreBundle }, { describeRestore }] = await Promise.all([
+      import("../move/restore/restore-bundle.ts"),
+      import("../move/restore/result-text.ts"),
+    ]);
     const { machine } = system;
     const absolute = (path: string) => resolve(machine.folder, path);
     const layout = LAYOUT_OPTIONS.read(options, system);

@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { describeRollback, rollbackDetails } from "../move/rollback/result-text.ts";
-import { rollBack } from "../move/rollback/run.ts";
 import type { Command } from "./command.ts";
 import { ACCEPT, DRY_RUN, parseOptions } from "./options/shared.ts";
 
@@ -76,6 +74,10 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ describeRollback, rollbackDetails }, { rollBack }] = await Promise.all([
+      import("../move/rollback/result-text.ts"),
+      import("../move/rollback/run.ts"),
+    ]);
     const here = (path: string) => resolve(system.machine.folder, path);
     const order = {
       folder: here(options.out),

@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { describeStatus, statusDetails, statusFindings } from "../move/old-server/status-text.ts";
-import { readMoveStatus } from "../move/old-server/status.ts";
 import type { Command } from "./command.ts";
 import { parseOptions } from "./options/shared.ts";
 
@@ -20,6 +18,10 @@ export const statusCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run({ out }, system) {
+    const [{ describeStatus, statusDetails, statusFindings }, { readMoveStatus }] = await Promise.all([
+      import("../move/old-server/status-text.ts"),
+      import("../move/old-server/status.ts"),
+    ]);
     const status = await readMoveStatus(resolve(system.machine.folder, out), system);
     return {
       findings: statusFindings(status),

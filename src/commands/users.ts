@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { usersDetails, usersLines } from "../homeserver/people/result.ts";
-import { surveyAndNotify } from "../move/users/run.ts";
 import type { Command } from "./command.ts";
 import { ANNOUNCEMENT_OPTIONS, NOTICE_OPTIONS, NOTICE_RULES } from "./options/notices.ts";
 import { ACCEPT, CONFIG_OPTIONS, DRY_RUN, parseOptions, withRules } from "./options/shared.ts";
@@ -46,6 +44,10 @@ export const usersCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ usersDetails, usersLines }, { surveyAndNotify }] = await Promise.all([
+      import("../homeserver/people/result.ts"),
+      import("../move/users/run.ts"),
+    ]);
     const here = (path: string | undefined) =>
       path === undefined ? undefined : resolve(system.machine.folder, path);
     const order = {

@@ -1,12 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { bundleTime } from "../bundle/manifest.ts";
-import { keysForOpening, keysIfGiven } from "../bundle/opening-keys.ts";
-import { originFindings } from "../bundle/origin.ts";
-import { Bundle } from "../bundle/reader.ts";
-import { verifyContents, verifyManifest, verifyParts } from "../bundle/verify.ts";
 import { MigrationError } from "../errors.ts";
-import { archivesIn, checkArchives } from "../homeserver/media/archive/verify.ts";
 import { type Finding, worstLevel } from "../report/finding.ts";
 import type { Command } from "./command.ts";
 import { KEY_OPTIONS, parseOptions } from "./options/shared.ts";
@@ -34,6 +28,21 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [
+      { bundleTime },
+      { keysForOpening, keysIfGiven },
+      { originFindings },
+      { Bundle },
+      { verifyContents, verifyManifest, verifyParts },
+      { archivesIn, checkArchives },
+    ] = await Promise.all([
+      import("../bundle/manifest.ts"),
+      import("../bundle/opening-keys.ts"),
+      import("../bundle/origin.ts"),
+      import("../bundle/reader.ts"),
+      import("../bundle/verify.ts"),
+      import("../homeserver/media/archive/verify.ts"),
+    ]);
     const { files, machine, terminal } = system;
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
     const { recipients } = bundle.manifest;

@@ -1,5 +1,4 @@
 import type { Readable, Writable } from "node:stream";
-import { confirm, isCancel, password } from "@clack/prompts";
 import { Interrupted, MigrationError } from "../errors.ts";
 import { parentPeer, type Peer } from "./programs/peer.ts";
 
@@ -75,11 +74,13 @@ export function realTerminal({ stdin, stdout, stderr, noColour }: Streams): Term
     },
     async askSecret(question) {
       assertInteractive(interactive, question);
-      return answered(await password({ message: question, ...asked }));
+      const { isCancel, password } = await import("@clack/prompts");
+      return answered(await password({ message: question, ...asked }), isCancel);
     },
     async confirm(question) {
       assertInteractive(interactive, question);
-      return answered(await confirm({ message: question, initialValue: false, ...asked }));
+      const { confirm, isCancel } = await import("@clack/prompts");
+      return answered(await confirm({ message: question, initialValue: false, ...asked }), isCancel);
     },
   };
 }
@@ -95,7 +96,7 @@ function assertInteractive(interactive: boolean, question: string): void {
   );
 }
 
-function answered<T>(answer: T): Exclude<T, symbol> {
+function answered<T>(answer: T, isCancel: (answer: unknown) => boolean): Exclude<T, symbol> {
   if (isCancel(answer)) throw new Interrupted("SIGINT");
   return answer as Exclude<T, symbol>;
 }

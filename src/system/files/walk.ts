@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { isMainThread, parentPort, type Worker, workerData } from "node:worker_threads";
+import { startThread } from "../thread.ts";
 import {
   DirectoryWalker,
   type EntryBatch,
@@ -110,10 +111,8 @@ class Thread {
   #wake = () => {};
 
   constructor(order: WorkerOrder) {
-    this.#worker = new Worker(new URL(import.meta.url), {
+    this.#worker = startThread(import.meta.url, {
       workerData: order,
-      env: {},
-      execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
     this.#worker.on("message", (packed: EntryBatch) => {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { createGunzip } from "node:zlib";
 import { adoptBuffer, releaseBuffer } from "../buffers.ts";
+import { startThread } from "../thread.ts";
 import { DumpArchive } from "./dump-archive.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 
@@ -58,10 +59,8 @@ export function digestGzip(
   { tail, packing, dumpArchive = false }: GzipOptions,
 ): Promise<GzipResult> {
   const workerData: WorkerOrder = { task: TASK, descriptor, tail, packing, dumpArchive };
-  const worker = new Worker(new URL(import.meta.url), {
+  const worker = startThread(import.meta.url, {
     workerData,
-    env: {},
-    execArgv: [],
     resourceLimits: { maxYoungGenerationSizeMb: 2 },
   });
   return new Promise((resolve, reject) => {

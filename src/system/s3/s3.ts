@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import { setTimeout as wait } from "node:timers/promises";
 import type * as S3 from "@aws-sdk/client-s3";
 import { MigrationError } from "../../errors.ts";
@@ -20,17 +19,20 @@ const BREAKS = 5;
 function s3Store(address: ObjectStoreAddress, signal: AbortSignal): ObjectStore {
   const { bucket, prefix, customerKey } = address;
   const name = describeBucket(address);
-  let sdk: { readonly s3: typeof S3; readonly client: S3.S3Client } | undefined;
+  let sdk: ReturnType<typeof connect> | undefined;
   const use = () => (sdk ??= connect(address));
   const key = customerKey
     ? { SSECustomerKey: customerKey.key, SSECustomerAlgorithm: customerKey.algorithm }
     : {};
   const options = { abortSignal: signal };
 
-  const ask = async <T>(what: string, act: (tools: ReturnType<typeof use>) => Promise<T>): Promise<T> => {
+  const ask = async <T>(
+    what: string,
+    act: (tools: Awaited<ReturnType<typeof use>>) => Promise<T>,
+  ): Promise<T> => {
     signal.throwIfAborted();
     try {
-      return await act(use());
+      return await act(await use());
     } catch (error) {
       signal.throwIfAborted();
       throw storageFailed(error, name, what);
@@ -113,15 +115,21 @@ function s3Store(address: ObjectStoreAddress, signal: AbortSignal): ObjectStore 
     },
 
     close() {
-      sdk?.client.destroy();
+      void sdk?.then(({ client }) => {
+        client.destroy();
+      });
       sdk = undefined;
     },
   };
 }
 
-function connect({ endpoint, region, credentials }: ObjectStoreAddress) {
+async function connect({
+  endpoint,
+  region,
+  credentials,
+}: ObjectStoreAddress): Promise<{ s3: typeof S3; client: S3.S3Client }> {
   // Loaded only when needed: it takes a quarter of a second and 30 MB.
-  const s3 = createRequire(import.meta.url)("@aws-sdk/client-s3") as typeof S3;
+  const s3 = await import("@aws-sdk/client-s3");
   const client = new s3.S3Client({
     // As in boto3, which the old server uses: with a custom endpoint the bucket is in the path.
     ...(endpoint === undefined ? { followRegionRedirects: true } : { endpoint, forcePathStyle: true }),
