@@ -19,11 +19,11 @@ export function realSystem(given: {
 }): { readonly system: System; readonly close: () => void } {
   const { machine, terminal, signal, environment } = given;
   const programs = realPrograms(environment, signal);
-  const { gpg, close } = ownGpg(programs, machine.temporary);
+  const ownedGpg = ownGpg(programs, machine.temporary);
   const system = {
     files: realFiles,
     programs,
-    gpg,
+    gpg: ownedGpg.gpg,
     postgres: realPostgres(programs),
     sqlite: realSqlite(realFiles, signal),
     http: realHttp,
@@ -33,5 +33,10 @@ export function realSystem(given: {
     terminal,
     signal,
   };
-  return { system, close };
+  return {
+    system,
+    close: () => {
+      ownedGpg.close();
+    },
+  };
 }
