@@ -1,0 +1,334 @@
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import { connect } from "node:http2";
+import { createServer as createSecureServer, request as requestSecure } from "node:https";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { SecureVersion } from "node:tls";
+import { PROXIES, type ProxyName } from "../../src/proxies/proxies.ts";
+import { ProxyServer } from "../support/lab/proxy-server.ts";
+import { freePort } from "../support/lab/server-process.ts";
+import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import {
+  FILE_SCENARIOS,
+  PROXY_SCENARIOS,
+  type ProxyScenario,
+  scenarioBehaviour,
+  type ScenarioPlaces,
+} from "../support/proxy-scenarios.ts";
+import { type KeyAndCertificate, TestAuthority } from "../support/test-authority.ts";
+
+// One behaviour, written for each program, loaded by the program itself, and asked the same questions.
+
+const HOST = "old.example.org";
+let places: ScenarioPlaces;
+const upstreams: AsyncDisposable[] = [];
+
+before(async () => {
+  const folder = temporaryFolder("proxy-files");
+  for (const name of ["acme-challenge", "files"])
+    mkdirSync(join(folder, "www/.well-known", name), { recursive: true });
+  writeFileSync(join(folder, "www/.well-known/acme-challenge/token-1"), "token-1.key");
+  writeFileSync(join(folder, "www/.well-known/files/client"), '{"in":"a file"}');
+  writeFileSync(join(folder, "secret"), "secret");
+  places = { first: await upstream("first"), second: await upstream("second"), folder: join(folder, "www") };
+});
+
+after(async () => {
+  for (const one of upstreams) await one[Symbol.asyncDispose]();
+});
+
+for (const name of Object.keys(PROXIES) as ProxyName[]) {
+  describe(`${name}, a complete site`, () => {
+    const writer = PROXIES[name];
+    let port = 0;
+    let redirectPort = 0;
+    let server: ProxyServer;
+
+    before(async () => {
+      port = await freePort();
+      redirectPort = await freePort();
+      const text = writer.site(
+        scenarioBehaviour({ ...places, folder: writer.does.files ? places.folder : undefined }),
+        {
+          hosts: [HOST, "also.example.org"],
+          listen: [{ address: "127.0.0.1", port }],
+          tls: undefined,
+          redirectFrom: { address: "127.0.0.1", port: redirectPort },
+        },
+        name === "nginx" ? [1, 22, 1] : undefined,
+      );
+      if (process.env["SHOW"]) console.log(text);
+      server = await ProxyServer.start(name, text, port);
+    });
+    after(() => server[Symbol.asyncDispose]());
+
+    for (const scenario of [...PROXY_SCENARIOS, ...(writer.does.files ? FILE_SCENARIOS : [])])
+      test(scenario.title, async () => {
+        assertAnswer(await ask(port, scenario), scenario);
+      });
+
+    test("an unencrypted request is redirected, but a challenge is not", async () => {
+      const moved = await ask(redirectPort, { method: "GET", path: "/api/x?y=%2F" });
+      assert.equal(moved.status, 301);
+      assert.equal(moved.headers["location"], `https://${HOST}:${port}/api/x?y=%2F`);
+      const challenge = await ask(redirectPort, {
+        method: "GET",
+        path: "/.well-known/acme-challenge/token-1",
+      });
+      assert.equal(challenge.text, writer.does.files ? "token-1.key" : "");
+    });
+  });
+}
+
+for (const name of Object.keys(PROXIES) as ProxyName[]) {
+  describe(`${name}, a snippet in a site that exists`, () => {
+    let port = 0;
+    let server: ProxyServer;
+    before(async () => {
+      port = await freePort();
+      const snippet = PROXIES[name].snippet(
+        scenarioBehaviour({ ...places, folder: undefined }),
+        "test-rules",
+      );
+      server = await ProxyServer.start(name, siteAround(name, snippet, port), port);
+    });
+    after(() => server[Symbol.asyncDispose]());
+
+    for (const scenario of PROXY_SCENARIOS.filter(({ path }) => /^\/(api|\.well-known\/thing)\//.test(path)))
+      if (scenario.expected.kind !== "answered" || scenario.expected.status !== 404)
+        test(scenario.title, async () => {
+          assertAnswer(await ask(port, scenario), scenario);
+        });
+
+    test("the rest of the site stays as it is", async () => {
+      const { status, headers } = await ask(port, { method: "GET", path: "/mine" });
+      assert.deepEqual([status, headers["location"]], [307, "https://site.example.org/"]);
+    });
+  });
+
+  describe(`${name}, encrypted`, () => {
+    const authority = new TestAuthority();
+    const folder = temporaryFolder("proxy-tls");
+    let port = 0;
+    let server: ProxyServer;
+    before(async () => {
+      port = await freePort();
+      const { key, cert } = authority.sign([HOST]);
+      // HAProxy wants both in one file, and takes the key from it.
+      writeFileSync(join(folder, "certificate.pem"), `${cert}${name === "haproxy" ? key : ""}`);
+      writeFileSync(join(folder, "key.pem"), key, { mode: 0o600 });
+      writeFileSync(join(folder, "authorities.pem"), authority.pem);
+      const to = {
+        origin: await upstream("secure", authority.sign(["localhost"])),
+        authorities: join(folder, "authorities.pem"),
+      };
+      const foreign = {
+        origin: await upstream("foreign", new TestAuthority().sign(["localhost"])),
+        authorities: join(folder, "authorities.pem"),
+      };
+      const text = PROXIES[name].site(
+        {
+          rules: [
+            { name: "trusted", why: [], paths: ["/trusted/**"], then: { kind: "forward", to } },
+            { name: "foreign", why: [], paths: ["/foreign/**"], then: { kind: "forward", to: foreign } },
+          ],
+          otherwise: { kind: "answer", status: 401, headers: {}, body: '{"errcode":"GONE"}' },
+        },
+        {
+          hosts: [HOST],
+          listen: [{ address: "127.0.0.1", port }],
+          tls: { certificate: join(folder, "certificate.pem"), key: join(folder, "key.pem") },
+        },
+        name === "nginx" ? [1, 22, 1] : undefined,
+      );
+      server = await ProxyServer.start(name, text, port);
+    });
+    after(() => server[Symbol.asyncDispose]());
+
+    for (const version of ["TLSv1.2", "TLSv1.3"] as const)
+      test(`${version} and HTTP/1.1 get the answer`, async () => {
+        const heard = await ask(port, { method: "PUT", path: "/x" }, { ca: authority.pem, version });
+        assert.deepEqual([heard.status, heard.text], [401, '{"errcode":"GONE"}']);
+      });
+
+    test("HTTP/2 gets the answer", async () => {
+      const session = connect(`https://${HOST}:${port}`, {
+        ca: authority.pem,
+        lookup: (_name, _options, found) => {
+          found(null, [{ address: "127.0.0.1", family: 4 }]);
+        },
+      });
+      try {
+        const stream = session.request({ ":path": "/x", ":method": "DELETE" });
+        let status = 0;
+        stream.on("response", (headers) => (status = headers[":status"] ?? 0));
+        const body = (await stream.toArray()) as Buffer[];
+        assert.deepEqual([status, Buffer.concat(body).toString()], [401, '{"errcode":"GONE"}']);
+      } finally {
+        session.destroy();
+      }
+    });
+
+    test("the upstream's certificate is checked, and its name is asked for", async () => {
+      const heard = await ask(port, { method: "GET", path: "/trusted/%2Fa" }, { ca: authority.pem });
+      assert.equal(heard.status, 207, heard.text);
+      assert.match(heard.text, /"name":"secure".*"path":"\/trusted\/%2Fa".*"host":"localhost:\d+"/);
+      const refused = await ask(port, { method: "GET", path: "/foreign/a" }, { ca: authority.pem });
+      assert.ok([500, 502, 503].includes(refused.status), `${refused.status} ${refused.text}`);
+    });
+  });
+}
+
+/** What an administrator has already, with an answer of its own. */
+function siteAround(name: ProxyName, snippet: string, port: number): string {
+  const [rules, ...backends] = snippet.split(/^(?=backend )/m);
+  switch (name) {
+    case "nginx":
+      return `server { listen 127.0.0.1:${port}; server_name ${HOST};
+${snippet}
+location / { return 307 https://site.example.org/; } location ~ /\\. { deny all; } }`;
+    case "caddy":
+      return `http://${HOST}:${port} {
+bind 127.0.0.1
+${snippet}
+handle {
+redir https://site.example.org/ 307
+}
+}`;
+    case "apache":
+      return `Listen 127.0.0.1:${port}
+<VirtualHost 127.0.0.1:${port}>
+ServerName ${HOST}
+${snippet}
+RewriteRule ^ https://site.example.org/ [R=307,L]
+</VirtualHost>`;
+    case "haproxy":
+      return `frontend site
+bind 127.0.0.1:${port}
+${rules!}
+http-request redirect code 307 location https://site.example.org/ if { path /mine }
+${backends.join("")}`;
+  }
+}
+
+interface Heard {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly rawHeaders: readonly string[];
+  readonly text: string;
+}
+
+function ask(
+  port: number,
+  { method, path, headers = {}, bodyBytes }: Pick<ProxyScenario, "method" | "path" | "headers" | "bodyBytes">,
+  tls?: { readonly ca: string; readonly version?: SecureVersion },
+): Promise<Heard> {
+  return new Promise((resolve, reject) => {
+    let answered = false;
+    const length = bodyBytes === undefined ? {} : { "Content-Length": `${bodyBytes}` };
+    const sent = (tls ? requestSecure : request)(
+      {
+        host: "127.0.0.1",
+        port,
+        method,
+        path,
+        agent: false,
+        headers: { Host: HOST, ...headers, ...length },
+        ...(tls ? { ca: tls.ca, servername: HOST, checkServerIdentity: () => undefined } : {}),
+        ...(tls?.version === undefined ? {} : { minVersion: tls.version, maxVersion: tls.version }),
+      },
+      (response) => {
+        answered = true;
+        let text = "";
+        response.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+        response.on("error", reject).on("end", () => {
+          const { statusCode = 0, headers: got, rawHeaders } = response;
+          resolve({ status: statusCode, headers: got, rawHeaders, text });
+        });
+      },
+    );
+    // A server may answer before it has read a large body, and close then.
+    sent.on("error", (error) => {
+      if (!answered) reject(error);
+    });
+    sent.end(bodyBytes === undefined ? undefined : Buffer.alloc(bodyBytes, "x"));
+  });
+}
+
+function assertAnswer(heard: Heard, { method, path, bodyBytes, expected }: ProxyScenario): void {
+  switch (expected.kind) {
+    case "answered": {
+      assert.equal(heard.status, expected.status, heard.text);
+      for (const [name, value] of Object.entries(expected.headers))
+        assert.deepEqual(all(heard, name), [value], `${name}: ${heard.rawHeaders.join(" ")}`);
+      if (!("Access-Control-Allow-Origin" in expected.headers))
+        assert.deepEqual(all(heard, "Access-Control-Allow-Origin"), []);
+      if (expected.json === undefined) assert.equal(heard.text, "");
+      else {
+        assert.deepEqual(all(heard, "Content-Type"), ["application/json"]);
+        assert.deepEqual(JSON.parse(heard.text), expected.json);
+      }
+      return;
+    }
+    case "forwarded": {
+      assert.equal(heard.status, 207, heard.text);
+      const { name, ...got } = JSON.parse(heard.text) as Record<string, unknown>;
+      assert.equal(name, expected.to);
+      assert.deepEqual(got, {
+        method,
+        path,
+        bytes: bodyBytes ?? 0,
+        host: new URL(expected.to === "first" ? places.first : places.second).host,
+        client: "127.0.0.1",
+      });
+      assert.deepEqual(all(heard, "X-Upstream"), ["yes"]);
+      assert.deepEqual(all(heard, "Access-Control-Allow-Origin"), ["https://upstream.example.org"]);
+      return;
+    }
+    case "file": {
+      assert.deepEqual([heard.status, heard.text], [200, expected.text]);
+      if (expected.type !== undefined) assert.deepEqual(all(heard, "Content-Type"), [expected.type]);
+      return;
+    }
+    case "missing":
+      assert.ok([400, 404].includes(heard.status), `${heard.status} ${heard.text}`);
+  }
+}
+
+/** Every value of a header: a browser refuses two. */
+const all = ({ rawHeaders }: Heard, wanted: string): string[] =>
+  rawHeaders.flatMap((name, index) =>
+    index % 2 === 0 && name.toLowerCase() === wanted.toLowerCase() ? [rawHeaders[index + 1]!] : [],
+  );
+
+/** Answers with what it got. */
+async function upstream(name: string, certificate?: KeyAndCertificate): Promise<string> {
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    let bytes = 0;
+    incoming.on("data", (piece: Buffer) => (bytes += piece.length));
+    incoming.on("end", () => {
+      const { method, url: path, headers } = incoming;
+      const got = { name, method, path, bytes, host: headers.host, client: headers["x-forwarded-for"] };
+      outgoing
+        .writeHead(207, {
+          "Content-Type": "application/json",
+          "X-Upstream": "yes",
+          "Access-Control-Allow-Origin": "https://upstream.example.org",
+        })
+        .end(JSON.stringify(got));
+    });
+  };
+  const server = certificate ? createSecureServer(certificate, handle) : createServer(handle);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  upstreams.push({
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  });
+  const { port } = server.address() as { port: number };
+  return certificate ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
+}
