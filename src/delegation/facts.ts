@@ -73,8 +73,8 @@ export interface AddressFact {
   readonly address: string;
   readonly family: 4 | 6;
   readonly port: number;
-  /** `untried`: this host has no route to the address. */
-  readonly state: "answers" | "unanswered" | "untried";
+  /** `untried`: this host has no route to the address; `private`: it is a private address, which was not followed. */
+  readonly state: "answers" | "unanswered" | "untried" | "private";
   /** Why it does not respond correctly. */
   readonly problem?: string;
   readonly certificate?: Certificate;

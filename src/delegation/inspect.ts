@@ -20,7 +20,7 @@ import { Lookups } from "./lookups.ts";
 import { probeClient, probeFederation } from "./probe.ts";
 import { reachableFindings } from "./reachable.ts";
 import { safeFrom } from "./safe-from.ts";
-import { parseServerName, type ServerName } from "./server-name.ts";
+import { parseServerName, type ServerName, serverNameHint } from "./server-name.ts";
 import { timeFindings } from "./time-findings.ts";
 import { wellKnownFindings } from "./well-known-findings.ts";
 import { fetchClientFile } from "./well-known.ts";
@@ -33,6 +33,11 @@ export interface DelegationQuestion {
   readonly loweredAt?: number;
   /** Time-out of one HTTP request in milliseconds; 10,000 when left out. */
   readonly timeout?: number;
+  /**
+   * Hosts that are also reached at a private address, besides that of the server name; `all` when left out. See
+   * `LookupContext.followPrivate`.
+   */
+  readonly privateHosts?: readonly string[] | "all";
 }
 
 /** The parts of the system that are needed. */
@@ -64,6 +69,7 @@ export async function inspectDelegation(
     now: () => machine.now(),
     timeout: question.timeout ?? 10_000,
     signal,
+    followPrivate: privateHosts(question),
   };
   const name = parseServerName(question.serverName);
   if (!name) return unusable(question, machine.now());
@@ -80,6 +86,16 @@ export async function inspectDelegation(
     clientAt(clientFile, question.publicBaseUrl, asking),
   ]);
   return summarize({ name, question, walked, clientFile, federation, client }, asking);
+}
+
+/** Which hosts are also reached at a private address: those that a person named. */
+export function privateHosts({
+  serverName,
+  privateHosts: hosts = "all",
+}: Pick<DelegationQuestion, "serverName" | "privateHosts">): LookupContext["followPrivate"] {
+  if (hosts === "all") return () => true;
+  const named = new Set([parseServerName(serverName)?.host, ...hosts.map((host) => host.toLowerCase())]);
+  return (host) => named.has(host.toLowerCase());
 }
 
 interface Observations {
@@ -171,7 +187,7 @@ const emptyFacts = (serverName: string, now: number): DelegationFacts => ({
 
 function unusable({ serverName }: DelegationQuestion, now: number): Delegation {
   const sentence = `${serverName} is not a valid server name, so other servers cannot find it`;
-  const hint = "check server_name in the configuration";
+  const hint = serverNameHint(serverName);
   return {
     findings: [{ id: "server-unresolved", level: "warning", sentence, hint }],
     facts: emptyFacts(serverName, now),

@@ -3,7 +3,7 @@ import type { HttpAnswer } from "../system/http/http.ts";
 import { NoAnswer } from "../system/http/no-answer.ts";
 import type { Endpoint } from "./discovery.ts";
 import type { AddressFact, ClientFact, FederationFact } from "./facts.ts";
-import type { LookupContext } from "./fetch.ts";
+import { type LookupContext, reachableAddresses } from "./fetch.ts";
 import type { HostAddress } from "./lookups.ts";
 import { asObject, jsonObject } from "./well-known.ts";
 
@@ -78,8 +78,9 @@ async function probeAll(
   question: ProbeRequest,
   asking: LookupContext,
 ): Promise<ProbeResult[]> {
-  const found = await asking.lookups.addressesOf(host);
-  return Promise.all(found.map((address) => probe(address, port, question, asking)));
+  const { addresses, refused } = await reachableAddresses(host, asking);
+  const asked = await Promise.all(addresses.map((address) => probe(address, port, question, asking)));
+  return [...asked, ...refused.map((place) => ({ fact: { ...place, port, state: "private" as const } }))];
 }
 
 async function probe(

@@ -86,20 +86,30 @@ function untried(addresses: readonly AddressFact[]): Finding[] {
 /** RFC 1918 and RFC 4193. */
 const PRIVATE = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|f[cd][0-9a-f]{2}:)/i;
 
-/** An internal resolver may return other addresses than public ones. */
+/** An internal resolver may return other addresses than public ones; and private ones are followed only where that was asked for. */
 function hidden(addresses: readonly AddressFact[]): Finding[] {
-  const places = new Set(addresses.filter(({ address }) => PRIVATE.test(address)).map(placeText));
-  if (places.size === 0) return [];
-  return [
-    {
+  const refused = addresses.filter(({ state }) => state === "private");
+  const places = (facts: readonly AddressFact[]) => [...new Set(facts.map(placeText))];
+  const findings: Finding[] = [];
+  if (refused.length > 0)
+    findings.push({
+      id: "private-not-followed",
+      level: "warning",
+      sentence: "a name that the server gave leads to a private address, which was not followed",
+      evidence: places(refused),
+      hint: `if this is your own network: ${[...new Set(refused.map(({ host }) => `--allow-private ${host}`))].join(" ")}`,
+    });
+  const shown = addresses.filter(({ state, address }) => state !== "private" && PRIVATE.test(address));
+  if (shown.length > 0)
+    findings.push({
       id: "address-private",
       level: "note",
       sentence:
         "DNS returns a private address of the server to this host, which is not reachable from outside",
-      evidence: [...places],
+      evidence: places(shown),
       hint: "use a resolver outside this network to see the public addresses",
-    },
-  ];
+    });
+  return findings;
 }
 
 function certificates(

@@ -28,3 +28,12 @@ export function parseServerName(text: string): ServerName | undefined {
 
 /** A valid DNS name that a URL does not parse as an IP address, as it does with "example.123". */
 const isName = (host: string) => isDnsName(host) && URL.parse(`https://${host}/`)?.hostname === host;
+
+/** What to do about a text that is not a valid server name. */
+export function serverNameHint(text: string): string {
+  // An internationalised name is written in ASCII: Matrix specification, appendices, "Server Name".
+  const ascii = /[^\x00-\x7f]/.test(text) ? URL.parse(`https://${text}/`)?.host : undefined;
+  return ascii === undefined || parseServerName(ascii) === undefined
+    ? "check server_name in the configuration: a host name or an IP address, with a port only if it is part of the name"
+    : `a server name is written in ASCII: ${ascii}`;
+}

@@ -11,14 +11,26 @@ const REDIRECTS = 20;
 
 const REDIRECT_STATUS = [301, 302, 303, 307, 308];
 
+/** A well-known file as it was fetched: what happened, and the answer with status 200 if there was one. */
+export interface FetchedFile {
+  readonly fact: WellKnownFact;
+  readonly answer?: HttpAnswer;
+}
+
 /** The server file, and its `m.server` if it is valid. */
 export async function fetchServerFile(
-  { host }: ServerName,
+  name: ServerName,
   asking: LookupContext,
 ): Promise<{ readonly fact: WellKnownFact; readonly delegated?: ServerName }> {
-  const { fact, answer } = await fetchFile(`https://${host}/.well-known/matrix/server`, asking);
+  return readServerFile(await fetchWellKnown("matrix/server", name, asking), asking.now());
+}
+
+export function readServerFile(
+  { fact, answer }: FetchedFile,
+  now: number,
+): { readonly fact: WellKnownFact; readonly delegated?: ServerName } {
   if (!answer) return { fact };
-  const cacheSeconds = serverFileSeconds(answer.headers, asking.now());
+  const cacheSeconds = serverFileSeconds(answer.headers, now);
   const value = jsonObject(answer.body)?.["m.server"];
   // Python's JSON parser rejects a byte order mark, which browsers ignore.
   if (Buffer.from(answer.body.subarray(0, 3)).toString("hex") === "efbbbf")
@@ -28,15 +40,12 @@ export async function fetchServerFile(
   return { fact: { ...fact, state: "valid", value: delegated.text, cacheSeconds }, delegated };
 }
 
-/** The client file. Clients request it from the host of the server name, without the port of that name. */
-export async function fetchClientFile(
-  { host, family }: ServerName,
-  asking: LookupContext,
-): Promise<WellKnownFact> {
-  const { fact, answer } = await fetchFile(
-    `https://${family === 6 ? `[${host}]` : host}/.well-known/matrix/client`,
-    asking,
-  );
+/** The client file. */
+export async function fetchClientFile(name: ServerName, asking: LookupContext): Promise<WellKnownFact> {
+  return readClientFile(await fetchWellKnown("matrix/client", name, asking), asking.now());
+}
+
+export function readClientFile({ fact, answer }: FetchedFile, now: number): WellKnownFact {
   if (!answer) return fact;
   const file = jsonObject(answer.body);
   const value = asObject(file?.["m.homeserver"])?.["base_url"];
@@ -46,29 +55,36 @@ export async function fetchClientFile(
   };
   if (typeof value !== "string" || !isWebAddress(value))
     return { ...fact, ...more, ...brokenFile(answer.body, "m.homeserver.base_url", value) };
-  const cacheSeconds = clientFileSeconds(answer.headers, asking.now());
-  return { ...fact, ...more, state: "valid", value, cacheSeconds };
+  return { ...fact, ...more, state: "valid", value, cacheSeconds: clientFileSeconds(answer.headers, now) };
 }
 
-/** Follows redirects to a response with status 200; without one the fact says what happened. */
-async function fetchFile(
-  url: string,
+/**
+ * A file below `/.well-known/`, from the host of the server name without its port, and from one address of it if that is
+ * given. Follows redirects to a response with status 200; without one the fact says what happened. Ends after three times
+ * the time-out of one request.
+ */
+export async function fetchWellKnown(
+  path: string,
+  { host, family }: ServerName,
   asking: LookupContext,
-): Promise<{ readonly fact: WellKnownFact; readonly answer?: HttpAnswer }> {
+  at?: string,
+): Promise<FetchedFile> {
+  const url = `https://${family === 6 ? `[${host}]` : host}/.well-known/${path}`;
   const redirects: { status: number; to: string; cors: boolean }[] = [];
   const addresses = new Set<string>();
   const ended = (state: WellKnownFact["state"], more: Partial<WellKnownFact>) => ({
     fact: { url, redirects, cacheControl: null, ...more, state, addresses: [...addresses] },
   });
   const seen = new Set<string>();
-  for (let at = new URL(url); ;) {
-    seen.add(at.href);
-    const reached = await fetchFromHost(at, asking, LARGEST);
+  const time = AbortSignal.timeout(3 * asking.timeout);
+  for (let next = new URL(url); ;) {
+    seen.add(next.href);
+    const first = redirects.length === 0 ? at : undefined;
+    const reached = await fetchFromHost(next, asking, { limit: LARGEST, at: first });
     for (const address of reached.addresses) addresses.add(address);
     if (!reached.answer) {
       const { kind, problem } = reached;
-      const broken =
-        kind === "certificate" || kind === "too-large" || kind === "not-tls" || redirects.length > 0;
+      const broken = BROKEN.includes(kind) || redirects.length > 0;
       return ended(broken ? "broken" : "unreachable", { problem });
     }
     const { answer } = reached;
@@ -79,14 +95,18 @@ async function fetchFile(
       const absent = status >= 400 && status < 500;
       return ended(absent ? "absent" : "broken", { status, cacheControl, problem: `status ${status}` });
     }
-    const next = redirectTarget(answer, at);
-    if (!next) return ended("broken", { status, problem: "it redirects to an invalid address" });
-    redirects.push({ status, to: next.href, cors: hasCors(answer) });
-    if (seen.has(next.href) || redirects.length > REDIRECTS)
+    const target = redirectTarget(answer, next);
+    if (!target) return ended("broken", { status, problem: "it redirects to an invalid address" });
+    redirects.push({ status, to: target.href, cors: hasCors(answer) });
+    if (seen.has(target.href) || redirects.length > REDIRECTS)
       return ended("broken", { status, problem: "it redirects in a loop or too often" });
-    at = next;
+    if (time.aborted) return ended("broken", { status, problem: "its redirects take too long" });
+    next = target;
   }
 }
+
+/** Failures that are a fault of the file and its web server, not of the way there. */
+const BROKEN: readonly string[] = ["certificate", "too-large", "not-tls"];
 
 function redirectTarget({ headers }: HttpAnswer, from: URL): URL | undefined {
   const location = headers.get("location");

@@ -1,4 +1,4 @@
-import { createPublicKey, verify } from "node:crypto";
+import { isSignedBy } from "../../delegation/signed-json.ts";
 import { getIfAnswered, jsonOf } from "../../system/http/ask.ts";
 import type { Http } from "../../system/http/http.ts";
 import { isMapping } from "../settings.ts";
@@ -31,34 +31,8 @@ export async function publishedKeys(
       url,
       serverName,
       keys,
-      unverified: keys.filter((key) => !isSigned(answer, serverName, key)).map(({ id }) => id),
+      unverified: keys.filter((key) => !isSignedBy(answer, serverName, key)).map(({ id }) => id),
     };
   }
   return undefined;
-}
-
-/** The Matrix specification's appendices, "Signing JSON": over the canonical form, without signatures and unsigned. */
-function isSigned(
-  answer: Record<string, unknown>,
-  serverName: string,
-  { id, publicKey }: SigningKey,
-): boolean {
-  const { signatures, unsigned: _, ...signed } = answer;
-  const all = isMapping(signatures) ? signatures[serverName] : undefined;
-  const signature = isMapping(all) ? all[id] : undefined;
-  const x = Buffer.from(publicKey, "base64");
-  if (typeof signature !== "string" || x.length !== 32) return false;
-  const key = createPublicKey({
-    key: { kty: "OKP", crv: "Ed25519", x: x.toString("base64url") },
-    format: "jwk",
-  });
-  return verify(undefined, Buffer.from(canonicalJson(signed)), key, Buffer.from(signature, "base64"));
-}
-
-/** Keys sorted by code point, no spaces. The specification's appendices, "Canonical JSON"; integers only. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  if (!isMapping(value)) return JSON.stringify(value);
-  const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key])}`).join(",")}}`;
 }

@@ -16,6 +16,8 @@ export interface Http {
   put(url: string, body: JsonBody, options?: HttpOptions): Promise<HttpAnswer>;
   /** Sends an empty body. Rejects as `get` does; the server may have processed the request anyway. */
   post(url: string, options?: HttpOptions): Promise<HttpAnswer>;
+  /** Any method, with JSON as its body if that is given. Rejects as `get` does; the server may have processed it anyway. */
+  request(method: HttpMethod, url: string, options?: HttpOptions & { body?: JsonBody }): Promise<HttpAnswer>;
   /**
    * Streams a large response to `take`. The time limit applies to its beginning and to each wait for more data; there
    * is no `limit`. It and the body reject as `get` does; it also rejects with the error of `take`.
@@ -30,6 +32,8 @@ export interface Http {
   /** The certificate of a server, trusted or not. Rejects as `get` does. */
   certificate(name: string, at: IpEndpoint, options?: TimeLimit): Promise<Certificate>;
 }
+
+export type HttpMethod = "GET" | "HEAD" | "PUT" | "POST" | "DELETE" | "OPTIONS";
 
 interface TimeLimit {
   /** Time-out for the complete response in milliseconds; 10,000 by default. */
@@ -77,7 +81,7 @@ const LIMIT = 8 * 1024 * 1024;
 /** Http over real sockets. */
 export function httpOver({ authorities = [], portFor = (port) => port }: HttpConnectOptions = {}): Http {
   const trust = trustStore(authorities);
-  const questionFor = (address: string, method: HttpRequest["method"], options: HttpOptions): HttpRequest => {
+  const questionFor = (address: string, method: HttpMethod, options: HttpOptions): HttpRequest => {
     const url = URL.parse(address);
     if (url?.protocol !== "https:" && url?.protocol !== "http:")
       throw new NoAnswer("broken", "this is not an HTTP URL");
@@ -90,6 +94,8 @@ export function httpOver({ authorities = [], portFor = (port) => port }: HttpCon
     get: async (url, options = {}) => exchange(questionFor(url, "GET", options)),
     put: async (url, body, options = {}) => exchange({ ...questionFor(url, "PUT", options), body }),
     post: async (url, options = {}) => exchange(questionFor(url, "POST", options)),
+    request: async (method, url, { body, ...options } = {}) =>
+      exchange({ ...questionFor(url, method, options), ...(body ? { body } : {}) }),
     download: async (url, options, take) => downloadFrom(questionFor(url, "GET", options), take),
 
     certificate: (name, { address, port }, { timeout = TIMEOUT, signal } = {}) =>
@@ -119,7 +125,7 @@ export const realHttp: Http = httpOver();
 
 interface HttpRequest extends HttpOptions {
   readonly url: URL;
-  readonly method: "GET" | "PUT" | "POST";
+  readonly method: HttpMethod;
   readonly at: IpEndpoint;
   readonly trust: SecureContext | undefined;
   readonly body?: JsonBody;

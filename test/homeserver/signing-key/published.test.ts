@@ -3,9 +3,9 @@ import { createPrivateKey, sign } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
+import { canonicalJson } from "../../../src/delegation/signed-json.ts";
 import { readHomeserver } from "../../../src/homeserver/read.ts";
 import { inspectSigningKey } from "../../../src/homeserver/signing-key/inspect.ts";
-import { canonicalJson } from "../../../src/homeserver/signing-key/published.ts";
 import type { Finding } from "../../../src/report/finding.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
@@ -41,7 +41,7 @@ function answer(keys: readonly Key[], tamper: object = {}): string {
     verify_keys: Object.fromEntries(keys.map(({ id, publicKey }) => [id, { key: publicKey }])),
     old_verify_keys: {},
   };
-  const text = canonicalJson(signed);
+  const text = canonicalJson(signed)!;
   const signatures = { "example.org": Object.fromEntries(keys.map((key) => [key.id, signature(key, text)])) };
   return JSON.stringify({ ...signed, signatures, ...tamper });
 }
