@@ -77,6 +77,8 @@ export interface Outcome {
   readonly details: Readonly<Record<string, Json>>;
   /** Text before the findings, ending with a line break: for what is too long for the end, where people look. */
   readonly opening?: string | undefined;
+  /** The whole result in another format, in place of `opening`, findings and lines; ends with a line break. */
+  readonly instead?: string | undefined;
   /** Whether to show only the sentence of `ok` findings, because there are many. */
   readonly brief?: boolean;
   /** Text after the findings, a line each. */

@@ -1,4 +1,5 @@
 import { type Entry, entry } from "./command.ts";
+import { delegationCheckCommand } from "./delegation-check.ts";
 import { exportCommand } from "./export.ts";
 import { mediaCheckCommand } from "./media-check.ts";
 import { mediaExportCommand } from "./media-export.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(pullSenderCommand),
   entry(openCommand),
   entry(rollbackCommand),
+  entry(delegationCheckCommand),
   entry(mediaCheckCommand),
   entry(mediaExportCommand),
 ];

@@ -54,7 +54,10 @@ function groupIn(program: Commander, name: string): Commander {
   return group;
 }
 
-const GROUPS: Readonly<Record<string, string>> = { media: "Check and fetch media." };
+const GROUPS: Readonly<Record<string, string>> = {
+  media: "Check and fetch media.",
+  delegation: "Show, write and check how clients and other servers find the homeserver.",
+};
 
 /** Gives each command the exit and output settings of the program. */
 function inheritOutput(program: Commander): void {

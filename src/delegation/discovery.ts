@@ -41,10 +41,16 @@ export async function discoverServer(name: ServerName, asking: LookupContext): P
     return { ...rest, steps: [step, ...rest.steps], serverFile };
   }
   const step = { id: "3", asked, answer: `m.server is ${delegated.text}`, outcome: "passed" } as const;
-  const rest =
-    resolveDirectly(delegated, { address: "3.1", port: "3.2" }) ??
-    (await resolveBySrv(delegated, ["3.3", "3.4", "3.5"], asking));
+  const rest = await discoverDelegated(delegated, asking);
   return { ...rest, steps: [step, ...rest.steps], serverFile, delegated };
+}
+
+/** Where others connect to once a well-known file names this host: the rest of discovery, from its third step. */
+export async function discoverDelegated(name: ServerName, asking: LookupContext): Promise<Discovery> {
+  return (
+    resolveDirectly(name, { address: "3.1", port: "3.2" }) ??
+    (await resolveBySrv(name, ["3.3", "3.4", "3.5"], asking))
+  );
 }
 
 /** The result for a name that needs no lookup: an IP address, or a name with a port. */

@@ -17,6 +17,8 @@ export interface Dns {
   lookUp(name: string, type: DnsType, signal?: AbortSignal): Promise<DnsAnswer>;
   /** The same with another resolver, whose port is also used for the authoritative servers. */
   withResolver(resolver: DnsServer): Dns;
+  /** The same without what it has learned of servers, such as which of them are silent: for asking again later. */
+  again(): Dns;
 }
 
 export interface DnsOptions {
@@ -68,6 +70,7 @@ export function realDns({
     ask,
     lookUp: (name, type, signal) => lookUpInZones({ name, type, signal }, zones, ask, asking),
     withResolver: (resolver) => realDns({ resolvers: [resolver], port: resolver.port, timeout, tries }),
+    again: () => realDns({ resolvers, port, timeout, tries }),
   };
 }
 
