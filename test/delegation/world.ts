@@ -19,7 +19,7 @@ const everyName = authority.sign([
 
 export interface WorldOptions {
   readonly zones: Readonly<Record<string, readonly string[]>>;
-  /** Host header and path, or path alone for every host: "example.org/.well-known/matrix/server". */
+  /** Host header and path, or path alone for every host: "example.org/.well-known/matrix/server"; "OPTIONS " before it. */
   readonly pages?: Readonly<Record<string, WebAnswer>>;
   readonly mischief?: Readonly<Record<string, Mischief>>;
   readonly age?: number;
@@ -46,7 +46,10 @@ export async function startWorld({
   age = 0,
   certificates = {},
 }: WorldOptions): Promise<TestWorld> {
-  const answer = (host: string, path: string) => pages[`${host}${path}`] ?? pages[path];
+  const answer = (host: string, path: string, method: string) => {
+    const prefix = method === "OPTIONS" ? "OPTIONS " : "";
+    return pages[`${prefix}${host}${path}`] ?? pages[`${prefix}${path}`];
+  };
   const secure = { certificates: { ...certificates, "": certificates[""] ?? everyName }, answer };
   const [dns, https, federation, plain] = await Promise.all([
     startDnsServer({ zones, mischief, age }),

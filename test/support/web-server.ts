@@ -18,8 +18,8 @@ export interface WebOptions {
   readonly port?: number;
   /** By the name that is asked for in TLS; "" for who gives none, or another. Plain HTTP when left out. */
   readonly certificates?: Readonly<Record<string, KeyAndCertificate>>;
-  /** Asked with the Host header and the path, both as they came. */
-  readonly answer: (host: string, path: string) => WebAnswer | undefined;
+  /** Asked with the Host header, the path and the method, as they came. */
+  readonly answer: (host: string, path: string, method: string) => WebAnswer | undefined;
 }
 
 /** A web server on loopback. */
@@ -36,7 +36,7 @@ export async function startWeb({ address, port, certificates, answer }: WebOptio
     const path = request.url ?? "";
     const name = (request.socket as { servername?: string | false }).servername;
     asked.push(`${typeof name === "string" ? name : "-"} ${host} ${path}`);
-    const page = answer(host, path) ?? { status: 404, body: "no such page" };
+    const page = answer(host, path, request.method ?? "") ?? { status: 404, body: "no such page" };
     if (page === "hang") return;
     if (page === "break") {
       response.writeHead(200, { "content-length": "1000" });

@@ -25,7 +25,14 @@ export function judgeFiles({ files, order, name, filesStay, direct }: Observed):
     }
   }
   if (files.length === 0 && !direct)
-    results.push(result("well-known-client", name.host, "warning", "the host of the well-known files has no address"));
+    results.push(
+      result(
+        "well-known-client",
+        name.host,
+        Object.keys(expected.files).length > 0 || expected.clientUrl !== undefined ? "blocker" : "note",
+        "the host of the well-known files has no address",
+      ),
+    );
   return results;
 }
 
