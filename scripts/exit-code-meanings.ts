@@ -174,7 +174,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     then: "Follow the hints, or accept each warning by its id: `--accept ID`.",
   },
   "found-blockers": {
-    means: "The check is complete, and there are blockers, which prevent the move.",
+    means: "The check is complete, and there are blockers: the move would fail, or the address is not as expected.",
     then: "Resolve each blocker as its hint says, then run the check again.",
   },
   "notices-not-sent": {
@@ -227,6 +227,8 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "recipient-key-invalid",
     "other-machine",
   ],
+  "delegation show": ["found-warnings", "found-blockers"],
+  "delegation check": ["file-missing", "found-warnings", "found-blockers"],
   "media check": [
     "config-unreadable",
     "database-unreachable",

@@ -61,7 +61,11 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
   const { system, close } = realSystem({ machine, terminal, signal, environment: process.env });
   const view = viewFor(json, terminal, machine);
   try {
-    const { opening, instead, brief, findings, details, lines, failure } = await entry.run(given, system, view);
+    const { opening, instead, brief, findings, details, lines, failure } = await entry.run(
+      given,
+      system,
+      view,
+    );
     view.stop();
     const exitCode = failure ? exitCodeFor(failure) : 0;
     if (json) terminal.out(jsonLine(resultJson({ command: entry.name, exitCode, findings, details })));

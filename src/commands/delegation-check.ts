@@ -1,7 +1,4 @@
 import { z } from "zod";
-import { checkDelegation } from "../delegation/check/run.ts";
-import { tapText } from "../delegation/check/tap.ts";
-import { checkDetails, describeCheck } from "../delegation/check/text.ts";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import type { Command } from "./command.ts";
 import {
@@ -34,7 +31,8 @@ const schema = withRules(
 
 export const delegationCheckCommand: Command<z.infer<typeof schema>> = {
   name: "delegation check",
-  summary: "Check every address of a homeserver against what is expected, before and after the address moves.",
+  summary:
+    "Check every address of a homeserver against what is expected, before and after the address moves.",
   argument: SERVER_NAME,
   options: [
     {
@@ -72,6 +70,11 @@ export const delegationCheckCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
+    const [{ checkDelegation }, { tapText }, { checkDetails, describeCheck }] = await Promise.all([
+      import("../delegation/check/run.ts"),
+      import("../delegation/check/tap.ts"),
+      import("../delegation/check/text.ts"),
+    ]);
     const { argument: serverName, at, watch, every, notary } = options;
     const order = {
       serverName,

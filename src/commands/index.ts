@@ -1,5 +1,6 @@
 import { type Entry, entry } from "./command.ts";
 import { delegationCheckCommand } from "./delegation-check.ts";
+import { delegationShowCommand } from "./delegation-show.ts";
 import { exportCommand } from "./export.ts";
 import { mediaCheckCommand } from "./media-check.ts";
 import { mediaExportCommand } from "./media-export.ts";
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(pullSenderCommand),
   entry(openCommand),
   entry(rollbackCommand),
+  entry(delegationShowCommand),
   entry(delegationCheckCommand),
   entry(mediaCheckCommand),
   entry(mediaExportCommand),

@@ -54,6 +54,8 @@ export interface FederationFact {
     readonly serverName: string;
     readonly verifyKeys: Readonly<Record<string, string>>;
   };
+  /** What each address publishes, a line each; left out when all publish the same. */
+  readonly differing?: readonly string[];
 }
 
 export interface ClientFact {

@@ -57,7 +57,11 @@ export async function fetchFromHost(
   const addresses = at === undefined ? found!.addresses.map(({ address }) => address) : [at];
   if (addresses.length === 0 && found!.refused.length > 0) {
     const text = found!.refused.map(({ address }) => address).join(", ");
-    return { kind: "private", problem: `${host} has a private address, which is not followed: ${text}`, addresses };
+    return {
+      kind: "private",
+      problem: `${host} has a private address, which is not followed: ${text}`,
+      addresses,
+    };
   }
   let last: FetchResult = { kind: "no-name", problem: `${url.hostname} has no address`, addresses };
   for (const address of addresses) {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Certificate } from "../system/http/certificate.ts";
 import type { HttpAnswer } from "../system/http/http.ts";
 import { NoAnswer } from "../system/http/no-answer.ts";
@@ -32,14 +33,33 @@ export async function probeFederation(endpoint: Endpoint, asking: LookupContext)
     ),
   );
   const all = seen.flat();
-  const published = all.map(({ answer }) => publishedIn(answer)).find((keys) => keys !== undefined);
+  const answers = all.flatMap(({ fact, answer }) => {
+    const published = publishedIn(answer);
+    return published ? [{ fact, published }] : [];
+  });
+  const published = answers[0]?.published;
+  const differ = answers.some((one) => !isDeepStrictEqual(one.published, published));
+  const told = differ ? answers.map((one) => publishedText(one.fact, one.published)) : [];
   const addresses = all.map((one) =>
     publishedIn(one.answer) || one.fact.state !== "answers"
       ? one.fact
       : wrongService(one, "does not publish a signing key"),
   );
-  return { ...endpoint, addresses, ...(published ? { published } : {}) };
+  return {
+    ...endpoint,
+    addresses,
+    ...(published ? { published } : {}),
+    ...(differ ? { differing: told } : {}),
+  };
 }
+
+const publishedText = (
+  { address, port }: AddressFact,
+  { serverName, verifyKeys }: NonNullable<FederationFact["published"]>,
+) => {
+  const keys = Object.entries(verifyKeys).map(([id, key]) => `${id} ${key}`);
+  return `${address} port ${port}: ${serverName}, ${keys.join(", ") || "no key"}`;
+};
 
 /** Connects to every address of the base URL as a client would. */
 export async function probeClient(

@@ -15,6 +15,14 @@ export function reachableFindings(
     findings.push(...answering(federation.addresses, FEDERATION));
   if (client) findings.push(...answering(client.addresses, CLIENT, client.baseUrl));
   const all = [...(federation?.addresses ?? []), ...(client?.addresses ?? [])];
+  if (federation?.differing)
+    findings.push({
+      id: "federation-addresses-differ",
+      level: "warning",
+      sentence: "the addresses that other servers use lead to different servers",
+      evidence: federation.differing,
+      hint: "remove the record that leads to the wrong one, often an AAAA record that was left behind: other servers use any of them",
+    });
   return [...findings, ...untried(all), ...hidden(all), ...certificates(all, federation, client, now)];
 }
 

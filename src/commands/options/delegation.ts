@@ -20,7 +20,9 @@ export function parseTime(text: string): number {
   const factor = { s: 1, m: 60, h: 3600, d: 86_400 }[unit || "s"] ?? 0;
   const milliseconds = Number(number ?? 0) * factor * 1000;
   if (milliseconds > 0) return milliseconds;
-  throw new MigrationError("bad-usage", `${text} is not a time`, { hint: "write seconds, or 90s, 15m, 2h, 3d" });
+  throw new MigrationError("bad-usage", `${text} is not a time`, {
+    hint: "write seconds, or 90s, 15m, 2h, 3d",
+  });
 }
 
 /** The server name of an argument; whether it is valid is found out by who asks for it. */
@@ -52,7 +54,11 @@ export const ASKING_OPTIONS = optionGroup({
     allowPrivate: z.array(z.string().min(1)).default([]),
     timeout: z.string().default("10s").transform(parseTime),
   },
-  read: ({ resolver, allowPrivate, timeout }) => ({ resolvers: resolver, privateHosts: allowPrivate, timeout }),
+  read: ({ resolver, allowPrivate, timeout }) => ({
+    resolvers: resolver,
+    privateHosts: allowPrivate,
+    timeout,
+  }),
 });
 
 /** How clients and servers should find the homeserver. */

@@ -9,7 +9,13 @@ import { type LookupContext, reachableAddresses } from "../fetch.ts";
 import { privateHosts } from "../inspect.ts";
 import { Lookups } from "../lookups.ts";
 import { parseServerName, type ServerName } from "../server-name.ts";
-import { type FetchedFile, fetchWellKnown, jsonObject, readClientFile, readServerFile } from "../well-known.ts";
+import {
+  type FetchedFile,
+  fetchWellKnown,
+  jsonObject,
+  readClientFile,
+  readServerFile,
+} from "../well-known.ts";
 import type { Expected } from "./expected.ts";
 import { askLogin, askNotary, type LoginSeen, type NotarySeen } from "./others.ts";
 import { askClientApi, askFederation, type ClientSeen, type FederationSeen, type Place } from "./observe.ts";
@@ -38,13 +44,13 @@ export interface CheckContext {
 }
 
 /** A name as one view resolves it. */
-export interface NameSeen {
+interface NameSeen {
   readonly host: string;
   readonly addresses: readonly { readonly address: string; readonly ttl: number }[];
   readonly refused: readonly string[];
 }
 
-export interface ViewSeen {
+interface ViewSeen {
   readonly name: string;
   readonly caches: boolean;
   readonly discovery: Discovery;
@@ -83,7 +89,7 @@ export interface Observed {
 }
 
 /** The files below `/.well-known/` that are known to exist for homeservers. */
-export const KNOWN_FILES = [
+const KNOWN_FILES = [
   "matrix/client",
   "matrix/server",
   "matrix/support",
@@ -95,7 +101,11 @@ export const KNOWN_FILES = [
 /** Asks everything once. Each request has a time-out; rejects only with the signal's reason. */
 export async function observe(name: ServerName, order: CheckOrder, world: CheckContext): Promise<Observed> {
   const { expected } = order;
-  const named = [...order.privateHosts, ...expectedHosts(expected), ...order.at.flatMap(({ host }) => host ?? [])];
+  const named = [
+    ...order.privateHosts,
+    ...expectedHosts(expected),
+    ...order.at.flatMap(({ host }) => host ?? []),
+  ];
   const context = (view: Pick<View, "dns">): LookupContext => ({
     lookups: new Lookups(view.dns, world.signal),
     http: world.http,
@@ -106,7 +116,9 @@ export async function observe(name: ServerName, order: CheckOrder, world: CheckC
   });
   const direct = order.at.length > 0;
   const fixed = direct ? await fixedAddresses(name, order, context({ dns: world.dns.again() })) : undefined;
-  const views = fixed ? [viewWith(fixed, viewsBy(world.dns, order.resolvers)[0]!.dns)] : viewsBy(world.dns, order.resolvers);
+  const views = fixed
+    ? [viewWith(fixed, viewsBy(world.dns, order.resolvers)[0]!.dns)]
+    : viewsBy(world.dns, order.resolvers);
   const looks = await Promise.all(
     views.map(async (view) => {
       const asking = context(view);
@@ -125,9 +137,7 @@ export async function observe(name: ServerName, order: CheckOrder, world: CheckC
         askClientApi(url, place, first),
       ),
     ),
-    Promise.all(
-      filesAt.flatMap((address) => paths.map((path) => fileAt(path, address, name, first))),
-    ),
+    Promise.all(filesAt.flatMap((address) => paths.map((path) => fileAt(path, address, name, first)))),
     Promise.all(order.notaries.map((notary) => askNotary(notary, name.text, first))),
     order.login && askLogin(order.login, looks[0]!.hosts.client[0], first),
   ]);
@@ -208,7 +218,9 @@ async function look(
   const placesOf = async (host: string, port: number): Promise<Place[]> => {
     const { addresses, refused } = await reachableAddresses(host, asking);
     if (addressFamily(host) === 0) {
-      const ttls = await Promise.all((["A", "AAAA"] as const).map((type) => asking.lookups.lookUp(host, type)));
+      const ttls = await Promise.all(
+        (["A", "AAAA"] as const).map((type) => asking.lookups.lookUp(host, type)),
+      );
       const records = ttls.flatMap(({ chain, records: found }) =>
         found.flatMap((record) =>
           record.type === "A" || record.type === "AAAA"
@@ -222,9 +234,7 @@ async function look(
   };
   const hosts: Hosts = {
     files: await placesOf(name.host, 443),
-    federation: (
-      await Promise.all((endpoint?.targets ?? []).map(({ host, port }) => placesOf(host, port)))
-    )
+    federation: (await Promise.all((endpoint?.targets ?? []).map(({ host, port }) => placesOf(host, port))))
       .flat()
       .map((place) => ({
         ...place,

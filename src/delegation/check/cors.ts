@@ -29,7 +29,9 @@ export function preflightFault({ status, headers }: { readonly status: number; r
   const listed = (name: string) =>
     (headers.get(name) ?? "").split(",").map((value) => value.trim().toLowerCase());
   const methods = listed("access-control-allow-methods");
-  const missing = METHODS.filter((method) => !methods.includes(method.toLowerCase()) && !methods.includes("*"));
+  const missing = METHODS.filter(
+    (method) => !methods.includes(method.toLowerCase()) && !methods.includes("*"),
+  );
   if (missing.length > 0) return `Access-Control-Allow-Methods lacks ${missing.join(", ")}`;
   const allowed = listed("access-control-allow-headers");
   // The wildcard does not cover Authorization.

@@ -84,7 +84,10 @@ const fileSchema = z.object({
 });
 
 /** Reads what `expectedJson` wrote. Throws `bad-usage` for anything else, and for what is expected of another server. */
-export function readExpected(text: string, { path, serverName }: { path: string; serverName: string }): Expected {
+export function readExpected(
+  text: string,
+  { path, serverName }: { path: string; serverName: string },
+): Expected {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -114,23 +117,3 @@ export function readExpected(text: string, { path, serverName }: { path: string;
 }
 
 const WROTE = "give the expected.json that synlift delegation files wrote";
-
-/** The content of `expected.json`. */
-export const expectedJson = (
-  serverName: string,
-  { clientUrl, federation, keys, addresses, files, caches }: Expected,
-): string =>
-  `${JSON.stringify(
-    {
-      format: 1,
-      serverName,
-      clientUrl,
-      federation,
-      signingKeys: keys.map(({ id, publicKey }) => `${id} ${publicKey}`),
-      addresses,
-      wellKnown: files,
-      caches: caches.map(({ what, until }) => ({ what, until: new Date(until).toISOString() })),
-    },
-    undefined,
-    2,
-  )}\n`;

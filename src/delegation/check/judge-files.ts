@@ -21,7 +21,9 @@ export function judgeFiles({ files, order, name, filesStay, direct }: Observed):
     // Files for browsers are those for clients; a file that is broken is told already.
     if (!filesStay && file.path === "matrix/client" && file.headers) {
       const fault = corsFault(file);
-      results.push(result("cors", subject, fault === undefined ? "ok" : "blocker", fault ?? "the file may be read"));
+      results.push(
+        result("cors", subject, fault === undefined ? "ok" : "blocker", fault ?? "the file may be read"),
+      );
     }
   }
   if (files.length === 0 && !direct)

@@ -47,7 +47,9 @@ function judgeAddresses(seen: Observed): CheckResult[] {
   for (const view of views) {
     for (const { host, refused } of view.names)
       for (const address of refused)
-        results.push(result("private", view.name, "warning", `${host} is ${address}: --allow-private ${host}`));
+        results.push(
+          result("private", view.name, "warning", `${host} is ${address}: --allow-private ${host}`),
+        );
     if (direct) continue;
     for (const { host, addresses } of view.names) {
       const right = known(host);
@@ -55,7 +57,12 @@ function judgeAddresses(seen: Observed): CheckResult[] {
       const wrong = addresses.filter(({ address }) => !right.includes(address));
       if (wrong.length === 0 && addresses.length > 0)
         results.push(
-          result("old-address", view.name, "ok", `${host} is ${addresses.map(({ address }) => address).join(", ")}`),
+          result(
+            "old-address",
+            view.name,
+            "ok",
+            `${host} is ${addresses.map(({ address }) => address).join(", ")}`,
+          ),
         );
       for (const { address, ttl } of wrong) {
         const until = view.caches ? `, from its cache until ${timeText(now + ttl * 1000)}` : "";
@@ -66,7 +73,9 @@ function judgeAddresses(seen: Observed): CheckResult[] {
   }
   for (const { what, until } of order.expected.caches)
     if (until > now)
-      results.push(result("old-address", what, "note", `may still be used as it was until ${timeText(until)}`));
+      results.push(
+        result("old-address", what, "note", `may still be used as it was until ${timeText(until)}`),
+      );
   return results;
 }
 
@@ -88,14 +97,24 @@ function judgeDiscovery({ views, order, filesStay }: Observed): CheckResult[] {
   const wanted = federation === undefined ? undefined : parseServerName(federation);
   return views.map(({ name, discovery: { endpoint, steps } }) => {
     if (filesStay)
-      return result("discovery", name, "note", "the well-known files do not move with this address: check by name afterwards");
+      return result(
+        "discovery",
+        name,
+        "note",
+        "the well-known files do not move with this address: check by name afterwards",
+      );
     if (!endpoint)
       return result("discovery", name, "blocker", steps.at(-1)?.answer ?? "discovery found no address");
     const places = endpoint.targets.map(({ host, port }) => `${host} port ${port}`).join(", then ");
     const said = `${endpoint.hostHeader} at ${places}, by step ${endpoint.step}`;
     if (!wanted) return result("discovery", name, "ok", said);
     const right = endpoint.hostHeader.toLowerCase() === wanted.text.toLowerCase();
-    return result("discovery", name, right ? "ok" : "blocker", right ? said : `${said}, and not ${wanted.text}`);
+    return result(
+      "discovery",
+      name,
+      right ? "ok" : "blocker",
+      right ? said : `${said}, and not ${wanted.text}`,
+    );
   });
 }
 
@@ -112,12 +131,22 @@ function judgeAnswers({ federation, client, order, views }: Observed): CheckResu
   if (client.length === 0)
     results.push(
       url === undefined
-        ? result("client", order.serverName, "note", "no base URL is known: there is no well-known file for clients")
+        ? result(
+            "client",
+            order.serverName,
+            "note",
+            "no base URL is known: there is no well-known file for clients",
+          )
         : result("client", url, "blocker", "there is no address to ask"),
     );
   for (const seen of client)
     results.push(
-      answered("client", placeText(seen), seen.versions, (versions) => `speaks up to ${versions.at(-1) ?? "no version"}`),
+      answered(
+        "client",
+        placeText(seen),
+        seen.versions,
+        (versions) => `speaks up to ${versions.at(-1) ?? "no version"}`,
+      ),
     );
   return results;
 }
@@ -145,10 +174,18 @@ function judgeCertificates({ federation, client, now }: Observed): CheckResult[]
     if (asked.value === undefined) return [];
     const { names, issuer, validTo, fits, distrust } = asked.value;
     const about = `for ${names.join(", ") || "no name"}, by ${issuer}, until ${timeText(validTo)}`;
-    if (distrust !== undefined) return [result("certificate", placeText(place), "blocker", `${distrust}; ${about}`)];
+    if (distrust !== undefined)
+      return [result("certificate", placeText(place), "blocker", `${distrust}; ${about}`)];
     if (!fits) return [result("certificate", placeText(place), "blocker", `it is not for ${name}; ${about}`)];
     const soon = validTo < now + SOON;
-    return [result("certificate", placeText(place), soon ? "warning" : "ok", soon ? `it expires soon; ${about}` : about)];
+    return [
+      result(
+        "certificate",
+        placeText(place),
+        soon ? "warning" : "ok",
+        soon ? `it expires soon; ${about}` : about,
+      ),
+    ];
   });
 }
 
@@ -168,10 +205,7 @@ function judgeKeys({ federation, order, now }: Observed): CheckResult[] {
 
 const validText = ({ validUntil }: KeyAnswer) => `signed, and valid until ${timeText(validUntil ?? 0)}`;
 
-function compareKeys(
-  { keys }: KeyAnswer,
-  { keys: expected }: Expected,
-): Pick<CheckResult, "level" | "said"> {
+function compareKeys({ keys }: KeyAnswer, { keys: expected }: Expected): Pick<CheckResult, "level" | "said"> {
   const texts = (all: KeyAnswer["keys"]) => all.map(({ id, publicKey }) => `${id} ${publicKey}`);
   const [is, wanted] = [texts(keys), texts(expected)];
   const said = is.join(", ") || "no key";
@@ -196,7 +230,10 @@ function keyFault(
 
 /** Every address must be the same server: DNS gives any of them. */
 function judgeSame({ federation, client, files }: Observed): CheckResult[] {
-  const same = <T>(what: string, given: readonly { subject: string; value: T | undefined; text: string }[]) => {
+  const same = (
+    what: string,
+    given: readonly { subject: string; value: unknown; text: string }[],
+  ) => {
     const all = given.filter(({ value }) => value !== undefined);
     const [first, ...others] = all;
     if (!first || others.length === 0) return [];
@@ -210,11 +247,19 @@ function judgeSame({ federation, client, files }: Observed): CheckResult[] {
   return [
     ...same(
       "signing keys",
-      federation.map((seen) => ({ subject: placeText(seen), value: seen.keys.value?.keys, text: keyText(seen) })),
+      federation.map((seen) => ({
+        subject: placeText(seen),
+        value: seen.keys.value?.keys,
+        text: keyText(seen),
+      })),
     ),
     ...same(
       "version for servers",
-      federation.map((seen) => ({ subject: placeText(seen), value: seen.version.value, text: seen.version.value ?? "" })),
+      federation.map((seen) => ({
+        subject: placeText(seen),
+        value: seen.version.value,
+        text: seen.version.value ?? "",
+      })),
     ),
     ...same(
       "versions for clients",
@@ -261,14 +306,18 @@ function judgeLogin({ login, order }: Observed): CheckResult[] {
   const wanted = order.expected.clientUrl;
   if (baseUrl.value === undefined) results.push(result("login", subject, "warning", baseUrl.problem));
   else if (baseUrl.value === null)
-    results.push(result("login", subject, "warning", "the answer has no base URL: public_baseurl is not set"));
+    results.push(
+      result("login", subject, "warning", "the answer has no base URL: public_baseurl is not set"),
+    );
   else if (wanted === undefined) results.push(result("login", subject, "note", baseUrl.value));
   else {
     const right = trimmedUrl(baseUrl.value) === trimmedUrl(wanted);
     results.push(result("login", subject, right ? "ok" : "blocker", baseUrl.value));
   }
   if (login.leftBehind)
-    results.push(result("login", subject, "warning", "the device of this login could not be signed out again"));
+    results.push(
+      result("login", subject, "warning", "the device of this login could not be signed out again"),
+    );
   return results;
 }
 
@@ -277,7 +326,8 @@ function judgeNotaries({ notaries, order, now }: Observed): CheckResult[] {
     if (keys.value === undefined) return result("notary", notary, "warning", keys.problem);
     const { level, said } = compareKeys(keys.value, order.expected);
     const fault = keyFault(keys.value, order.serverName, now);
-    if (fault !== undefined && level !== "blocker") return result("notary", notary, "warning", `${said}; ${fault}`);
+    if (fault !== undefined && level !== "blocker")
+      return result("notary", notary, "warning", `${said}; ${fault}`);
     return { check: "notary", subject: notary, level, said };
   });
 }

@@ -109,7 +109,7 @@ function corsOf(answered: Asked<JsonAnswer>, preflight: Asked<HttpAnswer>): Aske
 }
 
 /** The certificate at an address; it may be one that is not trusted. */
-export const certificateAt = (name: string, at: Place, { http, timeout, signal }: Tools) =>
+const certificateAt = (name: string, at: Place, { http, timeout, signal }: Tools) =>
   http.certificate(name, at, { timeout, signal });
 
 interface JsonAnswer {

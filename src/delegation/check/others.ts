@@ -12,11 +12,18 @@ export interface NotarySeen {
 }
 
 /** Asks another server for the keys that it knows of this one: `/_matrix/key/v2/query`. */
-export async function askNotary(notary: string, serverName: string, asking: LookupContext): Promise<NotarySeen> {
+export async function askNotary(
+  notary: string,
+  serverName: string,
+  asking: LookupContext,
+): Promise<NotarySeen> {
   const name = parseServerName(notary);
   if (!name) return { notary, keys: { problem: "it is not a valid server name" } };
   // A person gave its name, so it may be in this network.
-  const own = { ...asking, followPrivate: (host: string) => host === name.host || asking.followPrivate(host) };
+  const own = {
+    ...asking,
+    followPrivate: (host: string) => host === name.host || asking.followPrivate(host),
+  };
   const { endpoint, steps } = await discoverServer(name, own);
   if (!endpoint) return { notary, keys: { problem: steps.at(-1)?.answer ?? "it cannot be found" } };
   let keys: Asked<KeyAnswer> = { problem: "it has no address" };

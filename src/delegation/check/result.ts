@@ -11,12 +11,12 @@ export interface CheckResult {
   readonly said: string;
 }
 
-export const result = (
-  check: CheckId,
-  subject: string,
-  level: Level,
-  said: string,
-): CheckResult => ({ check, subject, level, said });
+export const result = (check: CheckId, subject: string, level: Level, said: string): CheckResult => ({
+  check,
+  subject,
+  level,
+  said,
+});
 
 /** "2026-12-01 02:00:30 UTC". */
 export const timeText = (milliseconds: number) =>

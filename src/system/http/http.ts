@@ -33,7 +33,7 @@ export interface Http {
   certificate(name: string, at: IpEndpoint, options?: TimeLimit): Promise<Certificate>;
 }
 
-export type HttpMethod = "GET" | "HEAD" | "PUT" | "POST" | "DELETE" | "OPTIONS";
+type HttpMethod = "GET" | "HEAD" | "PUT" | "POST" | "DELETE" | "OPTIONS";
 
 interface TimeLimit {
   /** Time-out for the complete response in milliseconds; 10,000 by default. */

@@ -144,7 +144,9 @@ test("another server at one of the addresses is found: key, signature and files 
   );
   const other: Record<string, WebAnswer> = {
     ...pagesWith(OTHER_KEY),
-    "example.org/.well-known/matrix/client": json({ "m.homeserver": { base_url: "https://old.example.org" } }),
+    "example.org/.well-known/matrix/client": json({
+      "m.homeserver": { base_url: "https://old.example.org" },
+    }),
   };
   const all = authority.sign(["example.org", "*.example.org"]);
   await using old = await startWeb({
@@ -176,7 +178,10 @@ test("keys that are not signed by themselves, expired or of another name are no 
     [published(NOW + DAY, { signatures: {} }), /the signature with ed25519:a_test is wrong or missing/],
     [published(NOW + DAY, { extra: 1.5 }), /wrong or missing/],
     [published(NOW - 1, {}), /they were valid until 2026-11-25 11:59:59 UTC/],
-    [{ "/_matrix/key/v2/server": json(KEY.publish("other.example", NOW + DAY)) }, /the keys of other\.example/],
+    [
+      { "/_matrix/key/v2/server": json(KEY.publish("other.example", NOW + DAY)) },
+      /the keys of other\.example/,
+    ],
   ] as const) {
     const results = await checked(worldOf(pages));
     assert.deepEqual(failing(results), ["signature"]);
@@ -209,7 +214,10 @@ test("a browser is asked for in the way that browsers ask, and each fault of it 
     [preflight(401, CORS), /the answer to OPTIONS has the status 401/],
     [preflight(204, {}), /in the answer to OPTIONS Access-Control-Allow-Origin is missing/],
     [preflight(204, { ...CORS, "access-control-allow-origin": "*, *" }), /there more than once: \*, \*/],
-    [preflight(204, { ...CORS, "access-control-allow-origin": "https://one.example" }), /only https:\/\/one\.example/],
+    [
+      preflight(204, { ...CORS, "access-control-allow-origin": "https://one.example" }),
+      /only https:\/\/one\.example/,
+    ],
     [preflight(204, { ...CORS, "access-control-allow-methods": "GET, POST, OPTIONS" }), /lacks PUT, DELETE/],
     [preflight(204, { ...CORS, "access-control-allow-headers": "*" }), /lacks authorization/],
     [
@@ -226,7 +234,10 @@ test("a browser is asked for in the way that browsers ask, and each fault of it 
       "example.org/.well-known/matrix/client": { body: JSON.stringify(CLIENT_FILE) },
     }),
   );
-  assert.match(said(file, "cors")[0]!, /^https:\/\/example\.org\/\.well-known\/matrix\/client at 127\.0\.0\.1: /);
+  assert.match(
+    said(file, "cors")[0]!,
+    /^https:\/\/example\.org\/\.well-known\/matrix\/client at 127\.0\.0\.1: /,
+  );
 });
 
 test("every expected well-known file is compared as a whole, and one that is lost is told", async () => {
@@ -250,9 +261,15 @@ test("every expected well-known file is compared as a whole, and one that is los
     worldOf({ ...pages, "example.org/.well-known/matrix/client": json(CLIENT_FILE) }),
     { files },
   );
-  assert.match(said(lost, "well-known-client")[0]!, /it differs in org\.matrix\.msc4143\.rtc_foci, io\.element\.e2ee$/);
+  assert.match(
+    said(lost, "well-known-client")[0]!,
+    /it differs in org\.matrix\.msc4143\.rtc_foci, io\.element\.e2ee$/,
+  );
   const { "example.org/.well-known/matrix/support": _, ...fewer } = pages;
-  assert.match(said(await checked(worldOf(fewer), { files }), "well-known-others")[0]!, /support at 127.* status 404$/);
+  assert.match(
+    said(await checked(worldOf(fewer), { files }), "well-known-others")[0]!,
+    /support at 127.* status 404$/,
+  );
 });
 
 test("files that cannot be used are faults: too large, no object, a redirect in a circle or to another scheme", async () => {
@@ -322,7 +339,10 @@ test("a record that was forgotten is found even though it answers", async () => 
     worldOf({}, { zones: { "example.org": [...ZONE, "matrix.example.org 300 AAAA ::1"] } }),
     { addresses: ["127.0.0.1"] },
   );
-  assert.match(said(results, "old-address")[0]!, /the zones' own name servers: matrix\.example\.org AAAA is ::1$/);
+  assert.match(
+    said(results, "old-address")[0]!,
+    /the zones' own name servers: matrix\.example\.org AAAA is ::1$/,
+  );
 });
 
 test("faults of DNS are told, with who meets them", async () => {
@@ -360,7 +380,9 @@ test("an SRV record that closes the service is a fault, and so is a name without
 test("a private address that only the server names is not asked, unless that was allowed", async () => {
   const pages = {
     "example.org/.well-known/matrix/server": json({ "m.server": "inside.example.org:443" }),
-    "example.org/.well-known/matrix/client": json({ "m.homeserver": { base_url: "https://inside.example.org" } }),
+    "example.org/.well-known/matrix/client": json({
+      "m.homeserver": { base_url: "https://inside.example.org" },
+    }),
   };
   const zones = { "example.org": ["example.org 300 A 127.0.0.1", "inside.example.org 300 A 127.0.0.1"] };
   const nothing = { clientUrl: undefined, federation: undefined };
@@ -411,12 +433,17 @@ test("another server is asked which keys it knows", async () => {
   assert.deepEqual(bad(await checked(worldOf(known(KEY), { zones }), {}, order)), []);
   const old = await checked(worldOf(known(OTHER_KEY), { zones }), {}, order);
   assert.match(said(old, "notary")[0]!, new RegExp(`^elsewhere\\.example: .*expected ed25519:a_test`));
-  assert.match(said(await checked(worldOf({}, { zones }), {}, order), "notary")[0]!, /does not know the keys/);
+  assert.match(
+    said(await checked(worldOf({}, { zones }), {}, order), "notary")[0]!,
+    /does not know the keys/,
+  );
 });
 
 test("a watch ends as soon as everything is as expected, and tells what is still missing", async () => {
   await using world = await startWorld(worldOf());
-  const stale = await startDnsServer({ zones: { "example.org": [ZONE[0]!, "matrix.example.org 60 A 127.0.0.7"] } });
+  const stale = await startDnsServer({
+    zones: { "example.org": [ZONE[0]!, "matrix.example.org 60 A 127.0.0.7"] },
+  });
   try {
     let waits = 0;
     const notes: string[] = [];
@@ -436,7 +463,10 @@ test("a watch ends as soon as everything is as expected, and tells what is still
     assert.deepEqual(bad(results), []);
     assert.equal(waits, 2);
     assert.equal(notes.length, 2, "the same state is told once");
-    assert.match(notes[1]!, /not yet as expected: old-address, federation, client \(resolver .*127\.0\.0\.7.*asking again every 30 s/);
+    assert.match(
+      notes[1]!,
+      /not yet as expected: old-address, federation, client \(resolver .*127\.0\.0\.7.*asking again every 30 s/,
+    );
     const over = await check(
       world,
       { addresses: ["127.0.0.2"] },
@@ -483,7 +513,8 @@ test("nothing hangs longer than its limit", async () => {
   );
   const { results } = await check(world, {}, { timeout: 1000 });
   // On a slow machine others may take that long, too.
-  for (const id of ["federation", "client", "well-known-client"]) assert.ok(failing(results).includes(id as "client"));
+  for (const id of ["federation", "client", "well-known-client"])
+    assert.ok(failing(results).includes(id as "client"));
   assert.match(said(results, "federation")[0]!, /no complete response within 1 s/);
 });
 
@@ -499,5 +530,8 @@ test("TAP has a line for each check at each address, and says why one failed", a
   assert.equal(tests.length, results.length);
   assert.ok(tests.some((line) => /^not ok \d+ - federation: matrix\.example\.org, ::1 port 443$/.test(line)));
   assert.ok(tests.some((line) => /^ok \d+ - signing-key: .* # SKIP ed25519:a_test /.test(line)));
-  assert.match(lines.join("\n"), /\n  ---\n  severity: blocker\n  message: "the connection was refused"\n  hint: "/);
+  assert.match(
+    lines.join("\n"),
+    /\n  ---\n  severity: blocker\n  message: "the connection was refused"\n  hint: "/,
+  );
 });
