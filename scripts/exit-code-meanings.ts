@@ -174,7 +174,8 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     then: "Follow the hints, or accept each warning by its id: `--accept ID`.",
   },
   "found-blockers": {
-    means: "The check is complete, and there are blockers: the move would fail, or the address is not as expected.",
+    means:
+      "The check is complete, and there are blockers: the move would fail, or the address is not as expected.",
     then: "Resolve each blocker as its hint says, then run the check again.",
   },
   "notices-not-sent": {

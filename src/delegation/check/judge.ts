@@ -230,10 +230,7 @@ function keyFault(
 
 /** Every address must be the same server: DNS gives any of them. */
 function judgeSame({ federation, client, files }: Observed): CheckResult[] {
-  const same = (
-    what: string,
-    given: readonly { subject: string; value: unknown; text: string }[],
-  ) => {
+  const same = (what: string, given: readonly { subject: string; value: unknown; text: string }[]) => {
     const all = given.filter(({ value }) => value !== undefined);
     const [first, ...others] = all;
     if (!first || others.length === 0) return [];

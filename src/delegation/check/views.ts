@@ -14,7 +14,11 @@ export interface View {
 
 /** The zones' own name servers, and each resolver, or else this host's. */
 export function viewsBy(dns: Dns, resolvers: readonly DnsServer[]): View[] {
-  const cached = (name: string, by: Dns): View => ({ name, caches: true, dns: { ...by, lookUp: (name, type, signal) => by.ask(name, type, signal) } });
+  const cached = (name: string, by: Dns): View => ({
+    name,
+    caches: true,
+    dns: { ...by, lookUp: (name, type, signal) => by.ask(name, type, signal) },
+  });
   const own = resolvers[0] === undefined ? dns.again() : dns.withResolver(resolvers[0]);
   return [
     { name: "the zones' own name servers", dns: own, caches: false },
