@@ -15,6 +15,7 @@ const schema = z.object({
   tokenFile: z.string().min(1),
   server: z.string().regex(/^[A-Za-z0-9.:[\]-]{1,255}$/, "is not a server name"),
   out: z.string().min(1),
+  leaveOut: z.string().min(1).optional(),
   ...ACCEPT.schema,
   ...DRY_RUN.schema,
 });
@@ -51,20 +52,33 @@ export const mediaExportCommand: Command<z.infer<typeof schema>> = {
         ACCEPT,
       ],
     },
+    {
+      heading: "Other options",
+      options: [
+        {
+          flags: "--leave-out <file>",
+          about:
+            "list of MXC URIs, a line each, that are not wanted: such as the images of its URL previews, which it stores as uploads of people",
+        },
+      ],
+    },
   ],
   example:
     "synlift media export --media-repo http://127.0.0.1:8000 --token-file /root/media.token --server example.org --out /srv/media-archive",
   parse: (given) => parseOptions(schema, given),
 
-  async run({ mediaRepo, tokenFile, server, out, accept, dryRun }, system, view) {
-    const [{ exportMediaRepo, inspectMediaRepo }, { readToken }] = await Promise.all([
+  async run({ mediaRepo, tokenFile, server, out, leaveOut: list, accept, dryRun }, system, view) {
+    const [{ exportMediaRepo, inspectMediaRepo }, { readLeaveOut }, { readToken }] = await Promise.all([
       import("../homeserver/media/media-repo/export.ts"),
+      import("../homeserver/media/media-repo/leave-out.ts"),
       import("../homeserver/people/notices/inputs.ts"),
     ]);
     const { folder: here } = system.machine;
     const token = await readToken(resolve(here, tokenFile), system.files);
     const folder = resolve(here, out);
-    const asked = { repo: { url: mediaRepo, token }, serverName: server, folder };
+    const leaveOut =
+      list === undefined ? new Set<string>() : await readLeaveOut(resolve(here, list), server, system.files);
+    const asked = { repo: { url: mediaRepo, token }, serverName: server, folder, leaveOut };
     const {
       held,
       archive,

@@ -2,13 +2,32 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 
-/** How a stand-in for matrix-media-repo behaves. May be changed while it serves. */
+/** An upload as its listing has it, and what it hands out when somebody asks for it. */
+export interface StoredUpload {
+  size: number;
+  /** Lower-case hex. */
+  sha256: string;
+  quarantined?: boolean;
+  uploader?: string;
+  /** Left out where only the export has it. Another content than the recorded is a damaged file of its datastore. */
+  content?: Buffer;
+  /** Instead of the content, as 500 for a file that is gone from the datastore. */
+  status?: number;
+  /** Says so many times that its limit of downloads is reached: with status 500, as the real one does. */
+  limited?: number;
+}
+
+/**
+ * How a stand-in for matrix-media-repo behaves. May be changed while it serves. What the real one answers was seen with
+ * v1.3.4, v1.3.7 and its main branch at 84bcb70 (2024-12-26), each built and run on PostgreSQL 15.
+ */
 export interface MediaRepoBehaviour {
   token: string;
   serverName: string;
-  /** The files of its exports, by name. */
+  /** The files of its exports, by name. 1.3.5 and later make two: an empty part, and a manifest without a record. */
   parts: Record<string, Buffer>;
-  held: { files: number; bytes: number };
+  /** By media ID. */
+  uploads: Record<string, StoredUpload>;
   /** Looks at a task until it is over; at each another part is there. */
   looks: number;
   /** Of a task that is over. */
@@ -40,6 +59,11 @@ export async function startMediaRepo(t: TestContext, behaviour: MediaRepoBehavio
     }
     if (request.headers.host !== behaviour.serverName) return void say(502, { errcode: "M_UNKNOWN" });
     const names = Object.keys(behaviour.parts);
+    const upload = /^\/_matrix\/(?:media\/v3|client\/v1\/media)\/download\/([^/]+)\/([^/?]+)/.exec(path);
+    if (upload) {
+      sendUpload(request, response, behaviour.uploads[decodeURIComponent(upload[2]!)]);
+      return;
+    }
     const part = /^\/export\/secret(\d+)\/part\/(\d+)$/.exec(path);
     if (part) {
       sendPart(response, names[Number(part[2]) - 1]);
@@ -54,9 +78,27 @@ export async function startMediaRepo(t: TestContext, behaviour: MediaRepoBehavio
     }
     if (request.headers.authorization !== `Bearer ${behaviour.token}`)
       return void say(401, { errcode: "M_UNKNOWN_TOKEN" });
+    if (path === `/usage/${behaviour.serverName}/uploads`) {
+      const listed = Object.entries(behaviour.uploads).map(([id, one]) => [
+        `mxc://${behaviour.serverName}/${id}`,
+        {
+          size_bytes: one.size,
+          uploaded_by: one.uploader ?? "@nora:example.org",
+          datastore_id: "one",
+          datastore_location: "aa/bb/cc",
+          sha256_hash: one.sha256,
+          quarantined: one.quarantined ?? false,
+          upload_name: "a picture.png",
+          content_type: "image/png",
+          created_ts: 1_690_000_000_123,
+        },
+      ]);
+      return void say(200, Object.fromEntries(listed) as object);
+    }
     if (path.startsWith("/usage/")) {
-      const { files, bytes } =
-        path === `/usage/${behaviour.serverName}` ? behaviour.held : { files: 0, bytes: 0 };
+      const held = path === `/usage/${behaviour.serverName}` ? Object.values(behaviour.uploads) : [];
+      const files = held.length;
+      const bytes = held.reduce((sum, { size }) => sum + size, 0);
       const counts = (count: number) => ({ total: count, media: count, thumbnails: 0 });
       return void say(200, { raw_bytes: counts(bytes), raw_counts: counts(files) });
     }
@@ -74,6 +116,37 @@ export async function startMediaRepo(t: TestContext, behaviour: MediaRepoBehavio
       });
     }
     say(404, { errcode: "M_NOT_FOUND" });
+  }
+
+  /** As it hands out an upload: 404 for a quarantined one, as for one that it does not know (api/r0/download.go). */
+  function sendUpload(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upload: StoredUpload | undefined,
+  ): void {
+    const say = (status: number, errcode = "M_UNKNOWN") =>
+      void response.writeHead(status).end(JSON.stringify({ errcode, error: "no" }));
+    if (request.headers.authorization !== `Bearer ${behaviour.token}`) {
+      say(401);
+      return;
+    }
+    if (!upload?.content || upload.quarantined === true) {
+      say(upload?.status ?? 404);
+      return;
+    }
+    if (upload.limited !== undefined && upload.limited > 0) {
+      upload.limited -= 1;
+      say(500, "M_LIMIT_EXCEEDED");
+      return;
+    }
+    if (upload.status !== undefined) {
+      say(upload.status);
+      return;
+    }
+    // The length is the recorded one: of a file that is shorter the connection breaks off (seen with v1.3.7).
+    response.writeHead(200, { "content-type": "image/png", "content-length": upload.size });
+    if (upload.content.length >= upload.size) response.end(upload.content.subarray(0, upload.size));
+    else response.write(upload.content, () => response.socket?.destroy());
   }
 
   function sendPart(response: ServerResponse, name: string | undefined): void {

@@ -6,3 +6,5 @@ export const MEDIA_CHANGED = "media-changed";
 export const MEDIA_SPECIAL_FILES = "media-special-files";
 /** The id to accept with `--accept` that unreadable files in the media store are not packed. */
 export const MEDIA_UNREADABLE = "media-unreadable";
+/** The finding id for quarantined uploads. */
+export const MEDIA_QUARANTINED = "media-quarantined";

@@ -5,8 +5,9 @@ import { Bundle } from "../../bundle/reader.ts";
 import { assertUndamaged, verifyManifest, verifyParts } from "../../bundle/verify.ts";
 import { databaseBytes } from "../../homeserver/database/artifact.ts";
 import type { DatabaseRestore } from "../../homeserver/database/target.ts";
-import { findManifest } from "../../homeserver/media/archive/read.ts";
+import { assertHoldsUploads } from "../../homeserver/media/archive/read.ts";
 import { archiveInFolder } from "../../homeserver/media/archive/source.ts";
+import { assertFinished } from "../../homeserver/media/media-repo/journal.ts";
 import type { Journal } from "../../journal/journal.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import { gzipProgram } from "../../pipeline/gzip-program.ts";
@@ -96,7 +97,10 @@ async function restoreFolder(
   const opened = await openBundle(order, system, view);
   const source = await sourceOf(order, opened);
   const planned = await planRestore(source, target, order, system, view);
-  for (const path of order.mediaArchives) await findManifest(archiveInFolder(path, files));
+  for (const path of order.mediaArchives) {
+    await assertFinished(path, files);
+    await assertHoldsUploads(archiveInFolder(path, files));
+  }
   if (order.jobsGiven && !source.databases.some(isCustomFormat))
     view.note(
       "--jobs has no effect: the dump in this bundle is restored with one connection; see export --db-format",

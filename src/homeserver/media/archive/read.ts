@@ -50,6 +50,15 @@ export async function findManifest(source: ArchiveSource): Promise<ArchiveManife
   return parseArchiveManifest(bytes, source.where);
 }
 
+/** Throws `archive-damaged` for an archive that cannot be begun with, or that names no upload. */
+export async function assertHoldsUploads(source: ArchiveSource): Promise<void> {
+  const { records } = await findManifest(source);
+  if (records > 0) return;
+  throw new MigrationError("archive-damaged", `the manifest of ${source.where} names no upload`, {
+    hint: "exports of matrix-media-repo 1.3.5 and later are empty: fetch the uploads with synlift media export, or restore without this folder",
+  });
+}
+
 async function manifestIn(
   source: ArchiveSource,
   wanted: (member: Member) => boolean,

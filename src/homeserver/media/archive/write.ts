@@ -115,7 +115,7 @@ function partOf<Item extends ArchiveItem>(
       name: fileName,
       size: item.size,
       mode: 0o644,
-      mtimeMs: inHeader(item.upload.createdTs ?? 0),
+      mtimeMs: headerTime(item.upload.createdTs ?? 0),
       content: () =>
         readExactly(item.content(), item.size, async (read) => {
           const fault = read.fault ?? (await item.changed?.());
@@ -140,7 +140,7 @@ const entryName = (number: number, mediaId: string) =>
   mediaId.length <= 80 ? `${number}-${mediaId}` : String(number);
 
 /** What the time in a header can say everywhere: from 1970 to 2038. */
-const inHeader = (milliseconds: number) => Math.min(Math.max(milliseconds, 0), (2 ** 31 - 1) * 1000);
+export const headerTime = (milliseconds: number) => Math.min(Math.max(milliseconds, 0), (2 ** 31 - 1) * 1000);
 
 async function* inTurn(pieces: readonly Uint8Array[]): Bytes {
   for (const piece of pieces) yield await Promise.resolve(piece);

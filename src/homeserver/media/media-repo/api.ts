@@ -4,6 +4,7 @@ import type { HttpAnswer, HttpDownload } from "../../../system/http/http.ts";
 import { NoAnswer } from "../../../system/http/no-answer.ts";
 import type { System } from "../../../system/system.ts";
 import type { MediaRepoUsage } from "../facts.ts";
+import { type HeldUploads, heldUploadsSchema, uploadsOf } from "./held.ts";
 import { describeFault, describeMediaRepo, HOST, type MediaRepo, usageIn } from "./usage.ts";
 
 /** One file of an export, as its metadata has it. */
@@ -31,32 +32,92 @@ const taskSchema = z.object({
   error_message: z.string().nullish(),
 });
 
+/** Below the address of all that matrix-media-repo serves. */
+const ADMIN = "/media/unstable/admin/";
+
 /** Milliseconds: for an answer, and between two chunks of a part, which may come out of a slow bucket. */
 const TIMEOUT = 60_000;
 
 /** Bytes of an answer: the metadata of some hundred thousand parts. */
 const LIMIT = 32 * 1024 * 1024;
 
+/** Bytes of the listing of all uploads, which comes in one piece of some 400 bytes each: a million of them. */
+const LISTING_LIMIT = 480 * 1024 * 1024;
+
+/** Milliseconds for that listing, which is read from its database first. */
+const LISTING_TIMEOUT = 600_000;
+
+/** Milliseconds. */
+interface Patience {
+  /** Between two tries, at first. */
+  readonly pause: number;
+  /** After which 429 is the answer. */
+  readonly total: number;
+}
+
 /** matrix-media-repo accepts five requests a second, and returns 429 for more. */
-const RATE_LIMIT_RETRY = { tries: 30, milliseconds: 1_000 };
+const FOR_REQUESTS: Patience = { pause: 1_000, total: 30_000 };
+
+/** Milliseconds between two tries, at most. */
+const LONGEST_PAUSE = 15_000;
+
+/** Bytes a minute that it hands out when the capacity for downloads is used up (rateLimit.buckets.downloads, its default). */
+const DRAINED = 5 * 1024 * 1024;
+
+/** After so long even its usual limit lets a download of this size through, if it ever does. */
+const forDownload = (size: number): Patience => ({
+  pause: 1_000,
+  total: 5 * 60_000 + (size / DRAINED) * 60_000,
+});
+
+/** Bytes of an answer that is an error. */
+const ERROR_LIMIT = 64 * 1024;
 
 /**
- * The part of matrix-media-repo's admin API that makes and hands out exports (its docs/admin.md and api/custom).
+ * Whether its limit on downloaded bytes was reached: it answers that with status 500 (seen with v1.3.7 and its main
+ * branch at 84bcb70), and only the errcode tells it from a damaged file.
+ */
+async function saysTooMany({ body }: HttpDownload): Promise<boolean> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > ERROR_LIMIT) return false;
+    chunks.push(chunk);
+  }
+  try {
+    return errorSchema.parse(JSON.parse(new TextDecoder().decode(Buffer.concat(chunks)))).errcode === LIMITED;
+  } catch {
+    return false;
+  }
+}
+
+const LIMITED = "M_LIMIT_EXCEEDED";
+const errorSchema = z.object({ errcode: z.string() });
+
+/** What came of asking for one upload: nothing is there, and why, or all of it was handed over. */
+export type UploadAnswer = { readonly kind: "given" } | { readonly kind: "refused"; readonly why: string };
+
+/**
+ * The part of matrix-media-repo's API that makes and hands out exports, lists uploads and hands out each (its
+ * docs/admin.md, api/custom and api/r0/download.go).
  * Everything throws `connection-failed` when there was no usable answer, `permission-denied` when the token is not an
  * administrator's, `bad-usage` when the name is not one that it serves, and never shows the token.
  */
 export class MediaRepoApi {
   readonly where: string;
-  readonly #base: string;
+  readonly #root: string;
   readonly #repo: MediaRepo;
   readonly #serverName: string;
   readonly #system: Pick<System, "http" | "machine" | "signal">;
+  /** Whether somebody was told that it limits downloads. */
+  #toldOfLimit = false;
   /** It serves the names in its configuration alone, and goes by the Host header. */
   #host: { readonly host?: string } = {};
 
   constructor(repo: MediaRepo, serverName: string, system: Pick<System, "http" | "machine" | "signal">) {
     const url = new URL(repo.url);
-    this.#base = `${url.origin}${url.pathname.replace(/\/$/, "")}/_matrix/media/unstable/admin`;
+    this.#root = `${url.origin}${url.pathname.replace(/\/$/, "")}/_matrix`;
     this.where = describeMediaRepo(url);
     this.#repo = repo;
     this.#serverName = serverName;
@@ -106,7 +167,7 @@ export class MediaRepoApi {
     take: (answer: HttpDownload) => Promise<void>,
   ): Promise<void> {
     const { http } = this.#system;
-    const url = `${this.#base}/export/${exportId}/part/${index}`;
+    const url = `${this.#root}${ADMIN}export/${exportId}/part/${index}`;
     const { status } = await this.#patiently(() =>
       http.download(url, this.#options(), async (answer) => {
         if (answer.status === 200) await take(answer);
@@ -120,14 +181,74 @@ export class MediaRepoApi {
     if (status !== 200) throw this.#fault({ status });
   }
 
-  #ask(method: "get" | "post", path: string): Promise<HttpAnswer> {
-    const { http } = this.#system;
-    return this.#patiently(() => http[method](`${this.#base}/${path}`, { ...this.#options(), limit: LIMIT }));
+  /** All uploads of the server, quarantined ones too, and none that is only reserved. */
+  async uploads(): Promise<HeldUploads> {
+    const path = `usage/${encodeURIComponent(this.#serverName)}/uploads`;
+    const answer = await this.#ask("get", path, { limit: LISTING_LIMIT, timeout: LISTING_TIMEOUT });
+    return uploadsOf(this.#serverName, this.#read(answer, heldUploadsSchema));
   }
 
-  async #patiently<Answer extends { readonly status: number }>(ask: () => Promise<Answer>): Promise<Answer> {
+  /**
+   * Hands one upload to `take` as it comes; what that throws is thrown. `limited` is called once in all when it answers
+   * that there were too many downloads: each is then tried for as long as its usual limit takes to let it through.
+   */
+  async upload(
+    mediaId: string,
+    size: number,
+    take: (answer: HttpDownload) => Promise<void>,
+    limited: () => void,
+  ): Promise<UploadAnswer> {
+    const { http } = this.#system;
+    const name = `download/${encodeURIComponent(this.#serverName)}/${encodeURIComponent(mediaId)}`;
+    const askAt = (path: string) =>
+      this.#patiently(
+        () =>
+          http.download(`${this.#root}${path}`, this.#options(), async (answer) => {
+            if (answer.status === 200) await take(answer);
+            else if (await saysTooMany(answer)) return { status: 429 };
+            return { status: answer.status };
+          }),
+        forDownload(size),
+        () => {
+          if (!this.#toldOfLimit) limited();
+          this.#toldOfLimit = true;
+        },
+      );
+    let { status } = await askAt(`/media/v3/${name}?allow_remote=false`);
+    // Where it is only handed out with authentication, by the address that came with it.
+    if (status === 404) ({ status } = await askAt(`/client/v1/media/${name}`));
+    switch (status) {
+      case 200:
+        return { kind: "given" };
+      case 404:
+        return { kind: "refused", why: "matrix-media-repo does not find it" };
+      case 429:
+        return { kind: "refused", why: "its limit of downloads (rateLimit) does not let it through" };
+      case 401:
+        throw this.#fault({ status });
+      default:
+        return { kind: "refused", why: `matrix-media-repo answered with status ${status}` };
+    }
+  }
+
+  #ask(
+    method: "get" | "post",
+    path: string,
+    more: { readonly limit: number; readonly timeout?: number } = { limit: LIMIT },
+  ): Promise<HttpAnswer> {
+    const { http } = this.#system;
+    return this.#patiently(() =>
+      http[method](`${this.#root}${ADMIN}${path}`, { ...this.#options(), ...more }),
+    );
+  }
+
+  async #patiently<Answer extends { readonly status: number }>(
+    ask: () => Promise<Answer>,
+    { pause, total }: Patience = FOR_REQUESTS,
+    limited: () => void = () => undefined,
+  ): Promise<Answer> {
     const { machine, signal } = this.#system;
-    for (let tries = 1; ; tries += 1) {
+    for (let waited = 0; ;) {
       const answer = await ask().catch((error: unknown) => {
         if (!(error instanceof NoAnswer)) throw error;
         throw new MigrationError(
@@ -141,8 +262,13 @@ export class MediaRepoApi {
       });
       const byName = answer.status === 502 && this.#host.host === undefined && HOST.test(this.#serverName);
       if (byName) this.#host = { host: this.#serverName };
-      else if (answer.status !== 429 || tries >= RATE_LIMIT_RETRY.tries) return answer;
-      else await machine.wait(RATE_LIMIT_RETRY.milliseconds, signal);
+      else if (answer.status !== 429 || waited >= total) return answer;
+      else {
+        const next = Math.min(pause + waited / 4, LONGEST_PAUSE);
+        if (waited > FOR_REQUESTS.pause) limited();
+        waited += next;
+        await machine.wait(next, signal);
+      }
     }
   }
 

@@ -11,14 +11,48 @@ const schema = z.object({
   version: z.literal(1),
   url: z.string(),
   serverName: z.string(),
-  /** A secret: see `exportIdSchema`. */
-  exportId: exportIdSchema,
-  taskId: z.int(),
+  /** Null where matrix-media-repo makes no exports. */
+  export: z
+    .object({
+      /** A secret: see `exportIdSchema`. */
+      id: exportIdSchema,
+      taskId: z.int(),
+    })
+    .nullable(),
   /** What matrix-media-repo held when the export was begun. */
   held: z.object({ files: z.number(), bytes: z.number() }),
-  /** There from when the export is made. */
+  /** There from when the export is made, or was given up: then none. */
   parts: z.array(partSchema).optional(),
+  /** Why the export is not whole; left out where its maker says that it is. */
+  fault: z.string().optional(),
+  /** Whether its manifest was replaced by one that names uploads fetched one by one, too. */
+  ownManifest: z.boolean().default(false),
+  /** Whether the archive was complete once, and nothing is being added to it. */
+  finished: z.boolean().default(false),
 });
+
+/**
+ * Throws `archive-damaged` for the folder of an export that was begun and is not finished: its archive may be readable,
+ * and hold a part of the uploads only.
+ */
+export async function assertFinished(folder: string, files: Files): Promise<void> {
+  const path = join(folder, OWN_FOLDER, "export.json");
+  if (!(await files.lstat(path))) return;
+  const found = schema.safeParse(parseJson(await files.readText(path)));
+  if (found.success && found.data.finished) return;
+  throw new MigrationError("archive-damaged", `the export into ${folder} is not finished`, {
+    hint: "run synlift media export with this folder again, which continues it",
+  });
+}
+
+/** Undefined for a text that is none. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 /** What a second run must know of the first. */
 export type ExportJournal = z.infer<typeof schema>;
@@ -38,15 +72,11 @@ export class ExportJournalFile {
   /** Undefined when no export was begun. Throws `bad-usage` for a journal of another export, or none that can be read. */
   async read(asked: { url: string; serverName: string }): Promise<ExportJournal | undefined> {
     if (!(await this.#files.lstat(this.#path))) return undefined;
-    let found: ExportJournal;
-    try {
-      found = schema.parse(JSON.parse(await this.#files.readText(this.#path)));
-    } catch (error) {
-      if (error instanceof MigrationError) throw error;
+    const { success, data: found } = schema.safeParse(parseJson(await this.#files.readText(this.#path)));
+    if (!success)
       throw new MigrationError("bad-usage", `${this.#path} is not a journal of an export`, {
         hint: `remove ${this.#folder} and run the same command again`,
       });
-    }
     if (found.url === asked.url && found.serverName === asked.serverName) return found;
     throw new MigrationError(
       "bad-usage",
@@ -59,9 +89,5 @@ export class ExportJournalFile {
 
   async write(journal: ExportJournal): Promise<void> {
     await this.#files.writeAtomically(this.#path, `${JSON.stringify(journal)}\n`);
-  }
-
-  async remove(): Promise<void> {
-    await this.#files.remove(this.#path);
   }
 }

@@ -2,7 +2,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import type { ExportPart, MediaRepoApi } from "./api.ts";
-import type { ExportJournal, ExportJournalFile } from "./journal.ts";
+import type { ExportJournal } from "./journal.ts";
 
 /** Milliseconds between two looks at a task. */
 const POLL_INTERVAL = 2_000;
@@ -13,25 +13,30 @@ const MAX_SILENT_POLLS = 15;
 /** Milliseconds in which at least one more part must be made: a part is 200 MiB, and may go to a slow bucket. */
 const STALL_TIMEOUT = 3_600_000;
 
+/** What came of an export. */
+export interface MadeExport {
+  readonly parts: readonly ExportPart[];
+  /** Why it is not whole; undefined when its maker says that it is. */
+  readonly fault: string | undefined;
+}
+
 /**
- * Waits until matrix-media-repo has made the export, and answers its parts. What is made so far, against what it holds,
- * is the progress. Throws `program-failed` when the export failed, or when nothing more of it came for an hour; a
- * failed one is forgotten, so that the next run begins another.
+ * Waits until matrix-media-repo has made the export, and answers its parts: of one that failed those that were made.
+ * What is made so far, against what it holds, is the progress. Throws `program-failed` when nothing more of it came for
+ * an hour.
  */
 export async function waitForExport(
   api: MediaRepoApi,
-  { exportId, taskId, held }: ExportJournal,
-  journal: ExportJournalFile,
+  { id: exportId, taskId }: NonNullable<ExportJournal["export"]>,
+  held: ExportJournal["held"],
   { machine, signal }: Pick<System, "machine" | "signal">,
   progress: Progress,
-): Promise<readonly ExportPart[]> {
+): Promise<MadeExport> {
   const id = "media-export/make";
   progress.begin({ id, label: "export in matrix-media-repo", unit: "bytes", total: held.bytes });
-  const failed = async (why: string) => {
-    await journal.remove();
-    return new MigrationError("program-failed", `${api.where} could not make the export: ${why}`, {
-      hint: "its log says more; then run the same command again, which begins another export",
-    });
+  const ended = (parts: readonly ExportPart[], fault?: string): MadeExport => {
+    progress.end(id);
+    return { parts, fault };
   };
   let told = 0;
   let silent = 0;
@@ -53,13 +58,8 @@ export async function waitForExport(
         movedAt = machine.elapsed();
         told = made;
       }
-      if (!task) throw await failed("the task no longer exists there");
-      if (task.fault !== "") throw await failed(task.fault);
-      if (task.finished) {
-        if (parts.length === 0) throw await failed("the task is over, and nothing was made");
-        progress.end(id);
-        return parts;
-      }
+      if (!task) return ended(parts, "the task no longer exists there");
+      if (task.finished) return ended(parts, task.fault === "" ? undefined : task.fault);
     }
     if (machine.elapsed() - movedAt > STALL_TIMEOUT)
       throw new MigrationError(
