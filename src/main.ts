@@ -9,6 +9,7 @@ import { errorText, findingsText } from "./report/text.ts";
 import { type Machine, realMachine } from "./system/machine.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
 import { PROGRAM, VERSION } from "./system/version.ts";
+import { limitYoungGeneration } from "./system/young-generation.ts";
 
 /** Builds the real system, runs a command, and turns the result or the error into text and an exit code. */
 async function main(): Promise<number> {
@@ -54,6 +55,7 @@ async function main(): Promise<number> {
 }
 
 async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise<number> {
+  limitYoungGeneration();
   const json = given["json"] === true;
   const machine = realMachine(process.pid, process.cwd());
   const signal = stopSignal();

@@ -113,7 +113,7 @@ export function exportMedia(from: MediaExport): Step {
                   { ...from, ...reach, noticed },
                   async (file) => {
                     packed.add(file);
-                    await written.write(packed.take());
+                    if (packed.isFull) await written.write(packed.take());
                   },
                   { settledBefore },
                 ),
@@ -123,6 +123,7 @@ export function exportMedia(from: MediaExport): Step {
         );
         // Detects a media store that disappeared while it was packed, as long as the server still runs.
         if (from.serving && noticed.seenBytes < from.total) assertUploadsPresent(await from.compare(), from);
+        await written.write(packed.take());
         await written.finish();
         inventory.setArtifact(artifact);
         await from.saved();
@@ -144,8 +145,8 @@ export function filesToPack({
   kept,
   unreadableAccepted,
 }: Pick<MediaExport, "store" | "files" | "alreadyReceived" | "kept" | "unreadableAccepted">) {
-  const tells = unreadableAccepted ? { closed: () => undefined } : {};
-  const walked = walkStore(store, files, tells, keptFolders(kept));
+  const closed = unreadableAccepted ? () => undefined : undefined;
+  const walked = walkStore(store, files, { closed, threads: 1 }, keptFolders(kept));
   return alreadyReceived ? filesNotListed(walked, alreadyReceived, files) : walked;
 }
 

@@ -24,6 +24,8 @@ const AHEAD = 2_000;
 export interface WalkOptions {
   /** Yields folders too, each before its content, but not the walked folder itself. */
   readonly folders?: boolean;
+  /** Worker threads for a large folder, 2 by default. One is enough where the reader is slower than the walk. */
+  readonly threads?: 1 | 2;
 }
 
 /**
@@ -36,14 +38,14 @@ export interface WalkOptions {
 export async function* walkFolder(
   folder: string,
   signal?: AbortSignal,
-  { folders = false }: WalkOptions = {},
+  { folders = false, threads = THREADS }: WalkOptions = {},
 ): AsyncIterable<readonly WalkEntry[]> {
   signal?.throwIfAborted();
   const names = namesIn(folder);
   if (names === "closed") yield [{ name: "", kind: "closed", size: 0, mode: 0, mtimeMs: 0 }];
   else if (names !== "gone") {
     const order = { task: TASK, folder, names, folders } as const;
-    const batches = names.length < MANY ? walkHere(order, signal) : walkInThreads(order, signal);
+    const batches = names.length < MANY ? walkHere(order, signal) : walkInThreads(order, threads, signal);
     for await (const packed of batches) if (packed.numbers.length > 0) yield unpackEntries(packed);
   }
 }
@@ -67,12 +69,13 @@ async function* walkHere(
 /** Each thread takes every n-th name, so that the reader has them in order by asking the threads in turn. */
 async function* walkInThreads(
   order: WorkerOrder,
+  number: number,
   signal: AbortSignal | undefined,
 ): AsyncIterable<EntryBatch> {
   const { names } = order;
   const threads = Array.from(
-    { length: THREADS },
-    (_, first) => new Thread({ ...order, names: names.filter((_, index) => index % THREADS === first) }),
+    { length: number },
+    (_, first) => new Thread({ ...order, names: names.filter((_, index) => index % number === first) }),
   );
   const stop = () => {
     for (const thread of threads) thread.fail(signal?.reason);
@@ -81,7 +84,7 @@ async function* walkInThreads(
   try {
     for (const index of names.keys()) {
       for (let last = false; !last;) {
-        const packed = await threads[index % THREADS]!.next();
+        const packed = await threads[index % number]!.next();
         signal?.throwIfAborted();
         last = packed.last;
         yield packed;

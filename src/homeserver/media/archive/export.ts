@@ -148,7 +148,10 @@ function walkOf(packed: readonly PackedArchive[], from: ArchiveExport): AsyncIte
       .filter(({ folder }) => isFirst(folder) === (pass === "first"))
       .map(({ folder }) => join(from.folder, packedListOf(folder)));
   const key = inventory.salt;
-  const walked = walkStore(store, files, from.unreadableAccepted ? { closed: () => undefined } : {});
+  const walked = walkStore(store, files, {
+    closed: from.unreadableAccepted ? () => undefined : undefined,
+    threads: 1,
+  });
   const first = filesNotListed(walked, { path: paths("first"), key }, files);
   const since = paths("since");
   return since.length === 0 ? first : filesNotListed(first, { path: since, key }, files);
@@ -180,7 +183,7 @@ async function packOne(
         async packed({ file, size, upload }, record) {
           if (file) {
             list.add(file);
-            await written.write(list.take());
+            if (list.isFull) await written.write(list.take());
           } else lastElsewhere = upload.mediaId;
           counted.records += 1;
           counted.bytes += size;
@@ -200,6 +203,7 @@ async function packOne(
       total: Math.min(total, sizes.archive),
     } as const;
     const artifact = await from.into.add(plan, packTar(entries));
+    await written.write(list.take());
     await written.finish();
     inventory.setArtifact(artifact);
     notePacked(inventory, { folder, ...counted, ...(lastElsewhere === undefined ? {} : { lastElsewhere }) });

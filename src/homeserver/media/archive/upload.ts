@@ -21,7 +21,7 @@ export interface Upload {
 }
 
 /** Rows in one question. */
-const PAGE = 10_000;
+const PAGE = 2_000;
 
 /**
  * Uploads in the order of their ids, byte by byte, those after `after`. Rows of URL previews are none. Page by page:

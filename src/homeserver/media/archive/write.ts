@@ -24,7 +24,7 @@ export const ARCHIVE_SIZES: ArchiveSizes = {
   archive: 10 * 1024 ** 3,
   records: 200_000,
   part: 100 * 1024 ** 2,
-  inPart: 10_000,
+  inPart: 2_000,
 };
 
 /** What happens on the way into an archive. */

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import type { Files } from "../../../system/files/files.ts";
 import { ALL_FOLDERS } from "../store/folders.ts";
 import type { StoredFile } from "../store/store.ts";
@@ -10,13 +10,13 @@ import type { StoredFile } from "../store/store.ts";
  * folder in memory.
  */
 export class PackedList {
-  readonly #key: Uint8Array;
+  readonly #key: KeyObject;
   #prefix: string | undefined;
   #text = "";
 
   /** `key` is the bundle's salt. */
   constructor(key: Uint8Array) {
-    this.#key = key;
+    this.#key = createSecretKey(key);
   }
 
   add(file: StoredFile): void {
@@ -26,6 +26,11 @@ export class PackedList {
     this.#text += `${hashOf(file, this.#key)}\n`;
   }
 
+  /** Whether enough was added that it is worth a write. */
+  get isFull(): boolean {
+    return this.#text.length >= FULL;
+  }
+
   /** What was added since it was last taken. */
   take(): Uint8Array {
     const taken = Buffer.from(this.#text);
@@ -33,6 +38,9 @@ export class PackedList {
     return taken;
   }
 }
+
+/** Characters. */
+const FULL = 64 * 1024;
 
 /** A list that was written down. */
 export interface SavedList {
@@ -57,6 +65,8 @@ export async function* filesNotListed(
   files: Files,
 ): AsyncIterable<StoredFile> {
   const groups = groupsIn([path].flat(), files);
+  // A key object is made once: making one from bytes costs six times as much as the hash of a name.
+  const secret = createSecretKey(key);
   try {
     let group = await groups.next();
     for await (const file of walked) {
@@ -65,7 +75,7 @@ export async function* filesNotListed(
       const known =
         group.done !== true &&
         group.value.prefix === prefix &&
-        group.value.hashes.has(hashOf(wholeSeconds ? inWholeSeconds(file) : file, key));
+        group.value.hashes.has(hashOf(wholeSeconds ? inWholeSeconds(file) : file, secret));
       if (!known) yield file;
     }
   } finally {
@@ -118,5 +128,5 @@ function comesBefore(one: string, other: string): boolean {
 
 const rank = (prefix: string) => ALL_FOLDERS.findIndex((folder) => prefix.startsWith(`${folder}/`));
 
-const hashOf = ({ name, size, mtimeMs }: StoredFile, key: Uint8Array) =>
+const hashOf = ({ name, size, mtimeMs }: StoredFile, key: KeyObject) =>
   createHmac("sha256", key).update(`${name}\0${size}\0${mtimeMs}`).digest("base64url").slice(0, 22);

@@ -14,10 +14,12 @@ export interface StoredFile {
 }
 
 /** What of a walk is no file that can be looked at. Names are below the store. */
-export interface WalkCallbacks {
+export interface StoreWalk {
   readonly odd?: (name: string) => void;
   /** What cannot be looked at or into. */
   readonly closed?: ((name: string) => void) | undefined;
+  /** See `WalkOptions`: 1 where what is done with each file takes longer than finding it. */
+  readonly threads?: 1 | 2;
 }
 
 /**
@@ -28,11 +30,11 @@ export interface WalkCallbacks {
 export async function* walkStore(
   store: string,
   files: Files,
-  { odd, closed }: WalkCallbacks = {},
+  { odd, closed, threads = 2 }: StoreWalk = {},
   folders: readonly string[] = LOCAL_FOLDERS,
 ): AsyncIterable<StoredFile> {
   for (const folder of folders) {
-    for await (const batch of files.walk(join(store, folder))) {
+    for await (const batch of files.walk(join(store, folder), undefined, { threads })) {
       for (const { name, kind, size, mode, mtimeMs } of batch) {
         const path = `${folder}/${name}`;
         if (kind === "file") yield { name: path, size, mode, mtimeMs };
