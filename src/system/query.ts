@@ -1,4 +1,7 @@
-/** One connection to a database for queries. Statements run one after another. */
+/**
+ * One connection to a database for queries. Statements run one after another. After a query that failed, connect again:
+ * PostgreSQL's session may have ended with it, and then fails with the same error.
+ */
 export interface QuerySession {
   readonly engine: "postgres" | "sqlite";
   /**
