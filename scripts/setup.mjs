@@ -1,25 +1,27 @@
 // Brings what the tests and the demo need, on a Debian machine that has some Node and npm. It runs before anything is
 // installed and on Node 20, hence plain JavaScript without dependencies. When all is there it only looks, which takes
-// a tenth of a second. With the argument "demo", PostgreSQL and Synapse are wanted but not required.
+// a tenth of a second. With the argument "demo", PostgreSQL and Synapse are wanted but not required; with "build", only what the
+// single executable is made of.
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { debianPackages } from "./setup/debian.mjs";
+import { newerNode } from "./setup/newer-node.mjs";
 import { newEnoughNode, projectPackages } from "./setup/packages.mjs";
 import { programPath, Refusal, ROOT } from "./setup/run.mjs";
 import { s3 } from "./setup/s3.mjs";
 import { olderSynapse, synapse } from "./setup/synapse.mjs";
 
 const forDemo = process.argv.includes("demo");
+const forBuild = process.argv.includes("build");
 
 /** In this order: Synapse's environment is made with a Python that the Debian packages may have brought. */
 const NEEDS = [
   projectPackages,
   newEnoughNode,
-  debianPackages(forDemo),
-  synapse,
-  ...(forDemo ? [] : [olderSynapse, s3]),
+  ...(forBuild ? [newerNode] : [debianPackages(forDemo), synapse]),
+  ...(forDemo || forBuild ? [] : [olderSynapse, s3, newerNode]),
 ];
 
 const hasLock = process.argv.includes("--locked");

@@ -7,6 +7,7 @@ import { progressLines } from "./report/progress-lines.ts";
 import type { ProgressView } from "./report/progress-view.ts";
 import { errorText, findingsText } from "./report/text.ts";
 import { type Machine, realMachine } from "./system/machine.ts";
+import { readLicences } from "./system/single-executable.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
 import { PROGRAM, VERSION } from "./system/version.ts";
 import { limitYoungGeneration } from "./system/young-generation.ts";
@@ -26,6 +27,10 @@ async function main(): Promise<number> {
   // What follows is loaded when it is needed: a machine asks for the version more often than anybody moves a homeserver.
   if (args.length === 1 && (args[0] === "--version" || args[0] === "-V")) {
     terminal.out(`${VERSION}\n`);
+    return 0;
+  }
+  if (args.length === 1 && args[0] === "--licenses") {
+    terminal.out(readLicences());
     return 0;
   }
   const [{ CommanderError }, { COMMANDS }, { commandLine }] = await Promise.all([

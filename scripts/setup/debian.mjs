@@ -8,13 +8,17 @@ const NOT_FOR_DEMO = [
   "apache2-bin",
   "caddy",
   "chromium",
+  "fish",
   "haproxy",
   "locales",
+  "man-db",
   "nginx-light",
   "openssh-client",
   "openssh-server",
   "pgbouncer",
   "rclone",
+  "strace",
+  "zsh",
 ];
 
 export const debianPackages = (forDemo) => {
@@ -42,6 +46,10 @@ function missing() {
     ["haproxy", existsSync("/usr/sbin/haproxy")],
     ["apache2-bin", existsSync("/usr/sbin/apache2")],
     ["rclone", programPath("rclone")],
+    ["strace", programPath("strace")],
+    ["man-db", programPath("man")],
+    ["zsh", programPath("zsh")],
+    ["fish", programPath("fish")],
     ["util-linux", programPath("setpriv") && programPath("flock")],
     ["python3-venv", synapse.there() || python()], // brings python3 itself as well
   ];

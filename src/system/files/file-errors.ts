@@ -9,6 +9,16 @@ export async function withFileErrors<T>(verb: string, path: string, act: () => P
   }
 }
 
+/** For a program of coreutils that could not be started: its ENOENT is not that of the file it was to work on. */
+export function withoutCoreutils(error: unknown): unknown {
+  const { code, syscall, path: program } = error as NodeJS.ErrnoException;
+  if (code !== "ENOENT" || syscall?.startsWith("spawn") !== true) return error;
+  return new MigrationError("program-missing", `${program ?? "a program"} is not installed`, {
+    hint: "it belongs to the package coreutils",
+    cause: error,
+  });
+}
+
 export const errnoOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code;
 
 export function toFileError(error: unknown, verb: string, path: string): unknown {

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { allocateBuffer, releaseBuffer } from "../buffers.ts";
 import type { Bytes } from "../bytes.ts";
 import { readLine } from "./descriptor.ts";
-import { errnoOf, toFileError, withFileErrors } from "./file-errors.ts";
+import { errnoOf, toFileError, withFileErrors, withoutCoreutils } from "./file-errors.ts";
 import { type GrowingFile, growFile } from "./growing.ts";
 import { beginFile, type BeginOptions, syncFolder, type Unfinished } from "./unfinished.ts";
 import { type WalkEntry, walkFolder, type WalkOptions } from "./walk.ts";
@@ -155,7 +155,11 @@ export const realFiles: Files = {
   grow: growFile,
 
   async syncAll(path) {
-    await withFileErrors("sync", path, () => promisify(execFile)("sync", ["-f", path]));
+    await withFileErrors("sync", path, () =>
+      promisify(execFile)("sync", ["-f", path]).catch((error: unknown) => {
+        throw withoutCoreutils(error);
+      }),
+    );
   },
 
   async createNew(path, content) {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, type Worker, workerData } from "node:worker_threads";
-import { startThread } from "../thread.ts";
+import { startThread } from "../single-executable.ts";
 import {
   DirectoryWalker,
   type EntryBatch,

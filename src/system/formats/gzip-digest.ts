@@ -3,7 +3,7 @@ import { readSync } from "node:fs";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { createGunzip } from "node:zlib";
 import { adoptBuffer, releaseBuffer } from "../buffers.ts";
-import { startThread } from "../thread.ts";
+import { startThread } from "../single-executable.ts";
 import { DumpArchive } from "./dump-archive.ts";
 import { StoredGzip } from "./stored-gzip.ts";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { MigrationError } from "../../errors.ts";
-import { errnoOf } from "../files/file-errors.ts";
+import { errnoOf, withoutCoreutils } from "../files/file-errors.ts";
 
 /**
  * A kernel pipe between two programs. What Node calls a pipe is a pair of sockets, so data between two programs would
@@ -75,6 +75,8 @@ export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
     };
   } catch (error) {
     close(...open);
+    const missing = withoutCoreutils(error);
+    if (missing instanceof MigrationError) throw missing;
     throw new MigrationError(
       "file-failed",
       `cannot create a pipe in ${temporary}: ${(error as Error).message.trim()}`,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Bundle } from "../../../src/bundle/reader.ts";
 import { realFiles as files } from "../../../src/system/files/files.ts";
+import { openPipe } from "../../../src/system/programs/pipe.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
 test("a link that leads to itself is told as that, with what to do", async () => {
@@ -16,4 +17,23 @@ test("a link that leads to itself is told as that, with what to do", async () =>
       message: /^cannot (read|look at) .*manifest\.json: too many levels of symbolic links$/,
       hint: /correct the symbolic link/,
     });
+});
+
+test("a program of coreutils that is not there is named, and not the file it was to work on", async () => {
+  const folder = temporaryFolder("bare");
+  const { PATH } = process.env;
+  process.env["PATH"] = folder;
+  try {
+    for (const [act, name] of [
+      [() => files.syncAll(folder), "sync"],
+      [() => openPipe(folder), "mkfifo"],
+    ] as const)
+      await assert.rejects(act, {
+        code: "program-missing",
+        message: `${name} is not installed`,
+        hint: /coreutils/,
+      });
+  } finally {
+    process.env["PATH"] = PATH;
+  }
 });
