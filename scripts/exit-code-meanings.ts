@@ -152,6 +152,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "The restored server was opened already, or may have been.",
     then: "Use it as any server; restoring over it would lose what was written since.",
   },
+  "port-failed": {
+    means:
+      "The SQLite database could not be copied to PostgreSQL completely; the new database was emptied again, or the next run does it.",
+    then: "Read the log that the message names, correct the cause, and run the same command again.",
+  },
   "passphrase-invalid": {
     means: "The given passphrase is empty, has several lines or is too long.",
     then: "Give one line of at most 255 bytes.",
@@ -230,6 +235,20 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
   ],
   "delegation show": ["found-warnings", "found-blockers"],
   "delegation check": ["file-missing", "found-warnings", "found-blockers"],
+  port: [
+    "config-unreadable",
+    "database-unreachable",
+    "database-unsupported",
+    "homeserver-running",
+    "source-changed",
+    "file-missing",
+    "bundle-damaged",
+    "bundle-in-use",
+    "target-not-empty",
+    "target-unsuitable",
+    "port-failed",
+    "found-blockers",
+  ],
   "media check": [
     "config-unreadable",
     "database-unreachable",

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
+import { SOURCE_FIX } from "./options/fixes.ts";
 import { PACKING_OPTIONS } from "./options/packing.ts";
 import {
   ACCEPT,
@@ -20,6 +21,7 @@ const schema = z.object({
   ...PACKING_OPTIONS.schema,
   ...PASSPHRASE_OPTIONS.schema,
   ...RECIPIENT.schema,
+  ...SOURCE_FIX.schema,
   ...ACCEPT.schema,
   ...DRY_RUN.schema,
 });
@@ -46,7 +48,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       ],
     },
     CONFIG_OPTIONS,
-    STOP_OPTIONS,
+    { heading: STOP_OPTIONS.heading, options: [...STOP_OPTIONS.options, SOURCE_FIX] },
     { heading: "Encryption", options: [...PASSPHRASE_OPTIONS.options, RECIPIENT] },
     PACKING_OPTIONS,
   ],
@@ -73,6 +75,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         passphrase: PASSPHRASE_OPTIONS.read(options),
         recipients: options.recipient,
         accepted: options.accept,
+        fixes: options.fix,
         media: PACKING_OPTIONS.read(options),
         dumpFormat: options.dbFormat,
         dryRun: options.dryRun,

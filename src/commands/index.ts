@@ -6,6 +6,7 @@ import { mediaCheckCommand } from "./media-check.ts";
 import { mediaExportCommand } from "./media-export.ts";
 import { openCommand } from "./open.ts";
 import { planCommand } from "./plan.ts";
+import { portCommand } from "./port.ts";
 import { pullSenderCommand } from "./pull-sender.ts";
 import { pullCommand } from "./pull.ts";
 import { restoreCommand } from "./restore.ts";
@@ -18,6 +19,7 @@ import { verifyCommand } from "./verify.ts";
 export const COMMANDS: readonly Entry[] = [
   entry(planCommand),
   entry(usersCommand),
+  entry(portCommand),
   entry(exportCommand),
   entry(statusCommand),
   entry(verifyCommand),

@@ -306,12 +306,12 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     says: /planted_update/,
   },
   "a sequence that is behind": {
-    expected: ["sequences-behind blocker"],
+    expected: ["sequences-behind warning"],
     plant: sql(
       "insert into stream_positions values ('pushers', 'planted', 999)",
       "delete from stream_positions where instance_name = 'planted'",
     ),
-    says: /pushers is at 999/,
+    says: /the position of pushers in stream_positions is 999/,
   },
   "accounts of another server": {
     expected: ["users-foreign blocker"],

@@ -170,6 +170,17 @@ interface Connection {
   readonly owner: string | undefined;
 }
 
+/** A database that is reached from this host without a command. Throws as `parseDatabaseAddress`, and errors of the connection. */
+export async function postgresAddress(
+  option: string,
+  text: string,
+  passwordFile: string | undefined,
+  system: System,
+): Promise<PostgresAddress> {
+  const typed = await parseDatabaseAddress(text, passwordFile, system, option);
+  return withPermittedAccount(typed, [typed.parameters["user"]], system);
+}
+
 async function postgresTarget(
   option: string,
   {

@@ -78,11 +78,15 @@ function sequences(section: DatabaseSection, found: DatabaseSection["sequences"]
     const here = found[name];
     return here === undefined || BigInt(here.last) < BigInt(last);
   });
-  if (behind.length === 0)
-    return ok(
-      "sequences",
-      `all ${Object.keys(section.sequences).length} sequences have the values of the old host`,
-    );
+  if (behind.length === 0) {
+    const raised = Object.entries(section.sequences).filter(([name, { last }]) => found[name]?.last !== last);
+    const sentence = `all ${Object.keys(section.sequences).length} sequences have the values of the old host`;
+    if (raised.length === 0) return ok("sequences", sentence);
+    return {
+      ...ok("sequences", `${sentence}, or higher ones`),
+      evidence: raised.map(([name, { last }]) => `${name}: ${last} at the source, ${found[name]!.last} here`),
+    };
+  }
   return {
     id: "sequences",
     level: "blocker",

@@ -46,6 +46,8 @@ export interface ExportOrder {
   /** Files or fingerprints. */
   readonly recipients: readonly string[];
   readonly accepted: readonly string[];
+  /** Faults of the source to be mended, by name. */
+  readonly fixes: readonly string[];
   readonly media: MediaChoice;
   readonly dumpFormat: DumpFormat;
   readonly dryRun: boolean;

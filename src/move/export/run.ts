@@ -4,6 +4,7 @@ import { REPORT } from "../../bundle/layout.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { seal } from "../../bundle/seal.ts";
 import { openWorkspace } from "../../bundle/workspace.ts";
+import { FIX_SEQUENCES } from "../../homeserver/database/fixes.ts";
 import { removePrivateCopy } from "../../homeserver/database/sqlite/private-copy.ts";
 import { keptFindings } from "../../homeserver/media/remote/origins.ts";
 import { runSteps, runStepsInParallel, type StepRunContext } from "../../journal/run-steps.ts";
@@ -14,6 +15,7 @@ import type { ProgressView } from "../../report/progress-view.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
+import { raiseSourceSequences } from "../old-server/raise-sequences.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
 import { describePrediction, OUTAGE_SECTION, predictionOf } from "../outage/prediction.ts";
 import { expectedStages } from "../outage/rehearsed.ts";
@@ -131,6 +133,9 @@ async function packAndSeal(look: ExportLook, system: System, view: ProgressView)
       };
       const down = () => stopAndFence(stop, system, view);
       findings.push(...(await (plan.alive ? clock.time("stop", "stop", down) : down())));
+      // Before the state of the database is read: it changes the database.
+      const raise = order.fixes.includes(FIX_SEQUENCES);
+      findings.push(...(await raiseSourceSequences(source.database, raise, system)));
       source = await readSourceWhenDown(homeserver, source, mediaScopeOf(packing), system);
       await plan.record.setMarker(source.marker);
       if (predicted) inventory.setSection(OUTAGE_SECTION, predicted);

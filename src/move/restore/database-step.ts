@@ -19,6 +19,7 @@ import { leaveOutUnknownSettings, readSettings } from "../../homeserver/database
 import { removeUnencryptedDump } from "../../homeserver/database/fill/unencrypted-dump.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
 import { analyze, restoreDatabase } from "../../homeserver/database/restore.ts";
+import { describeBehind, raiseSequences } from "../../homeserver/database/sequences.ts";
 import { SQLITE_ARTIFACT } from "../../homeserver/database/sqlite/export.ts";
 import { restoreSqlite } from "../../homeserver/database/sqlite/restore.ts";
 import { schemaTable, type Store } from "../../homeserver/database/store.ts";
@@ -135,10 +136,28 @@ export function databaseStep(
     async run() {
       await removeUnencryptedDump(journal, system.files, progress);
       if (!(await wasFilled(id, restore, journal, system))) await fill();
-      if (target.engine === "postgres") await analyze(target.address, system.postgres);
+      if (target.engine === "postgres") {
+        if (store !== "mas") await raiseAndTell(target.address, system, progress);
+        await analyze(target.address, system.postgres);
+      }
       return { database };
     },
   };
+}
+
+/**
+ * Raises the sequences that were behind the ids in use on the old host already, as after a hard kill: with them, Synapse
+ * would not start on either host.
+ */
+async function raiseAndTell(
+  address: PostgresAddress,
+  { postgres }: Pick<System, "postgres">,
+  progress: Pick<Progress, "note">,
+): Promise<void> {
+  const session = await postgres.connect(address, { writes: true });
+  const raised = await raiseSequences(session).finally(() => session.close());
+  for (const one of raised)
+    progress.note(`raised a sequence that was behind at the source: ${describeBehind(one)}`);
 }
 
 async function fillPostgres(

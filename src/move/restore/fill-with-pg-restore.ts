@@ -155,7 +155,7 @@ export async function fillWithPgRestore(
         await inspectTarget(wanted, postgres);
         const mark = newMark(system.machine.uuid());
         await dump.marks.partlyFilled(mark);
-        await markHalfFilled(address, { mark, id: dump.id }, postgres);
+        await markHalfFilled(address, { mark, from: `bundle ${dump.id}` }, postgres);
         const label = `${dump.label}, by ${jobs === 1 ? "one connection" : `${jobs} connections`}`;
         const id = `fill/${dump.label}`;
         progress.begin({ id, label, unit: "bytes" });

@@ -42,6 +42,11 @@ export interface Sqlite {
     statements: readonly string[],
     how?: { readonly recoverable: boolean },
   ): Promise<void>;
+  /**
+   * Switches auto_vacuum off and writes an unused database anew, which needs as much free space again. If it is
+   * interrupted, the file must be discarded. Throws `database-unreachable`.
+   */
+  rebuild(path: string): Promise<void>;
 }
 
 /** Suffixes of the files next to a database that belong to it. */
@@ -86,6 +91,19 @@ export function realSqlite(files: Files, signal: AbortSignal): Sqlite {
         database.exec("BEGIN IMMEDIATE");
         for (const statement of statements) database.exec(statement);
         database.exec("COMMIT");
+      } catch (error) {
+        throw databaseError(path, error);
+      } finally {
+        database.close();
+      }
+    },
+
+    async rebuild(path) {
+      const database = openDatabase(await realPath(path, files), "change");
+      try {
+        // VACUUM changes auto_vacuum only outside WAL mode (sqlite.org/pragma.html, auto_vacuum).
+        database.exec("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE");
+        database.exec("VACUUM");
       } catch (error) {
         throw databaseError(path, error);
       } finally {

@@ -392,7 +392,7 @@ test("emptying takes everything that a dump may bring, and leaves what belongs t
   const mark = newMark(world.machine.uuid());
   const names = ["public.a", "public.b", "public.c", "public.p1", 'their "own.t'];
   const left = { mark, rows: Object.fromEntries(names.map((one) => [one, 0])) };
-  await markHalfFilled(addressIn(cluster, name), { mark, id: "the-bundle" }, world.postgres);
+  await markHalfFilled(addressIn(cluster, name), { mark, from: "bundle the-bundle" }, world.postgres);
   await emptyDatabase(addressIn(cluster, name), left, world);
   assert.equal(await count(), before);
   await emptyDatabase(addressIn(cluster, name), left, world);

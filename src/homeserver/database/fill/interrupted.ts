@@ -14,6 +14,10 @@ import { connectIfExists } from "./inspect-target.ts";
 
 /** The application_name of pg_restore, so that one that outlived its run can be terminated. */
 export const RESTORE_APPLICATION_NAME = "synlift pg_restore";
+/** The application_name of Synapse's programs that fill a database from SQLite. */
+export const PORT_APPLICATION_NAME = "synlift port";
+
+const FILLING_PROGRAMS = [RESTORE_APPLICATION_NAME, PORT_APPLICATION_NAME].map(quoteLiteral).join(", ");
 
 /**
  * The name of an empty table that exists in a database only while a restore is incomplete: the database's name and the names of
@@ -27,20 +31,20 @@ export interface BegunRestore {
   readonly mark: string | undefined;
 }
 
-/** What such a run can leave: its mark, and tables of the bundle. */
+/** What such a run can leave: its mark, and tables of the bundle; any tables when these are not known beforehand. */
 export interface InterruptedRestore extends BegunRestore {
-  readonly rows: Readonly<Record<string, number>>;
+  readonly rows: Readonly<Record<string, number>> | undefined;
 }
 
 /** Marks an empty database, in `public`, where this user may make tables (`inspectTarget`). */
 export async function markHalfFilled(
   address: PostgresAddress,
-  { mark, id }: { mark: string; id: string },
+  { mark, from }: { mark: string; /** In words: "bundle 1234". */ from: string },
   postgres: Postgres,
 ): Promise<void> {
   const session = await postgres.connect(address, { writes: true });
   const table = `public.${quoteIdentifier(mark)}`;
-  const comment = `synlift is filling this database from bundle ${id}; this table is dropped when the restore is complete`;
+  const comment = `synlift is filling this database from ${from}; this table is dropped when that is complete`;
   const made = session.run(
     `CREATE TABLE ${table} (); COMMENT ON TABLE ${table} IS ${quoteLiteral(comment)};`,
   );
@@ -77,7 +81,7 @@ export async function countLeftTables(
 }
 
 /**
- * Empties a database that an interrupted run left incomplete: terminates a pg_restore that still runs, then drops what is
+ * Empties a database that an interrupted run left incomplete: terminates a program that still fills it, then drops what is
  * there, all or nothing. Does nothing when the database does not exist, or has no tables. Checks again first, as
  * time has passed since the confirmation: throws `target-not-empty` as the count does, and while anyone else is connected.
  */
@@ -90,7 +94,7 @@ export async function emptyDatabase(
   if (!session) return;
   try {
     if ((await checkLeftTables(session, address, left)) === undefined) return;
-    await terminatePgRestore(session, machine);
+    await terminateFilling(session, machine);
     await assertNoOtherConnections(session, address, machine);
     await checkLeftTables(session, address, left);
     await session.run(EMPTY);
@@ -116,7 +120,7 @@ async function checkLeftTables(
         hint: "the database was filled by other means since, or by an earlier synlift, which made no mark; nothing is removed: if nothing in it is needed, drop the database and run the same command again, otherwise name another one",
       },
     );
-  const others = found.filter((name) => name !== `public.${mark}` && !(name in rows));
+  const others = found.filter((name) => name !== `public.${mark}` && rows !== undefined && !(name in rows));
   if (others.length === 0) return found.length - 1;
   throw new MigrationError(
     "target-not-empty",
@@ -140,7 +144,7 @@ async function assertNoOtherConnections(
     FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
       AND coalesce(backend_type, 'client backend') = 'client backend'
-      AND application_name NOT IN ('synlift', ${quoteLiteral(RESTORE_APPLICATION_NAME)})
+      AND application_name NOT IN ('synlift', ${FILLING_PROGRAMS})
     ORDER BY 1`);
   let others = await look();
   for (let looks = 1; others.length > 0 && looks < MAX_CONNECTION_POLLS; looks += 1) {
@@ -162,11 +166,11 @@ const POLL_INTERVAL = 200;
 const MAX_POLLS = 150;
 const MAX_CONNECTION_POLLS = 6;
 
-async function terminatePgRestore(session: PostgresSession, machine: Pick<Machine, "wait">): Promise<void> {
+async function terminateFilling(session: PostgresSession, machine: Pick<Machine, "wait">): Promise<void> {
   for (let look = 0; look < MAX_POLLS; look += 1) {
     const ended = await session.all<{ ended: boolean }>(`
       SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
-      WHERE datname = current_database() AND usename = current_user AND application_name = ${quoteLiteral(RESTORE_APPLICATION_NAME)}`);
+      WHERE datname = current_database() AND usename = current_user AND application_name IN (${FILLING_PROGRAMS})`);
     if (ended.length === 0) return;
     await machine.wait(POLL_INTERVAL);
   }

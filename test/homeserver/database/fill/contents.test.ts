@@ -71,7 +71,7 @@ test("one of each kind of object is found once, and an interrupted restore leave
   assert.deepEqual(made.map(({ kind, name }) => `${kind} ${name}`).sort(), MADE);
 
   const mark = newMark("00000000-0000-4000-8000-000000000000");
-  await markHalfFilled(address, { mark, id: "bundle" }, postgres);
+  await markHalfFilled(address, { mark, from: "bundle 1" }, postgres);
   const tables = await cluster.sql("each", "select schemaname || '.' || tablename from pg_tables");
   const rows = Object.fromEntries(tables.split("\n").map((name) => [name, 0]));
   await emptyDatabase(address, { mark, rows }, { postgres, machine: machineWith() });
