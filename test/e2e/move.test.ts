@@ -59,7 +59,10 @@ step("a server that still runs is not exported for good, and nothing is left beh
 
 step("a stopped server is packed, and no secret is shown meanwhile", async () => {
   await old.server.stop();
-  await old.cluster.sql("old", "insert into stream_positions values ('to_device', 'a worker that is gone', 99)");
+  await old.cluster.sql(
+    "old",
+    "insert into stream_positions values ('to_device', 'a worker that is gone', 99)",
+  );
   await assert.rejects(old.server.start(), /'device_inbox_sequence' is inconsistent/);
   rowsBefore = await rowCounts(old.cluster, "old");
   const seen = watchProcesses();

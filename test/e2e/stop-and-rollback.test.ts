@@ -74,7 +74,10 @@ test("--already-stopped is checked", async () => {
 test("a move that is rolled back restores everything, and the server serves with all its rows", async () => {
   const out = join(work, "rolled-back");
   // As a worker that was killed leaves it: no Synapse starts on this, unless the sequence is raised.
-  await old.cluster.sql("old", "insert into stream_positions values ('to_device', 'a worker that is gone', 99)");
+  await old.cluster.sql(
+    "old",
+    "insert into stream_positions values ('to_device', 'a worker that is gone', 99)",
+  );
   const { findings: packed } = resultOf(await well([...real(out), "--fix", "sequences"]));
   assert.match(packed.find(({ id }) => id === "sequences-raised")!.evidence!.join(), /device_inbox_sequence/);
   assert.equal(systemctl.isActive(UNIT), false);

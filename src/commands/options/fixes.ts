@@ -26,7 +26,8 @@ export const PORTING_OPTIONS = optionGroup({
     },
     {
       flags: "--install-synapse",
-      about: "install Synapse in a virtual environment if this host has none that can be used, without asking",
+      about:
+        "install Synapse in a virtual environment if this host has none that can be used, without asking",
     },
   ],
   schema: {

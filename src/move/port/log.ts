@@ -8,7 +8,8 @@ const PROGRESS = /^(\w+): \d+% \((\d+)\/(\d+)\)$/;
 const STATE = /^([A-Z][\w ]{3,60})\.\.\.$/;
 const FRAME = /^ {2}File "[^"]{1,300}", line \d+, in \S+$/;
 /** The last line of a traceback: the kind of the error. What follows may quote a row. */
-const RAISED = /^([A-Za-z_][\w.]*(?:Error|Exception|Violation|Setup|Failure|Shutdown|Canceled|Undefined\w*|Invalid\w*|Interrupt|Data|Full|\w+Text))(?::|$)/;
+const RAISED =
+  /^([A-Za-z_][\w.]*(?:Error|Exception|Violation|Setup|Failure|Shutdown|Canceled|Undefined\w*|Invalid\w*|Interrupt|Data|Full|\w+Text))(?::|$)/;
 /** The script says these with the values of the row. */
 const WITH_VALUES = /(DROPPING ROW: NUL value in table \S+ col \S+?): |(dropping search row) /;
 /** Names in a message of PostgreSQL; its values are never in quotes after these words. */

@@ -1,7 +1,11 @@
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import { fillExclusively } from "../../homeserver/database/fill/exclusive.ts";
-import { createDatabase, databaseExists, inspectTarget } from "../../homeserver/database/fill/inspect-target.ts";
+import {
+  createDatabase,
+  databaseExists,
+  inspectTarget,
+} from "../../homeserver/database/fill/inspect-target.ts";
 import {
   type BegunRestore,
   emptyDatabase,
@@ -13,7 +17,12 @@ import { creatorOf } from "../../homeserver/database/checks/known-tables.ts";
 import type { PortFault } from "../../homeserver/database/port/inspect.ts";
 import { type HeldReferences, putBackStatements, readCopy } from "../../homeserver/database/port/mend.ts";
 import { PROGRESS_TABLE } from "../../homeserver/database/port/tables.ts";
-import { comparePorted, countForPort, countPorted, type TableRows } from "../../homeserver/database/port/verify.ts";
+import {
+  comparePorted,
+  countForPort,
+  countPorted,
+  type TableRows,
+} from "../../homeserver/database/port/verify.ts";
 import { analyze } from "../../homeserver/database/restore.ts";
 import { describeBehind, raiseSequences } from "../../homeserver/database/sequences.ts";
 import type { Finding } from "../../report/finding.ts";
@@ -184,7 +193,8 @@ async function finish(
           {
             id: "port-directory",
             level: "note" as const,
-            sentence: "the user directory is built again when the server starts: until then a search for users finds little",
+            sentence:
+              "the user directory is built again when the server starts: until then a search for users finds little",
           },
         ]
       : []),
@@ -212,8 +222,10 @@ function references(held: readonly HeldReferences[]): Finding[] {
     {
       id: "port-references",
       level: "ok",
-      sentence: `${formatCount(count)} references between rows of one table were put back after the copy: synapse_port_db fails at them`,
-      evidence: held.map(({ table, column, pairs }) => `${table}.${column}: ${formatCount(pairs.length)} rows`),
+      sentence: `${formatCount(count)} ${count === 1 ? "reference between rows of one table was" : "references between rows of one table were"} put back after the copy: synapse_port_db fails at such a reference`,
+      evidence: held.map(
+        ({ table, column, pairs }) => `${table}.${column}: ${formatCount(pairs.length)} rows`,
+      ),
     },
   ];
 }
@@ -243,9 +255,13 @@ async function compare(
   const findings = comparePorted(rows, found, { leftBehind: (table) => creatorOf(table) !== "synapse" });
   const wrong = findings.find(({ level }) => level === "blocker");
   if (!wrong) return findings;
-  throw new MigrationError("port-failed", `${wrong.sentence}: ${(wrong.evidence ?? []).slice(0, 5).join("; ")}`, {
-    hint: "the new database is not used; look at the log, then run the same command again",
-  });
+  throw new MigrationError(
+    "port-failed",
+    `${wrong.sentence}: ${(wrong.evidence ?? []).slice(0, 5).join("; ")}`,
+    {
+      hint: "the new database is not used; look at the log, then run the same command again",
+    },
+  );
 }
 
 /** The next run does it, when this one cannot. */
@@ -261,7 +277,9 @@ async function emptyAfterFailure(
     progress.note("the new database was emptied again");
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
-    progress.note(`the new database is incomplete, and could not be emptied now: ${error.message}; the next run does it`);
+    progress.note(
+      `the new database is incomplete, and could not be emptied now: ${error.message}; the next run does it`,
+    );
   }
 }
 

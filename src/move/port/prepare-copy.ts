@@ -55,7 +55,13 @@ export async function prepareCopy(
   return { kind: "prepared", findings, held };
 }
 
-const ORDER: readonly PortFix[] = ["auto-vacuum", "orphans", "nul-bytes", "pending-updates", "unknown-tables"];
+const ORDER: readonly PortFix[] = [
+  "auto-vacuum",
+  "orphans",
+  "nul-bytes",
+  "pending-updates",
+  "unknown-tables",
+];
 
 const FIXED: Readonly<Record<PortFix, string>> = {
   "auto-vacuum": "auto_vacuum was switched off in the copy",

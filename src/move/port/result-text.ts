@@ -25,7 +25,10 @@ export function describePort(result: PortResult): string[] {
     case "dry-run":
       return [`dry run: nothing was written; ${serverName} can be ported to ${where}`];
     case "already-ported":
-      return [`${serverName} was ported to ${where} already, and its SQLite file has not changed since`, ...next(target)];
+      return [
+        `${serverName} was ported to ${where} already, and its SQLite file has not changed since`,
+        ...next(target),
+      ];
     case "rehearsed":
       return [
         `${serverName} can be ported: it took ${formatDuration(secondsOf(result.seconds))}, and ${where} is empty again`,
@@ -46,11 +49,19 @@ function next({ account: _, ...address }: PostgresAddress): string[] {
   const block = stringify({
     database: {
       name: "psycopg2",
-      args: { ...args, ...(password === undefined ? {} : { password: "THE PASSWORD" }), cp_min: 5, cp_max: 10 },
+      args: {
+        ...args,
+        ...(password === undefined ? {} : { password: "THE PASSWORD" }),
+        cp_min: 5,
+        cp_max: 10,
+      },
     },
   });
   return [
     "put this into the configuration in place of its `database`, start the server, and keep the SQLite file until all is well:",
-    ...block.trimEnd().split("\n").map((line) => `    ${line}`),
+    ...block
+      .trimEnd()
+      .split("\n")
+      .map((line) => `    ${line}`),
   ];
 }

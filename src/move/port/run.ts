@@ -74,17 +74,25 @@ const PORTED = "port/ported";
  * Throws what the checks throw, while nothing is changed; `port-failed`, after which the database is empty again; and
  * `source-changed` when the server wrote meanwhile.
  */
-export async function portHomeserver(order: PortOrder, system: System, progress: Progress): Promise<PortResult> {
+export async function portHomeserver(
+  order: PortOrder,
+  system: System,
+  progress: Progress,
+): Promise<PortResult> {
   const { files, machine } = system;
   const { folder, target, dryRun, rehearsal } = order;
   const chosen = await chooseSource(await findLaunches(system), order.given, files);
-  const homeserver = await readHomeserver({ ...chosen.source, masConfig: undefined, signal: system.signal }, files);
+  const homeserver = await readHomeserver(
+    { ...chosen.source, masConfig: undefined, signal: system.signal },
+    files,
+  );
   const { serverName } = homeserver;
   const path = sqlitePathOf(homeserver);
   assertDirect(target);
   const session = await system.sqlite.connect(path);
   await assertSynapseDatabase(session, serverName).finally(() => session.close());
-  if (!rehearsal) assertStopped([...(await findActivity(homeserver, system)), ...fileUserFindings(path, machine)]);
+  if (!rehearsal)
+    assertStopped([...(await findActivity(homeserver, system)), ...fileUserFindings(path, machine)]);
   const marker = await fileMarker(path, files);
   const before = await Journal.read(join(folder, JOURNAL), files);
   const words = describeAddress(target);
@@ -172,9 +180,13 @@ function sqlitePathOf({ database, serverName }: Homeserver): string {
 /** Synapse's program connects by itself. */
 function assertDirect({ commandPrefix }: PostgresAddress): void {
   if (commandPrefix === undefined) return;
-  throw new MigrationError("bad-usage", "the new database must be reachable from this host, without a command", {
-    hint: "let PostgreSQL listen on 127.0.0.1, also if it runs in a container, and give that address",
-  });
+  throw new MigrationError(
+    "bad-usage",
+    "the new database must be reachable from this host, without a command",
+    {
+      hint: "let PostgreSQL listen on 127.0.0.1, also if it runs in a container, and give that address",
+    },
+  );
 }
 
 function assertStopped(alive: readonly Finding[]): void {
@@ -194,12 +206,17 @@ async function begunIn(
 ): Promise<{ mark: string } | undefined> {
   const fact = journal?.facts[FILLING];
   const mark = fact?.slice(0, fact.indexOf(" "));
-  if (fact === undefined || mark === undefined || !isMark(mark) || fact !== `${mark} ${words}`) return undefined;
+  if (fact === undefined || mark === undefined || !isMark(mark) || fact !== `${mark} ${words}`)
+    return undefined;
   return (await isMarked(target, mark, postgres)) ? { mark } : undefined;
 }
 
 /** Consent to mend one fault on the copy: by its option, or from a person who is asked. */
-async function isAllowed({ fix, finding }: PortFault, { fixes }: PortOrder, system: System): Promise<boolean> {
+async function isAllowed(
+  { fix, finding }: PortFault,
+  { fixes }: PortOrder,
+  system: System,
+): Promise<boolean> {
   if (fix === undefined) return false;
   if (fixes.includes(fix)) return true;
   if (!system.terminal.interactive) return false;
@@ -229,7 +246,12 @@ async function copyFile(
   const { files, sqlite } = system;
   const id = "port/copy";
   let before = 0;
-  progress.begin({ id, label: "private copy of the database", unit: "bytes", total: await sqliteBytes(path, files) });
+  progress.begin({
+    id,
+    label: "private copy of the database",
+    unit: "bytes",
+    total: await sqliteBytes(path, files),
+  });
   const image = await sqlite.copy(path, copy, (bytes) => {
     progress.advance(id, Math.max(0, bytes - before));
     before = bytes;
@@ -265,24 +287,34 @@ async function findRoom(
   { postgres, files }: Pick<System, "postgres" | "files">,
 ): Promise<Finding[]> {
   const host = target.parameters["host"];
-  const isHere = host === undefined || host.startsWith("/") || ["127.0.0.1", "::1", "localhost"].includes(host);
+  const isHere =
+    host === undefined || host.startsWith("/") || ["127.0.0.1", "::1", "localhost"].includes(host);
   const maintenance = { ...target, parameters: { ...target.parameters, dbname: "postgres" } };
   const session = isHere ? await postgres.connect(maintenance).catch(() => undefined) : undefined;
   // Only superusers and members of pg_read_all_settings see it.
   const [row] = session
     ? await session
-        .all<{ setting: string }>("SELECT setting FROM pg_settings WHERE name = 'data_directory' AND setting <> ''")
+        .all<{ setting: string }>(
+          "SELECT setting FROM pg_settings WHERE name = 'data_directory' AND setting <> ''",
+        )
         .finally(() => session.close())
     : [];
   if (row && (await files.stat(row.setting).catch(() => undefined))) {
-    await assertDiskSpace(row.setting, 2 * bytes, "the PostgreSQL database", "--to, on another server", files);
+    await assertDiskSpace(
+      row.setting,
+      2 * bytes,
+      "the PostgreSQL database",
+      "--to, on another server",
+      files,
+    );
     return [];
   }
   return [
     {
       id: "port-room",
       level: "note",
-      sentence: "the disk of the database server cannot be seen from here: it needs up to twice the size of the SQLite file",
+      sentence:
+        "the disk of the database server cannot be seen from here: it needs up to twice the size of the SQLite file",
     },
   ];
 }

@@ -9,7 +9,9 @@ import type { PostgresAddress } from "../../system/postgres/postgres.ts";
  * environment. Nothing in it lets Synapse speak to anybody.
  */
 export function portSettings(
-  database: { readonly engine: "postgres"; readonly address: PostgresAddress } | { readonly engine: "sqlite"; readonly path: string },
+  database:
+    | { readonly engine: "postgres"; readonly address: PostgresAddress }
+    | { readonly engine: "sqlite"; readonly path: string },
   {
     serverName,
     folder,

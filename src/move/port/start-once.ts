@@ -54,7 +54,7 @@ export async function startOnce(run: ScriptRun, system: System, progress: Progre
 async function unusedPort({ http, machine }: Pick<System, "http" | "machine">): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt += 1) {
     const [high, low] = machine.random(2);
-    const port = 49_152 + ((high! << 8) | low!) % 16_384;
+    const port = 49_152 + (((high! << 8) | low!) % 16_384);
     if (!(await http.accepts("127.0.0.1", port, 1000))) return port;
   }
   throw new MigrationError("port-failed", "no free port was found on 127.0.0.1 for the Synapse in isolation");

@@ -45,8 +45,11 @@ export async function missingModule(
   { programs }: Pick<System, "programs">,
 ): Promise<"synapse" | "psycopg2" | undefined> {
   for (const [name, statement] of [
-    ["synapse", `import importlib.util as u, sys; sys.exit(0 if u.find_spec("synapse") and u.find_spec("${SCRIPT}") else 9)`],
-    ["psycopg2", 'import sys\ntry:\n  import psycopg2\nexcept ImportError:\n  sys.exit(9)'],
+    [
+      "synapse",
+      `import importlib.util as u, sys; sys.exit(0 if u.find_spec("synapse") and u.find_spec("${SCRIPT}") else 9)`,
+    ],
+    ["psycopg2", "import sys\ntry:\n  import psycopg2\nexcept ImportError:\n  sys.exit(9)"],
   ] as const) {
     try {
       await programs.run({ name: python, args: ["-c", statement], timeout: 60_000 });
@@ -108,10 +111,14 @@ export async function installSynapse(
     });
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
-    throw new MigrationError("program-missing", `Synapse ${version} could not be installed: ${error.message}`, {
-      hint: "check the network, or install it yourself and give its Python: --synapse FOLDER",
-      cause: error,
-    });
+    throw new MigrationError(
+      "program-missing",
+      `Synapse ${version} could not be installed: ${error.message}`,
+      {
+        hint: "check the network, or install it yourself and give its Python: --synapse FOLDER",
+        cause: error,
+      },
+    );
   }
   await system.files.writeAtomically(join(made, FINISHED), `${version}\n`);
   return python;
@@ -138,7 +145,8 @@ export async function findPortingSynapse(
 ): Promise<{ readonly python: string; readonly version: string | undefined }> {
   const found = await installedSynapse(query, system);
   const version = plainVersion(found.version?.version) ?? query.version;
-  const python = found.python ?? (found.launch?.map.length ? undefined : await system.programs.find("python3"));
+  const python =
+    found.python ?? (found.launch?.map.length ? undefined : await system.programs.find("python3"));
   const missing = python === undefined ? "synapse" : await missingModule(python, system);
   if (python !== undefined && missing === undefined) return { python, version };
   const why =
@@ -151,7 +159,10 @@ export async function findPortingSynapse(
     });
   const own = await findOwnSynapse(query.folder, version, system);
   const { folder, install } = query;
-  return { python: own ?? (await installSynapse({ folder, version, why, install }, system, progress)), version };
+  return {
+    python: own ?? (await installSynapse({ folder, version, why, install }, system, progress)),
+    version,
+  };
 }
 
 /** As pip has it: "1.163.2", of "1.163.2-1" or "1.163.2+bookworm1". */

@@ -170,12 +170,14 @@ function generatorsOf(version: string): Generator[] {
     .filter((name) => name.endsWith(".py"))
     .flatMap((name) => {
       const text = readFileSync(join(stores, name), "utf8");
-      return [...text.matchAll(/MultiWriterIdGenerator\((?=\n)([\s\S]*?)\n {8,12}\)/g)].map(([, call = ""]) => ({
-        sequence: /sequence_name="(\w+)"/.exec(call)?.[1] ?? `none in ${name}`,
-        stream: /stream_name="(\w+)"/.exec(call)?.[1],
-        columns: [...call.matchAll(/\(\s*"(\w+)",\s*"instance_name",\s*"(\w+)",?\s*\)/g)].map(
-          ([, table = "", column = ""]) => [table, column] as const,
-        ),
-      }));
+      return [...text.matchAll(/MultiWriterIdGenerator\((?=\n)([\s\S]*?)\n {8,12}\)/g)].map(
+        ([, call = ""]) => ({
+          sequence: /sequence_name="(\w+)"/.exec(call)?.[1] ?? `none in ${name}`,
+          stream: /stream_name="(\w+)"/.exec(call)?.[1],
+          columns: [...call.matchAll(/\(\s*"(\w+)",\s*"instance_name",\s*"(\w+)",?\s*\)/g)].map(
+            ([, table = "", column = ""]) => [table, column] as const,
+          ),
+        }),
+      );
     });
 }

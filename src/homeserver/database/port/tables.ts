@@ -18,7 +18,8 @@ const LEFT_EMPTY = new Set([
 const OF_THE_SCHEMA = new Set(["schema_version", "applied_schema_deltas"]);
 
 /** The search index of SQLite consists of tables of its own; on PostgreSQL it is a column (Synapse, search.py, user_directory.py). */
-const INDEX_OF_SQLITE = /^(event_search|user_directory_search)(_content|_docsize|_segdir|_segments|_stat|_pos)$/;
+const INDEX_OF_SQLITE =
+  /^(event_search|user_directory_search)(_content|_docsize|_segdir|_segments|_stat|_pos)$/;
 
 /** Why the rows of a table of SQLite are not compared with those of PostgreSQL; undefined when they must be the same. */
 export function reasonNotCompared(table: string): "left empty" | "schema" | "of SQLite" | undefined {

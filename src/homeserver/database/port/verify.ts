@@ -67,7 +67,9 @@ export function comparePorted(
     total += there ?? 0;
     const expected = EXPECTED[table] ?? rows;
     if (there !== expected)
-      differing.push(`${table}: ${expected} expected, ${there === undefined ? "no such table" : there} found`);
+      differing.push(
+        `${table}: ${expected} expected, ${there === undefined ? "no such table" : there} found`,
+      );
   }
   // Nothing but the script has written there: each row must be of the source.
   for (const [table, rows] of Object.entries(target))
@@ -96,7 +98,8 @@ export function comparePorted(
           {
             id: "port-not-copied",
             level: "note" as const,
-            sentence: "some rows were not copied, on purpose: sessions that last minutes, locks, and the user directory, which Synapse builds again",
+            sentence:
+              "some rows were not copied, on purpose: sessions that last minutes, locks, and the user directory, which Synapse builds again",
             evidence: exceptions,
           },
         ]),

@@ -1,0 +1,92 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse, stringify } from "yaml";
+import type { DatabaseSettings, HomeserverFolder } from "./lab/homeserver-folder.ts";
+import { makeHomeserverFolder } from "./lab/homeserver-folder.ts";
+import { populate, type Population } from "./lab/populate.ts";
+import { SynapseServer } from "./lab/synapse-server.ts";
+import { change } from "./old-sqlite.ts";
+
+/** A homeserver that people lived on with SQLite, whose configuration is a file and a folder. */
+export interface SqliteServer {
+  readonly home: HomeserverFolder;
+  readonly server: SynapseServer;
+  readonly people: Population;
+  /** Of the database. */
+  readonly path: string;
+  /** Arguments that name its configuration. */
+  readonly config: readonly string[];
+}
+
+/** Makes it and fills it through the client API. Its background updates are finished, and it runs. */
+export async function makeSqliteServer(): Promise<SqliteServer> {
+  const home = await makeHomeserverFolder({
+    settings: {
+      background_updates: { sleep_enabled: false },
+      // Subscriptions of threads.
+      experimental_features: { msc4306_enabled: true },
+    },
+  });
+  const settings = parse(readFileSync(home.configFile, "utf8")) as Record<string, unknown>;
+  // As Debian has it: what belongs together is in another file.
+  const folder = join(home.configFile, "../conf.d");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "database.yaml"), stringify({ database: settings["database"] }));
+  delete settings["database"];
+  writeFileSync(home.configFile, stringify(settings), { mode: 0o600 });
+  const server = new SynapseServer({
+    configFiles: [home.configFile, join(folder, "database.yaml")],
+    folder: home.dataFolder,
+  });
+  await server.start();
+  const people = await populate(server.baseUrl, home.registrationSharedSecret);
+  const config = [
+    ...["--config", home.configFile, "--config", folder],
+    ...["--working-directory", home.dataFolder],
+  ];
+  return { home, server, people, path: String(home.database.args["database"]), config };
+}
+
+/** The same server on another database, stopped. */
+export function onDatabase({ home }: Pick<SqliteServer, "home">, database: DatabaseSettings): SynapseServer {
+  const folder = join(home.configFile, "../conf.d");
+  rmSync(folder, { recursive: true });
+  mkdirSync(folder);
+  writeFileSync(join(folder, "database.yaml"), stringify({ database }), { mode: 0o600 });
+  return new SynapseServer({
+    configFiles: [home.configFile, join(folder, "database.yaml")],
+    folder: home.dataFolder,
+  });
+}
+
+/** What is wrong with the database, by the option that mends it; and what the script alone gets wrong. */
+export const PLANTED_FAULTS: Readonly<Record<string, string>> = {
+  "nul-bytes": `UPDATE room_stats_state SET name = 'a' || char(0) || 'b' WHERE room_id = (SELECT room_id FROM room_stats_state LIMIT 1);
+    UPDATE event_search SET value = 'find' || char(0) || 'me' WHERE rowid = (SELECT min(rowid) FROM event_search)`,
+  orphans: `INSERT INTO refresh_tokens (id, user_id, device_id, token, next_token_id) VALUES (3, '@alice:old.example', 'D', 'syr_orphan', 99)`,
+  "pending-updates": `INSERT INTO background_updates (update_name, progress_json) VALUES ('populate_stats_process_rooms', '{}')`,
+  "unknown-tables": `CREATE TABLE guestbook (n); INSERT INTO guestbook VALUES (1), (2)`,
+  "auto-vacuum": `PRAGMA auto_vacuum = 1; VACUUM`,
+};
+
+/** What the script does not see: mended without a word of the person, and reported. By the evidence that must be shown. */
+export const PLANTED_SEQUENCES: Readonly<Record<string, string>> = {
+  "device_inbox_sequence: at": `DELETE FROM device_inbox; UPDATE stream_positions SET stream_id = stream_id + 5 WHERE stream_name = 'to_device'`,
+  "un_partial_stated_room_stream_sequence: at": `INSERT INTO un_partial_stated_room_stream SELECT 7, 'master', room_id FROM rooms LIMIT 1;
+    INSERT INTO stream_positions VALUES ('un_partial_stated_room_stream', 'master', 9)`,
+  "sticky_events_sequence: at": `INSERT INTO sticky_events (stream_id, instance_name, event_id, room_id, event_stream_ordering, sender, expires_at)
+    SELECT 4, 'master', event_id, room_id, stream_ordering, sender, 1 FROM events LIMIT 1`,
+  "state_groups_pending_deletion_sequence_number_seq: at": `INSERT INTO state_groups_pending_deletion (sequence_number, state_group, insertion_ts) VALUES (12, 1, 1)`,
+  "sliding_sync_connections_connection_key_seq: at": `INSERT INTO sliding_sync_connections (connection_key, user_id, effective_device_id, conn_id, created_ts) VALUES (5, '@alice:old.example', 'D', 'c', 1)`,
+  "sliding_sync_connection_positions_connection_position_seq: at": `INSERT INTO sliding_sync_connection_positions VALUES (8, 5, 1)`,
+  "sliding_sync_connection_required_state_required_state_id_seq: at": `INSERT INTO sliding_sync_connection_required_state VALUES (3, 5, '[]');
+    DELETE FROM sqlite_sequence`,
+  // A used refresh token refers to its successor, which the script inserts later.
+  "refresh_tokens.next_token_id: 1": `INSERT INTO refresh_tokens (id, user_id, device_id, token, next_token_id)
+    VALUES (1, '@alice:old.example', 'D', 'syr_used', 2), (2, '@alice:old.example', 'D', 'syr_next', NULL)`,
+};
+
+/** Plants without the checks that a server's own connection has. */
+export function plant(path: string, faults: Readonly<Record<string, string>>): void {
+  for (const sql of Object.values(faults)) change(path, `PRAGMA foreign_keys = OFF; ${sql}`);
+}
