@@ -61,7 +61,7 @@ export function onDatabase({ home }: Pick<SqliteServer, "home">, database: Datab
 
 /** What is wrong with the database, by the option that mends it; and what the script alone gets wrong. */
 export const PLANTED_FAULTS: Readonly<Record<string, string>> = {
-  "nul-bytes": `UPDATE room_stats_state SET name = 'a' || char(0) || 'b' WHERE room_id = (SELECT room_id FROM room_stats_state LIMIT 1);
+  "nul-bytes": `UPDATE devices SET display_name = 'a' || char(0) || 'b' WHERE user_id = '@carol:old.example';
     UPDATE event_search SET value = 'find' || char(0) || 'me' WHERE rowid = (SELECT min(rowid) FROM event_search)`,
   orphans: `INSERT INTO refresh_tokens (id, user_id, device_id, token, next_token_id) VALUES (3, '@alice:old.example', 'D', 'syr_orphan', 99)`,
   "pending-updates": `INSERT INTO background_updates (update_name, progress_json) VALUES ('populate_stats_process_rooms', '{}')`,

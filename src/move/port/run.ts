@@ -27,6 +27,7 @@ import { assertDiskSpace } from "../disk-space.ts";
 import { copyIn, portDatabase, type PortSeconds } from "./port-database.ts";
 import { portPage } from "./report.ts";
 import { accountOf, findPortingSynapse } from "./synapse.ts";
+import { removeWork } from "./work-folder.ts";
 
 /** All paths are absolute. */
 export interface PortOrder {
@@ -129,7 +130,7 @@ export async function portHomeserver(
     const journal = await Journal.open(join(folder, JOURNAL), files);
     const account = await accountOf(path, { address: target, system });
     const work = join(folder, "work");
-    await removeWork(work, system);
+    await removeWork(work, files);
     if (account) await files.setMode(folder, 0o711);
     await makeOwnedFolder(work, account, files);
     try {
@@ -139,8 +140,13 @@ export async function portHomeserver(
       const log = join(folder, "port.log");
       const outcome = await portDatabase(
         {
-          ...{ serverName, copy: copyIn(work), from: `the SQLite database ${path}`, target },
-          ...{ silence: order.silence, log, begun },
+          serverName,
+          copy: copyIn(work),
+          from: `the SQLite database ${path}`,
+          target,
+          silence: order.silence,
+          log,
+          begun,
           synapse: { python: synapse.python, account, folder: work },
           allowed: (fault) => isAllowed(fault, order, system),
           begins: (mark) => journal.setFact(FILLING, `${mark} ${words}`),
@@ -161,7 +167,7 @@ export async function portHomeserver(
       const kind = rehearsal ? "rehearsed" : "ported";
       return { kind, ...shared, findings, rows: outcome.rows, seconds, log, report };
     } finally {
-      await removeWork(work, system);
+      await removeWork(work, files);
     }
   } finally {
     await held.release();
@@ -267,17 +273,6 @@ async function assertUnchanged(path: string, marker: string, files: Files): Prom
   throw new MigrationError("source-changed", `${path} changed while it was copied to PostgreSQL`, {
     hint: "something started the server meanwhile: stop it permanently, then run the same command again",
   });
-}
-
-/** Removes the copy and what Synapse's programs left beside it. */
-async function removeWork(work: string, { files }: Pick<System, "files">): Promise<void> {
-  if ((await files.lstat(work))?.kind !== "folder") return;
-  for (const name of await files.list(work)) {
-    const path = join(work, name);
-    if ((await files.lstat(path))?.kind === "folder") await removeWork(path, { files });
-    else await files.remove(path);
-  }
-  await files.removeEmptyFolder(work);
 }
 
 /** PostgreSQL takes up to twice the space of SQLite (Synapse, docs/postgres.md). Where its disk can be seen, it is looked at. */

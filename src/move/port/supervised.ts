@@ -68,12 +68,12 @@ export async function* unlessSilent<T>(
         heard.abort();
       });
       if (first === true) throw late();
-      const { done, value } = await next;
-      if (done === true) {
+      const item = await next;
+      if (item.done === true) {
         complete = true;
         return;
       }
-      yield value;
+      yield item.value;
       next = iterator.next();
     }
   } catch (error) {

@@ -43,7 +43,9 @@ test("one that runs is ended by the signal, as its status says", async () => {
   ] as const) {
     const program = await sh("echo $$; exec sleep 600", signal);
     const lines = program.lines[Symbol.asyncIterator]();
-    const pid = Number((await lines.next()).value[0]);
+    const first = await lines.next();
+    assert.ok(first.done !== true);
+    const pid = Number(first.value[0]);
     assert.ok(isAlive(pid));
     const rest = lines.next();
     assert.equal(await program.end(), status);
