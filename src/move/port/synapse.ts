@@ -40,7 +40,7 @@ export function synapseCall(
 const SCRIPT = "synapse._scripts.synapse_port_db";
 
 /** Whether this Python has the script and the driver for PostgreSQL, which an installation for SQLite may lack. */
-export async function missingModule(
+async function missingModule(
   python: string,
   { programs }: Pick<System, "programs">,
 ): Promise<"synapse" | "psycopg2" | undefined> {
@@ -62,7 +62,7 @@ export async function missingModule(
 }
 
 /** The Synapse of that version in a virtual environment that an earlier run finished; undefined when there is none. */
-export async function findOwnSynapse(
+async function findOwnSynapse(
   folder: string,
   version: string,
   { files }: Pick<System, "files">,
@@ -78,7 +78,7 @@ const FINISHED = "synlift-finished";
  * Installs this version of Synapse in a virtual environment in `folder`, after asking unless `install` is given. Returns
  * its Python. Throws `program-missing` when the answer is no, or when it cannot be had.
  */
-export async function installSynapse(
+async function installSynapse(
   { folder, version, why, install }: { folder: string; version: string; why: string; install: boolean },
   system: System,
   progress: Progress,
