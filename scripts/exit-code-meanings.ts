@@ -234,6 +234,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "other-machine",
   ],
   "delegation show": ["found-warnings", "found-blockers"],
+  "delegation files": ["file-missing", "found-warnings", "found-blockers"],
   "delegation check": ["file-missing", "found-warnings", "found-blockers"],
   port: [
     "config-unreadable",

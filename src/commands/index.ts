@@ -1,5 +1,6 @@
 import { type Entry, entry } from "./command.ts";
 import { delegationCheckCommand } from "./delegation-check.ts";
+import { delegationFilesCommand } from "./delegation-files.ts";
 import { delegationShowCommand } from "./delegation-show.ts";
 import { exportCommand } from "./export.ts";
 import { mediaCheckCommand } from "./media-check.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(openCommand),
   entry(rollbackCommand),
   entry(delegationShowCommand),
+  entry(delegationFilesCommand),
   entry(delegationCheckCommand),
   entry(mediaCheckCommand),
   entry(mediaExportCommand),

@@ -62,15 +62,8 @@ export async function inspectDelegation(
   world: DelegationContext,
   progress: Progress,
 ): Promise<Delegation> {
-  const { dns, http, machine, signal } = world;
-  const asking: LookupContext = {
-    lookups: new Lookups(dns, signal),
-    http,
-    now: () => machine.now(),
-    timeout: question.timeout ?? 10_000,
-    signal,
-    followPrivate: privateHosts(question),
-  };
+  const { machine } = world;
+  const asking = lookupContext(question, world);
   const name = parseServerName(question.serverName);
   if (!name) return unusable(question, machine.now());
   // The server name is not mentioned: the output of a plan may be passed on with names redacted.
@@ -88,8 +81,21 @@ export async function inspectDelegation(
   return summarize({ name, question, walked, clientFile, federation, client }, asking);
 }
 
+/** What lookups and requests need. It keeps the answers of DNS: make a new one to ask again. */
+export const lookupContext = (
+  question: Pick<DelegationQuestion, "serverName" | "timeout" | "privateHosts">,
+  { dns, http, machine, signal }: DelegationContext,
+): LookupContext => ({
+  lookups: new Lookups(dns, signal),
+  http,
+  now: () => machine.now(),
+  timeout: question.timeout ?? 10_000,
+  signal,
+  followPrivate: privateHosts(question),
+});
+
 /** Which hosts are also reached at a private address: those that a person named. */
-export function privateHosts({
+function privateHosts({
   serverName,
   privateHosts: hosts = "all",
 }: Pick<DelegationQuestion, "serverName" | "privateHosts">): LookupContext["followPrivate"] {

@@ -1,7 +1,7 @@
 import type { DelegationFacts, Lowering, RecordFact } from "./facts.ts";
 
 /** "A matrix.example.org from 86400 to 300 seconds". */
-function describeLowering(lowering: Lowering): string {
+export function describeLowering(lowering: Lowering): string {
   const { from, to } = lowering;
   return lowering.kind === "record"
     ? `${lowering.type} ${lowering.name} from ${from} to ${to} seconds`

@@ -38,14 +38,28 @@ export function traefikWith(answersFrom: string): ProxyWriter {
   return writer;
 }
 
+/** The rules alone, for a host whose other paths belong to routers that exist. The behaviour's `otherwise` is not written. */
+export function traefikRoutes(behaviour: Behaviour, site: Site, answersFrom: string): string {
+  assertWritable(behaviour, site, traefikWith(answersFrom));
+  return fileText(document(behaviour, hostRule(site), nameOf(site.hosts[0]), answersFrom, site, false), "  ");
+}
+
 const nameOf = (host: string) => host.replaceAll(".", "-");
 
 const hostRule = ({ hosts }: Site) => hosts.map((host) => `Host(\`${host}\`)`).join(" || ");
 
 /** The first rule has the highest priority, because Traefik would otherwise try the longest expression first. */
-function document(behaviour: Behaviour, host: string, name: string, answersFrom: string, site: Site): Lines {
+function document(
+  behaviour: Behaviour,
+  host: string,
+  name: string,
+  answersFrom: string,
+  site: Site,
+  complete = true,
+): Lines {
   const { rules, otherwise } = behaviour;
-  const all = [...rules, { name: "otherwise", why: ["Everything else."], paths: [], then: otherwise }];
+  const rest: Rule = { name: "otherwise", why: ["Everything else."], paths: [], then: otherwise };
+  const all = complete ? [...rules, rest] : rules;
   const services = new Map<string, Upstream>();
   const serviceOf = (action: Action): string => {
     const upstream = action.kind === "forward" ? action.to : { origin: answersFrom };

@@ -10,6 +10,7 @@ import {
   readExpected,
 } from "../../delegation/check/expected.ts";
 import { MigrationError } from "../../errors.ts";
+import { parseDate } from "../../move/plan/dates.ts";
 import { parseDnsServer } from "../../system/dns/dns.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
@@ -125,4 +126,30 @@ export const LOGIN_OPTIONS = optionGroup({
       hint: "put the password there alone",
     });
   },
+});
+
+/** Where the address moves to, and when. */
+export const MOVED_ADDRESS = optionGroup({
+  heading: "The new address",
+  options: [
+    { flags: "--client-url <url>", about: "base URL for clients: https://matrix.example.org", required: true },
+    {
+      flags: "--federation <host>",
+      about: "what m.server will name, with its port: matrix.example.org:443",
+      required: true,
+    },
+    { flags: "--address <ip>", about: "address of the new host, for the DNS records", many: true },
+    {
+      flags: "--when <date>",
+      about: "when DNS will be changed: '2026-12-01 02:00 UTC'",
+      default: "as early as is safe",
+    },
+  ],
+  schema: {
+    clientUrl: z.string().transform(parseClientUrl),
+    federation: z.string().transform(parseFederation),
+    address: z.array(z.string().transform(parseAddress)).default([]),
+    when: z.string().transform(parseDate).optional(),
+  },
+  read: ({ clientUrl, federation, address, when }) => ({ clientUrl, federation, addresses: address, when }),
 });

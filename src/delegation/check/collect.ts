@@ -6,8 +6,7 @@ import { addressFamily } from "../../system/ip-address.ts";
 import { discoverDelegated, discoverServer, type Discovery, type Endpoint } from "../discovery.ts";
 import type { UnansweredFact, WellKnownFact } from "../facts.ts";
 import { type LookupContext, reachableAddresses } from "../fetch.ts";
-import { privateHosts } from "../inspect.ts";
-import { Lookups } from "../lookups.ts";
+import { lookupContext } from "../inspect.ts";
 import { parseServerName, type ServerName } from "../server-name.ts";
 import {
   type FetchedFile,
@@ -89,7 +88,7 @@ export interface Observed {
 }
 
 /** The files below `/.well-known/` that are known to exist for homeservers. */
-const KNOWN_FILES = [
+export const KNOWN_FILES = [
   "matrix/client",
   "matrix/server",
   "matrix/support",
@@ -106,14 +105,8 @@ export async function observe(name: ServerName, order: CheckOrder, world: CheckC
     ...expectedHosts(expected),
     ...order.at.flatMap(({ host }) => host ?? []),
   ];
-  const context = (view: Pick<View, "dns">): LookupContext => ({
-    lookups: new Lookups(view.dns, world.signal),
-    http: world.http,
-    now: () => world.machine.now(),
-    timeout: order.timeout,
-    signal: world.signal,
-    followPrivate: privateHosts({ serverName: name.text, privateHosts: named }),
-  });
+  const question = { serverName: name.text, privateHosts: named, timeout: order.timeout };
+  const context = ({ dns }: Pick<View, "dns">) => lookupContext(question, { ...world, dns });
   const direct = order.at.length > 0;
   const fixed = direct ? await fixedAddresses(name, order, context({ dns: world.dns.again() })) : undefined;
   const views = fixed

@@ -117,3 +117,22 @@ export function readExpected(
 }
 
 const WROTE = "give the expected.json that synlift delegation files wrote";
+/** The content of `expected.json`. */
+export const expectedJson = (
+  serverName: string,
+  { clientUrl, federation, keys, addresses, files, caches }: Expected,
+): string =>
+  `${JSON.stringify(
+    {
+      format: 1,
+      serverName,
+      clientUrl,
+      federation,
+      signingKeys: keys.map(({ id, publicKey }) => `${id} ${publicKey}`),
+      addresses,
+      wellKnown: files,
+      caches: caches.map(({ what, until }) => ({ what, until: new Date(until).toISOString() })),
+    },
+    undefined,
+    2,
+  )}\n`;
