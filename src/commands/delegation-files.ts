@@ -19,7 +19,8 @@ const schema = z.object({
 
 export const delegationFilesCommand: Command<z.infer<typeof schema>> = {
   name: "delegation files",
-  summary: "Write what moves the address: well-known files, also for web servers, DNS records and a calendar.",
+  summary:
+    "Write what moves the address: well-known files, also for web servers, DNS records and a calendar.",
   argument: SERVER_NAME,
   options: [
     {

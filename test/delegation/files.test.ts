@@ -89,7 +89,12 @@ test("a file that is not there is made, and others are carried byte for byte", (
   assert.deepEqual(
     files.map(({ path, before, after, isJson }) => [path, before, after, isJson]),
     [
-      ["matrix/client", undefined, '{\n  "m.homeserver": {\n    "base_url": "https://new.example.org"\n  }\n}\n', true],
+      [
+        "matrix/client",
+        undefined,
+        '{\n  "m.homeserver": {\n    "base_url": "https://new.example.org"\n  }\n}\n',
+        true,
+      ],
       ["matrix/server", undefined, '{\n  "m.server": "new.example.org:443"\n}\n', true],
       ["matrix/support", support, support, true],
       ["element/element.json", "no JSON", "no JSON", false],
@@ -187,7 +192,10 @@ test("the calendar says when to lower, to change, and until when the old answers
   const named = calendarOf(facts, NOW + 100 * HOUR);
   assert.equal(named.lowerBy, NOW + 28 * HOUR);
   const text = calendarText(named, NOW);
-  assert.match(text, /^Now, at the latest 2026-11-26 16:00 UTC\nLower these:\n- A matrix\.example\.org from 259200 to 300/);
+  assert.match(
+    text,
+    /^Now, at the latest 2026-11-26 16:00 UTC\nLower these:\n- A matrix\.example\.org from 259200 to 300/,
+  );
   assert.match(text, /\n2026-11-29 16:00 UTC\nChange the DNS records/);
   assert.match(text, /\nUntil 2026-12-01 16:00 UTC\nKeep answering other servers/);
 });
@@ -254,7 +262,8 @@ test("the folder has everything to change the address, and what the check is to 
   const text = (path: string) => readFileSync(join(out, path), "utf8");
   assert.equal(text("before/.well-known/matrix/client"), (CLIENT as { body: string }).body);
   const after = JSON.parse(text("after/.well-known/matrix/client")) as Record<string, unknown>;
-  for (const key of ["org.matrix.msc4143.rtc_foci", "io.element.e2ee", "cc.etke.ketesa"]) assert.ok(after[key], key);
+  for (const key of ["org.matrix.msc4143.rtc_foci", "io.element.e2ee", "cc.etke.ketesa"])
+    assert.ok(after[key], key);
   assert.equal(text("after/.well-known/element/element.json"), '{"enforce_element_pro":false}');
   assert.equal(statSync(join(out, "after/.well-known/matrix/client")).mode & 0o777, 0o644);
   assert.equal(statSync(join(out, "after/.well-known")).mode & 0o777, 0o755, "a web server can read it");
@@ -275,7 +284,9 @@ test("the folder has everything to change the address, and what the check is to 
     noProgress,
   );
   assert.deepEqual(
-    results.filter(({ check, level }) => check.startsWith("well-known") && level === "blocker").map(({ said }) => said),
+    results
+      .filter(({ check, level }) => check.startsWith("well-known") && level === "blocker")
+      .map(({ said }) => said),
     ["it differs in m.homeserver", "it differs in m.server"],
     "nothing was changed yet",
   );
@@ -287,7 +298,10 @@ test("a later run keeps the copies of before the change", async () => {
   await written(world, out);
   await using changed = await startWorld({
     zones: ZONES,
-    pages: { ...PAGES, "example.org/.well-known/matrix/client": json({ "m.homeserver": { base_url: "https://x" } }) },
+    pages: {
+      ...PAGES,
+      "example.org/.well-known/matrix/client": json({ "m.homeserver": { base_url: "https://x" } }),
+    },
   });
   const { findings } = await written(changed, out);
   assert.ok(findings.some(({ id }) => id === "before-kept"));

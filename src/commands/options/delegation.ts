@@ -132,7 +132,11 @@ export const LOGIN_OPTIONS = optionGroup({
 export const MOVED_ADDRESS = optionGroup({
   heading: "The new address",
   options: [
-    { flags: "--client-url <url>", about: "base URL for clients: https://matrix.example.org", required: true },
+    {
+      flags: "--client-url <url>",
+      about: "base URL for clients: https://matrix.example.org",
+      required: true,
+    },
     {
       flags: "--federation <host>",
       about: "what m.server will name, with its port: matrix.example.org:443",

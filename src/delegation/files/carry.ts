@@ -88,12 +88,11 @@ function parse(text: string): JsonObject | undefined {
 
 /** In Node since version 21; the types of TypeScript do not have these yet. */
 const { parse: parseWithSource, rawJSON: rawJson } = JSON as unknown as {
-  parse(
-    this: void,
+  readonly parse: (
     text: string,
     revive: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
-  ): unknown;
-  rawJSON(this: void, text: string): unknown;
+  ) => unknown;
+  readonly rawJSON: (text: string) => unknown;
 };
 
 /** How many keys a JSON text has, those that are there twice included. */
@@ -129,7 +128,8 @@ function leavingFindings(files: readonly CarriedFile[], leaving: readonly string
     findings.push({
       id: "sliding-sync-proxy",
       level: "note",
-      sentence: "the file for clients names a sliding sync proxy (org.matrix.msc3575.proxy), which clients no longer use",
+      sentence:
+        "the file for clients names a sliding sync proxy (org.matrix.msc3575.proxy), which clients no longer use",
       hint: "it was carried over as it is; the key can be removed",
     });
   return findings;
@@ -138,5 +138,6 @@ function leavingFindings(files: readonly CarriedFile[], leaving: readonly string
 function* stringsIn(value: unknown, path: string): Generator<readonly [string, string]> {
   if (typeof value === "string") yield [path, value];
   else if (typeof value === "object" && value !== null)
-    for (const [key, inside] of Object.entries(value)) yield* stringsIn(inside, path === "" ? key : `${path}.${key}`);
+    for (const [key, inside] of Object.entries(value))
+      yield* stringsIn(inside, path === "" ? key : `${path}.${key}`);
 }

@@ -106,16 +106,27 @@ export async function prepareDelegation(
       sentence: "files of an earlier run below before/ were kept, because they are needed to go back",
       evidence: kept,
     });
-  return { findings, files: carried.files, zone, calendar, written: texts.map(({ path }) => join(order.out, path)) };
+  return {
+    findings,
+    files: carried.files,
+    zone,
+    calendar,
+    written: texts.map(({ path }) => join(order.out, path)),
+  };
 }
 
 /** Every well-known file as it is served; else as it is in the folder. */
-async function presentFiles(name: ServerName, order: FilesOrder, world: FilesContext): Promise<PresentFile[]> {
+async function presentFiles(
+  name: ServerName,
+  order: FilesOrder,
+  world: FilesContext,
+): Promise<PresentFile[]> {
   const asking = lookupContext(
     { serverName: order.serverName, privateHosts: order.privateHosts, timeout: order.timeout },
     world,
   );
-  const inFolder = order.from === undefined ? new Map<string, string>() : await folderFiles(order.from, world);
+  const inFolder =
+    order.from === undefined ? new Map<string, string>() : await folderFiles(order.from, world);
   const paths = [...new Set([...KNOWN_FILES, ...inFolder.keys()])];
   return Promise.all(
     paths.map(async (path): Promise<PresentFile> => {
@@ -166,14 +177,20 @@ async function withRecords(
   return [...new Map([...more, ...facts.records].map((record) => [key(record), record])).values()];
 }
 
-function zoneFindings({ without, remove }: ZoneChanges, { negative }: DelegationFacts, name: ServerName): Finding[] {
+function zoneFindings(
+  { without, remove }: ZoneChanges,
+  { negative }: DelegationFacts,
+  name: ServerName,
+): Finding[] {
   const findings: Finding[] = [];
   if (without.length > 0)
     findings.push({
       id: "new-host-without-address",
       level: "warning",
       sentence: `a name that will be used has no address yet: ${without.join(", ")}`,
-      evidence: negative.map(({ zone, seconds }) => `${zone}: that a name does not exist is cached for ${seconds} s`),
+      evidence: negative.map(
+        ({ zone, seconds }) => `${zone}: that a name does not exist is cached for ${seconds} s`,
+      ),
       hint: "give the addresses of the new host with --address, or create the records before the change",
     });
   const ipv6 = remove.filter(({ type }) => type === "AAAA");
@@ -220,9 +237,9 @@ function expectedAfter(
   { keepUntil }: Calendar,
 ): Expected {
   const published = facts.federation?.published;
-  const keys = (published?.serverName === facts.serverName ? Object.entries(published.verifyKeys) : []).filter(
-    ([, key]) => Buffer.from(key, "base64").length === 32,
-  );
+  const keys = (
+    published?.serverName === facts.serverName ? Object.entries(published.verifyKeys) : []
+  ).filter(([, key]) => Buffer.from(key, "base64").length === 32);
   return {
     clientUrl,
     federation,
@@ -268,7 +285,10 @@ function textsOf({
     ...(name.family === 0 ? wellKnownSnippets(files, { host: name.host, answersFrom }) : []).map(
       ({ name: path, text }) => ({ path, text: text.replaceAll("SERVER_NAME", name.host) }),
     ),
-    { path: "dns-lower.zone", text: zoneText(`${serverName}: the records of now with a low TTL, as early as possible`, zone.lower) },
+    {
+      path: "dns-lower.zone",
+      text: zoneText(`${serverName}: the records of now with a low TTL, as early as possible`, zone.lower),
+    },
     { path: "dns-remove.zone", text: zoneText(`${serverName}: records to remove ${change}`, zone.remove) },
     { path: "dns-add.zone", text: zoneText(`${serverName}: records to add ${change}`, zone.add) },
     { path: "calendar.txt", text: calendarText(calendar, now) },

@@ -24,24 +24,22 @@ const CORS = {
 };
 
 /** What a web server answers with these files: the same for every program. */
-export function wellKnownBehaviour(files: readonly CarriedFile[]): Behaviour {
+function wellKnownBehaviour(files: readonly CarriedFile[]): Behaviour {
   const rules = files
     .filter(({ isJson, path }) => isJson && /^[\w.~-]+(?:\/[\w.~-]+)*$/.test(path))
-    .map(
-      ({ path, after }, index): Rule => ({
-        // Names have letters only, and each is there once.
-        name: `well-known-${String.fromCharCode(97 + Math.floor(index / 26), 97 + (index % 26))}-${path.replaceAll(/[^a-z]+/g, "-").replace(/-+$/, "")}`,
-        why: [`https://SERVER_NAME/.well-known/${path}`],
-        paths: [`/.well-known/${path}`],
-        byMethod: [{ methods: ["OPTIONS"], answer: { kind: "answer", status: 204, headers: CORS } }],
-        then: {
-          kind: "answer",
-          status: 200,
-          headers: { ...CORS, "Cache-Control": `max-age=${LOW_TTL}` },
-          body: after,
-        },
-      }),
-    );
+    .map(({ path, after }, index): Rule => ({
+      // Names have letters only, and each is there once.
+      name: `well-known-${String.fromCharCode(97 + Math.floor(index / 26), 97 + (index % 26))}-${path.replaceAll(/[^a-z]+/g, "-").replace(/-+$/, "")}`,
+      why: [`https://SERVER_NAME/.well-known/${path}`],
+      paths: [`/.well-known/${path}`],
+      byMethod: [{ methods: ["OPTIONS"], answer: { kind: "answer", status: 204, headers: CORS } }],
+      then: {
+        kind: "answer",
+        status: 200,
+        headers: { ...CORS, "Cache-Control": `max-age=${LOW_TTL}` },
+        body: after,
+      },
+    }));
   return { rules, otherwise: { kind: "answer", status: 404, headers: {} } };
 }
 
@@ -54,13 +52,19 @@ export function wellKnownSnippets(
   if (behaviour.rules.length === 0) return [];
   const written = (Object.keys(NAMES) as ProxyName[]).map((name) => {
     const { install } = PROXIES[name];
-    const about = install.snippet.map((line) => `# ${line.replaceAll("FILE", NAMES[name]).replace(/^# /, "")}`);
+    const about = install.snippet.map(
+      (line) => `# ${line.replaceAll("FILE", NAMES[name]).replace(/^# /, "")}`,
+    );
     return {
       name: NAMES[name],
       text: `${about.join("\n")}\n\n${PROXIES[name].snippet(behaviour, "synlift-well-known")}`,
     };
   });
-  const traefik = traefikRoutes(behaviour, { hosts: [host], listen: [{ port: 443 }], tls: "automatic" }, answersFrom);
+  const traefik = traefikRoutes(
+    behaviour,
+    { hosts: [host], listen: [{ port: 443 }], tls: "automatic" },
+    answersFrom,
+  );
   const about = [
     "# In the folder that providers.file.directory names in traefik.yml. Traefik cannot answer by itself:",
     `# ${answersFrom} is a web server with the files below after/, or with one of the other snippets.`,

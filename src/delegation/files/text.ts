@@ -20,7 +20,9 @@ export function describeFiles(
     `well-known files: ${files.map(({ path }) => path).join(", ")}`,
     `records to remove: ${records(zone.remove)}`,
     `records to add: ${records(zone.add)}`,
-    ...(toLower.length > 0 ? [`lower TTLs and cache times until ${dateText(lowerBy)}: ${toLower.join("; ")}`] : []),
+    ...(toLower.length > 0
+      ? [`lower TTLs and cache times until ${dateText(lowerBy)}: ${toLower.join("; ")}`]
+      : []),
     `change the address at ${dateText(changeAt)}; keep answering other servers at the old one until ${dateText(keepUntil)}`,
     ...(dryRun
       ? [`dry run: nothing was written; ${written.length} files would be, below ${out}`]

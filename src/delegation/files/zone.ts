@@ -49,15 +49,19 @@ export function zoneChanges(
       if (own.length === 0) without.push(host);
       continue;
     }
-    const stays = ({ type, value }: ZoneRecord) => own.some((one) => one.type === type && one.value === value);
+    const stays = ({ type, value }: ZoneRecord) =>
+      own.some((one) => one.type === type && one.value === value);
     lower.push(...own.filter(({ ttl }) => ttl > LOW_TTL).map((record) => ({ ...record, ttl: LOW_TTL })));
     // An address that is not given, of either kind, is one that was left behind.
-    remove.push(...own.filter((one) => !wanted.some(({ type, value }) => one.type === type && one.value === value)));
+    remove.push(
+      ...own.filter((one) => !wanted.some(({ type, value }) => one.type === type && one.value === value)),
+    );
     add.push(...wanted.filter((record) => !stays(record)));
   }
   for (const record of records.filter(({ type }) => type === "SRV")) {
     const value = `10 5 ${federation.port} ${federation.host}`;
-    const isOurs = record.name === `_matrix-fed._tcp.${hostOf(serverName)}` && !hasAlias(federation.host, records);
+    const isOurs =
+      record.name === `_matrix-fed._tcp.${hostOf(serverName)}` && !hasAlias(federation.host, records);
     if (isOurs && record.value === value) continue;
     remove.push(record);
     const replaced = { name: record.name, ttl: LOW_TTL, type: "SRV", value };
