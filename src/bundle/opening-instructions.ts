@@ -62,7 +62,7 @@ function howTo({ name, format, parts }: Artifact, decrypt: string): string {
   const create = "createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME";
   if (format === "pg-custom")
     return `${name}, into a new, empty database: the first command as
-PostgreSQL's administrator (su postgres), the third asks for OWNER's password.
+PostgreSQL's administrator (cd /; su postgres), the third asks for OWNER's password.
 The second writes the dump unencrypted; -j is the number of parallel
 connections. If pg_restore fails, drop the database before you try again:
 
@@ -72,7 +72,7 @@ connections. If pg_restore fails, drop the database before you try again:
     -h 127.0.0.1 -U OWNER -d NAME NAME.dump
   rm NAME.dump`;
   return `${name}, into a new, empty database: the first command as
-PostgreSQL's administrator (su postgres), the second asks for OWNER's password:\n
+PostgreSQL's administrator (cd /; su postgres), the second asks for OWNER's password:\n
   ${create}
   ${open} | gunzip \\
     | psql -X -v ON_ERROR_STOP=1 --single-transaction -h 127.0.0.1 -U OWNER -d NAME`;

@@ -46,15 +46,7 @@ export const planCommand: Command<z.infer<typeof schema>> = {
     ]);
     const { folder } = system.machine;
     const order = {
-      given: {
-        // Relative paths start at --working-directory, where it is given.
-        configPaths: options.config,
-        workingFolder: options.workingDirectory,
-        map: options.map,
-        databaseCommand: options.databaseCommand,
-        masConfig: options.masConfig.map((path) => resolve(folder, path)),
-        folder,
-      },
+      given: CONFIG_OPTIONS.read(options, system),
       questions: await planQuestions(options, system),
       when: options.when,
       newHost: options.newHost,

@@ -32,11 +32,16 @@ export const keptInputs = (kept: Kept = NOTHING_KEPT): { kept?: string } =>
  * none.
  */
 export const ONE_TIME_KEYS = "e2e_one_time_keys_json";
-/** A table, and the condition of the rows to keep. */
+/** A table, the condition of the rows to keep, and that of all others, as a person would write it: people read it, too. */
 export interface ExcludedRows {
   readonly table: string;
   readonly keep: string;
+  /** Left out for all rows. */
+  readonly remove?: string;
 }
+const OF_PREVIEW =
+  "SELECT 1 FROM local_media_repository m WHERE m.media_id = local_media_repository_thumbnails.media_id AND m.url_cache IS NOT NULL";
+
 /**
  * Rows of files that are not moved, child tables first. A remote media row without its file answers 404 forever
  * (synapse/media/media_repository.py, `_get_remote_media_impl`); without the row Synapse fetches the file again.
@@ -45,15 +50,18 @@ export interface ExcludedRows {
 export function excludedRows({ remote, origins, previews }: Kept): ExcludedRows[] {
   const staysIn = (of: string) =>
     `(${of}quarantined_by IS NOT NULL${origins.length === 0 ? "" : ` OR ${of}media_origin IN (${origins.map(quoteLiteral).join(", ")})`})`;
+  const goesIn = `quarantined_by IS NULL${origins.length === 0 ? "" : ` AND media_origin NOT IN (${origins.map(quoteLiteral).join(", ")})`}`;
+  const ofThumbnail = `SELECT 1 FROM remote_media_cache r WHERE r.media_origin = remote_media_cache_thumbnails.media_origin AND r.media_id = remote_media_cache_thumbnails.media_id AND ${staysIn("r.")}`;
   return [
     ...(remote
       ? []
       : [
           {
             table: "remote_media_cache_thumbnails",
-            keep: `EXISTS (SELECT 1 FROM remote_media_cache r WHERE r.media_origin = remote_media_cache_thumbnails.media_origin AND r.media_id = remote_media_cache_thumbnails.media_id AND ${staysIn("r.")})`,
+            keep: `EXISTS (${ofThumbnail})`,
+            remove: `NOT EXISTS (${ofThumbnail})`,
           },
-          { table: "remote_media_cache", keep: staysIn("") },
+          { table: "remote_media_cache", keep: staysIn(""), remove: goesIn },
         ]),
     ...(previews
       ? []
@@ -61,9 +69,10 @@ export function excludedRows({ remote, origins, previews }: Kept): ExcludedRows[
           { table: "local_media_repository_url_cache", keep: "FALSE" },
           {
             table: "local_media_repository_thumbnails",
-            keep: `NOT EXISTS (SELECT 1 FROM local_media_repository m WHERE m.media_id = local_media_repository_thumbnails.media_id AND m.url_cache IS NOT NULL)`,
+            keep: `NOT EXISTS (${OF_PREVIEW})`,
+            remove: `EXISTS (${OF_PREVIEW})`,
           },
-          { table: "local_media_repository", keep: "url_cache IS NULL" },
+          { table: "local_media_repository", keep: "url_cache IS NULL", remove: "url_cache IS NOT NULL" },
         ]),
   ];
 }
@@ -73,7 +82,9 @@ export function excludedRows({ remote, origins, previews }: Kept): ExcludedRows[
  */
 export function removeExcludedRows(engine: QuerySession["engine"], kept: Kept = NOTHING_KEPT): string[] {
   return [
-    ...excludedRows(kept).map(({ table, keep }) => `DELETE FROM ${table} WHERE NOT (${keep});`),
+    ...excludedRows(kept).map(
+      ({ table, remove }) => `DELETE FROM ${table}${remove === undefined ? "" : ` WHERE ${remove}`};`,
+    ),
     `${engine === "postgres" ? "TRUNCATE" : "DELETE FROM"} ${ONE_TIME_KEYS};`,
   ];
 }

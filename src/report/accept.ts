@@ -29,6 +29,14 @@ export function acceptWarnings(findings: readonly Finding[], accepted: readonly 
   ];
 }
 
+/** More than these are not repeated as options: each warning shows its id. */
+const OPTIONS_SHOWN = 3;
+
+const howToAccept = (ids: readonly string[]) =>
+  ids.length > OPTIONS_SHOWN
+    ? "--accept with each one's id, which is in brackets above"
+    : ids.map((id) => `--accept ${quoteShellWord(id)}`).join(" ");
+
 /** The error for findings that are blockers or unaccepted warnings: `found-blockers` or `found-warnings`; else undefined. */
 export function failureForFindings(findings: readonly Finding[]): MigrationError | undefined {
   const level = worstLevel(findings);
@@ -39,6 +47,6 @@ export function failureForFindings(findings: readonly Finding[]): MigrationError
         hint: "resolve each of them as its hint says, then run the same command again",
       })
     : new MigrationError("found-warnings", `there are warnings that are not accepted: ${ids.join(", ")}`, {
-        hint: `follow the hints, or accept the warnings: ${ids.map((id) => `--accept ${quoteShellWord(id)}`).join(" ")}`,
+        hint: `follow the hints, or accept the warnings: ${howToAccept(ids)}`,
       });
 }

@@ -68,11 +68,17 @@ export function noteText(note: string, { columns }: DisplayOptions): string {
 export function errorText(error: unknown, { columns, colour }: DisplayOptions): string {
   const width = textWidth(columns);
   const message = error instanceof Error ? error.message : String(error);
+  // Warnings are what the command was asked for: its answer, and no failure of its own.
+  const isAnswer = error instanceof MigrationError && error.code === "found-warnings";
   const what =
-    error instanceof Interrupted ? `${message}; run the same command again to continue` : `error: ${message}`;
+    error instanceof Interrupted
+      ? `${message}; run the same command again to continue`
+      : isAnswer
+        ? message
+        : `error: ${message}`;
   const hint = error instanceof MigrationError ? error.hint : undefined;
   const [first, ...rest] = wrap(escapeControls(what), width);
-  const lines = [paint(first ?? "", "red", colour), ...rest];
+  const lines = [isAnswer ? (first ?? "") : paint(first ?? "", "red", colour), ...rest];
   return [...lines, ...(hint === undefined ? [] : hanging("hint: ", escapeControls(hint), width))]
     .map((line) => `${line}\n`)
     .join("");

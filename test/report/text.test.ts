@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Interrupted, MigrationError } from "../../src/errors.ts";
 import { widthOf } from "../../src/report/cells.ts";
+import { failureForFindings } from "../../src/report/accept.ts";
 import { errorText, findingsText, findingText } from "../../src/report/text.ts";
 import { matchesGolden } from "./golden.ts";
 import { FINDINGS, HOSTILE } from "./samples.ts";
@@ -60,6 +61,24 @@ test("an error is told with its hint on a line of its own", () => {
     hint: "look elsewhere",
   });
   assert.equal(errorText(error, plain), "error: no signing key at /etc/x.key\nhint: look elsewhere\n");
+});
+
+test("warnings are an answer and no error, and many of them are not repeated as options", () => {
+  const warnings = (count: number) =>
+    Array.from({ length: count }, (_, at) => ({
+      id: `w${at + 1}`,
+      level: "warning" as const,
+      sentence: "s",
+    }));
+  const wide = { ...plain, columns: 200 };
+  assert.equal(
+    errorText(failureForFindings(warnings(2)), wide),
+    "there are warnings that are not accepted: w1, w2\nhint: follow the hints, or accept the warnings: --accept w1 --accept w2\n",
+  );
+  assert.match(
+    errorText(failureForFindings(warnings(10)), wide),
+    /: --accept with each one's id, which is in brackets\s+above\n$/,
+  );
 });
 
 test("being stopped is no error", () => {

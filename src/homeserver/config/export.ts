@@ -4,6 +4,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../homeserver.ts";
+import { isIdle } from "./checks/referenced-files.ts";
 import { EntryNames, safeName } from "./pack/entry-names.ts";
 import {
   type ConfigSection,
@@ -34,7 +35,8 @@ const FOLDER_OF = {
 export type PackableConfig = Pick<
   Homeserver,
   "serverName" | "configPaths" | "configFiles" | "referenced" | "secrets"
->;
+> &
+  Partial<Pick<Homeserver, "listeners">>;
 
 /**
  * Packs the configuration, the signing key and all that the settings name, under the files' own names. Only reads.
@@ -70,7 +72,7 @@ export async function packConfig(
       })),
       missing: plainly,
     },
-    findings: missing.map(missingFileWarning),
+    findings: missing.filter((one) => !isIdle(one, homeserver)).map(missingFileWarning),
   };
 }
 

@@ -233,7 +233,7 @@ export function sourceFindings(
           level: "note",
           sentence: rehearsal
             ? `${serverName} was running: this bundle is a rehearsal only`
-            : `${serverName} is running: a real export stops it`,
+            : `${serverName} was running when it was looked at: a move stops it`,
         },
     ...(media.odd.count + media.nameless.count === 0
       ? []

@@ -90,8 +90,9 @@ export const prepareCommands = ({ sqlite }: CommandFacts): string[] => [
 
 const POSTGRES_USER = [
   "(umask 077; openssl rand -hex 24 > /root/db.password)",
-  'su postgres -c "createuser --createdb synapse"',
-  "su postgres -c psql <<< \"ALTER ROLE synapse PASSWORD '$(cat /root/db.password)'\"",
+  // From a folder that postgres may enter: elsewhere it complains.
+  'cd / && su postgres -c "createuser --createdb synapse"',
+  "cd / && su postgres -c psql <<< \"ALTER ROLE synapse PASSWORD '$(cat /root/db.password)'\"",
 ].join("\n");
 
 /** Where Debian's packages have it. */

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import * as fs from "node:fs/promises";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { allocateBuffer, releaseBuffer } from "../buffers.ts";
 import type { Bytes } from "../bytes.ts";
@@ -178,7 +179,15 @@ export const realFiles: Files = {
   },
 
   makeFolder: (path, mode = 0o700) =>
-    withFileErrors("create", path, () => fs.mkdir(path, { recursive: true, mode })),
+    withFileErrors("create", path, async () => {
+      const first = await fs.mkdir(path, { recursive: true, mode });
+      // The umask of this program takes rights away: those that were asked for are given.
+      for (let made = path; first !== undefined; made = dirname(made)) {
+        await fs.chmod(made, mode);
+        if (made === first || made === dirname(made)) break;
+      }
+      return first;
+    }),
 
   rename: (from, to) => withFileErrors("rename", from, () => fs.rename(from, to)),
   remove: (path) => withFileErrors("remove", path, () => fs.rm(path, { force: true })),

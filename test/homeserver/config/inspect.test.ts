@@ -101,6 +101,7 @@ test("files that are named and missing are found, and how bad that is depends on
     "a.yaml": `${MINIMUM}registration_shared_secret_path: gone
 macaroon_secret_key_path: gone
 app_service_config_files: [gone, a.yaml]
+listeners: [{port: 8448, tls: true, resources: [{names: [federation]}]}]
 tls_certificate_path: gone
 templates: {custom_template_directory: a.yaml}
 `,
@@ -113,6 +114,19 @@ templates: {custom_template_directory: a.yaml}
     "file-missing:templates.custom_template_directory warning",
     "appservice-broken:app_service_config_files[1] blocker",
   ]);
+});
+
+test("a certificate that no listener uses may be missing", async (t) => {
+  const findings = await inspected(t, {
+    "a.yaml": `${MINIMUM}tls_certificate_path: gone
+tls_private_key_path: gone
+listeners: [{port: 8008, tls: false, resources: [{names: [client]}]}]
+`,
+  });
+  assert.deepEqual(
+    told(findings).filter((line) => line.includes("missing")),
+    [],
+  );
 });
 
 test("what a move needs to know of is told: several databases, a removed experiment, a bad name", async (t) => {
@@ -191,7 +205,9 @@ listeners: [{path: /run/hs.sock, type: http, tls: true, resources: [{names: [cli
 });
 
 test("a file that only a container has is told to be fetched from there", async (t) => {
-  const folder = folderWith(t, { "a.yaml": `${MINIMUM}tls_certificate_path: /certs/a.pem\n` });
+  const folder = folderWith(t, {
+    "a.yaml": `${MINIMUM}templates: {custom_template_directory: /templates}\n`,
+  });
   const homeserver = await readHomeserver(
     { configPaths: ["/data/a.yaml"], workingFolder: "/data", map: [{ inside: "/data", outside: folder }] },
     realFiles,

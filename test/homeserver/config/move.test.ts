@@ -167,11 +167,15 @@ test("what is missing and needed is told in one list, the rest is warned of", as
   const { folder, homeserver } = await everything(t);
   rmSync(join(folder, "etc/cert.pem"));
   const { section, findings } = await packConfig(homeserver, realFiles, SALT);
+  // Nobody listens with it.
+  assert.deepEqual(findings, []);
+  const listening = homeserver.listeners.map((listener) => ({ ...listener, tls: true }));
+  const warned = await packConfig({ ...homeserver, listeners: listening }, realFiles, SALT);
   assert.deepEqual(section.missing, [
     { setting: "tls_certificate_path", path: join(folder, "etc/cert.pem") },
   ]);
   assert.deepEqual(
-    findings.map(({ id, level }) => `${id} ${level}`),
+    warned.findings.map(({ id, level }) => `${id} ${level}`),
     ["file-missing:tls_certificate_path warning"],
   );
 

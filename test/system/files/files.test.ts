@@ -55,6 +55,23 @@ test("files are for our eyes only, or as asked, whatever the umask is", async ()
   }
 });
 
+test("a folder has the mode that was asked for, and so have those above it that were made with it", async () => {
+  const folder = folderOf();
+  const before = process.umask(0o077);
+  try {
+    await files.makeFolder(join(folder, "unit.d/below"), 0o755);
+    await files.makeFolder(join(folder, "own"));
+    chmodSync(join(folder, "own"), 0o750);
+    await files.makeFolder(join(folder, "own"), 0o755);
+  } finally {
+    process.umask(before);
+  }
+  assert.equal(modeOf(join(folder, "unit.d")), 0o755);
+  assert.equal(modeOf(join(folder, "unit.d/below")), 0o755);
+  // Only what is made: a folder that is there keeps its mode.
+  assert.equal(modeOf(join(folder, "own")), 0o750);
+});
+
 test("a file that is being written has no name that anybody takes for the finished one", async () => {
   const folder = folderOf();
   const path = join(folder, "part-aa");

@@ -115,7 +115,7 @@ function debianOwner(
   if (found || !isRoot) return found;
   throw usage(
     `this host has no account ${DEBIAN_ACCOUNT}, which the package creates`,
-    "install matrix-synapse-py3 first and stop it (systemctl stop matrix-synapse), or give another account: --owner",
+    "first install Synapse (the package matrix-synapse-py3 of matrix.org, or Debian's own matrix-synapse) and stop it (systemctl stop matrix-synapse), or give another account: --owner",
   );
 }
 
