@@ -35,6 +35,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       { Bundle },
       { verifyContents, verifyManifest, verifyParts },
       { archivesIn, checkArchives },
+      { lossesIn },
     ] = await Promise.all([
       import("../bundle/manifest.ts"),
       import("../bundle/opening-keys.ts"),
@@ -42,6 +43,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       import("../bundle/reader.ts"),
       import("../bundle/verify.ts"),
       import("../homeserver/media/archive/verify.ts"),
+      import("../homeserver/media/losses.ts"),
     ]);
     const { files, machine, terminal } = system;
     const bundle = await Bundle.open(resolve(machine.folder, options.argument), files);
@@ -68,6 +70,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
         ...verifyManifest(bundle, inventory),
         ...(await verifyContents(bundle, inventory, lock, view, archivesIn(inventory))),
         ...(await checkArchives(bundle, inventory, lock, view)),
+        ...lossesIn(inventory),
         ...originFindings(bundle.manifest),
       );
     }

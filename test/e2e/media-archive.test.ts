@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { item, packed, uploadNamed } from "../homeserver/media/archive/uploads.ts";
@@ -51,7 +51,14 @@ const namesOf = (folder: string) =>
 
 test("media goes as archives alone, in as many as their size asks for", async () => {
   const largest = Math.max(...old.people.media.map(({ size }) => size));
-  await synliftWell([...exportTo(old, bundle), "--media", "archive", "--archive-size", String(largest + 1)]);
+  const made = await synliftWell([
+    ...exportTo(old, bundle),
+    ...["--media", "archive", "--archive-size", String(largest + 1)],
+  ]);
+  const call = `POST /_matrix/media/unstable/admin/quarantine/old.example/${idOf(hidden)}`;
+  const told = resultOf(made).findings.find(({ id }) => id === "media-quarantined");
+  assert.deepEqual(told?.evidence, [call]);
+  assert.ok(readFileSync(join(bundle, "report.html"), "utf8").includes(call), "the report names it");
   const names = namesOf(bundle);
   assert.ok(names.includes("customer_media_export.tar.gz.gpg"), names.join());
   assert.ok(names.includes("customer_media_export-2.tar.gz.gpg"), names.join());
@@ -76,6 +83,7 @@ test("a server restored from the archives serves each file bit for bit, and what
     ...["restore", bundle, ...key(bundle), ...place.restoreArgs, "--media-archive", other, "--json"],
   ]);
   assert.ok(resultOf(ran).findings.some(({ id, level }) => id === "media-archive" && level === "ok"));
+  assert.ok(resultOf(ran).findings.some(({ id, level }) => id === "media-authenticated" && level === "note"));
   assert.ok(filesBelow(join(place.mediaDir, "local_content")).length >= old.people.media.length);
   assert.equal(existsSync(join(place.mediaDir, "local_thumbnails")), false);
   await synliftWell([
@@ -94,13 +102,14 @@ test("a server restored from the archives serves each file bit for bit, and what
   assert.equal(
     await old.cluster.sql(
       "new",
-      "select created_ts, user_id, upload_name, media_length, sha256 from local_media_repository where media_id = 'KeptByMatrixMediaRepo'",
+      "select created_ts, user_id, upload_name, media_length, authenticated, sha256 from local_media_repository where media_id = 'KeptByMatrixMediaRepo'",
     ),
     [
       "1690000000123",
       "@bob:old.example",
       "kept elsewhere.txt",
       "14",
+      "t",
       createHash("sha256").update("kept elsewhere").digest("hex"),
     ].join("\t"),
   );
@@ -138,6 +147,33 @@ test("both can go, and then plain tar, gunzip and sha256sum find the same files 
   ]);
   writeFileSync(join(hand, "sums"), `${sums.join("\n")}\n`);
   execFileSync("sha256sum", ["--check", "--strict", "--quiet", "sums"], { cwd: hand });
+});
+
+test("what is missing already and was accepted is named by the export, its report, verify and the archive's manifest", async () => {
+  const out = join(work, "lost");
+  const lost = idOf(old.people.media.find(({ mxc }) => mxc !== hidden && mxc !== old.people.avatar)!.mxc);
+  const path = join(old.home.mediaStorePath, "local_content", lost.slice(0, 2), lost.slice(2, 4), lost.slice(4));
+  renameSync(path, `${work}/kept`);
+  try {
+    const refused = await synlift([...exportTo(old, out), "--media", "archive"]);
+    assert.equal(refused.code, 15, refused.stderr);
+    const made = await synliftWell([
+      ...exportTo(old, out),
+      ...["--media", "archive", "--accept", "media-missing"],
+    ]);
+    const report = readFileSync(join(out, "report.html"), "utf8");
+    const verified = resultOf(await synliftWell(["verify", out, ...key(out), "--json"])).findings;
+    const naming = (findings: typeof verified) =>
+      findings.filter(
+        ({ id, evidence }) => id === "media-missing" && evidence?.some((line) => line.startsWith(lost)),
+      );
+    assert.equal(naming(resultOf(made).findings).length, 1);
+    assert.ok(report.includes(`${lost}: `), "the report names it");
+    // By the inventory, and by the manifest of the archive.
+    assert.equal(naming(verified).length, 2, JSON.stringify(verified));
+  } finally {
+    renameSync(`${work}/kept`, path);
+  }
 });
 
 test("another choice takes away what is not wanted any more", async () => {

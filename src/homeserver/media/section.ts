@@ -1,6 +1,7 @@
 import { z } from "zod";
 
-const differingSchema = z.object({
+/** An upload whose file is missing or of another size. */
+export const differingSchema = z.object({
   mediaId: z.string(),
   /** Bytes by its row. */
   expected: z.number(),

@@ -2,8 +2,8 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { excludedRows, type Kept, NOTHING_KEPT } from "../scope.ts";
-import { MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNREADABLE } from "./accept-ids.ts";
 import { compareMedia, type Comparison, describeDiffering } from "./compare/compare.ts";
+import { lossFindings } from "./losses.ts";
 import { uploadIdOf } from "./pack/join-rows.ts";
 import type { Differing, MediaSection } from "./section.ts";
 
@@ -59,31 +59,7 @@ export async function verifyMedia(
       sentence: `${rows - before - unreadable.size} uploads, ${bytes} bytes by their rows, are in ${store}; ${hashed} were compared by hash`,
     });
   }
-  if (before > 0) {
-    findings.push({
-      id: MEDIA_MISSING,
-      level: "note",
-      sentence: `${before} uploads were already missing on the old host`,
-      evidence: section.differing.slice(0, SHOWN).map(describeDiffering),
-    });
-  }
-  const { unreadable: names = [], unreadableCount = names.length } = section;
-  if (unreadableCount > 0) {
-    findings.push({
-      id: MEDIA_UNREADABLE,
-      level: "note",
-      sentence: `${unreadableCount} files were already unreadable on the old host`,
-      evidence: names.slice(0, SHOWN),
-    });
-  }
-  if (changedBefore > 0) {
-    findings.push({
-      id: MEDIA_CHANGED,
-      level: "note",
-      sentence: `the hashes of ${changedBefore} uploads already differed from their rows on the old host`,
-      evidence: [...otherBefore].slice(0, SHOWN),
-    });
-  }
+  findings.push(...lossFindings(section));
   findings.push(await remoteMediaFinding(session, kept));
   return findings;
 }

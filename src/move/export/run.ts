@@ -6,6 +6,8 @@ import { seal } from "../../bundle/seal.ts";
 import { openWorkspace } from "../../bundle/workspace.ts";
 import { FIX_SEQUENCES } from "../../homeserver/database/fixes.ts";
 import { removePrivateCopy } from "../../homeserver/database/sqlite/private-copy.ts";
+import { quarantinedIn, quarantineFindings } from "../../homeserver/media/archive/quarantined.ts";
+import { lossesIn } from "../../homeserver/media/losses.ts";
 import { keptFindings } from "../../homeserver/media/remote/origins.ts";
 import { runSteps, runStepsInParallel, type StepRunContext } from "../../journal/run-steps.ts";
 import type { Step } from "../../journal/step.ts";
@@ -73,6 +75,9 @@ export async function exportHomeserver(
   }
   return packAndSeal(look, system, view);
 }
+
+/** Uploads of one kind that the report names; the result names the first of them. */
+const NAMED_IN_REPORT = 1000;
 
 async function packAndSeal(look: ExportLook, system: System, view: ProgressView): Promise<ExportResult> {
   const { files, machine, signal } = system;
@@ -164,12 +169,24 @@ async function packAndSeal(look: ExportLook, system: System, view: ProgressView)
       ...sourceFindings(homeserver, source, rehearsal),
       ...clock.findings(source, inventory, predicted),
     );
+    const { serverName } = homeserver;
+    const aboutMedia = (shown?: number) => [
+      ...lossesIn(inventory, shown),
+      ...quarantineFindings(quarantinedIn(inventory), serverName, { shown }),
+    ];
     const report = join(folder, REPORT);
     const pieces = rehearsal ? [] : clock.pieces(predicted);
-    const page = exportPage({ manifest, inventory, findings, predicted, pieces, now: machine.now() });
+    const page = exportPage({
+      manifest,
+      inventory,
+      findings: [...findings, ...aboutMedia(NAMED_IN_REPORT)],
+      predicted,
+      pieces,
+      now: machine.now(),
+    });
     await files.writeAtomically(report, pageHtml(page));
     await removeWorkingPassphrase(folder, files);
-    return { kind: "sealed", folder, manifest, findings, report };
+    return { kind: "sealed", folder, manifest, findings: [...findings, ...aboutMedia()], report };
   } catch (error) {
     if (plan && plan.record.activeChanges.length > 0)
       view.note(

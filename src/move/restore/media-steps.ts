@@ -1,9 +1,15 @@
 import { join } from "node:path";
+import type { Inventory } from "../../bundle/inventory.ts";
 import { encryptedName } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
 import { type DatabaseTarget, openTarget } from "../../homeserver/database/target.ts";
 import { type Change, UploadRowWriter } from "../../homeserver/media/archive/insert-rows.ts";
 import { archiveArtifact, MANIFEST_FILE } from "../../homeserver/media/archive/names.ts";
+import {
+  QUARANTINED_LIST,
+  quarantinedIn,
+  quarantineFindings,
+} from "../../homeserver/media/archive/quarantined.ts";
 import { restoreMediaArchive } from "../../homeserver/media/archive/restore.ts";
 import { packedArchives } from "../../homeserver/media/archive/section.ts";
 import { archiveInFolder, archiveInTar } from "../../homeserver/media/archive/source.ts";
@@ -104,6 +110,9 @@ export function archiveFoldersStep(
           target,
           files,
         );
+      const quarantined = quarantinedIn(opened.inventory);
+      if (quarantined.length > 0)
+        await files.writeAtomically(join(target.store, QUARANTINED_LIST), `${quarantined.join("\n")}\n`);
       await files.syncAll(target.store);
       return { archives: folders.length };
     },
@@ -152,13 +161,29 @@ export function foreignArchiveStep(
           // Also after an error, for what was restored before it.
           () => rows.flush(),
         );
-        return { ...restored };
+        return {
+          ...restored,
+          findings: [...restored.findings, ...authenticationFindings(path, rows.unknownAuthentication)],
+        };
       } finally {
         await session.close();
       }
     },
   };
 }
+
+const authenticationFindings = (path: string, count: number): Finding[] =>
+  count === 0
+    ? []
+    : [
+        {
+          id: "media-authenticated",
+          level: "note",
+          sentence: `${path} does not say which uploads were public: their new rows are served to people and servers with authentication only`,
+          evidence: [`uploads: ${count}`],
+          hint: "old clients and servers, which ask without a token, get 404; if these uploads were public before, say so in the restored database before open: UPDATE local_media_repository SET authenticated = FALSE WHERE created_ts < … (milliseconds since 1970)",
+        },
+      ];
 
 /** Nothing else uses the database, because its server is fenced. */
 async function openToChange(
@@ -225,9 +250,14 @@ export const foreignArchiveFindings = (
   paths.flatMap((path) => (steps[foreignArchiveId(path)]?.outcome["findings"] ?? []) as Finding[]);
 
 /** What to do about media that is not in this server's store. */
-export const mediaAsArchiveFinding: Finding = {
-  id: "media-as-archive",
-  level: "note",
-  sentence: "the media was restored as archives: Synapse's media store has no uploads",
-  hint: "import the folders with matrix-media-repo's gdpr_import, one after another; then run open with --accept media",
-};
+export const mediaAsArchiveFindings = (inventory: Inventory, store: string): Finding[] => [
+  {
+    id: "media-as-archive",
+    level: "note",
+    sentence: "the media was restored as archives: Synapse's media store has no uploads",
+    hint: "import the folders with matrix-media-repo's gdpr_import, one after another; then run open with --accept media",
+  },
+  ...quarantineFindings(quarantinedIn(inventory), sectionsOf(inventory).config.serverName, {
+    list: join(store, QUARANTINED_LIST),
+  }),
+];

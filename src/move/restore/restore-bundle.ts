@@ -27,7 +27,7 @@ import {
   foreignArchiveFindings,
   foreignArchiveStep,
   type MediaAs,
-  mediaAsArchiveFinding,
+  mediaAsArchiveFindings,
   mediaStep,
 } from "./media-steps.ts";
 import { deliverBundle, type OpenedBundle, readConfigArtifact } from "./opened-bundle.ts";
@@ -111,7 +111,8 @@ async function restoreFolder(
   const fill = async (journal: Journal) => {
     const origin = await fillTarget(order, { opened, source, journal }, system, view);
     findings.push(...foreignArchiveFindings(order.mediaArchives, journal));
-    if (order.mediaAs === "archive") findings.push(mediaAsArchiveFinding);
+    if (order.mediaAs === "archive")
+      findings.push(...mediaAsArchiveFindings(opened.inventory, target.layout.mediaDir));
     return origin;
   };
   await runRestore(planned, source, target, fill, system);

@@ -5,6 +5,7 @@ import { packTar } from "../../../pipeline/tar.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { type MediaAccess, SETTLE_TIME } from "../export.ts";
 import { filesNotListed, PackedList } from "../pack/packed-list.ts";
+import type { Differing } from "../section.ts";
 import { BoundedList } from "../store/bounded-list.ts";
 import { fileHash } from "../store/file-hash.ts";
 import { type StoredFile, walkStore } from "../store/store.ts";
@@ -173,12 +174,21 @@ async function packOne(
   const list = new PackedList(inventory.salt);
   const counted = { records: 0, bytes: 0, quarantined: [] as string[] };
   const other = new BoundedList(NAMED);
+  const unread = new BoundedList(NAMED);
   let lastElsewhere: string | undefined;
   const written = await files.begin(listPath);
   try {
     const entries = archiveEntries(
       items,
-      { head: { entity: from.serverName, createdTs: machine.now() }, folder, sizes },
+      {
+        head: {
+          entity: from.serverName,
+          createdTs: machine.now(),
+          missing: number === 1 ? await missingUploads(from) : [],
+        },
+        folder,
+        sizes,
+      },
       {
         async packed({ file, size, upload }, record) {
           if (file) {
@@ -191,6 +201,8 @@ async function packOne(
           if (upload.sha256 !== null && upload.sha256 !== record.sha256) other.add(upload.mediaId);
         },
         unread({ upload, file }, why) {
+          // Those of the store are tried again in the second pass.
+          if (pass === "since" || !file) unread.add(upload.mediaId);
           noticed.add(`${upload.mediaId}: ${why}`, file?.name);
         },
       },
@@ -206,7 +218,12 @@ async function packOne(
     await written.write(list.take());
     await written.finish();
     inventory.setArtifact(artifact);
-    notePacked(inventory, { folder, ...counted, ...(lastElsewhere === undefined ? {} : { lastElsewhere }) });
+    notePacked(inventory, {
+      folder,
+      ...counted,
+      ...(unread.count === 0 ? {} : { unread: unread.some }),
+      ...(lastElsewhere === undefined ? {} : { lastElsewhere }),
+    });
     await from.saved();
     const { name, size, sha256, parts } = artifact;
     const { records, bytes } = counted;
@@ -216,6 +233,11 @@ async function packOne(
   } finally {
     await written.abandon();
   }
+}
+
+/** Uploads whose files somebody gave up: the first archive names them. */
+async function missingUploads({ accepted, compare }: ArchiveExport): Promise<readonly Differing[]> {
+  return accepted ? (await compare()).differing : [];
 }
 
 async function bytesOfUploads(session: QuerySession): Promise<number> {

@@ -15,6 +15,8 @@ export type Change = (statement: string) => Promise<void>;
 export class UploadRowWriter {
   readonly #change: Change;
   readonly #columns: readonly Column[];
+  /** Uploads whose record does not say whether they were public, where the database has a column for that. */
+  unknownAuthentication = 0;
   #waiting: string[] = [];
 
   private constructor(change: Change, columns: readonly Column[]) {
@@ -30,6 +32,11 @@ export class UploadRowWriter {
   }
 
   async add(record: ArchiveRecord): Promise<void> {
+    if (
+      record.synlift?.authenticated === undefined &&
+      this.#columns.some(({ name }) => name === AUTHENTICATED)
+    )
+      this.unknownAuthentication += 1;
     this.#waiting.push(`(${this.#columns.map(({ value }) => value(record)).join(", ")})`);
     if (this.#waiting.length >= AT_ONCE) await this.flush();
   }
@@ -57,6 +64,7 @@ const textOrNull = (text: string | undefined) =>
   text === undefined || text === "" ? "NULL" : quoteLiteral(text.replaceAll("\0", "").toWellFormed());
 
 const always = true;
+const AUTHENTICATED = "authenticated";
 
 /** synapse/storage/databases/main/media_repository.py, `store_local_media`. */
 const COLUMNS: readonly Column[] = [
@@ -73,7 +81,7 @@ const COLUMNS: readonly Column[] = [
     value: ({ synlift }) => String(synlift?.safe_from_quarantine ?? false),
   },
   { always, name: "last_access_ts", value: ({ synlift }) => String(synlift?.last_access_ts ?? "NULL") },
-  // As Synapse takes uploads from before it knew of that: whoever has the address may read them.
-  { name: "authenticated", value: ({ synlift }) => String(synlift?.authenticated ?? false) },
+  // Where nobody knows, none becomes public that was not: see `unknownAuthentication`.
+  { name: AUTHENTICATED, value: ({ synlift }) => String(synlift?.authenticated ?? true) },
   { name: "sha256", value: (record) => textOrNull(record.sha256.toLowerCase()) },
 ];

@@ -1,6 +1,7 @@
 import { compress, decompress } from "../../../pipeline/compress.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
+import type { Differing } from "../section.ts";
 import { MANIFEST_ENTRY } from "./names.ts";
 import { type ArchiveRecord, mxcOf } from "./record.ts";
 
@@ -10,6 +11,8 @@ export interface ArchiveHead {
   readonly entity: string;
   /** Milliseconds since 1970. */
   readonly createdTs: number;
+  /** Uploads that have no file, or one of another size: named for whoever reads the archive; other readers pass it over. */
+  readonly missing?: readonly Differing[];
 }
 
 /** Text that is compressed at once. */
@@ -28,8 +31,9 @@ export class ManifestFile {
 
   constructor(head: ArchiveHead) {
     this.#head = head;
-    const { entity, createdTs } = head;
-    this.#text = `{"version":2,"entity_id":${JSON.stringify(entity)},"created_ts":${createdTs},"media":{`;
+    const { entity, createdTs, missing = [] } = head;
+    const ours = missing.length === 0 ? "" : `"synlift":${JSON.stringify({ missing })},`;
+    this.#text = `{"version":2,"entity_id":${JSON.stringify(entity)},"created_ts":${createdTs},${ours}"media":{`;
   }
 
   get records(): number {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { MigrationError } from "../../../errors.ts";
+import { type Differing, differingSchema } from "../section.ts";
 import { type ArchiveRecord, mxcOf, recordSchema } from "./record.ts";
 
 /** What an archive says that it holds. */
@@ -12,6 +13,8 @@ export interface ArchiveManifest {
   /** By the names of their entries: one entry may be the file of several records. */
   readonly byFile: ReadonlyMap<string, readonly ArchiveRecord[]>;
   readonly records: number;
+  /** Uploads that had no whole file when synlift made the archive; none in those of other programs. */
+  readonly missing: readonly Differing[];
   /** Keys whose record is another's, with the reason: the importer leaves them out, and so do we. */
   readonly refused: readonly { readonly key: string; readonly why: string }[];
 }
@@ -30,6 +33,11 @@ const manifestSchema = z.object({
     .nullish()
     .transform((value) => value ?? 0),
   media: z.record(z.string(), z.unknown()).nullish(),
+  /** Ours; other readers ignore it. */
+  synlift: z
+    .object({ missing: z.array(differingSchema) })
+    .optional()
+    .catch(undefined),
 });
 
 /**
@@ -68,7 +76,7 @@ export function parseArchiveManifest(bytes: Uint8Array, where: string): ArchiveM
       refused.push({ key, why: "its sha256 is not a valid hash" });
     else byFile.set(record.file_name, [...(byFile.get(record.file_name) ?? []), record]);
   }
-  return { version, entity, createdTs, byFile, records, refused };
+  return { version, entity, createdTs, byFile, records, missing: head.data.synlift?.missing ?? [], refused };
 }
 
 const faultsOf = (error: z.ZodError) =>

@@ -5,6 +5,7 @@ import type { Inputs, Step } from "../../../journal/step.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 import type { Progress } from "../../../system/progress.ts";
+import type { Comparison } from "../compare/compare.ts";
 import type { MediaAccess } from "../export.ts";
 import type { SharedReads } from "../pack/shared-reads.ts";
 import type { ArchivePass } from "./names.ts";
@@ -24,6 +25,8 @@ export interface ArchiveExport {
   readonly accepted: boolean;
   /** Whether folders that cannot be looked into may stay behind. */
   readonly unreadableAccepted: boolean;
+  /** Rows against files, as they are when it is called. */
+  readonly compare: () => Promise<Pick<Comparison, "differing">>;
   /** Who reads the same files at the same time. */
   readonly shared: SharedReads;
   /** Looks whether all is there, before anything is packed, when nobody else does. */

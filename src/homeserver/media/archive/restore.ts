@@ -3,6 +3,8 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { Folders, type MediaTarget } from "../restore.ts";
+import { MEDIA_MISSING } from "../accept-ids.ts";
+import { describeDiffering } from "../compare/compare.ts";
 import { fileHash } from "../store/file-hash.ts";
 import { uploadPath } from "../store/layout.ts";
 import type { ArchiveManifest } from "./manifest.ts";
@@ -36,7 +38,12 @@ export async function restoreMediaArchive(
   await folders.make(target.store);
   const counted = { written: 0, kept: 0 };
   const foreign: string[] = [];
+  const previews: string[] = [];
   const read = await readArchive(source, manifest, async (record) => {
+    if (PREVIEW.test(record.media_id)) {
+      previews.push(mxcOf(record));
+      return undefined;
+    }
     const name = record.origin === serverName ? uploadPath(record.media_id) : undefined;
     if (name === undefined) {
       foreign.push(mxcOf(record));
@@ -56,8 +63,27 @@ export async function restoreMediaArchive(
     });
   });
   assertUploadsIntact(source, read);
-  return { ...counted, bytes: read.bytes, findings: findingsOf(source, manifest, read, foreign) };
+  return {
+    ...counted,
+    bytes: read.bytes,
+    findings: [...findingsOf(source, manifest, read, foreign), ...previewFindings(source, previews)],
+  };
 }
+
+/** IDs that Synapse gives to what it fetched for URL previews (synapse/media/url_previewer.py, `_handle_url`), and to nothing else. */
+const PREVIEW = /^\d{4}-\d{2}-\d{2}_[A-Za-z]{16}$/;
+
+const previewFindings = ({ where }: ArchiveSource, previews: readonly string[]): Finding[] =>
+  previews.length === 0
+    ? []
+    : [
+        {
+          id: "media-url-previews",
+          level: "note",
+          sentence: `URL previews in ${where}, which were not restored: ${previews.length}; as uploads they would stay for ever`,
+          evidence: previews.slice(0, SHOWN),
+        },
+      ];
 
 async function writeTo(
   path: string,
@@ -110,7 +136,7 @@ export function assertUploadsIntact({ where }: ArchiveSource, { wrong }: Archive
 /** What people should know of an archive that was read. */
 export function findingsOf(
   { where }: ArchiveSource,
-  { refused, records }: ArchiveManifest,
+  { refused, records, missing: missingBefore }: ArchiveManifest,
   { records: read, missing }: ArchiveRead,
   foreign: readonly string[] = [],
 ): Finding[] {
@@ -132,6 +158,13 @@ export function findingsOf(
       hint,
     });
   };
+  if (missingBefore.length > 0)
+    findings.push({
+      id: MEDIA_MISSING,
+      level: "note",
+      sentence: `uploads that were missing or of another size when the archive was made, in ${where}: ${missingBefore.length}`,
+      evidence: missingBefore.slice(0, SHOWN).map(describeDiffering),
+    });
   warn(
     missing.length,
     "uploads have a record and no file in",

@@ -12,6 +12,8 @@ const packedSchema = z.object({
   bytes: z.number(),
   /** Ids of those that were quarantined; the importer of matrix-media-repo does not know of that. */
   quarantined: z.array(z.string()),
+  /** Ids of those that could not be read while it was packed, the first thousand: they are not in it. */
+  unread: z.array(z.string()).optional(),
   /** The id of the last one that only a storage provider had. */
   lastElsewhere: z.string().optional(),
 });

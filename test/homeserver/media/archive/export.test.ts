@@ -5,14 +5,17 @@ import { test } from "node:test";
 import { Inventory } from "../../../../src/bundle/inventory.ts";
 import { exportArchives } from "../../../../src/homeserver/media/archive/export.ts";
 import { folderOfArchive } from "../../../../src/homeserver/media/archive/names.ts";
+import { quarantineFindings } from "../../../../src/homeserver/media/archive/quarantined.ts";
 import { packedArchives } from "../../../../src/homeserver/media/archive/section.ts";
 import { ARCHIVE_SIZES, type ArchiveSizes } from "../../../../src/homeserver/media/archive/write.ts";
 import { exportMedia, type MediaAccess } from "../../../../src/homeserver/media/export.ts";
+import { lossesIn } from "../../../../src/homeserver/media/losses.ts";
 import { SharedReads } from "../../../../src/homeserver/media/pack/shared-reads.ts";
 import {
   folderProvider,
   type ReadableProvider,
 } from "../../../../src/homeserver/media/providers/provider.ts";
+import type { Differing } from "../../../../src/homeserver/media/section.ts";
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { NOTHING_KEPT } from "../../../../src/homeserver/scope.ts";
 import { Journal } from "../../../../src/journal/journal.ts";
@@ -98,7 +101,11 @@ class World {
       sizes = {},
       signal,
       since,
+      accepted = false,
+      differing = [],
     }: {
+      accepted?: boolean;
+      differing?: Differing[];
       pass?: "first" | "since";
       serving?: boolean;
       sizes?: Partial<ArchiveSizes>;
@@ -121,7 +128,7 @@ class World {
       },
       ...{
         inputs: {},
-        accepted: false,
+        accepted,
         unreadableAccepted: false,
         machine: machineWith({ now: () => this.now }),
         journal,
@@ -129,7 +136,13 @@ class World {
       signal: signal ?? new AbortController().signal,
       into: writerIn(this.folder, lock),
       withAccess: <T>(act: (reach: MediaAccess) => Promise<T>) => act({ session, providers: this.providers }),
-      compare: () => Promise.resolve({ differingCount: 0, unseen: 0, provided: { bytes: 0 } } as never),
+      compare: () =>
+        Promise.resolve({
+          differing,
+          differingCount: differing.length,
+          unseen: 0,
+          provided: { bytes: 0 },
+        } as never),
       saved: () => Promise.resolve(),
       findFault: () => Promise.resolve(undefined),
       progress: { remark: ({ id }: { id: string }, what: string) => void done.add(`${id}: ${what}`) },
@@ -266,6 +279,16 @@ test("what is quarantined is packed, with its flag in the inventory and in the m
   });
 });
 
+test("the calls that set a quarantine again are named, as the importer does not know of it", () => {
+  const [finding] = quarantineFindings(["One", "Two"], "example.org", { shown: 1, list: "/list" });
+  assert.deepEqual(finding?.evidence, [
+    "POST /_matrix/media/unstable/admin/quarantine/example.org/One",
+    "and 1 more",
+  ]);
+  assert.match(finding.hint!, /all IDs are in \/list/);
+  assert.deepEqual(quarantineFindings([], "example.org"), []);
+});
+
 test("an interruption costs one archive, and what one artifact has finished is not made again for the other", async () => {
   const world = await worldOf(12);
   const sizes = { archive: 4100, part: 2000 };
@@ -373,6 +396,23 @@ test("a file that breaks off has no record in the archive, which reads along wha
       customer_media_export_since: [1],
     });
   }
+});
+
+test("what somebody gave up is named in the archive's manifest and in the inventory, and nothing that was packed after all", async () => {
+  const world = await worldOf(4);
+  const lost: Differing = { mediaId: idOf(9), expected: 4000, found: null, uploader: "@nora:example.org" };
+  world.bad = {
+    [join(world.store, uploadPath(idOf(1))!)]: 500,
+    [join(world.store, uploadPath(idOf(2))!)]: 500,
+  };
+  await world.pack(["archive"], { accepted: true, differing: [lost] });
+  world.bad = { [join(world.store, uploadPath(idOf(2))!)]: 500 };
+  await world.pack(["archive"], { pass: "since", accepted: true, differing: [lost] });
+  const { manifest } = await world.archive("customer_media_export.tar.gz.gpg");
+  assert.deepEqual(manifest.missing, [lost]);
+  const [note, ...others] = lossesIn(world.inventory);
+  assert.deepEqual([note?.id, note?.level, others.length], ["media-missing", "note", 0]);
+  assert.deepEqual(note?.evidence, [`${idOf(2)}: not in customer_media_export_since`]);
 });
 
 test("an upload that breaks off in a storage provider ends the first pass: nobody comes by it again", async () => {

@@ -87,6 +87,19 @@ test("lost files, foreign records and those of another server are told, and noth
   assert.deepEqual(filesBelow(store), []);
 });
 
+test("URL previews that another exporter took for uploads are left out and named", async () => {
+  const store = newStore();
+  const preview = uploadNamed("2024-01-02_AbCdEfGhIjKlMnOp");
+  const [archive] = await packed([item(preview, "a page"), item(uploadNamed("Upload"), "kept")]);
+  const { written, findings } = await restored(sourceOf(archive!.bytes), store);
+  assert.equal(written, 1);
+  assert.deepEqual(
+    findings.map(({ id, level }) => `${level} ${id}`),
+    ["ok media-archive", "note media-url-previews"],
+  );
+  assert.deepEqual(findings[1]?.evidence, ["mxc://example.org/2024-01-02_AbCdEfGhIjKlMnOp"]);
+});
+
 test("an archive that does not open is found out before anything is written", async () => {
   const store = newStore();
   for (const name of ["no-manifest", "version-3", "manifest-no-json"])
