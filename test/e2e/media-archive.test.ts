@@ -152,7 +152,13 @@ test("both can go, and then plain tar, gunzip and sha256sum find the same files 
 test("what is missing already and was accepted is named by the export, its report, verify and the archive's manifest", async () => {
   const out = join(work, "lost");
   const lost = idOf(old.people.media.find(({ mxc }) => mxc !== hidden && mxc !== old.people.avatar)!.mxc);
-  const path = join(old.home.mediaStorePath, "local_content", lost.slice(0, 2), lost.slice(2, 4), lost.slice(4));
+  const path = join(
+    old.home.mediaStorePath,
+    "local_content",
+    lost.slice(0, 2),
+    lost.slice(2, 4),
+    lost.slice(4),
+  );
   renameSync(path, `${work}/kept`);
   try {
     const refused = await synlift([...exportTo(old, out), "--media", "archive"]);
