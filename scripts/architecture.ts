@@ -29,7 +29,7 @@ export const INNER_FLOORS: Readonly<Record<string, readonly (readonly string[])[
   ],
   move: [
     ["confirm.ts", "disk-space.ts", "sections.ts"],
-    ["outage", "old-server", "users", "port"],
+    ["outage", "old-server", "users", "port", "carry"],
     ["plan", "restore", "report-facts.ts"],
     ["export", "open", "rollback"],
     ["direct"],

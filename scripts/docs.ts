@@ -105,11 +105,20 @@ async function page(entry: Entry, line: Commander): Promise<string> {
     .visibleOptions(line)
     .filter(({ flags }) => !described.includes(flags))
     .map(({ flags, description }) => ({ flags, about: description }));
-  const { name, about, optional } = entry.argument ?? { name: "", about: "" };
-  const argument =
-    name === ""
-      ? ""
-      : `${table(["argument", "what it is for", "default"], [[code(optional ? `[${name}]` : `<${name}>`), about, optional ? "" : REQUIRED]])}\n\n`;
+  const { argument: first, secondArgument: second } = entry;
+  const given = [
+    ...(first
+      ? [
+          [
+            code(first.optional ? `[${first.name}]` : `<${first.name}>`),
+            first.about,
+            first.optional ? "" : REQUIRED,
+          ],
+        ]
+      : []),
+    ...(second ? [[code(`<${second.name}>`), second.about, REQUIRED]] : []),
+  ];
+  const argument = given.length === 0 ? "" : `${table(["argument", "what it is for", "default"], given)}\n\n`;
   const groups = [...entry.options, { heading: "General", options: general }].map(
     ({ heading, options }) =>
       `### ${heading}\n\n${table(["option", "what it is for", "default"], options.map(rowOf))}`,

@@ -10,6 +10,10 @@ export const REPORT = "report.html";
 export const JOURNAL = "journal.json";
 export const LOCK = "lock";
 export const PROGRESS = "progress.json";
+/** Which files were proven to be at other places; not part of the bundle. */
+export const SENT = "sent.json";
+/** Which files of a fetched bundle were compared; not part of the bundle. */
+export const FETCHED = "fetched.json";
 /** The changes made on the old host and how to undo them; not part of the bundle. */
 export const FENCE = "fence.json";
 /** Which files of the media store are in the first archive, as keyed hashes; not part of the bundle. */

@@ -13,6 +13,8 @@ export interface Command<Options> {
   readonly summary: string;
   /** The positional argument: "BUNDLE". */
   readonly argument?: { readonly name: string; readonly about: string; readonly optional?: boolean };
+  /** A second one, required. */
+  readonly secondArgument?: { readonly name: string; readonly about: string };
   /** In the order of the help: what most people need comes first. */
   readonly options: readonly OptionGroup[];
   /** Started by synlift itself: left out of the list of commands. */
@@ -68,7 +70,7 @@ export const describeOption = ({ about, many, required, default: value }: Option
   return notes.length === 0 ? about : `${about} (${notes.join("; ")})`;
 };
 
-/** The parsed command line, by the option's long name in camel case; the argument as `argument`. */
+/** The parsed command line, by the option's long name in camel case; the arguments as `argument` and `secondArgument`. */
 export type Given = Readonly<Record<string, unknown>>;
 
 export interface Outcome {
@@ -90,7 +92,7 @@ export interface Outcome {
 /** A command in the menu, with the type of its options hidden. */
 export interface Entry extends Pick<
   Command<unknown>,
-  "name" | "summary" | "argument" | "options" | "example" | "hidden"
+  "name" | "summary" | "argument" | "secondArgument" | "options" | "example" | "hidden"
 > {
   run(given: Given, system: System, view: ProgressView): Promise<Outcome>;
 }

@@ -3,6 +3,7 @@ import { delegationCheckCommand } from "./delegation-check.ts";
 import { delegationFilesCommand } from "./delegation-files.ts";
 import { delegationShowCommand } from "./delegation-show.ts";
 import { exportCommand } from "./export.ts";
+import { fetchCommand } from "./fetch.ts";
 import { mediaCheckCommand } from "./media-check.ts";
 import { mediaExportCommand } from "./media-export.ts";
 import { openCommand } from "./open.ts";
@@ -12,6 +13,7 @@ import { pullSenderCommand } from "./pull-sender.ts";
 import { pullCommand } from "./pull.ts";
 import { restoreCommand } from "./restore.ts";
 import { rollbackCommand } from "./rollback.ts";
+import { sendCommand } from "./send.ts";
 import { statusCommand } from "./status.ts";
 import { usersCommand } from "./users.ts";
 import { verifyCommand } from "./verify.ts";
@@ -23,6 +25,8 @@ export const COMMANDS: readonly Entry[] = [
   entry(portCommand),
   entry(exportCommand),
   entry(statusCommand),
+  entry(sendCommand),
+  entry(fetchCommand),
   entry(verifyCommand),
   entry(restoreCommand),
   entry(pullCommand),

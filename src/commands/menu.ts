@@ -75,6 +75,7 @@ function lineOf(entry: Entry, choose: (chosen: ChosenCommand) => void): Commande
     const { name, about, optional = false } = entry.argument;
     command.argument(optional ? `[${name}]` : `<${name}>`, about);
   }
+  if (entry.secondArgument) command.argument(`<${entry.secondArgument.name}>`, entry.secondArgument.about);
   for (const { heading, options } of entry.options)
     for (const described of options) {
       const option = new CommanderOption(described.flags, describeOption(described)).helpGroup(`${heading}:`);
@@ -87,8 +88,15 @@ function lineOf(entry: Entry, choose: (chosen: ChosenCommand) => void): Commande
   command.helpOption("-h, --help", "display help for command");
   command.addHelpText("after", `\nExample:\n  ${entry.example}`);
   command.action(() => {
-    const [argument] = command.args;
-    choose({ entry, given: { ...command.opts(), ...(argument === undefined ? {} : { argument }) } });
+    const [argument, secondArgument] = command.args;
+    choose({
+      entry,
+      given: {
+        ...command.opts(),
+        ...(argument === undefined ? {} : { argument }),
+        ...(secondArgument === undefined ? {} : { secondArgument }),
+      },
+    });
   });
   return command;
 }

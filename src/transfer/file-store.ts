@@ -17,8 +17,10 @@ export interface FileStore {
   write(name: string, source: { path: string; from: number; size: number }, attempt: Attempt): Promise<void>;
   /** The bytes of a file from an offset. */
   read(name: string, from: number, signal: AbortSignal): Bytes;
-  /** Reads the file at the place to its end, past its caches where that is possible. */
-  digest(name: string, size: number, attempt: Attempt): Promise<Digest & { readonly proof: Proof }>;
+  /**
+   * Reads the file at the place to its end, past its caches where that is possible. What differs from the wanted hash was read back.
+   */
+  digest(name: string, wanted: Digest, attempt: Attempt): Promise<Digest & { readonly proof: Proof }>;
   /** Replaces a file of that name. */
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;
   /** Does nothing when there is none. */

@@ -58,7 +58,7 @@ function folderStore(folder: string, { files, programs }: Host, pace: Pace): Fil
 
     read: (name, from) => files.read(at(name), { from, reuse: true }),
 
-    async digest(name, _size, { signal, checked }) {
+    async digest(name, _wanted, { signal, checked }) {
       await dropFromCache(at(name), programs);
       const tally = new Digester();
       for await (const chunk of files.read(at(name), { from: 0, reuse: true })) {

@@ -20,9 +20,11 @@ export type Proof = "hashed-there" | "read-back";
 export interface Attempt {
   /** Ends the call; its reason is thrown. */
   readonly signal: AbortSignal;
+  /** The transfer begins behind so many bytes of the file, which an earlier attempt transferred. */
+  readonly resumed: (from: number) => void;
   /** More bytes of the file were transferred. A call that is silent for long is ended through `signal`. */
   readonly moved: (bytes: number) => void;
-  /** More bytes were read to compare hashes. */
+  /** More bytes were read to compare hashes; 0 is a sign of life. */
   readonly checked: (bytes: number) => void;
 }
 

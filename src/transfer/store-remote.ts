@@ -27,6 +27,7 @@ export function storeRemote(store: FileStore, files: Files): Remote {
       const begun = there.get(partial) ?? 0;
       const from = store.appends && begun <= file.size ? begun : 0;
       await assertSize(file, files);
+      attempt.resumed(from);
       // An empty file has to be created too.
       if (from < file.size || begun === 0)
         await store.write(partial, { path: file.path, from, size: file.size }, attempt);
@@ -103,10 +104,11 @@ function assertSafe(name: string): void {
 async function proven(
   store: FileStore,
   name: string,
-  { size, sha256 }: WantedFile,
+  wanted: WantedFile,
   attempt: Attempt,
 ): Promise<Proof | undefined> {
-  const found = await store.digest(name, size, attempt);
+  const found = await store.digest(name, wanted, attempt);
+  const { size, sha256 } = wanted;
   return found.size === size && found.sha256 === sha256 ? found.proof : undefined;
 }
 
@@ -159,7 +161,7 @@ async function fetchInto(
   folder: string,
   { store, files, attempt }: { store: FileStore; files: Files; attempt: Attempt },
 ): Promise<void> {
-  const { signal, moved, checked } = attempt;
+  const { signal, resumed, moved, checked } = attempt;
   const partial = join(folder, partialName(file));
   const begun = (await files.lstat(partial))?.size ?? 0;
   const from = begun <= file.size ? begun : 0;
@@ -170,6 +172,7 @@ async function fetchInto(
       tally.add(chunk);
       checked(chunk.length);
     }
+  resumed(from);
   const growing = await files.grow(partial, from);
   try {
     let left = file.size - from;

@@ -14,7 +14,7 @@ import { localFile, remoteContract } from "./contract.ts";
 const host = { files: realFiles, programs: programsWith() };
 const to = (folder: string) => folderDestination(folder, host, unlimited);
 const NEVER = new AbortController().signal;
-const ignored = { signal: NEVER, moved: () => undefined, checked: () => undefined };
+const ignored = { signal: NEVER, resumed: () => undefined, moved: () => undefined, checked: () => undefined };
 
 remoteContract("a folder", () => {
   const folder = join(temporaryFolder("place"), "bundle");

@@ -241,8 +241,8 @@ function isGiven(name: string, options: Readonly<Record<string, unknown>>): bool
 }
 
 const flagOf = (name: string) =>
-  name === "argument"
-    ? "the argument"
+  name === "argument" || name === "secondArgument"
+    ? `the ${name === "argument" ? "" : "second "}argument`
     : `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** Validates the options. Throws `bad-usage` naming each option that is wrong. */

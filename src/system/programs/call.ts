@@ -49,7 +49,7 @@ export interface ProgramCall {
   readonly args: readonly string[];
   /** Added to the few variables that every program gets (PATH, HOME, LANG, TMPDIR, …). */
   readonly env?: Readonly<Record<string, string>>;
-  /** Names of further variables of this process to pass on: SSH_AUTH_SOCK. */
+  /** Names of further variables of this process to pass on: SSH_AUTH_SOCK; RCLONE_* for all that begin so. */
   readonly passEnvironment?: readonly string[];
   /** Text that precedes its output: at most 4,096 bytes in UTF-8. No secret. */
   readonly outputPrefix?: string;

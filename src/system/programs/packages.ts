@@ -5,6 +5,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   pg_dump: "postgresql-client",
   pg_restore: "postgresql-client",
   psql: "postgresql-client",
+  rclone: "rclone",
   sh: "dash",
 };
 

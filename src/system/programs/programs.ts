@@ -50,7 +50,7 @@ export function realPrograms(
 
   const environmentOf = ({ account, env, passEnvironment = [] }: ProgramCall) => ({
     ...base,
-    ...Object.fromEntries(passEnvironment.map((name) => [name, environment[name]])),
+    ...Object.fromEntries(passEnvironment.flatMap((name) => passed(name, environment))),
     ...(account ? { HOME: account.home, USER: account.name, LOGNAME: account.name } : {}),
     LC_MESSAGES: "C",
     ...env,
@@ -140,6 +140,12 @@ export function realPrograms(
       return undefined;
     },
   };
+}
+
+/** A variable, or with "RCLONE_*" all that begin so. */
+function passed(name: string, environment: Readonly<Record<string, string | undefined>>) {
+  if (!name.endsWith("*")) return [[name, environment[name]] as const];
+  return Object.entries(environment).filter(([key]) => key.startsWith(name.slice(0, -1)));
 }
 
 /** After an abort the output just ends, so the signal's reason is thrown. */

@@ -25,6 +25,8 @@ export function parseSshAddress(text: string): SshAddress | undefined {
 export interface SshOptions {
   /** A configuration file to use instead of the user's. */
   readonly configFile?: string | undefined;
+  /** `command` is the name of a subsystem of the other host's SSH server (ssh(1), -s). */
+  readonly subsystem?: boolean;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface SshOptions {
 export function sshCall(
   { host, user, port }: SshAddress,
   command: string,
-  { configFile }: SshOptions = {},
+  { configFile, subsystem = false }: SshOptions = {},
 ): ProgramCall {
   const options = {
     BatchMode: "yes",
@@ -43,12 +45,15 @@ export function sshCall(
     ServerAliveCountMax: "4",
     // Most of the data is compressed already, and compression would distort the measured rate.
     Compression: "no",
+    // Forwardings of the user's configuration would be set up twice when two connections are open.
+    ClearAllForwardings: "yes",
   };
   return {
     name: "ssh",
     args: [
       ...(configFile === undefined ? [] : ["-F", configFile]),
       "-T",
+      ...(subsystem ? ["-s"] : []),
       ...Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]),
       ...(port === undefined ? [] : ["-p", String(port)]),
       ...(user === undefined ? [] : ["-l", user]),

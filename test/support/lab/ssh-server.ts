@@ -20,11 +20,13 @@ export interface SshServer {
 export interface SshServerOptions {
   /** Variables that what is started over it gets. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The only thing that it starts: "internal-sftp" for a host without a shell. */
+  readonly forceCommand?: string;
 }
 
 const PROGRAM = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].find((path) => existsSync(path));
 
-export async function startSshServer({ env = {} }: SshServerOptions = {}): Promise<SshServer> {
+export async function startSshServer({ env = {}, forceCommand }: SshServerOptions = {}): Promise<SshServer> {
   if (PROGRAM === undefined) throw new Error("sshd is not installed: apt-get install openssh-server");
   const folder = temporaryFolder("sshd");
   for (const name of ["host", "client"])
@@ -46,6 +48,8 @@ export async function startSshServer({ env = {} }: SshServerOptions = {}): Promi
       "UsePAM no",
       "PasswordAuthentication no",
       "PermitRootLogin prohibit-password",
+      "Subsystem sftp internal-sftp",
+      ...(forceCommand === undefined ? [] : [`ForceCommand ${forceCommand}`]),
       ...(setEnv.length === 0 ? [] : [`SetEnv ${setEnv.join(" ")}`]),
       "",
     ].join("\n"),
