@@ -167,7 +167,7 @@ test("it is restored to SQLite only, and overwrites nothing", async () => {
   const elsewhere = restore(to).map((arg) => (arg.startsWith("sqlite:") ? "host=127.0.0.1 dbname=new" : arg));
   const ported = await synlift(elsewhere);
   assert.equal(ported.code, 41, ported.stderr);
-  assert.match(ported.stderr, /synapse_port_db/);
+  assert.match(ported.stderr, /port it to PostgreSQL on the way: --port/);
   const folder = join(work, "composed");
   const composed = await synlift([
     "restore",

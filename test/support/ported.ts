@@ -90,3 +90,22 @@ export const PLANTED_SEQUENCES: Readonly<Record<string, string>> = {
 export function plant(path: string, faults: Readonly<Record<string, string>>): void {
   for (const sql of Object.values(faults)) change(path, `PRAGMA foreign_keys = OFF; ${sql}`);
 }
+
+/** Adds copies of one message to a database that is not in use, each with an id, a place and words of its own. */
+export function addMessages(path: string, count: number): void {
+  change(
+    path,
+    `CREATE TEMP TABLE base AS SELECT * FROM events WHERE type = 'm.room.message' LIMIT 1;
+     CREATE TEMP TABLE copy AS WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ${count})
+       SELECT n, '$' || lower(hex(randomblob(32))) AS id, lower(hex(randomblob(40))) AS words FROM n;
+     INSERT INTO events SELECT (SELECT max(stream_ordering) FROM events) + n, topological_ordering + n, id, type, room_id, content,
+       unrecognized_keys, processed, outlier, depth + n, origin_server_ts + n, received_ts + n, sender, contains_url, instance_name,
+       state_key, rejection_reason FROM base, copy;
+     INSERT INTO event_json SELECT id, j.room_id, j.internal_metadata, replace(j.json, '"content":{', '"content":{"words":"' || words || '",'), j.format_version
+       FROM event_json j JOIN base USING (event_id), copy;
+     INSERT INTO event_edges SELECT id, base.event_id, NULL, 0 FROM base, copy;
+     INSERT INTO event_to_state_groups SELECT id, g.state_group FROM event_to_state_groups g JOIN base USING (event_id), copy;
+     INSERT INTO event_search SELECT id, base.room_id, base.sender, 'content.body', words FROM base, copy;
+     UPDATE stream_positions SET stream_id = (SELECT max(stream_ordering) FROM events) WHERE stream_name = 'events';`,
+  );
+}

@@ -10,6 +10,13 @@ export const SOURCE_FIX = {
   schema: { fix: z.array(z.enum([FIX_SEQUENCES], { error: `write ${FIX_SEQUENCES}` })).default([]) },
 };
 
+/** In a move. */
+export const PORT_SWITCH = {
+  flags: "--port",
+  about: "port an SQLite database to PostgreSQL on the way, with the Synapse of the new host",
+  schema: { port: z.boolean().default(false) },
+};
+
 /** How a database of SQLite is copied into one of PostgreSQL. */
 export const PORTING_OPTIONS = optionGroup({
   heading: "Port from SQLite to PostgreSQL",

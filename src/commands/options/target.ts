@@ -5,12 +5,22 @@ import type { RestoreTarget } from "../../move/restore/run.ts";
 import type { System } from "../../system/system.ts";
 import type { Outcome } from "../command.ts";
 import { DATABASE_OPTIONS } from "./database.ts";
+import { PORT_SWITCH, PORTING_OPTIONS } from "./fixes.ts";
 import { LAYOUT_OPTIONS } from "./layout.ts";
 
 /** Where a homeserver is restored, from a bundle or by direct transfer. */
-export const TARGET_SCHEMA = { ...LAYOUT_OPTIONS.schema, ...DATABASE_OPTIONS.schema };
+export const TARGET_SCHEMA = {
+  ...LAYOUT_OPTIONS.schema,
+  ...DATABASE_OPTIONS.schema,
+  ...PORT_SWITCH.schema,
+  ...PORTING_OPTIONS.schema,
+};
 
-export const TARGET_GROUPS = [LAYOUT_OPTIONS, DATABASE_OPTIONS];
+export const TARGET_GROUPS = [
+  LAYOUT_OPTIONS,
+  DATABASE_OPTIONS,
+  { ...PORTING_OPTIONS, options: [PORT_SWITCH, ...PORTING_OPTIONS.options] },
+];
 
 /** Without an authentication service and without pg_restore. Throws `bad-usage`, and errors of the database connection. */
 export async function targetOf(
@@ -26,6 +36,7 @@ export async function targetOf(
     stateDatabase: databases.stateDatabase,
     masDatabase: undefined,
     pgRestore: undefined,
+    porting: given.port ? { folder: `${layout.mediaDir}.port`, ...PORTING_OPTIONS.read(given) } : undefined,
     databaseCommand: given.databaseCommand,
     publicBaseurl: given.publicBaseurl,
     synapse: given.synapse,

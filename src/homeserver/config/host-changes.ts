@@ -106,6 +106,14 @@ function databaseChanges(settings: Settings, { database, stateDatabase }: Config
     );
   }
   const { main: key, state } = databaseKeys(settings);
+  if (old.kind === "sqlite" && "dbname" in database) {
+    const block = key ?? "database";
+    return [
+      ...(settings["database_path"] === undefined ? [] : [{ setting: "database_path", value: undefined }]),
+      { setting: `${block}.name`, value: "psycopg2" },
+      ...argsChanges(settings, block, database),
+    ];
+  }
   if (old.kind === "sqlite" && (key === undefined || settings["database_path"])) {
     return [{ setting: "database_path", value: database["database"] }];
   }

@@ -59,16 +59,20 @@ type Args = Record<string, string | number>;
 const targetArgs = (target: DatabaseTarget): Args =>
   target.engine === "sqlite" ? { database: target.path } : synapseArgs(target.address);
 
-/** Throws `target-unsuitable` when a database of this engine cannot be restored there. */
-export function assertSameEngine({ engine }: Pick<DatabaseSection, "engine">, target: DatabaseTarget): void {
-  if (engine === target.engine) return;
+/** Throws `target-unsuitable` when a database of this engine cannot be restored there; `ports` for SQLite into PostgreSQL. */
+export function assertSameEngine(
+  { engine }: Pick<DatabaseSection, "engine">,
+  target: DatabaseTarget,
+  ports = false,
+): void {
+  if (engine === target.engine || (ports && engine === "sqlite")) return;
   throw new MigrationError(
     "target-unsuitable",
     `the database in the bundle is ${ENGINE_NAMES[engine]}, but ${describeTarget(target)} is ${ENGINE_NAMES[target.engine]}`,
     {
       hint:
         engine === "sqlite"
-          ? "restore it as SQLite, --database sqlite:PATH (any layout but compose), and open the server; then port it to PostgreSQL with Synapse's synapse_port_db"
+          ? "port it to PostgreSQL on the way: --port; or restore it as SQLite, --database sqlite:PATH (any layout but compose)"
           : "name a PostgreSQL database: 'host=… user=… dbname=…'; PostgreSQL cannot be converted to SQLite",
     },
   );

@@ -18,6 +18,7 @@ import { artifactOf, databaseStep, reasonNotRestored, sectionName } from "../res
 import { databasesToRestore, type SourceDatabases } from "../restore/databases.ts";
 import { recordFolder } from "../restore/record.ts";
 import { configFindings, type RestoredServer, restoredServerOf } from "../restore/restored-server.ts";
+import { portedRows, type PortingByPython } from "../restore/port-step.ts";
 import { planRestore, type RestoreSource, runRestore } from "../restore/run.ts";
 import { databaseSections } from "../sections.ts";
 import { withChannel } from "./connect.ts";
@@ -102,9 +103,19 @@ async function receiveAll(
     await kept.keep(counted);
     await channel.sendMessage({ type: "go" } satisfies NewHostMessages["go"]);
     await channel.sendStream(listExistingMedia(store, counted.salt, system.files));
-    const done = await receiver.serve(handlersFor({ order, databases, kept, journal }, system, view));
+    const porting = planned.porting && {
+      ...planned.porting,
+      tell: (told: readonly Finding[]) => void ended.push(...told),
+    };
+    const handlers = handlersFor({ order, databases, kept, journal, porting }, system, view);
+    const done = await receiver.serve(handlers);
     ended.push(...findingsFrom(done));
-    return { rehearsal, outageSince: done.outageSince, passphrase: INVENTORY_PASSPHRASE };
+    return {
+      rehearsal,
+      outageSince: done.outageSince,
+      passphrase: INVENTORY_PASSPHRASE,
+      ported: portedRows(journal),
+    };
   };
   await runRestore(planned, source, target, fill, system);
   await channel.sendMessage({ type: "restored" } satisfies NewHostMessages["restored"]);
@@ -149,10 +160,11 @@ interface FillContext {
   readonly databases: readonly DatabaseRestore[];
   readonly kept: InventoryCopy;
   readonly journal: Journal;
+  readonly porting: PortingByPython | undefined;
 }
 
 function handlersFor(
-  { order, databases, kept, journal }: FillContext,
+  { order, databases, kept, journal, porting }: FillContext,
   system: System,
   view: ProgressView,
 ): Handlers {
@@ -173,7 +185,7 @@ function handlersFor(
       yield* content;
       await kept.keep(await counted());
     };
-    const step = databaseStep({ id, content: whole }, restore, { owner, journal }, system, view);
+    const step = databaseStep({ id, content: whole }, restore, { owner, journal, porting }, system, view);
     await journal.removeStep(step.id);
     await runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
   };

@@ -3,6 +3,8 @@ import { MigrationError } from "../../errors.ts";
 import { verifyNoStray } from "../../homeserver/config/checks/stray-files.ts";
 import { verifyConfig } from "../../homeserver/config/verify.ts";
 import { connect, stateAddress } from "../../homeserver/database/address.ts";
+import { verifyPortedDatabase } from "../../homeserver/database/port/gates.ts";
+import type { TableRows } from "../../homeserver/database/port/verify.ts";
 import type { DatabaseSection } from "../../homeserver/database/section.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import { verifyDatabase, verifyLocale } from "../../homeserver/database/verify.ts";
@@ -47,7 +49,11 @@ export async function runGates(
   const session = await openDatabaseOf(homeserver, system);
   try {
     findings.push(...(await verifyLocale(session)));
-    findings.push(...(await verifyDatabase(withAdded(database, record), session)));
+    findings.push(
+      ...(database.engine === "sqlite" && session.engine === "postgres"
+        ? await verifyPortedDatabase(database, withAddedRows(record), session)
+        : await verifyDatabase(withAdded(database, record), session)),
+    );
     const id = "gate/media";
     progress.begin({ id, label: "compare media with the database", unit: "bytes", total: media.rowBytes });
     const tell = (bytes: number) => {
@@ -103,6 +109,12 @@ function withAdded(section: DatabaseSection, { addedUploads = 0 }: RestoreRecord
   );
   const more = uploads.map(([name, count]) => [name, count + addedUploads] as const);
   return { ...section, staying: { ...section.staying, ...Object.fromEntries<number>(more) } };
+}
+
+/** The same for a database that was ported; undefined when it was not. */
+function withAddedRows({ ported, addedUploads = 0 }: RestoreRecord): TableRows | undefined {
+  const table = "local_media_repository";
+  return ported && { ...ported, [table]: (ported[table] ?? 0) + addedUploads };
 }
 
 /** Gates whose result changes when the server starts. */

@@ -56,7 +56,7 @@ export interface PortJob {
   /** Records the mark before the database gets it. */
   readonly begins: (mark: string) => Promise<void>;
   /** The last check, before the database counts as finished; what it throws is thrown, and the database is emptied. */
-  readonly settle: () => Promise<void>;
+  readonly settle: (rows: TableRows) => Promise<void>;
   /** Empty the database again instead of finishing it. */
   readonly rehearsal: boolean;
 }
@@ -168,7 +168,7 @@ async function finish(
   await startOnce(run, system, progress);
   // A Synapse in isolation changes nothing. What it did change would be missed later.
   await compare(rows, target, system);
-  await job.settle();
+  await job.settle(rows);
   if (job.rehearsal) await emptyDatabase(target, { mark, rows: undefined }, system);
   const directory = !job.rehearsal && (await removeMarkLast(target, rows, mark, system));
   return [

@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import { fileMarker, sqliteBytes } from "../../homeserver/database/file-state.ts";
 import { PORT_FIXES, type PortFix } from "../../homeserver/database/fixes.ts";
-import { inspectTarget } from "../../homeserver/database/fill/inspect-target.ts";
+import { connectIfExists, inspectTarget } from "../../homeserver/database/fill/inspect-target.ts";
 import { isMark, isMarked } from "../../homeserver/database/fill/interrupted.ts";
-import { assertSynapseDatabase } from "../../homeserver/database/identity.ts";
+import { assertSynapseDatabase, tableNames } from "../../homeserver/database/identity.ts";
 import { fileUserFindings } from "../../homeserver/database/in-use.ts";
 import { inspectForPort, type PortFault } from "../../homeserver/database/port/inspect.ts";
 import type { TableRows } from "../../homeserver/database/port/verify.ts";
@@ -98,9 +98,10 @@ export async function portHomeserver(
   const before = await Journal.read(join(folder, JOURNAL), files);
   const words = describeAddress(target);
   const shared = { serverName, target };
-  if (!rehearsal && before?.facts[PORTED] === `${marker} ${words}`)
-    return { kind: "already-ported", ...shared, findings: chosen.findings };
   const begun = await begunIn(before, words, target, system);
+  const finished = before?.facts[PORTED] === `${marker} ${words}` && !begun;
+  if (!rehearsal && finished && (await isFilled(target, system)))
+    return { kind: "already-ported", ...shared, findings: chosen.findings };
   if (!begun) await inspectTarget({ address: target, section: { serverVersion: 0 } }, system.postgres);
   const bytes = await sqliteBytes(path, files);
   await assertDiskSpace(folder, bytes, "a private copy of the database", "--out", files);
@@ -150,7 +151,12 @@ export async function portHomeserver(
           synapse: { python: synapse.python, account, folder: work },
           allowed: (fault) => isAllowed(fault, order, system),
           begins: (mark) => journal.setFact(FILLING, `${mark} ${words}`),
-          settle: () => (rehearsal ? Promise.resolve() : assertUnchanged(path, marker, files)),
+          settle: async () => {
+            if (rehearsal) return;
+            await assertUnchanged(path, marker, files);
+            // It counts as soon as the mark is gone: this run may not live to record that.
+            await journal.setFact(PORTED, `${marker} ${words}`);
+          },
           rehearsal,
         },
         system,
@@ -159,7 +165,6 @@ export async function portHomeserver(
       const findings = [...chosen.findings, ...room, ...outcome.findings];
       if (outcome.kind === "blocked") return { kind: "blocked", ...shared, findings };
       await journal.removeFact(FILLING);
-      if (!rehearsal) await journal.setFact(PORTED, `${marker} ${words}`);
       const report = join(folder, "port.html");
       const seconds = { copy: (copied - began) / 1000, ...outcome.seconds };
       const made = { serverName, target: words, rows: outcome.rows, rehearsal, findings, seconds };
@@ -215,6 +220,14 @@ async function begunIn(
   if (fact === undefined || mark === undefined || !isMark(mark) || fact !== `${mark} ${words}`)
     return undefined;
   return (await isMarked(target, mark, postgres)) ? { mark } : undefined;
+}
+
+/** Whether a finished database is still there: a later one of that name may be empty. */
+async function isFilled(target: PostgresAddress, { postgres }: System): Promise<boolean> {
+  const session = await connectIfExists(target, postgres);
+  if (!session) return false;
+  const names = await tableNames(session).finally(() => session.close());
+  return names.has("schema_version");
 }
 
 /** Consent to mend one fault on the copy: by its option, or from a person who is asked. */

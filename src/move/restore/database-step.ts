@@ -17,6 +17,7 @@ import { withWhatIsLeft } from "../../homeserver/database/fill/not-empty.ts";
 import { knowsRestrict } from "../../homeserver/database/fill/restrict.ts";
 import { leaveOutUnknownSettings, readSettings } from "../../homeserver/database/fill/settings.ts";
 import { removeUnencryptedDump } from "../../homeserver/database/fill/unencrypted-dump.ts";
+import { verifyPortedDatabase } from "../../homeserver/database/port/gates.ts";
 import { findProgram } from "../../homeserver/database/program.ts";
 import { analyze, restoreDatabase } from "../../homeserver/database/restore.ts";
 import { describeBehind, raiseSequences } from "../../homeserver/database/sequences.ts";
@@ -29,12 +30,16 @@ import type { Journal } from "../../journal/journal.ts";
 import type { Step } from "../../journal/step.ts";
 import type { Bytes } from "../../pipeline/transform.ts";
 import type { Owner } from "../../system/files/owned-folder.ts";
-import { type PostgresAddress, postgresProgramVersion } from "../../system/postgres/postgres.ts";
+import {
+  type PostgresAddress,
+  postgresProgramVersion,
+} from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Delivery } from "./delivery.ts";
 import { fillWithPgRestore, isCustomFormat, type PgRestoreOptions } from "./fill-with-pg-restore.ts";
+import { fillByPort, isPorted, portedRows, type PortingByPython } from "./port-step.ts";
 
 /** The restore step of each database. `filling` is the journal fact that names the bundle and the database during the restore. */
 const PACKED = {
@@ -91,13 +96,15 @@ interface Into {
   readonly pgRestore?: PgRestoreOptions | undefined;
   /** Bytes of such a dump, decrypted. */
   readonly clearBytes?: ((one: DatabaseRestore) => number) | undefined;
+  /** For a database of SQLite that becomes one of PostgreSQL. */
+  readonly porting?: PortingByPython | undefined;
 }
 
 /** Restores the database. Already done when it was restored from this same bundle. */
 export function databaseStep(
   delivery: Delivery,
   restore: DatabaseRestore,
-  { journal, owner, pgRestore, clearBytes }: Into,
+  { journal, owner, pgRestore, clearBytes, porting }: Into,
   system: System,
   progress: Progress,
 ): Step {
@@ -108,11 +115,16 @@ export function databaseStep(
   const fill = async () => {
     const content = delivery.content(artifactOf(restore), label);
     const begins = () => journal.setFact(filling, fillingFact(id, restore));
-    if (target.engine === "postgres" && isCustomFormat(restore)) {
+    const partlyFilled = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
+    if (target.engine === "postgres" && isPorted(restore)) {
+      if (!porting) throw new TypeError("a database of SQLite needs `porting`");
+      const begun = halfFilled(id, restore, journal);
+      const from = { id, content, begun, partlyFilled, filled: begins };
+      await fillByPort(target.address, restore, from, { porting, owner, journal }, system, progress);
+    } else if (target.engine === "postgres" && isCustomFormat(restore)) {
       const write = delivery.write?.bind(delivery, artifactOf(restore), label);
       if (!pgRestore || !write) throw new TypeError("a custom dump needs `pgRestore` and `write`");
       const begun = halfFilled(id, restore, journal);
-      const partlyFilled = (mark: string) => journal.setFact(filling, `${halfFact(id, restore)} ${mark}`);
       const marks = { partlyFilled, filled: begins };
       const dump = { id, write, bytes: clearBytes?.(restore) ?? 0, label, begun, marks };
       await fillWithPgRestore(
@@ -261,18 +273,23 @@ export async function wasFilled(
     mark !== undefined &&
     target.engine === "postgres" &&
     !(await isMarked(target.address, mark, system.postgres));
-  return (unmarked || wasFilling(id, restore, journal)) && (await isFilled(restore, system));
+  return (unmarked || wasFilling(id, restore, journal)) && (await isFilled(restore, journal, system));
 }
 
 /** Whether every gate of the database passes: a run that was interrupted after its COMMIT did not record it. */
-async function isFilled({ target, section, store }: DatabaseRestore, system: System): Promise<boolean> {
+async function isFilled(restore: DatabaseRestore, journal: Journal, system: System): Promise<boolean> {
+  const { target, section, store } = restore;
   // The counts are saved before the COMMIT: without them there was no COMMIT.
   if (!("rows" in section)) return false;
   let session: QuerySession | undefined;
   try {
     session = await openTarget(target, system);
     if (!(await isThere(session, store))) return false;
-    return (await verifyDatabase(section, session, store)).every(({ level }) => level !== "blocker");
+    const findings =
+      isPorted(restore)
+        ? await verifyPortedDatabase(section, portedRows(journal), session)
+        : await verifyDatabase(section, session, store);
+    return findings.every(({ level }) => level !== "blocker");
   } catch (error) {
     // Missing, or not what it should be: the restore that follows reports it.
     if (error instanceof MigrationError) return false;

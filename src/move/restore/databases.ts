@@ -2,6 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import { describeStore, type Store } from "../../homeserver/database/store.ts";
 import { assertSameEngine, type DatabaseRestore, describeTarget } from "../../homeserver/database/target.ts";
 import { assertFitsCompose } from "./layouts/compose.ts";
+import { isPorted } from "./port-step.ts";
 import type { RestoreTarget } from "./run.ts";
 
 type Section = DatabaseRestore["section"];
@@ -18,11 +19,20 @@ export interface SourceDatabases {
  * engine, and `bad-usage` when a target is missing, not needed or named twice.
  */
 export function databasesToRestore(
-  target: Pick<RestoreTarget, "layout" | "database" | "stateDatabase" | "masDatabase">,
+  target: Pick<RestoreTarget, "layout" | "database" | "stateDatabase" | "masDatabase" | "porting">,
   { database, state, mas }: SourceDatabases,
 ): DatabaseRestore[] {
-  if (target.layout.compose) assertFitsCompose(database, state);
-  assertSameEngine(database, target.database);
+  const ports = target.porting !== undefined;
+  if (target.layout.compose) assertFitsCompose(database, state, ports);
+  assertSameEngine(database, target.database, ports);
+  if (ports && !isPorted({ section: database, target: target.database }))
+    throw new MigrationError(
+      "bad-usage",
+      "--port: the database is not SQLite, or is not to become PostgreSQL",
+      {
+        hint: "leave it out",
+      },
+    );
   const all: DatabaseRestore[] = [{ store: "main", target: target.database, section: database }];
   for (const { store, given, section } of [
     { store: "state", given: target.stateDatabase, section: state },

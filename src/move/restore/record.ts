@@ -49,6 +49,8 @@ const recordSchema = z.object({
   databaseHere: z.record(z.string(), z.string()).optional(),
   /** Rows that were written for uploads of archives beside the bundle. */
   addedUploads: z.number().optional(),
+  /** Rows by table of a database that was ported from SQLite, as they were after what was mended. */
+  ported: z.record(z.string(), z.number()).optional(),
   /** The account that owns the files; left out when it is the one that ran `restore`. */
   owner: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).optional(),
   /** ISO 8601, or null when unknown. */
@@ -87,6 +89,7 @@ export function newRecord(made: {
   synapse: string | undefined;
   /** Rows that were written for uploads of archives beside the bundle. */
   addedUploads?: number | undefined;
+  ported?: Readonly<Record<string, number>> | undefined;
   now: number;
 }): RestoreRecord {
   const { addedUploads = 0 } = made;
@@ -119,6 +122,7 @@ export function newRecord(made: {
     },
     ...(databaseHere ? { databaseHere } : {}),
     ...(addedUploads === 0 ? {} : { addedUploads }),
+    ...(made.ported ? { ported: { ...made.ported } } : {}),
     ...(owner ? { owner: { name: owner.name, uid: owner.uid, gid: owner.gid } } : {}),
     outageSince: origin.outageSince,
     restored: new Date(now).toISOString(),

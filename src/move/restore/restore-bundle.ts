@@ -31,6 +31,7 @@ import {
   mediaStep,
 } from "./media-steps.ts";
 import { deliverBundle, type OpenedBundle, readConfigArtifact } from "./opened-bundle.ts";
+import { portedRows, type PortingByPython } from "./port-step.ts";
 import { recordFolder } from "./record.ts";
 import { configFindings, type RestoredServer, restoredServerOf } from "./restored-server.ts";
 import { type Origin, planRestore, type RestoreSource, type RestoreTarget, runRestore } from "./run.ts";
@@ -109,7 +110,11 @@ async function restoreFolder(
   const findings = [...rewritten, ...originFindings(opened.bundle.manifest), ...found];
   if (order.dryRun) return { kind: "dry-run", findings, compose: target.layout.compose !== undefined };
   const fill = async (journal: Journal) => {
-    const origin = await fillTarget(order, { opened, source, journal }, system, view);
+    const porting = planned.porting && {
+      ...planned.porting,
+      tell: (told: readonly Finding[]) => void findings.push(...told),
+    };
+    const origin = await fillTarget(order, { opened, source, journal, porting }, system, view);
     findings.push(...foreignArchiveFindings(order.mediaArchives, journal));
     if (order.mediaAs === "archive")
       findings.push(...mediaAsArchiveFindings(opened.inventory, target.layout.mediaDir));
@@ -162,12 +167,13 @@ interface FillContext {
   readonly opened: OpenedBundle;
   readonly source: RestoreSource;
   readonly journal: Journal;
+  readonly porting: PortingByPython | undefined;
 }
 
 /** Restores the databases and the media. */
 async function fillTarget(
   { target, mediaAs, mediaArchives }: RestoreOrder,
-  { opened, source, journal }: FillContext,
+  { opened, source, journal, porting }: FillContext,
   system: System,
   view: ProgressView,
 ): Promise<Origin> {
@@ -176,7 +182,7 @@ async function fillTarget(
   const { configDir, mediaDir: store, owner } = target.layout;
   const { database: section, media } = sectionsOf(opened.inventory);
   const delivery = deliverBundle(opened, view);
-  const filling = { owner, journal, pgRestore: target.pgRestore, clearBytes: source.clearBytes };
+  const filling = { owner, journal, pgRestore: target.pgRestore, clearBytes: source.clearBytes, porting };
   const mediaTarget = { store, owner };
   const intoArchive = { opened, target: mediaTarget, database, journal };
   await runSteps(
@@ -191,5 +197,9 @@ async function fillTarget(
     { journal, progress: view, signal, now: () => machine.now() },
   );
   await opened.bundle.copyInventory(recordFolder(configDir));
-  return { ...opened.bundle.manifest, addedUploads: await addedUploads(database, journal, system) };
+  return {
+    ...opened.bundle.manifest,
+    addedUploads: await addedUploads(database, journal, system),
+    ported: portedRows(journal),
+  };
 }

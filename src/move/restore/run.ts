@@ -12,6 +12,7 @@ import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restor
 import { blockUnits } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
+import type { TableRows } from "../../homeserver/database/port/verify.ts";
 import type { Files } from "../../system/files/files.ts";
 import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -28,6 +29,8 @@ import {
 import type { ChosenLayout } from "./layouts/choose.ts";
 import { planConfigFor, startFactsOf } from "./layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
+import { findPortingSynapse } from "../port/synapse.ts";
+import { type Porting, type PortingByPython, portLogIn } from "./port-step.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
 
 /** What is restored, from a bundle or by direct transfer. */
@@ -64,6 +67,8 @@ export interface RestoreTarget {
   readonly databaseCommand: readonly string[] | undefined;
   /** For dumps in PostgreSQL's custom format. */
   readonly pgRestore: PgRestoreOptions | undefined;
+  /** For a database of SQLite that becomes one of PostgreSQL. */
+  readonly porting: Porting | undefined;
   readonly publicBaseurl: string | undefined;
   /** The Python or environment in which Synapse is installed. */
   readonly synapse: string | undefined;
@@ -76,6 +81,8 @@ export interface RestorePlan {
   readonly mas: MasPlan | undefined;
   readonly python: string | undefined;
   readonly dropIns: readonly string[];
+  /** Undefined where nothing is ported. */
+  readonly porting: PortingByPython | undefined;
 }
 
 const journalIn = (folder: string, files: Files) =>
@@ -112,7 +119,8 @@ export async function planRestore(
   const planned = mas ? withMas(own, mas) : own;
   const plan = { ...planned, findings: [...planned.findings, ...findings] };
   await assertNoConflicts(plan, files);
-  if (layout.compose && given.dryRun) return { plan, mas, python, dropIns };
+  const porting = await planPorting({ source, destination, python }, system, progress);
+  if (layout.compose && given.dryRun) return { plan, mas, python, dropIns, porting };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);
   const before = await journalIn(folder, files);
@@ -130,7 +138,40 @@ export async function planRestore(
       );
     await assertDiskSpace(store, source.mediaBytes, "the media", "--media-dir", files);
   }
-  return { plan, mas, python, dropIns };
+  return { plan, mas, python, dropIns, porting };
+}
+
+/** Finds the Synapse that ports the database, before anything is changed. Throws `program-missing`, `disk-full`. */
+async function planPorting(
+  {
+    source: { serverName, databaseBytes },
+    destination: { porting, layout, synapse, synapseVersion },
+    python,
+  }: { source: RestoreSource; destination: RestoreTarget; python: string | undefined },
+  system: System,
+  progress: Progress,
+): Promise<PortingByPython | undefined> {
+  if (!porting) return undefined;
+  await assertDiskSpace(porting.folder, databaseBytes, "the SQLite database", "--media-dir", system.files);
+  const { folder, installSynapse: install } = porting;
+  const found = await findPortingSynapse(
+    {
+      synapse: synapse ?? python,
+      configPaths: [],
+      // Beside the file, which is removed with its folder.
+      folder: dirname(folder),
+      install,
+      version: synapseVersion,
+    },
+    system,
+    progress,
+  );
+  return {
+    ...porting,
+    python: found.python,
+    serverName,
+    log: portLogIn(recordFolder(layout.configDir)),
+  };
 }
 
 /** Checks, and asks about, databases that pg_restore will restore. */
@@ -159,6 +200,8 @@ export type Origin = Pick<Manifest, "rehearsal" | "recipients" | "outageSince"> 
   readonly passphrase?: string;
   /** Rows that were added for uploads from archives outside the bundle. */
   readonly addedUploads?: number;
+  /** Rows of a database that was ported, by table. */
+  readonly ported?: TableRows | undefined;
 };
 
 /**
@@ -183,7 +226,7 @@ export async function runRestore(
   const held = await acquireLock(join(recordFolder(folder), "lock"), files, machine);
   try {
     const filled = await fill(await journalIn(folder, files));
-    const { addedUploads } = filled;
+    const { addedUploads, ported } = filled;
     const origin = { ...filled, id };
     // Last, and under its fenced name: without it no server can start on the restored database.
     await writeConfig(plan, files);
@@ -201,6 +244,7 @@ export async function runRestore(
         databaseHere,
         synapse,
         addedUploads,
+        ported,
         now: machine.now(),
       }),
       files,

@@ -361,6 +361,27 @@ test("a configuration that begins with a folder is fenced file by file", async (
   assert.deepEqual(moved.database, { kind: "sqlite", path: "/new/homeserver.db" });
 });
 
+test("a database of SQLite is replaced by one of PostgreSQL, however it was named", async (t) => {
+  const args = { user: "new", dbname: "new", host: "127.0.0.1", port: 5432, password: "secret" };
+  for (const setting of [
+    "database_path: x",
+    "database: {name: sqlite3, args: {database: x, cp_max: 3}}",
+    "database:\n  args:\n    database: x\ndatabase_path: y",
+  ]) {
+    const folder = folderWith(t, {
+      "a.yaml": `server_name: a\nreport_stats: no\n${setting}\nsigning_key: ${KEY}`,
+    });
+    const homeserver = await readHomeserver({ configPaths: ["a.yaml"], workingFolder: folder }, realFiles);
+    const target = { ...targetAt(emptyFolder(t)), database: args };
+    const plan = planConfig({ packed: await packed(homeserver), target });
+    await writeConfig(plan, realFiles);
+    await liftFence(plan.fence, realFiles);
+    const moved = await readHomeserver({ configPaths: plan.configPaths, workingFolder: "/" }, realFiles);
+    assert.deepEqual(moved.database, { kind: "postgres", args }, setting);
+    assert.equal("database_path" in moved.settings, false);
+  }
+});
+
 test("writing again does nothing, and never overwrites a file of somebody else", async (t) => {
   const { homeserver } = await everything(t);
   const folder = emptyFolder(t);

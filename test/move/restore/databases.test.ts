@@ -11,11 +11,21 @@ const SECTION = { engine: "postgres", serverVersion: 170_002 } as const;
 const NONE = { state: undefined, mas: undefined };
 
 /** The layout does not matter, but for containers. */
-const target = (given: { state?: DatabaseTarget; mas?: DatabaseTarget; database?: DatabaseTarget } = {}) => ({
+const target = (
+  given: {
+    state?: DatabaseTarget;
+    mas?: DatabaseTarget;
+    database?: DatabaseTarget;
+    ports?: boolean;
+  } = {},
+) => ({
   layout: { compose: undefined } as unknown as Parameters<typeof databasesToRestore>[0]["layout"],
   database: given.database ?? postgres("synapse"),
   stateDatabase: given.state,
   masDatabase: given.mas,
+  porting: given.ports
+    ? { folder: "/srv/media.port", fixes: [], silence: 60_000, installSynapse: false }
+    : undefined,
 });
 
 test("each database of the source gets its target, the main one first", () => {
@@ -56,4 +66,19 @@ test("a target that is missing, not needed, named twice or of another engine is 
       }),
     { code: "target-unsuitable" },
   );
+});
+
+test("a database of SQLite becomes one of PostgreSQL only with --port, and nothing else does", () => {
+  const sqlite = { ...NONE, database: { engine: "sqlite", serverVersion: 0 } } as const;
+  assert.throws(() => databasesToRestore(target(), sqlite), {
+    code: "target-unsuitable",
+    hint: /^port it to PostgreSQL on the way: --port/,
+  });
+  assert.equal(databasesToRestore(target({ ports: true }), sqlite).length, 1);
+  const file: DatabaseTarget = { engine: "sqlite", path: "/x.db" };
+  for (const [given, source] of [
+    [{ database: file, ports: true }, sqlite],
+    [{ ports: true }, { ...NONE, database: SECTION }],
+  ] as const)
+    assert.throws(() => databasesToRestore(target(given), source), { code: "bad-usage", message: /^--port/ });
 });

@@ -1,6 +1,5 @@
 import type { Finding } from "../../../report/finding.ts";
 import { formatCount } from "../../../report/units.ts";
-import type { PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { countRows } from "../count.ts";
 import { isMark } from "../fill/interrupted.ts";
@@ -25,7 +24,7 @@ export async function countForPort(session: QuerySession): Promise<TableRows> {
 }
 
 /** Rows of the new database. Begins a snapshot in the session. */
-export async function countPorted(session: PostgresSession): Promise<TableRows> {
+export async function countPorted(session: QuerySession): Promise<TableRows> {
   await session.beginSnapshot();
   const rows = bare(await countRows(session));
   return Object.fromEntries(

@@ -169,13 +169,13 @@ END
 `;
 
 /** compose has a single PostgreSQL database. Throws `target-unsuitable` for anything else. */
-export function assertFitsCompose({ engine }: Packed, state: Packed | undefined): void {
-  if (engine === "sqlite")
+export function assertFitsCompose({ engine }: Packed, state: Packed | undefined, ports = false): void {
+  if (engine === "sqlite" && !ports)
     throw new MigrationError(
       "target-unsuitable",
       "--layout compose has a PostgreSQL database, and the bundle has an SQLite database",
       {
-        hint: "restore it as SQLite with another layout: --layout debian or pip, --database sqlite:PATH; after open, port it to PostgreSQL with Synapse's synapse_port_db",
+        hint: "port it to PostgreSQL on the way: --port; or restore it as SQLite with another layout: --layout debian or pip, --database sqlite:PATH",
       },
     );
   if (state)
