@@ -250,6 +250,17 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "port-failed",
     "found-blockers",
   ],
+  forward: ["file-missing"],
+  maintenance: ["file-missing"],
+  "maintenance serve": ["file-missing", "target-unsuitable"],
+  "sign-out config": ["config-unreadable", "database-unreachable", "database-unsupported", "file-missing"],
+  "sign-out serve": [
+    "config-unreadable",
+    "database-unreachable",
+    "database-unsupported",
+    "file-missing",
+    "target-unsuitable",
+  ],
   "media check": [
     "config-unreadable",
     "database-unreachable",

@@ -4,6 +4,9 @@ import { delegationFilesCommand } from "./delegation-files.ts";
 import { delegationShowCommand } from "./delegation-show.ts";
 import { exportCommand } from "./export.ts";
 import { fetchCommand } from "./fetch.ts";
+import { forwardCommand } from "./forward.ts";
+import { maintenanceServeCommand } from "./maintenance-serve.ts";
+import { maintenanceCommand } from "./maintenance.ts";
 import { mediaCheckCommand } from "./media-check.ts";
 import { mediaExportCommand } from "./media-export.ts";
 import { openCommand } from "./open.ts";
@@ -14,6 +17,8 @@ import { pullCommand } from "./pull.ts";
 import { restoreCommand } from "./restore.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { sendCommand } from "./send.ts";
+import { signOutConfigCommand } from "./sign-out-config.ts";
+import { signOutServeCommand } from "./sign-out-serve.ts";
 import { statusCommand } from "./status.ts";
 import { usersCommand } from "./users.ts";
 import { verifyCommand } from "./verify.ts";
@@ -36,6 +41,11 @@ export const COMMANDS: readonly Entry[] = [
   entry(delegationShowCommand),
   entry(delegationFilesCommand),
   entry(delegationCheckCommand),
+  entry(maintenanceCommand),
+  entry(maintenanceServeCommand),
+  entry(forwardCommand),
+  entry(signOutConfigCommand),
+  entry(signOutServeCommand),
   entry(mediaCheckCommand),
   entry(mediaExportCommand),
 ];

@@ -21,6 +21,7 @@ export function commandLine(
   const program = new Commander("synlift")
     .description("Moves a self-hosted Synapse homeserver to another host.")
     .version(VERSION)
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: write.out,
@@ -57,6 +58,7 @@ function groupIn(program: Commander, name: string): Commander {
 const GROUPS: Readonly<Record<string, string>> = {
   media: "Check and fetch media.",
   delegation: "Show, write and check how clients and other servers find the homeserver.",
+  "sign-out": "Sign every client out of the old address.",
 };
 
 /** Gives each command the exit and output settings of the program. */
@@ -70,7 +72,9 @@ function inheritOutput(program: Commander): void {
 function lineOf(entry: Entry, choose: (chosen: ChosenCommand) => void): Commander {
   const command = new Commander(entry.name.split(" ").at(-1))
     .description(entry.summary)
-    .showHelpAfterError("(--help shows an example)");
+    .showHelpAfterError("(--help shows an example)")
+    // What follows the name of a command below is its own, also where both have an option of that name.
+    .enablePositionalOptions();
   if (entry.argument) {
     const { name, about, optional = false } = entry.argument;
     command.argument(optional ? `[${name}]` : `<${name}>`, about);

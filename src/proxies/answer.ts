@@ -87,7 +87,7 @@ export interface Endpoint {
   readonly port: number;
 }
 
-interface CertificateFiles {
+export interface CertificateFiles {
   /** PEM files; absolute paths. The certificate file includes the chain. */
   readonly certificate: string;
   readonly key: string;

@@ -101,12 +101,12 @@ function ruleLines(rules: readonly Rule[], name: string): Lines {
 const lastLines = (action: Action, behaviour: Behaviour, name: string): Lines =>
   action.kind === "forward"
     ? [`default_backend ${name}-otherwise`]
-    : [...exceptForwards(behaviour, name).map((condition) => `${answerText(action as Answer)} ${condition}`)];
+    : [...exceptForwards(behaviour, name).map((condition) => `${answerText(action as Answer)}${condition}`)];
 
 /** http-request rules run before any use_backend: an answer to the rest must leave out what a backend is to get. */
 function exceptForwards({ rules }: Behaviour, name: string): string[] {
   const chosen = `txn.${name.replaceAll("-", "_")}`;
-  return rules.some(({ then }) => then.kind === "forward") ? [`if !{ var(${chosen}) -m found }`] : [""];
+  return rules.some(({ then }) => then.kind === "forward") ? [` if !{ var(${chosen}) -m found }`] : [""];
 }
 
 /** The values are log formats, in which % begins a variable; there are none in a header of ours. */

@@ -127,7 +127,7 @@ function actionLines(action: Action, { folder }: Behaviour, hasMethods = false):
         `root ${folder!};`,
         ...(action.json ? ["types { }", "default_type application/json;"] : []),
         ...headerLines(action.headers ?? {}),
-        "try_files $uri =404;",
+        "try_files $uri $uri/index.html =404;",
       ];
     case "forward":
       return [...(hasMethods ? ["default_type application/json;"] : []), ...forwardLines(action.to)];

@@ -2,6 +2,7 @@ import { realDns } from "./dns/dns.ts";
 import { realFiles } from "./files/files.ts";
 import { ownGpg } from "./gpg/gpg.ts";
 import { realHttp } from "./http/http.ts";
+import { realWebServers } from "./http/serve.ts";
 import type { Machine } from "./machine.ts";
 import { realPostgres } from "./postgres/postgres.ts";
 import { realPrograms } from "./programs/programs.ts";
@@ -27,6 +28,7 @@ export function realSystem(given: {
     postgres: realPostgres(programs),
     sqlite: realSqlite(realFiles, signal),
     http: realHttp,
+    webServers: realWebServers,
     objects: realObjectStores(signal),
     dns: realDns(),
     machine,

@@ -1,6 +1,7 @@
 import type { Dns } from "./dns/dns.ts";
 import type { Files } from "./files/files.ts";
 import type { Http } from "./http/http.ts";
+import type { WebServers } from "./http/serve.ts";
 import type { Machine } from "./machine.ts";
 import type { Postgres } from "./postgres/postgres.ts";
 import type { Gpg, Programs } from "./programs/programs.ts";
@@ -16,6 +17,7 @@ export interface System {
   readonly postgres: Postgres;
   readonly sqlite: Sqlite;
   readonly http: Http;
+  readonly webServers: WebServers;
   readonly objects: ObjectStores;
   /** Uses this host's resolvers. */
   readonly dns: Dns;

@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { connect } from "node:http2";
 import { createServer as createSecureServer, request as requestSecure } from "node:https";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { SecureVersion } from "node:tls";
+import { fileURLToPath } from "node:url";
+import { format, resolveConfig } from "prettier";
+import { replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
+import type { Behaviour, Upstream } from "../../src/proxies/answer.ts";
 import { PROXIES, type ProxyName } from "../../src/proxies/proxies.ts";
+import { realWebServers, type WebListener } from "../../src/system/http/serve.ts";
 import { ProxyServer } from "../support/lab/proxy-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -67,6 +72,7 @@ for (const name of Object.keys(PROXIES) as ProxyName[]) {
     for (const scenario of [...PROXY_SCENARIOS, ...(writer.does.files ? FILE_SCENARIOS : [])])
       test(scenario.title, async () => {
         assertAnswer(await ask(port, scenario), scenario);
+        seen(writer.title, scenario.title);
       });
 
     test("an unencrypted request is redirected, but a challenge is not", async () => {
@@ -78,6 +84,7 @@ for (const name of Object.keys(PROXIES) as ProxyName[]) {
         path: "/.well-known/acme-challenge/token-1",
       });
       assert.equal(challenge.text, writer.does.files ? "token-1.key" : "");
+      seen(writer.title, "HTTP is redirected to HTTPS, but certificate challenges are not");
     });
   });
 }
@@ -129,13 +136,7 @@ for (const name of Object.keys(PROXIES) as ProxyName[]) {
         authorities: join(folder, "authorities.pem"),
       };
       const text = PROXIES[name].site(
-        {
-          rules: [
-            { name: "trusted", why: [], paths: ["/trusted/**"], then: { kind: "forward", to } },
-            { name: "foreign", why: [], paths: ["/foreign/**"], then: { kind: "forward", to: foreign } },
-          ],
-          otherwise: { kind: "answer", status: 401, headers: {}, body: '{"errcode":"GONE"}' },
-        },
+        encryptedBehaviour(to, foreign),
         {
           hosts: [HOST],
           listen: [{ address: "127.0.0.1", port }],
@@ -147,37 +148,48 @@ for (const name of Object.keys(PROXIES) as ProxyName[]) {
     });
     after(() => server[Symbol.asyncDispose]());
 
-    for (const version of ["TLSv1.2", "TLSv1.3"] as const)
-      test(`${version} and HTTP/1.1 get the answer`, async () => {
-        const heard = await ask(port, { method: "PUT", path: "/x" }, { ca: authority.pem, version });
-        assert.deepEqual([heard.status, heard.text], [401, '{"errcode":"GONE"}']);
-      });
+    encryptedTests(
+      PROXIES[name].title,
+      () => port,
+      () => authority.pem,
+    );
+  });
+}
 
-    test("HTTP/2 gets the answer", async () => {
-      const session = connect(`https://${HOST}:${port}`, {
-        ca: authority.pem,
-        lookup: (_name, _options, found) => {
-          found(null, [{ address: "127.0.0.1", family: 4 }]);
-        },
-      });
-      try {
-        const stream = session.request({ ":path": "/x", ":method": "DELETE" });
-        let status = 0;
-        stream.on("response", (headers) => (status = headers[":status"] ?? 0));
-        const body = (await stream.toArray()) as Buffer[];
-        assert.deepEqual([status, Buffer.concat(body).toString()], [401, '{"errcode":"GONE"}']);
-      } finally {
-        session.destroy();
-      }
+function encryptedTests(title: string, port: () => number, authority: () => string): void {
+  for (const version of ["TLSv1.2", "TLSv1.3"] as const)
+    test(`${version} and HTTP/1.1 get the answer`, async () => {
+      const heard = await ask(port(), { method: "PUT", path: "/x" }, { ca: authority(), version });
+      assert.deepEqual([heard.status, heard.text], [401, '{"errcode":"GONE"}']);
+      seen(title, `${version} and HTTP/1.1`);
     });
 
-    test("the upstream's certificate is checked, and its name is asked for", async () => {
-      const heard = await ask(port, { method: "GET", path: "/trusted/%2Fa" }, { ca: authority.pem });
-      assert.equal(heard.status, 207, heard.text);
-      assert.match(heard.text, /"name":"secure".*"path":"\/trusted\/%2Fa".*"host":"localhost:\d+"/);
-      const refused = await ask(port, { method: "GET", path: "/foreign/a" }, { ca: authority.pem });
-      assert.ok([500, 502, 503].includes(refused.status), `${refused.status} ${refused.text}`);
+  test("HTTP/2 gets the answer", async () => {
+    const session = connect(`https://${HOST}:${port()}`, {
+      ca: authority(),
+      lookup: (_name, _options, found) => {
+        found(null, [{ address: "127.0.0.1", family: 4 }]);
+      },
     });
+    try {
+      const stream = session.request({ ":path": "/x", ":method": "DELETE" });
+      let status = 0;
+      stream.on("response", (headers) => (status = headers[":status"] ?? 0));
+      const body = (await stream.toArray()) as Buffer[];
+      assert.deepEqual([status, Buffer.concat(body).toString()], [401, '{"errcode":"GONE"}']);
+      seen(title, "HTTP/2");
+    } finally {
+      session.destroy();
+    }
+  });
+
+  test("the upstream's certificate is checked, and its name is asked for", async () => {
+    const heard = await ask(port(), { method: "GET", path: "/trusted/%2Fa" }, { ca: authority() });
+    assert.equal(heard.status, 207, heard.text);
+    assert.match(heard.text, /"name":"secure".*"path":"\/trusted\/%2Fa".*"host":"localhost:\d+"/);
+    const refused = await ask(port(), { method: "GET", path: "/foreign/a" }, { ca: authority() });
+    assert.ok([500, 502, 503].includes(refused.status), `${refused.status} ${refused.text}`);
+    seen(title, "the new server's certificate is checked");
   });
 }
 
@@ -212,6 +224,60 @@ http-request redirect code 307 location https://site.example.org/ if { path /min
 ${backends.join("")}`;
   }
 }
+
+describe("synlift itself", () => {
+  let listener: WebListener;
+  before(async () => {
+    listener = await serving(undefined, scenarioBehaviour(places));
+  });
+  after(() => listener.stop(1_000));
+
+  for (const scenario of [...PROXY_SCENARIOS, ...FILE_SCENARIOS])
+    test(scenario.title, async () => {
+      assertAnswer(await ask(listener.endpoints[0]!.port, scenario), scenario);
+      seen("synlift", scenario.title);
+    });
+});
+
+describe("synlift itself, encrypted", () => {
+  const authority = new TestAuthority();
+  const { key, cert } = authority.sign([HOST]);
+  let listener: WebListener;
+  before(async () => {
+    const to = { origin: await upstream("secure", authority.sign(["localhost"])), authorities: "ours" };
+    const foreign = {
+      origin: await upstream("foreign", new TestAuthority().sign(["localhost"])),
+      authorities: "ours",
+    };
+    listener = await serving({ certificate: cert, key }, encryptedBehaviour(to, foreign), authority.pem);
+  });
+  after(() => listener.stop(1_000));
+  encryptedTests(
+    "synlift",
+    () => listener.endpoints[0]!.port,
+    () => authority.pem,
+  );
+});
+
+const serving = (
+  tls: { certificate: string; key: string } | undefined,
+  behaviour: Behaviour,
+  pem = "",
+): Promise<WebListener> =>
+  realWebServers.listen({
+    endpoints: [{ address: "127.0.0.1", port: 0 }],
+    tls,
+    unreachable: UNREACHABLE,
+    handle: (asked) => replyTo(asked, behaviour, new Map([["ours", pem]])),
+  });
+
+const encryptedBehaviour = (to: Upstream, foreign: Upstream): Behaviour => ({
+  rules: [
+    { name: "trusted", why: [], paths: ["/trusted/**"], then: { kind: "forward", to } },
+    { name: "foreign", why: [], paths: ["/foreign/**"], then: { kind: "forward", to: foreign } },
+  ],
+  otherwise: { kind: "answer", status: 401, headers: {}, body: '{"errcode":"GONE"}' },
+});
 
 interface Heard {
   readonly status: number;
@@ -332,3 +398,40 @@ async function upstream(name: string, certificate?: KeyAndCertificate): Promise<
   const { port } = server.address() as { port: number };
   return certificate ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
 }
+
+/** Which program was seen to do what: the table of support in the docs. */
+const support = new Map<string, Set<string>>();
+
+function seen(title: string, what: string): void {
+  const programs = support.get(what) ?? new Set();
+  support.set(what, programs.add(title));
+}
+
+const PAGE = fileURLToPath(new URL("../../docs/old-address.md", import.meta.url));
+const [BEGIN, END] = [
+  "<!-- Written by test/e2e/proxies.test.ts (GOLDEN=write): begin -->",
+  "<!-- Written by test/e2e/proxies.test.ts: end -->",
+];
+
+test("the table of support in the docs is what was seen", async () => {
+  const titles = [...Object.values(PROXIES).map(({ title }) => title), "synlift"];
+  const table = [
+    `| what | ${titles.join(" | ")} |`,
+    `| --- | ${titles.map(() => "---").join(" | ")} |`,
+    ...[...support].map(
+      ([what, programs]) =>
+        `| ${what} | ${titles.map((title) => (programs.has(title) ? "yes" : "–")).join(" | ")} |`,
+    ),
+  ].join("\n");
+  const page = readFileSync(PAGE, "utf8");
+  const [before, rest] = page.split(BEGIN);
+  const after = rest?.split(END)[1];
+  assert.ok(before !== undefined && after !== undefined, "the page has a place for the table");
+  const options = await resolveConfig(PAGE);
+  const wanted = await format(`${before}${BEGIN}\n\n${table}\n\n${END}${after}`, {
+    ...options,
+    parser: "markdown",
+  });
+  if (process.env["GOLDEN"] === "write") writeFileSync(PAGE, wanted);
+  else assert.equal(page, wanted);
+});

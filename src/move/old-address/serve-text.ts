@@ -1,0 +1,34 @@
+import type { Json } from "../../report/json.ts";
+import { formatCount } from "../../report/units.ts";
+import type { ServeResult } from "./serve.ts";
+
+/** For scripts. */
+export const serveDetails = ({ endpoints, counts, ended, served }: ServeResult): Record<string, Json> => ({
+  endpoints: [...endpoints],
+  ended,
+  seconds: Math.round(served / 1000),
+  requests: counts.requests,
+  sessions: counts.sessions,
+  sessionsComplete: counts.sessionsComplete,
+  byPath: { ...counts.byPath },
+  byClient: { ...counts.byClient },
+});
+
+/** For people: how much was answered, and to whom. */
+export function serveLines({ counts, ended, served }: ServeResult): string[] {
+  const minutes = Math.max(1, Math.round(served / 60_000));
+  const sessions = `${counts.sessionsComplete ? "" : "more than "}${formatCount(counts.sessions)}`;
+  return [
+    "",
+    `ended ${ended === "until" ? "at the date of --until" : "because it was asked to"}, after ${formatCount(minutes)} min`,
+    `requests answered: ${formatCount(counts.requests)}, with ${sessions} different access tokens`,
+    ...table("by path", counts.byPath),
+    ...table("by client", counts.byClient),
+  ];
+}
+
+function table(title: string, counts: Readonly<Record<string, number>>): string[] {
+  const rows = Object.entries(counts).toSorted(([, a], [, b]) => b - a);
+  if (rows.length === 0) return [];
+  return [`${title}:`, ...rows.map(([name, count]) => `  ${name}: ${formatCount(count)}`)];
+}

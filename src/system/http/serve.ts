@@ -1,0 +1,465 @@
+import { createReadStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import {
+  Agent,
+  createServer as createPlainServer,
+  type IncomingMessage,
+  request as requestPlain,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import { Agent as SecureAgent, request as requestSecure } from "node:https";
+import { isIP, type Socket } from "node:net";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { MigrationError } from "../../errors.ts";
+
+/** Web servers of this process. */
+export interface WebServers {
+  /** Listens on all endpoints; throws `target-unsuitable` naming the one that cannot be had, and listens on none then. */
+  listen(options: ServeOptions): Promise<WebListener>;
+}
+
+export interface ServeOptions {
+  readonly endpoints: readonly { readonly address: string; readonly port: number }[];
+  /** For HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3; undefined for HTTP/1.1 without encryption. */
+  readonly tls: PemPair | undefined;
+  /** Decides about a request before its body is read. Must not throw. */
+  readonly handle: (request: WebRequest) => Reply;
+  /** The reply when an upstream cannot be reached. */
+  readonly unreachable: StaticReply;
+}
+
+interface PemPair {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface WebRequest {
+  readonly method: string;
+  /** As it came in the first line: a path with a query, an absolute URL, or "*". */
+  readonly target: string;
+  readonly authorization: string | undefined;
+  readonly userAgent: string | undefined;
+}
+
+export type Reply =
+  | StaticReply
+  | {
+      readonly kind: "forward";
+      readonly origin: string;
+      readonly path: string;
+      readonly authorities?: string | undefined;
+    }
+  | {
+      readonly kind: "file";
+      readonly folder: string;
+      /** Below the folder, with "/" at the beginning, without "..". */
+      readonly path: string;
+      readonly headers: Readonly<Record<string, string>>;
+    };
+
+export interface StaticReply {
+  readonly kind: "reply";
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+}
+
+export interface WebListener {
+  /** Where it listens, with the port that the system chose for 0. */
+  readonly endpoints: readonly { readonly address: string; readonly port: number }[];
+  /** For a renewed certificate: connections from now on use it. Throws when it is none. */
+  setCertificate(tls: PemPair): void;
+  /** Takes no more requests, lets those in flight end for `milliseconds`, then closes their connections. */
+  stop(milliseconds: number): Promise<void>;
+}
+
+/** Milliseconds until all headers of a request have come. */
+const HEADERS_TIMEOUT = 20_000;
+/** Milliseconds for a whole request with its body, as for a large upload over a slow line. */
+const REQUEST_TIMEOUT = 15 * 60_000;
+/** Milliseconds without any data while a request is forwarded; a long poll is silent for minutes. */
+const FORWARD_TIMEOUT = 10 * 60_000;
+/** A body that nobody wants is read, so that the client gets to read the reply; up to here, in bytes and milliseconds. */
+const DISCARDED_BYTES = 64 * 1024 * 1024;
+const DISCARD_TIMEOUT = 30_000;
+const MAX_CONNECTIONS = 10_000;
+
+export const realWebServers: WebServers = {
+  async listen({ endpoints, tls, handle, unreachable }) {
+    const forwarder = new Forwarder(unreachable);
+    const sessions = new Set<ServerHttp2Session>();
+    const servers: (Server | Http2SecureServer)[] = [];
+    const close = () => {
+      for (const server of servers) server.close();
+      forwarder.close();
+    };
+    try {
+      for (const endpoint of endpoints) {
+        const server = newServer(tls, (request, response) => {
+          answer(request, response, handle, forwarder);
+        });
+        server.on("session", (session: ServerHttp2Session) => {
+          sessions.add(session);
+          session.on("close", () => sessions.delete(session));
+        });
+        await listenAt(server, endpoint);
+        servers.push(server);
+      }
+    } catch (error) {
+      close();
+      throw error;
+    }
+    return {
+      endpoints: servers.map((server) => {
+        const { address, port } = server.address() as { address: string; port: number };
+        return { address, port };
+      }),
+      setCertificate({ certificate, key }) {
+        for (const server of servers)
+          if ("setSecureContext" in server) server.setSecureContext({ cert: certificate, key });
+      },
+      async stop(milliseconds) {
+        const closed = servers.map(
+          (server) =>
+            new Promise<void>((resolve) => {
+              server.close(() => {
+                resolve();
+              });
+            }),
+        );
+        // An HTTP/2 session that is closed still completes its streams.
+        for (const session of sessions) session.close();
+        for (const server of servers) if ("closeIdleConnections" in server) server.closeIdleConnections();
+        const timer = setTimeout(() => {
+          for (const session of sessions) session.destroy();
+          for (const server of servers) if ("closeAllConnections" in server) server.closeAllConnections();
+        }, milliseconds);
+        await Promise.all(closed);
+        clearTimeout(timer);
+        forwarder.close();
+      },
+    };
+  },
+};
+
+type AnyRequest = IncomingMessage | Http2ServerRequest;
+type AnyResponse = ServerResponse | Http2ServerResponse;
+
+function newServer(
+  tls: PemPair | undefined,
+  handle: (request: AnyRequest, response: AnyResponse) => void,
+): Server | Http2SecureServer {
+  const limits = {
+    headersTimeout: HEADERS_TIMEOUT,
+    requestTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: 30_000,
+  };
+  const server = tls
+    ? createSecureServer({
+        cert: tls.certificate,
+        key: tls.key,
+        allowHTTP1: true,
+        minVersion: "TLSv1.2",
+        settings: { maxConcurrentStreams: 100 },
+        http1Options: limits,
+        ...limits,
+      })
+    : createPlainServer(limits);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on("request", handle);
+  // A client that waits for leave to send its body gets the reply instead, or sends it on.
+  server.on("checkContinue", handle);
+  server.on("connect", (_request: unknown, socket: { destroy(): void }) => {
+    if (!("stream" in (_request as object))) socket.destroy();
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (error.code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const status =
+      error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  });
+  // What is no TLS, or a handshake that fails: the connection is closed, and others go on.
+  server.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
+  server.on("sessionError", () => undefined);
+  return server;
+}
+
+async function listenAt(
+  server: Server | Http2SecureServer,
+  { address, port }: { address: string; port: number },
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const place = `${isIP(address) === 6 ? `[${address}]` : address}:${port}`;
+      const reason = error.code === undefined ? undefined : ({ kind: "errno", errno: error.code } as const);
+      reject(
+        new MigrationError("target-unsuitable", `cannot listen on ${place}: ${whyNot(error)}`, {
+          hint:
+            error.code === "EACCES"
+              ? "ports below 1024 are root's; run it as root, or listen on a higher port behind another web server"
+              : "ss -ltnp shows what listens there; stop it, or choose another port with --listen",
+          reason,
+          cause: error,
+        }),
+      );
+    });
+    server.listen({ host: address, port }, () => {
+      server.removeAllListeners("error").on("error", () => undefined);
+      resolve();
+    });
+  });
+}
+
+function whyNot({ code }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return "another program listens there";
+    case "EACCES":
+      return "this account may not";
+    case "EADDRNOTAVAIL":
+      return "this host does not have the address";
+    default:
+      return code ?? "unknown error";
+  }
+}
+
+function answer(
+  request: AnyRequest,
+  response: AnyResponse,
+  handle: ServeOptions["handle"],
+  forwarder: Forwarder,
+): void {
+  // The connection may break at any moment, which is the client's right.
+  request.on("error", () => undefined);
+  response.on("error", () => undefined);
+  const reply = handle({
+    method: request.method ?? "GET",
+    target: request.url ?? "/",
+    authorization: request.headers.authorization,
+    userAgent: request.headers["user-agent"],
+  });
+  switch (reply.kind) {
+    case "reply":
+      send(request, response, reply);
+      return;
+    case "file":
+      void sendFile(request, response, reply);
+      return;
+    case "forward":
+      void forwarder.forward(request, response, reply);
+  }
+}
+
+function send(request: AnyRequest, response: AnyResponse, { status, headers, body }: StaticReply): void {
+  if (response.headersSent || response.destroyed) return;
+  const about =
+    body === undefined
+      ? status === 204
+        ? {}
+        : { "Content-Length": "0" }
+      : { "Content-Type": "application/json", "Content-Length": `${Buffer.byteLength(body)}` };
+  (response as ServerResponse).writeHead(status, { ...headers, ...about });
+  (response as ServerResponse).end(request.method === "HEAD" ? undefined : body);
+  discard(request);
+}
+
+/** Reads what is left of the body, and breaks off what is too large or too slow. */
+function discard(request: AnyRequest): void {
+  if (request.readableEnded || request.destroyed) return;
+  let bytes = 0;
+  const timer = setTimeout(() => request.destroy(), DISCARD_TIMEOUT).unref();
+  request
+    .on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > DISCARDED_BYTES) request.destroy();
+    })
+    .on("close", () => {
+      clearTimeout(timer);
+    });
+}
+
+/** A regular file; anything else is a 404. */
+async function sendFile(
+  request: AnyRequest,
+  response: AnyResponse,
+  { folder, path, headers }: Extract<Reply, { kind: "file" }>,
+): Promise<void> {
+  const missing: StaticReply = { kind: "reply", status: 404, headers: {}, body: undefined };
+  const file = (await openFile(join(folder, path))) ?? (await openFile(join(folder, path, "index.html")));
+  if (!file) {
+    send(request, response, missing);
+    return;
+  }
+  try {
+    const { size } = await file.stat();
+    (response as ServerResponse).writeHead(200, { ...headers, "Content-Length": `${size}` });
+    if (request.method === "HEAD") response.end();
+    else await pipeline(createReadStream("", { fd: file, autoClose: false }), response);
+    discard(request);
+  } catch {
+    response.destroy();
+  } finally {
+    await file.close();
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle | undefined> {
+  try {
+    const file = await open(path, "r");
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+  } catch {
+    // Whatever prevents reading it, the client learns only that there is nothing.
+  }
+  return undefined;
+}
+
+/** Headers that belong to one connection (RFC 9110, section 7.6.1), and those that are written anew. */
+const OWN_HEADERS = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+class Forwarder {
+  readonly #unreachable: StaticReply;
+  readonly #agents = new Map<string, Agent | SecureAgent>();
+
+  constructor(unreachable: StaticReply) {
+    this.#unreachable = unreachable;
+  }
+
+  close(): void {
+    for (const agent of this.#agents.values()) agent.destroy();
+  }
+
+  /** Passes a request on, with its escapes and its body as they come. Never rejects. */
+  async forward(
+    request: AnyRequest,
+    response: AnyResponse,
+    { origin, path, authorities }: Extract<Reply, { kind: "forward" }>,
+  ): Promise<void> {
+    const url = new URL(origin);
+    const secure = url.protocol === "https:";
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const sent = (secure ? requestSecure : requestPlain)({
+      host,
+      port: url.port === "" ? (secure ? 443 : 80) : Number(url.port),
+      method: request.method,
+      path,
+      agent: this.#agentFor(origin, authorities),
+      headers: forwardedHeaders(request, url.host),
+      setDefaultHeaders: false,
+      timeout: FORWARD_TIMEOUT,
+      ...(secure && !isIP(host) ? { servername: host } : {}),
+    });
+    response.on("close", () => sent.destroy());
+    sent.on("timeout", () => sent.destroy());
+    const failed = () => {
+      if (response.headersSent) response.destroy();
+      else send(request, response, this.#unreachable);
+    };
+    sent.on("response", (incoming) => {
+      (response as ServerResponse).writeHead(
+        incoming.statusCode ?? 502,
+        passedOn(incoming, "stream" in request),
+      );
+      pipeline(incoming, response).catch(failed);
+    });
+    sent.on("error", failed);
+    if (/100-continue/i.test(request.headers.expect ?? "")) response.writeContinue();
+    try {
+      await pipeline(request, sent);
+    } catch {
+      // Reported by `sent`, or the client went away.
+      sent.destroy();
+    }
+  }
+
+  #agentFor(origin: string, authorities: string | undefined): Agent | SecureAgent {
+    const found = this.#agents.get(origin);
+    if (found) return found;
+    const options = { keepAlive: true, maxSockets: 1_000, maxFreeSockets: 50 };
+    const agent = origin.startsWith("https:")
+      ? new SecureAgent({
+          ...options,
+          ...(authorities === undefined ? {} : { ca: authorities }),
+          minVersion: "TLSv1.2",
+        })
+      : new Agent(options);
+    this.#agents.set(origin, agent);
+    return agent;
+  }
+}
+
+/** The request's headers for the upstream, in pairs, with repeated ones kept. */
+function forwardedHeaders(request: AnyRequest, host: string): string[] {
+  const dropped = namedIn(request.headers.connection);
+  const kept: string[] = [];
+  const { rawHeaders } = request;
+  let length = false;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    if (name.startsWith(":") || OWN_HEADERS.has(name) || dropped.has(name)) continue;
+    if (["host", "x-forwarded-for", "x-forwarded-proto", "expect"].includes(name)) continue;
+    if (name === "content-length") length = true;
+    kept.push(rawHeaders[index]!, rawHeaders[index + 1]!);
+  }
+  const hasBody = !length && (request.headers["transfer-encoding"] !== undefined || streamsBody(request));
+  return [
+    "Host",
+    host,
+    "X-Forwarded-For",
+    clientOf(request),
+    "X-Forwarded-Proto",
+    "encrypted" in request.socket ? "https" : "http",
+    ...kept,
+    ...(hasBody ? ["Transfer-Encoding", "chunked"] : []),
+  ];
+}
+
+/** In HTTP/2 a body may come without a length. */
+const streamsBody = (request: AnyRequest) => "stream" in request && !request.stream.endAfterHeaders;
+
+/** Behind another web server on this host, the address of the client is the one that it names. */
+function clientOf(request: AnyRequest): string {
+  const { remoteAddress = "" } = request.socket;
+  const given = request.headers["x-forwarded-for"];
+  const last = typeof given === "string" ? given.split(",").at(-1)?.trim() : undefined;
+  const isLocal = /^(?:127\.|::1$|::ffff:127\.)/.test(remoteAddress);
+  return isLocal && last !== undefined && isIP(last) !== 0 ? last : remoteAddress.replace(/^::ffff:/, "");
+}
+
+/** The upstream's headers for the client. HTTP/2 has none that are about the connection. */
+function passedOn(incoming: IncomingMessage, isHttp2: boolean): Record<string, string | string[]> {
+  const dropped = namedIn(incoming.headers.connection);
+  const headers: Record<string, string | string[]> = {};
+  for (const [name, values = []] of Object.entries(incoming.headersDistinct)) {
+    const isOwn = OWN_HEADERS.has(name) || dropped.has(name);
+    if (!isOwn || (name === "transfer-encoding" && !isHttp2))
+      headers[name] = values.length === 1 ? values[0]! : values;
+  }
+  return headers;
+}
+
+const namedIn = (connection: string | undefined) =>
+  new Set((connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
