@@ -2,6 +2,7 @@ import { Interrupted, MigrationError } from "../../errors.ts";
 import { AnswerCounter, type AnswerCounts } from "../../old-address/counter.ts";
 import { replyTo, UNREACHABLE } from "../../old-address/respond.ts";
 import type { Behaviour, CertificateFiles } from "../../proxies/answer.ts";
+import type { WebListener } from "../../system/http/serve.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 
@@ -66,7 +67,7 @@ export async function serveBehaviour(
         break;
       }
       await machine.wait(Math.min(LOOK, left), signal);
-      if (tls) pair = await renewed(tls, pair!, listener.setCertificate, { files, progress });
+      if (tls) pair = await renewed(tls, pair!, listener, { files, progress });
       const { requests, sessions } = counter.counts();
       if (requests > told) progress.note(`${requests} requests answered, of ${sessions} sessions`);
       told = requests;
@@ -90,13 +91,13 @@ const readPair = async ({ certificate, key }: CertificateFiles, files: System["f
 async function renewed(
   tls: CertificateFiles,
   current: Pair,
-  use: (pair: Pair) => void,
+  listener: WebListener,
   { files, progress }: { readonly files: System["files"]; readonly progress: Progress },
 ): Promise<Pair> {
   try {
     const pair = await readPair(tls, files);
     if (pair.certificate === current.certificate && pair.key === current.key) return current;
-    use(pair);
+    listener.setCertificate(pair);
     progress.note(`the certificate in ${tls.certificate} was renewed and is used`);
     return pair;
   } catch {

@@ -27,7 +27,7 @@ export interface WebServers {
   listen(options: ServeOptions): Promise<WebListener>;
 }
 
-export interface ServeOptions {
+interface ServeOptions {
   readonly endpoints: readonly { readonly address: string; readonly port: number }[];
   /** For HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3; undefined for HTTP/1.1 without encryption. */
   readonly tls: PemPair | undefined;
@@ -230,8 +230,10 @@ function whyNot({ code }: NodeJS.ErrnoException): string {
       return "this account may not";
     case "EADDRNOTAVAIL":
       return "this host does not have the address";
+    case undefined:
+      return "unknown error";
     default:
-      return code ?? "unknown error";
+      return code;
   }
 }
 
