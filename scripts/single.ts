@@ -1,10 +1,12 @@
 // Makes the single executables: node scripts/single.ts [FOLDER], build/ when left out.
 //   synlift-linux-x64, synlift-linux-arm64: Node with the program inside; the same bytes from the same sources
-//   LICENSES.txt, sbom.json: what is inside; SHA256SUMS: of all of these
+//   LICENSES.txt, sbom.json: what is inside; man/, completions/: for the machine it is put on; SHA256SUMS: of all of these
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { completions } from "./packaging/completions.ts";
+import { manPages } from "./packaging/man.ts";
 import { ARCHITECTURES, NEWER_NODE, newerNodeFolder } from "./setup/newer-node.mjs";
 import { joinProgram, type Joined, ROOT } from "./single/bundle.ts";
 import { billOfMaterials, licences, type NodeInside, readPackages } from "./single/contents.ts";
@@ -19,11 +21,14 @@ try {
   const packages = readPackages(program.packages);
   const sums = new Map<string, string>();
   const write = (name: string, text: string) => {
+    mkdirSync(join(folder, name, ".."), { recursive: true });
     writeFileSync(join(folder, name), text);
     sums.set(name, sha256(text));
   };
   write("LICENSES.txt", licences(packages, nodeInside("x64")));
   write("sbom.json", billOfMaterials(packages, nodeInside("x64")));
+  for (const [name, text] of [...manPages(), ...completions()])
+    write(name.endsWith(".1") ? `man/${name}` : `completions/${name}`, text);
   for (const architecture of ARCHITECTURES) {
     const name = `synlift-linux-${architecture}`;
     makeExecutable(architecture, program, licences(packages, nodeInside(architecture)));

@@ -72,7 +72,8 @@ step(
   () => {
     build(ROOT, built);
     assert.deepEqual(readdirSync(built).sort(), [
-      ...["LICENSES.txt", "SHA256SUMS", "sbom.json", "synlift-linux-arm64", "synlift-linux-x64"],
+      ...["LICENSES.txt", "SHA256SUMS", "completions", "man", "sbom.json"],
+      ...["synlift-linux-arm64", "synlift-linux-x64"],
     ]);
     execFileSync("sha256sum", ["--check", "--strict", "--quiet", "SHA256SUMS"], { cwd: built });
     const packages = productionPackages();
