@@ -12,6 +12,7 @@ import {
   RECIPIENT,
   STOP_OPTIONS,
 } from "./options/shared.ts";
+import { TRIAL_OPTIONS } from "./options/trial.ts";
 
 const schema = z.object({
   out: z.string().min(1),
@@ -19,6 +20,7 @@ const schema = z.object({
   rehearse: z.boolean().default(false),
   ...STOP_OPTIONS.schema,
   ...PACKING_OPTIONS.schema,
+  ...TRIAL_OPTIONS.schema,
   ...PASSPHRASE_OPTIONS.schema,
   ...RECIPIENT.schema,
   ...SOURCE_FIX.schema,
@@ -51,6 +53,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     { heading: STOP_OPTIONS.heading, options: [...STOP_OPTIONS.options, SOURCE_FIX] },
     { heading: "Encryption", options: [...PASSPHRASE_OPTIONS.options, RECIPIENT] },
     PACKING_OPTIONS,
+    TRIAL_OPTIONS,
   ],
   example:
     "synlift export --config /etc/matrix-synapse/homeserver.yaml --config /etc/matrix-synapse/conf.d --out /srv/move",
@@ -78,6 +81,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         fixes: options.fix,
         media: PACKING_OPTIONS.read(options),
         dumpFormat: options.dbFormat,
+        tryOn: await TRIAL_OPTIONS.read(options, system),
         dryRun: options.dryRun,
       },
       system,

@@ -356,6 +356,7 @@ test("the help shows the options in groups, marks required ones, and leaves out 
     "Stop and fence of the old server",
     "Encryption",
     "Contents of the bundle",
+    "Trial of the schema",
     "General",
     "Example",
   ]);

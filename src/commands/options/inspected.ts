@@ -10,6 +10,7 @@ import type { System } from "../../system/system.ts";
 import type { OptionGroup } from "../command.ts";
 import { parseDatabaseAddress } from "./database.ts";
 import { sizeOf } from "./shared.ts";
+import { TRIAL_OPTIONS } from "./trial.ts";
 
 /** When and how the move will be made, and what `plan` inspects besides the homeserver itself. */
 export const INSPECTED_OPTIONS: readonly OptionGroup[] = [
@@ -37,7 +38,8 @@ export const INSPECTED_OPTIONS: readonly OptionGroup[] = [
       { flags: "--target <url>", about: "base address of the new server, if Synapse already runs there" },
       {
         flags: "--target-database <address>",
-        about: "database on the new host, if this host can connect to it: 'host=… user=… dbname=…'",
+        about:
+          "database on the new host, if this host can connect to it: 'host=… user=… dbname=…'; with --deep the schema is tried there",
       },
       { flags: "--target-database-password-file <file>", about: "file that contains only its password" },
       {
@@ -46,6 +48,7 @@ export const INSPECTED_OPTIONS: readonly OptionGroup[] = [
       },
     ],
   },
+  TRIAL_OPTIONS,
   {
     heading: "Old server",
     options: [
@@ -78,6 +81,7 @@ export const inspectedSchema = {
     .string()
     .transform((text) => sizeOf(text, "--target-upload-limit"))
     .optional(),
+  ...TRIAL_OPTIONS.schema,
   url: baseAddress("http://127.0.0.1:8008"),
   mediaRepo: baseAddress("http://127.0.0.1:8000"),
   mediaRepoTokenFile: z.string().min(1).optional(),
@@ -101,13 +105,15 @@ export async function planQuestions(
     mediaRepoTokenFile === undefined
       ? ""
       : await readToken(resolve(machine.folder, mediaRepoTokenFile), files);
+  const target =
+    targetDatabase === undefined
+      ? undefined
+      : await parseDatabaseAddress(targetDatabase, targetDatabasePasswordFile, system, "--target-database");
   return {
     deep: options.deep,
     target: options.target,
-    targetDatabase:
-      targetDatabase === undefined
-        ? undefined
-        : await parseDatabaseAddress(targetDatabase, targetDatabasePasswordFile, system, "--target-database"),
+    targetDatabase: target,
+    tryOn: (await TRIAL_OPTIONS.read(options, system)) ?? (options.deep ? target : undefined),
     url: options.url,
     uploadLimit: options.targetUploadLimit,
     mediaRepo: mediaRepo === undefined ? undefined : { url: mediaRepo, token },

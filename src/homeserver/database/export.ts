@@ -8,6 +8,7 @@ import {
   type Postgres,
   type PostgresAddress,
   postgresCall,
+  postgresProgramVersion,
   type PostgresSession,
   withoutRowValues,
 } from "../../system/postgres/postgres.ts";
@@ -15,8 +16,9 @@ import type { Programs } from "../../system/programs/programs.ts";
 import type { Progress } from "../../system/progress.ts";
 import { type Kept, keptInputs, ONE_TIME_KEYS } from "../scope.ts";
 import { countDatabase, readSequences } from "./count.ts";
-import { extensionArguments } from "./dump/extensions.ts";
+import { excludeExtensions } from "./dump/extensions.ts";
 import { CONTENT_FORMATS, type DumpFormat } from "./dump/format.ts";
+import { type DumpEntry, leaveOutEntries } from "./dump/left-out.ts";
 import {
   asLockConflict,
   beginLockedSnapshot,
@@ -85,6 +87,8 @@ export interface DatabaseExport {
   /** Which rows stay besides those of uploads. */
   readonly kept?: Kept | undefined;
   readonly progress: Pick<Progress, "note">;
+  /** What is left out of a plain dump, as a restore would fail at it. */
+  readonly leftOut?: readonly DumpEntry[];
   /** Lock time-out in milliseconds; the default when left out. */
   readonly lockTimeout?: number;
 }
@@ -93,15 +97,21 @@ export interface DatabaseExport {
 export function exportDatabase(from: DatabaseExport): Step {
   const { step, section, label } = ARTIFACTS[from.store];
   const as = from.format === "plain" ? {} : { dumpFormat: from.format };
+  const objects = (from.leftOut ?? []).map(({ type, schema, tag }) => `${type} ${schema}.${tag}`);
+  const leftOut = objects.length === 0 ? {} : { leftOut: objects.join(", ") };
   return {
     id: step,
     label,
-    inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept), ...as },
+    inputs: { ...from.inputs, database: from.marker, ...keptInputs(from.kept), ...as, ...leftOut },
     findFault: from.findFault,
     async run() {
       await removeOtherFormat(from);
       const recorded = await retryLockedSnapshot(() => dumpOnce(from), from.progress);
-      from.inventory.setSection(section, { ...recorded.section, ...as });
+      from.inventory.setSection(section, {
+        ...recorded.section,
+        ...as,
+        ...(objects.length === 0 ? {} : { objectsLeftOut: objects }),
+      });
       from.inventory.setArtifact(recorded.artifact);
       await from.saved();
       const { name, size, sha256, parts } = recorded.artifact;
@@ -141,6 +151,7 @@ async function dumpAndCount(
     programs,
     machine,
     kept,
+    leftOut = [],
     lockTimeout = LOCK_TIMEOUT,
   }: DatabaseExport,
 ) {
@@ -148,10 +159,12 @@ async function dumpAndCount(
   const { snapshot } = await session.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
   // Before the dump: sequences are in no snapshot, and on a running server they only go up. So the dump never has less.
   const sequences = await readSequences(session);
+  const { major } = await postgresProgramVersion(pgDump, programs, address.commandPrefix);
+  const extensions = await excludeExtensions(session, major);
   const args = [
     ...dumpArguments(snapshot, store, format),
     `--lock-wait-timeout=${lockTimeout / 1000}s`,
-    ...(await extensionArguments(session)),
+    ...extensions.args,
   ];
   const stop = new AbortController();
   const call = {
@@ -159,7 +172,10 @@ async function dumpAndCount(
     mapError: withoutRowValues,
     signal: stop.signal,
   };
-  const dump = programs.pipe(format === "plain" ? { ...call, outputPrefix: dumpHeader(store) } : call);
+  const written = programs.pipe(format === "plain" ? { ...call, outputPrefix: dumpHeader(store) } : call);
+  const dropped = [...leftOut, ...extensions.entries];
+  // Where nothing is left out, the programs are connected by pipes of the kernel.
+  const dump = dropped.length === 0 ? written : leaveOutEntries(dropped)(written);
   const gzip = into.usesCompressionProgram ? await gzipProgram(programs, machine.cores) : undefined;
   // Counting runs in parallel with the dump. The first failure is the one reported. The server is down meanwhile: a dump
   // is aborted when counting fails.
@@ -184,6 +200,12 @@ const dumpArguments = (snapshot: string, store: Store, format: DumpFormat) => [
   `--format=${format}`,
   // pg_dump compresses on one core, in line; gzip behind it runs in parallel, and faster.
   ...(format === "custom" ? ["--compress=0"] : []),
+  ...SYNAPSE_ONLY,
+  `--snapshot=${snapshot}`,
+  ...(store === "main" ? [`--exclude-table-data=*.${ONE_TIME_KEYS}`] : []),
+];
+
+const SYNAPSE_ONLY = [
   "--no-owner",
   "--no-privileges",
   "--no-tablespaces",
@@ -191,8 +213,14 @@ const dumpArguments = (snapshot: string, store: Store, format: DumpFormat) => [
   "--no-publications",
   "--no-subscriptions",
   "--encoding=UTF8",
-  `--snapshot=${snapshot}`,
-  ...(store === "main" ? [`--exclude-table-data=*.${ONE_TIME_KEYS}`] : []),
+];
+
+/** For a plain dump without rows, which is otherwise the same. */
+export const SCHEMA_ARGUMENTS: readonly string[] = [
+  "--format=plain",
+  "--schema-only",
+  ...SYNAPSE_ONLY,
+  `--lock-wait-timeout=${LOCK_TIMEOUT / 1000}s`,
 ];
 
 /** Lines before pg_dump's own: whoever restores this with a bare psql stops at the first error too. */

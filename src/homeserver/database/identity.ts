@@ -74,9 +74,13 @@ export async function schemaMissing(session: QuerySession, where: string): Promi
 /** Throws `database-unsupported` when this is not the database of that homeserver. */
 export async function assertSynapseDatabase(session: QuerySession, serverName: string): Promise<void> {
   const isPostgres = session.engine === "postgres";
-  const [catalogue, column] = isPostgres ? ["pg_tables", "tablename"] : ["sqlite_master", "name"];
-  const { tables } = await session.one<{ tables: number }>(`
-    SELECT count(*) AS tables FROM ${catalogue} WHERE ${column} IN (${REQUIRED_TABLES.map(quoteLiteral).join(", ")})`);
+  const required = REQUIRED_TABLES.map(quoteLiteral).join(", ");
+  // As the server finds them: by their names alone.
+  const { tables } = await session.one<{ tables: number }>(
+    isPostgres
+      ? `SELECT count(to_regclass(name)) AS tables FROM unnest(ARRAY[${required}]) AS name`
+      : `SELECT count(*) AS tables FROM sqlite_master WHERE name IN (${required})`,
+  );
   const { name } = await session.one<{ name: string }>(
     isPostgres
       ? "SELECT current_database() AS name"

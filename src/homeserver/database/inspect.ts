@@ -1,11 +1,13 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
-import { describeAddress, type PostgresSession } from "../../system/postgres/postgres.ts";
+import { describeAddress, type Postgres } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Schema } from "../synapse-versions.ts";
 import { duplicateRows } from "./checks/duplicates.ts";
+import { findObstacles, obstacleFinding } from "./checks/obstacles.ts";
+import { orphanRows } from "./checks/orphans.ts";
 import { poolerFindings } from "./checks/pooler.ts";
 import { catalogueFindings, localeFindings } from "./checks/postgres-findings.ts";
 import {
@@ -78,7 +80,9 @@ export async function inspectDatabase(
     findings.push(...foreign);
     if (look.engine === "postgres") {
       findings.push(...(await poolerFindings(look.address, system.postgres)));
-      findings.push(...(await postgresFindings(look.session, facts.server!, questions.deep)));
+      findings.push(
+        ...(await postgresFindings(look, { facts: facts.server!, deep: questions.deep }, system.postgres)),
+      );
       findings.push(...(await databaseConnections(look.session)).others);
     } else {
       findings.push(...(await sqliteFindings({ ...look, ...questions, bytes: facts.bytes }, system.files)));
@@ -94,7 +98,11 @@ export async function inspectDatabase(
     if (look.engine === "postgres" && questions.deep) {
       const from = { address: look.address, encoding: facts.encoding, programs: system.programs };
       const text = await unreadableText(look.session, from, progress);
-      findings.push(...text.findings, ...(await duplicateRows(look.session, text.broken, progress)));
+      findings.push(
+        ...text.findings,
+        ...(await duplicateRows(look.session, text.broken, progress)),
+        ...(await orphanRows(look.session, { thorough: true, broken: text.broken }, progress)),
+      );
     }
   } catch (error) {
     system.signal.throwIfAborted();
@@ -128,11 +136,15 @@ async function generalFacts(look: OpenDatabase, { files }: Pick<System, "files">
 }
 
 async function postgresFindings(
-  session: PostgresSession,
-  facts: DatabaseFacts,
-  deep: boolean,
+  { session, address }: Extract<OpenDatabase, { engine: "postgres" }>,
+  { facts, deep }: { readonly facts: DatabaseFacts; readonly deep: boolean },
+  postgres: Postgres,
 ): Promise<Finding[]> {
-  return [...localeFindings(facts, deep), ...(await catalogueFindings(session, facts))];
+  return [
+    ...localeFindings(facts, deep),
+    ...(await catalogueFindings(session, facts)),
+    ...(await findObstacles(session, address, postgres)).map(obstacleFinding),
+  ];
 }
 
 async function synapseFindings(

@@ -21,6 +21,8 @@ export const databaseSectionSchema = z.object({
   compatVersion: z.number(),
   /** Which rows stay besides those of uploads; none when left out. */
   kept: keptSchema.optional(),
+  /** Objects of the old database that are not in the dump, as its restore would fail at them: "VIEW public.slow". */
+  objectsLeftOut: z.array(z.string()).optional(),
   /** The format of the dump; plain SQL when left out. */
   dumpFormat: z.literal("custom").optional(),
 });

@@ -1,19 +1,30 @@
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
-import type { PostgresAddress, PostgresSession } from "../../system/postgres/postgres.ts";
+import {
+  type PostgresAddress,
+  postgresProgramVersion,
+  type PostgresSession,
+} from "../../system/postgres/postgres.ts";
+import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
-import { connect, databaseAddress, stateAddress } from "./address.ts";
+import { addressOfStore, connect, databaseAddress, stateAddress } from "./address.ts";
+import { entriesOf, findObstacles, type Obstacle, obstacleFinding } from "./checks/obstacles.ts";
+import { orphanRows } from "./checks/orphans.ts";
 import { assertNoPooler } from "./checks/pooler.ts";
+import { catalogueFindings } from "./checks/postgres-findings.ts";
+import { sequenceFindings } from "./checks/readiness.ts";
+import { sqliteDamage } from "./checks/sqlite-findings.ts";
 import { databaseMarker, IDLE_STATISTICS_DELAY_MS, masMarker, STATISTICS_DELAY_MS } from "./count.ts";
-import { databaseFacts, majorOf } from "./facts.ts";
+import { excludeExtensions } from "./dump/extensions.ts";
+import type { DumpEntry } from "./dump/left-out.ts";
+import { type DatabaseFacts, databaseFacts, majorOf } from "./facts.ts";
 import { fileMarker, sqliteBytes } from "./file-state.ts";
 import { assertMasDatabase, assertStateDatabase, assertSynapseDatabase } from "./identity.ts";
 import { databaseConnections, type DatabaseConnections, fileUserFindings } from "./in-use.ts";
 import { findProgram } from "./program.ts";
-import type { Store } from "./store.ts";
-import { otherSchemas } from "./user-schemas.ts";
+import { inDatabase, type Store, STORES } from "./store.ts";
 
 /** A PostgreSQL database as an export reads it. */
 export interface PostgresSource {
@@ -24,6 +35,10 @@ export interface PostgresSource {
   readonly versionText: string;
   /** Bytes, about. */
   readonly size: number;
+  /** What could make its dump or a restore fail, by its catalogue. */
+  readonly findings: readonly Finding[];
+  /** What its dump is made without, once a person has accepted that. */
+  readonly leftOut: readonly DumpEntry[];
 }
 
 /**
@@ -32,7 +47,12 @@ export interface PostgresSource {
  */
 export type DatabaseSource = { readonly mas?: PostgresSource } & (
   | ({ readonly engine: "postgres"; readonly state?: PostgresSource } & PostgresSource)
-  | { readonly engine: "sqlite"; readonly path: string; readonly size: number }
+  | {
+      readonly engine: "sqlite";
+      readonly path: string;
+      readonly size: number;
+      readonly findings: readonly Finding[];
+    }
 );
 
 export interface FoundDatabase {
@@ -46,46 +66,118 @@ export interface FoundDatabase {
  * Checks everything about the database that could make a dump fail, and changes nothing. Throws `program-missing`,
  * `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
-export async function findDatabase(homeserver: Homeserver, system: System): Promise<FoundDatabase> {
-  const found = await findOwn(homeserver, system);
-  const service = homeserver.mas && (await findPostgres(homeserver.mas.address, homeserver, system, "mas"));
+export async function findDatabase(
+  homeserver: Homeserver,
+  system: System,
+  progress: Progress,
+): Promise<FoundDatabase> {
+  const found = await findOwn(homeserver, system, progress);
+  const service =
+    homeserver.mas && (await findPostgres(homeserver.mas.address, homeserver, { system, progress }, "mas"));
   const all = service ? { ...found, mas: service } : found;
   return { database: all, marker: await markerOf(all, system), users: await findDatabaseUsers(all, system) };
 }
 
-async function findOwn(homeserver: Homeserver, system: System): Promise<DatabaseSource> {
+async function findOwn(homeserver: Homeserver, system: System, progress: Progress): Promise<DatabaseSource> {
   const { database, serverName } = homeserver;
   if (database.kind === "sqlite") {
     const { path } = database;
+    const size = await sqliteBytes(path, system.files);
     const session = await system.sqlite.connect(path);
-    await assertSynapseDatabase(session, serverName).finally(() => session.close());
-    return { engine: "sqlite", path, size: await sqliteBytes(path, system.files) };
+    try {
+      const findings = await sqliteDamage({ session, path, bytes: size, deep: false });
+      if (findings.length === 0) await assertSynapseDatabase(session, serverName);
+      return { engine: "sqlite", path, size, findings };
+    } finally {
+      await session.close();
+    }
   }
-  const main = await findPostgres(databaseAddress(homeserver), homeserver, system);
+  const main = await findPostgres(databaseAddress(homeserver), homeserver, { system, progress });
   const second = stateAddress(homeserver);
-  const state = second && (await findPostgres(second, homeserver, system, "state"));
+  const state = second && (await findPostgres(second, homeserver, { system, progress }, "state"));
   return { engine: "postgres", ...main, ...(state ? { state } : {}) };
 }
 
 async function findPostgres(
   named: PostgresAddress,
   { serverName, mediaStore }: Homeserver,
-  system: System,
+  { system, progress }: { readonly system: System; readonly progress: Progress },
   store: Store = "main",
 ): Promise<PostgresSource> {
   const { session, address } = await connect(named, system, mediaStore);
   try {
-    const { serverVersion, serverVersionText: versionText, size } = await databaseFacts(session);
+    const facts = await databaseFacts(session);
     if (store === "main") await assertSynapseDatabase(session, serverName);
     else await (store === "state" ? assertStateDatabase(session) : assertMasDatabase(session));
     await assertNoPooler(address, system.postgres);
-    const through = address.commandPrefix;
-    const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
-    const pgDump = await findProgram(needs, system);
-    return { address, pgDump, serverVersion, versionText, size };
+    const { obstacles, ...dump } = await readDumpSource(session, address, facts, system);
+    const catalogue = await catalogueFindings(session, facts, store);
+    // What the role may not read would end the questions about rows without a clear word.
+    const isReadable = catalogue.every(({ level }) => level !== "blocker");
+    const rows = isReadable
+      ? [
+          ...(store === "main" ? [await sequenceFindings(session)] : []),
+          ...(await orphanRows(session, { thorough: false }, progress)),
+        ]
+      : [];
+    const findings = [...catalogue, ...obstacles.map(obstacleFinding), ...rows].filter(
+      ({ level }) => level !== "ok",
+    );
+    return {
+      ...dump,
+      findings: store === "main" ? findings : findings.map((one) => inDatabase(store, one)),
+    };
   } finally {
     await session.close();
   }
+}
+
+/** How a database is dumped, and what that dump is made without. Throws `program-missing`, `program-too-old`. */
+async function readDumpSource(
+  session: PostgresSession,
+  address: PostgresAddress,
+  { serverVersion, serverVersionText: versionText, size }: DatabaseFacts,
+  system: System,
+): Promise<Omit<PostgresSource, "findings"> & { readonly obstacles: readonly Obstacle[] }> {
+  const through = address.commandPrefix;
+  const needs = { program: "pg_dump", major: majorOf(serverVersion), versionText, through } as const;
+  const pgDump = await findProgram(needs, system);
+  const program = await postgresProgramVersion(pgDump, system.programs, through);
+  const obstacles = await findObstacles(session, address, system.postgres);
+  const extensions = await excludeExtensions(session, program.major);
+  const leftOut = [...extensions.entries, ...entriesOf(obstacles)];
+  return { address, pgDump, serverVersion, versionText, size, leftOut, obstacles };
+}
+
+/**
+ * The schemas of a homeserver's databases on PostgreSQL, for a trial before the move. Throws as a connection does, and `program-missing`,
+ * `program-too-old`.
+ */
+export async function findTrialSources(homeserver: Homeserver, system: System): Promise<TrialSource[]> {
+  const found: TrialSource[] = [];
+  for (const store of STORES) {
+    const named = addressOfStore(store, homeserver);
+    if (named === undefined) continue;
+    const { session, address } = await connect(named, system, homeserver.mediaStore);
+    try {
+      const dump = await readDumpSource(session, address, await databaseFacts(session), system);
+      found.push({ ...dump, store });
+    } finally {
+      await session.close();
+    }
+  }
+  return found;
+}
+
+/** Its databases on PostgreSQL, each with what it holds; its own first. */
+export function postgresSources(database: DatabaseSource): (PostgresSource & { readonly store: Store })[] {
+  const { mas } = database;
+  const own = database.engine === "postgres" ? database : undefined;
+  return [
+    ...(own ? [{ ...own, store: "main" as const }] : []),
+    ...(own?.state ? [{ ...own.state, store: "state" as const }] : []),
+    ...(mas ? [{ ...mas, store: "mas" as const }] : []),
+  ];
 }
 
 /** Who uses the databases now, besides this run. */
@@ -131,23 +223,19 @@ function statisticsDelay(database: DatabaseSource, connected: boolean): number {
   return versions.some((version) => version < 150_000) ? STATISTICS_DELAY_MS : 0;
 }
 
-/** Its databases on PostgreSQL, each with what it holds; its own first. */
-export function postgresOf(database: DatabaseSource): { address: PostgresAddress; store: Store }[] {
-  const { mas } = database;
-  const own = database.engine === "postgres" ? database : undefined;
-  return [
-    ...(own ? [{ address: own.address, store: "main" as const }] : []),
-    ...(own?.state ? [{ address: own.state.address, store: "state" as const }] : []),
-    ...(mas ? [{ address: mas.address, store: "mas" as const }] : []),
-  ];
-}
+/** A database whose schema can be tried. */
+export type TrialSource = Pick<PostgresSource, "address" | "pgDump" | "serverVersion" | "leftOut"> & {
+  readonly store: Store;
+};
 
-/** Tables that are in schemas other than public. */
-export async function findOtherSchemas(database: DatabaseSource, system: System): Promise<Finding[]> {
-  const found: Finding[] = [];
-  for (const { address, store } of postgresOf(database))
-    found.push(...(await querySession(address, (session) => otherSchemas(session, store), system)));
-  return found;
+/** Their addresses. */
+export const postgresOf = (database: DatabaseSource): { address: PostgresAddress; store: Store }[] =>
+  postgresSources(database).map(({ address, store }) => ({ address, store }));
+
+/** What could make a dump or a restore fail, of all of them. */
+export function databaseFindings(database: DatabaseSource): Finding[] {
+  if (database.engine === "sqlite") return [...database.findings, ...(database.mas?.findings ?? [])];
+  return [database, database.state, database.mas].flatMap((one) => one?.findings ?? []);
 }
 
 /** Opens the database for queries. The caller closes the session. */

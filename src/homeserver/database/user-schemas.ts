@@ -1,6 +1,6 @@
 import type { Finding } from "../../report/finding.ts";
 import { type QuerySession, quoteLiteral } from "../../system/query.ts";
-import { describeStore, schemaTable, type Store } from "./store.ts";
+import { describeStore, type Store, TELLING_TABLES } from "./store.ts";
 
 /**
  * A condition for a query with `pg_namespace n`: user schemas, not PostgreSQL's own. PostgreSQL reserves all names that begin with
@@ -10,15 +10,16 @@ export const USER_SCHEMAS =
   "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'";
 /** `setSearchPathSql` in fill/search-path.ts sets the search_path for Synapse's tables. Tables of other programs are moved too. */
 export async function otherSchemas(session: QuerySession, store: Store = "main"): Promise<Finding[]> {
-  const found = await session.all<{ schema: string; tables: number; own: number }>(`
+  const telling = TELLING_TABLES[store];
+  const found = await session.all<{ schema: string; tables: number; own: boolean }>(`
     SELECT n.nspname AS schema, count(*) AS tables,
-      count(*) FILTER (WHERE c.relname = ${quoteLiteral(schemaTable(store))}) AS own
+      count(*) FILTER (WHERE c.relname IN (${telling.map(quoteLiteral).join(", ")})) = ${telling.length} AS own
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND ${USER_SCHEMAS} AND n.nspname <> 'public'
     GROUP BY 1 ORDER BY 1`);
   const listed = (some: typeof found) =>
     some.map(({ schema, tables }) => `${schema}: ${tables} ${tables === 1 ? "table" : "tables"}`);
-  const [own, others] = [found.filter((one) => one.own > 0), found.filter((one) => one.own === 0)];
+  const [own, others] = [found.filter((one) => one.own), found.filter((one) => !one.own)];
   return [
     ...(own.length === 0
       ? []

@@ -4,6 +4,7 @@ import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
+import { noProgress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { type ExportSource, findExportSource } from "../export/find-source.ts";
@@ -44,7 +45,7 @@ export async function lookBeforeSending(
   const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
   const { homeserver } = found;
   assertNoMas(homeserver, accepted);
-  const source = await inspectSource(homeserver, BACKUP_ONLY, accepted, system);
+  const source = await inspectSource(homeserver, BACKUP_ONLY, accepted, system, noProgress);
   const agreed = { ...stop, yes: true, dryRun };
   if (!rehearsal) await assertNoOtherPrograms(source, system);
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);

@@ -5,7 +5,8 @@ import type { PassphraseSource } from "../../bundle/passphrase.ts";
 import { readRecipients } from "../../bundle/recipients.ts";
 import { packConfig } from "../../homeserver/config/export.ts";
 import { assertDumpFormat, type DumpFormat } from "../../homeserver/database/dump/format.ts";
-import { openSource } from "../../homeserver/database/source.ts";
+import { openSource, postgresSources } from "../../homeserver/database/source.ts";
+import { trySchemas } from "../../homeserver/database/trial/run.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { ACCEPT_NO_MAS, assertMasFound } from "../../homeserver/mas/find.ts";
 import { externalMediaFindings } from "../../homeserver/media/figures/size-findings.ts";
@@ -15,8 +16,11 @@ import { openProviders } from "../../homeserver/media/providers/provider.ts";
 import { uploadBytes } from "../../homeserver/media/store/rows.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import { packSigningKey } from "../../homeserver/signing-key/export.ts";
+import { MigrationError } from "../../errors.ts";
+import { acceptWarnings } from "../../report/accept.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertDiskSpace, assertSpaceForPrivateCopy } from "../disk-space.ts";
@@ -50,6 +54,8 @@ export interface ExportOrder {
   readonly fixes: readonly string[];
   readonly media: MediaChoice;
   readonly dumpFormat: DumpFormat;
+  /** A server where the schema is tried in a throw-away database. */
+  readonly tryOn: PostgresAddress | undefined;
   readonly dryRun: boolean;
 }
 
@@ -91,7 +97,7 @@ export async function lookBeforeExport(
   const { homeserver } = found;
   await assertGpgInstalled(system);
   assertMasFound(homeserver, accepted);
-  const source = await inspectSource(homeserver, order.media, accepted, system);
+  const source = await inspectSource(homeserver, order.media, accepted, system, progress);
   await assertDumpFormat(source.database, order.dumpFormat, system.programs);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
   const again = await findAlreadySealed(wanted, source.marker, files, progress);
@@ -107,6 +113,7 @@ export async function lookBeforeExport(
   // What an earlier run packed is there already; it is removed before it is packed again.
   const packed = await bytesOfMedia(folder, files);
   await assertDiskSpace(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
+  const tried = await tryOutSchema(order, source, system, progress);
   if (rehearsal && source.alive.length > 0)
     await assertSpaceForPrivateCopy(folder, source.database, "--out", files);
   return {
@@ -116,9 +123,32 @@ export async function lookBeforeExport(
     source,
     plan,
     recipients,
-    findings: [...keys, ...found.findings, ...externalMediaFindings(homeserver, NOTHING_KNOWN)],
+    findings: [...keys, ...found.findings, ...tried, ...externalMediaFindings(homeserver, NOTHING_KNOWN)],
   };
 }
+
+/** Throws `found-warnings` when a restore of the schema fails, unless that is accepted. */
+async function tryOutSchema(
+  { tryOn, accepted }: ExportOrder,
+  { database }: SourceState,
+  system: System,
+  progress: Progress,
+): Promise<Finding[]> {
+  const sources = postgresSources(database);
+  if (tryOn === undefined || sources.length === 0) return [];
+  const tried = acceptedOnly(await trySchemas(sources, tryOn, system, progress), accepted);
+  const [failed] = tried.filter(({ level }) => level === "warning");
+  if (failed === undefined) return tried;
+  const { sentence, evidence = [], hint } = failed;
+  const named = evidence.slice(0, 5).join("; ");
+  throw new MigrationError("found-warnings", named === "" ? sentence : `${sentence}: ${named}`, { hint });
+}
+
+const acceptedOnly = (findings: readonly Finding[], accepted: readonly string[]) =>
+  acceptWarnings(
+    findings,
+    accepted.filter((id) => findings.some((one) => one.id === id && one.level === "warning")),
+  );
 
 /** Of the media, before its rows are compared with its files. */
 const NOTHING_KNOWN = { compared: null, kinds: null, mediaRepo: null, packed: null };

@@ -1,12 +1,13 @@
 import { MigrationError } from "../../errors.ts";
 import {
+  databaseFindings,
   type DatabaseSource,
   describeDatabase,
   findDatabase,
   findDatabaseUsers,
-  findOtherSchemas,
   markerOf,
 } from "../../homeserver/database/source.ts";
+import { isObstacle } from "../../homeserver/database/checks/obstacles.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masProcesses } from "../../homeserver/mas/find.ts";
 import { MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
@@ -18,6 +19,7 @@ import type { Kept, MediaOrder } from "../../homeserver/scope.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
+import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 
 /** The state of the source before anything is written. */
@@ -53,13 +55,14 @@ export async function inspectSource(
   kept: MediaOrder,
   accepted: readonly string[],
   system: System,
+  progress: Progress,
 ): Promise<SourceState> {
   const { files } = system;
   await assertMediaStore(homeserver, system);
   const alive = await findServerActivity(homeserver, system);
-  const { database, marker, users } = await findDatabase(homeserver, system);
+  const { database, marker, users } = await findDatabase(homeserver, system, progress);
+  const remarks = assertRestorable(databaseFindings(database), accepted);
   const media = await storeState(homeserver.mediaStore, files, keptFolders({ ...kept, origins: [] }));
-  const remarks = await findOtherSchemas(database, system);
   return {
     database,
     marker,
@@ -69,6 +72,33 @@ export async function inspectSource(
     others: users.others,
     accepted,
   };
+}
+
+/**
+ * The findings that remain, those that were accepted as notes. Throws `database-unsupported` for what would make the dump or a
+ * restore fail: blockers, and obstacles that a person has not accepted to leave out.
+ */
+function assertRestorable(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
+  const fatal = findings.filter(
+    ({ id, level }) => level === "blocker" || (isObstacle(id) && !accepted.includes(id)),
+  );
+  if (fatal.length > 0)
+    throw new MigrationError(
+      "database-unsupported",
+      fatal.map(({ sentence, evidence = [] }) => [sentence, ...some(evidence)].join(": ")).join("; "),
+      { hint: [...new Set(fatal.flatMap(({ hint }) => hint ?? []))].join("; ") },
+    );
+  return findings.map((finding) =>
+    isObstacle(finding.id)
+      ? { ...finding, level: "note", sentence: `${finding.sentence}; left out of the bundle (accepted)` }
+      : finding,
+  );
+}
+
+/** For a sentence: the first of them, and how many more there are. */
+function some(evidence: readonly string[]): string[] {
+  const [named, more] = [evidence.slice(0, 5), evidence.length - 5];
+  return evidence.length === 0 ? [] : [`${named.join("; ")}${more > 0 ? ` and ${more} more` : ""}`];
 }
 
 async function assertMediaStore({ mediaStore, workingFolder }: Homeserver, { files }: System): Promise<void> {

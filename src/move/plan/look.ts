@@ -4,6 +4,8 @@ import { inspectOtherDatabases } from "../../homeserver/database/checks/other-da
 import { targetDatabaseFindings } from "../../homeserver/database/checks/target-findings.ts";
 import { type DatabaseLookFacts, inspectDatabase } from "../../homeserver/database/inspect.ts";
 import { openReadOnly } from "../../homeserver/database/open.ts";
+import { findTrialSources } from "../../homeserver/database/source.ts";
+import { trySchemas } from "../../homeserver/database/trial/run.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { MediaFacts } from "../../homeserver/media/facts.ts";
 import { inspectMedia } from "../../homeserver/media/inspect.ts";
@@ -143,6 +145,14 @@ export async function lookAtHomeserver(
             { engine: facts.engine, serverVersion: facts.serverVersion ?? 0 },
             system.postgres,
           ),
+        )) ?? []),
+      );
+    const { tryOn } = questions;
+    // pg_dump sets much for its session, which a pooler would hand on.
+    if (facts?.engine === "postgres" && tryOn && !findings.some(({ id }) => id === "database-pooler"))
+      findings.push(
+        ...((await look("schema-trial", async () =>
+          trySchemas(await findTrialSources(homeserver, system), tryOn, system, progress),
         )) ?? []),
       );
     const needed = (await look("programs", () => programFindings(server, system))) ?? [];

@@ -10,6 +10,8 @@ export interface PlanQuestions {
   readonly target?: string | undefined;
   /** The database on the new host, if it can be reached from here. */
   readonly targetDatabase?: PostgresAddress | undefined;
+  /** A server where the schema is tried in a throw-away database. */
+  readonly tryOn?: PostgresAddress | undefined;
   /** Base address of the old server, instead of its own listeners. */
   readonly url?: string | undefined;
   /** Bytes of the largest upload that the target accepts. */

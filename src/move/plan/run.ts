@@ -2,6 +2,8 @@ import type { DelegationFacts } from "../../delegation/facts.ts";
 import { type Delegation, inspectDelegation } from "../../delegation/inspect.ts";
 import { describeAddressChanges, listHosts } from "../../delegation/summary-text.ts";
 import type { MigrationError } from "../../errors.ts";
+import { OBSTACLE_IDS } from "../../homeserver/database/checks/obstacles.ts";
+import { SCHEMA_TRIAL } from "../../homeserver/database/trial/run.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
 import { chooseSource, type GivenSource } from "../../homeserver/service/find/choose.ts";
@@ -52,7 +54,13 @@ export interface PlanResult {
 }
 
 /** Finding ids that an export must be given again when they were accepted here. */
-const ACCEPTED_BY_EXPORT = [MEDIA_MISSING, MEDIA_SPECIAL_FILES, MEDIA_UNREADABLE];
+const ACCEPTED_BY_EXPORT: readonly string[] = [
+  MEDIA_MISSING,
+  MEDIA_SPECIAL_FILES,
+  MEDIA_UNREADABLE,
+  ...OBSTACLE_IDS,
+  SCHEMA_TRIAL,
+];
 
 /**
  * Inspects the homeserver, its address and this host, and plans the move. Changes nothing but the HTML page that was

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { type DatabaseSource, findOtherSchemas } from "../../../src/homeserver/database/source.ts";
-import type { System } from "../../../src/system/system.ts";
+import { otherSchemas } from "../../../src/homeserver/database/user-schemas.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { makeMiniSynapse } from "../../support/mini-synapse.ts";
 import { postgres } from "../../support/moved-database.ts";
@@ -13,12 +12,12 @@ before(async () => {
 });
 after(() => cluster.stop());
 
-/** What an export says of a database, once this was done to it. */
+/** What is said of a database, once this was done to it. */
 async function told(name: string, sql: string) {
   const address = await makeMiniSynapse(cluster, name);
   await cluster.sql(name, sql);
-  const source = { engine: "postgres", address } as DatabaseSource;
-  const found = await findOtherSchemas(source, { postgres } as System);
+  const session = await postgres.connect(address);
+  const found = await otherSchemas(session).finally(() => session.close());
   return found.map(({ id, level, evidence }) => [id, level, ...(evidence ?? [])]);
 }
 
@@ -31,5 +30,13 @@ test("tables outside the schema public are told: the server's own as a note, and
   assert.deepEqual(
     await told("shared", "create schema attic authorization mover; create table attic.old (n int)"),
     [["schemas-other", "warning", "attic: 1 table"]],
+  );
+  assert.deepEqual(
+    await told(
+      "versioned",
+      "create schema bridge authorization mover; create table bridge.schema_version (version int)",
+    ),
+    [["schemas-other", "warning", "bridge: 1 table"]],
+    "another program's record of its own schema",
   );
 });

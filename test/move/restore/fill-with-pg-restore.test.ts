@@ -12,6 +12,7 @@ import {
 } from "../../../src/homeserver/database/fill/interrupted.ts";
 import { runPgRestore } from "../../../src/homeserver/database/fill/pg-restore.ts";
 import { UNENCRYPTED_DUMP } from "../../../src/homeserver/database/fill/unencrypted-dump.ts";
+import type { DumpEntry } from "../../../src/homeserver/database/dump/left-out.ts";
 import type { DatabaseSource } from "../../../src/homeserver/database/source.ts";
 import { verifyDatabase } from "../../../src/homeserver/database/verify.ts";
 import { Journal } from "../../../src/journal/journal.ts";
@@ -401,13 +402,18 @@ test("emptying takes everything that a dump may bring, and leaves what belongs t
 
 test("SQLite, and a pg_dump that is newer than this program, cannot be dumped so, and nothing was touched", async () => {
   const programs = programsBefore({ "pg_dump-19": "echo 'pg_dump (PostgreSQL) 19.1'" });
-  const sqlite = { engine: "sqlite", path: "/srv/homeserver.db", size: 1 } as const;
+  const sqlite = { engine: "sqlite", path: "/srv/homeserver.db", size: 1, findings: [] } as const;
   await assert.rejects(assertDumpFormat(sqlite, "custom", programs), {
     code: "database-unsupported",
     message: /\/srv\/homeserver\.db is SQLite/,
   });
   await assertDumpFormat(sqlite, "plain", programs);
-  const postgres = { engine: "postgres", pgDump: "pg_dump", address: { parameters: {} } } as DatabaseSource;
+  const postgres = {
+    engine: "postgres",
+    pgDump: "pg_dump",
+    address: { parameters: {} },
+    leftOut: [] as readonly DumpEntry[],
+  } as DatabaseSource;
   await assertDumpFormat(postgres, "custom", programs);
   await assert.rejects(
     assertDumpFormat({ ...postgres, pgDump: "pg_dump-19" } as DatabaseSource, "custom", programs),

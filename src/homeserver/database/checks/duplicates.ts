@@ -61,7 +61,8 @@ export async function duplicateRows(
   ];
 }
 
-const NO_INDEX = { enable_indexscan: "off", enable_indexonlyscan: "off", enable_bitmapscan: "off" };
+/** Settings for a query that is to read tables themselves: an index may have lost entries. */
+export const NO_INDEX = { enable_indexscan: "off", enable_indexonlyscan: "off", enable_bitmapscan: "off" };
 
 const UNIQUE_INDEXES = `
   SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS table,

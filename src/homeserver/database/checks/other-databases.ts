@@ -8,8 +8,10 @@ import { connect } from "../address.ts";
 import { databaseFacts } from "../facts.ts";
 import { assertMasDatabase, assertStateDatabase } from "../identity.ts";
 import { type OpenDatabase, openStateReadOnly, QUERY_TIMEOUT, reasonOf } from "../open.ts";
-import { describeStore, type Store } from "../store.ts";
+import { describeStore, inDatabase, type Store } from "../store.ts";
 import { duplicateRows } from "./duplicates.ts";
+import { findObstacles, obstacleFinding } from "./obstacles.ts";
+import { orphanRows } from "./orphans.ts";
 import { poolerFindings } from "./pooler.ts";
 import { catalogueFindings, localeFindings } from "./postgres-findings.ts";
 import { backgroundUpdates } from "./readiness.ts";
@@ -82,10 +84,18 @@ async function inspectOne(
       await assertStateDatabase(session);
       findings.push(...localeFindings(facts, deep), await backgroundUpdates(session));
     }
-    findings.push(...(await poolerFindings(address, postgres)), ...(await catalogueFindings(session, facts)));
+    findings.push(
+      ...(await poolerFindings(address, postgres)),
+      ...(await catalogueFindings(session, facts, store)),
+      ...(await findObstacles(session, address, postgres)).map(obstacleFinding),
+    );
     if (deep) {
       const text = await unreadableText(session, { address, encoding: facts.encoding, programs }, progress);
-      findings.push(...text.findings, ...(await duplicateRows(session, text.broken, progress)));
+      findings.push(
+        ...text.findings,
+        ...(await duplicateRows(session, text.broken, progress)),
+        ...(await orphanRows(session, { thorough: true, broken: text.broken }, progress)),
+      );
     }
   } catch (error) {
     signal.throwIfAborted();
@@ -96,9 +106,5 @@ async function inspectOne(
       hint: "an export would fail in the same way: fix the cause, then run plan again",
     });
   }
-  const named = (finding: Finding): Finding =>
-    finding.sentence.startsWith(which)
-      ? finding
-      : { ...finding, sentence: `in ${which}: ${finding.sentence}` };
-  return { findings: findings.map(named), bytes };
+  return { findings: findings.map((finding) => inDatabase(store, finding)), bytes };
 }

@@ -4,6 +4,7 @@ import type { QuerySession } from "../../../system/query.ts";
 import { untrustedExtensions } from "../dump/extensions.ts";
 import type { DatabaseFacts } from "../facts.ts";
 import { describeProvider, isAsSynapseRequires, sortsByCollation } from "../locale.ts";
+import type { Store } from "../store.ts";
 import { otherSchemas, USER_SCHEMAS } from "../user-schemas.ts";
 
 /** Synapse's requirements on encoding and locale (synapse/storage/engines/postgres.py, `check_database` and `check_new_database`). */
@@ -49,13 +50,16 @@ interface NamedObject {
 export async function catalogueFindings(
   session: QuerySession,
   { serverVersion }: DatabaseFacts,
+  store: Store = "main",
 ): Promise<Finding[]> {
   return [
     ...(await changedCollation(session, serverVersion)),
     ...(await invalidIndexes(session)),
     ...(await checksumFailures(session)),
     ...(await unreadableTables(session)),
-    ...(await otherSchemas(session)),
+    ...(await rowSecurity(session)),
+    ...(await unreadableLargeObjects(session)),
+    ...(await otherSchemas(session, store)),
     ...(await extensionFindings(session)),
     ...(await standby(session)),
   ];
@@ -114,9 +118,9 @@ async function checksumFailures(session: QuerySession): Promise<Finding[]> {
 async function unreadableTables(session: QuerySession): Promise<Finding[]> {
   const found = await session.all<NamedObject>(`
     SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'S') AND ${USER_SCHEMAS}
-      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind WHEN 'r' THEN has_table_privilege(c.oid, 'SELECT')
-        ELSE has_sequence_privilege(c.oid, 'SELECT') END) ORDER BY 1`);
+    WHERE c.relkind IN ('r', 'p', 'S') AND ${USER_SCHEMAS}
+      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT')
+        ELSE has_table_privilege(c.oid, 'SELECT') END) ORDER BY 1`);
   if (found.length === 0) return [];
   return [
     {
@@ -125,6 +129,46 @@ async function unreadableTables(session: QuerySession): Promise<Finding[]> {
       sentence: `${found.length} ${found.length === 1 ? "table or sequence" : "tables or sequences"} may not be read by Synapse's database user, so the database cannot be dumped`,
       evidence: found.map(({ name }) => name),
       hint: "as a superuser: GRANT SELECT ON … TO that user, or drop those that are not part of Synapse",
+    },
+  ];
+}
+
+/** pg_dump switches row security off, and a table whose policies hold for its role then refuses to be read (pg_dump(1), --enable-row-security). */
+async function rowSecurity(session: QuerySession): Promise<Finding[]> {
+  const found = await session.all<NamedObject>(`
+    SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND ${USER_SCHEMAS} AND row_security_active(c.oid) ORDER BY 1`);
+  if (found.length === 0) return [];
+  const one = found.length === 1;
+  return [
+    {
+      id: "row-security",
+      level: "blocker",
+      sentence: `row-level security hides rows of ${found.length} ${one ? "table" : "tables"} from Synapse's database user, so the database cannot be dumped`,
+      evidence: found.map(({ name }) => name),
+      hint: "as a superuser: ALTER ROLE … BYPASSRLS for that user until the move is done; or, where the policies are not needed, ALTER TABLE … DISABLE ROW LEVEL SECURITY",
+    },
+  ];
+}
+
+/**
+ * pg_dump reads all large objects. A role may read its own, those that are granted to it or to everybody, and all where
+ * lo_compat_privileges is on (PostgreSQL documentation, Large Objects).
+ */
+async function unreadableLargeObjects(session: QuerySession): Promise<Finding[]> {
+  const { count, owners } = await session.one<{ count: number; owners: string | null }>(`
+    SELECT count(*) AS count, string_agg(DISTINCT pg_get_userbyid(lomowner)::text, ', ') AS owners FROM pg_largeobject_metadata l
+    WHERE NOT current_setting('lo_compat_privileges')::boolean
+      AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AND NOT pg_has_role(lomowner, 'USAGE')
+      AND NOT EXISTS (SELECT FROM aclexplode(lomacl) a WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_has_role(a.grantee, 'USAGE')))`);
+  if (count === 0) return [];
+  return [
+    {
+      id: "large-objects-unreadable",
+      level: "blocker",
+      sentence: `${formatCount(count)} ${count === 1 ? "large object" : "large objects"} may not be read by Synapse's database user, so the database cannot be dumped`,
+      evidence: [`owned by ${owners!}`],
+      hint: "Synapse has no large objects: as a superuser, lo_unlink those that are not needed, or GRANT SELECT ON LARGE OBJECT … TO that user",
     },
   ];
 }

@@ -52,7 +52,17 @@ async function autoVacuum({ session, path }: SqliteInspectOptions): Promise<Find
   ];
 }
 
-async function integrity({ session, path, deep }: SqliteInspectOptions): Promise<Finding[]> {
+/** Whether SQLite finds damage in a file that is small enough to be read whole: a blocker, or nothing. */
+export async function sqliteDamage(look: Omit<SqliteInspectOptions, "running">): Promise<Finding[]> {
+  if (look.bytes > FULL_CHECK_LIMIT) return [];
+  return (await integrity(look)).filter(({ level }) => level !== "ok");
+}
+
+async function integrity({
+  session,
+  path,
+  deep,
+}: Pick<SqliteInspectOptions, "session" | "path" | "deep">): Promise<Finding[]> {
   const pragma = deep ? "integrity_check" : "quick_check";
   const said = await runPragma(session, `PRAGMA ${pragma}(50)`);
   if (said.length === 1 && said[0] === "ok")

@@ -1,4 +1,5 @@
 import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
+import type { DumpEntry } from "./left-out.ts";
 
 interface Extension {
   readonly name: string;
@@ -52,13 +53,24 @@ export async function untrustedExtensions(session: QuerySession): Promise<string
   return (await readExtensions(session)).filter(({ trusted }) => !trusted).map(({ name }) => name);
 }
 
-/**
- * Arguments for pg_dump that exclude untrusted extensions, with which an ordinary role could not restore the dump. Empty where there are
- * none, or where all extensions are untrusted, as then pg_dump cannot exclude them.
- */
-export async function extensionArguments(session: QuerySession): Promise<string[]> {
+/** How the extensions that only a superuser may create stay out of a dump: an ordinary role could not restore it with them. */
+export interface ExcludedExtensions {
+  /** For pg_dump. */
+  readonly args: readonly string[];
+  /** To be left out of what it writes, where it cannot exclude them itself: before 14, and when there are no others. */
+  readonly entries: readonly DumpEntry[];
+}
+
+/** `major` is pg_dump's. */
+export async function excludeExtensions(session: QuerySession, major: number): Promise<ExcludedExtensions> {
   const found = await readExtensions(session);
-  if (found.every(({ trusted }) => trusted)) return [];
+  const [staying, moved] = [found.filter(({ trusted }) => !trusted), found.filter(({ trusted }) => trusted)];
+  if (staying.length === 0) return { args: [], entries: [] };
   // A pattern, as psql has them: quoted, a name means itself.
-  return found.filter(({ trusted }) => trusted).map(({ name }) => `--extension="${name}"`);
+  if (major >= 14 && moved.length > 0)
+    return { args: moved.map(({ name }) => `--extension="${name}"`), entries: [] };
+  return {
+    args: [],
+    entries: staying.map(({ name }) => ({ type: "EXTENSION", schema: "-", tag: name, comment: name })),
+  };
 }

@@ -24,9 +24,18 @@ export async function assertDumpFormat(
       `--db-format custom is a PostgreSQL format, and the database at ${database.path} is SQLite`,
       { hint: "omit the option: a SQLite database is packed as its file" },
     );
-  for (const { pgDump, address } of [database, database.state, database.mas].filter(
+  for (const { pgDump, address, leftOut } of [database, database.state, database.mas].filter(
     (one) => one !== undefined,
   )) {
+    if (leftOut.length > 0)
+      throw new MigrationError(
+        "database-unsupported",
+        `objects of the database are left out, which --db-format custom cannot do: ${leftOut
+          .slice(0, 3)
+          .map(({ type, tag }) => `${type.toLowerCase()} ${tag}`)
+          .join(", ")}`,
+        { hint: "omit the option, or drop those objects before the export" },
+      );
     const { major, text } = await postgresProgramVersion(pgDump, programs, address.commandPrefix);
     if (canReadArchivesOf(major)) continue;
     throw new MigrationError(

@@ -1,5 +1,5 @@
 import type { Postgres, PostgresAddress } from "../../../system/postgres/postgres.ts";
-import { schemaTable, type Store } from "../store.ts";
+import { type Store, TELLING_TABLES } from "../store.ts";
 import { USER_SCHEMAS } from "../user-schemas.ts";
 
 /**
@@ -8,13 +8,15 @@ import { USER_SCHEMAS } from "../user-schemas.ts";
  * does not contain it, as it is a setting of the role. Changes nothing where they are found, or where several schemas have them.
  */
 export function setSearchPathSql(store: Store): string {
-  const table = schemaTable(store);
+  const telling = TELLING_TABLES[store];
   return `RESET search_path;
 SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path TO %I, public', session_user, current_database(), schema),
   format('SET search_path TO %I, public', schema)
-FROM (SELECT min(n.nspname) AS schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'r' AND c.relname = '${table}' AND ${USER_SCHEMAS} HAVING count(*) = 1) found
-WHERE to_regclass('${table}') IS NULL \\gexec
+FROM (SELECT min(nspname) AS schema FROM (
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relname IN ('${telling.join("', '")}') AND ${USER_SCHEMAS} GROUP BY 1 HAVING count(*) = ${telling.length}
+  ) whole HAVING count(*) = 1) found
+WHERE to_regclass('${telling[1]}') IS NULL \\gexec
 `;
 }
 
