@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { ByteTransform } from "./transform.ts";
+import type { Bytes, ByteTransform } from "./transform.ts";
 
 export interface Digest {
   /** Bytes. */
@@ -33,6 +33,19 @@ export function reportBytes(tell: (bytes: number) => void): ByteTransform {
       yield chunk;
     }
   };
+}
+
+/** Size and hash of a stream, read to its end. `tell` gets the size of each chunk; what it throws is thrown. */
+export async function digestOf(
+  source: Bytes,
+  tell: (bytes: number) => void = () => undefined,
+): Promise<Digest> {
+  const tally = new Digester();
+  for await (const chunk of source) {
+    tally.add(chunk);
+    tell(chunk.length);
+  }
+  return tally.result();
 }
 
 /** Computes size and hash of chunks that are added one by one. */

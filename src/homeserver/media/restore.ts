@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { MigrationError } from "../../errors.ts";
+import { digestOf } from "../../pipeline/digest.ts";
 import { type ExtractedEntry, unpackTar } from "../../pipeline/tar.ts";
 import type { Bytes } from "../../pipeline/transform.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
@@ -119,14 +119,10 @@ async function write(
 }
 
 async function assertSameContent(path: string, entry: ExtractedEntry, files: Files): Promise<void> {
-  const incoming = createHash("sha256");
-  for await (const chunk of entry.content) incoming.update(chunk);
-  const there = createHash("sha256");
+  const incoming = await digestOf(entry.content);
   const found = await files.lstat(path);
-  if (found?.kind === "file" && found.size === entry.size) {
-    for await (const chunk of files.read(path)) there.update(chunk);
-    if (there.digest("hex") === incoming.digest("hex")) return;
-  }
+  if (found?.kind === "file" && found.size === entry.size)
+    if ((await digestOf(files.read(path))).sha256 === incoming.sha256) return;
   throw new MigrationError(
     "target-not-empty",
     `${path} already exists and differs from the file in the bundle`,

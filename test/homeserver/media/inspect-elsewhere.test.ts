@@ -149,6 +149,13 @@ test("a matrix-media-repo tells how much it holds, asked with the token and, if 
   assert.equal(finding.sentence, `matrix-media-repo at ${url} holds 4 files of example.org, 4.9 KiB`);
   assert.deepEqual(usage, { media: { files: 4, bytes: 5000 }, thumbnails: { files: 3, bytes: 446 } });
   assert.equal(findingOf(looked, "media-external")?.level, "note");
+  // Where Synapse kept its media before, all of that may still be in its store.
+  const older = await home().inspect({
+    mediaRepo: { url, token: TOKEN },
+    settings: "enable_media_repo: false\n",
+    tools: { http: quick },
+  });
+  assert.match(findingOf(older, "media-external")!.sentence, /matrix-media-repo stores the media/);
 });
 
 test("a matrix-media-repo that fails is a warning with its reason, and the rest is told", async (t) => {

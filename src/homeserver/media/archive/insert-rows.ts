@@ -1,6 +1,6 @@
 import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
+import { hasColumn } from "../store/rows.ts";
 import type { ArchiveRecord } from "./record.ts";
-import { hasColumn } from "./upload.ts";
 
 /** Rows in one statement. */
 const AT_ONCE = 500;

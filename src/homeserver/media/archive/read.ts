@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { MigrationError } from "../../../errors.ts";
 import { decompress } from "../../../pipeline/compress.ts";
+import { Digester } from "../../../pipeline/digest.ts";
 import { type ExtractedEntry, unpackTar } from "../../../pipeline/tar.ts";
 import { type Bytes, drain } from "../../../pipeline/transform.ts";
 import { type ArchiveManifest, parseArchiveManifest } from "./manifest.ts";
@@ -133,19 +133,17 @@ async function distribute(
   begin: (record: ArchiveRecord, mtimeMs: number) => Promise<UploadSink | undefined>,
 ): Promise<[ArchiveRecord, string | undefined][]> {
   const open: { record: ArchiveRecord; receiver: UploadSink }[] = [];
-  const hash = createHash("sha256");
-  let size = 0;
+  const tally = new Digester();
   try {
     for (const record of records) {
       const receiver = await begin(record, entry.mtimeMs);
       if (receiver) open.push({ record, receiver });
     }
     for await (const chunk of entry.content) {
-      hash.update(chunk);
-      size += chunk.length;
+      tally.add(chunk);
       for (const { receiver } of open) await receiver.write(chunk);
     }
-    const sha256 = hash.digest("hex");
+    const { size, sha256 } = tally.result();
     const told: [ArchiveRecord, string | undefined][] = [];
     for (const record of records) {
       const why = faultOf(record, size, sha256);

@@ -1,5 +1,5 @@
-import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
-import { bytewise } from "../store/rows.ts";
+import type { QuerySession } from "../../../system/query.ts";
+import { columnOrNull, uploadPages } from "../store/rows.ts";
 
 /** A local upload as its row has it. */
 export interface Upload {
@@ -20,26 +20,13 @@ export interface Upload {
   readonly sha256: string | null;
 }
 
-/** Rows in one question. */
-const PAGE = 2_000;
-
-/**
- * Uploads in the order of their ids, byte by byte, those after `after`. Rows of URL previews are none. Page by page:
- * packing takes hours, and for so long no question must stay open in a database that is in use.
- */
+/** Uploads in the order of their ids, byte by byte, those after `after`. Rows of URL previews are none. */
 export async function* uploadsAfter(session: QuerySession, after: string): AsyncIterable<Upload> {
-  const authenticated = (await hasColumn(session, "authenticated")) ? "authenticated" : "NULL";
-  const sha256 = (await hasColumn(session, "sha256")) ? "sha256" : "NULL";
-  const id = bytewise(session, "media_id");
-  for (;;) {
-    const page = await session.all<UploadTableRow>(`
-      SELECT media_id, media_type, media_length, created_ts, upload_name, user_id, last_access_ts, quarantined_by,
-        safe_from_quarantine, ${authenticated} AS authenticated, ${sha256} AS sha256 FROM local_media_repository
-      WHERE url_cache IS NULL AND ${id} > ${quoteLiteral(after)} ORDER BY ${id} LIMIT ${PAGE}`);
-    for (const row of page) yield uploadOf(row);
-    if (page.length < PAGE) return;
-    after = page.at(-1)!.media_id;
-  }
+  const authenticated = await columnOrNull(session, "authenticated");
+  const sha256 = await columnOrNull(session, "sha256");
+  const columns = `media_type, media_length, created_ts, upload_name, user_id, last_access_ts, quarantined_by,
+    safe_from_quarantine, ${authenticated} AS authenticated, ${sha256} AS sha256`;
+  for await (const row of uploadPages<UploadTableRow>(session, columns, { after })) yield uploadOf(row);
 }
 
 interface UploadTableRow {
@@ -69,13 +56,3 @@ const uploadOf = (row: UploadTableRow): Upload => ({
   authenticated: row.authenticated === null ? null : Boolean(row.authenticated),
   sha256: row.sha256?.toLowerCase() ?? null,
 });
-
-/** Whether this Synapse's table of local uploads has a column. */
-export async function hasColumn(session: QuerySession, column: string): Promise<boolean> {
-  const { known } = await session.one<{ known: number }>(
-    session.engine === "postgres"
-      ? `SELECT count(*) AS known FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = ${quoteLiteral(column)} AND NOT attisdropped`
-      : `SELECT count(*) AS known FROM pragma_table_info('local_media_repository') WHERE name = ${quoteLiteral(column)}`,
-  );
-  return known > 0;
-}

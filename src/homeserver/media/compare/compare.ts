@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { digestOf } from "../../../pipeline/digest.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import type { Differing } from "../section.ts";
 import { BoundedList } from "../store/bounded-list.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
-import { hasHashes, type UploadRow, uploadRows } from "../store/rows.ts";
+import { hasColumn, type UploadRow, uploadRows } from "../store/rows.ts";
 import { throwReadError } from "../store/store.ts";
 import { mergeJoin } from "./merge-join.ts";
 
@@ -53,7 +54,7 @@ export async function compareMedia(
   files: Files,
   { hashes, tell, providers = [], signal, closed: mayBeClosed = false }: CompareOptions,
 ): Promise<Comparison> {
-  const known = hashes && (await hasHashes(session, "local_media_repository"));
+  const known = hashes && (await hasColumn(session, "sha256"));
   const differ = new Differences();
   const changed = new BoundedList(NAMED);
   const provided = { files: 0, bytes: 0 };
@@ -69,7 +70,8 @@ export async function compareMedia(
   };
   const compareHash = async (id: string, sha256: string) => {
     hashed += 1;
-    if ((await hashOf(join(store, uploadPath(id)!), files)) !== sha256) changed.add(id);
+    const read = await digestOf(files.read(join(store, uploadPath(id)!)));
+    if (read.sha256 !== sha256) changed.add(id);
   };
   const miss = (row: UploadRow, length: number, found: number | null, hidden: boolean) => {
     differ.add(row, length, found);
@@ -130,12 +132,6 @@ class Differences {
     const differingDigest = this.#hash.digest("hex");
     return { differing: this.#named, differingCount: this.#count, differingDigest };
   }
-}
-
-async function hashOf(path: string, files: Files): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of files.read(path)) hash.update(chunk);
-  return hash.digest("hex");
 }
 
 /** For people: "AbCd…: 4000 bytes by its row, no file; from @user:example.org". */

@@ -1,13 +1,12 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
+import { type Digest, digestOf } from "../../../pipeline/digest.ts";
 import { drain } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
-import { quoteLiteral } from "../../../system/query.ts";
 import { findInProviders } from "../providers/provider.ts";
 import { BoundedList } from "../store/bounded-list.ts";
 import { LOCAL_FOLDERS, uploadPath } from "../store/layout.ts";
-import { bytewise, hasHashes, type UploadRow } from "../store/rows.ts";
+import { columnOrNull, uploadPages } from "../store/rows.ts";
 import type { Comparable } from "./uploads.ts";
 
 export interface ReadResult {
@@ -34,15 +33,18 @@ export async function readAll(reading: Comparable, tell: (bytes: number) => void
   const odd = new BoundedList();
   const thumbnails = { files: 0, bytes: 0 };
   let hashed = 0;
-  for await (const { key, length, sha256 } of pagesOf(reading)) {
-    const path = uploadPath(key);
+  const { session } = reading;
+  const columns = `media_length AS length, ${await columnOrNull(session, "sha256")} AS sha256`;
+  const rows = uploadPages<HashedRow>(session, columns, { where: "media_length IS NOT NULL", signal });
+  for await (const { media_id: id, length, sha256 } of rows) {
+    const path = uploadPath(id);
     if (path === undefined) continue;
     const stored = await readFile(path, reading, tell, unreadable);
     const read =
-      stored?.size === length ? stored : await readProvided(path, length!, reading, tell, unreadable);
+      stored?.size === length ? stored : await readProvided(path, length, reading, tell, unreadable);
     if (!read || read.size !== length || !sha256) continue;
     hashed += 1;
-    if (read.sha256 !== sha256.toLowerCase()) changed.add(key);
+    if (read.sha256 !== sha256.toLowerCase()) changed.add(id);
   }
   const [, folder] = LOCAL_FOLDERS;
   for await (const batch of files.walk(join(store, folder), signal)) {
@@ -58,6 +60,12 @@ export async function readAll(reading: Comparable, tell: (bytes: number) => void
     }
   }
   return { hashed, changed, unreadable, thumbnails, odd };
+}
+
+interface HashedRow {
+  readonly media_id: string;
+  readonly length: number;
+  readonly sha256: string | null;
 }
 
 /**
@@ -90,26 +98,6 @@ export async function quickCheck(
   return { unreadable, odd };
 }
 
-/** Rows in one question. */
-const PAGE = 10_000;
-
-/** Page by page: reading takes hours, and no query should stay open for so long in a database that is in use. */
-async function* pagesOf({ session, signal }: Comparable): AsyncIterable<UploadRow> {
-  const sha256 = (await hasHashes(session, "local_media_repository")) ? "sha256" : "NULL";
-  const id = bytewise(session, "media_id");
-  for (let after = ""; ;) {
-    const page = await session.all<UploadRow>(`
-      SELECT media_id AS key, media_length AS length, ${sha256} AS sha256 FROM local_media_repository
-      WHERE url_cache IS NULL AND media_length IS NOT NULL AND ${id} > ${quoteLiteral(after)} ORDER BY ${id} LIMIT ${PAGE}`);
-    for (const row of page) {
-      signal.throwIfAborted();
-      yield row;
-    }
-    if (page.length < PAGE) return;
-    after = page.at(-1)!.key;
-  }
-}
-
 /** What the store does not have, from the first storage provider that has it. */
 async function readProvided(
   path: string,
@@ -117,22 +105,20 @@ async function readProvided(
   { providers, signal }: Comparable,
   tell: (bytes: number) => void,
   unreadable: BoundedList,
-): Promise<{ size: number; sha256: string } | undefined> {
+): Promise<Digest | undefined> {
   const found = await findInProviders(path, length, providers);
   if (!found) return undefined;
-  const hash = createHash("sha256");
   try {
-    for await (const chunk of found.provider.read(found.file)) {
+    const { sha256 } = await digestOf(found.provider.read(found.file), (bytes) => {
       signal.throwIfAborted();
-      hash.update(chunk);
-      tell(chunk.length);
-    }
+      tell(bytes);
+    });
+    return { size: length, sha256 };
   } catch (error) {
     if (!(error instanceof MigrationError) || error.code === "object-storage-failed") throw error;
     unreadable.add(path);
     return undefined;
   }
-  return { size: length, sha256: hash.digest("hex") };
 }
 
 /** Undefined for what is not there or is no regular file, and for what cannot be read, which is noted. */
@@ -141,22 +127,17 @@ async function readFile(
   { store, files, signal }: Comparable,
   tell: (bytes: number) => void,
   unreadable: BoundedList,
-): Promise<{ size: number; sha256: string } | undefined> {
-  const hash = createHash("sha256");
-  let size = 0;
+): Promise<Digest | undefined> {
   try {
     // Reading a pipe would block, and a link may point anywhere.
     if ((await files.lstat(join(store, path)))?.kind !== "file") return undefined;
-    for await (const chunk of files.read(join(store, path))) {
+    return await digestOf(files.read(join(store, path)), (bytes) => {
       signal.throwIfAborted();
-      hash.update(chunk);
-      size += chunk.length;
-      tell(chunk.length);
-    }
+      tell(bytes);
+    });
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     if (error.code !== "file-missing") unreadable.add(path);
     return undefined;
   }
-  return { size, sha256: hash.digest("hex") };
 }

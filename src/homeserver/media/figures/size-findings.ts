@@ -63,7 +63,8 @@ export function externalMediaFindings(
 ): Finding[] {
   if (settings["enable_media_repo"] !== false) return [];
   const here = compared !== null && packed !== null && packed.files > 0 && compared.missing === 0;
-  if (here && kinds !== null && kinds.localUploads.files > 0) {
+  const elsewhere = mediaRepo !== null && mediaRepo.media.files > 0;
+  if (here && !elsewhere && kinds !== null && kinds.localUploads.files > 0) {
     return [
       {
         id: "media-external",

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
+import { reportDigest } from "../../../pipeline/digest.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Files } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
@@ -174,14 +174,10 @@ function faultOf(reading: ReadOutcome | undefined, path: string): string | undef
   return reading === "moving" ? `${path} changed while it was read` : undefined;
 }
 
-async function* hashed(source: Bytes, sha256: string | undefined, tell: (changed: boolean) => void): Bytes {
-  const hash = createHash("sha256");
-  for await (const chunk of source) {
-    hash.update(chunk);
-    yield chunk;
-  }
-  tell(sha256 !== undefined && hash.digest("hex") !== sha256);
-}
+const hashed = (source: Bytes, sha256: string | undefined, tell: (changed: boolean) => void): Bytes =>
+  reportDigest((read) => {
+    tell(sha256 !== undefined && read.sha256 !== sha256);
+  })(source);
 
 const changedWhileRead = (path: string) =>
   new MigrationError("source-changed", `${path} changed while it was read`, {

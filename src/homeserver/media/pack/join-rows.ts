@@ -1,6 +1,6 @@
 import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 import { uploadIdAt, UPLOADS } from "../store/layout.ts";
-import { hasHashes } from "../store/rows.ts";
+import { columnOrNull } from "../store/rows.ts";
 
 /** Files whose rows are asked for at once. */
 const AT_ONCE = 500;
@@ -20,20 +20,20 @@ export async function* joinUploadRows<File extends { readonly name: string }>(
   stored: AsyncIterable<File>,
   session: QuerySession,
 ): AsyncIterable<FileWithRow<File>> {
-  const known = await hasHashes(session, "local_media_repository");
+  const sha256 = await columnOrNull(session, "sha256");
   let batch: File[] = [];
   for await (const file of stored) {
     batch.push(file);
     if (batch.length < AT_ONCE) continue;
-    yield* joined(batch, known, session);
+    yield* joined(batch, sha256, session);
     batch = [];
   }
-  yield* joined(batch, known, session);
+  yield* joined(batch, sha256, session);
 }
 
 async function* joined<File extends { readonly name: string }>(
   batch: readonly File[],
-  known: boolean,
+  sha256: string,
   session: QuerySession,
 ): AsyncIterable<FileWithRow<File>> {
   const ids = batch.flatMap(({ name }) => uploadIdOf(name) ?? []);
@@ -41,7 +41,7 @@ async function* joined<File extends { readonly name: string }>(
     ids.length === 0
       ? []
       : await session.all<{ id: string; length: number | null; sha256: string | null }>(`
-      SELECT media_id AS id, media_length AS length, ${known ? "sha256" : "NULL"} AS sha256 FROM local_media_repository
+      SELECT media_id AS id, media_length AS length, ${sha256} AS sha256 FROM local_media_repository
       WHERE url_cache IS NULL AND media_id IN (${ids.map(quoteLiteral).join(", ")})`);
   const found = new Map(rows.map((row) => [row.id, row]));
   for (const file of batch) {

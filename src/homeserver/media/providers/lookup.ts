@@ -4,7 +4,7 @@ import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Entry, Files } from "../../../system/files/files.ts";
 import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 import { uploadIdAt, uploadPath } from "../store/layout.ts";
-import { bytewise, hasHashes } from "../store/rows.ts";
+import { columnOrNull, uploadPages } from "../store/rows.ts";
 import { findInProviders, type LocatedFile, type ReadableProvider } from "./provider.ts";
 
 /** A file in a provider; with the hash that its row has, in lower-case hex, where there is one. */
@@ -19,9 +19,6 @@ export interface ProviderLookup {
   readonly files: Files;
   readonly signal: AbortSignal;
 }
-
-/** Rows in one question. */
-const PAGE = 1000;
 
 /**
  * Files that rows ask for, that the store does not have, or has with another length, and that a storage provider has:
@@ -38,22 +35,16 @@ async function* providedUploads(
   { session, store, providers, files, signal }: ProviderLookup,
   since: number,
 ): AsyncIterable<ProvidedFile> {
-  const sha256 = (await hasHashes(session, "local_media_repository")) ? "sha256" : "NULL";
-  const id = bytewise(session, "media_id");
-  for (let after = ""; ;) {
-    const page = await session.all<{ id: string; length: number; sha256: string | null }>(`
-      SELECT media_id AS id, media_length AS length, ${sha256} AS sha256 FROM local_media_repository
-      WHERE url_cache IS NULL AND media_length IS NOT NULL AND ${recent(since)} AND ${id} > ${quoteLiteral(after)}
-      ORDER BY ${id} LIMIT ${PAGE}`);
-    for (const row of page) {
-      signal.throwIfAborted();
-      const path = uploadPath(row.id);
-      if (path === undefined || !needsProvider(await files.lstat(join(store, path)), row.length)) continue;
-      const located = await findInProviders(path, row.length, providers);
-      if (located) yield { ...located, sha256: row.sha256?.toLowerCase() };
-    }
-    if (page.length < PAGE) return;
-    after = page.at(-1)!.id;
+  const columns = `media_length AS length, ${await columnOrNull(session, "sha256")} AS sha256`;
+  const rows = uploadPages<{ media_id: string; length: number; sha256: string | null }>(session, columns, {
+    where: `media_length IS NOT NULL AND ${recent(since)}`,
+    signal,
+  });
+  for await (const row of rows) {
+    const path = uploadPath(row.media_id);
+    if (path === undefined || !needsProvider(await files.lstat(join(store, path)), row.length)) continue;
+    const located = await findInProviders(path, row.length, providers);
+    if (located) yield { ...located, sha256: row.sha256?.toLowerCase() };
   }
 }
 

@@ -1,4 +1,4 @@
-import type { QuerySession } from "../../../system/query.ts";
+import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 
 /** A local upload. */
 export interface UploadRow {
@@ -12,17 +12,44 @@ export interface UploadRow {
   readonly uploader: string | null;
 }
 
-/** Hashes are kept since schema 91. */
-export async function hasHashes(
-  session: QuerySession,
-  table: "local_media_repository" | "remote_media_cache",
-): Promise<boolean> {
+/** Whether this Synapse's table of local uploads has a column: `sha256` is there since schema 91. */
+export async function hasColumn(session: QuerySession, column: string): Promise<boolean> {
   const { known } = await session.one<{ known: number }>(
     session.engine === "postgres"
-      ? `SELECT count(*) AS known FROM pg_attribute WHERE attrelid = '${table}'::regclass AND attname = 'sha256' AND NOT attisdropped`
-      : `SELECT count(*) AS known FROM pragma_table_info('${table}') WHERE name = 'sha256'`,
+      ? `SELECT count(*) AS known FROM pg_attribute WHERE attrelid = 'local_media_repository'::regclass AND attname = ${quoteLiteral(column)} AND NOT attisdropped`
+      : `SELECT count(*) AS known FROM pragma_table_info('local_media_repository') WHERE name = ${quoteLiteral(column)}`,
   );
   return known > 0;
+}
+
+/** The column for a SELECT, or NULL where this Synapse has none of that name. */
+export const columnOrNull = async (session: QuerySession, column: string): Promise<string> =>
+  (await hasColumn(session, column)) ? column : "NULL";
+
+/** Rows in one question. */
+const PAGE = 10_000;
+
+/**
+ * Columns of the uploads in the order of their ids, byte by byte, those after `after`. Page by page: packing and reading
+ * take hours, and for so long no question must stay open in a database that is in use.
+ */
+export async function* uploadPages<Row extends { readonly media_id: string }>(
+  session: QuerySession,
+  columns: string,
+  { after = "", where = "TRUE", signal }: { after?: string; where?: string; signal?: AbortSignal } = {},
+): AsyncIterable<Row> {
+  const id = bytewise(session, "media_id");
+  for (;;) {
+    const page = await session.all<Row>(`
+      SELECT media_id, ${columns} FROM local_media_repository
+      WHERE url_cache IS NULL AND ${where} AND ${id} > ${quoteLiteral(after)} ORDER BY ${id} LIMIT ${PAGE}`);
+    for (const row of page) {
+      signal?.throwIfAborted();
+      yield row;
+    }
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.media_id;
+  }
 }
 
 /**
