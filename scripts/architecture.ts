@@ -19,7 +19,7 @@ export const INNER_FLOORS: Readonly<Record<string, readonly (readonly string[])[
   homeserver: [
     ["scope.ts", "synapse-versions.ts", "path-map.ts"],
     ["homeserver.ts"],
-    ["settings.ts", "database"],
+    ["settings.ts", "database", "listeners.ts"],
     ["media", "people", "signing-key"],
     ["config"],
     ["mas"],

@@ -36,6 +36,8 @@ const contentSchema = z.object({
       outageSince: z.string().nullable(),
       sealed: z.string().optional(),
       recipients: z.array(z.string()).optional(),
+      /** The SHA-256 of OPENING.txt, which has no other proof. Missing in bundles of earlier versions. */
+      opening: z.string().optional(),
     })
     .optional(),
   /** Hex. The key of the HMACs that serve as fingerprints of secrets. */

@@ -2,7 +2,7 @@ import { CHECKSUMS, INVENTORY } from "./layout.ts";
 import { type Artifact, bundleTime, type Manifest } from "./manifest.ts";
 
 /** The text of OPENING.txt: how to open the bundle by hand with standard programs. `afterwards` is what to do then. */
-export function openingInstructions(manifest: Manifest, afterwards: string): string {
+export function openingInstructions(manifest: Omit<Manifest, "inventory">, afterwards: string): string {
   const { subject, program, rehearsal, artifacts, recipients } = manifest;
   const decrypt = recipients ? "gpg -d" : "gpg --batch --passphrase-file P -d";
   return `This is ${subject}, packed by ${program} on ${bundleTime(manifest)}.

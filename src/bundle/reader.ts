@@ -25,12 +25,13 @@ export class Bundle {
     this.#files = files;
   }
 
-  /** Throws `bundle-incomplete` when there is no manifest, and as `parseManifest` does. Reads nothing else. */
+  /** Throws `bundle-incomplete` when there is no manifest, `bundle-damaged` when it is no regular file, and as `parseManifest` does. Reads nothing else. */
   static async open(folder: string, files: Files): Promise<Bundle> {
     const path = join(folder, MANIFEST);
     if (!(await files.lstat(folder)))
       throw new MigrationError("file-missing", `there is no folder ${folder}`);
-    if (!(await files.lstat(path))) {
+    const entry = await files.lstat(path);
+    if (entry === undefined) {
       throw new MigrationError(
         "bundle-incomplete",
         `${folder} is not a complete bundle: it has no ${MANIFEST}`,
@@ -39,6 +40,11 @@ export class Bundle {
         },
       );
     }
+    // It decides what is read, so it must be the bundle's own.
+    if (entry.kind !== "file")
+      throw new MigrationError("bundle-damaged", `${path} is not a regular file`, {
+        hint: "copy the whole bundle again: no file of a bundle is a symbolic link, a pipe or a directory",
+      });
     return new Bundle(folder, parseManifest(await files.readText(path), path), files);
   }
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Digester } from "../pipeline/digest.ts";
+import { type Digest, Digester } from "../pipeline/digest.ts";
 import type { EncryptionKeys } from "../pipeline/encrypt.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Inventory } from "./inventory.ts";
@@ -38,11 +38,9 @@ export async function seal({
   afterwards,
 }: SealOptions): Promise<Manifest> {
   const recipients = keys.recipients?.length ? [...keys.recipients] : undefined;
-  const sealed = now === undefined ? {} : { sealed: new Date(now).toISOString() };
-  inventory.state({ subject, outageSince, ...sealed, recipients });
-  const measured = await inventory.save(folder, keys, files);
-  const manifest: Manifest = {
-    format: "synlift-bundle",
+  const sealed = now === undefined ? {} : { sealed: sealedAt(now, inventory) };
+  const stated = {
+    format: "synlift-bundle" as const,
     version: versionFor(inventory.artifacts),
     id: inventory.id,
     created: inventory.created,
@@ -51,7 +49,7 @@ export async function seal({
     subject,
     rehearsal: inventory.rehearsal,
     outageSince,
-    encryption: "openpgp-passphrase",
+    encryption: "openpgp-passphrase" as const,
     ...(recipients ? { recipients } : {}),
     artifacts: inventory.artifacts.map(({ name, format, size, sha256, parts }) => ({
       name,
@@ -60,9 +58,11 @@ export async function seal({
       sha256,
       parts,
     })),
-    inventory: { name: INVENTORY, ...measured },
   };
-  const opening = openingInstructions(manifest, afterwards);
+  const opening = openingInstructions(stated, afterwards);
+  inventory.state({ subject, outageSince, ...sealed, recipients, opening: digestOf(opening).sha256 });
+  const measured = await inventory.save(folder, keys, files);
+  const manifest: Manifest = { ...stated, inventory: { name: INVENTORY, ...measured } };
   await files.writeAtomically(join(folder, OPENING), opening);
   await files.writeAtomically(join(folder, CHECKSUMS), checksums(manifest, opening));
   await files.writeAtomically(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
@@ -71,11 +71,21 @@ export async function seal({
 
 /** For `sha256sum -c`. It cannot list the manifest, which is written later, nor the report, which may be regenerated. */
 function checksums(manifest: Manifest, opening: string): string {
-  const text = new Digester();
-  text.add(Buffer.from(opening));
   const parts = [...manifest.artifacts.flatMap((artifact) => artifact.parts), manifest.inventory];
-  const lines = [...parts, { name: OPENING, ...text.result() }].map(
+  const lines = [...parts, { name: OPENING, ...digestOf(opening) }].map(
     ({ name, sha256 }) => `${sha256}  ${name}\n`,
   );
   return lines.join("");
+}
+
+function digestOf(text: string): Digest {
+  const digester = new Digester();
+  digester.add(Buffer.from(text));
+  return digester.result();
+}
+
+/** Later than the start of the export and than an earlier seal, also when the clock was set back since. */
+function sealedAt(now: number, { created, stated }: Inventory): string {
+  const before = stated?.sealed === undefined ? 0 : Date.parse(stated.sealed) + 1;
+  return new Date(Math.max(now, Date.parse(created), before)).toISOString();
 }

@@ -4,7 +4,7 @@ import { Digester, reportBytes } from "../pipeline/digest.ts";
 import type { EncryptionKeys } from "../pipeline/encrypt.ts";
 import { drain } from "../pipeline/transform.ts";
 import type { Finding } from "../report/finding.ts";
-import type { Files } from "../system/files/files.ts";
+import type { Entry, Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { Inventory } from "./inventory.ts";
 import { isFileOfArtifact } from "./layout.ts";
@@ -147,7 +147,9 @@ async function verifyPart(
 ): Promise<Finding[]> {
   const path = join(folder, part.name);
   const entry = await files.lstat(path);
-  if (entry?.kind !== "file") return [damage("part-missing", `${path} is missing`)];
+  if (entry === undefined) return [damage("part-missing", `${path} is missing`)];
+  if (entry.kind !== "file")
+    return [damage("part-kind", `${path} is ${describeKind(entry.kind)}, not a file of the bundle`)];
   if (entry.size !== part.size)
     return [
       damage("part-size", `${path} has ${entry.size} bytes, but ${part.size} according to the manifest`),
@@ -160,6 +162,18 @@ async function verifyPart(
   }
   const same = tally.result().sha256 === part.sha256;
   return same ? [] : [damage("part-hash", `${path} is damaged: its hash does not match the manifest`)];
+}
+
+/** What stands where a file should be. */
+export function describeKind(kind: Exclude<Entry["kind"], "file">): string {
+  switch (kind) {
+    case "folder":
+      return "a directory";
+    case "link":
+      return "a symbolic link";
+    case "other":
+      return "a pipe, socket or device";
+  }
 }
 
 /** `cat NAME.part-*` takes every matching file, so an extra one would corrupt an artifact that is joined by hand. */

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import type { Inventory } from "../bundle/inventory.ts";
 import { MigrationError } from "../errors.ts";
 import { type Finding, worstLevel } from "../report/finding.ts";
 import type { Command } from "./command.ts";
@@ -34,6 +35,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       { originFindings },
       { Bundle },
       { verifyContents, verifyManifest, verifyParts },
+      { verifyForOpeningByHand },
       { archivesIn, checkArchives },
       { lossesIn },
     ] = await Promise.all([
@@ -42,6 +44,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       import("../bundle/origin.ts"),
       import("../bundle/reader.ts"),
       import("../bundle/verify.ts"),
+      import("../bundle/verify-by-hand.ts"),
       import("../homeserver/media/archive/verify.ts"),
       import("../homeserver/media/losses.ts"),
     ]);
@@ -54,6 +57,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
     const lock = await (asking ? keysForOpening : keysIfGiven)(recipients, source, system);
 
     const findings: Finding[] = await verifyParts(bundle, files, view);
+    let inventory: Inventory | undefined;
     if (lock === undefined) {
       findings.push({
         id: "key-not-given",
@@ -65,7 +69,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       });
     } else if (worstLevel(findings) !== "blocker") {
       // Nothing with a wrong hash is decrypted.
-      const inventory = await bundle.inventory(lock);
+      inventory = await bundle.inventory(lock);
       findings.push(
         ...verifyManifest(bundle, inventory),
         ...(await verifyContents(bundle, inventory, lock, view, archivesIn(inventory))),
@@ -74,6 +78,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
         ...originFindings(bundle.manifest),
       );
     }
+    findings.push(...(await verifyForOpeningByHand(bundle, files, inventory)));
     const { id, subject, rehearsal, created, sealed } = bundle.manifest;
     return {
       findings,

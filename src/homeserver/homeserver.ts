@@ -93,13 +93,3 @@ export interface Mas extends Pick<Homeserver, "serverName" | "configPaths" | "re
   readonly settings: Settings;
   readonly address: PostgresAddress;
 }
-
-/** URLs of an unencrypted HTTP listener from this host. */
-export function urlsOf({ port, addresses, tls, resources }: Listener): string[] {
-  if (port === undefined || tls || resources.length === 0) return [];
-  const hosts = addresses.length === 0 ? ["127.0.0.1"] : addresses;
-  return hosts.map((host) => {
-    const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-    return `http://${local.includes(":") ? `[${local}]` : local}:${port}`;
-  });
-}

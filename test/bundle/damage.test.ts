@@ -1,10 +1,21 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import type { Manifest } from "../../src/bundle/manifest.ts";
 import { assertUndamaged, verifyContents, verifyManifest, verifyParts } from "../../src/bundle/verify.ts";
+import { verifyForOpeningByHand } from "../../src/bundle/verify-by-hand.ts";
 import type { Finding } from "../../src/report/finding.ts";
 import { realFiles as files } from "../../src/system/files/files.ts";
 import { noProgress } from "../../src/system/progress.ts";
@@ -81,11 +92,89 @@ test("a part that is missing is named", async () => {
   );
 });
 
-test("a link in the place of a part is not followed", async () => {
+test("a link, a pipe or a directory in the place of a part is not followed, and called what it is", async () => {
+  const path = (folder: string) => join(folder, `${MEDIA}.part-ac`);
+  const kinds = [
+    [
+      "a symbolic link",
+      (folder: string) => {
+        symlinkSync(path(good), path(folder));
+      },
+    ],
+    ["a pipe, socket or device", (folder: string) => void execFileSync("mkfifo", [path(folder)])],
+    ["a directory", (folder: string) => void mkdirSync(path(folder))],
+  ] as const;
+  for (const [what, make] of kinds) {
+    const folder = copy();
+    rmSync(path(folder));
+    make(folder);
+    assert.deepEqual(await looked(folder), [
+      `blocker part-kind: ${path(folder)} is ${what}, not a file of the bundle`,
+    ]);
+  }
+});
+
+test("a manifest that is a symbolic link or a pipe is not followed", async () => {
   const folder = copy();
-  rmSync(join(folder, `${MEDIA}.part-ac`));
-  symlinkSync(join(good, `${MEDIA}.part-ac`), join(folder, `${MEDIA}.part-ac`));
-  assert.deepEqual(await looked(folder), [`blocker part-missing: ${folder}/${MEDIA}.part-ac is missing`]);
+  rmSync(join(folder, "manifest.json"));
+  symlinkSync(join(good, "manifest.json"), join(folder, "manifest.json"));
+  await assert.rejects(openBundle(folder), { code: "bundle-damaged", message: /not a regular file/ });
+  rmSync(join(folder, "manifest.json"));
+  execFileSync("mkfifo", [join(folder, "manifest.json")]);
+  await assert.rejects(openBundle(folder), { code: "bundle-damaged", message: /not a regular file/ });
+});
+
+async function byHand(folder: string, withKey = true): Promise<string[]> {
+  const bundle = await openBundle(folder);
+  const inventory = withKey ? await bundle.inventory(lock) : undefined;
+  return blockers(await verifyForOpeningByHand(bundle, files, inventory));
+}
+
+test("what a person relies on who opens the bundle by hand is verified: SHA256SUMS and OPENING.txt", async () => {
+  assert.deepEqual(await byHand(good), []);
+  assert.deepEqual(await byHand(good, false), []);
+
+  const missing = copy();
+  rmSync(join(missing, "OPENING.txt"));
+  assert.match((await byHand(missing)).join(), /^warning by-hand: .*OPENING\.txt is missing/);
+  rmSync(join(missing, "SHA256SUMS"));
+  symlinkSync(join(good, "SHA256SUMS"), join(missing, "SHA256SUMS"));
+  assert.match((await byHand(missing)).join(), /SHA256SUMS is a symbolic link/);
+});
+
+test("a line of SHA256SUMS that is changed, left out, doubled or added is found", async () => {
+  const text = readFileSync(join(good, "SHA256SUMS"), "utf8");
+  const lines = text.split("\n").filter(Boolean);
+  const other = "0".repeat(64);
+  const cases: [string, RegExp][] = [
+    [lines.slice(1).join("\n"), /does not list all files/],
+    ["", /does not list all files/],
+    [text.replace(lines[0]!.slice(0, 64), other), /lists other hashes than the manifest/],
+    [`${text}${lines[0]!}\n`, /has a line that the export did not write/],
+    [`${text}${other}  /etc/passwd\n`, /lists files that are not part of the bundle/],
+    [`${text}# all of them are good\n`, /has a line that the export did not write/],
+  ];
+  for (const [content, expected] of cases) {
+    const folder = copy();
+    writeFileSync(join(folder, "SHA256SUMS"), content);
+    assert.match((await byHand(folder)).join("\n"), expected, content);
+  }
+});
+
+test("a command that somebody put into OPENING.txt is found, with the key even if the hash beside it was changed too", async () => {
+  const folder = copy();
+  const path = join(folder, "OPENING.txt");
+  const [before, after] = [
+    readFileSync(path),
+    Buffer.concat([readFileSync(path), Buffer.from("rm -rf /\n")]),
+  ];
+  const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+  writeFileSync(path, after);
+  assert.match((await byHand(folder, false)).join(), /lists other hashes than the file has/);
+  const sums = join(folder, "SHA256SUMS");
+  writeFileSync(sums, readFileSync(sums, "utf8").replace(hash(before), hash(after)));
+  assert.deepEqual(await byHand(folder, false), [], "without the key this cannot be seen");
+  assert.match((await byHand(folder)).join(), /OPENING\.txt is not what the export wrote/);
 });
 
 test("a part that is too short or too long is named with both sizes", async () => {

@@ -3,11 +3,14 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { Inventory } from "../../src/bundle/inventory.ts";
+import { seal } from "../../src/bundle/seal.ts";
+import { realFiles } from "../../src/system/files/files.ts";
 import { matchesGolden } from "../report/golden.ts";
 import { flipped, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { lockWith, PASSPHRASE } from "../support/real-world.ts";
-import { DUMP, makeSmallBundle } from "../support/small-bundle.ts";
+import { DUMP, makeSmallBundle, still } from "../support/small-bundle.ts";
 
 const lock = lockWith();
 let inParts: string;
@@ -103,4 +106,25 @@ test("the manifest is what the format says", () => {
     "inventory",
   ]);
   assert.equal(manifest["created"], "2026-01-02T03:04:05.000Z");
+});
+
+test("a bundle is sealed after it was begun and after an earlier seal, also when the clock was set back", async () => {
+  const folder = temporaryFolder("sealed");
+  const inventory = Inventory.begin(still, false);
+  const sealAt = (now: number) =>
+    seal({
+      folder,
+      inventory,
+      keys: lock,
+      files: realFiles,
+      subject: "example.org",
+      program: "synlift 0.1.0",
+      outageSince: null,
+      now,
+      afterwards: "",
+    });
+  const begun = still.now();
+  assert.equal((await sealAt(begun - 7_200_000)).sealed, new Date(begun).toISOString());
+  assert.equal((await sealAt(begun - 7_200_000)).sealed, new Date(begun + 1).toISOString());
+  assert.equal((await sealAt(begun + 5)).sealed, new Date(begun + 5).toISOString());
 });

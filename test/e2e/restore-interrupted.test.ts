@@ -4,12 +4,14 @@ import { randomInt } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -19,6 +21,7 @@ import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeNewPlace, makeOldServer, type NewPlace, type OldServer } from "../support/old-server.ts";
 import { mustBeProven, rowsToRestore } from "../support/restored.ts";
 import { filesBelow } from "../support/secrets.ts";
+import { smallDisk } from "../support/small-disk.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A restore that is interrupted, at chosen points and at random ones, and a target that was changed in between.
@@ -139,7 +142,7 @@ test("an open that was killed once the fence was lifted continues: the server is
   assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")), "the fence is set again");
 });
 
-test("an open that was killed after it had started the server says that it is open", async () => {
+test("an open that was killed after it had started the server asks it everything, and says that it is open", async () => {
   const place = await newPlace();
   await synliftWell(restore(place));
   const log = join(place.folder, "started");
@@ -160,12 +163,36 @@ test("an open that was killed after it had started the server says that it is op
     assert.equal(again.details["opened"], true);
     assert.deepEqual(
       again.findings.map(({ id }) => id),
-      ["already-running"],
+      ["already-running", "answers", "answers-name", "signing-key-published", "answers-media"],
     );
   } finally {
     execFileSync("sh", ["-c", place.stopCommand]);
   }
   assert.equal((await synlift(["open", ...place.openArgs, ...key])).code, 45);
+});
+
+test("an open whose record cannot be written says first that the server is open, and recording it can be repeated", async (t) => {
+  const place = await newPlace();
+  await synliftWell(restore(place));
+  const disk = await smallDisk(t);
+  const kept = join(place.configDir, ".synlift");
+  cpSync(kept, join(disk, "kept"), { recursive: true });
+  rmSync(kept, { recursive: true });
+  symlinkSync(join(disk, "kept"), kept);
+  const filler = join(disk, "filler");
+  const start = `${place.startCommand}; dd if=/dev/zero of=${filler} bs=4k 2>/dev/null; true`;
+  const open = ["open", ...place.openArgs, ...key, "--json", "--stop-command", "false"];
+  try {
+    const full = await synlift([...open, "--start-command", start]);
+    assert.equal(full.code, 33, full.stderr);
+    assert.match(full.stderr, /is open and runs on this host: there is no way back/);
+    assert.equal((await fetch(`${place.url}/health`)).status, 200, "it is not stopped");
+    rmSync(filler);
+    const again = resultOf(await synliftWell(open));
+    assert.equal(again.details["opened"], true);
+  } finally {
+    execFileSync("sh", ["-c", place.stopCommand]);
+  }
 });
 
 test("a server that does not come up, or is another one, is stopped and fenced again", async () => {

@@ -3,7 +3,8 @@ import type { Finding } from "../../report/finding.ts";
 import { jsonOf } from "../../system/http/ask.ts";
 import type { Http } from "../../system/http/http.ts";
 import type { Machine, ProcessInfo } from "../../system/machine.ts";
-import { type Homeserver, urlsOf } from "../homeserver.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { localHttp, localUrlsOf } from "../listeners.ts";
 
 /** Evidence that Synapse or a worker is running: processes with this configuration, listeners that answer. */
 export async function findActivity(
@@ -37,9 +38,10 @@ function processesOf(homeserver: Homeserver, machine: Machine): Finding[] {
   ];
 }
 
-async function answers({ listeners, serverName }: Homeserver, http: Http): Promise<Finding[]> {
+async function answers({ listeners, serverName }: Homeserver, given: Http): Promise<Finding[]> {
+  const http = localHttp(given, listeners);
   const found: string[] = [];
-  for (const url of listeners.flatMap(urlsOf)) {
+  for (const url of localUrlsOf(listeners)) {
     const answer = await http.get(`${url}/_matrix/key/v2/server`, { timeout: 3000 }).catch(() => undefined);
     const health =
       answer?.status === 200

@@ -4,7 +4,8 @@ import { formatMode } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Http } from "../../system/http/http.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
-import { type Homeserver, urlsOf } from "../homeserver.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { localHttp, localUrlsOf } from "../listeners.ts";
 import { readSigningKey } from "./export.ts";
 import type { KeyFile, SigningKey } from "./key-file.ts";
 import { oldKeyFindings, refreshFindings } from "./old-keys.ts";
@@ -80,8 +81,8 @@ async function liveFindings(
   { keys, badLines }: KeyFile,
   { http, signal, now, url }: PublishedKeyOptions,
 ): Promise<Finding[]> {
-  const urls = url === undefined ? homeserver.listeners.flatMap(urlsOf) : [url];
-  const published = await publishedKeys(urls, { http, signal });
+  const urls = url === undefined ? localUrlsOf(homeserver.listeners) : [url];
+  const published = await publishedKeys(urls, { http: localHttp(http, homeserver.listeners), signal });
   const readable = badLines.length === 0 && keys.length > 0;
   return [
     ...(readable ? publishedFindings(homeserver, keys, published) : []),

@@ -1,8 +1,9 @@
-import { isAbsolute, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
 import { findLaunches } from "../service/find/find.ts";
 import { hostPathsOf, type Launch, type LaunchSystem } from "../service/find/launch.ts";
+import { unitsStartedBy } from "../service/started-units.ts";
 import { parseVersion } from "../synapse-versions.ts";
 import { type FoundVersion, versionFromDpkg, versionFromEnvironment } from "./source.ts";
 
@@ -27,11 +28,12 @@ export interface Installed {
 
 /**
  * Which Synapse will run on a configuration: the one that a person named, else that of the unit, container or command
- * that starts it, else Debian's. Runs nothing of Synapse's. Throws `bad-usage` when what a person named has no Synapse.
+ * that starts it, else that of one of Debian's packages, below `root`. Runs nothing of Synapse's. Throws `bad-usage` when what a person named has no Synapse.
  */
 export async function installedSynapse(
   { synapse, startCommand, image, configPaths }: InstalledQuery,
   system: LaunchSystem,
+  root = "/",
 ): Promise<Installed> {
   const { files, machine, programs } = system;
   if (synapse !== undefined) {
@@ -45,20 +47,39 @@ export async function installedSynapse(
   const inImage = parseVersion(image ?? "");
   if (inImage)
     return { version: { version: inImage, from: "its image" }, python: undefined, launch: undefined };
-  const { main } = await findLaunches(system);
+  const { main } = await findLaunches(system, root);
   const launch = main.find((one) => hostPathsOf(one).some((path) => configPaths.includes(path)));
-  const inCommand = pythonIn(startCommand ?? "");
-  const python = launch?.map.length ? undefined : (launch?.program ?? inCommand ?? DEBIAN);
-  const there = python !== undefined && isAbsolute(python) ? python : undefined;
-  const version =
-    imageVersion(launch) ??
-    (there === undefined ? undefined : await versionFromEnvironment(there, files)) ??
-    (await versionFromDpkg(programs));
-  return { version, launch, python: there !== undefined && (await files.stat(there)) ? there : undefined };
+  if (launch?.map.length) return { version: imageVersion(launch), launch, python: undefined };
+  const startedUnits = unitsStartedBy(startCommand ?? "");
+  const unit = main.find(
+    ({ kind, name, map }) => kind === "unit" && map.length === 0 && startedUnits.includes(name),
+  );
+  const named = [launch?.program, pythonIn(startCommand ?? ""), unit?.program];
+  // A launch that names its program does not use a package's.
+  for (const program of launch?.program === undefined
+    ? [...named, ...PACKAGED.map((path) => join(root, path))]
+    : named) {
+    const python = await pythonOf(program, files);
+    const version = python === undefined ? undefined : await versionFromEnvironment(python, files);
+    if (version) return { version, launch, python };
+  }
+  const version = imageVersion(launch) ?? (await versionFromDpkg(programs));
+  return { version, launch, python: await pythonOf(launch?.program, files) };
 }
 
-/** Where the packages of packages.matrix.org have it. */
-const DEBIAN = "/opt/venvs/matrix-synapse/bin/python";
+/** The Python of the packages of packages.matrix.org, and the one that Debian's own package uses. */
+const PACKAGED = ["/opt/venvs/matrix-synapse/bin/python", "/usr/bin/python3"];
+
+/** The Python of a virtual environment's console script stands beside it. Undefined where it does not exist. */
+async function pythonOf(program: string | undefined, files: Files): Promise<string | undefined> {
+  if (program === undefined || !isAbsolute(program)) return undefined;
+  if (/^python[\d.]*$/.test(basename(program))) return (await files.stat(program)) ? program : undefined;
+  for (const name of ["python3", "python"]) {
+    const beside = resolve(dirname(program), name);
+    if ((await files.stat(beside))?.kind === "file") return beside;
+  }
+  return undefined;
+}
 
 function imageVersion(launch: Launch | undefined): FoundVersion | undefined {
   const version = parseVersion(launch?.version ?? "");

@@ -5,7 +5,8 @@ import { getIfAnswered, jsonOf } from "../../system/http/ask.ts";
 import type { Http, HttpAnswer } from "../../system/http/http.ts";
 import { askProgram } from "../../system/programs/ask.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-import { type Homeserver, urlsOf } from "../homeserver.ts";
+import type { Homeserver } from "../homeserver.ts";
+import { localHttp, localUrlsOf } from "../listeners.ts";
 import { isOnThisHost, onThisHost } from "../path-map.ts";
 import type { Launch } from "../service/find/launch.ts";
 import { isMapping } from "../settings.ts";
@@ -34,8 +35,10 @@ export async function sourceVersion(
   asked: VersionSystem,
   url?: string,
 ): Promise<FoundVersion | undefined> {
+  const { listeners } = homeserver;
+  const local = { ...asked, http: localHttp(asked.http, listeners) };
   return (
-    (await versionFromServer(url === undefined ? homeserver.listeners.flatMap(urlsOf) : [url], asked)) ??
+    (await versionFromServer(url === undefined ? localUrlsOf(listeners) : [url], local)) ??
     foundVersion(launch?.version, `the image of ${launch?.from ?? ""}`) ??
     (await versionFromLaunch(launch, asked.files)) ??
     (await versionFromDpkg(asked.programs))

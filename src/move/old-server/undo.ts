@@ -2,7 +2,8 @@ import { MigrationError } from "../../errors.ts";
 import { addressOfStore, connect, databaseAddress } from "../../homeserver/database/address.ts";
 import { parseRoleName, restoreFileMode, restoreRoleDefault } from "../../homeserver/database/fence.ts";
 import type { Store } from "../../homeserver/database/store.ts";
-import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { localHttp, localUrlsOf } from "../../homeserver/listeners.ts";
 import type { Change, FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import { waitUntilUp } from "../../homeserver/service/start.ts";
@@ -85,10 +86,11 @@ export async function undoAndStart(
   }
   if (startCommand !== undefined && !started && left.length === 0 && failed.length === 0)
     started = await back(START);
-  const url = from.url ?? homeserver?.listeners.flatMap(urlsOf)[0];
+  const listeners = homeserver?.listeners ?? [];
+  const url = from.url ?? localUrlsOf(listeners)[0];
   if (started && url !== undefined)
     await attempt(
-      () => waitUntilUp(url, START_TIMEOUT_MS, system),
+      () => waitUntilUp(url, START_TIMEOUT_MS, { ...system, http: localHttp(system.http, listeners) }),
       (cause) =>
         failed.push({ id: "start", preventsStart: false, isStart: true, sentence: cause.message, cause }),
     );

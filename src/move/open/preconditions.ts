@@ -36,7 +36,7 @@ export function assertOpenable(
 export const alreadyRunning = ({ opening }: RestoreRecord): Finding => ({
   id: "already-running",
   level: "note",
-  sentence: `every gate passed on ${opening ?? "an earlier run"} and the server is running: the run that opened it was interrupted before it recorded this`,
+  sentence: `every gate passed on ${opening ?? "an earlier run"} and the server is running: the run that started it was interrupted before it recorded this`,
 });
 
 interface Starting {

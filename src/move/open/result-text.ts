@@ -23,7 +23,7 @@ export function describeOpened(result: OpenResult): string[] {
         ...(result.outageSeconds === undefined
           ? []
           : [`outage: ${formatDuration(result.outageSeconds)}, from the stop of the old server to now`]),
-        `report: ${result.report}`,
+        ...(result.report === undefined ? [] : [`report: ${result.report}`]),
         result.rehearsal
           ? "this is a rehearsal: the real server is the one that kept running; do not make this one reachable"
           : "the old server must never be started again",
@@ -35,6 +35,6 @@ export function describeOpened(result: OpenResult): string[] {
 export function openDetails(result: OpenResult): Readonly<Record<string, Json>> {
   if (result.kind === "trial") return { opened: false, url: result.url, stop: result.stop };
   if (result.kind !== "opened") return { opened: false };
-  const { serverName, outageSeconds = null, report } = result;
+  const { serverName, outageSeconds = null, report = null } = result;
   return { opened: true, serverName, outageSeconds, report };
 }

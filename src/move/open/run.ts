@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
 import { keysForOpening, type KeySource } from "../../bundle/opening-keys.ts";
-import type { MigrationError } from "../../errors.ts";
+import { MigrationError } from "../../errors.ts";
 import { isFenced } from "../../homeserver/config/fence.ts";
 import { installedSynapse } from "../../homeserver/version/installed.ts";
 import { acquireLock } from "../../journal/lock.ts";
@@ -15,7 +15,7 @@ import { acceptFindings, acceptStartChanges, gateFailure, runGates } from "./gat
 import { alreadyRunning, assertOpenable, withLayout } from "./preconditions.ts";
 import { outageOf, writeGateReport } from "./report.ts";
 import { readRestored } from "./restored-server.ts";
-import { isAlreadyRunning, liftFenceAndStart } from "./start.ts";
+import { isAlreadyRunning, liftFenceAndStart, type Opening, verifyRunning } from "./start.ts";
 import { startTrial, type Trial } from "./trial.ts";
 
 /** How a restored server is to be opened. Paths are absolute. */
@@ -73,8 +73,8 @@ export type OpenResult =
       readonly configPaths: readonly string[];
       /** From the stop of the old server to now; undefined when that is not known. */
       readonly outageSeconds: number | undefined;
-      /** Path of the report. */
-      readonly report: string;
+      /** Path of the report; undefined when it could not be written. */
+      readonly report: string | undefined;
     };
 
 /**
@@ -119,9 +119,21 @@ async function verifyAndOpen(
   const homeserver = await readRestored(record, { fenced, workingFolder }, system);
   const report = gateReport({ record, inventory, order }, system);
   if (!fenced && trialPort === undefined && (await isAlreadyRunning(record, homeserver, system))) {
+    // The run that started it may have been interrupted before it asked the server anything.
+    const token = await readTokenFile(order.tokenFile, files);
+    const opening = { ...order, record, inventory, homeserver, token };
+    const asked = await (order.dryRun
+      ? verifyRunning(opening, system, { stopIfWrong: false })
+      : verifyStart(record, opening, system, verifyRunning));
+    const all = [alreadyRunning(record), ...asked];
+    const wrong = gateFailure(asked);
+    if (wrong) {
+      await report(all, false);
+      return { kind: "blocked", findings: all, failure: wrong };
+    }
+    if (order.dryRun) return { kind: "dry-run", findings: all };
     view.outage(undefined);
-    const findings = [alreadyRunning(record)];
-    return recordOpening(record, order, { findings, report: await report(findings, true) }, system);
+    return recordOpening({ record, order, findings: all, isRunning: true }, report, system);
   }
   const { configPaths, layout } = record;
   const installed = await installedSynapse(
@@ -155,7 +167,8 @@ async function verifyAndOpen(
     return { kind: "blocked", findings: all, failure: wrong };
   }
   view.outage(undefined);
-  return recordOpening(record, order, { findings: all, report: await report(all, true) }, system);
+  const isRunning = order.startCommand !== undefined;
+  return recordOpening({ record, order, findings: all, isRunning }, report, system);
 }
 
 async function readInventoryCopy(
@@ -184,21 +197,31 @@ const gateReport =
 /** Lifts the fence and starts the server. The record says before and after what the next run must know if this one is killed. */
 async function startRecorded(
   record: RestoreRecord,
-  opening: Parameters<typeof liftFenceAndStart>[0] & Pick<OpenOrder, "folder">,
+  opening: Opening & Pick<OpenOrder, "folder">,
   system: System,
 ): Promise<readonly Finding[]> {
-  const { files, machine } = system;
-  const write = (change: Partial<RestoreRecord>) =>
-    writeRecord(opening.folder, { ...record, ...change }, files);
-  const now = () => new Date(machine.now()).toISOString();
+  const opened = { ...record, opening: new Date(system.machine.now()).toISOString() };
   // From here on the server may run: if this run is killed, the next one must know that every gate passed.
-  await write({ opening: now() });
+  await writeRecord(opening.folder, opened, system.files);
+  return verifyStart(opened, opening, system, liftFenceAndStart);
+}
+
+/** Records that the server has run, if it does not pass. */
+async function verifyStart(
+  record: RestoreRecord,
+  opening: Opening & Pick<OpenOrder, "folder">,
+  system: System,
+  verify: (opening: Opening, system: System) => Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
+  const { files, machine } = system;
+  const write = () =>
+    writeRecord(opening.folder, { ...record, started: new Date(machine.now()).toISOString() }, files);
   try {
-    const findings = await liftFenceAndStart(opening, system);
-    if (gateFailure(findings)) await write({ started: now() });
+    const findings = await verify(opening, system);
+    if (gateFailure(findings)) await write();
     return findings;
   } catch (error) {
-    await write({ started: now() });
+    await write();
     throw error;
   }
 }
@@ -223,27 +246,70 @@ async function readTokenFile(path: string | undefined, files: Files): Promise<st
   return path === undefined ? undefined : (await files.readText(path)).trim();
 }
 
+/** Everything is decided: what fails from here on must not read as if the server were not open. */
 async function recordOpening(
-  record: RestoreRecord,
-  { folder, accept: accepted, startCommand }: OpenOrder,
-  { findings, report }: { findings: readonly Finding[]; report: string },
+  { record, order, findings, isRunning }: VerifiedStart,
+  report: ReturnType<typeof gateReport>,
   { files, machine }: System,
 ): Promise<OpenResult> {
+  const { folder, accept: accepted, startCommand } = order;
   const now = machine.now();
-  await writeRecord(
-    folder,
-    { ...record, opened: new Date(now).toISOString(), accepted: [...accepted] },
-    files,
-  );
+  try {
+    const opened = new Date(now).toISOString();
+    await writeRecord(folder, { ...record, opened, accepted: [...accepted] }, files);
+  } catch (error) {
+    throw isRunning ? openButUnrecorded(record, error) : error;
+  }
   const { serverName, rehearsal, configPaths } = record;
+  const written = await writeReport(findings, report);
   return {
     kind: "opened",
-    findings,
+    findings: [...findings, ...written.findings],
     serverName,
     rehearsal,
     started: startCommand !== undefined,
     configPaths,
     outageSeconds: outageOf(record, now),
-    report,
+    report: written.path,
   };
+}
+
+interface VerifiedStart {
+  readonly record: RestoreRecord;
+  readonly order: OpenOrder;
+  readonly findings: readonly Finding[];
+  /** Whether it has been started and verified. */
+  readonly isRunning: boolean;
+}
+
+/** The report can be missed: the server is open, and this command cannot be repeated. */
+async function writeReport(
+  findings: readonly Finding[],
+  report: ReturnType<typeof gateReport>,
+): Promise<{ findings: readonly Finding[]; path: string | undefined }> {
+  try {
+    return { findings: [], path: await report(findings, true) };
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    const missed: Finding = {
+      id: "report-not-written",
+      level: "warning",
+      sentence: `the server is open, but the report of its gates was not written: ${error.message}`,
+      hint: "keep the output of this run instead: --json has all of it",
+    };
+    return { findings: [missed], path: undefined };
+  }
+}
+
+function openButUnrecorded({ serverName }: RestoreRecord, error: unknown): unknown {
+  if (!(error instanceof MigrationError)) return error;
+  return new MigrationError(
+    error.code,
+    `${serverName} is open and runs on this host: there is no way back. Only its record could not be written: ${error.message}`,
+    {
+      hint: "leave the new server running, and never start the old one; make this folder writable (free some space), then run the same command again: it verifies the running server and records it",
+      cause: error,
+      reason: error.reason,
+    },
+  );
 }

@@ -2,7 +2,8 @@ import type { Inventory } from "../../bundle/inventory.ts";
 import { MigrationError } from "../../errors.ts";
 import { valuesToHide } from "../../homeserver/config/secrets.ts";
 import { openDatabaseOf } from "../../homeserver/database/target.ts";
-import { type Homeserver, urlsOf } from "../../homeserver/homeserver.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import { localHttp, localUrlsOf } from "../../homeserver/listeners.ts";
 import { askForMedia, findSampleUpload } from "../../homeserver/media/verify-served.ts";
 import { liftNewFence, setNewFence } from "../../homeserver/service/fence/new-server.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
@@ -39,26 +40,53 @@ const START_TIMEOUT_MS = 120_000;
  * the check fails, it is stopped and fenced again, and the findings are returned as blockers or the error is thrown.
  */
 export async function liftFenceAndStart(opening: Opening, system: System): Promise<readonly Finding[]> {
-  const { record, homeserver, startCommand } = opening;
-  const url = opening.url ?? homeserver.listeners.flatMap(urlsOf)[0];
-  if (startCommand !== undefined && url === undefined) {
-    throw new MigrationError(
-      "bad-usage",
-      "the configuration has no unencrypted HTTP listener at which the started server could be checked",
-      {
-        hint: "give its address: --url https://…",
-      },
-    );
-  }
+  const { record, startCommand } = opening;
+  const url = startCommand === undefined ? undefined : urlToAsk(opening);
   await liftNewFence(record, system);
   if (startCommand === undefined || url === undefined) return [];
-  const units = unitsStartedBy(startCommand);
+  return verifyOrStop(url, opening, system, () => start(startCommand, system.programs));
+}
+
+/**
+ * Verifies the server that an interrupted `open` started, as that run would have done. As with `liftFenceAndStart`, a server
+ * that does not answer or fails a check is stopped and fenced again, unless `stopIfWrong` is false.
+ */
+export async function verifyRunning(
+  opening: Opening,
+  system: System,
+  { stopIfWrong = true }: { stopIfWrong?: boolean } = {},
+): Promise<readonly Finding[]> {
+  const url = urlToAsk(opening);
+  if (stopIfWrong) return verifyOrStop(url, opening, system, () => Promise.resolve());
+  return acceptFindings(await verifyStarted(url, opening, system), opening.accept);
+}
+
+/** Throws `bad-usage` when there is none. */
+function urlToAsk({ url, homeserver }: Opening): string {
+  const found = url ?? localUrlsOf(homeserver.listeners)[0];
+  if (found !== undefined) return found;
+  throw new MigrationError(
+    "bad-usage",
+    "the configuration has no HTTP listener at which the started server could be checked",
+    { hint: "give its address: --url https://…" },
+  );
+}
+
+async function verifyOrStop(
+  url: string,
+  opening: Opening,
+  system: System,
+  begin: () => Promise<void>,
+): Promise<readonly Finding[]> {
+  const { homeserver } = opening;
+  const units = unitsStartedBy(opening.startCommand ?? "");
   const isRunning = () => assertUnitsRun(units, system.programs);
+  const local = { ...system, http: localHttp(system.http, homeserver.listeners) };
   let findings: readonly Finding[];
   try {
-    await start(startCommand, system.programs);
+    await begin();
     await isRunning();
-    await waitUntilUp(url, START_TIMEOUT_MS, system, isRunning);
+    await waitUntilUp(url, START_TIMEOUT_MS, local, isRunning);
     findings = acceptFindings(await verifyStarted(url, opening, system), opening.accept);
   } catch (error) {
     // Before the stop, which adds lines of its own.
@@ -101,8 +129,10 @@ export async function verifyStarted(
   system: System,
 ): Promise<Finding[]> {
   const { serverName } = record;
-  const keyUrls = homeserver.listeners.flatMap(urlsOf);
-  const { findings, published } = await askServer({ url, keyUrls, serverName, token }, system);
+  const http = localHttp(system.http, homeserver.listeners);
+  const asked = { ...system, http };
+  const keyUrls = localUrlsOf(homeserver.listeners);
+  const { findings, published } = await askServer({ url, keyUrls, serverName, token }, asked);
   const key = await verifySigningKey(sectionsOf(inventory).key, homeserver, system.files, published);
   const store = homeserver.mediaStore;
   const session = await openDatabaseOf(homeserver, system);
@@ -112,7 +142,7 @@ export async function verifyStarted(
   return [
     ...findings,
     ...key.filter(({ id }) => id === "signing-key-published"),
-    await askForMedia({ url, serverName, store, sample, token }, system),
+    await askForMedia({ url, serverName, store, sample, token }, asked),
   ];
 }
 

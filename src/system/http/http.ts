@@ -4,12 +4,13 @@ import { createConnection, isIP } from "node:net";
 import type { SecureContext } from "node:tls";
 import { type Certificate, fetchCertificate, trustStore } from "./certificate.ts";
 import { NoAnswer, toNoAnswer } from "./no-answer.ts";
+import { socketIn } from "./unix-socket.ts";
 
 /** HTTP requests to other servers, with a time limit, never following redirects. */
 export interface Http {
   /**
    * Rejects with a `NoAnswer` when there is no complete response, and with the signal's reason. Any status counts as a
-   * response; redirects are returned.
+   * response; redirects are returned. `http+unix:` URLs name a unix socket (unix-socket.ts).
    */
   get(url: string, options?: HttpOptions): Promise<HttpAnswer>;
   /** Sends JSON. Rejects as `get` does; the server may have processed the request anyway. */
@@ -47,6 +48,8 @@ interface HttpOptions extends TimeLimit {
   readonly at?: IpEndpoint;
   /** Maximum size of the body in bytes, 8 MiB by default: more is `too-large`. */
   readonly limit?: number;
+  /** Accept any certificate: only for a server whose identity is proven in another way. */
+  readonly unverified?: boolean;
 }
 
 /** An object that JSON.stringify supports. */
@@ -83,6 +86,8 @@ export function httpOver({ authorities = [], portFor = (port) => port }: HttpCon
   const trust = trustStore(authorities);
   const questionFor = (address: string, method: HttpMethod, options: HttpOptions): HttpRequest => {
     const url = URL.parse(address);
+    const socket = url ? socketIn(url) : undefined;
+    if (url && socket !== undefined) return { ...options, url, method, trust, at: { socket } };
     if (url?.protocol !== "https:" && url?.protocol !== "http:")
       throw new NoAnswer("broken", "this is not an HTTP URL");
     const usual = url.protocol === "https:" ? 443 : 80;
@@ -123,10 +128,10 @@ export function httpOver({ authorities = [], portFor = (port) => port }: HttpCon
 
 export const realHttp: Http = httpOver();
 
-interface HttpRequest extends HttpOptions {
+interface HttpRequest extends Omit<HttpOptions, "at"> {
   readonly url: URL;
   readonly method: HttpMethod;
-  readonly at: IpEndpoint;
+  readonly at: IpEndpoint | { readonly socket: string };
   readonly trust: SecureContext | undefined;
   readonly body?: JsonBody;
 }
@@ -203,23 +208,23 @@ async function downloadFrom<Taken>(
   }
 }
 
-function send({ url, method, at, headers = {}, trust, body }: HttpRequest, signal: AbortSignal) {
+function send({ url, method, at, headers = {}, trust, body, unverified }: HttpRequest, signal: AbortSignal) {
   const secure = url.protocol === "https:";
   const name = withoutBrackets(url.hostname);
   const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
   const about = sent && { "content-type": "application/json", "content-length": sent.length };
   const request = (secure ? requestSecure : requestPlain)({
-    host: at.address,
-    port: at.port,
+    ...("socket" in at ? { socketPath: at.socket } : { host: at.address, port: at.port }),
     path: `${url.pathname}${url.search}`,
     method,
-    headers: { host: url.host, ...about, ...headers },
+    headers: { host: "socket" in at ? "localhost" : url.host, ...about, ...headers },
     // A separate connection for each request, because pooled connections may lead to another address.
     agent: false,
     signal,
     // An IP address is never sent as the name of a server (RFC 6066, section 3).
     ...(secure && trust ? { secureContext: trust } : {}),
     ...(secure ? { servername: isIP(name) ? "" : name } : {}),
+    ...(secure && unverified ? { rejectUnauthorized: false } : {}),
   });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     request.on("response", resolve).on("error", reject).end(sent);

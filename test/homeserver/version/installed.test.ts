@@ -38,6 +38,22 @@ test("what has no Synapse is refused, as the gate would be passed by the wrong o
   }
 });
 
+test("the Synapse of Debian's own package is found where the system's Python has its packages, wherever the configuration is", async () => {
+  const root = temporaryFolder("debian");
+  mkdirSync(join(root, "usr/lib/python3/dist-packages/matrix_synapse-1.151.0.egg-info"), { recursive: true });
+  mkdirSync(join(root, "usr/bin"));
+  writeFileSync(join(root, "usr/bin/python3"), "");
+  const { version, python } = await installedSynapse({ configPaths: nowhere }, host, root);
+  assert.deepEqual([version?.version.text, python], ["1.151.0", join(root, "usr/bin/python3")]);
+});
+
+test("beside a console script of a virtual environment is the Python that runs it", async () => {
+  const folder = environment("1.150.0");
+  const startCommand = `${folder}/bin/synapse_homeserver -c /nowhere/homeserver.yaml`;
+  const { python } = await installedSynapse({ startCommand, configPaths: nowhere }, host);
+  assert.equal(python, join(folder, "bin/python"));
+});
+
 test("a start command that names the Python says it, too", async () => {
   const folder = environment("1.150.0");
   const startCommand = `cd /srv && ${folder}/bin/python -m synapse.app.homeserver -c /nowhere/homeserver.yaml -D`;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Inventory } from "../../../src/bundle/inventory.ts";
 import type { Homeserver } from "../../../src/homeserver/homeserver.ts";
-import { liftFenceAndStart } from "../../../src/move/open/start.ts";
+import { liftFenceAndStart, verifyRunning } from "../../../src/move/open/start.ts";
 import type { RestoreRecord } from "../../../src/move/restore/record.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import { realHttp } from "../../../src/system/http/http.ts";
@@ -65,4 +65,41 @@ test("a start for which systemd starts nothing fails at once, with the journal s
   );
   assert.match(said.join(""), /ConditionPathExists=.*conf\.d\/server_name\.yaml/);
   assert.ok(existsSync(join(folder, "homeserver.yaml.fenced")));
+});
+
+test("a server that an interrupted run started and that never answers is stopped and fenced again, not called open", async () => {
+  const folder = temporaryFolder("open-again");
+  writeFileSync(join(folder, "homeserver.yaml"), "");
+  const signal = new AbortController().signal;
+  let elapsed = 0;
+  const system = {
+    files: realFiles,
+    programs: realPrograms({ PATH: process.env["PATH"] }, signal),
+    machine: machineWith({ elapsed: () => (elapsed += 50_000), wait: () => Promise.resolve() }),
+    http: realHttp,
+    terminal: { err: () => undefined },
+    signal,
+  } as unknown as System;
+  const stopped = join(folder, "stopped");
+  await assert.rejects(
+    verifyRunning(
+      {
+        record: {
+          serverName: "old.example",
+          dropIns: [],
+          fence: { folder, names: ["homeserver.yaml"], suffix: ".fenced" },
+        } as unknown as RestoreRecord,
+        inventory: undefined as unknown as Inventory,
+        homeserver: { settings: {}, secrets: [], listeners: [] } as unknown as Homeserver,
+        stopCommand: `touch ${stopped}`,
+        url: `http://127.0.0.1:${await freePort()}`,
+        token: undefined,
+        accept: [],
+      },
+      system,
+    ),
+    { code: "start-failed", message: /does not answer at/ },
+  );
+  assert.ok(existsSync(stopped), "it is stopped");
+  assert.ok(existsSync(join(folder, "homeserver.yaml.fenced")), "and fenced");
 });

@@ -1,5 +1,6 @@
 import type { Finding } from "../../../report/finding.ts";
 import type { Homeserver, Listener } from "../../homeserver.ts";
+import { localUrlsOf } from "../../listeners.ts";
 import { findSettings, isMapping, settingAt } from "../../settings.ts";
 import { NOT_REWRITTEN } from "../host-changes.ts";
 
@@ -23,14 +24,29 @@ function listenerFinding({ listeners }: Homeserver): Finding {
       hint: "if workers or an older setting (bind_port) listen instead, check them on the new host",
     };
   }
+  const [url] = localUrlsOf(listeners);
   const tls = listeners.some((listener) => listener.tls);
   const evidence = listeners.map(listenerText);
   const sentence = `Synapse has ${listeners.length === 1 ? "one listener" : `${listeners.length} listeners`}`;
-  if (!tls) return { id, level: "ok", sentence, evidence };
+  if (url === undefined) {
+    return {
+      id,
+      level: "warning",
+      sentence: `${sentence}, and none for HTTP: open cannot ask the started server whether it is the old one`,
+      evidence,
+      hint: "give open the address of a worker that answers clients: --url http://127.0.0.1:8083",
+    };
+  }
+  const asked = url.startsWith("https:")
+    ? "; open asks it at this host's address, and knows it by its signing key"
+    : url.startsWith("http+unix:")
+      ? "; open asks it at its unix socket"
+      : "";
+  if (!tls) return { id, level: "ok", sentence: `${sentence}${asked}`, evidence };
   return {
     id,
     level: "note",
-    sentence: `${sentence}, with a certificate of its own`,
+    sentence: `${sentence}, with a certificate of its own${asked}`,
     evidence,
     hint: "certificate and key are in the bundle; set up their renewal on the new host too",
   };

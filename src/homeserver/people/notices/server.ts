@@ -1,6 +1,7 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Http, HttpAnswer } from "../../../system/http/http.ts";
-import { type Homeserver, urlsOf } from "../../homeserver.ts";
+import type { Homeserver } from "../../homeserver.ts";
+import { plainUrlsOf } from "../../listeners.ts";
 import { settingAt } from "../../settings.ts";
 
 /** A running Synapse that sends notices for us. */
@@ -23,7 +24,7 @@ export function noticesUser({ settings, serverName, configFiles }: Homeserver): 
 
 /** The address to ask at when none is given. Throws `bad-usage` when no listener can be asked without TLS. */
 export function noticesUrl({ listeners }: Homeserver): string {
-  const [url] = listeners.filter(({ resources }) => resources.includes("client")).flatMap(urlsOf);
+  const [url] = listeners.filter(({ resources }) => resources.includes("client")).flatMap(plainUrlsOf);
   if (url !== undefined) return url;
   throw new MigrationError("bad-usage", "the configuration has no plain HTTP listener for clients", {
     hint: "say where the server answers: --url https://…",
