@@ -232,6 +232,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "passphrase-wrong",
     "recipient-key-invalid",
     "other-machine",
+    "found-blockers",
   ],
   "delegation show": ["found-warnings", "found-blockers"],
   "delegation files": ["file-missing", "found-warnings", "found-blockers"],

@@ -1,6 +1,7 @@
 import { barLines, type DrawnLine } from "./bar-lines.ts";
 import { escapeControls, truncate, widthOf, wrap } from "./cells.ts";
 import { paint } from "./colour.ts";
+import { OutageTimer } from "./outage-timer.ts";
 import { describeEnd, describeOutage, describeOutageEnd } from "./progress-text.ts";
 import type { ProgressView, Screen } from "./progress-view.ts";
 import { RunningTasks } from "./running-tasks.ts";
@@ -16,10 +17,10 @@ export function progressBars({ write, clock, repeat, columns, rows, colour }: Sc
   const works = new RunningTasks(() => clock.elapsed());
   let drawn: readonly DrawnLine[] = [];
   let drawnAt = -Infinity;
-  let outageSince: number | undefined;
+  let outage: OutageTimer | undefined;
   let stopped = false;
   const stopTimer = repeat?.(TICK, () => {
-    if ((works.size > 0 || outageSince !== undefined) && isDue()) draw();
+    if ((works.size > 0 || outage !== undefined) && isDue()) draw();
   });
 
   /** A single write avoids flicker: cursor movement, permanent lines, running lines. */
@@ -34,12 +35,12 @@ export function progressBars({ write, clock, repeat, columns, rows, colour }: Sc
   function frame(width: number): DrawnLine[] {
     const running = works.all();
     // One line is for the cursor and one for the outage clock; lines that scrolled out of view can't be redrawn.
-    const room = Math.min(MOST_LINES, Math.max(1, (rows?.() ?? 24) - (outageSince === undefined ? 1 : 2)));
+    const room = Math.min(MOST_LINES, Math.max(1, (rows?.() ?? 24) - (outage === undefined ? 1 : 2)));
     const hidden = running.length > room ? running.length - (room - 1) : 0;
     const lines = barLines(running.slice(0, running.length - hidden), width, colour);
     if (hidden > 0) lines.push(plainLine(`… and ${hidden} more`, width));
-    if (outageSince !== undefined) {
-      const { text, cells } = plainLine(describeOutage(outageSince, clock.now()), width);
+    if (outage !== undefined) {
+      const { text, cells } = plainLine(describeOutage(outage.seconds), width);
       lines.push({ text: paint(text, "yellow", colour), cells });
     }
     return lines;
@@ -73,9 +74,9 @@ export function progressBars({ write, clock, repeat, columns, rows, colour }: Sc
       save(sentence);
     },
     outage(since) {
-      const before = outageSince;
-      outageSince = since;
-      if (since === undefined && before !== undefined) save(describeOutageEnd(before, clock.now()));
+      const before = outage;
+      outage = since === undefined ? undefined : new OutageTimer(since, clock);
+      if (since === undefined && before !== undefined) save(describeOutageEnd(before.seconds));
       else if (!stopped) draw();
     },
     stop() {

@@ -1,4 +1,5 @@
 import { type Json, jsonLine } from "./json.ts";
+import { OutageTimer } from "./outage-timer.ts";
 import type { ProgressOutput, ProgressView } from "./progress-view.ts";
 import { type RunningTask, RunningTasks } from "./running-tasks.ts";
 
@@ -6,7 +7,7 @@ import { type RunningTask, RunningTasks } from "./running-tasks.ts";
 export function progressJson({ write, clock }: ProgressOutput): ProgressView {
   const works = new RunningTasks(() => clock.elapsed());
   const told = new Map<string, number>();
-  let outageSince: number | undefined;
+  let running: OutageTimer | undefined;
   let stopped = false;
 
   function tell(type: string, fields: Readonly<Record<string, Json>>): void {
@@ -40,11 +41,12 @@ export function progressJson({ write, clock }: ProgressOutput): ProgressView {
       tell("note", { sentence });
     },
     outage(since) {
-      const from = since ?? outageSince;
-      outageSince = since;
-      if (from === undefined) return;
-      const seconds = tidy(Math.max(0, clock.now() - from) / 1000);
-      tell("outage", { since: new Date(from).toISOString(), seconds, over: since === undefined });
+      const started = since === undefined ? undefined : new OutageTimer(since, clock);
+      const told = started ?? running;
+      running = started;
+      if (told === undefined) return;
+      const [from, seconds] = [new Date(told.since).toISOString(), tidy(told.seconds)];
+      tell("outage", { since: from, seconds, over: since === undefined });
     },
     stop() {
       stopped = true;

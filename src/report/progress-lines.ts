@@ -6,6 +6,7 @@ import {
   describeOutageEnd,
   describeProgress,
 } from "./progress-text.ts";
+import { OutageTimer } from "./outage-timer.ts";
 import type { ProgressOutput, ProgressView } from "./progress-view.ts";
 import { RunningTasks } from "./running-tasks.ts";
 
@@ -17,7 +18,7 @@ export function progressLines({ write, clock, repeat }: ProgressOutput): Progres
   const works = new RunningTasks(() => clock.elapsed());
   /** When the next line of each task is due. */
   const due = new Map<string, number>();
-  let outageSince: number | undefined;
+  let running: OutageTimer | undefined;
   let stopped = false;
   const stopTimer = repeat?.(1000, () => {
     for (const { work } of works.all()) tellWhenDue(work.id);
@@ -30,7 +31,7 @@ export function progressLines({ write, clock, repeat }: ProgressOutput): Progres
   function tellWhenDue(id: string): void {
     if (stopped || clock.elapsed() < (due.get(id) ?? Infinity)) return;
     due.set(id, clock.elapsed() + LATER);
-    const outage = outageSince === undefined ? "" : `, ${describeOutage(outageSince, clock.now())}`;
+    const outage = running === undefined ? "" : `, ${describeOutage(running.seconds)}`;
     say(`${describeProgress(works.find(id)!)}${outage}`);
   }
 
@@ -55,10 +56,10 @@ export function progressLines({ write, clock, repeat }: ProgressOutput): Progres
       say(sentence);
     },
     outage(since) {
-      const before = outageSince;
-      outageSince = since;
-      if (since === undefined && before !== undefined) say(describeOutageEnd(before, clock.now()));
-      if (since !== undefined && before === undefined) say(describeOutage(since, clock.now()));
+      const before = running;
+      running = since === undefined ? undefined : new OutageTimer(since, clock);
+      if (running === undefined && before !== undefined) say(describeOutageEnd(before.seconds));
+      if (running !== undefined && before === undefined) say(describeOutage(running.seconds));
     },
     stop() {
       stopped = true;

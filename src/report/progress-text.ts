@@ -27,13 +27,13 @@ export function describeEnd({ work: { label, unit }, done, seconds, meanRate }: 
 }
 
 /** "outage so far 0 min 42 s". */
-export function describeOutage(since: number, now: number): string {
-  return `outage so far ${formatClock((now - since) / 1000)}`;
+export function describeOutage(seconds: number): string {
+  return `outage so far ${formatClock(seconds)}`;
 }
 
 /** "outage over after 4 min 02 s". */
-export function describeOutageEnd(since: number, now: number): string {
-  return `outage over after ${formatDuration(Math.max(0, now - since) / 1000)}`;
+export function describeOutageEnd(seconds: number): string {
+  return `outage over after ${formatDuration(seconds)}`;
 }
 
 /** "12 s left"; "- left" while it is unknown; "for 12 s" without a total. */

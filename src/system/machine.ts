@@ -10,6 +10,11 @@ export interface Machine {
   now(): number;
   /** Milliseconds of a monotonic clock with an arbitrary start. */
   elapsed(): number;
+  /**
+   * Milliseconds since this boot of the system, which it identifies; suspended time counts. It can be compared between
+   * processes, unlike `elapsed`. Undefined where /proc does not say.
+   */
+  sinceBoot(): BootTime | undefined;
   wait(milliseconds: number, signal?: AbortSignal): Promise<void>;
   readonly hostname: string;
   /**
@@ -43,6 +48,11 @@ export interface Machine {
   account(name: string): Account | undefined;
 }
 
+interface BootTime {
+  readonly boot: string;
+  readonly milliseconds: number;
+}
+
 export interface ProcessInfo {
   readonly pid: number;
   readonly args: readonly string[];
@@ -61,6 +71,7 @@ export function realMachine(pid: number, folder: string): Machine {
   return {
     now: () => Date.now(),
     elapsed: () => performance.now(),
+    sinceBoot,
     wait: (milliseconds, signal) => wait(milliseconds, signal),
     hostname: hostname(),
     hostId: hostIdOf(machineId(), hostname()),
@@ -79,6 +90,13 @@ export function realMachine(pid: number, folder: string): Machine {
     memory,
     account: accountOf,
   };
+}
+
+/** proc(5): /proc/uptime has seconds; /proc/sys/kernel/random/boot_id is made at each boot. */
+function sinceBoot(): BootTime | undefined {
+  const boot = optional(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8"))?.trim();
+  const seconds = Number(optional(() => readFileSync("/proc/uptime", "utf8"))?.split(" ")[0] ?? NaN);
+  return boot === undefined || Number.isNaN(seconds) ? undefined : { boot, milliseconds: seconds * 1000 };
 }
 
 /** machine-id(5): 32 hexadecimal digits; "uninitialized" in an image that has never booted. */

@@ -20,7 +20,7 @@ export function realSystem(given: {
 }): { readonly system: System; readonly close: () => void } {
   const { machine, terminal, signal, environment } = given;
   const programs = realPrograms(environment, signal);
-  const ownedGpg = ownGpg(programs, machine.temporary);
+  const ownedGpg = ownGpg(programs, machine.temporary, machine);
   const system = {
     files: realFiles,
     programs,

@@ -92,8 +92,13 @@ function sqlite(path: unknown, setting: string, placeOf: ToHostPath, faults: str
   return { kind: "sqlite", path: placeOf(String(path)) };
 }
 
-/** What libpq takes for a path when it begins with a slash; `host` is then the folder of a socket. */
-const PATH_ARGS = new Set(["host", "passfile", "sslcert", "sslkey", "sslrootcert"]);
+/** Files that libpq opens, relative to the working directory of the program that connects: Synapse's. */
+const PATH_ARGS = new Set(["passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl"]);
+
+/** `host` is the folder of a socket when it begins with a slash, and `sslrootcert=system` names no file (libpq-connect). */
+const isPath = (key: string, value: string) =>
+  (key === "host" && value.startsWith("/")) ||
+  (PATH_ARGS.has(key) && value !== "" && !(key === "sslrootcert" && value === "system"));
 
 /** What Synapse hands to psycopg2: all but `cp_*`, which are for its connection pool. */
 function connectionArgs(
@@ -106,8 +111,7 @@ function connectionArgs(
   for (const [key, value] of Object.entries(args)) {
     // psycopg2 leaves out what is None.
     if (key.startsWith("cp_") || value === null) continue;
-    // libpq resolves relative paths itself, against the working directory of the program that connects.
-    if (typeof value === "string" && PATH_ARGS.has(key) && value.startsWith("/")) given[key] = placeOf(value);
+    if (typeof value === "string" && isPath(key, value)) given[key] = placeOf(value);
     else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
       given[key] = value;
     else if (typeof value === "bigint") given[key] = String(value);

@@ -61,7 +61,19 @@ export interface MediaAccess {
 }
 
 /** Milliseconds since its last change after which a file is certainly complete: Synapse writes what it has received whole. */
-export const SETTLE_TIME = 30_000;
+const SETTLE_TIME = 30_000;
+
+/**
+ * Whether a file, by the time of its last change, is complete; asked while it is packed. Only the last moments before the
+ * packing and those since are in doubt: a time in the future is from before the clock was set back.
+ */
+export function settledTest(
+  serving: boolean,
+  began: number,
+  { now }: Pick<Machine, "now">,
+): (mtimeMs: number) => boolean {
+  return (mtimeMs) => !serving || mtimeMs <= began - SETTLE_TIME || mtimeMs > now() + SETTLE_TIME;
+}
 
 /** Where the list of what the first archive holds lies. */
 export const packedList = ({ folder, inventory }: Pick<MediaExport, "folder" | "inventory">) => ({
@@ -101,7 +113,7 @@ export function exportMedia(from: MediaExport): Step {
       const packed = new PackedList(list.key);
       const noticed = new PackingReport();
       const began = from.machine.now();
-      const settledBefore = from.serving ? began - SETTLE_TIME : Infinity;
+      const isSettled = settledTest(from.serving, began, from.machine);
       try {
         const artifact = await from.withAccess((reach) =>
           into.add(
@@ -115,7 +127,7 @@ export function exportMedia(from: MediaExport): Step {
                     packed.add(file);
                     if (packed.isFull) await written.write(packed.take());
                   },
-                  { settledBefore },
+                  { isSettled },
                 ),
               ),
             ),

@@ -71,7 +71,7 @@ export async function installedSynapse(
 const PACKAGED = ["/opt/venvs/matrix-synapse/bin/python", "/usr/bin/python3"];
 
 /** The Python of a virtual environment's console script stands beside it. Undefined where it does not exist. */
-async function pythonOf(program: string | undefined, files: Files): Promise<string | undefined> {
+export async function pythonOf(program: string | undefined, files: Files): Promise<string | undefined> {
   if (program === undefined || !isAbsolute(program)) return undefined;
   if (/^python[\d.]*$/.test(basename(program))) return (await files.stat(program)) ? program : undefined;
   for (const name of ["python3", "python"]) {

@@ -7,7 +7,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Machine } from "../../system/machine.ts";
-import { OUTAGE_SINCE } from "../old-server/journal-facts.ts";
+import { OUTAGE_BOOT, OUTAGE_SINCE, outageSeconds } from "../old-server/journal-facts.ts";
 import { predictedSeconds, type Prediction } from "../outage/prediction.ts";
 import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
 import type { SourceState } from "./source.ts";
@@ -17,6 +17,8 @@ export const outageSince = ({ facts }: Pick<Journal, "facts">): string | null =>
 
 /** The journal fact with the duration of each stage, in whichever run it was done. */
 const DURATIONS = "took";
+
+type Clocks = Pick<Machine, "now" | "elapsed" | "sinceBoot">;
 
 /** Stages of the outage that belong to the export, with the ids of `estimateMove`. */
 export type ExportStage = "stop" | "database" | "media" | "seal";
@@ -29,10 +31,10 @@ const tookSchema = z.record(
 /** Measures the outage and the duration of each of its stages. */
 export class ExportClock {
   readonly #journal: Journal;
-  readonly #machine: Pick<Machine, "now" | "elapsed">;
+  readonly #machine: Clocks;
   readonly #view: ProgressView;
 
-  constructor(journal: Journal, machine: Pick<Machine, "now" | "elapsed">, view: ProgressView) {
+  constructor(journal: Journal, machine: Clocks, view: ProgressView) {
     this.#journal = journal;
     this.#machine = machine;
     this.#view = view;
@@ -41,12 +43,16 @@ export class ExportClock {
   /** The server is about to be stopped, or was already stopped. */
   async recordOutageStart(): Promise<void> {
     await this.#journal.setFact(OUTAGE_SINCE, new Date(this.#machine.now()).toISOString());
+    const boot = this.#machine.sinceBoot();
+    if (boot) await this.#journal.setFact(OUTAGE_BOOT, JSON.stringify(boot));
+    else await this.#journal.removeFact(OUTAGE_BOOT);
     this.#show();
   }
 
   /** The stop failed, and the server still runs. */
   async cancelOutage(): Promise<void> {
     await this.#journal.removeFact(OUTAGE_SINCE);
+    await this.#journal.removeFact(OUTAGE_BOOT);
   }
 
   /** The server was already stopped: since the first run that found it so, unless it has run and written in between. */
@@ -93,7 +99,7 @@ export class ExportClock {
     }
     const since = outageSince(this.#journal);
     if (since === null) return [];
-    const seconds = (this.#machine.now() - Date.parse(since)) / 1000;
+    const seconds = outageSeconds(this.#journal, this.#machine) ?? 0;
     const told =
       predicted === undefined
         ? ""
@@ -134,8 +140,8 @@ export class ExportClock {
   }
 
   #show(): void {
-    const since = outageSince(this.#journal);
-    if (since !== null) this.#view.outage(Date.parse(since));
+    const seconds = outageSeconds(this.#journal, this.#machine);
+    if (seconds !== undefined) this.#view.outage(this.#machine.now() - seconds * 1000);
   }
 }
 

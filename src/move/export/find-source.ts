@@ -6,6 +6,7 @@ import { chooseSource, type GivenSource } from "../../homeserver/service/find/ch
 import { findLaunches } from "../../homeserver/service/find/find.ts";
 import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
 import type { Finding } from "../../report/finding.ts";
+import { machineUnknownFindings } from "../old-server/changed-since.ts";
 import type { System } from "../../system/system.ts";
 
 export interface ExportSource {
@@ -55,6 +56,6 @@ export async function findExportSource(
       ...(databaseCommand === undefined ? {} : { databaseCommand: [...databaseCommand] }),
       ...(masConfig === undefined ? {} : { masConfig: [...masConfig] }),
     },
-    findings: chosen.findings,
+    findings: [...machineUnknownFindings(record), ...chosen.findings],
   };
 }

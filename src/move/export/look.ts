@@ -24,6 +24,7 @@ import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertDiskSpace, assertSpaceForPrivateCopy } from "../disk-space.ts";
+import { checkAccounts } from "./accounts.ts";
 import { findAlreadySealed } from "./already-sealed.ts";
 import { type ExportSource, findExportSource } from "./find-source.ts";
 import {
@@ -97,6 +98,7 @@ export async function lookBeforeExport(
   const { homeserver } = found;
   await assertGpgInstalled(system);
   assertMasFound(homeserver, accepted);
+  const accounts = checkAccounts(homeserver, accepted);
   const source = await inspectSource(homeserver, order.media, accepted, system, progress);
   await assertDumpFormat(source.database, order.dumpFormat, system.programs);
   const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
@@ -123,7 +125,13 @@ export async function lookBeforeExport(
     source,
     plan,
     recipients,
-    findings: [...keys, ...found.findings, ...tried, ...externalMediaFindings(homeserver, NOTHING_KNOWN)],
+    findings: [
+      ...keys,
+      ...found.findings,
+      ...accounts,
+      ...tried,
+      ...externalMediaFindings(homeserver, NOTHING_KNOWN),
+    ],
   };
 }
 

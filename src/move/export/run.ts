@@ -85,6 +85,8 @@ async function packAndSeal(look: ExportLook, system: System, view: ProgressView)
   const { homeserver } = look.found;
   const { folder, rehearsal, accepted, partSize } = order;
   let source = look.source;
+  for (const { sentence, hint } of look.findings.filter(({ id }) => id === "machine-unknown"))
+    view.note(`${sentence}; ${hint ?? ""}`);
   const lock = await keysForExport(folder, { source: order.passphrase, recipients }, system, view);
   const workspace = await openWorkspace({
     folder,

@@ -94,6 +94,20 @@ export function madeElsewhereFinding({ hostname }: MadeOn, record: FenceRecord |
   };
 }
 
+/** Before anything in a record is acted on that does not say on which machine it holds; empty for any other record. */
+export function machineUnknownFindings(record: FenceRecord | undefined): Finding[] {
+  if (!record?.isMachineUnknown || record.activeChanges.length === 0) return [];
+  return [
+    {
+      id: "machine-unknown",
+      level: "warning",
+      sentence: `the record of the fence does not say on which machine ${record.subject} was fenced, because an earlier version of synlift made it`,
+      evidence: record.activeChanges.map(({ kind, name }) => `${CHANGE_TEXT[kind]}: ${name}`),
+      hint: "make sure that this is the old host: if the folder was copied here, these changes were made elsewhere",
+    },
+  ];
+}
+
 /** The changes to this host that are recorded, for `status`; `lifted` are those that are no longer in effect. */
 export function fenceFindings(
   record: FenceRecord,

@@ -6,7 +6,12 @@ import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { isHolderGone, type LockHolder, readLockHolder } from "../../journal/lock.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
-import { changedSinceFenced, fenceFindings, madeElsewhereFinding } from "./changed-since.ts";
+import {
+  changedSinceFenced,
+  fenceFindings,
+  machineUnknownFindings,
+  madeElsewhereFinding,
+} from "./changed-since.ts";
 import { readExportState } from "./export-state.ts";
 import { findLifted } from "./lifted.ts";
 import { HANDED_OVER, OUTAGE_SINCE, SENT_DIRECTLY } from "./journal-facts.ts";
@@ -71,7 +76,10 @@ export async function readMoveStatus(folder: string, system: System): Promise<Mo
   const elsewhere = record?.madeElsewhere ?? (journal && journalMadeElsewhere(journal, machine));
   const fence = elsewhere
     ? [madeElsewhereFinding(elsewhere, record)]
-    : await fenceNow({ record, running: running !== undefined, sentDirectly }, system);
+    : [
+        ...machineUnknownFindings(record),
+        ...(await fenceNow({ record, running: running !== undefined, sentDirectly }, system)),
+      ];
   return {
     folder,
     subject: facts["subject"] ?? record?.subject ?? "",

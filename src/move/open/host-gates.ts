@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { pythonParts } from "../../homeserver/config/checks/modules.ts";
 import { removedFindings, removedFromLogConfig } from "../../homeserver/config/checks/removed-settings.ts";
 import type { FileRecord } from "../../homeserver/config/pack/packed-file.ts";
 import { verifyDatabaseFile } from "../../homeserver/database/sqlite/verify-file.ts";
@@ -6,6 +7,7 @@ import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { verifyMediaOwners } from "../../homeserver/media/store/owners.ts";
 import { isNewerThanKnown, oldestFor, schemaOf } from "../../homeserver/synapse-versions.ts";
 import type { Installed } from "../../homeserver/version/installed.ts";
+import { verifyParts } from "../../homeserver/version/parts.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatMode } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
@@ -29,6 +31,7 @@ export async function hostGates(on: HostGateInput, system: System): Promise<Find
   const { database } = homeserver;
   return [
     acceptsSchema(on),
+    await importsParts(on, account.name, system),
     ...(await refusedSettings(homeserver, installed, system)),
     await fileOwners(on, uid, system),
     ...(database.kind === "sqlite" ? [await verifyDatabaseFile(database.path, account, system.files)] : []),
@@ -69,6 +72,24 @@ function acceptsSchema({ installed: { version: found }, compatVersion }: HostGat
     evidence,
     hint: `install Synapse ${oldest} or newer, best the version that the old host had`,
   };
+}
+
+async function importsParts(
+  { homeserver, installed: { python, launch } }: HostGateInput,
+  account: string,
+  { machine, programs, files }: System,
+): Promise<Finding> {
+  if (python === undefined) return verifyParts(undefined, programs);
+  const { workingFolder } = homeserver;
+  return verifyParts(
+    {
+      python,
+      parts: pythonParts(homeserver),
+      account: machine.isRoot ? machine.account(account) : undefined,
+      folder: launch && (await files.stat(workingFolder))?.kind === "folder" ? workingFolder : "/",
+    },
+    programs,
+  );
 }
 
 async function refusedSettings(

@@ -94,9 +94,11 @@ export interface GateReport {
   /** Where to write a second copy; absolute. */
   readonly html: string | undefined;
 }
-/** Seconds from the stop on the old host to `now`; undefined when that time is unknown. */
-export const outageOf = ({ outageSince }: RestoreRecord, now: number) =>
-  outageSince === null ? undefined : (now - Date.parse(outageSince)) / 1000;
+/** Seconds from the stop on the old host to `now`; undefined when that time is unknown, or later than this host's clock says. */
+export function outageOf({ outageSince }: RestoreRecord, now: number): number | undefined {
+  const seconds = outageSince === null ? NaN : (now - Date.parse(outageSince)) / 1000;
+  return seconds >= 0 ? seconds : undefined;
+}
 /** Writes the gates as a page: next to the configuration once the server is open, and to `html` if given. Returns the path. */
 export async function writeGateReport(of: GateReport, files: Files): Promise<string> {
   const { folder, record, inventory, findings, accepted, opened, now, html } = of;

@@ -1,4 +1,5 @@
 import { MigrationError } from "../../errors.ts";
+import { pythonParts } from "../../homeserver/config/checks/modules.ts";
 import { inspectConfig } from "../../homeserver/config/inspect.ts";
 import { inspectOtherDatabases } from "../../homeserver/database/checks/other-databases.ts";
 import { targetDatabaseFindings } from "../../homeserver/database/checks/target-findings.ts";
@@ -13,6 +14,8 @@ import { type PeopleSummary, peopleSummary } from "../../homeserver/people/summa
 import { findWorkers } from "../../homeserver/service/find/workers.ts";
 import { inspectWorkers } from "../../homeserver/service/inspect-workers.ts";
 import { inspectSigningKey } from "../../homeserver/signing-key/inspect.ts";
+import { pythonOf } from "../../homeserver/version/installed.ts";
+import { inspectParts } from "../../homeserver/version/parts.ts";
 import { inspectVersions } from "../../homeserver/version/inspect.ts";
 import { type FoundVersion, sourceVersion } from "../../homeserver/version/source.ts";
 import { readTargetVersion, type TargetVersion } from "../../homeserver/version/target.ts";
@@ -47,6 +50,22 @@ export interface PlanInspection {
   readonly savings: readonly Saving[];
 }
 
+/** Imports, as the account that runs Synapse, what it imports; nothing where that Python is not on this host. */
+async function lookAtParts(
+  { homeserver, launch }: Pick<Source, "homeserver" | "launch">,
+  { files, machine, programs }: System,
+): Promise<Finding[]> {
+  const python = launch?.map.length === 0 ? await pythonOf(launch.program, files) : undefined;
+  const account = launch?.account === undefined ? undefined : machine.account(launch.account);
+  // As root, nothing is imported that another account could have written.
+  if (python === undefined || (machine.isRoot && account === undefined)) return [];
+  const folder = launch?.workingFolder;
+  return inspectParts(
+    { python, parts: pythonParts(homeserver), account: machine.isRoot ? account : undefined, folder },
+    programs,
+  );
+}
+
 /** Inspects a whole homeserver, quickest checks first. Changes nothing. */
 export async function lookAtHomeserver(
   { homeserver, launch, launches }: Source,
@@ -68,6 +87,7 @@ export async function lookAtHomeserver(
     questions.target === undefined ? undefined : await readTargetVersion(questions.target, system);
   const between = { source: version?.version, target: target?.version };
   findings.push(...((await look("config", () => inspectConfig(homeserver, files, between))) ?? []));
+  findings.push(...((await look("source-parts", () => lookAtParts({ homeserver, launch }, system))) ?? []));
   findings.push(
     ...((await look("workers", async () =>
       inspectWorkers(homeserver, await findWorkers(homeserver, launches, files), between),

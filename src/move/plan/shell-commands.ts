@@ -98,8 +98,14 @@ const POSTGRES_USER = [
 /** Where Debian's packages have it. */
 const SQLITE_PATH = "/var/lib/matrix-synapse/homeserver.db";
 
-export const restoreCommand = ({ out, sqlite }: CommandFacts, mediaFolder: string) =>
-  formatShellCommand([
+/** Whether its files have the names that the unit of Debian's packages reads. */
+const isDebianPackage = ({ homeserver: { configPaths, map } }: CommandFacts) =>
+  map.length === 0 && configPaths[0] === "/etc/matrix-synapse/homeserver.yaml";
+
+/** Into Debian's package; the configuration of another installation gets the names that its unit reads. */
+export function restoreCommand(names: CommandFacts, mediaFolder: string): string {
+  const { out, sqlite } = names;
+  return formatShellCommand([
     "synlift",
     "restore",
     quoteShellWord(folder(out)),
@@ -111,6 +117,7 @@ export const restoreCommand = ({ out, sqlite }: CommandFacts, mediaFolder: strin
           ...["--database", quoteShellWord("host=127.0.0.1 user=synapse dbname=synapse")],
           ...["--database-password-file", "/root/db.password"],
         ]),
+    ...(isDebianPackage(names) ? [] : ["--layout", "debian"]),
     "--config-dir",
     "/etc/matrix-synapse",
     "--media-dir",
@@ -118,6 +125,7 @@ export const restoreCommand = ({ out, sqlite }: CommandFacts, mediaFolder: strin
     "--owner",
     "matrix-synapse",
   ]);
+}
 
 export const OPEN_COMMAND = formatShellCommand([
   "synlift",

@@ -11,6 +11,8 @@ export interface RollbackRequest {
   readonly newServer: NewServer;
   /** Whether everything that the new server needs has been sent or packed, or may have been. */
   readonly complete: boolean;
+  /** That the record does not say on which machine its changes were made; undefined when it does. */
+  readonly machineUnknown: Finding | undefined;
   /** What would be done, a line each. */
   readonly lines: readonly string[];
   readonly yes: boolean;
@@ -21,10 +23,39 @@ export interface RollbackRequest {
 
 /**
  * Asks for consent to start the old server again. Two servers with one name must never run, and once everything was packed
- * the new one may be open: when that is unknown, a person is asked unless the answer was given. Returns the risks they
+ * the new one may be open: when that is unknown, or on which machine the changes were made, a person is asked unless the
+ * answer was given. Returns the risks they
  * accepted. Throws `already-opened` when it is open or the answer is no, `bad-usage` when there is no terminal to ask on.
  */
 export async function confirmRollback(
+  going: RollbackRequest,
+  { terminal }: Pick<System, "terminal">,
+): Promise<Finding[]> {
+  const elsewhere = await confirmMachine(going, { terminal });
+  return [...elsewhere, ...(await confirmNewServer(going, { terminal }))];
+}
+
+async function confirmMachine(
+  { machineUnknown: finding, lines, yes, force, dryRun }: RollbackRequest,
+  { terminal }: Pick<System, "terminal">,
+): Promise<Finding[]> {
+  if (!finding) return [];
+  if (yes || force || dryRun) return [finding];
+  await confirm(
+    {
+      question: `${finding.sentence}.\nOn this host:${bulletList(lines)}\nWas it fenced on this host, and do you want to continue?`,
+      consequence: finding.sentence,
+      hint: `${finding.hint ?? ""}; if you are certain that it is: --yes`,
+      otherwise: new MigrationError("other-machine", "nothing was undone: you answered no", {
+        hint: "run it on the host that was fenced",
+      }),
+    },
+    { terminal },
+  );
+  return [finding];
+}
+
+async function confirmNewServer(
   going: RollbackRequest,
   { terminal }: Pick<System, "terminal">,
 ): Promise<Finding[]> {

@@ -13,9 +13,16 @@ import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { BestEffort } from "../old-server/best-effort.ts";
-import { changedSinceFenced } from "../old-server/changed-since.ts";
+import { changedSinceFenced, machineUnknownFindings } from "../old-server/changed-since.ts";
 import { readExportState } from "../old-server/export-state.ts";
-import { ALL_SENT, HANDED_OVER, OUTAGE_SINCE, SENT_DIRECTLY } from "../old-server/journal-facts.ts";
+import {
+  ALL_SENT,
+  HANDED_OVER,
+  OUTAGE_BOOT,
+  OUTAGE_SINCE,
+  outageSeconds,
+  SENT_DIRECTLY,
+} from "../old-server/journal-facts.ts";
 import { configUnreadable, undoAndStart, undoOrder, type UndoResult } from "../old-server/undo.ts";
 import { confirmRollback } from "./consent.ts";
 import { findNewServer, type NewServerHints } from "./new-server.ts";
@@ -117,6 +124,7 @@ async function rollBackLocked(
     folder,
     newServer,
     complete,
+    machineUnknown: machineUnknownFindings(record)[0],
     lines: changes,
     yes: order.yes,
     force: order.force,
@@ -206,7 +214,8 @@ async function endOutage(
   unwritten: BestEffort,
   { machine }: System,
 ): Promise<number | undefined> {
-  const since = journal?.facts[OUTAGE_SINCE];
+  const seconds = journal && outageSeconds(journal, machine);
   await unwritten.attempt(async () => journal?.removeFact(OUTAGE_SINCE));
-  return since === undefined ? undefined : (machine.now() - Date.parse(since)) / 1000;
+  await unwritten.attempt(async () => journal?.removeFact(OUTAGE_BOOT));
+  return seconds;
 }

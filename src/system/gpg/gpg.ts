@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { MigrationError, reasonOf } from "../../errors.ts";
 import type { ExitStatus, Gpg, Programs } from "../programs/programs.ts";
 import { STATUS_ARGUMENTS, withGpgFault } from "./status.ts";
+import { type HomeOwner, makeTemporaryHome } from "./temporary-home.ts";
 
 /** gpg with a temporary home and without an agent, independent of the user's keys and agent. */
 export interface OwnGpg {
@@ -31,11 +31,12 @@ const ALWAYS = [
   ...STATUS_ARGUMENTS,
 ];
 
-export function ownGpg(programs: Programs, temporary: string): OwnGpg {
+/** With `owner`, homes that killed runs left in `temporary` are removed, and this one is known as its own. */
+export function ownGpg(programs: Programs, temporary: string, owner?: HomeOwner): OwnGpg {
   let home: string | undefined;
   return {
     gpg: (args, passphrase, source) => {
-      home ??= makeHome(temporary);
+      home ??= makeTemporaryHome(temporary, owner);
       return programs.pipe(
         {
           name: "gpg",
@@ -52,21 +53,6 @@ export function ownGpg(programs: Programs, temporary: string): OwnGpg {
       home = undefined;
     },
   };
-}
-
-function makeHome(temporary: string): string {
-  try {
-    return mkdtempSync(join(temporary, "synlift-gpg-"));
-  } catch (error) {
-    throw new MigrationError(
-      "file-failed",
-      `cannot create a temporary folder in ${temporary}: ${(error as Error).message}`,
-      {
-        hint: "set another folder: TMPDIR=/var/tmp",
-        cause: error,
-      },
-    );
-  }
 }
 
 /** Whether gpg reported a damaged or truncated message, not another problem with the same exit code 2 (gpg(1)). */

@@ -9,6 +9,7 @@ const going: RollbackRequest = {
     folder: "/srv/move",
     newServer: { state: "unknown", why: [] },
     complete: true,
+    machineUnknown: undefined,
   },
   ...{ lines: ["systemctl start synapse"], yes: false, force: false, dryRun: false },
 };

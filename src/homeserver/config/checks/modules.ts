@@ -27,10 +27,36 @@ export function moduleFindings({ settings, database }: Homeserver): Finding[] {
   return [...modules(settings), ...extras(settings, database.kind === "sqlite")];
 }
 
-function modules(settings: Settings): Finding[] {
-  const named = MODULE_SETTINGS.flatMap((pattern) => findSettings(settings, pattern))
+/** An optional part of Synapse, or a class that a setting names: Synapse imports it when it starts. */
+export interface PythonPart {
+  readonly kind: "extra" | "class";
+  /** Of the extra, or of the class with its module. */
+  readonly name: string;
+  /** What asks for it: "redis", "modules[0].module". */
+  readonly neededFor: string;
+}
+
+/** What Synapse imports for this configuration, besides what it always needs. */
+export function pythonParts({ settings, database }: Homeserver): PythonPart[] {
+  const extras = database.kind === "sqlite" ? [] : [{ name: "postgres", neededFor: "PostgreSQL" }];
+  extras.push(...extrasOf(settings).map((name) => ({ name, neededFor: name })));
+  return [
+    ...extras.map((extra) => ({ kind: "extra" as const, ...extra })),
+    ...namedModules(settings).map(({ setting, value }) => ({
+      kind: "class" as const,
+      name: value,
+      neededFor: setting,
+    })),
+  ];
+}
+
+const namedModules = (settings: Settings) =>
+  MODULE_SETTINGS.flatMap((pattern) => findSettings(settings, pattern))
     .filter((one): one is FoundSetting & { value: string } => typeof one.value === "string")
     .filter(({ value }) => !isOfSynapse(value));
+
+function modules(settings: Settings): Finding[] {
+  const named = namedModules(settings);
   if (named.length === 0) return [];
   const packages = [...new Set(named.map(({ value }) => value.split(".")[0]!))];
   return [
@@ -62,8 +88,11 @@ const EXTRAS: readonly (readonly [extra: string, isNeeded: (settings: Settings) 
   ["matrix-synapse-ldap3", (settings) => isOn(settings, "ldap_config.enabled")],
 ];
 
+const extrasOf = (settings: Settings) =>
+  EXTRAS.filter(([, isNeeded]) => isNeeded(settings)).map(([extra]) => extra);
+
 function extras(settings: Settings, isSqlite: boolean): Finding[] {
-  const needed = EXTRAS.filter(([, isNeeded]) => isNeeded(settings)).map(([extra]) => extra);
+  const needed = extrasOf(settings);
   if (needed.length === 0) return [];
   const all = [...(isSqlite ? [] : ["postgres"]), ...needed];
   return [
@@ -71,7 +100,7 @@ function extras(settings: Settings, isSqlite: boolean): Finding[] {
       id: "extras",
       level: "note",
       sentence: `the new host's Synapse needs these optional dependencies: ${all.join(", ")}`,
-      hint: `Debian's packages and the container images have them; with pip: pip install "matrix-synapse[${all.join(",")}]"`,
+      hint: `the packages of packages.matrix.org and the container images have them, Debian's own package has not all of them (Redis is missing); open imports each before it starts anything; with pip: pip install "matrix-synapse[${all.join(",")}]"`,
     },
   ];
 }

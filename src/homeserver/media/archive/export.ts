@@ -3,7 +3,7 @@ import { packedListOf } from "../../../bundle/layout.ts";
 import type { Inputs, Outcome, Step } from "../../../journal/step.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { type MediaAccess, SETTLE_TIME } from "../export.ts";
+import { type MediaAccess, settledTest } from "../export.ts";
 import { filesNotListed, PackedList } from "../pack/packed-list.ts";
 import type { Differing } from "../section.ts";
 import { BoundedList } from "../store/bounded-list.ts";
@@ -73,7 +73,7 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
   const began = machine.now();
   await from.withAccess(async (reach) => {
     const items = new PeekableItems(
-      notPacked(done.length, reach, from, serving ? began - SETTLE_TIME : Infinity),
+      notPacked(done.length, reach, from, settledTest(serving, began, machine)),
     );
     const total = await bytesOfUploads(reach.session);
     try {
@@ -112,7 +112,7 @@ async function* notPacked(
   finished: number,
   { session, providers }: MediaAccess,
   from: ArchiveExport,
-  settledBefore: number,
+  isSettled: UploadListing["isSettled"],
 ): AsyncIterable<FoundUpload> {
   const { pass, inventory, files, store, since = 0 } = from;
   const packed = packedArchives(inventory).filter(({ folder }) => pass === "since" || isFirst(folder));
@@ -128,7 +128,7 @@ async function* notPacked(
     store,
     files,
     signal: from.signal,
-    settledBefore,
+    isSettled,
     providers,
     read: (name, alone, elsewhere) => from.shared.archive(name, alone, elsewhere),
   };

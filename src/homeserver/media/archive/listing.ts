@@ -22,8 +22,8 @@ export interface UploadListing {
   readonly signal: AbortSignal;
   /** How a file is read, by its name below the store; `alone` does it when nobody else reads it at the same time. */
   readonly read: (name: string, alone: () => Bytes, elsewhere: boolean) => Bytes;
-  /** What changed later is left for another archive. Milliseconds since 1970. */
-  readonly settledBefore: number;
+  /** Files whose last change (milliseconds since 1970) it refuses are left for another archive. */
+  readonly isSettled: (mtimeMs: number) => boolean;
   readonly providers: readonly ReadableProvider[];
 }
 
@@ -33,7 +33,7 @@ export interface UploadListing {
  */
 export async function* storedUploads(
   walked: AsyncIterable<StoredFile>,
-  { session, store, files, signal, read, settledBefore, providers }: UploadListing,
+  { session, store, files, signal, read, isSettled, providers }: UploadListing,
 ): AsyncIterable<FoundUpload> {
   const rows = uploadsAfter(session, "")[Symbol.asyncIterator]();
   let row: Upload | undefined;
@@ -48,7 +48,7 @@ export async function* storedUploads(
         if (next.done === true) return;
         row = next.value;
       }
-      if (row.mediaId !== id || row.length === null || file.mtimeMs > settledBefore) continue;
+      if (row.mediaId !== id || row.length === null || !isSettled(file.mtimeMs)) continue;
       if (file.size !== row.length && (await findInProviders(file.name, row.length, providers))) continue;
       const path = join(store, file.name);
       yield {

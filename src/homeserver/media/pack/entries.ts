@@ -103,8 +103,8 @@ export class PackingReport {
 
 /** What of a store goes into an archive. */
 export interface EntryFilter {
-  /** Files that changed later are left for another archive. Milliseconds since 1970. */
-  readonly settledBefore?: number;
+  /** Files whose last change (milliseconds since 1970) it refuses are left for another archive. */
+  readonly isSettled?: (mtimeMs: number) => boolean;
   /** Only what rows from then on ask for is looked for in providers. Milliseconds since 1970. */
   readonly since?: number;
   /** There is no later archive: a file that changes while it is read is then an error. */
@@ -121,7 +121,7 @@ export async function* mediaEntries(
   walked: AsyncIterable<StoredFile>,
   from: EntrySources,
   packed: (file: StoredFile) => Promise<void>,
-  { settledBefore = Infinity, since = 0, last = false }: EntryFilter,
+  { isSettled = () => true, since = 0, last = false }: EntryFilter,
 ): AsyncIterable<MediaEntry> {
   const { files, store, session, providers, noticed, signal } = from;
   for await (const {
@@ -136,7 +136,7 @@ export async function* mediaEntries(
     const { size, mode, mtimeMs } = found;
     const file = { name, size, mode, mtimeMs };
     noticed.addSeen(file);
-    if (mtimeMs > settledBefore) continue;
+    if (!isSettled(mtimeMs)) continue;
     if (length !== undefined && size !== length && (await findInProviders(name, length, providers))) {
       // The provider has the complete upload, which is packed below: this file is not needed.
       await packed(file);

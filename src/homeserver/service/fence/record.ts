@@ -135,6 +135,11 @@ export class FenceRecord {
     return madeElsewhere(this.#content.madeOn, this.#machine);
   }
 
+  /** Whether it does not say which machine that is, as earlier versions did not: then a person has to know. */
+  get isMachineUnknown(): boolean {
+    return this.#content.madeOn === undefined;
+  }
+
   /** Throws `other-machine`. */
   assertMadeHere(): void {
     const elsewhere = this.madeElsewhere;

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { findMissingParts, verifyParts } from "../../../src/homeserver/version/parts.ts";
+import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
+import { synapsePython } from "../../support/lab/synapse-server.ts";
+import { programsWith } from "../../support/real-world.ts";
+
+const programs = programsWith();
+const query = { python: synapsePython(), account: undefined, folder: temporaryFolder("parts") };
+
+test("what Synapse cannot import for its configuration is named by what needs it, and nothing is started", async () => {
+  writeFileSync(
+    join(query.folder, "own_module.py"),
+    "print('loud while it is imported')\nclass Module: pass\n",
+  );
+  const missing = await findMissingParts(
+    {
+      ...query,
+      parts: [
+        { kind: "extra", name: "postgres", neededFor: "PostgreSQL" },
+        { kind: "class", name: "own_module.Module", neededFor: "modules[0].module" },
+        { kind: "class", name: "own_module.Other", neededFor: "modules[1].module" },
+        { kind: "class", name: "nobody.has.This", neededFor: "password_providers[0].module" },
+        { kind: "extra", name: "no-such-extra", neededFor: "the future" },
+      ],
+    },
+    programs,
+  );
+  assert.deepEqual(
+    missing.map(({ neededFor }) => neededFor),
+    ["modules[1].module", "password_providers[0].module"],
+  );
+  assert.match(missing[1]!.why, /ModuleNotFoundError: No module named 'nobody'/);
+});
+
+test("a Python without Synapse, or that is none, is no reason to fail", async () => {
+  const parts = [{ kind: "extra" as const, name: "redis", neededFor: "redis" }];
+  const plain = await verifyParts({ ...query, python: "/usr/bin/python3", parts }, programs);
+  assert.equal(plain.level, "blocker");
+  assert.match(plain.sentence, /lacks what Synapse needs to start: Synapse itself/);
+  const broken = await verifyParts({ ...query, python: "/bin/true", parts }, programs);
+  assert.equal(broken.level, "warning");
+  assert.equal((await verifyParts(undefined, programs)).level, "note");
+});
