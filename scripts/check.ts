@@ -1,6 +1,7 @@
 // What `npm test` runs after the set-up: the static checks, then the tests, whose summary is to be the last thing seen.
 // All stages run even when one fails, so that one look at the output shows everything.
-//   no argument: all but test/long;  quick: types, and the tests without servers;  long: test/long only
+//   no argument: all but test/long and test/hosts;  quick: types, and the tests without servers;  long: test/long only;
+//   hosts: test/hosts only, as root
 //   --record, after the tier: writes down how long each file of tests took, for the order of later runs
 import { spawn } from "node:child_process";
 import {
@@ -41,6 +42,8 @@ interface Tier {
   readonly includes: (file: string) => boolean;
   /** For a test, and for a file of tests as a whole. */
   readonly minutes: number;
+  /** Whether files of tests run beside each other. */
+  readonly parallel: boolean;
   /** Whether Node may keep compiled code on disk. Where memory is measured it is to be as in people's hands. */
   readonly compileCache: boolean;
   /** Whether databases may lie in memory: small ones, of tests that ask nothing of their disk. */
@@ -65,15 +68,17 @@ const TYPES: Stage = {
 const TIERS: Readonly<Record<string, Tier>> = {
   all: {
     checks: [FORMAT, LINT, TYPES, UNUSED],
-    includes: (file) => !isIn("long", file),
+    includes: (file) => !isIn("long", file) && !isIn("hosts", file),
     minutes: 5,
+    parallel: true,
     compileCache: true,
     inMemory: false,
   },
   quick: {
     checks: [TYPES],
-    includes: (file) => !isIn("long", file) && !isIn("e2e", file),
+    includes: (file) => !isIn("long", file) && !isIn("hosts", file) && !isIn("e2e", file),
     minutes: 1,
+    parallel: true,
     compileCache: true,
     inMemory: true,
   },
@@ -81,6 +86,15 @@ const TIERS: Readonly<Record<string, Tier>> = {
     checks: [],
     includes: (file) => isIn("long", file),
     minutes: 30,
+    parallel: true,
+    compileCache: false,
+    inMemory: false,
+  },
+  hosts: {
+    checks: [],
+    includes: (file) => isIn("hosts", file),
+    minutes: 60,
+    parallel: false,
     compileCache: false,
     inMemory: false,
   },
@@ -114,7 +128,7 @@ async function check(name: string): Promise<number> {
   if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);
   console.log(`tests: ${files.length} files`);
   if (tier.inMemory) useMemory();
-  const passed = await test(longestFirst(files), tier.minutes, stopped.signal);
+  const passed = await test(longestFirst(files), tier, stopped.signal);
   return isStopped() ? 143 : passed && failed.length === 0 ? 0 : 1;
 }
 
@@ -144,11 +158,15 @@ function longestFirst(files: readonly string[]): readonly string[] {
 }
 
 /** Resolves when the summary was written; true when all tests have passed. */
-function test(files: readonly string[], minutes: number, signal: AbortSignal): Promise<boolean> {
+function test(
+  files: readonly string[],
+  { minutes, parallel }: Pick<Tier, "minutes" | "parallel">,
+  signal: AbortSignal,
+): Promise<boolean> {
   const events = run({
     files: files.map((file) => join(ROOT, file)),
     // One more than there are cores, as many tests wait for a server, a disk or a clock.
-    concurrency: availableParallelism() + 1,
+    concurrency: parallel ? availableParallelism() + 1 : 1,
     timeout: minutes * 60_000,
     execArgv: ["--import", join(ROOT, "test/support/warnings-fail.ts")],
     signal,

@@ -1,7 +1,7 @@
 // Brings what the tests and the demo need, on a Debian machine that has some Node and npm. It runs before anything is
 // installed and on Node 20, hence plain JavaScript without dependencies. When all is there it only looks, which takes
 // a tenth of a second. With the argument "demo", PostgreSQL and Synapse are wanted but not required; with "build", only what the
-// single executable is made of.
+// single executable is made of; with "hosts", what makes the machines of test/hosts is wanted too.
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ const forBuild = process.argv.includes("build");
 const NEEDS = [
   projectPackages,
   newEnoughNode,
-  ...(forBuild ? [newerNode] : [debianPackages(forDemo), synapse]),
+  ...(forBuild ? [newerNode] : [debianPackages(forDemo, process.argv.includes("hosts")), synapse]),
   ...(forDemo || forBuild ? [] : [olderSynapse, s3, newerNode]),
 ];
 

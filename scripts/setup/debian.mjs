@@ -21,8 +21,14 @@ const NOT_FOR_DEMO = [
   "zsh",
 ];
 
-export const debianPackages = (forDemo) => {
-  const needed = () => missing().filter((name) => !forDemo || !NOT_FOR_DEMO.includes(name));
+/** Only test/hosts makes machines. */
+const FOR_HOSTS = ["debootstrap", "systemd-container"];
+
+export const debianPackages = (forDemo, forHosts = false) => {
+  const needed = () =>
+    missing().filter(
+      (name) => (!forDemo || !NOT_FOR_DEMO.includes(name)) && (forHosts || !FOR_HOSTS.includes(name)),
+    );
   return { what: "Debian packages", there: () => needed().length === 0, bring: () => bring(needed) };
 };
 
@@ -50,6 +56,8 @@ function missing() {
     ["man-db", programPath("man")],
     ["zsh", programPath("zsh")],
     ["fish", programPath("fish")],
+    ["debootstrap", existsSync("/usr/sbin/debootstrap")],
+    ["systemd-container", programPath("systemd-nspawn")],
     ["util-linux", programPath("setpriv") && programPath("flock")],
     ["python3-venv", synapse.there() || python()], // brings python3 itself as well
   ];

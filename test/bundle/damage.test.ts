@@ -94,16 +94,26 @@ test("a part that is missing is named", async () => {
 
 test("a link, a pipe or a directory in the place of a part is not followed, and called what it is", async () => {
   const path = (folder: string) => join(folder, `${MEDIA}.part-ac`);
-  const kinds = [
+  const kinds: [string, (folder: string) => void][] = [
     [
       "a symbolic link",
-      (folder: string) => {
+      (folder) => {
         symlinkSync(path(good), path(folder));
       },
     ],
-    ["a pipe, socket or device", (folder: string) => void execFileSync("mkfifo", [path(folder)])],
-    ["a directory", (folder: string) => void mkdirSync(path(folder))],
-  ] as const;
+    [
+      "a pipe, socket or device",
+      (folder) => {
+        execFileSync("mkfifo", [path(folder)]);
+      },
+    ],
+    [
+      "a directory",
+      (folder) => {
+        mkdirSync(path(folder));
+      },
+    ],
+  ];
   for (const [what, make] of kinds) {
     const folder = copy();
     rmSync(path(folder));

@@ -24,6 +24,8 @@ export interface Installed {
   readonly launch: Launch | undefined;
   /** The Python that runs it, absolute; undefined when unknown or in a container. */
   readonly python: string | undefined;
+  /** Whether it is in a container's image. */
+  readonly inImage?: boolean;
 }
 
 /**
@@ -46,10 +48,15 @@ export async function installedSynapse(
   }
   const inImage = parseVersion(image ?? "");
   if (inImage)
-    return { version: { version: inImage, from: "its image" }, python: undefined, launch: undefined };
+    return {
+      version: { version: inImage, from: "its image" },
+      python: undefined,
+      launch: undefined,
+      inImage: true,
+    };
   const { main } = await findLaunches(system, root);
   const launch = main.find((one) => hostPathsOf(one).some((path) => configPaths.includes(path)));
-  if (launch?.map.length) return { version: imageVersion(launch), launch, python: undefined };
+  if (launch?.map.length) return { version: imageVersion(launch), launch, python: undefined, inImage: true };
   const startedUnits = unitsStartedBy(startCommand ?? "");
   const unit = main.find(
     ({ kind, name, map }) => kind === "unit" && map.length === 0 && startedUnits.includes(name),

@@ -101,23 +101,40 @@ out.flush()
 os._exit(0)
 `;
 
-/** The gate of `open`. `python` is undefined where this host has none that is known. */
-export async function verifyParts(
-  query: (Omit<PartsQuery, "python"> & { python: string | undefined }) | undefined,
-  programs: Programs,
-): Promise<Finding> {
-  const id = "synapse-parts";
-  if (query?.python === undefined)
+/** The gate of `open` where no Python can be asked: none is known on this host, or it is in a container's image. */
+export function assumeParts(parts: readonly PythonPart[], inImage: boolean): Finding {
+  const classes = parts.filter(({ kind }) => kind === "class");
+  if (!inImage)
     return {
-      id,
+      id: GATE,
       level: "note",
       sentence:
         "whether Synapse has the modules and optional parts that its configuration needs could not be tried",
       hint: "give its Python environment: --synapse FOLDER",
     };
+  if (classes.length === 0)
+    return {
+      id: GATE,
+      level: "ok",
+      sentence: "the image has Synapse with its optional parts, and no setting names another module",
+    };
+  return {
+    id: GATE,
+    level: "warning",
+    sentence: "whether the image has the modules that the configuration names could not be tried",
+    evidence: classes.map(({ neededFor, name }) => `${neededFor}: ${name}`),
+    hint: "Synapse's own image has none of them: build one on top of it that has",
+  };
+}
+
+const GATE = "synapse-parts";
+
+/** The gate of `open`. */
+export async function verifyParts(query: PartsQuery, programs: Programs): Promise<Finding> {
+  const id = GATE;
   const { python, parts } = query;
   try {
-    const missing = await findMissingParts({ ...query, python }, programs);
+    const missing = await findMissingParts(query, programs);
     if (missing.length > 0) return missingFinding(id, "blocker", python, missing);
     const names = parts.map(({ neededFor }) => neededFor);
     return {

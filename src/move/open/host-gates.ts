@@ -7,7 +7,7 @@ import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { verifyMediaOwners } from "../../homeserver/media/store/owners.ts";
 import { isNewerThanKnown, oldestFor, schemaOf } from "../../homeserver/synapse-versions.ts";
 import type { Installed } from "../../homeserver/version/installed.ts";
-import { verifyParts } from "../../homeserver/version/parts.ts";
+import { assumeParts, verifyParts } from "../../homeserver/version/parts.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatMode } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
@@ -75,11 +75,11 @@ function acceptsSchema({ installed: { version: found }, compatVersion }: HostGat
 }
 
 async function importsParts(
-  { homeserver, installed: { python, launch } }: HostGateInput,
+  { homeserver, installed: { python, launch, inImage = false } }: HostGateInput,
   account: string,
   { machine, programs, files }: System,
 ): Promise<Finding> {
-  if (python === undefined) return verifyParts(undefined, programs);
+  if (python === undefined) return assumeParts(pythonParts(homeserver), inImage);
   const { workingFolder } = homeserver;
   return verifyParts(
     {

@@ -17,7 +17,7 @@ export interface HomeOwner {
   /** See `Machine.hostId`. */
   readonly hostId: string;
   /** See `Machine.processStart`. */
-  processStart(pid: number): string | undefined;
+  readonly processStart: (pid: number) => string | undefined;
 }
 
 const PREFIX = "synlift-gpg-";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { findMissingParts, verifyParts } from "../../../src/homeserver/version/parts.ts";
+import { assumeParts, findMissingParts, verifyParts } from "../../../src/homeserver/version/parts.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { synapsePython } from "../../support/lab/synapse-server.ts";
 import { programsWith } from "../../support/real-world.ts";
@@ -42,5 +42,11 @@ test("a Python without Synapse, or that is none, is no reason to fail", async ()
   assert.match(plain.sentence, /lacks what Synapse needs to start: Synapse itself/);
   const broken = await verifyParts({ ...query, python: "/bin/true", parts }, programs);
   assert.equal(broken.level, "warning");
-  assert.equal((await verifyParts(undefined, programs)).level, "note");
+});
+
+test("what is in an image cannot be tried: a module that Synapse's image lacks is warned of", () => {
+  const module = { kind: "class" as const, name: "own.Module", neededFor: "modules[0].module" };
+  assert.equal(assumeParts([module], false).level, "note");
+  assert.equal(assumeParts([], true).level, "ok");
+  assert.equal(assumeParts([module], true).level, "warning");
 });
