@@ -20,7 +20,7 @@ const SYNAPSE = "http://127.0.0.1:8008";
 const README = {
   plan: commandIn("README.md", "synlift plan --html"),
   export: commandIn("README.md", "--out /srv/move\n"),
-  copy: commandIn("README.md", "scp -r /srv/move"),
+  send: commandIn("README.md", "synlift send /srv/move"),
   restore: commandIn("README.md", "synlift restore /srv/move"),
   open: commandIn("README.md", "--start-command 'systemctl start matrix-synapse'"),
 };
@@ -170,8 +170,8 @@ step(
   },
 );
 
-step("the bundle is copied, and the new host prepared, with the commands of README and runbook", async () => {
-  await old.well(README.copy);
+step("the bundle is sent, and the new host prepared, with the commands of README and runbook", async () => {
+  await old.well(README.send);
   await old.well("scp /srv/move.passphrase root@new.example.org:/root/move.passphrase");
   await place.well(`
     systemctl disable --now matrix-synapse
