@@ -233,6 +233,8 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "recipient-key-invalid",
     "other-machine",
     "found-blockers",
+    "connection-failed",
+    "transfer-failed",
   ],
   "delegation show": ["found-warnings", "found-blockers"],
   "delegation files": ["file-missing", "found-warnings", "found-blockers"],

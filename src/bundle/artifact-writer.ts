@@ -1,7 +1,7 @@
 import type { Decompressor } from "../pipeline/gzip-program.ts";
 import type { Bytes } from "../pipeline/transform.ts";
 import type { RecordedArtifact } from "./inventory.ts";
-import type { Artifact } from "./manifest.ts";
+import type { Artifact, Part } from "./manifest.ts";
 
 export interface ArtifactPlan {
   /** Its plain name: "customer_db_export.sql.gz". */
@@ -12,6 +12,22 @@ export interface ArtifactPlan {
   readonly label: string;
   /** Size of the source in bytes, if known. */
   readonly total?: number;
+}
+
+/** Takes the parts of artifacts away as they are made, so that only a few of them are on this host's disk at a time. */
+export interface PartsLeaving {
+  /** Waits until another part may be begun. Throws what sending an earlier one threw. */
+  room(): Promise<void>;
+  /** A part that `room` was given for will not be finished. */
+  giveUp(): void;
+  /** A part is complete and was read back: sends it, and removes the file here once it is proven at the other place. */
+  takeAway(part: Part, path: string): void;
+  /** Resolves when all parts are taken away. Throws what sending them threw. */
+  settled(): Promise<void>;
+  /** Removes what was sent of an artifact, and first the manifest. */
+  removeThere(artifact: string): Promise<void>;
+  /** Whether a part is proven to be there. */
+  has(part: Part): Promise<boolean>;
 }
 
 /** Where artifacts are written to: a bundle's folder, or another host. */

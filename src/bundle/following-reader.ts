@@ -18,6 +18,8 @@ export class FollowingReader {
   readonly read: Digest[] = [];
   #whole: Digester | undefined;
   #sums: { written: number; read: number } | undefined;
+  /** Called when all of a file was read back, with its final path: nothing reads it again. */
+  readonly #wasRead: (path: string, digest: Digest) => void;
   #files: Files;
   #stretches: WrittenFile[] = [];
   #ended = false;
@@ -29,8 +31,13 @@ export class FollowingReader {
    * `inParts`: whether there may be several files. `comesBy`: whether every written chunk is reported with `wroteChunk`, so
    * that it can be compared with what is read.
    */
-  constructor(files: Files, { inParts, comesBy }: { inParts: boolean; comesBy: boolean }) {
+  constructor(
+    files: Files,
+    { inParts, comesBy }: { inParts: boolean; comesBy: boolean },
+    wasRead: (path: string, digest: Digest) => void = () => undefined,
+  ) {
     this.#files = files;
+    this.#wasRead = wasRead;
     this.#whole = inParts ? new Digester() : undefined;
     this.#sums = comesBy ? { written: 0, read: 0 } : undefined;
   }
@@ -100,7 +107,9 @@ export class FollowingReader {
         if (to === undefined) break;
         from = to;
       }
-      this.read.push(tally.result());
+      const digest = tally.result();
+      this.read.push(digest);
+      this.#wasRead(stretch.path, digest);
     }
   }
 

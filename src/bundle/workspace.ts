@@ -9,7 +9,7 @@ import type { EncryptionKeys } from "../pipeline/encrypt.ts";
 import { type Files, UNFINISHED_SUFFIX } from "../system/files/files.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Progress } from "../system/progress.ts";
-import type { ArtifactWriter } from "./artifact-writer.ts";
+import type { ArtifactWriter, PartsLeaving } from "./artifact-writer.ts";
 import { assertSameKeyKind, OPENED_WITH } from "./export-keys.ts";
 import { Inventory } from "./inventory.ts";
 import { INVENTORY, JOURNAL, LOCK, MANIFEST } from "./layout.ts";
@@ -26,6 +26,8 @@ export interface BundleWorkspaceOptions {
   readonly files: Files;
   readonly machine: Machine;
   readonly progress: Progress;
+  /** Takes finished parts to another place. */
+  readonly leaving?: PartsLeaving | undefined;
 }
 
 /** The folder of a running export, locked until `leave`. */
@@ -89,6 +91,7 @@ async function openLocked(
       progress: kept,
       cores: machine.cores,
       ...(partSize === undefined ? {} : { partSize }),
+      ...(options.leaving === undefined ? {} : { leaving: options.leaving }),
     }),
     save: async () => {
       // Writes are serialized, because steps may run in parallel.
@@ -96,7 +99,7 @@ async function openLocked(
       turn = saved.catch(() => undefined);
       await saved;
     },
-    findArtifactFault: (outcome) => findArtifactFault(outcome, folder, files),
+    findArtifactFault: (outcome) => findArtifactFault(outcome, folder, files, options.leaving),
     close: async () => {
       await kept.clear();
       await leave();
@@ -202,10 +205,12 @@ async function findArtifactFault(
   outcome: Outcome,
   folder: string,
   files: Files,
+  leaving: PartsLeaving | undefined,
 ): Promise<string | undefined> {
   for (const part of outcome["parts"] as Part[]) {
     const path = join(folder, part.name);
     const entry = await files.lstat(path);
+    if (!entry && leaving && (await leaving.has(part))) continue;
     if (!entry) return `${path} is missing`;
     if (entry.size !== part.size) return `${path} has ${entry.size} bytes instead of ${part.size}`;
     const tally = new Digester();

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { blocks, compress, gzipEnd } from "../pipeline/compress.ts";
 import { reportBytes } from "../pipeline/digest.ts";
@@ -9,7 +9,7 @@ import { type Bytes, compose, releaseAfterUse } from "../pipeline/transform.ts";
 import type { Files, Unfinished } from "../system/files/files.ts";
 import type { Output } from "../system/programs/programs.ts";
 import type { Progress } from "../system/progress.ts";
-import type { ArtifactPlan, ArtifactWriter } from "./artifact-writer.ts";
+import type { ArtifactPlan, ArtifactWriter, PartsLeaving } from "./artifact-writer.ts";
 import { completenessCheck } from "./completeness.ts";
 import { FollowingReader } from "./following-reader.ts";
 import type { RecordedArtifact } from "./inventory.ts";
@@ -24,6 +24,8 @@ export interface WriterOptions {
   readonly cores: number;
   /** Size of a part in bytes; artifacts are not split when it is left out. */
   readonly partSize?: number;
+  /** Requires `partSize`. Left out: parts stay in the folder. */
+  readonly leaving?: PartsLeaving;
 }
 
 type ReportBytes = (bytes: number) => void;
@@ -110,7 +112,11 @@ export class BundleWriter implements ArtifactWriter {
     await this.#clear(name);
     const id = `write/${name}`;
     progress.begin({ id, label, unit: "bytes", ...(total === undefined ? {} : { total }) });
-    const trail = new FollowingReader(files, { inParts: partSize !== undefined, comesBy: !sealing.byItself });
+    const trail = new FollowingReader(
+      files,
+      { inParts: partSize !== undefined, comesBy: !sealing.byItself },
+      (path, digest) => this.#options.leaving?.takeAway({ name: basename(path), ...digest }, path),
+    );
     const reading = new ReadBack(plan.format, sealing, this.#options);
     const checked = reading.run(trail.bytes());
     checked.catch((error: unknown) => {
@@ -136,11 +142,13 @@ export class BundleWriter implements ArtifactWriter {
       const { size, sha256 } = trail.whole();
       if (size !== written.size || trail.differs || sealing.differs(found))
         throw readBackMismatch(join(folder, name));
+      await this.#options.leaving?.settled();
       const parts = written.names.map((part, index) => ({ name: part, ...trail.read[index]! }));
       return { name, format: plan.format, size, sha256, parts, plain: found.plain };
     } catch (error) {
       await checked.catch(() => undefined);
-      await this.#clear(name);
+      // What was sent of it is removed before it is packed again; now the other place may be out of reach.
+      await this.#clearHere(name);
       if (!isDamage(error)) throw error;
       throw reading.isValidButIncomplete
         ? programEndedEarly(label, error)
@@ -171,7 +179,7 @@ export class BundleWriter implements ArtifactWriter {
   }
 
   async #write(name: string, source: Bytes, { trail, reading }: Readers): Promise<Written> {
-    const { folder, files, partSize } = this.#options;
+    const { folder, files, partSize, leaving } = this.#options;
     const begun: Unfinished[] = [];
     const names: string[] = [];
     let size = 0;
@@ -182,7 +190,11 @@ export class BundleWriter implements ArtifactWriter {
         partSize,
         async (index) => {
           const part = partName(name, index, partSize !== undefined);
-          const file = await files.begin(join(folder, part));
+          await leaving?.room();
+          const file = await files.begin(join(folder, part)).catch((error: unknown) => {
+            leaving?.giveUp();
+            throw error;
+          });
           begun.push(file);
           trail.begin(file.path);
           return {
@@ -202,12 +214,18 @@ export class BundleWriter implements ArtifactWriter {
       return { names, size };
     } catch (error) {
       for (const file of begun) await file.abandon();
+      if (begun.length > names.length) leaving?.giveUp();
       throw error;
     }
   }
 
   /** Removes an artifact with all its parts, and the manifest first: without the artifact the bundle is incomplete. */
   async #clear(name: string): Promise<void> {
+    await this.#options.leaving?.removeThere(name);
+    await this.#clearHere(name);
+  }
+
+  async #clearHere(name: string): Promise<void> {
     const { folder, files } = this.#options;
     await files.remove(join(folder, MANIFEST));
     for (const found of await files.list(folder)) {

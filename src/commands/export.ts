@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Command } from "./command.ts";
 import { SOURCE_FIX } from "./options/fixes.ts";
 import { PACKING_OPTIONS } from "./options/packing.ts";
+import { SEND_TO } from "./options/send-to.ts";
 import {
   ACCEPT,
   CONFIG_OPTIONS,
@@ -12,10 +13,12 @@ import {
   RECIPIENT,
   STOP_OPTIONS,
 } from "./options/shared.ts";
+import { TRANSFER_OPTIONS } from "./options/transfer.ts";
 import { TRIAL_OPTIONS } from "./options/trial.ts";
 
 const schema = z.object({
   out: z.string().min(1),
+  ...SEND_TO.schema,
   ...CONFIG_OPTIONS.schema,
   rehearse: z.boolean().default(false),
   ...STOP_OPTIONS.schema,
@@ -45,6 +48,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
           flags: "--rehearse",
           about: "rehearse on the running server; the result cannot be opened as the real server",
         },
+        SEND_TO.option,
         DRY_RUN,
         ACCEPT,
       ],
@@ -54,6 +58,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     { heading: "Encryption", options: [...PASSPHRASE_OPTIONS.options, RECIPIENT] },
     PACKING_OPTIONS,
     TRIAL_OPTIONS,
+    TRANSFER_OPTIONS,
   ],
   example:
     "synlift export --config /etc/matrix-synapse/homeserver.yaml --config /etc/matrix-synapse/conf.d --out /srv/move",
@@ -74,7 +79,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         folder: resolve(system.machine.folder, options.out),
         rehearsal: options.rehearse,
         stop: { ...STOP_OPTIONS.read(options), dryRun: options.dryRun },
-        partSize: options.split,
+        ...(await SEND_TO.read(options, system)),
         passphrase: PASSPHRASE_OPTIONS.read(options),
         recipients: options.recipient,
         accepted: options.accept,

@@ -58,6 +58,11 @@ export class Receipts {
     return found?.size === size && found.sha256 === sha256 ? found : undefined;
   }
 
+  /** Whether anything was sent to this remote. */
+  knows(address: string): boolean {
+    return (this.#remotes.get(address)?.size ?? 0) > 0;
+  }
+
   async record(
     address: string,
     { name, size, sha256 }: WantedFile,

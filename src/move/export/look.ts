@@ -23,6 +23,8 @@ import type { Files } from "../../system/files/files.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import type { Destination } from "../../transfer/remote.ts";
+import type { Persistence } from "../../transfer/transfer-each.ts";
 import { assertDiskSpace, assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { checkAccounts } from "./accounts.ts";
 import { findAlreadySealed } from "./already-sealed.ts";
@@ -58,6 +60,14 @@ export interface ExportOrder {
   /** A server where the schema is tried in a throw-away database. */
   readonly tryOn: PostgresAddress | undefined;
   readonly dryRun: boolean;
+  /** Where parts are sent to as they are made; undefined when the bundle stays here. */
+  readonly sendTo: SendTo | undefined;
+}
+
+/** A remote for the parts of an export. */
+export interface SendTo {
+  readonly destination: Destination;
+  readonly persistence: Persistence;
 }
 
 /** What was found out before anything is changed or written. */
@@ -101,7 +111,13 @@ export async function lookBeforeExport(
   const accounts = checkAccounts(homeserver, accepted);
   const source = await inspectSource(homeserver, order.media, accepted, system, progress);
   await assertDumpFormat(source.database, order.dumpFormat, system.programs);
-  const wanted = { folder, subject: homeserver.serverName, rehearsal, recipients };
+  const wanted = {
+    folder,
+    subject: homeserver.serverName,
+    rehearsal,
+    recipients,
+    partsAreElsewhere: order.sendTo !== undefined,
+  };
   const again = await findAlreadySealed(wanted, source.marker, files, progress);
   if (again) return { kind: "already-sealed", manifest: again.manifest, findings: [...keys, again.finding] };
   if (!rehearsal) await assertNoOtherPrograms(source, system);
@@ -114,7 +130,10 @@ export async function lookBeforeExport(
     : Math.max(source.media.bytes, await bytesElsewhereToo(homeserver, source, system));
   // What an earlier run packed is there already; it is removed before it is packed again.
   const packed = await bytesOfMedia(folder, files);
-  await assertDiskSpace(folder, Math.max(0, times * bytes - packed), "the media", "--out", files);
+  // Of parts that leave as they are made, two are here at a time.
+  const largest = order.sendTo ? 2 * (order.partSize ?? Infinity) : Infinity;
+  const needed = Math.max(0, Math.min(times * bytes, largest) - packed);
+  await assertDiskSpace(folder, needed, order.sendTo ? "two parts" : "the media", "--out", files);
   const tried = await tryOutSchema(order, source, system, progress);
   if (rehearsal && source.alive.length > 0)
     await assertSpaceForPrivateCopy(folder, source.database, "--out", files);

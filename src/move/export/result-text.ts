@@ -19,6 +19,7 @@ export function exportDetails(result: ExportResult): Readonly<Record<string, Jso
     outageSince: manifest.outageSince,
     recipients: [...(manifest.recipients ?? [])],
     inventorySha256: manifest.inventory.sha256,
+    sentTo: result.sentTo ?? null,
   };
 }
 
@@ -30,16 +31,17 @@ export function describeExport(result: ExportResult): string[] {
       ...result.wouldDo.map((line) => `would be done: ${line}`),
       `dry run: nothing was written; the bundle would be in ${folder}`,
     ];
-  const { manifest, report } = result;
+  const { manifest, report, sentTo } = result;
   const { artifacts, rehearsal, subject } = manifest;
+  const where = sentTo === undefined ? `is packed in ${folder}` : `is packed and was sent to ${sentTo}`;
   return [
-    `${rehearsal ? "a rehearsal of " : ""}${subject} is packed in ${folder}: ${artifacts.length} artifacts, ${formatBytes(bytesOf(manifest))}, read back and intact`,
+    `${rehearsal ? "a rehearsal of " : ""}${subject} ${where}: ${artifacts.length} artifacts, ${formatBytes(bytesOf(manifest))}, read back and intact`,
     ...describeOrigin(manifest),
     `report: ${report}`,
     ...(rehearsal
       ? []
       : [
-          `copy the folder to the new host and run synlift restore there; or, to cancel the move before the new server is open: synlift rollback --out ${quoteShellWord(folder)} --target URL, with the address of the new server`,
+          `${sentTo === undefined ? `send the folder to the new host (synlift send ${quoteShellWord(folder)} DEST) and run synlift restore there` : "on the new host, run synlift restore on that folder, or synlift fetch it first"}; or, to cancel the move before the new server is open: synlift rollback --out ${quoteShellWord(folder)} --target URL, with the address of the new server`,
         ]),
   ];
 }

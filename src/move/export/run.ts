@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { keysForExport, removeWorkingPassphrase } from "../../bundle/export-keys.ts";
-import { REPORT } from "../../bundle/layout.ts";
+import { REPORT, SENT } from "../../bundle/layout.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { seal } from "../../bundle/seal.ts";
 import { openWorkspace } from "../../bundle/workspace.ts";
@@ -17,6 +17,10 @@ import type { ProgressView } from "../../report/progress-view.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
+import { SendingParts } from "../../transfer/parts-leaving.ts";
+import { Receipts } from "../../transfer/receipts.ts";
+import { sendFindings } from "../carry/result-text.ts";
+import { sendBundle } from "../carry/send.ts";
 import { raiseSourceSequences } from "../old-server/raise-sequences.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
 import { describePrediction, OUTAGE_SECTION, predictionOf } from "../outage/prediction.ts";
@@ -41,6 +45,8 @@ export type ExportResult =
       readonly findings: readonly Finding[];
       /** Path of the report. */
       readonly report: string;
+      /** Where its parts are, if they were sent as they were made. */
+      readonly sentTo: string | undefined;
     }
   | {
       readonly kind: "dry-run";
@@ -65,21 +71,53 @@ export async function exportHomeserver(
 ): Promise<ExportResult> {
   const { folder } = order;
   const look = await lookBeforeExport(order, system, view);
+  const sentTo = order.sendTo?.destination.address;
   if (look.kind === "already-sealed") {
-    const { manifest, findings } = look;
-    return { kind: "already-sealed", folder, manifest, findings, report: join(folder, REPORT) };
+    const { manifest } = look;
+    const findings = [...look.findings, ...(await sendSealed(order, system, view))];
+    return { kind: "already-sealed", folder, manifest, findings, report: join(folder, REPORT), sentTo };
   }
+  const leaving = await openPartsLeaving(order, system, view);
   if (order.dryRun) {
     const findings = await dryRunFindings(look, system);
     return { kind: "dry-run", folder, findings, wouldDo: look.plan?.lines ?? [] };
   }
-  return packAndSeal(look, system, view);
+  return packAndSeal(look, leaving, system, view);
+}
+
+/** Connects to where the parts go, while nothing is changed yet. */
+async function openPartsLeaving(
+  { folder, sendTo, dryRun }: ExportOrder,
+  { files, machine, signal }: System,
+  progress: ProgressView,
+): Promise<SendingParts | undefined> {
+  if (!sendTo) return undefined;
+  const receipts = await Receipts.open(join(folder, SENT), files);
+  const host = { files, machine, signal, progress };
+  const parts = new SendingParts(sendTo.destination, sendTo.persistence, receipts, host);
+  await parts.assertUsable({ create: !dryRun });
+  return parts;
+}
+
+/** Sends what is left of a sealed bundle; its manifest last. */
+async function sendSealed(
+  { folder, sendTo }: ExportOrder,
+  system: System,
+  view: ProgressView,
+): Promise<Finding[]> {
+  if (!sendTo) return [];
+  return sendFindings(await sendBundle({ folder, ...sendTo, check: false, dryRun: false }, system, view));
 }
 
 /** Uploads of one kind that the report names; the result names the first of them. */
 const NAMED_IN_REPORT = 1000;
 
-async function packAndSeal(look: ExportLook, system: System, view: ProgressView): Promise<ExportResult> {
+async function packAndSeal(
+  look: ExportLook,
+  leaving: SendingParts | undefined,
+  system: System,
+  view: ProgressView,
+): Promise<ExportResult> {
   const { files, machine, signal } = system;
   const { order, plan, recipients } = look;
   const { homeserver } = look.found;
@@ -97,6 +135,7 @@ async function packAndSeal(look: ExportLook, system: System, view: ProgressView)
     files,
     machine,
     progress: view,
+    leaving,
   });
   const { journal, inventory } = workspace;
   const clock = new ExportClock(journal, machine, view);
@@ -109,7 +148,7 @@ async function packAndSeal(look: ExportLook, system: System, view: ProgressView)
   };
   try {
     await removePrivateCopy(folder, files);
-    const inputs = workspaceInputs(inventory.id, partSize, recipients);
+    const inputs = workspaceInputs(inventory.id, partSize, recipients, order.sendTo?.destination.address);
     const packing: ExportContext = {
       homeserver,
       workspace,
@@ -187,8 +226,16 @@ async function packAndSeal(look: ExportLook, system: System, view: ProgressView)
       now: machine.now(),
     });
     await files.writeAtomically(report, pageHtml(page));
+    findings.push(...(await sendSealed(order, system, view)));
     await removeWorkingPassphrase(folder, files);
-    return { kind: "sealed", folder, manifest, findings: [...findings, ...aboutMedia()], report };
+    return {
+      kind: "sealed",
+      folder,
+      manifest,
+      findings: [...findings, ...aboutMedia()],
+      report,
+      sentTo: order.sendTo?.destination.address,
+    };
   } catch (error) {
     if (plan && plan.record.activeChanges.length > 0)
       view.note(
@@ -215,9 +262,15 @@ const runConcurrently = (
     },
   });
 
-/** Changing the part size or the recipients changes every artifact. */
-const workspaceInputs = (bundle: string, partSize: number | undefined, recipients: readonly string[]) => ({
+/** Changing the part size or the recipients changes every artifact; changing the remote leaves them elsewhere. */
+const workspaceInputs = (
+  bundle: string,
+  partSize: number | undefined,
+  recipients: readonly string[],
+  sentTo: string | undefined,
+) => ({
   bundle,
   split: partSize === undefined ? "whole" : String(partSize),
   ...(recipients.length === 0 ? {} : { recipients: recipients.join(" ") }),
+  ...(sentTo === undefined ? {} : { "sent to": sentTo }),
 });

@@ -28,13 +28,22 @@ const report = `${folder}/report.html`;
 const note = { id: "already-sealed", level: "note" as const, sentence: `${folder} was not changed` };
 
 const OUTCOMES: Readonly<Record<string, ExportResult>> = {
-  sealed: { kind: "sealed", folder, manifest: MANIFEST, findings: [], report },
+  sealed: { kind: "sealed", folder, manifest: MANIFEST, findings: [], report, sentTo: undefined },
+  "sent-to": {
+    kind: "sealed",
+    folder,
+    manifest: MANIFEST,
+    findings: [],
+    report,
+    sentTo: "sftp://new.example.org/srv/move",
+  },
   rehearsed: {
     kind: "sealed",
     folder,
     manifest: { ...MANIFEST, rehearsal: true, outageSince: null },
     findings: [],
     report,
+    sentTo: undefined,
   },
   "already-sealed": {
     kind: "already-sealed",
@@ -42,6 +51,7 @@ const OUTCOMES: Readonly<Record<string, ExportResult>> = {
     manifest: { ...MANIFEST, recipients: ["A".repeat(40)] },
     findings: [note],
     report,
+    sentTo: undefined,
   },
   "dry-run": { kind: "dry-run", folder, findings: [], wouldDo: ["systemctl stop matrix-synapse.service"] },
 };
