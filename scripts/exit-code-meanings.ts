@@ -257,6 +257,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
   maintenance: ["file-missing"],
   "maintenance serve": ["file-missing", "target-unsuitable"],
   "sign-out config": ["config-unreadable", "database-unreachable", "database-unsupported", "file-missing"],
+  "sign-out test": ["file-missing", "found-warnings", "found-blockers"],
   "sign-out serve": [
     "config-unreadable",
     "database-unreachable",

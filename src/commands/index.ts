@@ -19,6 +19,7 @@ import { rollbackCommand } from "./rollback.ts";
 import { sendCommand } from "./send.ts";
 import { signOutConfigCommand } from "./sign-out-config.ts";
 import { signOutServeCommand } from "./sign-out-serve.ts";
+import { signOutTestCommand } from "./sign-out-test.ts";
 import { statusCommand } from "./status.ts";
 import { usersCommand } from "./users.ts";
 import { verifyCommand } from "./verify.ts";
@@ -46,6 +47,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(forwardCommand),
   entry(signOutConfigCommand),
   entry(signOutServeCommand),
+  entry(signOutTestCommand),
   entry(mediaCheckCommand),
   entry(mediaExportCommand),
 ];

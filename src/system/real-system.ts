@@ -2,6 +2,7 @@ import { realDns } from "./dns/dns.ts";
 import { realFiles } from "./files/files.ts";
 import { ownGpg } from "./gpg/gpg.ts";
 import { realHttp } from "./http/http.ts";
+import { realProber } from "./http/probe.ts";
 import { realWebServers } from "./http/serve.ts";
 import type { Machine } from "./machine.ts";
 import { realPostgres } from "./postgres/postgres.ts";
@@ -29,6 +30,7 @@ export function realSystem(given: {
     sqlite: realSqlite(realFiles, signal),
     http: realHttp,
     webServers: realWebServers,
+    prober: realProber,
     objects: realObjectStores(signal),
     dns: realDns(),
     machine,

@@ -1,6 +1,7 @@
 import type { Dns } from "./dns/dns.ts";
 import type { Files } from "./files/files.ts";
 import type { Http } from "./http/http.ts";
+import type { Prober } from "./http/probe.ts";
 import type { WebServers } from "./http/serve.ts";
 import type { Machine } from "./machine.ts";
 import type { Postgres } from "./postgres/postgres.ts";
@@ -18,6 +19,7 @@ export interface System {
   readonly sqlite: Sqlite;
   readonly http: Http;
   readonly webServers: WebServers;
+  readonly prober: Prober;
   readonly objects: ObjectStores;
   /** Uses this host's resolvers. */
   readonly dns: Dns;
