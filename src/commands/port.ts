@@ -12,6 +12,10 @@ const schema = z.object({
   out: z.string().min(1),
   rehearse: z.boolean().default(false),
   synapse: z.string().min(1).optional(),
+  synapseVersion: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+(rc\d+)?$/, "write a version: 1.163.2")
+    .optional(),
   ...PORTING_OPTIONS.schema,
   ...CONFIG_OPTIONS.schema,
   ...DRY_RUN.schema,
@@ -53,6 +57,10 @@ export const portCommand: Command<z.infer<typeof schema>> = {
           about: "Python or virtual environment of Synapse",
           default: "that of the Synapse found on this host",
         },
+        {
+          flags: "--synapse-version <version>",
+          about: "which version to install, if that of this server is not found",
+        },
       ],
     },
     CONFIG_OPTIONS,
@@ -77,6 +85,7 @@ export const portCommand: Command<z.infer<typeof schema>> = {
         silence,
         synapse: options.synapse === undefined ? undefined : resolve(here, options.synapse),
         installSynapse,
+        synapseVersion: options.synapseVersion,
         rehearsal: options.rehearse,
         dryRun: options.dryRun,
       },

@@ -22,7 +22,7 @@ export function databaseAddress({ database, serverName, databaseCommand }: Homes
       "database-unsupported",
       `${serverName} keeps its database in SQLite, at ${database.path}`,
       {
-        hint: "port it to PostgreSQL first, with Synapse's synapse_port_db",
+        hint: "port it to PostgreSQL first: synlift port",
       },
     );
   }

@@ -41,6 +41,8 @@ export interface PortOrder {
   /** --synapse */
   readonly synapse: string | undefined;
   readonly installSynapse: boolean;
+  /** --synapse-version */
+  readonly synapseVersion: string | undefined;
   /** Port a copy of the running server for practice, and empty the database again. */
   readonly rehearsal: boolean;
   readonly dryRun: boolean;
@@ -120,7 +122,7 @@ export async function portHomeserver(
       configPaths: homeserver.configPaths,
       folder,
       install: order.installSynapse,
-      version: launch?.version,
+      version: order.synapseVersion ?? launch?.version,
     },
     system,
     progress,

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
-import type { Version } from "../../homeserver/synapse-versions.ts";
+import { parseVersion, type Version } from "../../homeserver/synapse-versions.ts";
 import { installedSynapse, type InstalledQuery } from "../../homeserver/version/installed.ts";
 import type { Account } from "../../system/machine.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
@@ -144,7 +144,7 @@ export async function findPortingSynapse(
   progress: Progress,
 ): Promise<{ readonly python: string; readonly version: string | undefined }> {
   const found = await installedSynapse(query, system);
-  const version = plainVersion(found.version?.version) ?? query.version;
+  const version = plainVersion(found.version?.version ?? parseVersion(query.version ?? ""));
   const python =
     found.python ?? (found.launch?.map.length ? undefined : await system.programs.find("python3"));
   const missing = python === undefined ? "synapse" : await missingModule(python, system);

@@ -22,7 +22,7 @@ const sqlite = (path: string): Finding => ({
   id: "database-sqlite",
   level: "note",
   sentence: `the database is SQLite, at ${path}: the file is packed and restored as SQLite`,
-  hint: "restore it with --database sqlite:PATH; to change to PostgreSQL, run synapse_port_db days before the move, or on the new host once it is open",
+  hint: "restore it with --database sqlite:PATH; to change to PostgreSQL, run synlift port days before the move, or add --port to restore",
 });
 
 const mixedDatabasesFinding = (labels: readonly string[]): Finding => ({

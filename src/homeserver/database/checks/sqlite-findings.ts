@@ -47,7 +47,7 @@ async function autoVacuum({ session, path }: SqliteInspectOptions): Promise<Find
       id: "sqlite-auto-vacuum",
       level: "note",
       sentence: `auto_vacuum is on in ${path}, with which synapse_port_db refuses to work`,
-      hint: "before porting it to PostgreSQL, with Synapse stopped: sqlite3 FILE 'PRAGMA auto_vacuum = 0; VACUUM;'",
+      hint: "nothing is to be done for a move to SQLite; a port to PostgreSQL mends it on a copy: --fix auto-vacuum",
     },
   ];
 }
@@ -113,7 +113,7 @@ async function foreignKeys({ session }: SqliteInspectOptions): Promise<Finding[]
       level: "note",
       sentence: "rows refer to others that do not exist, which SQLite allows and PostgreSQL rejects",
       evidence: [...broken].map(([what, count]) => `${what}: ${count} times`),
-      hint: "delete or correct these rows before porting: synapse_port_db fails on them",
+      hint: "a port to PostgreSQL would fail on these rows, and deletes them from a copy with --fix orphans",
     },
   ];
 }
