@@ -1,5 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as wait } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import type { DatabaseSettings, HomeserverFolder } from "./lab/homeserver-folder.ts";
 import { makeHomeserverFolder } from "./lab/homeserver-folder.ts";
@@ -44,7 +46,20 @@ export async function makeSqliteServer(): Promise<SqliteServer> {
     ...["--config", home.configFile, "--config", folder],
     ...["--working-directory", home.dataFolder],
   ];
-  return { home, server, people, path: String(home.database.args["database"]), config };
+  const path = String(home.database.args["database"]);
+  await updatesFinished(path);
+  return { home, server, people, path, config };
+}
+
+/** A new homeserver still has some for a while. */
+async function updatesFinished(path: string): Promise<void> {
+  const database = new DatabaseSync(path, { readOnly: true, timeout: 10_000 });
+  try {
+    const left = database.prepare("SELECT count(*) AS count FROM background_updates");
+    while (left.get()!["count"] !== 0) await wait(100);
+  } finally {
+    database.close();
+  }
 }
 
 /** The same server on another database, stopped. */
