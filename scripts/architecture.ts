@@ -31,7 +31,7 @@ export const INNER_FLOORS: Readonly<Record<string, readonly (readonly string[])[
     ["confirm.ts", "disk-space.ts", "sections.ts"],
     ["outage", "old-server", "users", "port", "carry"],
     ["plan", "restore", "report-facts.ts", "old-address"],
-    ["export", "open", "rollback"],
+    ["export", "open", "rollback", "standing"],
     ["direct"],
   ],
 };

@@ -46,7 +46,8 @@ async function main(): Promise<number> {
       (choice) => (chosen = choice),
       json ? { out: terminal.out, err: () => undefined } : terminal,
     );
-    await line.parseAsync(args, { from: "user" });
+    // Alone at a terminal it says where one stands; a script that forgot its command is told so.
+    await line.parseAsync(args.length === 0 && terminal.interactive ? ["standing"] : args, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;

@@ -20,12 +20,14 @@ import { sendCommand } from "./send.ts";
 import { signOutConfigCommand } from "./sign-out-config.ts";
 import { signOutServeCommand } from "./sign-out-serve.ts";
 import { signOutTestCommand } from "./sign-out-test.ts";
+import { standingCommand } from "./standing.ts";
 import { statusCommand } from "./status.ts";
 import { usersCommand } from "./users.ts";
 import { verifyCommand } from "./verify.ts";
 
 /** All commands, in the order of a move. */
 export const COMMANDS: readonly Entry[] = [
+  entry(standingCommand),
   entry(planCommand),
   entry(usersCommand),
   entry(portCommand),
