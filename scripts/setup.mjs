@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { debianPackages } from "./setup/debian.mjs";
 import { newerNode } from "./setup/newer-node.mjs";
+import { postgresServers } from "./setup/postgres-servers.mjs";
 import { newEnoughNode, projectPackages } from "./setup/packages.mjs";
 import { programPath, Refusal, ROOT } from "./setup/run.mjs";
 import { s3 } from "./setup/s3.mjs";

@@ -59,12 +59,14 @@ function howTo({ name, format, parts }: Artifact, decrypt: string): string {
   const source = parts.length === 1 && parts[0]!.name === name ? "" : `cat ${name}.part-* | `;
   const open = `${source}${decrypt}${source === "" ? ` ${name}` : ""}`;
   if (format === "tar") return `${name}, into the folder you are in:\n\n  ${open} | tar -xzf -`;
-  const create = "createdb --encoding=UTF8 --locale=C --template=template0 --owner=OWNER NAME";
+  const create =
+    "createdb --encoding=UTF8 --locale=C --locale-provider=libc \\\n    --template=template0 --owner=OWNER NAME";
   if (format === "pg-custom")
     return `${name}, into a new, empty database: the first command as
 PostgreSQL's administrator (cd /; su postgres), the third asks for OWNER's password.
 The second writes the dump unencrypted; -j is the number of parallel
-connections. If pg_restore fails, drop the database before you try again:
+connections. If pg_restore fails, drop the database before you try again.
+${OLDER}
 
   ${create}
   ${open} | gunzip > NAME.dump
@@ -72,8 +74,13 @@ connections. If pg_restore fails, drop the database before you try again:
     -h 127.0.0.1 -U OWNER -d NAME NAME.dump
   rm NAME.dump`;
   return `${name}, into a new, empty database: the first command as
-PostgreSQL's administrator (cd /; su postgres), the second asks for OWNER's password:\n
+PostgreSQL's administrator (cd /; su postgres), the second asks for OWNER's password.
+${OLDER}
+
   ${create}
   ${open} | gunzip \\
     | psql -X -v ON_ERROR_STOP=1 --single-transaction -h 127.0.0.1 -U OWNER -d NAME`;
 }
+
+/** From 15 on, a cluster may sort by ICU unless it is told otherwise. */
+const OLDER = "PostgreSQL 14 and older have no --locale-provider: leave it out there:";

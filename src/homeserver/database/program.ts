@@ -44,7 +44,7 @@ export async function findProgram(
   }
   const hint = `install it: apt-get install postgresql-client-${major}, from Debian or from the PostgreSQL project's own Debian archive`;
   if (seen.length === 0) throw new MigrationError("program-missing", `${program} is not installed`, { hint });
-  throw tooOld(`${program} ${seen.join(" and ")}`, versionText, hint);
+  throw tooOld(`${program} ${[...new Set(seen)].join(" and ")}`, versionText, hint);
 }
 
 /** Where a command runs the program elsewhere, there is only one version to choose. */

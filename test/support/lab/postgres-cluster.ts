@@ -1,6 +1,16 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { copyFolder, madeOnce } from "./made-once.ts";
 import { type Account, freePort, ServerProcess } from "./server-process.ts";
@@ -13,6 +23,8 @@ export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** What the server says is in this language, as on a host whose system is; such as "de_DE". English when left out. */
   readonly language?: string;
+  /** The server's major version; the newest of Debian's when left out. */
+  readonly major?: number;
   /** The ICU locale by which its databases sort unless they say otherwise, such as "en-US"; the C library's C when left out. */
   readonly icuLocale?: string;
 }
@@ -33,7 +45,7 @@ const LAB_ROLE = "lab";
 /** A throw-away PostgreSQL on loopback and on a unix socket, quick since it need not survive a power cut. */
 export class PostgresCluster {
   readonly address: ClusterAddress;
-  /** Where this version's psql, pg_dump and their like are. */
+  /** Where psql, pg_dump and their like are, which need not be of the server's version. */
   readonly programs: string;
   readonly #folder: string;
   readonly #server: ServerProcess;
@@ -50,13 +62,15 @@ export class PostgresCluster {
     settings = {},
     language,
     icuLocale,
+    major,
   }: ClusterOptions = {}): Promise<PostgresCluster> {
     const programs = newestPrograms();
+    const serverPrograms = major === undefined ? programs : programsOf(major);
     const account = unprivilegedAccount();
     const folder = temporaryFolder("pg", account, process.env["LAB_DATABASES"]);
     chmodSync(folder, 0o711);
     const data = join(folder, "data");
-    await copyFolder(await emptyCluster(programs, account, icuLocale), data);
+    await copyFolder(await emptyCluster(serverPrograms, account, icuLocale), data);
     writeFileSync(join(data, "pg_hba.conf"), [`local all ${LAB_ROLE} trust`, ...access, ""].join("\n"));
 
     const port = await freePort();
@@ -73,7 +87,7 @@ export class PostgresCluster {
     const args = Object.entries(all).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
     // SIGQUIT is its immediate shutdown: it takes its own children and shared memory along, which SIGKILL leaves behind.
     const command = {
-      program: join(programs, "postgres"),
+      program: join(serverPrograms, "postgres"),
       args: ["-D", data, ...args],
       lastSignal: "SIGQUIT",
     } as const;
@@ -205,6 +219,28 @@ function newestPrograms(): string {
   if (newest === undefined)
     throw new Error(`no PostgreSQL server below ${ALL_PROGRAMS}: run "npm run setup"`);
   return newest;
+}
+
+/** Servers of other major versions, which the set-up brings where they can run; they come without psql and pg_dump. */
+const SERVERS = fileURLToPath(new URL("../../../.lab/postgres", import.meta.url));
+
+/** All major versions that tests can run here, Debian's among them. */
+export function serverMajors(): readonly number[] {
+  const own = majorIn(newestPrograms());
+  if (`${process.platform}-${process.arch}` !== "linux-x64") return [own];
+  const file = join(SERVERS, "package.json");
+  if (!existsSync(join(SERVERS, "complete")))
+    throw new Error(`no servers of PostgreSQL in ${SERVERS}: run "npm run setup"`);
+  const { dependencies } = JSON.parse(readFileSync(file, "utf8")) as { dependencies: Record<string, string> };
+  const brought = Object.keys(dependencies).map((name) => Number(name.split("-").at(-1)));
+  return [...new Set([...brought, own])].sort((one, other) => one - other);
+}
+
+/** By their real path: the account that runs them may not be able to enter the folder of a link. */
+function programsOf(major: number): string {
+  const own = newestPrograms();
+  if (majorIn(own) === major) return own;
+  return realpathSync(join(SERVERS, "node_modules", `postgresql-${major}`, "native/bin"));
 }
 
 /** PostgreSQL refuses to run as root. */

@@ -2,6 +2,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import { describeAddress, type Postgres, type PostgresAddress } from "../../../system/postgres/postgres.ts";
 import { inspectTarget } from "../fill/inspect-target.ts";
+import { createdbCommand } from "../locale.ts";
 import type { DatabaseSection } from "../section.ts";
 import { assertSameEngine } from "../target.ts";
 
@@ -36,8 +37,7 @@ export async function targetDatabaseFindings(
         id: unreachable ? "target-database-unreachable" : id,
         level: unreachable ? "warning" : "blocker",
         sentence: message,
-        hint:
-          hint ?? "create it as Synapse requires: createdb --encoding=UTF8 --locale=C --template=template0",
+        hint: hint ?? `create it as Synapse requires: ${createdbCommand(source.serverVersion)}`,
       },
     ];
   }
