@@ -117,6 +117,21 @@ test("a server restored from the archives serves each file bit for bit, and what
   assert.equal((await bob.thumbnail(old.people.avatar, { width: 96, height: 96 })).type, "image/png");
 });
 
+test("as folders for matrix-media-repo's importer, which knows no quarantine: the calls that set it again are named", async () => {
+  const folders = await makeNewPlace(old.cluster, "folders", await freePort());
+  const ran = await synliftWell([
+    ...["restore", bundle, ...key(bundle), ...folders.restoreArgs, "--media-as", "archive", "--json"],
+  ]);
+  const told = resultOf(ran).findings.find(({ id }) => id === "media-quarantined");
+  assert.deepEqual(told?.evidence, [
+    `POST /_matrix/media/unstable/admin/quarantine/old.example/${idOf(hidden)}`,
+  ]);
+  const list = join(folders.mediaDir, "quarantined-uploads.txt");
+  assert.ok(told?.hint?.includes(list));
+  assert.equal(readFileSync(list, "utf8"), `${idOf(hidden)}\n`);
+  assert.ok(existsSync(join(folders.mediaDir, "customer_media_export", "export-manifest.tgz")));
+});
+
 test("both can go, and then plain tar, gunzip and sha256sum find the same files in both", async () => {
   await synliftWell([...exportTo(old, both), "--media", "archive,backup"]);
   const hand = join(work, "hand");
