@@ -77,7 +77,7 @@ for (const cols of [80, 120])
     assert.doesNotMatch(text, /\x1b\[/);
   });
 
-test("Ctrl-C at the question for a passphrase ends with 130, and the terminal echoes again", async () => {
+test("Ctrl-C at the question for a passphrase ends with 130, and nothing of what was typed is shown", async () => {
   const bundle = fileURLToPath(new URL("../vectors/v1/good/bundle", import.meta.url));
   const { code, text } = await atTerminal(["verify", bundle], 80, (pty, screen) => {
     if (!screen.includes("Passphrase of the bundle")) return false;
