@@ -127,7 +127,7 @@ test("as folders for matrix-media-repo's importer, which knows no quarantine: th
     `POST /_matrix/media/unstable/admin/quarantine/old.example/${idOf(hidden)}`,
   ]);
   const list = join(folders.mediaDir, "quarantined-uploads.txt");
-  assert.ok(told?.hint?.includes(list));
+  assert.ok(told.hint?.includes(list));
   assert.equal(readFileSync(list, "utf8"), `${idOf(hidden)}\n`);
   assert.ok(existsSync(join(folders.mediaDir, "customer_media_export", "export-manifest.tgz")));
 });
