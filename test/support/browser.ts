@@ -35,6 +35,14 @@ export class RealBrowser implements AsyncDisposable {
     return new RealBrowser(await puppeteer.launch({ executablePath, userDataDir, pipe: true, args }), folder);
   }
 
+  /** Opens a page of a server on this host, at its IP address. */
+  async visitAt(url: string): Promise<Visit> {
+    const page = await this.#browser.newPage();
+    const visit = new Visit(page, url);
+    await page.goto(url, { timeout: 60_000 });
+    return visit;
+  }
+
   /** Opens a document from a file, as a person would who was sent it. */
   async visit(html: string): Promise<Visit> {
     const path = join(this.#folder, "page.html");
@@ -138,5 +146,5 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
   // A page that asks for something is caught above; this is so that nothing else gets out either.
-  "--host-resolver-rules=MAP * ~NOTFOUND",
+  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ];
