@@ -123,9 +123,18 @@ export function pathsSource(paths: readonly PathPattern[]): string {
   return more.length === 0 ? `^${only!}$` : `^(?:${[only, ...more].join("|")})$`;
 }
 
+/** The expressions of rules, made once: a server of ours compares each request with them. */
+const expressions = new WeakMap<Rule, RegExp>();
+
+function expressionOf(rule: Rule): RegExp {
+  const found = expressions.get(rule) ?? new RegExp(pathsSource(rule.paths), "s");
+  expressions.set(rule, found);
+  return found;
+}
+
 /** The rule that applies to a decoded path; undefined when none does. */
 export const ruleFor = ({ rules }: Behaviour, path: string): Rule | undefined =>
-  rules.find(({ paths }) => new RegExp(pathsSource(paths), "s").test(path));
+  rules.find((rule) => expressionOf(rule).test(path));
 
 /** What a request is answered with. */
 export function actionFor(behaviour: Behaviour, { path, method }: { path: string; method: string }): Action {
