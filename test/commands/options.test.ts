@@ -357,6 +357,7 @@ test("the help shows the options in groups, marks required ones, and leaves out 
     "Encryption",
     "Contents of the bundle",
     "Trial of the schema",
+    "Transfer",
     "General",
     "Example",
   ]);
