@@ -121,6 +121,9 @@ export function addMessages(path: string, count: number): void {
      INSERT INTO event_edges SELECT id, base.event_id, NULL, 0 FROM base, copy;
      INSERT INTO event_to_state_groups SELECT id, g.state_group FROM event_to_state_groups g JOIN base USING (event_id), copy;
      INSERT INTO event_search SELECT id, base.room_id, base.sender, 'content.body', words FROM base, copy;
-     UPDATE stream_positions SET stream_id = (SELECT max(stream_ordering) FROM events) WHERE stream_name = 'events';`,
+     UPDATE stream_positions SET stream_id = (SELECT max(stream_ordering) FROM events) WHERE stream_name = 'events';
+     -- Else Synapse queues an update that brings this table up to date.
+     UPDATE sliding_sync_joined_rooms SET event_stream_ordering = (SELECT max(stream_ordering) FROM events)
+       WHERE room_id = (SELECT room_id FROM base);`,
   );
 }

@@ -47,6 +47,8 @@ export interface PortJob {
   readonly synapse: PortingSynapse;
   /** Whether a fault may be mended on the copy. */
   readonly allowed: (fault: PortFault) => Promise<boolean>;
+  /** Let Synapse finish its background updates on the copy, also those that it queues when it opens it. */
+  readonly finishUpdates: boolean;
   /** Milliseconds without a word of the script, after which it is ended. */
   readonly silence: number;
   /** Path of the log that is kept. */
@@ -103,7 +105,8 @@ async function portWithLog(
   const { machine, sqlite, postgres } = system;
   const { copy, target } = job;
   const began = machine.elapsed();
-  const prepared = await prepareCopy(copy, job.allowed, () => finishUpdates(run, system, progress), system);
+  const updates = { finishUpdates: () => finishUpdates(run, system, progress), always: job.finishUpdates };
+  const prepared = await prepareCopy(copy, job.allowed, updates, system);
   if (prepared.kind === "blocked") return prepared;
   const rows = await readCopy(copy, sqlite, async (session) => {
     await session.beginSnapshot();
@@ -121,7 +124,9 @@ async function portWithLog(
     await job.begins(mark);
     await markHalfFilled(target, { mark, from: job.from }, postgres);
     try {
-      await runPortScript(run, rows, system, progress);
+      await runPortScript(run, rows, system, progress).catch(async (error: unknown) => {
+        throw await withQueuedUpdates(error, copy, system);
+      });
       const scripted = machine.elapsed();
       const findings = await finish(job, run, { rows, held: prepared.held, mark }, system, progress);
       const ended = machine.elapsed();
@@ -141,6 +146,24 @@ async function portWithLog(
       throw error;
     }
   });
+}
+
+/** Synapse queues updates when it opens a database that an older one wrote to; its program then copies nothing. */
+async function withQueuedUpdates(
+  error: unknown,
+  copy: string,
+  { sqlite }: Pick<System, "sqlite">,
+): Promise<unknown> {
+  if (!(error instanceof MigrationError)) return error;
+  const queued = await readCopy(copy, sqlite, (session) =>
+    session.all<{ name: string }>("SELECT update_name AS name FROM background_updates ORDER BY 1"),
+  );
+  if (queued.length === 0) return error;
+  return new MigrationError(
+    "port-failed",
+    `Synapse has queued background updates in the copy, and copies nothing before they are finished: ${queued.map(({ name }) => name).join(", ")}`,
+    { hint: "let it finish them on the copy: --fix pending-updates", cause: error },
+  );
 }
 
 /** Everything that the script lacks. The mark goes last, with what is only right in a finished database. */

@@ -23,12 +23,13 @@ export type PreparedCopy =
 
 /**
  * Looks for everything that the script would fail at or lose, and mends on the private copy what may be mended. Changes
- * nothing while there is a fault without consent. `finishUpdates` runs Synapse's own program for that.
+ * nothing while there is a fault without consent. `finishUpdates` runs Synapse's own program for that; with `always` also when
+ * no update is pending yet: Synapse may queue one when it opens a database.
  */
 export async function prepareCopy(
   copy: string,
   allowed: (fault: PortFault) => Promise<boolean>,
-  finishUpdates: () => Promise<void>,
+  { finishUpdates, always }: { finishUpdates: () => Promise<void>; always: boolean },
   { sqlite }: Pick<System, "sqlite">,
 ): Promise<PreparedCopy> {
   const faults = await readCopy(copy, sqlite, inspectForPort);
@@ -39,6 +40,7 @@ export async function prepareCopy(
   // In this order: an update may add rows or be hindered by what the others mend.
   for (const fix of ORDER) {
     const fault = faults.find((one) => one.fix === fix);
+    if (!fault && fix === "pending-updates" && always) await finishUpdates();
     if (!fault) continue;
     const evidence = await FIXES[fix]({ copy, sqlite, finishUpdates });
     findings.push({

@@ -147,6 +147,7 @@ export async function portHomeserver(
           copy: copyIn(work),
           from: `the SQLite database ${path}`,
           target,
+          finishUpdates: order.fixes.includes("pending-updates"),
           silence: order.silence,
           log,
           begun,

@@ -25,6 +25,8 @@ watch=$!
 wait "$child"
 status=$?
 kill "$watch" 2>/dev/null
+# Its last words may have no line break.
+echo
 exit "$status"
 `;
 
@@ -40,9 +42,16 @@ export async function startSupervised(
     args: ["-c", SUPERVISE, "sh", signal, name, ...args],
   });
   return {
-    lines: linesOf(program.output),
+    lines: withoutEmpty(linesOf(program.output)),
     end: async () => (await program.close()).code,
   };
+}
+
+async function* withoutEmpty(batches: AsyncIterable<readonly string[]>): AsyncIterable<readonly string[]> {
+  for await (const lines of batches) {
+    const some = lines.filter((line) => line !== "");
+    if (some.length > 0) yield some;
+  }
 }
 
 /**

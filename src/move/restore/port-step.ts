@@ -83,6 +83,7 @@ export async function fillByPort(
         target: address,
         synapse: { python: porting.python, account, folder: work },
         allowed: ({ fix }) => Promise.resolve(fix !== undefined && porting.fixes.includes(fix)),
+        finishUpdates: porting.fixes.includes("pending-updates"),
         silence: porting.silence,
         log: porting.log,
         begun: from.begun,
