@@ -118,8 +118,8 @@ WantedBy=matrix-synapse.service multi-user.target
     systemctl daemon-reload
     systemctl enable --now redis-server
     systemctl enable matrix-synapse matrix-synapse-reader
-    systemctl start matrix-synapse matrix-synapse-reader
-    timeout 120 sh -c 'until curl -fs ${SYNAPSE}/health && curl -fs http://127.0.0.1:8083/health; do sleep 1; done'
+    systemctl start --no-block matrix-synapse matrix-synapse-reader
+    timeout 300 sh -c 'until curl -fs ${SYNAPSE}/health && curl -fs http://127.0.0.1:8083/health; do sleep 1; done'
     register_new_matrix_user -u alice -p 'alice password' --no-admin -k 'of the old host' ${SYNAPSE}`);
   const api = async (method: string, path: string, body: string, type = "application/json") =>
     JSON.parse(
@@ -213,7 +213,7 @@ step("with it, the server is opened, and the old session, messages and media are
 
 check("it starts again when the new host is rebooted", async () => {
   await place.reboot();
-  await place.well(`timeout 120 sh -c 'until curl -fs ${SYNAPSE}/health; do sleep 1; done'`);
+  await place.well(`timeout 300 sh -c 'until curl -fs ${SYNAPSE}/health; do sleep 1; done'`);
 });
 
 check("on the new host, the old host's record is not acted on", async () => {

@@ -6,8 +6,11 @@ const SERVICES = ["postgresql", "redis-server", "curl", "nodejs", "npm"];
 export const OLD_DEBIAN: BaseSystem = {
   suite: "trixie",
   packages: SERVICES,
-  newer: { suite: "sid", packages: ["matrix-synapse"] },
+  newer: { suite: "sid", packages: ["matrix-synapse", "python3-hiredis"] },
 };
 
 /** The newest Debian: another systemd, another PostgreSQL. */
-export const NEW_DEBIAN: BaseSystem = { suite: "sid", packages: [...SERVICES, "matrix-synapse"] };
+export const NEW_DEBIAN: BaseSystem = {
+  suite: "sid",
+  packages: [...SERVICES, "matrix-synapse", "python3-hiredis"],
+};
