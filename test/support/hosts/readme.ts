@@ -6,14 +6,14 @@ import { runInside } from "./base-system.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** The command blocks of a page that contain some text; throws unless there is exactly one. */
+/** The first command block of a page that contains some text; throws when there is none. */
 export function commandIn(page: string, text: string): string {
   const blocks = [...readFileSync(join(ROOT, page), "utf8").matchAll(/^( *)```sh\n(.*?)^ *```$/gms)].map(
     ([, indent, block]) => block!.replaceAll(new RegExp(`^${indent!}`, "gm"), ""),
   );
-  const found = blocks.filter((block) => block.includes(text));
-  if (found.length === 1) return found[0]!;
-  throw new Error(`${page} has ${found.length} command blocks with "${text}"`);
+  const found = blocks.find((block) => block.includes(text));
+  if (found === undefined) throw new Error(`${page} has no command block with "${text}"`);
+  return found;
 }
 
 /** Where the clone lies on a host. */
