@@ -42,6 +42,7 @@ function wordsAfter() {
 function bash(): string {
   const { commands, general } = describedCommands();
   const { first, inGroups } = wordsAfter();
+  const isCommand = (name: string) => commands.some((command) => command.name === name);
   const list = (words: readonly string[]) => words.join(" ");
   const valued = (kind: ValueKind) =>
     commands.flatMap((command) =>
@@ -77,11 +78,15 @@ ${[
   local words= folders=
   case $command in
     '') words='${list([...first.map(([word]) => word), ...general.flatMap(namesOf)])}' ;;
-${inGroups.map(({ name, words }) => `    '${name}') words='${list(words.map(([word]) => word))}' ;;`).join("\n")}
+${inGroups
+  .filter(({ name }) => !isCommand(name))
+  .map(({ name, words }) => `    '${name}') words='${list(words.map(([word]) => word))}' ;;`)
+  .join("\n")}
 ${commands
   .map((command) => {
     const folders = command.argument?.value === "folder" ? " folders=yes" : "";
-    return `    '${command.name}') words='${list(optionsOf(command).flatMap(namesOf))}'${folders} ;;`;
+    const below = inGroups.find(({ name }) => name === command.name)?.words.map(([word]) => word) ?? [];
+    return `    '${command.name}') words='${list([...below, ...optionsOf(command).flatMap(namesOf)])}'${folders} ;;`;
   })
   .join("\n")}
   esac
@@ -136,6 +141,7 @@ ${words.map(([word]) => `        ${word}) ${functionOf(name === "" ? word : `${n
   esac
 }`;
   const own = commands
+    .filter(({ name }) => !groups.some((group) => group.name === name))
     .map(
       (command) => `\n${functionOf(command.name)}() {\n  _arguments ${specs(command).join(" \\\n    ")}\n}`,
     )
@@ -143,7 +149,19 @@ ${words.map(([word]) => `        ${word}) ${functionOf(name === "" ? word : `${n
   return `#compdef synlift
 # zsh completion for synlift. Written by scripts/packaging from the commands' own descriptions.
 ${own}
-${groups.map(({ name }) => choice(name, inGroups.find((group) => group.name === name)!.words, [])).join("\n")}
+${groups
+  .map(({ name }) =>
+    choice(
+      name,
+      inGroups.find((group) => group.name === name)!.words,
+      // A command that has others below it, too.
+      commands
+        .filter((command) => command.name === name)
+        .flatMap(optionsOf)
+        .flatMap(option),
+    ),
+  )
+  .join("\n")}
 ${choice("", first, general.flatMap(option)).replace("_synlift_()", "_synlift()")}
 
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _synlift "$@"; else compdef _synlift synlift; fi

@@ -23,6 +23,12 @@ const TYPED: Record<string, { words: string[]; offered: string[]; not: string[] 
     offered: ["--json"],
     not: ["--html"],
   },
+  "an option of a command that has others below it": {
+    words: ["maintenance", "--sn"],
+    offered: ["--snippet"],
+    not: ["--web-root"],
+  },
+  "a command below another one": { words: ["maintenance", "s"], offered: ["serve"], not: ["sign-out"] },
   "a folder behind an option": {
     words: ["status", "--out", join(folder, "place/")],
     offered: ["bundle"],
@@ -95,6 +101,7 @@ async function inZsh(words: readonly string[]): Promise<string> {
   zsh.write(`synlift ${words.join(" ")}\t`);
   zsh.write("\x15echo that-is''-all\r");
   await until("zsh is done", () => screen.slice(before).includes("that-is-all\r\n"), 120);
-  // What was typed is not what was offered.
-  return screen.slice(before).replaceAll(`synlift ${words.slice(0, -1).join(" ")}`, "");
+  // What was typed is not what was offered; a bell, or a movement of the cursor, may stand between what is typed and the rest.
+  const letters = screen.slice(before).replaceAll(/\x1b\[[?\d;]*[A-Za-z]|[\x00-\x09\x0e-\x1f]/g, "");
+  return letters.replaceAll(`synlift ${words.slice(0, -1).join(" ")}`, "");
 }
