@@ -1,12 +1,5 @@
-import type { DelegationFacts, Lowering, RecordFact } from "./facts.ts";
-
-/** "A matrix.example.org from 86400 to 300 seconds". */
-export function describeLowering(lowering: Lowering): string {
-  const { from, to } = lowering;
-  return lowering.kind === "record"
-    ? `${lowering.type} ${lowering.name} from ${from} to ${to} seconds`
-    : `Cache-Control of ${lowering.url} to max-age=${to} (cached for ${from} seconds now)`;
-}
+import type { DelegationFacts, RecordFact } from "./facts.ts";
+import { calendarOf } from "./files/calendar.ts";
 
 /** Records that point to the old host, one line each: "A matrix.example.org, now 192.0.2.1". */
 function describeChanges({ records }: DelegationFacts): string[] {
@@ -35,9 +28,12 @@ export function listHosts({ records, federation, client }: DelegationFacts): str
   return [...new Set(named.map((name) => name.replace(/\.$/, "")))].filter((name) => /[a-z]/i.test(name));
 }
 
-/** The changes to make to the address, as text. */
-export const describeAddressChanges = (facts: DelegationFacts) => ({
-  toLower: facts.toLower.map(describeLowering),
+/** The changes to make to the address, as text, with their dates for a change at `when` (milliseconds since 1970). */
+export const describeAddressChanges = (facts: DelegationFacts, when: number) => ({
   toChange: describeChanges(facts),
   safeFrom: facts.safeFrom,
+  calendar: calendarOf(facts, when),
+  clientUrl: facts.client?.baseUrl.replace(/\/+$/, ""),
+  // A server that is found without a file or an SRV record is at its own name.
+  federation: facts.wellKnown.server?.value,
 });

@@ -44,7 +44,8 @@ export function parseClientUrl(text: string): string {
   const url = URL.parse(text);
   const plain = url?.username === "" && url.password === "" && url.search === "" && url.hash === "";
   if (plain && /^https?:$/.test(url.protocol)) return url.href.replace(/\/+$/, "");
-  throw new MigrationError("bad-usage", `--client-url: ${text} is not the base address of a homeserver`, {
+  // The text is not repeated: there may be a password in it.
+  throw new MigrationError("bad-usage", "--client-url: this is not the base address of a homeserver", {
     hint: "write it as clients get it: https://matrix.example.org",
   });
 }

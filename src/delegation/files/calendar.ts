@@ -1,6 +1,6 @@
+import type { Json } from "../../report/json.ts";
 import { CACHE_MAXIMUM } from "../cache-time.ts";
-import type { DelegationFacts } from "../facts.ts";
-import { describeLowering } from "../summary-text.ts";
+import type { DelegationFacts, Lowering } from "../facts.ts";
 
 /** What to do about the address, and when. Times are milliseconds since 1970. */
 export interface Calendar {
@@ -16,6 +16,14 @@ export interface Calendar {
 /** Milliseconds: other servers use a cached `m.server` for up to 48 hours. */
 const KEEP = CACHE_MAXIMUM * 1000;
 const QUARTER = 15 * 60_000;
+
+/** "A matrix.example.org from 86400 to 300 seconds". */
+function describeLowering(lowering: Lowering): string {
+  const { from, to } = lowering;
+  return lowering.kind === "record"
+    ? `${lowering.type} ${lowering.name} from ${from} to ${to} seconds`
+    : `Cache-Control of ${lowering.url} to max-age=${to} (cached for ${from} seconds now)`;
+}
 
 /** For a change at that time, or as early as is safe. */
 export function calendarOf(
@@ -58,3 +66,14 @@ export function calendarText({ lowerBy, toLower, changeAt, keepUntil }: Calendar
 /** "2026-12-01 02:00 UTC". */
 export const dateText = (milliseconds: number) =>
   `${new Date(milliseconds).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+
+/** For scripts, with times in ISO 8601. */
+export function calendarJson({ lowerBy, toLower, changeAt, keepUntil }: Calendar): Json {
+  const time = (milliseconds: number) => new Date(milliseconds).toISOString();
+  return {
+    lowerBy: time(lowerBy),
+    toLower: [...toLower],
+    changeAt: time(changeAt),
+    keepUntil: time(keepUntil),
+  };
+}

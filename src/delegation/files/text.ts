@@ -1,5 +1,5 @@
 import type { Json } from "../../report/json.ts";
-import { dateText } from "./calendar.ts";
+import { calendarJson, dateText } from "./calendar.ts";
 import type { FilesResult } from "./run.ts";
 
 export interface FilesShown {
@@ -38,7 +38,6 @@ export function filesDetails(
   { files, zone, calendar, written }: FilesResult,
   { serverName, out, dryRun }: FilesShown,
 ): Readonly<Record<string, Json>> {
-  const time = (milliseconds: number) => new Date(milliseconds).toISOString();
   const records = (all: FilesResult["zone"]["add"]) =>
     all.map(({ name, ttl, type, value }) => ({ name, ttl, type, value }));
   return {
@@ -48,11 +47,6 @@ export function filesDetails(
     written: [...written],
     wellKnown: files.map(({ path, before, after }) => ({ path, before: before ?? null, after })),
     dns: { lower: records(zone.lower), remove: records(zone.remove), add: records(zone.add) },
-    calendar: {
-      lowerBy: time(calendar.lowerBy),
-      toLower: [...calendar.toLower],
-      changeAt: time(calendar.changeAt),
-      keepUntil: time(calendar.keepUntil),
-    },
+    calendar: calendarJson(calendar),
   };
 }

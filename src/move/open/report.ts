@@ -3,7 +3,7 @@ import type { Inventory } from "../../bundle/inventory.ts";
 import { REPORT } from "../../bundle/layout.ts";
 import { type Finding, worstLevel } from "../../report/finding.ts";
 import { pageHtml } from "../../report/html.ts";
-import type { Page } from "../../report/page.ts";
+import type { Page, Runbook } from "../../report/page.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
 import { PROGRAM } from "../../system/version.ts";
@@ -23,6 +23,7 @@ function openPage(opened: {
   /** False when a gate failed, or in a dry run. */
   opened: boolean;
   now: number;
+  check: string;
 }): Page {
   const { rehearsal, subject, inventory, findings, accepted, outageSeconds, now } = opened;
   if (!opened.opened) return closedPage(opened);
@@ -46,10 +47,30 @@ function openPage(opened: {
       { label: "Opened", value: moment(now) },
     ],
     findings,
+    ...(rehearsal ? {} : { runbook: addressSteps(opened.check) }),
     bars: [largestTables(sectionsOf(inventory))],
     footer: `${PROGRAM}, ${moment(now)}`,
   };
 }
+
+/** What is left once the server is open. */
+const addressSteps = (check: string): Runbook => ({
+  title: "The address",
+  steps: [
+    {
+      title: "Move the address",
+      where: "where your DNS and web server are kept",
+      text: "Change the DNS records, the proxy and the well-known files. Until the change has propagated, let the old host pass requests on to this one.",
+    },
+    {
+      title: "Check it until nobody gets the old one",
+      where: "on another host",
+      text: "Every address is asked on its own. Add --resolver for each resolver whose view you want, and --address with that of this host.",
+      commands: [check],
+    },
+  ],
+});
+
 /** The same before the server is open: which gates fail, or that none does. */
 function closedPage({
   subject,
@@ -93,6 +114,8 @@ export interface GateReport {
   readonly now: number;
   /** Where to write a second copy; absolute. */
   readonly html: string | undefined;
+  /** The command that checks the address. */
+  readonly check: string;
 }
 /** Seconds from the stop on the old host to `now`; undefined when that time is unknown, or later than this host's clock says. */
 export function outageOf({ outageSince }: RestoreRecord, now: number): number | undefined {
@@ -101,11 +124,11 @@ export function outageOf({ outageSince }: RestoreRecord, now: number): number | 
 }
 /** Writes the gates as a page: next to the configuration once the server is open, and to `html` if given. Returns the path. */
 export async function writeGateReport(of: GateReport, files: Files): Promise<string> {
-  const { folder, record, inventory, findings, accepted, opened, now, html } = of;
+  const { folder, record, inventory, findings, accepted, opened, now, html, check } = of;
   const { rehearsal, serverName: subject } = record;
   const outageSeconds = outageOf(record, now);
   const page = pageHtml(
-    openPage({ rehearsal, subject, inventory, findings, accepted, outageSeconds, opened, now }),
+    openPage({ rehearsal, subject, inventory, findings, accepted, outageSeconds, opened, now, check }),
   );
   const kept = join(recordFolder(folder), REPORT);
   if (opened) await files.writeAtomically(kept, page);

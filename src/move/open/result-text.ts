@@ -24,9 +24,15 @@ export function describeOpened(result: OpenResult): string[] {
           ? []
           : [`outage: ${formatDuration(result.outageSeconds)}, from the stop of the old server to now`]),
         ...(result.report === undefined ? [] : [`report: ${result.report}`]),
-        result.rehearsal
-          ? "this is a rehearsal: the real server is the one that kept running; do not make this one reachable"
-          : "the old server must never be started again",
+        ...(result.rehearsal
+          ? [
+              "this is a rehearsal: the real server is the one that kept running; do not make this one reachable",
+            ]
+          : [
+              "the old server must never be started again",
+              "now move the address; then, from another host, check it:",
+              ...result.check.split("\n"),
+            ]),
       ];
   }
 }
@@ -35,6 +41,6 @@ export function describeOpened(result: OpenResult): string[] {
 export function openDetails(result: OpenResult): Readonly<Record<string, Json>> {
   if (result.kind === "trial") return { opened: false, url: result.url, stop: result.stop };
   if (result.kind !== "opened") return { opened: false };
-  const { serverName, outageSeconds = null, report = null } = result;
-  return { opened: true, serverName, outageSeconds, report };
+  const { serverName, outageSeconds = null, report = null, check } = result;
+  return { opened: true, serverName, outageSeconds, report, check };
 }

@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
 import { keysForOpening, type KeySource } from "../../bundle/opening-keys.ts";
+import { checkCommand } from "../../delegation/typed-commands.ts";
 import { MigrationError } from "../../errors.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { isFenced } from "../../homeserver/config/fence.ts";
 import { installedSynapse } from "../../homeserver/version/installed.ts";
 import { acquireLock } from "../../journal/lock.ts";
@@ -11,6 +13,7 @@ import type { Files } from "../../system/files/files.ts";
 import type { System } from "../../system/system.ts";
 import { inventoryCopyPath } from "../restore/opened-bundle.ts";
 import { keyFor, readRecord, recordFolder, type RestoreRecord, writeRecord } from "../restore/record.ts";
+import { sectionsOf } from "../sections.ts";
 import { acceptFindings, acceptStartChanges, gateFailure, runGates } from "./gates.ts";
 import { alreadyRunning, assertOpenable, withLayout } from "./preconditions.ts";
 import { outageOf, writeGateReport } from "./report.ts";
@@ -75,6 +78,8 @@ export type OpenResult =
       readonly outageSeconds: number | undefined;
       /** Path of the report; undefined when it could not be written. */
       readonly report: string | undefined;
+      /** The command that checks the address once it leads here. */
+      readonly check: string;
     };
 
 /**
@@ -117,7 +122,8 @@ async function verifyAndOpen(
   if (record.outageSince !== null) view.outage(Date.parse(record.outageSince));
   const fenced = await isFenced(record.fence, files);
   const homeserver = await readRestored(record, { fenced, workingFolder }, system);
-  const report = gateReport({ record, inventory, order }, system);
+  const check = addressCheck(homeserver, inventory);
+  const report = gateReport({ record, inventory, order, check }, system);
   if (!fenced && trialPort === undefined && (await isAlreadyRunning(record, homeserver, system))) {
     // The run that started it may have been interrupted before it asked the server anything.
     const token = await readTokenFile(order.tokenFile, files);
@@ -133,7 +139,7 @@ async function verifyAndOpen(
     }
     if (order.dryRun) return { kind: "dry-run", findings: all };
     view.outage(undefined);
-    return recordOpening({ record, order, findings: all, isRunning: true }, report, system);
+    return recordOpening({ record, order, findings: all, isRunning: true, check }, report, system);
   }
   const { configPaths, layout } = record;
   const installed = await installedSynapse(
@@ -168,7 +174,7 @@ async function verifyAndOpen(
   }
   view.outage(undefined);
   const isRunning = order.startCommand !== undefined;
-  return recordOpening({ record, order, findings: all, isRunning }, report, system);
+  return recordOpening({ record, order, findings: all, isRunning, check }, report, system);
 }
 
 async function readInventoryCopy(
@@ -181,15 +187,34 @@ async function readInventoryCopy(
   return Inventory.read(system.files.read(path), keys, path);
 }
 
+/** The check of the address with everything that is known of it: the base URL and the keys of before the move. */
+function addressCheck({ serverName, settings }: Homeserver, inventory: Inventory): string {
+  const base = settings["public_baseurl"];
+  const url = typeof base === "string" ? URL.parse(base) : null;
+  const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.username + url.password === "";
+  return checkCommand({
+    serverName,
+    clientUrl: isPlain ? url.href.replace(/\/+$/, "") : undefined,
+    // What Synapse itself answers (serve_server_wellknown in synapse/config/server.py).
+    federation: settings["serve_server_wellknown"] === true ? `${serverName}:443` : undefined,
+    keys: sectionsOf(inventory).key.keys,
+  });
+}
+
 const gateReport =
   (
-    { record, inventory, order }: { record: RestoreRecord; inventory: Inventory; order: OpenOrder },
+    {
+      record,
+      inventory,
+      order,
+      check,
+    }: { record: RestoreRecord; inventory: Inventory; order: OpenOrder; check: string },
     { files, machine }: System,
   ) =>
   (findings: readonly Finding[], opened: boolean): Promise<string> => {
     const { folder, accept: accepted, html } = order;
     return writeGateReport(
-      { folder, record, inventory, findings, opened, accepted, now: machine.now(), html },
+      { folder, record, inventory, findings, opened, accepted, now: machine.now(), html, check },
       files,
     );
   };
@@ -248,7 +273,7 @@ async function readTokenFile(path: string | undefined, files: Files): Promise<st
 
 /** Everything is decided: what fails from here on must not read as if the server were not open. */
 async function recordOpening(
-  { record, order, findings, isRunning }: VerifiedStart,
+  { record, order, findings, isRunning, check }: VerifiedStart,
   report: ReturnType<typeof gateReport>,
   { files, machine }: System,
 ): Promise<OpenResult> {
@@ -271,6 +296,7 @@ async function recordOpening(
     configPaths,
     outageSeconds: outageOf(record, now),
     report: written.path,
+    check,
   };
 }
 
@@ -280,6 +306,8 @@ interface VerifiedStart {
   readonly findings: readonly Finding[];
   /** Whether it has been started and verified. */
   readonly isRunning: boolean;
+  /** The command that checks the address. */
+  readonly check: string;
 }
 
 /** The report can be missed: the server is open, and this command cannot be repeated. */

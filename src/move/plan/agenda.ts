@@ -1,3 +1,5 @@
+import type { Calendar } from "../../delegation/files/calendar.ts";
+import { checkCommand, filesCommand, type KnownAddress } from "../../delegation/typed-commands.ts";
 import type { Runbook, RunbookStep } from "../../report/page.ts";
 import type { Estimate } from "../outage/estimate.ts";
 import { formatDate } from "./dates.ts";
@@ -24,12 +26,15 @@ export interface Times {
 
 /** What is known about the address, in words. */
 interface AddressChanges {
-  /** What to lower before the move, a line each: "A matrix.example.org from 86400 to 300 seconds". */
-  readonly toLower: readonly string[];
   /** Records that lead to the old host and must lead to the new one, a line each. */
   readonly toChange: readonly string[];
   /** Milliseconds since 1970. */
   readonly safeFrom: number;
+  /** What to lower, and the dates of the change. */
+  readonly calendar: Calendar;
+  readonly clientUrl: string | undefined;
+  /** As `m.server` names it; undefined when there is no such file. */
+  readonly federation: string | undefined;
 }
 
 export interface MoveFacts extends CommandFacts, Times {
@@ -60,7 +65,7 @@ export function agendaOf(move: MoveFacts): Runbook {
 }
 
 function before(move: MoveFacts): RunbookStep[] {
-  const { now, when, blockers, sqlite, address, atRisk, version } = move;
+  const { now, when, named, blockers, sqlite, address, atRisk, version } = move;
   const moments: RunbookStep[] = [];
   if (blockers.length > 0) {
     moments.push({
@@ -71,13 +76,32 @@ function before(move: MoveFacts): RunbookStep[] {
       tone: "now",
     });
   }
-  if (address !== undefined && address.toLower.length > 0) {
+  if (address !== undefined && address.calendar.toLower.length > 0) {
+    const { toLower, lowerBy } = address.calendar;
     moments.push({
       when: blockers.length > 0 ? "then" : formatDate(now),
       title: "Lower the TTLs",
       where: "where your DNS and web server are kept",
-      text: `${address.toLower.join("; ")}. Cached old values expire by ${formatDate(address.safeFrom)}.`,
+      text: `${toLower.join("; ")}. Cached old values expire by ${formatDate(address.safeFrom)}.${named ? ` For this cut-over, lower them at the latest on ${formatDate(lowerBy)}.` : ""}`,
       tone: "now",
+    });
+  }
+  const known = address && knownAddress(move, address);
+  if (known?.clientUrl !== undefined && known.federation !== undefined) {
+    const { serverName, clientUrl, federation } = known;
+    moments.push({
+      title: "Prepare the change of the address",
+      where: "on the old host",
+      text: "This writes the well-known files with every key that is in them now, DNS records and a calendar. Put in the address of the new host, and the names of afterwards if they change.",
+      commands: [
+        filesCommand(
+          { serverName, clientUrl, federation },
+          {
+            address: "ADDRESS_OF_NEW_HOST",
+            when: new Date(when).toISOString().slice(0, 16).replace("T", " ") + " UTC",
+          },
+        ),
+      ],
     });
   }
   moments.push({
@@ -157,8 +181,10 @@ function outage(move: MoveFacts): RunbookStep[] {
   ];
 }
 
-function after({ when, address }: MoveFacts): RunbookStep[] {
+function after(move: MoveFacts): RunbookStep[] {
+  const { when, address } = move;
   const change = address?.toChange ?? [];
+  const keepUntil = address?.calendar.keepUntil ?? when + 2 * DAY;
   return [
     {
       title: "Move the address",
@@ -169,10 +195,20 @@ function after({ when, address }: MoveFacts): RunbookStep[] {
           : "Point your domain's DNS records, proxy or well-known files to the new host.",
       tone: "outage",
     },
+    ...(address
+      ? [
+          {
+            title: "Check the address until nobody gets the old one",
+            where: "on another host",
+            text: "open prints this command with the signing key, which proves that it is the same server.",
+            commands: [checkCommand({ ...knownAddress(move, address), keys: [] })],
+          },
+        ]
+      : []),
     {
-      when: formatDate(when + 2 * DAY),
+      when: formatDate(keepUntil),
       title: "Raise the TTLs again, and remove the forwarding on the old host",
-      text: "Other servers may cache a well-known file for 48 hours.",
+      text: "Other servers may cache a well-known file for 48 hours: until then, the old address must still answer them.",
     },
     {
       when: formatDate(when + 14 * DAY),
@@ -181,3 +217,8 @@ function after({ when, address }: MoveFacts): RunbookStep[] {
     },
   ];
 }
+
+const knownAddress = (
+  { homeserver: { serverName } }: MoveFacts,
+  { clientUrl, federation }: AddressChanges,
+): KnownAddress => ({ serverName, clientUrl, federation });

@@ -1,3 +1,4 @@
+import { calendarJson } from "../../delegation/files/calendar.ts";
 import type { Json } from "../../report/json.ts";
 import type { PlanInspection } from "./look.ts";
 import type { PlanPageInput } from "./page.ts";
@@ -5,7 +6,7 @@ import type { PlanQuestions } from "./questions.ts";
 
 /** The details of `--json` besides the findings: sizes in bytes, durations in seconds, dates in ISO 8601. No secrets. */
 export function planDetails(shown: PlanPageInput, delegation: Json): Readonly<Record<string, Json>> {
-  const { serverName, looked, questions, agenda, safeFrom } = shown;
+  const { serverName, looked, questions, agenda, safeFrom, calendar } = shown;
   return {
     serverName,
     deep: questions.deep,
@@ -21,6 +22,7 @@ export function planDetails(shown: PlanPageInput, delegation: Json): Readonly<Re
     estimate: estimateJson(looked, questions),
     delegation,
     safeFrom: safeFrom === undefined ? null : new Date(safeFrom).toISOString(),
+    calendar: calendar ? calendarJson(calendar) : null,
     agenda:
       agenda === undefined
         ? null

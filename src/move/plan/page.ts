@@ -1,3 +1,4 @@
+import type { Calendar } from "../../delegation/files/calendar.ts";
 import { type Finding, worstLevel } from "../../report/finding.ts";
 import type { Page, Runbook } from "../../report/page.ts";
 import { formatDuration } from "../../report/units.ts";
@@ -15,6 +16,8 @@ export interface PlanPageInput {
   readonly agenda: Runbook | undefined;
   /** Milliseconds since 1970; undefined when the address could not be inspected. */
   readonly safeFrom: number | undefined;
+  /** Of the address, for the cut-over that is planned; undefined as `safeFrom` is. */
+  readonly calendar: Calendar | undefined;
   readonly now: number;
 }
 
@@ -26,6 +29,7 @@ export function planPage({
   findings,
   agenda,
   safeFrom,
+  calendar,
   now,
 }: PlanPageInput): Page {
   const timeline = looked && outageTimeline(looked, questions);
@@ -40,6 +44,7 @@ export function planPage({
       ...(safeFrom === undefined
         ? []
         : [{ label: "Address safe to move from", value: formatDate(safeFrom) }]),
+      ...(calendar ? calendarFacts(calendar) : []),
     ],
     findings,
     ...(timeline ? { timeline } : {}),
@@ -49,6 +54,16 @@ export function planPage({
     footer: `${PROGRAM}, ${formatDate(now)}`,
   };
 }
+
+/** The calendar of the address. */
+const calendarFacts = ({ toLower, lowerBy, changeAt, keepUntil }: Calendar) => [
+  {
+    label: "TTLs and cache times lowered",
+    value: toLower.length === 0 ? "already" : `by ${formatDate(lowerBy)}`,
+  },
+  { label: "Address changed", value: formatDate(changeAt) },
+  { label: "Old address answers other servers until", value: formatDate(keepUntil) },
+];
 
 /** The conclusion, for a person who reads nothing else. */
 function verdictOf(findings: readonly Finding[], looked: PlanInspection | undefined): string {

@@ -92,6 +92,7 @@ export async function planMove(order: PlanOrder, system: System, progress: Progr
     ],
     accepted,
   );
+  const address = delegation && describeAddressChanges(delegation.facts, times.when);
   const agenda =
     homeserver &&
     agendaOf({
@@ -105,7 +106,7 @@ export async function planMove(order: PlanOrder, system: System, progress: Progr
       newHost: order.newHost,
       split: order.split,
       accepted: accepted.filter((id) => ACCEPTED_BY_EXPORT.includes(id)),
-      address: delegation && describeAddressChanges(delegation.facts),
+      address,
       estimate: looked?.estimate,
       blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),
       sqlite: homeserver.database.kind === "sqlite",
@@ -115,7 +116,16 @@ export async function planMove(order: PlanOrder, system: System, progress: Progr
       stoppedByHand: looked?.stoppedByHand ?? launch === undefined,
     });
   const serverName = homeserver?.serverName ?? "a homeserver";
-  const shown = { serverName, looked, questions, findings, agenda, safeFrom, now };
+  const shown = {
+    serverName,
+    looked,
+    questions,
+    findings,
+    agenda,
+    safeFrom,
+    calendar: address?.calendar,
+    now,
+  };
   const redactor = order.redacted
     ? planRedactor({ homeserver, looked, findings, hosts: hostNames(order, delegation?.facts, system) })
     : undefined;

@@ -1,4 +1,5 @@
 import { test } from "node:test";
+import { checkCommand } from "../../../src/delegation/typed-commands.ts";
 import { MigrationError } from "../../../src/errors.ts";
 import { describeOpened } from "../../../src/move/open/result-text.ts";
 import type { OpenResult } from "../../../src/move/open/run.ts";
@@ -13,6 +14,12 @@ const OPENED = {
   configPaths: ["/etc/matrix-synapse/homeserver.yaml", "/etc/matrix-synapse/conf.d"],
   outageSeconds: 754,
   report: "/etc/matrix-synapse/.synlift/report.html",
+  check: checkCommand({
+    serverName: "example.org",
+    clientUrl: "https://matrix.example.org",
+    federation: undefined,
+    keys: [{ id: "ed25519:a_EUHY", publicKey: "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg" }],
+  }),
 } satisfies OpenResult;
 
 const RESULTS: Readonly<Record<string, OpenResult>> = {

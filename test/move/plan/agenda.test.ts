@@ -46,9 +46,16 @@ const DEBIAN: MoveFacts = {
   accepted: ["media-missing"],
   rsync: true,
   address: {
-    toLower: ["A matrix.example.org from 86400 to 300 seconds"],
     toChange: ["A matrix.example.org, now 192.0.2.1"],
     safeFrom: NOW + 48 * 3600_000,
+    calendar: {
+      toLower: ["A matrix.example.org from 86400 to 300 seconds"],
+      lowerBy: Date.UTC(2026, 10, 29, 2),
+      changeAt: Date.UTC(2026, 11, 1, 2),
+      keepUntil: Date.UTC(2026, 11, 3, 2),
+    },
+    clientUrl: "https://matrix.example.org",
+    federation: "matrix.example.org:443",
   },
   estimate: { outage: [], outageSeconds: 2500, preparationSeconds: 2400, bundleBytes: 1e9 },
   blockers: [],
@@ -121,7 +128,14 @@ test("every synlift command of the steps is one that the program takes", () => {
       line.parse(words.split("\0").slice(1, -1), { from: "user" });
     }
   }
-  assert.deepEqual([...new Set(chosen)].toSorted(), ["export", "open", "restore", "users"]);
+  assert.deepEqual([...new Set(chosen)].toSorted(), [
+    "delegation check",
+    "delegation files",
+    "export",
+    "open",
+    "restore",
+    "users",
+  ]);
 });
 
 test("every command is one that a shell can read", () => {

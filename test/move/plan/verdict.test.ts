@@ -27,6 +27,12 @@ const PLAN: PlanPageInput = {
   findings: [],
   agenda: undefined,
   safeFrom: Date.UTC(2026, 11, 1, 2),
+  calendar: {
+    lowerBy: Date.UTC(2026, 10, 29, 2),
+    toLower: ["A matrix.example.org from 86400 to 300 seconds"],
+    changeAt: Date.UTC(2026, 11, 1, 2),
+    keepUntil: Date.UTC(2026, 11, 3, 2),
+  },
   now: Date.UTC(2026, 10, 20, 9),
 };
 
@@ -42,6 +48,7 @@ const OUTCOMES: Readonly<Record<string, PlanPageInput>> = {
     serverName: "a homeserver",
     looked: undefined,
     safeFrom: undefined,
+    calendar: undefined,
     findings: [{ ...blocker, id: "config-unreadable", sentence: "the configuration cannot be read" }],
   },
 };
