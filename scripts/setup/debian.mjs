@@ -10,6 +10,7 @@ const NOT_FOR_DEMO = [
   "chromium",
   "fish",
   "haproxy",
+  "iproute2",
   "locales",
   "man-db",
   "nginx-light",
@@ -51,6 +52,7 @@ function missing() {
     ["caddy", programPath("caddy")],
     ["haproxy", existsSync("/usr/sbin/haproxy")],
     ["apache2-bin", existsSync("/usr/sbin/apache2")],
+    ["iproute2", programPath("ip") || existsSync("/usr/sbin/ip")], // for a network of the tests' own
     ["rclone", programPath("rclone")],
     ["strace", programPath("strace")],
     ["man-db", programPath("man")],

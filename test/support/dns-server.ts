@@ -10,6 +10,8 @@ export interface DnsServerOptions {
   /** Zone by zone, records as a zone file has them, with whole names: "matrix.example.org 300 A 192.0.2.1". */
   readonly zones: Readonly<Record<string, readonly string[]>>;
   readonly address?: string;
+  /** A free one when left out. */
+  readonly port?: number;
   /** Seconds by which the times to live are counted down in what it says as a resolver. */
   readonly age?: number;
   /** For a question ("SRV _matrix._tcp.example.org", "example.org", "recurse", "direct" or "all"), what goes wrong. */
@@ -26,7 +28,7 @@ export interface DnsServerInTest extends AsyncDisposable {
 }
 
 export async function startDnsServer(options: DnsServerOptions): Promise<DnsServerInTest> {
-  const { address = "127.0.0.1", zones, age = 0 } = options;
+  const { address = "127.0.0.1", port: wanted = 0, zones, age = 0 } = options;
   const mischief = { ...options.mischief };
   const asked: string[] = [];
   const table = new Table(zones, age);
@@ -52,7 +54,7 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
     });
   });
   const port = await new Promise<number>((resolve) => {
-    tcp.listen(0, address, () => {
+    tcp.listen(wanted, address, () => {
       resolve((tcp.address() as { port: number }).port);
     });
   });
