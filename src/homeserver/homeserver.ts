@@ -21,6 +21,8 @@ export interface Homeserver {
   readonly database: DatabaseSetting;
   /** The command prefix that runs PostgreSQL's programs where they can reach the database, if they cannot from here. */
   readonly databaseCommand?: readonly string[];
+  /** Connection parameters of the database server itself, where the configuration names a connection pooler in front of it. */
+  readonly databaseServer?: Readonly<Record<string, string>>;
   /** The Matrix Authentication Service, where its configuration was given or found. */
   readonly mas?: Mas;
   /** Absolute path of the media store. */

@@ -25,6 +25,8 @@ export interface ConfigSource {
   readonly keysFolder?: string | undefined;
   /** See `Homeserver`. */
   readonly databaseCommand?: readonly string[] | undefined;
+  /** See `Homeserver`. */
+  readonly databaseServer?: Readonly<Record<string, string>> | undefined;
   /** What its authentication service is given with `--config`, in order, if it is to be read too. */
   readonly masConfig?: readonly string[] | undefined;
   readonly signal?: AbortSignal;
@@ -37,7 +39,16 @@ export interface ConfigSource {
  * Throws `config-unreadable` with all that is wrong in one list, or what reading a file throws.
  */
 export async function readHomeserver(
-  { configPaths, workingFolder, map = [], keysFolder, databaseCommand, masConfig, signal }: ConfigSource,
+  {
+    configPaths,
+    workingFolder,
+    map = [],
+    keysFolder,
+    databaseCommand,
+    databaseServer,
+    masConfig,
+    signal,
+  }: ConfigSource,
   files: Files,
 ): Promise<Homeserver> {
   const faults: string[] = [];
@@ -79,6 +90,7 @@ export async function readHomeserver(
     // A database command runs where folders differ from both Synapse's and this host's.
     database: databaseSetting(settings, databaseCommand ? (path) => path : placeOf, faults),
     ...(databaseCommand ? { databaseCommand } : {}),
+    ...(databaseServer ? { databaseServer } : {}),
     mediaStore: mediaStoreOf(settings, placeOf, faults),
     listeners: listenersOf(settings, faults),
     secrets: await readSecrets(settings, placeOf, files, faults),

@@ -17,6 +17,13 @@ export const DATABASE_COMMAND = {
   schema: { databaseCommand: z.string().transform(commandOf).optional() },
 };
 
+export const DATABASE_SERVER = {
+  flags: "--database-server <address>",
+  about:
+    "where the database server itself is, if the configuration names a connection pooler: 'host=… port=…'",
+  schema: { databaseServer: z.string().transform(serverOf).optional() },
+};
+
 export const MAS_CONFIG = {
   flags: "--mas-config <file>",
   about:
@@ -61,6 +68,18 @@ function commandOf(text: string): string[] {
     hint: "write it as --database-command 'docker exec -i postgres'; it is not run by a shell, so variables and pipes do not work",
   });
 }
+
+/** "host=10.0.0.5 port=5432". Throws `bad-usage` for anything that is not about where the server is. */
+function serverOf(text: string): Record<string, string> {
+  const found = text.includes("=") ? parseConnection(text) : {};
+  const names = Object.keys(found);
+  if (names.length > 0 && names.every((name) => SERVER_PARAMETERS.includes(name))) return found;
+  throw new MigrationError("bad-usage", "--database-server is not the address of a server", {
+    hint: `write it as --database-server 'host=10.0.0.5 port=5432'; it takes ${SERVER_PARAMETERS.join(", ")}. User, password and database are those of the configuration`,
+  });
+}
+
+const SERVER_PARAMETERS = ["host", "hostaddr", "port", "dbname", "sslmode", "sslrootcert"];
 
 /** The databases on the new host. */
 export interface TargetDatabases {

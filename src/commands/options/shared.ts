@@ -9,7 +9,7 @@ import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import type { Account } from "../../system/machine.ts";
 import type { System } from "../../system/system.ts";
 import { type Given, type Option, optionGroup } from "../command.ts";
-import { DATABASE_COMMAND, MAS_CONFIG } from "./database.ts";
+import { DATABASE_COMMAND, DATABASE_SERVER, MAS_CONFIG } from "./database.ts";
 
 /** The passphrase of a bundle. */
 export const PASSPHRASE_OPTIONS = optionGroup({
@@ -64,6 +64,7 @@ const PATH_OPTIONS: readonly Option[] = [
     many: true,
   },
   DATABASE_COMMAND,
+  DATABASE_SERVER,
   MAS_CONFIG,
 ];
 
@@ -73,6 +74,7 @@ const pathSchema = {
   workingDirectory: z.string().optional(),
   map: z.array(z.string().transform(pathPairOf)).default([]),
   ...DATABASE_COMMAND.schema,
+  ...DATABASE_SERVER.schema,
   ...MAS_CONFIG.schema,
 };
 
@@ -89,13 +91,17 @@ export const CONFIG_OPTIONS = optionGroup({
     ...PATH_OPTIONS,
   ],
   schema: { config: z.array(z.string()).default([]), ...pathSchema },
-  read({ config, workingDirectory, map, databaseCommand, masConfig }, { machine }: Pick<System, "machine">) {
+  read(
+    { config, workingDirectory, map, databaseCommand, databaseServer, masConfig },
+    { machine }: Pick<System, "machine">,
+  ) {
     const here = (path: string) => resolve(machine.folder, path);
     const source: GivenSource = {
       configPaths: config.map(here),
       workingFolder: workingDirectory === undefined ? undefined : here(workingDirectory),
       map,
       databaseCommand,
+      databaseServer,
       masConfig: masConfig.map(here),
       folder: machine.folder,
     };
@@ -108,13 +114,17 @@ export const REQUIRED_CONFIG_OPTIONS = optionGroup({
   heading: CONFIG_OPTIONS.heading,
   options: [{ flags: "--config <path>", about: CONFIG_ABOUT, many: true, required: true }, ...PATH_OPTIONS],
   schema: { config: z.array(z.string()).min(1), ...pathSchema },
-  read({ config, workingDirectory, map, databaseCommand, masConfig }, { machine, signal }: System) {
+  read(
+    { config, workingDirectory, map, databaseCommand, databaseServer, masConfig },
+    { machine, signal }: System,
+  ) {
     const here = (path: string) => resolve(machine.folder, path);
     const source: ConfigSource = {
       configPaths: config.map(here),
       workingFolder: here(workingDirectory ?? "."),
       map,
       databaseCommand,
+      databaseServer,
       ...(masConfig.length === 0 ? {} : { masConfig: masConfig.map(here) }),
       signal,
     };

@@ -15,8 +15,12 @@ import type { Store } from "./store.ts";
 /** psycopg2's own arguments: they are not libpq's (psycopg2, `connect`). */
 const NOT_LIBPQ = new Set(["dsn", "connection_factory", "cursor_factory", "async", "async_"]);
 
+/** Parameters that say where a server is. */
+const PLACE = ["host", "hostaddr", "port"];
+
 /** The address of Synapse's database, from its own settings. Throws `database-unsupported` for what cannot be moved yet. */
-export function databaseAddress({ database, serverName, databaseCommand }: Homeserver): PostgresAddress {
+export function databaseAddress(homeserver: Homeserver): PostgresAddress {
+  const { database, serverName } = homeserver;
   if (database.kind === "sqlite") {
     throw new MigrationError(
       "database-unsupported",
@@ -35,14 +39,13 @@ export function databaseAddress({ database, serverName, databaseCommand }: Homes
       },
     );
   }
-  return addressIn(database.args, databaseCommand);
+  return addressIn(database.args, homeserver);
 }
 
 /** The address of the state database, if there is one. */
-export function stateAddress({ database, databaseCommand }: Homeserver): PostgresAddress | undefined {
-  return database.kind === "postgres" && database.state
-    ? addressIn(database.state, databaseCommand)
-    : undefined;
+export function stateAddress(homeserver: Homeserver): PostgresAddress | undefined {
+  const { database } = homeserver;
+  return database.kind === "postgres" && database.state ? addressIn(database.state, homeserver) : undefined;
 }
 
 /** The address of one of its databases; undefined where it has no such database in PostgreSQL. */
@@ -52,13 +55,20 @@ export function addressOfStore(store: Store, homeserver: Homeserver): PostgresAd
   return homeserver.database.kind === "postgres" ? databaseAddress(homeserver) : undefined;
 }
 
-function addressIn(args: ConnectionArgs, databaseCommand: readonly string[] | undefined): PostgresAddress {
+function addressIn(
+  args: ConnectionArgs,
+  { databaseCommand, databaseServer }: Pick<Homeserver, "databaseCommand" | "databaseServer">,
+): PostgresAddress {
   const { dsn } = args;
   const parameters: Record<string, string> = typeof dsn === "string" ? parseConnection(dsn) : {};
   // psycopg2 merges like this: keyword arguments win over the dsn (psycopg2/extensions.py, make_dsn).
   for (const [key, value] of Object.entries(args)) {
     // psycopg2 still takes the name that libpq's dbname had in its first versions.
     if (!NOT_LIBPQ.has(key)) parameters[key === "database" ? "dbname" : key] = String(value);
+  }
+  if (databaseServer) {
+    for (const name of PLACE) delete parameters[name];
+    Object.assign(parameters, databaseServer);
   }
   return { ...addressOf(parameters), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
 }

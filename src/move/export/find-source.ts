@@ -43,7 +43,7 @@ export async function findExportSource(
   const wanted = given.withoutMas !== true;
   const masConfig = wanted ? (named ?? (usesMas(read) ? await findMasConfig(system) : undefined)) : undefined;
   const homeserver = masConfig ? await readHomeserver({ ...chosen.source, masConfig, signal }, files) : read;
-  const { configPaths, workingFolder, map = [], keysFolder, databaseCommand } = chosen.source;
+  const { configPaths, workingFolder, map = [], keysFolder, databaseCommand, databaseServer } = chosen.source;
   return {
     homeserver,
     launch: chosen.launch,
@@ -54,6 +54,7 @@ export async function findExportSource(
       map: map.map((pair) => ({ ...pair })),
       ...(keysFolder === undefined ? {} : { keysFolder }),
       ...(databaseCommand === undefined ? {} : { databaseCommand: [...databaseCommand] }),
+      ...(databaseServer === undefined ? {} : { databaseServer: { ...databaseServer } }),
       ...(masConfig === undefined ? {} : { masConfig: [...masConfig] }),
     },
     findings: [...machineUnknownFindings(record), ...chosen.findings],

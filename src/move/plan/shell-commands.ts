@@ -31,13 +31,23 @@ function configOptions({ homeserver, launch }: CommandFacts): string[] {
     quoteShellWord(`${inside}=${outside}`),
   ]);
   const inUse = launch !== undefined || homeserver.workingFolder !== "/";
-  const { databaseCommand } = homeserver;
+  const { databaseCommand, databaseServer } = homeserver;
   return [
     ...paths,
     ...(inUse ? ["--working-directory", quoteShellWord(homeserver.workingFolder)] : []),
     ...map,
     ...(databaseCommand
       ? ["--database-command", quoteShellWord(databaseCommand.map(quoteShellWord).join(" "))]
+      : []),
+    ...(databaseServer
+      ? [
+          "--database-server",
+          quoteShellWord(
+            Object.entries(databaseServer)
+              .map(([name, value]) => `${name}=${value}`)
+              .join(" "),
+          ),
+        ]
       : []),
   ];
 }

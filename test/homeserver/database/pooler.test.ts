@@ -142,7 +142,7 @@ test("a pooler is recognised, cold or warm, one connection for a client or for a
       );
       const { hint = "", evidence = [] } = findings[0]!;
       const { host, port } = cluster.address;
-      assert.match(hint, new RegExp(`host: ${host} and port: ${port}`));
+      assert.match(hint, new RegExp(`--database-server 'host=${host} port=${port}'`));
       assert.match(evidence.join(), new RegExp(`port ${port}`));
     }
   } finally {
@@ -158,7 +158,7 @@ test("an export's look at a database behind a pooler fails, and names the server
   await assert.rejects(assertNoPooler(through("old"), postgres), {
     code: "database-unsupported",
     message: /is reached through a connection pooler/,
-    hint: new RegExp(`port: ${cluster.address.port}`),
+    hint: new RegExp(`port=${cluster.address.port}'`),
   });
   await assertNoPooler(addressIn(cluster, "old"), postgres);
 });

@@ -83,7 +83,7 @@ function adviceFor(address: PostgresAddress, server: PostgresAddress): Advice {
   return {
     sentence: `the database ${describeAddress(address)} is reached through a connection pooler: what pg_dump sets would stay on connections that others use, and the pooler's open connections would not be fenced`,
     evidence: [`the pooler reaches the server at host ${host}, port ${port}`],
-    hint: `name the server's own address to synlift: put the database section with host: ${host} and port: ${port} into a file, and give it as one more --config after the others; once the homeserver is stopped, stop the pooler too, or let it close its connections to this database`,
+    hint: `name the server's own address to synlift: --database-server 'host=${host} port=${port}'; once the homeserver is stopped, stop the pooler too, or let it close its connections to this database`,
   };
 }
 

@@ -56,6 +56,7 @@ const recordSchema = z.object({
     map: z.array(z.object({ inside: z.string(), outside: z.string() })),
     keysFolder: z.string().optional(),
     databaseCommand: z.array(z.string()).optional(),
+    databaseServer: z.record(z.string(), z.string()).optional(),
     masConfig: z.array(z.string()).optional(),
   }),
   supervisor: supervisorSchema,

@@ -15,6 +15,8 @@ export interface GivenSource {
   readonly map?: readonly PathPair[] | undefined;
   /** See `Homeserver`. */
   readonly databaseCommand?: readonly string[] | undefined;
+  /** See `Homeserver`. */
+  readonly databaseServer?: Readonly<Record<string, string>> | undefined;
   /** See `ConfigSource`. */
   readonly masConfig?: readonly string[] | undefined;
   /** Leave its authentication service out of the move. */
@@ -144,6 +146,7 @@ function sourceOf(
     map: given.map?.length ? given.map : (launch?.map ?? []),
     ...(launch?.keysFolder === undefined ? {} : { keysFolder: launch.keysFolder }),
     ...(given.databaseCommand ? { databaseCommand: given.databaseCommand } : {}),
+    ...(given.databaseServer ? { databaseServer: given.databaseServer } : {}),
     ...(given.masConfig?.length ? { masConfig: given.masConfig } : {}),
   };
 }
