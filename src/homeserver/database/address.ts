@@ -66,11 +66,9 @@ function addressIn(
     // psycopg2 still takes the name that libpq's dbname had in its first versions.
     if (!NOT_LIBPQ.has(key)) parameters[key === "database" ? "dbname" : key] = String(value);
   }
-  if (databaseServer) {
-    for (const name of PLACE) delete parameters[name];
-    Object.assign(parameters, databaseServer);
-  }
-  return { ...addressOf(parameters), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
+  const isKept = ([name]: [string, string]) => databaseServer === undefined || !PLACE.includes(name);
+  const all = { ...Object.fromEntries(Object.entries(parameters).filter(isKept)), ...databaseServer };
+  return { ...addressOf(all), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
 }
 
 /** Separates the password from the parameters. Throws `bad-usage` for a secret that libpq accepts on the command line only. */
