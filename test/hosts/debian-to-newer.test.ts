@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { baseSystem } from "../support/hosts/base-system.ts";
@@ -39,20 +38,14 @@ before(async () => {
   introduce(old, place, ADDRESSES);
   getTheCommand(old.folder);
   getTheCommand(place.folder);
-  // Which Debian's own package does not bring: https://pypi.org/project/txredisapi/
+  // What Debian's own package lacks for Redis, and what that needs: https://pypi.org/project/txredisapi/
   const wheels = join(work, "wheels");
   execFileSync("python3", [
-    "-m",
-    "pip",
-    "download",
-    "--quiet",
-    "--no-deps",
-    "--dest",
-    wheels,
-    "txredisapi==1.4.11",
+    ...["-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels],
+    ...["txredisapi==1.4.11", "six==1.17.0"],
   ]);
   for (const host of [old, place])
-    execFileSync("cp", [join(wheels, readdirSync(wheels)[0]!), join(host.folder, "root/txredisapi.whl")]);
+    execFileSync("cp", ["--recursive", wheels, join(host.folder, "root/wheels")]);
   Host.connect(old, place, ADDRESSES);
   await old.boot();
   await place.boot();
@@ -64,7 +57,9 @@ after(async () => {
 });
 
 const installRedisPart = (host: Host) =>
-  host.well("python3 -m zipfile --extract txredisapi.whl /usr/lib/python3/dist-packages/");
+  host.well(
+    'for wheel in wheels/*.whl; do python3 -m zipfile --extract "$wheel" /usr/lib/python3/dist-packages/; done',
+  );
 
 step("the old server runs with a worker, and people use it", async () => {
   await installRedisPart(old);
@@ -120,7 +115,7 @@ WantedBy=matrix-synapse.service multi-user.target
     systemctl enable matrix-synapse matrix-synapse-reader
     systemctl start --no-block matrix-synapse matrix-synapse-reader
     timeout 300 sh -c 'until curl -fs ${SYNAPSE}/health && curl -fs http://127.0.0.1:8083/health; do sleep 1; done'
-    register_new_matrix_user -u alice -p 'alice password' --no-admin -k 'of the old host' ${SYNAPSE}`);
+    python3 -m synapse._scripts.register_new_matrix_user -u alice -p 'alice password' --no-admin -k 'of the old host' ${SYNAPSE}`);
   const api = async (method: string, path: string, body: string, type = "application/json") =>
     JSON.parse(
       await old.well(
