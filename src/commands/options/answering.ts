@@ -45,9 +45,7 @@ export const ANSWERING_OPTIONS = optionGroup({
           ? { kind: "folder", path: here(webRoot) }
           : { kind: "nothing" };
     return {
-      listen: (listen.length === 0 ? [{ address: "127.0.0.1", port: 8089 }] : listen).map(
-        ({ address, port }) => ({ address: address ?? "::", port }),
-      ),
+      listen: listen.length === 0 ? [{ address: "127.0.0.1", port: 8089 }] : listen,
       tls:
         certificate === undefined
           ? undefined

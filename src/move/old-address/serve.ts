@@ -8,7 +8,7 @@ import type { System } from "../../system/system.ts";
 
 export interface ServeOrder {
   readonly behaviour: Behaviour;
-  readonly listen: readonly { readonly address: string; readonly port: number }[];
+  readonly listen: readonly { readonly address: string | undefined; readonly port: number }[];
   /** PEM files; undefined behind another web server. They are read again when they change. */
   readonly tls: CertificateFiles | undefined;
   /** Milliseconds since 1970 at which it ends by itself. */

@@ -28,7 +28,8 @@ export interface WebServers {
 }
 
 interface ServeOptions {
-  readonly endpoints: readonly { readonly address: string; readonly port: number }[];
+  /** Without an address: all of this host, IPv4 and, where there is one, IPv6. */
+  readonly endpoints: readonly { readonly address: string | undefined; readonly port: number }[];
   /** For HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3; undefined for HTTP/1.1 without encryption. */
   readonly tls: PemPair | undefined;
   /** Decides about a request before its body is read. Must not throw. */
@@ -198,11 +199,12 @@ function newServer(
 
 async function listenAt(
   server: Server | Http2SecureServer,
-  { address, port }: { address: string; port: number },
+  { address, port }: { readonly address: string | undefined; readonly port: number },
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      const place = `${isIP(address) === 6 ? `[${address}]` : address}:${port}`;
+      const place =
+        address === undefined ? `port ${port}` : `${isIP(address) === 6 ? `[${address}]` : address}:${port}`;
       const reason = error.code === undefined ? undefined : ({ kind: "errno", errno: error.code } as const);
       reject(
         new MigrationError("target-unsuitable", `cannot listen on ${place}: ${whyNot(error)}`, {
@@ -215,7 +217,7 @@ async function listenAt(
         }),
       );
     });
-    server.listen({ host: address, port }, () => {
+    server.listen({ ...(address === undefined ? {} : { host: address }), port }, () => {
       server.removeAllListeners("error").on("error", () => undefined);
       resolve();
     });
