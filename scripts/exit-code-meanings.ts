@@ -293,6 +293,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "already-opened",
     "other-machine",
   ],
+  cleanup: ["bundle-damaged", "bundle-in-use", "bundle-incomplete", "found-blockers"],
   status: ["bundle-damaged", "bundle-incomplete"],
   send: [
     "file-missing",

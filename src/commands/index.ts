@@ -1,4 +1,5 @@
 import { type Entry, entry } from "./command.ts";
+import { cleanupCommand } from "./cleanup.ts";
 import { delegationCheckCommand } from "./delegation-check.ts";
 import { delegationFilesCommand } from "./delegation-files.ts";
 import { delegationShowCommand } from "./delegation-show.ts";
@@ -41,6 +42,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(pullSenderCommand),
   entry(openCommand),
   entry(rollbackCommand),
+  entry(cleanupCommand),
   entry(delegationShowCommand),
   entry(delegationFilesCommand),
   entry(delegationCheckCommand),

@@ -322,6 +322,28 @@ test("open proves it and starts it: old sessions go on, old messages and old med
     assert.deepEqual(await readWithOldDevice(place.url, session, roomId), texts);
 });
 
+test("cleanup removes nothing before the new server was opened long enough ago, and then what is left of the move", async () => {
+  const cleanup = ["cleanup", "--out", bundle, "--yes", "--json"];
+  const unknown = await synlift(cleanup);
+  assert.equal(unknown.code, 61, unknown.stderr);
+  const early = await synlift([...cleanup, "--config-dir", place.configDir]);
+  assert.equal(early.code, 61, early.stderr);
+  assert.deepEqual(
+    resultOf(early)
+      .findings.filter(({ level }) => level === "blocker")
+      .map(({ id }) => id),
+    ["waiting"],
+  );
+  assert.ok(existsSync(join(bundle, ARTIFACT)) && existsSync(passphraseFile));
+  const database = readFileSync(old.path);
+  const gone = await synliftWell([...cleanup, "--config-dir", place.configDir, "--after", "0"]);
+  assert.equal(resultOf(gone).details["removed"], true);
+  assert.deepEqual(readdirSync(bundle), ["report.html"]);
+  assert.equal(existsSync(passphraseFile), false);
+  assert.ok(readFileSync(old.path).equals(database), "the old database stays");
+  assert.equal((await fetch(`${place.url}/_matrix/client/versions`)).status, 200, "the new server serves");
+});
+
 /** The rows of a restored database: those without a file, and those that must not be restored, are gone. */
 function rowsExpected(): ReadonlyMap<string, number> {
   const gone = { e2e_one_time_keys_json: 0, remote_media_cache: 1, local_media_repository_url_cache: 0 };
