@@ -30,10 +30,7 @@ import type { Journal } from "../../journal/journal.ts";
 import type { Step } from "../../journal/step.ts";
 import type { Bytes } from "../../pipeline/transform.ts";
 import type { Owner } from "../../system/files/owned-folder.ts";
-import {
-  type PostgresAddress,
-  postgresProgramVersion,
-} from "../../system/postgres/postgres.ts";
+import { type PostgresAddress, postgresProgramVersion } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
@@ -285,10 +282,9 @@ async function isFilled(restore: DatabaseRestore, journal: Journal, system: Syst
   try {
     session = await openTarget(target, system);
     if (!(await isThere(session, store))) return false;
-    const findings =
-      isPorted(restore)
-        ? await verifyPortedDatabase(section, portedRows(journal), session)
-        : await verifyDatabase(section, session, store);
+    const findings = isPorted(restore)
+      ? await verifyPortedDatabase(section, portedRows(journal), session)
+      : await verifyDatabase(section, session, store);
     return findings.every(({ level }) => level !== "blocker");
   } catch (error) {
     // Missing, or not what it should be: the restore that follows reports it.
