@@ -22,7 +22,7 @@ const NEEDS = [
   projectPackages,
   newEnoughNode,
   ...(forBuild ? [newerNode] : [debianPackages(forDemo, process.argv.includes("hosts")), synapse]),
-  ...(forDemo || forBuild ? [] : [olderSynapse, s3, newerNode]),
+  ...(forDemo || forBuild ? [] : [olderSynapse, s3, newerNode, postgresServers]),
 ];
 
 const hasLock = process.argv.includes("--locked");
