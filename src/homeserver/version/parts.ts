@@ -172,6 +172,6 @@ const missingFinding = (
   evidence: missing.map(({ neededFor, why }) => `${neededFor}: ${why}`),
   hint:
     level === "blocker"
-      ? "install it for the Python that runs Synapse, or remove the setting that asks for it"
+      ? `install it for the Python that runs Synapse, or remove the setting that asks for it; if the server is started with a search path that has it, continue with --accept ${GATE}`
       : "the server would not start again here; the new host needs it too",
 });
