@@ -1,7 +1,7 @@
-// Writes docs/commands/*.md from the commands themselves, docs/exit-codes.md from src/errors.ts, and the graphs of
-// docs/house.md from the imports of src/.
+// Writes docs/commands/*.md from the commands themselves, docs/exit-codes.md from src/errors.ts, docs/findings/*.md from the
+// findings that src/ makes, and the graphs of docs/house.md from the imports of src/.
 //   no argument: writes what differs;  --check: writes nothing, names what differs, and fails
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command as Commander } from "commander";
@@ -13,10 +13,13 @@ import { type ErrorCode, EXIT_CODES, MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";
 import { ANY_COMMAND, BY_COMMAND, MEANINGS } from "./exit-code-meanings.ts";
+import { collectFindings } from "./finding-ids.ts";
+import { findingPages } from "./findings-pages.ts";
 import { roomGraphs } from "./room-graphs.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGES = "docs/commands";
+const FINDINGS = "docs/findings";
 const HOUSE = "docs/house.md";
 const GRAPHS_BEGIN = "<!-- Written by scripts/docs.ts from the imports of src/ (npm run docs): begin -->";
 const GRAPHS_END = "<!-- Written by scripts/docs.ts from the imports of src/: end -->";
@@ -37,8 +40,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const wanted = await generated();
   const differing = [...wanted].filter(([path, text]) => found(path) !== text);
-  const left = readdirSync(join(ROOT, PAGES))
-    .map((name) => `${PAGES}/${name}`)
+  const left = [PAGES, FINDINGS]
+    .filter((folder) => existsSync(join(ROOT, folder)))
+    .flatMap((folder) => readdirSync(join(ROOT, folder)).map((name) => `${folder}/${name}`))
     .filter((path) => !wanted.has(path));
   for (const [path, text] of check ? [] : differing) {
     mkdirSync(dirname(join(ROOT, path)), { recursive: true });
@@ -46,7 +50,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   for (const path of check ? [] : left) rmSync(join(ROOT, path));
   for (const [path] of differing) console.log(`${check ? "not up to date" : "written"}: ${path}`);
-  for (const path of left) console.log(`${check ? "no command has this page" : "removed"}: ${path}`);
+  for (const path of left) console.log(`${check ? "nothing has this page" : "removed"}: ${path}`);
   if (!check || differing.length + left.length === 0) return 0;
   console.error("error: the docs differ from the program they are made from; hint: npm run docs");
   return 1;
@@ -71,6 +75,9 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
     if (!line) throw new Error(`the menu has no ${entry.name}`);
     pages.push([`${PAGES}/${fileOf(entry)}`, await page(entry, line)]);
   }
+  const names = SHOWN.map(({ name }) => name);
+  for (const [name, text] of findingPages(collectFindings(ROOT), names))
+    pages.push([`${FINDINGS}/${name}`, `${MARK}\n\n${text}`]);
   const options = await resolveConfig(join(ROOT, PAGES, "README.md"));
   const formatted = pages.map(async ([path, text]): Promise<[string, string]> => [
     path,
@@ -93,7 +100,7 @@ function overview(): string {
 ${table(["command", "description"], rows)}
 
 Every command has \`--help\` with an example, and \`--json\` for scripts ([its output](../json.md)). See also the list of
-[exit codes](../exit-codes.md).
+[exit codes](../exit-codes.md), and what each [finding](../findings/README.md) means.
 `;
 }
 

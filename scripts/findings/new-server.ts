@@ -1,0 +1,141 @@
+import type { FindingArea } from "./meaning.ts";
+
+export const NEW_SERVER: FindingArea = {
+  page: "new-server",
+  title: "The new server: restore and open",
+  about:
+    "What `restore`, `pull` and `open` say of the new server. `open` starts it only after every gate has passed; the gates of [the database](database.md), of [media](media.md) and of [the configuration](configuration.md) are on those pages.",
+  findings: {
+    "config-rewritten": {
+      means: "A configuration file is the old one with its host-specific settings rewritten.",
+      known: "The evidence is the difference.",
+    },
+    "config-old-host-paths": {
+      means: "Some settings still name paths of the old host, which `restore` does not rewrite.",
+      known: "From the restored settings.",
+      clears: "Check that these are correct on the new host before you open it. `restore` goes on.",
+    },
+    "config-files-missing": {
+      means: "Some files that the settings name did not exist on the old host and are not in the bundle.",
+      known: "The bundle lists them.",
+      clears: "Create them, or remove the settings. `restore` goes on.",
+    },
+    "config-no-client-listener": {
+      means: "No listener has the client resource, so the new address was not set.",
+      known: "From `listeners` in the restored settings.",
+      clears: "Set `listeners` by hand.",
+    },
+    "workers-not-restored": {
+      means: "The settings assign work to workers, whose configuration files are not moved.",
+      known: "From the restored settings.",
+      clears: "Set them up on the new host with the same names, or restore with `--without-workers`.",
+    },
+    "units-blocked": {
+      means: "Units that read the configuration folder cannot start until `open`.",
+      known: "A drop-in was written for each.",
+      clears: "`open` removes the drop-ins.",
+    },
+    "units-not-blocked": {
+      means:
+        "Units read the configuration folder, and only root can prevent them from starting before `open`.",
+      known: "The units of this host are looked at.",
+      clears: "Run `restore` as root, or mask these units until `open`.",
+    },
+    "config-files": {
+      means:
+        "Whether Synapse reads the restored configuration and no other files, which could replace settings that were checked.",
+      known: "The places from which Synapse is started are listed.",
+      clears: "Remove the files in the evidence.",
+      accepts: ["open"],
+    },
+    "config-settings": {
+      means: "No setting prevents the installed Synapse from starting, as far as known.",
+      known: "As for [`config-removed`](configuration.md#config-removed), with the version on this host.",
+    },
+    secret: {
+      suffix: "SETTING",
+      means:
+        "Whether a secret of the configuration is the same as on the old host, and none was added. With another one, sessions, links or passwords stop working.",
+      known: "Hashes in the bundle, with a salt of its own, are compared; the secret itself is never shown.",
+      clears: "Copy the value from the old configuration, or remove a setting that was added.",
+      accepts: ["open"],
+    },
+    "file-owners": {
+      means:
+        "Whether the files of the configuration belong to the account that runs Synapse, and no other account can read secrets in them.",
+      known: "Owner and mode of each file are looked at.",
+      clears: "chown them to that account, then chmod 600.",
+      accepts: ["open"],
+    },
+    "synapse-parts": {
+      means:
+        "Whether the Python that runs Synapse imports it, with every module and optional part that the configuration needs. A note or a warning says that it could not be tried.",
+      known: "That Python imports them, as the account that runs Synapse; nothing is started.",
+      clears: "Install what is missing, or remove the setting. Where no Python is known: `--synapse FOLDER`.",
+      accepts: ["open"],
+    },
+    "synapse-schema": {
+      means: "Whether the Synapse on this host starts on this database.",
+      known: "Its schema version is compared with the one that the database needs.",
+      clears: "Install the version that the hint names or newer, best that of the old host.",
+      accepts: ["open"],
+    },
+    "mas-config": {
+      means: "The Matrix Authentication Service was restored, but its configuration no longer exists.",
+      known: "Its file is looked for.",
+      clears: "Run the restore again.",
+      accepts: ["open"],
+    },
+    "mas-server-name": {
+      means: "Whether the configuration of the authentication service has the server name of the old host.",
+      known: "It is compared with the bundle.",
+      clears: "Set it to its old value.",
+      accepts: ["open"],
+      levels: ["ok", "blocker"],
+    },
+    answers: {
+      means: "Whether the started server answers clients.",
+      known: "It is asked for `/_matrix/client/versions`.",
+      clears: "Keep it unreachable; look at its log and its configuration.",
+      accepts: ["open"],
+    },
+    "answers-name": {
+      means: "Whether the started server has the server name of the old one.",
+      known: "It is asked for `/_matrix/key/v2/server`.",
+      clears: "Keep it unreachable; look at its configuration.",
+      accepts: ["open"],
+    },
+    "answers-signed": {
+      means: "The keys that the started server publishes are not signed with themselves.",
+      known: "The signatures are verified.",
+      clears: "Keep it unreachable; see whether something else answers at that address.",
+      accepts: ["open"],
+    },
+    "old-session": {
+      means: "Whether a session from before the move is still accepted.",
+      known: "The access token given with `--token-file` is used for `/_matrix/client/v3/account/whoami`.",
+      clears: "Keep the server unreachable; compare its secrets and its database with the old ones.",
+      accepts: ["open"],
+    },
+    "already-running": {
+      means:
+        "Every gate had passed and the server is running: the run that started it was interrupted before it recorded this.",
+      known: "From the record of `restore`, and from the server itself.",
+    },
+    "report-not-written": {
+      means: "The server is open, but the report of its gates was not written.",
+      known: "Writing failed; the sentence has the reason.",
+      clears: "Keep the output of this run: `--json` has all of it.",
+    },
+    "isolated-sentry": {
+      means: "A trial reports errors to Sentry, which a further configuration file cannot disable.",
+      known: "From `sentry` in the settings.",
+      clears: "Remove `sentry` from the fenced configuration, if this is not wanted.",
+    },
+    "isolated-authentication": {
+      means: "A trial authenticates users with the service named.",
+      known: "From the settings.",
+      clears: "Make sure that the real server does not use the same service.",
+    },
+  },
+};
