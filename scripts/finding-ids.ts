@@ -318,8 +318,8 @@ function commandNameOf(statement: ts.Statement): string | undefined {
 }
 
 function topOf(node: ts.Node): ts.Node | undefined {
-  let at: ts.Node | undefined = node;
-  while (at && !ts.isSourceFile(at)) {
+  let at = node;
+  while (!ts.isSourceFile(at)) {
     if (ts.isSourceFile(at.parent)) return at;
     at = at.parent;
   }
