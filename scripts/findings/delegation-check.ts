@@ -49,7 +49,8 @@ export const DELEGATION_CHECK: FindingArea = {
     "delegation-client": {
       levels: COMPARED,
       means: "Whether every address answers clients.",
-      known: "Each is asked over TLS. A note says that this host has no route to one.",
+      known:
+        "Each is asked over TLS. A note says that this host has no route to one, or that no base URL is known.",
       clears: "Make every address answer, or remove its record.",
     },
     "delegation-certificate": {

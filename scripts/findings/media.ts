@@ -32,7 +32,7 @@ export const MEDIA: FindingArea = {
     },
     "media-largest": {
       means: "How large the largest upload is, and whether it is larger than the new host takes.",
-      known: "From the database, compared with the limit given or asked of the target.",
+      known: "From the database, compared with `--target-upload-limit` where it is given.",
       clears:
         "Have the limit raised before the move: `max_upload_size` in Synapse, `uploads.maxBytes` in matrix-media-repo.",
     },
@@ -177,11 +177,13 @@ export const MEDIA: FindingArea = {
     "media-remote-lost": {
       means: "Media of servers that have not answered for 30 days or longer can hardly be fetched again.",
       known: "From Synapse's own record of when it reached each server.",
-      clears: "Tell people to save what they need; or let the export keep this media.",
+      clears:
+        "The export packs the media of servers that it finds gone ([`media-remote-kept`](#media-remote-kept)). People who need files of the others should save them before; then accept the warning.",
     },
     "media-remote-kept": {
       means: "Media of servers that no longer answer is packed, and its rows are kept.",
-      known: "It was asked for, and these servers were found to be gone.",
+      known:
+        "From Synapse's own record of when it reached each server; those that are in doubt are asked, the ones with the most media first.",
     },
     media: {
       means:

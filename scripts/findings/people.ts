@@ -12,12 +12,12 @@ export const PEOPLE: FindingArea = {
     },
     "people-ready": {
       means: "Nobody would lose encrypted messages by having to sign in again, as far as was checked.",
-      known: "From key backups, secret storage and devices in the database. No message is read.",
+      known: "From key backups, secret storage and devices in the database. No message is decrypted.",
     },
     "people-at-risk": {
       means:
         "How many people would lose encrypted messages if they had to sign in again: they have no key backup, one that is not enough, or switched it off.",
-      known: "From key backups, secret storage and devices in the database. No message is read.",
+      known: "From key backups, secret storage and devices in the database. No message is decrypted.",
       clears:
         "Keep the address, or forward the old one. Tell these people before: `users --announce`. Then accept the warning.",
     },

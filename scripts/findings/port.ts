@@ -52,7 +52,8 @@ export const PORT: FindingArea = {
     "port-rows": {
       means: "Whether every table of the new database has the rows that it has in SQLite.",
       known: "The rows of all tables are counted on both sides after the copy, and counted again by `open`.",
-      clears: "Run the port again, which begins with an empty database.",
+      clears:
+        "Look at the log of the port, then run the same command again. As a gate of `open`: restore again.",
     },
     "port-not-copied": {
       means:
@@ -72,7 +73,7 @@ export const PORT: FindingArea = {
     "port-started": {
       means: "A Synapse in isolation started on the new database, and changed nothing in it.",
       known:
-        "It was started without a network and stopped again; the database was compared before and after.",
+        "It was started once, in isolation, and stopped again; the rows of all tables were compared once more afterwards.",
     },
     "port-directory": {
       means:
