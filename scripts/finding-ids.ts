@@ -86,7 +86,7 @@ class Source {
     this.files = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(join(root, "src")));
     for (const file of this.files)
       visit(file, (node) => {
-        if (!ts.isCallExpression(node)) return;
+        if (!ts.isCallExpression(node) || !ts.isIdentifier(node.expression)) return;
         const made = this.declarationOf(node.expression);
         if (made) this.#calls.set(made, [...(this.#calls.get(made) ?? []), node]);
       });
@@ -295,13 +295,36 @@ class Reach {
   }
 }
 
-/** What a name stands for; a part of what `import()` gives stands for what its file exports. */
+/**
+ * What a name stands for; a part of what `import()` gives stands for what its file exports. The members of other values are
+ * passed over: their types would all have to be worked out, and what made the value is named as well.
+ */
 function symbolOf(node: ts.Identifier, checker: ts.TypeChecker): ts.Symbol | undefined {
   const { parent } = node;
   if (ts.isShorthandPropertyAssignment(parent)) return checker.getShorthandAssignmentValueSymbol(parent);
-  if (ts.isBindingElement(parent) && ts.isObjectBindingPattern(parent.parent))
+  if (ts.isPropertyAccessExpression(parent) && parent.name === node && !isImport(parent.expression))
+    return undefined;
+  if (
+    ts.isBindingElement(parent) &&
+    ts.isObjectBindingPattern(parent.parent) &&
+    isImport(givenTo(parent.parent))
+  )
     return checker.getTypeAtLocation(parent.parent).getProperty((parent.propertyName ?? node).getText());
   return checker.getSymbolAtLocation(node);
+}
+
+/** What a pattern takes apart: the value of a variable, or what `then` is called on. */
+function givenTo(pattern: ts.ObjectBindingPattern): ts.Expression | undefined {
+  let parent: ts.Node = pattern.parent;
+  // One of several that `Promise.all` gives.
+  while (ts.isBindingElement(parent) || ts.isArrayBindingPattern(parent)) parent = parent.parent;
+  if (ts.isVariableDeclaration(parent)) return parent.initializer;
+  const call = ts.isParameter(parent) ? parent.parent.parent : undefined;
+  return call && ts.isCallExpression(call) ? call.expression : undefined;
+}
+
+function isImport(node: ts.Expression | undefined): boolean {
+  return node?.getText().includes("import(") === true;
 }
 
 /** The name of the command that a statement of src/commands/ defines. */

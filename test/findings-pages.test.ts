@@ -18,7 +18,7 @@ const COMMANDS = `
 interface Command<T> { readonly name: string; readonly run: (given: T) => unknown }
 export const lookCommand: Command<object> = {
   name: "look",
-  run: async () => { const { look, named: other } = await import("../look.ts"); return [look(), other("kind")]; },
+  run: async () => { const [{ look, named: other }] = await Promise.all([import("../look.ts")]); return [look(), other("kind")]; },
 };
 export const tellCommand: Command<object> = { name: "tell", run: () => import("../tell.ts").then(({ tell }) => tell("x")) };
 `;
