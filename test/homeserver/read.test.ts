@@ -276,3 +276,24 @@ test("a pipe in the place of a configuration is refused, and not waited for", as
   execFileSync("mkfifo", [pipe]);
   assert.match(await faultsOf(read(folder, pipe)), /homeserver\.yaml is neither a file nor a folder$/m);
 });
+
+test("files that libpq opens are looked for where Synapse runs, and what names no file stays", async (t) => {
+  const args = [
+    "passfile: secrets/pgpass",
+    "sslcert: /etc/ssl/client.pem",
+    "sslkey: client.key",
+    "sslrootcert: system",
+    "host: db.example.org",
+  ];
+  const folder = folderWith(t, {
+    "homeserver.yaml": `server_name: example.org\nreport_stats: no\ndatabase:\n  name: psycopg2\n  args: {${args.join(", ")}}\n`,
+  });
+  const { database } = await read(folder, "homeserver.yaml");
+  assert.deepEqual(database.kind === "postgres" && database.args, {
+    passfile: join(folder, "secrets/pgpass"),
+    sslcert: "/etc/ssl/client.pem",
+    sslkey: join(folder, "client.key"),
+    sslrootcert: "system",
+    host: "db.example.org",
+  });
+});
