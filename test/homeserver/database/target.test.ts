@@ -186,7 +186,7 @@ test("SQLite and several databases are refused by name", () => {
     databaseAddress({ serverName: "example.org", database } as unknown as Homeserver);
   assert.throws(refused({ kind: "sqlite", path: "/var/homeserver.db" }), {
     code: "database-unsupported",
-    hint: /synapse_port_db/,
+    hint: /synlift port/,
   });
   assert.throws(refused({ kind: "several", labels: ["main", "state"] }), {
     code: "database-unsupported",
