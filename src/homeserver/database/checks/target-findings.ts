@@ -4,7 +4,6 @@ import { describeAddress, type Postgres, type PostgresAddress } from "../../../s
 import { inspectTarget } from "../fill/inspect-target.ts";
 import { createdbCommand } from "../locale.ts";
 import type { DatabaseSection } from "../section.ts";
-import { assertSameEngine } from "../target.ts";
 
 /** Milliseconds. */
 const QUERY_TIMEOUT = 30_000;
@@ -22,12 +21,18 @@ export async function targetDatabaseFindings(
     connect: (to) => postgres.connect(to, { responseTimeout: QUERY_TIMEOUT }),
   };
   try {
-    assertSameEngine(source, { engine: "postgres", address });
-    const there = await inspectTarget({ address, section: source }, looking);
+    const ports = source.engine === "sqlite";
+    const there = await inspectTarget({ address, section: ports ? { serverVersion: 0 } : source }, looking);
     const sentence = there
       ? `the new database ${where} is empty and suitable for Synapse`
       : `the new database ${where} does not exist yet, and restore may create it`;
-    return [{ id, level: "ok", sentence }];
+    return [
+      {
+        id,
+        level: "ok",
+        sentence: ports ? `${sentence}; SQLite arrives there with restore --port` : sentence,
+      },
+    ];
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     const { code, message, hint } = error;

@@ -219,14 +219,15 @@ test("a database only goes to its own engine, and a bundle that does not say whi
   assert.equal(existsSync("/srv/new.db"), false);
 });
 
-test("plan says that a database of PostgreSQL takes no SQLite, without asking it", async () => {
+test("plan asks a database of PostgreSQL for SQLite too, which arrives there by a port", async () => {
+  const nobody = new MigrationError("database-unreachable", "nobody is there");
   const findings = await targetDatabaseFindings(
     { parameters: { host: "127.0.0.1", dbname: "new" } },
     { engine: "sqlite", serverVersion: 0 },
-    { connect: () => Promise.reject(new Error("it was asked")) },
+    { connect: () => Promise.reject(nobody) },
   );
   assert.deepEqual(
-    findings.map(({ id, level, hint }) => [id, level, /synapse_port_db/.test(hint!)]),
-    [["target-database", "blocker", true]],
+    findings.map(({ id, level, sentence }) => [id, level, sentence]),
+    [["target-database-unreachable", "warning", "nobody is there"]],
   );
 });
