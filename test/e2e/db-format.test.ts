@@ -125,7 +125,7 @@ async function killHalfWay(place: NewPlace): Promise<void> {
   const ran = synlift(restore(place), {
     started: (child) =>
       void (async () => {
-        while ((await tablesIn(place).catch(() => 0)) === 0)
+        while ((await tablesIn(place).catch(() => 0)) < 20)
           await new Promise((resolve) => setTimeout(resolve, 20));
         killed = child.kill("SIGKILL");
       })(),

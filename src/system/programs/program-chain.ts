@@ -137,7 +137,9 @@ class Chain {
         if (pipes[index - 1]?.wasEmptied() === false) program.leftEarly();
         if (!program.hasFailed || this.firstFailed) return;
         this.firstFailed = program;
-        this.kill();
+        // What it said last may not have been read yet.
+        program.finishReading();
+        for (const other of this.#programs) if (other !== program) other.kill();
       });
     }
   }

@@ -9,6 +9,9 @@ import { installHint } from "./packages.ts";
 /** Characters of standard error that are kept from its beginning, and as many from its end. */
 const MAX_STDERR = 4000;
 
+/** Milliseconds. */
+const FINISH_TIMEOUT = 1000;
+
 /** A running program and its result. */
 export class RunningProgram {
   /** Resolves once it runs; rejects with `program-missing` or `program-failed` when it cannot be started. */
@@ -134,6 +137,20 @@ export class RunningProgram {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGKILL");
     this.#child.stdout?.destroy();
     this.#child.stderr?.destroy();
+  }
+
+  /**
+   * For a program that has exited: reads no more of its output, and what is left of its standard error. Either may be kept
+   * open by a child process of it, so after a second that ends, too.
+   */
+  finishReading(): void {
+    this.#child.stdout?.destroy();
+    const timer = setTimeout(() => {
+      this.kill();
+    }, FINISH_TIMEOUT);
+    void this.ended.then(() => {
+      clearTimeout(timer);
+    });
   }
 
   /** The error for this exit status; undefined on success. */

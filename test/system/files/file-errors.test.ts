@@ -11,12 +11,17 @@ test("a link that leads to itself is told as that, with what to do", async () =>
   const folder = temporaryFolder("looped");
   const path = join(folder, "manifest.json");
   symlinkSync(path, path);
-  for (const act of [() => files.readText(path), () => files.stat(path), () => Bundle.open(folder, files)])
+  for (const act of [() => files.readText(path), () => files.stat(path)])
     await assert.rejects(act, {
       code: "file-failed",
       message: /^cannot (read|look at) .*manifest\.json: too many levels of symbolic links$/,
       hint: /correct the symbolic link/,
     });
+  // No file of a bundle is a link, so none is followed.
+  await assert.rejects(Bundle.open(folder, files), {
+    code: "bundle-damaged",
+    message: /manifest\.json is not a regular file/,
+  });
 });
 
 test("a program of coreutils that is not there is named, and not the file it was to work on", async () => {

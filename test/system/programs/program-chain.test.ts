@@ -98,6 +98,11 @@ for (const [what, scripts, error] of [
   ["the first fails at its end", ["echo all; echo bad >&2; exit 4", "cat", "cat"], /exit code 4: bad/],
   ["the middle one fails at its end", ["echo all", "cat; echo bad >&2; exit 5", "cat"], /exit code 5: bad/],
   ["the last fails at its end", ["echo all", "cat", "cat; echo bad >&2; exit 6"], /exit code 6: bad/],
+  [
+    "one fails and leaves a program that keeps its outputs",
+    ["echo all", "cat", "sleep 3 & echo bad >&2; exit 7"],
+    /exit code 7: bad/,
+  ],
   ["the middle one leaves early and says 0", ["yes", "head -c 10; exit 0", "cat"], /stopped reading before/],
   ["the last leaves early and says 0", ["yes", "cat", "head -c 10; exit 0"], /stopped reading before/],
   [
