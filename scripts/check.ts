@@ -69,7 +69,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
   all: {
     checks: [FORMAT, LINT, TYPES, UNUSED],
     includes: (file) => !isIn("long", file) && !isIn("hosts", file),
-    minutes: 5,
+    minutes: 10,
     parallel: true,
     compileCache: true,
     inMemory: false,
