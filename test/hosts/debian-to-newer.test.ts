@@ -38,7 +38,7 @@ before(async () => {
   introduce(old, place, ADDRESSES);
   getTheCommand(old.folder);
   getTheCommand(place.folder);
-  // What Debian's own package lacks for Redis, and what that needs: https://pypi.org/project/txredisapi/
+  // What Debian's own package lacks for Redis, and what txredisapi needs itself
   const wheels = join(work, "wheels");
   execFileSync("python3", [
     ...["-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels],
