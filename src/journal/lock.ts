@@ -51,6 +51,12 @@ export async function acquireLock(
   };
 }
 
+/** Throws `bundle-in-use` as `acquireLock` does, and takes nothing: another run may acquire the lock afterwards. */
+export async function assertLockFree(path: string, files: Files, machine: Machine): Promise<void> {
+  const found = await read(path, files);
+  if (typeof found === "object" && !isHolderGone(found, machine)) throw lockHeldError(path, found);
+}
+
 /** The holder of the lock; undefined when there is none or the file is unreadable. */
 export async function readLockHolder(path: string, files: Files): Promise<LockHolder | undefined> {
   const found = await read(path, files).catch(() => "unreadable" as const);

@@ -66,19 +66,14 @@ export interface FoundDatabase {
  * Checks everything about the database that could make a dump fail, and changes nothing. Throws `program-missing`,
  * `program-too-old`, `database-unreachable`, `database-unsupported`, `file-missing`.
  */
-export async function findDatabase(
-  homeserver: Homeserver,
-  system: System,
-  progress: Progress,
-): Promise<FoundDatabase> {
-  const found = await findOwn(homeserver, system, progress);
-  const service =
-    homeserver.mas && (await findPostgres(homeserver.mas.address, homeserver, { system, progress }, "mas"));
+export async function findDatabase(homeserver: Homeserver, system: System): Promise<FoundDatabase> {
+  const found = await findOwn(homeserver, system);
+  const service = homeserver.mas && (await findPostgres(homeserver.mas.address, homeserver, system, "mas"));
   const all = service ? { ...found, mas: service } : found;
   return { database: all, marker: await markerOf(all, system), users: await findDatabaseUsers(all, system) };
 }
 
-async function findOwn(homeserver: Homeserver, system: System, progress: Progress): Promise<DatabaseSource> {
+async function findOwn(homeserver: Homeserver, system: System): Promise<DatabaseSource> {
   const { database, serverName } = homeserver;
   if (database.kind === "sqlite") {
     const { path } = database;
@@ -92,16 +87,16 @@ async function findOwn(homeserver: Homeserver, system: System, progress: Progres
       await session.close();
     }
   }
-  const main = await findPostgres(databaseAddress(homeserver), homeserver, { system, progress });
+  const main = await findPostgres(databaseAddress(homeserver), homeserver, system);
   const second = stateAddress(homeserver);
-  const state = second && (await findPostgres(second, homeserver, { system, progress }, "state"));
+  const state = second && (await findPostgres(second, homeserver, system, "state"));
   return { engine: "postgres", ...main, ...(state ? { state } : {}) };
 }
 
 async function findPostgres(
   named: PostgresAddress,
   { serverName, mediaStore }: Homeserver,
-  { system, progress }: { readonly system: System; readonly progress: Progress },
+  system: System,
   store: Store = "main",
 ): Promise<PostgresSource> {
   const { session, address } = await connect(named, system, mediaStore);
@@ -112,24 +107,36 @@ async function findPostgres(
     await assertNoPooler(address, system.postgres);
     const { obstacles, ...dump } = await readDumpSource(session, address, facts, system);
     const catalogue = await catalogueFindings(session, facts, store);
-    // What the role may not read would end the questions about rows without a clear word.
+    // What the role may not read would end the question without a clear word.
     const isReadable = catalogue.every(({ level }) => level !== "blocker");
-    const rows = isReadable
-      ? [
-          ...(store === "main" ? [await sequenceFindings(session)] : []),
-          ...(await orphanRows(session, { thorough: false }, progress)),
-        ]
-      : [];
-    const findings = [...catalogue, ...obstacles.map(obstacleFinding), ...rows].filter(
-      ({ level }) => level !== "ok",
-    );
-    return {
-      ...dump,
-      findings: store === "main" ? findings : findings.map((one) => inDatabase(store, one)),
-    };
+    const sequences = isReadable && store === "main" ? [await sequenceFindings(session)] : [];
+    const findings = [...catalogue, ...obstacles.map(obstacleFinding), ...sequences];
+    return { ...dump, findings: findingsOfStore(store, findings) };
   } finally {
     await session.close();
   }
+}
+
+const findingsOfStore = (store: Store, findings: readonly Finding[]) =>
+  findings
+    .filter(({ level }) => level !== "ok")
+    .map((one) => (store === "main" ? one : inDatabase(store, one)));
+
+/**
+ * What only the rows of the databases tell, for those on PostgreSQL whose catalogues have no blocker: reads every foreign key once, which
+ * takes time on a large database.
+ */
+export async function rowFindings(
+  database: DatabaseSource,
+  system: System,
+  progress: Progress,
+): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for (const { address, store } of postgresOf(database)) {
+    const orphans = (session: PostgresSession) => orphanRows(session, { thorough: false }, progress);
+    found.push(...findingsOfStore(store, await querySession(address, orphans, system)));
+  }
+  return found;
 }
 
 /** How a database is dumped, and what that dump is made without. Throws `program-missing`, `program-too-old`. */

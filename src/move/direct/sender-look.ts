@@ -1,7 +1,10 @@
+import { join } from "node:path";
+import { LOCK } from "../../bundle/layout.ts";
 import { describeDatabase } from "../../homeserver/database/source.ts";
 import { assertNoMas } from "../../homeserver/mas/find.ts";
 import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
+import { assertLockFree } from "../../journal/lock.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import { noProgress } from "../../system/progress.ts";
@@ -11,6 +14,7 @@ import { type ExportSource, findExportSource } from "../export/find-source.ts";
 import {
   assertNoOtherPrograms,
   assertRegularFiles,
+  assertRowsRestorable,
   inspectSource,
   sourceFindings,
   type SourceState,
@@ -42,10 +46,12 @@ export async function lookBeforeSending(
   { rehearsal, dryRun }: { rehearsal: boolean; dryRun: boolean },
   system: System,
 ): Promise<SendLook> {
+  if (!dryRun) await assertLockFree(join(folder, LOCK), system.files, system.machine);
   const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
   const { homeserver } = found;
   assertNoMas(homeserver, accepted);
-  const source = await inspectSource(homeserver, BACKUP_ONLY, accepted, system, noProgress);
+  const source = await inspectSource(homeserver, BACKUP_ONLY, accepted, system);
+  await assertRowsRestorable(source, system, noProgress);
   const agreed = { ...stop, yes: true, dryRun };
   if (!rehearsal) await assertNoOtherPrograms(source, system);
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { assertOneKeyKind } from "../../bundle/export-keys.ts";
+import { LOCK } from "../../bundle/layout.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import type { PassphraseSource } from "../../bundle/passphrase.ts";
 import { readRecipients } from "../../bundle/recipients.ts";
@@ -17,6 +18,7 @@ import { uploadBytes } from "../../homeserver/media/store/rows.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import { packSigningKey } from "../../homeserver/signing-key/export.ts";
 import { MigrationError } from "../../errors.ts";
+import { assertLockFree } from "../../journal/lock.ts";
 import { acceptWarnings } from "../../report/accept.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
@@ -33,6 +35,7 @@ import {
   assertGpgInstalled,
   assertNoOtherPrograms,
   assertRegularFiles,
+  assertRowsRestorable,
   inspectSource,
   sourceFindings,
   type SourceState,
@@ -99,8 +102,10 @@ export async function lookBeforeExport(
   system: System,
   progress: Progress,
 ): Promise<ExportLook | AlreadySealed> {
-  const { files } = system;
+  const { files, machine } = system;
   const { folder, rehearsal, accepted } = order;
+  // Two runs would take each other's connections to the database for those of another program.
+  if (!order.dryRun) await assertLockFree(join(folder, LOCK), files, machine);
   assertOneKeyKind({ source: order.passphrase, recipients: order.recipients });
   const { fingerprints: recipients, findings: keys } = await readRecipients(order.recipients, system);
   const given = { ...order.given, withoutMas: accepted.includes(ACCEPT_NO_MAS) };
@@ -109,7 +114,7 @@ export async function lookBeforeExport(
   await assertGpgInstalled(system);
   assertMasFound(homeserver, accepted);
   const accounts = checkAccounts(homeserver, accepted);
-  const source = await inspectSource(homeserver, order.media, accepted, system, progress);
+  const source = await inspectSource(homeserver, order.media, accepted, system);
   await assertDumpFormat(source.database, order.dumpFormat, system.programs);
   const wanted = {
     folder,
@@ -120,6 +125,7 @@ export async function lookBeforeExport(
   };
   const again = await findAlreadySealed(wanted, source.marker, files, progress);
   if (again) return { kind: "already-sealed", manifest: again.manifest, findings: [...keys, again.finding] };
+  await assertRowsRestorable(source, system, progress);
   if (!rehearsal) await assertNoOtherPrograms(source, system);
   const plan = rehearsal ? undefined : await planStop(order.stop, found, source, folder, system);
   assertRegularFiles(source.media, homeserver.mediaStore, accepted);

@@ -6,6 +6,7 @@ import {
   findDatabase,
   findDatabaseUsers,
   markerOf,
+  rowFindings,
 } from "../../homeserver/database/source.ts";
 import { isObstacle } from "../../homeserver/database/checks/obstacles.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
@@ -55,12 +56,11 @@ export async function inspectSource(
   kept: MediaOrder,
   accepted: readonly string[],
   system: System,
-  progress: Progress,
 ): Promise<SourceState> {
   const { files } = system;
   await assertMediaStore(homeserver, system);
   const alive = await findServerActivity(homeserver, system);
-  const { database, marker, users } = await findDatabase(homeserver, system, progress);
+  const { database, marker, users } = await findDatabase(homeserver, system);
   const remarks = assertRestorable(databaseFindings(database), accepted);
   const media = await storeState(homeserver.mediaStore, files, keptFolders({ ...kept, origins: [] }));
   return {
@@ -72,6 +72,15 @@ export async function inspectSource(
     others: users.others,
     accepted,
   };
+}
+
+/** Throws `database-unsupported` for rows that a restore would refuse. Reads every foreign key of the databases. */
+export async function assertRowsRestorable(
+  { database }: Pick<SourceState, "database">,
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  assertRestorable(await rowFindings(database, system, progress), []);
 }
 
 /**
