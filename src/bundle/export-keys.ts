@@ -6,7 +6,7 @@ import type { Files } from "../system/files/files.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
 import { JOURNAL } from "./layout.ts";
-import { generatePassphrase, passphraseForExport, type PassphraseSource } from "./passphrase.ts";
+import { generatePassphrase, isGenerated, passphraseForExport, type PassphraseSource } from "./passphrase.ts";
 
 /**
  * The file with the working passphrase of a bundle for recipients during the export. With it a run can read back what
@@ -30,12 +30,12 @@ export async function keysForExport(
   // Checked first, so that no unneeded passphrase file is written.
   assertSameKeyKind(folder, recipients, await Journal.read(join(folder, JOURNAL), system.files));
   if (recipients.length === 0) {
-    const passphrase = await passphraseForExport(folder, source, system, (sentence) => {
+    const own = await passphraseForExport(folder, source, system, (sentence) => {
       progress.note(sentence);
     });
-    return { gpg, passphrase };
+    return { gpg, ...own };
   }
-  return { gpg, passphrase: await workingPassphrase(folder, system), recipients };
+  return { gpg, passphrase: await workingPassphrase(folder, system), recipients, isRandom: true };
 }
 
 /** Throws `bad-usage` when both are given: with a passphrase, others than the recipients could open the bundle. */
@@ -80,8 +80,7 @@ async function workingPassphrase(folder: string, { files, machine }: System): Pr
   const path = workingPassphraseFileOf(folder);
   if (await files.lstat(path)) {
     const kept = (await files.readText(path)).trimEnd();
-    // Anything else was not written by synlift.
-    if (/^[A-Za-z0-9]{64}$/.test(kept)) return kept;
+    if (isGenerated(kept)) return kept;
   }
   const made = generatePassphrase((bytes) => machine.random(bytes));
   await files.makeFolder(dirname(path));

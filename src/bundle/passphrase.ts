@@ -72,6 +72,9 @@ export function generatePassphrase(random: (bytes: number) => Uint8Array): strin
   return made;
 }
 
+/** Whether a text has the form of a generated passphrase: in a file of synlift's own, anything else was written by somebody else. */
+export const isGenerated = (text: string) => /^[A-Za-z0-9]{64}$/.test(text);
+
 /** The file for a generated passphrase: next to the bundle's folder, never in it. */
 export const passphraseFileOf = (folder: string) => `${folder}.passphrase`;
 
@@ -84,13 +87,14 @@ export async function passphraseForExport(
   source: PassphraseSource,
   system: System,
   note: (sentence: string) => void,
-): Promise<string> {
+): Promise<{ readonly passphrase: string; readonly isRandom: boolean }> {
   const given = await passphraseFromSource(source, system);
-  if (given !== undefined) return given;
+  if (given !== undefined) return { passphrase: given, isRandom: false };
   const path = passphraseFileOf(folder);
   if (await system.files.lstat(path)) {
     note(`the passphrase is the one in ${path}`);
-    return validPassphrase(await system.files.readText(path), path);
+    const kept = validPassphrase(await system.files.readText(path), path);
+    return { passphrase: kept, isRandom: isGenerated(kept) };
   }
   const made = generatePassphrase((bytes) => system.machine.random(bytes));
   await system.files.makeFolder(dirname(path));
@@ -100,5 +104,5 @@ export async function passphraseForExport(
   );
   // Only to a terminal: otherwise standard error may be a log file.
   if (system.terminal.drawable) system.terminal.err(`passphrase: ${made}\n`);
-  return made;
+  return { passphrase: made, isRandom: true };
 }

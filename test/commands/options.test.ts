@@ -250,21 +250,40 @@ test("a passphrase that is made has 64 letters and digits, each as likely as the
 test("a passphrase that is made is written once, privately, beside the bundle, and found again", async () => {
   const folder = join(temporaryFolder("out"), "bundle");
   const notes: string[] = [];
-  const made = await passphraseForExport(folder, {}, system, (note) => notes.push(note));
+  const { passphrase: made, isRandom } = await passphraseForExport(folder, {}, system, (note) =>
+    notes.push(note),
+  );
+  assert.equal(isRandom, true);
   const path = passphraseFileOf(folder);
   assert.equal(path, `${folder}.passphrase`);
   assert.equal(execFileSync("stat", ["-c", "%a", path], { encoding: "utf8" }).trim(), "600");
-  assert.equal(await passphraseForExport(folder, {}, system, (note) => notes.push(note)), made);
+  const again = await passphraseForExport(folder, {}, system, (note) => notes.push(note));
+  assert.deepEqual(again, { passphrase: made, isRandom: true });
   assert.match(notes[0]!, /was generated and written to/);
   assert.match(notes[1]!, /is the one in/);
   assert.equal(notes.join().includes(made), false, "a note may end up in a log");
+});
+
+test("a passphrase that somebody chose is never taken for a random one, though it lies where a generated one would", async () => {
+  const folder = join(temporaryFolder("out"), "bundle");
+  const chosen = "correct horse battery staple";
+  writeFileSync(passphraseFileOf(folder), `${chosen}\n`);
+  const kept = await passphraseForExport(folder, {}, system, () => undefined);
+  assert.deepEqual(kept, { passphrase: chosen, isRandom: false });
+  const given = await passphraseForExport(
+    folder,
+    { file: passphraseFileOf(folder) },
+    system,
+    () => undefined,
+  );
+  assert.deepEqual(given, { passphrase: chosen, isRandom: false });
 });
 
 test("a passphrase that is made is shown to a person once, and never to a log", async () => {
   for (const drawable of [true, false]) {
     const seen = systemWith(drawable);
     const folder = join(temporaryFolder("out"), "bundle");
-    const made = await passphraseForExport(folder, {}, seen.system, () => undefined);
+    const { passphrase: made } = await passphraseForExport(folder, {}, seen.system, () => undefined);
     await passphraseForExport(folder, {}, seen.system, () => undefined);
     assert.deepEqual(seen.said, drawable ? [`passphrase: ${made}\n`] : []);
   }

@@ -50,6 +50,20 @@ test("what is written is ciphertext: nothing of the plain text is in it", async 
   assert.ok(sealed.length > secret.length * 3000, "gpg does not compress what is compressed already");
 });
 
+test("a passphrase that a person chose is slow to guess, and a random one costs no time", async () => {
+  const folder = temporaryFolder("counts");
+  for (const [isRandom, count] of [
+    [false, "65011712"],
+    [true, "65536"],
+  ] as const) {
+    const path = join(folder, count);
+    writeFileSync(path, await collect(encryptWith({ ...asInLife, isRandom })(chunked("x"))));
+    const args = ["--homedir", folder, "--batch", "--list-packets", "--list-only", path];
+    const { stdout } = spawnSync("gpg", args, { encoding: "utf8" });
+    assert.match(stdout, new RegExp(`s2k 3, hash 10[^]*count ${count} `));
+  }
+});
+
 test("a plain gpg opens it, with nothing of ours", async () => {
   const folder = temporaryFolder("plain-gpg");
   writeFileSync(join(folder, "P"), `${PASSPHRASE}\n`);
