@@ -80,9 +80,18 @@ export const DATABASE: FindingArea = {
         "With Synapse stopped and index scans switched off, find each pair, delete the wrong row, then REINDEX. Ask in Synapse's support room if unsure which one is wrong.",
     },
     "indexes-invalid": {
-      means: "Building an index failed once. `restore` creates it again, and fails if rows violate it.",
+      means:
+        "Building an index failed once. PostgreSQL does not use it, and a dump leaves it out, so the new database would lack it.",
       known: "From PostgreSQL's catalog.",
       clears: "REINDEX it, or drop it unless Synapse is just building it.",
+    },
+    "unique-indexes-missing": {
+      means:
+        "A table of Synapse's lacks a primary key or a unique index that Synapse made. Rows can be written twice, and statements of Synapse that rely on it fail, on the old host and on the new one.",
+      known:
+        "The indexes in the catalog are compared with those of Synapse's own schema, from schema 72 on; those that pending background updates create are left out. With `--deep` values that occur more than once are counted.",
+      clears:
+        "Run the statements that the finding names, on the old host before the move. One that fails has found rows that exist more than once: delete all but the right one, with Synapse stopped.",
     },
     "foreign-key-orphans": {
       means:

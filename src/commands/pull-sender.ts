@@ -2,12 +2,14 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
 import { ACCEPT, CONFIG_OPTIONS, parseOptions, requires, STOP_OPTIONS, withRules } from "./options/shared.ts";
+import { TRIAL_OPTIONS } from "./options/trial.ts";
 
 const schema = withRules(
   z.object({
     out: z.string().min(1),
     ...CONFIG_OPTIONS.schema,
     ...STOP_OPTIONS.schema,
+    ...TRIAL_OPTIONS.schema,
     ...ACCEPT.schema,
   }),
   requires("startCommand", "stopCommand"),
@@ -32,6 +34,7 @@ export const pullSenderCommand: Command<z.infer<typeof schema>> = {
     },
     CONFIG_OPTIONS,
     STOP_OPTIONS,
+    TRIAL_OPTIONS,
   ],
   example: "synlift pull-sender --out synlift-move",
   parse: (given) => parseOptions(schema, given),
@@ -46,6 +49,7 @@ export const pullSenderCommand: Command<z.infer<typeof schema>> = {
         // `pull` asks for consent, and says whether this is a dry run.
         stop: { ...STOP_OPTIONS.read(options), dryRun: false },
         accepted: options.accept,
+        tryOn: await TRIAL_OPTIONS.read(options, system),
       },
       system,
     );

@@ -25,3 +25,17 @@ export function worstLevel(findings: readonly Finding[]): Level {
     "ok",
   );
 }
+
+/** The warnings among these, as sentences to be said before something cannot be taken back: evidence in part, and what to do. */
+export function describeWarnings(findings: readonly Finding[]): string[] {
+  return findings
+    .filter(({ level }) => level === "warning")
+    .map(({ sentence, evidence = [], hint }) => {
+      const more = evidence.length > NAMED ? [`and ${evidence.length - NAMED} more`] : [];
+      const all = [sentence, [...evidence.slice(0, NAMED), ...more].join("; ")];
+      return [all.filter((part) => part !== "").join(": "), ...(hint === undefined ? [] : [hint])].join("; ");
+    });
+}
+
+/** Lines of evidence in such a sentence. */
+const NAMED = 5;

@@ -65,11 +65,32 @@ test("without --yes and without a terminal nothing happens, and the error says a
   assert.equal(existsSync(place.configDir), false);
 });
 
-test("a dry run looks at both hosts and changes neither", async () => {
-  const ran = resultOf(await synliftWell(pull(place, "--dry-run")));
+test("a dry run looks at both hosts, tries the schema of the old one, and changes neither", async () => {
+  const { socketFolder, port } = server.old.cluster.address;
+  const tryOn = quoteShellWord(`host=${socketFolder} port=${port} user=postgres dbname=postgres`);
+  const command = `${sender} --out ${quoteShellWord(out)} --try-on ${tryOn}`;
+  const ran = resultOf(
+    await synliftWell(
+      ["pull", "--from-command", command, ...place.restoreArgs, "--dry-run", "--json"],
+      server,
+    ),
+  );
   assert.equal(ran.details["dryRun"], true);
   assert.ok(ran.findings.some(({ id }) => id === "config-rewritten"));
+  assert.equal(ran.findings.find(({ id }) => id === "schema-trial")?.level, "ok");
   assert.equal(existsSync(out), false);
+  assert.equal(existsSync(place.configDir), false);
+});
+
+test("a pepper that a later file wiped on the old host ends the transfer before anything is done", async () => {
+  const later = join(work, "later.yaml");
+  writeFileSync(later, "password_config: { enabled: true }\n");
+  const command = `${sender} --config ${quoteShellWord(later)} --out ${quoteShellWord(out)}`;
+  const transfer = ["pull", "--from-command", command, ...place.restoreArgs, "--yes", "--json"];
+  const ran = await synlift(transfer, server);
+  assert.equal(ran.code, EXIT_CODES["found-blockers"], ran.stderr);
+  assert.match(ran.stderr, /no pepper is in effect/);
+  assert.equal(server.systemctl.isActive(UNIT), true);
   assert.equal(existsSync(place.configDir), false);
 });
 

@@ -8,7 +8,7 @@ import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeMiniSynapse } from "../support/mini-synapse.ts";
 import { exportOf, makeSmallHomeserver } from "../support/small-homeserver.ts";
-import { type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
+import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // What is in the source database and would make a dump or a restore fail: found by plan, and by export before it stops anything.
 
@@ -97,12 +97,18 @@ test("what a dump would fail at is found before anything is fenced", async () =>
   }
 });
 
-test("row security that does not concern the role, and large objects that it may read, are no matter", async () => {
+test("row security that does not concern the role, and large objects that it may read, are no matter; a unique index that is missing is said before the stop", async () => {
   const home = await homeserver(
     "readable",
-    "alter table rooms enable row level security; select lo_create(4712); grant select on large object 4712 to mover; set role mover; select lo_create(4713)",
+    "alter table users drop constraint users_pkey; alter table rooms enable row level security; select lo_create(4712); grant select on large object 4712 to mover; set role mover; select lo_create(4713)",
   );
-  await synliftWell(exportOf(home, join(work, "readable")));
+  const ran = await synliftWell(exportOf(home, join(work, "readable")));
+  const events = eventsOf(ran);
+  const said = events.findIndex(({ sentence = "" }) =>
+    sentence.includes('users (name); CREATE UNIQUE INDEX CONCURRENTLY "users_name_key" ON "users" ("name");'),
+  );
+  const outage = events.findIndex(({ type }) => type === "outage");
+  assert.ok(said >= 0 && said < outage, `${said} ${outage}`);
 });
 
 test("a rehearsal tries the schema on another server, and names what that rejects before anything is packed", async () => {

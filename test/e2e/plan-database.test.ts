@@ -3,6 +3,7 @@ import { closeSync, copyFileSync, openSync, statSync, writeFileSync, writeSync }
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
+import { KNOWN_KEYS } from "../../src/homeserver/database/checks/known-keys.ts";
 import { inspectDatabase } from "../../src/homeserver/database/inspect.ts";
 import { openReadOnly } from "../../src/homeserver/database/open.ts";
 import type { Homeserver } from "../../src/homeserver/homeserver.ts";
@@ -222,9 +223,7 @@ describe("a homeserver's PostgreSQL that is inspected", () => {
       id: "duplicate-rows",
       level: "blocker",
       deep: true,
-      fault: `do $$ declare name text; begin
-        select indexrelid::regclass::text into name from pg_index where indrelid = 'profiles'::regclass and indisunique limit 1;
-        execute format('alter table profiles drop constraint if exists %s', name); execute format('drop index if exists %s', name); end $$;
+      fault: `alter table profiles drop constraint profiles_user_id_key;
         insert into profiles (user_id, full_user_id, displayname) select user_id, '@twin-of-' || user_id || ':old.example', 'twin' from profiles;
         create index broken_unique on profiles (user_id);
         update pg_index set indisunique = true where indexrelid = 'broken_unique'::regclass`,
@@ -242,6 +241,56 @@ describe("a homeserver's PostgreSQL that is inspected", () => {
       assert.ok(hint, "says what to do");
     });
   }
+
+  test("names the unique indexes of Synapse that a database lacks, and statements that create them", async () => {
+    const broken = await with_(`
+      alter table users drop constraint users_name_key cascade;
+      drop index user_ips_user_token_ip_unique_index, receipts_graph_unique_index;
+      alter table e2e_device_keys_json drop constraint e2e_device_keys_json_uniqueness;
+      create unique index e2e_device_keys_json_uniqueness on e2e_device_keys_json (user_id) where device_id is null;
+      alter table rooms drop constraint rooms_pkey cascade;
+      create index rooms_pkey on rooms (room_id);
+      update pg_index set indisvalid = false where indexrelid = 'profiles_user_id_key'::regclass;
+      alter table push_rules drop constraint push_rules_pkey;
+      alter table push_rules add constraint other_name unique (id)`);
+    const { findings } = await inspect(broken);
+    assert.deepEqual(grave(findings), ["indexes-invalid warning", "unique-indexes-missing warning"]);
+    const { evidence } = found(findings, "unique-indexes-missing");
+    assert.deepEqual(
+      evidence!.map((line) => line.split(" (")[0]),
+      ["e2e_device_keys_json", "receipts_graph", "rooms", "user_ips", "users"],
+    );
+    assert.match(found(findings, "indexes-invalid").evidence!.join(), /profiles_user_id_key, a unique index/);
+    assert.ok(broken.database.kind === "postgres");
+    const name = String(broken.database.args["dbname"]);
+    for (const line of evidence!)
+      for (const statement of line.slice(line.indexOf("; ") + 2).split(/(?<=;) /))
+        await cluster.sql(name, statement);
+    await cluster.sql(name, "reindex index concurrently profiles_user_id_key");
+    assert.deepEqual(grave((await inspect(broken)).findings), []);
+  });
+
+  test("counts what a lacking unique index let in, and waits for those that background updates create", async () => {
+    const doubled = await with_(
+      "drop index user_directory_user_idx; insert into user_directory (user_id) select '@ann:old.example' from generate_series(1, 3)",
+    );
+    const quick = await inspect(doubled);
+    assert.doesNotMatch(found(quick.findings, "unique-indexes-missing").evidence!.join(), /more than once/);
+    const { findings } = await inspect(doubled, true);
+    assert.match(found(findings, "unique-indexes-missing").evidence!.join(), /1 of its values occur/);
+    const updating = await with_(
+      "drop index user_directory_user_idx; insert into background_updates (update_name, progress_json) values ('x', '{}')",
+    );
+    assert.deepEqual(grave((await inspect(updating)).findings), ["background-updates warning"]);
+  });
+
+  test("knows every unique index of Synapse's own schema", async () => {
+    const made = await cluster.sql(
+      "healthy",
+      "select string_agg(indrelid::regclass || ' ' || indexrelid::regclass, ',') from pg_index join pg_class c on c.oid = indrelid where indisunique and relnamespace = 'public'::regnamespace",
+    );
+    assert.deepEqual(made.split(",").sort(), KNOWN_KEYS.map(({ table, name }) => `${table} ${name}`).sort());
+  });
 
   test("finds rows that a UTF-8 database refuses, where the old one took anything", async () => {
     const dump = join(temporaryFolder("dump"), "healthy.sql");
@@ -386,6 +435,11 @@ describe("a homeserver's SQLite that is inspected", () => {
         "background-updates warning",
         false,
         sql("insert into background_updates (update_name, progress_json) values ('x', '{}')"),
+      ],
+      [
+        "unique-indexes-missing warning",
+        false,
+        sql("drop index user_directory_user_idx; drop index receipts_graph_unique_index"),
       ],
       [
         "sqlite-integrity blocker",

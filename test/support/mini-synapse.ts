@@ -26,7 +26,7 @@ select setval('events_stream_seq', 500);
 create sequence never_used_seq;
 create table stream_positions (stream_name text not null, instance_name text not null, stream_id bigint not null, unique (stream_name, instance_name));
 insert into stream_positions values ('events', 'master', 500), ('backfill', 'master', -12);
-create table e2e_one_time_keys_json (user_id text not null, device_id text not null, algorithm text not null, key_id text not null, key_json text not null);
+create table e2e_one_time_keys_json (user_id text not null, device_id text not null, algorithm text not null, key_id text not null, key_json text not null, unique (user_id, device_id, algorithm, key_id));
 insert into e2e_one_time_keys_json values ('@user1:example.org', 'D', 'signed_curve25519', 'AAA', '${ONE_TIME_KEY}');
 create table local_media_repository (media_id text unique, media_type text, media_length integer, upload_name text, url_cache text, quarantined_by text, sha256 text, user_id text default '@alice:example.org', created_ts bigint default 1767225600000);
 insert into local_media_repository (media_id, media_type, media_length, url_cache) values
@@ -35,7 +35,7 @@ create table local_media_repository_thumbnails (media_id text, thumbnail_width i
 insert into local_media_repository_thumbnails values ('${UPLOADS[0]}', 32), ('2026-01-02_preview', 32);
 create table local_media_repository_url_cache (url text, media_id text);
 insert into local_media_repository_url_cache values ('https://example.com', '2026-01-02_preview');
-create table remote_media_cache (media_origin text, media_id text, media_length integer, quarantined_by text, filesystem_id text, created_ts bigint, last_access_ts bigint, sha256 text);
+create table remote_media_cache (media_origin text, media_id text, media_length integer, quarantined_by text, filesystem_id text, created_ts bigint, last_access_ts bigint, sha256 text, unique (media_origin, media_id));
 insert into remote_media_cache (media_origin, media_id, media_length, quarantined_by) values ('far.example', 'remote', 10, null), ('far.example', 'bad', 10, '@user1:example.org');
 create table destinations (destination text primary key, retry_last_ts bigint, retry_interval bigint, failure_ts bigint, last_successful_stream_ordering bigint);
 create table remote_media_cache_thumbnails (media_origin text, media_id text, thumbnail_width integer);

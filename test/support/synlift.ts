@@ -73,9 +73,15 @@ export function resultOf({ stdout }: Ran): {
 }
 
 /** The events of `--json`, and the error that ended it. */
-export function eventsOf({
-  stderr,
-}: Ran): { type: string; id?: string; code?: string; message?: string; hint?: string; why?: string }[] {
+export function eventsOf({ stderr }: Ran): {
+  type: string;
+  id?: string;
+  code?: string;
+  message?: string;
+  hint?: string;
+  why?: string;
+  sentence?: string;
+}[] {
   return stderr
     .split("\n")
     .filter((line) => line.startsWith("{"))

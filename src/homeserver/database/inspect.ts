@@ -6,6 +6,7 @@ import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Schema } from "../synapse-versions.ts";
 import { duplicateRows } from "./checks/duplicates.ts";
+import { missingKeys } from "./checks/missing-keys.ts";
 import { findObstacles, obstacleFinding } from "./checks/obstacles.ts";
 import { orphanRows } from "./checks/orphans.ts";
 import { poolerFindings } from "./checks/pooler.ts";
@@ -149,7 +150,7 @@ async function postgresFindings(
 
 async function synapseFindings(
   session: QuerySession,
-  { serverName }: DatabaseInspectOptions,
+  { serverName, deep }: DatabaseInspectOptions,
   names: ReadonlySet<string>,
   schema: Schema | null,
 ): Promise<Finding[]> {
@@ -159,6 +160,7 @@ async function synapseFindings(
     ...(session.engine === "postgres" ? [await sequenceFindings(session)] : []),
     ...(await partialRooms(session, names)),
     ...(schema === null ? [] : unknownTables(names, schema)),
+    ...(schema === null ? [] : await missingKeys(session, schema, { deep })),
   ];
 }
 

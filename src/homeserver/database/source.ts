@@ -10,11 +10,12 @@ import type { QuerySession } from "../../system/query.ts";
 import type { System } from "../../system/system.ts";
 import type { Homeserver } from "../homeserver.ts";
 import { addressOfStore, connect, databaseAddress, stateAddress } from "./address.ts";
+import { missingKeys } from "./checks/missing-keys.ts";
 import { entriesOf, findObstacles, type Obstacle, obstacleFinding } from "./checks/obstacles.ts";
 import { orphanRows } from "./checks/orphans.ts";
 import { assertNoPooler } from "./checks/pooler.ts";
 import { catalogueFindings } from "./checks/postgres-findings.ts";
-import { sequenceFindings } from "./checks/readiness.ts";
+import { schemaOf, sequenceFindings } from "./checks/readiness.ts";
 import { sqliteDamage } from "./checks/sqlite-findings.ts";
 import { databaseMarker, IDLE_STATISTICS_DELAY_MS, masMarker, STATISTICS_DELAY_MS } from "./count.ts";
 import { excludeExtensions } from "./dump/extensions.ts";
@@ -81,8 +82,9 @@ async function findOwn(homeserver: Homeserver, system: System): Promise<Database
     const session = await system.sqlite.connect(path);
     try {
       const findings = await sqliteDamage({ session, path, bytes: size, deep: false });
-      if (findings.length === 0) await assertSynapseDatabase(session, serverName);
-      return { engine: "sqlite", path, size, findings };
+      if (findings.length > 0) return { engine: "sqlite", path, size, findings };
+      await assertSynapseDatabase(session, serverName);
+      return { engine: "sqlite", path, size, findings: await keyFindings(session) };
     } finally {
       await session.close();
     }
@@ -110,11 +112,17 @@ async function findPostgres(
     // What the role may not read would end the question without a clear word.
     const isReadable = catalogue.every(({ level }) => level !== "blocker");
     const sequences = isReadable && store === "main" ? [await sequenceFindings(session)] : [];
-    const findings = [...catalogue, ...obstacles.map(obstacleFinding), ...sequences];
+    const keys = isReadable && store !== "mas" ? await keyFindings(session) : [];
+    const findings = [...catalogue, ...obstacles.map(obstacleFinding), ...sequences, ...keys];
     return { ...dump, findings: findingsOfStore(store, findings) };
   } finally {
     await session.close();
   }
+}
+
+async function keyFindings(session: QuerySession): Promise<Finding[]> {
+  const schema = await schemaOf(session);
+  return schema === undefined ? [] : missingKeys(session, schema, { deep: false });
 }
 
 const findingsOfStore = (store: Store, findings: readonly Finding[]) =>

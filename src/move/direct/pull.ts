@@ -11,7 +11,7 @@ import type { Journal } from "../../journal/journal.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 import { type Bytes, drain } from "../../pipeline/transform.ts";
-import type { Finding } from "../../report/finding.ts";
+import { describeWarnings, type Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
 import { artifactOf, databaseStep, reasonNotRestored, sectionName } from "../restore/database-step.ts";
@@ -97,6 +97,7 @@ async function receiveAll(
       steps: describeTransfer(order, old, source),
       compose: compose !== undefined,
     };
+  for (const said of describeWarnings(findingsFrom(old))) view.note(`on the old host: ${said}`);
   await confirmTransfer(order, old, source, system);
   const ended: Finding[] = [];
   const fill = async (journal: Journal) => {

@@ -7,10 +7,13 @@ import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import { assertLockFree } from "../../journal/lock.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import { noProgress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertSpaceForPrivateCopy } from "../disk-space.ts";
+import { checkAccounts } from "../export/accounts.ts";
 import { type ExportSource, findExportSource } from "../export/find-source.ts";
+import { tryOutSchema } from "../export/schema-trial.ts";
 import {
   assertNoOtherPrograms,
   assertRegularFiles,
@@ -30,6 +33,8 @@ export interface SendOrder {
   readonly folder: string;
   readonly stop: GivenStop;
   readonly accepted: readonly string[];
+  /** A server where the schema is tried in a throw-away database. */
+  readonly tryOn: PostgresAddress | undefined;
 }
 
 export interface SendLook {
@@ -42,7 +47,7 @@ export interface SendLook {
 
 /** Like `lookBeforeExport`, but consent is asked for on the new host. Throws what the checks throw. */
 export async function lookBeforeSending(
-  { given, folder, stop, accepted }: SendOrder,
+  { given, folder, stop, accepted, tryOn }: SendOrder,
   { rehearsal, dryRun }: { rehearsal: boolean; dryRun: boolean },
   system: System,
 ): Promise<SendLook> {
@@ -50,15 +55,17 @@ export async function lookBeforeSending(
   const found = await findExportSource({ ...given, withoutMas: true }, folder, system);
   const { homeserver } = found;
   assertNoMas(homeserver, accepted);
+  const accounts = checkAccounts(homeserver, accepted);
   const source = await inspectSource(homeserver, BACKUP_ONLY, accepted, system);
   await assertRowsRestorable(source, system, noProgress);
   const agreed = { ...stop, yes: true, dryRun };
   if (!rehearsal) await assertNoOtherPrograms(source, system);
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
   assertRegularFiles(source.media, homeserver.mediaStore, accepted);
+  const tried = await tryOutSchema({ tryOn, accepted }, source, system, noProgress);
   if (rehearsal && source.alive.length > 0)
     await assertSpaceForPrivateCopy(folder, source.database, "--out", system.files);
-  return { found, source, plan, findings: found.findings };
+  return { found, source, plan, findings: [...found.findings, ...accounts, ...tried] };
 }
 
 /** What the new host, and the person there, need to know about the source. */

@@ -6,8 +6,7 @@ import type { PassphraseSource } from "../../bundle/passphrase.ts";
 import { readRecipients } from "../../bundle/recipients.ts";
 import { packConfig } from "../../homeserver/config/export.ts";
 import { assertDumpFormat, type DumpFormat } from "../../homeserver/database/dump/format.ts";
-import { openSource, postgresSources } from "../../homeserver/database/source.ts";
-import { trySchemas } from "../../homeserver/database/trial/run.ts";
+import { openSource } from "../../homeserver/database/source.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { ACCEPT_NO_MAS, assertMasFound } from "../../homeserver/mas/find.ts";
 import { externalMediaFindings } from "../../homeserver/media/figures/size-findings.ts";
@@ -17,9 +16,7 @@ import { openProviders } from "../../homeserver/media/providers/provider.ts";
 import { uploadBytes } from "../../homeserver/media/store/rows.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import { packSigningKey } from "../../homeserver/signing-key/export.ts";
-import { MigrationError } from "../../errors.ts";
 import { assertLockFree } from "../../journal/lock.ts";
-import { acceptWarnings } from "../../report/accept.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
@@ -31,6 +28,7 @@ import { assertDiskSpace, assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { checkAccounts } from "./accounts.ts";
 import { findAlreadySealed } from "./already-sealed.ts";
 import { type ExportSource, findExportSource } from "./find-source.ts";
+import { tryOutSchema } from "./schema-trial.ts";
 import {
   assertGpgInstalled,
   assertNoOtherPrograms,
@@ -159,29 +157,6 @@ export async function lookBeforeExport(
     ],
   };
 }
-
-/** Throws `found-warnings` when a restore of the schema fails, unless that is accepted. */
-async function tryOutSchema(
-  { tryOn, accepted }: ExportOrder,
-  { database }: SourceState,
-  system: System,
-  progress: Progress,
-): Promise<Finding[]> {
-  const sources = postgresSources(database);
-  if (tryOn === undefined || sources.length === 0) return [];
-  const tried = acceptedOnly(await trySchemas(sources, tryOn, system, progress), accepted);
-  const [failed] = tried.filter(({ level }) => level === "warning");
-  if (failed === undefined) return tried;
-  const { sentence, evidence = [], hint } = failed;
-  const named = evidence.slice(0, 5).join("; ");
-  throw new MigrationError("found-warnings", named === "" ? sentence : `${sentence}: ${named}`, { hint });
-}
-
-const acceptedOnly = (findings: readonly Finding[], accepted: readonly string[]) =>
-  acceptWarnings(
-    findings,
-    accepted.filter((id) => findings.some((one) => one.id === id && one.level === "warning")),
-  );
 
 /** Of the media, before its rows are compared with its files. */
 const NOTHING_KNOWN = { compared: null, kinds: null, mediaRepo: null, packed: null };

@@ -11,7 +11,7 @@ import { lossesIn } from "../../homeserver/media/losses.ts";
 import { keptFindings } from "../../homeserver/media/remote/origins.ts";
 import { runSteps, runStepsInParallel, type StepRunContext } from "../../journal/run-steps.ts";
 import type { Step } from "../../journal/step.ts";
-import type { Finding } from "../../report/finding.ts";
+import { describeWarnings, type Finding } from "../../report/finding.ts";
 import { pageHtml } from "../../report/html.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
@@ -123,8 +123,9 @@ async function packAndSeal(
   const { homeserver } = look.found;
   const { folder, rehearsal, accepted, partSize } = order;
   let source = look.source;
-  for (const { sentence, hint } of look.findings.filter(({ id }) => id === "machine-unknown"))
-    view.note(`${sentence}; ${hint ?? ""}`);
+  const unknown = look.findings.filter(({ id }) => id === "machine-unknown");
+  for (const { sentence, hint } of unknown) view.note(`${sentence}; ${hint ?? ""}`);
+  for (const said of describeWarnings(source.remarks)) view.note(said);
   const lock = await keysForExport(folder, { source: order.passphrase, recipients }, system, view);
   const workspace = await openWorkspace({
     folder,

@@ -66,7 +66,7 @@ export const NO_INDEX = { enable_indexscan: "off", enable_indexonlyscan: "off", 
 
 const UNIQUE_INDEXES = `
   SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS table,
-    (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k) FROM generate_series(1, i.indnkeyatts) k) AS columns,
+    (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k) FROM generate_series(1, coalesce((to_jsonb(i) ->> 'indnkeyatts')::int, i.indnatts)) k) AS columns,
     pg_get_expr(i.indpred, i.indrelid) AS predicate, coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, FALSE) AS "nullsCount",
     greatest(c.reltuples, 0)::bigint AS rows
   FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -82,10 +82,12 @@ async function changedCollation(session: QuerySession, serverVersion: number): P
   ];
 }
 
+/** pg_dump leaves them out (pg_dump.c, `getIndexes`). */
 async function invalidIndexes(session: QuerySession): Promise<Finding[]> {
   const found = await session.all<NamedObject>(
-    `SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class c ON c.oid = indrelid
-     WHERE NOT indisvalid AND c.relnamespace <> 'pg_toast'::regnamespace ORDER BY 1`,
+    `SELECT indexrelid::regclass::text || CASE WHEN indisunique THEN ', a unique index: rows can be written twice' ELSE '' END AS name
+     FROM pg_index JOIN pg_class c ON c.oid = indrelid
+     WHERE NOT (indisvalid AND indisready) AND c.relkind <> 'p' AND c.relnamespace <> 'pg_toast'::regnamespace ORDER BY 1`,
   );
   if (found.length === 0) return [];
   return [
@@ -94,7 +96,7 @@ async function invalidIndexes(session: QuerySession): Promise<Finding[]> {
       level: "warning",
       sentence: `${found.length} ${found.length === 1 ? "index is" : "indexes are"} not valid: building it failed once`,
       evidence: found.map(({ name }) => name),
-      hint: "restore creates it again and fails if rows violate it: REINDEX it now, or drop it unless Synapse is just building it",
+      hint: "a dump leaves it out, so the new database would not have it: REINDEX INDEX CONCURRENTLY now, or drop it if its name ends with _ccnew or _ccold; wait if Synapse is just building it",
     },
   ];
 }
