@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type HomeserverFolder, makeHomeserverFolder } from "./lab/homeserver-folder.ts";
+import { copyHomeserver, keepHomeserver, keptHomeserver } from "./lab/kept-homeserver.ts";
 import { populate, type Population } from "./lab/populate.ts";
-import { PostgresCluster } from "./lab/postgres-cluster.ts";
+import { PostgresCluster, postgresVersion } from "./lab/postgres-cluster.ts";
 import { synapsePython, SynapseServer } from "./lab/synapse-server.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 
@@ -23,8 +25,27 @@ export interface OldServer {
   readonly configPaths: readonly string[];
 }
 
-/** Makes it, fills it through the client API, and leaves it running. Its configuration is a file and a folder. */
+/**
+ * One that was filled through the client API, running. Its configuration is a file and a folder. All have the same people and
+ * content: it is filled once, and copied.
+ */
 export async function makeOldServer({ version }: { version?: string } = {}): Promise<OldServer> {
+  const kept = await keptHomeserver("old-server", [version ?? "newest", ...RECIPE], (folder) =>
+    fill(folder, version),
+  );
+  const cluster = await PostgresCluster.start({ access: ACCESS, data: join(kept, "cluster") });
+  const { home, people } = await copyHomeserver(kept, { port: cluster.address.port });
+  const folder = join(home.configFile, "../conf.d");
+  const server = serverOf(home, version);
+  await server.start();
+  return { cluster, home, server, people: people(server.baseUrl), configPaths: [home.configFile, folder] };
+}
+
+/** What it is made of. */
+const RECIPE = [fileURLToPath(import.meta.url), postgresVersion(), `${process.getuid?.() ?? ""}`];
+
+/** Fills a homeserver and keeps all that is left of it in a folder. */
+async function fill(folder: string, version: string | undefined): Promise<void> {
   const cluster = await PostgresCluster.start({ access: ACCESS });
   await cluster.createRole("old", DATABASE_PASSWORD);
   await cluster.createDatabase("old", { owner: "old" });
@@ -40,19 +61,23 @@ export async function makeOldServer({ version }: { version?: string } = {}): Pro
   };
   const home = await makeHomeserverFolder({ database: { name: "psycopg2", args } });
   // As Debian has it: settings of their own in a folder beside the file.
-  const folder = join(home.configFile, "../conf.d");
-  mkdirSync(folder);
-  writeFileSync(join(folder, "limits.yaml"), "max_upload_size: 20M\nenable_registration: no\n");
-  const configPaths = [home.configFile, folder];
-  const server = new SynapseServer({
-    configFiles: [home.configFile, join(folder, "limits.yaml")],
+  const settings = join(home.configFile, "../conf.d");
+  mkdirSync(settings);
+  writeFileSync(join(settings, "limits.yaml"), "max_upload_size: 20M\nenable_registration: no\n");
+  const server = serverOf(home, version);
+  await server.start();
+  const people = await populate(server.baseUrl, home.registrationSharedSecret);
+  await server.stop();
+  await cluster.keepData(join(folder, "cluster"));
+  await keepHomeserver(folder, home, people);
+}
+
+const serverOf = (home: HomeserverFolder, version: string | undefined) =>
+  new SynapseServer({
+    configFiles: [home.configFile, join(home.configFile, "../conf.d/limits.yaml")],
     folder: home.dataFolder,
     version,
   });
-  await server.start();
-  const people = await populate(server.baseUrl, home.registrationSharedSecret);
-  return { cluster, home, server, people, configPaths };
-}
 
 /** Arguments of `export` for it, for a bundle in that folder. */
 export const exportTo = (

@@ -25,6 +25,8 @@ export interface ClusterOptions {
   readonly language?: string;
   /** The server's major version; the newest of Debian's when left out. */
   readonly major?: number;
+  /** A data folder that `keepData` made, with this major version; an empty one when left out. */
+  readonly data?: string;
   /** The ICU locale by which its databases sort unless they say otherwise, such as "en-US"; the C library's C when left out. */
   readonly icuLocale?: string;
 }
@@ -63,6 +65,7 @@ export class PostgresCluster {
     language,
     icuLocale,
     major,
+    data: kept,
   }: ClusterOptions = {}): Promise<PostgresCluster> {
     const programs = newestPrograms();
     const serverPrograms = major === undefined ? programs : programsOf(major);
@@ -70,7 +73,7 @@ export class PostgresCluster {
     const folder = temporaryFolder("pg", account, process.env["LAB_DATABASES"]);
     chmodSync(folder, 0o711);
     const data = join(folder, "data");
-    await copyFolder(await emptyCluster(serverPrograms, account, icuLocale), data);
+    await copyFolder(kept ?? (await emptyCluster(serverPrograms, account, icuLocale)), data);
     writeFileSync(join(data, "pg_hba.conf"), [`local all ${LAB_ROLE} trust`, ...access, ""].join("\n"));
 
     const port = await freePort();
@@ -95,7 +98,8 @@ export class PostgresCluster {
     const server = new ServerProcess({ ...command, folder, account, environment });
     const cluster = new PostgresCluster(folder, programs, address, server);
     await server.untilReady(() => cluster.#answers(), 60);
-    await cluster.sql("postgres", "create role postgres superuser createdb createrole replication login");
+    if (kept === undefined)
+      await cluster.sql("postgres", "create role postgres superuser createdb createrole replication login");
     return cluster;
   }
 
@@ -140,6 +144,14 @@ export class PostgresCluster {
   /** Ends it at once, with all connections and without writing what goes away anyway, and removes its folder. May be called twice. */
   async stop(): Promise<void> {
     await this.#server.stop("SIGQUIT", 20);
+    removeFolder(this.#folder);
+  }
+
+  /** Ends it as `stop` does, but in order, and keeps its data in a folder that does not exist yet. */
+  async keepData(folder: string): Promise<void> {
+    // Its fast shutdown, with a checkpoint.
+    await this.#server.stop("SIGINT", 60);
+    await copyFolder(join(this.#folder, "data"), folder);
     removeFolder(this.#folder);
   }
 
@@ -223,6 +235,10 @@ function newestPrograms(): string {
 
 /** Servers of other major versions, which the set-up brings where they can run; they come without psql and pg_dump. */
 const SERVERS = fileURLToPath(new URL("../../../.lab/postgres", import.meta.url));
+
+/** What the newest server calls itself, with its version. */
+export const postgresVersion = () =>
+  execFileSync(join(newestPrograms(), "postgres"), ["--version"], { encoding: "utf8" }).trim();
 
 /** All major versions that tests can run here, Debian's among them. */
 export function serverMajors(): readonly number[] {
