@@ -30,7 +30,7 @@ export const INNER_FLOORS: Readonly<Record<string, readonly (readonly string[])[
   move: [
     ["confirm.ts", "disk-space.ts", "sections.ts"],
     ["outage", "old-server", "users", "port", "carry"],
-    ["plan", "restore", "report-facts.ts", "old-address"],
+    ["plan", "restore", "report-facts.ts", "old-address", "receive"],
     ["export", "open", "rollback", "standing"],
     ["direct", "cleanup"],
   ],

@@ -152,6 +152,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "The restored server was opened already, or may have been.",
     then: "Use it as any server; restoring over it would lose what was written since.",
   },
+  "invitation-refused": {
+    means:
+      "The provider's server refused the invitation: it is not known there, has expired or was taken back, or its limit is reached.",
+    then: "Ask the provider for a new invitation; what has arrived is kept.",
+  },
   "port-failed": {
     means:
       "The SQLite database could not be copied to PostgreSQL completely; the new database was emptied again, or the next run does it.",

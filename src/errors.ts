@@ -41,6 +41,7 @@ export const EXIT_CODES = {
   "gate-failed": 43,
   "start-failed": 44,
   "already-opened": 45,
+  "invitation-refused": 46,
   "port-failed": 47,
   "passphrase-invalid": 50,
   "passphrase-wrong": 51,

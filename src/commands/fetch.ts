@@ -43,7 +43,7 @@ export const fetchCommand: Command<z.infer<typeof schema>> = {
     const settings = TRANSFER_OPTIONS.read(options, system);
     const result = await fetchBundle(
       {
-        source: parseDestination(options.argument, settings, system),
+        source: await parseDestination(options.argument, settings, system),
         folder: resolve(system.machine.folder, options.out),
         persistence: settings,
         dryRun: options.dryRun,

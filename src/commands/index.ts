@@ -6,6 +6,7 @@ import { delegationShowCommand } from "./delegation-show.ts";
 import { exportCommand } from "./export.ts";
 import { fetchCommand } from "./fetch.ts";
 import { forwardCommand } from "./forward.ts";
+import { inviteCommand } from "./invite.ts";
 import { maintenanceServeCommand } from "./maintenance-serve.ts";
 import { maintenanceCommand } from "./maintenance.ts";
 import { mediaCheckCommand } from "./media-check.ts";
@@ -15,6 +16,7 @@ import { planCommand } from "./plan.ts";
 import { portCommand } from "./port.ts";
 import { pullSenderCommand } from "./pull-sender.ts";
 import { pullCommand } from "./pull.ts";
+import { receiveCommand } from "./receive.ts";
 import { restoreCommand } from "./restore.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { sendCommand } from "./send.ts";
@@ -36,6 +38,8 @@ export const COMMANDS: readonly Entry[] = [
   entry(statusCommand),
   entry(sendCommand),
   entry(fetchCommand),
+  entry(inviteCommand),
+  entry(receiveCommand),
   entry(verifyCommand),
   entry(restoreCommand),
   entry(pullCommand),

@@ -39,7 +39,7 @@ export const sendCommand: Command<z.infer<typeof schema>> = {
     const result = await sendBundle(
       {
         folder: resolve(system.machine.folder, options.argument),
-        destination: parseDestination(options.secondArgument, settings, system),
+        destination: await parseDestination(options.secondArgument, settings, system),
         persistence: settings,
         check: options.check,
         dryRun: options.dryRun,

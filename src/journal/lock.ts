@@ -8,6 +8,8 @@ const holderSchema = z.object({
   host: z.string(),
   /** The kernel's start time of that process: a process id alone may have been reused since. */
   start: z.string(),
+  /** The boot of the host: after another one the same id and start time may be those of another process. */
+  boot: z.string().optional(),
   since: z.string(),
 });
 
@@ -26,6 +28,7 @@ export async function acquireLock(
     pid: machine.pid,
     host: machine.hostname,
     start: machine.processStart(machine.pid) ?? "",
+    ...bootOf(machine),
     since: new Date(machine.now()).toISOString(),
   };
   const claim = async () => {
@@ -76,7 +79,15 @@ async function read(path: string, files: Files): Promise<LockHolder | "none" | "
 
 /** Whether the holder certainly no longer runs. */
 export function isHolderGone(holder: LockHolder, machine: Machine): boolean {
-  return holder.host === machine.hostname && machine.processStart(holder.pid) !== holder.start;
+  if (holder.host !== machine.hostname) return false;
+  const { boot } = bootOf(machine);
+  const rebooted = holder.boot !== undefined && boot !== undefined && holder.boot !== boot;
+  return rebooted || machine.processStart(holder.pid) !== holder.start;
+}
+
+function bootOf(machine: Machine): { readonly boot?: string } {
+  const boot = machine.sinceBoot()?.boot;
+  return boot === undefined ? {} : { boot };
 }
 
 /**

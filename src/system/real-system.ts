@@ -4,6 +4,8 @@ import { ownGpg } from "./gpg/gpg.ts";
 import { realHttp } from "./http/http.ts";
 import { realProber } from "./http/probe.ts";
 import { realWebServers } from "./http/serve.ts";
+import { realStreamLines } from "./http/stream-line.ts";
+import { realStreamServers } from "./http/stream-server.ts";
 import type { Machine } from "./machine.ts";
 import { realPostgres } from "./postgres/postgres.ts";
 import { realPrograms } from "./programs/programs.ts";
@@ -30,6 +32,8 @@ export function realSystem(given: {
     sqlite: realSqlite(realFiles, signal),
     http: realHttp,
     webServers: realWebServers,
+    streamLines: realStreamLines,
+    streamServers: realStreamServers,
     prober: realProber,
     objects: realObjectStores(signal),
     dns: realDns(),

@@ -3,6 +3,8 @@ import type { Files } from "./files/files.ts";
 import type { Http } from "./http/http.ts";
 import type { Prober } from "./http/probe.ts";
 import type { WebServers } from "./http/serve.ts";
+import type { StreamLines } from "./http/stream-line.ts";
+import type { StreamServers } from "./http/stream-server.ts";
 import type { Machine } from "./machine.ts";
 import type { Postgres } from "./postgres/postgres.ts";
 import type { Gpg, Programs } from "./programs/programs.ts";
@@ -19,6 +21,8 @@ export interface System {
   readonly sqlite: Sqlite;
   readonly http: Http;
   readonly webServers: WebServers;
+  readonly streamLines: StreamLines;
+  readonly streamServers: StreamServers;
   readonly prober: Prober;
   readonly objects: ObjectStores;
   /** Uses this host's resolvers. */

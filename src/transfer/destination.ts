@@ -3,10 +3,12 @@ import { MigrationError } from "../errors.ts";
 import { parseSshAddress } from "../system/programs/ssh.ts";
 import type { System } from "../system/system.ts";
 import { folderDestination } from "./folder-store.ts";
-import { limitedTo, unlimited } from "./pace.ts";
+import { readInvitation } from "./invitation.ts";
+import { limitedTo, type Pace, unlimited } from "./pace.ts";
 import { rcloneDestination } from "./rclone-store.ts";
 import type { Destination } from "./remote.ts";
 import { type SftpAddress, sftpDestination } from "./sftp-store.ts";
+import { receiverDestination } from "./tus-store.ts";
 
 export interface DestinationSettings {
   /** Bytes a second, of all transfers together. */
@@ -15,14 +17,20 @@ export interface DestinationSettings {
   readonly parallel: number;
   readonly sshConfig: string | undefined;
   readonly rcloneConfig: string | undefined;
+  /** File of an invitation, for `synlift receive`; without it, its token is asked for. */
+  readonly invitation: string | undefined;
+  /** PEM file of further authorities, for HTTPS. */
+  readonly authorities: string | undefined;
 }
 
-/** Throws `bad-usage`. */
-export function parseDestination(
+type Host = Pick<System, "files" | "programs" | "machine" | "streamLines" | "terminal">;
+
+/** Throws `bad-usage`, and what reading an invitation throws. */
+export async function parseDestination(
   text: string,
   settings: DestinationSettings,
-  system: Pick<System, "files" | "programs" | "machine">,
-): Destination {
+  system: Host,
+): Promise<Destination> {
   const { bandwidth, parallel, sshConfig, rcloneConfig } = settings;
   const pace = bandwidth === undefined ? unlimited : limitedTo(bandwidth, system.machine);
   if (text.startsWith("rclone:")) {
@@ -32,10 +40,11 @@ export function parseDestination(
   }
   if (/^(?:sftp|ssh):\/\//.test(text))
     return sftpDestination(sftpAddressOf(text), { configFile: sshConfig }, system, pace);
+  if (/^https?:\/\//i.test(text)) return receiverOf(text, settings, system, pace);
   // "host:path" is another host for scp and rsync, and a folder for nobody.
   if (/^[^/]*:/.test(text))
     throw new MigrationError("bad-usage", `${withoutPassword(text)} is no address of a bundle`, {
-      hint: "write a folder, sftp://user@host/path, or rclone:REMOTE:PATH; a folder whose name contains a colon as ./NAME",
+      hint: "write a folder, sftp://user@host/path, https://host or rclone:REMOTE:PATH; a folder whose name contains a colon as ./NAME",
     });
   return folderDestination(resolve(system.machine.folder, text), system, pace);
 }
@@ -50,6 +59,33 @@ function sftpAddressOf(text: string): SftpAddress {
     });
   const path = found[2]!;
   return { ...address, path: path.startsWith("~/") ? path.slice(2) : `/${path}` };
+}
+
+/** A `synlift receive`. The token goes to the address of its invitation only, and never in clear over a network. */
+async function receiverOf(
+  text: string,
+  { invitation: path, authorities }: DestinationSettings,
+  system: Host,
+  pace: Pace,
+): Promise<Destination> {
+  const url = URL.parse(text);
+  if (url === null || url.search + url.hash + url.username + url.password !== "")
+    throw new MigrationError("bad-usage", `${withoutPassword(text)} is no address of synlift receive`, {
+      hint: "write it as https://upload.example.org; the invitation is given with --invitation",
+    });
+  if (url.protocol === "http:" && !/^(?:127\.[\d.]+|\[::1\]|localhost)$/.test(url.hostname))
+    throw new MigrationError("bad-usage", `${url.origin} is not encrypted, so the invitation could be read on the way`, {
+      hint: "use https://; http:// is for this host only",
+    });
+  const address = `${url.origin}${url.pathname}`.replace(/\/+$/, "");
+  const invitation = await readInvitation(path, system);
+  const meant = invitation.url?.replace(/\/+$/, "");
+  if (meant !== undefined && meant !== address)
+    throw new MigrationError("bad-usage", `the invitation is for ${meant}, and not for ${address}`, {
+      hint: "use the address in the invitation",
+    });
+  const trusted = authorities === undefined ? [] : [await system.files.readText(authorities)];
+  return receiverDestination({ url: address, invitation, authorities: trusted }, system, pace);
 }
 
 /** Only a remote that is configured: a connection string would put its secrets on the command line. */

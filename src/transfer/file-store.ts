@@ -1,6 +1,6 @@
 import type { Digest } from "../pipeline/digest.ts";
 import type { Bytes } from "../system/bytes.ts";
-import type { Attempt, Proof } from "./remote.ts";
+import type { Attempt, LocalFile, Proof, WantedFile } from "./remote.ts";
 
 /** A place that knows files, one folder of them: what `storeRemote` needs to make a remote of it. */
 export interface FileStore {
@@ -14,13 +14,13 @@ export interface FileStore {
    * Writes the bytes of a local file from an offset to its end to the same offset of a file there, whose rest is cut off; from 0
    * it is created. Resolves when they are as safe as the place can make them.
    */
-  write(name: string, source: { path: string; from: number; size: number }, attempt: Attempt): Promise<void>;
+  write(name: string, source: LocalFile & { readonly from: number }, attempt: Attempt): Promise<void>;
   /** The bytes of a file from an offset. */
   read(name: string, from: number, signal: AbortSignal): Bytes;
   /**
    * Reads the file at the place to its end, past its caches where that is possible. What differs from the wanted hash was read back.
    */
-  digest(name: string, wanted: Digest, attempt: Attempt): Promise<Digest & { readonly proof: Proof }>;
+  digest(name: string, wanted: WantedFile, attempt: Attempt): Promise<Digest & { readonly proof: Proof }>;
   /** Replaces a file of that name. */
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;
   /** Does nothing when there is none. */

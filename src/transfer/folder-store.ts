@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { Digester } from "../pipeline/digest.ts";
 import type { System } from "../system/system.ts";
+import { dropFromCache } from "./drop-from-cache.ts";
 import type { FileStore } from "./file-store.ts";
 import type { Pace } from "./pace.ts";
 import type { Destination } from "./remote.ts";
@@ -77,16 +78,4 @@ function folderStore(folder: string, { files, programs }: Host, pace: Pace): Fil
     remove: (name) => files.remove(at(name)),
     close: () => Promise.resolve(),
   };
-}
-
-/**
- * Asks the kernel to forget the pages of a synced file, so that reading it back reads the disk or the server of the share
- * (coreutils manual, dd: "nocache" with count=0). Only a request: where it is not possible, the cache is read.
- */
-async function dropFromCache(path: string, programs: Host["programs"]): Promise<void> {
-  await programs
-    .run({ name: "dd", args: [`if=${path}`, "iflag=nocache", "count=0", "status=none"], timeout: 10_000 })
-    .catch((error: unknown) => {
-      if (!(error instanceof MigrationError)) throw error;
-    });
 }

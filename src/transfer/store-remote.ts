@@ -30,7 +30,7 @@ export function storeRemote(store: FileStore, files: Files): Remote {
       attempt.resumed(from);
       // An empty file has to be created too.
       if (from < file.size || begun === 0)
-        await store.write(partial, { path: file.path, from, size: file.size }, attempt);
+        await store.write(partial, { ...file, from }, attempt);
       const proof = await proven(store, partial, file, attempt);
       if (proof === undefined) throw await whyDifferent(file, partial, store, { files, attempt });
       await store.rename(partial, file.name, attempt.signal);
@@ -191,6 +191,10 @@ async function fetchInto(
         `${file.name} from ${store.address} ended ${left} bytes early`,
       );
     await growing.sync();
+  } catch (error) {
+    // Nothing can be continued from a file that is damaged.
+    if (error instanceof MigrationError && error.code === "bundle-damaged") await files.remove(partial);
+    throw error;
   } finally {
     await growing.close();
   }

@@ -29,7 +29,7 @@ export const SEND_TO = {
     if (given.to === undefined) return { partSize: given.split, sendTo: undefined };
     const { parseDestination } = await import("../../transfer/destination.ts");
     const settings = TRANSFER_OPTIONS.read(given, system);
-    const destination = parseDestination(given.to, settings, system);
+    const destination = await parseDestination(given.to, settings, system);
     return { partSize: given.split ?? PART_SIZE, sendTo: { destination, persistence: settings } };
   },
 };

@@ -6,14 +6,15 @@ import type { Persistence } from "../../transfer/transfer-each.ts";
 import { optionGroup } from "../command.ts";
 import { sizeOf } from "./shared.ts";
 
-const wholeNumber = (least: number, most: number) => {
+/** A number of an option. */
+export const wholeNumber = (least: number, most: number) => {
   const error = `write a whole number from ${least} to ${most}`;
   return z.coerce.number(error).int(error).min(least, error).max(most, error);
 };
 
 /** The forms of an address, for the help. */
 export const ADDRESS_FORMS =
-  "a folder, sftp://[user@]host[:port]/path, or rclone:remote:path for everything that rclone is configured for";
+  "a folder, sftp://[user@]host[:port]/path, https://host with a provider's invitation, or rclone:remote:path for everything that rclone is configured for";
 
 /** How files are sent or fetched. */
 export const TRANSFER_OPTIONS = optionGroup({
@@ -37,6 +38,12 @@ export const TRANSFER_OPTIONS = optionGroup({
     },
     { flags: "--ssh-config <file>", about: "configuration file for ssh", default: "that of ssh" },
     { flags: "--rclone-config <file>", about: "configuration file for rclone", default: "that of rclone" },
+    {
+      flags: "--invitation <file>",
+      about: "for https://: the provider's invitation, or its token; /dev/fd/3 is an inherited descriptor",
+      default: "asked for",
+    },
+    { flags: "--ca <file>", about: "for https://: authorities that sign its certificate", default: "Node's" },
   ],
   schema: {
     bandwidth: z
@@ -48,6 +55,8 @@ export const TRANSFER_OPTIONS = optionGroup({
     attempts: wholeNumber(1, 1000).default(8),
     sshConfig: z.string().min(1).optional(),
     rcloneConfig: z.string().min(1).optional(),
+    invitation: z.string().min(1).optional(),
+    ca: z.string().min(1).optional(),
   },
   read(given, { machine }: Pick<System, "machine">): DestinationSettings & Persistence {
     const here = (path: string | undefined) =>
@@ -59,6 +68,8 @@ export const TRANSFER_OPTIONS = optionGroup({
       attempts: given.attempts,
       sshConfig: here(given.sshConfig),
       rcloneConfig: here(given.rcloneConfig),
+      invitation: here(given.invitation),
+      authorities: here(given.ca),
     };
   },
 });

@@ -2,8 +2,9 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { createServer as createPlainServer, type Server, type ServerResponse } from "node:http";
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
-import { isIP, type Socket } from "node:net";
+import { isIP, type Server as NetServer, type Socket } from "node:net";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { MigrationError } from "../../errors.ts";
 import { type AnyRequest, type AnyResponse, Forwarder, type ForwardReply } from "./forward.ts";
@@ -25,7 +26,7 @@ interface ServeOptions {
   readonly unreachable: StaticReply;
 }
 
-interface PemPair {
+export interface PemPair {
   readonly certificate: string;
   readonly key: string;
 }
@@ -161,23 +162,27 @@ function newServer(
   server.on("connect", (_request: unknown, socket: { destroy(): void }) => {
     if (!("stream" in (_request as object))) socket.destroy();
   });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
-    if (error.code === "ECONNRESET" || !socket.writable) {
-      socket.destroy();
-      return;
-    }
-    const status =
-      error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-  });
+  server.on("clientError", refuseBadRequest);
   // What is no TLS, or a handshake that fails: the connection is closed, and others go on.
   server.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
   server.on("sessionError", () => undefined);
   return server;
 }
 
-async function listenAt(
-  server: Server | Http2SecureServer,
+/** For what cannot be parsed as HTTP, or has too long headers. */
+export function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status =
+    error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+/** Throws `target-unsuitable`, which names the place and the reason. */
+export async function listenAt(
+  server: NetServer,
   { address, port }: { readonly address: string | undefined; readonly port: number },
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
@@ -259,7 +264,7 @@ function send(request: AnyRequest, response: AnyResponse, { status, headers, bod
 }
 
 /** Reads what is left of the body, and breaks off what is too large or too slow. */
-function discard(request: AnyRequest): void {
+export function discard(request: AnyRequest): void {
   if (request.readableEnded || request.destroyed) return;
   let bytes = 0;
   const timer = setTimeout(() => request.destroy(), DISCARD_TIMEOUT).unref();
