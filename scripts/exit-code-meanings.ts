@@ -240,6 +240,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "found-blockers",
     "connection-failed",
     "transfer-failed",
+    "invitation-refused",
   ],
   "delegation show": ["found-warnings", "found-blockers"],
   "delegation files": ["file-missing", "found-warnings", "found-blockers"],
@@ -309,6 +310,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "bundle-too-new",
     "connection-failed",
     "transfer-failed",
+    "invitation-refused",
   ],
   fetch: [
     "file-missing",
@@ -320,7 +322,10 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "connection-failed",
     "transfer-failed",
     "target-not-empty",
+    "invitation-refused",
   ],
+  invite: ["file-missing", "target-not-empty"],
+  receive: ["file-missing", "bundle-in-use", "target-unsuitable"],
   verify: [
     "file-missing",
     "bundle-damaged",

@@ -45,7 +45,8 @@ export const inviteCommand: Command<z.infer<typeof schema>> = {
       ],
     },
   ],
-  example: "synlift invite example.org --dir /srv/incoming --url https://upload.provider.example --limit 500g",
+  example:
+    "synlift invite example.org --dir /srv/incoming --url https://upload.provider.example --limit 500g",
   parse: (given) => parseOptions(schema, given),
 
   async run({ argument: name, dir, url, out, days, limit, revoke: takeBack }, system) {
@@ -57,7 +58,11 @@ export const inviteCommand: Command<z.infer<typeof schema>> = {
     const folder = here(dir);
     if (takeBack) {
       await revoke(folder, name, system);
-      return { findings: [], details: { name, revoked: true }, lines: [`the invitation of ${name} is refused now`] };
+      return {
+        findings: [],
+        details: { name, revoked: true },
+        lines: [`the invitation of ${name} is refused now`],
+      };
     }
     if (url === undefined)
       throw new MigrationError("bad-usage", "--url: must be given", { hint: "--help shows an example" });

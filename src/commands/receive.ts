@@ -58,7 +58,11 @@ export const receiveCommand: Command<z.infer<typeof schema>> = {
     {
       heading: "Limits",
       options: [
-        { flags: "--bandwidth <rate>", about: "bytes a second of all customers, such as 100m", default: "none" },
+        {
+          flags: "--bandwidth <rate>",
+          about: "bytes a second of all customers, such as 100m",
+          default: "none",
+        },
         { flags: "--connections <number>", about: "open connections at a time", default: "256" },
         {
           flags: "--silence <seconds>",

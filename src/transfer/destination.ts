@@ -74,9 +74,13 @@ async function receiverOf(
       hint: "write it as https://upload.example.org; the invitation is given with --invitation",
     });
   if (url.protocol === "http:" && !/^(?:127\.[\d.]+|\[::1\]|localhost)$/.test(url.hostname))
-    throw new MigrationError("bad-usage", `${url.origin} is not encrypted, so the invitation could be read on the way`, {
-      hint: "use https://; http:// is for this host only",
-    });
+    throw new MigrationError(
+      "bad-usage",
+      `${url.origin} is not encrypted, so the invitation could be read on the way`,
+      {
+        hint: "use https://; http:// is for this host only",
+      },
+    );
   const address = `${url.origin}${url.pathname}`.replace(/\/+$/, "");
   const invitation = await readInvitation(path, system);
   const meant = invitation.url?.replace(/\/+$/, "");

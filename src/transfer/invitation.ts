@@ -33,7 +33,9 @@ export interface InvitationToken {
 
 export function parseToken(text: string): { readonly name: string; readonly secret: string } | undefined {
   const [, name, secret] = TOKEN.exec(text) ?? [];
-  return name === undefined || secret === undefined || !CUSTOMER_NAME.test(name) ? undefined : { name, secret };
+  return name === undefined || secret === undefined || !CUSTOMER_NAME.test(name)
+    ? undefined
+    : { name, secret };
 }
 
 export const invitationText = (invitation: Invitation): string => `${JSON.stringify(invitation, null, 2)}\n`;

@@ -8,22 +8,20 @@ export const OFFSET_TYPE = "application/offset+octet-stream";
 export const CHECKSUM_MISMATCH = 460;
 
 /** Why a request was refused. New ones may be added. */
-const PROBLEMS = [
-  "invitation",
-  "request",
-  "name",
-  "not-found",
-  "offset",
-  "busy",
-  "too-large",
-  "limit",
-  "disk-full",
-  "manifest",
-  "hash",
-  "damaged",
-  "failed",
-] as const;
-export type ProblemCode = (typeof PROBLEMS)[number];
+export type ProblemCode =
+  | "invitation"
+  | "request"
+  | "name"
+  | "not-found"
+  | "offset"
+  | "busy"
+  | "too-large"
+  | "limit"
+  | "disk-full"
+  | "manifest"
+  | "hash"
+  | "damaged"
+  | "failed";
 
 export const problemSchema = z.object({ error: z.string(), message: z.string() });
 

@@ -29,8 +29,7 @@ export function storeRemote(store: FileStore, files: Files): Remote {
       await assertSize(file, files);
       attempt.resumed(from);
       // An empty file has to be created too.
-      if (from < file.size || begun === 0)
-        await store.write(partial, { ...file, from }, attempt);
+      if (from < file.size || begun === 0) await store.write(partial, { ...file, from }, attempt);
       const proof = await proven(store, partial, file, attempt);
       if (proof === undefined) throw await whyDifferent(file, partial, store, { files, attempt });
       await store.rename(partial, file.name, attempt.signal);

@@ -150,9 +150,14 @@ class Receiver {
         return new MigrationError("bundle-mismatch", said, {
           hint: "use the same version of synlift on both sides",
         });
+      case undefined:
       default:
+        break;
     }
-    if (error === undefined && (status === 404 || status === 401 || status === 403 || (status >= 300 && status < 400)))
+    if (
+      error === undefined &&
+      (status === 404 || status === 401 || status === 403 || (status >= 300 && status < 400))
+    )
       return new MigrationError("connection-failed", said, {
         hint: `check the address with the provider: there is no synlift receive${header("location") === undefined ? "" : ", but a redirect"}`,
       });
@@ -175,7 +180,10 @@ function receiverStore(receiver: Receiver, files: Host["files"], pace: Pace): Fi
   const upload = (id: string) => `/uploads/${encodeURIComponent(id)}`;
   const small = async (order: Omit<StreamOrder, "headers"> & { headers?: StreamOrder["headers"] }) => {
     const answer = await receiver.request({ headers: {}, ...order });
-    return { answer, text: await textOf(answer).catch((error: unknown) => Promise.reject(receiver.broken(error) as Error)) };
+    return {
+      answer,
+      text: await textOf(answer).catch((error: unknown) => Promise.reject(receiver.broken(error) as Error)),
+    };
   };
   /** Partial names of uploads that the receiver refused because of their hash. */
   const refused = new Set<string>();
@@ -185,8 +193,14 @@ function receiverStore(receiver: Receiver, files: Host["files"], pace: Pace): Fi
   /** Makes an upload, or finds the one that is there. */
   const create = async ({ name, size, sha256 }: LocalFile, signal: AbortSignal) => {
     const pairs = { filename: name, sha256 };
-    const metadata = Object.entries(pairs).map(([key, value]) => `${key} ${Buffer.from(value).toString("base64")}`);
-    const headers = { "Upload-Length": `${size}`, "Upload-Metadata": metadata.join(","), "Content-Length": "0" };
+    const metadata = Object.entries(pairs).map(
+      ([key, value]) => `${key} ${Buffer.from(value).toString("base64")}`,
+    );
+    const headers = {
+      "Upload-Length": `${size}`,
+      "Upload-Metadata": metadata.join(","),
+      "Content-Length": "0",
+    };
     const { answer, text } = await small({ method: "POST", path: "/uploads", headers, signal });
     if (answer.status !== 201) throw receiver.refused(answer, text);
   };
@@ -244,7 +258,10 @@ function receiverStore(receiver: Receiver, files: Host["files"], pace: Pace): Fi
     async digest(name, { sha256, name: final }, { signal, checked }) {
       const nothing: Digest = { size: 0, sha256: "" };
       if (refused.has(name)) return { ...nothing, proof: "hashed-there" };
-      const path = name === final ? `/files/${encodeURIComponent(name)}/proof` : `${upload(uploadId({ name: final, sha256 }))}/proof`;
+      const path =
+        name === final
+          ? `/files/${encodeURIComponent(name)}/proof`
+          : `${upload(uploadId({ name: final, sha256 }))}/proof`;
       const answer = await receiver.request({ method: "GET", path, headers: {}, signal });
       if (answer.status === 404 || answer.status === 410) {
         await textOf(answer);
@@ -263,7 +280,8 @@ function receiverStore(receiver: Receiver, files: Host["files"], pace: Pace): Fi
       if (last === undefined || "checked" in last)
         throw new MigrationError("transfer-failed", `${address}: the check of ${final} was interrupted`);
       if ("error" in last) {
-        if (last.error === "hash" || last.error === "not-found" || last.error === "damaged") return { ...nothing, proof: "hashed-there" };
+        if (last.error === "hash" || last.error === "not-found" || last.error === "damaged")
+          return { ...nothing, proof: "hashed-there" };
         throw receiver.refused({ status: 200, header: () => undefined }, JSON.stringify(last));
       }
       waits.delete(name);

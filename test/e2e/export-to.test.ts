@@ -6,8 +6,8 @@ import { exportFromSmallDisk } from "../support/export-to.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { synlift } from "../support/synlift.ts";
 
-test("a homeserver moves from a disk that has room for two parts, although the export is killed twice", async (t) => {
-  await exportFromSmallDisk(t, { media: 12, disk: 6, part: 2 });
+test("a homeserver moves to a provider from a disk that has room for two parts, although the export is killed twice", async (t) => {
+  await exportFromSmallDisk(t, { media: 12, disk: 6, part: 2, provider: true });
 });
 
 test("where the parts cannot go, nothing is stopped and nothing is written", async () => {

@@ -7,11 +7,20 @@ import { noise } from "./bytes.ts";
 import { PostgresCluster } from "./lab/postgres-cluster.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 import { makeMiniSynapse } from "./mini-synapse.ts";
+import { startReceiver } from "./receiver.ts";
 import { smallDisk } from "./small-disk.ts";
 import { exportOf, makeSmallHomeserver } from "./small-homeserver.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "./synlift.ts";
 
 const MIB = 1024 * 1024;
+
+interface ExportSizes {
+  readonly media: number;
+  readonly disk: number;
+  readonly part: number;
+  /** Sends to a `synlift receive`, and otherwise to a folder. */
+  readonly provider?: boolean;
+}
 
 /**
  * Exports a homeserver with so much media from a disk that is much too small for the bundle, killed twice on the way, and
@@ -19,7 +28,7 @@ const MIB = 1024 * 1024;
  */
 export async function exportFromSmallDisk(
   t: TestContext,
-  { media, disk, part }: { media: number; disk: number; part: number },
+  { media, disk, part, provider = false }: ExportSizes,
 ): Promise<void> {
   const cluster = await PostgresCluster.start();
   t.after(() => cluster.stop());
@@ -33,8 +42,8 @@ export async function exportFromSmallDisk(
     await addUpload(cluster, home.mediaStorePath, `LARGE${String(index).padStart(5, "0")}`, each * MIB);
 
   const out = join(await smallDisk(t, `${disk}m`), "move");
-  const there = join(temporaryFolder("there"), "move");
-  const exporting = [...exportOf(home, out), "--to", there, "--split", `${part}m`];
+  const { there, address, to } = provider ? await atProvider(t) : inFolder();
+  const exporting = [...exportOf(home, out), "--to", ...to, "--split", `${part}m`];
   let most = 0;
   const look = () => {
     try {
@@ -68,7 +77,7 @@ export async function exportFromSmallDisk(
     "what was sent is not packed again",
   );
   const { details, findings } = resultOf(ran);
-  assert.equal(details["sentTo"], there);
+  assert.equal(details["sentTo"], address);
   assert.ok(findings.some(({ id }) => id === "arrived"));
   assert.equal(
     readdirSync(out).some((name) => name.includes(".part-")),
@@ -85,7 +94,19 @@ export async function exportFromSmallDisk(
   );
   await synliftWell(["verify", there, "--passphrase-file", `${out}.passphrase`]);
   const journal = readFileSync(join(out, "journal.json"), "utf8");
-  assert.ok(journal.includes(there), "the journal knows where the parts are");
+  assert.ok(journal.includes(address), "the journal knows where the parts are");
+}
+
+function inFolder() {
+  const there = join(temporaryFolder("there"), "move");
+  return { there, address: there, to: [there] };
+}
+
+async function atProvider(t: TestContext) {
+  const server = await startReceiver({}, t);
+  const { name, file } = await server.invite("moved");
+  const to = [server.origin, "--invitation", file];
+  return { there: join(server.folder, name), address: `${server.origin} (${name})`, to };
 }
 
 async function addUpload(cluster: PostgresCluster, store: string, id: string, size: number): Promise<void> {

@@ -52,7 +52,11 @@ export class RawClient {
     bytes: Uint8Array,
     more: Readonly<Record<string, string>> = {},
   ): Promise<Response> {
-    const headers = { "Upload-Offset": `${from}`, "Content-Type": "application/offset+octet-stream", ...more };
+    const headers = {
+      "Upload-Offset": `${from}`,
+      "Content-Type": "application/offset+octet-stream",
+      ...more,
+    };
     return this.ask("PATCH", `/uploads/${id}`, headers, bytes);
   }
 
@@ -73,10 +77,15 @@ export class RawClient {
   }
 }
 
-export const sha256Of = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
+export const sha256Of = (bytes: Uint8Array | string): string =>
+  createHash("sha256").update(bytes).digest("hex");
 
 /** Everything that comes back over one connection, until the server ends it. `keep` leaves our side open. */
-export function overSocket(port: number, text: string, then?: (write: (more: string) => void) => void): Promise<string> {
+export function overSocket(
+  port: number,
+  text: string,
+  then?: (write: (more: string) => void) => void,
+): Promise<string> {
   return new Promise((resolve) => {
     let said = "";
     const socket = connect(port, "127.0.0.1", () => {

@@ -55,7 +55,13 @@ export async function startReceiver(
       silence: 60,
       ...order,
     },
-    { files: realFiles, programs: programsWith(), streamServers: realStreamServers, machine, signal: stopping.signal },
+    {
+      files: realFiles,
+      programs: programsWith(),
+      streamServers: realStreamServers,
+      machine,
+      signal: stopping.signal,
+    },
     {
       ...noProgress,
       note(sentence) {

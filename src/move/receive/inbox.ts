@@ -118,7 +118,11 @@ export class Inbox {
     if (!mayBeSent(name))
       throw new Problem(400, "name", `${JSON.stringify(name.slice(0, 200))} is no file name of a bundle`);
     if (this.#manifest && name !== MANIFEST && contradicts(this.#manifest, file))
-      throw new Problem(409, "manifest", `${name} has another size or hash than the manifest that is here lists`);
+      throw new Problem(
+        409,
+        "manifest",
+        `${name} has another size or hash than the manifest that is here lists`,
+      );
     const known = this.#uploads.get(idOf(file));
     if (known) {
       if (known.file.size !== size || known.file.sha256 !== file.sha256)
@@ -130,7 +134,11 @@ export class Inbox {
     // A file that is sent again replaces what is there.
     const used = this.#used() - (this.#proven.get(name)?.size ?? 0) + size;
     if (used > limit)
-      throw new Problem(413, "limit", `the invitation is for ${formatBytes(limit)}, and this would make it ${formatBytes(used)}`);
+      throw new Problem(
+        413,
+        "limit",
+        `the invitation is for ${formatBytes(limit)}, and this would make it ${formatBytes(used)}`,
+      );
     await this.#assertRoom(size);
     const { files } = this.#host;
     const upload = new Upload(file, this.folder, 0);
@@ -152,7 +160,8 @@ export class Inbox {
   /** Throws `Problem`. */
   upload(id: string): Upload {
     const found = this.#uploads.get(id);
-    if (!found) throw new Problem(404, "not-found", "there is no such upload: it may be finished, or was removed");
+    if (!found)
+      throw new Problem(404, "not-found", "there is no such upload: it may be finished, or was removed");
     return found;
   }
 
@@ -167,18 +176,25 @@ export class Inbox {
   async receive(id: string, piece: Piece): Promise<Upload> {
     const upload = await this.settled(id);
     if (piece.from !== upload.offset)
-      throw new Problem(409, "offset", `${upload.offset} bytes of ${upload.file.name} are here, not ${piece.from}`);
+      throw new Problem(
+        409,
+        "offset",
+        `${upload.offset} bytes of ${upload.file.name} are here, not ${piece.from}`,
+      );
     if (upload.isWhole) return upload;
     try {
       await upload.write(piece, this.#options.pace, this.#host.files);
     } catch (error) {
       throw error instanceof MigrationError ? this.#failure(upload.file, error) : error;
     }
-    if (!upload.isWhole) return upload;
-    const { sha256, name } = upload.file;
+    const { sha256, name, size } = upload.file;
+    if (upload.offset < size) return upload;
     const arrived = upload.arrived();
     if (arrived && arrived.sha256 !== sha256) {
-      await this.#drop(upload, `${name} arrived with another hash than was announced for it, and was removed`);
+      await this.#drop(
+        upload,
+        `${name} arrived with another hash than was announced for it, and was removed`,
+      );
       throw new Problem(CHECKSUM_MISMATCH, "hash", this.#problems.get(name)!);
     }
     void this.#check(upload).ended.catch(() => undefined);
@@ -186,12 +202,16 @@ export class Inbox {
   }
 
   /** Compares an upload that has all its bytes; joins a comparison that runs. Throws `Problem`. */
-  async proveUpload(id: string, tell: (bytes: number) => void): Promise<Digest & { state: FileState; message?: string }> {
+  async proveUpload(
+    id: string,
+    tell: (bytes: number) => void,
+  ): Promise<Digest & { state: FileState; message?: string }> {
     const upload = this.#uploads.get(id);
     if (!upload) {
       const named = [...this.#proven.values()].find((file) => idOf(file) === id);
       // It was read back before it got its name, a moment ago.
-      if (named && this.#fresh.delete(id)) return { size: named.size, sha256: named.sha256, state: "arrived" };
+      if (named && this.#fresh.delete(id))
+        return { size: named.size, sha256: named.sha256, state: "arrived" };
       throw new Problem(404, "not-found", "there is no such upload");
     }
     if (!upload.isWhole) throw new Problem(404, "not-found", `${upload.file.name} is not complete`);
@@ -200,11 +220,19 @@ export class Inbox {
     const digest = await check.ended;
     this.#fresh.delete(id);
     const why = this.#uploads.has(id) ? this.#problems.get(upload.file.name) : undefined;
-    return { ...digest, state: this.#uploads.has(id) ? "waiting" : "arrived", ...(why === undefined ? {} : { message: why }) };
+    return {
+      ...digest,
+      state: this.#uploads.has(id) ? "waiting" : "arrived",
+      ...(why === undefined ? {} : { message: why }),
+    };
   }
 
   /** Reads a file that has arrived, as it is on the disk now. Throws `Problem`. */
-  async proveFile(name: string, tell: (bytes: number) => void, signal: AbortSignal): Promise<Digest & { state: FileState }> {
+  async proveFile(
+    name: string,
+    tell: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<Digest & { state: FileState }> {
     const { path } = await this.file(name);
     return { ...(await readBack(path, this.#host, tell, signal)), state: "arrived" };
   }
@@ -241,7 +269,9 @@ export class Inbox {
 
   /** Removes what an invitation that has ended left unfinished. */
   async expire(): Promise<number> {
-    const unfinished = [...this.#uploads.values()].filter((upload) => !upload.isBusy && !this.#checks.has(upload.id));
+    const unfinished = [...this.#uploads.values()].filter(
+      (upload) => !upload.isBusy && !this.#checks.has(upload.id),
+    );
     for (const upload of unfinished) await this.#drop(upload, undefined);
     return unfinished.length;
   }
@@ -273,7 +303,11 @@ export class Inbox {
   async #assertRoom(size: number): Promise<void> {
     const { free } = await this.#host.files.diskSpace(this.#root);
     if (size <= free) return;
-    throw new Problem(507, "disk-full", `there is room for ${formatBytes(free)}, and ${formatBytes(size)} were announced`);
+    throw new Problem(
+      507,
+      "disk-full",
+      `there is room for ${formatBytes(free)}, and ${formatBytes(size)} were announced`,
+    );
   }
 
   #failure({ name }: WantedFile, error: MigrationError): Problem {
@@ -307,7 +341,10 @@ export class Inbox {
       throw error instanceof MigrationError ? this.#failure(file, error) : error;
     }
     if (found.size !== file.size || found.sha256 !== file.sha256) {
-      await this.#drop(upload, `${file.name} is stored with another hash than was announced for it, and was removed`);
+      await this.#drop(
+        upload,
+        `${file.name} is stored with another hash than was announced for it, and was removed`,
+      );
       throw new Problem(CHECKSUM_MISMATCH, "hash", this.#problems.get(file.name)!);
     }
     if (file.name === MANIFEST) {
@@ -340,7 +377,8 @@ export class Inbox {
     this.#fresh.add(id);
     this.#problems.delete(file.name);
     for (const other of this.#uploads.values())
-      if (other.file.name === file.name && !other.isBusy && !this.#checks.has(other.id)) await this.#forget(other);
+      if (other.file.name === file.name && !other.isBusy && !this.#checks.has(other.id))
+        await this.#forget(other);
   }
 
   /** An upload becomes a file that was compared. */
@@ -354,7 +392,9 @@ export class Inbox {
   /** What the manifest says now: it gets its name once everything that it lists has arrived. */
   async #settleManifest(): Promise<void> {
     const { files, machine } = this.#host;
-    const waiting = [...this.#uploads.values()].findLast(({ file, isWhole }) => file.name === MANIFEST && isWhole);
+    const waiting = [...this.#uploads.values()].findLast(
+      ({ file, isWhole }) => file.name === MANIFEST && isWhole,
+    );
     const named = this.#proven.has(MANIFEST);
     const read = waiting
       ? await readManifest(waiting.path, files)
@@ -376,7 +416,10 @@ export class Inbox {
           : `the manifest waits for ${missing.length === 1 ? "a file" : `${missing.length} files`}: ${someNames(missing)}`,
       );
       for (const { name } of different)
-        this.#problems.set(name, `${name} differs from what the manifest lists: send the one that belongs to it`);
+        this.#problems.set(
+          name,
+          `${name} differs from what the manifest lists: send the one that belongs to it`,
+        );
       await this.#incomplete();
       return;
     }
@@ -385,7 +428,8 @@ export class Inbox {
     const { id, subject } = this.#manifest;
     if (this.#complete?.bundle === id && this.#complete.told) return;
     const at = new Date(machine.now()).toISOString();
-    const complete = this.#complete?.bundle === id ? this.#complete : { bundle: id, subject, at, told: false };
+    const complete =
+      this.#complete?.bundle === id ? this.#complete : { bundle: id, subject, at, told: false };
     await this.#saveComplete(complete);
     this.#options.complete({
       customer: this.customer,

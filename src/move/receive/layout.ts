@@ -1,5 +1,14 @@
 import { join } from "node:path";
-import { FENCE, FETCHED, JOURNAL, LOCK, PACKED_MEDIA, PROGRESS, SAFE_NAME, SENT } from "../../bundle/layout.ts";
+import {
+  FENCE,
+  FETCHED,
+  JOURNAL,
+  LOCK,
+  PACKED_MEDIA,
+  PROGRESS,
+  SAFE_NAME,
+  SENT,
+} from "../../bundle/layout.ts";
 import { uploadId } from "../../transfer/receiver-format.ts";
 
 /** Where things are in the folder of a `synlift receive`. Every customer has a folder there; the rest is in a hidden one. */

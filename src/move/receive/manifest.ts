@@ -19,7 +19,10 @@ export async function readManifest(path: string, files: System["files"]): Promis
     const bytes = await files.readWhole(path, MANIFEST_LIMIT);
     return parseManifest(new TextDecoder().decode(bytes), MANIFEST);
   } catch (error) {
-    if (error instanceof MigrationError && (error.code === "bundle-damaged" || error.code === "bundle-too-new"))
+    if (
+      error instanceof MigrationError &&
+      (error.code === "bundle-damaged" || error.code === "bundle-too-new")
+    )
       return error.message;
     throw error;
   }

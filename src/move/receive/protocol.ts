@@ -40,7 +40,11 @@ export const abilities: StreamReply = {
   },
 };
 
-export const jsonReply = (status: number, value: unknown, headers: Record<string, string> = {}): StreamReply => ({
+export const jsonReply = (
+  status: number,
+  value: unknown,
+  headers: Record<string, string> = {},
+): StreamReply => ({
   status,
   headers: { ...TUS, "Content-Type": "application/json", "X-Content-Type-Options": "nosniff", ...headers },
   body: `${JSON.stringify(value)}\n`,
@@ -90,7 +94,11 @@ const notFound = () => new Problem(404, "not-found", "there is nothing here");
 /** tus asks for it on every request but OPTIONS. */
 function assertVersion(request: StreamRequest, method: string): void {
   if (method === "GET" || request.header("tus-resumable") === TUS_VERSION) return;
-  throw new Problem(412, "request", `this server speaks tus ${TUS_VERSION}, so every request needs Tus-Resumable`);
+  throw new Problem(
+    412,
+    "request",
+    `this server speaks tus ${TUS_VERSION}, so every request needs Tus-Resumable`,
+  );
 }
 
 /** An offset or a length; undefined for anything that is none. */
@@ -100,7 +108,8 @@ const numberIn = (text: string | undefined): number | undefined =>
 async function create(asked: Asked): Promise<StreamReply> {
   const { request, inbox, invited } = asked;
   const size = numberIn(request.header("upload-length"));
-  if (size === undefined) throw new Problem(400, "request", "Upload-Length is missing, or is no number of bytes");
+  if (size === undefined)
+    throw new Problem(400, "request", "Upload-Length is missing, or is no number of bytes");
   const file = fileIn(request.header("upload-metadata") ?? "", size);
   const upload = await inbox.create(file, invited);
   const { status, headers } = offset(upload, asked, 201);
@@ -143,7 +152,8 @@ async function patch(asked: Asked, id: string): Promise<StreamReply> {
   if (request.header("content-type") !== OFFSET_TYPE)
     throw new Problem(415, "request", `the content type of a piece is ${OFFSET_TYPE}`);
   const from = numberIn(request.header("upload-offset"));
-  if (from === undefined) throw new Problem(400, "request", "Upload-Offset is missing, or is no number of bytes");
+  if (from === undefined)
+    throw new Problem(400, "request", "Upload-Offset is missing, or is no number of bytes");
   const length = request.header("content-length");
   const upload = await inbox.receive(id, {
     from,

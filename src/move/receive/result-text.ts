@@ -28,5 +28,4 @@ export const inviteLines = ({ name, url, out, expires, limit }: InviteResult): s
   `invitation for ${name}, until ${expires.slice(0, 10)} and for ${formatBytes(limit)}: ${out}`,
   "it is a secret: who has the file can send and fetch this customer's bundle, and nothing else",
   `the customer: synlift send BUNDLE ${quoteShellWord(url)} --invitation FILE`,
-  `or in a browser, at ${url}, with the token in the file`,
 ];

@@ -144,7 +144,10 @@ interface Served {
 }
 
 /** Never rejects but for a client that is gone. */
-async function answer(request: StreamRequest, { folder, inboxes, system, progress }: Served): Promise<StreamReply> {
+async function answer(
+  request: StreamRequest,
+  { folder, inboxes, system, progress }: Served,
+): Promise<StreamReply> {
   try {
     const path = pathOf(request.target);
     const pageFile = request.method === "GET" || request.method === "HEAD" ? PAGE_FILES.get(path) : undefined;
@@ -159,8 +162,11 @@ async function answer(request: StreamRequest, { folder, inboxes, system, progres
   } catch (error) {
     const reply = failureReply(error);
     if (!reply) throw error;
-    if (reply.status === 500) progress.note(`a request failed: ${error instanceof Error ? error.message : "unknown"}`);
-    return reply.status === 401 ? { ...reply, headers: { ...reply.headers, ...TUS, "WWW-Authenticate": "Bearer" } } : reply;
+    if (reply.status === 500)
+      progress.note(`a request failed: ${error instanceof Error ? error.message : "unknown"}`);
+    return reply.status === 401
+      ? { ...reply, headers: { ...reply.headers, ...TUS, "WWW-Authenticate": "Bearer" } }
+      : reply;
   }
 }
 

@@ -85,7 +85,11 @@ export class Upload {
     }
   }
 
-  async #write({ from, length, checksum, body, signal }: Piece, pace: Pace, files: System["files"]): Promise<void> {
+  async #write(
+    { from, length, checksum, body, signal }: Piece,
+    pace: Pace,
+    files: System["files"],
+  ): Promise<void> {
     const { name, size } = this.file;
     const left = size - from;
     const tooLong = () =>
@@ -120,7 +124,8 @@ export class Upload {
       // With a checksum of its own, half a piece proves nothing.
       if (checksum) undone = true;
       // What waits for its turn is ended by the signal.
-      if (error === signal.reason && signal.aborted) throw error instanceof BrokenBody ? error : new BrokenBody("ended");
+      if (error === signal.reason && signal.aborted)
+        throw error instanceof BrokenBody ? error : new BrokenBody("ended");
       throw error;
     } finally {
       await growing.close();

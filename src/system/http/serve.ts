@@ -275,7 +275,9 @@ export function discard(request: AnyRequest): void {
     })
     .on("close", () => {
       clearTimeout(timer);
-    });
+    })
+    // Whoever read a part of it stopped its flow.
+    .resume();
 }
 
 /** A regular file; anything else is a 404. */

@@ -1,4 +1,9 @@
-import { Agent as PlainAgent, type ClientRequest, type IncomingMessage, request as requestPlain } from "node:http";
+import {
+  Agent as PlainAgent,
+  type ClientRequest,
+  type IncomingMessage,
+  request as requestPlain,
+} from "node:http";
 import { Agent as SecureAgent, request as requestSecure } from "node:https";
 import { isIP } from "node:net";
 import type { Bytes } from "../bytes.ts";
@@ -99,7 +104,9 @@ export const realStreamLines: StreamLines = {
 
 /** Errors of sockets, of TLS and of HTTP have a code; those of the body's own source are passed on. */
 const isSystemError = (error: unknown) =>
-  error instanceof AggregateError || (error instanceof Error && /^(E|HPE_|CERT_|UNABLE_|DEPTH_|SELF_)/.test((error as NodeJS.ErrnoException).code ?? ""));
+  error instanceof AggregateError ||
+  (error instanceof Error &&
+    /^(E|HPE_|CERT_|UNABLE_|DEPTH_|SELF_)/.test((error as NodeJS.ErrnoException).code ?? ""));
 
 /** Ends early when the server replies before it has read everything. */
 async function sendBody(
@@ -107,18 +114,14 @@ async function sendBody(
   { bytes, sent }: NonNullable<StreamOrder["body"]>,
   answered: Promise<IncomingMessage>,
 ): Promise<void> {
-  let early = false;
-  const over = answered.then(
-    () => {
-      early = true;
-    },
-    () => {
-      early = true;
-    },
-  );
+  const state = { early: false };
+  const end = () => {
+    state.early = true;
+  };
+  const over = answered.then(end, end);
   await Promise.race([over, leave(request)]);
   for await (const chunk of bytes) {
-    if (early) break;
+    if (state.early) break;
     const written = new Promise<boolean>((resolve) => {
       request.write(chunk, (error) => {
         resolve(!error);
@@ -130,7 +133,7 @@ async function sendBody(
     else await answered;
   }
   // After an early reply the rest is not sent, and the connection is not used again.
-  if (!early) request.end();
+  if (!state.early) request.end();
 }
 
 function leave(request: ClientRequest): Promise<void> {

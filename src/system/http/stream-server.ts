@@ -210,7 +210,11 @@ async function* bodyOf(
   }
 }
 
-async function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: StreamReply) {
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, headers, body }: StreamReply,
+) {
   const whole = typeof body === "string" || body instanceof Uint8Array || body === undefined;
   const length = typeof body === "string" ? Buffer.byteLength(body) : whole ? (body?.length ?? 0) : undefined;
   // A HEAD reply may tell the length of what a GET would send.
