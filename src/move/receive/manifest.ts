@@ -3,15 +3,10 @@ import { type Manifest, parseManifest, type Part } from "../../bundle/manifest.t
 import { MigrationError } from "../../errors.ts";
 import type { System } from "../../system/system.ts";
 import type { WantedFile } from "../../transfer/remote.ts";
+import { partsOf } from "../carry/bundle-files.ts";
 
 /** Bytes of a manifest. */
-export const MANIFEST_LIMIT = 16 * 1024 * 1024;
-
-/** Every file that the manifest lists, in its order. */
-export const listedBy = ({ artifacts, inventory }: Manifest): Part[] => [
-  ...artifacts.flatMap(({ parts }) => parts),
-  inventory,
-];
+const MANIFEST_LIMIT = 16 * 1024 * 1024;
 
 /** The manifest in a file; a sentence for the customer when it is none. */
 export async function readManifest(path: string, files: System["files"]): Promise<Manifest | string> {
@@ -32,7 +27,7 @@ const same = (a: WantedFile, b: WantedFile) => a.size === b.size && a.sha256 ===
 
 /** The listed files that have not arrived with the listed size and hash. */
 export function missingOf(manifest: Manifest, proven: ReadonlyMap<string, WantedFile>): Part[] {
-  return listedBy(manifest).filter((part) => {
+  return partsOf(manifest).filter((part) => {
     const found = proven.get(part.name);
     return found === undefined || !same(found, part);
   });
@@ -40,7 +35,7 @@ export function missingOf(manifest: Manifest, proven: ReadonlyMap<string, Wanted
 
 /** Whether the manifest lists that file, but with another size or hash. */
 export function contradicts(manifest: Manifest, file: WantedFile): boolean {
-  const listed = listedBy(manifest).find(({ name }) => name === file.name);
+  const listed = partsOf(manifest).find(({ name }) => name === file.name);
   return listed !== undefined && !same(listed, file);
 }
 

@@ -40,11 +40,7 @@ export const abilities: StreamReply = {
   },
 };
 
-export const jsonReply = (
-  status: number,
-  value: unknown,
-  headers: Record<string, string> = {},
-): StreamReply => ({
+const jsonReply = (status: number, value: unknown, headers: Record<string, string> = {}): StreamReply => ({
   status,
   headers: { ...TUS, "Content-Type": "application/json", "X-Content-Type-Options": "nosniff", ...headers },
   body: `${JSON.stringify(value)}\n`,

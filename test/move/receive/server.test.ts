@@ -258,7 +258,7 @@ test("while one connection sends a file, another one for it is refused, and take
     headers: client.headers({ "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream" }),
     body,
     duplex: "half",
-  } as RequestInit);
+  });
   more!.enqueue(bytes.subarray(0, 100_000));
   while ((readdirSync(folder).length === 0 ? 0 : statSync(join(folder, `.${id}.partial`)).size) < 100_000)
     await new Promise((resolve) => setTimeout(resolve, 5));
