@@ -3,7 +3,13 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import puppeteer, { type Browser, type CDPSession, type Page } from "puppeteer-core";
+import puppeteer, {
+  type Browser,
+  type CDPSession,
+  type ElementHandle,
+  type KeyInput,
+  type Page,
+} from "puppeteer-core";
 import { PAGE_FAULTS } from "./page-faults.ts";
 
 /** How a page is looked at. */
@@ -122,8 +128,26 @@ export class Visit implements AsyncDisposable {
     return this.#page.evaluate(expression);
   }
 
+  /** Chooses files of this host, as a person does in the browser's dialogue. */
+  async choose(selector: string, paths: readonly string[]): Promise<void> {
+    const element = (await this.#page.$(selector)) as ElementHandle<never> | null;
+    await element!.uploadFile(...paths);
+  }
+
+  /** Presses keys, one after the other: "Tab", "Enter", or a text that is typed. */
+  async press(...keys: readonly string[]): Promise<void> {
+    for (const key of keys)
+      if (/^[A-Z][a-z]+$/.test(key)) await this.#page.keyboard.press(key as KeyInput);
+      else await this.#page.keyboard.type(key);
+  }
+
+  /** Waits until an expression inside the document is true. */
+  async until(expression: string): Promise<void> {
+    await this.#page.waitForFunction(expression, { timeout: 60_000, polling: 50 });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#page.close();
+    await this.#page.close({ runBeforeUnload: false });
   }
 }
 

@@ -28,4 +28,5 @@ export const inviteLines = ({ name, url, out, expires, limit }: InviteResult): s
   `invitation for ${name}, until ${expires.slice(0, 10)} and for ${formatBytes(limit)}: ${out}`,
   "it is a secret: who has the file can send and fetch this customer's bundle, and nothing else",
   `the customer: synlift send BUNDLE ${quoteShellWord(url)} --invitation FILE`,
+  `or in a browser, at ${url}/, which asks for that file`,
 ];
