@@ -134,6 +134,40 @@ test("the gates pass for the same key and stop for another", async (t) => {
   }
 });
 
+test("of several keys all must be there, and the gate shows both sides and what to do", async (t) => {
+  const section = await packSigningKey(await withKey(t, `${FIRST.line}\n${SECOND.line}`), realFiles);
+  const one = await withKey(t, `${FIRST.line}\n${SPECIFICATION.line}`);
+  const [gate] = await verifySigningKey(section, one, realFiles);
+  assert.equal(gate?.level, "blocker");
+  const lines = (keys: { id: string; publicKey: string }[]) =>
+    keys.map((key) => `${key.id} ${key.publicKey}`);
+  assert.deepEqual(gate.evidence, [
+    ...lines([FIRST.key, SECOND.key]).map((line) => `at the source: ${line}`),
+    ...lines([FIRST.key, SPECIFICATION.key]).map((line) => `now: ${line}`),
+  ]);
+  assert.match(gate.hint!, /^put the key of the old server in place/);
+
+  // The right keys with a line that Synapse cannot read: it would not start.
+  const broken = await withKey(t, `${FIRST.line}\n${SECOND.line}\nnonsense\n`);
+  assert.deepEqual(await verifySigningKey(section, broken, realFiles), [
+    {
+      id: "signing-key",
+      level: "blocker",
+      sentence: "the signing key on this host cannot be read",
+      hint: "put the key of the old server in place before the new one is started for the first time",
+    },
+  ]);
+  const missing = await verifySigningKey(section, await withKey(t, undefined), realFiles);
+  assert.match(missing[0]!.sentence, /example\.org\.signing\.key/);
+  assert.ok(missing[0]!.hint);
+});
+
+test("an error that nobody expected is not taken for a missing key", async (t) => {
+  const section = await packSigningKey(await withKey(t, FIRST.line), realFiles);
+  const failing = { ...realFiles, readText: () => Promise.reject(new TypeError("a fault in the program")) };
+  await assert.rejects(verifySigningKey(section, await withKey(t, FIRST.line), failing), TypeError);
+});
+
 test("a key is never written over another", async (t) => {
   const folder = folderWith(t, { key: FIRST.line });
   const bytes = (text: string) => new TextEncoder().encode(text);
