@@ -58,6 +58,6 @@ test("a failed gate is an error that names all of them; without one there is non
     blocker("sequences"),
   ]);
   assert.equal(error?.code, "gate-failed");
-  assert.equal(error?.message, "the new server stays fenced: schema, sequences");
-  assert.match(error?.hint ?? "", /how to fix each/);
+  assert.equal(error.message, "the new server stays fenced: schema, sequences");
+  assert.match(error.hint ?? "", /how to fix each/);
 });
