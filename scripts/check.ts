@@ -72,7 +72,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
     minutes: 10,
     parallel: true,
     compileCache: true,
-    inMemory: false,
+    inMemory: true,
   },
   quick: {
     checks: [TYPES],
@@ -165,8 +165,8 @@ function test(
 ): Promise<boolean> {
   const events = run({
     files: files.map((file) => join(ROOT, file)),
-    // One more than there are cores, as many tests wait for a server, a disk or a clock.
-    concurrency: parallel ? availableParallelism() + 1 : 1,
+    // Two more than there are cores, as many tests wait for a server, a disk or a clock.
+    concurrency: parallel ? availableParallelism() + 2 : 1,
     timeout: minutes * 60_000,
     execArgv: ["--import", join(ROOT, "test/support/warnings-fail.ts")],
     signal,
