@@ -32,7 +32,7 @@ export const INNER_FLOORS: Readonly<Record<string, readonly (readonly string[])[
     ["outage", "old-server", "users", "port", "carry"],
     ["plan", "restore", "report-facts.ts", "old-address", "receive"],
     ["export", "open", "rollback", "standing"],
-    ["direct", "cleanup"],
+    ["direct", "cleanup", "support"],
   ],
 };
 

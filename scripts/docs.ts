@@ -1,5 +1,5 @@
 // Writes docs/commands/*.md from the commands themselves, docs/exit-codes.md from src/errors.ts, docs/findings/*.md from the
-// findings that src/ makes, and the graphs of docs/house.md from the imports of src/.
+// findings that src/ makes, docs/json/ from the types of what commands return, and the graphs of docs/house.md from the imports of src/.
 //   no argument: writes what differs;  --check: writes nothing, names what differs, and fails
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,7 +15,10 @@ import type { System } from "../src/system/system.ts";
 import { ANY_COMMAND, BY_COMMAND, MEANINGS } from "./exit-code-meanings.ts";
 import { collectFindings } from "./finding-ids.ts";
 import { findingPages } from "./findings-pages.ts";
+import { SCHEMAS } from "./json-files.ts";
+import { jsonSchemas, WITH_JSON } from "./json-schemas.ts";
 import { roomGraphs } from "./room-graphs.ts";
+import { SourceProgram } from "./source-program.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PAGES = "docs/commands";
@@ -40,7 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const wanted = await generated();
   const differing = [...wanted].filter(([path, text]) => found(path) !== text);
-  const left = [PAGES, FINDINGS]
+  const left = [PAGES, FINDINGS, SCHEMAS]
     .filter((folder) => existsSync(join(ROOT, folder)))
     .flatMap((folder) => readdirSync(join(ROOT, folder)).map((name) => `${folder}/${name}`))
     .filter((path) => !wanted.has(path));
@@ -75,13 +78,16 @@ async function generated(): Promise<ReadonlyMap<string, string>> {
     if (!line) throw new Error(`the menu has no ${entry.name}`);
     pages.push([`${PAGES}/${fileOf(entry)}`, await page(entry, line)]);
   }
+  const program = new SourceProgram(ROOT);
+  for (const [name, schema] of jsonSchemas(ROOT, WITH_JSON, program))
+    pages.push([`${SCHEMAS}/${name}`, JSON.stringify(schema)]);
   const names = SHOWN.map(({ name }) => name);
-  for (const [name, text] of findingPages(collectFindings(ROOT), names))
+  for (const [name, text] of findingPages(collectFindings(ROOT, program), names))
     pages.push([`${FINDINGS}/${name}`, `${MARK}\n\n${text}`]);
   const options = await resolveConfig(join(ROOT, PAGES, "README.md"));
   const formatted = pages.map(async ([path, text]): Promise<[string, string]> => [
     path,
-    await format(text, { ...options, parser: "markdown" }),
+    await format(text, { ...options, parser: path.endsWith(".json") ? "json" : "markdown" }),
   ]);
   return new Map(await Promise.all(formatted));
 }

@@ -301,6 +301,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
   ],
   cleanup: ["bundle-damaged", "bundle-in-use", "bundle-incomplete", "found-blockers"],
   status: ["bundle-damaged", "bundle-incomplete"],
+  report: ["file-missing", "target-not-empty"],
   send: [
     "file-missing",
     "bundle-damaged",

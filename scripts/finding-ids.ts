@@ -1,8 +1,8 @@
 // Which findings src/ can make: their ids, their levels, and the commands from which each can be reached.
-import { join } from "node:path";
 import ts from "typescript";
 import { EXIT_CODES } from "../src/errors.ts";
 import type { Level } from "../src/report/finding.ts";
+import { SourceProgram } from "./source-program.ts";
 
 export interface MadeFinding {
   /** Up to the first colon; what is only known at run time is `*`. */
@@ -34,8 +34,8 @@ interface Said {
 }
 
 /** Reads all of src/ below `root` with TypeScript's own checker: takes a few seconds. */
-export function collectFindings(root: string): MadeFindings {
-  const source = new Source(root);
+export function collectFindings(root: string, program = new SourceProgram(root)): MadeFindings {
+  const source = new Source(root, program);
   const graph = new Reach(source);
   const found = new Map<string, { suffix: boolean; levels: Set<Level>; commands: Set<string> }>();
   const unknown: string[] = [];
@@ -75,15 +75,10 @@ class Source {
   readonly #calls = new Map<ts.Node, ts.CallExpression[]>();
   #depth = 0;
 
-  constructor(root: string) {
+  constructor(root: string, { checker, files }: SourceProgram) {
     this.#root = root;
-    const { config } = ts.readConfigFile(join(root, "tsconfig.json"), (path) => ts.sys.readFile(path)) as {
-      config: object;
-    };
-    const { options } = ts.parseJsonConfigFileContent({ ...config, include: ["src"] }, ts.sys, root);
-    const program = ts.createProgram([join(root, "src/main.ts")], options);
-    this.checker = program.getTypeChecker();
-    this.files = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(join(root, "src")));
+    this.checker = checker;
+    this.files = files;
     for (const file of this.files)
       visit(file, (node) => {
         if (!ts.isCallExpression(node) || !ts.isIdentifier(node.expression)) return;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
-import type { Json } from "../report/json.ts";
+import { plainJson } from "../report/json.ts";
 import type { Command } from "./command.ts";
 import { ASKING_OPTIONS, SERVER_NAME, serverNameArgument } from "./options/delegation.ts";
 import { ACCEPT, parseOptions } from "./options/shared.ts";
@@ -38,9 +38,7 @@ export const delegationShowCommand: Command<z.infer<typeof schema>> = {
       opening: delegationText(facts, system.terminal),
       brief: true,
       findings,
-      details: { ...facts, safeFrom: new Date(facts.safeFrom).toISOString() } as unknown as Readonly<
-        Record<string, Json>
-      >,
+      details: { ...plainJson(facts), safeFrom: new Date(facts.safeFrom).toISOString() },
       lines: [],
       failure: failureForFindings(findings),
     };

@@ -17,6 +17,7 @@ import { portCommand } from "./port.ts";
 import { pullSenderCommand } from "./pull-sender.ts";
 import { pullCommand } from "./pull.ts";
 import { receiveCommand } from "./receive.ts";
+import { reportCommand } from "./report.ts";
 import { restoreCommand } from "./restore.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { sendCommand } from "./send.ts";
@@ -56,6 +57,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(signOutConfigCommand),
   entry(signOutServeCommand),
   entry(signOutTestCommand),
+  entry(reportCommand),
   entry(mediaCheckCommand),
   entry(mediaExportCommand),
 ];

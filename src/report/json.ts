@@ -5,6 +5,12 @@ import { countLevels } from "./level-counts.ts";
 /** A JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
+/** A value of an interface as one of plain objects: an interface might have more members, and is no JSON to the compiler. */
+export type Plain<T> = T extends object ? { readonly [Name in keyof T]: Plain<T[Name]> } : T;
+
+/** The same value; its type keeps names and meanings of the members. */
+export const plainJson = <T>(value: T): Plain<T> => value as Plain<T>;
+
 /** How a command ended, for scripts. */
 export interface Result {
   /** The command's name, as it is typed. */

@@ -4,6 +4,11 @@ import { isCaseInsensitive, Placeholders, type Redaction } from "./placeholders.
 export interface RedactOptions {
   /** Redacts folders and files in absolute paths, except those that every system has and those in `keep`. */
   readonly paths?: { readonly keep: readonly string[] };
+  /**
+   * Redacts what looks like the name of a host, given or not. Names of files do not; nor do modules, settings and the
+   * like, by their first word.
+   */
+  readonly hosts?: { readonly notBehind: readonly string[] };
 }
 
 /**
@@ -25,6 +30,7 @@ export function textRedactor(
     [
       ...PATTERNS,
       ...(options.paths ? [pathPattern(hidden)] : []),
+      ...(options.hosts ? [SITE] : []),
       ...(names === undefined ? [] : [names]),
     ].join("|"),
     "gu",
@@ -48,7 +54,7 @@ export function textRedactor(
     text.replace(everything, (...all) => {
       const match = all[0];
       const groups = groupsOf(all);
-      const { sign, name, server, port = "", user, domain, v4, v6, path } = groups;
+      const { sign, name, server, port = "", user, domain, v4, v6, path, site } = groups;
       if (name !== undefined && server !== undefined) {
         const given = standIns.given(`${sign!}${name}:${server}`);
         if (given !== undefined) return given + port;
@@ -63,6 +69,10 @@ export function textRedactor(
       if (v4 !== undefined) return address(v4, canonicalV4(v4));
       if (v6 !== undefined) return address(v6, canonicalV6(v6));
       if (path !== undefined) return redactPath(path, standIns, kept);
+      if (site !== undefined)
+        return standIns.given(site) === undefined && !isSite(site, options.hosts?.notBehind ?? [])
+          ? replaceNames(site)
+          : host(site);
       return word(match, groups);
     });
 }
@@ -146,8 +156,25 @@ const PATTERNS = [
   `${BEGINNING}(?<!\\.)(?<v4>${V4})(?![\\p{L}\\p{N}]|\\.\\d)`,
 ];
 const PART = "/[^\\s/\"'`<>|;,()\\[\\]{}:=*?]+";
+/** Words joined by dots. What is more than a host's name, such as a setting with an underscore, is not. */
+const SITE = `${BEGINNING}(?<![_.\\-])(?<site>(?:[\\p{L}\\p{N}](?:[\\p{L}\\p{N}\\-]*[\\p{L}\\p{N}])?\\.)+(?:xn--[A-Za-z0-9\\-]+|\\p{L}{2,}))(?![\\p{L}\\p{N}_(\\-]|\\.[\\p{L}\\p{N}])`;
+
+/** Other names with dots are files, or begin with one of these words. */
+function isSite(name: string, others: readonly string[]): boolean {
+  const labels = name.toLowerCase().split(".");
+  return !others.includes(labels[0]!) && !ENDINGS.has(labels.at(-1)!);
+}
+
+const ENDINGS = new Set(
+  (
+    "service socket timer target mount slice scope conf yaml yml json ndjson html txt log md py pyc ts js mjs cjs so c h " +
+    "sh sql db gz gpg tar zst xz pem key crt asc part lock tmp unfinished partial fenced passphrase password spool clear " +
+    "port pid sock xml ini toml cfg args name names enabled config host path user url type dump png jpg pages"
+  ).split(" "),
+);
 const GENERIC_ADDRESSES = /^(127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1?|)$/;
-const SYSTEM_FOLDERS =
+/** Folders that every host has. */
+export const SYSTEM_FOLDERS: readonly string[] =
   "bin boot dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var local share cache log backups systemd system user conf.d www".split(
     " ",
   );

@@ -14,6 +14,9 @@ export function startThread(url: string, options: WorkerOptions): Worker {
     : new Worker(new URL(url), alone);
 }
 
+/** Whether this program is the one executable file. */
+export const isSingleExecutable = (): boolean => isSea();
+
 /** The licences of synlift and of all that is in the same file; elsewhere each package has its own beside it. */
 export function readLicences(): string {
   return isSea()

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { assertJsonContract } from "./json-contract.ts";
 
 /** The program as people run it, in a process of its own. */
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
@@ -49,7 +50,14 @@ export function synlift(
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
-      resolve({ code, signal, stdout, stderr });
+      const ran = { code, signal, stdout, stderr };
+      try {
+        // Whatever a test looks at, the output is what docs/json/ promises.
+        if (args.includes("--json") && code !== null) assertJsonContract(ran);
+        resolve(ran);
+      } catch (error) {
+        reject(error);
+      }
     });
   });
 }

@@ -3,7 +3,6 @@ import type { ChosenLayout } from "../../move/restore/layouts/choose.ts";
 import type { RestoredServer } from "../../move/restore/restored-server.ts";
 import type { RestoreTarget } from "../../move/restore/run.ts";
 import type { System } from "../../system/system.ts";
-import type { Outcome } from "../command.ts";
 import { DATABASE_OPTIONS } from "./database.ts";
 import { PORT_SWITCH, PORTING_OPTIONS } from "./fixes.ts";
 import { LAYOUT_OPTIONS } from "./layout.ts";
@@ -48,7 +47,7 @@ export async function targetOf(
 /** For scripts: the same of a bundle and of a direct transfer. */
 export const restoreDetails = (
   result: { readonly kind: "dry-run" } | { readonly kind: "restored"; readonly server: RestoredServer },
-): Outcome["details"] =>
+) =>
   result.kind === "dry-run"
     ? { dryRun: true }
     : {

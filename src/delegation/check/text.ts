@@ -1,4 +1,3 @@
-import type { Json } from "../../report/json.ts";
 import type { CheckResult } from "./result.ts";
 
 /** The result in sentences; the findings have the details. */
@@ -14,10 +13,7 @@ export function describeCheck(serverName: string, results: readonly CheckResult[
 }
 
 /** The result for scripts; part of the contract of `delegation check --json`. */
-export const checkDetails = (
-  serverName: string,
-  results: readonly CheckResult[],
-): Readonly<Record<string, Json>> => ({
+export const checkDetails = (serverName: string, results: readonly CheckResult[]) => ({
   serverName,
   checks: results.map(({ check, subject, level, said }) => ({ check, subject, level, said })),
 });

@@ -1,4 +1,3 @@
-import type { Json } from "../../report/json.ts";
 import { CACHE_MAXIMUM } from "../cache-time.ts";
 import type { DelegationFacts, Lowering } from "../facts.ts";
 
@@ -68,7 +67,7 @@ export const dateText = (milliseconds: number) =>
   `${new Date(milliseconds).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 
 /** For scripts, with times in ISO 8601. */
-export function calendarJson({ lowerBy, toLower, changeAt, keepUntil }: Calendar): Json {
+export function calendarJson({ lowerBy, toLower, changeAt, keepUntil }: Calendar) {
   const time = (milliseconds: number) => new Date(milliseconds).toISOString();
   return {
     lowerBy: time(lowerBy),

@@ -1,4 +1,3 @@
-import type { Json } from "../../report/json.ts";
 import { calendarJson, dateText } from "./calendar.ts";
 import type { FilesResult } from "./run.ts";
 
@@ -37,7 +36,7 @@ export function describeFiles(
 export function filesDetails(
   { files, zone, calendar, written }: FilesResult,
   { serverName, out, dryRun }: FilesShown,
-): Readonly<Record<string, Json>> {
+) {
   const records = (all: FilesResult["zone"]["add"]) =>
     all.map(({ name, ttl, type, value }) => ({ name, ttl, type, value }));
   return {

@@ -93,11 +93,14 @@ async function contentOf(path: string, files: Files): Promise<string | undefined
 /** Names of settings whose value may be a secret, also of those that are specific to a host, such as a database's password. */
 const SECRET_NAME = /pass|secret|token|pepper|key$/i;
 
+/** Whether a setting of this name may have a secret as its value. */
+export const isSecretName = (name: string): boolean => SECRET_NAME.test(name);
+
 /** Every value that must not be shown where a program's own messages are: the secrets, and what is named like one. */
 export function valuesToHide({ settings, secrets }: Pick<Homeserver, "settings" | "secrets">): string[] {
   const values = new Set(secrets.map(({ value }) => value));
   const collect = (value: unknown, name: string): void => {
-    if (typeof value === "string" && SECRET_NAME.test(name)) values.add(value);
+    if (typeof value === "string" && isSecretName(name)) values.add(value);
     else if (typeof value === "object" && value !== null)
       for (const [key, one] of Object.entries(value)) collect(one, Array.isArray(value) ? name : key);
   };

@@ -1,5 +1,4 @@
 import { pad, wrap } from "../../report/cells.ts";
-import type { Json } from "../../report/json.ts";
 import { type TableColumn, tableText } from "../../report/table.ts";
 import type { DisplayOptions } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
@@ -64,7 +63,7 @@ const formatPercent = ({ coverage }: Person) => {
 export const byLastSeen = (one: Person, other: Person) => (other.lastSeen ?? 0) - (one.lastSeen ?? 0);
 
 /** With times as ISO 8601; part of what scripts rely on. */
-export function personJson(person: Person): { readonly [name: string]: Json } {
+export function personJson(person: Person) {
   const { lastSeen, backup, coverage, ...rest } = person;
   return {
     ...rest,

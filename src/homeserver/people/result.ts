@@ -1,4 +1,3 @@
-import type { Json } from "../../report/json.ts";
 import type { DisplayOptions } from "../../report/text.ts";
 import { formatCount } from "../../report/units.ts";
 import { byLastSeen, countLines, personJson, personTable } from "./listing.ts";
@@ -22,7 +21,7 @@ export interface UsersResult {
 const SHOWN = 50;
 
 /** For scripts. */
-export function usersDetails(result: UsersResult): Readonly<Record<string, Json>> {
+export function usersDetails(result: UsersResult) {
   const { serverName, tally, roll, everybody, csv, announced, delivery } = result;
   return {
     serverName,

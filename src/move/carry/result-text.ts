@@ -1,5 +1,4 @@
 import type { Finding } from "../../report/finding.ts";
-import type { Json } from "../../report/json.ts";
 import { formatBytes, formatDuration } from "../../report/units.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { FetchResult } from "./fetch.ts";
@@ -29,7 +28,7 @@ export function sendFindings({ kind, proofs, files, bytes, address, findings }: 
 }
 
 /** For scripts: sizes in bytes, times in seconds. */
-export function sendDetails(result: SendResult): Readonly<Record<string, Json>> {
+export function sendDetails(result: SendResult) {
   const { kind, address, manifest, files, bytes, due, seconds, proofs } = result;
   return {
     destination: address,
@@ -59,7 +58,7 @@ export function describeSend({ kind, address, files, bytes, due, seconds }: Send
 }
 
 /** For scripts: sizes in bytes, times in seconds. */
-export function fetchDetails(result: FetchResult): Readonly<Record<string, Json>> {
+export function fetchDetails(result: FetchResult) {
   const { kind, address, folder, manifest, files, bytes, due, seconds } = result;
   return {
     source: address,

@@ -1,4 +1,3 @@
-import type { Json } from "../../report/json.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { LeftFile } from "./items.ts";
 import type { CleanupResult } from "./run.ts";
@@ -6,7 +5,7 @@ import type { CleanupResult } from "./run.ts";
 const bytesOf = (left: readonly LeftFile[]) => left.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** For scripts: sizes in bytes. */
-export function cleanupDetails({ kind, left }: CleanupResult): Readonly<Record<string, Json>> {
+export function cleanupDetails({ kind, left }: CleanupResult) {
   const gone = left.filter(({ kept }) => !kept);
   return {
     removed: kind === "removed",

@@ -1,11 +1,10 @@
 import { describeOrigin } from "../../bundle/origin.ts";
-import type { Json } from "../../report/json.ts";
 import { formatBytes } from "../../report/units.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { ExportResult } from "./run.ts";
 
 /** For scripts: sizes in bytes. */
-export function exportDetails(result: ExportResult): Readonly<Record<string, Json>> {
+export function exportDetails(result: ExportResult) {
   const { folder } = result;
   if (result.kind === "dry-run") return { folder, dryRun: true, wouldDo: [...result.wouldDo] };
   const { manifest, report } = result;

@@ -1,9 +1,8 @@
-import type { Json } from "../../report/json.ts";
 import { formatCount } from "../../report/units.ts";
 import type { ServeResult } from "./serve.ts";
 
 /** For scripts. */
-export const serveDetails = ({ endpoints, counts, ended, served }: ServeResult): Record<string, Json> => ({
+export const serveDetails = ({ endpoints, counts, ended, served }: ServeResult) => ({
   endpoints: [...endpoints],
   ended,
   seconds: Math.round(served / 1000),

@@ -1,6 +1,5 @@
 import { CLIENT_REACTIONS, reactionLines } from "../../old-address/clients.ts";
 import type { SignOutKind } from "../../old-address/sign-out.ts";
-import type { Json } from "../../report/json.ts";
 import type { ServeResult } from "./serve.ts";
 import { serveDetails, serveLines } from "./serve-text.ts";
 import type { SiteResult } from "./site.ts";
@@ -14,10 +13,7 @@ interface SignOutResult {
 }
 
 /** For scripts. */
-export const signOutDetails = (
-  kind: SignOutKind,
-  { survey, site, served }: SignOutResult,
-): Record<string, Json> => ({
+export const signOutDetails = (kind: SignOutKind, { survey, site, served }: SignOutResult) => ({
   softLogout: kind === "soft",
   people: survey.counts ? { ...survey.counts } : null,
   clients: CLIENT_REACTIONS.map((reaction) => ({ client: reaction.client, reaction: reaction[kind] })),

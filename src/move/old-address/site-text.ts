@@ -1,8 +1,7 @@
-import type { Json } from "../../report/json.ts";
 import type { SiteResult } from "./site.ts";
 
 /** For scripts. */
-export const siteDetails = ({ kind, title, path, text, install }: SiteResult): Record<string, Json> => ({
+export const siteDetails = ({ kind, title, path, text, install }: SiteResult) => ({
   kind,
   program: title,
   path: path ?? null,

@@ -1,5 +1,4 @@
 import type { Finding } from "../../report/finding.ts";
-import type { Json } from "../../report/json.ts";
 import { formatAmount, formatBytes, formatShare } from "../../report/units.ts";
 import type { FinishedStep, MoveStatus } from "./status.ts";
 
@@ -12,7 +11,7 @@ export const statusFindings = (status: MoveStatus): Finding[] => [
 ];
 
 /** For scripts. */
-export function statusDetails(status: MoveStatus): Readonly<Record<string, Json>> {
+export function statusDetails(status: MoveStatus) {
   const { state } = status;
   const progress = state.kind === "running" ? state.progress : undefined;
   return {

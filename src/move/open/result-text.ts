@@ -1,4 +1,3 @@
-import type { Json } from "../../report/json.ts";
 import { formatDuration } from "../../report/units.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { OpenResult } from "./run.ts";
@@ -38,7 +37,7 @@ export function describeOpened(result: OpenResult): string[] {
 }
 
 /** The result for scripts; part of the contract of `open --json`. */
-export function openDetails(result: OpenResult): Readonly<Record<string, Json>> {
+export function openDetails(result: OpenResult) {
   if (result.kind === "trial") return { opened: false, url: result.url, stop: result.stop };
   if (result.kind !== "opened") return { opened: false };
   const { serverName, outageSeconds = null, report = null, check } = result;

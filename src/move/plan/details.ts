@@ -1,11 +1,12 @@
 import { calendarJson } from "../../delegation/files/calendar.ts";
-import type { Json } from "../../report/json.ts";
+import type { DelegationFacts } from "../../delegation/facts.ts";
+import { plainJson } from "../../report/json.ts";
 import type { PlanInspection } from "./look.ts";
 import type { PlanPageInput } from "./page.ts";
 import type { PlanQuestions } from "./questions.ts";
 
 /** The details of `--json` besides the findings: sizes in bytes, durations in seconds, dates in ISO 8601. No secrets. */
-export function planDetails(shown: PlanPageInput, delegation: Json): Readonly<Record<string, Json>> {
+export function planDetails(shown: PlanPageInput, delegation: DelegationFacts | undefined) {
   const { serverName, looked, questions, agenda, safeFrom, calendar } = shown;
   return {
     serverName,
@@ -20,7 +21,7 @@ export function planDetails(shown: PlanPageInput, delegation: Json): Readonly<Re
     media: looked?.media ?? null,
     people: looked?.people === undefined ? null : { ...looked.people },
     estimate: estimateJson(looked, questions),
-    delegation,
+    delegation: delegation === undefined ? null : plainJson(delegation),
     safeFrom: safeFrom === undefined ? null : new Date(safeFrom).toISOString(),
     calendar: calendar ? calendarJson(calendar) : null,
     agenda:
@@ -37,7 +38,7 @@ export function planDetails(shown: PlanPageInput, delegation: Json): Readonly<Re
   };
 }
 
-function databaseJson(looked: PlanInspection | undefined): Json {
+function databaseJson(looked: PlanInspection | undefined) {
   const database = looked?.database;
   if (database === undefined) return null;
   const { engine, version, bytes, encoding, collate, schema, tables } = database;
@@ -52,7 +53,7 @@ function databaseJson(looked: PlanInspection | undefined): Json {
   };
 }
 
-function estimateJson(looked: PlanInspection | undefined, { link, linkNamed }: PlanQuestions): Json {
+function estimateJson(looked: PlanInspection | undefined, { link, linkNamed }: PlanQuestions) {
   if (looked?.estimate === undefined || looked.load === undefined || looked.rates === undefined) return null;
   const { outage, outageSeconds, preparationSeconds, bundleBytes } = looked.estimate;
   return {

@@ -6,7 +6,7 @@ import { describeAddress } from "../../system/postgres/postgres.ts";
 import type { PlanInspection } from "./look.ts";
 
 /** Path components that identify nobody, because every Synapse has them. */
-const COMMON_PATHS = [
+export const COMMON_PATHS: readonly string[] = [
   ...[
     "matrix-synapse",
     "homeserver.yaml",

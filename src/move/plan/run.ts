@@ -10,7 +10,6 @@ import { chooseSource, type GivenSource } from "../../homeserver/service/find/ch
 import { findLaunches } from "../../homeserver/service/find/find.ts";
 import { acceptWarnings, failureForFindings } from "../../report/accept.ts";
 import { pageHtml } from "../../report/html.ts";
-import type { Json } from "../../report/json.ts";
 import type { Page } from "../../report/page.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
@@ -48,7 +47,7 @@ export interface PlanOrder {
 export interface PlanResult {
   readonly page: Page;
   /** For scripts. */
-  readonly details: Readonly<Record<string, Json>>;
+  readonly details: ReturnType<typeof planDetails>;
   /** `found-blockers` or `found-warnings`; undefined when the move will work as it is. */
   readonly failure: MigrationError | undefined;
 }
@@ -131,7 +130,7 @@ export async function planMove(order: PlanOrder, system: System, progress: Progr
     : undefined;
   const plain = planPage(shown);
   const page = redactor ? redactor.page(plain) : plain;
-  const details = planDetails(shown, (delegation?.facts ?? null) as Json);
+  const details = planDetails(shown, delegation?.facts);
   if (html !== undefined) await files.writeAtomically(html, pageHtml(page));
   return {
     page,

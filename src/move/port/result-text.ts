@@ -1,13 +1,12 @@
 import { stringify } from "yaml";
 import { synapseArgs } from "../../homeserver/database/address.ts";
-import type { Json } from "../../report/json.ts";
 import { formatCount, formatDuration } from "../../report/units.ts";
 import { describeAddress, type PostgresAddress } from "../../system/postgres/postgres.ts";
 import { secondsOf } from "./report.ts";
 import type { PortResult } from "./run.ts";
 
 /** For scripts: seconds, and rows by table. */
-export function portDetails(result: PortResult): Readonly<Record<string, Json>> {
+export function portDetails(result: PortResult) {
   const { kind, serverName, target } = result;
   const shared = { result: kind, serverName, target: describeAddress(target) };
   if (kind !== "ported" && kind !== "rehearsed") return shared;

@@ -1,11 +1,10 @@
-import type { Json } from "../../report/json.ts";
 import { formatBytes, formatDuration } from "../../report/units.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { InviteResult } from "./invite.ts";
 import type { ReceiveResult } from "./run.ts";
 
 /** For scripts: times in seconds. */
-export const receiveDetails = ({ endpoint, bundles, served }: ReceiveResult): Record<string, Json> => ({
+export const receiveDetails = ({ endpoint, bundles, served }: ReceiveResult) => ({
   endpoint,
   bundles,
   seconds: Math.round(served / 1000),
@@ -16,7 +15,7 @@ export const receiveLines = ({ bundles, served }: ReceiveResult): string[] => [
 ];
 
 /** For scripts; without the token. */
-export const inviteDetails = ({ name, url, out, expires, limit }: InviteResult): Record<string, Json> => ({
+export const inviteDetails = ({ name, url, out, expires, limit }: InviteResult) => ({
   name,
   url,
   file: out,

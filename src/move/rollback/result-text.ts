@@ -1,9 +1,8 @@
-import type { Json } from "../../report/json.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { FinishedRollback, RollbackResult } from "./run.ts";
 
 /** For scripts. */
-export function rollbackDetails(result: RollbackResult): Readonly<Record<string, Json>> {
+export function rollbackDetails(result: RollbackResult) {
   const { folder, subject } = result;
   const undone = [...result.changes];
   if (result.kind === "dry-run") return { folder, subject, undone, dryRun: true };

@@ -60,7 +60,7 @@ for (const [name, plan] of Object.entries(OUTCOMES))
       `plan-${name}.txt`,
       outcomeText({
         findings: page.findings,
-        details: planDetails(plan, null),
+        details: planDetails(plan, undefined),
         lines: [page.verdict.sentence, ...page.facts.map(({ label, value }) => `${label}: ${value}`)],
       }),
     );
