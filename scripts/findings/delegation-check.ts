@@ -33,6 +33,12 @@ export const DELEGATION_CHECK: FindingArea = {
       known: "The address is in a private range.",
       clears: "If it is your own network: `--allow-private` with the name.",
     },
+    "delegation-time-limit": {
+      levels: ["warning"],
+      means: "The time limit of all requests together was over before everything had answered.",
+      known: "What was not waited for counts as unanswered.",
+      clears: "Look at what did not answer; `--time-limit` gives all of it more time.",
+    },
     "delegation-discovery": {
       levels: COMPARED,
       means: "Whether other servers are led to the right place.",

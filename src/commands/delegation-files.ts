@@ -54,7 +54,7 @@ export const delegationFilesCommand: Command<z.infer<typeof schema>> = {
       import("../delegation/files/text.ts"),
     ]);
     const { folder } = system.machine;
-    const { resolvers, privateHosts, timeout } = ASKING_OPTIONS.read(options);
+    const { resolvers, ...asking } = ASKING_OPTIONS.read(options);
     const [resolver] = resolvers;
     const order = {
       serverName: options.argument,
@@ -62,8 +62,7 @@ export const delegationFilesCommand: Command<z.infer<typeof schema>> = {
       out: resolve(folder, options.out),
       from: options.from === undefined ? undefined : resolve(folder, options.from),
       answersFrom: options.answersFrom.replace(/\/+$/, ""),
-      privateHosts,
-      timeout,
+      ...asking,
       dryRun: options.dryRun,
     };
     const world = { ...system, dns: resolver ? system.dns.withResolver(resolver) : system.dns };

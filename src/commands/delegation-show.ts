@@ -25,11 +25,11 @@ export const delegationShowCommand: Command<z.infer<typeof schema>> = {
       import("../delegation/inspect.ts"),
       import("../delegation/show-text.ts"),
     ]);
-    const { resolvers, privateHosts, timeout } = ASKING_OPTIONS.read(options);
+    const { resolvers, ...asking } = ASKING_OPTIONS.read(options);
     const [resolver] = resolvers;
     const dns = resolver ? system.dns.withResolver(resolver) : system.dns;
     const { findings: found, facts } = await inspectDelegation(
-      { serverName: options.argument, privateHosts, timeout },
+      { serverName: options.argument, ...asking },
       { dns, http: system.http, machine: system.machine, signal: system.signal },
       view,
     );

@@ -11,7 +11,7 @@ export interface DelegationFacts {
   readonly federation?: FederationFact;
   /** Where clients connect to; left out when it is unknown. */
   readonly client?: ClientFact;
-  readonly wellKnown: { readonly server?: WellKnownFact; readonly client?: WellKnownFact };
+  readonly wellKnown: WellKnownFiles;
   /** Every DNS record that was seen, without duplicates. */
   readonly records: readonly RecordFact[];
   /** Lookups that failed. */
@@ -82,6 +82,13 @@ export interface AddressFact {
   readonly certificate?: Certificate;
 }
 
+export interface WellKnownFiles {
+  readonly server?: WellKnownFact;
+  readonly client?: WellKnownFact;
+  /** The others that are known to exist for homeservers, such as the one with contacts; also those that are not there. */
+  readonly others: readonly WellKnownFact[];
+}
+
 export interface WellKnownFact {
   readonly url: string;
   /** The redirects, each with its status and target. */
@@ -97,6 +104,8 @@ export interface WellKnownFact {
   readonly cacheSeconds?: number;
   /** `Access-Control-Allow-Origin` is there: without it, clients in browsers cannot read the file. */
   readonly cors?: boolean;
+  /** The keys at the top of a file that can be used, besides `m.homeserver` and `m.server`. */
+  readonly keys?: readonly string[];
   /** The client file names a sliding sync proxy, which is obsolete. */
   readonly slidingSyncProxy?: boolean;
   /** The addresses of the hosts that served it. */

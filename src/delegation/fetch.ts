@@ -42,13 +42,17 @@ export type FetchResult =
 const RETRY_ELSEWHERE: readonly NoAnswerReason[] = ["refused", "timed-out", "no-route", "broken"];
 
 /**
- * Fetches a URL from the first address of its host that answers, as DNS gives them, or from the given address alone. Rejects
- * with the signal's reason only.
+ * Fetches a URL from the first address of its host that answers, as DNS gives them, or from the given address alone. Tries no
+ * further address after `until`. Rejects with the signal's reason only.
  */
 export async function fetchFromHost(
   url: URL,
   asking: LookupContext,
-  { limit, at }: { readonly limit: number; readonly at?: string | undefined },
+  {
+    limit,
+    at,
+    until,
+  }: { readonly limit: number; readonly at?: string | undefined; readonly until?: AbortSignal },
 ): Promise<FetchResult> {
   const { http, timeout, signal } = asking;
   const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
@@ -73,7 +77,7 @@ export async function fetchFromHost(
       // A missing IPv6 route of this host is not a problem of the server, so it must not hide another error.
       if (error.kind === "no-route" && last.kind !== "no-name") continue;
       last = { kind: error.kind, problem: `${address} port ${port}: ${error.message}`, addresses };
-      if (!RETRY_ELSEWHERE.includes(error.kind)) break;
+      if (!RETRY_ELSEWHERE.includes(error.kind) || until?.aborted === true) break;
     }
   }
   return last;

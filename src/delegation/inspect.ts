@@ -23,7 +23,8 @@ import { safeFrom } from "./safe-from.ts";
 import { parseServerName, type ServerName, serverNameHint } from "./server-name.ts";
 import { timeFindings } from "./time-findings.ts";
 import { wellKnownFindings } from "./well-known-findings.ts";
-import { fetchClientFile } from "./well-known.ts";
+import { TIME_LIMIT, timeLimitFinding, withTimeLimit } from "./time-limit.ts";
+import { fetchClientFile, fetchWellKnown, OTHER_FILES, readOtherFile } from "./well-known.ts";
 
 export interface DelegationQuestion {
   readonly serverName: string;
@@ -33,6 +34,8 @@ export interface DelegationQuestion {
   readonly loweredAt?: number;
   /** Time-out of one HTTP request in milliseconds; 10,000 when left out. */
   readonly timeout?: number;
+  /** For all lookups and requests together, in milliseconds; two minutes when left out. */
+  readonly timeLimit?: number;
   /**
    * Hosts that are also reached at a private address, besides that of the server name; `all` when left out. See
    * `LookupContext.followPrivate`.
@@ -62,6 +65,17 @@ export async function inspectDelegation(
   world: DelegationContext,
   progress: Progress,
 ): Promise<Delegation> {
+  const { timeLimit = TIME_LIMIT } = question;
+  const limited = withTimeLimit(world, timeLimit);
+  const { findings, facts } = await inspectInTime(question, limited, progress);
+  return { findings: limited.cut() ? [...findings, timeLimitFinding(timeLimit)] : findings, facts };
+}
+
+async function inspectInTime(
+  question: DelegationQuestion,
+  world: DelegationContext,
+  progress: Progress,
+): Promise<Delegation> {
   const { machine } = world;
   const asking = lookupContext(question, world);
   const name = parseServerName(question.serverName);
@@ -70,15 +84,16 @@ export async function inspectDelegation(
   progress.note("asking DNS and web servers how others find this server");
   if (await isDnsUnavailable(name, asking.lookups)) return dnsUnavailable(name, question, asking);
 
-  const [walked, clientFile] = await Promise.all([
+  const [walked, clientFile, otherFiles] = await Promise.all([
     discoverServer(name, asking),
     fetchClientFile(name, asking),
+    Promise.all(OTHER_FILES.map(async (path) => readOtherFile(await fetchWellKnown(path, name, asking)))),
   ]);
   const [federation, client] = await Promise.all([
     walked.endpoint && probeFederation(walked.endpoint, asking),
     clientAt(clientFile, question.publicBaseUrl, asking),
   ]);
-  return summarize({ name, question, walked, clientFile, federation, client }, asking);
+  return summarize({ name, question, walked, clientFile, otherFiles, federation, client }, asking);
 }
 
 /** What lookups and requests need. It keeps the answers of DNS: make a new one to ask again. */
@@ -109,13 +124,14 @@ interface Observations {
   readonly question: DelegationQuestion;
   readonly walked: Discovery;
   readonly clientFile: WellKnownFact | undefined;
+  readonly otherFiles: readonly WellKnownFact[];
   readonly federation: FederationFact | undefined;
   readonly client: ClientFact | undefined;
 }
 
 /** Turns the observations into facts and findings, after the remaining lookups: CAA, unused records, address hints. */
 async function summarize(seen: Observations, asking: LookupContext): Promise<Delegation> {
-  const { name, question, walked, clientFile, federation, client } = seen;
+  const { name, question, walked, clientFile, otherFiles, federation, client } = seen;
   const { lookups } = asking;
   const files = [walked.serverFile, clientFile];
   const addresses = [...(federation?.addresses ?? []), ...(client?.addresses ?? [])];
@@ -133,6 +149,7 @@ async function summarize(seen: Observations, asking: LookupContext): Promise<Del
     wellKnown: {
       ...(walked.serverFile ? { server: walked.serverFile } : {}),
       ...(clientFile ? { client: clientFile } : {}),
+      others: otherFiles,
     },
     records,
     unanswered: await lookups.unanswered(),
@@ -182,7 +199,7 @@ async function caaSets(
 const emptyFacts = (serverName: string, now: number): DelegationFacts => ({
   serverName,
   steps: [],
-  wellKnown: {},
+  wellKnown: { others: [] },
   records: [],
   unanswered: [],
   negative: [],

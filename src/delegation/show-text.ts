@@ -88,14 +88,32 @@ function certificatesText({ federation, client }: DelegationFacts, look: Display
 }
 
 function filesText({ wellKnown }: DelegationFacts, look: DisplayOptions): string {
-  const files = [wellKnown.server, wellKnown.client].filter((file) => file !== undefined);
-  return files.map((file) => fileText(file, look)).join("");
+  const [server, client] = [wellKnown.server, wellKnown.client];
+  const present = wellKnown.others.filter(({ state }) => state === "valid" || state === "broken");
+  const files = [server, client, ...present].filter((file) => file !== undefined);
+  const missing = wellKnown.others.filter((file) => !present.includes(file)).map(({ url }) => url);
+  return [
+    ...files.map((file) => fileText(file, look)),
+    ...(missing.length === 0 ? [] : [noteText(`not there: ${missing.join(", ")}`, look)]),
+  ].join("");
 }
 
 function fileText(file: WellKnownFact, look: DisplayOptions): string {
-  const { url, state, value, problem, cacheControl, cacheSeconds, cors, redirects, addresses } = file;
+  const {
+    url,
+    state,
+    value,
+    problem,
+    cacheControl,
+    cacheSeconds,
+    cors,
+    redirects,
+    addresses,
+    keys = [],
+  } = file;
   const lines = [
-    `${url}: ${state === "valid" ? (value ?? "") : `${state}${problem === undefined ? "" : `, ${problem}`}`}`,
+    `${url}: ${state === "valid" ? (value ?? "it is there") : `${state}${problem === undefined ? "" : `, ${problem}`}`}`,
+    ...(keys.length > 0 ? [`  with ${keys.join(", ")}`] : []),
     ...redirects.map(
       ({ status, to, cors: allowed }) => `  status ${status} to ${to}${allowed ? "" : ", without CORS"}`,
     ),

@@ -2,21 +2,21 @@ import type { Finding } from "../report/finding.ts";
 import { formatDuration } from "../report/units.ts";
 import { type AffectedHosts, LOW_TTL } from "./affected.ts";
 import { CACHE_MAXIMUM } from "./cache-time.ts";
-import type { ClientFact, FederationFact, WellKnownFact } from "./facts.ts";
+import type { ClientFact, FederationFact, WellKnownFact, WellKnownFiles } from "./facts.ts";
 
 interface WellKnownFacts {
-  readonly wellKnown: { readonly server?: WellKnownFact; readonly client?: WellKnownFact };
+  readonly wellKnown: WellKnownFiles;
   readonly federation?: FederationFact;
   readonly client?: ClientFact;
 }
 
-/** Problems of the two files, how long they are cached, and whether they are served from the host that moves. */
+/** Problems of the files, how long they are cached, and whether they are served from the host that moves. */
 export function wellKnownFindings(
   found: WellKnownFacts,
   moving: AffectedHosts,
   publicBaseUrl?: string,
 ): Finding[] {
-  const { server, client } = found.wellKnown;
+  const { server, client, others } = found.wellKnown;
   const served = found.federation?.addresses.some(({ state }) => state === "answers") ?? false;
   return [
     ...(server ? [...stateFindings("server", server, served), ...cacheFindings("server", server)] : []),
@@ -24,6 +24,7 @@ export function wellKnownFindings(
     ...(client ? [...stateFindings("client", client, true), ...cacheFindings("client", client)] : []),
     ...(client ? clientFindings(client, publicBaseUrl) : []),
     ...(moving.wellKnown ? [movesAlong([server, client])] : []),
+    ...(moving.wellKnown ? easilyLost(client, others) : []),
   ];
 }
 
@@ -143,6 +144,29 @@ const movesAlong = (files: readonly (WellKnownFact | undefined)[]): Finding => (
   evidence: files.flatMap((file) => (file ? [`${file.url} (${file.addresses.join(", ")})`] : [])),
   hint: "serve both files on the new host from the start, and keep serving them on the old host until no more requests arrive",
 });
+
+/** Of a sliding sync proxy: clients no longer use one. */
+const OBSOLETE = "org.matrix.msc3575.proxy";
+
+/** What a new web server that serves only the two addresses would not have any more. */
+function easilyLost(client: WellKnownFact | undefined, others: readonly WellKnownFact[]): Finding[] {
+  const keys = client?.state === "valid" ? (client.keys ?? []).filter((key) => key !== OBSOLETE) : [];
+  const evidence = [
+    ...(keys.length > 0 ? [`${client!.url}: ${keys.join(", ")}`] : []),
+    ...others.flatMap(({ url, state }) => (state === "valid" ? [url] : [])),
+  ];
+  if (evidence.length === 0) return [];
+  return [
+    {
+      id: "well-known-to-carry",
+      level: "warning",
+      sentence:
+        "the server that moves serves more below /.well-known/ than the two addresses: it is lost unless the new one serves it too",
+      evidence,
+      hint: "synlift delegation files carries all of it over; without org.matrix.msc4143.rtc_foci, calls fail",
+    },
+  ];
+}
 
 const AUDIENCE = { server: "other servers", client: "clients" } as const;
 

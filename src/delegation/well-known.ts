@@ -11,6 +11,17 @@ const REDIRECTS = 20;
 
 const REDIRECT_STATUS = [301, 302, 303, 307, 308];
 
+/** Files below `/.well-known/` that are known to exist for homeservers, besides those for clients and servers. */
+export const OTHER_FILES = [
+  "matrix/support",
+  "matrix/policy_server",
+  "matrix/mautrix",
+  "element/element.json",
+] as const;
+
+/** All of them. */
+export const KNOWN_FILES = ["matrix/client", "matrix/server", ...OTHER_FILES] as const;
+
 /** A well-known file as it was fetched: what happened, and the answer with status 200 if there was one. */
 export interface FetchedFile {
   readonly fact: WellKnownFact;
@@ -37,8 +48,20 @@ export function readServerFile(
     return { fact: { ...fact, state: "broken", problem: "it begins with a byte order mark" } };
   const delegated = typeof value === "string" ? parseServerName(value) : undefined;
   if (!delegated) return { fact: { ...fact, ...brokenFile(answer.body, "m.server", value) } };
-  return { fact: { ...fact, state: "valid", value: delegated.text, cacheSeconds }, delegated };
+  const keys = keysIn(answer.body);
+  return { fact: { ...fact, state: "valid", value: delegated.text, cacheSeconds, keys }, delegated };
 }
+
+/** A file that is only carried along. */
+export function readOtherFile({ fact, answer }: FetchedFile): WellKnownFact {
+  if (!answer) return fact;
+  return jsonObject(answer.body) === undefined
+    ? { ...fact, state: "broken", problem: "it contains no JSON object" }
+    : { ...fact, keys: keysIn(answer.body) };
+}
+
+const keysIn = (body: Uint8Array) =>
+  Object.keys(jsonObject(body) ?? {}).filter((key) => key !== "m.homeserver" && key !== "m.server");
 
 /** The client file. */
 export async function fetchClientFile(name: ServerName, asking: LookupContext): Promise<WellKnownFact> {
@@ -55,13 +78,14 @@ export function readClientFile({ fact, answer }: FetchedFile, now: number): Well
   };
   if (typeof value !== "string" || !isWebAddress(value))
     return { ...fact, ...more, ...brokenFile(answer.body, "m.homeserver.base_url", value) };
-  return { ...fact, ...more, state: "valid", value, cacheSeconds: clientFileSeconds(answer.headers, now) };
+  const cacheSeconds = clientFileSeconds(answer.headers, now);
+  return { ...fact, ...more, state: "valid", value, cacheSeconds, keys: keysIn(answer.body) };
 }
 
 /**
  * A file below `/.well-known/`, from the host of the server name without its port, and from one address of it if that is
- * given. Follows redirects to a response with status 200; without one the fact says what happened. Ends after three times
- * the time-out of one request.
+ * given. Follows redirects to a response with status 200; without one the fact says what happened. Begins no other request
+ * after three times the time-out of one.
  */
 export async function fetchWellKnown(
   path: string,
@@ -80,7 +104,7 @@ export async function fetchWellKnown(
   for (let next = new URL(url); ;) {
     seen.add(next.href);
     const first = redirects.length === 0 ? at : undefined;
-    const reached = await fetchFromHost(next, asking, { limit: LARGEST, at: first });
+    const reached = await fetchFromHost(next, asking, { limit: LARGEST, at: first, until: time });
     for (const address of reached.addresses) addresses.add(address);
     if (!reached.answer) {
       const { kind, problem } = reached;

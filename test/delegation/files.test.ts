@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { parse } from "yaml";
 import { delegationFilesCommand } from "../../src/commands/delegation-files.ts";
 import { checkDelegation } from "../../src/delegation/check/run.ts";
 import { readExpected } from "../../src/delegation/check/expected.ts";
@@ -279,6 +280,7 @@ test("the folder has everything to change the address, and what the check is to 
       login: undefined,
       privateHosts: [],
       timeout: 2000,
+      timeLimit: 60_000,
     },
     { ...world.sources, machine: { now: () => NOW, elapsed: () => 0, wait: () => Promise.resolve() } },
     noProgress,
@@ -290,6 +292,38 @@ test("the folder has everything to change the address, and what the check is to 
     ["it differs in m.homeserver", "it differs in m.server"],
     "nothing was changed yet",
   );
+});
+
+test("Traefik's file can be read, and has each path of the files for their host, and for nothing else", async () => {
+  await using world = await startWorld({ zones: ZONES, pages: PAGES });
+  const out = temporaryFolder("delegation-traefik");
+  const { details } = await written(world, out, { answersFrom: "http://127.0.0.1:9999" });
+  const paths = (details["wellKnown"] as { path: string }[]).map(({ path }) => `/.well-known/${path}`);
+  assert.ok(paths.length > 2);
+  const { http, ...more } = parse(readFileSync(join(out, "matrix-well-known.traefik.yml"), "utf8")) as {
+    http: {
+      routers: Record<string, { rule: string; priority: number; service: string; tls: object }>;
+      services: Record<string, object>;
+    };
+  };
+  assert.deepEqual(more, {});
+  const routers = Object.values(http.routers);
+  const routed = routers.flatMap(({ rule }) => {
+    assert.ok(rule.startsWith("(Host(`example.org`)) && ("), rule);
+    return [...rule.matchAll(/ Path\(`([^`]+)`\)|\(Path\(`([^`]+)`\)/g)].map(
+      ([, one, first]) => one ?? first,
+    );
+  });
+  assert.deepEqual(routed.toSorted(), paths.toSorted());
+  const [service] = Object.keys(http.services) as [string];
+  assert.deepEqual(http.services, {
+    [service]: { loadBalancer: { passHostHeader: true, servers: [{ url: "http://127.0.0.1:9999" }] } },
+  });
+  for (const router of routers) {
+    assert.equal(router.service, service);
+    assert.deepEqual(router.tls, {});
+  }
+  assert.equal(new Set(routers.map(({ priority }) => priority)).size, routers.length);
 });
 
 test("a later run keeps the copies of before the change", async () => {

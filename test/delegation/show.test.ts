@@ -43,6 +43,52 @@ test("everything on the way is shown: steps, names, addresses, certificates, cac
     assert.ok(text.includes(part), `${part}\nis missing in\n${text}`);
 });
 
+const CALLS = [{ type: "livekit", livekit_service_url: "https://matrix.example.org/livekit/jwt" }];
+
+test("every well-known file is shown with its keys, and what would be lost with the old host is warned of", async () => {
+  const pages = {
+    ...PAGES,
+    "example.org/.well-known/matrix/client": json({
+      "m.homeserver": { base_url: "https://matrix.example.org" },
+      "org.matrix.msc4143.rtc_foci": CALLS,
+      "io.element.e2ee": { default: true },
+    }),
+    "example.org/.well-known/matrix/support": json({ contacts: [] }),
+    "example.org/.well-known/element/element.json": json([1]),
+  };
+  await using world = await startWorld({ zones: ZONES, pages });
+  const { facts, findings } = await world.inspect();
+  const text = delegationText(facts, LOOK).replaceAll(/\s+/g, " ");
+  for (const part of [
+    "https://example.org/.well-known/matrix/client: https://matrix.example.org with org.matrix.msc4143.rtc_foci, io.element.e2ee",
+    "https://example.org/.well-known/matrix/support: it is there with contacts",
+    "https://example.org/.well-known/element/element.json: broken, it contains no JSON object",
+    "not there: https://example.org/.well-known/matrix/policy_server, https://example.org/.well-known/matrix/mautrix",
+  ])
+    assert.ok(text.includes(part), `${part}\nis missing in\n${text}`);
+  const lost = findings.find(({ id }) => id === "well-known-to-carry");
+  assert.equal(lost?.level, "warning");
+  assert.deepEqual(lost.evidence, [
+    "https://example.org/.well-known/matrix/client: org.matrix.msc4143.rtc_foci, io.element.e2ee",
+    "https://example.org/.well-known/matrix/support",
+  ]);
+  assert.match(lost.hint!, /delegation files/);
+});
+
+test("files on another host than the one that moves are not lost, and without more than the two addresses nothing is", async () => {
+  const more = { "example.org/.well-known/matrix/support": json({ contacts: [] }) };
+  const zones = { ...ZONES, "provider.example": ["edge.provider.example 60 A 127.0.0.9"] };
+  await using elsewhere = await startWorld({ zones, pages: { ...PAGES, ...more } });
+  await using plain = await startWorld({ zones: ZONES, pages: PAGES });
+  for (const world of [elsewhere, plain]) {
+    const { findings } = await world.inspect();
+    assert.equal(
+      findings.some(({ id }) => id === "well-known-to-carry"),
+      false,
+    );
+  }
+});
+
 test("a server that cannot be found is shown as far as discovery went", async () => {
   await using world = await startWorld({
     zones: { "example.org": ["_matrix-fed._tcp.example.org 300 SRV 0 0 0 ."] },

@@ -95,6 +95,7 @@ for (const name of Object.keys(PROXIES) as ProxyName[]) {
           login: { user: "alice", password },
           privateHosts: [],
           timeout: 30_000,
+          timeLimit: 300_000,
         },
         {
           dns: realDns({ resolvers: [dns], port: dns.port, timeout: 5_000 }),

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before } from "node:test";
-import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
+import { fileURLToPath } from "node:url";
+import { quoteShellWord } from "../../src/system/shell-quoting.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { freePort } from "../support/lab/server-process.ts";
+import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeNewPlace, type NewPlace } from "../support/old-server.ts";
@@ -15,9 +16,12 @@ import {
   plant,
   PLANTED_FAULTS,
   PLANTED_SEQUENCES,
+  readEverything,
   type SqliteServer,
+  writeEverywhere,
 } from "../support/ported.ts";
 import { scenario } from "../support/scenario.ts";
+import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A homeserver on SQLite moves to another host, and is on PostgreSQL there.
@@ -28,6 +32,47 @@ let old: SqliteServer;
 let cluster: PostgresCluster;
 let place: NewPlace;
 let bundle: string;
+let ssh: SshServer;
+/** The same server once more, as systemd (a stand-in) runs it. */
+let served: ServedCopy;
+let pulled: NewPlace;
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const UNIT = "matrix-synapse.service";
+
+interface ServedCopy {
+  readonly home: string;
+  readonly systemctl: StandInSystemctl;
+  /** The command on that host that sends it. */
+  readonly sender: string;
+}
+
+/** A copy of the stopped server in another folder and on another port, under systemd and running. */
+async function serveCopy({ home, config }: SqliteServer): Promise<ServedCopy> {
+  const folder = temporaryFolder("served");
+  cpSync(home.folder, folder, { recursive: true });
+  const there = (path: string) => path.replace(home.folder, folder);
+  const [file, more] = [there(home.configFile), there(join(home.configFile, "../conf.d/database.yaml"))];
+  const port = String(await freePort());
+  for (const path of [file, more, there(join(home.configFile, "../log.yaml"))])
+    writeFileSync(
+      path,
+      readFileSync(path, "utf8")
+        .replaceAll(home.folder, folder)
+        .replace(/^( +- port: )\d+$/m, `$1${port}`),
+    );
+  const data = there(home.dataFolder);
+  const systemctl = new StandInSystemctl([
+    {
+      name: UNIT,
+      start: `cd ${data} && exec ${synapsePython()} -m synapse.app.homeserver -c ${file} -c ${more} -D`,
+      pidFile: join(data, "homeserver.pid"),
+    },
+  ]);
+  systemctl.run("start", UNIT);
+  const words = [process.execPath, MAIN, "pull-sender", ...config.map(there), "--unit", UNIT];
+  return { home: folder, systemctl, sender: words.map(quoteShellWord).join(" ") };
+}
 
 before(async () => {
   cluster = await PostgresCluster.start({
@@ -39,11 +84,18 @@ before(async () => {
   plant(old.path, PLANTED_SEQUENCES);
   plant(old.path, { orphans: PLANTED_FAULTS["orphans"]! });
   bundle = join(temporaryFolder("port-move"), "bundle");
+  served = await serveCopy(old);
+  ssh = await startSshServer({ env: { PATH: served.systemctl.path, NODE_TEST_CONTEXT: "" } });
+  pulled = await makeNewPlace(cluster, "pulled", await freePort());
   await synliftWell(["export", ...old.config, "--out", bundle, "--json"]);
 });
 
 after(async () => {
-  if (existsSync(join(place.configDir, "homeserver.pid"))) execFileSync("sh", ["-c", place.stopCommand]);
+  for (const { configDir, stopCommand } of [place, pulled])
+    if (existsSync(join(configDir, "homeserver.pid"))) execFileSync("sh", ["-c", stopCommand]);
+  served.systemctl.run("unmask", UNIT);
+  served.systemctl.run("stop", UNIT);
+  await ssh.stop();
   await cluster.stop();
 });
 
@@ -108,19 +160,52 @@ step("open proves it, and starts it on PostgreSQL", async () => {
   assert.ok(resultOf(ran).findings.every(({ level }) => level === "ok" || level === "note"));
 });
 
+check("old tokens read everything there, and old devices decrypt", async () => {
+  await readEverything(old, place.url);
+});
+
 check(
-  "old tokens work, old devices decrypt, media is there, and a message can be sent in every room",
+  "a message can be sent in every room, threads are subscribed to, and a to-device message arrives",
   async () => {
-    const bob = old.people.bob.at(place.url);
-    for (const room of Object.values(old.people.rooms)) {
-      assert.deepEqual(await bob.messages(room.id), room.messages);
-      await bob.send(room.id, "from the new host");
-    }
-    for (const { mxc, sha256 } of old.people.media) {
-      const { bytes } = await bob.download(mxc);
-      assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256);
-    }
-    const { roomId, texts } = old.people.encrypted;
-    assert.deepEqual(await readWithOldDevice(place.url, old.people.alice.session, roomId), texts);
+    await writeEverywhere(old, place.url);
+  },
+);
+
+step(
+  "the same server is pulled from host to host while it runs, and is on PostgreSQL there as well",
+  async () => {
+    const ran = await synliftWell([
+      ...[
+        "pull",
+        ssh.address,
+        "--ssh-config",
+        ssh.configFile,
+        "--export-folder",
+        join(served.home, "synlift"),
+      ],
+      ...["--export-command", served.sender, ...pulled.restoreArgs, "--port", "--fix", "orphans"],
+      ...["--synapse", synapsePython(), "--yes", "--json"],
+    ]);
+    assert.equal(served.systemctl.isActive(UNIT), false);
+    const { findings } = resultOf(ran);
+    assert.ok(findings.some(({ id }) => id === "port-orphans-fixed"));
+    const sequences = findings.find(({ id }) => id === "port-sequences");
+    assert.match(sequences?.sentence ?? "", /were raised/);
+    assert.equal(existsSync(`${pulled.mediaDir}.port`), false, "no copy is left in the clear");
+    const opened = await synliftWell([
+      ...["open", ...pulled.openArgs, "--start-command", pulled.startCommand],
+      ...["--stop-command", pulled.stopCommand, "--json"],
+    ]);
+    const { details, findings: gates } = resultOf(opened);
+    assert.ok((details["outageSeconds"] as number) > 0);
+    assert.ok(gates.every(({ level }) => level === "ok" || level === "note"));
+  },
+);
+
+check(
+  "there too, old tokens read everything, old devices decrypt, and all of it can be written to",
+  async () => {
+    await readEverything(old, pulled.url);
+    await writeEverywhere(old, pulled.url);
   },
 );

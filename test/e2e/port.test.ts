@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { createHash, randomUUID } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
 import { type DatabaseSettings, postgresDatabase } from "../support/lab/homeserver-folder.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { synapsePython, type SynapseServer } from "../support/lab/synapse-server.ts";
@@ -15,10 +14,12 @@ import {
   plant,
   PLANTED_FAULTS,
   PLANTED_SEQUENCES,
+  readEverything,
   type SqliteServer,
+  writeEverywhere,
 } from "../support/ported.ts";
 import { scenario } from "../support/scenario.ts";
-import { resultOf, type RunOptions, synlift } from "../support/synlift.ts";
+import { eventsOf, resultOf, type RunOptions, synlift } from "../support/synlift.ts";
 
 // A homeserver on SQLite arrives on PostgreSQL, with everything in it that synapse_port_db alone gets wrong.
 
@@ -59,27 +60,29 @@ function port(args: readonly string[] = [], options: RunOptions & { folder?: str
   const to = `host=${host!} port=${port!} user=${user!} dbname=${dbname!}`;
   const all = [
     ...["port", ...old.config, "--to", to, "--to-password-file", passwordFile],
-    ...["--out", options.out ?? out, "--synapse", synapsePython(), "--json", ...args],
+    ...["--out", options.out ?? out, "--json", ...args],
+    ...(args.includes("--synapse") ? [] : ["--synapse", synapsePython()]),
   ];
   return synlift(all, options);
 }
 
+/** Of a process; empty when it ended meanwhile. */
+function argumentsOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
 /** The process of the script that works in this test's folder. */
 function scriptPid(): number | undefined {
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const [program = "", ...args] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      if (
-        program !== "sh" &&
-        args.includes("synapse._scripts.synapse_port_db") &&
-        args.some((arg) => arg.startsWith(out))
-      )
-        return Number(pid);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return undefined;
+  const pid = readdirSync("/proc").find((name) => {
+    const [program = "", ...args] = /^\d+$/.test(name) ? argumentsOf(name) : [];
+    const isScript = args.includes("synapse._scripts.synapse_port_db");
+    return program !== "sh" && isScript && args.some((arg) => arg.startsWith(out));
+  });
+  return pid === undefined ? undefined : Number(pid);
 }
 
 step("a server that runs is not ported for good, and nothing is left behind", async () => {
@@ -87,6 +90,43 @@ step("a server that runs is not ported for good, and nothing is left behind", as
   assert.equal(ran.code, 14, ran.stderr);
   assert.equal(existsSync(out), false);
   assert.equal(await tablesIn(), "");
+});
+
+/** An environment of Synapse whose script fills a table and then says nothing any more. */
+function hangingSynapse(): string {
+  const environment = temporaryFolder("hanging");
+  mkdirSync(join(environment, "bin"));
+  symlinkSync(join(synapsePython(), "../../lib"), join(environment, "lib"));
+  const fill = `import sys, yaml, psycopg2
+args = yaml.safe_load(open(sys.argv[-1]))["database"]["args"]
+connection = psycopg2.connect(**{name: args[name] for name in ("host", "port", "user", "dbname")})
+connection.cursor().execute("create table events (n int); insert into events values (1)")
+connection.commit()`;
+  const script = `case "$1 $2" in
+  "-m synapse._scripts.synapse_port_db") ${synapsePython()} -c '${fill}' "$@"; echo 'Copying to postgres...'; exec sleep ${HANGS} ;;
+esac
+exec ${synapsePython()} "$@"`;
+  writeFileSync(join(environment, "bin/python"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return environment;
+}
+/** Seconds by which its process is recognised. */
+const HANGS = `98765.${process.pid}`;
+
+step("a script that hangs is ended when its time is over, and the database is empty again", async () => {
+  const hangs = join(work, "hangs");
+  const ran = await port(["--rehearse", "--silence", "0.05", "--synapse", hangingSynapse()], { out: hangs });
+  assert.equal(ran.code, 47, ran.stderr);
+  const error = eventsOf(ran).at(-1);
+  assert.match(error?.message ?? "", /synapse_port_db said nothing for 3 s/);
+  assert.match(error?.hint ?? "", /port\.log.*--silence/);
+  assert.match(ran.stderr, /copying to postgres/);
+  assert.equal(await tablesIn(), "");
+  assert.match(readFileSync(join(hangs, "port.log"), "utf8"), /ended: synapse_port_db said nothing/);
+  assert.equal(existsSync(join(hangs, "work")), false, "no copy is left in the clear");
+  const sleeping = readdirSync("/proc").filter(
+    (pid) => /^\d+$/.test(pid) && argumentsOf(pid).includes(HANGS),
+  );
+  assert.deepEqual(sleeping, []);
 });
 
 step(
@@ -192,68 +232,21 @@ check("rows with NUL characters and used refresh tokens are there, and the orpha
   );
 });
 
-step("the server starts on PostgreSQL, and old tokens read old messages and media", async () => {
-  ported = onDatabase(old, database);
-  await ported.start();
-  const bob = old.people.bob.at(ported.baseUrl);
-  for (const room of Object.values(old.people.rooms))
-    assert.deepEqual(await bob.messages(room.id), room.messages);
-  const [{ mxc, sha256 }] = old.people.media as [(typeof old.people.media)[number]];
-  const { bytes } = await bob.download(mxc);
-  assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256);
-});
+step(
+  "the server starts on PostgreSQL: old tokens read everything, and old devices still decrypt",
+  async () => {
+    ported = onDatabase(old, database);
+    await ported.start();
+    await readEverything(old, ported.baseUrl);
+  },
+);
 
-check("old devices still decrypt", async () => {
-  const { roomId, texts } = old.people.encrypted;
-  const { session } = old.people.alice;
-  assert.deepEqual(await readWithOldDevice(ported!.baseUrl, session, roomId), texts);
-});
-
-check("a message can be sent in every room", async () => {
-  const clients = [old.people.alice, old.people.bob, old.people.carol].map((one) => one.at(ported!.baseUrl));
-  let sent = 0;
-  for (const client of clients) {
-    const { joined_rooms: rooms } = await client.call<{ joined_rooms: string[] }>(
-      "GET",
-      "/_matrix/client/v3/joined_rooms",
-    );
-    for (const room of rooms) {
-      await client.send(room, "from PostgreSQL");
-      assert.equal((await client.messages(room)).at(-1), "from PostgreSQL");
-      sent += 1;
-    }
-  }
-  assert.ok(sent >= 4);
-});
-
-check("a thread is subscribed to, and so is a second one", async () => {
-  const alice = old.people.alice.at(ported!.baseUrl);
-  const room = encodeURIComponent(old.people.rooms.public.id);
-  for (const text of ["one thread", "another"]) {
-    const root = encodeURIComponent(await alice.send(old.people.rooms.public.id, text));
-    const path = `/_matrix/client/unstable/io.element.msc4306/rooms/${room}/thread/${root}/subscription`;
-    await alice.call("PUT", path, {});
-    assert.equal((await alice.call<{ automatic: boolean }>("GET", path)).automatic, false);
-  }
-});
-
-check("a to-device message arrives, and a new device, a key and a filter are stored", async () => {
-  const [alice, bob] = [old.people.alice.at(ported!.baseUrl), old.people.bob.at(ported!.baseUrl)];
-  const { next_batch: since } = await bob.call<{ next_batch: string }>(
-    "GET",
-    "/_matrix/client/v3/sync?timeout=0",
-  );
-  const content = { messages: { [bob.session.userId]: { [bob.session.deviceId]: { text: "here" } } } };
-  await alice.call("PUT", `/_matrix/client/v3/sendToDevice/org.example/${randomUUID()}`, content);
-  const { to_device: got } = await bob.call<{ to_device: { events: { content: unknown }[] } }>(
-    "GET",
-    `/_matrix/client/v3/sync?timeout=5000&since=${since}`,
-  );
-  assert.deepEqual(
-    got.events.map((event) => event.content),
-    [{ text: "here" }],
-  );
-});
+check(
+  "a message can be sent in every room, threads are subscribed to, and a to-device message arrives",
+  async () => {
+    await writeEverywhere(old, ported!.baseUrl);
+  },
+);
 
 check("the user directory is built again", async () => {
   const carol = old.people.carol.at(ported!.baseUrl);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash, randomInt } from "node:crypto";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { postgresDatabase } from "../support/lab/homeserver-folder.ts";
@@ -15,7 +16,9 @@ import {
   plant,
   PLANTED_FAULTS,
   PLANTED_SEQUENCES,
+  readEverything,
   type SqliteServer,
+  writeEverywhere,
 } from "../support/ported.ts";
 import { type Ran, resultOf, synlift } from "../support/synlift.ts";
 
@@ -24,6 +27,8 @@ import { type Ran, resultOf, synlift } from "../support/synlift.ts";
 /** Print it, and give it as PORT_SEED to have the same moments again. */
 const SEED = Number(process.env["PORT_SEED"] ?? randomInt(1, 2 ** 31));
 const KILLS = 10;
+/** Fewer for a quick run. */
+const MESSAGES = Number(process.env["PORT_MESSAGES"] ?? 100_000);
 
 let old: SqliteServer;
 let cluster: PostgresCluster;
@@ -84,8 +89,32 @@ test("exactly one row in the stream of threads does not keep Synapse from starti
       SELECT 1, 'master', room_id, event_id, sender, 1, 0 FROM events WHERE type = 'm.room.message' LIMIT 1;
       INSERT INTO stream_positions VALUES ('thread_subscriptions', 'master', 1)`,
   });
-  const ran = await port(await target());
+  const to = await target();
+  const ran = await port(to);
   assert.equal(ran.code, 0, ran.stderr);
+  assert.equal(await cluster.sql(to, "select count(*) from thread_subscriptions"), "1");
+});
+
+test("a damaged file is refused, with what to do, and nothing is written", async () => {
+  copyFileSync(sound, old.path);
+  const database = new DatabaseSync(old.path, { readOnly: true });
+  const { rootpage } = database
+    .prepare("SELECT rootpage FROM sqlite_master WHERE name = 'event_json'")
+    .get() as { rootpage: number };
+  database.close();
+  const bytes = readFileSync(old.path);
+  const size = bytes.readUInt16BE(16);
+  bytes.fill(0xff, (rootpage - 1) * size, rootpage * size);
+  writeFileSync(old.path, bytes);
+  const to = await target();
+  const ran = await port(
+    to,
+    Object.keys(PLANTED_FAULTS).flatMap((name) => ["--fix", name]),
+  );
+  assert.equal(ran.code, 61, ran.stderr);
+  const { findings } = resultOf(ran);
+  assert.match(findings.find(({ id }) => id === "port-damage")?.hint ?? "", /backup|\.recover/);
+  assert.equal(await cluster.sql(to, "select count(*) from pg_tables where schemaname = 'public'"), "0");
 });
 
 for (const [name, sql] of Object.entries(PLANTED_FAULTS))
@@ -146,15 +175,15 @@ test(`${KILLS} kills at random moments never leave a database that passes, and t
   assert.ok(last.code === 0, last.stderr);
 });
 
-test("a homeserver with 100,000 events arrives whole, and works", async () => {
+test(`a homeserver with ${MESSAGES} events, media and an encrypted room arrives whole, and works`, async () => {
   copyFileSync(sound, old.path);
-  addMessages(old.path, 100_000);
+  const crowded = addMessages(old.path, MESSAGES);
   plant(old.path, PLANTED_SEQUENCES);
   const name = "large";
   const database = await postgresDatabase(cluster, name);
   const ran = await port(name);
   assert.equal(ran.code, 0, ran.stderr);
-  assert.ok(Number(await cluster.sql(name, "select count(*) from events")) > 100_000);
+  assert.ok(Number(await cluster.sql(name, "select count(*) from events")) > MESSAGES);
   assert.ok(readFileSync(join(work, name, "port.log"), "utf8").includes("event_json: 100%"));
   await cluster.sql(
     name,
@@ -163,8 +192,8 @@ test("a homeserver with 100,000 events arrives whole, and works", async () => {
   const server = onDatabase(old, database);
   await server.start();
   try {
-    const bob = old.people.bob.at(server.baseUrl);
-    for (const room of Object.values(old.people.rooms)) await bob.send(room.id, "after 100,000 others");
+    await readEverything(old, server.baseUrl, { except: [crowded] });
+    await writeEverywhere(old, server.baseUrl);
   } finally {
     await server.stop();
   }

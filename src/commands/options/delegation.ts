@@ -49,16 +49,19 @@ export const ASKING_OPTIONS = optionGroup({
       many: true,
     },
     { flags: "--timeout <time>", about: "limit of each request, such as 10s", default: "10s" },
+    { flags: "--time-limit <time>", about: "limit of all requests together", default: "2m" },
   ],
   schema: {
     resolver: z.array(z.string().transform(parseDnsServer)).default([]),
     allowPrivate: z.array(z.string().min(1)).default([]),
     timeout: z.string().default("10s").transform(parseTime),
+    timeLimit: z.string().default("2m").transform(parseTime),
   },
-  read: ({ resolver, allowPrivate, timeout }) => ({
+  read: ({ resolver, allowPrivate, timeout, timeLimit }) => ({
     resolvers: resolver,
     privateHosts: allowPrivate,
     timeout,
+    timeLimit,
   }),
 });
 

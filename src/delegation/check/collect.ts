@@ -12,6 +12,7 @@ import {
   type FetchedFile,
   fetchWellKnown,
   jsonObject,
+  KNOWN_FILES,
   readClientFile,
   readServerFile,
 } from "../well-known.ts";
@@ -33,6 +34,8 @@ export interface CheckOrder {
   readonly privateHosts: readonly string[];
   /** Time-out of one request in milliseconds. */
   readonly timeout: number;
+  /** For all lookups and requests of one round together, in milliseconds. */
+  readonly timeLimit: number;
 }
 
 export interface CheckContext {
@@ -86,16 +89,6 @@ export interface Observed {
   readonly notaries: readonly NotarySeen[];
   readonly login: LoginSeen | undefined;
 }
-
-/** The files below `/.well-known/` that are known to exist for homeservers. */
-export const KNOWN_FILES = [
-  "matrix/client",
-  "matrix/server",
-  "matrix/support",
-  "matrix/policy_server",
-  "matrix/mautrix",
-  "element/element.json",
-] as const;
 
 /** Asks everything once. Each request has a time-out; rejects only with the signal's reason. */
 export async function observe(name: ServerName, order: CheckOrder, world: CheckContext): Promise<Observed> {

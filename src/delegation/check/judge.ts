@@ -54,8 +54,8 @@ function judgeAddresses(seen: Observed): CheckResult[] {
     for (const { host, addresses } of view.names) {
       const right = known(host);
       if (!right) continue;
-      const wrong = addresses.filter(({ address }) => !right.includes(address));
-      if (wrong.length === 0 && addresses.length > 0)
+      const others = addresses.filter(({ address }) => !right.includes(address));
+      if (others.length === 0 && addresses.length > 0)
         results.push(
           result(
             "old-address",
@@ -64,18 +64,21 @@ function judgeAddresses(seen: Observed): CheckResult[] {
             `${host} is ${addresses.map(({ address }) => address).join(", ")}`,
           ),
         );
-      for (const { address, ttl } of wrong) {
-        const until = view.caches ? `, from its cache until ${timeText(now + ttl * 1000)}` : "";
+      for (const { address, ttl } of others) {
+        const until = now + ttl * 1000;
+        const told = view.caches ? `, from its cache until ${timeText(until)}` : "";
         const left = address.includes(":") ? "AAAA" : "A";
-        results.push(result("old-address", view.name, "blocker", `${host} ${left} is ${address}${until}`));
+        const wrong = result("old-address", view.name, "blocker", `${host} ${left} is ${address}${told}`);
+        results.push(view.caches ? { ...wrong, until } : wrong);
       }
     }
   }
   for (const { what, until } of order.expected.caches)
     if (until > now)
-      results.push(
-        result("old-address", what, "note", `may still be used as it was until ${timeText(until)}`),
-      );
+      results.push({
+        ...result("old-address", what, "note", `may still be used as it was until ${timeText(until)}`),
+        until,
+      });
   return results;
 }
 

@@ -1,3 +1,4 @@
+import { TIME_LIMIT_WORDS } from "../time-limit.ts";
 import { type Finding, type Level, worstLevel } from "../../report/finding.ts";
 
 /** One thing that was checked at one place. */
@@ -9,6 +10,8 @@ export interface CheckResult {
   readonly level: Level;
   /** What was found. */
   readonly said: string;
+  /** When it ends by itself, in milliseconds since 1970: an answer out of a cache. */
+  readonly until?: number;
 }
 
 export const result = (check: CheckId, subject: string, level: Level, said: string): CheckResult => ({
@@ -130,6 +133,7 @@ export const CHECKS = {
     hint: "it asks again by itself; where it knows a wrong key, find out which server published that",
     note: "what other servers know was not compared: give --signing-key",
   },
+  "time-limit": { ok: "everything answered within the time limit", ...TIME_LIMIT_WORDS },
 } as const satisfies Readonly<Record<string, Words>>;
 
 /** One finding for each check that was made, with a line for each place; the worst places first. */

@@ -5,7 +5,8 @@ import type { Progress } from "../../system/progress.ts";
 import { parseServerName, serverNameHint } from "../server-name.ts";
 import { type CheckContext, type CheckOrder, observe } from "./collect.ts";
 import { judge } from "./judge.ts";
-import { CHECKS, type CheckId, type CheckResult, findingsOf } from "./result.ts";
+import { withTimeLimit } from "../time-limit.ts";
+import { CHECKS, type CheckId, type CheckResult, findingsOf, result } from "./result.ts";
 
 export interface DelegationCheck {
   readonly results: readonly CheckResult[];
@@ -46,16 +47,41 @@ export async function checkDelegation(
   const { machine, signal } = world;
   const started = machine.elapsed();
   progress.note(`asking DNS, ${order.serverName} and its addresses`);
-  for (let before = ""; ;) {
-    const results = judge(await observe(name, order, world));
+  for (let before: readonly CheckResult[] | undefined; ;) {
+    const limited = withTimeLimit(world, order.timeLimit);
+    const seen = await observe(name, order, limited);
+    const results = [
+      ...judge(seen),
+      ...(limited.cut() ? [result("time-limit", name.text, "warning", overText(order.timeLimit))] : []),
+    ];
     const failing = results.filter(({ level }) => level === "warning" || level === "blocker");
     const left = watch ? watch.limit - (machine.elapsed() - started) : 0;
     if (!watch || failing.length === 0 || left <= 0) return { results, findings: findingsOf(results) };
-    const now = describeFailing(failing);
-    if (now !== before) progress.note(`${now}; asking again every ${formatDuration(watch.every / 1000)}`);
-    before = now;
+    if (!before || !isSame(before, failing))
+      progress.note(`${describeFailing(failing)}; asking again every ${formatDuration(watch.every / 1000)}`);
+    before = failing;
     await machine.wait(Math.min(watch.every, left), signal);
   }
+}
+
+const overText = (limit: number) => `the limit is ${formatDuration(limit / 1000)}`;
+
+/** Milliseconds: an answer that ends at another time than before has come into the cache again. */
+const SAME_TIME = 60_000;
+
+/** Whether the same is wrong as before. What remains of a TTL is in whole seconds, so its end wavers. */
+function isSame(before: readonly CheckResult[], now: readonly CheckResult[]): boolean {
+  const key = ({ check, subject, said, until }: CheckResult) =>
+    `${check} ${subject} ${check !== "old-address" ? "" : until === undefined ? said : said.replace(/ until .*/, "")}`;
+  const ends = new Map(before.map((one) => [key(one), one.until]));
+  const keys = new Set(now.map(key));
+  return (
+    keys.size === ends.size &&
+    now.every((one) => {
+      const was = ends.get(key(one));
+      return ends.has(key(one)) && Math.abs((was ?? 0) - (one.until ?? 0)) <= SAME_TIME;
+    })
+  );
 }
 
 /** "not yet as expected: old-address (resolver 192.0.2.53: matrix.example.org A is 192.0.2.1, …), well-known-client". */

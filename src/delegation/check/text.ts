@@ -15,5 +15,8 @@ export function describeCheck(serverName: string, results: readonly CheckResult[
 /** The result for scripts; part of the contract of `delegation check --json`. */
 export const checkDetails = (serverName: string, results: readonly CheckResult[]) => ({
   serverName,
-  checks: results.map(({ check, subject, level, said }) => ({ check, subject, level, said })),
+  checks: results.map(({ check, subject, level, said, until }) => ({
+    ...{ check, subject, level, said },
+    ...(until === undefined ? {} : { until: new Date(until).toISOString() }),
+  })),
 });

@@ -3,12 +3,12 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
-import { KNOWN_FILES } from "../check/collect.ts";
 import { type Expected, expectedJson } from "../check/expected.ts";
 import type { DelegationFacts } from "../facts.ts";
 import { type DelegationContext, inspectDelegation, lookupContext } from "../inspect.ts";
 import { parseServerName, type ServerName, serverNameHint } from "../server-name.ts";
-import { fetchWellKnown, jsonObject } from "../well-known.ts";
+import { timeLimitFinding, withTimeLimit } from "../time-limit.ts";
+import { fetchWellKnown, jsonObject, KNOWN_FILES } from "../well-known.ts";
 import { type Calendar, calendarOf, calendarText, dateText } from "./calendar.ts";
 import { type CarriedFile, carryFiles, type PresentFile } from "./carry.ts";
 import { wellKnownSnippets } from "./snippets.ts";
@@ -30,6 +30,8 @@ export interface FilesOrder {
   readonly answersFrom: string;
   readonly privateHosts: readonly string[];
   readonly timeout: number;
+  /** For all lookups and requests together, in milliseconds. */
+  readonly timeLimit: number;
   readonly dryRun: boolean;
 }
 
@@ -53,9 +55,10 @@ interface FilesContext extends DelegationContext {
  */
 export async function prepareDelegation(
   order: FilesOrder,
-  world: FilesContext,
+  outside: FilesContext,
   progress: Progress,
 ): Promise<FilesResult> {
+  const world = withTimeLimit(outside, order.timeLimit);
   const name = parseServerName(order.serverName);
   const federation = parseServerName(order.federation);
   if (!name || !federation)
@@ -68,6 +71,7 @@ export async function prepareDelegation(
     serverName: order.serverName,
     privateHosts: [...order.privateHosts, ...hosts],
     timeout: order.timeout,
+    timeLimit: order.timeLimit,
   };
   const { facts } = await inspectDelegation(question, world, progress);
   const now = world.machine.now();
@@ -95,6 +99,7 @@ export async function prepareDelegation(
     ...zoneFindings(zone, facts, name),
     ...calendarFindings(calendar, now),
     ...nameFindings(name),
+    ...(world.cut() ? [timeLimitFinding(order.timeLimit)] : []),
   ];
   const expected = expectedAfter(order, facts, carried.files, calendar);
   const texts = textsOf({ order, name, files: carried.files, zone, calendar, expected, now });

@@ -122,6 +122,7 @@ export async function portHomeserver(
       configPaths: homeserver.configPaths,
       folder,
       install: order.installSynapse,
+      dryRun: false,
       version: order.synapseVersion ?? launch?.version,
     },
     system,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, reasonOf } from "../../errors.ts";
 import { parseVersion, type Version } from "../../homeserver/synapse-versions.ts";
 import { installedSynapse, type InstalledQuery } from "../../homeserver/version/installed.ts";
 import type { Account } from "../../system/machine.ts";
@@ -55,11 +55,15 @@ async function missingModule(
       await programs.run({ name: python, args: ["-c", statement], timeout: 60_000 });
     } catch (error) {
       if (!(error instanceof MigrationError) || error.code === "program-missing") throw error;
+      // A host that is too busy says nothing about what is installed.
+      if (reasonOf(error, "timeout")) throw error;
       return name;
     }
   }
   return undefined;
 }
+
+const environmentIn = (folder: string, version: string) => join(folder, `synapse-${version}`);
 
 /** The Synapse of that version in a virtual environment that an earlier run finished; undefined when there is none. */
 async function findOwnSynapse(
@@ -67,9 +71,16 @@ async function findOwnSynapse(
   version: string,
   { files }: Pick<System, "files">,
 ): Promise<string | undefined> {
-  const made = join(folder, `synapse-${version}`);
+  const made = environmentIn(folder, version);
   return (await files.stat(join(made, FINISHED))) ? join(made, "bin/python") : undefined;
 }
+
+/** Which index pip uses, and the way there: a host may reach only a mirror or a proxy. */
+const OF_PIP = [
+  "PIP_*",
+  ...["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"],
+  ...["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"],
+];
 
 /** Written last: half an environment never passes for a finished one. */
 const FINISHED = "synlift-finished";
@@ -83,7 +94,7 @@ async function installSynapse(
   system: System,
   progress: Progress,
 ): Promise<string> {
-  const made = join(folder, `synapse-${version}`);
+  const made = environmentIn(folder, version);
   const refused = new MigrationError("program-missing", why, {
     hint: `let synlift install Synapse ${version} with pip into ${made}: --install-synapse; or give the Python that has it: --synapse FOLDER`,
   });
@@ -101,6 +112,7 @@ async function installSynapse(
   progress.note(`installing Synapse ${version} into ${made}`);
   const python = join(made, "bin/python");
   try {
+    await system.files.makeFolder(folder);
     await system.programs.run({ name: "python3", args: ["-m", "venv", "--clear", made] });
     await system.programs.run({
       name: python,
@@ -108,7 +120,10 @@ async function installSynapse(
         ...["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"],
         ...[`matrix-synapse==${version}`, "psycopg2-binary"],
       ],
+      passEnvironment: OF_PIP,
     });
+    // Nothing in it is secret, and the account that owns the database runs it.
+    await system.programs.run({ name: "chmod", args: ["-R", "go+rX", made] });
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     throw new MigrationError(
@@ -130,6 +145,8 @@ export interface SynapseQuery extends InstalledQuery {
   readonly folder: string;
   /** --install-synapse */
   readonly install: boolean;
+  /** Install nothing; what is returned then does not exist yet. */
+  readonly dryRun: boolean;
   /** The version of the source, where no installation tells it. */
   readonly version: string | undefined;
 }
@@ -158,7 +175,11 @@ export async function findPortingSynapse(
       hint: "give the Python or the virtual environment that has it: --synapse FOLDER",
     });
   const own = await findOwnSynapse(query.folder, version, system);
-  const { folder, install } = query;
+  const { folder, install, dryRun } = query;
+  if (own === undefined && dryRun) {
+    progress.note(`Synapse ${version} would be installed into ${environmentIn(folder, version)}`);
+    return { python: join(environmentIn(folder, version), "bin/python"), version };
+  }
   return {
     python: own ?? (await installSynapse({ folder, version, why, install }, system, progress)),
     version,

@@ -119,7 +119,11 @@ export async function planRestore(
   const planned = mas ? withMas(own, mas) : own;
   const plan = { ...planned, findings: [...planned.findings, ...findings] };
   await assertNoConflicts(plan, files);
-  const porting = await planPorting({ source, destination, python }, system, progress);
+  const porting = await planPorting(
+    { source, destination, python, dryRun: given.dryRun },
+    system,
+    progress,
+  );
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns, porting };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);
@@ -147,7 +151,8 @@ async function planPorting(
     source: { serverName, databaseBytes },
     destination: { porting, layout, synapse, synapseVersion },
     python,
-  }: { source: RestoreSource; destination: RestoreTarget; python: string | undefined },
+    dryRun,
+  }: { source: RestoreSource; destination: RestoreTarget; python: string | undefined; dryRun: boolean },
   system: System,
   progress: Progress,
 ): Promise<PortingByPython | undefined> {
@@ -161,6 +166,7 @@ async function planPorting(
       // Beside the file, which is removed with its folder.
       folder: dirname(folder),
       install,
+      dryRun,
       version: synapseVersion,
     },
     system,

@@ -42,6 +42,7 @@ export async function exchange(
 ): Promise<Reply> {
   let reply: Reply = "silent";
   for (let attempt = 0; attempt < tries; attempt++) {
+    signal?.throwIfAborted();
     // A new socket has a new port, which makes it harder to forge a reply.
     const question = { ...asked, id: randomInt(0x10000) };
     const first = await overUdp(server, question, timeout, signal);

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
+import { createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import type { CheckOrder } from "../../../src/delegation/check/collect.ts";
 import { type Expected, NOTHING_EXPECTED } from "../../../src/delegation/check/expected.ts";
 import type { CheckResult } from "../../../src/delegation/check/result.ts";
 import { checkDelegation, type Watch } from "../../../src/delegation/check/run.ts";
 import { tapText } from "../../../src/delegation/check/tap.ts";
+import { inspectDelegation } from "../../../src/delegation/inspect.ts";
+import { realDns } from "../../../src/system/dns/dns.ts";
+import { NoAnswer } from "../../../src/system/http/no-answer.ts";
 import { noProgress } from "../../../src/system/progress.ts";
 import { startDnsServer } from "../../support/dns-server.ts";
 import { startWeb, type WebAnswer } from "../../support/web-server.ts";
@@ -54,7 +58,7 @@ async function check(
 ) {
   let elapsed = 0;
   const machine = {
-    now: () => NOW,
+    now: () => NOW + elapsed,
     elapsed: () => elapsed,
     wait: async (milliseconds: number) => {
       elapsed += milliseconds;
@@ -71,6 +75,7 @@ async function check(
       login: undefined,
       privateHosts: [],
       timeout: 2000,
+      timeLimit: 60_000,
       ...order,
     },
     { ...sources, machine },
@@ -289,6 +294,56 @@ test("files that cannot be used are faults: too large, no object, a redirect in 
   }
 });
 
+test("a file of 50 MB is cut at its limit, which is said, and is not read to its end", async () => {
+  const whole = Buffer.alloc(50_000_000, "x");
+  for (const headers of [{ "content-length": "50000000" }, { "transfer-encoding": "chunked" }]) {
+    await using world = await startWorld(
+      worldOf({
+        "example.org/.well-known/matrix/client": { headers, body: whole },
+        "example.org/.well-known/matrix/server": { headers, body: whole },
+      }),
+    );
+    const { results } = await check(world, { clientUrl: undefined, federation: undefined });
+    for (const id of ["well-known-client", "well-known-server"])
+      assert.match(said(results, id)[0]!, /more than 51200 bytes/);
+    // What lies in the buffers of both sides is sent anyway.
+    assert.ok(world.https.mostSent() < 25_000_000, `${world.https.mostSent()} bytes were sent`);
+  }
+});
+
+test("a server that is reached by IPv6 alone passes, and where this host has no IPv6 that is no fault of it", async () => {
+  const zone = ["example.org 300 AAAA ::1", "matrix.example.org 300 AAAA ::1"];
+  const options = worldOf({}, { zones: { "example.org": zone } });
+  await using world = await startWorld(options);
+  await using six = await startWeb({
+    address: "::1",
+    port: world.https.port,
+    certificates: { "": authority.sign(["example.org", "*.example.org"]) },
+    answer: (host, path, method) => {
+      const prefix = method === "OPTIONS" ? "OPTIONS " : "";
+      return options.pages![`${prefix}${host}${path}`] ?? options.pages![`${prefix}${path}`];
+    },
+  });
+  const { results } = await check(world, { addresses: ["::1"] });
+  assert.deepEqual(bad(results), []);
+  assert.ok(results.some(({ subject }) => subject === "matrix.example.org, ::1 port 443"));
+  assert.ok(six.asked.length > 0);
+  assert.deepEqual(world.https.asked, [], "nothing was asked by IPv4");
+
+  const unreachable = { ...world.sources.http };
+  const noRoute = () => Promise.reject(new NoAnswer("no-route", "this host has no route to that network"));
+  const sources = {
+    ...world.sources,
+    http: { ...unreachable, get: noRoute, request: noRoute, certificate: noRoute },
+  };
+  const without = (await check({ sources }, { addresses: ["::1"] })).results;
+  for (const id of ["federation", "client"] as const)
+    assert.deepEqual(
+      without.filter(({ check: one }) => one === id).map(({ level }) => level),
+      ["note"],
+    );
+});
+
 test("before DNS is changed, the new host is asked directly, as if every name led there", async () => {
   const zones = { "example.org": ZONE.map((line) => line.replace("127.0.0.1", "127.0.0.8")) };
   const at = [{ host: undefined, address: "127.0.0.1" }];
@@ -398,6 +453,33 @@ test("a private address that only the server names is not asked, unless that was
   assert.deepEqual(bad(allowed.results), []);
 });
 
+test("neither a redirect nor an SRV record leads to a private address that nobody named", async () => {
+  const to = { status: 302, headers: { location: "https://inside.example.org/.well-known/matrix/client" } };
+  const pages = {
+    "example.org/.well-known/matrix/server": { status: 404 },
+    "example.org/.well-known/matrix/client": to,
+    "inside.example.org/.well-known/matrix/client": json(CLIENT_FILE),
+  };
+  const zone = [
+    "example.org 300 A 127.0.0.1",
+    "inside.example.org 300 A 127.0.0.1",
+    "_matrix-fed._tcp.example.org 300 SRV 0 0 8448 inside.example.org",
+  ];
+  const nothing = { clientUrl: undefined, federation: undefined };
+  await using world = await startWorld(worldOf(pages, { zones: { "example.org": zone } }));
+  const { results } = await check(world, nothing);
+  assert.match(
+    said(results, "well-known-client")[0]!,
+    /a private address, which is not followed: 127\.0\.0\.1/,
+  );
+  assert.match(said(results, "private")[0]!, /inside\.example\.org is 127\.0\.0\.1: --allow-private/);
+  const inside = () =>
+    [...world.https.asked, ...world.federation.asked].filter((line) => line.includes("inside"));
+  assert.deepEqual(inside(), []);
+  await check(world, nothing, { privateHosts: ["inside.example.org"] });
+  assert.ok(inside().length > 1);
+});
+
 test("what a login answers is compared, the password is nowhere, and the login is ended", async () => {
   const login = { user: "@alice:example.org", password: "hunter2-very-secret" };
   const answer = (url: string) => ({
@@ -479,6 +561,42 @@ test("a watch ends as soon as everything is as expected, and tells what is still
   }
 });
 
+test("while it is watched, what is left of a cache is told once, and again when the old answer comes back into it", async () => {
+  await using world = await startWorld(worldOf());
+  const zones = { "example.org": [ZONE[0]!, "matrix.example.org 3600 A 127.0.0.7"] };
+  let stale = await startDnsServer({ zones, age: 600 });
+  const { port } = stale;
+  const aged = async (age: number) => {
+    await stale[Symbol.asyncDispose]();
+    stale = await startDnsServer({ zones, age, port });
+  };
+  try {
+    let waits = 0;
+    const notes: string[] = [];
+    const wait = async () => {
+      waits++;
+      // The cache counts its seconds, once not evenly; then it fetches the old answer again.
+      await aged(waits === 1 ? 630 : waits === 2 ? 662 : 0);
+    };
+    const { results } = await check(
+      world,
+      { addresses: ["127.0.0.1"] },
+      { resolvers: [{ address: stale.address, port }] },
+      { limit: { limit: 90_000, every: 30_000 }, wait, notes },
+    );
+    const told = notes.filter((note) => note.includes("127.0.0.7"));
+    assert.equal(told.length, 1, told.join("\n"));
+    assert.match(
+      told[0]!,
+      /matrix\.example\.org A is 127\.0\.0\.7, from its cache until 2026-11-25 12:50:00 UTC/,
+    );
+    const until = results.find((one) => one.check === "old-address" && one.until !== undefined)?.until;
+    assert.equal(until, NOW + 90_000 + 3_600_000);
+  } finally {
+    await stale[Symbol.asyncDispose]();
+  }
+});
+
 test("a name that is not valid is a finding, with its form in ASCII", async () => {
   await using world = await startWorld(worldOf());
   for (const [serverName, hint] of [
@@ -517,6 +635,69 @@ test("nothing hangs longer than its limit", async () => {
     assert.ok(failing(results).includes(id as "client"));
   assert.match(said(results, "federation")[0]!, /no complete response within 1 s/);
 });
+
+test(
+  "addresses and name servers that swallow everything end with the limit for all, and the check says so",
+  {
+    // Without that limit it would take hours.
+    timeout: 300_000,
+  },
+  async () => {
+    // They accept a connection, and then nothing more comes.
+    const addresses = [1, 2, 3, 4, 5, 6, 7, 8].map((last) => `127.0.1.${last}`);
+    const zone = addresses.flatMap((one) => [`example.org 300 A ${one}`, `matrix.example.org 300 A ${one}`]);
+    await using world = await startWorld(worldOf({}, { zones: { "example.org": zone } }));
+    const holes = await Promise.all(addresses.map((one) => swallowing(one, world.https.port)));
+    const timeout = 3_600_000;
+    try {
+      const order = { timeout, timeLimit: 3000, notaries: ["example.org"] };
+      const { results, findings } = await check(world, {}, order);
+      assert.ok(failing(results).includes("time-limit"));
+      const found = findings.find(({ id }) => id === "delegation-time-limit");
+      assert.deepEqual([found?.level, found?.evidence], ["warning", ["example.org: the limit is 3 s"]]);
+      assert.match(said(results, "well-known-client")[0]!, /the time limit of 3 s was over/);
+
+      const tries = holes.reduce((sum, { connections }) => sum + connections(), 0);
+      await inspectDelegation({ serverName: "example.org", timeout: 1000 }, world.sources, noProgress);
+      const more = holes.reduce((sum, { connections }) => sum + connections(), 0) - tries;
+      // Six files, each from at most four addresses one after another; and one round of all eight for other servers.
+      assert.ok(more <= 6 * 4 + 2 * 8, `${more} connections`);
+
+      const silent = realDns({ resolvers: [world.dns], port: world.dns.port, timeout, tries: 1 });
+      world.dns.mischief["all"] = "silent";
+      const sources = { ...world.sources, dns: silent };
+      const quiet = await check({ sources }, {}, { timeout, timeLimit: 1000 });
+      assert.ok(failing(quiet.results).includes("time-limit"));
+      assert.match(said(quiet.results, "dns")[0]!, /no name server responds/);
+      const looked = await inspectDelegation(
+        { serverName: "example.org", timeout, timeLimit: 1000 },
+        sources,
+        noProgress,
+      );
+      assert.ok(looked.findings.some(({ id }) => id === "delegation-time-limit"));
+    } finally {
+      for (const hole of holes) hole.close();
+    }
+  },
+);
+
+/** A server that accepts connections and says nothing. */
+async function swallowing(address: string, port: number): Promise<{ connections(): number; close(): void }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on("error", () => undefined));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.on("error", reject).listen(port, address, resolve);
+  });
+  return {
+    connections: () => sockets.size,
+    close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
 
 test("TAP has a line for each check at each address, and says why one failed", async () => {
   const results = await checked(
