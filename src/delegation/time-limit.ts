@@ -62,7 +62,8 @@ export function withTimeLimit<World extends Asked>(world: World, milliseconds: n
 }
 
 const SENTENCE = "the time limit was over before everything had answered";
-const HINT = "look at what did not answer; --time-limit gives all of it more time";
+const HINT =
+  "look at what did not answer; delegation show, files and check give all of it more time with --time-limit";
 
 /** The words, for where a result is not a finding yet. */
 export const TIME_LIMIT_WORDS = { failed: SENTENCE, hint: HINT };

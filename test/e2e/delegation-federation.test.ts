@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
@@ -10,8 +10,9 @@ import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/home
 import { type MatrixClient, register } from "../support/lab/matrix-client.ts";
 import { ProxyServer } from "../support/lab/proxy-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
-import { SynapseServer } from "../support/lab/synapse-server.ts";
+import { synapsePython, SynapseServer } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
+import { makeSqlitePlace, type SqlitePlace } from "../support/old-sqlite.ts";
 import { scenario } from "../support/scenario.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 import { TestAuthority } from "../support/test-authority.ts";
@@ -21,6 +22,9 @@ import { TestAuthority } from "../support/test-authority.ts";
 
 const INSIDE = "SYNLIFT_TEST_NETWORK";
 const RESOLVER = "127.0.0.53";
+/** What `open` ends with, filled in. */
+const CHECK_TO_TYPE =
+  /synlift delegation check moving\.example --client-url https:\/\/matrix\.moving\.example --signing-key 'ed25519:a_\w+ \S+'/;
 
 if (process.env[INSIDE] === undefined)
   test("a server is moved, and the next message of another one arrives at the new host", async () => {
@@ -64,8 +68,11 @@ function inside(): void {
   let alice: MatrixClient;
   let bob: MatrixClient;
   let roomId = "";
+  let place: SqlitePlace | undefined;
 
   after(async () => {
+    if (place && existsSync(join(place.configDir, "homeserver.pid")))
+      execFileSync("sh", ["-c", place.stopCommand]);
     for (const server of servers) await server.stop();
     for (const proxy of Object.values(proxies)) await proxy[Symbol.asyncDispose]();
     await dns[Symbol.asyncDispose]();
@@ -179,27 +186,29 @@ location / { proxy_pass ${synapse}; proxy_set_header Host $http_host; proxy_set_
     );
   });
 
-  step("the new host is checked directly, before DNS is changed", async () => {
+  step("the server is exported, restored on the new host and opened there", async () => {
     await servers[0]!.stop();
-    const to = join(folder, "new-host");
-    mkdirSync(to);
-    cpSync(home.folder, to, { recursive: true });
-    const port = await freePort();
-    const configFile = home.configFile.replace(home.folder, to);
-    const settings = readFileSync(configFile, "utf8")
-      .replaceAll(home.folder, to)
-      .replace(/^( +- port: )\d+$/m, `$1${port}`);
-    writeFileSync(configFile, settings);
-    const moved = new SynapseServer({
-      configFiles: [configFile],
-      folder: home.dataFolder.replace(home.folder, to),
-    });
-    servers.push(moved);
-    await moved.start();
-    assert.notEqual(moved.baseUrl, alice.baseUrl);
-    alice = alice.at(moved.baseUrl);
+    const bundle = join(folder, "bundle");
+    place = makeSqlitePlace(await freePort());
+    const config = ["--config", home.configFile, "--working-directory", home.dataFolder];
+    await synliftWell(["export", ...config, "--out", bundle, "--json"], { env });
+    const passphrase = ["--passphrase-file", `${bundle}.passphrase`];
+    await synliftWell(["restore", bundle, ...passphrase, ...place.restoreArgs, "--json"], { env });
+    const { stdout } = await synliftWell(
+      [
+        ...["open", "--config-dir", place.configDir, "--synapse", synapsePython(), ...passphrase],
+        ...["--start-command", place.startCommand, "--stop-command", place.stopCommand],
+      ],
+      { env },
+    );
+    assert.match(stdout.replaceAll(/\\\s+/g, " ").replaceAll(/\s+/g, " "), CHECK_TO_TYPE);
+    assert.notEqual(place.url, alice.baseUrl);
+    alice = alice.at(place.url);
+  });
+
+  step("the new host is checked directly, before DNS is changed", async () => {
     const snippet = readFileSync(join(out, "matrix-well-known.nginx.conf"), "utf8");
-    proxies["new"] = await startProxy("moving.example", NEW, snippet, moved.baseUrl);
+    proxies["new"] = await startProxy("moving.example", NEW, snippet, place!.url);
     const password = join(folder, "password");
     writeFileSync(password, "pw-alice\n");
     const ran = await synliftWell(

@@ -16,7 +16,10 @@ export function describeCheck(serverName: string, results: readonly CheckResult[
 export const checkDetails = (serverName: string, results: readonly CheckResult[]) => ({
   serverName,
   checks: results.map(({ check, subject, level, said, until }) => ({
-    ...{ check, subject, level, said },
-    ...(until === undefined ? {} : { until: new Date(until).toISOString() }),
+    check,
+    subject,
+    level,
+    said,
+    until: until === undefined ? null : new Date(until).toISOString(),
   })),
 });

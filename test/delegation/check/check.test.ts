@@ -657,9 +657,9 @@ test(
       assert.deepEqual([found?.level, found?.evidence], ["warning", ["example.org: the limit is 3 s"]]);
       assert.match(said(results, "well-known-client")[0]!, /the time limit of 3 s was over/);
 
-      const tries = holes.reduce((sum, { connections }) => sum + connections(), 0);
+      const tries = holes.reduce((sum, hole) => sum + hole.connections(), 0);
       await inspectDelegation({ serverName: "example.org", timeout: 1000 }, world.sources, noProgress);
-      const more = holes.reduce((sum, { connections }) => sum + connections(), 0) - tries;
+      const more = holes.reduce((sum, hole) => sum + hole.connections(), 0) - tries;
       // Six files, each from at most four addresses one after another; and one round of all eight for other servers.
       assert.ok(more <= 6 * 4 + 2 * 8, `${more} connections`);
 
