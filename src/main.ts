@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { ChosenCommand } from "./commands/menu.ts";
 import { exitCodeFor, Interrupted, MigrationError } from "./errors.ts";
 import { errorJson, jsonLine, resultJson } from "./report/json.ts";
@@ -6,9 +7,12 @@ import { progressJson } from "./report/progress-json.ts";
 import { progressLines } from "./report/progress-lines.ts";
 import type { ProgressView } from "./report/progress-view.ts";
 import { errorText, findingsText } from "./report/text.ts";
+import { tracedView } from "./report/traced-view.ts";
 import { type Machine, realMachine } from "./system/machine.ts";
 import { readLicences } from "./system/single-executable.ts";
+import type { System } from "./system/system.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
+import { TraceFile } from "./system/trace/trace-file.ts";
 import { PROGRAM, VERSION } from "./system/version.ts";
 import { limitYoungGeneration } from "./system/young-generation.ts";
 
@@ -67,15 +71,22 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
   const signal = stopSignal();
   const { realSystem } = await import("./system/real-system.ts");
   const { system, close } = realSystem({ machine, terminal, signal, environment: process.env });
-  const view = viewFor(json, terminal, machine);
+  const shown = viewFor(json, terminal, machine);
+  let trace: TraceFile | undefined;
+  let view = shown;
+  let ended: number | undefined;
   try {
+    if (typeof given["trace"] === "string") {
+      trace = await beginTrace(resolve(machine.folder, given["trace"]), entry.name, system);
+      view = tracedView(shown);
+    }
     const { opening, instead, brief, findings, details, lines, failure } = await entry.run(
       given,
       system,
       view,
     );
     view.stop();
-    const exitCode = failure ? exitCodeFor(failure) : 0;
+    const exitCode = (ended = failure ? exitCodeFor(failure) : 0);
     if (json) terminal.out(jsonLine(resultJson({ command: entry.name, exitCode, findings, details })));
     else if (instead !== undefined) terminal.out(instead);
     else {
@@ -91,10 +102,26 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
   } catch (error) {
     view.stop();
     printError(error, json, terminal, machine);
-    return exitCodeFor(error);
+    return (ended = exitCodeFor(error));
   } finally {
     close();
+    const lost = await trace?.close({ exitCode: ended ?? null });
+    if (lost) view.note(`the trace could not be written: ${(lost.error as Error).message}`);
   }
+}
+
+/** Throws when the file cannot be made: it was asked for. What fails later only costs the trace. */
+function beginTrace(path: string, command: string, { files, machine }: System): Promise<TraceFile> {
+  return TraceFile.begin(path, {
+    files,
+    pid: machine.pid,
+    command,
+    program: `${PROGRAM}, Node ${process.version}`,
+    usage() {
+      const { user, system } = process.cpuUsage();
+      return { processor: (user + system) / 1000, memory: process.memoryUsage.rss() };
+    },
+  });
 }
 
 function viewFor(json: boolean, terminal: Terminal, machine: Machine): ProgressView {

@@ -2,6 +2,7 @@ import { crc32 } from "node:zlib";
 import { type Digest, Digester } from "../pipeline/digest.ts";
 import type { Bytes } from "../pipeline/transform.ts";
 import type { Files } from "../system/files/files.ts";
+import { addTime, shortTime } from "../system/trace/trace.ts";
 
 /** Bytes that are read back in one step while more are being written. */
 const STEP = 8 * 1024 * 1024;
@@ -137,7 +138,9 @@ export class FollowingReader {
   async #change(): Promise<void> {
     this.#throwIfFailed();
     if (this.#ended && this.#stretches.every(({ done }) => done)) return;
+    const began = shortTime();
     await new Promise<void>((resolve) => (this.#wake = resolve));
+    addTime("waits of the reading back for the writing", began);
     this.#throwIfFailed();
   }
 

@@ -12,6 +12,7 @@ import {
   PASSPHRASE_OPTIONS,
   RECIPIENT,
   STOP_OPTIONS,
+  TRACE,
 } from "./options/shared.ts";
 import { TRANSFER_OPTIONS } from "./options/transfer.ts";
 import { TRIAL_OPTIONS } from "./options/trial.ts";
@@ -51,6 +52,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         SEND_TO.option,
         DRY_RUN,
         ACCEPT,
+        TRACE,
       ],
     },
     CONFIG_OPTIONS,

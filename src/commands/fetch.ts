@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { DRY_RUN, parseOptions } from "./options/shared.ts";
+import { DRY_RUN, parseOptions, TRACE } from "./options/shared.ts";
 import { ADDRESS_FORMS, TRANSFER_OPTIONS } from "./options/transfer.ts";
 
 const schema = z.object({
@@ -26,6 +26,7 @@ export const fetchCommand: Command<z.infer<typeof schema>> = {
           required: true,
         },
         DRY_RUN,
+        TRACE,
       ],
     },
     TRANSFER_OPTIONS,

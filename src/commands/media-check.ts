@@ -2,7 +2,7 @@ import { z } from "zod";
 import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatCount } from "../report/units.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, parseOptions, REQUIRED_CONFIG_OPTIONS } from "./options/shared.ts";
+import { ACCEPT, parseOptions, REQUIRED_CONFIG_OPTIONS, TRACE } from "./options/shared.ts";
 
 const schema = z.object({
   ...REQUIRED_CONFIG_OPTIONS.schema,
@@ -19,6 +19,7 @@ export const mediaCheckCommand: Command<z.infer<typeof schema>> = {
       options: [
         { flags: "--hashes", about: "read every file, and compare its hash where the database has one" },
         ACCEPT,
+        TRACE,
       ],
     },
     REQUIRED_CONFIG_OPTIONS,

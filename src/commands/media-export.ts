@@ -4,7 +4,7 @@ import { acceptWarnings, failureForFindings } from "../report/accept.ts";
 import { formatAmount, formatBytes } from "../report/units.ts";
 import { quoteShellWord } from "../system/shell-quoting.ts";
 import type { Command } from "./command.ts";
-import { ACCEPT, DRY_RUN, parseOptions } from "./options/shared.ts";
+import { ACCEPT, DRY_RUN, parseOptions, TRACE } from "./options/shared.ts";
 
 const schema = z.object({
   mediaRepo: z
@@ -50,6 +50,7 @@ export const mediaExportCommand: Command<z.infer<typeof schema>> = {
         },
         DRY_RUN,
         ACCEPT,
+        TRACE,
       ],
     },
     {

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { ACCEPT, DRY_RUN, KEY_OPTIONS, parseOptions } from "./options/shared.ts";
+import { ACCEPT, DRY_RUN, KEY_OPTIONS, parseOptions, TRACE } from "./options/shared.ts";
 import { START_OPTIONS } from "./options/start.ts";
 
 const schema = z.object({
@@ -37,6 +37,7 @@ export const openCommand: Command<OpenOptions> = {
         { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
         { flags: "--html <file>", about: "also write the result of the gates as an HTML page" },
         ACCEPT,
+        TRACE,
       ],
     },
     START_OPTIONS,

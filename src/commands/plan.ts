@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
 import { INSPECTED_OPTIONS, inspectedSchema, planQuestions } from "./options/inspected.ts";
-import { ACCEPT, CONFIG_OPTIONS, parseOptions, sizeText } from "./options/shared.ts";
+import { ACCEPT, CONFIG_OPTIONS, parseOptions, sizeText, TRACE } from "./options/shared.ts";
 
 const schema = z.object({
   ...CONFIG_OPTIONS.schema,
@@ -30,6 +30,7 @@ export const planCommand: Command<z.infer<typeof schema>> = {
         { flags: "--html <file>", about: "also write the plan as an HTML page" },
         { flags: "--redact", about: "redact names, so that the plan can be shared" },
         ACCEPT,
+        TRACE,
       ],
     },
     ...INSPECTED_OPTIONS,

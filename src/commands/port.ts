@@ -4,7 +4,7 @@ import { failureForFindings } from "../report/accept.ts";
 import type { Command } from "./command.ts";
 import { postgresAddress } from "./options/database.ts";
 import { PORTING_OPTIONS } from "./options/fixes.ts";
-import { CONFIG_OPTIONS, DRY_RUN, parseOptions } from "./options/shared.ts";
+import { CONFIG_OPTIONS, DRY_RUN, parseOptions, TRACE } from "./options/shared.ts";
 
 const schema = z.object({
   to: z.string().min(1),
@@ -46,6 +46,7 @@ export const portCommand: Command<z.infer<typeof schema>> = {
           about: "practise on a copy of the running server, and empty the database again",
         },
         DRY_RUN,
+        TRACE,
       ],
     },
     {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Command } from "./command.ts";
 import { LAYOUT_OPTIONS } from "./options/layout.ts";
 import { OLD_HOST_OPTIONS } from "./options/old-host.ts";
-import { conflicts, DRY_RUN, exactlyOne, parseOptions, withRules } from "./options/shared.ts";
+import { conflicts, DRY_RUN, exactlyOne, parseOptions, withRules, TRACE } from "./options/shared.ts";
 import { restoreDetails, TARGET_GROUPS, TARGET_SCHEMA, targetOf } from "./options/target.ts";
 
 const schema = withRules(
@@ -42,6 +42,7 @@ export const pullCommand: Command<z.infer<typeof schema>> = {
           flags: "--compress",
           about: "compress the database during the transfer, for a slow connection",
         },
+        TRACE,
       ],
     },
     ...TARGET_GROUPS,

@@ -5,7 +5,7 @@ import { MAS_OPTIONS } from "./options/database.ts";
 import { JOBS_OPTIONS } from "./options/jobs.ts";
 import { LAYOUT_OPTIONS } from "./options/layout.ts";
 import { assertCanReadPipe, PIPE_OPTIONS } from "./options/pipe.ts";
-import { DRY_RUN, KEY_OPTIONS, parseOptions } from "./options/shared.ts";
+import { DRY_RUN, KEY_OPTIONS, parseOptions, TRACE } from "./options/shared.ts";
 import { restoreDetails, TARGET_GROUPS, TARGET_SCHEMA, targetOf } from "./options/target.ts";
 
 const schema = z.object({
@@ -35,6 +35,7 @@ export const restoreCommand: Command<z.infer<typeof schema>> = {
           flags: "--yes",
           about: "empty a database that an interrupted restore left partly restored, without asking",
         },
+        TRACE,
       ],
     },
     ...TARGET_GROUPS,

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { DRY_RUN, parseOptions } from "./options/shared.ts";
+import { DRY_RUN, parseOptions, TRACE } from "./options/shared.ts";
 import { ADDRESS_FORMS, TRANSFER_OPTIONS } from "./options/transfer.ts";
 
 const schema = z.object({
@@ -21,7 +21,11 @@ export const sendCommand: Command<z.infer<typeof schema>> = {
   options: [
     {
       heading: "Common options",
-      options: [{ flags: "--check", about: "compare again also what an earlier run has compared" }, DRY_RUN],
+      options: [
+        { flags: "--check", about: "compare again also what an earlier run has compared" },
+        DRY_RUN,
+        TRACE,
+      ],
     },
     TRANSFER_OPTIONS,
   ],

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
 import { ANNOUNCEMENT_OPTIONS, NOTICE_OPTIONS, NOTICE_RULES } from "./options/notices.ts";
-import { ACCEPT, CONFIG_OPTIONS, DRY_RUN, parseOptions, withRules } from "./options/shared.ts";
+import { ACCEPT, CONFIG_OPTIONS, DRY_RUN, parseOptions, withRules, TRACE } from "./options/shared.ts";
 
 const schema = withRules(
   z.object({
@@ -33,6 +33,7 @@ export const usersCommand: Command<z.infer<typeof schema>> = {
         { flags: "--csv <file>", about: "write every account to a CSV file" },
         DRY_RUN,
         ACCEPT,
+        TRACE,
       ],
     },
     ANNOUNCEMENT_OPTIONS,

@@ -4,7 +4,7 @@ import type { Inventory } from "../bundle/inventory.ts";
 import { MigrationError } from "../errors.ts";
 import { type Finding, worstLevel } from "../report/finding.ts";
 import type { Command } from "./command.ts";
-import { KEY_OPTIONS, parseOptions } from "./options/shared.ts";
+import { KEY_OPTIONS, parseOptions, TRACE } from "./options/shared.ts";
 
 const schema = z.object({
   argument: z.string().min(1),
@@ -21,6 +21,7 @@ export const verifyCommand: Command<z.infer<typeof schema>> = {
       heading: "Common options",
       options: [
         { flags: "--without-key", about: "check sizes and hashes only; do not ask for the passphrase" },
+        TRACE,
       ],
     },
     KEY_OPTIONS,

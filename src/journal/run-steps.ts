@@ -1,4 +1,5 @@
 import type { Progress } from "../system/progress.ts";
+import { traced } from "../system/trace/trace.ts";
 import type { CompletedStep, Journal } from "./journal.ts";
 import type { Step } from "./step.ts";
 
@@ -56,7 +57,7 @@ async function isDue(step: Step, { journal, progress, signal }: StepRunContext):
 }
 
 async function runStep(step: Step, { journal, now }: StepRunContext): Promise<void> {
-  const outcome = await step.run();
+  const outcome = await traced("step", step.id, () => step.run());
   await journal.record(step.id, step.inputs, outcome, now());
 }
 

@@ -138,6 +138,12 @@ export const DRY_RUN = {
   schema: { dryRun: z.boolean().default(false) },
 };
 
+/** Of long commands; read by main.ts, as it concerns the whole run. */
+export const TRACE: Option = {
+  flags: "--trace <file>",
+  about: "write where the time goes, for Perfetto or chrome://tracing; outside the bundle's folder",
+};
+
 export const ACCEPT = {
   flags: "--accept <id>",
   about: "accept the finding with this id and continue",

@@ -7,6 +7,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { Machine } from "../../system/machine.ts";
+import { traced } from "../../system/trace/trace.ts";
 import { OUTAGE_BOOT, OUTAGE_SINCE, outageSeconds } from "../old-server/journal-facts.ts";
 import { predictedSeconds, type Prediction } from "../outage/prediction.ts";
 import { expectedOutage, type Rehearsed } from "../outage/rehearsed.ts";
@@ -66,7 +67,7 @@ export class ExportClock {
   /** Records how long a stage took. A step that was done by an earlier run is not counted. */
   async time<T>(piece: ExportStage, id: string, act: () => Promise<T>): Promise<T> {
     const [began, before] = [this.#machine.elapsed(), this.#journal.steps[id]];
-    const result = await act();
+    const result = await traced("stage", piece, act);
     if (before === undefined || this.#journal.steps[id] !== before) {
       const seconds = (this.#machine.elapsed() - began) / 1000;
       await this.#journal.setFact(DURATIONS, JSON.stringify({ ...this.#took(), [id]: { piece, seconds } }));

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { MigrationError } from "../../errors.ts";
 import type { Output } from "../programs/call.ts";
+import { addTime, shortTime } from "../trace/trace.ts";
 import { errnoOf, withFileErrors } from "./file-errors.ts";
 
 export interface BeginOptions {
@@ -119,6 +120,7 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
       await writing;
     },
     async finish() {
+      const began = shortTime();
       await withFileErrors("write", path, async () => {
         await syncing;
         if (syncFailure) throw syncFailure.error;
@@ -137,6 +139,7 @@ export async function beginFile(path: string, mode: number, sync: boolean): Prom
       });
       finished = true;
       if (sync) await syncFolder(dirname(path));
+      addTime(sync ? "files finished and synced" : "files finished", began);
     },
     async abandon() {
       if (finished) return;

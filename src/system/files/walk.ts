@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isMainThread, parentPort, type Worker, workerData } from "node:worker_threads";
 import { startThread } from "../single-executable.ts";
+import { addTime, shortTime } from "../trace/trace.ts";
 import {
   DirectoryWalker,
   type EntryBatch,
@@ -138,7 +139,9 @@ class Thread {
         return packed;
       }
       if (this.#failure) throw this.#failure.reason;
+      const began = shortTime();
       await new Promise<void>((resolve) => (this.#wake = resolve));
+      addTime("waits for the walk through a folder", began);
     }
   }
 

@@ -3,6 +3,7 @@ import { linesOf } from "../programs/lines.ts";
 import type { ExitStatus, InteractiveProgram } from "../programs/programs.ts";
 import { exitReason } from "../programs/running-program.ts";
 import { collectRows, quoteLiteral, type QuerySession, type QuerySettings, singleRow } from "../query.ts";
+import { addTime, shortTime, traced } from "../trace/trace.ts";
 import { describeAddress, type PostgresAddress } from "./call.ts";
 import { findServerError, SQLSTATE_VARIABLES } from "./refusal.ts";
 import { connectionHint } from "./unreachable.ts";
@@ -111,7 +112,7 @@ export class PsqlSession implements PostgresSession {
 
   /** The first statement. Throws `database-unreachable`. */
   async connect(): Promise<void> {
-    await this.runAlone(`${SET_UP}${this.#within("", {})}`);
+    await traced("wait", "connect to PostgreSQL", () => this.runAlone(`${SET_UP}${this.#within("", {})}`));
     this.isConnected = true;
   }
 
@@ -152,6 +153,7 @@ export class PsqlSession implements PostgresSession {
     let next = () => {};
     this.#turn = new Promise((resolve) => (next = resolve));
     await before;
+    const began = shortTime();
     const mark = `synlift-answer-${++this.#asked}`;
     let complete = false;
     try {
@@ -172,6 +174,7 @@ export class PsqlSession implements PostgresSession {
         // Unread output would keep the pipe open, and block the wait for the end of the program.
         await this.#pieces.return?.();
       }
+      addTime("statements of PostgreSQL", began);
       next();
     }
   }

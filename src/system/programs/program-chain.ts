@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeSync } from "node:fs";
+import { basename } from "node:path";
 import type { Bytes } from "../bytes.ts";
 import { digestGzip, type GzipDigest, type GzipOptions, type GzipResult } from "../formats/gzip-digest.ts";
+import { beginSpan } from "../trace/trace.ts";
 import type { ProgramCall } from "./call.ts";
 import { openPipe, type Pipe } from "./pipe.ts";
 import { RunningProgram } from "./running-program.ts";
@@ -215,10 +217,23 @@ export function spawnProgram(
   env: Record<string, string | undefined>,
 ): ChildProcess {
   const { account, folder, secret } = call;
-  return spawn(call.name, call.args, {
+  const child = spawn(call.name, call.args, {
     stdio: [input, output, "pipe", ...(secret === undefined ? [] : (["pipe"] as const))],
     env,
     ...(folder === undefined ? {} : { cwd: folder }),
     ...(account ? { uid: account.uid, gid: account.gid } : {}),
+  });
+  traceProgram(call, child);
+  return child;
+}
+
+/** The name alone: arguments may hold names of databases and folders. */
+export function traceProgram({ name }: Pick<ProgramCall, "name">, child: ChildProcess): void {
+  const end = beginSpan("program", basename(name));
+  child.once("exit", (code, signal) => {
+    end({ pid: child.pid ?? null, code, signal });
+  });
+  child.once("error", () => {
+    end({ started: false });
   });
 }

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import type { GzipOptions } from "../formats/gzip-digest.ts";
 import type { Output, ProgramCall, Programs } from "./call.ts";
-import { chainGunzipped, chainInto, chainOutput, spawnProgram } from "./program-chain.ts";
+import { chainGunzipped, chainInto, chainOutput, spawnProgram, traceProgram } from "./program-chain.ts";
 import { cannotStart, exitReason, programFailed, RunningProgram } from "./running-program.ts";
 
 export type { ProgramCall, InteractiveProgram, ExitStatus, Gpg, Output, Programs } from "./call.ts";
@@ -172,6 +172,7 @@ function startDetached(
       ...(call.folder === undefined ? {} : { cwd: call.folder }),
       ...(call.account ? { uid: call.account.uid, gid: call.account.gid } : {}),
     });
+    traceProgram(call, child);
     const stop = () => {
       endGroup(child.pid);
       reject(signal?.reason as Error);

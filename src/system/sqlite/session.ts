@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { MigrationError, type Reason } from "../../errors.ts";
 import { collectRows, type QuerySession, singleRow } from "../query.ts";
+import { addTime, shortTime } from "../trace/trace.ts";
 
 /** How a file is opened. "immutable" takes no lock and requires that nothing writes to it; the others use SQLite's locking. */
 export type Access = "immutable" | "shared" | "change";
@@ -35,6 +36,7 @@ export class SqliteSession implements QuerySession {
 
   async *rows<Row>(sql: string): AsyncIterable<Row> {
     let count = 0;
+    const began = shortTime();
     try {
       const statement = this.#database.prepare(sql);
       // A number that does not fit a double would be an error; it is rounded instead, as with PostgreSQL.
@@ -49,6 +51,8 @@ export class SqliteSession implements QuerySession {
     } catch (error) {
       if (this.#signal.aborted || (error as { code?: string }).code !== "ERR_SQLITE_ERROR") throw error;
       throw databaseError(this.#path, error);
+    } finally {
+      addTime("statements of SQLite", began);
     }
   }
 

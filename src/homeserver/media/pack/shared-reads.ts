@@ -2,6 +2,7 @@ import { MigrationError } from "../../../errors.ts";
 import type { TarEntry } from "../../../pipeline/tar.ts";
 import { Tee } from "../../../pipeline/tee.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
+import { addTime, shortTime } from "../../../system/trace/trace.ts";
 import { uploadIdAt, UPLOADS } from "../store/layout.ts";
 
 /** An entry of the backup. */
@@ -105,7 +106,12 @@ export class SharedReads {
     for (;;) {
       if (this.#failure) throw this.#failure.error;
       if (this.#at[other] >= key) return;
+      const began = shortTime();
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      addTime(
+        side === BACKUP ? "waits of the backup for the archive" : "waits of the archive for the backup",
+        began,
+      );
     }
   }
 
