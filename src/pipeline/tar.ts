@@ -1,6 +1,9 @@
 import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
 import { MigrationError } from "../errors.ts";
+import { allocateBuffer, releaseBuffer } from "../system/buffers.ts";
+import { Handoff } from "./handoff.ts";
+import { BLOCK, encodeHeader } from "./tar-header.ts";
 import type { Bytes, ByteTransform } from "./transform.ts";
 
 /** A regular file to be added to an archive. */
@@ -13,6 +16,8 @@ export interface TarEntry {
   /** Milliseconds since 1970; the archive keeps whole seconds. */
   readonly mtimeMs: number;
   content(): Bytes;
+  /** All of the content at once, for what is in memory anyway; used instead of `content`, and copied at once. */
+  readonly whole?: (() => Uint8Array) | undefined;
 }
 
 /** An entry of an archive. Read `content`, or skip it by requesting the next entry. */
@@ -27,26 +32,102 @@ export interface ExtractedEntry {
 
 /** A tar archive (POSIX ustar; PAX where a name needs it). Throws `source-changed` when the content of a file does not have the announced size. */
 export async function* packTar(entries: AsyncIterable<TarEntry> | Iterable<TarEntry>): Bytes {
-  const pack = tar.pack();
-  let failure: { error: unknown } | undefined;
-  const feeding = (async () => {
-    for await (const entry of entries) await addEntry(pack, entry);
-    pack.finalize();
-  })().catch((error: unknown) => {
-    failure = { error };
-    pack.destroy(error as Error);
-  });
+  const out = new TarOutput();
+  // While one chunk is used, the next is read.
+  const feeding = pack(entries, out).then(
+    () => {
+      out.handoff.end();
+    },
+    (error: unknown) => {
+      out.handoff.fail(error);
+    },
+  );
   try {
-    for await (const chunk of pack) yield chunk as Uint8Array;
-    await feeding;
-  } catch (error) {
-    throw failure ? failure.error : error;
+    yield* out.handoff.read();
   } finally {
-    // When the reader stopped early, packing must stop too.
-    pack.destroy(new Error("nobody reads the archive any more"));
+    // When the reader stopped early, packing must stop too, and close the file that it reads.
+    out.handoff.leave();
     await feeding;
   }
-  if (failure) throw failure.error;
+}
+
+async function pack(entries: AsyncIterable<TarEntry> | Iterable<TarEntry>, out: TarOutput): Promise<void> {
+  for await (const entry of entries) {
+    const { name, size } = entry;
+    if (!out.copy(encodeHeader(entry))) await out.flush();
+    let written = 0;
+    if (entry.whole) {
+      const bytes = entry.whole();
+      written = bytes.length;
+      if (written === size && !out.copy(bytes)) await out.flush();
+    } else {
+      for await (const chunk of entry.content()) {
+        written += chunk.length;
+        if (written > size) break;
+        await out.write(chunk);
+      }
+    }
+    if (written !== size) {
+      throw new MigrationError("source-changed", `${name} changed while it was read: it had ${size} bytes`, {
+        hint: "run the same command again; completed work is kept",
+      });
+    }
+    if (!out.copy(ZEROS.subarray(0, padding(size)))) await out.flush();
+  }
+  out.copy(ZEROS.subarray(0, 2 * BLOCK));
+  await out.flush();
+}
+
+const ZEROS = Buffer.alloc(2 * BLOCK);
+
+const padding = (size: number) => (BLOCK - (size % BLOCK)) % BLOCK;
+
+/** Bytes that are passed on together. Longer chunks are passed on as they are. */
+const GATHERED = 256 * 1024;
+const PASSED_ON = 32 * 1024;
+
+/** Gathers headers and small files into larger chunks: each chunk costs every later stage the same, whatever its length. */
+class TarOutput {
+  readonly handoff = new Handoff();
+  #block: Buffer | undefined;
+  #used = 0;
+  /** What did not fit any more. */
+  #rest: Uint8Array | undefined;
+
+  /** Copies bytes; false when `flush` must be awaited before the next ones. */
+  copy(bytes: Uint8Array): boolean {
+    this.#block ??= allocateBuffer(GATHERED);
+    const taken = bytes.length <= GATHERED - this.#used ? bytes : bytes.subarray(0, GATHERED - this.#used);
+    this.#block.set(taken, this.#used);
+    this.#used += taken.length;
+    if (taken.length === bytes.length) return true;
+    this.#rest = bytes.subarray(taken.length);
+    return false;
+  }
+
+  /** Passes on what was gathered. */
+  async flush(): Promise<void> {
+    for (;;) {
+      const rest = this.#rest;
+      this.#rest = undefined;
+      if (this.#block && this.#used > 0) await this.handoff.put(this.#block.subarray(0, this.#used));
+      this.#block = undefined;
+      this.#used = 0;
+      if (rest === undefined || this.copy(rest)) return;
+    }
+  }
+
+  /** A chunk of a stream, which belongs to this output from then on. */
+  async write(chunk: Uint8Array): Promise<void> {
+    if (chunk.length >= PASSED_ON) {
+      await this.flush();
+      await this.handoff.put(chunk);
+      return;
+    }
+    const fits = this.copy(chunk);
+    if (!fits) await this.flush();
+    releaseBuffer(chunk);
+  }
 }
 
 /** The size in bytes of an archive of files of these sizes, if each name has at most 100 ASCII characters. */
@@ -55,44 +136,6 @@ export const tarSize = (sizes: Iterable<number>): number => {
   for (const each of sizes) size += BLOCK + Math.ceil(each / BLOCK) * BLOCK;
   return size;
 };
-
-const BLOCK = 512;
-
-async function addEntry(pack: tar.Pack, entry: TarEntry): Promise<void> {
-  const { name, size, mode, mtimeMs } = entry;
-  const sink = pack.entry({ name, size, mode, mtime: new Date(mtimeMs), type: "file", uid: 0, gid: 0 });
-  const done = new Promise<void>((resolve, reject) => {
-    sink.on("finish", resolve);
-    sink.on("error", reject);
-    sink.on("close", resolve);
-  });
-  done.catch(() => undefined);
-  let written = 0;
-  for await (const chunk of entry.content()) {
-    written += chunk.length;
-    if (written > size) break;
-    // After the reader has gone, a closed sink never drains, and the file must be closed.
-    if (!sink.destroyed && !sink.write(chunk)) await drained(sink);
-    if (sink.destroyed) throw new Error(`${name} was not packed to its end`);
-  }
-  if (written !== size) {
-    throw new MigrationError("source-changed", `${name} changed while it was read: it had ${size} bytes`, {
-      hint: "run the same command again; completed work is kept",
-    });
-  }
-  sink.end(undefined);
-  await done;
-}
-
-function drained(sink: NodeJS.EventEmitter): Promise<void> {
-  return new Promise((resolve) => {
-    const go = () => {
-      sink.off("drain", go).off("close", go).off("error", go);
-      resolve();
-    };
-    sink.on("drain", go).on("close", go).on("error", go);
-  });
-}
 
 /** Reverses `packTar`, and reads archives of other tar programs. Throws `bundle-damaged` when truncated or corrupt. */
 export async function* unpackTar(source: Bytes): AsyncIterable<ExtractedEntry> {

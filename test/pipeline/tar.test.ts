@@ -12,6 +12,8 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import tar from "tar-stream";
+import { encodeHeader } from "../../src/pipeline/tar-header.ts";
 import { checkTarEnd, packTar, type TarEntry, unpackTar } from "../../src/pipeline/tar.ts";
 import type { Bytes } from "../../src/pipeline/transform.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, noise } from "../support/bytes.ts";
@@ -61,6 +63,45 @@ test("files with every kind of name come back with content, mode and time", asyn
     found,
     ODD.map(([name, content]) => ({ name, kind: "file", mode: 0o640, mtimeMs: MTIME, content })),
   );
+});
+
+test("headers are, byte for byte, those of tar-stream, whatever the name and the size", async () => {
+  const part = fc.stringMatching(/^[a-zé.-]{1,60}$/);
+  const header = fc.record({
+    name: fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join("/")),
+    size: fc.oneof(fc.nat(5000), fc.integer({ min: 8 ** 11 - 3, max: 2 ** 50 })),
+    mode: fc.integer({ min: 1, max: 0o777 }),
+    mtimeMs: fc.nat(2 ** 31 - 1).map((seconds) => seconds * 1000),
+  });
+  await fc.assert(
+    fc.asyncProperty(header, async (given) => {
+      const pack = tar.pack();
+      const { name, size, mode, mtimeMs } = given;
+      pack.entry({ name, size, mode, mtime: new Date(mtimeMs), type: "file", uid: 0, gid: 0 });
+      const theirs: Uint8Array[] = [];
+      pack.on("data", (bytes: Uint8Array) => theirs.push(bytes));
+      await new Promise((resolve) => setImmediate(resolve));
+      pack.destroy();
+      assert.deepEqual(encodeHeader(given), Buffer.concat(theirs));
+    }),
+  );
+});
+
+test("what is in memory is packed as what is read, and copied at once", async () => {
+  const entries = ODD.map(([name, content]) => file(name, content));
+  const reused = Buffer.alloc(400_000);
+  const whole = ODD.map(([name, content]) =>
+    file(name, content, {
+      content: () => assert.fail("it is in memory"),
+      whole() {
+        reused.set(content);
+        return reused.subarray(0, content.length);
+      },
+    }),
+  );
+  assert.deepEqual(await collect(packTar(whole)), await collect(packTar(entries)));
+  const short = [file("short", "ab", { size: 3, whole: () => Buffer.from("ab") })];
+  await assert.rejects(collect(packTar(short)), { code: "source-changed" });
 });
 
 test("an archive reads the same one byte at a time", async () => {
