@@ -9,11 +9,19 @@ import type { Bytes } from "../bytes.ts";
 import { readLine } from "./descriptor.ts";
 import { errnoOf, toFileError, withFileErrors, withoutCoreutils } from "./file-errors.ts";
 import { type GrowingFile, growFile } from "./growing.ts";
+import { type SmallFileReader, smallFileReader } from "./small-files.ts";
 import { beginFile, type BeginOptions, syncFolder, type Unfinished } from "./unfinished.ts";
 import { type WalkEntry, walkFolder, type WalkOptions } from "./walk.ts";
 import { readWholeFile } from "./whole-file.ts";
 
 export { type GrowingFile } from "./growing.ts";
+export {
+  SMALL_FILE,
+  SMALL_FILES,
+  type SmallFile,
+  type SmallFileBatch,
+  type SmallFileReader,
+} from "./small-files.ts";
 export { UNFINISHED_SUFFIX, type Unfinished } from "./unfinished.ts";
 export { type WalkEntry } from "./walk.ts";
 
@@ -40,6 +48,8 @@ export interface Files {
   list(folder: string): Promise<string[]>;
   /** All entries below a folder, in batches, sorted folder by folder; for millions of files. See `walkFolder`. */
   walk(folder: string, signal?: AbortSignal, options?: WalkOptions): AsyncIterable<readonly WalkEntry[]>;
+  /** Reads many small files below a folder, each in one piece; see `smallFileReader`. The caller must call `close`. */
+  smallFiles(folder: string): SmallFileReader;
   /** Writes a file atomically: to a temporary file, synced, renamed, folder synced. Replaces a symbolic link, too. */
   writeAtomically(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /** Begins a file that gets its name only when `finish` is called. The caller must call `finish` or `abandon`. */
@@ -140,6 +150,7 @@ export const realFiles: Files = {
   },
 
   walk: walkFolder,
+  smallFiles: smallFileReader,
 
   async writeAtomically(path, content, mode = 0o600) {
     const file = await realFiles.begin(path, mode);

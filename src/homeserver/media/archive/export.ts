@@ -5,6 +5,8 @@ import { packTar } from "../../../pipeline/tar.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { type MediaAccess, settledTest } from "../export.ts";
 import { filesNotListed, PackedList } from "../pack/packed-list.ts";
+import type { WholeFile } from "../pack/shared-reads.ts";
+import { readSmallFiles } from "../pack/small-reads.ts";
 import type { Differing } from "../section.ts";
 import { BoundedList } from "../store/bounded-list.ts";
 import { fileHash } from "../store/file-hash.ts";
@@ -205,6 +207,7 @@ async function packOne(
           if (pass === "since" || !file) unread.add(upload.mediaId);
           noticed.add(`${upload.mediaId}: ${why}`, file?.name);
         },
+        readWhole: (part) => wholeUploads(part, from),
       },
     );
     const plan = {
@@ -232,6 +235,35 @@ async function packOne(
     return { name, size, sha256, parts, records, bytes, ...changed, began, list: hash };
   } finally {
     await written.abandon();
+  }
+}
+
+/** Those that a backup reads at the same time come from there; alone, some are read ahead. */
+async function* wholeUploads(
+  part: readonly FoundUpload[],
+  from: ArchiveExport,
+): AsyncIterable<WholeFile | undefined> {
+  const { shared } = from;
+  const expected = ({ file, size }: FoundUpload) => ({
+    name: file?.name ?? "",
+    size: file ? size : Infinity,
+  });
+  const readings = shared.isArchiveAlone
+    ? readSmallFiles(part, expected, from)
+    : part.map((item) => ({ item, read: undefined, hold: () => () => undefined }));
+  for await (const { item, read, hold } of readings) {
+    const { file } = item;
+    if (!file) {
+      yield undefined;
+      continue;
+    }
+    const along = await shared.takeWhole(file.name);
+    const found = along ?? (read?.outcome === "read" ? { ...read, release: hold() } : undefined);
+    if (found?.size === file.size && found.mtimeMs === file.mtimeMs) yield found;
+    else {
+      found?.release();
+      yield undefined;
+    }
   }
 }
 

@@ -1,10 +1,11 @@
 import { compress, storedSize } from "../../../pipeline/compress.ts";
 import { packTar, type TarEntry, tarSize } from "../../../pipeline/tar.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
+import type { WholeFile } from "../pack/shared-reads.ts";
 import type { ArchiveItem, ArchiveItems } from "./items.ts";
 import { type ArchiveHead, ManifestFile } from "./manifest-file.ts";
 import { MANIFEST_FILE, partFile } from "./names.ts";
-import { readExactly } from "./pad-to-size.ts";
+import { type PaddedRead, readExactly } from "./pad-to-size.ts";
 import { type ArchiveRecord, recordOf } from "./record.ts";
 
 /** How large things are; in bytes of uploads, where nothing else is said. */
@@ -33,6 +34,8 @@ export interface ArchiveEvents<Item extends ArchiveItem> {
   packed(item: Item, record: ArchiveRecord): Promise<void>;
   /** An upload went away or changed while it was read: it has no record, and no reader sees it. */
   unread(item: Item, why: string): void;
+  /** Of some uploads, in their order, the content of each that is small and as it was found; the others are streamed. */
+  readWhole?(items: readonly Item[]): AsyncIterable<WholeFile | undefined>;
 }
 
 export interface ArchivePlan {
@@ -109,27 +112,43 @@ function partOf<Item extends ArchiveItem>(
   manifest: ManifestFile,
   events: ArchiveEvents<Item>,
 ): Bytes {
-  const entries = part.map((item, index): TarEntry => {
-    const fileName = entryName(before + index + 1, item.upload.mediaId);
-    return {
-      name: fileName,
-      size: item.size,
-      mode: 0o644,
-      mtimeMs: headerTime(item.upload.createdTs ?? 0),
-      content: () =>
-        readExactly(item.content(), item.size, async (read) => {
-          const fault = read.fault ?? (await item.changed?.());
-          if (fault !== undefined) {
-            events.unread(item, fault);
-            return;
-          }
-          const record = recordOf(item.upload, origin, { fileName, size: item.size, sha256: read.sha256 });
-          await manifest.add(record);
-          await events.packed(item, record);
-        }),
-    };
-  });
-  return compress(0, 1)(packTar(entries));
+  const note = async (item: Item, fileName: string, read: PaddedRead) => {
+    if (read.fault !== undefined) {
+      events.unread(item, read.fault);
+      return;
+    }
+    const record = recordOf(item.upload, origin, { fileName, size: item.size, sha256: read.sha256 });
+    await manifest.add(record);
+    await events.packed(item, record);
+  };
+  const entries = async function* (): AsyncIterable<TarEntry> {
+    const wholes = events.readWhole?.(part)[Symbol.asyncIterator]();
+    try {
+      for (const [index, item] of part.entries()) {
+        const whole = (await wholes?.next())?.value as WholeFile | undefined;
+        const fileName = entryName(before + index + 1, item.upload.mediaId);
+        const { size } = item;
+        const header = {
+          name: fileName,
+          size,
+          mode: 0o644,
+          mtimeMs: headerTime(item.upload.createdTs ?? 0),
+        };
+        const content = () =>
+          readExactly(item.content(), size, async (read) => {
+            await note(item, fileName, { ...read, fault: read.fault ?? (await item.changed?.()) });
+          });
+        if (whole) {
+          yield { ...header, content, whole: () => whole.content };
+          await note(item, fileName, { sha256: whole.sha256, fault: undefined });
+          whole.release();
+        } else yield { ...header, content };
+      }
+    } finally {
+      await wholes?.return?.();
+    }
+  };
+  return compress(0, 1)(packTar(entries()));
 }
 
 /**

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import { reportDigest } from "../../../pipeline/digest.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
-import type { Files } from "../../../system/files/files.ts";
+import type { Entry, Files, SmallFile } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { fetchAhead, providedFiles } from "../providers/lookup.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
@@ -10,6 +10,7 @@ import { BoundedList } from "../store/bounded-list.ts";
 import type { StoredFile } from "../store/store.ts";
 import { joinUploadRows, uploadIdOf } from "./join-rows.ts";
 import type { MediaEntry } from "./shared-reads.ts";
+import { readSmallFiles } from "./small-reads.ts";
 import { openStable, type ReadOutcome } from "./stable-read.ts";
 
 export interface EntrySources {
@@ -124,21 +125,28 @@ export async function* mediaEntries(
   { isSettled = () => true, since = 0, last = false }: EntryFilter,
 ): AsyncIterable<MediaEntry> {
   const { files, store, session, providers, noticed, signal } = from;
-  for await (const {
-    file: { name },
-    length,
-    sha256,
-  } of joinUploadRows(walked, session)) {
+  const joined = joinUploadRows(walked, session);
+  for await (const { item, read, hold } of readSmallFiles(joined, ({ file }) => file, from)) {
     signal.throwIfAborted();
+    if (read?.outcome === "gone") continue;
+    const whole = read?.outcome === "read" ? read : undefined;
+    const { length, sha256 } = item;
+    const { name } = item.file;
     // The walk is ahead of the packing: with the server running, a file may be gone by now.
-    const found = await files.lstat(join(store, name));
-    if (found?.kind !== "file") continue;
+    const found = whole ?? (await lookAtFile(join(store, name), files));
+    if (found === undefined) continue;
     const { size, mode, mtimeMs } = found;
     const file = { name, size, mode, mtimeMs };
     noticed.addSeen(file);
     if (!isSettled(mtimeMs)) continue;
     if (length !== undefined && size !== length && (await findInProviders(name, length, providers))) {
       // The provider has the complete upload, which is packed below: this file is not needed.
+      await packed(file);
+      continue;
+    }
+    if (whole) {
+      yield wholeEntry(file, whole, hold);
+      noticed.add(file, { changed: sha256 !== undefined && sha256 !== whole.sha256, provided: false });
       await packed(file);
       continue;
     }
@@ -166,6 +174,29 @@ export async function* mediaEntries(
     yield { ...file, mode: 0o640, elsewhere: true, content: () => hashed(content(), sha256, tell) };
     noticed.add(file, { changed, provided: true });
   }
+}
+
+/** Undefined for what is not there, or no regular file. */
+async function lookAtFile(path: string, files: Files): Promise<Entry | undefined> {
+  const found = await files.lstat(path);
+  return found?.kind === "file" ? found : undefined;
+}
+
+/** A file that was read whole, and was found unchanged after that. */
+const wholeEntry = (
+  file: StoredFile,
+  { size, mtimeMs, content, sha256 }: SmallFile,
+  hold: () => () => void,
+): MediaEntry => ({
+  ...file,
+  whole: () => content,
+  // The content is overwritten when its turn is over; a stream is used longer.
+  content: () => chunksOf(Uint8Array.from(content)),
+  share: () => ({ size, mtimeMs, content, sha256, release: hold() }),
+});
+
+async function* chunksOf(bytes: Uint8Array): Bytes {
+  if (bytes.length > 0) yield await Promise.resolve(bytes);
 }
 
 /** Whoever reads along has the same bytes, and with them the zeros that fill up what is missing. */

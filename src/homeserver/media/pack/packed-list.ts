@@ -113,11 +113,12 @@ async function* linesIn(path: string, files: Files): AsyncIterable<string> {
 }
 
 /** "local_content/aa", "remote_content/example.org/aa": one of some thousand folders. */
-const prefixOf = (name: string) =>
-  name
-    .split("/")
-    .slice(0, name.startsWith("remote_") ? 3 : 2)
-    .join("/");
+function prefixOf(name: string): string {
+  let end = name.indexOf("/");
+  for (let more = name.startsWith("remote_") ? 2 : 1; more > 0 && end !== -1; more -= 1)
+    end = name.indexOf("/", end + 1);
+  return end === -1 ? name : name.slice(0, end);
+}
 
 /** In the order of `walkStore`. */
 function comesBefore(one: string, other: string): boolean {
