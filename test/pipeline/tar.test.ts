@@ -79,7 +79,7 @@ test("headers are, byte for byte, those of tar-stream, whatever the name and the
       const { name, size, mode, mtimeMs } = given;
       pack.entry({ name, size, mode, mtime: new Date(mtimeMs), type: "file", uid: 0, gid: 0 });
       const theirs: Uint8Array[] = [];
-      pack.on("data", (bytes: Uint8Array) => theirs.push(bytes));
+      pack.on("data", (bytes) => theirs.push(bytes as Uint8Array));
       await new Promise((resolve) => setImmediate(resolve));
       pack.destroy();
       assert.deepEqual(encodeHeader(given), Buffer.concat(theirs));

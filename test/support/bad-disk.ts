@@ -1,9 +1,10 @@
 import { MigrationError } from "../../src/errors.ts";
 import { type Files, realFiles } from "../../src/system/files/files.ts";
+import { smallFilesBy } from "./small-files.ts";
 
 /** A disk on which some files are not what they were: one cannot be opened, one breaks off after so many bytes. */
 export function onBadDisk(bad: Readonly<Record<string, number>>): Files {
-  return {
+  const files: Files = {
     ...realFiles,
     async *read(path, range) {
       const good = bad[path];
@@ -15,4 +16,5 @@ export function onBadDisk(bad: Readonly<Record<string, number>>): Files {
       throw new MigrationError("file-failed", `cannot read ${path}: EIO: i/o error, read`);
     },
   };
+  return { ...files, ...smallFilesBy(files) };
 }

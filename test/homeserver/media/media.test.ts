@@ -41,6 +41,7 @@ import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { makeMiniSynapse, uploadBytes, UPLOADS } from "../../support/mini-synapse.ts";
 import { lock, postgres } from "../../support/moved-database.ts";
 import { still, writerIn } from "../../support/small-bundle.ts";
+import { smallFilesBy } from "../../support/small-files.ts";
 
 let cluster: PostgresCluster;
 let address: PostgresAddress;
@@ -351,6 +352,7 @@ test("a store that goes away while it is packed is found out while the server se
       yield* realFiles.read(path, range);
       if (path === pathOf(store, 0)) rmSync(join(store, "local_content"), { recursive: true });
     },
+    ...smallFilesBy({ lstat: realFiles.lstat, read: (path, range) => walking.read(path, range) }),
   };
   const folder = temporaryFolder("bundle");
   const shared = new SharedReads();

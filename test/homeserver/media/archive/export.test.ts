@@ -23,7 +23,7 @@ import { runStepsInParallel } from "../../../../src/journal/run-steps.ts";
 import { decompress } from "../../../../src/pipeline/compress.ts";
 import { decryptWith } from "../../../../src/pipeline/encrypt.ts";
 import { unpackTar } from "../../../../src/pipeline/tar.ts";
-import { type Files, realFiles } from "../../../../src/system/files/files.ts";
+import { type Files, realFiles, SMALL_FILE } from "../../../../src/system/files/files.ts";
 import { noProgress } from "../../../../src/system/progress.ts";
 import { onBadDisk } from "../../../support/bad-disk.ts";
 import { noise } from "../../../support/bytes.ts";
@@ -32,6 +32,7 @@ import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
 import { insert, type MediaDatabase, mediaInSqlite } from "../../../support/media-database.ts";
 import { lockWith } from "../../../support/real-world.ts";
 import { still, writerIn } from "../../../support/small-bundle.ts";
+import { smallFilesBy } from "../../../support/small-files.ts";
 import { opened, ORIGIN, sourceOf } from "./uploads.ts";
 
 const lock = lockWith();
@@ -51,6 +52,8 @@ class World {
   providers: ReadableProvider[] = [];
   /** Files that break off after so many bytes. */
   bad: Readonly<Record<string, number>> = {};
+  /** Bytes up to which files are read in one piece. */
+  smallest = SMALL_FILE;
   /** Called when a file is about to be read. */
   onRead: (path: string) => void = () => undefined;
   now = Date.now();
@@ -81,7 +84,7 @@ class World {
   }
 
   get files(): Files {
-    return {
+    const files: Files = {
       ...realFiles,
       read: (path, range) => {
         if (path.startsWith(this.store)) {
@@ -91,6 +94,7 @@ class World {
         return onBadDisk(this.bad).read(path, range);
       },
     };
+    return { ...files, ...smallFilesBy(files, this.smallest) };
   }
 
   async pack(
@@ -292,6 +296,8 @@ test("the calls that set a quarantine again are named, as the importer does not 
 test("an interruption costs one archive, and what one artifact has finished is not made again for the other", async () => {
   const world = await worldOf(12);
   const sizes = { archive: 4100, part: 2000 };
+  // Each is read when its turn comes, and none ahead.
+  world.smallest = 0;
   world.onRead = (path) => {
     if (path.endsWith("9xyz")) throw new Error("pulled the plug");
   };
@@ -369,7 +375,7 @@ test("what cannot be read even in the second pass is named, and ends it", async 
   await world.pack(["archive"], { sizes: {} });
   await world.add(3);
   world.onRead = (path) => {
-    if (path.endsWith("3xyz")) rmSync(path);
+    if (path.endsWith("3xyz")) rmSync(path, { force: true });
   };
   await assert.rejects(world.pack(["archive"], { pass: "since" }), {
     code: "media-missing",

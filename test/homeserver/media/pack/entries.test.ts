@@ -52,15 +52,20 @@ interface Packed {
   readonly noticed: ReturnType<PackingReport["outcome"]>;
 }
 
-/** Packs and unpacks; `between` is called for each entry before its content is read. */
+/** Packs and unpacks; `between` is called for each entry before its content is packed, and `found` for each file before it is read. */
 async function packed(
   home: MediaHome,
   database: MediaDatabase,
   {
     providers = [],
     between = () => undefined,
+    found = () => undefined,
     ...choice
-  }: EntryFilter & { providers?: readonly ReadableProvider[]; between?: (entry: TarEntry) => void } = {},
+  }: EntryFilter & {
+    providers?: readonly ReadableProvider[];
+    between?: (entry: TarEntry) => void;
+    found?: (file: StoredFile) => void;
+  } = {},
 ): Promise<Packed> {
   const session = await database.connect();
   const noticed = new PackingReport();
@@ -70,8 +75,14 @@ async function packed(
     listed.push(file.name);
     return Promise.resolve();
   };
+  const walked = async function* () {
+    for await (const file of walkStore(home.store, files)) {
+      found(file);
+      yield file;
+    }
+  };
   const entries = async function* () {
-    for await (const entry of mediaEntries(walkStore(home.store, files), from, note, choice)) {
+    for await (const entry of mediaEntries(walked(), from, note, choice)) {
       between(entry);
       yield entry;
     }
@@ -143,11 +154,12 @@ for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
       await upload("BBbbSecond", "second");
       await upload("CCccThird", "third");
       const between = ({ name }: TarEntry) => {
-        if (name !== "local_content/AA/aa/First") return;
-        rmSync(at(home, "AAaaFirst"));
-        rmSync(at(home, "BBbbSecond"));
+        if (name === "local_content/AA/aa/First") rmSync(at(home, "AAaaFirst"));
       };
-      const { contents } = await packed(home, database, { between });
+      const found = ({ name }: StoredFile) => {
+        if (name === "local_content/BB/bb/Second") rmSync(at(home, "BBbbSecond"));
+      };
+      const { contents } = await packed(home, database, { between, found });
       assert.deepEqual([...contents.values()], ["first", "third"]);
     });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SharedReads } from "../../../../src/homeserver/media/pack/shared-reads.ts";
+import { type MediaEntry, SharedReads } from "../../../../src/homeserver/media/pack/shared-reads.ts";
 import { packTar, type TarEntry, unpackTar } from "../../../../src/pipeline/tar.ts";
 import type { Bytes } from "../../../../src/pipeline/transform.ts";
 import { BROKEN, chunked, collect, noise } from "../../../support/bytes.ts";
@@ -108,6 +108,65 @@ test("what could not be read to its end is a failure for who reads along, and th
       assert.ok((await collect(packedEntry.content())).equals(content));
   };
   await Promise.all([alongside(), packed()]);
+});
+
+/** Entries in memory, each of which counts who holds it. */
+async function* wholeEntriesOf(
+  names: readonly string[],
+  held: Map<string, number>,
+): AsyncIterable<MediaEntry> {
+  for (const name of names) {
+    await Promise.resolve();
+    const content = bytesOf(name);
+    const add = (users: number) => held.set(name, (held.get(name) ?? 0) + users);
+    yield {
+      ...{ name, size: content.length, mode: 0o600, mtimeMs: 5 },
+      content: () => chunked(content),
+      whole: () => content,
+      share() {
+        add(1);
+        return { size: content.length, mtimeMs: 5, content, sha256: "its hash", release: () => void add(-1) };
+      },
+    };
+  }
+}
+
+test("small files wait in memory for the archive, which may be behind or skip some, and each is let go", async () => {
+  for (const wanted of [range(200), range(200, 7), [], [upload(500)], ["local_content/zz/zz/none"]]) {
+    const shared = new SharedReads();
+    const held = new Map<string, number>();
+    const backup = [...range(200), thumbnail(1)];
+    const taken: string[] = [];
+    const along = async () => {
+      for (const name of wanted) {
+        const found = await shared.takeWhole(name);
+        if (!found) continue;
+        assert.ok(bytesOf(name).equals(found.content));
+        taken.push(name);
+        found.release();
+      }
+      shared.leave("archive");
+    };
+    const packed = namesIn(packTar(shared.backup(wholeEntriesOf(backup, held))));
+    const [names] = await Promise.all([packed, along()]);
+    assert.deepEqual(names, backup);
+    assert.deepEqual(
+      taken,
+      wanted.filter((name) => backup.includes(name)),
+    );
+    assert.ok([...held.values()].every((users) => users === 0));
+  }
+});
+
+test("a backup of small files waits when it is a megabyte ahead", async () => {
+  const shared = new SharedReads();
+  const held = new Map<string, number>();
+  const backup = namesIn(packTar(shared.backup(wholeEntriesOf(range(200), held))));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const ahead = held.size;
+  assert.ok(ahead > 10 && ahead < 60, String(ahead));
+  shared.leave("archive");
+  await backup;
 });
 
 test("when one fails the other fails with the same error", async () => {
