@@ -93,7 +93,7 @@ class ThreadedReader implements SmallFileReader {
   }
 
   read(names: readonly string[]): Promise<SmallFileBatch> {
-    if (this.#failure) return Promise.reject(this.#failure.error as Error);
+    if (this.#failure) return Promise.reject(this.#failure.error);
     this.#worker ??= this.#start();
     const buffer = this.#free.pop() ?? new ArrayBuffer(SMALL_FILES);
     const request: Request = { names: names.join("\0"), buffer };

@@ -352,7 +352,7 @@ test("a store that goes away while it is packed is found out while the server se
       yield* realFiles.read(path, range);
       if (path === pathOf(store, 0)) rmSync(join(store, "local_content"), { recursive: true });
     },
-    ...smallFilesBy({ lstat: realFiles.lstat, read: (path, range) => walking.read(path, range) }),
+    ...smallFilesBy({ ...realFiles, read: (path, range) => walking.read(path, range) }),
   };
   const folder = temporaryFolder("bundle");
   const shared = new SharedReads();
