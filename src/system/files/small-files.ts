@@ -92,13 +92,13 @@ class ThreadedReader implements SmallFileReader {
     this.#folder = folder;
   }
 
-  read(names: readonly string[]): Promise<SmallFileBatch> {
-    if (this.#failure) return Promise.reject(this.#failure.error);
+  async read(names: readonly string[]): Promise<SmallFileBatch> {
+    if (this.#failure) throw this.#failure.error;
     this.#worker ??= this.#start();
     const buffer = this.#free.pop() ?? new ArrayBuffer(SMALL_FILES);
     const request: Request = { names: names.join("\0"), buffer };
     this.#worker.postMessage(request, [buffer]);
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    return await new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
   close(): void {
