@@ -201,6 +201,14 @@ step("open refuses when the new server is not the old one, and names why", async
   assert.equal(accepted.code, 2, "row counts cannot be accepted away");
 });
 
+check("cleanup removes nothing before the new server was opened", async () => {
+  const cleaning = ["cleanup", "--out", bundle, "--config-dir", place.configDir, "--after", "0", "--json"];
+  const ran = await synlift([...cleaning, "--yes"]);
+  assert.equal(ran.code, 61, ran.stderr);
+  assert.ok(resultOf(ran).findings.some(({ id, level }) => id === "not-opened" && level === "blocker"));
+  assert.ok(existsSync(passphraseFile) && existsSync(join(bundle, "manifest.json")));
+});
+
 step("open proves it, starts it, and it is the old server with its old sessions", async () => {
   const tokenFile = join(work, "token");
   writeFileSync(tokenFile, old.people.alice.session.accessToken, { mode: 0o600 });
@@ -245,6 +253,24 @@ check("what was opened is neither opened again nor restored over", async () => {
   assert.equal(again.code, 45, again.stderr);
   const over = await synlift(["restore", bundle, "--passphrase-file", passphraseFile, ...place.restoreArgs]);
   assert.equal(over.code, 45, over.stderr);
+});
+
+step("cleanup lists what is left, waits, and then takes it away; the server goes on", async () => {
+  const cleaning = ["cleanup", "--out", bundle, "--config-dir", place.configDir, "--json"];
+  const { details } = resultOf(await synliftWell([...cleaning, "--after", "0"]));
+  const listed = (details["files"] as { path: string }[]).map(({ path }) => path);
+  assert.ok(listed.includes(passphraseFile) && listed.includes(join(bundle, "manifest.json")));
+  assert.ok(existsSync(passphraseFile), "a list removes nothing");
+  const early = await synlift([...cleaning, "--yes"]);
+  assert.equal(early.code, 61, early.stderr);
+  assert.ok(existsSync(passphraseFile));
+  await synliftWell([...cleaning, "--yes", "--after", "0"]);
+  assert.deepEqual(
+    listed.filter((path) => existsSync(path)),
+    [],
+  );
+  assert.deepEqual(await keysOf(place.url), publishedBefore);
+  assert.ok(existsSync(old.home.signingKeyPath), "the old server's files are nobody's to remove");
 });
 
 /** What must not be seen anywhere: what opens the bundle, and what is inside it. */

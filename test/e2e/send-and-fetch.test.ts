@@ -95,8 +95,26 @@ check(
   },
 );
 
-step("fetched back, it is the bundle that was sent, and verify agrees", async () => {
-  await synliftWell(["fetch", address(), "--out", out, ...options()]);
+step("a fetch that is killed leaves no file that is not whole, and no manifest", async () => {
+  const killed = await synlift(
+    ["fetch", address(), "--out", out, ...options(), "--bandwidth", "1m", "--parallel", "1"],
+    {
+      killWhen: (said) =>
+        said.includes('"type":"progress"') &&
+        existsSync(out) &&
+        partsIn(out).filter((name) => !name.startsWith(".")).length > 1,
+    },
+  );
+  assert.equal(killed.signal, "SIGKILL", killed.stderr);
+  const names = readdirSync(out);
+  assert.equal(names.includes("manifest.json"), false);
+  for (const name of partsIn(out).filter((one) => !one.startsWith(".")))
+    assert.ok(readFileSync(join(out, name)).equals(readFileSync(join(folder, name))), name);
+});
+
+step("fetched again it goes on, is the bundle that was sent, and verify agrees", async () => {
+  const { details } = resultOf(await synliftWell(["fetch", address(), "--out", out, ...options()]));
+  assert.ok(Number(details["filesDone"]) < Number(details["files"]), "what was here is not fetched again");
   for (const name of readdirSync(folder).filter((one) => !/^(sent\.json|lock)/.test(one)))
     assert.ok(readFileSync(join(out, name)).equals(readFileSync(join(folder, name))), name);
   await synliftWell(["verify", out, "--without-key"]);

@@ -7,9 +7,11 @@ import { cleanUp } from "../../../src/move/cleanup/run.ts";
 import { cleanupDetails, describeCleanup } from "../../../src/move/cleanup/result-text.ts";
 import { realFiles } from "../../../src/system/files/files.ts";
 import type { System } from "../../../src/system/system.ts";
+import { matchesGolden } from "../../report/golden.ts";
 import { machineWith } from "../../support/fake-machine.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { lockWith } from "../../support/real-world.ts";
+import { outcomeText } from "../../support/outcome-text.ts";
 import { makeSmallBundle } from "../../support/small-bundle.ts";
 
 const DAY = 24 * 3600 * 1000;
@@ -180,3 +182,33 @@ test("interrupted after the manifest it is run again, and a folder that has noth
     (error: MigrationError) => error.code === "bundle-incomplete",
   );
 });
+
+for (const kind of ["listed", "refused", "removed"] as const)
+  test(`what people and scripts get of a cleanup: ${kind}`, () => {
+    const left = [
+      {
+        path: "/srv/move.passphrase",
+        bytes: 65,
+        why: "the passphrase, which opens every copy of the bundle",
+        kept: false,
+      },
+      { path: "/srv/move/a.gpg.part-aa", bytes: 104_857_600, why: "the bundle", kept: false },
+      { path: "/srv/move/a.gpg.part-ab", bytes: 900, why: "the bundle", kept: false },
+      { path: "/srv/move/report.html", bytes: 20_000, why: "the report of the move", kept: true },
+    ];
+    const blocker = {
+      id: "not-opened",
+      level: "blocker" as const,
+      sentence: "the new server was not opened",
+      hint: "open it first",
+    };
+    const result = { kind, left, findings: kind === "removed" ? [] : [blocker] };
+    matchesGolden(
+      `cleanup-${kind}.txt`,
+      outcomeText({
+        findings: result.findings,
+        details: cleanupDetails(result),
+        lines: describeCleanup(result),
+      }),
+    );
+  });

@@ -1,0 +1,106 @@
+/**
+ * How fast the parts of a bundle travel over loopback, compared with the programs that do nothing else, and how much memory synlift takes.
+ *
+ *     node scripts/node.mjs bench/transfer.ts [PARTS] [MIB] [ROUNDS]
+ *
+ * 8 parts of 64 MiB and 3 rounds when left out. `sftp` and `rclone` send the same files in turn, one after the other, without comparing
+ * anything afterwards; `synlift send` compares size and SHA-256 of every file over there, syncs it, and writes receipts. A ratio above 1
+ * means that synlift is faster. Sender, receiver and network are this host, so encryption and hashes share its cores.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { quoteShellWord } from "../src/system/shell-quoting.ts";
+import { startSshServer } from "../test/support/lab/ssh-server.ts";
+import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
+import { lockWith } from "../test/support/real-world.ts";
+import { startReceiver } from "../test/support/receiver.ts";
+import { makeSmallBundle } from "../test/support/small-bundle.ts";
+import { timed } from "./processes.ts";
+
+const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+const MIB = 1024 * 1024;
+
+async function bench(parts: number, mebibytes: number, rounds: number): Promise<void> {
+  process.on("SIGINT", () => process.exit(130));
+  const bundle = temporaryFolder("bundle");
+  const partSize = mebibytes * MIB;
+  await makeSmallBundle({ folder: bundle, lock: lockWith(), partSize, mediaSize: parts * partSize });
+  const files = readdirSync(bundle).filter((name) => /\.part-|\.gpg$/.test(name));
+  const ssh = await startSshServer();
+  const receiver = await startReceiver();
+  const rclone = join(temporaryFolder("rclone"), "rclone.conf");
+  writeFileSync(
+    rclone,
+    `[there]\ntype = sftp\nhost = 127.0.0.1\nport = ${ssh.port}\nuser = ${process.env["USER"] ?? "root"}\nkey_file = ${join(ssh.folder, "client")}\n`,
+  );
+  const node = quoteShellWord(process.execPath);
+  let count = 0;
+  const place = () => {
+    const folder = join(temporaryFolder("there"), `${(count += 1)}`);
+    mkdirSync(folder);
+    return folder;
+  };
+  const send = (to: string, more: string) =>
+    `${node} ${MAIN} send ${bundle} ${to} --json --check ${more} > /dev/null`;
+  const ways: Record<string, () => Promise<string>> = {
+    sftp: () => {
+      const batch = join(temporaryFolder("batch"), "batch");
+      const folder = place();
+      writeFileSync(batch, files.map((name) => `put ${join(bundle, name)} ${folder}/`).join("\n"));
+      return Promise.resolve(`sftp -q -P ${ssh.port} -F ${ssh.configFile} -b ${batch} 127.0.0.1 > /dev/null`);
+    },
+    "synlift sftp": () =>
+      Promise.resolve(send(`sftp://127.0.0.1:${ssh.port}${place()}`, `--ssh-config ${ssh.configFile}`)),
+    rclone: () =>
+      Promise.resolve(
+        `rclone --config ${rclone} copy --include ${quoteShellWord("{*.part-*,*.gpg}")} ${bundle} there:${place()}`,
+      ),
+    "synlift rclone": () => Promise.resolve(send(`rclone:there:${place()}`, `--rclone-config ${rclone}`)),
+    "synlift https": async () => {
+      const { file } = await receiver.invite(`bench-${(count += 1)}`);
+      return send(receiver.origin, `--invitation ${file}`);
+    },
+  };
+  console.log(
+    `${files.length} files, ${parts * mebibytes} MiB; ${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`,
+  );
+  const seconds: Record<string, number[]> = {};
+  const memory: Record<string, number> = {};
+  try {
+    for (let round = 0; round < rounds; round += 1) {
+      const names = Object.keys(ways);
+      // Each goes first once, because the first one finds the caches and the disk in another state.
+      for (const name of [...names.slice(round % names.length), ...names.slice(0, round % names.length)]) {
+        execFileSync("sync");
+        const tell = (line: string) => {
+          if (!line.startsWith("{") || line.includes('"type":"error"')) console.error(line);
+        };
+        const ran = await timed(await ways[name]!(), { env: process.env, tell });
+        (seconds[name] ??= []).push(ran.seconds);
+        memory[name] = Math.max(memory[name] ?? 0, ran.peak);
+      }
+      console.log(`round ${round + 1}: load ${loadavg()[0]!.toFixed(1)}`);
+    }
+    const rate = (name: string) => (parts * mebibytes) / median(seconds[name]!);
+    for (const name of Object.keys(ways)) {
+      const ratios = ["sftp", "rclone"].map(
+        (other) => `${(rate(name) / rate(other)).toFixed(2)} of ${other}`,
+      );
+      console.log(
+        `${name.padEnd(15)} ${rate(name).toFixed(0).padStart(5)} MiB/s   ${name.startsWith("synlift") ? `${ratios.join(", ")}; ${memory[name]!.toFixed(0)} MiB of memory` : ""}`,
+      );
+    }
+  } finally {
+    await receiver.stop();
+    await ssh.stop();
+    rmSync(bundle, { recursive: true });
+  }
+}
+
+const median = (all: readonly number[]) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)]!;
+
+const [parts = 8, mebibytes = 64, rounds = 3] = process.argv.slice(2).map(Number);
+await bench(parts, mebibytes, rounds);
