@@ -246,7 +246,8 @@ export const ADDRESS: FindingArea = {
       means:
         "The server that moves serves more below `/.well-known/` than the two addresses: contacts, settings of clients, where calls are made. It is lost unless the new one serves it too.",
       known: "Each known file is fetched, and the keys of the one for clients are read.",
-      clears: "`delegation files` carries all of it over; `--accept well-known-to-carry` when you do it by hand.",
+      clears:
+        "`delegation files` carries all of it over; `--accept well-known-to-carry` when you do it by hand.",
     },
     "well-known-key-twice": {
       means: "A key is twice in a well-known file, so only the last one is carried over.",

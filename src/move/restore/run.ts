@@ -119,11 +119,7 @@ export async function planRestore(
   const planned = mas ? withMas(own, mas) : own;
   const plan = { ...planned, findings: [...planned.findings, ...findings] };
   await assertNoConflicts(plan, files);
-  const porting = await planPorting(
-    { source, destination, python, dryRun: given.dryRun },
-    system,
-    progress,
-  );
+  const porting = await planPorting({ source, destination, python, dryRun: given.dryRun }, system, progress);
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns, porting };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);
