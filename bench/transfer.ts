@@ -4,7 +4,8 @@
  *     node scripts/node.mjs bench/transfer.ts [PARTS] [MIB] [ROUNDS]
  *
  * 8 parts of 64 MiB and 3 rounds when left out. `sftp` and `rclone` send the same files in turn, one after the other, without comparing
- * anything afterwards; `synlift send` compares size and SHA-256 of every file over there, syncs it, and writes receipts. A ratio above 1
+ * anything afterwards. Two figures of synlift: all of the run, and the transfer alone, without the start of the program. It compares size and SHA-256
+ * of every file over there, syncs it, and writes receipts. A ratio above 1
  * means that synlift is faster. Sender, receiver and network are this host, so encryption and hashes share its cores.
  */
 import { execFileSync } from "node:child_process";
@@ -68,6 +69,7 @@ async function bench(parts: number, mebibytes: number, rounds: number): Promise<
     `${files.length} files, ${parts * mebibytes} MiB; ${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`,
   );
   const seconds: Record<string, number[]> = {};
+  const alone: Record<string, number[]> = {};
   const memory: Record<string, number> = {};
   try {
     for (let round = 0; round < rounds; round += 1) {
@@ -76,7 +78,9 @@ async function bench(parts: number, mebibytes: number, rounds: number): Promise<
       for (const name of [...names.slice(round % names.length), ...names.slice(0, round % names.length)]) {
         execFileSync("sync");
         const tell = (line: string) => {
-          if (!line.startsWith("{") || line.includes('"type":"error"')) console.error(line);
+          const said = line.startsWith("{") ? (JSON.parse(line) as Said) : undefined;
+          if (said === undefined || said.type === "error") console.error(line);
+          if (said?.type === "end" && said.id === "send") (alone[name] ??= []).push(said.seconds ?? NaN);
         };
         const ran = await timed(await ways[name]!(), { env: process.env, tell });
         (seconds[name] ??= []).push(ran.seconds);
@@ -84,20 +88,32 @@ async function bench(parts: number, mebibytes: number, rounds: number): Promise<
       }
       console.log(`round ${round + 1}: load ${loadavg()[0]!.toFixed(1)}`);
     }
-    const rate = (name: string) => (parts * mebibytes) / median(seconds[name]!);
+    const rate = (name: string, of = seconds) => (parts * mebibytes) / median(of[name]!);
     for (const name of Object.keys(ways)) {
-      const ratios = ["sftp", "rclone"].map(
-        (other) => `${(rate(name) / rate(other)).toFixed(2)} of ${other}`,
-      );
-      console.log(
-        `${name.padEnd(15)} ${rate(name).toFixed(0).padStart(5)} MiB/s   ${name.startsWith("synlift") ? `${ratios.join(", ")}; ${memory[name]!.toFixed(0)} MiB of memory` : ""}`,
-      );
+      console.log(`${name.padEnd(15)} ${rate(name).toFixed(0).padStart(5)} MiB/s`);
+      if (!name.startsWith("synlift")) continue;
+      for (const [of, which] of [
+        [seconds, "all of the run"],
+        [alone, "the transfer"],
+      ] as const) {
+        const ratios = ["sftp", "rclone"].map(
+          (other) => `${(rate(name, of) / rate(other)).toFixed(2)} of ${other}`,
+        );
+        console.log(`  ${which}: ${rate(name, of).toFixed(0)} MiB/s, ${ratios.join(", ")}`);
+      }
+      console.log(`  memory: ${memory[name]!.toFixed(0)} MiB`);
     }
   } finally {
     await receiver.stop();
     await ssh.stop();
     rmSync(bundle, { recursive: true });
   }
+}
+
+interface Said {
+  readonly type: string;
+  readonly id?: string;
+  readonly seconds?: number;
 }
 
 const median = (all: readonly number[]) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)]!;
