@@ -122,6 +122,11 @@ export const NEW_SERVER: FindingArea = {
         "Every gate had passed and the server is running: the run that started it was interrupted before it recorded this.",
       known: "From the record of `restore`, and from the server itself.",
     },
+    "starts-at-boot": {
+      means: "Whether the unit that starts the new server is enabled, so that it starts when the host boots.",
+      known: "From systemd, for the units that the start command names. `open --enable` enables them.",
+      clears: "`systemctl enable UNIT`.",
+    },
     "report-not-written": {
       means: "The server is open, but the report of its gates was not written.",
       known: "Writing failed; the sentence has the reason.",

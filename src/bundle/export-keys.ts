@@ -46,7 +46,8 @@ export function assertOneKeyKind({
   readonly source: PassphraseSource;
   readonly recipients: readonly string[];
 }): void {
-  if (recipients.length === 0 || Object.values(source).every((one) => one === undefined)) return;
+  const { file, descriptor, command } = source;
+  if (recipients.length === 0 || [file, descriptor, command].every((one) => one === undefined)) return;
   throw new MigrationError("bad-usage", "--recipient cannot be combined with a passphrase", {
     hint: "give either --recipient or a passphrase: a bundle for recipients needs none",
   });

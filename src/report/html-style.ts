@@ -55,7 +55,7 @@ main > section { min-width: 0; }
 .verdict .word { color: var(--tone); font-weight: 650; font-size: 0.95rem; line-height: 1.3; }
 .verdict .sentence { font-size: 1.2rem; line-height: 1.4; font-weight: 550; }
 
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 12rem), 1fr)); grid-auto-flow: row dense; gap: 1.1rem 1.75rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); grid-auto-flow: row dense; gap: 1.1rem 1.75rem; }
 .facts div { min-width: 0; padding-top: 0.6rem; border-top: 1px solid var(--line); }
 .facts dt { color: var(--quiet); font-size: 0.875rem; }
 .facts dd { font-size: 1.1rem; line-height: 1.35; font-weight: 550; font-variant-numeric: tabular-nums; }
@@ -91,6 +91,6 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line
 
 @media (max-width: 40rem) {
   .verdict { padding: 1rem; }
-  .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: 0.9rem 1.25rem; }
+  .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 11rem), 1fr)); gap: 0.9rem 1.25rem; }
 }
 ${FIGURES_STYLE}${PRINT_STYLE}`;

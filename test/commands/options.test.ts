@@ -279,12 +279,20 @@ test("a passphrase that somebody chose is never taken for a random one, though i
   assert.deepEqual(given, { passphrase: chosen, isRandom: false });
 });
 
-test("a passphrase that is made is shown to a person once, and never to a log", async () => {
+test("a passphrase that is made is shown only to a person who asked for it, once, and never to a log", async () => {
+  const unasked = systemWith(true);
+  await passphraseForExport(join(temporaryFolder("options"), "bundle"), {}, unasked.system, () => undefined);
+  assert.deepEqual(unasked.said, []);
   for (const drawable of [true, false]) {
     const seen = systemWith(drawable);
     const folder = join(temporaryFolder("out"), "bundle");
-    const { passphrase: made } = await passphraseForExport(folder, {}, seen.system, () => undefined);
-    await passphraseForExport(folder, {}, seen.system, () => undefined);
+    const { passphrase: made } = await passphraseForExport(
+      folder,
+      { show: true },
+      seen.system,
+      () => undefined,
+    );
+    await passphraseForExport(folder, { show: true }, seen.system, () => undefined);
     assert.deepEqual(seen.said, drawable ? [`passphrase: ${made}\n`] : []);
   }
 });

@@ -31,6 +31,13 @@ export const PASSPHRASE_OPTIONS = optionGroup({
   }),
 });
 
+/** Of an export that generates one. */
+export const SHOW_PASSPHRASE = {
+  flags: "--show-passphrase",
+  about: "show a generated passphrase at the terminal, too; otherwise only the path of its file",
+  schema: { showPassphrase: z.boolean().default(false) },
+};
+
 /** The recipients of a bundle. */
 export const RECIPIENT = {
   flags: "--recipient <key>",

@@ -18,6 +18,10 @@ export const START_OPTIONS = optionGroup({
       about: "command that stops it again if a check fails",
       default: "that of the layout",
     },
+    {
+      flags: "--enable",
+      about: "also enable the unit that the start command names, so that it starts when this host boots",
+    },
     { flags: "--no-start", about: "only lift the fence: you start the server yourself" },
     {
       flags: "--working-directory <folder>",
@@ -40,6 +44,7 @@ export const START_OPTIONS = optionGroup({
   ],
   schema: {
     start: z.boolean().default(true),
+    enable: z.boolean().default(false),
     startCommand: z.string().optional(),
     stopCommand: z.string().optional(),
     workingDirectory: z.string().optional(),
@@ -48,13 +53,14 @@ export const START_OPTIONS = optionGroup({
     tokenFile: z.string().optional(),
   },
   read: (
-    { start, startCommand, stopCommand, workingDirectory, synapse, url, tokenFile },
+    { start, enable, startCommand, stopCommand, workingDirectory, synapse, url, tokenFile },
     { machine }: Pick<System, "machine">,
   ): Pick<
     OpenOrder,
-    "start" | "startCommand" | "stopCommand" | "workingFolder" | "synapse" | "url" | "tokenFile"
+    "start" | "enable" | "startCommand" | "stopCommand" | "workingFolder" | "synapse" | "url" | "tokenFile"
   > => ({
     start,
+    enable,
     startCommand,
     stopCommand,
     workingFolder: resolve(machine.folder, workingDirectory ?? "."),

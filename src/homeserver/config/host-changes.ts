@@ -21,6 +21,8 @@ export interface ConfigTarget {
   /** For the first listener that clients use; others are left alone. */
   readonly listen?: { readonly address: string; readonly port: number };
   readonly pidFile?: string | undefined;
+  /** Absolute, as Synapse sees it; the folder of the configuration when undefined. */
+  readonly logFolder?: string | undefined;
   /** Where clients find the server, when that changes. */
   readonly publicBaseurl?: string | undefined;
   /** The main process takes over the work of the workers. */

@@ -83,7 +83,11 @@ export function planConfig({
       const mode = role === "templates" || role === "log-config" ? 0o640 : 0o600;
       const content = packed.get(name)!;
       if (role === "log-config") {
-        const moved = moveLogs(new TextDecoder().decode(content), target.pathInContainer ?? folder, path);
+        const moved = moveLogs(
+          new TextDecoder().decode(content),
+          target.logFolder ?? target.pathInContainer ?? folder,
+          path,
+        );
         return { path, role, mode, content: new TextEncoder().encode(moved.text), changes: moved.changes };
       }
       const mine =

@@ -17,6 +17,7 @@ import { sectionsOf } from "../sections.ts";
 import { acceptFindings, acceptStartChanges, gateFailure, runGates } from "./gates.ts";
 import { alreadyRunning, assertOpenable, withLayout } from "./preconditions.ts";
 import { outageOf, writeGateReport } from "./report.ts";
+import { assertUnitsKnown, bootFindings, enableUnits, unitsToEnable } from "./boot.ts";
 import { readRestored } from "./restored-server.ts";
 import { isAlreadyRunning, liftFenceAndStart, type Opening, verifyRunning } from "./start.ts";
 import { startTrial, type Trial } from "./trial.ts";
@@ -31,6 +32,8 @@ export interface OpenOrder {
   readonly key: KeySource;
   /** False to lift the fence only. */
   readonly start: boolean;
+  /** Enable the units of the start command, so that they start at boot. */
+  readonly enable: boolean;
   readonly startCommand: string | undefined;
   readonly stopCommand: string | undefined;
   /** Where to check the started server; undefined for its first unencrypted listener. */
@@ -93,7 +96,9 @@ export async function openRestored(
   view: ProgressView,
 ): Promise<OpenResult> {
   const { folder } = order;
-  assertOpenable(await readRecord(folder, system.files), isolation(order));
+  const first = await readRecord(folder, system.files);
+  if (order.enable) assertUnitsKnown(unitsToEnable(first, order.startCommand));
+  assertOpenable(first, isolation(order));
   const held = await acquireLock(join(recordFolder(folder), "lock"), system.files, system.machine);
   try {
     // Read again: the run that held the lock may have opened it.
@@ -275,8 +280,9 @@ async function readTokenFile(path: string | undefined, files: Files): Promise<st
 async function recordOpening(
   { record, order, findings, isRunning, check }: VerifiedStart,
   report: ReturnType<typeof gateReport>,
-  { files, machine }: System,
+  system: System,
 ): Promise<OpenResult> {
+  const { files, machine } = system;
   const { folder, accept: accepted, startCommand } = order;
   const now = machine.now();
   try {
@@ -286,10 +292,12 @@ async function recordOpening(
     throw isRunning ? openButUnrecorded(record, error) : error;
   }
   const { serverName, rehearsal, configPaths } = record;
-  const written = await writeReport(findings, report);
+  const units = unitsToEnable(record, startCommand);
+  const boot = order.enable ? await enableUnits(units, system) : await bootFindings(units, system);
+  const written = await writeReport([...findings, ...boot], report);
   return {
     kind: "opened",
-    findings: [...findings, ...written.findings],
+    findings: [...findings, ...boot, ...written.findings],
     serverName,
     rehearsal,
     started: startCommand !== undefined,

@@ -223,6 +223,7 @@ export async function runRestore(
   const { id, serverName } = source;
   await makeOwnedFolder(folder, owner, files);
   await files.makeFolder(recordFolder(folder));
+  if (layout.logFolder !== undefined) await makeOwnedFolder(layout.logFolder, owner, files);
   // Before there is anything to start: installing a package during the restore would start it.
   await blockUnits({ fence: plan.fence, dropIns }, system);
   const held = await acquireLock(join(recordFolder(folder), "lock"), files, machine);

@@ -309,6 +309,19 @@ test("the changes are told line by line, without the passwords", async (t) => {
   assert.doesNotMatch(changes.join("\n"), /old-password|new: password|letmein/);
 });
 
+test("log files go where the new host has them, if that is another folder", async (t) => {
+  const { homeserver } = await everything(t);
+  const target = { ...targetAt("/new"), logFolder: "/var/log/elsewhere", pidFile: "/run/synapse.pid" };
+  const changes = planConfig({ packed: await packed(homeserver), target }).files.flatMap(
+    (file) => file.changes,
+  );
+  assert.ok(
+    changes.includes("+ handlers.file.filename: /var/log/elsewhere/homeserver.log"),
+    changes.join("\n"),
+  );
+  assert.ok(changes.includes("+ pid_file: /run/synapse.pid"), changes.join("\n"));
+});
+
 test("keys, secrets and settings can be read by their owner alone", async (t) => {
   const { homeserver } = await everything(t);
   const folder = emptyFolder(t);

@@ -35,6 +35,8 @@ export interface Layout {
   readonly units: readonly string[];
   /** Path of the pid file, as Synapse sees it. */
   readonly pidFile: string | undefined;
+  /** Folder of the log files, where that is another one than the configuration's. */
+  readonly logFolder?: string | undefined;
   /** Whether a supervisor runs it, so that it must stay in the foreground. */
   readonly supervised: boolean;
   /** Whether there is only the main process. */

@@ -38,7 +38,7 @@ export async function planConfigFor(
 ): Promise<PlannedConfig> {
   const { packed, databases, publicBaseurl, synapse, synapseVersion, servesMedia } = from;
   const { configDir: folder, mediaDir, owner, listen, compose } = layout;
-  const { pidFile, supervised, withoutWorkers } = layout;
+  const { pidFile, logFolder, supervised, withoutWorkers } = layout;
   const installed = compose
     ? undefined
     : await installedSynapse({ synapse, configPaths: [`${folder}/homeserver.yaml`] }, system);
@@ -53,6 +53,7 @@ export async function planConfigFor(
       ...argsOf(databases),
       ...(compose ? { database: composeDatabase(passwordOf(databases)) } : {}),
       pidFile,
+      logFolder,
       publicBaseurl,
       supervised,
       withoutWorkers,

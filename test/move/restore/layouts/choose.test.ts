@@ -37,3 +37,18 @@ test("nothing is restored into the bundle itself", () => {
   assertOutsideBundle(chosen("/srv/move.config", "/srv/moved"), "/srv/move");
   assertOutsideBundle(chosen("/srv/config", "/srv/media"), "/srv/config/bundle");
 });
+
+test("where Debian's package has its files, logs and pid file go to its places, and elsewhere beside the configuration", () => {
+  const account = { name: "matrix-synapse", uid: 105, gid: 65_534, home: "/var/lib/matrix-synapse" };
+  const debian = (configDir: string | undefined) =>
+    chooseLayout(
+      { ...wanted("/", "/var/lib/matrix-synapse/media"), layout: "debian", configDir },
+      { isRoot: true, user: "root", account: () => account },
+    );
+  for (const given of [undefined, "/etc/matrix-synapse"]) {
+    const { logFolder, pidFile } = debian(given);
+    assert.deepEqual([logFolder, pidFile], ["/var/log/matrix-synapse", "/run/matrix-synapse.pid"]);
+  }
+  const other = debian("/srv/trial");
+  assert.deepEqual([other.logFolder, other.pidFile], [undefined, undefined]);
+});
