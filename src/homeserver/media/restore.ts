@@ -138,7 +138,10 @@ async function giveTo(owner: Owner, path: string, found: Entry, files: Files): P
     await files.setOwner(path, owner.uid, owner.gid);
 }
 
-/** Makes each folder once, private and with the owner asked for, and never through a symbolic link. */
+/** Folders that are remembered as made. Nearly every upload has one of its own, and an archive comes back to none of them. */
+const REMEMBERED = 10_000;
+
+/** Makes each folder, private and with the owner asked for, and never through a symbolic link. */
 export class Folders {
   #made = new Set<string>();
   #target: MediaTarget;
@@ -164,6 +167,7 @@ export class Folders {
     }
     if (!found) await makeOwnedFolder(path, this.#target.owner, this.#files);
     else if (found.kind === "folder") await giveTo(this.#target.owner, path, found, this.#files);
+    if (this.#made.size >= REMEMBERED) this.#made.clear();
     this.#made.add(path);
   }
 }
