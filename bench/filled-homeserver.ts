@@ -19,13 +19,21 @@ export interface Filled {
   readonly close: () => Promise<void>;
 }
 
-/** A real Synapse's homeserver, stopped, with so many messages and so many bytes of media that nothing makes smaller. */
-export async function filledHomeserver(messages: number, mediaBytes: number): Promise<Filled> {
+/**
+ * A real Synapse's homeserver, stopped, with so many messages and so many bytes of media that nothing makes smaller: in so
+ * many files of the same size, or in files of several sizes where that is left out.
+ */
+export async function filledHomeserver(
+  messages: number,
+  mediaBytes: number,
+  mediaFiles?: number,
+): Promise<Filled> {
   const cluster = await PostgresCluster.start({ settings: { shared_buffers: "256MB", max_wal_size: "4GB" } });
   const database = await postgresDatabase(cluster, "large");
   const home = await makeHomeserverFolder({ serverName: "large.example", database });
   await fill(home, cluster, messages);
-  await makeMedia(home.mediaStorePath, mediaBytes, cluster);
+  const sizes = mediaFiles === undefined ? SIZES : [Math.ceil(mediaBytes / mediaFiles)];
+  await makeMedia(home.mediaStorePath, mediaBytes, sizes, cluster);
   return {
     home,
     cluster,
@@ -83,10 +91,18 @@ export const messagesSql = (count: number, words: string) => `
 const SIZES = [4_000, 40_000, 400_000, 2_000_000, 12_000_000];
 
 /** Uploads of Ann's, with their rows. */
-async function makeMedia(store: string, bytes: number, cluster: PostgresCluster): Promise<void> {
+/** Rows in one statement. */
+const ROWS = 10_000;
+
+async function makeMedia(
+  store: string,
+  bytes: number,
+  sizes: readonly number[],
+  cluster: PostgresCluster,
+): Promise<void> {
   const rows: string[] = [];
   for (let number = 0, left = bytes; left > 0; number += 1) {
-    const size = Math.min(left, SIZES[number % SIZES.length]!);
+    const size = Math.min(left, sizes[number % sizes.length]!);
     const id = randomBytes(12).toString("hex");
     const path = join(store, "local_content", id.slice(0, 2), id.slice(2, 4), id.slice(4));
     mkdirSync(dirname(path), { recursive: true });
@@ -96,10 +112,10 @@ async function makeMedia(store: string, bytes: number, cluster: PostgresCluster)
     rows.push(`('${id}', 'image/png', ${size}, ${number}, 'picture.png', '@ann:large.example', '${hash}')`);
     left -= size;
   }
-  if (rows.length > 0)
+  for (let first = 0; first < rows.length; first += ROWS)
     await cluster.sql(
       "large",
       `insert into local_media_repository (media_id, media_type, media_length, created_ts, upload_name, user_id, sha256)
-       values ${rows.join(", ")}`,
+       values ${rows.slice(first, first + ROWS).join(", ")}`,
     );
 }

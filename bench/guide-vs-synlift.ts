@@ -2,12 +2,15 @@
  * The commands of Element's guide and ours, in turn, on the same homeserver: a real Synapse's database with so many
  * messages, and a media store of so many MiB that no compression makes smaller.
  *
- *     node scripts/node.mjs bench/guide-vs-synlift.ts [MESSAGES] [MEDIA_MIB] [ROUNDS] [EXPORTER]
+ *     node scripts/node.mjs bench/guide-vs-synlift.ts [MESSAGES] [MEDIA_MIB] [ROUNDS] [--files NUMBER] [--exporter PATH]
  *
- * 500,000 messages (some 1 GB of database), 2,048 MiB and 3 rounds when left out; 5000 50 1 for a quick run. Below the folder
- * for temporary files it takes about four times the media. EXPORTER is the path of matrix-media-repo's
+ * 500,000 messages (some 1 GB of database), 1,024 MiB in 3,000 files and 3 rounds when left out; 5000 50 1 --files 100 for a
+ * quick run. Below the folder for temporary files it takes about four times the media. PATH is that of matrix-media-repo's
  * export_synapse_for_import, or "least" for the least that it does: it packs all uploads with gzip. Without it the
  * guide's third archive is left out of its sum, and that is said.
+ *
+ * Each round also measures what this machine can do at all: pg_dump alone, gpg from file to file with the media in one file,
+ * and a copy of that file, synced.
  *
  * Ours is the real program, as a rehearsal; the outage is its time without configuration and media, which are packed
  * while the server serves. With zlib alone: the same with neither igzip nor pigz in PATH.
@@ -17,6 +20,7 @@ import { chmodSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import type { HomeserverFolder } from "../test/support/lab/homeserver-folder.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
 import { filledHomeserver } from "./filled-homeserver.ts";
@@ -32,12 +36,17 @@ const LEAST = "least";
 
 type Figures = Record<string, number>;
 
-async function bench(messages: number, mebibytes: number, rounds: number, exporter?: string): Promise<void> {
+async function bench(
+  messages: number,
+  mebibytes: number,
+  rounds: number,
+  { files, exporter }: { readonly files: number; readonly exporter: string | undefined },
+): Promise<void> {
   process.on("SIGINT", () => process.exit(130));
-  const { home, databaseBytes, ...filled } = await filledHomeserver(messages, mebibytes * 1024 * 1024);
+  const { home, databaseBytes, ...filled } = await filledHomeserver(messages, mebibytes * 1024 * 1024, files);
   try {
     console.log(
-      `database ${(databaseBytes / 1e6).toFixed(0)} MB, media ${mebibytes} MiB; ${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`,
+      `database ${(databaseBytes / 1e6).toFixed(0)} MB, media ${mebibytes} MiB in ${files} files; ${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`,
     );
     if (exporter === LEAST)
       console.log("export_synapse_for_import is taken for the least that it does: tar with gzip, once");
@@ -48,6 +57,7 @@ async function bench(messages: number, mebibytes: number, rounds: number, export
     const all: Figures[] = [];
     for (let round = 0; round < rounds; round += 1) {
       const parts = [
+        () => limits(home),
         () => guide(home, exporter),
         async () => named("igzip", await ours(home, process.env["PATH"]!)),
         async () => named("zlib", await ours(home, withoutGzipPrograms())),
@@ -64,6 +74,23 @@ async function bench(messages: number, mebibytes: number, rounds: number, export
   } finally {
     await filled.close();
   }
+}
+
+/** What this machine can do at all, without any checks. */
+async function limits(home: HomeserverFolder): Promise<Figures> {
+  const folder = temporaryFolder("limits");
+  const gpgHome = temporaryFolder("limits-gpg");
+  chmodSync(gpgHome, 0o700);
+  const env = { ...process.env, GNUPGHOME: gpgHome };
+  const run = (command: string) => timed(command, { folder, env });
+  await run(`tar -cf media.tar -C ${dirname(home.mediaStorePath)} media_store`);
+  const gpg = await run(
+    "gpg --batch --quiet --pinentry-mode loopback --passphrase bench --symmetric --no-symkey-cache --compress-algo none --cipher-algo AES256 media.tar",
+  );
+  const disk = await run("dd if=media.tar of=copy bs=1M conv=fsync status=none");
+  rmSync(folder, { recursive: true });
+  spawnSync("gpgconf", ["--kill", "gpg-agent"], { env });
+  return { "gpg, file to file": gpg.seconds, "disk, a copy": disk.seconds };
 }
 
 /** The guide's stages, one after the other, as it has them. */
@@ -211,6 +238,16 @@ function table(all: readonly Figures[]): string {
     ([key, to]) =>
       `| ${key!} | ${median(key!).toFixed(1)} | ${median(to!).toFixed(1)} | ${ratio(key!, to!)} |`,
   );
+  const ownLimits = [
+    ["igzip: database", "pg_dump alone"],
+    ["zlib: database", "pg_dump alone"],
+    ["igzip: media", "gpg, file to file"],
+    ...(all[0]?.["both: media"] === undefined ? [] : [["both: media", "gpg, file to file"]]),
+    ["igzip: media", "disk, a copy"],
+  ].map(
+    ([key, to]) =>
+      `| ${key!} | ${median(key!).toFixed(1)} | ${to!} | ${median(to!).toFixed(1)} | ${ratio(key!, to!)} |`,
+  );
   const also = [
     "guide: database, MB",
     "igzip: database, MB",
@@ -224,9 +261,17 @@ function table(all: readonly Figures[]): string {
     "| what | seconds | the guide's | ratio |\n| --- | --: | --: | --: |",
     ...rows,
     "",
+    "| what | seconds | the machine's own limit | seconds | ratio |\n| --- | --: | --- | --: | --: |",
+    ...ownLimits,
+    "",
     ...also.map((key) => `${key}: ${median(key).toFixed(1)}`),
   ].join("\n");
 }
 
-const [messages = "500000", mebibytes = "2048", rounds = "3", exporter] = process.argv.slice(2);
-await bench(Number(messages), Number(mebibytes), Number(rounds), exporter);
+const { values, positionals } = parseArgs({
+  options: { files: { type: "string", default: "3000" }, exporter: { type: "string" } },
+  allowPositionals: true,
+});
+const [messages = "500000", mebibytes = "1024", rounds = "3"] = positionals;
+const { files, exporter } = values;
+await bench(Number(messages), Number(mebibytes), Number(rounds), { files: Number(files), exporter });
