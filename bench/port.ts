@@ -5,9 +5,10 @@
  *     node scripts/node.mjs bench/port.ts [MESSAGES] [ROUNDS]
  *
  * 100,000 messages and one round when left out; 2000 for a quick run. Both hosts are this one: no network is measured. The
- * program alone is given the file of the stopped server and a whole configuration, as Synapse's documentation says. Ported on the old
- * host, its database is then dumped by pg_dump through gzip and loaded by psql; ported on the new host, the file is read
- * once more, through gzip: neither is encrypted here.
+ * program alone is given the file of the stopped server and a whole configuration, as Synapse's documentation says; once more
+ * without the second that it sleeps after each background update of the new database, which synlift spares. Ported on the old
+ * host, its database is then dumped by pg_dump through gzip and loaded by psql; ported on the new host, the file is read once
+ * more, through gzip: neither is encrypted here.
  */
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
@@ -42,21 +43,26 @@ async function bench(messages: number, rounds: number): Promise<void> {
     const host = `${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}`;
     console.log(`SQLite file ${megabytes} MB, ${messages} messages; ${host}`);
     for (let round = 1; round <= rounds; round += 1) {
-      const before = loadavg()[0]!.toFixed(1);
-      const alone = await scriptAlone(place, `alone${round}`);
+      const line = (what: string, seconds: number, more = "") => {
+        console.log(`  ${what.padEnd(34)} ${seconds.toFixed(1)} s${more}`);
+      };
+      console.log(`round ${round}: load ${loadavg()[0]!.toFixed(1)}`);
+      const alone = await scriptAlone(place, `alone${round}`, { sleeps: true });
+      line("synapse_port_db alone", alone);
       const ours = await synliftPort(place, `ours${round}`);
-      const dump = await dumpAndLoad(place, `ours${round}`, `loaded${round}`);
-      const file = await timed(
-        `gzip -1 < ${quoteShellWord(old.path)} | gzip -d > ${join(place.work, "file")}`,
-        {
-          env: process.env,
-        },
+      line("synlift port", ours, `, ${(ours / alone).toFixed(2)} of it`);
+      const awake = await scriptAlone(place, `awake${round}`, { sleeps: false });
+      line(
+        "synapse_port_db without its sleeps",
+        awake,
+        `; synlift port is ${(ours / awake).toFixed(2)} of it`,
       );
-      console.log(`round ${round}: load ${before} to ${loadavg()[0]!.toFixed(1)}`);
-      console.log(`  synapse_port_db alone       ${alone.toFixed(1)} s`);
-      console.log(`  synlift port                ${ours.toFixed(1)} s, ${(ours / alone).toFixed(2)} of it`);
-      console.log(`  outage, on the new host     ${(ours + file.seconds).toFixed(1)} s`);
-      console.log(`  outage, on the old host     ${(ours + dump).toFixed(1)} s`);
+      const unpack = `gzip -1 < ${quoteShellWord(old.path)} | gzip -d > ${join(place.work, "file")}`;
+      const file = await timed(unpack, { env: process.env });
+      line("outage, ported on the new host", ours + file.seconds);
+      const dump = await dumpAndLoad(place, `ours${round}`, `loaded${round}`);
+      line("outage, ported on the old host", ours + dump);
+      console.log(`  load at the end ${loadavg()[0]!.toFixed(1)}`);
     }
   } finally {
     await cluster.stop();
@@ -64,12 +70,17 @@ async function bench(messages: number, rounds: number): Promise<void> {
   }
 }
 
-async function scriptAlone({ cluster, old, work }: Place, name: string): Promise<number> {
+async function scriptAlone(
+  { cluster, old, work }: Place,
+  name: string,
+  { sleeps }: { readonly sleeps: boolean },
+): Promise<number> {
   const database = await postgresDatabase(cluster, name);
   const config = join(work, `${name}.yaml`);
   const settings = parse(readFileSync(old.home.configFile, "utf8")) as Record<string, unknown>;
   // Synapse's own default: the bench's homeserver has another one, to be made sooner.
   delete settings["background_updates"];
+  if (!sleeps) settings["background_updates"] = { sleep_enabled: false, sleep_duration_ms: 0 };
   writeFileSync(config, stringify({ ...settings, database }), { mode: 0o600 });
   const args = ["--sqlite-database", old.path, "--postgres-config", config].map(quoteShellWord).join(" ");
   const run = `${synapsePython()} -m synapse._scripts.synapse_port_db ${args} > ${work}/alone.log 2>&1`;

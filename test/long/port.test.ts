@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { createHash, randomInt } from "node:crypto";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
+import { EXIT_CODES } from "../../src/errors.ts";
+import { portHomeserver } from "../../src/move/port/run.ts";
+import { noProgress } from "../../src/system/progress.ts";
+import { realSystem } from "../../src/system/real-system.ts";
+import type { Terminal } from "../../src/system/terminal.ts";
+import { machineWith } from "../support/fake-machine.ts";
 import { postgresDatabase } from "../support/lab/homeserver-folder.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
@@ -20,6 +26,7 @@ import {
   type SqliteServer,
   writeEverywhere,
 } from "../support/ported.ts";
+import { smallDisk } from "../support/small-disk.ts";
 import { type Ran, resultOf, synlift } from "../support/synlift.ts";
 
 // Each thing that synapse_port_db gets wrong, one by one; kills at random moments; and a large database.
@@ -115,6 +122,63 @@ test("a damaged file is refused, with what to do, and nothing is written", async
   const { findings } = resultOf(ran);
   assert.match(findings.find(({ id }) => id === "port-damage")?.hint ?? "", /backup|\.recover/);
   assert.equal(await cluster.sql(to, "select count(*) from pg_tables where schemaname = 'public'"), "0");
+});
+
+test("without room for the private copy nothing is begun", async (t) => {
+  copyFileSync(sound, old.path);
+  const disk = await smallDisk(t, "1m");
+  const to = await target();
+  const ran = await port(to, ["--out", join(disk, "out")]);
+  assert.equal(ran.code, EXIT_CODES["disk-full"], ran.stderr);
+  assert.match(ran.stderr, /a private copy of the database needs/);
+  assert.deepEqual(readdirSync(disk), []);
+  assert.equal(await cluster.sql(to, "select count(*) from pg_tables where schemaname = 'public'"), "0");
+});
+
+test("PostgreSQL's disk must have room for twice the size of the file", async () => {
+  copyFileSync(sound, old.path);
+  const { host, port: at, superuser } = cluster.address;
+  const data = await cluster.sql("postgres", "show data_directory");
+  const bytes = statSync(old.path).size;
+  const withFree = async (free: number) => {
+    const { system, close } = realSystem({
+      machine: machineWith({ isRoot: false }),
+      terminal: { interactive: false } as Terminal,
+      signal: new AbortController().signal,
+      environment: process.env,
+    });
+    const diskSpace: typeof system.files.diskSpace = async (path) => {
+      const real = await system.files.diskSpace(path);
+      return path === data ? { ...real, free } : real;
+    };
+    const order = {
+      given: {
+        configPaths: [old.config[1]!, old.config[3]!],
+        workingFolder: old.config[5]!,
+        folder: "/",
+      },
+      target: { parameters: { host, port: String(at), user: superuser, dbname: await target() } },
+      folder: join(work, "room"),
+      fixes: [],
+      silence: 1000,
+      synapse: undefined,
+      installSynapse: false,
+      synapseVersion: undefined,
+      rehearsal: false,
+      dryRun: true,
+    };
+    const files = { ...system.files, diskSpace };
+    try {
+      return await portHomeserver(order, { ...system, files }, noProgress);
+    } finally {
+      close();
+    }
+  };
+  await assert.rejects(withFree(bytes * 2 - 1), {
+    code: "disk-full",
+    message: /the PostgreSQL database needs/,
+  });
+  assert.equal((await withFree(bytes * 2)).kind, "dry-run");
 });
 
 for (const [name, sql] of Object.entries(PLANTED_FAULTS))
