@@ -56,7 +56,7 @@ export function synlift(
         if (args.includes("--json") && code !== null) assertJsonContract(ran);
         resolve(ran);
       } catch (error) {
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       }
     });
   });

@@ -39,7 +39,7 @@ export const PAGE_SCRIPT = String.raw`"use strict";
     return new Refused(said.error || "", status, said.message || "the server replied with status " + status);
   };
   const ask = async (method, path, more) => {
-    const answer = await fetch(path, { method, headers: headers(more), cache: "no-store" });
+    const answer = await window.fetch(path, { method, headers: headers(more), cache: "no-store" });
     if (!answer.ok) throw refusal(answer.status, await answer.text());
     return answer;
   };
