@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { closeSync, existsSync, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
@@ -8,6 +8,7 @@ import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeMiniSynapse } from "../support/mini-synapse.ts";
 import { exportOf, makeSmallHomeserver } from "../support/small-homeserver.ts";
+import { smallDisk } from "../support/small-disk.ts";
 import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // What is in the source database and would make a dump or a restore fail: found by plan, and by export before it stops anything.
@@ -27,6 +28,13 @@ async function homeserver(name: string, sql: string) {
   await cluster.sql(name, sql);
   const args = { ...parameters, cp_min: 1 } as Record<string, string | number>;
   return makeSmallHomeserver({ database: { name: "psycopg2", args } } as never);
+}
+
+async function untilTrue(isSo: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await isSo()); tries += 1) {
+    assert.ok(tries < 600, "it does not come");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 /** The levels that `plan` gives to these ids. */
@@ -111,10 +119,30 @@ test("row security that does not concern the role, and large objects that it may
   assert.ok(said >= 0 && said < outage, `${said} ${outage}`);
 });
 
-test("a rehearsal tries the schema on another server, and names what that rejects before anything is packed", async () => {
+test("a disk that gets full while the database is dumped in PostgreSQL's own format is named, and what to do", async (t) => {
+  const home = await homeserver("narrow", "select 1");
+  const disk = await smallDisk(t, "2m");
+  // Room for the configuration alone.
+  writeFileSync(join(disk, "ballast"), Buffer.alloc(2000 * 1024));
+  const passphrase = join(work, "narrow.passphrase");
+  writeFileSync(passphrase, "0123456789".repeat(4), { mode: 0o600 });
+  const out = join(disk, "bundle");
+  const packing = [...exportOf(home, out), "--db-format", "custom", "--passphrase-file", passphrase];
+  const ran = await synlift(packing);
+  assert.equal(ran.code, 33, ran.stderr);
+  const { message, hint } = eventsOf(ran).at(-1)!;
+  assert.equal(message, `cannot write ${join(out, "customer_db_export.dump.gz.gpg")}: no space left`);
+  assert.match(hint!, /free some space there, then run the same command again/);
+  assert.deepEqual(
+    readdirSync(out).filter((name) => name.includes("db_export")),
+    [],
+  );
+});
+
+test("a rehearsal tries the schema on another server, and names what that rejects before anything is packed; killed, it leaves nothing for ever", async () => {
   const home = await homeserver(
     "tried",
-    "create function replaying() returns int language sql set session_replication_role = replica as 'select 1'",
+    "create table guestbook (n int); alter table guestbook owner to mover; create function replaying() returns int language sql set session_replication_role = replica as 'select 1'",
   );
   const out = join(work, "tried");
   const { host, port } = cluster.address;
@@ -122,7 +150,29 @@ test("a rehearsal tries the schema on another server, and names what that reject
     ...[...exportOf(home, out), "--rehearse"],
     ...["--try-on", `host=${host} port=${port} user=mover dbname=postgres`],
   ];
+  const trials = "select count(*) from pg_database where datname like 'synlift_trial_%'";
+  // The trial waits for this table, so that it can be killed in its midst.
+  const locking = cluster.sql("tried", "begin; lock table guestbook; select pg_sleep(600)");
+  const killed = synlift(rehearse, {
+    started: (child) =>
+      untilTrue(async () => (await cluster.sql("postgres", trials)) === "1").finally(() =>
+        child.kill("SIGKILL"),
+      ),
+  });
+  assert.equal((await killed).signal, "SIGKILL");
+  assert.equal(await cluster.sql("postgres", trials), "1");
+  await cluster.sql(
+    "postgres",
+    "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()",
+  );
+  await assert.rejects(locking);
+
   const failed = await synlift(rehearse);
+  assert.match(
+    failed.stderr,
+    /the throw-away database synlift_trial_[0-9a-f]{32}, which an interrupted run had left, was dropped/,
+  );
+  assert.equal(await cluster.sql("postgres", trials), "0");
   assert.equal(failed.code, 60, failed.stderr);
   assert.match(failed.stderr, /function public\.replaying\(\): permission denied to set parameter/);
   assert.equal(existsSync(join(out, "manifest.json")), false);

@@ -9,7 +9,7 @@ import { temporaryFolder } from "./lab/temporary-folder.ts";
 import { programsWith } from "./real-world.ts";
 
 /** The columns that the checks of accounts read, as in Synapse 1.163. Those that older ones lack are added by `LATER`. */
-const TABLES = `
+export const PEOPLE_TABLES = `
 CREATE TABLE users (name TEXT UNIQUE, admin SMALLINT DEFAULT 0 NOT NULL, is_guest SMALLINT DEFAULT 0 NOT NULL,
   appservice_id TEXT, user_type TEXT, deactivated SMALLINT DEFAULT 0 NOT NULL);
 CREATE TABLE devices (user_id TEXT NOT NULL, device_id TEXT NOT NULL, last_seen BIGINT, hidden BOOLEAN DEFAULT FALSE);
@@ -43,12 +43,12 @@ export async function sameInBoth(
 ): Promise<readonly QuerySession[]> {
   const path = join(temporaryFolder("people"), "homeserver.db");
   const database = new DatabaseSync(path);
-  database.exec(TABLES + statements);
+  database.exec(PEOPLE_TABLES + statements);
   database.close();
   const found = await cluster.sql("postgres", `select 1 from pg_database where datname = '${name}'`);
   if (found === "") await cluster.createDatabase(name);
   const emptied = "set lock_timeout = '10s'; drop schema public cascade; create schema public;";
-  await cluster.sql(name, emptied + TABLES + statements);
+  await cluster.sql(name, emptied + PEOPLE_TABLES + statements);
   const { host, port, superuser: user } = cluster.address;
   return [
     await realSqlite(realFiles, new AbortController().signal).connect(path),
