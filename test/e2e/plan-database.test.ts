@@ -133,6 +133,25 @@ describe("a homeserver's PostgreSQL that is inspected", () => {
     }
   });
 
+  test("says the same of one whose role has settings that change how a server reads and answers", async () => {
+    const settings = [
+      ...["standard_conforming_strings = off", "quote_all_identifiers = on", "bytea_output = 'escape'"],
+      ...[
+        "datestyle = 'German'",
+        "extra_float_digits = -10",
+        "client_encoding = 'LATIN1'",
+        "timezone = 'Asia/Kathmandu'",
+      ],
+      ...["statement_timeout = '5s'", "lock_timeout = '5s'", "idle_in_transaction_session_timeout = '1ms'"],
+      ...["default_transaction_read_only = on", "default_transaction_isolation = 'serializable'"],
+      ...["default_transaction_deferrable = on", "row_security = off"],
+    ];
+    const name = `fault${copies + 1}`;
+    const set = settings.map((setting) => `alter role syn in database ${name} set ${setting}`).join("; ");
+    const { findings } = await inspect(await with_(set), true);
+    assert.deepEqual(grave(findings), [], JSON.stringify(findings.filter(({ level }) => level === "blocker")));
+  });
+
   test("changes nothing, and the server would not let it", async () => {
     const state = () =>
       cluster.sql(

@@ -43,10 +43,16 @@ ${Object.entries(SQLSTATE_VARIABLES)
 \\set FETCH_COUNT 5000
 `;
 
+/** What a role or a database may have set otherwise, and what queries and their answers are written for. */
 const TRANSACTION_SETTINGS: QuerySettings = {
   client_min_messages: "error",
   idle_in_transaction_session_timeout: "0",
   lock_timeout: "60s",
+  standard_conforming_strings: "on",
+  quote_all_identifiers: "off",
+  datestyle: "ISO",
+  bytea_output: "hex",
+  extra_float_digits: "1",
 };
 
 /** Milliseconds by which the server gives up later than this process, which has the better message. */
@@ -70,6 +76,8 @@ export class PsqlSession implements PostgresSession {
   responseTimeout: number | undefined = CONNECT_TIMEOUT;
   readonly #access: TransactionAccess;
   #inTransaction = false;
+  /** server_version_num, which psql learns as it connects; 0 before. */
+  #serverVersion = 0;
   /** Whether a statement was answered. */
   isConnected = false;
   #asked = 0;
@@ -112,7 +120,10 @@ export class PsqlSession implements PostgresSession {
 
   /** The first statement. Throws `database-unreachable`. */
   async connect(): Promise<void> {
-    await traced("wait", "connect to PostgreSQL", () => this.runAlone(`${SET_UP}${this.#within("", {})}`));
+    await traced("wait", "connect to PostgreSQL", async () => {
+      for await (const line of this.#ask(`${SET_UP}\\echo :SERVER_VERSION_NUM\n${this.#within("", {})}`))
+        this.#serverVersion = Number(line);
+    });
     this.isConnected = true;
   }
 
@@ -136,8 +147,10 @@ export class PsqlSession implements PostgresSession {
   /** psql sends statements with `\;` between them together: one round trip. */
   #beginning(mode: string, settings: QuerySettings = {}): string {
     const limit = this.responseTimeout === undefined ? 0 : this.responseTimeout + SERVER_GRACE;
-    const all = { ...TRANSACTION_SETTINGS, statement_timeout: String(limit), ...settings };
-    return `BEGIN TRANSACTION ${mode}\\; ${setLocal(all)};`;
+    const more = this.#serverVersion >= 170_000 ? { transaction_timeout: "0" } : {};
+    const all = { ...TRANSACTION_SETTINGS, ...more, statement_timeout: String(limit), ...settings };
+    const level = mode.startsWith("ISOLATION") ? "" : "ISOLATION LEVEL READ COMMITTED ";
+    return `BEGIN TRANSACTION ${level}${mode}\\; ${setLocal(all)};`;
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { assumeParts, findMissingParts, verifyParts } from "../../../src/homeserver/version/parts.ts";
+import {
+  assumeParts,
+  findMissingParts,
+  inspectParts,
+  verifyParts,
+} from "../../../src/homeserver/version/parts.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { synapsePython } from "../../support/lab/synapse-server.ts";
 import { programsWith } from "../../support/real-world.ts";
@@ -49,4 +54,14 @@ test("what is in an image cannot be tried: a module that Synapse's image lacks i
   assert.equal(assumeParts([module], false).level, "note");
   assert.equal(assumeParts([], true).level, "ok");
   assert.equal(assumeParts([module], true).level, "warning");
+});
+
+test("what the source itself no longer has is a warning of plan, and a source that has all of it has none", async () => {
+  const has = [{ kind: "extra" as const, name: "postgres", neededFor: "PostgreSQL" }];
+  assert.deepEqual(await inspectParts({ ...query, parts: has }, programs), []);
+  const lacks = { kind: "class" as const, name: "nobody.has.This", neededFor: "modules[0].module" };
+  const [found, ...more] = await inspectParts({ ...query, parts: [...has, lacks] }, programs);
+  assert.deepEqual(more, []);
+  assert.deepEqual([found?.id, found?.level], ["source-parts", "warning"]);
+  assert.match(found!.evidence!.join(), /^modules\[0\]\.module: ModuleNotFoundError/);
 });

@@ -81,3 +81,25 @@ test("an address without its scheme is answered with the one it needs", () => {
   for (const target of ["new.example.org", "new.example.org:8448"])
     assert.throws(() => rollbackCommand.parse({ out: "/srv/move", target }), /begin with https:\/\//);
 });
+
+const machineUnknown = {
+  id: "machine-unknown",
+  level: "warning",
+  sentence: "the record of the fence does not say on which machine old.example was fenced",
+  hint: "make sure that this is the old host",
+} as const;
+
+test("where a record does not say on which machine it holds, that is asked before anything is undone", async () => {
+  const closed = { ...going, newServer: { state: "closed" }, machineUnknown } as const;
+  const { asked, terminal } = terminalOf(true);
+  assert.deepEqual(await confirmRollback(closed, { terminal }), [machineUnknown]);
+  assert.match(asked.join(), /on which machine.*\n.*systemctl start synapse.*\n.*on this host/s);
+  await assert.rejects(confirmRollback(closed, terminalOf(false)), { code: "other-machine" });
+  await assert.rejects(confirmRollback(closed, terminalOf(undefined)), {
+    code: "bad-usage",
+    message: /on which machine/,
+    hint: /make sure that this is the old host.*--yes/,
+  });
+  for (const given of [{ yes: true }, { force: true }, { dryRun: true }])
+    assert.deepEqual(await confirmRollback({ ...closed, ...given }, terminalOf(undefined)), [machineUnknown]);
+});

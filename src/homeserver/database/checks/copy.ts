@@ -67,7 +67,7 @@ function callFor(
 ): ProgramCall {
   // A transaction for each, as the locks of a longer one would keep a running server from altering its tables.
   const commands = queries.flatMap((query) => [
-    "--command=BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = 0",
+    `--command=BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY; ${UNLIMITED}`,
     `--command=COPY (${query}) TO STDOUT`,
     "--command=COMMIT",
     `--command=\\echo ${MARK}`,
@@ -84,11 +84,19 @@ function callFor(
   return { ...call, mapError: withoutRowValues };
 }
 
+/** A role may have limits of its own. Sent together with the BEGIN, so that none of them can pass in between. */
+const UNLIMITED = [
+  "SET LOCAL statement_timeout = 0",
+  "SET LOCAL idle_in_transaction_session_timeout = 0",
+  "SET LOCAL lock_timeout = '60s'",
+  "SET LOCAL bytea_output = hex",
+].join("; ");
+
 /**
- * SQLSTATEs that are no fault of what was read: connection (all of PgBouncer's own errors are 08P01), resources, locks, and
+ * SQLSTATEs that are no fault of what was read: connection (all of PgBouncer's own errors are 08P01), resources, locks, time limits, and
  * interventions of an operator except the crash of a server process (57P02), which a damaged table can cause.
  */
-const NOT_THE_QUERY = /^(08|53|55P03|57014|57P01|57P03)/;
+const NOT_THE_QUERY = /^(08|53|25P03|25P04|55P03|57014|57P01|57P03|57P05)/;
 
 const NEWLINE = 10;
 const MARK = "synlift-end-of-query";
