@@ -149,7 +149,11 @@ describe("a homeserver's PostgreSQL that is inspected", () => {
     const name = `fault${copies + 1}`;
     const set = settings.map((setting) => `alter role syn in database ${name} set ${setting}`).join("; ");
     const { findings } = await inspect(await with_(set), true);
-    assert.deepEqual(grave(findings), [], JSON.stringify(findings.filter(({ level }) => level === "blocker")));
+    assert.deepEqual(
+      grave(findings),
+      [],
+      JSON.stringify(findings.filter(({ level }) => level === "blocker")),
+    );
   });
 
   test("changes nothing, and the server would not let it", async () => {
