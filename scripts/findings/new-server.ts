@@ -10,6 +10,12 @@ export const NEW_SERVER: FindingArea = {
       means: "A configuration file is the old one with its host-specific settings rewritten.",
       known: "The evidence is the difference.",
     },
+    "config-left-alone": {
+      means:
+        "Settings name Redis or the listeners of workers, also on loopback, and restore leaves them as they are.",
+      known: "From the settings `redis` and `instance_map` of the restored configuration.",
+      clears: "Have Redis and the workers at these addresses on the new host, or change the settings there.",
+    },
     "config-old-host-paths": {
       means: "Some settings still name paths of the old host, which `restore` does not rewrite.",
       known: "From the restored settings.",

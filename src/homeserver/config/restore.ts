@@ -170,6 +170,8 @@ function fenceOf({ order, configFiles }: PackedPaths, { folder, fencedSuffix: su
   return { folder, suffix, names: first === undefined || first.endsWith("/") ? configFiles : [first] };
 }
 
+const WORKER_SERVICES = ["redis.host", "redis.port", "instance_map.*.host", "instance_map.*.port"];
+
 function remainingFindings(
   settings: Settings,
   { missing }: PackedPaths,
@@ -184,6 +186,19 @@ function remainingFindings(
       sentence: "some settings still name paths of the old host",
       evidence: left.map(({ setting, value }) => `${setting}: ${String(value)}`),
       hint: "check that these are correct on the new host before you open it",
+    });
+  }
+  // Also on loopback: the new host has to have them, too.
+  const services = withoutWorkers
+    ? []
+    : WORKER_SERVICES.flatMap((pattern) => findSettings(settings, pattern));
+  if (services.length > 0) {
+    findings.push({
+      id: "config-left-alone",
+      level: "note",
+      sentence: "some settings name services that workers need, and are left as they are",
+      evidence: services.map(({ setting, value }) => `${setting}: ${String(value)}`),
+      hint: "have them on the new host at these addresses, or change the settings there before you open it",
     });
   }
   if (missing.length > 0) {

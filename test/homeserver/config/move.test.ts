@@ -322,6 +322,24 @@ test("log files go where the new host has them, if that is another folder", asyn
   assert.ok(changes.includes("+ pid_file: /run/synapse.pid"), changes.join("\n"));
 });
 
+test("Redis and the instances are named as left alone, also on loopback, and not where there are no workers", async (t) => {
+  const services =
+    "redis: {enabled: true, host: 127.0.0.1}\ninstance_map: {main: {host: 127.0.0.1, port: 9093}}\n";
+  const { homeserver } = await everything(t, { "etc/conf.d/workers.yaml": services });
+  const noted = async (more: Partial<ConfigTarget>) =>
+    planConfig({ packed: await packed(homeserver), target: { ...targetAt("/new"), ...more } }).findings.find(
+      ({ id }) => id === "config-left-alone",
+    );
+  const found = await noted({});
+  assert.equal(found?.level, "note");
+  assert.deepEqual(found.evidence, [
+    "redis.host: 127.0.0.1",
+    "instance_map.main.host: 127.0.0.1",
+    "instance_map.main.port: 9093",
+  ]);
+  assert.equal(await noted({ withoutWorkers: true }), undefined);
+});
+
 test("keys, secrets and settings can be read by their owner alone", async (t) => {
   const { homeserver } = await everything(t);
   const folder = emptyFolder(t);
