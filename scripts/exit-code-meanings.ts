@@ -192,6 +192,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "Some of the notices could not be sent.",
     then: "Run the same command again: no user gets a second notice.",
   },
+  "sign-out-refused": {
+    means:
+      "Sessions cannot be ended or restored in this database: an authentication service has them, the server has moved away, an earlier sign-out can still be undone, or there is none to undo.",
+    then: "Read the message, which says which of these, and the hint; nothing was changed.",
+  },
 };
 
 /** Failures of the command line and of the host, which every command has. */
@@ -263,6 +268,15 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
   maintenance: ["file-missing"],
   "maintenance serve": ["file-missing", "target-unsuitable"],
   "sign-out config": ["config-unreadable", "database-unreachable", "database-unsupported", "file-missing"],
+  "sign-out expire": [
+    "config-unreadable",
+    "database-unreachable",
+    "database-unsupported",
+    "file-missing",
+    "permission-denied",
+    "homeserver-running",
+    "sign-out-refused",
+  ],
   "sign-out test": ["file-missing", "found-warnings", "found-blockers"],
   "sign-out serve": [
     "config-unreadable",

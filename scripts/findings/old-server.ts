@@ -76,6 +76,33 @@ export const OLD_SERVER: FindingArea = {
       clears: "Fix that, or prevent the server from starting yourself and accept the step.",
       accepts: FENCE_ACCEPTS,
     },
+    maintenance: {
+      means:
+        "The web server could not be told to answer 503 from the stop on, and was left as it was. Shown only when that was accepted; otherwise the command ends with `fence-failed`, before the server is stopped.",
+      known:
+        "Its configuration test, its reload, or a look at its answer failed; the sentence has the reason.",
+      clears: "Correct that, or leave out `--maintenance`.",
+      accepts: FENCE_ACCEPTS,
+    },
+    "maintenance-answers": {
+      means: "The web server answers 503 for the homeserver, so that clients wait and keep their sessions.",
+      known: "Asked at `public_baseurl`, or at `--maintenance-url`, as a client does.",
+    },
+    "maintenance-unseen": {
+      means: "The web server took the maintenance answer, but whether clients get it could not be seen.",
+      known: "Its address cannot be reached from this host; the sentence has the reason.",
+      clears: "Ask it from elsewhere, or give another address of it with `--maintenance-url`.",
+    },
+    "maintenance-ended": {
+      means: "The maintenance answer was taken away: clients get to the server again.",
+      known: "The file of the web server was put back as it was, and the web server has read it.",
+    },
+    "maintenance-left": {
+      means: "The server is open, but the web server may still tell clients to wait.",
+      known:
+        "The server is started by a person, or the web server could not be told; the evidence has which.",
+      clears: "Do by hand what the sentence says.",
+    },
     "fence-restart-policy": {
       means:
         "The restart policy of a container could not be removed. Shown only when that was accepted; otherwise the command ends with `fence-failed`.",

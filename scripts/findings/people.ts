@@ -62,6 +62,11 @@ export const PEOPLE: FindingArea = {
       known: "The homeserver's configuration was not named.",
       clears: "Run `synlift users` on the host with the homeserver's configuration.",
     },
+    "pushers-left": {
+      means: "Phones that were signed out go on to get pushes, because this Synapse cannot switch them off.",
+      known: "The table `pushers` has no column `enabled`, which came with schema version 73 (Synapse 1.67).",
+      clears: "Delete the devices once the server runs.",
+    },
     notices: {
       means: "How many notices were sent, or would be sent in a dry run.",
       known: "The server accepted each; who got one is recorded, so nobody gets a second copy.",

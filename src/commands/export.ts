@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
 import { SOURCE_FIX } from "./options/fixes.ts";
+import { MAINTENANCE_AT_STOP } from "./options/maintenance-at-stop.ts";
 import { PACKING_OPTIONS } from "./options/packing.ts";
 import { SEND_TO } from "./options/send-to.ts";
 import {
@@ -24,6 +25,7 @@ const schema = z.object({
   ...CONFIG_OPTIONS.schema,
   rehearse: z.boolean().default(false),
   ...STOP_OPTIONS.schema,
+  ...MAINTENANCE_AT_STOP.schema,
   ...PACKING_OPTIONS.schema,
   ...TRIAL_OPTIONS.schema,
   ...PASSPHRASE_OPTIONS.schema,
@@ -59,6 +61,7 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
     },
     CONFIG_OPTIONS,
     { heading: STOP_OPTIONS.heading, options: [...STOP_OPTIONS.options, SOURCE_FIX] },
+    MAINTENANCE_AT_STOP,
     { heading: "Encryption", options: [...PASSPHRASE_OPTIONS.options, SHOW_PASSPHRASE, RECIPIENT] },
     PACKING_OPTIONS,
     TRIAL_OPTIONS,
@@ -82,7 +85,11 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
         given: CONFIG_OPTIONS.read(options, system),
         folder: resolve(system.machine.folder, options.out),
         rehearsal: options.rehearse,
-        stop: { ...STOP_OPTIONS.read(options), dryRun: options.dryRun },
+        stop: {
+          ...STOP_OPTIONS.read(options),
+          maintenance: MAINTENANCE_AT_STOP.read(options, system),
+          dryRun: options.dryRun,
+        },
         ...(await SEND_TO.read(options, system)),
         passphrase: { ...PASSPHRASE_OPTIONS.read(options), show: options.showPassphrase },
         recipients: options.recipient,
@@ -96,10 +103,6 @@ export const exportCommand: Command<z.infer<typeof schema>> = {
       system,
       view,
     );
-    return {
-      findings: result.findings,
-      details: exportDetails(result),
-      lines: describeExport(result),
-    };
+    return { findings: result.findings, details: exportDetails(result), lines: describeExport(result) };
   },
 };

@@ -22,6 +22,7 @@ import { restoreCommand } from "./restore.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { sendCommand } from "./send.ts";
 import { signOutConfigCommand } from "./sign-out-config.ts";
+import { signOutExpireCommand } from "./sign-out-expire.ts";
 import { signOutServeCommand } from "./sign-out-serve.ts";
 import { signOutTestCommand } from "./sign-out-test.ts";
 import { standingCommand } from "./standing.ts";
@@ -57,6 +58,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(signOutConfigCommand),
   entry(signOutServeCommand),
   entry(signOutTestCommand),
+  entry(signOutExpireCommand),
   entry(reportCommand),
   entry(mediaCheckCommand),
   entry(mediaExportCommand),

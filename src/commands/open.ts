@@ -9,6 +9,7 @@ const schema = z.object({
   rehearsalOk: z.boolean().default(false),
   isolated: z.boolean().default(false),
   port: z.coerce.number().int().min(1).max(65_535).default(18_008),
+  maintenance: z.string().min(1).optional(),
   html: z.string().min(1).optional(),
   ...START_OPTIONS.schema,
   ...KEY_OPTIONS.schema,
@@ -35,6 +36,11 @@ export const openCommand: Command<OpenOptions> = {
         },
         { flags: "--port <port>", about: "with --isolated: port on loopback", default: "18008" },
         { flags: "--rehearsal-ok", about: "open a rehearsal, for a trial" },
+        {
+          flags: "--maintenance <folder>",
+          about:
+            "the --out of the export, if that was on this host: once the new server answers, its web server's maintenance answer is taken away",
+        },
         { flags: "--html <file>", about: "also write the result of the gates as an HTML page" },
         ACCEPT,
         TRACE,
@@ -55,7 +61,7 @@ export const openCommand: Command<OpenOptions> = {
     ]);
     const { machine } = system;
     const absolute = (path: string) => resolve(machine.folder, path);
-    const { configDir, html, isolated, port } = options;
+    const { configDir, maintenance, html, isolated, port } = options;
     const result = await openRestored(
       {
         folder: absolute(configDir),
@@ -65,6 +71,7 @@ export const openCommand: Command<OpenOptions> = {
         rehearsalOk: options.rehearsalOk,
         trialPort: isolated ? port : undefined,
         dryRun: options.dryRun,
+        maintenance: maintenance === undefined ? undefined : absolute(maintenance),
         html: html === undefined ? undefined : absolute(html),
       },
       system,

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
+import { MAINTENANCE_AT_STOP } from "./options/maintenance-at-stop.ts";
 import { ACCEPT, CONFIG_OPTIONS, parseOptions, requires, STOP_OPTIONS, withRules } from "./options/shared.ts";
 import { TRIAL_OPTIONS } from "./options/trial.ts";
 
@@ -10,6 +11,7 @@ const schema = withRules(
     ...CONFIG_OPTIONS.schema,
     ...STOP_OPTIONS.schema,
     ...TRIAL_OPTIONS.schema,
+    ...MAINTENANCE_AT_STOP.schema,
     ...ACCEPT.schema,
   }),
   requires("startCommand", "stopCommand"),
@@ -35,6 +37,7 @@ export const pullSenderCommand: Command<z.infer<typeof schema>> = {
     CONFIG_OPTIONS,
     STOP_OPTIONS,
     TRIAL_OPTIONS,
+    MAINTENANCE_AT_STOP,
   ],
   example: "synlift pull-sender --out synlift-move",
   parse: (given) => parseOptions(schema, given),
@@ -47,7 +50,11 @@ export const pullSenderCommand: Command<z.infer<typeof schema>> = {
         given: CONFIG_OPTIONS.read(options, system),
         folder,
         // `pull` asks for consent, and says whether this is a dry run.
-        stop: { ...STOP_OPTIONS.read(options), dryRun: false },
+        stop: {
+          ...STOP_OPTIONS.read(options),
+          maintenance: MAINTENANCE_AT_STOP.read(options, system),
+          dryRun: false,
+        },
         accepted: options.accept,
         tryOn: await TRIAL_OPTIONS.read(options, system),
       },

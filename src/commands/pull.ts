@@ -19,7 +19,7 @@ const schema = withRules(
     "argument",
     "fromCommand",
   ),
-  conflicts("fromCommand", "exportCommand", "exportFolder", "sshConfig"),
+  conflicts("fromCommand", "exportCommand", "exportFolder", "sshConfig", "maintenance"),
 );
 
 export const pullCommand: Command<z.infer<typeof schema>> = {

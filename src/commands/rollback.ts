@@ -64,7 +64,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
         {
           flags: "--accept <id>",
           about:
-            "continue if this cannot be undone here, and undo it yourself: fence-database, fence-mask, fence-disable, fence-restart-policy, start",
+            "continue if this cannot be undone here, and undo it yourself: fence-database, fence-mask, fence-disable, fence-restart-policy, maintenance, start",
           many: true,
         },
       ],

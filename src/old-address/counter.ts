@@ -1,7 +1,6 @@
-import { createHmac, randomBytes } from "node:crypto";
-import { actionFor, type Behaviour } from "../proxies/answer.ts";
+import { hash, randomBytes } from "node:crypto";
 import type { WebRequest } from "../system/http/serve.ts";
-import { requestedPath } from "./respond.ts";
+import type { Decision } from "./respond.ts";
 
 /** What was asked of a server of ours so far. */
 export interface AnswerCounts {
@@ -19,30 +18,29 @@ export interface AnswerCounts {
 const NAMES = 40;
 const SESSIONS = 200_000;
 
-/** Counts answered requests in bounded memory. Keeps no access token: only a keyed hash, with a key that is never stored. */
+/**
+ * Counts answered requests in bounded memory. Keeps no access token: only a part of a hash with a secret before it, which is
+ * never stored. (An HMAC of Node's costs as much as the rest of an answer.)
+ */
 export class AnswerCounter {
-  readonly #key = randomBytes(32);
-  readonly #sessions = new Set<string>();
+  readonly #key = randomBytes(32).toString("base64url");
+  readonly #sessions = new Fingerprints(SESSIONS);
   readonly #byPath = new Map<string, number>();
   readonly #byClient = new Map<string, number>();
   #requests = 0;
   #sessionsComplete = true;
 
   /** Counts the request if the behaviour answers it with an error itself. Forwarded requests and files are not counted. */
-  add(request: WebRequest, behaviour: Behaviour): void {
-    const path = requestedPath(request.target)?.path;
-    if (path === undefined) return;
-    const action = actionFor(behaviour, { path, method: request.method });
+  add(request: WebRequest, decision: Decision | undefined): void {
+    if (decision === undefined) return;
+    const { action, asked } = decision;
     if (action.kind !== "answer" || action.status < 400 || action.status === 404) return;
     this.#requests++;
-    raise(this.#byPath, pathName(path));
+    raise(this.#byPath, pathName(asked.path));
     raise(this.#byClient, clientName(request.userAgent));
     const token = tokenOf(request);
     if (token === undefined) return;
-    const session = createHmac("sha256", this.#key).update(token).digest("base64").slice(0, 12);
-    if (this.#sessions.has(session)) return;
-    if (this.#sessions.size < SESSIONS) this.#sessions.add(session);
-    else this.#sessionsComplete = false;
+    if (!this.#sessions.add(hash("sha256", this.#key + token, "buffer"))) this.#sessionsComplete = false;
   }
 
   counts(): AnswerCounts {
@@ -53,6 +51,39 @@ export class AnswerCounter {
       sessions: this.#sessions.size,
       sessionsComplete: this.#sessionsComplete,
     };
+  }
+}
+
+/** A set of hashes, of which it keeps 64 bits each, in memory that is taken at the start and never grows. */
+class Fingerprints {
+  readonly #most: number;
+  /** Two halves of a hash each, beginning with an even index; 0 and 0 where there is none. */
+  readonly #halves: Uint32Array;
+  #size = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+    // At most half full, or looking for a place would take long; a power of two.
+    this.#halves = new Uint32Array(2 * 2 ** Math.ceil(Math.log2(2 * most)));
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** False when it is full and this one is not in it. */
+  add(hashed: Buffer): boolean {
+    const [first, second] = [hashed.readUInt32LE(0), hashed.readUInt32LE(4) | 1];
+    const mask = this.#halves.length - 2;
+    let at = (first * 2) & mask;
+    while (this.#halves[at + 1] !== 0) {
+      if (this.#halves[at] === first && this.#halves[at + 1] === second >>> 0) return true;
+      at = (at + 2) & mask;
+    }
+    if (this.#size >= this.#most) return false;
+    this.#halves.set([first, second], at);
+    this.#size++;
+    return true;
   }
 }
 

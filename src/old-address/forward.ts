@@ -17,6 +17,7 @@ export function forwardBehaviour({ to, untouched }: ForwardOrder): Behaviour {
     rules: [
       ...untouchedRules(untouched),
       federationRule(to),
+      singleSignOnRule(to),
       {
         name: "clients",
         why: [
@@ -42,6 +43,20 @@ export const federationRule = (to: Upstream): Rule => ({
   ],
   paths: ["/_matrix/federation/**", "/_matrix/key/**"],
   then: { kind: "forward", to },
+});
+
+/**
+ * Where single sign-on begins, in a browser. Synapse keeps a cookie there until the identity provider sends the browser back,
+ * to the address of `public_baseurl`: begun at another one, the cookie is missing and nobody is signed in.
+ */
+export const singleSignOnRule = ({ origin }: Upstream): Rule => ({
+  name: "single-sign-on",
+  why: [
+    "Single sign-on begins at the new address: it comes back there, and its cookie must be there.",
+    "A browser opens these pages, without an access token.",
+  ],
+  paths: ["/_matrix/client/*/login/sso/redirect", "/_matrix/client/*/login/sso/redirect/**"],
+  then: { kind: "redirect", to: origin },
 });
 
 /** Pages of Synapse that are opened in a browser. */

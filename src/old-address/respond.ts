@@ -5,17 +5,31 @@ import { matrixError } from "./cors.ts";
 /** PEM texts of authorities, by the path in an upstream. */
 type Authorities = ReadonlyMap<string, string>;
 
+/** What a request asks for, and what the behaviour does with it. */
+export interface Decision {
+  readonly asked: RequestedPath;
+  readonly action: Action;
+}
+
+/** Undefined for what is no path. */
+export function decide(
+  { method, target }: Pick<WebRequest, "method" | "target">,
+  behaviour: Behaviour,
+): Decision | undefined {
+  const asked = requestedPath(target);
+  return asked && { asked, action: actionFor(behaviour, { path: asked.path, method }) };
+}
+
 /** How synlift itself answers a request with a behaviour: what the other programs do with a file of theirs. */
 export function replyTo(
-  { method, target }: Pick<WebRequest, "method" | "target">,
+  decision: Decision | undefined,
   behaviour: Behaviour,
   authorities: Authorities = new Map(),
 ): Reply {
-  const asked = requestedPath(target);
-  if (!asked) return BAD_REQUEST;
-  const action = actionFor(behaviour, { path: asked.path, method });
-  return replyWith(action, asked, behaviour, authorities);
+  return decision ? replyWith(decision.action, decision.asked, behaviour, authorities) : BAD_REQUEST;
 }
+
+const replies = new WeakMap<Answer, StaticReply>();
 
 /** What clients are told when the new homeserver does not answer: a failure that passes. */
 export const UNREACHABLE: StaticReply = staticReply(
@@ -77,6 +91,10 @@ function replyWith(
   switch (action.kind) {
     case "answer":
       return staticReply(action);
+    case "redirect": {
+      const place = raw.replaceAll(/[^\x21-\x7e]/g, (sign) => encodeURIComponent(sign));
+      return { kind: "reply", status: 302, headers: { Location: `${action.to}${place}` }, body: undefined };
+    }
     case "forward":
       return {
         kind: "forward",
@@ -94,7 +112,10 @@ function replyWith(
   }
 }
 
-/** Hoisted: used by constants above. */
-function staticReply({ status, headers, body }: Answer): StaticReply {
-  return { kind: "reply", status, headers, body };
+/** Hoisted: used by constants above. The same answer gets the same reply, so that a server may keep what it made of it. */
+function staticReply(answer: Answer): StaticReply {
+  const { status, headers, body } = answer;
+  const found = replies.get(answer) ?? { kind: "reply", status, headers, body };
+  replies.set(answer, found);
+  return found;
 }

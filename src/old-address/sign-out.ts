@@ -1,6 +1,6 @@
 import type { Behaviour, Rule, Upstream } from "../proxies/answer.ts";
 import { matrixError, PREFLIGHT } from "./cors.ts";
-import { callbackRule, federationRule } from "./forward.ts";
+import { callbackRule, federationRule, singleSignOnRule } from "./forward.ts";
 import { folderOf, otherwise, type Untouched, untouchedRules } from "./untouched.ts";
 
 /**
@@ -45,7 +45,7 @@ export function signOutBehaviour({ kind, to, message, untouched }: SignOutOrder)
         byMethod: [PREFLIGHT, { methods: ["POST", "PUT"], answer }],
         then: { kind: "forward", to },
       },
-      ...(kind === "soft" ? [signInRule(to)] : []),
+      ...(kind === "soft" ? [singleSignOnRule(to), signInRule(to)] : []),
       callbackRule(to),
       {
         name: "signed-out",

@@ -37,7 +37,7 @@ interface MethodAnswer {
   readonly answer: Answer;
 }
 
-export type Action = Answer | Forward | ServeFiles;
+export type Action = Answer | Forward | ServeFiles | Redirect;
 
 /** The same response to every request. */
 export interface Answer {
@@ -60,6 +60,13 @@ export interface Upstream {
   readonly origin: string;
   /** PEM file with the authorities that may sign its certificate; undefined for those of the operating system. */
   readonly authorities?: string | undefined;
+}
+
+/** 302 to the same path and query of another server: for pages, which a browser opens without an access token. */
+interface Redirect {
+  readonly kind: "redirect";
+  /** Scheme, host and port, without a path. */
+  readonly to: string;
 }
 
 /** A file below `Behaviour.folder`, at the path of the request; 404 when it does not exist. */
@@ -225,17 +232,22 @@ function assertAction(action: Action, { folder }: Behaviour, { does, title }: Pr
       assertHeaders(action.headers ?? {});
       return;
     }
+    case "redirect":
+      assertOrigin(action.to);
+      return;
     case "forward": {
-      const url = URL.parse(action.to.origin);
-      if (url && url.username + url.password !== "")
-        throw notWritable(`the address of ${url.host} contains a user name or a password`);
-      if (!url || !/^https?:$/.test(url.protocol) || url.origin !== action.to.origin)
-        throw notWritable(
-          `${action.to.origin} is not the address of a server, such as https://new.example.org`,
-        );
+      assertOrigin(action.to.origin);
       if (action.to.authorities !== undefined) assertPath(action.to.authorities);
     }
   }
+}
+
+function assertOrigin(origin: string): void {
+  const url = URL.parse(origin);
+  if (url && url.username + url.password !== "")
+    throw notWritable(`the address of ${url.host} contains a user name or a password`);
+  if (!url || !/^https?:$/.test(url.protocol) || url.origin !== origin)
+    throw notWritable(`${origin} is not the address of a server, such as https://new.example.org`);
 }
 
 function assertHeaders(headers: Readonly<Record<string, string>>): void {

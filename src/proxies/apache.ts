@@ -175,6 +175,8 @@ function rewriteLines(source: string, action: Action, sets: HeaderSets): Lines {
       return [`RewriteRule ${source} - [R=${action.status},L${sets.flag(action)}]`];
     case "files":
       return [`RewriteRule ${source} - [L${sets.flag(action)}]`, `ProxyPassMatch ${source} !`];
+    case "redirect":
+      return [`RewriteRule ${source} ${action.to}%{REQUEST_URI} [R=302,L]`];
     case "forward":
       // nocanon: the path goes on as it came, escapes included.
       return [

@@ -124,6 +124,8 @@ function actionLines(action: Action, { folder }: Behaviour): Lines {
         `root * ${folder!}`,
         "file_server",
       ];
+    case "redirect":
+      return [`redir ${action.to}{uri} 302`];
     case "forward":
       return forwardLines(action.to);
   }

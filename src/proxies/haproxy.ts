@@ -93,7 +93,7 @@ function ruleLines(rules: readonly Rule[], name: string): Lines {
       ),
       then.kind === "forward"
         ? `use_backend ${name}-${ruleName} if ${matches}`
-        : `${answerText(then as Answer)} if ${matches}`,
+        : `${actionText(then)} if ${matches}`,
     ];
   });
 }
@@ -101,13 +101,18 @@ function ruleLines(rules: readonly Rule[], name: string): Lines {
 const lastLines = (action: Action, behaviour: Behaviour, name: string): Lines =>
   action.kind === "forward"
     ? [`default_backend ${name}-otherwise`]
-    : [...exceptForwards(behaviour, name).map((condition) => `${answerText(action as Answer)}${condition}`)];
+    : [...exceptForwards(behaviour, name).map((condition) => `${actionText(action)}${condition}`)];
 
 /** http-request rules run before any use_backend: an answer to the rest must leave out what a backend is to get. */
 function exceptForwards({ rules }: Behaviour, name: string): string[] {
   const chosen = `txn.${name.replaceAll("-", "_")}`;
   return rules.some(({ then }) => then.kind === "forward") ? [` if !{ var(${chosen}) -m found }`] : [""];
 }
+
+const actionText = (action: Action): string =>
+  action.kind === "redirect"
+    ? `http-request redirect prefix ${action.to} code 302`
+    : answerText(action as Answer);
 
 /** The values are log formats, in which % begins a variable; there are none in a header of ours. */
 function answerText({ status, headers, body }: Answer): string {

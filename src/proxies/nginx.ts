@@ -129,6 +129,8 @@ function actionLines(action: Action, { folder }: Behaviour, hasMethods = false):
         ...headerLines(action.headers ?? {}),
         "try_files $uri $uri/index.html =404;",
       ];
+    case "redirect":
+      return [`return 302 ${action.to}$request_uri;`];
     case "forward":
       return [...(hasMethods ? ["default_type application/json;"] : []), ...forwardLines(action.to)];
   }

@@ -75,10 +75,20 @@ function document(
       `rule: "${routerRule(rule, host)}"`,
       `priority: ${1000 + all.length - index}`,
       // A method that is answered apart cannot be told from the rest here: the service does it, and forwards the rest.
-      `service: ${serviceOf(rule.byMethod?.length ? { kind: "files" } : rule.then)}`,
+      ...(rule.then.kind === "redirect"
+        ? [`middlewares: ["${name}-${rule.name}"]`, "service: noop@internal"]
+        : [`service: ${serviceOf(rule.byMethod?.length ? { kind: "files" } : rule.then)}`]),
       ...(site.tls === undefined ? [] : ["tls: {}"]),
     ],
   ]);
+  const redirects = all.flatMap(({ name: rule, then }): Lines =>
+    then.kind === "redirect"
+      ? [
+          `${name}-${rule}:`,
+          ["redirectRegex:", [`regex: "^https?://[^/]+(.*)$"`, `replacement: "${then.to}\${1}"`]],
+        ]
+      : [],
+  );
   const transports = [...services].filter(([, { origin }]) => origin.startsWith("https:"));
   return [
     "http:",
@@ -86,6 +96,7 @@ function document(
       "routers:",
       routers,
       "",
+      ...(redirects.length === 0 ? [] : ["middlewares:", redirects, ""]),
       "services:",
       [...services].flatMap(([service, { origin }]): Lines => [
         `${service}:`,

@@ -381,6 +381,7 @@ test("the help shows the options in groups, marks required ones, and leaves out 
     "Common options",
     "Configuration of the homeserver",
     "Stop and fence of the old server",
+    "Web server of the old host",
     "Encryption",
     "Contents of the bundle",
     "Trial of the schema",

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { request } from "node:http";
 import { after, before } from "node:test";
 import { forwardBehaviour } from "../../src/old-address/forward.ts";
 import { signOutBehaviour } from "../../src/old-address/sign-out.ts";
@@ -8,12 +9,14 @@ import { PROXIES } from "../../src/proxies/proxies.ts";
 import { EncryptedClient } from "../support/lab/encrypted-conversation.ts";
 import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/homeserver-folder.ts";
 import { type MatrixClient, MatrixRefusal, register } from "../support/lab/matrix-client.ts";
+import { IdentityProvider } from "../support/lab/identity-provider.ts";
 import { ProxyServer } from "../support/lab/proxy-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { SynapseServer } from "../support/lab/synapse-server.ts";
 import { scenario } from "../support/scenario.ts";
 
-// A real Synapse is the new server; nginx, with files that synlift writes, is the old address of two people with keys.
+// A real Synapse is the new server; nginx, with files that synlift writes, is the old address of two people with keys,
+// and of one who signs in through an identity provider.
 
 const { step } = scenario();
 const untouched = { kind: "nothing" } as const;
@@ -27,6 +30,10 @@ let bob: MatrixClient;
 let devices: readonly EncryptedClient[] = [];
 let roomId: string;
 let answering: ProxyServer | undefined;
+let identityProvider: IdentityProvider;
+
+/** Where single sign-on ends: the app, which no server of this test is. */
+const APP = "http://app.example.org/";
 
 /** From now on the old address answers like this, at the same port. */
 async function answer(behaviour: Behaviour): Promise<void> {
@@ -36,7 +43,25 @@ async function answer(behaviour: Behaviour): Promise<void> {
 }
 
 before(async () => {
-  home = await makeHomeserverFolder();
+  identityProvider = new IdentityProvider();
+  await identityProvider.start();
+  const newPort = await freePort();
+  home = await makeHomeserverFolder({
+    settings: {
+      listeners: [
+        {
+          port: newPort,
+          type: "http",
+          x_forwarded: true,
+          bind_addresses: ["127.0.0.1"],
+          resources: [{ names: ["client", "federation"] }],
+        },
+      ],
+      public_baseurl: `http://127.0.0.1:${newPort}/`,
+      cas_config: { enabled: true, server_url: identityProvider.origin },
+      sso: { client_whitelist: [APP] },
+    },
+  });
   server = new SynapseServer({ configFiles: [home.configFile], folder: home.dataFolder });
   await server.start();
   port = await freePort();
@@ -47,6 +72,7 @@ after(async () => {
   for (const device of devices) device.stop();
   await answering?.[Symbol.asyncDispose]();
   await server.stop();
+  identityProvider.stop();
 });
 
 step(
@@ -72,16 +98,37 @@ step(
     // It comes in with a long poll that was waiting for it.
     await devices[1]!.hears(roomId, "through the old address");
     const bytes = randomBytes(3 * 1024 * 1024);
-    const mxc = await alice.upload(bytes, "application/octet-stream", "photo / ü.bin");
+    const upload = beginUpload(alice, bytes.length);
+    upload.write(bytes.subarray(0, 1024 * 1024));
+    await devices[0]!.say(roomId, "while a photo is on its way");
+    await devices[1]!.hears(roomId, "while a photo is on its way");
+    assert.equal(upload.isAnswered(), false);
+    const mxc = await upload.end(bytes.subarray(1024 * 1024));
     assert.deepEqual(Buffer.from((await bob.download(mxc)).bytes), bytes);
+    for (const { told } of devices) {
+      assert.deepEqual(told.signedOut, []);
+      assert.ok(!told.states.includes("ERROR") && !told.states.includes("RECONNECTING"), told.states.join());
+    }
   },
 );
 
+step("single sign-on that begins at the old address ends with a session there", async () => {
+  const begin = `${old}/_matrix/client/v3/login/sso/redirect/cas?redirectUrl=${encodeURIComponent(APP)}`;
+  const { end, visited } = await browse(begin);
+  assert.deepEqual(visited, [old, server.baseUrl, identityProvider.origin, server.baseUrl]);
+  assert.deepEqual(await signInWith(end), { user_id: "@carol:old.example", whoami: 200 });
+  // One that was begun before the address changed comes back to the old one.
+  const { service } = identityProvider;
+  const { end: late } = await browse(`${service.replace(server.baseUrl, old)}&ticket=another`);
+  assert.deepEqual(await signInWith(late), { user_id: "@carol:old.example", whoami: 200 });
+});
+
 step(
-  "a soft sign-out refuses the session, but not the login, and other servers still get the keys",
+  "a soft sign-out ends running syncs with the event of a session that is over, but not the login",
   async () => {
-    for (const device of devices) device.stop();
     await answer(signOutBehaviour({ kind: "soft", to: { origin: server.baseUrl }, message, untouched }));
+    for (const device of devices) assert.equal(await device.isSignedOut(), true);
+    for (const device of devices) device.stop();
     await assert.rejects(
       alice.whoami(),
       (error) =>
@@ -106,10 +153,15 @@ step(
         device_id: deviceId,
       }),
     });
-    const answered = (await login.json()) as { access_token: string; device_id: string };
+    const answered = (await login.json()) as {
+      access_token: string;
+      device_id: string;
+      well_known: { "m.homeserver": { base_url: string } };
+    };
     assert.deepEqual([login.status, answered.device_id], [200, deviceId]);
     assert.notEqual(answered.access_token, alice.session.accessToken);
     // A client that follows well_known is at the new address from now on.
+    assert.equal(answered.well_known["m.homeserver"].base_url, `${server.baseUrl}/`);
     const session = { userId, deviceId, accessToken: answered.access_token };
     const again = await EncryptedClient.start(server.baseUrl, session);
     try {
@@ -120,11 +172,98 @@ step(
   },
 );
 
-step("a hard sign-out refuses the login as well", async () => {
-  await answer(signOutBehaviour({ kind: "hard", to: { origin: server.baseUrl }, message, untouched }));
-  const refused = await fetch(`${old}/_matrix/client/v3/login`);
-  assert.deepEqual(
-    [refused.status, await refused.json()],
-    [401, { errcode: "M_UNKNOWN_TOKEN", error: message, soft_logout: false }],
-  );
+step("single sign-on is a way to sign in again as well", async () => {
+  const begin = `${old}/_matrix/client/v3/login/sso/redirect/cas?redirectUrl=${encodeURIComponent(APP)}`;
+  const { end } = await browse(begin);
+  // The session is one of the new server; the old address has signed it out.
+  assert.deepEqual(await signInWith(end), { user_id: "@carol:old.example", whoami: 401 });
 });
+
+step(
+  "a hard sign-out ends a running sync too, refuses the login, and leaves the client's store to the app",
+  async () => {
+    await answer(forwardBehaviour({ to: { origin: server.baseUrl }, untouched }));
+    const running = await EncryptedClient.start(old, bob.session);
+    devices = [running];
+    await answer(signOutBehaviour({ kind: "hard", to: { origin: server.baseUrl }, message, untouched }));
+    assert.equal(await running.isSignedOut(), false);
+    running.stop();
+    const refused = await fetch(`${old}/_matrix/client/v3/login`);
+    assert.deepEqual(
+      [refused.status, await refused.json()],
+      [401, { errcode: "M_UNKNOWN_TOKEN", error: message, soft_logout: false }],
+    );
+    // Element discards it then; matrix-js-sdk by itself does not.
+    const kept = await EncryptedClient.start(server.baseUrl, bob.session);
+    devices = [kept];
+    await kept.hears(roomId, "through the old address");
+  },
+);
+
+/** An upload that comes piece by piece. */
+function beginUpload({ session }: MatrixClient, length: number) {
+  let status: number | undefined;
+  let mxc = "";
+  const sent = request(`${old}/_matrix/media/v3/upload?filename=photo.bin`, {
+    method: "POST",
+    headers: {
+      Authorization: `Bearer ${session.accessToken}`,
+      "Content-Length": length,
+      "Content-Type": "application/octet-stream",
+    },
+  });
+  const ended = new Promise<void>((resolve, reject) => {
+    sent.on("error", reject).on("response", (response) => {
+      status = response.statusCode;
+      response
+        .setEncoding("utf8")
+        .on("data", (text: string) => (mxc += text))
+        .on("end", resolve);
+    });
+  });
+  return {
+    write: (piece: Buffer) => sent.write(piece),
+    isAnswered: () => status !== undefined,
+    async end(piece: Buffer): Promise<string> {
+      sent.end(piece);
+      await ended;
+      assert.equal(status, 200, mxc);
+      return (JSON.parse(mxc) as { content_uri: string }).content_uri;
+    },
+  };
+}
+
+/** Follows redirects until the app, as a browser does: cookies go back to the host that set them. */
+async function browse(from: string): Promise<{ end: URL; visited: string[] }> {
+  const cookies = new Map<string, string[]>();
+  const visited: string[] = [];
+  for (let url = new URL(from); ;) {
+    if (url.href.startsWith(APP)) return { end: url, visited };
+    visited.push(url.origin);
+    assert.ok(visited.length < 10, visited.join());
+    const cookie = (cookies.get(url.origin) ?? []).join("; ");
+    const answered = await fetch(url, {
+      redirect: "manual",
+      headers: cookie === "" ? {} : { Cookie: cookie },
+    });
+    const set = answered.headers.getSetCookie().map((one) => one.split(";")[0]!);
+    cookies.set(url.origin, [...(cookies.get(url.origin) ?? []), ...set]);
+    const place = answered.headers.get("Location");
+    assert.ok(place !== null, `${url.href}: ${answered.status} ${await answered.text()}`);
+    url = new URL(place, url);
+  }
+}
+
+/** What the app does then: signs in at its address, and uses the session there. */
+async function signInWith(end: URL): Promise<{ user_id: string; whoami: number }> {
+  const login = await fetch(`${old}/_matrix/client/v3/login`, {
+    method: "POST",
+    body: JSON.stringify({ type: "m.login.token", token: end.searchParams.get("loginToken") }),
+  });
+  assert.equal(login.status, 200, await login.clone().text());
+  const { user_id, access_token } = (await login.json()) as { user_id: string; access_token: string };
+  const whoami = await fetch(`${old}/_matrix/client/v3/account/whoami`, {
+    headers: { Authorization: `Bearer ${access_token}` },
+  });
+  return { user_id, whoami: whoami.status };
+}

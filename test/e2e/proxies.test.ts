@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import type { SecureVersion } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
-import { replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
+import { decide, replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
 import type { Behaviour, Upstream } from "../../src/proxies/answer.ts";
 import { PROXIES, type ProxyName } from "../../src/proxies/proxies.ts";
 import { realWebServers, type WebListener } from "../../src/system/http/serve.ts";
@@ -268,7 +268,7 @@ const serving = (
     endpoints: [{ address: "127.0.0.1", port: 0 }],
     tls,
     unreachable: UNREACHABLE,
-    handle: (asked) => replyTo(asked, behaviour, new Map([["ours", pem]])),
+    handle: (asked) => replyTo(decide(asked, behaviour), behaviour, new Map([["ours", pem]])),
   });
 
 const encryptedBehaviour = (to: Upstream, foreign: Upstream): Behaviour => ({
@@ -358,6 +358,10 @@ function assertAnswer(heard: Heard, { method, path, bodyBytes, expected }: Proxy
       if (expected.type !== undefined) assert.deepEqual(all(heard, "Content-Type"), [expected.type]);
       return;
     }
+    case "redirected":
+      assert.equal(heard.status, 302, heard.text);
+      assert.deepEqual(all(heard, "Location"), [expected.location]);
+      return;
     case "missing":
       assert.ok([400, 404].includes(heard.status), `${heard.status} ${heard.text}`);
   }

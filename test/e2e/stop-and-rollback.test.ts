@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { ProxyServer } from "../support/lab/proxy-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { SynapseServer } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -23,6 +24,44 @@ let old: OldServer;
 let place: NewPlace;
 let systemctl: StandInSystemctl;
 let work: string;
+/** The web server in front of it, with a folder that its site includes files of. */
+let web: ProxyServer;
+let webUrl: string;
+let included: string;
+let snippet: string;
+
+const maintenance = (more: { test?: string } = {}) => [
+  ...["--maintenance", `nginx:${snippet}`, "--maintenance-url", webUrl],
+  ...["--maintenance-test", more.test ?? web.test, "--maintenance-reload", web.reload],
+];
+
+/** What a client of the old address gets. */
+async function seen(): Promise<string> {
+  const answer = await fetch(`${webUrl}/_matrix/client/versions`, {
+    headers: { Origin: "https://app.example.org", Connection: "close" },
+  });
+  const { errcode } = (await answer.json().catch(() => ({}))) as { errcode?: string };
+  const retry = answer.headers.get("Retry-After");
+  const words = [answer.status, errcode, retry && `after ${retry}`];
+  return words.filter((word) => word !== undefined && word !== null).join(" ");
+}
+const DOWN = "503 M_UNKNOWN after 60";
+
+/** Asks over and over while `act` runs, and tells each different answer once, in order. */
+async function seenWhile(act: () => Promise<unknown>): Promise<string[]> {
+  const answers: string[] = [];
+  const over = new AbortController();
+  const acted = act().finally(() => {
+    over.abort();
+  });
+  while (!over.signal.aborted) {
+    const one = await seen();
+    if (answers.at(-1) !== one) answers.push(one);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await acted;
+  return answers;
+}
 
 const env = () => server.env;
 const real = (out: string) => server.realExport(out);
@@ -35,10 +74,21 @@ before(async () => {
   ({ old, systemctl } = server);
   work = temporaryFolder("stop");
   place = await makeNewPlace(old.cluster, "new", await freePort());
+  included = join(work, "included");
+  mkdirSync(included);
+  snippet = join(included, "matrix-is-down.conf");
+  const port = await freePort();
+  webUrl = `http://127.0.0.1:${port}`;
+  web = await ProxyServer.start(
+    "nginx",
+    `server { listen 127.0.0.1:${port}; include ${included}/*.conf; location / { proxy_pass ${old.server.baseUrl}; } }\n`,
+    port,
+  );
 });
 
 after(async () => {
   if (existsSync(join(place.configDir, "homeserver.pid"))) execFileSync("sh", ["-c", place.stopCommand]);
+  await web[Symbol.asyncDispose]();
   await server.close();
 });
 
@@ -65,6 +115,40 @@ test("a dry run lists it, and changes nothing", async () => {
   assert.equal(systemctl.isActive(UNIT), true);
 });
 
+test("a web server whose configuration is wrong is left alone, and nothing is stopped", async () => {
+  const broken = join(included, "broken.conf");
+  writeFileSync(broken, "nonsense;\n");
+  const ran = await run([...real(join(work, "wrong")), ...maintenance()]);
+  rmSync(broken);
+  assert.equal(ran.code, 18, ran.stderr);
+  assert.match(eventsOf(ran).at(-1)!.message!, /the configuration of nginx is wrong already/);
+  assert.deepEqual(
+    [existsSync(snippet), existsSync(join(work, "wrong")), await seen()],
+    [false, false, "200"],
+  );
+  writeFileSync(snippet, "# mine\nlocation /mine { return 204; }\n");
+  const mine = await run([...real(join(work, "wrong")), ...maintenance()]);
+  assert.equal(mine.code, 2, mine.stderr);
+  assert.match(readFileSync(snippet, "utf8"), /# mine/);
+  rmSync(snippet);
+});
+
+test("a web server that refuses the new file gets its old one back before anything is stopped, and the move can go on without it", async () => {
+  const out = join(work, "refused");
+  writeFileSync(snippet, "# empty until the move\n");
+  const refusing = maintenance({ test: `! grep -q synlift ${snippet}` });
+  let ran: Awaited<ReturnType<typeof run>> | undefined;
+  const answers = await seenWhile(async () => (ran = await run([...real(out), ...refusing])));
+  assert.equal(ran!.code, 18, ran!.stderr);
+  assert.match(eventsOf(ran!).at(-1)!.hint!, /--accept maintenance/);
+  assert.deepEqual(answers, ["200"]);
+  assert.equal(readFileSync(snippet, "utf8"), "# empty until the move\n");
+  assert.equal(systemctl.isActive(UNIT), true);
+  const { findings } = resultOf(await well(["status", "--out", out, "--json"]));
+  assert.doesNotMatch(JSON.stringify(findings), /answers for/);
+  await well(["rollback", "--out", out, "--yes", "--json"]);
+});
+
 test("--already-stopped is checked", async () => {
   const ran = await run([...exportTo(old, join(work, "claimed")), "--already-stopped"]);
   assert.equal(ran.code, 14, ran.stderr);
@@ -78,7 +162,13 @@ test("a move that is rolled back restores everything, and the server serves with
     "old",
     "insert into stream_positions values ('to_device', 'a worker that is gone', 99)",
   );
-  const { findings: packed } = resultOf(await well([...real(out), "--fix", "sequences"]));
+  let exported: Awaited<ReturnType<typeof well>> | undefined;
+  const answers = await seenWhile(
+    async () => (exported = await well([...real(out), "--fix", "sequences", ...maintenance()])),
+  );
+  assert.deepEqual(answers, ["200", DOWN], "never an answer that would end a session");
+  const { findings: packed } = resultOf(exported!);
+  assert.ok(packed.some(({ id }) => id === "maintenance-answers"));
   assert.match(packed.find(({ id }) => id === "sequences-raised")!.evidence!.join(), /device_inbox_sequence/);
   assert.equal(systemctl.isActive(UNIT), false);
   assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [false, true]);
@@ -91,6 +181,7 @@ test("a move that is rolled back restores everything, and the server serves with
     `systemctl unmask ${UNIT}`,
     `systemctl enable ${UNIT}`,
     `systemctl start ${UNIT}`,
+    `put ${snippet} back as it was, and run '${web.reload}': the web server no longer answers for the homeserver`,
   ]);
   assert.equal(systemctl.isActive(UNIT), false);
 
@@ -106,7 +197,11 @@ test("a move that is rolled back restores everything, and the server serves with
   );
   assert.deepEqual([systemctl.isActive(UNIT), existsSync(join(out, "manifest.json"))], [false, true]);
 
-  await well(["rollback", "--out", out, "--yes", "--json"]);
+  const back = await seenWhile(() => well(["rollback", "--out", out, "--yes", "--json"]));
+  assert.deepEqual(back.slice(0, 1), [DOWN]);
+  assert.doesNotMatch(back.join(), /40\d|502/, "until the server answers again");
+  while ((await seen()) !== "200");
+  assert.equal(readFileSync(snippet, "utf8"), "# empty until the move\n");
   assert.equal(systemctl.isActive(UNIT), true);
   assert.deepEqual([systemctl.is("enabled", UNIT), systemctl.is("masked", UNIT)], [true, false]);
   assert.equal(
@@ -173,7 +268,7 @@ test("media is packed while the server serves, and an upload of that time comes 
   const out = join(work, "bundle");
   const bytes = Buffer.from("written while the first archive was being read back");
   let late: Promise<string> | undefined;
-  const ran = await well(real(out), {
+  const ran = await well([...real(out), ...maintenance()], {
     killWhen: (said) => {
       if (said.includes(`"check/${FIRST}"`))
         late ??= old.people.alice.upload(bytes, "text/plain", "late.txt");
@@ -202,11 +297,15 @@ test("media is packed while the server serves, and an upload of that time comes 
   await around.stop();
   assert.deepEqual(await rowCounts(old.cluster, "old"), before);
 
+  assert.equal(await seen(), DOWN);
   await well(["restore", out, "--passphrase-file", `${out}.passphrase`, ...place.restoreArgs, "--json"]);
   const opened = await well([
     ...["open", ...place.openArgs, "--passphrase-file", `${out}.passphrase`],
     ...["--start-command", place.startCommand, "--stop-command", place.stopCommand, "--json"],
+    ...["--maintenance", out],
   ]);
+  assert.ok(resultOf(opened).findings.some(({ id }) => id === "maintenance-ended"));
+  assert.equal(readFileSync(snippet, "utf8"), "# empty until the move\n");
   assert.deepEqual(
     resultOf(opened).findings.filter(({ level }) => level !== "ok" && level !== "note"),
     [],

@@ -3,12 +3,13 @@ import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Person } from "../../src/homeserver/people/person.ts";
+import { EncryptedClient } from "../support/lab/encrypted-conversation.ts";
 import {
   type HomeserverFolder,
   makeHomeserverFolder,
   postgresDatabase,
 } from "../support/lab/homeserver-folder.ts";
-import type { MatrixClient } from "../support/lab/matrix-client.ts";
+import { MatrixClient } from "../support/lab/matrix-client.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { type ReadinessPopulation, readinessSettings, settleReadiness } from "../support/lab/readiness.ts";
 import { SynapseServer } from "../support/lab/synapse-server.ts";
@@ -21,6 +22,7 @@ interface Settled {
   readonly home: HomeserverFolder;
   readonly server: SynapseServer;
   readonly population: ReadinessPopulation;
+  readonly bridgeToken: string;
 }
 
 let cluster: PostgresCluster;
@@ -46,7 +48,8 @@ async function settle(options: Parameters<typeof makeHomeserverFolder>[0]): Prom
   const home = await makeHomeserverFolder({ ...options, settings: { ...settings, server_notices: notices } });
   const server = new SynapseServer({ configFiles: [home.configFile], folder: home.dataFolder });
   await server.start();
-  return { home, server, population: await settleReadiness(server.baseUrl, home, bridgeToken) };
+  const population = await settleReadiness(server.baseUrl, home, bridgeToken);
+  return { home, server, population, bridgeToken };
 }
 
 for (const engine of ["PostgreSQL", "SQLite"] as const) {
@@ -198,6 +201,120 @@ for (const engine of ["PostgreSQL", "SQLite"] as const) {
       );
     });
 
+    const expire = (...args: string[]) => {
+      const { configFile, dataFolder } = homeserver.home;
+      return synlift([
+        ...["sign-out", "expire", "--config", configFile, "--working-directory", dataFolder, "--json"],
+        ...args,
+      ]);
+    };
+
+    test("sessions are not ended inside a database while the server runs", async () => {
+      const ran = await expire("--soft", "--yes", "--no-survey");
+      assert.equal(ran.code, 14, ran.stderr);
+      assert.equal((await homeserver.population.people.bob.whoami()).user_id, "@bob:old.example");
+    });
+
+    test("without an answer nobody is signed out: the question says who would lose messages", async () => {
+      refreshing = await logInWithRefresh(homeserver.server.baseUrl);
+      await setPusher(homeserver.population.people.bob);
+      devicesBefore = await devicesOf(homeserver.population.people.alice);
+      await homeserver.server.stop();
+      const ran = await expire("--soft");
+      assert.equal(ran.code, 2, ran.stderr);
+      assert.match(
+        eventsOf(ran).at(-1)!.message!,
+        /; 4 of 7 people would lose encrypted messages, 4 of them/,
+      );
+      const dry = await expire("--hard", "--dry-run", "--keep", "@robot:old.example");
+      assert.equal(dry.code, 0, dry.stderr);
+      const { accounts, accessTokens, refreshTokens, left, dryRun } = resultOf(dry).details;
+      assert.deepEqual(
+        { accounts, accessTokens, refreshTokens, left, dryRun },
+        {
+          accounts: 7,
+          accessTokens: 8,
+          refreshTokens: 1,
+          left: { appservices: 1, guests: 0, kept: 1 },
+          dryRun: true,
+        },
+      );
+      const undo = await expire("--undo");
+      assert.equal(undo.code, 64, undo.stderr);
+      const unknown = await expire("--soft", "--yes", "--no-survey", "--keep", "@nobody:old.example");
+      assert.match(eventsOf(unknown).at(-1)!.message!, /there is no account @nobody:old\.example/);
+    });
+
+    // What is changed is the same on both; a server's part takes its time, so each shows one of the two ways.
+    if (engine === "PostgreSQL")
+      test("soft: every client is told to sign in again, with its device, its keys and its old messages", async () => {
+        const ran = await expire("--soft", "--yes", "--keep", "@robot:old.example");
+        assert.equal(ran.code, 0, ran.stderr);
+        assert.equal(resultOf(ran).details["accessTokens"], 8);
+        assert.equal((await expire("--hard", "--yes", "--no-survey")).code, 64);
+        await homeserver.server.start();
+        const { baseUrl } = homeserver.server;
+        const { alice, bob } = homeserver.population.people;
+        for (const person of everybody())
+          assert.deepEqual(await refusal(person), { errcode: "M_UNKNOWN_TOKEN", soft_logout: true });
+        assert.deepEqual(await refusal(refreshing.client), { errcode: "M_UNKNOWN_TOKEN", soft_logout: true });
+        // Otherwise such a client would go on with the next access token.
+        const refresh = await fetch(`${baseUrl}/_matrix/client/v3/refresh`, {
+          method: "POST",
+          body: JSON.stringify({ refresh_token: refreshing.refreshToken }),
+        });
+        assert.equal(refresh.status, 403);
+        const bridge = await asBridge(baseUrl, homeserver.bridgeToken);
+        assert.equal(bridge, 200);
+        const again = await signInAgain(baseUrl, alice);
+        assert.deepEqual(await devicesOf(again), devicesBefore);
+        const device = await EncryptedClient.start(baseUrl, again.session);
+        try {
+          for (const text of ["one", "two", "three"]) await device.hears(homeserver.population.roomId, text);
+        } finally {
+          device.stop();
+        }
+        assert.deepEqual(await refusal(bob), { errcode: "M_UNKNOWN_TOKEN", soft_logout: true });
+      });
+
+    if (engine === "PostgreSQL")
+      test("it can be undone: whoever was not told yet goes on with the same session", async () => {
+        await homeserver.server.stop();
+        const ran = await expire("--undo");
+        assert.equal(ran.code, 0, ran.stderr);
+        assert.equal(resultOf(ran).details["restorable"], 8);
+        await homeserver.server.start();
+        for (const person of everybody()) await person.whoami();
+        await refreshing.client.whoami();
+      });
+
+    if (engine === "SQLite")
+      test("hard: every client is told to discard its keys; devices stay until they are deleted, and that can be undone as well", async () => {
+        const ran = await expire("--hard", "--yes", "--no-survey");
+        assert.equal(ran.code, 0, ran.stderr);
+        const { accessTokens, refreshTokens, pushers } = resultOf(ran).details;
+        assert.deepEqual(
+          { accessTokens, refreshTokens, pushers },
+          { accessTokens: 9, refreshTokens: 1, pushers: 1 },
+        );
+        await homeserver.server.start();
+        const { baseUrl } = homeserver.server;
+        const { bob } = homeserver.population.people;
+        for (const person of everybody())
+          assert.deepEqual(await refusal(person), { errcode: "M_UNKNOWN_TOKEN", soft_logout: false });
+        assert.equal(await asBridge(baseUrl, homeserver.bridgeToken), 200);
+        const again = await signInAgain(baseUrl, bob);
+        await homeserver.server.stop();
+        assert.equal((await expire("--undo")).code, 0);
+        assert.equal(resultOf(await expire("--hard", "--dry-run", "--no-survey")).details["pushers"], 1);
+        await homeserver.server.start();
+        for (const person of everybody()) await person.whoami();
+        await again.whoami();
+      });
+
+    let refreshing: { readonly client: MatrixClient; readonly refreshToken: string };
+    let devicesBefore: readonly string[];
+
     const everybody = (): MatrixClient[] => Object.values(homeserver.population.people);
 
     async function eachHas(times: number, text: RegExp): Promise<void> {
@@ -232,3 +349,90 @@ function noticesOf(ran: Parameters<typeof resultOf>[0]) {
   } = resultOf(ran).details["notices"] as Record<string, number> & { dryRun: boolean };
   return { recipients, before: earlier!, sent: sent!, unsent, dryRun };
 }
+
+/** What a client learns of its session. */
+async function refusal({
+  baseUrl,
+  session,
+}: MatrixClient): Promise<{ errcode: string; soft_logout: boolean }> {
+  const answer = await fetch(`${baseUrl}/_matrix/client/v3/sync?timeout=0`, {
+    headers: { Authorization: `Bearer ${session.accessToken}` },
+  });
+  assert.equal(answer.status, 401);
+  const { errcode, soft_logout } = (await answer.json()) as { errcode: string; soft_logout: boolean };
+  return { errcode, soft_logout };
+}
+
+interface LoginAnswer {
+  readonly user_id: string;
+  readonly device_id: string;
+  readonly access_token: string;
+  readonly refresh_token?: string;
+}
+
+async function logInAt(baseUrl: string, user: string, more: object): Promise<LoginAnswer> {
+  const answer = await fetch(`${baseUrl}/_matrix/client/v3/login`, {
+    method: "POST",
+    body: JSON.stringify({
+      type: "m.login.password",
+      identifier: { type: "m.id.user", user },
+      password: `pw-${user}`,
+      ...more,
+    }),
+  });
+  assert.equal(answer.status, 200);
+  return (await answer.json()) as LoginAnswer;
+}
+
+/** Signs in as a client that refreshes its access token. */
+async function logInWithRefresh(baseUrl: string) {
+  const { user_id, device_id, access_token, refresh_token } = await logInAt(baseUrl, "dave", {
+    refresh_token: true,
+  });
+  const session = { userId: user_id, deviceId: device_id, accessToken: access_token };
+  return { client: new MatrixClient(baseUrl, session), refreshToken: refresh_token! };
+}
+
+/** Signs in with the same device, as a client does after a soft sign-out. */
+async function signInAgain(baseUrl: string, { session }: MatrixClient): Promise<MatrixClient> {
+  const { userId, deviceId } = session;
+  const name = userId.slice(1).split(":")[0]!;
+  const { device_id, access_token } = await logInAt(baseUrl, name, { device_id: deviceId });
+  assert.equal(device_id, deviceId);
+  assert.notEqual(access_token, session.accessToken);
+  return new MatrixClient(baseUrl, { userId, deviceId, accessToken: access_token });
+}
+
+/** The devices with keys, as other people's clients see them. */
+async function devicesOf(person: MatrixClient): Promise<string[]> {
+  const { userId } = person.session;
+  const { device_keys: keys } = await person.call<{ device_keys: Record<string, Record<string, unknown>> }>(
+    "POST",
+    "/_matrix/client/v3/keys/query",
+    { device_keys: { [userId]: [] } },
+  );
+  return Object.entries(keys[userId] ?? {})
+    .map(([name, one]) => `${name} ${JSON.stringify((one as { keys: unknown }).keys)}`)
+    .toSorted();
+}
+
+async function asBridge(baseUrl: string, token: string): Promise<number> {
+  const { status } = await fetch(
+    `${baseUrl}/_matrix/client/v3/account/whoami?user_id=@_bridge_ghost:old.example`,
+    {
+      headers: { Authorization: `Bearer ${token}` },
+    },
+  );
+  return status;
+}
+
+const setPusher = (person: MatrixClient) =>
+  person.call("POST", "/_matrix/client/v3/pushers/set", {
+    kind: "http",
+    app_id: "org.example.phone",
+    app_display_name: "phone",
+    device_display_name: "phone",
+    pushkey: "a-key",
+    lang: "en",
+    data: { url: "http://127.0.0.1:9/_matrix/push/v1/notify" },
+  });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AnswerCounter } from "../../src/old-address/counter.ts";
-import { replyTo, requestedPath } from "../../src/old-address/respond.ts";
+import { decide, replyTo, requestedPath } from "../../src/old-address/respond.ts";
 import { signOutBehaviour } from "../../src/old-address/sign-out.ts";
 
 const behaviour = signOutBehaviour({
@@ -40,7 +40,7 @@ const PATHS: readonly (readonly [string, string | undefined])[] = [
 for (const [target, path] of PATHS)
   test(`the target ${target === "" ? "that is empty" : target} is ${path ?? "refused"}`, () => {
     assert.equal(requestedPath(target)?.path, path);
-    const reply = replyTo({ method: "GET", target }, behaviour);
+    const reply = replyTo(decide({ method: "GET", target }, behaviour), behaviour);
     assert.equal(reply.kind === "reply" && reply.status === 400, path === undefined);
   });
 
@@ -60,7 +60,8 @@ test("no target leads to a file outside the folder, and none throws", () => {
   );
   fc.assert(
     fc.property(fc.array(segment, { maxLength: 12 }), fc.string(), (segments, tail) => {
-      const reply = replyTo({ method: "GET", target: `/${segments.join("/")}${tail}` }, behaviour);
+      const target = `/${segments.join("/")}${tail}`;
+      const reply = replyTo(decide({ method: "GET", target }, behaviour), behaviour);
       if (reply.kind !== "file") return;
       assert.ok(!reply.path.split("/").includes(".."), reply.path);
       assert.ok(reply.path.startsWith("/"));
@@ -71,10 +72,8 @@ test("no target leads to a file outside the folder, and none throws", () => {
 test("those who are signed out are counted: sessions once, and no token is kept", () => {
   const counter = new AnswerCounter();
   const ask = (target: string, token: string | undefined, userAgent?: string, method = "GET") => {
-    counter.add(
-      { method, target, authorization: token === undefined ? undefined : `Bearer ${token}`, userAgent },
-      behaviour,
-    );
+    const authorization = token === undefined ? undefined : `Bearer ${token}`;
+    counter.add({ method, target, authorization, userAgent }, decide({ method, target }, behaviour));
   };
   ask("/_matrix/client/v3/sync", "syt_alice", "Element/1.12.3 (iPhone)");
   ask("/_matrix/client/v3/sync", "syt_alice", "Element/1.12.3 (iPhone)");
@@ -99,15 +98,8 @@ test("a stranger cannot fill the memory with names", () => {
   const counter = new AnswerCounter();
   for (let index = 0; index < 5_000; index++) {
     const name = `${index}`.replaceAll(/\d/g, (digit) => "abcdefghij"[Number(digit)]!);
-    counter.add(
-      {
-        method: "GET",
-        target: `/_matrix/client/v3/${name}`,
-        authorization: undefined,
-        userAgent: `${name}/1`,
-      },
-      behaviour,
-    );
+    const request = { method: "GET", target: `/_matrix/client/v3/${name}` };
+    counter.add({ ...request, authorization: undefined, userAgent: `${name}/1` }, decide(request, behaviour));
   }
   const { byPath, byClient, requests } = counter.counts();
   assert.equal(requests, 5_000);
@@ -117,4 +109,19 @@ test("a stranger cannot fill the memory with names", () => {
     Object.values(byPath).reduce((sum, count) => sum + count),
     5_000,
   );
+});
+
+test("more sessions than it keeps are counted up to there, and it says that there were more", () => {
+  const counter = new AnswerCounter();
+  const target = "/_matrix/client/v3/sync";
+  const decision = decide({ method: "GET", target }, behaviour);
+  const ask = (token: string) => {
+    counter.add({ method: "GET", target, authorization: `Bearer ${token}`, userAgent: undefined }, decision);
+  };
+  for (let index = 0; index < 200_000; index++) ask(`syt_${index}`);
+  for (let index = 0; index < 1_000; index++) ask(`syt_${index * 7}`);
+  const { sessions, sessionsComplete, requests } = counter.counts();
+  assert.deepEqual([sessions, sessionsComplete, requests], [200_000, true, 201_000]);
+  ask("syt_one_more");
+  assert.deepEqual([counter.counts().sessions, counter.counts().sessionsComplete], [200_000, false]);
 });

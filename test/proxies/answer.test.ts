@@ -39,6 +39,7 @@ test("the value itself decides as the scenarios say", () => {
     const action = actionFor(behaviour, { path: decoded, method });
     if (expected.kind === "answered")
       assert.equal(action.kind === "answer" && action.status, expected.status, title);
+    else if (expected.kind === "redirected") assert.equal(action.kind, "redirect", title);
     else if (expected.kind === "forwarded")
       assert.equal(action.kind === "forward" && action.to.origin, PLACES[expected.to], title);
   }

@@ -22,6 +22,8 @@ type Expected =
     }
   /** The upstream gets it as it came, and its answer comes back as it is. */
   | { readonly kind: "forwarded"; readonly to: "first" | "second" }
+  /** 302 to this address. */
+  | { readonly kind: "redirected"; readonly location: string }
   | { readonly kind: "file"; readonly text: string; readonly type?: string }
   /** No file there. */
   | { readonly kind: "missing" };
@@ -104,6 +106,12 @@ export const scenarioBehaviour = ({ first, second, folder }: ScenarioPlaces): Be
           } as const,
         ]),
     {
+      name: "page",
+      why: ["A page that is elsewhere now."],
+      paths: ["/api/client/*/page", "/api/client/*/page/**"],
+      then: { kind: "redirect", to: "https://elsewhere.example.org:8443" },
+    },
+    {
       name: "sign-in",
       why: ["One variable segment, and everything below."],
       paths: ["/api/client/*/sign-in", "/api/client/*/sign-in/**", "/api/versions"],
@@ -176,6 +184,16 @@ export const PROXY_SCENARIOS: readonly ProxyScenario[] = [
       "Access-Control-Request-Headers": "authorization,content-type",
     },
     expected: answered(204, undefined),
+  },
+  {
+    title: "a page is redirected, with its path and query",
+    method: "GET",
+    path: "/api/client/v3/page/oidc-a%20b?redirectUrl=https%3A%2F%2Fapp.example.org%2F%3Fa%3D1%26b&x=$1",
+    expected: {
+      kind: "redirected",
+      location:
+        "https://elsewhere.example.org:8443/api/client/v3/page/oidc-a%20b?redirectUrl=https%3A%2F%2Fapp.example.org%2F%3Fa%3D1%26b&x=$1",
+    },
   },
   {
     title: "a query changes nothing",

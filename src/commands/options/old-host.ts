@@ -3,6 +3,7 @@ import { z } from "zod";
 import { callByCommand, callBySsh, SENDER_COMMAND, type SenderCall } from "../../move/direct/connect.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
+import { MAINTENANCE_AT_STOP, senderArguments } from "./maintenance-at-stop.ts";
 
 const EXPORT_FOLDER = "synlift-move";
 
@@ -25,8 +26,10 @@ export const OLD_HOST_OPTIONS = optionGroup({
       flags: "--from-command <command>",
       about: `instead of ADDRESS: command that runs ${SENDER_COMMAND} --out FOLDER with its standard input and output`,
     },
+    ...MAINTENANCE_AT_STOP.options,
   ],
   schema: {
+    ...MAINTENANCE_AT_STOP.schema,
     argument: z.string().min(1).optional(),
     exportCommand: z.string().min(1).optional(),
     exportFolder: z.string().min(1).optional(),
@@ -38,7 +41,7 @@ export const OLD_HOST_OPTIONS = optionGroup({
     if (given.fromCommand !== undefined) return callByCommand(given.fromCommand);
     return callBySsh({
       address: given.argument ?? "",
-      senderCommand: given.exportCommand ?? SENDER_COMMAND,
+      senderCommand: [given.exportCommand ?? SENDER_COMMAND, ...senderArguments(given)].join(" "),
       folder: given.exportFolder ?? EXPORT_FOLDER,
       sshConfig: given.sshConfig === undefined ? undefined : resolve(machine.folder, given.sshConfig),
     });

@@ -120,7 +120,10 @@ function kindOf({ guest, appservice, userType }: AccountRow): Kind {
 }
 
 /** What the schema has of these tables: a column or a table may have come with a later Synapse. */
-async function readColumns(session: QuerySession, tables: readonly string[]): Promise<AccountsQuery["has"]> {
+export async function readColumns(
+  session: QuerySession,
+  tables: readonly string[],
+): Promise<AccountsQuery["has"]> {
   const names = tables.map(quoteLiteral).join(", ");
   const columns = await session.all<{ table: string; column: string }>(
     session.engine === "postgres"

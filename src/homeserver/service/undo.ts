@@ -5,6 +5,7 @@ import type { Programs } from "../../system/programs/programs.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import { systemctl, unblockUnit } from "../../system/systemd/systemctl.ts";
 import type { Change } from "./fence/record.ts";
+import { reloadOf, restoreWebServer } from "./fence/web-server.ts";
 import { start } from "./start.ts";
 import { synctlCall } from "./stop.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -35,6 +36,8 @@ export function describeUndo(
       return "start the server the way you usually do";
     case "role-writes":
       return `allow the database role ${name} to write again${before === null ? "" : `, as before: read-only ${before}`}`;
+    case "web-server":
+      return `put ${quoteShellWord(name)} back as it was, and run ${quoteShellWord(reloadOf({ before }))}: the web server no longer answers for the homeserver`;
     case "file-writes":
       return `restore mode ${before ?? ""} of ${name}`;
   }
@@ -58,6 +61,7 @@ export async function undoOnHost(
   if (kind === "unit-enabled")
     await systemctl(["enable", ...(before === "enabled-runtime" ? ["--runtime"] : []), name], programs);
   else if (kind === "unit-running") await systemctl(["start", name], programs);
+  else if (kind === "web-server") await restoreWebServer(change, { files, programs });
   else if (kind === "unit-masked") await systemctl(["unmask", name], programs);
   else if (kind === "unit-held") await unblockUnit(before!, programs, files);
   else if (kind === "restart-policy")

@@ -8,6 +8,7 @@ import {
 import { formatBytes } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { consentRequired } from "../confirm.ts";
+import { assertCanAnswer, type MaintenanceAtStop } from "../old-server/maintenance-at-stop.ts";
 import { type Databases, describeStopAndFence } from "../old-server/stop-and-fence.ts";
 import type { ExportSource } from "./find-source.ts";
 import { assertDown, type SourceState } from "./source.ts";
@@ -17,6 +18,8 @@ export interface GivenStop extends SupervisorOptions {
   /** False leaves the host and the database unchanged. */
   readonly fence: boolean;
   readonly yes: boolean;
+  /** Undefined: the web server is left alone. */
+  readonly maintenance: MaintenanceAtStop | undefined;
   /** A dry run asks nothing. */
   readonly dryRun: boolean;
 }
@@ -28,6 +31,7 @@ export interface StopPlan {
   readonly databases: Databases;
   readonly alive: boolean;
   readonly noFence: boolean;
+  readonly maintenance: MaintenanceAtStop | undefined;
   /** All of it in words, a line each. */
   readonly lines: readonly string[];
 }
@@ -54,7 +58,9 @@ export async function planStop(
   const mustAsk = alive && !given.dryRun && !terminal.interactive;
   if (mustAsk && supervisor.kind === "person") assertDown(source.alive);
   const databases = databasesOf(source);
-  const plan = { supervisor, record, databases, alive, noFence: !given.fence };
+  const { maintenance } = given;
+  if (maintenance) await assertCanAnswer(maintenance, system);
+  const plan = { supervisor, record, databases, alive, noFence: !given.fence, maintenance };
   const lines = [
     ...describeStopAndFence({ homeserver, ...plan }),
     `its database, ${formatBytes(source.database.size)}, and the media added since are packed into ${folder}, and the bundle is sealed`,

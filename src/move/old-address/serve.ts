@@ -1,6 +1,6 @@
 import { Interrupted, MigrationError } from "../../errors.ts";
 import { AnswerCounter, type AnswerCounts } from "../../old-address/counter.ts";
-import { replyTo, UNREACHABLE } from "../../old-address/respond.ts";
+import { decide, replyTo, UNREACHABLE } from "../../old-address/respond.ts";
 import type { Behaviour, CertificateFiles } from "../../proxies/answer.ts";
 import type { WebListener } from "../../system/http/serve.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -47,8 +47,9 @@ export async function serveBehaviour(
     tls: pair,
     unreachable: UNREACHABLE,
     handle(request) {
-      counter.add(request, behaviour);
-      return replyTo(request, behaviour, authorities);
+      const decision = decide(request, behaviour);
+      counter.add(request, decision);
+      return replyTo(decision, behaviour, authorities);
     },
   });
   const started = machine.elapsed();

@@ -2,6 +2,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Untouched } from "../../old-address/untouched.ts";
 import type { Behaviour, Endpoint, ProxyWriter, Site, Version } from "../../proxies/answer.ts";
 import { comments } from "../../proxies/lines.ts";
+import { isOurs, MARK } from "../../proxies/mark.ts";
 import { PROXIES, type ProxyName } from "../../proxies/proxies.ts";
 import { traefikWith } from "../../proxies/traefik.ts";
 import type { Finding } from "../../report/finding.ts";
@@ -40,9 +41,6 @@ export interface SiteResult {
   readonly install: readonly string[];
   readonly findings: readonly Finding[];
 }
-
-/** The first words of a file of ours, by which it may be replaced. */
-const MARK = "# Written by synlift";
 
 /**
  * Writes the file for a web server. Never replaces a file that synlift did not write. Throws `bad-usage` for what cannot be
@@ -111,7 +109,7 @@ function untouchedOf({ form, webRoot, webServer, authorities }: SiteOrder, { doe
 async function assertMayWrite(path: string, files: Files): Promise<void> {
   await assertParentFolder(path, "--out", files);
   if ((await files.stat(path)) === undefined) return;
-  if (!(await files.readText(path)).startsWith(MARK))
+  if (!isOurs(await files.readText(path)))
     throw new MigrationError("bad-usage", `--out: ${path} exists, and synlift did not write it`, {
       hint: "choose another name, or move that file away",
     });

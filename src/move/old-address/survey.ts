@@ -57,22 +57,25 @@ export async function surveyBeforeSignOut(
   return { counts: tally.counts, findings };
 }
 
+/** How many people would lose messages, as part of a question. */
+export const describeAtRisk = ({ counts }: SignOutSurvey): string =>
+  counts === undefined
+    ? "who would lose encrypted messages was not counted"
+    : `${formatCount(counts.atRisk)} of ${formatCount(counts.people)} people would lose encrypted messages, ${formatCount(counts.atRiskActive)} of them seen in the last 30 days`;
+
 /**
  * Asks before a sign-out if somebody would lose messages by it, or if nobody was counted. Throws `bad-usage` when there is
  * no terminal, and when the answer is no.
  */
 export async function confirmSignOut(
-  { counts }: SignOutSurvey,
+  survey: SignOutSurvey,
   { kind, yes }: { readonly kind: SignOutKind; readonly yes: boolean },
   system: Pick<System, "terminal">,
 ): Promise<void> {
-  if (yes || counts?.atRisk === 0) return;
-  const lost =
-    counts === undefined
-      ? "who would lose encrypted messages was not counted"
-      : `${formatCount(counts.atRisk)} of ${formatCount(counts.people)} people would lose encrypted messages`;
+  if (yes || survey.counts?.atRisk === 0) return;
+  const lost = describeAtRisk(survey);
   const consequences = [
-    `${lost}${counts === undefined ? "" : `, ${formatCount(counts.atRiskActive)} of them seen in the last 30 days`}`,
+    lost,
     kind === "soft"
       ? "clients that know soft_logout keep their keys; Element X on Android and others discard them"
       : "every client discards its messages and keys",

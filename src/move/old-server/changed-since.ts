@@ -171,5 +171,6 @@ const CHANGE_TEXT: Readonly<Record<FenceRecord["activeChanges"][number]["kind"],
   "container-running": "container stopped",
   running: "stopped",
   "role-writes": "database role read-only",
+  "web-server": "the web server answered for it",
   "file-writes": "file read-only",
 };

@@ -6,6 +6,7 @@ import { readHomeserver } from "../../homeserver/read.ts";
 import type { Change, FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { containerState } from "../../system/containers.ts";
 import type { System } from "../../system/system.ts";
+import { isOurs } from "../../proxies/mark.ts";
 import { unitState } from "../../system/systemd/systemctl.ts";
 
 export interface Lifted {
@@ -82,6 +83,10 @@ async function lookAt(
       const found = await files.stat(name);
       return found && (found.mode & 0o222) !== 0 ? `${name} is writable again` : undefined;
     }
+    case "web-server":
+      return (await files.stat(name)) && isOurs(await files.readText(name))
+        ? undefined
+        : `${name} no longer holds the maintenance answer`;
     case "running":
       // Who runs it is unknown: `changedSinceFenced` looks for its processes and listeners.
       return undefined;

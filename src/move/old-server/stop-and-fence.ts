@@ -10,7 +10,13 @@ import {
 } from "../../homeserver/database/fence.ts";
 import { describeStore, type Store } from "../../homeserver/database/store.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
-import { fenceAfterStop, fenceBeforeStop, fenceStep } from "../../homeserver/service/fence/host.ts";
+import {
+  fenceAfterStop,
+  fenceBeforeStop,
+  type Fencing,
+  fenceStep,
+} from "../../homeserver/service/fence/host.ts";
+import { restoreWebServer } from "../../homeserver/service/fence/web-server.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { stopServer, waitUntilDown } from "../../homeserver/service/stop.ts";
 import { describeStop, type Supervisor } from "../../homeserver/service/supervisor.ts";
@@ -18,6 +24,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import { beginAnswering, describeAnswer, type MaintenanceAtStop } from "./maintenance-at-stop.ts";
 import { alreadyReadOnly, makeFileWritableCommand, makeRoleWritableText } from "./still-read-only.ts";
 
 /** The databases of a homeserver that will be made read-only. */
@@ -45,6 +52,8 @@ export interface StopAndFenceRequest {
   readonly alive: boolean;
   /** Only stop it, without changing host and database. */
   readonly noFence: boolean;
+  /** Undefined: the web server is left alone. */
+  readonly maintenance: MaintenanceAtStop | undefined;
   readonly accepted: readonly string[];
   /** Finds all evidence that it is running now. */
   readonly look: () => Promise<readonly Finding[]>;
@@ -71,6 +80,7 @@ export async function stopAndFence(
   }
   if (alive) await from.clock.recordOutageStart();
   try {
+    findings.push(...(await answerMeanwhile(from, fencing, system)));
     // A unit or container that does not answer may be restarting.
     if (alive || supervisor.kind === "units" || supervisor.kind === "containers")
       await stopServer({ supervisor, record, ...system });
@@ -79,13 +89,52 @@ export async function stopAndFence(
     await waitUntilDown(from.look, { person, ...system, progress });
   } catch (error) {
     if (error instanceof MigrationError && (await from.look()).some(isAnswer))
-      await from.clock.cancelOutage();
+      await cancelStop(from, system, progress);
     throw error;
   }
   // While the files can still be written to, and also without a fence: it is what the server does at its next start.
   for (const path of from.databases.files) findings.push(...(await mergeSideFiles(path, from, system)));
   if (!noFence) findings.push(...(await fenceDatabases(from, system)));
   return findings;
+}
+
+/** From here on clients are told to wait, before the server stops answering them. Throws `fence-failed`. */
+async function answerMeanwhile(
+  { homeserver, maintenance, record }: StopAndFenceRequest,
+  fencing: Pick<Fencing, "accepted">,
+  system: System,
+): Promise<Finding[]> {
+  if (!maintenance) return [];
+  const findings: Finding[] = [];
+  const base = homeserver.settings["public_baseurl"];
+  const publicUrl = typeof base === "string" ? base : undefined;
+  const step = fenceStep(
+    "maintenance",
+    "the maintenance answer cannot be put in place",
+    fencing,
+    async () => {
+      findings.push(...(await beginAnswering(maintenance, { publicUrl, record }, system)));
+    },
+  );
+  return [...(await step), ...findings];
+}
+
+/** The server still answers: clients get to it again. */
+async function cancelStop(
+  { clock, record }: StopAndFenceRequest,
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  for (const change of record.activeChanges.filter(({ kind }) => kind === "web-server")) {
+    try {
+      await restoreWebServer(change, system);
+      await record.undone(change);
+    } catch (error) {
+      if (!(error instanceof MigrationError)) throw error;
+      progress.note(`the maintenance answer could not be taken away: ${error.message}`);
+    }
+  }
+  await clock.cancelOutage();
 }
 
 /** Makes a file complete by itself. Where that is not possible, a private copy is packed instead. */
@@ -179,8 +228,12 @@ export function describeStopAndFence({
   databases,
   alive,
   noFence,
-}: Pick<StopAndFenceRequest, "homeserver" | "supervisor" | "databases" | "alive" | "noFence">): string[] {
-  const lines = alive ? [`${homeserver.serverName} is stopped with ${describeStop(supervisor)}`] : [];
+  maintenance,
+}: Omit<StopAndFenceRequest, "record" | "accepted" | "look" | "clock">): string[] {
+  const lines = [
+    ...(maintenance ? [describeAnswer(maintenance)] : []),
+    ...(alive ? [`${homeserver.serverName} is stopped with ${describeStop(supervisor)}`] : []),
+  ];
   if (alive && supervisor.kind === "commands" && supervisor.start === null)
     lines.push("synlift rollback cannot start it again without --start-command");
   if (noFence) return [...lines, "it is not fenced and can be started again (--no-fence)"];

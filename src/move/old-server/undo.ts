@@ -32,11 +32,17 @@ export interface UndoRequest {
 /** Milliseconds that a server may take to start. */
 const START_TIMEOUT_MS = 120_000;
 
-/** The changes in the order in which they are undone: the latest first, and the start of the server last. */
+/**
+ * The changes in the order in which they are undone: the latest first, then the start of the server, and last of all the
+ * answer of the web server, which tells clients to wait until then.
+ */
 export function undoOrder({ activeChanges }: Pick<FenceRecord, "activeChanges">): Change[] {
   const reversed = activeChanges.toReversed();
-  return [...reversed.filter((change) => !startsServer(change)), ...reversed.filter(startsServer)];
+  const rest = reversed.filter((change) => !startsServer(change) && !isWebServer(change));
+  return [...rest, ...reversed.filter(startsServer), ...reversed.filter(isWebServer)];
 }
+
+const isWebServer = ({ kind }: Change) => kind === "web-server";
 
 export interface UndoResult {
   /** What the person still has to do, a line each. */
@@ -73,7 +79,7 @@ export async function undoAndStart(
   const left: string[] = [];
   const failed: Failed[] = [];
   const back = (change: Change) => undoOrReport(change, from, { left, failed }, system, progress);
-  for (const change of list.filter((one) => !startsServer(one))) await back(change);
+  for (const change of list.filter((one) => !startsServer(one) && !isWebServer(one))) await back(change);
   const closed = homeserver ? await findReadOnly(homeserver, record, system) : [];
   left.push(...closed);
   const isKept = closed.length > 0 || failed.some(({ preventsStart }) => preventsStart);
@@ -94,6 +100,12 @@ export async function undoAndStart(
       (cause) =>
         failed.push({ id: "start", preventsStart: false, isStart: true, sentence: cause.message, cause }),
     );
+  for (const change of list.filter(isWebServer)) {
+    // While the server cannot answer, clients go on to be told to wait.
+    if (isKept || failed.some(({ isStart }) => isStart))
+      left.push(`then run the same rollback again: ${describeUndo(change, record.supervisor)}`);
+    else await back(change);
+  }
   const failure = failed.length === 0 ? undefined : failureOf(failed);
   return {
     leftToDo: left,
@@ -159,6 +171,7 @@ const UNDO_RULES: Readonly<Record<Change["kind"], { readonly id: string; readonl
   "unit-held": { id: "fence-mask", keeps: true },
   "role-writes": { id: "fence-database", keeps: true },
   "file-writes": { id: "fence-database", keeps: true },
+  "web-server": { id: "maintenance", keeps: false },
   "unit-running": { id: "start", keeps: false },
   "container-running": { id: "start", keeps: false },
   running: { id: "start", keeps: false },

@@ -18,6 +18,7 @@ import { acceptFindings, acceptStartChanges, gateFailure, runGates } from "./gat
 import { alreadyRunning, assertOpenable, withLayout } from "./preconditions.ts";
 import { outageOf, writeGateReport } from "./report.ts";
 import { assertUnitsKnown, bootFindings, enableUnits, unitsToEnable } from "./boot.ts";
+import { assertAnswering, endAnswering } from "../old-server/end-answering.ts";
 import { readRestored } from "./restored-server.ts";
 import { isAlreadyRunning, liftFenceAndStart, type Opening, verifyRunning } from "./start.ts";
 import { startTrial, type Trial } from "./trial.ts";
@@ -49,6 +50,8 @@ export interface OpenOrder {
   readonly trialPort: number | undefined;
   /** Check every gate, and change nothing. */
   readonly dryRun: boolean;
+  /** Folder of an export on this host, whose maintenance answer ends with the opening. */
+  readonly maintenance: string | undefined;
   /** Where to write the result of the gates as an HTML page too. */
   readonly html: string | undefined;
 }
@@ -95,9 +98,10 @@ export async function openRestored(
   system: System,
   view: ProgressView,
 ): Promise<OpenResult> {
-  const { folder } = order;
+  const { folder, maintenance } = order;
   const first = await readRecord(folder, system.files);
   if (order.enable) assertUnitsKnown(unitsToEnable(first, order.startCommand));
+  if (maintenance !== undefined) await assertAnswering(maintenance, system);
   assertOpenable(first, isolation(order));
   const held = await acquireLock(join(recordFolder(folder), "lock"), system.files, system.machine);
   try {
@@ -283,7 +287,7 @@ async function recordOpening(
   system: System,
 ): Promise<OpenResult> {
   const { files, machine } = system;
-  const { folder, accept: accepted, startCommand } = order;
+  const { folder, accept: accepted, startCommand, maintenance } = order;
   const now = machine.now();
   try {
     const opened = new Date(now).toISOString();
@@ -295,9 +299,10 @@ async function recordOpening(
   const units = unitsToEnable(record, startCommand);
   const boot = order.enable ? await enableUnits(units, system) : await bootFindings(units, system);
   const written = await writeReport([...findings, ...boot], report);
+  const answer = maintenance === undefined ? [] : await endAnswering(maintenance, isRunning, system);
   return {
     kind: "opened",
-    findings: [...findings, ...boot, ...written.findings],
+    findings: [...findings, ...boot, ...written.findings, ...answer],
     serverName,
     rehearsal,
     started: startCommand !== undefined,

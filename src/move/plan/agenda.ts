@@ -117,6 +117,11 @@ function before(move: MoveFacts): RunbookStep[] {
     commands: ["tmux new -s rehearsal", exportCommand(move, true)],
   });
   moments.push({
+    title: "Let the web server tell clients to wait",
+    where: "on the old host",
+    text: `Optional, with nginx, Caddy or Apache in front of Synapse. In nginx, for example, add one line to the server block of ${address?.clientUrl ?? "the homeserver"}, before its locations: include snippets/matrix-is-down*.conf; and reload it: nothing changes yet. Then add --maintenance nginx:/etc/nginx/snippets/matrix-is-down.conf to the export below: from the stop on, clients get 503 with Retry-After and keep their sessions. rollback takes it away.`,
+  });
+  moments.push({
     when: formatDate(Math.max(now, when - 7 * DAY)),
     title: atRisk > 0 ? "Tell people, and those at risk first" : "Tell people",
     where: "on the old host",

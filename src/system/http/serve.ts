@@ -250,22 +250,38 @@ function answer(
   }
 }
 
-function send(request: AnyRequest, response: AnyResponse, { status, headers, body }: StaticReply): void {
+function send(request: AnyRequest, response: AnyResponse, reply: StaticReply): void {
+  const { status, body } = reply;
   if (response.headersSent || response.destroyed) return;
+  (response as ServerResponse).writeHead(status, headersOf(reply));
+  (response as ServerResponse).end(request.method === "HEAD" ? undefined : body);
+  discard(request);
+}
+
+const allHeaders = new WeakMap<StaticReply, Readonly<Record<string, string>>>();
+
+function headersOf(reply: StaticReply): Readonly<Record<string, string>> {
+  const found = allHeaders.get(reply);
+  if (found) return found;
+  const { status, headers, body } = reply;
   const about =
     body === undefined
       ? status === 204
         ? {}
         : { "Content-Length": "0" }
       : { "Content-Type": "application/json", "Content-Length": `${Buffer.byteLength(body)}` };
-  (response as ServerResponse).writeHead(status, { ...headers, ...about });
-  (response as ServerResponse).end(request.method === "HEAD" ? undefined : body);
-  discard(request);
+  const all = { ...headers, ...about };
+  allHeaders.set(reply, all);
+  return all;
 }
+
+/** In HTTP/1.1 a body is announced (RFC 9112, section 6); in HTTP/2 it is not. */
+const mayHaveBody = ({ httpVersionMajor, headers }: AnyRequest): boolean =>
+  httpVersionMajor > 1 || "content-length" in headers || "transfer-encoding" in headers;
 
 /** Reads what is left of the body, and breaks off what is too large or too slow. */
 export function discard(request: AnyRequest): void {
-  if (request.readableEnded || request.destroyed) return;
+  if (request.readableEnded || request.destroyed || !mayHaveBody(request)) return;
   let bytes = 0;
   const timer = setTimeout(() => request.destroy(), DISCARD_TIMEOUT).unref();
   request

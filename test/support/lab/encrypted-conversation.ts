@@ -1,7 +1,15 @@
 // The SDK keeps keys in IndexedDB only; this one lives in this process, and outlives the clients that use it.
 import { setTimeout as wait } from "node:timers/promises";
 import "fake-indexeddb/auto";
-import { createClient, type MatrixClient as SdkClient, Method, type Room } from "matrix-js-sdk";
+import {
+  ClientEvent,
+  createClient,
+  HttpApiEvent,
+  type MatrixClient as SdkClient,
+  type MatrixError,
+  Method,
+  type Room,
+} from "matrix-js-sdk";
 import type { CryptoCallbacks } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { type Logger, logger as moduleLogger } from "matrix-js-sdk/lib/logger.js";
 import type { MatrixClient, Session } from "./matrix-client.ts";
@@ -12,10 +20,23 @@ const PATIENCE = 30_000;
 export class EncryptedClient {
   readonly #sdk: SdkClient;
   readonly #hasStopped: AbortController;
+  /** What it was told when its session ended, and the states of its sync, in order. */
+  readonly told: { readonly signedOut: MatrixError[]; readonly states: string[] } = {
+    signedOut: [],
+    states: [],
+  };
 
   private constructor(sdk: SdkClient, hasStopped: AbortController) {
     this.#sdk = sdk;
     this.#hasStopped = hasStopped;
+    sdk.on(HttpApiEvent.SessionLoggedOut, (error) => this.told.signedOut.push(error));
+    sdk.on(ClientEvent.Sync, (state) => this.told.states.push(state));
+  }
+
+  /** Waits until its sync is told that the session has ended; says with which `soft_logout`. */
+  async isSignedOut(): Promise<unknown> {
+    await until("Session.logged_out", () => this.told.signedOut.length > 0);
+    return this.told.signedOut[0]!.data["soft_logout"];
   }
 
   /** Starts the device that belongs to the session; when it was there before in this process, it has its old keys. */

@@ -108,10 +108,18 @@ ${site}`,
 export class ProxyServer implements AsyncDisposable {
   readonly #process: ServerProcess;
   readonly #signal: NodeJS.Signals;
+  /** Shell command that has the program itself check its configuration. */
+  readonly test: string;
 
-  private constructor(process: ServerProcess, signal: NodeJS.Signals) {
+  private constructor(process: ServerProcess, signal: NodeJS.Signals, test: string) {
     this.#process = process;
     this.#signal = signal;
+    this.test = test;
+  }
+
+  /** Shell command that has it read its configuration again; not of every program. */
+  get reload(): string {
+    return `kill -HUP ${this.#process.pid}`;
   }
 
   /** Has the program itself check the file first, and rejects with what it says. Ready when `port` answers. */
@@ -131,7 +139,7 @@ export class ProxyServer implements AsyncDisposable {
     const [program, ...args] = run(path, folder);
     const server = new ServerProcess({ program, args, folder, environment });
     await server.untilReady(() => answers(port), 60);
-    return new ProxyServer(server, signal);
+    return new ProxyServer(server, signal, [checker, ...checkArgs].join(" "));
   }
 
   /** The last of what it printed. */

@@ -7,6 +7,7 @@ import type { Files } from "../../../system/files/files.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { isDropIn } from "../../../system/systemd/systemctl.ts";
 import { type Supervisor, supervisorSchema } from "../supervisor.ts";
+import { isWebServerBefore } from "./web-server-before.ts";
 
 const changeSchema = z
   .object({
@@ -27,6 +28,8 @@ const changeSchema = z
       "role-writes",
       /** `before` is the mode, octal. */
       "file-writes",
+      /** A file that a web server reads, which answers for the server meanwhile; `before` is JSON (web-server-before.ts). */
+      "web-server",
     ]),
     /** The unit, container, role or file. */
     name: z.string(),
@@ -38,6 +41,9 @@ const changeSchema = z
   })
   .refine(({ kind, before }) => kind !== "file-writes" || /^[0-7]{1,6}$/.test(before ?? ""), {
     error: "a file's mode is octal",
+  })
+  .refine(({ kind, before }) => kind !== "web-server" || isWebServerBefore(before), {
+    error: "a web server's file as it was, with its commands",
   })
   .refine(({ kind, before }) => kind !== "unit-held" || isDropIn(before ?? ""), {
     error: "not the path of a drop-in that synlift writes",
@@ -247,7 +253,7 @@ const lastUndone = (changes: readonly Change[]) =>
     .toSorted()
     .at(-1);
 
-const isOfHost = ({ kind }: Change) => kind !== "role-writes" && kind !== "file-writes";
+const isOfHost = ({ kind }: Change) => !["role-writes", "file-writes", "web-server"].includes(kind);
 
 function withoutStop(supervisor: Supervisor): Supervisor {
   return supervisor.kind === "commands" ? { kind: "commands", start: supervisor.start } : supervisor;
