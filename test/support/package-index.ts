@@ -22,7 +22,7 @@ for package in packages:
     info = f"{plain}-{version}.dist-info"
     files = {
         f"{plain}_of_the_lab.pth": lab + "\\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\nRequires-Dist: attrs; extra == 'none'\\nProvides-Extra: none\\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
     record = f"{info}/RECORD"
