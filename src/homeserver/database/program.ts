@@ -1,11 +1,8 @@
 import { join } from "node:path";
 import { MigrationError } from "../../errors.ts";
 import type { Files } from "../../system/files/files.ts";
-import { postgresProgramVersion } from "../../system/postgres/postgres.ts";
+import { DEBIAN_VERSIONS, postgresProgramVersion, withoutWrapper } from "../../system/postgres/postgres.ts";
 import type { Programs } from "../../system/programs/programs.ts";
-
-/** Where Debian keeps the programs of each major version; the one in PATH need not be the newest. */
-const VERSIONS = "/usr/lib/postgresql";
 
 export interface ProgramRequirement {
   readonly program: "pg_dump" | "pg_restore" | "psql";
@@ -28,13 +25,14 @@ export async function findProgram(
 ): Promise<string> {
   const { program, major, versionText, through } = needs;
   if (through) return findRemoteProgram(program, through, needs, programs);
-  const own = join(VERSIONS, String(major), "bin", program);
+  const own = join(DEBIAN_VERSIONS, String(major), "bin", program);
   if (program === "pg_restore" && (await files.stat(own))) return own;
   const seen: string[] = [];
   if ((await programs.find(program)) !== undefined) {
-    const version = await postgresProgramVersion(program, programs);
-    if (version.major === major) return program;
-    if (version.major > major) return (await files.stat(own)) ? own : program;
+    const named = await withoutWrapper(program, programs);
+    const version = await postgresProgramVersion(named, programs);
+    if (version.major === major) return named;
+    if (version.major > major) return (await files.stat(own)) ? own : named;
     seen.push(version.text);
   }
   for (const path of await installed(program, files)) {
@@ -72,9 +70,9 @@ const tooOld = (what: string, server: string, hint: string) =>
   );
 
 async function installed(program: string, files: Files): Promise<string[]> {
-  if (!(await files.lstat(VERSIONS))) return [];
-  const majors = (await files.list(VERSIONS)).map(Number).filter(Number.isInteger);
-  const paths = majors.sort((a, b) => a - b).map((found) => join(VERSIONS, String(found), "bin", program));
+  if (!(await files.lstat(DEBIAN_VERSIONS))) return [];
+  const majors = (await files.list(DEBIAN_VERSIONS)).map(Number).filter(Number.isInteger);
+  const paths = majors.sort((a, b) => a - b).map((found) => join(DEBIAN_VERSIONS, String(found), "bin", program));
   const there: string[] = [];
   for (const path of paths) if (await files.stat(path)) there.push(path);
   return there;

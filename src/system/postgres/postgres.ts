@@ -2,6 +2,7 @@ import { MigrationError, type NoConnection, reasonOf } from "../../errors.ts";
 import type { Programs } from "../programs/programs.ts";
 import { quoteLiteral } from "../query.ts";
 import { describeAddress, type PostgresAddress, postgresCall } from "./call.ts";
+import { withoutWrapper } from "./debian-wrapper.ts";
 import { type Backend, type PostgresSession, PsqlSession } from "./session.ts";
 import { connectionHint, databaseNameOf, readinessOf } from "./unreachable.ts";
 
@@ -12,6 +13,7 @@ export {
   postgresProgramVersion,
   type PostgresAddress,
 } from "./call.ts";
+export { DEBIAN_VERSIONS, withoutWrapper } from "./debian-wrapper.ts";
 export { quoteIdentifier, quoteLiteral } from "../query.ts";
 export { clientMessage, SQLSTATE_ARGUMENTS, withoutRowValues } from "./refusal.ts";
 export type { PostgresSession } from "./session.ts";
@@ -49,9 +51,11 @@ const OWN_BACKEND = `
 
 export function realPostgres(programs: Programs): Postgres {
   const ownBackends: Backend[] = [];
+  let found: Promise<string> | undefined;
   const open = async (to: PostgresAddress, writes = false): Promise<PsqlSession> => {
     const kept = { keepalives_idle: "60", connect_timeout: "15", ...to.parameters, ...CLIENT_PARAMETERS };
-    const psql = postgresCall("psql", { ...to, parameters: kept }, [
+    const name = to.commandPrefix ? "psql" : await (found ??= withoutWrapper("psql", programs));
+    const psql = postgresCall(name, { ...to, parameters: kept }, [
       "--no-psqlrc",
       "--quiet",
       "--no-align",

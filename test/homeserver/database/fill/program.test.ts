@@ -18,7 +18,7 @@ function host({ inPath, debian = {} }: { inPath?: string; debian?: Record<string
   const there = { kind: "file" } as Entry;
   return {
     programs: {
-      find: (name: string) => Promise.resolve(inPath === undefined ? undefined : `/usr/bin/${name}`),
+      find: (name: string) => Promise.resolve(inPath === undefined ? undefined : `/opt/bin/${name}`),
       run: ({ name }: { name: string }) =>
         Promise.resolve(`pg_dump (PostgreSQL) ${versionOf(name) ?? "?"}\n`),
     } as unknown as Programs,
