@@ -36,6 +36,13 @@ export const NEW_SERVER: FindingArea = {
       known: "From the restored settings.",
       clears: "Set them up on the new host with the same names, or restore with `--without-workers`.",
     },
+    "database-role": {
+      means:
+        "With `--create-role`: which PostgreSQL roles and databases were created for the new server, and which existed already and are left as they are.",
+      known:
+        "PostgreSQL's administrator is asked which of them exist. A dry run says what will be created. The evidence says where a new role's password is.",
+      clears: "Nothing has to be done. The statements in the evidence remove what was created.",
+    },
     "units-blocked": {
       means: "Units that read the configuration folder cannot start until `open`.",
       known: "A drop-in was written for each.",

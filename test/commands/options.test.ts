@@ -124,9 +124,10 @@ test("--database-command reaches every PostgreSQL database of the new host", asy
   const given = {
     database: "host=db dbname=x",
     stateDatabase: "host=db dbname=y",
+    createRole: false,
     databaseCommand: ["docker", "exec", "-i", "postgres"],
   };
-  const read = await DATABASE_OPTIONS.read(given, {}, undefined, {
+  const read = await DATABASE_OPTIONS.read(given, { name: "own" }, undefined, {
     ...system,
     postgres,
   } as unknown as System);

@@ -1,6 +1,9 @@
+import { resolve } from "node:path";
 import { z } from "zod";
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, reasonOf } from "../../errors.ts";
 import { addressOf, withPermittedAccount } from "../../homeserver/database/address.ts";
+import type { RoleOrder } from "../../homeserver/database/role/create.ts";
+import { type GeneratedPasswords, planRole } from "../../homeserver/database/role/order.ts";
 import { type DatabaseTarget, sqlitePathIn } from "../../homeserver/database/target.ts";
 import type { ChosenLayout } from "../../move/restore/layouts/choose.ts";
 import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
@@ -87,6 +90,8 @@ export interface TargetDatabases {
   /** Address of the main database from this host, where it differs from Synapse's. */
   readonly databaseHere: Readonly<Record<string, string>> | undefined;
   readonly stateDatabase: DatabaseTarget | undefined;
+  /** What --create-role creates. */
+  readonly roles: readonly RoleOrder[];
 }
 
 /** Where Synapse's databases are restored. */
@@ -104,6 +109,20 @@ export const DATABASE_OPTIONS = optionGroup({
       about: "a second empty database, if state groups had a separate one (databases:)",
     },
     { flags: "--state-database-password-file <file>", about: "file that contains only that user's password" },
+    {
+      flags: "--create-role",
+      about:
+        "as PostgreSQL's administrator, create the user and the database of --database and --state-database where they do not exist; the password comes from the password file, and if there is no such file, a random one is written to it. An existing user and its password stay as they are",
+    },
+    {
+      flags: "--admin-database <address>",
+      about: "with --create-role: how the administrator connects, without password: 'host=… user=… dbname=…'",
+      default: "the user postgres through the socket of this host",
+    },
+    {
+      flags: "--admin-database-password-file <file>",
+      about: "file that contains only the administrator's password",
+    },
     DATABASE_COMMAND,
   ],
   schema: {
@@ -111,19 +130,23 @@ export const DATABASE_OPTIONS = optionGroup({
     databasePasswordFile: z.string().optional(),
     stateDatabase: z.string().min(1).optional(),
     stateDatabasePasswordFile: z.string().optional(),
+    createRole: z.boolean().default(false),
+    adminDatabase: z.string().min(1).optional(),
+    adminDatabasePasswordFile: z.string().optional(),
     ...DATABASE_COMMAND.schema,
   },
   /** Throws `bad-usage`, and errors of the database connection: as root, an account that PostgreSQL accepts is looked for. */
   async read(
     given,
-    { compose }: Pick<ChosenLayout, "compose">,
+    { compose, name }: Pick<ChosenLayout, "compose" | "name">,
     owner: string | undefined,
     system: System,
   ): Promise<TargetDatabases> {
     const { database, stateDatabase: state, databaseCommand: commandPrefix } = given;
     if (compose && database !== undefined)
       throw new MigrationError("bad-usage", "--layout compose has its own database: leave out --database");
-    const connection = { commandPrefix, owner };
+    const roles = await rolesOf(given, compose !== undefined, system);
+    const connection = { commandPrefix, owner, roles, offersRole: name === "debian" };
     const stateDatabase =
       state === undefined
         ? undefined
@@ -136,7 +159,7 @@ export const DATABASE_OPTIONS = optionGroup({
       const databaseHere = { host: "127.0.0.1", port: String(compose.databasePort) };
       const password = await composePassword(compose.folder, system.files, system.machine);
       const address = { parameters: { ...COMPOSE_DATABASE, ...databaseHere }, password };
-      return { database: { engine: "postgres", address }, databaseHere, stateDatabase };
+      return { database: { engine: "postgres", address }, databaseHere, stateDatabase, roles: [] };
     }
     if (database === undefined)
       throw new MigrationError("bad-usage", "--database: must be given", {
@@ -151,7 +174,11 @@ export const DATABASE_OPTIONS = optionGroup({
             system,
           )
         : { engine: "sqlite", path };
-    return { database: main, databaseHere: undefined, stateDatabase };
+    if (roles && main.engine === "sqlite")
+      throw new MigrationError("bad-usage", "--create-role: an SQLite database has no users", {
+        hint: "leave it out",
+      });
+    return { database: main, databaseHere: undefined, stateDatabase, roles: roles?.orders ?? [] };
   },
 });
 
@@ -207,11 +234,86 @@ async function postgresTarget(
     passwordFile,
     commandPrefix,
     owner,
-  }: Connection & { text: string; passwordFile: string | undefined },
+    roles,
+    offersRole = false,
+  }: Connection & {
+    text: string;
+    passwordFile: string | undefined;
+    roles?: Roles | undefined;
+    offersRole?: boolean;
+  },
   system: System,
 ): Promise<DatabaseTarget> {
-  const parsed = await parseDatabaseAddress(text, passwordFile, system, option);
+  const parsed = await parseDatabaseAddress(text, roles ? undefined : passwordFile, system, option);
   const typed: PostgresAddress = commandPrefix === undefined ? parsed : { ...parsed, commandPrefix };
-  const address = await withPermittedAccount(typed, [typed.parameters["user"], owner], system);
-  return { engine: "postgres", address };
+  const accounts = [typed.parameters["user"], owner];
+  if (!roles) {
+    const permitted = withPermittedAccount(typed, accounts, system);
+    return {
+      engine: "postgres",
+      address: await (offersRole ? permitted.catch(offerRole) : permitted),
+    };
+  }
+  const order = await planRole(
+    {
+      option,
+      typed,
+      passwordFile: passwordFile === undefined ? undefined : resolve(system.machine.folder, passwordFile),
+      administrator: roles.administrator,
+      accounts,
+    },
+    roles.generated,
+    system,
+  );
+  roles.orders.push(order);
+  return { engine: "postgres", address: order.address };
+}
+
+/** Throws the same error; its hint names --create-role when the user may be missing. */
+function offerRole(error: unknown): never {
+  const reason = reasonOf(error, "no-connection");
+  if (!(error instanceof MigrationError) || reason?.server !== "accepting" || reason.database === "missing")
+    throw error;
+  const { code, message, hint = "" } = error;
+  const offer = "if the user does not exist yet: --create-role creates it, with its password and database";
+  throw new MigrationError(code, message, { hint: `${offer}; otherwise: ${hint}`, reason, cause: error });
+}
+
+/** With --create-role. */
+interface Roles {
+  readonly administrator: PostgresAddress | undefined;
+  readonly orders: RoleOrder[];
+  readonly generated: GeneratedPasswords;
+}
+
+/** Undefined without --create-role. Throws `bad-usage`. */
+async function rolesOf(
+  {
+    createRole,
+    adminDatabase: text,
+    adminDatabasePasswordFile: passwordFile,
+    databaseCommand: commandPrefix,
+  }: {
+    createRole: boolean;
+    adminDatabase?: string | undefined;
+    adminDatabasePasswordFile?: string | undefined;
+    databaseCommand?: string[] | undefined;
+  },
+  compose: boolean,
+  system: System,
+): Promise<Roles | undefined> {
+  if (!createRole && text === undefined && passwordFile === undefined) return undefined;
+  if (!createRole || compose || (text === undefined && passwordFile !== undefined))
+    throw new MigrationError(
+      "bad-usage",
+      compose
+        ? "--layout compose creates the user of its own database: leave out --create-role and --admin-database"
+        : createRole
+          ? "--admin-database-password-file: --admin-database must be given, too"
+          : "--admin-database: --create-role must be given, too",
+    );
+  const roles = { orders: [], generated: new Map() };
+  if (text === undefined) return { ...roles, administrator: undefined };
+  const address = await parseDatabaseAddress(text, passwordFile, system, "--admin-database");
+  return { ...roles, administrator: { ...address, ...(commandPrefix ? { commandPrefix } : {}) } };
 }

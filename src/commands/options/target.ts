@@ -31,6 +31,7 @@ export async function targetOf(
   return {
     layout,
     database: databases.database,
+    roles: databases.roles,
     databaseHere: databases.databaseHere,
     stateDatabase: databases.stateDatabase,
     masDatabase: undefined,

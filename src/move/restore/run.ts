@@ -8,6 +8,7 @@ import {
   type DatabaseTarget,
   inspectDatabaseTarget,
 } from "../../homeserver/database/target.ts";
+import type { RoleOrder } from "../../homeserver/database/role/create.ts";
 import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
 import { blockUnits } from "../../homeserver/service/fence/new-server.ts";
 import { Journal } from "../../journal/journal.ts";
@@ -30,6 +31,7 @@ import type { ChosenLayout } from "./layouts/choose.ts";
 import { planConfigFor, startFactsOf } from "./layouts/plan-config.ts";
 import { prepareDatabase, writeStart } from "./layouts/prepare.ts";
 import { findPortingSynapse } from "../port/synapse.ts";
+import { createRoles } from "./roles.ts";
 import { type Porting, type PortingByPython, portLogIn } from "./port-step.ts";
 import { findRecord, newRecord, recordFolder, writeRecord } from "./record.ts";
 
@@ -57,6 +59,8 @@ export interface RestoreTarget {
   readonly layout: ChosenLayout;
   /** For Synapse's main database. */
   readonly database: DatabaseTarget;
+  /** Databases whose role and owner PostgreSQL's administrator creates, where they do not exist. */
+  readonly roles: readonly RoleOrder[];
   /** Address of the main database from this host, where it differs from Synapse's. */
   readonly databaseHere: Readonly<Record<string, string>> | undefined;
   /** For the state groups, where they have a database of their own. */
@@ -90,8 +94,8 @@ const journalIn = (folder: string, files: Files) =>
 
 /**
  * Checks everything that can be checked before the target is changed; except that a layout with its own database starts
- * it, unless this is a dry run. Throws `already-opened`, `target-not-empty`, `target-unsuitable`,
- * `disk-full`.
+ * it, and --create-role creates what is missing, unless this is a dry run. Throws `already-opened`, `target-not-empty`,
+ * `target-unsuitable`, `disk-full`.
  */
 export async function planRestore(
   source: RestoreSource,
@@ -117,16 +121,17 @@ export async function planRestore(
   });
   const { dropIns, findings } = await unitsToBlock(layout, destination.systemdDir, system);
   const planned = mas ? withMas(own, mas) : own;
-  const plan = { ...planned, findings: [...planned.findings, ...findings] };
-  await assertNoConflicts(plan, files);
+  await assertNoConflicts(planned, files);
   const porting = await planPorting({ source, destination, python, dryRun: given.dryRun }, system, progress);
+  const roles = await createRoles(source, destination, given, system, progress);
+  const plan = { ...planned, findings: [...planned.findings, ...findings, ...roles.findings] };
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns, porting };
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);
   const before = await journalIn(folder, files);
   const untouched = databases.filter((one) => !wasBegun(id, one, before));
-  for (const one of untouched) await inspectDatabaseTarget(one, system);
-  await checkCustomDumps(source, destination, before, given, system, progress);
+  for (const one of untouched) if (!roles.missing.has(one.target)) await inspectDatabaseTarget(one, system);
+  if (roles.missing.size === 0) await checkCustomDumps(source, destination, before, given, system, progress);
   if (untouched.length > 0) {
     if (database.engine === "sqlite")
       await assertDiskSpace(

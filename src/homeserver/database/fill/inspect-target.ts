@@ -162,7 +162,8 @@ async function assertMayCreate(
   }
 }
 
-function assertNotOlder(serverVersion: number, section: PostgresTarget["section"]): void {
+/** Throws `target-unsuitable` when the target's server is older than the source's. */
+export function assertNotOlder(serverVersion: number, section: PostgresTarget["section"]): void {
   const [here, there] = [majorOf(serverVersion), majorOf(section.serverVersion)];
   if (here >= there) return;
   throw new MigrationError(
