@@ -105,10 +105,10 @@ step(
   },
 );
 
-step("after a reload the rest is dropped, and the bundle is complete", async () => {
+step("after a reload the bundle's folder is dropped onto the page, and the bundle is complete", async () => {
   await visit.evaluate("location.reload()").catch(() => undefined);
   await visit.until("document.getElementById('state')?.innerText.includes('files have arrived')");
-  await visit.choose("#folder", [bundle]).catch(() => visit.choose("#some", inBundle(readdirSync(bundle))));
+  await visit.drop("#drop", [bundle]);
   await visit.until("document.getElementById('state').className === 'complete'");
   assert.match(await shown("state"), /^The bundle of .* has arrived completely/);
   assert.equal(await shown("problems"), "");

@@ -185,7 +185,7 @@ test("an open whose record cannot be written says first that the server is open,
   try {
     const full = await synlift([...open, "--start-command", start]);
     assert.equal(full.code, 33, full.stderr);
-    assert.match(full.stderr, /is open and runs on this host: there is no way back/);
+    assert.match(full.stderr, /"message":"\S+ is open and runs on this host: there is no way back/);
     assert.equal((await fetch(`${place.url}/health`)).status, 200, "it is not stopped");
     rmSync(filler);
     const again = resultOf(await synliftWell(open));

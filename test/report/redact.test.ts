@@ -67,6 +67,22 @@ test("no stand-in is given to two names", () => {
   assert.equal(fresh("@dave:a.b @carol:a.b"), "@user-2:host-1 @user-1:host-1");
 });
 
+test("no stand-in has a given name in it: a database called name, a user called user, a bridge called 1", () => {
+  const given = ["name", "user", "host", "folder", "file", "address", "1", "host-2", "somehost"];
+  const { text: fresh } = redactor(
+    [
+      ...given.map((one, index) => ({ text: one, placeholder: `Ω${index}Ω` })),
+      { text: "example.org", placeholder: "Ω" },
+    ],
+    { paths: { keep: [] } },
+  );
+  const shown = fresh("myexample.org @bob:a.b 203.0.113.7 /srv/acme/x.tar name @carol:c.d");
+  assert.equal(
+    shown,
+    "somename-2 @someuser-2:somesomehost-2 someaddress-2 /srv/somefolder-2/somefile-2.tar Ω0Ω @someuser-3:somesomehost-3",
+  );
+});
+
 test("paths keep what every system has, and what is asked for, and nothing else", () => {
   const { text: fresh } = redactor(
     [

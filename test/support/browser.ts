@@ -134,6 +134,16 @@ export class Visit implements AsyncDisposable {
     await element!.uploadFile(...paths);
   }
 
+  /** Drags files and folders of this host onto an element, as a person does out of a file manager. */
+  async drop(selector: string, paths: readonly string[]): Promise<void> {
+    const box = (await (await this.#page.$(selector))!.boundingBox())!;
+    const place = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+    const data = { items: [], files: [...paths], dragOperationsMask: COPY };
+    this.#session ??= await this.#page.createCDPSession();
+    for (const type of ["dragEnter", "dragOver", "drop"] as const)
+      await this.#session.send("Input.dispatchDragEvent", { type, ...place, data });
+  }
+
   /** Presses keys, one after the other: "Tab", "Enter", or a text that is typed. */
   async press(...keys: readonly string[]): Promise<void> {
     for (const key of keys)
@@ -158,6 +168,9 @@ function chromium(): string {
   assert.ok(path, "there is no chromium here: npm run setup brings it");
   return path;
 }
+
+/** The bit of it among the operations of a drag. */
+const COPY = 1;
 
 const OPEN_ALL = 'for (const one of document.querySelectorAll("details")) one.open = true';
 

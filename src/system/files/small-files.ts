@@ -186,8 +186,11 @@ class BlockingReader {
   }
 }
 
-/** What the file was before and after all of its bytes were read. */
-function readWhole(path: string, room: Uint8Array): Stats | "gone" | "other" {
+/** Reads up to `size` bytes of an open file to the beginning of `room`, and returns how many there were. */
+type Read = (descriptor: number, room: Uint8Array, size: number) => number;
+
+/** What the file was before and after all of its bytes were read; handed in for tests is what reads them. */
+export function readWhole(path: string, room: Uint8Array, read: Read = readAll): Stats | "gone" | "other" {
   let descriptor: number | undefined;
   try {
     // A link is not followed, and a pipe not waited for: neither is packed.
@@ -195,7 +198,7 @@ function readWhole(path: string, room: Uint8Array): Stats | "gone" | "other" {
     const found = fstatSync(descriptor);
     if (!found.isFile()) return "gone";
     if (found.size > SMALL_FILE || found.size > room.length) return "other";
-    const isWhole = readAll(descriptor, room, found.size) === found.size;
+    const isWhole = read(descriptor, room, found.size) === found.size;
     return isWhole && !hasChanged(path, found) ? found : "other";
   } catch (error) {
     const code = errnoOf(error);
@@ -219,16 +222,23 @@ function readAll(descriptor: number, room: Uint8Array, size: number): number {
   return length;
 }
 
-/** By its name: one that was replaced by another file has changed too. One that is gone by now was read whole. */
+/**
+ * By its name: one that was replaced by another file has changed too, also when that one has the same size and time, as copies
+ * and restored files have. The time of the last change of its inode tells those that were written to and given their old
+ * time again. Times cannot tell two writes within a few milliseconds apart: whoever reads while somebody writes must leave
+ * the newest files for later. One that is gone by now was read whole.
+ */
 function hasChanged(path: string, before: Stats): boolean {
   try {
     const now = lstatSync(path);
-    return !now.isFile() || now.size !== before.size || now.mtimeMs !== before.mtimeMs;
+    return !now.isFile() || SAME.some((field) => now[field] !== before[field]);
   } catch (error) {
     if (GONE.has(errnoOf(error) ?? "")) return false;
     throw error;
   }
 }
+
+const SAME = ["ino", "size", "mtimeMs", "ctimeMs"] as const;
 
 function serve({ folder }: WorkerOrder, port: NonNullable<typeof parentPort>): void {
   const reader = new BlockingReader(folder);

@@ -8,10 +8,12 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import type { ArtifactWriter } from "../../../src/bundle/artifact-writer.ts";
 import { Inventory } from "../../../src/bundle/inventory.ts";
 import { compareMedia } from "../../../src/homeserver/media/compare/compare.ts";
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
@@ -31,11 +33,13 @@ import { storeState, walkStore } from "../../../src/homeserver/media/store/store
 import { verifyMedia } from "../../../src/homeserver/media/verify.ts";
 import { type Kept, NOTHING_KEPT } from "../../../src/homeserver/scope.ts";
 import { assertRegularFiles } from "../../../src/move/export/source.ts";
+import { unpackTar } from "../../../src/pipeline/tar.ts";
 import { type Files, realFiles, realFiles as files } from "../../../src/system/files/files.ts";
+import type { Machine } from "../../../src/system/machine.ts";
 import type { PostgresAddress } from "../../../src/system/postgres/postgres.ts";
 import { asNobody } from "../../support/as-nobody.ts";
 import { onBadDisk } from "../../support/bad-disk.ts";
-import { flipped } from "../../support/bytes.ts";
+import { chunked, flipped } from "../../support/bytes.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 import { makeMiniSynapse, uploadBytes, UPLOADS } from "../../support/mini-synapse.ts";
@@ -57,6 +61,7 @@ before(async () => {
 });
 after(() => cluster.stop());
 
+const HOUR = 3_600_000;
 const pathOf = (store: string, index: number) => join(store, uploadPath(UPLOADS[index]!)!);
 
 function put(path: string, content: string | Uint8Array): void {
@@ -221,19 +226,20 @@ interface Exporting {
   readonly kept?: Kept;
   readonly files?: Files;
   readonly unreadable?: boolean;
+  readonly machine?: Pick<Machine, "now">;
 }
 
-async function exported(
+/** What both passes are given; `folder` is that of their bundle. */
+function exporting(
   store: string,
   accepted: boolean,
-  { kept = NOTHING_KEPT, files = realFiles, unreadable = false }: Exporting = {},
-): Promise<MediaSection> {
+  { kept = NOTHING_KEPT, files = realFiles, unreadable = false, machine = still }: Exporting = {},
+) {
   const inventory = Inventory.begin(still, false);
   const folder = temporaryFolder("bundle");
-  const state = await storeState(store, files);
   const { signal } = new AbortController();
   const shared = {
-    ...{ store, folder, inputs: {}, accepted, files, machine: still, inventory, signal, kept },
+    ...{ store, folder, inputs: {}, accepted, files, machine, inventory, signal, kept },
     unreadableAccepted: unreadable,
     compare: () =>
       withSession((session) =>
@@ -247,6 +253,13 @@ async function exported(
     shared: new SharedReads(),
   };
   shared.shared.leave("archive");
+  return shared;
+}
+
+async function exported(store: string, accepted: boolean, how: Exporting = {}): Promise<MediaSection> {
+  const shared = exporting(store, accepted, how);
+  const { folder, inventory, files } = shared;
+  const state = await storeState(store, files);
   const outcome = await exportMedia({ ...shared, total: state.bytes, serving: false }).run();
   const first = { ...(outcome as unknown as PackedFirst), settled: true };
   assertUploadsUnchanged(first, shared);
@@ -372,6 +385,57 @@ test("a store that goes away while it is packed is found out while the server se
     { code: "media-missing", message: /3 of 3 uploads have no file/ },
   );
   assert.equal(existsSync(join(folder, "media-packed.txt")), false);
+});
+
+test("with the clock set back between the two passes, the outage packs what is not packed yet, and nothing again", async () => {
+  const store = newStore();
+  const [before, setBack] = [Date.UTC(2026, 10, 30), Date.UTC(2020, 0, 1)];
+  const written = (name: string, at: number, content = "thumb") => {
+    put(join(store, name), content);
+    utimesSync(join(store, name), at / 1000, at / 1000);
+  };
+  UPLOADS.forEach((_, index) => {
+    utimesSync(pathOf(store, index), before / 1000, before / 1000);
+  });
+  const thumbnails = "local_thumbnails/AA/aa/FirstUpload";
+  written(`${thumbnails}/32-32-image-png-crop`, before);
+  written(`${thumbnails}/rewritten`, before, "first");
+  // It may still be written to when it is found: it is left for the outage.
+  written(`${thumbnails}/new`, before + HOUR);
+  const clock = { now: before + HOUR };
+  const given = exporting(store, false, { machine: { now: () => clock.now } });
+  const passes: string[][] = [];
+  const into: ArtifactWriter = {
+    usesCompressionProgram: given.into.usesCompressionProgram,
+    async add(plan, source) {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of source) chunks.push(Uint8Array.from(chunk));
+      const names: string[] = [];
+      for await (const { name } of unpackTar(chunked(Buffer.concat(chunks)))) names.push(name);
+      passes.push(names);
+      return given.into.add(plan, chunked(Buffer.concat(chunks)));
+    },
+    addCompressed: () => assert.fail("nothing comes compressed"),
+    remove: (name) => given.into.remove(name),
+  };
+  const { bytes: total } = await storeState(store, files);
+  const first = await exportMedia({ ...given, into, total, serving: true }).run();
+  clock.now = setBack;
+  written(`${thumbnails}/came-since`, setBack);
+  written(`${thumbnails}/rewritten`, setBack, "later");
+  const state = await storeState(store, files);
+  await exportMediaSince({
+    ...{ ...given, into, state, packs: true },
+    first: { ...(first as unknown as PackedFirst), settled: false },
+  }).run();
+  assert.deepEqual(passes, [
+    [
+      ...UPLOADS.map((id) => uploadPath(id)!),
+      `${thumbnails}/32-32-image-png-crop`,
+      `${thumbnails}/rewritten`,
+    ],
+    ["came-since", "new", "rewritten"].map((name) => `${thumbnails}/${name}`),
+  ]);
 });
 
 test("an export finds an upload that is another file by its hash, and stops until somebody accepts it", async () => {

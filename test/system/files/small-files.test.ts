@@ -1,10 +1,27 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  readSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { SMALL_FILE, SMALL_FILES, smallFileReader } from "../../../src/system/files/small-files.ts";
+import {
+  readWhole,
+  SMALL_FILE,
+  SMALL_FILES,
+  smallFileReader,
+} from "../../../src/system/files/small-files.ts";
 import { noise } from "../../support/bytes.ts";
 import { temporaryFolder } from "../../support/lab/temporary-folder.ts";
 
@@ -87,4 +104,89 @@ test("who still waits when it is closed is told so", async () => {
   reader.close();
   await assert.rejects(waiting, /was closed/);
   await assert.rejects(reader.read(["file"]), /was closed/);
+});
+
+const LONG_AGO = new Date(1_000_000);
+
+/** Reads a file of 1000 times "a" to its half, lets somebody `change` it, and reads the rest. */
+function readAround(change: (path: string) => void) {
+  const path = join(temporaryFolder("small"), "file");
+  writeFileSync(path, "a".repeat(1000));
+  utimesSync(path, LONG_AGO, LONG_AGO);
+  untilClockMoves(path);
+  const room = new Uint8Array(SMALL_FILE);
+  const found = readWhole(path, room, (descriptor, into, size) => {
+    const half = readSync(descriptor, into, 0, size / 2, null);
+    change(path);
+    return half + readSync(descriptor, into, half, size - half, null);
+  });
+  return typeof found === "string" ? found : Buffer.from(room.subarray(0, found.size)).toString();
+}
+
+/** Many kernels give files times of a clock that moves every few milliseconds. */
+function untilClockMoves(path: string): void {
+  const began = statSync(path).ctimeMs;
+  do writeFileSync(`${path}.clock`, "");
+  while (statSync(`${path}.clock`).ctimeMs === began);
+}
+
+const replacement = (path: string, content: string) => {
+  writeFileSync(`${path}.new`, content);
+  utimesSync(`${path}.new`, LONG_AGO, LONG_AGO);
+  renameSync(`${path}.new`, path);
+};
+
+const CHANGES: Readonly<Record<string, (path: string) => void>> = {
+  "is written over": (path) => {
+    writeFileSync(path, "b".repeat(1000), { flag: "r+" });
+  },
+  "is written over and gets its old time again": (path) => {
+    writeFileSync(path, "b".repeat(1000), { flag: "r+" });
+    utimesSync(path, LONG_AGO, LONG_AGO);
+  },
+  grows: (path) => {
+    appendFileSync(path, "more");
+  },
+  "grows and gets its old time again": (path) => {
+    appendFileSync(path, "more");
+    utimesSync(path, LONG_AGO, LONG_AGO);
+  },
+  "is cut short": (path) => {
+    truncateSync(path, 700);
+  },
+  "is emptied, to be written anew": (path) => {
+    truncateSync(path, 0);
+  },
+  "is replaced by a file of another size": (path) => {
+    replacement(path, "another");
+  },
+  "is replaced by a file of the same size and time": (path) => {
+    replacement(path, "b".repeat(1000));
+  },
+  "is replaced by a folder": (path) => {
+    unlinkSync(path);
+    mkdirSync(path);
+  },
+};
+
+for (const [what, change] of Object.entries(CHANGES))
+  test(`a file that ${what} while it is read does not count as read`, () => {
+    assert.equal(readAround(change), "other");
+  });
+
+test("a file that goes while it is read, or that nobody touches, was read whole", () => {
+  assert.equal(readAround(unlinkSync), "a".repeat(1000));
+  assert.equal(
+    readAround(() => undefined),
+    "a".repeat(1000),
+  );
+});
+
+test("a file of which fewer bytes come than it has does not count as read, though nothing else tells of it", () => {
+  const path = join(temporaryFolder("small"), "file");
+  writeFileSync(path, "a".repeat(1000));
+  assert.equal(
+    readWhole(path, new Uint8Array(SMALL_FILE), () => 999),
+    "other",
+  );
 });

@@ -16,7 +16,7 @@ import {
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { type StoredFile, walkStore } from "../../../../src/homeserver/media/store/store.ts";
 import { packTar, type TarEntry, unpackTar } from "../../../../src/pipeline/tar.ts";
-import { realFiles as files } from "../../../../src/system/files/files.ts";
+import { type Files, realFiles, realFiles as files } from "../../../../src/system/files/files.ts";
 import { realObjectStores } from "../../../../src/system/s3/s3.ts";
 import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
 import { S3Server } from "../../../support/lab/s3-server.ts";
@@ -60,9 +60,11 @@ async function packed(
     providers = [],
     between = () => undefined,
     found = () => undefined,
+    files = realFiles,
     ...choice
   }: EntryFilter & {
     providers?: readonly ReadableProvider[];
+    files?: Files;
     between?: (entry: TarEntry) => void;
     found?: (file: StoredFile) => void;
   } = {},
@@ -100,6 +102,33 @@ async function packed(
   }
   return { contents, listed, noticed: noticed.outcome() };
 }
+
+/** Files of which some small ones change while they are read in one piece. */
+const changing = (changes: Readonly<Record<string, () => void>>): Files => ({
+  ...realFiles,
+  smallFiles(folder) {
+    const reader = realFiles.smallFiles(folder);
+    return {
+      async read(names) {
+        const batch = await reader.read(names);
+        const seen = batch.files.map((file, index) => {
+          const change = changes[names[index]!];
+          change?.();
+          return change ? { ...file, outcome: "other" as const, size: 0, content: new Uint8Array() } : file;
+        });
+        return {
+          files: seen,
+          release: () => {
+            batch.release();
+          },
+        };
+      },
+      close: () => {
+        reader.close();
+      },
+    };
+  },
+});
 
 const at = (home: MediaHome, id: string) => join(home.store, uploadPath(id)!);
 
@@ -186,6 +215,39 @@ for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
         },
       };
       await assert.rejects(packed(home, database, last), { code: "source-changed" });
+    });
+
+    test("a small file that changes while it is read is read anew: as it is now, or kept from the list while it goes on", async () => {
+      for (const id of ["AAaaWritten", "BBbbGoesOn", "CCccStays"]) await upload(id, "first");
+      const names = {
+        written: uploadPath("AAaaWritten")!,
+        goesOn: uploadPath("BBbbGoesOn")!,
+        stays: uploadPath("CCccStays")!,
+      };
+      const moving = {
+        files: changing({
+          [names.written]: () => {
+            writeFileSync(at(home, "AAaaWritten"), "second");
+          },
+          [names.goesOn]: () => {
+            appendFileSync(at(home, "BBbbGoesOn"), ", more");
+          },
+        }),
+        between: ({ name }: TarEntry) => {
+          if (name === names.goesOn) appendFileSync(at(home, "BBbbGoesOn"), " and more");
+        },
+      };
+      const { contents, listed } = await packed(home, database, moving);
+      assert.deepEqual(
+        [...contents],
+        [
+          [names.written, "second"],
+          [names.goesOn, "first, more"],
+          [names.stays, "first"],
+        ],
+      );
+      assert.deepEqual(listed, [names.written, names.stays]);
+      await assert.rejects(packed(home, database, { ...moving, last: true }), { code: "source-changed" });
     });
 
     test("what only a provider has is packed from there: folder and bucket, uploads and thumbnails, by their rows", async () => {
