@@ -72,7 +72,9 @@ const tooOld = (what: string, server: string, hint: string) =>
 async function installed(program: string, files: Files): Promise<string[]> {
   if (!(await files.lstat(DEBIAN_VERSIONS))) return [];
   const majors = (await files.list(DEBIAN_VERSIONS)).map(Number).filter(Number.isInteger);
-  const paths = majors.sort((a, b) => a - b).map((found) => join(DEBIAN_VERSIONS, String(found), "bin", program));
+  const paths = majors
+    .sort((a, b) => a - b)
+    .map((found) => join(DEBIAN_VERSIONS, String(found), "bin", program));
   const there: string[] = [];
   for (const path of paths) if (await files.stat(path)) there.push(path);
   return there;
