@@ -60,6 +60,7 @@ const RUNS: Readonly<Record<string, (() => readonly string[]) | { readonly elsew
   "maintenance serve": { elsewhere: "test/commands/old-address.test.ts" },
   "sign-out serve": { elsewhere: "test/commands/old-address.test.ts" },
   users: { elsewhere: "test/e2e/users.test.ts" },
+  "sign-out expire": { elsewhere: "test/e2e/users.test.ts" },
   export: { elsewhere: "test/e2e/supervisors.test.ts" },
   restore: { elsewhere: "test/e2e/move-sqlite.test.ts" },
   open: { elsewhere: "test/e2e/move-sqlite.test.ts" },
