@@ -19,7 +19,8 @@ export async function joinProgram(): Promise<Joined> {
   const main = await joined("src/main.ts", starting);
   const threads = new Map<string, string>();
   const inputs = [...main.inputs];
-  for (const [address, file] of starting) {
+  // Files are read at the same time, in another order each time.
+  for (const [address, file] of [...starting].sort(([one], [other]) => (one < other ? -1 : 1))) {
     const thread = await joined(file, new Map());
     threads.set(address, thread.script);
     inputs.push(...thread.inputs);

@@ -4,6 +4,7 @@ import { cpSync, existsSync, readFileSync, rmSync, statSync, truncateSync, write
 import { hostname } from "node:os";
 import { delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { stringify } from "yaml";
 import { RealBrowser } from "../support/browser.ts";
 import { type DnsServerInTest, startDnsServer } from "../support/dns-server.ts";
@@ -171,6 +172,10 @@ test("a plan changes nothing: no file, no row, no sequence", async () => {
            union all select sequencename || last_value from pg_sequences) as lines`,
       ),
     });
+    // A session counts what it wrote when it ends, which may be after its client has gone.
+    const sessions =
+      "select count(*) from pg_stat_activity where datname = 'planned' and pid <> pg_backend_pid()";
+    while ((await cluster.sql("planned", sessions)) !== "0") await wait(50);
     const before = await state();
     const ran = await plan(["--json", "--deep"]);
     assert.deepEqual(grave(ran), []);
