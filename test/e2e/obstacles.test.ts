@@ -152,7 +152,7 @@ test("a rehearsal tries the schema on another server, and names what that reject
   ];
   const trials = "select count(*) from pg_database where datname like 'synlift_trial_%'";
   // The trial waits for this table, so that it can be killed in its midst.
-  const locking = cluster.sql("tried", "begin; lock table guestbook; select pg_sleep(600)");
+  const locking = assert.rejects(cluster.sql("tried", "begin; lock table guestbook; select pg_sleep(600)"));
   const killed = synlift(rehearse, {
     started: (child) =>
       untilTrue(async () => (await cluster.sql("postgres", trials)) === "1").finally(() =>
@@ -165,7 +165,7 @@ test("a rehearsal tries the schema on another server, and names what that reject
     "postgres",
     "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()",
   );
-  await assert.rejects(locking);
+  await locking;
 
   const failed = await synlift(rehearse);
   assert.match(
