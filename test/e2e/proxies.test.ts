@@ -286,7 +286,25 @@ interface Heard {
   readonly text: string;
 }
 
-function ask(
+type Asked = Parameters<typeof askOnce>;
+
+/**
+ * A server that answers before it has read a large body, and closes then, may reset the connection before its answer is
+ * read here (RFC 9112, section 9.6): such a request is sent again, as a client would.
+ */
+async function ask(...asked: Asked): Promise<Heard> {
+  for (let left = 4; ; left -= 1) {
+    try {
+      return await askOnce(...asked);
+    } catch (error) {
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (left === 0 || asked[1].bodyBytes === undefined || !["EPIPE", "ECONNRESET"].includes(code))
+        throw error;
+    }
+  }
+}
+
+function askOnce(
   port: number,
   { method, path, headers = {}, bodyBytes }: Pick<ProxyScenario, "method" | "path" | "headers" | "bodyBytes">,
   tls?: { readonly ca: string; readonly version?: SecureVersion },
