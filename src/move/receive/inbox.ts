@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { z } from "zod";
 import { MANIFEST } from "../../bundle/layout.ts";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
@@ -11,6 +10,7 @@ import { CHECKSUM_MISMATCH, type FileState, type ReceiverStatus } from "../../tr
 import type { WantedFile } from "../../transfer/remote.ts";
 import type { Invited } from "./invitations.ts";
 import { idOf, layoutOf, mayBeSent, partialOf } from "./layout.ts";
+import { type CompleteRecord, InboxRecords, plain } from "./inbox-records.ts";
 import { contradicts, missingOf, readManifest, someNames } from "./manifest.ts";
 import { Problem } from "./problem.ts";
 import { type Piece, readBack, Upload } from "./upload.ts";
@@ -33,15 +33,6 @@ interface InboxOptions {
   readonly complete: (bundle: CompleteBundle) => void;
 }
 
-const recordSchema = z.object({ name: z.string(), size: z.number(), sha256: z.string(), at: z.string() });
-const completeSchema = z.object({
-  bundle: z.string(),
-  subject: z.string(),
-  at: z.string(),
-  /** Whether the hook has been run. */
-  told: z.boolean(),
-});
-
 /** Files of one customer at most, and uploads that are not finished. */
 const MOST_FILES = 20_000;
 /** Milliseconds for which a connection that has ended may still hold its upload. */
@@ -59,6 +50,7 @@ export class Inbox {
   readonly folder: string;
   readonly #root: string;
   readonly #host: InboxHost;
+  readonly #records: InboxRecords;
   readonly #options: InboxOptions;
   readonly #uploads = new Map<string, Upload>();
   readonly #proven = new Map<string, WantedFile>();
@@ -67,7 +59,7 @@ export class Inbox {
   /** Uploads that got their names since they were last asked about. */
   readonly #fresh = new Set<string>();
   #manifest: Manifest | undefined;
-  #complete: z.infer<typeof completeSchema> | undefined;
+  #complete: CompleteRecord | undefined;
   /** Changes of names follow one another. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -76,6 +68,7 @@ export class Inbox {
     this.folder = layoutOf(root).bundle(customer);
     this.#root = root;
     this.#host = host;
+    this.#records = new InboxRecords(customer, root, host);
     this.#options = options;
   }
 
@@ -89,12 +82,12 @@ export class Inbox {
   status({ expires, limit }: Invited): ReceiverStatus {
     const files = [
       ...[...this.#proven.values()].map((file) => ({
-        ...pick(file),
+        ...plain(file),
         state: "arrived" as const,
         received: file.size,
       })),
       ...[...this.#uploads.values()].map((upload) => ({
-        ...pick(upload.file),
+        ...plain(upload.file),
         state: this.#stateOf(upload),
         received: upload.offset,
       })),
@@ -146,7 +139,7 @@ export class Inbox {
     this.#uploads.set(upload.id, upload);
     try {
       await files.makeFolder(this.folder);
-      await this.#record(layoutOf(this.#root).uploads(this.customer), upload.id, file);
+      await this.#records.addUpload(upload.id, file);
       const created = await files.grow(upload.path, 0);
       await created.close();
     } catch (error) {
@@ -255,7 +248,7 @@ export class Inbox {
       const { files } = this.#host;
       await files.remove(join(this.folder, name));
       await files.syncFolder(this.folder);
-      await files.remove(this.#provenPath(name));
+      await this.#records.removeProven(name);
       this.#proven.delete(name);
       this.#problems.delete(name);
       await this.#settleManifest();
@@ -383,8 +376,8 @@ export class Inbox {
 
   /** An upload becomes a file that was compared. */
   async #settleRecords(id: string, file: WantedFile): Promise<void> {
-    await this.#record(layoutOf(this.#root).proven(this.customer), file.name, file);
-    await this.#host.files.remove(this.#uploadPath(id));
+    await this.#records.addProven(file);
+    await this.#records.removeUpload(id);
     this.#uploads.delete(id);
     this.#proven.set(file.name, file);
   }
@@ -443,13 +436,11 @@ export class Inbox {
   async #incomplete(): Promise<void> {
     if (!this.#complete) return;
     this.#complete = undefined;
-    await this.#host.files.remove(layoutOf(this.#root).complete(this.customer));
+    await this.#records.removeComplete();
   }
 
-  async #saveComplete(complete: z.infer<typeof completeSchema>): Promise<void> {
-    const path = layoutOf(this.#root).complete(this.customer);
-    await this.#host.files.makeFolder(join(path, ".."));
-    await this.#host.files.writeAtomically(path, `${JSON.stringify(complete)}\n`);
+  async #saveComplete(complete: CompleteRecord): Promise<void> {
+    await this.#records.saveComplete(complete);
     this.#complete = complete;
   }
 
@@ -464,9 +455,8 @@ export class Inbox {
 
   /** The partial file first: a record without a file is an upload of which nothing has arrived. */
   async #forget(upload: Upload): Promise<void> {
-    const { files } = this.#host;
-    await files.remove(upload.path);
-    await files.remove(this.#uploadPath(upload.id));
+    await this.#host.files.remove(upload.path);
+    await this.#records.removeUpload(upload.id);
     this.#uploads.delete(upload.id);
   }
 
@@ -476,29 +466,13 @@ export class Inbox {
     return done;
   }
 
-  #uploadPath(id: string): string {
-    return join(layoutOf(this.#root).uploads(this.customer), `${id}.json`);
-  }
-
-  #provenPath(name: string): string {
-    return join(layoutOf(this.#root).proven(this.customer), `${name}.json`);
-  }
-
-  async #record(folder: string, name: string, file: WantedFile): Promise<void> {
-    const { files, machine } = this.#host;
-    await files.makeFolder(folder);
-    const at = new Date(machine.now()).toISOString();
-    await files.writeAtomically(join(folder, `${name}.json`), `${JSON.stringify({ ...pick(file), at })}\n`);
-  }
-
   async #load(): Promise<void> {
     const { files } = this.#host;
-    const layout = layoutOf(this.#root);
-    for (const file of await this.#recordsIn(layout.proven(this.customer))) {
+    for (const file of await this.#records.proven()) {
       const found = await files.lstat(join(this.folder, file.name));
       if (found?.kind === "file" && found.size === file.size) this.#proven.set(file.name, file);
     }
-    for (const file of await this.#recordsIn(layout.uploads(this.customer))) {
+    for (const file of await this.#records.uploads()) {
       const id = idOf(file);
       const found = await files.lstat(join(this.folder, partialOf(id)));
       if (found === undefined && (await this.#hasItsName(file))) {
@@ -508,11 +482,7 @@ export class Inbox {
       const size = found?.kind === "file" ? found.size : 0;
       this.#uploads.set(id, new Upload(file, this.folder, size <= file.size ? size : 0));
     }
-    const path = layout.complete(this.customer);
-    if (await files.lstat(path)) {
-      const read = completeSchema.safeParse(jsonIn(await files.readText(path)));
-      if (read.success) this.#complete = read.data;
-    }
+    this.#complete = await this.#records.complete();
     await this.#inTurn(() => this.#settleManifest());
     for (const upload of [...this.#uploads.values()])
       if (upload.isWhole) void this.#check(upload).ended.catch(() => undefined);
@@ -525,29 +495,5 @@ export class Inbox {
     if (found?.kind !== "file" || found.size !== file.size) return false;
     const { sha256 } = await readBack(path, this.#host, () => undefined, this.#host.signal);
     return sha256 === file.sha256;
-  }
-
-  /** A record that a power failure left unreadable is that of a file which is sent again. */
-  async #recordsIn(folder: string): Promise<WantedFile[]> {
-    const { files } = this.#host;
-    if (!(await files.lstat(folder))) return [];
-    const records: WantedFile[] = [];
-    for (const name of await files.list(folder)) {
-      if (name.startsWith(".")) continue;
-      const read = recordSchema.safeParse(jsonIn(await files.readText(join(folder, name))));
-      if (read.success && mayBeSent(read.data.name)) records.push(pick(read.data));
-      else await files.remove(join(folder, name));
-    }
-    return records;
-  }
-}
-
-const pick = ({ name, size, sha256 }: WantedFile): WantedFile => ({ name, size, sha256 });
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
