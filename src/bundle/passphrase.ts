@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { MigrationError } from "../errors.ts";
+import { secretLine } from "../system/files/secret-line.ts";
 import type { System } from "../system/system.ts";
 
 /** Where the passphrase comes from; at most one is set. Never the command line, which every user can read. */
@@ -51,7 +52,7 @@ export async function passphraseFromSource(
 const LIMIT = 255;
 
 function validPassphrase(text: string, origin: string): string {
-  const passphrase = text.replace(/\r?\n$/, "");
+  const passphrase = secretLine(text);
   const unusable = (why: string) =>
     new MigrationError("passphrase-invalid", `${origin}: the passphrase ${why}`, {
       hint: "a passphrase is one line of text; without the option, synlift generates one of 64 characters",

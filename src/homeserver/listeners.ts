@@ -1,5 +1,6 @@
 import type { Http } from "../system/http/http.ts";
 import { unixSocketUrl } from "../system/http/unix-socket.ts";
+import { urlHost } from "../system/ip-address.ts";
 import type { Listener } from "./homeserver.ts";
 
 /** URLs of an unencrypted HTTP listener on a port of this host. */
@@ -39,6 +40,6 @@ function portUrlsOf({ port, addresses, tls, resources }: Listener): string[] {
   const hosts = addresses.length === 0 ? ["127.0.0.1"] : addresses;
   return hosts.map((host) => {
     const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-    return `${tls ? "https" : "http"}://${local.includes(":") ? `[${local}]` : local}:${port}`;
+    return `${tls ? "https" : "http"}://${urlHost(local)}:${port}`;
   });
 }

@@ -31,3 +31,6 @@ export const isPrivateAddress = (address: string) => {
   const family = addressFamily(address);
   return family !== 0 && PRIVATE.check(address, family === 4 ? "ipv4" : "ipv6");
 };
+
+/** A host as a URL has it: an IPv6 address in brackets (RFC 3986, section 3.2.2). */
+export const urlHost = (host: string): string => (host.includes(":") ? `[${host}]` : host);

@@ -1,6 +1,7 @@
 import { posix } from "node:path";
 import { MigrationError } from "../errors.ts";
 import { Digester } from "../pipeline/digest.ts";
+import { urlHost } from "../system/ip-address.ts";
 import { type SshAddress, sshCall } from "../system/programs/ssh.ts";
 import { STATUS } from "../system/sftp/packet.ts";
 import { hasStatus, SftpSession, SftpStatus } from "../system/sftp/session.ts";
@@ -49,7 +50,7 @@ export function sftpDestination(
 }
 
 const describeSftp = ({ user, host, port, path }: SftpAddress): string =>
-  `sftp://${user === undefined ? "" : `${user}@`}${host.includes(":") ? `[${host}]` : host}${port === undefined ? "" : `:${port}`}/${path.startsWith("/") ? path.slice(1) : `~/${path}`}`;
+  `sftp://${user === undefined ? "" : `${user}@`}${urlHost(host)}${port === undefined ? "" : `:${port}`}/${path.startsWith("/") ? path.slice(1) : `~/${path}`}`;
 
 /** The absolute path of the folder, which is made with its parents where it may be. */
 async function enterFolder(

@@ -7,6 +7,7 @@ import { type GeneratedPasswords, planRole } from "../../homeserver/database/rol
 import { type DatabaseTarget, sqlitePathIn } from "../../homeserver/database/target.ts";
 import type { ChosenLayout } from "../../move/restore/layouts/choose.ts";
 import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
+import { secretLine } from "../../system/files/secret-line.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import { splitShellWords } from "../../system/shell-quoting.ts";
@@ -54,8 +55,7 @@ export async function parseDatabaseAddress(
   }
   if (parameters["dbname"] === undefined)
     throw new MigrationError("bad-usage", `${option} has no dbname`, { hint: "add dbname=…" });
-  const given =
-    passwordFile === undefined ? undefined : (await files.readText(passwordFile)).replace(/\r?\n$/, "");
+  const given = passwordFile === undefined ? undefined : secretLine(await files.readText(passwordFile));
   return addressOf({
     user: machine.user,
     ...parameters,

@@ -12,6 +12,7 @@ import {
 import { MigrationError } from "../../errors.ts";
 import { parseDate } from "../../move/plan/dates.ts";
 import { parseDnsServer } from "../../system/dns/dns.ts";
+import { secretLine } from "../../system/files/secret-line.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
 
@@ -123,7 +124,7 @@ export const LOGIN_OPTIONS = optionGroup({
   async read({ login, passwordFile }, { files, machine }: System) {
     if (login === undefined || passwordFile === undefined) return undefined;
     const path = resolve(machine.folder, passwordFile);
-    const password = (await files.readText(path)).replace(/\r?\n$/, "");
+    const password = secretLine(await files.readText(path));
     if (password !== "" && !/[\r\n\0]/.test(password)) return { user: login, password };
     throw new MigrationError("bad-usage", `${path} does not hold one line with a password`, {
       hint: "put the password there alone",

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { urlHost } from "../../system/ip-address.ts";
 import { type ConfigTarget, describeChange, editOf, type SettingChange } from "../config/host-changes.ts";
 import { parsePackedConfig } from "../config/pack/unpack.ts";
 import type { ConfigPlan, PlannedFile } from "../config/restore.ts";
@@ -111,4 +112,4 @@ const fileFor = (
 ) => order.findLast((name) => keys.get(name)?.includes(setting.split(/[.[]/)[0]!)) ?? order[0]!;
 
 const urlOf = ({ address, port }: NonNullable<ConfigTarget["listen"]>) =>
-  `http://${address.includes(":") ? `[${address}]` : address}:${port}/`;
+  `http://${urlHost(address)}:${port}/`;

@@ -2,7 +2,8 @@ import { Interrupted, MigrationError } from "../../errors.ts";
 import { AnswerCounter, type AnswerCounts } from "../../old-address/counter.ts";
 import { decide, replyTo, UNREACHABLE } from "../../old-address/respond.ts";
 import type { Behaviour, CertificateFiles } from "../../proxies/answer.ts";
-import type { WebListener } from "../../system/http/serve.ts";
+import { readPemPair, renewPemPair } from "../../system/http/pem-pair.ts";
+import { urlHost } from "../../system/ip-address.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 
@@ -41,7 +42,7 @@ export async function serveBehaviour(
   const { files, machine, signal } = system;
   const authorities = await readAuthorities(behaviour, files);
   const counter = new AnswerCounter();
-  let pair = tls && (await readPair(tls, files));
+  let pair = tls && (await readPemPair(tls, files));
   const listener = await system.webServers.listen({
     endpoints: listen,
     tls: pair,
@@ -54,8 +55,7 @@ export async function serveBehaviour(
   });
   const started = machine.elapsed();
   const endpoints = listener.endpoints.map(
-    ({ address, port }) =>
-      `${tls ? "https" : "http"}://${address.includes(":") ? `[${address}]` : address}:${port}`,
+    ({ address, port }) => `${tls ? "https" : "http"}://${urlHost(address)}:${port}`,
   );
   for (const endpoint of endpoints) progress.note(`listening on ${endpoint}`);
   let ended: ServeResult["ended"] = "signal";
@@ -68,7 +68,7 @@ export async function serveBehaviour(
         break;
       }
       await machine.wait(Math.min(LOOK, left), signal);
-      if (tls) pair = await renewed(tls, pair!, listener, { files, progress });
+      if (tls) pair = await renewPemPair(tls, pair!, listener, { files, progress });
       const { requests, sessions } = counter.counts();
       if (requests > told) progress.note(`${requests} requests answered, of ${sessions} sessions`);
       told = requests;
@@ -79,32 +79,6 @@ export async function serveBehaviour(
     await listener.stop(GRACE);
   }
   return { endpoints, counts: counter.counts(), ended, served: machine.elapsed() - started };
-}
-
-type Pair = { readonly certificate: string; readonly key: string };
-
-const readPair = async ({ certificate, key }: CertificateFiles, files: System["files"]): Promise<Pair> => ({
-  certificate: await files.readText(certificate),
-  key: await files.readText(key),
-});
-
-/** A renewed certificate is used at once; a faulty one never replaces the one that works. */
-async function renewed(
-  tls: CertificateFiles,
-  current: Pair,
-  listener: WebListener,
-  { files, progress }: { readonly files: System["files"]; readonly progress: Progress },
-): Promise<Pair> {
-  try {
-    const pair = await readPair(tls, files);
-    if (pair.certificate === current.certificate && pair.key === current.key) return current;
-    listener.setCertificate(pair);
-    progress.note(`the certificate in ${tls.certificate} was renewed and is used`);
-    return pair;
-  } catch {
-    progress.note(`the certificate in ${tls.certificate} cannot be used; the one before is kept`);
-    return current;
-  }
 }
 
 async function readAuthorities(

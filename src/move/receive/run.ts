@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import { Interrupted, MigrationError } from "../../errors.ts";
 import { acquireLock } from "../../journal/lock.ts";
+import { readPemPair, renewPemPair } from "../../system/http/pem-pair.ts";
 import type { StreamListener, StreamReply, StreamRequest } from "../../system/http/stream-server.ts";
+import { urlHost } from "../../system/ip-address.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { limitedTo, unlimited } from "../../transfer/pace.ts";
@@ -77,7 +79,7 @@ export async function receive(order: ReceiveOrder, system: Host, progress: Progr
   });
   const started = machine.elapsed();
   try {
-    let pair = tls && (await readPair(tls, files));
+    let pair = tls && (await readPemPair(tls, files));
     await inboxes.openAll();
     listener = await system.streamServers.listen({
       endpoint: listen,
@@ -87,14 +89,14 @@ export async function receive(order: ReceiveOrder, system: Host, progress: Progr
       handle: (request) => answer(request, { folder, inboxes, system, progress }),
     });
     const { address, port } = listener;
-    const endpoint = `${tls ? "https" : "http"}://${address.includes(":") ? `[${address}]` : address}:${port}`;
+    const endpoint = `${tls ? "https" : "http"}://${urlHost(address)}:${port}`;
     progress.note(`listening on ${endpoint}`);
     try {
       for (;;) {
         const removed = await inboxes.expire();
         if (removed > 0) progress.note(`${removed} unfinished uploads of ended invitations were removed`);
         await machine.wait(LOOK, signal);
-        if (tls && pair) pair = await renewed(tls, pair, listener, { files, progress });
+        if (tls && pair) pair = await renewPemPair(tls, pair, listener, { files, progress });
       }
     } catch (error) {
       if (!(error instanceof Interrupted) && !signal.aborted) throw error;
@@ -109,32 +111,6 @@ export async function receive(order: ReceiveOrder, system: Host, progress: Progr
 }
 
 const isLoopback = (address: string | undefined) => address === "::1" || /^127\./.test(address ?? "");
-
-type Pair = { readonly certificate: string; readonly key: string };
-
-const readPair = async ({ certificate, key }: Pair, files: System["files"]): Promise<Pair> => ({
-  certificate: await files.readText(certificate),
-  key: await files.readText(key),
-});
-
-/** A renewed certificate is used at once; a faulty one never replaces the one that works. */
-async function renewed(
-  tls: Pair,
-  current: Pair,
-  listener: StreamListener,
-  { files, progress }: { readonly files: System["files"]; readonly progress: Progress },
-): Promise<Pair> {
-  try {
-    const pair = await readPair(tls, files);
-    if (pair.certificate === current.certificate && pair.key === current.key) return current;
-    listener.setCertificate(pair);
-    progress.note(`the certificate in ${tls.certificate} was renewed and is used`);
-    return pair;
-  } catch {
-    progress.note(`the certificate in ${tls.certificate} cannot be used; the one before is kept`);
-    return current;
-  }
-}
 
 interface Served {
   readonly folder: string;

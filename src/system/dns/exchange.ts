@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { createConnection, isIPv6 } from "node:net";
+import { urlHost } from "../ip-address.ts";
 import {
   answerFrom,
   type DnsMessage,
@@ -18,7 +19,7 @@ export interface DnsServer {
 
 /** "192.0.2.1", with the port if it is not 53. */
 export const describeServer = ({ address, port }: DnsServer) =>
-  port === 53 ? address : address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  port === 53 ? address : `${urlHost(address)}:${port}`;
 
 /** The reply of one server: a message, no reply, only malformed replies, or not reachable. */
 export type Reply = DnsMessage | "silent" | "garbled" | "unreachable";

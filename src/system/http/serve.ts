@@ -2,12 +2,14 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { createServer as createPlainServer, type Server, type ServerResponse } from "node:http";
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
-import { isIP, type Server as NetServer, type Socket } from "node:net";
+import type { Server as NetServer, Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { MigrationError } from "../../errors.ts";
+import { urlHost } from "../ip-address.ts";
 import { type AnyRequest, type AnyResponse, Forwarder, type ForwardReply } from "./forward.ts";
+import type { PemPair } from "./pem-pair.ts";
 
 /** Web servers of this process. */
 export interface WebServers {
@@ -24,11 +26,6 @@ interface ServeOptions {
   readonly handle: (request: WebRequest) => Reply;
   /** The reply when an upstream cannot be reached. */
   readonly unreachable: StaticReply;
-}
-
-export interface PemPair {
-  readonly certificate: string;
-  readonly key: string;
 }
 
 export interface WebRequest {
@@ -187,8 +184,7 @@ export async function listenAt(
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      const place =
-        address === undefined ? `port ${port}` : `${isIP(address) === 6 ? `[${address}]` : address}:${port}`;
+      const place = address === undefined ? `port ${port}` : `${urlHost(address)}:${port}`;
       const reason = error.code === undefined ? undefined : ({ kind: "errno", errno: error.code } as const);
       reject(
         new MigrationError("target-unsuitable", `cannot listen on ${place}: ${whyNot(error)}`, {

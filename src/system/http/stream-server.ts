@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Bytes } from "../bytes.ts";
-import { discard, listenAt, type PemPair, refuseBadRequest } from "./serve.ts";
+import type { PemPair } from "./pem-pair.ts";
+import { discard, listenAt, refuseBadRequest } from "./serve.ts";
 
 /** Web servers of this process whose requests or replies have large bodies. HTTP/1.1. */
 export interface StreamServers {

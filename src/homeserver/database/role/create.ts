@@ -1,5 +1,6 @@
 import { hasSqlstate, MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { secretLine } from "../../../system/files/secret-line.ts";
 import type { Machine } from "../../../system/machine.ts";
 import {
   type Postgres,
@@ -180,7 +181,7 @@ async function joinRole(
 async function keepPassword({ address, passwordFile }: RoleOrder, files: Files): Promise<void> {
   const { password = "" } = address;
   if (await files.createNew(passwordFile, `${password}\n`)) return;
-  if ((await files.readText(passwordFile)).replace(/\r?\n$/, "") === password) return;
+  if (secretLine(await files.readText(passwordFile)) === password) return;
   throw new MigrationError("file-failed", `${passwordFile} was written by another program meanwhile`, {
     hint: "run the same command again: it uses the password in this file",
   });

@@ -1,5 +1,6 @@
 import { MigrationError } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { secretLine } from "../../../system/files/secret-line.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { isLocalSocket, type Postgres, type PostgresAddress } from "../../../system/postgres/postgres.ts";
 import { withPermittedAccount } from "../address.ts";
@@ -108,5 +109,5 @@ function localAdministrator({ parameters, commandPrefix }: PostgresAddress): Pos
 
 async function passwordIn(path: string, files: Files): Promise<string | undefined> {
   if (!(await files.stat(path))) return undefined;
-  return (await files.readText(path)).replace(/\r?\n$/, "");
+  return secretLine(await files.readText(path));
 }

@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { MigrationError } from "../../../errors.ts";
 import type { DatabaseRestore } from "../../../homeserver/database/target.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { urlHost } from "../../../system/ip-address.ts";
 import type { Machine } from "../../../system/machine.ts";
 import { quoteShellWord } from "../../../system/shell-quoting.ts";
 import type { Layout, LayoutFile, LayoutOwner, StartFacts } from "./layout.ts";
@@ -39,7 +40,7 @@ export interface ComposeVersions {
 /** Synapse and PostgreSQL in containers that docker compose runs. */
 export function composeLayout({ folder, owner, listen }: ComposePlaces): Layout {
   const compose = `docker compose --project-directory ${quoteShellWord(folder)}`;
-  const host = listen.address.includes(":") ? `[${listen.address}]` : listen.address;
+  const host = urlHost(listen.address);
   return {
     name: "compose",
     configDir: join(folder, "data"),
@@ -116,7 +117,7 @@ function composeYaml(
   { uid, gid }: LayoutOwner,
   { postgres, synapse }: ComposeVersions,
 ): string {
-  const host = listen.address.includes(":") ? `[${listen.address}]` : listen.address;
+  const host = urlHost(listen.address);
   const services = {
     postgres: {
       image: `docker.io/library/postgres:${postgres}`,
