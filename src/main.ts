@@ -7,12 +7,11 @@ import { progressJson } from "./report/progress-json.ts";
 import { progressLines } from "./report/progress-lines.ts";
 import type { ProgressView } from "./report/progress-view.ts";
 import { errorText, findingsText } from "./report/text.ts";
-import { tracedView } from "./report/traced-view.ts";
 import { type Machine, realMachine } from "./system/machine.ts";
 import { readLicences } from "./system/single-executable.ts";
 import type { System } from "./system/system.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
-import { TraceFile } from "./system/trace/trace-file.ts";
+import type { TraceFile } from "./system/trace/trace-file.ts";
 import { PROGRAM, VERSION } from "./system/version.ts";
 import { limitYoungGeneration } from "./system/young-generation.ts";
 
@@ -78,6 +77,7 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
   try {
     if (typeof given["trace"] === "string") {
       trace = await beginTrace(resolve(machine.folder, given["trace"]), entry.name, system);
+      const { tracedView } = await import("./report/traced-view.ts");
       view = tracedView(shown);
     }
     const { opening, instead, brief, findings, details, lines, failure } = await entry.run(
@@ -111,7 +111,8 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
 }
 
 /** Throws when the file cannot be made: it was asked for. What fails later only costs the trace. */
-function beginTrace(path: string, command: string, { files, machine }: System): Promise<TraceFile> {
+async function beginTrace(path: string, command: string, { files, machine }: System): Promise<TraceFile> {
+  const { TraceFile } = await import("./system/trace/trace-file.ts");
   return TraceFile.begin(path, {
     files,
     pid: machine.pid,

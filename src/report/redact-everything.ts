@@ -1,6 +1,6 @@
 import { meaningsOf, writtenForms } from "./encodings.ts";
 import type { Redaction } from "./placeholders.ts";
-import { textRedactor } from "./redact-text.ts";
+import { escaped, textRedactor } from "./redact-text.ts";
 
 /** What must not be in a text that strangers will read. */
 export interface KnownValues {
@@ -119,7 +119,6 @@ function patternOf(sources: readonly string[], flags = "gu"): RegExp | undefined
 /** A password such as "abc" is replaced where it is a word of its own. */
 const wholeIfShort = (form: string) =>
   form.length < 8 ? `(?<![\\p{L}\\p{N}])${escaped(form)}(?![\\p{L}\\p{N}])` : escaped(form);
-const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 const SHORTEST_SECRET = 3;
 const SHORTEST_NAME = 3;

@@ -126,7 +126,7 @@ function pathPattern(hidden: readonly Redaction[]): string {
 const longestFirst = (a: Redaction, b: Redaction) => b.text.length - a.text.length;
 const spelled = (one: Redaction) =>
   isCaseInsensitive(one) ? `(?i:${escaped(one.text)})` : escaped(one.text);
-const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+export const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 type Groups = Readonly<Record<string, string | undefined>>;
 const groupsOf = (all: readonly unknown[]) => all.at(-1) as Groups;

@@ -1,5 +1,6 @@
-import { access, constants, readdir, realpath } from "node:fs/promises";
+import { readdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
+import { isExecutable } from "../programs/executable.ts";
 import type { Programs } from "../programs/programs.ts";
 
 /** Where Debian keeps the programs of each major version. */
@@ -18,13 +19,7 @@ export async function withoutWrapper(name: string, { find }: Pick<Programs, "fin
   const versions = (await readdir(DEBIAN_VERSIONS).catch(() => [])).map(Number).filter(Number.isInteger);
   for (const version of versions.sort((one, other) => other - one)) {
     const program = join(DEBIAN_VERSIONS, String(version), "bin", name);
-    if (
-      await access(program, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return program;
+    if (await isExecutable(program)) return program;
   }
   return name;
 }

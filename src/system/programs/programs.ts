@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
-import { constants as modes } from "node:fs";
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import type { GzipOptions } from "../formats/gzip-digest.ts";
 import type { Output, ProgramCall, Programs } from "./call.ts";
+import { isExecutable } from "./executable.ts";
 import { chainGunzipped, chainInto, chainOutput, spawnProgram, traceProgram } from "./program-chain.ts";
 import { cannotStart, exitReason, programFailed, RunningProgram } from "./running-program.ts";
 
@@ -129,13 +128,7 @@ export function realPrograms(
     async find(name) {
       for (const folder of (base["PATH"] ?? "").split(":").filter(Boolean)) {
         const path = join(folder, name);
-        if (
-          await access(path, modes.X_OK).then(
-            () => true,
-            () => false,
-          )
-        )
-          return path;
+        if (await isExecutable(path)) return path;
       }
       return undefined;
     },
