@@ -136,7 +136,12 @@ export function remoteContract(
       const saved = begun === undefined ? 0 : (await place.read(begun)).length;
       const rest = attempt();
       await using(place.destination, (remote) => remote.put(file, rest));
-      if (place.appends) assert.equal(rest.bytes(), PART - saved, `continued at ${tenth} tenths`);
+      // The far end may still have been writing what was on its way when it was looked at, so that less than this can be left.
+      if (place.appends)
+        assert.ok(
+          rest.bytes() <= PART - saved,
+          `continued at ${tenth} tenths: ${rest.bytes()} of ${PART - saved} bytes`,
+        );
       assert.ok(Buffer.from(await place.read(file.name)).equals(bytes));
     }
     assert.equal((await place.names()).length, tenths.length, "nothing partial is left");
