@@ -10,8 +10,10 @@ import { CHECKSUM_MISMATCH, type FileState, type ReceiverStatus } from "../../tr
 import type { WantedFile } from "../../transfer/remote.ts";
 import type { Invited } from "./invitations.ts";
 import { idOf, layoutOf, mayBeSent, partialOf } from "./layout.ts";
-import { type CompleteRecord, InboxRecords, plain } from "./inbox-records.ts";
-import { contradicts, missingOf, readManifest, someNames } from "./manifest.ts";
+import { Comparisons } from "./comparisons.ts";
+import { Completion } from "./completion.ts";
+import { InboxRecords, plain } from "./inbox-records.ts";
+import { contradicts, missingOf, problemsWith, readManifest } from "./manifest.ts";
 import { Problem } from "./problem.ts";
 import { type Piece, readBack, Upload } from "./upload.ts";
 
@@ -38,12 +40,6 @@ const MOST_FILES = 20_000;
 /** Milliseconds for which a connection that has ended may still hold its upload. */
 const SETTLE = 3_000;
 
-/** A running comparison, with everybody who waits for it. */
-interface Check {
-  readonly ended: Promise<Digest>;
-  readonly tell: Set<(bytes: number) => void>;
-}
-
 /** What one customer has sent. All of its state is on disk but for problems and connections. */
 export class Inbox {
   readonly customer: string;
@@ -51,15 +47,15 @@ export class Inbox {
   readonly #root: string;
   readonly #host: InboxHost;
   readonly #records: InboxRecords;
+  readonly #completion: Completion;
+  readonly #comparisons = new Comparisons();
   readonly #options: InboxOptions;
   readonly #uploads = new Map<string, Upload>();
   readonly #proven = new Map<string, WantedFile>();
-  readonly #checks = new Map<string, Check>();
   readonly #problems = new Map<string, string>();
   /** Uploads that got their names since they were last asked about. */
   readonly #fresh = new Set<string>();
   #manifest: Manifest | undefined;
-  #complete: CompleteRecord | undefined;
   /** Changes of names follow one another. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -69,6 +65,7 @@ export class Inbox {
     this.#root = root;
     this.#host = host;
     this.#records = new InboxRecords(customer, root, host);
+    this.#completion = new Completion(this.#records, host.machine);
     this.#options = options;
   }
 
@@ -92,7 +89,7 @@ export class Inbox {
         received: upload.offset,
       })),
     ];
-    const { bundle, subject, at } = this.#complete ?? { bundle: undefined, subject: "", at: "" };
+    const complete = this.#completion.record;
     return {
       name: this.customer,
       expires,
@@ -100,7 +97,9 @@ export class Inbox {
       used: this.#used(),
       files: files.sort((a, b) => (a.name < b.name ? -1 : 1)),
       ...(this.#manifest === undefined ? {} : { missing: missingOf(this.#manifest, this.#proven) }),
-      ...(bundle === undefined ? {} : { complete: { bundle, subject, at } }),
+      ...(complete && {
+        complete: { bundle: complete.bundle, subject: complete.subject, at: complete.at },
+      }),
       problems: [...this.#problems].map(([name, message]) => ({ name, message })),
     };
   }
@@ -146,7 +145,7 @@ export class Inbox {
       this.#uploads.delete(upload.id);
       throw error;
     }
-    if (upload.isWhole) void this.#check(upload).ended.catch(() => undefined);
+    if (upload.isWhole) this.#beginComparing(upload);
     return upload;
   }
 
@@ -190,7 +189,7 @@ export class Inbox {
       );
       throw new Problem(CHECKSUM_MISMATCH, "hash", this.#problems.get(name)!);
     }
-    void this.#check(upload).ended.catch(() => undefined);
+    this.#beginComparing(upload);
     return upload;
   }
 
@@ -208,9 +207,9 @@ export class Inbox {
       throw new Problem(404, "not-found", "there is no such upload");
     }
     if (!upload.isWhole) throw new Problem(404, "not-found", `${upload.file.name} is not complete`);
-    const check = this.#check(upload);
-    check.tell.add(tell);
-    const digest = await check.ended;
+    const comparison = this.#comparisons.join(id, (told) => this.#compare(upload, told));
+    comparison.tell.add(tell);
+    const digest = await comparison.ended;
     this.#fresh.delete(id);
     const why = this.#uploads.has(id) ? this.#problems.get(upload.file.name) : undefined;
     return {
@@ -263,27 +262,27 @@ export class Inbox {
   /** Removes what an invitation that has ended left unfinished. */
   async expire(): Promise<number> {
     const unfinished = [...this.#uploads.values()].filter(
-      (upload) => !upload.isBusy && !this.#checks.has(upload.id),
+      (upload) => !upload.isBusy && !this.#comparisons.isRunning(upload.id),
     );
     for (const upload of unfinished) await this.#drop(upload, undefined);
     return unfinished.length;
   }
 
-  /** The hook was run for the bundle that is complete. */
-  async told(): Promise<void> {
-    if (this.#complete) await this.#saveComplete({ ...this.#complete, told: true });
+  /** The hook was run for the bundle with that id. */
+  async told(bundle: string): Promise<void> {
+    // In turn: a part that is taken away meanwhile makes it incomplete.
+    await this.#inTurn(() => this.#completion.told(bundle));
   }
 
   /** Resolves when no comparison runs and no name changes. */
   async idle(): Promise<void> {
-    while (this.#checks.size > 0)
-      await Promise.allSettled([...this.#checks.values()].map(({ ended }) => ended));
+    await this.#comparisons.idle();
     await this.#turn;
   }
 
   #stateOf(upload: Upload): FileState {
     if (!upload.isWhole) return "partial";
-    return this.#checks.has(upload.id) || upload.file.name !== MANIFEST ? "checking" : "waiting";
+    return this.#comparisons.isRunning(upload.id) || upload.file.name !== MANIFEST ? "checking" : "waiting";
   }
 
   #used(): number {
@@ -309,19 +308,11 @@ export class Inbox {
       : new Problem(500, "failed", `${name} could not be stored`);
   }
 
-  /** One comparison for each upload. Rejects with a `Problem`. */
-  #check(upload: Upload): Check {
-    const running = this.#checks.get(upload.id);
-    if (running) return running;
-    const tell = new Set<(bytes: number) => void>();
-    const ended = this.#compare(upload, (bytes) => {
-      for (const one of tell) one(bytes);
-    }).finally(() => this.#checks.delete(upload.id));
-    const check = { ended, tell };
-    this.#checks.set(upload.id, check);
-    return check;
+  #beginComparing(upload: Upload): void {
+    this.#comparisons.begin(upload.id, (tell) => this.#compare(upload, tell));
   }
 
+  /** Rejects with a `Problem`. */
   async #compare(upload: Upload, tell: (bytes: number) => void): Promise<Digest> {
     const { file } = upload;
     let found: Digest;
@@ -370,7 +361,7 @@ export class Inbox {
     this.#fresh.add(id);
     this.#problems.delete(file.name);
     for (const other of this.#uploads.values())
-      if (other.file.name === file.name && !other.isBusy && !this.#checks.has(other.id))
+      if (other.file.name === file.name && !other.isBusy && !this.#comparisons.isRunning(other.id))
         await this.#forget(other);
   }
 
@@ -384,7 +375,7 @@ export class Inbox {
 
   /** What the manifest says now: it gets its name once everything that it lists has arrived. */
   async #settleManifest(): Promise<void> {
-    const { files, machine } = this.#host;
+    const { files } = this.#host;
     const waiting = [...this.#uploads.values()].findLast(
       ({ file, isWhole }) => file.name === MANIFEST && isWhole,
     );
@@ -396,52 +387,21 @@ export class Inbox {
         : undefined;
     this.#manifest = typeof read === "object" ? read : undefined;
     if (!this.#manifest) {
-      await this.#incomplete();
+      await this.#completion.lost();
       return;
     }
-    const missing = missingOf(this.#manifest, this.#proven);
-    if (missing.length > 0) {
-      const different = missing.filter(({ name }) => this.#proven.has(name));
-      this.#problems.set(
-        MANIFEST,
-        different.length > 0
-          ? `${someNames(different)} differ from what the manifest lists`
-          : `the manifest waits for ${missing.length === 1 ? "a file" : `${missing.length} files`}: ${someNames(missing)}`,
-      );
-      for (const { name } of different)
-        this.#problems.set(
-          name,
-          `${name} differs from what the manifest lists: send the one that belongs to it`,
-        );
-      await this.#incomplete();
+    const problems = problemsWith(this.#manifest, this.#proven);
+    for (const [name, problem] of problems) this.#problems.set(name, problem);
+    if (problems.size > 0) {
+      await this.#completion.lost();
       return;
     }
     this.#problems.delete(MANIFEST);
     if (waiting) await this.#name(waiting);
-    const { id, subject } = this.#manifest;
-    if (this.#complete?.bundle === id && this.#complete.told) return;
-    const at = new Date(machine.now()).toISOString();
-    const complete =
-      this.#complete?.bundle === id ? this.#complete : { bundle: id, subject, at, told: false };
-    await this.#saveComplete(complete);
-    this.#options.complete({
-      customer: this.customer,
-      folder: this.folder,
-      bundle: id,
-      subject,
-      at: complete.at,
-    });
-  }
-
-  async #incomplete(): Promise<void> {
-    if (!this.#complete) return;
-    this.#complete = undefined;
-    await this.#records.removeComplete();
-  }
-
-  async #saveComplete(complete: CompleteRecord): Promise<void> {
-    await this.#records.saveComplete(complete);
-    this.#complete = complete;
+    const complete = await this.#completion.reached(this.#manifest);
+    if (!complete) return;
+    const { bundle, subject, at } = complete;
+    this.#options.complete({ customer: this.customer, folder: this.folder, bundle, subject, at });
   }
 
   async #drop(upload: Upload, problem: string | undefined): Promise<void> {
@@ -482,10 +442,9 @@ export class Inbox {
       const size = found?.kind === "file" ? found.size : 0;
       this.#uploads.set(id, new Upload(file, this.folder, size <= file.size ? size : 0));
     }
-    this.#complete = await this.#records.complete();
+    await this.#completion.load();
     await this.#inTurn(() => this.#settleManifest());
-    for (const upload of [...this.#uploads.values()])
-      if (upload.isWhole) void this.#check(upload).ended.catch(() => undefined);
+    for (const upload of [...this.#uploads.values()]) if (upload.isWhole) this.#beginComparing(upload);
   }
 
   /** Whether an upload was renamed by a process that was killed before it could write that down. */

@@ -39,8 +39,31 @@ export function contradicts(manifest: Manifest, file: WantedFile): boolean {
   return listed !== undefined && !same(listed, file);
 }
 
+/**
+ * Why the files that were compared are not the bundle of the manifest: a sentence for the customer by name of a file. Empty when they
+ * are.
+ */
+export function problemsWith(
+  manifest: Manifest,
+  proven: ReadonlyMap<string, WantedFile>,
+): ReadonlyMap<string, string> {
+  const problems = new Map<string, string>();
+  const missing = missingOf(manifest, proven);
+  if (missing.length === 0) return problems;
+  const different = missing.filter(({ name }) => proven.has(name));
+  problems.set(
+    MANIFEST,
+    different.length > 0
+      ? `${someNames(different)} differ from what the manifest lists`
+      : `the manifest waits for ${missing.length === 1 ? "a file" : `${missing.length} files`}: ${someNames(missing)}`,
+  );
+  for (const { name } of different)
+    problems.set(name, `${name} differs from what the manifest lists: send the one that belongs to it`);
+  return problems;
+}
+
 /** "a, b and 7 more". */
-export function someNames(files: readonly { readonly name: string }[]): string {
+function someNames(files: readonly { readonly name: string }[]): string {
   const shown = files.slice(0, 3).map(({ name }) => name);
   const more = files.length - shown.length;
   return more === 0 ? shown.join(", ") : `${shown.join(", ")} and ${more} more`;

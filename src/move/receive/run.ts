@@ -67,8 +67,8 @@ export async function receive(order: ReceiveOrder, system: Host, progress: Progr
   const held = await acquireLock(layoutOf(folder).lock, files, machine);
   let bundles = 0;
   let listener: StreamListener | undefined;
-  const hook = hookRunner(order.hook, system, progress, async ({ customer }) => {
-    await (await inboxes.of(customer)).told();
+  const hook = hookRunner(order.hook, system, progress, async ({ customer, bundle }) => {
+    await (await inboxes.of(customer)).told(bundle);
   });
   const inboxes = new Inboxes(folder, system, {
     pace: bandwidth === undefined ? unlimited : limitedTo(bandwidth, machine),
