@@ -11,11 +11,11 @@ export interface FileStore {
   /** The names and sizes of all regular files. What stands under other names than these is left alone. */
   list(signal: AbortSignal): Promise<ReadonlyMap<string, number>>;
   /**
-   * Writes the bytes of a local file from an offset to its end to the same offset of a file there, whose rest is cut off; from 0
-   * it is created. Resolves when they are as safe as the place can make them.
+   * Writes the bytes of a local file from an offset to its end to a file there, which ends at that offset; from 0 it is created.
+   * Resolves when they are as safe as the place can make them.
    */
   write(name: string, source: LocalFile & { readonly from: number }, attempt: Attempt): Promise<void>;
-  /** The bytes of a file from an offset. */
+  /** The bytes of a file from an offset. Each chunk is valid only until the next one is requested. */
   read(name: string, from: number, signal: AbortSignal): Bytes;
   /**
    * Reads the file at the place to its end, past its caches where that is possible. What differs from the wanted hash was read back.

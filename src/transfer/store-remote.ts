@@ -26,10 +26,11 @@ export function storeRemote(store: FileStore, files: Files): Remote {
       }
       const begun = there.get(partial) ?? 0;
       const from = store.appends && begun <= file.size ? begun : 0;
+      if (begun > from) await store.remove(partial, attempt.signal);
       await assertSize(file, files);
       attempt.resumed(from);
       // An empty file has to be created too.
-      if (from < file.size || begun === 0) await store.write(partial, { ...file, from }, attempt);
+      if (from < file.size || from === 0) await store.write(partial, { ...file, from }, attempt);
       const proof = await proven(store, partial, file, attempt);
       if (proof === undefined) throw await whyDifferent(file, partial, store, { files, attempt });
       await store.rename(partial, file.name, attempt.signal);

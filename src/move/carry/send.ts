@@ -8,6 +8,7 @@ import { Digester } from "../../pipeline/digest.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import { keepConnections } from "../../transfer/kept-connections.ts";
 import { Receipts } from "../../transfer/receipts.ts";
 import type { Destination, LocalFile, Proof, Remote } from "../../transfer/remote.ts";
 import { type Persistence, transferEach } from "../../transfer/transfer-each.ts";
@@ -54,9 +55,11 @@ export async function sendBundle(order: SendOrder, system: Host, progress: Progr
   const { folder } = order;
   const bundle = await Bundle.open(folder, system.files);
   const held = await lockIfWritable(folder, system);
+  const destination = keepConnections(order.destination);
   try {
-    return await sendLocked(order, bundle, system, progress);
+    return await sendLocked({ ...order, destination }, bundle, system, progress);
   } finally {
+    await destination.close();
     await held?.release();
   }
 }

@@ -78,7 +78,8 @@ export interface DetachedOptions {
 /** A running program with its standard input and output. */
 export interface InteractiveProgram {
   readonly output: Bytes;
-  write(what: string | Uint8Array): Promise<void>;
+  /** Resolves when the bytes are written and their buffers can be reused. Several pieces are handed to the system together. */
+  write(...pieces: readonly (string | Uint8Array)[]): Promise<void>;
   /** Closes its standard input, and resolves when the program has ended; never rejects. */
   close(): Promise<ExitStatus>;
   kill(): void;

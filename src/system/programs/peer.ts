@@ -13,6 +13,8 @@ export interface Peer {
 
 /** A peer that this process started. */
 export interface StartedPeer extends Peer {
+  /** Several pieces are handed to the system together. */
+  write(...pieces: readonly Uint8Array[]): Promise<void>;
   /** Closes its input, waits until it has ended, and returns how. Never rejects. */
   close(): Promise<ExitStatus>;
   /** Ends it at once. */
@@ -24,7 +26,7 @@ export async function startPeer(call: ProgramCall, programs: Programs): Promise<
   const talk = await programs.start(call);
   return {
     input: talk.output,
-    write: (bytes) => talk.write(bytes),
+    write: (...pieces) => talk.write(...pieces),
     async close() {
       const ending = talk.close();
       // Unread output would block it.

@@ -114,7 +114,8 @@ export function realPrograms(
       signal.addEventListener("abort", stop, { once: true });
       return {
         output: unlessStopped(program.output(), signal),
-        write: (what) => program.write(typeof what === "string" ? Buffer.from(what) : what),
+        write: (...pieces) =>
+          program.write(...pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece) : piece))),
         async close() {
           program.endInput();
           const ending = await program.ended;

@@ -84,17 +84,23 @@ export class RunningProgram {
     for await (const chunk of this.#child.stdout!) yield own(chunk as Uint8Array);
   }
 
-  /** Resolves when the chunk can be overwritten. Never rejects. */
-  async write(chunk: Uint8Array): Promise<void> {
+  /** Resolves when the chunks can be overwritten. Never rejects. */
+  async write(...chunks: readonly Uint8Array[]): Promise<void> {
     const stdin = this.#child.stdin!;
-    if (this.#leftEarly || stdin.destroyed) return;
+    const last = chunks.at(-1);
+    if (last === undefined || this.#leftEarly || stdin.destroyed) return;
     await new Promise<void>((resolve) => {
       const go = () => {
         stdin.off("close", go);
         resolve();
       };
-      // Called when the chunk is no longer needed, also after a write error.
-      stdin.on("close", go).write(chunk, go);
+      stdin.on("close", go);
+      // Corked, so that they leave with one system call.
+      stdin.cork();
+      for (const chunk of chunks.slice(0, -1)) stdin.write(chunk);
+      // Called when the chunks are no longer needed, also after a write error.
+      stdin.write(last, go);
+      stdin.uncork();
     });
   }
 

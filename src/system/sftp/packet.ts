@@ -1,3 +1,5 @@
+import { allocateBuffer } from "../buffers.ts";
+
 /** Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), as OpenSSH's server speaks it. */
 
 export const REQUEST = {
@@ -43,6 +45,9 @@ export const STATUS = {
 /** Largest packet that is accepted; OpenSSH's own limit (sftp-common.h, SFTP_MAX_MSG_LENGTH). */
 const MOST = 256 * 1024 + 1024;
 
+/** Bytes from which a packet has a buffer of its own, which its last user may release. */
+const LARGE = 16 * 1024;
+
 /** Builds the payload of a request. */
 export class PacketWriter {
   #pieces: Uint8Array[] = [];
@@ -68,11 +73,11 @@ export class PacketWriter {
     return this;
   }
 
-  /** The whole packet, with its length, type and request id. */
-  packet(type: number, id: number): Buffer {
+  /** The whole packet, with its length, type and request id. So many bytes of it follow elsewhere. */
+  packet(type: number, id: number, following = 0): Buffer {
     const size = this.#pieces.reduce((sum, piece) => sum + piece.length, 0);
     const whole = Buffer.allocUnsafe(9 + size);
-    whole.writeUInt32BE(5 + size, 0);
+    whole.writeUInt32BE(5 + size + following, 0);
     whole.writeUInt8(type, 4);
     whole.writeUInt32BE(id, 5);
     let at = 9;
@@ -160,7 +165,7 @@ export class PacketSplitter {
         if (this.#known < 4) continue;
         const size = this.#header.readUInt32BE();
         if (size < 1 || size > MOST) throw new MalformedPacket(`a packet of ${size} bytes`);
-        this.#body = Buffer.allocUnsafe(size);
+        this.#body = size > LARGE ? allocateBuffer(size) : Buffer.allocUnsafe(size);
         this.#filled = 0;
         continue;
       }

@@ -1,4 +1,5 @@
 import { MigrationError } from "../../errors.ts";
+import { releaseBuffer } from "../buffers.ts";
 import type { Bytes } from "../bytes.ts";
 import { type StartedPeer, startPeer } from "../programs/peer.ts";
 import type { ProgramCall, Programs } from "../programs/programs.ts";
@@ -27,9 +28,9 @@ export class SftpStatus extends Error {
 export const hasStatus = (error: unknown, status: number) =>
   error instanceof SftpStatus && error.status === status;
 
-/** Bytes of one read or write: servers accept at least 32 KiB, OpenSSH's up to 255 KiB. */
+/** Bytes of one read or write: servers accept at least 32 KiB, OpenSSH's up to 255 KiB, and tell so. */
 const SMALL_BLOCK = 32 * 1024;
-const BLOCK = 128 * 1024;
+const BLOCK = 255 * 1024;
 
 /** Bytes on the way at a time: hides the delay of a distant host. */
 const WINDOW = 4 * 1024 * 1024;
@@ -145,8 +146,11 @@ export class SftpSession {
   }
 
   /**
-   * Writes to a file from an offset, whose rest is cut off; `from` 0 creates it, private. `acknowledged` is called as the server
+   * Writes to a file from an offset, at which it must end; `from` 0 creates it, private. `acknowledged` is called as the server
    * confirms. Syncs at the end, where the server can.
+   *
+   * Nothing is ever cut off: a server may still carry out what a connection asked that broke before this one, and a file that is
+   * complete by then would lose its end. Late writes are harmless, as they are the same bytes at the same offsets.
    */
   async write(
     path: string,
@@ -159,29 +163,28 @@ export class SftpSession {
     const handle = await this.#handle(REQUEST.open, opening);
     const window = new Window();
     try {
-      await this.#ask(
-        REQUEST.fsetstat,
-        new PacketWriter().string(handle).uint32(1).uint64(from),
-        REPLY.status,
-      );
       let offset = from;
       for await (const chunk of source) {
-        // The source may reuse a chunk afterwards, which is then empty: its length is not asked for again.
-        for (let at = 0, all = chunk.length; at < all; at += this.#block) {
-          const block = chunk.subarray(at, at + this.#block);
-          const { length } = block;
-          await window.room(length);
-          const request = new PacketWriter().string(handle).uint64(offset).string(block);
-          const { sent, reply } = this.#send(REQUEST.write, request, REPLY.status);
-          window.add(
-            length,
-            reply.then(() => {
-              acknowledged(length);
-            }),
-          );
-          // The packet is a copy, so the block may be reused; waiting for the pipe limits what is in memory.
+        // The blocks are no copies, so the source gets its chunk back only when all of them are in the pipe.
+        let sent = Promise.resolve();
+        try {
+          for (let at = 0; at < chunk.length; at += this.#block) {
+            const block = chunk.subarray(at, at + this.#block);
+            const { length } = block;
+            await window.room(length);
+            const request = new PacketWriter().string(handle).uint64(offset).uint32(length);
+            const asked = this.#send(REQUEST.write, request, REPLY.status, block);
+            ({ sent } = asked);
+            window.add(
+              length,
+              asked.reply.then(() => {
+                acknowledged(length);
+              }),
+            );
+            offset += length;
+          }
+        } finally {
           await sent;
-          offset += length;
         }
       }
       await window.settled();
@@ -196,7 +199,7 @@ export class SftpSession {
     }
   }
 
-  /** The bytes of a file from an offset, in order. */
+  /** The bytes of a file from an offset, in order. Each chunk is valid only until the next one is requested. */
   async *read(path: string, from: number): Bytes {
     const opening = new PacketWriter().string(path).uint32(OPEN_FLAGS.read).uint32(0);
     const handle = await this.#handle(REQUEST.open, opening);
@@ -224,6 +227,7 @@ export class SftpSession {
         if (data.length < first.length)
           asked.unshift(ask(first.offset + data.length, first.length - data.length));
         yield data;
+        releaseBuffer(data);
       }
     } finally {
       await Promise.allSettled(asked.map(({ reply }) => reply));
@@ -291,7 +295,8 @@ export class SftpSession {
     return this.#send(type, request, expected).reply;
   }
 
-  #send(type: number, request: PacketWriter, expected: number) {
+  /** `data` is the end of the packet, which is not copied: it must not change before it is sent. */
+  #send(type: number, request: PacketWriter, expected: number, data?: Uint8Array) {
     const id = this.#nextId;
     this.#nextId = (id % 0xffff_fffe) + 1;
     const reply = this.#expect(id).then((answer) => {
@@ -302,8 +307,9 @@ export class SftpSession {
       return answer;
     });
     reply.catch(() => undefined);
-    const packet = request.packet(type, id);
-    this.#turn = this.#turn.then(() => this.#peer.write(packet)).catch(() => undefined);
+    const packet = request.packet(type, id, data?.length ?? 0);
+    const pieces = data === undefined ? [packet] : [packet, data];
+    this.#turn = this.#turn.then(() => this.#peer.write(...pieces)).catch(() => undefined);
     return { sent: this.#turn, reply };
   }
 
@@ -325,6 +331,8 @@ export class SftpSession {
           this.#waiting.get(key)?.resolve(packet);
           this.#waiting.delete(key);
         }
+        // Packets are copies.
+        releaseBuffer(chunk);
       }
       this.#fail(lost(this.#host, describeStderr(await this.#peer.close())));
     } catch (error) {
