@@ -2,7 +2,7 @@ import type { Destination, Remote } from "./remote.ts";
 
 /** A destination whose connections are used again. It must be closed. */
 export interface KeptDestination extends Destination {
-  /** Ends the connections that are not in use. */
+  /** Ends the connections that are not in use, and from then on each when it is closed. */
   close(): Promise<void>;
 }
 
@@ -12,16 +12,22 @@ export interface KeptDestination extends Destination {
  */
 export function keepConnections({ address, open }: Destination): KeptDestination {
   const idle: Remote[] = [];
+  let ended = false;
+  const giveBack = async (remote: Remote) => {
+    if (ended) await remote.close();
+    else idle.push(remote);
+  };
   return {
     address,
-    open: async (signal, options) => lend(idle.pop() ?? (await open(signal, options)), idle),
+    open: async (signal, options) => lend(idle.pop() ?? (await open(signal, options)), giveBack),
     async close() {
+      ended = true;
       for (let remote = idle.pop(); remote !== undefined; remote = idle.pop()) await remote.close();
     },
   };
 }
 
-function lend(remote: Remote, idle: Remote[]): Remote {
+function lend(remote: Remote, giveBack: (remote: Remote) => Promise<void>): Remote {
   let running = 0;
   let state: "lent" | "hurt" | "given back" = "lent";
   const watched = async <T>(act: () => Promise<T>): Promise<T> => {
@@ -46,8 +52,7 @@ function lend(remote: Remote, idle: Remote[]): Remote {
       if (state === "given back") return;
       const whole = state === "lent" && running === 0;
       state = "given back";
-      if (whole) idle.push(remote);
-      else await remote.close();
+      await (whole ? giveBack(remote) : remote.close());
     },
   };
 }

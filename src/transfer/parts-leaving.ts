@@ -4,6 +4,7 @@ import type { Part } from "../bundle/manifest.ts";
 import { MigrationError } from "../errors.ts";
 import type { Progress } from "../system/progress.ts";
 import type { System } from "../system/system.ts";
+import { type KeptDestination, keepConnections } from "./kept-connections.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Destination, Remote } from "./remote.ts";
 import { type Persistence, transferEach } from "./transfer-each.ts";
@@ -16,6 +17,7 @@ type Host = Pick<System, "files" | "machine" | "signal"> & { readonly progress: 
 /** Sends the parts of an export to a remote, one after the other, while the next one is written. */
 export class SendingParts implements PartsLeaving {
   readonly #destination: Destination;
+  readonly #kept: KeptDestination;
   readonly #persistence: Persistence;
   readonly #receipts: Receipts;
   readonly #host: Host;
@@ -27,6 +29,7 @@ export class SendingParts implements PartsLeaving {
 
   constructor(destination: Destination, persistence: Persistence, receipts: Receipts, host: Host) {
     this.#destination = destination;
+    this.#kept = keepConnections(destination);
     this.#persistence = persistence;
     this.#receipts = receipts;
     this.#host = host;
@@ -81,6 +84,11 @@ export class SendingParts implements PartsLeaving {
     if (this.#failure) throw this.#failure.error;
   }
 
+  /** Ends the connections: that of a part which is being sent, as soon as it ends. */
+  async close(): Promise<void> {
+    await this.#kept.close();
+  }
+
   async removeThere(artifact: string): Promise<void> {
     this.#have = undefined;
     const { signal } = this.#host;
@@ -107,7 +115,7 @@ export class SendingParts implements PartsLeaving {
     const { address } = this.#destination;
     await transferEach(
       [{ ...part, path }],
-      this.#destination,
+      this.#kept,
       async (remote, file, attempt) => {
         const proof = await remote.put(file, attempt);
         await this.#receipts.record(address, part, proof, machine.now());

@@ -8,6 +8,7 @@ import { formatBytes } from "../../report/units.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import { keepConnections } from "../../transfer/kept-connections.ts";
 import { Receipts } from "../../transfer/receipts.ts";
 import type { Destination } from "../../transfer/remote.ts";
 import { type Persistence, transferEach } from "../../transfer/transfer-each.ts";
@@ -47,6 +48,15 @@ type Host = Pick<System, "files" | "machine" | "signal">;
  * what `transferEach` throws.
  */
 export async function fetchBundle(order: FetchOrder, system: Host, progress: Progress): Promise<FetchResult> {
+  const source = keepConnections(order.source);
+  try {
+    return await fetchOver({ ...order, source }, system, progress);
+  } finally {
+    await source.close();
+  }
+}
+
+async function fetchOver(order: FetchOrder, system: Host, progress: Progress): Promise<FetchResult> {
   const { source, folder, dryRun } = order;
   const { files, machine, signal } = system;
   const { text, manifest, companions } = await readThere(source, signal);

@@ -244,6 +244,7 @@ async function packAndSeal(
       );
     throw error;
   } finally {
+    await leaving?.close();
     await workspace.close();
   }
 }

@@ -8,7 +8,6 @@ export const REQUEST = {
   close: 4,
   read: 5,
   write: 6,
-  fsetstat: 10,
   opendir: 11,
   readdir: 12,
   remove: 13,
@@ -30,7 +29,7 @@ export const REPLY = {
 } as const;
 
 /** SSH_FXF_ flags of an open. */
-export const OPEN_FLAGS = { read: 1, write: 2, create: 8 } as const;
+export const OPEN_FLAGS = { read: 1, write: 2, create: 8, exclusive: 0x20 } as const;
 
 /** SSH_FX_ codes of a status. */
 export const STATUS = {

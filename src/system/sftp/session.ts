@@ -146,7 +146,7 @@ export class SftpSession {
   }
 
   /**
-   * Writes to a file from an offset, at which it must end; `from` 0 creates it, private. `acknowledged` is called as the server
+   * Writes to a file from an offset, at which it must end; `from` 0 creates it anew, private. `acknowledged` is called as the server
    * confirms. Syncs at the end, where the server can.
    *
    * Nothing is ever cut off: a server may still carry out what a connection asked that broke before this one, and a file that is
@@ -158,7 +158,9 @@ export class SftpSession {
     source: Bytes,
     acknowledged: (bytes: number) => void,
   ): Promise<void> {
-    const flags = OPEN_FLAGS.write | (from === 0 ? OPEN_FLAGS.create : 0);
+    // A new file never goes through a symbolic link that somebody left there.
+    if (from === 0) await this.remove(path);
+    const flags = OPEN_FLAGS.write | (from === 0 ? OPEN_FLAGS.create | OPEN_FLAGS.exclusive : 0);
     const opening = new PacketWriter().string(path).uint32(flags).uint32(4).uint32(0o600);
     const handle = await this.#handle(REQUEST.open, opening);
     const window = new Window();
