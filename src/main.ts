@@ -13,7 +13,7 @@ import type { System } from "./system/system.ts";
 import { realTerminal, type Terminal } from "./system/terminal.ts";
 import type { TraceFile } from "./system/trace/trace-file.ts";
 import { PROGRAM, VERSION } from "./system/version.ts";
-import { limitYoungGeneration } from "./system/young-generation.ts";
+import { limitHeapGrowth } from "./system/heap-growth.ts";
 
 /** Builds the real system, runs a command, and turns the result or the error into text and an exit code. */
 async function main(): Promise<number> {
@@ -64,7 +64,7 @@ async function main(): Promise<number> {
 }
 
 async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise<number> {
-  limitYoungGeneration();
+  limitHeapGrowth();
   const json = given["json"] === true;
   const machine = realMachine(process.pid, process.cwd());
   const signal = stopSignal();
