@@ -1,9 +1,8 @@
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { z } from "zod";
 import { MigrationError } from "../errors.ts";
 import { type Digest, reportDigest } from "../pipeline/digest.ts";
-import { decryptWith, type EncryptionKeys, encryptWith } from "../pipeline/encrypt.ts";
+import { decryptWith, type EncryptionAhead, type EncryptionKeys } from "../pipeline/encrypt.ts";
 import type { Bytes } from "../system/bytes.ts";
 import type { Files } from "../system/files/files.ts";
 import { isGpgDamageError } from "../system/gpg/gpg.ts";
@@ -151,11 +150,11 @@ export class Inventory {
   }
 
   /** Writes the inventory into a folder, encrypted, and replaces the old one atomically. */
-  async save(folder: string, lock: EncryptionKeys, files: Files): Promise<Digest> {
+  async save(folder: string, encryption: EncryptionAhead, files: Files): Promise<Digest> {
     const path = join(folder, INVENTORY);
     const text = Buffer.from(`${JSON.stringify(this.#content)}\n`);
     let seen: Digest | undefined;
-    const sealed = reportDigest((measured) => (seen = measured))(encryptWith(lock)(Readable.from([text])));
+    const sealed = reportDigest((measured) => (seen = measured))(encryption.encrypt(text));
     const file = await files.begin(path);
     try {
       for await (const chunk of sealed) await file.write(chunk);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Digest, Digester } from "../pipeline/digest.ts";
-import type { EncryptionKeys } from "../pipeline/encrypt.ts";
+import { EncryptionAhead, type EncryptionKeys } from "../pipeline/encrypt.ts";
 import type { Files } from "../system/files/files.ts";
 import type { Inventory } from "./inventory.ts";
 import { CHECKSUMS, INVENTORY, MANIFEST, OPENING } from "./layout.ts";
@@ -11,6 +11,8 @@ export interface SealOptions {
   readonly folder: string;
   readonly inventory: Inventory;
   readonly keys: EncryptionKeys;
+  /** With these keys. A new one when left out. */
+  readonly encryption?: EncryptionAhead;
   readonly files: Files;
   readonly subject: string;
   /** "synlift 0.1.0". */
@@ -30,6 +32,7 @@ export async function seal({
   folder,
   inventory,
   keys,
+  encryption = new EncryptionAhead(keys),
   files,
   subject,
   program,
@@ -61,7 +64,7 @@ export async function seal({
   };
   const opening = openingInstructions(stated, afterwards);
   inventory.state({ subject, outageSince, ...sealed, recipients, opening: digestOf(opening).sha256 });
-  const measured = await inventory.save(folder, keys, files);
+  const measured = await inventory.save(folder, encryption, files);
   const manifest: Manifest = { ...stated, inventory: { name: INVENTORY, ...measured } };
   await files.writeAtomically(join(folder, OPENING), opening);
   await files.writeAtomically(join(folder, CHECKSUMS), checksums(manifest, opening));

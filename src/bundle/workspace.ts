@@ -5,7 +5,7 @@ import { Journal } from "../journal/journal.ts";
 import { acquireLock } from "../journal/lock.ts";
 import type { Outcome, Step } from "../journal/step.ts";
 import { Digester } from "../pipeline/digest.ts";
-import type { EncryptionKeys } from "../pipeline/encrypt.ts";
+import { EncryptionAhead, type EncryptionKeys } from "../pipeline/encrypt.ts";
 import { type Files, UNFINISHED_SUFFIX } from "../system/files/files.ts";
 import type { Machine } from "../system/machine.ts";
 import type { Progress } from "../system/progress.ts";
@@ -44,11 +44,17 @@ export interface BundleWorkspace {
   close(): Promise<void>;
 }
 
+/** Of an export into a folder of this host. */
+export interface LocalWorkspace extends BundleWorkspace {
+  /** What the inventory is encrypted with, for who saves it himself. */
+  readonly encryption: EncryptionAhead;
+}
+
 /**
  * Opens or creates a bundle's folder. Throws `bundle-in-use`, `bundle-mismatch` when the folder contains something else
  * or another bundle, `passphrase-wrong` when the export was started with another passphrase.
  */
-export async function openWorkspace(options: BundleWorkspaceOptions): Promise<BundleWorkspace> {
+export async function openWorkspace(options: BundleWorkspaceOptions): Promise<LocalWorkspace> {
   const { folder, files, machine } = options;
   await assertUsableFolder(folder, files);
   await files.makeFolder(folder);
@@ -65,7 +71,7 @@ export async function openWorkspace(options: BundleWorkspaceOptions): Promise<Bu
 async function openLocked(
   options: BundleWorkspaceOptions,
   leave: () => Promise<void>,
-): Promise<BundleWorkspace> {
+): Promise<LocalWorkspace> {
   const { folder, subject, rehearsal, partSize, keys, files, machine, progress } = options;
   const kind = rehearsal ? "rehearsal" : "move";
   const resumed = (await files.lstat(join(folder, JOURNAL))) !== undefined;
@@ -79,10 +85,13 @@ async function openLocked(
   }
   const inventory = await readOrBeginInventory(options, rehearsal);
   const kept = new PersistedProgress(folder, progress, files, machine);
+  const encryption = new EncryptionAhead(keys);
+  encryption.prepare();
   let turn: Promise<unknown> = Promise.resolve();
   return {
     journal,
     inventory,
+    encryption,
     resumed,
     writer: new BundleWriter({
       folder,
@@ -95,12 +104,15 @@ async function openLocked(
     }),
     save: async () => {
       // Writes are serialized, because steps may run in parallel.
-      const saved = turn.then(() => inventory.save(folder, keys, files));
+      const saved = turn.then(() => inventory.save(folder, encryption, files));
       turn = saved.catch(() => undefined);
       await saved;
+      // It is saved again, at the latest when the bundle is sealed.
+      encryption.prepare();
     },
     findArtifactFault: (outcome) => findArtifactFault(outcome, folder, files, options.leaving),
     close: async () => {
+      await encryption.end();
       await kept.clear();
       await leave();
     },

@@ -40,6 +40,95 @@ export function encryptWith({
 }
 
 /**
+ * Encrypts small messages with a gpg that was started before: deriving the key from a passphrase takes it a third of a second of
+ * processor time, and it does that before it reads anything.
+ */
+export class EncryptionAhead {
+  readonly #encrypt: (source: Bytes) => Bytes;
+  #waiting: WaitingGpg | undefined;
+
+  constructor(keys: EncryptionKeys) {
+    this.#encrypt = encryptWith(keys);
+  }
+
+  /** Starts gpg for the next message, if none waits yet. Never throws. */
+  prepare(): void {
+    this.#waiting ??= startWaiting(this.#encrypt);
+  }
+
+  /** Encrypts a message with the gpg that waits; with another one where none does, or where it has ended. */
+  async *encrypt(message: Uint8Array): Bytes {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    let any = false;
+    if (waiting) {
+      waiting.give(once(message));
+      try {
+        for await (const chunk of waiting.output) {
+          any = true;
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        // What has ended while it waited has not failed at this message.
+        if (any) throw error;
+      }
+    }
+    yield* this.#encrypt(once(message));
+  }
+
+  /** Ends the gpg that waits. May be called twice. */
+  async end(): Promise<void> {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    await waiting?.dismiss();
+  }
+}
+
+interface WaitingGpg {
+  give(source: Bytes): void;
+  /** To be read once something was given. */
+  readonly output: Bytes;
+  dismiss(): Promise<void>;
+}
+
+function startWaiting(encrypt: (source: Bytes) => Bytes): WaitingGpg {
+  let give: (source: Bytes) => void = () => undefined;
+  let refuse: (reason: unknown) => void = () => undefined;
+  const given = new Promise<Bytes>((resolve, reject) => {
+    give = resolve;
+    refuse = reject;
+  });
+  const output = encrypt(
+    (async function* () {
+      yield* await given;
+    })(),
+  )[Symbol.asyncIterator]();
+  // Asking for the first of its output is what starts it.
+  const first = output.next();
+  first.catch(() => undefined);
+  return {
+    give,
+    output: (async function* () {
+      try {
+        for (let next = await first; next.done !== true; next = await output.next()) yield next.value;
+      } finally {
+        await output.return?.();
+      }
+    })(),
+    async dismiss() {
+      refuse(new Error("there is no message any more"));
+      await first.catch(() => undefined);
+      await output.return?.().catch(() => undefined);
+    },
+  };
+}
+
+async function* once(message: Uint8Array): Bytes {
+  yield await Promise.resolve(message);
+}
+
+/**
  * Reverses `encryptWith`. gpg verifies integrity only at the end: do not trust any byte before the stream has ended.
  * Throws `passphrase-wrong`, `secret-key-unusable`, or `program-failed` when the message is damaged.
  */

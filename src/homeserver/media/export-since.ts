@@ -11,19 +11,22 @@ import {
   packedList,
 } from "./export.ts";
 import { mediaEntries, PackingReport } from "./pack/entries.ts";
+import type { LastLook, NewFiles } from "./pack/last-look.ts";
 import { filesNotListed } from "./pack/packed-list.ts";
 import { assertNoneUnreadable } from "./pack/unreadable.ts";
 import { providedFiles } from "./providers/lookup.ts";
 import type { MediaSection } from "./section.ts";
-import type { StoreState } from "./store/store.ts";
+import type { StoredFile, StoreState } from "./store/store.ts";
 
 /** Sorts after the first archive, and is not a part of it. */
 export const MEDIA_SINCE_ARTIFACT = "customer_backup_media_export_since.tar.gz";
 export const MEDIA_SINCE_STEP = "export/media-since";
 
 export interface MediaSinceExport extends Omit<MediaExport, "total" | "serving"> {
-  /** Of the whole store, now. */
+  /** Of the whole store, now. Asked when the step's inputs are. */
   readonly state: StoreState;
+  /** What the first archive does not hold; the step walks through the store itself when left out. */
+  readonly fresh?: (NewFiles & Pick<LastLook, "elsewhere">) | undefined;
   /** Another one makes this step run again. */
   readonly first: PackedFirst;
   /** Whether there is a first archive, and what it has not is to be packed; else it is only counted. */
@@ -35,26 +38,30 @@ export interface MediaSinceExport extends Omit<MediaExport, "total" | "serving">
  * there is nothing, it makes no archive. Throws `media-missing`.
  */
 export function exportMediaSince(from: MediaSinceExport): Step {
-  const { files, into, inventory, store, state } = from;
+  const { files, into, inventory, store } = from;
   return {
     id: MEDIA_SINCE_STEP,
     label: "media that came since",
-    inputs: {
-      ...from.inputs,
-      store,
-      state: state.digest,
-      first: from.first.sha256,
-      ...keptInputs(from.kept),
-      accepted: from.accepted ? "missing files" : "nothing",
-      ...(from.unreadableAccepted ? { unreadable: "accepted" } : {}),
-      ...(from.packs ? {} : { packs: "nothing" }),
+    get inputs() {
+      return {
+        ...from.inputs,
+        store,
+        state: from.state.digest,
+        first: from.first.sha256,
+        ...keptInputs(from.kept),
+        accepted: from.accepted ? "missing files" : "nothing",
+        ...(from.unreadableAccepted ? { unreadable: "accepted" } : {}),
+        ...(from.packs ? {} : { packs: "nothing" }),
+      };
     },
     findFault: (outcome) =>
       outcome["name"] === undefined ? Promise.resolve(undefined) : from.findFault(outcome),
     async run() {
       const compared = await from.compare();
       assertUploadsPresent(compared, from);
-      const rest = () => filesNotListed(filesToPack(from), packedList(from), files);
+      const { state, fresh } = from;
+      const known = fresh?.all;
+      const rest = () => (known ? inTurn(known) : filesNotListed(filesToPack(from), packedList(from), files));
       const since = rowsSince(from.first);
       const noticed = new PackingReport();
       const section = ({ changed, changedCount }: ChangedUploads): MediaSection => ({
@@ -70,7 +77,8 @@ export function exportMediaSince(from: MediaSinceExport): Step {
           ? {}
           : { unreadable: [...noticed.unreadable], unreadableCount: noticed.unreadableCount }),
       });
-      const total = !from.packs
+      const isNothing = !from.packs || (known?.length === 0 && fresh?.elsewhere === false);
+      const total = isNothing
         ? undefined
         : await from.withAccess(({ session, providers }) =>
             sizeOf(rest(), providedFiles({ ...from, session, providers }, since)),
@@ -134,6 +142,10 @@ const UPLOAD_TIME = 2 * 86_400_000;
 /** Rows made before have no file that a first archive has not. Milliseconds since 1970. */
 export const rowsSince = ({ settled, began }: Pick<PackedFirst, "settled" | "began">): number =>
   settled ? Number.MAX_SAFE_INTEGER : began - UPLOAD_TIME;
+
+async function* inTurn(all: readonly StoredFile[]): AsyncIterable<StoredFile> {
+  for (const file of all) yield await Promise.resolve(file);
+}
 
 /** Bytes of some files; undefined when there are none. */
 async function sizeOf(

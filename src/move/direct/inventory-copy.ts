@@ -3,7 +3,7 @@ import { Inventory } from "../../bundle/inventory.ts";
 import { INVENTORY } from "../../bundle/layout.ts";
 import { generatePassphrase } from "../../bundle/passphrase.ts";
 import { MigrationError } from "../../errors.ts";
-import type { EncryptionKeys } from "../../pipeline/encrypt.ts";
+import { EncryptionAhead, type EncryptionKeys } from "../../pipeline/encrypt.ts";
 import type { System } from "../../system/system.ts";
 
 /** File with the inventory's passphrase, next to it. */
@@ -56,7 +56,7 @@ export class InventoryCopy {
     }
     const { files } = this.#system;
     this.#lock ??= await this.#newLock();
-    await inventory.save(this.#folder, this.#lock, files);
+    await inventory.save(this.#folder, new EncryptionAhead(this.#lock), files);
     this.inventory = inventory;
   }
 

@@ -14,7 +14,6 @@ import type { ExportContext, ExportStep } from "../export/context.ts";
 import { mediaSteps } from "../export/media-steps.ts";
 import { assertStayedDown, findSourceActivity, readSourceWhenDown } from "../export/source.ts";
 import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
-import { mediaScopeOf } from "../export/unreachable-servers.ts";
 import { ALL_SENT, HANDED_OVER } from "../old-server/journal-facts.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
 import {
@@ -122,8 +121,10 @@ async function sendAll(
       dumpFormat: "plain",
     };
     const run = async (steps: Iterable<ExportStep>) => {
-      for (const { step } of steps)
+      for (const { step, prepare } of steps) {
+        await prepare?.();
         await runSteps([step], { journal, progress: view, signal, now: () => machine.now() });
+      }
     };
     // Media files never change: those that exist now are sent while the server may still run.
     await run(mediaSteps(packing, look.source, look.source.alive.length > 0));
@@ -131,7 +132,7 @@ async function sendAll(
     let { source } = look;
     if (look.plan) {
       findings.push(...(await stopAndFenceSource(order, look, { clock, view }, system)));
-      source = await readSourceWhenDown(homeserver, source, mediaScopeOf(packing), system);
+      source = await readSourceWhenDown(source, system);
       await look.plan.record.setMarker(source.marker);
     }
     await run(stepsAfterStop(packing, source, true));

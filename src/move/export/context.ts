@@ -32,6 +32,8 @@ export interface ExportStep {
   /** A second step that runs at the same time and reads the same files. */
   readonly concurrent?: { readonly step: Step; readonly shared: SharedReads };
   readonly stage?: ExportStage;
+  /** To be awaited first: looks at what the inputs of the steps depend on. */
+  readonly prepare?: () => Promise<void>;
 }
 
 /** What each step of an export is given besides its own. */

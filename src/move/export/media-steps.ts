@@ -1,7 +1,7 @@
 import { encryptedName } from "../../bundle/layout.ts";
 import { openSource } from "../../homeserver/database/source.ts";
 import { MEDIA_MISSING, MEDIA_UNREADABLE } from "../../homeserver/media/accept-ids.ts";
-import { exportArchives } from "../../homeserver/media/archive/export.ts";
+import { exportArchives, packedFirst } from "../../homeserver/media/archive/export.ts";
 import { dropArchives } from "../../homeserver/media/archive/finished.ts";
 import { ARCHIVE_STEP } from "../../homeserver/media/archive/names.ts";
 import type { ArchiveExport } from "../../homeserver/media/archive/order.ts";
@@ -20,11 +20,14 @@ import {
   MEDIA_ARTIFACT,
   MEDIA_STEP,
   type MediaAccess,
+  packedList,
   type PackedFirst,
 } from "../../homeserver/media/export.ts";
+import { type LastLook, lookForTheLastTime } from "../../homeserver/media/pack/last-look.ts";
 import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
 import { assertReadableNow } from "../../homeserver/media/pack/unreadable.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";
+import type { StoreState } from "../../homeserver/media/store/store.ts";
 import type { Step } from "../../journal/step.ts";
 import { commonStepOptions, type ExportContext, type ExportStep } from "./context.ts";
 import type { SourceState } from "./source.ts";
@@ -94,29 +97,73 @@ function unchangedStep(packing: ExportContext, media: ReturnType<typeof mediaFor
   };
 }
 
-/** Media added since the first pass, and the inventory section on all media. `source` is its current state. */
-export function mediaSinceStep(packing: ExportContext, source: SourceState): ExportStep {
+/**
+ * Media added since the first pass, and the inventory section on all media. The store is walked once, right before; `tell` is
+ * given its state.
+ */
+export function mediaSinceStep(
+  packing: ExportContext,
+  source: SourceState,
+  tell: (state: StoreState) => void = () => undefined,
+): ExportStep {
   const shared = new SharedReads();
   const media = { ...mediaFor(packing, source), shared, serving: false };
   const first = readFirstPass(packing);
-  const stored = exportMediaSince({ ...media, state: source.media, first, packs: packing.media.backup });
+  let last: LastLook | undefined;
+  const looked = () => {
+    if (!last) throw new Error("the store is looked at before the step is run");
+    return last;
+  };
+  const prepare = async () => {
+    last = await media.withAccess((reach) => lookForTheLastTime({ ...media, ...reach, ...listsOf(packing) }));
+    tell(last.state);
+  };
+  const compare = () => Promise.resolve(looked().compared);
+  const stored = exportMediaSince({
+    ...{ ...media, compare, first, packs: packing.media.backup },
+    get state() {
+      return looked().state;
+    },
+    get fresh() {
+      return freshFor(looked(), "forBackup");
+    },
+  });
   const ofArchives = readFirstPass(packing, ARCHIVE_STEP.first);
   const archive = archiveFor(packing, media);
   const archived = exportArchives({
-    ...archive,
-    pass: "since",
-    inputs: {
-      ...archive.inputs,
-      state: source.media.digest,
-      marker: source.marker,
-      first: ofArchives.sha256,
-      accepted: media.accepted ? "missing files" : "nothing",
+    ...{ ...archive, compare, pass: "since", since: rowsSince(ofArchives) },
+    get inputs() {
+      return {
+        ...archive.inputs,
+        state: looked().state.digest,
+        marker: source.marker,
+        first: ofArchives.sha256,
+        accepted: media.accepted ? "missing files" : "nothing",
+      };
     },
-    since: rowsSince(ofArchives),
+    get fresh() {
+      return freshFor(looked(), "forArchive");
+    },
   });
-  return packing.media.archive
+  const step = packing.media.archive
     ? { step: stored, concurrent: { step: archived, shared } }
     : alone(stored, shared, "archive");
+  return { ...step, prepare };
+}
+
+const freshFor = (looked: LastLook, use: "forBackup" | "forArchive") => ({
+  all: looked[use].all,
+  elsewhere: looked.elsewhere,
+});
+
+/** What is packed already, of each kind that is made. */
+function listsOf({ media, workspace, folder, existingMedia }: ExportContext) {
+  const { inventory } = workspace;
+  const backup = [packedList({ folder, inventory }), ...(existingMedia ? [existingMedia] : [])];
+  return {
+    backup: media.backup ? backup : undefined,
+    archive: media.archive ? [packedFirst({ folder, inventory })] : undefined,
+  };
 }
 
 function besideEachOther(

@@ -32,7 +32,13 @@ import { dryRunFindings, type ExportLook, type ExportOrder, lookBeforeExport } f
 import { openingNotes } from "./opening-notes.ts";
 import { keepPrediction, predictionOfJournal, predictOutage } from "./predict.ts";
 import { exportPage } from "./report.ts";
-import { assertStayedDown, findSourceActivity, readSourceWhenDown, sourceFindings } from "./source.ts";
+import {
+  assertStayedDown,
+  findSourceActivity,
+  readSourceWhenDown,
+  sourceFindings,
+  type SourceState,
+} from "./source.ts";
 import { readConfigToPack, stepsAfterStop, stepsBeforeStop } from "./steps.ts";
 import { lostServersIn, mediaScopeOf } from "./unreachable-servers.ts";
 
@@ -141,9 +147,12 @@ async function packAndSeal(
   const { journal, inventory } = workspace;
   const clock = new ExportClock(journal, machine, view);
   const run = async (steps: Iterable<ExportStep>) => {
-    for (const { step, concurrent, stage } of steps) {
+    for (const { step, concurrent, stage, prepare } of steps) {
       const steps = { journal, progress: view, signal, now: () => machine.now() };
-      const running = () => (concurrent ? runConcurrently(step, concurrent, steps) : runSteps([step], steps));
+      const running = async () => {
+        await prepare?.();
+        await (concurrent ? runConcurrently(step, concurrent, steps) : runSteps([step], steps));
+      };
       await (stage === undefined ? running() : clock.time(stage, step.id, running));
     }
   };
@@ -183,11 +192,12 @@ async function packAndSeal(
       // Before the state of the database is read: it changes the database.
       const raise = order.fixes.includes(FIX_SEQUENCES);
       findings.push(...(await raiseSourceSequences(source.database, raise, system)));
-      source = await readSourceWhenDown(homeserver, source, mediaScopeOf(packing), system);
+      source = await readSourceWhenDown(source, system);
       await plan.record.setMarker(source.marker);
       if (predicted) inventory.setSection(OUTAGE_SECTION, predicted);
     }
-    await run(stepsAfterStop(packing, source, serving));
+    const keepMedia = (media: SourceState["media"]) => (source = { ...source, media });
+    await run(stepsAfterStop(packing, source, serving, keepMedia));
     if (plan) await assertStayedDown(homeserver, source, system);
     // Not a step: it is cheap, and it must read every artifact each time.
     const manifest = await clock.time("seal", "seal", () =>
@@ -195,6 +205,7 @@ async function packAndSeal(
         folder,
         inventory,
         keys: lock,
+        encryption: workspace.encryption,
         files,
         now: machine.now(),
         subject: homeserver.serverName,

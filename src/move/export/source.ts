@@ -16,7 +16,7 @@ import { assertNoneUnreadable } from "../../homeserver/media/pack/unreadable.ts"
 import type { BoundedList } from "../../homeserver/media/store/bounded-list.ts";
 import { keptFolders } from "../../homeserver/media/store/folders.ts";
 import { type StoreState, storeState } from "../../homeserver/media/store/store.ts";
-import type { Kept, MediaOrder } from "../../homeserver/scope.ts";
+import type { MediaOrder } from "../../homeserver/scope.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes, formatCount } from "../../report/units.ts";
@@ -223,20 +223,10 @@ export async function findSourceActivity(
   return [...activity, ...users.homeserver, ...notAccepted(users.others, source.accepted)];
 }
 
-/** The state of the same source after the stop. */
-export async function readSourceWhenDown(
-  homeserver: Homeserver,
-  source: SourceState,
-  kept: Kept,
-  system: System,
-): Promise<SourceState> {
+/** The state of the same source after the stop. That of its media is looked at after the database is packed. */
+export async function readSourceWhenDown(source: SourceState, system: System): Promise<SourceState> {
   const marker = await markerOf(source.database, system, "nobody-connected");
-  return {
-    ...source,
-    alive: [],
-    marker,
-    media: await storeState(homeserver.mediaStore, system.files, keptFolders(kept)),
-  };
+  return { ...source, alive: [], marker };
 }
 
 /** The findings about the source, for the report and for a dry run. */

@@ -7,6 +7,7 @@ import { exportSqlite } from "../../homeserver/database/sqlite/export.ts";
 import type { Store } from "../../homeserver/database/store.ts";
 import { MAS_CONFIG_ARTIFACT, MAS_SECTION } from "../../homeserver/mas/artifact.ts";
 import { KEY_SECTION, packSigningKey } from "../../homeserver/signing-key/export.ts";
+import type { StoreState } from "../../homeserver/media/store/store.ts";
 import type { Step } from "../../journal/step.ts";
 import { commonStepOptions, type ExportContext, type ExportStep } from "./context.ts";
 import { choiceStep, mediaSinceStep, mediaSteps } from "./media-steps.ts";
@@ -56,13 +57,14 @@ export function* stepsBeforeStop(
 }
 
 /**
- * The steps after the server is stopped, in order; in a rehearsal, all the rest. `source` is its current state. Run each
- * before asking for the next: a later step may depend on the journal entry of an earlier one.
+ * The steps after the server is stopped, in order; in a rehearsal, all the rest. `source` is its current state, but for the
+ * media, whose state `tellMedia` is given when it is known. Run each before asking for the next: a later step may depend on the journal entry of an earlier one.
  */
 export function* stepsAfterStop(
   packing: ExportContext,
   source: SourceState,
   served: boolean,
+  tellMedia?: (state: StoreState) => void,
 ): Iterable<ExportStep> {
   // First, because the homeserver then knows everything in it. In the other order a session could be missing.
   const { mas } = source.database;
@@ -74,7 +76,7 @@ export function* stepsAfterStop(
   // After the database, so that every upload in the dump already has its file.
   const stage = packing.workspace.inventory.rehearsal ? {} : ({ stage: "media" } as const);
   if (!served) for (const step of mediaSteps(packing, source, false)) yield { ...step, ...stage };
-  yield { ...mediaSinceStep(packing, source), stage: "media" };
+  yield { ...mediaSinceStep(packing, source, tellMedia), stage: "media" };
 }
 
 function databaseStep(

@@ -4,7 +4,7 @@ import type { Inputs, Outcome, Step } from "../../../journal/step.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { type MediaAccess, settledTest } from "../export.ts";
-import { filesNotListed, PackedList } from "../pack/packed-list.ts";
+import { filesNotListed, PackedList, type SavedList } from "../pack/packed-list.ts";
 import type { WholeFile } from "../pack/shared-reads.ts";
 import { readSmallFiles } from "../pack/small-reads.ts";
 import type { Differing } from "../section.ts";
@@ -36,11 +36,18 @@ import { archiveEntries, type ArchiveSizes } from "./write.ts";
 export function exportArchives(from: ArchiveExport): Step {
   const { pass } = from;
   const id = ARCHIVE_STEP[pass];
-  const inputs = { ...from.inputs, store: from.store, server: from.serverName, archive: sizesOf(from.sizes) };
+  const inputsNow = () => ({
+    ...from.inputs,
+    store: from.store,
+    server: from.serverName,
+    archive: sizesOf(from.sizes),
+  });
   return {
     id,
     label: pass === "first" ? "media archives" : "media archives of what came since",
-    inputs,
+    get inputs() {
+      return inputsNow();
+    },
     async findFault(outcome) {
       const why = await from.findFault(outcome);
       if (why !== undefined) return why;
@@ -55,7 +62,7 @@ export function exportArchives(from: ArchiveExport): Step {
     },
     async run() {
       try {
-        return await packAll(id, inputs, from);
+        return await packAll(id, inputsNow(), from);
       } finally {
         from.shared.leave("archive");
       }
@@ -73,7 +80,9 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
   await removeArchivesFrom(done.length + 1, id, from);
   const noticed = new UnreadUploads();
   const began = machine.now();
-  await from.withAccess(async (reach) => {
+  const { fresh } = from;
+  const isNothing = done.length === 0 && fresh?.all?.length === 0 && !fresh.elsewhere;
+  const packRest = async (reach: MediaAccess) => {
     const items = new PeekableItems(
       notPacked(done.length, reach, from, settledTest(serving, began, machine)),
     );
@@ -91,7 +100,8 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
     } finally {
       await items.end();
     }
-  });
+  };
+  if (!isNothing) await from.withAccess(packRest);
   if (pass === "since" || noticed.isLost) noticed.assertAllRead(from);
   const changed = done.flatMap((outcome) => (outcome["changed"] ?? []) as string[]);
   return {
@@ -118,13 +128,7 @@ async function* notPacked(
 ): AsyncIterable<FoundUpload> {
   const { pass, inventory, files, store, since = 0 } = from;
   const packed = packedArchives(inventory).filter(({ folder }) => pass === "since" || isFirst(folder));
-  const before = packed
-    .filter(({ folder }) => isFirst(folder) || archiveNumber(folder) <= finished)
-    .toSorted(
-      (a, b) =>
-        Number(isFirst(b.folder)) - Number(isFirst(a.folder)) ||
-        archiveNumber(a.folder) - archiveNumber(b.folder),
-    );
+  const before = inOrder(packed).filter(({ folder }) => isFirst(folder) || archiveNumber(folder) <= finished);
   const listing: UploadListing = {
     session,
     store,
@@ -145,19 +149,42 @@ async function* notPacked(
 
 /** The files that these archives do not hold. The lists of one pass go on one after another; those of two do not. */
 function walkOf(packed: readonly PackedArchive[], from: ArchiveExport): AsyncIterable<StoredFile> {
-  const { files, store, inventory } = from;
-  const paths = (pass: ArchivePass) =>
-    packed
-      .filter(({ folder }) => isFirst(folder) === (pass === "first"))
-      .map(({ folder }) => join(from.folder, packedListOf(folder)));
-  const key = inventory.salt;
+  const { files, store, fresh } = from;
+  if (fresh?.all && packed.every(({ folder }) => isFirst(folder))) return inTurn(fresh.all);
   const walked = walkStore(store, files, {
     closed: from.unreadableAccepted ? () => undefined : undefined,
     threads: 1,
   });
-  const first = filesNotListed(walked, { path: paths("first"), key }, files);
-  const since = paths("since");
-  return since.length === 0 ? first : filesNotListed(first, { path: since, key }, files);
+  const first = filesNotListed(walked, listsOf(packed, "first", from), files);
+  const since = listsOf(packed, "since", from);
+  return since.path.length === 0 ? first : filesNotListed(first, since, files);
+}
+
+/** The lists of what the archives of a pass hold, as one. */
+const listsOf = (
+  packed: readonly PackedArchive[],
+  pass: ArchivePass,
+  from: Pick<ArchiveExport, "folder" | "inventory">,
+) => ({
+  path: inOrder(packed)
+    .filter(({ folder }) => isFirst(folder) === (pass === "first"))
+    .map(({ folder }) => join(from.folder, packedListOf(folder))),
+  key: from.inventory.salt,
+});
+
+/** What the archives of the first pass hold. */
+export const packedFirst = (from: Pick<ArchiveExport, "folder" | "inventory">): SavedList =>
+  listsOf(packedArchives(from.inventory), "first", from);
+
+const inOrder = (packed: readonly PackedArchive[]) =>
+  packed.toSorted(
+    (a, b) =>
+      Number(isFirst(b.folder)) - Number(isFirst(a.folder)) ||
+      archiveNumber(a.folder) - archiveNumber(b.folder),
+  );
+
+async function* inTurn(all: readonly StoredFile[]): AsyncIterable<StoredFile> {
+  for (const file of all) yield await Promise.resolve(file);
 }
 
 async function packOne(

@@ -7,6 +7,7 @@ import type { Machine } from "../../../system/machine.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { Comparison } from "../compare/compare.ts";
 import type { MediaAccess } from "../export.ts";
+import type { LastLook, NewFiles } from "../pack/last-look.ts";
 import type { SharedReads } from "../pack/shared-reads.ts";
 import type { ArchivePass } from "./names.ts";
 import type { ArchiveSizes } from "./write.ts";
@@ -20,6 +21,7 @@ export interface ArchiveExport {
   readonly sizes: ArchiveSizes;
   /** Whether the server may be writing a file at this moment: then the newest wait for the second pass. */
   readonly serving: boolean;
+  /** Asked when the step's inputs are. */
   readonly inputs: Inputs;
   /** Whether uploads that cannot be read may stay behind. */
   readonly accepted: boolean;
@@ -33,6 +35,8 @@ export interface ArchiveExport {
   readonly before?: (() => Promise<void>) | undefined;
   /** In the second pass: rows made before have no file in a storage provider that the first has not. */
   readonly since?: number;
+  /** What the archives of the first pass do not hold; asked when the step runs, which walks through the store itself when there is none. */
+  readonly fresh?: (NewFiles & Pick<LastLook, "elsewhere">) | undefined;
   /** Opens the database and the storage providers for the time in which files are packed. */
   readonly withAccess: <T>(act: (reach: MediaAccess) => Promise<T>) => Promise<T>;
   readonly files: Files;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { digestOf } from "../../../pipeline/digest.ts";
-import type { Files } from "../../../system/files/files.ts";
+import type { Files, WalkEntry } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import type { Differing } from "../section.ts";
@@ -41,6 +41,8 @@ export interface CompareOptions {
   readonly signal?: AbortSignal;
   /** Whether unreadable folders are allowed: uploads that should be in them count as differing. */
   readonly closed?: boolean;
+  /** The walk through the uploads, where somebody reads along; one of its own when left out. */
+  readonly walked?: AsyncIterable<readonly WalkEntry[]>;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function compareMedia(
   session: QuerySession,
   store: string,
   files: Files,
-  { hashes, tell, providers = [], signal, closed: mayBeClosed = false }: CompareOptions,
+  { hashes, tell, providers = [], signal, closed: mayBeClosed = false, walked }: CompareOptions,
 ): Promise<Comparison> {
   const known = hashes && (await hasColumn(session, "sha256"));
   const differ = new Differences();
@@ -88,7 +90,7 @@ export async function compareMedia(
   };
   await mergeJoin(
     uploadRows(session, { hashes: known, uploaders: true }),
-    files.walk(join(store, UPLOADS), signal),
+    walked ?? files.walk(join(store, UPLOADS), signal),
     {
       ...UPLOAD_KEYS,
       both(row, { size }) {

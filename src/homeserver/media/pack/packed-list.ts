@@ -61,25 +61,43 @@ export const inWholeSeconds = (file: StoredFile): StoredFile => ({
 /** Of the files of a walk, those that a list does not hold, or not as they are now. Throws as the walk does. */
 export async function* filesNotListed(
   walked: AsyncIterable<StoredFile>,
-  { path, key, wholeSeconds = false }: SavedList,
+  list: SavedList,
   files: Files,
 ): AsyncIterable<StoredFile> {
-  const groups = groupsIn([path].flat(), files);
-  // A key object is made once: making one from bytes costs six times as much as the hash of a name.
-  const secret = createSecretKey(key);
+  const reader = new PackedListReader(list, files);
   try {
-    let group = await groups.next();
-    for await (const file of walked) {
-      const prefix = prefixOf(file.name);
-      while (group.done !== true && comesBefore(group.value.prefix, prefix)) group = await groups.next();
-      const known =
-        group.done !== true &&
-        group.value.prefix === prefix &&
-        group.value.hashes.has(hashOf(wholeSeconds ? inWholeSeconds(file) : file, secret));
-      if (!known) yield file;
-    }
+    for await (const file of walked) if (!(await reader.holds(file))) yield file;
   } finally {
-    await groups.return(undefined);
+    await reader.close();
+  }
+}
+
+/** Reads a list side by side with a walk. */
+export class PackedListReader {
+  readonly #groups: AsyncGenerator<Group, undefined>;
+  readonly #wholeSeconds: boolean;
+  /** Made once: making one from bytes costs six times as much as the hash of a name. */
+  readonly #key: KeyObject;
+  #group: IteratorResult<Group, undefined> | undefined;
+
+  constructor({ path, key, wholeSeconds = false }: SavedList, files: Files) {
+    this.#groups = groupsIn([path].flat(), files);
+    this.#key = createSecretKey(key);
+    this.#wholeSeconds = wholeSeconds;
+  }
+
+  /** Whether the list holds a file as it is now. To be asked of each in the order of the walk. */
+  async holds(file: StoredFile): Promise<boolean> {
+    const prefix = prefixOf(file.name);
+    let group = (this.#group ??= await this.#groups.next());
+    while (group.done !== true && comesBefore(group.value.prefix, prefix))
+      this.#group = group = await this.#groups.next();
+    if (group.done === true || group.value.prefix !== prefix) return false;
+    return group.value.hashes.has(hashOf(this.#wholeSeconds ? inWholeSeconds(file) : file, this.#key));
+  }
+
+  async close(): Promise<void> {
+    await this.#groups.return(undefined);
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
-import type { Files } from "../../../system/files/files.ts";
+import type { Files, WalkEntry } from "../../../system/files/files.ts";
 import { BoundedList } from "./bounded-list.ts";
 import { LOCAL_FOLDERS } from "./layout.ts";
 
@@ -71,22 +71,45 @@ export async function storeState(
   files: Files,
   folders: readonly string[] = LOCAL_FOLDERS,
 ): Promise<StoreState> {
-  const hash = createHash("sha256");
-  const [odd, nameless, closed] = [new BoundedList(), new BoundedList(), new BoundedList()];
-  const tells = {
-    odd(name: string) {
-      (name.includes("\uFFFD") ? nameless : odd).add(name);
-    },
-    closed(name: string) {
-      closed.add(name);
-    },
-  };
-  let count = 0;
-  let bytes = 0;
-  for await (const { name, size, mtimeMs } of walkStore(store, files, tells, folders)) {
-    hash.update(`${name}\0${size}\0${mtimeMs}\n`);
-    count += 1;
-    bytes += size;
+  const tally = new StoreTally();
+  for (const folder of folders)
+    for await (const batch of files.walk(join(store, folder)))
+      for (const entry of batch) tally.add(folder, entry);
+  return tally.result();
+}
+
+/** The state of a store, from a walk through its folders. */
+export class StoreTally {
+  readonly #hash = createHash("sha256");
+  readonly #odd = new BoundedList();
+  readonly #nameless = new BoundedList();
+  readonly #closed = new BoundedList();
+  #files = 0;
+  #bytes = 0;
+
+  /** Counts an entry of a walk through one of the folders; returns it when it is a file. */
+  add(folder: string, { name: below, kind, size, mode, mtimeMs }: WalkEntry): StoredFile | undefined {
+    const name = `${folder}/${below}`;
+    if (kind === "file") {
+      this.#hash.update(`${name}\0${size}\0${mtimeMs}\n`);
+      this.#files += 1;
+      this.#bytes += size;
+      return { name, size, mode, mtimeMs };
+    }
+    if (kind === "closed") this.#closed.add(name);
+    else (name.includes("\uFFFD") ? this.#nameless : this.#odd).add(name);
+    return undefined;
   }
-  return { files: count, bytes, digest: hash.digest("hex"), odd, nameless, closed };
+
+  /** To be called once, at the end. */
+  result(): StoreState {
+    return {
+      files: this.#files,
+      bytes: this.#bytes,
+      digest: this.#hash.digest("hex"),
+      odd: this.#odd,
+      nameless: this.#nameless,
+      closed: this.#closed,
+    };
+  }
 }
