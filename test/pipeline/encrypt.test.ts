@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type Digest, reportDigest } from "../../src/pipeline/digest.ts";
-import { decryptWith, encryptWith } from "../../src/pipeline/encrypt.ts";
+import { decryptWith, EncryptionAhead, encryptWith } from "../../src/pipeline/encrypt.ts";
 import { compose } from "../../src/pipeline/transform.ts";
 import { ownGpg } from "../../src/system/gpg/gpg.ts";
 import { breaksAfter, BROKEN, chunked, collect, cut, flipped, noise } from "../support/bytes.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
-import { lockWith, PASSPHRASE, programsWith } from "../support/real-world.ts";
+import { lockWith, PASSPHRASE, programsBefore, programsWith, QUICK_GPG } from "../support/real-world.ts";
 
 const lock = lockWith();
 /** With all the work on the passphrase. */
@@ -165,4 +165,56 @@ test("no agent is started, and nothing of a person's own gpg is touched", async 
   owned.close();
   owned.close();
   assert.deepEqual(readdirSync(temporary), []);
+});
+
+/** Each gpg that is started writes a line to the log. */
+function counted(script = QUICK_GPG) {
+  const log = join(temporaryFolder("log"), "started");
+  writeFileSync(log, "");
+  const keys = lockWith(PASSPHRASE, programsBefore({ gpg: `echo started >> ${log}; ${script}` }));
+  return { keys, started: () => readFileSync(log, "utf8").split("\n").length - 1 };
+}
+
+const decrypted = async (sealed: Uint8Array) => (await collect(decryptWith(lock)(chunked(sealed)))).toString();
+
+test("a gpg that was started before encrypts one message, and the next message has another one", async () => {
+  const { keys, started } = counted();
+  const ahead = new EncryptionAhead(keys);
+  ahead.prepare();
+  ahead.prepare();
+  const sealed = [];
+  for (const text of ["first", "second"]) sealed.push(await collect(ahead.encrypt(Buffer.from(text))));
+  assert.deepEqual(await Promise.all(sealed.map(decrypted)), ["first", "second"]);
+  assert.equal(started(), 2);
+  await ahead.end();
+});
+
+test("a gpg that waits and is not needed ends, and leaves no message", async () => {
+  const { keys, started } = counted();
+  const ahead = new EncryptionAhead(keys);
+  await ahead.end();
+  ahead.prepare();
+  await ahead.end();
+  await ahead.end();
+  assert.ok(started() <= 1);
+  assert.equal(await decrypted(await collect(ahead.encrypt(Buffer.from("later")))), "later");
+});
+
+test("a gpg that was killed while it waited costs no message", async () => {
+  const folder = temporaryFolder("once");
+  const { keys, started } = counted(`mkdir ${join(folder, "tried")} 2>/dev/null && exit 3; ${QUICK_GPG}`);
+  const ahead = new EncryptionAhead(keys);
+  ahead.prepare();
+  assert.equal(await decrypted(await collect(ahead.encrypt(Buffer.from("kept")))), "kept");
+  assert.equal(started(), 2);
+});
+
+test("a gpg that never works is an error, with what it said", async () => {
+  const { keys } = counted("echo no entropy >&2; exit 2");
+  const ahead = new EncryptionAhead(keys);
+  ahead.prepare();
+  await assert.rejects(collect(ahead.encrypt(Buffer.from("x"))), {
+    code: "program-failed",
+    message: /no entropy/,
+  });
 });

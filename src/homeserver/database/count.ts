@@ -61,10 +61,19 @@ export async function readSequences(session: QuerySession): Promise<DatabaseSect
   const names = await session.all<TableName>(`
     SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'S' AND ${USER_SCHEMAS} ORDER BY 1, 2`);
-  for (const { schema, name } of names) {
-    sequences[`${schema}.${name}`] = await session.one(
-      `SELECT last_value::text AS last, is_called AS called FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
-    );
+  if (names.length === 0) return {};
+  // One question for all of them: the server is down meanwhile.
+  const values = await session.all<{ at: number; last: string; called: boolean }>(
+    names
+      .map(
+        ({ schema, name }, at) =>
+          `SELECT ${at} AS at, last_value::text AS last, is_called AS called FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
+      )
+      .join(" UNION ALL "),
+  );
+  for (const { at, last, called } of values.toSorted((one, other) => one.at - other.at)) {
+    const { schema, name } = names[at]!;
+    sequences[`${schema}.${name}`] = { last, called };
   }
   return sequences;
 }

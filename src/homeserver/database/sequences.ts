@@ -35,8 +35,7 @@ export async function sequencesBehind(session: QuerySession): Promise<SequenceBe
   const tables = new Map((await listTables(session)).map((table) => [table.name, table]));
   const values = await readSequences(session);
   const streams = await readStreams(session);
-  const behind: SequenceBehind[] = [];
-  for (const one of await listSequences(session)) {
+  const numbered = (await listSequences(session)).flatMap((one) => {
     const { stream, columns, negative } = one.owner
       ? { stream: undefined, columns: [], negative: undefined }
       : numberedBy(one.name);
@@ -48,8 +47,12 @@ export async function sequencesBehind(session: QuerySession): Promise<SequenceBe
         });
     const sequence = `${one.schema}.${one.name}`;
     const value = values[sequence];
-    if (!value) continue;
-    const used = await highestOf(session, places, negative === true);
+    return value ? [{ sequence, value, stream, places, negative: negative === true }] : [];
+  });
+  const highestIn = await highestValues(session, numbered);
+  const behind: SequenceBehind[] = [];
+  for (const [index, { sequence, value, stream }] of numbered.entries()) {
+    const used = highestIn[index]!;
     const position = stream === undefined ? undefined : streams[stream];
     if (position !== undefined) used.push({ value: BigInt(position), where: positionOf(stream!) });
     const highest = used.reduce((one, other) => (other.value > one.value ? other : one), NOTHING);
@@ -73,28 +76,54 @@ interface Used {
   readonly where: string;
 }
 
-/** A column that a newer or older Synapse does not have is left out. */
-async function highestOf(
+interface Place {
+  readonly schema: string;
+  readonly table: string;
+  readonly column: string;
+}
+
+/**
+ * The highest value in each column that a sequence numbers, for each sequence. A column that a newer or older Synapse does not have is
+ * left out. Two questions for all of them: the server is down meanwhile.
+ */
+async function highestValues(
   session: QuerySession,
-  places: readonly { schema: string; table: string; column: string }[],
-  negative: boolean,
-): Promise<Used[]> {
-  const used: Used[] = [];
-  for (const { schema, table, column } of places) {
-    const [there] = await session.all(`
-      SELECT 1 AS there FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname = ${quoteLiteral(schema)} AND c.relname = ${quoteLiteral(table)} AND a.attname = ${quoteLiteral(column)}
-        AND NOT a.attisdropped AND a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'int2'::regtype)`);
-    if (!there) continue;
-    const from = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
-    const name = quoteIdentifier(column);
-    const { value } = await session.one<{ value: string | null }>(
-      `SELECT ${negative ? `(-min(${name}))` : `max(${name})`}::text AS value FROM ${from}`,
-    );
-    if (value !== null) used.push({ value: BigInt(value), where: `${table}.${column}` });
+  numbered: readonly { readonly places: readonly Place[]; readonly negative: boolean }[],
+): Promise<Used[][]> {
+  const asked = numbered.flatMap(({ places, negative }, index) =>
+    places.map((place) => ({ ...place, negative, index })),
+  );
+  if (asked.length === 0) return numbered.map(() => []);
+  const there = new Set(
+    (
+      await session.all<Place>(`
+      SELECT n.nspname AS schema, c.relname AS "table", a.attname AS "column"
+      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE (n.nspname, c.relname, a.attname) IN (${asked.map(quotedPlace).join(", ")})
+        AND NOT a.attisdropped AND a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'int2'::regtype)`)
+    ).map(quotedPlace),
+  );
+  const known = asked.filter((place) => there.has(quotedPlace(place)));
+  const used: Used[][] = numbered.map(() => []);
+  if (known.length === 0) return used;
+  const highest = await session.all<{ at: number; value: string | null }>(
+    known
+      .map(({ schema, table, column, negative }, at) => {
+        const name = quoteIdentifier(column);
+        const value = negative ? `(-min(${name}))` : `max(${name})`;
+        return `SELECT ${at} AS at, ${value}::text AS value FROM ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+      })
+      .join(" UNION ALL "),
+  );
+  for (const { at, value } of highest.toSorted((one, other) => one.at - other.at)) {
+    const { table, column, index } = known[at]!;
+    if (value !== null) used[index]!.push({ value: BigInt(value), where: `${table}.${column}` });
   }
   return used;
 }
+
+const quotedPlace = ({ schema, table, column }: Place) =>
+  `(${[schema, table, column].map(quoteLiteral).join(", ")})`;
 
 /** `a` and `i`: the sequence of a `serial` column, and of an identity column (PostgreSQL documentation, pg_depend). */
 const listSequences = (session: QuerySession) =>

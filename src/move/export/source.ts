@@ -192,9 +192,14 @@ export async function assertStayedDown(
   source: SourceState,
   system: System,
 ): Promise<void> {
-  const { others } = await findDatabaseUsers(source.database, system);
-  await assertNoOtherPrograms({ ...source, others }, system);
-  assertDown(await findSourceActivity(homeserver, source, system));
+  const activity = await findServerActivity(homeserver, system);
+  let users = await findDatabaseUsers(source.database, system);
+  if (notAccepted(users.others, source.accepted).length > 0) {
+    await assertNoOtherPrograms({ ...source, others: users.others }, system);
+    users = await findDatabaseUsers(source.database, system);
+  }
+  const { others } = users;
+  assertDown([...activity, ...users.homeserver, ...notAccepted(others, source.accepted)]);
   const complete = others.length > 0 ? "connected" : "nobody-connected";
   if ((await markerOf(source.database, system, complete)) === source.marker) return;
   throw new MigrationError(
