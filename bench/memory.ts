@@ -1,6 +1,6 @@
 /**
- * The most memory that each command takes, for a homeserver with so many uploads: a real Synapse's database, a file and
- * a row for each upload.
+ * The most memory that each command takes, compiled as it is published, for a homeserver with so many uploads: a real
+ * Synapse's database, a file and a row for each upload.
  *
  *     node scripts/node.mjs bench/memory.ts [UPLOADS] [BYTES] [COMMAND ...]
  *
@@ -11,17 +11,16 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { uploadPath } from "../src/homeserver/media/store/layout.ts";
 import type { HomeserverFolder } from "../test/support/lab/homeserver-folder.ts";
 import type { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
 import { synapsePython } from "../test/support/lab/synapse-server.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
+import { compiledProgram } from "./compiled.ts";
 import { filledHomeserver } from "./filled-homeserver.ts";
 import { upload } from "./many-uploads.ts";
 import { timed } from "./processes.ts";
 
-const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 /** Rows in one statement. */
 const STEP = 10_000;
 
@@ -31,7 +30,7 @@ async function bench(uploads: number, bytes: number, commands: readonly string[]
   try {
     await addUploads(home, cluster, uploads, bytes);
     console.log(`${uploads} uploads of ${bytes} bytes, Node ${process.version}`);
-    const all = commandLines(home, cluster);
+    const all = commandLines(compiledProgram(), home, cluster);
     for (const [name, args] of Object.entries(all)) {
       if (commands.length > 0 && !commands.includes(name)) continue;
       const { peak, peakOfAll, processor, seconds } = await timed(
@@ -58,7 +57,11 @@ async function bench(uploads: number, bytes: number, commands: readonly string[]
 }
 
 /** Arguments of each command, by a name. */
-function commandLines(home: HomeserverFolder, cluster: PostgresCluster): Readonly<Record<string, string[]>> {
+function commandLines(
+  main: string,
+  home: HomeserverFolder,
+  cluster: PostgresCluster,
+): Readonly<Record<string, string[]>> {
   const folder = temporaryFolder("memory");
   const passphrase = join(folder, "passphrase");
   writeFileSync(passphrase, "bench\n", { mode: 0o600 });
@@ -69,7 +72,7 @@ function commandLines(home: HomeserverFolder, cluster: PostgresCluster): Readonl
   const [config, media] = [join(folder, "config"), join(folder, "media")];
   const bundle = join(folder, "bundle");
   const exported = ["export", ...source, ...key, "--json", "--already-stopped", "--no-fence"];
-  return {
+  const commands: Record<string, string[]> = {
     check: ["media", "check", ...source, "--json"],
     plan: ["plan", ...source, "--json"],
     both: [...exported, "--out", join(folder, "both"), "--media", "archive,backup"],
@@ -80,10 +83,10 @@ function commandLines(home: HomeserverFolder, cluster: PostgresCluster): Readonl
     ],
     open: ["open", ...key, "--config-dir", config, "--synapse", synapsePython(), "--dry-run", "--json"],
   };
+  return Object.fromEntries(Object.entries(commands).map(([name, args]) => [name, [main, ...args]]));
 }
 
-const quoted = (args: readonly string[]) =>
-  [process.execPath, MAIN, ...args].map((word) => `'${word}'`).join(" ");
+const quoted = (args: readonly string[]) => [process.execPath, ...args].map((word) => `'${word}'`).join(" ");
 
 async function addUploads(
   { mediaStorePath }: HomeserverFolder,

@@ -120,7 +120,10 @@ export function mediaSinceStep(
   };
   const compare = () => Promise.resolve(looked().compared);
   const stored = exportMediaSince({
-    ...{ ...media, compare, first, packs: packing.media.backup },
+    ...media,
+    compare,
+    first,
+    packs: packing.media.backup,
     get state() {
       return looked().state;
     },
@@ -131,7 +134,10 @@ export function mediaSinceStep(
   const ofArchives = readFirstPass(packing, ARCHIVE_STEP.first);
   const archive = archiveFor(packing, media);
   const archived = exportArchives({
-    ...{ ...archive, compare, pass: "since", since: rowsSince(ofArchives) },
+    ...archive,
+    compare,
+    pass: "since",
+    since: rowsSince(ofArchives),
     get inputs() {
       return {
         ...archive.inputs,

@@ -26,7 +26,7 @@ function put(store: string, name: string, content = "12345"): void {
 /** Two uploads with their rows, a thumbnail and a preview, and a list of what is there. */
 async function packedStore() {
   const store = temporaryFolder("store");
-  const database = mediaInSqlite("last");
+  const database = mediaInSqlite("new");
   for (const id of ["AAaaOne", "BBbbTwo"]) {
     put(store, uploadPath(id)!);
     await database.run(insert("local_media_repository", [{ media_id: id, media_length: 5, created_ts: 1 }]));
@@ -73,7 +73,10 @@ test("one walk tells what a walk for each question told", async () => {
   };
   const found = await look(packed, { files });
   assert.deepEqual(found.state, await storeState(store, realFiles, keptFolders(kept)));
-  const compared = await compareMedia(await database.connect(), store, realFiles, { hashes: false, tell: () => undefined });
+  const compared = await compareMedia(await database.connect(), store, realFiles, {
+    hashes: false,
+    tell: () => undefined,
+  });
   assert.deepEqual(found.compared, compared);
   assert.equal(found.compared.differingCount, 1);
   const fresh: string[] = [];
