@@ -99,6 +99,8 @@ function startWaiting(encrypt: (source: Bytes) => Bytes): WaitingGpg {
     give = resolve;
     refuse = reject;
   });
+  // When gpg cannot be started, nobody reads it.
+  given.catch(() => undefined);
   const output = encrypt(
     (async function* () {
       yield* await given;
