@@ -175,7 +175,8 @@ function counted(script = QUICK_GPG) {
   return { keys, started: () => readFileSync(log, "utf8").split("\n").length - 1 };
 }
 
-const decrypted = async (sealed: Uint8Array) => (await collect(decryptWith(lock)(chunked(sealed)))).toString();
+const decrypted = async (sealed: Uint8Array) =>
+  (await collect(decryptWith(lock)(chunked(sealed)))).toString();
 
 test("a gpg that was started before encrypts one message, and the next message has another one", async () => {
   const { keys, started } = counted();
