@@ -155,11 +155,18 @@ export async function tryRead<T>(read: () => Promise<T>): Promise<T | undefined>
 /** The abort reason when a user or the operating system asks the run to stop. */
 export class Interrupted extends Error {
   readonly signal: "SIGINT" | "SIGTERM" | "SIGHUP";
+  /** What a person can do now; undefined where that is just to run the same command again. */
+  readonly hint: string | undefined;
 
-  constructor(signal: "SIGINT" | "SIGTERM" | "SIGHUP") {
-    super(`stopped by ${signal}`);
+  /** `left` is what the run leaves behind, in words. */
+  constructor(
+    signal: "SIGINT" | "SIGTERM" | "SIGHUP",
+    left?: { readonly state: string; readonly hint: string },
+  ) {
+    super(left ? `stopped by ${signal}: ${left.state}` : `stopped by ${signal}`);
     this.name = "Interrupted";
     this.signal = signal;
+    this.hint = left?.hint;
   }
 }
 

@@ -20,12 +20,7 @@ async function main(): Promise<number> {
   // Files that synlift or its child processes create are private, unless another mode is set explicitly.
   process.umask(0o077);
   const { stdin, stdout, stderr, env } = process;
-  const terminal = realTerminal({
-    stdin,
-    stdout,
-    stderr,
-    noColour: Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb",
-  });
+  const terminal = realTerminal({ stdin, stdout, stderr, environment: env });
   const args = process.argv.slice(2);
   // What follows is loaded when it is needed: a machine asks for the version more often than anybody moves a homeserver.
   if (args.length === 1 && (args[0] === "--version" || args[0] === "-V")) {
@@ -92,7 +87,7 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
     else {
       const before = opening === undefined ? "" : `${opening}\n`;
       terminal.out(
-        `${before}${findingsText(findings, terminal, brief)}${lines.map((line) => `${line}\n`).join("")}`,
+        `${before}${findingsText(findings, terminal.results, brief)}${lines.map((line) => `${line}\n`).join("")}`,
       );
     }
     if (failure) printError(failure, json, terminal, machine);

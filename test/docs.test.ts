@@ -11,6 +11,7 @@ import { MigrationError } from "../src/errors.ts";
 import type { ProgressView } from "../src/report/progress-view.ts";
 import type { System } from "../src/system/system.ts";
 import { VERSION } from "../src/system/version.ts";
+import { runbookCommands } from "./support/hosts/runbook.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const OTHERS = new Set(["node_modules", ".lab", ".git", "dist"]);
@@ -47,6 +48,10 @@ test("every synlift command line in a block works as typed", async () => {
     if (why !== undefined) faults.push(`${page}: ${words.join(" ")}: ${why}`);
   }
   assert.deepEqual(faults, []);
+});
+
+test("every command block of the runbook is one that a test on real hosts executes", () => {
+  assert.ok(Object.keys(runbookCommands()).length >= 25);
 });
 
 test("every synlift command in a sentence exists, with its options", () => {

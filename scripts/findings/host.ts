@@ -101,9 +101,9 @@ export const HOST: FindingArea = {
       clears: "Nothing is to be cleared; compare it with the new host.",
     },
     "transfer-program": {
-      means: "Which of rsync, scp and rclone is installed to copy the bundle.",
+      means: "Which of ssh and rclone is installed, with which `synlift send` can reach another host.",
       known: "The programs are looked for in PATH.",
-      clears: "Install one of them, or copy the folder another way.",
+      clears: "Install one of them, or send the bundle to a mounted disk or to a `synlift receive`.",
     },
     "check-incomplete": {
       shown: "…-check-incomplete",

@@ -35,7 +35,7 @@ export const delegationShowCommand: Command<z.infer<typeof schema>> = {
     );
     const findings = acceptWarnings(found, options.accept);
     return {
-      opening: delegationText(facts, system.terminal),
+      opening: delegationText(facts, system.terminal.results),
       brief: true,
       findings,
       details: { ...plainJson(facts), safeFrom: new Date(facts.safeFrom).toISOString() },

@@ -59,7 +59,7 @@ export const planCommand: Command<z.infer<typeof schema>> = {
     };
     const { page, details, failure } = await planMove(order, system, view);
     return {
-      opening: planText(page, system.terminal),
+      opening: planText(page, system.terminal.results),
       brief: true,
       findings: page.findings,
       details,

@@ -68,7 +68,7 @@ export const usersCommand: Command<z.infer<typeof schema>> = {
     return {
       findings: result.findings,
       details: usersDetails(result),
-      lines: usersLines(result, system.terminal),
+      lines: usersLines(result, system.terminal.results),
       failure: result.failure,
     };
   },

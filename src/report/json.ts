@@ -51,7 +51,7 @@ export function errorJson(error: unknown, now: number) {
           ? "interrupted"
           : "unexpected",
     message: error instanceof Error ? error.message : String(error),
-    hint: error instanceof MigrationError ? (error.hint ?? null) : null,
+    hint: error instanceof MigrationError || error instanceof Interrupted ? (error.hint ?? null) : null,
     exitCode: exitCodeFor(error),
   };
 }

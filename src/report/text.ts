@@ -72,11 +72,11 @@ export function errorText(error: unknown, { columns, colour }: DisplayOptions): 
   const isAnswer = error instanceof MigrationError && error.code === "found-warnings";
   const what =
     error instanceof Interrupted
-      ? `${message}; run the same command again to continue`
+      ? `${message}${error.hint === undefined ? "; run the same command again to continue" : ""}`
       : isAnswer
         ? message
         : `error: ${message}`;
-  const hint = error instanceof MigrationError ? error.hint : undefined;
+  const hint = error instanceof MigrationError || error instanceof Interrupted ? error.hint : undefined;
   const [first, ...rest] = wrap(escapeControls(what), width);
   const lines = [isAnswer ? (first ?? "") : paint(first ?? "", "red", colour), ...rest];
   return [...lines, ...(hint === undefined ? [] : hanging("hint: ", escapeControls(hint), width))]

@@ -21,6 +21,10 @@ export function formatCount(count: number): string {
     .replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** A count with its noun, whose plural has an "s": "1 upload", "1,234 uploads". */
+export const formatCountOf = (count: number, noun: string): string =>
+  `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+
 /** A size or a count with its unit: "1.4 GiB", "1 file", "1,234 rows". */
 export function formatAmount(amount: number, unit: Task["unit"]): string {
   if (unit === "bytes") return formatBytes(amount);

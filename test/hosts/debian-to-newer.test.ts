@@ -170,8 +170,7 @@ step("the bundle is sent, and the new host prepared, with the commands of README
   await old.well("scp /srv/move.passphrase root@new.example.org:/root/move.passphrase");
   await place.well(`
     systemctl disable --now matrix-synapse
-    ${commandIn("docs/runbook.md", "mv /etc/matrix-synapse /etc/matrix-synapse.from-package\ninstall")}
-    ${commandIn("docs/runbook.md", "createuser --createdb synapse")}`);
+    ${commandIn("docs/runbook.md", "mv /etc/matrix-synapse /etc/matrix-synapse.from-package\ninstall")}`);
 });
 
 step("the restored server does not start, neither by a reboot nor by its package", async () => {

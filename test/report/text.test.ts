@@ -86,6 +86,11 @@ test("being stopped is no error", () => {
     errorText(new Interrupted("SIGINT"), plain),
     "stopped by SIGINT; run the same command again to continue\n",
   );
+  const left = { state: "the old server was left as it was", hint: "begin again" };
+  assert.equal(
+    errorText(new Interrupted("SIGTERM", left), plain),
+    "stopped by SIGTERM: the old server was left as it was\nhint: begin again\n",
+  );
 });
 
 test("whatever was thrown can be told", () => {

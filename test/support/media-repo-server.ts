@@ -39,7 +39,7 @@ export interface MediaRepoBehaviour {
 }
 
 /** Speaks the admin API of matrix-media-repo for exports, as far as its handlers do it. */
-export async function startMediaRepo(t: TestContext, behaviour: MediaRepoBehaviour) {
+export async function startMediaRepo(t: Pick<TestContext, "after">, behaviour: MediaRepoBehaviour, port = 0) {
   const asked: string[] = [];
   let exports = 0;
   let looks = 0;
@@ -157,7 +157,7 @@ export async function startMediaRepo(t: TestContext, behaviour: MediaRepoBehavio
     response.write(bytes.subarray(0, behaviour.breaks?.after), () => response.socket?.destroy());
   }
 
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   t.after(() => {
     server.closeAllConnections();

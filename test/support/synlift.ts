@@ -33,7 +33,8 @@ export function synlift(
   const source =
     pipedFrom && spawn(pipedFrom[0], pipedFrom.slice(1), { stdio: ["ignore", "pipe", "ignore"] });
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...process.env, NODE_TEST_CONTEXT: "", ...env },
+    // The test runner colours what it runs; a person who pipes the output does not.
+    env: { ...process.env, NODE_TEST_CONTEXT: "", FORCE_COLOR: "", ...env },
     stdio: [source?.stdout ?? "ignore", "pipe", "pipe"],
     ...(folder === undefined ? {} : { cwd: folder }),
   });

@@ -149,7 +149,7 @@ export function findingsOf(results: readonly CheckResult[]): Finding[] {
         id: `delegation-${id}`,
         level,
         sentence: level === "ok" ? words.ok : level === "note" ? (words.note ?? words.ok) : words.failed,
-        evidence: shown.map(({ subject, said }) => `${subject}: ${said}`),
+        evidence: [...new Set(shown.map(({ subject, said }) => `${subject}: ${said}`))],
         ...(level === "ok" || level === "note" ? {} : { hint: words.hint }),
       },
     ];

@@ -4,7 +4,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Entry, Files } from "../../system/files/files.ts";
 import type { Homeserver, Referenced } from "../homeserver.ts";
-import { isIdle } from "./checks/referenced-files.ts";
+import { hasTls, isIdle } from "./checks/referenced-files.ts";
 import { EntryNames, safeName } from "./pack/entry-names.ts";
 import {
   type ConfigSection,
@@ -72,7 +72,7 @@ export async function packConfig(
       })),
       missing: plainly,
     },
-    findings: missing.filter((one) => !isIdle(one, homeserver)).map(missingFileWarning),
+    findings: missing.filter((one) => !isIdle(one, hasTls(homeserver))).map(missingFileWarning),
   };
 }
 

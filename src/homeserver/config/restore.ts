@@ -7,6 +7,7 @@ import type { Settings } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
 import { checkExistingKey } from "../signing-key/restore.ts";
 import type { Version } from "../synapse-versions.ts";
+import { isIdle } from "./checks/referenced-files.ts";
 import { removedFindings } from "./checks/removed-settings.ts";
 import { findStrayFiles } from "./checks/stray-files.ts";
 import type { Fence } from "./fence.ts";
@@ -201,12 +202,14 @@ function remainingFindings(
       hint: "have them on the new host at these addresses, or change the settings there before you open it",
     });
   }
-  if (missing.length > 0) {
+  const listensWithTls = findSettings(settings, "listeners[*].tls").some(({ value }) => value === true);
+  const used = missing.filter((one) => !isIdle(one, listensWithTls));
+  if (used.length > 0) {
     findings.push({
       id: "config-files-missing",
       level: "warning",
       sentence: "some files that the settings name did not exist on the old host and are not in the bundle",
-      evidence: missing.map(({ setting, path }) => `${setting}: ${path}`),
+      evidence: used.map(({ setting, path }) => `${setting}: ${path}`),
       hint: "create them, or remove the settings",
     });
   }

@@ -164,7 +164,10 @@ export async function foreignUsers(session: QuerySession, serverName: string): P
     return {
       id: "database-users",
       level: "ok",
-      sentence: `all ${formatCount(users)} accounts belong to ${serverName}`,
+      sentence:
+        users === 1
+          ? `the only account belongs to ${serverName}`
+          : `all ${formatCount(users)} accounts belong to ${serverName}`,
     };
   const examples = await session.all<{ domain: string; count: number }>(`
     SELECT substr(name, ${session.engine === "postgres" ? "strpos(name, ':')" : "instr(name, ':')"} + 1) AS domain, count(*) AS count FROM users

@@ -1,3 +1,4 @@
+import { formatCount, formatCountOf } from "../../report/units.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
@@ -56,7 +57,7 @@ export async function verifyMedia(
     findings.push({
       id: "media",
       level: "ok",
-      sentence: `${rows - before - unreadable.size} uploads, ${bytes} bytes by their rows, are in ${store}; ${hashed} were compared by hash`,
+      sentence: `${formatCountOf(rows - before - unreadable.size, "upload")} in ${store}, ${formatCountOf(bytes, "byte")} by their rows; compared by hash: ${formatCount(hashed)}`,
     });
   }
   findings.push(...lossFindings(section));

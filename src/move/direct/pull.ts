@@ -14,6 +14,7 @@ import { type Bytes, drain } from "../../pipeline/transform.ts";
 import { describeWarnings, type Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
+import { sayingWhatIsLeft } from "../interrupted.ts";
 import { artifactOf, databaseStep, reasonNotRestored, sectionName } from "../restore/database-step.ts";
 import { databasesToRestore, type SourceDatabases } from "../restore/databases.ts";
 import { recordFolder } from "../restore/record.ts";
@@ -55,7 +56,13 @@ export type PullResult =
  * sent again. Throws what a restore and an export throw, and `connection-failed`.
  */
 export function pullHomeserver(order: PullOrder, system: System, view: ProgressView): Promise<PullResult> {
-  return withChannel(order.sender, (channel) => receiveAll(order, channel, system, view), system);
+  return sayingWhatIsLeft(
+    () => withChannel(order.sender, (channel) => receiveAll(order, channel, system, view), system),
+    () => ({
+      state: "the new server is not open; if the old one was stopped already, it stays stopped",
+      hint: `run the same command again to continue, or see on the old host: synlift status --out synlift-move (--export-folder names another); synlift rollback starts it again`,
+    }),
+  );
 }
 
 async function receiveAll(

@@ -1,5 +1,5 @@
 import { describeOrigin } from "../../bundle/origin.ts";
-import { formatBytes } from "../../report/units.ts";
+import { formatBytes, formatCountOf } from "../../report/units.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { ExportResult } from "./run.ts";
 
@@ -34,7 +34,7 @@ export function describeExport(result: ExportResult): string[] {
   const { artifacts, rehearsal, subject } = manifest;
   const where = sentTo === undefined ? `is packed in ${folder}` : `is packed and was sent to ${sentTo}`;
   return [
-    `${rehearsal ? "a rehearsal of " : ""}${subject} ${where}: ${artifacts.length} artifacts, ${formatBytes(bytesOf(manifest))}, read back and intact`,
+    `${rehearsal ? "a rehearsal of " : ""}${subject} ${where}: ${formatCountOf(artifacts.length, "artifact")}, ${formatBytes(bytesOf(manifest))}, read back and intact`,
     ...describeOrigin(manifest),
     `report: ${report}`,
     ...(rehearsal

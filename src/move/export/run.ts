@@ -23,6 +23,8 @@ import { sendFindings } from "../carry/result-text.ts";
 import { sendBundle } from "../carry/send.ts";
 import { raiseSourceSequences } from "../old-server/raise-sequences.ts";
 import { stopAndFence } from "../old-server/stop-and-fence.ts";
+import { sayingWhatIsLeft } from "../interrupted.ts";
+import { leftOfOldServer } from "../old-server/left.ts";
 import { describePrediction, OUTAGE_SECTION, predictionOf } from "../outage/prediction.ts";
 import { expectedStages } from "../outage/rehearsed.ts";
 import { ExportClock, outageSince } from "./clock.ts";
@@ -70,11 +72,18 @@ export type ExportResult =
  * Throws what the checks before the stop throw, while nothing is changed, and what the steps throw: finished steps are
  * kept.
  */
-export async function exportHomeserver(
+export function exportHomeserver(
   order: ExportOrder,
   system: System,
   view: ProgressView,
 ): Promise<ExportResult> {
+  return sayingWhatIsLeft(
+    () => lookAndPack(order, system, view),
+    () => leftOfOldServer(order.folder, system),
+  );
+}
+
+async function lookAndPack(order: ExportOrder, system: System, view: ProgressView): Promise<ExportResult> {
   const { folder } = order;
   const look = await lookBeforeExport(order, system, view);
   const sentTo = order.sendTo?.destination.address;

@@ -19,7 +19,7 @@ import { type StoreState, storeState } from "../../homeserver/media/store/store.
 import type { MediaOrder } from "../../homeserver/scope.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import type { Finding } from "../../report/finding.ts";
-import { formatBytes, formatCount } from "../../report/units.ts";
+import { formatBytes, formatCount, formatCountOf } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 
@@ -254,7 +254,7 @@ export function sourceFindings(
     {
       id: "source-media",
       level: "ok",
-      sentence: `${formatCount(media.files)} local media files, ${formatBytes(media.bytes)}, in ${mediaStore}`,
+      sentence: `${formatCountOf(media.files, "local media file")}, ${formatBytes(media.bytes)}, in ${mediaStore}`,
     },
     alive.length === 0
       ? {

@@ -11,6 +11,8 @@ import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { System } from "../../system/system.ts";
+import { sayingWhatIsLeft } from "../interrupted.ts";
+import { leftOfNewServer } from "../restore/left.ts";
 import { inventoryCopyPath } from "../restore/opened-bundle.ts";
 import { keyFor, readRecord, recordFolder, type RestoreRecord, writeRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
@@ -108,7 +110,10 @@ export async function openRestored(
     // Read again: the run that held the lock may have opened it.
     const record = await readRecord(folder, system.files);
     assertOpenable(record, isolation(order));
-    return await verifyAndOpen(record, withLayout(order, record), system, view);
+    return await sayingWhatIsLeft(
+      () => verifyAndOpen(record, withLayout(order, record), system, view),
+      () => leftOfNewServer(folder, system),
+    );
   } finally {
     await held.release();
   }

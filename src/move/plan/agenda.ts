@@ -5,11 +5,11 @@ import type { Estimate } from "../outage/estimate.ts";
 import { formatDate } from "./dates.ts";
 import {
   type CommandFacts,
-  copyCommand,
   exportCommand,
   OPEN_COMMAND,
   prepareCommands,
   restoreCommand,
+  sendCommand,
   showPassphrase,
   TAKE_PASSPHRASE,
   usersCommand,
@@ -107,8 +107,8 @@ function before(move: MoveFacts): RunbookStep[] {
   moments.push({
     title: "Prepare the new host",
     where: "on the new host",
-    text: `Install Synapse${version === undefined ? "" : ` ${version}, the version of the old host`}${sqlite ? "" : ", PostgreSQL"}, gpg and synlift. Stop and disable that Synapse, and prepare a place for the old one's configuration${sqlite ? "" : " and database"}:`,
-    commands: prepareCommands(move),
+    text: `Install Synapse${version === undefined ? "" : ` ${version}, the version of the old host`}${sqlite ? "" : ", PostgreSQL"}, gpg and synlift. Stop and disable that Synapse, and make room for the old one's configuration:`,
+    commands: [prepareCommands(move)],
   });
   moments.push({
     title: "Rehearse",
@@ -145,7 +145,6 @@ function describeOutage({ estimate }: MoveFacts): string {
 
 function outage(move: MoveFacts): RunbookStep[] {
   const { when, stoppedByHand } = move;
-  const mediaFolder = "/var/lib/matrix-synapse/media";
   return [
     {
       when: formatDate(when),
@@ -156,10 +155,10 @@ function outage(move: MoveFacts): RunbookStep[] {
       tone: "outage",
     },
     {
-      title: "Copy the bundle to the new host",
+      title: "Send the bundle to the new host",
       where: "on the old host",
-      text: "Send the passphrase through another channel: the last command shows it.",
-      commands: [copyCommand(move), showPassphrase(move)],
+      text: "Each file is compared when it has arrived. Send the passphrase through another channel: the last command shows it.",
+      commands: [sendCommand(move), showPassphrase(move)],
       tone: "outage",
     },
     {
@@ -172,8 +171,8 @@ function outage(move: MoveFacts): RunbookStep[] {
     {
       title: "Restore the bundle",
       where: "on the new host",
-      text: "Also inside tmux. Every unit that reads this configuration is blocked until open, so neither a reboot nor a package starts the server.",
-      commands: [restoreCommand(move, mediaFolder)],
+      text: `Also inside tmux.${move.sqlite ? "" : " The database, its user and a random password are created if they do not exist."} Every unit that reads this configuration is blocked until open, so neither a reboot nor a package starts the server.`,
+      commands: [restoreCommand(move)],
       tone: "outage",
     },
     {

@@ -109,7 +109,6 @@ export async function planMove(order: PlanOrder, system: System, progress: Progr
       estimate: looked?.estimate,
       blockers: findings.filter(({ level }) => level === "blocker").map(({ id }) => id),
       sqlite: homeserver.database.kind === "sqlite",
-      rsync: (await system.programs.find("rsync")) !== undefined,
       version: looked?.version?.version.numbers.join("."),
       atRisk: looked?.people?.atRisk ?? 0,
       stoppedByHand: looked?.stoppedByHand ?? launch === undefined,

@@ -1,5 +1,6 @@
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Launch } from "../../homeserver/service/find/launch.ts";
+import { urlHost } from "../../system/ip-address.ts";
 import { formatShellCommand, quoteShellWord } from "../../system/shell-quoting.ts";
 
 /** The names and options that the commands contain. */
@@ -15,8 +16,6 @@ export interface CommandFacts {
   readonly split: string | undefined;
   /** Accepted finding ids that the export needs again. */
   readonly accepted: readonly string[];
-  /** Whether rsync is installed on this host; the new host needs it too. */
-  readonly rsync: boolean;
   /** Whether the database is a file. */
   readonly sqlite: boolean;
 }
@@ -64,78 +63,48 @@ export const exportCommand = (names: CommandFacts, rehearsal: boolean) =>
     ...(rehearsal ? ["--rehearse"] : []),
   ]);
 
-export function copyCommand({ out, newHost, rsync }: CommandFacts): string {
+/** Over SSH, where each file is compared when it has arrived. */
+export function sendCommand({ out, newHost }: CommandFacts): string {
+  const [, account = "", host = ""] = /^(.*@)?\[?(.*?)\]?$/s.exec(newHost)!;
   const from = folder(out);
-  const to = (path: string) => `${quoteShellWord(newHost)}:${quoteShellWord(path)}`;
-  return rsync
-    ? formatShellCommand([
-        "rsync",
-        "-a",
-        "--partial",
-        "--info=progress2",
-        quoteShellWord(`${from}/`),
-        to(`${from}/`),
-      ])
-    : formatShellCommand(["scp", "-rp", quoteShellWord(from), to(parentOf(from).replace(/\/?$/, "/"))]);
+  return formatShellCommand([
+    "synlift",
+    "send",
+    quoteShellWord(from),
+    quoteShellWord(`sftp://${account}${urlHost(host)}${from}`),
+  ]);
 }
-
-const parentOf = (path: string) => path.slice(0, Math.max(1, path.lastIndexOf("/")));
 
 /** Shown on the old host and typed on the new one, so that it does not travel with the bundle. */
 export const showPassphrase = ({ out }: CommandFacts) =>
   formatShellCommand(["cat", quoteShellWord(`${folder(out)}.passphrase`)]);
 export const TAKE_PASSPHRASE = "(umask 077; cat > /root/move.passphrase)";
 
-/** A folder for the configuration that Synapse's account can enter, and a database user whose password is never shown. */
-export const prepareCommands = ({ sqlite }: CommandFacts): string[] => [
+/** A folder for the configuration that Synapse's account can enter. */
+export const prepareCommands = ({ sqlite }: CommandFacts): string =>
   [
     "systemctl disable --now matrix-synapse",
     "mv /etc/matrix-synapse /etc/matrix-synapse.from-package",
     "install -d -m 0700 -o matrix-synapse /etc/matrix-synapse",
     // The package's Synapse may have created one already. Nothing is lost: it is only renamed.
     ...(sqlite ? [`[ ! -e ${SQLITE_PATH} ] || mv ${SQLITE_PATH} ${SQLITE_PATH}.from-package`] : []),
-  ].join("\n"),
-  ...(sqlite ? [] : [POSTGRES_USER]),
-];
-
-const POSTGRES_USER = [
-  "(umask 077; openssl rand -hex 24 > /root/db.password)",
-  // From a folder that postgres may enter: elsewhere it complains.
-  'cd / && su postgres -c "createuser --createdb synapse"',
-  "cd / && su postgres -c psql <<< \"ALTER ROLE synapse PASSWORD '$(cat /root/db.password)'\"",
-].join("\n");
+  ].join("\n");
 
 /** Where Debian's packages have it. */
 const SQLITE_PATH = "/var/lib/matrix-synapse/homeserver.db";
 
-/** Whether its files have the names that the unit of Debian's packages reads. */
-const isDebianPackage = ({ homeserver: { configPaths, map } }: CommandFacts) =>
-  map.length === 0 && configPaths[0] === "/etc/matrix-synapse/homeserver.yaml";
-
-/** Into Debian's package; the configuration of another installation gets the names that its unit reads. */
-export function restoreCommand(names: CommandFacts, mediaFolder: string): string {
-  const { out, sqlite } = names;
-  return formatShellCommand([
-    "synlift",
-    "restore",
-    quoteShellWord(folder(out)),
-    "--passphrase-file",
-    "/root/move.passphrase",
+/** Into Debian's package: the configuration of any installation gets the names that its unit reads. */
+export const restoreCommand = ({ out, sqlite }: CommandFacts): string =>
+  formatShellCommand([
+    ...["synlift", "restore", quoteShellWord(folder(out))],
+    ...["--passphrase-file", "/root/move.passphrase", "--layout", "debian"],
     ...(sqlite
       ? ["--database", `sqlite:${SQLITE_PATH}`]
       : [
           ...["--database", quoteShellWord("host=127.0.0.1 user=synapse dbname=synapse")],
-          ...["--database-password-file", "/root/db.password"],
+          ...["--database-password-file", "/root/db.password", "--create-role"],
         ]),
-    ...(isDebianPackage(names) ? [] : ["--layout", "debian"]),
-    "--config-dir",
-    "/etc/matrix-synapse",
-    "--media-dir",
-    quoteShellWord(mediaFolder),
-    "--owner",
-    "matrix-synapse",
   ]);
-}
 
 export const OPEN_COMMAND = formatShellCommand([
   "synlift",

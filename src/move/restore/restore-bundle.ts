@@ -14,7 +14,9 @@ import { gzipProgram } from "../../pipeline/gzip-program.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
+import { leftOfNewServer } from "./left.ts";
 import { restoreFromPipe } from "../../transfer/from-pipe.ts";
+import { sayingWhatIsLeft } from "../interrupted.ts";
 import { sectionsOf } from "../sections.ts";
 import { artifactOf, databaseStep } from "./database-step.ts";
 import { databasesToRestore } from "./databases.ts";
@@ -81,9 +83,13 @@ export function restoreBundle(
 ): Promise<RestoreResult> {
   const { bundle, target } = order;
   assertOutsideBundle(target.layout, bundle);
-  if (!order.fromStandardInput) return restoreFolder(order, system, view);
-  return restoreFromPipe({ folder: bundle, owner: target.layout.owner }, system, view, () =>
-    restoreFolder(order, system, view),
+  const restore = () => restoreFolder(order, system, view);
+  return sayingWhatIsLeft(
+    () =>
+      order.fromStandardInput
+        ? restoreFromPipe({ folder: bundle, owner: target.layout.owner }, system, view, restore)
+        : restore(),
+    () => leftOfNewServer(target.layout.configDir, system),
   );
 }
 

@@ -12,6 +12,7 @@ import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import { sayingWhatIsLeft } from "../interrupted.ts";
 import { BestEffort } from "../old-server/best-effort.ts";
 import { changedSinceFenced, machineUnknownFindings } from "../old-server/changed-since.ts";
 import { readExportState } from "../old-server/export-state.ts";
@@ -23,6 +24,7 @@ import {
   outageSeconds,
   SENT_DIRECTLY,
 } from "../old-server/journal-facts.ts";
+import { leftOfOldServer } from "../old-server/left.ts";
 import { configUnreadable, undoAndStart, undoOrder, type UndoResult } from "../old-server/undo.ts";
 import { confirmRollback } from "./consent.ts";
 import { findNewServer, type NewServerHints } from "./new-server.ts";
@@ -97,7 +99,10 @@ export async function rollBack(
   const unwritten = new BestEffort();
   const lock = await unwritten.attempt(() => acquireLock(join(folder, LOCK), files, machine));
   try {
-    return await rollBackLocked(order, unwritten, system, progress);
+    return await sayingWhatIsLeft(
+      () => rollBackLocked(order, unwritten, system, progress),
+      () => leftOfOldServer(folder, system),
+    );
   } finally {
     await lock?.release();
   }

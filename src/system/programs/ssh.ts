@@ -69,12 +69,15 @@ const OWN_FAILURE = 255;
 /** POSIX: a shell's exit codes for a command that is not executable or not found. */
 const NOT_THERE = [126, 127];
 
+/** OpenSSH says so where StrictHostKeyChecking is accept-new or off (sshconnect.c, `check_host_key`): no cause of anything. */
+const NEW_HOST_KEY = /^Warning: Permanently added /;
+
 /** The last lines of standard error, as one line. */
 export const describeStderr = ({ stderr }: Pick<ExitStatus, "stderr">) =>
   stderr
     .split("\n")
     .map((line) => line.trim())
-    .filter((line) => line !== "")
+    .filter((line) => line !== "" && !NEW_HOST_KEY.test(line))
     .slice(-3)
     .join("; ");
 

@@ -309,6 +309,20 @@ test("the changes are told line by line, without the passwords", async (t) => {
   assert.doesNotMatch(changes.join("\n"), /old-password|new: password|letmein/);
 });
 
+test("on the new host, too, a certificate that is missing is told only where a listener uses it", async (t) => {
+  const told = async (more: Record<string, string>) => {
+    const { folder, homeserver } = await everything(t, more);
+    rmSync(join(folder, "etc/cert.pem"));
+    const { findings } = planConfig({ packed: await packed(homeserver), target: targetAt("/new") });
+    return findings.filter(({ id }) => id === "config-files-missing").flatMap(({ evidence = [] }) => evidence);
+  };
+  assert.deepEqual(await told({}), []);
+  const listener = "listeners: [{port: 8448, type: http, tls: true, resources: [{names: [federation]}]}]\n";
+  const [line = "", ...others] = await told({ "etc/conf.d/tls.yaml": listener });
+  assert.match(line, /^tls_certificate_path: /);
+  assert.deepEqual(others, []);
+});
+
 test("log files go where the new host has them, if that is another folder", async (t) => {
   const { homeserver } = await everything(t);
   const target = { ...targetAt("/new"), logFolder: "/var/log/elsewhere", pidFile: "/run/synapse.pid" };

@@ -44,7 +44,6 @@ const DEBIAN: MoveFacts = {
   newHost: "root@new.example.org",
   split: undefined,
   accepted: ["media-missing"],
-  rsync: true,
   address: {
     toChange: ["A matrix.example.org, now 192.0.2.1"],
     safeFrom: NOW + 48 * 3600_000,
@@ -85,7 +84,6 @@ const CONTAINER: MoveFacts = {
   out: "/mnt/it's here/",
   split: "100m",
   accepted: [],
-  rsync: false,
   address: undefined,
   estimate: undefined,
   blockers: ["signing-key", "disk-space"],
@@ -134,6 +132,7 @@ test("every synlift command of the steps is one that the program takes", () => {
     "export",
     "open",
     "restore",
+    "send",
     "users",
   ]);
 });

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_pr
 import { appendFileSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { spawn as spawnOnTerminal } from "@lydell/node-pty";
 import { copyOf } from "./base-system.ts";
 
 export interface Ran {
@@ -25,6 +26,7 @@ export class Host {
   readonly #namespace: string;
   #nspawn: ChildProcess | undefined;
   #stopped = false;
+  readonly #beside: ChildProcess[] = [];
 
   /** Made from a base system; `within` is an empty folder of the test. */
   constructor(name: string, base: string, within: string) {
@@ -94,27 +96,9 @@ export class Host {
   async run(command: string, input = ""): Promise<Ran> {
     const leader = this.#leader();
     if (leader === undefined) return { code: null, stdout: "", stderr: `${this.name} does not run` };
-    const child = spawn(
-      "nsenter",
-      [
-        ...[
-          "--target",
-          String(leader),
-          "--mount",
-          "--uts",
-          "--ipc",
-          "--net",
-          "--pid",
-          "--cgroup",
-          "--root",
-          "--wd",
-        ],
-        ...["env", "-i", "HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", "TERM=dumb"],
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        ...["DEBIAN_FRONTEND=noninteractive", "bash", "-c", `cd /root; ${command}`],
-      ],
-      { stdio: ["pipe", "pipe", "pipe"] },
-    );
+    const child = spawn("nsenter", this.#loggedIn(leader, command, "dumb"), {
+      stdio: ["pipe", "pipe", "pipe"],
+    });
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
@@ -134,6 +118,54 @@ export class Host {
     );
   }
 
+  /**
+   * Runs a bash command on a terminal of 80 columns. Each answer is typed once its question is on the screen; an answer that
+   * was never asked for is an error, and so is a question that nobody answers, which ends with the test's time.
+   */
+  async typed(
+    command: string,
+    answers: readonly (readonly [question: RegExp, keys: string])[],
+  ): Promise<Ran> {
+    const leader = this.#leader();
+    if (leader === undefined) return { code: null, stdout: "", stderr: `${this.name} does not run` };
+    const terminal = spawnOnTerminal("nsenter", this.#loggedIn(leader, command, "xterm-256color"), {
+      cols: 80,
+      rows: 40,
+    });
+    let [screen, seen] = ["", 0];
+    const open = [...answers];
+    terminal.onData((text) => {
+      screen += text;
+      const [next] = open;
+      if (!next || !next[0].test(screen.slice(seen))) return;
+      open.shift();
+      seen = screen.length;
+      terminal.write(next[1]);
+    });
+    const code = await new Promise<number>((resolve) => {
+      terminal.onExit(({ exitCode, signal }) => {
+        resolve(signal === undefined || signal === 0 ? exitCode : 128 + signal);
+      });
+    });
+    if (open.length > 0) throw new Error(`${this.name}: ${command}\nnever asked ${open.join()}:\n${screen}`);
+    return { code, stdout: screen, stderr: "" };
+  }
+
+  /** Starts a program of this machine in the host's network, which ends with the host at the latest. */
+  inItsNetwork(program: string, args: readonly string[]): ChildProcess {
+    const started = spawn("ip", ["netns", "exec", this.#namespace, program, ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    this.#beside.push(started);
+    return started;
+  }
+
+  /** Adds an address to the ones that it has, and tells the other host the way there. */
+  addAddress(address: string, other: Host, device = "eth0"): void {
+    this.#ip("address", "add", `${address}/32`, "dev", device);
+    if (device !== "lo") other.#ip("route", "add", `${address}/32`, "dev", "eth0");
+  }
+
   /** Whether a unit runs. */
   async runs(unit: string): Promise<boolean> {
     return (await this.run(`systemctl is-active --quiet ${unit}`)).code === 0;
@@ -142,6 +174,7 @@ export class Host {
   /** Ends it and removes what it was made of. May be called twice. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    for (const child of this.#beside) child.kill();
     const running = this.#nspawn;
     if (running?.exitCode === null && running.signalCode === null) {
       // systemd-nspawn(1): the first signal shuts down, SIGKILL ends it at once with all that runs in it.
@@ -155,6 +188,26 @@ export class Host {
     }
     spawnSync("ip", ["netns", "delete", this.#namespace]);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #loggedIn(leader: number, command: string, terminal: string): string[] {
+    return [
+      ...[
+        "--target",
+        String(leader),
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--net",
+        "--pid",
+        "--cgroup",
+        "--root",
+        "--wd",
+      ],
+      ...["env", "-i", "HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", `TERM=${terminal}`],
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      ...["DEBIAN_FRONTEND=noninteractive", "bash", "-c", `cd /root; ${command}`],
+    ];
   }
 
   /** Process 1 of the host, as this machine sees it. */
@@ -184,7 +237,7 @@ export class Host {
   }
 }
 
-/** Names for both on both, and a login from one to the other. */
+/** Names for both on both, and a login from the first to the second. */
 export function introduce(one: Host, other: Host, addresses: readonly [string, string]): void {
   const names = `127.0.0.1 localhost\n${addresses[0]} ${one.name} ${one.name}.example.org\n${addresses[1]} ${other.name} ${other.name}.example.org\n`;
   for (const host of [one, other]) host.write("/etc/hosts", names);

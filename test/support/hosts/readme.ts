@@ -6,12 +6,16 @@ import { runInside } from "./base-system.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** The first command block of a page that contains some text; throws when there is none. */
-export function commandIn(page: string, text: string): string {
-  const blocks = [...readFileSync(join(ROOT, page), "utf8").matchAll(/^( *)```sh\n(.*?)^ *```$/gms)].map(
+/** The command blocks of a page, in its order, without the indentation that they have in a list. */
+export function blocksIn(page: string): readonly string[] {
+  return [...readFileSync(join(ROOT, page), "utf8").matchAll(/^( *)```sh\n(.*?)^ *```$/gms)].map(
     ([, indent, block]) => block!.replaceAll(new RegExp(`^${indent!}`, "gm"), ""),
   );
-  const found = blocks.find((block) => block.includes(text));
+}
+
+/** The first command block of a page that contains some text; throws when there is none. */
+export function commandIn(page: string, text: string): string {
+  const found = blocksIn(page).find((block) => block.includes(text));
   if (found === undefined) throw new Error(`${page} has no command block with "${text}"`);
   return found;
 }

@@ -9,7 +9,7 @@ import { GENERATED_BY_SYNAPSE } from "../secrets.ts";
 export async function namedFileFindings(homeserver: Homeserver, files: Files): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const referenced of homeserver.referenced) {
-    if (referenced.role === "signing-key" || isIdle(referenced, homeserver)) continue;
+    if (referenced.role === "signing-key" || isIdle(referenced, hasTls(homeserver))) continue;
     const problem = await findProblem(referenced, files);
     if (problem !== undefined) findings.push(missingFileFinding(referenced, problem, homeserver));
   }
@@ -17,12 +17,12 @@ export async function namedFileFindings(homeserver: Homeserver, files: Files): P
 }
 
 /** Synapse reads them for its own listeners with TLS only (synapse/config/tls.py, `read_certificate_from_disk`). */
-export const isIdle = (
-  { setting }: Pick<Referenced, "setting">,
-  { listeners = [] }: Partial<Pick<Homeserver, "listeners">>,
-) =>
-  (setting === "tls_certificate_path" || setting === "tls_private_key_path") &&
-  !listeners.some(({ tls }) => tls);
+export const isIdle = ({ setting }: Pick<Referenced, "setting">, listensWithTls: boolean) =>
+  (setting === "tls_certificate_path" || setting === "tls_private_key_path") && !listensWithTls;
+
+/** Whether a listener of the server speaks TLS itself. */
+export const hasTls = ({ listeners = [] }: Partial<Pick<Homeserver, "listeners">>) =>
+  listeners.some(({ tls }) => tls);
 
 function missingFileFinding(
   { setting, path, required }: Referenced,

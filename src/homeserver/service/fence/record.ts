@@ -104,7 +104,7 @@ export class FenceRecord {
     } catch (error) {
       if (error instanceof MigrationError) throw error;
       throw new MigrationError("bundle-damaged", `${path} cannot be read; it is needed to undo the fence`, {
-        hint: "undo it manually (docs/runbook.md, Go back), then remove the file",
+        hint: "undo it manually (docs/runbook.md, Roll back), then remove the file",
         cause: error,
       });
     }

@@ -77,22 +77,26 @@ async function pgDump(
 
 async function transferProgramFindings(programs: Programs): Promise<Finding[]> {
   const found: string[] = [];
-  for (const name of ["rsync", "scp", "rclone"])
-    if ((await programs.find(name)) !== undefined) found.push(name);
+  for (const [name, how] of [
+    ["ssh", "over SSH"],
+    ["rclone", "with rclone"],
+  ] as const)
+    if ((await programs.find(name)) !== undefined) found.push(how);
   if (found.length > 0)
     return [
       {
         id: "transfer-program",
         level: "ok",
-        sentence: `the bundle can be copied with ${found.join(" or ")}`,
+        sentence: `synlift send can send the bundle ${found.join(" or ")}`,
       },
     ];
   return [
     {
       id: "transfer-program",
       level: "note",
-      sentence: "none of rsync, scp and rclone is installed to copy the bundle",
-      hint: "apt-get install openssh-client, or copy the folder another way",
+      sentence:
+        "neither ssh nor rclone is installed: the bundle can only be sent to a folder or to synlift receive",
+      hint: "install ssh: apt-get install openssh-client; or send it to a mounted disk",
     },
   ];
 }

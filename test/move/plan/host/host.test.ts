@@ -105,14 +105,14 @@ test("missing programs are told with the package that has them", async () => {
   const old = await withScripts({
     gpg: "echo gpg 2.2.40",
     pg_dump: "echo 'pg_dump (PostgreSQL) 13.2'",
-    scp: "exit 0",
+    ssh: "exit 0",
   });
   assert.deepEqual(ids(old), ["gpg ok", "pg-dump blocker", "transfer-program ok"]);
   assert.match(old[1]!.sentence, /13\.2 is older than the database server, PostgreSQL 15\.4/);
   const fine = await withScripts({
     gpg: "echo gpg 2.2.40",
     pg_dump: "echo 'pg_dump (PostgreSQL) 16.1'",
-    rsync: "exit 0",
+    rclone: "exit 0",
   });
   assert.deepEqual(ids(fine), ["gpg ok", "pg-dump ok", "transfer-program ok"]);
 });
