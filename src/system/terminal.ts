@@ -116,7 +116,6 @@ function assertInteractive(interactive: boolean, question: string): void {
   );
 }
 
-// eslint-disable-next-line no-control-regex -- They begin with one.
 const CURSOR_CODE = /\u001b\[[\d;?]*[A-Za-z]/g;
 
 /** One line, where the cursor cannot be moved. */
@@ -138,9 +137,15 @@ async function askPlainly(
   output.write(question);
   try {
     return await new Promise<string>((resolve, reject) => {
-      lines.once("line", (line) => resolve(line.trim()));
-      lines.once("SIGINT", () => reject(new Interrupted("SIGINT")));
-      lines.once("close", () => reject(new Interrupted("SIGINT")));
+      lines.once("line", (line) => {
+        resolve(line.trim());
+      });
+      lines.once("SIGINT", () => {
+        reject(new Interrupted("SIGINT"));
+      });
+      lines.once("close", () => {
+        reject(new Interrupted("SIGINT"));
+      });
     });
   } finally {
     lines.close();

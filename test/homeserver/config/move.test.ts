@@ -314,7 +314,9 @@ test("on the new host, too, a certificate that is missing is told only where a l
     const { folder, homeserver } = await everything(t, more);
     rmSync(join(folder, "etc/cert.pem"));
     const { findings } = planConfig({ packed: await packed(homeserver), target: targetAt("/new") });
-    return findings.filter(({ id }) => id === "config-files-missing").flatMap(({ evidence = [] }) => evidence);
+    return findings
+      .filter(({ id }) => id === "config-files-missing")
+      .flatMap(({ evidence = [] }) => evidence);
   };
   assert.deepEqual(await told({}), []);
   const listener = "listeners: [{port: 8448, type: http, tls: true, resources: [{names: [federation]}]}]\n";

@@ -1,12 +1,12 @@
 import { blocksIn } from "./readme.ts";
 
-export const RUNBOOK = "docs/runbook.md";
+const RUNBOOK = "docs/runbook.md";
 
 /**
  * The runbook's command blocks, in the page's order: a name for each, and how it begins. test/hosts executes each of them as it
  * stands in the page; whatever follows the beginning is not repeated here.
  */
-export const RUNBOOK_BLOCKS = [
+const RUNBOOK_BLOCKS = [
   ["plan", "synlift plan"],
   ["set aside", "mv /etc/matrix-synapse"],
   ["role", "(umask 077; openssl rand"],
