@@ -192,6 +192,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     means: "Some of the notices could not be sent.",
     then: "Run the same command again: no user gets a second notice.",
   },
+  "certificate-unusable": {
+    means:
+      "The certificate and the key that were given for a server of synlift's are not a pair that can be used: one of them is another file, is damaged, is protected by a passphrase, or belongs to another certificate.",
+    then: "Give both files of one certificate, as the message says; nothing listens yet.",
+  },
   "sign-out-refused": {
     means:
       "Sessions cannot be ended or restored in this database: an authentication service has them, the server has moved away, an earlier sign-out can still be undone, or there is none to undo.",
@@ -266,7 +271,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
   ],
   forward: ["file-missing"],
   maintenance: ["file-missing"],
-  "maintenance serve": ["file-missing", "target-unsuitable"],
+  "maintenance serve": ["file-missing", "target-unsuitable", "certificate-unusable"],
   "sign-out config": ["config-unreadable", "database-unreachable", "database-unsupported", "file-missing"],
   "sign-out expire": [
     "config-unreadable",
@@ -284,6 +289,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "database-unsupported",
     "file-missing",
     "target-unsuitable",
+    "certificate-unusable",
   ],
   "media check": [
     "config-unreadable",

@@ -4,7 +4,7 @@
  *
  * 2: wrong usage; 10 to 19: the source or its configuration; 20 to 29: the bundle; 30 to 39: programs and the
  * host; 40 to 49: the target; 50 to 59: passphrases and keys;
- * 60 to 69: findings, unfinished notices and sign-outs. 1: an unexpected error; 128 + N: ended by signal N.
+ * 60 to 69: findings, unfinished notices, sign-outs and certificates of our servers. 1: an unexpected error; 128 + N: ended by signal N.
  */
 export const EXIT_CODES = {
   "bad-usage": 2,
@@ -50,6 +50,7 @@ export const EXIT_CODES = {
   "found-warnings": 60,
   "found-blockers": 61,
   "notices-not-sent": 62,
+  "certificate-unusable": 63,
   "sign-out-refused": 64,
 } as const;
 

@@ -1,14 +1,13 @@
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { parseOptions } from "./options/shared.ts";
-import { originSchema, SITE_OPTIONS } from "./options/site.ts";
+import { parseOptions, withRules } from "./options/shared.ts";
+import { originSchema, SITE_OPTIONS, SITE_RULES, TWO_ADDRESSES } from "./options/site.ts";
 
-const schema = z
-  .object({ ...SITE_OPTIONS.schema, new: originSchema })
-  .refine((options) => options.old !== options.new, {
-    path: ["new"],
-    error: "is the old address: it cannot be forwarded to itself",
-  });
+const schema = withRules(
+  z.object({ ...SITE_OPTIONS.schema, new: originSchema }),
+  ...SITE_RULES,
+  TWO_ADDRESSES,
+);
 
 export const forwardCommand: Command<z.infer<typeof schema>> = {
   name: "forward",

@@ -1,10 +1,13 @@
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { ANSWERING_OPTIONS } from "./options/answering.ts";
+import { ANSWERING_OPTIONS, ANSWERING_RULES } from "./options/answering.ts";
 import { MAINTENANCE_OPTIONS } from "./options/maintenance.ts";
-import { parseOptions } from "./options/shared.ts";
+import { parseOptions, withRules } from "./options/shared.ts";
 
-const schema = z.object({ ...ANSWERING_OPTIONS.schema, ...MAINTENANCE_OPTIONS.schema });
+const schema = withRules(
+  z.object({ ...ANSWERING_OPTIONS.schema, ...MAINTENANCE_OPTIONS.schema }),
+  ...ANSWERING_RULES,
+);
 
 export const maintenanceServeCommand: Command<z.infer<typeof schema>> = {
   name: "maintenance serve",

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import type { Command } from "./command.ts";
 import { MAINTENANCE_OPTIONS } from "./options/maintenance.ts";
-import { parseOptions } from "./options/shared.ts";
-import { SITE_OPTIONS } from "./options/site.ts";
+import { parseOptions, withRules } from "./options/shared.ts";
+import { SITE_OPTIONS, SITE_RULES } from "./options/site.ts";
 
-const schema = z.object({ ...SITE_OPTIONS.schema, ...MAINTENANCE_OPTIONS.schema });
+const schema = withRules(z.object({ ...SITE_OPTIONS.schema, ...MAINTENANCE_OPTIONS.schema }), ...SITE_RULES);
 
 export const maintenanceCommand: Command<z.infer<typeof schema>> = {
   name: "maintenance",

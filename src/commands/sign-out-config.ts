@@ -2,9 +2,14 @@ import { z } from "zod";
 import type { Command } from "./command.ts";
 import { CONFIG_OPTIONS, parseOptions, withRules } from "./options/shared.ts";
 import { SIGN_OUT_OPTIONS, SIGN_OUT_RULE } from "./options/sign-out.ts";
-import { SITE_OPTIONS } from "./options/site.ts";
+import { SITE_OPTIONS, SITE_RULES, TWO_ADDRESSES } from "./options/site.ts";
 
-const schema = withRules(z.object({ ...SITE_OPTIONS.schema, ...SIGN_OUT_OPTIONS.schema }), SIGN_OUT_RULE);
+const schema = withRules(
+  z.object({ ...SITE_OPTIONS.schema, ...SIGN_OUT_OPTIONS.schema }),
+  SIGN_OUT_RULE,
+  ...SITE_RULES,
+  TWO_ADDRESSES,
+);
 
 export const signOutConfigCommand: Command<z.infer<typeof schema>> = {
   name: "sign-out config",

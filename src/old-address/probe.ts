@@ -1,6 +1,7 @@
 import type { Finding } from "../report/finding.ts";
 import { NoAnswer } from "../system/http/no-answer.ts";
 import type { ProbeAnswer, Prober, ProbeQuestion } from "../system/http/probe.ts";
+import { bareHost } from "../system/ip-address.ts";
 
 export interface SignOutProbe {
   /** The old address, without a path. */
@@ -70,7 +71,7 @@ export async function probeSignOut(
     ...(await mediaFindings(ask)),
     ...(await largeBodyFindings(ask)),
     ...(base.startsWith("https:") ? await tlsFindings(ask) : []),
-    ...((await accepts(new URL(base).hostname, 8448))
+    ...((await accepts(bareHost(new URL(base).hostname), 8448))
       ? []
       : [
           note(
@@ -99,7 +100,9 @@ function statusFindings(answers: readonly ProbeAnswer[]): Finding[] {
         blocker(
           "status",
           "not every request with an access token gets 401",
-          "answer each method alike",
+          answers.some(({ status }) => status >= 300 && status < 400)
+            ? "a redirect signs nobody out: clients send no access token to another address; answer 401 here, or let everybody stay signed in with synlift forward"
+            : "answer each method alike",
           wrong,
         ),
       ];
@@ -172,17 +175,20 @@ async function preflightFindings(ask: Ask): Promise<Finding[]> {
         .join(",")
         .split(",")
         .map((value) => value.trim().toLowerCase());
+    const allows = (name: string, value: string, byAll: boolean) =>
+      list(name).some((one) => one === value || (byAll && one === "*"));
     if (answer.status < 200 || answer.status > 299)
-      faults.push(`${method}: the preflight gets ${answer.status}`);
+      faults.push(`${method}: the preflight gets ${answer.status === 0 ? "no answer" : answer.status}`);
     else if (valuesOf(answer, "access-control-allow-origin").length !== 1)
       faults.push(`${method}: no Access-Control-Allow-Origin`);
     else if (
       ["PUT", "DELETE"].includes(method) &&
-      !list("access-control-allow-methods").includes(method.toLowerCase())
+      !allows("access-control-allow-methods", method.toLowerCase(), true)
     )
       faults.push(`${method} is not among Access-Control-Allow-Methods`);
     for (const header of ["authorization", "content-type"])
-      if (!list("access-control-allow-headers").includes(header))
+      // "*" is every header but Authorization (Fetch standard, "CORS-preflight fetch").
+      if (!allows("access-control-allow-headers", header, header !== "authorization"))
         faults.push(`${method}: ${header} is not among Access-Control-Allow-Headers`);
   }
   return faults.length === 0

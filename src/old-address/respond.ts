@@ -40,6 +40,18 @@ export const UNREACHABLE: StaticReply = staticReply(
   ),
 );
 
+/** What is told where the new homeserver's name leads back to this address: else a request would go round until it breaks. */
+export const LOOP: StaticReply = staticReply(
+  matrixError(
+    502,
+    {
+      errcode: "M_UNKNOWN",
+      error: "The address of the new homeserver leads back here: it must be another server",
+    },
+    { "Retry-After": "30" },
+  ),
+);
+
 const BAD_REQUEST: StaticReply = staticReply(
   matrixError(400, { errcode: "M_UNRECOGNIZED", error: "This is not a path" }),
 );
@@ -47,7 +59,7 @@ const BAD_REQUEST: StaticReply = staticReply(
 interface RequestedPath {
   /** Decoded, with "//" made one and "." and ".." resolved: what rules are compared with. */
   readonly path: string;
-  /** As it came, with its query, beginning with "/": what an upstream gets. */
+  /** As it came, with its query, beginning with "/", without a fragment: what an upstream gets. */
   readonly raw: string;
 }
 
@@ -71,7 +83,7 @@ export function requestedPath(target: string): RequestedPath | undefined {
     else if (segments.pop() === undefined) return undefined;
   }
   const isFolder = ["", ".", ".."].includes(parts.at(-1)!) && segments.length > 0;
-  return { path: `/${segments.join("/")}${isFolder ? "/" : ""}`, raw: withSlash };
+  return { path: `/${segments.join("/")}${isFolder ? "/" : ""}`, raw: withSlash.replace(/#.*$/s, "") };
 }
 
 function decode(path: string): string | undefined {

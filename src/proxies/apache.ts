@@ -3,6 +3,7 @@ import {
   type Answer,
   assertWritable,
   type Behaviour,
+  type Endpoint,
   pathsSource,
   plainJson,
   type ProxyWriter,
@@ -23,7 +24,7 @@ export const apache: ProxyWriter = {
     const sets = new HeaderSets("site");
     return fileText([
       ...comments([`It needs: a2enmod ${modulesOf(behaviour, site).join(" ")}`]),
-      ...site.listen.filter(({ port }) => port !== 443).map((endpoint) => `Listen ${endpointText(endpoint)}`),
+      ...listenLines(site.listen),
       `<VirtualHost ${site.listen.map((endpoint) => endpointText(endpoint, "*:")).join(" ")}>`,
       [
         `ServerName ${site.hosts[0]}`,
@@ -63,6 +64,12 @@ export const apache: ProxyWriter = {
     ],
   },
 };
+
+/** Debian's ports.conf listens on 80 and 443 already, and Apache refuses to start with the same port twice. */
+const listenLines = (endpoints: readonly Endpoint[]): string[] =>
+  endpoints
+    .filter(({ port }) => port !== 80 && port !== 443)
+    .map((endpoint) => `Listen ${endpointText(endpoint)}`);
 
 const REST: Omit<Rule, "then"> = { name: "otherwise", why: [], paths: ["/**"] };
 
@@ -251,7 +258,7 @@ function redirectHost(behaviour: Behaviour, site: Site): Lines {
   const sets = new HeaderSets("plain");
   return [
     "",
-    ...(redirectFrom.port === 80 ? [] : [`Listen ${endpointText(redirectFrom)}`]),
+    ...listenLines([redirectFrom]),
     `<VirtualHost ${endpointText(redirectFrom, "*:")}>`,
     [
       `ServerName ${hosts[0]}`,

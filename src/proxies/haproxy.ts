@@ -3,6 +3,7 @@ import {
   type Answer,
   assertWritable,
   type Behaviour,
+  type Endpoint,
   pathsSource,
   plainJson,
   type ProxyWriter,
@@ -69,8 +70,14 @@ const nameOf = (host: string) => host.replaceAll(".", "-");
 function bindLines({ listen, tls }: Site): Lines {
   const secure =
     tls && tls !== "automatic" ? ` ssl crt ${tls.certificate} alpn h2,http/1.1 ssl-min-ver TLSv1.2` : "";
-  return listen.map((endpoint) => `bind ${endpointText(endpoint, ":")}${secure}`);
+  return listen.flatMap((endpoint) => bindsOf(endpoint, secure));
 }
+
+/** A bind without an address is for IPv4 alone. */
+const bindsOf = (endpoint: Endpoint, secure = ""): string[] => [
+  `bind ${endpointText(endpoint, ":")}${secure}`,
+  ...(endpoint.address === undefined ? [`bind [::]:${endpoint.port} v6only${secure}`] : []),
+];
 
 /** Requests for other names are none of this frontend's. */
 const hostLines = ({ hosts }: Site, name: string): Lines => [
@@ -163,7 +170,7 @@ function redirectFrontend(behaviour: Behaviour, site: Site, name: string): Lines
     "",
     `frontend ${name}-redirect`,
     [
-      `bind ${endpointText(redirectFrom, ":")}`,
+      ...bindsOf(redirectFrom),
       "mode http",
       "timeout client 1m",
       ...ruleLines(rules, name),

@@ -34,3 +34,6 @@ export const isPrivateAddress = (address: string) => {
 
 /** A host as a URL has it: an IPv6 address in brackets (RFC 3986, section 3.2.2). */
 export const urlHost = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+
+/** A URL's host without those brackets, as connections and certificates want it. */
+export const bareHost = (host: string): string => host.replace(/^\[|\]$/g, "");

@@ -103,7 +103,24 @@ const WRONG: readonly (readonly [string, string[], RegExp])[] = [
   [
     "a loop",
     ["forward", ...OLD, "--new", "https://old.example.org:443", "--for", "nginx"],
-    /forwarded to itself/,
+    /--new: is the old address/,
+  ],
+  [
+    "a sign-out that would ask itself",
+    ["sign-out", "config", ...OLD, "--soft", "--no-survey", "--new", "https://OLD.example.org", "--for", "nginx"],
+    /--new: is the old address/,
+  ],
+  [
+    "a key without its certificate, which would be an answer without encryption",
+    ["maintenance", "serve", "--key", "key.pem"],
+    /--key: requires --certificate/,
+  ],
+  ["an address that is none", ["maintenance", "serve", "--listen", "999.1.1.1:80"], /999\.1\.1\.1:80 is not/],
+  ["an IPv6 address without brackets", ["maintenance", "serve", "--listen", "::1:8089"], /::1:8089 is not/],
+  [
+    "two places for the other paths",
+    ["maintenance", "serve", "--web-root", "/srv", "--web-server", "http://127.0.0.1:8080"],
+    /--web-root: cannot be combined with --web-server/,
   ],
   ["a port that is none", ["maintenance", ...OLD, "--for", "nginx", "--listen", "70000"], /--listen/],
   ["a snippet for Traefik", ["maintenance", ...OLD, "--for", "traefik", "--snippet"], /--snippet/],
@@ -196,6 +213,16 @@ test("a server of ours completes what is in flight when it is asked to end, and 
     upstream.close();
     upstream.closeAllConnections();
   }
+});
+
+test("where nobody can be counted, the refusal says where to count, and how to go on without", async () => {
+  const missing = join(folder, "homeserver.yaml");
+  const args = ["sign-out", "config", ...OLD, "--soft", ...NEW, "--for", "nginx", "--config", missing];
+  await assert.rejects(run(args), (error) => {
+    assert.ok(error instanceof MigrationError && error.code === "config-unreadable", String(error));
+    assert.match(error.hint!, /synlift users.*--no-survey/);
+    return true;
+  });
 });
 
 test("it ends by itself at the date that it was given", async () => {

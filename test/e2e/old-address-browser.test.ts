@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { createClient, HttpApiEvent, type MatrixError } from "matrix-js-sdk";
 import { forwardBehaviour } from "../../src/old-address/forward.ts";
 import { maintenanceBehaviour } from "../../src/old-address/maintenance.ts";
-import { decide, replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
+import { decide, LOOP, replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
 import { signOutBehaviour } from "../../src/old-address/sign-out.ts";
 import type { Behaviour } from "../../src/proxies/answer.ts";
 import { PROXIES, type ProxyName } from "../../src/proxies/proxies.ts";
@@ -64,6 +64,7 @@ async function running(
       endpoints: [{ address: "127.0.0.1", port: 0 }],
       tls: undefined,
       unreachable: UNREACHABLE,
+      loop: LOOP,
       handle: (request) => replyTo(decide(request, behaviour), behaviour),
     });
     try {

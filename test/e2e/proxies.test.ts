@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import type { SecureVersion } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
-import { decide, replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
+import { decide, LOOP, replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
 import type { Behaviour, Upstream } from "../../src/proxies/answer.ts";
 import { PROXIES, type ProxyName } from "../../src/proxies/proxies.ts";
 import { realWebServers, type WebListener } from "../../src/system/http/serve.ts";
@@ -268,6 +268,7 @@ const serving = (
     endpoints: [{ address: "127.0.0.1", port: 0 }],
     tls,
     unreachable: UNREACHABLE,
+    loop: LOOP,
     handle: (asked) => replyTo(decide(asked, behaviour), behaviour, new Map([["ours", pem]])),
   });
 

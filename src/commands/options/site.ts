@@ -2,9 +2,10 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import type { SiteOrder } from "../../move/old-address/site.ts";
+import { addressFamily, bareHost } from "../../system/ip-address.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
-import { DRY_RUN } from "./shared.ts";
+import { conflicts, DRY_RUN, requires, type Rule } from "./shared.ts";
 
 /** The base address of a homeserver or another web server, as in https://matrix.example.org. */
 export const originSchema = z
@@ -106,13 +107,26 @@ export const SITE_OPTIONS = optionGroup({
   },
 });
 
+/** For a schema with these options. */
+export const SITE_RULES = [requires("key", "certificate"), conflicts("webRoot", "webServer")] as const;
+
+/** For commands that send requests on: a server cannot send them on to itself. */
+export const TWO_ADDRESSES: Rule<"old" | "new"> = {
+  names: ["old", "new"],
+  fault: (options) =>
+    options["old"] === options["new"]
+      ? { option: "new", message: "is the old address, which would send its requests to itself" }
+      : undefined,
+};
+
 /** "443", "127.0.0.1:8443", "[::1]:8443". Throws `bad-usage`. */
 export function endpointOf(text: string): { readonly address: string | undefined; readonly port: number } {
   const [, address, digits] = /^(?:(\[[\da-f:]+\]|[\d.]+):)?(\d{1,5})$/i.exec(text) ?? [];
   const port = Number(digits ?? "-1");
-  if (digits === undefined || port > 65_535)
+  const bare = address === undefined ? undefined : bareHost(address);
+  if (digits === undefined || port > 65_535 || (bare !== undefined && addressFamily(bare) === 0))
     throw new MigrationError("bad-usage", `--listen: ${text} is not a port, nor an address and a port`, {
       hint: "for example 443, 127.0.0.1:8443 or [::1]:8443",
     });
-  return { address: address?.replace(/^\[|\]$/g, ""), port };
+  return { address: bare, port };
 }

@@ -2,7 +2,7 @@ import { formatCount } from "../../report/units.ts";
 import type { ServeResult } from "./serve.ts";
 
 /** For scripts. */
-export const serveDetails = ({ endpoints, counts, ended, served }: ServeResult) => ({
+export const serveDetails = ({ endpoints, counts, ended, served, brokenOff }: ServeResult) => ({
   endpoints: [...endpoints],
   ended,
   seconds: Math.round(served / 1000),
@@ -11,16 +11,18 @@ export const serveDetails = ({ endpoints, counts, ended, served }: ServeResult) 
   sessionsComplete: counts.sessionsComplete,
   byPath: { ...counts.byPath },
   byClient: { ...counts.byClient },
+  brokenOff,
 });
 
 /** For people: how much was answered, and to whom. */
-export function serveLines({ counts, ended, served }: ServeResult): string[] {
+export function serveLines({ counts, ended, served, brokenOff }: ServeResult): string[] {
   const minutes = Math.max(1, Math.round(served / 60_000));
   const sessions = `${counts.sessionsComplete ? "" : "more than "}${formatCount(counts.sessions)}`;
   return [
     "",
     `ended ${ended === "until" ? "at the date of --until" : "because it was asked to"}, after ${formatCount(minutes)} min`,
     `requests answered: ${formatCount(counts.requests)}, with ${sessions} different access tokens`,
+    ...(brokenOff > 0 ? [`requests broken off at the end, such as an upload: ${formatCount(brokenOff)}`] : []),
     ...table("by path", counts.byPath),
     ...table("by client", counts.byClient),
   ];

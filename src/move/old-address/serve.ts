@@ -1,6 +1,6 @@
 import { Interrupted, MigrationError } from "../../errors.ts";
 import { AnswerCounter, type AnswerCounts } from "../../old-address/counter.ts";
-import { decide, replyTo, UNREACHABLE } from "../../old-address/respond.ts";
+import { decide, LOOP, replyTo, UNREACHABLE } from "../../old-address/respond.ts";
 import type { Behaviour, CertificateFiles } from "../../proxies/answer.ts";
 import { readPemPair, renewPemPair } from "../../system/http/pem-pair.ts";
 import { urlHost } from "../../system/ip-address.ts";
@@ -23,6 +23,8 @@ export interface ServeResult {
   readonly ended: "signal" | "until";
   /** Milliseconds. */
   readonly served: number;
+  /** Requests that were still in flight when their time was up. */
+  readonly brokenOff: number;
 }
 
 /** Milliseconds that requests in flight have to end. */
@@ -32,7 +34,7 @@ const LOOK = 60_000;
 
 /**
  * Answers requests until the process is asked to stop, or until a date. Requests in flight are completed then, which is no
- * failure. Throws `target-unsuitable` when it cannot listen, `file-missing` and `permission-denied` for the certificate.
+ * failure; `brokenOff` says how many were not. Throws `target-unsuitable` when it cannot listen, and what `readPemPair` throws.
  */
 export async function serveBehaviour(
   { behaviour, listen, tls, until }: ServeOrder,
@@ -47,6 +49,7 @@ export async function serveBehaviour(
     endpoints: listen,
     tls: pair,
     unreachable: UNREACHABLE,
+    loop: LOOP,
     handle(request) {
       const decision = decide(request, behaviour);
       counter.add(request, decision);
@@ -59,6 +62,7 @@ export async function serveBehaviour(
   );
   for (const endpoint of endpoints) progress.note(`listening on ${endpoint}`);
   let ended: ServeResult["ended"] = "signal";
+  let brokenOff = 0;
   let told = 0;
   try {
     for (;;) {
@@ -76,9 +80,9 @@ export async function serveBehaviour(
   } catch (error) {
     if (!(error instanceof Interrupted) && !signal.aborted) throw error;
   } finally {
-    await listener.stop(GRACE);
+    brokenOff = await listener.stop(GRACE);
   }
-  return { endpoints, counts: counter.counts(), ended, served: machine.elapsed() - started };
+  return { endpoints, counts: counter.counts(), ended, served: machine.elapsed() - started, brokenOff };
 }
 
 async function readAuthorities(

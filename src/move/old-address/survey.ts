@@ -42,6 +42,29 @@ export async function surveyBeforeSignOut(
     };
     return { counts: undefined, findings: [finding] };
   }
+  try {
+    return await survey(given, coverageDays, system, progress);
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    const { code, message, hint, reason } = error;
+    throw new MigrationError(code, message, {
+      hint: `${hint === undefined ? "" : `${hint}; `}${ELSEWHERE}`,
+      reason,
+      cause: error,
+    });
+  }
+}
+
+/** Said where nobody could be counted: the web server's host often has no homeserver, and a stopped one no database. */
+const ELSEWHERE =
+  "or count on the homeserver's host who would lose encrypted messages (synlift users), and give --no-survey here";
+
+async function survey(
+  given: GivenSource,
+  coverageDays: number,
+  system: System,
+  progress: Progress,
+): Promise<SignOutSurvey> {
   const { files, signal } = system;
   const chosen = await chooseSource(await findLaunches(system), given, files);
   const homeserver = await readHomeserver({ ...chosen.source, signal }, files);

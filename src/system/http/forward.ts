@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { Agent, type IncomingMessage, request as requestPlain, type ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { Agent as SecureAgent, request as requestSecure } from "node:https";
 import { isIP } from "node:net";
 import { pipeline } from "node:stream/promises";
+import { bareHost } from "../ip-address.ts";
 
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
 export type AnyResponse = ServerResponse | Http2ServerResponse;
@@ -33,14 +35,25 @@ const OWN_HEADERS = new Set([
   "http2-settings",
 ]);
 
+type Respond = (request: AnyRequest, response: AnyResponse) => void;
+
+/** What is replied instead of an upstream. */
+interface Failures {
+  /** It cannot be reached. */
+  readonly unreachable: Respond;
+  /** It is this server itself: the request came back. */
+  readonly loop: Respond;
+}
+
 /** Passes requests on to other servers, over connections that are kept open. */
 export class Forwarder {
-  readonly #unreachable: (request: AnyRequest, response: AnyResponse) => void;
+  readonly #failures: Failures;
   readonly #agents = new Map<string, Agent | SecureAgent>();
+  /** The name of this server in the Via header (RFC 9110, section 7.6.3), by which it knows a request that comes back. */
+  readonly #name = `synlift-${randomBytes(9).toString("hex")}`;
 
-  /** `unreachable` replies when an upstream cannot be reached. */
-  constructor(unreachable: (request: AnyRequest, response: AnyResponse) => void) {
-    this.#unreachable = unreachable;
+  constructor(failures: Failures) {
+    this.#failures = failures;
   }
 
   close(): void {
@@ -53,16 +66,20 @@ export class Forwarder {
     response: AnyResponse,
     { origin, path, authorities }: ForwardReply,
   ): Promise<void> {
+    if (request.headers.via?.includes(this.#name)) {
+      this.#failures.loop(request, response);
+      return;
+    }
     const url = new URL(origin);
     const secure = url.protocol === "https:";
-    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const host = bareHost(url.hostname);
     const sent = (secure ? requestSecure : requestPlain)({
       host,
       port: url.port === "" ? (secure ? 443 : 80) : Number(url.port),
       method: request.method,
       path,
       agent: this.#agentFor(origin, authorities),
-      headers: forwardedHeaders(request, url.host),
+      headers: forwardedHeaders(request, url.host, this.#name),
       setDefaultHeaders: false,
       timeout: FORWARD_TIMEOUT,
       ...(secure && !isIP(host) ? { servername: host } : {}),
@@ -71,7 +88,7 @@ export class Forwarder {
     sent.on("timeout", () => sent.destroy());
     const failed = () => {
       if (response.headersSent) response.destroy();
-      else this.#unreachable(request, response);
+      else this.#failures.unreachable(request, response);
     };
     sent.on("response", (incoming) => {
       (response as ServerResponse).writeHead(
@@ -107,7 +124,7 @@ export class Forwarder {
 }
 
 /** The request's headers for the upstream, in pairs, with repeated ones kept. */
-function forwardedHeaders(request: AnyRequest, host: string): string[] {
+function forwardedHeaders(request: AnyRequest, host: string, via: string): string[] {
   const dropped = namedIn(request.headers.connection);
   const kept: string[] = [];
   const { rawHeaders } = request;
@@ -115,7 +132,7 @@ function forwardedHeaders(request: AnyRequest, host: string): string[] {
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase();
     if (name.startsWith(":") || OWN_HEADERS.has(name) || dropped.has(name)) continue;
-    if (["host", "x-forwarded-for", "x-forwarded-proto", "expect"].includes(name)) continue;
+    if (["host", "x-forwarded-for", "x-forwarded-proto", "via", "expect"].includes(name)) continue;
     if (name === "content-length") length = true;
     kept.push(rawHeaders[index]!, rawHeaders[index + 1]!);
   }
@@ -127,6 +144,8 @@ function forwardedHeaders(request: AnyRequest, host: string): string[] {
     clientOf(request),
     "X-Forwarded-Proto",
     "encrypted" in request.socket ? "https" : "http",
+    "Via",
+    [request.headers.via, `${request.httpVersion.replace(/^2\.0$/, "2")} ${via}`].filter(Boolean).join(", "),
     ...kept,
     ...(hasBody ? ["Transfer-Encoding", "chunked"] : []),
   ];
@@ -156,5 +175,12 @@ function passedOn(incoming: IncomingMessage, isHttp2: boolean): Record<string, s
   return headers;
 }
 
-const namedIn = (connection: string | undefined) =>
-  new Set((connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
+/**
+ * The headers that belong to this connection only. What says where a body ends never does: without it, the body would be
+ * read as the next request of another client.
+ */
+function namedIn(connection: string | undefined): Set<string> {
+  const names = new Set((connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
+  names.delete("content-length");
+  return names;
+}

@@ -3,6 +3,7 @@ import { connect } from "node:http2";
 import { request as requestSecure } from "node:https";
 import { isIP } from "node:net";
 import { type ConnectionOptions, getCACertificates } from "node:tls";
+import { bareHost } from "../ip-address.ts";
 import { NoAnswer, toNoAnswer } from "./no-answer.ts";
 
 /** Requests as browsers and other clients send them, to look at a web server's answers closely. */
@@ -64,6 +65,7 @@ const tlsOptions = ({ newestTls, authorities }: ProbeQuestion, host: string): Co
 function askHttp1(question: ProbeQuestion, signal: AbortSignal): Promise<ProbeAnswer> {
   const { url, method, headers = {}, bodyBytes } = question;
   const { protocol, hostname } = new URL(url);
+  const host = bareHost(hostname);
   const length = bodyBytes === undefined ? {} : { "Content-Length": `${bodyBytes}` };
   return new Promise((resolve, reject) => {
     let answered = false;
@@ -72,7 +74,7 @@ function askHttp1(question: ProbeQuestion, signal: AbortSignal): Promise<ProbeAn
       agent: false,
       signal,
       headers: { ...headers, ...length },
-      ...(protocol === "https:" ? tlsOptions(question, hostname) : {}),
+      ...(protocol === "https:" ? tlsOptions(question, host) : {}),
     });
     sent.on("response", (incoming) => {
       answered = true;
@@ -96,7 +98,7 @@ function askHttp1(question: ProbeQuestion, signal: AbortSignal): Promise<ProbeAn
 async function askHttp2(question: ProbeQuestion, signal: AbortSignal): Promise<ProbeAnswer> {
   const { url, method, headers = {} } = question;
   const { origin, pathname, search, hostname } = new URL(url);
-  const session = connect(origin, tlsOptions(question, hostname));
+  const session = connect(origin, tlsOptions(question, bareHost(hostname)));
   const stop = () => {
     session.destroy(new Error("stopped"));
   };

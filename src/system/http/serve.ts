@@ -1,8 +1,13 @@
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { createServer as createPlainServer, type Server, type ServerResponse } from "node:http";
-import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
-import type { Server as NetServer, Socket } from "node:net";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import { isIPv4, type Server as NetServer, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -26,6 +31,8 @@ interface ServeOptions {
   readonly handle: (request: WebRequest) => Reply;
   /** The reply when an upstream cannot be reached. */
   readonly unreachable: StaticReply;
+  /** The reply to a request that comes back to this server when it is forwarded. */
+  readonly loop: StaticReply;
 }
 
 export interface WebRequest {
@@ -59,8 +66,11 @@ export interface WebListener {
   readonly endpoints: readonly { readonly address: string; readonly port: number }[];
   /** For a renewed certificate: connections from now on use it. Throws when it is none. */
   setCertificate(tls: PemPair): void;
-  /** Takes no more requests, lets those in flight end for `milliseconds`, then closes their connections. */
-  stop(milliseconds: number): Promise<void>;
+  /**
+   * Takes no more requests, lets those in flight end for `milliseconds`, then closes their connections. Resolves to the
+   * number of requests that were broken off so.
+   */
+  stop(milliseconds: number): Promise<number>;
 }
 
 /** Milliseconds until all headers of a request have come. */
@@ -73,10 +83,12 @@ const DISCARD_TIMEOUT = 30_000;
 const MAX_CONNECTIONS = 10_000;
 
 export const realWebServers: WebServers = {
-  async listen({ endpoints, tls, handle, unreachable }) {
-    const forwarder = new Forwarder((request, response) => {
-      send(request, response, unreachable);
-    });
+  async listen({ endpoints, tls, handle, unreachable, loop }) {
+    const always = (reply: StaticReply) => (request: AnyRequest, response: AnyResponse) => {
+      send(request, response, reply);
+    };
+    const forwarder = new Forwarder({ unreachable: always(unreachable), loop: always(loop) });
+    let inFlight = 0;
     const sessions = new Set<ServerHttp2Session>();
     const servers: (Server | Http2SecureServer)[] = [];
     const close = () => {
@@ -86,13 +98,17 @@ export const realWebServers: WebServers = {
     try {
       for (const endpoint of endpoints) {
         const server = newServer(tls, (request, response) => {
+          inFlight++;
+          response.on("close", () => inFlight--);
           answer(request, response, handle, forwarder);
         });
         server.on("session", (session: ServerHttp2Session) => {
           sessions.add(session);
           session.on("close", () => sessions.delete(session));
         });
-        await listenAt(server, endpoint);
+        // Linux has "::" take the port of IPv4 as well, which another endpoint may want.
+        const ipv6Only = endpoints.some(({ address, port }) => port === endpoint.port && isIPv4(address ?? ""));
+        await listenAt(server, { ...endpoint, ipv6Only });
         servers.push(server);
       }
     } catch (error) {
@@ -120,13 +136,16 @@ export const realWebServers: WebServers = {
         // An HTTP/2 session that is closed still completes its streams.
         for (const session of sessions) session.close();
         for (const server of servers) if ("closeIdleConnections" in server) server.closeIdleConnections();
+        let brokenOff = 0;
         const timer = setTimeout(() => {
+          brokenOff = inFlight;
           for (const session of sessions) session.destroy();
           for (const server of servers) if ("closeAllConnections" in server) server.closeAllConnections();
         }, milliseconds);
         await Promise.all(closed);
         clearTimeout(timer);
         forwarder.close();
+        return brokenOff;
       },
     };
   },
@@ -156,8 +175,10 @@ function newServer(
   server.on("request", handle);
   // A client that waits for leave to send its body gets the reply instead, or sends it on.
   server.on("checkContinue", handle);
-  server.on("connect", (_request: unknown, socket: { destroy(): void }) => {
-    if (!("stream" in (_request as object))) socket.destroy();
+  // Nobody is connected to another host through us. In HTTP/2 it is a stream that must be answered, not a connection.
+  server.on("connect", (_request: unknown, to: Socket | Http2ServerResponse) => {
+    if ("stream" in to) to.writeHead(405).end();
+    else to.destroy();
   });
   server.on("clientError", refuseBadRequest);
   // What is no TLS, or a handshake that fails: the connection is closed, and others go on.
@@ -166,21 +187,29 @@ function newServer(
   return server;
 }
 
-/** For what cannot be parsed as HTTP, or has too long headers. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
+
+/** For what cannot be parsed as HTTP, has too long headers, or comes too slowly. */
 export function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }
-  const status =
-    error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  const status = REFUSALS[error.code ?? ""] ?? "400 Bad Request";
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
 /** Throws `target-unsuitable`, which names the place and the reason. */
 export async function listenAt(
   server: NetServer,
-  { address, port }: { readonly address: string | undefined; readonly port: number },
+  {
+    address,
+    port,
+    ipv6Only = false,
+  }: { readonly address: string | undefined; readonly port: number; readonly ipv6Only?: boolean },
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
@@ -197,7 +226,7 @@ export async function listenAt(
         }),
       );
     });
-    server.listen({ ...(address === undefined ? {} : { host: address }), port }, () => {
+    server.listen({ ...(address === undefined ? {} : { host: address, ipv6Only }), port }, () => {
       server.removeAllListeners("error").on("error", () => undefined);
       resolve();
     });
