@@ -48,21 +48,33 @@ async function bring({ version, folder, asked, stamp, hash }) {
       "no Python from 3.10 to 3.14 that has its venv module",
       "install python3 and python3-venv",
     );
+  const requirements = join(folder, "requirements.txt");
+  // One that was complete for another list gets what is new in place, for whoever is running it.
+  if (existsSync(stamp)) {
+    writeFileSync(requirements, asked);
+    if ((await install(folder, requirements)).code === 0) {
+      writeFileSync(stamp, hash);
+      return;
+    }
+  }
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   const made = await runWithUs(chosen, ["-m", "venv", folder]);
   if (made.code !== 0)
     throw refusal(version, reasonIn(made.output, /error: /i), "install python3-venv, then run it again");
-  const requirements = join(folder, "requirements.txt");
   writeFileSync(requirements, asked);
+  const pip = await install(folder, requirements);
+  if (pip.code !== 0)
+    throw refusal(version, reasonIn(pip.output, /^ERROR: /), "check the network, then run it again");
+  writeFileSync(stamp, hash);
+}
+
+function install(folder, requirements) {
   // Without --only-binary a missing wheel would need a compiler, a Rust one included.
   const args = [
     ...["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2"],
     ...["--only-binary=:all:", "-r", requirements],
   ];
-  const pip = await runWithUs(join(folder, "bin/python"), args);
-  if (pip.code !== 0)
-    throw refusal(version, reasonIn(pip.output, /^ERROR: /), "check the network, then run it again");
-  writeFileSync(stamp, hash);
+  return runWithUs(join(folder, "bin/python"), args);
 }
 
 function refusal(version, reason, advice) {

@@ -10,13 +10,14 @@ import { EncryptedClient } from "../support/lab/encrypted-conversation.ts";
 import { type HomeserverFolder, makeHomeserverFolder } from "../support/lab/homeserver-folder.ts";
 import { type MatrixClient, MatrixRefusal, register } from "../support/lab/matrix-client.ts";
 import { IdentityProvider } from "../support/lab/identity-provider.ts";
+import { OpenIdProvider } from "../support/lab/openid-provider.ts";
 import { ProxyServer } from "../support/lab/proxy-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { SynapseServer } from "../support/lab/synapse-server.ts";
 import { scenario } from "../support/scenario.ts";
 
 // A real Synapse is the new server; nginx, with files that synlift writes, is the old address of two people with keys,
-// and of one who signs in through an identity provider.
+// and of two who sign in through identity providers: one that speaks CAS, and one that speaks OpenID Connect.
 
 const { step } = scenario();
 const untouched = { kind: "nothing" } as const;
@@ -31,6 +32,7 @@ let devices: readonly EncryptedClient[] = [];
 let roomId: string;
 let answering: ProxyServer | undefined;
 let identityProvider: IdentityProvider;
+let openId: OpenIdProvider;
 
 /** Where single sign-on ends: the app, which no server of this test is. */
 const APP = "http://app.example.org/";
@@ -45,7 +47,10 @@ async function answer(behaviour: Behaviour): Promise<void> {
 before(async () => {
   identityProvider = new IdentityProvider();
   await identityProvider.start();
+  openId = new OpenIdProvider();
+  await openId.start();
   const newPort = await freePort();
+  openId.callbacks.add(`http://127.0.0.1:${newPort}/_synapse/client/oidc/callback`);
   home = await makeHomeserverFolder({
     settings: {
       listeners: [
@@ -58,6 +63,7 @@ before(async () => {
         },
       ],
       public_baseurl: `http://127.0.0.1:${newPort}/`,
+      oidc_providers: [openId.settings],
       cas_config: { enabled: true, server_url: identityProvider.origin },
       sso: { client_whitelist: [APP] },
     },
@@ -73,6 +79,7 @@ after(async () => {
   await answering?.[Symbol.asyncDispose]();
   await server.stop();
   identityProvider.stop();
+  openId.stop();
 });
 
 step(
@@ -121,6 +128,12 @@ step("single sign-on that begins at the old address ends with a session there", 
   const { service } = identityProvider;
   const { end: late } = await browse(`${service.replace(server.baseUrl, old)}&ticket=another`);
   assert.deepEqual(await signInWith(late), { user_id: "@carol:old.example", whoami: 200 });
+});
+
+step("and so does one through OpenID Connect, whose cookie is kept where it comes back", async () => {
+  const { end, visited } = await browse(openIdLogin());
+  assert.deepEqual(visited, [old, server.baseUrl, openId.origin, server.baseUrl]);
+  assert.deepEqual(await signInWith(end), { user_id: "@dora:old.example", whoami: 200 });
 });
 
 step(
@@ -177,6 +190,8 @@ step("single sign-on is a way to sign in again as well", async () => {
   const { end } = await browse(begin);
   // The session is one of the new server; the old address has signed it out.
   assert.deepEqual(await signInWith(end), { user_id: "@carol:old.example", whoami: 401 });
+  const { end: through } = await browse(openIdLogin());
+  assert.deepEqual(await signInWith(through), { user_id: "@dora:old.example", whoami: 401 });
 });
 
 step(
@@ -199,6 +214,9 @@ step(
     await kept.hears(roomId, "through the old address");
   },
 );
+
+const openIdLogin = () =>
+  `${old}/_matrix/client/v3/login/sso/redirect/oidc-provider?redirectUrl=${encodeURIComponent(APP)}`;
 
 /** An upload that comes piece by piece. */
 function beginUpload({ session }: MatrixClient, length: number) {
