@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { quoteShellWord } from "../../src/system/shell-quoting.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
+import { ProxyServer } from "../support/lab/proxy-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -17,7 +18,8 @@ import { filesBelow } from "../support/secrets.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts";
 
-// A direct transfer from one host to another, over a real sshd. The tests are its steps, in order.
+// A direct transfer from one host to another, over a real sshd, with a web server before the old one. The tests are its steps,
+// in order.
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
@@ -28,6 +30,18 @@ let work: string;
 let out: string;
 let sender: string;
 let transfer: string[];
+/** The web server of the old host, and the file that its site includes. */
+let web: ProxyServer;
+let webUrl: string;
+let snippet: string;
+
+/** What clients of the old address get. */
+async function seen(): Promise<string> {
+  const answer = await fetch(`${webUrl}/_matrix/client/versions`, { headers: { Connection: "close" } });
+  const { errcode = "" } = (await answer.json().catch(() => ({}))) as { errcode?: string };
+  return [answer.status, errcode, answer.headers.get("Retry-After") ?? ""].join(" ").trim();
+}
+const DOWN = "503 M_UNKNOWN 60";
 
 before(async () => {
   server = await makeUnitServer();
@@ -41,7 +55,19 @@ before(async () => {
     ...["--working-directory", home.dataFolder, "--unit", UNIT],
   ];
   sender = words.map(quoteShellWord).join(" ");
+  const included = join(work, "included");
+  mkdirSync(included);
+  snippet = join(included, "matrix-is-down.conf");
+  const webPort = await freePort();
+  webUrl = `http://127.0.0.1:${webPort}`;
+  web = await ProxyServer.start(
+    "nginx",
+    `server { listen 127.0.0.1:${webPort}; include ${included}/*.conf; location / { proxy_pass ${server.old.server.baseUrl}; } }\n`,
+    webPort,
+  );
   transfer = [
+    ...["--maintenance", `nginx:${snippet}`, "--maintenance-url", webUrl],
+    ...["--maintenance-test", web.test, "--maintenance-reload", web.reload],
     ...[ssh.address, "--ssh-config", ssh.configFile, "--export-folder", out],
     ...["--export-command", sender],
   ];
@@ -49,6 +75,7 @@ before(async () => {
 
 after(async () => {
   if (existsSync(join(place.configDir, "homeserver.pid"))) execFileSync("sh", ["-c", place.stopCommand]);
+  await web[Symbol.asyncDispose]();
   await ssh.stop();
   await server.close();
 });
@@ -59,6 +86,8 @@ test("without --yes and without a terminal nothing happens, and the error says a
   const ran = await synlift(pull(place));
   assert.equal(ran.code, 2, ran.stderr);
   assert.match(ran.stderr, /on the old host: .*systemctl stop old-synapse/);
+  assert.match(ran.stderr, /nginx answers clients with 503 and Retry-After from then on/);
+  assert.deepEqual([await seen(), existsSync(snippet)], ["200", false]);
   assert.match(ran.stderr, /on this host: new on .* is restored/);
   assert.equal(server.systemctl.isActive(UNIT), true);
   assert.equal(existsSync(out), false);
@@ -124,6 +153,9 @@ test("a run that is killed while the database comes leaves none of it, and the o
   assert.equal(server.systemctl.isActive(UNIT), false);
   assert.ok(existsSync(join(out, "fence.json")));
   assert.equal(existsSync(join(place.configDir, "homeserver.yaml.fenced")), false);
+  // Clients wait from the stop on, whatever became of the transfer; and how to undo it is recorded.
+  assert.equal(await seen(), DOWN);
+  assert.ok(readFileSync(join(out, "fence.json"), "utf8").includes(snippet));
   const tables = "select count(*) from pg_tables where schemaname = 'public'";
   assert.equal(await server.old.cluster.sql("new", tables), "0");
 });
@@ -131,6 +163,7 @@ test("a run that is killed while the database comes leaves none of it, and the o
 test("a move goes from host to host, without a bundle on either", async () => {
   const ran = await synliftWell(pull(place, "--yes"));
   assert.equal(server.systemctl.isActive(UNIT), false);
+  assert.equal(await seen(), DOWN);
   assert.deepEqual(
     readdirSync(out).filter((name) => /gpg|manifest/.test(name)),
     [],
@@ -166,8 +199,9 @@ test("status on the old host says that the new one has all of it", async () => {
 
 test("after a rollback the old server goes on, and what it writes comes once the new database is dropped", async () => {
   const env = server.env;
-  await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env });
+  const back = resultOf(await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env }));
   await server.untilAnswers();
+  assert.deepEqual([await seen(), existsSync(snippet)], ["200", false], JSON.stringify(back.findings));
   await server.old.people.alice.createRoom({ preset: "private_chat" });
   const asked = await synliftWell(["status", "--out", out, "--json"]);
   assert.equal(resultOf(asked).details["handedOver"], null);
@@ -192,6 +226,8 @@ test("open proves it with what is kept beside the configuration, and old session
   ]);
   const { details, findings } = resultOf(ran);
   assert.equal(details["opened"], true);
+  // The old host is another host: its web server is not this one's business.
+  assert.equal(await seen(), DOWN);
   assert.ok((details["outageSeconds"] as number) > 0);
   assert.deepEqual(
     findings.filter(({ level }) => level !== "ok"),
