@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { connect } from "node:http2";
+import { connect as connectTo } from "node:net";
 import { createServer as createSecureServer, request as requestSecure } from "node:https";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -74,6 +75,8 @@ for (const name of Object.keys(PROXIES) as ProxyName[]) {
         assertAnswer(await ask(port, scenario), scenario);
         seen(writer.title, scenario.title);
       });
+
+    hostileTest(writer.title, () => port);
 
     test("an unencrypted request is redirected, but a challenge is not", async () => {
       const moved = await ask(redirectPort, { method: "GET", path: "/api/x?y=%2F" });
@@ -193,6 +196,96 @@ function encryptedTests(title: string, port: () => number, authority: () => stri
   });
 }
 
+/** Sends bytes, and resolves to what comes back until the connection ends, an answer is complete, or it is quiet for long. */
+function sendRaw(port: number, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    let got = "";
+    const socket = connectTo(port, "127.0.0.1", () => socket.write(text, "latin1"));
+    socket.setTimeout(10_000, () => socket.destroy());
+    socket.setEncoding("latin1").on("data", (piece: string) => {
+      got += piece;
+      if (got.includes("\r\n\r\n")) socket.destroy();
+    });
+    socket.on("error", () => undefined).on("close", () => resolve(got));
+  });
+}
+
+/** A path that no upstream is asked for. */
+const HIDDEN = `GET /api/hidden HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
+const head = (line: string, ...more: string[]) => [`${line} HTTP/1.1`, `Host: ${HOST}`, ...more].join("\r\n");
+/** Requests that no client sends, each with the statuses that are right; 0 is a connection that is closed without an answer. Caddy answers 200 for hosts of which it has no site. */
+const HOSTILE: readonly (readonly [string, string, readonly number[]])[] = [
+  ["two slashes", `${head("GET //api//client/v3/sync")}\r\n\r\n`, [401, 404, 400]],
+  ["dots above the root", `${head("GET /api/../../../../etc/passwd")}\r\n\r\n`, [400, 401, 404]],
+  ["dots as escapes", `${head("GET /.well-known/files/%2e%2e/%2e%2e/%2e%2e/secret")}\r\n\r\n`, [400, 404]],
+  ["an absolute target", `${head(`GET http://${HOST}/api/client/v3/sync`)}\r\n\r\n`, [401]],
+  [
+    "an absolute target elsewhere",
+    `${head("GET http://evil.example/api/x")}\r\n\r\n`,
+    [200, 400, 401, 404, 421],
+  ],
+  [
+    "a tunnel",
+    "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n",
+    [0, 200, 400, 403, 404, 405, 421],
+  ],
+  [
+    "ten thousand headers",
+    `${head("GET /api/x", ...Array.from({ length: 10_000 }, (_, index) => `X-${index}: a`))}\r\n\r\n`,
+    [0, 400, 401, 431],
+  ],
+  [
+    "a header of a mebibyte",
+    `${head("GET /api/x", `X-A: ${"a".repeat(1024 * 1024)}`)}\r\n\r\n`,
+    [0, 400, 401, 431],
+  ],
+  [
+    "a length and chunks",
+    `${head("POST /api/client/v3/sign-in", "Content-Length: 4", "Transfer-Encoding: chunked")}\r\n\r\n0\r\n\r\n${HIDDEN}`,
+    [0, 207, 400],
+  ],
+  ["two lengths", `${head("POST /api/x", "Content-Length: 4", "Content-Length: 5")}\r\n\r\nabcde`, [0, 400]],
+  ["a length that is none", `${head("POST /api/x", "Content-Length: 4x")}\r\n\r\nabcd`, [0, 400]],
+  [
+    "chunks that are none",
+    `${head("POST /api/client/v3/sign-in", "Transfer-Encoding: x, y")}\r\n\r\n`,
+    [0, 400, 401, 501],
+  ],
+  [
+    "a length that the connection is told to forget",
+    `${head("POST /api/client/v3/sign-in", "Connection: content-length", `Content-Length: ${HIDDEN.length}`)}\r\n\r\n${HIDDEN}`,
+    [207, 400],
+  ],
+  ["a space before the colon", `${head("GET /api/x", "X-A : b")}\r\n\r\n`, [0, 400, 401]],
+  [
+    "an endless body that waits for leave",
+    `${head("POST /api/x", "Content-Length: 99999999999", "Expect: 100-continue")}\r\n\r\n`,
+    [100, 401, 413],
+  ],
+];
+
+function hostileTest(title: string, port: () => number): void {
+  test("hostile requests are refused or answered, and nothing hidden in them reaches another server", async () => {
+    const before = hidden.length;
+    // One that begins and never goes on holds nobody else up.
+    const slow = connectTo(port(), "127.0.0.1", () =>
+      slow.write(`${head("POST /api/x", "Content-Length: 9")}\r\n`),
+    );
+    slow.on("error", () => undefined);
+    for (const [what, text, statuses] of HOSTILE) {
+      const answered = await sendRaw(port(), text);
+      const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(answered)?.[1] ?? 0);
+      assert.ok(statuses.includes(status), `${what}: ${status} ${answered.slice(0, 300)}`);
+      assert.ok(!answered.includes("root:") && !answered.includes("\r\nsecret"), what);
+      const next = await ask(port(), { method: "GET", path: "/api/client/v3/sync" });
+      assert.equal(next.status, 401, `after ${what}`);
+    }
+    slow.destroy();
+    assert.deepEqual(hidden.slice(before), []);
+    seen(title, "hostile requests are refused or answered, and nothing hidden in them goes on");
+  });
+}
+
 /** What an administrator has already, with an answer of its own. */
 function siteAround(name: ProxyName, snippet: string, port: number): string {
   const [rules, ...backends] = snippet.split(/^(?=backend )/m);
@@ -237,6 +330,7 @@ describe("synlift itself", () => {
       assertAnswer(await ask(listener.endpoints[0]!.port, scenario), scenario);
       seen("synlift", scenario.title);
     });
+  hostileTest("synlift", () => listener.endpoints[0]!.port);
 });
 
 describe("synlift itself, encrypted", () => {
@@ -392,6 +486,9 @@ const all = ({ rawHeaders }: Heard, wanted: string): string[] =>
     index % 2 === 0 && name.toLowerCase() === wanted.toLowerCase() ? [rawHeaders[index + 1]!] : [],
   );
 
+/** Requests that came to an upstream although they were the body of another. */
+const hidden: string[] = [];
+
 /** Answers with what it got. */
 async function upstream(name: string, certificate?: KeyAndCertificate): Promise<string> {
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
@@ -399,6 +496,7 @@ async function upstream(name: string, certificate?: KeyAndCertificate): Promise<
     incoming.on("data", (piece: Buffer) => (bytes += piece.length));
     incoming.on("end", () => {
       const { method, url: path, headers } = incoming;
+      if (path?.includes("hidden")) hidden.push(path);
       const got = { name, method, path, bytes, host: headers.host, client: headers["x-forwarded-for"] };
       outgoing
         .writeHead(207, {

@@ -6,12 +6,14 @@ import { after, before, test } from "node:test";
 import { testSignOut } from "../../src/move/old-address/test-sign-out.ts";
 import { forwardBehaviour } from "../../src/old-address/forward.ts";
 import { maintenanceBehaviour } from "../../src/old-address/maintenance.ts";
+import { decide, LOOP, replyTo, UNREACHABLE } from "../../src/old-address/respond.ts";
 import { signOutBehaviour } from "../../src/old-address/sign-out.ts";
 import type { Behaviour } from "../../src/proxies/answer.ts";
 import { PROXIES, type ProxyName } from "../../src/proxies/proxies.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { realHttp } from "../../src/system/http/http.ts";
 import { realProber } from "../../src/system/http/probe.ts";
+import { realWebServers } from "../../src/system/http/serve.ts";
 import { ProxyServer } from "../support/lab/proxy-server.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
@@ -153,6 +155,61 @@ test("a soft sign-out without a way to sign in is a trap, and is named", async (
   const { rules, ...rest } = signOutBehaviour({ kind: "soft", to, message, untouched });
   const trap = { ...rest, rules: rules.filter(({ name }) => name !== "sign-in") };
   assert.deepEqual(await faultsOf("nginx", trap), { "sign-in": "blocker" });
+});
+
+test("what people write by hand is judged by what clients make of it", async () => {
+  const port = await freePort();
+  const judged = async (inside: string) => {
+    await using _ = await ProxyServer.start("nginx", `server { listen 127.0.0.1:${port}; ${inside} }`, port);
+    const { findings } = await testSignOut(
+      { base: `http://127.0.0.1:${port}`, authorities: undefined, accepted: [] },
+      { files: realFiles, http: realHttp, prober: realProber, signal: new AbortController().signal },
+    );
+    return new Map(findings.map((finding) => [finding.id, finding]));
+  };
+  const redirect = await judged("location / { return 301 http://new.example.org$request_uri; }");
+  assert.equal(redirect.get("status")!.level, "blocker");
+  assert.match(redirect.get("status")!.hint!, /a redirect signs nobody out.*synlift forward/);
+  // Browsers take a star for every method and header, but not for the access token.
+  const star = (headers: string) => `location / {
+    default_type application/json;
+    add_header Access-Control-Allow-Origin * always;
+    add_header Access-Control-Allow-Methods * always;
+    add_header Access-Control-Allow-Headers "${headers}" always;
+    if ($request_method = OPTIONS) {
+      add_header Access-Control-Allow-Origin * always;
+      add_header Access-Control-Allow-Methods * always;
+      add_header Access-Control-Allow-Headers "${headers}" always;
+      return 204;
+    }
+    return 401 '{"errcode":"M_UNKNOWN_TOKEN","soft_logout":true}';
+  }`;
+  const all = (await judged(star("*"))).get("preflight")!;
+  assert.equal(all.level, "blocker");
+  assert.deepEqual(
+    all.evidence,
+    ["GET", "POST", "PUT", "DELETE"].map(
+      (method) => `${method}: authorization is not among Access-Control-Allow-Headers`,
+    ),
+  );
+  assert.equal((await judged(star("Authorization, *"))).get("preflight")!.level, "ok");
+});
+
+test("an address of IPv6 is asked like any other", async () => {
+  const { key, cert } = authority.sign(["::1"]);
+  const behaviour = signOutBehaviour({ kind: "hard", to, message, untouched });
+  const listener = await realWebServers.listen({
+    endpoints: [{ address: "::1", port: 0 }],
+    tls: { certificate: cert, key },
+    unreachable: UNREACHABLE,
+    loop: LOOP,
+    handle: (request) => replyTo(decide(request, behaviour), behaviour),
+  });
+  try {
+    assert.deepEqual(await faultsAt(`https://[::1]:${listener.endpoints[0]!.port}`), {});
+  } finally {
+    await listener.stop(1_000);
+  }
 });
 
 test("an answer of the wrong type, or with two, signs nobody out, and is named", async () => {
