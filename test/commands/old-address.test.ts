@@ -107,7 +107,17 @@ const WRONG: readonly (readonly [string, string[], RegExp])[] = [
   ],
   [
     "a sign-out that would ask itself",
-    ["sign-out", "config", ...OLD, "--soft", "--no-survey", "--new", "https://OLD.example.org", "--for", "nginx"],
+    [
+      "sign-out",
+      "config",
+      ...OLD,
+      "--soft",
+      "--no-survey",
+      "--new",
+      "https://OLD.example.org",
+      "--for",
+      "nginx",
+    ],
     /--new: is the old address/,
   ],
   [

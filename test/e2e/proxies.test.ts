@@ -206,7 +206,11 @@ function sendRaw(port: number, text: string): Promise<string> {
       got += piece;
       if (got.includes("\r\n\r\n")) socket.destroy();
     });
-    socket.on("error", () => undefined).on("close", () => resolve(got));
+    socket
+      .on("error", () => undefined)
+      .on("close", () => {
+        resolve(got);
+      });
   });
 }
 

@@ -22,7 +22,9 @@ export function serveLines({ counts, ended, served, brokenOff }: ServeResult): s
     "",
     `ended ${ended === "until" ? "at the date of --until" : "because it was asked to"}, after ${formatCount(minutes)} min`,
     `requests answered: ${formatCount(counts.requests)}, with ${sessions} different access tokens`,
-    ...(brokenOff > 0 ? [`requests broken off at the end, such as an upload: ${formatCount(brokenOff)}`] : []),
+    ...(brokenOff > 0
+      ? [`requests broken off at the end, such as an upload: ${formatCount(brokenOff)}`]
+      : []),
     ...table("by path", counts.byPath),
     ...table("by client", counts.byClient),
   ];

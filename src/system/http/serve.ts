@@ -107,7 +107,9 @@ export const realWebServers: WebServers = {
           session.on("close", () => sessions.delete(session));
         });
         // Linux has "::" take the port of IPv4 as well, which another endpoint may want.
-        const ipv6Only = endpoints.some(({ address, port }) => port === endpoint.port && isIPv4(address ?? ""));
+        const ipv6Only = endpoints.some(
+          ({ address, port }) => port === endpoint.port && isIPv4(address ?? ""),
+        );
         await listenAt(server, { ...endpoint, ipv6Only });
         servers.push(server);
       }

@@ -76,7 +76,9 @@ export class OpenIdProvider {
         return {
           status: 200,
           json: {
-            keys: [{ ...this.#keys.publicKey.export({ format: "jwk" }), kid: KEY_ID, alg: "RS256", use: "sig" }],
+            keys: [
+              { ...this.#keys.publicKey.export({ format: "jwk" }), kid: KEY_ID, alg: "RS256", use: "sig" },
+            ],
           },
         };
       case "/authorize": {
@@ -122,7 +124,9 @@ export class OpenIdProvider {
     const given = Buffer.from((authorization ?? "").replace(/^Basic /, ""), "base64").toString();
     if (decodeURIComponent(given.replaceAll("+", " ")) !== decodeURIComponent(expected))
       return { status: 401, json: { error: "invalid_client" } };
-    const verifier = createHash("sha256").update(form.get("code_verifier") ?? "").digest("base64url");
+    const verifier = createHash("sha256")
+      .update(form.get("code_verifier") ?? "")
+      .digest("base64url");
     if (login?.redirectUri !== form.get("redirect_uri") || login.challenge !== verifier)
       return { status: 400, json: { error: "invalid_grant" } };
     const now = Math.floor(Date.now() / 1000);

@@ -19,7 +19,9 @@ const file = (name: string, text: string) => {
 const certificate = file("fullchain.pem", own.cert + authority.pem);
 const key = file("privkey.pem", own.key);
 const locked = join(folder, "locked.pem");
-execFileSync("openssl", ["pkey", "-in", key, "-aes256", "-passout", "pass:x", "-out", locked], { stdio: "pipe" });
+execFileSync("openssl", ["pkey", "-in", key, "-aes256", "-passout", "pass:x", "-out", locked], {
+  stdio: "pipe",
+});
 
 test("a certificate with its chain and its key are a pair", async () => {
   const pair = await readPemPair({ certificate, key }, realFiles);
@@ -27,10 +29,22 @@ test("a certificate with its chain and its key are a pair", async () => {
 });
 
 const FAULTS: readonly (readonly [string, { certificate: string; key: string }, RegExp])[] = [
-  ["the key of another certificate", { certificate, key: file("other.pem", other.key) }, /other\.pem is not that of/],
+  [
+    "the key of another certificate",
+    { certificate, key: file("other.pem", other.key) },
+    /other\.pem is not that of/,
+  ],
   ["a key with a passphrase", { certificate, key: locked }, /locked\.pem .* without a passphrase/],
-  ["the files in the wrong order", { certificate: key, key: certificate }, /privkey\.pem does not begin with a cert/],
-  ["a key file without a key", { certificate, key: file("empty.pem", "") }, /empty\.pem contains no private key/],
+  [
+    "the files in the wrong order",
+    { certificate: key, key: certificate },
+    /privkey\.pem does not begin with a cert/,
+  ],
+  [
+    "a key file without a key",
+    { certificate, key: file("empty.pem", "") },
+    /empty\.pem contains no private key/,
+  ],
   [
     "the authority's certificate before the server's",
     { certificate: file("reversed.pem", authority.pem + own.cert), key },
@@ -39,7 +53,10 @@ const FAULTS: readonly (readonly [string, { certificate: string; key: string }, 
   [
     "a chain that is damaged",
     {
-      certificate: file("damaged.pem", `${own.cert}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`),
+      certificate: file(
+        "damaged.pem",
+        `${own.cert}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+      ),
       key,
     },
     /the chain in .*damaged\.pem/,

@@ -3,7 +3,12 @@ import { createServer, request } from "node:http";
 import { connect as connectSecurely } from "node:http2";
 import { type AddressInfo, connect } from "node:net";
 import { test } from "node:test";
-import { realWebServers, type Reply, type StaticReply, type WebRequest } from "../../../src/system/http/serve.ts";
+import {
+  realWebServers,
+  type Reply,
+  type StaticReply,
+  type WebRequest,
+} from "../../../src/system/http/serve.ts";
 import { TestAuthority } from "../../support/test-authority.ts";
 
 // The server of ours, below what it says about Matrix: connections, forwarding and the end.
@@ -23,7 +28,11 @@ interface Endpoint {
 }
 
 /** Another server, which keeps what was asked of it; `answer` may hold a request back. */
-async function upstream(answer: (done: () => void) => void = (done) => done()) {
+async function upstream(
+  answer: (done: () => void) => void = (done) => {
+    done();
+  },
+) {
   const asked: string[] = [];
   const server = createServer((incoming, outgoing) => {
     let body = "";
@@ -54,7 +63,11 @@ function raw(port: number, text: string, until = "\0", host = "127.0.0.1"): Prom
       got += piece;
       if (got.includes(until)) socket.destroy();
     });
-    socket.on("error", () => undefined).on("close", () => resolve(got));
+    socket
+      .on("error", () => undefined)
+      .on("close", () => {
+        resolve(got);
+      });
   });
 }
 
@@ -102,11 +115,19 @@ test("asked to end, an upload in flight is completed; one that takes longer than
     }));
     const upload = request({ host: "127.0.0.1", port, method: "POST", path: "/upload", agent: false });
     const ended = new Promise<string>((resolve) => {
-      upload.on("response", (response) => resolve(`${response.resume().statusCode}`));
-      upload.on("error", () => resolve("broken"));
+      upload.on("response", (response) => {
+        resolve(`${response.resume().statusCode}`);
+      });
+      upload.on("error", () => {
+        resolve("broken");
+      });
     });
     upload.setHeader("Content-Length", 2_000_000);
-    await new Promise<void>((resolve) => upload.write(Buffer.alloc(1_000_000), () => resolve()));
+    await new Promise<void>((resolve) =>
+      upload.write(Buffer.alloc(1_000_000), () => {
+        resolve();
+      }),
+    );
     const stopped = listener.stop(goesOn ? 60_000 : 50);
     await assert.rejects(fetch(`http://127.0.0.1:${port}/new`), "no new requests are taken");
     if (goesOn) upload.end(Buffer.alloc(1_000_000));
@@ -127,10 +148,16 @@ test("a connection through the server to another host is refused, in HTTP/2 as w
   });
   const session = connectSecurely(`https://localhost:${listener.endpoints[0]!.port}`, {
     ca: authority.pem,
-    lookup: (_name, _options, found) => found(null, [{ address: "127.0.0.1", family: 4 }]),
+    lookup: (_name, _options, found) => {
+      found(null, [{ address: "127.0.0.1", family: 4 }]);
+    },
   });
   const stream = session.request({ ":method": "CONNECT", ":authority": "evil.example.org:443" });
-  const status = await new Promise((resolve) => stream.on("response", (headers) => resolve(headers[":status"])));
+  const status = await new Promise((resolve) =>
+    stream.on("response", (headers) => {
+      resolve(headers[":status"]);
+    }),
+  );
   assert.equal(status, 405);
   stream.close();
   session.destroy();
