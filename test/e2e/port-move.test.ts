@@ -1,13 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before } from "node:test";
-import { fileURLToPath } from "node:url";
-import { quoteShellWord } from "../../src/system/shell-quoting.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
 import { freePort } from "../support/lab/server-process.ts";
-import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
 import { synapsePython } from "../support/lab/synapse-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeNewPlace, type NewPlace } from "../support/old-server.ts";
@@ -21,7 +18,7 @@ import {
   writeEverywhere,
 } from "../support/ported.ts";
 import { scenario } from "../support/scenario.ts";
-import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
+import { ServedCopy } from "../support/served-copy.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 // A homeserver on SQLite moves to another host, and is on PostgreSQL there.
@@ -32,47 +29,9 @@ let old: SqliteServer;
 let cluster: PostgresCluster;
 let place: NewPlace;
 let bundle: string;
-let ssh: SshServer;
 /** The same server once more, as systemd (a stand-in) runs it. */
 let served: ServedCopy;
 let pulled: NewPlace;
-
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
-const UNIT = "matrix-synapse.service";
-
-interface ServedCopy {
-  readonly home: string;
-  readonly systemctl: StandInSystemctl;
-  /** The command on that host that sends it. */
-  readonly sender: string;
-}
-
-/** A copy of the stopped server in another folder and on another port, under systemd and running. */
-async function serveCopy({ home, config }: SqliteServer): Promise<ServedCopy> {
-  const folder = temporaryFolder("served");
-  cpSync(home.folder, folder, { recursive: true });
-  const there = (path: string) => path.replace(home.folder, folder);
-  const [file, more] = [there(home.configFile), there(join(home.configFile, "../conf.d/database.yaml"))];
-  const port = String(await freePort());
-  for (const path of [file, more, there(join(home.configFile, "../log.yaml"))])
-    writeFileSync(
-      path,
-      readFileSync(path, "utf8")
-        .replaceAll(home.folder, folder)
-        .replace(/^( +- port: )\d+$/m, `$1${port}`),
-    );
-  const data = there(home.dataFolder);
-  const systemctl = new StandInSystemctl([
-    {
-      name: UNIT,
-      start: `cd ${data} && exec ${synapsePython()} -m synapse.app.homeserver -c ${file} -c ${more} -D`,
-      pidFile: join(data, "homeserver.pid"),
-    },
-  ]);
-  systemctl.run("start", UNIT);
-  const words = [process.execPath, MAIN, "pull-sender", ...config.map(there), "--unit", UNIT];
-  return { home: folder, systemctl, sender: words.map(quoteShellWord).join(" ") };
-}
 
 before(async () => {
   cluster = await PostgresCluster.start({
@@ -84,8 +43,7 @@ before(async () => {
   plant(old.path, PLANTED_SEQUENCES);
   plant(old.path, { orphans: PLANTED_FAULTS["orphans"]! });
   bundle = join(temporaryFolder("port-move"), "bundle");
-  served = await serveCopy(old);
-  ssh = await startSshServer({ env: { PATH: served.systemctl.path, NODE_TEST_CONTEXT: "" } });
+  served = await ServedCopy.start(old);
   pulled = await makeNewPlace(cluster, "pulled", await freePort());
   await synliftWell(["export", ...old.config, "--out", bundle, "--json"]);
 });
@@ -93,9 +51,7 @@ before(async () => {
 after(async () => {
   for (const { configDir, stopCommand } of [place, pulled])
     if (existsSync(join(configDir, "homeserver.pid"))) execFileSync("sh", ["-c", stopCommand]);
-  served.systemctl.run("unmask", UNIT);
-  served.systemctl.run("stop", UNIT);
-  await ssh.stop();
+  await served.stop();
   await cluster.stop();
 });
 
@@ -175,18 +131,10 @@ step(
   "the same server is pulled from host to host while it runs, and is on PostgreSQL there as well",
   async () => {
     const ran = await synliftWell([
-      ...[
-        "pull",
-        ssh.address,
-        "--ssh-config",
-        ssh.configFile,
-        "--export-folder",
-        join(served.home, "synlift"),
-      ],
-      ...["--export-command", served.sender, ...pulled.restoreArgs, "--port", "--fix", "orphans"],
+      ...[...served.pullArgs, ...pulled.restoreArgs, "--port", "--fix", "orphans"],
       ...["--synapse", synapsePython(), "--yes", "--json"],
     ]);
-    assert.equal(served.systemctl.isActive(UNIT), false);
+    assert.equal(served.isActive, false);
     const { findings } = resultOf(ran);
     assert.ok(findings.some(({ id }) => id === "port-orphans-fixed"));
     const sequences = findings.find(({ id }) => id === "port-sequences");

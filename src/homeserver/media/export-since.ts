@@ -15,6 +15,7 @@ import type { LastLook, NewFiles } from "./pack/last-look.ts";
 import { filesNotListed } from "./pack/packed-list.ts";
 import { assertNoneUnreadable } from "./pack/unreadable.ts";
 import { providedFiles } from "./providers/lookup.ts";
+import { ALL_ROWS, rowsSince } from "./providers/row-range.ts";
 import type { MediaSection } from "./section.ts";
 import type { StoredFile, StoreState } from "./store/store.ts";
 
@@ -62,7 +63,6 @@ export function exportMediaSince(from: MediaSinceExport): Step {
       const { state, fresh } = from;
       const known = fresh?.all;
       const rest = () => (known ? inTurn(known) : filesNotListed(filesToPack(from), packedList(from), files));
-      const since = rowsSince(from.first);
       const noticed = new PackingReport();
       const section = ({ changed, changedCount }: ChangedUploads): MediaSection => ({
         files: state.files + compared.provided.files - noticed.left.files,
@@ -77,12 +77,14 @@ export function exportMediaSince(from: MediaSinceExport): Step {
           ? {}
           : { unreadable: [...noticed.unreadable], unreadableCount: noticed.unreadableCount }),
       });
+      let range = ALL_ROWS;
       const isNothing = !from.packs || (known?.length === 0 && fresh?.elsewhere === false);
       const total = isNothing
         ? undefined
-        : await from.withAccess(({ session, providers }) =>
-            sizeOf(rest(), providedFiles({ ...from, session, providers }, since)),
-          );
+        : await from.withAccess(async (reach) => {
+            range = await rowsSince(from.first, reach);
+            return sizeOf(rest(), providedFiles({ ...from, ...reach }, range));
+          });
       if (total === undefined) {
         inventory.setSection(MEDIA_SECTION, section({ changed: [], changedCount: 0 }));
         await into.remove(MEDIA_SINCE_ARTIFACT);
@@ -104,7 +106,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
           packTar(
             from.shared.backup(
               mediaEntries(rest(), { ...from, ...reach, noticed }, () => Promise.resolve(), {
-                since,
+                range,
                 last: true,
               }),
             ),
@@ -132,16 +134,6 @@ function changedAtAll(
   const changedCount = first.changedCount + since.changedCount;
   return { changed, ...(changedCount > changed.length ? { changedCount } : {}) };
 }
-
-/**
- * Milliseconds that an upload may take from its row to its file (unused_expiration_time, a day where nobody says
- * otherwise), and as much again for who says otherwise.
- */
-const UPLOAD_TIME = 2 * 86_400_000;
-
-/** Rows made before have no file that a first archive has not. Milliseconds since 1970. */
-export const rowsSince = ({ settled, began }: Pick<PackedFirst, "settled" | "began">): number =>
-  settled ? Number.MAX_SAFE_INTEGER : began - UPLOAD_TIME;
 
 async function* inTurn(all: readonly StoredFile[]): AsyncIterable<StoredFile> {
   for (const file of all) yield await Promise.resolve(file);

@@ -15,6 +15,7 @@ import { mediaEntries, PackingReport } from "./pack/entries.ts";
 import { filesNotListed, PackedList, type SavedList } from "./pack/packed-list.ts";
 import type { SharedReads } from "./pack/shared-reads.ts";
 import type { ReadableProvider } from "./providers/provider.ts";
+import { countRowsPerDay, type FirstRows, type RowsPerDay } from "./providers/row-range.ts";
 import { fileHash } from "./store/file-hash.ts";
 import { keptFolders } from "./store/folders.ts";
 import { walkStore } from "./store/store.ts";
@@ -115,8 +116,10 @@ export function exportMedia(from: MediaExport): Step {
       const began = from.machine.now();
       const isSettled = settledTest(from.serving, began, from.machine);
       try {
-        const artifact = await from.withAccess((reach) =>
-          into.add(
+        let rows: RowsPerDay = {};
+        const artifact = await from.withAccess(async (reach) => {
+          rows = await countRowsPerDay(reach);
+          return into.add(
             plan,
             packTar(
               from.shared.backup(
@@ -131,8 +134,8 @@ export function exportMedia(from: MediaExport): Step {
                 ),
               ),
             ),
-          ),
-        );
+          );
+        });
         // Detects a media store that disappeared while it was packed, as long as the server still runs.
         if (from.serving && noticed.seenBytes < from.total) assertUploadsPresent(await from.compare(), from);
         await written.write(packed.take());
@@ -141,7 +144,8 @@ export function exportMedia(from: MediaExport): Step {
         await from.saved();
         const { name, size, sha256, parts } = artifact;
         const hash = (await fileHash(list.path, files))!;
-        return { name, size, sha256, parts, ...noticed.outcome(), serving: from.serving, began, list: hash };
+        const { serving } = from;
+        return { name, size, sha256, parts, ...noticed.outcome(), serving, began, rows, list: hash };
       } finally {
         await written.abandon();
       }
@@ -181,12 +185,8 @@ export function assertUploadsPresent(
 }
 
 /** What the journal says of the first archive. */
-export interface PackedFirst {
+export interface PackedFirst extends FirstRows {
   readonly sha256: string;
-  /** When it was begun, in milliseconds since 1970. */
-  readonly began: number;
-  /** Whether nothing can have come since, as the server was down. */
-  readonly settled: boolean;
   /** Ids of uploads whose hash is not the one in their row, the first thousand. */
   readonly changed: readonly string[];
   readonly changedCount: number;

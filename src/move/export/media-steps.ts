@@ -11,7 +11,6 @@ import {
   exportMediaSince,
   MEDIA_SINCE_ARTIFACT,
   MEDIA_SINCE_STEP,
-  rowsSince,
 } from "../../homeserver/media/export-since.ts";
 import {
   assertUploadsPresent,
@@ -27,7 +26,9 @@ import { type LastLook, lookForTheLastTime } from "../../homeserver/media/pack/l
 import { SharedReads } from "../../homeserver/media/pack/shared-reads.ts";
 import { assertReadableNow } from "../../homeserver/media/pack/unreadable.ts";
 import { openProviders } from "../../homeserver/media/providers/provider.ts";
+import type { RowsPerDay } from "../../homeserver/media/providers/row-range.ts";
 import type { StoreState } from "../../homeserver/media/store/store.ts";
+import { isMapping } from "../../homeserver/settings.ts";
 import type { Step } from "../../journal/step.ts";
 import { commonStepOptions, type ExportContext, type ExportStep } from "./context.ts";
 import type { SourceState } from "./source.ts";
@@ -137,7 +138,7 @@ export function mediaSinceStep(
     ...archive,
     compare,
     pass: "since",
-    since: rowsSince(ofArchives),
+    first: ofArchives,
     get inputs() {
       return {
         ...archive.inputs,
@@ -194,11 +195,12 @@ function readFirstPass(
   step: string = media.backup ? MEDIA_STEP : ARCHIVE_STEP.first,
 ): PackedFirst {
   const outcome: Readonly<Record<string, unknown>> = workspace.journal.steps[step]?.outcome ?? {};
-  const { sha256, serving, began, changed, changedCount, unreadable } = outcome;
+  const { sha256, serving, began, rows, changed, changedCount, unreadable } = outcome;
   return {
     sha256: String(sha256),
     settled: serving !== true,
     began: Number(began ?? 0),
+    rows: isMapping(rows) ? (rows as RowsPerDay) : undefined,
     changed: Array.isArray(changed) ? changed.map(String) : [],
     changedCount: Number(changedCount ?? 0),
     unreadable: Array.isArray(unreadable) ? unreadable.map(String) : [],

@@ -7,6 +7,7 @@ import { type MediaAccess, settledTest } from "../export.ts";
 import { filesNotListed, PackedList, type SavedList } from "../pack/packed-list.ts";
 import type { WholeFile } from "../pack/shared-reads.ts";
 import { readSmallFiles } from "../pack/small-reads.ts";
+import { ALL_ROWS, countRowsPerDay, rowsSince, type RowsPerDay } from "../providers/row-range.ts";
 import type { Differing } from "../section.ts";
 import { BoundedList } from "../store/bounded-list.ts";
 import { fileHash } from "../store/file-hash.ts";
@@ -80,9 +81,11 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
   await removeArchivesFrom(done.length + 1, id, from);
   const noticed = new UnreadUploads();
   const began = machine.now();
+  let rows: RowsPerDay = {};
   const { fresh } = from;
   const isNothing = done.length === 0 && fresh?.all?.length === 0 && !fresh.elsewhere;
   const packRest = async (reach: MediaAccess) => {
+    rows = await countRowsPerDay(reach);
     const items = new PeekableItems(
       notPacked(done.length, reach, from, settledTest(serving, began, machine)),
     );
@@ -93,7 +96,7 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
         (await items.peek()) || (number === 1 && pass === "first");
         number += 1
       ) {
-        const outcome = await packOne(number, items, { from, total, noticed, began });
+        const outcome = await packOne(number, items, { from, total, noticed, began, rows });
         await from.journal.record(stepOf(id, number), inputs, outcome, machine.now());
         done.push(outcome);
       }
@@ -114,6 +117,7 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
     // As the backup says it: when it was begun, and what was found to be another file.
     serving,
     began: Number(done[0]?.["began"] ?? began),
+    rows: done[0]?.["rows"] ?? rows,
     changed: changed.slice(0, NAMED),
     changedCount: done.reduce((sum, outcome) => sum + Number(outcome["changedCount"]), 0),
   };
@@ -126,7 +130,7 @@ async function* notPacked(
   from: ArchiveExport,
   isSettled: UploadListing["isSettled"],
 ): AsyncIterable<FoundUpload> {
-  const { pass, inventory, files, store, since = 0 } = from;
+  const { pass, inventory, files, store, first } = from;
   const packed = packedArchives(inventory).filter(({ folder }) => pass === "since" || isFirst(folder));
   const before = inOrder(packed).filter(({ folder }) => isFirst(folder) || archiveNumber(folder) <= finished);
   const listing: UploadListing = {
@@ -144,7 +148,8 @@ async function* notPacked(
     (last, { lastElsewhere = "" }) => (lastElsewhere > last ? lastElsewhere : last),
     "",
   );
-  yield* providedUploads(listing, { after, since });
+  const range = first === undefined ? ALL_ROWS : await rowsSince(first, { session, providers });
+  yield* providedUploads(listing, { after, range });
 }
 
 /** The files that these archives do not hold. The lists of one pass go on one after another; those of two do not. */
@@ -195,7 +200,8 @@ async function packOne(
     total,
     noticed,
     began,
-  }: { from: ArchiveExport; total: number; noticed: UnreadUploads; began: number },
+    rows,
+  }: { from: ArchiveExport; total: number; noticed: UnreadUploads; began: number; rows: RowsPerDay },
 ): Promise<Outcome> {
   const { pass, files, inventory, machine, sizes } = from;
   const folder = archiveFolder(pass, number);
@@ -259,7 +265,9 @@ async function packOne(
     const { records, bytes } = counted;
     const hash = (await fileHash(listPath, files))!;
     const changed = { changed: other.some, changedCount: other.count };
-    return { name, size, sha256, parts, records, bytes, ...changed, began, list: hash };
+    // The first archive's word is that of the whole pass.
+    const start = number === 1 ? { began, rows } : { began };
+    return { name, size, sha256, parts, records, bytes, ...changed, ...start, list: hash };
   } finally {
     await written.abandon();
   }

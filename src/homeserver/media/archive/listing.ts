@@ -5,6 +5,7 @@ import type { QuerySession } from "../../../system/query.ts";
 import { needsProvider } from "../providers/lookup.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import { uploadIdAt, uploadPath, UPLOADS } from "../store/layout.ts";
+import { isEmpty, isInRange, type RowRange } from "../providers/row-range.ts";
 import type { StoredFile } from "../store/store.ts";
 import type { ArchiveItem } from "./items.ts";
 import { type Upload, uploadsAfter } from "./upload.ts";
@@ -68,20 +69,20 @@ export async function* storedUploads(
 export interface ProviderRange {
   /** Those whose ids come after it. */
   readonly after: string;
-  /** Those whose rows were made from then on, in milliseconds since 1970. */
-  readonly since: number;
+  /** Those with these rows. */
+  readonly range: RowRange;
 }
 
 /** Uploads that the store does not have, or has with another length, and a storage provider has, in the order of their ids. */
 export async function* providedUploads(
   { session, store, files, signal, read, providers }: UploadListing,
-  { after, since }: ProviderRange,
+  { after, range }: ProviderRange,
 ): AsyncIterable<FoundUpload> {
-  if (providers.length === 0 || since === Number.MAX_SAFE_INTEGER) return;
+  if (providers.length === 0 || isEmpty(range)) return;
   for await (const upload of uploadsAfter(session, after)) {
     signal.throwIfAborted();
     const path = uploadPath(upload.mediaId);
-    if (path === undefined || upload.length === null || (upload.createdTs ?? 0) < since) continue;
+    if (path === undefined || upload.length === null || !isInRange(range, upload.createdTs)) continue;
     if (!needsProvider(await files.lstat(join(store, path)), upload.length)) continue;
     const located = await findInProviders(path, upload.length, providers);
     if (!located) continue;

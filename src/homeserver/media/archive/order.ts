@@ -8,6 +8,7 @@ import type { Progress } from "../../../system/progress.ts";
 import type { Comparison } from "../compare/compare.ts";
 import type { MediaAccess } from "../export.ts";
 import type { LastLook, NewFiles } from "../pack/last-look.ts";
+import type { FirstRows } from "../providers/row-range.ts";
 import type { SharedReads } from "../pack/shared-reads.ts";
 import type { ArchivePass } from "./names.ts";
 import type { ArchiveSizes } from "./write.ts";
@@ -33,8 +34,8 @@ export interface ArchiveExport {
   readonly shared: SharedReads;
   /** Looks whether all is there, before anything is packed, when nobody else does. */
   readonly before?: (() => Promise<void>) | undefined;
-  /** In the second pass: rows made before have no file in a storage provider that the first has not. */
-  readonly since?: number;
+  /** In the second pass: what the first says of its rows. */
+  readonly first?: FirstRows;
   /** What the archives of the first pass do not hold; asked when the step runs, which walks through the store itself when there is none. */
   readonly fresh?: (NewFiles & Pick<LastLook, "elsewhere">) | undefined;
   /** Opens the database and the storage providers for the time in which files are packed. */

@@ -6,6 +6,7 @@ import type { Entry, Files, SmallFile } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { fetchAhead, providedFiles } from "../providers/lookup.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
+import { ALL_ROWS, type RowRange } from "../providers/row-range.ts";
 import { BoundedList } from "../store/bounded-list.ts";
 import type { StoredFile } from "../store/store.ts";
 import { joinUploadRows, uploadIdOf } from "./join-rows.ts";
@@ -106,8 +107,8 @@ export class PackingReport {
 export interface EntryFilter {
   /** Files whose last change (milliseconds since 1970) it refuses are left for another archive. */
   readonly isSettled?: (mtimeMs: number) => boolean;
-  /** Only what rows from then on ask for is looked for in providers. Milliseconds since 1970. */
-  readonly since?: number;
+  /** Only what these rows ask for is looked for in providers. */
+  readonly range?: RowRange;
   /** There is no later archive: a file that changes while it is read is then an error. */
   readonly last?: boolean;
 }
@@ -122,7 +123,7 @@ export async function* mediaEntries(
   walked: AsyncIterable<StoredFile>,
   from: EntrySources,
   packed: (file: StoredFile) => Promise<void>,
-  { isSettled = () => true, since = 0, last = false }: EntryFilter,
+  { isSettled = () => true, range = ALL_ROWS, last = false }: EntryFilter,
 ): AsyncIterable<MediaEntry> {
   const { files, store, session, providers, noticed, signal } = from;
   const joined = joinUploadRows(walked, session);
@@ -167,7 +168,7 @@ export async function* mediaEntries(
     noticed.add(file, { changed: reading === "changed", provided: false });
     if (reading !== "moving" && reading !== "unreadable") await packed(file);
   }
-  for await (const { located, content } of fetchAhead(providedFiles(from, since))) {
+  for await (const { located, content } of fetchAhead(providedFiles(from, range))) {
     const { file, sha256 } = located;
     let changed = false;
     const tell = (is: boolean) => (changed = is);

@@ -6,6 +6,7 @@ import { type QuerySession, quoteLiteral } from "../../../system/query.ts";
 import { uploadIdAt, uploadPath } from "../store/layout.ts";
 import { columnOrNull, uploadPages } from "../store/rows.ts";
 import { findInProviders, type LocatedFile, type ReadableProvider } from "./provider.ts";
+import { ALL_ROWS, rangeCondition, type RowRange } from "./row-range.ts";
 
 /** A file in a provider; with the hash that its row has, in lower-case hex, where there is one. */
 export interface ProvidedFile extends LocatedFile {
@@ -22,22 +23,22 @@ export interface ProviderLookup {
 
 /**
  * Files that rows ask for, that the store does not have, or has with another length, and that a storage provider has:
- * uploads in the order of their ids, then thumbnails. With `since`, in milliseconds since 1970, only what rows from then on ask for. What a provider
+ * uploads in the order of their ids, then thumbnails. With `range`, only what those rows ask for. What a provider
  * holds beyond the rows was deleted by somebody, and stays there.
  */
-export async function* providedFiles(from: ProviderLookup, since = 0): AsyncIterable<ProvidedFile> {
+export async function* providedFiles(from: ProviderLookup, range = ALL_ROWS): AsyncIterable<ProvidedFile> {
   if (from.providers.length === 0) return;
-  yield* providedUploads(from, since);
-  for (const provider of from.providers) yield* providedThumbnails(from, provider, since);
+  yield* providedUploads(from, range);
+  for (const provider of from.providers) yield* providedThumbnails(from, provider, range);
 }
 
 async function* providedUploads(
   { session, store, providers, files, signal }: ProviderLookup,
-  since: number,
+  range: RowRange,
 ): AsyncIterable<ProvidedFile> {
   const columns = `media_length AS length, ${await columnOrNull(session, "sha256")} AS sha256`;
   const rows = uploadPages<{ media_id: string; length: number; sha256: string | null }>(session, columns, {
-    where: `media_length IS NOT NULL AND ${recent(since)}`,
+    where: `media_length IS NOT NULL AND ${rangeCondition(range)}`,
     signal,
   });
   for await (const row of rows) {
@@ -56,14 +57,14 @@ export const needsProvider = (found: Entry | undefined, length: number): boolean
 async function* providedThumbnails(
   { session, store, files, signal }: ProviderLookup,
   provider: ReadableProvider,
-  since: number,
+  range: RowRange,
 ): AsyncIterable<ProvidedFile> {
   for await (const batch of provider.list(THUMBNAILS, signal)) {
     const ids = [...new Set(batch.flatMap(({ name }) => thumbnailOf(name) ?? []))];
     if (ids.length === 0) continue;
     const rows = await session.all<{ id: string }>(`
       SELECT media_id AS id FROM local_media_repository
-      WHERE url_cache IS NULL AND ${recent(since)} AND media_id IN (${ids.map(quoteLiteral).join(", ")})`);
+      WHERE url_cache IS NULL AND ${rangeCondition(range)} AND media_id IN (${ids.map(quoteLiteral).join(", ")})`);
     const known = new Set(rows.map((row) => row.id));
     for (const file of batch) {
       signal.throwIfAborted();
@@ -74,8 +75,6 @@ async function* providedThumbnails(
 }
 
 const THUMBNAILS = "local_thumbnails";
-
-const recent = (since: number) => (since === 0 ? "1 = 1" : `created_ts >= ${since}`);
 
 /** "local_thumbnails/aa/bb/rest/32-32-image-png-crop" is of the upload "aabbrest". */
 function thumbnailOf(name: string): string | undefined {

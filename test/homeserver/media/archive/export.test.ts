@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { Inventory } from "../../../../src/bundle/inventory.ts";
 import { exportArchives } from "../../../../src/homeserver/media/archive/export.ts";
-import { folderOfArchive } from "../../../../src/homeserver/media/archive/names.ts";
+import { ARCHIVE_STEP, folderOfArchive } from "../../../../src/homeserver/media/archive/names.ts";
 import { quarantineFindings } from "../../../../src/homeserver/media/archive/quarantined.ts";
 import { packedArchives } from "../../../../src/homeserver/media/archive/section.ts";
 import { ARCHIVE_SIZES, type ArchiveSizes } from "../../../../src/homeserver/media/archive/write.ts";
@@ -15,6 +15,7 @@ import {
   folderProvider,
   type ReadableProvider,
 } from "../../../../src/homeserver/media/providers/provider.ts";
+import type { FirstRows, RowsPerDay } from "../../../../src/homeserver/media/providers/row-range.ts";
 import type { Differing } from "../../../../src/homeserver/media/section.ts";
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { NOTHING_KEPT } from "../../../../src/homeserver/scope.ts";
@@ -104,7 +105,7 @@ class World {
       serving = false,
       sizes = {},
       signal,
-      since,
+      first,
       accepted = false,
       differing = [],
     }: {
@@ -114,7 +115,7 @@ class World {
       serving?: boolean;
       sizes?: Partial<ArchiveSizes>;
       signal?: AbortSignal;
-      since?: number;
+      first?: FirstRows;
     } = {},
   ): Promise<Set<string>> {
     const journal = await Journal.open(join(this.folder, "journal.json"), realFiles);
@@ -158,7 +159,7 @@ class World {
             exportArchives({
               ...common,
               pass,
-              ...(since === undefined ? {} : { since }),
+              ...(first === undefined ? {} : { first }),
               serverName: ORIGIN,
               sizes: { ...ARCHIVE_SIZES, ...sizes },
             }),
@@ -457,8 +458,22 @@ test("uploads that only a storage provider has are packed after those of the sto
   await world.pack(["backup", "archive"]);
   assert.deepEqual(await world.numbers(), { customer_media_export: [0, 2, 3, 5, 1, 4] });
   assert.equal(reads, 2);
-  await world.pack(["archive"], { pass: "since", since: Date.now() });
+  const entries = (await Journal.open(join(world.folder, "journal.json"), realFiles)).steps;
+  const first = {
+    began: Date.now(),
+    settled: false,
+    rows: entries[ARCHIVE_STEP.first]!.outcome["rows"] as RowsPerDay,
+  };
+  await world.pack(["archive"], { pass: "since", first });
   assert.deepEqual(Object.keys(await world.numbers()), ["customer_media_export"]);
+  // The clock was set back by years when this came, and its file has left the store already.
+  const later = uploadPath(idOf(9))!;
+  mkdirSync(dirname(join(elsewhere, later)), { recursive: true });
+  writeFileSync(join(elsewhere, later), bytesOf(9));
+  await world.row(idOf(9), { media_length: bytesOf(9).length, created_ts: 1_500_000_000_000 });
+  rmSync(join(world.folder, "journal.json"));
+  await world.pack(["archive"], { pass: "since", first });
+  assert.deepEqual((await world.numbers())["customer_media_export_since"], [9]);
 });
 
 test("a storage provider that has all there is gives none of it twice, and nothing that was only reserved", async () => {

@@ -17,6 +17,14 @@ import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { type StoredFile, walkStore } from "../../../../src/homeserver/media/store/store.ts";
 import { packTar, type TarEntry, unpackTar } from "../../../../src/pipeline/tar.ts";
 import { type Files, realFiles, realFiles as files } from "../../../../src/system/files/files.ts";
+import {
+  ALL_ROWS,
+  countRowsPerDay,
+  isEmpty,
+  isInRange,
+  rangeCondition,
+  rowsSince,
+} from "../../../../src/homeserver/media/providers/row-range.ts";
 import { realObjectStores } from "../../../../src/system/s3/s3.ts";
 import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
 import { S3Server } from "../../../support/lab/s3-server.ts";
@@ -250,6 +258,49 @@ for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
       await assert.rejects(packed(home, database, { ...moving, last: true }), { code: "source-changed" });
     });
 
+    test("a second pass asks providers for what its rows say is new, also with the clock set back or the server run again", async () => {
+      const day = 86_400_000;
+      await row("AAaaOld", "old", 10 * day + 5);
+      await row("BBbbDeleted", "deleted", 20 * day);
+      await row("CCccLate", "late", 25 * day);
+      await database.run("UPDATE local_media_repository SET media_length = NULL WHERE media_id = 'CCccLate'");
+      const session = await database.connect();
+      try {
+        const reach = { session, providers: ["one"] };
+        const rows = await countRowsPerDay(reach);
+        const first = { began: 30 * day, settled: false, rows };
+        const [usual, stopped] = [
+          await rowsSince(first, reach),
+          await rowsSince({ ...first, settled: true }, reach),
+        ];
+        assert.deepEqual(
+          [usual, isEmpty(usual), isEmpty(stopped)],
+          [{ since: 28 * day, days: [] }, false, true],
+        );
+
+        await database.run("DELETE FROM local_media_repository WHERE media_id = 'BBbbDeleted'");
+        await database.run("UPDATE local_media_repository SET media_length = 4 WHERE media_id = 'CCccLate'");
+        await row("DDddSetBack", "clock", 3 * day);
+        await row("EEeeNew", "new", 29 * day);
+        for (const settled of [false, true]) {
+          const range = await rowsSince({ ...first, settled }, reach);
+          const found = await session.all<{ id: string; at: number }>(
+            `SELECT media_id AS id, created_ts AS at FROM local_media_repository WHERE ${rangeCondition(range)} ORDER BY 1`,
+          );
+          assert.deepEqual(
+            found.map(({ id }) => id),
+            ["CCccLate", "DDddSetBack", "EEeeNew"],
+          );
+          assert.ok(found.every(({ at }) => isInRange(range, at)));
+          assert.equal(isInRange(range, 10 * day + 5), false);
+        }
+        assert.deepEqual(await rowsSince({ ...first, rows: undefined }, reach), ALL_ROWS);
+        assert.deepEqual(await countRowsPerDay({ session, providers: [] }), {});
+      } finally {
+        await session.close();
+      }
+    });
+
     test("what only a provider has is packed from there: folder and bucket, uploads and thumbnails, by their rows", async () => {
       await upload("AAaaHere", "here");
       for (const [id, content] of [
@@ -307,7 +358,7 @@ for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
       assert.deepEqual([noticed.provided, noticed.changedCount], [7, 0]);
       await row("HHhhLater", "in the folder", 5000);
       backup.file("local_content/HH/hh/Later", "in the folder");
-      const since = await packed(home, database, { providers, since: 4000 });
+      const since = await packed(home, database, { providers, range: { since: 4000, days: [] } });
       assert.deepEqual([...since.contents.keys()], ["local_content/AA/aa/Here", "local_content/HH/hh/Later"]);
       for (const provider of providers) provider.close();
     });
