@@ -21,6 +21,23 @@ export function withoutCoreutils(error: unknown): unknown {
 
 export const errnoOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code;
 
+/** For what is made in the folder for temporary files, such as "a pipe": another folder may do. */
+export function toTemporaryError(error: unknown, what: string, temporary: string): MigrationError {
+  if (error instanceof MigrationError) return error;
+  const known = toFileError(error, `create ${what} in`, temporary);
+  const { code, message } =
+    known instanceof MigrationError
+      ? known
+      : {
+          code: "file-failed" as const,
+          message: `cannot create ${what} in ${temporary}: ${(error as Error).message.trim()}`,
+        };
+  return new MigrationError(code, message, {
+    hint: `${code === "disk-full" ? "free some space there, or set" : "set"} another folder for temporary files: TMPDIR=/var/tmp`,
+    cause: error,
+  });
+}
+
 export function toFileError(error: unknown, verb: string, path: string): unknown {
   if (error instanceof MigrationError) return error;
   const more = { cause: error };

@@ -9,7 +9,7 @@ import {
 } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { MigrationError } from "../../errors.ts";
+import { toTemporaryError } from "../files/file-errors.ts";
 
 /** The process that made a home, and how to tell whether it still runs. */
 export interface HomeOwner {
@@ -24,22 +24,17 @@ const PREFIX = "synlift-gpg-";
 /** In the home, beside gpg's own files. */
 const OWNER = "made-by.json";
 
-/** Makes a temporary home, and first removes those of killed runs. Throws `file-failed`. */
+/** Makes a temporary home, and first removes those of killed runs. Throws `disk-full`, `file-missing`, `permission-denied`, `file-failed`. */
 export function makeTemporaryHome(temporary: string, owner: HomeOwner | undefined): string {
   if (owner) removeAbandonedHomes(temporary, owner);
+  let home: string | undefined;
   try {
-    const home = mkdtempSync(join(temporary, PREFIX));
+    home = mkdtempSync(join(temporary, PREFIX));
     if (owner) writeFileSync(join(home, OWNER), JSON.stringify(identityOf(owner)), { mode: 0o600 });
     return home;
   } catch (error) {
-    throw new MigrationError(
-      "file-failed",
-      `cannot create a temporary folder in ${temporary}: ${(error as Error).message}`,
-      {
-        hint: "set another folder: TMPDIR=/var/tmp",
-        cause: error,
-      },
-    );
+    if (home !== undefined) rmSync(home, { recursive: true, force: true });
+    throw toTemporaryError(error, "a folder", temporary);
   }
 }
 

@@ -4,8 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { MigrationError } from "../../errors.ts";
-import { errnoOf, withoutCoreutils } from "../files/file-errors.ts";
+import { errnoOf, toTemporaryError, withoutCoreutils } from "../files/file-errors.ts";
 
 /**
  * A kernel pipe between two programs. What Node calls a pipe is a pair of sockets, so data between two programs would
@@ -29,7 +28,7 @@ export interface Pipe {
   close(): void;
 }
 
-/** Throws `file-failed` when no pipe can be created in the temporary folder. No file remains there. */
+/** Throws `program-missing`, or what `toTemporaryError` gives when no pipe can be created in the temporary folder. No file remains there. */
 export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
   let folder: string | undefined;
   const open: number[] = [];
@@ -75,13 +74,7 @@ export async function openPipe(temporary = tmpdir()): Promise<Pipe> {
     };
   } catch (error) {
     close(...open);
-    const missing = withoutCoreutils(error);
-    if (missing instanceof MigrationError) throw missing;
-    throw new MigrationError(
-      "file-failed",
-      `cannot create a pipe in ${temporary}: ${(error as Error).message.trim()}`,
-      { hint: "set another folder for temporary files: TMPDIR=/var/tmp", cause: error },
-    );
+    throw toTemporaryError(withoutCoreutils(error), "a pipe", temporary);
   } finally {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   }

@@ -1,6 +1,8 @@
 import {
+  CST,
   type Document,
   type DocumentOptions,
+  Lexer,
   LineCounter,
   parseDocument,
   type ParseOptions,
@@ -40,7 +42,12 @@ export function parseYamlDocument(text: string): Document.Parsed {
   const fault = document.errors[0] ?? document.warnings.find(({ code }) => code === "TAG_RESOLVE_FAILED");
   if (fault)
     throw new YamlSyntaxError(
-      `${describePosition(lines, fault)}: ${ERROR_TEXTS[fault.code] ?? "this is not valid YAML"}`,
+      `${describePosition(lines, fault.pos[0])}: ${ERROR_TEXTS[fault.code] ?? "this is not valid YAML"}`,
+    );
+  const place = refusedByPyYaml(text);
+  if (place !== undefined)
+    throw new YamlSyntaxError(
+      `${describePosition(lines, place)}: ${text[place] === "\t" ? "a tab stands where only spaces may be" : "this character may not be in YAML"}`,
     );
   // To PyYAML a block at the very end of a file that does not end its line has no line end either.
   if (!text.endsWith("\n")) {
@@ -55,6 +62,42 @@ export function parseYamlDocument(text: string): Document.Parsed {
   return document;
 }
 
+/** All that PyYAML lets into a file (yaml/reader.py, NON_PRINTABLE). */
+const NOT_PRINTABLE = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+
+/**
+ * Where a text that is YAML has something at which PyYAML stops: a character, or a tab outside of quotes, comments and blocks,
+ * since it takes no tab for white space (yaml/scanner.py, scan_to_next_token). Synapse would not start with it.
+ */
+function refusedByPyYaml(text: string): number | undefined {
+  const character = NOT_PRINTABLE.exec(text)?.index;
+  if (character !== undefined || !text.includes("\t")) return character;
+  let at = 0;
+  let content = false;
+  let block = false;
+  for (const lexeme of new Lexer().lex(text)) {
+    if (MARKS.includes(lexeme)) {
+      content = lexeme === CST.SCALAR;
+      continue;
+    }
+    const type = content ? "scalar" : CST.tokenType(lexeme);
+    content = false;
+    if (type === "scalar" ? !block : !HOLD_TABS.includes(type ?? "")) {
+      const tab = lexeme.indexOf("\t");
+      if (tab !== -1) return at + tab;
+    }
+    if (type === "block-scalar-header") block = true;
+    else if (type === "scalar") block = false;
+    at += lexeme.length;
+  }
+  return undefined;
+}
+
+/** Lexemes that stand for no character of the text: it has none of these. */
+const MARKS: readonly string[] = [CST.DOCUMENT, CST.FLOW_END, CST.SCALAR];
+
+const HOLD_TABS = ["comment", "single-quoted-scalar", "double-quoted-scalar", "directive-line"];
+
 /** What a document means, as plain values. Throws `YamlFault`. */
 export function valueOf(document: Document.Parsed | Document): unknown {
   try {
@@ -64,8 +107,8 @@ export function valueOf(document: Document.Parsed | Document): unknown {
   }
 }
 
-function describePosition(lines: LineCounter, { pos }: YAMLError): string {
-  const { line, col } = lines.linePos(pos[0]);
+function describePosition(lines: LineCounter, place: number): string {
+  const { line, col } = lines.linePos(place);
   return `line ${line}, column ${col}`;
 }
 

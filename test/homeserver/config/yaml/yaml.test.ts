@@ -313,3 +313,29 @@ test("a block at the end of a file that does not end its line has no line end", 
     assert.deepEqual(parseYaml(text), { a: value }, text);
   }
 });
+
+test("what PyYAML stops at is refused by its place: a tab between words, and characters that nobody can see", () => {
+  const faults: Readonly<Record<string, string>> = {
+    "a:\t1\n": "line 1, column 3: a tab stands where only spaces may be",
+    "a: 1\t\n": "line 1, column 5: a tab stands where only spaces may be",
+    "a: one\ttwo\n": "line 1, column 7: a tab stands where only spaces may be",
+    "a: 1\n\t# a comment\n": "line 2, column 1: a tab stands where only spaces may be",
+    "a: 1\r\n\t\r\nb: 2\r\n": "line 2, column 1: a tab stands where only spaces may be",
+    "a: {b: 1,\tc: 2}\n": "line 1, column 10: a tab stands where only spaces may be",
+    "a: |\t\n  text\n": "line 1, column 5: a tab stands where only spaces may be",
+    "a: b\0c\n": "line 1, column 5: this character may not be in YAML",
+    "a: 'b\x7f'\n": "line 1, column 6: this character may not be in YAML",
+    "a: 1\nb: \x1b[31m\n": "line 2, column 4: this character may not be in YAML",
+  };
+  for (const [text, message] of Object.entries(faults))
+    assert.throws(() => parseYaml(text), new YamlSyntaxError(message), JSON.stringify(text));
+});
+
+test("a tab in quotes, comments and blocks is text, as it is to PyYAML", () => {
+  const text = "a: 'one\ttwo' #\tnote\nb: \"\t\"\nc: |\n  '\tin a block\n  #\t\n\td: 1\n".replace(
+    "\td",
+    "  \td",
+  );
+  assert.deepEqual(parseYaml(text), { a: "one\ttwo", b: "\t", c: "'\tin a block\n#\t\n\td: 1\n" });
+  assert.deepEqual(parseYaml("\ufeffa: 1\r\n"), { a: 1 });
+});
