@@ -61,11 +61,19 @@ async function main(): Promise<number> {
 async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise<number> {
   limitHeapGrowth();
   const json = given["json"] === true;
-  const machine = realMachine(process.pid, process.cwd());
+  let folder: string;
+  try {
+    folder = process.cwd();
+  } catch (cause) {
+    const error = folderGone(cause);
+    printError(error, json, terminal, Date.now());
+    return exitCodeFor(error);
+  }
+  const machine = realMachine(process.pid, folder);
   const signal = stopSignal();
   const { realSystem } = await import("./system/real-system.ts");
   const { system, close } = realSystem({ machine, terminal, signal, environment: process.env });
-  const shown = viewFor(json, terminal, machine);
+  const shown = viewFor(json, terminal, machine.now());
   let trace: TraceFile | undefined;
   let view = shown;
   let ended: number | undefined;
@@ -90,13 +98,13 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
         `${before}${findingsText(findings, terminal.results, brief)}${lines.map((line) => `${line}\n`).join("")}`,
       );
     }
-    if (failure) printError(failure, json, terminal, machine);
+    if (failure) printError(failure, json, terminal, machine.now());
     await terminal.flushed();
     if (!failure && terminal.outputClosed) throw outputClosed();
     return exitCode;
   } catch (error) {
     view.stop();
-    printError(error, json, terminal, machine);
+    printError(error, json, terminal, machine.now());
     return (ended = exitCodeFor(error));
   } finally {
     close();
@@ -155,14 +163,21 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
-function printError(error: unknown, json: boolean, terminal: Terminal, machine: Machine): void {
-  terminal.err(json ? jsonLine(errorJson(error, machine.now())) : errorText(error, terminal));
+function printError(error: unknown, json: boolean, terminal: Terminal, now: number): void {
+  terminal.err(json ? jsonLine(errorJson(error, now)) : errorText(error, terminal));
   if (error instanceof MigrationError || error instanceof Interrupted || json) return;
   // An unexpected error is treated as a bug, and the stack trace is needed to find it.
   terminal.err(
     `this is a bug in ${PROGRAM}; please report it together with these lines:\n${error instanceof Error ? (error.stack ?? "") : ""}\n`,
   );
 }
+
+/** getcwd(3): ENOENT. */
+const folderGone = (cause: unknown) =>
+  new MigrationError("file-missing", "the folder in which this command was started no longer exists", {
+    hint: "change to another folder, such as with cd /, then run the same command again",
+    cause,
+  });
 
 const outputClosed = () =>
   new MigrationError(

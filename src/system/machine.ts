@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { availableParallelism, freemem, hostname, tmpdir, totalmem, userInfo } from "node:os";
+import { availableParallelism, freemem, hostname, tmpdir, totalmem } from "node:os";
 import { type FileUser, usersOfFiles } from "./files/file-users.ts";
+import { ownAccount } from "./own-account.ts";
 
 /** The host and the process, as an interface so that tests can replace them. */
 export interface Machine {
@@ -24,7 +25,7 @@ export interface Machine {
    */
   readonly hostId: string;
   readonly pid: number;
-  /** The name of the user this process runs as. */
+  /** The name of the user this process runs as, or its number where it has no name. */
   readonly user: string;
   readonly isRoot: boolean;
   readonly cores: number;
@@ -67,7 +68,7 @@ export interface Account {
 }
 
 export function realMachine(pid: number, folder: string): Machine {
-  const user = userInfo();
+  const user = ownAccount();
   return {
     now: () => Date.now(),
     elapsed: () => performance.now(),
@@ -76,7 +77,7 @@ export function realMachine(pid: number, folder: string): Machine {
     hostname: hostname(),
     hostId: hostIdOf(machineId(), hostname()),
     pid,
-    user: user.username,
+    user: user.name,
     isRoot: user.uid === 0,
     cores: availableParallelism(),
     folder,

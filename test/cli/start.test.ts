@@ -78,3 +78,29 @@ test("the exit code passes through the second Node", () => {
   const { status } = run(WITHOUT_TYPES, [join(folder, "bin/synlift.js"), "migrate"]);
   assert.equal(status, 2);
 });
+
+test("started in a folder that was removed meanwhile, it says so and what to do", () => {
+  const folder = mkdtempSync(join(tmpdir(), "synlift-gone-"));
+  const main = join(ROOT, "src/main.ts");
+  for (const json of [[], ["--json"]]) {
+    const { status, stdout, stderr } = spawnSync(
+      "sh",
+      [
+        "-c",
+        'mkdir -p "$0"; cd "$0" && rmdir "$0" && exec "$@"',
+        folder,
+        process.execPath,
+        main,
+        "status",
+        ...json,
+      ],
+      { encoding: "utf8" },
+    );
+    assert.deepEqual({ status, stdout }, { status: 17, stdout: "" }, stderr);
+    assert.match(
+      stderr,
+      /the folder in which this command was started no longer exists.*change to another folder/s,
+    );
+    assert.doesNotMatch(stderr, /a bug|uv_cwd/);
+  }
+});

@@ -7,9 +7,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import { toTemporaryError } from "../files/file-errors.ts";
+import { ownAccount } from "../own-account.ts";
 
 /** The process that made a home, and how to tell whether it still runs. */
 export interface HomeOwner {
@@ -48,7 +48,7 @@ function removeAbandonedHomes(temporary: string, owner: HomeOwner): void {
     const home = join(temporary, name);
     attempt(() => {
       const entry = lstatSync(home);
-      if (!entry.isDirectory() || entry.uid !== userInfo().uid) return;
+      if (!entry.isDirectory() || entry.uid !== ownAccount().uid) return;
       const made = JSON.parse(readFileSync(join(home, OWNER), "utf8")) as Partial<Identity>;
       const { pid, start, hostId, namespace } = identityOf(owner);
       if (made.hostId !== hostId || made.namespace !== namespace || typeof made.pid !== "number") return;

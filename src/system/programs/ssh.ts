@@ -10,7 +10,11 @@ export interface SshAddress {
 
 /** "ssh://root@old.example.org:2222"; undefined when it is not valid. */
 export function parseSshAddress(text: string): SshAddress | undefined {
-  const found = /^ssh:\/\/(?:([\w.+-]+)@)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::(\d{1,5}))?\/?$/.exec(text);
+  // Letters of any language: a name in ssh_config may have them.
+  const found =
+    /^ssh:\/\/(?:([\w.+-]+)@)?(\[[0-9a-fA-F:.]+(?:%[\w.-]+)?\]|[\p{L}\p{M}\p{N}_.-]+)(?::(\d{1,5}))?\/?$/u.exec(
+      text,
+    );
   const [, user, host, port] = found ?? [];
   // A name that begins with a dash would be parsed as an option.
   if (host === undefined || host.startsWith("-") || user?.startsWith("-") === true) return undefined;

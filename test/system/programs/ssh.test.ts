@@ -5,6 +5,8 @@ import { connectionFailure, parseSshAddress, sshCall } from "../../../src/system
 test("an address is a host, with a user and a port where they are given, and nothing that ssh would take for more", () => {
   assert.deepEqual(parseSshAddress("ssh://old.example.org"), { host: "old.example.org" });
   assert.deepEqual(parseSshAddress("ssh://root@old:2222/"), { host: "old", user: "root", port: 2222 });
+  assert.deepEqual(parseSshAddress("ssh://root@büro-größe"), { host: "büro-größe", user: "root" });
+  assert.deepEqual(parseSshAddress("ssh://[fe80::1%eth0]"), { host: "fe80::1%eth0" });
   assert.deepEqual(parseSshAddress("ssh://a.b@[2001:db8::1]:22"), {
     host: "2001:db8::1",
     user: "a.b",
