@@ -73,7 +73,7 @@ async function run({ entry, given }: ChosenCommand, terminal: Terminal): Promise
   const signal = stopSignal();
   const { realSystem } = await import("./system/real-system.ts");
   const { system, close } = realSystem({ machine, terminal, signal, environment: process.env });
-  const shown = viewFor(json, terminal, machine.now());
+  const shown = viewFor(json, terminal, machine);
   let trace: TraceFile | undefined;
   let view = shown;
   let ended: number | undefined;
