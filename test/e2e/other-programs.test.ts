@@ -80,6 +80,20 @@ test("the role that logs in is fenced, also where it becomes another one, and ge
   }
 });
 
+test("a server that wants a session that can write, of several hosts, is fenced, packed and freed all the same", async () => {
+  const { host, port } = cluster.address;
+  const home = await homeserver({
+    host: `${host},${host}`,
+    port: `1,${port}`,
+    target_session_attrs: "read-write",
+  });
+  const out = join(work, "available");
+  await synliftWell(exportOf(home, out));
+  assert.match(await settingsOf("mover"), /default_transaction_read_only=on/);
+  await synliftWell(["rollback", "--out", out, "--yes"]);
+  assert.equal(await settingsOf("mover"), "");
+});
+
 test("an earlier fence, which named the role that the login becomes, is undone", async () => {
   const home = await homeserver({ user: "app" });
   const out = join(work, "earlier");

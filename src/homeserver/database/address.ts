@@ -68,8 +68,17 @@ function addressIn(
   }
   const isKept = ([name]: [string, string]) => databaseServer === undefined || !PLACE.includes(name);
   const all = { ...Object.fromEntries(Object.entries(parameters).filter(isKept)), ...databaseServer };
-  return { ...addressOf(all), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
+  return { ...addressOf(throughFence(all)), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
 }
+
+/**
+ * The sessions of a fenced role are read-only, which libpq's "read-write" takes for those of a standby: what was fenced could
+ * neither be dumped nor freed again. "primary" (libpq 14) finds the same server, and looks only at what it is.
+ */
+export const throughFence = (parameters: Record<string, string>): Record<string, string> =>
+  parameters["target_session_attrs"] === "read-write"
+    ? { ...parameters, target_session_attrs: "primary" }
+    : parameters;
 
 /** Separates the password from the parameters. Throws `bad-usage` for a secret that libpq accepts on the command line only. */
 export function addressOf({ password, ...parameters }: Record<string, string>): PostgresAddress {

@@ -1,7 +1,7 @@
 import { MigrationError } from "../../errors.ts";
 import { parseConnection } from "../../system/postgres/conninfo.ts";
 import type { PostgresAddress } from "../../system/postgres/postgres.ts";
-import { addressOf } from "../database/address.ts";
+import { addressOf, throughFence } from "../database/address.ts";
 import type { Settings, ToHostPath } from "../homeserver.ts";
 import { isMapping } from "../settings.ts";
 
@@ -49,7 +49,10 @@ export function masAddress(
     if (typeof value !== "string" && typeof value !== "number" && typeof value !== "bigint") continue;
     parameters[keyword] = PATHS.test(name) && !databaseCommand ? placeOf(String(value)) : String(value);
   }
-  return { ...addressOf(parameters), ...(databaseCommand ? { commandPrefix: databaseCommand } : {}) };
+  return {
+    ...addressOf(throughFence(parameters)),
+    ...(databaseCommand ? { commandPrefix: databaseCommand } : {}),
+  };
 }
 
 /** An address as the service's settings have it. May hold a password. */
