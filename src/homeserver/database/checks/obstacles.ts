@@ -151,6 +151,9 @@ const ENTRY_TYPES: Readonly<Record<string, string>> = {
 const isMember = (catalogue: string, oid: string) =>
   `EXISTS (SELECT FROM pg_depend e WHERE e.classid = ${catalogue} AND e.objid = ${oid} AND e.deptype = 'e')`;
 
+/** PostgreSQL has `prokind` since version 11. */
+const isAggregate = (oid: string) => `EXISTS (SELECT FROM pg_aggregate a WHERE a.aggfnoid = ${oid})`;
+
 /** Objects that initdb made have smaller ones (PostgreSQL, src/include/access/transam.h, `FirstNormalObjectId`). */
 const FIRST_OWN = 16_384;
 
@@ -164,7 +167,7 @@ const SUPERUSER_ONLY: readonly (readonly [catalogue: string, where: string])[] =
   [
     "pg_proc",
     // A language of an extension is followed from there.
-    `proleakproof OR prokind <> 'a' AND EXISTS (SELECT FROM pg_language l WHERE l.oid = o.prolang AND NOT lanpltrusted AND NOT ${isMember("'pg_language'::regclass", "l.oid")})`,
+    `proleakproof OR NOT ${isAggregate("o.oid")} AND EXISTS (SELECT FROM pg_language l WHERE l.oid = o.prolang AND NOT lanpltrusted AND NOT ${isMember("'pg_language'::regclass", "l.oid")})`,
   ],
   ["pg_language", "true"],
   ["pg_am", "true"],
@@ -232,7 +235,7 @@ const ENTRY_SQL = `
     WHERE f.classid = 'pg_class'::regclass AND c.oid = f.objid
       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x'))
     UNION ALL
-    SELECT n.nspname, p.proname || '(' || CASE WHEN p.prokind = 'a' AND p.pronargs = 0 THEN '*' ELSE coalesce(
+    SELECT n.nspname, p.proname || '(' || CASE WHEN ${isAggregate("p.oid")} AND p.pronargs = 0 THEN '*' ELSE coalesce(
         (SELECT string_agg(format_type(t.oid, NULL), ', ' ORDER BY t.at) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (oid, at)), '') END || ')',
       quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')'
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE f.classid = 'pg_proc'::regclass AND p.oid = f.objid

@@ -101,9 +101,10 @@ async function invalidIndexes(session: QuerySession): Promise<Finding[]> {
   ];
 }
 
+/** PostgreSQL counts them since version 12. */
 async function checksumFailures(session: QuerySession): Promise<Finding[]> {
   const { failures } = await session.one<{ failures: number | null }>(
-    "SELECT checksum_failures AS failures FROM pg_stat_database WHERE datname = current_database()",
+    "SELECT (to_jsonb(d) ->> 'checksum_failures')::bigint AS failures FROM pg_stat_database d WHERE datname = current_database()",
   );
   if (!failures) return [];
   return [

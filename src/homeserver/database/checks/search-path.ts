@@ -89,7 +89,7 @@ const CALLERS = `
     UNION ALL
     SELECT 'pg_attrdef', a.oid, a.adrelid, pg_get_expr(a.adbin, a.adrelid), NULL
     FROM found f JOIN pg_attrdef a ON f.classid = 'pg_attrdef'::regclass AND a.oid = f.objid
-      JOIN pg_attribute c ON c.attrelid = a.adrelid AND c.attnum = a.adnum AND c.attgenerated = 's'
+      JOIN pg_attribute c ON c.attrelid = a.adrelid AND c.attnum = a.adnum AND to_jsonb(c) ->> 'attgenerated' = 's'
   )
   SELECT catalogue, oid::bigint AS oid, format('SELECT count(%s) AS computed FROM (SELECT * FROM ONLY %s LIMIT ${ROWS}) AS sample',
     CASE WHEN predicate IS NULL THEN 'ROW(' || expressions || ')::text' ELSE 'CASE WHEN ' || predicate || ' THEN ROW(' || expressions || ')::text END' END,
