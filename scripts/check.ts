@@ -4,6 +4,7 @@
 //   hosts: test/hosts only, as root
 //   --record, after the tier: writes down how long each file of tests took, for the order of later runs
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
@@ -11,6 +12,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statfsSync,
   writeFileSync,
@@ -19,7 +21,8 @@ import { availableParallelism } from "node:os";
 import { delimiter, join, relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { joinProgram } from "./single/bundle.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PROGRAMS = join(ROOT, "node_modules/.bin");
@@ -44,8 +47,11 @@ interface Tier {
   readonly minutes: number;
   /** Whether files of tests run beside each other. */
   readonly parallel: boolean;
-  /** Whether Node may keep compiled code on disk. Where memory is measured it is to be as in people's hands. */
-  readonly compileCache: boolean;
+  /**
+   * Whether the program may be joined into one script before, and Node may keep compiled code on disk: to start it and its threads
+   * then takes half the time. Where memory is measured it is to be as in people's hands.
+   */
+  readonly startsQuickly: boolean;
   /** Whether databases may lie in memory: small ones, of tests that ask nothing of their disk. */
   readonly inMemory: boolean;
 }
@@ -71,7 +77,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
     includes: (file) => !isIn("long", file) && !isIn("hosts", file),
     minutes: 10,
     parallel: true,
-    compileCache: true,
+    startsQuickly: true,
     inMemory: true,
   },
   quick: {
@@ -79,7 +85,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
     includes: (file) => !isIn("long", file) && !isIn("hosts", file) && !isIn("e2e", file),
     minutes: 1,
     parallel: true,
-    compileCache: true,
+    startsQuickly: true,
     inMemory: true,
   },
   long: {
@@ -87,7 +93,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
     includes: (file) => isIn("long", file),
     minutes: 30,
     parallel: true,
-    compileCache: false,
+    startsQuickly: false,
     inMemory: false,
   },
   hosts: {
@@ -95,7 +101,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
     includes: (file) => isIn("hosts", file),
     minutes: 60,
     parallel: false,
-    compileCache: false,
+    startsQuickly: false,
     inMemory: false,
   },
 };
@@ -109,7 +115,10 @@ async function check(name: string): Promise<number> {
     return 2;
   }
   mkdirSync(CACHE, { recursive: true });
-  if (tier.compileCache) process.env["NODE_COMPILE_CACHE"] ??= join(CACHE, "compiled");
+  if (tier.startsQuickly) {
+    process.env["NODE_COMPILE_CACHE"] ??= join(CACHE, "compiled");
+    process.env["LAB_PROGRAM"] ??= await programInOneScript();
+  }
   const stopped = new AbortController();
   const isStopped = () => stopped.signal.aborted;
   for (const name of ["SIGINT", "SIGTERM"] as const)
@@ -130,6 +139,36 @@ async function check(name: string): Promise<number> {
   if (tier.inMemory) useMemory();
   const passed = await test(longestFirst(files), tier, stopped.signal);
   return isStopped() ? 143 : passed && failed.length === 0 ? 0 : 1;
+}
+
+/**
+ * The path of the program as one script, joined as for the single executable, with a script for each of its threads beside it. Tests
+ * that start the program hundreds of times take this one (test/support/synlift.ts); a test file that is run alone takes the checkout.
+ */
+async function programInOneScript(): Promise<string> {
+  const { script, threads } = await joinProgram();
+  const hash = createHash("sha256");
+  for (const text of [script, ...threads.values()]) hash.update(text);
+  const folder = join(CACHE, `program-${hash.digest("hex").slice(0, 16)}`);
+  if (existsSync(folder)) return join(folder, "synlift.cjs");
+  const beside = mkdtempSync(`${folder}.`);
+  let main = script;
+  for (const [index, [address, text]] of [...threads].entries()) {
+    const name = `thread-${index}.cjs`;
+    writeFileSync(join(beside, name), text);
+    main = main.replaceAll(JSON.stringify(address), JSON.stringify(pathToFileURL(join(folder, name)).href));
+  }
+  writeFileSync(join(beside, "synlift.cjs"), main);
+  try {
+    // Tests run it as other accounts, too.
+    chmodSync(beside, 0o755);
+    renameSync(beside, folder);
+  } catch (error) {
+    // Another run was first.
+    rmSync(beside, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error;
+  }
+  return join(folder, "synlift.cjs");
 }
 
 /**

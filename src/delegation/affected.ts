@@ -1,3 +1,4 @@
+import { addressFamily } from "../system/ip-address.ts";
 import type { Discovery } from "./discovery.ts";
 import type { AddressFact, Lowering, RecordFact, Wait, WellKnownFact } from "./facts.ts";
 import { type Lookups, recordKey } from "./lookups.ts";
@@ -22,7 +23,8 @@ export function findAffectedHosts(
   const wellKnown = served.some((address) => moving.has(address));
   const hosts = new Set(addresses.map(({ host }) => host));
   if (wellKnown) hosts.add(serverHost);
-  return { hosts: [...hosts], wellKnown };
+  // An IP address has no records that could be looked up.
+  return { hosts: [...hosts].filter((host) => addressFamily(host) === 0), wellKnown };
 }
 
 /** The keys (see `recordKey`) of the records that a move changes: those that resolve to these hosts, and the SRV record in use. */

@@ -31,9 +31,19 @@ const isName = (host: string) => isDnsName(host) && URL.parse(`https://${host}/`
 
 /** What to do about a text that is not a valid server name. */
 export function serverNameHint(text: string): string {
+  const meant = meantBy(text);
+  if (meant !== undefined) return `write it as user ids end: ${meant}`;
   // An internationalised name is written in ASCII: Matrix specification, appendices, "Server Name".
   const ascii = /[^\x00-\x7f]/.test(text) ? URL.parse(`https://${text}/`)?.host : undefined;
   return ascii === undefined || parseServerName(ascii) === undefined
     ? "check server_name in the configuration: a host name or an IP address, with a port only if it is part of the name"
     : `a server name is written in ASCII: ${ascii}`;
+}
+
+/** The server name in an address, or in a name that DNS would write with a dot at its end; undefined when there is none. */
+function meantBy(text: string): string | undefined {
+  const bare = text.trim();
+  const host = /^(?:https?:\/\/)?([^/]*?)\.?(?:\/.*)?$/i.exec(bare)?.[1] ?? "";
+  const name = addressFamily(host) === 6 ? `[${host}]` : host;
+  return name !== text && parseServerName(name) !== undefined ? name : undefined;
 }

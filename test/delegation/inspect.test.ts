@@ -177,12 +177,10 @@ test("a client file that browsers keep for a week is a warning", async () => {
   assert.equal(found.facts.safeFrom, NOW + 604_800_000);
 });
 
-test("DNS that does not answer is one finding, and quick", async () => {
-  const start = performance.now();
+test("DNS that does not answer is one finding", async () => {
   const found = await inspected({ ...HEALTHY, mischief: { all: "silent" } });
   onlyWarning(found, "dns-unavailable");
   assert.deepEqual(ids(found, "ok", "note"), []);
-  assert.ok(performance.now() - start < 2000);
   assert.equal(found.facts.safeFrom, NOW + 48 * 3_600_000);
 });
 
@@ -218,6 +216,12 @@ test("a server name with a port, and one that is an address, cannot be delegated
   onlyWarning(port, "server-name-port");
   const address = await inspected(HEALTHY, { serverName: "127.0.0.1" });
   assert.match(onlyWarning(address, "server-name-is-ip").hint!, /takes over this address/);
+});
+
+test("of a server name that is an address, DNS is asked nothing, and its silence is no fault", async () => {
+  await using world = await startWorld({ ...HEALTHY, mischief: { all: "silent" } });
+  onlyWarning(await world.inspect({ serverName: "127.0.0.1" }), "server-name-is-ip");
+  assert.deepEqual(world.dns.asked, []);
 });
 
 test("an address that does not answer is named, though another does", async () => {

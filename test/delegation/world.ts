@@ -60,7 +60,7 @@ export async function startWorld({
   const portFor = (port: number) => (port === 443 ? https.port : port === 80 ? plain.port : federation.port);
   const resolver = { address: dns.address, port: dns.port };
   const sources = {
-    dns: realDns({ resolvers: [resolver], port: dns.port, timeout: 200, tries: 2 }),
+    dns: realDns({ resolvers: [resolver], port: dns.port, timeout: 500, tries: 2 }),
     http: httpOver({ authorities: [authority.pem], portFor }),
     machine: { now: () => NOW },
     signal: new AbortController().signal,

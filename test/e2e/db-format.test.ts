@@ -28,8 +28,7 @@ let expectedRows: ReadonlyMap<string, number>;
 let places = 0;
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   bundle = join(temporaryFolder("custom"), "bundle");
   key = ["--passphrase-file", `${bundle}.passphrase`];
   expectedRows = await rowsToRestore(old.cluster);

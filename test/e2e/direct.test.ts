@@ -4,7 +4,6 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { EXIT_CODES } from "../../src/errors.ts";
 import { quoteShellWord } from "../../src/system/shell-quoting.ts";
 import { readWithOldDevice } from "../support/lab/encrypted-conversation.ts";
@@ -15,13 +14,12 @@ import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeNewPlace, type NewPlace } from "../support/old-server.ts";
 import { rowCounts } from "../support/row-counts.ts";
 import { filesBelow } from "../support/secrets.ts";
-import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
+import { eventsOf, MAIN, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts";
 
 // A direct transfer from one host to another, over a real sshd, with a web server before the old one. The tests are its steps,
 // in order.
 
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 let server: UnitServer;
 let ssh: SshServer;

@@ -3,13 +3,12 @@ import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { KeyHome } from "../support/gpg-keys.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo as exportOf, makeOldServer, type OldServer } from "../support/old-server.ts";
 import { filesBelow } from "../support/secrets.ts";
 import { smallDisk } from "../support/small-disk.ts";
-import { eventsOf, synlift, synliftWell } from "../support/synlift.ts";
+import { eventsOf, MAIN, synlift, synliftWell } from "../support/synlift.ts";
 
 // What can fail in a pipeline of programs. Each time: no artifact, no manifest, a clear error, the documented exit code,
 // and the same command ends well once the cause is gone.
@@ -20,8 +19,7 @@ let work: string;
 const exportTo = (out: string) => exportOf(old, out);
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   work = temporaryFolder("faults");
 });
 
@@ -150,10 +148,9 @@ test("a full disk is named, leaves nothing incomplete, and running again with en
 
 test("a reader of the result that goes away is told by the exit code, and the bundle is whole", async () => {
   const out = join(work, "closed");
-  const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
   const child = spawn(
     "bash",
-    ["-c", `"$@" | true; exit \${PIPESTATUS[0]}`, "bash", process.execPath, main, ...exportTo(out)],
+    ["-c", `"$@" | true; exit \${PIPESTATUS[0]}`, "bash", process.execPath, MAIN, ...exportTo(out)],
     {
       stdio: ["ignore", "pipe", "ignore"],
     },

@@ -12,9 +12,10 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { ARTIFACTS, mustBeWhole, packed, testKilledAt } from "../support/killed-at.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { exportTo as exportOf, makeOldServer, type OldServer } from "../support/old-server.ts";
-import { eventsOf, type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
+import { eventsOf, type Ran, synlift, synliftWell } from "../support/synlift.ts";
 
 // An export that is interrupted at chosen points.
 
@@ -24,8 +25,7 @@ let work: string;
 const exportTo = (out: string) => exportOf(old, out);
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   work = temporaryFolder("cut");
 });
 
@@ -34,82 +34,44 @@ after(async () => {
   await old.cluster.stop();
 });
 
-const ARTIFACTS = [
-  "customer_config_export.tar.gz.gpg",
-  "customer_db_export.sql.gz.gpg",
-  "customer_backup_media_export.tar.gz.gpg",
-];
+// Before anything is finished, while an artifact is read back, and at the last one; test/long has the other three moments.
+testKilledAt(
+  [
+    ["write", 0],
+    ["check", 1],
+    ["write", 2],
+  ],
+  () => ({ old, work }),
+);
 
-for (const [index, artifact] of ARTIFACTS.entries()) {
-  for (const activity of ["write", "check"]) {
-    test(`an export killed when it began to ${activity} ${artifact} goes on where it stopped`, async () => {
-      const out = join(work, `${activity}-${index}`);
-      const killed = await synlift(exportTo(out), {
-        killWhen: (said) => said.includes(`"begin"`) && said.includes(`"${activity}/${artifact}"`),
-      });
-      assert.equal(killed.signal, "SIGKILL", killed.stderr);
-      assert.equal(existsSync(join(out, "manifest.json")), false, "an unfinished bundle has no manifest");
-      const verified = await synlift(["verify", out, "--without-key"]);
-      assert.equal(verified.code, 23, verified.stderr);
-      assert.equal(
-        (
-          await synlift([
-            "restore",
-            out,
-            "--passphrase-file",
-            `${out}.passphrase`,
-            "--database",
-            "dbname=x",
-            "--config-dir",
-            join(work, "x"),
-            "--media-dir",
-            join(work, "y"),
-          ])
-        ).code,
-        23,
-      );
-      const status = resultOf(await synliftWell(["status", "--out", out, "--json"]));
-      assert.equal(status.details["running"], false);
-      const finished = status.findings.filter(({ id, level }) => level === "ok" && id.startsWith("export/"));
-      assert.equal(finished.length, index);
-
-      const again = await synliftWell(exportTo(out));
-      assert.deepEqual(packed(again), ARTIFACTS.slice(index), "what was finished is not packed again");
-      await mustBeWhole(out);
-    });
-  }
-}
-
-test("a part that was damaged, shortened or removed meanwhile is named and packed again", async () => {
+test("a part that was damaged, shortened or removed meanwhile is named and packed again, and the others are not", async () => {
   const out = join(work, "damaged");
   await synliftWell(exportTo(out));
-  const path = join(out, ARTIFACTS[1]!);
-  const damages: [string, () => void][] = [
+  const [config, database, media] = ARTIFACTS.map((name) => join(out, name));
+  // Two at once and then the third: what is whole stays as it is.
+  for (const [damage, damaged] of [
     [
-      "flipped",
       () => {
-        flip(path);
+        truncateSync(config!, statSync(config!).size - 1);
+        rmSync(media!);
       },
+      { "export/config": ARTIFACTS[0], "export/media": ARTIFACTS[2] },
     ],
     [
-      "shortened",
       () => {
-        truncateSync(path, statSync(path).size - 1);
+        flip(database!);
       },
+      { "export/database": ARTIFACTS[1] },
     ],
-    [
-      "removed",
-      () => {
-        rmSync(path);
-      },
-    ],
-  ];
-  for (const [name, damage] of damages) {
+  ] as const) {
     damage();
     const again = await synliftWell(exportTo(out));
-    assert.deepEqual(packed(again), [ARTIFACTS[1]], name);
-    const remark = eventsOf(again).find(({ type, id }) => type === "remark" && id === "export/database");
-    assert.match(JSON.stringify(remark), /running again: .*customer_db_export/, name);
+    assert.deepEqual(packed(again), Object.values(damaged));
+    for (const [step, artifact] of Object.entries(damaged)) {
+      const remark = eventsOf(again).find(({ type, id }) => type === "remark" && id === step);
+      const name = artifact.slice(0, artifact.indexOf("."));
+      assert.match(JSON.stringify(remark), new RegExp(`running again: .*${name}`));
+    }
     await mustBeWhole(out);
   }
 });
@@ -216,22 +178,6 @@ test("an export that is asked to stop says so, leaves nothing incomplete, and go
   await synliftWell(exportTo(out));
   await mustBeWhole(out);
 });
-
-async function mustBeWhole(out: string): Promise<void> {
-  const verified = resultOf(
-    await synliftWell(["verify", out, "--passphrase-file", `${out}.passphrase`, "--json"]),
-  );
-  assert.equal(verified.findings.filter(({ id }) => id === "contents").length, ARTIFACTS.length);
-  assert.ok(verified.findings.every(({ level }) => level === "ok"));
-  const left = readdirSync(out).filter((name) => name.startsWith(".") || name === "lock");
-  assert.deepEqual(left, [], "nothing unfinished is left");
-}
-
-/** The artifacts that a run wrote. */
-const packed = (ran: Ran) =>
-  eventsOf(ran).flatMap(({ type, id }) =>
-    type === "begin" && id?.startsWith("write/") === true ? [id.slice("write/".length)] : [],
-  );
 
 function flip(path: string): void {
   const bytes = readFileSync(path);

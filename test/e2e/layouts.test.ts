@@ -22,8 +22,7 @@ let bundle: string;
 let key: string[];
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   bundle = join(temporaryFolder("layouts"), "bundle");
   key = ["--passphrase-file", `${bundle}.passphrase`];
   await synliftWell(exportTo(old, bundle));

@@ -18,8 +18,7 @@ let work: string;
 let secrets: Record<string, string>;
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   work = temporaryFolder("secret");
   const settings = readFileSync(old.home.configFile, "utf8");
   secrets = {

@@ -259,8 +259,8 @@ const sql = (plant: string, undo: string) => async () => {
   await cluster.sql("planned", plant);
   return () => cluster.sql("planned", undo);
 };
-const upload = () => {
-  const id = people.media[0]!.mxc.split("/").at(-1)!;
+const upload = (index = 0) => {
+  const id = people.media[index]!.mxc.split("/").at(-1)!;
   return join(home.mediaStorePath, "local_content", id.slice(0, 2), id.slice(2, 4), id.slice(4));
 };
 
@@ -346,7 +346,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   "an upload that was cut off": {
     expected: ["media-differing warning"],
     plant: () => {
-      const [path, aside] = [upload(), join(temporaryFolder("aside"), "upload")];
+      const [path, aside] = [upload(1), join(temporaryFolder("aside"), "upload")];
       cpSync(path, aside);
       truncateSync(path, 10);
       return () => {
@@ -422,20 +422,59 @@ const FAULTS: Readonly<Record<string, Fault>> = {
 };
 let slowDns: DnsServerInTest | undefined;
 
-for (const [title, { expected, args, env: with_, plant, says }] of Object.entries(FAULTS)) {
+/**
+ * Faults that do not hide each other are planted together, as a plan looks at everything each time: each must be named, and nothing
+ * but their names be found. They are alone in the group where they change what the others need.
+ */
+const GROUPS: Readonly<Record<string, readonly (keyof typeof FAULTS)[]>> = {
+  "four faults of the configuration": [
+    "a pepper that a later file throws away",
+    "a signing key that is not there",
+    "an application service's file that is missing",
+    "a setting that the target's version refuses",
+  ],
+  "eight faults that are warnings": [
+    "background updates that are still to come",
+    "a sequence that is behind",
+    "a table that nobody knows",
+    "an upload without its file",
+    "an upload that was cut off",
+    "a record that everybody keeps for a day",
+    "a move that begins before it is safe",
+    "an upload that the target refuses",
+  ],
+  "four faults, each of which ends the move": [
+    "a signing key that the running server does not publish",
+    "accounts of another server",
+    "a target that is too old for this database",
+    "a new database that is not empty",
+  ],
+  "no gpg": ["no gpg"],
+};
+
+test("each fault is in one of the groups", () => {
+  assert.deepEqual(Object.values(GROUPS).flat().toSorted(), Object.keys(FAULTS).toSorted());
+});
+
+for (const [title, members] of Object.entries(GROUPS)) {
   test(`${title}: found by name, and nothing else`, async () => {
-    const undo = await plant?.();
+    const faults = members.map((one) => ({ one, ...FAULTS[one]! }));
+    const undo: (() => unknown)[] = [];
     try {
-      const ran = await plan([...(args?.() ?? []), "--json"], { env: with_?.() ?? {} });
-      assert.deepEqual(grave(ran).toSorted(), [...expected].toSorted(), ran.stderr);
+      for (const { plant } of faults) if (plant) undo.push(await plant());
+      const args = faults.flatMap((fault) => fault.args?.() ?? []);
+      const changes = Object.assign({}, ...faults.map((fault) => fault.env?.())) as Record<string, string>;
+      const ran = await plan([...args, "--json"], { env: changes });
+      const expected = [...new Set(faults.flatMap((fault) => fault.expected))];
+      assert.deepEqual(grave(ran).toSorted(), expected.toSorted(), ran.stderr);
       const blocked = expected.some((one) => one.endsWith("blocker"));
       assert.equal(ran.code, blocked ? 61 : 60);
       assert.equal(eventsOf(ran).at(-1)!.code, blocked ? "found-blockers" : "found-warnings");
-      assert.match(ran.stdout, says);
+      for (const { one, says } of faults) assert.match(ran.stdout, says, one);
       for (const { level, hint } of resultOf(ran).findings as { level: string; hint?: string }[])
         if (level === "warning" || level === "blocker") assert.ok(hint, "says what to do");
     } finally {
-      await undo?.();
+      for (const back of undo) await back();
     }
   });
 }
@@ -537,10 +576,9 @@ test("bad input is told for what it is, and the rest of the plan still comes", a
 test("a name server that says nothing costs some seconds and one finding", async () => {
   const silent = await startDnsServer({ zones: {}, mischief: { all: "silent" } });
   try {
-    const began = performance.now();
     const ran = await plan(["--json", "--resolver", `127.0.0.1:${silent.port}`]);
     assert.deepEqual(grave(ran), ["dns-unavailable warning"]);
-    assert.ok(performance.now() - began < 60_000);
+    // Had the limit of all requests together been reached, that would be another.
   } finally {
     await silent[Symbol.asyncDispose]();
   }

@@ -32,8 +32,7 @@ const stranger = new KeyHome();
 before(async () => {
   provider.make("provider", { passphrase: "the key's own" });
   stranger.make("stranger");
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   place = await makeNewPlace(old.cluster, "new", await freePort());
   work = temporaryFolder("recipient");
   bundle = join(work, "bundle");

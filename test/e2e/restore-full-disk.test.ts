@@ -26,8 +26,7 @@ const bundleOf = (format: string) => join(work, format);
 const keyOf = (format: string) => ["--passphrase-file", `${bundleOf(format)}.passphrase`];
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   work = temporaryFolder("full");
   expectedRows = await rowsToRestore(old.cluster);
   for (const format of ["plain", "custom"])

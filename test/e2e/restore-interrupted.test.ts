@@ -2,8 +2,6 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
 import {
-  chmodSync,
-  copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -16,10 +14,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { breakableGates, mustNameEach } from "../support/broken-gates.ts";
 import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeNewPlace, makeOldServer, type NewPlace, type OldServer } from "../support/old-server.ts";
 import { mustBeProven, rowsToRestore } from "../support/restored.ts";
+import { scenario } from "../support/scenario.ts";
 import { filesBelow } from "../support/secrets.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { eventsOf, resultOf, synlift, synliftWell } from "../support/synlift.ts";
@@ -33,8 +33,7 @@ let expectedRows: ReadonlyMap<string, number>;
 let places = 0;
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   bundle = join(temporaryFolder("cut"), "bundle");
   key = ["--passphrase-file", `${bundle}.passphrase`];
   const source = [
@@ -85,13 +84,17 @@ for (const event of EVENTS) {
   });
 }
 
-test("a restore killed at random moments goes on when it is run again", async () => {
+// One new server that all of this happens to, one thing after the other.
+const { step } = scenario();
+let place: NewPlace;
+
+step("a restore killed at random moments goes on when it is run again", async () => {
   const moments = (process.env["SYNLIFT_KILL_AFTER"] ?? [0, 0, 0].map(() => randomInt(700, 2600)).join())
     .split(",")
     .map(Number);
   // To see it again: SYNLIFT_KILL_AFTER=… with these numbers.
   console.log(`killed after ${moments.join(",")} ms`);
-  const place = await newPlace();
+  place = await newPlace();
   for (const milliseconds of moments) {
     await synlift(restore(place), {
       started: (child) => setTimeout(() => child.kill("SIGKILL"), milliseconds),
@@ -101,9 +104,7 @@ test("a restore killed at random moments goes on when it is run again", async ()
   await mustBeRestored(place);
 });
 
-test("a database that was restored by a run that could not record it is recognised", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
+step("a database that was restored by a run that could not record it is recognised", async () => {
   const journal = join(place.configDir, ".synlift", "journal.json");
   const content = JSON.parse(readFileSync(journal, "utf8")) as { steps: object };
   writeFileSync(journal, JSON.stringify({ ...content, steps: {} }));
@@ -111,20 +112,7 @@ test("a database that was restored by a run that could not record it is recognis
   await mustBeRestored(place);
 });
 
-test("a database that somebody wrote to in between is refused, not accepted as restored", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
-  const journal = join(place.configDir, ".synlift", "journal.json");
-  const content = JSON.parse(readFileSync(journal, "utf8")) as { steps: object };
-  writeFileSync(journal, JSON.stringify({ ...content, steps: {} }));
-  await old.cluster.sql(place.database, "delete from users where name like '@carol:%'");
-  const ran = await synlift(restore(place));
-  assert.equal(ran.code, 40, ran.stderr);
-});
-
-test("media that was lost after the restore is brought back by running it again", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
+step("media that was lost after the restore is brought back by running it again", async () => {
   const lost = filesBelow(join(place.mediaDir, "local_content"))[0]!;
   rmSync(lost);
   const refused = await synlift(["open", ...place.openArgs, ...key, "--json"]);
@@ -134,13 +122,89 @@ test("media that was lost after the restore is brought back by running it again"
   await mustBeRestored(place);
 });
 
-test("an open that was killed once the fence was lifted continues: the server is verified again when nothing runs", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
-  renameSync(join(place.configDir, "homeserver.yaml.fenced"), join(place.configDir, "homeserver.yaml"));
-  await mustBeRestored(place);
-  assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")), "the fence is set again");
+step(
+  "an open that was killed once the fence was lifted continues: the server is verified again when nothing runs",
+  async () => {
+    renameSync(join(place.configDir, "homeserver.yaml.fenced"), join(place.configDir, "homeserver.yaml"));
+    await mustBeRestored(place);
+    assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")), "the fence is set again");
+  },
+);
+
+step("open names each gate that is broken on purpose, and opens once all are mended", async () => {
+  // All of the configuration at once, then all of database and media; test/long breaks each alone.
+  for (const group of breakableGates(old.cluster, place))
+    await mustNameEach(group, [...place.openArgs, ...key]);
+  const tooOld = join(place.folder, "environment");
+  mkdirSync(join(tooOld, "lib/python3.11/site-packages/matrix_synapse-1.60.0.dist-info"), {
+    recursive: true,
+  });
+  mkdirSync(join(tooOld, "bin"));
+  writeFileSync(join(tooOld, "bin/python3"), "");
+  const page = join(place.folder, "gates.html");
+  const args = ["--config-dir", place.configDir, "--synapse", tooOld, "--html", page, ...key, "--json"];
+  const ran = await synlift(["open", ...args]);
+  assert.equal(ran.code, 43, ran.stderr);
+  assert.match(ran.stdout, /"synapse-schema","level":"blocker"/);
+  assert.match(readFileSync(page, "utf8"), /old.example stays fenced on its new host/);
+  await synliftWell(["open", ...place.openArgs, ...key, "--dry-run"]);
 });
+
+step("a database that somebody wrote to in between is refused, not accepted as restored", async () => {
+  const journal = join(place.configDir, ".synlift", "journal.json");
+  const content = JSON.parse(readFileSync(journal, "utf8")) as { steps: object };
+  writeFileSync(journal, JSON.stringify({ ...content, steps: {} }));
+  await old.cluster.sql(place.database, "delete from users where name like '@carol:%'");
+  const ran = await synlift(restore(place));
+  assert.equal(ran.code, 40, ran.stderr);
+});
+
+step("a database that was dropped is made and filled again", async () => {
+  await old.cluster.sql("postgres", `drop database "${place.database}"`);
+  await synliftWell(restore(place));
+  await mustBeRestored(place);
+});
+
+step("a server that does not come up, or is another one, is stopped and fenced again", async () => {
+  const open = ["open", ...place.openArgs, ...key, "--json"];
+  const failed = await synlift([...open, "--start-command", "echo no >&2; exit 3", "--stop-command", "true"]);
+  assert.equal(failed.code, 44, failed.stderr);
+  assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")));
+
+  const other = await makeOtherServer(place.port);
+  try {
+    const stopped = join(place.folder, "stopped");
+    const wrong = await synlift([...open, "--start-command", "true", "--stop-command", `touch ${stopped}`]);
+    assert.equal(wrong.code, 43, wrong.stderr);
+    const blockers = resultOf(wrong).findings.filter(({ level }) => level === "blocker");
+    assert.ok(blockers.some(({ id }) => id === "answers-name"));
+    assert.ok(existsSync(stopped), "it was stopped");
+    assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")), "it is fenced");
+  } finally {
+    other.close();
+  }
+});
+
+step(
+  "a server that was started and had to be stopped again can be opened when the cause is gone",
+  async () => {
+    const wrongToken = join(place.folder, "token");
+    writeFileSync(wrongToken, "syt_nobody_has_this\n");
+    const open = ["open", ...place.openArgs, ...key, "--json"];
+    const gone = `while [ -e ${join(place.configDir, "homeserver.pid")} ]; do sleep 0.1; done`;
+    const stop = `${place.stopCommand}; ${gone}`;
+    const commands = ["--start-command", place.startCommand, "--stop-command", stop];
+    const refused = await synlift([...open, ...commands, "--token-file", wrongToken]);
+    assert.equal(refused.code, 43, refused.stderr);
+    assert.deepEqual(
+      resultOf(refused).findings.flatMap(({ id, level }) => (level === "blocker" ? [id] : [])),
+      ["old-session", "answers-media"],
+    );
+    const again = resultOf(await synliftWell([...open, ...commands]));
+    execFileSync("sh", ["-c", place.stopCommand]);
+    assert.equal(again.details["opened"], true);
+  },
+);
 
 test("an open that was killed after it had started the server asks it everything, and says that it is open", async () => {
   const place = await newPlace();
@@ -193,156 +257,6 @@ test("an open whose record cannot be written says first that the server is open,
   } finally {
     execFileSync("sh", ["-c", place.stopCommand]);
   }
-});
-
-test("a server that does not come up, or is another one, is stopped and fenced again", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
-  const open = ["open", ...place.openArgs, ...key, "--json"];
-  const failed = await synlift([...open, "--start-command", "echo no >&2; exit 3", "--stop-command", "true"]);
-  assert.equal(failed.code, 44, failed.stderr);
-  assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")));
-
-  const other = await makeOtherServer(place.port);
-  try {
-    const stopped = join(place.folder, "stopped");
-    const wrong = await synlift([...open, "--start-command", "true", "--stop-command", `touch ${stopped}`]);
-    assert.equal(wrong.code, 43, wrong.stderr);
-    const blockers = resultOf(wrong).findings.filter(({ level }) => level === "blocker");
-    assert.ok(blockers.some(({ id }) => id === "answers-name"));
-    assert.ok(existsSync(stopped), "it was stopped");
-    assert.ok(existsSync(join(place.configDir, "homeserver.yaml.fenced")), "it is fenced");
-  } finally {
-    other.close();
-  }
-});
-
-test("a server that was started and had to be stopped again can be opened when the cause is gone", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
-  const wrongToken = join(place.folder, "token");
-  writeFileSync(wrongToken, "syt_nobody_has_this\n");
-  const open = ["open", ...place.openArgs, ...key, "--json"];
-  const commands = ["--start-command", place.startCommand, "--stop-command", `${place.stopCommand}; sleep 2`];
-  const refused = await synlift([...open, ...commands, "--token-file", wrongToken]);
-  assert.equal(refused.code, 43, refused.stderr);
-  assert.deepEqual(
-    resultOf(refused).findings.flatMap(({ id, level }) => (level === "blocker" ? [id] : [])),
-    ["old-session", "answers-media"],
-  );
-  const again = resultOf(await synliftWell([...open, ...commands]));
-  execFileSync("sh", ["-c", place.stopCommand]);
-  assert.equal(again.details["opened"], true);
-});
-
-test("a database that was dropped is made and filled again", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
-  await old.cluster.sql("postgres", `drop database "${place.database}"`);
-  await synliftWell(restore(place));
-  await mustBeRestored(place);
-});
-
-test("open names each gate that is broken on purpose", async () => {
-  const place = await newPlace();
-  await synliftWell(restore(place));
-  const config = join(place.configDir, "homeserver.yaml.fenced");
-  const keyFile = join(place.configDir, "old.example.signing.key");
-  const edit = (path: string, from: RegExp, to: string) => () => {
-    copyFileSync(path, `${path}.kept`);
-    writeFileSync(path, readFileSync(path, "utf8").replace(from, to));
-    return () => {
-      renameSync(`${path}.kept`, path);
-    };
-  };
-  const sql = (breaking: string, mending: string) => async () => {
-    await old.cluster.sql(place.database, breaking);
-    return () => old.cluster.sql(place.database, mending);
-  };
-  const stray = join(place.configDir, "conf.d", "zz.yaml");
-  const breaks: Record<string, () => unknown> = {
-    "secret:password_config.pepper": edit(config, /pepper: .*/, "pepper: another"),
-    "server-name": edit(config, /server_name: old.example/, "server_name: new.example"),
-    "signing-key": edit(keyFile, / [A-Za-z0-9+/]{10}/, " AAAAAAAAAA"),
-    "media-store": edit(config, /media_store_path: .*/, `media_store_path: ${place.folder}/elsewhere`),
-    "row-counts": sql(
-      "insert into blocked_rooms values ('!x:y', '@a:old.example')",
-      "delete from blocked_rooms where room_id = '!x:y'",
-    ),
-    sequences: sql("select setval('events_stream_seq', 2)", "select setval('events_stream_seq', 100000)"),
-    "stream-positions": sql(
-      "insert into stream_positions values ('account_data', 'another', 999999)",
-      "delete from stream_positions where instance_name = 'another'",
-    ),
-    schema: sql(
-      "update schema_version set version = version + 1",
-      "update schema_version set version = version - 1",
-    ),
-    "one-time-keys": sql(
-      "insert into e2e_one_time_keys_json select user_id, device_id, 'signed_curve25519', 'x', 1, '{}' from devices limit 1",
-      "truncate e2e_one_time_keys_json",
-    ),
-    "config-removed:trust_identity_server_for_password_resets": edit(
-      config,
-      /^/,
-      "trust_identity_server_for_password_resets: true\n",
-    ),
-    "file-owners": () => {
-      chmodSync(keyFile, 0o644);
-      return () => {
-        chmodSync(keyFile, 0o600);
-      };
-    },
-    "media-owners": () => {
-      const upload = filesBelow(join(place.mediaDir, "local_content"))[0]!;
-      chmodSync(upload, 0o666);
-      return () => {
-        chmodSync(upload, 0o640);
-      };
-    },
-    media: () => {
-      const upload = filesBelow(join(place.mediaDir, "local_content"))[0]!;
-      renameSync(upload, `${upload}.away`);
-      return () => {
-        renameSync(`${upload}.away`, upload);
-      };
-    },
-    "remote-media": sql(
-      "insert into remote_media_cache (media_origin, media_id, media_type, created_ts, upload_name, media_length, filesystem_id) values ('elsewhere.example', 'x', 'a/b', 1, 'x', 1, 'x')",
-      "delete from remote_media_cache",
-    ),
-    "config-files": () => {
-      mkdirSync(join(place.configDir, "conf.d"), { recursive: true });
-      writeFileSync(stray, "password_config: {enabled: true}\n");
-      return () => {
-        rmSync(stray);
-      };
-    },
-  };
-  for (const [gate, breakIt] of Object.entries(breaks)) {
-    const mend = (await breakIt()) as () => unknown;
-    const ran = await synlift(["open", ...place.openArgs, ...key, "--json"]);
-    await mend();
-    assert.equal(ran.code, 43, `${gate}: ${ran.stderr}`);
-    const blockers = resultOf(ran).findings.filter(({ level }) => level === "blocker");
-    assert.ok(
-      blockers.some(({ id }) => id === gate),
-      `${gate} is among ${blockers.map(({ id }) => id).join(", ")}`,
-    );
-  }
-  const tooOld = join(place.folder, "environment");
-  mkdirSync(join(tooOld, "lib/python3.11/site-packages/matrix_synapse-1.60.0.dist-info"), {
-    recursive: true,
-  });
-  mkdirSync(join(tooOld, "bin"));
-  writeFileSync(join(tooOld, "bin/python3"), "");
-  const page = join(place.folder, "gates.html");
-  const args = ["--config-dir", place.configDir, "--synapse", tooOld, "--html", page, ...key, "--json"];
-  const ran = await synlift(["open", ...args]);
-  assert.equal(ran.code, 43, ran.stderr);
-  assert.match(ran.stdout, /"synapse-schema","level":"blocker"/);
-  assert.match(readFileSync(page, "utf8"), /old.example stays fenced on its new host/);
-  await synliftWell(["open", ...place.openArgs, ...key, "--dry-run"]);
 });
 
 test("what is restored for another account belongs to it, parents that had to be made too", async (t) => {

@@ -20,8 +20,7 @@ let work: string;
 let pidFile: string;
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   work = temporaryFolder("supervisors");
   pidFile = join(old.home.dataFolder, "homeserver.pid");
 });
@@ -37,7 +36,7 @@ const exported = (out: string, ...more: string[]) => [
 ];
 
 async function untilAnswers(): Promise<void> {
-  for (let attempt = 0; attempt < 600; attempt++) {
+  for (let attempt = 0; attempt < 1800; attempt++) {
     const answer = await fetch(`${old.server.baseUrl}/health`).catch(() => undefined);
     if (answer?.ok === true) return;
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -19,8 +19,7 @@ let bundle: string;
 let expected: ReadonlyMap<string, number>;
 
 before(async () => {
-  old = await makeOldServer();
-  await old.server.stop();
+  old = await makeOldServer({ stopped: true });
   bundle = join(temporaryFolder("kills"), "bundle");
   await synliftWell(exportTo(old, bundle));
   expected = await rowsToRestore(old.cluster);

@@ -7,9 +7,8 @@ import { describeStanding, standingLines } from "../../src/move/standing/text.ts
 import type { Standing } from "../../src/move/standing/run.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { until } from "../support/processes.ts";
-import { synlift, synliftWell } from "../support/synlift.ts";
+import { MAIN, synlift, synliftWell } from "../support/synlift.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const folder = temporaryFolder("standing");
 
 const nothing = ["--out", join(folder, "none"), "--config-dir", join(folder, "none")];

@@ -114,11 +114,11 @@ test("a peer that is silent for too long is given up, and one that is only slow 
     message: /no data from .* for 0.04 seconds/,
   });
   leave();
-  const slow = await pair({ timeout: 400, keepAliveInterval: 20 });
+  const slow = await pair({ timeout: 1200, keepAliveInterval: 20 });
   // The timers alone keep nothing alive: that is what they are for here.
   const keep = setInterval(() => undefined, 10);
   const hearing = slow.other.receiveMessage();
-  await new Promise((resolve) => setTimeout(resolve, 900));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
   await slow.here.sendMessage({ late: true });
   assert.deepEqual(await hearing, { late: true });
   clearInterval(keep);

@@ -45,7 +45,7 @@ export class RealBrowser implements AsyncDisposable {
   async visitAt(url: string): Promise<Visit> {
     const page = await this.#browser.newPage();
     const visit = new Visit(page, url);
-    await page.goto(url, { timeout: 60_000 });
+    await page.goto(url, { timeout: 180_000 });
     return visit;
   }
 
@@ -55,7 +55,7 @@ export class RealBrowser implements AsyncDisposable {
     writeFileSync(path, html);
     const page = await this.#browser.newPage();
     const visit = new Visit(page, pathToFileURL(path).href);
-    await page.goto(visit.address, { timeout: 30_000 });
+    await page.goto(visit.address, { timeout: 180_000 });
     return visit;
   }
 
@@ -153,7 +153,7 @@ export class Visit implements AsyncDisposable {
 
   /** Waits until an expression inside the document is true. */
   async until(expression: string): Promise<void> {
-    await this.#page.waitForFunction(expression, { timeout: 60_000, polling: 50 });
+    await this.#page.waitForFunction(expression, { timeout: 180_000, polling: 50 });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -73,7 +73,7 @@ export class KeyHome {
   #run(args: readonly string[]): Buffer {
     return execFileSync("gpg", ["--homedir", this.folder, "--batch", "--no-tty", "--quiet", ...args], {
       stdio: ["ignore", "pipe", "ignore"],
-      timeout: 60_000,
+      timeout: 180_000,
     });
   }
 

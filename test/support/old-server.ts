@@ -26,10 +26,13 @@ export interface OldServer {
 }
 
 /**
- * One that was filled through the client API, running. Its configuration is a file and a folder. All have the same people and
- * content: it is filled once, and copied.
+ * One that was filled through the client API, running unless it is to be `stopped`. Its configuration is a file and a folder. All have the
+ * same people and content: it is filled once, and copied.
  */
-export async function makeOldServer({ version }: { version?: string } = {}): Promise<OldServer> {
+export async function makeOldServer({
+  version,
+  stopped = false,
+}: { version?: string; stopped?: boolean } = {}): Promise<OldServer> {
   const kept = await keptHomeserver("old-server", [version ?? "newest", ...RECIPE], (folder) =>
     fill(folder, version),
   );
@@ -37,7 +40,7 @@ export async function makeOldServer({ version }: { version?: string } = {}): Pro
   const { home, people } = await copyHomeserver(kept, { port: cluster.address.port });
   const folder = join(home.configFile, "../conf.d");
   const server = serverOf(home, version);
-  await server.start();
+  if (!stopped) await server.start();
   return { cluster, home, server, people: people(server.baseUrl), configPaths: [home.configFile, folder] };
 }
 

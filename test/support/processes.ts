@@ -11,7 +11,7 @@ export function stateOf(pid: number): "running" | "zombie" | "gone" {
 }
 
 /** Waits until a thing is so; fails with `what` when it is not in time. */
-export async function until(what: string, isSo: () => boolean, seconds = 10): Promise<void> {
+export async function until(what: string, isSo: () => boolean, seconds = 60): Promise<void> {
   const limit = performance.now() + seconds * 1000;
   while (!isSo()) {
     if (performance.now() > limit) throw new Error(`not in ${seconds} s: ${what}`);

@@ -24,8 +24,7 @@ export interface UnitServer {
 }
 
 export async function makeUnitServer(): Promise<UnitServer> {
-  const old = await makeOldServer();
-  await old.server.stop();
+  const old = await makeOldServer({ stopped: true });
   // Old: files of the last moments are left for the second archive.
   for (const path of filesBelow(old.home.mediaStorePath)) utimesSync(path, 1_700_000_000, 1_700_000_000);
   const { dataFolder, configFile } = old.home;
@@ -43,7 +42,7 @@ export async function makeUnitServer(): Promise<UnitServer> {
       const answer = await fetch(`${old.server.baseUrl}/health`).catch(() => undefined);
       if (answer?.ok === true) return;
       const log = join(dataFolder, "homeserver.log");
-      assert.ok(attempt < 600, existsSync(log) ? readFileSync(log, "utf8").slice(-2000) : "no log");
+      assert.ok(attempt < 1800, existsSync(log) ? readFileSync(log, "utf8").slice(-2000) : "no log");
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };

@@ -603,6 +603,12 @@ test("a name that is not valid is a finding, with its form in ASCII", async () =
     ["münchen.example", /xn--mnchen-3ya\.example/],
     ["example.org:99999", /check server_name/],
     ["", /check server_name/],
+    ["https://example.org/", /write it as user ids end: example\.org$/],
+    ["example.org.", /: example\.org$/],
+    [" example.org:8448 ", /: example\.org:8448$/],
+    ["2001:db8::7", /: \[2001:db8::7\]$/],
+    ["0x7f.1", /check server_name/],
+    ["https://", /check server_name/],
   ] as const) {
     const { results, findings } = await check(world, {}, { serverName });
     assert.deepEqual([results, findings.length, findings[0]!.level], [[], 1, "blocker"]);

@@ -14,7 +14,7 @@ import type { CryptoCallbacks } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { type Logger, logger as moduleLogger } from "matrix-js-sdk/lib/logger.js";
 import type { MatrixClient, Session } from "./matrix-client.ts";
 
-const PATIENCE = 30_000;
+const PATIENCE = 120_000;
 
 /** One person's device with its keys: real Olm and Megolm, with one-time keys uploaded to the server. */
 export class EncryptedClient {
@@ -248,7 +248,7 @@ function fetchUntil(hasStopped: AbortSignal): typeof fetch {
   };
 }
 
-const LONG = 60_000;
+const LONG = 180_000;
 const realSetTimeout = globalThis.setTimeout;
 
 /**

@@ -181,7 +181,7 @@ async function ask(method: string, baseUrl: string, path: string, sent: Sent = {
   if (sent.type !== undefined) headers.set("Content-Type", sent.type);
   if (sent.accessToken !== undefined) headers.set("Authorization", `Bearer ${sent.accessToken}`);
   const body = sent.body ? Uint8Array.from(sent.body) : null;
-  const answer = await fetch(baseUrl + path, { method, headers, body, signal: AbortSignal.timeout(60_000) });
+  const answer = await fetch(baseUrl + path, { method, headers, body, signal: AbortSignal.timeout(180_000) });
   const bytes = new Uint8Array(await answer.arrayBuffer());
   if (!answer.ok) throw new MatrixRefusal(`${method} ${path}`, answer.status, bytes);
   return {

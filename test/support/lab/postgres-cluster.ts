@@ -97,7 +97,7 @@ export class PostgresCluster {
     const environment = spoken ? { LOCPATH: spoken.folder } : {};
     const server = new ServerProcess({ ...command, folder, account, environment });
     const cluster = new PostgresCluster(folder, programs, address, server);
-    await server.untilReady(() => cluster.#answers(), 60);
+    await server.untilReady(() => cluster.#answers(), 180);
     if (kept === undefined)
       await cluster.sql("postgres", "create role postgres superuser createdb createrole replication login");
     return cluster;
@@ -204,6 +204,8 @@ const QUICK = {
   fsync: "off",
   synchronous_commit: "off",
   full_page_writes: "off",
+  // Without statistics, small queries look dear enough for it, and each would be compiled.
+  jit: "off",
   shared_buffers: "32MB",
   max_connections: "60",
   unix_socket_permissions: "0777",
@@ -240,9 +242,12 @@ const SERVERS = fileURLToPath(new URL("../../../.lab/postgres", import.meta.url)
 export const postgresVersion = () =>
   execFileSync(join(newestPrograms(), "postgres"), ["--version"], { encoding: "utf8" }).trim();
 
+/** The major version of Debian's package. */
+export const debianMajor = (): number => majorIn(newestPrograms());
+
 /** All major versions that tests can run here, Debian's among them. */
 export function serverMajors(): readonly number[] {
-  const own = majorIn(newestPrograms());
+  const own = debianMajor();
   if (`${process.platform}-${process.arch}` !== "linux-x64") return [own];
   const file = join(SERVERS, "package.json");
   if (!existsSync(join(SERVERS, "complete")))

@@ -138,7 +138,7 @@ export class ProxyServer implements AsyncDisposable {
     }
     const [program, ...args] = run(path, folder);
     const server = new ServerProcess({ program, args, folder, environment });
-    await server.untilReady(() => answers(port), 60);
+    await server.untilReady(() => answers(port), 180);
     return new ProxyServer(server, signal, [checker, ...checkArgs].join(" "));
   }
 

@@ -42,7 +42,7 @@ export class S3Server {
         } catch {
           return false;
         }
-      }, 60);
+      }, 180);
     } catch (error) {
       server.kill();
       throw error;

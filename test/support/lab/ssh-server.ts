@@ -86,7 +86,7 @@ export async function startSshServer({ env = {}, forceCommand }: SshServerOption
 }
 
 async function listening(child: ChildProcess, port: number, said: () => string): Promise<void> {
-  for (const until = Date.now() + 10_000; ;) {
+  for (const until = Date.now() + 60_000; ;) {
     if (child.exitCode !== null || Date.now() > until) throw new Error(`sshd does not start: ${said()}`);
     const there = await new Promise<boolean>((resolve) => {
       const socket = createConnection({ host: "127.0.0.1", port });

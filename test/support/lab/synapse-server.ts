@@ -46,7 +46,7 @@ export class SynapseServer {
     });
     this.#process = server;
     try {
-      await server.untilReady(() => this.#isHealthy(), 60);
+      await server.untilReady(() => this.#isHealthy(), 180);
     } catch (error) {
       server.kill();
       throw error;
@@ -54,7 +54,7 @@ export class SynapseServer {
   }
 
   async stop(): Promise<void> {
-    await this.#process?.stop("SIGTERM", 20);
+    await this.#process?.stop("SIGTERM", 60);
   }
 
   /** As a power cut would. */

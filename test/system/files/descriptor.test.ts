@@ -16,21 +16,32 @@ const SCRIPT = `
   import { readLine } from ${JSON.stringify(READER)};
   const stop = new AbortController();
   process.once("SIGTERM", () => stop.abort(new Error("asked to stop")));
+  console.log("ready");
   try { console.log(JSON.stringify(await readLine(5, stop.signal))); }
   catch (error) { console.log(error.message); }
 `;
 
-function reading(redirection: string, stopAfter?: number): Promise<string> {
+function reading(redirection: string, { stopped = false } = {}): Promise<string> {
   const shell = `exec "$0" --input-type=module-typescript -e "$1" ${redirection}`;
   const child = spawn("bash", ["-c", shell, process.execPath, SCRIPT], {
     stdio: ["ignore", "pipe", "inherit"],
+    detached: true,
   });
   let said = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
-  if (stopAfter !== undefined) setTimeout(() => child.kill("SIGTERM"), stopAfter);
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    if (said === "" && stopped) child.kill("SIGTERM");
+    said += text;
+  });
   return new Promise((resolve) => {
-    child.on("exit", () => {
-      resolve(said.trim());
+    // Not at its end alone: what it said may still be on its way.
+    child.on("close", () => {
+      try {
+        // What keeps the pipe open.
+        process.kill(-child.pid!, "SIGKILL");
+      } catch {
+        // Nothing is left.
+      }
+      resolve(said.replace("ready", "").trim());
     });
   });
 }
@@ -46,5 +57,5 @@ test("a descriptor that nobody opened is refused, also where Node has one of its
 });
 
 test("waiting for a line that never comes can be stopped", async () => {
-  assert.equal(await reading("5< <(sleep 20)", 1500), "asked to stop");
+  assert.equal(await reading("5< <(sleep 20)", { stopped: true }), "asked to stop");
 });

@@ -120,7 +120,7 @@ for (const [what, scripts, error] of [
     const { programs, temporary } = world();
     const began = performance.now();
     await assert.rejects(collect(chain(programs, scripts)), { code: "program-failed", message: error });
-    assert.ok(performance.now() - began < 5000);
+    assert.ok(performance.now() - began < 50_000);
     nothingLeft(temporary);
   });
 

@@ -173,7 +173,7 @@ test("a program that takes longer than it may is ended and told, also when it le
       code: "program-failed",
       message: "sh did not end within 0.3 seconds",
     });
-    assert.ok(performance.now() - began < 5000, script);
+    assert.ok(performance.now() - began < 50_000, script);
   }
   assert.equal(await programs.run({ ...sh("echo quick"), timeout: 60_000 }), "quick\n");
 });
@@ -183,7 +183,7 @@ test("a conversation with a wrapper ends when it is killed, also when what the w
   const began = performance.now();
   talk.kill();
   assert.equal((await talk.close()).signal, "SIGKILL");
-  assert.ok(performance.now() - began < 5000);
+  assert.ok(performance.now() - began < 50_000);
 });
 
 test("programs speak one language, whatever LC_ALL says, and keep the rest of it", async () => {

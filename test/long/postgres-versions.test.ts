@@ -1,0 +1,3 @@
+import { BETWEEN, testPostgresVersions } from "../support/postgres-versions.ts";
+
+testPostgresVersions(BETWEEN);
