@@ -1,5 +1,5 @@
-// What `npm test` runs after the set-up: the static checks, then the tests, whose summary is to be the last thing seen.
-// All stages run even when one fails, so that one look at the output shows everything.
+// What `npm test` runs after the set-up: the static checks and the tests, beside each other, as some checks keep one core busy and
+// some tests none. All run even when one fails, so that one look at the output shows everything; what failed is said last.
 //   no argument: all but test/long and test/hosts;  quick: types, and the tests without servers;  long: test/long only;
 //   hosts: test/hosts only, as root
 //   --record, after the tier: writes down how long each file of tests took, for the order of later runs
@@ -43,7 +43,7 @@ interface Stage {
 interface Tier {
   readonly checks: readonly Stage[];
   readonly includes: (file: string) => boolean;
-  /** For a test, and for a file of tests as a whole. */
+  /** For a test, and for a file of tests as a whole: ends what hangs, also on a machine that is several times slower. */
   readonly minutes: number;
   /** Whether files of tests run beside each other. */
   readonly parallel: boolean;
@@ -75,7 +75,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
   all: {
     checks: [FORMAT, LINT, TYPES, UNUSED],
     includes: (file) => !isIn("long", file) && !isIn("hosts", file),
-    minutes: 10,
+    minutes: 20,
     parallel: true,
     startsQuickly: true,
     inMemory: true,
@@ -83,7 +83,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
   quick: {
     checks: [TYPES],
     includes: (file) => !isIn("long", file) && !isIn("hosts", file) && !isIn("e2e", file),
-    minutes: 1,
+    minutes: 5,
     parallel: true,
     startsQuickly: true,
     inMemory: true,
@@ -125,19 +125,18 @@ async function check(name: string): Promise<number> {
     process.once(name, () => {
       stopped.abort(new Error("the checks were asked to stop"));
     });
-  const results = await Promise.all(tier.checks.map((stage) => passes(stage, stopped.signal)));
-  const failed = tier.checks.filter((_, index) => results[index] === false).map((stage) => stage.name);
-  if (isStopped()) return 143;
   const files = globSync("test/**/*.test.ts", { cwd: ROOT }).filter(tier.includes);
   if (files.length === 0) {
     console.error(`error: found no test files for "${name}"`);
     return 1;
   }
-  // Said before the tests, as nothing may come after their summary.
-  if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);
+  const checking = Promise.all(tier.checks.map((stage) => passes(stage, stopped.signal)));
   console.log(`tests: ${files.length} files`);
   if (tier.inMemory) useMemory();
   const passed = await test(longestFirst(files), tier, stopped.signal);
+  const results = await checking;
+  const failed = tier.checks.filter((_, index) => results[index] === false).map((stage) => stage.name);
+  if (failed.length > 0 && !isStopped()) console.error(`failed: ${failed.join(", ")}`);
   return isStopped() ? 143 : passed && failed.length === 0 ? 0 : 1;
 }
 
@@ -204,8 +203,8 @@ function test(
 ): Promise<boolean> {
   const events = run({
     files: files.map((file) => join(ROOT, file)),
-    // Two more than there are cores, as many tests wait for a server, a disk or a clock.
-    concurrency: parallel ? availableParallelism() + 2 : 1,
+    // Three more than there are cores, as many tests wait for a server, a disk or a clock.
+    concurrency: parallel ? availableParallelism() + 3 : 1,
     timeout: minutes * 60_000,
     execArgv: ["--import", join(ROOT, "test/support/warnings-fail.ts")],
     signal,

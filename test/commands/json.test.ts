@@ -65,7 +65,7 @@ const RUNS: Readonly<Record<string, (() => readonly string[]) | { readonly elsew
   restore: { elsewhere: "test/e2e/move-sqlite.test.ts" },
   open: { elsewhere: "test/e2e/move-sqlite.test.ts" },
   "media check": { elsewhere: "test/e2e/media.test.ts" },
-  status: { elsewhere: "test/e2e/interrupted.test.ts" },
+  status: { elsewhere: "test/e2e/stop-and-rollback.test.ts" },
   rollback: { elsewhere: "test/e2e/stop-and-rollback.test.ts" },
   port: { elsewhere: "test/e2e/port.test.ts" },
   pull: { elsewhere: "test/e2e/direct.test.ts" },

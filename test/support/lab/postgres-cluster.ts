@@ -206,6 +206,8 @@ const QUICK = {
   full_page_writes: "off",
   // Without statistics, small queries look dear enough for it, and each would be compiled.
   jit: "off",
+  // Begins each minute, so only where tests are slow: nothing may depend on whether it was there.
+  autovacuum: "off",
   shared_buffers: "32MB",
   max_connections: "60",
   unix_socket_permissions: "0777",
