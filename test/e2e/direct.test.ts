@@ -20,7 +20,6 @@ import { makeUnitServer, UNIT, type UnitServer } from "../support/unit-server.ts
 // A direct transfer from one host to another, over a real sshd, with a web server before the old one. The tests are its steps,
 // in order.
 
-
 let server: UnitServer;
 let ssh: SshServer;
 let place: NewPlace;

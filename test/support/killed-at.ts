@@ -54,7 +54,11 @@ export function testKilledAt(
       assert.ok(finished.length >= index, `${finished.length} are finished`);
 
       const again = await synliftWell(exportTo(world().old, out));
-      assert.deepEqual(packed(again), ARTIFACTS.slice(finished.length), "what was finished is not packed again");
+      assert.deepEqual(
+        packed(again),
+        ARTIFACTS.slice(finished.length),
+        "what was finished is not packed again",
+      );
       await mustBeWhole(out);
     });
   }

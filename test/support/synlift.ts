@@ -6,7 +6,8 @@ import { assertJsonContract } from "./json-contract.ts";
  * The program as people run it, for a process of its own: from the checkout or, where `scripts/check.ts` has joined it into one script for
  * this run, that one, which starts in half the time.
  */
-export const MAIN = process.env["LAB_PROGRAM"] ?? fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+export const MAIN =
+  process.env["LAB_PROGRAM"] ?? fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 export interface Ran {
   readonly code: number | null;
