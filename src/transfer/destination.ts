@@ -23,7 +23,7 @@ export interface DestinationSettings {
   readonly authorities: string | undefined;
 }
 
-type Host = Pick<System, "files" | "programs" | "machine" | "streamLines" | "terminal">;
+type Host = Pick<System, "files" | "programs" | "machine" | "http" | "streamLines" | "terminal">;
 
 /** Throws `bad-usage`, and what reading an invitation throws. */
 export async function parseDestination(

@@ -20,7 +20,12 @@ export interface FileStore {
   /**
    * Reads the file at the place to its end, past its caches where that is possible. What differs from the wanted hash was read back.
    */
-  digest(name: string, wanted: WantedFile, attempt: Attempt): Promise<Digest & { readonly proof: Proof }>;
+  digest(
+    name: string,
+    /** `path`: the file here that it was sent from. */
+    wanted: WantedFile & { readonly path?: string },
+    attempt: Attempt,
+  ): Promise<Digest & { readonly proof: Proof }>;
   /** Replaces a file of that name. */
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;
   /** Does nothing when there is none. */

@@ -1,16 +1,19 @@
+import { createHash } from "node:crypto";
+import { basename, dirname } from "node:path";
 import { z } from "zod";
 import { MigrationError, reasonOf } from "../errors.ts";
 import { Digester } from "../pipeline/digest.ts";
 import type { Bytes } from "../system/bytes.ts";
+import type { JsonBody } from "../system/http/http.ts";
 import type { ProgramCall } from "../system/programs/programs.ts";
 import type { System } from "../system/system.ts";
 import type { FileStore } from "./file-store.ts";
-import { rcloneEvents } from "./rclone-log.ts";
-import type { Attempt, Destination } from "./remote.ts";
+import { RcloneDaemon, RcloneRefusal } from "./rclone-daemon.ts";
+import type { Attempt, Destination, WantedFile } from "./remote.ts";
 import { storeRemote } from "./store-remote.ts";
 import { whileAlive } from "./while-alive.ts";
 
-type Host = Pick<System, "files" | "programs" | "machine">;
+type Host = Pick<System, "files" | "programs" | "machine" | "http">;
 
 export interface RcloneOptions {
   /** A configuration file to use instead of the user's. */
@@ -19,164 +22,193 @@ export interface RcloneOptions {
   readonly bandwidth: number | undefined;
 }
 
-/** rclone's exit status (rclone.org/docs, "List of exit codes"). */
-const EXIT = { noFolder: 3, noFile: 4, temporary: 5 } as const;
-
 /** A folder of a remote that the user has configured for rclone: "backup:moves/example.org". */
 export function rcloneDestination(remote: string, options: RcloneOptions, host: Host): Destination {
-  const { files } = host;
-  const rclone = new Rclone(remote, options, host);
+  const address = `rclone:${remote}`;
   return {
-    address: rclone.address,
+    address,
     async open(signal, { create }) {
-      const isLocal = await rclone.isLocal(signal);
-      if (!(await rclone.hasFolder(signal))) {
-        if (!create)
-          throw new MigrationError("file-missing", `there is no folder ${rclone.address}`, {
-            hint: `list what is there: rclone lsf ${remote}`,
-          });
-        await rclone.makeFolder(signal);
+      const daemon = await RcloneDaemon.start(callOf([], options), host, signal);
+      const rclone = new Rclone(remote, options, daemon, host);
+      try {
+        const hash = await rclone.hashThere(signal);
+        if ((await rclone.list(signal)) === undefined) {
+          if (!create)
+            throw new MigrationError("file-missing", `there is no folder ${address}`, {
+              hint: `list what is there: rclone lsf ${remote}`,
+            });
+          await rclone.ask("operations/mkdir", { remote: "" }, signal);
+        }
+        return storeRemote(rcloneStore(rclone, hash, host), host.files);
+      } catch (error) {
+        await rclone.close();
+        throw rclone.cannotReach(error, signal);
       }
-      return storeRemote(rcloneStore(rclone, isLocal, host), files);
     },
   };
 }
 
-const listed = z.array(z.object({ Name: z.string(), Size: z.number(), IsDir: z.boolean().optional() }));
-const features = z.object({
+function callOf(args: readonly string[], { configFile, bandwidth }: RcloneOptions): ProgramCall {
+  return {
+    name: "rclone",
+    args: [
+      ...args,
+      ...(configFile === undefined ? [] : ["--config", configFile]),
+      ...(bandwidth === undefined ? [] : ["--bwlimit", `${Math.max(1, Math.floor(bandwidth))}B`]),
+      ...ALWAYS,
+    ],
+    passEnvironment: PASSED,
+  };
+}
+
+const listed = z.object({
+  list: z.array(z.object({ Name: z.string(), Size: z.number(), IsDir: z.boolean() })).nullable(),
+});
+const about = z.object({ free: z.number().optional() });
+const info = z.object({
   Hashes: z.array(z.string()).nullable(),
   Features: z.record(z.string(), z.unknown()),
 });
-const about = z.object({ free: z.number().optional() });
+const configured = z.object({ type: z.string().optional() });
+const statistics = z.object({ bytes: z.number() });
+const hashed = z.object({
+  item: z.object({ Size: z.number(), Hashes: z.record(z.string(), z.string()).optional() }).nullable(),
+});
 
-/** Runs rclone on one folder of a remote. */
+/** A hash that is computed where the files are, each time it is asked for. */
+type HashThere = "sha256" | "sha1";
+
+/** One folder of a remote, in a running rclone. */
 class Rclone {
   readonly address: string;
   readonly #remote: string;
   readonly #options: RcloneOptions;
+  readonly #daemon: RcloneDaemon;
   readonly #host: Host;
 
-  constructor(remote: string, options: RcloneOptions, host: Host) {
+  constructor(remote: string, options: RcloneOptions, daemon: RcloneDaemon, host: Host) {
     this.#remote = remote;
     this.#options = options;
+    this.#daemon = daemon;
     this.#host = host;
     this.address = `rclone:${remote}`;
   }
 
-  at(name: string): string {
-    return `${this.#remote}${/[:/]$/.test(this.#remote) ? "" : "/"}${name}`;
+  /** Calls a function of rclone for this folder. */
+  ask(path: string, body: JsonBody, signal: AbortSignal): Promise<unknown> {
+    return this.#daemon.call(path, { fs: this.#remote, ...body }, signal);
   }
 
-  call(args: readonly string[], signal: AbortSignal): ProgramCall {
-    const { configFile } = this.#options;
-    return {
-      name: "rclone",
-      args: [...args, ...(configFile === undefined ? [] : ["--config", configFile]), ...ALWAYS],
-      passEnvironment: PASSED,
-      signal,
-    };
+  close(): Promise<void> {
+    return this.#daemon.close();
   }
 
-  run(args: readonly string[], signal: AbortSignal): Promise<string> {
-    return this.#host.programs.run(this.call(args, signal), "");
+  /** Runs a rclone of its own, for what has no limited answer or needs an input. */
+  program(args: readonly string[], name: string, signal: AbortSignal): ProgramCall {
+    const at = `${this.#remote}${/[:/]$/.test(this.#remote) ? "" : "/"}${name}`;
+    return { ...callOf([...args, at], this.#options), signal };
   }
 
-  /** Whether the files are on this host's own file system. Throws `connection-failed` when rclone does not know the remote. */
-  async isLocal(signal: AbortSignal): Promise<boolean> {
-    try {
-      const told = features.parse(JSON.parse(await this.run(["backend", "features", this.#remote], signal)));
-      return told.Features["IsLocal"] === true && told.Hashes?.includes("sha256") === true;
-    } catch (error) {
-      throw this.#cannotReach(error, signal);
-    }
-  }
-
-  async hasFolder(signal: AbortSignal): Promise<boolean> {
-    try {
-      return (await this.list(signal)) !== undefined;
-    } catch (error) {
-      throw this.#cannotReach(error, signal);
-    }
-  }
-
-  async makeFolder(signal: AbortSignal): Promise<void> {
-    try {
-      await this.run(["mkdir", this.#remote], signal);
-    } catch (error) {
-      throw this.#cannotReach(error, signal);
-    }
+  /**
+   * Local files have every hash. For SFTP rclone runs a program at the other host. What other storages answer is what they were told at the
+   * upload, or a cache's.
+   */
+  async hashThere(signal: AbortSignal): Promise<HashThere | undefined> {
+    const { Hashes, Features } = info.parse(await this.ask("operations/fsinfo", {}, signal));
+    if (Features["IsLocal"] === true && Hashes?.includes("sha256") === true) return "sha256";
+    if (Hashes?.includes("sha1") !== true) return undefined;
+    const name = this.#remote.slice(0, this.#remote.indexOf(":"));
+    const { type } = configured.parse(await this.#daemon.call("config/get", { name }, signal));
+    return type === "sftp" ? "sha1" : undefined;
   }
 
   /** Undefined when there is no such folder, which object storages do not tell from an empty one. */
   async list(signal: AbortSignal): Promise<ReadonlyMap<string, number> | undefined> {
     try {
-      const args = ["lsjson", "--files-only", "--no-modtime", "--no-mimetype", this.#remote];
-      const all = listed.parse(JSON.parse(await this.run(args, signal)));
-      return new Map(all.flatMap(({ Name, Size, IsDir }) => (IsDir === true ? [] : [[Name, Size]])));
+      const opt = { noModTime: true, noMimeType: true, filesOnly: true };
+      const { list } = listed.parse(await this.ask("operations/list", { remote: "", opt }, signal));
+      return new Map((list ?? []).flatMap(({ Name, Size, IsDir }) => (IsDir ? [] : [[Name, Size]])));
     } catch (error) {
-      if (statusOf(error) === EXIT.noFolder) return undefined;
+      if (error instanceof RcloneRefusal && error.isMissing) return undefined;
       throw error;
     }
   }
 
-  get limits(): readonly string[] {
-    const { bandwidth } = this.#options;
-    return bandwidth === undefined ? [] : ["--bwlimit", `${Math.max(1, Math.floor(bandwidth))}B`];
-  }
-
   /** Lets rclone send a file, and tells how far it is. */
   async copy(path: string, name: string, size: number, { signal, moved }: Attempt): Promise<void> {
-    const {
-      name: program,
-      args,
-      ...call
-    } = this.call(
-      [
-        ...["copyto", "--ignore-times", "--copy-links", path, this.at(name)],
-        ...["--use-json-log", "--stats", "1s", "--stats-log-level", "NOTICE"],
-        ...this.limits,
-      ],
-      signal,
-    );
-    // Its log goes to standard error, of which only the end is kept; here all of it is read.
-    const output = this.#host.programs.pipe({
-      ...call,
-      name: "sh",
-      args: ["-c", 'exec "$0" "$@" 2>&1', program, ...args],
-    });
-    let [sent, complaint] = [0, ""];
-    try {
-      for await (const event of rcloneEvents(output)) {
-        if (event.level === "error") complaint = event.message;
-        if (event.bytes === undefined || event.bytes <= sent) continue;
-        moved(Math.min(event.bytes, size) - sent);
-        sent = Math.min(event.bytes, size);
+    const { machine } = this.#host;
+    const bytes = async () => statistics.parse(await this.#daemon.call("core/stats", {}, signal)).bytes;
+    const before = await bytes();
+    let sent = 0;
+    const tell = (all: number) => {
+      const now = Math.min(size, all - before);
+      if (now > sent) moved(now - sent);
+      sent = Math.max(sent, now);
+    };
+    const ended = new AbortController();
+    const follow = async () => {
+      for (;;) {
+        await machine.wait(STATISTICS_MS, ended.signal);
+        tell(await bytes());
       }
-    } catch (error) {
-      throw withWords(error, complaint);
+    };
+    follow().catch(() => undefined);
+    try {
+      await this.#daemon.call(
+        "operations/copyfile",
+        {
+          srcFs: dirname(path),
+          srcRemote: basename(path),
+          dstFs: this.#remote,
+          dstRemote: name,
+          // What arrived is compared afterwards, and not by what rclone remembers.
+          _config: { IgnoreTimes: true, IgnoreChecksum: true },
+        },
+        signal,
+      );
+    } finally {
+      ended.abort();
     }
-    if (sent < size) moved(size - sent);
+    tell(before + size);
+  }
+
+  async move(from: string, to: string, signal: AbortSignal): Promise<void> {
+    const [srcFs, dstFs] = [this.#remote, this.#remote];
+    const body = { srcFs, srcRemote: from, dstFs, dstRemote: to, _config: { IgnoreTimes: true } };
+    try {
+      await this.#daemon.call("operations/movefile", body, signal);
+    } catch (error) {
+      if (!(error instanceof RcloneRefusal) || !error.isMissing) throw error;
+      throw new MigrationError("transfer-failed", `${from} is no longer at ${this.address}`, {
+        hint: "an upload that broke before may have removed it; run the same command again, which sends that file anew",
+      });
+    }
+  }
+
+  /** The hash of a file there, which is read for it. */
+  async hashOf(name: string, hash: HashThere, signal: AbortSignal) {
+    const opt = { showHash: true, hashTypes: [hash], noModTime: true, noMimeType: true };
+    const { item } = hashed.parse(await this.ask("operations/stat", { remote: name, opt }, signal));
+    return { size: item?.Size ?? -1, hash: item?.Hashes?.[hash] };
   }
 
   /** The expected error for a call that failed, whose cause is looked for with further calls. */
   async explain(error: unknown, name: string, signal: AbortSignal, needed = 0): Promise<unknown> {
     signal.throwIfAborted();
-    const status = statusOf(error);
-    if (!(error instanceof MigrationError) || status === undefined) return error;
-    const more = { cause: error, reason: error.reason };
-    if (status === EXIT.noFolder || status === EXIT.noFile)
-      return new MigrationError("file-missing", `${this.address} has no ${name}`, more);
+    const isFailure = error instanceof MigrationError && error.code === "program-failed";
+    if (!isFailure && !(error instanceof RcloneRefusal)) return error;
+    if (error instanceof RcloneRefusal ? error.isMissing : isMissing(error))
+      return new MigrationError("file-missing", `${this.address} has no ${name}`, { cause: error });
     const passing = new MigrationError(
       "transfer-failed",
       `rclone could not finish ${name} at ${this.address}: ${error.message}`,
-      { hint: "run the same command again; rclone's own message tells more", ...more },
+      { hint: "run the same command again; rclone's own message tells more", cause: error },
     );
-    if (status === EXIT.temporary) return passing;
     const free = await this.#free(signal).catch(() => undefined);
     if (free !== undefined && free < Math.max(NEARLY_FULL, needed))
       return new MigrationError("disk-full", `${this.address} has no space left for ${name}`, {
         hint: "free some space there, then run the same command again",
-        ...more,
+        cause: error,
       });
     const reachable = await this.list(signal).then(
       () => true,
@@ -187,36 +219,45 @@ class Rclone {
     return new MigrationError(
       "permission-denied",
       `${this.address} can be listed, but not written to: ${error.message}`,
-      { hint: "give the account of this remote the right to write there", ...more },
+      { hint: "give the account of this remote the right to write there", cause: error },
     );
   }
 
   async #free(signal: AbortSignal): Promise<number | undefined> {
-    return about.parse(JSON.parse(await this.run(["about", "--json", this.#remote], signal))).free;
+    return about.parse(await this.ask("operations/about", {}, signal)).free;
   }
 
   async #mayWrite(signal: AbortSignal): Promise<boolean> {
-    const { programs } = this.#host;
     try {
-      await programs.run(this.call(["rcat", this.at(PROBE)], signal), "synlift");
-      await this.run(["deletefile", this.at(PROBE)], signal);
+      await this.#host.programs.run(this.program(["rcat"], PROBE, signal), "synlift");
+      await this.ask("operations/deletefile", { remote: PROBE }, signal);
       return true;
     } catch (error) {
       signal.throwIfAborted();
-      return statusOf(error) === EXIT.temporary;
+      return reasonOf(error, "exit-status")?.status === EXIT.temporary;
     }
   }
 
-  #cannotReach(error: unknown, signal: AbortSignal): unknown {
+  cannotReach(error: unknown, signal: AbortSignal): unknown {
     signal.throwIfAborted();
-    if (!(error instanceof MigrationError) || error.code !== "program-failed") return error;
+    if (!(error instanceof RcloneRefusal)) return error;
     return new MigrationError("connection-failed", `${this.address} cannot be reached: ${error.message}`, {
       hint: `correct it until this command works, as this account: rclone lsf ${this.#remote}`,
       cause: error,
-      reason: error.reason,
     });
   }
 }
+
+/** rclone's exit status (rclone.org/docs, "List of exit codes"). */
+const EXIT = { noFolder: 3, noFile: 4, temporary: 5 } as const;
+
+const isMissing = (error: unknown) => {
+  const status = reasonOf(error, "exit-status")?.status;
+  return status === EXIT.noFolder || status === EXIT.noFile;
+};
+
+/** Milliseconds between two looks at how much was sent. */
+const STATISTICS_MS = 500;
 
 /** Free bytes below which a remote counts as full. */
 const NEARLY_FULL = 1024 * 1024;
@@ -225,7 +266,7 @@ const PROBE = ".synlift-may-write";
 
 /** Options of every call: no question is asked, no dead connection is waited for, and repeating is left to synlift. */
 const ALWAYS = [
-  ...["--ask-password=false", "--retries", "1", "--low-level-retries", "2"],
+  ...["--copy-links", "--ask-password=false", "--retries", "1", "--low-level-retries", "2"],
   ...["--contimeout", "20s", "--timeout", "60s"],
 ];
 
@@ -236,7 +277,11 @@ const PASSED = [
   ...["SSL_CERT_FILE", "SSL_CERT_DIR"],
 ];
 
-function rcloneStore(rclone: Rclone, isLocal: boolean, { programs, machine }: Host): FileStore {
+function rcloneStore(
+  rclone: Rclone,
+  hash: HashThere | undefined,
+  { files, programs, machine }: Host,
+): FileStore {
   const during = async <T>(
     signal: AbortSignal,
     name: string,
@@ -251,9 +296,7 @@ function rcloneStore(rclone: Rclone, isLocal: boolean, { programs, machine }: Ho
   };
   async function* read(name: string, from: number, signal: AbortSignal): Bytes {
     try {
-      yield* programs.pipe(
-        rclone.call(["cat", "--offset", `${from}`, ...rclone.limits, rclone.at(name)], signal),
-      );
+      yield* programs.pipe(rclone.program(["cat", "--offset", `${from}`], name, signal));
     } catch (error) {
       throw await rclone.explain(error, name, signal);
     }
@@ -267,17 +310,16 @@ function rcloneStore(rclone: Rclone, isLocal: boolean, { programs, machine }: Ho
       during(attempt.signal, name, () => rclone.copy(path, name, size, attempt), size),
     read,
 
-    // Other hashes than those of local files are what the storage was told at the upload, or cached by rclone.
-    digest: (name, { size }, attempt) =>
+    digest: (name, wanted, attempt) =>
       during(attempt.signal, name, async () => {
         const { signal, checked } = attempt;
-        if (isLocal) {
-          const said = await whileAlive(attempt, machine, () =>
-            rclone.run(["hashsum", "sha256", rclone.at(name)], signal),
-          );
-          checked(size);
-          const there = (await rclone.list(signal))?.get(name) ?? -1;
-          return { size: there, sha256: said.slice(0, 64), proof: "hashed-there" };
+        const expected = hash === "sha1" ? await sha1Of(wanted, files, attempt) : wanted.sha256;
+        if (hash !== undefined && expected !== undefined) {
+          const there = await whileAlive(attempt, machine, () => rclone.hashOf(name, hash, signal));
+          if (there.hash === expected && there.size === wanted.size) {
+            checked(wanted.size);
+            return { size: wanted.size, sha256: wanted.sha256, proof: "hashed-there" };
+          }
         }
         const tally = new Digester();
         for await (const chunk of read(name, 0, signal)) {
@@ -287,29 +329,34 @@ function rcloneStore(rclone: Rclone, isLocal: boolean, { programs, machine }: Ho
         return { ...tally.result(), proof: "read-back" };
       }),
 
-    rename: (from, to, signal) =>
-      during(signal, to, async () => {
-        await rclone.run(["moveto", "--ignore-times", rclone.at(from), rclone.at(to)], signal);
-      }),
+    rename: (from, to, signal) => during(signal, to, () => rclone.move(from, to, signal)),
 
     async remove(name, signal) {
       try {
-        await rclone.run(["deletefile", rclone.at(name)], signal);
+        await rclone.ask("operations/deletefile", { remote: name }, signal);
       } catch (error) {
-        const status = statusOf(error);
-        if (status !== EXIT.noFile && status !== EXIT.noFolder)
-          throw await rclone.explain(error, name, signal);
+        if (error instanceof RcloneRefusal && error.isMissing) return;
+        throw await rclone.explain(error, name, signal);
       }
     },
 
-    close: () => Promise.resolve(),
+    close: () => rclone.close(),
   };
 }
 
-const statusOf = (error: unknown) => reasonOf(error, "exit-status")?.status ?? undefined;
-
-/** Adds rclone's last message to the error of the shell that ran it. */
-const withWords = (error: unknown, complaint: string) =>
-  error instanceof MigrationError && complaint !== ""
-    ? new MigrationError(error.code, complaint, { hint: error.hint, cause: error, reason: error.reason })
-    : error;
+/** SHA-1 of the file here, if it still has the wanted SHA-256; undefined when it has not, or is not here. */
+async function sha1Of(
+  { path, sha256 }: WantedFile & { readonly path?: string },
+  files: Host["files"],
+  { signal, checked }: Attempt,
+): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  const [wanted, told] = [createHash("sha256"), createHash("sha1")];
+  for await (const chunk of files.read(path, { reuse: true })) {
+    signal.throwIfAborted();
+    checked(0);
+    wanted.update(chunk);
+    told.update(chunk);
+  }
+  return wanted.digest("hex") === sha256 ? told.digest("hex") : undefined;
+}

@@ -31,5 +31,6 @@ test("a place that can be listed but not written to is final at once", async () 
     await assert.rejects(remote.put(localFile("x", noise(99)), ignored), { code: "permission-denied" });
   } finally {
     if (account !== undefined) execFileSync("chattr", ["-i", folder]);
+    await remote.close();
   }
 });

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { realFiles } from "../../src/system/files/files.ts";
+import { realHttp } from "../../src/system/http/http.ts";
 import { rcloneDestination } from "../../src/transfer/rclone-store.ts";
 import type { Destination } from "../../src/transfer/remote.ts";
 import { BreakingProxy } from "../support/breaking-proxy.ts";
@@ -14,7 +15,7 @@ import { programsWith } from "../support/real-world.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { type Place, remoteContract } from "./contract.ts";
 
-const host = { files: realFiles, programs: programsWith(), machine: machineWith() };
+const host = { files: realFiles, programs: programsWith(), machine: machineWith(), http: realHttp };
 
 /** What rclone serves. */
 export const served = temporaryFolder("rclone-served");
