@@ -215,7 +215,15 @@ class Rclone {
       () => false,
     );
     signal.throwIfAborted();
-    if (!reachable || (await this.#mayWrite(signal))) return passing;
+    if (!reachable) return passing;
+    if (await this.#takes(1, signal)) {
+      if (free !== undefined || (await this.#takes(PROBE_SIZE, signal))) return passing;
+      return new MigrationError(
+        "disk-full",
+        `${this.address} takes a small file, but not ${name}, so its disk or quota is probably full: ${error.message}`,
+        { hint: "free some space there, then run the same command again", cause: error },
+      );
+    }
     return new MigrationError(
       "permission-denied",
       `${this.address} can be listed, but not written to: ${error.message}`,
@@ -227,14 +235,16 @@ class Rclone {
     return about.parse(await this.ask("operations/about", {}, signal)).free;
   }
 
-  async #mayWrite(signal: AbortSignal): Promise<boolean> {
+  /** Whether a file of that size can be written. What may pass counts as yes. */
+  async #takes(bytes: number, signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#host.programs.run(this.program(["rcat"], PROBE, signal), "synlift");
-      await this.ask("operations/deletefile", { remote: PROBE }, signal);
+      await this.#host.programs.run(this.program(["rcat"], PROBE, signal), "0".repeat(bytes));
       return true;
     } catch (error) {
       signal.throwIfAborted();
       return reasonOf(error, "exit-status")?.status === EXIT.temporary;
+    } finally {
+      await this.ask("operations/deletefile", { remote: PROBE }, signal).catch(() => undefined);
     }
   }
 
@@ -263,6 +273,9 @@ const STATISTICS_MS = 500;
 const NEARLY_FULL = 1024 * 1024;
 
 const PROBE = ".synlift-may-write";
+
+/** Bytes of a file that tells a full storage from one that fails for another reason, where it does not tell its free space. */
+const PROBE_SIZE = 2 * 1024 * 1024;
 
 /** Options of every call: no question is asked, no dead connection is waited for, and repeating is left to synlift. */
 const ALWAYS = [
