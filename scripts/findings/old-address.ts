@@ -6,6 +6,13 @@ export const OLD_ADDRESS: FindingArea = {
   about:
     "What `sign-out test` sees at the old address, as browsers, other clients and other servers do, and what `forward`, `maintenance` and `sign-out config` say of the files they write.",
   findings: {
+    "certificate-resolver": {
+      means:
+        "The file for Traefik names nothing that obtains a certificate. Traefik serves one that it has for the host already, or else its default certificate, which no client accepts.",
+      known: "Neither `--cert-resolver` nor `--certificate` was given.",
+      clears:
+        "Give `--cert-resolver` with the name below `certificatesResolvers` in Traefik's configuration, or `--certificate` and `--key`.",
+    },
     "no-answer": {
       means: "The old address does not answer. Clients that cannot connect are not signed out.",
       known: "A request of a client was made; the sentence has the reason.",

@@ -84,6 +84,8 @@ export interface Site {
   readonly listen: readonly Endpoint[];
   /** Certificate and key; "automatic" where the program obtains them itself; undefined for HTTP without encryption. */
   readonly tls: CertificateFiles | "automatic" | undefined;
+  /** For Traefik with "automatic": its certificate resolver, which it is told of for each router. */
+  readonly certificateResolver?: string | undefined;
   /** Where unencrypted requests are redirected to HTTPS, but those of rules with `unencrypted`. */
   readonly redirectFrom?: Endpoint | undefined;
 }

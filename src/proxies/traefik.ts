@@ -78,7 +78,7 @@ function document(
       ...(rule.then.kind === "redirect"
         ? [`middlewares: ["${name}-${rule.name}"]`, "service: noop@internal"]
         : [`service: ${serviceOf(rule.byMethod?.length ? { kind: "files" } : rule.then)}`]),
-      ...(site.tls === undefined ? [] : ["tls: {}"]),
+      ...(site.tls === undefined ? [] : [tlsLine(site)]),
     ],
   ]);
   const redirects = all.flatMap(({ name: rule, then }): Lines =>
@@ -128,6 +128,10 @@ function document(
     ...certificateLines(site),
   ];
 }
+
+/** Without a resolver Traefik serves a certificate that it has for the host already, or else its own default one. */
+const tlsLine = ({ certificateResolver: resolver }: Site) =>
+  resolver === undefined ? "tls: {}" : `tls: { certResolver: ${JSON.stringify(resolver)} }`;
 
 function certificateLines({ tls }: Site): Lines {
   if (tls === undefined || tls === "automatic") return [];

@@ -75,6 +75,19 @@ test("a file that synlift did not write is never replaced", async () => {
   assert.equal(readFileSync(out, "utf8"), "server { }\n");
 });
 
+test("a file for Traefik without anything that obtains a certificate comes with a warning", async () => {
+  const traefik = ["forward", ...OLD, ...NEW, "--for", "traefik", "--web-server", "http://127.0.0.1:8080"];
+  const idsWith = async (args: readonly string[]) => {
+    const { findings } = await run([...traefik, ...args]);
+    return findings.map(({ id }) => id);
+  };
+  assert.ok((await idsWith([])).includes("certificate-resolver"));
+  assert.ok(!(await idsWith(["--cert-resolver", "le"])).includes("certificate-resolver"));
+  assert.ok(
+    !(await idsWith(["--certificate", "full.pem", "--key", "key.pem"])).includes("certificate-resolver"),
+  );
+});
+
 test("a dry run shows the file and writes none", async () => {
   const out = join(folder, "dry.conf");
   const { lines } = await run(["forward", ...OLD, ...NEW, "--for", "caddy", "--out", out, "--dry-run"]);
@@ -133,6 +146,16 @@ const WRONG: readonly (readonly [string, string[], RegExp])[] = [
     /--web-root: cannot be combined with --web-server/,
   ],
   ["a port that is none", ["maintenance", ...OLD, "--for", "nginx", "--listen", "70000"], /--listen/],
+  [
+    "a certificate resolver for a program that has none",
+    ["maintenance", ...OLD, "--for", "nginx", "--cert-resolver", "le"],
+    /--cert-resolver: only Traefik/,
+  ],
+  [
+    "a certificate resolver that would be a second line of the file",
+    ["maintenance", ...OLD, "--for", "traefik", "--cert-resolver", "le\nevil: yes"],
+    /--cert-resolver: is not a name/,
+  ],
   ["a snippet for Traefik", ["maintenance", ...OLD, "--for", "traefik", "--snippet"], /--snippet/],
   [
     "a date that is past",

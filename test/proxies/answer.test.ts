@@ -123,6 +123,19 @@ test("a rule that is broken by the program itself is never written", () => {
   );
 });
 
+test("Traefik is told for every router what obtains the certificate", () => {
+  const tlsOf = (certificateResolver?: string) => {
+    const site = { ...SITE, tls: "automatic" as const, certificateResolver };
+    const { http } = parse(traefikWith("http://127.0.0.1:8089").site(behaviour, site, undefined)) as {
+      http: { routers: Record<string, { tls: object }> };
+    };
+    return Object.values(http.routers).map(({ tls }) => tls);
+  };
+  const all = behaviour.rules.length + 1;
+  assert.deepEqual(tlsOf("le.http-1"), Array(all).fill({ certResolver: "le.http-1" }));
+  assert.deepEqual(tlsOf(), Array(all).fill({}));
+});
+
 test("Traefik gets routers in the order of the rules, and sends to the answering service what it cannot answer", () => {
   const answering = "http://127.0.0.1:8089";
   const text = traefikWith(answering).site(behaviour, { ...SITE, tls: "automatic" }, undefined);

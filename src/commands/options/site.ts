@@ -52,6 +52,10 @@ export const SITE_OPTIONS = optionGroup({
     { flags: "--certificate <file>", about: "certificate with its chain", default: "that of certbot" },
     { flags: "--key <file>", about: "key of the certificate" },
     {
+      flags: "--cert-resolver <name>",
+      about: "for traefik: what obtains the certificate, as its configuration names it",
+    },
+    {
       flags: "--web-root <folder>",
       about: "folder of all other paths: /.well-known, certificate challenges, an Element Web",
       default: "/var/www/html",
@@ -77,6 +81,10 @@ export const SITE_OPTIONS = optionGroup({
     listen: z.array(z.string().transform((text) => endpointOf(text))).default([]),
     certificate: z.string().min(1).optional(),
     key: z.string().min(1).optional(),
+    certResolver: z
+      .string()
+      .regex(/^[\w.-]+$/, { error: "is not a name" })
+      .optional(),
     webRoot: z.string().min(1).optional(),
     webServer: originSchema.optional(),
     ca: z.string().min(1).optional(),
@@ -97,6 +105,7 @@ export const SITE_OPTIONS = optionGroup({
         certificate === undefined
           ? undefined
           : { certificate: here(certificate)!, key: here(given.key) ?? here(certificate)! },
+      certificateResolver: given.certResolver,
       webRoot: here(given.webRoot),
       webServer: given.webServer,
       authorities: here(given.ca),
@@ -108,7 +117,11 @@ export const SITE_OPTIONS = optionGroup({
 });
 
 /** For a schema with these options. */
-export const SITE_RULES = [requires("key", "certificate"), conflicts("webRoot", "webServer")] as const;
+export const SITE_RULES = [
+  requires("key", "certificate"),
+  conflicts("webRoot", "webServer"),
+  conflicts("certResolver", "certificate"),
+] as const;
 
 /** For commands that send requests on: a server cannot send them on to itself. */
 export const TWO_ADDRESSES: Rule<"old" | "new"> = {

@@ -20,6 +20,8 @@ export interface SiteOrder {
   readonly listen: readonly Endpoint[];
   /** Undefined for those that certbot writes, or that Caddy and Traefik obtain themselves. */
   readonly certificate: { readonly certificate: string; readonly key: string } | undefined;
+  /** Of Traefik. */
+  readonly certificateResolver: string | undefined;
   /** Folder, or web server, for all paths that are not the homeserver's. */
   readonly webRoot: string | undefined;
   readonly webServer: string | undefined;
@@ -56,6 +58,10 @@ export async function writeSite(
     throw new MigrationError("bad-usage", "--snippet: Traefik has none, its routers apply beside others", {
       hint: "leave out --snippet",
     });
+  if (order.certificateResolver !== undefined && proxy !== "traefik")
+    throw new MigrationError("bad-usage", "--cert-resolver: only Traefik has certificate resolvers", {
+      hint: "leave out --cert-resolver, or give --for traefik",
+    });
   const writer: ProxyWriter = proxy === "traefik" ? traefikWith(order.answersFrom) : PROXIES[proxy];
   const version = proxy === "nginx" ? await nginxVersion(programs) : undefined;
   const site = siteOf(order);
@@ -83,7 +89,7 @@ export async function writeSite(
 
 const NAME = "old-address";
 
-function siteOf({ old, listen, certificate, proxy }: SiteOrder): Site {
+function siteOf({ old, listen, certificate, certificateResolver, proxy }: SiteOrder): Site {
   const host = old.hostname;
   if (old.protocol === "http:") return { hosts: [host], listen, tls: undefined };
   const tls =
@@ -96,7 +102,13 @@ function siteOf({ old, listen, certificate, proxy }: SiteOrder): Site {
           key: `/etc/letsencrypt/live/${host}/privkey.pem`,
         });
   const isUsual = listen.some(({ port }) => port === 443);
-  return { hosts: [host], listen, tls, redirectFrom: isUsual ? { port: 80 } : undefined };
+  return {
+    hosts: [host],
+    listen,
+    tls,
+    certificateResolver,
+    redirectFrom: isUsual ? { port: 80 } : undefined,
+  };
 }
 
 /** In a snippet, and behind Traefik, other paths are not this file's. */
@@ -153,6 +165,13 @@ async function siteFindings(
       level: "warning",
       sentence: `/.well-known and all other paths of ${old.hostname} get 404 from this file`,
       hint: "give --web-server URL: what serves them now; certificates may be renewed through it, and clients find the homeserver",
+    });
+  if (proxy === "traefik" && site.tls === "automatic" && site.certificateResolver === undefined)
+    findings.push({
+      id: "certificate-resolver",
+      level: "warning",
+      sentence: `the file names nothing that obtains a certificate: unless Traefik has one for ${old.hostname} already, it serves its default certificate, which no client accepts`,
+      hint: "give --cert-resolver NAME, as certificatesResolvers in Traefik's configuration calls it, or --certificate and --key",
     });
   if (site.tls !== undefined && site.tls !== "automatic" && form === "site") {
     const { certificate } = site.tls;
