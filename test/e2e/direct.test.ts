@@ -198,7 +198,9 @@ test("after a rollback the old server goes on, and what it writes comes once the
   const env = server.env;
   const back = resultOf(await synliftWell(["rollback", "--out", out, "--yes", "--json"], { env }));
   await server.untilAnswers();
-  assert.deepEqual([await seen(), existsSync(snippet)], ["200", false], JSON.stringify(back.findings));
+  assert.equal(existsSync(snippet), false, JSON.stringify(back.findings));
+  // A web server that was told to reload answers as before for a moment.
+  while ((await seen()) !== "200") await new Promise((resolve) => setTimeout(resolve, 100));
   await server.old.people.alice.createRoom({ preset: "private_chat" });
   const asked = await synliftWell(["status", "--out", out, "--json"]);
   assert.equal(resultOf(asked).details["handedOver"], null);
