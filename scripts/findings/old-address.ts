@@ -56,6 +56,12 @@ export const OLD_ADDRESS: FindingArea = {
       known: "Versions and login are asked for.",
       clears: "Forward versions and login to the new server.",
     },
+    versions: {
+      means:
+        "After a hard sign-out: clients whose connection was interrupted, as when the web server was restarted, do not learn that they are signed out. They ask for the versions, without an access token, until these are answered, and only then sync again.",
+      known: "`/_matrix/client/versions` is asked for without an access token.",
+      clears: "Forward `/_matrix/client/versions` to the new server.",
+    },
     federation: {
       means:
         "Whether requests of other servers are answered. They may keep this address for 48 hours, and back off from the new server when it fails.",

@@ -23,6 +23,8 @@ export function commandLine(
     .version(VERSION)
     .enablePositionalOptions()
     .exitOverride()
+    // Beside a long option 38 of 80 columns are left; with Commander's limit of 40, nothing would be wrapped.
+    .configureHelp({ minWidthToWrap: 20 })
     .configureOutput({
       writeOut: write.out,
       writeErr: write.err,
@@ -40,7 +42,7 @@ export function commandLine(
     const parent = second === undefined ? program : groupIn(program, first);
     parent.addCommand(lineOf(entry, choose), { hidden: entry.hidden === true });
   }
-  inheritOutput(program);
+  inheritSettings(program);
   return program;
 }
 
@@ -61,11 +63,11 @@ const GROUPS: Readonly<Record<string, string>> = {
   "sign-out": "Sign every client out of the old address.",
 };
 
-/** Gives each command the exit and output settings of the program. */
-function inheritOutput(program: Commander): void {
+/** Gives each command the exit, output and help settings of the program. */
+function inheritSettings(program: Commander): void {
   for (const command of program.commands) {
-    command.exitOverride().configureOutput(program.configureOutput());
-    inheritOutput(command);
+    command.exitOverride().configureOutput(program.configureOutput()).configureHelp(program.configureHelp());
+    inheritSettings(command);
   }
 }
 

@@ -203,9 +203,11 @@ async function preflightFindings(ask: Ask): Promise<Finding[]> {
       ];
 }
 
+const VERSIONS = "/_matrix/client/versions";
+
 /** After a soft sign-out clients sign in at this address; after a hard one, at the new one. */
 async function signInFindings(ask: Ask, soft: boolean): Promise<Finding[]> {
-  const paths = ["/_matrix/client/versions", "/_matrix/client/v3/login"];
+  const paths = [VERSIONS, "/_matrix/client/v3/login"];
   const refused: string[] = [];
   for (const path of paths) {
     const { status } = await answerOf(ask, { method: "GET", path, headers: { Origin: ORIGIN } });
@@ -226,7 +228,21 @@ async function signInFindings(ask: Ask, soft: boolean): Promise<Finding[]> {
           refused,
         ),
       ]
-    : [ok("sign-in", "nobody signs in at this address again")];
+    : [ok("sign-in", "nobody signs in at this address again"), ...interruptedFindings(refused)];
+}
+
+/** A client whose sync could not connect asks for the versions until they are answered, and only then syncs again. */
+function interruptedFindings(refused: readonly string[]): Finding[] {
+  const evidence = refused.filter((line) => line.startsWith(VERSIONS));
+  if (evidence.length === 0) return [];
+  return [
+    warning(
+      "versions",
+      "clients whose connection was interrupted do not learn that they are signed out",
+      `forward ${VERSIONS} to the new server: without an access token they ask for it until it is answered`,
+      evidence,
+    ),
+  ];
 }
 
 async function federationFindings(ask: Ask): Promise<Finding[]> {

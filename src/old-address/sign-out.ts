@@ -45,6 +45,7 @@ export function signOutBehaviour({ kind, to, message, untouched }: SignOutOrder)
         byMethod: [PREFLIGHT, { methods: ["POST", "PUT"], answer }],
         then: { kind: "forward", to },
       },
+      versionsRule(to),
       ...(kind === "soft" ? [singleSignOnRule(to), signInRule(to)] : []),
       callbackRule(to),
       {
@@ -66,6 +67,20 @@ export function signOutBehaviour({ kind, to, message, untouched }: SignOutOrder)
 }
 
 /**
+ * matrix-js-sdk, once a sync could not connect, asks for this without its access token, and syncs again only when it was
+ * answered (pokeKeepAlive in its sync.ts, version 43.0.0): with 401 it would never hear that it is signed out.
+ */
+const versionsRule = (to: Upstream): Rule => ({
+  name: "versions",
+  why: [
+    "A client whose connection was interrupted asks for this, without its access token, until it is answered.",
+    "Only then does it sync again, and is told that it is signed out.",
+  ],
+  paths: ["/_matrix/client/versions"],
+  then: { kind: "forward", to },
+});
+
+/**
  * After a soft sign-out a client signs in at the address that it has stored: without these paths it could go nowhere. The
  * answer to the login names the new address, and clients that follow it never come back.
  */
@@ -76,7 +91,6 @@ const signInRule = (to: Upstream): Rule => ({
     "The answer to the login contains the new address (well_known), if public_baseurl is right there.",
   ],
   paths: [
-    "/_matrix/client/versions",
     "/_matrix/client/*/login",
     "/_matrix/client/*/login/**",
     "/_matrix/client/*/auth_metadata",

@@ -117,7 +117,7 @@ test("addresses that lead to different servers are a warning, though each answer
 });
 
 async function shown({ sources, dns }: TestWorld, given: Record<string, unknown>) {
-  const system = { ...sources, terminal: LOOK } as unknown as System;
+  const system = { ...sources, terminal: { results: LOOK } } as unknown as System;
   const options = delegationShowCommand.parse({
     argument: "example.org",
     resolver: [`${dns.address}:${dns.port}`],

@@ -132,6 +132,7 @@ test("each fault of the guide's own block that can be seen from outside is named
   await using _ = await ProxyServer.start("nginx", guideBlock(port), port);
   assert.deepEqual(await faultsAt(`https://localhost:${port}`), {
     "soft-logout": "warning",
+    versions: "warning",
     cors: "blocker",
     preflight: "blocker",
     federation: "warning",

@@ -23,7 +23,7 @@ const TABLE: readonly (readonly [string, string, readonly [string, string, strin
   ["PUT", "/_matrix/client/v3/rooms/!r:example.org/send/m.room.message/1", ["503", "new", "401", "401"]],
   ["DELETE", "/_matrix/client/v3/devices/ABC", ["503", "new", "401", "401"]],
   ["OPTIONS", "/_matrix/client/v3/sync", ["204", "new", "204", "204"]],
-  ["GET", "/_matrix/client/versions", ["503", "new", "new", "401"]],
+  ["GET", "/_matrix/client/versions", ["503", "new", "new", "new"]],
   ["POST", "/_matrix/client/v3/login", ["503", "new", "new", "401"]],
   ["GET", "/_matrix/client/r0/login", ["503", "new", "new", "401"]],
   ["GET", "/_matrix/client/v3/login/sso/redirect/oidc", ["503", "new", "new", "401"]],

@@ -23,7 +23,7 @@ export const MAINTENANCE_AT_STOP = optionGroup({
     {
       flags: "--maintenance <program:file>",
       about:
-        "at the stop, have this host's web server answer 503, so that clients wait: nginx:/etc/nginx/snippets/matrix-is-down.conf, a file that the site includes; rollback takes it away",
+        "at the stop, have this host's web server answer 503, so that clients wait: nginx:/etc/nginx/snippets/down.conf, a file that the site includes; rollback takes it away",
     },
     {
       flags: "--maintenance-test <command>",

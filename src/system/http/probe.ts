@@ -1,4 +1,4 @@
-import { type IncomingHttpHeaders, request as requestPlain } from "node:http";
+import { type ClientRequest, type IncomingHttpHeaders, request as requestPlain } from "node:http";
 import { connect } from "node:http2";
 import { request as requestSecure } from "node:https";
 import { isIP } from "node:net";
@@ -37,6 +37,10 @@ export interface ProbeAnswer {
 const TIMEOUT = 15_000;
 /** Bytes of a body that are kept. */
 const LIMIT = 256 * 1024;
+/** Bytes of a body that are sent at once. */
+const PIECE = 64 * 1024;
+/** Milliseconds between two pieces. */
+const PAUSE = 30;
 
 export const realProber: Prober = {
   async ask(question) {
@@ -91,8 +95,21 @@ function askHttp1(question: ProbeQuestion, signal: AbortSignal): Promise<ProbeAn
     sent.on("error", (error) => {
       if (!answered) reject(error);
     });
-    sent.end(bodyBytes === undefined ? undefined : Buffer.alloc(bodyBytes, "x"));
+    void sendBody(sent, bodyBytes ?? 0, () => answered || sent.destroyed);
   });
+}
+
+/**
+ * In pieces, with time between them for an answer to come: of a connection that the server closes while much is still being sent, the
+ * answer would be lost (RFC 9112, section 9.6).
+ */
+async function sendBody(sent: ClientRequest, bytes: number, isOver: () => boolean): Promise<void> {
+  sent.flushHeaders();
+  for (let left = bytes; left > 0 && !isOver(); left -= PIECE) {
+    sent.write(Buffer.alloc(Math.min(left, PIECE), "x"));
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+  }
+  if (!isOver()) sent.end();
 }
 
 async function askHttp2(question: ProbeQuestion, signal: AbortSignal): Promise<ProbeAnswer> {

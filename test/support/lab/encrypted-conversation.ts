@@ -39,6 +39,11 @@ export class EncryptedClient {
     return this.told.signedOut[0]!.data["soft_logout"];
   }
 
+  /** Waits until it has noticed that nobody answers its sync. */
+  async isReconnecting(): Promise<void> {
+    await until("a sync that failed", () => this.told.states.includes("RECONNECTING"));
+  }
+
   /** Starts the device that belongs to the session; when it was there before in this process, it has its old keys. */
   static async start(baseUrl: string, session: Session, recoveryKey?: RecoveryKey): Promise<EncryptedClient> {
     silence();

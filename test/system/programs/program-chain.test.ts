@@ -200,6 +200,6 @@ test("each program of a chain runs in its own folder", async () => {
 
 test("without a folder for temporary files no chain is begun, and the hint says how to name another", async () => {
   const programs = programsWith({ TMPDIR: "/nonexistent" });
-  await assert.rejects(collect(chain(programs, ["echo", "cat"])), { code: "file-failed", hint: /TMPDIR/ });
+  await assert.rejects(collect(chain(programs, ["echo", "cat"])), { code: "file-missing", hint: /TMPDIR/ });
   assert.deepEqual(children(), []);
 });
