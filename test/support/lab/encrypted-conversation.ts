@@ -253,7 +253,7 @@ function fetchUntil(hasStopped: AbortSignal): typeof fetch {
   };
 }
 
-const LONG = 180_000;
+const LONG = 60_000;
 const realSetTimeout = globalThis.setTimeout;
 
 /**
