@@ -156,6 +156,11 @@ const WRONG: readonly (readonly [string, string[], RegExp])[] = [
     ["maintenance", ...OLD, "--for", "traefik", "--cert-resolver", "le\nevil: yes"],
     /--cert-resolver: is not a name/,
   ],
+  [
+    "a certificate for an address without encryption",
+    ["maintenance", "--old", "http://old.example.org", "--for", "nginx", "--certificate", "full.pem"],
+    /--old: http:\/\/old\.example\.org is without encryption/,
+  ],
   ["a snippet for Traefik", ["maintenance", ...OLD, "--for", "traefik", "--snippet"], /--snippet/],
   [
     "a date that is past",

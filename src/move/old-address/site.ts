@@ -62,6 +62,12 @@ export async function writeSite(
     throw new MigrationError("bad-usage", "--cert-resolver: only Traefik has certificate resolvers", {
       hint: "leave out --cert-resolver, or give --for traefik",
     });
+  if (order.old.protocol === "http:" && (order.certificate ?? order.certificateResolver) !== undefined)
+    throw new MigrationError(
+      "bad-usage",
+      `--old: ${order.old.origin} is without encryption, and has no use for a certificate`,
+      { hint: "write https:// in --old, or leave out --certificate and --cert-resolver" },
+    );
   const writer: ProxyWriter = proxy === "traefik" ? traefikWith(order.answersFrom) : PROXIES[proxy];
   const version = proxy === "nginx" ? await nginxVersion(programs) : undefined;
   const site = siteOf(order);
