@@ -1,3 +1,4 @@
+import { inTurn } from "./in-turn.ts";
 import type { Gpg, Output } from "../system/programs/programs.ts";
 import type { Bytes } from "./transform.ts";
 
@@ -62,7 +63,7 @@ export class EncryptionAhead {
     this.#waiting = undefined;
     let any = false;
     if (waiting) {
-      waiting.give(once(message));
+      waiting.give(inTurn([message]));
       try {
         for await (const chunk of waiting.output) {
           any = true;
@@ -74,7 +75,7 @@ export class EncryptionAhead {
         if (any) throw error;
       }
     }
-    yield* this.#encrypt(once(message));
+    yield* this.#encrypt(inTurn([message]));
   }
 
   /** Ends the gpg that waits. May be called twice. */
@@ -124,10 +125,6 @@ function startWaiting(encrypt: (source: Bytes) => Bytes): WaitingGpg {
       await output.return?.().catch(() => undefined);
     },
   };
-}
-
-async function* once(message: Uint8Array): Bytes {
-  yield await Promise.resolve(message);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { inTurn } from "../../pipeline/in-turn.ts";
 import { encryptedName } from "../../bundle/layout.ts";
 import type { Step } from "../../journal/step.ts";
 import { packTar } from "../../pipeline/tar.ts";
@@ -11,13 +12,13 @@ import {
   packedList,
 } from "./export.ts";
 import { mediaEntries, PackingReport } from "./pack/entries.ts";
-import type { LastLook, NewFiles } from "./pack/last-look.ts";
+import { isNothingNew, type NewFiles } from "./pack/last-look.ts";
 import { filesNotListed } from "./pack/packed-list.ts";
 import { assertNoneUnreadable } from "./pack/unreadable.ts";
 import { providedFiles } from "./providers/lookup.ts";
 import { ALL_ROWS, rowsSince } from "./providers/row-range.ts";
 import type { MediaSection } from "./section.ts";
-import type { StoredFile, StoreState } from "./store/store.ts";
+import type { StoreState } from "./store/store.ts";
 
 /** Sorts after the first archive, and is not a part of it. */
 export const MEDIA_SINCE_ARTIFACT = "customer_backup_media_export_since.tar.gz";
@@ -27,7 +28,7 @@ export interface MediaSinceExport extends Omit<MediaExport, "total" | "serving">
   /** Of the whole store, now. Asked when the step's inputs are. */
   readonly state: StoreState;
   /** What the first archive does not hold; the step walks through the store itself when left out. */
-  readonly fresh?: (NewFiles & Pick<LastLook, "elsewhere">) | undefined;
+  readonly fresh?: NewFiles | undefined;
   /** Another one makes this step run again. */
   readonly first: PackedFirst;
   /** Whether there is a first archive, and what it has not is to be packed; else it is only counted. */
@@ -78,7 +79,7 @@ export function exportMediaSince(from: MediaSinceExport): Step {
           : { unreadable: [...noticed.unreadable], unreadableCount: noticed.unreadableCount }),
       });
       let range = ALL_ROWS;
-      const isNothing = !from.packs || (known?.length === 0 && fresh?.elsewhere === false);
+      const isNothing = !from.packs || (fresh !== undefined && isNothingNew(fresh));
       const total = isNothing
         ? undefined
         : await from.withAccess(async (reach) => {
@@ -133,10 +134,6 @@ function changedAtAll(
   const changed = [...first.changed, ...since.changed];
   const changedCount = first.changedCount + since.changedCount;
   return { changed, ...(changedCount > changed.length ? { changedCount } : {}) };
-}
-
-async function* inTurn(all: readonly StoredFile[]): AsyncIterable<StoredFile> {
-  for (const file of all) yield await Promise.resolve(file);
 }
 
 /** Bytes of some files; undefined when there are none. */

@@ -129,7 +129,7 @@ export function mediaSinceStep(
       return looked().state;
     },
     get fresh() {
-      return freshFor(looked(), "forBackup");
+      return looked().forBackup;
     },
   });
   const ofArchives = readFirstPass(packing, ARCHIVE_STEP.first);
@@ -149,7 +149,7 @@ export function mediaSinceStep(
       };
     },
     get fresh() {
-      return freshFor(looked(), "forArchive");
+      return looked().forArchive;
     },
   });
   const step = packing.media.archive
@@ -157,11 +157,6 @@ export function mediaSinceStep(
     : alone(stored, shared, "archive");
   return { ...step, prepare };
 }
-
-const freshFor = (looked: LastLook, use: "forBackup" | "forArchive") => ({
-  all: looked[use].all,
-  elsewhere: looked.elsewhere,
-});
 
 /** What is packed already, of each kind that is made. */
 function listsOf({ media, workspace, folder, existingMedia }: ExportContext) {

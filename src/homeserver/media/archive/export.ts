@@ -1,9 +1,11 @@
+import { inTurn } from "../../../pipeline/in-turn.ts";
 import { join } from "node:path";
 import { packedListOf } from "../../../bundle/layout.ts";
 import type { Inputs, Outcome, Step } from "../../../journal/step.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import type { QuerySession } from "../../../system/query.ts";
 import { type MediaAccess, settledTest } from "../export.ts";
+import { isNothingNew } from "../pack/last-look.ts";
 import { filesNotListed, PackedList, type SavedList } from "../pack/packed-list.ts";
 import type { WholeFile } from "../pack/shared-reads.ts";
 import { readSmallFiles } from "../pack/small-reads.ts";
@@ -83,7 +85,7 @@ async function packAll(id: string, inputs: Inputs, from: ArchiveExport): Promise
   const began = machine.now();
   let rows: RowsPerDay = {};
   const { fresh } = from;
-  const isNothing = done.length === 0 && fresh?.all?.length === 0 && !fresh.elsewhere;
+  const isNothing = done.length === 0 && fresh !== undefined && isNothingNew(fresh);
   const packRest = async (reach: MediaAccess) => {
     rows = await countRowsPerDay(reach);
     const items = new PeekableItems(
@@ -187,10 +189,6 @@ const inOrder = (packed: readonly PackedArchive[]) =>
       Number(isFirst(b.folder)) - Number(isFirst(a.folder)) ||
       archiveNumber(a.folder) - archiveNumber(b.folder),
   );
-
-async function* inTurn(all: readonly StoredFile[]): AsyncIterable<StoredFile> {
-  for (const file of all) yield await Promise.resolve(file);
-}
 
 async function packOne(
   number: number,

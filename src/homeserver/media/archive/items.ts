@@ -1,3 +1,4 @@
+import { inTurn } from "../../../pipeline/in-turn.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Upload } from "./upload.ts";
 
@@ -50,8 +51,4 @@ export class PeekableItems<Item extends ArchiveItem> implements ArchiveItems<Ite
   async end(): Promise<void> {
     await this.#source.return?.();
   }
-}
-
-async function* inTurn<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
-  for (const item of items) yield await Promise.resolve(item);
 }

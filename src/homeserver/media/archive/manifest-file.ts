@@ -1,3 +1,4 @@
+import { inTurn } from "../../../pipeline/in-turn.ts";
 import { compress, decompress } from "../../../pipeline/compress.ts";
 import { packTar } from "../../../pipeline/tar.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
@@ -55,7 +56,7 @@ export class ManifestFile {
       size: this.#size,
       mode: 0o644,
       mtimeMs: this.#head.createdTs,
-      content: () => decompress(each(this.#pieces)),
+      content: () => decompress(inTurn(this.#pieces)),
     };
     return gather(compress(LEVEL, 1)(packTar([entry])));
   }
@@ -64,16 +65,12 @@ export class ManifestFile {
     const text = Buffer.from(this.#text);
     this.#text = "";
     this.#size += text.length;
-    this.#pieces.push(...(await gather(compress(LEVEL, 1)(each([text])))));
+    this.#pieces.push(...(await gather(compress(LEVEL, 1)(inTurn([text])))));
   }
 }
 
 /** gzip's quickest: the hashes in it are of no pattern anyway. */
 const LEVEL = 1;
-
-async function* each(pieces: readonly Uint8Array[]): Bytes {
-  for (const piece of pieces) yield await Promise.resolve(piece);
-}
 
 async function gather(source: Bytes): Promise<Uint8Array[]> {
   const pieces: Uint8Array[] = [];

@@ -7,7 +7,7 @@ import type { Machine } from "../../../system/machine.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { Comparison } from "../compare/compare.ts";
 import type { MediaAccess } from "../export.ts";
-import type { LastLook, NewFiles } from "../pack/last-look.ts";
+import type { NewFiles } from "../pack/last-look.ts";
 import type { FirstRows } from "../providers/row-range.ts";
 import type { SharedReads } from "../pack/shared-reads.ts";
 import type { ArchivePass } from "./names.ts";
@@ -37,7 +37,7 @@ export interface ArchiveExport {
   /** In the second pass: what the first says of its rows. */
   readonly first?: FirstRows;
   /** What the archives of the first pass do not hold; asked when the step runs, which walks through the store itself when there is none. */
-  readonly fresh?: (NewFiles & Pick<LastLook, "elsewhere">) | undefined;
+  readonly fresh?: NewFiles | undefined;
   /** Opens the database and the storage providers for the time in which files are packed. */
   readonly withAccess: <T>(act: (reach: MediaAccess) => Promise<T>) => Promise<T>;
   readonly files: Files;

@@ -1,3 +1,4 @@
+import { inTurn } from "../../../pipeline/in-turn.ts";
 import { compress, storedSize } from "../../../pipeline/compress.ts";
 import { packTar, type TarEntry, tarSize } from "../../../pipeline/tar.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
@@ -160,7 +161,3 @@ const entryName = (number: number, mediaId: string) =>
 
 /** What the time in a header can say everywhere: from 1970 to 2038. */
 export const headerTime = (milliseconds: number) => Math.min(Math.max(milliseconds, 0), (2 ** 31 - 1) * 1000);
-
-async function* inTurn(pieces: readonly Uint8Array[]): Bytes {
-  for (const piece of pieces) yield await Promise.resolve(piece);
-}

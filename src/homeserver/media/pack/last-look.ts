@@ -12,11 +12,15 @@ import { PackedListReader, type SavedList } from "./packed-list.ts";
 /** So many files are remembered that no list holds; of more it is only known that there are more. */
 const REMEMBERED = 10_000;
 
-/** Files of a walk that none of some lists holds, or not as they are now. */
+/** Files that none of some lists holds, or not as they are now. */
 export interface NewFiles {
-  /** All of them, in the order of the walk; undefined when there are too many. */
+  /** All of the walk, in its order; undefined when there are too many. */
   readonly all: readonly StoredFile[] | undefined;
+  /** Whether there may be more elsewhere, where no walk finds them. */
+  readonly elsewhere: boolean;
 }
+
+export const isNothingNew = ({ all, elsewhere }: NewFiles): boolean => all?.length === 0 && !elsewhere;
 
 /** What one walk through a store tells when nothing is to come any more. */
 export interface LastLook {
@@ -26,8 +30,6 @@ export interface LastLook {
   readonly forBackup: NewFiles;
   /** What is not in the archives for matrix-media-repo. */
   readonly forArchive: NewFiles;
-  /** Whether there are files elsewhere, which no walk finds. */
-  readonly elsewhere: boolean;
 }
 
 export interface LookOrder {
@@ -51,10 +53,10 @@ export interface LookOrder {
 export async function lookForTheLastTime(from: LookOrder): Promise<LastLook> {
   const { session, providers, store, files, signal, kept, unreadableAccepted } = from;
   const tally = new StoreTally();
-  const [forBackup, forArchive] = [
-    new Unlisted(from.backup, files),
-    new Unlisted(from.archive, files, (name) => name.startsWith(`${UPLOADS}/`)),
-  ];
+  const elsewhere = providers.length > 0;
+  const forBackup = new Unlisted({ lists: from.backup, elsewhere, isWanted: () => true }, files);
+  const isUpload = (name: string) => name.startsWith(`${UPLOADS}/`);
+  const forArchive = new Unlisted({ lists: from.archive, elsewhere, isWanted: isUpload }, files);
   const walk = async function* (folder: string) {
     for await (const batch of files.walk(join(store, folder), signal)) {
       for (const entry of batch) {
@@ -81,20 +83,28 @@ export async function lookForTheLastTime(from: LookOrder): Promise<LastLook> {
       if (folder === UPLOADS) continue;
       for await (const _ of walk(folder));
     }
-    const elsewhere = providers.length > 0;
-    return { state: tally.result(), compared, forBackup, forArchive, elsewhere };
+    return { state: tally.result(), compared, forBackup, forArchive };
   } finally {
     await forBackup.close();
     await forArchive.close();
   }
 }
 
+interface UnlistedOptions {
+  /** Undefined where nothing is compared. */
+  readonly lists: readonly SavedList[] | undefined;
+  readonly elsewhere: boolean;
+  readonly isWanted: (name: string) => boolean;
+}
+
 class Unlisted implements NewFiles {
+  readonly elsewhere: boolean;
   readonly #lists: readonly PackedListReader[] | undefined;
   readonly #isWanted: (name: string) => boolean;
   #found: StoredFile[] | undefined = [];
 
-  constructor(lists: readonly SavedList[] | undefined, files: Files, isWanted = (_name: string) => true) {
+  constructor({ lists, elsewhere, isWanted }: UnlistedOptions, files: Files) {
+    this.elsewhere = elsewhere;
     this.#lists = lists?.map((list) => new PackedListReader(list, files));
     this.#isWanted = isWanted;
   }
