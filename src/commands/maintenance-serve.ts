@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { ANSWERING_OPTIONS, ANSWERING_RULES } from "./options/answering.ts";
+import { ANSWERING_OPTIONS } from "./options/answering.ts";
 import { MAINTENANCE_OPTIONS } from "./options/maintenance.ts";
 import { parseOptions, withRules } from "./options/shared.ts";
+import { ANSWERING_RULES } from "./options/site.ts";
 
 const schema = withRules(
   z.object({ ...ANSWERING_OPTIONS.schema, ...MAINTENANCE_OPTIONS.schema }),

@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { ANSWERING_OPTIONS, ANSWERING_RULES } from "./options/answering.ts";
+import { ANSWERING_OPTIONS } from "./options/answering.ts";
 import { CONFIG_OPTIONS, parseOptions, withRules } from "./options/shared.ts";
 import { SIGN_OUT_OPTIONS, SIGN_OUT_RULE } from "./options/sign-out.ts";
+import { ANSWERING_RULES } from "./options/site.ts";
 
 const schema = withRules(
   z.object({ ...ANSWERING_OPTIONS.schema, ...SIGN_OUT_OPTIONS.schema, ca: z.string().min(1).optional() }),

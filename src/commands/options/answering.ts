@@ -3,7 +3,6 @@ import { z } from "zod";
 import type { Untouched } from "../../old-address/untouched.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
-import { conflicts, requires } from "./shared.ts";
 import { endpointOf, originSchema } from "./site.ts";
 
 /** Where synlift itself answers. */
@@ -56,6 +55,3 @@ export const ANSWERING_OPTIONS = optionGroup({
     };
   },
 });
-
-/** For a schema with these options. */
-export const ANSWERING_RULES = [requires("key", "certificate"), conflicts("webRoot", "webServer")] as const;

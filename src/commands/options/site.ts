@@ -116,12 +116,11 @@ export const SITE_OPTIONS = optionGroup({
   },
 });
 
+/** For a schema with a certificate and a place for all other paths. */
+export const ANSWERING_RULES = [requires("key", "certificate"), conflicts("webRoot", "webServer")] as const;
+
 /** For a schema with these options. */
-export const SITE_RULES = [
-  requires("key", "certificate"),
-  conflicts("webRoot", "webServer"),
-  conflicts("certResolver", "certificate"),
-] as const;
+export const SITE_RULES = [...ANSWERING_RULES, conflicts("certResolver", "certificate")] as const;
 
 /** For commands that send requests on: a server cannot send them on to itself. */
 export const TWO_ADDRESSES: Rule<"old" | "new"> = {
