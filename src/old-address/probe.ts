@@ -208,12 +208,12 @@ const VERSIONS = "/_matrix/client/versions";
 /** After a soft sign-out clients sign in at this address; after a hard one, at the new one. */
 async function signInFindings(ask: Ask, soft: boolean): Promise<Finding[]> {
   const paths = [VERSIONS, "/_matrix/client/v3/login"];
-  const refused: string[] = [];
+  const refused = new Map<string, string>();
   for (const path of paths) {
     const { status } = await answerOf(ask, { method: "GET", path, headers: { Origin: ORIGIN } });
-    if (status !== 200) refused.push(`${path}: ${status === 0 ? "no answer" : status}`);
+    if (status !== 200) refused.set(path, `${path}: ${status === 0 ? "no answer" : status}`);
   }
-  if (refused.length === 0)
+  if (refused.size === 0)
     return [
       soft
         ? ok("sign-in", "clients can sign in again at this address")
@@ -225,22 +225,21 @@ async function signInFindings(ask: Ask, soft: boolean): Promise<Finding[]> {
           "sign-in",
           "clients that keep their keys cannot sign in again: they do it at this address",
           "forward versions and login to the new server",
-          refused,
+          [...refused.values()],
         ),
       ]
-    : [ok("sign-in", "nobody signs in at this address again"), ...interruptedFindings(refused)];
+    : [ok("sign-in", "nobody signs in at this address again"), ...interruptedFindings(refused.get(VERSIONS))];
 }
 
 /** A client whose sync could not connect asks for the versions until they are answered, and only then syncs again. */
-function interruptedFindings(refused: readonly string[]): Finding[] {
-  const evidence = refused.filter((line) => line.startsWith(VERSIONS));
-  if (evidence.length === 0) return [];
+function interruptedFindings(refused: string | undefined): Finding[] {
+  if (refused === undefined) return [];
   return [
     warning(
       "versions",
       "clients whose connection was interrupted do not learn that they are signed out",
       `forward ${VERSIONS} to the new server: without an access token they ask for it until it is answered`,
-      evidence,
+      [refused],
     ),
   ];
 }
