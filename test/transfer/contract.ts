@@ -27,6 +27,15 @@ export interface Place {
   readonly gives?: boolean;
 }
 
+/** What a test looks at, where the files are in a folder of this host. */
+export const storedIn = (folder: string): Pick<Place, "names" | "read" | "write"> => ({
+  names: () => readdirSync(folder),
+  read: (name) => readFileSync(join(folder, name)),
+  write(name, bytes) {
+    writeFileSync(join(folder, name), bytes);
+  },
+});
+
 const PART = 400_000;
 const NEVER = new AbortController().signal;
 

@@ -9,7 +9,7 @@ import { partialName } from "../../src/transfer/store-remote.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { programsWith } from "../support/real-world.ts";
 import { smallDisk } from "../support/small-disk.ts";
-import { localFile, remoteContract } from "./contract.ts";
+import { localFile, remoteContract, storedIn } from "./contract.ts";
 
 const host = { files: realFiles, programs: programsWith() };
 const to = (folder: string) => folderDestination(folder, host, unlimited);
@@ -21,11 +21,7 @@ remoteContract("a folder", () => {
   return Promise.resolve({
     destination: to(folder),
     appends: true,
-    names: () => readdirSync(folder),
-    read: (name) => readFileSync(join(folder, name)),
-    write: (name, bytes) => {
-      writeFileSync(join(folder, name), bytes);
-    },
+    ...storedIn(folder),
     small: async (t) => to(await smallDisk(t)),
   });
 });

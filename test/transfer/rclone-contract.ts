@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { realFiles } from "../../src/system/files/files.ts";
@@ -13,7 +13,7 @@ import { freePort, ServerProcess } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { programsWith } from "../support/real-world.ts";
 import { smallDisk } from "../support/small-disk.ts";
-import { type Place, remoteContract } from "./contract.ts";
+import { type Place, remoteContract, storedIn } from "./contract.ts";
 
 const host = { files: realFiles, programs: programsWith(), machine: machineWith(), http: realHttp };
 
@@ -127,11 +127,7 @@ export function rcloneContract(tenths: readonly number[]): void {
       destination: to(`${remote}:${path}`),
       appends: false,
       tenths,
-      names: () => readdirSync(folder),
-      read: (name) => readFileSync(join(folder, name)),
-      write: (name, bytes) => {
-        writeFileSync(join(folder, name), bytes);
-      },
+      ...storedIn(folder),
       ...(proxies[remote] === undefined ? {} : { connection: proxies[remote] }),
     };
   };

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { realFiles } from "../../src/system/files/files.ts";
@@ -9,7 +9,7 @@ import { receiverDestination } from "../../src/transfer/tus-store.ts";
 import { BreakingProxy } from "../support/breaking-proxy.ts";
 import { startReceiver, type TestInvitation, type TestReceiver } from "../support/receiver.ts";
 import { smallDisk } from "../support/small-disk.ts";
-import { remoteContract } from "./contract.ts";
+import { remoteContract, storedIn } from "./contract.ts";
 
 let server: TestReceiver;
 let proxy: BreakingProxy;
@@ -55,11 +55,8 @@ remoteContract("synlift receive", async () => {
   return {
     destination: to(proxy.port, invitation),
     appends: true,
+    ...storedIn(folder),
     names,
-    read: (name) => readFileSync(join(folder, name)),
-    write: (name, bytes) => {
-      writeFileSync(join(folder, name), bytes);
-    },
     connection: proxy,
     small: async (t) => {
       const full = await startReceiver({ folder: join(await smallDisk(t), "incoming") }, t);

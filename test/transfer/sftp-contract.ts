@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { realFiles } from "../../src/system/files/files.ts";
@@ -11,7 +11,7 @@ import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { programsWith } from "../support/real-world.ts";
 import { smallDisk } from "../support/small-disk.ts";
-import { remoteContract } from "./contract.ts";
+import { remoteContract, storedIn } from "./contract.ts";
 
 export const host = { files: realFiles, programs: programsWith(), machine: machineWith() };
 
@@ -56,11 +56,7 @@ export function sftpContract(tenths: readonly number[]): void {
     return Promise.resolve({
       destination: to(folder),
       appends: true,
-      names: () => readdirSync(folder),
-      read: (name) => readFileSync(join(folder, name)),
-      write: (name, bytes) => {
-        writeFileSync(join(folder, name), bytes);
-      },
+      ...storedIn(folder),
       connection: proxy,
       tenths,
       small: async (t) => to(await smallDisk(t)),
