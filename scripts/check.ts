@@ -1,6 +1,6 @@
 // What `npm test` runs after the set-up: the static checks and the tests, beside each other, as some checks keep one core busy and
 // some tests none. All run even when one fails, so that one look at the output shows everything; what failed is said last.
-//   no argument: all but test/long and test/hosts;  quick: types, and the tests without servers;  long: test/long only;
+//   no argument: all but test/long and test/hosts;  quick: types, and the tests without servers whose file takes seconds;  long: test/long only;
 //   hosts: test/hosts only, as root
 //   --record, after the tier: writes down how long each file of tests took, for the order of later runs
 import { spawn } from "node:child_process";
@@ -43,6 +43,8 @@ interface Stage {
 interface Tier {
   readonly checks: readonly Stage[];
   readonly includes: (file: string) => boolean;
+  /** Files of tests that took more seconds when they were last recorded are left to `npm test`. */
+  readonly atMostSeconds?: number;
   /** For a test, and for a file of tests as a whole: ends what hangs, also on a machine that is several times slower. */
   readonly minutes: number;
   /** Whether files of tests run beside each other. */
@@ -83,6 +85,7 @@ const TIERS: Readonly<Record<string, Tier>> = {
   quick: {
     checks: [TYPES],
     includes: (file) => !isIn("long", file) && !isIn("hosts", file) && !isIn("e2e", file),
+    atMostSeconds: 5,
     minutes: 5,
     parallel: true,
     startsQuickly: true,
@@ -125,13 +128,19 @@ async function check(name: string): Promise<number> {
     process.once(name, () => {
       stopped.abort(new Error("the checks were asked to stop"));
     });
-  const files = globSync("test/**/*.test.ts", { cwd: ROOT }).filter(tier.includes);
+  const { atMostSeconds = Infinity } = tier;
+  const durations = readDurations();
+  const all = globSync("test/**/*.test.ts", { cwd: ROOT }).filter(tier.includes);
+  const files = all.filter((file) => (durations[file] ?? 0) <= atMostSeconds);
   if (files.length === 0) {
     console.error(`error: found no test files for "${name}"`);
     return 1;
   }
   const checking = Promise.all(tier.checks.map((stage) => passes(stage, stopped.signal)));
-  console.log(`tests: ${files.length} files`);
+  const left = all.length - files.length;
+  console.log(
+    `tests: ${files.length} files${left === 0 ? "" : `; ${left} that take more than ${atMostSeconds} s are left to npm test`}`,
+  );
   if (tier.inMemory) useMemory();
   const passed = await test(longestFirst(files), tier, stopped.signal);
   const results = await checking;
