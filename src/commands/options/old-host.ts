@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { callByCommand, callBySsh, SENDER_COMMAND, type SenderCall } from "../../move/direct/connect.ts";
+import { callByCommand, callBySsh, SENDER_COMMAND, type SenderCall } from "../../move/connect.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
 import { MAINTENANCE_AT_STOP, senderArguments } from "./maintenance-at-stop.ts";

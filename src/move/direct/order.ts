@@ -1,5 +1,5 @@
 import type { RestoreTarget } from "../restore/run.ts";
-import type { SenderCall } from "./connect.ts";
+import type { SenderCall } from "../connect.ts";
 
 /** A direct transfer, as the new host orders it. */
 export interface PullOrder {

@@ -22,7 +22,7 @@ import { configFindings, type RestoredServer, restoredServerOf } from "../restor
 import { portedRows, type PortingByPython } from "../restore/port-step.ts";
 import { planRestore, type RestoreSource, runRestore } from "../restore/run.ts";
 import { databaseSections } from "../sections.ts";
-import { withChannel } from "./connect.ts";
+import { withChannel } from "../connect.ts";
 import { confirmTransfer, describeTransfer } from "./consent.ts";
 import { INVENTORY_PASSPHRASE, InventoryCopy } from "./inventory-copy.ts";
 import { listExistingMedia } from "./media-list.ts";

@@ -67,6 +67,54 @@ export function sshCall(
   };
 }
 
+/** Where a forwarded connection ends, as the other host reaches it: a name or address with a port, or a socket by its path. */
+export type ForwardTarget = { readonly host: string; readonly port: number } | { readonly socket: string };
+
+/**
+ * A call of `ssh` that forwards a socket of this host to a place on the other one, and runs nothing there (ssh(1), -L and -N). The
+ * socket appears once the other host has let us in; it can be used by its owner and its group. The call ends when the host does not
+ * respond for a minute. Forwardings of the user's own configuration for that host are set up as well: ssh cannot leave out only those.
+ */
+export function sshForwardCall(
+  { host, user, port }: SshAddress,
+  socket: string,
+  target: ForwardTarget,
+  { configFile }: Pick<SshOptions, "configFile"> = {},
+): ProgramCall {
+  const options = {
+    BatchMode: "yes",
+    ConnectTimeout: "20",
+    ServerAliveInterval: "15",
+    ServerAliveCountMax: "4",
+    Compression: "no",
+    ExitOnForwardFailure: "yes",
+    // Without it, what a killed ssh has left is in the way.
+    StreamLocalBindUnlink: "yes",
+    StreamLocalBindMask: "0117",
+    // A shared connection would end with the one that began it.
+    ControlMaster: "no",
+    ControlPath: "none",
+  };
+  return {
+    name: "ssh",
+    args: [
+      ...(configFile === undefined ? [] : ["-F", configFile]),
+      ...["-N", "-T"],
+      ...Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]),
+      ...(port === undefined ? [] : ["-p", String(port)]),
+      ...(user === undefined ? [] : ["-l", user]),
+      ...["-L", `${socket}:${forwardWords(target)}`],
+      ...["--", host],
+    ],
+    passEnvironment: ["SSH_AUTH_SOCK"],
+  };
+}
+
+function forwardWords(target: ForwardTarget): string {
+  if ("socket" in target) return target.socket;
+  return `${target.host.includes(":") ? `[${target.host}]` : target.host}:${target.port}`;
+}
+
 /** ssh(1): 255 is a failure of ssh, anything else the exit code of the command. */
 const OWN_FAILURE = 255;
 

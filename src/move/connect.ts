@@ -1,10 +1,10 @@
-import { MigrationError } from "../../errors.ts";
-import { Channel } from "../../pipeline/channel.ts";
-import { type StartedPeer, startPeer } from "../../system/programs/peer.ts";
-import type { ProgramCall } from "../../system/programs/programs.ts";
-import { connectionFailure, describeStderr, parseSshAddress, sshCall } from "../../system/programs/ssh.ts";
-import { quoteShellWord } from "../../system/shell-quoting.ts";
-import type { System } from "../../system/system.ts";
+import { MigrationError } from "../errors.ts";
+import { Channel } from "../pipeline/channel.ts";
+import { type StartedPeer, startPeer } from "../system/programs/peer.ts";
+import type { ProgramCall } from "../system/programs/programs.ts";
+import { connectionFailure, describeStderr, parseSshAddress, sshCall } from "../system/programs/ssh.ts";
+import { quoteShellWord } from "../system/shell-quoting.ts";
+import type { System } from "../system/system.ts";
 
 /** How the sender is started on the old host. */
 export interface SenderCall {
