@@ -16,6 +16,8 @@ export const SENT = "sent.json";
 export const FETCHED = "fetched.json";
 /** The changes made on the old host and how to undo them; not part of the bundle. */
 export const FENCE = "fence.json";
+/** What was changed on the old host so that a copy of its database can follow; not part of the bundle. */
+export const FOLLOW = "follow.json";
 /** Which files of the media store are in the first archive, as keyed hashes; not part of the bundle. */
 export const PACKED_MEDIA = "media-packed.txt";
 /** The same list for the uploads in a media archive, next to the archive's folder. */

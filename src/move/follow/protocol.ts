@@ -1,0 +1,114 @@
+import { z } from "zod";
+import { MigrationError } from "../../errors.ts";
+import { sourceFactsSchema, targetFactsSchema } from "../../homeserver/database/follow/facts.ts";
+import { ROADS } from "../../homeserver/database/follow/record.ts";
+
+/** Version of the protocol between follow on the new host and `follow-source` on the old one. */
+export const FOLLOW_PROTOCOL_VERSION = 1;
+
+const finding = z.object({
+  id: z.string(),
+  level: z.enum(["ok", "note", "warning", "blocker"]),
+  sentence: z.string(),
+  evidence: z.array(z.string()).optional(),
+  hint: z.string().optional(),
+});
+
+/** The requests of the new host. After each the old host answers, with any number of `note` before. */
+const REQUESTS = {
+  /** Reads only. */
+  facts: z.object({ type: z.literal("facts"), target: targetFactsSchema.optional() }),
+  /** May be repeated with the same id, which gives the role another password. */
+  prepare: z.object({
+    type: z.literal("prepare"),
+    /** 32 hexadecimal digits, made by the new host. */
+    id: z.string().regex(/^[0-9a-f]{32}$/),
+    road: z.enum(ROADS),
+    target: targetFactsSchema,
+    /** Consent to restart PostgreSQL once, where wal_level has to change. */
+    restart: z.boolean(),
+    /** Ids of warnings that a person accepted. */
+    accepted: z.array(z.string()),
+  }),
+  /** May be repeated. Does nothing where nothing is recorded. */
+  undo: z.object({ type: z.literal("undo") }),
+};
+
+/** The answers of the old host. */
+const ANSWERS = {
+  hello: z.object({ type: z.literal("hello"), version: z.number(), program: z.string() }),
+  note: z.object({ type: z.literal("note"), sentence: z.string() }),
+  facts: z.object({
+    type: z.literal("facts"),
+    subject: z.string(),
+    source: sourceFactsSchema,
+    /** Each with the reasons against it; an empty list where it fits. */
+    roads: z.object({ standby: z.array(z.string()), logical: z.array(z.string()) }),
+    /** What would be changed there, a line each, for the road that fits best. */
+    changes: z.array(z.string()),
+    findings: z.array(finding),
+  }),
+  prepared: z.object({
+    type: z.literal("prepared"),
+    subject: z.string(),
+    /** Where the tunnel ends: a host, or the folder of a socket, which begins with "/". */
+    host: z.string(),
+    port: z.number(),
+    role: z.string(),
+    password: z.string(),
+    /** Null where PostgreSQL has no limit for slots (below 13): the log is then kept by wal_keep_segments, without a slot. */
+    slot: z.string().nullable(),
+    publication: z.string().nullable(),
+    database: z.string(),
+    stateDatabase: z.string().nullable(),
+    masDatabase: z.string().nullable(),
+    /** The role as which Synapse logs in, and PostgreSQL's administrator there. */
+    synapseRole: z.string(),
+    administrator: z.string(),
+    systemIdentifier: z.string(),
+    serverVersion: z.number(),
+    /** As `uname -m` prints it; null where PostgreSQL runs on another machine than synlift. */
+    architecture: z.string().nullable(),
+    /** Bytes of the log that the old host keeps for a copy that does not come; then the copy has to be begun again. */
+    keeps: z.number(),
+    findings: z.array(finding),
+  }),
+  undone: z.object({
+    type: z.literal("undone"),
+    /** What a person still has to do on the old host, a line each. */
+    leftToDo: z.array(z.string()),
+    findings: z.array(finding),
+  }),
+};
+
+type Requests = typeof REQUESTS;
+type Answers = typeof ANSWERS;
+export type FollowRequests = { [Type in keyof Requests]: z.infer<Requests[Type]> };
+export type FollowAnswers = { [Type in keyof Answers]: z.infer<Answers[Type]> };
+type FollowRequest = FollowRequests[keyof FollowRequests];
+type FollowAnswer = FollowAnswers[keyof FollowAnswers];
+
+const anyRequest = z.discriminatedUnion("type", [REQUESTS.facts, REQUESTS.prepare, REQUESTS.undo]);
+const anyAnswer = z.discriminatedUnion("type", [
+  ANSWERS.hello,
+  ANSWERS.note,
+  ANSWERS.facts,
+  ANSWERS.prepared,
+  ANSWERS.undone,
+]);
+
+/** Throws `connection-failed` for anything else. */
+export const parseFollowRequest = (message: unknown): FollowRequest =>
+  parsed(anyRequest, message, "the new host");
+
+/** Throws `connection-failed` for anything else. */
+export const parseFollowAnswer = (message: unknown): FollowAnswer =>
+  parsed(anyAnswer, message, "the old host");
+
+function parsed<T>(shape: z.ZodType<T>, message: unknown, who: string): T {
+  const found = shape.safeParse(message);
+  if (found.success) return found.data;
+  throw new MigrationError("connection-failed", `${who} sent an unexpected message`, {
+    hint: "use the same version of synlift on both hosts, and run the same command again",
+  });
+}
