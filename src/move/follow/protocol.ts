@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { MigrationError } from "../../errors.ts";
 import { sourceFactsSchema, targetFactsSchema } from "../../homeserver/database/follow/facts.ts";
-import { ROADS } from "../../homeserver/database/follow/record.ts";
+import { followIdSchema, ROADS } from "../../homeserver/database/follow/record.ts";
 
 /** Version of the protocol between follow on the new host and `follow-source` on the old one. */
 export const FOLLOW_PROTOCOL_VERSION = 1;
@@ -21,8 +21,8 @@ const REQUESTS = {
   /** May be repeated with the same id, which gives the role another password. */
   prepare: z.object({
     type: z.literal("prepare"),
-    /** 32 hexadecimal digits, made by the new host. */
-    id: z.string().regex(/^[0-9a-f]{32}$/),
+    /** Made by the new host. */
+    id: followIdSchema,
     road: z.enum(ROADS),
     target: targetFactsSchema,
     /** Consent to restart PostgreSQL once, where wal_level has to change. */

@@ -10,6 +10,9 @@ import type { Machine } from "../../../system/machine.ts";
 export const ROADS = ["standby", "logical"] as const;
 export type Road = (typeof ROADS)[number];
 
+/** Of a follow: a UUID that the new host makes. */
+export const followIdSchema = z.string().regex(/^[0-9a-f-]{32,36}$/);
+
 /** How the rows of a table are told apart in the log (PostgreSQL documentation, ALTER TABLE … REPLICA IDENTITY). */
 export const identityChangeSchema = z.object({
   schema: z.string(),
@@ -67,8 +70,7 @@ const recordSchema = z.object({
   format: z.literal("synlift-follow-source"),
   version: z.literal(1),
   madeOn: z.object({ id: z.string(), hostname: z.string() }),
-  /** Of the follow that began on the new host: 32 hexadecimal digits. */
-  id: z.string().regex(/^[0-9a-f]{32}$/),
+  id: followIdSchema,
   subject: z.string(),
   road: z.enum(ROADS),
   /** ISO 8601. */
@@ -88,7 +90,7 @@ type Host = Pick<Machine, "now" | "hostId" | "hostname">;
 export const markOf = (id: string) => `made by synlift follow ${id}`;
 
 /** The name of a follow's replication slot and publication. */
-export const slotNameOf = (id: string) => `synlift_${id.slice(0, 12)}`;
+export const slotNameOf = (id: string) => `synlift_${id.replaceAll("-", "").slice(0, 12)}`;
 
 /** The role with which the new host reads and follows. */
 export const FOLLOW_ROLE = "synlift_follow";
