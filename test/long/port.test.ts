@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomInt } from "node:crypto";
-import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
@@ -51,6 +51,12 @@ before(async () => {
   copyFileSync(old.path, sound);
 });
 after(() => cluster.stop());
+
+/** What the programs of a port said, if there is a log of them. */
+function logOf(name: string): string {
+  const path = join(work, name, "port.log");
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
+}
 
 let databases = 0;
 
@@ -190,7 +196,7 @@ for (const [name, sql] of Object.entries(PLANTED_FAULTS))
     assert.equal(refused.code, 61, refused.stderr);
     assert.ok(refused.stdout.includes(`--fix ${name}`));
     const ran = await port(to, ["--fix", name]);
-    assert.equal(ran.code, 0, ran.stderr);
+    assert.equal(ran.code, 0, ran.code === 0 ? "" : `${ran.stderr}\n${logOf(to)}`);
     assert.ok(resultOf(ran).findings.some(({ id }) => id === `port-${name}-fixed`));
   });
 

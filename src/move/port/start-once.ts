@@ -27,12 +27,12 @@ export async function startOnce(run: ScriptRun, system: System, progress: Progre
       ended = true;
     })();
     reading.catch(() => undefined);
-    const assertRuns = () => {
-      if (!ended) return Promise.resolve();
-      return Promise.reject(
-        new MigrationError("port-failed", "Synapse does not start on the new database", {
-          hint: `what it said is in ${log.path}`,
-        }),
+    const assertRuns = async () => {
+      if (!ended) return;
+      throw new MigrationError(
+        "port-failed",
+        `Synapse does not start on the new database: it ended with ${describeStatus(await server.end())}`,
+        { hint: `what it said is in ${log.path}` },
       );
     };
     try {
@@ -49,6 +49,10 @@ export async function startOnce(run: ScriptRun, system: System, progress: Progre
     }
   });
 }
+
+/** A signal that nothing of ours sent has another cause than the database, such as too little memory. */
+const describeStatus = (status: number | null) =>
+  status !== null && status > 128 ? `signal ${status - 128}` : `exit status ${status ?? "unknown"}`;
 
 /** Of those that programs get for outgoing connections by default (RFC 6335, dynamic ports). */
 async function unusedPort({ http, machine }: Pick<System, "http" | "machine">): Promise<number> {
