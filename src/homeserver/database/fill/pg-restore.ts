@@ -13,6 +13,8 @@ export interface PgRestoreOptions {
   readonly pgRestore: string;
   /** Parallel connections. */
   readonly jobs: number;
+  /** Only what comes before the rows of tables, or after them; everything when left out. */
+  readonly section?: "pre-data" | "post-data";
 }
 
 /**
@@ -22,7 +24,7 @@ export interface PgRestoreOptions {
  */
 export async function runPgRestore(
   address: PostgresAddress,
-  { folder, pgRestore, jobs }: PgRestoreOptions,
+  { folder, pgRestore, jobs, section }: PgRestoreOptions,
   { programs, files }: { programs: Programs; files: Files },
 ): Promise<void> {
   const there = address.commandPrefix !== undefined;
@@ -33,6 +35,7 @@ export async function runPgRestore(
   const call = postgresCall(pgRestore, known, [
     ...["--exit-on-error", "--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels"],
     ...["--no-publications", "--no-subscriptions"],
+    ...(section ? [`--section=${section}`] : []),
     ...(there ? ["--single-transaction"] : [`--jobs=${jobs}`, UNENCRYPTED_DUMP]),
   ]);
   // A relative name: another account may not be allowed to enter the parent folders, and from 16 on does not need to.

@@ -1,0 +1,130 @@
+import { z } from "zod";
+import { hasSqlstate, MigrationError } from "../../../../errors.ts";
+import type { Machine } from "../../../../system/machine.ts";
+import { type PostgresSession, quoteIdentifier, quoteLiteral } from "../../../../system/postgres/postgres.ts";
+import type { Progress } from "../../../../system/progress.ts";
+import {
+  identitySchema,
+  keyOf,
+  type PublicationPlan,
+  quoteTable,
+  type ReplicaIdentity,
+  type TableName,
+  withoutIdentity,
+} from "./tables.ts";
+
+/** What is needed to undo the change of one table's replica identity. */
+export const identityChangeSchema = z.object({
+  schema: z.string(),
+  name: z.string(),
+  before: identitySchema,
+});
+export type IdentityChange = Readonly<z.infer<typeof identityChangeSchema>>;
+
+interface Changing {
+  /** Opens another session that writes, after a refused statement has ended the one before. */
+  readonly connect: () => Promise<PostgresSession>;
+  readonly machine: Pick<Machine, "wait">;
+  readonly progress: Pick<Progress, "note">;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Gives every table of the plan the identity that it needs, one table in a transaction. A table is locked for the moment of the
+ * change, and while that lock is waited for, everybody else who wants the table waits too: so it is waited for briefly, and tried
+ * again after a pause. `record` is called before each change and must have stored it when it resolves. May be repeated: tables
+ * that have an identity by now are not touched. Returns the number of changes. Throws `program-failed` for a lock that nobody releases.
+ */
+export async function setIdentities(
+  plan: PublicationPlan,
+  { record, ...changing }: Changing & { readonly record: (change: IdentityChange) => Promise<void> },
+): Promise<number> {
+  const without = withoutIdentity(plan);
+  for (const { schema, name, now, wanted } of without) {
+    await record({ schema, name, before: now });
+    await changeIdentity({ schema, name }, wanted, changing);
+  }
+  return without.length;
+}
+
+/**
+ * Gives a table back the identity that it had. Does nothing where the table is gone; where its former index is, the default.
+ * May be repeated. A table that is still published without an identity refuses UPDATE and DELETE: drop the publication first.
+ */
+export async function resetIdentity(change: IdentityChange, changing: Changing): Promise<void> {
+  const session = await changing.connect();
+  const [found] = await session
+    .all<{ kind: string; index: string | null; there: boolean }>(currentIdentity(change))
+    .finally(() => session.close());
+  if (!found) return;
+  const { kind, index } = change.before;
+  const back = kind === "index" && !found.there ? DEFAULT : { kind, index };
+  if (found.kind === back.kind && found.index === back.index) return;
+  await changeIdentity(change, back, changing);
+}
+
+const DEFAULT: ReplicaIdentity = { kind: "default", index: null };
+
+const currentIdentity = ({ schema, name, before }: IdentityChange) => `
+  SELECT CASE c.relreplident WHEN 'd' THEN 'default' WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' ELSE 'index' END AS kind,
+    (SELECT ic.relname FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
+      WHERE i.indrelid = c.oid AND i.indisreplident AND c.relreplident = 'i') AS index,
+    EXISTS (SELECT FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
+      WHERE i.indrelid = c.oid AND ic.relname = ${quoteLiteral(before.index ?? "")}) AS there
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND n.nspname = ${quoteLiteral(schema)} AND c.relname = ${quoteLiteral(name)}`;
+
+/** Milliseconds that the lock is waited for, with everybody else behind it, and between two attempts. */
+const LOCK_WAIT = 500;
+const PAUSE = 2_000;
+const ATTEMPTS = 150;
+
+async function changeIdentity(
+  table: TableName,
+  identity: ReplicaIdentity,
+  { connect, machine, progress, signal }: Changing,
+): Promise<void> {
+  const statement = `SET LOCAL lock_timeout = ${LOCK_WAIT}; ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY ${identityClause(identity)};`;
+  for (let attempt = 1; ; attempt += 1) {
+    const session = await connect();
+    try {
+      await session.run(statement);
+      return;
+    } catch (error) {
+      if (hasSqlstate(error, [UNDEFINED_TABLE])) return;
+      if (!hasSqlstate(error, LOCKED)) throw error;
+      if (attempt === ATTEMPTS) throw staysLocked(table, error as MigrationError);
+      if (attempt === TOLD)
+        progress.note(
+          `waiting for a moment in which nobody uses table ${keyOf(table)}, to change its replica identity`,
+        );
+    } finally {
+      await session.close();
+    }
+    await machine.wait(PAUSE, signal);
+    signal?.throwIfAborted();
+  }
+}
+
+const TOLD = 5;
+
+/** lock_not_available; deadlock_detected. */
+const LOCKED = ["55P03", "40P01"];
+/** Synapse drops tables of its background updates when these are done. */
+const UNDEFINED_TABLE = "42P01";
+
+function identityClause({ kind, index }: ReplicaIdentity): string {
+  if (kind === "index") return `USING INDEX ${quoteIdentifier(index ?? "")}`;
+  return kind.toUpperCase();
+}
+
+const staysLocked = (table: TableName, cause: MigrationError) =>
+  new MigrationError(
+    "program-failed",
+    `the replica identity of table ${keyOf(table)} cannot be changed: the table was in use at each of ${ATTEMPTS} attempts`,
+    {
+      hint: "find the session that holds it, and run the same command again when that has ended: SELECT pid, usename, state, xact_start FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE relation = '…'::regclass)",
+      cause,
+      reason: cause.reason,
+    },
+  );
