@@ -32,11 +32,24 @@ export interface OldServer {
 export async function makeOldServer({
   version,
   stopped = false,
-}: { version?: string; stopped?: boolean } = {}): Promise<OldServer> {
+  settings = {},
+  access = [],
+}: {
+  version?: string;
+  stopped?: boolean;
+  /** Of its PostgreSQL. */
+  settings?: Readonly<Record<string, string>>;
+  /** More lines of pg_hba.conf, before the others. */
+  access?: readonly string[];
+} = {}): Promise<OldServer> {
   const kept = await keptHomeserver("old-server", [version ?? "newest", ...RECIPE], (folder) =>
     fill(folder, version),
   );
-  const cluster = await PostgresCluster.start({ access: ACCESS, data: join(kept, "cluster") });
+  const cluster = await PostgresCluster.start({
+    access: [...access, ...ACCESS],
+    settings,
+    data: join(kept, "cluster"),
+  });
   const { home, people } = await copyHomeserver(kept, { port: cluster.address.port });
   const folder = join(home.configFile, "../conf.d");
   const server = serverOf(home, version);

@@ -1,10 +1,8 @@
-import { z } from "zod";
 import { hasSqlstate, MigrationError } from "../../../../errors.ts";
 import type { Machine } from "../../../../system/machine.ts";
 import { type PostgresSession, quoteIdentifier, quoteLiteral } from "../../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../../system/progress.ts";
 import {
-  identitySchema,
   keyOf,
   type PublicationPlan,
   quoteTable,
@@ -14,12 +12,11 @@ import {
 } from "./tables.ts";
 
 /** What is needed to undo the change of one table's replica identity. */
-export const identityChangeSchema = z.object({
-  schema: z.string(),
-  name: z.string(),
-  before: identitySchema,
-});
-export type IdentityChange = Readonly<z.infer<typeof identityChangeSchema>>;
+export interface IdentityChange {
+  readonly schema: string;
+  readonly table: string;
+  readonly before: ReplicaIdentity;
+}
 
 interface Changing {
   /** Opens another session that writes, after a refused statement has ended the one before. */
@@ -41,7 +38,7 @@ export async function setIdentities(
 ): Promise<number> {
   const without = withoutIdentity(plan);
   for (const { schema, name, now, wanted } of without) {
-    await record({ schema, name, before: now });
+    await record({ schema, table: name, before: now });
     await changeIdentity({ schema, name }, wanted, changing);
   }
   return without.length;
@@ -54,25 +51,25 @@ export async function setIdentities(
 export async function resetIdentity(change: IdentityChange, changing: Changing): Promise<void> {
   const session = await changing.connect();
   const [found] = await session
-    .all<{ kind: string; index: string | null; there: boolean }>(currentIdentity(change))
+    .all<ReplicaIdentity & { there: boolean }>(currentIdentity(change))
     .finally(() => session.close());
   if (!found) return;
   const { kind, index } = change.before;
   const back = kind === "index" && !found.there ? DEFAULT : { kind, index };
   if (found.kind === back.kind && found.index === back.index) return;
-  await changeIdentity(change, back, changing);
+  await changeIdentity({ schema: change.schema, name: change.table }, back, changing);
 }
 
 const DEFAULT: ReplicaIdentity = { kind: "default", index: null };
 
-const currentIdentity = ({ schema, name, before }: IdentityChange) => `
+const currentIdentity = ({ schema, table, before }: IdentityChange) => `
   SELECT CASE c.relreplident WHEN 'd' THEN 'default' WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' ELSE 'index' END AS kind,
     (SELECT ic.relname FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
       WHERE i.indrelid = c.oid AND i.indisreplident AND c.relreplident = 'i') AS index,
     EXISTS (SELECT FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
       WHERE i.indrelid = c.oid AND ic.relname = ${quoteLiteral(before.index ?? "")}) AS there
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'r' AND n.nspname = ${quoteLiteral(schema)} AND c.relname = ${quoteLiteral(name)}`;
+  WHERE c.relkind = 'r' AND n.nspname = ${quoteLiteral(schema)} AND c.relname = ${quoteLiteral(table)}`;
 
 /** Milliseconds that the lock is waited for, with everybody else behind it, and between two attempts. */
 const LOCK_WAIT = 500;

@@ -1,15 +1,13 @@
-import { z } from "zod";
 import { quoteIdentifier, type QuerySession } from "../../../../system/query.ts";
 import { ONE_TIME_KEYS } from "../../../scope.ts";
 import { listTables } from "../../count.ts";
 
 /** How a table tells the subscriber which row an UPDATE or a DELETE means (PostgreSQL documentation, ALTER TABLE, REPLICA IDENTITY). */
-export const identitySchema = z.object({
-  kind: z.enum(["default", "nothing", "full", "index"]),
+export interface ReplicaIdentity {
+  readonly kind: "default" | "nothing" | "full" | "index";
   /** The name of the index, for "index". */
-  index: z.string().nullable(),
-});
-export type ReplicaIdentity = Readonly<z.infer<typeof identitySchema>>;
+  readonly index: string | null;
+}
 
 /** A table, as the catalogue has its names. */
 export interface TableName {
