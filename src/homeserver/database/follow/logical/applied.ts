@@ -32,9 +32,13 @@ export async function waitForApplied(publisher: QuerySession, awaited: Awaited):
        FROM pg_replication_slots WHERE slot_name = ${quoteLiteral(slot)}`,
     );
     if (!found)
-      throw new MigrationError("program-failed", `the old database has no replication slot ${slot} any more`, {
-        hint: "the copy cannot catch up: undo what was begun, then begin again, or move without it: synlift follow stop",
-      });
+      throw new MigrationError(
+        "program-failed",
+        `the old database has no replication slot ${slot} any more`,
+        {
+          hint: "the copy cannot catch up: undo what was begun, then begin again, or move without it: synlift follow stop",
+        },
+      );
     if (found.left === 0) return;
     if (found.left < best) {
       best = found.left;
@@ -50,7 +54,8 @@ const LOOK = 20;
 
 async function stands(publisher: QuerySession, { slot, patience }: Awaited, left: number) {
   const state = await slotState(publisher, slot);
-  const connected = state?.active === true ? "the subscription is connected" : "the subscription is not connected";
+  const connected =
+    state?.active === true ? "the subscription is connected" : "the subscription is not connected";
   return new MigrationError(
     "program-failed",
     `the copy lacks ${left} bytes of the old database's log, and none has come for ${Math.round(patience / 1000)} seconds: ${connected}`,
@@ -73,7 +78,9 @@ export async function copySequences(source: QuerySession, target: PostgresSessio
     throw new MigrationError(
       "restore-failed",
       `the new database lacks ${missing.length === 1 ? "a sequence" : `${missing.length} sequences`} that the old one has: ${missing.slice(0, 3).join(", ")}`,
-      { hint: "the schema was changed after the copy was begun: undo what was begun, then begin again: synlift follow stop" },
+      {
+        hint: "the schema was changed after the copy was begun: undo what was begun, then begin again: synlift follow stop",
+      },
     );
   if (names.length === 0) return 0;
   await target.run(

@@ -128,8 +128,9 @@ async function copyRows(order: CopyOrder, reach: Reach): Promise<Map<string, Con
       try {
         for (let table = next(); table; table = next()) {
           reach.signal.throwIfAborted();
-          await copyTable(table, order, reach);
           const contents = await contentsOf(session, table, sourceVersion);
+          // Most tables of a small server are empty, and two programs are started for each.
+          if (contents.rows > 0) await copyTable(table, order, reach);
           held.set(keyOf(table), contents);
           seen.rows += contents.rows;
         }
@@ -144,7 +145,11 @@ async function copyRows(order: CopyOrder, reach: Reach): Promise<Map<string, Con
   return held;
 }
 
-async function copyTable(table: ToCopy, { source, snapshot, target, programs: { psql } }: CopyOrder, { programs }: Reach): Promise<void> {
+async function copyTable(
+  table: ToCopy,
+  { source, snapshot, target, programs: { psql } }: CopyOrder,
+  { programs }: Reach,
+): Promise<void> {
   const { columns } = table;
   // A table without columns has rows too; COPY has no way to name none.
   const list = columns.length === 0 ? "" : ` (${columns.map(quoteIdentifier).join(", ")})`;
@@ -166,7 +171,8 @@ function copyCall(psql: string, address: PostgresAddress, statements: readonly s
     ...address.parameters,
     client_encoding: "UTF8",
     application_name: "synlift",
-    options: "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c extra_float_digits=1 -c datestyle=ISO",
+    options:
+      "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c extra_float_digits=1 -c datestyle=ISO",
   };
   const commands = statements.flatMap((one) => ["--command", one]);
   const call = postgresCall(psql, { ...address, parameters }, [
@@ -204,7 +210,11 @@ async function openSnapshot({ source, snapshot }: CopyOrder, { postgres }: Reach
  * different versions write the same text, as the settings that it depends on are the same. `sourceVersion` decides on the hash, as 10
  * has no hashtextextended.
  */
-export function contentsOf(session: QuerySession, table: TableName, sourceVersion: number): Promise<Contents> {
+export function contentsOf(
+  session: QuerySession,
+  table: TableName,
+  sourceVersion: number,
+): Promise<Contents> {
   const hash =
     sourceVersion >= 110_000
       ? "hashtextextended(t::text, 0)"
@@ -216,7 +226,11 @@ export function contentsOf(session: QuerySession, table: TableName, sourceVersio
 }
 
 /** Throws `comparison-failed` naming the tables that differ. Nothing is replicated yet, so both sides stand still. */
-async function compareWithSource(order: CopyOrder, held: ReadonlyMap<string, Contents>, reach: Reach): Promise<void> {
+async function compareWithSource(
+  order: CopyOrder,
+  held: ReadonlyMap<string, Contents>,
+  reach: Reach,
+): Promise<void> {
   const { target, tables, jobs, sourceVersion } = order;
   const { progress } = reach;
   const total = [...held.values()].reduce((sum, { rows }) => sum + rows, 0);
@@ -249,7 +263,11 @@ async function compareWithSource(order: CopyOrder, held: ReadonlyMap<string, Con
   );
 }
 
-async function inOneSession<T>(address: PostgresAddress, { postgres }: Reach, work: (session: PostgresSession) => Promise<T>): Promise<T> {
+async function inOneSession<T>(
+  address: PostgresAddress,
+  { postgres }: Reach,
+  work: (session: PostgresSession) => Promise<T>,
+): Promise<T> {
   const session = await postgres.connect(address);
   return work(session).finally(() => session.close());
 }
@@ -278,7 +296,11 @@ async function severalAtOnce<Item>(
 const LOOK = 1_000;
 
 /** Tells how many rows have arrived, those of tables that are half copied included, until it is stopped. */
-function watchCopies(target: PostgresAddress, seen: { rows: number }, reach: Reach): { stop(): Promise<void> } {
+function watchCopies(
+  target: PostgresAddress,
+  seen: { rows: number },
+  reach: Reach,
+): { stop(): Promise<void> } {
   const { progress, machine } = reach;
   const ended = new AbortController();
   let told = 0;

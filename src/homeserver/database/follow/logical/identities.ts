@@ -1,7 +1,9 @@
+import type { z } from "zod";
 import { hasSqlstate, MigrationError } from "../../../../errors.ts";
 import type { Machine } from "../../../../system/machine.ts";
 import { type PostgresSession, quoteIdentifier, quoteLiteral } from "../../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../../system/progress.ts";
+import type { identityChangeSchema } from "../record.ts";
 import {
   keyOf,
   type PublicationPlan,
@@ -12,11 +14,7 @@ import {
 } from "./tables.ts";
 
 /** What is needed to undo the change of one table's replica identity. */
-export interface IdentityChange {
-  readonly schema: string;
-  readonly table: string;
-  readonly before: ReplicaIdentity;
-}
+export type IdentityChange = Readonly<z.infer<typeof identityChangeSchema>>;
 
 interface Changing {
   /** Opens another session that writes, after a refused statement has ended the one before. */
@@ -37,11 +35,43 @@ export async function setIdentities(
   { record, ...changing }: Changing & { readonly record: (change: IdentityChange) => Promise<void> },
 ): Promise<number> {
   const without = withoutIdentity(plan);
-  for (const { schema, name, now, wanted } of without) {
-    await record({ schema, table: name, before: now });
-    await changeIdentity({ schema, name }, wanted, changing);
+  if (without.length === 0) return 0;
+  const sessions = new Reconnecting(changing.connect);
+  try {
+    for (const { schema, name, now, wanted } of without) {
+      await record({ schema, table: name, before: now });
+      await changeIdentity({ schema, name }, wanted, sessions, changing);
+    }
+  } finally {
+    await sessions.close();
   }
   return without.length;
+}
+
+/** A session that is opened when it is needed, and anew after a refused statement has ended it. */
+class Reconnecting {
+  readonly #connect: Changing["connect"];
+  #session: PostgresSession | undefined;
+
+  constructor(connect: Changing["connect"]) {
+    this.#connect = connect;
+  }
+
+  async use<T>(work: (session: PostgresSession) => Promise<T>): Promise<T> {
+    const session = (this.#session ??= await this.#connect());
+    try {
+      return await work(session);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
 }
 
 /**
@@ -49,15 +79,19 @@ export async function setIdentities(
  * May be repeated. A table that is still published without an identity refuses UPDATE and DELETE: drop the publication first.
  */
 export async function resetIdentity(change: IdentityChange, changing: Changing): Promise<void> {
-  const session = await changing.connect();
-  const [found] = await session
-    .all<ReplicaIdentity & { there: boolean }>(currentIdentity(change))
-    .finally(() => session.close());
-  if (!found) return;
-  const { kind, index } = change.before;
-  const back = kind === "index" && !found.there ? DEFAULT : { kind, index };
-  if (found.kind === back.kind && found.index === back.index) return;
-  await changeIdentity({ schema: change.schema, name: change.table }, back, changing);
+  const sessions = new Reconnecting(changing.connect);
+  try {
+    const [found] = await sessions.use((session) =>
+      session.all<ReplicaIdentity & { there: boolean }>(currentIdentity(change)),
+    );
+    if (!found) return;
+    const { kind, index } = change.before;
+    const back = kind === "index" && !found.there ? DEFAULT : { kind, index };
+    if (found.kind === back.kind && found.index === back.index) return;
+    await changeIdentity({ schema: change.schema, name: change.table }, back, sessions, changing);
+  } finally {
+    await sessions.close();
+  }
 }
 
 const DEFAULT: ReplicaIdentity = { kind: "default", index: null };
@@ -79,13 +113,13 @@ const ATTEMPTS = 150;
 async function changeIdentity(
   table: TableName,
   identity: ReplicaIdentity,
-  { connect, machine, progress, signal }: Changing,
+  sessions: Reconnecting,
+  { machine, progress, signal }: Omit<Changing, "connect">,
 ): Promise<void> {
   const statement = `SET LOCAL lock_timeout = ${LOCK_WAIT}; ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY ${identityClause(identity)};`;
   for (let attempt = 1; ; attempt += 1) {
-    const session = await connect();
     try {
-      await session.run(statement);
+      await sessions.use((session) => session.run(statement));
       return;
     } catch (error) {
       if (hasSqlstate(error, [UNDEFINED_TABLE])) return;
@@ -95,8 +129,6 @@ async function changeIdentity(
         progress.note(
           `waiting for a moment in which nobody uses table ${keyOf(table)}, to change its replica identity`,
         );
-    } finally {
-      await session.close();
     }
     await machine.wait(PAUSE, signal);
     signal?.throwIfAborted();

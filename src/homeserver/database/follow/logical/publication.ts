@@ -49,10 +49,7 @@ export const dropPublication = (session: PostgresSession, name: string): Promise
   session.run(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)};`);
 
 /** The tables of a publication, in order; undefined where there is no such publication. */
-export async function publishedTables(
-  session: QuerySession,
-  name: string,
-): Promise<TableName[] | undefined> {
+export async function publishedTables(session: QuerySession, name: string): Promise<TableName[] | undefined> {
   const { there } = await session.one<{ there: boolean }>(
     `SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = ${quoteLiteral(name)}) AS there`,
   );

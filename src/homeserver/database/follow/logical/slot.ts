@@ -193,9 +193,13 @@ export async function dropSlot(
     }
     await wait(PAUSE);
   }
-  throw new MigrationError("program-failed", `the replication slot ${slot} cannot be dropped: something connects to it again and again`, {
-    hint: `stop synlift follow on the new host, and its subscription; then run the same command again`,
-  });
+  throw new MigrationError(
+    "program-failed",
+    `the replication slot ${slot} cannot be dropped: something connects to it again and again`,
+    {
+      hint: `stop synlift follow on the new host, and its subscription; then run the same command again`,
+    },
+  );
 }
 
 const PAUSE = 200;
