@@ -94,6 +94,7 @@ function eventsSchema(): Schema {
       event("remark", { id: { type: "string" }, label: { type: "string" }, why: { type: "string" } }),
       event("note", { sentence: { type: "string" } }),
       event("outage", { since: TIME, seconds: { type: "number" }, over: { type: "boolean" } }),
+      event("live", { sentence: { type: "string" }, details: { type: "object" } }),
       event("error", {
         code: { enum: [...Object.keys(EXIT_CODES), "interrupted", "unexpected"] },
         message: { type: "string" },

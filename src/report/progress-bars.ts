@@ -18,6 +18,7 @@ export function progressBars({ write, clock, repeat, columns, rows, colour }: Sc
   let drawn: readonly DrawnLine[] = [];
   let drawnAt = -Infinity;
   let outage: OutageTimer | undefined;
+  let state: string | undefined;
   let stopped = false;
   const stopTimer = repeat?.(TICK, () => {
     if ((works.size > 0 || outage !== undefined) && isDue()) draw();
@@ -35,10 +36,12 @@ export function progressBars({ write, clock, repeat, columns, rows, colour }: Sc
   function frame(width: number): DrawnLine[] {
     const running = works.all();
     // One line is for the cursor and one for the outage clock; lines that scrolled out of view can't be redrawn.
-    const room = Math.min(MOST_LINES, Math.max(1, (rows?.() ?? 24) - (outage === undefined ? 1 : 2)));
+    const others = (outage === undefined ? 0 : 1) + (state === undefined ? 0 : 1);
+    const room = Math.min(MOST_LINES, Math.max(1, (rows?.() ?? 24) - 1 - others));
     const hidden = running.length > room ? running.length - (room - 1) : 0;
     const lines = barLines(running.slice(0, running.length - hidden), width, colour);
     if (hidden > 0) lines.push(plainLine(`… and ${hidden} more`, width));
+    if (state !== undefined) lines.push(plainLine(escapeControls(state), width));
     if (outage !== undefined) {
       const { text, cells } = plainLine(describeOutage(outage.seconds), width);
       lines.push({ text: paint(text, "yellow", colour), cells });
@@ -78,6 +81,10 @@ export function progressBars({ write, clock, repeat, columns, rows, colour }: Sc
       outage = since === undefined ? undefined : new OutageTimer(since, clock);
       if (since === undefined && before !== undefined) save(describeOutageEnd(before.seconds));
       else if (!stopped) draw();
+    },
+    live(now) {
+      state = now?.sentence;
+      if (!stopped) draw();
     },
     stop() {
       if (stopped) return;

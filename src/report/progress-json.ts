@@ -9,6 +9,7 @@ export function progressJson({ write, clock }: ProgressOutput): ProgressView {
   const told = new Map<string, number>();
   let running: OutageTimer | undefined;
   let stopped = false;
+  let stateDue = -Infinity;
 
   function tell(type: string, fields: Readonly<Record<string, Json>>): void {
     write(jsonLine({ type, time: new Date(clock.now()).toISOString(), ...fields }));
@@ -48,6 +49,11 @@ export function progressJson({ write, clock }: ProgressOutput): ProgressView {
       const [from, seconds] = [new Date(told.since).toISOString(), tidy(told.seconds)];
       tell("outage", { since: from, seconds, over: since === undefined });
     },
+    live(state) {
+      if (stopped || state === undefined || clock.elapsed() < stateDue) return;
+      stateDue = clock.elapsed() + STATE;
+      tell("live", { sentence: state.sentence, details: state.details });
+    },
     stop() {
       stopped = true;
     },
@@ -63,3 +69,5 @@ const tidy = (value: number | undefined) => (value === undefined ? null : Math.r
 
 /** Milliseconds. */
 const SHORTEST = 1000;
+/** Between two states. */
+const STATE = 10_000;

@@ -20,6 +20,8 @@ export function progressLines({ write, clock, repeat }: ProgressOutput): Progres
   const due = new Map<string, number>();
   let running: OutageTimer | undefined;
   let stopped = false;
+  /** When the next line about the state is due. */
+  let stateDue = -Infinity;
   const stopTimer = repeat?.(1000, () => {
     for (const { work } of works.all()) tellWhenDue(work.id);
   });
@@ -61,6 +63,11 @@ export function progressLines({ write, clock, repeat }: ProgressOutput): Progres
       if (running === undefined && before !== undefined) say(describeOutageEnd(before.seconds));
       if (running !== undefined && before === undefined) say(describeOutage(running.seconds));
     },
+    live(state) {
+      if (stopped || state === undefined || clock.elapsed() < stateDue) return;
+      stateDue = clock.elapsed() + STATE;
+      say(state.sentence);
+    },
     stop() {
       stopped = true;
       stopTimer?.();
@@ -71,3 +78,5 @@ export function progressLines({ write, clock, repeat }: ProgressOutput): Progres
 /** Milliseconds. */
 const FIRST = 10_000;
 const LATER = 30_000;
+/** Between two lines about a state that lasts for days. */
+const STATE = 60_000;

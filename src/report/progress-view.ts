@@ -1,10 +1,21 @@
 import type { Machine } from "../system/machine.ts";
 import type { Progress } from "../system/progress.ts";
+import type { Json } from "./json.ts";
+
+/** How something that has no end is at the moment. */
+export interface LiveState {
+  /** For people, on one line. */
+  readonly sentence: string;
+  /** For scripts. */
+  readonly details: Readonly<Record<string, Json>>;
+}
 
 /** Progress that is displayed. The caller must call `stop`, also after a failure. */
 export interface ProgressView extends Progress {
   /** Starts the outage clock at this time (milliseconds since 1970); undefined stops it. */
   outage(since: number | undefined): void;
+  /** Shows how something is at the moment, in place of the last such state; undefined shows none any more. */
+  live(state: LiveState | undefined): void;
   /** Removes running tasks from the screen and stops the timer. May be called twice; notes are still shown after it. */
   stop(): void;
 }

@@ -38,6 +38,9 @@ export function tracedView(view: ProgressView): ProgressView {
       } else endOutage ??= beginSpan("stage", "outage");
       view.outage(since);
     },
+    live(state) {
+      view.live(state);
+    },
     stop() {
       for (const id of [...running.keys()]) endTask(id, { unfinished: true });
       view.stop();

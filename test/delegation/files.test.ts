@@ -235,7 +235,7 @@ async function written({ sources, dns }: TestWorld, out: string, given: Record<s
     out,
     ...given,
   });
-  const view = { ...noProgress, outage: () => undefined, stop: () => undefined };
+  const view = { ...noProgress, outage: () => undefined, live: () => undefined, stop: () => undefined };
   return await delegationFilesCommand.run(options, system, view);
 }
 

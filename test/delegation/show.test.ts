@@ -123,7 +123,7 @@ async function shown({ sources, dns }: TestWorld, given: Record<string, unknown>
     resolver: [`${dns.address}:${dns.port}`],
     ...given,
   });
-  const view = { ...noProgress, outage: () => undefined, stop: () => undefined };
+  const view = { ...noProgress, outage: () => undefined, live: () => undefined, stop: () => undefined };
   return await delegationShowCommand.run(options, system, view);
 }
 

@@ -20,6 +20,7 @@ export function remoteProgress(channel: Channel): ProgressView {
     outage: (since) => {
       if (since !== undefined) say({ type: "outage", since: new Date(since).toISOString() });
     },
+    live: () => undefined,
     stop: () => undefined,
   };
 }

@@ -19,6 +19,7 @@ test("a remark of the old host goes by its label, and by its id where an older s
       told.push(`${id}, ${label}: ${why}`);
     },
     outage: () => undefined,
+    live: () => undefined,
     stop: () => undefined,
   });
   const remark = { type: "remark", id: "export/database", why: "already done" };
