@@ -202,6 +202,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
       "Sessions cannot be ended or restored in this database: an authentication service has them, the server has moved away, an earlier sign-out can still be undone, or there is none to undo.",
     then: "Read the message, which says which of these, and the hint; nothing was changed.",
   },
+  "follow-lost": {
+    means:
+      "A copy that followed the old server cannot follow it any more: the old server has removed parts of its log that the copy still needed, to protect its own disk.",
+    then: "The old server runs as before. Make the copy again: the same command with --begin-again.",
+  },
 };
 
 /** Failures of the command line and of the host, which every command has. */
@@ -268,6 +273,31 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "target-unsuitable",
     "port-failed",
     "found-blockers",
+  ],
+  follow: [
+    "database-unreachable",
+    "file-missing",
+    "bundle-damaged",
+    "bundle-in-use",
+    "bundle-mismatch",
+    "program-too-old",
+    "connection-failed",
+    "other-machine",
+    "target-not-empty",
+    "target-unsuitable",
+    "start-failed",
+    "already-opened",
+    "follow-lost",
+  ],
+  "follow status": ["bundle-damaged", "bundle-in-use", "other-machine", "follow-lost"],
+  "follow stop": [
+    "bundle-damaged",
+    "bundle-in-use",
+    "program-too-old",
+    "connection-failed",
+    "other-machine",
+    "target-not-empty",
+    "already-opened",
   ],
   forward: ["file-missing"],
   maintenance: ["file-missing"],

@@ -52,6 +52,7 @@ export const EXIT_CODES = {
   "notices-not-sent": 62,
   "certificate-unusable": 63,
   "sign-out-refused": 64,
+  "follow-lost": 65,
 } as const;
 
 export type ErrorCode = keyof typeof EXIT_CODES;

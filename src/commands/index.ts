@@ -5,6 +5,9 @@ import { delegationFilesCommand } from "./delegation-files.ts";
 import { delegationShowCommand } from "./delegation-show.ts";
 import { exportCommand } from "./export.ts";
 import { fetchCommand } from "./fetch.ts";
+import { followCommand } from "./follow.ts";
+import { followStatusCommand } from "./follow-status.ts";
+import { followStopCommand } from "./follow-stop.ts";
 import { forwardCommand } from "./forward.ts";
 import { inviteCommand } from "./invite.ts";
 import { maintenanceServeCommand } from "./maintenance-serve.ts";
@@ -44,6 +47,9 @@ export const COMMANDS: readonly Entry[] = [
   entry(receiveCommand),
   entry(verifyCommand),
   entry(restoreCommand),
+  entry(followCommand),
+  entry(followStatusCommand),
+  entry(followStopCommand),
   entry(pullCommand),
   entry(pullSenderCommand),
   entry(openCommand),

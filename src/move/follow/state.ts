@@ -61,7 +61,8 @@ const stateSchema = z.object({
     synapseRole: z.string().optional(),
     /** The role of synlift; its password is in the password file. */
     role: z.string(),
-    slot: z.string(),
+    /** Null where that PostgreSQL cannot limit what a slot holds back. */
+    slot: z.string().nullable(),
     publication: z.string().optional(),
     systemIdentifier: z.string(),
     serverVersion: z.number(),
@@ -148,4 +149,10 @@ export async function removeFollowState(
   await files.remove(passwordFilePath(configDir));
   // Last: as long as it is there, the same command can be run again.
   await files.remove(statePath(configDir));
+}
+
+/** Throws `bad-usage` for a copy by logical replication. */
+export function standbyOf(state: FollowState): Extract<FollowState["here"], { kind: "standby" }> {
+  if (state.here.kind === "standby") return state.here;
+  throw new MigrationError("bad-usage", "this copy follows by logical replication, and has no standby");
 }

@@ -1,0 +1,125 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import type { StandbyPlace } from "../../move/follow/choose-standby.ts";
+import type { OldHost } from "../../move/follow/ask-source.ts";
+import type { System } from "../../system/system.ts";
+import { optionGroup } from "../command.ts";
+
+const SOURCE_COMMAND = "synlift follow-source";
+const FOLDER = "synlift-move";
+const CONFIG_DIR = "/etc/matrix-synapse";
+const SYSTEMD_DIR = "/etc/systemd/system";
+
+/** Where a copy that follows is remembered. */
+export const FOLLOW_FOLDER = {
+  flags: "--config-dir <folder>",
+  about: "where the new server's configuration will be, as for pull; what follows is remembered there",
+  default: CONFIG_DIR,
+  schema: { configDir: z.string().min(1).default(CONFIG_DIR) },
+};
+
+export const SYSTEMD_DIR_OPTION = {
+  flags: "--systemd-dir <folder>",
+  about: "where systemd reads units",
+  default: SYSTEMD_DIR,
+  schema: { systemdDir: z.string().min(1).default(SYSTEMD_DIR) },
+};
+
+/** How synlift on the old host is reached, for a copy that follows. */
+export const FOLLOWED_HOST_OPTIONS = optionGroup({
+  heading: "Old host",
+  options: [
+    {
+      flags: "--source-command <command>",
+      about: "command that starts synlift on the old host, with options that its configuration needs",
+      default: SOURCE_COMMAND,
+    },
+    {
+      flags: "--export-folder <folder>",
+      about: "folder on the old host for the record of what is changed there, which rollback needs",
+      default: FOLDER,
+    },
+    { flags: "--ssh-config <file>", about: "configuration file for ssh", default: "that of ssh" },
+    {
+      flags: "--restart-postgres",
+      about: "agree to one restart of PostgreSQL on the old host, where the copy needs one",
+    },
+  ],
+  schema: {
+    argument: z.string().min(1).optional(),
+    sourceCommand: z.string().min(1).default(SOURCE_COMMAND),
+    exportFolder: z.string().min(1).default(FOLDER),
+    sshConfig: z.string().min(1).optional(),
+    restartPostgres: z.boolean().default(false),
+  },
+  read: (given, { machine }: Pick<System, "machine">): OldHost | undefined =>
+    given.argument === undefined
+      ? undefined
+      : {
+          address: given.argument,
+          sshConfig: given.sshConfig === undefined ? undefined : resolve(machine.folder, given.sshConfig),
+          senderCommand: given.sourceCommand,
+          folder: given.exportFolder,
+        },
+});
+
+/** Where the copy is made. */
+export const STANDBY_OPTIONS = optionGroup({
+  heading: "Copy on this host",
+  options: [
+    {
+      flags: "--cluster <name>",
+      about: "with Debian: name of the PostgreSQL cluster that is made, and stays the new server's database",
+      default: "synapse",
+    },
+    {
+      flags: "--data-dir <folder>",
+      about: "folder for the copy; without --cluster, a server that nothing starts when this host starts",
+      default: "with Debian, that of the cluster",
+    },
+    {
+      flags: "--port <port>",
+      about: "port of the new PostgreSQL",
+      default: "the first free one from 5432 on",
+    },
+    {
+      flags: "--postgres-programs <folder>",
+      about: "folder with the programs of PostgreSQL's server, if they are not found",
+    },
+    {
+      flags: "--max-rate <rate>",
+      about: "limit for the first copy, as pg_basebackup takes it: 20M is 20 MiB a second",
+      default: "none",
+    },
+    {
+      flags: "--checkpoint <manner>",
+      about:
+        "what the old server does before the copy: spread takes up to some minutes and slows nobody down, fast writes everything at once",
+      default: "spread",
+    },
+  ],
+  schema: {
+    cluster: z
+      .string()
+      .regex(/^[A-Za-z0-9_][\w.-]*$/, "is not the name of a cluster")
+      .optional(),
+    dataDir: z.string().min(1).optional(),
+    port: z.coerce.number().int().min(1024).max(65_535).optional(),
+    postgresPrograms: z.string().min(1).optional(),
+    maxRate: z
+      .string()
+      .regex(/^\d{1,7}[kM]?$/, "write it as 20M")
+      .optional(),
+    checkpoint: z.enum(["spread", "fast"]).default("spread"),
+  },
+  read(given, { machine }: Pick<System, "machine">): StandbyPlace {
+    const here = (path: string | undefined) =>
+      path === undefined ? undefined : resolve(machine.folder, path);
+    return {
+      cluster: given.cluster,
+      dataDir: here(given.dataDir),
+      programs: here(given.postgresPrograms),
+      port: given.port,
+    };
+  },
+});

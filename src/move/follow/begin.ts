@@ -1,0 +1,260 @@
+import { MigrationError } from "../../errors.ts";
+import { FOLLOW_ROLE, type Road, slotNameOf } from "../../homeserver/database/follow/record.ts";
+import { serverPrograms } from "../../homeserver/database/follow/server-programs.ts";
+import { majorOf } from "../../homeserver/database/facts.ts";
+import { describeWarnings, type Finding } from "../../report/finding.ts";
+import { formatBytes } from "../../report/units.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { bulletList, confirm } from "../confirm.ts";
+import { assertDiskSpace } from "../disk-space.ts";
+import { askSource, type OldHost } from "./ask-source.ts";
+import { chooseStandby } from "./choose-standby.ts";
+import type { FollowAnswers } from "./protocol.ts";
+import type { FollowOrder } from "./order.ts";
+import { type FollowState, newFollowState, passwordFilePath, writeFollowState } from "./state.ts";
+import { tunnelFolder } from "./tunnel.ts";
+
+/** What copies and follows is settled, and the old host is prepared. */
+export interface Begun {
+  readonly kind: "begun";
+  readonly state: FollowState;
+  readonly findings: readonly Finding[];
+}
+
+export interface WouldBegin {
+  readonly kind: "dry-run";
+  readonly findings: readonly Finding[];
+  readonly lines: readonly string[];
+}
+
+/** A copy needs more than the databases: the log that is written meanwhile, and room to be a server. */
+const ROOM = 1024 * 1024 * 1024;
+const GROWTH = 1.1;
+
+/**
+ * Settles where the copy will be, asks once, and has the old host prepared. Goes on with what was begun: then nothing is asked. Throws
+ * `bad-usage`, `bundle-mismatch`, `already-opened`, `disk-full`, and what the old host refuses.
+ */
+export async function prepareFollow(
+  order: FollowOrder,
+  before: FollowState | undefined,
+  system: System,
+  progress: Progress,
+): Promise<Begun | WouldBegin> {
+  assertSame(order, before);
+  if (before && before.stage !== "preparing") return goOn(order, before);
+  const old = order.old ?? (before && oldHostOf(before));
+  if (!old)
+    throw new MigrationError("bad-usage", "give the address of the old host: ssh://[user@]host[:port]", {
+      hint: `nothing was begun yet with --config-dir ${order.configDir}`,
+    });
+  const target = await targetFacts(order, system);
+  const facts = await askSource(old, { type: "facts", target }, system, progress);
+  const road = before?.road ?? chooseRoad(order.road, facts);
+  if (road !== "standby") throw logicalOnly(facts);
+  const { source } = facts;
+  const administrator = source.administrator.isSuperuser ? source.administrator.name : "postgres";
+  const here =
+    before?.here ??
+    ({
+      kind: "standby",
+      ...(await chooseStandby(order.place, majorOf(source.version), administrator, system)),
+    } as const);
+  if (here.kind !== "standby") throw logicalOnly(facts);
+  const bytes = source.databases.reduce((sum, one) => sum + one.bytes, 0);
+  await assertDiskSpace(
+    here.data,
+    bytes * GROWTH + ROOM,
+    "a copy of the old server",
+    "--data-dir",
+    system.files,
+  );
+  const lines = describeBegin(old, here, facts, bytes);
+  const findings = [...(facts.findings as Finding[]), ...alsoCopied(facts)];
+  if (order.dryRun) return { kind: "dry-run", findings, lines };
+  for (const said of describeWarnings(findings)) progress.note(`on the old host: ${said}`);
+  if (!before && !order.yes) await askConsent(facts.subject, lines, system);
+
+  // Before the old host is changed, so that whatever ends this run, the same command goes on with the same id.
+  const state: FollowState = before ?? provisional({ facts, old, here }, system);
+  await writeFollowState(order.configDir, state, system.files);
+  const prepared = await askSource(
+    old,
+    {
+      type: "prepare",
+      id: state.id,
+      road,
+      target,
+      restart: order.restart,
+      accepted: [...order.accept],
+    },
+    system,
+    progress,
+  );
+  await system.files.writeAtomically(passwordFilePath(order.configDir), passwordLine(prepared), 0o600);
+  const ready: FollowState = {
+    ...state,
+    stage: "copying",
+    old: { ...oldFields(old), ...preparedFields(prepared) },
+  };
+  await writeFollowState(order.configDir, ready, system.files);
+  return { kind: "begun", state: ready, findings: [...findings, ...(prepared.findings as Finding[])] };
+}
+
+function assertSame({ old, configDir }: FollowOrder, before: FollowState | undefined): void {
+  if (!before || !old || old.address === before.old.address) return;
+  throw new MigrationError(
+    "bundle-mismatch",
+    `a copy of ${before.serverName} on ${before.old.address} was begun with --config-dir ${configDir}, and ${old.address} is another host`,
+    { hint: "leave out the address to go on with that copy, or end it first: synlift follow stop" },
+  );
+}
+
+function goOn({ configDir }: FollowOrder, before: FollowState): Begun {
+  if (before.stage === "detached" || before.stage === "done")
+    throw new MigrationError(
+      "already-opened",
+      `the copy in ${configDir} was cut over${before.stage === "done" ? "" : " in part"}: it follows no more`,
+      {
+        hint:
+          before.stage === "done"
+            ? "go on with synlift open; or, to begin anew after a rollback: synlift follow stop, which says what is left"
+            : "go on with synlift pull --followed; or roll back on the old host, and begin anew with --begin-again",
+      },
+    );
+  return {
+    kind: "begun",
+    // The cut-over was given up before anything here was changed.
+    state: before.stage === "fenced" ? { ...before, stage: "following" } : before,
+    findings: [],
+  };
+}
+
+export const oldHostOf = ({ old }: FollowState): OldHost => ({
+  address: old.address,
+  sshConfig: old.sshConfig,
+  senderCommand: old.senderCommand,
+  folder: old.folder,
+});
+
+async function targetFacts({ place }: FollowOrder, system: System) {
+  const machine = (await system.programs.run({ name: "uname", args: ["-m"], timeout: 10_000 })).trim();
+  const installed = await serverPrograms(place.programs, system);
+  return { architecture: machine, serverMajors: installed.map(({ major }) => major), server: null };
+}
+
+function chooseRoad(wanted: Road | undefined, { roads }: FollowAnswers["facts"]): Road {
+  if (wanted !== undefined) return wanted;
+  return roads.standby.length > 0 && roads.logical.length === 0 ? "logical" : "standby";
+}
+
+const logicalOnly = ({ roads }: FollowAnswers["facts"]) =>
+  new MigrationError(
+    "target-unsuitable",
+    `a standby cannot be made here: ${roads.standby.join("; ") || "logical replication was begun before"}`,
+    { hint: "install PostgreSQL of the old server's major version on this host" },
+  );
+
+/** What is known before the old host was asked to prepare itself. */
+function provisional(
+  { facts, old, here }: { facts: FollowAnswers["facts"]; old: OldHost; here: FollowState["here"] },
+  { machine }: System,
+): FollowState {
+  const { source, subject } = facts;
+  const state = newFollowState(
+    {
+      road: "standby",
+      serverName: subject,
+      old: {
+        ...oldFields(old),
+        postgres: { host: "127.0.0.1", port: 5432 },
+        database: source.database,
+        role: FOLLOW_ROLE,
+        slot: null,
+        systemIdentifier: source.systemIdentifier,
+        serverVersion: source.version,
+      },
+      tunnel: { folder: "" },
+      here,
+    },
+    machine,
+  );
+  return {
+    ...state,
+    tunnel: { folder: tunnelFolder(state.id, machine) },
+    old: { ...state.old, slot: slotNameOf(state.id) },
+  };
+}
+
+const oldFields = ({ address, sshConfig, senderCommand, folder }: OldHost) => ({
+  address,
+  ...(sshConfig === undefined ? {} : { sshConfig }),
+  senderCommand,
+  folder,
+});
+
+const preparedFields = (prepared: FollowAnswers["prepared"]) => ({
+  postgres: { host: prepared.host, port: prepared.port },
+  database: prepared.database,
+  ...(prepared.stateDatabase === null ? {} : { stateDatabase: prepared.stateDatabase }),
+  ...(prepared.masDatabase === null ? {} : { masDatabase: prepared.masDatabase }),
+  ...(prepared.publication === null ? {} : { publication: prepared.publication }),
+  role: prepared.role,
+  slot: prepared.slot,
+  systemIdentifier: prepared.systemIdentifier,
+  serverVersion: prepared.serverVersion,
+});
+
+/** libpq's password file: whatever the host, port and database (PostgreSQL documentation, 34.16). */
+function passwordLine({ role, password }: FollowAnswers["prepared"]): string {
+  const field = (text: string) => text.replaceAll(/[\\:]/g, "\\$&");
+  return `*:*:*:${field(role)}:${field(password)}\n`;
+}
+
+/** What is done on both hosts, a line each. */
+function describeBegin(
+  old: OldHost,
+  here: Extract<FollowState["here"], { kind: "standby" }>,
+  { changes, source }: FollowAnswers["facts"],
+  bytes: number,
+): string[] {
+  const names = source.databases.map(({ name }) => name).join(", ");
+  const place = here.cluster
+    ? `the PostgreSQL cluster ${here.cluster.major}/${here.cluster.name}, port ${here.port}, with its data in ${here.data}`
+    : `a PostgreSQL in ${here.data}, port ${here.port}`;
+  return [
+    ...changes.map((line) => `on the old host: ${line}`),
+    `on this host: make ${place}, and copy ${formatBytes(bytes)} from ${old.address} into it: all databases of that server (${names})`,
+    "on this host: keep that copy up to date until the cut-over, as a standby",
+  ];
+}
+
+/** A standby is a copy of the whole server. */
+function alsoCopied({ source }: FollowAnswers["facts"]): Finding[] {
+  const own = new Set([source.database, source.stateDatabase, source.masDatabase, "postgres"]);
+  const others = source.databases.filter(({ name }) => !own.has(name));
+  if (others.length === 0) return [];
+  return [
+    {
+      id: "follow-other-databases",
+      level: "warning",
+      sentence: `the old server has ${others.length === 1 ? "a database that is" : "databases that are"} not this homeserver's, and a standby copies ${others.length === 1 ? "it" : "them"}, too`,
+      evidence: others.map(({ name, bytes }) => `${name}: ${formatBytes(bytes)}`),
+      hint: "drop those that do not belong on the new host once it is open; what they are used for stays on the old host",
+    },
+  ];
+}
+
+async function askConsent(subject: string, lines: readonly string[], system: System): Promise<void> {
+  await confirm(
+    {
+      question: `For a copy of the database of ${subject} that follows the old server, which goes on running:${bulletList(lines)}\nBegin?`,
+      consequence: `PostgreSQL on the old host is changed so that a copy can follow it: ${lines.join("; ")}`,
+      otherwise: new MigrationError("bad-usage", "nothing was begun: you answered no", {
+        hint: "nothing was changed on either host",
+      }),
+    },
+    system,
+  );
+}

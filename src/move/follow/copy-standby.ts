@@ -1,0 +1,124 @@
+import { copyOldServer } from "../../homeserver/database/follow/base-backup.ts";
+import { setUpStandby, type StandbySource } from "../../homeserver/database/follow/set-up-standby.ts";
+import { standbyFindings } from "../../homeserver/database/follow/standby-findings.ts";
+import {
+  assertIsCopy,
+  clusterFolder,
+  createCluster,
+  createDataFolder,
+  emptyFolder,
+  lookAtData,
+  startStandby,
+  stopStandby,
+} from "../../homeserver/database/follow/standby-server.ts";
+import { standbyAccount, type StandbyServer } from "../../homeserver/database/follow/standby.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import type { Begun } from "./begin.ts";
+import type { FollowOrder } from "./order.ts";
+import { type FollowState, standbyOf, writeFollowState } from "./state.ts";
+import { oldDatabase, oldServerForServer, openTunnel } from "./tunnel.ts";
+
+/**
+ * Makes the standby and starts it, unless it was made by an earlier run. What an earlier run left in part is removed, and copied again.
+ * Throws what a copy throws, `target-not-empty`, `start-failed`.
+ */
+export async function copyStandby(
+  { state: begun }: Begun,
+  order: FollowOrder,
+  system: System,
+  progress: Progress,
+): Promise<{ state: FollowState; findings: readonly Finding[] }> {
+  const server = standbyOf(begun);
+  if (begun.stage !== "copying") {
+    await writeFollowState(order.configDir, begun, system.files);
+    return { state: begun, findings: [] };
+  }
+  const tunnel = await openTunnel(begun, order.configDir, standbyAccount(server, system.machine), system);
+  try {
+    const old = oldDatabase(begun, order.configDir);
+    const synapseRole = await ownerOfSynapse(begun, order.configDir, system);
+    const state: FollowState = {
+      ...begun,
+      old: { ...begun.old, ...(synapseRole === undefined ? {} : { synapseRole }) },
+    };
+    await fill(state, order, server, system, progress);
+    const source: StandbySource = {
+      old,
+      oldForServer: oldServerForServer(state),
+      slot: state.old.slot,
+      systemIdentifier: state.old.systemIdentifier,
+      logins:
+        synapseRole === undefined
+          ? []
+          : [state.old.database, state.old.stateDatabase]
+              .filter((one) => one !== undefined)
+              .map((database) => ({
+                database,
+                role: synapseRole,
+                hasAccount: system.machine.account(synapseRole) !== undefined,
+              })),
+    };
+    const settings = await setUpStandby(source, server, system);
+    await startStandby(server, system);
+    const following: FollowState = { ...state, stage: "following" };
+    await writeFollowState(order.configDir, following, system.files);
+    progress.note(`the copy of ${state.serverName} is complete, and follows the old server`);
+    return {
+      state: following,
+      findings: [...settings, ...(await standbyFindings(server, old, synapseRole, system))],
+    };
+  } finally {
+    await tunnel.close();
+  }
+}
+
+/** Fills the data folder, unless an earlier run did and only did not come to start it. */
+async function fill(
+  state: FollowState,
+  order: FollowOrder,
+  server: StandbyServer,
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  const { old } = state;
+  await assertIsCopy(server, old.systemIdentifier, system);
+  if (await isComplete(server, system)) return;
+  await stopStandby(server, system);
+  const { cluster } = server;
+  if (cluster && !(await system.files.lstat(`${clusterFolder(cluster)}/postgresql.conf`)))
+    await createCluster({ ...server, cluster }, system);
+  else if (!cluster) await createDataFolder(server, system);
+  await emptyFolder(server.data, system);
+  await copyOldServer(
+    {
+      old: oldDatabase(state, order.configDir),
+      oldForServer: oldServerForServer(state),
+      slot: old.slot,
+      checkpoint: order.checkpoint,
+      maxRate: order.maxRate,
+    },
+    server,
+    system,
+    progress,
+  );
+}
+
+/** pg_basebackup writes its manifest under its name once everything else is there and on disk. */
+const isComplete = async (server: StandbyServer, system: System) =>
+  (await lookAtData(server, system)).kind === "standby" &&
+  (await system.files.lstat(`${server.data}/backup_manifest`)) !== undefined;
+
+/** The role that owns Synapse's tables, which is the one it logs in as. */
+async function ownerOfSynapse(state: FollowState, configDir: string, { postgres }: System) {
+  const session = await postgres.connect(oldDatabase(state, configDir));
+  try {
+    const found = await session.all<{ owner: string }>(
+      "SELECT tableowner AS owner FROM pg_tables WHERE tablename = 'applied_schema_deltas' LIMIT 1",
+    );
+    return found[0]?.owner;
+  } finally {
+    await session.close();
+  }
+}

@@ -1,0 +1,146 @@
+import { Interrupted, MigrationError } from "../../errors.ts";
+import { startStandby } from "../../homeserver/database/follow/standby-server.ts";
+import { standbyAccount, type StandbyServer } from "../../homeserver/database/follow/standby.ts";
+import type { ProgressView } from "../../report/progress-view.ts";
+import { formatDuration } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
+import { liveState } from "./live-text.ts";
+import { type FollowState, writeFollowState } from "./state.ts";
+import { oldDatabase, openTunnel } from "./tunnel.ts";
+import { type Followed, isLost, type Watch, watchStandby } from "./watch.ts";
+
+/** Milliseconds between two looks at both servers. */
+const LOOK_MS = 2000;
+/** Milliseconds until a connection that was lost is tried again, at first and at most. */
+const FIRST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 60_000;
+/** A way that held for so long was a good one: the waits begin anew. */
+const GOOD_MS = 30_000;
+
+export interface Following {
+  readonly state: FollowState;
+  readonly server: StandbyServer;
+  readonly configDir: string;
+  /** Ends as soon as the copy has everything that the old server has written. */
+  readonly untilCaughtUp: boolean;
+}
+
+/** How it ended: it was asked to stop, or has caught up. `last` is what was seen last. */
+export interface FollowedUntil {
+  readonly ended: "signal" | "caught-up";
+  readonly last: Followed | undefined;
+}
+
+/**
+ * Keeps the way to the old host open, and shows how the copy is, until the run is asked to stop. Connections that are lost are made
+ * again, with growing waits; the standby's server is started again when it has ended. Throws `follow-lost` when the old server has given
+ * the copy up, and `already-opened` when the copy was promoted.
+ */
+export async function keepFollowing(
+  following: Following,
+  system: System,
+  view: ProgressView,
+): Promise<FollowedUntil> {
+  const { machine, signal } = system;
+  let last: Followed | undefined;
+  let wait = FIRST_WAIT_MS;
+  try {
+    for (;;) {
+      const began = machine.elapsed();
+      try {
+        const isDone = await followOnce(following, system, (now) => {
+          last = now;
+          view.live(liveState(now));
+        });
+        if (isDone) return { ended: "caught-up", last };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isPassing(error)) throw error;
+        view.live(undefined);
+        if (machine.elapsed() - began > GOOD_MS) wait = FIRST_WAIT_MS;
+        view.note(`${error.message}; tried again in ${formatDuration(wait / 1000)}`);
+      }
+      await machine.wait(wait, signal);
+      wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    }
+  } catch (error) {
+    if (error instanceof Interrupted) return { ended: "signal", last };
+    throw error;
+  } finally {
+    view.live(undefined);
+  }
+}
+
+/** What a later attempt may find otherwise: a host or a server that does not answer, and a disk on which there is room again. */
+const PASSING = new Set([
+  "connection-failed",
+  "database-unreachable",
+  "start-failed",
+  "program-failed",
+  "disk-full",
+]);
+const isPassing = (error: unknown): error is MigrationError =>
+  error instanceof MigrationError && PASSING.has(error.code);
+
+/** Follows as long as the way holds. True when it has caught up and that was asked for. */
+async function followOnce(
+  { state, server, configDir, untilCaughtUp }: Following,
+  system: System,
+  tell: (now: Followed) => void,
+): Promise<boolean> {
+  const { machine, postgres, signal, files } = system;
+  await startStandby(server, system).catch((error: unknown) => withFullDisk(error, server, system));
+  const tunnel = await openTunnel(state, configDir, standbyAccount(server, machine), system);
+  let isOver = false;
+  void tunnel.ended.then(() => (isOver = true));
+  try {
+    const session = await postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
+    let watch: Watch | undefined;
+    try {
+      watch = await watchStandby({ session, ...state.old }, server, system);
+      for (;;) {
+        const now = await watch.look();
+        if (isLost(now)) {
+          await writeFollowState(configDir, { ...state, stage: "lost" }, files);
+          throw followLost(state);
+        }
+        tell(now);
+        if (untilCaughtUp && now.connected && now.lagBytes === 0) return true;
+        // Between two looks it does not matter which of the two has ended: the next attempt begins with both.
+        if (isOver) throw await tunnel.ended;
+        await machine.wait(LOOK_MS, signal);
+      }
+    } finally {
+      await watch?.close();
+      await session.close();
+    }
+  } catch (error) {
+    // Whatever failed then, ssh knows why.
+    if (isOver && isPassing(error)) throw await tunnel.ended;
+    throw error;
+  } finally {
+    await tunnel.close();
+  }
+}
+
+/** Bytes of free space at which a failed start is called a full disk. */
+const FULL = 32 * 1024 * 1024;
+
+async function withFullDisk(error: unknown, { data }: StandbyServer, { files }: System): Promise<never> {
+  const { free } = await files.diskSpace(data);
+  if (free >= FULL) throw error;
+  throw new MigrationError("disk-full", `the disk with ${data} is full, and so the standby does not run`, {
+    hint: "make room there: it goes on by itself. The old server keeps its log for the copy meanwhile, within its limit",
+    cause: error,
+  });
+}
+
+/** Exit code of its own: what was copied is of no use any more. */
+export const followLost = ({ old }: Pick<FollowState, "old">) =>
+  new MigrationError(
+    "follow-lost",
+    `the old server has removed parts of its log that the copy still needed: replication slot ${old.slot ?? ""} is lost, because the copy was too far behind or too long away`,
+    {
+      hint: "the copy cannot be continued, and the old server runs as before. Begin again with the same command and --begin-again",
+    },
+  );

@@ -1,0 +1,71 @@
+import type { Finding } from "../../report/finding.ts";
+import type { ProgressView } from "../../report/progress-view.ts";
+import type { System } from "../../system/system.ts";
+import { recordFolder } from "../restore/record.ts";
+import { type Begun, prepareFollow } from "./begin.ts";
+import type { FollowOrder } from "./order.ts";
+import { copyStandby } from "./copy-standby.ts";
+import { type FollowedUntil, followLost, keepFollowing } from "./loop.ts";
+import { acquireFollowLock } from "./lock.ts";
+import { type FollowState, readFollowState, standbyOf } from "./state.ts";
+import { agreeToStop, stopFollowing } from "./stop.ts";
+import { startUnit, type Unit } from "./unit.ts";
+
+export type FollowResult =
+  | { readonly kind: "dry-run"; readonly findings: readonly Finding[]; readonly lines: readonly string[] }
+  | {
+      readonly kind: "unit";
+      readonly findings: readonly Finding[];
+      readonly state: FollowState;
+      readonly unit: Unit;
+    }
+  | ({
+      readonly kind: "followed";
+      readonly findings: readonly Finding[];
+      readonly state: FollowState;
+    } & FollowedUntil);
+
+/**
+ * Begins a copy of the old server's database that follows it, or goes on with one, until the run is asked to stop. What is done on both
+ * hosts is shown and asked about once. Resumes after an interruption at any moment; a copy that was broken off begins from its start,
+ * as PostgreSQL cannot continue one. Throws `follow-lost`, `bundle-in-use`, what a copy throws, and what the old host refuses.
+ */
+export async function follow(order: FollowOrder, system: System, view: ProgressView): Promise<FollowResult> {
+  const { configDir } = order;
+  const { files } = system;
+  await files.makeFolder(recordFolder(configDir));
+  const lock = await acquireFollowLock(configDir, system);
+  let begun: Begun | undefined;
+  try {
+    const before = await readFollowState(configDir, system);
+    if (before?.stage === "lost" && !order.beginAgain) throw followLost(before);
+    if (before && order.beginAgain && !order.dryRun) {
+      const end = { configDir, yes: order.yes, dryRun: false, isOldHostGone: false };
+      await agreeToStop(end, system);
+      await stopFollowing(end, system, view);
+    }
+    const prepared = await prepareFollow(order, order.beginAgain ? undefined : before, system, view);
+    if (prepared.kind === "dry-run") return prepared;
+    begun = prepared;
+    if (!order.service) {
+      const { state, findings } = await copyStandby(begun, order, system, view);
+      for (const { level, sentence, hint } of findings)
+        if (level === "warning") view.note(hint === undefined ? sentence : `${sentence}; ${hint}`);
+      const server = standbyOf(state);
+      const ended = await keepFollowing(
+        { state, server, configDir, untilCaughtUp: order.untilCaughtUp },
+        system,
+        view,
+      );
+      return { kind: "followed", findings: [...begun.findings, ...findings], state, ...ended };
+    }
+  } finally {
+    await lock.release();
+  }
+  const unit = await startUnit(
+    { configDir, ...order.service, checkpoint: order.checkpoint, maxRate: order.maxRate },
+    begun.state,
+    system,
+  );
+  return { kind: "unit", findings: begun.findings, state: begun.state, unit };
+}

@@ -1,0 +1,145 @@
+import { MigrationError } from "../../errors.ts";
+import { isRunning, lookAtData } from "../../homeserver/database/follow/standby-server.ts";
+import { standbyAccount } from "../../homeserver/database/follow/standby.ts";
+import { readLockHolder } from "../../journal/lock.ts";
+import type { Finding } from "../../report/finding.ts";
+import { formatBytes } from "../../report/units.ts";
+import type { System } from "../../system/system.ts";
+import { acquireFollowLock } from "./lock.ts";
+import { followLost } from "./loop.ts";
+import { type FollowState, lockPath, readFollowState, standbyOf } from "./state.ts";
+import { oldDatabase, openTunnel } from "./tunnel.ts";
+import { isUnitActive } from "./unit.ts";
+import { type Followed, isLost, watchStandby } from "./watch.ts";
+
+export interface FollowStatus {
+  readonly state: FollowState;
+  /** What keeps it up to date at the moment. */
+  readonly by: "unit" | "process" | "nobody";
+  /** What both servers say; undefined where they could not be asked. */
+  readonly followed: Followed | undefined;
+  readonly findings: readonly Finding[];
+  /** A copy that is lost. */
+  readonly failure: MigrationError | undefined;
+}
+
+/** How the copy is. Changes nothing; where nobody follows, it opens a way to the old host for a moment. */
+export async function followStatus(configDir: string, system: System): Promise<FollowStatus | undefined> {
+  const state = await readFollowState(configDir, system);
+  if (!state) return undefined;
+  const by = await whoFollows(configDir, system);
+  if (state.stage === "detached" || state.stage === "done")
+    return { state, by, followed: undefined, findings: [cutOver(state)], failure: undefined };
+  const findings: Finding[] = by === "nobody" ? [nobody(state)] : [];
+  let followed: Followed | undefined;
+  try {
+    followed = await look(state, configDir, by, system);
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    findings.push(notSeen(error));
+  }
+  const isOver = state.stage === "lost" || (followed !== undefined && isLost(followed));
+  if (followed) findings.push(...judge(followed));
+  return { state, by, followed, findings, failure: isOver ? followLost(state) : undefined };
+}
+
+async function whoFollows(configDir: string, system: System): Promise<FollowStatus["by"]> {
+  const holder = await readLockHolder(lockPath(configDir), system.files);
+  const lives = holder !== undefined && system.machine.processStart(holder.pid) === holder.start;
+  if (!lives) return "nobody";
+  return (await isUnitActive(system)) ? "unit" : "process";
+}
+
+async function look(
+  state: FollowState,
+  configDir: string,
+  by: FollowStatus["by"],
+  system: System,
+): Promise<Followed | undefined> {
+  if (state.stage === "preparing" || state.stage === "copying") return undefined;
+  const server = standbyOf(state);
+  const found = await lookAtData(server, system);
+  if (found.kind !== "standby" || !(await isRunning(server, system)))
+    throw new MigrationError("database-unreachable", `the standby in ${server.data} does not run`, {
+      hint: "synlift follow starts it again",
+    });
+  if (by !== "nobody") return lookThroughTunnel(state, configDir, system);
+  const lock = await acquireFollowLock(configDir, system);
+  try {
+    const tunnel = await openTunnel(state, configDir, standbyAccount(server, system.machine), system);
+    try {
+      return await lookThroughTunnel(state, configDir, system);
+    } finally {
+      await tunnel.close();
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+async function lookThroughTunnel(state: FollowState, configDir: string, system: System): Promise<Followed> {
+  const session = await system.postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
+  try {
+    const watch = await watchStandby({ session, ...state.old }, standbyOf(state), system);
+    try {
+      return await watch.look();
+    } finally {
+      await watch.close();
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+const cutOver = ({ stage }: FollowState): Finding => ({
+  id: "follow-cut-over",
+  level: "ok",
+  sentence:
+    stage === "done"
+      ? "the copy was cut over: it is the new server's database"
+      : "the copy was promoted, and the cut-over is not complete",
+  hint: stage === "done" ? "go on with synlift open" : "run synlift pull --followed again",
+});
+
+const nobody = ({ old }: FollowState): Finding => ({
+  id: "follow-not-running",
+  level: "warning",
+  sentence: `no process keeps the copy up to date; ${old.address} keeps its log for it meanwhile, up to its limit`,
+  hint: "go on with synlift follow, or let systemd do it: synlift follow --service",
+});
+
+const notSeen = ({ message, hint }: MigrationError): Finding => ({
+  id: "follow-not-seen",
+  level: "warning",
+  sentence: `how far the copy is cannot be seen: ${message}`,
+  ...(hint === undefined ? {} : { hint }),
+});
+
+/** Bytes that the old server may still keep, and that are free here, at which a warning is due. */
+const LITTLE_ROOM = 1024 * 1024 * 1024;
+
+function judge({ connected, roomBytes, heldBytes, freeBytes }: Followed): Finding[] {
+  const findings: Finding[] = [];
+  if (!connected)
+    findings.push({
+      id: "follow-not-connected",
+      level: "warning",
+      sentence: "the standby is not connected to the old server",
+      hint: "its log says why; with nobody following there is no way to the old host",
+    });
+  if (roomBytes !== null && roomBytes < LITTLE_ROOM && roomBytes < (heldBytes ?? 0))
+    findings.push({
+      id: "follow-slot-near-limit",
+      level: "warning",
+      sentence: `the old server gives the copy up after another ${formatBytes(Math.max(0, roomBytes))} of its log`,
+      hint: "the limit protects its disk: see why the copy is behind, or make room on the old host and raise max_slot_wal_keep_size",
+    });
+  if (freeBytes < LITTLE_ROOM)
+    findings.push({
+      id: "follow-little-space",
+      level: "warning",
+      sentence: `the disk with the copy has ${formatBytes(freeBytes)} free`,
+      hint: "make room: a standby on a full disk ends",
+    });
+  return findings;
+}

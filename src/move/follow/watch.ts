@@ -1,0 +1,101 @@
+import { MigrationError } from "../../errors.ts";
+import { isRunning } from "../../homeserver/database/follow/standby-server.ts";
+import { STANDBY_NAME } from "../../homeserver/database/follow/standby-settings.ts";
+import {
+  readStandby,
+  standbyDatabase,
+  type StandbyServer,
+} from "../../homeserver/database/follow/standby.ts";
+import { type PostgresSession, quoteLiteral } from "../../system/postgres/postgres.ts";
+import type { System } from "../../system/system.ts";
+
+/** How a copy is, as both servers say. Sizes in bytes; null where it is not known. */
+export interface Followed {
+  /** Of the old server's log that is not in the copy's tables yet. */
+  readonly lagBytes: number | null;
+  /** Seconds by which what people read in the copy is older; 0 when nothing is missing. */
+  readonly lagSeconds: number | null;
+  /** Of its log that the old server keeps for the copy. */
+  readonly heldBytes: number | null;
+  /** That it may keep in addition before the copy is given up. */
+  readonly roomBytes: number | null;
+  /** What of its log the slot has: "reserved", "extended", "unreserved" or "lost"; "missing" without a slot (PostgreSQL, pg_replication_slots). */
+  readonly slot: string;
+  readonly connected: boolean;
+  /** Of the disk with the copy. */
+  readonly freeBytes: number;
+}
+
+/** Both servers, connected. The caller closes it. */
+export interface Watch {
+  look(): Promise<Followed>;
+  close(): Promise<void>;
+}
+
+interface SlotRow {
+  readonly status: string | null;
+  readonly held: number | null;
+  readonly room: number | null;
+  readonly lag: number | null;
+  readonly seconds: number | null;
+}
+
+/** From 13 on a slot says how much it may hold back. */
+const LIMITS = 130_000;
+
+/** Milliseconds in which a look has to be answered. */
+const LOOK_TIMEOUT_MS = 30_000;
+
+/** Throws `database-unreachable`. */
+export async function watchStandby(
+  old: { readonly session: PostgresSession; readonly slot: string | null; readonly serverVersion: number },
+  server: StandbyServer,
+  { postgres, machine, files }: System,
+): Promise<Watch> {
+  const here = await postgres.connect(standbyDatabase(server, "postgres", machine), {
+    responseTimeout: LOOK_TIMEOUT_MS,
+  });
+  return {
+    async look() {
+      const { inRecovery, replayed, receiving } = await readStandby(here);
+      if (!inRecovery)
+        throw new MigrationError(
+          "already-opened",
+          `the server in ${server.data} was promoted: it follows no more`,
+          {
+            hint: "go on with the cut-over where it was broken off, or begin again: synlift follow … --begin-again",
+          },
+        );
+      const row = await old.session.one<SlotRow>(slotQuery(old.slot, old.serverVersion, replayed));
+      return {
+        lagBytes: row.lag === null ? null : Math.max(0, row.lag),
+        lagSeconds: row.lag === 0 ? 0 : row.seconds,
+        heldBytes: row.held,
+        roomBytes: row.room,
+        slot: old.slot === null ? "none" : (row.status ?? "missing"),
+        connected: receiving,
+        freeBytes: (await files.diskSpace(server.data)).free,
+      };
+    },
+    close: () => here.close(),
+  };
+}
+
+function slotQuery(slot: string | null, version: number, replayed: string | null): string {
+  const limits =
+    version >= LIMITS
+      ? "s.wal_status AS status, s.safe_wal_size::float8 AS room"
+      : "CASE WHEN s.slot_name IS NULL THEN NULL ELSE 'reserved' END AS status, NULL::float8 AS room";
+  return `
+    SELECT ${limits}, pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::float8 AS held,
+      ${replayed === null ? "NULL::float8" : `pg_wal_lsn_diff(pg_current_wal_lsn(), ${quoteLiteral(replayed)})::float8`} AS lag,
+      (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_stat_replication
+        WHERE application_name = ${quoteLiteral(STANDBY_NAME)}) AS seconds
+    FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = ${quoteLiteral(slot ?? "")}`;
+}
+
+/** What a slot says when the old server has removed what the copy still needs: nothing brings it back. */
+export const isLost = ({ slot }: Pick<Followed, "slot">) => slot === "lost" || slot === "missing";
+
+/** Whether the standby's own server runs. */
+export const runs = (server: StandbyServer, system: System) => isRunning(server, system);
