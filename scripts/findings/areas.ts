@@ -4,6 +4,7 @@ import { BUNDLE } from "./bundle.ts";
 import { CONFIG } from "./config.ts";
 import { DATABASE } from "./database.ts";
 import { DELEGATION_CHECK } from "./delegation-check.ts";
+import { FOLLOW } from "./follow.ts";
 import { HOST } from "./host.ts";
 import type { FindingArea } from "./meaning.ts";
 import { MEDIA } from "./media.ts";
@@ -24,6 +25,7 @@ export const AREAS: readonly FindingArea[] = [
   MEDIA,
   PEOPLE,
   ADDRESS,
+  FOLLOW,
   OLD_SERVER,
   BUNDLE,
   NEW_SERVER,

@@ -44,7 +44,8 @@ export const followStopCommand: Command<z.infer<typeof schema>> = {
       {
         configDir: here(options.configDir),
         systemdDir: here(options.systemdDir),
-        ...{ yes, dryRun },
+        yes,
+        dryRun,
         isOldHostGone: oldHostGone,
       },
       system,

@@ -73,7 +73,14 @@ export const followCommand: Command<z.infer<typeof schema>> = {
     const { checkpoint, maxRate, accept, yes, dryRun, beginAgain, untilCaughtUp } = options;
     const result = await follow(
       {
-        ...{ configDir, checkpoint, maxRate, accept, yes, dryRun, beginAgain, untilCaughtUp },
+        configDir,
+        checkpoint,
+        maxRate,
+        accept,
+        yes,
+        dryRun,
+        beginAgain,
+        untilCaughtUp,
         old: FOLLOWED_HOST_OPTIONS.read(options, system),
         road: undefined,
         place: STANDBY_OPTIONS.read(options, system),

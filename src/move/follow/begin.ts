@@ -200,6 +200,7 @@ const preparedFields = (prepared: FollowAnswers["prepared"]) => ({
   ...(prepared.stateDatabase === null ? {} : { stateDatabase: prepared.stateDatabase }),
   ...(prepared.masDatabase === null ? {} : { masDatabase: prepared.masDatabase }),
   ...(prepared.publication === null ? {} : { publication: prepared.publication }),
+  synapseRole: prepared.synapseRole,
   role: prepared.role,
   slot: prepared.slot,
   systemIdentifier: prepared.systemIdentifier,

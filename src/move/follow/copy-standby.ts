@@ -25,24 +25,20 @@ import { oldDatabase, oldServerForServer, openTunnel } from "./tunnel.ts";
  * Throws what a copy throws, `target-not-empty`, `start-failed`.
  */
 export async function copyStandby(
-  { state: begun }: Begun,
+  { state }: Begun,
   order: FollowOrder,
   system: System,
   progress: Progress,
 ): Promise<{ state: FollowState; findings: readonly Finding[] }> {
-  const server = standbyOf(begun);
-  if (begun.stage !== "copying") {
-    await writeFollowState(order.configDir, begun, system.files);
-    return { state: begun, findings: [] };
+  const server = standbyOf(state);
+  if (state.stage !== "copying") {
+    await writeFollowState(order.configDir, state, system.files);
+    return { state, findings: [] };
   }
-  const tunnel = await openTunnel(begun, order.configDir, standbyAccount(server, system.machine), system);
+  const tunnel = await openTunnel(state, order.configDir, standbyAccount(server, system.machine), system);
   try {
-    const old = oldDatabase(begun, order.configDir);
-    const synapseRole = await ownerOfSynapse(begun, order.configDir, system);
-    const state: FollowState = {
-      ...begun,
-      old: { ...begun.old, ...(synapseRole === undefined ? {} : { synapseRole }) },
-    };
+    const old = oldDatabase(state, order.configDir);
+    const { synapseRole } = state.old;
     await fill(state, order, server, system, progress);
     const source: StandbySource = {
       old,
@@ -109,16 +105,3 @@ async function fill(
 const isComplete = async (server: StandbyServer, system: System) =>
   (await lookAtData(server, system)).kind === "standby" &&
   (await system.files.lstat(`${server.data}/backup_manifest`)) !== undefined;
-
-/** The role that owns Synapse's tables, which is the one it logs in as. */
-async function ownerOfSynapse(state: FollowState, configDir: string, { postgres }: System) {
-  const session = await postgres.connect(oldDatabase(state, configDir));
-  try {
-    const found = await session.all<{ owner: string }>(
-      "SELECT tableowner AS owner FROM pg_tables WHERE tablename = 'applied_schema_deltas' LIMIT 1",
-    );
-    return found[0]?.owner;
-  } finally {
-    await session.close();
-  }
-}

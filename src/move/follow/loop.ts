@@ -91,8 +91,6 @@ async function followOnce(
   const { machine, postgres, signal, files } = system;
   await startStandby(server, system).catch((error: unknown) => withFullDisk(error, server, system));
   const tunnel = await openTunnel(state, configDir, standbyAccount(server, machine), system);
-  let isOver = false;
-  void tunnel.ended.then(() => (isOver = true));
   try {
     const session = await postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
     let watch: Watch | undefined;
@@ -107,7 +105,7 @@ async function followOnce(
         tell(now);
         if (untilCaughtUp && now.connected && now.lagBytes === 0) return true;
         // Between two looks it does not matter which of the two has ended: the next attempt begins with both.
-        if (isOver) throw await tunnel.ended;
+        if (tunnel.isOver) throw await tunnel.ended;
         await machine.wait(LOOK_MS, signal);
       }
     } finally {
@@ -116,7 +114,7 @@ async function followOnce(
     }
   } catch (error) {
     // Whatever failed then, ssh knows why.
-    if (isOver && isPassing(error)) throw await tunnel.ended;
+    if (tunnel.isOver && isPassing(error)) throw await tunnel.ended;
     throw error;
   } finally {
     await tunnel.close();

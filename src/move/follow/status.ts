@@ -39,7 +39,7 @@ export async function followStatus(configDir: string, system: System): Promise<F
     findings.push(notSeen(error));
   }
   const isOver = state.stage === "lost" || (followed !== undefined && isLost(followed));
-  if (followed) findings.push(...judge(followed));
+  if (followed) findings.push(...judge(followed, by));
   return { state, by, followed, findings, failure: isOver ? followLost(state) : undefined };
 }
 
@@ -118,14 +118,15 @@ const notSeen = ({ message, hint }: MigrationError): Finding => ({
 /** Bytes that the old server may still keep, and that are free here, at which a warning is due. */
 const LITTLE_ROOM = 1024 * 1024 * 1024;
 
-function judge({ connected, roomBytes, heldBytes, freeBytes }: Followed): Finding[] {
+function judge({ connected, roomBytes, heldBytes, freeBytes }: Followed, by: FollowStatus["by"]): Finding[] {
   const findings: Finding[] = [];
-  if (!connected)
+  // Without anybody there is no way to the old server either, which was said.
+  if (!connected && by !== "nobody")
     findings.push({
       id: "follow-not-connected",
       level: "warning",
       sentence: "the standby is not connected to the old server",
-      hint: "its log says why; with nobody following there is no way to the old host",
+      hint: "its log says why",
     });
   if (roomBytes !== null && roomBytes < LITTLE_ROOM && roomBytes < (heldBytes ?? 0))
     findings.push({

@@ -17,6 +17,8 @@ import { type FollowState, passwordFilePath } from "./state.ts";
 export interface Tunnel {
   /** Resolves with the reason when it has ended by itself; never rejects. */
   readonly ended: Promise<MigrationError>;
+  /** Whether it has. */
+  readonly isOver: boolean;
   /** May be called twice. */
   close(): Promise<void>;
 }
@@ -62,8 +64,8 @@ export async function openTunnel(
     programs,
   );
   const ended = endingOf(peer, address.host);
-  let isOver = false;
-  void ended.then(() => (isOver = true));
+  const way = { isOver: false };
+  void ended.then(() => (way.isOver = true));
   const close = async () => {
     peer.kill();
     await ended;
@@ -71,7 +73,7 @@ export async function openTunnel(
   };
   try {
     for (const until = machine.elapsed() + OPEN_TIMEOUT_MS; !(await files.lstat(socket));) {
-      if (isOver) throw await ended;
+      if (way.isOver) throw await ended;
       if (machine.elapsed() > until)
         throw new MigrationError(
           "connection-failed",
@@ -86,7 +88,13 @@ export async function openTunnel(
     await close();
     throw error;
   }
-  return { ended, close };
+  return {
+    ended,
+    close,
+    get isOver() {
+      return way.isOver;
+    },
+  };
 }
 
 async function prepareFolder(

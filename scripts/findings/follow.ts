@@ -1,0 +1,79 @@
+import type { FindingArea } from "./meaning.ts";
+
+export const FOLLOW: FindingArea = {
+  page: "follow",
+  title: "A copy of the database that follows the old server",
+  about:
+    "What `follow` and `follow status` say of the copy on the new host, and of what the old server keeps for it.",
+  findings: {
+    "follow-other-databases": {
+      means:
+        "A standby is a copy of a whole PostgreSQL server, and the old one has databases that do not belong to the homeserver. They are copied, too.",
+      known: "The old server was asked for its databases.",
+      clears: "Drop those that do not belong on the new host, once it is open.",
+    },
+    "follow-settings-left": {
+      means:
+        "The old server has settings, made with ALTER SYSTEM, that belong to its host: its port, its archive, its libraries. They are part of a copy, and were taken out of it.",
+      known: "The copied `postgresql.auto.conf` has them.",
+      clears: "Set those that you want on the new server, too.",
+    },
+    "follow-settings-differ": {
+      means:
+        "The old server has other values for settings by which people tune PostgreSQL. Configuration files are not part of a copy, and what fits depends on the host.",
+      known: "Both servers were asked.",
+      clears: "Choose values for this host in the new server's postgresql.conf.",
+    },
+    "follow-collation-version": {
+      means:
+        "Databases of the copy were made with another version of the C library's or ICU's rules for sorting than this host has. Indexes on text may then not find rows that are there. Synapse's own database uses the locale C, which never changes.",
+      known:
+        "The version that each database was made with is compared with this host's (PostgreSQL 15 and newer).",
+      clears: "REINDEX these databases after the cut-over, before they are used.",
+    },
+    "follow-password-md5": {
+      means:
+        "The old server keeps the password of Synapse's role in the older form. A new PostgreSQL asks for the newer one by default; synlift has written lines into its pg_hba.conf that take both.",
+      known: "The form of the stored password, never the password.",
+      clears: "Set the same password again with ALTER ROLE on the new server, once it is open.",
+    },
+    "follow-no-password": {
+      means:
+        "Synapse's role has no password: on the old host it logs in as an account of the same name. On the new host it may not be able to log in.",
+      known: "The old server has no stored password for the role.",
+      clears: "Name how Synapse will log in, with `--database` of `pull --followed`.",
+    },
+    "follow-cut-over": {
+      means: "The copy was promoted: it follows no more, and is the new server's database.",
+      known: "The state beside the new configuration.",
+    },
+    "follow-not-running": {
+      means:
+        "No process keeps the copy up to date. The old server keeps its log for the copy, up to a limit that protects its disk; after that the copy is lost.",
+      known: "No process holds the lock beside the new configuration.",
+      clears: "Run `synlift follow` again, or let systemd do it with `--service`.",
+    },
+    "follow-not-seen": {
+      means: "How far the copy is cannot be seen at the moment. The sentence has the reason.",
+      known: "One of the two servers did not answer.",
+      clears: "See the reason; with the way to the old host cut it goes away by itself.",
+    },
+    "follow-not-connected": {
+      means: "The standby has no connection to the old server, so that nothing arrives.",
+      known: "The standby's own view of its connection.",
+      clears: "Run `synlift follow`, which keeps the way open; else the standby's log says why.",
+    },
+    "follow-slot-near-limit": {
+      means:
+        "The old server keeps its log for the copy, and has nearly reached the limit at which it gives the copy up to protect its own disk.",
+      known: "The old server's replication slot says how much more it may keep.",
+      clears: "See why the copy is behind; or make room on the old host and raise `max_slot_wal_keep_size`.",
+    },
+    "follow-little-space": {
+      means:
+        "The disk with the copy is nearly full. A standby on a full disk ends, and goes on once there is room.",
+      known: "The free space of the disk with its data folder.",
+      clears: "Make room on that disk.",
+    },
+  },
+};
