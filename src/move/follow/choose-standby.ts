@@ -18,7 +18,7 @@ export interface StandbyPlace {
 }
 
 /** It stays the new server's database, so it is named after what it is for. */
-export const DEFAULT_CLUSTER = "synapse";
+const DEFAULT_CLUSTER = "synapse";
 const ACCOUNT = "postgres";
 const SOCKETS = "/var/run/postgresql";
 

@@ -76,7 +76,6 @@ const stateSchema = z.object({
 
 /** What follows the old database on this host. Contains no secret. */
 export type FollowState = z.infer<typeof stateSchema>;
-export type LogicalCopy = z.infer<typeof logicalSchema>;
 
 const FOLLOW_STATE = "follow.json";
 const statePath = (configDir: string) => join(recordFolder(configDir), FOLLOW_STATE);

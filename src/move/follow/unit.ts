@@ -16,7 +16,6 @@ export interface Unit {
 
 const UNIT = "synlift-follow.service";
 const MARK = "# Made by synlift follow.";
-export const SYSTEMD_DIR = "/etc/systemd/system";
 
 interface UnitOrder {
   readonly configDir: string;
@@ -47,11 +46,7 @@ export async function startUnit(order: UnitOrder, state: FollowState, system: Sy
 }
 
 /** How this very program is started: its interpreter with its options, and its file. */
-export function ownCommand({
-  processes,
-  pid,
-  folder,
-}: Pick<Machine, "processes" | "pid" | "folder">): string[] {
+function ownCommand({ processes, pid, folder }: Pick<Machine, "processes" | "pid" | "folder">): string[] {
   const args = processes().find((one) => one.pid === pid)?.args ?? [];
   const end = args.indexOf("follow");
   if (end < 1)

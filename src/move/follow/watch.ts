@@ -1,5 +1,4 @@
 import { MigrationError } from "../../errors.ts";
-import { isRunning } from "../../homeserver/database/follow/standby-server.ts";
 import { STANDBY_NAME } from "../../homeserver/database/follow/standby-settings.ts";
 import {
   readStandby,
@@ -96,6 +95,3 @@ function slotQuery(slot: string | null, version: number, replayed: string | null
 
 /** What a slot says when the old server has removed what the copy still needs: nothing brings it back. */
 export const isLost = ({ slot }: Pick<Followed, "slot">) => slot === "lost" || slot === "missing";
-
-/** Whether the standby's own server runs. */
-export const runs = (server: StandbyServer, system: System) => isRunning(server, system);

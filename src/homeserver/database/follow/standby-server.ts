@@ -13,7 +13,7 @@ const STOP_MS = 600_000;
 const START_SECONDS = 3600;
 
 /** Where Debian has the configuration of a cluster. */
-export const DEBIAN_CLUSTERS = "/etc/postgresql";
+const DEBIAN_CLUSTERS = "/etc/postgresql";
 
 export const clusterFolder = ({ major, name }: NonNullable<StandbyServer["cluster"]>) =>
   join(DEBIAN_CLUSTERS, String(major), name);
@@ -78,15 +78,7 @@ export async function stopStandby(server: StandbyServer, host: Host): Promise<vo
   await host.programs.run({ ...call, timeout: STOP_MS });
 }
 
-/** Has it read its configuration again. */
-export async function reloadStandby(server: StandbyServer, host: Host): Promise<void> {
-  await host.programs.run({
-    ...serverCall(server, "pg_ctl", ["reload", "-D", server.data, "-s"], host),
-    timeout: QUICK_MS,
-  });
-}
-
-export const logFile = ({ cluster, data }: StandbyServer): string =>
+const logFile = ({ cluster, data }: StandbyServer): string =>
   cluster ? `/var/log/postgresql/postgresql-${cluster.major}-${cluster.name}.log` : `${data}.log`;
 
 /** What is in a data folder. */
