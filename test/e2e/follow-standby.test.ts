@@ -1,124 +1,182 @@
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { quoteShellWord } from "../../src/system/shell-quoting.ts";
-import { PostgresCluster, unprivilegedAccount } from "../support/lab/postgres-cluster.ts";
-import { freePort } from "../support/lab/server-process.ts";
-import { type SshServer, startSshServer } from "../support/lab/ssh-server.ts";
-import { temporaryFolder } from "../support/lab/temporary-folder.ts";
-import { makeMiniSynapse } from "../support/mini-synapse.ts";
-import { synlift, synliftWell } from "../support/synlift.ts";
+import {
+  promoteStandby,
+  standbyDatabase,
+  waitForReplay,
+} from "../../src/homeserver/database/follow/standby.ts";
+import { readFollowState, standbyOf } from "../../src/move/follow/state.ts";
+import type { System } from "../../src/system/system.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { realPostgres } from "../../src/system/postgres/postgres.ts";
+import { realPrograms } from "../../src/system/programs/programs.ts";
+import { machineWith } from "../support/fake-machine.ts";
+import { type Copy, SLOT, type SmallFollowed, startSmallFollowed } from "../support/follow/small-followed.ts";
+import { until } from "../support/processes.ts";
+import { type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
-const STAND_IN = fileURLToPath(new URL("../support/follow/stand-in-source.ts", import.meta.url));
-const SLOT = "synlift_test";
-let old: PostgresCluster;
-let ssh: SshServer;
-let folder: string;
-let answers: string;
+let followed: SmallFollowed;
+let copy: Copy;
+
+const machine = machineWith();
+const { signal } = new AbortController();
+const postgres = realPostgres(realPrograms(process.env, signal));
+const system = { files: realFiles, machine, postgres, signal } as unknown as System;
 
 before(async () => {
-  old = await PostgresCluster.start({
-    access: [
-      "host replication synlift_follow 127.0.0.1/32 scram-sha-256",
-      "host all synlift_follow 127.0.0.1/32 scram-sha-256",
-      "local all all trust",
-      "host all all 127.0.0.1/32 trust",
-    ],
-    settings: { max_connections: "77", max_slot_wal_keep_size: "64MB" },
-  });
-  await makeMiniSynapse(old, "synapse");
-  await old.sql(
-    "postgres",
-    "create role synlift_follow login replication password 'of the copy'; grant pg_monitor, pg_read_all_data to synlift_follow",
-  );
-  ssh = await startSshServer();
-  folder = temporaryFolder("follow", unprivilegedAccount());
-  chmodSync(folder, 0o755);
-  answers = join(folder, "answers.json");
-  const systemIdentifier = await old.sql("postgres", "select system_identifier from pg_control_system()");
-  const version = Number(await old.sql("postgres", "show server_version_num"));
-  const common = { subject: "example.org", findings: [] };
-  writeFileSync(
-    answers,
-    JSON.stringify({
-      facts: {
-        ...{ type: "facts", ...common, changes: ["create the role synlift_follow"] },
-        roads: { standby: [], logical: ["not tried"] },
-        source: {
-          ...{ version, versionText: "15", architecture: "x86_64", systemIdentifier, recovering: false },
-          administrator: { name: "postgres", isSuperuser: true },
-          ...{ settings: {}, autoConf: {}, slots: [], walSenders: 0, disk: null, tablespaces: [] },
-          databases: ["postgres", "synapse"].map((name) => ({
-            ...{ name, bytes: 10_000_000, collate: "C", ctype: "C", provider: "c", collationVersion: null },
-          })),
-          ...{ database: "synapse", stateDatabase: null, masDatabase: null, schemaVersion: 92 },
-          ...{ backgroundUpdates: 0, hbaFile: "pg_hba.conf", access: [], role: null },
-        },
-      },
-      prepare: {
-        ...{ type: "prepared", ...common, host: "127.0.0.1", port: old.address.port, role: "synlift_follow" },
-        ...{
-          password: "of the copy",
-          slot: SLOT,
-          publication: null,
-          database: "synapse",
-          stateDatabase: null,
-        },
-        ...{
-          masDatabase: null,
-          synapseRole: "mover",
-          administrator: "postgres",
-          architecture: "x86_64",
-          systemIdentifier,
-          serverVersion: version,
-          keeps: 64 * 1024 * 1024,
-        },
-      },
-      undo: { type: "undone", leftToDo: [], findings: [] },
-    }),
-  );
+  followed = await startSmallFollowed();
+  copy = await followed.copy("whole");
 });
+after(() => followed.stop());
 
-after(async () => {
-  await ssh.stop();
-  await old.stop();
-});
+const here = (command: string, { configDir }: Copy = copy) => [
+  ...command.split(" "),
+  "--config-dir",
+  configDir,
+];
+const idsOf = (ran: Ran) => resultOf(ran).findings.map(({ id }) => id);
+const onOld = (sql: string) => followed.old.sql("synapse", sql);
+const asked = () => readFileSync(followed.askedFile, "utf8").trim().split("\n");
 
-const source = () => `${[process.execPath, STAND_IN, answers].map(quoteShellWord).join(" ")} #`;
-
-async function copyAt(name: string) {
-  const configDir = join(folder, `${name} config`);
-  mkdirSync(configDir);
-  const data = join(folder, `${name} data`);
-  return {
-    configDir,
-    data,
-    args: [
-      ...[
-        "follow",
-        ssh.address,
-        "--config-dir",
-        configDir,
-        "--data-dir",
-        data,
-        "--port",
-        `${await freePort()}`,
-      ],
-      ...["--ssh-config", ssh.configFile, "--source-command", source(), "--checkpoint", "fast", "--json"],
-    ],
-  };
+/** In the copy, as its superuser. */
+async function inCopy<Row>(sql: string): Promise<Row> {
+  const server = standbyOf((await readFollowState(copy.configDir, system))!);
+  const session = await postgres.connect(standbyDatabase(server, "synapse", machine));
+  return session.one<Row>(sql).finally(() => session.close());
 }
 
-test("A copy begins, follows, is looked at and ends; nothing of it is left.", async () => {
-  const { args, configDir, data } = await copyAt("whole");
-  const ran = await synlift([...args, "--yes", "--until-caught-up"]);
+/** The process ids of the ssh that have this copy's way open. */
+function tunnels(): number[] {
+  return machine
+    .processes()
+    .filter(({ args }) => args[0] === "ssh" && args.includes(followed.ssh.configFile) && args.includes("-N"))
+    .map(({ pid }) => pid);
+}
+
+test("A dry run says what would be done on both hosts, and changes nothing.", async () => {
+  const ran = await synliftWell([...copy.args, "--dry-run", "--json"]);
+  assert.deepEqual(idsOf(ran), ["follow-other-databases"]);
+  assert.deepEqual(asked(), ["facts"]);
+  assert.equal(existsSync(copy.data), false);
+  const text = (await synliftWell([...copy.args, "--dry-run"])).stdout;
+  assert.match(text, /on the old host: create the role synlift_follow\n/);
+  assert.match(text, /28\.6 MiB .* all databases of that server \(postgres, synapse, wiki\)/);
+});
+
+test("Without a terminal it begins only with --yes.", async () => {
+  const ran = await synlift(copy.args);
+  assert.equal(ran.code, 2);
+  assert.match(ran.stderr, /needs confirmation/);
+  assert.equal(existsSync(copy.data), false);
+});
+
+test("Killed while it copies, it copies again; then it follows, makes its way again when that is cut, and ends when asked to.", async () => {
+  // 32 KiB a second: it cannot have finished.
+  const killed = await synlift([...copy.args, "--yes", "--max-rate", "32k"], {
+    killWhen: (said) => said.includes("copy of the old server's data"),
+  });
+  assert.equal(killed.signal, "SIGKILL");
+  assert.equal(existsSync(join(copy.data, "standby.signal")), false);
+
+  let said = "";
+  let stop = () => {};
+  const running = synlift([...here("follow"), "--checkpoint", "fast", "--json"], {
+    started: (child) => (stop = () => void child.kill("SIGTERM")),
+    killWhen: (stderr) => {
+      said = stderr;
+      return false;
+    },
+  });
+  await until("the copy follows", () => said.includes('"connected":true'), 120);
+  await onOld("create table said_later as select generate_series(1, 1000) n");
+  const [first] = tunnels();
+  process.kill(first!);
+  await until("the way is made again", () => tunnels().some((pid) => pid !== first), 120);
+  await until("the loss is told", () => /connection-failed|tried again in/.test(said), 120);
+  stop();
+  const ran = await running;
   assert.equal(ran.code, 0, ran.stderr);
-  console.error(ran.stdout, ran.stderr);
-  const status = await synliftWell(["follow", "status", "--config-dir", configDir, "--json"]);
-  console.error(status.stdout);
-  const stopped = await synliftWell(["follow", "stop", "--config-dir", configDir, "--yes", "--json"]);
-  console.error(stopped.stdout, stopped.stderr);
-  assert.equal(existsSync(data), false);
+  const { details } = resultOf(ran);
+  assert.equal(details["ended"], "signal");
+  assert.deepEqual(tunnels(), [], "no ssh is left");
+
+  const findings = idsOf(ran);
+  assert.ok(findings.includes("follow-password-md5"), findings.join());
+  assert.ok(findings.includes("follow-settings-left"), findings.join());
+  const settings = readFileSync(join(copy.data, "postgresql.auto.conf"), "utf8");
+  assert.match(settings, /^work_mem = '5MB'$/m);
+  assert.doesNotMatch(settings, /archive_command|of the copy/);
+  assert.equal(statSync(join(copy.configDir, ".synlift/follow.passfile")).mode & 0o777, 0o600);
+});
+
+test("Synapse's role logs in to the copy with the password that it has, though that is kept in the older form.", async () => {
+  const query = ["-h", "127.0.0.1", "-p", `${copy.port}`, "-U", "mover", "-d", "synapse", "-Atc"];
+  const rows = execFileSync("psql", [...query, "select count(*) from events"], {
+    env: { ...process.env, PGPASSWORD: "an old password" },
+    encoding: "utf8",
+  });
+  assert.equal(rows.trim(), "500");
+});
+
+test("Without anybody who follows, its status says so, and what the old server keeps.", async () => {
+  const ran = await synliftWell([...here("follow status"), "--json"]);
+  assert.deepEqual(idsOf(ran), ["follow-not-running"]);
+  const details = resultOf(ran).details as { by: string; copy: { slot: string } };
+  assert.equal(details.by, "nobody");
+  assert.equal(details.copy.slot, "reserved");
+});
+
+test("The same command goes on, to the end of what the old server has written.", async () => {
+  await onOld("insert into said_later select generate_series(1001, 2000)");
+  const ran = await synliftWell([...here("follow"), "--until-caught-up", "--json"]);
+  assert.equal(resultOf(ran).details["ended"], "caught-up");
+  assert.deepEqual(await inCopy("select count(*)::int as rows from said_later"), { rows: 2000 });
+});
+
+test("Another old host is refused as long as this copy is there.", async () => {
+  const ran = await synlift(["follow", "ssh://elsewhere.example.org", "--config-dir", copy.configDir]);
+  assert.equal(ran.code, 22);
+  assert.match(ran.stderr, /was begun/);
+});
+
+test("At the cut-over the copy has everything up to a position, is promoted, and can no longer be deleted by synlift.", async () => {
+  const server = standbyOf((await readFollowState(copy.configDir, system))!);
+  const following = synlift(here("follow"));
+  await onOld("insert into said_later select generate_series(2001, 3000)");
+  const position = await onOld("select pg_current_wal_lsn()");
+  await waitForReplay(server, position, system);
+  assert.deepEqual(await inCopy("select count(*)::int as rows from said_later"), { rows: 3000 });
+  await promoteStandby(server, system);
+  await promoteStandby(server, system);
+  const ran = await following;
+  assert.equal(ran.code, 45, ran.stderr);
+
+  const stopped = await synliftWell([...here("follow stop"), "--yes", "--json"]);
+  const details = resultOf(stopped).details as { kind: string; leftToDo: string[] };
+  assert.equal(details.kind, "kept");
+  assert.deepEqual(details.leftToDo, ["look at pg_hba.conf"]);
+  assert.equal(existsSync(join(copy.data, "PG_VERSION")), true);
+  const again = await synliftWell([...here("follow stop"), "--yes"]);
+  assert.match(again.stdout, /nothing follows here/);
+  // It is the test's own now.
+  execFileSync(join(server.programs, "pg_ctl"), ["stop", "-D", copy.data, "-m", "immediate", "-s"], {
+    uid: statSync(copy.data).uid,
+    cwd: "/",
+  });
+});
+
+test("Ended, nothing of a copy is left on this host.", async () => {
+  const other = await followed.copy("other");
+  await followed.old.sql("postgres", `select pg_drop_replication_slot('${SLOT}')`);
+  await synliftWell([...other.args, "--yes", "--until-caught-up"]);
+  assert.equal((await synlift(here("follow stop", other))).code, 2, "not without a question");
+  assert.equal(existsSync(join(other.data, "standby.signal")), true);
+  await synliftWell([...here("follow stop", other), "--yes"]);
+  assert.equal(existsSync(other.data), false);
+  assert.equal(existsSync(`${other.data}.log`), false);
+  assert.equal(existsSync(join(other.configDir, ".synlift/follow.json")), false);
+  assert.equal(existsSync(join(other.configDir, ".synlift/follow.passfile")), false);
 });

@@ -1,4 +1,4 @@
-import { copyOldServer } from "../../homeserver/database/follow/base-backup.ts";
+import { copyOldServer, endCopies } from "../../homeserver/database/follow/base-backup.ts";
 import { setUpStandby, type StandbySource } from "../../homeserver/database/follow/set-up-standby.ts";
 import { standbyFindings } from "../../homeserver/database/follow/standby-findings.ts";
 import {
@@ -79,6 +79,7 @@ async function fill(
   progress: Progress,
 ): Promise<void> {
   const { old } = state;
+  await endCopies(server, system);
   await assertIsCopy(server, old.systemIdentifier, system);
   if (await isComplete(server, system)) return;
   await stopStandby(server, system);

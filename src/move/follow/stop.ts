@@ -1,4 +1,5 @@
 import { MigrationError } from "../../errors.ts";
+import { endCopies } from "../../homeserver/database/follow/base-backup.ts";
 import { lookAtData, removeStandby, stopStandby } from "../../homeserver/database/follow/standby-server.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -55,7 +56,10 @@ export async function stopFollowing(
   const lines = describeStop(state, isKept, order);
   if (order.dryRun) return { kind: "dry-run", findings: [], lines, leftToDo: [] };
   // Its connection would hold the slot.
-  if (state.here.kind === "standby" && !isKept) await stopStandby(state.here, system);
+  if (state.here.kind === "standby" && !isKept) {
+    await endCopies(state.here, system);
+    await stopStandby(state.here, system);
+  }
   const undone = order.isOldHostGone
     ? undefined
     : await askSource(oldHostOf(state), { type: "undo" }, system, progress);

@@ -48,6 +48,24 @@ export async function copyOldServer(
   }
 }
 
+/**
+ * Ends what a killed run has left copying into this folder. It would go on writing there and, when it fails, remove what is there: so it is
+ * killed, and gone before anything else happens.
+ */
+export async function endCopies(
+  { data, programs: folder }: StandbyServer,
+  { machine, programs, signal }: System,
+): Promise<void> {
+  const left = () =>
+    machine.processes().filter(({ args }) => args[0] === `${folder}/pg_basebackup` && args.includes(data));
+  for (let found = left(); found.length > 0; found = left()) {
+    const pids = found.map(({ pid }) => String(pid));
+    // They may end meanwhile.
+    await programs.run({ name: "kill", args: ["-KILL", ...pids] }).catch(() => undefined);
+    await machine.wait(100, signal);
+  }
+}
+
 interface SlotState {
   readonly active: boolean;
 }
