@@ -39,7 +39,7 @@ export async function restoreDatabase(
   const script = async function* (): Bytes {
     yield Buffer.from("BEGIN;\n");
     yield* restrictDump(restrictKey)(adapt ? adapt(dump) : dump);
-    yield Buffer.from(afterDump(store, kept));
+    yield Buffer.from(committed(afterRows(store, kept)));
   };
   await commit(address, script(), { programs, psql, hint: UNCHANGED_HINT });
 }
@@ -56,17 +56,25 @@ export async function finishDatabase(
     store = "main",
     kept,
     mark,
-  }: Omit<RestoreOptions, "restrictKey" | "adapt"> & { mark: string },
+    allRows = false,
+  }: Omit<RestoreOptions, "restrictKey" | "adapt"> & {
+    mark: string;
+    /** Leave the rows that are not moved: the source still changes them, and so would a copy that follows it. */
+    allRows?: boolean;
+  },
 ): Promise<void> {
-  const script = Readable.from([Buffer.from(`BEGIN;\n${removeMark(mark)}${afterDump(store, kept)}`)]);
+  const last = allRows ? setSearchPathSql(store) : afterRows(store, kept);
+  const script = Readable.from([Buffer.from(`BEGIN;\n${removeMark(mark)}${committed(last)}`)]);
   await commit(address, script, { programs, psql, hint: HALF_FILLED_HINT });
 }
 
 /** The dump leaves an empty search_path behind; these are to find Synapse's tables as Synapse does. */
-function afterDump(store: Store, kept: Kept | undefined): string {
+function afterRows(store: Store, kept: Kept | undefined): string {
   const statements = store === "main" ? removeExcludedRows("postgres", kept) : [];
-  return `\n${setSearchPathSql(store)}${statements.join("\n")}\nCOMMIT;\n\\echo ${COMMITTED}\n`;
+  return `${setSearchPathSql(store)}${statements.join("\n")}`;
 }
+
+const committed = (statements: string) => `\n${statements}\nCOMMIT;\n\\echo ${COMMITTED}\n`;
 
 /** Runs a transaction in psql, which prints a line once it is committed. `hint` is for the error when it is not. */
 async function commit(
