@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 import {
   FOLLOW_FOLDER,
   FOLLOWED_HOST_OPTIONS,
+  LOGICAL_OPTIONS,
   STANDBY_OPTIONS,
   SYSTEMD_DIR_OPTION,
 } from "./options/follow.ts";
@@ -14,6 +15,7 @@ const schema = withRules(
     ...FOLLOW_FOLDER.schema,
     ...FOLLOWED_HOST_OPTIONS.schema,
     ...STANDBY_OPTIONS.schema,
+    ...LOGICAL_OPTIONS.schema,
     ...SYSTEMD_DIR_OPTION.schema,
     ...ACCEPT.schema,
     ...DRY_RUN.schema,
@@ -58,6 +60,7 @@ export const followCommand: Command<z.infer<typeof schema>> = {
       ],
     },
     STANDBY_OPTIONS,
+    LOGICAL_OPTIONS,
     FOLLOWED_HOST_OPTIONS,
   ],
   example: "synlift follow ssh://root@old.example.org --service",
@@ -82,7 +85,8 @@ export const followCommand: Command<z.infer<typeof schema>> = {
         beginAgain,
         untilCaughtUp,
         old: FOLLOWED_HOST_OPTIONS.read(options, system),
-        road: undefined,
+        road: options.road,
+        logical: await LOGICAL_OPTIONS.read(options, system),
         place: STANDBY_OPTIONS.read(options, system),
         restart: options.restartPostgres,
         service: options.service ? { systemdDir: here(options.systemdDir) } : undefined,

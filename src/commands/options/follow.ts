@@ -2,8 +2,10 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import type { StandbyPlace } from "../../move/follow/choose-standby.ts";
 import type { OldHost } from "../../move/follow/ask-source.ts";
+import type { LogicalPlace } from "../../move/follow/logical/choose.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
+import { parseDatabaseAddress } from "./database.ts";
 
 const SOURCE_COMMAND = "synlift follow-source";
 const FOLDER = "synlift-move";
@@ -120,6 +122,62 @@ export const STANDBY_OPTIONS = optionGroup({
       dataDir: here(given.dataDir),
       programs: here(given.postgresPrograms),
       port: given.port,
+    };
+  },
+});
+
+/** Where logical replication copies to. */
+export const LOGICAL_OPTIONS = optionGroup({
+  heading: "Copy by logical replication, into another major version of PostgreSQL",
+  options: [
+    {
+      flags: "--road <kind>",
+      about: "standby or logical; left out, a standby where one is possible and no --database is given",
+    },
+    {
+      flags: "--database <address>",
+      about:
+        "the new database, on a PostgreSQL 16 or newer of this host: 'host=… user=… dbname=…', without password; it and its role are created where they do not exist",
+    },
+    {
+      flags: "--database-password-file <file>",
+      about:
+        "file that contains only that user's password; if there is no such file, a random one is written to it",
+    },
+    {
+      flags: "--admin-database <address>",
+      about: "how a superuser of that PostgreSQL connects, without password: 'host=… user=… dbname=…'",
+      default: "the user postgres through the socket of this host",
+    },
+    {
+      flags: "--admin-database-password-file <file>",
+      about: "file that contains only the administrator's password",
+    },
+  ],
+  schema: {
+    road: z.enum(["standby", "logical"]).optional(),
+    database: z.string().min(1).optional(),
+    databasePasswordFile: z.string().min(1).optional(),
+    adminDatabase: z.string().min(1).optional(),
+    adminDatabasePasswordFile: z.string().min(1).optional(),
+  },
+  /** Undefined where no database is named. Throws `bad-usage`. */
+  async read(given, system: System): Promise<LogicalPlace | undefined> {
+    const here = (path: string | undefined) =>
+      path === undefined ? undefined : resolve(system.machine.folder, path);
+    if (given.database === undefined) return undefined;
+    const [passwordFile, adminFile] = [
+      here(given.databasePasswordFile),
+      here(given.adminDatabasePasswordFile),
+    ];
+    return {
+      database: await parseDatabaseAddress(given.database, undefined, system),
+      passwordFile,
+      administrator:
+        given.adminDatabase === undefined
+          ? undefined
+          : await parseDatabaseAddress(given.adminDatabase, adminFile, system, "--admin-database"),
+      administratorPasswordFile: adminFile,
     };
   },
 });

@@ -11,6 +11,7 @@ import { assertDiskSpace } from "../disk-space.ts";
 import { askSource, type OldHost } from "./ask-source.ts";
 import { chooseStandby } from "./choose-standby.ts";
 import type { FollowAnswers } from "./protocol.ts";
+import { chooseLogical, describeCopy, type NewLogicalCopy, serverFacts } from "./logical/choose.ts";
 import type { FollowOrder } from "./order.ts";
 import { type FollowState, newFollowState, passwordFilePath, writeFollowState } from "./state.ts";
 import { tunnelFolder } from "./tunnel.ts";
@@ -49,35 +50,23 @@ export async function prepareFollow(
     throw new MigrationError("bad-usage", "give the address of the old host: ssh://[user@]host[:port]", {
       hint: `nothing was begun yet with --config-dir ${order.configDir}`,
     });
-  const target = await targetFacts(order, system);
+  const target = await targetFacts(order, before?.here, system);
   const facts = await askSource(old, { type: "facts", target }, system, progress);
-  const road = before?.road ?? chooseRoad(order.road, facts);
-  if (road !== "standby") throw logicalOnly(facts);
+  const road = before?.road ?? chooseRoad(order, facts);
   const { source } = facts;
-  const administrator = source.administrator.isSuperuser ? source.administrator.name : "postgres";
-  const here =
-    before?.here ??
-    ({
-      kind: "standby",
-      ...(await chooseStandby(order.place, majorOf(source.version), administrator, system)),
-    } as const);
-  if (here.kind !== "standby") throw logicalOnly(facts);
-  const bytes = source.databases.reduce((sum, one) => sum + one.bytes, 0);
-  await assertDiskSpace(
-    here.data,
-    bytes * GROWTH + ROOM,
-    "a copy of the old server",
-    "--data-dir",
-    system.files,
-  );
+  const here = before?.here ?? (await choosePlace(road, order, facts, system));
+  const bytes = source.databases
+    .filter(({ name }) => here.kind === "standby" || name === source.database)
+    .reduce((sum, one) => sum + one.bytes, 0);
+  await assertRoom(here, bytes * GROWTH + ROOM, system);
   const lines = describeBegin(old, here, facts, bytes);
-  const findings = [...(facts.findings as Finding[]), ...alsoCopied(facts)];
+  const findings = [...(facts.findings as Finding[]), ...(road === "standby" ? alsoCopied(facts) : [])];
   if (order.dryRun) return { kind: "dry-run", findings, lines };
   for (const said of describeWarnings(findings)) progress.note(`on the old host: ${said}`);
   if (!before && !order.yes) await askConsent(facts.subject, lines, system);
 
   // Before the old host is changed, so that whatever ends this run, the same command goes on with the same id.
-  const state: FollowState = before ?? provisional({ facts, old, here }, system);
+  const state: FollowState = before ?? provisional({ facts, old, here, road }, system);
   await writeFollowState(order.configDir, state, system.files);
   const prepared = await askSource(
     old,
@@ -138,33 +127,71 @@ export const oldHostOf = ({ old }: FollowState): OldHost => ({
   folder: old.folder,
 });
 
-async function targetFacts({ place }: FollowOrder, system: System) {
+async function targetFacts(
+  { place, logical }: FollowOrder,
+  begun: FollowState["here"] | undefined,
+  system: System,
+) {
   const machine = (await system.programs.run({ name: "uname", args: ["-m"], timeout: 10_000 })).trim();
   const installed = await serverPrograms(place.programs, system);
-  return { architecture: machine, serverMajors: installed.map(({ major }) => major), server: null };
+  return { architecture: machine, serverMajors: installed.map(({ major }) => major), server: await server() };
+
+  async function server() {
+    const named = begun?.kind === "logical" ? begun : logical;
+    if (!named) return null;
+    const { version, isSuperuser } = await serverFacts(named, system);
+    return { version, isSuperuser };
+  }
 }
 
-function chooseRoad(wanted: Road | undefined, { roads }: FollowAnswers["facts"]): Road {
-  if (wanted !== undefined) return wanted;
-  return roads.standby.length > 0 && roads.logical.length === 0 ? "logical" : "standby";
-}
+/** A database for logical replication is named on purpose; otherwise a standby, which needs less on the old host. */
+const chooseRoad = ({ road, logical }: FollowOrder, { roads }: FollowAnswers["facts"]): Road =>
+  road ?? (logical || (roads.standby.length > 0 && roads.logical.length === 0) ? "logical" : "standby");
 
-const logicalOnly = ({ roads }: FollowAnswers["facts"]) =>
-  new MigrationError(
-    "target-unsuitable",
-    `a standby cannot be made here: ${roads.standby.join("; ") || "logical replication was begun before"}`,
-    { hint: "install PostgreSQL of the old server's major version on this host" },
+async function choosePlace(
+  road: Road,
+  { place, logical }: FollowOrder,
+  { source, roads }: FollowAnswers["facts"],
+  system: System,
+): Promise<NewPlace> {
+  if (road === "standby") {
+    const administrator = source.administrator.isSuperuser ? source.administrator.name : "postgres";
+    return {
+      kind: "standby",
+      ...(await chooseStandby(place, majorOf(source.version), administrator, system)),
+    };
+  }
+  if (logical) return chooseLogical(logical, source.version, system);
+  const why = roads.standby.length > 0 ? `a standby cannot be made here: ${roads.standby.join("; ")}; ` : "";
+  throw new MigrationError(
+    "bad-usage",
+    `${why}logical replication needs the address of the new database: --database`,
+    {
+      hint: "name it, with the file for its password: --database 'host=127.0.0.1 user=… dbname=…' --database-password-file FILE; or install PostgreSQL of the old server's major version on this host, for a standby",
+    },
   );
+}
+
+/** Where a copy will be; the name of a subscription is not settled yet. */
+type NewPlace = Extract<FollowState["here"], { kind: "standby" }> | NewLogicalCopy;
+
+async function assertRoom(here: NewPlace, bytes: number, system: System): Promise<void> {
+  const [folder, option] =
+    here.kind === "standby"
+      ? [here.data, "--data-dir"]
+      : [(await serverFacts(here, system)).data, "--database"];
+  await assertDiskSpace(folder, bytes, "a copy of the old database", option, system.files);
+}
 
 /** What is known before the old host was asked to prepare itself. */
 function provisional(
-  { facts, old, here }: { facts: FollowAnswers["facts"]; old: OldHost; here: FollowState["here"] },
+  { facts, old, here, road }: { facts: FollowAnswers["facts"]; old: OldHost; here: NewPlace; road: Road },
   { machine }: System,
 ): FollowState {
   const { source, subject } = facts;
   const state = newFollowState(
     {
-      road: "standby",
+      road,
       serverName: subject,
       old: {
         ...oldFields(old),
@@ -176,13 +203,14 @@ function provisional(
         serverVersion: source.version,
       },
       tunnel: { folder: "" },
-      here,
+      here: here.kind === "standby" ? here : { ...here, subscription: "" },
     },
     machine,
   );
   return {
     ...state,
     tunnel: { folder: tunnelFolder(state.id, machine) },
+    here: here.kind === "standby" ? here : { ...here, subscription: slotNameOf(state.id) },
     old: { ...state.old, slot: slotNameOf(state.id) },
   };
 }
@@ -216,16 +244,24 @@ function passwordLine({ role, password }: FollowAnswers["prepared"]): string {
 /** What is done on both hosts, a line each. */
 function describeBegin(
   old: OldHost,
-  here: Extract<FollowState["here"], { kind: "standby" }>,
+  here: NewPlace,
   { changes, source }: FollowAnswers["facts"],
   bytes: number,
 ): string[] {
+  const onOldHost = changes.map((line) => `on the old host: ${line}`);
+  if (here.kind === "logical")
+    return [
+      ...onOldHost,
+      `on this host: copy ${formatBytes(bytes)} from ${old.address} into ${describeCopy(here)}, which is made with its role where it does not exist`,
+      "on this host: keep that copy up to date until the cut-over, by logical replication",
+      "meanwhile Synapse on the old host must not be updated, and no tool may change its tables: changes of the schema are not carried",
+    ];
   const names = source.databases.map(({ name }) => name).join(", ");
   const place = here.cluster
     ? `the PostgreSQL cluster ${here.cluster.major}/${here.cluster.name}, port ${here.port}, with its data in ${here.data}`
     : `a PostgreSQL in ${here.data}, port ${here.port}`;
   return [
-    ...changes.map((line) => `on the old host: ${line}`),
+    ...onOldHost,
     `on this host: make ${place}, and copy ${formatBytes(bytes)} from ${old.address} into it: all databases of that server (${names})`,
     "on this host: keep that copy up to date until the cut-over, as a standby",
   ];

@@ -1,13 +1,12 @@
 import { Interrupted, MigrationError } from "../../errors.ts";
-import { startStandby } from "../../homeserver/database/follow/standby-server.ts";
-import { standbyAccount, type StandbyServer } from "../../homeserver/database/follow/standby.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
+import { type CopyHere, copyHere } from "./copy-here.ts";
 import { liveState } from "./live-text.ts";
 import { type FollowState, writeFollowState } from "./state.ts";
 import { oldDatabase, openTunnel } from "./tunnel.ts";
-import { type Followed, isLost, type Watch, watchStandby } from "./watch.ts";
+import { type Followed, isLost, type Watch } from "./watch.ts";
 
 /** Milliseconds between two looks at both servers. */
 const LOOK_MS = 2000;
@@ -19,7 +18,6 @@ const GOOD_MS = 30_000;
 
 export interface Following {
   readonly state: FollowState;
-  readonly server: StandbyServer;
   readonly configDir: string;
   /** Ends as soon as the copy has everything that the old server has written. */
   readonly untilCaughtUp: boolean;
@@ -33,7 +31,7 @@ export interface FollowedUntil {
 
 /**
  * Keeps the way to the old host open, and shows how the copy is, until the run is asked to stop. Connections that are lost are made
- * again, with growing waits; the standby's server is started again when it has ended. Throws `follow-lost` when the old server has given
+ * again, with growing waits; a standby's server is started again when it has ended. Throws `follow-lost` when the old server has given
  * the copy up, and `already-opened` when the copy was promoted.
  */
 export async function keepFollowing(
@@ -42,13 +40,14 @@ export async function keepFollowing(
   view: ProgressView,
 ): Promise<FollowedUntil> {
   const { machine, signal } = system;
+  const copy = copyHere(following.state, system, view);
   let last: Followed | undefined;
   let wait = FIRST_WAIT_MS;
   try {
     for (;;) {
       const began = machine.elapsed();
       try {
-        const isDone = await followOnce(following, system, (now) => {
+        const isDone = await followOnce(following, copy, system, (now) => {
           last = now;
           view.live(liveState(now));
         });
@@ -84,18 +83,19 @@ const isPassing = (error: unknown): error is MigrationError =>
 
 /** Follows as long as the way holds. True when it has caught up and that was asked for. */
 async function followOnce(
-  { state, server, configDir, untilCaughtUp }: Following,
+  { state, configDir, untilCaughtUp }: Following,
+  copy: CopyHere,
   system: System,
   tell: (now: Followed) => void,
 ): Promise<boolean> {
   const { machine, postgres, signal, files } = system;
-  await startStandby(server, system).catch((error: unknown) => withFullDisk(error, server, system));
-  const tunnel = await openTunnel(state, configDir, standbyAccount(server, machine), system);
+  await copy.start();
+  const tunnel = await openTunnel(state, configDir, await copy.account(), system);
   try {
     const session = await postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
     let watch: Watch | undefined;
     try {
-      watch = await watchStandby({ session, ...state.old }, server, system);
+      watch = await copy.watch(session);
       for (;;) {
         const now = await watch.look();
         if (isLost(now)) {
@@ -119,18 +119,6 @@ async function followOnce(
   } finally {
     await tunnel.close();
   }
-}
-
-/** Bytes of free space at which a failed start is called a full disk. */
-const FULL = 32 * 1024 * 1024;
-
-async function withFullDisk(error: unknown, { data }: StandbyServer, { files }: System): Promise<never> {
-  const { free } = await files.diskSpace(data);
-  if (free >= FULL) throw error;
-  throw new MigrationError("disk-full", `the disk with ${data} is full, and so the standby does not run`, {
-    hint: "make room there: it goes on by itself. The old server keeps its log for the copy meanwhile, within its limit",
-    cause: error,
-  });
 }
 
 /** Exit code of its own: what was copied is of no use any more. */

@@ -1,6 +1,7 @@
 import type { Road } from "../../homeserver/database/follow/record.ts";
 import type { OldHost } from "./ask-source.ts";
 import type { StandbyPlace } from "./choose-standby.ts";
+import type { LogicalPlace } from "./logical/choose.ts";
 
 export interface FollowOrder {
   /** Where the new server's configuration will be. Absolute. */
@@ -10,6 +11,8 @@ export interface FollowOrder {
   /** Undefined for the one that fits. */
   readonly road: Road | undefined;
   readonly place: StandbyPlace;
+  /** Where logical replication copies to; undefined where no database was named. */
+  readonly logical: LogicalPlace | undefined;
   readonly checkpoint: "spread" | "fast";
   readonly maxRate: string | undefined;
   /** Consent to restart the old PostgreSQL once, where that is needed. */

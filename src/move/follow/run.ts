@@ -5,9 +5,10 @@ import { recordFolder } from "../restore/record.ts";
 import { type Begun, prepareFollow } from "./begin.ts";
 import type { FollowOrder } from "./order.ts";
 import { copyStandby } from "./copy-standby.ts";
+import { copyLogical } from "./logical/copy.ts";
 import { type FollowedUntil, followLost, keepFollowing } from "./loop.ts";
 import { acquireFollowLock } from "./lock.ts";
-import { type FollowState, readFollowState, standbyOf } from "./state.ts";
+import { type FollowState, readFollowState } from "./state.ts";
 import { agreeToStop, stopFollowing } from "./stop.ts";
 import { startUnit, type Unit } from "./unit.ts";
 
@@ -48,12 +49,14 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
     if (prepared.kind === "dry-run") return prepared;
     begun = prepared;
     if (!order.service) {
-      const { state, findings } = await copyStandby(begun, order, system, view);
+      const { state, findings } =
+        begun.state.road === "standby"
+          ? await copyStandby(begun, order, system, view)
+          : { state: await copyLogical(begun.state, order, system, view), findings: [] };
       for (const { level, sentence, hint } of findings)
         if (level === "warning") view.note(hint === undefined ? sentence : `${sentence}; ${hint}`);
-      const server = standbyOf(state);
       const ended = await keepFollowing(
-        { state, server, configDir, untilCaughtUp: order.untilCaughtUp },
+        { state, configDir, untilCaughtUp: order.untilCaughtUp },
         system,
         view,
       );

@@ -31,8 +31,19 @@ const logicalSchema = z.object({
   kind: z.literal("logical"),
   /** libpq's connection keywords, without a password. */
   target: z.record(z.string(), z.string()),
-  passwordFile: z.string().optional(),
+  /** Of its role. */
+  passwordFile: z.string(),
+  /** A superuser there, and the account of this host as which it logs in. */
+  administrator: z.object({
+    parameters: z.record(z.string(), z.string()),
+    passwordFile: z.string().optional(),
+    account: z.string().optional(),
+  }),
   subscription: z.string(),
+  /** The mark of a copy that is being made, or was broken off; see `markHalfFilled`. */
+  mark: z.string().nullable(),
+  /** All rows were copied and compared, as they were at this position of the old server's log. */
+  copied: z.object({ at: z.string(), position }).nullable(),
 });
 
 const stateSchema = z.object({

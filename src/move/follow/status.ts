@@ -1,16 +1,16 @@
 import { MigrationError } from "../../errors.ts";
-import { isRunning, lookAtData } from "../../homeserver/database/follow/standby-server.ts";
-import { standbyAccount } from "../../homeserver/database/follow/standby.ts";
 import { readLockHolder } from "../../journal/lock.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
+import { noProgress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import { type CopyHere, copyHere } from "./copy-here.ts";
 import { acquireFollowLock } from "./lock.ts";
 import { followLost } from "./loop.ts";
-import { type FollowState, lockPath, readFollowState, standbyOf } from "./state.ts";
+import { type FollowState, lockPath, readFollowState } from "./state.ts";
 import { oldDatabase, openTunnel } from "./tunnel.ts";
 import { isUnitActive } from "./unit.ts";
-import { type Followed, isLost, watchStandby } from "./watch.ts";
+import { type Followed, isLost } from "./watch.ts";
 
 export interface FollowStatus {
   readonly state: FollowState;
@@ -57,18 +57,14 @@ async function look(
   system: System,
 ): Promise<Followed | undefined> {
   if (state.stage === "preparing" || state.stage === "copying") return undefined;
-  const server = standbyOf(state);
-  const found = await lookAtData(server, system);
-  if (found.kind !== "standby" || !(await isRunning(server, system)))
-    throw new MigrationError("database-unreachable", `the standby in ${server.data} does not run`, {
-      hint: "synlift follow starts it again",
-    });
-  if (by !== "nobody") return lookThroughTunnel(state, configDir, system);
+  const copy = copyHere(state, system, noProgress);
+  await copy.assertRuns();
+  if (by !== "nobody") return lookThroughTunnel(state, configDir, copy, system);
   const lock = await acquireFollowLock(configDir, system);
   try {
-    const tunnel = await openTunnel(state, configDir, standbyAccount(server, system.machine), system);
+    const tunnel = await openTunnel(state, configDir, await copy.account(), system);
     try {
-      return await lookThroughTunnel(state, configDir, system);
+      return await lookThroughTunnel(state, configDir, copy, system);
     } finally {
       await tunnel.close();
     }
@@ -77,10 +73,15 @@ async function look(
   }
 }
 
-async function lookThroughTunnel(state: FollowState, configDir: string, system: System): Promise<Followed> {
+async function lookThroughTunnel(
+  state: FollowState,
+  configDir: string,
+  copy: CopyHere,
+  system: System,
+): Promise<Followed> {
   const session = await system.postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
   try {
-    const watch = await watchStandby({ session, ...state.old }, standbyOf(state), system);
+    const watch = await copy.watch(session);
     try {
       return await watch.look();
     } finally {
@@ -125,8 +126,8 @@ function judge({ connected, roomBytes, heldBytes, freeBytes }: Followed, by: Fol
     findings.push({
       id: "follow-not-connected",
       level: "warning",
-      sentence: "the standby is not connected to the old server",
-      hint: "its log says why",
+      sentence: "the copy is not connected to the old server",
+      hint: "the log of its PostgreSQL says why",
     });
   if (roomBytes !== null && roomBytes < LITTLE_ROOM && roomBytes < (heldBytes ?? 0))
     findings.push({

@@ -8,6 +8,8 @@ import { bulletList, confirm } from "../confirm.ts";
 import { askSource } from "./ask-source.ts";
 import { oldHostOf } from "./begin.ts";
 import { type FollowState, readFollowState, removeFollowState } from "./state.ts";
+import { describeCopy } from "./logical/choose.ts";
+import { emptyLogical, releaseLogical } from "./logical/stop.ts";
 import { removeTunnelFolder } from "./tunnel.ts";
 
 export interface StopOrder {
@@ -60,11 +62,13 @@ export async function stopFollowing(
     await endCopies(state.here, system);
     await stopStandby(state.here, system);
   }
+  if (state.here.kind === "logical" && !isKept) await releaseLogical(state, configDir, system);
   const undone = order.isOldHostGone
     ? undefined
     : await askSource(oldHostOf(state), { type: "undo" }, system, progress);
   if (state.here.kind === "standby" && !isKept)
     await removeStandby(state.here, state.old.systemIdentifier, system);
+  if (state.here.kind === "logical" && !isKept) await emptyLogical(configDir, system);
   await removeTunnelFolder(state, system);
   await removeFollowState(configDir, state, files);
   return {
@@ -90,14 +94,16 @@ function describeStop(state: FollowState, isKept: boolean, { isOldHostGone }: St
       ? here.cluster
         ? `the PostgreSQL cluster ${here.cluster.major}/${here.cluster.name} with its data in ${here.data}`
         : `the PostgreSQL in ${here.data}`
-      : `the subscription ${here.subscription}`;
+      : describeCopy(here);
   return [
     isOldHostGone
       ? `leave ${old.address} as it is: role ${old.role}, replication slot ${old.slot ?? "(none)"} and settings stay there`
       : `take away on ${old.address} what was made for the copy: role ${old.role}, replication slot ${old.slot ?? "(none)"}, settings`,
     isKept
-      ? `keep ${place} on this host: it was promoted, and synlift removes no promoted database`
-      : `delete the copy on this host: ${place}`,
+      ? `keep ${place} on this host: it was ${here.kind === "standby" ? "promoted" : "detached"}, and synlift removes no database that was cut over`
+      : here.kind === "logical"
+        ? `end the subscription ${here.subscription} on this host and delete all tables in ${place}; the database itself, its role and its password stay`
+        : `delete the copy on this host: ${place}`,
   ];
 }
 

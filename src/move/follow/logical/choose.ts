@@ -4,6 +4,7 @@ import { assertMaySubscribe } from "../../../homeserver/database/follow/logical/
 import { inspectTarget } from "../../../homeserver/database/fill/inspect-target.ts";
 import { checkRole, type RoleOrder } from "../../../homeserver/database/role/create.ts";
 import { planRole } from "../../../homeserver/database/role/order.ts";
+import { secretLine } from "../../../system/files/secret-line.ts";
 import type { Account } from "../../../system/machine.ts";
 import { describeAddress, type PostgresAddress } from "../../../system/postgres/postgres.ts";
 import type { QuerySession } from "../../../system/query.ts";
@@ -23,6 +24,8 @@ export interface LogicalPlace {
 }
 
 export type LogicalCopy = Extract<FollowState["here"], { kind: "logical" }>;
+/** The subscription is named after the copy, which has no id yet. */
+export type NewLogicalCopy = Omit<LogicalCopy, "subscription">;
 
 /**
  * Where the copy will be, as it is remembered. The role and the database are created where they do not exist. Makes nothing.
@@ -30,10 +33,11 @@ export type LogicalCopy = Extract<FollowState["here"], { kind: "logical" }>;
  */
 export async function chooseLogical(
   place: LogicalPlace,
-  { subscription, serverVersion }: { readonly subscription: string; readonly serverVersion: number },
+  /** Of the old server: server_version_num. */
+  serverVersion: number,
   system: System,
-): Promise<LogicalCopy> {
-  const { database, passwordFile, administratorPasswordFile } = place;
+): Promise<NewLogicalCopy> {
+  const { database, administratorPasswordFile } = place;
   const order = await orderOf(place, system);
   const state = await checkRole(order, { serverVersion }, system.postgres);
   const session = await system.postgres.connect(order.administrator);
@@ -54,7 +58,6 @@ export async function chooseLogical(
       ...(administratorPasswordFile === undefined ? {} : { passwordFile: administratorPasswordFile }),
       ...(order.administrator.account ? { account: order.administrator.account.name } : {}),
     },
-    subscription,
     mark: null,
     copied: null,
   };
@@ -65,7 +68,13 @@ const orderOf = (
   system: System,
 ): Promise<RoleOrder> =>
   planRole(
-    { option: "--database", typed: database, passwordFile, administrator, accounts: [database.parameters["user"]] },
+    {
+      option: "--database",
+      typed: database,
+      passwordFile,
+      administrator,
+      accounts: [database.parameters["user"]],
+    },
     new Map(),
     system,
   );
@@ -78,11 +87,10 @@ export interface LogicalAddresses {
 }
 
 /** Throws `bad-usage`, `database-unreachable`. */
-export async function addressesOf(here: LogicalCopy, system: System): Promise<LogicalAddresses> {
+export async function addressesOf(here: NewLogicalCopy, system: System): Promise<LogicalAddresses> {
   const { files, machine } = system;
   const { parameters, passwordFile, account: name } = here.administrator;
-  const password =
-    passwordFile === undefined ? undefined : (await files.readText(passwordFile)).split(/\r?\n/)[0];
+  const password = passwordFile === undefined ? undefined : secretLine(await files.readText(passwordFile));
   const account = name === undefined ? undefined : machine.account(name);
   const administrator = {
     parameters,
@@ -126,9 +134,25 @@ export async function serverAccount(
   );
 }
 
+/** What the old host has to know of this one's PostgreSQL. Throws `database-unreachable`. */
+export async function serverFacts(
+  place: LogicalPlace | NewLogicalCopy,
+  system: System,
+): Promise<{ version: number; isSuperuser: boolean; data: string }> {
+  const { administrator } =
+    "target" in place ? (await addressesOf(place, system)).role : await orderOf(place, system);
+  const session = await system.postgres.connect(administrator);
+  return session
+    .one<{ version: number; isSuperuser: boolean; data: string }>(
+      `SELECT current_setting('server_version_num')::int AS version, current_setting('data_directory', true) AS data,
+        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS "isSuperuser"`,
+    )
+    .finally(() => session.close());
+}
+
 /** The folder of a server's data, for the free space of its disk. */
 export const dataFolder = async (administrator: QuerySession): Promise<string> =>
   (await administrator.one<{ data: string }>("SELECT current_setting('data_directory') AS data")).data;
 
-export const describeCopy = (here: LogicalCopy): string =>
+export const describeCopy = (here: NewLogicalCopy): string =>
   `database ${describeAddress({ parameters: here.target })}`;

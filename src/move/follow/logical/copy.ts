@@ -1,21 +1,27 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
+import { listTables } from "../../../homeserver/database/count.ts";
 import { databaseFacts, majorOf } from "../../../homeserver/database/facts.ts";
 import { fillExclusively } from "../../../homeserver/database/fill/exclusive.ts";
 import { inspectTarget } from "../../../homeserver/database/fill/inspect-target.ts";
-import { emptyDatabase, markHalfFilled, newMark } from "../../../homeserver/database/fill/interrupted.ts";
+import {
+  emptyDatabase,
+  isMarked,
+  markHalfFilled,
+  newMark,
+} from "../../../homeserver/database/fill/interrupted.ts";
 import { noteSearchPath } from "../../../homeserver/database/fill/notes.ts";
 import { UNENCRYPTED_DUMP } from "../../../homeserver/database/fill/unencrypted-dump.ts";
 import { copyDatabase } from "../../../homeserver/database/follow/logical/copy.ts";
 import { publishedTables } from "../../../homeserver/database/follow/logical/publication.ts";
-import { createSlot, dropSlot } from "../../../homeserver/database/follow/logical/slot.ts";
+import { createSlot, dropSlot, slotState } from "../../../homeserver/database/follow/logical/slot.ts";
 import { subscribe } from "../../../homeserver/database/follow/logical/subscription.ts";
 import { findProgram } from "../../../homeserver/database/program.ts";
 import { analyze, finishDatabase } from "../../../homeserver/database/restore.ts";
 import { createRole } from "../../../homeserver/database/role/create.ts";
 import { formatCount } from "../../../report/units.ts";
 import type { Account } from "../../../system/machine.ts";
-import type { PostgresAddress } from "../../../system/postgres/postgres.ts";
+import type { PostgresAddress, PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import { recordFolder } from "../../restore/record.ts";
@@ -93,13 +99,19 @@ async function copyRows(
   const slot = slotOf(state);
   const old = await postgres.connect(source, { writes: true });
   try {
+    const complete = await completedBefore(here, target, { old, slot }, system);
+    if (complete) return await save(state, { ...here, mark: null, copied: complete }, configDir, system);
     // Of a run that was broken off: what it holds back is of no use.
     await dropSlot(old, slot, machine);
     const tables = await publishedTables(old, publicationOf(state));
     if (!tables)
-      throw new MigrationError("database-unsupported", `the old database has no publication ${publicationOf(state)} any more`, {
-        hint: "take away what was begun, then begin again: synlift follow stop",
-      });
+      throw new MigrationError(
+        "database-unsupported",
+        `the old database has no publication ${publicationOf(state)} any more`,
+        {
+          hint: "take away what was begun, then begin again: synlift follow stop",
+        },
+      );
     const { serverVersion, serverVersionText } = await databaseFacts(old);
     const found = await findPrograms({ serverVersion, serverVersionText }, target, system);
     const wanted = { address: target, section: { serverVersion } };
@@ -110,7 +122,9 @@ async function copyRows(
       const mark = newMark(machine.uuid());
       await save(state, { ...here, mark }, configDir, system);
       await markHalfFilled(target, { mark, from: `the database of ${state.serverName}` }, postgres);
-      progress.note("waiting for a moment at which no transaction of the old database is older than the copy");
+      progress.note(
+        "waiting for a moment at which no transaction of the old database is older than the copy",
+      );
       const begun = await createSlot({ address: source, slot, serverVersion, psql: found.psql }, programs);
       const folder = join(recordFolder(configDir), "follow-definitions");
       await files.makeFolder(folder);
@@ -118,7 +132,12 @@ async function copyRows(
       try {
         const contents = await copyDatabase(
           {
-            ...{ source, sourceVersion: serverVersion, target, tables, folder, programs: found },
+            source,
+            sourceVersion: serverVersion,
+            target,
+            tables,
+            folder,
+            programs: found,
             snapshot: begun.snapshot,
             jobs: Math.max(1, Math.min(machine.cores, MOST_JOBS)),
             snapshotRead: () => begun.close(),
@@ -145,13 +164,37 @@ async function copyRows(
   }
 }
 
+/**
+ * What a run that was killed has copied to the end without recording it: the transaction that ends a copy drops its mark. The slot
+ * still is where the copy was made.
+ */
+async function completedBefore(
+  { mark }: LogicalCopy,
+  target: PostgresAddress,
+  { old, slot }: { old: PostgresSession; slot: string },
+  { postgres, machine }: System,
+): Promise<LogicalCopy["copied"] | undefined> {
+  if (mark === null || (await isMarked(target, mark, postgres))) return undefined;
+  const session = await postgres.connect(target);
+  const tables = await listTables(session).finally(() => session.close());
+  const begun = await slotState(old, slot);
+  if (tables.length === 0 || !begun || begun.walStatus === "lost") return undefined;
+  await analyze(target, postgres);
+  return { at: new Date(machine.now()).toISOString(), position: begun.confirmed };
+}
+
 async function removeDefinitions(folder: string, { files }: System): Promise<void> {
   for (const name of [UNENCRYPTED_DUMP, `.${UNENCRYPTED_DUMP}.unfinished`])
     await files.remove(join(folder, name));
   await files.removeEmptyFolder(folder);
 }
 
-async function save(state: FollowState, here: LogicalCopy, configDir: string, { files }: System): Promise<FollowState> {
+async function save(
+  state: FollowState,
+  here: LogicalCopy,
+  configDir: string,
+  { files }: System,
+): Promise<FollowState> {
   const saved: FollowState = { ...state, here };
   await writeFollowState(configDir, saved, files);
   return saved;
@@ -168,7 +211,11 @@ async function findPrograms(
   return {
     pgDump: await findProgram({ program: "pg_dump", ...source }, system),
     pgRestore: await findProgram(
-      { program: "pg_restore", major: Math.min(source.major, majorOf(there.serverVersion)), versionText: serverVersionText },
+      {
+        program: "pg_restore",
+        major: Math.min(source.major, majorOf(there.serverVersion)),
+        versionText: serverVersionText,
+      },
       system,
     ),
     psql: await findProgram({ program: "psql", major: 0, versionText: "" }, system),
@@ -183,10 +230,16 @@ export function logicalOf({ here }: Pick<FollowState, "here">): LogicalCopy {
 
 export function slotOf({ old }: Pick<FollowState, "old">): string {
   if (old.slot !== null) return old.slot;
-  throw new MigrationError("database-unsupported", "logical replication needs a replication slot on the old host, and none was made");
+  throw new MigrationError(
+    "database-unsupported",
+    "logical replication needs a replication slot on the old host, and none was made",
+  );
 }
 
 function publicationOf({ old }: Pick<FollowState, "old">): string {
   if (old.publication !== undefined) return old.publication;
-  throw new MigrationError("database-unsupported", "logical replication needs a publication on the old host, and none was made");
+  throw new MigrationError(
+    "database-unsupported",
+    "logical replication needs a publication on the old host, and none was made",
+  );
 }

@@ -76,7 +76,7 @@ export async function subscribe(session: PostgresSession, order: SubscriptionOrd
       `CREATE SUBSCRIPTION ${quoted} CONNECTION ${quoteLiteral(connection)} PUBLICATION ${quoteIdentifier(publication)}
        WITH (create_slot = false, slot_name = ${quoteLiteral(slot)}, copy_data = false, enabled = false, streaming = on);`,
     );
-  await session.run(`ALTER SUBSCRIPTION ${quoted} ENABLE;`);
+  await resumeSubscription(session, name);
 }
 
 /** What the subscriber says of a subscription. */
@@ -105,7 +105,11 @@ export async function subscriptionState(
   return state;
 }
 
-/** Stops the worker, which otherwise tries again for ever. `subscribe` starts it again. */
+/** May be repeated. */
+export const resumeSubscription = (session: PostgresSession, name: string): Promise<void> =>
+  session.run(`ALTER SUBSCRIPTION ${quoteIdentifier(name)} ENABLE;`);
+
+/** Stops the worker, which otherwise tries again for ever. May be repeated. */
 export const pauseSubscription = (session: PostgresSession, name: string): Promise<void> =>
   session.run(`ALTER SUBSCRIPTION ${quoteIdentifier(name)} DISABLE;`);
 

@@ -1,0 +1,84 @@
+import { MigrationError } from "../../errors.ts";
+import {
+  resumeSubscription,
+  subscriptionState,
+} from "../../homeserver/database/follow/logical/subscription.ts";
+import { isRunning, lookAtData, startStandby } from "../../homeserver/database/follow/standby-server.ts";
+import { standbyAccount, type StandbyServer } from "../../homeserver/database/follow/standby.ts";
+import type { Account } from "../../system/machine.ts";
+import type { PostgresSession } from "../../system/postgres/postgres.ts";
+import type { Progress } from "../../system/progress.ts";
+import type { System } from "../../system/system.ts";
+import { addressesOf, type LogicalCopy, serverAccount } from "./logical/choose.ts";
+import { slotOf } from "./logical/copy.ts";
+import { watchLogical } from "./logical/watch.ts";
+import type { FollowState } from "./state.ts";
+import { type Watch, watchStandby } from "./watch.ts";
+
+/** The copy on this host, of either kind. */
+export interface CopyHere {
+  /** Starts what follows, where it does not run. Throws `start-failed`, `disk-full`, `database-unreachable`. */
+  start(): Promise<void>;
+  /** Throws `database-unreachable` where it does not run. Starts nothing. */
+  assertRuns(): Promise<void>;
+  /** The account of this host whose server uses the tunnel. */
+  account(): Promise<Account>;
+  /** With a session on the old database. The caller closes it. */
+  watch(old: PostgresSession): Promise<Watch>;
+}
+
+export function copyHere(state: FollowState, system: System, progress: Pick<Progress, "note">): CopyHere {
+  const { here } = state;
+  return here.kind === "standby"
+    ? standbyHere(state, here, system)
+    : logicalHere(state, here, system, progress);
+}
+
+const standbyHere = (state: FollowState, server: StandbyServer, system: System): CopyHere => ({
+  start: () => startStandby(server, system).catch((error: unknown) => withFullDisk(error, server, system)),
+  async assertRuns() {
+    const found = await lookAtData(server, system);
+    if (found.kind === "standby" && (await isRunning(server, system))) return;
+    throw new MigrationError("database-unreachable", `the standby in ${server.data} does not run`, {
+      hint: "synlift follow starts it again",
+    });
+  },
+  account: () => Promise.resolve(standbyAccount(server, system.machine)),
+  watch: (session) => watchStandby({ session, ...state.old }, server, system),
+});
+
+function logicalHere(
+  state: FollowState,
+  here: LogicalCopy,
+  system: System,
+  progress: Pick<Progress, "note">,
+): CopyHere {
+  const asAdministrator = async <T>(ask: (session: PostgresSession) => Promise<T>, writes = false) => {
+    const { administrator } = await addressesOf(here, system);
+    const session = await system.postgres.connect(administrator, { writes });
+    return ask(session).finally(() => session.close());
+  };
+  return {
+    // One that was switched off because it failed: whoever runs the command again has cleared the cause.
+    start: () =>
+      asAdministrator(async (session) => {
+        const found = await subscriptionState(session, here.subscription);
+        if (found && !found.enabled) await resumeSubscription(session, here.subscription);
+      }, true),
+    assertRuns: () => asAdministrator(() => Promise.resolve()),
+    account: () => asAdministrator((session) => serverAccount(session, system)),
+    watch: (session) => watchLogical(session, { here, slot: slotOf(state) }, system, progress),
+  };
+}
+
+/** Bytes of free space at which a failed start is called a full disk. */
+const FULL = 32 * 1024 * 1024;
+
+async function withFullDisk(error: unknown, { data }: StandbyServer, { files }: System): Promise<never> {
+  const { free } = await files.diskSpace(data);
+  if (free >= FULL) throw error;
+  throw new MigrationError("disk-full", `the disk with ${data} is full, and so the standby does not run`, {
+    hint: "make room there: it goes on by itself. The old server keeps its log for the copy meanwhile, within its limit",
+    cause: error,
+  });
+}
