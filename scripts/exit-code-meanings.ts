@@ -197,6 +197,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
       "The certificate and the key that were given for a server of synlift's are not a pair that can be used: one of them is another file, is damaged, is protected by a passphrase, or belongs to another certificate.",
     then: "Give both files of one certificate, as the message says; nothing listens yet.",
   },
+  "comparison-failed": {
+    means:
+      "The database on the new host that followed the old one is not the same as it: a table has other rows, or something wrote to it.",
+    then: "Nothing was opened. Start the old server again (synlift rollback on the old host), and have the copy made again: synlift follow stop, then synlift follow.",
+  },
   "sign-out-refused": {
     means:
       "Sessions cannot be ended or restored in this database: an authentication service has them, the server has moved away, an earlier sign-out can still be undone, or there is none to undo.",
@@ -421,6 +426,7 @@ export const BY_COMMAND: Readonly<Record<string, readonly ErrorCode[]>> = {
     "bundle-mismatch",
     "program-too-old",
     "connection-failed",
+    "comparison-failed",
     "target-not-empty",
     "target-unsuitable",
     "restore-failed",

@@ -53,6 +53,7 @@ export const EXIT_CODES = {
   "certificate-unusable": 63,
   "sign-out-refused": 64,
   "follow-lost": 65,
+  "comparison-failed": 66,
 } as const;
 
 export type ErrorCode = keyof typeof EXIT_CODES;

@@ -36,9 +36,17 @@ export async function countRows(session: QuerySession): Promise<Record<string, n
   return withoutIndexes(session, () => countEachTable(session));
 }
 
-async function countEachTable(session: QuerySession): Promise<Record<string, number>> {
+/** The same of the tables with one-time keys alone. */
+export async function countOneTimeKeys(session: QuerySession): Promise<Record<string, number>> {
+  return withoutIndexes(session, () => countEachTable(session, ({ name }) => name === ONE_TIME_KEYS));
+}
+
+async function countEachTable(
+  session: QuerySession,
+  isWanted: (table: TableName) => boolean = () => true,
+): Promise<Record<string, number>> {
   const rows: Record<string, number> = {};
-  for (const { schema, name } of await listTables(session)) {
+  for (const { schema, name } of (await listTables(session)).filter(isWanted)) {
     const { count } = await session.one<{ count: number }>(
       `SELECT count(*) AS count FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
     );

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { keptSchema } from "../scope.ts";
+import { followedSchema } from "./follow/compare/comparison.ts";
 
 /** Counts from the same snapshot of the database that was packed. */
 export const databaseSectionSchema = z.object({
@@ -25,6 +26,8 @@ export const databaseSectionSchema = z.object({
   objectsLeftOut: z.array(z.string()).optional(),
   /** The format of the dump; plain SQL when left out. */
   dumpFormat: z.literal("custom").optional(),
+  /** Of a database that followed the old one instead of being dumped. Its `rows` are as last counted. */
+  followed: followedSchema.optional(),
 });
 
 export type DatabaseSection = z.infer<typeof databaseSectionSchema>;

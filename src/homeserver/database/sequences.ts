@@ -23,6 +23,12 @@ interface Sequence {
   readonly owner: { readonly schema: string; readonly table: string; readonly column: string } | null;
 }
 
+/** Which columns are looked at. */
+interface Look {
+  /** Only those whose highest value an index has: the others cost a look at every row. */
+  readonly indexed?: boolean;
+}
+
 /**
  * Every sequence of the database that is behind the highest value in its tables, in its column or in stream_positions.
  * All of them are found in PostgreSQL's catalogue. Reads only.
@@ -31,7 +37,7 @@ interface Sequence {
  * start (synapse/storage/util/sequence.py, `check_consistency`). PostgreSQL raises none: an identity column whose
  * sequence is behind refuses new rows as duplicates.
  */
-export async function sequencesBehind(session: QuerySession): Promise<SequenceBehind[]> {
+export async function sequencesBehind(session: QuerySession, look: Look = {}): Promise<SequenceBehind[]> {
   const tables = new Map((await listTables(session)).map((table) => [table.name, table]));
   const values = await readSequences(session);
   const streams = await readStreams(session);
@@ -49,7 +55,7 @@ export async function sequencesBehind(session: QuerySession): Promise<SequenceBe
     const value = values[sequence];
     return value ? [{ sequence, value, stream, places, negative: negative === true }] : [];
   });
-  const highestIn = await highestValues(session, numbered);
+  const highestIn = await highestValues(session, numbered, look);
   const behind: SequenceBehind[] = [];
   for (const [index, { sequence, value, stream }] of numbered.entries()) {
     const used = highestIn[index]!;
@@ -89,6 +95,7 @@ interface Place {
 async function highestValues(
   session: QuerySession,
   numbered: readonly { readonly places: readonly Place[]; readonly negative: boolean }[],
+  { indexed = false }: Look,
 ): Promise<Used[][]> {
   const asked = numbered.flatMap(({ places, negative }, index) =>
     places.map((place) => ({ ...place, negative, index })),
@@ -100,7 +107,8 @@ async function highestValues(
       SELECT n.nspname AS schema, c.relname AS "table", a.attname AS "column"
       FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE (n.nspname, c.relname, a.attname) IN (${asked.map(quotedPlace).join(", ")})
-        AND NOT a.attisdropped AND a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'int2'::regtype)`)
+        AND NOT a.attisdropped AND a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'int2'::regtype)
+        ${indexed ? OF_AN_INDEX : ""}`)
     ).map(quotedPlace),
   );
   const known = asked.filter((place) => there.has(quotedPlace(place)));
@@ -122,6 +130,10 @@ async function highestValues(
   return used;
 }
 
+/** A B-tree of all rows that begins with the column: its ends have the lowest and the highest value. */
+const OF_AN_INDEX = `AND EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+          WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree')`;
+
 const quotedPlace = ({ schema, table, column }: Place) =>
   `(${[schema, table, column].map(quoteLiteral).join(", ")})`;
 
@@ -141,8 +153,8 @@ const listSequences = (session: QuerySession) =>
  * Raises every sequence that is behind to the highest value in use, and returns what it raised. Never lowers one, so it
  * may be repeated. Needs a session that writes. Synapse must be stopped.
  */
-export async function raiseSequences(session: PostgresSession): Promise<SequenceBehind[]> {
-  const behind = await sequencesBehind(session);
+export async function raiseSequences(session: PostgresSession, look: Look = {}): Promise<SequenceBehind[]> {
+  const behind = await sequencesBehind(session, look);
   if (behind.length > 0) await session.run(behind.map(raiseStatement).join("\n"));
   return behind;
 }

@@ -92,6 +92,9 @@ export function numberedBy(sequence: string): Numbered {
   return { stream: stem, columns: [[stem, "stream_id"]] };
 }
 
+/** The sequences whose columns are known. */
+export const NUMBERED_SEQUENCES = Object.keys(NUMBERED);
+
 const SEQUENCE_OF_STREAM: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(NUMBERED).flatMap(([name, { stream }]) => (stream === undefined ? [] : [[stream, name]])),
 );

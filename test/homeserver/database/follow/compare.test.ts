@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { after, before, beforeEach, test } from "node:test";
+import type { WholeComparison } from "../../../../src/homeserver/database/follow/compare/comparison.ts";
+import {
+  assertOnlyWrittenBySynlift,
+  compareAtCut,
+  CUT_LIMITS,
+  type CutLimits,
+} from "../../../../src/homeserver/database/follow/compare/cut.ts";
+import { readTables } from "../../../../src/homeserver/database/follow/compare/tables.ts";
+import { compareWhole } from "../../../../src/homeserver/database/follow/compare/whole.ts";
+import { noProgress } from "../../../../src/system/progress.ts";
+import type { PostgresSession } from "../../../../src/system/postgres/postgres.ts";
+import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
+import { postgres } from "../../../support/moved-database.ts";
+
+// Two databases of one server stand for the old one and its copy: neither copies anything by itself, so every difference is made here.
+
+let cluster: PostgresCluster;
+before(async () => {
+  cluster = await PostgresCluster.start();
+});
+after(() => cluster.stop());
+
+const TABLES = `
+  CREATE TABLE events (stream_ordering int8 UNIQUE, event_id text PRIMARY KEY, content text);
+  CREATE TABLE event_json (event_id text UNIQUE, json text);
+  CREATE TABLE state_groups_state (state_group int8, type text, event_id text);
+  CREATE INDEX ON state_groups_state (state_group, type);
+  CREATE TABLE presence (user_id text, state text);
+  CREATE TABLE profiles (user_id text PRIMARY KEY, name text);
+  CREATE UNLOGGED TABLE worker_locks (name text);
+  INSERT INTO events SELECT n, '$' || n, repeat('x', 50) FROM generate_series(1, 500) n;
+  INSERT INTO events SELECT -n, '$back' || n, repeat('x', 50) FROM generate_series(1, 10) n;
+  INSERT INTO event_json SELECT event_id, content FROM events;
+  INSERT INTO state_groups_state SELECT n / 3, 'm.room.member', '$' || n FROM generate_series(1, 600) n;
+  INSERT INTO presence SELECT '@u' || n, 'online' FROM generate_series(1, 50) n;
+  INSERT INTO profiles SELECT '@u' || n, 'name' FROM generate_series(1, 50) n;`;
+
+beforeEach(async () => {
+  await cluster.sql("postgres", 'DROP DATABASE IF EXISTS "old"');
+  await cluster.sql("postgres", 'DROP DATABASE IF EXISTS "copy"');
+  for (const name of ["old", "copy"]) {
+    await cluster.createDatabase(name);
+    await cluster.sql(name, TABLES);
+  }
+  await cluster.sql("old", "INSERT INTO worker_locks VALUES ('a lock')");
+});
+
+const connect = (dbname: string) => (): Promise<PostgresSession> => {
+  const { socketFolder: host, port, superuser: user } = cluster.address;
+  return postgres.connect({ parameters: { host, port: String(port), user, dbname } });
+};
+const sides = { old: connect("old"), copy: connect("copy") };
+const follows = () => true;
+const machine = { now: () => 0, elapsed: () => performance.now(), wait: () => Promise.resolve() };
+const tools = { follows, machine, signal: new AbortController().signal, progress: noProgress };
+const hold = { reach: () => Promise.resolve(), pause: () => Promise.resolve(() => Promise.resolve()) };
+
+/** Something is written to both, as when the copy follows. */
+async function both(sql: string): Promise<void> {
+  await cluster.sql("old", sql);
+  await cluster.sql("copy", sql);
+}
+const whole = (held: Partial<typeof hold> = {}) => compareWhole(sides, { ...hold, ...held }, tools);
+/** As if all tables were large. */
+const NOTHING_WHOLE: CutLimits = { digest: 0, count: 0 };
+const cut = (before: WholeComparison, limits: CutLimits = CUT_LIMITS) =>
+  compareAtCut(sides, before, { ...tools, limits });
+const fails = (act: Promise<unknown>, sentence: RegExp) =>
+  assert.rejects(act, { code: "comparison-failed", message: sentence });
+const howOf = (tables: Readonly<Record<string, { how: string }>>) =>
+  Object.fromEntries(Object.entries(tables).map(([name, { how }]) => [name.replace("public.", ""), how]));
+
+test("a copy that has everything is equal in every table, and what no standby has is left out", async () => {
+  const seen = await whole();
+  assert.deepEqual(howOf(seen.tables), {
+    event_json: "equal",
+    events: "equal",
+    presence: "equal",
+    profiles: "equal",
+    state_groups_state: "equal",
+  });
+  assert.equal(seen.tables["public.events"]?.rows, 510);
+  const later = await cut(seen);
+  assert.deepEqual(new Set(Object.values(howOf(later.tables))), new Set(["unchanged"]));
+});
+
+test("a row that is missing, a row more and a row with other content are found beforehand", async () => {
+  await cluster.sql("copy", "DELETE FROM profiles WHERE user_id = '@u7'");
+  await fails(whole(), /public\.profiles: 50 rows on the old host, 49 here/);
+  await cluster.sql("copy", "INSERT INTO profiles VALUES ('@u7', 'another')");
+  await fails(whole(), /public\.profiles: 50 rows on both sides, but their content differs/);
+  await cluster.sql("copy", "UPDATE profiles SET name = 'name' WHERE user_id = '@u7'; DROP TABLE presence");
+  await fails(whole(), /public\.presence: no such table here/);
+});
+
+test("a table that is written to meanwhile may differ by what was written, and not by more", async () => {
+  const writes = (sql: string) => ({
+    pause: async () => {
+      await cluster.sql("old", sql);
+      return () => Promise.resolve();
+    },
+  });
+  const more = "INSERT INTO events SELECT n, '$' || n, '' FROM generate_series(501, 520) n;";
+  const seen = await whole(writes(`${more} UPDATE presence SET state = 'away' WHERE user_id = '@u1'`));
+  assert.equal(seen.tables["public.events"]?.how, "settled");
+  assert.equal(seen.tables["public.presence"]?.how, "moved");
+  assert.equal(seen.tables["public.profiles"]?.how, "equal");
+  await cluster.sql("copy", `${more} DELETE FROM presence WHERE user_id IN ('@u2', '@u3')`);
+  await fails(
+    whole(writes("DELETE FROM presence WHERE user_id = '@u4'")),
+    /only 1 rows were inserted or deleted/,
+  );
+});
+
+test("at the cut-over only what was written to since is read, and of large tables the rows since", async () => {
+  const before = await whole();
+  await both(`
+    INSERT INTO events SELECT n, '$' || n, 'new' FROM generate_series(501, 520) n;
+    INSERT INTO events VALUES (-11, '$back11', 'new');
+    INSERT INTO event_json SELECT event_id, content FROM events WHERE content = 'new';
+    INSERT INTO state_groups_state VALUES (201, 'm.room.topic', '$1');
+    UPDATE presence SET state = 'away' WHERE user_id = '@u1'`);
+  const small = await cut(before);
+  assert.deepEqual(howOf(small.tables), {
+    event_json: "whole",
+    events: "whole",
+    presence: "whole",
+    profiles: "unchanged",
+    state_groups_state: "whole",
+  });
+  const large = await cut(before, NOTHING_WHOLE);
+  assert.deepEqual(howOf(large.tables), {
+    event_json: "recent",
+    events: "recent",
+    // No index tells its rows apart by age.
+    presence: "counted",
+    profiles: "unchanged",
+    state_groups_state: "recent",
+  });
+  assert.equal(large.tables["public.events"]?.notSeen, 0);
+  assert.equal(large.tables["public.event_json"]?.notSeen, 0);
+  assert.equal(large.tables["public.presence"]?.notSeen, 1);
+});
+
+test("at the cut-over a row that did not arrive, or arrived with other content, is found in small and in large tables", async () => {
+  const before = await whole();
+  await cluster.sql(
+    "old",
+    "INSERT INTO events VALUES (501, '$501', 'new'); INSERT INTO event_json VALUES ('$501', 'new')",
+  );
+  for (const limits of [CUT_LIMITS, NOTHING_WHOLE]) {
+    await fails(cut(before, limits), /public\.events: .*\n?/);
+    await fails(cut(before, limits), /public\.event_json: /);
+  }
+  await cluster.sql(
+    "copy",
+    "INSERT INTO events VALUES (501, '$501', 'new'); INSERT INTO event_json VALUES ('$501', 'other')",
+  );
+  await fails(
+    cut(before, NOTHING_WHOLE),
+    /event_json: 1 rows on both sides, but their content differs, of those since/,
+  );
+  await cluster.sql("copy", "UPDATE event_json SET json = 'new' WHERE event_id = '$501'");
+  assert.equal((await cut(before, NOTHING_WHOLE)).tables["public.event_json"]?.how, "recent");
+});
+
+test("older rows that were changed are counted in all, and the result says how many were not compared one by one", async () => {
+  const before = await whole();
+  const change =
+    "DELETE FROM state_groups_state WHERE state_group = 7; UPDATE events SET content = 'y' WHERE stream_ordering = 3";
+  await both(change);
+  const seen = await cut(before, { digest: 0, count: 1e9 });
+  assert.equal(seen.tables["public.state_groups_state"]?.how, "counted");
+  assert.equal(seen.tables["public.state_groups_state"].notSeen, 3);
+  assert.equal(seen.tables["public.events"]?.notSeen, 1);
+  await cluster.sql("copy", "DELETE FROM state_groups_state WHERE state_group = 8");
+  await fails(
+    cut(before, { digest: 0, count: 1e9 }),
+    /state_groups_state: 597 rows on the old host, 594 here/,
+  );
+});
+
+test("a table that only one side has is named, also beside other differences", async () => {
+  const before = await whole();
+  await cluster.sql("old", "CREATE TABLE added (x int); INSERT INTO profiles VALUES ('@new', '')");
+  await cluster.sql("copy", "CREATE TABLE mine (x int)");
+  await fails(
+    cut(before),
+    /public\.added: no such table here; public\.mine: no such table on the old host; public\.profiles: /,
+  );
+});
+
+test("counts that began anew on the old host prove nothing: everything is compared again, or counted", async () => {
+  const before = await whole();
+  await cluster.sql("old", "SELECT pg_stat_reset()");
+  const seen = await cut(before);
+  assert.deepEqual(new Set(Object.values(howOf(seen.tables))), new Set(["whole"]));
+  await cluster.sql("copy", "UPDATE profiles SET name = 'x' WHERE user_id = '@u1'");
+  await fails(cut(before), /public\.profiles: 50 rows on both sides, but their content differs/);
+});
+
+test("whoever writes to a promoted copy is noticed, and what synlift itself wrote is not", async () => {
+  const session = await connect("copy")();
+  await cluster.sql("copy", "SELECT pg_stat_reset()");
+  assertOnlyWrittenBySynlift(await readTables(session), new Set());
+  await cluster.sql("copy", "DELETE FROM profiles WHERE user_id = '@u1'");
+  const now = await readTables(session);
+  await session.close();
+  assertOnlyWrittenBySynlift(now, new Set(["public.profiles"]));
+  assert.throws(() => assertOnlyWrittenBySynlift(now, new Set()), {
+    code: "comparison-failed",
+    message: /after it was promoted: public\.profiles/,
+  });
+});
