@@ -8,6 +8,7 @@ import { restoreDetails, TARGET_GROUPS, TARGET_SCHEMA, targetOf } from "./option
 const schema = withRules(
   z.object({
     ...OLD_HOST_OPTIONS.schema,
+    followed: z.boolean().default(false),
     rehearse: z.boolean().default(false),
     yes: z.boolean().default(false),
     compress: z.boolean().default(false),
@@ -19,6 +20,7 @@ const schema = withRules(
     "argument",
     "fromCommand",
   ),
+  conflicts("followed", "compress", "createRole", "port"),
   conflicts("fromCommand", "exportCommand", "exportFolder", "sshConfig", "maintenance"),
 );
 
@@ -35,7 +37,16 @@ export const pullCommand: Command<z.infer<typeof schema>> = {
     {
       heading: "Common options",
       options: [
-        { flags: "--rehearse", about: "rehearse: the old server keeps running" },
+        {
+          flags: "--followed",
+          about:
+            "cut over to the copy that `synlift follow` keeps on this host, instead of transferring the database: the outage does not grow with it",
+        },
+        {
+          flags: "--rehearse",
+          about:
+            "rehearse: the old server keeps running; with --followed, all rows are compared with those of the copy, and no more",
+        },
         DRY_RUN,
         { flags: "--yes", about: "stop and fence the old server without asking" },
         {
@@ -63,6 +74,7 @@ export const pullCommand: Command<z.infer<typeof schema>> = {
     const result = await pullHomeserver(
       {
         sender,
+        followed: options.followed,
         rehearsal: options.rehearse,
         dryRun: options.dryRun,
         yes: options.yes,

@@ -4,6 +4,7 @@ import type { PostgresSession } from "../../system/postgres/postgres.ts";
 import { quoteLiteral } from "../../system/query.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import { databaseFiles } from "./file-state.ts";
+import { FOLLOW_ROLE } from "./follow/record.ts";
 
 /** Who is connected to a database besides this run. */
 export interface DatabaseConnections {
@@ -20,7 +21,8 @@ export interface DatabaseConnections {
 const acceptConnectionsOf = (role: string) => `database-connections:${role}`;
 
 /**
- * All connections to the session's database but those of this run, which are known by their process. Of another role's
+ * All connections to the session's database but those of this run, which are known by their process, and of a copy that follows, whose
+ * role only reads. Of another role's
  * connection a role without privileges sees hardly more than that it is there (PostgreSQL documentation, pg_stat_activity): it counts,
  * whatever else is hidden.
  */
@@ -33,7 +35,7 @@ export async function databaseConnections(session: PostgresSession): Promise<Dat
       coalesce(application_name, '') AS program, host(client_addr) AS address, backend_type IS NULL AS "isHidden", count(*) AS count
     FROM pg_stat_activity a
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
-      AND backend_type IS DISTINCT FROM 'parallel worker'
+      AND backend_type IS DISTINCT FROM 'parallel worker' AND usename IS DISTINCT FROM '${FOLLOW_ROLE}'
       AND NOT EXISTS (SELECT FROM (VALUES ${["(0, NULL::text)", ...own].join(", ")}) AS own (pid, started)
         WHERE own.pid = a.pid AND coalesce(own.started = extract(epoch FROM a.backend_start)::text, true))
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 4`);

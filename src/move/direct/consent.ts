@@ -4,6 +4,7 @@ import { formatBytes, formatCount } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { bulletList, confirm } from "../confirm.ts";
 import type { RestoreSource } from "../restore/run.ts";
+import type { FollowedPull } from "./followed/order.ts";
 import type { PullOrder } from "./order.ts";
 import type { OldHostMessages } from "./protocol.ts";
 
@@ -12,11 +13,14 @@ export function describeTransfer(
   { target: { layout } }: Pick<PullOrder, "target">,
   source: OldHostMessages["source"],
   { databases }: Pick<RestoreSource, "databases">,
+  followed: Pick<FollowedPull, "lines"> | undefined,
 ): string[] {
   const media = `${formatCount(source.mediaFiles)} media files, ${formatBytes(source.mediaBytes)}`;
   return [
     ...source.lines.map((line) => `on the old host: ${line}`),
-    `on this host: ${databases.map(({ target }) => describeTarget(target)).join(" and ")} is restored`,
+    ...(followed
+      ? followed.lines
+      : [`on this host: ${databases.map(({ target }) => describeTarget(target)).join(" and ")} is restored`]),
     `on this host: at most ${media} are written to ${layout.mediaDir}`,
     `on this host: the configuration and the signing key are written to ${layout.configDir}, fenced until synlift open`,
   ];
@@ -30,10 +34,11 @@ export async function confirmTransfer(
   order: Pick<PullOrder, "rehearsal" | "yes" | "target">,
   source: OldHostMessages["source"],
   restored: Pick<RestoreSource, "databases">,
+  followed: Pick<FollowedPull, "lines"> | undefined,
   { terminal }: Pick<System, "terminal">,
 ): Promise<void> {
   if (order.rehearsal || order.yes || !source.serves) return;
-  const lines = describeTransfer(order, source, restored);
+  const lines = describeTransfer(order, source, restored, followed);
   await confirm(
     {
       question: `${source.subject} is moved from its old host; the outage starts once its media is here, and lasts until the new server is open:${bulletList(lines)}\nContinue?`,

@@ -3,8 +3,8 @@ import { formatSchema } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Channel } from "../../pipeline/channel.ts";
 
-/** Version of the protocol; increased with each incompatible change. */
-export const PROTOCOL_VERSION = 1;
+/** Version of the protocol; increased with each incompatible change. 2: a database that follows is not sent. */
+export const PROTOCOL_VERSION = 2;
 
 const version = z.number();
 const finding = z.object({
@@ -25,6 +25,8 @@ export const NEW_HOST_MESSAGES = {
     dryRun: z.boolean(),
     /** Whether the database is compressed for the transfer. */
     compress: z.boolean(),
+    /** The database is not sent: a copy on the new host follows it. */
+    followed: z.boolean(),
     /** The inventory of an earlier run, or an empty one. */
     inventory: z.unknown(),
   }),
@@ -59,6 +61,12 @@ const OLD_HOST_MESSAGES = {
     /** What will be done there, in words, a line each. */
     lines: z.array(z.string()),
     findings: z.array(finding),
+  }),
+  /** Instead of a database that is not sent: its server is stopped, and what the fence has set is in the log by now. */
+  fenced: z.object({
+    type: z.literal("fenced"),
+    /** The roles whose sessions are read-only, with their own default from before. */
+    roles: z.array(z.object({ role: z.string(), database: z.string(), before: z.string().nullable() })),
   }),
   /** A stream follows. */
   artifact: z.object({
@@ -101,6 +109,7 @@ export type OldHostMessage = OldHostMessages[keyof Old];
 const anyFromOld = z.discriminatedUnion("type", [
   OLD_HOST_MESSAGES.hello,
   OLD_HOST_MESSAGES.source,
+  OLD_HOST_MESSAGES.fenced,
   OLD_HOST_MESSAGES.artifact,
   OLD_HOST_MESSAGES.inventory,
   OLD_HOST_MESSAGES.has,

@@ -3,6 +3,7 @@ import { Inventory } from "../../bundle/inventory.ts";
 import { encryptedName } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
 import { CONFIG_ARTIFACT, unpackConfig } from "../../homeserver/config/artifact.ts";
+import { describeComparison, describeTables } from "../../homeserver/database/follow/compare/gate.ts";
 import { type DatabaseRestore, describeTarget } from "../../homeserver/database/target.ts";
 import { MEDIA_SINCE_ARTIFACT } from "../../homeserver/media/export-since.ts";
 import { MEDIA_ARTIFACT } from "../../homeserver/media/export.ts";
@@ -24,6 +25,9 @@ import { planRestore, type RestoreSource, runRestore } from "../restore/run.ts";
 import { databaseSections } from "../sections.ts";
 import { withChannel } from "../connect.ts";
 import { confirmTransfer, describeTransfer } from "./consent.ts";
+import { Cutting } from "./followed/cutting.ts";
+import type { FollowedPull } from "./followed/order.ts";
+import { type ComparedBeforehand, withFollowed } from "./followed/pull-followed.ts";
 import { INVENTORY_PASSPHRASE, InventoryCopy } from "./inventory-copy.ts";
 import { listExistingMedia } from "./media-list.ts";
 import type { PullOrder } from "./order.ts";
@@ -36,6 +40,8 @@ import {
 import { type Handlers, Receiver } from "./receiver.ts";
 
 export type PullResult =
+  /** A rehearsal of a copy that follows. */
+  | ComparedBeforehand
   | {
       readonly kind: "dry-run";
       readonly findings: readonly Finding[];
@@ -56,8 +62,10 @@ export type PullResult =
  * sent again. Throws what a restore and an export throw, and `connection-failed`.
  */
 export function pullHomeserver(order: PullOrder, system: System, view: ProgressView): Promise<PullResult> {
-  return sayingWhatIsLeft(
-    () => withChannel(order.sender, (channel) => receiveAll(order, channel, system, view), system),
+  const pull = (followed?: FollowedPull) =>
+    withChannel(order.sender, (channel) => receiveAll(order, channel, system, view, followed), system);
+  return sayingWhatIsLeft<PullResult>(
+    () => (order.followed ? withFollowed(order, pull, system, view) : pull()),
     () => ({
       state: "the new server is not open; if the old one was stopped already, it stays stopped",
       hint: `run the same command again to continue, or see on the old host: synlift status --out synlift-move (--export-folder names another); synlift rollback starts it again`,
@@ -70,6 +78,7 @@ async function receiveAll(
   channel: Channel,
   system: System,
   view: ProgressView,
+  followed: FollowedPull | undefined,
 ): Promise<PullResult> {
   const { target, rehearsal, dryRun, compress } = order;
   const { configDir: folder, mediaDir: store, compose } = target.layout;
@@ -82,6 +91,7 @@ async function receiveAll(
     rehearsal,
     dryRun,
     compress,
+    followed: followed !== undefined,
     inventory: kept.inventory.content,
   } satisfies NewHostMessages["begin"]);
   const old = await receiver.expect("source");
@@ -94,6 +104,7 @@ async function receiveAll(
     packed,
     databaseBytes: old.databaseBytes,
     mediaBytes: old.mediaBytes,
+    follows: followed !== undefined,
   };
   const planned = await planRestore(source, target, order, system, view);
   const { rewritten, found } = configFindings(planned.plan);
@@ -101,11 +112,11 @@ async function receiveAll(
     return {
       kind: "dry-run",
       findings: [...rewritten, ...findingsFrom(old), ...found],
-      steps: describeTransfer(order, old, source),
+      steps: describeTransfer(order, old, source, followed),
       compose: compose !== undefined,
     };
   for (const said of describeWarnings(findingsFrom(old))) view.note(`on the old host: ${said}`);
-  await confirmTransfer(order, old, source, system);
+  await confirmTransfer(order, old, source, followed, system);
   const ended: Finding[] = [];
   const fill = async (journal: Journal) => {
     await kept.keep(counted);
@@ -115,9 +126,12 @@ async function receiveAll(
       ...planned.porting,
       tell: (told: readonly Finding[]) => void ended.push(...told),
     };
-    const handlers = handlersFor({ order, databases, kept, journal, porting }, system, view);
-    const done = await receiver.serve(handlers);
+    const cutting = new Cutting(followed);
+    const fenced = cutting.begin.bind(cutting);
+    const handlers = handlersFor({ order, databases, kept, journal, porting, fenced }, system, view);
+    const done = await receiver.serve(handlers).finally(() => cutting.settled());
     ended.push(...findingsFrom(done));
+    if (followed) ended.push(...(await keepSections(await cutting.sections(), kept)));
     return {
       rehearsal,
       outageSince: done.outageSince,
@@ -169,10 +183,34 @@ interface FillContext {
   readonly kept: InventoryCopy;
   readonly journal: Journal;
   readonly porting: PortingByPython | undefined;
+  readonly fenced: Handlers["fenced"];
+}
+
+/** What was counted of the databases, beside what the old host has told. */
+async function keepSections(
+  sections: Awaited<ReturnType<FollowedPull["cut"]>>,
+  kept: InventoryCopy,
+): Promise<Finding[]> {
+  const { inventory } = kept;
+  const found: Finding[] = [];
+  for (const store of ["main", "state"] as const) {
+    const section = sections[store];
+    if (!section) continue;
+    inventory.setSection(sectionName(store), section);
+    if (section.followed)
+      found.push({
+        id: "database-followed",
+        level: "ok",
+        sentence: describeComparison(section.followed),
+        evidence: describeTables(section.followed),
+      });
+  }
+  await kept.keep(inventory);
+  return found;
 }
 
 function handlersFor(
-  { order, databases, kept, journal, porting }: FillContext,
+  { order, databases, kept, journal, porting, fenced }: FillContext,
   system: System,
   view: ProgressView,
 ): Handlers {
@@ -209,6 +247,7 @@ function handlersFor(
         await files.syncAll(store);
       } else throw unknownArtifact(name);
     },
+    fenced,
     keep: (inventory) => kept.keep(inventory),
     async reasonMissing(name) {
       const restore = databases.find((one) => encryptedName(artifactOf(one)) === name);

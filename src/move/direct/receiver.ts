@@ -16,6 +16,8 @@ export interface Handlers {
    * saved too.
    */
   readonly artifact: (artifact: Artifact, content: Bytes, counted: () => Promise<Inventory>) => Promise<void>;
+  /** The old server is fenced, and its database is not sent. Media may still come while this is dealt with. */
+  readonly fenced: (message: OldHostMessages["fenced"]) => void;
   /** Saves the inventory received so far. */
   readonly keep: (inventory: Inventory) => Promise<void>;
   /** Why an artifact of an earlier run no longer exists; undefined when it does. */
@@ -81,7 +83,8 @@ export class Receiver {
     for (;;) {
       const message = await this.receive();
       if (message.type === "done") return message;
-      if (message.type === "artifact") await this.#take(message, handlers);
+      if (message.type === "fenced") handlers.fenced(message);
+      else if (message.type === "artifact") await this.#take(message, handlers);
       else if (message.type === "inventory") {
         await handlers.keep(Inventory.parse(message.content, "what the old host counted"));
         await this.#say({ type: "kept" });

@@ -2,8 +2,10 @@ import { join } from "node:path";
 import { Inventory } from "../../bundle/inventory.ts";
 import type { BundleWorkspace } from "../../bundle/workspace.ts";
 import { exportConfig } from "../../homeserver/config/artifact.ts";
+import { parseRoleName } from "../../homeserver/database/fence.ts";
 import { removePrivateCopy } from "../../homeserver/database/sqlite/private-copy.ts";
 import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
+import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import { Channel } from "../../pipeline/channel.ts";
 import type { Finding } from "../../report/finding.ts";
@@ -11,7 +13,7 @@ import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { ExportClock, outageSince } from "../export/clock.ts";
 import type { ExportContext, ExportStep } from "../export/context.ts";
-import { mediaSteps } from "../export/media-steps.ts";
+import { mediaSinceStep, mediaSteps } from "../export/media-steps.ts";
 import { assertStayedDown, findSourceActivity, readSourceWhenDown } from "../export/source.ts";
 import { readConfigToPack, stepsAfterStop } from "../export/steps.ts";
 import { ALL_SENT, HANDED_OVER } from "../old-server/journal-facts.ts";
@@ -51,13 +53,14 @@ export async function sendHomeserver(order: SendOrder, system: System): Promise<
     const inventory = Inventory.parse(begin.inventory, "the inventory of the new host");
     const look = await lookBeforeSending(order, begin, system);
     const writer = new ChannelWriter(channel, begin.compress);
-    await channel.sendMessage(describeSource(look, order));
+    await channel.sendMessage(describeSource(look, order, begin));
     await sendConfig(look, { inventory, writer, channel }, system);
     const answer = await channel.receiveMessageOrEnd();
     // The person there answered no, or it was a dry run.
     if (answer === undefined) return;
     parseFromNew(NEW_HOST_MESSAGES.go, answer);
-    await sendAll(order, look, { inventory, writer, channel, rehearsal: begin.rehearsal }, system);
+    const { rehearsal, followed } = begin;
+    await sendAll(order, look, { inventory, writer, channel, rehearsal, followed }, system);
   } catch (error) {
     await channel.sendError(error);
     throw error;
@@ -93,7 +96,7 @@ async function sendConfig(
 async function sendAll(
   order: SendOrder,
   look: SendLook,
-  { inventory, writer, channel, rehearsal }: Session & { rehearsal: boolean },
+  { inventory, writer, channel, rehearsal, followed }: Session & { rehearsal: boolean; followed: boolean },
   system: System,
 ): Promise<void> {
   const { folder, accepted } = order;
@@ -135,7 +138,10 @@ async function sendAll(
       source = await readSourceWhenDown(source, system);
       await look.plan.record.setMarker(source.marker);
     }
-    await run(stepsAfterStop(packing, source, true));
+    if (look.plan && followed) {
+      await channel.sendMessage(fencedMessage(look.plan.record));
+      await run([mediaSinceStep(packing, source)]);
+    } else await run(stepsAfterStop(packing, source, true));
     if (look.plan) await assertStayedDown(homeserver, source, system);
     await finishTransfer(place, rehearsal ? null : outageSince(journal), findings, channel, system);
   } finally {
@@ -143,6 +149,17 @@ async function sendAll(
     await place.close();
   }
 }
+
+/** What the copy of the log brings to the new host, where it has to be undone. */
+const fencedMessage = ({ activeChanges }: FenceRecord): OldHostMessages["fenced"] => ({
+  type: "fenced",
+  roles: activeChanges
+    .filter(({ kind }) => kind === "role-writes")
+    .map(({ name, before }) => {
+      const { role, database } = parseRoleName(name);
+      return { role, database, before };
+    }),
+});
 
 async function stopAndFenceSource(
   { accepted }: SendOrder,

@@ -48,7 +48,7 @@ export interface SendLook {
 /** Like `lookBeforeExport`, but consent is asked for on the new host. Throws what the checks throw. */
 export async function lookBeforeSending(
   { given, folder, stop, accepted, tryOn }: SendOrder,
-  { rehearsal, dryRun }: { rehearsal: boolean; dryRun: boolean },
+  { rehearsal, dryRun, followed }: { rehearsal: boolean; dryRun: boolean; followed: boolean },
   system: System,
 ): Promise<SendLook> {
   if (!dryRun) await assertLockFree(join(folder, LOCK), system.files, system.machine);
@@ -57,7 +57,8 @@ export async function lookBeforeSending(
   assertNoMas(homeserver, accepted);
   const accounts = checkAccounts(homeserver, accepted);
   const source = await inspectSource(homeserver, BACKUP_ONLY, accepted, system);
-  await assertRowsRestorable(source, system, noProgress);
+  // Nothing of a copy that follows is restored.
+  if (!followed) await assertRowsRestorable(source, system, noProgress);
   const agreed = { ...stop, yes: true, dryRun };
   if (!rehearsal) await assertNoOtherPrograms(source, system);
   const plan = rehearsal ? undefined : await planStop(agreed, found, source, folder, system);
@@ -72,11 +73,17 @@ export async function lookBeforeSending(
 export function describeSource(
   { found: { homeserver }, source, plan, findings }: SendLook,
   { folder }: SendOrder,
+  { followed }: { readonly followed: boolean },
 ): OldHostMessages["source"] {
   const { database, media, alive } = source;
   const size = formatBytes(database.size);
   const lines = plan
-    ? [...describeStopAndFence({ homeserver, ...plan }), `its database, ${size}, is sent`]
+    ? [
+        ...describeStopAndFence({ homeserver, ...plan }),
+        followed
+          ? `its database, ${size}, is not sent: the copy on the new host follows it, and gets what is written last`
+          : `its database, ${size}, is sent`,
+      ]
     : [];
   return {
     type: "source",

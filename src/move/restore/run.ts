@@ -46,6 +46,8 @@ export interface RestoreSource {
   /** Bytes, approximately. */
   readonly databaseBytes: number;
   readonly mediaBytes: number;
+  /** The databases are there already: they follow those of the source. */
+  readonly follows?: boolean | undefined;
   /** See `ConfigTarget`. */
   readonly servesMedia?: boolean | undefined;
   /** Bytes of a decrypted dump in PostgreSQL's custom format. */
@@ -126,6 +128,10 @@ export async function planRestore(
   const roles = await createRoles(source, destination, given, system, progress);
   const plan = { ...planned, findings: [...planned.findings, ...findings, ...roles.findings] };
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns, porting };
+  if (source.follows) {
+    await assertDiskSpace(store, source.mediaBytes, "the media", "--media-dir", files);
+    return { plan, mas, python, dropIns, porting };
+  }
   const postgres = majorOf(databases[0]?.section.serverVersion ?? 0);
   await prepareDatabase(layout, { postgres, synapse: synapseVersion }, database, system, progress);
   const before = await journalIn(folder, files);

@@ -150,7 +150,7 @@ async function compareOne(
   const mark = before?.watermark;
   let recent = 0;
   if (mark) {
-    const seen = await ask({ where: recentRows(mark) });
+    const seen = await ask({ where: recentRows(name, mark) });
     if (!same(seen.old, seen.copy)) return `${differing(name, seen)}, of those since ${whole.at}`;
     recent = seen.old.rows;
   }

@@ -136,19 +136,20 @@ export function seeRows(
   );
 }
 
-/** A condition on `t`: the rows outside the watermark, found by an index. */
-export function recentRows({ by, column, from, to }: Watermark): string {
+/** A condition on `t`, which is this table: the rows outside the watermark, found by an index. */
+export function recentRows(table: string, { by, column, from, to }: Watermark): string {
   const name = quoteIdentifier(column);
   const [low, high] = [quoteLiteral(from), quoteLiteral(to)];
   if (by === "number") return `(t.${name} > ${high}::int8 OR t.${name} < ${low}::int8)`;
-  return `t.${name} IN (SELECT e.event_id FROM ${EVENTS} e WHERE e.stream_ordering > ${high}::int8 OR e.stream_ordering < ${low}::int8)`;
+  return `t.${name} IN (SELECT e.event_id FROM ${eventsBeside(table)} e WHERE e.stream_ordering > ${high}::int8 OR e.stream_ordering < ${low}::int8)`;
 }
 
 /** The others. NULL counts as one of them. */
-export const settledRows = (watermark: Watermark) => `(${recentRows(watermark)}) IS NOT TRUE`;
+export const settledRows = (table: string, watermark: Watermark) =>
+  `(${recentRows(table, watermark)}) IS NOT TRUE`;
 
-/** Synapse finds its tables by the search_path, and so does this. */
-const EVENTS = "events";
+/** Synapse's own tables are in one schema, which need not be `public`. */
+const eventsBeside = (table: string) => quoteTable(`${table.split(".")[0] ?? ""}.events`);
 
 /** Where a table ends now. Null for one without a bound, and for an empty one. */
 export async function readWatermark(
@@ -157,7 +158,9 @@ export async function readWatermark(
 ): Promise<Watermark | null> {
   if (!bound) return null;
   const [table, column] =
-    bound.by === "number" ? [quoteTable(name), quoteIdentifier(bound.column)] : [EVENTS, "stream_ordering"];
+    bound.by === "number"
+      ? [quoteTable(name), quoteIdentifier(bound.column)]
+      : [eventsBeside(name), "stream_ordering"];
   const { from, to } = await session.one<{ from: string | null; to: string | null }>(
     `SELECT min(${column})::text AS "from", max(${column})::text AS "to" FROM ${table}`,
   );

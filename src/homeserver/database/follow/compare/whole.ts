@@ -105,7 +105,7 @@ async function compareTable(
     throw comparisonFailed([differing(name, seen)]);
   }
   if (watermark) {
-    const where = settledRows(watermark);
+    const where = settledRows(name, watermark);
     const settled = await askBoth(pair, (session) => seeRows(session, name, { where }));
     if (same(settled.old, settled.copy)) return { ...known, how: "settled" };
   }
