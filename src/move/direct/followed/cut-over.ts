@@ -170,7 +170,9 @@ async function compareFenced(
 async function lastPosition({ state, configDir }: CutOver, { postgres }: System): Promise<string> {
   const session = await postgres.connect(oldDatabase(state, configDir), { writes: true });
   try {
-    await session.run("SELECT pg_logical_emit_message(true, 'synlift', 'cut-over');");
+    await session.run(
+      "SET LOCAL synchronous_commit = 'local'; SELECT pg_logical_emit_message(true, 'synlift', 'cut-over');",
+    );
     const { position } = await session.one<{ position: string }>(
       "SELECT pg_current_wal_flush_lsn()::text AS position",
     );
