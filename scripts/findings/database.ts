@@ -299,7 +299,7 @@ export const DATABASE: FindingArea = {
     "row-counts": {
       means: "Whether every table of the restored database has as many rows as the old one.",
       known:
-        "All rows are counted on both hosts. For a database that was ported from SQLite, the rows of the port are compared.",
+        "All rows are counted on both hosts. For a database that was ported from SQLite, the rows of the port are compared. For one that followed the old one, its rows were compared in the cut-over, and PostgreSQL's own counts say whether anything was written since.",
       clears: "If a server was started on this database: remove it and restore again.",
     },
     sequences: {

@@ -6,6 +6,20 @@ export const FOLLOW: FindingArea = {
   about:
     "What `follow` and `follow status` say of the copy on the new host, and of what the old server keeps for it.",
   findings: {
+    "follow-compared": {
+      means:
+        "All rows of the copy were compared with those of the old database, while that server ran. What was written to meanwhile is compared again in the cut-over.",
+      known:
+        "Number and digest of the rows of every table were read on both sides; PostgreSQL's own counts say which tables were written to meanwhile.",
+      clears: "Nothing has to be done.",
+    },
+    "database-followed": {
+      means:
+        "The database came by following the old one: what was compared with it when, at which positions of its log, and which tables not row by row.",
+      known:
+        "Tables that were written to since the comparison of all rows were compared while the old server was fenced, before the copy was promoted.",
+      clears: "Nothing has to be done.",
+    },
     "follow-other-databases": {
       means:
         "A standby is a copy of a whole PostgreSQL server, and the old one has databases that do not belong to the homeserver. They are copied, too.",

@@ -84,6 +84,10 @@ export const pullCommand: Command<z.infer<typeof schema>> = {
       system,
       view,
     );
-    return { findings: result.findings, details: restoreDetails(result), lines: describePull(result) };
+    const details =
+      result.kind === "compared"
+        ? { compared: { at: result.at, position: result.position } }
+        : restoreDetails(result);
+    return { findings: result.findings, details, lines: describePull(result) };
   },
 };

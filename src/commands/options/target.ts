@@ -47,18 +47,13 @@ export async function targetOf(
 
 /** For scripts: the same of a bundle and of a direct transfer. */
 export const restoreDetails = (
-  result:
-    | { readonly kind: "dry-run" }
-    | { readonly kind: "compared"; readonly at: string; readonly position: string }
-    | { readonly kind: "restored"; readonly server: RestoredServer },
+  result: { readonly kind: "dry-run" } | { readonly kind: "restored"; readonly server: RestoredServer },
 ) =>
-  result.kind === "compared"
-    ? { compared: { at: result.at, position: result.position } }
-    : result.kind === "dry-run"
-      ? { dryRun: true }
-      : {
-          serverName: result.server.serverName,
-          bundle: result.server.id,
-          configDir: result.server.configDir,
-          mediaDir: result.server.mediaDir,
-        };
+  result.kind === "dry-run"
+    ? { dryRun: true }
+    : {
+        serverName: result.server.serverName,
+        bundle: result.server.id,
+        configDir: result.server.configDir,
+        mediaDir: result.server.mediaDir,
+      };

@@ -103,6 +103,10 @@ export async function removeUnit(systemdDir: string, { files, programs }: System
   await systemctl(["daemon-reload"], programs);
 }
 
+/** Lets the unit go on after `takeOver`, when the copy still follows. Throws `program-failed`. */
+export const startUnitAgain = ({ programs }: Pick<System, "programs">): Promise<void> =>
+  systemctl(["start", UNIT], programs).then(() => undefined);
+
 /**
  * Takes over from whatever follows, for the cut-over or the end: stops the unit, if it is what follows, and acquires the lock. The unit
  * stays enabled. Throws `bundle-in-use` where a person has it running in a terminal.

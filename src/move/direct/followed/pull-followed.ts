@@ -1,15 +1,15 @@
 import { MigrationError } from "../../../errors.ts";
 import type { WholeComparison } from "../../../homeserver/database/follow/compare/comparison.ts";
 import { standbyAccount } from "../../../homeserver/database/follow/standby.ts";
-import { acquireLock } from "../../../journal/lock.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { ProgressView } from "../../../report/progress-view.ts";
 import { formatCountOf } from "../../../report/units.ts";
 import type { System } from "../../../system/system.ts";
-import { type FollowState, lockPath, readFollowState } from "../../follow/state.ts";
+import { type FollowState, readFollowState } from "../../follow/state.ts";
 import { openTunnel } from "../../follow/tunnel.ts";
+import { isUnitActive, removeUnit, startUnitAgain, takeOver } from "../../follow/unit.ts";
 import type { PullOrder } from "../order.ts";
-import { assertLeadsToCopy, copyOf } from "./copy.ts";
+import { assertLeadsToCopy, copyOf, type FollowingCopy } from "./copy.ts";
 import { compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
 import type { FollowedPull } from "./order.ts";
 import { type Compared, savedComparison } from "./saved.ts";
@@ -43,7 +43,8 @@ export async function withFollowed<T>(
   const lines = describeCut(state, saved?.main);
   // Whatever follows goes on: nothing is taken from it.
   if (dryRun) return act({ lines, cut: () => Promise.reject(new TypeError("a dry run cuts nothing")) });
-  const held = await acquireLock(lockPath(configDir), files, machine);
+  const wasActive = await isUnitActive(system);
+  const held = await takeOver(configDir, system);
   try {
     const account = state.here.kind === "standby" ? standbyAccount(state.here, machine) : undefined;
     const tunnel = await openTunnel(state, configDir, account, system);
@@ -60,6 +61,26 @@ export async function withFollowed<T>(
     }
   } finally {
     await held.release();
+    if (wasActive) await letItGoOn(copy, target.systemdDir ?? SYSTEMD_DIR, system, view);
+  }
+}
+
+/** Where systemd.unit(5) looks for units that an administrator makes. */
+const SYSTEMD_DIR = "/etc/systemd/system";
+
+/** The unit has a copy to keep until that is promoted, and nothing to do afterwards. */
+async function letItGoOn(
+  copy: FollowingCopy,
+  systemdDir: string,
+  system: System,
+  view: ProgressView,
+): Promise<void> {
+  try {
+    if (await copy.follows()) await startUnitAgain(system);
+    else await removeUnit(systemdDir, system);
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    view.note(`the unit of synlift follow could not be started again or removed: ${error.message}`);
   }
 }
 

@@ -21,7 +21,7 @@ export async function askBoth<T>(
   return { old, copy };
 }
 
-export async function connectPair({ old, copy }: Sides): Promise<Pair> {
+async function connectPair({ old, copy }: Sides): Promise<Pair> {
   const first = await old();
   try {
     return { old: first, copy: await copy() };
@@ -40,7 +40,7 @@ export async function withPair<T>(sides: Sides, act: (pair: Pair) => Promise<T>)
   }
 }
 
-export async function closePair({ old, copy }: Pair): Promise<void> {
+async function closePair({ old, copy }: Pair): Promise<void> {
   await Promise.all([old.close(), copy.close()]);
 }
 

@@ -108,7 +108,7 @@ export const wasWritten = (before: Counters, now: Counters) =>
   before.deleted !== now.deleted ||
   before.file !== now.file;
 
-export function quoteTable(name: string): string {
+function quoteTable(name: string): string {
   const [schema = "", ...table] = name.split(".");
   return `${quoteIdentifier(schema)}.${quoteIdentifier(table.join("."))}`;
 }
