@@ -25,6 +25,13 @@ export interface FollowingDatabase {
 /** A copy on this host that follows the old server, of either kind. */
 export interface FollowingCopy {
   readonly databases: readonly FollowingDatabase[];
+  /**
+   * Whether it is a copy of the whole server: roles and what is set for them come along, and it counts nothing of what comes
+   * with the log.
+   */
+  readonly ofWholeServer: boolean;
+  /** Whether the rows of a table, such as "public.events", come along. */
+  covers(table: string): boolean;
   /** False once it was promoted or detached: a server of its own. */
   follows(): Promise<boolean>;
   /** Resolves once everything up to this position is in it. */
@@ -80,6 +87,8 @@ export function copyOf(
   });
   return {
     databases,
+    ofWholeServer: true,
+    covers: () => true,
     follows: () => asked(async (session) => (await readStandby(session)).inRecovery),
     reach: (position) => waitForReplay(here, position, system),
     async pause() {
@@ -110,7 +119,7 @@ function assertFits({ database, roles, layout, porting }: Parameters<typeof copy
  * connections. Throws `target-unsuitable`, `database-unreachable`.
  */
 export async function assertLeadsToCopy(
-  { databases }: FollowingCopy,
+  { databases, ofWholeServer }: FollowingCopy,
   { old }: Pick<FollowState, "old">,
   { postgres }: Pick<System, "postgres">,
 ): Promise<void> {
@@ -130,7 +139,7 @@ export async function assertLeadsToCopy(
             hint: `the copy is on port ${administrator.parameters["port"] ?? ""}, socket in ${administrator.parameters["host"] ?? ""}`,
           },
         );
-      if (old.synapseRole !== undefined && there.user !== old.synapseRole)
+      if (ofWholeServer && old.synapseRole !== undefined && there.user !== old.synapseRole)
         throw new MigrationError(
           "target-unsuitable",
           `the old server uses its database as ${old.synapseRole}, and ${there.user} was given`,

@@ -34,8 +34,6 @@ export interface CutOver {
   readonly copy: FollowingCopy;
 }
 
-const follows = () => true;
-
 const sidesOf = (
   { state, configDir }: Pick<CutOver, "state" | "configDir">,
   { oldName, administrator }: FollowingDatabase,
@@ -52,7 +50,7 @@ export async function compareBeforehand(cut: CutOver, system: System, progress: 
   const found: Partial<Record<FollowingDatabase["store"], Compared["main"]>> = {};
   for (const database of copy.databases)
     found[database.store] = await compareWhole(sidesOf(cut, database, system), copy, {
-      follows,
+      follows: copy.covers.bind(copy),
       machine,
       signal,
       progress,
@@ -104,12 +102,14 @@ export async function cutOver(
   } else made = await readInterrupted(cut, system);
   await writeFollowState(configDir, { ...(await latest(state, compared)), stage: "detached" }, files);
   const sections: Partial<Record<FollowingDatabase["store"], DatabaseSection>> = {};
-  await liftFence(cut, made, system);
-  for (const database of copy.databases) if (!made.writing) await assertUntouched(database, system);
+  if (copy.ofWholeServer) {
+    await liftFence(cut, made, system);
+    for (const database of copy.databases) if (!made.writing) await assertUntouched(database, system);
+  }
   const writing = { ...made, writing: true };
   await savedCut.write(configDir, writing, files);
   for (const database of copy.databases)
-    sections[database.store] = await finishDatabase(database, { state, compared, made }, system, progress);
+    sections[database.store] = await finishDatabase(database, { cut, compared, made }, system, progress);
   await writeFollowState(configDir, { ...(await latest(state, compared)), stage: "done" }, files);
   return sections;
 }
@@ -138,7 +138,12 @@ async function compareFenced(
     try {
       const { since, tables } = await readTables(session);
       const section = await readFollowedSection(session, database.store);
-      const result = await compareAtCut(sides, whole, { follows, limits: CUT_LIMITS, machine, progress });
+      const result = await compareAtCut(sides, whole, {
+        follows: cut.copy.covers.bind(cut.copy),
+        limits: CUT_LIMITS,
+        machine,
+        progress,
+      });
       found[database.store] = {
         ...result,
         tables: { ...result.tables },
@@ -239,12 +244,12 @@ async function assertUntouched({ administrator }: FollowingDatabase, { postgres 
 /** Deletes what is not moved, raises sequences that were behind on the old host already, and counts what was written here. */
 async function finishDatabase(
   { store, target, administrator }: FollowingDatabase,
-  { state, compared, made }: { state: FollowState; compared: Compared; made: Cut },
+  { cut: { state, copy }, compared, made }: { cut: CutOver; compared: Compared; made: Cut },
   { postgres, machine, signal }: System,
   progress: Progress,
 ): Promise<DatabaseSection> {
-  const [whole, cut] = [compared[store], made.databases[store]];
-  if (!whole || !cut) throw new TypeError("every database was compared");
+  const [whole, seen] = [compared[store], made.databases[store]];
+  if (!whole || !seen) throw new TypeError("every database was compared");
   // As the new server itself logs in: what does not work for it is seen here.
   const session = await postgres.connect(target, { writes: true });
   try {
@@ -255,17 +260,18 @@ async function finishDatabase(
     await session.close();
   }
   const { since, tables } = await countedNow(administrator, { postgres, machine, signal });
-  if (store === "main") assertOnlyWrittenBySynlift({ since, tables }, namesOfExcluded(tables));
+  if (copy.ofWholeServer && store === "main")
+    assertOnlyWrittenBySynlift({ since, tables }, namesOfExcluded(tables));
   const followed: Followed = {
     road: state.road,
     whole: { at: whole.at, position: whole.position },
-    cut: { at: made.at, position: made.position, seconds: cut.seconds },
-    tables: cut.tables,
+    cut: { at: made.at, position: made.position, seconds: seen.seconds },
+    tables: seen.tables,
     counters: countersIn(tables),
     countedSince: since,
   };
-  const rows = Object.fromEntries(Object.entries(cut.tables).map(([name, one]) => [name, one.rows]));
-  return { ...cut.section, rows, followed };
+  const rows = Object.fromEntries(Object.entries(seen.tables).map(([name, one]) => [name, one.rows]));
+  return { ...seen.section, rows, followed };
 }
 
 const namesOfExcluded = (tables: CountedTables["tables"]): ReadonlySet<string> => {

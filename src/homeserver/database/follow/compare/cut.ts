@@ -57,7 +57,7 @@ export async function compareAtCut(
   const all = await withPair(sides, (pair) => askBoth(pair, readTables));
   const old = [...all.old.tables.values()].filter(({ name }) => follows(name));
   const isCountedAnew = all.old.since !== whole.countedSince;
-  const differences = missingTables(all, old);
+  const differences = missingTables(all, old, follows);
   const tables: Record<string, ComparedTable> = {};
   const moved = old.filter((table) => {
     const before = whole.tables[table.name];
@@ -91,9 +91,10 @@ export async function compareAtCut(
 function missingTables(
   { old, copy }: { readonly old: CountedTables; readonly copy: CountedTables },
   following: readonly Table[],
+  follows: (table: string) => boolean,
 ): string[] {
   const missing = following.filter(({ name }) => !copy.tables.has(name));
-  const more = [...copy.tables.keys()].filter((name) => !old.tables.has(name));
+  const more = [...copy.tables.keys()].filter((name) => follows(name) && !old.tables.has(name));
   return [
     ...missing.map(({ name }) => `${name}: no such table here`),
     ...more.map((name) => `${name}: no such table on the old host`),
