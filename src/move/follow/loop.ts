@@ -19,7 +19,7 @@ const GOOD_MS = 30_000;
 export interface Following {
   readonly state: FollowState;
   readonly configDir: string;
-  /** Ends as soon as the copy has everything that the old server has written. */
+  /** Ends as soon as the copy has everything that the old server had written when this run began to look. */
   readonly untilCaughtUp: boolean;
 }
 
@@ -96,14 +96,16 @@ async function followOnce(
     let watch: Watch | undefined;
     try {
       watch = await copy.watch(session);
-      for (;;) {
+      for (let goal: number | undefined; ;) {
         const now = await watch.look();
+        goal ??= now.writtenBytes;
         if (isLost(now)) {
           await writeFollowState(configDir, { ...state, stage: "lost" }, files);
           throw followLost(state);
         }
         tell(now);
-        if (untilCaughtUp && now.connected && now.lagBytes === 0) return true;
+        // People write all the time: it would hardly ever have everything of this moment.
+        if (untilCaughtUp && hasUpTo(goal, now)) return true;
         // Between two looks it does not matter which of the two has ended: the next attempt begins with both.
         if (tunnel.isOver) throw await tunnel.ended;
         await machine.wait(LOOK_MS, signal);
@@ -120,6 +122,9 @@ async function followOnce(
     await tunnel.close();
   }
 }
+
+const hasUpTo = (goal: number, { connected, writtenBytes, lagBytes }: Followed) =>
+  connected && lagBytes !== null && writtenBytes - lagBytes >= goal;
 
 /** Exit code of its own: what was copied is of no use any more. */
 export const followLost = ({ old }: Pick<FollowState, "old">) =>

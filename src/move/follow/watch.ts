@@ -10,6 +10,8 @@ import type { System } from "../../system/system.ts";
 
 /** How a copy is, as both servers say. Sizes in bytes; null where it is not known. */
 export interface Followed {
+  /** Of its log that the old server has ever written, so that two looks can be compared. */
+  readonly writtenBytes: number;
   /** Of the old server's log that is not in the copy's tables yet. */
   readonly lagBytes: number | null;
   /** Seconds by which what people read in the copy is older; 0 when nothing is missing. */
@@ -32,6 +34,7 @@ export interface Watch {
 }
 
 interface SlotRow {
+  readonly written: number;
   readonly status: string | null;
   readonly held: number | null;
   readonly room: number | null;
@@ -67,6 +70,7 @@ export async function watchStandby(
         );
       const row = await old.session.one<SlotRow>(slotQuery(old.slot, old.serverVersion, replayed));
       return {
+        writtenBytes: row.written,
         lagBytes: row.lag === null ? null : Math.max(0, row.lag),
         lagSeconds: row.lag === 0 ? 0 : row.seconds,
         heldBytes: row.held,
@@ -86,7 +90,8 @@ function slotQuery(slot: string | null, version: number, replayed: string | null
       ? "s.wal_status AS status, s.safe_wal_size::float8 AS room"
       : "CASE WHEN s.slot_name IS NULL THEN NULL ELSE 'reserved' END AS status, NULL::float8 AS room";
   return `
-    SELECT ${limits}, pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::float8 AS held,
+    SELECT ${limits}, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS written,
+      pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::float8 AS held,
       ${replayed === null ? "NULL::float8" : `pg_wal_lsn_diff(pg_current_wal_lsn(), ${quoteLiteral(replayed)})::float8`} AS lag,
       (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_stat_replication
         WHERE application_name = ${quoteLiteral(STANDBY_NAME)}) AS seconds

@@ -78,8 +78,9 @@ export async function stopStandby(server: StandbyServer, host: Host): Promise<vo
   await host.programs.run({ ...call, timeout: STOP_MS });
 }
 
+/** Inside of the data folder: the account that owns it need not be able to write around it. */
 const logFile = ({ cluster, data }: StandbyServer): string =>
-  cluster ? `/var/log/postgresql/postgresql-${cluster.major}-${cluster.name}.log` : `${data}.log`;
+  cluster ? `/var/log/postgresql/postgresql-${cluster.major}-${cluster.name}.log` : join(data, "server.log");
 
 /** What is in a data folder. */
 export type DataFolder =
@@ -178,7 +179,7 @@ export async function removeStandby(
     await emptyFolder(data, host);
     await host.files.removeEmptyFolder(data);
   }
-  await host.files.remove(logFile(server));
+  if (cluster) await host.files.remove(logFile(server));
 }
 
 /** Throws `already-opened`. */

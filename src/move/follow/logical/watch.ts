@@ -73,6 +73,7 @@ export async function watchLogical(
         throw givenUp(changes, await lastWords(session, files), data);
       }
       return {
+        writtenBytes: there?.writtenBytes ?? 0,
         lagBytes: there?.lagBytes ?? null,
         lagSeconds: there?.lagBytes === 0 ? 0 : (there?.lagSeconds ?? null),
         heldBytes: there?.heldBytes ?? null,

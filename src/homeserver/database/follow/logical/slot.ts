@@ -151,6 +151,8 @@ export interface SlotState {
   readonly safeBytes: number | null;
   /** Everything before this position has been written to disk by the subscriber. */
   readonly confirmed: string;
+  /** Bytes of the log that were ever written. */
+  readonly writtenBytes: number;
   /** Bytes of the log behind `confirmed`. */
   readonly lagBytes: number;
   /** Seconds by which the subscriber is behind, as the publisher measures them; null when idle or not connected. */
@@ -163,6 +165,7 @@ export async function slotState(publisher: QuerySession, slot: string): Promise<
     SELECT s.active, to_jsonb(s) ->> 'wal_status' AS "walStatus", (to_jsonb(s) ->> 'safe_wal_size')::bigint AS "safeBytes",
       coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint AS "heldBytes",
       coalesce(s.confirmed_flush_lsn::text, '0/0') AS confirmed,
+      pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint AS "writtenBytes",
       greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(s.confirmed_flush_lsn, '0/0')), 0)::bigint AS "lagBytes",
       (SELECT extract(epoch FROM r.replay_lag)::float8 FROM pg_stat_replication r WHERE r.pid = s.active_pid) AS "lagSeconds"
     FROM pg_replication_slots s WHERE s.slot_name = ${quoteLiteral(slot)}`);
