@@ -112,7 +112,7 @@ test("Killed while it copies, it copies again; then it follows, makes its way ag
   assert.equal(statSync(join(copy.configDir, ".synlift/follow.passfile")).mode & 0o777, 0o600);
 });
 
-test("Synapse's role logs in to the copy with the password that it has, though that is kept in the older form.", async () => {
+test("Synapse's role logs in to the copy with the password that it has, though that is kept in the older form.", () => {
   const query = ["-h", "127.0.0.1", "-p", `${copy.port}`, "-U", "mover", "-d", "synapse", "-Atc"];
   const rows = execFileSync("psql", [...query, "select count(*) from events"], {
     env: { ...process.env, PGPASSWORD: "an old password" },
