@@ -60,11 +60,9 @@ export async function prepareFollow(
     .reduce((sum, one) => sum + one.bytes, 0);
   await assertRoom(here, bytes * GROWTH + ROOM, system);
   const lines = describeBegin(old, here, facts, bytes);
-  const also = road === "standby" ? alsoCopied(facts) : [];
-  const findings = [...(facts.findings as Finding[]), ...also];
+  const findings = [...(facts.findings as Finding[]), ...(road === "standby" ? alsoCopied(facts) : [])];
   if (order.dryRun) return { kind: "dry-run", findings, lines };
-  for (const said of describeWarnings(facts.findings as Finding[])) progress.note(`on the old host: ${said}`);
-  for (const said of describeWarnings(also)) progress.note(said);
+  for (const said of describeWarnings(findings)) progress.note(`on the old host: ${said}`);
   if (!before && !order.yes) await askConsent(facts.subject, lines, system);
 
   // Before the old host is changed, so that whatever ends this run, the same command goes on with the same id.
