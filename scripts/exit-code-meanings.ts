@@ -212,6 +212,11 @@ export const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
       "A copy that followed the old server cannot follow it any more: the old server has removed parts of its log that the copy still needed, to protect its own disk.",
     then: "The old server runs as before. Make the copy again: the same command with --begin-again.",
   },
+  "follow-impossible": {
+    means:
+      "A copy cannot follow the old database: the old PostgreSQL, its settings or its pg_hba.conf do not allow it, or the new host lacks something.",
+    then: "The message has every reason, and the hint what to do; what was changed on the old host is undone. Without follow, the move works with a longer outage.",
+  },
 };
 
 /** Failures of the command line and of the host, which every command has. */

@@ -54,6 +54,7 @@ export const EXIT_CODES = {
   "sign-out-refused": 64,
   "follow-lost": 65,
   "comparison-failed": 66,
+  "follow-impossible": 67,
 } as const;
 
 export type ErrorCode = keyof typeof EXIT_CODES;

@@ -12,7 +12,7 @@ import type { Progress } from "../system/progress.ts";
 import type { ArtifactWriter, PartsLeaving } from "./artifact-writer.ts";
 import { assertSameKeyKind, OPENED_WITH } from "./export-keys.ts";
 import { Inventory } from "./inventory.ts";
-import { INVENTORY, JOURNAL, LOCK, MANIFEST } from "./layout.ts";
+import { INVENTORY, JOURNAL, LOCK, MANIFEST, FOLLOW } from "./layout.ts";
 import type { Part } from "./manifest.ts";
 import { PersistedProgress } from "./progress-file.ts";
 import { BundleWriter } from "./writer.ts";
@@ -201,7 +201,7 @@ export async function assertUsableFolder(folder: string, files: Files): Promise<
     });
   const names = await files.list(folder);
   const strange = names.filter(
-    (name) => name !== LOCK && !name.startsWith(`${LOCK}.`) && !name.startsWith("."),
+    (name) => name !== LOCK && name !== FOLLOW && !name.startsWith(`${LOCK}.`) && !name.startsWith("."),
   );
   if (strange.length === 0 || names.includes(JOURNAL)) return;
   throw new MigrationError(

@@ -8,6 +8,7 @@ import { fetchCommand } from "./fetch.ts";
 import { followCommand } from "./follow.ts";
 import { followStatusCommand } from "./follow-status.ts";
 import { followStopCommand } from "./follow-stop.ts";
+import { followSourceCommand } from "./follow-source.ts";
 import { forwardCommand } from "./forward.ts";
 import { inviteCommand } from "./invite.ts";
 import { maintenanceServeCommand } from "./maintenance-serve.ts";
@@ -52,6 +53,7 @@ export const COMMANDS: readonly Entry[] = [
   entry(followStopCommand),
   entry(pullCommand),
   entry(pullSenderCommand),
+  entry(followSourceCommand),
   entry(openCommand),
   entry(rollbackCommand),
   entry(cleanupCommand),

@@ -12,7 +12,7 @@ import { noProgress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { checkAccounts } from "../export/accounts.ts";
-import { type ExportSource, findExportSource } from "../export/find-source.ts";
+import { type ExportSource, findExportSource } from "../old-server/find-source.ts";
 import { tryOutSchema } from "../export/schema-trial.ts";
 import {
   assertNoOtherPrograms,

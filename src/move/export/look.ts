@@ -27,7 +27,7 @@ import type { Persistence } from "../../transfer/transfer-each.ts";
 import { assertDiskSpace, assertSpaceForPrivateCopy } from "../disk-space.ts";
 import { checkAccounts } from "./accounts.ts";
 import { findAlreadySealed } from "./already-sealed.ts";
-import { type ExportSource, findExportSource } from "./find-source.ts";
+import { type ExportSource, findExportSource } from "../old-server/find-source.ts";
 import { tryOutSchema } from "./schema-trial.ts";
 import {
   assertGpgInstalled,

@@ -10,7 +10,7 @@ import type { System } from "../../system/system.ts";
 import { consentRequired } from "../confirm.ts";
 import { assertCanAnswer, type MaintenanceAtStop } from "../old-server/maintenance-at-stop.ts";
 import { type Databases, describeStopAndFence } from "../old-server/stop-and-fence.ts";
-import type { ExportSource } from "./find-source.ts";
+import type { ExportSource } from "../old-server/find-source.ts";
 import { assertDown, type SourceState } from "./source.ts";
 
 export interface GivenStop extends SupervisorOptions {

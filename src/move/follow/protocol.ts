@@ -27,8 +27,6 @@ const REQUESTS = {
     target: targetFactsSchema,
     /** Consent to restart PostgreSQL once, where wal_level has to change. */
     restart: z.boolean(),
-    /** Ids of warnings that a person accepted. */
-    accepted: z.array(z.string()),
   }),
   /** May be repeated. Does nothing where nothing is recorded. */
   undo: z.object({ type: z.literal("undo") }),

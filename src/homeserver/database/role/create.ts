@@ -13,7 +13,7 @@ import { majorOf } from "../facts.ts";
 import { assertNotOlder } from "../fill/inspect-target.ts";
 import { createOptions } from "../locale.ts";
 import type { DatabaseSection } from "../section.ts";
-import { SALT_BYTES, scramVerifier } from "./scram.ts";
+import { SALT_BYTES, scramVerifier, UNLOGGED } from "./scram.ts";
 
 /** A database for the new server whose role and owner PostgreSQL's administrator creates, where they do not exist. */
 export interface RoleOrder {
@@ -115,10 +115,6 @@ export async function createRole(
 }
 
 const INSUFFICIENT_PRIVILEGE = "42501";
-
-/** Until the end of the transaction the server's log gets no statement: whoever has the verifier could try passwords on it. */
-const UNLOGGED =
-  "SET LOCAL log_statement = 'none';\nSET LOCAL log_min_duration_statement = -1;\nSET LOCAL log_min_error_statement = 'panic';";
 
 async function stateOf(
   { parameters: { user = "", dbname = user } }: PostgresAddress,

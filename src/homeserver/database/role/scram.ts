@@ -18,3 +18,7 @@ export function scramVerifier(password: string, salt: Uint8Array): string {
   const server = keyed("Server Key").toString("base64");
   return `SCRAM-SHA-256$${ITERATIONS}:${Buffer.from(salt).toString("base64")}$${stored}:${server}`;
 }
+
+/** Until the end of the transaction the server's log gets no statement: whoever has the verifier could try passwords on it. */
+export const UNLOGGED =
+  "SET LOCAL log_statement = 'none';\nSET LOCAL log_min_duration_statement = -1;\nSET LOCAL log_min_error_statement = 'panic';";

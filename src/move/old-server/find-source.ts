@@ -6,7 +6,7 @@ import { chooseSource, type GivenSource } from "../../homeserver/service/find/ch
 import { findLaunches } from "../../homeserver/service/find/find.ts";
 import type { FoundLaunches, Launch } from "../../homeserver/service/find/launch.ts";
 import type { Finding } from "../../report/finding.ts";
-import { machineUnknownFindings } from "../old-server/changed-since.ts";
+import { machineUnknownFindings } from "./changed-since.ts";
 import type { System } from "../../system/system.ts";
 
 export interface ExportSource {

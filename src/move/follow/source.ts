@@ -1,0 +1,219 @@
+import { join } from "node:path";
+import { LOCK } from "../../bundle/layout.ts";
+import { assertUsableFolder } from "../../bundle/workspace.ts";
+import { addressOfStore, connect, databaseAddress } from "../../homeserver/database/address.ts";
+import {
+  type Administrator,
+  findAdministrator,
+  type GivenAdministrator,
+} from "../../homeserver/database/follow/administrator.ts";
+import { bestRoad, roadFindings, standbyFindings } from "../../homeserver/database/follow/findings.ts";
+import { prepareFollow } from "../../homeserver/database/follow/prepare.ts";
+import { type FollowedDatabases, readSourceFacts } from "../../homeserver/database/follow/read-facts.ts";
+import { FollowRecord } from "../../homeserver/database/follow/record.ts";
+import { judgeRoads } from "../../homeserver/database/follow/roads.ts";
+import { undoFollow } from "../../homeserver/database/follow/undo.ts";
+import type { Homeserver } from "../../homeserver/homeserver.ts";
+import type { GivenSource } from "../../homeserver/service/find/choose.ts";
+import { acquireLock } from "../../journal/lock.ts";
+import { Channel } from "../../pipeline/channel.ts";
+import type { Finding } from "../../report/finding.ts";
+import type { PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { System } from "../../system/system.ts";
+import { PROGRAM } from "../../system/version.ts";
+import { findExportSource } from "../old-server/find-source.ts";
+import {
+  FOLLOW_PROTOCOL_VERSION,
+  type FollowAnswers,
+  type FollowRequests,
+  parseFollowRequest,
+} from "./protocol.ts";
+
+export interface FollowSourceOrder {
+  readonly given: GivenSource;
+  /** Absolute. */
+  readonly folder: string;
+  readonly administrator: GivenAdministrator | undefined;
+}
+
+/**
+ * The old host's side of a follow: answers the requests of the new host, which started this run, until it closes the connection.
+ * Errors are reported there. Throws what an answer throws, and `connection-failed`.
+ */
+export async function followSource(order: FollowSourceOrder, system: System): Promise<void> {
+  const { terminal, signal } = system;
+  const channel = await Channel.open(terminal.parent(signal), { peerLocation: "on the new host" });
+  try {
+    await channel.sendMessage({
+      type: "hello",
+      version: FOLLOW_PROTOCOL_VERSION,
+      program: PROGRAM,
+    } satisfies FollowAnswers["hello"]);
+    for (;;) {
+      const message = await channel.receiveMessageOrEnd();
+      if (message === undefined) return;
+      await channel.sendMessage(await answer(parseFollowRequest(message), order, channel, system));
+    }
+  } catch (error) {
+    await channel.sendError(error);
+    throw error;
+  } finally {
+    channel.close();
+  }
+}
+
+type Answer = FollowAnswers["facts" | "prepared" | "undone"];
+
+async function answer(
+  request: FollowRequests[keyof FollowRequests],
+  order: FollowSourceOrder,
+  channel: Channel,
+  system: System,
+): Promise<Answer> {
+  switch (request.type) {
+    case "facts":
+      return tellFacts(request, order, system);
+    case "prepare":
+      return inFolder(order, system, () => prepareHere(request, order, channel, system));
+    case "undo":
+      return undoHere(order, channel, system);
+  }
+}
+
+async function tellFacts(
+  { target }: FollowRequests["facts"],
+  order: FollowSourceOrder,
+  system: System,
+): Promise<FollowAnswers["facts"]> {
+  const { homeserver, findings } = await findExportSource(order.given, order.folder, system);
+  const { databases, administrator } = await findServer(homeserver, order.administrator, system);
+  const source = await readSourceFacts(databases, administrator, system);
+  const roads = judgeRoads(source, target);
+  const best = bestRoad(roads);
+  return {
+    type: "facts",
+    subject: homeserver.serverName,
+    source,
+    roads: { standby: [...roads.standby.reasons], logical: [...roads.logical.reasons] },
+    changes: best === undefined ? [] : [...roads[best].changes],
+    findings: tellable([...findings, ...roadFindings(source, roads), ...standbyFindings(source)]),
+  };
+}
+
+async function prepareHere(
+  { id, road, target, restart }: FollowRequests["prepare"],
+  order: FollowSourceOrder,
+  channel: Channel,
+  system: System,
+): Promise<FollowAnswers["prepared"]> {
+  const { homeserver } = await findExportSource(order.given, order.folder, system);
+  const { databases, administrator } = await findServer(homeserver, order.administrator, system);
+  const { folder } = order;
+  const { serverName: subject } = homeserver;
+  const prepared = await prepareFollow(
+    { id, road, subject, folder, databases, administrator, target, restart },
+    system,
+    noting(channel),
+  );
+  const { facts, place } = prepared;
+  return {
+    type: "prepared",
+    subject,
+    host: place.host,
+    port: place.port,
+    role: prepared.role,
+    password: prepared.password,
+    slot: prepared.slot,
+    publication: prepared.publication,
+    database: facts.database,
+    stateDatabase: facts.stateDatabase,
+    masDatabase: facts.masDatabase,
+    synapseRole: await roleOf(databases.main, system),
+    administrator: facts.administrator.name,
+    systemIdentifier: facts.systemIdentifier,
+    serverVersion: facts.version,
+    architecture: facts.architecture,
+    keeps: prepared.keeps,
+    findings: [],
+  };
+}
+
+/** The configuration may be gone by now: the record says how PostgreSQL's administrator connects. */
+async function undoHere(
+  order: FollowSourceOrder,
+  channel: Channel,
+  system: System,
+): Promise<FollowAnswers["undone"]> {
+  const { files, machine } = system;
+  if (!(await FollowRecord.read(order.folder, files, machine)))
+    return { type: "undone", leftToDo: [], findings: [] };
+  return inFolder(order, system, async () => {
+    const record = await FollowRecord.read(order.folder, files, machine);
+    if (!record) return { type: "undone", leftToDo: [], findings: [] };
+    const { leftToDo, findings } = await undoFollow(record, system, noting(channel));
+    return { type: "undone", leftToDo: [...leftToDo], findings: tellable(findings) };
+  });
+}
+
+/** PostgreSQL of the homeserver, and how its databases and its administrator connect. Throws `database-unsupported`. */
+export async function findServer(
+  homeserver: Homeserver,
+  given: GivenAdministrator | undefined,
+  system: System,
+): Promise<{ databases: FollowedDatabases; administrator: Administrator }> {
+  const reachable = async (named: PostgresAddress | undefined) => {
+    if (named === undefined) return undefined;
+    const { session, address } = await connect(named, system, homeserver.mediaStore);
+    await session.close();
+    return address;
+  };
+  const main = (await reachable(databaseAddress(homeserver)))!;
+  const databases = {
+    main,
+    state: await reachable(addressOfStore("state", homeserver)),
+    mas: await reachable(addressOfStore("mas", homeserver)),
+  };
+  return { databases, administrator: await findAdministrator(main, given, system) };
+}
+
+async function roleOf(main: PostgresAddress, { postgres }: System): Promise<string> {
+  const session = await postgres.connect(main);
+  try {
+    return (await session.one<{ role: string }>("SELECT session_user::text AS role")).role;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Runs with the folder's lock, which the sender and rollback take, too. */
+async function inFolder<T>(
+  { folder }: FollowSourceOrder,
+  { files, machine }: System,
+  act: () => Promise<T>,
+): Promise<T> {
+  await assertUsableFolder(folder, files);
+  await files.makeFolder(folder);
+  await files.setMode(folder, 0o700);
+  const held = await acquireLock(join(folder, LOCK), files, machine);
+  try {
+    return await act();
+  } finally {
+    await held.release();
+  }
+}
+
+const noting = (channel: Channel) => ({
+  note: (sentence: string) => {
+    // A broken connection is detected by the next message.
+    channel.sendMessage({ type: "note", sentence } satisfies FollowAnswers["note"]).catch(() => undefined);
+  },
+});
+
+const tellable = (findings: readonly Finding[]) =>
+  findings.map(({ id, level, sentence, evidence, hint }) => ({
+    id,
+    level,
+    sentence,
+    evidence: [...(evidence ?? [])],
+    ...(hint === undefined ? {} : { hint }),
+  }));
