@@ -20,6 +20,37 @@ export const FOLLOW: FindingArea = {
         "Tables that were written to since the comparison of all rows were compared while the old server was fenced, before the copy was promoted.",
       clears: "Nothing has to be done.",
     },
+    "follow-standby": {
+      means:
+        "Whether a physical standby on the new host can follow the old database, what would be changed on the old host for it, and how long the outage would be. Where it cannot, the evidence has every reason.",
+      known:
+        "PostgreSQL's administrator was asked for version, settings, replication slots, tablespaces and pg_hba.conf, and the disk for what is free. `plan` does not know the new host, so what it needs there is said.",
+      clears: "Nothing has to be cleared: without it, the database is dumped and restored during the outage.",
+    },
+    "follow-logical": {
+      means:
+        "The same for logical replication, which also leads to a newer PostgreSQL or another architecture, and takes the homeserver's own database alone.",
+      known: "As for `follow-standby`.",
+      clears: "Nothing has to be cleared.",
+    },
+    "follow-unknown": {
+      means: "Whether the database could be followed is not known; the sentence has the reason.",
+      known: "PostgreSQL's administrator could not be asked.",
+      clears: "Run `plan` as root; it matters for large databases only.",
+    },
+    "follow-collation": {
+      means:
+        "Databases of the old PostgreSQL sort text by the rules of the C library, and a standby takes their indexes along as they are.",
+      known: "The locale of each database, from the catalogue.",
+      clears:
+        "If the new host has another version of the C library: REINDEX these databases after the cut-over.",
+    },
+    "wal-level-kept": {
+      means:
+        "What follow changed on the old host is undone; PostgreSQL keeps wal_level = logical until its next restart, which costs a little more log and nothing else.",
+      known: "The setting was taken out of postgresql.auto.conf, and takes effect with a restart only.",
+      clears: "It goes away with the next restart of PostgreSQL.",
+    },
     "follow-other-databases": {
       means:
         "A standby is a copy of a whole PostgreSQL server, and the old one has databases that do not belong to the homeserver. They are copied, too.",

@@ -76,7 +76,6 @@ export async function prepareFollow(
       road,
       target,
       restart: order.restart,
-      accepted: [...order.accept],
     },
     system,
     progress,

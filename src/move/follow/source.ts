@@ -1,19 +1,14 @@
 import { join } from "node:path";
 import { LOCK } from "../../bundle/layout.ts";
 import { assertUsableFolder } from "../../bundle/workspace.ts";
-import { addressOfStore, connect, databaseAddress } from "../../homeserver/database/address.ts";
-import {
-  type Administrator,
-  findAdministrator,
-  type GivenAdministrator,
-} from "../../homeserver/database/follow/administrator.ts";
-import { bestRoad, roadFindings, standbyFindings } from "../../homeserver/database/follow/findings.ts";
+import type { GivenAdministrator } from "../../homeserver/database/follow/administrator.ts";
+import { bestRoad, roadFindings } from "../../homeserver/database/follow/findings.ts";
 import { prepareFollow } from "../../homeserver/database/follow/prepare.ts";
-import { type FollowedDatabases, readSourceFacts } from "../../homeserver/database/follow/read-facts.ts";
+import { readSourceFacts } from "../../homeserver/database/follow/read-facts.ts";
 import { FollowRecord } from "../../homeserver/database/follow/record.ts";
 import { judgeRoads } from "../../homeserver/database/follow/roads.ts";
+import { findServer } from "../../homeserver/database/follow/server.ts";
 import { undoFollow } from "../../homeserver/database/follow/undo.ts";
-import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { GivenSource } from "../../homeserver/service/find/choose.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import { Channel } from "../../pipeline/channel.ts";
@@ -96,7 +91,7 @@ async function tellFacts(
     source,
     roads: { standby: [...roads.standby.reasons], logical: [...roads.logical.reasons] },
     changes: best === undefined ? [] : [...roads[best].changes],
-    findings: tellable([...findings, ...roadFindings(source, roads), ...standbyFindings(source)]),
+    findings: tellable([...findings, ...roadFindings(source, roads)]),
   };
 }
 
@@ -153,27 +148,6 @@ async function undoHere(
     const { leftToDo, findings } = await undoFollow(record, system, noting(channel));
     return { type: "undone", leftToDo: [...leftToDo], findings: tellable(findings) };
   });
-}
-
-/** PostgreSQL of the homeserver, and how its databases and its administrator connect. Throws `database-unsupported`. */
-export async function findServer(
-  homeserver: Homeserver,
-  given: GivenAdministrator | undefined,
-  system: System,
-): Promise<{ databases: FollowedDatabases; administrator: Administrator }> {
-  const reachable = async (named: PostgresAddress | undefined) => {
-    if (named === undefined) return undefined;
-    const { session, address } = await connect(named, system, homeserver.mediaStore);
-    await session.close();
-    return address;
-  };
-  const main = (await reachable(databaseAddress(homeserver)))!;
-  const databases = {
-    main,
-    state: await reachable(addressOfStore("state", homeserver)),
-    mas: await reachable(addressOfStore("mas", homeserver)),
-  };
-  return { databases, administrator: await findAdministrator(main, given, system) };
 }
 
 async function roleOf(main: PostgresAddress, { postgres }: System): Promise<string> {

@@ -26,6 +26,7 @@ import type { Estimate, Load, Rates } from "../outage/estimate.ts";
 import type { Saving } from "../outage/savings.ts";
 import { estimateFindings } from "./estimate-findings.ts";
 import { estimateFromSample, type PlanEstimate } from "./estimate.ts";
+import { followFindings } from "./follow.ts";
 import { clockFindings } from "./host/clock.ts";
 import { diskFindings } from "./host/disk.ts";
 import { programFindings } from "./host/programs.ts";
@@ -192,6 +193,8 @@ export async function lookAtHomeserver(
           )
         : undefined;
     findings.push(...estimateFindings(foreseen, questions));
+    if (usable && facts.engine === "postgres" && !findings.some(({ id }) => id === "database-pooler"))
+      findings.push(...(await followFindings(homeserver, foreseen, system)));
     findings.push(
       ...((await look("host", () =>
         inspectHost(

@@ -76,7 +76,7 @@ function otherDatabases({ databases, database, stateDatabase, masDatabase }: Sou
   return [
     {
       id: "follow-other-databases",
-      level: "warning",
+      level: "note",
       sentence: `a standby takes along all databases of this PostgreSQL, also ${others.length === 1 ? "one" : others.length} that ${others.length === 1 ? "is" : "are"} not of this homeserver`,
       evidence: others.map(({ name, bytes }) => `${name}, ${formatBytes(bytes)}`),
       hint: "drop them on the new host after the move if they are not wanted there; what is written to them on the old host after the cut-over is not on the new one",

@@ -155,13 +155,16 @@ async function diskOfLog(data: string | undefined, files: Files): Promise<Source
 async function synapseFacts(
   session: PostgresSession,
 ): Promise<Pick<SourceFacts, "schemaVersion" | "backgroundUpdates">> {
-  const { exists } = await session.one<{ exists: boolean }>(
-    "SELECT to_regclass('schema_version') IS NOT NULL AND to_regclass('background_updates') IS NOT NULL AS exists",
+  const there = await session.one<{ version: boolean; updates: boolean }>(
+    `SELECT to_regclass('schema_version') IS NOT NULL AS version, to_regclass('background_updates') IS NOT NULL AS updates`,
   );
-  if (!exists) return { schemaVersion: null, backgroundUpdates: 0 };
-  return session.one(
-    `SELECT (SELECT version FROM schema_version) AS "schemaVersion", (SELECT count(*)::int FROM background_updates) AS "backgroundUpdates"`,
-  );
+  const { version } = there.version
+    ? await session.one<{ version: number | null }>("SELECT (SELECT version FROM schema_version) AS version")
+    : { version: null };
+  const { count } = there.updates
+    ? await session.one<{ count: number }>("SELECT count(*)::int AS count FROM background_updates")
+    : { count: 0 };
+  return { schemaVersion: version, backgroundUpdates: count };
 }
 
 /** A database of another server does not come along. */

@@ -25,7 +25,7 @@ export async function unitOfPostgres(
 }
 
 /** "0::/system.slice/system-postgresql.slice/postgresql@15-main.service"; not the unit of a container engine. */
-export function unitIn(group: string): string | undefined {
+function unitIn(group: string): string | undefined {
   if (/docker|libpod|containerd|kubepods|lxc|machine\.slice/.test(group)) return undefined;
   const found = /^\d+:[^:]*:.*\/(\S*postgres\S*\.service)\s*$/m.exec(group)?.[1];
   return found !== undefined && /^[\w@:.\\-]+$/.test(found) ? found : undefined;

@@ -12,7 +12,7 @@ const READS_ALL = 14;
 export const needsGrants = (serverVersion: number) => majorOf(serverVersion) < READS_ALL;
 
 /** What a role of this name is: of this follow, of somebody else, or not there. */
-export async function roleOwner(
+async function roleOwner(
   session: PostgresSession,
   role: string,
   id: string,

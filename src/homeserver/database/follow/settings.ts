@@ -10,7 +10,7 @@ const RELOAD_TIMEOUT = 30_000;
 const PAUSE = 100;
 
 /** What postgresql.auto.conf has for a setting now; null where it has nothing. Needs a superuser. */
-export async function autoConfValue(session: PostgresSession, name: string): Promise<string | null> {
+async function autoConfValue(session: PostgresSession, name: string): Promise<string | null> {
   const lines = await session.all<{ value: string }>(`
     SELECT setting AS value FROM pg_file_settings
     WHERE sourcefile = current_setting('data_directory') || '/postgresql.auto.conf' AND name = ${quoteLiteral(name)}
