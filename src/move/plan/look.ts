@@ -193,7 +193,7 @@ export async function lookAtHomeserver(
           )
         : undefined;
     findings.push(...estimateFindings(foreseen, questions));
-    if (usable && facts.engine === "postgres" && !findings.some(({ id }) => id === "database-pooler"))
+    if (facts?.engine === "postgres" && !findings.some(({ id }) => id === "database-pooler"))
       findings.push(...(await followFindings(homeserver, foreseen, system)));
     findings.push(
       ...((await look("host", () =>

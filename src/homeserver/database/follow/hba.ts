@@ -81,7 +81,7 @@ function namesClient({ address, netmask }: HbaRule, client: string | null): bool
   if (!wanted || !found || wanted.length !== found.length) return false;
   // Without a mask it is one address.
   const bits = mask?.length === wanted.length ? mask : "1".repeat(wanted.length);
-  return [...bits].every((bit, at) => bit === "0" || wanted[at] === found[at]);
+  return Array.from(bits).every((bit, at) => bit === "0" || wanted[at] === found[at]);
 }
 
 /** The bits of an address; undefined for anything else, such as a host name. */

@@ -83,7 +83,7 @@ export async function readSourceFacts(
         SELECT spcname::text AS name, pg_tablespace_location(oid) AS folder FROM pg_tablespace
         WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1`),
       ...own,
-      ...(await synapseFacts(session)),
+      ...(await synapseFacts(main, system)),
       hbaFile: settings["hba_file"]?.value ?? "pg_hba.conf",
       access: await accessOf(main, { own, isHere, ...server }, system),
       role: await readRole(session),
@@ -152,19 +152,28 @@ async function diskOfLog(data: string | undefined, files: Files): Promise<Source
   return { free, folder };
 }
 
+/** As the homeserver's own role: the administrator need not be a superuser. */
 async function synapseFacts(
-  session: PostgresSession,
+  main: PostgresAddress,
+  { postgres }: Pick<System, "postgres">,
 ): Promise<Pick<SourceFacts, "schemaVersion" | "backgroundUpdates">> {
-  const there = await session.one<{ version: boolean; updates: boolean }>(
-    `SELECT to_regclass('schema_version') IS NOT NULL AS version, to_regclass('background_updates') IS NOT NULL AS updates`,
-  );
-  const { version } = there.version
-    ? await session.one<{ version: number | null }>("SELECT (SELECT version FROM schema_version) AS version")
-    : { version: null };
-  const { count } = there.updates
-    ? await session.one<{ count: number }>("SELECT count(*)::int AS count FROM background_updates")
-    : { count: 0 };
-  return { schemaVersion: version, backgroundUpdates: count };
+  const session = await postgres.connect(main);
+  try {
+    const there = await session.one<{ version: boolean; updates: boolean }>(
+      `SELECT to_regclass('schema_version') IS NOT NULL AS version, to_regclass('background_updates') IS NOT NULL AS updates`,
+    );
+    const { version } = there.version
+      ? await session.one<{ version: number | null }>(
+          "SELECT (SELECT version FROM schema_version) AS version",
+        )
+      : { version: null };
+    const { count } = there.updates
+      ? await session.one<{ count: number }>("SELECT count(*)::int AS count FROM background_updates")
+      : { count: 0 };
+    return { schemaVersion: version, backgroundUpdates: count };
+  } finally {
+    await session.close();
+  }
 }
 
 /** A database of another server does not come along. */
