@@ -5,54 +5,21 @@ import {
   standbyDatabase,
   waitForReplay,
 } from "../../../homeserver/database/follow/standby.ts";
-import type { Store } from "../../../homeserver/database/store.ts";
-import type { PostgresAddress } from "../../../system/postgres/postgres.ts";
 import type { System } from "../../../system/system.ts";
 import type { FollowState } from "../../follow/state.ts";
+import type { FollowingCopy } from "./following-copy.ts";
+import { logicalCopy } from "./logical-copy.ts";
 import type { RestoreTarget } from "../../restore/run.ts";
 
-/** One database that follows. */
-export interface FollowingDatabase {
-  readonly store: Exclude<Store, "mas">;
-  /** Its name on the old host. */
-  readonly oldName: string;
-  /** As the new server will use it. */
-  readonly target: PostgresAddress;
-  /** The same as PostgreSQL's administrator, on this host. */
-  readonly administrator: PostgresAddress;
-}
-
-/** A copy on this host that follows the old server, of either kind. */
-export interface FollowingCopy {
-  readonly databases: readonly FollowingDatabase[];
-  /**
-   * Whether it is a copy of the whole server: roles and what is set for them come along, and it counts nothing of what comes
-   * with the log.
-   */
-  readonly ofWholeServer: boolean;
-  /** Whether the rows of a table, such as "public.events", come along. */
-  covers(table: string): boolean;
-  /** False once it was promoted or detached: a server of its own. */
-  follows(): Promise<boolean>;
-  /** Resolves once everything up to this position is in it. */
-  reach(position: string): Promise<void>;
-  /** Holds it still while it is read; returns the undo. */
-  pause(): Promise<() => Promise<void>>;
-  /** Undoes what a killed run has paused. */
-  resume(): Promise<void>;
-  /** Makes it a server of its own. May be repeated. */
-  detach(): Promise<void>;
-}
-
 /** Throws `bad-usage`, `target-unsuitable`. */
-export function copyOf(
-  { old, here }: FollowState,
+export async function copyOf(
+  state: FollowState,
   target: Pick<RestoreTarget, "database" | "stateDatabase" | "roles" | "layout" | "porting">,
   system: System,
-): FollowingCopy {
+): Promise<FollowingCopy> {
+  const { old, here } = state;
   assertFits(target);
-  if (here.kind !== "standby")
-    throw new MigrationError("bad-usage", "a copy by logical replication cannot be cut over by this version");
+  if (here.kind === "logical") return logicalCopy(state, here, target, target.layout.configDir, system);
   const { machine, postgres } = system;
   const at = (name: string) => standbyDatabase(here, name, machine);
   const asked = <T>(ask: (session: Awaited<ReturnType<typeof postgres.connect>>) => Promise<T>) =>
@@ -83,11 +50,11 @@ export function copyOf(
           hint: `name it with dbname=${oldName}, on port ${here.port}`,
         },
       );
-    return [{ store, oldName, target: given.address, administrator: at(oldName) }];
+    return [{ store, oldName, target: given.address, administrator: at(oldName), owner: old.synapseRole }];
   });
   return {
-    databases,
     ofWholeServer: true,
+    databases,
     covers: () => true,
     follows: () => asked(async (session) => (await readStandby(session)).inRecovery),
     reach: (position) => waitForReplay(here, position, system),
@@ -107,7 +74,7 @@ function assertFits({ database, roles, layout, porting }: Parameters<typeof copy
     : database.engine !== "postgres"
       ? ["--database", "only PostgreSQL can follow"]
       : roles.length > 0
-        ? ["--create-role", "the role comes with the database: leave it out"]
+        ? ["--create-role", "the role is there with the copy: leave it out"]
         : porting
           ? ["--port", "only PostgreSQL can follow: leave it out"]
           : undefined;
@@ -120,13 +87,13 @@ function assertFits({ database, roles, layout, porting }: Parameters<typeof copy
  */
 export async function assertLeadsToCopy(
   { databases, ofWholeServer }: FollowingCopy,
-  { old }: Pick<FollowState, "old">,
   { postgres }: Pick<System, "postgres">,
 ): Promise<void> {
-  for (const { target, administrator, oldName } of databases) {
+  for (const { target, administrator, oldName, owner } of databases) {
     const [given, own] = [await postgres.connect(target), await postgres.connect(administrator)];
     try {
-      const started = 'SELECT pg_postmaster_start_time()::text AS at, current_user::text AS "user"';
+      const started =
+        'SELECT pg_postmaster_start_time()::text || current_database() AS at, current_user::text AS "user"';
       const [there, here] = [
         await given.one<{ at: string; user: string }>(started),
         await own.one<{ at: string; user: string }>(started),
@@ -139,12 +106,16 @@ export async function assertLeadsToCopy(
             hint: `the copy is on port ${administrator.parameters["port"] ?? ""}, socket in ${administrator.parameters["host"] ?? ""}`,
           },
         );
-      if (ofWholeServer && old.synapseRole !== undefined && there.user !== old.synapseRole)
+      if (owner !== undefined && there.user !== owner)
         throw new MigrationError(
           "target-unsuitable",
-          `the old server uses its database as ${old.synapseRole}, and ${there.user} was given`,
+          ofWholeServer
+            ? `the old server uses its database as ${owner}, and ${there.user} was given`
+            : `the copy was made for the user ${owner}, and ${there.user} was given`,
           {
-            hint: `roles come with the copy: give user=${old.synapseRole}, with the password that it has on the old host`,
+            hint: ofWholeServer
+              ? `roles come with the copy: give user=${owner}, with the password that it has on the old host`
+              : `give user=${owner}, with its password file, as with synlift follow`,
           },
         );
     } finally {

@@ -23,7 +23,7 @@ import type { System } from "../../../system/system.ts";
 import { type FollowState, writeFollowState } from "../../follow/state.ts";
 import { oldDatabase } from "../../follow/tunnel.ts";
 import type { OldHostMessages } from "../protocol.ts";
-import type { FollowingCopy, FollowingDatabase } from "./copy.ts";
+import type { FollowingCopy, FollowingDatabase } from "./following-copy.ts";
 import { COMPARED_FILE, type Compared, type Cut, savedComparison, savedCut } from "./saved.ts";
 import { readFollowedSection } from "./section.ts";
 

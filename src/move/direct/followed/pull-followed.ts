@@ -1,16 +1,17 @@
 import { MigrationError } from "../../../errors.ts";
 import type { WholeComparison } from "../../../homeserver/database/follow/compare/comparison.ts";
-import { standbyAccount } from "../../../homeserver/database/follow/standby.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { ProgressView } from "../../../report/progress-view.ts";
 import { formatCountOf } from "../../../report/units.ts";
 import type { System } from "../../../system/system.ts";
+import { copyHere } from "../../follow/copy-here.ts";
 import { type FollowState, readFollowState } from "../../follow/state.ts";
 import { openTunnel } from "../../follow/tunnel.ts";
 import { isUnitActive, removeUnit, startUnitAgain, takeOver } from "../../follow/unit.ts";
 import type { PullOrder } from "../order.ts";
-import { assertLeadsToCopy, copyOf, type FollowingCopy } from "./copy.ts";
+import { assertLeadsToCopy, copyOf } from "./copy.ts";
 import { compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
+import type { FollowingCopy } from "./following-copy.ts";
 import type { FollowedPull } from "./order.ts";
 import { type Compared, savedComparison } from "./saved.ts";
 
@@ -34,11 +35,11 @@ export async function withFollowed<T>(
   view: ProgressView,
 ): Promise<T | ComparedBeforehand> {
   const { configDir } = target.layout;
-  const { files, machine } = system;
+  const { files } = system;
   const state = await followingState(configDir, system);
-  const copy = copyOf(state, target, system);
+  const copy = await copyOf(state, target, system);
   const follows = await copy.follows();
-  await assertLeadsToCopy(copy, state, system);
+  await assertLeadsToCopy(copy, system);
   const saved = await savedComparison.read(configDir, files);
   const lines = describeCut(state, saved?.main);
   // Whatever follows goes on: nothing is taken from it.
@@ -46,7 +47,7 @@ export async function withFollowed<T>(
   const wasActive = await isUnitActive(system);
   const held = await takeOver(configDir, system);
   try {
-    const account = state.here.kind === "standby" ? standbyAccount(state.here, machine) : undefined;
+    const account = await copyHere(state, system, view).account();
     const tunnel = await openTunnel(state, configDir, account, system);
     try {
       const cut: CutOver = { state, configDir, copy };
