@@ -45,6 +45,29 @@ export const FOLLOW: FindingArea = {
       clears:
         "If the new host has another version of the C library: REINDEX these databases after the cut-over.",
     },
+    "follow-recorded": {
+      means:
+        "The old PostgreSQL was changed so that a copy can follow: the evidence has each change as it is undone, and what PostgreSQL keeps back for the copy now.",
+      known: "The record in the folder on the old host; the replication slot was looked at.",
+      clears: "`follow stop` on the new host undoes it, or `rollback --only-follow` on the old one.",
+    },
+    following: {
+      means: "Only a copy of the database follows; nothing was stopped or sent.",
+      known: "The folder has the record of a follow, and of nothing else.",
+      clears: "Nothing has to be done.",
+    },
+    "follow-slot-lost": {
+      means:
+        "The copy was further behind than the old PostgreSQL may keep its log, and cannot follow any more. The old server is not affected.",
+      known: "PostgreSQL says so of the replication slot.",
+      clears: "Begin the copy again on the new host.",
+    },
+    "follow-not-undone": {
+      means:
+        "Something that was changed in PostgreSQL so that a copy could follow could not be undone; the evidence says what and why. What would do harm without the rest stays as it is.",
+      known: "PostgreSQL refused a statement, or could not be reached.",
+      clears: "Do what the evidence says, and run `rollback --only-follow` again.",
+    },
     "wal-level-kept": {
       means:
         "What follow changed on the old host is undone; PostgreSQL keeps wal_level = logical until its next restart, which costs a little more log and nothing else.",

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { ACCEPT, DRY_RUN, parseOptions } from "./options/shared.ts";
+import { ACCEPT, DRY_RUN, excludes, parseOptions, withRules } from "./options/shared.ts";
 
-const schema = z.object({
+const schema = withRules(z.object({
   out: z.string().min(1),
   target: z
     .url({ protocol: /^https?$/, error: "must begin with https://, as https://new.example.org" })
@@ -16,7 +16,9 @@ const schema = z.object({
   force: z.boolean().default(false),
   ...ACCEPT.schema,
   ...DRY_RUN.schema,
-});
+  keepFollowing: z.boolean().default(false),
+  onlyFollow: z.boolean().default(false),
+}), excludes("keepFollowing", "onlyFollow"));
 
 export const rollbackCommand: Command<z.infer<typeof schema>> = {
   name: "rollback",
@@ -58,6 +60,20 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       ],
     },
     {
+      heading: "Copy that follows the old database",
+      options: [
+        {
+          flags: "--keep-following",
+          about: "leave PostgreSQL so that the copy can go on following; it can as long as it was not promoted",
+        },
+        {
+          flags: "--only-follow",
+          about:
+            "undo only what follow changed in PostgreSQL, and leave the old server as it is: also after the new one was opened",
+        },
+      ],
+    },
+    {
       heading: "Exceptions",
       options: [
         { flags: "--force", about: "even if the new server was opened: data written there is lost" },
@@ -92,7 +108,8 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       force: options.force,
       accepted: options.accept,
       dryRun: options.dryRun,
-    };
+      follow: options.onlyFollow ? "only" : options.keepFollowing ? "keep" : "undo",
+    } as const;
     const result = await rollBack(order, system, view);
     return {
       findings: result.findings,

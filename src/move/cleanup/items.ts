@@ -4,6 +4,7 @@ import {
   CHECKSUMS,
   FENCE,
   FETCHED,
+  FOLLOW,
   INVENTORY,
   JOURNAL,
   MANIFEST,
@@ -72,6 +73,7 @@ const WORKING_FILES: readonly (readonly [string, string])[] = [
   [SENT, "receipts of what was sent"],
   [FETCHED, "receipts of what was fetched"],
   [JOURNAL, "the journal of the export"],
+  [FOLLOW, "what follow changed in PostgreSQL on this host, which is undone first"],
   [FENCE, "what export changed on this host, which only rollback needs"],
 ];
 

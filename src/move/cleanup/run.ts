@@ -10,6 +10,9 @@ import type { Finding } from "../../report/finding.ts";
 import { formatDuration } from "../../report/units.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { System } from "../../system/system.ts";
+import { BestEffort } from "../old-server/best-effort.ts";
+import { followedFindings, readFollowed, unfollow } from "../old-server/followed.ts";
+import { noProgress } from "../../system/progress.ts";
 import { findRecord } from "../restore/record.ts";
 import { findNewServer } from "../rollback/new-server.ts";
 import { filesOfBundle, filesOfRestore, type LeftFile } from "./items.ts";
@@ -61,6 +64,8 @@ export async function cleanUp(order: CleanupOrder, system: System): Promise<Clea
       ? await acquireLock(join(folder, LOCK), files, machine)
       : undefined;
   try {
+    const undone = await unfollowFirst(folder, system);
+    if (undone.length > 0) return { kind: "refused", left, findings: [...undone, ...findings] };
     for (const { path, kept: isKept } of left) if (!isKept) await files.remove(path);
     if (folder !== undefined) await removeIfEmpty(privateCopyFolder(folder), system);
   } finally {
@@ -70,15 +75,28 @@ export async function cleanUp(order: CleanupOrder, system: System): Promise<Clea
   return { kind: "removed", left, findings: kept };
 }
 
+/** The record of what a follow changed may go only when all of it is undone; returns why it is not. */
+async function unfollowFirst(folder: string | undefined, system: System): Promise<readonly Finding[]> {
+  if (folder === undefined) return [];
+  const record = await readFollowed(folder, system);
+  if (!record || record.madeElsewhere) return [];
+  const { findings } = await unfollow(record, folder, new BestEffort(), system, noProgress);
+  return record.activeChanges.length > 0 ? findings : [];
+}
+
 async function findLeft(
   { folder, configFolder }: CleanupOrder,
-  { files, machine }: System,
+  system: System,
 ): Promise<{ left: LeftFile[]; kept: Finding[] }> {
+  const { files, machine } = system;
   const left: LeftFile[] = [];
   const kept: Finding[] = [];
   if (folder !== undefined) {
     left.push(...(await filesOfBundle(folder, files)));
     const fence = await tryRead(() => FenceRecord.read(folder, files, machine));
+    const followed = await tryRead(() => readFollowed(folder, system));
+    if (followed && followed.madeElsewhere === undefined)
+      kept.push(...(await followedFindings(followed, folder, system)));
     if (fence && fence.madeElsewhere === undefined && fence.activeChanges.length > 0)
       kept.push({
         id: "old-server-kept",

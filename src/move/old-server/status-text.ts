@@ -8,6 +8,7 @@ export const statusFindings = (status: MoveStatus): Finding[] => [
   ...status.steps.filter(({ outcome }) => outcome["name"] !== undefined).map(artifactFinding),
   stateFinding(status),
   ...status.fenceFindings,
+  ...status.followFindings,
 ];
 
 /** For scripts. */
@@ -65,6 +66,12 @@ function stateFinding({ state, sentDirectly }: MoveStatus): Finding {
         id: "rolled-back",
         level: "note",
         sentence: `cancelled by rollback on ${state.at}: the old server may run; to move after all, ${sentDirectly ? "run the same pull again on the new host" : "run the export again, into this folder or a new one"}`,
+      };
+    case "following":
+      return {
+        id: "following",
+        level: "ok",
+        sentence: "a copy of the database follows; this server goes on, and nothing else was begun here",
       };
     case "interrupted":
       return {

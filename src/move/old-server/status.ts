@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { LOCK, MANIFEST } from "../../bundle/layout.ts";
 import { type CurrentProgress, readProgress } from "../../bundle/progress-file.ts";
 import { journalMadeElsewhere } from "../../bundle/workspace.ts";
+import { MigrationError } from "../../errors.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { isHolderGone, type LockHolder, readLockHolder } from "../../journal/lock.ts";
 import type { Finding } from "../../report/finding.ts";
@@ -12,7 +13,8 @@ import {
   machineUnknownFindings,
   madeElsewhereFinding,
 } from "./changed-since.ts";
-import { readExportState } from "./export-state.ts";
+import { type ExportState, readExportState } from "./export-state.ts";
+import { followedFindings, readFollowed } from "./followed.ts";
 import { findLifted } from "./lifted.ts";
 import { HANDED_OVER, OUTAGE_SINCE, SENT_DIRECTLY } from "./journal-facts.ts";
 
@@ -39,6 +41,8 @@ export interface MoveStatus {
   readonly journalFindings: readonly Finding[];
   /** What is changed on the old host, and whether its server has run or written since. */
   readonly fenceFindings: readonly Finding[];
+  /** What is changed there so that a copy of its database can follow. */
+  readonly followFindings: readonly Finding[];
 }
 
 type MoveState =
@@ -47,6 +51,8 @@ type MoveState =
   | { readonly kind: "handed-over"; readonly at: string }
   /** Nothing was finished since the rollback. */
   | { readonly kind: "rolled-back"; readonly at: string }
+  /** Only a copy of the database follows; nothing was stopped or sent. */
+  | { readonly kind: "following" }
   | { readonly kind: "interrupted" };
 
 export interface FinishedStep {
@@ -62,7 +68,12 @@ export interface FinishedStep {
  */
 export async function readMoveStatus(folder: string, system: System): Promise<MoveStatus> {
   const { files, machine } = system;
-  const { journal, record, findings: journalFindings } = await readExportState(folder, system);
+  const followed = await readFollowed(folder, system);
+  const exported = await readExportState(folder, system).catch((error: unknown) => {
+    if (followed && error instanceof MigrationError && error.code === "bundle-incomplete") return undefined;
+    throw error;
+  });
+  const { journal, record, findings: journalFindings } = exported ?? NOTHING_EXPORTED;
   const holder = await readLockHolder(join(folder, LOCK), files);
   const running = holder !== undefined && !isHolderGone(holder, machine) ? holder : undefined;
   const sealed = (await files.lstat(join(folder, MANIFEST))) !== undefined;
@@ -72,7 +83,9 @@ export async function readMoveStatus(folder: string, system: System): Promise<Mo
   const handedOver = facts[HANDED_OVER];
   const state: MoveState = running
     ? { kind: "running", holder: running, progress: await readProgress(folder, files) }
-    : stateAtRest({ sealed, handedOver, rolledBackAt: record?.rolledBackAt, steps });
+    : exported === undefined
+      ? { kind: "following" }
+      : stateAtRest({ sealed, handedOver, rolledBackAt: record?.rolledBackAt, steps });
   const elsewhere = record?.madeElsewhere ?? (journal && journalMadeElsewhere(journal, machine));
   const fence = elsewhere
     ? [madeElsewhereFinding(elsewhere, record)]
@@ -82,7 +95,7 @@ export async function readMoveStatus(folder: string, system: System): Promise<Mo
       ];
   return {
     folder,
-    subject: facts["subject"] ?? record?.subject ?? "",
+    subject: facts["subject"] ?? record?.subject ?? followed?.subject ?? "",
     purpose: facts["kind"] ?? "move",
     state,
     sealed,
@@ -93,8 +106,11 @@ export async function readMoveStatus(folder: string, system: System): Promise<Mo
     steps,
     journalFindings,
     fenceFindings: fence,
+    followFindings: await followedFindings(followed, folder, system),
   };
 }
+
+const NOTHING_EXPORTED: ExportState = { journal: undefined, record: undefined, findings: [] };
 
 /** The fence as it is recorded, and as it is. While an export runs, it is being made. */
 async function fenceNow(

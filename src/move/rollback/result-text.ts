@@ -6,6 +6,8 @@ export function rollbackDetails(result: RollbackResult) {
   const { folder, subject } = result;
   const undone = [...result.changes];
   if (result.kind === "dry-run") return { folder, subject, undone, dryRun: true };
+  if (result.kind === "unfollowed")
+    return { folder, subject, undone, leftToDo: [...result.leftToDo], outageSeconds: null };
   return {
     folder,
     subject,
@@ -19,8 +21,14 @@ export function rollbackDetails(result: RollbackResult) {
 export function describeRollback(result: RollbackResult): string[] {
   if (result.kind === "dry-run")
     return [...result.changes.map((line) => `would be done: ${line}`), "dry run: nothing was changed"];
+  const left = result.leftToDo.map((line) => `still to do: ${line}`);
+  if (result.kind === "unfollowed")
+    return [
+      ...left,
+      `no copy follows the database of ${result.subject} any more${left.length > 0 ? "" : ", and PostgreSQL is as it was before"}; whether that server runs was not touched. On the new host, synlift follow stop removes the copy`,
+    ];
   return [
-    ...result.leftToDo.map((line) => `still to do: ${line}`),
+    ...left,
     ...describeServerState(result),
     result.sentDirectly
       ? "the server restored on the new host must not be opened; to move after all, drop the database there and run the same restore again"

@@ -24,6 +24,7 @@ import {
   outageSeconds,
   SENT_DIRECTLY,
 } from "../old-server/journal-facts.ts";
+import { followUndoLines, readFollowed, unfollow, type UnfollowResult } from "../old-server/followed.ts";
 import { leftOfOldServer } from "../old-server/left.ts";
 import { configUnreadable, undoAndStart, undoOrder, type UndoResult } from "../old-server/undo.ts";
 import { confirmRollback } from "./consent.ts";
@@ -47,6 +48,8 @@ export interface RollbackOrder {
   /** Ids of changes that the person undoes manually where that fails here. */
   readonly accepted: readonly string[];
   readonly dryRun: boolean;
+  /** What becomes of a copy that follows the old database: "only" undoes nothing else. */
+  readonly follow: "undo" | "keep" | "only";
 }
 
 interface RollbackFacts {
@@ -76,10 +79,16 @@ export interface FinishedRollback extends RollbackFacts, UndoResult {
   readonly outageSeconds: number | undefined;
 }
 
-export type RollbackResult = PlannedRollback | FinishedRollback;
+/** Only what was changed so that a copy could follow was undone: the old server was not stopped, or stays as it is. */
+export interface Unfollowed extends RollbackFacts, UnfollowResult {
+  readonly kind: "unfollowed";
+}
+
+export type RollbackResult = PlannedRollback | FinishedRollback | Unfollowed;
 
 /**
- * Cancels a move: unseals the bundle, undoes what the export changed on the old host, and starts the old server again.
+ * Cancels a move: unseals the bundle, undoes what the export changed on the old host, and starts the old server again; then it
+ * undoes what was changed so that a copy could follow. Where only that was changed, it undoes that alone.
  * May be repeated after an interruption. Works on a full disk, and then without recording everything.
  *
  * Throws `bundle-incomplete` when nothing was started or changed there, `already-opened` when the new server is open or
@@ -95,17 +104,53 @@ export async function rollBack(
   const { files, machine } = system;
   const { folder } = order;
   // Before the lock: its file must not be created in a folder that has nothing to do with a move.
-  (await readExportState(folder, system)).record?.assertMadeHere();
+  const followed = await readFollowed(folder, system);
+  followed?.assertMadeHere();
+  const isOnly = followed !== undefined && (order.follow === "only" || !(await wasFenced(folder, system)));
+  if (order.follow === "only" && !followed) throw nothingFollows(folder);
+  if (!isOnly) (await readExportState(folder, system)).record?.assertMadeHere();
   const unwritten = new BestEffort();
   const lock = await unwritten.attempt(() => acquireLock(join(folder, LOCK), files, machine));
   try {
     return await sayingWhatIsLeft(
-      () => rollBackLocked(order, unwritten, system, progress),
+      () => (isOnly ? unfollowOnly : rollBackLocked)(order, unwritten, system, progress),
       () => leftOfOldServer(folder, system),
     );
   } finally {
     await lock?.release();
   }
+}
+
+async function wasFenced(folder: string, { files, machine }: System): Promise<boolean> {
+  const record = await FenceRecord.read(folder, files, machine);
+  return record !== undefined;
+}
+
+const nothingFollows = (folder: string) =>
+  new MigrationError("bundle-incomplete", `nothing was changed with ${folder} so that a copy could follow`, {
+    hint: "there is nothing to undo",
+  });
+
+async function unfollowOnly(
+  { folder, dryRun }: RollbackOrder,
+  unwritten: BestEffort,
+  system: System,
+  progress: Progress,
+): Promise<RollbackResult> {
+  const record = await readFollowed(folder, system);
+  if (!record) throw nothingFollows(folder);
+  const { subject } = record;
+  const changes = followUndoLines(record);
+  if (dryRun) return { kind: "dry-run", subject, folder, findings: [], changes };
+  const undone = await unfollow(record, folder, unwritten, system, progress);
+  return {
+    kind: "unfollowed",
+    subject,
+    folder,
+    changes,
+    leftToDo: undone.leftToDo,
+    findings: [...undone.findings, ...unwritten.findings(folder)],
+  };
 }
 
 async function rollBackLocked(
@@ -122,7 +167,11 @@ async function rollBackLocked(
   const { homeserver, findings: configFindings } = await readOldConfig(record, order.configPaths, system);
   const newServer = await findNewServer(order.newServer, { serverName: subject, homeserver }, system);
   const sentDirectly = journal?.facts[SENT_DIRECTLY] !== undefined;
-  const changes = undoOrder(record).map((change) => describeUndo(change, record.supervisor, startCommand));
+  const followed = order.follow === "undo" ? await readFollowed(folder, system) : undefined;
+  const changes = [
+    ...undoOrder(record).map((change) => describeUndo(change, record.supervisor, startCommand)),
+    ...(followed ? followUndoLines(followed) : []),
+  ];
   const complete = await wasComplete(folder, journal, files);
   const request = {
     subject,
@@ -153,6 +202,8 @@ async function rollBackLocked(
   const startedEarlier = record.restartedAt;
   const undo = { record, homeserver, unwritten, accepted: order.accepted, startCommand, url: order.url };
   const undone = await undoAndStart(undo, system, progress);
+  // People first: this may wait for locks of tables that they use.
+  const unfollowed = followed && (await unfollow(followed, folder, unwritten, system, progress));
   const isBack = !undone.readOnly && (undone.started || !undone.failure);
   const outageSeconds = isBack ? await endOutage(journal, unwritten, system) : undefined;
   const alive = homeserver !== undefined && (await findActivity(homeserver, system)).length > 0;
@@ -164,9 +215,9 @@ async function rollBackLocked(
     kind: "undone",
     subject,
     folder,
-    findings: [...findings, ...unwritten.findings(folder)],
+    findings: [...findings, ...(unfollowed?.findings ?? []), ...unwritten.findings(folder)],
     changes,
-    leftToDo: undone.leftToDo,
+    leftToDo: [...undone.leftToDo, ...(unfollowed?.leftToDo ?? [])],
     readOnly: undone.readOnly,
     started: undone.started,
     failure: undone.failure,

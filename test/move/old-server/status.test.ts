@@ -35,6 +35,7 @@ const STATUS: MoveStatus = {
   ],
   journalFindings: [],
   fenceFindings: [{ id: "fence", level: "ok", sentence: "old.example is fenced on this host" }],
+  followFindings: [],
 };
 
 const HOLDER = { pid: 7, host: "old-host", since: "2026-11-02T01:59:00.000Z", start: "1" };
