@@ -1,24 +1,27 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { ACCEPT, DRY_RUN, excludes, parseOptions, withRules } from "./options/shared.ts";
+import { ACCEPT, DRY_RUN, conflicts, parseOptions, withRules } from "./options/shared.ts";
 
-const schema = withRules(z.object({
-  out: z.string().min(1),
-  target: z
-    .url({ protocol: /^https?$/, error: "must begin with https://, as https://new.example.org" })
-    .optional(),
-  configDir: z.string().min(1).optional(),
-  config: z.array(z.string().min(1)).default([]),
-  startCommand: z.string().min(1).optional(),
-  url: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8008" }).optional(),
-  yes: z.boolean().default(false),
-  force: z.boolean().default(false),
-  ...ACCEPT.schema,
-  ...DRY_RUN.schema,
-  keepFollowing: z.boolean().default(false),
-  onlyFollow: z.boolean().default(false),
-}), excludes("keepFollowing", "onlyFollow"));
+const schema = withRules(
+  z.object({
+    out: z.string().min(1),
+    target: z
+      .url({ protocol: /^https?$/, error: "must begin with https://, as https://new.example.org" })
+      .optional(),
+    configDir: z.string().min(1).optional(),
+    config: z.array(z.string().min(1)).default([]),
+    startCommand: z.string().min(1).optional(),
+    url: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8008" }).optional(),
+    yes: z.boolean().default(false),
+    force: z.boolean().default(false),
+    ...ACCEPT.schema,
+    ...DRY_RUN.schema,
+    keepFollowing: z.boolean().default(false),
+    onlyFollow: z.boolean().default(false),
+  }),
+  conflicts("keepFollowing", "onlyFollow"),
+);
 
 export const rollbackCommand: Command<z.infer<typeof schema>> = {
   name: "rollback",
@@ -64,7 +67,8 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       options: [
         {
           flags: "--keep-following",
-          about: "leave PostgreSQL so that the copy can go on following; it can as long as it was not promoted",
+          about:
+            "leave PostgreSQL so that the copy can go on following; it can as long as it was not promoted",
         },
         {
           flags: "--only-follow",

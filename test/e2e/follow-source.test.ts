@@ -340,6 +340,46 @@ test("what does not fit is said with every reason, and nothing is changed", asyn
   }
 });
 
+test("status says what is changed, rollback and cleanup undo it, and the server itself is not touched", async () => {
+  const folder = temporaryFolder("follow");
+  const args = ["--out", folder, ...config];
+  const { answer } = await askFollowSource(args, prepareRequest());
+  await cluster.sql("old", `select pg_create_physical_replication_slot('${answer.slot}', true)`);
+
+  const status = resultOf(await synlift(["status", "--out", folder, "--json"]));
+  assert.ok(status.findings.some(({ id }) => id === "following"));
+  const recorded = status.findings.find(({ id }) => id === "follow-recorded");
+  assert.match(
+    recorded!.evidence!.join("\n"),
+    /the role synlift_follow is dropped\n.*max_slot_wal_keep_size is 300TB again/s,
+  );
+  assert.match(
+    recorded!.evidence!.join("\n"),
+    /PostgreSQL keeps .* of its log for the copy, and .* more at most; the copy is not connected/,
+  );
+
+  const listed = await synlift(["cleanup", "--out", folder, "--json"]);
+  assert.ok(resultOf(listed).findings.some(({ id }) => id === "follow-recorded"));
+  assert.ok(existsSync(join(folder, "follow.json")));
+
+  const prepared = await serverState(cluster, "old");
+  const dry = await synlift(["rollback", "--out", folder, "--dry-run"]);
+  assert.match(dry.stdout, new RegExp(`would be done: the replication slot ${answer.slot} is dropped`));
+  assert.equal(await serverState(cluster, "old"), prepared);
+  const back = await synlift(["rollback", "--out", folder]);
+  assert.equal(back.code, 0, back.stderr);
+  assert.match(
+    back.stdout,
+    /no copy follows the database of example\.org any more, and PostgreSQL is as it was before/,
+  );
+  assert.equal(await serverState(cluster, "old"), untouched);
+  assert.equal(
+    (await synlift(["rollback", "--out", folder, "--only-follow"])).code,
+    23,
+    "there is nothing left",
+  );
+});
+
 test("plan says which kind of replication fits, why the other does not, and what would be changed", async () => {
   const ran = await synlift(["plan", ...config, "--json"]);
   const found = resultOf(ran).findings.filter(({ id }) => id.startsWith("follow-"));

@@ -93,7 +93,8 @@ export async function followedFindings(
           {
             id: "follow-slot-lost",
             level: "warning" as const,
-            sentence: "the copy was further behind than PostgreSQL keeps its log, and is lost; this server is not affected",
+            sentence:
+              "the copy was further behind than PostgreSQL keeps its log, and is lost; this server is not affected",
             hint: "on the new host, begin again: synlift follow … --begin-again",
           },
         ]

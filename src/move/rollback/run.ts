@@ -3,7 +3,7 @@ import { LOCK, MANIFEST } from "../../bundle/layout.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { readHomeserver } from "../../homeserver/read.ts";
-import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
+import { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { findActivity } from "../../homeserver/service/inspect.ts";
 import { describeUndo } from "../../homeserver/service/undo.ts";
 import type { Journal } from "../../journal/journal.ts";

@@ -19,6 +19,11 @@ export function describeStanding({ packed, restored }: Standing, out: string): N
   switch (state.kind) {
     case "running":
       return { sentences: [`${what} is being packed`], next: [`synlift status --out ${out}`] };
+    case "following":
+      return {
+        sentences: [`a copy of the database of ${what} follows on the new host; this server goes on`],
+        next: ["on the new host: synlift follow status", `what is changed here: synlift status --out ${out}`],
+      };
     case "interrupted":
       return {
         sentences: [`the packing of ${what} was interrupted`, "it continues where it stopped"],
