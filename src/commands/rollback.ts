@@ -1,27 +1,24 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import type { Command } from "./command.ts";
-import { ACCEPT, DRY_RUN, conflicts, parseOptions, withRules } from "./options/shared.ts";
+import { FOLLOWED_COPY_OPTIONS } from "./options/followed-copy.ts";
+import { ACCEPT, DRY_RUN, parseOptions } from "./options/shared.ts";
 
-const schema = withRules(
-  z.object({
-    out: z.string().min(1),
-    target: z
-      .url({ protocol: /^https?$/, error: "must begin with https://, as https://new.example.org" })
-      .optional(),
-    configDir: z.string().min(1).optional(),
-    config: z.array(z.string().min(1)).default([]),
-    startCommand: z.string().min(1).optional(),
-    url: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8008" }).optional(),
-    yes: z.boolean().default(false),
-    force: z.boolean().default(false),
-    ...ACCEPT.schema,
-    ...DRY_RUN.schema,
-    keepFollowing: z.boolean().default(false),
-    onlyFollow: z.boolean().default(false),
-  }),
-  conflicts("keepFollowing", "onlyFollow"),
-);
+const schema = z.object({
+  out: z.string().min(1),
+  target: z
+    .url({ protocol: /^https?$/, error: "must begin with https://, as https://new.example.org" })
+    .optional(),
+  configDir: z.string().min(1).optional(),
+  config: z.array(z.string().min(1)).default([]),
+  startCommand: z.string().min(1).optional(),
+  url: z.url({ protocol: /^https?$/, error: "write a base address: http://127.0.0.1:8008" }).optional(),
+  yes: z.boolean().default(false),
+  force: z.boolean().default(false),
+  ...ACCEPT.schema,
+  ...DRY_RUN.schema,
+  ...FOLLOWED_COPY_OPTIONS.schema,
+});
 
 export const rollbackCommand: Command<z.infer<typeof schema>> = {
   name: "rollback",
@@ -62,21 +59,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
         },
       ],
     },
-    {
-      heading: "Copy that follows the old database",
-      options: [
-        {
-          flags: "--keep-following",
-          about:
-            "leave PostgreSQL so that the copy can go on following; it can as long as it was not promoted",
-        },
-        {
-          flags: "--only-follow",
-          about:
-            "undo only what follow changed in PostgreSQL, and leave the old server as it is: also after the new one was opened",
-        },
-      ],
-    },
+    FOLLOWED_COPY_OPTIONS,
     {
       heading: "Exceptions",
       options: [
@@ -112,8 +95,8 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       force: options.force,
       accepted: options.accept,
       dryRun: options.dryRun,
-      follow: options.onlyFollow ? "only" : options.keepFollowing ? "keep" : "undo",
-    } as const;
+      follow: FOLLOWED_COPY_OPTIONS.read(options),
+    };
     const result = await rollBack(order, system, view);
     return {
       findings: result.findings,
