@@ -10,7 +10,7 @@ export const UPLOADS = ["AAaaFirstUpload", "BBbbSecondUpload", "CCccThirdUpload"
 export const uploadBytes = (index: number) => noise(1000 * (index + 1), index + 1);
 
 /** The few tables of Synapse that a move reads, with a little in each. */
-const TABLES = `
+export const MINI_TABLES = `
 create table schema_version (lock char(1) default 'X' primary key, version integer not null, upgraded boolean not null);
 insert into schema_version values ('X', 92, false);
 create table schema_compat_version (lock char(1) default 'X' primary key, compat_version integer not null);
@@ -51,7 +51,7 @@ export async function makeMiniSynapse(cluster: PostgresCluster, name: string): P
   const uploads = UPLOADS.map((id, index) => `('${id}', 'image/png', ${uploadBytes(index).length})`);
   await cluster.sql(
     name,
-    `set role mover; ${TABLES} insert into local_media_repository (media_id, media_type, media_length) values ${uploads.join(", ")};`,
+    `set role mover; ${MINI_TABLES} insert into local_media_repository (media_id, media_type, media_length) values ${uploads.join(", ")};`,
   );
   return addressIn(cluster, name);
 }
