@@ -8,7 +8,7 @@ import {
   STANDBY_OPTIONS,
   SYSTEMD_DIR_OPTION,
 } from "./options/follow.ts";
-import { ACCEPT, conflicts, DRY_RUN, parseOptions, withRules } from "./options/shared.ts";
+import { conflicts, DRY_RUN, parseOptions, withRules } from "./options/shared.ts";
 
 const schema = withRules(
   z.object({
@@ -17,7 +17,6 @@ const schema = withRules(
     ...STANDBY_OPTIONS.schema,
     ...LOGICAL_OPTIONS.schema,
     ...SYSTEMD_DIR_OPTION.schema,
-    ...ACCEPT.schema,
     ...DRY_RUN.schema,
     yes: z.boolean().default(false),
     beginAgain: z.boolean().default(false),
@@ -56,7 +55,6 @@ export const followCommand: Command<z.infer<typeof schema>> = {
           about: "change the old PostgreSQL, and delete a copy with --begin-again, without asking",
         },
         DRY_RUN,
-        ACCEPT,
       ],
     },
     STANDBY_OPTIONS,
@@ -73,13 +71,12 @@ export const followCommand: Command<z.infer<typeof schema>> = {
     ]);
     const here = (path: string) => resolve(system.machine.folder, path);
     const configDir = here(options.configDir);
-    const { checkpoint, maxRate, accept, yes, dryRun, beginAgain, untilCaughtUp } = options;
+    const { checkpoint, maxRate, yes, dryRun, beginAgain, untilCaughtUp } = options;
     const result = await follow(
       {
         configDir,
         checkpoint,
         maxRate,
-        accept,
         yes,
         dryRun,
         beginAgain,
@@ -88,7 +85,7 @@ export const followCommand: Command<z.infer<typeof schema>> = {
         road: options.road,
         logical: await LOGICAL_OPTIONS.read(options, system),
         place: STANDBY_OPTIONS.read(options, system),
-        restart: options.restartPostgres,
+        restart: options.restartPostgresql,
         service: options.service ? { systemdDir: here(options.systemdDir) } : undefined,
       },
       system,

@@ -41,7 +41,11 @@ test("A slot that the old server has given up is told, with an exit code of its 
 
   await followed.old.sql("postgres", "alter system reset max_slot_wal_keep_size");
   await followed.old.sql("postgres", "select pg_reload_conf()");
-  const again = await synliftWell([...copy.args, "--begin-again", "--yes", "--until-caught-up", "--json"]);
+  const again = await synliftWell([
+    // Where it was, and from where, is known.
+    ...[...here("follow", copy), "--checkpoint", "fast"],
+    ...["--begin-again", "--yes", "--until-caught-up", "--json"],
+  ]);
   assert.equal(resultOf(again).details["stage"], "following");
   assert.ok(asked().includes("undo"));
   await synliftWell([...here("follow stop", copy), "--yes"]);

@@ -43,7 +43,7 @@ export const FOLLOWED_HOST_OPTIONS = optionGroup({
     },
     { flags: "--ssh-config <file>", about: "configuration file for ssh", default: "that of ssh" },
     {
-      flags: "--restart-postgres",
+      flags: "--restart-postgresql",
       about: "agree to one restart of PostgreSQL on the old host, where the copy needs one",
     },
   ],
@@ -52,7 +52,7 @@ export const FOLLOWED_HOST_OPTIONS = optionGroup({
     sourceCommand: z.string().min(1).default(SOURCE_COMMAND),
     exportFolder: z.string().min(1).default(FOLDER),
     sshConfig: z.string().min(1).optional(),
-    restartPostgres: z.boolean().default(false),
+    restartPostgresql: z.boolean().default(false),
   },
   read: (given, { machine }: Pick<System, "machine">): OldHost | undefined =>
     given.argument === undefined

@@ -17,7 +17,6 @@ export interface FollowOrder {
   readonly maxRate: string | undefined;
   /** Consent to restart the old PostgreSQL once, where that is needed. */
   readonly restart: boolean;
-  readonly accept: readonly string[];
   readonly yes: boolean;
   readonly dryRun: boolean;
   readonly beginAgain: boolean;

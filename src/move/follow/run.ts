@@ -1,3 +1,4 @@
+import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
@@ -41,11 +42,14 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
     const before = await readFollowState(configDir, system);
     if (before?.stage === "lost" && !order.beginAgain) throw followLost(before);
     if (before && order.beginAgain && !order.dryRun) {
+      again(order, before);
       const end = { configDir, yes: order.yes, dryRun: false, isOldHostGone: false };
       await agreeToStop(end, system);
       await stopFollowing(end, system, view);
     }
-    const prepared = await prepareFollow(order, order.beginAgain ? undefined : before, system, view);
+    const prepared = await (before && order.beginAgain
+      ? prepareFollow(again(order, before), undefined, system, view)
+      : prepareFollow(order, before, system, view));
     if (prepared.kind === "dry-run") return prepared;
     begun = prepared;
     if (!order.service) {
@@ -71,4 +75,30 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
     system,
   );
   return { kind: "unit", findings: begun.findings, state: begun.state, unit };
+}
+
+/** The order for another copy like the one that there was, where it does not say otherwise. Throws `bad-usage`. */
+function again(order: FollowOrder, { old, here, road }: FollowState): FollowOrder {
+  const same = { ...order, old: order.old ?? old, road: order.road ?? road };
+  if (here.kind === "standby") {
+    const { place } = order;
+    const isMoved = place.cluster !== undefined || place.dataDir !== undefined;
+    return {
+      ...same,
+      place: {
+        ...place,
+        ...(isMoved ? {} : { cluster: here.cluster?.name, dataDir: here.data }),
+        port: place.port ?? here.port,
+      },
+    };
+  }
+  if (same.road === "logical" && !order.logical)
+    throw new MigrationError(
+      "bad-usage",
+      "--database: name the database for the next copy, as the first time",
+      {
+        hint: "nothing was deleted",
+      },
+    );
+  return same;
 }

@@ -1,12 +1,11 @@
 import { join, resolve } from "node:path";
 import { MigrationError, tryRead } from "../../errors.ts";
-import { readLockHolder } from "../../journal/lock.ts";
 import { quoteShellWord } from "../../system/shell-quoting.ts";
 import type { Machine } from "../../system/machine.ts";
 import type { System } from "../../system/system.ts";
 import { systemctl, unitState } from "../../system/systemd/systemctl.ts";
 import { acquireFollowLock } from "./lock.ts";
-import { type FollowState, lockPath } from "./state.ts";
+import type { FollowState } from "./state.ts";
 
 /** A systemd unit that follows. */
 export interface Unit {
@@ -76,7 +75,7 @@ StartLimitIntervalSec=0
 ExecStart=${words}
 KillMode=${killMode}
 Restart=on-failure
-RestartSec=30
+RestartSec=10
 # Nothing of this is mended by another start: wrong usage, the copy is lost, it was promoted.
 RestartPreventExitStatus=2 45 65
 
@@ -112,10 +111,17 @@ export const startUnitAgain = ({ programs }: Pick<System, "programs">): Promise<
  * stays enabled. Throws `bundle-in-use` where a person has it running in a terminal.
  */
 export async function takeOver(configDir: string, system: System): Promise<{ release(): Promise<void> }> {
-  const { files, programs } = system;
-  const holder = await readLockHolder(lockPath(configDir), files);
-  if (holder && (await isUnitActive(system))) await systemctl(["stop", UNIT], programs);
+  // Also while it waits for its next start: it would begin again in the middle of what comes now.
+  if (await isUnitOf(configDir, system)) await systemctl(["stop", UNIT], system.programs);
   return acquireFollowLock(configDir, system);
+}
+
+/** Whether the unit runs, or will start again, for this copy and not for another one. */
+async function isUnitOf(configDir: string, { files, programs }: System): Promise<boolean> {
+  const state = await tryRead(() => unitState(UNIT, programs));
+  if (!state?.isActive || state.fragment === "") return false;
+  const text = await tryRead(() => files.readText(state.fragment));
+  return text?.startsWith(MARK) === true && text.includes(` ${quoted(configDir)} `);
 }
 
 /** For people. */
