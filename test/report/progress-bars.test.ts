@@ -181,3 +181,23 @@ test("an id that never began disturbs nothing", () => {
   bars.end("nobody");
   assert.equal(take(), "");
 });
+
+test("a state is one line that is replaced, below what runs and above the outage, and leaves nothing", () => {
+  const { screen, pass, take } = stage(40);
+  const bars = progressBars(screen);
+  let bytes = "";
+  bars.live({ sentence: "the copy is 3.0 MiB behind", details: {} });
+  pass(1000);
+  bars.live({ sentence: `the copy has everything\u001b[2J ${"x".repeat(60)}`, details: {} });
+  bars.note("the connection was lost");
+  bars.outage(START);
+  const lines = shown((bytes += take())).split("\n");
+  assert.equal(lines[0], "the connection was lost");
+  assert.match(lines[1]!, /^the copy has everything/);
+  assert.ok(widthOf(lines[1]!) < 40);
+  assert.match(lines[2]!, /outage/);
+  bars.outage(undefined);
+  bars.live(undefined);
+  bars.stop();
+  assert.doesNotMatch(shown((bytes += take())), /the copy/);
+});

@@ -56,3 +56,24 @@ test("after the stop there is no more progress", () => {
   events.advance(media.id, 5);
   assert.equal(take(), "");
 });
+
+test("a state that lasts is an event every ten seconds", () => {
+  const { screen, pass, take } = stage();
+  const events = progressJson(screen);
+  for (let second = 0; second < 15; second += 1) {
+    events.live({ sentence: "behind", details: { lagBytes: second } });
+    pass(1000);
+  }
+  events.stop();
+  const told = take()
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { type: string; details: object });
+  assert.deepEqual(
+    told.map(({ type, details }) => ({ type, details })),
+    [
+      { type: "live", details: { lagBytes: 0 } },
+      { type: "live", details: { lagBytes: 10 } },
+    ],
+  );
+});

@@ -58,3 +58,15 @@ test("after the stop the timer is gone, and a note still comes through", () => {
   assert.equal(stagehand.take(), "media: begins, 1.0 GiB\ntwo lines \\u{1b}[2J\n");
   assert.equal(stagehand.timers(), 0);
 });
+
+test("a state that lasts for days is told once a minute", () => {
+  const { screen, pass, take } = stage();
+  const lines = progressLines(screen);
+  for (let second = 0; second < 130; second += 1) {
+    lines.live({ sentence: `the copy is ${second} B behind`, details: {} });
+    pass(1000);
+  }
+  lines.live(undefined);
+  lines.stop();
+  assert.equal(take(), "the copy is 0 B behind\nthe copy is 60 B behind\nthe copy is 120 B behind\n");
+});
