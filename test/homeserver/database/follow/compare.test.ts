@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import type { WholeComparison } from "../../../../src/homeserver/database/follow/compare/comparison.ts";
+import type {
+  Followed,
+  WholeComparison,
+} from "../../../../src/homeserver/database/follow/compare/comparison.ts";
 import {
   assertOnlyWrittenBySynlift,
   compareAtCut,
   CUT_LIMITS,
   type CutLimits,
 } from "../../../../src/homeserver/database/follow/compare/cut.ts";
+import { verifyFollowed } from "../../../../src/homeserver/database/follow/compare/gate.ts";
 import { readTables } from "../../../../src/homeserver/database/follow/compare/tables.ts";
 import { compareWhole } from "../../../../src/homeserver/database/follow/compare/whole.ts";
 import { noProgress } from "../../../../src/system/progress.ts";
@@ -201,13 +205,13 @@ test("counts that began anew on the old host prove nothing: everything is compar
   await fails(cut(before), /public\.profiles: 50 rows on both sides, but their content differs/);
 });
 
-test("whoever writes to a promoted copy is noticed, and what synlift itself wrote is not", async () => {
+test("whoever writes to a promoted copy is noticed, and what synlift itself wrote is not", async (t) => {
   const session = await connect("copy")();
+  t.after(() => session.close());
   await cluster.sql("copy", "SELECT pg_stat_reset()");
   assertOnlyWrittenBySynlift(await readTables(session), new Set());
   await cluster.sql("copy", "DELETE FROM profiles WHERE user_id = '@u1'");
   const now = await readTables(session);
-  await session.close();
   assertOnlyWrittenBySynlift(now, new Set(["public.profiles"]));
   assert.throws(
     () => {
@@ -218,4 +222,58 @@ test("whoever writes to a promoted copy is noticed, and what synlift itself wrot
       message: /after it was promoted: public\.profiles/,
     },
   );
+});
+
+test("the gate of open does not read the tables: it says what was compared when, and stops when one was written to since", async (t) => {
+  const before = await whole();
+  await both("INSERT INTO profiles VALUES ('@new', '')");
+  const compared = await cut(before);
+  const session = await connect("copy")();
+  t.after(() => session.close());
+  const { since, tables } = await readTables(session);
+  const followed: Followed = {
+    road: "standby",
+    whole: { at: "2026-11-30T20:00:00.000Z", position: "0/1000000" },
+    cut: { at: "2026-12-01T02:00:00.000Z", position: "0/2000000", seconds: compared.seconds },
+    tables: { ...compared.tables },
+    counters: Object.fromEntries([...tables].map(([name, { counters }]) => [name, counters])),
+    countedSince: since,
+  };
+  const gate = () => verifyFollowed(followed, session);
+  const ok = await gate();
+  assert.equal(ok.level, "ok", JSON.stringify(ok));
+  assert.match(
+    ok.sentence,
+    /compared .* on 2026-11-30T20:00.* \(position 0\/1000000\).* \(position 0\/2000000\)/,
+  );
+  assert.match(ok.sentence, /4 not written to since, 1 compared in all rows/);
+  for (const sql of [
+    "UPDATE presence SET state = 'away' WHERE user_id = '@u1'",
+    "DELETE FROM profiles WHERE user_id = '@new'; INSERT INTO profiles VALUES ('@new', '')",
+    "TRUNCATE state_groups_state",
+    "CREATE TABLE mine (x int)",
+  ]) {
+    await cluster.sql("copy", sql);
+    const stopped = await gate();
+    assert.equal(stopped.level, "blocker", sql);
+    assert.ok(
+      stopped.evidence?.some((name) => sql.includes(name.replace("public.", ""))),
+      sql,
+    );
+    const now = await readTables(session);
+    followed.counters = Object.fromEntries([...now.tables].map(([name, { counters }]) => [name, counters]));
+  }
+  // A standby has counted nothing.
+  const nothing = { inserted: 0, updated: 0, deleted: 0, file: 0 };
+  followed.counters = Object.fromEntries(Object.keys(followed.counters).map((name) => [name, nothing]));
+  await cluster.sql("copy", "SELECT pg_stat_reset()");
+  const counted = await gate();
+  assert.equal(counted.level, "blocker", "state_groups_state was emptied");
+  assert.match(counted.sentence, /lost its counts .* differ from those of the comparison/);
+  await cluster.sql(
+    "copy",
+    "INSERT INTO state_groups_state SELECT n / 3, 'm.room.member', '$' || n FROM generate_series(1, 600) n",
+  );
+  const again = await gate();
+  assert.equal(again.level, "ok", JSON.stringify(again));
 });
