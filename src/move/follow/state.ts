@@ -94,6 +94,9 @@ const statePath = (configDir: string) => join(recordFolder(configDir), FOLLOW_ST
 /** The password of synlift's role on the old server, in the form of libpq's password file. */
 export const passwordFilePath = (configDir: string) => join(recordFolder(configDir), "follow.passfile");
 
+/** What a cut-over has found, beside the state. */
+export const CUT_FILE = "follow-cut.json";
+
 /** Held while a process follows, or cuts over. */
 export const lockPath = (configDir: string) => join(recordFolder(configDir), "follow.lock");
 
@@ -156,6 +159,7 @@ export async function removeFollowState(
   files: Files,
 ): Promise<void> {
   if (state?.compared) await files.remove(join(recordFolder(configDir), state.compared.file));
+  await files.remove(join(recordFolder(configDir), CUT_FILE));
   await files.remove(passwordFilePath(configDir));
   // Last: as long as it is there, the same command can be run again.
   await files.remove(statePath(configDir));

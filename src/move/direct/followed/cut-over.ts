@@ -57,7 +57,7 @@ export async function compareBeforehand(cut: CutOver, system: System, progress: 
     });
   const { main, state: ofState } = found;
   if (!main) throw new TypeError("the main database always follows");
-  const compared = { main, ...(ofState ? { state: ofState } : {}) };
+  const compared = { follow: state.id, main, ...(ofState ? { state: ofState } : {}) };
   await savedComparison.write(configDir, compared, system.files);
   await writeFollowState(
     configDir,
@@ -66,6 +66,10 @@ export async function compareBeforehand(cut: CutOver, system: System, progress: 
   );
   return compared;
 }
+
+/** Resolves once the copy has everything that the old server has written until now: it is connected, then. Throws `connection-failed`. */
+export const catchUp = async (cut: CutOver, system: System): Promise<void> =>
+  cut.copy.reach(await lastPosition(cut, system));
 
 /** Whether the old server still counts on from the comparison: not after a crash there. */
 export async function isComparisonUsable(cut: CutOver, compared: Compared, system: System): Promise<boolean> {
@@ -160,6 +164,7 @@ async function compareFenced(
   return {
     format: "synlift-cut",
     version: 1,
+    follow: cut.state.id,
     position,
     at,
     roles: roles.map((role) => ({ ...role })),
@@ -189,7 +194,7 @@ async function lastPosition({ state, configDir }: CutOver, { postgres }: System)
 
 /** What the run before this one has found, if the old server has not written since. Throws `source-changed`, `target-unsuitable`. */
 async function readInterrupted(cut: CutOver, system: System): Promise<Cut> {
-  const made = await savedCut.read(cut.configDir, system.files);
+  const made = await savedCut.read(cut.configDir, cut.state, system.files);
   if (!made)
     throw new MigrationError("target-unsuitable", "the copy was promoted, and not by a cut-over of synlift", {
       hint: "it is no copy any more: begin again with synlift follow stop, then synlift follow",

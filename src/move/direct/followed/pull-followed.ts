@@ -10,7 +10,7 @@ import { openTunnel } from "../../follow/tunnel.ts";
 import { isUnitActive, removeUnit, startUnitAgain, takeOver } from "../../follow/unit.ts";
 import type { PullOrder } from "../order.ts";
 import { assertLeadsToCopy, copyOf } from "./copy.ts";
-import { compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
+import { catchUp, compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
 import type { FollowingCopy } from "./following-copy.ts";
 import type { FollowedPull } from "./order.ts";
 import { type Compared, savedComparison } from "./saved.ts";
@@ -40,7 +40,7 @@ export async function withFollowed<T>(
   const copy = await copyOf(state, target, system);
   const follows = await copy.follows();
   await assertLeadsToCopy(copy, system);
-  const saved = await savedComparison.read(configDir, files);
+  const saved = await savedComparison.read(configDir, state, files);
   const lines = describeCut(state, saved?.main);
   // Whatever follows goes on: nothing is taken from it.
   if (dryRun) return act({ lines, cut: () => Promise.reject(new TypeError("a dry run cuts nothing")) });
@@ -53,6 +53,8 @@ export async function withFollowed<T>(
       const cut: CutOver = { state, configDir, copy };
       const compared = await comparison(cut, { saved, follows, rehearsal }, system, view);
       if (rehearsal) return comparedBeforehand(compared);
+      // It connects again after whatever has followed so far: not while the old server is stopped.
+      if (follows) await catchUp(cut, system);
       return await act({
         lines: describeCut(state, compared.main),
         cut: (roles) => cutOver(cut, compared, { roles: [...roles] }, system, view),

@@ -7,17 +7,24 @@ import {
 } from "../../../homeserver/database/follow/compare/comparison.ts";
 import { databaseSectionSchema } from "../../../homeserver/database/section.ts";
 import type { Files } from "../../../system/files/files.ts";
+import { CUT_FILE, type FollowState } from "../../follow/state.ts";
 import { recordFolder } from "../../restore/record.ts";
 
 /** Of each database. */
 const byStore = <Shape extends z.ZodType>(shape: Shape) => z.object({ main: shape, state: shape.optional() });
 
-const comparedSchema = byStore(wholeComparisonSchema);
+const comparedSchema = z.object({
+  /** Of the copy that was compared: another one may follow by now. */
+  follow: z.string(),
+  ...byStore(wholeComparisonSchema).shape,
+});
 export type Compared = z.infer<typeof comparedSchema>;
 
 const cutSchema = z.object({
   format: z.literal("synlift-cut"),
   version: z.literal(1),
+  /** Of the copy that is cut over. */
+  follow: z.string(),
   /** The position that the copy has, of the fenced server's log. */
   position: z.string(),
   at: z.string(),
@@ -42,15 +49,19 @@ const cutSchema = z.object({
 export type Cut = z.infer<typeof cutSchema>;
 
 export const COMPARED_FILE = "follow-compared.json";
-const CUT_FILE = "follow-cut.json";
 
-const saved = <Shape extends z.ZodType>(name: string, schema: Shape) => ({
-  /** Undefined where there is none. Throws `bundle-damaged`. */
-  async read(configDir: string, files: Files): Promise<z.infer<Shape> | undefined> {
+const saved = <Shape extends z.ZodType<{ follow: string }>>(name: string, schema: Shape) => ({
+  /** Undefined where there is none of this copy. Throws `bundle-damaged`. */
+  async read(
+    configDir: string,
+    { id }: Pick<FollowState, "id">,
+    files: Files,
+  ): Promise<z.infer<Shape> | undefined> {
     const path = join(recordFolder(configDir), name);
     if (!(await files.lstat(path))) return undefined;
     try {
-      return schema.parse(JSON.parse(await files.readText(path)));
+      const found = schema.parse(JSON.parse(await files.readText(path)));
+      return found.follow === id ? found : undefined;
     } catch (error) {
       if (error instanceof MigrationError) throw error;
       throw new MigrationError("bundle-damaged", `${path} cannot be read`, {
