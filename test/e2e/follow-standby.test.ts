@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import {
@@ -129,10 +129,21 @@ test("Without anybody who follows, its status says so, and what the old server k
   assert.equal(details.copy.slot, "reserved");
 });
 
-test("The same command goes on, to the end of what the old server has written.", async () => {
+test("The same command goes on, to the end of what the old server has written, though that has more connections by now.", async () => {
+  const { programs } = standbyOf((await readFollowState(copy.configDir, system))!);
+  execFileSync(join(programs, "pg_ctl"), ["stop", "-D", copy.data, "-m", "fast", "-s"], {
+    uid: statSync(copy.data).uid,
+    cwd: "/",
+  });
+  const settings = join(copy.data, "postgresql.conf");
+  writeFileSync(
+    settings,
+    readFileSync(settings, "utf8").replace("max_connections = 117", "max_connections = 100"),
+  );
   await onOld("insert into said_later select generate_series(1001, 2000)");
   const ran = await synliftWell([...here("follow"), "--until-caught-up", "--json"]);
   assert.equal(resultOf(ran).details["ended"], "caught-up");
+  assert.match(ran.stderr, /so is the copy.*: max_connections = 117/);
   assert.deepEqual(await inCopy("select count(*)::int as rows from said_later"), { rows: 2000 });
 });
 

@@ -3,12 +3,26 @@ import { execFileSync } from "node:child_process";
 import { chownSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { raiseToOld } from "../../src/homeserver/database/follow/set-up-standby.ts";
+import { standbyDatabase } from "../../src/homeserver/database/follow/standby.ts";
+import { readFollowState, standbyOf } from "../../src/move/follow/state.ts";
+import { realFiles } from "../../src/system/files/files.ts";
+import { realPostgres } from "../../src/system/postgres/postgres.ts";
+import { realPrograms } from "../../src/system/programs/programs.ts";
+import type { System } from "../../src/system/system.ts";
+import { machineWith } from "../support/fake-machine.ts";
+import { addressIn } from "../support/mini-synapse.ts";
 import { type Copy, SLOT, type SmallFollowed, startSmallFollowed } from "../support/follow/small-followed.ts";
-import { unprivilegedAccount } from "../support/lab/postgres-cluster.ts";
+import { PostgresCluster, unprivilegedAccount } from "../support/lab/postgres-cluster.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
 let followed: SmallFollowed;
+const machine = machineWith();
+const { signal } = new AbortController();
+const programs = realPrograms(process.env, signal);
+const postgres = realPostgres(programs);
+const system = { files: realFiles, machine, postgres, programs, signal } as unknown as System;
 
 before(async () => {
   followed = await startSmallFollowed();
@@ -48,6 +62,32 @@ test("A slot that the old server has given up is told, with an exit code of its 
   ]);
   assert.equal(resultOf(again).details["stage"], "following");
   assert.ok(asked().includes("undo"));
+  await synliftWell([...here("follow stop", copy), "--yes"]);
+  await followed.old.sql("postgres", `select pg_drop_replication_slot('${SLOT}')`);
+});
+
+test("An old server that was given more while it is followed gives it to the copy, which would stop in the middle of its log.", async () => {
+  const larger = await PostgresCluster.start({
+    settings: { max_connections: "150", max_prepared_transactions: "3" },
+  });
+  const copy = await followed.copy("larger");
+  await synliftWell([...copy.args, "--yes", "--until-caught-up"]);
+  const server = standbyOf((await readFollowState(copy.configDir, system))!);
+  const [old, standby] = [
+    await postgres.connect(addressIn(larger, "postgres", "postgres")),
+    await postgres.connect(standbyDatabase(server, "postgres", machine)),
+  ];
+  assert.deepEqual(await raiseToOld(old, standby, server, system), [
+    "max_connections = 150",
+    "max_prepared_transactions = 3",
+  ]);
+  await standby.close();
+  const again = await postgres.connect(standbyDatabase(server, "postgres", machine));
+  assert.deepEqual(await again.one("select current_setting('max_connections') as more"), { more: "150" });
+  assert.deepEqual(await raiseToOld(old, again, server, system), []);
+  await again.close();
+  await old.close();
+  await larger.stop();
   await synliftWell([...here("follow stop", copy), "--yes"]);
   await followed.old.sql("postgres", `select pg_drop_replication_slot('${SLOT}')`);
 });

@@ -3,8 +3,13 @@ import {
   resumeSubscription,
   subscriptionState,
 } from "../../homeserver/database/follow/logical/subscription.ts";
+import { raiseToLog, raiseToOld } from "../../homeserver/database/follow/set-up-standby.ts";
 import { isRunning, lookAtData, startStandby } from "../../homeserver/database/follow/standby-server.ts";
-import { standbyAccount, type StandbyServer } from "../../homeserver/database/follow/standby.ts";
+import {
+  standbyAccount,
+  standbyDatabase,
+  type StandbyServer,
+} from "../../homeserver/database/follow/standby.ts";
 import type { Account } from "../../system/machine.ts";
 import type { PostgresSession } from "../../system/postgres/postgres.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -23,19 +28,32 @@ export interface CopyHere {
   assertRuns(): Promise<void>;
   /** The account of this host whose server uses the tunnel. */
   account(): Promise<Account>;
-  /** With a session on the old database. The caller closes it. */
+  /** Follows changes of the old server that do not come with its log. */
+  keepUp(old: PostgresSession): Promise<void>;
+  /** With a session on the old database. The caller closes it. Changes nothing. */
   watch(old: PostgresSession): Promise<Watch>;
 }
 
 export function copyHere(state: FollowState, system: System, progress: Pick<Progress, "note">): CopyHere {
   const { here } = state;
   return here.kind === "standby"
-    ? standbyHere(state, here, system)
+    ? standbyHere(state, here, system, progress)
     : logicalHere(state, here, system, progress);
 }
 
-const standbyHere = (state: FollowState, server: StandbyServer, system: System): CopyHere => ({
-  start: () => startStandby(server, system).catch((error: unknown) => withFullDisk(error, server, system)),
+const standbyHere = (
+  state: FollowState,
+  server: StandbyServer,
+  system: System,
+  progress: Pick<Progress, "note">,
+): CopyHere => ({
+  start: () =>
+    startStandby(server, system).catch(async (error: unknown) => {
+      const raised = await raiseToLog(server, system);
+      if (raised.length === 0) return withFullDisk(error, server, system);
+      progress.note(raisedNote(raised));
+      return startStandby(server, system);
+    }),
   async assertRuns() {
     const found = await lookAtData(server, system);
     if (found.kind === "standby" && (await isRunning(server, system))) return;
@@ -44,8 +62,16 @@ const standbyHere = (state: FollowState, server: StandbyServer, system: System):
     });
   },
   account: () => Promise.resolve(standbyAccount(server, system.machine)),
+  async keepUp(session) {
+    const here = await system.postgres.connect(standbyDatabase(server, "postgres", system.machine));
+    const raised = await raiseToOld(session, here, server, system).finally(() => here.close());
+    if (raised.length > 0) progress.note(raisedNote(raised));
+  },
   watch: (session) => watchStandby({ session, ...state.old }, server, system),
 });
+
+const raisedNote = (raised: readonly string[]) =>
+  `the old server was given more since; so is the copy, without which it would not go on: ${raised.join(", ")}`;
 
 function logicalHere(
   state: FollowState,
@@ -66,6 +92,7 @@ function logicalHere(
         if (found && !found.enabled) await resumeSubscription(session, here.subscription);
       }, true),
     assertRuns: () => asAdministrator(() => Promise.resolve()),
+    keepUp: () => Promise.resolve(),
     account: () => asAdministrator((session) => serverAccount(session, system)),
     watch: (session) => watchLogical(session, { here, slot: slotOf(state) }, system, progress),
   };

@@ -95,6 +95,7 @@ async function followOnce(
     const session = await postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
     let watch: Watch | undefined;
     try {
+      await copy.keepUp(session);
       watch = await copy.watch(session);
       for (let goal: number | undefined; ;) {
         const now = await watch.look();

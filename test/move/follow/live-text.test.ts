@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { liveState } from "../../../src/move/follow/live-text.ts";
+import type { Followed } from "../../../src/move/follow/watch.ts";
 
 const MIB = 1024 ** 2;
-const followed = {
+const followed: Followed = {
+  writtenBytes: 5000 * MIB,
   lagBytes: 0,
   lagSeconds: 0,
   heldBytes: 16 * MIB,
@@ -12,8 +14,7 @@ const followed = {
   connected: true,
   freeBytes: 80 * 1024 * MIB,
 };
-const sentence = (more: Partial<typeof followed> | Record<string, null>) =>
-  liveState({ ...followed, ...more } as typeof followed).sentence;
+const sentence = (more: Partial<Followed>) => liveState({ ...followed, ...more }).sentence;
 
 test("One line says how far behind a copy is, what the old server keeps for it, and what room there is.", () => {
   assert.equal(

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
-import type { PostgresAddress } from "../../../system/postgres/postgres.ts";
+import type { PostgresAddress, PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { System } from "../../../system/system.ts";
-import { clusterFolder, lookAtData } from "./standby-server.ts";
+import { clusterFolder, lookAtData, settingsInLog, startStandby, stopStandby } from "./standby-server.ts";
 import {
   accessLines,
   AT_LEAST_AS_LARGE,
@@ -14,6 +14,7 @@ import {
   ownSettings,
   type Required,
   standbySettings,
+  withRequired,
   type SynapseLogin,
   withLines,
 } from "./standby-settings.ts";
@@ -65,6 +66,58 @@ const followed = (text: string) =>
     .filter((line) => !/^primary_(conninfo|slot_name) = /.test(line))
     .join("\n");
 
+/**
+ * Gives a running standby what it must have, where the old server was given more since: with less it stops in the middle of the log.
+ * Returns what was raised, after a restart of the standby.
+ */
+export async function raiseToOld(
+  old: PostgresSession,
+  here: PostgresSession,
+  server: StandbyServer,
+  system: System,
+): Promise<readonly string[]> {
+  const raised = await raise(await requiredIn(old), await requiredIn(here), server, system);
+  if (raised.length > 0) {
+    await stopStandby(server, system);
+    await startStandby(server, system);
+  }
+  return raised;
+}
+
+/** The same for one that does not start, from what it has read in the old server's log. Starts nothing. */
+export async function raiseToLog(server: StandbyServer, system: System): Promise<readonly string[]> {
+  const text = await system.files.readText(requiredFile(server));
+  const own = Object.fromEntries(
+    AT_LEAST_AS_LARGE.map((name) => [
+      name,
+      Number(new RegExp(`^${name} = (\\d+)$`, "m").exec(text)?.[1] ?? 0),
+    ]),
+  ) as Required;
+  return raise(await settingsInLog(server, system), own, server, system);
+}
+
+const requiredFile = (server: StandbyServer) =>
+  server.cluster
+    ? join(clusterFolder(server.cluster), "conf.d/synlift-follow.conf")
+    : join(server.data, "postgresql.conf");
+
+async function raise(
+  there: Required,
+  own: Required,
+  server: StandbyServer,
+  system: System,
+): Promise<readonly string[]> {
+  const raised = AT_LEAST_AS_LARGE.filter((name) => there[name] > own[name]);
+  if (raised.length === 0) return [];
+  const required = Object.fromEntries(
+    AT_LEAST_AS_LARGE.map((name) => [name, Math.max(there[name], own[name])]),
+  ) as Required;
+  const path = requiredFile(server);
+  const text = withRequired(await system.files.readText(path), required);
+  await write(path, text, server, system, server.cluster ? 0o644 : 0o600);
+  return raised.map((name) => `${name} = ${required[name]}`);
+}
+
 async function writeClusterFiles(
   server: StandbyServer,
   required: Required,
@@ -99,13 +152,13 @@ async function write(
 
 async function requiredSettings(old: PostgresAddress, { postgres }: System): Promise<Required> {
   const session = await postgres.connect(old);
-  try {
-    const names = AT_LEAST_AS_LARGE.map((name) => `current_setting('${name}')::int AS "${name}"`);
-    return await session.one<Required>(`SELECT ${names.join(", ")}`);
-  } finally {
-    await session.close();
-  }
+  return requiredIn(session).finally(() => session.close());
 }
+
+const requiredIn = (session: PostgresSession) =>
+  session.one<Required>(
+    `SELECT ${AT_LEAST_AS_LARGE.map((name) => `current_setting('${name}')::int AS "${name}"`).join(", ")}`,
+  );
 
 const settingsLeft = (left: readonly string[]): Finding => ({
   id: "follow-settings-left",

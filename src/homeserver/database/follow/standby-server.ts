@@ -2,6 +2,7 @@ import { dirname, join } from "node:path";
 import { MigrationError, reasonOf } from "../../../errors.ts";
 import type { ProgramCall } from "../../../system/programs/programs.ts";
 import type { System } from "../../../system/system.ts";
+import type { Required } from "./standby-settings.ts";
 import { type StandbyServer, standbyAccount } from "./standby.ts";
 
 type Host = Pick<System, "files" | "programs" | "machine">;
@@ -108,14 +109,36 @@ export async function lookAtData(server: StandbyServer, host: Host): Promise<Dat
 }
 
 async function systemIdentifierOf(server: StandbyServer, host: Host): Promise<string | undefined> {
+  return /^Database system identifier:\s+(\d+)$/m.exec((await controlData(server, host)) ?? "")?.[1];
+}
+
+/** What pg_controldata(1) calls them. */
+const IN_CONTROL_DATA: Readonly<Record<keyof Required, string>> = {
+  max_connections: "max_connections",
+  max_worker_processes: "max_worker_processes",
+  max_wal_senders: "max_wal_senders",
+  max_prepared_transactions: "max_prepared_xacts",
+  max_locks_per_transaction: "max_locks_per_xact",
+};
+
+/** The settings of the old server that the standby has met in its log; 0 where it does not say. */
+export async function settingsInLog(server: StandbyServer, host: Host): Promise<Required> {
+  const said = (await controlData(server, host)) ?? "";
+  const value = (name: string) =>
+    Number(new RegExp(`^${name} setting:\\s+(\\d+)$`, "m").exec(said)?.[1] ?? 0);
+  return Object.fromEntries(
+    Object.entries(IN_CONTROL_DATA).map(([name, called]) => [name, value(called)]),
+  ) as unknown as Required;
+}
+
+async function controlData(server: StandbyServer, host: Host): Promise<string | undefined> {
   if (!(await host.files.lstat(join(server.data, "global/pg_control")))) return undefined;
   try {
-    const said = await host.programs.run({
+    return await host.programs.run({
       ...serverCall(server, "pg_controldata", ["-D", server.data], host),
       env: { LC_ALL: "C" },
       timeout: QUICK_MS,
     });
-    return /^Database system identifier:\s+(\d+)$/m.exec(said)?.[1];
   } catch (error) {
     if (reasonOf(error, "exit-status")) return undefined;
     throw error;

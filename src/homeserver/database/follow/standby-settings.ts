@@ -73,6 +73,14 @@ export const standbySettings = (required: Required): string =>
     "",
   ].join("\n");
 
+/** The same file with other values for what a standby must have; everything else in it stays. */
+export const withRequired = (text: string, required: Required): string =>
+  AT_LEAST_AS_LARGE.reduce((before, name) => {
+    const line = `${name} = ${required[name]}`;
+    const set = new RegExp(`^${name}\\s*=.*$`, "gm");
+    return set.test(before) ? before.replace(set, line) : `${before.trimEnd()}\n${line}\n`;
+  }, text);
+
 /** postgresql.conf of a data folder that no package looks after. */
 export const ownSettings = ({ port, socketFolder }: StandbyServer, required: Required): string =>
   [
