@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Files } from "../../../system/files/files.ts";
+import { tryRead } from "../../../errors.ts";
 import {
   isLocalSocket,
   type PostgresAddress,
@@ -24,7 +24,13 @@ const SETTINGS = [
   ...["wal_level", "max_wal_senders", "max_replication_slots", "max_slot_wal_keep_size", "wal_keep_size"],
   ...["wal_keep_segments", "wal_segment_size", "max_connections", "max_worker_processes"],
   ...["max_prepared_transactions", "max_locks_per_transaction", "data_checksums", "listen_addresses", "port"],
-  ...["unix_socket_directories", "data_directory", "hba_file", "allow_alter_system"],
+  ...[
+    "unix_socket_directories",
+    "data_directory",
+    "hba_file",
+    "allow_alter_system",
+    "synchronous_standby_names",
+  ],
 ];
 
 /** Those that follow may write to postgresql.auto.conf. */
@@ -37,7 +43,7 @@ const CHANGED = ["wal_level", "max_slot_wal_keep_size", "wal_keep_segments"];
 export async function readSourceFacts(
   { main, state, mas }: FollowedDatabases,
   { address }: Administrator,
-  system: Pick<System, "postgres" | "files" | "machine">,
+  system: Pick<System, "postgres" | "files" | "machine" | "programs">,
 ): Promise<SourceFacts> {
   const session = await system.postgres.connect(address);
   try {
@@ -74,7 +80,7 @@ export async function readSourceFacts(
           "SELECT count(*)::int AS count FROM pg_stat_activity WHERE backend_type = 'walsender'",
         )
       ).count,
-      disk: isHere ? await diskOfLog(settings["data_directory"]?.value, system.files) : null,
+      disk: await diskOfLog(settings["data_directory"]?.value, { isHere, address }, system),
       databases: await session.all(`
         SELECT datname::text AS name, pg_database_size(oid)::float8 AS bytes, datcollate::text AS collate, datctype::text AS ctype,
           coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS provider, to_jsonb(d) ->> 'datcollversion' AS "collationVersion"
@@ -143,13 +149,29 @@ async function readRole(session: PostgresSession): Promise<SourceFacts["role"]> 
   return role ?? null;
 }
 
-/** Both folders may be links to another disk. */
-async function diskOfLog(data: string | undefined, files: Files): Promise<SourceFacts["disk"]> {
+/** Both folders may be links to another disk. Where PostgreSQL is reached through a command, that command asks. */
+async function diskOfLog(
+  data: string | undefined,
+  { isHere, address: { commandPrefix } }: { isHere: boolean; address: PostgresAddress },
+  { files, programs }: Pick<System, "files" | "programs">,
+): Promise<SourceFacts["disk"]> {
   if (data === undefined) return null;
   const folder = join(data, "pg_wal");
-  if (!(await files.stat(folder).catch(() => undefined))) return null;
+  if (commandPrefix) {
+    const [name, ...before] = commandPrefix;
+    const call = { name: name!, args: [...before, "df", "-Pk", folder], timeout: 30_000 };
+    const free = freeIn((await tryRead(() => programs.run(call))) ?? "");
+    return free === undefined ? null : { free, folder };
+  }
+  if (!isHere || !(await tryRead(() => files.stat(folder)))) return null;
   const { free } = await files.diskSpace(folder);
   return { free, folder };
+}
+
+/** Bytes that df(1) says are available, in its POSIX form. */
+function freeIn(said: string): number | undefined {
+  const available = said.trim().split("\n").at(-1)?.trim().split(/\s+/)[3] ?? "";
+  return /^\d+$/.test(available) ? Number(available) * 1024 : undefined;
 }
 
 /** As the homeserver's own role: the administrator need not be a superuser. */

@@ -142,6 +142,11 @@ function commonReasons(source: SourceFacts): string[] {
     );
   if (role && role.comment?.startsWith("made by synlift follow ") !== true)
     reasons.push(`there is a role ${FOLLOW_ROLE} that synlift did not make: rename it, or drop it`);
+  const synchronous = settingOf(source, "synchronous_standby_names") ?? "";
+  if (synchronous.includes("*"))
+    reasons.push(
+      `synchronous_standby_names is ${synchronous}: every commit could wait for a copy that is far away; name the standbys there instead`,
+    );
   const senders = Number(settingOf(source, "max_wal_senders") ?? 0) - source.walSenders;
   if (senders < NEEDED_SENDERS)
     reasons.push(
@@ -195,7 +200,7 @@ function limitOf(source: SourceFacts): Limit {
   const reasons =
     keeps < LEAST_KEPT
       ? [
-          `the disk with ${source.disk?.folder ?? "PostgreSQL's log"} has only ${formatBytes(free)} free: a copy may keep back a part of that, and needs at least ${formatBytes(LEAST_KEPT)}`,
+          `the disk with ${source.disk?.folder ?? "PostgreSQL's log"} has only ${formatBytes(free)} free: a copy may keep back ${hasSlots ? "half" : "a quarter"} of that, and needs at least ${formatBytes(LEAST_KEPT)}`,
         ]
       : [];
   const behind = hasSlots ? source.slots.filter(({ retained }) => (retained ?? 0) > keeps / 2) : [];
@@ -268,9 +273,7 @@ function changesOf(
     ...inWords,
     ...limited,
     `a role ${FOLLOW_ROLE} that may replicate and read`,
-    ...(hasSlot
-      ? ["a replication slot"]
-      : ["no replication slot, as nothing would limit it below PostgreSQL 13"]),
+    ...(hasSlot ? ["a replication slot"] : []),
     ...(road === "logical"
       ? ["a replica identity for each table without a primary key, and a publication of Synapse's tables"]
       : []),
