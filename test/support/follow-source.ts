@@ -53,8 +53,9 @@ export async function serverState(cluster: PostgresCluster, database: string): P
     "select setrole::regrole, setconfig from pg_db_role_setting order by 1",
     "select slot_name, slot_type from pg_replication_slots order by 1",
     "select pubname from pg_publication order by 1",
-    "select oid::regclass, relreplident, relacl from pg_class where relkind in ('r', 'S') and relnamespace = 'public'::regnamespace order by 1",
-    "select nspname, nspacl from pg_namespace where nspname = 'public'",
+    // No entry and the owner's default are the same; REVOKE writes the latter.
+    "select oid::regclass, relreplident, coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::\"char\", relowner)) from pg_class where relkind in ('r', 'S') and relnamespace = 'public'::regnamespace order by 1",
+    "select nspname, coalesce(nspacl, acldefault('n', nspowner)) from pg_namespace where nspname = 'public'",
     "select defaclrole::regrole, defaclacl from pg_default_acl order by 1",
   ];
   const said: string[] = [];
