@@ -7,10 +7,12 @@ import {
   postgresDatabase,
 } from "../test/support/lab/homeserver-folder.ts";
 import { register } from "../test/support/lab/matrix-client.ts";
-import { PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
+import { type ClusterOptions, PostgresCluster } from "../test/support/lab/postgres-cluster.ts";
 import { SynapseServer } from "../test/support/lab/synapse-server.ts";
 
 export interface Filled {
+  /** Where its Synapse answers once it runs. */
+  readonly baseUrl: string;
   readonly home: HomeserverFolder;
   /** Its database is "large" there. */
   readonly cluster: PostgresCluster;
@@ -27,14 +29,19 @@ export async function filledHomeserver(
   messages: number,
   mediaBytes: number,
   mediaFiles?: number,
+  { settings = {}, ...options }: ClusterOptions = {},
 ): Promise<Filled> {
-  const cluster = await PostgresCluster.start({ settings: { shared_buffers: "256MB", max_wal_size: "4GB" } });
+  const cluster = await PostgresCluster.start({
+    ...options,
+    settings: { shared_buffers: "256MB", max_wal_size: "4GB", ...settings },
+  });
   const database = await postgresDatabase(cluster, "large");
   const home = await makeHomeserverFolder({ serverName: "large.example", database });
-  await fill(home, cluster, messages);
+  const baseUrl = await fill(home, cluster, messages);
   const sizes = mediaFiles === undefined ? SIZES : [Math.ceil(mediaBytes / mediaFiles)];
   await makeMedia(home.mediaStorePath, mediaBytes, sizes, cluster);
   return {
+    baseUrl,
     home,
     cluster,
     databaseBytes: Number(await cluster.sql("large", "select pg_database_size('large')")),
@@ -45,7 +52,7 @@ export async function filledHomeserver(
   };
 }
 
-async function fill(home: HomeserverFolder, cluster: PostgresCluster, messages: number): Promise<void> {
+async function fill(home: HomeserverFolder, cluster: PostgresCluster, messages: number): Promise<string> {
   const server = new SynapseServer({ configFiles: [home.configFile], folder: home.dataFolder });
   await server.start();
   const person = { name: "ann", password: "p", admin: true };
@@ -56,6 +63,7 @@ async function fill(home: HomeserverFolder, cluster: PostgresCluster, messages: 
   // As well and as badly compressed as life.
   const words = "md5(random()::text) || md5(random()::text) || ' '";
   await cluster.sql("large", `${messagesSql(messages, words)} vacuum analyze;`);
+  return server.baseUrl;
 }
 
 /** An SQL text of as many random bytes as a hash has, as Matrix writes them: base64 without an end. */

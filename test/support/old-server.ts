@@ -25,6 +25,15 @@ export interface OldServer {
   readonly configPaths: readonly string[];
 }
 
+export interface OldServerOptions {
+  readonly version?: string | undefined;
+  readonly stopped?: boolean;
+  /** Of its PostgreSQL. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** More lines of pg_hba.conf, before the others. */
+  readonly access?: readonly string[];
+}
+
 /**
  * One that was filled through the client API, running unless it is to be `stopped`. Its configuration is a file and a folder. All have the
  * same people and content: it is filled once, and copied.
@@ -34,14 +43,7 @@ export async function makeOldServer({
   stopped = false,
   settings = {},
   access = [],
-}: {
-  version?: string;
-  stopped?: boolean;
-  /** Of its PostgreSQL. */
-  settings?: Readonly<Record<string, string>>;
-  /** More lines of pg_hba.conf, before the others. */
-  access?: readonly string[];
-} = {}): Promise<OldServer> {
+}: OldServerOptions = {}): Promise<OldServer> {
   const kept = await keptHomeserver("old-server", [version ?? "newest", ...RECIPE], (folder) =>
     fill(folder, version),
   );

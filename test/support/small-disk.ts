@@ -4,11 +4,12 @@ import { temporaryFolder } from "./lab/temporary-folder.ts";
 
 /**
  * A folder on a file system of its own with room for `size` ("1m"): a disk that really gets full. As root it is
- * mounted; otherwise in a namespace of its own, seen through the process that lives there. Throws when neither works.
+ * mounted; otherwise in a namespace of its own, seen through the process that lives there. `mode` is that of the folder. Throws when
+ * neither works.
  */
-export async function smallDisk(t: TestContext, size = "1m"): Promise<string> {
+export async function smallDisk(t: TestContext, size = "1m", mode = "0700"): Promise<string> {
   const folder = temporaryFolder("small-disk");
-  const mount = ["mount", "-t", "tmpfs", "-o", `size=${size},mode=0700`, "synlift-test", folder];
+  const mount = ["mount", "-t", "tmpfs", "-o", `size=${size},mode=${mode}`, "synlift-test", folder];
   const words: string[] = [];
   if (process.getuid?.() === 0) {
     const { status, stderr } = spawnSync(mount[0]!, mount.slice(1), { encoding: "utf8" });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { synapsePython } from "./lab/synapse-server.ts";
-import { exportTo, makeOldServer, type OldServer } from "./old-server.ts";
+import { exportTo, makeOldServer, type OldServer, type OldServerOptions } from "./old-server.ts";
 import { filesBelow } from "./secrets.ts";
 import { StandInSystemctl } from "./stand-in-systemctl.ts";
 
@@ -23,8 +23,11 @@ export interface UnitServer {
   close(): Promise<void>;
 }
 
-export async function makeUnitServer(): Promise<UnitServer> {
-  const old = await makeOldServer({ stopped: true });
+/** `database` is what its PostgreSQL is told besides. */
+export async function makeUnitServer(
+  database: Pick<OldServerOptions, "settings" | "access"> = {},
+): Promise<UnitServer> {
+  const old = await makeOldServer({ ...database, stopped: true });
   // Old: files of the last moments are left for the second archive.
   for (const path of filesBelow(old.home.mediaStorePath)) utimesSync(path, 1_700_000_000, 1_700_000_000);
   const { dataFolder, configFile } = old.home;

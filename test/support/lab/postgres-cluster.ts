@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { copyFolder, madeOnce } from "./made-once.ts";
-import { type Account, freePort, ServerProcess } from "./server-process.ts";
+import { type Account, freePort, type ServerCommand, ServerProcess } from "./server-process.ts";
 import { removeFolder, temporaryFolder } from "./temporary-folder.ts";
 
 export interface ClusterOptions {
@@ -50,13 +50,15 @@ export class PostgresCluster {
   /** Where psql, pg_dump and their like are, which need not be of the server's version. */
   readonly programs: string;
   readonly #folder: string;
-  readonly #server: ServerProcess;
+  readonly #command: ServerCommand;
+  #server: ServerProcess;
 
-  private constructor(folder: string, programs: string, address: ClusterAddress, server: ServerProcess) {
+  private constructor(folder: string, programs: string, address: ClusterAddress, command: ServerCommand) {
     this.#folder = folder;
     this.programs = programs;
     this.address = address;
-    this.#server = server;
+    this.#command = command;
+    this.#server = new ServerProcess(command);
   }
 
   static async start({
@@ -79,7 +81,7 @@ export class PostgresCluster {
     const port = await freePort();
     const address = { host: "127.0.0.1", port, socketFolder: folder, superuser: "postgres" };
     const spoken = language === undefined ? undefined : await makeLocale(language, folder);
-    const all = {
+    const parameters = {
       ...QUICK,
       ...(spoken && { lc_messages: spoken.name }),
       ...settings,
@@ -87,7 +89,7 @@ export class PostgresCluster {
       port: `${port}`,
       unix_socket_directories: folder,
     };
-    const args = Object.entries(all).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+    const args = Object.entries(parameters).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
     // SIGQUIT is its immediate shutdown: it takes its own children and shared memory along, which SIGKILL leaves behind.
     const command = {
       program: join(serverPrograms, "postgres"),
@@ -95,9 +97,9 @@ export class PostgresCluster {
       lastSignal: "SIGQUIT",
     } as const;
     const environment = spoken ? { LOCPATH: spoken.folder } : {};
-    const server = new ServerProcess({ ...command, folder, account, environment });
-    const cluster = new PostgresCluster(folder, programs, address, server);
-    await server.untilReady(() => cluster.#answers(), 180);
+    const all = { ...command, folder, account, environment };
+    const cluster = new PostgresCluster(folder, programs, address, all);
+    await cluster.#untilReady();
     if (kept === undefined)
       await cluster.sql("postgres", "create role postgres superuser createdb createrole replication login");
     return cluster;
@@ -147,12 +149,32 @@ export class PostgresCluster {
     removeFolder(this.#folder);
   }
 
+  /** Its data folder. */
+  get dataFolder(): string {
+    return join(this.#folder, "data");
+  }
+
+  /** Ends it as a power cut would, but for what the operating system has: it recovers at its next start. */
+  async crash(): Promise<void> {
+    await this.#server.stop("SIGQUIT", 20);
+  }
+
+  /** Starts it again, at the same port, after `crash`. */
+  async startAgain(): Promise<void> {
+    this.#server = new ServerProcess(this.#command);
+    await this.#untilReady();
+  }
+
   /** Ends it as `stop` does, but in order, and keeps its data in a folder that does not exist yet. */
   async keepData(folder: string): Promise<void> {
     // Its fast shutdown, with a checkpoint.
     await this.#server.stop("SIGINT", 60);
     await copyFolder(join(this.#folder, "data"), folder);
     removeFolder(this.#folder);
+  }
+
+  #untilReady(): Promise<void> {
+    return this.#server.untilReady(() => this.#answers(), 180);
   }
 
   async #answers(): Promise<boolean> {

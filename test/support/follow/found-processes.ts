@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as wait } from "node:timers/promises";
+
+export interface FoundProcess {
+  readonly pid: number;
+  /** Its arguments; PostgreSQL's processes say there what they do. */
+  readonly line: string;
+}
+
+/** The processes of this host whose arguments contain all of these texts, but for this one. */
+export function processesWith(...texts: readonly string[]): readonly FoundProcess[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((name) => {
+      const line = argumentsOf(name);
+      return texts.every((text) => line.includes(text)) ? [{ pid: Number(name), line }] : [];
+    });
+}
+
+/** Waits until there is one, and hands it back; throws when there is none in time. */
+export async function untilProcess(...texts: readonly string[]): Promise<FoundProcess> {
+  for (const limit = performance.now() + 60_000; ; await wait(20)) {
+    const [found] = processesWith(...texts);
+    if (found) return found;
+    if (performance.now() > limit) throw new Error(`no process with ${texts.join(" and ")} in a minute`);
+  }
+}
+
+/** Ends it at once; it may have ended by itself. */
+export function killAtOnce({ pid }: FoundProcess): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
+function argumentsOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+  } catch {
+    return "";
+  }
+}
+
+/** The processes that it has started itself. */
+export function childrenOf({ pid }: FoundProcess): readonly FoundProcess[] {
+  return processesWith("").filter((found) => parentOf(found.pid) === pid);
+}
+
+function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
