@@ -36,7 +36,7 @@ export async function tracesOnOldHost(
     ),
     "tables and sequences": await rows(
       database,
-      "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'S') order by 1",
+      "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'S') and relname !~ '^_temp_' order by 1",
     ),
     connections: await rows(
       "postgres",
