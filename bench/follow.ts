@@ -16,7 +16,13 @@
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { startFollow, untilFollows } from "../test/support/follow/running-follow.ts";
-import { makeNewSide, type NewSide, roomOf, type WayToOldHost, wayTo } from "../test/support/follow/two-sides.ts";
+import {
+  makeNewSide,
+  type NewSide,
+  roomOf,
+  type WayToOldHost,
+  wayTo,
+} from "../test/support/follow/two-sides.ts";
 import { Writer } from "../test/support/follow/writer.ts";
 import { type MatrixClient, register } from "../test/support/lab/matrix-client.ts";
 import { synapsePython } from "../test/support/lab/synapse-server.ts";
@@ -150,12 +156,17 @@ async function cutOver({ people, roomIds, filled }: OldHost, place: NewSide): Pr
     await writer.stop();
     await writer.mustAllBeAt(place.url);
     const after = await place.sql("select count(*) from events");
-    console.log(`${after} events; steps, in seconds after the last message that the old server acknowledged:`);
+    console.log(
+      `${after} events; steps, in seconds after the last message that the old server acknowledged:`,
+    );
     for (const [name, at] of [...pulled.times, ...opened.times]) {
       const since = (at - gap.began) / 1000;
       if (since > -1) console.log(`  ${since.toFixed(2).padStart(6)} ${name}`);
     }
-    const rows = await filled.cluster.sql(filled.home.database.args["dbname"] as string, "select count(*) from events");
+    const rows = await filled.cluster.sql(
+      filled.home.database.args["dbname"] as string,
+      "select count(*) from events",
+    );
     if (Number(after) < Number(rows)) throw new Error(`${after} of ${rows} events`);
     return {
       "comparison beforehand": compared,
@@ -175,7 +186,9 @@ const took = async (run: () => Promise<unknown>): Promise<number> => {
 };
 
 /** Runs it, with when each step began and ended. */
-async function watched(args: readonly string[]): Promise<{ times: ReadonlyMap<string, number>; ended: number; ran: Ran }> {
+async function watched(
+  args: readonly string[],
+): Promise<{ times: ReadonlyMap<string, number>; ended: number; ran: Ran }> {
   const { times, tell } = stepTimes();
   let seen = 0;
   const ran = await synlift(args, {
@@ -201,7 +214,8 @@ async function startOld(filled: Filled): Promise<OldHost> {
   ]);
   systemctl.run("start", UNIT);
   const baseUrl = filled.baseUrl;
-  while (!(await fetch(`${baseUrl}/health`).catch(() => undefined))?.ok) await new Promise((r) => setTimeout(r, 50));
+  while (!(await fetch(`${baseUrl}/health`).catch(() => undefined))?.ok)
+    await new Promise((r) => setTimeout(r, 50));
   const people = [];
   for (const name of ["p1", "p2", "p3", "p4"])
     people.push(await register(baseUrl, registrationSharedSecret, { name, password: "p" }));

@@ -68,7 +68,7 @@ test("a connection that is cut for a while is made again, and people notice noth
 });
 
 test("a connection that falls silent is noticed, and made again", async () => {
-  const { pid } = await untilProcess(two.to.ssh.configFile, "-N");
+  const { pid } = await untilProcess(`ssh -F ${two.to.ssh.configFile} -N`);
   two.to.way.fallSilent();
   await until("ssh gives up", () => !existsSync(`/proc/${pid}`), 300);
   two.to.way.mend();
@@ -80,7 +80,7 @@ const childOf = async (name: string) =>
   childrenOf(await postmaster()).find(({ line }) => line.includes(name)) ?? { pid: -1, line: "" };
 const KILLED: Readonly<Record<string, () => Promise<FoundProcess>>> = {
   "synlift on the new host": () => Promise.resolve({ pid: running.pid, line: "" }),
-  "ssh on the new host": () => untilProcess(two.to.ssh.configFile, "-N"),
+  "ssh on the new host": () => untilProcess(`ssh -F ${two.to.ssh.configFile} -N`),
   "PostgreSQL on the new host": postmaster,
   "the new PostgreSQL's receiver of the log": () => childOf("walreceiver"),
   "the process of the new PostgreSQL that replays the log": () => childOf("startup"),
@@ -134,7 +134,10 @@ test("a slot that is lost is told with an exit code of its own, and another copy
   const again = await synlift(place.follow);
   assert.equal(again.code, EXIT_CODES["follow-lost"], again.stderr);
   running = startFollow(place, "--begin-again");
-  await until("it begins again", () => running.hasEnded() || !processesWith("pg_basebackup", place.folder).length);
+  await until(
+    "it begins again",
+    () => running.hasEnded() || !processesWith("pg_basebackup", place.folder).length,
+  );
   await goesOn();
   assert.equal(await cluster.sql("postgres", "select count(*) from pg_replication_slots"), "1");
   await cluster.sql("postgres", "alter system set max_slot_wal_keep_size = '1GB'");
@@ -165,10 +168,7 @@ test("a promotion that fails leaves the old server fenced and the copy whole; a 
   assert.equal(two.server.systemctl.isActive(UNIT), false);
   assert.equal(await place.sql("select pg_is_in_recovery()"), "t");
   chmodSync(place.data, 0o700);
-  const back = await synliftWell(
-    ["rollback", "--out", two.to.exportFolder, "--yes", "--json"],
-    two.server,
-  );
+  const back = await synliftWell(["rollback", "--out", two.to.exportFolder, "--yes", "--json"], two.server);
   assert.ok(back.stdout.length > 0);
   await two.server.untilAnswers();
   await writer.more(20);

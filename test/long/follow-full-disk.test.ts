@@ -35,7 +35,11 @@ test("a disk of the new host that is full never harms the old server, and with r
     const untouched = await two.traces();
     const refused = await synlift([...place.follow, "--until-caught-up"]);
     assert.equal(refused.code, EXIT_CODES["disk-full"], refused.stderr);
-    assert.deepEqual((await two.traces())["slots"], untouched["slots"], "nothing holds back the log of the old server");
+    assert.deepEqual(
+      (await two.traces())["slots"],
+      untouched["slots"],
+      "nothing holds back the log of the old server",
+    );
     rmSync(filler);
 
     const running = startFollow(place);

@@ -58,13 +58,12 @@ export async function copyStandby(
     };
     const settings = await setUpStandby(source, server, system);
     await startStandby(server, system);
+    const findings = [...settings, ...(await standbyFindings(server, old, synapseRole, system))];
+    // Last: what a connection that broke has kept from being seen is looked at by the next run.
     const following: FollowState = { ...state, stage: "following" };
     await writeFollowState(order.configDir, following, system.files);
     progress.note(`the copy of ${state.serverName} is complete, and follows the old server`);
-    return {
-      state: following,
-      findings: [...settings, ...(await standbyFindings(server, old, synapseRole, system))],
-    };
+    return { state: following, findings };
   } finally {
     await tunnel.close();
   }

@@ -9,6 +9,8 @@ export interface RunningFollow {
   /** How it ended. */
   readonly ended: Promise<Ran>;
   readonly hasEnded: () => boolean;
+  /** Whether it has made the copy, and looks at it. */
+  readonly isLive: () => boolean;
   /** Asks it to end, as Ctrl-C does. */
   interrupt(): Promise<Ran>;
   /** As a power cut would. */
@@ -19,7 +21,14 @@ export interface RunningFollow {
 export function startFollow({ follow }: Pick<NewSide, "follow">, ...more: string[]): RunningFollow {
   let pid = 0;
   let hasEnded = false;
-  const ended = synlift([...follow, ...more], { started: (child) => (pid = child.pid ?? 0) });
+  let isLive = false;
+  const ended = synlift([...follow, ...more], {
+    started: (child) => (pid = child.pid ?? 0),
+    killWhen: (said) => {
+      isLive ||= said.includes('"type":"live"');
+      return false;
+    },
+  });
   void ended.then(
     () => (hasEnded = true),
     () => (hasEnded = true),
@@ -27,6 +36,7 @@ export function startFollow({ follow }: Pick<NewSide, "follow">, ...more: string
   return {
     pid,
     ended,
+    isLive: () => isLive,
     hasEnded: () => hasEnded,
     interrupt: () => {
       process.kill(pid, "SIGINT");
@@ -39,12 +49,12 @@ export function startFollow({ follow }: Pick<NewSide, "follow">, ...more: string
   };
 }
 
-/** Waits until the copy has what the old server had written when this was called. */
+/** Waits until the copy has everything up to this position of the old server's log, and is looked at. */
 export async function untilFollows(
   { sql }: Pick<NewSide, "sql">,
   position: string,
   running?: RunningFollow,
-  seconds = 180,
+  seconds = 60,
 ): Promise<void> {
   let words = "";
   for (const limit = performance.now() + seconds * 1000; ; await wait(100)) {
@@ -54,12 +64,15 @@ export async function untilFollows(
     }
     try {
       const done = await sql(`select coalesce(pg_last_wal_replay_lsn() >= '${position}', false)`, "postgres");
-      if (done === "t") return;
+      if (done === "t" && running?.isLive() !== false) return;
       words = await sql("select pg_last_wal_replay_lsn()", "postgres");
     } catch (error) {
       words = String(error);
     }
-    if (performance.now() > limit) throw new Error(`the copy is not at ${position} in ${seconds} s: ${words}`);
+    if (performance.now() > limit) {
+      const said = running ? (await running.interrupt()).stderr.slice(-3000) : "";
+      throw new Error(`the copy is not at ${position} in ${seconds} s: ${words}\n${said}`);
+    }
   }
 }
 

@@ -56,7 +56,7 @@ export async function wayTo({ home, configPaths, cluster, path, program }: OldSi
   const administrator = `host=${socketFolder} port=${port} user=postgres dbname=${dbname ?? database}`;
   const command = (name: string, ...more: string[]) =>
     [
-      ...[...(program ?? [process.execPath, name === "follow-source" ? (process.env["OLD_MAIN"] ?? MAIN) : MAIN]), name],
+      ...[...(program ?? [process.execPath, MAIN]), name],
       ...configPaths.flatMap((path) => ["--config", path]),
       ...["--working-directory", home.dataFolder, ...more],
     ]
@@ -212,7 +212,9 @@ function psql(text: string, { port, database }: { port: number; database: string
   const program = join(postgresPrograms()!, "psql");
   const login = ["-h", SOCKETS, "-p", `${port}`, "-U", "postgres", "-d", database];
   const call = [program, "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", ...login, "-c", text];
-  const [name, ...args] = isRoot ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", ...call] : call;
+  const [name, ...args] = isRoot
+    ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", ...call]
+    : call;
   return outputOf(spawn(name!, args, { stdio: ["ignore", "pipe", "pipe"] }));
 }
 

@@ -158,14 +158,22 @@ export class Writer {
   /** Tables in which rows are also changed and removed, and the streams of other kinds. */
   async #writeBeside(client: MatrixClient, roomId: string, eventId: string): Promise<void> {
     const room = encodeURIComponent(roomId);
-    await client.call("POST", `/_matrix/client/v3/rooms/${room}/receipt/m.read/${encodeURIComponent(eventId)}`, {});
+    await client.call(
+      "POST",
+      `/_matrix/client/v3/rooms/${room}/receipt/m.read/${encodeURIComponent(eventId)}`,
+      {},
+    );
     const { userId, deviceId } = client.session;
     const counter = (this.#counters.get(userId) ?? 0) + 1;
     await client.call("PUT", counterPath(client), { n: counter });
     this.#counters.set(userId, counter);
-    await client.call("PUT", `/_matrix/client/v3/sendToDevice/org.example.ping/${counter}-${performance.now()}`, {
-      messages: { [userId]: { [deviceId]: { n: counter } } },
-    });
+    await client.call(
+      "PUT",
+      `/_matrix/client/v3/sendToDevice/org.example.ping/${counter}-${performance.now()}`,
+      {
+        messages: { [userId]: { [deviceId]: { n: counter } } },
+      },
+    );
   }
 }
 

@@ -31,16 +31,19 @@ export async function standbyFindings(
   { postgres, machine }: Pick<System, "postgres" | "machine">,
 ): Promise<Finding[]> {
   const here = await postgres.connect(standbyDatabase(server, "postgres", machine));
-  const there = await postgres.connect(old);
   try {
-    return [
-      ...(await collationFindings(here)),
-      ...(synapseRole === undefined ? [] : await loginFindings(synapseRole, here)),
-      ...(await tuningFindings(server, here, there)),
-    ];
+    const there = await postgres.connect(old);
+    try {
+      return [
+        ...(await collationFindings(here)),
+        ...(synapseRole === undefined ? [] : await loginFindings(synapseRole, here)),
+        ...(await tuningFindings(server, here, there)),
+      ];
+    } finally {
+      await there.close();
+    }
   } finally {
     await here.close();
-    await there.close();
   }
 }
 

@@ -5,6 +5,7 @@ import {
   standbyDatabase,
   waitForReplay,
 } from "../../../homeserver/database/follow/standby.ts";
+import type { PostgresAddress } from "../../../system/postgres/postgres.ts";
 import type { System } from "../../../system/system.ts";
 import type { FollowState } from "../../follow/state.ts";
 import type { FollowingCopy } from "./following-copy.ts";
@@ -90,37 +91,39 @@ export async function assertLeadsToCopy(
   { postgres }: Pick<System, "postgres">,
 ): Promise<void> {
   for (const { target, administrator, oldName, owner } of databases) {
-    const [given, own] = [await postgres.connect(target), await postgres.connect(administrator)];
-    try {
-      const started =
-        'SELECT pg_postmaster_start_time()::text || current_database() AS at, current_user::text AS "user"';
-      const [there, here] = [
-        await given.one<{ at: string; user: string }>(started),
-        await own.one<{ at: string; user: string }>(started),
-      ];
-      if (there.at !== here.at)
-        throw new MigrationError(
-          "target-unsuitable",
-          `the address of ${oldName} leads to another PostgreSQL than the copy that follows`,
-          {
-            hint: `the copy is on port ${administrator.parameters["port"] ?? ""}, socket in ${administrator.parameters["host"] ?? ""}`,
-          },
-        );
-      if (owner !== undefined && there.user !== owner)
-        throw new MigrationError(
-          "target-unsuitable",
-          ofWholeServer
-            ? `the old server uses its database as ${owner}, and ${there.user} was given`
-            : `the copy was made for the user ${owner}, and ${there.user} was given`,
-          {
-            hint: ofWholeServer
-              ? `roles come with the copy: give user=${owner}, with the password that it has on the old host`
-              : `give user=${owner}, with its password file, as with synlift follow`,
-          },
-        );
-    } finally {
-      await given.close();
-      await own.close();
-    }
+    const [there, here] = [await marksOf(target, postgres), await marksOf(administrator, postgres)];
+    if (there.at !== here.at)
+      throw new MigrationError(
+        "target-unsuitable",
+        `the address of ${oldName} leads to another PostgreSQL than the copy that follows`,
+        {
+          hint: `the copy is on port ${administrator.parameters["port"] ?? ""}, socket in ${administrator.parameters["host"] ?? ""}`,
+        },
+      );
+    if (owner !== undefined && there.user !== owner)
+      throw new MigrationError(
+        "target-unsuitable",
+        ofWholeServer
+          ? `the old server uses its database as ${owner}, and ${there.user} was given`
+          : `the copy was made for the user ${owner}, and ${there.user} was given`,
+        {
+          hint: ofWholeServer
+            ? `roles come with the copy: give user=${owner}, with the password that it has on the old host`
+            : `give user=${owner}, with its password file, as with synlift follow`,
+        },
+      );
   }
+}
+
+/** Which server and which database answers there, and as whom. */
+async function marksOf(
+  address: PostgresAddress,
+  postgres: System["postgres"],
+): Promise<{ at: string; user: string }> {
+  const session = await postgres.connect(address);
+  return session
+    .one<{ at: string; user: string }>(
+      'SELECT pg_postmaster_start_time()::text || current_database() AS at, current_user::text AS "user"',
+    )
+    .finally(() => session.close());
 }
