@@ -202,7 +202,11 @@ export class PsqlSession implements PostgresSession {
             this.#psql.kill();
           }, this.responseTimeout);
     try {
-      const piece = await this.#pieces.next();
+      const piece = await this.#pieces.next().catch((error: unknown) => {
+        // Its output breaks off when it is killed.
+        if (this.#tooSlow) return { done: true } as const;
+        throw error;
+      });
       if (piece.done === true) throw await this.#failure();
       this.#lines = piece.value;
       this.#next = 0;

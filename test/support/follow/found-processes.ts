@@ -19,9 +19,10 @@ export function processesWith(...texts: readonly string[]): readonly FoundProces
 
 /** Waits until there is one, and hands it back; throws when there is none in time. */
 export async function untilProcess(...texts: readonly string[]): Promise<FoundProcess> {
-  for (const limit = performance.now() + 60_000; ; await wait(20)) {
+  for (const limit = performance.now() + 60_000; ;) {
     const [found] = processesWith(...texts);
     if (found) return found;
+    await wait(20);
     if (performance.now() > limit) throw new Error(`no process with ${texts.join(" and ")} in a minute`);
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
-import { type Ran, synlift, synliftWell, resultOf } from "../synlift.ts";
+import { type Ran, synlift } from "../synlift.ts";
 import { killAtOnce } from "./found-processes.ts";
 import type { NewSide } from "./two-sides.ts";
 
@@ -57,7 +57,8 @@ export async function untilFollows(
   seconds = 60,
 ): Promise<void> {
   let words = "";
-  for (const limit = performance.now() + seconds * 1000; ; await wait(100)) {
+  for (const limit = performance.now() + seconds * 1000; ;) {
+    await wait(50);
     if (running?.hasEnded() === true) {
       const { code, stderr } = await running.ended;
       throw new Error(`synlift follow ended with ${code ?? "?"}: ${stderr.slice(-3000)}`);
@@ -75,6 +76,3 @@ export async function untilFollows(
     }
   }
 }
-
-/** What `synlift follow status` says. */
-export const statusOf = async ({ status }: Pick<NewSide, "status">) => resultOf(await synliftWell(status));

@@ -58,11 +58,13 @@ export class Writer {
   /** Resolves when so many more were acknowledged. */
   async more(count: number, seconds = 120): Promise<void> {
     const goal = this.acknowledged.length + count;
-    for (const limit = performance.now() + seconds * 1000; this.acknowledged.length < goal; await wait(20))
+    for (const limit = performance.now() + seconds * 1000; this.acknowledged.length < goal;) {
+      await wait(20);
       if (performance.now() > limit)
         throw new Error(
           `not ${count} more messages in ${seconds} s but ${count - (goal - this.acknowledged.length)}; ${this.lastFailure}`,
         );
+    }
   }
 
   /** Messages per second that were acknowledged in the next so many milliseconds. */
@@ -151,7 +153,7 @@ export class Writer {
         await wait(REFUSED_WAIT_MS);
       }
       const left = pause - (performance.now() - began);
-      if (left > 0 && !this.#isEnding) await wait(left);
+      if (left > 0) await wait(left);
     }
   }
 

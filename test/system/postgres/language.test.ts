@@ -206,6 +206,13 @@ test("nor does one of a class that nobody thought of", async () => {
   mustHide(error, "COPY");
 });
 
+test("a server that gives no answer in time is named, and not the program that was ended for it", async () => {
+  const session = await postgres.connect(bySocket("plain"), { responseTimeout: 200 });
+  const error = await failure(() => session.one("SELECT pg_sleep(30)").finally(() => session.close()));
+  assert.equal(error.code, "database-unreachable");
+  assert.match(error.message, /no response from database plain/);
+});
+
 async function mustFail(code: string, sql: string): Promise<void> {
   const session = await postgres.connect(bySocket("rows"), { writes: true, responseTimeout: 20_000 });
   const error = await failure(() => session.run(`${sql};`).finally(() => session.close()));
