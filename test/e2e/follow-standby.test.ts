@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import {
@@ -15,6 +15,7 @@ import { realPostgres } from "../../src/system/postgres/postgres.ts";
 import { realPrograms } from "../../src/system/programs/programs.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { type Copy, SLOT, type SmallFollowed, startSmallFollowed } from "../support/follow/small-followed.ts";
+import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
 import { until } from "../support/processes.ts";
 import { type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -61,6 +62,7 @@ test("A dry run says what would be done on both hosts, and changes nothing.", as
   assert.deepEqual(idsOf(ran), ["follow-other-databases"]);
   assert.deepEqual(asked(), ["facts"]);
   assert.equal(existsSync(copy.data), false);
+  assert.deepEqual(readdirSync(copy.configDir), []);
   const text = (await synliftWell([...copy.args, "--dry-run"])).stdout;
   assert.match(text, /on the old host: create the role synlift_follow\n/);
   assert.match(text, /28\.6 MiB .* all databases of that server \(postgres, synapse, wiki\)/);
@@ -147,6 +149,14 @@ test("The same command goes on, to the end of what the old server has written, t
   assert.deepEqual(await inCopy("select count(*)::int as rows from said_later"), { rows: 2000 });
 });
 
+test("A dry run with a copy says that it would go on, or what another copy would replace, and does neither.", async () => {
+  const on = await synliftWell([...here("follow"), "--dry-run"]);
+  assert.match(on.stdout, /go on with the copy of the database of example\.org/);
+  const again = await synliftWell([...here("follow"), "--begin-again", "--dry-run"]);
+  assert.match(again.stdout, /delete the copy on this host: .*whole data.*\nmake another copy/s);
+  assert.equal(existsSync(join(copy.data, "standby.signal")), true);
+});
+
 test("Another old host is refused as long as this copy is there.", async () => {
   const ran = await synlift(["follow", "ssh://elsewhere.example.org", "--config-dir", copy.configDir]);
   assert.equal(ran.code, 22);
@@ -177,6 +187,39 @@ test("At the cut-over the copy has everything up to a position, is promoted, and
     uid: statSync(copy.data).uid,
     cwd: "/",
   });
+});
+
+test("As a unit, it is prepared here and all else is left to systemd; the end removes the unit, but no unit of somebody else.", async () => {
+  const unit = "synlift-follow.service";
+  const stood = new StandInSystemctl([{ name: unit, start: "true", pidFile: "/nonexistent" }]);
+  const env = { PATH: stood.path };
+  const served = await followed.copy("served 100% $HOME");
+  const units = join(served.configDir, "units");
+  mkdirSync(units);
+  const path = join(units, unit);
+  const args = [...served.args, "--service", "--systemd-dir", units, "--max-rate", "20M"];
+  writeFileSync(path, "[Service]\nExecStart=/bin/true\n");
+  const before = asked().length;
+  const refused = await synlift([...args, "--yes"], { env });
+  assert.equal(refused.code, 35, refused.stderr);
+  assert.equal(asked().length, before, "nothing was asked on the old host");
+  rmSync(path);
+
+  await synliftWell([...args, "--yes"], { env });
+  const text = readFileSync(path, "utf8");
+  assert.match(
+    text,
+    /^ExecStart="\/.* "follow" "--config-dir" "\/.*served 100%% \$\$HOME config" "--checkpoint" "fast" "--max-rate" "20M"$/m,
+  );
+  assert.match(text, /^KillMode=process$/m);
+  assert.deepEqual(stood.calls, [
+    ...["daemon-reload", `enable ${unit}`, `stop ${unit}`, `start ${unit}`].map((one) =>
+      one.replace(/-reload$/, "-reload "),
+    ),
+  ]);
+  assert.equal(existsSync(served.data), false, "the unit copies");
+  await synliftWell([...here("follow stop", served), "--systemd-dir", units, "--yes"], { env });
+  assert.equal(existsSync(path), false);
 });
 
 test("Ended, nothing of a copy is left on this host.", async () => {

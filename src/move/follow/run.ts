@@ -11,7 +11,7 @@ import { type FollowedUntil, followLost, keepFollowing } from "./loop.ts";
 import { acquireFollowLock } from "./lock.ts";
 import { type FollowState, readFollowState } from "./state.ts";
 import { agreeToStop, stopFollowing } from "./stop.ts";
-import { startUnit, type Unit } from "./unit.ts";
+import { assertMayHaveUnit, startUnit, type Unit } from "./unit.ts";
 
 export type FollowResult =
   | { readonly kind: "dry-run"; readonly findings: readonly Finding[]; readonly lines: readonly string[] }
@@ -34,14 +34,15 @@ export type FollowResult =
  */
 export async function follow(order: FollowOrder, system: System, view: ProgressView): Promise<FollowResult> {
   const { configDir } = order;
-  const { files } = system;
-  await files.makeFolder(recordFolder(configDir));
+  if (order.dryRun) return wouldFollow(order, system, view);
+  if (order.service) await assertMayHaveUnit(order.service.systemdDir, system);
+  await system.files.makeFolder(recordFolder(configDir));
   const lock = await acquireFollowLock(configDir, system);
   let begun: Begun | undefined;
   try {
     const before = await readFollowState(configDir, system);
     if (before?.stage === "lost" && !order.beginAgain) throw followLost(before);
-    if (before && order.beginAgain && !order.dryRun) {
+    if (before && order.beginAgain) {
       again(order, before);
       const end = { configDir, yes: order.yes, dryRun: false, isOldHostGone: false };
       await agreeToStop(end, system);
@@ -75,6 +76,28 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
     system,
   );
   return { kind: "unit", findings: begun.findings, state: begun.state, unit };
+}
+
+/** Changes nothing on either host. */
+async function wouldFollow(order: FollowOrder, system: System, view: ProgressView): Promise<FollowResult> {
+  const { configDir } = order;
+  const before = await readFollowState(configDir, system);
+  if (before && order.beginAgain) {
+    const end = { configDir, yes: true, dryRun: true, isOldHostGone: false };
+    const { lines } = await stopFollowing(end, system, view);
+    const { address } = again(order, before).old ?? before.old;
+    return {
+      kind: "dry-run",
+      findings: [],
+      lines: [...lines, `make another copy of the database on ${address}`],
+    };
+  }
+  if (before?.stage === "lost") throw followLost(before);
+  const found = await prepareFollow(order, before, system, view);
+  if (found.kind === "dry-run") return found;
+  const { old, serverName } = found.state;
+  const line = `go on with the copy of the database of ${serverName} on ${old.address}, which was begun`;
+  return { kind: "dry-run", findings: [], lines: [line] };
 }
 
 /** The order for another copy like the one that there was, where it does not say otherwise. Throws `bad-usage`. */

@@ -23,15 +23,21 @@ interface UnitOrder {
   readonly maxRate: string | undefined;
 }
 
+/** Returns its path. Changes nothing. Throws `program-missing` without systemd, and `file-failed` for another unit of that name. */
+export async function assertMayHaveUnit(systemdDir: string, { files, programs }: System): Promise<string> {
+  await unitState(UNIT, programs);
+  const path = join(systemdDir, UNIT);
+  const found = await tryRead(() => files.readText(path));
+  if (found === undefined || found.startsWith(MARK)) return path;
+  throw new MigrationError("file-failed", `${path} exists, and synlift did not write it`, {
+    hint: "move it away, or name another folder with --systemd-dir",
+  });
+}
+
 /** Writes the unit, and starts it now and at each boot. Throws `file-failed` for a unit of that name that somebody else made. */
 export async function startUnit(order: UnitOrder, state: FollowState, system: System): Promise<Unit> {
   const { files, machine, programs } = system;
-  const path = join(order.systemdDir, UNIT);
-  const found = await tryRead(() => files.readText(path));
-  if (found !== undefined && !found.startsWith(MARK))
-    throw new MigrationError("file-failed", `${path} exists, and synlift did not write it`, {
-      hint: "move it away, or name another folder with --systemd-dir",
-    });
+  const path = await assertMayHaveUnit(order.systemdDir, system);
   const command = [
     ...ownCommand(machine),
     ...["follow", "--config-dir", order.configDir, "--checkpoint", order.checkpoint],
@@ -40,7 +46,8 @@ export async function startUnit(order: UnitOrder, state: FollowState, system: Sy
   await files.writeAtomically(path, unitText(state, command), 0o644);
   await systemctl(["daemon-reload"], programs);
   await systemctl(["enable", UNIT], programs);
-  await systemctl(["restart", UNIT], programs);
+  await systemctl(["stop", UNIT], programs);
+  await systemctl(["start", UNIT], programs);
   return { name: UNIT, path };
 }
 
@@ -97,7 +104,8 @@ export async function removeUnit(systemdDir: string, { files, programs }: System
   const path = join(systemdDir, UNIT);
   const found = await tryRead(() => files.readText(path));
   if (found?.startsWith(MARK) !== true) return;
-  await systemctl(["disable", "--now", UNIT], programs);
+  await systemctl(["stop", UNIT], programs);
+  await systemctl(["disable", UNIT], programs);
   await files.remove(path);
   await systemctl(["daemon-reload"], programs);
 }
