@@ -40,7 +40,8 @@ const here = (command: string, { configDir }: Copy = copy) => [
 ];
 const idsOf = (ran: Ran) => resultOf(ran).findings.map(({ id }) => id);
 const onOld = (sql: string) => followed.old.sql("synapse", sql);
-const asked = () => readFileSync(followed.askedFile, "utf8").trim().split("\n");
+const asked = () =>
+  existsSync(followed.askedFile) ? readFileSync(followed.askedFile, "utf8").trim().split("\n") : [];
 
 /** In the copy, as its superuser. */
 async function inCopy<Row>(sql: string): Promise<Row> {
