@@ -4,6 +4,7 @@ import type { Files } from "../../system/files/files.ts";
 import type { QuerySession } from "../../system/query.ts";
 import { excludedRows, type Kept, NOTHING_KEPT } from "../scope.ts";
 import { compareMedia, type Comparison, describeDiffering } from "./compare/compare.ts";
+import type { HashedBefore } from "./compare/hashed-before.ts";
 import { lossFindings } from "./losses.ts";
 import { uploadIdOf } from "./pack/join-rows.ts";
 import type { Differing, MediaSection } from "./section.ts";
@@ -18,20 +19,24 @@ export async function verifyMedia(
     store,
     files,
     tell,
+    earlier,
     kept = NOTHING_KEPT,
   }: {
     session: QuerySession;
     store: string;
     files: Files;
     tell: (bytes: number) => void;
+    /** Uploads that were compared by hash while the old server ran: they are not read again where they have not changed since. */
+    earlier?: HashedBefore | undefined;
     kept?: Kept | undefined;
   },
 ): Promise<Finding[]> {
   const compared = await compareMedia(session, store, files, {
     hashes: true,
     tell,
+    before: earlier,
   });
-  const { rows, bytes, hashed } = compared;
+  const { rows, bytes, hashed, hashedBefore } = compared;
   const unreadable = new Set(section.unreadable?.flatMap((name) => uploadIdOf(name) ?? []));
   const lost = lostSince(section, compared).filter(({ mediaId }) => !unreadable.has(mediaId));
   const otherBefore = new Set(section.changed);
@@ -57,7 +62,7 @@ export async function verifyMedia(
     findings.push({
       id: "media",
       level: "ok",
-      sentence: `${formatCountOf(rows - before - unreadable.size, "upload")} in ${store}, ${formatCountOf(bytes, "byte")} by their rows; compared by hash: ${formatCount(hashed)}`,
+      sentence: `${formatCountOf(rows - before - unreadable.size, "upload")} in ${store}, ${formatCountOf(bytes, "byte")} by their rows; compared by hash: ${formatCount(hashed)}${hashedBefore === 0 ? "" : `, and ${formatCount(hashedBefore)} before the cut-over, unchanged since`}`,
     });
   }
   findings.push(...lossFindings(section));

@@ -68,7 +68,7 @@ export function pullHomeserver(order: PullOrder, system: System, view: ProgressV
     () => (order.followed ? withFollowed(order, pull, system, view) : pull()),
     () => ({
       state: "the new server is not open; if the old one was stopped already, it stays stopped",
-      hint: `run the same command again to continue, or see on the old host: synlift status --out synlift-move (--export-folder names another); synlift rollback starts it again`,
+      hint: `run the same command again to continue, or see on the old host: synlift status --out synlift-move (--export-folder names another); synlift rollback starts it again${order.followed ? ", and with --keep-following the copy follows on, unless it was promoted already" : ""}`,
     }),
   );
 }
@@ -128,7 +128,11 @@ async function receiveAll(
     };
     const cutting = new Cutting(followed);
     const fenced = cutting.begin.bind(cutting);
-    const handlers = handlersFor({ order, databases, kept, journal, porting, fenced }, system, view);
+    const handlers = handlersFor(
+      { order, databases, kept, journal, porting, fenced, followed },
+      system,
+      view,
+    );
     const done = await receiver.serve(handlers).finally(() => cutting.settled());
     ended.push(...findingsFrom(done));
     if (followed) ended.push(...(await keepSections(await cutting.sections(), kept)));
@@ -184,6 +188,7 @@ interface FillContext {
   readonly journal: Journal;
   readonly porting: PortingByPython | undefined;
   readonly fenced: Handlers["fenced"];
+  readonly followed: FollowedPull | undefined;
 }
 
 /** What was counted of the databases, beside what the old host has told. */
@@ -210,7 +215,7 @@ async function keepSections(
 }
 
 function handlersFor(
-  { order, databases, kept, journal, porting, fenced }: FillContext,
+  { order, databases, kept, journal, porting, fenced, followed }: FillContext,
   system: System,
   view: ProgressView,
 ): Handlers {
@@ -245,6 +250,8 @@ function handlersFor(
           replace: name === MEDIA_SINCE_ARTIFACT,
         });
         await files.syncAll(store);
+        // The old host waits for the answer: its server runs until then.
+        if (name === MEDIA_ARTIFACT) await followed?.mediaCame();
       } else throw unknownArtifact(name);
     },
     fenced,

@@ -10,13 +10,14 @@ import { openDatabaseOf } from "../../homeserver/database/target.ts";
 import { verifyDatabase, verifyLocale } from "../../homeserver/database/verify.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { masGates } from "../../homeserver/mas/verify.ts";
+import { openHashed } from "../../homeserver/media/compare/hashed-before.ts";
 import { verifyMedia } from "../../homeserver/media/verify.ts";
 import { verifySigningKey } from "../../homeserver/signing-key/verify.ts";
 import type { Installed } from "../../homeserver/version/installed.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
-import type { RestoreRecord } from "../restore/record.ts";
+import { hashedMediaPath, type RestoreRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
 import { hostGates } from "./host-gates.ts";
 
@@ -59,14 +60,19 @@ export async function runGates(
     const tell = (bytes: number) => {
       progress.advance(id, bytes);
     };
+    // To read every upload once more would make the outage longer that such a database makes short.
+    const earlier = database.followed
+      ? await openHashed(hashedMediaPath(record.fence.folder), homeserver.mediaStore, system.files)
+      : undefined;
     findings.push(
       ...(await verifyMedia(media, {
         session,
         store: homeserver.mediaStore,
         files: system.files,
         tell,
+        earlier,
         kept: database.kept,
-      })),
+      }).finally(() => earlier?.close())),
     );
     progress.end(id);
   } finally {

@@ -74,6 +74,9 @@ export type RestoreRecord = z.infer<typeof recordSchema>;
 export const recordFolder = (configFolder: string) => join(configFolder, ".synlift");
 const recordPath = (configFolder: string) => join(recordFolder(configFolder), "restored.json");
 
+/** The list of uploads that were compared by hash while the old server still ran. */
+export const hashedMediaPath = (configFolder: string) => join(recordFolder(configFolder), "media-hashed.txt");
+
 /** The record of a finished restore that is not opened yet. */
 export function newRecord(made: {
   origin: Pick<Manifest, "id" | "rehearsal" | "recipients" | "outageSince"> & { passphrase?: string };

@@ -98,6 +98,8 @@ export interface Entry {
   readonly mtimeMs: number;
   readonly uid: number;
   readonly gid: number;
+  /** When content, owner, mode or name last changed, by the kernel: nobody sets it. Milliseconds since 1970; left out when it is unknown. */
+  readonly changedMs?: number;
 }
 
 export const realFiles: Files = {
@@ -232,8 +234,8 @@ async function entryOf(path: string, ask: () => Promise<Stats>): Promise<Entry |
         : found.isSymbolicLink()
           ? "link"
           : "other";
-    const { size, mtimeMs, uid, gid } = found;
-    return { kind, size, mode: found.mode & 0o777, mtimeMs, uid, gid };
+    const { size, mtimeMs, uid, gid, ctimeMs: changedMs } = found;
+    return { kind, size, mode: found.mode & 0o777, mtimeMs, uid, gid, changedMs };
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
     throw toFileError(error, "look at", path);

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -15,6 +16,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ArtifactWriter } from "../../../src/bundle/artifact-writer.ts";
 import { Inventory } from "../../../src/bundle/inventory.ts";
+import { HashedList, openHashed } from "../../../src/homeserver/media/compare/hashed-before.ts";
 import { compareMedia } from "../../../src/homeserver/media/compare/compare.ts";
 import { exportMediaSince } from "../../../src/homeserver/media/export-since.ts";
 import {
@@ -101,6 +103,55 @@ async function namesIn(store: string): Promise<string[]> {
   return names;
 }
 
+test("uploads that were compared by hash before are read again only where they have changed since", async () => {
+  const store = newStore();
+  const path = join(temporaryFolder("hashed"), "list");
+  const seen = async () => {
+    const before = await openHashed(path, store, files);
+    const found = await withSession((session) =>
+      compareMedia(session, store, files, { hashes: true, tell: () => undefined, before }),
+    );
+    await before?.close();
+    return { hashed: found.hashed, before: found.hashedBefore, changed: found.changed.count };
+  };
+  const { hashed: all } = await compared(store);
+  assert.ok(all > 0);
+  assert.deepEqual(await seen(), { hashed: all, before: 0, changed: 0 }, "there is no list");
+  // As if it were an hour later.
+  const list = await HashedList.begin(path, { at: Date.now() + HOUR, store }, files);
+  await withSession((session) =>
+    compareMedia(session, store, files, {
+      hashes: true,
+      tell: () => undefined,
+      note: list.add.bind(list),
+    }),
+  );
+  await list.finish();
+  assert.deepEqual(await seen(), { hashed: 0, before: all, changed: 0 });
+  const lines = readFileSync(path, "utf8").split("\n");
+  const write = (text: string) => {
+    writeFileSync(path, text);
+  };
+  write(lines.toSpliced(1, 1).join("\n"));
+  assert.deepEqual(
+    await seen(),
+    { hashed: 1, before: all - 1, changed: 0 },
+    "one that the list does not have",
+  );
+  write(lines.join("\n").replace(/ [0-9a-f]{64}\n/, ` ${"0".repeat(64)}\n`));
+  assert.deepEqual(
+    await seen(),
+    { hashed: 1, before: all - 1, changed: 0 },
+    "another hash than its row has now",
+  );
+  write(lines.join("\n").replace(/"at":[0-9]+/, '"at":1000'));
+  assert.deepEqual(await seen(), { hashed: all, before: 0, changed: 0 }, "all have changed since");
+  for (const broken of ["", "{}\n", "not JSON\n", lines.join("\n").replace(store, `${store}2`)]) {
+    write(broken);
+    assert.deepEqual(await seen(), { hashed: all, before: 0, changed: 0 }, JSON.stringify(broken));
+  }
+});
+
 test("only local media is walked, in the same order everywhere", async () => {
   assert.deepEqual(await namesIn(newStore()), [
     ...UPLOADS.map((id) => uploadPath(id)!),
@@ -151,6 +202,7 @@ test("a whole store fits its rows, and reserved ids and previews are no fault", 
     differingDigest: createHash("sha256").digest("hex"),
     changed: new BoundedList(100_000),
     hashed: 1,
+    hashedBefore: 0,
     unseen: 0,
   });
 });

@@ -9,6 +9,7 @@ import { BoundedList } from "../store/bounded-list.ts";
 import { UPLOAD_KEYS, uploadPath, UPLOADS } from "../store/layout.ts";
 import { hasColumn, type UploadRow, uploadRows } from "../store/rows.ts";
 import { throwReadError } from "../store/store.ts";
+import type { HashedBefore } from "./hashed-before.ts";
 import { mergeJoin } from "./merge-join.ts";
 
 export interface Comparison {
@@ -25,6 +26,8 @@ export interface Comparison {
   readonly changed: BoundedList;
   /** Files whose hash was compared. */
   readonly hashed: number;
+  /** Files whose hash was compared before, and that have not changed since. */
+  readonly hashedBefore: number;
   /** Those of `differing` whose files are in folders that cannot be read. */
   readonly unseen: number;
 }
@@ -36,6 +39,10 @@ export interface CompareOptions {
   /** Whether each file is read. */
   readonly hashes: boolean;
   readonly tell: (bytes: number) => void;
+  /** What was compared by hash before; nothing when left out. */
+  readonly before?: HashedBefore | undefined;
+  /** Told of each upload whose hash is that of its row, in the order of their ids. */
+  readonly note?: (id: string, sha256: string) => Promise<void>;
   /** Where else a file may be; nowhere when left out. */
   readonly providers?: readonly ReadableProvider[];
   readonly signal?: AbortSignal;
@@ -54,7 +61,7 @@ export async function compareMedia(
   session: QuerySession,
   store: string,
   files: Files,
-  { hashes, tell, providers = [], signal, closed: mayBeClosed = false, walked }: CompareOptions,
+  { hashes, tell, before, note, providers = [], signal, closed: mayBeClosed = false, walked }: CompareOptions,
 ): Promise<Comparison> {
   const known = hashes && (await hasColumn(session, "sha256"));
   const differ = new Differences();
@@ -64,6 +71,7 @@ export async function compareMedia(
   let rows = 0;
   let bytes = 0;
   let hashed = 0;
+  let hashedBefore = 0;
   let unseen = 0;
   const count = (length: number) => {
     rows += 1;
@@ -71,9 +79,15 @@ export async function compareMedia(
     tell(length);
   };
   const compareHash = async (id: string, sha256: string) => {
+    const path = join(store, uploadPath(id)!);
+    if (before && (await before.has(id, sha256)) && (await isUnchanged(path, before, files))) {
+      hashedBefore += 1;
+      return;
+    }
     hashed += 1;
-    const read = await digestOf(files.read(join(store, uploadPath(id)!)));
+    const read = await digestOf(files.read(path));
     if (read.sha256 !== sha256) changed.add(id);
+    else await note?.(id, sha256);
   };
   const miss = (row: UploadRow, length: number, found: number | null, hidden: boolean) => {
     differ.add(row, length, found);
@@ -115,7 +129,12 @@ export async function compareMedia(
     },
   );
   if (closed !== undefined && !mayBeClosed) await throwReadError(join(store, UPLOADS, closed), files);
-  return { rows, bytes, provided, ...differ.result(), changed, hashed, unseen };
+  return { rows, bytes, provided, ...differ.result(), changed, hashed, hashedBefore, unseen };
+}
+
+async function isUnchanged(path: string, { at }: HashedBefore, files: Files): Promise<boolean> {
+  const changed = (await files.lstat(path))?.changedMs;
+  return changed !== undefined && changed < at;
 }
 
 /** Uploads that have no file, or another one. */

@@ -12,6 +12,7 @@ import type { PullOrder } from "../order.ts";
 import { assertLeadsToCopy, copyOf } from "./copy.ts";
 import { catchUp, compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
 import type { FollowingCopy } from "./following-copy.ts";
+import { hashMediaBeforehand } from "./hash-media.ts";
 import type { FollowedPull } from "./order.ts";
 import { type Compared, savedComparison } from "./saved.ts";
 
@@ -43,7 +44,10 @@ export async function withFollowed<T>(
   const saved = await savedComparison.read(configDir, state, files);
   const lines = describeCut(state, saved?.main);
   // Whatever follows goes on: nothing is taken from it.
-  if (dryRun) return act({ lines, cut: () => Promise.reject(new TypeError("a dry run cuts nothing")) });
+  if (dryRun) {
+    const nothing = () => Promise.reject(new TypeError("a dry run cuts nothing"));
+    return act({ lines, mediaCame: nothing, cut: nothing });
+  }
   const wasActive = await isUnitActive(system);
   const held = await takeOver(configDir, system);
   try {
@@ -57,6 +61,7 @@ export async function withFollowed<T>(
       if (follows) await catchUp(cut, system);
       return await act({
         lines: describeCut(state, compared.main),
+        mediaCame: () => hashMediaBeforehand(cut, target.layout.mediaDir, system, view),
         cut: (roles) => cutOver(cut, compared, { roles: [...roles] }, system, view),
       });
     } finally {
