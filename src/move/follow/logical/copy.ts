@@ -133,7 +133,6 @@ async function copyRows(
         const contents = await copyDatabase(
           {
             source,
-            sourceVersion: serverVersion,
             target,
             tables,
             folder,

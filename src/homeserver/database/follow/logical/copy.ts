@@ -34,7 +34,6 @@ export type ContentsOfTables = Readonly<Record<string, Contents>>;
 
 export interface CopyOrder {
   readonly source: PostgresAddress;
-  readonly sourceVersion: number;
   /** An empty database, as the role that will own the tables. */
   readonly target: PostgresAddress;
   /** The tables whose rows are copied; of all others only the definition. */
@@ -114,7 +113,7 @@ interface ToCopy extends TableName {
 
 /** Copies and, in the same snapshot, reads what each table holds; the largest first, so that none is left over at the end. */
 async function copyRows(order: CopyOrder, reach: Reach): Promise<Map<string, Contents>> {
-  const { source, target, jobs, sourceVersion } = order;
+  const { source, target, jobs } = order;
   const waiting = await inOneSession(source, reach, (session) => tablesToCopy(session, order.tables));
   const { progress } = reach;
   const total = waiting.reduce((sum, { estimate }) => sum + estimate, 0);
@@ -128,7 +127,7 @@ async function copyRows(order: CopyOrder, reach: Reach): Promise<Map<string, Con
       try {
         for (let table = next(); table; table = next()) {
           reach.signal.throwIfAborted();
-          const contents = await contentsOf(session, table, sourceVersion);
+          const contents = await contentsOf(session, table);
           // Most tables of a small server are empty, and two programs are started for each.
           if (contents.rows > 0) await copyTable(table, order, reach);
           held.set(keyOf(table), contents);
@@ -207,23 +206,13 @@ async function openSnapshot({ source, snapshot }: CopyOrder, { postgres }: Reach
 
 /**
  * What a table holds in this session's view of the database. The digest is the sum of a hash of each row as text: two sides of
- * different versions write the same text, as the settings that it depends on are the same. `sourceVersion` decides on the hash, as 10
- * has no hashtextextended.
+ * different versions write the same text, as the settings that it depends on are the same.
  */
-export function contentsOf(
-  session: QuerySession,
-  table: TableName,
-  sourceVersion: number,
-): Promise<Contents> {
-  const hash =
-    sourceVersion >= 110_000
-      ? "hashtextextended(t::text, 0)"
-      : "('x' || substr(md5(t::text), 1, 16))::bit(64)::bigint";
-  return session.one<Contents>(
-    `SELECT count(*) AS rows, coalesce(sum(${hash}), 0)::text AS digest FROM ONLY ${quoteTable(table)} t`,
+export const contentsOf = (session: QuerySession, table: TableName): Promise<Contents> =>
+  session.one<Contents>(
+    `SELECT count(*) AS rows, coalesce(sum(hashtextextended(t::text, 0)), 0)::text AS digest FROM ONLY ${quoteTable(table)} t`,
     { timezone: "UTC", intervalstyle: "postgres" },
   );
-}
 
 /** Throws `comparison-failed` naming the tables that differ. Nothing is replicated yet, so both sides stand still. */
 async function compareWithSource(
@@ -231,7 +220,7 @@ async function compareWithSource(
   held: ReadonlyMap<string, Contents>,
   reach: Reach,
 ): Promise<void> {
-  const { target, tables, jobs, sourceVersion } = order;
+  const { target, tables, jobs } = order;
   const { progress } = reach;
   const total = [...held.values()].reduce((sum, { rows }) => sum + rows, 0);
   progress.begin({ id: COMPARISON, label: "comparison of all rows", unit: "rows", total });
@@ -240,7 +229,7 @@ async function compareWithSource(
     await inOneSession(target, reach, async (session) => {
       for (let table = next(); table; table = next()) {
         reach.signal.throwIfAborted();
-        const here = await contentsOf(session, table, sourceVersion);
+        const here = await contentsOf(session, table);
         const there = held.get(keyOf(table));
         progress.advance(COMPARISON, here.rows);
         if (here.rows === there?.rows && here.digest === there.digest) continue;
