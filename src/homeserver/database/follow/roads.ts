@@ -112,6 +112,10 @@ function logicalReasons(source: SourceFacts, target: TargetFacts | undefined): s
     );
   if (source.stateDatabase !== null)
     reasons.push("state groups have a database of their own, and logical replication follows one database");
+  if (source.masDatabase !== null)
+    reasons.push(
+      `the authentication service has the database ${source.masDatabase} on the same server, and logical replication follows one database`,
+    );
   if (source.schemaVersion === null) reasons.push(`${source.database} is not a Synapse database`);
   if (source.backgroundUpdates > 0)
     reasons.push(
