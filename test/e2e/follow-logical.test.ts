@@ -19,9 +19,14 @@ import { createSlot, dropSlot } from "../../src/homeserver/database/follow/logic
 import {
   assertMaySubscribe,
   detachSubscription,
+  pauseSubscription,
+  resumeSubscription,
   subscribe,
 } from "../../src/homeserver/database/follow/logical/subscription.ts";
 import { planPublication } from "../../src/homeserver/database/follow/logical/tables.ts";
+import type { MigrationError } from "../../src/errors.ts";
+import type { LogicalCopy } from "../../src/move/follow/logical/choose.ts";
+import { watchLogical } from "../../src/move/follow/logical/watch.ts";
 import { realFiles } from "../../src/system/files/files.ts";
 import { realMachine } from "../../src/system/machine.ts";
 import {
@@ -30,6 +35,7 @@ import {
   realPostgres,
 } from "../../src/system/postgres/postgres.ts";
 import { noProgress } from "../../src/system/progress.ts";
+import type { System } from "../../src/system/system.ts";
 import { PostgresCluster, serverMajors, unprivilegedAccount } from "../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeOldServer, type OldServer } from "../support/old-server.ts";
@@ -146,9 +152,9 @@ async function undo(changes: readonly IdentityChange[]): Promise<void> {
   }
 }
 
-const until = async (publisher: PostgresSession) =>
+const until = async (publisher: PostgresSession, patience = 120_000) =>
   waitForApplied(publisher, {
-    ...{ slot: SLOT, patience: 120_000, machine, signal },
+    ...{ slot: SLOT, patience, machine, signal },
     position: await old.cluster.sql("old", "select pg_current_wal_insert_lsn()"),
   });
 
@@ -236,3 +242,75 @@ for (const major of TARGETS)
       await target.stop();
     }
   });
+
+test("a change that cannot be applied is given up after ten minutes, and goes on once its cause is gone; a lost slot is told", async () => {
+  const target = await PostgresCluster.start({ major: TARGETS[0]! });
+  const { changes, administrator, source } = await follow(target, () => Promise.resolve());
+  const { socketFolder: host, port } = target.address;
+  const place = { host, port: `${port}` };
+  const passwordFile = join(temporaryFolder("password"), "password");
+  writeFileSync(passwordFile, "none is needed\n");
+  const here: LogicalCopy = {
+    kind: "logical",
+    target: { ...place, user: "new", dbname: "new" },
+    passwordFile,
+    administrator: { parameters: { ...place, user: "postgres", dbname: "postgres" } },
+    ...{ subscription: SLOT, mark: null, copied: null },
+  };
+  const notes: string[] = [];
+  // A minute in 30 milliseconds.
+  const quick = { ...machine, elapsed: () => machine.elapsed() * 2000 };
+  const system = { postgres, programs, files: realFiles, machine: quick, signal } as unknown as System;
+  const watch = await watchLogical(source, { here, slot: SLOT }, system, {
+    note: (said) => notes.push(said),
+  });
+  closing.push(watch);
+  try {
+    const clash = "insert into users (name, password_hash) values ('@clash:x', 'secret-hash')";
+    await target.sql("new", clash);
+    await old.cluster.sql("old", clash);
+    await assert.rejects(
+      async () => {
+        for (let look = 0; look < 600; look += 1) {
+          await watch.look();
+          await machine.wait(100);
+        }
+      },
+      (error: MigrationError) => {
+        assert.equal(error.code, "restore-failed");
+        assert.match(error.message, /cannot apply the old one's changes, tried for 10 min/);
+        assert.doesNotMatch(error.message, /clash|secret-hash/);
+        return true;
+      },
+    );
+    const enabled = () => target.sql("new", "select subenabled from pg_subscription");
+    assert.equal(await enabled(), "f");
+    await target.sql("new", "delete from users where name = '@clash:x'");
+    await resumeSubscription(administrator, SLOT);
+    await until(source);
+    assert.equal(await target.sql("new", "select count(*) from users where name = '@clash:x'"), "1");
+    assert.deepEqual([(await watch.look()).slot, notes], ["reserved", []]);
+
+    await pauseSubscription(administrator, SLOT);
+    await old.cluster.sql("old", "alter system set max_slot_wal_keep_size = '1MB'");
+    await old.cluster.sql("old", "select pg_reload_conf()");
+    for (let look = 0; (await watch.look()).slot !== "lost"; look += 1) {
+      assert.ok(look < 100, "the slot is lost");
+      await old.cluster.sql(
+        "old",
+        "create table filler as select 1; drop table filler; select pg_switch_wal()",
+      );
+      await old.cluster.sql("old", "checkpoint");
+    }
+    await assert.rejects(
+      until(source, 100),
+      /the copy lacks \d+ bytes of the old database's log, .* not connected/,
+    );
+  } finally {
+    await old.cluster.sql("old", "alter system reset max_slot_wal_keep_size");
+    await detachSubscription(administrator, SLOT);
+    await undo(changes);
+    await target.stop();
+  }
+  assert.equal(await identities(), untouched);
+});
