@@ -10,7 +10,7 @@ import { majorOf } from "../../facts.ts";
 import { quoteTable, type TableName } from "./tables.ts";
 
 /** Below, an UPDATE of a table with REPLICA IDENTITY FULL would read the whole table for each row (PostgreSQL release notes, 16). */
-export const LEAST_SUBSCRIBER = 16;
+const LEAST_SUBSCRIBER = 16;
 
 export interface SubscriptionOrder {
   readonly name: string;

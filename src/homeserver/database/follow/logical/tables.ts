@@ -15,7 +15,7 @@ export interface TableName {
   readonly name: string;
 }
 
-export interface PublishedTable extends TableName {
+interface PublishedTable extends TableName {
   /** What the catalogue has. */
   readonly now: ReplicaIdentity;
   /** What it needs; the same as `now` where that serves. */
