@@ -73,6 +73,8 @@ export const sourceFactsSchema = z.object({
   database: z.string(),
   stateDatabase: z.string().nullable(),
   masDatabase: z.string().nullable(),
+  /** Databases of the homeserver that are in another PostgreSQL, in words. */
+  elsewhere: z.array(z.string()).default([]),
   /** Of the homeserver's database. */
   schemaVersion: z.number().nullable(),
   backgroundUpdates: z.number(),

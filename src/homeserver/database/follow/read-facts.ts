@@ -203,7 +203,7 @@ async function ownDatabases(
   { state, mas }: FollowedDatabases,
   { systemIdentifier, database }: General,
   { postgres }: Pick<System, "postgres">,
-): Promise<Pick<SourceFacts, "database" | "stateDatabase" | "masDatabase">> {
+): Promise<Pick<SourceFacts, "database" | "stateDatabase" | "masDatabase" | "elsewhere">> {
   const nameHere = async (address: PostgresAddress | undefined) => {
     if (address === undefined) return null;
     const session = await postgres.connect(address);
@@ -216,7 +216,12 @@ async function ownDatabases(
       await session.close();
     }
   };
-  return { database, stateDatabase: await nameHere(state), masDatabase: await nameHere(mas) };
+  const [stateDatabase, masDatabase] = [await nameHere(state), await nameHere(mas)];
+  const elsewhere = [
+    ...(state && stateDatabase === null ? ["the database of the state groups"] : []),
+    ...(mas && masDatabase === null ? ["the database of the authentication service"] : []),
+  ];
+  return { database, stateDatabase, masDatabase, elsewhere };
 }
 
 interface Server {

@@ -139,6 +139,8 @@ function logicalReasons(source: SourceFacts, target: TargetFacts | undefined): s
 function commonReasons(source: SourceFacts): string[] {
   const { administrator, recovering, role } = source;
   const reasons: string[] = [];
+  for (const other of source.elsewhere)
+    reasons.push(`${other} is in another PostgreSQL, which a copy of this one does not have`);
   if (recovering) reasons.push("the old PostgreSQL is itself a standby: follow its primary");
   if (!administrator.isSuperuser)
     reasons.push(
