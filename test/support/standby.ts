@@ -1,16 +1,21 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, appendFileSync, chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { thisMachine } from "../../src/journal/made-on.ts";
 import { realMachine } from "../../src/system/machine.ts";
 import { type PostgresCluster, unprivilegedAccount } from "./lab/postgres-cluster.ts";
 import { freePort, ServerProcess } from "./lab/server-process.ts";
-import type { SshServer } from "./lab/ssh-server.ts";
+import { quoteShellWord } from "../../src/system/shell-quoting.ts";
+import { type SshServer, startSshServer } from "./lab/ssh-server.ts";
+import { synapsePython } from "./lab/synapse-server.ts";
+import { DATABASE_PASSWORD } from "./old-server.ts";
+import { MAIN } from "./synlift.ts";
+import { makeUnitServer, UNIT, type UnitServer } from "./unit-server.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 
 /** A standby of a server of this machine, as `synlift follow` leaves one, with what it remembers of it. */
-export interface Standby {
+interface Standby {
   readonly port: number;
   /** The folder of its socket, for psql. */
   readonly socketFolder: string;
@@ -21,7 +26,7 @@ export interface Standby {
 
 const PASSWORD = "follow'me";
 
-export async function makeStandby(
+async function makeStandby(
   cluster: PostgresCluster,
   {
     configDir,
@@ -142,4 +147,64 @@ export async function makeStandby(
   };
   writeFileSync(join(own, "follow.json"), JSON.stringify(state));
   return { port, socketFolder: folder, sql, stop: () => server.stop("SIGQUIT", 20) };
+}
+
+/** A real Synapse with a standby of its database, and the commands that move it there. */
+export interface FollowedMove {
+  readonly server: UnitServer;
+  readonly standby: Standby;
+  readonly work: string;
+  readonly configDir: string;
+  /** Of the new Synapse. */
+  readonly url: string;
+  readonly pull: readonly string[];
+  readonly openArgs: readonly string[];
+  close(): Promise<void>;
+}
+
+export async function makeFollowedMove(): Promise<FollowedMove> {
+  const server = await makeUnitServer();
+  const work = temporaryFolder("followed");
+  const configDir = join(work, "config");
+  const ssh = await startSshServer({ env: { PATH: server.env.PATH, NODE_TEST_CONTEXT: "" } });
+  const standby = await makeStandby(server.old.cluster, {
+    configDir,
+    database: "old",
+    synapseRole: "old",
+    ssh,
+  });
+  const passwordFile = join(work, "database.password");
+  writeFileSync(passwordFile, `${DATABASE_PASSWORD}\n`, { mode: 0o600 });
+  const { configPaths, home } = server.old;
+  const words = [
+    ...[process.execPath, MAIN, "pull-sender", ...configPaths.flatMap((path) => ["--config", path])],
+    ...["--working-directory", home.dataFolder, "--unit", UNIT],
+  ];
+  const port = await freePort();
+  const config = join(configDir, "homeserver.yaml");
+  const python = synapsePython();
+  const stopCommand = `kill $(cat ${join(configDir, "homeserver.pid")})`;
+  return {
+    ...{ server, standby, work, configDir, url: `http://127.0.0.1:${port}` },
+    pull: [
+      ...["pull", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", join(work, "old")],
+      ...["--export-command", words.map(quoteShellWord).join(" "), "--followed", "--json"],
+      ...["--database", `host=127.0.0.1 port=${standby.port} user=old dbname=old`],
+      ...["--database-password-file", passwordFile, "--config-dir", configDir],
+      ...["--media-dir", join(work, "media"), "--listen", `127.0.0.1:${port}`],
+    ],
+    openArgs: [
+      ...["open", "--config-dir", configDir, "--synapse", python, "--stop-command", stopCommand, "--json"],
+      ...[
+        "--start-command",
+        `cd ${work} && ${python} -m synapse.app.homeserver -c ${config} -c ${join(configDir, "conf.d")} -D`,
+      ],
+    ],
+    close: async () => {
+      if (existsSync(join(configDir, "homeserver.pid"))) execFileSync("sh", ["-c", stopCommand]);
+      await standby.stop();
+      await ssh.stop();
+      await server.close();
+    },
+  };
 }
