@@ -100,7 +100,7 @@ test("run again, it finds everything done", async () => {
   await synliftWell([...move.pull, "--yes"]);
 });
 
-test("open stops at a sequence that is behind, and at a row that was changed since", async () => {
+test("open stops at a sequence that is behind, and reads neither rows nor media once more", async () => {
   const dry = [...move.openArgs, "--dry-run"];
   await synliftWell(dry);
   const sequence = "events_stream_seq";
