@@ -178,6 +178,20 @@ test("killed while it copies, it is ended without a trace on either side; killed
   assert.equal(await onNew("select count(*) from events"), await onOld("select count(*) from events"));
 });
 
+test("killed just before it has noted that the copy is complete, it does not copy again", async () => {
+  const path = join(configDir, ".synlift/follow.json");
+  const state = JSON.parse(readFileSync(path, "utf8")) as { here: object };
+  const mark = `synlift_half_filled_${"0".repeat(32)}`;
+  writeFileSync(
+    path,
+    JSON.stringify({ ...state, stage: "copying", here: { ...state.here, mark, copied: null } }),
+  );
+  await people();
+  const ran = await synliftWell(["follow", "--config-dir", configDir, "--until-caught-up", "--json"]);
+  assert.doesNotMatch(ran.stderr, /follow\/rows/);
+  assert.equal(await onNew("select count(*) from events"), await onOld("select count(*) from events"));
+});
+
 test("no password is in the new catalogue, and the way to the old database is for its server alone", async () => {
   const connection = await onNew("select subconninfo from pg_subscription");
   assert.doesNotMatch(connection, /password=/);
@@ -208,6 +222,16 @@ test("a change of the schema is told with the statement that mends it, and then 
     const ended = await following.stop();
     assert.equal(ended.code, 0, ended.stderr);
   }
+});
+
+test("with --begin-again another copy is made where the first one was", async () => {
+  const before = await onOld("select pubname from pg_publication");
+  const ran = await synliftWell([
+    ...["follow", "--config-dir", configDir, "--begin-again", "--yes", "--until-caught-up", "--json"],
+  ]);
+  assert.match(ran.stderr, /follow\/rows/);
+  assert.notEqual(await onOld("select pubname from pg_publication"), before);
+  assert.equal(await onNew("select count(*) from events"), await onOld("select count(*) from events"));
 });
 
 test("the cut-over compares both sides, takes the sequences along, and detaches", async () => {

@@ -1,4 +1,3 @@
-import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
@@ -6,6 +5,7 @@ import { recordFolder } from "../restore/record.ts";
 import { type Begun, prepareFollow } from "./begin.ts";
 import type { FollowOrder } from "./order.ts";
 import { copyStandby } from "./copy-standby.ts";
+import { placeOf } from "./logical/choose.ts";
 import { copyLogical } from "./logical/copy.ts";
 import { type FollowedUntil, followLost, keepFollowing } from "./loop.ts";
 import { acquireFollowLock } from "./lock.ts";
@@ -43,7 +43,6 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
     const before = await readFollowState(configDir, system);
     if (before?.stage === "lost" && !order.beginAgain) throw followLost(before);
     if (before && order.beginAgain) {
-      again(order, before);
       const end = { configDir, yes: order.yes, dryRun: false, isOldHostGone: false };
       await agreeToStop(end, system);
       await stopFollowing(end, system, view);
@@ -100,7 +99,7 @@ async function wouldFollow(order: FollowOrder, system: System, view: ProgressVie
   return { kind: "dry-run", findings: [], lines: [line] };
 }
 
-/** The order for another copy like the one that there was, where it does not say otherwise. Throws `bad-usage`. */
+/** The order for another copy like the one that there was, where it does not say otherwise. */
 function again(order: FollowOrder, { old, here, road }: FollowState): FollowOrder {
   const same = { ...order, old: order.old ?? old, road: order.road ?? road };
   if (here.kind === "standby") {
@@ -115,13 +114,5 @@ function again(order: FollowOrder, { old, here, road }: FollowState): FollowOrde
       },
     };
   }
-  if (same.road === "logical" && !order.logical)
-    throw new MigrationError(
-      "bad-usage",
-      "--database: name the database for the next copy, as the first time",
-      {
-        hint: "nothing was deleted",
-      },
-    );
-  return same;
+  return { ...same, logical: order.logical ?? placeOf(here) };
 }

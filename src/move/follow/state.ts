@@ -33,11 +33,10 @@ const logicalSchema = z.object({
   target: z.record(z.string(), z.string()),
   /** Of its role. */
   passwordFile: z.string(),
-  /** A superuser there, and the account of this host as which it logs in. */
+  /** A superuser there. */
   administrator: z.object({
     parameters: z.record(z.string(), z.string()),
     passwordFile: z.string().optional(),
-    account: z.string().optional(),
   }),
   subscription: z.string(),
   /** The mark of a copy that is being made, or was broken off; see `markHalfFilled`. */

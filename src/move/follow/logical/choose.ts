@@ -56,28 +56,37 @@ export async function chooseLogical(
     administrator: {
       parameters: { ...order.administrator.parameters },
       ...(administratorPasswordFile === undefined ? {} : { passwordFile: administratorPasswordFile }),
-      ...(order.administrator.account ? { account: order.administrator.account.name } : {}),
     },
     mark: null,
     copied: null,
   };
 }
 
-const orderOf = (
-  { database, passwordFile, administrator }: Omit<LogicalPlace, "administratorPasswordFile">,
+async function orderOf(
+  { database, passwordFile, administrator, administratorPasswordFile: file }: LogicalPlace,
   system: System,
-): Promise<RoleOrder> =>
-  planRole(
-    {
-      option: "--database",
-      typed: database,
-      passwordFile,
-      administrator,
-      accounts: [database.parameters["user"]],
+): Promise<RoleOrder> {
+  const password = file === undefined ? undefined : secretLine(await system.files.readText(file));
+  const wish = {
+    option: "--database",
+    typed: database,
+    passwordFile,
+    administrator: administrator && {
+      ...administrator,
+      ...(password === undefined ? {} : { password }),
     },
-    new Map(),
-    system,
-  );
+    accounts: [database.parameters["user"]],
+  };
+  return planRole(wish, new Map(), system);
+}
+
+/** Where a copy was made, for another one in the same place. */
+export const placeOf = ({ target, passwordFile, administrator }: NewLogicalCopy): LogicalPlace => ({
+  database: { parameters: target },
+  passwordFile,
+  administrator: { parameters: administrator.parameters },
+  administratorPasswordFile: administrator.passwordFile,
+});
 
 /** How a copy's database is reached: as its owner, and as PostgreSQL's administrator, in that database. */
 export interface LogicalAddresses {
@@ -88,21 +97,13 @@ export interface LogicalAddresses {
 
 /** Throws `bad-usage`, `database-unreachable`. */
 export async function addressesOf(here: NewLogicalCopy, system: System): Promise<LogicalAddresses> {
-  const { files, machine } = system;
-  const { parameters, passwordFile, account: name } = here.administrator;
-  const password = passwordFile === undefined ? undefined : secretLine(await files.readText(passwordFile));
-  const account = name === undefined ? undefined : machine.account(name);
-  const administrator = {
-    parameters,
-    ...(password === undefined ? {} : { password }),
-    ...(account && machine.isRoot ? { account } : {}),
-  };
-  const role = await orderOf(
-    { database: { parameters: here.target }, passwordFile: here.passwordFile, administrator },
-    system,
-  );
+  const role = await orderOf(placeOf(here), system);
+  const { administrator } = role;
   const dbname = here.target["dbname"] ?? "";
-  return { role, administrator: { ...administrator, parameters: { ...parameters, dbname } } };
+  return {
+    role,
+    administrator: { ...administrator, parameters: { ...administrator.parameters, dbname } },
+  };
 }
 
 /**
@@ -139,8 +140,7 @@ export async function serverFacts(
   place: LogicalPlace | NewLogicalCopy,
   system: System,
 ): Promise<{ version: number; isSuperuser: boolean; data: string }> {
-  const { administrator } =
-    "target" in place ? (await addressesOf(place, system)).role : await orderOf(place, system);
+  const { administrator } = await orderOf("target" in place ? placeOf(place) : place, system);
   const session = await system.postgres.connect(administrator);
   return session
     .one<{ version: number; isSuperuser: boolean; data: string }>(
