@@ -14,7 +14,7 @@ import { realFiles } from "../../src/system/files/files.ts";
 import { realPostgres } from "../../src/system/postgres/postgres.ts";
 import { realPrograms } from "../../src/system/programs/programs.ts";
 import { machineWith } from "../support/fake-machine.ts";
-import { type Copy, SLOT, type SmallFollowed, startSmallFollowed } from "../support/follow/small-followed.ts";
+import { type Copy, type SmallFollowed, startSmallFollowed } from "../support/follow/small-followed.ts";
 import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
 import { until } from "../support/processes.ts";
 import { type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
@@ -221,17 +221,4 @@ test("As a unit, it is prepared here and all else is left to systemd; the end re
   assert.equal(existsSync(served.data), false, "the unit copies");
   await synliftWell([...here("follow stop", served), "--systemd-dir", units, "--yes"], { env });
   assert.equal(existsSync(path), false);
-});
-
-test("Ended, nothing of a copy is left on this host.", async () => {
-  const other = await followed.copy("other");
-  await followed.old.sql("postgres", `select pg_drop_replication_slot('${SLOT}')`);
-  await synliftWell([...other.args, "--yes", "--until-caught-up"]);
-  assert.equal((await synlift(here("follow stop", other))).code, 2, "not without a question");
-  assert.equal(existsSync(join(other.data, "standby.signal")), true);
-  await synliftWell([...here("follow stop", other), "--yes"]);
-  assert.equal(existsSync(other.data), false);
-  assert.equal(existsSync(`${other.data}.log`), false);
-  assert.equal(existsSync(join(other.configDir, ".synlift/follow.json")), false);
-  assert.equal(existsSync(join(other.configDir, ".synlift/follow.passfile")), false);
 });

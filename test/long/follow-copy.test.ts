@@ -14,6 +14,7 @@ import { machineWith } from "../support/fake-machine.ts";
 import { addressIn } from "../support/mini-synapse.ts";
 import { type Copy, SLOT, type SmallFollowed, startSmallFollowed } from "../support/follow/small-followed.ts";
 import { PostgresCluster, unprivilegedAccount } from "../support/lab/postgres-cluster.ts";
+import { startSshServer } from "../support/lab/ssh-server.ts";
 import { smallDisk } from "../support/small-disk.ts";
 import { resultOf, synlift, synliftWell } from "../support/synlift.ts";
 
@@ -66,10 +67,39 @@ test("A slot that the old server has given up is told, with an exit code of its 
   await followed.old.sql("postgres", `select pg_drop_replication_slot('${SLOT}')`);
 });
 
-test("An old server that was given more while it is followed gives it to the copy, which would stop in the middle of its log.", async () => {
+test("Ended, nothing of a copy is left on this host.", async () => {
+  const other = await followed.copy("other");
+  await synliftWell([...other.args, "--yes", "--until-caught-up"]);
+  assert.equal((await synlift(here("follow stop", other))).code, 2, "not without a question");
+  assert.equal(existsSync(join(other.data, "standby.signal")), true);
+  await synliftWell([...here("follow stop", other), "--yes"]);
+  assert.equal(existsSync(other.data), false);
+  assert.equal(existsSync(`${other.data}.log`), false);
+  assert.equal(existsSync(join(other.configDir, ".synlift/follow.json")), false);
+  assert.equal(existsSync(join(other.configDir, ".synlift/follow.passfile")), false);
+  await followed.old.sql("postgres", `select pg_drop_replication_slot('${SLOT}')`);
+});
+
+test("An SSH server that forbids forwarding is told as that, and nothing is made here.", async (t) => {
+  const strict = await startSshServer({ noForwarding: true });
+  t.after(() => strict.stop());
+  const copy = await followed.copy("strict");
+  const args = copy.args.map((arg) =>
+    arg === followed.ssh.address ? strict.address : arg === followed.ssh.configFile ? strict.configFile : arg,
+  );
+  const ran = await synlift([...args, "--yes"]);
+  assert.equal(ran.code, 37, ran.stderr);
+  assert.match(ran.stderr, /PostgreSQL\s+does\s+not\s+answer\s+there/);
+  assert.match(ran.stderr, /AllowTcpForwarding/);
+  assert.equal(existsSync(copy.data), false);
+  await synliftWell([...here("follow stop", copy), "--yes"]);
+});
+
+test("An old server that was given more while it is followed gives it to the copy, which would stop in the middle of its log.", async (t) => {
   const larger = await PostgresCluster.start({
     settings: { max_connections: "150", max_prepared_transactions: "3" },
   });
+  t.after(() => larger.stop());
   const copy = await followed.copy("larger");
   await synliftWell([...copy.args, "--yes", "--until-caught-up"]);
   const server = standbyOf((await readFollowState(copy.configDir, system))!);
@@ -87,7 +117,6 @@ test("An old server that was given more while it is followed gives it to the cop
   assert.deepEqual(await raiseToOld(old, again, server, system), []);
   await again.close();
   await old.close();
-  await larger.stop();
   await synliftWell([...here("follow stop", copy), "--yes"]);
   await followed.old.sql("postgres", `select pg_drop_replication_slot('${SLOT}')`);
 });

@@ -18,7 +18,7 @@ import type { System } from "../../system/system.ts";
 import type { Begun } from "./begin.ts";
 import type { FollowOrder } from "./order.ts";
 import { type FollowState, standbyOf, writeFollowState } from "./state.ts";
-import { oldDatabase, oldServerForServer, openTunnel } from "./tunnel.ts";
+import { connectToOld, oldDatabase, oldServerForServer, openTunnel } from "./tunnel.ts";
 
 /**
  * Makes the standby and starts it, unless it was made by an earlier run. What an earlier run left in part is removed, and copied again.
@@ -39,6 +39,8 @@ export async function copyStandby(
   try {
     const old = oldDatabase(state, order.configDir);
     const { synapseRole } = state.old;
+    // Before anything is made here: it says best why the old server does not answer.
+    await (await connectToOld(state, order.configDir, system)).close();
     await fill(state, order, server, system, progress);
     const source: StandbySource = {
       old,

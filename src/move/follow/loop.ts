@@ -5,7 +5,7 @@ import type { System } from "../../system/system.ts";
 import { type CopyHere, copyHere } from "./copy-here.ts";
 import { liveState } from "./live-text.ts";
 import { type FollowState, writeFollowState } from "./state.ts";
-import { oldDatabase, openTunnel } from "./tunnel.ts";
+import { connectToOld, openTunnel } from "./tunnel.ts";
 import { type Followed, isLost, type Watch } from "./watch.ts";
 
 /** Milliseconds between two looks at both servers. */
@@ -88,11 +88,11 @@ async function followOnce(
   system: System,
   tell: (now: Followed) => void,
 ): Promise<boolean> {
-  const { machine, postgres, signal, files } = system;
+  const { machine, signal, files } = system;
   await copy.start();
   const tunnel = await openTunnel(state, configDir, await copy.account(), system);
   try {
-    const session = await postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
+    const session = await connectToOld(state, configDir, system);
     let watch: Watch | undefined;
     try {
       await copy.keepUp(session);

@@ -8,7 +8,7 @@ import { type CopyHere, copyHere } from "./copy-here.ts";
 import { acquireFollowLock } from "./lock.ts";
 import { followLost } from "./loop.ts";
 import { type FollowState, lockPath, readFollowState } from "./state.ts";
-import { oldDatabase, openTunnel } from "./tunnel.ts";
+import { connectToOld, openTunnel } from "./tunnel.ts";
 import { isUnitActive } from "./unit.ts";
 import { type Followed, isLost } from "./watch.ts";
 
@@ -79,7 +79,7 @@ async function lookThroughTunnel(
   copy: CopyHere,
   system: System,
 ): Promise<Followed> {
-  const session = await system.postgres.connect(oldDatabase(state, configDir), { responseTimeout: 30_000 });
+  const session = await connectToOld(state, configDir, system);
   try {
     const watch = await copy.watch(session);
     try {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, reasonOf } from "../../errors.ts";
 import type { Account } from "../../system/machine.ts";
-import type { PostgresAddress } from "../../system/postgres/postgres.ts";
+import type { PostgresAddress, PostgresSession } from "../../system/postgres/postgres.ts";
 import type { ExitStatus } from "../../system/programs/programs.ts";
 import { type StartedPeer, startPeer } from "../../system/programs/peer.ts";
 import {
@@ -151,6 +151,31 @@ export const oldDatabase = (
     passfile: passwordFilePath(configDir),
   },
 });
+
+/** Milliseconds in which the old server has to answer. */
+const ANSWER_MS = 30_000;
+
+/** A session on the old database. The caller closes it. Throws `connection-failed` when nobody answers at the other end of the tunnel. */
+export async function connectToOld(
+  state: Tunnelled,
+  configDir: string,
+  { postgres }: Pick<System, "postgres">,
+): Promise<PostgresSession> {
+  try {
+    return await postgres.connect(oldDatabase(state, configDir), { responseTimeout: ANSWER_MS });
+  } catch (error) {
+    if (reasonOf(error, "no-connection")?.server !== "no-response") throw error;
+    const { host, port } = state.old.postgres;
+    throw new MigrationError(
+      "connection-failed",
+      `ssh reaches ${state.old.address}, but PostgreSQL does not answer there, at ${host} port ${port}`,
+      {
+        hint: "if it runs, the SSH server there forbids forwarding: see AllowTcpForwarding in its sshd_config (AllowStreamLocalForwarding for a socket), and restrictions in authorized_keys",
+        cause: error,
+      },
+    );
+  }
+}
 
 /** The same for a server on this host, without a database: libpq's keywords. */
 export const oldServerForServer = ({ old, tunnel }: Tunnelled): Readonly<Record<string, string>> => ({

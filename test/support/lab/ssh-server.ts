@@ -22,11 +22,17 @@ export interface SshServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The only thing that it starts: "internal-sftp" for a host without a shell. */
   readonly forceCommand?: string;
+  /** Forbids to forward connections through it. */
+  readonly noForwarding?: boolean;
 }
 
 const PROGRAM = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].find((path) => existsSync(path));
 
-export async function startSshServer({ env = {}, forceCommand }: SshServerOptions = {}): Promise<SshServer> {
+export async function startSshServer({
+  env = {},
+  forceCommand,
+  noForwarding = false,
+}: SshServerOptions = {}): Promise<SshServer> {
   if (PROGRAM === undefined) throw new Error("sshd is not installed: apt-get install openssh-server");
   const folder = temporaryFolder("sshd");
   for (const name of ["host", "client"])
@@ -49,6 +55,7 @@ export async function startSshServer({ env = {}, forceCommand }: SshServerOption
       "PasswordAuthentication no",
       "PermitRootLogin prohibit-password",
       "Subsystem sftp internal-sftp",
+      ...(noForwarding ? ["AllowTcpForwarding no"] : []),
       ...(forceCommand === undefined ? [] : [`ForceCommand ${forceCommand}`]),
       ...(setEnv.length === 0 ? [] : [`SetEnv ${setEnv.join(" ")}`]),
       "",
