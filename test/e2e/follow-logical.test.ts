@@ -36,10 +36,15 @@ import {
 } from "../../src/system/postgres/postgres.ts";
 import { noProgress } from "../../src/system/progress.ts";
 import type { System } from "../../src/system/system.ts";
-import { PostgresCluster, serverMajors, unprivilegedAccount } from "../support/lab/postgres-cluster.ts";
+import {
+  PostgresCluster,
+  postgresPrograms,
+  serverMajors,
+  unprivilegedAccount,
+} from "../support/lab/postgres-cluster.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeOldServer, type OldServer } from "../support/old-server.ts";
-import { programsWith } from "../support/real-world.ts";
+import { programsWith, scriptsIn } from "../support/real-world.ts";
 
 const programs = programsWith();
 const postgres = realPostgres(programs);
@@ -313,4 +318,46 @@ test("a change that cannot be applied is given up after ten minutes, and goes on
     await target.stop();
   }
   assert.equal(await identities(), untouched);
+});
+
+test("a row that is lost or changed on its way is found before anything follows", async () => {
+  const target = await PostgresCluster.start({ major: TARGETS[0]! });
+  try {
+    await target.sql("postgres", "create role new login");
+    const reader = await connect(source);
+    await reader.beginSnapshot();
+    const { snapshot } = await reader.one<{ snapshot: string }>("SELECT pg_export_snapshot() AS snapshot");
+    const real = join(postgresPrograms()!, "psql");
+    for (const [name, fault, said] of [
+      ["lost", "sed 1d", /public\.users: \d+ rows, \d+ at the source$/],
+      ["changed", "sed 1s/:/=/", /public\.users: \d+ rows on both sides, with other contents$/],
+    ] as const) {
+      await target.createDatabase(name, { owner: "new" });
+      const faulty = `case "$*" in *'"users"'*"TO STDOUT"*) ${real} "$@" | ${fault} ;; *) exec ${real} "$@" ;; esac`;
+      const order = {
+        ...{ source, snapshot, jobs: 2, folder: temporaryFolder("definitions") },
+        target: {
+          parameters: {
+            ...{ host: target.address.socketFolder, port: `${target.address.port}` },
+            ...{ user: "new", dbname: name },
+          },
+        },
+        tables: ["profiles", "users"].map((table) => ({ schema: "public", name: table })),
+        programs: {
+          pgDump: "pg_dump",
+          pgRestore: "pg_restore",
+          psql: join(scriptsIn({ psql: faulty }), "psql"),
+        },
+        snapshotRead: () => Promise.resolve(),
+      };
+      await assert.rejects(
+        copyDatabase(order, {
+          ...{ postgres, programs, files: realFiles, machine, progress: noProgress, signal },
+        }),
+        { code: "restore-failed", message: said },
+      );
+    }
+  } finally {
+    await target.stop();
+  }
 });
