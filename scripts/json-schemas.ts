@@ -9,8 +9,8 @@ import { EXIT_CODES } from "../src/errors.ts";
 import { EVENTS_FILE, JSON_VERSION, schemaFileOf, SCHEMAS } from "./json-files.ts";
 import { SourceProgram } from "./source-program.ts";
 
-/** All commands but the one whose standard output belongs to the program that started it. */
-export const WITH_JSON = COMMANDS.filter(({ name }) => name !== "pull-sender");
+/** All commands but those whose standard output belongs to the synlift that started them. */
+export const WITH_JSON = COMMANDS.filter(({ name }) => name !== "pull-sender" && name !== "follow-source");
 
 export type Schema = { readonly [name: string]: unknown };
 

@@ -45,6 +45,8 @@ const RUNS: Readonly<Record<string, (() => readonly string[]) | { readonly elsew
     "--out",
     at("bundle"),
   ],
+  "follow status": () => ["follow status", "--config-dir", at("none")],
+  "follow stop": () => ["follow stop", "--config-dir", at("none")],
   cleanup: () => ["cleanup", "--out", at("fetched"), "--config-dir", at("config")],
   forward: () => ["forward", ...OLD_NEW, "--for", "nginx"],
   maintenance: () => ["maintenance", "--old", "https://old.example.org", "--for", "caddy"],
@@ -69,6 +71,7 @@ const RUNS: Readonly<Record<string, (() => readonly string[]) | { readonly elsew
   rollback: { elsewhere: "test/e2e/stop-and-rollback.test.ts" },
   port: { elsewhere: "test/e2e/port.test.ts" },
   pull: { elsewhere: "test/e2e/direct.test.ts" },
+  follow: { elsewhere: "test/e2e/follow-standby.test.ts" },
   invite: { elsewhere: "test/e2e/receive.test.ts" },
   receive: { elsewhere: "test/e2e/receive.test.ts" },
   "media export": { elsewhere: "test/homeserver/media/media-repo/export.test.ts" },
@@ -85,7 +88,9 @@ before(async () => {
 });
 after(() => answer.close());
 
-const EXPECTED = COMMANDS.filter(({ name }) => name !== "pull-sender").map(({ name }) => name);
+const EXPECTED = COMMANDS.map(({ name }) => name).filter(
+  (name) => name !== "pull-sender" && name !== "follow-source",
+);
 
 test("every command has a schema, and a run that is held against it", () => {
   const files = readdirSync(join(ROOT, SCHEMAS)).sort();

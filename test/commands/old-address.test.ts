@@ -40,7 +40,12 @@ async function run(args: readonly string[]): Promise<Outcome> {
   return chosen!.entry.run(chosen!.given, system as unknown as System, noProgressView);
 }
 
-const noProgressView = { ...noProgress, outage: () => undefined, live: () => undefined, stop: () => undefined };
+const noProgressView = {
+  ...noProgress,
+  outage: () => undefined,
+  live: () => undefined,
+  stop: () => undefined,
+};
 
 const isUsage = (words: RegExp) => (error: unknown) => {
   assert.ok(error instanceof MigrationError, String(error));
