@@ -77,7 +77,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
-    const [{ describeRollback, rollbackDetails }, { rollBack }] = await Promise.all([
+    const [{ describeRollback, rollbackDetails, rollbackFailure }, { rollBack }] = await Promise.all([
       import("../move/rollback/result-text.ts"),
       import("../move/rollback/run.ts"),
     ]);
@@ -102,7 +102,7 @@ export const rollbackCommand: Command<z.infer<typeof schema>> = {
       findings: result.findings,
       details: rollbackDetails(result),
       lines: describeRollback(result),
-      failure: result.kind === "undone" ? result.failure : undefined,
+      failure: rollbackFailure(result),
     };
   },
 };

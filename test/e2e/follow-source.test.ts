@@ -366,6 +366,13 @@ test("status says what is changed, rollback and cleanup undo it, and the server 
   const dry = await synlift(["rollback", "--out", folder, "--dry-run"]);
   assert.match(dry.stdout, new RegExp(`would be done: the replication slot ${answer.slot} is dropped`));
   assert.equal(await serverState(cluster, "old"), prepared);
+  // What stands in the way is said, the rest is undone, and the same command ends it.
+  await cluster.sql("old", "create table theirs (); alter table theirs owner to synlift_follow");
+  const stuck = await synlift(["rollback", "--out", folder]);
+  assert.equal(stuck.code, 18, stuck.stderr);
+  assert.match(stuck.stdout, /still to do: the role synlift_follow is dropped/);
+  assert.equal(await cluster.sql("old", "select count(*) from pg_replication_slots"), "0");
+  await cluster.sql("old", "drop table theirs");
   const back = await synlift(["rollback", "--out", folder]);
   assert.equal(back.code, 0, back.stderr);
   assert.match(

@@ -27,6 +27,8 @@ export interface UnfollowResult {
   /** What the person still has to do, a line each. */
   readonly leftToDo: readonly string[];
   readonly findings: readonly Finding[];
+  /** `fence-failed` when something is left that the same command can still undo. */
+  readonly followFailure: MigrationError | undefined;
 }
 
 /** Undoes it, as far as that is possible: throws only unexpected errors. May be repeated after an interruption. */
@@ -41,14 +43,22 @@ export async function unfollow(
     const undone = await undoFollow(record, system, progress, (change) =>
       unwritten.attempt(() => record.undone(change)),
     );
-    if (undone.leftToDo.length === 0 || record.activeChanges.length === 0) return undone;
-    return { ...undone, findings: [...undone.findings, notUndone(folder, undone.leftToDo)] };
+    if (record.activeChanges.length === 0) return { ...undone, followFailure: undefined };
+    return { ...undone, ...failed(folder, undone.findings, undone.leftToDo) };
   } catch (error) {
     system.signal.throwIfAborted();
     if (!(error instanceof MigrationError)) throw error;
-    const lines = followUndoLines(record);
-    return { leftToDo: lines, findings: [notUndone(folder, [error.message])] };
+    return { leftToDo: followUndoLines(record), ...failed(folder, [], [error.message]) };
   }
+}
+
+function failed(folder: string, findings: readonly Finding[], evidence: readonly string[]) {
+  const finding = notUndone(folder, evidence);
+  const { sentence, hint } = finding;
+  return {
+    findings: [...findings, finding],
+    followFailure: new MigrationError("fence-failed", `${sentence}: ${evidence.join("; ")}`, { hint }),
+  };
 }
 
 const notUndone = (folder: string, evidence: readonly string[]): Finding => ({

@@ -1,3 +1,4 @@
+import type { MigrationError } from "../../errors.ts";
 import { formatDuration } from "../../report/units.ts";
 import type { FinishedRollback, RollbackResult } from "./run.ts";
 
@@ -17,6 +18,12 @@ export function rollbackDetails(result: RollbackResult) {
   };
 }
 
+/** The server's comes first: people wait for that. */
+export function rollbackFailure(result: RollbackResult): MigrationError | undefined {
+  if (result.kind === "dry-run") return undefined;
+  return result.kind === "undone" ? (result.failure ?? result.followFailure) : result.followFailure;
+}
+
 /** The result of a rollback in words: what the state of the old host is. */
 export function describeRollback(result: RollbackResult): string[] {
   if (result.kind === "dry-run")
@@ -25,7 +32,9 @@ export function describeRollback(result: RollbackResult): string[] {
   if (result.kind === "unfollowed")
     return [
       ...left,
-      `no copy follows the database of ${result.subject} any more${left.length > 0 ? "" : ", and PostgreSQL is as it was before"}; whether that server runs was not touched. On the new host, synlift follow stop removes the copy`,
+      left.length > 0
+        ? `PostgreSQL of ${result.subject} is not as it was before yet; run the same command again`
+        : `no copy follows the database of ${result.subject} any more, and PostgreSQL is as it was before; whether that server runs was not touched. On the new host, synlift follow stop removes the copy`,
     ];
   return [
     ...left,

@@ -65,7 +65,7 @@ interface PlannedRollback extends RollbackFacts {
 }
 
 /** Everything that could be undone is undone; `failure` and `leftToDo` say what could not. */
-export interface FinishedRollback extends RollbackFacts, UndoResult {
+export interface FinishedRollback extends RollbackFacts, UndoResult, Pick<UnfollowResult, "followFailure"> {
   readonly kind: "undone";
   /** Whether the homeserver was sent directly to the new host, without a bundle. */
   readonly sentDirectly: boolean;
@@ -80,7 +80,7 @@ export interface FinishedRollback extends RollbackFacts, UndoResult {
 }
 
 /** Only what was changed so that a copy could follow was undone: the old server was not stopped, or stays as it is. */
-export interface Unfollowed extends RollbackFacts, UnfollowResult {
+interface Unfollowed extends RollbackFacts, UnfollowResult {
   readonly kind: "unfollowed";
 }
 
@@ -149,6 +149,7 @@ async function unfollowOnly(
     folder,
     changes,
     leftToDo: undone.leftToDo,
+    followFailure: undone.followFailure,
     findings: [...undone.findings, ...unwritten.findings(folder)],
   };
 }
@@ -221,6 +222,7 @@ async function rollBackLocked(
     readOnly: undone.readOnly,
     started: undone.started,
     failure: undone.failure,
+    followFailure: unfollowed?.followFailure,
     sentDirectly,
     changed: record.rolledBackAt !== undefined,
     startedEarlier,

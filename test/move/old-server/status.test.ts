@@ -54,6 +54,21 @@ const OUTCOMES: Readonly<Record<string, Partial<MoveStatus>>> = {
   "rolled-back": { state: { kind: "rolled-back", at: AT }, fenced: false, outageSince: undefined },
   interrupted: { purpose: "rehearsal", fenced: false, fenceFindings: [], outageSince: undefined },
   "interrupted-direct": { sentDirectly: true },
+  following: {
+    state: { kind: "following" },
+    fenced: false,
+    steps: [],
+    fenceFindings: [],
+    outageSince: undefined,
+    followFindings: [
+      {
+        id: "follow-recorded",
+        level: "note",
+        sentence: "the database of old.example is prepared for a copy that follows",
+        evidence: ["to be undone: the role synlift_follow is dropped"],
+      },
+    ],
+  },
 };
 
 for (const [name, more] of Object.entries(OUTCOMES))
