@@ -367,7 +367,10 @@ test("status says what is changed, rollback and cleanup undo it, and the server 
   assert.match(dry.stdout, new RegExp(`would be done: the replication slot ${answer.slot} is dropped`));
   assert.equal(await serverState(cluster, "old"), prepared);
   // What stands in the way is said, the rest is undone, and the same command ends it.
-  await cluster.sql("old", "create table theirs (); alter table theirs owner to synlift_follow");
+  await cluster.sql(
+    "old",
+    "create table theirs (); alter table theirs owner to synlift_follow; grant connect on database old to synlift_follow",
+  );
   const stuck = await synlift(["rollback", "--out", folder]);
   assert.equal(stuck.code, 18, stuck.stderr);
   assert.match(stuck.stdout, /still to do: the role synlift_follow is dropped/);

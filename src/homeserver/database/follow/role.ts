@@ -132,5 +132,7 @@ export async function closeRole(
 /** Drops the role. May be repeated; never drops one that is somebody else's. */
 export async function dropFollowRole(session: PostgresSession, role: string, id: string): Promise<void> {
   if ((await roleOwner(session, role, id)) !== "ours") return;
-  await session.run(`DROP ROLE ${quoteIdentifier(role)};`);
+  await assertOwnsNothing(session, role);
+  // A person may have let it connect to the database.
+  await session.run(`DROP OWNED BY ${quoteIdentifier(role)}; DROP ROLE ${quoteIdentifier(role)};`);
 }
