@@ -166,6 +166,8 @@ test("Another old host is refused as long as this copy is there.", async () => {
 
 test("At the cut-over the copy has everything up to a position, is promoted, and can no longer be deleted by synlift.", async () => {
   const server = standbyOf((await readFollowState(copy.configDir, system))!);
+  // As a comparison leaves it that was killed.
+  await inCopy("select pg_wal_replay_pause()::text as paused");
   const following = synlift(here("follow"));
   await onOld("insert into said_later select generate_series(2001, 3000)");
   const position = await onOld("select pg_current_wal_lsn()");

@@ -39,6 +39,8 @@ test("where nothing follows, or another database is named, nothing is done", asy
 test("a dry run says what will happen, and a rehearsal compares all rows: the old server goes on", async () => {
   const dry = resultOf(await synliftWell([...move.pull, "--dry-run"]));
   assert.equal(dry.details["dryRun"], true);
+  // As a rehearsal leaves it that is killed.
+  move.standby.sql("postgres", "select pg_wal_replay_pause()");
   const rehearsed = resultOf(await synliftWell([...move.pull, "--rehearse"]));
   assert.match(JSON.stringify(rehearsed.findings), /was compared with the old one on .* tables with .* rows/);
   assert.equal(move.server.systemctl.isActive(UNIT), true);

@@ -6,6 +6,7 @@ import {
 import { raiseToLog, raiseToOld } from "../../homeserver/database/follow/set-up-standby.ts";
 import { isRunning, lookAtData, startStandby } from "../../homeserver/database/follow/standby-server.ts";
 import {
+  resumeReplay,
   standbyAccount,
   standbyDatabase,
   type StandbyServer,
@@ -63,6 +64,7 @@ const standbyHere = (
   },
   account: () => Promise.resolve(standbyAccount(server, system.machine)),
   async keepUp(session) {
+    await resumeReplay(server, system);
     const here = await system.postgres.connect(standbyDatabase(server, "postgres", system.machine));
     const raised = await raiseToOld(session, here, server, system).finally(() => here.close());
     if (raised.length > 0) progress.note(raisedNote(raised));

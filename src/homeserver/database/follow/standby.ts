@@ -119,6 +119,22 @@ const nothingArrives = ({ replayed }: StandbyProgress, position: string) =>
     },
   );
 
+/** Lets it go on where a comparison that was killed has paused it: it would receive, and never replay. Does nothing otherwise. */
+export async function resumeReplay(
+  server: StandbyServer,
+  { postgres, machine }: Pick<System, "postgres" | "machine">,
+): Promise<void> {
+  const session = await postgres.connect(standbyDatabase(server, "postgres", machine));
+  try {
+    const { paused } = await session.one<{ paused: boolean }>(
+      "SELECT CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused",
+    );
+    if (paused) await session.run("SELECT pg_wal_replay_resume();");
+  } finally {
+    await session.close();
+  }
+}
+
 /** Seconds that the server itself waits for its promotion. */
 const PROMOTE_SECONDS = 60;
 

@@ -2,6 +2,7 @@ import { MigrationError } from "../../../errors.ts";
 import {
   promoteStandby,
   readStandby,
+  resumeReplay,
   standbyDatabase,
   waitForReplay,
 } from "../../../homeserver/database/follow/standby.ts";
@@ -25,13 +26,7 @@ export async function copyOf(
   const at = (name: string) => standbyDatabase(here, name, machine);
   const asked = <T>(ask: (session: Awaited<ReturnType<typeof postgres.connect>>) => Promise<T>) =>
     postgres.connect(at("postgres")).then((session) => ask(session).finally(() => session.close()));
-  const resume = () =>
-    asked(async (session) => {
-      const { paused } = await session.one<{ paused: boolean }>(
-        "SELECT pg_is_in_recovery() AND pg_is_wal_replay_paused() AS paused",
-      );
-      if (paused) await session.run("SELECT pg_wal_replay_resume();");
-    });
+  const resume = () => resumeReplay(here, system);
   const databases = [
     { store: "main" as const, given: target.database, oldName: old.database, option: "--database" },
     {
