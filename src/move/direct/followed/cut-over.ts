@@ -284,6 +284,18 @@ const namesOfExcluded = (tables: CountedTables["tables"]): ReadonlySet<string> =
   return new Set([...tables.keys()].filter((name) => names.has(name.split(".").at(-1) ?? "")));
 };
 
+const CLOSING_WAIT_MS = 20;
+const CLOSING_LOOKS = 500;
+
+/** Connections of this run to the session's database, besides it. */
+async function ownLeft(session: PostgresSession): Promise<number> {
+  const pids = session.ownBackends.map(({ pid }) => pid).join(", ");
+  const { count } = await session.one<{ count: number }>(
+    `SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid IN (${pids})`,
+  );
+  return count;
+}
+
 async function countedNow(
   address: FollowingDatabase["administrator"],
   { postgres, machine, signal }: Pick<System, "postgres" | "machine" | "signal">,
@@ -293,6 +305,9 @@ async function countedNow(
     const { version } = await session.one<{ version: number }>(
       "SELECT current_setting('server_version_num')::int AS version",
     );
+    // A connection that was closed here ends a moment later there, and tells what it has written as it does.
+    for (let left = CLOSING_LOOKS; left > 0 && (await ownLeft(session)) > 0; left -= 1)
+      await machine.wait(CLOSING_WAIT_MS, signal);
     if (version < 150_000) await machine.wait(STATISTICS_DELAY_MS, signal);
     return await readTables(session);
   } finally {

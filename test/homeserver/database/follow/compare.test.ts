@@ -46,9 +46,9 @@ beforeEach(async () => {
   await cluster.sql("postgres", 'DROP DATABASE IF EXISTS "copy"');
   for (const name of ["old", "copy"]) {
     await cluster.createDatabase(name);
-    await cluster.sql(name, TABLES);
+    await write(name, TABLES);
   }
-  await cluster.sql("old", "INSERT INTO worker_locks VALUES ('a lock')");
+  await write("old", "INSERT INTO worker_locks VALUES ('a lock')");
 });
 
 const connect = (dbname: string) => (): Promise<PostgresSession> => {
@@ -61,10 +61,18 @@ const machine = { now: () => 0, elapsed: () => performance.now(), wait: () => Pr
 const tools = { follows, machine, signal: new AbortController().signal, progress: noProgress };
 const hold = { reach: () => Promise.resolve(), pause: () => Promise.resolve(() => Promise.resolve()) };
 
+/** Writes to one of them, and returns once that is counted: a session tells what it has written as it ends, which psql does not wait for. */
+async function write(database: string, sql: string): Promise<void> {
+  await cluster.sql(database, sql);
+  const left = `select count(*) from pg_stat_activity where datname = '${database}' and application_name = 'psql'`;
+  while ((await cluster.sql("postgres", left)) !== "0")
+    await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
 /** Something is written to both, as when the copy follows. */
 async function both(sql: string): Promise<void> {
-  await cluster.sql("old", sql);
-  await cluster.sql("copy", sql);
+  await write("old", sql);
+  await write("copy", sql);
 }
 const whole = (held: Partial<typeof hold> = {}) => compareWhole(sides, { ...hold, ...held }, tools);
 /** As if all tables were large. */
@@ -91,18 +99,18 @@ test("a copy that has everything is equal in every table, and what no standby ha
 });
 
 test("a row that is missing, a row more and a row with other content are found beforehand", async () => {
-  await cluster.sql("copy", "DELETE FROM profiles WHERE user_id = '@u7'");
+  await write("copy", "DELETE FROM profiles WHERE user_id = '@u7'");
   await fails(whole(), /public\.profiles: 50 rows on the old host, 49 here/);
-  await cluster.sql("copy", "INSERT INTO profiles VALUES ('@u7', 'another')");
+  await write("copy", "INSERT INTO profiles VALUES ('@u7', 'another')");
   await fails(whole(), /public\.profiles: 50 rows on both sides, but their content differs/);
-  await cluster.sql("copy", "UPDATE profiles SET name = 'name' WHERE user_id = '@u7'; DROP TABLE presence");
+  await write("copy", "UPDATE profiles SET name = 'name' WHERE user_id = '@u7'; DROP TABLE presence");
   await fails(whole(), /public\.presence: no such table here/);
 });
 
 test("a table that is written to meanwhile may differ by what was written, and not by more", async () => {
   const writes = (sql: string) => ({
     pause: async () => {
-      await cluster.sql("old", sql);
+      await write("old", sql);
       return () => Promise.resolve();
     },
   });
@@ -111,7 +119,7 @@ test("a table that is written to meanwhile may differ by what was written, and n
   assert.equal(seen.tables["public.events"]?.how, "settled");
   assert.equal(seen.tables["public.presence"]?.how, "moved");
   assert.equal(seen.tables["public.profiles"]?.how, "equal");
-  await cluster.sql("copy", `${more} DELETE FROM presence WHERE user_id IN ('@u2', '@u3', '@u5')`);
+  await write("copy", `${more} DELETE FROM presence WHERE user_id IN ('@u2', '@u3', '@u5')`);
   await fails(
     whole(writes("DELETE FROM presence WHERE user_id = '@u4'")),
     /only 1 rows were inserted or deleted/,
@@ -150,7 +158,7 @@ test("at the cut-over only what was written to since is read, and of large table
 
 test("at the cut-over a row that did not arrive, or arrived with other content, is found in small and in large tables", async () => {
   const before = await whole();
-  await cluster.sql(
+  await write(
     "old",
     "INSERT INTO events VALUES (501, '$501', 'new'); INSERT INTO event_json VALUES ('$501', 'new')",
   );
@@ -158,7 +166,7 @@ test("at the cut-over a row that did not arrive, or arrived with other content, 
     await fails(cut(before, limits), /public\.events: .*\n?/);
     await fails(cut(before, limits), /public\.event_json: /);
   }
-  await cluster.sql(
+  await write(
     "copy",
     "INSERT INTO events VALUES (501, '$501', 'new'); INSERT INTO event_json VALUES ('$501', 'other')",
   );
@@ -166,7 +174,7 @@ test("at the cut-over a row that did not arrive, or arrived with other content, 
     cut(before, NOTHING_WHOLE),
     /event_json: 1 rows on both sides, but their content differs, of those since/,
   );
-  await cluster.sql("copy", "UPDATE event_json SET json = 'new' WHERE event_id = '$501'");
+  await write("copy", "UPDATE event_json SET json = 'new' WHERE event_id = '$501'");
   assert.equal((await cut(before, NOTHING_WHOLE)).tables["public.event_json"]?.how, "recent");
 });
 
@@ -179,7 +187,7 @@ test("older rows that were changed are counted in all, and the result says how m
   assert.equal(seen.tables["public.state_groups_state"]?.how, "counted");
   assert.equal(seen.tables["public.state_groups_state"].notSeen, 3);
   assert.equal(seen.tables["public.events"]?.notSeen, 1);
-  await cluster.sql("copy", "DELETE FROM state_groups_state WHERE state_group = 8");
+  await write("copy", "DELETE FROM state_groups_state WHERE state_group = 8");
   await fails(
     cut(before, { digest: 0, count: 1e9 }),
     /state_groups_state: 597 rows on the old host, 594 here/,
@@ -188,8 +196,8 @@ test("older rows that were changed are counted in all, and the result says how m
 
 test("a table that only one side has is named, also beside other differences", async () => {
   const before = await whole();
-  await cluster.sql("old", "CREATE TABLE added (x int); INSERT INTO profiles VALUES ('@new', '')");
-  await cluster.sql("copy", "CREATE TABLE mine (x int)");
+  await write("old", "CREATE TABLE added (x int); INSERT INTO profiles VALUES ('@new', '')");
+  await write("copy", "CREATE TABLE mine (x int)");
   await fails(
     cut(before),
     /public\.added: no such table here; public\.mine: no such table on the old host; public\.profiles: /,
@@ -198,19 +206,19 @@ test("a table that only one side has is named, also beside other differences", a
 
 test("counts that began anew on the old host prove nothing: everything is compared again, or counted", async () => {
   const before = await whole();
-  await cluster.sql("old", "SELECT pg_stat_reset()");
+  await write("old", "SELECT pg_stat_reset()");
   const seen = await cut(before);
   assert.deepEqual(new Set(Object.values(howOf(seen.tables))), new Set(["whole"]));
-  await cluster.sql("copy", "UPDATE profiles SET name = 'x' WHERE user_id = '@u1'");
+  await write("copy", "UPDATE profiles SET name = 'x' WHERE user_id = '@u1'");
   await fails(cut(before), /public\.profiles: 50 rows on both sides, but their content differs/);
 });
 
 test("whoever writes to a promoted copy is noticed, and what synlift itself wrote is not", async (t) => {
   const session = await connect("copy")();
   t.after(() => session.close());
-  await cluster.sql("copy", "SELECT pg_stat_reset()");
+  await write("copy", "SELECT pg_stat_reset()");
   assertOnlyWrittenBySynlift(await readTables(session), new Set());
-  await cluster.sql("copy", "DELETE FROM profiles WHERE user_id = '@u1'");
+  await write("copy", "DELETE FROM profiles WHERE user_id = '@u1'");
   const now = await readTables(session);
   assertOnlyWrittenBySynlift(now, new Set(["public.profiles"]));
   assert.throws(
@@ -253,7 +261,7 @@ test("the gate of open does not read the tables: it says what was compared when,
     "TRUNCATE state_groups_state",
     "CREATE TABLE mine (x int)",
   ]) {
-    await cluster.sql("copy", sql);
+    await write("copy", sql);
     const stopped = await gate();
     assert.equal(stopped.level, "blocker", sql);
     assert.ok(
@@ -266,11 +274,11 @@ test("the gate of open does not read the tables: it says what was compared when,
   // A standby has counted nothing.
   const nothing = { inserted: 0, updated: 0, deleted: 0, file: 0 };
   followed.counters = Object.fromEntries(Object.keys(followed.counters).map((name) => [name, nothing]));
-  await cluster.sql("copy", "SELECT pg_stat_reset()");
+  await write("copy", "SELECT pg_stat_reset()");
   const counted = await gate();
   assert.equal(counted.level, "blocker", "state_groups_state was emptied");
   assert.match(counted.sentence, /lost its counts .* differ from those of the comparison/);
-  await cluster.sql(
+  await write(
     "copy",
     "INSERT INTO state_groups_state SELECT n / 3, 'm.room.member', '$' || n FROM generate_series(1, 600) n",
   );
