@@ -192,9 +192,17 @@ test("killed just before it has noted that the copy is complete, it does not cop
   assert.equal(await onNew("select count(*) from events"), await onOld("select count(*) from events"));
 });
 
-test("no password is in the new catalogue, and the way to the old database is for its server alone", async () => {
+test("the status says how far the copy is; no password is in the new catalogue, and the way to the old database is for its server alone", async () => {
   const connection = await onNew("select subconninfo from pg_subscription");
   assert.doesNotMatch(connection, /password=/);
+  const status = resultOf(await synliftWell(["follow", "status", "--config-dir", configDir, "--json"]));
+  assert.deepEqual(
+    status.findings.map(({ id }) => id),
+    ["follow-not-running"],
+  );
+  const { copy } = status.details as { copy: { slot: string; lagBytes: number } };
+  assert.equal(copy.slot, "reserved");
+  assert.ok(Number.isInteger(copy.lagBytes));
   const { here, tunnel } = JSON.parse(readFileSync(join(configDir, ".synlift/follow.json"), "utf8")) as {
     here: { kind: string };
     tunnel: { folder: string };

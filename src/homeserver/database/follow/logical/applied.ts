@@ -89,7 +89,7 @@ export async function copySequences(source: QuerySession, target: PostgresSessio
         const { last, called } = there[name]!;
         const [schema = "", ...rest] = name.split(".");
         const quoted = `${quoteIdentifier(schema)}.${quoteIdentifier(rest.join("."))}`;
-        return `SELECT setval(${quoteLiteral(quoted)}, ${last}, ${called}) WHERE true;`;
+        return `SELECT setval(${quoteLiteral(quoted)}, ${last}, ${called});`;
       })
       .join("\n"),
   );
