@@ -69,7 +69,8 @@ export async function openTunnel(
   const close = async () => {
     peer.kill();
     await ended;
-    await files.remove(socket);
+    // Without the way, the password has nothing to open: it does not lie around.
+    await removeFolder(state.tunnel.folder, socket, files);
   };
   try {
     for (const until = machine.elapsed() + OPEN_TIMEOUT_MS; !(await files.lstat(socket));) {
@@ -189,9 +190,12 @@ export const oldServerForServer = ({ old, tunnel }: Tunnelled): Readonly<Record<
 export async function removeTunnelFolder(state: Tunnelled, system: System): Promise<void> {
   const { files } = system;
   await endLeftBehind(state, system);
-  const { folder } = state.tunnel;
+  await removeFolder(state.tunnel.folder, socketOf(state), files);
+}
+
+async function removeFolder(folder: string, socket: string, files: System["files"]): Promise<void> {
   if (!(await files.lstat(folder))) return;
-  await files.remove(socketOf(state));
+  await files.remove(socket);
   await files.remove(join(folder, PASSWORD_FILE));
   await files.removeEmptyFolder(folder);
 }
