@@ -35,7 +35,7 @@ const GROWTH = 1.1;
 
 /**
  * Settles where the copy will be, asks once, and has the old host prepared. Goes on with what was begun: then nothing is asked. Throws
- * `bad-usage`, `bundle-mismatch`, `already-opened`, `disk-full`, and what the old host refuses.
+ * `bad-usage`, `bundle-mismatch`, `already-opened`, `follow-impossible`, `disk-full`, and what the old host refuses.
  */
 export async function prepareFollow(
   order: FollowOrder,
@@ -55,6 +55,7 @@ export async function prepareFollow(
   const road = before?.road ?? chooseRoad(order, facts);
   const { source } = facts;
   const here = before?.here ?? (await choosePlace(road, order, facts, system));
+  if (!before) assertPossible(road, facts);
   const bytes = source.databases
     .filter(({ name }) => here.kind === "standby" || name === source.database)
     .reduce((sum, one) => sum + one.bytes, 0);
@@ -146,6 +147,16 @@ async function targetFacts(
 /** A database for logical replication is named on purpose; otherwise a standby, which needs less on the old host. */
 const chooseRoad = ({ road, logical }: FollowOrder, { roads }: FollowAnswers["facts"]): Road =>
   road ?? (logical || (roads.standby.length > 0 && roads.logical.length === 0) ? "logical" : "standby");
+
+/** The old host refuses as well: this is said before anybody is asked, and by a dry run. Throws `follow-impossible`. */
+function assertPossible(road: Road, { roads }: FollowAnswers["facts"]): void {
+  const reasons = roads[road];
+  if (reasons.length === 0) return;
+  const words = road === "standby" ? "physical replication (standby)" : "logical replication";
+  throw new MigrationError("follow-impossible", `${words} is not possible: ${reasons.join("; ")}`, {
+    hint: "nothing was changed on either host; synlift plan on the old host says which kind of replication fits",
+  });
+}
 
 async function choosePlace(
   road: Road,
@@ -244,10 +255,11 @@ function passwordLine({ role, password }: FollowAnswers["prepared"]): string {
 function describeBegin(
   old: OldHost,
   here: NewPlace,
-  { changes, source }: FollowAnswers["facts"],
+  { changes, changesFor, source }: FollowAnswers["facts"],
   bytes: number,
 ): string[] {
-  const onOldHost = changes.map((line) => `on the old host: ${line}`);
+  const road = here.kind === "logical" ? "logical" : "standby";
+  const onOldHost = (changesFor?.[road] ?? changes).map((line) => `on the old host: ${line}`);
   if (here.kind === "logical")
     return [
       ...onOldHost,

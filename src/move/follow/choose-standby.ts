@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { MigrationError, reasonOf, tryRead } from "../../errors.ts";
 import { programsOfMajor } from "../../homeserver/database/follow/server-programs.ts";
-import { clusterFolder } from "../../homeserver/database/follow/standby-server.ts";
+import { clusterExists } from "../../homeserver/database/follow/standby-server.ts";
 import type { StandbyServer } from "../../homeserver/database/follow/standby.ts";
 import { connectionString } from "../../system/postgres/postgres.ts";
 import type { System } from "../../system/system.ts";
@@ -78,7 +78,7 @@ export async function chooseStandby(
     });
   const cluster = { major, name: place.cluster ?? DEFAULT_CLUSTER };
   const data = place.dataDir ?? `/var/lib/postgresql/${major}/${cluster.name}`;
-  if ((await files.lstat(clusterFolder(cluster))) !== undefined)
+  if (await clusterExists(cluster, system))
     throw new MigrationError(
       "target-not-empty",
       `this host has a PostgreSQL cluster ${major}/${cluster.name} already`,

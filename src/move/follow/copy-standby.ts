@@ -3,7 +3,7 @@ import { setUpStandby, type StandbySource } from "../../homeserver/database/foll
 import { standbyFindings } from "../../homeserver/database/follow/standby-findings.ts";
 import {
   assertIsCopy,
-  clusterFolder,
+  clusterExists,
   createCluster,
   createDataFolder,
   emptyFolder,
@@ -85,8 +85,7 @@ async function fill(
   if (await isComplete(server, system)) return;
   await stopStandby(server, system);
   const { cluster } = server;
-  if (cluster && !(await system.files.lstat(`${clusterFolder(cluster)}/postgresql.conf`)))
-    await createCluster({ ...server, cluster }, system);
+  if (cluster && !(await clusterExists(cluster, system))) await createCluster({ ...server, cluster }, system);
   else if (!cluster) await createDataFolder(server, system);
   await emptyFolder(server.data, system);
   await copyOldServer(

@@ -44,6 +44,8 @@ const ANSWERS = {
     roads: z.object({ standby: z.array(z.string()), logical: z.array(z.string()) }),
     /** What would be changed there, a line each, for the road that fits best. */
     changes: z.array(z.string()),
+    /** The same for each kind of replication. */
+    changesFor: z.object({ standby: z.array(z.string()), logical: z.array(z.string()) }).optional(),
     findings: z.array(finding),
   }),
   prepared: z.object({

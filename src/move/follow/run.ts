@@ -36,6 +36,8 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
   const { configDir } = order;
   if (order.dryRun) return wouldFollow(order, system, view);
   if (order.service) await assertMayHaveUnit(order.service.systemdDir, system);
+  // The new server's account has to be able to enter it later, as with Debian's package; what is secret in it has modes of its own.
+  await system.files.makeFolder(configDir, 0o755);
   await system.files.makeFolder(recordFolder(configDir));
   const lock = await acquireFollowLock(configDir, system);
   let begun: Begun | undefined;

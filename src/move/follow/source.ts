@@ -91,6 +91,7 @@ async function tellFacts(
     source,
     roads: { standby: [...roads.standby.reasons], logical: [...roads.logical.reasons] },
     changes: best === undefined ? [] : [...roads[best].changes],
+    changesFor: { standby: [...roads.standby.changes], logical: [...roads.logical.changes] },
     findings: tellable([...findings, ...roadFindings(source, roads)]),
   };
 }

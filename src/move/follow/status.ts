@@ -9,7 +9,7 @@ import { acquireFollowLock } from "./lock.ts";
 import { followLost } from "./loop.ts";
 import { type FollowState, lockPath, readFollowState } from "./state.ts";
 import { connectToOld, openTunnel } from "./tunnel.ts";
-import { isUnitActive } from "./unit.ts";
+import { isUnitOf, logCommand } from "./unit.ts";
 import { type Followed, isLost } from "./watch.ts";
 
 export interface FollowStatus {
@@ -30,13 +30,14 @@ export async function followStatus(configDir: string, system: System): Promise<F
   const by = await whoFollows(configDir, system);
   if (state.stage === "detached" || state.stage === "done")
     return { state, by, followed: undefined, findings: [cutOver(state)], failure: undefined };
-  const findings: Finding[] = by === "nobody" ? [nobody(state)] : [];
+  const findings: Finding[] =
+    by !== "nobody" ? [] : [(await isUnitOf(configDir, system)) ? startsAgain(state) : nobody(state)];
   let followed: Followed | undefined;
   try {
     followed = await look(state, configDir, by, system);
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
-    findings.push(notSeen(error));
+    findings.push(notSeen(error, by));
   }
   const isOver = state.stage === "lost" || (followed !== undefined && isLost(followed));
   if (followed) findings.push(...judge(followed, by));
@@ -47,7 +48,7 @@ async function whoFollows(configDir: string, system: System): Promise<FollowStat
   const holder = await readLockHolder(lockPath(configDir), system.files);
   const lives = holder !== undefined && system.machine.processStart(holder.pid) === holder.start;
   if (!lives) return "nobody";
-  return (await isUnitActive(system)) ? "unit" : "process";
+  return (await isUnitOf(configDir, system)) ? "unit" : "process";
 }
 
 async function look(
@@ -109,12 +110,27 @@ const nobody = ({ old }: FollowState): Finding => ({
   hint: "go on with synlift follow, or let systemd do it: synlift follow --service",
 });
 
-const notSeen = ({ message, hint }: MigrationError): Finding => ({
-  id: "follow-not-seen",
+const startsAgain = ({ old }: FollowState): Finding => ({
+  id: "follow-not-running",
   level: "warning",
-  sentence: `how far the copy is cannot be seen: ${message}`,
-  ...(hint === undefined ? {} : { hint }),
+  sentence: `the unit synlift-follow is about to start, again if it has failed: meanwhile ${old.address} keeps its log for the copy, up to its limit`,
+  hint: `its log says why it failed: ${logCommand()}`,
 });
+
+function notSeen({ code, message, hint }: MigrationError, by: FollowStatus["by"]): Finding {
+  const finding = {
+    id: "follow-not-seen",
+    level: "warning" as const,
+    sentence: `how far the copy is cannot be seen: ${message}`,
+  };
+  // Whoever follows has lost the old host, or is on its way there: no setting is wrong.
+  if (by !== "nobody" && code === "database-unreachable")
+    return {
+      ...finding,
+      hint: `there is no connection to the old host at the moment; it is made again by itself${by === "unit" ? `: ${logCommand()}` : ""}`,
+    };
+  return hint === undefined ? finding : { ...finding, hint };
+}
 
 /** Bytes that the old server may still keep, and that are free here, at which a warning is due. */
 const LITTLE_ROOM = 1024 * 1024 * 1024;

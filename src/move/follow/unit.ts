@@ -83,6 +83,8 @@ ExecStart=${words}
 KillMode=${killMode}
 Restart=on-failure
 RestartSec=10
+# Asked to stop, during the first copy.
+SuccessExitStatus=143
 # Nothing of this is mended by another start: wrong usage, the copy is lost, it was promoted.
 RestartPreventExitStatus=2 45 65
 
@@ -93,11 +95,6 @@ WantedBy=multi-user.target
 
 const quoted = (word: string) =>
   `"${word.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("%", "%%").replaceAll("$", "$$$$")}"`;
-
-/** Whether the unit runs or is starting; false where there is no systemd. */
-export async function isUnitActive({ programs }: Pick<System, "programs">): Promise<boolean> {
-  return (await tryRead(() => unitState(UNIT, programs)))?.isActive ?? false;
-}
 
 /** Stops the unit and removes it, if synlift wrote it. May be repeated. */
 export async function removeUnit(systemdDir: string, { files, programs }: System): Promise<void> {
@@ -124,8 +121,11 @@ export async function takeOver(configDir: string, system: System): Promise<{ rel
   return acquireFollowLock(configDir, system);
 }
 
-/** Whether the unit runs, or will start again, for this copy and not for another one. */
-async function isUnitOf(configDir: string, { files, programs }: System): Promise<boolean> {
+/** Whether the unit runs, or will start again, for this copy and not for another one; false where there is no systemd. */
+export async function isUnitOf(
+  configDir: string,
+  { files, programs }: Pick<System, "files" | "programs">,
+): Promise<boolean> {
   const state = await tryRead(() => unitState(UNIT, programs));
   if (!state?.isActive || state.fragment === "") return false;
   const text = await tryRead(() => files.readText(state.fragment));

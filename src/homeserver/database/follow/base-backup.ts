@@ -126,7 +126,7 @@ async function copyWithProgress(
     });
   let least = Infinity;
   const watching = (async () => {
-    const told = new TellCopied(progress);
+    const told = new TellCopied(progress, checkpoint);
     while (!over.signal.aborted) {
       const [now] = await session.all<Copied>(`
         SELECT phase, backup_total::float8 AS total, backup_streamed::float8 AS streamed
@@ -165,11 +165,13 @@ const COPY = { id: "follow/copy", label: "copy of the old server's data", unit: 
 /** Tells what the old server says of a copy. */
 class TellCopied {
   readonly #progress: Progress;
+  readonly #checkpoint: BaseBackup["checkpoint"];
   #done: number | undefined;
   #isWaiting = false;
 
-  constructor(progress: Progress) {
+  constructor(progress: Progress, checkpoint: BaseBackup["checkpoint"]) {
     this.#progress = progress;
+    this.#checkpoint = checkpoint;
   }
 
   tell({ phase, total, streamed }: Copied): void {
@@ -177,7 +179,9 @@ class TellCopied {
       if (this.#isWaiting || !phase.startsWith("waiting for checkpoint")) return;
       this.#isWaiting = true;
       this.#progress.note(
-        "the old server finishes a checkpoint before the copy begins; it takes its time for that, up to some minutes, so that nobody notices",
+        this.#checkpoint === "fast"
+          ? "the old server finishes a checkpoint before the copy begins, as fast as it can"
+          : "the old server finishes a checkpoint before the copy begins; it takes its time for that, up to some minutes, so that nobody notices",
       );
       return;
     }

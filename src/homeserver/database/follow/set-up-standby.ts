@@ -1,9 +1,16 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { PostgresAddress, PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { System } from "../../../system/system.ts";
-import { clusterFolder, lookAtData, settingsInLog, startStandby, stopStandby } from "./standby-server.ts";
+import {
+  clusterFolder,
+  clusterSettings,
+  lookAtData,
+  settingsInLog,
+  startStandby,
+  stopStandby,
+} from "./standby-server.ts";
 import {
   accessLines,
   AT_LEAST_AS_LARGE,
@@ -97,9 +104,7 @@ export async function raiseToLog(server: StandbyServer, system: System): Promise
 }
 
 const requiredFile = (server: StandbyServer) =>
-  server.cluster
-    ? join(clusterFolder(server.cluster), "conf.d/synlift-follow.conf")
-    : join(server.data, "postgresql.conf");
+  server.cluster ? clusterSettings(server.cluster) : join(server.data, "postgresql.conf");
 
 async function raise(
   there: Required,
@@ -126,9 +131,10 @@ async function writeClusterFiles(
 ): Promise<void> {
   const { files } = system;
   const folder = clusterFolder(server.cluster!);
-  const conf = join(folder, "conf.d");
-  if ((await files.stat(conf))?.kind !== "folder") await files.makeFolder(conf, 0o755);
-  await write(join(conf, "synlift-follow.conf"), standbySettings(required), server, system, 0o644);
+  const settings = clusterSettings(server.cluster!);
+  if ((await files.stat(dirname(settings)))?.kind !== "folder")
+    await files.makeFolder(dirname(settings), 0o755);
+  await write(settings, standbySettings(required), server, system, 0o644);
   for (const [name, lines] of [
     ["pg_hba.conf", accessLines(server, logins)],
     ["pg_ident.conf", identLines(server)],

@@ -19,6 +19,16 @@ const DEBIAN_CLUSTERS = "/etc/postgresql";
 export const clusterFolder = ({ major, name }: NonNullable<StandbyServer["cluster"]>) =>
   join(DEBIAN_CLUSTERS, String(major), name);
 
+/** Whether Debian's programs know it: pg_dropcluster may leave its folder, with what others have put into `conf.d`. */
+export const clusterExists = async (
+  cluster: NonNullable<StandbyServer["cluster"]>,
+  { files }: Pick<Host, "files">,
+): Promise<boolean> => (await files.lstat(join(clusterFolder(cluster), "postgresql.conf"))) !== undefined;
+
+/** Settings of the standby, beside those of the package. */
+export const clusterSettings = (cluster: NonNullable<StandbyServer["cluster"]>) =>
+  join(clusterFolder(cluster), "conf.d", "synlift-follow.conf");
+
 /** A program of the server's own version, as the account that owns it. */
 export function serverCall(
   server: StandbyServer,
@@ -190,8 +200,10 @@ export async function removeStandby(
 ): Promise<void> {
   await assertIsCopy(server, oldSystemIdentifier, host);
   const { cluster, data } = server;
-  if (cluster && (await host.files.lstat(join(clusterFolder(cluster), "postgresql.conf")))) {
+  if (cluster && (await clusterExists(cluster, host))) {
     await stopStandby(server, host);
+    // pg_dropcluster leaves what it did not make, and with it the folder.
+    await host.files.remove(clusterSettings(cluster));
     await host.programs.run({
       name: "pg_dropcluster",
       args: ["--stop", String(cluster.major), cluster.name],

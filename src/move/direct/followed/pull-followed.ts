@@ -7,7 +7,7 @@ import type { System } from "../../../system/system.ts";
 import { copyHere } from "../../follow/copy-here.ts";
 import { type FollowState, readFollowState } from "../../follow/state.ts";
 import { openTunnel } from "../../follow/tunnel.ts";
-import { isUnitActive, removeUnit, startUnitAgain, takeOver } from "../../follow/unit.ts";
+import { isUnitOf, removeUnit, startUnitAgain, takeOver } from "../../follow/unit.ts";
 import type { PullOrder } from "../order.ts";
 import { assertLeadsToCopy, copyOf } from "./copy.ts";
 import { catchUp, compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
@@ -48,7 +48,7 @@ export async function withFollowed<T>(
     const nothing = () => Promise.reject(new TypeError("a dry run cuts nothing"));
     return act({ lines, mediaCame: nothing, cut: nothing });
   }
-  const wasActive = await isUnitActive(system);
+  const wasActive = await isUnitOf(configDir, system);
   const held = await takeOver(configDir, system);
   try {
     const account = await copyHere(state, system, view).account();
