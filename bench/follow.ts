@@ -3,9 +3,10 @@
  * under the same load, and what a dump and a restore of the same database take beside it. And what the old server's people
  * notice while it is followed: messages per second that it acknowledges, with and without.
  *
- *     LAB_DATABASES=FOLDER node scripts/node.mjs bench/follow.ts [GIGABYTES …]
+ *     LAB_DATABASES=FOLDER node scripts/node.mjs bench/follow.ts [--outage-only] [GIGABYTES …]
  *
- * 0.2, 0.8 and 3 when left out. FOLDER is where the databases are: it needs four times the largest.
+ * 0.2, 0.8 and 3 when left out. FOLDER is where the databases are: it needs four times the largest. With --outage-only, what it costs the
+ * old server is not measured.
  *
  * Both hosts are this one, on loopback, with one set of processors for the two servers, the two databases, and the people: no network is
  * measured, and every figure is worse than with two hosts. The old PostgreSQL waits for its disk with each commit, as Debian's does.
@@ -36,7 +37,7 @@ import { stepTimes, timed } from "./processes.ts";
 const MESSAGES_PER_GIGABYTE = 570_000;
 /** Of the load during the cut-over. */
 const PER_SECOND = 20;
-const RATE_MS = 15_000;
+const RATE_MS = 8_000;
 const RATE_ROUNDS = 3;
 
 type Figures = Record<string, number>;
@@ -58,7 +59,7 @@ interface OldHost {
   readonly roomIds: readonly string[];
 }
 
-async function bench(gigabytes: readonly number[]): Promise<void> {
+async function bench(gigabytes: readonly number[], withCosts: boolean): Promise<void> {
   process.on("SIGINT", () => process.exit(130));
   console.log(`${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}`);
   const all: Figures[] = [];
@@ -66,7 +67,7 @@ async function bench(gigabytes: readonly number[]): Promise<void> {
     const filled = await filledHomeserver(Math.round(size * MESSAGES_PER_GIGABYTE), 1, 1, CLUSTER);
     const old = await startOld(filled);
     try {
-      all.push(await benchOne(old));
+      all.push(await benchOne(old, withCosts));
       console.log(table(all));
     } finally {
       old.systemctl.run("stop", UNIT);
@@ -75,7 +76,7 @@ async function bench(gigabytes: readonly number[]): Promise<void> {
   }
 }
 
-async function benchOne(old: OldHost): Promise<Figures> {
+async function benchOne(old: OldHost, withCosts: boolean): Promise<Figures> {
   const { filled, systemctl } = old;
   const { home, cluster } = filled;
   const to = await wayTo({ home, cluster, configPaths: [home.configFile], path: systemctl.path });
@@ -83,7 +84,7 @@ async function benchOne(old: OldHost): Promise<Figures> {
   try {
     const figures: Figures = { "database, MB": filled.databaseBytes / 1e6, load: loadavg()[0]! };
     Object.assign(figures, await dumpAndRestore(filled, to));
-    Object.assign(figures, await whatItCosts(old, place));
+    if (withCosts) Object.assign(figures, await whatItCosts(old, place));
     Object.assign(figures, await cutOver(old, place));
     return figures;
   } finally {
@@ -240,5 +241,5 @@ function table(all: readonly Figures[]): string {
   ].join("\n");
 }
 
-const sizes = process.argv.slice(2).map(Number);
-await bench(sizes.length > 0 ? sizes : [0.2, 0.8, 3]);
+const sizes = process.argv.slice(2).filter((word) => word !== "--outage-only");
+await bench(sizes.length > 0 ? sizes.map(Number) : [0.2, 0.8, 3], sizes.length === process.argv.length - 2);

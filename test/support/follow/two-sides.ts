@@ -172,7 +172,9 @@ export async function makeNewSide(
   const config = join(configDir!, "homeserver.yaml");
   const pidFile = join(configDir!, "homeserver.pid");
   const synapse = synapsePython();
-  const start = `cd ${folder} && ${synapse} -m synapse.app.homeserver -c ${config} -c ${join(configDir!, "conf.d")} -D`;
+  // Where the old one has a folder of settings, this one has it too.
+  const settings = join(configDir!, "conf.d");
+  const start = `cd ${folder} && ${synapse} -m synapse.app.homeserver -c ${config} $(test ! -e ${settings} || echo -c ${settings}) -D`;
   const stop = `kill $(cat ${pidFile})`;
   const at = ["--config-dir", configDir!];
   const pull = [

@@ -147,6 +147,7 @@ export async function promoteStandby(
   { postgres, machine }: Pick<System, "postgres" | "machine">,
 ): Promise<void> {
   const session = await postgres.connect(standbyDatabase(server, "postgres", machine));
+  let failed: unknown;
   try {
     const { inRecovery } = await session.one<{ inRecovery: boolean }>(
       `SELECT pg_is_in_recovery() AS "inRecovery"`,
@@ -156,12 +157,20 @@ export async function promoteStandby(
       `SELECT pg_promote(true, ${PROMOTE_SECONDS}) AS promoted`,
     );
     if (promoted) return;
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    failed = error;
   } finally {
     await session.close();
   }
   throw new MigrationError(
     "restore-failed",
-    `the server in ${server.data} was not promoted within ${PROMOTE_SECONDS} seconds`,
-    { hint: "see its log for the reason, then run the same command again" },
+    failed instanceof MigrationError
+      ? `the server in ${server.data} could not be promoted: ${failed.message}`
+      : `the server in ${server.data} was not promoted within ${PROMOTE_SECONDS} seconds`,
+    {
+      hint: "see its log for the reason, then run the same command again; until then the old server can run: on the old host, synlift rollback",
+      cause: failed,
+    },
   );
 }
