@@ -80,7 +80,9 @@ async function benchOne(old: OldHost, withCosts: boolean): Promise<Figures> {
   const { filled, systemctl } = old;
   const { home, cluster } = filled;
   const to = await wayTo({ home, cluster, configPaths: [home.configFile], path: systemctl.path });
-  const place = await makeNewSide(to, temporaryFolder("new", undefined, process.env["LAB_DATABASES"]));
+  const place = await makeNewSide(to, {
+    folder: temporaryFolder("new", undefined, process.env["LAB_DATABASES"]),
+  });
   try {
     const figures: Figures = { "database, MB": filled.databaseBytes / 1e6, load: loadavg()[0]! };
     Object.assign(figures, await dumpAndRestore(filled, to));

@@ -28,7 +28,7 @@ test("a disk of the new host that is full never harms the old server, and with r
   const disk = await smallDisk(t, "900m", "0755");
   const filler = join(disk, "filler");
   const two = await makeTwoSides();
-  const place = await makeNewSide(two.to, join(disk, "new"));
+  const place = await makeNewSide(two.to, { folder: join(disk, "new") });
   try {
     const writer = await two.write({ perSecond: 10 });
     fill(filler, 30 * MIB);

@@ -42,14 +42,18 @@ export async function tracesOnOldHost(
       "postgres",
       "select distinct usename from pg_stat_activity where usename ~ 'synlift' or backend_type = 'walsender' order by 1",
     ),
-    files: existsSync(exportFolder) ? readdirSync(exportFolder).filter((name) => !isUndone(exportFolder, name)) : [],
+    files: existsSync(exportFolder)
+      ? readdirSync(exportFolder).filter((name) => !isUndone(exportFolder, name))
+      : [],
   };
 }
 
 /** Whether it is the record of what was changed for a copy, and all of it was undone: that stays, as what was done there. */
 function isUndone(folder: string, name: string): boolean {
   if (name !== "follow.json") return false;
-  const { changes } = JSON.parse(readFileSync(join(folder, name), "utf8")) as { changes: { undone: string | null }[] };
+  const { changes } = JSON.parse(readFileSync(join(folder, name), "utf8")) as {
+    changes: { undone: string | null }[];
+  };
   return changes.every(({ undone }) => undone !== null);
 }
 

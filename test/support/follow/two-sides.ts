@@ -160,15 +160,25 @@ export interface NewSide {
   close(): Promise<void>;
 }
 
+/** `target` is the new PostgreSQL where the copy follows by logical replication; without, it is a standby. */
 export async function makeNewSide(
   { args, sourceCommand, exportCommand, database }: WayToOldHost,
-  folder = temporaryFolder("new"),
+  { folder = temporaryFolder("new"), target }: { folder?: string; target?: PostgresCluster } = {},
 ): Promise<NewSide> {
   const [configDir, mediaDir, data] = ["config", "media", "data"].map((name) => join(folder, name));
-  const [databasePort, port] = [await freePort(), await freePort()];
+  const [databasePort, port] = [target?.address.port ?? (await freePort()), await freePort()];
   const passwordFile = join(folder, "database.password");
   mkdirSync(folder, { recursive: true });
-  writeFileSync(passwordFile, `${database.password}\n`, { mode: 0o600 });
+  // Roles come along with a standby; otherwise synlift makes a password.
+  if (!target) writeFileSync(passwordFile, `${database.password}\n`, { mode: 0o600 });
+  const placeOfDatabase = [
+    ...["--database", `host=127.0.0.1 port=${databasePort} user=${database.role} dbname=${database.name}`],
+    ...["--database-password-file", passwordFile],
+  ];
+  const administrator = `host=${target?.address.socketFolder ?? ""} port=${databasePort} user=postgres dbname=postgres`;
+  const copy = target
+    ? ["--road", "logical", ...placeOfDatabase, "--admin-database", administrator]
+    : ["--data-dir", data!, "--port", `${databasePort}`, "--checkpoint", "fast"];
   const config = join(configDir!, "homeserver.yaml");
   const pidFile = join(configDir!, "homeserver.pid");
   const synapse = synapsePython();
@@ -179,16 +189,14 @@ export async function makeNewSide(
   const at = ["--config-dir", configDir!];
   const pull = [
     ...["pull", ...args, "--export-command", exportCommand, "--followed", ...at],
-    ...["--database", `host=127.0.0.1 port=${databasePort} user=${database.role} dbname=${database.name}`],
-    ...["--database-password-file", passwordFile, "--media-dir", mediaDir!],
-    ...["--listen", `127.0.0.1:${port}`, "--json"],
+    ...[...placeOfDatabase, "--media-dir", mediaDir!, "--listen", `127.0.0.1:${port}`, "--json"],
   ];
   const place = {
     ...{ folder, configDir: configDir!, data: data!, databasePort },
     url: `http://127.0.0.1:${port}`,
     follow: [
       ...["follow", ...args, "--source-command", sourceCommand, ...at],
-      ...["--data-dir", data!, "--port", `${databasePort}`, "--checkpoint", "fast", "--yes", "--json"],
+      ...[...copy, "--yes", "--json"],
     ],
     status: ["follow", "status", ...at, "--json"],
     stop: ["follow", "stop", ...at, "--yes", "--json"],
@@ -198,7 +206,8 @@ export async function makeNewSide(
   };
   return {
     ...place,
-    sql: (text, name = database.name) => psql(text, { port: databasePort, database: name }),
+    sql: (text, name = database.name) =>
+      target ? target.sql(name, text) : psql(text, { port: databasePort, database: name }),
     close: async () => {
       for (const found of processesWith(folder)) killAtOnce(found);
       await Promise.resolve();
