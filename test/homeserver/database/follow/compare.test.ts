@@ -126,6 +126,61 @@ test("a table that is written to meanwhile may differ by what was written, and n
   );
 });
 
+test("tables that a background update drops or makes again while all rows are compared are no difference", async () => {
+  const temporary = (name: string) =>
+    `CREATE TABLE ${name} (id int8 PRIMARY KEY); INSERT INTO ${name} SELECT generate_series(1, 9);`;
+  const begin = async () => {
+    for (const name of ["old", "copy"])
+      await write(
+        name,
+        `DROP TABLE IF EXISTS _temp_a, _temp_b; ${temporary("_temp_a")} ${temporary("_temp_b")}`,
+      );
+  };
+  const others = {
+    event_json: "equal",
+    events: "equal",
+    presence: "equal",
+    profiles: "equal",
+    state_groups_state: "equal",
+  };
+  const sql = "DROP TABLE _temp_a; DROP TABLE _temp_b;";
+
+  await begin();
+  const onBoth = await whole({ pause: async () => (await both(sql), () => Promise.resolve()) });
+  assert.deepEqual(howOf(onBoth.tables), others, "before the copy was held");
+
+  await begin();
+  const onOld = await whole({ pause: async () => (await write("old", sql), () => Promise.resolve()) });
+  assert.deepEqual(howOf(onOld.tables), others, "after it");
+
+  await begin();
+  const again = `${sql} ${temporary("_temp_a")}`;
+  const anew = await whole({ pause: async () => (await write("old", again), () => Promise.resolve()) });
+  assert.deepEqual(howOf(anew.tables), { ...others, _temp_a: "settled" }, "made again");
+
+  await begin();
+  let isFirst = true;
+  const dropping = async (): Promise<PostgresSession> => {
+    const session = await connect("old")();
+    const one = session.one.bind(session);
+    session.one = async <Row>(query: string, settings?: Readonly<Record<string, string>>) => {
+      if (isFirst && query.includes('FROM "public"."_temp_b"')) {
+        isFirst = false;
+        await both(sql);
+      }
+      return one<Row>(query, settings);
+    };
+    return session;
+  };
+  const first = await compareWhole({ ...sides, old: dropping }, hold, tools);
+  assert.equal(isFirst, false);
+  assert.deepEqual(howOf(first.tables), others, "before the position was read");
+
+  await begin();
+  await write("copy", sql);
+  await fails(whole(), /_temp_a: no such table here; .*_temp_b: no such table here/);
+});
+
 test("at the cut-over only what was written to since is read, and of large tables the rows since", async () => {
   const before = await whole();
   await both(`

@@ -79,6 +79,7 @@ export async function compareAtCut(
     if (typeof seen === "string") differences.push(seen);
     else tables[table.name] = { ...seen, how, seconds: (machine.elapsed() - since) / 1000 };
     progress.advance(id, bytes(one));
+    return true;
   });
   progress.end(id);
   if (differences.length > 0) throw comparisonFailed(differences.sort());

@@ -44,18 +44,24 @@ async function closePair({ old, copy }: Pair): Promise<void> {
   await Promise.all([old.close(), copy.close()]);
 }
 
-/** Compares many tables with some pairs of connections, the next table with the first pair that is free. */
+/**
+ * Compares many tables with some pairs of connections, the next table with the first pair that is free. `act` returns false when a
+ * query failed in it: then the others get new connections.
+ */
 export async function forEachWith<T>(
   sides: Sides,
   items: readonly T[],
   pairs: number,
-  act: (item: T, pair: Pair) => Promise<void>,
+  act: (item: T, pair: Pair) => Promise<boolean>,
 ): Promise<void> {
   const waiting = [...items];
-  const work = () =>
-    withPair(sides, async (pair) => {
-      for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await act(item, pair);
-    });
+  const workWith = async (pair: Pair) => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift())
+      if (!(await act(item, pair))) return;
+  };
+  const work = async () => {
+    while (waiting.length > 0) await withPair(sides, workWith);
+  };
   const results = await Promise.allSettled(Array.from({ length: Math.min(pairs, items.length) }, work));
   const failed = results.find((result) => result.status === "rejected");
   if (failed) throw failed.reason;

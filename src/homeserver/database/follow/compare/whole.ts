@@ -1,5 +1,6 @@
-import { MigrationError } from "../../../../errors.ts";
+import { hasSqlstate, MigrationError } from "../../../../errors.ts";
 import type { Machine } from "../../../../system/machine.ts";
+import type { PostgresSession } from "../../../../system/postgres/postgres.ts";
 import type { Progress } from "../../../../system/progress.ts";
 import { IDLE_STATISTICS_DELAY_MS } from "../../count.ts";
 import type { Watermark, WholeComparison } from "./comparison.ts";
@@ -36,24 +37,19 @@ const PAIRS = 1;
 
 type WholeTable = WholeComparison["tables"][string];
 
+/** undefined_table and undefined_column (PostgreSQL documentation, Appendix A): background updates make tables, and drop them. */
+const NOT_THERE = ["42P01", "42703"];
+const LOOKS = 10;
+
 /**
  * Compares every row of every table while the old server runs. A table to which nothing was written meanwhile, by the old server's own
  * counts, must be equal, in number and content; of another, the rows within its watermark must be, unless older rows were
- * changed; else the numbers may differ by at most what was written. Reads only. Throws `comparison-failed`.
+ * changed; else the numbers may differ by at most what was written. One that is dropped or made again meanwhile is compared at the
+ * cut-over. Reads only. Throws `comparison-failed`.
  */
 export async function compareWhole(sides: Sides, hold: Hold, tools: Tools): Promise<WholeComparison> {
   const { machine, progress } = tools;
-  const begun = await withPair(sides, async ({ old }) => {
-    // In this order: what is written after the counts were read shows itself in the next ones.
-    const { since, tables: all } = await readTables(old);
-    const tables = new Map([...all].filter(([name]) => tools.follows(name)));
-    const marks = new Map<string, Watermark | null>();
-    for (const table of tables.values()) marks.set(table.name, await readWatermark(old, table));
-    const { position } = await old.one<{ position: string }>(
-      "SELECT pg_current_wal_insert_lsn()::text AS position",
-    );
-    return { since, tables, marks, position };
-  });
+  const begun = await beginWhole(sides, tools);
   await hold.reach(begun.position);
   const release = await hold.pause();
   const compared: Record<string, WholeTable> = {};
@@ -61,15 +57,20 @@ export async function compareWhole(sides: Sides, hold: Hold, tools: Tools): Prom
   const total = [...begun.tables.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   progress.begin({ id, label: "compare all rows with the old database", unit: "bytes", total });
   try {
-    const here = await withPair(sides, ({ copy }) => readTables(copy));
-    const missing = [...begun.tables.keys()].filter((name) => !here.tables.has(name));
-    if (missing.length > 0) throw comparisonFailed(missing.map((name) => `${name}: no such table here`));
+    const gone = await droppedTables(sides, begun.tables);
     // The largest last: those that are written to all the time are small, and are still as they were counted.
-    const inOrder = [...begun.tables.values()].sort((one, other) => one.bytes - other.bytes);
+    const inOrder = [...begun.tables.values()]
+      .filter(({ name }) => !gone.has(name))
+      .sort((one, other) => one.bytes - other.bytes);
     await forEachWith(sides, inOrder, PAIRS, async (table, pair) => {
       const watermark = begun.marks.get(table.name) ?? null;
-      compared[table.name] = await compareTable(table, watermark, pair, tools);
+      const found = await compareTable(table, watermark, pair, tools).catch(async (error: unknown) => {
+        if (!hasSqlstate(error, NOT_THERE) || !(await withPair(sides, ({ old }) => wasReplaced(table, old))))
+          throw error;
+      });
+      if (found) compared[table.name] = found;
       progress.advance(id, table.bytes);
+      return found !== undefined;
     });
   } finally {
     await release();
@@ -81,6 +82,52 @@ export async function compareWhole(sides: Sides, hold: Hold, tools: Tools): Prom
     countedSince: begun.since,
     tables: Object.fromEntries(Object.entries(compared).sort(([one], [other]) => (one < other ? -1 : 1))),
   };
+}
+
+interface Begun {
+  readonly since: string;
+  readonly tables: ReadonlyMap<string, Table>;
+  readonly marks: ReadonlyMap<string, Watermark | null>;
+  readonly position: string;
+}
+
+/** What is to be compared, and from which position on. */
+async function beginWhole(sides: Sides, { follows }: Tools): Promise<Begun> {
+  const look = () =>
+    withPair(sides, async ({ old }) => {
+      // In this order: what is written after the counts were read shows itself in the next ones.
+      const { since, tables: all } = await readTables(old);
+      const tables = new Map([...all].filter(([name]) => follows(name)));
+      const marks = new Map<string, Watermark | null>();
+      for (const table of tables.values()) marks.set(table.name, await readWatermark(old, table));
+      const { position } = await old.one<{ position: string }>(
+        "SELECT pg_current_wal_insert_lsn()::text AS position",
+      );
+      return { since, tables, marks, position };
+    });
+  for (let left = LOOKS; ; left -= 1)
+    try {
+      return await look();
+    } catch (error) {
+      if (left === 1 || !hasSqlstate(error, NOT_THERE)) throw error;
+    }
+}
+
+/** Those that the copy no longer has, because the old server has dropped them as well. Throws `comparison-failed` for others. */
+function droppedTables(sides: Sides, tables: Begun["tables"]): Promise<ReadonlySet<string>> {
+  return withPair(sides, async ({ old, copy }) => {
+    const here = await readTables(copy);
+    const missing = [...tables.values()].filter(({ name }) => !here.tables.has(name));
+    const lost: string[] = [];
+    for (const table of missing) if (!(await wasReplaced(table, old))) lost.push(table.name);
+    if (lost.length > 0) throw comparisonFailed(lost.map((name) => `${name}: no such table here`));
+    return new Set(missing.map(({ name }) => name));
+  });
+}
+
+/** Whether it was dropped since it was counted, and perhaps made again. */
+async function wasReplaced({ name, counters: { file } }: Table, old: PostgresSession): Promise<boolean> {
+  return (await readCounters(old, name))?.file !== file;
 }
 
 async function compareTable(
