@@ -3,10 +3,10 @@
  * under the same load, and what a dump and a restore of the same database take beside it. And what the old server's people
  * notice while it is followed: messages per second that it acknowledges, with and without.
  *
- *     LAB_DATABASES=FOLDER node scripts/node.mjs bench/follow.ts [--outage-only] [GIGABYTES …]
+ *     LAB_DATABASES=FOLDER node scripts/node.mjs bench/follow.ts [--logical] [--outage-only] [GIGABYTES …]
  *
- * 0.2, 0.8 and 3 when left out. FOLDER is where the databases are: it needs four times the largest. With --outage-only, what it costs the
- * old server is not measured.
+ * 0.2, 0.8 and 3 when left out. FOLDER is where the databases are: it needs four times the largest. A standby, or with --logical a copy by
+ * logical replication in the newest PostgreSQL there is. With --outage-only, what it costs the old server is not measured.
  *
  * Both hosts are this one, on loopback, with one set of processors for the two servers, the two databases, and the people: no network is
  * measured, and every figure is worse than with two hosts. The old PostgreSQL waits for its disk with each commit, as Debian's does.
@@ -26,6 +26,7 @@ import {
 } from "../test/support/follow/two-sides.ts";
 import { Writer } from "../test/support/follow/writer.ts";
 import { type MatrixClient, register } from "../test/support/lab/matrix-client.ts";
+import { PostgresCluster, serverMajors } from "../test/support/lab/postgres-cluster.ts";
 import { synapsePython } from "../test/support/lab/synapse-server.ts";
 import { temporaryFolder } from "../test/support/lab/temporary-folder.ts";
 import { StandInSystemctl } from "../test/support/stand-in-systemctl.ts";
@@ -59,15 +60,25 @@ interface OldHost {
   readonly roomIds: readonly string[];
 }
 
-async function bench(gigabytes: readonly number[], withCosts: boolean): Promise<void> {
+interface Choice {
+  readonly isLogical: boolean;
+  readonly withCosts: boolean;
+}
+
+async function bench(gigabytes: readonly number[], choice: Choice): Promise<void> {
   process.on("SIGINT", () => process.exit(130));
   console.log(`${cpus()[0]?.model ?? "?"}, ${availableParallelism()} cores, Node ${process.version}`);
   const all: Figures[] = [];
+  const settings = { ...CLUSTER.settings, wal_level: choice.isLogical ? "logical" : "replica" };
   for (const size of gigabytes) {
-    const filled = await filledHomeserver(Math.round(size * MESSAGES_PER_GIGABYTE), 1, 1, CLUSTER);
+    const messages = Math.round(size * MESSAGES_PER_GIGABYTE);
+    const filled = await filledHomeserver(messages, 1, 1, { ...CLUSTER, settings });
     const old = await startOld(filled);
     try {
-      all.push(await benchOne(old, withCosts));
+      // They change tables: logical replication is refused before.
+      const left = () => filled.cluster.sql("large", "select count(*) from background_updates");
+      while (choice.isLogical && (await left()) !== "0") await new Promise((r) => setTimeout(r, 500));
+      all.push(await benchOne(old, choice));
       console.log(table(all));
     } finally {
       old.systemctl.run("stop", UNIT);
@@ -76,12 +87,15 @@ async function bench(gigabytes: readonly number[], withCosts: boolean): Promise<
   }
 }
 
-async function benchOne(old: OldHost, withCosts: boolean): Promise<Figures> {
+async function benchOne(old: OldHost, { isLogical, withCosts }: Choice): Promise<Figures> {
   const { filled, systemctl } = old;
   const { home, cluster } = filled;
   const to = await wayTo({ home, cluster, configPaths: [home.configFile], path: systemctl.path });
+  const major = Math.max(...serverMajors());
+  const target = isLogical ? await PostgresCluster.start({ settings: CLUSTER.settings, major }) : undefined;
   const place = await makeNewSide(to, {
     folder: temporaryFolder("new", undefined, process.env["LAB_DATABASES"]),
+    ...(target && { target }),
   });
   try {
     const figures: Figures = { "database, MB": filled.databaseBytes / 1e6, load: loadavg()[0]! };
@@ -91,6 +105,7 @@ async function benchOne(old: OldHost, withCosts: boolean): Promise<Figures> {
     return figures;
   } finally {
     await place.close();
+    await target?.stop();
     await to.close();
   }
 }
@@ -243,5 +258,9 @@ function table(all: readonly Figures[]): string {
   ].join("\n");
 }
 
-const sizes = process.argv.slice(2).filter((word) => word !== "--outage-only");
-await bench(sizes.length > 0 ? sizes.map(Number) : [0.2, 0.8, 3], sizes.length === process.argv.length - 2);
+const words = process.argv.slice(2);
+const sizes = words.filter((word) => !word.startsWith("--")).map(Number);
+await bench(sizes.length > 0 ? sizes : [0.2, 0.8, 3], {
+  isLogical: words.includes("--logical"),
+  withCosts: !words.includes("--outage-only"),
+});
