@@ -1,9 +1,9 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { freePort } from "./server-process.ts";
+import { freePort, ServerProcess } from "./server-process.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 /** OpenSSH's own server, on loopback, for one key of this account. */
@@ -81,41 +81,23 @@ export async function startSshServer({
   );
   // As root it wants a folder of its own, which the package's service makes.
   if (process.getuid!() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
-  const child = spawn(PROGRAM, ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] });
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4000)));
-  await listening(child, port, () => said);
+  const server = new ServerProcess({ program: PROGRAM, args: ["-D", "-e", "-f", config], folder });
+  await server.untilReady(() => answersAt(port), 60);
   return {
     ...{ port, configFile, folder },
     address: `ssh://${userInfo().username}@127.0.0.1:${port}`,
-    stop: () => ended(child),
+    stop: () => server.stop("SIGTERM", 60),
   };
 }
 
-async function listening(child: ChildProcess, port: number, said: () => string): Promise<void> {
-  for (const until = Date.now() + 60_000; ;) {
-    if (child.exitCode !== null || Date.now() > until) throw new Error(`sshd does not start: ${said()}`);
-    const there = await new Promise<boolean>((resolve) => {
-      const socket = createConnection({ host: "127.0.0.1", port });
-      socket.once("connect", () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.once("error", () => {
-        resolve(false);
-      });
+const answersAt = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = createConnection({ host: "127.0.0.1", port });
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
     });
-    if (there) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-function ended(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    if (child.exitCode !== null) resolve();
-    child.once("exit", () => {
-      resolve();
+    socket.once("error", () => {
+      resolve(false);
     });
-    child.kill("SIGTERM");
   });
-}
