@@ -126,6 +126,27 @@ check("its help is that of a checkout", () => {
   assert.deepEqual(run(single, ["--help"]), fromCheckout);
 });
 
+check("it is linked with nothing but what the README names and every Debian has", () => {
+  const linked = execFileSync("ldd", [single], { encoding: "utf8" });
+  const libraries = [...linked.matchAll(/^\s+(lib\S+) => /gm)].map(([, name]) => name!);
+  const everywhere = [
+    "libc.so.6",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+    "libstdc++.so.6",
+  ];
+  assert.deepEqual(
+    libraries.filter((name) => !everywhere.includes(name)),
+    ["libatomic.so.1"],
+  );
+  assert.match(
+    readFileSync(join(ROOT, "README.md"), "utf8"),
+    /libatomic\.so\.1`,\n`apt-get install libatomic1`/,
+  );
+});
+
 check("it reads nothing from the current folder", () => {
   const folder = join(work, "traps");
   mkdirSync(join(folder, "node_modules/commander"), { recursive: true });
