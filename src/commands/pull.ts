@@ -65,12 +65,19 @@ export const pullCommand: Command<z.infer<typeof schema>> = {
   parse: (given) => parseOptions(schema, given),
 
   async run(options, system, view) {
-    const [{ pullHomeserver }, { describePull }] = await Promise.all([
+    const [{ pullHomeserver }, { describePull }, { sayingWhereCopyIs }] = await Promise.all([
       import("../move/direct/pull.ts"),
       import("../move/direct/result-text.ts"),
+      import("../move/direct/followed/copy.ts"),
     ]);
     const layout = LAYOUT_OPTIONS.read(options, system);
     const sender = OLD_HOST_OPTIONS.read(options, system);
+    // The role is there with the copy: what keeps it out is something else.
+    const target = options.followed
+      ? await sayingWhereCopyIs(layout.configDir, system, () =>
+          targetOf(options, layout, system, { offersRole: false }),
+        )
+      : await targetOf(options, layout, system);
     const result = await pullHomeserver(
       {
         sender,
@@ -79,7 +86,7 @@ export const pullCommand: Command<z.infer<typeof schema>> = {
         dryRun: options.dryRun,
         yes: options.yes,
         compress: options.compress,
-        target: await targetOf(options, layout, system),
+        target,
       },
       system,
       view,

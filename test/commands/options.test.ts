@@ -127,7 +127,7 @@ test("--database-command reaches every PostgreSQL database of the new host", asy
     createRole: false,
     databaseCommand: ["docker", "exec", "-i", "postgres"],
   };
-  const read = await DATABASE_OPTIONS.read(given, { name: "own" }, undefined, {
+  const read = await DATABASE_OPTIONS.read(given, { name: "own" }, { owner: undefined }, {
     ...system,
     postgres,
   } as unknown as System);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -14,6 +15,7 @@ import { noProgress } from "../../src/system/progress.ts";
 import type { System } from "../../src/system/system.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
+import { freePort } from "../support/lab/server-process.ts";
 import { temporaryFolder } from "../support/lab/temporary-folder.ts";
 import { makeMiniSynapse } from "../support/mini-synapse.ts";
 import { postgres } from "../support/moved-database.ts";
@@ -61,7 +63,14 @@ function newPlace() {
   const passwordFile = join(work, `${name}.password`);
   const address = `host=${host} port=${port} user=${name} dbname=${name}`;
   const typed = { parameters: { host, port: String(port), user: name, dbname: name } };
-  const wish = { option: "--database", typed, passwordFile, administrator: undefined, accounts: [] };
+  const wish = {
+    by: "--create-role" as const,
+    option: "--database",
+    typed,
+    passwordFile,
+    administrator: undefined,
+    accounts: [],
+  };
   const restore = [
     ...["restore", bundle, "--passphrase-file", `${bundle}.passphrase`, "--json", "--create-role"],
     ...["--database", address],
@@ -131,6 +140,7 @@ test("restore creates the user, its password and its database, and the new serve
 /** Where the functions themselves are called. */
 const system = { postgres, files: realFiles, machine: machineWith({ isRoot: userInfo().uid === 0 }) };
 const all = system as unknown as System;
+const anybody = { owner: undefined };
 
 const orderFor = (name: string, administrator: string, password: string): RoleOrder => ({
   address: addressOver(name, "chosen by hand"),
@@ -205,7 +215,7 @@ test("an administrator who may not create users is told so before anything is cr
     adminDatabase: `host=127.0.0.1 port=${cluster.address.port} user=lowly dbname=postgres`,
     adminDatabasePasswordFile: join(work, "lowly.password"),
   };
-  const { database, roles } = await DATABASE_OPTIONS.read(given, { name: "debian" }, undefined, all);
+  const { database, roles } = await DATABASE_OPTIONS.read(given, { name: "debian" }, anybody, all);
   const section = {
     engine: "postgres",
     serverVersion: 150_000,
@@ -220,7 +230,7 @@ test("an administrator who may not create users is told so before anything is cr
     });
   assert.ok(!existsSync(passwordFile), "no password for a user that does not exist");
   await assert.rejects(
-    DATABASE_OPTIONS.read({ ...given, createRole: false }, { name: "own" }, undefined, all),
+    DATABASE_OPTIONS.read({ ...given, createRole: false }, { name: "own" }, anybody, all),
     {
       code: "bad-usage",
       message: "--admin-database: --create-role must be given, too",
@@ -251,18 +261,54 @@ test("what --create-role needs is said: a password file, a password in ASCII, an
   await assert.rejects(planRole(wish, new Map(), system), { code: "bad-usage", message: /printable ASCII/ });
 });
 
-test("with --layout debian, a user that is refused is offered --create-role", async () => {
-  const { name } = newPlace();
-  const database = `host=127.0.0.1 port=${cluster.address.port} user=${name} dbname=${name}`;
-  const given = { database, createRole: false };
-  await assert.rejects(DATABASE_OPTIONS.read(given, { name: "debian" }, undefined, all), {
+test("with --layout debian, --create-role is offered where the server has no such user, and nowhere else", async () => {
+  const { name, address } = newPlace();
+  const read = (database: string, layout: "debian" | "own" = "debian", more: object = {}) =>
+    DATABASE_OPTIONS.read({ database, createRole: false, ...more }, { name: layout }, anybody, all);
+  await assert.rejects(read(address), {
     code: "database-unreachable",
-    hint: /^if the user does not exist yet: --create-role creates it/,
+    hint: new RegExp(`^this PostgreSQL has no user ${name}: --create-role creates it`),
   });
-  await assert.rejects(DATABASE_OPTIONS.read(given, { name: "own" }, undefined, all), {
+  const notOffered = { code: "database-unreachable", hint: /^(?!.*--create-role)/ };
+  await assert.rejects(read(address, "own"), notOffered);
+  const how = { owner: undefined, offersRole: false };
+  await assert.rejects(
+    DATABASE_OPTIONS.read({ database: address, createRole: false }, { name: "debian" }, how, all),
+    notOffered,
+  );
+
+  // Its administrator cannot be asked there: the socket is in another folder than PostgreSQL's usual one.
+  const { socketFolder } = cluster.address;
+  await assert.rejects(read(address.replace(socketFolder, "127.0.0.1")), notOffered);
+
+  await cluster.createRole(name, "another one");
+  writeFileSync(join(work, "guess"), "a guess\n", { mode: 0o600 });
+  await assert.rejects(read(address, "debian", { databasePasswordFile: join(work, "guess") }), {
     code: "database-unreachable",
-    hint: /^(?!.*--create-role)/,
+    hint: /^(?!.*--create-role).*check user and password/,
   });
+});
+
+test("a port at which no PostgreSQL answers is told as that, and --create-role is not offered for it", async (t) => {
+  const { name, folder } = newPlace();
+  const [silent, other] = [await freePort(), await freePort()];
+  const server = createServer((socket) => socket.end("SSH-2.0-OpenSSH_9.2p1\r\n"));
+  await new Promise<void>((resolve) => server.listen(other, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  for (const place of [
+    `host=127.0.0.1 port=${silent}`,
+    `host=${cluster.address.socketFolder} port=${silent}`,
+    `host=127.0.0.1 port=${other}`,
+  ]) {
+    const ran = await synlift([
+      ...["restore", bundle, "--passphrase-file", `${bundle}.passphrase`, "--dry-run"],
+      ...["--layout", "debian", "--owner", userInfo().username, "--config-dir", join(folder, "config")],
+      ...["--media-dir", join(folder, "media"), "--database", `${place} user=${name} dbname=${name}`],
+    ]);
+    assert.equal(ran.code, 12, ran.stderr);
+    assert.match(ran.stderr, /hint: check host and port/);
+    assert.doesNotMatch(ran.stderr, /--create-role/);
+  }
 });
 
 test("the verifier is that of RFC 7677's example", () => {

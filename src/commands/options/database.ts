@@ -3,7 +3,7 @@ import { z } from "zod";
 import { MigrationError, reasonOf } from "../../errors.ts";
 import { addressOf, withPermittedAccount } from "../../homeserver/database/address.ts";
 import type { RoleOrder } from "../../homeserver/database/role/create.ts";
-import { type GeneratedPasswords, planRole } from "../../homeserver/database/role/order.ts";
+import { type GeneratedPasswords, hasUser, planRole } from "../../homeserver/database/role/order.ts";
 import { type DatabaseTarget, sqlitePathIn } from "../../homeserver/database/target.ts";
 import type { ChosenLayout } from "../../move/restore/layouts/choose.ts";
 import { COMPOSE_DATABASE, composePassword } from "../../move/restore/layouts/compose.ts";
@@ -139,14 +139,15 @@ export const DATABASE_OPTIONS = optionGroup({
   async read(
     given,
     { compose, name }: Pick<ChosenLayout, "compose" | "name">,
-    owner: string | undefined,
+    /** `offersRole` is false where --create-role is of no use. */
+    { owner, offersRole = true }: { readonly owner: string | undefined; readonly offersRole?: boolean },
     system: System,
   ): Promise<TargetDatabases> {
     const { database, stateDatabase: state, databaseCommand: commandPrefix } = given;
     if (compose && database !== undefined)
       throw new MigrationError("bad-usage", "--layout compose has its own database: leave out --database");
     const roles = await rolesOf(given, compose !== undefined, system);
-    const connection = { commandPrefix, owner, roles, offersRole: name === "debian" };
+    const connection = { commandPrefix, owner, roles, offersRole: offersRole && name === "debian" };
     const stateDatabase =
       state === undefined
         ? undefined
@@ -251,11 +252,14 @@ async function postgresTarget(
     const permitted = withPermittedAccount(typed, accounts, system);
     return {
       engine: "postgres",
-      address: await (offersRole ? permitted.catch(offerRole) : permitted),
+      address: await (offersRole
+        ? permitted.catch((error: unknown) => offerRole(error, typed, system))
+        : permitted),
     };
   }
   const order = await planRole(
     {
+      by: "--create-role",
       option,
       typed,
       passwordFile: passwordFile === undefined ? undefined : resolve(system.machine.folder, passwordFile),
@@ -269,14 +273,18 @@ async function postgresTarget(
   return { engine: "postgres", address: order.address };
 }
 
-/** Throws the same error; its hint names --create-role when the user may be missing. */
-function offerRole(error: unknown): never {
+/**
+ * Throws the same error. Its hint names --create-role where the server that answers has no such user: its own words do not tell that from a
+ * wrong password, so its administrator is asked, as --create-role would do.
+ */
+async function offerRole(error: unknown, typed: PostgresAddress, system: System): Promise<never> {
   const reason = reasonOf(error, "no-connection");
   if (!(error instanceof MigrationError) || reason?.server !== "accepting" || reason.database === "missing")
     throw error;
-  const { code, message, hint = "" } = error;
-  const offer = "if the user does not exist yet: --create-role creates it, with its password and database";
-  throw new MigrationError(code, message, { hint: `${offer}; otherwise: ${hint}`, reason, cause: error });
+  const { user } = typed.parameters;
+  if (user === undefined || (await hasUser(typed, system)) !== false) throw error;
+  const hint = `this PostgreSQL has no user ${user}: --create-role creates it, with its password and database; or, if another PostgreSQL is meant, check host and port in the address`;
+  throw new MigrationError(error.code, error.message, { hint, reason, cause: error });
 }
 
 /** With --create-role. */

@@ -26,8 +26,9 @@ export async function targetOf(
   given: z.infer<z.ZodObject<typeof TARGET_SCHEMA>>,
   layout: ChosenLayout,
   system: System,
+  { offersRole = true }: { readonly offersRole?: boolean } = {},
 ): Promise<RestoreTarget> {
-  const databases = await DATABASE_OPTIONS.read(given, layout, given.owner, system);
+  const databases = await DATABASE_OPTIONS.read(given, layout, { owner: given.owner, offersRole }, system);
   return {
     layout,
     database: databases.database,

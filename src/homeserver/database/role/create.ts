@@ -106,7 +106,7 @@ export async function createRole(
   } catch (error) {
     if (!hasSqlstate(error, [INSUFFICIENT_PRIVILEGE])) throw error;
     throw new MigrationError("target-unsuitable", (error as MigrationError).message, {
-      hint: "name an administrator who may: --admin-database; or create role and database yourself, and leave out --create-role",
+      hint: "name an administrator who may: --admin-database; or create role and database yourself",
       cause: error,
     });
   } finally {
@@ -145,7 +145,7 @@ function assertMayCreate({ user, database, roleExists, databaseExists }: RoleSta
     "target-unsuitable",
     `PostgreSQL's user ${administrator} may not create ${lacks.join(" and ")}`,
     {
-      hint: "name an administrator who may: --admin-database; or create them yourself, and leave out --create-role",
+      hint: "name an administrator who may: --admin-database; or create them yourself",
     },
   );
 }

@@ -1,4 +1,4 @@
-import { MigrationError } from "../../../errors.ts";
+import { MigrationError, tryRead } from "../../../errors.ts";
 import type { Files } from "../../../system/files/files.ts";
 import { secretLine } from "../../../system/files/secret-line.ts";
 import type { Machine } from "../../../system/machine.ts";
@@ -14,6 +14,8 @@ const THIS_HOST = ["localhost", "127.0.0.1", "::1"];
 
 /** What is to be created. */
 export interface RoleWish {
+  /** The option that asks for it. */
+  readonly by: "--create-role" | "--database";
   /** The option that names the database. */
   readonly option: string;
   /** As it was typed: without password. */
@@ -34,16 +36,16 @@ export type GeneratedPasswords = Map<string, { readonly file: string; readonly p
  * is not written yet; `generated` keeps those. Changes nothing. Throws `bad-usage`, `database-unreachable`.
  */
 export async function planRole(
-  { option, typed, passwordFile, administrator, accounts }: RoleWish,
+  { by, option, typed, passwordFile, administrator, accounts }: RoleWish,
   generated: GeneratedPasswords,
   system: { postgres: Postgres; files: Files; machine: Machine },
 ): Promise<RoleOrder> {
   if (passwordFile === undefined)
-    throw new MigrationError("bad-usage", `--create-role needs ${option}-password-file`, {
+    throw new MigrationError("bad-usage", `${by} needs ${option}-password-file`, {
       hint: "name a file, such as /root/db.password: if it does not exist, a random password is written to it",
     });
   const admin = await withPermittedAccount(
-    administrator ?? localAdministrator(typed),
+    administrator ?? localAdministrator(typed, by),
     [ADMINISTRATOR],
     system,
   );
@@ -54,7 +56,7 @@ export async function planRole(
       "bad-usage",
       `role ${user} exists already, and there is no file ${passwordFile} with its password`,
       {
-        hint: `write its password to that file; --create-role never changes the password of an existing role. If nothing uses the role: DROP ROLE, and run the same command again`,
+        hint: `write its password to that file: that of an existing role is never changed. If nothing uses the role: DROP ROLE, and run the same command again`,
       },
     );
   if (!roleExists && kept !== undefined && !isPlainPassword(kept))
@@ -62,7 +64,7 @@ export async function planRole(
       "bad-usage",
       `the password in ${passwordFile} is empty, or has characters other than printable ASCII`,
       {
-        hint: "remove the file, and --create-role writes a random password; or create the role yourself, and leave out --create-role",
+        hint: "remove the file, and a random password is written to it; or create the role yourself, with that password",
       },
     );
   const other = roleExists ? undefined : generated.get(user);
@@ -82,20 +84,30 @@ export async function planRole(
   };
 }
 
+/** Whether the server has the user of an address, as its administrator says; undefined where that one cannot be asked from here. */
+export const hasUser = (
+  typed: PostgresAddress,
+  system: { postgres: Postgres; machine: Machine },
+): Promise<boolean | undefined> =>
+  tryRead(async () => {
+    const asked = localAdministrator(typed, "--create-role");
+    const administrator = await withPermittedAccount(asked, [ADMINISTRATOR], system);
+    return (await readRoleState({ address: typed, administrator }, system.postgres)).roleExists;
+  });
+
 /** The account `postgres` through the socket of this host, or as the command prefix runs it. Throws `bad-usage`. */
-function localAdministrator({ parameters, commandPrefix }: PostgresAddress): PostgresAddress {
+function localAdministrator(
+  { parameters, commandPrefix }: PostgresAddress,
+  by: RoleWish["by"],
+): PostgresAddress {
   const { host, hostaddr, port } = parameters;
   const through = commandPrefix ? { commandPrefix } : {};
   const isSocket = isLocalSocket({ parameters });
   const place = host ?? hostaddr ?? "";
   if (!isSocket && !commandPrefix && !THIS_HOST.includes(place))
-    throw new MigrationError(
-      "bad-usage",
-      `--create-role: PostgreSQL's administrator cannot be guessed on ${place}`,
-      {
-        hint: `name it: --admin-database 'host=${place} user=postgres dbname=postgres', and --admin-database-password-file`,
-      },
-    );
+    throw new MigrationError("bad-usage", `${by}: PostgreSQL's administrator cannot be guessed on ${place}`, {
+      hint: `name it: --admin-database 'host=${place} user=postgres dbname=postgres', and --admin-database-password-file`,
+    });
   return {
     parameters: {
       ...(isSocket && host !== undefined ? { host } : {}),

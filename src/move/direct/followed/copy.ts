@@ -1,4 +1,4 @@
-import { MigrationError } from "../../../errors.ts";
+import { MigrationError, reasonOf, tryRead } from "../../../errors.ts";
 import {
   promoteStandby,
   readStandby,
@@ -8,7 +8,7 @@ import {
 } from "../../../homeserver/database/follow/standby.ts";
 import type { PostgresAddress } from "../../../system/postgres/postgres.ts";
 import type { System } from "../../../system/system.ts";
-import type { FollowState } from "../../follow/state.ts";
+import { type FollowState, readFollowState } from "../../follow/state.ts";
 import type { FollowingCopy } from "./following-copy.ts";
 import { logicalCopy } from "./logical-copy.ts";
 import type { RestoreTarget } from "../../restore/run.ts";
@@ -62,6 +62,27 @@ export async function copyOf(
     resume,
     detach: () => promoteStandby(here, system),
   };
+}
+
+/** What logs in to the address of the copy; where that fails, the hint names the copy's port, which is seldom PostgreSQL's usual one. */
+export async function sayingWhereCopyIs<T>(
+  configDir: string,
+  system: Pick<System, "files" | "machine">,
+  logIn: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await logIn();
+  } catch (error) {
+    const here = (await tryRead(() => readFollowState(configDir, system)))?.here;
+    if (!(error instanceof MigrationError) || !reasonOf(error, "no-connection") || here?.kind !== "standby")
+      throw error;
+    const { code, message, hint = "", reason } = error;
+    throw new MigrationError(code, message, {
+      hint: `the copy that follows is on port ${here.port} of this host, and its users have the passwords of the old one; otherwise: ${hint}`,
+      reason,
+      cause: error,
+    });
+  }
 }
 
 function assertFits({ database, roles, layout, porting }: Parameters<typeof copyOf>[1]): void {

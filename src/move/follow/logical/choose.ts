@@ -68,6 +68,7 @@ async function orderOf(
 ): Promise<RoleOrder> {
   const password = file === undefined ? undefined : secretLine(await system.files.readText(file));
   const wish = {
+    by: "--database" as const,
     option: "--database",
     typed: database,
     passwordFile,
