@@ -3,6 +3,7 @@ import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, freemem, hostname, tmpdir, totalmem } from "node:os";
 import { type FileUser, usersOfFiles } from "./files/file-users.ts";
+import { type Endpoint, type ListenFault, type PortUser, tryToListen, usersOfPort } from "./listening.ts";
 import { ownAccount } from "./own-account.ts";
 
 /** The host and the process, as an interface so that tests can replace them. */
@@ -41,6 +42,10 @@ export interface Machine {
   processes(): readonly ProcessInfo[];
   /** The other processes that have one of these files open; see `usersOfFiles`. Symbolic links are followed. */
   usersOf(paths: readonly string[]): readonly FileUser[];
+  /** Whether a server could listen there; see `tryToListen`. */
+  tryToListen(at: Endpoint): Promise<ListenFault | undefined>;
+  /** The processes that listen on a port, as far as they may be seen. */
+  usersOfPort(port: number): readonly PortUser[];
   /** The names of the processes above this one, its own parent first: tells what ends with a lost connection. */
   ancestors(): readonly string[];
   /** Total memory, and memory available to a new program without swapping, in bytes. */
@@ -87,6 +92,8 @@ export function realMachine(pid: number, folder: string): Machine {
     processStart,
     processes,
     usersOf: (paths) => usersOfFiles(paths, pid),
+    tryToListen,
+    usersOfPort,
     ancestors: () => ancestorsOf(pid),
     memory,
     account: accountOf,

@@ -128,6 +128,10 @@ test("a standby is prepared with the limit first, can begin, can be prepared aga
   const args = ["--out", out, ...config];
   const { answer: facts } = await askFollowSource(args, { type: "facts", target: TARGET });
   assert.deepEqual(facts.roads.standby, []);
+  const { standby = [], logical = [] } = facts.changesFor ?? {};
+  assert.doesNotMatch(standby.join("\n"), /publication|replica identity/);
+  assert.match(logical.join("\n"), /publication/);
+  assert.deepEqual(facts.changes, standby, "those of the kind that fits best");
   assert.equal(await serverState(cluster, "old"), untouched, "looking changes nothing");
   assert.equal(existsSync(out), false);
 

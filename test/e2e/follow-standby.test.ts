@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { userInfo } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, test, type TestContext } from "node:test";
 import {
   promoteStandby,
   standbyDatabase,
   waitForReplay,
 } from "../../src/homeserver/database/follow/standby.ts";
+import { acquireFollowLock } from "../../src/move/follow/lock.ts";
 import { readFollowState, standbyOf } from "../../src/move/follow/state.ts";
 import type { System } from "../../src/system/system.ts";
 import { realFiles } from "../../src/system/files/files.ts";
@@ -15,6 +18,7 @@ import { realPostgres } from "../../src/system/postgres/postgres.ts";
 import { realPrograms } from "../../src/system/programs/programs.ts";
 import { machineWith } from "../support/fake-machine.ts";
 import { type Copy, type SmallFollowed, startSmallFollowed } from "../support/follow/small-followed.ts";
+import { freePort } from "../support/lab/server-process.ts";
 import { StandInSystemctl } from "../support/stand-in-systemctl.ts";
 import { until } from "../support/processes.ts";
 import { type Ran, resultOf, synlift, synliftWell } from "../support/synlift.ts";
@@ -66,7 +70,94 @@ test("A dry run says what would be done on both hosts, and changes nothing.", as
   assert.deepEqual(readdirSync(copy.configDir), []);
   const text = (await synliftWell([...copy.args, "--dry-run"])).stdout;
   assert.match(text, /on the old host: create the role synlift_follow\n/);
+  assert.doesNotMatch(text, /publish the tables|what fits best/);
   assert.match(text, /28\.6 MiB .* all databases of that server \(postgres, synapse, wiki\)/);
+});
+
+/** Something that is no PostgreSQL and answers nothing; it ends with the test. */
+async function occupy(port: number, t: TestContext): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  t.after(() => server.close());
+}
+
+test("A port that something else uses is refused before anything is begun, in a dry run too.", async (t) => {
+  const taken = await followed.copy("taken");
+  await occupy(taken.port, t);
+  const before = asked().filter((type) => type !== "facts");
+  for (const how of ["--dry-run", "--yes"]) {
+    const ran = await synlift([...taken.args, how]);
+    assert.equal(ran.code, 41, ran.stderr);
+    assert.match(
+      ran.stderr,
+      new RegExp(`port\\s+${taken.port}\\s+of\\s+this\\s+host\\s+is\\s+in\\s+use\\s+by\\s+node`),
+    );
+  }
+  assert.deepEqual(
+    asked().filter((type) => type !== "facts"),
+    before,
+    "the old host was not asked to change anything",
+  );
+  assert.equal(existsSync(taken.data), false);
+  assert.equal(existsSync(join(taken.configDir, ".synlift/follow.json")), false);
+});
+
+/** What the old host answers to one question is changed until the test has ended. */
+function answerOtherwise(
+  t: TestContext,
+  type: string,
+  change: (answer: Record<string, unknown>) => object,
+): void {
+  const file = followed.answersFile;
+  const before = readFileSync(file, "utf8");
+  const answers = JSON.parse(before) as Record<string, Record<string, unknown>>;
+  writeFileSync(file, JSON.stringify({ ...answers, [type]: change(answers[type]!) }));
+  t.after(() => {
+    writeFileSync(file, before);
+  });
+}
+
+test("A kind of replication that the old host refuses is refused before anything is begun, in a dry run too.", async (t) => {
+  const roads = { standby: ["its wal_level is minimal", "it has a tablespace"], logical: ["not tried"] };
+  answerOtherwise(t, "facts", (facts) => ({ ...facts, roads }));
+  const refused = await followed.copy("refused");
+  const before = asked().filter((type) => type !== "facts");
+  for (const how of ["--dry-run", "--yes"]) {
+    const ran = await synlift([...refused.args, "--road", "standby", how]);
+    assert.equal(ran.code, 67, ran.stderr);
+    assert.match(
+      ran.stderr.replaceAll(/\s+/g, " "),
+      /physical replication \(standby\) is not possible: its wal_level is minimal; it has a tablespace/,
+    );
+  }
+  assert.deepEqual(
+    asked().filter((type) => type !== "facts"),
+    before,
+  );
+  assert.equal(existsSync(refused.data), false);
+  assert.equal(existsSync(join(refused.configDir, ".synlift/follow.json")), false);
+});
+
+test("An old host with an older synlift, which does not tell the changes of each kind, is asked about those that it tells.", async (t) => {
+  answerOtherwise(t, "facts", ({ changesFor: _, ...facts }) => facts);
+  const older = await followed.copy("older");
+  const ran = await synliftWell([...older.args, "--dry-run"]);
+  assert.match(ran.stdout, /on the old host: what fits best\n/);
+});
+
+test("A configuration folder that is made for it can be entered by the new server's account; what synlift keeps in it cannot.", async (t) => {
+  const roads = { standby: ["not now"], logical: [] };
+  answerOtherwise(t, "facts", (facts) => ({ ...facts, roads }));
+  const made = await followed.copy("made");
+  const configDir = join(made.configDir, "below/config");
+  const args = made.args.map((arg) => (arg === made.configDir ? configDir : arg));
+  assert.equal((await synlift([...args, "--road", "standby", "--dry-run"])).code, 67);
+  assert.equal(existsSync(configDir), false, "a dry run makes nothing");
+  assert.equal((await synlift([...args, "--road", "standby", "--yes"])).code, 67);
+  const modes = [".", "config", "config/.synlift"].map(
+    (name) => statSync(join(made.configDir, "below", name)).mode & 0o777,
+  );
+  assert.deepEqual(modes, [0o755, 0o755, 0o700]);
 });
 
 test("Without a terminal it begins only with --yes.", async () => {
@@ -74,6 +165,21 @@ test("Without a terminal it begins only with --yes.", async () => {
   assert.equal(ran.code, 2);
   assert.match(ran.stderr, /needs confirmation/);
   assert.equal(existsSync(copy.data), false);
+});
+
+test("Asked to stop while it copies, it ends with the exit code that its unit takes for success.", async () => {
+  let stop = () => {};
+  const ran = await synlift([...copy.args, "--yes", "--max-rate", "32k"], {
+    started: (child) => (stop = () => void child.kill("SIGTERM")),
+    killWhen: (said) => {
+      if (!said.includes("copy of the old server's data")) return false;
+      stop();
+      // A second signal would end it at once.
+      stop = () => {};
+      return false;
+    },
+  });
+  assert.equal(ran.code, 143, ran.stderr);
 });
 
 test("Killed while it copies, it copies again; then it follows, makes its way again when that is cut, and ends when asked to.", async () => {
@@ -132,6 +238,60 @@ test("Without anybody who follows, its status says so, and what the old server k
   assert.equal(details.copy.slot, "reserved");
 });
 
+test("Its status tells a unit that is about to start from nobody, and a unit of another copy from its own.", async (t) => {
+  const folder = join(copy.configDir, "of the unit");
+  mkdirSync(folder);
+  const [fragment, pidFile] = [join(folder, "unit"), join(folder, "pid")];
+  const name = "synlift-follow.service";
+  const stood = new StandInSystemctl([
+    { name, pidFile, fragment, start: `sleep 600 & echo $! > '${pidFile}'` },
+  ]);
+  stood.run("start", name);
+  t.after(() => stood.run("stop", name));
+  const unitOf = (configDir: string) =>
+    [
+      '# Made by synlift follow. "synlift follow stop" removes it.',
+      "[Service]",
+      `ExecStart="/usr/local/bin/synlift" "follow" "--config-dir" "${configDir}" "--checkpoint" "spread"`,
+      "",
+    ].join("\n");
+  const status = async () => {
+    const ran = await synliftWell([...here("follow status"), "--json"], { env: { PATH: stood.path } });
+    const { details, findings } = resultOf(ran);
+    const told = findings.map(({ id, sentence }) => `${id}: ${sentence}`).join("\n");
+    return { by: details["by"], told, hint: findings[0]?.hint ?? "" };
+  };
+
+  writeFileSync(fragment, unitOf(copy.configDir));
+  const starting = await status();
+  assert.equal(starting.by, "nobody");
+  assert.match(
+    starting.told,
+    /^follow-not-running: the unit synlift-follow is about to start, again if it has failed/,
+  );
+  assert.match(starting.hint, /journalctl -fu synlift-follow\.service/);
+
+  writeFileSync(fragment, unitOf(`${copy.configDir}-2`));
+  assert.match((await status()).told, /^follow-not-running: no process keeps the copy up to date/);
+  writeFileSync(fragment, unitOf(copy.configDir).replace("# Made by synlift follow.", "# Somebody's own."));
+  assert.match((await status()).told, /^follow-not-running: no process/);
+
+  // This process holds the lock, as one that follows and has lost its way.
+  const lock = await acquireFollowLock(copy.configDir, system);
+  t.after(() => lock.release());
+  for (const [configDir, by] of [
+    [copy.configDir, "unit"],
+    [`${copy.configDir}-2`, "process"],
+  ] as const) {
+    writeFileSync(fragment, unitOf(configDir));
+    const lost = await status();
+    assert.equal(lost.by, by);
+    assert.match(lost.told, /^follow-not-seen: .* seen: there is no connection to ssh:.* at the moment$/);
+    assert.match(lost.hint, /^it is made again by itself; /);
+    assert.equal(lost.hint.includes("journalctl"), by === "unit", lost.hint);
+  }
+});
+
 test("The same command goes on, to the end of what the old server has written, though that has more connections by now.", async () => {
   const { programs } = standbyOf((await readFollowState(copy.configDir, system))!);
   execFileSync(join(programs, "pg_ctl"), ["stop", "-D", copy.data, "-m", "fast", "-s"], {
@@ -162,6 +322,19 @@ test("Another old host is refused as long as this copy is there.", async () => {
   const ran = await synlift(["follow", "ssh://elsewhere.example.org", "--config-dir", copy.configDir]);
   assert.equal(ran.code, 22);
   assert.match(ran.stderr, /was begun/);
+});
+
+test("An address of the cut-over that leads to another PostgreSQL is told with the copy's port, and no role is offered.", async () => {
+  const { socketFolder, port } = followed.old.address;
+  const ran = await synlift([
+    ...["pull", followed.ssh.address, "--ssh-config", followed.ssh.configFile, "--followed", "--rehearse"],
+    ...["--config-dir", copy.configDir, "--layout", "debian", "--owner", userInfo().username],
+    ...["--database", `host=${socketFolder} port=${port} user=nobody-there dbname=synapse`],
+  ]);
+  assert.equal(ran.code, 12, ran.stderr);
+  const words = ran.stderr.replaceAll(/\s+/g, " ");
+  assert.match(words, new RegExp(`the copy that follows is on port ${copy.port} of this host`));
+  assert.doesNotMatch(words, /--create-role/);
 });
 
 test("At the cut-over the copy has everything up to a position, is promoted, and can no longer be deleted by synlift.", async () => {
@@ -215,6 +388,7 @@ test("As a unit, it is prepared here and all else is left to systemd; the end re
     /^ExecStart="\/.* "follow" "--config-dir" "\/.*served 100%% \$\$HOME config" "--checkpoint" "fast" "--max-rate" "20M"$/m,
   );
   assert.match(text, /^KillMode=process$/m);
+  assert.match(text, /^SuccessExitStatus=143$/m);
   assert.deepEqual(stood.calls, [
     ...["daemon-reload", `enable ${unit}`, `stop ${unit}`, `start ${unit}`].map((one) =>
       one.replace(/-reload$/, "-reload "),
@@ -223,4 +397,56 @@ test("As a unit, it is prepared here and all else is left to systemd; the end re
   assert.equal(existsSync(served.data), false, "the unit copies");
   await synliftWell([...here("follow stop", served), "--systemd-dir", units, "--yes"], { env });
   assert.equal(existsSync(path), false);
+});
+
+test("A port that is taken before the copy begins keeps it from beginning; taken later, the copy stays and is given another port.", async (t) => {
+  const late = await followed.copy("late");
+  const unit = "synlift-follow.service";
+  const env = { PATH: new StandInSystemctl([{ name: unit, start: "true", pidFile: "/nonexistent" }]).path };
+  const units = join(late.configDir, "units");
+  mkdirSync(units);
+  // Prepared, and the unit would begin to copy.
+  await synliftWell([...late.args, "--service", "--systemd-dir", units, "--yes"], { env });
+  const first = await freePort();
+  await synliftWell([...here("follow", late), "--port", `${first}`, "--service", "--systemd-dir", units], {
+    env,
+  });
+  await t.test("before", async (inner) => {
+    await occupy(first, inner);
+    const ran = await synlift([...here("follow", late), "--checkpoint", "fast"]);
+    assert.equal(ran.code, 41, ran.stderr);
+    assert.equal(existsSync(late.data), false);
+  });
+
+  let isTaken = false;
+  const ran = await synlift([...here("follow", late), "--checkpoint", "fast", "--max-rate", "8M"], {
+    killWhen: (said) => {
+      if (!isTaken && said.includes("copy of the old server's data")) {
+        isTaken = true;
+        void occupy(first, t);
+      }
+      return false;
+    },
+  });
+  assert.equal(ran.code, 44, ran.stderr);
+  const words = ran.stderr.replaceAll(/\s+/g, " ");
+  assert.match(words, new RegExp(`port ${first} of this host is in use by node, process ${process.pid}`));
+  assert.match(words, /a copy that is complete stays.*synlift follow --port/);
+  const { ctimeMs } = statSync(join(late.data, "backup_manifest"));
+
+  const [second, third] = [await freePort(), await freePort()];
+  await synliftWell([...here("follow", late), "--port", `${second}`, "--until-caught-up"]);
+  const dry = await synliftWell([...here("follow", late), "--port", `${third}`, "--dry-run"]);
+  assert.match(dry.stdout, new RegExp(`give it port ${third}`));
+  assert.equal(standbyOf((await readFollowState(late.configDir, system))!).port, second);
+  await synliftWell([...here("follow", late), "--port", `${third}`, "--until-caught-up"]);
+  const server = standbyOf((await readFollowState(late.configDir, system))!);
+  assert.equal(server.port, third);
+  const session = await postgres.connect(standbyDatabase(server, "synapse", machine));
+  const { rows } = await session
+    .one<{ rows: number }>("select count(*)::int as rows from events")
+    .finally(() => session.close());
+  assert.equal(rows, 500);
+  assert.equal(statSync(join(late.data, "backup_manifest")).ctimeMs, ctimeMs, "nothing was copied again");
+  await synliftWell([...here("follow stop", late), "--systemd-dir", units, "--yes"], { env });
 });

@@ -90,14 +90,54 @@ step(
 
 step("a dry run says what would be done, and does nothing", async () => {
   const said = await place.well("synlift follow ssh://root@old.example.org --dry-run");
-  assert.match(said, /cluster 15\/synapse/);
-  assert.equal((await place.run("test -e /etc/postgresql/15/synapse")).code, 1);
+  assert.match(said, /cluster 15\/synapse, port 5433/);
+  assert.equal((await place.run("test -e /etc/postgresql/15/synapse /etc/matrix-synapse")).code, 2);
 });
 
-step("as a unit it copies, and follows", async () => {
-  const said = await place.well(
-    "synlift follow ssh://root@old.example.org --service --yes --checkpoint fast",
+/** Something that is no PostgreSQL has a port of the new host, until it is stopped. */
+const listen = (port: number) =>
+  place.well(
+    `systemd-run --quiet --unit other perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => ${port}, ReuseAddr => 1) or die; sleep 3600'; for n in $(seq 100); do ss -tln | grep -q :${port} && break; sleep 0.1; done`,
   );
+
+step("a port that something else has is passed over, and refused where it is given", async () => {
+  await listen(5433);
+  const dry = "synlift follow ssh://root@old.example.org --dry-run";
+  assert.match(await place.well(dry), /cluster 15\/synapse, port 5434/);
+  const taken = await place.run(`${dry} --port 5433`);
+  assert.equal(taken.code, 41, taken.stderr);
+  assert.match(taken.stderr, /in use by perl/);
+  await place.well("systemctl stop other; pg_ctlcluster 15 main stop");
+  const ofOther = await place.run(`${dry} --port 5432`);
+  assert.equal(ofOther.code, 41, ofOther.stderr);
+  assert.match(ofOther.stderr, /PostgreSQL cluster\s+15\/main/);
+  await place.well("pg_ctlcluster 15 main start");
+});
+
+step(
+  "asked to stop while it copies, the unit has not failed; what pg_dropcluster leaves is in nobody's way",
+  async () => {
+    await place.well(
+      "install -d /etc/postgresql/15/synapse/conf.d; touch /etc/postgresql/15/synapse/conf.d/own.conf",
+    );
+    await place.well(
+      "synlift follow ssh://root@old.example.org --service --yes --checkpoint fast --max-rate 32k",
+    );
+    await until("it copies", async () => (await place.run("pgrep pg_basebackup")).code === 0);
+    await place.well("systemctl stop synlift-follow");
+    assert.match(
+      await place.well("systemctl show -p ActiveState -p Result synlift-follow"),
+      /^(?=[^]*Result=success)(?=[^]*ActiveState=inactive)/,
+    );
+    assert.match(
+      await place.well("stat -c %a /etc/matrix-synapse /etc/matrix-synapse/.synlift"),
+      /^755\n700\n$/,
+    );
+  },
+);
+
+step("as a unit it copies, and follows", async () => {
+  const said = await place.well("synlift follow --service --yes --checkpoint fast");
   assert.match(said, /synlift-follow\.service/);
   await until("it follows", async () => {
     const { stdout } = await place.run("synlift follow status --json");
@@ -143,13 +183,40 @@ step("killed, the unit goes on; and its server is started again when it was stop
   });
 });
 
+step(
+  "a copy whose port something else has got meanwhile is given another one, and is not made again",
+  async () => {
+    const made = await place.well("stat -c %Z /var/lib/postgresql/15/synapse/backup_manifest");
+    await place.well("systemctl stop synlift-follow; pg_ctlcluster 15 synapse stop");
+    await listen(5433);
+    const refused = await place.run("synlift follow --until-caught-up");
+    assert.equal(refused.code, 44, refused.stderr);
+    assert.match(refused.stderr, /synlift follow --port 5434/);
+    await place.well("synlift follow --service --port 5434");
+    await onOld("insert into said_later select generate_series(401, 500)");
+    await until("it follows again", async () => {
+      const { stdout } = await place.run(`${SQL} -p 5434 -d synapse -c 'select count(*) from said_later'`);
+      return stdout.trim() === "500";
+    });
+    assert.match(await place.well("pg_lsclusters -h"), /^15\s+synapse\s+5434\s+online,recovery/m);
+    await place.well("systemctl stop synlift-follow other; synlift follow --service --port 5433");
+    await until("it follows at its first port", async () => {
+      const { stdout } = await place.run(`${SQL} -p 5433 -d synapse -c 'select count(*) from said_later'`);
+      return stdout.trim() === "500";
+    });
+    assert.equal(await place.well("stat -c %Z /var/lib/postgresql/15/synapse/backup_manifest"), made);
+  },
+);
+
 step("ended, nothing is left on either host", async () => {
+  await place.well("rm /etc/postgresql/15/synapse/conf.d/own.conf");
   assert.equal((await place.run("synlift follow stop < /dev/null")).code, 2);
   assert.equal(await place.runs("synlift-follow"), true, "nothing is stopped before the answer");
   await place.well("synlift follow stop --yes");
   assert.equal((await place.run("test -e /etc/systemd/system/synlift-follow.service")).code, 1);
   assert.doesNotMatch(await place.well("pg_lsclusters -h"), /synapse/);
   assert.equal((await place.run("ls /run/synlift-* /var/lib/postgresql/15/synapse")).code, 2);
+  assert.equal((await place.run("ls /etc/postgresql/15/synapse")).code, 2);
   assert.equal((await onOld("select count(*) from pg_replication_slots", "postgres")).trim(), "0");
   assert.equal(
     (await onOld("select count(*) from pg_roles where rolname ~ 'synlift'", "postgres")).trim(),

@@ -12,6 +12,8 @@ export interface StandInUnit {
   readonly pidFile: string;
   /** Its `ConditionPathExists=`: without that path nothing is started, and `systemctl start` exits with 0. */
   readonly condition?: string;
+  /** Where its own file is; below /lib/systemd/system when left out. */
+  readonly fragment?: string;
   /** What the server writes to its journal while it starts. */
   readonly says?: string;
 }
@@ -27,8 +29,9 @@ export class StandInSystemctl {
 
   constructor(units: readonly StandInUnit[]) {
     this.#state = temporaryFolder("systemd");
-    for (const { name, start, pidFile, condition, says } of units) {
+    for (const { name, start, pidFile, condition, fragment, says } of units) {
       if (condition !== undefined) writeFileSync(join(this.#state, `${name}.condition`), condition);
+      if (fragment !== undefined) writeFileSync(join(this.#state, `${name}.fragment`), fragment);
       if (says !== undefined) writeFileSync(join(this.#state, `${name}.says`), says);
       writeFileSync(join(this.#state, `${name}.start`), start);
       writeFileSync(join(this.#state, `${name}.pid-file`), pidFile);
@@ -79,7 +82,7 @@ if [ "$verb" = show ]; then
   sub=dead; result=success
   [ -e "STATE/$unit.failed" ] && { active=failed; sub=failed; result=exit-code; }
   [ -e "STATE/$unit.start" ] && running "$unit" && { active=active; sub=running; }
-  printf 'LoadState=%s\\nActiveState=%s\\nUnitFileState=%s\\nFragmentPath=/lib/systemd/system/%s\\n' $load $active "$file" "$unit"
+  printf 'LoadState=%s\\nActiveState=%s\\nUnitFileState=%s\\nFragmentPath=%s\\n' $load $active "$file" "$(cat "STATE/$unit.fragment" 2>/dev/null || echo "/lib/systemd/system/$unit")"
   printf 'SubState=%s\\nResult=%s\\nConditionResult=%s\\nAssertResult=%s\\nJob=0\\n' $sub $result "$(cat "STATE/$unit.condition-result" 2>/dev/null || echo no)" "$(cat "STATE/$unit.condition-result" 2>/dev/null || echo no)"
   exit 0
 fi

@@ -81,7 +81,7 @@ export const STANDBY_OPTIONS = optionGroup({
     },
     {
       flags: "--port <port>",
-      about: "port of the new PostgreSQL",
+      about: "port of the new PostgreSQL; also for a copy that was begun, which keeps its data",
       default: "the first free one from 5432 on",
     },
     {

@@ -1,4 +1,7 @@
 import { MigrationError } from "../../errors.ts";
+import { assertPortFree } from "../../homeserver/database/follow/standby-port.ts";
+import { changePort } from "../../homeserver/database/follow/set-up-standby.ts";
+import { assertStartable, isComplete } from "../../homeserver/database/follow/standby-server.ts";
 import { FOLLOW_ROLE, type Road, slotNameOf } from "../../homeserver/database/follow/record.ts";
 import { serverPrograms } from "../../homeserver/database/follow/server-programs.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
@@ -39,11 +42,12 @@ const GROWTH = 1.1;
  */
 export async function prepareFollow(
   order: FollowOrder,
-  before: FollowState | undefined,
+  begun: FollowState | undefined,
   system: System,
   progress: Progress,
 ): Promise<Begun | WouldBegin> {
-  assertSame(order, before);
+  assertSame(order, begun);
+  const before = begun && (await withPort(begun, order, system));
   if (before && before.stage !== "preparing") return goOn(order, before);
   const old = order.old ?? (before && oldHostOf(before));
   if (!old)
@@ -118,6 +122,28 @@ function goOn({ configDir }: FollowOrder, before: FollowState): Begun {
     state: before.stage === "fenced" ? { ...before, stage: "following" } : before,
     findings: [],
   };
+}
+
+/**
+ * What was begun, with the port that is asked for now; its data stays as it is. Throws `start-failed` when something else has the port of a
+ * copy that is to be started, and `target-unsuitable` for a port that cannot be had.
+ */
+async function withPort(
+  before: FollowState,
+  { place, configDir, dryRun }: FollowOrder,
+  system: System,
+): Promise<FollowState> {
+  const { here } = before;
+  if (here.kind !== "standby" || before.stage === "detached" || before.stage === "done") return before;
+  const { port = here.port } = place;
+  if (port === here.port) {
+    await ((await isComplete(here, system)) ? assertStartable(here, system) : assertPortFree(here, system));
+    return before;
+  }
+  await changePort(here, port, { dryRun }, system);
+  const state = { ...before, here: { ...here, port } };
+  if (!dryRun) await writeFollowState(configDir, state, system.files);
+  return state;
 }
 
 export const oldHostOf = ({ old }: FollowState): OldHost => ({

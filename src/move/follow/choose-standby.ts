@@ -1,9 +1,9 @@
 import { basename } from "node:path";
-import { MigrationError, reasonOf, tryRead } from "../../errors.ts";
+import { MigrationError, tryRead } from "../../errors.ts";
 import { programsOfMajor } from "../../homeserver/database/follow/server-programs.ts";
+import { choosePort } from "../../homeserver/database/follow/standby-port.ts";
 import { clusterExists } from "../../homeserver/database/follow/standby-server.ts";
 import type { StandbyServer } from "../../homeserver/database/follow/standby.ts";
-import { connectionString } from "../../system/postgres/postgres.ts";
 import type { System } from "../../system/system.ts";
 
 /** Where the standby is to be; what is left out is chosen. */
@@ -24,7 +24,7 @@ const SOCKETS = "/var/run/postgresql";
 
 /**
  * Where a new standby of a server of this major version will be. Makes nothing. Throws `program-missing`, `target-not-empty`,
- * `permission-denied`, `bad-usage`.
+ * `target-unsuitable`, `permission-denied`, `bad-usage`.
  */
 export async function chooseStandby(
   place: StandbyPlace,
@@ -45,10 +45,11 @@ export async function chooseStandby(
       },
     );
   const isCluster = place.cluster !== undefined || (hasClusters && place.dataDir === undefined);
+  const socketFolder = (await files.stat(SOCKETS))?.kind === "folder" ? SOCKETS : "/tmp";
   const common = {
     programs: folder,
-    port: place.port ?? (await freePort(folder, system)),
-    socketFolder: (await files.stat(SOCKETS))?.kind === "folder" ? SOCKETS : "/tmp",
+    port: await choosePort(place.port, socketFolder, system),
+    socketFolder,
     account,
     administrator,
   };
@@ -95,27 +96,5 @@ async function assertUnused(data: string, { files }: System): Promise<void> {
   if (names.length === 0) return;
   throw new MigrationError("target-not-empty", `${data} is not empty: it has ${basename(names[0]!)}`, {
     hint: "the copy needs a folder of its own: give another one with --data-dir",
-  });
-}
-
-const FIRST_PORT = 5432;
-const PORTS = 50;
-/** pg_isready(1): nothing answers there. */
-const NO_RESPONSE = 2;
-
-/** The first port from PostgreSQL's own on at which no server answers: another one is given with --port. */
-async function freePort(folder: string, { programs, files }: System): Promise<number> {
-  for (let port = FIRST_PORT; port < FIRST_PORT + PORTS; port++) {
-    if ((await files.lstat(`${SOCKETS}/.s.PGSQL.${port}`)) !== undefined) continue;
-    const place = connectionString({ host: "127.0.0.1", port: String(port), connect_timeout: "3" });
-    const call = { name: `${folder}/pg_isready`, args: ["--quiet", "-d", place], timeout: 10_000 };
-    const status = await programs.run(call).then(
-      () => 0,
-      (error: unknown) => reasonOf(error, "exit-status")?.status ?? 0,
-    );
-    if (status === NO_RESPONSE) return port;
-  }
-  throw new MigrationError("bad-usage", `all ports from ${FIRST_PORT} on are in use`, {
-    hint: "give one with --port",
   });
 }

@@ -1,4 +1,5 @@
 import { copyOldServer, endCopies } from "../../homeserver/database/follow/base-backup.ts";
+import { assertPortFree } from "../../homeserver/database/follow/standby-port.ts";
 import { setUpStandby, type StandbySource } from "../../homeserver/database/follow/set-up-standby.ts";
 import { standbyFindings } from "../../homeserver/database/follow/standby-findings.ts";
 import {
@@ -7,7 +8,7 @@ import {
   createCluster,
   createDataFolder,
   emptyFolder,
-  lookAtData,
+  isComplete,
   startStandby,
   stopStandby,
 } from "../../homeserver/database/follow/standby-server.ts";
@@ -84,6 +85,7 @@ async function fill(
   await assertIsCopy(server, old.systemIdentifier, system);
   if (await isComplete(server, system)) return;
   await stopStandby(server, system);
+  await assertPortFree(server, system);
   const { cluster } = server;
   if (cluster && !(await clusterExists(cluster, system))) await createCluster({ ...server, cluster }, system);
   else if (!cluster) await createDataFolder(server, system);
@@ -101,8 +103,3 @@ async function fill(
     progress,
   );
 }
-
-/** pg_basebackup writes its manifest under its name once everything else is there and on disk. */
-const isComplete = async (server: StandbyServer, system: System) =>
-  (await lookAtData(server, system)).kind === "standby" &&
-  (await system.files.lstat(`${server.data}/backup_manifest`)) !== undefined;

@@ -97,8 +97,18 @@ async function wouldFollow(order: FollowOrder, system: System, view: ProgressVie
   const found = await prepareFollow(order, before, system, view);
   if (found.kind === "dry-run") return found;
   const { old, serverName } = found.state;
-  const line = `go on with the copy of the database of ${serverName} on ${old.address}, which was begun`;
-  return { kind: "dry-run", findings: [], lines: [line] };
+  const { port } = order.place;
+  const isMoved = before?.here.kind === "standby" && port !== undefined && port !== before.here.port;
+  return {
+    kind: "dry-run",
+    findings: [],
+    lines: [
+      `go on with the copy of the database of ${serverName} on ${old.address}, which was begun`,
+      ...(isMoved
+        ? [`on this host: give it port ${port}, for which its PostgreSQL is stopped and started`]
+        : []),
+    ],
+  };
 }
 
 /** The order for another copy like the one that there was, where it does not say otherwise. */

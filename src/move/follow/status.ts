@@ -37,7 +37,7 @@ export async function followStatus(configDir: string, system: System): Promise<F
     followed = await look(state, configDir, by, system);
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
-    findings.push(notSeen(error, by));
+    findings.push(notSeen(error, by, state));
   }
   const isOver = state.stage === "lost" || (followed !== undefined && isLost(followed));
   if (followed) findings.push(...judge(followed, by));
@@ -117,19 +117,21 @@ const startsAgain = ({ old }: FollowState): Finding => ({
   hint: `its log says why it failed: ${logCommand()}`,
 });
 
-function notSeen({ code, message, hint }: MigrationError, by: FollowStatus["by"]): Finding {
-  const finding = {
-    id: "follow-not-seen",
-    level: "warning" as const,
-    sentence: `how far the copy is cannot be seen: ${message}`,
-  };
-  // Whoever follows has lost the old host, or is on its way there: no setting is wrong.
-  if (by !== "nobody" && code === "database-unreachable")
+function notSeen(
+  { code, message, hint }: MigrationError,
+  by: FollowStatus["by"],
+  { old }: FollowState,
+): Finding {
+  const finding = { id: "follow-not-seen", level: "warning" as const };
+  const words = "how far the copy is cannot be seen";
+  // Whoever follows has lost the old host, or is on its way there: no setting is wrong, of the database or of ssh.
+  if (by !== "nobody" && (code === "database-unreachable" || code === "connection-failed"))
     return {
       ...finding,
-      hint: `there is no connection to the old host at the moment; it is made again by itself${by === "unit" ? `: ${logCommand()}` : ""}`,
+      sentence: `${words}: there is no connection to ${old.address} at the moment`,
+      hint: `it is made again by itself; ${by === "unit" ? `its log says what fails: ${logCommand()}` : "the process that follows says what fails"}`,
     };
-  return hint === undefined ? finding : { ...finding, hint };
+  return { ...finding, sentence: `${words}: ${message}`, ...(hint === undefined ? {} : { hint }) };
 }
 
 /** Bytes that the old server may still keep, and that are free here, at which a warning is due. */

@@ -15,6 +15,8 @@ export const SLOT = "synlift_test";
 export interface SmallFollowed {
   readonly old: PostgresCluster;
   readonly ssh: SshServer;
+  /** What the old host answers, as JSON, by what it is asked. */
+  readonly answersFile: string;
   /** What the old host was asked, one a line. */
   readonly askedFile: string;
   /** A place for a copy, with what `follow` is given. */
@@ -63,6 +65,7 @@ export async function startSmallFollowed(): Promise<SmallFollowed> {
   return {
     old,
     ssh,
+    answersFile: answers,
     askedFile: `${answers}.asked`,
     async copy(name, below = folder) {
       const configDir = join(folder, `${name} config`);
@@ -91,7 +94,8 @@ async function answersOf(old: PostgresCluster): Promise<object> {
   }));
   return {
     facts: {
-      ...{ type: "facts", ...common, changes: ["create the role synlift_follow"] },
+      ...{ type: "facts", ...common, changes: ["what fits best"] },
+      changesFor: { standby: ["create the role synlift_follow"], logical: ["publish the tables"] },
       roads: { standby: [], logical: ["not tried"] },
       source: {
         ...{ version, versionText: "15", architecture: "x86_64", systemIdentifier, recovering: false },

@@ -163,7 +163,7 @@ const diskFull = ({ data }: StandbyServer, free: number, cause: unknown) =>
 const COPY = { id: "follow/copy", label: "copy of the old server's data", unit: "bytes" } as const;
 
 /** Tells what the old server says of a copy. */
-class TellCopied {
+export class TellCopied {
   readonly #progress: Progress;
   readonly #checkpoint: BaseBackup["checkpoint"];
   #done: number | undefined;

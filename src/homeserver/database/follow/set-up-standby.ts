@@ -3,7 +3,9 @@ import { MigrationError } from "../../../errors.ts";
 import type { Finding } from "../../../report/finding.ts";
 import type { PostgresAddress, PostgresSession } from "../../../system/postgres/postgres.ts";
 import type { System } from "../../../system/system.ts";
+import { choosePort } from "./standby-port.ts";
 import {
+  clusterExists,
   clusterFolder,
   clusterSettings,
   lookAtData,
@@ -122,6 +124,36 @@ async function raise(
   await write(path, text, server, system, server.cluster ? 0o644 : 0o600);
   return raised.map((name) => `${name} = ${required[name]}`);
 }
+
+/**
+ * Gives a copy another port, also one that is complete: its data stays. A server that runs is stopped for that, and started by whoever
+ * follows. A dry run only checks. May be repeated. Throws `target-unsuitable`.
+ */
+export async function changePort(
+  server: StandbyServer,
+  port: number,
+  { dryRun }: { readonly dryRun: boolean },
+  system: System,
+): Promise<void> {
+  await choosePort(port, server.socketFolder, system);
+  if (dryRun) return;
+  await stopStandby(server, system);
+  const { cluster } = server;
+  if (cluster && (await clusterExists(cluster, system)))
+    await system.programs.run({
+      name: "pg_conftool",
+      args: [String(cluster.major), cluster.name, "set", "port", String(port)],
+      timeout: CONFTOOL_MS,
+    });
+  // A copy that is not complete has no such file: it is written with everything else.
+  const settings = join(server.data, "postgresql.conf");
+  if (!cluster && (await system.files.lstat(settings))) {
+    const text = await system.files.readText(settings);
+    await write(settings, text.replace(/^port = .*$/m, `port = ${port}`), server, system);
+  }
+}
+
+const CONFTOOL_MS = 60_000;
 
 async function writeClusterFiles(
   server: StandbyServer,

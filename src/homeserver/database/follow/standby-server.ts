@@ -2,6 +2,7 @@ import { dirname, join } from "node:path";
 import { MigrationError, reasonOf } from "../../../errors.ts";
 import type { ProgramCall } from "../../../system/programs/programs.ts";
 import type { System } from "../../../system/system.ts";
+import { portFault } from "./standby-port.ts";
 import type { Required } from "./standby-settings.ts";
 import { type StandbyServer, standbyAccount } from "./standby.ts";
 
@@ -56,8 +57,12 @@ async function exitsWell(call: ProgramCall, { programs }: Host): Promise<boolean
   }
 }
 
-/** Starts it, unless it runs. It stays when this process ends. Throws `start-failed` with where its log is. */
+/**
+ * Starts it, unless it runs. It stays when this process ends. Throws `start-failed` with where its log is, or with what uses its port: a
+ * server that got one of several addresses would start, and Synapse would reach something else on the others.
+ */
 export async function startStandby(server: StandbyServer, host: Host): Promise<void> {
+  await assertStartable(server, host);
   if (await isRunning(server, host)) return;
   const { cluster, data } = server;
   const call: ProgramCall = cluster
@@ -77,6 +82,17 @@ export async function startStandby(server: StandbyServer, host: Host): Promise<v
       cause: error,
     });
   }
+}
+
+/** Does nothing where it runs. Throws `start-failed` when something else has its port. */
+export async function assertStartable(server: StandbyServer, host: Host): Promise<void> {
+  if (await isRunning(server, host)) return;
+  const fault = await portFault(server, host);
+  // systemd may have started it meanwhile.
+  if (fault === undefined || (await isRunning(server, host))) return;
+  throw new MigrationError("start-failed", `the standby in ${server.data} is not started: ${fault}`, {
+    hint: `a copy that is complete stays, and is not made again: end what uses the port, and run the same command again; or give the copy another port: synlift follow --port ${server.port + 1}`,
+  });
 }
 
 /** Stops it, unless it does not run. */
@@ -117,6 +133,11 @@ export async function lookAtData(server: StandbyServer, host: Host): Promise<Dat
     return { kind: "standby", systemIdentifier };
   return { kind: "own", systemIdentifier };
 }
+
+/** Whether the copy is whole: pg_basebackup writes its manifest under its name once everything else is there and on disk. */
+export const isComplete = async (server: StandbyServer, host: Host): Promise<boolean> =>
+  (await lookAtData(server, host)).kind === "standby" &&
+  (await host.files.lstat(join(server.data, "backup_manifest"))) !== undefined;
 
 async function systemIdentifierOf(server: StandbyServer, host: Host): Promise<string | undefined> {
   return /^Database system identifier:\s+(\d+)$/m.exec((await controlData(server, host)) ?? "")?.[1];
