@@ -28,7 +28,7 @@ export const INNER_FLOORS: Readonly<Record<string, readonly (readonly string[])[
     ["version"],
   ],
   move: [
-    ["confirm.ts", "connect.ts", "disk-space.ts", "interrupted.ts", "sections.ts"],
+    ["confirm.ts", "connect.ts", "disk-space.ts", "folder-access.ts", "interrupted.ts", "sections.ts"],
     ["outage", "old-server", "users", "port", "carry"],
     ["plan", "restore", "report-facts.ts", "old-address", "receive"],
     ["export", "open", "rollback", "standing", "follow"],

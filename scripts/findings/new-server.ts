@@ -80,6 +80,25 @@ export const NEW_SERVER: FindingArea = {
       clears: "chown them to that account, then chmod 600.",
       accepts: ["open"],
     },
+    "folder-access": {
+      means:
+        "Whether the account that runs Synapse can enter every folder on the way to its configuration, signing key, media and logs, can read the files that its settings name elsewhere, and can write its log.",
+      known:
+        "The kernel is asked as that account, so access lists and groups count, too. `restore` and `pull` say so beforehand, as a warning, and give an empty private folder of root's to the account. Not asked for a container, nor without root for another account.",
+      clears: "The hint has the commands for the folders that it names. Or restore into other folders.",
+      accepts: ["open"],
+      levels: ["ok", "warning", "blocker"],
+    },
+    "listener-ports": {
+      means:
+        "Whether Synapse can listen on the addresses and ports of its configuration. A port that something else uses ends its start.",
+      known:
+        "It is tried for a moment, on this host; for a layout with a container, on the port that it publishes. `restore` and `pull` say so beforehand, as a warning.",
+      clears:
+        "End what uses the port; or change `listeners` in the restored configuration, or restore with `--listen`.",
+      accepts: ["open"],
+      levels: ["ok", "warning", "blocker"],
+    },
     "synapse-parts": {
       means:
         "Whether the Python that runs Synapse imports it, with every module and optional part that the configuration needs. A note or a warning says that it could not be tried.",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { userInfo } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
@@ -132,6 +133,67 @@ test("with --prepare-only nothing that starts a server is written or asked, and 
   assert.equal(opened.details["opened"], true);
   assert.ok(existsSync(join(place.configDir, "homeserver.yaml")));
   assert.deepEqual(systemd.calls, []);
+});
+
+test("a server whose account cannot enter the folders above it, or whose port is in use, is told so by restore, and stays closed", async (t) => {
+  const place = await makeNewPlace(old.cluster, "closed", await freePort());
+  const above = join(place.folder, "above");
+  mkdirSync(above, { mode: 0o700 });
+  const configDir = join(above, "config");
+  // As somebody made it by hand.
+  mkdirSync(configDir, { mode: 0o700 });
+  const account = userInfo().uid === 0 ? "postgres" : userInfo().username;
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(place.port, "127.0.0.1", resolve));
+  t.after(() => other.close());
+  const folders = ["--config-dir", configDir, "--media-dir", place.mediaDir, "--owner", account];
+  const restore = [
+    ...["restore", bundle, ...key, ...databaseArgs(place), ...folders],
+    ...["--listen", `127.0.0.1:${place.port}`, "--json"],
+  ];
+  const open = [
+    "open",
+    "--config-dir",
+    configDir,
+    "--synapse",
+    synapsePython(),
+    ...key,
+    "--dry-run",
+    "--json",
+  ];
+  const ids = ["folder-access", "listener-ports"];
+  const told = (ran: Awaited<ReturnType<typeof synlift>>) =>
+    resultOf(ran).findings.filter(({ id }) => ids.includes(id));
+  const inUse = `port ${place.port} on 127.0.0.1 is in use by node, process ${process.pid}`;
+  for (const args of [[...restore, "--dry-run"], restore]) {
+    const found = told(await synliftWell(args));
+    assert.ok(found.every(({ level }) => level === "warning"));
+    assert.deepEqual(found.find(({ id }) => id === "listener-ports")?.evidence, [inUse]);
+    if (account === "postgres")
+      assert.match(
+        found.find(({ id }) => id === "folder-access")!.hint!,
+        new RegExp(`chmod o\\+x ${above}$`),
+      );
+  }
+  const closed = await synlift(open);
+  assert.equal(closed.code, 43, closed.stderr);
+  const blockers = told(closed).filter(({ level }) => level === "blocker");
+  assert.deepEqual(blockers.find(({ id }) => id === "listener-ports")?.evidence, [inUse]);
+  assert.ok(existsSync(join(configDir, "homeserver.yaml.fenced")), "the fence is set");
+  if (account === "postgres") {
+    assert.notEqual(statSync(configDir).uid, 0, "the empty folder was given to the account");
+    assert.match(blockers.find(({ id }) => id === "folder-access")!.sentence, new RegExp(`: ${above}$`));
+    execFileSync("sh", [
+      "-c",
+      blockers.find(({ id }) => id === "folder-access")!.hint!.replace(/^[^:]*: /, ""),
+    ]);
+  }
+  await new Promise((resolve) => other.close(resolve));
+  const now = told(await synlift(open));
+  assert.deepEqual(
+    now.map(({ id, level }) => `${id} ${level}`).sort(),
+    ids.map((id) => `${id} ok`),
+  );
 });
 
 test("a bundle that is received through a pipe is restored and not kept; a damaged one changes nothing", async () => {

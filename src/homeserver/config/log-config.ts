@@ -25,6 +25,12 @@ export function moveLogs(text: string, folder: string, path: string): { text: st
   };
 }
 
+/** The files that a log configuration writes: Python opens each of them when Synapse starts, also those of handlers that nothing uses. */
+export const logFilesIn = (text: string): string[] =>
+  findSettings(readable(text), "handlers.*.filename").flatMap(({ value }) =>
+    typeof value === "string" && value !== "" ? [value] : [],
+  );
+
 function readable(text: string): Record<string, unknown> {
   try {
     const value = parseYaml(text);

@@ -3,7 +3,7 @@ import { MigrationError } from "../../errors.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
 import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
-import type { Settings } from "../homeserver.ts";
+import type { Listener, Settings } from "../homeserver.ts";
 import { findSettings } from "../settings.ts";
 import { checkExistingKey } from "../signing-key/restore.ts";
 import type { Version } from "../synapse-versions.ts";
@@ -20,11 +20,13 @@ import {
   NOT_REWRITTEN,
   type SettingChange,
 } from "./host-changes.ts";
+import { listenersOf } from "./listeners.ts";
 import { moveLogs } from "./log-config.ts";
 import type { FileRecord, PackedPaths } from "./pack/packed-file.ts";
 import { parsePackedConfig } from "./pack/unpack.ts";
 import { findWorkerNames } from "./worker-settings.ts";
 import { editYaml } from "./yaml/edit.ts";
+import { parseYaml } from "./yaml/yaml.ts";
 
 export type { ConfigTarget } from "./host-changes.ts";
 
@@ -50,6 +52,8 @@ export interface ConfigPlan {
   readonly folders: readonly string[];
   /** Every file by its name below the folder, and what it is for. */
   readonly placed: readonly Pick<FileRecord, "name" | "role">[];
+  /** Where the main process will listen, as it sees it itself. */
+  readonly listeners: readonly Listener[];
   /** Settings that still name a path of the old host, and settings that the new host's Synapse rejects. */
   readonly findings: readonly Finding[];
   readonly owner?: ConfigTarget["owner"];
@@ -114,10 +118,21 @@ export function planConfig({
     fencedPaths: paths.configFiles.map(placed),
     folders: paths.order.filter((name) => name.endsWith("/")).map((name) => join(folder, name)),
     placed: paths.files.map(({ name, role }) => ({ name, role })),
+    listeners: listenersIn(paths.configFiles.map((name) => files.find(({ path }) => path === placed(name))!)),
     findings: [...remainingFindings(settings, paths, target), ...removedSettingWarnings(settings, synapse)],
     ...(owner ? { owner } : {}),
   };
 }
+
+/** As Synapse merges the files: a later one replaces whole top-level keys. What is wrong in them is told elsewhere. */
+const listenersIn = (files: readonly PlannedFile[]): Listener[] =>
+  listenersOf(
+    Object.assign(
+      {},
+      ...files.map(({ content }) => parseYaml(new TextDecoder().decode(content))),
+    ) as Settings,
+    [],
+  );
 
 /** Throws `target-not-empty` when there is a file that is not part of the plan. Reads only. */
 export async function assertNoConflicts(plan: ConfigPlan, files: Files): Promise<void> {

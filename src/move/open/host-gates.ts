@@ -11,11 +11,12 @@ import { assumeParts, verifyParts } from "../../homeserver/version/parts.ts";
 import type { Finding } from "../../report/finding.ts";
 import { formatMode } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
+import { accessOf, folderAccess } from "../folder-access.ts";
 import type { RestoreRecord } from "../restore/record.ts";
 
 export interface HostGateInput {
   readonly homeserver: Homeserver;
-  readonly record: Pick<RestoreRecord, "fence" | "owner" | "placed">;
+  readonly record: Pick<RestoreRecord, "fence" | "owner" | "placed" | "configPaths">;
   /** What the inventory says of the configuration's files. */
   readonly packed: readonly FileRecord[];
   readonly installed: Installed;
@@ -36,7 +37,22 @@ export async function hostGates(on: HostGateInput, system: System): Promise<Find
     await fileOwners(on, uid, system),
     ...(database.kind === "sqlite" ? [await verifyDatabaseFile(database.path, account, system.files)] : []),
     await verifyMediaOwners(homeserver.mediaStore, account, system),
+    ...(await folders(on, account, system)),
   ];
+}
+
+/** Of a container, the folders above what it is given are not its business. */
+async function folders(
+  { homeserver, installed, record }: HostGateInput,
+  { uid, name }: { readonly uid: number | undefined; readonly name: string },
+  system: System,
+): Promise<Finding[]> {
+  const { folder } = record.fence;
+  if (uid === undefined || installed.inImage === true || homeserver.map.length > 0) return [];
+  const known = system.machine.account(String(uid));
+  const account = known ?? { name, uid, gid: record.owner?.gid ?? uid, home: "/" };
+  const wanted = await accessOf(homeserver, { folder, configPaths: record.configPaths }, system);
+  return folderAccess({ account, wanted, own: [folder, homeserver.mediaStore] }, "blocker", system);
 }
 
 /** `_setup_or_upgrade`, synapse/storage/prepare_database.py: a database's compat version above Synapse's own ends the start. */

@@ -5,6 +5,7 @@ import { checkCommand } from "../../delegation/typed-commands.ts";
 import { MigrationError } from "../../errors.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import { isFenced } from "../../homeserver/config/fence.ts";
+import { listenerPorts } from "../../homeserver/service/ports.ts";
 import { installedSynapse } from "../../homeserver/version/installed.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import type { Finding } from "../../report/finding.ts";
@@ -16,7 +17,7 @@ import { leftOfNewServer } from "../restore/left.ts";
 import { inventoryCopyPath } from "../restore/opened-bundle.ts";
 import { keyFor, readRecord, recordFolder, type RestoreRecord, writeRecord } from "../restore/record.ts";
 import { sectionsOf } from "../sections.ts";
-import { acceptFindings, acceptStartChanges, gateFailure, runGates } from "./gates.ts";
+import { acceptFindings, acceptStartChanges, gateFailure, type RestoredServer, runGates } from "./gates.ts";
 import { alreadyRunning, assertOpenable, withLayout } from "./preconditions.ts";
 import { outageOf, writeGateReport } from "./report.ts";
 import { assertUnitsKnown, bootFindings, enableUnits, unitsToEnable } from "./boot.ts";
@@ -172,7 +173,9 @@ async function verifyAndOpen(
   // The gates passed before the first trial; people have written to it since.
   if (trialPort !== undefined && record.tried !== undefined) return runTrial(trial, [], system);
   const gates = await runGates({ inventory, homeserver, record, installed }, system, view);
-  const findings = acceptFindings(acceptStartChanges(gates, record), order.accept);
+  // A trial listens elsewhere.
+  const ports = trialPort === undefined ? await portsFor({ record, homeserver, installed }, system) : [];
+  const findings = acceptFindings(acceptStartChanges([...gates, ...ports], record), order.accept);
   const failure = gateFailure(findings);
   if (failure || order.dryRun) {
     await report(findings, false);
@@ -189,6 +192,19 @@ async function verifyAndOpen(
   view.outage(undefined);
   const isRunning = order.startCommand !== undefined;
   return recordOpening({ record, order, findings: all, isRunning, check }, report, system);
+}
+
+/** In a container its listeners are in nobody's way; only the port that is published on this host can be taken. */
+function portsFor(
+  { record: { layout }, homeserver: { listeners }, installed }: Omit<RestoredServer, "inventory">,
+  { machine }: System,
+): Promise<Finding[]> {
+  if (installed.inImage !== true) return listenerPorts(listeners, "blocker", machine);
+  const url = URL.parse(layout?.url ?? "");
+  if (!url) return Promise.resolve([]);
+  const address = url.hostname.replace(/^\[|\]$/g, "");
+  const published = [{ port: Number(url.port || 80), addresses: [address], tls: false, resources: [] }];
+  return listenerPorts(published, "blocker", machine);
 }
 
 async function readInventoryCopy(

@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Manifest } from "../../bundle/manifest.ts";
 import { MigrationError } from "../../errors.ts";
 import { assertNoConflicts, type ConfigPlan, writeConfig } from "../../homeserver/config/restore.ts";
@@ -11,14 +11,18 @@ import {
 import type { RoleOrder } from "../../homeserver/database/role/create.ts";
 import { type MasPlan, type planMas, withMas } from "../../homeserver/mas/restore.ts";
 import { blockUnits } from "../../homeserver/service/fence/new-server.ts";
+import { listenerPorts } from "../../homeserver/service/ports.ts";
 import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import type { TableRows } from "../../homeserver/database/port/verify.ts";
+import type { Finding } from "../../report/finding.ts";
 import type { Files } from "../../system/files/files.ts";
-import { makeOwnedFolder } from "../../system/files/owned-folder.ts";
+import type { Access } from "../../system/files/access.ts";
+import { giveEmptyFolder, makeOwnedFolder, mayBeGiven } from "../../system/files/owned-folder.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
 import { assertDiskSpace } from "../disk-space.ts";
+import { folderAccess } from "../folder-access.ts";
 import { unitsToBlock } from "./blocked-units.ts";
 import { halfFilled, wasBegun, wasFilled, wasRestored } from "./database-step.ts";
 import {
@@ -91,6 +95,9 @@ export interface RestorePlan {
   readonly porting: PortingByPython | undefined;
 }
 
+/** What a configuration folder has before anything is restored into it. */
+const RECORD = basename(recordFolder("/"));
+
 const journalIn = (folder: string, files: Files) =>
   Journal.open(join(recordFolder(folder), "journal.json"), files);
 
@@ -126,7 +133,8 @@ export async function planRestore(
   await assertNoConflicts(planned, files);
   const porting = await planPorting({ source, destination, python, dryRun: given.dryRun }, system, progress);
   const roles = await createRoles(source, destination, given, system, progress);
-  const plan = { ...planned, findings: [...planned.findings, ...findings, ...roles.findings] };
+  const onHost = await hostFindings(layout, planned, system);
+  const plan = { ...planned, findings: [...planned.findings, ...findings, ...onHost, ...roles.findings] };
   if (layout.compose && given.dryRun) return { plan, mas, python, dropIns, porting };
   if (source.follows) {
     await assertDiskSpace(store, source.mediaBytes, "the media", "--media-dir", files);
@@ -150,6 +158,40 @@ export async function planRestore(
     await assertDiskSpace(store, source.mediaBytes, "the media", "--media-dir", files);
   }
   return { plan, mas, python, dropIns, porting };
+}
+
+/** What `open` would refuse later, and can be mended meanwhile. */
+async function hostFindings(
+  layout: ChosenLayout,
+  { listeners }: ConfigPlan,
+  system: System,
+): Promise<Finding[]> {
+  const { listen, compose, blocksReaders } = layout;
+  // Where something else starts it, it is not known on which host.
+  if (!blocksReaders) return [];
+  const published = listen && [{ port: listen.port, addresses: [listen.address], tls: false, resources: [] }];
+  const found = [
+    ...(await listenerPorts((compose && published) ?? listeners, "warning", system.machine)),
+    ...(compose ? [] : await foldersFor(layout, system)),
+  ];
+  return found.filter(({ level }) => level !== "ok");
+}
+
+/** Of folders that are not there yet, those above them. */
+async function foldersFor(
+  { owner, configDir, mediaDir, logFolder }: ChosenLayout,
+  system: System,
+): Promise<Finding[]> {
+  const { files } = system;
+  if (!owner) return [];
+  const wanted: Access[] = [];
+  for (const folder of [configDir, mediaDir, ...(logFolder === undefined ? [] : [logFolder])]) {
+    let path = (await mayBeGiven(folder, [RECORD], files)) ? dirname(folder) : folder;
+    while (path !== "/" && (await files.stat(path))?.kind !== "folder") path = dirname(path);
+    wanted.push({ path, needs: "enter" });
+  }
+  const account = { ...owner, home: "/" };
+  return folderAccess({ account, wanted, own: [configDir, mediaDir] }, "warning", system);
 }
 
 /** Finds the Synapse that ports the database, before anything is changed. Throws `program-missing`, `disk-full`. */
@@ -232,6 +274,9 @@ export async function runRestore(
   const { layout, databaseHere, databaseCommand, synapseVersion: synapse } = destination;
   const { configDir: folder, owner } = layout;
   const { id, serverName } = source;
+  // Made by hand as root, it would keep Synapse out, and only `open` would say so.
+  if (owner && machine.isRoot)
+    for (const one of [folder, layout.mediaDir]) await giveEmptyFolder(one, owner, [RECORD], files);
   await makeOwnedFolder(folder, owner, files);
   await files.makeFolder(recordFolder(folder));
   if (layout.logFolder !== undefined) await makeOwnedFolder(layout.logFolder, owner, files);
