@@ -300,6 +300,37 @@ test("wal_level stays logical while somebody else's logical slot needs it, as Po
   }
 });
 
+test("begun again without a restart since the undo, the old PostgreSQL still starts with the slot of the new copy", async () => {
+  const other = await PostgresCluster.start({ access: ACCESS });
+  const restart = async () => {
+    await other.crash();
+    await other.startAgain();
+  };
+  try {
+    await homeOf(other, "old");
+    await other.sql("old", "alter system set wal_level = 'logical'");
+    await restart();
+    // As the undo of a copy leaves it.
+    await other.sql("old", "alter system reset wal_level");
+    const clean = await serverState(other, "old");
+    const folder = temporaryFolder("follow");
+    const order = await orderFor(other, "old", "logical", folder);
+    const { slot } = await prepareFollow(order, worldWith(), noProgress);
+    await other.sql("old", `select pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+    await restart();
+    assert.equal(await other.sql("old", "show wal_level"), "logical");
+    const undone = await undoIn(folder);
+    assert.deepEqual(undone!.leftToDo, []);
+    assert.deepEqual(
+      undone!.findings.map(({ id }) => id),
+      ["wal-level-kept"],
+    );
+    assert.equal(await serverState(other, "old"), clean);
+  } finally {
+    await other.stop();
+  }
+});
+
 test("what does not fit is said with every reason, and nothing is changed", async () => {
   const server = await PostgresCluster.start({ settings: { max_wal_senders: "1" } });
   try {

@@ -3,6 +3,7 @@ import { assertPortFree } from "../../homeserver/database/follow/standby-port.ts
 import { changePort } from "../../homeserver/database/follow/set-up-standby.ts";
 import { assertStartable, isComplete } from "../../homeserver/database/follow/standby-server.ts";
 import { FOLLOW_ROLE, type Road, slotNameOf } from "../../homeserver/database/follow/record.ts";
+import { needsRestartFor } from "../../homeserver/database/follow/roads.ts";
 import { serverPrograms } from "../../homeserver/database/follow/server-programs.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
 import { describeWarnings, type Finding } from "../../report/finding.ts";
@@ -60,11 +61,16 @@ export async function prepareFollow(
   const { source } = facts;
   const here = before?.here ?? (await choosePlace(road, order, facts, system));
   if (!before) assertPossible(road, facts);
+  const lacksConsent = needsRestartFor(road, source) && !order.restart;
+  if (lacksConsent && !order.dryRun) throw noRestart();
   const bytes = source.databases
     .filter(({ name }) => here.kind === "standby" || name === source.database)
     .reduce((sum, one) => sum + one.bytes, 0);
   await assertRoom(here, bytes * GROWTH + ROOM, system);
-  const lines = describeBegin(old, here, facts, bytes);
+  const lines = [
+    ...describeBegin(old, here, facts, bytes),
+    ...(lacksConsent ? ["only with --restart-postgresql, which agrees to the restart"] : []),
+  ];
   const findings = [...(facts.findings as Finding[]), ...(road === "standby" ? alsoCopied(facts) : [])];
   if (order.dryRun) return { kind: "dry-run", findings, lines };
   for (const said of describeWarnings(findings)) progress.note(`on the old host: ${said}`);
@@ -183,6 +189,16 @@ function assertPossible(road: Road, { roads }: FollowAnswers["facts"]): void {
     hint: "nothing was changed on either host; synlift plan on the old host says which kind of replication fits",
   });
 }
+
+/** Before anybody is asked: the old host would refuse it, too. */
+const noRestart = () =>
+  new MigrationError(
+    "follow-impossible",
+    "logical replication needs wal_level = logical, and for that one restart of the old PostgreSQL, in which Synapse loses its connections for some seconds",
+    {
+      hint: "nothing was changed on either host; agree on a time, and run it again with --restart-postgresql",
+    },
+  );
 
 async function choosePlace(
   road: Road,

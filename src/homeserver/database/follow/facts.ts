@@ -52,6 +52,19 @@ export const sourceFactsSchema = z.object({
   settings: z.record(z.string(), z.object({ value: z.string(), source: z.string() })),
   /** The settings of postgresql.auto.conf that follow may change. */
   autoConf: z.record(z.string(), z.string()),
+  /** What a start of PostgreSQL would do; undefined where only a superuser could tell. */
+  nextStart: z
+    .object({
+      /** wal_level as its configuration files have it by then. */
+      walLevel: z.string(),
+      /** The settings that take effect with it, for which PostgreSQL runs with another value now. */
+      pending: z.array(z.string()),
+      /** What of its configuration PostgreSQL cannot read, "file:line": it would not start. */
+      unreadable: z.array(z.string()),
+      /** The systemd unit that runs it; null where none was found on this host. */
+      unit: z.string().nullable(),
+    })
+    .optional(),
   slots: z.array(slotSchema),
   walSenders: z.number(),
   /** The disk with PostgreSQL's log: bytes free and its folder; null where it cannot be seen from here. */

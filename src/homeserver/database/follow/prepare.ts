@@ -73,7 +73,7 @@ export async function prepareFollow(
   }
 }
 
-/** PostgreSQL has to be restarted by a person; what is changed so far stays. */
+/** PostgreSQL has to be restarted by a person, or does not run; what is changed so far stays. */
 class RestartNeeded extends MigrationError {}
 
 interface Preparing extends PrepareOrder {
@@ -229,7 +229,13 @@ async function restartForLogical(
       },
     );
   progress.note(`restarting PostgreSQL: systemctl restart ${unit}`);
-  await restartPostgres(unit, connect, system);
+  try {
+    await restartPostgres(unit, connect, system);
+  } catch (error) {
+    if (!(error instanceof MigrationError) || error.code !== "start-failed") throw error;
+    const { code, message, hint, reason } = error;
+    throw new RestartNeeded(code, message, { hint, reason, cause: error });
+  }
 }
 
 async function undoQuietly(

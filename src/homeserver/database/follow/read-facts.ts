@@ -11,6 +11,7 @@ import type { Administrator } from "./administrator.ts";
 import type { Access, HbaRule, Place, SourceFacts } from "./facts.ts";
 import { type Connecting, ruleFor, takesPassword } from "./hba.ts";
 import { FOLLOW_ROLE } from "./record.ts";
+import { unitOfPostgres } from "./restart.ts";
 
 /** The databases of the homeserver that are in the same PostgreSQL as its own. */
 export interface FollowedDatabases {
@@ -65,6 +66,8 @@ export async function readSourceFacts(
     const server = { settings, rules: files.rules, isSuperuser };
     const isHere = isLocalSocket(address) || isLoopback(address);
     const own = await ownDatabases({ main, state, mas }, general, system);
+    const disk = await diskOfLog(settings["data_directory"]?.value, { isHere, address }, system);
+    const unit = isSuperuser ? await unitOfPostgres({ settings, disk }, system) : undefined;
     return {
       version: general.version,
       versionText: general.versionText,
@@ -74,13 +77,14 @@ export async function readSourceFacts(
       administrator: { name: general.name, isSuperuser },
       settings,
       autoConf: files.autoConf,
+      ...(isSuperuser ? { nextStart: { ...(await readNextStart(session)), unit: unit ?? null } } : {}),
       slots: await readSlots(session, general.recovering),
       walSenders: (
         await session.one<{ count: number }>(
           "SELECT count(*)::int AS count FROM pg_stat_activity WHERE backend_type = 'walsender'",
         )
       ).count,
-      disk: await diskOfLog(settings["data_directory"]?.value, { isHere, address }, system),
+      disk,
       databases: await session.all(`
         SELECT datname::text AS name, pg_database_size(oid)::float8 AS bytes, datcollate::text AS collate, datctype::text AS ctype,
           coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS provider, to_jsonb(d) ->> 'datcollversion' AS "collationVersion"
@@ -134,6 +138,32 @@ async function readFiles(
     ORDER BY coalesce((to_jsonb(pg_hba_file_rules) ->> 'rule_number')::int, line_number)`);
   // Where a name is there twice, the last one counts.
   return { autoConf: Object.fromEntries(lines.map(({ name, value }) => [name, value])), rules };
+}
+
+/** What its configuration files say for a start from now on. Needs a superuser. */
+async function readNextStart(
+  session: PostgresSession,
+): Promise<Omit<NonNullable<SourceFacts["nextStart"]>, "unit">> {
+  // Of several lines the last one counts; a setting that needs a restart cannot be applied now, which is no error of the file.
+  const { walLevel, pending, unreadable } = await session.one<{
+    walLevel: string;
+    pending: string[] | null;
+    unreadable: string[] | null;
+  }>(`
+    WITH last AS (
+      SELECT DISTINCT ON (f.name) f.name, f.setting, f.applied, s.context
+      FROM pg_file_settings f JOIN pg_settings s ON lower(s.name) = lower(f.name) ORDER BY f.name, f.seqno DESC
+    )
+    SELECT CASE WHEN s.source = 'command line' THEN s.setting
+        ELSE lower(coalesce((SELECT setting FROM last WHERE name = 'wal_level'), s.boot_val)) END AS "walLevel",
+      (SELECT json_agg(name ORDER BY name) FROM (
+        SELECT name FROM last WHERE context = 'postmaster' AND NOT applied
+        UNION SELECT name FROM pg_settings WHERE pending_restart) p) AS pending,
+      (SELECT json_agg(sourcefile || ':' || coalesce(sourceline::text, '') ORDER BY seqno) FROM pg_file_settings f
+        WHERE f.error IS NOT NULL AND NOT EXISTS (
+          SELECT FROM pg_settings s WHERE lower(s.name) = lower(f.name) AND s.context = 'postmaster')) AS unreadable
+    FROM pg_settings s WHERE s.name = 'wal_level'`);
+  return { walLevel, pending: pending ?? [], unreadable: unreadable ?? [] };
 }
 
 const readSlots = (session: PostgresSession, recovering: boolean) =>

@@ -31,13 +31,22 @@ function unitIn(group: string): string | undefined {
   return found !== undefined && /^[\w@:.\\-]+$/.test(found) ? found : undefined;
 }
 
-/** Restarts it, and waits until it answers with another wal_level. Throws `follow-impossible`, `program-failed`. */
+/**
+ * Restarts it, and waits until it answers with another wal_level. Throws `start-failed` when it does not run then, and
+ * `follow-impossible` when it runs as before.
+ */
 export async function restartPostgres(
   unit: string,
   connect: () => Promise<PostgresSession>,
   { programs, machine, signal }: Pick<System, "programs" | "machine" | "signal">,
 ): Promise<void> {
-  await systemctl(["restart", unit], programs);
+  try {
+    await systemctl(["restart", unit], programs);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof MigrationError)) throw error;
+    throw notRunning(unit, `PostgreSQL did not start again: ${error.message}`, error);
+  }
   const until = machine.elapsed() + START_TIMEOUT;
   for (;;) {
     signal.throwIfAborted();
@@ -52,16 +61,17 @@ export async function restartPostgres(
       );
     }
     if (machine.elapsed() > until)
-      throw new MigrationError(
-        "follow-impossible",
-        `PostgreSQL does not answer after systemctl restart ${unit}`,
-        {
-          hint: `look why: journalctl -u ${unit}, and PostgreSQL's own log`,
-        },
-      );
+      throw notRunning(unit, `PostgreSQL does not answer after systemctl restart ${unit}`);
     await machine.wait(PAUSE, signal);
   }
 }
+
+/** The old server is without its database: that comes first. */
+const notRunning = (unit: string, what: string, cause?: unknown) =>
+  new MigrationError("start-failed", `${what}; the old server is without its database until it runs`, {
+    hint: `see why: journalctl -u ${unit}, and PostgreSQL's own log; mend that, then systemctl start ${unit}. The same command goes on then, and synlift follow stop takes back what was changed`,
+    cause,
+  });
 
 const walLevel = async (session: PostgresSession) =>
   (await session.one<{ level: string }>("SELECT current_setting('wal_level') AS level")).level;

@@ -53,10 +53,14 @@ export function judgeRoads(
 
 function judge(road: Road, source: SourceFacts, target: TargetFacts | undefined): RoadJudgement {
   const limit = limitOf(source);
-  const needsLogical = road === "logical" && settingOf(source, "wal_level") !== "logical";
+  const needsRestart = needsRestartFor(road, source);
+  // It may run with it and not start with it again: an earlier follow was undone. With a logical slot it would not start at all.
+  const isKept = (source.nextStart?.walLevel ?? "logical") === "logical";
   const settings = [
     ...(limit.setting ? [limit.setting] : []),
-    ...(needsLogical ? [settingChange(source, "wal_level", "logical", true)] : []),
+    ...(road === "logical" && (needsRestart || !isKept)
+      ? [settingChange(source, "wal_level", "logical", needsRestart)]
+      : []),
   ];
   const access = source.access.find((one) => letsIn(one, road));
   const reasons = [
@@ -64,6 +68,7 @@ function judge(road: Road, source: SourceFacts, target: TargetFacts | undefined)
     ...commonReasons(source),
     ...(source.administrator.isSuperuser ? limit.reasons : []),
     ...settings.flatMap((setting) => settingReasons(source, setting)),
+    ...(needsRestart ? restartReasons(source) : []),
     ...(source.administrator.isSuperuser && !access ? [accessReason(source, road)] : []),
   ];
   const hasSlot = majorOf(source.version) >= FIRST_LIMIT;
@@ -71,13 +76,17 @@ function judge(road: Road, source: SourceFacts, target: TargetFacts | undefined)
     road,
     reasons,
     settings,
-    needsRestart: needsLogical,
+    needsRestart,
     hasSlot,
     keeps: limit.keeps,
     access,
     changes: changesOf(road, source, { settings, hasSlot, keeps: limit.keeps }),
   };
 }
+
+/** Whether the old PostgreSQL has to be restarted once, and somebody to agree to that. */
+export const needsRestartFor = (road: Road, source: SourceFacts): boolean =>
+  road === "logical" && settingOf(source, "wal_level") !== "logical";
 
 function standbyReasons(source: SourceFacts, target: TargetFacts | undefined): string[] {
   const major = majorOf(source.version);
@@ -144,7 +153,7 @@ function commonReasons(source: SourceFacts): string[] {
   if (recovering) reasons.push("the old PostgreSQL is itself a standby: follow its primary");
   if (!administrator.isSuperuser)
     reasons.push(
-      `PostgreSQL's user ${administrator.name} is no superuser, who is needed for the replication role and for the limit on what a copy may keep back: name one with --admin-database`,
+      `PostgreSQL's user ${administrator.name} is no superuser, who is needed for the replication role and for the limit on what a copy may keep back: name one: --source-command 'synlift follow-source --admin-database "…"' of synlift follow`,
     );
   if (role && role.comment?.startsWith("made by synlift follow ") !== true)
     reasons.push(`there is a role ${FOLLOW_ROLE} that synlift did not make: rename it, or drop it`);
@@ -245,13 +254,22 @@ function settingReasons(source: SourceFacts, { name }: NewSetting): string[] {
   return [];
 }
 
+/** People would be without their server: what keeps PostgreSQL from starting again is known beforehand. */
+function restartReasons({ nextStart }: SourceFacts): string[] {
+  const unreadable = nextStart?.unreadable ?? [];
+  if (unreadable.length === 0) return [];
+  return [
+    `wal_level needs a restart of PostgreSQL, and it would not start again: it cannot read its configuration, ${unreadable.join(", ")}`,
+  ];
+}
+
 const letsIn = ({ databases, replication }: Access, road: Road) =>
   takesPassword(databases) && (road === "logical" || takesPassword(replication));
 
 function accessReason(source: SourceFacts, road: Road): string {
   const [best] = source.access;
   if (!best)
-    return "no address of PostgreSQL is known to which OpenSSH on the old host could forward: let it listen on 127.0.0.1 (listen_addresses; of a container: publish its port there), and give --database-server";
+    return "no address of PostgreSQL is known to which OpenSSH on the old host could forward: let it listen on 127.0.0.1 (listen_addresses; of a container: publish its port there), and name it: --source-command 'synlift follow-source --database-server \"…\"' of synlift follow";
   const names = [source.database, source.stateDatabase, source.masDatabase].flatMap((name) => name ?? []);
   const lacks = [
     ...(takesPassword(best.databases) ? [] : names),
@@ -269,10 +287,12 @@ function changesOf(
 ): string[] {
   const inWords = settings.map(({ name, after, needsRestart }) =>
     needsRestart
-      ? `${name} = ${after}, with one restart of PostgreSQL (seconds, in which Synapse reconnects)`
-      : `${name} = ${describeSize(name, after, source)}`,
+      ? `${name} = ${after}, with one restart of PostgreSQL (${restartWords(source)})`
+      : name === "wal_level"
+        ? `${name} = ${after}, which it runs with already, also for its next start`
+        : `${name} = ${describeSize(name, after, source)}`,
   );
-  const limited = settings.some(({ needsRestart }) => !needsRestart)
+  const limited = settings.some(({ name }) => name !== "wal_level")
     ? []
     : [`nothing for the limit of ${formatBytes(keeps)}, which is set already`];
   return [
@@ -284,6 +304,19 @@ function changesOf(
       ? ["a replica identity for each table without a primary key, and a publication of Synapse's tables"]
       : []),
   ];
+}
+
+/** Which unit, how long, and what else takes effect with it. */
+function restartWords({ nextStart }: SourceFacts): string {
+  const others = (nextStart?.pending ?? []).filter((name) => name !== "wal_level");
+  return [
+    nextStart?.unit === null
+      ? "by you, as no systemd unit of it was found; seconds, in which Synapse reconnects"
+      : `${nextStart?.unit === undefined ? "" : `systemctl restart ${nextStart.unit}; `}seconds, in which Synapse reconnects`,
+    ...(others.length === 0
+      ? []
+      : [`settings that wait for a restart take effect, too: ${others.join(", ")}`]),
+  ].join("; ");
 }
 
 const describeSize = (name: string, after: string, source: SourceFacts) =>

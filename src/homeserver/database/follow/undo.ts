@@ -180,7 +180,7 @@ async function undoSetting(
 }
 
 function findingsOf(changes: readonly FollowChange[], isIncomplete: boolean): Finding[] {
-  const restart = changes.find((change) => change.kind === "setting" && change.needsRestart);
+  const restart = changes.find((change) => change.kind === "setting" && change.name === "wal_level");
   if (!restart || isIncomplete) return [];
   return [
     {

@@ -65,7 +65,7 @@ test("a restart waits until PostgreSQL answers with the new level, and says when
   let late = 0;
   const slow = machineWith({ elapsed: () => (late += 100_000), wait: () => Promise.resolve() });
   await assert.rejects(restartPostgres("postgresql.service", connecting([]), { ...system, machine: slow }), {
-    code: "follow-impossible",
+    code: "start-failed",
     message: /does not answer after systemctl restart postgresql\.service/,
   });
 });

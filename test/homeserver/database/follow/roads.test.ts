@@ -171,6 +171,58 @@ test("nothing may slow the old server or keep it from starting: settings that wo
   }
 });
 
+test("a wal_level that ends with the next start is written for it: with a logical slot PostgreSQL would not start otherwise", () => {
+  const undone = {
+    ...withSettings({ wal_level: "logical" }),
+    nextStart: {
+      walLevel: "replica",
+      pending: ["wal_level"],
+      unreadable: [],
+      unit: "postgresql@15-main.service",
+    },
+  };
+  const { standby, logical } = judgeRoads(undone, TARGET);
+  assert.deepEqual(logical.settings.at(-1), {
+    ...{ kind: "setting", name: "wal_level", before: null, after: "logical", needsRestart: false },
+  });
+  assert.equal(logical.needsRestart, false);
+  assert.ok(
+    logical.changes.includes("wal_level = logical, which it runs with already, also for its next start"),
+  );
+  assert.deepEqual(
+    standby.settings.map(({ name }) => name),
+    ["max_slot_wal_keep_size"],
+  );
+  const stays = { ...undone, nextStart: { ...undone.nextStart, walLevel: "logical" } };
+  assert.deepEqual(
+    judgeRoads(stays, TARGET).logical.settings.map(({ name }) => name),
+    ["max_slot_wal_keep_size"],
+  );
+});
+
+test("before a restart it is said which unit, what else takes effect with it, and what would keep PostgreSQL down", () => {
+  const nextStart = {
+    walLevel: "replica",
+    pending: ["shared_buffers"],
+    unreadable: [],
+    unit: "postgresql@15-main.service",
+  };
+  const changesOf = (more: object) =>
+    judgeRoads({ ...SOURCE, nextStart: { ...nextStart, ...more } }, TARGET).logical.changes.join("\n");
+  assert.match(
+    changesOf({}),
+    /systemctl restart postgresql@15-main\.service; seconds.*take effect, too: shared_buffers\)/,
+  );
+  assert.match(changesOf({ unit: null, pending: ["wal_level"] }), /by you, as no systemd unit.*reconnects\)/);
+  const broken = { ...SOURCE, nextStart: { ...nextStart, unreadable: ["/etc/x.conf:3"] } };
+  const said = reasons(broken);
+  assert.match(said.logical, /would not start again: it cannot read its configuration, \/etc\/x\.conf:3/);
+  assert.equal(said.standby, "");
+  // Without a restart nothing hangs on it.
+  const running = { ...withSettings({ wal_level: "logical" }), nextStart: broken.nextStart };
+  assert.equal(reasons({ ...running, nextStart: { ...broken.nextStart, walLevel: "logical" } }).logical, "");
+});
+
 test("what keeps one road closed leaves the other open", () => {
   const spaces = { ...SOURCE, tablespaces: [{ name: "fast", folder: "/ssd" }] };
   assert.match(reasons(spaces).standby, /fast in \/ssd/);
