@@ -11,6 +11,8 @@ export interface SenderCall {
   readonly call: ProgramCall;
   /** What is started, and where, in words. */
   readonly start: string;
+  /** Where this command takes options for what is started: a hint of the old host may name one. */
+  readonly optionsIn?: string;
 }
 
 /** The command that sends a homeserver, when it is found in the PATH of the old host. */
@@ -24,6 +26,8 @@ export interface SshTransferOptions {
   /** The folder there for journal and fence record. */
   readonly folder: string;
   readonly sshConfig: string | undefined;
+  /** The option of this command that holds `senderCommand`. */
+  readonly option: "--export-command" | "--source-command";
 }
 
 /** Throws `bad-usage`. */
@@ -37,6 +41,7 @@ export function callBySsh(options: SshTransferOptions): SenderCall {
   return {
     call: sshCall(address, command, { configFile: options.sshConfig }),
     start: `synlift on ${address.host}`,
+    optionsIn: `${options.option} ${quoteShellWord(`${options.senderCommand} …`)}`,
   };
 }
 
@@ -46,6 +51,24 @@ export const callByCommand = (command: string): SenderCall => ({
   start: "the command that reaches the old host",
 });
 
+/** Where the started program runs, as its errors say. */
+const PEER = "on the old host";
+
+/** Those of the programs that are started on the old host, which this command does not have, or has for the new one. */
+const OPTION_THERE =
+  /(?:^|\s)--(?:config|working-directory|map|database-(?:command|server)|mas-config|admin-database|unit|container|(?:stop|start)-command|already-stopped|no-fence|accept)\b/;
+
+/** A hint of the old host speaks of options as if its reader were there. */
+function sayingWhereOptionsGo(error: MigrationError, optionsIn: string | undefined): MigrationError {
+  const { hint = "" } = error;
+  if (optionsIn === undefined || !hint.startsWith(`${PEER}: `) || !OPTION_THERE.test(hint)) return error;
+  return new MigrationError(error.code, error.message, {
+    hint: `${hint}. From here, options for the old host are part of ${optionsIn}`,
+    cause: error,
+    reason: error.reason,
+  });
+}
+
 /** Milliseconds that the started program may take to end. */
 const EXIT_TIMEOUT_MS = 5_000;
 
@@ -54,19 +77,20 @@ const EXIT_TIMEOUT_MS = 5_000;
  * started program's own message when it ended before synlift there answered.
  */
 export async function withChannel<T>(
-  { call, start }: SenderCall,
+  { call, start, optionsIn }: SenderCall,
   act: (channel: Channel) => Promise<T>,
   { programs, machine, signal }: System,
 ): Promise<T> {
   const peer = await startPeer(call, programs);
-  const channel = await Channel.open(peer, { peerLocation: "on the old host" });
+  const channel = await Channel.open(peer, { peerLocation: PEER });
   try {
     const result = await act(channel);
     await waitForEnd(peer, machine);
     return result;
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof MigrationError) || error.code !== "connection-failed") throw error;
+    if (!(error instanceof MigrationError)) throw error;
+    if (error.code !== "connection-failed") throw sayingWhereOptionsGo(error, optionsIn);
     const ending = await waitForEnd(peer, machine);
     if (!channel.hasReceivedData) throw connectionFailure(ending, start);
     const said = describeStderr(ending);

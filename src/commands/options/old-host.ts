@@ -40,6 +40,7 @@ export const OLD_HOST_OPTIONS = optionGroup({
   read(given, { machine }: Pick<System, "machine">): SenderCall {
     if (given.fromCommand !== undefined) return callByCommand(given.fromCommand);
     return callBySsh({
+      option: "--export-command",
       address: given.argument ?? "",
       senderCommand: [given.exportCommand ?? SENDER_COMMAND, ...senderArguments(given)].join(" "),
       folder: given.exportFolder ?? EXPORT_FOLDER,

@@ -33,7 +33,7 @@ export function askSource<Type extends keyof typeof ANSWER>(
   system: System,
   progress: Progress,
 ): Promise<FollowAnswers[(typeof ANSWER)[Type]]> {
-  const call = callBySsh({ ...old, sshConfig: old.sshConfig });
+  const call = callBySsh({ ...old, sshConfig: old.sshConfig, option: "--source-command" });
   return withChannel(
     call,
     async (channel) => {
