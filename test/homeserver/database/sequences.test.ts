@@ -10,6 +10,7 @@ import {
 } from "../../../src/homeserver/database/sequences.ts";
 import { numberedBy } from "../../../src/homeserver/database/streams.ts";
 import type { PostgresAddress } from "../../../src/system/postgres/postgres.ts";
+import type { QuerySession } from "../../../src/system/query.ts";
 import { PostgresCluster } from "../../support/lab/postgres-cluster.ts";
 import { OLDER_SYNAPSE, synapsePython } from "../../support/lab/synapse-server.ts";
 import { addressIn } from "../../support/mini-synapse.ts";
@@ -63,6 +64,25 @@ const next = (sequence: string) => cluster.sql("syn", `select nextval('${sequenc
 test("an empty database has no sequence that is behind", async () => {
   assert.deepEqual(await behind(), []);
   assert.deepEqual(await raise(), []);
+});
+
+test("what is written while it looks is not taken for a sequence that is behind", async () => {
+  const session = await postgres.connect(address);
+  const writing: QuerySession = {
+    engine: "postgres",
+    rows: (sql, settings) => session.rows(sql, settings),
+    one: (sql, settings) => session.one(sql, settings),
+    all: async (sql, settings) => {
+      if (sql.includes("max("))
+        await cluster.sql("syn", "insert into events values (nextval('events_stream_seq'))");
+      return session.all(sql, settings);
+    },
+    beginSnapshot: () => session.beginSnapshot(),
+    close: () => session.close(),
+  };
+  const found = await sequencesBehind(writing).finally(() => session.close());
+  assert.deepEqual(found.map(describeBehind), []);
+  await cluster.sql("syn", "truncate events; select setval('events_stream_seq', 1, false)");
 });
 
 test("one that is behind stream_positions is raised to the position, though its table is empty", async () => {
