@@ -136,6 +136,7 @@ async function follow(target: PostgresCluster, meanwhile: () => Promise<unknown>
       ...{ source, target: here, tables: plan.tables, jobs: 2 },
       snapshot: slot.snapshot,
       folder: temporaryFolder("definitions"),
+      data: target.dataFolder,
       programs: { pgDump: "pg_dump", pgRestore: "pg_restore", psql: "psql" },
       snapshotRead: () => slot.close(),
     },
@@ -335,7 +336,7 @@ test("a row that is lost or changed on its way is found before anything follows"
       await target.createDatabase(name, { owner: "new" });
       const faulty = `case "$*" in *'"users"'*"TO STDOUT"*) ${real} "$@" | ${fault} ;; *) exec ${real} "$@" ;; esac`;
       const order = {
-        ...{ source, snapshot, jobs: 2, folder: temporaryFolder("definitions") },
+        ...{ source, snapshot, jobs: 2, folder: temporaryFolder("definitions"), data: target.dataFolder },
         target: {
           parameters: {
             ...{ host: target.address.socketFolder, port: `${target.address.port}` },

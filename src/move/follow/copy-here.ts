@@ -3,6 +3,7 @@ import {
   resumeSubscription,
   subscriptionState,
 } from "../../homeserver/database/follow/logical/subscription.ts";
+import { FULL } from "../../homeserver/database/follow/free-space.ts";
 import { raiseToLog, raiseToOld } from "../../homeserver/database/follow/set-up-standby.ts";
 import { isRunning, lookAtData, startStandby } from "../../homeserver/database/follow/standby-server.ts";
 import {
@@ -99,9 +100,6 @@ function logicalHere(
     watch: (session) => watchLogical(session, { here, slot: slotOf(state) }, system, progress),
   };
 }
-
-/** Bytes of free space at which a failed start is called a full disk. */
-const FULL = 32 * 1024 * 1024;
 
 async function withFullDisk(error: unknown, { data }: StandbyServer, { files }: System): Promise<never> {
   const { free } = await files.diskSpace(data);

@@ -9,6 +9,7 @@ import { quoteLiteral } from "../../../system/query.ts";
 import type { Progress } from "../../../system/progress.ts";
 import type { System } from "../../../system/system.ts";
 import { describeStderr } from "../../../system/programs/ssh.ts";
+import { FULL } from "./free-space.ts";
 import type { StandbyServer } from "./standby.ts";
 import { serverCall } from "./standby-server.ts";
 
@@ -26,8 +27,6 @@ export interface BaseBackup {
 
 /** Milliseconds between two looks at the progress. */
 const LOOK_MS = 1000;
-/** Bytes of free space at which a failure is called a full disk. */
-const FULL = 32 * 1024 * 1024;
 
 /**
  * Copies the data folder of the old server into an empty one, while it runs. The slot is made before, or made anew where an earlier copy
@@ -83,6 +82,10 @@ async function makeSlot(slot: string, session: PostgresSession, { machine, signa
   await session.run(`SELECT pg_create_physical_replication_slot(${quoteLiteral(slot)}, true);`);
 }
 
+/** From PostgreSQL 13 on. */
+const PROGRESS = `
+  SELECT phase, backup_total::float8 AS total, backup_streamed::float8 AS streamed FROM pg_stat_progress_basebackup`;
+
 interface Copied {
   readonly phase: string;
   readonly total: number | null;
@@ -104,6 +107,9 @@ async function copyWithProgress(
     // Without it the old server does not estimate how much there is.
     ...["--progress", ...(maxRate === undefined ? [] : ["--max-rate", maxRate])],
   ];
+  const { tells } = await session.one<{ tells: boolean }>(
+    "SELECT to_regclass('pg_catalog.pg_stat_progress_basebackup') IS NOT NULL AS tells",
+  );
   const over = new AbortController();
   const copying = programs
     .run({
@@ -128,9 +134,7 @@ async function copyWithProgress(
   const watching = (async () => {
     const told = new TellCopied(progress, checkpoint);
     while (!over.signal.aborted) {
-      const [now] = await session.all<Copied>(`
-        SELECT phase, backup_total::float8 AS total, backup_streamed::float8 AS streamed
-        FROM pg_stat_progress_basebackup`);
+      const [now] = tells ? await session.all<Copied>(PROGRESS) : [];
       if (now) told.tell(now);
       least = Math.min(least, (await files.diskSpace(server.data)).free);
       await machine.wait(LOOK_MS, AbortSignal.any([signal, over.signal])).catch(() => undefined);

@@ -27,7 +27,7 @@ import type { System } from "../../../system/system.ts";
 import { recordFolder } from "../../restore/record.ts";
 import { type FollowState, writeFollowState } from "../state.ts";
 import { oldDatabase, oldServerForServer, openTunnel } from "../tunnel.ts";
-import { addressesOf, type LogicalCopy, serverAccount } from "./choose.ts";
+import { addressesOf, type LogicalCopy, serverAccount, serverFacts } from "./choose.ts";
 
 /** Connections at once that read the old database: it serves people meanwhile. */
 const MOST_JOBS = 4;
@@ -57,7 +57,8 @@ export async function copyLogical(
   try {
     await createRole(addresses.role, system);
     const target = addresses.role.address;
-    const copied = here.copied ? state : await copyRows(state, { configDir, target }, system, progress);
+    const { data } = await serverFacts(here, system);
+    const copied = here.copied ? state : await copyRows(state, { configDir, target, data }, system, progress);
     const { old } = state;
     const administrator = await system.postgres.connect(addresses.administrator, { writes: true });
     try {
@@ -89,7 +90,7 @@ async function accountOf(administrator: PostgresAddress, system: System): Promis
 /** Everything up to the position at which the slot begins; both sides are compared whole. */
 async function copyRows(
   state: FollowState,
-  { configDir, target }: Place & { target: PostgresAddress },
+  { configDir, target, data }: Place & { target: PostgresAddress; data: string },
   system: System,
   progress: Progress,
 ): Promise<FollowState> {
@@ -136,6 +137,7 @@ async function copyRows(
             target,
             tables,
             folder,
+            data,
             programs: found,
             snapshot: begun.snapshot,
             jobs: Math.max(1, Math.min(machine.cores, MOST_JOBS)),

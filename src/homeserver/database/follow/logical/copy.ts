@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { MigrationError } from "../../../../errors.ts";
+import { formatBytes } from "../../../../report/units.ts";
 import type { Files } from "../../../../system/files/files.ts";
 import type { Machine } from "../../../../system/machine.ts";
 import {
@@ -20,6 +21,7 @@ import { excludeExtensions } from "../../dump/extensions.ts";
 import { SCHEMA_ARGUMENTS } from "../../export.ts";
 import { runPgRestore } from "../../fill/pg-restore.ts";
 import { UNENCRYPTED_DUMP } from "../../fill/unencrypted-dump.ts";
+import { watchFreeSpace } from "../free-space.ts";
 import { keyOf, quoteTable, type TableName } from "./tables.ts";
 
 /** What a table holds: its rows, and a number made of all of them in which their order does not count. */
@@ -39,6 +41,8 @@ export interface CopyOrder {
   /** The tables whose rows are copied; of all others only the definition. */
   readonly tables: readonly TableName[];
   readonly snapshot: string;
+  /** The data folder of the target's server, on this host. */
+  readonly data: string;
   /** For the definitions of the tables, which hold no rows; exists, is private, and is the caller's to remove. */
   readonly folder: string;
   readonly programs: { readonly pgDump: string; readonly pgRestore: string; readonly psql: string };
@@ -60,11 +64,29 @@ interface Reach {
 /**
  * Copies a database out of one snapshot into an empty one: definitions, rows with several connections at once, then indexes and
  * constraints. Rows go from server to server through pipes: none is ever on the disk of this host outside of the database. Returns
- * what both sides held at that position of the log, which is the same. Throws `program-failed`, `restore-failed`,
- * `comparison-failed`; then the target is incomplete.
+ * what both sides held at that position of the log, which is the same. Throws `program-failed`, `restore-failed`, `disk-full`; then the
+ * target is incomplete.
  */
 export async function copyDatabase(order: CopyOrder, reach: Reach): Promise<ContentsOfTables> {
-  const { target, folder, jobs, programs, tables } = order;
+  const { tables, data } = order;
+  const held = await watchFreeSpace(data, () => fillTarget(order, reach), diskFull(data), reach);
+  await compareWithSource(order, held, reach);
+  return Object.fromEntries(tables.map((table) => [keyOf(table), held.get(keyOf(table))!]));
+}
+
+const diskFull = (data: string) => (free: number, cause: MigrationError) =>
+  new MigrationError(
+    "disk-full",
+    `the disk of the new PostgreSQL, with its data in ${data}, became full during the copy: ${formatBytes(free)} were left`,
+    {
+      hint: "make room there, see that PostgreSQL runs, and run the same command again: the copy begins from its start. The old server keeps its log for it meanwhile, within its limit",
+      cause,
+    },
+  );
+
+/** Returns what the source held. */
+async function fillTarget(order: CopyOrder, reach: Reach): Promise<Map<string, Contents>> {
+  const { target, folder, jobs, programs } = order;
   await dumpDefinitions(order, reach);
   const restore = { folder, pgRestore: programs.pgRestore };
   await runPgRestore(target, { ...restore, jobs: 1, section: "pre-data" }, reach);
@@ -73,8 +95,7 @@ export async function copyDatabase(order: CopyOrder, reach: Reach): Promise<Cont
   reach.progress.begin({ id: INDEXES, label: "indexes and constraints of the new database", unit: "files" });
   await runPgRestore(target, { ...restore, jobs, section: "post-data" }, reach);
   reach.progress.end(INDEXES);
-  await compareWithSource(order, held, reach);
-  return Object.fromEntries(tables.map((table) => [keyOf(table), held.get(keyOf(table))!]));
+  return held;
 }
 
 const ROWS = "follow/rows";
