@@ -131,7 +131,7 @@ const hasUpTo = (goal: number, { connected, writtenBytes, lagBytes }: Followed) 
 export const followLost = ({ old }: Pick<FollowState, "old">) =>
   new MigrationError(
     "follow-lost",
-    `the old server has removed parts of its log that the copy still needed: replication slot ${old.slot ?? ""} is lost, because the copy was too far behind or too long away`,
+    `the old server has removed parts of its log that the copy still needed${old.slot === null ? "" : `: replication slot ${old.slot} is lost`}, because the copy was too far behind or too long away`,
     {
       hint: "the copy cannot be continued, and the old server runs as before. Begin again with the same command and --begin-again",
     },

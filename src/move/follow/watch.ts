@@ -20,7 +20,10 @@ export interface Followed {
   readonly heldBytes: number | null;
   /** That it may keep in addition before the copy is given up. */
   readonly roomBytes: number | null;
-  /** What of its log the slot has: "reserved", "extended", "unreserved" or "lost"; "missing" without a slot (PostgreSQL, pg_replication_slots). */
+  /**
+   * What of its log the slot has: "reserved", "extended", "unreserved" or "lost"; "missing" for one that is gone (PostgreSQL,
+   * pg_replication_slots). Where none was made, "none", or "lost" once what the copy needs next was removed.
+   */
   readonly slot: string;
   readonly connected: boolean;
   /** Of the disk with the copy. */
@@ -69,13 +72,14 @@ export async function watchStandby(
           },
         );
       const row = await old.session.one<SlotRow>(slotQuery(old.slot, old.serverVersion, replayed));
+      const none = async () => (!receiving && (await isTooFarBehind(old.session, here)) ? "lost" : "none");
       return {
         writtenBytes: row.written,
         lagBytes: row.lag === null ? null : Math.max(0, row.lag),
         lagSeconds: row.lag === 0 ? 0 : row.seconds,
         heldBytes: row.held,
         roomBytes: row.room,
-        slot: old.slot === null ? "none" : (row.status ?? "missing"),
+        slot: old.slot === null ? await none() : (row.status ?? "missing"),
         connected: receiving,
         freeBytes: (await files.diskSpace(server.data)).free,
       };
@@ -96,6 +100,24 @@ function slotQuery(slot: string | null, version: number, replayed: string | null
       (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_stat_replication
         WHERE application_name = ${quoteLiteral(STANDBY_NAME)}) AS seconds
     FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = ${quoteLiteral(slot ?? "")}`;
+}
+
+/**
+ * Without a slot, nothing says so but the log of either server: whether the old one has removed the file that the standby waits for. While
+ * that still reads files of its own, it waits for none. The wait is called so in PostgreSQL 12, the only version without slots here
+ * (its documentation, wait_event; pg_ls_waldir).
+ */
+async function isTooFarBehind(old: PostgresSession, here: PostgresSession): Promise<boolean> {
+  const { position } = await here.one<{ position: string | null }>(`
+    SELECT CASE WHEN EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event = 'RecoveryWalStream')
+      THEN pg_last_wal_replay_lsn()::text END AS position`);
+  if (position === null) return false;
+  const { removed } = await old.one<{ removed: boolean }>(`
+    SELECT coalesce(floor(pg_wal_lsn_diff(${quoteLiteral(position)}, '0/0') / s.bytes) < min(
+      ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / s.bytes) + ('x' || substr(name, 17, 8))::bit(32)::bigint), false) AS removed
+    FROM pg_ls_waldir() f, (SELECT setting::bigint AS bytes FROM pg_settings WHERE name = 'wal_segment_size') s
+    WHERE name ~ '^[0-9A-F]{24}$' GROUP BY s.bytes`);
+  return removed;
 }
 
 /** What a slot says when the old server has removed what the copy still needs: nothing brings it back. */
