@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { setTimeout as wait } from "node:timers/promises";
-import { killAtOnce, untilProcess } from "../support/follow/found-processes.ts";
+import { EXIT_CODES } from "../../src/errors.ts";
+import { killAtOnce, untilProcess, untilServerProcess } from "../support/follow/found-processes.ts";
+import { startedUpdatesAreDone, untilInCopy } from "../support/follow/logical-sides.ts";
 import { mustBeWholeAt } from "../support/follow/moves.ts";
 import { startFollow } from "../support/follow/running-follow.ts";
 import { makeNewSide, makeTwoSides, type NewSide, type TwoSides } from "../support/follow/two-sides.ts";
 import type { Writer } from "../support/follow/writer.ts";
 import { PostgresCluster } from "../support/lab/postgres-cluster.ts";
-import { synliftWell } from "../support/synlift.ts";
+import { until } from "../support/processes.ts";
+import { synlift, synliftWell } from "../support/synlift.ts";
 
 // A move to a newer PostgreSQL by logical replication, while people write all the time and one thing after the other is killed. The
 // tests are its steps, in order.
@@ -24,9 +27,7 @@ before(async () => {
   target = await PostgresCluster.start({ major: TARGET, settings: { synchronous_commit: "on" } });
   place = await makeNewSide(two.to, { target });
   writer = await two.write({ perSecond: 10 });
-  // As long as Synapse builds what it has begun with, nothing can follow.
-  while ((await two.server.old.cluster.sql("old", "select count(*) from background_updates")) !== "0")
-    await wait(200);
+  await startedUpdatesAreDone(two);
 });
 
 after(async () => {
@@ -35,50 +36,65 @@ after(async () => {
   await two.close();
 });
 
-/** Waits until a message that is written now is in the copy, too. */
-async function goesOn(): Promise<void> {
-  await writer.more(3);
-  const { eventId } = writer.acknowledged.at(-1)!;
-  // A server that was killed answers after a while.
-  const has = () =>
-    place.sql(`select count(*) from events where event_id = '${eventId}'`).then(
-      (count) => count === "1",
-      () => false,
-    );
-  const limit = performance.now() + 120_000;
-  while (!(await has())) {
-    assert.ok(performance.now() < limit, `${eventId} comes within two minutes`);
-    await wait(100);
-  }
-}
+test("a first copy whose connection is cut ends with the reason, and people notice nothing", async () => {
+  const refused = writer.refusals.length;
+  let isCut = false;
+  const ran = await synlift([...place.follow, "--until-caught-up"], {
+    killWhen: (said) => {
+      if (isCut || !said.includes("follow/rows")) return false;
+      two.to.way.cut();
+      isCut = true;
+      return false;
+    },
+  });
+  two.to.way.mend();
+  assert.ok(isCut);
+  const codes: readonly number[] = [EXIT_CODES["connection-failed"], EXIT_CODES["database-unreachable"]];
+  assert.ok(codes.includes(ran.code ?? 0), `${ran.code ?? "killed"} ${ran.stderr}`);
+  await writer.more(5);
+  writer.nobodyMustBeRefused(refused);
+});
 
 test("a copy is made while people write, and has all of it", async () => {
-  const failures = writer.failures;
+  const refused = writer.refusals.length;
   await synliftWell([...place.follow, "--until-caught-up"]);
-  assert.equal(writer.failures, failures, writer.lastFailure);
+  writer.nobodyMustBeRefused(refused);
   const running = startFollow(place);
-  await goesOn();
+  await untilInCopy(place, writer, running);
   await running.interrupt();
+});
+
+test("a connection that falls silent is noticed, and made again", async () => {
+  const refused = writer.refusals.length;
+  const running = startFollow(place);
+  await untilInCopy(place, writer, running);
+  const { pid } = await untilProcess(`ssh -F ${two.to.ssh.configFile} -N`);
+  two.to.way.fallSilent();
+  await until("ssh gives up", () => !existsSync(`/proc/${pid}`), 300);
+  two.to.way.mend();
+  await untilInCopy(place, writer, running);
+  await running.interrupt();
+  writer.nobodyMustBeRefused(refused);
 });
 
 test("it goes on after the connection was cut, and after SIGKILL for ssh, the apply worker, and either PostgreSQL", async () => {
   const { cluster } = two.server.old;
   const running = startFollow(place);
-  await goesOn();
+  await untilInCopy(place, writer, running);
   two.to.way.cut();
   await writer.more(20);
   two.to.way.mend();
-  await goesOn();
+  await untilInCopy(place, writer, running);
   killAtOnce(await untilProcess(`ssh -F ${two.to.ssh.configFile} -N`));
-  await goesOn();
-  killAtOnce(await untilProcess("logical replication", "apply worker"));
-  await goesOn();
+  await untilInCopy(place, writer, running);
+  killAtOnce(await untilServerProcess(target.dataFolder, "logical replication", "apply worker"));
+  await untilInCopy(place, writer, running);
   await target.crash();
   await target.startAgain();
-  await goesOn();
+  await untilInCopy(place, writer, running);
   await cluster.crash();
   await cluster.startAgain();
-  await goesOn();
+  await untilInCopy(place, writer, running);
   const ended = await running.interrupt();
   assert.equal(ended.code, 0, ended.stderr);
 });

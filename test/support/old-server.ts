@@ -5,15 +5,18 @@ import { fileURLToPath } from "node:url";
 import { type HomeserverFolder, makeHomeserverFolder } from "./lab/homeserver-folder.ts";
 import { copyHomeserver, keepHomeserver, keptHomeserver } from "./lab/kept-homeserver.ts";
 import { populate, type Population } from "./lab/populate.ts";
-import { PostgresCluster, postgresVersion } from "./lab/postgres-cluster.ts";
-import { synapsePython, SynapseServer } from "./lab/synapse-server.ts";
+import { debianMajor, PostgresCluster, postgresVersion } from "./lab/postgres-cluster.ts";
+import { synapsePython, type SynapseOptions, SynapseServer } from "./lab/synapse-server.ts";
 import { temporaryFolder } from "./lab/temporary-folder.ts";
 
 /** A password with everything that breaks careless connection strings. */
 export const DATABASE_PASSWORD = "p@ss/w#r%d: 'it''s' \\ ünd spaces";
 
-/** Passwords count, and nobody gets in without one. */
-const ACCESS = ["local all postgres trust", "host all all 127.0.0.1/32 scram-sha-256"];
+/** Passwords count, and nobody gets in without one; as Debian has it, with the form of passwords of that version. */
+const accessOf = (major: number) => [
+  "local all postgres trust",
+  `host all all 127.0.0.1/32 ${major < 14 ? "md5" : "scram-sha-256"}`,
+];
 
 /** A homeserver that people lived on, with its PostgreSQL. */
 export interface OldServer {
@@ -23,6 +26,8 @@ export interface OldServer {
   readonly people: Population;
   /** What export is given with --config. */
   readonly configPaths: readonly string[];
+  /** What its Synapse, and a later one on the same PostgreSQL, needs in its environment. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface OldServerOptions {
@@ -32,6 +37,8 @@ export interface OldServerOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** More lines of pg_hba.conf, before the others. */
   readonly access?: readonly string[];
+  /** Of its PostgreSQL; Debian's when left out. */
+  readonly major?: number | undefined;
 }
 
 /**
@@ -43,28 +50,53 @@ export async function makeOldServer({
   stopped = false,
   settings = {},
   access = [],
+  major = debianMajor(),
 }: OldServerOptions = {}): Promise<OldServer> {
-  const kept = await keptHomeserver("old-server", [version ?? "newest", ...RECIPE], (folder) =>
-    fill(folder, version),
+  const environment = major < LEAST_POSTGRES ? anyPostgres() : {};
+  const its = { version, environment };
+  const kept = await keptHomeserver("old-server", [version ?? "newest", `${major}`, ...RECIPE], (folder) =>
+    fill(folder, major, its),
   );
   const cluster = await PostgresCluster.start({
-    access: [...access, ...ACCESS],
+    access: [...access, ...accessOf(major)],
     settings,
+    major,
     data: join(kept, "cluster"),
   });
   const { home, people } = await copyHomeserver(kept, { port: cluster.address.port });
   const folder = join(home.configFile, "../conf.d");
-  const server = serverOf(home, version);
+  const server = serverOf(home, its);
   if (!stopped) await server.start();
-  return { cluster, home, server, people: people(server.baseUrl), configPaths: [home.configFile, folder] };
+  const configPaths = [home.configFile, folder];
+  return { ...{ cluster, home, server, configPaths, environment }, people: people(server.baseUrl) };
 }
+
+/** Below, Synapse does not start (synapse/storage/engines/postgres.py, check_database). */
+const LEAST_POSTGRES = 14;
+
+/**
+ * A Synapse of the time of an older PostgreSQL is not in the lab: this one does not ask for the version. Python imports that module before
+ * anything else (its documentation, site).
+ */
+function anyPostgres(): Readonly<Record<string, string>> {
+  const folder = temporaryFolder("python");
+  writeFileSync(join(folder, "sitecustomize.py"), ANY_POSTGRES);
+  return { PYTHONPATH: folder };
+}
+
+const ANY_POSTGRES = `
+from synapse.storage.engines.postgres import PostgresEngine
+
+check = PostgresEngine.check_database
+PostgresEngine.check_database = lambda self, connection, *_, **__: check(self, connection, True)
+`;
 
 /** What it is made of. */
 const RECIPE = [fileURLToPath(import.meta.url), postgresVersion(), `${process.getuid?.() ?? ""}`];
 
 /** Fills a homeserver and keeps all that is left of it in a folder. */
-async function fill(folder: string, version: string | undefined): Promise<void> {
-  const cluster = await PostgresCluster.start({ access: ACCESS });
+async function fill(folder: string, major: number, its: ItsSynapse): Promise<void> {
+  const cluster = await PostgresCluster.start({ access: accessOf(major), major });
   await cluster.createRole("old", DATABASE_PASSWORD);
   await cluster.createDatabase("old", { owner: "old" });
   const { host, port } = cluster.address;
@@ -82,7 +114,7 @@ async function fill(folder: string, version: string | undefined): Promise<void> 
   const settings = join(home.configFile, "../conf.d");
   mkdirSync(settings);
   writeFileSync(join(settings, "limits.yaml"), "max_upload_size: 20M\nenable_registration: no\n");
-  const server = serverOf(home, version);
+  const server = serverOf(home, its);
   await server.start();
   const people = await populate(server.baseUrl, home.registrationSharedSecret);
   await server.stop();
@@ -90,11 +122,13 @@ async function fill(folder: string, version: string | undefined): Promise<void> 
   await keepHomeserver(folder, home, people);
 }
 
-const serverOf = (home: HomeserverFolder, version: string | undefined) =>
+type ItsSynapse = Pick<SynapseOptions, "version" | "environment">;
+
+const serverOf = (home: HomeserverFolder, its: ItsSynapse) =>
   new SynapseServer({
     configFiles: [home.configFile, join(home.configFile, "../conf.d/limits.yaml")],
     folder: home.dataFolder,
-    version,
+    ...its,
   });
 
 /** Arguments of `export` for it, for a bundle in that folder. */

@@ -25,17 +25,18 @@ export interface UnitServer {
 
 /** `database` is what its PostgreSQL is told besides. */
 export async function makeUnitServer(
-  database: Pick<OldServerOptions, "settings" | "access"> = {},
+  database: Pick<OldServerOptions, "settings" | "access" | "major"> = {},
 ): Promise<UnitServer> {
   const old = await makeOldServer({ ...database, stopped: true });
   // Old: files of the last moments are left for the second archive.
   for (const path of filesBelow(old.home.mediaStorePath)) utimesSync(path, 1_700_000_000, 1_700_000_000);
   const { dataFolder, configFile } = old.home;
   const configs = [configFile, join(old.configPaths[1]!, "limits.yaml")];
+  const environment = Object.entries(old.environment).map(([name, value]) => `${name}=${value}`);
   const systemctl = new StandInSystemctl([
     {
       name: UNIT,
-      start: `cd ${dataFolder} && exec ${synapsePython()} -m synapse.app.homeserver ${configs.map((path) => `-c ${path}`).join(" ")} -D`,
+      start: `cd ${dataFolder} && exec env ${environment.join(" ")} ${synapsePython()} -m synapse.app.homeserver ${configs.map((path) => `-c ${path}`).join(" ")} -D`,
       pidFile: join(dataFolder, "homeserver.pid"),
     },
   ]);

@@ -18,9 +18,26 @@ export function processesWith(...texts: readonly string[]): readonly FoundProces
 }
 
 /** Waits until there is one, and hands it back; throws when there is none in time. */
-export async function untilProcess(...texts: readonly string[]): Promise<FoundProcess> {
+export const untilProcess = (...texts: readonly string[]): Promise<FoundProcess> =>
+  untilFound(texts, () => processesWith(...texts));
+
+/**
+ * The same among the processes of one PostgreSQL: they all have the same names, and whoever kills another one's makes a server crash
+ * that some other test looks at.
+ */
+export const untilServerProcess = (dataFolder: string, ...texts: readonly string[]): Promise<FoundProcess> =>
+  untilFound([...texts, dataFolder], () =>
+    processesWith("/postgres", dataFolder)
+      .flatMap(childrenOf)
+      .filter(({ line }) => texts.every((text) => line.includes(text))),
+  );
+
+async function untilFound(
+  texts: readonly string[],
+  find: () => readonly FoundProcess[],
+): Promise<FoundProcess> {
   for (const limit = performance.now() + 60_000; ;) {
-    const [found] = processesWith(...texts);
+    const [found] = find();
     if (found) return found;
     await wait(20);
     if (performance.now() > limit) throw new Error(`no process with ${texts.join(" and ")} in a minute`);
@@ -45,9 +62,8 @@ function argumentsOf(pid: string): string {
 }
 
 /** The processes that it has started itself. */
-export function childrenOf({ pid }: FoundProcess): readonly FoundProcess[] {
-  return processesWith("").filter((found) => parentOf(found.pid) === pid);
-}
+export const childrenOf = ({ pid }: FoundProcess): readonly FoundProcess[] =>
+  processesWith("").filter((found) => parentOf(found.pid) === pid);
 
 function parentOf(pid: number): number {
   try {

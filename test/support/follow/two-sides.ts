@@ -86,7 +86,7 @@ export interface TwoSides {
   readonly server: UnitServer;
   readonly to: WayToOldHost;
   /** People who write to the old server in rooms of all of them. */
-  write(options?: Omit<WriterOptions, "people" | "roomIds">): Promise<Writer>;
+  write(options?: Omit<WriterOptions, "people" | "roomIds" | "serverLog">): Promise<Writer>;
   /** Where the log of the old PostgreSQL is now. */
   position(): Promise<string>;
   /** All that could be left behind on the old host. */
@@ -100,9 +100,10 @@ const ACCESS = ["host replication all 127.0.0.1/32 scram-sha-256"];
 const SETTINGS = { synchronous_commit: "on" };
 
 export async function makeTwoSides(
-  database: Pick<OldServerOptions, "settings" | "access"> = {},
+  database: Pick<OldServerOptions, "settings" | "access" | "major"> = {},
 ): Promise<TwoSides> {
   const server = await makeUnitServer({
+    ...database,
     settings: { ...SETTINGS, ...database.settings },
     access: [...ACCESS, ...(database.access ?? [])],
   });
@@ -114,7 +115,8 @@ export async function makeTwoSides(
     write: async (options = {}) => {
       const { alice, bob, carol } = people;
       const roomIds = [await roomOf(alice, [bob, carol]), await roomOf(bob, [alice, carol])];
-      const writer = new Writer({ ...options, people: [alice, bob, carol], roomIds });
+      const serverLog = join(server.old.home.dataFolder, "homeserver.log");
+      const writer = new Writer({ ...options, people: [alice, bob, carol], roomIds, serverLog });
       writers.push(writer);
       return writer;
     },
@@ -160,10 +162,19 @@ export interface NewSide {
   close(): Promise<void>;
 }
 
-/** `target` is the new PostgreSQL where the copy follows by logical replication; without, it is a standby. */
+interface NewSideOptions {
+  readonly folder?: string;
+  /** The new PostgreSQL where the copy follows by logical replication; without, it is a standby. */
+  readonly target?: PostgresCluster;
+  /** The folder of the standby's programs; Debian's when left out. */
+  readonly programs?: string;
+  /** What the new Synapse needs in its environment. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 export async function makeNewSide(
   { args, sourceCommand, exportCommand, database }: WayToOldHost,
-  { folder = temporaryFolder("new"), target }: { folder?: string; target?: PostgresCluster } = {},
+  { folder = temporaryFolder("new"), target, programs, environment = {} }: NewSideOptions = {},
 ): Promise<NewSide> {
   const [configDir, mediaDir, data] = ["config", "media", "data"].map((name) => join(folder, name));
   const [databasePort, port] = [target?.address.port ?? (await freePort()), await freePort()];
@@ -178,13 +189,17 @@ export async function makeNewSide(
   const administrator = `host=${target?.address.socketFolder ?? ""} port=${databasePort} user=postgres dbname=postgres`;
   const copy = target
     ? ["--road", "logical", ...placeOfDatabase, "--admin-database", administrator]
-    : ["--data-dir", data!, "--port", `${databasePort}`, "--checkpoint", "fast"];
+    : [
+        ...["--data-dir", data!, "--port", `${databasePort}`, "--checkpoint", "fast"],
+        ...(programs === undefined ? [] : ["--postgres-programs", programs]),
+      ];
   const config = join(configDir!, "homeserver.yaml");
   const pidFile = join(configDir!, "homeserver.pid");
   const synapse = synapsePython();
   // Where the old one has a folder of settings, this one has it too.
   const settings = join(configDir!, "conf.d");
-  const start = `cd ${folder} && ${synapse} -m synapse.app.homeserver -c ${config} $(test ! -e ${settings} || echo -c ${settings}) -D`;
+  const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  const start = `cd ${folder} && env ${variables.join(" ")} ${synapse} -m synapse.app.homeserver -c ${config} $(test ! -e ${settings} || echo -c ${settings}) -D`;
   const stop = `kill $(cat ${pidFile})`;
   const at = ["--config-dir", configDir!];
   const pull = [

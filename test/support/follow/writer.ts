@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as wait } from "node:timers/promises";
 import type { MatrixClient } from "../lab/matrix-client.ts";
+import { describeRefusals, type Refusal } from "./refusals.ts";
 
 /** A message whose sender was told that the server has it. */
 export interface Acknowledged {
@@ -19,6 +20,8 @@ export interface WriterOptions {
   readonly perSecond?: number;
   /** Whether only messages are sent, so that their number per second can be compared. */
   readonly onlyMessages?: boolean;
+  /** The log of their server, for what it says about a refusal. */
+  readonly serverLog?: string;
 }
 
 /** Milliseconds between two attempts while the server refuses. */
@@ -33,10 +36,7 @@ const COUNTER = "org.example.counter";
  */
 export class Writer {
   readonly acknowledged: Acknowledged[] = [];
-  /** Requests that were refused, or never answered. */
-  failures = 0;
-  /** What the last of them said. */
-  lastFailure = "";
+  readonly refusals: Refusal[] = [];
   readonly #options: WriterOptions;
   /** By person: the last number in their account data that was acknowledged. */
   readonly #counters = new Map<string, number>();
@@ -62,7 +62,7 @@ export class Writer {
       await wait(20);
       if (performance.now() > limit)
         throw new Error(
-          `not ${count} more messages in ${seconds} s but ${count - (goal - this.acknowledged.length)}; ${this.lastFailure}`,
+          `not ${count} more messages in ${seconds} s but ${count - (goal - this.acknowledged.length)}; ${this.refusals.at(-1)?.words ?? ""}`,
         );
     }
   }
@@ -93,6 +93,12 @@ export class Writer {
   async stop(): Promise<void> {
     this.#isEnding = true;
     await this.#done;
+  }
+
+  /** Throws when anybody was refused, but for the first so many, with what the server has logged about it. */
+  nobodyMustBeRefused(since = 0): void {
+    const refused = this.refusals.slice(since);
+    if (refused.length > 0) throw new Error(describeRefusals(refused, this.#options.serverLog));
   }
 
   /** Throws unless the server at this address shows everything that was acknowledged, as a client sees it. */
@@ -147,8 +153,7 @@ export class Writer {
         this.acknowledged.push({ roomId, eventId, body, at: performance.now() });
         if (!onlyMessages && turn % BESIDE === 0) await this.#writeBeside(client, roomId, eventId);
       } catch (error) {
-        this.failures += 1;
-        this.lastFailure = error instanceof Error ? error.message : String(error);
+        this.refusals.push({ at: new Date(), words: wordsOf(error) });
         if (this.#other !== undefined) client = client === person ? person.at(this.#other) : person;
         await wait(REFUSED_WAIT_MS);
       }
@@ -196,4 +201,10 @@ async function wholeRoom(reader: MatrixClient, roomId: string): Promise<Readonly
     if (end === undefined || chunk.length === 0) return all;
     from = `&from=${encodeURIComponent(end)}`;
   }
+}
+
+/** Of an answer that never came, `fetch` has the reason as its cause. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

@@ -29,6 +29,8 @@ export interface ClusterOptions {
   readonly data?: string;
   /** The ICU locale by which its databases sort unless they say otherwise, such as "en-US"; the C library's C when left out. */
   readonly icuLocale?: string;
+  /** The folder in which its own one is made; any when left out. */
+  readonly within?: string;
 }
 
 export interface ClusterAddress {
@@ -68,11 +70,12 @@ export class PostgresCluster {
     icuLocale,
     major,
     data: kept,
+    within = process.env["LAB_DATABASES"],
   }: ClusterOptions = {}): Promise<PostgresCluster> {
     const programs = newestPrograms();
     const serverPrograms = major === undefined ? programs : programsOf(major);
     const account = unprivilegedAccount();
-    const folder = temporaryFolder("pg", account, process.env["LAB_DATABASES"]);
+    const folder = temporaryFolder("pg", account, within);
     chmodSync(folder, 0o711);
     const data = join(folder, "data");
     await copyFolder(kept ?? (await emptyCluster(serverPrograms, account, icuLocale)), data);
@@ -282,7 +285,7 @@ export function serverMajors(): readonly number[] {
 }
 
 /** By their real path: the account that runs them may not be able to enter the folder of a link. */
-function programsOf(major: number): string {
+export function programsOf(major: number): string {
   const own = newestPrograms();
   if (majorIn(own) === major) return own;
   return realpathSync(join(SERVERS, "node_modules", `postgresql-${major}`, "native/bin"));
