@@ -8,7 +8,9 @@ import type { TargetFacts } from "../../src/homeserver/database/follow/facts.ts"
 import { prepareFollow } from "../../src/homeserver/database/follow/prepare.ts";
 import { FollowRecord, type Road, slotNameOf } from "../../src/homeserver/database/follow/record.ts";
 import { undoFollow } from "../../src/homeserver/database/follow/undo.ts";
+import { acquireLock } from "../../src/journal/lock.ts";
 import { type Files, realFiles } from "../../src/system/files/files.ts";
+import { realMachine } from "../../src/system/machine.ts";
 import { realPostgres } from "../../src/system/postgres/postgres.ts";
 import { noProgress } from "../../src/system/progress.ts";
 import type { System } from "../../src/system/system.ts";
@@ -433,4 +435,17 @@ test("plan says which kind of replication fits, why the other does not, and what
   const ran = await synlift(["plan", ...config, "--json"]);
   const found = resultOf(ran).findings.filter(({ id }) => id.startsWith("follow-"));
   assert.deepEqual(found.map(({ id }) => id).sort(), ["follow-logical", "follow-standby"]);
+});
+
+test("an undo waits for a run that the new host has left behind, which completes what it has begun", async () => {
+  const folder = join(temporaryFolder("follow"), "moving");
+  const args = ["--out", folder, ...config];
+  await askFollowSource(args, prepareRequest());
+  const left = await acquireLock(join(folder, "lock"), realFiles, realMachine(process.pid, process.cwd()));
+  const { answer, notes } = await askFollowSource(args, { type: "undo" }, async (sentence) => {
+    if (sentence.startsWith("waiting for it to end: process ")) await left.release();
+  });
+  assert.match(notes[0] ?? "", /^waiting for it to end: process \d+ /);
+  assert.deepEqual(answer.leftToDo, []);
+  assert.equal(await serverState(cluster, "old"), untouched);
 });

@@ -14,10 +14,14 @@ type Answered<Type> = Type extends "facts"
     ? FollowAnswers["prepared"]
     : FollowAnswers["undone"];
 
-/** Starts `synlift follow-source` as the new host does, asks one thing, and hands back the answer and the notes before it. */
+/**
+ * Starts `synlift follow-source` as the new host does, asks one thing, and hands back the answer and the notes before it. `noted` gets each
+ * of them as it comes.
+ */
 export async function askFollowSource<One extends Request>(
   args: readonly string[],
   request: One,
+  noted: (sentence: string) => unknown = () => undefined,
 ): Promise<{ answer: Answered<One["type"]>; notes: string[] }> {
   const command = [process.execPath, MAIN, "follow-source", ...args].map(quoteShellWord).join(" ");
   const system = {
@@ -36,6 +40,7 @@ export async function askFollowSource<One extends Request>(
         const answer = parseFollowAnswer(await channel.receiveMessage());
         if (answer.type !== "note") return { answer: answer as Answered<One["type"]>, notes };
         notes.push(answer.sentence);
+        await noted(answer.sentence);
       }
     },
     system,

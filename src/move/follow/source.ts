@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { LOCK } from "../../bundle/layout.ts";
 import { assertUsableFolder } from "../../bundle/workspace.ts";
+import { MigrationError } from "../../errors.ts";
 import type { GivenAdministrator } from "../../homeserver/database/follow/administrator.ts";
 import { bestRoad, roadFindings } from "../../homeserver/database/follow/findings.ts";
 import { prepareFollow } from "../../homeserver/database/follow/prepare.ts";
@@ -69,7 +70,7 @@ async function answer(
     case "facts":
       return tellFacts(request, order, system);
     case "prepare":
-      return inFolder(order, system, () => prepareHere(request, order, channel, system));
+      return inFolder(order, channel, system, () => prepareHere(request, order, channel, system));
     case "undo":
       return undoHere(order, channel, system);
   }
@@ -143,7 +144,7 @@ async function undoHere(
   const { files, machine } = system;
   if (!(await FollowRecord.read(order.folder, files, machine)))
     return { type: "undone", leftToDo: [], findings: [] };
-  return inFolder(order, system, async () => {
+  return inFolder(order, channel, system, async () => {
     const record = await FollowRecord.read(order.folder, files, machine);
     if (!record) return { type: "undone", leftToDo: [], findings: [] };
     const { leftToDo, findings } = await undoFollow(record, system, noting(channel));
@@ -163,17 +164,39 @@ async function roleOf(main: PostgresAddress, { postgres }: System): Promise<stri
 /** Runs with the folder's lock, which the sender and rollback take, too. */
 async function inFolder<T>(
   { folder }: FollowSourceOrder,
-  { files, machine }: System,
+  channel: Channel,
+  system: System,
   act: () => Promise<T>,
 ): Promise<T> {
+  const { files } = system;
   await assertUsableFolder(folder, files);
   await files.makeFolder(folder);
   await files.setMode(folder, 0o700);
-  const held = await acquireLock(join(folder, LOCK), files, machine);
+  const held = await waitForLock(join(folder, LOCK), channel, system);
   try {
     return await act();
   } finally {
     await held.release();
+  }
+}
+
+/** Milliseconds that another process is waited for, and between two attempts. */
+const LOCK_PATIENCE = 60_000;
+const LOCK_PAUSE = 200;
+
+/** When the new host's side is killed, this one completes what it has begun: the next run comes meanwhile. Throws `bundle-in-use`. */
+async function waitForLock(path: string, channel: Channel, { files, machine, signal }: System) {
+  const until = machine.elapsed() + LOCK_PATIENCE;
+  for (let isTold = false; ;) {
+    try {
+      return await acquireLock(path, files, machine);
+    } catch (error) {
+      if (!(error instanceof MigrationError) || error.code !== "bundle-in-use") throw error;
+      if (machine.elapsed() > until) throw error;
+      if (!isTold) noting(channel).note(`waiting for it to end: ${error.message}`);
+      isTold = true;
+    }
+    await machine.wait(LOCK_PAUSE, signal);
   }
 }
 
