@@ -14,12 +14,17 @@ import type { Writer } from "./writer.ts";
 /** What differs between the two kinds of replication. */
 export interface KilledStops {
   /** Both hosts; the old one's people write from then on. */
-  begin(): Promise<{ readonly two: TwoSides; readonly place: NewSide; readonly writer: Writer }>;
+  readonly begin: () => Promise<{ readonly two: TwoSides; readonly place: NewSide; readonly writer: Writer }>;
   /** Resolves when what people write now is in the copy. */
-  untilFollows(place: NewSide, two: TwoSides, running: RunningFollow, writer: Writer): Promise<void>;
+  readonly untilFollows: (
+    place: NewSide,
+    two: TwoSides,
+    running: RunningFollow,
+    writer: Writer,
+  ) => Promise<void>;
   /** Throws when anything of the copy is left on the new host. */
-  nothingIsLeftHere(place: NewSide): Promise<void>;
-  end(): Promise<void>;
+  readonly nothingIsLeftHere: (place: NewSide) => Promise<void>;
+  readonly end: () => Promise<void>;
 }
 
 const MOMENTS = 10;

@@ -49,12 +49,15 @@ export function startFollow({ follow }: Pick<NewSide, "follow">, ...more: string
   };
 }
 
-/** Waits until the copy has everything up to this position of the old server's log, and is looked at. */
+/**
+ * Waits until the copy has everything up to this position of the old server's log, and is looked at. After several failures in a row
+ * synlift waits for up to a minute by itself.
+ */
 export async function untilFollows(
   { sql }: Pick<NewSide, "sql">,
   position: string,
   running?: RunningFollow,
-  seconds = 60,
+  seconds = 180,
 ): Promise<void> {
   let words = "";
   for (const limit = performance.now() + seconds * 1000; ;) {
