@@ -91,13 +91,13 @@ step(
 step("a dry run says what would be done, and does nothing", async () => {
   const said = await place.well("synlift follow ssh://root@old.example.org --dry-run");
   assert.match(said, /cluster 15\/synapse, port 5433/);
-  assert.equal((await place.run("test -e /etc/postgresql/15/synapse /etc/matrix-synapse")).code, 2);
+  assert.equal((await place.run("test -e /etc/postgresql/15/synapse -o -e /etc/matrix-synapse")).code, 1);
 });
 
 /** Something that is no PostgreSQL has a port of the new host, until it is stopped. */
 const listen = (port: number) =>
   place.well(
-    `systemd-run --quiet --unit other perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => ${port}, ReuseAddr => 1) or die; sleep 3600'; for n in $(seq 100); do ss -tln | grep -q :${port} && break; sleep 0.1; done`,
+    `systemd-run --quiet --unit other perl -MIO::Socket::INET -e 'push @kept, (IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => ${port}, ReuseAddr => 1) or die); sleep 3600'; for n in $(seq 100); do ss -tln | grep -q :${port} && break; sleep 0.1; done`,
   );
 
 step("a port that something else has is passed over, and refused where it is given", async () => {
