@@ -115,6 +115,25 @@ export const FOLLOW: FindingArea = {
       means: "The copy was promoted: it follows no more, and is the new server's database.",
       known: "The state beside the new configuration.",
     },
+    "follow-media-incomplete": {
+      means:
+        "Some media of the old server cannot be copied: uploads without a file, links and special files, what cannot be read. The rest is copied beside the database; `pull` refuses to leave these behind without consent.",
+      known: "The rows of all uploads were compared with the files, by their sizes; no file was read.",
+      clears: "`synlift plan` on the old host names them: mend them there, or accept them for `pull`.",
+    },
+    "follow-media-failed": {
+      means:
+        "The last pass over the media failed, with this reason. What had come by then is on the new host, and the database follows on.",
+      known: "The record of the passes beside the new configuration.",
+      clears: "Clear the reason; the next pass goes on by itself, and removes the finding.",
+    },
+    "follow-media-changed": {
+      means:
+        "The old server has uploads whose content is not what was uploaded. They are copied as they are; `pull` has them sent once more, and refuses them without consent.",
+      known: "While such a file was sent, its hash was not the one in its row.",
+      clears:
+        "Restore the files on the old host from a backup, under the same names; or accept them for `pull`.",
+    },
     "follow-not-running": {
       means:
         "No process keeps the copy up to date. The old server keeps its log for the copy, up to a limit that protects its disk; after that the copy is lost.",

@@ -5,6 +5,7 @@ import {
   FOLLOW_FOLDER,
   FOLLOWED_HOST_OPTIONS,
   LOGICAL_OPTIONS,
+  MEDIA_BESIDE_OPTIONS,
   STANDBY_OPTIONS,
   SYSTEMD_DIR_OPTION,
 } from "./options/follow.ts";
@@ -16,6 +17,7 @@ const schema = withRules(
     ...FOLLOWED_HOST_OPTIONS.schema,
     ...STANDBY_OPTIONS.schema,
     ...LOGICAL_OPTIONS.schema,
+    ...MEDIA_BESIDE_OPTIONS.schema,
     ...SYSTEMD_DIR_OPTION.schema,
     ...DRY_RUN.schema,
     yes: z.boolean().default(false),
@@ -24,12 +26,13 @@ const schema = withRules(
     service: z.boolean().default(false),
   }),
   conflicts("service", "untilCaughtUp", "dryRun"),
+  conflicts("withoutMedia", "mediaDir", "layout", "owner", "mediaEvery"),
 );
 
 export const followCommand: Command<z.infer<typeof schema>> = {
   name: "follow",
   summary:
-    "Make a copy of the old server's database here that follows it for days, so that the outage does not grow with the database.",
+    "Make a copy of the old server's database and media here that follows it for days, so that the outage does not grow with them.",
   argument: {
     name: "ADDRESS",
     about: "the old host, with synlift installed: ssh://[user@]host[:port]; left out to go on with a copy",
@@ -58,6 +61,7 @@ export const followCommand: Command<z.infer<typeof schema>> = {
       ],
     },
     STANDBY_OPTIONS,
+    MEDIA_BESIDE_OPTIONS,
     LOGICAL_OPTIONS,
     FOLLOWED_HOST_OPTIONS,
   ],
@@ -77,6 +81,7 @@ export const followCommand: Command<z.infer<typeof schema>> = {
         configDir,
         checkpoint,
         maxRate,
+        media: MEDIA_BESIDE_OPTIONS.read(options, configDir, maxRate, system),
         yes,
         dryRun,
         beginAgain,

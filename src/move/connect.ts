@@ -89,8 +89,12 @@ export async function withChannel<T>(
     return result;
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof MigrationError)) throw error;
-    if (error.code !== "connection-failed") throw sayingWhereOptionsGo(error, optionsIn);
+    if (!(error instanceof MigrationError) || error.code !== "connection-failed") {
+      peer.kill();
+      // The run may go on and connect again: what was prepared for its end is taken back once the program has ended.
+      void peer.close();
+      throw error instanceof MigrationError ? sayingWhereOptionsGo(error, optionsIn) : error;
+    }
     const ending = await waitForEnd(peer, machine);
     if (!channel.hasReceivedData) throw connectionFailure(ending, start);
     const said = describeStderr(ending);

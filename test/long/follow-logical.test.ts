@@ -83,6 +83,7 @@ before(async () => {
   follow = [
     ...["follow", ssh.address, "--ssh-config", ssh.configFile, "--export-folder", record, "--json", ...place],
     ...["--source-command", command("follow-source", administrator(cluster)), ...administrator(target)],
+    ...["--media-dir", join(work, "media")],
   ];
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;

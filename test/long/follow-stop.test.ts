@@ -13,6 +13,7 @@ testKilledStops({
   untilFollows: async (place, two, running) => untilFollows(place, await two.position(), running),
   nothingIsLeftHere: (place) => {
     assert.equal(existsSync(place.data), false);
+    assert.equal(existsSync(place.mediaDir), false);
     return Promise.resolve();
   },
   end: () => Promise.resolve(),

@@ -1,11 +1,15 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { MigrationError } from "../../errors.ts";
 import type { StandbyPlace } from "../../move/follow/choose-standby.ts";
 import type { OldHost } from "../../move/follow/ask-source.ts";
 import type { LogicalPlace } from "../../move/follow/logical/choose.ts";
+import type { MediaOrder } from "../../move/follow/media/settle.ts";
+import { chooseLayout, type LayoutOptions } from "../../move/restore/layouts/choose.ts";
 import type { System } from "../../system/system.ts";
 import { optionGroup } from "../command.ts";
 import { parseDatabaseAddress } from "./database.ts";
+import { ownerOf } from "./shared.ts";
 
 const SOURCE_COMMAND = "synlift follow-source";
 const FOLDER = "synlift-move";
@@ -90,7 +94,7 @@ export const STANDBY_OPTIONS = optionGroup({
     },
     {
       flags: "--max-rate <rate>",
-      about: "limit for the first copy, as pg_basebackup takes it: 20M is 20 MiB a second",
+      about: "limit for the first copy and for media, as pg_basebackup takes it: 20M is 20 MiB a second",
       default: "none",
     },
     {
@@ -125,6 +129,93 @@ export const STANDBY_OPTIONS = optionGroup({
     };
   },
 });
+
+/** What is copied beside the database. */
+export const MEDIA_BESIDE_OPTIONS = optionGroup({
+  heading: "Media beside the database",
+  options: [
+    {
+      flags: "--media-dir <folder>",
+      about: "folder for the new server's media store, as for pull: empty, or from an earlier run",
+      default: `with --config-dir ${CONFIG_DIR}, that of --layout debian`,
+    },
+    {
+      flags: "--layout <name>",
+      about: "debian: folder and account of Debian's package, as for pull",
+      default: `debian with --config-dir ${CONFIG_DIR}`,
+    },
+    { flags: "--owner <user>", about: "account that will run Synapse, and will own the media" },
+    {
+      flags: "--media-every <time>",
+      about: "time between two passes over the media: 90s, 15m or 2h",
+      default: "1h",
+    },
+    {
+      flags: "--without-media",
+      about: "copy no media beside the database: pull --followed copies them before it stops the old server",
+    },
+  ],
+  schema: {
+    mediaDir: z.string().min(1).optional(),
+    layout: z.enum(["debian"]).optional(),
+    owner: z.string().optional(),
+    mediaEvery: z
+      .string()
+      .regex(/^[1-9]\d{0,5}[smh]$/, "write it as 90s, 15m or 2h")
+      .optional(),
+    withoutMedia: z.boolean().default(false),
+  },
+  read(given, configDir: string, maxRate: string | undefined, system: System): MediaOrder {
+    const { machine } = system;
+    const isDebian = given.layout !== undefined || configDir === CONFIG_DIR;
+    return {
+      isLeftOut: given.withoutMedia,
+      isGiven: given.mediaDir !== undefined || given.layout !== undefined || given.owner !== undefined,
+      every: given.mediaEvery === undefined ? undefined : secondsOf(given.mediaEvery),
+      maxRate: maxRate === undefined ? undefined : bytesOf(maxRate),
+      choose() {
+        const mediaDir = given.mediaDir === undefined ? undefined : resolve(machine.folder, given.mediaDir);
+        if (!isDebian && mediaDir === undefined)
+          throw new MigrationError("bad-usage", "--media-dir: must be given, as for pull", {
+            hint: "name the folder for the new server's media; or leave media out: --without-media",
+          });
+        const wanted: LayoutOptions = {
+          layout: isDebian ? "debian" : undefined,
+          folder: undefined,
+          configDir,
+          mediaDir,
+          owner: ownerOf(given.owner, system),
+          listen: undefined,
+          databasePort: 0,
+          units: [],
+          withoutWorkers: false,
+          prepareOnly: false,
+        };
+        try {
+          const { mediaDir: dir, owner } = chooseLayout(wanted, machine);
+          return { dir, owner };
+        } catch (error) {
+          if (!(error instanceof MigrationError)) throw error;
+          const hint = `${error.hint ?? ""}; or leave media out here: --without-media`;
+          throw new MigrationError(error.code, error.message, { hint, cause: error });
+        }
+      },
+    };
+  },
+});
+
+const UNITS = { s: 1, m: 60, h: 3600 };
+
+function secondsOf(text: string): number {
+  const unit = text.at(-1) as keyof typeof UNITS;
+  return Number(text.slice(0, -1)) * UNITS[unit];
+}
+
+/** A bare number is in KiB (PostgreSQL documentation, pg_basebackup). */
+function bytesOf(rate: string): number {
+  const number = Number.parseInt(rate, 10);
+  return number * (rate.endsWith("M") ? 1024 * 1024 : 1024);
+}
 
 /** Where logical replication copies to. */
 export const LOGICAL_OPTIONS = optionGroup({

@@ -130,7 +130,7 @@ export function exportMedia(from: MediaExport): Step {
                     packed.add(file);
                     if (packed.isFull) await written.write(packed.take());
                   },
-                  { isSettled },
+                  { isSettled, already: from.alreadyReceived },
                 ),
               ),
             ),

@@ -50,6 +50,8 @@ interface Unpacking {
   readonly note?: Set<string> | undefined;
   /** Existing files are overwritten. */
   readonly replace?: boolean;
+  /** Awaited with each name below the store before it, or a folder on the way to it, is made. */
+  readonly begins?: ((name: string) => Promise<void>) | undefined;
 }
 
 /**
@@ -60,7 +62,7 @@ export async function restoreMedia(
   archive: Bytes,
   target: MediaTarget,
   files: Files,
-  { newer, note, replace = false }: Unpacking = {},
+  { newer, note, replace = false, begins }: Unpacking = {},
 ): Promise<MediaRestored> {
   const own: string[] = [];
   let written = 0;
@@ -83,6 +85,7 @@ export async function restoreMedia(
     if (newer?.has(entry.name) === true) continue;
     if (note) own.push(entry.name);
     const path = join(target.store, entry.name);
+    await begins?.(entry.name);
     await folders.make(dirname(path));
     const found = replace ? undefined : await files.lstat(path);
     if (found) {

@@ -13,7 +13,7 @@ export function describeTransfer(
   { target: { layout } }: Pick<PullOrder, "target">,
   source: OldHostMessages["source"],
   { databases }: Pick<RestoreSource, "databases">,
-  followed: Pick<FollowedPull, "lines"> | undefined,
+  followed: Pick<FollowedPull, "lines" | "media"> | undefined,
 ): string[] {
   const media = `${formatCount(source.mediaFiles)} media files, ${formatBytes(source.mediaBytes)}`;
   return [
@@ -21,7 +21,7 @@ export function describeTransfer(
     ...(followed
       ? followed.lines
       : [`on this host: ${databases.map(({ target }) => describeTarget(target)).join(" and ")} is restored`]),
-    `on this host: at most ${media} are written to ${layout.mediaDir}`,
+    `on this host: at most ${media} are written to ${layout.mediaDir}${followed?.media ? `; ${formatBytes(followed.media.bytes)} are there already` : ""}`,
     `on this host: the configuration and the signing key are written to ${layout.configDir}, fenced until synlift open`,
   ];
 }
@@ -34,7 +34,7 @@ export async function confirmTransfer(
   order: Pick<PullOrder, "rehearsal" | "yes" | "target">,
   source: OldHostMessages["source"],
   restored: Pick<RestoreSource, "databases">,
-  followed: Pick<FollowedPull, "lines"> | undefined,
+  followed: Pick<FollowedPull, "lines" | "media"> | undefined,
   { terminal }: Pick<System, "terminal">,
 ): Promise<void> {
   if (order.rehearsal || order.yes || !source.serves) return;

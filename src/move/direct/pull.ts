@@ -7,10 +7,12 @@ import { describeComparison, describeTables } from "../../homeserver/database/fo
 import { type DatabaseRestore, describeTarget } from "../../homeserver/database/target.ts";
 import { MEDIA_SINCE_ARTIFACT } from "../../homeserver/media/export-since.ts";
 import { MEDIA_ARTIFACT } from "../../homeserver/media/export.ts";
+import { listExistingMedia } from "../../homeserver/media/pack/existing.ts";
 import { restoreMedia } from "../../homeserver/media/restore.ts";
 import type { Journal } from "../../journal/journal.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import type { Channel } from "../../pipeline/channel.ts";
+import { inTurn } from "../../pipeline/in-turn.ts";
 import { type Bytes, drain } from "../../pipeline/transform.ts";
 import { describeWarnings, type Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
@@ -29,7 +31,6 @@ import { Cutting } from "./followed/cutting.ts";
 import type { FollowedPull } from "./followed/order.ts";
 import { type ComparedBeforehand, withFollowed } from "./followed/pull-followed.ts";
 import { INVENTORY_PASSPHRASE, InventoryCopy } from "./inventory-copy.ts";
-import { listExistingMedia } from "./media-list.ts";
 import type { PullOrder } from "./order.ts";
 import {
   assertSameProtocol,
@@ -103,7 +104,7 @@ async function receiveAll(
     databases,
     packed,
     databaseBytes: old.databaseBytes,
-    mediaBytes: old.mediaBytes,
+    mediaBytes: Math.max(0, old.mediaBytes - (followed?.media?.bytes ?? 0)),
     follows: followed !== undefined,
   };
   const planned = await planRestore(source, target, order, system, view);
@@ -121,7 +122,9 @@ async function receiveAll(
   const fill = async (journal: Journal) => {
     await kept.keep(counted);
     await channel.sendMessage({ type: "go" } satisfies NewHostMessages["go"]);
-    await channel.sendStream(listExistingMedia(store, counted.salt, system.files));
+    const { isListed = true, without } = followed?.media ?? {};
+    const there = isListed ? listExistingMedia(store, counted.salt, system.files, { without }) : inTurn([]);
+    await channel.sendStream(there);
     const porting = planned.porting && {
       ...planned.porting,
       tell: (told: readonly Finding[]) => void ended.push(...told),
@@ -245,9 +248,10 @@ function handlersFor(
       const restore = databases.find((one) => artifactOf(one) === name);
       if (restore) await fillDatabase(restore, content, counted);
       else if (name === MEDIA_ARTIFACT || name === MEDIA_SINCE_ARTIFACT) {
-        // Where both have a file, the later one wins.
+        // Where both have a file, the later one wins; what `follow` has copied came before either.
         await restoreMedia(content, { store, owner }, files, {
-          replace: name === MEDIA_SINCE_ARTIFACT,
+          replace: name === MEDIA_SINCE_ARTIFACT || followed?.media !== undefined,
+          begins: followed?.begins,
         });
         await files.syncAll(store);
         // The old host waits for the answer: its server runs until then.

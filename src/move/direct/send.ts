@@ -8,6 +8,7 @@ import { BACKUP_ONLY } from "../../homeserver/media/pack/choice.ts";
 import type { FenceRecord } from "../../homeserver/service/fence/record.ts";
 import { runSteps } from "../../journal/run-steps.ts";
 import { Channel } from "../../pipeline/channel.ts";
+import { saveStream } from "../../pipeline/save-stream.ts";
 import type { Finding } from "../../report/finding.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
@@ -28,7 +29,7 @@ import {
 } from "./protocol.ts";
 import { remoteProgress } from "./remote-progress.ts";
 import { describeSource, lookBeforeSending, type SendLook, type SendOrder } from "./sender-look.ts";
-import { enterSenderFolder, saveRemotely, saveStream } from "./sender-state.ts";
+import { enterSenderFolder, saveRemotely } from "./sender-state.ts";
 import { ChannelWriter } from "./writer.ts";
 
 /** File with the list of the media that the new host already has. */
@@ -110,7 +111,7 @@ async function sendAll(
     const { journal } = place;
     const view = remoteProgress(channel);
     const clock = new ExportClock(journal, machine, view);
-    await saveStream(channel.receiveStream(), there.path, system);
+    await saveStream(channel.receiveStream(), there.path, system.files);
     const packing: ExportContext = {
       homeserver,
       workspace: place,

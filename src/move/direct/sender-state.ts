@@ -11,7 +11,6 @@ import { MigrationError } from "../../errors.ts";
 import { Journal } from "../../journal/journal.ts";
 import { acquireLock } from "../../journal/lock.ts";
 import type { Channel } from "../../pipeline/channel.ts";
-import type { Bytes } from "../../pipeline/transform.ts";
 import type { System } from "../../system/system.ts";
 import { HANDED_OVER, SENT_DIRECTLY } from "../old-server/journal-facts.ts";
 import { NEW_HOST_MESSAGES, type OldHostMessages, readFromNewHost } from "./protocol.ts";
@@ -79,19 +78,4 @@ export async function saveRemotely(inventory: Inventory, channel: Channel): Prom
 async function askIfMissing(name: string, channel: Channel): Promise<string | undefined> {
   await channel.sendMessage({ type: "has", name } satisfies OldHostMessages["has"]);
   return (await readFromNewHost(channel, NEW_HOST_MESSAGES.there)).why;
-}
-
-/** Saves a received stream to a file. */
-export async function saveStream(
-  source: Bytes,
-  path: string,
-  { files }: Pick<System, "files">,
-): Promise<void> {
-  const file = await files.begin(path);
-  try {
-    for await (const chunk of source) await file.write(chunk);
-    await file.finish();
-  } finally {
-    await file.abandon();
-  }
 }

@@ -23,6 +23,22 @@ export interface OldHost {
 /** What the old host answers each request with. */
 const ANSWER = { facts: "facts", prepare: "prepared", undo: "undone" } as const;
 
+/** Starts synlift on the old host, and exchanges messages with it while `act` runs. Throws `connection-failed`, `program-missing`, `program-too-old`. */
+export const withSource = <T>(
+  old: OldHost,
+  act: (channel: Channel) => Promise<T>,
+  system: System,
+  progress: Pick<Progress, "note">,
+): Promise<T> =>
+  withChannel(
+    callBySsh({ ...old, sshConfig: old.sshConfig, option: "--source-command" }),
+    async (channel) => {
+      assertSameVersion((await answerOf(channel, "hello", progress)).version);
+      return act(channel);
+    },
+    system,
+  );
+
 /**
  * Starts synlift on the old host, and asks it for one thing. Throws `connection-failed`, `program-missing`, `program-too-old`, and what
  * failed there.
@@ -33,24 +49,23 @@ export function askSource<Type extends keyof typeof ANSWER>(
   system: System,
   progress: Progress,
 ): Promise<FollowAnswers[(typeof ANSWER)[Type]]> {
-  const call = callBySsh({ ...old, sshConfig: old.sshConfig, option: "--source-command" });
-  return withChannel(
-    call,
+  return withSource(
+    old,
     async (channel) => {
-      const hello = await answer(channel, "hello", progress);
-      assertSameVersion(hello.version);
       await channel.sendMessage(request);
       const type: (typeof ANSWER)[Type] = ANSWER[request.type];
-      return answer(channel, type, progress);
+      return answerOf(channel, type, progress);
     },
     system,
+    progress,
   );
 }
 
-async function answer<Type extends keyof FollowAnswers>(
+/** The next answer, which is of this type, with the notes before it. Throws `connection-failed` for any other. */
+export async function answerOf<Type extends keyof FollowAnswers>(
   channel: Channel,
   type: Type,
-  progress: Progress,
+  progress: Pick<Progress, "note">,
 ): Promise<FollowAnswers[Type]> {
   for (;;) {
     const said = parseFollowAnswer(await channel.receiveMessage());

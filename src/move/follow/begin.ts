@@ -1,4 +1,4 @@
-import { MigrationError } from "../../errors.ts";
+import { MigrationError, tryRead } from "../../errors.ts";
 import { assertPortFree } from "../../homeserver/database/follow/standby-port.ts";
 import { changePort } from "../../homeserver/database/follow/set-up-standby.ts";
 import { assertStartable, isComplete } from "../../homeserver/database/follow/standby-server.ts";
@@ -6,6 +6,7 @@ import { FOLLOW_ROLE, type Road, slotNameOf } from "../../homeserver/database/fo
 import { needsRestartFor } from "../../homeserver/database/follow/roads.ts";
 import { serverPrograms } from "../../homeserver/database/follow/server-programs.ts";
 import { majorOf } from "../../homeserver/database/facts.ts";
+import type { MediaCount } from "../../homeserver/media/pack/existing.ts";
 import { describeWarnings, type Finding } from "../../report/finding.ts";
 import { formatBytes } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
@@ -16,6 +17,9 @@ import { askSource, type OldHost } from "./ask-source.ts";
 import { chooseStandby } from "./choose-standby.ts";
 import type { FollowAnswers } from "./protocol.ts";
 import { chooseLogical, describeCopy, type NewLogicalCopy, serverFacts } from "./logical/choose.ts";
+import { type MediaRecord, readMediaRecord, writeMediaRecord } from "./media/record.ts";
+import { assertRoomForMedia, nearestFolder } from "./media/room.ts";
+import { describeMedia, settleMedia } from "./media/settle.ts";
 import type { FollowOrder } from "./order.ts";
 import { type FollowState, newFollowState, passwordFilePath, writeFollowState } from "./state.ts";
 import { tunnelFolder } from "./tunnel.ts";
@@ -49,14 +53,16 @@ export async function prepareFollow(
 ): Promise<Begun | WouldBegin> {
   assertSame(order, begun);
   const before = begun && (await withPort(begun, order, system));
-  if (before && before.stage !== "preparing") return goOn(order, before);
+  if (before && before.stage !== "preparing") return goOn(order, before, system);
   const old = order.old ?? (before && oldHostOf(before));
   if (!old)
     throw new MigrationError("bad-usage", "give the address of the old host: ssh://[user@]host[:port]", {
       hint: `nothing was begun yet with --config-dir ${order.configDir}`,
     });
+  const media = await settledMedia(order, before !== undefined, system);
   const target = await targetFacts(order, before?.here, system);
-  const facts = await askSource(old, { type: "facts", target }, system, progress);
+  const facts = await askSource(old, { type: "facts", target, media: media !== undefined }, system, progress);
+  const ofMedia = media && mediaPlanOf(media, facts);
   const road = before?.road ?? chooseRoad(order, facts);
   const { source } = facts;
   const here = before?.here ?? (await choosePlace(road, order, facts, system));
@@ -66,9 +72,10 @@ export async function prepareFollow(
   const bytes = source.databases
     .filter(({ name }) => here.kind === "standby" || name === source.database)
     .reduce((sum, one) => sum + one.bytes, 0);
-  await assertRoom(here, bytes * GROWTH + ROOM, system);
+  await assertRoom(here, bytes * GROWTH + ROOM, ofMedia, system);
   const lines = [
     ...describeBegin(old, here, facts, bytes),
+    ...mediaLines(ofMedia),
     ...(lacksConsent ? ["only with --restart-postgresql, which agrees to the restart"] : []),
   ];
   const findings = [...(facts.findings as Finding[]), ...(road === "standby" ? alsoCopied(facts) : [])];
@@ -78,6 +85,7 @@ export async function prepareFollow(
 
   // Before the old host is changed, so that whatever ends this run, the same command goes on with the same id.
   const state: FollowState = before ?? provisional({ facts, old, here, road }, system);
+  if (ofMedia) await writeMediaRecord(order.configDir, ofMedia.record, system.files);
   await writeFollowState(order.configDir, state, system.files);
   const prepared = await askSource(
     old,
@@ -110,7 +118,8 @@ function assertSame({ old, configDir }: FollowOrder, before: FollowState | undef
   );
 }
 
-function goOn({ configDir }: FollowOrder, before: FollowState): Begun {
+async function goOn(order: FollowOrder, before: FollowState, system: System): Promise<Begun> {
+  const { configDir } = order;
   if (before.stage === "detached" || before.stage === "done")
     throw new MigrationError(
       "already-opened",
@@ -122,6 +131,14 @@ function goOn({ configDir }: FollowOrder, before: FollowState): Begun {
             : "go on with synlift pull --followed; or roll back on the old host, and begin anew with --begin-again",
       },
     );
+  // Whatever is the matter with the media, the database follows: it is told when they would be copied.
+  const isAsked = order.media.isGiven || order.media.isLeftOut;
+  const media =
+    isAsked || (await tryRead(() => readMediaRecord(configDir, system.files)))
+      ? await settledMedia(order, true, system)
+      : undefined;
+  if (media && !order.dryRun)
+    await writeMediaRecord(configDir, { ...media, serverName: before.serverName }, system.files);
   return {
     kind: "begun",
     // The cut-over was given up before anything here was changed.
@@ -227,13 +244,69 @@ async function choosePlace(
 /** Where a copy will be; the name of a subscription is not settled yet. */
 type NewPlace = Extract<FollowState["here"], { kind: "standby" }> | NewLogicalCopy;
 
-async function assertRoom(here: NewPlace, bytes: number, system: System): Promise<void> {
+/** The media that will be copied beside the database. */
+interface MediaPlan {
+  readonly record: MediaRecord;
+  /** All that there is on the old host. */
+  readonly all: MediaCount;
+  /** Bytes of it that are not here. */
+  readonly toCome: number;
+}
+
+const settledMedia = ({ media, configDir }: FollowOrder, isBegun: boolean, { files }: System) =>
+  settleMedia(media, { configDir, isBegun }, files);
+
+/** Throws `target-not-empty` where the folder has the media of another server. */
+function mediaPlanOf(
+  record: MediaRecord,
+  { subject, media: all = { files: 0, bytes: 0 } }: FollowAnswers["facts"],
+): MediaPlan {
+  if (record.serverName !== "" && record.serverName !== subject)
+    throw new MigrationError(
+      "target-not-empty",
+      `${record.dir} has media of ${record.serverName}, which an earlier synlift follow has copied, and this is ${subject}`,
+      { hint: "synlift follow stop takes them away" },
+    );
+  return {
+    record: { ...record, serverName: subject },
+    all,
+    toCome: Math.max(0, all.bytes - (record.last?.here.bytes ?? 0)),
+  };
+}
+
+const mediaLines = (media: MediaPlan | undefined): string[] =>
+  media && !media.record.paused
+    ? [describeMedia(media.record, media.all)]
+    : ["media are not copied beside it: pull --followed copies them before it stops the old server"];
+
+async function assertRoom(
+  here: NewPlace,
+  bytes: number,
+  media: MediaPlan | undefined,
+  system: System,
+): Promise<void> {
+  const { files } = system;
   const [folder, option] =
     here.kind === "standby"
       ? [here.data, "--data-dir"]
       : [(await serverFacts(here, system)).data, "--database"];
-  await assertDiskSpace(folder, bytes, "a copy of the old database", option, system.files);
+  await assertDiskSpace(folder, bytes, "a copy of the old database", option, files);
+  if (!media || media.record.paused) return;
+  const { record, toCome } = media;
+  if (isInside(record.dir, folder) || isInside(folder, record.dir))
+    throw new MigrationError(
+      "bad-usage",
+      `--media-dir: ${record.dir} and the database in ${folder} need folders of their own`,
+      { hint: "give another folder: --media-dir" },
+    );
+  const isSameDisk = (await deviceOf(folder, files)) === (await deviceOf(record.dir, files));
+  await assertRoomForMedia(record.dir, toCome + (isSameDisk ? bytes : 0), files);
 }
+
+const isInside = (path: string, folder: string) => `${path}/`.startsWith(`${folder}/`);
+
+const deviceOf = async (folder: string, files: System["files"]) =>
+  (await files.stat(await nearestFolder(folder, files)))?.device;
 
 /** What is known before the old host was asked to prepare itself. */
 function provisional(

@@ -4,6 +4,7 @@ import { formatDuration } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { type CopyHere, copyHere } from "./copy-here.ts";
 import { liveState } from "./live-text.ts";
+import type { MediaBeside } from "./media/beside.ts";
 import { type FollowState, writeFollowState } from "./state.ts";
 import { connectToOld, openTunnel } from "./tunnel.ts";
 import { type Followed, isLost, type Watch } from "./watch.ts";
@@ -19,8 +20,10 @@ const GOOD_MS = 30_000;
 export interface Following {
   readonly state: FollowState;
   readonly configDir: string;
-  /** Ends as soon as the copy has everything that the old server had written when this run began to look. */
+  /** Ends as soon as the copy has everything that the old server had written when this run began to look, and a pass over the media has ended. */
   readonly untilCaughtUp: boolean;
+  /** What is copied beside the database, by itself. */
+  readonly media?: Pick<MediaBeside, "record" | "hasEnded"> | undefined;
 }
 
 /** How it ended: it was asked to stop, or has caught up. `last` is what was seen last. */
@@ -49,7 +52,7 @@ export async function keepFollowing(
       try {
         const isDone = await followOnce(following, copy, system, (now) => {
           last = now;
-          view.live(liveState(now));
+          view.live(liveState(now, following.media?.record));
         });
         if (isDone) return { ended: "caught-up", last };
       } catch (error) {
@@ -83,7 +86,7 @@ const isPassing = (error: unknown): error is MigrationError =>
 
 /** Follows as long as the way holds. True when it has caught up and that was asked for. */
 async function followOnce(
-  { state, configDir, untilCaughtUp }: Following,
+  { state, configDir, untilCaughtUp, media }: Following,
   copy: CopyHere,
   system: System,
   tell: (now: Followed) => void,
@@ -106,7 +109,7 @@ async function followOnce(
         }
         tell(now);
         // People write all the time: it would hardly ever have everything of this moment.
-        if (untilCaughtUp && hasUpTo(goal, now)) return true;
+        if (untilCaughtUp && hasUpTo(goal, now) && media?.hasEnded !== false) return true;
         // Between two looks it does not matter which of the two has ended: the next attempt begins with both.
         if (tunnel.isOver) throw await tunnel.ended;
         await machine.wait(LOOK_MS, signal);

@@ -2,6 +2,7 @@ import type { Road } from "../../homeserver/database/follow/record.ts";
 import type { OldHost } from "./ask-source.ts";
 import type { StandbyPlace } from "./choose-standby.ts";
 import type { LogicalPlace } from "./logical/choose.ts";
+import type { MediaOrder } from "./media/settle.ts";
 
 export interface FollowOrder {
   /** Where the new server's configuration will be. Absolute. */
@@ -15,6 +16,8 @@ export interface FollowOrder {
   readonly logical: LogicalPlace | undefined;
   readonly checkpoint: "spread" | "fast";
   readonly maxRate: string | undefined;
+  /** The media beside the database. */
+  readonly media: MediaOrder;
   /** Consent to restart the old PostgreSQL once, where that is needed. */
   readonly restart: boolean;
   readonly yes: boolean;

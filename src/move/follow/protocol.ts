@@ -4,7 +4,9 @@ import { sourceFactsSchema, targetFactsSchema } from "../../homeserver/database/
 import { followIdSchema, ROADS } from "../../homeserver/database/follow/record.ts";
 
 /** Version of the protocol between follow on the new host and `follow-source` on the old one. */
-export const FOLLOW_PROTOCOL_VERSION = 1;
+export const FOLLOW_PROTOCOL_VERSION = 2;
+
+const count = z.object({ files: z.number(), bytes: z.number() });
 
 const finding = z.object({
   id: z.string(),
@@ -17,7 +19,12 @@ const finding = z.object({
 /** The requests of the new host. After each the old host answers, with any number of `note` before. */
 const REQUESTS = {
   /** Reads only. */
-  facts: z.object({ type: z.literal("facts"), target: targetFactsSchema.optional() }),
+  facts: z.object({
+    type: z.literal("facts"),
+    target: targetFactsSchema.optional(),
+    /** Whether the media are looked at, too. */
+    media: z.boolean().optional(),
+  }),
   /** May be repeated with the same id, which gives the role another password. */
   prepare: z.object({
     type: z.literal("prepare"),
@@ -30,6 +37,12 @@ const REQUESTS = {
   }),
   /** May be repeated. Does nothing where nothing is recorded. */
   undo: z.object({ type: z.literal("undo") }),
+  /**
+   * A pass over the media, which only reads them. The list of those that the new host has follows as a stream, made with this key (base64).
+   * Answered with `media-found`; after `media-go` with an `artifact`, unless nothing is new, whose stream follows, and `media-sent`.
+   */
+  media: z.object({ type: z.literal("media"), key: z.string() }),
+  "media-go": z.object({ type: z.literal("media-go") }),
 };
 
 /** The answers of the old host. */
@@ -46,6 +59,8 @@ const ANSWERS = {
     changes: z.array(z.string()),
     /** The same for each kind of replication. */
     changesFor: z.object({ standby: z.array(z.string()), logical: z.array(z.string()) }).optional(),
+    /** Of all media, where that was asked. */
+    media: count.optional(),
     findings: z.array(finding),
   }),
   prepared: z.object({
@@ -79,6 +94,24 @@ const ANSWERS = {
     leftToDo: z.array(z.string()),
     findings: z.array(finding),
   }),
+  "media-found": z.object({
+    type: z.literal("media-found"),
+    /** All that there is. */
+    all: count,
+    /** Of it, what the new host does not have; null where that is not known beforehand. */
+    toCome: count.nullable(),
+    /** What `pull` will refuse to leave behind. */
+    findings: z.array(finding),
+  }),
+  artifact: z.object({ type: z.literal("artifact"), name: z.string() }),
+  "media-sent": z.object({
+    type: z.literal("media-sent"),
+    /** Names below the store of files whose content is not what was read: they are not to stay on the new host. */
+    broken: z.array(z.string()),
+    /** Ids of uploads whose hash is not the one that their row has; the first of them. */
+    changed: z.array(z.string()),
+    changedCount: z.number(),
+  }),
 };
 
 type Requests = typeof REQUESTS;
@@ -88,13 +121,22 @@ export type FollowAnswers = { [Type in keyof Answers]: z.infer<Answers[Type]> };
 type FollowRequest = FollowRequests[keyof FollowRequests];
 type FollowAnswer = FollowAnswers[keyof FollowAnswers];
 
-const anyRequest = z.discriminatedUnion("type", [REQUESTS.facts, REQUESTS.prepare, REQUESTS.undo]);
+const anyRequest = z.discriminatedUnion("type", [
+  REQUESTS.facts,
+  REQUESTS.prepare,
+  REQUESTS.undo,
+  REQUESTS.media,
+  REQUESTS["media-go"],
+]);
 const anyAnswer = z.discriminatedUnion("type", [
   ANSWERS.hello,
   ANSWERS.note,
   ANSWERS.facts,
   ANSWERS.prepared,
   ANSWERS.undone,
+  ANSWERS["media-found"],
+  ANSWERS.artifact,
+  ANSWERS["media-sent"],
 ]);
 
 /** Throws `connection-failed` for anything else. */

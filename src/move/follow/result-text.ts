@@ -1,5 +1,7 @@
 import { quoteShellWord } from "../../system/shell-quoting.ts";
-import { followedDetails, liveState } from "./live-text.ts";
+import { formatBytes, formatCountOf } from "../../report/units.ts";
+import { followedDetails, liveState, mediaDetails } from "./live-text.ts";
+import type { MediaRecord } from "./media/record.ts";
 import type { FollowResult } from "./run.ts";
 import type { FollowState } from "./state.ts";
 import type { FollowStatus } from "./status.ts";
@@ -31,7 +33,7 @@ export function followLines(result: FollowResult, configDir: string): string[] {
       ];
     case "followed":
       return [
-        ...(result.last ? [liveState(result.last).sentence] : []),
+        ...(result.last ? [liveState(result.last, result.media).sentence] : []),
         result.ended === "caught-up"
           ? "the copy has everything that the old server has written so far"
           : "the copy stays, and is not kept up to date now: the old server keeps its log for it, up to its limit",
@@ -45,7 +47,15 @@ export function followLines(result: FollowResult, configDir: string): string[] {
 /** For scripts. */
 export function followDetails(result: FollowResult) {
   if (result.kind === "dry-run")
-    return { kind: result.kind, serverName: null, stage: null, unit: null, ended: null, copy: null };
+    return {
+      kind: result.kind,
+      serverName: null,
+      stage: null,
+      unit: null,
+      ended: null,
+      copy: null,
+      media: null,
+    };
   return {
     kind: result.kind,
     serverName: result.state.serverName,
@@ -53,20 +63,38 @@ export function followDetails(result: FollowResult) {
     unit: result.kind === "unit" ? result.unit.path : null,
     ended: result.kind === "followed" ? result.ended : null,
     copy: result.kind === "followed" && result.last ? followedDetails(result.last) : null,
+    media: result.kind === "followed" && result.media ? mediaDetails(result.media) : null,
   };
 }
 
 /** Of `follow status`. */
 export function statusLines(status: FollowStatus | undefined, configDir: string): string[] {
   if (!status) return [`nothing follows here: ${configDir} has no state of synlift follow`];
-  const { state, by, followed } = status;
+  const { state, by, followed, media } = status;
   const who = { unit: "the systemd unit synlift-follow", process: "a running synlift", nobody: "nobody" }[by];
   return [
     `${state.serverName}: a copy of the database on ${state.old.address}, ${STAGES[state.stage]}; begun ${state.begun}`,
     `kept up to date by ${who}`,
     ...(followed ? [liveState(followed).sentence] : []),
     ...placeLines(state),
+    ...mediaLines(media, by !== "nobody"),
     ...(state.compared ? [`compared in full on ${state.compared.at}`] : []),
+  ];
+}
+
+function mediaLines(media: MediaRecord | undefined, isFollowed: boolean): string[] {
+  if (!media) return ["media are not copied beside it"];
+  const { dir, last, running, paused } = media;
+  return [
+    last
+      ? `media in ${dir}: ${formatCountOf(last.here.files, "file")}, ${formatBytes(last.here.bytes)}, as of ${last.at}; that pass brought ${formatCountOf(last.came.files, "file")}, ${formatBytes(last.came.bytes)}`
+      : `media are copied to ${dir}: no pass is complete yet`,
+    ...(running && isFollowed
+      ? [
+          `a pass over the media runs since ${running.since}${running.toCome ? `: ${formatBytes(running.came.bytes)} of ${formatBytes(running.toCome.bytes)} have come` : ""}`,
+        ]
+      : []),
+    ...(paused ? ["media are left out at the moment (--without-media)"] : []),
   ];
 }
 
@@ -86,6 +114,7 @@ export const statusDetails = (status: FollowStatus | undefined) => ({
   begun: status?.state.begun ?? null,
   by: status?.by ?? null,
   copy: status?.followed ? followedDetails(status.followed) : null,
+  media: status?.media ? mediaDetails(status.media) : null,
 });
 
 /** Of `follow stop`. */

@@ -2,11 +2,13 @@ import type { Finding } from "../../report/finding.ts";
 import type { ProgressView } from "../../report/progress-view.ts";
 import type { System } from "../../system/system.ts";
 import { recordFolder } from "../restore/record.ts";
-import { type Begun, prepareFollow } from "./begin.ts";
+import { type Begun, oldHostOf, prepareFollow } from "./begin.ts";
 import type { FollowOrder } from "./order.ts";
 import { copyStandby } from "./copy-standby.ts";
 import { placeOf } from "./logical/choose.ts";
 import { copyLogical } from "./logical/copy.ts";
+import { copyMediaBeside } from "./media/beside.ts";
+import type { MediaRecord } from "./media/record.ts";
 import { type FollowedUntil, followLost, keepFollowing } from "./loop.ts";
 import { acquireFollowLock } from "./lock.ts";
 import { type FollowState, readFollowState } from "./state.ts";
@@ -25,6 +27,7 @@ export type FollowResult =
       readonly kind: "followed";
       readonly findings: readonly Finding[];
       readonly state: FollowState;
+      readonly media: MediaRecord | undefined;
     } & FollowedUntil);
 
 /**
@@ -45,7 +48,7 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
     const before = await readFollowState(configDir, system);
     if (before?.stage === "lost" && !order.beginAgain) throw followLost(before);
     if (before && order.beginAgain) {
-      const end = { configDir, yes: order.yes, dryRun: false, isOldHostGone: false };
+      const end = { configDir, yes: order.yes, dryRun: false, isOldHostGone: false, keepsMedia: true };
       await agreeToStop(end, system);
       await stopFollowing(end, system, view);
     }
@@ -61,12 +64,21 @@ export async function follow(order: FollowOrder, system: System, view: ProgressV
           : { state: await copyLogical(begun.state, order, system, view), findings: [] };
       for (const { level, sentence, hint } of findings)
         if (level === "warning") view.note(hint === undefined ? sentence : `${sentence}; ${hint}`);
+      // Only now: the first copy of the database has the line and the disks to itself, as the old server keeps its log for it meanwhile.
+      const media = await copyMediaBeside({ configDir, old: oldHostOf(state) }, system, view);
       const ended = await keepFollowing(
-        { state, configDir, untilCaughtUp: order.untilCaughtUp },
+        { state, configDir, untilCaughtUp: order.untilCaughtUp, media },
         system,
         view,
-      );
-      return { kind: "followed", findings: [...begun.findings, ...findings], state, ...ended };
+      ).finally(() => media?.stop());
+      if (ended.ended === "caught-up" && media?.failure) throw media.failure;
+      return {
+        kind: "followed",
+        findings: [...begun.findings, ...findings],
+        state,
+        media: media?.record,
+        ...ended,
+      };
     }
   } finally {
     await lock.release();
@@ -84,7 +96,7 @@ async function wouldFollow(order: FollowOrder, system: System, view: ProgressVie
   const { configDir } = order;
   const before = await readFollowState(configDir, system);
   if (before && order.beginAgain) {
-    const end = { configDir, yes: true, dryRun: true, isOldHostGone: false };
+    const end = { configDir, yes: true, dryRun: true, isOldHostGone: false, keepsMedia: true };
     const { lines } = await stopFollowing(end, system, view);
     const { address } = again(order, before).old ?? before.old;
     return {

@@ -18,6 +18,7 @@ import type { PostgresAddress } from "../../system/postgres/postgres.ts";
 import type { System } from "../../system/system.ts";
 import { PROGRAM } from "../../system/version.ts";
 import { findExportSource } from "../old-server/find-source.ts";
+import { forgetMediaPasses, lookAtMedia, sendMediaPass } from "./media/send.ts";
 import {
   FOLLOW_PROTOCOL_VERSION,
   type FollowAnswers,
@@ -48,7 +49,9 @@ export async function followSource(order: FollowSourceOrder, system: System): Pr
     for (;;) {
       const message = await channel.receiveMessageOrEnd();
       if (message === undefined) return;
-      await channel.sendMessage(await answer(parseFollowRequest(message), order, channel, system));
+      const request = parseFollowRequest(message);
+      if (request.type === "media") await passHere(request, order, channel, system);
+      else await channel.sendMessage(await answer(request, order, channel, system));
     }
   } catch (error) {
     await channel.sendError(error);
@@ -61,7 +64,7 @@ export async function followSource(order: FollowSourceOrder, system: System): Pr
 type Answer = FollowAnswers["facts" | "prepared" | "undone"];
 
 async function answer(
-  request: FollowRequests[keyof FollowRequests],
+  request: FollowRequests["facts" | "prepare" | "undo" | "media-go"],
   order: FollowSourceOrder,
   channel: Channel,
   system: System,
@@ -73,11 +76,29 @@ async function answer(
       return inFolder(order, channel, system, () => prepareHere(request, order, channel, system));
     case "undo":
       return undoHere(order, channel, system);
+    case "media-go":
+      throw new MigrationError("connection-failed", 'the new host sent "media-go" at the wrong time', {
+        hint: "use the same version of synlift on both hosts, and run the same command again",
+      });
   }
 }
 
+/** Without the folder's lock: a first pass takes hours, and a rollback must not wait for it. */
+async function passHere(
+  request: FollowRequests["media"],
+  { given, folder }: FollowSourceOrder,
+  channel: Channel,
+  system: System,
+): Promise<void> {
+  const { homeserver } = await findExportSource({ ...given, withoutMas: true }, folder, system);
+  await assertUsableFolder(folder, system.files);
+  await system.files.makeFolder(folder);
+  await system.files.setMode(folder, 0o700);
+  await sendMediaPass(request, homeserver, folder, channel, system);
+}
+
 async function tellFacts(
-  { target }: FollowRequests["facts"],
+  { target, media: withMedia = false }: FollowRequests["facts"],
   order: FollowSourceOrder,
   system: System,
 ): Promise<FollowAnswers["facts"]> {
@@ -86,6 +107,7 @@ async function tellFacts(
   const source = await readSourceFacts(databases, administrator, system);
   const roads = judgeRoads(source, target);
   const best = bestRoad(roads);
+  const media = withMedia ? await lookAtMedia(homeserver, system) : undefined;
   return {
     type: "facts",
     subject: homeserver.serverName,
@@ -93,7 +115,8 @@ async function tellFacts(
     roads: { standby: [...roads.standby.reasons], logical: [...roads.logical.reasons] },
     changes: best === undefined ? [] : [...roads[best].changes],
     changesFor: { standby: [...roads.standby.changes], logical: [...roads.logical.changes] },
-    findings: tellable([...findings, ...roadFindings(source, roads)]),
+    ...(media ? { media: media.all } : {}),
+    findings: tellable([...findings, ...roadFindings(source, roads), ...(media?.findings ?? [])]),
   };
 }
 
@@ -142,6 +165,7 @@ async function undoHere(
   system: System,
 ): Promise<FollowAnswers["undone"]> {
   const { files, machine } = system;
+  await forgetMediaPasses(order.folder, system);
   if (!(await FollowRecord.read(order.folder, files, machine)))
     return { type: "undone", leftToDo: [], findings: [] };
   return inFolder(order, channel, system, async () => {

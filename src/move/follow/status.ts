@@ -7,6 +7,7 @@ import type { System } from "../../system/system.ts";
 import { type CopyHere, copyHere } from "./copy-here.ts";
 import { acquireFollowLock } from "./lock.ts";
 import { followLost } from "./loop.ts";
+import { type MediaRecord, readMediaRecord } from "./media/record.ts";
 import { type FollowState, lockPath, readFollowState } from "./state.ts";
 import { connectToOld, openTunnel } from "./tunnel.ts";
 import { isUnitOf, logCommand } from "./unit.ts";
@@ -18,6 +19,8 @@ export interface FollowStatus {
   readonly by: "unit" | "process" | "nobody";
   /** What both servers say; undefined where they could not be asked. */
   readonly followed: Followed | undefined;
+  /** The media beside it; undefined where none are copied. */
+  readonly media: MediaRecord | undefined;
   readonly findings: readonly Finding[];
   /** A copy that is lost. */
   readonly failure: MigrationError | undefined;
@@ -28,10 +31,25 @@ export async function followStatus(configDir: string, system: System): Promise<F
   const state = await readFollowState(configDir, system);
   if (!state) return undefined;
   const by = await whoFollows(configDir, system);
+  const unread: Finding[] = [];
+  const media = await readMediaRecord(configDir, system.files).catch((error: unknown) => {
+    if (!(error instanceof MigrationError)) throw error;
+    unread.push(mediaFailed(error.message, error.hint));
+    return undefined;
+  });
   if (state.stage === "detached" || state.stage === "done")
-    return { state, by, followed: undefined, findings: [cutOver(state)], failure: undefined };
-  const findings: Finding[] =
-    by !== "nobody" ? [] : [(await isUnitOf(configDir, system)) ? startsAgain(state) : nobody(state)];
+    return {
+      state,
+      by,
+      followed: undefined,
+      media,
+      findings: [cutOver(state), ...unread],
+      failure: undefined,
+    };
+  const findings: Finding[] = [...unread];
+  findings.push(
+    ...(by !== "nobody" ? [] : [(await isUnitOf(configDir, system)) ? startsAgain(state) : nobody(state)]),
+  );
   let followed: Followed | undefined;
   try {
     followed = await look(state, configDir, by, system);
@@ -41,7 +59,8 @@ export async function followStatus(configDir: string, system: System): Promise<F
   }
   const isOver = state.stage === "lost" || (followed !== undefined && isLost(followed));
   if (followed) findings.push(...judge(followed, by));
-  return { state, by, followed, findings, failure: isOver ? followLost(state) : undefined };
+  if (media) findings.push(...judgeMedia(media));
+  return { state, by, followed, media, findings, failure: isOver ? followLost(state) : undefined };
 }
 
 async function whoFollows(configDir: string, system: System): Promise<FollowStatus["by"]> {
@@ -133,6 +152,36 @@ function notSeen(
     };
   return { ...finding, sentence: `${words}: ${message}`, ...(hint === undefined ? {} : { hint }) };
 }
+
+const mediaFailed = (sentence: string, hint: string | undefined): Finding => ({
+  id: "follow-media-failed",
+  level: "warning",
+  sentence,
+  ...(hint === undefined ? {} : { hint }),
+});
+
+function judgeMedia({ failed, changed }: MediaRecord): Finding[] {
+  const findings: Finding[] = [];
+  if (failed)
+    findings.push(
+      mediaFailed(
+        `media could not be copied on ${failed.at}: ${failed.message}`,
+        "the database follows on, and media are tried again by themselves; what has come stays",
+      ),
+    );
+  if (changed === null || changed.length > 0)
+    findings.push({
+      id: "follow-media-changed",
+      level: "warning",
+      sentence:
+        "the old server has uploads that are not the files that were uploaded, by the hashes in their rows",
+      ...(changed === null ? {} : { evidence: changed.slice(0, SHOWN) }),
+      hint: "restore them there from a backup, under the same names; pull refuses them without consent",
+    });
+  return findings;
+}
+
+const SHOWN = 20;
 
 /** Bytes that the old server may still keep, and that are free here, at which a warning is due. */
 const LITTLE_ROOM = 1024 * 1024 * 1024;

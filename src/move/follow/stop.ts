@@ -2,11 +2,16 @@ import { MigrationError } from "../../errors.ts";
 import { endCopies } from "../../homeserver/database/follow/base-backup.ts";
 import { lookAtData, removeStandby, stopStandby } from "../../homeserver/database/follow/standby-server.ts";
 import type { Finding } from "../../report/finding.ts";
+import { formatBytes, formatCountOf } from "../../report/units.ts";
 import type { Progress } from "../../system/progress.ts";
 import type { System } from "../../system/system.ts";
+import { withProgress } from "../../system/throttled-progress.ts";
 import { bulletList, confirm } from "../confirm.ts";
 import { askSource } from "./ask-source.ts";
 import { oldHostOf } from "./begin.ts";
+import { forgetMedia, type MediaRecord, readMediaRecord } from "./media/record.ts";
+import { isInUse } from "./media/settle.ts";
+import { removeWritten } from "./media/written.ts";
 import { type FollowState, readFollowState, removeFollowState } from "./state.ts";
 import { describeCopy } from "./logical/choose.ts";
 import { emptyLogical, releaseLogical } from "./logical/stop.ts";
@@ -20,6 +25,8 @@ export interface StopOrder {
   readonly dryRun: boolean;
   /** Leave the old host alone: it cannot be reached any more. */
   readonly isOldHostGone: boolean;
+  /** The media stay, for another copy that follows. */
+  readonly keepsMedia?: boolean;
 }
 
 export interface StopResult {
@@ -34,10 +41,12 @@ export interface StopResult {
 
 /** Asks whether the copy may be ended and deleted, unless that was said. Throws `bad-usage` when the answer is no. */
 export async function agreeToStop(order: StopOrder, system: System): Promise<void> {
+  if (order.yes || order.dryRun) return;
   const state = await readFollowState(order.configDir, system);
-  if (!state || order.yes || order.dryRun) return;
-  const isKept = await isPromoted(state, system);
-  await askConsent(state, describeStop(state, isKept, order), isKept, system);
+  const isKept = state !== undefined && (await isPromoted(state, system));
+  const media = await mediaToEnd(order, isKept, system);
+  if (state) await askConsent(state, describeStop(state, isKept, media, order), isKept, system);
+  else if (media?.becomes === "deleted") await askConsent(media.record, describeMedia(media), false, system);
 }
 
 /**
@@ -53,9 +62,10 @@ export async function stopFollowing(
   const { configDir } = order;
   const { files } = system;
   const state = await readFollowState(configDir, system);
-  if (!state) return { kind: "nothing", findings: [], lines: [], leftToDo: [] };
-  const isKept = await isPromoted(state, system);
-  const lines = describeStop(state, isKept, order);
+  const isKept = state !== undefined && (await isPromoted(state, system));
+  const media = await mediaToEnd(order, isKept, system);
+  if (!state) return endMediaAlone(media, order, system, progress);
+  const lines = describeStop(state, isKept, media, order);
   if (order.dryRun) return { kind: "dry-run", findings: [], lines, leftToDo: [] };
   // Its connection would hold the slot.
   if (state.here.kind === "standby" && !isKept) {
@@ -69,6 +79,7 @@ export async function stopFollowing(
   if (state.here.kind === "standby" && !isKept)
     await removeStandby(state.here, state.old.systemIdentifier, system);
   if (state.here.kind === "logical" && !isKept) await emptyLogical(configDir, system);
+  await endMedia(media, configDir, system, progress);
   await removeTunnelFolder(state, system);
   await removeFollowState(configDir, state, files);
   return {
@@ -79,6 +90,60 @@ export async function stopFollowing(
   };
 }
 
+/** What becomes of the media that were copied. */
+interface MediaEnd {
+  readonly record: MediaRecord;
+  readonly becomes: "deleted" | "the new server's" | "the next copy's";
+}
+
+/** Undefined where none were copied. */
+async function mediaToEnd(
+  { configDir, keepsMedia = false }: StopOrder,
+  isKept: boolean,
+  { files }: System,
+): Promise<MediaEnd | undefined> {
+  const record = await readMediaRecord(configDir, files);
+  if (!record) return undefined;
+  const isServers = isKept || (await isInUse(record, configDir, files));
+  return { record, becomes: isServers ? "the new server's" : keepsMedia ? "the next copy's" : "deleted" };
+}
+
+async function endMedia(
+  media: MediaEnd | undefined,
+  configDir: string,
+  system: System,
+  progress: Progress,
+): Promise<void> {
+  if (!media || media.becomes === "the next copy's") return;
+  if (media.becomes === "the new server's") return forgetMedia(configDir, system.files);
+  const work = { id: "follow/media-removed", label: "media", unit: "files" } as const;
+  await withProgress(progress, work, (tell) => removeWritten(configDir, media.record, system, tell));
+}
+
+/** A run that was killed has left the media, and nothing else. */
+async function endMediaAlone(
+  media: MediaEnd | undefined,
+  { configDir, dryRun }: StopOrder,
+  system: System,
+  progress: Progress,
+): Promise<StopResult> {
+  const lines = media ? describeMedia(media) : [];
+  if (!media || media.becomes === "the next copy's")
+    return { kind: "nothing", findings: [], lines: [], leftToDo: [] };
+  if (!dryRun) await endMedia(media, configDir, system, progress);
+  const kind = dryRun ? "dry-run" : media.becomes === "deleted" ? "removed" : "kept";
+  return { kind, findings: [], lines, leftToDo: [] };
+}
+
+function describeMedia({ record: { dir, last, running }, becomes }: MediaEnd): string[] {
+  if (becomes === "the new server's")
+    return [`keep the media in ${dir} on this host: they are the new server's`];
+  if (becomes === "the next copy's") return [`keep the media in ${dir} on this host, for the next copy`];
+  const known = last?.here ?? running?.came;
+  const count = known ? `: ${formatCountOf(known.files, "file")}, ${formatBytes(known.bytes)}` : "";
+  return [`delete the media that were copied to ${dir} on this host${count}; what else lies there stays`];
+}
+
 /** By what the folder is, and by the state: either of them is enough. */
 async function isPromoted(state: FollowState, system: System): Promise<boolean> {
   if (state.stage === "detached" || state.stage === "done") return true;
@@ -87,7 +152,12 @@ async function isPromoted(state: FollowState, system: System): Promise<boolean> 
   return found.kind === "own" && found.systemIdentifier === state.old.systemIdentifier;
 }
 
-function describeStop(state: FollowState, isKept: boolean, { isOldHostGone }: StopOrder): string[] {
+function describeStop(
+  state: FollowState,
+  isKept: boolean,
+  media: MediaEnd | undefined,
+  { isOldHostGone }: StopOrder,
+): string[] {
   const { old, here } = state;
   const place =
     here.kind === "standby"
@@ -104,18 +174,19 @@ function describeStop(state: FollowState, isKept: boolean, { isOldHostGone }: St
       : here.kind === "logical"
         ? `end the subscription ${here.subscription} on this host and delete all tables in ${place}; the database itself, its role and its password stay`
         : `delete the copy on this host: ${place}`,
+    ...(media ? describeMedia(media) : []),
   ];
 }
 
 async function askConsent(
-  state: FollowState,
+  { serverName }: Pick<FollowState, "serverName">,
   lines: readonly string[],
   isKept: boolean,
   system: System,
 ): Promise<void> {
   await confirm(
     {
-      question: `The copy of the database of ${state.serverName} ends:${bulletList(lines)}\n${isKept ? "Continue?" : "Delete the copy?"}`,
+      question: `The copy of the database of ${serverName} ends:${bulletList(lines)}\n${isKept ? "Continue?" : "Delete the copy?"}`,
       consequence: lines.join("; "),
       otherwise: new MigrationError("bad-usage", "nothing was ended: you answered no", {
         hint: "the copy stays, and can be followed further",

@@ -5,7 +5,7 @@ import { judgeRoads } from "../../homeserver/database/follow/roads.ts";
 import { findServer } from "../../homeserver/database/follow/server.ts";
 import type { Homeserver } from "../../homeserver/homeserver.ts";
 import type { Finding } from "../../report/finding.ts";
-import { formatDuration } from "../../report/units.ts";
+import { formatBytes, formatCountOf, formatDuration } from "../../report/units.ts";
 import type { System } from "../../system/system.ts";
 import { followedOutage } from "../outage/estimate.ts";
 import type { PlanEstimate } from "./estimate.ts";
@@ -46,5 +46,6 @@ function outageLine({ load, estimate }: PlanEstimate): string {
   const [followed, without] = [followedOutage(load), estimate.outageSeconds].map((seconds) =>
     formatDuration(Math.ceil(seconds)),
   );
-  return `the outage would be about ${followed!}, and not grow with the database; without, about ${without!}`;
+  const media = `${formatCountOf(load.mediaFiles, "media file")}, ${formatBytes(load.mediaBytes)}`;
+  return `the outage would be about ${followed!}, and not grow with the database; without, about ${without!}; ${media}, are copied beside it meanwhile, for which the new host needs room, too`;
 }

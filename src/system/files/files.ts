@@ -100,6 +100,8 @@ export interface Entry {
   readonly gid: number;
   /** When content, owner, mode or name last changed, by the kernel: nobody sets it. Milliseconds since 1970; left out when it is unknown. */
   readonly changedMs?: number;
+  /** The file system that it is on: the same number means the same one. Left out when it is unknown. */
+  readonly device?: number;
 }
 
 export const realFiles: Files = {
@@ -234,8 +236,8 @@ async function entryOf(path: string, ask: () => Promise<Stats>): Promise<Entry |
         : found.isSymbolicLink()
           ? "link"
           : "other";
-    const { size, mtimeMs, uid, gid, ctimeMs: changedMs } = found;
-    return { kind, size, mode: found.mode & 0o777, mtimeMs, uid, gid, changedMs };
+    const { size, mtimeMs, uid, gid, ctimeMs: changedMs, dev: device } = found;
+    return { kind, size, mode: found.mode & 0o777, mtimeMs, uid, gid, changedMs, device };
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
     throw toFileError(error, "look at", path);

@@ -75,6 +75,7 @@ export async function startSmallFollowed(): Promise<SmallFollowed> {
         ...["follow", ssh.address, "--config-dir", configDir, "--data-dir", data, "--port", `${port}`],
         // The folder on the old host, which it would be given.
         ...["--ssh-config", ssh.configFile, "--source-command", `${source} #`, "--checkpoint", "fast"],
+        "--without-media",
       ];
       return { configDir, data, port, args };
     },

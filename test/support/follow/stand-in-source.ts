@@ -8,7 +8,7 @@ const [file] = process.argv.slice(2);
 const answers = JSON.parse(readFileSync(file!, "utf8")) as Record<string, object>;
 const peer = parentPeer(stdin, stdout, new AbortController().signal);
 const channel = await Channel.open(peer, { peerLocation: "on the new host" });
-await channel.sendMessage({ type: "hello", version: 1, program: "stand-in" });
+await channel.sendMessage({ type: "hello", version: 2, program: "stand-in" });
 try {
   for (;;) {
     const { type } = (await channel.receiveMessage()) as { type: string };

@@ -142,6 +142,7 @@ export interface NewSide {
   /** Its path is in the arguments of all that runs here but ssh. */
   readonly folder: string;
   readonly configDir: string;
+  readonly mediaDir: string;
   /** The data folder of the copy, and its port. */
   readonly data: string;
   readonly databasePort: number;
@@ -207,11 +208,11 @@ export async function makeNewSide(
     ...[...placeOfDatabase, "--media-dir", mediaDir!, "--listen", `127.0.0.1:${port}`, "--json"],
   ];
   const place = {
-    ...{ folder, configDir: configDir!, data: data!, databasePort },
+    ...{ folder, configDir: configDir!, mediaDir: mediaDir!, data: data!, databasePort },
     url: `http://127.0.0.1:${port}`,
     follow: [
       ...["follow", ...args, "--source-command", sourceCommand, ...at],
-      ...[...copy, "--yes", "--json"],
+      ...[...copy, "--media-dir", mediaDir!, "--yes", "--json"],
     ],
     status: ["follow", "status", ...at, "--json"],
     stop: ["follow", "stop", ...at, "--yes", "--json"],

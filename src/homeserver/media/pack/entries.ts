@@ -4,13 +4,14 @@ import { reportDigest } from "../../../pipeline/digest.ts";
 import type { Bytes } from "../../../pipeline/transform.ts";
 import type { Entry, Files, SmallFile } from "../../../system/files/files.ts";
 import type { QuerySession } from "../../../system/query.ts";
-import { fetchAhead, providedFiles } from "../providers/lookup.ts";
+import { fetchAhead, type ProvidedFile, providedFiles } from "../providers/lookup.ts";
 import { findInProviders, type ReadableProvider } from "../providers/provider.ts";
 import { ALL_ROWS, type RowRange } from "../providers/row-range.ts";
 import { BoundedList } from "../store/bounded-list.ts";
 import type { StoredFile } from "../store/store.ts";
 import { joinUploadRows, uploadIdOf } from "./join-rows.ts";
 import type { MediaEntry } from "./shared-reads.ts";
+import { PackedListReader, type SavedList } from "./packed-list.ts";
 import { readSmallFiles } from "./small-reads.ts";
 import { openStable, type ReadOutcome } from "./stable-read.ts";
 
@@ -111,6 +112,8 @@ export interface EntryFilter {
   readonly range?: RowRange;
   /** There is no later archive: a file that changes while it is read is then an error. */
   readonly last?: boolean;
+  /** What the receiver has already: of the providers' files, these are left out. Those of the store were left out of the walk. */
+  readonly already?: SavedList | undefined;
 }
 
 /**
@@ -123,7 +126,7 @@ export async function* mediaEntries(
   walked: AsyncIterable<StoredFile>,
   from: EntrySources,
   packed: (file: StoredFile) => Promise<void>,
-  { isSettled = () => true, range = ALL_ROWS, last = false }: EntryFilter,
+  { isSettled = () => true, range = ALL_ROWS, last = false, already }: EntryFilter,
 ): AsyncIterable<MediaEntry> {
   const { files, store, session, providers, noticed, signal } = from;
   const joined = joinUploadRows(walked, session);
@@ -168,12 +171,32 @@ export async function* mediaEntries(
     noticed.add(file, { changed: reading === "changed", provided: false });
     if (reading !== "moving" && reading !== "unreadable") await packed(file);
   }
-  for await (const { located, content } of fetchAhead(providedFiles(from, range))) {
+  const provided = providedFiles(from, range);
+  const due = already ? notReceived(provided, already, files) : provided;
+  for await (const { located, content } of fetchAhead(due)) {
     const { file, sha256 } = located;
     let changed = false;
     const tell = (is: boolean) => (changed = is);
     yield { ...file, mode: 0o640, elsewhere: true, content: () => hashed(content(), sha256, tell) };
     noticed.add(file, { changed, provided: true });
+  }
+}
+
+/** The files of one provider come in the order of a walk: uploads, then thumbnails. */
+async function* notReceived(
+  provided: AsyncIterable<ProvidedFile>,
+  already: SavedList,
+  files: Files,
+): AsyncIterable<ProvidedFile> {
+  const readers = new Map<ReadableProvider, PackedListReader>();
+  try {
+    for await (const one of provided) {
+      const reader = readers.get(one.provider) ?? new PackedListReader(already, files);
+      readers.set(one.provider, reader);
+      if (!(await reader.holds({ ...one.file, mode: 0 }))) yield one;
+    }
+  } finally {
+    for (const reader of readers.values()) await reader.close();
   }
 }
 

@@ -1,8 +1,22 @@
 import type { DatabaseSection } from "../../../homeserver/database/section.ts";
 import type { OldHostMessages } from "../protocol.ts";
 
+/** Media that were copied beside the database. */
+export interface FollowedMedia {
+  /** Bytes that are here. */
+  readonly bytes: number;
+  /** False where all of it is to be sent again. */
+  readonly isListed: boolean;
+  /** Names below the store that are to be sent again. */
+  readonly without: ReadonlySet<string>;
+}
+
 /** A pull of a homeserver whose database follows already. */
 export interface FollowedPull {
+  /** Undefined where none were copied. */
+  readonly media: FollowedMedia | undefined;
+  /** Awaited with the name of each media file before it is written; undefined where nobody has to know. */
+  readonly begins: ((name: string) => Promise<void>) | undefined;
   /** What will be done with the copy, in words, a line each. */
   readonly lines: readonly string[];
   /** Called when the media that existed before the stop are here, and the old server still runs. */

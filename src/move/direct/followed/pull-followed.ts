@@ -13,6 +13,7 @@ import { assertLeadsToCopy, copyOf } from "./copy.ts";
 import { catchUp, compareBeforehand, type CutOver, cutOver, isComparisonUsable } from "./cut-over.ts";
 import type { FollowingCopy } from "./following-copy.ts";
 import { hashMediaBeforehand } from "./hash-media.ts";
+import { mediaBeside, noting } from "./media-beside.ts";
 import type { FollowedPull } from "./order.ts";
 import { type Compared, savedComparison } from "./saved.ts";
 
@@ -41,12 +42,13 @@ export async function withFollowed<T>(
   const copy = await copyOf(state, target, system);
   const follows = await copy.follows();
   await assertLeadsToCopy(copy, system);
+  const beside = await mediaBeside(target, system);
   const saved = await savedComparison.read(configDir, state, files);
   const lines = describeCut(state, saved?.main);
   // Whatever follows goes on: nothing is taken from it.
   if (dryRun) {
     const nothing = () => Promise.reject(new TypeError("a dry run cuts nothing"));
-    return act({ lines, mediaCame: nothing, cut: nothing });
+    return act({ lines, media: beside, begins: undefined, mediaCame: nothing, cut: nothing });
   }
   const wasActive = await isUnitOf(configDir, system);
   const held = await takeOver(configDir, system);
@@ -59,11 +61,17 @@ export async function withFollowed<T>(
       if (rehearsal) return comparedBeforehand(compared);
       // It connects again after whatever has followed so far: not while the old server is stopped.
       if (follows) await catchUp(cut, system);
-      return await act({
-        lines: describeCut(state, compared.main),
-        mediaCame: () => hashMediaBeforehand(cut, target.layout.mediaDir, system, view),
-        cut: (roles) => cutOver(cut, compared, { roles: [...roles] }, system, view),
-      });
+      // A pass may have ended since.
+      const media = await mediaBeside(target, system);
+      return await noting(media, configDir, system, (begins) =>
+        act({
+          media,
+          begins,
+          lines: describeCut(state, compared.main),
+          mediaCame: () => hashMediaBeforehand(cut, target.layout.mediaDir, system, view),
+          cut: (roles) => cutOver(cut, compared, { roles: [...roles] }, system, view),
+        }),
+      );
     } finally {
       await tunnel.close();
     }

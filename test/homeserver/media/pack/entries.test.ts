@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { appendFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -8,6 +8,7 @@ import {
   mediaEntries,
   PackingReport,
 } from "../../../../src/homeserver/media/pack/entries.ts";
+import { listExistingMedia } from "../../../../src/homeserver/media/pack/existing.ts";
 import {
   BucketProvider,
   folderProvider,
@@ -15,6 +16,8 @@ import {
 } from "../../../../src/homeserver/media/providers/provider.ts";
 import { uploadPath } from "../../../../src/homeserver/media/store/layout.ts";
 import { type StoredFile, walkStore } from "../../../../src/homeserver/media/store/store.ts";
+import { restoreMedia } from "../../../../src/homeserver/media/restore.ts";
+import { saveStream } from "../../../../src/pipeline/save-stream.ts";
 import { packTar, type TarEntry, unpackTar } from "../../../../src/pipeline/tar.ts";
 import { type Files, realFiles, realFiles as files } from "../../../../src/system/files/files.ts";
 import {
@@ -27,6 +30,7 @@ import {
 } from "../../../../src/homeserver/media/providers/row-range.ts";
 import { realObjectStores } from "../../../../src/system/s3/s3.ts";
 import { PostgresCluster } from "../../../support/lab/postgres-cluster.ts";
+import { temporaryFolder } from "../../../support/lab/temporary-folder.ts";
 import { S3Server } from "../../../support/lab/s3-server.ts";
 import {
   emptied,
@@ -52,6 +56,26 @@ after(async () => {
   await server.stop();
   await cluster.stop();
 });
+
+/** What somebody has who has received all of it once. */
+async function listOf(home: MediaHome, database: MediaDatabase, providers: readonly ReadableProvider[]) {
+  const session = await database.connect();
+  const from = { session, store: home.store, providers, files: realFiles, signal };
+  const noticed = new PackingReport();
+  const entries = mediaEntries(
+    walkStore(home.store, realFiles),
+    { ...from, noticed },
+    () => Promise.resolve(),
+    {},
+  );
+  const folder = temporaryFolder("received");
+  const store = join(folder, "store");
+  await restoreMedia(packTar(entries), { store }, realFiles);
+  await session.close();
+  const [path, key] = [join(folder, "list"), randomBytes(32)];
+  await saveStream(listExistingMedia(store, key, realFiles), path, realFiles);
+  return { path, key, wholeSeconds: true };
+}
 
 interface Packed {
   readonly contents: ReadonlyMap<string, string>;
@@ -356,6 +380,9 @@ for (const kind of ["postgres", "sqlite", "sqlite without hashes"]) {
       );
       assert.deepEqual(listed, ["local_content/AA/aa/Here", "local_content/DD/dd/Both"]);
       assert.deepEqual([noticed.provided, noticed.changedCount], [7, 0]);
+      const list = await listOf(home, database, providers);
+      const again = await packed(home, database, { providers, already: list });
+      assert.deepEqual([...again.contents.keys()], ["local_content/AA/aa/Here"], "what was received once");
       await row("HHhhLater", "in the folder", 5000);
       backup.file("local_content/HH/hh/Later", "in the folder");
       const since = await packed(home, database, { providers, range: { since: 4000, days: [] } });
